@@ -1,0 +1,221 @@
+"""TreatmentReport: the finished result of one study, before it becomes DICOM.
+
+Every object that leaves the node (SR, picture, PDF, JSON) shows numbers from this one value. Numbers are rounded
+once, when the value is built, so a reader who subtracts two displayed rates gets the displayed difference.
+
+Units: DFS is a fraction in [0, 1] rounded to a tenth of a percent, horizons are months, ages years, volumes mL (= cm3),
+EBV DNA copies/mL. `prognostic_score` rises with risk; a low `predictive_score` favours ICT+CCRT. Both lie in (-1, 1).
+Source of the quantities: Zhong et al., EBioMedicine 2021;70:103522.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+
+DFS_DECIMALS = 3  # a tenth of a percent
+SCORE_DECIMALS = 4
+POINTS_DECIMALS = 2
+VOLUME_DECIMALS = 2
+
+
+class TreatmentArm(StrEnum):
+    """The two regimens that the nomogram compares."""
+
+    ICT_CCRT = "ICT+CCRT"
+    CCRT = "CCRT"
+
+
+class SeriesRole(StrEnum):
+    """The three sequences of the method."""
+
+    T1W = "T1w"
+    T2W = "T2w"
+    CE_T1W = "CE-T1w"
+
+
+class EbvCategory(StrEnum):
+    """Side of the EBV DNA threshold."""
+
+    ABOVE = ">threshold"
+    NOT_ABOVE = "<=threshold"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why something was refused or is worth a warning: a stable code and a sentence for a person."""
+
+    code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class DfsEstimate:
+    """Disease-free survival at one horizon, as fractions, with its 95 % confidence interval."""
+
+    value: float
+    ci95: tuple[float, float]
+
+    @classmethod
+    def rounded(cls, value: float, low: float, high: float) -> DfsEstimate:
+        """The one place where probabilities are rounded."""
+        return cls(round(value, DFS_DECIMALS), (round(low, DFS_DECIMALS), round(high, DFS_DECIMALS)))
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One regimen: nomogram points by factor and DFS by horizon (months)."""
+
+    arm: TreatmentArm
+    points: Mapping[str, float]  # age, ebv_dna, prognostic_score, predictive_score
+    total_points: float
+    dfs: Mapping[int, DfsEstimate]
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Both regimens for one EBV DNA category; an unknown category gives two scenarios."""
+
+    ebv_category: EbvCategory
+    ict_ccrt: ArmResult
+    ccrt: ArmResult
+    recommendation: TreatmentArm
+    difference_ci95: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+
+    def difference(self, horizon_months: int) -> float:
+        """DFS under ICT+CCRT minus DFS under CCRT, of the displayed (rounded) values."""
+        gain = self.ict_ccrt.dfs[horizon_months].value - self.ccrt.dfs[horizon_months].value
+        return round(gain, DFS_DECIMALS)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Where a clinical value came from."""
+
+    source: str
+    observed_on: date | None = None
+    set_by: str | None = None
+
+
+@dataclass(frozen=True)
+class EbvDna:
+    """Plasma EBV DNA before treatment. `as_given` keeps the laboratory's own words (">4000", "not detected")."""
+
+    category: EbvCategory
+    copies_per_ml: float | None = None
+    as_given: str | None = None
+    threshold_copies_per_ml: float = 4000.0
+    provenance: Fact | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Clinical stage as recorded; empty parts are unknown."""
+
+    t: str | None = None
+    n: str | None = None
+    m: str | None = None
+    edition: str | None = None  # "8" for AJCC/UICC 8th edition
+    verified: bool = True
+    provenance: Fact | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(part for part in (self.t, self.n, self.m) if part) or "unknown"
+
+
+@dataclass(frozen=True)
+class SeriesUsed:
+    """One MR series behind the scores and its representative slice (highest predicted risk)."""
+
+    role: SeriesRole
+    series_instance_uid: str
+    sop_class_uid: str
+    description: str
+    n_tumour_slices: int
+    representative_sop_instance_uid: str
+    representative_frame_number: int | None = None  # 1-based, Enhanced MR only
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ContourUsed:
+    """The contour that defined the tumour."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    roi_name: str
+    roi_number: int
+    volume_ml: float
+    n_slices: int
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Outputs of the multi-task network."""
+
+    prognostic_score: float
+    predictive_score: float
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """Which model said it, on what it was trained, for what it may be used."""
+
+    name: str
+    version: str
+    digest: str  # sha256:... of the whole bundle
+    network_digest: str
+    nomogram_digest: str
+    intended_use: str
+    training_population: str
+    demonstration: bool
+    nomogram_citation: str = ""
+    horizon_months: int = 60
+    threshold: float = 0.0
+
+
+@dataclass(frozen=True)
+class TreatmentReport:
+    """Everything that a report says. With `refusals` there are no scores and no scenarios."""
+
+    patient_id: str
+    study_instance_uid: str
+    report_identity: str  # sha256 hex over inputs, bundle, software and decision settings: the seed of all UIDs
+    revision: int
+    created: datetime  # timezone-aware
+    software_version: str
+    model: ModelIdentity
+    age_years: float | None
+    age_source: str
+    ebv_dna: EbvDna
+    stage: Stage
+    series: tuple[SeriesUsed, ...] = ()
+    contours: tuple[ContourUsed, ...] = ()
+    scores: Scores | None = None
+    scenarios: tuple[Scenario, ...] = ()
+    horizons_months: tuple[int, ...] = (36, 60)
+    quality: tuple[Reason, ...] = ()
+    warnings: tuple[Reason, ...] = ()
+    refusals: tuple[Reason, ...] = ()
+    predecessors: tuple[str, ...] = ()  # SOP Instance UIDs of the SRs that this one replaces
+
+    @property
+    def computed(self) -> bool:
+        return bool(self.scenarios)
+
+    @property
+    def tumour_volume_ml(self) -> float | None:
+        return self.contours[0].volume_ml if self.contours else None
+
+    @property
+    def recommendation(self) -> TreatmentArm | None:
+        """The regimen that every scenario recommends; None when they disagree or nothing was computed."""
+        found = {scenario.recommendation for scenario in self.scenarios}
+        return found.pop() if len(found) == 1 else None

@@ -1,0 +1,145 @@
+"""The `cptdn` command, assembled from what each installed room offers.
+
+A room publishes a table `COMMANDS` under the entry-point group `cptdn.commands`: name -> (where it stands, one line of
+help). Only the module of the command that is called is imported, so help is fast and a node without torch works.
+
+Exit codes: 0 success, 2 wrong usage, 1 a failure with one clear sentence on stderr (`--debug` shows the traceback).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import CptdnError
+
+ENTRY_POINT_GROUP = "cptdn.commands"
+OVERVIEW = "A node beside the PACS that reads pre-treatment MR and contour and writes the CPTDN result into the study."
+
+CommandTable = Mapping[str, tuple[str, str]]
+
+
+def command_table() -> dict[str, tuple[str, str]]:
+    """All commands of the installed rooms: name -> ("module:attribute", one line of help)."""
+    table: dict[str, tuple[str, str]] = {}
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        table.update(point.load())
+    return dict(sorted(table.items()))
+
+
+def load_command(root: typer.Typer, name: str, where: str, help_text: str) -> None:
+    """Import one command, a Typer application (a group) or a plain function, and hang it into the root."""
+    module, attribute = where.split(":")
+    found = getattr(importlib.import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        for command in found.registered_commands:
+            if command.callback is not None:
+                command.callback = _with_house_options(command.callback)
+        root.add_typer(found, name=name, help=help_text)
+    else:
+        root.command(name)(_with_house_options(found))
+
+
+def _with_house_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same command, which also takes `--config FILE` and `--debug` and keeps them in the context's object."""
+
+    @functools.wraps(function)
+    def called(*args: Any, config: Path | None, debug: bool, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    signature = inspect.signature(function, eval_str=True)
+    extra = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for name, default, annotation in (("config", None, ConfigOption), ("debug", False, DebugOption))
+    ]
+    parameters = [*signature.parameters.values(), *extra]
+    called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return called
+
+
+def _remember(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    if value:
+        ctx.ensure_object(dict)[param.name] = value
+    return value
+
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", metavar="FILE", callback=_remember, is_eager=True,
+        help="Configuration file (default: $CPTDN_CONFIG, then ./cptdn.toml, then built-in defaults).",
+    ),
+]  # fmt: skip
+DebugOption = Annotated[
+    bool, typer.Option("--debug", callback=_remember, is_eager=True, help="Show the whole traceback of a failure.")
+]
+
+
+def build(arguments: Sequence[str]) -> typer.Typer:
+    """The root command; commands other than the one called are only named, not imported."""
+    root = typer.Typer(
+        name="cptdn", help=OVERVIEW, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
+    )
+    root.callback()(_root)
+    completing = "_CPTDN_COMPLETE" in os.environ
+    called = next((word for word in arguments if not word.startswith("-")), None)
+    for name, (where, help_text) in command_table().items():
+        if completing or name == called:
+            load_command(root, name, where, help_text)
+        else:
+            root.command(name, help=help_text)(_only_named)
+    return root
+
+
+def _only_named() -> None:
+    """Stands in the overview for a command that is not called."""
+
+
+def _print_version(ctx: typer.Context, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        typer.echo(f"cptdn-node {version('cptdn-node')}")
+        ctx.exit()
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the `cptdn` command."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    state: dict[str, Any] = {}
+    try:
+        build(given)(args=given, prog_name="cptdn", obj=state)
+    except CptdnError as error:
+        _fail(str(error), state)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:  # the last door: a person gets a sentence, --debug gets the traceback
+        _fail(f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)", state)
+
+
+def _fail(sentence: str, state: Mapping[str, Any]) -> None:
+    if state.get("debug"):
+        raise
+    print(f"cptdn: {sentence}", file=sys.stderr)  # noqa: T201
+    sys.exit(1)

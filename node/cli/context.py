@@ -1,0 +1,33 @@
+"""What a command needs from the command line it was called on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from config.settings import Settings, load_settings
+
+
+def settings_of(ctx: typer.Context) -> Settings:
+    """The settings that this call's `--config` names."""
+    return load_settings((ctx.obj or {}).get("config"))
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout and nothing else."""
+    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1, default=str) + "\n")
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
+    """A table for a person; colours and borders only where the terminal has them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*columns, title=title, title_justify="left", show_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

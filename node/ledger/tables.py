@@ -1,0 +1,259 @@
+"""The ledger: the one truth about what was received, decided, computed and delivered.
+
+The broker may lose everything and nothing is lost: work stands here as jobs and outbox rows. Times are UTC.
+Columns named *_uid hold DICOM UIDs; no table but `cases`, `instances` and `clinical_facts` holds a patient identifier.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC datetimes on every database (SQLite keeps no zone)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value.astimezone(UTC) if value is not None else None
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON, str: String(255)}  # noqa: RUF012
+
+
+class Association(Base):
+    """One incoming association; a case is not complete while one that touched its studies is open."""
+
+    __tablename__ = "associations"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    node_id: Mapped[str]  # which node process holds it, so a dead one can be closed by the watchdog
+    calling_ae: Mapped[str]
+    address: Mapped[str]
+    opened_at: Mapped[datetime]
+    last_seen_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+    __table_args__ = (Index("ix_associations_open", "closed_at"),)
+
+
+class AssociationStudy(Base):
+    """Studies that an association has touched."""
+
+    __tablename__ = "association_studies"
+    association_id: Mapped[str] = mapped_column(ForeignKey("associations.id"), primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    __table_args__ = (Index("ix_association_studies_study", "study_instance_uid"),)
+
+
+class Instance(Base):
+    """A stored instance: bytes at `path` (relative to the storage root), durable before this row exists."""
+
+    __tablename__ = "instances"
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
+    study_instance_uid: Mapped[str] = mapped_column(String(64))
+    series_instance_uid: Mapped[str] = mapped_column(String(64))
+    frame_of_reference_uid: Mapped[str | None] = mapped_column(String(64))
+    modality: Mapped[str] = mapped_column(String(16))
+    patient_id: Mapped[str]
+    issuer: Mapped[str] = mapped_column(default="")
+    sha256: Mapped[str] = mapped_column(String(64))  # of the data set bytes as received, without the file meta
+    size_bytes: Mapped[int]
+    path: Mapped[str] = mapped_column(Text)
+    header: Mapped[dict[str, Any]]  # the keywords that the case rules read: node/cases/headers.py
+    calling_ae: Mapped[str]
+    received_at: Mapped[datetime]
+    __table_args__ = (
+        Index("ix_instances_study", "study_instance_uid", "series_instance_uid"),
+        Index("ix_instances_patient", "patient_id", "modality"),
+    )
+
+
+class Quarantined(Base):
+    """A file kept aside with its reason: unreadable, or the same UID with other bytes."""
+
+    __tablename__ = "quarantine"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    code: Mapped[str]  # unreadable_instance | conflicting_instance
+    text: Mapped[str] = mapped_column(Text)
+    sop_instance_uid: Mapped[str] = mapped_column(String(64))
+    study_instance_uid: Mapped[str | None] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(Text)
+    calling_ae: Mapped[str]
+    received_at: Mapped[datetime]
+    __table_args__ = (
+        UniqueConstraint("sop_instance_uid", "sha256"),
+        Index("ix_quarantine_study", "study_instance_uid"),
+    )
+
+
+class Case(Base):
+    """One MR study on its way to a report. `state` and `reasons` are those of the contract."""
+
+    __tablename__ = "cases"
+    study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    patient_id: Mapped[str]
+    issuer: Mapped[str] = mapped_column(default="")
+    state: Mapped[str] = mapped_column(String(16))
+    reasons: Mapped[list[Any]]  # [{"code", "text"}]
+    assessment: Mapped[dict[str, Any]]  # what `explain` prints: roles with reasons, contour, clinical, eligibility
+    assignments: Mapped[dict[str, Any]]  # roles settled by an administrator: {"CE-T1w": series UID}
+    hold: Mapped[str | None] = mapped_column(Text)  # an administrator's own hold, with his reason
+    current_report_id: Mapped[int | None]
+    received_at: Mapped[datetime]
+    last_instance_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    assess_after: Mapped[datetime | None]  # due for another look at this time: new content or the fallback timer
+    version: Mapped[int] = mapped_column(default=0)
+    __table_args__ = (
+        Index("ix_cases_state", "state", "updated_at"),
+        Index("ix_cases_patient", "patient_id"),
+        Index("ix_cases_due", "assess_after"),
+    )
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
+
+
+class CaseEvent(Base):
+    """History of a case, one sentence a line."""
+
+    __tablename__ = "case_events"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime]
+    kind: Mapped[str]
+    text: Mapped[str] = mapped_column(Text)
+    actor: Mapped[str] = mapped_column(default="node")
+    __table_args__ = (Index("ix_case_events_study", "study_instance_uid", "id"),)
+
+
+class ClinicalFact(Base):
+    """One fact about a patient, never overwritten: the newest row of a name counts, older ones stay as history."""
+
+    __tablename__ = "clinical_facts"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    patient_id: Mapped[str]
+    issuer: Mapped[str] = mapped_column(default="")
+    name: Mapped[str] = mapped_column(String(32))  # ebv_dna | stage | birth_date | treatment_start | prior_treatment
+    value: Mapped[dict[str, Any]]
+    source: Mapped[str]
+    set_by: Mapped[str]
+    observed_on: Mapped[date | None]
+    recorded_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]
+    __table_args__ = (Index("ix_clinical_facts_patient", "patient_id", "name", "id"),)
+
+
+class Job(Base):
+    """One computation of one case. `step` is the next thing to do: volumes, features, report, then done.
+
+    The lease says which worker has it and until when; a worker that dies loses it and the watchdog queues the step
+    again.
+    """
+
+    __tablename__ = "jobs"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))  # queued | running | done | failed | cancelled
+    step: Mapped[str] = mapped_column(String(16))
+    request: Mapped[dict[str, Any]]  # the frozen inputs: series, contour, clinical facts, decision settings
+    request_digest: Mapped[str] = mapped_column(String(64))
+    bundle: Mapped[str]
+    send: Mapped[bool] = mapped_column(default=True)
+    attempts: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[datetime]
+    lease_owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    error_code: Mapped[str | None]
+    error_text: Mapped[str | None] = mapped_column(Text)
+    seconds: Mapped[dict[str, Any]]  # duration by step
+    result: Mapped[dict[str, Any] | None]  # outcome of `features`: scores and nomogram, before it is a report
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    __table_args__ = (
+        Index("ix_jobs_study", "study_instance_uid", "created_at"),
+        Index("ix_jobs_state", "state", "not_before"),
+    )
+
+
+class Outbox(Base):
+    """A message for the broker, written in the transaction that makes it necessary; deleted once the broker has it."""
+
+    __tablename__ = "outbox"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    task: Mapped[str]
+    queue: Mapped[str]
+    args: Mapped[list[Any]]
+    not_before: Mapped[datetime]
+    created_at: Mapped[datetime]
+    __table_args__ = (Index("ix_outbox_due", "not_before"),)
+
+
+class Report(Base):
+    """One finished result. `identity` (digest over all inputs) makes it unique; `result` is the report as JSON."""
+
+    __tablename__ = "reports"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    study_instance_uid: Mapped[str] = mapped_column(String(64))
+    job_id: Mapped[str] = mapped_column(String(36))
+    identity: Mapped[str] = mapped_column(String(64), unique=True)
+    inputs_digest: Mapped[str] = mapped_column(String(64))
+    bundle_digest: Mapped[str] = mapped_column(String(80))
+    revision: Mapped[int]
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)  # of the SR
+    predecessor_id: Mapped[int | None] = mapped_column(ForeignKey("reports.id"))
+    result: Mapped[dict[str, Any]]  # TreatmentReport as JSON
+    created_at: Mapped[datetime]
+    __table_args__ = (Index("ix_reports_study", "study_instance_uid", "revision"),)
+
+
+class ReportObject(Base):
+    """A DICOM object of a report; its bytes are stored once and the same bytes are sent again."""
+
+    __tablename__ = "report_objects"
+    sop_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    report_id: Mapped[int] = mapped_column(ForeignKey("reports.id"))
+    kind: Mapped[str] = mapped_column(String(16))  # sr | sc | pdf | seg | attribution
+    sop_class_uid: Mapped[str] = mapped_column(String(64))
+    transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
+    sha256: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str] = mapped_column(Text)
+    __table_args__ = (Index("ix_report_objects_report", "report_id"),)
+
+
+class Delivery(Base):
+    """All objects of one report to one PACS. `delivered` means committed where the PACS supports commitment."""
+
+    __tablename__ = "deliveries"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    report_id: Mapped[int] = mapped_column(ForeignKey("reports.id"))
+    pacs: Mapped[str]
+    state: Mapped[str] = mapped_column(String(16))  # pending | sent | delivered | dead | superseded
+    attempts: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[datetime]
+    lease_owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    transaction_uid: Mapped[str | None] = mapped_column(String(64))
+    objects: Mapped[dict[str, Any]]  # SOP Instance UID -> {"status", "committed", "note"}
+    error_text: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    committed_at: Mapped[datetime | None]
+    __table_args__ = (
+        UniqueConstraint("report_id", "pacs"),
+        Index("ix_deliveries_state", "state", "not_before"),
+        Index("ix_deliveries_transaction", "transaction_uid"),
+    )

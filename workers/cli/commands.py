@@ -1,0 +1,3 @@
+"""Commands of the science: name -> (module:attribute, help)."""
+
+COMMANDS: dict[str, tuple[str, str]] = {}
