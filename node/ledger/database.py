@@ -1,0 +1,122 @@
+"""Opening the ledger: SQLite (WAL) on one machine, PostgreSQL for many; schema by Alembic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from config.errors import LedgerError
+
+BUSY_TIMEOUT_MS = 30_000  # how long a writer waits for another one before it gives up
+
+
+def now_utc() -> datetime:
+    """The present, aware, in UTC: the one clock of the ledger."""
+    return datetime.now(UTC)
+
+
+class Ledger:
+    """An open ledger. Threads share it; a process that forks opens its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._sessions = sessionmaker(engine, expire_on_commit=False)
+
+    @contextmanager
+    def begin(self) -> Iterator[Session]:
+        """One transaction: committed at the end, rolled back when an error passes through."""
+        with self._sessions.begin() as session:
+            yield session
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_ledger(url: str, migrate: bool = True) -> Ledger:
+    """Connect, and bring the schema up to date.
+
+    url : `sqlite:///FILE` or `postgresql+psycopg://...`
+    Raises LedgerError when the database cannot be reached or its schema is newer than this program.
+    """
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise LedgerError(f"[ledger.url] expected sqlite:///FILE or postgresql+psycopg://..., found {url!r}") from error
+    shown = parsed.render_as_string(hide_password=True)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, pool_pre_ping=True)
+    if engine.dialect.name == "sqlite":
+        _use_sqlite_safely(engine)
+    try:
+        if migrate:
+            upgrade(engine)
+        else:
+            with engine.connect() as connection:
+                connection.execute(text("SELECT 1"))
+    except OperationalError as error:
+        raise LedgerError(f"the ledger {shown} cannot be reached: {error.orig}") from error
+    return Ledger(engine)
+
+
+def _use_sqlite_safely(engine: Engine) -> None:
+    """WAL with full synchronisation, and transactions that take the write lock when they begin.
+
+    SQLite's default upgrades a read lock to a write lock in mid-transaction, which fails at once when another writer
+    was faster; BEGIN IMMEDIATE waits for its turn instead.
+    """
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver begins nothing by itself
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def alembic_config() -> Any:
+    """Alembic's configuration, without a file beside the program."""
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema to this program's version; one process at a time does it.
+
+    Raises LedgerError when the schema belongs to a newer program.
+    """
+    from alembic import command
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = alembic_config()
+    script = ScriptDirectory.from_config(config)
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7035220)")
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current == script.get_current_head():
+            return
+        if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
+            raise LedgerError(
+                f"the ledger's schema is {current}, newer than this program's {script.get_current_head()}: "
+                "upgrade the program"
+            )
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
