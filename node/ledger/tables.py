@@ -203,14 +203,19 @@ class Outbox(Base):
 
 
 class Report(Base):
-    """One finished result. `identity` (digest over all inputs) makes it unique; `result` is the report as JSON."""
+    """One finished result; `result` is the TreatmentReport as JSON.
+
+    `computation` is the digest over request, bundle, software and wording: equal means "nothing changed". `identity`
+    adds the predecessor, so that going back to an earlier value makes a new document that names the one it replaces.
+    """
 
     __tablename__ = "reports"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     study_instance_uid: Mapped[str] = mapped_column(String(64))
     job_id: Mapped[str] = mapped_column(String(36))
     identity: Mapped[str] = mapped_column(String(64), unique=True)
-    inputs_digest: Mapped[str] = mapped_column(String(64))
+    computation: Mapped[str] = mapped_column(String(64))
+    request_digest: Mapped[str] = mapped_column(String(64))
     bundle_digest: Mapped[str] = mapped_column(String(80))
     revision: Mapped[int]
     sop_instance_uid: Mapped[str] = mapped_column(String(64), unique=True)  # of the SR

@@ -1,0 +1,105 @@
+"""Cases: one MR study each, with its state, reasons and history."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from config.errors import InputError
+from node.ledger.database import now_utc
+from node.ledger.tables import Case, CaseEvent
+
+STATES = ("receiving", "incomplete", "held", "queued", "running", "reported", "refused", "failed")
+
+
+def record(session: Session, study_instance_uid: str, kind: str, text: str, actor: str = "node") -> None:
+    """One line of history."""
+    session.add(
+        CaseEvent(study_instance_uid=study_instance_uid, at=now_utc(), kind=kind, text=text, actor=actor)
+    )  # fmt: skip
+
+
+def open_case(session: Session, study_instance_uid: str, patient_id: str, issuer: str) -> Case:
+    """The case of an MR study, made when its first instance arrives."""
+    case = session.get(Case, study_instance_uid)
+    now = now_utc()
+    if case is None:
+        case = Case(
+            study_instance_uid=study_instance_uid, patient_id=patient_id, issuer=issuer, state="receiving", reasons=[],
+            assessment={}, assignments={}, received_at=now, last_instance_at=now, updated_at=now, assess_after=now,
+        )  # fmt: skip
+        session.add(case)
+        session.flush()
+        record(session, study_instance_uid, "received", "The first instance of this study arrived.")
+    return case
+
+
+def get_case(session: Session, study_instance_uid: str) -> Case:
+    """Raises InputError when the study is not known here."""
+    case = session.get(Case, study_instance_uid)
+    if case is None:
+        raise InputError(f"no study {study_instance_uid} is known here; `cptdn studies list` shows those that are")
+    return case
+
+
+def set_state(session: Session, case: Case, state: str, reasons: Sequence[dict[str, str]] = ()) -> None:
+    """Change the state, and write the change into the history where there is one."""
+    reasons = list(reasons)
+    if (case.state, case.reasons) != (state, reasons):
+        because = f": {' '.join(reason['text'] for reason in reasons)}" if reasons else "."
+        record(session, case.study_instance_uid, state, f"{case.state} -> {state}{because}")
+    case.state, case.reasons, case.updated_at = state, reasons, now_utc()
+
+
+def wake_case(session: Session, study_instance_uid: str, when: datetime | None = None) -> None:
+    """Have this case looked at again, soon or at `when`."""
+    session.execute(
+        update(Case).where(Case.study_instance_uid == study_instance_uid).values(assess_after=when or now_utc())
+    )
+
+
+def wake_patient(session: Session, patient_id: str, issuer: str = "") -> int:
+    """Have all cases of a patient looked at again: a fact or a contour in another study has changed."""
+    query = update(Case).where(Case.patient_id == patient_id)
+    if issuer:
+        query = query.where(Case.issuer.in_([issuer, ""]))
+    return int(session.execute(query.values(assess_after=now_utc())).rowcount)  # type: ignore[attr-defined]
+
+
+def due_cases(session: Session, limit: int = 100) -> list[str]:
+    """Studies whose look is due, the longest waiting first."""
+    query = (
+        select(Case.study_instance_uid).where(Case.assess_after <= now_utc()).order_by(Case.assess_after).limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def next_due(session: Session) -> datetime | None:
+    return session.scalar(select(func.min(Case.assess_after)))
+
+
+def list_cases(session: Session, states: Iterable[str] = (), since: datetime | None = None) -> list[Case]:
+    """Cases, the newest first."""
+    query = select(Case).order_by(Case.received_at.desc())
+    states = tuple(states)
+    if states:
+        query = query.where(Case.state.in_(states))
+    if since is not None:
+        query = query.where(Case.received_at >= since)
+    return list(session.scalars(query))
+
+
+def count_by_state(session: Session) -> dict[str, int]:
+    found: dict[str, int] = dict(session.execute(select(Case.state, func.count()).group_by(Case.state)).tuples().all())
+    return {state: found.get(state, 0) for state in STATES}
+
+
+def history(session: Session, study_instance_uid: str) -> list[dict[str, Any]]:
+    rows = session.scalars(
+        select(CaseEvent).where(CaseEvent.study_instance_uid == study_instance_uid).order_by(CaseEvent.id)
+    )
+    return [{"at": row.at.isoformat(), "kind": row.kind, "text": row.text, "actor": row.actor} for row in rows]

@@ -1,0 +1,202 @@
+"""Jobs: one computation of one case, step by step, with a lease while a worker has it.
+
+queued --claim--> running --advance--> queued (next step) ... --finish--> done
+                     |--fail--> failed        |--lease runs out--> queued again, or failed after MAX_ATTEMPTS
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from config.errors import InputError
+from node.ledger.cases import get_case, record, set_state
+from node.ledger.database import now_utc
+from node.ledger.outbox import enqueue, owed
+from node.ledger.tables import Job
+from node.messages import TASK_OF_STEP
+
+STEPS = ("volumes", "features", "report")
+ACTIVE = ("queued", "running")
+STATES = ("queued", "running", "done", "failed", "cancelled")
+LEASE = timedelta(seconds=60)
+LOST_AFTER = timedelta(seconds=60)  # a queued job whose message nobody took for so long is sent again
+MAX_ATTEMPTS = 5
+RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 300.0
+
+
+def create_job(
+    session: Session,
+    study_instance_uid: str,
+    request: dict[str, Any],
+    request_digest: str,
+    bundle: str,
+    send: bool = True,
+) -> Job:
+    """Queue one computation: the row and its message in one transaction."""
+    now = now_utc()
+    job = Job(
+        id=str(uuid.uuid4()), study_instance_uid=study_instance_uid, state="queued", step=STEPS[0], request=request,
+        request_digest=request_digest, bundle=bundle, send=send, not_before=now, seconds={}, created_at=now,
+        updated_at=now,
+    )  # fmt: skip
+    session.add(job)
+    enqueue(session, TASK_OF_STEP[job.step], [job.id])
+    return job
+
+
+def get_job(session: Session, job_id: str) -> Job:
+    job = session.get(Job, job_id)
+    if job is None:
+        raise InputError(f"no job {job_id} is known here; `cptdn jobs list` shows those that are")
+    return job
+
+
+def active_jobs(session: Session, study_instance_uid: str) -> list[Job]:
+    """Jobs of a study that are not finished; those that only compare (nothing is sent) do not count."""
+    query = select(Job).where(Job.study_instance_uid == study_instance_uid, Job.state.in_(ACTIVE), Job.send.is_(True))
+    return list(session.scalars(query.order_by(Job.created_at)))
+
+
+def latest_job(session: Session, study_instance_uid: str) -> Job | None:
+    return session.scalar(
+        select(Job)
+        .where(Job.study_instance_uid == study_instance_uid, Job.send.is_(True))
+        .order_by(Job.created_at.desc())
+        .limit(1)
+    )
+
+
+def claim(session: Session, job_id: str, step: str, worker: str) -> Job | None:
+    """Take the lease of one step. None when the work is done, gone on, cancelled, or in another worker's hands."""
+    job = session.get(Job, job_id, with_for_update=True)
+    now = now_utc()
+    if job is None or job.step != step or job.state not in ACTIVE:
+        return None
+    if job.state == "running" and job.lease_until is not None and job.lease_until > now:
+        return None
+    job.state, job.lease_owner, job.lease_until, job.updated_at = "running", worker, now + LEASE, now
+    job.attempts += 1
+    if job.send:
+        case = get_case(session, job.study_instance_uid)
+        if case.state != "running":
+            set_state(session, case, "running")
+    return job
+
+
+def extend_lease(session: Session, job_id: str, worker: str) -> bool:
+    """Keep the lease of a step that takes longer; False when it was lost."""
+    job = session.get(Job, job_id, with_for_update=True)
+    if job is None or job.state != "running" or job.lease_owner != worker:
+        return False
+    job.lease_until = now_utc() + LEASE
+    return True
+
+
+def holds(job: Job | None, worker: str) -> bool:
+    """Whether the lease is still this worker's: the condition for writing down what it computed."""
+    return job is not None and job.state == "running" and job.lease_owner == worker
+
+
+def advance(session: Session, job: Job, seconds: dict[str, float], result: dict[str, Any] | None = None) -> None:
+    """This step is finished: queue the next one."""
+    job.step = STEPS[STEPS.index(job.step) + 1]
+    _release(job, "queued")
+    job.attempts = 0
+    job.seconds = {**job.seconds, **seconds}
+    job.result = result if result is not None else job.result
+    enqueue(session, TASK_OF_STEP[job.step], [job.id])
+
+
+def finish(session: Session, job: Job, seconds: dict[str, float]) -> None:
+    """All steps are finished."""
+    job.step = "done"
+    _release(job, "done")
+    job.seconds = {**job.seconds, **seconds}
+    job.error_code = job.error_text = None
+
+
+def fail(session: Session, job: Job, code: str, text: str, retry: bool) -> None:
+    """This step failed: try again later (at most MAX_ATTEMPTS times), or stop visibly."""
+    job.error_code, job.error_text = code, text
+    if retry and job.attempts < MAX_ATTEMPTS:
+        wait = min(RETRY_LONGEST_S, RETRY_FIRST_S * 2 ** (job.attempts - 1))
+        _release(job, "queued")
+        job.not_before = now_utc() + timedelta(seconds=wait)
+        enqueue(session, TASK_OF_STEP[job.step], [job.id], job.not_before)
+        return
+    _release(job, "failed")
+    if job.send:
+        set_state(session, get_case(session, job.study_instance_uid), "failed", [{"code": code, "text": text}])
+
+
+def refuse(session: Session, job: Job, code: str, text: str) -> None:
+    """The study cannot be scored: that is an answer, not a failure."""
+    job.error_code, job.error_text = code, text
+    _release(job, "done")
+    if job.send:
+        set_state(session, get_case(session, job.study_instance_uid), "refused", [{"code": code, "text": text}])
+
+
+def retry(session: Session, job_id: str) -> Job:
+    """Queue a failed or cancelled job again, from the step where it stopped."""
+    job = get_job(session, job_id)
+    if job.state not in ("failed", "cancelled"):
+        raise InputError(f"job {job_id} is {job.state}; only failed and cancelled jobs can be tried again")
+    now = now_utc()
+    job.state, job.attempts, job.error_code, job.error_text = "queued", 0, None, None
+    job.not_before = job.updated_at = now
+    enqueue(session, TASK_OF_STEP[job.step], [job.id])
+    case = get_case(session, job.study_instance_uid)
+    set_state(session, case, "queued")
+    record(session, case.study_instance_uid, "retry", f"Job {job_id} was queued again.", actor="administrator")
+    return job
+
+
+def cancel(session: Session, job_id: str, because: str, actor: str = "administrator") -> Job:
+    """Stop a job that is not finished; what a worker computes for it meanwhile is dropped."""
+    job = get_job(session, job_id)
+    if job.state not in ACTIVE:
+        raise InputError(f"job {job_id} is {job.state}; only queued and running jobs can be cancelled")
+    job.error_code, job.error_text = "cancelled", because
+    _release(job, "cancelled")
+    record(session, job.study_instance_uid, "cancelled", f"Job {job_id} was cancelled: {because}", actor=actor)
+    return job
+
+
+def watchdog(session: Session) -> int:
+    """Queue again what a dead worker or an emptied broker has lost; returns how many jobs."""
+    now = now_utc()
+    revived = 0
+    query = select(Job).where(Job.state == "running", Job.lease_until < now).with_for_update(skip_locked=True)
+    for job in session.scalars(query):
+        fail(session, job, "worker_lost", f"the worker {job.lease_owner} stopped while it had this job", retry=True)
+        revived += 1
+    lost = select(Job).where(Job.state == "queued", Job.updated_at < now - LOST_AFTER, Job.not_before <= now)
+    for job in session.scalars(lost.with_for_update(skip_locked=True)):
+        task = TASK_OF_STEP[job.step]
+        job.updated_at = now
+        if not owed(session, task, [job.id]):
+            enqueue(session, task, [job.id])
+            revived += 1
+    return revived
+
+
+def list_jobs(session: Session, states: tuple[str, ...] = (), limit: int | None = None) -> list[Job]:
+    query = select(Job).order_by(Job.created_at.desc())
+    if states:
+        query = query.where(Job.state.in_(states))
+    return list(session.scalars(query.limit(limit)))
+
+
+def count_by_state(session: Session) -> dict[str, int]:
+    found: dict[str, int] = dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).tuples().all())
+    return {state: found.get(state, 0) for state in STATES}
+
+
+def _release(job: Job, state: str) -> None:
+    job.state, job.lease_owner, job.lease_until, job.updated_at = state, None, None, now_utc()

@@ -1,0 +1,58 @@
+"""Sending by name over Celery, and what Celery says about its queues."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from config.settings import BrokerSettings
+from node.messages import QUEUE_OF_TASK, BrokerUnavailableError, Queue
+
+
+def make_celery(url: str, broker: BrokerSettings) -> Celery:
+    """A Celery application on this broker: JSON only, late acknowledgement, no results (the ledger holds them)."""
+    app = Celery("cptdn", broker=url, set_as_current=False)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_default_queue=Queue.VOLUMES.value,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": broker.visibility_timeout_s,
+            # A broker that went away must be noticed in seconds, not when the kernel gives up.
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "retry_on_timeout": True,
+        },
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_enable_remote_control=False,
+    )
+    return app
+
+
+def send(app: Celery, task: str, args: list[Any]) -> None:
+    """Give one message to the broker. Raises BrokerUnavailableError when it does not take it."""
+    try:
+        app.send_task(task, args=args, queue=QUEUE_OF_TASK[task].value, retry=False)
+    except (OperationalError, OSError) as error:
+        raise BrokerUnavailableError(str(error)) from error
+
+
+def queue_lengths(app: Celery) -> dict[str, int]:
+    """Messages waiting in each queue. Raises BrokerUnavailableError."""
+    try:
+        with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+            client = connection.default_channel.client
+            return {queue.value: int(client.llen(queue.value)) for queue in Queue}
+    except (OperationalError, OSError) as error:
+        raise BrokerUnavailableError(str(error)) from error
