@@ -1,0 +1,86 @@
+"""Patches: what the networks look at. One axial tumour slice is one instance, all tumour slices of a series a bag.
+
+An instance is 128 x 128 pixels of image and tumour mask at the bundle's in-plane spacing, centred on the mask's
+bounding box in that slice, zero outside the image. Phantom arrays and DICOM series go through the same function, and
+only the region that a patch shows is resampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+PATCH_SIZE = 128
+
+PixelArray = npt.NDArray[Any]
+PatchArray = npt.NDArray[np.float32]
+IndexArray = npt.NDArray[np.intp]
+
+
+def extract_patches(
+    image_zyx: PixelArray,
+    mask_zyx: PixelArray,
+    spacing_yx_mm: tuple[float, float],
+    target_spacing_mm: float,
+    size: int = PATCH_SIZE,
+    *,
+    standardise: Callable[[PixelArray], PatchArray] | None = None,
+) -> tuple[PatchArray, IndexArray]:
+    """Image and mask around the tumour, one patch a slice that the mask touches.
+
+    image_zyx : (slices, rows, columns) grey values; mask_zyx : the same shape, nonzero inside the tumour.
+    spacing_yx_mm : distance of rows and of columns; target_spacing_mm : the same for both in the patch.
+    standardise : grey values -> [0, 1], e.g. an IntensityMap of the whole image; None: the image is in [0, 1] already.
+    Returns (n, 2, size, size) float32 [image, mask] and the (n,) rising slice indices. The source pixel nearest to the
+    middle of the mask's bounding box lies at [size // 2, size // 2], so equal spacings copy pixels unchanged.
+    Raises ValueError when the shapes differ.
+    """
+    if image_zyx.ndim != 3 or image_zyx.shape != mask_zyx.shape:
+        raise ValueError(f"expected image and mask of one zyx shape, found {image_zyx.shape} and {mask_zyx.shape}")
+    slice_index = np.flatnonzero(mask_zyx.any(axis=(1, 2)))
+    patches = np.zeros((len(slice_index), 2, size, size), dtype=np.float32)
+    steps = (target_spacing_mm / spacing_yx_mm[0], target_spacing_mm / spacing_yx_mm[1])
+    for patch, z in zip(patches, slice_index, strict=True):
+        mask_yx = mask_zyx[z]
+        centres = [_middle(mask_yx.any(axis=other)) for other in (1, 0)]
+        rows, columns = (
+            _Axis(centre, step, size, length)
+            for centre, step, length in zip(centres, steps, mask_yx.shape, strict=True)
+        )
+        window = (slice(rows.first, rows.last), slice(columns.first, columns.last))
+        grey = rows.weights @ image_zyx[z][window].astype(np.float32) @ columns.weights.T
+        inside = np.ix_(rows.inside, columns.inside)
+        patch[0][inside] = grey if standardise is None else standardise(grey)
+        patch[1][inside] = mask_yx[np.ix_(rows.nearest, columns.nearest)] != 0
+    return patches, slice_index
+
+
+class _Axis:
+    """One axis of a patch on one axis of its slice, in source pixels.
+
+    inside : patch positions whose centre lies within the image; nearest : the source pixel of each of them.
+    first, last : the half-open range of source pixels that they are made from; weights : (inside, last - first), rows
+    summing to 1. The kernel is a triangle as wide as the coarser of both pixels: linear interpolation towards a finer
+    grid, an average over the covered area towards a coarser one.
+    """
+
+    def __init__(self, centre: int, step: float, size: int, length: int) -> None:
+        positions = centre + (np.arange(size) - size // 2) * step
+        self.inside = np.flatnonzero((positions >= -0.5) & (positions <= length - 0.5))
+        positions = positions[self.inside]
+        self.nearest = np.clip(np.floor(positions + 0.5).astype(np.intp), 0, length - 1)
+        reach = max(1.0, step)
+        self.first = max(0, int(np.floor(positions[0] - reach)))
+        self.last = min(length, int(np.ceil(positions[-1] + reach)) + 1)
+        source = np.arange(self.first, self.last)
+        weights = np.clip(1.0 - np.abs(positions[:, None] - source[None, :]) / reach, 0.0, None)
+        self.weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _middle(touched: npt.NDArray[np.bool_]) -> int:
+    """The index nearest to the middle of the touched range."""
+    indices = np.flatnonzero(touched)
+    return int(indices[0] + indices[-1] + 1) // 2
