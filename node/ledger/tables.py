@@ -34,6 +34,20 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON, str: String(255)}  # noqa: RUF012
 
 
+class Process(Base):
+    """A running node, worker or web process; one that has not been seen for a while is taken for dead."""
+
+    __tablename__ = "processes"
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))  # node | worker | web
+    host: Mapped[str]
+    pid: Mapped[int]
+    ready: Mapped[bool] = mapped_column(default=False)
+    info: Mapped[dict[str, Any]]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+
+
 class Association(Base):
     """One incoming association; a case is not complete while one that touched its studies is open."""
 

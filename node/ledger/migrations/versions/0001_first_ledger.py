@@ -142,6 +142,18 @@ def upgrade() -> None:
         batch_op.create_index("ix_outbox_due", ["not_before"], unique=False)
 
     op.create_table(
+        "processes",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("ready", sa.Boolean(), nullable=False),
+        sa.Column("info", sa.JSON(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    op.create_table(
         "quarantine",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("code", sa.String(length=255), nullable=False),
@@ -264,6 +276,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_quarantine_study")
 
     op.drop_table("quarantine")
+    op.drop_table("processes")
     with op.batch_alter_table("outbox", schema=None) as batch_op:
         batch_op.drop_index("ix_outbox_due")
 

@@ -1,0 +1,50 @@
+# Every habit of the house on one screen: `make help`.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-long bench lint format lock clean
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY) ## virtual environment with pinned libraries and the `cptdn` command
+
+# torch first and by itself: whatever depends on it then keeps this build instead of fetching another one.
+$(READY): requirements-torch.lock requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+demo: $(READY) ## the whole main job on this machine, with a synthetic patient; leaves out/demo
+	$(BIN)/cptdn demo --out out/demo
+
+test: $(READY) ## the whole test suite (CPTDN_REQUIRE_PEERS=1: a missing peer is a failure)
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: $(READY) ## the tests that take minutes: learning gates, chaos, fuzzing
+	$(BIN)/python -m pytest -m long --timeout 7200 -s
+
+bench: $(READY) ## benchmarks as ratios against peers, into out/bench
+	$(BIN)/python -m tests.benchmarks --out out/bench
+
+lint: $(READY) ## ruff, mypy, import directions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY) ## lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: ## write the lock files anew from what is installed in .venv
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^torch==' > requirements.lock
+
+clean: ## remove what can be made again
+	rm -rf .venv out build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
