@@ -1,0 +1,155 @@
+"""The SE-ResNet of one sequence: a tumour slice with its mask becomes 512 deep features (times the width).
+
+    (n, 2, 128, 128) ─ conv 5x5/2 32 ─ BN ─ ReLU ─ conv 3x3 64 ─ BN ─ ReLU ─ average pool 2 ─► (n, 64, 32, 32)
+                     ─ stage 128 /2 ─► (n, 128, 16, 16) ─ stage 256 /2 ─► (n, 256, 8, 8) ─ stage 512 /2 ─► (n, 512, 4, 4)
+                     ─ global average pooling ─► (n, 512)
+
+Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.3 and supplement; depth and width are the bundle's choice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from workers.features.multiple_instance import AttentionPooling
+from workers.features.squeeze_excitation import SEBasicBlock, SEBottleneckBlock
+
+PATCH_SIZE = 128
+FEATURES = 512  # at width 1
+HEAD = 256  # at width 1
+ENDPOINTS = ("os", "dmfs", "lrrfs")  # order of the prognosis outputs; DFS is their maximum
+
+Variant = Literal["basic", "bottleneck"]
+Pooling = Literal["maximum", "attention"]
+
+
+@dataclass(frozen=True)
+class BackboneArchitecture:
+    """Everything that shapes the SE-ResNet of one sequence.
+
+    variant : `basic` (the paper's), or `bottleneck` with grouped convolutions.
+    blocks : SE blocks in each of the three stages; the paper's basic variant has 2-2-2, the deeper one 3-4-3.
+    width : multiplies every channel count; 1 is the paper's.
+    reduction : of the squeeze and excitation.
+    groups : of the bottleneck's 3 x 3 convolutions.
+    pooling : how a bag's slices become one patient; `maximum` (the paper's) or `attention`.
+    """
+
+    variant: Variant = "basic"
+    blocks: tuple[int, int, int] = (2, 2, 2)
+    width: float = 1.0
+    reduction: int = 4
+    groups: int = 8
+    pooling: Pooling = "maximum"
+
+    def __post_init__(self) -> None:
+        if self.variant not in ("basic", "bottleneck"):
+            raise ValueError(f"variant must be basic or bottleneck, found {self.variant!r}")
+        if self.pooling not in ("maximum", "attention"):
+            raise ValueError(f"pooling must be maximum or attention, found {self.pooling!r}")
+        if len(self.blocks) != 3 or min(self.blocks) < 1:
+            raise ValueError(f"blocks must name three stages of at least one block, found {self.blocks}")
+        if not 0 < self.width <= 4:
+            raise ValueError(f"width must lie in (0, 4], found {self.width}")
+
+    def channels(self, at_width_one: int) -> int:
+        """A channel count of the paper at this width."""
+        return max(1, round(at_width_one * self.width))
+
+    @property
+    def n_features(self) -> int:
+        return self.channels(FEATURES)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "blocks": list(self.blocks)}
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> BackboneArchitecture:
+        return cls(**{**document, "blocks": tuple(document["blocks"])})
+
+
+DEEPER = BackboneArchitecture(variant="bottleneck", blocks=(3, 4, 3))
+
+
+class SEResNet(nn.Module):
+    """Patches (n, 2, 128, 128) of image and mask -> deep features (n, 512 * width)."""
+
+    def __init__(self, architecture: BackboneArchitecture) -> None:
+        super().__init__()
+        wide = architecture.channels
+        self.stem = nn.Sequential(
+            nn.Conv2d(2, wide(32), 5, stride=2, padding=2, bias=False),  # (n, 32, 64, 64)
+            nn.BatchNorm2d(wide(32)),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(wide(32), wide(64), 3, padding=1, bias=False),  # (n, 64, 64, 64)
+            nn.BatchNorm2d(wide(64)),
+            nn.ReLU(inplace=True),
+            nn.AvgPool2d(2),  # (n, 64, 32, 32)
+        )
+        stages = []
+        channels_in = wide(64)
+        for channels, n_blocks in zip((wide(128), wide(256), wide(512)), architecture.blocks, strict=True):
+            stages.append(_stage(architecture, channels_in, channels, n_blocks))
+            channels_in = channels
+        self.stages = nn.Sequential(*stages)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        pooled: Tensor = self.maps(patches).mean(dim=(2, 3))  # (n, 512)
+        return pooled
+
+    def maps(self, patches: Tensor) -> Tensor:
+        """The last stage's feature maps (n, 512 * width, 4, 4), where attributions look."""
+        last: Tensor = self.stages(self.stem(patches))
+        return last
+
+
+def _stage(architecture: BackboneArchitecture, channels_in: int, channels: int, n_blocks: int) -> nn.Sequential:
+    blocks: list[nn.Module] = []
+    for i in range(n_blocks):
+        into, stride = (channels_in, 2) if i == 0 else (channels, 1)
+        if architecture.variant == "basic":
+            blocks.append(SEBasicBlock(into, channels, stride, architecture.reduction))
+        else:
+            blocks.append(SEBottleneckBlock(into, channels, stride, architecture.reduction, architecture.groups))
+    return nn.Sequential(*blocks)
+
+
+class SequenceNetwork(nn.Module):
+    """SE-ResNet with the two heads it is trained through; the heads also choose the representative slice.
+
+    Prognosis: three tanh outputs in (-1, 1), in the order of ENDPOINTS; disease-free survival is their maximum.
+    Response: one tanh output of a hidden layer that is multiplied by the treatment factor (+1/2 ICT+CCRT, -1/2 CCRT
+    in training, +1 when predicting): the modified covariate of Tian et al., JASA 2014;109:1517.
+    """
+
+    def __init__(self, architecture: BackboneArchitecture) -> None:
+        super().__init__()
+        n, hidden = architecture.n_features, architecture.channels(HEAD)
+        self.architecture = architecture
+        self.backbone = SEResNet(architecture)
+        self.prognosis = nn.Sequential(nn.Linear(n, hidden), nn.ReLU(), nn.Linear(hidden, len(ENDPOINTS)))
+        self.response_hidden = nn.Sequential(nn.Linear(n, hidden), nn.ReLU())
+        self.response_output = nn.Linear(hidden, 1, bias=False)
+        self.attention = AttentionPooling(n, hidden) if architecture.pooling == "attention" else None
+
+    def heads(self, features: Tensor, treatment_factor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+        """Features (n, 512 * width) -> prognosis (n, 3), response (n,).
+
+        treatment_factor : (n,) or a number that multiplies the response's hidden layer.
+        """
+        prognosis = torch.tanh(self.prognosis(features))  # (n, 3)
+        factor = torch.as_tensor(treatment_factor, dtype=features.dtype, device=features.device)
+        hidden = self.response_hidden(features) * factor.reshape(-1, 1)  # (n, 256)
+        return prognosis, torch.tanh(self.response_output(hidden)).squeeze(1)
+
+    def forward(self, patches: Tensor, treatment_factor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+        return self.heads(self.backbone(patches), treatment_factor)
+
+    def risk(self, features: Tensor) -> Tensor:
+        """Predicted risk (n,) of disease-free survival, by which the maximum instance is chosen."""
+        highest: Tensor = torch.tanh(self.prognosis(features)).amax(dim=1)
+        return highest

@@ -1,0 +1,87 @@
+"""Squeeze, excite, scale: residual blocks whose channels are weighted by what the whole image shows.
+
+        x ──► residual path ──► squeeze (mean) ► excite (two layers) ──► scale ──► + ──► ReLU
+        └──────────────────────────── shortcut ────────────────────────────────────┘
+
+Source: Hu et al., Squeeze-and-Excitation Networks, CVPR 2018 (arXiv:1709.01507), equations 2 to 4.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SqueezeExcitation(nn.Module):
+    """Weights each channel by a gate in (0, 1) computed from all channels' means.
+
+    channels : channels in and out.
+    reduction : the bottleneck has `channels // reduction` units, at least one.
+    """
+
+    def __init__(self, channels: int, reduction: int) -> None:
+        super().__init__()
+        hidden = max(1, channels // reduction)
+        self.reduce = nn.Linear(channels, hidden)
+        self.expand = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = x.mean(dim=(2, 3))  # (n, c)  squeeze, equation 2
+        s = torch.sigmoid(self.expand(torch.relu(self.reduce(z))))  # (n, c)  excite, equation 3
+        scaled: Tensor = x * s[:, :, None, None]  # scale, equation 4
+        return scaled
+
+
+class SEBasicBlock(nn.Module):
+    """Two 3 x 3 convolutions with batch normalisation, then squeeze and excitation on the residual path."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int, reduction: int) -> None:
+        super().__init__()
+        self.residual = nn.Sequential(
+            nn.Conv2d(channels_in, channels, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, 1, padding=1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.excitation = SqueezeExcitation(channels, reduction)
+        self.shortcut = _shortcut(channels_in, channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.excitation(self.residual(x)) + self.shortcut(x))
+
+
+class SEBottleneckBlock(nn.Module):
+    """1 x 1, grouped 3 x 3, 1 x 1 convolutions (ResNeXt form), then squeeze and excitation on the residual path.
+
+    channels : channels out; the grouped convolution has half as many, as in SE-ResNeXt.
+    groups : groups of the 3 x 3 convolution; must divide `channels // 2`.
+    """
+
+    def __init__(self, channels_in: int, channels: int, stride: int, reduction: int, groups: int) -> None:
+        super().__init__()
+        inner = channels // 2
+        if inner % groups:
+            raise ValueError(f"groups must divide the {inner} inner channels of a bottleneck block, found {groups}")
+        self.residual = nn.Sequential(
+            nn.Conv2d(channels_in, inner, 1, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, inner, 3, stride, padding=1, groups=groups, bias=False),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.excitation = SqueezeExcitation(channels, reduction)
+        self.shortcut = _shortcut(channels_in, channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(self.excitation(self.residual(x)) + self.shortcut(x))
+
+
+def _shortcut(channels_in: int, channels: int, stride: int) -> nn.Module:
+    """The identity where shapes agree, else a 1 x 1 convolution."""
+    if channels_in == channels and stride == 1:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))

@@ -1,0 +1,94 @@
+"""The multi-task network: deep features of three sequences become Prognostic-score and Predictive-score.
+
+    T1w, CE-T1w, T2w features (n, 3 x 512) ─ shared 4608 ReLU, dropout (keep 0.6) ─┬─ 1536 ─ 512 ─────── 3 tanh  prognosis
+                                                                                   └─ 1536 ─ 512 x T/2 ─ 1 tanh  response
+
+Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.3; the response branch is the modified covariate method of
+Tian et al., JASA 2014;109:1517: the hidden layer times T/2 (T = +1 ICT+CCRT, -1 CCRT) and no treatment main effect.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+SEQUENCES = ("T1w", "CE-T1w", "T2w")  # order in which their features are concatenated
+SHARED, BRANCH, LAST = 4608, 1536, 512  # at width 1
+N_ENDPOINTS = 3
+DROPOUT = 0.4  # keep 0.6
+
+
+@dataclass(frozen=True)
+class ScoresArchitecture:
+    """What shapes the multi-task network.
+
+    n_features : deep features of one sequence (512 times the width of the SE-ResNet).
+    width : multiplies the hidden layers; 1 is the paper's.
+    """
+
+    n_features: int = 512
+    width: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.n_features < 1:
+            raise ValueError(f"n_features must be at least 1, found {self.n_features}")
+        if not 0 < self.width <= 4:
+            raise ValueError(f"width must lie in (0, 4], found {self.width}")
+
+    def units(self, at_width_one: int) -> int:
+        return max(1, round(at_width_one * self.width))
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> ScoresArchitecture:
+        return cls(**document)
+
+
+class MultitaskNetwork(nn.Module):
+    """Features (n, 3 * n_features) -> prognosis (n, 3) and response (n,), all in (-1, 1)."""
+
+    def __init__(self, architecture: ScoresArchitecture) -> None:
+        super().__init__()
+        units = architecture.units
+        self.architecture = architecture
+        n_inputs = len(SEQUENCES) * architecture.n_features
+        # Features are standardised with the training cohort's moments, which travel with the weights.
+        self.register_buffer("feature_mean", torch.zeros(n_inputs))
+        self.register_buffer("feature_scale", torch.ones(n_inputs))
+        self.shared = nn.Sequential(nn.Linear(n_inputs, units(SHARED)), nn.ReLU(), nn.Dropout(DROPOUT))
+        self.prognosis = nn.Sequential(
+            nn.Linear(units(SHARED), units(BRANCH)),
+            nn.ReLU(),
+            nn.Linear(units(BRANCH), units(LAST)),
+            nn.ReLU(),
+        )
+        self.prognosis_output = nn.Linear(units(LAST), N_ENDPOINTS, bias=False)
+        self.response = nn.Sequential(
+            nn.Linear(units(SHARED), units(BRANCH)),
+            nn.ReLU(),
+            nn.Linear(units(BRANCH), units(LAST)),
+            nn.ReLU(),
+        )
+        self.response_output = nn.Linear(units(LAST), 1, bias=False)
+
+    def forward(self, features: Tensor, treatment_factor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+        """
+        treatment_factor : (n,) T/2 in training; +1 for everybody when predicting.
+        """
+        x = (features - self.feature_mean) / self.feature_scale
+        shared = self.shared(x)  # (n, 4608)
+        prognosis = torch.tanh(self.prognosis_output(self.prognosis(shared)))  # (n, 3)
+        factor = torch.as_tensor(treatment_factor, dtype=x.dtype, device=x.device).reshape(-1, 1)
+        hidden = self.response(shared) * factor  # (n, 512)  W(x) T/2, Tian et al. equation 2
+        return prognosis, torch.tanh(self.response_output(hidden)).squeeze(1)
+
+    def standardise(self, features: Tensor) -> None:
+        """Learn mean and scale of each feature from the training cohort (n, 3 * n_features)."""
+        scale = features.std(dim=0)
+        self.get_buffer("feature_mean").copy_(features.mean(dim=0))
+        self.get_buffer("feature_scale").copy_(torch.where(scale > 1e-6, scale, torch.ones_like(scale)))

@@ -1,0 +1,109 @@
+"""Cox losses: the partial likelihood on tied data, and the composite loss that trains both signatures.
+
+Sources: Breslow, J R Stat Soc B 1972;34:216; Efron, JASA 1977;72:557; Zhong et al., EBioMedicine 2021;70:103522,
+supplement (weights of the endpoints and penalties).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Ties = Literal["breslow", "efron"]
+
+
+def cox_partial_log_likelihood(
+    log_hazard: Tensor, durations: Tensor, event_observed: Tensor, ties: Ties = "breslow"
+) -> Tensor:
+    """Log partial likelihood of a Cox model, summed over events.
+
+    log_hazard : (n,) rises with risk; carries the gradient.
+    durations : (n,) in any unit; rows with equal durations are tied.
+    event_observed : (n,) bool, True where the event happened.
+    The order of the rows is free, also among ties. Without any event the value is 0, with a zero gradient.
+    """
+    order = torch.argsort(durations, descending=True, stable=True)
+    lp, events = log_hazard[order], event_observed[order].bool()
+    if not bool(events.any()):
+        return lp.sum() * 0.0
+    _, group, sizes = torch.unique_consecutive(durations[order], return_inverse=True, return_counts=True)
+    ends = sizes.cumsum(0) - 1  # last row of each group of ties, when times fall
+    log_risk = torch.logcumsumexp(lp, dim=0)[ends][group[events]]  # (n_events,) log of the sum over the risk set
+    if ties == "efron":
+        log_risk = log_risk + _efron_reduction(lp[events], log_risk, group[events], len(sizes))
+    return lp[events].sum() - log_risk.sum()
+
+
+def _efron_reduction(lp_events: Tensor, log_risk: Tensor, group: Tensor, n_groups: int) -> Tensor:
+    """log(1 - (l / d) D / R) of the l-th of d tied events, with D and R the sums over ties and risk set."""
+    d = torch.bincount(group, minlength=n_groups)
+    first = d.cumsum(0) - d
+    rank = torch.arange(len(group), device=group.device) - first[group]  # l: 0 .. d-1 within its group
+    largest = torch.full((n_groups,), -torch.inf, dtype=lp_events.dtype, device=lp_events.device)
+    largest = largest.scatter_reduce(0, group, lp_events.detach(), reduce="amax")
+    summed = torch.zeros_like(largest).scatter_add(0, group, torch.exp(lp_events - largest[group]))
+    log_tied = torch.log(summed[group]) + largest[group]
+    return torch.log1p(-(rank / d[group]) * torch.exp(log_tied - log_risk))
+
+
+def cox_loss(log_hazard: Tensor, durations: Tensor, event_observed: Tensor, ties: Ties = "breslow") -> Tensor:
+    """Negative log partial likelihood divided by the number of events; 0 for a batch without events.
+
+    Risk sets shrink with the batch, so losses of different batch sizes must not be compared.
+    """
+    n_events = event_observed.sum().clamp(min=1)
+    return -cox_partial_log_likelihood(log_hazard, durations, event_observed, ties) / n_events
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Follow-up of a batch: column order (os, dmfs, lrrfs, dfs).
+
+    durations : (n, 4). event_observed : (n, 4) bool. treatment : (n,) +1 ICT+CCRT, -1 CCRT.
+    """
+
+    durations: Tensor
+    event_observed: Tensor
+    treatment: Tensor
+
+    def rows(self, index: Tensor) -> Outcomes:
+        return Outcomes(self.durations[index], self.event_observed[index], self.treatment[index])
+
+
+DFS = 3  # column of Outcomes
+DFS_WEIGHT = 1.5
+MEAN_RESPONSE_WEIGHT = 0.1
+
+
+def signature_loss(prognosis: Tensor, response: Tensor, outcomes: Outcomes, ties: Ties = "breslow") -> Tensor:
+    """1.5 DFS + OS + DMFS + LRRFS of the prognosis, plus DFS of the treatment-modified response.
+
+    prognosis : (n, 3), in the order os, dmfs, lrrfs; DFS is their maximum.
+    response : (n,) computed with the factor T/2: odd in the treatment, no treatment main effect (Tian et al. 2014).
+    Adds 0.1 |mean response|, where each patient's response is turned back to the ICT+CCRT side.
+    """
+    dfs = prognosis.amax(dim=1)
+    total = DFS_WEIGHT * _endpoint(dfs, outcomes, DFS, ties) + _endpoint(response, outcomes, DFS, ties)
+    for column in range(prognosis.shape[1]):
+        total = total + _endpoint(prognosis[:, column], outcomes, column, ties)
+    return total + MEAN_RESPONSE_WEIGHT * (response * outcomes.treatment).mean().abs()
+
+
+def _endpoint(log_hazard: Tensor, outcomes: Outcomes, column: int, ties: Ties) -> Tensor:
+    return cox_loss(log_hazard, outcomes.durations[:, column], outcomes.event_observed[:, column], ties)
+
+
+def weight_penalty(parameters: Iterable[Tensor], l2: float = 0.0, l1: float = 0.0) -> Tensor:
+    """l2 * mean of squares + l1 * mean of magnitudes, over the weights given (biases are left free).
+
+    The paper prints weights without a normalisation; the mean makes them independent of the width (see README).
+    """
+    weights = [p for p in parameters if p.ndim > 1]
+    total = torch.zeros((), device=weights[0].device if weights else None)
+    for w in weights:
+        total = total + l2 * w.square().mean() + l1 * w.abs().mean()
+    return total
