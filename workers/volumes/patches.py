@@ -8,12 +8,23 @@ only the region that a patch shows is resampled.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from config.errors import IneligibleStudyError
+
+if TYPE_CHECKING:  # arrays alone need neither SimpleITK nor pydicom
+    import SimpleITK as sitk
+
+    from workers.volumes.intensity import IntensityTemplate
+    from workers.volumes.reader import MrSeries, SliceRef
+
 PATCH_SIZE = 128
+MAX_LANDMARK_SLICES = 24
+MAX_OBLIQUE_DEGREES = 40.0
 
 PixelArray = npt.NDArray[Any]
 PatchArray = npt.NDArray[np.float32]
@@ -56,6 +67,81 @@ def extract_patches(
         patch[0][inside] = grey if standardise is None else standardise(grey)
         patch[1][inside] = mask_yx[np.ix_(rows.nearest, columns.nearest)] != 0
     return patches, slice_index
+
+
+@dataclass(frozen=True)
+class Bag:
+    """All tumour slices of one series as the networks take them.
+
+    patches : (n, 2, 128, 128) float32 [image in [0, 1], mask]; slice_index : (n,) z indices of the series, rising.
+    slices : the stored slice of each patch; landmarks : of the series' histogram; distance : theirs from the template.
+    """
+
+    patches: PatchArray
+    slice_index: IndexArray
+    slices: tuple[SliceRef, ...]
+    landmarks: tuple[float, ...]
+    distance: float
+
+
+def extract_bag(
+    series: MrSeries,
+    mask: sitk.Image,
+    template: IntensityTemplate,
+    spacing_mm: float,
+    max_oblique_degrees: float = MAX_OBLIQUE_DEGREES,
+) -> Bag:
+    """The bag of a stored series and its tumour mask.
+
+    Only the tumour's slices are decoded, and at most 24 evenly spaced ones for the intensity landmarks. Patches show
+    rows towards the patient's back and columns towards the left, however the slices are stored.
+    Raises IneligibleStudyError: inconsistent_geometry when the slices are not near axial; out_of_distribution when the
+    series has no contrast; unreadable_instance; ValueError when the mask lies on another grid.
+    """
+    import SimpleITK as sitk
+
+    from workers.volumes.intensity import landmarks_of
+
+    grid = series.grid
+    if mask.GetSize() != grid.size_xyz:
+        raise ValueError(f"expected a mask of size {grid.size_xyz} (xyz), found {mask.GetSize()}")
+    if grid.tilt_degrees > max_oblique_degrees:
+        raise IneligibleStudyError(
+            "inconsistent_geometry",
+            f"series {series.series_instance_uid}: expected slices within {max_oblique_degrees:g} degrees of axial, "
+            f"found {grid.tilt_degrees:.0f} degrees",
+        )
+    mask_zyx = sitk.GetArrayViewFromImage(mask)
+    tumour = np.flatnonzero(mask_zyx.any(axis=(1, 2)))
+    lattice = np.arange(0, len(series.frames), -(-len(series.frames) // MAX_LANDMARK_SLICES))
+    decoded = np.union1d(tumour, lattice)
+    pixels = series.pixels_zyx(decoded)
+    landmarks = landmarks_of(pixels[np.searchsorted(decoded, lattice)])
+    image, tumour_mask = pixels[np.searchsorted(decoded, tumour)], mask_zyx[tumour]
+    x_mm, y_mm, _ = grid.spacing_xyz_mm
+    turned, spacing_yx_mm = _radiological(grid.axes, (y_mm, x_mm))
+    patches, _ = extract_patches(
+        turned(image), turned(tumour_mask), spacing_yx_mm, spacing_mm, standardise=template.map_for(landmarks)
+    )
+    slices = tuple(series.slices[z] for z in tumour)
+    return Bag(patches, tumour, slices, tuple(float(v) for v in landmarks), template.distance(landmarks))
+
+
+def _radiological(
+    axes: npt.NDArray[np.float64], spacing_yx_mm: tuple[float, float]
+) -> tuple[Callable[[PixelArray], PixelArray], tuple[float, float]]:
+    """How to turn zyx arrays so that columns run to the left and rows to the back, and the spacing after it.
+
+    axes : (3, 3), columns are the LPS directions of x and y (and z). Only whole quarter turns and flips: no resampling.
+    """
+    swap = abs(axes[0, 1]) > abs(axes[0, 0])
+    right, down = (axes[:, 1], axes[:, 0]) if swap else (axes[:, 0], axes[:, 1])
+    steps = (slice(None), slice(None, None, -1 if down[1] < 0 else 1), slice(None, None, -1 if right[0] < 0 else 1))
+
+    def turned(array_zyx: PixelArray) -> PixelArray:
+        return (array_zyx.transpose(0, 2, 1) if swap else array_zyx)[steps]
+
+    return turned, (spacing_yx_mm[::-1] if swap else spacing_yx_mm)
 
 
 class _Axis:

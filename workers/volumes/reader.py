@@ -1,0 +1,242 @@
+"""Reading a stored series into a volume whose every voxel has its place in the patient.
+
+Slices are ordered by their position along the normal of their own plane, never by name or number. A series is read only
+when its geometry is whole: one orientation, one size, one spacing, no gap. What is repaired is stated as a Finding, the
+rest refused by an IneligibleStudyError with a reason code of the contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+from pydicom import Dataset
+
+from config.errors import IneligibleStudyError, InputError
+from workers.volumes.findings import Finding
+from workers.volumes.frames import Frame, read_frames
+from workers.volumes.geometry import Grid
+from workers.volumes.pixels import decode
+
+COSINE_TOLERANCE = 1e-3
+SPACING_TOLERANCE = 1e-3  # of the pixel spacing
+SAME_POSITION_MM = 0.01
+STEP_TOLERANCE = 0.02  # of the slice distance
+SHEAR_TOLERANCE_MM = 0.1
+MAX_VOXELS = 2**30
+
+IntArray = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class SliceRef:
+    """The stored slice behind one z index; frame_number counts from 1 and is None for single-frame objects."""
+
+    sop_instance_uid: str
+    frame_number: int | None
+
+
+@dataclass(frozen=True)
+class MrSeries:
+    """One series as a volume in LPS millimetres; pixels are decoded when asked for.
+
+    frames : one a z index; findings : what was noticed and repaired.
+    """
+
+    grid: Grid
+    frames: tuple[Frame, ...]
+    findings: tuple[Finding, ...]
+
+    @cached_property
+    def image(self) -> sitk.Image:
+        """The whole volume, float32, rescaled; raises IneligibleStudyError (unreadable_instance)."""
+        return self.grid.image_of(decode(self.frames))
+
+    def pixels_zyx(self, z_indices: Iterable[int]) -> npt.NDArray[np.float32]:
+        """Chosen slices only, (n, rows, columns); raises IneligibleStudyError (unreadable_instance)."""
+        return decode([self.frames[z] for z in z_indices])
+
+    @property
+    def slices(self) -> tuple[SliceRef, ...]:
+        """The stored slice of each z index."""
+        return tuple(SliceRef(frame.sop_instance_uid, frame.frame_number) for frame in self.frames)
+
+    @property
+    def dataset(self) -> Dataset:
+        """Header of the first slice's instance, without pixels."""
+        return self.frames[0].dataset
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """Headers of the instances, without pixels, each once, in slice order."""
+        return tuple({frame.sop_instance_uid: frame.dataset for frame in self.frames}.values())
+
+    @property
+    def series_instance_uid(self) -> str:
+        """The series read."""
+        return str(self.dataset.SeriesInstanceUID)
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """Empty where the series names none."""
+        return str(self.dataset.get("FrameOfReferenceUID") or "")
+
+
+def read_series(paths: Sequence[Path]) -> MrSeries:
+    """Read the files of one series, classic or Enhanced, any orientation, compressed or not.
+
+    Raises InputError when there is no file or more than one series; IneligibleStudyError with the code
+    unreadable_instance, missing_slice, inconsistent_geometry, conflicting_instance or ambiguous_series.
+    """
+    if not paths:
+        raise InputError("expected the files of a series, found none")
+    frames = [frame for path in sorted(paths) for frame in read_frames(Path(path))]
+    _check_one_series(frames)
+    findings: list[Finding] = []
+    frames = _magnitude_only(frames, findings)
+    _check_one_plane(frames)
+    axes = _axes(frames[0])
+    frames = _in_order(frames, axes[:, 2], findings)
+    step = _slice_distance(frames, axes)
+    first = frames[0]
+    voxels = len(frames) * first.source.rows * first.source.columns
+    if voxels > MAX_VOXELS:
+        text = f"series {_uid(frames)}: expected at most {MAX_VOXELS} voxels, found {voxels}"
+        raise IneligibleStudyError("unreadable_instance", text)
+    if any(frame.source.inverted for frame in frames):
+        findings.append(Finding("monochrome1", "the series is stored as MONOCHROME1; its grey values were inverted"))
+    y_mm, x_mm = first.spacing_yx_mm
+    x, y, z = first.position_lps_mm
+    grid = Grid((first.source.columns, first.source.rows, len(frames)), (x_mm, y_mm, step), (x, y, z),
+                tuple(axes.ravel().tolist()))  # fmt: skip
+    return MrSeries(grid, tuple(frames), tuple(findings))
+
+
+def _check_one_series(frames: Sequence[Frame]) -> None:
+    series = sorted({str(frame.dataset.get("SeriesInstanceUID")) for frame in frames})
+    if len(series) > 1:
+        raise InputError(f"expected the files of one series, found {len(series)}: {', '.join(series)}")
+    references = {str(frame.dataset.get("FrameOfReferenceUID") or "") for frame in frames}
+    if len(references) > 1:
+        raise _inconsistent(frames, f"{len(references)} frames of reference")
+
+
+def _magnitude_only(frames: list[Frame], findings: list[Finding]) -> list[Frame]:
+    """Leave phase, real and imaginary images out where magnitude images stand beside them."""
+    magnitude = [frame for frame in frames if frame.magnitude]
+    if magnitude and len(magnitude) < len(frames):
+        left_out = len(frames) - len(magnitude)
+        findings.append(Finding("frames_left_out", f"{left_out} phase, real or imaginary images were left out"))
+        return magnitude
+    return frames
+
+
+def _check_one_plane(frames: Sequence[Frame]) -> None:
+    """One orientation, size and spacing; PS3.3 C.7.6.2.1.1 demands orthonormal cosines."""
+    first = frames[0]
+    sizes = sorted({(frame.source.rows, frame.source.columns) for frame in frames})
+    if len(sizes) > 1:
+        raise _inconsistent(frames, "slices of different size: " + ", ".join(f"{r} x {c}" for r, c in sizes))
+    orientations = np.array([frame.orientation for frame in frames])
+    if np.abs(orientations - orientations[0]).max() > COSINE_TOLERANCE:
+        raise _inconsistent(frames, "slices of different orientation")
+    spacings = np.array([frame.spacing_yx_mm for frame in frames])
+    if spacings.min() <= 0 or np.abs(spacings / spacings[0] - 1).max() > SPACING_TOLERANCE:
+        found = ", ".join(f"{y:g} x {x:g}" for y, x in sorted({frame.spacing_yx_mm for frame in frames}))
+        raise _inconsistent(frames, f"pixel spacings {found} mm")
+    row, column = orientations[0][:3], orientations[0][3:]
+    lengths = np.array([row @ row, column @ column])
+    if abs(row @ column) > COSINE_TOLERANCE or np.abs(lengths - 1).max() > 2 * COSINE_TOLERANCE:
+        raise _inconsistent(frames, f"direction cosines that are not orthonormal: {list(first.orientation)}")
+
+
+def _axes(frame: Frame) -> npt.NDArray[np.float64]:
+    """(3, 3) exactly orthonormal columns: along a row, along a column, and their normal."""
+    row = np.asarray(frame.orientation[:3]) / np.linalg.norm(frame.orientation[:3])
+    column = np.asarray(frame.orientation[3:])
+    column = column - row * (row @ column)
+    column /= np.linalg.norm(column)
+    return np.column_stack([row, column, np.cross(row, column)])
+
+
+def _in_order(frames: Sequence[Frame], normal: npt.NDArray[np.float64], findings: list[Finding]) -> list[Frame]:
+    """Frames by position along the normal, each position once."""
+
+    def place(frame: Frame) -> float:
+        return float(np.asarray(frame.position_lps_mm) @ normal)
+
+    ordered = sorted(
+        frames, key=lambda frame: (round(place(frame), 3), frame.sop_instance_uid, frame.frame_number or 0)
+    )
+    positions: list[list[Frame]] = []
+    for frame in ordered:
+        if positions and place(frame) - place(positions[-1][0]) < SAME_POSITION_MM:
+            positions[-1].append(frame)
+        else:
+            positions.append([frame])
+    dropped = sum(_check_same(same) for same in positions if len(same) > 1)
+    if dropped:
+        findings.append(Finding("duplicate_slice", f"{dropped} images repeat a slice pixel by pixel and were left out"))
+    return [same[0] for same in positions]
+
+
+def _check_same(same: Sequence[Frame]) -> int:
+    """How many frames at one position only repeat the first; raises when their pixels differ."""
+    differing = sorted({name for frame in same for name in frame.facts
+                        if frame.facts.get(name) != same[0].facts.get(name)})  # fmt: skip
+    pixels = decode(same)
+    if all(np.array_equal(pixels[0], other) for other in pixels[1:]):
+        return len(same) - 1
+    where = f"{len(same)} different images at the position {_place(same[0])}"
+    if differing:
+        raise IneligibleStudyError("ambiguous_series", f"series {_uid(same)} holds {where}: several volumes that "
+                                   f"differ in {', '.join(differing)}")  # fmt: skip
+    raise IneligibleStudyError("conflicting_instance", f"series {_uid(same)} holds {where}: "
+                               + ", ".join(frame.sop_instance_uid for frame in same))  # fmt: skip
+
+
+def _slice_distance(frames: Sequence[Frame], axes: npt.NDArray[np.float64]) -> float:
+    """Distance of neighbouring slices in mm, the same for all of them."""
+    if len(frames) == 1:
+        if frames[0].thickness_mm is None:
+            raise _inconsistent(frames, "one slice without SliceThickness")
+        return frames[0].thickness_mm
+    positions = np.array([frame.position_lps_mm for frame in frames])
+    away = (positions - positions[0]) @ axes
+    steps = np.diff(away[:, 2])
+    step = float(np.median(steps))
+    off = np.abs(steps - step) > max(STEP_TOLERANCE * step, SAME_POSITION_MM)
+    if off.any():
+        at = int(np.flatnonzero(off)[0])
+        gaps = np.rint(steps[off] / step)
+        if np.all(gaps >= 2) and np.all(np.abs(steps[off] - gaps * step) <= 2 * STEP_TOLERANCE * gaps * step):
+            raise IneligibleStudyError(
+                "missing_slice",
+                f"series {_uid(frames)}: expected a slice every {step:.2f} mm, found a gap of {steps[at]:.2f} mm "
+                f"between {_place(frames[at])} and {_place(frames[at + 1])} ({int((gaps - 1).sum())} missing in all)",
+            )
+        raise _inconsistent(frames, f"slice distances from {steps.min():.2f} to {steps.max():.2f} mm")
+    shear = float(np.abs(away[:, :2]).max())
+    if shear > SHEAR_TOLERANCE_MM:
+        raise _inconsistent(frames, f"slices shifted against each other in their plane by up to {shear:.2f} mm")
+    return float(np.mean(steps))
+
+
+def _inconsistent(frames: Sequence[Frame], found: str) -> IneligibleStudyError:
+    text = f"series {_uid(frames)}: expected parallel slices of one size at even distances, found {found}"
+    return IneligibleStudyError("inconsistent_geometry", text)
+
+
+def _uid(frames: Sequence[Frame]) -> str:
+    return str(frames[0].dataset.get("SeriesInstanceUID"))
+
+
+def _place(frame: Frame) -> str:
+    number = frame.frame_number or frame.dataset.get("InstanceNumber")
+    kind = "frame" if frame.frame_number else "instance number"
+    return f"({', '.join(f'{p:.1f}' for p in frame.position_lps_mm)}) mm, {kind} {number}"
