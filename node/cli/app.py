@@ -42,7 +42,7 @@ def load_command(root: typer.Typer, name: str, where: str, help_text: str) -> No
     found = getattr(importlib.import_module(module), attribute)
     if isinstance(found, typer.Typer):
         for command in found.registered_commands:
-            if command.callback is not None:
+            if command.callback is not None and not hasattr(command.callback, "__wrapped__"):  # once a process
                 command.callback = _with_house_options(command.callback)
         root.add_typer(found, name=name, help=help_text)
     else:

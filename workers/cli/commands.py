@@ -1,3 +1,5 @@
 """Commands of the science: name -> (module:attribute, help)."""
 
-COMMANDS: dict[str, tuple[str, str]] = {}
+COMMANDS: dict[str, tuple[str, str]] = {
+    "nomogram": ("workers.cli.nomogram:app", "Score, draw, fit and evaluate the nomogram."),
+}

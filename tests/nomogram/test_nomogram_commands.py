@@ -1,0 +1,108 @@
+"""`cptdn nomogram score|plot` as a person or a program calls it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from node.cli.app import main
+
+EXAMPLE = ["--age", "40", "--prognostic-score", "0", "--predictive-score", "-0.4"]
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        main(["nomogram", *arguments])
+    out, err = capsys.readouterr()
+    return int(stopped.value.code or 0), out, err
+
+
+def run_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    code, out, err = run(capsys, *arguments, "--json")
+    assert (code, err) == (0, "")
+    return json.loads(out)
+
+
+def test_json_of_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, "score", *EXAMPLE, "--ebv-dna", "5000")
+    assert found["points"]["predictive_score"]["CCRT"] == pytest.approx(70.0)
+    assert found["total_points"]["ICT+CCRT"] == pytest.approx(122.63351218038405)
+    assert found["dfs"]["ICT+CCRT"]["60"]["value"] == pytest.approx(0.8348210141141814)
+    assert found["dfs"]["CCRT"]["36"]["ci95"] == pytest.approx([0.6659156227131336, 0.8393369362318573])
+    assert found["difference"]["60"] == pytest.approx(0.20637348820617185)
+    assert (found["recommendation"], found["threshold"]) == ("ICT+CCRT", 0.0)
+    assert found["nomogram"]["digest"].startswith("sha256:")
+    assert "by_ebv_dna_category" not in found
+
+
+def test_unknown_ebv_dna_reports_both_categories(capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(capsys, "score", *EXAMPLE, "--ebv-dna", "unknown")
+    assert found["dfs"] is None
+    assert found["recommendation"] == "ICT+CCRT"
+    assert set(found["by_ebv_dna_category"]) == {"<=threshold", ">threshold"}
+
+
+def test_threshold_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_json(capsys, "score", *EXAMPLE, "--ebv-dna", ">4000", "--threshold", "0.21")["recommendation"] == "CCRT"
+
+
+def test_answer_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "score", "--age", "80", *EXAMPLE[2:], "--ebv-dna", "not-detected", "--horizon", "60")
+    assert code == 0
+    assert "Recommended: ICT+CCRT" in out
+    assert "age_years 80 is outside the training cohort 14..72" in out
+
+
+def test_table_in_table_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    batch = tmp_path / "in.csv"
+    batch.write_text(
+        "patient_id,age_years,ebv_dna_gt_4000,prognostic_score,predictive_score\nA,40,1,0,-0.4\nB,40,,0,0.4\n"
+    )
+    found = run_json(capsys, "score", "--batch", str(batch), "--out", str(tmp_path / "out.csv"))
+    assert (found["n"], found["recommended"], found["undecided"]) == (2, {"CCRT": 1, "ICT+CCRT": 1}, 0)
+    assert (tmp_path / "out.csv").read_text().count("\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["score", "--age", "40"], 2, "--ebv-dna"),
+        (["score", *EXAMPLE, "--ebv-dna", "some"], 1, "found 'some'"),
+        (["score", *EXAMPLE, "--ebv-dna", "5000", "--horizon", "200"], 1, "followed for 115.8 months at most"),
+        (["score", "--batch", "absent.csv", "--out", "o.csv"], 1, "cannot read absent.csv"),
+        (["score", "--batch", "absent.csv"], 2, "--out"),
+        (["score", *EXAMPLE, "--ebv-dna", "5000", "--nomogram", "nowhere"], 1, "cannot read the nomogram nowhere"),
+        (["plot", *EXAMPLE, "--ebv-dna", "unknown", "--out", "x.png"], 1, "known EBV DNA category"),
+        (["plot", "--style", "pink", "--out", "x.png"], 2, "light or dark"),
+    ],
+)
+def test_wrong_calls(capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str) -> None:
+    found, out, err = run(capsys, *arguments)
+    assert (found, out) == (code, "")
+    assert said in err
+
+
+def test_plot(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    code, _, _ = run(capsys, "plot", *EXAMPLE, "--ebv-dna", "5000", "--out", str(tmp_path / "n.png"))
+    assert code == 0
+    assert (tmp_path / "n.png").stat().st_size > 20_000
+
+
+def test_scoring_imports_neither_pandas_nor_lifelines_nor_matplotlib() -> None:
+    """`cptdn nomogram score` answers in less than a second because it reads numpy alone."""
+    program = (
+        "import sys; from node.cli.app import main\n"
+        "try: main(['nomogram', 'score', *sys.argv[1:]])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'pandas', 'lifelines', 'matplotlib', 'scipy', 'torch', 'sqlalchemy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *EXAMPLE, "--ebv-dna", "5000"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

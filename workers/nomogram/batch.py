@@ -1,0 +1,186 @@
+"""A table of patients in, the same table with the nomogram's answers out; CSV, one row a patient."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from config.errors import InputError
+from dicom_sr.treatment_report import EbvCategory, TreatmentArm
+from workers.nomogram.model import CoxNomogram
+from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC, FloatArray
+from workers.nomogram.result import NomogramResult, PatientCovariates, month_key
+
+EBV_COPIES = "ebv_dna_copies_per_ml"
+ARM_COLUMN = {TreatmentArm.ICT_CCRT: "ict_ccrt", TreatmentArm.CCRT: "ccrt"}
+CATEGORY_COLUMN = {EbvCategory.NOT_ABOVE: "_if_ebv_dna_le_threshold", EbvCategory.ABOVE: "_if_ebv_dna_gt_threshold"}
+
+Column = list[float] | list[str]
+
+
+@dataclass(frozen=True)
+class PatientTable:
+    """Patients read from a CSV; `ebv_above` is (n,) 1, 0 or NaN where EBV DNA is unknown."""
+
+    patient_ids: list[str]
+    age_years: FloatArray
+    ebv_above: FloatArray
+    prognostic_score: FloatArray
+    predictive_score: FloatArray
+
+
+def read_patients(path: Path, ebv_category: Callable[[str], EbvCategory]) -> PatientTable:
+    """Read a table with the columns patient_id, age_years, ebv_dna_copies_per_ml or ebv_dna_gt_4000 (1, 0, empty),
+    prognostic_score and predictive_score; other columns are passed over.
+
+    ebv_category : reads one laboratory value ("5000", ">4000", "not-detected", "").
+    Raises InputError naming the file, the row (1 is the first patient) and the column.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            header, *rows = csv.reader(stream)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, csv.Error) as error:
+        raise InputError(f"{path} is not a CSV table with a header line in UTF-8") from error
+    place = {name.strip(): at for at, name in enumerate(header)}
+    needed = ["patient_id", AGE, PROGNOSTIC, PREDICTIVE]
+    missing = [name for name in needed if name not in place]
+    if EBV not in place and EBV_COPIES not in place:
+        missing.append(f"{EBV_COPIES} or {EBV}")
+    if missing:
+        raise InputError(f"{path} lacks the column {', '.join(missing)}; found {', '.join(place)}")
+    rows = [row for row in rows if any(cell.strip() for cell in row)]
+    if not rows:
+        raise InputError(f"{path} has a header but no patient")
+    short = next((at for at, row in enumerate(rows, 1) if len(row) < len(header)), None)
+    if short is not None:
+        raise InputError(f"{path}: row {short} has {len(rows[short - 1])} cells, expected {len(header)}")
+    columns = {name: [row[at].strip() for row in rows] for name, at in place.items()}
+    if EBV in place:
+        above = [_flag(path, at, text) for at, text in enumerate(columns[EBV], 1)]
+    else:
+        value = {EbvCategory.ABOVE: 1.0, EbvCategory.NOT_ABOVE: 0.0, EbvCategory.UNKNOWN: float("nan")}
+        above = [value[ebv_category(text or "unknown")] for text in columns[EBV_COPIES]]
+    return PatientTable(
+        columns["patient_id"],
+        _numbers(path, columns, AGE),
+        np.array(above),
+        _numbers(path, columns, PROGNOSTIC),
+        _numbers(path, columns, PREDICTIVE),
+    )
+
+
+def score_patients(
+    nomogram: CoxNomogram,
+    patients: PatientTable,
+    horizons_months: Sequence[float],
+    threshold: float,
+    decision_horizon: float,
+) -> dict[str, Column]:
+    """Columns of the answer, in order; rows as given.
+
+    A patient with unknown EBV DNA has empty numbers, the recommendation where both categories agree, and both
+    categories' numbers in columns of their own (only present when the table has such a patient).
+    """
+    options = {
+        "horizons_months": horizons_months,
+        "threshold": threshold,
+        "decision_horizon": decision_horizon,
+    }
+    unknown = np.isnan(patients.ebv_above)
+    known_ebv = np.where(unknown, 0.0, patients.ebv_above)
+    covariates = PatientCovariates(patients.age_years, known_ebv, patients.prognostic_score, patients.predictive_score)
+    result = nomogram.score(covariates, **options)  # type: ignore[arg-type]
+    names = np.array([TreatmentArm.CCRT.value, TreatmentArm.ICT_CCRT.value], dtype=object)
+    recommended = names[result.ict_preferred.astype(int)]
+    each: Mapping[EbvCategory, NomogramResult] = {}
+    if unknown.any():
+        each = nomogram.score_each_category(covariates, **options)
+        low, high = (each[category].ict_preferred for category in CATEGORY_COLUMN)
+        recommended = np.where(unknown & (low != high), "", recommended)
+    table: dict[str, Column] = {
+        "patient_id": patients.patient_ids,
+        AGE: patients.age_years.tolist(),
+        EBV: np.where(unknown, "", np.where(known_ebv == 1, "1", "0")).tolist(),
+        PROGNOSTIC: patients.prognostic_score.tolist(),
+        PREDICTIVE: patients.predictive_score.tolist(),
+        "recommendation": recommended.tolist(),
+        "extrapolated": _extrapolated(result),
+    }
+    table.update(_number_columns(result, "", ~unknown))
+    for category, found in each.items():
+        table.update(_number_columns(found, CATEGORY_COLUMN[category], unknown))
+    return table
+
+
+def write_table(path: Path, table: Mapping[str, Column]) -> None:
+    """Write columns as CSV (UTF-8). Raises InputError where the file cannot be written."""
+    try:
+        with path.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(table)
+            writer.writerows(zip(*table.values(), strict=True))
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _number_columns(
+    result: NomogramResult, suffix: str, shown: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> dict[str, Column]:
+    columns: dict[str, FloatArray] = {}
+    for arm, found in result.arms.items():
+        columns[f"total_points_{ARM_COLUMN[arm]}"] = found.total_points
+    for at, month in enumerate(result.horizons_months):
+        key = month_key(month)
+        for arm, found in result.arms.items():
+            columns[f"dfs_{key}_{ARM_COLUMN[arm]}"] = found.dfs[:, at]
+            columns[f"dfs_{key}_{ARM_COLUMN[arm]}_low"] = found.low[:, at]
+            columns[f"dfs_{key}_{ARM_COLUMN[arm]}_high"] = found.high[:, at]
+        columns[f"difference_{key}"] = result.difference[:, at]
+        columns[f"difference_{key}_low"] = result.difference_low[:, at]
+        columns[f"difference_{key}_high"] = result.difference_high[:, at]
+    return {f"{name}{suffix}": _shown(values, shown) for name, values in columns.items()}
+
+
+def _shown(values: FloatArray, shown: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Column:
+    filled = shown & ~np.isnan(values)
+    if filled.all():
+        return values.tolist()
+    return [value if keep else "" for value, keep in zip(values.tolist(), filled.tolist(), strict=True)]
+
+
+def _extrapolated(result: NomogramResult) -> list[str]:
+    """Per patient the inputs outside the training cohort, joined by a blank."""
+    texts = np.full(len(result), "", dtype=object)
+    for name, outside in result.extrapolated.items():
+        texts[outside] = texts[outside] + f" {name}"
+    return [text.strip() for text in texts]
+
+
+def _numbers(path: Path, columns: Mapping[str, list[str]], name: str) -> FloatArray:
+    try:
+        return np.array(columns[name], dtype=np.float64)
+    except ValueError:
+        for at, text in enumerate(columns[name], 1):
+            _number(path, at, name, text)
+        raise
+
+
+def _number(path: Path, row: int, name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise InputError(f"{path}: row {row}, column {name}: expected a number, found {text!r}") from error
+
+
+def _flag(path: Path, row: int, text: str) -> float:
+    if text in ("0", "1", "0.0", "1.0"):
+        return float(text)
+    if text in ("", "NA"):
+        return float("nan")
+    raise InputError(f"{path}: row {row}, column {EBV}: expected 1, 0 or empty (unknown), found {text!r}")

@@ -1,0 +1,294 @@
+"""The nomogram as a picture, in the form of the paper's Figure 2a, with one patient drawn on it.
+
+Two arms differ in colour (Okabe-Ito, safe for colour-blind readers) and in marker, so a grey print still tells them
+apart. The patient's points and rates stand in a column at the right, where no axis label can hide them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib import font_manager, patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from config.errors import InputError
+from dicom_sr.treatment_report import TreatmentArm
+from workers.nomogram.model import CoxNomogram
+from workers.nomogram.points import AGE, EBV, FULL_SCALE, PREDICTIVE, PROGNOSTIC, pretty_step
+from workers.nomogram.result import NomogramResult, month_key
+
+Style = Literal["light", "dark"]
+Language = Literal["en", "zh"]
+
+LEFT, RIGHT, VALUES = 0.235, 0.845, 0.995  # of the axes' width: scales from LEFT to RIGHT, values end at VALUES
+DFS_TICKS = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
+TICK = 0.011  # length of a tick, of the axes' height
+CHINESE_FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "SimHei", "Microsoft YaHei")
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Colours of one style."""
+
+    ink: str
+    paper: str
+    faint: str
+    arms: dict[TreatmentArm, str]
+
+
+PALETTES: dict[Style, Palette] = {
+    "light": Palette("#1a1a1a", "#ffffff", "#9a9a9a", {TreatmentArm.ICT_CCRT: "#0072B2", TreatmentArm.CCRT: "#D55E00"}),
+    "dark": Palette("#f2f2f2", "#000000", "#7d7d7d", {TreatmentArm.ICT_CCRT: "#56B4E9", TreatmentArm.CCRT: "#E69F00"}),
+}
+MARKERS = {TreatmentArm.ICT_CCRT: "o", TreatmentArm.CCRT: "s"}
+
+WORDS: dict[Language, dict[str, str]] = {
+    "en": {
+        "points": "Points",
+        "patient": "this patient",
+        AGE: "Age (years)",
+        PROGNOSTIC: "Prognostic-score",
+        EBV: "EBV DNA (copies/mL)",
+        PREDICTIVE: "Predictive-score",
+        "with": "with {arm}",
+        "total": "Total points",
+        "dfs": "{years}-year DFS (%)",
+        "dfs months": "{months}-month DFS (%)",
+    },
+    "zh": {
+        "points": "分值",
+        "patient": "本例",
+        AGE: "年龄（岁）",
+        PROGNOSTIC: "预后评分",
+        EBV: "EBV DNA（拷贝/mL）",
+        PREDICTIVE: "预测评分",
+        "with": "{arm} 方案",
+        "total": "总分",
+        "dfs": "{years} 年无病生存率（%）",
+        "dfs months": "{months} 个月无病生存率（%）",
+    },
+}
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One axis: tick labels at places in [0, 1] of the scale."""
+
+    label: str
+    places: Sequence[float]
+    texts: Sequence[str]
+    ends: tuple[float, float]
+    minor: Sequence[float] = ()
+    second_label: str = ""
+    arm: TreatmentArm | None = None
+
+
+def draw_nomogram(
+    ax: Axes,
+    nomogram: CoxNomogram,
+    patient: NomogramResult | None = None,
+    style: Style = "light",
+    language: Language = "en",
+) -> None:
+    """Draw the nomogram into `ax`, whose own axes are switched off.
+
+    patient : the first patient of a result is drawn with both arms; None draws the empty ruler.
+    Text is sized by the width of `ax`: legible from about 5 inches (or 500 pixels at 100 dpi) on.
+    Chinese falls back to English where the machine has no font with Chinese characters.
+    """
+    words, fonts = WORDS[language], ["DejaVu Sans"]
+    if language == "zh":
+        chinese = chinese_font()
+        words, fonts = (words, [chinese]) if chinese else (WORDS["en"], fonts)
+    horizons = patient.horizons_months if patient else (36.0, 60.0)
+    rows = _rows(nomogram, horizons, words)
+    canvas = _Canvas(ax, PALETTES[style], fonts, len(rows))
+    for at, row in enumerate(rows.values()):
+        canvas.draw_row(at, row)
+    if patient is not None:
+        canvas.text(VALUES, canvas.y(0), words["patient"], 0.9, ha="right", va="center")
+        _draw_patient(canvas, list(rows), nomogram, patient)
+
+
+@cache
+def chinese_font() -> str | None:
+    """The first installed font with Chinese characters, or None."""
+    installed = {entry.name for entry in font_manager.fontManager.ttflist}
+    return next((name for name in CHINESE_FONTS if name in installed), None)
+
+
+class _Canvas:
+    """The axes with rows from top to bottom and a scale in [0, 1] across."""
+
+    def __init__(self, ax: Axes, palette: Palette, fonts: list[str], n_rows: int) -> None:
+        self.ax, self.palette, self.fonts = ax, palette, fonts
+        self.pitch = 1.0 / n_rows
+        box = ax.get_window_extent()
+        width_inches = box.width / ax.figure.dpi
+        height_inches = box.height / ax.figure.dpi
+        self.size = float(np.clip(min(width_inches * 1.0, height_inches * 1.75), 4.0, 12.0))
+        ax.set_xlim(0, 1)
+        ax.set_ylim(0, 1)
+        ax.set_axis_off()
+
+    def y(self, row: int) -> float:
+        return 1.0 - (row + 0.42) * self.pitch
+
+    @staticmethod
+    def x(place: float) -> float:
+        return LEFT + (RIGHT - LEFT) * place
+
+    def text(self, x: float, y: float, text: str, size: float = 1.0, color: str = "", **options: Any) -> None:
+        halo = [patheffects.withStroke(linewidth=self.size * 0.32, foreground=self.palette.paper)]
+        self.ax.text(
+            x, y, text, fontsize=self.size * size, color=color or self.palette.ink, family=self.fonts,
+            path_effects=halo, zorder=3, **options,
+        )  # fmt: skip
+
+    def line(self, xs: Sequence[float], ys: Sequence[float], color: str, width: float, **options: Any) -> None:
+        self.ax.plot(xs, ys, color=color, linewidth=width * self.size / 8, solid_capstyle="butt", **options)
+
+    def draw_row(self, at: int, row: _Row) -> None:
+        y, ink = self.y(at), self.palette.ink
+        color = self.palette.arms[row.arm] if row.arm else ink
+        lift = 0.16 * self.pitch if row.second_label else 0.0
+        self.text(0.0, y + lift, row.label, ha="left", va="center")
+        if row.second_label:
+            self.text(0.0, y - 0.24 * self.pitch, row.second_label, 0.9, color, ha="left", va="center")
+        self.line([self.x(row.ends[0]), self.x(row.ends[1])], [y, y], ink, 0.9)
+        for place in row.minor:
+            self.line([self.x(place)] * 2, [y, y - TICK * 0.6], ink, 0.6)
+        for place, text in zip(row.places, row.texts, strict=True):
+            self.line([self.x(place)] * 2, [y, y - TICK], ink, 0.8)
+            self.text(self.x(place), y - TICK * 1.35, text, 0.86, ha="center", va="top")
+
+    def mark(self, row: int, place: float, arm: TreatmentArm | None) -> None:
+        """A dot of the patient on one axis."""
+        color = self.palette.arms[arm] if arm else self.palette.ink
+        self.ax.plot(
+            [self.x(place)], [self.y(row)], marker=MARKERS[arm] if arm else "D", color=color, clip_on=False,
+            markersize=self.size * 0.72, markeredgecolor=self.palette.ink, markeredgewidth=0.5, linestyle="", zorder=4,
+        )  # fmt: skip
+
+    def drop(self, top: int, bottom: int, place: float, arm: TreatmentArm | None) -> None:
+        """A vertical line of the patient between two rows."""
+        color = self.palette.arms[arm] if arm else self.palette.faint
+        self.line(
+            [self.x(place)] * 2, [self.y(top), self.y(bottom)], color, 0.8 if arm is None else 1.1,
+            linestyle=(0, (2, 2)) if arm is None else "-", alpha=0.9, zorder=1,
+        )  # fmt: skip
+
+    def value(self, row: int, text: str, arm: TreatmentArm | None = None, line: float = 0.0) -> None:
+        color = self.palette.arms[arm] if arm else self.palette.ink
+        self.text(VALUES, self.y(row) - line * self.pitch, text, 0.95, color, ha="right", va="center", weight="bold")
+
+
+def _rows(nomogram: CoxNomogram, horizons: Sequence[float], words: dict[str, str]) -> dict[str, _Row]:
+    """All rows from top to bottom, by name."""
+    scale = nomogram.scale
+    rows = {"points": _even_row(words["points"], FULL_SCALE, 10.0, 5.0)}
+    for factor, step in ((AGE, 5.0), (PROGNOSTIC, 0.2)):
+        values = _ticks(*scale.axis_ranges[factor], step)
+        places = [scale.of_factor(factor, value) / FULL_SCALE for value in values]
+        rows[factor] = _Row(words[factor], places, [_number(v) for v in values], (min(places), max(places)))
+    ebv = [scale.of_factor(EBV, value) / FULL_SCALE for value in (0.0, 1.0)]
+    rows[EBV] = _Row(words[EBV], ebv, ["≤ 4000", "> 4000"], (min(ebv), max(ebv)))
+    for arm in (TreatmentArm.CCRT, TreatmentArm.ICT_CCRT):
+        values = _ticks(*scale.axis_ranges[PREDICTIVE], 0.2)
+        places = [scale.of_predictive_score(arm, value) / FULL_SCALE for value in values]
+        under = words["with"].format(arm=arm.value)
+        rows[f"{PREDICTIVE} {arm.value}"] = _Row(
+            words[PREDICTIVE], places, [_number(v) for v in values], (min(places), max(places)), (), under, arm
+        )
+    longest = total_points_end(nomogram)
+    rows["total"] = _even_row(words["total"], longest, 20.0, 10.0)
+    for month in horizons:
+        rows[f"dfs {month_key(month)}"] = _dfs_row(nomogram, month, longest, words)
+    return rows
+
+
+def total_points_end(nomogram: CoxNomogram) -> float:
+    """End of the total-points axis: as the nomogram says, else the highest total on the axes rounded up to a tick."""
+    scale = nomogram.scale
+    if "total_points" in scale.axis_ranges:
+        return scale.axis_ranges["total_points"][1]
+    highest = sum(max(scale.of_factor(f, end) for end in scale.axis_ranges[f]) for f in (AGE, PROGNOSTIC, EBV))
+    highest += max(scale.of_predictive_score(arm, end) for arm in TreatmentArm for end in scale.axis_ranges[PREDICTIVE])
+    return float(np.ceil(highest / 20.0) * 20.0)
+
+
+def _dfs_row(nomogram: CoxNomogram, month: float, longest: float, words: dict[str, str]) -> _Row:
+    hazard = float(nomogram.baseline_hazard([month])[0])
+    places = {dfs: float(nomogram.scale.total(float(np.log(-np.log(dfs) / hazard)))) / longest for dfs in DFS_TICKS}
+    shown = {dfs: place for dfs, place in places.items() if 0.0 <= place <= 1.0}
+    label = words["dfs"].format(years=int(month) // 12) if month % 12 == 0 else words["dfs months"].format(months=month)
+    return _Row(
+        label, list(shown.values()), [_number(dfs * 100) for dfs in shown], (min(shown.values()), max(shown.values()))
+    )
+
+
+def _draw_patient(canvas: _Canvas, names: list[str], nomogram: CoxNomogram, patient: NomogramResult) -> None:
+    row = {name: at for at, name in enumerate(names)}
+    for factor in (AGE, PROGNOSTIC, EBV):
+        points = float(patient.points[factor][0])
+        canvas.drop(row["points"], row[factor], points / FULL_SCALE, None)
+        canvas.mark(row[factor], points / FULL_SCALE, None)
+        canvas.mark(row["points"], points / FULL_SCALE, None)
+        canvas.value(row[factor], f"{points:.1f}")
+    longest = total_points_end(nomogram)
+    for arm, found in patient.arms.items():
+        at = row[f"{PREDICTIVE} {arm.value}"]
+        points = float(found.predictive_points[0])
+        canvas.drop(row["points"], at, points / FULL_SCALE, arm)
+        canvas.mark(at, points / FULL_SCALE, arm)
+        canvas.mark(row["points"], points / FULL_SCALE, arm)
+        canvas.value(at, f"{points:.1f}", arm)
+        total = float(found.total_points[0])
+        place = float(np.clip(total / longest, 0.0, 1.0))
+        line = 0.19 if arm is TreatmentArm.CCRT else -0.19
+        canvas.drop(row["total"], row[names[-1]], place, arm)
+        canvas.mark(row["total"], place, arm)
+        canvas.value(row["total"], f"{total:.1f}", arm, line)
+        for column, month in enumerate(patient.horizons_months):
+            dfs_row = row[f"dfs {month_key(month)}"]
+            canvas.mark(dfs_row, place, arm)
+            canvas.value(dfs_row, f"{100 * float(found.dfs[0, column]):.1f} %", arm, line)
+
+
+def _even_row(label: str, end: float, step: float, minor: float) -> _Row:
+    values = np.arange(0.0, end + 1e-9, step)
+    return _Row(
+        label, list(values / end), [_number(v) for v in values], (0.0, 1.0), list(np.arange(0.0, end, minor) / end)
+    )
+
+
+def _ticks(low: float, high: float, step: float) -> list[float]:
+    """Ticks of a factor's axis: every `step`, or fewer than 15 pretty ones."""
+    if (high - low) / step > 15:
+        step = pretty_step(low, high)
+    return [round(low + i * step, 10) for i in range(round((high - low) / step) + 1)]
+
+
+def _number(value: float) -> str:
+    return f"{round(value, 10):g}".replace("-", "\N{MINUS SIGN}")
+
+
+def save_nomogram(
+    path: Path, nomogram: CoxNomogram, patient: NomogramResult | None, style: Style = "light", language: Language = "en"
+) -> None:
+    """Draw into a file; its suffix (.png, .pdf, .svg) chooses the format. Raises InputError where it cannot be."""
+
+    if path.suffix.lower() not in (".png", ".pdf", ".svg"):
+        raise InputError(f"expected a file name ending in .png, .pdf or .svg, found {path.name}")
+    figure = Figure(figsize=(9.0, 5.6), facecolor=PALETTES[style].paper)
+    draw_nomogram(figure.add_axes((0.02, 0.02, 0.96, 0.96)), nomogram, patient, style, language)
+    try:
+        figure.savefig(path, dpi=200)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from error
