@@ -93,6 +93,16 @@ class SeriesRules(_Section):
     t1_max_echo_time_ms: float = 30.0
     t2_min_repetition_time_ms: float = 2000.0
     t2_min_echo_time_ms: float = 60.0
+    t2_min_echo_train: int = 4  # with so many echoes a long TE is T2w whatever TR (single shot, SPACE)
+    max_echo_time_ms: float = 700.0  # beyond: hydrography
+    stir_max_inversion_time_ms: float = 300.0
+    t1_max_inversion_time_ms: float = 1700.0
+    flair_min_inversion_time_ms: float = 1300.0
+    flair_min_repetition_time_ms: float = 6000.0  # without a stated sequence type, a T2w this slow may be FLAIR
+    gr_t1_max_echo_time_ms: float = 10.0
+    gr_t1_max_repetition_time_ms: float = 800.0
+    max_pixel_spacing_mm: float = 1.7  # coarser in plane is functional or diffusion imaging, not one of the three
+    stir_as_t2w: bool = False  # True: the site's T2w is a STIR
     min_slices: int = 8
     axial_only: bool = True
     max_oblique_degrees: float = 40.0

@@ -1,0 +1,67 @@
+"""The manifest of a model bundle: what it is, what it may be used for, and the digest that names it.
+
+Read without torch, so that a node can say which model is configured; `workers.bundles` loads what the manifest names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from config.errors import ModelBundleError
+from config.settings import BUNDLES
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class BundleManifest:
+    """A manifest as it stands in a bundle.
+
+    digest : sha256 over the manifest's canonical JSON, which holds the sha256 of every other file of the bundle.
+    content : everything that stands in it.
+    """
+
+    folder: Path
+    name: str
+    version: str
+    intended_use: str
+    demonstration: bool
+    digest: str
+    content: dict[str, Any]
+
+
+def bundle_folder(name_or_path: str | Path) -> Path:
+    """The folder of a bundle: a name below config/bundles, or a path."""
+    named = BUNDLES / str(name_or_path)
+    return named if named.is_dir() else Path(name_or_path)
+
+
+def manifest_digest(content: dict[str, Any]) -> str:
+    """`sha256:` and the digest of the canonical JSON: sorted keys, no blanks, UTF-8."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def read_manifest(name_or_path: str | Path) -> BundleManifest:
+    """Read a bundle's manifest. Raises ModelBundleError naming what was expected and what was found."""
+    folder = bundle_folder(name_or_path)
+    path = folder / MANIFEST
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        known = sorted(each.parent.name for each in BUNDLES.glob(f"*/{MANIFEST}"))
+        raise ModelBundleError(
+            f"no model bundle {str(name_or_path)!r}: expected one of {', '.join(known) or 'none'} or a folder with {MANIFEST}"
+        ) from error
+    except ValueError as error:
+        raise ModelBundleError(f"{path} is not JSON: {error}") from error
+    kinds = {"name": str, "version": str, "intended_use": str, "demonstration": bool}
+    for key, kind in kinds.items():
+        found = content.get(key) if isinstance(content, dict) else None
+        if not isinstance(found, kind):
+            raise ModelBundleError(f"{path}: expected {key!r} as {kind.__name__}, found {found!r}")
+    return BundleManifest(folder, *(content[key] for key in kinds), manifest_digest(content), content)
