@@ -64,4 +64,12 @@ def read_manifest(name_or_path: str | Path) -> BundleManifest:
         found = content.get(key) if isinstance(content, dict) else None
         if not isinstance(found, kind):
             raise ModelBundleError(f"{path}: expected {key!r} as {kind.__name__}, found {found!r}")
-    return BundleManifest(folder, *(content[key] for key in kinds), manifest_digest(content), content)
+    return BundleManifest(
+        folder,
+        name=content["name"],
+        version=content["version"],
+        intended_use=content["intended_use"],
+        demonstration=content["demonstration"],
+        digest=manifest_digest(content),
+        content=content,
+    )
