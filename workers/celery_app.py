@@ -40,5 +40,5 @@ def make_app(config: Path | None = None) -> Celery:
 
     settings = load_settings(config)
     app = make_celery(broker_url(settings), settings.broker)
-    register(app, settings)
+    register(app, WorkerContext(settings))
     return app

@@ -5,16 +5,26 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from config.settings import Settings, load_settings
 
+if TYPE_CHECKING:
+    from node.ledger.database import Ledger
+
 
 def settings_of(ctx: typer.Context) -> Settings:
     """The settings that this call's `--config` names."""
     return load_settings((ctx.obj or {}).get("config"))
+
+
+def ledger_of(ctx: typer.Context) -> Ledger:
+    """The ledger that this call's settings name."""
+    from node.ledger.database import open_ledger
+
+    return open_ledger(settings_of(ctx).ledger.url or "")
 
 
 def print_json(document: Any) -> None:

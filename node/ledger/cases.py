@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from config.errors import InputError
 from node.ledger.database import now_utc
-from node.ledger.tables import Case, CaseEvent
+from node.ledger.tables import Case, CaseEvent, Instance
 
+MR_MODALITY = "MR"
 STATES = ("receiving", "incomplete", "held", "queued", "running", "reported", "refused", "failed")
 
 
@@ -68,6 +69,37 @@ def wake_patient(session: Session, patient_id: str, issuer: str = "") -> int:
     if issuer:
         query = query.where(Case.issuer.in_([issuer, ""]))
     return int(session.execute(query.values(assess_after=now_utc())).rowcount)  # type: ignore[attr-defined]
+
+
+def note_content(session: Session, modality: str, study_instance_uid: str, patient_id: str, issuer: str) -> None:
+    """Something of a study arrived: an MR study gets its case, anything else may complete cases of its patient."""
+    if modality == MR_MODALITY:
+        open_case(session, study_instance_uid, patient_id, issuer)
+        wake_case(session, study_instance_uid)
+    else:
+        wake_patient(session, patient_id, issuer)
+
+
+def wake_touched(session: Session, study_instance_uids: Collection[str]) -> None:
+    """An association has ended: look at its studies again, and at all cases of their patients."""
+    studies = tuple(study_instance_uids)
+    patients = select(Instance.patient_id).where(Instance.study_instance_uid.in_(studies))
+    session.execute(
+        update(Case)
+        .where(Case.study_instance_uid.in_(studies) | Case.patient_id.in_(patients))
+        .values(assess_after=now_utc())
+        .execution_options(synchronize_session=False)
+    )
+
+
+def wake_unfinished(session: Session) -> None:
+    """A node has started: whatever was in the middle of something is looked at again."""
+    session.execute(
+        update(Case)
+        .where(Case.state.in_(("receiving", "incomplete", "held")))
+        .values(assess_after=now_utc())
+        .execution_options(synchronize_session=False)
+    )
 
 
 def due_cases(session: Session, limit: int = 100) -> list[str]:

@@ -157,14 +157,24 @@ def retry(session: Session, job_id: str) -> Job:
     return job
 
 
-def cancel(session: Session, job_id: str, because: str, actor: str = "administrator") -> Job:
-    """Stop a job that is not finished; what a worker computes for it meanwhile is dropped."""
+def cancel(session: Session, job_id: str, because: str) -> Job:
+    """An administrator stops a job; its study waits for `retry` or for other inputs."""
+    return _stop(session, job_id, "cancelled", because, "administrator")
+
+
+def supersede(session: Session, job_id: str, because: str) -> Job:
+    """The node stops a job that other inputs have made pointless."""
+    return _stop(session, job_id, "superseded", because, "node")
+
+
+def _stop(session: Session, job_id: str, code: str, because: str, actor: str) -> Job:
+    """What a worker computes for a stopped job meanwhile is dropped, because it lost the lease."""
     job = get_job(session, job_id)
     if job.state not in ACTIVE:
         raise InputError(f"job {job_id} is {job.state}; only queued and running jobs can be cancelled")
-    job.error_code, job.error_text = "cancelled", because
+    job.error_code, job.error_text = code, because
     _release(job, "cancelled")
-    record(session, job.study_instance_uid, "cancelled", f"Job {job_id} was cancelled: {because}", actor=actor)
+    record(session, job.study_instance_uid, code, f"Job {job_id} was stopped: {because}.", actor=actor)
     return job
 
 
@@ -191,6 +201,12 @@ def list_jobs(session: Session, states: tuple[str, ...] = (), limit: int | None 
     if states:
         query = query.where(Job.state.in_(states))
     return list(session.scalars(query.limit(limit)))
+
+
+def list_jobs_of(session: Session, study_instance_uid: str) -> list[Job]:
+    """All computations of one study, the newest first."""
+    query = select(Job).where(Job.study_instance_uid == study_instance_uid).order_by(Job.created_at.desc())
+    return list(session.scalars(query))
 
 
 def count_by_state(session: Session) -> dict[str, int]:

@@ -1,0 +1,110 @@
+"""Looking at cases: gather what the ledger knows, ask the rules of `node.cases`, and write down what they say.
+
+    instances, facts, decisions --gather--> CaseInputs --assess--> Assessment --settle--> state, reasons, maybe a job
+
+A look is cheap and may be repeated at any time; it only makes a job when the inputs differ from those of the current
+report and of every job that is on its way.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
+
+from config.settings import Settings
+from node.cases.assessment import Assessment, assess
+from node.ledger import jobs
+from node.ledger.associations import open_on_study
+from node.ledger.cases import due_cases, get_case, next_due, record, set_state, wake_case
+from node.ledger.database import Ledger, now_utc
+from node.ledger.reports import current_report
+from node.ledger.tables import Case
+
+log = structlog.get_logger(__name__)
+
+AFTER_FAILURE_S = 60
+TIED_MODALITIES = ("RTSTRUCT", "SEG", "REG")
+
+
+def assess_due(ledger: Ledger, settings: Settings) -> int:
+    """Look at every case whose look is due; returns how many."""
+    with ledger.begin() as session:
+        due = due_cases(session)
+    for study_instance_uid in due:
+        try:
+            with ledger.begin() as session:
+                reassess(session, settings, study_instance_uid)
+        except StaleDataError:
+            log.info("another node looked at this case meanwhile", study=study_instance_uid)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # one odd study must not hide all others behind it
+            log.exception("the look at this case failed", study=study_instance_uid)
+            _put_aside(ledger, study_instance_uid, error)
+    return len(due)
+
+
+def _put_aside(ledger: Ledger, study_instance_uid: str, error: Exception) -> None:
+    """Name the failure in the case and look again later."""
+    text = f"Looking at this study failed ({type(error).__name__}); it is looked at again every {AFTER_FAILURE_S} s."
+    with ledger.begin() as session:
+        set_state(session, get_case(session, study_instance_uid), "failed", [{"code": "unexpected", "text": text}])
+        wake_case(session, study_instance_uid, now_utc() + timedelta(seconds=AFTER_FAILURE_S))
+
+
+def next_look_s(session: Session, longest: float) -> float:
+    """How long nothing will be due, in seconds."""
+    soonest = next_due(session)
+    return longest if soonest is None else min(longest, max(0.0, (soonest - now_utc()).total_seconds()))
+
+
+def reassess(session: Session, settings: Settings, study_instance_uid: str) -> Assessment:
+    """Look at one case and act on it."""
+    case = get_case(session, study_instance_uid)
+    assessment = look_at(session, settings, case)
+    _settle(session, settings, case, assessment)
+    return assessment
+
+
+def look_at(session: Session, settings: Settings, case: Case) -> Assessment:
+    """What the rules say about a case now; changes nothing."""
+    return assess(
+        gather(session, case), settings, now_utc(), open_associations=open_on_study(session, case.study_instance_uid)
+    )
+
+
+def _settle(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:
+    """Write the outcome of a look down; a ready case with new inputs gets a job."""
+    case.assessment = assessment.explain_json()
+    case.assess_after = None
+    active = jobs.active_jobs(session, case.study_instance_uid)
+    request = assessment.request
+    if request is None:
+        for job in active:
+            jobs.supersede(session, job.id, f"the study became {assessment.state} meanwhile")
+        set_state(session, case, assessment.state, [dict(reason) for reason in assessment.reasons])
+        if assessment.state == "receiving":
+            case.assess_after = now_utc() + timedelta(seconds=settings.case.stable_after_s)
+        return
+    digest = request.digest()
+    if any(job.request_digest == digest for job in active):
+        return
+    for job in active:
+        jobs.supersede(session, job.id, "its inputs changed meanwhile")
+    report = current_report(session, case.study_instance_uid)
+    if report is not None and report.request_digest == digest:
+        set_state(session, case, "refused" if report.result.get("refusals") else "reported", case.reasons)
+        return
+    latest = jobs.latest_job(session, case.study_instance_uid)
+    if latest is not None and latest.request_digest == digest and latest.error_code not in (None, "superseded"):
+        return  # refused, failed or cancelled with these very inputs: `jobs retry` changes that, another look does not
+    job = jobs.create_job(
+        session, case.study_instance_uid, request.to_json(), digest, settings.model.bundle
+    )  # fmt: skip
+    set_state(session, case, "queued")
+    why = "its inputs have changed" if report is not None else "all that is needed is here"
+    record(session, case.study_instance_uid, "job", f"Job {job.id} was queued: {why}.")

@@ -1,0 +1,156 @@
+"""`cptdn doctor`: check every part, say what is wrong and what to do about it."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from node.cli.context import print_json, print_table, settings_of
+
+if TYPE_CHECKING:
+    from config.settings import PacsSettings, Settings
+
+Verdict = Literal["ok", "warning", "failure"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was looked at, how it stands, and what to do where it is not well."""
+
+    part: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+def doctor(
+    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
+) -> None:
+    """Check and explain: configuration, ledger, storage, broker, node, model bundle, and each PACS by C-ECHO and a
+    trial association. Exit code 1 when something fails.
+
+    Example: cptdn doctor --config /etc/cptdn/cptdn.toml
+    """
+    findings = list(examine(settings_of(ctx)))
+    if as_json:
+        print_json([asdict(finding) for finding in findings])
+    else:
+        rows = [(finding.part, finding.verdict, finding.found, finding.advice) for finding in findings]
+        print_table(("part", "", "found", "what to do"), rows)
+    if any(finding.verdict == "failure" for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """All checks, each independent of the others."""
+    source = str(settings.source) if settings.source else "built-in defaults"
+    yield Finding("configuration", "ok", source)
+    checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _gpu]
+    for check in checks:
+        yield check(settings)
+    for pacs in settings.pacs:
+        yield from _pacs(pacs, settings)
+
+
+def _ledger(settings: Settings) -> Finding:
+    from sqlalchemy.engine import make_url
+
+    from config.errors import LedgerError
+    from node.ledger.database import open_ledger
+
+    shown = make_url(settings.ledger.url or "").render_as_string(hide_password=True)
+    try:
+        open_ledger(settings.ledger.url or "").close()
+    except LedgerError as error:
+        return Finding("ledger", "failure", str(error), "check [ledger] url, and that the database runs")
+    return Finding("ledger", "ok", shown)
+
+
+def _storage(settings: Settings) -> Finding:
+    root = settings.storage.root
+    existing = next(folder for folder in (root, *root.parents) if folder.exists())
+    free_gb = shutil.disk_usage(existing).free / 1e9
+    found = f"{root}: {free_gb:.1f} GB free"
+    if free_gb < settings.storage.min_free_gb:
+        advice = (
+            f"objects are refused below {settings.storage.min_free_gb:g} GB: free space or lower storage.min_free_gb"
+        )
+        return Finding("storage", "failure", found, advice)
+    return Finding("storage", "ok", found)
+
+
+def _broker(settings: Settings) -> Finding:
+    from node.broker import broker_url
+    from node.messages import BrokerUnavailableError
+    from node.queue import make_celery, queue_lengths
+
+    embedded = settings.broker.url == "embedded"
+    try:
+        waiting = queue_lengths(make_celery(broker_url(settings), settings.broker))
+    except BrokerUnavailableError as error:
+        if embedded:
+            return Finding("broker", "warning", "the embedded broker does not run", "`cptdn up` starts it")
+        return Finding("broker", "failure", str(error), "check [broker] url, and that the broker runs")
+    return Finding("broker", "ok", ", ".join(f"{queue} {n}" for queue, n in waiting.items()) + " messages waiting")
+
+
+def _node(settings: Settings) -> Finding:
+    where = f"{settings.node.ae_title} on {settings.node.bind}:{settings.node.port}"
+    host = "127.0.0.1" if settings.node.bind == "0.0.0.0" else settings.node.bind  # noqa: S104 - only compared
+    try:
+        socket.create_connection((host, settings.node.port), timeout=3).close()
+    except OSError as error:
+        return Finding("node", "warning", f"{where} does not listen ({error})", "`cptdn up` or `cptdn node` starts it")
+    if settings.node.bind not in ("127.0.0.1", "::1", "localhost") and not settings.node.allowed_calling_aes:
+        advice = "name your PACS in node.allowed_calling_aes"
+        return Finding("node", "warning", f"{where} takes nothing from other machines", advice)
+    return Finding("node", "ok", f"{where} listens")
+
+
+def _model(settings: Settings) -> Finding:
+    from config.bundle_manifest import read_manifest
+    from config.errors import ModelBundleError
+
+    try:
+        manifest = read_manifest(settings.model.bundle)
+    except ModelBundleError as error:
+        return Finding("model bundle", "failure", str(error), "set [model] bundle, or call the physicist")
+    found = f"{manifest.name} {manifest.version}, {manifest.digest[:19]}: {manifest.intended_use}"
+    if manifest.demonstration and not settings.model.allow_demonstration:
+        advice = "train a bundle of your own, or set model.allow_demonstration for a trial"
+        return Finding("model bundle", "warning", found, advice)
+    return Finding("model bundle", "ok", found)
+
+
+def _gpu(settings: Settings) -> Finding:
+    if importlib.util.find_spec("torch") is None:
+        return Finding("device", "ok", "no torch here: this machine runs the node only")
+    import torch
+
+    if torch.cuda.is_available():
+        return Finding("device", "ok", torch.cuda.get_device_name(0))
+    if settings.model.device == "cuda":
+        return Finding("device", "failure", "model.device is cuda, and no CUDA device was found", "set it to auto")
+    return Finding("device", "ok", "no GPU; the CPU computes")
+
+
+def _pacs(pacs: PacsSettings, settings: Settings) -> Iterator[Finding]:
+    from config.errors import CptdnError
+    from node.dicom.trial import try_destination
+
+    part = f"PACS {pacs.name}"
+    try:
+        trial = try_destination(pacs, settings)
+    except CptdnError as error:
+        advice = "check host, port, AE titles on both sides and TLS"
+        yield Finding(part, "failure", str(error), advice)
+        return
+    yield Finding(part, "ok", f"C-ECHO answered in {trial.echo_seconds * 1000:.0f} ms")
+    for what in trial.refused:
+        yield Finding(part, "warning", f"does not accept {what}", "enable this SOP class at the PACS, or change `send`")

@@ -1,0 +1,171 @@
+"""`cptdn jobs`: computations and deliveries, what failed and why, and trying again."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from node.cli.context import ledger_of, print_json, print_table
+
+if TYPE_CHECKING:
+    from node.ledger.tables import Delivery, Job
+
+JobIds = Annotated[list[str], typer.Argument(metavar="JOB...")]
+
+app = typer.Typer(help="Computations and deliveries: what waits, runs, failed; try again or cancel.")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "study_instance_uid": job.study_instance_uid,
+        "state": job.state,
+        "step": job.step,
+        "bundle": job.bundle,
+        "send": job.send,
+        "attempts": job.attempts,
+        "error": {"code": job.error_code, "text": job.error_text} if job.error_code else None,
+        "seconds": job.seconds,
+        "created_at": job.created_at.isoformat(),
+        "updated_at": job.updated_at.isoformat(),
+    }
+
+
+def delivery_json(delivery: Delivery) -> dict[str, Any]:
+    """A delivery under the name that `jobs show` and `jobs retry` take."""
+    from node.ledger.deliveries import as_json
+
+    return {**as_json(delivery), "id": f"delivery-{delivery.id}"}
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    state: Annotated[str | None, typer.Option(help="Only this state: queued, running, done, failed, ...")] = None,
+    as_json: Json = False,
+) -> None:
+    """Computations and the deliveries that are not finished.
+
+    Example: cptdn jobs list --state failed
+    """
+    from node.ledger.deliveries import list_deliveries
+    from node.ledger.jobs import list_jobs
+
+    with ledger_of(ctx).begin() as session:
+        jobs = [job_json(job) for job in list_jobs(session, (state,) if state else ())]
+        deliveries = [delivery_json(row) for row in list_deliveries(session, (state,) if state else ())]
+    if as_json:
+        print_json({"jobs": jobs, "deliveries": deliveries})
+        return
+    rows = [
+        (j["id"], "compute", j["study_instance_uid"], j["state"], j["step"], (j["error"] or {}).get("text") or "")
+        for j in jobs
+    ]
+    rows += [
+        (d["id"], "deliver", f"to {d['pacs']}", d["state"], str(d["attempts"]), d["error"] or "") for d in deliveries
+    ]
+    print_table(("job", "kind", "study", "state", "step", "reason"), rows)
+
+
+@app.command()
+def show(ctx: typer.Context, job_id: Annotated[str, typer.Argument(metavar="JOB")], as_json: Json = False) -> None:
+    """One computation or delivery with all its facts.
+
+    Example: cptdn jobs show 0f8fad5b-d9cb-469f-a165-70867728950e --json
+    """
+    from node.ledger.deliveries import get_delivery
+    from node.ledger.jobs import get_job
+
+    number = _delivery_number(job_id)
+    with ledger_of(ctx).begin() as session:
+        found = job_json(get_job(session, job_id)) if number is None else delivery_json(get_delivery(session, number))
+    if as_json:
+        print_json(found)
+        return
+    print_table(("", ""), [(key, str(value)) for key, value in found.items()])
+
+
+@app.command()
+def watch(
+    ctx: typer.Context, interval: Annotated[float, typer.Option(help="Seconds between two looks.")] = 1.0
+) -> None:
+    """Follow all computations until none is waiting or running (Ctrl-C stops watching only).
+
+    Example: cptdn jobs watch
+    """
+    from node.ledger.jobs import ACTIVE, list_jobs
+
+    ledger = ledger_of(ctx)
+    seen: dict[str, tuple[str, str]] = {}
+    while True:
+        with ledger.begin() as session:
+            jobs = list_jobs(session, limit=200)
+            for job in reversed(jobs):
+                now = (job.state, job.step)
+                if seen.get(job.id) != now and (job.state in ACTIVE or job.id in seen):
+                    seen[job.id] = now
+                    reason = f": {job.error_text}" if job.error_text else ""
+                    typer.echo(f"{job.updated_at:%H:%M:%S}  {job.study_instance_uid}  {job.state} {job.step}{reason}")
+            if not any(job.state in ACTIVE for job in jobs):
+                return
+        time.sleep(interval)
+
+
+@app.command()
+def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
+    """Try failed computations or dead deliveries again.
+
+    Example: cptdn jobs retry delivery-12
+    """
+    from node.ledger.database import now_utc
+    from node.ledger.deliveries import get_delivery, revive
+    from node.ledger.jobs import retry as retry_job
+
+    with ledger_of(ctx).begin() as session:
+        for job_id in job_ids:
+            number = _delivery_number(job_id)
+            if number is None:
+                retry_job(session, job_id)
+            else:
+                revive(session, get_delivery(session, number), now_utc())
+    _say(as_json, job_ids, "queued")
+
+
+@app.command()
+def cancel(
+    ctx: typer.Context,
+    job_ids: JobIds,
+    because: Annotated[str, typer.Option(help="The reason, kept in the history.")] = "by the administrator",
+    as_json: Json = False,
+) -> None:
+    """Stop computations that are not finished; the study itself stays.
+
+    Example: cptdn jobs cancel 0f8fad5b-d9cb-469f-a165-70867728950e --because "wrong contour"
+    """
+    from node.ledger.cases import get_case, set_state
+    from node.ledger.jobs import cancel as cancel_job
+
+    with ledger_of(ctx).begin() as session:
+        for job_id in job_ids:
+            job = cancel_job(session, job_id, because)
+            if job.send:
+                reason = {"code": "cancelled", "text": f"The computation was cancelled: {because}."}
+                set_state(session, get_case(session, job.study_instance_uid), "failed", [reason])
+    _say(as_json, job_ids, "cancelled")
+
+
+def _delivery_number(job_id: str) -> int | None:
+    prefix, _, number = job_id.partition("-")
+    return int(number) if prefix == "delivery" and number.isdigit() else None
+
+
+def _say(as_json: bool, job_ids: list[str], state: str) -> None:
+    if as_json:
+        print_json([{"id": job_id, "state": state} for job_id in job_ids])
+    else:
+        for job_id in job_ids:
+            typer.echo(f"{job_id}: {state}")

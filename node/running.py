@@ -1,0 +1,83 @@
+"""Running everything on one machine: the parts of `cptdn up`, and waiting until they are ready."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from config.errors import CptdnError
+from config.settings import CONFIG_VARIABLE, Settings
+from node.broker import start_broker
+from node.ledger.database import Ledger
+from node.ledger.processes import living
+from node.messages import Queue
+from node.supervisor import Supervisor, cptdn_command
+
+TEND_EVERY_S = 0.2
+# Delivery waits for the network, the rest for the processor: a slow PACS must not hold up a computation.
+PARTS = {
+    "node": cptdn_command("node"),
+    "worker": cptdn_command("worker", "--queues", f"{Queue.VOLUMES},{Queue.FEATURES},{Queue.REPORT}"),
+    "delivery": cptdn_command("worker", "--queues", Queue.DELIVERY, "--concurrency", "2"),
+}
+
+
+class NotReadyError(CptdnError):
+    """A part did not become ready in time."""
+
+
+@contextmanager
+def everything(settings: Settings, environment: dict[str, str], say: Callable[[str], None]) -> Iterator[Supervisor]:
+    """Broker, node and workers as child processes, from entering to leaving.
+
+    environment : settings of this run as CPTDN__... variables, for the children.
+    """
+    if settings.source is not None:
+        environment = {CONFIG_VARIABLE: str(settings.source), **environment}
+    broker = start_broker(settings)
+    supervisor = Supervisor(PARTS, environment, say)
+    stop = threading.Event()
+    tending = threading.Thread(target=_tend, args=(supervisor, stop), name="supervisor", daemon=True)
+    try:
+        supervisor.start()
+        tending.start()
+        yield supervisor
+    finally:
+        stop.set()
+        if tending.is_alive():
+            tending.join()
+        supervisor.stop()
+        if broker is not None:
+            broker.stop()
+
+
+def wait_until_ready(ledger: Ledger, supervisor: Supervisor, timeout_s: float = 120.0) -> None:
+    """Wait until every child has said in the ledger that it can work. Raises NotReadyError."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        pids = supervisor.pids()
+        with ledger.begin() as session:
+            ready = {process.pid for process in living(session) if process.ready}
+        waiting = sorted(name for name, pid in pids.items() if pid not in ready)
+        if len(pids) == len(PARTS) and not waiting:
+            return
+        if time.monotonic() > deadline:
+            raise NotReadyError(f"not ready after {timeout_s:.0f} s: {', '.join(waiting) or 'a part keeps ending'}")
+        time.sleep(0.1)
+
+
+def wait_for_signal() -> None:
+    """Block until Ctrl-C or SIGTERM."""
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    while not stopped.wait(3600):
+        continue
+
+
+def _tend(supervisor: Supervisor, stop: threading.Event) -> None:
+    while not stop.wait(TEND_EVERY_S):
+        supervisor.tend()

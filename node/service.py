@@ -1,0 +1,132 @@
+"""The running node: the DICOM side, the looks at cases, the outbox, the watchdog.
+
+Three things happen beside the associations, each in a thread of its own that an event wakes: cases are looked at when
+content arrives or a fallback time is reached; messages owed to the broker are handed over; and what dead processes
+left behind is taken up again. A fourth thread's heartbeat tells the others that this node lives.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from config.settings import Settings
+from node.broker import broker_url
+from node.casework import assess_due, next_look_s
+from node.delivery import record_commitment
+from node.dicom.ae import RunningNode, start_node
+from node.dicom.intake import Intake
+from node.ledger import jobs
+from node.ledger.associations import close_abandoned
+from node.ledger.cases import wake_touched, wake_unfinished
+from node.ledger.database import Ledger, now_utc, open_ledger
+from node.ledger.deliveries import requeue_due
+from node.ledger.outbox import relay, seconds_to_next
+from node.ledger.processes import DEAD_AFTER, forget_dead, heartbeat
+from node.queue import make_celery, send
+from node.store.study_store import StudyStore
+
+log = structlog.get_logger("cptdn.service")
+
+LONGEST_SLEEP_S = 0.5  # another process (a command, a worker) may have written to the ledger meanwhile
+WATCHDOG_S = 5.0
+
+
+class Round:
+    """One kind of work, done again and again in a thread: at once when woken, else when `sleep` says so."""
+
+    def __init__(self, name: str, work: Callable[[], Any], sleep: Callable[[], float]) -> None:
+        self._name, self._work, self._sleep = name, work, sleep
+        self._woken = threading.Event()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self.wake()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._work()
+                wait = self._sleep()
+            except SQLAlchemyError as error:  # a ledger that is locked or away: the next round tries again
+                log.error("round_failed", round=self._name, error=type(error).__name__)
+                wait = LONGEST_SLEEP_S
+            except Exception:  # one case must never stop the rounds for all others
+                log.exception("round_failed", round=self._name)
+                wait = LONGEST_SLEEP_S
+            self._woken.wait(wait)
+            self._woken.clear()
+
+
+@contextmanager
+def running_node(settings: Settings) -> Iterator[RunningNode]:
+    """The node, from listening to stopped."""
+    ledger = open_ledger(settings.ledger.url or "")
+    store = StudyStore(settings.storage.root, settings.storage.min_free_gb)
+    store.prepare()
+    celery = make_celery(broker_url(settings), settings.broker)
+    with ledger.begin() as session:
+        wake_unfinished(session)
+
+    def hand_over() -> int:
+        return relay(ledger, partial(send, celery))
+
+    def look_at_cases() -> None:
+        while assess_due(ledger, settings):
+            outbox.wake()
+
+    def until_next_look() -> float:
+        with ledger.begin() as session:
+            return next_look_s(session, LONGEST_SLEEP_S)
+
+    def until_next_message() -> float:
+        with ledger.begin() as session:
+            return seconds_to_next(session, LONGEST_SLEEP_S)
+
+    def released(studies: Collection[str]) -> None:
+        with ledger.begin() as session:
+            wake_touched(session, studies)
+        looks.wake()
+
+    with heartbeat(ledger, "node", ae_title=settings.node.ae_title) as beat:
+        outbox = Round("outbox", hand_over, until_next_message)
+        looks = Round("looks", look_at_cases, until_next_look)
+        intake = Intake(ledger, store, beat.id, on_release=released)
+        node = start_node(settings, intake, partial(record_commitment, ledger, settings))
+        watchdog = Round("watchdog", partial(_watch, ledger, settings, node), lambda: WATCHDOG_S)
+        beat.ready(port=node.port)
+        log.info("ready", ae_title=settings.node.ae_title, port=node.port)
+        try:
+            yield node
+        finally:
+            node.stop()
+            for each in (watchdog, looks, outbox):
+                each.stop()
+    ledger.close()
+
+
+def _watch(ledger: Ledger, settings: Settings, node: RunningNode) -> None:
+    """Take up what dead processes, an emptied broker or a silent PACS have left behind."""
+    node.heartbeat()
+    now = now_utc()
+    with ledger.begin() as session:
+        revived = jobs.watchdog(session)
+        if studies := close_abandoned(session, now - DEAD_AFTER, now):
+            wake_touched(session, studies)
+        overdue = requeue_due(session, now)
+        forget_dead(session)
+    if revived or overdue:
+        log.info("taken_up_again", jobs=revived, deliveries=len(overdue))

@@ -1,0 +1,107 @@
+"""The running program as tests see it: `cptdn up` in a folder of its own, spoken to by commands and sockets only."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+READY_WITHIN_S = 120.0
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Program:
+    """One running `cptdn up` and its configuration."""
+
+    config: Path
+    port: int
+    process: subprocess.Popen[str]
+    log: Path
+
+    def cptdn(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Call a command on this program's configuration."""
+        done = run_cptdn(*arguments, "--config", str(self.config))
+        if check and done.returncode != 0:
+            raise AssertionError(f"cptdn {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
+        return done
+
+    def json(self, *arguments: str) -> Any:
+        """Call a command with --json and read its answer."""
+        return json.loads(self.cptdn(*arguments, "--json").stdout)
+
+    def study(self, study_uid: str) -> dict[str, Any] | None:
+        return next((s for s in self.json("studies", "list") if s["study_instance_uid"] == study_uid), None)
+
+    def wait_for_state(self, study_uid: str, *states: str, timeout_s: float = 60.0) -> dict[str, Any]:
+        """The study once it is in one of these states; fails naming the state it is in instead."""
+
+        def found() -> dict[str, Any] | None:
+            study = self.study(study_uid)
+            return study if study is not None and study["state"] in states else None
+
+        return wait_for(found, timeout_s, lambda: f"expected {states}, found {self.study(study_uid)}")
+
+
+def run_cptdn(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Call the installed command as a user does."""
+    program = Path(sys.executable).with_name("cptdn")
+    return subprocess.run([str(program), *arguments], capture_output=True, text=True, timeout=280, cwd=cwd, check=False)
+
+
+def wait_for(look: Callable[[], Any], timeout_s: float, explain: Callable[[], str]) -> Any:
+    """Look again until there is an answer; fails with the explanation when there is none in time."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"nothing after {timeout_s:.0f} s: {explain()}")
+        time.sleep(0.2)
+
+
+@contextmanager
+def running_program(folder: Path, pacs_port: int, extra: str = "", pacs: str = "") -> Iterator[Program]:
+    """`cptdn up` on free ports with its data in `folder`; `extra` is more TOML, `pacs` more keys of the one PACS."""
+    port = free_port()
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "cptdn.toml"
+    config.write_text(
+        f'[node]\nae_title = "CPTDN"\nport = {port}\n'
+        f'[[pacs]]\nname = "main"\nae_title = "PACS"\nport = {pacs_port}\nretry_first_s = 1\n{pacs}\n'
+        f'[storage]\nroot = "./data"\nmin_free_gb = 0.1\n{extra}\n',
+        encoding="utf-8",
+    )
+    log = folder / "up.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [str(Path(sys.executable).with_name("cptdn")), "up", "--config", str(config)],
+            stdout=out, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"},
+        )  # fmt: skip
+    program = Program(config, port, process, log)
+    try:
+        wait_for(lambda: "Ready:" in log.read_text(), READY_WITHIN_S, log.read_text)
+        yield program
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,109 @@
+"""What the steps of a computation keep on disk, so that none has to be done twice.
+
+    artefacts/<study>/<digest>/material.npz + material.json   patches, masks, geometry   (step volumes)
+                               pictures.npz                   Grad-CAM maps              (step features)
+
+The digest covers the request and the part of the bundle that shaped the files. They are written under a temporary name
+and renamed, the JSON last: where it stands, everything stands.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dicom_sr.treatment_report import SeriesRole
+
+Slices = tuple[tuple[str, int | None], ...]
+
+
+@dataclass(frozen=True)
+class SequenceMaterial:
+    """One sequence, ready for its network.
+
+    patches : (n, 2, 128, 128) float32, image in 0..1 and tumour mask, one a tumour slice.
+    slices : the stored slice (SOP Instance UID, frame number) behind each patch.
+    mask_zyx : (n, rows, columns) uint8, the contour on those slices of the series' own grid.
+    landmark_distance : how unlike the training images the intensities are; distance_limit is the bundle's limit.
+    """
+
+    role: SeriesRole
+    series_instance_uid: str
+    patches: NDArray[np.float32]
+    slices: Slices
+    mask_zyx: NDArray[np.uint8]
+    volume_ml: float
+    n_slices: int
+    landmark_distance: float
+    distance_limit: float
+    findings: tuple[tuple[str, str], ...]
+
+
+StudyMaterial = Mapping[SeriesRole, SequenceMaterial]
+"""The three sequences of one study."""
+
+_ARRAYS = ("patches", "mask_zyx")
+
+
+def keep_material(folder: Path, material: StudyMaterial) -> None:
+    """Write the material of one study; done when it returns."""
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = {f"{role.value}/{name}": getattr(one, name) for role, one in material.items() for name in _ARRAYS}
+    facts = [{k: v for k, v in asdict(one).items() if k not in _ARRAYS} for one in material.values()]
+    _write_npz(folder / "material.npz", arrays)
+    _write(folder / "material.json", json.dumps(facts, ensure_ascii=False).encode())
+
+
+def kept_material(folder: Path) -> StudyMaterial | None:
+    """The material that was kept here, or None."""
+    try:
+        facts = json.loads((folder / "material.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    with np.load(folder / "material.npz") as arrays:
+        return {
+            SeriesRole(one["role"]): SequenceMaterial(
+                **{
+                    **one,
+                    "role": SeriesRole(one["role"]),
+                    "slices": tuple((uid, frame) for uid, frame in one["slices"]),
+                    "findings": tuple((code, text) for code, text in one["findings"]),
+                },
+                **{name: arrays[f"{one['role']}/{name}"] for name in _ARRAYS},
+            )
+            for one in facts
+        }
+
+
+def keep_attributions(folder: Path, maps: Mapping[SeriesRole, NDArray[np.float32]]) -> None:
+    """Grad-CAM maps of the representative slices, each (128, 128) in 0..1."""
+    _write_npz(folder / "pictures.npz", {role.value: one for role, one in maps.items()})
+
+
+def kept_attributions(folder: Path) -> dict[SeriesRole, NDArray[np.float32]]:
+    """The maps that were kept here; empty where there are none."""
+    try:
+        with np.load(folder / "pictures.npz") as arrays:
+            return {SeriesRole(name): arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        return {}
+
+
+def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    os.replace(temporary, path)
+
+
+def _write(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(data)
+    os.replace(temporary, path)

@@ -1,0 +1,33 @@
+"""`cptdn worker`: one computing (or delivering) process on the broker."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from node.cli.context import settings_of
+
+
+def worker(
+    ctx: typer.Context,
+    queues: Annotated[
+        str, typer.Option(help="Comma-separated: volumes, features, report, delivery.")
+    ] = "volumes,features,report,delivery",
+    concurrency: Annotated[int, typer.Option(min=1, help="Tasks at once: processes, or threads for delivery.")] = 1,
+    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda (default: as configured).")] = None,
+) -> None:
+    """Run one worker on the broker; as many as you like may run, on as many machines.
+
+    Example: cptdn worker --queues features --concurrency 1 --device cuda
+    """
+    from node.logging import start_logging
+    from node.supervisor import follow_lifeline
+    from workers.serving import run_worker
+
+    settings = settings_of(ctx)
+    if device is not None:
+        settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device})})
+    start_logging()
+    follow_lifeline()
+    run_worker(settings, [queue.strip() for queue in queues.split(",")], concurrency)

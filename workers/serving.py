@@ -1,0 +1,69 @@
+"""A worker process from start to end: warm model, heartbeat, Celery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+from celery.signals import worker_process_init, worker_ready
+
+from config.errors import InputError, ModelBundleError
+from config.settings import Settings
+from node.broker import broker_url
+from node.ledger.database import open_ledger
+from node.ledger.processes import heartbeat
+from node.messages import Queue
+from node.queue import make_celery
+from workers.celery_app import WorkerContext
+from workers.tasks import register
+
+log = structlog.get_logger(__name__)
+
+
+def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> None:
+    """Serve these queues until SIGTERM; what is begun is finished first.
+
+    One task at a time runs in this very process; several run in child processes, or in threads where they only deliver
+    (they wait for the network then). Raises InputError for an unknown queue.
+    """
+    known = [queue.value for queue in Queue]
+    if wrong := [queue for queue in queues if queue not in known]:
+        raise InputError(f"expected queues out of {', '.join(known)}, found {', '.join(wrong)}")
+    delivers_only = set(queues) == {Queue.DELIVERY.value}
+    pool = "threads" if delivers_only else ("solo" if concurrency == 1 else "prefork")
+    ledger = open_ledger(settings.ledger.url or "")
+    context = WorkerContext(settings)
+    app = make_celery(broker_url(settings), settings.broker)
+    register(app, context)
+    with heartbeat(ledger, "worker", queues=list(queues)) as beat:
+        if not delivers_only:
+            warm = _warm_up(context) if pool == "solo" else None
+            worker_process_init.connect(lambda **_: _warm_up(context), weak=False)
+            log.info("the model is warm", bundle=warm)
+        worker_ready.connect(_say_ready(beat), weak=False)
+        app.Worker(queues=list(queues), concurrency=concurrency, pool=pool, loglevel="WARNING", quiet=True).start()
+    ledger.close()
+
+
+def _say_ready(beat: Any) -> Any:
+    def ready(**_: Any) -> None:
+        beat.ready()
+
+    return ready
+
+
+def _warm_up(context: WorkerContext) -> str | None:
+    """Load the bundle and run a first inference, so that the first patient does not wait for it.
+
+    A bundle that cannot be loaded is no reason to stop: the worker stays, and each job says what is wrong.
+    """
+    from workers.pipeline import warm_up
+
+    try:
+        bundle = context.bundle(context.settings.model.bundle)
+        warm_up(bundle, context.settings.model.device)
+    except ModelBundleError as error:
+        log.error("the model bundle cannot be used", error=str(error))
+        return None
+    return bundle.digest

@@ -1,0 +1,110 @@
+"""What the queue runs: each task claims its work in the ledger, lets the pipeline do it, and writes down the outcome.
+
+Every task is safe to run twice, at once or after a crash: a claim is refused when the step is done or in another
+worker's hands, and results are written only while the lease is held.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+from celery import Celery
+
+from config.errors import CptdnError, IneligibleStudyError, ModelBundleError
+
+from node.delivery import deliver
+from node.ledger import jobs
+from node.ledger.outbox import relay
+from node.ledger.tables import Job
+from node.messages import DELIVER_REPORT, EXTRACT_FEATURES, PREPARE_VOLUMES, WRITE_REPORT
+from node.queue import send
+from workers.celery_app import WorkerContext
+from workers.lease import kept_lease
+from workers.steps import StepOutcome, extract_features, prepare_volumes, write_report
+
+log = structlog.get_logger(__name__)
+
+Step = Callable[[WorkerContext, Job], StepOutcome]
+
+
+def register(app: Celery, context: WorkerContext) -> None:
+    """Give the application its tasks."""
+
+    @app.task(name=PREPARE_VOLUMES)
+    def volumes(job_id: str) -> None:
+        """Read the series, draw the contour on their grids, cut the patches, and keep them."""
+        run_step(app, context, job_id, "volumes", prepare_volumes)
+
+    @app.task(name=EXTRACT_FEATURES)
+    def features(job_id: str) -> None:
+        """Patches to features, scores and nomogram."""
+        run_step(app, context, job_id, "features", extract_features)
+
+    @app.task(name=WRITE_REPORT)
+    def report(job_id: str) -> None:
+        """The result as DICOM objects, stored once, and its deliveries owed."""
+        run_step(app, context, job_id, "report", write_report)
+
+    @app.task(name=DELIVER_REPORT)
+    def delivery(delivery_id: int) -> None:
+        """C-STORE one report's objects to one PACS, with storage commitment."""
+        deliver(context.ledger, context.settings, context.store, delivery_id, context.name)
+        pass_on(app, context)
+
+
+def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, compute: Step) -> None:
+    """Claim one step of a job, compute it, and write the outcome down in one transaction."""
+    with context.ledger.begin() as session:
+        job = jobs.claim(session, job_id, step, context.name)
+    if job is None:
+        return
+    with structlog.contextvars.bound_contextvars(job=job_id, study=job.study_instance_uid, step=step):
+        started = time.perf_counter()
+        try:
+            with kept_lease(context.ledger, job_id, context.name):
+                outcome = compute(context, job)
+        except CptdnError as error:
+            _write_failure(context, job_id, error)
+        except Exception as error:  # whatever it was, the case must not hang: it is named, and tried again
+            log.exception("the step failed unexpectedly")
+            _write_failure(context, job_id, error)
+        else:
+            seconds = {step: round(time.perf_counter() - started, 4), **outcome.seconds}
+            with context.ledger.begin() as session:
+                held = session.get(Job, job_id, with_for_update=True)
+                if not jobs.holds(held, context.name):
+                    log.warning("the lease was lost meanwhile; the outcome is dropped")
+                    return
+                assert held is not None
+                outcome.write(session, held)
+                if held.state == "running":
+                    jobs.advance(session, held, seconds, outcome.result)
+                else:
+                    held.seconds = {**held.seconds, **seconds}
+            log.info("the step is done", seconds=seconds[step])
+    pass_on(app, context)
+
+
+def _write_failure(context: WorkerContext, job_id: str, error: Exception) -> None:
+    """A study that cannot be scored is refused; a wrong model waits for the physicist; the rest is tried again."""
+    with context.ledger.begin() as session:
+        job = session.get(Job, job_id, with_for_update=True)
+        if not jobs.holds(job, context.name):
+            return
+        assert job is not None
+        if isinstance(error, IneligibleStudyError):
+            jobs.refuse(session, job, error.code, error.text)
+        elif isinstance(error, ModelBundleError):
+            jobs.fail(session, job, "model_bundle", str(error), retry=False)
+        elif isinstance(error, CptdnError):
+            jobs.fail(session, job, "cannot_compute", str(error), retry=False)
+        else:
+            jobs.fail(session, job, "unexpected", f"{type(error).__name__}: {error}", retry=True)
+    log.warning("the step did not succeed", error=str(error))
+
+
+def pass_on(app: Celery, context: WorkerContext) -> None:
+    """Hand the messages that this step made necessary to the broker at once; the node's relay is the safety net."""
+    relay(context.ledger, lambda task, args: send(app, task, args))
