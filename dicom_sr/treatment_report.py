@@ -1,7 +1,9 @@
 """TreatmentReport: the finished result of one study, before it becomes DICOM.
 
 Every object that leaves the node (SR, picture, PDF, JSON) shows numbers from this one value. Numbers are rounded
-once, when the value is built, so a reader who subtracts two displayed rates gets the displayed difference.
+once, when the value is built, so a reader who subtracts two displayed rates gets the displayed difference. Text is
+settled at the same door: DICOM text keeps neither control characters nor blanks at its ends, so they go when the value
+is built, and what is written is what is read back.
 
 Units: DFS is a fraction in [0, 1] rounded to a tenth of a percent, horizons are months, ages years, volumes mL (= cm3),
 EBV DNA copies/mL. `prognostic_score` rises with risk; a low `predictive_score` favours ICT+CCRT. Both lie in (-1, 1).
@@ -10,15 +12,59 @@ Source of the quantities: Zhong et al., EBioMedicine 2021;70:103522.
 
 from __future__ import annotations
 
+import math
+import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
+from typing import Any
 
 DFS_DECIMALS = 3  # a tenth of a percent
 SCORE_DECIMALS = 4
-POINTS_DECIMALS = 2
+POINTS_DECIMALS = 1
 VOLUME_DECIMALS = 2
+AGE_DECIMALS = 1
+COPIES_DECIMALS = 1
+THRESHOLD_DECIMALS = 4
+LINE_BREAK = "\n"
+
+
+def rounded_to(decimals: int, **options: Any) -> Any:
+    """A dataclass field whose numbers are rounded to so many decimals when the value is built."""
+    return field(metadata={"decimals": decimals}, **options)
+
+
+def clean_text(text: str) -> str:
+    """The text as DICOM keeps it: no control characters but line breaks, no blanks at the ends of text or line."""
+    lines = text.replace("\r\n", LINE_BREAK).replace("\r", LINE_BREAK).split(LINE_BREAK)
+    kept = ("".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in line) for line in lines)
+    return LINE_BREAK.join(line.rstrip() for line in kept).strip()
+
+
+def _settled(value: Any, decimals: int | None) -> Any:
+    if isinstance(value, Enum | bool):
+        return value
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, int | float):
+        if not math.isfinite(value):
+            raise ValueError(f"a report holds finite numbers only, found {value}")
+        return value if decimals is None else round(float(value), decimals) + 0.0  # no minus zero
+    if isinstance(value, Mapping):
+        return {key: _settled(item, decimals) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(_settled(item, decimals) for item in value)
+    return value
+
+
+class Settled:
+    """Base of the report's values: text and numbers take their final form when the value is built."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):  # type: ignore[arg-type]
+            decimals = each.metadata.get("decimals")
+            object.__setattr__(self, each.name, _settled(getattr(self, each.name), decimals))
 
 
 class TreatmentArm(StrEnum):
@@ -45,7 +91,7 @@ class EbvCategory(StrEnum):
 
 
 @dataclass(frozen=True)
-class Reason:
+class Reason(Settled):
     """Why something was refused or is worth a warning: a stable code and a sentence for a person."""
 
     code: str
@@ -53,46 +99,46 @@ class Reason:
 
 
 @dataclass(frozen=True)
-class DfsEstimate:
+class DfsEstimate(Settled):
     """Disease-free survival at one horizon, as fractions, with its 95 % confidence interval."""
 
-    value: float
-    ci95: tuple[float, float]
+    value: float = rounded_to(DFS_DECIMALS)
+    ci95: tuple[float, float] = rounded_to(DFS_DECIMALS)
 
     @classmethod
     def rounded(cls, value: float, low: float, high: float) -> DfsEstimate:
-        """The one place where probabilities are rounded."""
-        return cls(round(value, DFS_DECIMALS), (round(low, DFS_DECIMALS), round(high, DFS_DECIMALS)))
+        """The estimate from unrounded numbers."""
+        return cls(value, (low, high))
 
 
 @dataclass(frozen=True)
-class ArmResult:
+class ArmResult(Settled):
     """One regimen: nomogram points by factor and DFS by horizon (months)."""
 
     arm: TreatmentArm
-    points: Mapping[str, float]  # age, ebv_dna, prognostic_score, predictive_score
-    total_points: float
+    points: Mapping[str, float] = rounded_to(POINTS_DECIMALS)  # age, ebv_dna, prognostic_score, predictive_score
+    total_points: float = rounded_to(POINTS_DECIMALS)
     dfs: Mapping[int, DfsEstimate]
 
 
 @dataclass(frozen=True)
-class Scenario:
+class Scenario(Settled):
     """Both regimens for one EBV DNA category; an unknown category gives two scenarios."""
 
     ebv_category: EbvCategory
     ict_ccrt: ArmResult
     ccrt: ArmResult
     recommendation: TreatmentArm
-    difference_ci95: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    difference_ci95: Mapping[int, tuple[float, float]] = rounded_to(DFS_DECIMALS, default_factory=dict)
 
     def difference(self, horizon_months: int) -> float:
         """DFS under ICT+CCRT minus DFS under CCRT, of the displayed (rounded) values."""
         gain = self.ict_ccrt.dfs[horizon_months].value - self.ccrt.dfs[horizon_months].value
-        return round(gain, DFS_DECIMALS)
+        return round(gain, DFS_DECIMALS) + 0.0
 
 
 @dataclass(frozen=True)
-class Fact:
+class Fact(Settled):
     """Where a clinical value came from."""
 
     source: str
@@ -101,18 +147,18 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class EbvDna:
+class EbvDna(Settled):
     """Plasma EBV DNA before treatment. `as_given` keeps the laboratory's own words (">4000", "not detected")."""
 
     category: EbvCategory
-    copies_per_ml: float | None = None
+    copies_per_ml: float | None = rounded_to(COPIES_DECIMALS, default=None)
     as_given: str | None = None
-    threshold_copies_per_ml: float = 4000.0
+    threshold_copies_per_ml: float = rounded_to(COPIES_DECIMALS, default=4000.0)
     provenance: Fact | None = None
 
 
 @dataclass(frozen=True)
-class Stage:
+class Stage(Settled):
     """Clinical stage as recorded; empty parts are unknown."""
 
     t: str | None = None
@@ -128,7 +174,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class SeriesUsed:
+class SeriesUsed(Settled):
     """One MR series behind the scores and its representative slice (highest predicted risk)."""
 
     role: SeriesRole
@@ -142,7 +188,7 @@ class SeriesUsed:
 
 
 @dataclass(frozen=True)
-class ContourUsed:
+class ContourUsed(Settled):
     """The contour that defined the tumour."""
 
     sop_instance_uid: str
@@ -151,21 +197,21 @@ class ContourUsed:
     study_instance_uid: str
     roi_name: str
     roi_number: int
-    volume_ml: float
+    volume_ml: float = rounded_to(VOLUME_DECIMALS)
     n_slices: int
     reason: str = ""
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scores(Settled):
     """Outputs of the multi-task network."""
 
-    prognostic_score: float
-    predictive_score: float
+    prognostic_score: float = rounded_to(SCORE_DECIMALS)
+    predictive_score: float = rounded_to(SCORE_DECIMALS)
 
 
 @dataclass(frozen=True)
-class ModelIdentity:
+class ModelIdentity(Settled):
     """Which model said it, on what it was trained, for what it may be used."""
 
     name: str
@@ -178,11 +224,11 @@ class ModelIdentity:
     demonstration: bool
     nomogram_citation: str = ""
     horizon_months: int = 60
-    threshold: float = 0.0
+    threshold: float = rounded_to(THRESHOLD_DECIMALS, default=0.0)
 
 
 @dataclass(frozen=True)
-class TreatmentReport:
+class TreatmentReport(Settled):
     """Everything that a report says. With `refusals` there are no scores and no scenarios."""
 
     patient_id: str
@@ -192,7 +238,7 @@ class TreatmentReport:
     created: datetime  # timezone-aware
     software_version: str
     model: ModelIdentity
-    age_years: float | None
+    age_years: float | None = rounded_to(AGE_DECIMALS)
     age_source: str
     ebv_dna: EbvDna
     stage: Stage

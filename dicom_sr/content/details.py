@@ -1,0 +1,103 @@
+"""Details of the computation: sources of the facts, series, contour, decision rule, versions.
+
+TID 1500 is extensible and has no place for these; every item has a name of our private scheme and one plain value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from highdicom.sr import ContainerContentItem, ContentItem
+from pydicom.uid import SegmentationStorage
+
+from dicom_sr import codes, numbers
+from dicom_sr.codes import Concept
+from dicom_sr.items import code, composite, container, day, image, moment, number, text, uid
+from dicom_sr.treatment_report import ContourUsed, Fact, SeriesUsed, TreatmentReport
+
+LAYOUT = "1"
+IMAGE_CLASSES = (SegmentationStorage,)
+
+
+def details(report: TreatmentReport, created: datetime) -> ContainerContentItem:
+    """Our container, last of the document; `created` is the report's time in the site's zone."""
+    children = [*_decision(report), *_facts(report)]
+    children += [series_used(series) for series in report.series]
+    children += [contour_used(contour) for contour in report.contours]
+    return container(codes.DETAILS, [*children, *_versions(report, created)])
+
+
+def _decision(report: TreatmentReport) -> Iterator[ContentItem]:
+    for months in report.horizons_months:
+        yield number(codes.HORIZON, str(months), codes.MONTH)
+    yield number(codes.DECISION_HORIZON, str(report.model.horizon_months), codes.MONTH)
+    yield number(codes.DECISION_THRESHOLD, numbers.threshold(report.model.threshold), codes.PERCENT)
+    yield from _text(codes.NOMOGRAM_CITATION, report.model.nomogram_citation)
+
+
+def _facts(report: TreatmentReport) -> Iterator[ContentItem]:
+    yield from _text(codes.AGE_SOURCE, report.age_source)
+    yield from _text(codes.EBV_AS_GIVEN, report.ebv_dna.as_given)
+    if report.ebv_dna.provenance is not None:
+        yield clinical_fact(codes.EBV_FACT, report.ebv_dna.provenance)
+    if report.stage.provenance is not None:
+        yield clinical_fact(codes.STAGE_FACT, report.stage.provenance)
+
+
+def clinical_fact(name: Concept, fact: Fact) -> ContainerContentItem:
+    """Where one clinical value came from."""
+    children: list[ContentItem] = [code(codes.FACT_NAME, name), *_text(codes.FACT_SOURCE, fact.source)]
+    if fact.observed_on is not None:
+        children.append(day(codes.FACT_DATE, fact.observed_on))
+    children += _text(codes.FACT_SET_BY, fact.set_by)
+    return container(codes.CLINICAL_FACT, children)
+
+
+def series_used(series: SeriesUsed) -> ContainerContentItem:
+    """One MR series behind the scores."""
+    return container(
+        codes.SERIES_USED,
+        [
+            code(codes.SERIES_ROLE, codes.SERIES_ROLES[series.role]),
+            *_text(codes.SERIES_DESCRIPTION, series.description),
+            *_text(codes.SERIES_REASON, series.reason),
+            number(codes.TUMOUR_SLICES, str(series.n_tumour_slices), codes.SLICE),
+            uid(codes.SERIES_INSTANCE_UID, series.series_instance_uid),
+            image(
+                codes.REPRESENTATIVE_IMAGE,
+                series.sop_class_uid,
+                series.representative_sop_instance_uid,
+                series.representative_frame_number,
+            ),
+        ],
+    )
+
+
+def contour_used(contour: ContourUsed) -> ContainerContentItem:
+    """The contour, wherever it stands; its volume is in the tumour's measurement group."""
+    refer = image if contour.sop_class_uid in IMAGE_CLASSES else composite
+    return container(
+        codes.CONTOUR_USED,
+        [
+            text(codes.ROI_NAME, contour.roi_name),
+            number(codes.ROI_NUMBER, str(contour.roi_number), codes.NUMBER),
+            number(codes.CONTOUR_SLICES, str(contour.n_slices), codes.SLICE),
+            *_text(codes.CONTOUR_REASON, contour.reason),
+            refer(codes.CONTOUR_OBJECT, contour.sop_class_uid, contour.sop_instance_uid),
+            uid(codes.SERIES_INSTANCE_UID, contour.series_instance_uid),
+            uid(codes.STUDY_INSTANCE_UID, contour.study_instance_uid),
+        ],
+    )
+
+
+def _versions(report: TreatmentReport, created: datetime) -> Iterator[ContentItem]:
+    yield number(codes.REVISION, str(report.revision), codes.NUMBER)
+    yield moment(codes.REPORT_CREATED, created)
+    yield from _text(codes.SOFTWARE_VERSION, report.software_version)
+    yield from _text(codes.REPORT_IDENTITY, report.report_identity)
+    yield text(codes.LAYOUT_VERSION, LAYOUT)
+
+
+def _text(name: Concept, value: str | None) -> list[ContentItem]:
+    return [text(name, value)] if value else []

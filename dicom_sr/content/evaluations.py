@@ -1,0 +1,76 @@
+"""Qualitative Evaluations: the first container, so that the result stands on a viewer's first screen.
+
+All CODE items come before the TEXT items, because viewers show them as one table and then the paragraphs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from highdicom.sr import ContainerContentItem, ContentItem
+
+from dicom_sr import codes
+from dicom_sr.items import code, container, text
+from dicom_sr.materials import ReportOptions
+from dicom_sr.plain_text import result_table, summary_text
+from dicom_sr.treatment_report import Reason, Stage, TreatmentReport
+
+
+def qualitative_evaluations(report: TreatmentReport, options: ReportOptions) -> ContainerContentItem:
+    """(C0034375, UMLS, "Qualitative Evaluations"), TID 1500 row 12."""
+    return container(codes.QUALITATIVE_EVALUATIONS, [*_coded(report), *_written(report, options)])
+
+
+def _coded(report: TreatmentReport) -> Iterator[ContentItem]:
+    yield from recommendation_items(report)
+    permitted = codes.DEMONSTRATION_ONLY if report.model.demonstration else codes.AS_INTENDED
+    yield code(codes.PERMITTED_USE, permitted)
+    yield code(codes.EBV_CATEGORY, codes.EBV_CATEGORIES[report.ebv_dna.category])
+    yield from (item for item in stage_items(report.stage) if item.ValueType == "CODE")
+
+
+def _written(report: TreatmentReport, options: ReportOptions) -> Iterator[ContentItem]:
+    yield from reason_items(codes.WARNING, report.warnings)
+    yield from reason_items(codes.REFUSAL, report.refusals)
+    yield text(codes.SUMMARY, summary_text(report, options.language))
+    if report.computed:
+        yield text(codes.FINDING, result_table(report, options.language))
+    yield from reason_items(codes.QUALITY_FINDING, report.quality)
+    yield from (item for item in stage_items(report.stage) if item.ValueType == "TEXT")
+    if report.model.intended_use:
+        yield text(codes.INTENDED_USE, report.model.intended_use)
+    if report.model.training_population:
+        yield text(codes.TRAINING_POPULATION, report.model.training_population)
+
+
+def recommendation_items(report: TreatmentReport) -> Iterator[ContentItem]:
+    """The recommended regimen, and that of each EBV DNA category where the category is unknown."""
+    if not report.computed:
+        yield code(codes.OUTCOME, codes.NOT_COMPUTED)
+        return
+    common = report.recommendation
+    yield code(codes.RECOMMENDED_REGIMEN, codes.REGIMENS[common] if common else codes.REGIMENS_DIFFER)
+    if len(report.scenarios) > 1:
+        for scenario in report.scenarios:
+            name = codes.RECOMMENDED_BY_CATEGORY[scenario.ebv_category]
+            yield code(name, codes.REGIMENS[scenario.recommendation])
+
+
+def stage_items(stage: Stage) -> Iterator[ContentItem]:
+    """cT, cN, cM and staging system; a category without a code of its own is written as text."""
+    for name, category in ((codes.CLINICAL_T, stage.t), (codes.CLINICAL_N, stage.n), (codes.CLINICAL_M, stage.m)):
+        if category in codes.STAGE_CODES:
+            yield code(name, codes.STAGE_CODES[category])
+        elif category:
+            yield text(name, category)
+    if stage.edition == codes.EDITION_8:
+        yield code(codes.STAGING_SYSTEM, codes.AJCC_8)
+    elif stage.edition:
+        yield text(codes.STAGING_SYSTEM, stage.edition)
+    yield code(codes.STAGE_VERIFIED, codes.YES if stage.verified else codes.NO)
+
+
+def reason_items(name: codes.Concept, reasons: Iterable[Reason]) -> Iterator[ContentItem]:
+    """One TEXT item a reason: the sentence, then its code in brackets."""
+    for reason in reasons:
+        yield text(name, f"{reason.text} [{reason.code}]")

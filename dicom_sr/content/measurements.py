@@ -1,0 +1,194 @@
+"""Imaging Measurements: comparison, regimens, inputs and scores, tumour, algorithm.
+
+The interval of a rate stands beside it as two numbers with names of their own, because viewers do not show what hangs
+below a NUM item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    ContainerContentItem,
+    FindingSite,
+    Measurement,
+    MeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    ReferencedSegment,
+    SourceSeriesForSegmentation,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from pydicom.uid import SegmentationStorage
+from pydicom.valuerep import DS
+
+from dicom_sr import codes, numbers
+from dicom_sr.identity import uid_for
+from dicom_sr.items import container, keep_separate
+from dicom_sr.plain_text import condition
+from dicom_sr.treatment_report import ArmResult, ContourUsed, Scenario, TreatmentReport
+from dicom_sr.wording import ENGLISH
+
+SEGMENT_NUMBER = 1
+BUNDLE_PARAMETER = "bundle"
+NETWORK_PARAMETER = "network"
+NOMOGRAM_PARAMETER = "nomogram"
+
+
+@dataclass(frozen=True)
+class SegmentReference:
+    """A segment of ours that shows a contour on one series."""
+
+    sop_instance_uid: str
+    source_series_uid: str
+
+
+def imaging_measurements(report: TreatmentReport, segments: Sequence[SegmentReference]) -> ContainerContentItem:
+    """(126010, DCM, "Imaging Measurements"), TID 1500 rows 6 to 9."""
+    groups = [group[0] for group in _groups(report, segments)]
+    made = container(codes.IMAGING_MEASUREMENTS, groups)
+    made.ContentSequence.extend(algorithm_identification(report))
+    keep_separate(made)
+    return made
+
+
+def _groups(
+    report: TreatmentReport, segments: Sequence[SegmentReference]
+) -> Iterator[MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations]:
+    for scenario in report.scenarios:
+        yield comparison_group(report, scenario)
+    for scenario in report.scenarios:
+        for result in (scenario.ict_ccrt, scenario.ccrt):
+            yield regimen_group(report, scenario, result)
+    yield inputs_group(report)
+    for index, contour in enumerate(report.contours):
+        yield tumour_group(report, index, contour, segments[index] if index < len(segments) else None)
+
+
+def comparison_group(report: TreatmentReport, scenario: Scenario) -> MeasurementsAndQualitativeEvaluations:
+    """TID 1501: DFS under ICT+CCRT minus DFS under CCRT, latest horizon first."""
+    measured = []
+    for months in _latest_first(report):
+        measured.append(_percent(codes.difference(months), scenario.difference(months)))
+        if months in scenario.difference_ci95:
+            low, high = scenario.difference_ci95[months]
+            measured += [_percent(codes.difference_low(months), low), _percent(codes.difference_high(months), high)]
+    return MeasurementsAndQualitativeEvaluations(
+        _tracking(report, _named(report, scenario, "Comparison of the regimens")),
+        measurements=measured,
+        qualitative_evaluations=[_assumed(scenario)],
+    )
+
+
+def regimen_group(
+    report: TreatmentReport, scenario: Scenario, result: ArmResult
+) -> MeasurementsAndQualitativeEvaluations:
+    """TID 1501: DFS with intervals and nomogram points under one regimen."""
+    measured = []
+    for months in _latest_first(report):
+        estimate = result.dfs[months]
+        measured += [
+            _percent(codes.dfs(months), estimate.value),
+            _percent(codes.dfs_low(months), estimate.ci95[0]),
+            _percent(codes.dfs_high(months), estimate.ci95[1]),
+        ]
+    measured.append(_measurement(codes.TOTAL_POINTS, numbers.points(result.total_points), codes.POINT))
+    for factor, concept in codes.POINTS.items():
+        if factor in result.points:
+            measured.append(_measurement(concept, numbers.points(result.points[factor]), codes.POINT))
+    regimen = QualitativeEvaluation(codes.REGIMEN.code, codes.REGIMENS[result.arm].code)
+    return MeasurementsAndQualitativeEvaluations(
+        _tracking(report, _named(report, scenario, result.arm.value)),
+        measurements=measured,
+        qualitative_evaluations=[regimen, _assumed(scenario)],
+    )
+
+
+def inputs_group(report: TreatmentReport) -> MeasurementsAndQualitativeEvaluations:
+    """TID 1501: age, EBV DNA, its threshold, and the two scores."""
+    measured = []
+    if report.age_years is not None:
+        measured.append(_measurement(codes.SUBJECT_AGE, numbers.age(report.age_years), codes.YEAR))
+    if report.ebv_dna.copies_per_ml is not None:
+        measured.append(_copies(codes.EBV_COPIES, report.ebv_dna.copies_per_ml))
+    measured.append(_copies(codes.EBV_THRESHOLD, report.ebv_dna.threshold_copies_per_ml))
+    if report.scores is not None:
+        prognostic, predictive = report.scores.prognostic_score, report.scores.predictive_score
+        measured.append(_measurement(codes.PROGNOSTIC_SCORE, numbers.score(prognostic), codes.SCORE))
+        measured.append(_measurement(codes.PREDICTIVE_SCORE, numbers.score(predictive), codes.SCORE))
+    return MeasurementsAndQualitativeEvaluations(_tracking(report, "Inputs and scores"), measurements=measured)
+
+
+def tumour_group(
+    report: TreatmentReport, index: int, contour: ContourUsed, segment: SegmentReference | None
+) -> MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations:
+    """TID 1411: the primary tumour; without a segment of ours to point at, the same facts as TID 1501."""
+    name = "Primary tumour" if index == 0 else f"Primary tumour, contour {index + 1}"
+    volume = _measurement(codes.VOLUME, numbers.volume(contour.volume_ml), codes.CUBIC_CENTIMETRE)
+    common = {
+        "tracking_identifier": _tracking(report, name),
+        "finding_type": codes.PRIMARY_NEOPLASM.code,
+        "finding_sites": [FindingSite(codes.NASOPHARYNX.code)],
+        "measurements": [volume],
+    }
+    if segment is None:
+        return MeasurementsAndQualitativeEvaluations(**common)
+    reference = ReferencedSegment(
+        SegmentationStorage,
+        segment.sop_instance_uid,
+        SEGMENT_NUMBER,
+        source_series=SourceSeriesForSegmentation(segment.source_series_uid),
+    )
+    return VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=reference, **common)
+
+
+def algorithm_identification(report: TreatmentReport) -> AlgorithmIdentification:
+    """TID 4019, once for all measurements."""
+    model = report.model
+    digests = (
+        (BUNDLE_PARAMETER, model.digest),
+        (NETWORK_PARAMETER, model.network_digest),
+        (NOMOGRAM_PARAMETER, model.nomogram_digest),
+    )
+    return AlgorithmIdentification(
+        model.name,
+        model.version,
+        parameters=[f"{name} {digest}" for name, digest in digests if digest] or None,
+        family=codes.ARTIFICIAL_INTELLIGENCE.code,
+    )
+
+
+def _latest_first(report: TreatmentReport) -> list[int]:
+    return sorted(report.horizons_months, reverse=True)
+
+
+def _named(report: TreatmentReport, scenario: Scenario, name: str) -> str:
+    return f"{name}, {condition(report, scenario, ENGLISH)}" if len(report.scenarios) > 1 else name
+
+
+def _tracking(report: TreatmentReport, name: str) -> TrackingIdentifier:
+    return TrackingIdentifier(uid_for(report.report_identity, f"track/{name}"), name)
+
+
+def _assumed(scenario: Scenario) -> QualitativeEvaluation:
+    return QualitativeEvaluation(codes.EBV_ASSUMED.code, codes.EBV_CATEGORIES[scenario.ebv_category].code)
+
+
+def _percent(name: codes.Concept, fraction: float) -> Measurement:
+    return _measurement(name, numbers.percent(fraction), codes.PERCENT)
+
+
+def _copies(name: codes.Concept, value: float) -> Measurement:
+    return _measurement(name, numbers.copies(value), codes.COPIES_PER_ML, value)
+
+
+def _measurement(name: codes.Concept, shown: str, unit: codes.Concept, exact: float | None = None) -> Measurement:
+    """TID 300 with the number as shown everywhere else; the exact one beside it where that is longer."""
+    made = Measurement(name.code, 0, unit.code)
+    measured = made[0].MeasuredValueSequence[0]
+    measured.NumericValue = DS(shown)
+    if exact is not None and float(shown) != exact:
+        measured.FloatingPointValue = exact
+    return made

@@ -1,0 +1,232 @@
+"""Reports and synthetic sources that the tests of this room share."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset
+from pydicom.uid import MRImageStorage, RTStructureSetStorage
+
+from dicom_sr.materials import PagePictures, SequencePicture, SeriesMask, SourceStudy
+from dicom_sr.treatment_report import (
+    ArmResult,
+    ContourUsed,
+    DfsEstimate,
+    EbvCategory,
+    EbvDna,
+    Fact,
+    ModelIdentity,
+    Reason,
+    Scenario,
+    Scores,
+    SeriesRole,
+    SeriesUsed,
+    Stage,
+    TreatmentArm,
+    TreatmentReport,
+)
+
+STUDY = "1.2.826.0.1.3680043.8.498.1"
+ROLES = (SeriesRole.T1W, SeriesRole.T2W, SeriesRole.CE_T1W)
+N_SLICES = 6
+ROWS, COLUMNS = 40, 48
+CHINESE_NAME = "Wang^XiaoDong=王^小东"
+
+
+def series_uid(role: SeriesRole) -> str:
+    return f"{STUDY}.{ROLES.index(role) + 1}"
+
+
+def instance_uid(role: SeriesRole, z: int) -> str:
+    return f"{series_uid(role)}.{z + 1}"
+
+
+def mr_dataset(role: SeriesRole, z: int, **changes: Any) -> Dataset:
+    """One classic MR instance without pixels."""
+    ds = Dataset()
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.SOPClassUID, ds.SOPInstanceUID = MRImageStorage, instance_uid(role, z)
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = STUDY, series_uid(role)
+    ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = f"{STUDY}.9", ""
+    ds.PatientName, ds.PatientID, ds.IssuerOfPatientID = CHINESE_NAME, "PID-0042", "HOSPITAL"
+    ds.PatientBirthDate, ds.PatientSex = "19810203", "M"
+    ds.StudyDate, ds.StudyTime, ds.StudyID, ds.AccessionNumber = "20240311", "101500", "S1", "ACC77"
+    ds.ReferringPhysicianName, ds.StudyDescription = "Li^Wei=李^伟", "MRI nasopharynx 鼻咽"
+    ds.Modality, ds.SeriesNumber, ds.InstanceNumber = "MR", ROLES.index(role) + 1, z + 1
+    ds.SeriesDescription = f"{role.value} axial"
+    ds.Manufacturer = "SYNTHETIC"
+    ds.Rows, ds.Columns = ROWS, COLUMNS
+    ds.PixelSpacing, ds.SliceThickness = [0.9, 0.9], 4.0
+    ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    ds.ImagePositionPatient = [-20, -20, 4.0 * z]
+    request = Dataset()
+    request.RequestedProcedureID, request.RequestedProcedureDescription = "RP5", "鼻咽 MRI"
+    request.ScheduledProcedureStepID = "SPS5"
+    ds.RequestAttributesSequence = [request]
+    for keyword, value in changes.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+def rtstruct(study: str = f"{STUDY}.77") -> Dataset:
+    """The identity of an RTSTRUCT in another study of the same patient."""
+    ds = Dataset()
+    ds.SOPClassUID, ds.SOPInstanceUID = RTStructureSetStorage, f"{study}.5.1"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID = study, f"{study}.5"
+    return ds
+
+
+def sources(**changes: Any) -> SourceStudy:
+    """Three series of six slices and a contour of an ellipse on four of them."""
+    mask = np.zeros((N_SLICES, ROWS, COLUMNS), np.uint8)
+    y, x = np.mgrid[:ROWS, :COLUMNS]
+    mask[1:5, ((y - 20) / 8) ** 2 + ((x - 24) / 6) ** 2 <= 1] = 1
+    masks = tuple(
+        SeriesMask(role, mask, tuple((instance_uid(role, z), None) for z in range(N_SLICES))) for role in ROLES
+    )
+    mr = tuple(mr_dataset(role, z, **changes) for role in ROLES for z in range(N_SLICES))
+    return SourceStudy(mr, (rtstruct(),), masks)
+
+
+def arm(which: TreatmentArm, three_years: float, five_years: float, total: float) -> ArmResult:
+    points = {"age": 23.5, "ebv_dna": 15.5, "prognostic_score": 55.1, "predictive_score": round(total - 94.1, 1)}
+    return ArmResult(
+        which,
+        points,
+        total,
+        {
+            36: DfsEstimate.rounded(three_years, three_years - 0.052, min(1.0, three_years + 0.043)),
+            60: DfsEstimate.rounded(five_years, five_years - 0.071, min(1.0, five_years + 0.064)),
+        },
+    )
+
+
+def scenario(category: EbvCategory = EbvCategory.ABOVE, shift: float = 0.0) -> Scenario:
+    ict = arm(TreatmentArm.ICT_CCRT, 0.8642 + shift, 0.7915 + shift, 138.7)
+    ccrt = arm(TreatmentArm.CCRT, 0.7731 + shift, 0.6648 + shift, 164.1)
+    return Scenario(category, ict, ccrt, TreatmentArm.ICT_CCRT, {36: (0.012, 0.17), 60: (0.021, 0.232)})
+
+
+def model(demonstration: bool = False) -> ModelIdentity:
+    return ModelIdentity(
+        name="demonstration" if demonstration else "site-2026",
+        version="1.2",
+        digest="sha256:" + "ab" * 32,
+        network_digest="sha256:" + "cd" * 32,
+        nomogram_digest="sha256:" + "ef" * 32,
+        intended_use="Shows the software; trained on synthetic phantoms." if demonstration
+        else "Decision support for T3N1M0 nasopharyngeal carcinoma; the physician decides.",
+        training_population="684 patients, T3N1M0 (AJCC 8), one centre, 2009-2015, ICT+CCRT or CCRT, 1:1 matched.",
+        demonstration=demonstration,
+        nomogram_citation="Zhong L, Dong D, Fang X, et al. EBioMedicine 2021;70:103522.",
+    )
+
+
+def scored(**changes: Any) -> TreatmentReport:
+    """A computed report with a known EBV DNA."""
+    series = tuple(
+        SeriesUsed(role, series_uid(role), MRImageStorage, f"{role.value} axial", 4, instance_uid(role, 2),
+                   reason="Echo time 12 ms, repetition time 620 ms")
+        for role in ROLES
+    )
+    used = rtstruct()
+    contour = ContourUsed(
+        used.SOPInstanceUID, RTStructureSetStorage, used.SeriesInstanceUID, used.StudyInstanceUID, "GTVp", 7, 23.41, 4,
+        "Name matches GTVp; the only such ROI",
+    )
+    values: dict[str, Any] = {
+        "patient_id": "PID-0042",
+        "study_instance_uid": STUDY,
+        "report_identity": "1f" * 32,
+        "revision": 1,
+        "created": datetime(2024, 3, 12, 8, 30, 15, 250000, tzinfo=UTC),
+        "software_version": "0.1.0",
+        "model": model(),
+        "age_years": 43.1,
+        "age_source": "birth date and study date of the MR",
+        "ebv_dna": EbvDna(EbvCategory.ABOVE, 5000.0, "5000",
+                          provenance=Fact("LIS, HL7 ORU", date(2024, 3, 10), "interface")),
+        "stage": Stage("T3", "N1", "M0", "8", True, Fact("tumour board", date(2024, 3, 11), "dr.chen")),
+        "series": series,
+        "contours": (contour,),
+        "scores": Scores(0.1234, -0.4321),
+        "scenarios": (scenario(),),
+        "warnings": (Reason("extrapolated", "Age 43.1 lies inside the range; the Prognostic-score is near its end."),),
+    }
+    return TreatmentReport(**{**values, **changes})
+
+
+def unknown_ebv(**changes: Any) -> TreatmentReport:
+    """EBV DNA unknown: both categories are reported."""
+    values: dict[str, Any] = {
+        "report_identity": "2f" * 32,
+        "ebv_dna": EbvDna(EbvCategory.UNKNOWN),
+        "scenarios": (scenario(EbvCategory.NOT_ABOVE, 0.06), scenario(EbvCategory.ABOVE)),
+        "warnings": (Reason("ebv_dna_unknown", "EBV DNA is unknown: both categories are reported."),),
+    }
+    return scored(**{**values, **changes})
+
+
+def refused(**changes: Any) -> TreatmentReport:
+    """Nothing was computed, and the report says why."""
+    values: dict[str, Any] = {
+        "report_identity": "3f" * 32,
+        "scores": None,
+        "scenarios": (),
+        "contours": (),
+        "series": (),
+        "warnings": (),
+        "refusals": (
+            Reason("missing_series", "No T2w series was found among the 2 series of the study."),
+            Reason("stage_unknown", "The stage is not recorded for this patient."),
+        ),
+        "stage": Stage(),
+        "age_years": None,
+        "age_source": "",
+    }
+    return scored(**{**values, **changes})
+
+
+def demonstration(**changes: Any) -> TreatmentReport:
+    return scored(**{"report_identity": "4f" * 32, "model": model(demonstration=True), **changes})
+
+
+def reprocessed(**changes: Any) -> TreatmentReport:
+    """A second result that names the first as its predecessor."""
+    return scored(**{"report_identity": "5f" * 32, "revision": 2, "predecessors": ("2.25.12345", "2.25.678"), **changes})
+
+
+CASES = {
+    "scored": scored,
+    "unknown_ebv": unknown_ebv,
+    "refused": refused,
+    "demonstration": demonstration,
+    "reprocessed": reprocessed,
+}
+
+
+def pictures() -> PagePictures:
+    """Smooth synthetic slices with a bright ellipse, and a nomogram stand-in."""
+    y, x = np.mgrid[:160, :160]
+    mask = (((y - 78) / 22) ** 2 + ((x - 84) / 17) ** 2 <= 1).astype(np.uint8)
+    head = np.clip(1.2 - np.hypot((y - 80) / 70, (x - 80) / 60), 0, 1) ** 0.5
+    made = []
+    for role, gain in zip(ROLES, (0.5, 0.7, 0.9), strict=True):
+        image = np.clip(head * (0.45 + 0.1 * np.sin(x / 9) * np.cos(y / 7)) + 0.3 * gain * mask, 0, 1)
+        heat = np.exp(-(((y - 72) / 14) ** 2 + ((x - 90) / 12) ** 2))
+        made.append(SequencePicture(role, image, mask, (0.9, 0.9), heat, "slice 3 of 6"))
+    return PagePictures(draw_nomogram_stand_in, tuple(made))
+
+
+def draw_nomogram_stand_in(ax: Any, style: str) -> None:
+    """Four axes with a line each, in the place of the real drawing."""
+    ink = "white" if style == "dark" else "black"
+    for row, name in enumerate(("Points", "Age", "EBV DNA", "Prognostic-score", "Predictive-score", "Total points")):
+        ax.hlines(row, 0, 100, color=ink, lw=0.8)
+        ax.text(-3, row, name, ha="right", va="center", color=ink, fontsize=7)
+        ax.plot([30 + 8 * row], [row], "o", color="#56B4E9", ms=4)
+    ax.set_xlim(-30, 102)
+    ax.invert_yaxis()
+    ax.set_axis_off()
