@@ -1,0 +1,56 @@
+"""Presentation contexts: what this node takes, and how it may be encoded."""
+
+from __future__ import annotations
+
+from pydicom.uid import UID
+from pynetdicom import build_context
+from pynetdicom.presentation import PresentationContext
+
+VERIFICATION = UID("1.2.840.10008.1.1")
+STORAGE_COMMITMENT_PUSH = UID("1.2.840.10008.1.20.1")
+STORAGE_COMMITMENT_INSTANCE = UID("1.2.840.10008.1.20.1.1")  # the well-known instance, PS3.4 section J.3.5
+
+# What a case can be made of; anything else a PACS may hold for a patient stays there.
+STORAGE_CLASSES: dict[str, str] = {
+    "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
+    "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
+    "1.2.840.10008.5.1.4.1.1.4.4": "Legacy Converted Enhanced MR Image Storage",
+    "1.2.840.10008.5.1.4.1.1.481.3": "RT Structure Set Storage",
+    "1.2.840.10008.5.1.4.1.1.66.4": "Segmentation Storage",
+    "1.2.840.10008.5.1.4.1.1.66.1": "Spatial Registration Storage",
+}
+
+# The first that a peer proposes in a context is not preferred over another: pynetdicom takes the first of this list
+# that the peer offers, so plain little endian comes first.
+TRANSFER_SYNTAXES: dict[str, str] = {
+    "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
+    "1.2.840.10008.1.2": "Implicit VR Little Endian",
+    "1.2.840.10008.1.2.1.99": "Deflated Explicit VR Little Endian",
+    "1.2.840.10008.1.2.2": "Explicit VR Big Endian",
+    "1.2.840.10008.1.2.5": "RLE Lossless",
+    "1.2.840.10008.1.2.4.57": "JPEG Lossless (Process 14)",
+    "1.2.840.10008.1.2.4.70": "JPEG Lossless (Process 14, Selection Value 1)",
+    "1.2.840.10008.1.2.4.80": "JPEG-LS Lossless",
+    "1.2.840.10008.1.2.4.81": "JPEG-LS Near-Lossless",
+    "1.2.840.10008.1.2.4.90": "JPEG 2000 Lossless",
+    "1.2.840.10008.1.2.4.91": "JPEG 2000",
+    "1.2.840.10008.1.2.4.50": "JPEG Baseline",
+    "1.2.840.10008.1.2.4.51": "JPEG Extended (12 bit)",
+}
+PLAIN_SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+
+
+def node_contexts() -> list[PresentationContext]:
+    """Everything that this node accepts: verification, storage, and commitment results."""
+    contexts = [build_context(VERIFICATION, list(PLAIN_SYNTAXES))]
+    contexts += [build_context(uid, list(TRANSFER_SYNTAXES)) for uid in STORAGE_CLASSES]
+    contexts.append(commitment_result_context())
+    return contexts
+
+
+def commitment_result_context() -> PresentationContext:
+    """Results of storage commitment on an association that the PACS opens as SCP (PS3.4 section J.3.3)."""
+    context = build_context(STORAGE_COMMITMENT_PUSH, list(PLAIN_SYNTAXES))
+    context.scu_role = True
+    context.scp_role = True
+    return context

@@ -1,0 +1,263 @@
+"""Taking one received object in: check, store, index, then answer. No network and no pynetdicom here.
+
+How a success status is earned, in this order: the bytes are on the disk (fsync), the header could be read and agrees
+with the command, the file has its final name (fsync of the folder), the ledger row is committed. Any other outcome has
+a status of its own, and what is not accepted is kept in quarantine with its reason.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+from pydicom.dataset import Dataset
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.cases.headers import header_of
+from node.dicom.encoding import (
+    SERIES_INSTANCE_UID,
+    SOP_CLASS_UID,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    EncodingError,
+    Survey,
+)
+from node.dicom.reading import read_header
+from node.dicom.statuses import StoreStatus
+from node.ledger import associations, instances
+from node.ledger.associations import Peer
+from node.ledger.cases import note_content
+from node.ledger.database import Ledger, now_utc
+from node.ledger.tables import Instance, Quarantined
+from node.store.incoming import IncomingFile
+from node.store.names import is_uid
+from node.store.part10 import FileMeta
+from node.store.study_store import StoredFile, StudyStore
+
+UNREADABLE = "unreadable_instance"
+CONFLICTING = "conflicting_instance"
+
+log = structlog.get_logger("cptdn.intake")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer to one C-STORE: `comment` is the Error Comment (0000,0902), free of patient data."""
+
+    status: StoreStatus
+    comment: str = ""
+    study_instance_uid: str | None = None
+
+
+@dataclass
+class Sender:
+    """One open association, as the intake sees it."""
+
+    peer: Peer
+    studies: set[str] = field(default_factory=set)  # touched, and noted so in the ledger
+
+
+class Refusal(Exception):  # noqa: N818 - an outcome that travels up, not a failure of ours
+    """The object is not taken as a study's instance; it goes to quarantine."""
+
+    def __init__(self, status: StoreStatus, code: str, text: str) -> None:
+        super().__init__(text)
+        self.status, self.code, self.text = status, code, text
+
+
+class Intake:
+    """The receive path behind the network. Threads share it."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        store: StudyStore,
+        node_id: str,
+        on_instance: Callable[[str], None] = lambda _study: None,
+        on_release: Callable[[set[str]], None] = lambda _studies: None,
+    ) -> None:
+        self.ledger = ledger
+        self.store = store
+        self.node_id = node_id
+        self._on_instance = on_instance
+        self._on_release = on_release
+        self._open: dict[str, Sender] = {}
+        self._lock = threading.Lock()
+
+    # --- associations ---
+
+    def opened(self, peer: Peer) -> Sender:
+        """An association has been accepted."""
+        sender = Sender(peer)
+        with self._lock:
+            self._open[peer.association_id] = sender
+        return sender
+
+    def closed(self, sender: Sender) -> None:
+        """It ended, in whatever way; safe to call twice."""
+        with self._lock:
+            known = self._open.pop(sender.peer.association_id, None)
+        if known is None or not known.studies:
+            return
+        try:
+            with self.ledger.begin() as session:
+                associations.close(session, sender.peer.association_id, now_utc())
+        except SQLAlchemyError as error:
+            # The row stays open; without further heartbeats the watchdog closes it.
+            log.error("association_not_closed", association=sender.peer.association_id, error=type(error).__name__)
+        self._on_release(set(known.studies))
+
+    def open_associations(self) -> list[Sender]:
+        with self._lock:
+            return list(self._open.values())
+
+    def heartbeat(self) -> None:
+        """Tell other processes that the associations of this one are alive; called by the service now and then."""
+        ids = [sender.peer.association_id for sender in self.open_associations() if sender.studies]
+        if ids:
+            with self.ledger.begin() as session:
+                associations.heartbeat(session, ids, now_utc())
+
+    # --- objects ---
+
+    def has_room(self, size_bytes: int = 0) -> bool:
+        return self.store.has_room(size_bytes)
+
+    def take(self, meta: FileMeta, data: bytes | memoryview, sender: Sender) -> Outcome:
+        """Store one whole data set. Never raises for what a sender or the disk can do wrong."""
+        if not self.has_room(len(data)):
+            return Outcome(StoreStatus.OUT_OF_RESOURCES, "storage is below its free-space limit")
+        try:
+            with self.store.receive(meta) as incoming:
+                incoming.write(data)
+                return self.take_file(incoming, sender)
+        except OSError as error:
+            log.error("storage_failed", sop_instance_uid=meta.sop_instance_uid, error=str(error))
+            return Outcome(StoreStatus.OUT_OF_RESOURCES, "storage failed")
+
+    def take_file(self, incoming: IncomingFile, sender: Sender) -> Outcome:
+        """Store a data set whose bytes are all in `incoming`. Raises OSError when the disk fails."""
+        incoming.finish()
+        try:
+            try:
+                ds, survey = self._read(incoming)
+                return self._index(incoming, ds, survey, sender)
+            except Refusal as refusal:
+                return self._set_aside(incoming, refusal, sender, None)
+        except SQLAlchemyError as error:
+            log.error("ledger_failed", sop_instance_uid=incoming.meta.sop_instance_uid, error=str(error.__cause__))
+            return Outcome(StoreStatus.OUT_OF_RESOURCES, "the ledger does not answer")
+
+    def _read(self, incoming: IncomingFile) -> tuple[Dataset, Survey]:
+        meta = incoming.meta
+        try:
+            ds, survey = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
+        except EncodingError as error:
+            raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, str(error)) from error
+        _check_identity(meta, survey)
+        return ds, survey
+
+    def _index(self, incoming: IncomingFile, ds: Dataset, survey: Survey, sender: Sender) -> Outcome:
+        study, series = survey.uids[STUDY_INSTANCE_UID], survey.uids[SERIES_INSTANCE_UID]
+        now = now_utc()
+        row = _row_of(incoming, ds, study, series, sender.peer.calling_ae, now)
+        stored = self.store.keep(incoming, study, series)
+        row.path = stored.path
+        with self.ledger.begin() as session:
+            known = instances.add_instance(session, row)
+            if study not in sender.studies:
+                associations.touch(session, sender.peer, study, now)
+                note_content(session, row.modality, study, row.patient_id, row.issuer)
+            conflict = known is not None and known.sha256 != stored.sha256
+            if known is not None and not conflict and known.path != stored.path:
+                known.path = stored.path  # the file of the row had been lost or moved; these are the same bytes
+        sender.studies.add(study)
+        if conflict:
+            return self._conflict(incoming, stored, study, sender)
+        if known is None:
+            self._on_instance(study)
+        return Outcome(StoreStatus.SUCCESS, study_instance_uid=study)
+
+    def _conflict(self, incoming: IncomingFile, stored: StoredFile, study: str, sender: Sender) -> Outcome:
+        """The UID stands here with other bytes: the first stays, these are kept aside, and the sender is told."""
+        refusal = Refusal(
+            StoreStatus.CONFLICTING_INSTANCE, CONFLICTING,
+            f"SOP Instance UID {incoming.meta.sop_instance_uid} is already stored with other content",
+        )  # fmt: skip
+        incoming.path = self.store.path(stored.path)
+        return self._set_aside(incoming, refusal, sender, study)
+
+    def _set_aside(self, incoming: IncomingFile, refusal: Refusal, sender: Sender, study: str | None) -> Outcome:
+        stored = self.store.quarantine(incoming, refusal.code, refusal.text)
+        uid = incoming.meta.sop_instance_uid
+        with self.ledger.begin() as session:
+            instances.add_quarantined(
+                session,
+                Quarantined(
+                    code=refusal.code, text=refusal.text, sop_instance_uid=uid if is_uid(uid) else "",
+                    study_instance_uid=study, sha256=stored.sha256, path=stored.path,
+                    calling_ae=sender.peer.calling_ae, received_at=now_utc(),
+                ),
+            )  # fmt: skip
+        log.warning("quarantined", code=refusal.code, reason=refusal.text, sop_instance_uid=uid, sha256=stored.sha256)
+        if study is not None:
+            self._on_instance(study)
+        return Outcome(refusal.status, refusal.text, study)
+
+
+def _check_identity(meta: FileMeta, survey: Survey) -> None:
+    """The data set is what the command says it is, and can be filed. Raises Refusal."""
+    for tag, keyword in (
+        (SOP_CLASS_UID, "SOPClassUID"), (SOP_INSTANCE_UID, "SOPInstanceUID"),
+        (STUDY_INSTANCE_UID, "StudyInstanceUID"), (SERIES_INSTANCE_UID, "SeriesInstanceUID"),
+    ):  # fmt: skip
+        value = survey.uids.get(tag, "")
+        if not is_uid(value):
+            found = f"found {value[:80]!r}" if value else "it is missing or empty"
+            raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, f"expected a UID in {keyword}, {found}")
+    if survey.uids[SOP_CLASS_UID] != meta.sop_class_uid:
+        raise Refusal(
+            StoreStatus.SOP_CLASS_MISMATCH, UNREADABLE,
+            f"the command announces SOP Class {meta.sop_class_uid}, the data set has {survey.uids[SOP_CLASS_UID]}",
+        )  # fmt: skip
+    if survey.uids[SOP_INSTANCE_UID] != meta.sop_instance_uid:
+        raise Refusal(
+            StoreStatus.SOP_INSTANCE_MISMATCH, UNREADABLE,
+            f"the command announces instance {meta.sop_instance_uid}, the data set has "
+            f"{survey.uids[SOP_INSTANCE_UID]}",
+        )  # fmt: skip
+
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _row_of(
+    incoming: IncomingFile, ds: Dataset, study: str, series: str, calling_ae: str, received_at: datetime
+) -> Instance:
+    """The ledger row, without its path. Raises Refusal when the header holds what cannot be read."""
+    try:
+        header = header_of(ds)
+    except RecursionError as error:
+        raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, "sequences are nested too deeply to be read") from error
+    except Exception as error:  # values are decoded here for the first time; pydicom raises what the damage leads to
+        text = f"the header cannot be read ({type(error).__name__})"
+        raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, text) from error
+    frame_of_reference = _text(header.get("FrameOfReferenceUID"))
+    return Instance(
+        sop_instance_uid=incoming.meta.sop_instance_uid, sop_class_uid=incoming.meta.sop_class_uid,
+        transfer_syntax_uid=incoming.meta.transfer_syntax_uid, study_instance_uid=study, series_instance_uid=series,
+        frame_of_reference_uid=frame_of_reference if is_uid(frame_of_reference) else None,
+        modality=_text(header.get("Modality"))[:16], patient_id=_text(header.get("PatientID"))[:255],
+        issuer=_text(header.get("IssuerOfPatientID"))[:255], sha256=incoming.sha256, size_bytes=incoming.size_bytes,
+        header=header, calling_ae=calling_ae, received_at=received_at,
+    )  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    """A header value as text that any database takes (PostgreSQL refuses NUL)."""
+    return _CONTROL.sub("", str(value)) if value is not None else ""

@@ -1,0 +1,99 @@
+"""Stored instances and what was kept aside: rows that exist only once the bytes are durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from node.ledger.tables import Instance, Quarantined
+
+
+def find_instance(session: Session, sop_instance_uid: str) -> Instance | None:
+    return session.get(Instance, sop_instance_uid)
+
+
+def add_instance(session: Session, instance: Instance) -> Instance | None:
+    """Index an instance whose bytes are durable.
+
+    Returns None when it is new, otherwise the row that already holds its SOP Instance UID (nothing is changed then).
+    """
+    known = find_instance(session, instance.sop_instance_uid)
+    if known is None:
+        session.add(instance)
+        session.flush()
+    return known
+
+
+def add_quarantined(session: Session, entry: Quarantined) -> None:
+    """Record an object kept aside; the same bytes under the same UID again change nothing."""
+    same = select(Quarantined.id).where(
+        Quarantined.sop_instance_uid == entry.sop_instance_uid, Quarantined.sha256 == entry.sha256
+    )
+    if session.scalar(same) is None:
+        session.add(entry)
+        session.flush()
+
+
+def instances_of_study(session: Session, study_instance_uid: str) -> list[Instance]:
+    """All instances of a study, series by series."""
+    query = (
+        select(Instance)
+        .where(Instance.study_instance_uid == study_instance_uid)
+        .order_by(Instance.series_instance_uid, Instance.sop_instance_uid)
+    )
+    return list(session.scalars(query))
+
+
+def series_uids(session: Session, study_instance_uid: str) -> list[str]:
+    """Series of a study, in order of their UIDs."""
+    query = select(Instance.series_instance_uid).where(Instance.study_instance_uid == study_instance_uid).distinct()
+    return sorted(session.scalars(query))
+
+
+def instances_of_patient(
+    session: Session, patient_id: str, modalities: Iterable[str], issuer: str = ""
+) -> list[Instance]:
+    """Objects of a patient in any study, for example contours that came in a study of their own.
+
+    issuer : of the Patient ID; rows without an issuer match any, and an empty `issuer` matches all rows.
+    """
+    query = select(Instance).where(Instance.patient_id == patient_id, Instance.modality.in_(tuple(modalities)))
+    if issuer:
+        query = query.where(Instance.issuer.in_((issuer, "")))
+    return list(session.scalars(query.order_by(Instance.received_at, Instance.sop_instance_uid)))
+
+
+def quarantined_of_study(session: Session, study_instance_uid: str) -> list[Quarantined]:
+    query = select(Quarantined).where(Quarantined.study_instance_uid == study_instance_uid).order_by(Quarantined.id)
+    return list(session.scalars(query))
+
+
+def list_quarantined(session: Session, limit: int = 100) -> list[Quarantined]:
+    """What was kept aside, the newest first."""
+    return list(session.scalars(select(Quarantined).order_by(Quarantined.id.desc()).limit(limit)))
+
+
+def paths_of(session: Session, sop_instance_uids: Sequence[str]) -> dict[str, str]:
+    """SOP Instance UID -> path relative to the storage root, for those that are stored."""
+    query = select(Instance.sop_instance_uid, Instance.path).where(Instance.sop_instance_uid.in_(sop_instance_uids))
+    return dict(session.execute(query).tuples().all())
+
+
+def last_received(session: Session, study_instance_uid: str) -> datetime | None:
+    """When the newest instance of a study arrived."""
+    return session.scalar(
+        select(func.max(Instance.received_at)).where(Instance.study_instance_uid == study_instance_uid)
+    )
+
+
+def count_instances(session: Session) -> dict[str, Any]:
+    """Totals for the status page: instances, studies, bytes, quarantined."""
+    row = session.execute(
+        select(func.count(), func.count(Instance.study_instance_uid.distinct()), func.sum(Instance.size_bytes))
+    ).one()
+    aside = session.scalar(select(func.count()).select_from(Quarantined))
+    return {"instances": row[0], "studies": row[1], "bytes": int(row[2] or 0), "quarantined": aside or 0}
