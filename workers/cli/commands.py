@@ -1,5 +1,6 @@
 """Commands of the science: name -> (module:attribute, help)."""
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "contours": ("workers.cli.contours:contours", "ROIs of an RTSTRUCT as masks on a series, with their volumes."),
     "nomogram": ("workers.cli.nomogram:app", "Score, draw, fit and evaluate the nomogram."),
 }

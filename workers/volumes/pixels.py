@@ -1,6 +1,7 @@
 """Decoding: the grey values of chosen frames. Native pixels are read in place, compressed ones by pydicom's decoders.
 
-GDCM decodes JPEG (12-bit and lossless too), JPEG-LS and JPEG 2000; pydicom itself RLE.
+GDCM decodes JPEG (12-bit and lossless too), JPEG-LS and JPEG 2000; pydicom itself RLE. 12-bit JPEG goes to GDCM's own
+file reader, since pydicom does not let it decode single frames of that kind.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import dcmread
 from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import JPEGExtended12Bit
 
 from workers.volumes.frames import PARSE_ERRORS, Frame, PixelSource, unreadable
 
@@ -59,6 +61,8 @@ def _used_bits(values: npt.NDArray[Any], source: PixelSource) -> npt.NDArray[Any
 
 
 def _compressed(source: PixelSource, frames: Sequence[Frame]) -> list[npt.NDArray[Any]]:
+    if source.transfer_syntax == JPEGExtended12Bit and source.bits_stored > 8:
+        return _jpeg_12_bit(source, frames)
     try:
         dataset = dcmread(source.path)
         decoder = get_decoder(source.transfer_syntax)
@@ -71,6 +75,21 @@ def _compressed(source: PixelSource, frames: Sequence[Frame]) -> list[npt.NDArra
         if values.shape != (source.rows, source.columns):
             raise unreadable(source.path, f"expected {source.rows} x {source.columns} pixels, found {values.shape}")
     return stored
+
+
+def _jpeg_12_bit(source: PixelSource, frames: Sequence[Frame]) -> list[npt.NDArray[Any]]:
+    import gdcm
+
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(source.path))
+    buffer = reader.GetImage().GetBuffer() if reader.Read() else ""
+    values = np.frombuffer(buffer.encode("utf-8", "surrogateescape"), dtype="<i2" if source.signed else "<u2")
+    last = max(frame.frame_number or 1 for frame in frames)
+    pixels = source.rows * source.columns
+    if values.size < last * pixels:
+        raise unreadable(source.path, f"expected {last} frames of 12-bit JPEG, found {values.size // pixels}")
+    volume = values[: values.size // pixels * pixels].reshape(-1, source.rows, source.columns)
+    return [volume[(frame.frame_number or 1) - 1] for frame in frames]
 
 
 def _upright(values: npt.NDArray[Any], source: PixelSource) -> npt.NDArray[Any]:

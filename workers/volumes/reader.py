@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from config.errors import IneligibleStudyError, InputError
 from workers.volumes.findings import Finding
-from workers.volumes.frames import Frame, read_frames
+from workers.volumes.frames import PARSE_ERRORS, Frame, read_frames
 from workers.volumes.geometry import Grid
 from workers.volumes.pixels import decode
 
@@ -240,3 +240,23 @@ def _place(frame: Frame) -> str:
     number = frame.frame_number or frame.dataset.get("InstanceNumber")
     kind = "frame" if frame.frame_number else "instance number"
     return f"({', '.join(f'{p:.1f}' for p in frame.position_lps_mm)}) mm, {kind} {number}"
+
+
+def series_in(folder: Path) -> dict[str, list[Path]]:
+    """The image files below a folder by series: Series Instance UID -> paths. Other files are passed over.
+
+    Raises InputError when the folder is none or holds no DICOM image.
+    """
+    if not folder.is_dir():
+        raise InputError(f"expected a folder of DICOM images, found no folder {folder}")
+    found: dict[str, list[Path]] = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        try:
+            header = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Rows"])
+            if "Rows" in header:
+                found.setdefault(str(header.get("SeriesInstanceUID")), []).append(path)
+        except PARSE_ERRORS:
+            continue
+    if not found:
+        raise InputError(f"expected DICOM images in {folder}, found none")
+    return found

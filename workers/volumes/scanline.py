@@ -11,10 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from config.errors import InputError
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.intp]
 
 AREA_LINES = 512
+MAX_CROSSINGS = 20_000_000
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Edges:
     planes: IntArray
 
     @classmethod
-    def of(cls, polygons: Sequence[FloatArray], planes: Sequence[int]) -> Edges:
+    def of(cls, polygons: Sequence[FloatArray], planes: Sequence[int] | IntArray) -> Edges:
         """polygons : each (n, 2) xy, closed by itself; planes : the plane index of each."""
         lengths = [len(polygon) for polygon in polygons]
         return cls(
@@ -35,15 +38,18 @@ class Edges:
             np.repeat(np.asarray(planes, dtype=np.intp), lengths),
         )
 
-    def crossings(self, first_y: float, step_y: float) -> tuple[IntArray, IntArray, FloatArray]:
-        """Where the edges cross the lines y = first_y + line * step_y: (plane, line, x), in no order.
+    def crossings(self, first_y: float, step_y: float, n_lines: int) -> tuple[IntArray, IntArray, FloatArray]:
+        """Where edges cross the lines y = first_y + line * step_y, 0 <= line < n_lines: (plane, line, x), unordered.
 
         An edge owns its lower end and not its upper one, so each line crosses a closed polygon an even number of times.
+        Raises InputError when there are more crossings than a drawn region can have.
         """
         y0, y1 = self.starts[:, 1], self.ends[:, 1]
-        first = np.ceil((np.minimum(y0, y1) - first_y) / step_y).astype(np.intp)
-        last = np.ceil((np.maximum(y0, y1) - first_y) / step_y).astype(np.intp)
+        first = np.clip(np.ceil((np.minimum(y0, y1) - first_y) / step_y), 0, n_lines).astype(np.intp)
+        last = np.clip(np.ceil((np.maximum(y0, y1) - first_y) / step_y), 0, n_lines).astype(np.intp)
         counts = last - first
+        if counts.sum() > MAX_CROSSINGS:
+            raise InputError(f"expected contours that {MAX_CROSSINGS} scanline crossings exhaust, found {counts.sum()}")
         edge = np.repeat(np.arange(len(counts)), counts)
         line = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
         share = (first_y + line * step_y - y0[edge]) / (y1 - y0)[edge]
@@ -62,10 +68,8 @@ class Moments:
 
 def fill(edges: Edges, n_planes: int, height: int, width: int) -> npt.NDArray[np.bool_]:
     """Whether each pixel centre (whole x, y) lies inside, (n_planes, height, width); what lies outside is cut off."""
-    plane, row, x = edges.crossings(0.0, 1.0)
-    kept = (row >= 0) & (row < height) & (plane >= 0) & (plane < n_planes)
-    plane, row = plane[kept], row[kept]
-    column = np.clip(np.ceil(x[kept]), 0, width).astype(np.intp)
+    plane, row, x = edges.crossings(0.0, 1.0, height)
+    column = np.clip(np.ceil(x), 0, width).astype(np.intp)
     inside = np.zeros((n_planes, height, width), dtype=np.bool_)
     if not len(plane):
         return inside
@@ -85,7 +89,7 @@ def moments(edges: Edges, n_planes: int) -> Moments:
         nothing = np.zeros(n_planes)
         return Moments(nothing, nothing, nothing)
     step = (high - low) / AREA_LINES
-    plane, line, x = edges.crossings(low + step / 2, step)
+    plane, line, x = edges.crossings(low + step / 2, step, AREA_LINES)
     order = np.lexsort((x, line, plane))
     plane, line, x = plane[order], line[order], x[order]
     left, right = x[0::2], x[1::2]

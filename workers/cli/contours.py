@@ -1,0 +1,132 @@
+"""`cptdn contours`: what a drawn region is on a series, before any network sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from config.errors import IneligibleStudyError, InputError
+from node.cli.context import print_json, print_table
+
+if TYPE_CHECKING:
+    from workers.volumes.contours import RoiMask
+    from workers.volumes.reader import MrSeries
+    from workers.volumes.structures import Roi
+
+
+def contours(
+    ctx: typer.Context,
+    rtstruct: Annotated[Path, typer.Argument(metavar="RTSTRUCT", help="The file with the drawn contours.")],
+    series_folder: Annotated[Path, typer.Argument(metavar="SERIES_FOLDER", help="The images of one series.")],
+    roi: Annotated[str | None, typer.Option("--roi", metavar="NAME", help="One ROI by name or number.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="MASK.nii.gz", help="Write the mask (NIfTI, NRRD, ...).")
+    ] = None,
+    registration: Annotated[
+        list[Path] | None, typer.Option("--registration", metavar="FILE", help="A Spatial Registration, where needed.")
+    ] = None,
+    series_uid: Annotated[
+        str | None, typer.Option("--series", metavar="UID", help="Which series, where the folder has several.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Turn the ROIs of an RTSTRUCT into masks on a series' grid and print volume, slices and centroid.
+
+    Without --roi every ROI of the structure set is listed, those that give no mask with the reason.
+
+    Example: cptdn contours rtstruct.dcm series/ --roi GTVp --out gtvp.nii.gz
+    """
+    from workers.volumes.registrations import read_registration
+    from workers.volumes.structures import read_structures, roi_named
+
+    rois = read_structures(rtstruct)
+    chosen = rois if roi is None else [roi_named(rois, roi)]
+    if out is not None and len(chosen) != 1:
+        raise InputError(f"--out writes the mask of one ROI, found {len(chosen)}; name one with --roi")
+    series = _series_of(series_folder, rois, series_uid)
+    registrations = [read_registration(path) for path in registration or []]
+    rows = [_row(one, series, registrations, out, whole=roi is not None) for one in chosen]
+    document = {
+        "series_instance_uid": series.series_instance_uid,
+        "findings": [{"code": f.code, "text": f.text} for f in series.findings],
+    }
+    if as_json:
+        print_json({**rows[0], "series": document} if roi is not None else {**document, "rois": rows})
+        return
+    for finding in document["findings"]:
+        typer.echo(f"series: {finding['text']}")  # type: ignore[index]
+    _print_rows(rows)
+
+
+def _series_of(folder: Path, rois: list[Roi], series_uid: str | None) -> MrSeries:
+    """The one series of the folder; of several the named one, or the only one that the contours refer to."""
+    from workers.volumes.reader import read_series, series_in
+
+    found = series_in(folder)
+    if series_uid is not None:
+        if series_uid not in found:
+            raise InputError(f"expected series {series_uid} in {folder}, found {', '.join(found)}")
+        return read_series(found[series_uid])
+    if len(found) == 1:
+        return read_series(next(iter(found.values())))
+    named = {uid for roi in rois for contour in roi.contours for uid in contour.sop_instance_uids}
+    referred = [uid for uid, paths in found.items() if named & _instances(paths)]
+    if len(referred) != 1:
+        raise InputError(
+            f"expected one series in {folder}, found {len(found)} ({', '.join(found)}); name one with --series"
+        )
+    return read_series(found[referred[0]])
+
+
+def _instances(paths: list[Path]) -> set[str]:
+    from pydicom import dcmread
+
+    return {str(dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) for path in paths}
+
+
+def _row(roi: Roi, series: MrSeries, registrations: list[Any], out: Path | None, *, whole: bool) -> dict[str, Any]:
+    """What is printed of one ROI. whole : a refusal ends the command; otherwise it stands in the row."""
+    from workers.volumes.contours import roi_on_series
+
+    row: dict[str, Any] = {"roi_number": roi.number, "roi_name": roi.name, "roi_type": roi.roi_type}
+    try:
+        mask = roi_on_series(roi, series, registrations, trust_images=True)
+    except IneligibleStudyError as error:
+        if whole:
+            raise
+        return {**row, "error": {"code": error.code, "text": error.text}}
+    if out is not None:
+        _write(mask, out)
+    return {
+        **row,
+        "volume_ml": round(mask.volume_ml, 4),
+        "mask_volume_ml": round(mask.mask_volume_ml, 4),
+        "n_slices": mask.n_slices,
+        "centroid_lps_mm": [round(c, 3) for c in mask.centroid_lps_mm],
+        "findings": [{"code": f.code, "text": f.text} for f in mask.findings],
+    }
+
+
+def _write(mask: RoiMask, out: Path) -> None:
+    import SimpleITK as sitk
+
+    try:
+        sitk.WriteImage(mask.mask, str(out), useCompression=True)
+    except RuntimeError as error:
+        raise InputError(f"cannot write the mask to {out}: expected a folder that exists and an image suffix such as "
+                         ".nii.gz or .nrrd") from error  # fmt: skip
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    cells = []
+    for row in rows:
+        name = [str(row["roi_number"]), row["roi_name"], row["roi_type"]]
+        if "error" in row:
+            cells.append([*name, "-", "-", "-", row["error"]["text"]])
+            continue
+        centroid = ", ".join(f"{c:.1f}" for c in row["centroid_lps_mm"])
+        notes = "; ".join(finding["text"] for finding in row["findings"])
+        cells.append([*name, f"{row['volume_ml']:.2f}", str(row["n_slices"]), centroid, notes])
+    print_table(["number", "name", "type", "volume mL", "slices", "centroid LPS mm", "remarks"], cells)

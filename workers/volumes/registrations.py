@@ -1,0 +1,78 @@
+"""Spatial Registration: rigid ways between frames of reference (PS3.3 A.39.1, C.20.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from pydicom import Dataset, dcmread
+
+from config.errors import IneligibleStudyError
+from workers.volumes.frames import PARSE_ERRORS
+
+FloatArray = npt.NDArray[np.float64]
+
+SPATIAL_REGISTRATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.1"
+RIGID_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What one Spatial Registration object says.
+
+    matrices : frame of reference UID -> (4, 4) from it to the registered frame of reference, millimetres.
+    """
+
+    sop_instance_uid: str
+    frame_of_reference_uid: str
+    matrices: Mapping[str, FloatArray]
+
+    def between(self, source_uid: str, target_uid: str) -> FloatArray | None:
+        """(4, 4) that carries points of one frame of reference to another; None when the object does not link them."""
+        ways = {self.frame_of_reference_uid: np.eye(4), **self.matrices}
+        if source_uid not in ways or target_uid not in ways:
+            return None
+        return np.asarray(np.linalg.inv(ways[target_uid]) @ ways[source_uid])
+
+
+def read_registration(path: Path) -> Registration:
+    """Read a rigid Spatial Registration.
+
+    Raises IneligibleStudyError: unreadable_instance when the file is damaged or of another kind;
+    frame_of_reference_mismatch when a transformation is not rigid, since only rigid ones keep volumes.
+    """
+    try:
+        dataset = dcmread(path)
+        if dataset.get("SOPClassUID") != SPATIAL_REGISTRATION_STORAGE:
+            found = dataset.get("SOPClassUID") or "no SOP class"
+            text = f"{path.name}: expected a Spatial Registration, found {getattr(found, 'name', found)}"
+            raise IneligibleStudyError("unreadable_instance", text)
+        matrices = {
+            str(item.FrameOfReferenceUID): _matrix(item, path)
+            for item in dataset.RegistrationSequence
+            if item.get("FrameOfReferenceUID")
+        }
+        return Registration(str(dataset.SOPInstanceUID), str(dataset.FrameOfReferenceUID), matrices)
+    except IneligibleStudyError:
+        raise
+    except PARSE_ERRORS as error:
+        text = f"{path.name} cannot be read as a Spatial Registration: {type(error).__name__}: {error}"
+        raise IneligibleStudyError("unreadable_instance", text) from error
+
+
+def _matrix(item: Dataset, path: Path) -> FloatArray:
+    """The product of an item's matrices, the first applied first (C.20.2.1.1)."""
+    product = np.eye(4)
+    for registration in item.MatrixRegistrationSequence:
+        for entry in registration.MatrixSequence:
+            matrix = np.array([float(v) for v in entry.FrameOfReferenceTransformationMatrix]).reshape(4, 4)
+            product = matrix @ product
+    turn = product[:3, :3]
+    rigid = np.abs(turn @ turn.T - np.eye(3)).max() < RIGID_TOLERANCE and np.linalg.det(turn) > 0
+    if not rigid or np.abs(product[3] - (0, 0, 0, 1)).max() > RIGID_TOLERANCE:
+        text = f"{path.name}: expected a rigid registration, found the matrix {np.round(product, 4).tolist()}"
+        raise IneligibleStudyError("frame_of_reference_mismatch", text)
+    return product
