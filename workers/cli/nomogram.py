@@ -253,3 +253,62 @@ def plot(
         patient = model.score(covariates, **_score_options(settings, [36, 60], None))
     save_nomogram(out, model, patient, style, language)  # type: ignore[arg-type]
     typer.echo(f"drawn into {out}")
+
+
+CohortLabelOption = Annotated[
+    str | None, typer.Option("--cohort", metavar="LABEL", help="Only patients with this label in the column cohort.")
+]
+
+
+@app.command()
+def fit(
+    ctx: typer.Context,
+    cohort: Annotated[Path, typer.Argument(metavar="COHORT.csv", help="A cohort in canonical columns.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where nomogram.json goes.")],
+    label: CohortLabelOption = None,
+    name: Annotated[str, typer.Option(help="Name of the nomogram; it stands in every report.")] = "",
+    population: Annotated[str, typer.Option(help="Whom it was fitted on; it stands in every report.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the CPTDN on a cohort; `nomogram score --nomogram DIR` then uses it.
+
+    Fits the patients labelled `training` where the column cohort has that label, else all.
+
+    Example: cptdn nomogram fit cohort.csv --out our-nomogram --name "CPTDN, our hospital 2015-2022"
+    """
+    from workers.nomogram.fitting import TrainingData, fit_nomogram, write_nomogram
+    from workers.training.cohort import TRAINING, read_cohort, require_events
+
+    patients = read_cohort(cohort)
+    chosen = label or (TRAINING if TRAINING in patients.labels else None)
+    if chosen is not None:
+        patients = patients.labelled(chosen)
+    complete = patients.with_known_ebv_dna()
+    require_events(complete, "dfs")
+    outcome = complete.outcome("dfs")
+    fitted = fit_nomogram(
+        TrainingData(complete.covariates(), complete.treated, outcome.durations_days, outcome.event_observed),
+        name=name or f"CPTDN fitted on {cohort.name}",
+        population=population or f"{len(complete)} patients of {cohort.name}",
+        data_source=f"{cohort.name}" + (f", cohort {chosen}" if chosen else ""),
+    )
+    path = write_nomogram(fitted.nomogram, out)
+    document = {
+        **fitted.to_json(),
+        "cohort": chosen,
+        "n_excluded_ebv_dna_unknown": len(patients) - len(complete),
+        "written": str(path),
+    }
+    if as_json:
+        print_json(document)
+        return
+    rows = [
+        [term, f"{e['coef']:.4f}", f"{e['se']:.4f}", f"{e['hazard_ratio']:.3f}"]
+        + [f"{e['ci95'][0]:.3f} to {e['ci95'][1]:.3f}", f"{e['p']:.2g}"]
+        for term, e in document["coefficients"].items()
+    ]
+    print_table(("term", "coefficient", "se", "hazard ratio", "95 % CI", "p"), rows)
+    typer.echo(f"{document['n']} patients, {document['n_events']} events, AIC {document['aic']:.2f}")
+    if document["n_excluded_ebv_dna_unknown"]:
+        typer.echo(f"{document['n_excluded_ebv_dna_unknown']} patients with unknown EBV DNA were left out")
+    typer.echo(f"written: {path}")

@@ -214,13 +214,8 @@ def _rows(nomogram: CoxNomogram, horizons: Sequence[float], words: dict[str, str
 
 
 def total_points_end(nomogram: CoxNomogram) -> float:
-    """End of the total-points axis: as the nomogram says, else the highest total on the axes rounded up to a tick."""
-    scale = nomogram.scale
-    if "total_points" in scale.axis_ranges:
-        return scale.axis_ranges["total_points"][1]
-    highest = sum(max(scale.of_factor(f, end) for end in scale.axis_ranges[f]) for f in (AGE, PROGNOSTIC, EBV))
-    highest += max(scale.of_predictive_score(arm, end) for arm in TreatmentArm for end in scale.axis_ranges[PREDICTIVE])
-    return float(np.ceil(highest / 20.0) * 20.0)
+    """End of the total-points axis."""
+    return nomogram.scale.axis_ranges["total_points"][1]
 
 
 def _dfs_row(nomogram: CoxNomogram, month: float, longest: float, words: dict[str, str]) -> _Row:

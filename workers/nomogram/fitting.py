@@ -1,0 +1,243 @@
+"""Fit the CPTDN on a cohort and write the nomogram that scoring reads.
+
+Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.4; Efron ties and step baseline as R's survfit.coxph.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from config.errors import InputError
+from dicom_sr.treatment_report import TreatmentArm
+from workers.nomogram.cox import BoolArray, CoxFit, StepBaseline, fit_cox, step_baseline
+from workers.nomogram.model import DAYS_PER_MONTH, FILE_NAME, Z_95, CoxNomogram, checked, load_nomogram
+from workers.nomogram.points import (
+    AGE,
+    EBV,
+    INTERACTION,
+    PREDICTIVE,
+    PROGNOSTIC,
+    TERMS,
+    TREATMENT,
+    FloatArray,
+    PointsScale,
+    pretty_range,
+    pretty_step,
+)
+from workers.nomogram.result import PatientCovariates, month_key
+
+DFS_TICKS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+CONTRACT_TERMS = {
+    AGE: "age_per_10_years",
+    PROGNOSTIC: "prognostic_score",
+    PREDICTIVE: "predictive_score",
+    TREATMENT: "treatment_ict",
+    EBV: "ebv_dna_gt_4000",
+    INTERACTION: "predictive_score:treatment_ict",
+}
+_PER_UNIT = {AGE: 10.0}  # the contract reports age per ten years
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """n patients with both scores, the treatment they had and their disease-free survival.
+
+    treated : (n,) True for ICT+CCRT; durations_days, event_observed : (n,).
+    """
+
+    covariates: PatientCovariates
+    treated: BoolArray
+    durations_days: FloatArray
+    event_observed: BoolArray
+
+
+@dataclass(frozen=True)
+class FittedNomogram:
+    """The Cox fit (age per year) and the nomogram made of it."""
+
+    fit: CoxFit
+    nomogram: CoxNomogram
+
+    def to_json(self) -> dict[str, Any]:
+        """The contract's answer of `nomogram fit`."""
+        months = [int(days) // DAYS_PER_MONTH for days in self.nomogram.variance_terms]
+        hazard = self.nomogram.baseline_hazard(months)
+        return {
+            "n": self.fit.n,
+            "n_events": self.fit.n_events,
+            "coefficients": coefficients_to_json(self.fit),
+            "log_likelihood": self.fit.log_likelihood,
+            "aic": self.fit.aic,
+            "baseline_survival": {month_key(m): float(np.exp(-h)) for m, h in zip(months, hazard, strict=True)},
+            "mean_total_points": self.nomogram.mean_total_points,
+            "predictive_score_of_equal_arms": self.nomogram.document["decision"]["predictive_score_equal_arms"],
+            "nomogram": {"name": self.nomogram.name, "digest": self.nomogram.digest},
+        }
+
+
+def coefficients_to_json(fit: CoxFit) -> dict[str, dict[str, Any]]:
+    """Terms under the contract's names, age per ten years."""
+    answer: dict[str, dict[str, Any]] = {}
+    for at, term in enumerate(fit.terms):
+        per = _PER_UNIT.get(term, 1.0)
+        coefficient, error = float(fit.coefficients[at]) * per, float(fit.standard_errors[at]) * per
+        answer[CONTRACT_TERMS[term]] = {
+            "coef": coefficient,
+            "se": error,
+            "hazard_ratio": float(np.exp(coefficient)),
+            "ci95": [float(np.exp(coefficient - Z_95 * error)), float(np.exp(coefficient + Z_95 * error))],
+            "p": float(fit.p_values[at]),
+        }
+    return answer
+
+
+def design_matrix(data: TrainingData) -> FloatArray:
+    """(n, 6) covariates under the treatment received, in the order of `points.TERMS`."""
+    inputs = checked(data.covariates)
+    treated = data.treated.astype(np.float64)
+    columns = {
+        AGE: inputs[AGE],
+        PROGNOSTIC: inputs[PROGNOSTIC],
+        PREDICTIVE: inputs[PREDICTIVE],
+        TREATMENT: treated,
+        EBV: inputs["ebv_dna_gt_threshold"],
+        INTERACTION: inputs[PREDICTIVE] * treated,
+    }
+    return np.column_stack([columns[term] for term in TERMS])
+
+
+def fit_nomogram(
+    data: TrainingData,
+    *,
+    name: str,
+    population: str,
+    data_source: str = "",
+    citation: str = "",
+) -> FittedNomogram:
+    """Fit the CPTDN and lay out its nomogram.
+
+    Interval terms are kept for every year within the follow-up, 36 and 60 months among them: sums over many patients,
+    so that a nomogram that leaves the hospital does not carry its patients' rows.
+    Raises InputError (no event, follow-up shorter than 12 months, constant column), SeparationError.
+    """
+    x = design_matrix(data)
+    longest = float(data.durations_days.max())
+    if longest < 12 * DAYS_PER_MONTH:
+        raise InputError(f"a nomogram needs a follow-up of 12 months at least, found {longest / DAYS_PER_MONTH:.1f}")
+    fit = fit_cox(x, TERMS, data.durations_days, data.event_observed)
+    baseline = step_baseline(x, data.durations_days, data.event_observed, fit.coefficients)
+    document = {
+        "name": name,
+        "citation": citation,
+        "data_source": data_source,
+        "population": population,
+        "endpoint": "disease-free survival",
+        "time_unit": "day",
+        "days_per_month": DAYS_PER_MONTH,
+        "fit": {
+            "method": "Cox partial likelihood, Efron ties",
+            "software": f"lifelines {_version('lifelines')}, to 1e-14",
+            "n": fit.n,
+            "events": fit.n_events,
+            "loglik_null": fit.log_likelihood_null,
+            "loglik": fit.log_likelihood,
+            "aic": fit.aic,
+        },
+        "terms": list(TERMS),
+        "coefficients": dict(zip(TERMS, fit.coefficients.tolist(), strict=True)),
+        "se": dict(zip(TERMS, fit.standard_errors.tolist(), strict=True)),
+        "covariance": fit.covariance.tolist(),
+        **_baseline_to_json(baseline, longest),
+        **_axes_to_json(fit, baseline, data),
+    }
+    return FittedNomogram(fit, load_nomogram(document))
+
+
+def _baseline_to_json(baseline: StepBaseline, longest_days: float) -> dict[str, Any]:
+    years = [12.0 * year for year in range(1, int(longest_days / (12 * DAYS_PER_MONTH)) + 1)]
+    horizons = {month_key(month * DAYS_PER_MONTH): month * DAYS_PER_MONTH for month in years}
+    return {
+        "baseline": {
+            "definition": "S(t|x) = exp(-H0(t) exp(sum(coef x))), x uncentred, H0 right-continuous steps, Efron",
+            "times": baseline.event_days.tolist(),
+            "n_events": baseline.n_events.tolist(),
+            "cumulative_hazard": baseline.cumulative_hazard.tolist(),
+        },
+        "confidence": {
+            "definition": "se(log S) = exp(lp) sqrt(A + g' Cov g), g = H0 x - q; 95 % CI S exp(-+1.959964 se), at most "
+            "1; difference of arms: delta method, cov(log S1, log S0) = exp(lp1 + lp0) (A + g1' Cov g0)",
+            "A": {key: baseline.a_at(days) for key, days in horizons.items()},
+            "q": {key: baseline.q_at(days).tolist() for key, days in horizons.items()},
+        },
+    }
+
+
+def _axes_to_json(fit: CoxFit, baseline: StepBaseline, data: TrainingData) -> dict[str, Any]:
+    inputs = checked(data.covariates)
+    observed = {term: (float(inputs[term].min()), float(inputs[term].max())) for term in (AGE, PROGNOSTIC, PREDICTIVE)}
+    axes = {term: pretty_range(*ends) for term, ends in observed.items()}
+    axes[EBV] = (0.0, 1.0)
+    coefficients = dict(zip(TERMS, fit.coefficients.tolist(), strict=True))
+    scale = PointsScale.of(coefficients, axes)
+    highest = sum(max(scale.of_factor(term, end) for end in axes[term]) for term in (AGE, PROGNOSTIC, EBV))
+    highest += max(scale.of_predictive_score(arm, end) for arm in TreatmentArm for end in axes[PREDICTIVE])
+    step = pretty_step(0.0, highest)
+    axes["total_points"] = (0.0, highest // step * step)  # as rms: to the last tick that can be reached
+    lp = fit.linear_predictor(design_matrix(data))
+    days = [month * DAYS_PER_MONTH for month in (36, 60) if month * DAYS_PER_MONTH <= data.durations_days.max()]
+    durations = data.durations_days
+    return {
+        "nomogram": {
+            "lp_per_point": scale.lp_per_point,
+            "lp_at_zero_points": scale.lp_at_zero_points,
+            "total_points": "(lp - lp_at_zero_points) / lp_per_point",
+            "axis_ranges": {term: list(ends) for term, ends in axes.items()},
+            "dfs_ticks": list(DFS_TICKS),
+            "total_points_at_ticks": {str(day): _totals(scale, baseline.hazard_at(day)) for day in days},
+        },
+        "decision": {
+            "rule": "ICT+CCRT if S_ict - S_ccrt > threshold else CCRT",
+            "predictive_score_equal_arms": -coefficients[TREATMENT] / coefficients[INTERACTION],
+        },
+        "risk_cut": {
+            "mean_lp_training": float(lp.mean()),
+            "mean_total_points_training": float(scale.total(lp).mean()),
+        },
+        "training_ranges": {
+            **{term: list(ends) for term, ends in observed.items()},
+            "dfs_days": [float(durations[data.event_observed].min()), float(durations.max())],
+        },
+    }
+
+
+def _totals(scale: PointsScale, hazard: float) -> list[float]:
+    """Total points at which DFS equals each tick; empty before the first event."""
+    if hazard == 0:
+        return []
+    return [float(scale.total(float(np.log(-np.log(dfs) / hazard)))) for dfs in DFS_TICKS]
+
+
+def write_nomogram(nomogram: CoxNomogram, folder: Path) -> Path:
+    """Write `nomogram.json` into a folder (made where it lacks), whole or not at all. Raises InputError."""
+    path = folder / FILE_NAME
+    text = json.dumps(nomogram.document, indent=1, ensure_ascii=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".json.part")
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise InputError(f"cannot write the nomogram into {folder}: {error.strerror}") from error
+    return path
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)
