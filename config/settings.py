@@ -122,9 +122,20 @@ class CaseSettings(_Section):
 
 class EligibilitySettings(_Section):
     stage: str = "T3N1M0"
+    stage_edition: str = "8"  # AJCC/UICC edition in which the stage above is meant
     stage_unknown: Literal["hold", "report_unverified"] = "hold"
     ebv_unknown: Literal["both_categories", "hold"] = "both_categories"
     out_of_distribution: Literal["refuse", "warn"] = "refuse"
+
+
+class ClinicalSettings(_Section):
+    """Facts that come with no image: laboratory results, stage, dates."""
+
+    drop_folder: Path | None = None  # watched for .csv and .json; None: off
+    stage_edition_default: str | None = "8"  # assumed where a stage is given without its edition; None: then unknown
+    copies_per_iu: float | None = Field(None, gt=0)  # this site's conversion; None: results in IU/mL are refused
+    ebv_window_days: int = Field(60, ge=0)  # a draw longer before the MR does not describe this tumour
+    ebv_band_fraction: float = Field(0.25, ge=0, lt=1)  # a result this close to the threshold carries a warning
 
 
 class ModelSettings(_Section):
@@ -163,6 +174,7 @@ class Settings(BaseSettings):
     web: WebSettings = WebSettings()
     case: CaseSettings = CaseSettings()
     eligibility: EligibilitySettings = EligibilitySettings()
+    clinical: ClinicalSettings = ClinicalSettings()
     model: ModelSettings = ModelSettings()
     decision: DecisionSettings = DecisionSettings()
     report: ReportSettings = ReportSettings()

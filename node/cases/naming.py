@@ -1,0 +1,195 @@
+"""What the names of a series say: the second witness after physics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from node.cases import vocabulary
+from node.cases.physics import parts_of
+
+Contrast = Literal["given", "denied", "contradictory", "unsaid"]
+
+MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
+ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
+LEGACY_ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.4"
+MR_CLASSES = frozenset({MR_IMAGE, ENHANCED_MR, LEGACY_ENHANCED_MR})
+
+# Image Type and Frame Type values (PS3.3 C.8.3.1.1.1, C.8.13.3.1.1) and vendors' own -> what the image is.
+IMAGE_TYPES: Mapping[str, str] = {
+    "LOCALIZER": "a localizer",
+    "DIFFUSION": "diffusion-weighted", "ADC": "diffusion-weighted", "TRACEW": "diffusion-weighted",
+    "TENSOR": "diffusion-weighted", "FA": "diffusion-weighted", "EADC": "diffusion-weighted",
+    "PERFUSION": "perfusion", "ASL": "perfusion", "RELCBF": "perfusion", "CBF": "perfusion", "CBV": "perfusion",
+    "MTT": "perfusion", "TTP": "perfusion",
+    "FMRI": "functional MRI", "MOSAIC": "a mosaic of a functional or diffusion series", "EPI": "echo-planar",
+    "MIP": "a projection", "MINIP": "a projection", "MNIP": "a projection",
+    "SUB": "a subtraction", "SUBTRACTION": "a subtraction", "SUBTRACT": "a subtraction",
+    "SPECTROSCOPY": "spectroscopy", "METABOLITE": "spectroscopy",
+    "PHASE": "a phase image", "P": "a phase image", "I": "an imaginary part", "IMAGINARY": "an imaginary part",
+    "VELOCITY": "a velocity map", "FLOW": "a flow image", "ANGIO": "angiography", "TOF": "angiography",
+    "FAT": "a Dixon fat image", "OUT": "an opposed-phase image", "OPP": "an opposed-phase image",
+    "T2MAP": "a quantitative map", "T1MAP": "a quantitative map", "R2": "a quantitative map",
+    "STAR": "a quantitative map", "FIELD": "a field map", "B0": "a field map", "B1": "a field map",
+    "SW": "susceptibility-weighted", "SWI": "susceptibility-weighted",
+    "SCREEN": "a screenshot", "SCREENSHOT": "a screenshot", "REPORT": "a report",
+}  # fmt: skip
+ACQUISITION_CONTRASTS: Mapping[str, str] = {
+    "DIFFUSION": "diffusion-weighted", "PERFUSION": "perfusion", "FLUID_ATTENUATED": "FLAIR",
+    "PROTON_DENSITY": "proton-density-weighted", "T2_STAR": "T2*-weighted", "TOF": "angiography",
+    "FLOW_ENCODED": "flow-encoded", "TAGGING": "tagged",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What names and stated values say. `text` is the plain text that was matched."""
+
+    text: str
+    not_a_role: str | None  # e.g. "a localizer or calibration (named so)"
+    weightings: frozenset[str]  # T1, T2 as said by the description, the protocol, the sequence or AcquisitionContrast
+    witnesses: int  # how many independent places said the one weighting
+    flair: bool
+    stir: bool
+    reformatted: bool
+    dixon_in_phase: bool
+    fat_suppressed: bool
+    mp2rage: bool
+    contrast: Contrast
+    contrast_because: str
+
+
+def naming_of(header: Mapping[str, Any]) -> Naming:
+    """Read the names of one header."""
+    description, protocol = _names(header)
+    text = vocabulary.plain_text(description, protocol)
+    sequence = vocabulary.plain_text(
+        header.get("SequenceName"), header.get("PulseSequenceName"), *parts_of(header.get("ScanningSequence"))
+    )
+    image_type = [part.upper() for part in parts_of(header.get("ImageType"))]
+    weightings, witnesses = _weightings(header, description, protocol, sequence, image_type)
+    dixon = bool(vocabulary.DIXON.search(text) or vocabulary.DIXON.search(sequence) or "DIXON" in image_type)
+    contrast, because = _contrast(header, text)
+    return Naming(
+        text=text,
+        not_a_role=_not_a_role(header, text, sequence, image_type, weightings, dixon),
+        weightings=weightings,
+        witnesses=witnesses,
+        flair=bool(vocabulary.FLAIR.search(text) or vocabulary.FLAIR.search(sequence)),
+        stir=bool(vocabulary.STIR.search(text)) or str(header.get("AcquisitionContrast") or "").upper() == "STIR",
+        reformatted="MPR" in image_type or "REFORMATTED" in image_type or bool(vocabulary.REFORMAT.search(text)),
+        dixon_in_phase=(dixon and bool(vocabulary.DIXON_IN.search(text))) or _in_phase(image_type),
+        fat_suppressed=_fat_suppressed(header, text, image_type, dixon),
+        mp2rage=bool(vocabulary.MP2RAGE.search(text)),
+        contrast=contrast,
+        contrast_because=because,
+    )
+
+
+def _names(header: Mapping[str, Any]) -> tuple[str, str]:
+    """Description and protocol; GE's protocol names the whole examination, so it only speaks for a nameless series."""
+    description = str(header.get("SeriesDescription") or "").strip()
+    protocol = str(header.get("ProtocolName") or "").strip()
+    examination = str(header.get("Manufacturer") or "").upper().startswith("GE")
+    return description, "" if examination and description else protocol
+
+
+def _weightings(
+    header: Mapping[str, Any], description: str, protocol: str, sequence: str, image_type: list[str]
+) -> tuple[frozenset[str], int]:
+    named = _said(vocabulary.plain_text(description)) or _said(vocabulary.plain_text(protocol))
+    places = [named, _said(sequence)]
+    contrast = str(header.get("AcquisitionContrast") or "").upper()
+    stated = {contrast} & {"T1", "T2"} or set(image_type[2:]) & {"T1", "T2"}
+    if stated:
+        places.append(stated)
+    spoken = [place for place in places if place]
+    if named and len(named) == 1:
+        return frozenset(named), sum(place == named for place in spoken)
+    together = frozenset().union(*spoken)
+    return together, len(spoken)
+
+
+def _said(text: str) -> set[str]:
+    said = {kind for kind, pattern in (("T1", vocabulary.T1), ("T2", vocabulary.T2)) if pattern.search(text)}
+    if not said and vocabulary.T1_SEQUENCE.search(text):
+        return {"T1"}
+    if not said and vocabulary.T2_SEQUENCE.search(text):
+        return {"T2"}
+    return said
+
+
+def _not_a_role(
+    header: Mapping[str, Any],
+    text: str,
+    sequence: str,
+    image_type: list[str],
+    weightings: frozenset[str],
+    dixon: bool,
+) -> str | None:
+    sop_class = str(header.get("SOPClassUID") or "")
+    modality = str(header.get("Modality") or "MR").upper()
+    if (sop_class and sop_class not in MR_CLASSES) or modality != "MR":
+        return "not an MR image (SOP class or modality)"
+    for value in image_type:
+        if value in IMAGE_TYPES and not (value in ("P", "I", "R2", "STAR", "FA") and value not in image_type[2:]):
+            return f"{IMAGE_TYPES[value]} (Image Type {value})"
+        if value.startswith(("MIP", "PROJECTION", "METABOLITE", "PERFUSION", "DIFFUSION")):
+            return f"a projection, perfusion, diffusion or metabolite image (Image Type {value})"
+    contrast = str(header.get("AcquisitionContrast") or "").upper()
+    if contrast in ACQUISITION_CONTRASTS and not (contrast == "FLUID_ATTENUATED" and "T1" in weightings):
+        return f"{ACQUISITION_CONTRASTS[contrast]} (Acquisition Contrast {contrast})"
+    if str(header.get("AngioFlag") or "").upper() == "Y":
+        return "angiography (Angio Flag)"
+    for meaning, pattern in vocabulary.NOT_A_ROLE.items():
+        found = pattern.search(text) or pattern.search(sequence)
+        if found and not (meaning.startswith("proton") and "T2" in weightings):
+            return f"{meaning} (named {found.group(0).strip()!r})"
+    if dixon and _rejected_phase(text):
+        return "a Dixon fat or opposed-phase image (named so)"
+    return None
+
+
+def _rejected_phase(text: str) -> bool:
+    if vocabulary.DIXON_IN.search(text) or vocabulary.DIXON_WATER.search(text):
+        return False
+    return bool(vocabulary.DIXON_REJECTED.search(vocabulary.FAT_SUPPRESSED.sub(" ", text)))
+
+
+def _in_phase(image_type: list[str]) -> bool:
+    return "IP" in image_type or "IN" in image_type
+
+
+def _fat_suppressed(header: Mapping[str, Any], text: str, image_type: list[str], dixon: bool) -> bool:
+    options = {part.upper() for part in parts_of(header.get("ScanOptions"))}
+    stated = str(header.get("SpectrallySelectedSuppression") or "").upper()
+    water = "W" in image_type or "WATER" in image_type or (dixon and bool(vocabulary.DIXON_WATER.search(text)))
+    return (
+        "FS" in options or stated in ("FAT", "FAT_AND_WATER") or water or bool(vocabulary.FAT_SUPPRESSED.search(text))
+    )
+
+
+def _contrast(header: Mapping[str, Any], text: str) -> tuple[Contrast, str]:
+    agent = str(header.get("ContrastBolusAgent") or "").strip()
+    plain = vocabulary.plain_text(agent).split("|")[0].strip()
+    sequence = header.get("ContrastBolusAgentSequence")
+    stated = plain not in vocabulary.NO_AGENT or bool(sequence)
+    names = vocabulary.POST_TREATMENT.sub(" ", text)
+    both = vocabulary.CONTRAST_WITH_AND_WITHOUT.search(names)
+    denied = None if both else vocabulary.CONTRAST_DENIED.search(names)
+    said = None if denied else vocabulary.CONTRAST_SAID.search(names)
+    if denied:
+        because = f"named {denied.group(0).strip()!r}"
+        return (
+            ("contradictory", f"a contrast agent is recorded but the series is {because}")
+            if stated
+            else ("denied", because)
+        )
+    if stated:
+        return "given", f"contrast agent recorded ({agent or ', '.join(str(item) for item in sequence or ())[:40]})"
+    if both:
+        return "contradictory", f"the name says with and without contrast ({both.group(0).strip()!r})"
+    if said:
+        return "given", f"named {said.group(0).strip()!r}"
+    return "unsaid", "no contrast agent recorded or named"

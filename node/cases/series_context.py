@@ -1,0 +1,217 @@
+"""What only the whole study tells: plane, slices, contrast by order of acquisition, and one series for each role.
+
+A role goes to the only candidate, or to the one that the administrator named, or to the one that wins the rules of
+preference alone. When two are equal the study is ambiguous and both are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+
+from config.settings import SeriesRules
+from node.cases import vocabulary
+from node.cases.geometry import contains
+from node.cases.naming import naming_of
+from node.cases.series_roles import ROLES, Role, RoleDecision, classify_header
+from node.cases.series_summary import SeriesSummary
+
+SECOND_T1W_CONFIDENCE = 0.75
+COVERAGE_TOLERANCE_MM = 5.0
+
+Candidates = dict[str, SeriesSummary]
+
+
+def classify_series(
+    series: Sequence[SeriesSummary],
+    rules: SeriesRules,
+    referenced: Collection[str] = (),
+    extent_mm: Sequence[Sequence[float]] | None = None,
+    assigned: Mapping[str, str] | None = None,
+) -> list[RoleDecision]:
+    """The role of every series of one study, in the order given; at most one series holds each of the three roles.
+
+    referenced : Series Instance UIDs that the contour was drawn on. extent_mm : box around the contour
+    ([least xyz, greatest xyz]). assigned : roles settled by an administrator, role -> Series Instance UID.
+    """
+    assigned = assigned or {}
+    decisions = {
+        one.series_instance_uid: _fit_for_use(one, classify_header(one.header, rules), rules) for one in series
+    }
+    by_uid = {one.series_instance_uid: one for one in series}
+    decisions.update(_second_t1w(by_uid, decisions))
+    for role, uid in assigned.items():
+        if uid in decisions and role in ROLES:
+            reason = f"An administrator assigned {role} to it (the rules said {decisions[uid].role})."
+            decisions[uid] = RoleDecision(uid, role, 1.0, reason)
+    for role in ROLES:
+        decisions.update(_one_for(role, by_uid, decisions, referenced, extent_mm, assigned.get(role)))
+    return [replace(decisions[one.series_instance_uid], series_instance_uid=one.series_instance_uid) for one in series]
+
+
+def _fit_for_use(summary: SeriesSummary, decision: RoleDecision, rules: SeriesRules) -> RoleDecision:
+    """A series of the right weighting that cannot be used is `other`, with the reason."""
+    role = decision.leaning or decision.role
+    if role not in ROLES:
+        return decision
+    stack = summary.stack
+    if rules.axial_only and stack.oblique_degrees is not None and stack.oblique_degrees > rules.max_oblique_degrees:
+        return _unused(decision, f"{role}, but {stack.plane}: an axial series is wanted.")
+    if summary.n_slices < rules.min_slices:
+        return _unused(decision, f"{role}, but only {summary.n_slices} slices, fewer than a volume.")
+    body_part = vocabulary.plain_text(summary.header.get("BodyPartExamined"))
+    if vocabulary.NOT_HEAD_NECK.search(body_part):
+        return _unused(decision, f"{role}, but of another body part ({body_part.strip()}).")
+    if len(summary.echo_times_ms) > 1:
+        times = ", ".join(f"{time:g}" for time in summary.echo_times_ms[:4])
+        text = f"Several echo times in one series ({times} ms); perhaps {role}."
+        return replace(decision, role="ambiguous", leaning=role, confidence=0.5, reason=text)
+    return decision
+
+
+def _unused(decision: RoleDecision, reason: str) -> RoleDecision:
+    return replace(decision, role="other", leaning=None, confidence=0.9, reason=reason)
+
+
+def _second_t1w(by_uid: Mapping[str, SeriesSummary], decisions: Mapping[str, RoleDecision]) -> dict[str, RoleDecision]:
+    """Without a recorded agent, a second T1w of the same geometry acquired later is taken as contrast-enhanced."""
+    if any("CE-T1w" in (decision.role, decision.leaning) for decision in decisions.values()):
+        return {}
+    plain = [by_uid[uid] for uid, decision in decisions.items() if decision.role == "T1w"]
+    if len(plain) != 2 or naming_of(plain[0].header).contrast == naming_of(plain[1].header).contrast == "denied":
+        return {}
+    first, second = sorted(plain, key=lambda one: one.acquired_at)
+    if not first.acquired_at or first.acquired_at == second.acquired_at or not _same_geometry(first, second):
+        return {}
+    if naming_of(second.header).contrast == "denied" or _same_name(first, second):
+        return {}
+    reason = f"A second T1w of the same geometry, acquired after {first.name}: taken as contrast-enhanced."
+    return {second.series_instance_uid: RoleDecision("", "CE-T1w", SECOND_T1W_CONFIDENCE, reason)}
+
+
+def _same_name(first: SeriesSummary, second: SeriesSummary) -> bool:
+    """Two series of one name are more likely a repetition than before and after contrast."""
+    names = [str(one.header.get("SeriesDescription") or "").strip().lower() for one in (first, second)]
+    return bool(names[0]) and names[0] == names[1] and naming_of(first.header).contrast != "denied"
+
+
+def _same_geometry(first: SeriesSummary, second: SeriesSummary) -> bool:
+    a, b = first.stack, second.stack
+    if a.normal is None or b.normal is None or a.bounds_mm is None or b.bounds_mm is None:
+        return False
+    parallel = abs(sum(x * y for x, y in zip(a.normal, b.normal, strict=True))) > 0.99
+    same_frame = bool(first.frames_of_reference & second.frames_of_reference)
+    tolerance = 2 * max(a.step_mm or 0.0, b.step_mm or 0.0) + COVERAGE_TOLERANCE_MM
+    return parallel and same_frame and contains(a.bounds_mm, b.bounds_mm, tolerance)
+
+
+def _one_for(
+    role: Role,
+    by_uid: Mapping[str, SeriesSummary],
+    decisions: Mapping[str, RoleDecision],
+    referenced: Collection[str],
+    extent_mm: Sequence[Sequence[float]] | None,
+    assigned: str | None,
+) -> dict[str, RoleDecision]:
+    """Keep the role for one series and say of the others why not; on a tie all become ambiguous."""
+    candidates = {uid: by_uid[uid] for uid, decision in decisions.items() if decision.role == role}
+    if len(candidates) < 2:
+        return _drop_lesser(role, by_uid, decisions, candidates)
+    left, because = candidates, ""
+    for reason, keep in _preferences(role, referenced, extent_mm, assigned):
+        kept = keep(left)
+        if kept and len(kept) < len(left):
+            left, because = kept, reason
+        if len(left) == 1:
+            break
+    if len(left) == 1:
+        uid, chosen = next(iter(left.items()))
+        others = {
+            other: replace(
+                decisions[other], role="other", reason=f"{role} as well, but {chosen.name} was chosen: {because}."
+            )
+            for other in candidates
+            if other != uid
+        }
+        return {uid: replace(decisions[uid], reason=f"{decisions[uid].reason} Chosen: {because}."), **others}
+    names = " and ".join(one.name for one in left.values())
+    settled = {
+        uid: replace(
+            decisions[uid],
+            role="ambiguous",
+            leaning=role,
+            confidence=min(0.5, decisions[uid].confidence),
+            reason=f"{names} are equally good for {role}; assign one.",
+        )
+        for uid in left
+    }
+    beaten = {
+        uid: replace(decisions[uid], role="other", reason=f"{role} as well, but others are preferred: {because}.")
+        for uid in candidates
+        if uid not in left
+    }
+    return {**settled, **beaten}
+
+
+def _drop_lesser(
+    role: Role,
+    by_uid: Mapping[str, SeriesSummary],
+    decisions: Mapping[str, RoleDecision],
+    candidates: Mapping[str, SeriesSummary],
+) -> dict[str, RoleDecision]:
+    """Where a role is settled, a STIR or a reformat that only leaned to it is no longer a question."""
+    if not candidates:
+        return {}
+    chosen = next(iter(candidates.values()))
+    return {
+        uid: replace(decision, role="other", leaning=None, reason=f"{decision.reason} {chosen.name} is the {role}.")
+        for uid, decision in decisions.items()
+        if decision.role == "ambiguous" and decision.leaning == role and by_uid[uid] is not chosen
+    }
+
+
+Preference = tuple[str, Callable[[Candidates], Candidates]]
+
+
+def _preferences(
+    role: Role,
+    referenced: Collection[str],
+    extent_mm: Sequence[Sequence[float]] | None,
+    assigned: str | None,
+) -> list[Preference]:
+    """Rules of preference in order; each keeps the better ones (or none, then it does not count)."""
+    in_phase_wanted = role != "CE-T1w"
+    return [
+        ("an administrator assigned it", lambda c: {u: s for u, s in c.items() if u == assigned}),
+        ("the contour was drawn on it", lambda c: {u: s for u, s in c.items() if u in referenced}),
+        ("it covers the contour", lambda c: _covering(c, extent_mm)),
+        ("it is axial", lambda c: {u: s for u, s in c.items() if s.stack.plane == "axial"}),
+        (
+            "its Dixon in-phase image shows the usual contrast" if in_phase_wanted else "its Dixon water image is fat-suppressed",
+            lambda c: {u: s for u, s in c.items() if _in_phase(s) == in_phase_wanted} if any(map(_in_phase, c.values())) else {},
+        ),
+        ("it has the most slices", lambda c: _greatest(c, lambda s: s.n_slices)),
+        (
+            "it is fat-suppressed",
+            lambda c: {u: s for u, s in c.items() if naming_of(s.header).fat_suppressed} if role == "CE-T1w" else {},
+        ),
+    ]  # fmt: skip
+
+
+def _in_phase(summary: SeriesSummary) -> bool:
+    return naming_of(summary.header).dixon_in_phase
+
+
+def _covering(candidates: Candidates, extent_mm: Sequence[Sequence[float]] | None) -> Candidates:
+    if extent_mm is None:
+        return {}
+    return {
+        uid: one
+        for uid, one in candidates.items()
+        if one.stack.bounds_mm is not None and contains(one.stack.bounds_mm, extent_mm, COVERAGE_TOLERANCE_MM)
+    }
+
+
+def _greatest(candidates: Candidates, measure: Callable[[SeriesSummary], float]) -> Candidates:
+    best = max(measure(one) for one in candidates.values())
+    return {uid: one for uid, one in candidates.items() if measure(one) == best}

@@ -1,0 +1,155 @@
+"""Series roles: T1w, T2w and CE-T1w told apart by physics first, names second; never a guess on a tie.
+
+`classify_header` judges one header by itself: its weighting and contrast, whatever its plane. What only a study can
+tell (plane, slices, which of several, a second T1w after contrast) is in `series_context`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from config.settings import SeriesRules
+from node.cases.naming import Naming, naming_of
+from node.cases.physics import Physics, Weighting, numbers_of, physics_of, pixel_spacing_mm, weighting_of
+
+Role = Literal["T1w", "T2w", "CE-T1w", "other", "ambiguous"]
+ROLES: tuple[Role, ...] = ("T1w", "T2w", "CE-T1w")
+
+AGREEMENT, WITNESS = 0.1, 0.3
+TWO_WITNESSES, ONE_WITNESS, CONTRADICTION, NOTHING = 0.75, 0.6, 0.4, 0.3
+EXCLUDED_BY_HEADER, EXCLUDED_BY_NAME = 0.95, 0.9
+
+
+@dataclass(frozen=True)
+class RoleDecision:
+    """The role of one series. `leaning` is the role that an ambiguous one would have if nothing spoke against it."""
+
+    series_instance_uid: str
+    role: Role
+    confidence: float
+    reason: str
+    leaning: Role | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "series_instance_uid": self.series_instance_uid,
+            "role": self.role,
+            "confidence": round(self.confidence, 2),
+            "reason": self.reason,
+        }
+
+
+def classify_header(header: Mapping[str, Any], rules: SeriesRules) -> RoleDecision:
+    """The role that one header supports by itself.
+
+    header : DICOM keywords as `header_of` or any converter writes them; unknown keys are ignored.
+    A judgement below `rules.min_confidence` is "ambiguous", with the role it leans to in its reason.
+    """
+    uid = str(header.get("SeriesInstanceUID") or "")
+    naming, physics = naming_of(header), physics_of(header)
+    decision = _excluded(header, naming, physics, rules) or _judge(naming, physics, rules)
+    if decision.role in ROLES and decision.confidence < rules.min_confidence:
+        leaning = decision.role
+        decision = replace(decision, role="ambiguous", leaning=leaning, reason=f"{decision.reason}; perhaps {leaning}")
+    return replace(decision, series_instance_uid=uid)
+
+
+def _excluded(header: Mapping[str, Any], naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecision | None:
+    if naming.not_a_role:
+        by_name = "(named" in naming.not_a_role
+        return _other(f"It is {naming.not_a_role}.", EXCLUDED_BY_NAME if by_name else EXCLUDED_BY_HEADER)
+    if physics.echo_planar and "grase" not in naming.text:
+        return _other("It is an echo-planar sequence.", EXCLUDED_BY_HEADER)
+    if _number(header, "DiffusionBValue") > 0:
+        return _other("It is diffusion-weighted (b value).", EXCLUDED_BY_HEADER)
+    if _number(header, "NumberOfTemporalPositions") > 1:
+        return _other("It is a dynamic series (several temporal positions).", EXCLUDED_BY_NAME)
+    spacing = pixel_spacing_mm(header)
+    if spacing is not None and spacing >= rules.max_pixel_spacing_mm:
+        return _other(f"Its pixels are {spacing:.2g} mm wide, too coarse for one of the three.", 0.8)
+    if _is_flair(naming, physics, rules):
+        return _other("It is a FLAIR: T2 with water nulled by a long inversion time.", EXCLUDED_BY_NAME)
+    return None
+
+
+def _is_flair(naming: Naming, physics: Physics, rules: SeriesRules) -> bool:
+    short_echo = physics.echo_time_ms is not None and physics.echo_time_ms <= rules.t1_max_echo_time_ms + 10
+    return naming.flair and not (naming.weightings == {"T1"} or short_echo)
+
+
+def _judge(naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecision:
+    weighting = weighting_of(physics, rules)
+    if naming.stir and weighting.kind in ("T2", "none"):
+        short = physics.inversion_time_ms is None or physics.inversion_time_ms <= rules.stir_max_inversion_time_ms
+        weighting = Weighting("STIR", 0.85, f"named STIR, {weighting.because}") if short else weighting
+    if weighting.kind == "STIR":
+        return _stir(weighting, rules)
+    if weighting.kind == "other":
+        if naming.weightings and weighting.strength < EXCLUDED_BY_NAME:
+            named = " and ".join(sorted(naming.weightings))
+            return _unsure(f"{weighting.because}, although named {named}", CONTRADICTION)
+        return _other(f"It is none of the three: {weighting.because}.", weighting.strength)
+    kind, confidence, because = _agree(weighting, naming)
+    if kind is None:
+        return _unsure(because, confidence)
+    if naming.mp2rage or naming.reformatted:
+        what = "an MP2RAGE image" if naming.mp2rage else "a reformatted image"
+        confidence, because = min(confidence, ONE_WITNESS), f"{because}; it is {what}, the original is wanted"
+    if kind == "T2":
+        return RoleDecision("", "T2w", confidence, f"T2-weighted: {because}.")
+    return _t1(naming, confidence, because)
+
+
+def _agree(weighting: Weighting, naming: Naming) -> tuple[str | None, float, str]:
+    """One kind out of two witnesses, or None when they contradict or say nothing."""
+    named = naming.weightings
+    if len(named) > 1:
+        named_text = "names say both T1 and T2"
+        if weighting.kind == "none":
+            return None, NOTHING, f"{weighting.because}; {named_text}"
+        return weighting.kind, min(weighting.strength, 0.72), f"{weighting.because}; {named_text}"
+    said = next(iter(named), None)
+    if weighting.kind == "none":
+        if said is None:
+            return None, NOTHING, f"{weighting.because}, and no name tells the weighting"
+        if weighting.because.startswith("TR and TE"):
+            strength = TWO_WITNESSES if naming.witnesses > 1 else ONE_WITNESS
+            return said, strength, f"named {said}, but {weighting.because}"
+        return None, CONTRADICTION, f"named {said}, but {weighting.because}"
+    if said is None:
+        return weighting.kind, weighting.strength, weighting.because
+    if said != weighting.kind:
+        return None, CONTRADICTION, f"named {said}, but {weighting.because} speaks for {weighting.kind}"
+    gain = WITNESS if weighting.strength < 0.5 else AGREEMENT if weighting.strength > 0.7 else 0.2
+    return said, min(0.97, weighting.strength + gain), f"{weighting.because}, and named {said}"
+
+
+def _t1(naming: Naming, confidence: float, because: str) -> RoleDecision:
+    if naming.contrast == "given":
+        return RoleDecision("", "CE-T1w", confidence, f"T1-weighted: {because}; {naming.contrast_because}.")
+    if naming.contrast == "contradictory":
+        text = f"T1-weighted: {because}; {naming.contrast_because}"
+        return RoleDecision("", "ambiguous", CONTRADICTION, f"{text}.", "CE-T1w")
+    return RoleDecision("", "T1w", confidence, f"T1-weighted: {because}; {naming.contrast_because}.")
+
+
+def _stir(weighting: Weighting, rules: SeriesRules) -> RoleDecision:
+    if rules.stir_as_t2w:
+        return RoleDecision("", "T2w", weighting.strength, f"{weighting.because}; the site takes STIR as its T2w.")
+    text = f"{weighting.because}; STIR is taken as T2w only where the site says so (series_rules.stir_as_t2w)"
+    return RoleDecision("", "ambiguous", 0.5, f"{text}.", "T2w")
+
+
+def _other(text: str, confidence: float) -> RoleDecision:
+    return RoleDecision("", "other", confidence, text)
+
+
+def _unsure(because: str, confidence: float) -> RoleDecision:
+    return RoleDecision("", "ambiguous", confidence, f"{because[:1].upper()}{because[1:]}.")
+
+
+def _number(header: Mapping[str, Any], keyword: str) -> float:
+    numbers = numbers_of([header.get(keyword)] if not isinstance(header.get(keyword), list) else header[keyword])
+    return numbers[0] if numbers else 0.0

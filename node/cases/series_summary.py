@@ -1,0 +1,83 @@
+"""A series as the rules see it: one header for its physics, one stack for its geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from node.cases.geometry import Stack, stack_of
+from node.cases.physics import numbers_of
+
+MAX_ECHO_TIMES = 4
+
+
+@dataclass(frozen=True)
+class SeriesSummary:
+    """One series of a study. `header` is that of its first instance by Instance Number."""
+
+    series_instance_uid: str
+    header: Mapping[str, Any]
+    n_instances: int
+    n_frames: int
+    stack: Stack = field(default_factory=Stack)
+    echo_times_ms: tuple[float, ...] = ()
+    frames_of_reference: frozenset[str] = frozenset()
+
+    @property
+    def n_slices(self) -> int:
+        return self.stack.n_slices or self.n_frames
+
+    @property
+    def name(self) -> str:
+        """What a person recognises the series by."""
+        number = self.header.get("SeriesNumber")
+        described = str(self.header.get("SeriesDescription") or self.header.get("ProtocolName") or "no description")
+        return f"{described!r} (series {number})" if number is not None else repr(described)
+
+    @property
+    def acquired_at(self) -> str:
+        """DICOM date and time of acquisition as text that sorts; empty when not given."""
+        moment = str(self.header.get("AcquisitionDateTime") or "")
+        if not moment:
+            day = self.header.get("AcquisitionDate") or self.header.get("SeriesDate") or self.header.get("StudyDate")
+            time = self.header.get("AcquisitionTime") or self.header.get("SeriesTime")
+            moment = f"{day or ''}{time}" if time else ""
+        return moment
+
+
+def summarise_series(headers: Sequence[Mapping[str, Any]]) -> list[SeriesSummary]:
+    """Group instance headers into series, in order of Series Number. One pass over the instances and a sort."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for header in headers:
+        groups.setdefault(str(header.get("SeriesInstanceUID") or ""), []).append(header)
+    summaries = [_summary(uid, sorted(group, key=_instance_number)) for uid, group in groups.items()]
+    return sorted(summaries, key=lambda one: (_number(one.header, "SeriesNumber"), one.series_instance_uid))
+
+
+def _summary(uid: str, headers: Sequence[Mapping[str, Any]]) -> SeriesSummary:
+    echo_times: set[float] = set()
+    for header in headers:
+        values = header.get("FrameEchoTimes") or [header.get("EchoTime")]
+        echo_times.update(round(number, 1) for number in numbers_of(values) if number > 0)
+    first = headers[0]
+    return SeriesSummary(
+        series_instance_uid=uid,
+        header=first,
+        n_instances=len(headers),
+        n_frames=sum(max(1, int(_number(header, "NumberOfFrames"))) for header in headers),
+        stack=stack_of(headers) if str(first.get("Modality") or "MR") == "MR" else Stack(),
+        echo_times_ms=tuple(sorted(echo_times)),
+        frames_of_reference=frozenset(
+            str(header["FrameOfReferenceUID"]) for header in headers if header.get("FrameOfReferenceUID")
+        ),
+    )
+
+
+def _instance_number(header: Mapping[str, Any]) -> float:
+    return _number(header, "InstanceNumber")
+
+
+def _number(header: Mapping[str, Any], keyword: str) -> float:
+    numbers = numbers_of([header.get(keyword)])
+    return numbers[0] if numbers else 0.0

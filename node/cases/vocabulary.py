@@ -1,0 +1,209 @@
+"""The words that scanners and radiographers write, sorted by what they mean for a series role.
+
+Patterns are matched on text made plain by `plain_text`: NFKC, lower case, separators turned to spaces, once as
+written and once with camel case split ("PostGd" -> "post gd"). English, German, French, Spanish, Italian and Chinese.
+Vendor names: Siemens, GE, Philips, Canon/Toshiba, Hitachi/Fujifilm, United Imaging.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+_SEPARATORS = re.compile(r"[_\-./\\|,;:()<>\[\]{}=&%#\"'!?~]+")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
+
+
+def plain_text(*texts: object) -> str:
+    """Texts joined for matching: padded with spaces, as written and with camel case split."""
+    joined = unicodedata.normalize("NFKC", " ".join(str(text) for text in texts if text))
+    spaced = _SEPARATORS.sub(" ", joined)
+    split = _CAMEL.sub(" ", spaced)
+    both = spaced if split == spaced else f"{spaced} | {split}"
+    return f" {' '.join(both.lower().split())} "
+
+
+def _words(*alternatives: str) -> re.Pattern[str]:
+    """Whole words (or phrases with single spaces); a word of Chinese characters matches anywhere."""
+    latin = [word for word in alternatives if word.isascii() or not _is_han(word)]
+    han = [word for word in alternatives if word not in latin]
+    parts = [rf"(?<![a-z0-9])(?:{'|'.join(latin)})(?![a-z0-9])"] if latin else []
+    return re.compile("|".join(parts + han))
+
+
+def _is_han(word: str) -> bool:
+    return any("一" <= character <= "鿿" for character in word)
+
+
+# What a series is when it is none of the three: meaning -> words.
+NOT_A_ROLE: Mapping[str, re.Pattern[str]] = {
+    "a localizer or calibration": _words(
+        r"loc\d*", r"locali[sz]er\w*", r"locali[sz]ador\w*", r"lokali\w*", r"localis\w*", "scout", "aascout", r"aahead\w*", r"aahscout\w*",
+        r"survey\w*", "pilot", r"topogram\w*", r"3 ?pl(?:ane)?", r"three ?planes?", "tri ?planes?", r"plan ?scan", "smart ?brain", "smartspine",
+        r"rep[eé]rage", "smartexam", "cal", r"calib\w*", "asset ?cal", "ref ?scan", "reference ?scan", "coil ?survey", "sense ?ref",
+        "coilsens", "shim\\w*", "prescan", r"pre ?scan", "plano? ?scout", "centratura", "b1 ?cal", "定位", "定位像", "校准",
+    ),
+    "diffusion-weighted": _words(
+        "dwi\\w*", "ddwi", r"\w*diff", r"diffusion\w*", r"diffus\w*", r"e?adc\w*", r"dadc", "dti\\w*", "dki", "dsi", "noddi", "ivim", r"b ?\d{2,5}", "b0", r"b ?val\w*",
+        "resolve", "ep2d diff", r"trace\w*", "tensor\\w*", "colfa", "fa map", "fractional anisotropy", "tractography",
+        r"\d+ ?dirs?(?:ections?)?", r"apparent diffusion\w*", "isotropic diff", "zoomit diff", "muse", "dwibs", r"exp ?adc", "弥散", "扩散",
+    ),
+    "perfusion or dynamic": _words(
+        r"perf\w*", "dsc", "dce", r"p?c?asl\w*", r"\dd ?p?c?asl", r"rel ?cb[fv]", "r?cb[fv]", "mtt", "ttp", "tmax", "gbp", "pbp", "twist", "tricks",
+        "keyhole dyn", r"wash ?(?:in|out)", "disco", "4d thrive", "灌注", r"perfus\w*", "ktrans", "time to peak", "pei", "dynasuite",
+    ),
+    "angiography": _words(
+        r"\w*tof\w*", r"\w*angio\w*", "mra", r"\w+ mra", "mrv", "cemra", "ce mra", r"veno\w*gram\w*", r"fl3d ce", "[23]d ?pca?", "pca", "phase contrast", "pc3d", "inhance", "trance",
+        r"care ?bolus", "bolus ?track\\w*", "test ?bolus", "smartprep", "native truefisp", "qiss", "血管", "动脉", "静脉", "venous", "flow ?quant", "qflow", "4d ?flow", "carotids? ce",
+    ),
+    "a projection": _words(r"mips?", r"m ?ips? ?\d*", "minips?", "mnip", "thick ?mip", r"projected\w*", r"projection\w*", "collapse", "rotation\\w*", "tumble", "投影"),
+    "a subtraction": _words(r"subs?(?! ?\d)", "subtr\\w*", "subtrak\\w*", "sustrac\\w*", "soustr\\w*", "sottraz\\w*", "减影", "differenz\\w*"),
+    "T2*-weighted or susceptibility": _words(
+        r"\w?t2w?i? ?\*\w*", r"\w?t2 ?star\w*", "swi\\w*", "swan", "swip", r"susc\w*", "medic", "merge", "cosmic", r"hemo\w*", r"haemo\w*", r"häm\w*", "veno ?bold",
+        r"t2w? (?:fl2d|fl3d|gre|ffe|flash|me2d|me3d|fgre)\w*", r"(?:gre|ffe|fl2d|fgre|fe) t2\w*", "t2w? fe epi", r"(?:mf|m)gre", "qsm", "flair star", "bsi", "fsbb", "esr", "磁敏感", r"pha ?images?",
+    ),
+    "a field map": _words(r"field ?map\w*", "gre field mapping", r"fmap\w*", r"b[01] ?map\w*", r"b1", "b0 ns", "spinecho ?fieldmap\\w*", "delta ?te", "tfl b1map\\w*", "shimmap"),
+    "functional MRI": _words(r"bold\w*", "f ?mri\\w*", "rs ?f?mri", r"rest ?\d*", r"resting\w*", "task\\w*", "fc ?mri", r"\w*bold\w*", "sbref", "epi", r"ep2d\w*", r"epi\w*", r"se ?epi\w*", "fe epi", "mbep2d"),
+    "a quantitative map or relaxometry": _words(
+        r"t[12] ?rho\w*", r"t[12] ?maps?", r"\w* ?mapping", r"q ?t[12]\w*", r"r[12]\*", r"r2 ?star", r"relax\w*", r"mwf", "magic", "symri", "synthetic", r"synth\w*",
+        r"mr ?fingerprint\w*", "mrf", r"(?:\d+|multi) ?echo(?:es)?", "multiecho", "look ?locker", "molli", "shmolli", "tmap", "t[12] ?calc\\w*", r"se ti \d+", "mp2rage inv\\d?", "ideal ?iq", "fat ?frac\\w*", "pdff", "ff", "mt ?sat", "mtr", "cest", "apt\\w{0,2}",
+    ),
+    "spectroscopy": _words(r"svs\w*", r"\w*csi", r"mrs", r"mrsi", r"spectro\w*", r"press", "steam", r"probe\w*", r"metabol\w*", "semi ?laser", "mega\\w*", "波谱"),
+    "proton-density-weighted": _words(r"\w?pdw?i?\w{0,3}", r"proton ?dens\w*", r"protonen\w*", "dp", "density", "质子"),
+    "balanced or mixed steady-state": _words(r"fiesta\w*", "ciss", "tru ?fi\\w*", r"true ?fisp\w*", "b ?ffe", "b ?tfe", "balanced", r"dess", "ssfp\\w*", "de3d", "psif", "ci3d", "3d ?hyce"),
+    "hydrography": _words("mrcp\\w*", r"chol\w*", "mr ?cp", "mru", "uro\\w*", r"hydro\w*", r"myelo\w*", "rctm"),
+    "elastography, tagging or cine": _words("mre", "elasto\\w*", "tagg\\w*", "cine\\w*", "spamm", "csf ?flow", "venc\\w*", "pc csf"),
+    "an ultrashort-echo or attenuation scan": _words("ute\\w*", "zte", "petra", "mrac\\w*", "attenuation", "umap", "mu ?map", "dixon ac"),
+    "a screenshot or a report": _words(
+        "screen\\w*", r"snap ?shots?", "capture", "secondary capture", "reports?", "summary", "phoenix\\w*", "evidence", "exam ?card", "series ?card", "dose", "movie", "overlay", "fused", "fusion\\w*", "results?",
+        "key ?images?", "presentation state", "截图", "报告", "navigator", "phase images?",
+    ),
+}  # fmt: skip
+
+FLAIR = _words(
+    r"\w*flair\w*",
+    r"dark ?fl\w*",
+    "fluid ?att\\w*",
+    r"spc ?ir\w*",
+    "spcir\\w*",
+    "tirm dark\\w*",
+    "irfse flair",
+    "压水",
+    "水抑制",
+    "黑水",
+)
+STIR = _words(
+    r"\w*stir\w*", r"short ?ti\w*", r"short ?tau\w*", "turbo ?stir", "irfse", "tse ?ir", "tir2d\\w*", r"tirm\w*"
+)
+DIXON_REJECTED = _words(
+    "opp",
+    "op",
+    "out",
+    "oop",
+    r"opp? ?ph\w*",
+    r"opposed\w*",
+    r"out ?(?:of ?)?phase\w*",
+    "fat only",
+    "fat",
+    "f",
+    "outphase",
+    "oppphase",
+    "反相位",
+    "脂肪",
+)
+DIXON_IN = _words("in", r"in ?ph\w*", "ip", "inphase", "同相位")
+DIXON_WATER = _words("w", "water", r"water ?only", "水像")
+DIXON = _words(
+    r"\w*dixon\w*",
+    r"\w*ideal",
+    "flex",
+    "lava ?flex",
+    "mdix\\w*",
+    r"\w*wfi",
+    "fatsep\\w*",
+    r"\w*wfs",
+    "qdix\\w*",
+    "mdixon\\w*",
+    "dix",
+)
+MP2RAGE = _words(r"mp2rage\w*")
+REFORMAT = _words(
+    r"mpr range\w*",
+    r"mpr collection",
+    r"reformat\w*",
+    r"refmt\w*",
+    "recon ?\\d*",
+    r"(?:ax|tra|cor|sag|axial|coronal|sagittal) mprs?",
+    r"mprs? (?:ax|tra|cor|sag|axial|coronal|sagittal)",
+    "curved",
+    r"reformation\w*",
+    r"rekon\w*",
+    "rfmt",
+    "重建",
+    "重组",
+)
+
+# Weighting; up to two letters may stand before (Philips writes sT1W, eT2W) and a plane or sequence word may be glued.
+_PREFIX = r"(?<![a-z0-9])(?:[a-z]{1,2}|tra|cor|sag|[23]d|fse|tse|irfse|fs|obl)?"
+T1 = re.compile(_PREFIX + r"t1(?!\d|\s?rho|\s?map|\s?calc)")
+T2 = re.compile(_PREFIX + r"t2(?!\d|\s?\*|w\s?\*|\s?star|\s?rho|\s?map|\s?calc|\s?shine)")
+T1_SEQUENCE = _words(
+    r"\w*mp ?rage\w*", r"bravo\w*", r"f?spgr\w*", r"ir ?f?spgr\w*", r"\w*vibe\w*", r"lava\w*", r"e?thrive\w*", r"s?thri", r"\w*quick ?3d\w*", "tfl3d\\w*", "t1 ?tfe", "3d ?tfe", "s?t1 ?ffe", "fsgr", "fast ?spgr", "gre fsp", "tigre", "quick ?star", "star ?vibe", "ffe3d", "mpr",
+)  # fmt: skip
+T2_SEQUENCE = _words(r"haste\w*", "frfse\\w*", "ssfse\\w*", "s?ssh", "fase\\w*")
+SPIN_ECHO_SEQUENCE = _words(
+    r"[23]?d?_?f?r?fse\w*", r"\w?tse\w*", r"t?se2d\w*", r"t?se3d\w*", r"\w*spc\w*", "space", "cube", "vista", "brainview", "mvox", "isofse", "fase\\w*", r"haste\w*", r"ssfse", "grase", "tgse", r"blade\w*", r"propeller", "multivane", "jet", "arms", "radar", "se", "turbo ?spin ?echo", "spin ?echo", "mx3d", "matrix",
+)  # fmt: skip
+GRADIENT_ECHO_SEQUENCE = _words(
+    r"\w*fl[23]d\w*",
+    r"\w*flash\w*",
+    r"t?ffe\w*",
+    r"tfe\w*",
+    r"\w*gre\w*",
+    r"f?spgr\w*",
+    r"t1 tfe",
+    "fe3d\\w*",
+    r"\w*ffe\w*",
+    "rage",
+    "rssg",
+    "sarge",
+    "fast ?fe",
+)
+FAT_SUPPRESSED = _words(
+    "fs", r"t[12]w?i?fs\w*", r"fat ?sat\w*", "fatsup\\w*", "fat ?supp\\w*", "spir", "spair", "spi", "spectral fs", "chem ?sat", "we", "water ?ex\\w*", "proset", "cs", "special", "asprir", "aspir", "q ?fs", "qfatsat\\w*",
+    "fettsat\\w*", "fettges\\w*", "fettunter\\w*", "sat gras\\w*", "supr\\w* gras\\w*", "压脂", "抑脂", "脂肪抑制", "dixon w", "water",
+)  # fmt: skip
+
+# Contrast agent, said and denied.
+CONTRAST_SAID = re.compile(
+    r"\+ ?c(?![a-z0-9])|(?<![a-z0-9])c ?\+|\+ ?(?:gd|gad\w*|km|ce|contrast\w*|civ|iv|dye|k)(?![a-z0-9])|"
+    r"(?<![a-z0-9])(?:t1w?i?c|t1w?i?ce|t1w?i?gd|ce ?t1w?i?\w*|t1w?i?\+(?=\s)|ce|gd|gad|gado\w*|gadd?\w*ate|km|kontrast\w*|kontrm\w*|contrast\w*|contraste\w*|cont|cm|mdc|"
+    r"post(?!\w)|postcont\w*|postcon|postgd|postgad\w*|postkm|posc\w*|after|nach|apr[eè]s|dopo|despu[eé]s|"
+    r"enh|enhanced?|enhancement|inj|inject\w*|inyect\w*|civ|iv ?contrast|dotarem|gadovist|gadavist|magnevist|omniscan|multihance|"
+    r"prohance|clariscan|primovist|eovist|elucirem|dtpa|gd ?dtpa|delayed)(?![a-z0-9])|增强|增強|强化|強化|增后|注药后"
+)
+_DENIED_WORD = (
+    r"(?:pre ?(?=contrast|gd|gad|km|ce|c(?![a-z])|inj|kontrast|t1|$| )|precontrast\w*|pregad\w*|pregd|prekm|non ?(?:contrast\w*|ce|enh\w*|gad\w*|gd|c(?![a-z]))?|noncon\w*|no ?(?:contrast\w*|gd|gad\w*|km|ce)"
+    r"|w ?o|without|wout|woc|ohne|o ?km|oh ?km|nativ\w*|natif\w*|basal|sans|sin|senza|unenh\w*|un ?enhanced|plain|before|avant|vor|prima|antes|minus ?c|pre)"
+)
+CONTRAST_DENIED = re.compile(
+    rf"(?<![a-z0-9]){_DENIED_WORD}(?![a-z0-9])|(?<![a-z0-9+])c-|\s- ?c(?![a-z0-9])|平扫|平掃|非增强|增强前|注药前|不增强"
+)
+CONTRAST_WITH_AND_WITHOUT = re.compile(
+    r"(?<![a-z0-9])(?:w wo|wo w|with and without|pre (?:and|und|et|y|\+) ?post|mit und ohne|w w o)(?![a-z0-9])"
+)
+POST_TREATMENT = _words(
+    r"post ?(?:op\w*|surg\w*|rt|radi\w*|chemo\w*|treat\w*|tx|therap\w*|nact|ict|rx|biops\w*)",
+    "after ?(?:rt|chemo\\w*|treat\\w*)",
+    "nach ?(?:rt|op|bestrahl\\w*)",
+    "放疗后",
+    "化疗后",
+    "术后",
+)
+NO_AGENT = frozenset({"", "none", "no", "n", "nein", "non", "ohne", "without", "0", "no contrast", "not applicable", "n a", "na", "null", "nil", "unknown", "无", "无造影剂", "未使用", "off"})  # fmt: skip
+
+# Body parts that are not head and neck, in BodyPartExamined or a study description.
+NOT_HEAD_NECK = _words(
+    "abdomen", "abdom\\w*", "pelvis", "prostate", "knee", "shoulder", "hip", "ankle", "foot", "wrist", "hand", "elbow", "breast\\w*", "chest", "thorax", "heart", "cardiac", "liver", "kidney", "uterus", "lspine", "tspine", "l spine", "t spine", "lumbar\\w*", "rectum", "thigh", "leg", "arm", "oberbauch", "becken", "膝", "腹", "盆", "前列腺", "乳腺", "肝", "腰椎",
+)  # fmt: skip

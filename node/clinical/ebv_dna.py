@@ -1,0 +1,173 @@
+"""Plasma EBV DNA as laboratories write it, resolved to a side of the threshold or refused with a sentence.
+
+Units accepted: copies/mL and powers of ten of it, log10 copies/mL. IU/mL only where the site configures a conversion,
+whole blood never: neither is interchangeable with plasma copies/mL.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import Literal
+
+from config.errors import IneligibleStudyError
+
+Comparator = Literal["=", ">", ">=", "<", "<=", "not-detected", "unknown"]
+Category = Literal[">threshold", "<=threshold", "unknown"]
+
+GREATEST_COPIES_PER_ML = 1e12
+CODE = "ebv_dna_unusable"
+UNKNOWN = frozenset(
+    {"", "unknown", "not done", "not tested", "n/a", "na", "none", "未知", "未查", "未做", "未检测", "-", "?"}
+)
+NOT_DETECTED = re.compile(
+    r"^(?:not[\s_-]*detect(?:ed|able)|undetect(?:ed|able)|target not detected|tnd|neg(?:ative)?|nd|none detected|"
+    r"negativ|nicht nachweisbar|nachweisgrenze unterschritten|阴性|阴|\(-\)|未检出|未检测到|检测不到|低于检测下限|低于检测限|"
+    r"below (?:the )?(?:limit of detection|detection limit|lod))$"
+)
+_COMPARATOR = re.compile(
+    r"^(>=|=>|≥|⩾|<=|=<|≤|⩽|>|<|=|~|≈|about|approx\.?|greater than|more than|above|less than|below|大于等于|小于等于|"
+    r"不低于|不高于|大于|高于|超过|小于|低于|少于)\s*"
+)
+_COMPARATORS: dict[str, Comparator] = {
+    ">=": ">=", "=>": ">=", "≥": ">=", "⩾": ">=", "大于等于": ">=", "不低于": ">=",
+    "<=": "<=", "=<": "<=", "≤": "<=", "⩽": "<=", "小于等于": "<=", "不高于": "<=",
+    ">": ">", "greater than": ">", "more than": ">", "above": ">", "大于": ">", "高于": ">", "超过": ">",
+    "<": "<", "less than": "<", "below": "<", "小于": "<", "低于": "<", "少于": "<", "=": "=",
+}  # fmt: skip
+_NUMBER = re.compile(
+    r"^(?P<mantissa>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+    r"(?:\s*[e]\s*(?P<e>[+-]?\d{1,3})|\s*[x×*·]\s*10\s*(?:\^|\*\*|e)?\s*(?P<p>[+-]?\d{1,2})|\s*(?P<wan>万))?\s*(?P<unit>.*)$"
+)
+_DOT_GROUPED = re.compile(r"^\d{1,3}(?:\.\d{3})+$")
+_COPIES = re.compile(
+    r"^(?:(?:10\s*[\^*]\s*(?P<power>\d{1,2})\s*)?[\s.·*x×]*(?:\{?\[?(?:dna |ebv |ebv dna )?(?:copies|copy|cop|cps|cp|copie|kopien|geq|genome equivalents|拷贝|拷贝数)\]?\}?)?\s*/\s*ml)$"
+)
+_IU = re.compile(r"(?:^|[^a-z])(?:\[?iu\]?|\[iu\]|i\.u\.|国际单位|ie)\s*/")
+_LOG = re.compile(r"log(?:10|_?\{?10\}?|\s*\(10\)|\[10\])?|\blg\b")
+_UNBRACED = str.maketrans("{}[]()_", "       ")
+_WHOLE_BLOOD = re.compile(
+    r"whole|vollblut|全血|\bwb\b|edta blood|\bbld\b|pbmc|leuko|leuco|lymphocyt|bone|csf|swab|saliva|tissue|urine"
+)
+
+
+@dataclass(frozen=True)
+class EbvValue:
+    """One result. `copies_per_ml` is the exact number, or None for a comparator, "not detected" or unknown."""
+
+    category: Category
+    copies_per_ml: float | None
+    as_given: str
+    comparator: Comparator = "="
+    bound_copies_per_ml: float | None = None
+
+
+def parse_ebv_dna(
+    text: str,
+    threshold: float = 4000.0,
+    inclusive: bool = False,
+    *,
+    unit: str | None = None,
+    specimen: str | None = None,
+    copies_per_iu: float | None = None,
+) -> EbvValue:
+    """Resolve a laboratory's words to a side of the threshold (copies/mL).
+
+    text : "5000", ">4000", "<400", "5.2e3", "not detected", "阴性", "unknown"; a unit may follow the number.
+    inclusive : whether a value equal to the threshold counts as above it. copies_per_iu : the site's conversion.
+    Raises IneligibleStudyError (ebv_dna_unusable) for another unit or specimen, for a comparator that leaves the side
+    open, and for anything that is not a number.
+    """
+    given = str(text).strip()
+    plain = unicodedata.normalize("NFKC", given).strip().lower()
+    _check_specimen(specimen)
+    if plain in UNKNOWN:
+        return EbvValue("unknown", None, given, "unknown")
+    if NOT_DETECTED.match(plain):
+        return EbvValue("<=threshold", None, given, "not-detected", 0.0)
+    comparator, rest = _comparator(plain, given)
+    number, written_unit = _number(rest, given)
+    copies = _in_copies(number, written_unit, unit, given, copies_per_iu)
+    if comparator == "=":
+        above = copies >= threshold if inclusive else copies > threshold
+        return EbvValue(">threshold" if above else "<=threshold", copies, given, "=", copies)
+    return EbvValue(_side(comparator, copies, threshold, inclusive, given), None, given, comparator, copies)
+
+
+def _side(comparator: Comparator, bound: float, threshold: float, inclusive: bool, given: str) -> Category:
+    """The side on which every value allowed by the comparator lies."""
+    if comparator == ">" and bound >= threshold:
+        return ">threshold"
+    if comparator == ">=" and (bound >= threshold if inclusive else bound > threshold):
+        return ">threshold"
+    if comparator == "<" and bound <= threshold:
+        return "<=threshold"
+    if comparator == "<=" and (bound < threshold if inclusive else bound <= threshold):
+        return "<=threshold"
+    raise _refused(f"EBV DNA {given!r} leaves open on which side of {threshold:g} copies/mL it lies")
+
+
+def _check_specimen(specimen: str | None) -> None:
+    plain = unicodedata.normalize("NFKC", specimen or "").strip().lower()
+    if _WHOLE_BLOOD.search(plain) and not re.search(r"plasma|血浆", plain):
+        raise _refused(f"EBV DNA in {specimen} is not interchangeable with plasma; expected plasma or serum")
+
+
+def _comparator(plain: str, given: str) -> tuple[Comparator, str]:
+    match = _COMPARATOR.match(plain)
+    if match is None:
+        return "=", plain
+    found = match.group(1)
+    if found not in _COMPARATORS:
+        raise _refused(f"EBV DNA {given!r} is approximate; expected a number or one of > >= < <=")
+    return _COMPARATORS[found], plain[match.end() :]
+
+
+def _number(rest: str, given: str) -> tuple[float, str]:
+    match = _NUMBER.match(rest)
+    if match is None:
+        raise _refused(f"EBV DNA {given!r} is not a number; expected for example 5000, >4000, <400 or not-detected")
+    mantissa = match.group("mantissa")
+    exponent = int(match.group("e") or match.group("p") or (4 if match.group("wan") else 0))
+    if not exponent and _DOT_GROUPED.match(mantissa) and not _LOG.search(rest):
+        raise _refused(f"EBV DNA {given!r} may mean thousands or decimals; write it without a separator")
+    number = float(mantissa.replace(",", "")) * 10.0**exponent if exponent < 30 else math.inf
+    return number, match.group("unit").strip()
+
+
+def _in_copies(number: float, written: str, unit: str | None, given: str, copies_per_iu: float | None) -> float:
+    """The number in copies/mL; a unit in the text and a unit beside it must agree."""
+    stated = unicodedata.normalize("NFKC", unit or "").strip().lower()
+    both = [part for part in (written, stated) if part]
+    if any(_WHOLE_BLOOD.search(part) for part in both):
+        raise _refused(f"EBV DNA {given!r} is of another specimen; expected plasma or serum")
+    copies = {_converted(number, part, given, copies_per_iu) for part in both} or {number}
+    if len(copies) > 1:
+        raise _refused(f"EBV DNA {given!r} carries two units that differ ({written!r} and {unit!r})")
+    value = copies.pop()
+    if not 0 <= value <= GREATEST_COPIES_PER_ML:
+        raise _refused(f"EBV DNA {given!r} is not plausible; expected 0 to {GREATEST_COPIES_PER_ML:g} copies/mL")
+    return value
+
+
+def _converted(number: float, unit: str, given: str, copies_per_iu: float | None) -> float:
+    logarithmic = bool(_LOG.search(unit))
+    linear = _LOG.sub("", unit.translate(_UNBRACED)).strip(" .*") if logarithmic else unit
+    if _IU.search(linear):
+        if copies_per_iu is None:
+            raise _refused(f"EBV DNA {given!r} is in IU/mL; expected copies/mL (clinical.copies_per_iu is not set)")
+        factor = copies_per_iu
+    else:
+        match = _COPIES.match(linear)
+        if match is None or (logarithmic and not re.search(r"cop|cp|拷贝|geq|kop", linear)):
+            raise _refused(f"EBV DNA {given!r} has the unit {unit!r}; expected copies/mL")
+        factor = 10.0 ** int(match.group("power") or 0)
+    if logarithmic and number > 12:
+        raise _refused(f"EBV DNA {given!r} is not plausible as a logarithm")
+    return (10.0**number if logarithmic else number) * factor
+
+
+def _refused(sentence: str) -> IneligibleStudyError:
+    return IneligibleStudyError(CODE, sentence)

@@ -1,0 +1,136 @@
+"""Clinical facts in the ledger: appended, never overwritten; the newest row of a name counts.
+
+EBV DNA results are kept apart by the day of their draw. A result without a day is a person's latest word and replaces
+all before it; a result for a day that is there already is its correction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from config.errors import InputError
+from node.cases.clinical_facts import (
+    ClinicalFacts,
+    DateFact,
+    EbvResult,
+    PriorTreatment,
+    Provenance,
+    StageFact,
+    StageValue,
+)
+from node.ledger.database import now_utc
+from node.ledger.tables import ClinicalFact
+
+NAMES = ("ebv_dna", "stage", "birth_date", "treatment_start", "prior_treatment")
+
+
+def record_fact(
+    session: Session,
+    patient_id: str,
+    issuer: str,
+    name: str,
+    value: dict[str, Any],
+    source: str,
+    set_by: str,
+    observed_on: date | None = None,
+    recorded_at: datetime | None = None,
+) -> ClinicalFact | None:
+    """Append a fact; None when the current one says the same already (a repeated message changes nothing).
+
+    value : {"text", "unit", "specimen", "laboratory"} | {"t", "n", "m", "prefix", "edition"} | {"day"} |
+    {"given", "text"}, by name. Raises InputError for another name or an empty Patient ID.
+    """
+    if name not in NAMES:
+        raise InputError(f"no such clinical fact: {name!r}; expected one of {', '.join(NAMES)}")
+    if not patient_id.strip():
+        raise InputError("a clinical fact needs a Patient ID, found none")
+    current = [row for row in _rows(session, patient_id, issuer, name) if row.observed_on == observed_on]
+    if current and current[-1].value == value and current[-1].id == _rows(session, patient_id, issuer, name)[-1].id:
+        return None
+    fact = ClinicalFact(
+        patient_id=patient_id.strip(),
+        issuer=issuer,
+        name=name,
+        value=value,
+        source=source,
+        set_by=set_by,
+        observed_on=observed_on,
+        recorded_at=recorded_at or now_utc(),
+        withdrawn_at=None,
+    )
+    session.add(fact)
+    session.flush()
+    return fact
+
+
+def withdraw_fact(session: Session, patient_id: str, issuer: str, name: str, observed_on: date | None) -> int:
+    """Withdraw what is recorded for a day (a laboratory deleted its result); returns how many rows."""
+    rows = [row for row in _rows(session, patient_id, issuer, name) if row.observed_on == observed_on]
+    for row in rows:
+        row.withdrawn_at = now_utc()
+    return len(rows)
+
+
+def facts_of(session: Session, patient_id: str, issuer: str = "") -> ClinicalFacts:
+    """The current facts of a patient.
+
+    Facts recorded without an issuer count for any issuer, and an MR without an issuer sees those of every issuer.
+    """
+    latest: dict[str, ClinicalFact] = {}
+    for row in _rows(session, patient_id, issuer):
+        latest[row.name] = row
+    stage, born = latest.get("stage"), latest.get("birth_date")
+    start, prior = latest.get("treatment_start"), latest.get("prior_treatment")
+    return ClinicalFacts(
+        ebv_dna=_results(_rows(session, patient_id, issuer, "ebv_dna")),
+        stage=StageFact(StageValue(**stage.value), _provenance(stage)) if stage else None,
+        birth_date=DateFact(date.fromisoformat(born.value["day"]), _provenance(born)) if born else None,
+        treatment_start=DateFact(date.fromisoformat(start.value["day"]), _provenance(start)) if start else None,
+        prior_treatment=(
+            PriorTreatment(bool(prior.value["given"]), _provenance(prior), str(prior.value.get("text") or ""))
+            if prior
+            else None
+        ),
+    )
+
+
+def history_of(session: Session, patient_id: str, issuer: str = "") -> list[ClinicalFact]:
+    """Every row about a patient, withdrawn ones included, the oldest first."""
+    query = select(ClinicalFact).where(ClinicalFact.patient_id == patient_id).order_by(ClinicalFact.id)
+    if issuer:
+        query = query.where(ClinicalFact.issuer.in_((issuer, "")))
+    return list(session.scalars(query))
+
+
+def _rows(session: Session, patient_id: str, issuer: str, name: str | None = None) -> list[ClinicalFact]:
+    rows = [row for row in history_of(session, patient_id.strip(), issuer) if row.withdrawn_at is None]
+    return [row for row in rows if name is None or row.name == name]
+
+
+def _results(rows: Sequence[ClinicalFact]) -> tuple[EbvResult, ...]:
+    """One result per day of draw, the oldest first."""
+    current: dict[date | None, ClinicalFact] = {}
+    for row in rows:
+        if row.observed_on is None:
+            current.clear()
+        current[row.observed_on] = row
+    ordered = sorted(current.values(), key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
+    return tuple(
+        EbvResult(
+            text=str(row.value["text"]),
+            unit=row.value.get("unit"),
+            specimen=row.value.get("specimen"),
+            laboratory=row.value.get("laboratory"),
+            provenance=_provenance(row),
+        )
+        for row in ordered
+    )
+
+
+def _provenance(row: ClinicalFact) -> Provenance:
+    return Provenance(row.source, row.set_by, row.observed_on, row.recorded_at)
