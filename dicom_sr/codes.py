@@ -204,6 +204,7 @@ ALGORITHM_VERSION = _dcm("111003", "Algorithm Version")
 ALGORITHM_PARAMETERS = _dcm("111002", "Algorithm Parameters")
 ALGORITHM_FAMILY = _dcm("111000", "Algorithm Family")
 ARTIFICIAL_INTELLIGENCE = _dcm("123110", "Artificial Intelligence")
+CONTOUR_TO_MASK = _ours("RASTERISE", "Contour to mask on the image grid")
 NOMOGRAM_CITATION = _ours("CITATION", "Source of the nomogram")
 
 # Equipment, document titles of companion objects

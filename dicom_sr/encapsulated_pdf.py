@@ -32,8 +32,9 @@ def build_pdf(pdf: bytes, report: TreatmentReport, sources: SourceStudy, options
     made.ConceptNameCodeSequence = [codes.REPORT_TITLE.code]
     made.VerificationFlag = "UNVERIFIED"
     made.MIMETypeOfEncapsulatedDocument = "application/pdf"
-    made.SourceInstanceSequence = [_reference(each.sop_class_uid, each.sop_instance_uid)
-                                   for each in all_evidence(report, sources)]
+    made.SourceInstanceSequence = [
+        _reference(each.sop_class_uid, each.sop_instance_uid) for each in all_evidence(report, sources)
+    ]
     made.EncapsulatedDocumentLength = len(pdf)
     made.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
     return made

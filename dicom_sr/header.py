@@ -118,7 +118,9 @@ def referenced_request(sources: SourceStudy) -> list[Dataset]:
     return items
 
 
-def stamp(dataset: Dataset, kind: ObjectKind, report: TreatmentReport, sources: SourceStudy, options: ReportOptions) -> None:
+def stamp(
+    dataset: Dataset, kind: ObjectKind, report: TreatmentReport, sources: SourceStudy, options: ReportOptions
+) -> None:
     """Write the common modules into an object, over whatever its builder put there."""
     for element in patient_and_study(sources):
         dataset.add(DataElement(element.tag, element.VR, element.value))

@@ -58,7 +58,7 @@ def text(name: Concept, value: str, relation: RelationshipTypeValues = CONTAINS)
 
 def number(name: Concept, value: str, unit: Concept, exact: float | None = None) -> NumContentItem:
     """NUM. `value` is the number as shown (at most 16 characters), `exact` the number where that string is shorter."""
-    item = NumContentItem(name.code, int(0), unit.code, relationship_type=CONTAINS)
+    item = NumContentItem(name.code, 0, unit.code, relationship_type=CONTAINS)
     measured = item.MeasuredValueSequence[0]
     measured.NumericValue = DS(value)
     if exact is not None and float(value) != exact:

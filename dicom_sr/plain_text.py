@@ -21,7 +21,6 @@ GAP = "  "
 
 def plain_text(report: TreatmentReport, language: Language = "en") -> str:
     """Everything a planner wants to read, recommendation first."""
-    words = WORDINGS[language]
     parts = [
         summary_text(report, language),
         result_table(report, language),

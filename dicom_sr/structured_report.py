@@ -103,8 +103,6 @@ def _source_series(segmentation: Dataset) -> str:
 def _predecessors(report: TreatmentReport, options: ReportOptions) -> list[Dataset]:
     """The SRs that this one replaces: same study, each in the series that follows from its UID."""
     return [
-        Evidence(
-            report.study_instance_uid, series_uid_of(uid), SR_CLASS_UIDS[options.sop_class], uid
-        ).as_dataset()
+        Evidence(report.study_instance_uid, series_uid_of(uid), SR_CLASS_UIDS[options.sop_class], uid).as_dataset()
         for uid in report.predecessors
     ]

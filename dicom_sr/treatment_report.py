@@ -63,8 +63,9 @@ class Settled:
 
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]
-            decimals = each.metadata.get("decimals")
-            object.__setattr__(self, each.name, _settled(getattr(self, each.name), decimals))
+            value = _settled(getattr(self, each.name), each.metadata.get("decimals"))
+            absent = value == "" and each.type == "str | None"  # DICOM knows no empty text that is not absent
+            object.__setattr__(self, each.name, None if absent else value)
 
 
 class TreatmentArm(StrEnum):

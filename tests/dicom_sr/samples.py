@@ -116,7 +116,8 @@ def model(demonstration: bool = False) -> ModelIdentity:
         digest="sha256:" + "ab" * 32,
         network_digest="sha256:" + "cd" * 32,
         nomogram_digest="sha256:" + "ef" * 32,
-        intended_use="Shows the software; trained on synthetic phantoms." if demonstration
+        intended_use="Shows the software; trained on synthetic phantoms."
+        if demonstration
         else "Decision support for T3N1M0 nasopharyngeal carcinoma; the physician decides.",
         training_population="684 patients, T3N1M0 (AJCC 8), one centre, 2009-2015, ICT+CCRT or CCRT, 1:1 matched.",
         demonstration=demonstration,
@@ -127,13 +128,27 @@ def model(demonstration: bool = False) -> ModelIdentity:
 def scored(**changes: Any) -> TreatmentReport:
     """A computed report with a known EBV DNA."""
     series = tuple(
-        SeriesUsed(role, series_uid(role), MRImageStorage, f"{role.value} axial", 4, instance_uid(role, 2),
-                   reason="Echo time 12 ms, repetition time 620 ms")
+        SeriesUsed(
+            role,
+            series_uid(role),
+            MRImageStorage,
+            f"{role.value} axial",
+            4,
+            instance_uid(role, 2),
+            reason="Echo time 12 ms, repetition time 620 ms",
+        )
         for role in ROLES
     )
     used = rtstruct()
     contour = ContourUsed(
-        used.SOPInstanceUID, RTStructureSetStorage, used.SeriesInstanceUID, used.StudyInstanceUID, "GTVp", 7, 23.41, 4,
+        used.SOPInstanceUID,
+        RTStructureSetStorage,
+        used.SeriesInstanceUID,
+        used.StudyInstanceUID,
+        "GTVp",
+        7,
+        23.41,
+        4,
         "Name matches GTVp; the only such ROI",
     )
     values: dict[str, Any] = {
@@ -146,8 +161,9 @@ def scored(**changes: Any) -> TreatmentReport:
         "model": model(),
         "age_years": 43.1,
         "age_source": "birth date and study date of the MR",
-        "ebv_dna": EbvDna(EbvCategory.ABOVE, 5000.0, "5000",
-                          provenance=Fact("LIS, HL7 ORU", date(2024, 3, 10), "interface")),
+        "ebv_dna": EbvDna(
+            EbvCategory.ABOVE, 5000.0, "5000", provenance=Fact("LIS, HL7 ORU", date(2024, 3, 10), "interface")
+        ),
         "stage": Stage("T3", "N1", "M0", "8", True, Fact("tumour board", date(2024, 3, 11), "dr.chen")),
         "series": series,
         "contours": (contour,),
@@ -195,7 +211,9 @@ def demonstration(**changes: Any) -> TreatmentReport:
 
 def reprocessed(**changes: Any) -> TreatmentReport:
     """A second result that names the first as its predecessor."""
-    return scored(**{"report_identity": "5f" * 32, "revision": 2, "predecessors": ("2.25.12345", "2.25.678"), **changes})
+    return scored(
+        **{"report_identity": "5f" * 32, "revision": 2, "predecessors": ("2.25.12345", "2.25.678"), **changes}
+    )
 
 
 CASES = {

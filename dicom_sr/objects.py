@@ -1,0 +1,77 @@
+"""All objects of one report, validated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pydicom import Dataset
+
+from dicom_sr.characters import text_of
+from dicom_sr.encapsulated_pdf import TITLE, build_pdf
+from dicom_sr.header import local_time
+from dicom_sr.materials import ObjectKind, PagePictures, ReportObject, ReportOptions, SourceStudy
+from dicom_sr.page.blocks import PatientCaption
+from dicom_sr.page.layout import page_pdf, page_pixels, render_page
+from dicom_sr.secondary_capture import build_attributions, build_sc
+from dicom_sr.segmentation import build_seg
+from dicom_sr.structured_report import build_sr
+from dicom_sr.treatment_report import TreatmentReport
+from dicom_sr.validation import check_report, validate
+
+
+def build_objects(
+    report: TreatmentReport,
+    sources: SourceStudy,
+    pictures: PagePictures | None = None,
+    options: ReportOptions | None = None,
+) -> list[ReportObject]:
+    """The DICOM objects of one report, in the order in which they should be sent.
+
+    The same arguments give the same bytes. Nothing is returned that does not pass validation.
+    Raises InvalidReportError naming what does not hold together.
+    """
+    pictures, options = pictures or PagePictures(), options or ReportOptions()
+    check_report(report, sources)
+    objects = [_object(kind, ds) for kind, ds in _datasets(report, sources, pictures, options)]
+    validate(objects, report, sources)
+    return objects
+
+
+def _datasets(
+    report: TreatmentReport, sources: SourceStudy, pictures: PagePictures, options: ReportOptions
+) -> Iterator[tuple[ObjectKind, Dataset]]:
+    segmentations: Sequence[Dataset] = ()
+    if "seg" in options.kinds:
+        segmentations = [build_seg(mask, report, sources, options) for mask in sources.masks]
+        yield from (("seg", made) for made in segmentations)
+    if "sr" in options.kinds:
+        yield "sr", build_sr(report, sources, options, segmentations)
+    patient = patient_caption(sources)
+    if "sc" in options.kinds:
+        page = render_page(report, pictures, "dark", options.language, patient)
+        yield "sc", build_sc(page_pixels(page), report, sources, options)
+    if "pdf" in options.kinds:
+        page = render_page(report, pictures, "light", options.language, patient)
+        yield "pdf", build_pdf(page_pdf(page, TITLE, local_time(report, options)), report, sources, options)
+    if "attribution" in options.kinds:
+        yield from (("attribution", made) for made in build_attributions(pictures, report, sources, options))
+
+
+def patient_caption(sources: SourceStudy) -> PatientCaption:
+    """Who the page is about, in readable dates."""
+    first, actual = sources.mr[0], sources.character_set
+    return PatientCaption(
+        name=text_of(first, "PatientName", actual),
+        birth_date=_readable_date(text_of(first, "PatientBirthDate")),
+        sex=text_of(first, "PatientSex"),
+        study_date=_readable_date(text_of(first, "StudyDate")),
+        accession=text_of(first, "AccessionNumber", actual),
+    )
+
+
+def _readable_date(written: str) -> str:
+    return f"{written[:4]}-{written[4:6]}-{written[6:]}" if len(written) == 8 and written.isdigit() else written
+
+
+def _object(kind: ObjectKind, ds: Dataset) -> ReportObject:
+    return ReportObject(kind, str(ds.SOPClassUID), str(ds.SOPInstanceUID), ds)

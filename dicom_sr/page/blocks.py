@@ -1,0 +1,261 @@
+"""The parts of the page, one function each: a sheet, what to show, and the box to show it in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from dicom_sr import numbers
+from dicom_sr.materials import PagePictures, SequencePicture, Style
+from dicom_sr.page.sheet import Box, Sheet
+from dicom_sr.plain_text import (
+    condition,
+    difference_text,
+    headline,
+    input_rows,
+    regimen,
+    regimen_long,
+    rule,
+)
+from dicom_sr.treatment_report import ArmResult, Reason, Scenario, TreatmentArm, TreatmentReport
+from dicom_sr.wording import Wording, horizon
+
+TEXT_SIZES = (14, 13.5, 13, 12.5, 12, 11.5, 11)
+MARKERS = {TreatmentArm.ICT_CCRT: "s", TreatmentArm.CCRT: "o"}
+
+
+@dataclass(frozen=True)
+class PatientCaption:
+    """Who the page is about, as the MR says."""
+
+    name: str = ""
+    birth_date: str = ""
+    sex: str = ""
+    study_date: str = ""
+    accession: str = ""
+
+
+def heading(sheet: Sheet, box: Box, report: TreatmentReport, patient: PatientCaption, words: Wording) -> None:
+    """Title and patient on the left, report and revision on the right."""
+    created = f"{words.created} {report.created:%Y-%m-%d %H:%M}, {words.revision.format(n=report.revision)}"
+    right = sheet.text_width(created, 12)
+    left = Box(box.x, box.y, box.width - right - 16, box.height)
+    sheet.text(box.x + box.width, box.y + 2, created, 12, sheet.palette.dim, align="right")
+    sheet.text(box.x + box.width, box.y + 20, words.unsigned, 12, sheet.palette.dim, align="right")
+    y = sheet.fitted(left, box.y, words.title, 14, sheet.palette.dim)
+    who = [patient.name, f"{words.patient_id} {report.patient_id}"]
+    who += [f"{words.born} {patient.birth_date}"] if patient.birth_date else []
+    who += [patient.sex] if patient.sex else []
+    who += [f"{words.study_of} {patient.study_date}"] if patient.study_date else []
+    below = Box(box.x, y, box.width - sheet.text_width(words.unsigned, 12) - 16, box.height)
+    sheet.fitted(below, y, "   ".join(part for part in who if part), 15, bold=True)
+
+
+def banner(sheet: Sheet, box: Box, words: Wording) -> None:
+    """A demonstration model cannot be mistaken for a clinical one."""
+    sheet.rectangle(box, facecolor=sheet.palette.alarm, edgecolor=sheet.palette.alarm_ink, hatch="//", lw=2)
+    size = 24.0
+    while size > 12 and sheet.text_width(words.demonstration, size, True) > box.width - 60:
+        size -= 0.5
+    width = sheet.text_width(words.demonstration, size, True)
+    plate = Box(box.x + (box.width - width) / 2 - 14, box.y + 3, width + 28, box.height - 6)
+    sheet.rectangle(plate, facecolor=sheet.palette.alarm, edgecolor="none")
+    y = box.y + (box.height - sheet.line_height(size)) / 2
+    sheet.text(box.x + box.width / 2, y, words.demonstration, size, sheet.palette.alarm_ink, True, "center")
+
+
+def recommendation(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
+    """The answer, large; below it what it means and how it follows."""
+    sheet.text(box.x, box.y, words.recommended, 14, sheet.palette.dim)
+    y = sheet.fitted(box, box.y + sheet.line_height(14) - 3, headline(report, words), 34, bold=True, smallest=16)
+    common = report.recommendation
+    meaning = f"{regimen_long(common, words)}. " if common else ""
+    sheet.fitted(box, y - 2, f"{meaning}{rule(report, words)}.", 13, sheet.palette.dim)
+
+
+def refusal(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
+    """Nothing was computed: the reasons, in large letters."""
+    sheet.text(box.x, box.y, words.not_computed, 34, bold=True)
+    below = box.split(sheet.line_height(34) + 6)[1]
+    notes(
+        sheet, below, words.reasons, [reason.text for reason in report.refusals], words, (18, 17, 16, 15, *TEXT_SIZES)
+    )
+
+
+def results(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
+    """DFS of both regimens with intervals and the difference; one row of panels per EBV DNA category."""
+    many = len(report.scenarios) > 1
+    height = box.height / len(report.scenarios)
+    for index, scenario in enumerate(report.scenarios):
+        row = Box(box.x, box.y + index * height, box.width, height)
+        if many:
+            title = (
+                f"{condition(report, scenario, words)}: {words.recommended} {regimen(scenario.recommendation, words)}"
+            )
+            sheet.fitted(row, row.y, title, 15, bold=True)
+            row = row.split(sheet.line_height(15))[1]
+        months = sorted(report.horizons_months, reverse=True)
+        for panel, horizon_months in zip(row.columns(len(months), 36), months, strict=True):
+            _panel(sheet, panel, scenario, horizon_months, words)
+
+
+def _panel(sheet: Sheet, box: Box, scenario: Scenario, months: int, words: Wording) -> None:
+    title = sheet.line_height(15)
+    row_height = (box.height - 2 * title - 6) / 2
+    sheet.text(box.x, box.y, horizon(months, words), 15, bold=True)
+    sheet.text(box.x + box.width, box.y + 2, words.ci, 12, sheet.palette.dim, align="right")
+    for index, result in enumerate((scenario.ict_ccrt, scenario.ccrt)):
+        _rate(sheet, Box(box.x, box.y + title + index * row_height, box.width, row_height), result, months, words)
+    y = box.y + title + 2 * row_height + 2
+    sheet.rule(box.x, y, box.width)
+    sheet.text(box.x, y + 3, words.difference, 14)
+    sheet.text(box.x + box.width, y + 3, difference_text(scenario, months), 14, bold=True, align="right")
+
+
+def _rate(sheet: Sheet, box: Box, result: ArmResult, months: int, words: Wording) -> None:
+    """Name, value on a scale from 0 to 100 %, and the numbers."""
+    estimate = result.dfs[months]
+    color = sheet.palette.ict if result.arm is TreatmentArm.ICT_CCRT else sheet.palette.ccrt
+    middle = box.y + box.height / 2
+    big, small = min(20.0, box.height / sheet.text_scale / 1.15), 12.0
+    figure, ci95 = f"{numbers.percent(estimate.value)} %", numbers.interval(estimate.ci95)
+    name_width = sheet.text_width(words.regimen_ict, 14) + 8
+    right = sheet.text_width("100.0 %", big, True) + sheet.text_width("100.0 to 100.0", small) + 18
+    sheet.text(box.x, middle - sheet.line_height(14) / 2, regimen(result.arm, words), 14)
+    edge = box.x + box.width
+    sheet.text(edge, middle - sheet.line_height(small) / 2, ci95, small, sheet.palette.dim, align="right")
+    at = edge - sheet.text_width("100.0 to 100.0", small) - 8
+    sheet.text(at, middle - sheet.line_height(big) / 2, figure, big, color, True, "right")
+    ax = sheet.axes(Box(box.x + name_width, box.y + 2, box.width - name_width - right, box.height - 4))
+    ax.set(xlim=(-2, 102), ylim=(-1, 1))
+    ax.set_axis_off()
+    ax.hlines(0, 0, 100, color=sheet.palette.line, lw=0.8)
+    ax.vlines((0, 50, 100), -0.25, 0.25, color=sheet.palette.line, lw=0.8)
+    ax.hlines(0, 100 * estimate.ci95[0], 100 * estimate.ci95[1], color=color, lw=3)
+    ax.plot([100 * estimate.value], [0], MARKERS[result.arm], color=color, ms=8, mec=sheet.palette.paper)
+
+
+def inputs(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
+    """What went in: name, value with unit, and where it comes from."""
+    sheet.text(box.x, box.y, words.inputs, 15, bold=True)
+    body = box.split(sheet.line_height(15) + 2)[1]
+    rows = input_rows(report, words)
+    for size in TEXT_SIZES:
+        lines = _input_lines(sheet, body, rows, size)
+        if len(lines) * sheet.line_height(size) <= body.height:
+            break
+    for index, pieces in enumerate(lines):
+        for x, text, bold, dim in pieces:
+            y = body.y + index * sheet.line_height(size)
+            sheet.text(x, y, text, size, sheet.palette.dim if dim else None, bold)
+
+
+def _input_lines(
+    sheet: Sheet, box: Box, rows: Sequence[tuple[str, str, str]], size: float
+) -> list[list[tuple[float, str, bool, bool]]]:
+    """Lines of pieces (x, text, bold, dim): the source beside the value where it fits, else below it."""
+    left = box.x + max(sheet.text_width(name, size) for name, _, _ in rows) + 12
+    width = box.x + box.width - left
+    lines: list[list[tuple[float, str, bool, bool]]] = []
+    for name, value, source in rows:
+        values = sheet.wrapped(value, size, width, bold=True)
+        made: list[list[tuple[float, str, bool, bool]]] = [[(left, line, True, False)] for line in values]
+        made[0].insert(0, (box.x, name, False, True))
+        after = left + sheet.text_width(values[-1], size, bold=True) + 10
+        if source and after + sheet.text_width(source, size) <= box.x + box.width:
+            made[-1].append((after, source, False, True))
+        elif source:
+            made += [[(left, line, False, True)] for line in sheet.wrapped(source, size, width)]
+        lines += made
+    return lines
+
+
+def notes(
+    sheet: Sheet,
+    box: Box,
+    title: str,
+    texts: Sequence[str],
+    words: Wording,
+    sizes: Sequence[float] = TEXT_SIZES,
+) -> float:
+    """A titled list; when even the smallest letters do not hold it all, it says how many are left out.
+
+    Returns the y below what was written.
+    """
+    sheet.text(box.x, box.y, title, 15, bold=True)
+    body = box.split(sheet.line_height(15) + 2)[1]
+    shown = [f"- {text}" for text in texts] or [words.none]
+    size = sheet.largest_size(body, shown, sizes)
+    kept = len(shown)
+    while size is None and kept > 0:
+        kept -= 1
+        shown = [f"- {text}" for text in texts[:kept]] + [words.more.format(n=len(texts) - kept)]
+        size = sheet.largest_size(body, shown, sizes[-1:])
+    y = body.y
+    for text in shown:
+        y = sheet.paragraph(body, y, text, size or sizes[-1])
+    return y
+
+
+def sequences(sheet: Sheet, box: Box, pictures: Sequence[SequencePicture], words: Wording) -> None:
+    """Per sequence the representative slice with the contour, and beside it what drove the scores."""
+    sheet.text(box.x, box.y, words.sequences, 15, bold=True)
+    body = box.split(sheet.line_height(15) + 2)[1]
+    for cell, picture in zip(body.columns(max(3, len(pictures)), 16), pictures, strict=False):
+        one_sequence(sheet, cell, picture, words)
+    has_heat = any(picture.attribution_yx is not None for picture in pictures)
+    legend = f"{words.with_contour} / {words.attribution}" if has_heat else words.with_contour
+    sheet.text(box.x + box.width, box.y + 2, legend, 12, sheet.palette.dim, align="right")
+
+
+def one_sequence(sheet: Sheet, box: Box, picture: SequencePicture, words: Wording) -> None:
+    """Caption, the slice with the contour, and the same slice with the attribution where there is one."""
+    caption = f"{picture.role.value}  {picture.caption}".strip()
+    y = sheet.fitted(box, box.y, caption, 13, sheet.palette.dim)
+    image_box = box.split(y - box.y)[1]
+    with_heat = picture.attribution_yx is not None
+    for index, part in enumerate(image_box.columns(2 if with_heat else 1, 6)):
+        _slice(sheet, part, picture, heat=index == 1)
+
+
+def _slice(sheet: Sheet, box: Box, picture: SequencePicture, heat: bool) -> None:
+    ax = sheet.axes(box)
+    ax.set_axis_off()
+    ax.set_anchor("W")
+    aspect = picture.spacing_mm[0] / picture.spacing_mm[1]
+    ax.imshow(picture.image_yx, cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="bilinear")
+    if heat and picture.attribution_yx is not None:
+        opacity = np.clip(np.asarray(picture.attribution_yx, float), 0, 1) * 0.7
+        ax.imshow(
+            picture.attribution_yx,
+            cmap="inferno",
+            vmin=0,
+            vmax=1,
+            alpha=opacity,
+            aspect=aspect,
+            interpolation="bilinear",
+        )
+    if np.any(picture.mask_yx):
+        mask = np.asarray(picture.mask_yx, float)
+        ax.contour(mask, levels=[0.5], colors="black", linewidths=2.2)
+        ax.contour(mask, levels=[0.5], colors=sheet.palette.contour, linewidths=1.2)
+
+
+def nomogram(sheet: Sheet, box: Box, pictures: PagePictures, style: Style, words: Wording) -> None:
+    """This patient's nomogram, as the caller draws it."""
+    sheet.text(box.x, box.y, words.nomogram, 15, bold=True)
+    if pictures.draw_nomogram is not None:
+        pictures.draw_nomogram(sheet.axes(box.split(sheet.line_height(15) + 2)[1]), style)
+
+
+def model_lines(report: TreatmentReport, words: Wording) -> list[str]:
+    """Which model said it."""
+    model = report.model
+    lines = [f"{model.name} {model.version}, {model.digest[:19]}", f"cptdn-node {report.software_version}"]
+    return [*lines, *([model.nomogram_citation] if model.nomogram_citation else [])]
+
+
+def warning_texts(reasons: Sequence[Reason]) -> list[str]:
+    return [reason.text for reason in reasons]

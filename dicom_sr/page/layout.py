@@ -1,0 +1,190 @@
+"""Where the parts of the page stand, on a dark 1024 x 1024 picture and on light A4 paper."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from dicom_sr.materials import Language, PagePictures, SequencePicture, Style
+from dicom_sr.page import blocks, fonts
+from dicom_sr.page.blocks import PatientCaption
+from dicom_sr.page.sheet import DARK, LIGHT, WIDTH, Box, Sheet
+from dicom_sr.treatment_report import TreatmentReport
+from dicom_sr.wording import ENGLISH, WORDINGS, Wording
+
+A4_INCHES = (8.27, 11.69)
+SQUARE_PIXELS = 1024
+SQUARE_INCHES = (10.24, 10.24)
+VIEWER_OVERLAY = 1 / 8  # of the height: viewers lay their own text and the cine bar over it
+MARGIN = {"dark": 26.0, "light": 62.0}
+TEXT_SCALE = {"dark": 1.0, "light": 1.12}
+# matplotlib's own defaults, whatever the machine's matplotlibrc says; 42 would need TrueType outlines, Noto CJK has none
+DRAWING = {
+    "pdf.fonttype": 3,
+    "pdf.compression": 6,
+    "path.simplify": True,
+    "text.parse_math": False,
+    "hatch.linewidth": 3,
+}
+
+
+def render_page(
+    report: TreatmentReport,
+    pictures: PagePictures,
+    style: Style = "dark",
+    language: Language = "en",
+    patient: PatientCaption | None = None,
+) -> Figure:
+    """The page of one report.
+
+    style : "dark" is a 1024 x 1024 picture for viewers, its top eighth blank; "light" is an A4 page for print.
+    language : Chinese needs a Chinese font of the system; without one the wording is English (page.fonts).
+    """
+    chinese = fonts.chinese_font()
+    words = WORDINGS[language] if chinese else ENGLISH
+    dark = style == "dark"
+    with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
+        sheet = Sheet(SQUARE_INCHES if dark else A4_INCHES, DARK if dark else LIGHT, TEXT_SCALE[style], chinese)
+        top = sheet.height * VIEWER_OVERLAY if dark else MARGIN[style] * 0.8
+        margin = MARGIN[style]
+        area = Box(margin, top, WIDTH - 2 * margin, sheet.height - top - (14 if dark else margin * 0.8))
+        _compose(sheet, area, report, pictures, style, words, _readable(patient or PatientCaption(), chinese))
+        return sheet.figure
+
+
+def _drawing() -> dict[str, object]:
+    known = {key: value for key, value in DRAWING.items() if key in mpl.rcParams}
+    return {**known, "backend": "agg"}
+
+
+def _readable(patient: PatientCaption, chinese: str | None) -> PatientCaption:
+    """Name groups as a reader wants them; without a Chinese font the alphabetic group alone."""
+    groups = [group.replace("^", " ").strip() for group in patient.name.split("=")]
+    shown = groups if chinese else groups[:1]
+    return PatientCaption(
+        "  ".join(group for group in shown if group),
+        patient.birth_date,
+        patient.sex,
+        patient.study_date,
+        patient.accession,
+    )
+
+
+def _compose(
+    sheet: Sheet,
+    area: Box,
+    report: TreatmentReport,
+    pictures: PagePictures,
+    style: Style,
+    words: Wording,
+    patient: PatientCaption,
+) -> None:
+    scale = sheet.text_scale
+    head, rest = area.split(46 * scale)
+    blocks.heading(sheet, head, report, patient, words)
+    if report.model.demonstration:
+        strip, rest = rest.split(40 * scale)
+        blocks.banner(sheet, strip, words)
+    if not report.computed:
+        _refused(sheet, rest, report, words)
+        return
+    answer, rest = rest.split(84 * scale)
+    blocks.recommendation(sheet, answer.split(answer.height - 4)[0], report, words)
+    single = len(report.scenarios) == 1
+    rates, rest = rest.split((132 if single else 226) * scale)
+    blocks.results(sheet, rates, report, words)
+    rest = rest.split(10)[1]
+    foot_height = (172 if style == "dark" else 400) * scale
+    middle, foot = rest.split(rest.height - foot_height)
+    _pictures(sheet, middle, report, pictures, style, words)
+    _foot(sheet, foot, report, style, words)
+
+
+def _pictures(
+    sheet: Sheet, box: Box, report: TreatmentReport, pictures: PagePictures, style: Style, words: Wording
+) -> None:
+    if not pictures.sequences:
+        blocks.nomogram(sheet, box, pictures, style, words)
+        return
+    share = 0.6 if pictures.draw_nomogram is not None else 0.0
+    upper, lower = box.split(box.height * share)
+    if share:
+        blocks.nomogram(sheet, upper.split(upper.height - 8)[0], pictures, style, words)
+    blocks.sequences(sheet, lower.split(lower.height - 8)[0], pictures.sequences, words)
+
+
+def _foot(sheet: Sheet, box: Box, report: TreatmentReport, style: Style, words: Wording) -> None:
+    sheet.rule(box.x, box.y, box.width)
+    body = box.split(6)[1]
+    found = blocks.warning_texts((*report.warnings, *report.quality))
+    use = [report.model.intended_use, *blocks.model_lines(report, words)]
+    if style == "dark":
+        left, right = body.columns(2, 28)
+        blocks.inputs(sheet, left, report, words)
+        upper, lower = right.split(right.height * 0.56)
+        blocks.notes(sheet, upper, words.warnings, found, words)
+        blocks.notes(sheet, lower, words.intended_use, use[:2], words)
+        return
+    upper, lower = body.split(body.height * 0.5)
+    left, right = upper.columns(2, 28)
+    blocks.inputs(sheet, left, report, words)
+    blocks.notes(sheet, right, words.warnings, found, words)
+    _small_print(sheet, lower, report, words)
+
+
+def _small_print(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
+    left, right = box.columns(2, 28)
+    upper, lower = left.split(left.height * 0.5)
+    blocks.notes(sheet, upper, words.intended_use, [report.model.intended_use], words)
+    blocks.notes(sheet, lower, words.model, blocks.model_lines(report, words), words)
+    blocks.notes(sheet, right, words.training, [report.model.training_population], words)
+
+
+def _refused(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
+    upper, rest = box.split(box.height * 0.5)
+    blocks.refusal(sheet, upper.split(upper.height - 10)[0], report, words)
+    sheet.rule(rest.x, rest.y, rest.width)
+    body = rest.split(8)[1]
+    upper, lower = body.split(body.height * 0.55)
+    left, right = upper.columns(2, 28)
+    blocks.inputs(sheet, left, report, words)
+    blocks.notes(sheet, right, words.warnings, blocks.warning_texts((*report.warnings, *report.quality)), words)
+    _small_print(sheet, lower, report, words)
+
+
+def render_slice(picture: SequencePicture, report: TreatmentReport, language: Language = "en") -> Figure:
+    """One sequence large: the slice with the contour, and beside it what drove the scores."""
+    chinese = fonts.chinese_font()
+    words = WORDINGS[language] if chinese else ENGLISH
+    with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
+        sheet = Sheet((SQUARE_INCHES[0], SQUARE_INCHES[1] * 0.62), DARK, 1.0, chinese)
+        margin = MARGIN["dark"]
+        area = Box(margin, sheet.height * VIEWER_OVERLAY, WIDTH - 2 * margin, sheet.height * (1 - VIEWER_OVERLAY) - 14)
+        if report.model.demonstration:
+            strip, area = area.split(40)
+            blocks.banner(sheet, strip, words)
+        blocks.one_sequence(sheet, area, picture, words)
+        return sheet.figure
+
+
+def page_pixels(figure: Figure) -> NDArray[np.uint8]:
+    """The figure as (rows, columns, 3) RGB, 0..255."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+
+def page_pdf(figure: Figure, title: str, created: datetime) -> bytes:
+    """The figure as PDF: vectors and text, with the report's time, so that the same page gives the same bytes."""
+    made = io.BytesIO()
+    metadata = {"Title": title, "Creator": "cptdn-node", "Producer": "matplotlib", "CreationDate": created}
+    with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
+        FigureCanvasPdf(figure).print_pdf(made, metadata=metadata)
+    return made.getvalue()
