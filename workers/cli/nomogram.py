@@ -302,11 +302,11 @@ def fit(
     if as_json:
         print_json(document)
         return
-    rows = [
-        [term, f"{e['coef']:.4f}", f"{e['se']:.4f}", f"{e['hazard_ratio']:.3f}"]
-        + [f"{e['ci95'][0]:.3f} to {e['ci95'][1]:.3f}", f"{e['p']:.2g}"]
-        for term, e in document["coefficients"].items()
-    ]
+    rows = []
+    for term, effect in document["coefficients"].items():
+        low, high = effect["ci95"]
+        numbers = (f"{effect['coef']:.4f}", f"{effect['se']:.4f}", f"{effect['hazard_ratio']:.3f}")
+        rows.append([term, *numbers, f"{low:.3f} to {high:.3f}", f"{effect['p']:.2g}"])
     print_table(("term", "coefficient", "se", "hazard ratio", "95 % CI", "p"), rows)
     typer.echo(f"{document['n']} patients, {document['n_events']} events, AIC {document['aic']:.2f}")
     if document["n_excluded_ebv_dna_unknown"]:

@@ -64,37 +64,58 @@ class EfronSums:
 
     @property
     def information(self) -> FloatArray:
-        return self.information_of_events.sum(axis=0)
+        """(p, p) of all events."""
+        mean = self.s1 / self.s0[:, None]
+        return np.tensordot(1 / self.s0, self.s2, axes=1) - mean.T @ mean
+
+
+class RiskSets:
+    """Patients in descending order of time, with what does not change from one coefficient to the next.
+
+    x : (n, p) covariates, best centred; durations, event_observed : (n,).
+    """
+
+    def __init__(self, x: FloatArray, durations: FloatArray, event_observed: BoolArray, ties: Ties = "efron") -> None:
+        order = np.argsort(-durations, kind="stable")
+        self.x, self.events = x[order], event_observed[order]
+        n, self.p = x.shape
+        products = (self.x[:, :, None] * self.x[:, None, :]).reshape(n, self.p * self.p)
+        self.moments = np.concatenate((np.ones((n, 1)), self.x, products), axis=1)
+        days = durations[order]
+        self.event_days = days[self.events]
+        # distinct event times, latest first: everyone with a time at or after them is at risk
+        self.distinct, first, self.group, size = np.unique(
+            -self.event_days, return_index=True, return_inverse=True, return_counts=True
+        )
+        self.enters = np.searchsorted(-days, self.distinct, side="right")  # rows at risk at each distinct time
+        rank_in_tie = np.arange(len(self.group)) - first[self.group]
+        self.thinned = rank_in_tie / size[self.group] if ties == "efron" else np.zeros(len(self.group))
+        self.first_of_tie = first
+        self.sum_of_events = self.x[self.events].sum(axis=0)
+
+    def at(self, beta: FloatArray) -> EfronSums:
+        """Sums at coefficients beta (p,)."""
+        lp = self.x @ beta
+        weighted = self.moments * np.exp(lp)[:, None]
+        starts = np.concatenate(([0], self.enters[:-1]))
+        at_risk = np.cumsum(np.add.reduceat(weighted[: self.enters[-1]], starts, axis=0), axis=0)
+        dying = np.add.reduceat(weighted[self.events], self.first_of_tie, axis=0)
+        sums = (at_risk[self.group] - self.thinned[:, None] * dying[self.group])[::-1]
+        return EfronSums(
+            event_days=self.event_days[::-1],
+            s0=sums[:, 0],
+            s1=sums[:, 1 : self.p + 1],
+            s2=sums[:, self.p + 1 :].reshape(len(sums), self.p, self.p),
+            sum_of_events=self.sum_of_events,
+            lp_of_events=float(lp[self.events].sum()),
+        )
 
 
 def efron_sums(
     x: FloatArray, durations: FloatArray, event_observed: BoolArray, beta: FloatArray, ties: Ties = "efron"
 ) -> EfronSums:
     """Risk-set sums of n patients and p covariates at coefficients beta; x (n, p), durations and events (n,)."""
-    order = np.argsort(-durations, kind="stable")
-    x, days, events = x[order], durations[order], event_observed[order]
-    lp = x @ beta
-    weight = np.exp(lp)
-    moments = np.concatenate((np.ones((len(x), 1)), x, (x[:, :, None] * x[:, None, :]).reshape(len(x), -1)), axis=1)
-    moments *= weight[:, None]
-    at_risk = np.cumsum(moments, axis=0)
-    last = np.searchsorted(-days, -days[events], side="right") - 1  # last row (descending time) still at risk
-    groups, group, size = np.unique(last, return_inverse=True, return_counts=True)
-    dying = np.zeros((len(groups), moments.shape[1]))
-    np.add.at(dying, group, moments[events])
-    first = np.searchsorted(group, np.arange(len(groups)))
-    thinned = (np.arange(len(group)) - first[group]) / size[group] if ties == "efron" else np.zeros(len(group))
-    sums = at_risk[last] - thinned[:, None] * dying[group]
-    sums = sums[::-1]
-    p = x.shape[1]
-    return EfronSums(
-        event_days=days[events][::-1],
-        s0=sums[:, 0],
-        s1=sums[:, 1 : p + 1],
-        s2=sums[:, p + 1 :].reshape(-1, p, p),
-        sum_of_events=x[events].sum(axis=0),
-        lp_of_events=float(lp[events].sum()),
-    )
+    return RiskSets(x, durations, event_observed, ties).at(beta)
 
 
 @dataclass(frozen=True)
@@ -251,15 +272,16 @@ def newton(
     Steps are halved until the likelihood rises; a likelihood without maximum stops after `max_steps`.
     Raises SeparationError where the information is singular.
     """
+    risk_sets = RiskSets(x, durations, event_observed, ties)
     beta = np.zeros(x.shape[1]) if start is None else start
-    here = efron_sums(x, durations, event_observed, beta, ties)
+    here = risk_sets.at(beta)
     for _ in range(max_steps):
         try:
             step = np.linalg.solve(here.information, here.gradient)
         except np.linalg.LinAlgError as error:
             raise SeparationError("the covariates of a Cox model depend on each other") from error
         for _ in range(30):
-            there = efron_sums(x, durations, event_observed, beta + step, ties)
+            there = risk_sets.at(beta + step)
             if there.log_likelihood >= here.log_likelihood - 1e-12 * abs(here.log_likelihood):
                 break
             step = step / 2
