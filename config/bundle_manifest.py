@@ -55,7 +55,7 @@ def read_manifest(name_or_path: str | Path) -> BundleManifest:
     except OSError as error:
         known = sorted(each.parent.name for each in BUNDLES.glob(f"*/{MANIFEST}"))
         raise ModelBundleError(
-            f"no model bundle {str(name_or_path)!r}: expected one of {', '.join(known) or 'none'} or a folder with {MANIFEST}"
+            f"no model bundle {str(name_or_path)!r}: expected a folder with {MANIFEST}, or one of {', '.join(known)}"
         ) from error
     except ValueError as error:
         raise ModelBundleError(f"{path} is not JSON: {error}") from error

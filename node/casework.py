@@ -17,12 +17,15 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from config.settings import Settings
 from node.cases.assessment import Assessment, assess
+from node.cases.case_inputs import CaseInputs, KeptAside, StoredInstance
 from node.ledger import jobs
 from node.ledger.associations import open_on_study
 from node.ledger.cases import due_cases, get_case, next_due, record, set_state, wake_case
 from node.ledger.database import Ledger, now_utc
+from node.ledger.facts import facts_of
+from node.ledger.instances import instances_of_patient, instances_of_study, quarantined_of_study
 from node.ledger.reports import current_report
-from node.ledger.tables import Case
+from node.ledger.tables import Case, Instance
 
 log = structlog.get_logger(__name__)
 
@@ -68,6 +71,32 @@ def reassess(session: Session, settings: Settings, study_instance_uid: str) -> A
     assessment = look_at(session, settings, case)
     _settle(session, settings, case, assessment)
     return assessment
+
+
+def gather(session: Session, case: Case) -> CaseInputs:
+    """What the ledger knows about a case: its images, what may belong to them, facts and decisions."""
+    study = case.study_instance_uid
+    stored = instances_of_study(session, study)
+    related = instances_of_patient(session, case.patient_id, TIED_MODALITIES, case.issuer)
+    related += [row for row in stored if row.modality in TIED_MODALITIES and row not in related]
+    return CaseInputs(
+        study_instance_uid=study,
+        images=tuple(_stored_instance(row) for row in stored),
+        patient_id=case.patient_id,
+        issuer=case.issuer,
+        related=tuple(_stored_instance(row) for row in related),
+        facts=facts_of(session, case.patient_id, case.issuer),
+        assignments=case.assignments,
+        kept_aside=tuple(
+            KeptAside(row.code, row.text, row.sop_instance_uid) for row in quarantined_of_study(session, study)
+        ),
+        last_instance_at=max((row.received_at for row in stored), default=None),
+        hold=case.hold,
+    )
+
+
+def _stored_instance(row: Instance) -> StoredInstance:
+    return StoredInstance(row.sop_instance_uid, row.sha256, row.received_at, row.header)
 
 
 def look_at(session: Session, settings: Settings, case: Case) -> Assessment:

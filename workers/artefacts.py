@@ -36,6 +36,8 @@ class SequenceMaterial:
 
     role: SeriesRole
     series_instance_uid: str
+    sop_class_uid: str
+    description: str
     patches: NDArray[np.float32]
     slices: Slices
     mask_zyx: NDArray[np.uint8]

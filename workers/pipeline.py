@@ -1,52 +1,153 @@
 """The whole story in plain Python: stored series and contour in, scores and both arms' survival out.
 
-    prepare_study   files -> geometry-true volumes -> contour on their grids -> patches          (volumes)
-    analyse_study   patches -> deep features -> Prognostic- and Predictive-score -> nomogram     (features, scores, nomogram)
-    draft_report    all of it -> the TreatmentReport, which dicom_sr turns into objects
+    prepare_study   files -> geometry-true volumes -> contour on their grids -> patches             (volumes)
+    analyse_study   patches -> deep features -> Prognostic-score, Predictive-score -> nomogram      (features, scores)
 
-The queue (tasks.py, steps.py) and the command line (`cptdn score`) tell this same story; a notebook can, too.
+The queue (steps.py, tasks.py) and the command line (`cptdn score`) tell this same story; a notebook can, too. What the
+two parts found becomes a TreatmentReport in reporting.py.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 
-from config.errors import IneligibleStudyError
-from config.settings import Settings
-from dicom_sr.treatment_report import SeriesRole
-from node.cases.assessment import ComputeRequest
+from config.settings import CaseSettings, DecisionSettings
+from dicom_sr.treatment_report import SCORE_DECIMALS, EbvCategory, SeriesRole
+from node.cases.case_inputs import ComputeRequest
 from workers.artefacts import SequenceMaterial, StudyMaterial
 from workers.bundles import Bundle
 from workers.features.extraction import extract, resolve_device
-from workers.nomogram.model import CoxNomogram
 from workers.nomogram.result import NomogramResult, PatientCovariates
 from workers.scores.scoring import score
-from workers.volumes.contours import RoiMask, roi_mask
+from workers.volumes.contours import RoiMask, roi_on_series
 from workers.volumes.patches import extract_bag
 from workers.volumes.reader import MrSeries, read_series
-from workers.volumes.structures import Roi, read_structures
+from workers.volumes.registrations import read_registration
+from workers.volumes.segmentations import read_segments, segment_named, segment_on_series
+from workers.volumes.structures import read_structures
 
-Paths = Mapping[str, Path]
+Files = Mapping[str, Path]
 """Where the stored instances are: SOP Instance UID -> file."""
+
+HORIZONS_MONTHS = (36.0, 60.0)
+WARM_UP_SLICES = 8
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What the networks and the nomogram say about one study.
+    """What the networks say about one study.
 
-    representative : row of the slice with the highest predicted risk in each sequence's patches.
-    nomogram : one result for a known EBV DNA category, two for an unknown one.
-    seconds : duration by part.
+    representative : row of the slice with the highest predicted risk among each sequence's patches.
+    scores are rounded to what a report shows, so that whoever feeds the shown scores to the nomogram gets its numbers.
     """
 
     prognostic_score: float
     predictive_score: float
     representative: Mapping[SeriesRole, int]
-    seconds: Mapping[str, float] = field(default_factory=dict)
+    seconds: Mapping[str, float]
+
+
+def prepare_study(request: ComputeRequest, files: Files, bundle: Bundle, case: CaseSettings) -> StudyMaterial:
+    """Read the three series, carry the contour onto their grids, and cut the patches; the three side by side.
+
+    Raises IneligibleStudyError with a reason code when an image or the contour cannot be used.
+    """
+    roles = [SeriesRole(role) for role in request.series]
+    with ThreadPoolExecutor(len(roles)) as pool:
+        prepared = pool.map(lambda role: _prepare_sequence(role, request, files, bundle, case), roles)
+        return {one.role: one for one in prepared}
+
+
+def _prepare_sequence(
+    role: SeriesRole, request: ComputeRequest, files: Files, bundle: Bundle, case: CaseSettings
+) -> SequenceMaterial:
+    wanted = request.series[role.value]
+    series = read_series([files[uid] for uid, _ in wanted["instances"]])
+    contour = _contour_on(series, request.contours[role.value], request.registrations.get(role.value), files)
+    template = bundle.templates[role.value]
+    tilt = case.series_rules.max_oblique_degrees
+    bag = extract_bag(series, contour.mask, template, bundle.spacing_mm, tilt)
+    findings = (*series.findings, *contour.findings)
+    return SequenceMaterial(
+        role=role,
+        series_instance_uid=series.series_instance_uid,
+        sop_class_uid=str(series.dataset.SOPClassUID),
+        description=str(series.dataset.get("SeriesDescription") or ""),
+        patches=bag.patches,
+        slices=tuple((ref.sop_instance_uid, ref.frame_number) for ref in bag.slices),
+        mask_zyx=sitk.GetArrayFromImage(contour.mask)[bag.slice_index],
+        volume_ml=contour.volume_ml,
+        n_slices=contour.n_slices,
+        landmark_distance=bag.distance,
+        distance_limit=template.distance_limit,
+        findings=tuple((finding.code, finding.text) for finding in findings),
+    )
+
+
+def _contour_on(
+    series: MrSeries, chosen: Mapping[str, Any], registration: Mapping[str, Any] | None, files: Files
+) -> RoiMask:
+    """The chosen ROI or segment as a mask on a series, by its number."""
+    path = files[chosen["sop_instance_uid"]]
+    number = str(chosen["roi_number"])
+    if chosen["kind"] == "SEG":
+        return segment_on_series(segment_named(read_segments(path), number), series)
+    roi = next(roi for roi in read_structures(path) if str(roi.number) == number)
+    links = [read_registration(files[registration["sop_instance_uid"]])] if registration else []
+    return roi_on_series(roi, series, links)
+
+
+def analyse_study(material: StudyMaterial, bundle: Bundle, device: str) -> Analysis:
+    """Features of the representative slices, and both scores from them."""
+    where = resolve_device(device)
+    started = time.perf_counter()
+    features, representative = {}, {}
+    for role, sequence in material.items():
+        network = bundle.sequence_network(role.value)
+        features[role.value], representative[role] = extract(sequence.patches, network, where)
+    extracted = time.perf_counter()
+    prognostic, predictive = score(features, bundle.score_network(), str(where))
+    return Analysis(
+        prognostic_score=round(prognostic, SCORE_DECIMALS),
+        predictive_score=round(predictive, SCORE_DECIMALS),
+        representative=representative,
+        seconds={"features": extracted - started, "scores": time.perf_counter() - extracted},
+    )
+
+
+def consult_nomogram(
+    analysis: Analysis, request: ComputeRequest, bundle: Bundle, decision: DecisionSettings
+) -> dict[EbvCategory, NomogramResult]:
+    """Both arms' DFS for the patient's EBV DNA category, or for both categories when it is unknown."""
+    category = EbvCategory(request.ebv["category"])
+    patient = PatientCovariates(
+        float(request.age_years or 0),
+        float(category is EbvCategory.ABOVE),
+        analysis.prognostic_score,
+        analysis.predictive_score,
+    )
+    options: dict[str, Any] = {
+        "horizons_months": HORIZONS_MONTHS,
+        "threshold": decision.threshold,
+        "decision_horizon": float(decision.horizon_months),
+    }
+    if category is EbvCategory.UNKNOWN:
+        return bundle.nomogram.score_each_category(patient, **options)
+    return {category: bundle.nomogram.score(patient, **options)}
+
+
+def warm_up(bundle: Bundle, device: str) -> None:
+    """One inference on empty patches: everything that is slow the first time has happened afterwards."""
+    patches = np.zeros((WARM_UP_SLICES, 2, 128, 128), dtype=np.float32)
+    features = {}
+    for role in SeriesRole:
+        features[role.value], _ = extract(patches, bundle.sequence_network(role.value), resolve_device(device))
+    score(features, bundle.score_network(), str(resolve_device(device)))

@@ -15,7 +15,7 @@ from node.ledger.database import open_ledger
 from node.ledger.processes import heartbeat
 from node.messages import Queue
 from node.queue import make_celery
-from workers.celery_app import WorkerContext
+from workers.context import WorkerContext
 from workers.tasks import register
 
 log = structlog.get_logger(__name__)

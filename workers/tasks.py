@@ -13,14 +13,13 @@ import structlog
 from celery import Celery
 
 from config.errors import CptdnError, IneligibleStudyError, ModelBundleError
-
 from node.delivery import deliver
 from node.ledger import jobs
 from node.ledger.outbox import relay
 from node.ledger.tables import Job
 from node.messages import DELIVER_REPORT, EXTRACT_FEATURES, PREPARE_VOLUMES, WRITE_REPORT
 from node.queue import send
-from workers.celery_app import WorkerContext
+from workers.context import WorkerContext
 from workers.lease import kept_lease
 from workers.steps import StepOutcome, extract_features, prepare_volumes, write_report
 
@@ -73,11 +72,10 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
         else:
             seconds = {step: round(time.perf_counter() - started, 4), **outcome.seconds}
             with context.ledger.begin() as session:
-                held = session.get(Job, job_id, with_for_update=True)
-                if not jobs.holds(held, context.name):
+                held = jobs.held(session, job_id, context.name)
+                if held is None:
                     log.warning("the lease was lost meanwhile; the outcome is dropped")
                     return
-                assert held is not None
                 outcome.write(session, held)
                 if held.state == "running":
                     jobs.advance(session, held, seconds, outcome.result)
@@ -90,10 +88,9 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
 def _write_failure(context: WorkerContext, job_id: str, error: Exception) -> None:
     """A study that cannot be scored is refused; a wrong model waits for the physicist; the rest is tried again."""
     with context.ledger.begin() as session:
-        job = session.get(Job, job_id, with_for_update=True)
-        if not jobs.holds(job, context.name):
+        job = jobs.held(session, job_id, context.name)
+        if job is None:
             return
-        assert job is not None
         if isinstance(error, IneligibleStudyError):
             jobs.refuse(session, job, error.code, error.text)
         elif isinstance(error, ModelBundleError):

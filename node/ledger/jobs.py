@@ -90,16 +90,17 @@ def claim(session: Session, job_id: str, step: str, worker: str) -> Job | None:
 
 def extend_lease(session: Session, job_id: str, worker: str) -> bool:
     """Keep the lease of a step that takes longer; False when it was lost."""
-    job = session.get(Job, job_id, with_for_update=True)
-    if job is None or job.state != "running" or job.lease_owner != worker:
+    job = held(session, job_id, worker)
+    if job is None:
         return False
     job.lease_until = now_utc() + LEASE
     return True
 
 
-def holds(job: Job | None, worker: str) -> bool:
-    """Whether the lease is still this worker's: the condition for writing down what it computed."""
-    return job is not None and job.state == "running" and job.lease_owner == worker
+def held(session: Session, job_id: str, worker: str) -> Job | None:
+    """The job, while the lease is still this worker's: the condition for writing down what it computed."""
+    job = session.get(Job, job_id, with_for_update=True)
+    return job if job is not None and job.state == "running" and job.lease_owner == worker else None
 
 
 def advance(session: Session, job: Job, seconds: dict[str, float], result: dict[str, Any] | None = None) -> None:

@@ -1,0 +1,34 @@
+"""What makes two computations the same: the digest that a report is known by.
+
+Node and workers share it: a node can tell that nothing has changed without computing anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import cache
+from importlib.metadata import version
+
+from config.settings import ReportSettings
+
+
+@cache
+def software_version() -> str:
+    """The version that every report names."""
+    return f"cptdn-node {version('cptdn-node')}"
+
+
+def computation_digest(request_digest: str, bundle_digest: str, wording: ReportSettings) -> str:
+    """Digest over everything that decides what a report says; equal means that nothing has changed."""
+    parts = [request_digest, bundle_digest, software_version(), wording.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def identity_of(computation: str, predecessor: str | None) -> str:
+    """Seed of all UIDs of a report.
+
+    With the predecessor in it, a return to an earlier value is a new document that names the one it replaces, while a
+    first computation gives the same UIDs wherever it is repeated.
+    """
+    return hashlib.sha256(f"{computation}/{predecessor or ''}".encode()).hexdigest()

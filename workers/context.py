@@ -1,0 +1,37 @@
+"""What a worker process holds while it lives: settings, ledger, store, model bundles."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from config.settings import Settings
+from node.ledger.database import Ledger, open_ledger
+from node.store.study_store import StudyStore
+from workers.bundles import Bundle, load_bundle
+
+
+@dataclass
+class WorkerContext:
+    """Everything a task needs, made once a process and on first use: a forked child opens its own ledger."""
+
+    settings: Settings
+    _bundles: dict[str, Bundle] = field(default_factory=dict)
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}")
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return open_ledger(self.settings.ledger.url or "", migrate=False)
+
+    @cached_property
+    def store(self) -> StudyStore:
+        return StudyStore(self.settings.storage.root, self.settings.storage.min_free_gb)
+
+    def bundle(self, name: str) -> Bundle:
+        """A model bundle, verified and loaded once a process."""
+        if name not in self._bundles:
+            self._bundles[name] = load_bundle(name)
+        return self._bundles[name]

@@ -1,0 +1,266 @@
+"""The three steps of a computation between ledger and pipeline. Each is keyed by what it depends on, so repeating it is
+cheap and gives the same answer."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import structlog
+from matplotlib.axes import Axes
+from pydicom import Dataset, dcmread
+from sqlalchemy.orm import Session
+
+from config.errors import IneligibleStudyError, InputError
+from config.settings import ObjectKind, Settings
+from dicom_sr.json_form import dump, load
+from dicom_sr.materials import (
+    PagePictures,
+    ReportObject,
+    ReportOptions,
+    SequencePicture,
+    SeriesMask,
+    SourceStudy,
+    Style,
+)
+from dicom_sr.objects import build_objects
+from dicom_sr.treatment_report import SeriesRole, TreatmentReport
+from node.cases.case_inputs import ComputeRequest
+from node.computation import computation_digest, identity_of
+from node.ledger import jobs
+from node.ledger.cases import get_case, record, set_state
+from node.ledger.instances import paths_of
+from node.ledger.reports import StoredObject, current_report, keep_report
+from node.ledger.tables import Job
+from workers.artefacts import (
+    StudyMaterial,
+    keep_attributions,
+    keep_material,
+    kept_attributions,
+    kept_material,
+)
+from workers.bundles import Bundle
+from workers.context import WorkerContext
+from workers.nomogram.drawing import draw_nomogram
+from workers.nomogram.result import NomogramResult
+from workers.pipeline import Analysis, Files, analyse_study, consult_nomogram, prepare_study
+from workers.reporting import draft_report, unlike_training
+
+log = structlog.get_logger("cptdn.steps")
+
+
+@dataclass(frozen=True)
+class StepOutcome:
+    """What a step leaves: how long its parts took, what the next step needs, and what else the ledger shall hold."""
+
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    result: dict[str, Any] | None = None
+    write: Callable[[Session, Job], None] = lambda _session, _job: None
+
+
+def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
+    """Stored series and contour to patches, kept on disk."""
+    request, bundle = ComputeRequest.from_json(job.request), context.bundle(job.bundle)
+    _permit(bundle, context.settings)
+    folder = _artefacts(context, job, bundle)
+    material = kept_material(folder)
+    if material is None:
+        material = prepare_study(request, _files(context, request), bundle, context.settings.case)
+        keep_material(folder, material)
+    strange = unlike_training(material)
+    if strange and context.settings.eligibility.out_of_distribution == "refuse":
+        raise IneligibleStudyError("out_of_distribution", " ".join(reason.text for reason in strange))
+    return StepOutcome()
+
+
+def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
+    """Patches to features, scores, both arms' DFS, and the draft of the report."""
+    settings = context.settings
+    request, bundle = ComputeRequest.from_json(job.request), context.bundle(job.bundle)
+    folder = _artefacts(context, job, bundle)
+    material = _kept(folder)
+    analysis = analyse_study(material, bundle, settings.model.device)
+    started = time.perf_counter()
+    nomogram = consult_nomogram(analysis, request, bundle, settings.decision)
+    consulted = time.perf_counter()
+    report = draft_report(request, material, analysis, nomogram, bundle, settings.decision, job.created_at)
+    if _wants_attributions(settings):
+        keep_attributions(folder, bundle.attribution(material, analysis.representative, settings.model.device))
+    seconds = {**analysis.seconds, "nomogram": consulted - started}
+    rows = {role.value: row for role, row in analysis.representative.items()}
+    return StepOutcome({k: round(v, 4) for k, v in seconds.items()}, {"report": dump(report), "representative": rows})
+
+
+def write_report(context: WorkerContext, job: Job) -> StepOutcome:
+    """The draft as DICOM objects, checked and stored once, with their deliveries; nothing when nothing changed."""
+    settings, bundle = context.settings, context.bundle(job.bundle)
+    draft = load((job.result or {})["report"])
+    if not job.send:
+        return StepOutcome(write=lambda session, held: jobs.finish(session, held, {}))
+    computation = computation_digest(job.request_digest, bundle.digest, settings.report)
+    with context.ledger.begin() as session:
+        predecessor = current_report(session, job.study_instance_uid)
+    if predecessor is not None and predecessor.computation == computation:
+        return StepOutcome(write=_write_unchanged)
+    identity = identity_of(computation, predecessor.identity if predecessor else None)
+    report = replace(
+        draft,
+        report_identity=identity,
+        revision=predecessor.revision + 1 if predecessor else 1,
+        predecessors=(predecessor.sop_instance_uid,) if predecessor else (),
+    )
+    stored = [_store(context, job, made) for made in objects_of_report(context, job, report, bundle)]
+
+    def write(session: Session, held: Job) -> None:
+        keep_report(
+            session,
+            study_instance_uid=job.study_instance_uid,
+            job_id=job.id,
+            identity=identity,
+            computation=computation,
+            request_digest=job.request_digest,
+            bundle_digest=bundle.digest,
+            revision=report.revision,
+            sop_instance_uid=next(one.sop_instance_uid for one in stored if one.kind == "sr"),
+            predecessor=predecessor,
+            result=dump(report),
+            objects=stored,
+            destinations=[pacs.name for pacs in settings.pacs],
+            case_state="reported" if report.computed else "refused",
+            reasons=[{"code": reason.code, "text": reason.text} for reason in report.refusals],
+        )
+        jobs.finish(session, held, {})
+
+    return StepOutcome(write=write)
+
+
+def objects_of_report(
+    context: WorkerContext, job: Job, report: TreatmentReport, bundle: Bundle, **changes: Any
+) -> list[ReportObject]:
+    """The DICOM objects of a report, each checked; `changes` replaces report options (another SR class, say)."""
+    settings, request = context.settings, ComputeRequest.from_json(job.request)
+    options = replace(
+        ReportOptions(
+            kinds=_kinds(settings),
+            language=settings.report.language,
+            sop_class=settings.report.sop_class,
+            timezone=settings.report.timezone,
+            preliminary=settings.report.preliminary,
+        ),
+        **changes,
+    )
+    folder = _artefacts(context, job, bundle)
+    material = kept_material(folder) or {}
+    sources = _sources(_files(context, request), request, material)
+    rows = {SeriesRole(role): row for role, row in (job.result or {}).get("representative", {}).items()}
+    pictures = PagePictures(
+        _nomogram_drawing(report, request, bundle, settings), _pictures(folder, material, rows, bundle)
+    )
+    return build_objects(report, sources, pictures, options)
+
+
+def _permit(bundle: Bundle, settings: Settings) -> None:
+    if bundle.manifest.demonstration and not settings.model.allow_demonstration:
+        raise IneligibleStudyError(
+            "model_not_permitted",
+            f"the bundle {bundle.manifest.name} is for demonstration only; expected a bundle for clinical use, or "
+            "model.allow_demonstration = true",
+        )
+
+
+def _write_unchanged(session: Session, held: Job) -> None:
+    case = get_case(session, held.study_instance_uid)
+    record(session, held.study_instance_uid, "unchanged", f"Job {held.id} found the result unchanged; nothing is sent.")
+    set_state(session, case, "reported")
+    held.result = {**(held.result or {}), "unchanged": True}
+    jobs.finish(session, held, {})
+
+
+def _artefacts(context: WorkerContext, job: Job, bundle: Bundle) -> Path:
+    digest = hashlib.sha256(f"{job.request_digest}/{bundle.preprocessing_digest}".encode()).hexdigest()
+    return context.store.artefacts(job.study_instance_uid, digest)
+
+
+def _kept(folder: Path) -> StudyMaterial:
+    material = kept_material(folder)
+    if material is None:
+        raise InputError(f"the patches in {folder.name} are gone; `cptdn reprocess` makes them again")
+    return material
+
+
+def _files(context: WorkerContext, request: ComputeRequest) -> Files:
+    """Every stored file that the request names. Raises InputError when one is not there any more."""
+    wanted = [uid for one in request.series.values() for uid, _ in one["instances"]]
+    wanted += [one["sop_instance_uid"] for one in (*request.contours.values(), *request.registrations.values())]
+    with context.ledger.begin() as session:
+        paths = paths_of(session, wanted)
+    if missing := set(wanted) - set(paths):
+        raise InputError(f"{len(missing)} of {len(set(wanted))} instances are not stored any more: {min(missing)}, ...")
+    return {uid: context.store.path(path) for uid, path in paths.items()}
+
+
+def _sources(files: Files, request: ComputeRequest, material: StudyMaterial) -> SourceStudy:
+    def header(uid: str) -> Dataset:
+        return dcmread(files[uid], stop_before_pixels=True)
+
+    contours = dict.fromkeys(one["sop_instance_uid"] for one in request.contours.values())
+    return SourceStudy(
+        mr=tuple(header(uid) for one in request.series.values() for uid, _ in one["instances"]),
+        contours=tuple(header(uid) for uid in contours),
+        masks=tuple(SeriesMask(role, one.mask_zyx, one.slices) for role, one in material.items()),
+    )
+
+
+def _pictures(
+    folder: Path, material: StudyMaterial, rows: Mapping[SeriesRole, int], bundle: Bundle
+) -> tuple[SequencePicture, ...]:
+    attributions = kept_attributions(folder)
+    spacing = (bundle.spacing_mm, bundle.spacing_mm)
+    return tuple(
+        SequencePicture(
+            role, one.patches[rows[role], 0], one.patches[rows[role], 1], spacing, attributions.get(role)
+        )
+        for role, one in material.items()
+        if role in rows
+    )  # fmt: skip
+
+
+def _nomogram_drawing(
+    report: TreatmentReport, request: ComputeRequest, bundle: Bundle, settings: Settings
+) -> Callable[[Axes, Style], None] | None:
+    """Draws this patient into the nomogram; with an unknown EBV DNA category the empty ruler."""
+    if report.scores is None:
+        return None
+    analysis = Analysis(report.scores.prognostic_score, report.scores.predictive_score, {}, {})
+    results = list(consult_nomogram(analysis, request, bundle, settings.decision).values())
+    patient: NomogramResult | None = results[0] if len(results) == 1 else None
+    return lambda ax, style: draw_nomogram(ax, bundle.nomogram, patient, style, settings.report.language)
+
+
+def _kinds(settings: Settings) -> tuple[ObjectKind, ...]:
+    """What some PACS wants; the SR always, since it is the report."""
+    return tuple(dict.fromkeys(("sr", *(kind for pacs in settings.pacs for kind in pacs.send))))
+
+
+def _wants_attributions(settings: Settings) -> bool:
+    return bool({"attribution", "sc", "pdf"} & set(_kinds(settings)))
+
+
+def _store(context: WorkerContext, job: Job, made: ReportObject) -> StoredObject:
+    buffer = BytesIO()
+    made.dataset.save_as(buffer, enforce_file_format=True)
+    data = buffer.getvalue()
+    path = context.store.keep_report(job.study_instance_uid, made.sop_instance_uid, data)
+    return StoredObject(
+        kind=made.kind,
+        sop_class_uid=made.sop_class_uid,
+        sop_instance_uid=made.sop_instance_uid,
+        transfer_syntax_uid=str(made.dataset.file_meta.TransferSyntaxUID),
+        sha256=hashlib.sha256(context.store.path(path).read_bytes()).hexdigest(),
+        path=path,
+    )
