@@ -43,23 +43,16 @@ class FlatImageError(IneligibleStudyError):
 class IntensityMap:
     """One image's piecewise linear way onto the standard scale; callable on any part of that image.
 
-    landmarks : (n,) strictly rising grey values of the image; standard : (n,) their values on 0..2048.
+    grey : (n,) strictly rising grey values of the image; standard : (n,) their places on 0..2048, from 0 to 2048.
     """
 
-    landmarks: FloatArray
+    grey: FloatArray
     standard: FloatArray
 
     def __call__(self, pixels: npt.ArrayLike) -> PatchArray:
-        """Grey values of any shape -> the same shape in [0, 1]: clipped to 0..2048 and divided by 2048.
-
-        Beyond the outermost landmarks the outermost segments go on, so bright enhancement keeps its contrast.
-        """
-        values = np.asarray(pixels, dtype=np.float64)
-        standard = np.interp(values, self.landmarks, self.standard)
-        for end, inner, outside in ((0, 1, values < self.landmarks[0]), (-1, -2, values > self.landmarks[-1])):
-            slope = (self.standard[end] - self.standard[inner]) / (self.landmarks[end] - self.landmarks[inner])
-            standard[outside] = self.standard[end] + slope * (values[outside] - self.landmarks[end])
-        return (np.clip(standard, 0.0, STANDARD_MAXIMUM) / STANDARD_MAXIMUM).astype(np.float32)
+        """Grey values of any shape -> the same shape in [0, 1]: clipped to 0..2048 and divided by 2048."""
+        standard = np.interp(np.asarray(pixels, dtype=np.float64), self.grey, self.standard)
+        return np.asarray(standard / STANDARD_MAXIMUM, dtype=np.float32)
 
 
 @dataclass(frozen=True)
@@ -94,12 +87,19 @@ class IntensityTemplate:
         return cls(PERCENTILES, tuple(float(s) for s in standard), limit, len(rows))
 
     def map_for(self, landmarks: npt.ArrayLike) -> IntensityMap:
-        """The map of the image that has these landmarks; ties (images of few grey levels) are merged."""
+        """The map of the image that has these landmarks; ties (images of few grey levels) are merged.
+
+        Beyond the outermost landmarks the outermost segments go on to the ends of the scale, so bright enhancement
+        keeps its contrast.
+        """
         grey, first = np.unique(np.asarray(landmarks, dtype=np.float64), return_inverse=True)
         if len(grey) < 2:
             raise FlatImageError(f"expected landmarks of different grey values, found {grey.tolist()} only")
         standard = np.bincount(first, weights=np.asarray(self.standard)) / np.bincount(first)
-        return IntensityMap(grey, standard)
+        below = grey[0] - standard[0] * (grey[1] - grey[0]) / (standard[1] - standard[0])
+        room = STANDARD_MAXIMUM - standard[-1]
+        above = grey[-1] + room * (grey[-1] - grey[-2]) / (standard[-1] - standard[-2])
+        return IntensityMap(np.array([below, *grey, above]), np.array([0.0, *standard, STANDARD_MAXIMUM]))
 
     def apply(self, image: npt.ArrayLike) -> PatchArray:
         """A whole image, any shape and gain -> the same shape, float32 in [0, 1] (0..2048 clipped, over 2048)."""
@@ -142,8 +142,11 @@ class IntensityTemplate:
             raise ModelBundleError(
                 f"the intensity template expected landmarks at {PERCENTILES} %, found {template.percentiles}"
             )
-        if np.any(np.diff(template.standard) < 0):
-            raise ModelBundleError(f"the intensity template's landmarks must rise, found {template.standard}")
+        rising = np.diff([0.0, *template.standard, STANDARD_MAXIMUM])
+        if np.any(rising <= 0):
+            raise ModelBundleError(
+                f"the intensity template's landmarks must rise within 0..2048, found {template.standard}"
+            )
         return template
 
 
