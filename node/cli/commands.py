@@ -1,6 +1,8 @@
 """Commands that a node offers without any worker installed: name -> (module:attribute, help)."""
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "classify": ("node.cli.classify:classify", "Series roles of DICOM files or header lists, with their reasons."),
+    "clinical": ("node.cli.clinical:app", "Clinical facts: set, import, show."),
     "doctor": ("node.cli.doctor:doctor", "Check and explain every part: ledger, broker, storage, model, peers."),
     "jobs": ("node.cli.jobs:app", "Computations and deliveries: what waits, runs, failed; try again or cancel."),
     "node": ("node.cli.up:node", "Run the node alone: the DICOM side and the looks at cases."),

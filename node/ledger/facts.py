@@ -49,8 +49,8 @@ def record_fact(
         raise InputError(f"no such clinical fact: {name!r}; expected one of {', '.join(NAMES)}")
     if not patient_id.strip():
         raise InputError("a clinical fact needs a Patient ID, found none")
-    current = [row for row in _rows(session, patient_id, issuer, name) if row.observed_on == observed_on]
-    if current and current[-1].value == value and current[-1].id == _rows(session, patient_id, issuer, name)[-1].id:
+    own = [row for row in _rows(session, patient_id, issuer, name) if row.issuer == issuer]
+    if any(_says(row, name, value, observed_on) for row in _current(name, own)):
         return None
     fact = ClinicalFact(
         patient_id=patient_id.strip(),
@@ -81,13 +81,12 @@ def facts_of(session: Session, patient_id: str, issuer: str = "") -> ClinicalFac
 
     Facts recorded without an issuer count for any issuer, and an MR without an issuer sees those of every issuer.
     """
-    latest: dict[str, ClinicalFact] = {}
-    for row in _rows(session, patient_id, issuer):
-        latest[row.name] = row
-    stage, born = latest.get("stage"), latest.get("birth_date")
-    start, prior = latest.get("treatment_start"), latest.get("prior_treatment")
+    rows = current_rows(session, patient_id, issuer)
+    single = {row.name: row for row in rows if row.name != "ebv_dna"}
+    stage, born = single.get("stage"), single.get("birth_date")
+    start, prior = single.get("treatment_start"), single.get("prior_treatment")
     return ClinicalFacts(
-        ebv_dna=_results(_rows(session, patient_id, issuer, "ebv_dna")),
+        ebv_dna=tuple(_result(row) for row in rows if row.name == "ebv_dna"),
         stage=StageFact(StageValue(**stage.value), _provenance(stage)) if stage else None,
         birth_date=DateFact(date.fromisoformat(born.value["day"]), _provenance(born)) if born else None,
         treatment_start=DateFact(date.fromisoformat(start.value["day"]), _provenance(start)) if start else None,
@@ -97,6 +96,12 @@ def facts_of(session: Session, patient_id: str, issuer: str = "") -> ClinicalFac
             else None
         ),
     )
+
+
+def current_rows(session: Session, patient_id: str, issuer: str = "") -> list[ClinicalFact]:
+    """The rows that count now: one per name, EBV DNA one per day of draw (the oldest first)."""
+    rows = _rows(session, patient_id, issuer)
+    return [row for name in NAMES for row in _current(name, [one for one in rows if one.name == name])]
 
 
 def history_of(session: Session, patient_id: str, issuer: str = "") -> list[ClinicalFact]:
@@ -112,23 +117,28 @@ def _rows(session: Session, patient_id: str, issuer: str, name: str | None = Non
     return [row for row in rows if name is None or row.name == name]
 
 
-def _results(rows: Sequence[ClinicalFact]) -> tuple[EbvResult, ...]:
-    """One result per day of draw, the oldest first."""
-    current: dict[date | None, ClinicalFact] = {}
+def _current(name: str, rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
+    if name != "ebv_dna":
+        return list(rows[-1:])
+    by_day: dict[date | None, ClinicalFact] = {}
     for row in rows:
         if row.observed_on is None:
-            current.clear()
-        current[row.observed_on] = row
-    ordered = sorted(current.values(), key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
-    return tuple(
-        EbvResult(
-            text=str(row.value["text"]),
-            unit=row.value.get("unit"),
-            specimen=row.value.get("specimen"),
-            laboratory=row.value.get("laboratory"),
-            provenance=_provenance(row),
-        )
-        for row in ordered
+            by_day.clear()
+        by_day[row.observed_on] = row
+    return sorted(by_day.values(), key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
+
+
+def _says(row: ClinicalFact, name: str, value: dict[str, Any], observed_on: date | None) -> bool:
+    return row.name == name and row.value == value and row.observed_on == observed_on
+
+
+def _result(row: ClinicalFact) -> EbvResult:
+    return EbvResult(
+        text=str(row.value["text"]),
+        unit=row.value.get("unit"),
+        specimen=row.value.get("specimen"),
+        laboratory=row.value.get("laboratory"),
+        provenance=_provenance(row),
     )
 
 

@@ -1,0 +1,117 @@
+"""`cptdn classify`: which of the three sequences a series is, and why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from config.errors import InputError
+from node.cli.context import print_json, print_table, settings_of
+
+if TYPE_CHECKING:
+    from config.settings import SeriesRules
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+SMALLEST_FILE_BYTES = 132
+
+
+def classify(
+    ctx: typer.Context,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH...", help="DICOM files or folders.")] = None,
+    headers: Annotated[
+        Path | None, typer.Option("--headers", metavar="FILE.json", help="A list of header objects instead of files.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Series roles from headers: T1w, T2w, CE-T1w, other, or ambiguous, each with its reason.
+
+    A list of headers is judged header by header (weighting and contrast). Files are judged as the node would judge
+    the studies they belong to: plane, slices and the other series of the study count too.
+
+    Example: cptdn classify /data/study1
+    Example: cptdn classify --headers headers.json --json
+    """
+    rules = settings_of(ctx).case.series_rules
+    if (headers is None) == (not paths):
+        raise InputError("give DICOM files or folders, or --headers FILE.json")
+    found = _of_headers(headers, rules) if headers is not None else _of_files(paths or [], rules)
+    if as_json:
+        print_json(found)
+        return
+    print_table(
+        ("series", "role", "confidence", "reason"),
+        [(one["id"], one["role"], f"{one['confidence']:.2f}", one["reason"]) for one in found],
+    )
+
+
+def _of_headers(path: Path, rules: SeriesRules) -> list[dict[str, Any]]:
+    from node.cases.series_roles import classify_header
+
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    if not isinstance(document, list) or not all(isinstance(one, dict) for one in document):
+        raise InputError(f"{path} is not a list of header objects")
+    found = []
+    for number, one in enumerate(document):
+        header = {key: value for key, value in one.items() if key != "label" and not key.startswith("_")}
+        decision = classify_header(header, rules).to_json()
+        found.append({"id": one.get("id", number), **{k: decision[k] for k in ("role", "confidence", "reason")}})
+    return found
+
+
+def _of_files(paths: Iterable[Path], rules: SeriesRules) -> list[dict[str, Any]]:
+    from node.cases.series_context import classify_series
+    from node.cases.series_summary import summarise_series
+
+    studies: dict[str, list[dict[str, Any]]] = {}
+    for header in _read(paths):
+        if header.get("Modality", "MR") not in ("RTSTRUCT", "SEG", "REG"):
+            studies.setdefault(str(header.get("StudyInstanceUID") or ""), []).append(header)
+    if not studies:
+        raise InputError("no DICOM image was found there")
+    found = []
+    for headers in studies.values():
+        series = summarise_series(headers)
+        for summary, decision in zip(series, classify_series(series, rules), strict=True):
+            found.append({
+                "id": summary.series_instance_uid,
+                **decision.to_json(),
+                "description": str(summary.header.get("SeriesDescription") or ""),
+                "n_instances": summary.n_instances,
+                "n_slices": summary.n_slices,
+            })  # fmt: skip
+    return found
+
+
+def _read(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
+    """Headers of all DICOM files; other files are passed over."""
+    import warnings
+
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    from node.cases.headers import UNREADABLE, header_of
+
+    for path in _files(paths):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                yield header_of(dcmread(path, stop_before_pixels=True))
+            except (InvalidDicomError, *UNREADABLE):
+                continue
+
+
+def _files(paths: Iterable[Path]) -> Iterator[Path]:
+    for path in paths:
+        if not path.exists():
+            raise InputError(f"there is no {path}")
+        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        yield from (one for one in found if one.is_file() and one.stat().st_size > SMALLEST_FILE_BYTES)

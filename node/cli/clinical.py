@@ -1,0 +1,160 @@
+"""`cptdn clinical`: facts about patients that no image carries."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from config.errors import InputError
+from node.cli.context import ledger_of, print_json, print_table, settings_of
+
+app = typer.Typer(help="Clinical facts: EBV DNA, stage, birth date, start of treatment.", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+PatientId = Annotated[str, typer.Argument(metavar="PATIENT_ID")]
+Issuer = Annotated[str, typer.Option("--issuer", help="Issuer of the Patient ID.")]
+
+
+@app.command("set")
+def set_(
+    ctx: typer.Context,
+    patient_id: PatientId,
+    ebv_dna: Annotated[
+        str | None, typer.Option("--ebv-dna", metavar="COPIES_PER_ML", help="5000, '>4000', '<400', not-detected.")
+    ] = None,
+    drawn_on: Annotated[str | None, typer.Option("--drawn-on", help="Day of the EBV DNA draw, YYYY-MM-DD.")] = None,
+    laboratory: Annotated[str | None, typer.Option("--laboratory", help="Laboratory of the EBV DNA.")] = None,
+    stage: Annotated[str | None, typer.Option("--stage", help="For example T3N1M0.")] = None,
+    ajcc: Annotated[str | None, typer.Option("--ajcc", help="Edition of the stage (default: the site's, 8).")] = None,
+    birth_date: Annotated[str | None, typer.Option("--birth-date", metavar="YYYY-MM-DD")] = None,
+    treatment_start: Annotated[str | None, typer.Option("--treatment-start", metavar="YYYY-MM-DD")] = None,
+    prior_treatment: Annotated[
+        str | None, typer.Option("--prior-treatment", help="no, yes, or what was given before the MR.")
+    ] = None,
+    issuer: Issuer = "",
+    as_json: Json = False,
+) -> None:
+    """Set facts of one patient; older values stay as history and the patient's studies are looked at again.
+
+    Example: cptdn clinical set NPC-0042 --ebv-dna 5200 --drawn-on 2026-05-02 --stage T3N1M0 --ajcc 8
+    """
+    from node.clinical import entries as facts
+    from node.clinical.dates import parse_date
+
+    settings = settings_of(ctx)
+    entries = []
+    if ebv_dna is not None:
+        day = parse_date(drawn_on, "date of the draw") if drawn_on else None
+        entries.append(facts.ebv_entry(settings, ebv_dna, laboratory=laboratory, drawn_on=day))
+    if stage is not None:
+        entries.append(facts.stage_entry(settings, stage, ajcc))
+    if birth_date is not None:
+        entries.append(facts.birth_date_entry(birth_date))
+    if treatment_start is not None:
+        entries.append(facts.treatment_start_entry(treatment_start))
+    if prior_treatment is not None:
+        entries.append(facts.prior_treatment_entry(prior_treatment))
+    if not entries:
+        raise InputError(
+            "nothing to set; give --ebv-dna, --stage, --birth-date, --treatment-start or --prior-treatment"
+        )
+    with ledger_of(ctx).begin() as session:
+        new = facts.record_entries(session, patient_id, issuer, entries, "command line", _user())
+    if as_json:
+        print_json({"patient_id": patient_id, "new_facts": new, "facts": {e.name: e.value for e in entries}})
+    elif new:
+        typer.echo(f"{new} fact{'' if new == 1 else 's'} recorded for patient {patient_id}.")
+    else:
+        typer.echo(f"Nothing new: these facts of patient {patient_id} are recorded already.")
+
+
+@app.command("import")
+def import_(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .json table with a patient_id column.")],
+    as_json: Json = False,
+) -> None:
+    """Enter the facts of a table: good rows enter, bad rows are listed and make the exit code 1.
+
+    Columns: patient_id, issuer, ebv_dna, ebv_dna_unit, ebv_dna_specimen, ebv_dna_date, laboratory, stage (or t, n,
+    m), ajcc, stage_date, birth_date, treatment_start, prior_treatment.
+
+    Example: cptdn clinical import facts.csv
+    """
+    from node.clinical.tables import import_file
+
+    result = import_file(file, ledger_of(ctx), settings_of(ctx), _user())
+    if as_json:
+        print_json(result.to_json())
+    else:
+        typer.echo(f"{result.n_rows} rows read, {result.n_new_facts} new facts recorded.")
+        for sentence in result.sentences():
+            typer.echo(sentence, err=True)
+    if result.bad:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(ctx: typer.Context, patient_id: PatientId, issuer: Issuer = "", as_json: Json = False) -> None:
+    """The facts of one patient with their history, the newest last.
+
+    Example: cptdn clinical show NPC-0042 --json
+    """
+    from node.ledger.facts import current_rows, history_of
+
+    with ledger_of(ctx).begin() as session:
+        current = {row.id for row in current_rows(session, patient_id, issuer)}
+        rows = [_row_json(row, row.id in current) for row in history_of(session, patient_id, issuer)]
+    if as_json:
+        print_json({"patient_id": patient_id, "issuer": issuer, "facts": rows})
+        return
+    if not rows:
+        typer.echo(f"Nothing is known about patient {patient_id}.")
+        return
+    print_table(
+        ("fact", "value", "of", "source", "set by", "recorded", ""),
+        [
+            (
+                row["name"],
+                _in_words(row["value"]),
+                row["observed_on"] or "",
+                row["source"],
+                row["set_by"],
+                row["recorded_at"][:19],
+                "current" if row["current"] else "withdrawn" if row["withdrawn_at"] else "",
+            )
+            for row in rows
+        ],
+    )
+
+
+def _row_json(row: Any, current: bool) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "value": row.value,
+        "observed_on": row.observed_on.isoformat() if row.observed_on else None,
+        "source": row.source,
+        "set_by": row.set_by,
+        "recorded_at": row.recorded_at.isoformat(),
+        "withdrawn_at": row.withdrawn_at.isoformat() if row.withdrawn_at else None,
+        "issuer": row.issuer,
+        "current": current,
+    }
+
+
+def _in_words(value: dict[str, Any]) -> str:
+    if "text" in value and "unit" in value:
+        return " ".join(str(value[key]) for key in ("text", "unit", "specimen") if value.get(key))
+    if "day" in value:
+        return str(value["day"])
+    if "given" in value:
+        return (value.get("text") or "yes") if value["given"] else "no"
+    stage = "".join(str(value[key]) for key in ("t", "n", "m") if value.get(key))
+    return f"{value.get('prefix') or ''}{stage} (AJCC {value.get('edition') or 'edition unknown'})"
+
+
+def _user() -> str:
+    return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"

@@ -1,0 +1,215 @@
+"""Clinical facts from CSV and JSON files: good rows enter, each bad row gets one sentence, nothing is lost silently."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from config.errors import InputError
+from config.settings import Settings
+from node.clinical.dates import parse_date
+from node.clinical.entries import (
+    FactEntry,
+    birth_date_entry,
+    ebv_entry,
+    prior_treatment_entry,
+    record_entries,
+    stage_entry,
+    treatment_start_entry,
+)
+
+if TYPE_CHECKING:
+    from node.ledger.database import Ledger
+
+ENCODINGS = ("utf-8-sig", "gb18030")
+MAX_FILE_BYTES = 64 * 1024 * 1024
+ALIASES: Mapping[str, str] = {
+    "patient_id": "patient_id", "patientid": "patient_id", "pid": "patient_id", "病人编号": "patient_id", "患者编号": "patient_id",
+    "issuer": "issuer", "issuer_of_patient_id": "issuer",
+    "ebv_dna": "ebv_dna", "ebv_dna_copies_per_ml": "ebv_dna", "pre_ebv_dna": "ebv_dna",
+    "ebv_dna_unit": "ebv_dna_unit", "unit": "ebv_dna_unit",
+    "ebv_dna_specimen": "ebv_dna_specimen", "specimen": "ebv_dna_specimen",
+    "ebv_dna_date": "ebv_dna_date", "drawn_on": "ebv_dna_date",
+    "laboratory": "laboratory",
+    "stage": "stage", "tnm": "stage", "t": "t", "n": "n", "m": "m", "t_stage": "t", "n_stage": "n", "m_stage": "m",
+    "ajcc": "ajcc", "ajcc_edition": "ajcc", "edition": "ajcc",
+    "stage_date": "stage_date",
+    "birth_date": "birth_date", "date_of_birth": "birth_date", "dob": "birth_date",
+    "treatment_start": "treatment_start",
+    "prior_treatment": "prior_treatment",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that was not entered. `row` counts data rows from 1."""
+
+    row: int
+    text: str
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What a file brought: rows read, facts that were new, rows that were refused, columns that nobody knows."""
+
+    n_rows: int
+    n_new_facts: int
+    bad: tuple[BadRow, ...]
+    ignored_columns: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "rows": self.n_rows,
+            "new_facts": self.n_new_facts,
+            "bad_rows": [{"row": bad.row, "text": bad.text} for bad in self.bad],
+            "ignored_columns": list(self.ignored_columns),
+        }
+
+    def sentences(self) -> list[str]:
+        """For a person, one sentence a line."""
+        lines = [f"Row {bad.row} was not entered: {bad.text}." for bad in self.bad]
+        if self.ignored_columns:
+            lines.append(f"Columns that are not known were ignored: {', '.join(self.ignored_columns)}.")
+        return lines
+
+
+def import_file(path: Path, ledger: Ledger, settings: Settings, set_by: str) -> ImportResult:
+    """Enter the facts of a .csv or .json file; each row is entered whole or not at all.
+
+    Raises InputError when the file cannot be read as a table at all.
+    """
+    rows = read_rows(path)
+    ignored = sorted({key for row in rows for key in row if _column(key) is None})
+    bad: list[BadRow] = []
+    new = 0
+    for number, row in enumerate(rows, start=1):
+        try:
+            patient_id, issuer, entries = entries_of(row, settings)
+        except InputError as error:
+            bad.append(BadRow(number, str(error)))
+            continue
+        with ledger.begin() as session:
+            new += record_entries(session, patient_id, issuer, entries, f"file {path.name}", set_by)
+    return ImportResult(len(rows), new, tuple(bad), tuple(ignored))
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a table as text by column name. Raises InputError naming what is wrong with the file."""
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MB")
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    text = _decoded(raw, path)
+    rows = _json_rows(text, path) if path.suffix.lower() == ".json" else _csv_rows(text, path)
+    if not rows:
+        raise InputError(f"{path} holds no rows")
+    if not any(_column(key) == "patient_id" for row in rows for key in row):
+        found = ", ".join(sorted({key for row in rows for key in row})[:12])
+        raise InputError(f"{path} has no column patient_id; found {found}")
+    return rows
+
+
+def entries_of(row: Mapping[str, str], settings: Settings) -> tuple[str, str, list[FactEntry]]:
+    """Patient ID, issuer and facts of one row. Raises InputError with the sentence for this row."""
+    if None in row:
+        raise InputError("it has more values than the table has columns")
+    known: dict[str, str] = {}
+    for key, text in row.items():
+        column = _column(key)
+        if column is not None and text.strip():
+            if column in known and known[column] != text.strip():
+                raise InputError(f"it gives {column} twice with different values")
+            known[column] = text.strip()
+    patient_id = known.get("patient_id", "")
+    if not patient_id:
+        raise InputError("it has no patient_id")
+    entries = [
+        read(known[column])
+        for column, read in (
+            ("birth_date", birth_date_entry),
+            ("treatment_start", treatment_start_entry),
+            ("prior_treatment", prior_treatment_entry),
+        )
+        if column in known
+    ]
+    if "ebv_dna" in known:
+        entries.append(
+            ebv_entry(
+                settings,
+                known["ebv_dna"],
+                unit=known.get("ebv_dna_unit"),
+                specimen=known.get("ebv_dna_specimen"),
+                laboratory=known.get("laboratory"),
+                drawn_on=parse_date(known["ebv_dna_date"], "date of the draw") if "ebv_dna_date" in known else None,
+            )
+        )
+    stage = known.get("stage") or _stage_text(known)
+    if stage:
+        staged_on = parse_date(known["stage_date"], "date of staging") if "stage_date" in known else None
+        entries.append(stage_entry(settings, stage, known.get("ajcc"), staged_on))
+    if not entries:
+        raise InputError(f"it holds no fact about patient {patient_id}")
+    return patient_id, known.get("issuer", ""), entries
+
+
+def _stage_text(known: Mapping[str, str]) -> str:
+    parts = []
+    for letter in ("t", "n", "m"):
+        value = known.get(letter, "")
+        if value:
+            parts.append(value if letter in value.lower() else f"{letter}{value}")
+    return " ".join(parts)
+
+
+def _column(key: str | None) -> str | None:
+    return ALIASES.get(str(key).strip().lower().replace(" ", "_").replace("-", "_")) if key is not None else None
+
+
+def _decoded(raw: bytes, path: Path) -> str:
+    for encoding in ENCODINGS:
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise InputError(f"{path} is neither UTF-8 nor GB18030 text")
+
+
+def _csv_rows(text: str, path: Path) -> list[dict[str, str]]:
+    heading = text.split("\n", 1)[0]
+    delimiter = max(",;\t", key=heading.count)
+    try:
+        reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
+        return [{key: _cell(value) for key, value in row.items()} for row in reader]
+    except csv.Error as error:
+        raise InputError(f"{path} is not a CSV table: {error}") from error
+
+
+def _json_rows(text: str, path: Path) -> list[dict[str, str]]:
+    try:
+        document = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not JSON: {error}") from error
+    if isinstance(document, dict):
+        document = document.get("patients", [document])
+    if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
+        raise InputError(f"{path} is not a list of objects, one per patient")
+    return [{str(key): _cell(value) for key, value in row.items()} for row in document]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ",".join(str(part) for part in value)
+    return str(value)
