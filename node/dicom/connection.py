@@ -19,6 +19,7 @@ from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
 from node.dicom.contexts import PLAIN_SYNTAXES, VERIFICATION
 from node.dicom.library import settle_libraries
+from node.dicom.server import close_socket
 from node.dicom.tls import client_context
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -52,33 +53,37 @@ def association(
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = pacs.timeout_s
-    opened: list[bool] = []
+    opened: list[socket.socket] = []
     ours: list[EventHandlerType] = [(evt.EVT_CONN_OPEN, _connected, [opened])]
     assoc = ae.associate(
         pacs.host, pacs.port, contexts=list(contexts), ae_title=pacs.ae_title, max_pdu=MAX_PDU_BYTES,
         tls_args=(client_context(pacs.tls), pacs.host) if pacs.tls else None, evt_handlers=ours + list(handlers),
     )  # fmt: skip
-    if not assoc.is_established:
-        raise PacsUnavailableError(f"{peer_name(pacs)} {_why(assoc, bool(opened), pacs)}")
     try:
-        yield assoc
-    except BaseException:
+        if not assoc.is_established:
+            raise PacsUnavailableError(f"{peer_name(pacs)} {_why(assoc, bool(opened), pacs)}")
+        try:
+            yield assoc
+        except BaseException:
+            if assoc.is_established:
+                assoc.abort()
+            raise
         if assoc.is_established:
-            assoc.abort()
-        raise
-    if assoc.is_established:
-        assoc.release()
+            assoc.release()
+    finally:
+        for connection in opened:
+            close_socket(connection)
 
 
 def peer_name(pacs: PacsSettings) -> str:
     return f"PACS {pacs.name!r} ({pacs.ae_title} at {pacs.host}:{pacs.port})"
 
 
-def _connected(event: Event, opened: list[bool]) -> None:
+def _connected(event: Event, opened: list[socket.socket]) -> None:
     """EVT_CONN_OPEN: small requests must not wait for the acknowledgement of earlier ones."""
-    opened.append(True)
-    connection = cast(AssociationSocket, event.assoc.dul.socket).socket
-    cast(socket.socket, connection).setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection = cast(socket.socket, cast(AssociationSocket, event.assoc.dul.socket).socket)
+    opened.append(connection)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _why(assoc: Association, opened: bool, pacs: PacsSettings) -> str:

@@ -16,7 +16,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from config.errors import InputError
 
 DEEPEST_NESTING = 24  # real objects stay below 10; decoders recurse
-MOST_INFLATED_BYTES = 512 * 1024 * 1024
+MOST_INFLATED_BYTES = 256 * 1024 * 1024
 
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
@@ -58,7 +58,7 @@ def inflate(data: bytes | memoryview) -> bytes:
         raise EncodingError(f"expected a deflated data set, found bytes that do not inflate ({error})") from error
     if not engine.eof:
         if engine.unconsumed_tail:
-            raise EncodingError(f"the deflated data set has more than {MOST_INFLATED_BYTES // 2**20} MiB")
+            raise EncodingError(f"the deflated data set inflates to more than {MOST_INFLATED_BYTES} bytes")
         raise EncodingError("the deflated data set is cut off")
     return inflated
 

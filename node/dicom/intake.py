@@ -60,6 +60,7 @@ class Sender:
 
     peer: Peer
     studies: set[str] = field(default_factory=set)  # touched, and noted so in the ledger
+    noted: set[tuple[str, str]] = field(default_factory=set)  # study and modality: only MR makes a case of a study
 
 
 class Refusal(Exception):  # noqa: N818 - an outcome that travels up, not a failure of ours
@@ -170,13 +171,14 @@ class Intake:
         row.path = stored.path
         with self.ledger.begin() as session:
             known = instances.add_instance(session, row)
-            if study not in sender.studies:
+            if (study, row.modality) not in sender.noted:
                 associations.touch(session, sender.peer, study, now)
                 note_content(session, row.modality, study, row.patient_id, row.issuer)
             conflict = known is not None and known.sha256 != stored.sha256
             if known is not None and not conflict and known.path != stored.path:
                 known.path = stored.path  # the file of the row had been lost or moved; these are the same bytes
         sender.studies.add(study)
+        sender.noted.add((study, row.modality))
         if conflict:
             return self._conflict(incoming, stored, study, sender)
         if known is None:
@@ -187,7 +189,7 @@ class Intake:
         """The UID stands here with other bytes: the first stays, these are kept aside, and the sender is told."""
         refusal = Refusal(
             StoreStatus.CONFLICTING_INSTANCE, CONFLICTING,
-            f"SOP Instance UID {incoming.meta.sop_instance_uid} is already stored with other content",
+            f"this SOP Instance UID is already stored with other content: {incoming.meta.sop_instance_uid}",
         )  # fmt: skip
         incoming.path = self.store.path(stored.path)
         return self._set_aside(incoming, refusal, sender, study)
@@ -223,12 +225,13 @@ def _check_identity(meta: FileMeta, survey: Survey) -> None:
     if survey.uids[SOP_CLASS_UID] != meta.sop_class_uid:
         raise Refusal(
             StoreStatus.SOP_CLASS_MISMATCH, UNREADABLE,
-            f"the command announces SOP Class {meta.sop_class_uid}, the data set has {survey.uids[SOP_CLASS_UID]}",
+            f"the command announces another SOP Class than the data set has: {meta.sop_class_uid}, "
+            f"{survey.uids[SOP_CLASS_UID]}",
         )  # fmt: skip
     if survey.uids[SOP_INSTANCE_UID] != meta.sop_instance_uid:
         raise Refusal(
             StoreStatus.SOP_INSTANCE_MISMATCH, UNREADABLE,
-            f"the command announces instance {meta.sop_instance_uid}, the data set has "
+            f"the command announces another SOP Instance than the data set has: {meta.sop_instance_uid}, "
             f"{survey.uids[SOP_INSTANCE_UID]}",
         )  # fmt: skip
 

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
@@ -16,7 +17,10 @@ import time
 from typing import Any, cast
 
 import structlog
+from pynetdicom import evt
 from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 log = structlog.get_logger("cptdn.network")
@@ -45,14 +49,51 @@ class GuardedSocket(AssociationSocket):
             received += piece
         return received
 
+    def _shutdown_socket(self) -> None:
+        """Close, also when the peer has left first; pynetdicom would leave the descriptor to the garbage collector."""
+        if self.socket is not None:
+            close_socket(self.socket)
+
+
+def close_socket(connection: socket.socket) -> None:
+    """Shut down and close a connection, whatever state it is in."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+class GuardedProvider(DULServiceProvider):
+    """The upper layer of one association; a peer that breaks it gets an A-ABORT, and its association ends."""
+
+    def run_reactor(self) -> None:
+        try:
+            super().run_reactor()
+        except Exception as error:  # a message that pynetdicom cannot take apart ends up here
+            log.warning("association_broken", error=type(error).__name__, peer=self.assoc.requestor.address)
+            self._abort_at_once()
+
+    def _abort_at_once(self) -> None:
+        """What the state machine would do, without it: it may be anywhere."""
+        connection = cast(AssociationSocket, self.socket)
+        if connection.socket is not None:
+            abort = A_ABORT_RQ()
+            abort.source, abort.reason_diagnostic = 0x02, 0x00
+            connection.send(abort.encode())
+            connection.close()
+        assoc = self.assoc
+        assoc.is_aborted, assoc.is_established = True, False
+        assoc.dimse.msg_queue.put((None, None))
+        assoc._kill = self._kill_thread = True
+        evt.trigger(assoc, evt.EVT_ABORTED, {})
+
 
 class GuardedRequestHandler(RequestHandler):
-    """Gives each accepted association a guarded socket."""
+    """Gives each accepted association a guarded socket and upper layer."""
 
     def _create_association(self) -> Association:
         assoc = super()._create_association()
-        assoc.dul.event_queue.get_nowait()  # the connection indication of the socket that is replaced here
-        assoc.dul.socket = GuardedSocket(assoc, client_socket=cast(socket.socket, self.request))
+        assoc.dul = GuardedProvider(assoc)
+        assoc.set_socket(GuardedSocket(assoc, client_socket=cast(socket.socket, self.request)))
         return assoc
 
 
