@@ -1,7 +1,7 @@
 """Every code that this room writes, with its meaning and where it comes from; codes stand nowhere else.
 
-Public codes are from DCM (PS3.16 Annex D), SCT (SNOMED CT as used in PS3.16), UCUM, UMLS and RFC 5646. For what no public
-code was found (DFS probability, the two regimens, nomogram points, the two scores) there is one private scheme,
+Public codes are from DCM (PS3.16 Annex D), SCT (SNOMED CT as used in PS3.16), UCUM, UMLS and RFC 5646. For what no
+public code was found (DFS probability, the two regimens, nomogram points, the two scores) there is one private scheme,
 99CPTDN, declared in the Coding Scheme Identification Sequence of every object that uses it.
 Meanings have at most 64 characters (VR LO) and name the unit of time or the category where a reader needs it.
 """

@@ -1,4 +1,4 @@
-"""How numbers are written: one function per quantity, used by SR, picture, PDF, FHIR, JSON's reader and terminal alike."""
+"""How numbers are written: one function per quantity, used by SR, picture, PDF, FHIR and terminal alike."""
 
 from __future__ import annotations
 

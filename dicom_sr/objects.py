@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from pydicom import Dataset
 
@@ -32,6 +33,7 @@ def build_objects(
     """
     pictures, options = pictures or PagePictures(), options or ReportOptions()
     check_report(report, sources)
+    report = replace(report, created=local_time(report, options))
     objects = [_object(kind, ds) for kind, ds in _datasets(report, sources, pictures, options)]
     validate(objects, report, sources)
     return objects
@@ -52,7 +54,7 @@ def _datasets(
         yield "sc", build_sc(page_pixels(page), report, sources, options)
     if "pdf" in options.kinds:
         page = render_page(report, pictures, "light", options.language, patient)
-        yield "pdf", build_pdf(page_pdf(page, TITLE, local_time(report, options)), report, sources, options)
+        yield "pdf", build_pdf(page_pdf(page, TITLE, report.created), report, sources, options)
     if "attribution" in options.kinds:
         yield from (("attribution", made) for made in build_attributions(pictures, report, sources, options))
 

@@ -72,10 +72,9 @@ def condition(report: TreatmentReport, scenario: Scenario, words: Wording) -> st
 
 def rule(report: TreatmentReport, words: Wording) -> str:
     """How the recommendation follows from the numbers."""
-    return words.rule.format(
-        horizon=horizon(report.model.horizon_months, words).removesuffix(" DFS"),
-        threshold=numbers.threshold(report.model.threshold),
-    )
+    phrase = words.rule if report.model.threshold == 0 else words.rule_threshold
+    limit = numbers.threshold(report.model.threshold)
+    return phrase.format(horizon=horizon(report.model.horizon_months, words), threshold=limit)
 
 
 def _sentence(report: TreatmentReport, scenario: Scenario, months: int, words: Wording) -> str:

@@ -13,18 +13,13 @@ class Wording:
 
     title: str
     demonstration: str
-    demonstration_short: str
     recommended: str
-    recommended_if_above: str
-    recommended_if_not_above: str
-    depends: str
     not_computed: str
     reasons: str
     regimen_ict: str
     regimen_ccrt: str
     regimen_ict_long: str
     regimen_ccrt_long: str
-    dfs: str
     horizon_years: str
     horizon_months: str
     ci: str
@@ -59,39 +54,31 @@ class Wording:
     training: str
     model: str
     nomogram: str
-    nomogram_source: str
     sequences: str
     with_contour: str
     attribution: str
     study_of: str
     patient_id: str
     born: str
-    accession: str
     created: str
     revision: str
     replaces: str
     rule: str
+    rule_threshold: str
     more: str
     unsigned: str
-    continued: str
-    page: str
 
 
 ENGLISH = Wording(
     title="Treatment decision nomogram (CPTDN), nasopharyngeal carcinoma",
     demonstration="DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
-    demonstration_short="DEMONSTRATION ONLY",
     recommended="Recommended regimen",
-    recommended_if_above="if EBV DNA > {threshold} copies/mL",
-    recommended_if_not_above="if EBV DNA <= {threshold} copies/mL",
-    depends="depends on EBV DNA",
     not_computed="NOT COMPUTED",
     reasons="Reasons",
     regimen_ict="ICT+CCRT",
     regimen_ccrt="CCRT",
     regimen_ict_long="induction chemotherapy, then concurrent chemoradiotherapy",
     regimen_ccrt_long="concurrent chemoradiotherapy alone",
-    dfs="Disease-free survival",
     horizon_years="{n}-year DFS",
     horizon_months="{n}-month DFS",
     ci="95 % CI",
@@ -126,39 +113,31 @@ ENGLISH = Wording(
     training="Training population",
     model="Model",
     nomogram="Nomogram of this patient",
-    nomogram_source="Nomogram",
     sequences="Representative slices",
     with_contour="contour",
     attribution="Grad-CAM",
     study_of="Study",
     patient_id="ID",
     born="born",
-    accession="Accession",
     created="Report",
     revision="revision {n}",
     replaces="replaces an earlier result",
-    rule="ICT+CCRT is advised when its {horizon} DFS is more than {threshold} percentage points above that of CCRT",
+    rule="ICT+CCRT is advised when its {horizon} is higher than that of CCRT",
+    rule_threshold="ICT+CCRT is advised when its {horizon} is over {threshold} percentage points above that of CCRT",
     more="and {n} more: see the structured report",
     unsigned="Computed result, not verified by a person",
-    continued="continued",
-    page="page",
 )
 
 CHINESE = Wording(
     title="鼻咽癌治疗决策列线图 (CPTDN)",
     demonstration="演示模型 — 不得用于临床 / DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
-    demonstration_short="仅供演示 DEMONSTRATION ONLY",
     recommended="推荐方案",
-    recommended_if_above="若 EBV DNA > {threshold} copies/mL",
-    recommended_if_not_above="若 EBV DNA <= {threshold} copies/mL",
-    depends="取决于 EBV DNA",
     not_computed="未计算",
     reasons="原因",
     regimen_ict="ICT+CCRT",
     regimen_ccrt="CCRT",
     regimen_ict_long="诱导化疗后同步放化疗",
     regimen_ccrt_long="单纯同步放化疗",
-    dfs="无病生存率",
     horizon_years="{n} 年 DFS",
     horizon_months="{n} 个月 DFS",
     ci="95 % CI",
@@ -193,22 +172,19 @@ CHINESE = Wording(
     training="训练人群",
     model="模型",
     nomogram="该患者的列线图",
-    nomogram_source="列线图",
     sequences="代表层面",
     with_contour="勾画",
     attribution="Grad-CAM",
     study_of="检查",
     patient_id="ID",
     born="出生",
-    accession="检查号",
     created="报告",
     revision="第 {n} 版",
     replaces="替代先前结果",
-    rule="当 ICT+CCRT 的 {horizon} 比 CCRT 高出 {threshold} 个百分点以上时推荐 ICT+CCRT",
+    rule="当 ICT+CCRT 的 {horizon} 高于 CCRT 时推荐 ICT+CCRT",
+    rule_threshold="当 ICT+CCRT 的 {horizon} 比 CCRT 高出 {threshold} 个百分点以上时推荐 ICT+CCRT",
     more="另有 {n} 条, 见结构化报告",
     unsigned="计算结果, 未经人工核实",
-    continued="续",
-    page="页",
 )
 
 WORDINGS: dict[Language, Wording] = {"en": ENGLISH, "zh": CHINESE}

@@ -39,18 +39,20 @@ class PatientCaption:
 
 def heading(sheet: Sheet, box: Box, report: TreatmentReport, patient: PatientCaption, words: Wording) -> None:
     """Title and patient on the left, report and revision on the right."""
-    created = f"{words.created} {report.created:%Y-%m-%d %H:%M}, {words.revision.format(n=report.revision)}"
-    right = sheet.text_width(created, 12)
-    left = Box(box.x, box.y, box.width - right - 16, box.height)
-    sheet.text(box.x + box.width, box.y + 2, created, 12, sheet.palette.dim, align="right")
-    sheet.text(box.x + box.width, box.y + 20, words.unsigned, 12, sheet.palette.dim, align="right")
-    y = sheet.fitted(left, box.y, words.title, 14, sheet.palette.dim)
+    created = f"{words.created} {report.created:%Y-%m-%d %H:%M} (UTC{report.created:%z})"
+    status = [words.revision.format(n=report.revision), words.unsigned]
+    second = ", ".join([*status[:1], *([words.replaces] if report.predecessors else []), *status[1:]])
+    for index, line in enumerate((created, second)):
+        y = box.y + 2 + index * sheet.line_height(13)
+        sheet.text(box.x + box.width, y, line, 12, sheet.palette.dim, align="right")
+    title_box = Box(box.x, box.y, box.width - sheet.text_width(created, 12) - 16, box.height)
+    sheet.fitted(title_box, box.y, words.title, 14, sheet.palette.dim)
     who = [patient.name, f"{words.patient_id} {report.patient_id}"]
     who += [f"{words.born} {patient.birth_date}"] if patient.birth_date else []
     who += [patient.sex] if patient.sex else []
     who += [f"{words.study_of} {patient.study_date}"] if patient.study_date else []
-    below = Box(box.x, y, box.width - sheet.text_width(words.unsigned, 12) - 16, box.height)
-    sheet.fitted(below, y, "   ".join(part for part in who if part), 15, bold=True)
+    below = box.split(2 * sheet.line_height(13) + 2)[1]
+    sheet.fitted(below, below.y, "   ".join(part for part in who if part), 16, bold=True)
 
 
 def banner(sheet: Sheet, box: Box, words: Wording) -> None:
@@ -67,21 +69,27 @@ def banner(sheet: Sheet, box: Box, words: Wording) -> None:
 
 
 def recommendation(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
-    """The answer, large; below it what it means and how it follows."""
-    sheet.text(box.x, box.y, words.recommended, 14, sheet.palette.dim)
-    y = sheet.fitted(box, box.y + sheet.line_height(14) - 3, headline(report, words), 34, bold=True, smallest=16)
+    """The answer, large, with what it means beside it; below it how it follows from the numbers."""
     common = report.recommendation
-    meaning = f"{regimen_long(common, words)}. " if common else ""
-    sheet.fitted(box, y - 2, f"{meaning}{rule(report, words)}.", 13, sheet.palette.dim)
+    accent = sheet.palette.ink if common is None else _color(sheet, common)
+    sheet.rectangle(Box(box.x, box.y + 2, 6, box.height - 6), facecolor=accent, edgecolor="none")
+    inner = Box(box.x + 18, box.y, box.width - 18, box.height)
+    sheet.text(inner.x, inner.y, words.recommended, 14, sheet.palette.dim)
+    line = headline(report, words)
+    top = inner.y + sheet.line_height(14) - 3
+    y = sheet.fitted(inner, top, line, 34, bold=True, smallest=15)
+    if common is not None:
+        beside = inner.x + sheet.text_width(line, 34, bold=True) + 20
+        sheet.text(beside, top + sheet.line_height(34) * 0.36, regimen_long(common, words), 15)
+    sheet.fitted(inner, y - 1, f"{rule(report, words)}.", 13, sheet.palette.dim, smallest=11.5)
 
 
-def refusal(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
-    """Nothing was computed: the reasons, in large letters."""
+def refusal(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> float:
+    """Nothing was computed: the reasons, in large letters. Returns the y below them."""
     sheet.text(box.x, box.y, words.not_computed, 34, bold=True)
     below = box.split(sheet.line_height(34) + 6)[1]
-    notes(
-        sheet, below, words.reasons, [reason.text for reason in report.refusals], words, (18, 17, 16, 15, *TEXT_SIZES)
-    )
+    reasons = [reason.text for reason in report.refusals]
+    return notes(sheet, below, words.reasons, reasons, words, (18, 17, 16, 15, *TEXT_SIZES))
 
 
 def results(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
@@ -117,7 +125,7 @@ def _panel(sheet: Sheet, box: Box, scenario: Scenario, months: int, words: Wordi
 def _rate(sheet: Sheet, box: Box, result: ArmResult, months: int, words: Wording) -> None:
     """Name, value on a scale from 0 to 100 %, and the numbers."""
     estimate = result.dfs[months]
-    color = sheet.palette.ict if result.arm is TreatmentArm.ICT_CCRT else sheet.palette.ccrt
+    color = _color(sheet, result.arm)
     middle = box.y + box.height / 2
     big, small = min(20.0, box.height / sheet.text_scale / 1.15), 12.0
     figure, ci95 = f"{numbers.percent(estimate.value)} %", numbers.interval(estimate.ci95)
@@ -133,8 +141,14 @@ def _rate(sheet: Sheet, box: Box, result: ArmResult, months: int, words: Wording
     ax.set_axis_off()
     ax.hlines(0, 0, 100, color=sheet.palette.line, lw=0.8)
     ax.vlines((0, 50, 100), -0.25, 0.25, color=sheet.palette.line, lw=0.8)
-    ax.hlines(0, 100 * estimate.ci95[0], 100 * estimate.ci95[1], color=color, lw=3)
-    ax.plot([100 * estimate.value], [0], MARKERS[result.arm], color=color, ms=8, mec=sheet.palette.paper)
+    ends = (100 * estimate.ci95[0], 100 * estimate.ci95[1])
+    ax.hlines(0, *ends, color=color, lw=2.5)
+    ax.vlines(ends, -0.3, 0.3, color=color, lw=2)
+    ax.plot([100 * estimate.value], [0], MARKERS[result.arm], color=color, ms=7, mec=sheet.palette.paper)
+
+
+def _color(sheet: Sheet, arm: TreatmentArm) -> str:
+    return sheet.palette.ict if arm is TreatmentArm.ICT_CCRT else sheet.palette.ccrt
 
 
 def inputs(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
@@ -186,12 +200,13 @@ def notes(
     """
     sheet.text(box.x, box.y, title, 15, bold=True)
     body = box.split(sheet.line_height(15) + 2)[1]
-    shown = [f"- {text}" for text in texts] or [words.none]
+    bullet = "- " if len(texts) > 1 else ""
+    shown = [f"{bullet}{text}" for text in texts] or [words.none]
     size = sheet.largest_size(body, shown, sizes)
     kept = len(shown)
     while size is None and kept > 0:
         kept -= 1
-        shown = [f"- {text}" for text in texts[:kept]] + [words.more.format(n=len(texts) - kept)]
+        shown = [f"{bullet}{text}" for text in texts[:kept]] + [words.more.format(n=len(texts) - kept)]
         size = sheet.largest_size(body, shown, sizes[-1:])
     y = body.y
     for text in shown:
@@ -243,9 +258,15 @@ def _slice(sheet: Sheet, box: Box, picture: SequencePicture, heat: bool) -> None
         ax.contour(mask, levels=[0.5], colors=sheet.palette.contour, linewidths=1.2)
 
 
-def nomogram(sheet: Sheet, box: Box, pictures: PagePictures, style: Style, words: Wording) -> None:
-    """This patient's nomogram, as the caller draws it."""
+def nomogram(
+    sheet: Sheet, box: Box, report: TreatmentReport, pictures: PagePictures, style: Style, words: Wording
+) -> None:
+    """This patient's nomogram, as the caller draws it, and the total points."""
     sheet.text(box.x, box.y, words.nomogram, 15, bold=True)
+    if len(report.scenarios) == 1:
+        arms = (report.scenarios[0].ict_ccrt, report.scenarios[0].ccrt)
+        totals = ", ".join(f"{regimen(arm.arm, words)} {numbers.points(arm.total_points)}" for arm in arms)
+        sheet.text(box.x + box.width, box.y + 2, f"{words.points}: {totals}", 12, sheet.palette.dim, align="right")
     if pictures.draw_nomogram is not None:
         pictures.draw_nomogram(sheet.axes(box.split(sheet.line_height(15) + 2)[1]), style)
 
@@ -257,5 +278,8 @@ def model_lines(report: TreatmentReport, words: Wording) -> list[str]:
     return [*lines, *([model.nomogram_citation] if model.nomogram_citation else [])]
 
 
-def warning_texts(reasons: Sequence[Reason]) -> list[str]:
-    return [reason.text for reason in reasons]
+def warnings(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
+    """Warnings and quality findings; with a sign and their number, so that they are seen."""
+    found: Sequence[Reason] = (*report.warnings, *report.quality)
+    title = f"\u26a0 {words.warnings} ({len(found)})" if found else words.warnings
+    notes(sheet, box, title, [reason.text for reason in found], words)

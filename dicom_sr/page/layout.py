@@ -25,7 +25,7 @@ SQUARE_INCHES = (10.24, 10.24)
 VIEWER_OVERLAY = 1 / 8  # of the height: viewers lay their own text and the cine bar over it
 MARGIN = {"dark": 26.0, "light": 62.0}
 TEXT_SCALE = {"dark": 1.0, "light": 1.12}
-# matplotlib's own defaults, whatever the machine's matplotlibrc says; 42 would need TrueType outlines, Noto CJK has none
+# over matplotlib's own defaults, whatever the machine's matplotlibrc says; Noto CJK has no TrueType outlines for 42
 DRAWING = {
     "pdf.fonttype": 3,
     "pdf.compression": 6,
@@ -87,21 +87,22 @@ def _compose(
     patient: PatientCaption,
 ) -> None:
     scale = sheet.text_scale
-    head, rest = area.split(46 * scale)
+    head, rest = area.split(64 * scale)
     blocks.heading(sheet, head, report, patient, words)
     if report.model.demonstration:
-        strip, rest = rest.split(40 * scale)
+        strip, rest = rest.split(36 * scale)
         blocks.banner(sheet, strip, words)
+    rest = rest.split(6)[1]
     if not report.computed:
-        _refused(sheet, rest, report, words)
+        _refused(sheet, rest, report, pictures, words)
         return
-    answer, rest = rest.split(84 * scale)
-    blocks.recommendation(sheet, answer.split(answer.height - 4)[0], report, words)
-    single = len(report.scenarios) == 1
-    rates, rest = rest.split((132 if single else 226) * scale)
+    answer, rest = rest.split(88 * scale)
+    blocks.recommendation(sheet, answer, report, words)
+    rest = rest.split(4)[1]
+    rates, rest = rest.split((128 if len(report.scenarios) == 1 else 222) * scale)
     blocks.results(sheet, rates, report, words)
-    rest = rest.split(10)[1]
-    foot_height = (172 if style == "dark" else 400) * scale
+    rest = rest.split(8)[1]
+    foot_height = (176 if style == "dark" else 372) * scale
     middle, foot = rest.split(rest.height - foot_height)
     _pictures(sheet, middle, report, pictures, style, words)
     _foot(sheet, foot, report, style, words)
@@ -111,52 +112,58 @@ def _pictures(
     sheet: Sheet, box: Box, report: TreatmentReport, pictures: PagePictures, style: Style, words: Wording
 ) -> None:
     if not pictures.sequences:
-        blocks.nomogram(sheet, box, pictures, style, words)
+        blocks.nomogram(sheet, box, report, pictures, style, words)
         return
     share = 0.6 if pictures.draw_nomogram is not None else 0.0
     upper, lower = box.split(box.height * share)
     if share:
-        blocks.nomogram(sheet, upper.split(upper.height - 8)[0], pictures, style, words)
+        blocks.nomogram(sheet, upper.split(upper.height - 8)[0], report, pictures, style, words)
     blocks.sequences(sheet, lower.split(lower.height - 8)[0], pictures.sequences, words)
 
 
 def _foot(sheet: Sheet, box: Box, report: TreatmentReport, style: Style, words: Wording) -> None:
     sheet.rule(box.x, box.y, box.width)
     body = box.split(6)[1]
-    found = blocks.warning_texts((*report.warnings, *report.quality))
-    use = [report.model.intended_use, *blocks.model_lines(report, words)]
     if style == "dark":
         left, right = body.columns(2, 28)
         blocks.inputs(sheet, left, report, words)
         upper, lower = right.split(right.height * 0.56)
-        blocks.notes(sheet, upper, words.warnings, found, words)
-        blocks.notes(sheet, lower, words.intended_use, use[:2], words)
+        blocks.warnings(sheet, upper, report, words)
+        model = f"{report.model.intended_use} ({blocks.model_lines(report, words)[0]})"
+        blocks.notes(sheet, lower, words.intended_use, [model], words)
         return
-    upper, lower = body.split(body.height * 0.5)
-    left, right = upper.columns(2, 28)
-    blocks.inputs(sheet, left, report, words)
-    blocks.notes(sheet, right, words.warnings, found, words)
+    upper, lower = body.split(body.height * 0.52)
+    _inputs_and_warnings(sheet, upper, report, words)
     _small_print(sheet, lower, report, words)
+
+
+def _inputs_and_warnings(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
+    left, right = box.columns(2, 28)
+    blocks.inputs(sheet, left.split(left.height - 8)[0], report, words)
+    blocks.warnings(sheet, right.split(right.height - 8)[0], report, words)
 
 
 def _small_print(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
     left, right = box.columns(2, 28)
-    upper, lower = left.split(left.height * 0.5)
+    upper, lower = left.split(left.height * 0.45)
     blocks.notes(sheet, upper, words.intended_use, [report.model.intended_use], words)
     blocks.notes(sheet, lower, words.model, blocks.model_lines(report, words), words)
     blocks.notes(sheet, right, words.training, [report.model.training_population], words)
 
 
-def _refused(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
-    upper, rest = box.split(box.height * 0.5)
-    blocks.refusal(sheet, upper.split(upper.height - 10)[0], report, words)
+def _refused(sheet: Sheet, box: Box, report: TreatmentReport, pictures: PagePictures, words: Wording) -> None:
+    """The reasons first and as large as they fit; then, from where they end, what is known."""
+    small_print = 190 * sheet.text_scale
+    most = box.height - 2 * small_print
+    y = blocks.refusal(sheet, box.split(most)[0], report, words) + 14
+    rest = box.split(y - box.y)[1]
+    if pictures.sequences and rest.height > 2 * small_print + 160:
+        shown, rest = rest.split(min(260.0, rest.height - 2 * small_print))
+        blocks.sequences(sheet, shown.split(shown.height - 10)[0], pictures.sequences, words)
     sheet.rule(rest.x, rest.y, rest.width)
-    body = rest.split(8)[1]
-    upper, lower = body.split(body.height * 0.55)
-    left, right = upper.columns(2, 28)
-    blocks.inputs(sheet, left, report, words)
-    blocks.notes(sheet, right, words.warnings, blocks.warning_texts((*report.warnings, *report.quality)), words)
-    _small_print(sheet, lower, report, words)
+    upper, lower = rest.split(8)[1].split(small_print)
+    _inputs_and_warnings(sheet, upper, report, words)
+    _small_print(sheet, lower.split(small_print)[0], report, words)
 
 
 def render_slice(picture: SequencePicture, report: TreatmentReport, language: Language = "en") -> Figure:

@@ -248,3 +248,42 @@ def draw_nomogram_stand_in(ax: Any, style: str) -> None:
     ax.set_xlim(-30, 102)
     ax.invert_yaxis()
     ax.set_axis_off()
+
+
+def crowded(**changes: Any) -> TreatmentReport:
+    """Long names, long sentences and many warnings: nothing may run out of its box."""
+    sentence = "The series was acquired with a repetition time of 1234 ms, which lies outside the range of the training data"
+    values: dict[str, Any] = {
+        "report_identity": "6f" * 32,
+        "revision": 12,
+        "predecessors": ("2.25.99",),
+        "warnings": tuple(Reason(f"warning_{i}", f"{i}: {sentence}, and the score is extrapolated.") for i in range(9)),
+        "quality": (Reason("noise", "Noise in T2w is twice that of the training data 噪声较大."),),
+        "stage": Stage("T3", "N1", "M0", "8", False, Fact("multidisciplinary tumour board of the head and neck centre, "
+                                                         "imported from the hospital information system")),
+        "model": ModelIdentity(
+            "nasopharynx-three-centre-network-with-a-long-name", "2026.11.23-rc4+build.77", "sha256:" + "ab" * 32,
+            "sha256:" + "cd" * 32, "sha256:" + "ef" * 32,
+            "Decision support for adults with stage T3N1M0 nasopharyngeal carcinoma (AJCC 8) before treatment, beside "
+            "the judgement of the multidisciplinary team; not for recurrence, not after chemotherapy, not for children.",
+            "1,872 patients with T3N1M0 nasopharyngeal carcinoma from three centres in southern China, 2009 to 2015, "
+            "treated with ICT+CCRT or CCRT, matched 1:1 on the propensity score; MR at 1.5 and 3 tesla; age 14 to 72.",
+            demonstration=True, nomogram_citation="Zhong L, Dong D, Fang X, et al. A deep learning-based radiomic "
+            "nomogram for prognosis and treatment decision in advanced nasopharyngeal carcinoma: a multicentre study. "
+            "EBioMedicine 2021;70:103522. doi:10.1016/j.ebiom.2021.103522", threshold=0.02,
+        ),
+    }  # fmt: skip
+    return unknown_ebv(**{**values, **changes})
+
+
+def differing(**changes: Any) -> TreatmentReport:
+    """EBV DNA unknown, and the two categories lead to different regimens."""
+    low = scenario(EbvCategory.NOT_ABOVE, 0.06)
+    swapped = Scenario(
+        EbvCategory.NOT_ABOVE,
+        ArmResult(TreatmentArm.ICT_CCRT, low.ccrt.points, low.ccrt.total_points, low.ccrt.dfs),
+        ArmResult(TreatmentArm.CCRT, low.ict_ccrt.points, low.ict_ccrt.total_points, low.ict_ccrt.dfs),
+        TreatmentArm.CCRT,
+        {36: (-0.17, -0.012), 60: (-0.232, -0.021)},
+    )
+    return unknown_ebv(**{"report_identity": "7f" * 32, "scenarios": (swapped, scenario()), **changes})
