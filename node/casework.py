@@ -109,15 +109,13 @@ def look_at(session: Session, settings: Settings, case: Case) -> Assessment:
 def _settle(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:
     """Write the outcome of a look down; a ready case with new inputs gets a job."""
     case.assessment = assessment.explain_json()
-    case.assess_after = None
+    case.assess_after = assessment.look_again_at
     active = jobs.active_jobs(session, case.study_instance_uid)
     request = assessment.request
     if request is None:
         for job in active:
             jobs.supersede(session, job.id, f"the study became {assessment.state} meanwhile")
         set_state(session, case, assessment.state, [dict(reason) for reason in assessment.reasons])
-        if assessment.state == "receiving":
-            case.assess_after = now_utc() + timedelta(seconds=settings.case.stable_after_s)
         return
     digest = request.digest()
     if any(job.request_digest == digest for job in active):

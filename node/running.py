@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from config.errors import CptdnError
 from config.settings import CONFIG_VARIABLE, Settings
-from node.broker import start_broker
+from node.broker import embedded_broker
 from node.ledger.database import Ledger
 from node.ledger.processes import living
 from node.messages import Queue
@@ -37,21 +37,19 @@ def everything(settings: Settings, environment: dict[str, str], say: Callable[[s
     """
     if settings.source is not None:
         environment = {CONFIG_VARIABLE: str(settings.source), **environment}
-    broker = start_broker(settings)
-    supervisor = Supervisor(PARTS, environment, say)
-    stop = threading.Event()
-    tending = threading.Thread(target=_tend, args=(supervisor, stop), name="supervisor", daemon=True)
-    try:
-        supervisor.start()
-        tending.start()
-        yield supervisor
-    finally:
-        stop.set()
-        if tending.is_alive():
-            tending.join()
-        supervisor.stop()
-        if broker is not None:
-            broker.stop()
+    with embedded_broker(settings):
+        supervisor = Supervisor(PARTS, environment, say)
+        stop = threading.Event()
+        tending = threading.Thread(target=_tend, args=(supervisor, stop), name="supervisor", daemon=True)
+        try:
+            supervisor.start()
+            tending.start()
+            yield supervisor
+        finally:
+            stop.set()
+            if tending.is_alive():
+                tending.join()
+            supervisor.stop()
 
 
 def wait_until_ready(ledger: Ledger, supervisor: Supervisor, timeout_s: float = 120.0) -> None:

@@ -19,14 +19,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.settings import Settings
 from node.broker import broker_url
 from node.casework import assess_due, next_look_s
-from node.delivery import record_commitment
+from node.delivery import queue_overdue
 from node.dicom.ae import RunningNode, start_node
 from node.dicom.intake import Intake
 from node.ledger import jobs
 from node.ledger.associations import close_abandoned
 from node.ledger.cases import wake_touched, wake_unfinished
 from node.ledger.database import Ledger, now_utc, open_ledger
-from node.ledger.deliveries import requeue_due
+from node.ledger.deliveries import record_commitment
 from node.ledger.outbox import relay, seconds_to_next
 from node.ledger.processes import DEAD_AFTER, forget_dead, heartbeat
 from node.queue import make_celery, send
@@ -105,7 +105,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
         outbox = Round("outbox", hand_over, until_next_message)
         looks = Round("looks", look_at_cases, until_next_look)
         intake = Intake(ledger, store, beat.id, on_release=released)
-        node = start_node(settings, intake, partial(record_commitment, ledger, settings))
+        node = start_node(settings, intake, record_commitment(ledger))
         watchdog = Round("watchdog", partial(_watch, ledger, settings, node), lambda: WATCHDOG_S)
         beat.ready(port=node.port)
         log.info("ready", ae_title=settings.node.ae_title, port=node.port)
@@ -126,7 +126,7 @@ def _watch(ledger: Ledger, settings: Settings, node: RunningNode) -> None:
         revived = jobs.watchdog(session)
         if studies := close_abandoned(session, now - DEAD_AFTER, now):
             wake_touched(session, studies)
-        overdue = requeue_due(session, now)
+        overdue = queue_overdue(session, settings)
         forget_dead(session)
     if revived or overdue:
-        log.info("taken_up_again", jobs=revived, deliveries=len(overdue))
+        log.info("taken_up_again", jobs=revived, deliveries=overdue)

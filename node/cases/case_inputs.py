@@ -73,7 +73,7 @@ class ComputeRequest:
     series: Mapping[str, Mapping[str, Any]]
     contour: Mapping[str, Any]
     contours: Mapping[str, Mapping[str, Any]]
-    age_years: int | None
+    age_years: float | None
     age_source: str
     ebv: Mapping[str, Any]
     stage: Mapping[str, Any]

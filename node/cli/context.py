@@ -36,8 +36,9 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     """A table for a person; colours and borders only where the terminal has them."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(*columns, title=title, title_justify="left", show_edge=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

@@ -37,9 +37,18 @@ def job_json(job: Job) -> dict[str, Any]:
 
 def delivery_json(delivery: Delivery) -> dict[str, Any]:
     """A delivery under the name that `jobs show` and `jobs retry` take."""
-    from node.ledger.deliveries import as_json
-
-    return {**as_json(delivery), "id": f"delivery-{delivery.id}"}
+    return {
+        "id": f"delivery-{delivery.id}",
+        "report_id": delivery.report_id,
+        "pacs": delivery.pacs,
+        "state": delivery.state,
+        "attempts": delivery.attempts,
+        "not_before": delivery.not_before.isoformat(),
+        "sent_at": delivery.sent_at.isoformat() if delivery.sent_at else None,
+        "committed_at": delivery.committed_at.isoformat() if delivery.committed_at else None,
+        "error": delivery.error_text,
+        "objects": delivery.objects,
+    }
 
 
 @app.command("list")
@@ -121,8 +130,7 @@ def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
 
     Example: cptdn jobs retry delivery-12
     """
-    from node.ledger.database import now_utc
-    from node.ledger.deliveries import get_delivery, revive
+    from node.ledger.deliveries import retry_delivery
     from node.ledger.jobs import retry as retry_job
 
     with ledger_of(ctx).begin() as session:
@@ -131,7 +139,7 @@ def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
             if number is None:
                 retry_job(session, job_id)
             else:
-                revive(session, get_delivery(session, number), now_utc())
+                retry_delivery(session, number)
     _say(as_json, job_ids, "queued")
 
 

@@ -36,7 +36,7 @@ def status(
 
 def _status(ctx: typer.Context) -> dict[str, Any]:
     from node.broker import broker_url
-    from node.ledger import cases, deliveries, jobs, outbox, processes
+    from node.ledger import cases, jobs, outbox, processes, reports
     from node.messages import BrokerUnavailableError
     from node.queue import make_celery, queue_lengths
 
@@ -56,7 +56,7 @@ def _status(ctx: typer.Context) -> dict[str, Any]:
             "queues": {},
             "cases": cases.count_by_state(session),
             "jobs": jobs.count_by_state(session),
-            "deliveries": deliveries.count_by_state(session),
+            "deliveries": reports.count_deliveries(session),
             "outbox_empty": outbox.is_empty(session),
         }
     try:

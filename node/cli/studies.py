@@ -83,7 +83,7 @@ def show(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None
     """
     from node.cli.jobs import delivery_json, job_json
     from node.ledger.cases import get_case
-    from node.ledger.deliveries import deliveries_of_report
+    from node.ledger.deliveries import deliveries_of
     from node.ledger.jobs import list_jobs_of
     from node.ledger.reports import reports_of
 
@@ -94,7 +94,7 @@ def show(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None
         found["deliveries"] = [
             delivery_json(delivery)
             for report in reports_of(session, study_uid)
-            for delivery in deliveries_of_report(session, report.id)
+            for delivery in deliveries_of(session, report.id)
         ]
     if as_json:
         print_json(found)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from node.ledger.cases import get_case, set_state
@@ -101,3 +101,10 @@ def keep_report(
     case.current_report_id = report.id
     set_state(session, case, case_state, reasons)
     return report
+
+
+def count_deliveries(session: Session) -> dict[str, int]:
+    found: dict[str, int] = dict(
+        session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).tuples().all()
+    )
+    return {state: found.get(state, 0) for state in ("pending", "sent", "delivered", "dead", "superseded")}

@@ -4,5 +4,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "contours": ("workers.cli.contours:contours", "ROIs of an RTSTRUCT as masks on a series, with their volumes."),
     "nomogram": ("workers.cli.nomogram:app", "Score, draw, fit and evaluate the nomogram."),
     "report": ("workers.cli.report:app", "Read a report of ours back: report show FILE"),
+    "score": ("workers.cli.score:score", "The whole computation on files, without network and ledger."),
     "worker": ("workers.cli.worker:worker", "Run one computing or delivering process."),
 }

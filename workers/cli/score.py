@@ -1,0 +1,137 @@
+"""`cptdn score`: the whole computation on files, without network and ledger."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from config.errors import IneligibleStudyError, InputError
+from node.cases.assessment import Assessment, CaseInputs, StoredInstance, assess
+from node.cases.clinical_facts import ClinicalFacts, EbvResult, Provenance, StageFact, parse_stage
+from node.cli.context import print_json, settings_of
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+    from dicom_sr.treatment_report import TreatmentReport
+
+
+def score(
+    ctx: typer.Context,
+    series: Annotated[list[Path], typer.Argument(metavar="SERIES_FOLDERS...", help="Folders or files of the study.")],
+    rtstruct: Annotated[Path, typer.Option(help="The RTSTRUCT (or SEG) with the primary tumour.")],
+    age: Annotated[
+        float | None, typer.Option(help="Years (default: from the images' birth date and study date).")
+    ] = None,
+    ebv_dna: Annotated[str, typer.Option(help="Copies/mL: 5000, >4000, <400, not-detected or unknown.")] = "unknown",
+    stage: Annotated[str | None, typer.Option(help="Clinical stage; without it, it is not checked.")] = None,
+    bundle: Annotated[str | None, typer.Option(help="Model bundle (default: as configured).")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Score one study from its files: both arms' disease-free survival and the recommended regimen.
+
+    Example: cptdn score mr/t1 mr/t2 mr/t1c --rtstruct rtstruct.dcm --age 46 --ebv-dna 5000 --json
+    """
+    from dicom_sr.json_form import to_json
+    from dicom_sr.plain_text import plain_text
+
+    report = score_files(settings_of(ctx), series, rtstruct, age, ebv_dna, stage, bundle)
+    if as_json:
+        print_json(to_json(report))
+    else:
+        typer.echo(plain_text(report, settings_of(ctx).report.language))
+
+
+def score_files(
+    settings: Settings,
+    series: Sequence[Path],
+    rtstruct: Path,
+    age_years: float | None,
+    ebv_dna: str,
+    stage: str | None,
+    bundle_name: str | None = None,
+) -> TreatmentReport:
+    """The report of a study that stands in files. Raises IneligibleStudyError when the rules do not let it through."""
+    from node.ledger.database import now_utc
+    from workers.bundles import load_bundle
+    from workers.pipeline import analyse_study, consult_nomogram, prepare_study
+    from workers.reporting import draft_report, unlike_training
+
+    stored, files = _stored([*_files(series), rtstruct])
+    studies = sorted({str(one.header["StudyInstanceUID"]) for one in stored if one.header.get("Modality") == "MR"})
+    if len(studies) != 1:
+        raise InputError(f"expected the MR series of one study, found {len(studies)}: {', '.join(studies) or 'none'}")
+    stored = _with_age(stored, age_years)
+    # Without a stage the gate cannot be checked here; the report says so.
+    lenient = settings.eligibility.model_copy(update={"stage_unknown": "report_unverified"})
+    settings = settings.model_copy(update={"eligibility": lenient})
+    now = now_utc()
+    images = tuple(one for one in stored if one.header.get("Modality") == "MR")
+    related = tuple(one for one in stored if one.header.get("Modality") != "MR")
+    inputs = CaseInputs(studies[0], images, related=related, facts=_facts(ebv_dna, stage))
+    assessment = assess(inputs, settings, now)
+    if assessment.request is None:
+        raise _not_ready(assessment)
+    request = assessment.request
+    if age_years is not None:
+        request = replace(request, age_years=age_years, age_source="given on the command line")
+    bundle = load_bundle(bundle_name or settings.model.bundle)
+    material = prepare_study(request, files, bundle, settings.case)
+    strange = unlike_training(material)
+    if strange and settings.eligibility.out_of_distribution == "refuse":
+        raise IneligibleStudyError("out_of_distribution", " ".join(reason.text for reason in strange))
+    analysis = analyse_study(material, bundle, settings.model.device)
+    nomogram = consult_nomogram(analysis, request, bundle, settings.decision)
+    return draft_report(request, material, analysis, nomogram, bundle, settings.decision, now)
+
+
+def _not_ready(assessment: Assessment) -> IneligibleStudyError:
+    reasons = assessment.reasons or ({"code": assessment.state, "text": f"the study is {assessment.state}"},)
+    return IneligibleStudyError(reasons[0]["code"], " ".join(reason["text"] for reason in reasons))
+
+
+def _files(series: Sequence[Path]) -> list[Path]:
+    found = [path for one in series for path in (sorted(one.rglob("*")) if one.is_dir() else [one]) if path.is_file()]
+    if not found:
+        raise InputError(f"expected DICOM files in {', '.join(map(str, series))}, found none")
+    return found
+
+
+def _stored(paths: Sequence[Path]) -> tuple[list[StoredInstance], dict[str, Path]]:
+    """What the ledger would hold of these files. Raises InputError naming a file that is no DICOM."""
+    from pydicom import dcmread
+    from pydicom.errors import InvalidDicomError
+
+    from node.cases.headers import header_of
+    from node.ledger.database import now_utc
+
+    stored, files = [], {}
+    for path in paths:
+        try:
+            ds = dcmread(path, stop_before_pixels=True)
+        except (InvalidDicomError, OSError) as error:
+            raise InputError(f"expected a DICOM file, found {path}: {error}") from error
+        header = header_of(ds)
+        uid = str(header.get("SOPInstanceUID", ""))
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        stored.append(StoredInstance(uid, digest, now_utc(), header))
+        files[uid] = path
+    return stored, files
+
+
+def _with_age(stored: Sequence[StoredInstance], age_years: float | None) -> list[StoredInstance]:
+    """The instances as if the images gave this age; without one, as they are."""
+    if age_years is None:
+        return list(stored)
+    said = {"PatientAge": f"{int(age_years):03d}Y", "PatientBirthDate": ""}
+    return [replace(one, header={**one.header, **said}) for one in stored]
+
+
+def _facts(ebv_dna: str, stage: str | None) -> ClinicalFacts:
+    given = Provenance("given on the command line")
+    known = None if stage is None else StageFact(parse_stage(stage, "8"), given)
+    return ClinicalFacts(ebv_dna=(EbvResult(ebv_dna, given),), stage=known)
