@@ -98,7 +98,7 @@ class StudyStore:
         folder = self.root / "quarantine" / code
         stored = self._place(incoming, folder, f"{incoming.sha256}.dcm")
         note = folder / f"{incoming.sha256}.txt"
-        note.write_text(f"{code}: {reason}\n", encoding="utf-8")
+        note.write_text(f"{code}: {reason}\n", encoding="utf-8", errors="backslashreplace")
         return stored
 
     def _place(self, incoming: IncomingFile, folder: Path, name: str) -> StoredFile:

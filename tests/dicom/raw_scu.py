@@ -1,4 +1,4 @@
-"""A sender that knows only bytes: what an instance is, is for the node to find out (PS3.8 section 9.3, PS3.7 section 9.3)."""
+"""A sender that knows only bytes: what they are is for the node to find out (PS3.8 section 9.3, PS3.7 section 9.3)."""
 
 from __future__ import annotations
 

@@ -66,9 +66,7 @@ class Scene:
 
 
 @contextmanager
-def scene(
-    root: Path, pacs: tuple[PacsSettings, ...] = (), min_free_gb: float = 0.0, **node: Any
-) -> Iterator[Scene]:
+def scene(root: Path, pacs: tuple[PacsSettings, ...] = (), min_free_gb: float = 0.0, **node: Any) -> Iterator[Scene]:
     settings = Settings(
         node=NodeSettings(**{"port": 0, **node}), pacs=pacs,
         storage=StorageSettings(root=root, min_free_gb=min_free_gb),

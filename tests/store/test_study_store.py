@@ -1,0 +1,231 @@
+"""Files that are durable, names that cannot escape, and our own objects that never change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+import pydicom
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydicom.config import IGNORE
+from pydicom.uid import UID, generate_uid
+
+from config.errors import InputError
+from node.store.names import digest_name, is_uid, uid_name
+from node.store.part10 import FileMeta, file_head, skip_head
+from node.store.study_store import BYTES_PER_GB, StudyStore
+from tests.dicom.scenes import encoded, mr_slice
+
+EXPLICIT = "1.2.840.10008.1.2.1"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> StudyStore:
+    made = StudyStore(tmp_path / "data")
+    made.prepare()
+    return made
+
+
+def meta(sop_instance_uid: str = "1.2.3") -> FileMeta:
+    return FileMeta(MR, sop_instance_uid, EXPLICIT, "MODALITY")
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_kept_instance_is_a_dicom_file_with_the_bytes_as_received(store: StudyStore) -> None:
+    ds = mr_slice()
+    data = encoded(ds)
+    with store.receive(meta(ds.SOPInstanceUID)) as incoming:
+        for i in range(0, len(data), 100):
+            incoming.write(data[i : i + 100])
+        kept = store.keep(incoming, ds.StudyInstanceUID, ds.SeriesInstanceUID)
+    assert kept.sha256 == hashlib.sha256(data).hexdigest()
+    assert kept.size_bytes == len(data)
+    path = store.path(kept.path)
+    assert path.parts[-4:-1] == ("studies", ds.StudyInstanceUID, ds.SeriesInstanceUID)
+    with open(path, "rb") as file:
+        offset = skip_head(file)
+        assert file.read() == data
+    read = pydicom.dcmread(path)
+    assert read.file_meta.FileMetaInformationGroupLength == offset - 144
+    assert read.file_meta.MediaStorageSOPClassUID == MR
+    assert files(store.root) == {kept.path}
+
+
+def test_the_head_is_what_pydicom_would_write() -> None:
+    from io import BytesIO
+
+    from pydicom.filewriter import write_file_meta_info
+
+    head = file_head(meta("1.2.3.4"))
+    again = BytesIO()
+    read = pydicom.dcmread(BytesIO(head + encoded(mr_slice())), stop_before_pixels=True).file_meta
+    write_file_meta_info(again, read)
+    assert again.getvalue() == head[132:]
+    assert UID(read.ImplementationClassUID).is_valid
+
+
+def test_keeping_again_gives_the_same_file(store: StudyStore) -> None:
+    kept = []
+    for _ in range(2):
+        with store.receive(meta()) as incoming:
+            incoming.write(b"the same bytes")
+            kept.append(store.keep(incoming, "1.2", "1.3"))
+    assert kept[0] == kept[1]
+    assert files(store.root) == {kept[0].path}
+
+
+def test_other_bytes_of_one_uid_never_overwrite(store: StudyStore) -> None:
+    kept = []
+    for data in (b"first", b"second"):
+        with store.receive(meta()) as incoming:
+            incoming.write(data)
+            kept.append(store.keep(incoming, "1.2", "1.3").path)
+    assert len(set(kept)) == 2
+
+
+def test_an_error_on_the_way_leaves_nothing(store: StudyStore) -> None:
+    def fail() -> None:
+        with store.receive(meta()) as incoming:
+            incoming.write(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert files(store.root) == set()
+
+
+def test_a_quarantined_object_keeps_its_bytes_and_its_reason(store: StudyStore) -> None:
+    with store.receive(meta("../../../etc/passwd")) as incoming:
+        incoming.write(b"whatever")
+        kept = store.quarantine(incoming, "unreadable_instance", "not a data set")
+    digest = hashlib.sha256(b"whatever").hexdigest()
+    assert files(store.root) == {f"quarantine/unreadable_instance/{digest}.{end}" for end in ("dcm", "txt")}
+    assert "not a data set" in store.path(kept.path).with_suffix(".txt").read_text()
+
+
+def test_file_then_name_then_folder_reach_the_disk(store: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+    fsync, rename = os.fsync, os.rename
+    monkeypatch.setattr("os.fsync", lambda fd: (steps.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name), fsync(fd)))
+    monkeypatch.setattr("os.rename", lambda a, b: (steps.append("rename"), rename(a, b)))
+    with store.receive(meta()) as incoming:
+        incoming.write(b"x")
+        store.keep(incoming, "1.2", "1.3")
+    assert steps[0].endswith(".part")
+    assert steps[1:] == ["studies", "1.2", "rename", "1.3"]  # parents of new folders, the name, the folder of the file
+
+
+def test_the_free_space_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = StudyStore(tmp_path, min_free_gb=1.0)
+    store.prepare()
+    monkeypatch.setattr(StudyStore, "free_bytes", lambda _self: BYTES_PER_GB + 1000)
+    assert store.has_room(1000)
+    assert not store.has_room(1001)
+
+
+def test_leftovers_of_a_crash_are_removed_and_files_on_their_way_are_not(store: StudyStore) -> None:
+    old, new = store.root / "incoming" / "old.part", store.root / "incoming" / "new.part"
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.utime(old, (1, 1))
+    store.prepare()
+    assert files(store.root) == {"incoming/new.part"}
+
+
+def test_a_report_is_written_once_and_comes_back_with_the_same_bytes(store: StudyStore) -> None:
+    first = store.keep_report("1.2", "1.2.3", b"first bytes")
+    assert store.keep_report("1.2", "1.2.3", b"other bytes") == first
+    assert store.path(first).read_bytes() == b"first bytes"
+    assert files(store.root) == {first}
+
+
+def test_workers_that_write_one_report_at_once_agree(store: StudyStore) -> None:
+    barrier = threading.Barrier(8)
+    seen: list[bytes] = []
+
+    def work(number: int) -> None:
+        barrier.wait()
+        path = store.keep_report("1.2", "1.2.3", bytes([number]) * 10_000)
+        seen.append(store.path(path).read_bytes())
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(seen) == 8
+    assert len(set(seen)) == 1
+    assert len(seen[0]) == 10_000
+
+
+def test_artefacts_have_a_folder_for_each_computation(store: StudyStore) -> None:
+    folder = store.artefacts("1.2", "sha256:" + "ab" * 32)
+    assert folder.is_dir()
+    assert folder.relative_to(store.root) == Path("artefacts/1.2") / ("ab" * 32)
+
+
+HOSTILE = st.one_of(
+    st.text(max_size=80),
+    st.text(alphabet="./\\0123456789~\0 ", max_size=80),
+    st.sampled_from(["..", "../..", "/etc", "1.2/../../3", "1..2", ".1", "1.", "01", "1.02", "1.2\n", "1.2\0", "²", "1" * 65]),
+)  # fmt: skip
+
+
+@given(text=HOSTILE)
+def test_only_uids_become_names(text: str) -> None:
+    """Against pydicom's own idea of a valid UID (PS3.5 section 9.1)."""
+    assert is_uid(text) == (UID(text, IGNORE).is_valid and text.isascii() and not text.endswith("\n"))
+    if not is_uid(text):
+        with pytest.raises(InputError):
+            uid_name(text)
+
+
+@given(study=HOSTILE, series=HOSTILE, uid=HOSTILE, data=st.binary(max_size=30))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_nothing_is_written_outside_the_root(tmp_path: Path, study: str, series: str, uid: str, data: bytes) -> None:
+    store = StudyStore(tmp_path / "a" / "b" / "root")
+    store.prepare()
+    with store.receive(meta(uid)) as incoming:
+        incoming.write(data)
+        try:
+            kept = store.keep(incoming, study, series)
+        except InputError:
+            kept = store.quarantine(incoming, "unreadable_instance", f"{study} {series}")
+    assert store.path(kept.path).is_file()
+    assert all(name.startswith("a/b/root/") for name in files(tmp_path))
+    assert not any(name.startswith("a/b/root/incoming") for name in files(tmp_path))
+
+
+@given(relative=HOSTILE)
+def test_a_path_of_the_ledger_cannot_leave_the_root(relative: str) -> None:
+    store = StudyStore(Path("/nonexistent/root"))
+    try:
+        found = store.path(relative)
+    except (InputError, ValueError):
+        return
+    assert str(found).startswith("/nonexistent/root")
+
+
+def test_a_digest_is_hexadecimal() -> None:
+    assert digest_name("sha256:" + "0f" * 32) == "0f" * 32
+    with pytest.raises(InputError, match="hexadecimal digest"):
+        digest_name("sha256:../../..")
+
+
+def test_a_file_without_a_head_is_told_apart(tmp_path: Path) -> None:
+    path = tmp_path / "no.dcm"
+    path.write_bytes(bytes(300))
+    with open(path, "rb") as file, pytest.raises(InputError, match="DICM"):
+        skip_head(file)
+
+
+def test_uids_made_by_others_are_uids() -> None:
+    assert all(is_uid(uid) for uid in (generate_uid(), "1.2.840.10008.1.1", "2.25.0", "0.0", "1"))
