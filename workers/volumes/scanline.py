@@ -22,7 +22,10 @@ MAX_CROSSINGS = 20_000_000
 
 @dataclass(frozen=True)
 class Edges:
-    """The edges of closed polygons. starts, ends : (n, 2) xy; planes : (n,) plane index of each edge."""
+    """The edges of closed polygons. starts, ends : (n, 2) xy; planes : (n,) plane index of each edge.
+
+    An edge starts at its lower y, whichever way the line was drawn, so regions that share an edge agree on it exactly.
+    """
 
     starts: FloatArray
     ends: FloatArray
@@ -31,12 +34,11 @@ class Edges:
     @classmethod
     def of(cls, polygons: Sequence[FloatArray], planes: Sequence[int] | IntArray) -> Edges:
         """polygons : each (n, 2) xy, closed by itself; planes : the plane index of each."""
-        lengths = [len(polygon) for polygon in polygons]
-        return cls(
-            np.concatenate(polygons),
-            np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons]),
-            np.repeat(np.asarray(planes, dtype=np.intp), lengths),
-        )
+        points = np.concatenate(polygons)
+        following = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
+        upwards = points[:, 1:] <= following[:, 1:]
+        starts, ends = np.where(upwards, points, following), np.where(upwards, following, points)
+        return cls(starts, ends, np.repeat(np.asarray(planes, dtype=np.intp), [len(p) for p in polygons]))
 
     def crossings(self, first_y: float, step_y: float, n_lines: int) -> tuple[IntArray, IntArray, FloatArray]:
         """Where edges cross the lines y = first_y + line * step_y, 0 <= line < n_lines: (plane, line, x), unordered.
@@ -45,8 +47,8 @@ class Edges:
         Raises InputError when there are more crossings than a drawn region can have.
         """
         y0, y1 = self.starts[:, 1], self.ends[:, 1]
-        first = np.clip(np.ceil((np.minimum(y0, y1) - first_y) / step_y), 0, n_lines).astype(np.intp)
-        last = np.clip(np.ceil((np.maximum(y0, y1) - first_y) / step_y), 0, n_lines).astype(np.intp)
+        first = np.clip(np.ceil((y0 - first_y) / step_y), 0, n_lines).astype(np.intp)
+        last = np.clip(np.ceil((y1 - first_y) / step_y), 0, n_lines).astype(np.intp)
         counts = last - first
         if counts.sum() > MAX_CROSSINGS:
             raise InputError(f"expected contours that {MAX_CROSSINGS} scanline crossings exhaust, found {counts.sum()}")
@@ -84,7 +86,7 @@ def fill(edges: Edges, n_planes: int, height: int, width: int) -> npt.NDArray[np
 
 def moments(edges: Edges, n_planes: int) -> Moments:
     """Areas of the even-odd regions, not bound to any pixel: exact along x, fine midpoint lines along y."""
-    low, high = float(edges.starts[:, 1].min()), float(edges.starts[:, 1].max())
+    low, high = float(edges.starts[:, 1].min()), float(edges.ends[:, 1].max())
     if high <= low:
         nothing = np.zeros(n_planes)
         return Moments(nothing, nothing, nothing)
