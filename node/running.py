@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import IO
 
 from config.errors import CptdnError
 from config.settings import CONFIG_VARIABLE, Settings
@@ -30,15 +31,17 @@ class NotReadyError(CptdnError):
 
 
 @contextmanager
-def everything(settings: Settings, environment: dict[str, str], say: Callable[[str], None]) -> Iterator[Supervisor]:
+def everything(
+    settings: Settings, environment: dict[str, str], say: Callable[[str], None], log: IO[str] | None = None
+) -> Iterator[Supervisor]:
     """Broker, node and workers as child processes, from entering to leaving.
 
-    environment : settings of this run as CPTDN__... variables, for the children.
+    environment : settings of this run as CPTDN__... variables, for the children; log takes what they print.
     """
     if settings.source is not None:
         environment = {CONFIG_VARIABLE: str(settings.source), **environment}
     with embedded_broker(settings):
-        supervisor = Supervisor(PARTS, environment, say)
+        supervisor = Supervisor(PARTS, environment, say, log)
         stop = threading.Event()
         tending = threading.Thread(target=_tend, args=(supervisor, stop), name="supervisor", daemon=True)
         try:

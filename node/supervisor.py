@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 STOP_WAIT_S = 10.0
 RESTART_FIRST_S, RESTART_LONGEST_S = 0.5, 30.0
@@ -49,11 +50,17 @@ class Supervisor:
     """Starts the children, keeps them running, stops them all."""
 
     def __init__(
-        self, parts: Mapping[str, Sequence[str]], environment: Mapping[str, str], say: Callable[[str], None]
+        self,
+        parts: Mapping[str, Sequence[str]],
+        environment: Mapping[str, str],
+        say: Callable[[str], None],
+        log: IO[str] | None = None,
     ) -> None:
+        """log : takes what the children print; None: it goes where ours goes."""
         self._children = [Child(name, command) for name, command in parts.items()]
         self._environment = {**os.environ, **environment, LIFELINE: "1"}
         self._say = say
+        self._log = log
         self._stopping = False
 
     def start(self) -> None:
@@ -93,8 +100,9 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the parts in order.
         child.process = subprocess.Popen(
-            list(child.command), env=self._environment, stdin=subprocess.PIPE, start_new_session=True
-        )
+            list(child.command), env=self._environment, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log,
+            start_new_session=True,
+        )  # fmt: skip
         child.started = time.monotonic()
 
 

@@ -12,15 +12,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from config.settings import CaseSettings, DecisionSettings
-from dicom_sr.treatment_report import SCORE_DECIMALS, EbvCategory, SeriesRole
+from dicom_sr.treatment_report import SCORE_DECIMALS, EbvCategory, Reason, SeriesRole
 from node.cases.case_inputs import ComputeRequest
 from workers.artefacts import SequenceMaterial, StudyMaterial
 from workers.bundles import Bundle
@@ -46,13 +47,15 @@ class Analysis:
     """What the networks say about one study.
 
     representative : row of the slice with the highest predicted risk among each sequence's patches.
-    scores are rounded to what a report shows, so that whoever feeds the shown scores to the nomogram gets its numbers.
+    strange : sequences whose features lie outside what the training patients' spanned.
+    The scores are rounded to what a report shows, so that whoever feeds the shown scores to the nomogram gets its numbers.
     """
 
     prognostic_score: float
     predictive_score: float
     representative: Mapping[SeriesRole, int]
-    seconds: Mapping[str, float]
+    strange: tuple[Reason, ...] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
 
 def prepare_study(request: ComputeRequest, files: Files, bundle: Bundle, case: CaseSettings) -> StudyMaterial:
@@ -110,17 +113,32 @@ def analyse_study(material: StudyMaterial, bundle: Bundle, device: str) -> Analy
     where = resolve_device(device)
     started = time.perf_counter()
     features, representative = {}, {}
+    strange: list[Reason] = []
     for role, sequence in material.items():
         network = bundle.sequence_network(role.value)
         features[role.value], representative[role] = extract(sequence.patches, network, where)
+        strange += _unlike_training(role, features[role.value], bundle)
     extracted = time.perf_counter()
     prognostic, predictive = score(features, bundle.score_network(), str(where))
     return Analysis(
         prognostic_score=round(prognostic, SCORE_DECIMALS),
         predictive_score=round(predictive, SCORE_DECIMALS),
         representative=representative,
+        strange=tuple(strange),
         seconds={"features": extracted - started, "scores": time.perf_counter() - extracted},
     )
+
+
+def _unlike_training(role: SeriesRole, features: NDArray[np.float32], bundle: Bundle) -> list[Reason]:
+    distribution = bundle.distributions[role.value]
+    distance = distribution.distance(features)
+    if distance <= distribution.limit:
+        return []
+    text = (
+        f"{role.value}: the deep features lie {distance:.2f} from those of the training patients "
+        f"(training: at most {distribution.limit:.2f}); the scores may not hold."
+    )
+    return [Reason("out_of_distribution", text)]
 
 
 def consult_nomogram(

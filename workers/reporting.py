@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from config.settings import DecisionSettings
+from config.errors import IneligibleStudyError
+from config.settings import DecisionSettings, Settings
 from dicom_sr.treatment_report import (
     ArmResult,
     ContourUsed,
@@ -57,6 +58,7 @@ def draft_report(
         warnings=(
             *(Reason(warning["code"], warning["text"]) for warning in request.warnings),
             *unlike_training(material),
+            *analysis.strange,
             *(_extrapolated(**found) for found in some.extrapolations()),
         ),
     )
@@ -84,6 +86,12 @@ def unlike_training(material: StudyMaterial) -> list[Reason]:
         for role, one in material.items()
         if one.landmark_distance > one.distance_limit
     ]
+
+
+def refuse_strange(strange: Sequence[Reason], settings: Settings) -> None:
+    """Images unlike the training data are refused, or only warned of, as the site has decided."""
+    if strange and settings.eligibility.out_of_distribution == "refuse":
+        raise IneligibleStudyError("out_of_distribution", " ".join(reason.text for reason in strange))
 
 
 def _known_before(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import structlog
 from celery.signals import worker_process_init, worker_ready
@@ -36,24 +35,18 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     context = WorkerContext(settings)
     app = make_celery(broker_url(settings), settings.broker)
     register(app, context)
-    with heartbeat(ledger, "worker", queues=list(queues)) as beat:
+    device = "none" if delivers_only else _device(settings)
+    with heartbeat(ledger, "worker", queues=list(queues), device=device) as beat:
         if not delivers_only:
-            warm = _warm_up(context) if pool == "solo" else None
             worker_process_init.connect(lambda **_: _warm_up(context), weak=False)
-            log.info("the model is warm", bundle=warm)
-        worker_ready.connect(_say_ready(beat), weak=False)
+            if pool == "solo":
+                _warm_up(context)
+        worker_ready.connect(lambda **_: beat.ready(), weak=False)
         app.Worker(queues=list(queues), concurrency=concurrency, pool=pool, loglevel="WARNING", quiet=True).start()
     ledger.close()
 
 
-def _say_ready(beat: Any) -> Any:
-    def ready(**_: Any) -> None:
-        beat.ready()
-
-    return ready
-
-
-def _warm_up(context: WorkerContext) -> str | None:
+def _warm_up(context: WorkerContext) -> None:
     """Load the bundle and run a first inference, so that the first patient does not wait for it.
 
     A bundle that cannot be loaded is no reason to stop: the worker stays, and each job says what is wrong.
@@ -65,5 +58,11 @@ def _warm_up(context: WorkerContext) -> str | None:
         warm_up(bundle, context.settings.model.device)
     except ModelBundleError as error:
         log.error("the model bundle cannot be used", error=str(error))
-        return None
-    return bundle.digest
+    else:
+        log.info("the model is warm", bundle=bundle.digest)
+
+
+def _device(settings: Settings) -> str:
+    from workers.features.extraction import resolve_device
+
+    return str(resolve_device(settings.model.device))

@@ -49,7 +49,7 @@ from workers.context import WorkerContext
 from workers.nomogram.drawing import draw_nomogram
 from workers.nomogram.result import NomogramResult
 from workers.pipeline import Analysis, Files, analyse_study, consult_nomogram, prepare_study
-from workers.reporting import draft_report, unlike_training
+from workers.reporting import draft_report, refuse_strange, unlike_training
 
 log = structlog.get_logger("cptdn.steps")
 
@@ -72,9 +72,7 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
     if material is None:
         material = prepare_study(request, _files(context, request), bundle, context.settings.case)
         keep_material(folder, material)
-    strange = unlike_training(material)
-    if strange and context.settings.eligibility.out_of_distribution == "refuse":
-        raise IneligibleStudyError("out_of_distribution", " ".join(reason.text for reason in strange))
+    refuse_strange(unlike_training(material), context.settings)
     return StepOutcome()
 
 
@@ -85,6 +83,7 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
     folder = _artefacts(context, job, bundle)
     material = _kept(folder)
     analysis = analyse_study(material, bundle, settings.model.device)
+    refuse_strange(analysis.strange, settings)
     started = time.perf_counter()
     nomogram = consult_nomogram(analysis, request, bundle, settings.decision)
     consulted = time.perf_counter()
@@ -236,7 +235,7 @@ def _nomogram_drawing(
     """Draws this patient into the nomogram; with an unknown EBV DNA category the empty ruler."""
     if report.scores is None:
         return None
-    analysis = Analysis(report.scores.prognostic_score, report.scores.predictive_score, {}, {})
+    analysis = Analysis(report.scores.prognostic_score, report.scores.predictive_score, {})
     results = list(consult_nomogram(analysis, request, bundle, settings.decision).values())
     patient: NomogramResult | None = results[0] if len(results) == 1 else None
     return lambda ax, style: draw_nomogram(ax, bundle.nomogram, patient, style, settings.report.language)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -51,7 +50,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """All checks, each independent of the others."""
     source = str(settings.source) if settings.source else "built-in defaults"
     yield Finding("configuration", "ok", source)
-    checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _gpu]
+    checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _workers]
     for check in checks:
         yield check(settings)
     for pacs in settings.pacs:
@@ -128,16 +127,24 @@ def _model(settings: Settings) -> Finding:
     return Finding("model bundle", "ok", found)
 
 
-def _gpu(settings: Settings) -> Finding:
-    if importlib.util.find_spec("torch") is None:
-        return Finding("device", "ok", "no torch here: this machine runs the node only")
-    import torch
+def _workers(settings: Settings) -> Finding:
+    from config.errors import LedgerError
+    from node.ledger.database import open_ledger
+    from node.ledger.processes import living
 
-    if torch.cuda.is_available():
-        return Finding("device", "ok", torch.cuda.get_device_name(0))
-    if settings.model.device == "cuda":
-        return Finding("device", "failure", "model.device is cuda, and no CUDA device was found", "set it to auto")
-    return Finding("device", "ok", "no GPU; the CPU computes")
+    try:
+        with open_ledger(settings.ledger.url or "").begin() as session:
+            workers = living(session, "worker")
+    except LedgerError as error:
+        return Finding("workers", "failure", f"unknown, for the ledger cannot be asked: {error}")
+    devices = [str(worker.info.get("device", "cpu")) for worker in workers]
+    if not workers:
+        return Finding("workers", "warning", "none is running", "`cptdn up` or `cptdn worker` starts them")
+    if settings.model.device == "cuda" and not any(device.startswith("cuda") for device in devices):
+        return Finding("workers", "failure", f"model.device is cuda, and the workers found {', '.join(devices)}")
+    return Finding(
+        "workers", "ok", ", ".join(f"{worker.host} ({device})" for worker, device in zip(workers, devices, strict=True))
+    )
 
 
 def _pacs(pacs: PacsSettings, settings: Settings) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "contours": ("workers.cli.contours:contours", "ROIs of an RTSTRUCT as masks on a series, with their volumes."),
+    "demo": ("workers.cli.demo:demo", "The whole main job on this machine with a synthetic patient."),
     "nomogram": ("workers.cli.nomogram:app", "Score, draw, fit and evaluate the nomogram."),
     "report": ("workers.cli.report:app", "Read a report of ours back: report show FILE"),
     "score": ("workers.cli.score:score", "The whole computation on files, without network and ledger."),

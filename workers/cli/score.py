@@ -59,7 +59,7 @@ def score_files(
     from node.ledger.database import now_utc
     from workers.bundles import load_bundle
     from workers.pipeline import analyse_study, consult_nomogram, prepare_study
-    from workers.reporting import draft_report, unlike_training
+    from workers.reporting import draft_report, refuse_strange, unlike_training
 
     stored, files = _stored([*_files(series), rtstruct])
     studies = sorted({str(one.header["StudyInstanceUID"]) for one in stored if one.header.get("Modality") == "MR"})
@@ -81,10 +81,9 @@ def score_files(
         request = replace(request, age_years=age_years, age_source="given on the command line")
     bundle = load_bundle(bundle_name or settings.model.bundle)
     material = prepare_study(request, files, bundle, settings.case)
-    strange = unlike_training(material)
-    if strange and settings.eligibility.out_of_distribution == "refuse":
-        raise IneligibleStudyError("out_of_distribution", " ".join(reason.text for reason in strange))
+    refuse_strange(unlike_training(material), settings)
     analysis = analyse_study(material, bundle, settings.model.device)
+    refuse_strange(analysis.strange, settings)
     nomogram = consult_nomogram(analysis, request, bundle, settings.decision)
     return draft_report(request, material, analysis, nomogram, bundle, settings.decision, now)
 

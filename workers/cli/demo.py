@@ -1,0 +1,248 @@
+"""`cptdn demo`: the whole main job on this machine with real parts, a small PACS and a synthetic patient."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from config.errors import CptdnError
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from config.settings import Settings
+    from dicom_sr.treatment_report import TreatmentReport
+    from node.dicom.small_pacs import SmallPacs
+    from node.ledger.database import Ledger
+    from node.ledger.tables import Report
+    from workers.training.phantom_dicom import WrittenStudy
+
+PACS_AE, NODE_AE = "DEMOPACS", "CPTDN"
+PATIENT_ID = "DEMO-0001"
+BIRTH_DATE, STUDY_DATE = date(1979, 5, 17), date(2026, 3, 9)
+EBV_DNA, STAGE = "6200", "T3N1M0"
+SEED = 7
+REPORT_WITHIN_S = 120.0
+LOOK_EVERY_S = 0.02
+NAMES = {"sr": "report.dcm", "sc": "picture.dcm", "pdf": "pdf.dcm"}
+PARTS = ("volumes", "features", "scores", "nomogram", "report")
+
+
+class DemoFailedError(CptdnError):
+    """The main job did not come to its end."""
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """A report that came back, with the time of each part in seconds."""
+
+    report: Report
+    seconds: Mapping[str, float]
+    committed: bool
+
+
+def demo(
+    ctx: typer.Context,
+    out: Annotated[Path, typer.Option(help="Where the report, its companions and summary.json go.")] = Path("out/demo"),
+) -> None:
+    """Show the whole story with real parts: broker, ledger, node and workers start; a small PACS sends a synthetic
+    patient; the report comes back, committed, and is printed.
+
+    Example: cptdn demo --out out/demo
+    """
+    from dicom_sr.json_form import to_json
+    from dicom_sr.plain_text import plain_text
+    from dicom_sr.reading import read_report
+    from workers.training.phantom_dicom import write_phantom_study
+
+    workplace = out / "work"
+    shutil.rmtree(out, ignore_errors=True)
+    workplace.mkdir(parents=True)
+    say = _Narrator()
+    say("A synthetic patient: T1w, T2w, CE-T1w and an RTSTRUCT (no real person, no real tumour)")
+    study = write_phantom_study(
+        workplace / "sent", seed=SEED, patient_id=PATIENT_ID, birth_date=BIRTH_DATE, study_date=STUDY_DATE
+    )
+    with ExitStack() as stack:
+        settings, ledger, pacs = _start(stack, workplace, say)
+        _tell_facts(settings, ledger, say)
+        delivered = _main_job(settings, ledger, pacs, study, say)
+        files = _collect(out, ledger, pacs, delivered.report)
+    report = read_report(files["sr"])
+    _draw_nomogram(out / "nomogram.png", report)
+    summary = {
+        "ok": delivered.committed,
+        "case": study.study_instance_uid,
+        "report_sop_instance_uid": delivered.report.sop_instance_uid,
+        "seconds": delivered.seconds,
+        "report": to_json(report),
+        "committed": delivered.committed,
+        "files": {kind: path.name for kind, path in files.items()},
+    }
+    (out / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
+    typer.echo("\n" + plain_text(report) + "\n")
+    typer.echo("Seconds: " + ", ".join(f"{part} {seconds:.2f}" for part, seconds in delivered.seconds.items()))
+    typer.echo(f"Kept in {out}: " + ", ".join(sorted(path.name for path in out.iterdir() if path.is_file())))
+    if not delivered.committed:
+        raise DemoFailedError("the report was sent, but the PACS did not commit it")
+
+
+class _Narrator:
+    """Tells each step with the time since the start."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def __call__(self, sentence: str) -> None:
+        typer.echo(f"[{time.monotonic() - self._started:6.2f} s] {sentence}")
+
+
+def _start(stack: ExitStack, workplace: Path, say: Callable[[str], None]) -> tuple[Settings, Ledger, SmallPacs]:
+    """Broker, ledger, node, workers and the small PACS, on free loopback ports."""
+    from config.settings import load_settings
+    from node.dicom.small_pacs import Destination, SmallPacs
+    from node.ledger.database import open_ledger
+    from node.running import everything, wait_until_ready
+
+    node_port = _free_port()
+    pacs = stack.enter_context(
+        SmallPacs(workplace / "pacs", PACS_AE, destinations=(Destination(NODE_AE, "127.0.0.1", node_port),))
+    )
+    config = workplace / "cptdn.toml"
+    config.write_text(
+        f'[node]\nae_title = "{NODE_AE}"\nport = {node_port}\n\n'
+        f'[[pacs]]\nname = "demo"\nae_title = "{PACS_AE}"\nport = {pacs.port}\n\n'
+        '[storage]\nroot = "./data"\nmin_free_gb = 0.2\n\n'
+        '[model]\nbundle = "demonstration"\nallow_demonstration = true\n',
+        encoding="utf-8",
+    )
+    settings = load_settings(config)
+    ledger = open_ledger(settings.ledger.url or "")
+    stack.callback(ledger.close)
+    say(f"The small PACS listens on 127.0.0.1:{pacs.port}; the ledger is open; broker, node and workers start")
+    log = stack.enter_context((workplace / "log.txt").open("a"))
+    supervisor = stack.enter_context(everything(settings, {}, say, log))
+    wait_until_ready(ledger, supervisor)
+    say(f"Ready: the node listens on 127.0.0.1:{node_port}, the model is warm")
+    return settings, ledger, pacs
+
+
+def _tell_facts(settings: Settings, ledger: Ledger, say: Callable[[str], None]) -> None:
+    """What a laboratory system would tell: EBV DNA, and the stage."""
+    from node.clinical.entries import ebv_entry, record_entries, stage_entry
+
+    entries = [ebv_entry(settings, EBV_DNA), stage_entry(settings, STAGE)]
+    with ledger.begin() as session:
+        record_entries(session, PATIENT_ID, "", entries, source="cptdn demo", set_by="demo")
+    say(f"Clinical facts: EBV DNA {EBV_DNA} copies/mL, stage {STAGE} (AJCC 8)")
+
+
+def _main_job(
+    settings: Settings, ledger: Ledger, pacs: SmallPacs, study: WrittenStudy, say: Callable[[str], None]
+) -> Delivered:
+    """The PACS routes the study; wait until its report has come back and is committed."""
+    from node.dicom.store_scu import send_folder
+    from node.ledger.deliveries import deliveries_of
+    from node.ledger.jobs import get_job
+    from node.ledger.reports import current_report
+
+    begun = time.monotonic()
+    outcomes = send_folder(study.files, "127.0.0.1", settings.node.port, PACS_AE, NODE_AE)
+    received = time.monotonic() - begun
+    refused = [outcome for outcome in outcomes if outcome.status != 0x0000]
+    if refused:
+        raise DemoFailedError(f"the node did not take {len(refused)} objects: {refused[0].note}")
+    say(f"C-STORE: {len(outcomes)} objects sent and stored")
+    told = 0
+    while True:
+        with ledger.begin() as session:
+            told = _tell_history(session, study.study_instance_uid, told, say)
+            report = current_report(session, study.study_instance_uid)
+            delivery = deliveries_of(session, report.id)[0] if report is not None else None
+        if report is not None and delivery is not None and delivery.state in ("delivered", "dead"):
+            break
+        if time.monotonic() - begun > REPORT_WITHIN_S:
+            where = settings.storage.root.parent / "log.txt"
+            raise DemoFailedError(f"no delivered report after {REPORT_WITHIN_S:.0f} s; the parts wrote {where}")
+        time.sleep(LOOK_EVERY_S)
+    total = time.monotonic() - begun
+    with ledger.begin() as session:
+        seconds = get_job(session, report.job_id).seconds
+    if delivery.state == "dead":
+        raise DemoFailedError(f"the report could not be delivered: {delivery.error_text}")
+    say(f"C-STORE: {len(delivery.objects)} objects are back at the PACS, committed")
+    parts = {name: round(float(seconds.get(name, 0.0)), 3) for name in PARTS}
+    sent = ((delivery.committed_at or delivery.created_at) - delivery.created_at).total_seconds()
+    timing = {"receive": round(received, 3), **parts, "delivery": round(sent, 3), "total": round(total, 3)}
+    return Delivered(report, timing, delivery.committed_at is not None)
+
+
+def _tell_history(session: Session, study_instance_uid: str, told: int, say: Callable[[str], None]) -> int:
+    """Say what has happened to the case since the last look; returns how many lines are told."""
+    from node.ledger.cases import history
+
+    lines = history(session, study_instance_uid)
+    for line in lines[told:]:
+        say(f"Case: {line['text']}")
+    return len(lines)
+
+
+def _collect(out: Path, ledger: Ledger, pacs: SmallPacs, report: Report) -> dict[str, Path]:
+    """Copy what the PACS received: kind -> file."""
+    from pydicom import dcmread
+
+    from node.ledger.reports import objects_of
+
+    with ledger.begin() as session:
+        objects = objects_of(session, report.id)
+    files: dict[str, Path] = {}
+    for number, one in enumerate(objects):
+        name = NAMES.get(one.kind, f"{one.kind}-{number}.dcm")
+        files[one.kind if one.kind in NAMES else f"{one.kind}-{number}"] = out / name
+        shutil.copyfile(pacs.kept[one.sop_instance_uid].path, out / name)
+    if "pdf" in files:
+        encapsulated = dcmread(files["pdf"])
+        data = bytes(encapsulated.EncapsulatedDocument)[: encapsulated.EncapsulatedDocumentLength]
+        (out / "report.pdf").write_bytes(data)
+    if "sc" in files:
+        from matplotlib.image import imsave
+
+        imsave(out / "report.png", dcmread(files["sc"]).pixel_array)
+    return files
+
+
+def _draw_nomogram(path: Path, report: TreatmentReport) -> None:
+    """The nomogram with this patient's lines, from the numbers that stand in the report."""
+    from matplotlib.figure import Figure
+
+    from dicom_sr.treatment_report import EbvCategory
+    from workers.bundles import load_bundle
+    from workers.nomogram.drawing import draw_nomogram
+    from workers.nomogram.result import PatientCovariates
+
+    if report.scores is None or report.age_years is None:
+        raise DemoFailedError("the report has no scores to draw")
+    nomogram = load_bundle("demonstration").nomogram
+    above = report.ebv_dna.category is EbvCategory.ABOVE
+    patient = PatientCovariates(
+        report.age_years, float(above), report.scores.prognostic_score, report.scores.predictive_score
+    )
+    figure = Figure(figsize=(11, 6.5), dpi=130, layout="constrained")
+    draw_nomogram(figure.add_subplot(), nomogram, nomogram.score(patient))
+    figure.savefig(path)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
