@@ -19,6 +19,7 @@ from typing import IO
 STOP_WAIT_S = 10.0
 RESTART_FIRST_S, RESTART_LONGEST_S = 0.5, 30.0
 STEADY_AFTER_S = 60.0  # a child that lived so long starts again without delay
+STDIN = 0
 LIFELINE = "CPTDN_LIFELINE"  # set in a child whose standard input is a pipe that only its supervisor holds
 
 
@@ -28,7 +29,8 @@ def follow_lifeline() -> None:
         return
 
     def wait_for_end() -> None:
-        sys.stdin.buffer.read()
+        while os.read(STDIN, 4096):  # not sys.stdin: its lock would be held while the interpreter ends
+            continue
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait_for_end, name="lifeline", daemon=True).start()

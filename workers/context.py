@@ -7,11 +7,14 @@ import socket
 import threading
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from config.settings import Settings
 from node.ledger.database import Ledger, open_ledger
 from node.store.study_store import StudyStore
-from workers.bundles import Bundle, load_bundle
+
+if TYPE_CHECKING:
+    from workers.bundles import Bundle
 
 
 @dataclass
@@ -32,6 +35,8 @@ class WorkerContext:
 
     def bundle(self, name: str) -> Bundle:
         """A model bundle, verified and loaded once a process."""
+        from workers.bundles import load_bundle
+
         if name not in self._bundles:
             self._bundles[name] = load_bundle(name)
         return self._bundles[name]

@@ -34,7 +34,7 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     ledger = open_ledger(settings.ledger.url or "")
     context = WorkerContext(settings)
     app = make_celery(broker_url(settings), settings.broker)
-    register(app, context)
+    register(app, context, queues)
     device = "none" if delivers_only else _device(settings)
     with heartbeat(ledger, "worker", queues=list(queues), device=device) as beat:
         if not delivers_only:

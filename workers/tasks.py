@@ -7,7 +7,8 @@ worker's hands, and results are written only while the lease is held.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
 import structlog
 from celery import Celery
@@ -17,40 +18,48 @@ from node.delivery import deliver
 from node.ledger import jobs
 from node.ledger.outbox import relay
 from node.ledger.tables import Job
-from node.messages import DELIVER_REPORT, EXTRACT_FEATURES, PREPARE_VOLUMES, WRITE_REPORT
+from node.messages import DELIVER_REPORT, EXTRACT_FEATURES, PREPARE_VOLUMES, WRITE_REPORT, Queue
 from node.queue import send
 from workers.context import WorkerContext
 from workers.lease import kept_lease
-from workers.steps import StepOutcome, extract_features, prepare_volumes, write_report
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from workers.steps import StepOutcome
 
-Step = Callable[[WorkerContext, Job], StepOutcome]
+log = structlog.get_logger("cptdn.tasks")
+
+Step = Callable[[WorkerContext, Job], "StepOutcome"]
 
 
-def register(app: Celery, context: WorkerContext) -> None:
-    """Give the application its tasks."""
-
-    @app.task(name=PREPARE_VOLUMES)
-    def volumes(job_id: str) -> None:
-        """Read the series, draw the contour on their grids, cut the patches, and keep them."""
-        run_step(app, context, job_id, "volumes", prepare_volumes)
-
-    @app.task(name=EXTRACT_FEATURES)
-    def features(job_id: str) -> None:
-        """Patches to features, scores and nomogram."""
-        run_step(app, context, job_id, "features", extract_features)
-
-    @app.task(name=WRITE_REPORT)
-    def report(job_id: str) -> None:
-        """The result as DICOM objects, stored once, and its deliveries owed."""
-        run_step(app, context, job_id, "report", write_report)
+def register(app: Celery, context: WorkerContext, queues: Collection[str]) -> None:
+    """Give the application the tasks of these queues; a worker that only delivers never imports what computes."""
+    if set(queues) - {Queue.DELIVERY}:
+        _register_steps(app, context)
 
     @app.task(name=DELIVER_REPORT)
     def delivery(delivery_id: int) -> None:
         """C-STORE one report's objects to one PACS, with storage commitment."""
         deliver(context.ledger, context.settings, context.store, delivery_id, context.name)
         pass_on(app, context)
+
+
+def _register_steps(app: Celery, context: WorkerContext) -> None:
+    from workers import steps
+
+    @app.task(name=PREPARE_VOLUMES)
+    def volumes(job_id: str) -> None:
+        """Read the series, draw the contour on their grids, cut the patches, and keep them."""
+        run_step(app, context, job_id, "volumes", steps.prepare_volumes)
+
+    @app.task(name=EXTRACT_FEATURES)
+    def features(job_id: str) -> None:
+        """Patches to features, scores and nomogram."""
+        run_step(app, context, job_id, "features", steps.extract_features)
+
+    @app.task(name=WRITE_REPORT)
+    def report(job_id: str) -> None:
+        """The result as DICOM objects, stored once, and its deliveries owed."""
+        run_step(app, context, job_id, "report", steps.write_report)
 
 
 def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, compute: Step) -> None:
