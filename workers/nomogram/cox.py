@@ -194,7 +194,7 @@ def fit_cox(
     event_observed: BoolArray,
     ties: Ties = "efron",
 ) -> CoxFit:
-    """Fit by lifelines to 1e-14 (Efron), or by Newton's method (Breslow ties, which lifelines does not offer).
+    """Fit by lifelines and polish to the last digit (Efron), or by Newton alone (Breslow, which lifelines lacks).
 
     x : (n, p) covariates; durations : (n,) in any unit; event_observed : (n,).
     Raises InputError for no event or a constant column, SeparationError where the likelihood has no maximum.
@@ -206,12 +206,12 @@ def fit_cox(
     if constant:
         raise InputError(f"{', '.join(constant)} has the same value in all {len(x)} patients: no effect can be fitted")
     centred = x - x.mean(axis=0)
-    if ties == "efron":
-        beta, covariance = _lifelines_fit(x, terms, durations, event_observed)
-        fitted = efron_sums(centred, durations, event_observed, beta, ties)
-    else:
-        beta, fitted = newton(centred, durations, event_observed, ties)
+    start = _lifelines_fit(x, terms, durations, event_observed) if ties == "efron" else None
+    beta, fitted = newton(centred, durations, event_observed, ties, start)  # lifelines stops at 1e-8 now and then
+    try:
         covariance = np.asarray(np.linalg.inv(fitted.information), dtype=np.float64)
+    except np.linalg.LinAlgError as error:
+        raise _dependent(terms) from error
     _refuse_divergence(terms, beta * spread, np.sqrt(np.diag(covariance)) * spread)
     null = efron_sums(centred, durations, event_observed, np.zeros(len(terms)), ties)
     return CoxFit(
@@ -226,9 +226,7 @@ def fit_cox(
     )
 
 
-def _lifelines_fit(
-    x: FloatArray, terms: Sequence[str], durations: FloatArray, event_observed: BoolArray
-) -> tuple[FloatArray, FloatArray]:
+def _lifelines_fit(x: FloatArray, terms: Sequence[str], durations: FloatArray, event_observed: BoolArray) -> FloatArray:
     import pandas as pd
     from lifelines import CoxPHFitter
     from lifelines.exceptions import ConvergenceError, ConvergenceWarning
@@ -242,11 +240,15 @@ def _lifelines_fit(
         try:
             fitter.fit(frame, "durations", "events", fit_options=TIGHT)
         except (ConvergenceError, np.linalg.LinAlgError) as error:
-            raise SeparationError(
-                f"the Cox model of {', '.join(terms)} does not converge: the covariates depend on each other "
-                "or separate the events"
-            ) from error
-    return fitter.params_.to_numpy(dtype=np.float64), fitter.variance_matrix_.to_numpy(dtype=np.float64)
+            raise _dependent(terms) from error
+    return np.asarray(fitter.params_.to_numpy(dtype=np.float64))
+
+
+def _dependent(terms: Sequence[str]) -> SeparationError:
+    return SeparationError(
+        f"the Cox model of {', '.join(terms)} does not converge: the covariates depend on each other "
+        "or separate the events"
+    )
 
 
 def _refuse_divergence(terms: Sequence[str], effect: FloatArray, error: FloatArray) -> None:
@@ -279,7 +281,9 @@ def newton(
         try:
             step = np.linalg.solve(here.information, here.gradient)
         except np.linalg.LinAlgError as error:
-            raise SeparationError("the covariates of a Cox model depend on each other") from error
+            raise SeparationError(
+                "the covariates of a Cox model depend on each other or separate the events"
+            ) from error
         for _ in range(30):
             there = risk_sets.at(beta + step)
             if there.log_likelihood >= here.log_likelihood - 1e-12 * abs(here.log_likelihood):

@@ -77,7 +77,7 @@ def noether_concordance(risk: FloatArray, durations: FloatArray, event_observed:
         pcc, pdd, pcd = (c * (c - 1)).sum() / triples, (d * (d - 1)).sum() / triples, (c * d).sum() / triples
         variance = 4 / (pc + pd) ** 4 * (pd**2 * pcc - 2 * pc * pd * pcd + pc**2 * pdd) / n
         se = float(np.sqrt(max(variance, 0.0)))
-    return Concordance(value, se, int(c.sum()) // 2, int(d.sum()) // 2, 0, n)
+    return Concordance(value, se, int(c.sum()) // 2, int(d.sum()) // 2, int(pairs.tied_risk.sum()) // 2, n)
 
 
 def harrell_concordance(risk: FloatArray, durations: FloatArray, event_observed: BoolArray) -> Concordance:

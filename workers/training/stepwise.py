@@ -68,9 +68,15 @@ def cptdn_candidates(cohort: Cohort) -> list[str]:
 
 
 def stepwise_aic(
-    cohort: Cohort, candidates: Sequence[str], endpoint: str = "dfs", start_full: bool = True
+    cohort: Cohort,
+    candidates: Sequence[str],
+    endpoint: str = "dfs",
+    start_full: bool = True,
+    backward_only: bool = False,
 ) -> Selection:
     """Search both directions from the full (or the empty) model, on patients for whom every candidate is known.
+
+    backward_only : deletions alone.
 
     Raises InputError where no patient is complete or nobody had the event.
     """
@@ -88,13 +94,14 @@ def stepwise_aic(
     terms = list(varying) if start_full else []
     path = [Step("", search.aic(terms))]
     while True:
-        moves = {move: search.aic(result) for move, result in search.moves(terms).items()}
+        allowed = search.moves(terms)
+        moves = {m: search.aic(result) for m, result in allowed.items() if m.startswith("-") or not backward_only}
         if not moves:
             break
         best = min(moves, key=lambda move: moves[move])
         if moves[best] >= path[-1].aic - NO_GAIN:
             break
-        terms = search.moves(terms)[best]
+        terms = allowed[best]
         path.append(Step(best, moves[best]))
     fit = None
     if terms:
