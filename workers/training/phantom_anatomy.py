@@ -82,7 +82,9 @@ PARTS: tuple[Part, ...] = (
     Part(T.FAT, (27, -12, -5), (13, 24, 45), -25, True),  # parapharyngeal fat
     Part(T.MUSCLE, (33, -26, -4), (8, 17, 36), -15, True),  # pterygoid muscles
     Part(T.MUSCLE, (23, -30, -12), (4, 12, 30), -10, True),
-    *_shells(((T.CORTEX, 0.0), (T.MUCOSA, 1.4), (T.AIR, 3.0)), (28, -58, -6), (18, 19, 30), 10, True),  # maxillary sinus
+    *_shells(
+        ((T.CORTEX, 0.0), (T.MUCOSA, 1.4), (T.AIR, 3.0)), (28, -58, -6), (18, 19, 30), 10, True
+    ),  # maxillary sinus
     *_shells(((T.CORTEX, 0.0), (T.MUCOSA, 1.2), (T.AIR, 2.8)), (0, -58, -2), (13, 34, 34)),  # nasal cavity
     Part(T.MUCOSA, (0, -58, -2), (1.6, 32, 32)),  # septum
     Part(T.MUCOSA, (6.5, -54, -8), (2.8, 18, 14), 6, True),  # turbinates

@@ -197,8 +197,7 @@ def render(
     labels_zyx : the head's tissues on the grid.
     """
     gain, gamma, bias, noise, blur = (
-        rng.uniform(*limits)
-        for limits in (scanner.gain, scanner.gamma, scanner.bias, scanner.noise, scanner.blur_mm)
+        rng.uniform(*limits) for limits in (scanner.gain, scanner.gamma, scanner.bias, scanner.noise, scanner.blur_mm)
     )
     signal = SIGNAL[role] * rng.normal(1.0, 0.05, len(SIGNAL[role])).clip(0.85, 1.15).astype(np.float32)
     tumour_signal = TUMOUR_SIGNAL[role] * rng.normal(1.0, 0.03)

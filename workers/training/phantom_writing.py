@@ -1,10 +1,10 @@
 """Writing a phantom cohort: one table, the truth behind it, and the kept patches of every patient.
 
-    DIR/cohort.csv              canonical columns of a cohort
-    DIR/truth.csv               latent scores, true linear predictor and 5-year DFS of both arms
-    DIR/patches/<patient_id>.npz   bags t1w, t2w, ce_t1w: (n, 2, 128, 128) uint8, image and mask of 0..255
-    DIR/patches/templates.json  the intensity templates that the patches were standardised with
-    DIR/phantoms.json           seed, number, scanners: how to make the same again
+DIR/cohort.csv              canonical columns of a cohort
+DIR/truth.csv               latent scores, true linear predictor and 5-year DFS of both arms
+DIR/patches/<patient_id>.npz   bags t1w, t2w, ce_t1w: (n, 2, 128, 128) uint8, image and mask of 0..255
+DIR/patches/templates.json  the intensity templates that the patches were standardised with
+DIR/phantoms.json           seed, number, scanners: how to make the same again
 """
 
 from __future__ import annotations

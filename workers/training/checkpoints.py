@@ -1,0 +1,80 @@
+"""Checkpoints that survive a kill: all state of a training, written aside, synced, then renamed into place.
+
+Tensors go into a safetensors file, everything else into its header as JSON: no pickle.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from config.errors import InputError
+
+STRUCTURE = "structure"
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a nested state of dicts, lists, tuples, tensors and plain values.
+
+    After a return the state is on the disk; a kill before leaves the previous checkpoint whole.
+    """
+    tensors: dict[str, Tensor] = {}
+    structure = _described(state, "", tensors)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".part")
+    save_file(tensors, aside, metadata={STRUCTURE: json.dumps(structure)})
+    with aside.open("rb") as stream:
+        os.fsync(stream.fileno())
+    aside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any] | None:
+    """The state that was saved, or None where there is no checkpoint. Raises InputError for a damaged one."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            structure = json.loads(file.metadata()[STRUCTURE])
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is not a checkpoint of a training: {error}") from error
+    state: dict[str, Any] = _restored(structure, tensors)
+    return state
+
+
+def _described(value: Any, name: str, tensors: dict[str, Tensor]) -> list[Any]:
+    """[kind, content] of a value; tensors are put aside under their name."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return ["tensor", name]
+    if isinstance(value, Mapping):
+        return ["dict", [[key, _described(item, f"{name}/{key}", tensors)] for key, item in value.items()]]
+    if isinstance(value, (list, tuple)):
+        items = [_described(item, f"{name}/{i}", tensors) for i, item in enumerate(value)]
+        return ["tuple" if isinstance(value, tuple) else "list", items]
+    return ["plain", value]
+
+
+def _restored(described: list[Any], tensors: Mapping[str, Tensor]) -> Any:
+    kind, content = described
+    if kind == "tensor":
+        return tensors[content]
+    if kind == "dict":
+        return {key: _restored(item, tensors) for key, item in content}
+    if kind in ("list", "tuple"):
+        items = [_restored(item, tensors) for item in content]
+        return tuple(items) if kind == "tuple" else items
+    return content

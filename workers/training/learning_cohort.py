@@ -1,0 +1,24 @@
+"""What learning takes from a cohort: who was treated how, and the follow-up of four endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from workers.training.losses import Outcomes
+
+LEARNED_ENDPOINTS = ("os", "dmfs", "lrrfs", "dfs")  # column order of Outcomes
+ICT, CCRT = "ICT+CCRT", "CCRT"
+
+
+def outcomes_of(columns: Mapping[str, Sequence[Any]]) -> Outcomes:
+    """Follow-up and treatment from canonical cohort columns (a data frame, or lists by name)."""
+    durations = np.column_stack([np.asarray(columns[f"{name}_days"], dtype=np.float32) for name in LEARNED_ENDPOINTS])
+    events = np.column_stack([np.asarray(columns[f"{name}_event"], dtype=np.float64) > 0 for name in LEARNED_ENDPOINTS])
+    treated = np.asarray(columns["treatment"]) == ICT
+    return Outcomes(
+        torch.from_numpy(durations), torch.from_numpy(events), torch.from_numpy(np.where(treated, 1.0, -1.0)).float()
+    )

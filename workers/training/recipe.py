@@ -1,0 +1,124 @@
+"""How a model is trained: everything that may be chosen, with the reasons for the defaults in the room's README."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from workers.features.se_resnet import BackboneArchitecture
+from workers.training.losses import Ties
+
+Schedule = Literal["one_cycle", "paper"]
+
+PAPER_CNN_RATE, PAPER_FC_RATE = 1e-3, 1e-4
+PAPER_CNN_WARM_UP, PAPER_FC_WARM_UP = 80, 50  # steps
+PAPER_DECAY, PAPER_DECAY_STEPS = 0.95, 80
+PAPER_MOMENTUM = 0.95
+WARM_UP_SHARE = 0.3  # of a one-cycle schedule
+DIVIDE_FIRST, DIVIDE_LAST = 25.0, 1e4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training from images to scores.
+
+    backbone, scores_width : shape of the networks. schedule : `one_cycle` (AdamW), or `paper` (SGD with Nesterov
+    momentum, warm-up, decay by steps, event oversampling). epochs, batch_size, learning_rate, weight_decay : of the
+    SE-ResNets. event_share : see `sampling.batches_of`. random_epochs : epochs in which a random slice stands for each
+    patient, before the maximum instance does. refresh_every : epochs between two choices of the maximum instance.
+    scanner_augmentation : also vary contrast, noise and bias. mixed_precision : bfloat16 inside the SE-ResNet.
+    validation_share : of the training patients, kept for early stopping. relative_gain, patience : of the C-index,
+    in epochs (SE-ResNet) or checks (multi-task network). scores_*: of the full-batch multi-task training.
+    penalty : multiplies the paper's weight penalties of the multi-task network.
+    response_offset : the response is fitted beside the (detached) prognosis instead of alone (augmented covariate).
+    """
+
+    seed: int = 20260
+    backbone: BackboneArchitecture = field(default_factory=BackboneArchitecture)
+    scores_width: float = 1.0
+    schedule: Schedule = "one_cycle"
+    ties: Ties = "breslow"
+    epochs: int = 20
+    batch_size: int = 256
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    event_share: float | None = None
+    random_epochs: int = 2
+    refresh_every: int = 1
+    scanner_augmentation: bool = True
+    mixed_precision: bool = True
+    validation_share: float = 0.15
+    relative_gain: float = 0.005
+    patience: int = 5
+    scores_steps: int = 400
+    scores_learning_rate: float = 1e-3
+    scores_weight_decay: float = 1e-2
+    scores_check_every: int = 10
+    penalty: float = 0.01
+    response_offset: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "backbone": self.backbone.to_json()}
+
+
+def convolution_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """Optimizer of an SE-ResNet with its heads."""
+    if recipe.schedule == "paper":
+        heads = [p for name, p in network.named_parameters() if not name.startswith("backbone")]
+        groups = [
+            {
+                "params": list(network.get_submodule("backbone").parameters()),
+                "name": "convolutions",
+                "weight_decay": 5e-4,
+            },
+            {"params": heads, "name": "heads", "weight_decay": 0.0},
+        ]
+        return SGD(groups, lr=PAPER_CNN_RATE, momentum=PAPER_MOMENTUM, nesterov=True)
+    return _decayed(network, recipe.learning_rate, recipe.weight_decay)
+
+
+def scores_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """Optimizer of the multi-task network."""
+    if recipe.schedule == "paper":
+        groups = [{"params": list(network.parameters()), "name": "heads"}]
+        return SGD(groups, lr=PAPER_FC_RATE, momentum=PAPER_MOMENTUM, nesterov=True)
+    return _decayed(network, recipe.scores_learning_rate, recipe.scores_weight_decay)
+
+
+def _decayed(network: nn.Module, rate: float, weight_decay: float) -> AdamW:
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return AdamW(groups, lr=rate)
+
+
+def set_rate(optimizer: Optimizer, recipe: Recipe, peak: float, step: int, n_steps: int) -> None:
+    """The learning rate of one step; a function of the step alone, so that a resumed training is the same."""
+    for group in optimizer.param_groups:
+        if recipe.schedule == "paper":
+            group["lr"] = _paper_rate(step, convolutions=group["name"] == "convolutions")
+        else:
+            group["lr"] = _one_cycle_rate(step, n_steps, peak)
+
+
+def _paper_rate(step: int, convolutions: bool) -> float:
+    rate, warm_up = (PAPER_CNN_RATE, PAPER_CNN_WARM_UP) if convolutions else (PAPER_FC_RATE, PAPER_FC_WARM_UP)
+    if step < warm_up:
+        return rate * (step + 1) / warm_up
+    return float(rate * PAPER_DECAY ** ((step - warm_up) // PAPER_DECAY_STEPS))
+
+
+def _one_cycle_rate(step: int, n_steps: int, peak: float) -> float:
+    """Smith and Topin, arXiv:1708.07120, with cosine flanks."""
+    top = max(1.0, WARM_UP_SHARE * n_steps)
+    if step < top:
+        return _cosine(peak / DIVIDE_FIRST, peak, step / top)
+    return _cosine(peak, peak / DIVIDE_LAST, min(1.0, (step - top) / max(1.0, n_steps - top)))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
