@@ -135,10 +135,11 @@ def _typed(wanted: Any, value: Any) -> Any:
         return tuple(_typed(kind, item) for kind, item in zip(kinds, value, strict=True))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {_typed(arguments[0], key): _typed(arguments[1], item) for key, item in value.items()}
-    if is_dataclass(wanted):
+    if isinstance(wanted, type) and is_dataclass(wanted):
         hints = typing.get_type_hints(wanted)
         known = {name: value[name] for name in hints if name in value}
-        return wanted(**{name: _typed(hints[name], item) for name, item in known.items()})
+        made: Any = wanted
+        return made(**{name: _typed(hints[name], item) for name, item in known.items()})
     if wanted in (date, datetime):
         return wanted.fromisoformat(value)
     return wanted(value) if wanted in (int, float) or issubclass(wanted, Enum) else value

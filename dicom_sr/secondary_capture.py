@@ -75,7 +75,7 @@ def build_attributions(
 ) -> list[Dataset]:
     """One Secondary Capture per sequence that has an attribution map: the slice, the contour, what drove the scores."""
     shown = [picture for picture in pictures.sequences if picture.attribution_yx is not None]
-    made = []
+    made: list[Dataset] = []
     for number, picture in enumerate(shown, start=1):
         capture = _capture(
             page_pixels(render_slice(picture, report, options.language)),

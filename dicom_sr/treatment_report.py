@@ -30,9 +30,9 @@ THRESHOLD_DECIMALS = 4
 LINE_BREAK = "\n"
 
 
-def rounded_to(decimals: int, **options: Any) -> Any:
-    """A dataclass field whose numbers are rounded to so many decimals when the value is built."""
-    return field(metadata={"decimals": decimals}, **options)
+def rounded_to(decimals: int) -> dict[str, int]:
+    """Metadata of a dataclass field whose numbers are rounded to so many decimals when the value is built."""
+    return {"decimals": decimals}
 
 
 def clean_text(text: str) -> str:
@@ -103,8 +103,8 @@ class Reason(Settled):
 class DfsEstimate(Settled):
     """Disease-free survival at one horizon, as fractions, with its 95 % confidence interval."""
 
-    value: float = rounded_to(DFS_DECIMALS)
-    ci95: tuple[float, float] = rounded_to(DFS_DECIMALS)
+    value: float = field(metadata=rounded_to(DFS_DECIMALS))
+    ci95: tuple[float, float] = field(metadata=rounded_to(DFS_DECIMALS))
 
     @classmethod
     def rounded(cls, value: float, low: float, high: float) -> DfsEstimate:
@@ -117,8 +117,10 @@ class ArmResult(Settled):
     """One regimen: nomogram points by factor and DFS by horizon (months)."""
 
     arm: TreatmentArm
-    points: Mapping[str, float] = rounded_to(POINTS_DECIMALS)  # age, ebv_dna, prognostic_score, predictive_score
-    total_points: float = rounded_to(POINTS_DECIMALS)
+    points: Mapping[str, float] = field(
+        metadata=rounded_to(POINTS_DECIMALS)
+    )  # age, ebv_dna, prognostic_score, predictive_score
+    total_points: float = field(metadata=rounded_to(POINTS_DECIMALS))
     dfs: Mapping[int, DfsEstimate]
 
 
@@ -130,7 +132,7 @@ class Scenario(Settled):
     ict_ccrt: ArmResult
     ccrt: ArmResult
     recommendation: TreatmentArm
-    difference_ci95: Mapping[int, tuple[float, float]] = rounded_to(DFS_DECIMALS, default_factory=dict)
+    difference_ci95: Mapping[int, tuple[float, float]] = field(metadata=rounded_to(DFS_DECIMALS), default_factory=dict)
 
     def difference(self, horizon_months: int) -> float:
         """DFS under ICT+CCRT minus DFS under CCRT, of the displayed (rounded) values."""
@@ -152,9 +154,9 @@ class EbvDna(Settled):
     """Plasma EBV DNA before treatment. `as_given` keeps the laboratory's own words (">4000", "not detected")."""
 
     category: EbvCategory
-    copies_per_ml: float | None = rounded_to(COPIES_DECIMALS, default=None)
+    copies_per_ml: float | None = field(metadata=rounded_to(COPIES_DECIMALS), default=None)
     as_given: str | None = None
-    threshold_copies_per_ml: float = rounded_to(COPIES_DECIMALS, default=4000.0)
+    threshold_copies_per_ml: float = field(metadata=rounded_to(COPIES_DECIMALS), default=4000.0)
     provenance: Fact | None = None
 
 
@@ -198,7 +200,7 @@ class ContourUsed(Settled):
     study_instance_uid: str
     roi_name: str
     roi_number: int
-    volume_ml: float = rounded_to(VOLUME_DECIMALS)
+    volume_ml: float = field(metadata=rounded_to(VOLUME_DECIMALS))
     n_slices: int
     reason: str = ""
 
@@ -207,8 +209,8 @@ class ContourUsed(Settled):
 class Scores(Settled):
     """Outputs of the multi-task network."""
 
-    prognostic_score: float = rounded_to(SCORE_DECIMALS)
-    predictive_score: float = rounded_to(SCORE_DECIMALS)
+    prognostic_score: float = field(metadata=rounded_to(SCORE_DECIMALS))
+    predictive_score: float = field(metadata=rounded_to(SCORE_DECIMALS))
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,7 @@ class ModelIdentity(Settled):
     demonstration: bool
     nomogram_citation: str = ""
     horizon_months: int = 60
-    threshold: float = rounded_to(THRESHOLD_DECIMALS, default=0.0)
+    threshold: float = field(metadata=rounded_to(THRESHOLD_DECIMALS), default=0.0)
 
 
 @dataclass(frozen=True)
@@ -239,7 +241,7 @@ class TreatmentReport(Settled):
     created: datetime  # timezone-aware
     software_version: str
     model: ModelIdentity
-    age_years: float | None = rounded_to(AGE_DECIMALS)
+    age_years: float | None = field(metadata=rounded_to(AGE_DECIMALS))
     age_source: str
     ebv_dna: EbvDna
     stage: Stage

@@ -66,6 +66,7 @@ class Wording:
     rule: str
     rule_threshold: str
     more: str
+    see_report: str
     unsigned: str
 
 
@@ -125,6 +126,7 @@ ENGLISH = Wording(
     rule="ICT+CCRT is advised when its {horizon} is higher than that of CCRT",
     rule_threshold="ICT+CCRT is advised when its {horizon} is over {threshold} percentage points above that of CCRT",
     more="and {n} more: see the structured report",
+    see_report="... continued in the structured report",
     unsigned="Computed result, not verified by a person",
 )
 
@@ -184,6 +186,7 @@ CHINESE = Wording(
     rule="当 ICT+CCRT 的 {horizon} 高于 CCRT 时推荐 ICT+CCRT",
     rule_threshold="当 ICT+CCRT 的 {horizon} 比 CCRT 高出 {threshold} 个百分点以上时推荐 ICT+CCRT",
     more="另有 {n} 条, 见结构化报告",
+    see_report="... 全文见结构化报告",
     unsigned="计算结果, 未经人工核实",
 )
 

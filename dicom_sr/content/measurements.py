@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -47,7 +48,7 @@ class SegmentReference:
 
 def imaging_measurements(report: TreatmentReport, segments: Sequence[SegmentReference]) -> ContainerContentItem:
     """(126010, DCM, "Imaging Measurements"), TID 1500 rows 6 to 9."""
-    groups = [group[0] for group in _groups(report, segments)]
+    groups: list[Any] = [group[0] for group in _groups(report, segments)]
     made = container(codes.IMAGING_MEASUREMENTS, groups)
     made.ContentSequence.extend(algorithm_identification(report))
     keep_separate(made)
@@ -127,7 +128,7 @@ def tumour_group(
     """TID 1411: the primary tumour; without a segment of ours to point at, the same facts as TID 1501."""
     name = "Primary tumour" if index == 0 else f"Primary tumour, contour {index + 1}"
     volume = _measurement(codes.VOLUME, numbers.volume(contour.volume_ml), codes.CUBIC_CENTIMETRE)
-    common = {
+    common: dict[str, Any] = {
         "tracking_identifier": _tracking(report, name),
         "finding_type": codes.PRIMARY_NEOPLASM.code,
         "finding_sites": [FindingSite(codes.NASOPHARYNX.code)],

@@ -23,7 +23,8 @@ from dicom_sr.treatment_report import ArmResult, Reason, Scenario, TreatmentArm,
 from dicom_sr.wording import Wording, horizon
 
 TEXT_SIZES = (14, 13.5, 13, 12.5, 12, 11.5, 11)
-MARKERS = {TreatmentArm.ICT_CCRT: "s", TreatmentArm.CCRT: "o"}
+PANEL_GAP = 36.0
+MARKERS = {TreatmentArm.ICT_CCRT: "o", TreatmentArm.CCRT: "s"}  # as in the nomogram
 
 
 @dataclass(frozen=True)
@@ -94,32 +95,32 @@ def refusal(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> 
 
 def results(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
     """DFS of both regimens with intervals and the difference; one row of panels per EBV DNA category."""
-    many = len(report.scenarios) > 1
-    height = box.height / len(report.scenarios)
+    months = sorted(report.horizons_months, reverse=True)
+    title = sheet.line_height(15)
+    head, rest = box.split(title)
+    for panel, horizon_months in zip(head.columns(len(months), PANEL_GAP), months, strict=True):
+        sheet.text(panel.x, panel.y, horizon(horizon_months, words), 15, bold=True)
+        sheet.text(panel.x + panel.width, panel.y + 2, words.ci, 12, sheet.palette.dim, align="right")
+    height = rest.height / len(report.scenarios)
     for index, scenario in enumerate(report.scenarios):
-        row = Box(box.x, box.y + index * height, box.width, height)
-        if many:
-            title = (
-                f"{condition(report, scenario, words)}: {words.recommended} {regimen(scenario.recommendation, words)}"
-            )
-            sheet.fitted(row, row.y, title, 15, bold=True)
-            row = row.split(sheet.line_height(15))[1]
-        months = sorted(report.horizons_months, reverse=True)
-        for panel, horizon_months in zip(row.columns(len(months), 36), months, strict=True):
+        row = Box(rest.x, rest.y + index * height, rest.width, height)
+        if len(report.scenarios) > 1:
+            advised = f"{words.recommended} {regimen(scenario.recommendation, words)}"
+            sheet.fitted(row, row.y + 1, f"{condition(report, scenario, words)}: {advised}", 14, bold=True)
+            row = row.split(sheet.line_height(14) + 1)[1]
+        for panel, horizon_months in zip(row.columns(len(months), PANEL_GAP), months, strict=True):
             _panel(sheet, panel, scenario, horizon_months, words)
 
 
 def _panel(sheet: Sheet, box: Box, scenario: Scenario, months: int, words: Wording) -> None:
-    title = sheet.line_height(15)
-    row_height = (box.height - 2 * title - 6) / 2
-    sheet.text(box.x, box.y, horizon(months, words), 15, bold=True)
-    sheet.text(box.x + box.width, box.y + 2, words.ci, 12, sheet.palette.dim, align="right")
+    last = sheet.line_height(14) + 3
+    row_height = (box.height - last - 4) / 2
     for index, result in enumerate((scenario.ict_ccrt, scenario.ccrt)):
-        _rate(sheet, Box(box.x, box.y + title + index * row_height, box.width, row_height), result, months, words)
-    y = box.y + title + 2 * row_height + 2
+        _rate(sheet, Box(box.x, box.y + index * row_height, box.width, row_height), result, months, words)
+    y = box.y + 2 * row_height + 1
     sheet.rule(box.x, y, box.width)
-    sheet.text(box.x, y + 3, words.difference, 14)
-    sheet.text(box.x + box.width, y + 3, difference_text(scenario, months), 14, bold=True, align="right")
+    sheet.text(box.x, y + 2, words.difference, 14)
+    sheet.text(box.x + box.width, y + 2, difference_text(scenario, months), 14, bold=True, align="right")
 
 
 def _rate(sheet: Sheet, box: Box, result: ArmResult, months: int, words: Wording) -> None:
@@ -202,27 +203,49 @@ def notes(
     body = box.split(sheet.line_height(15) + 2)[1]
     bullet = "- " if len(texts) > 1 else ""
     shown = [f"{bullet}{text}" for text in texts] or [words.none]
-    size = sheet.largest_size(body, shown, sizes)
-    kept = len(shown)
-    while size is None and kept > 0:
+    size = sheet.largest_size(body, shown, sizes) or sizes[-1]
+    wrapped = [sheet.wrapped(text, size, body.width) for text in shown]
+    room = max(1, int(body.height / sheet.line_height(size)))
+    lines = [line for item in wrapped for line in item]
+    if len(lines) > room:
+        lines = _shortened(wrapped, room, words)
+    for number, line in enumerate(lines):
+        sheet.text(body.x, body.y + number * sheet.line_height(size), line, size)
+    return body.y + len(lines) * sheet.line_height(size)
+
+
+def _shortened(wrapped: Sequence[list[str]], room: int, words: Wording) -> list[str]:
+    """As many whole items as leave a line to say how many are missing; of a first one too long, its beginning."""
+    kept = len(wrapped)
+    while kept > 0 and sum(len(item) for item in wrapped[:kept]) > room - 1:
         kept -= 1
-        shown = [f"{bullet}{text}" for text in texts[:kept]] + [words.more.format(n=len(texts) - kept)]
-        size = sheet.largest_size(body, shown, sizes[-1:])
-    y = body.y
-    for text in shown:
-        y = sheet.paragraph(body, y, text, size or sizes[-1])
-    return y
+    if kept == 0:
+        return [*wrapped[0][: room - 1], words.see_report]
+    return [*(line for item in wrapped[:kept] for line in item), words.more.format(n=len(wrapped) - kept)]
 
 
-def sequences(sheet: Sheet, box: Box, pictures: Sequence[SequencePicture], words: Wording) -> None:
-    """Per sequence the representative slice with the contour, and beside it what drove the scores."""
+def notes_height(sheet: Sheet, width: float, texts: Sequence[str], size: float) -> float:
+    """What a titled list of these texts needs at one text size."""
+    n_lines = sum(len(sheet.wrapped(text, size, width)) for text in texts)
+    return sheet.line_height(15) + 2 + n_lines * sheet.line_height(size)
+
+
+def sequences(
+    sheet: Sheet, box: Box, pictures: Sequence[SequencePicture], words: Wording, stacked: bool = False
+) -> None:
+    """Per sequence the representative slice with the contour, and beside it what drove the scores.
+
+    stacked : one under the other, for a narrow box.
+    """
     sheet.text(box.x, box.y, words.sequences, 15, bold=True)
-    body = box.split(sheet.line_height(15) + 2)[1]
-    for cell, picture in zip(body.columns(max(3, len(pictures)), 16), pictures, strict=False):
-        one_sequence(sheet, cell, picture, words)
     has_heat = any(picture.attribution_yx is not None for picture in pictures)
     legend = f"{words.with_contour} / {words.attribution}" if has_heat else words.with_contour
     sheet.text(box.x + box.width, box.y + 2, legend, 12, sheet.palette.dim, align="right")
+    body = box.split(sheet.line_height(15) + 2)[1]
+    n = max(3, len(pictures))
+    cells = body.rows(n, 6) if stacked else body.columns(n, 16)
+    for cell, picture in zip(cells, pictures, strict=False):
+        one_sequence(sheet, cell, picture, words)
 
 
 def one_sequence(sheet: Sheet, box: Box, picture: SequencePicture, words: Wording) -> None:

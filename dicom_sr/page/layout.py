@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import datetime
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -24,6 +25,8 @@ SQUARE_PIXELS = 1024
 SQUARE_INCHES = (10.24, 10.24)
 VIEWER_OVERLAY = 1 / 8  # of the height: viewers lay their own text and the cine bar over it
 MARGIN = {"dark": 26.0, "light": 62.0}
+FOOT = {"dark": 152.0, "light": 316.0}
+SMALL_TEXT = 12.0
 TEXT_SCALE = {"dark": 1.0, "light": 1.12}
 # over matplotlib's own defaults, whatever the machine's matplotlibrc says; Noto CJK has no TrueType outlines for 42
 DRAWING = {
@@ -59,7 +62,7 @@ def render_page(
         return sheet.figure
 
 
-def _drawing() -> dict[str, object]:
+def _drawing() -> dict[Any, Any]:
     known = {key: value for key, value in DRAWING.items() if key in mpl.rcParams}
     return {**known, "backend": "agg"}
 
@@ -99,11 +102,10 @@ def _compose(
     answer, rest = rest.split(88 * scale)
     blocks.recommendation(sheet, answer, report, words)
     rest = rest.split(4)[1]
-    rates, rest = rest.split((128 if len(report.scenarios) == 1 else 222) * scale)
+    rates, rest = rest.split((116 if len(report.scenarios) == 1 else 194) * scale)
     blocks.results(sheet, rates, report, words)
-    rest = rest.split(8)[1]
-    foot_height = (176 if style == "dark" else 372) * scale
-    middle, foot = rest.split(rest.height - foot_height)
+    rest = rest.split(10)[1]
+    middle, foot = rest.split(rest.height - FOOT[style] * scale)
     _pictures(sheet, middle, report, pictures, style, words)
     _foot(sheet, foot, report, style, words)
 
@@ -113,12 +115,16 @@ def _pictures(
 ) -> None:
     if not pictures.sequences:
         blocks.nomogram(sheet, box, report, pictures, style, words)
-        return
-    share = 0.6 if pictures.draw_nomogram is not None else 0.0
-    upper, lower = box.split(box.height * share)
-    if share:
+    elif pictures.draw_nomogram is None:
+        blocks.sequences(sheet, box.split(box.height - 8)[0], pictures.sequences, words)
+    elif style == "dark":
+        left, right = box.split(box.height - 8)[0].beside(box.width * 0.66)
+        blocks.nomogram(sheet, left, report, pictures, style, words)
+        blocks.sequences(sheet, right, pictures.sequences, words, stacked=True)
+    else:
+        upper, lower = box.split(box.height * 0.67)
         blocks.nomogram(sheet, upper.split(upper.height - 8)[0], report, pictures, style, words)
-    blocks.sequences(sheet, lower.split(lower.height - 8)[0], pictures.sequences, words)
+        blocks.sequences(sheet, lower.split(lower.height - 8)[0], pictures.sequences, words)
 
 
 def _foot(sheet: Sheet, box: Box, report: TreatmentReport, style: Style, words: Wording) -> None:
@@ -127,10 +133,11 @@ def _foot(sheet: Sheet, box: Box, report: TreatmentReport, style: Style, words: 
     if style == "dark":
         left, right = body.columns(2, 28)
         blocks.inputs(sheet, left, report, words)
-        upper, lower = right.split(right.height * 0.56)
+        use = f"{report.model.intended_use} ({blocks.model_lines(report, words)[0]})"
+        needed = blocks.notes_height(sheet, right.width, [use], SMALL_TEXT) + 4
+        upper, lower = right.split(right.height - min(needed, right.height * 0.55))
         blocks.warnings(sheet, upper, report, words)
-        model = f"{report.model.intended_use} ({blocks.model_lines(report, words)[0]})"
-        blocks.notes(sheet, lower, words.intended_use, [model], words)
+        blocks.notes(sheet, lower, words.intended_use, [use], words)
         return
     upper, lower = body.split(body.height * 0.52)
     _inputs_and_warnings(sheet, upper, report, words)
@@ -145,7 +152,8 @@ def _inputs_and_warnings(sheet: Sheet, box: Box, report: TreatmentReport, words:
 
 def _small_print(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
     left, right = box.columns(2, 28)
-    upper, lower = left.split(left.height * 0.45)
+    needed = blocks.notes_height(sheet, left.width, [report.model.intended_use], SMALL_TEXT) + 6
+    upper, lower = left.split(min(needed, left.height * 0.55))
     blocks.notes(sheet, upper, words.intended_use, [report.model.intended_use], words)
     blocks.notes(sheet, lower, words.model, blocks.model_lines(report, words), words)
     blocks.notes(sheet, right, words.training, [report.model.training_population], words)

@@ -60,6 +60,17 @@ class Box:
         width = (self.width - gap * (n - 1)) / n
         return [Box(self.x + i * (width + gap), self.y, width, self.height) for i in range(n)]
 
+    def rows(self, n: int, gap: float = 8) -> list[Box]:
+        """The box in n rows of equal height."""
+        height = (self.height - gap * (n - 1)) / n
+        return [Box(self.x, self.y + i * (height + gap), self.width, height) for i in range(n)]
+
+    def beside(self, width: float, gap: float = 24) -> tuple[Box, Box]:
+        """The left part of this width, and the rest."""
+        left = min(width, self.width)
+        rest = max(0.0, self.width - left - gap)
+        return Box(self.x, self.y, left, self.height), Box(self.x + left + gap, self.y, rest, self.height)
+
     def split(self, height: float) -> tuple[Box, Box]:
         """The upper part of this height, and the rest."""
         upper = min(height, self.height)
