@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,13 +14,13 @@ from pynetdicom.association import Association
 from pynetdicom.events import Event, EventHandlerType
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import AssociationSocket
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
 from node.dicom.contexts import PLAIN_SYNTAXES, VERIFICATION
 from node.dicom.library import settle_libraries
-from node.dicom.server import close_socket
+from node.dicom.server import GuardedSocket, close_socket
 from node.dicom.tls import client_context
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -37,6 +38,17 @@ _REJECTIONS = {
 }
 
 
+class PeerAE(AE):
+    """An application entity whose outgoing associations have guarded sockets."""
+
+    def _create_socket(
+        self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
+    ) -> AssociationSocket:
+        guarded = GuardedSocket(assoc, address=address)
+        guarded.tls_args = tls_args
+        return guarded
+
+
 @contextmanager
 def association(
     pacs: PacsSettings,
@@ -49,12 +61,12 @@ def association(
     Raises PacsUnavailableError naming the peer and why there is no association; SettingsError for its TLS files.
     """
     settle_libraries()
-    ae = AE(ae_title=calling_ae)
+    ae = PeerAE(ae_title=calling_ae)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = pacs.timeout_s
     opened: list[socket.socket] = []
-    ours: list[EventHandlerType] = [(evt.EVT_CONN_OPEN, _connected, [opened])]
+    ours: list[EventHandlerType] = [(evt.EVT_CONN_OPEN, _connected, [opened, pacs.timeout_s])]
     assoc = ae.associate(
         pacs.host, pacs.port, contexts=list(contexts), ae_title=pacs.ae_title, max_pdu=MAX_PDU_BYTES,
         tls_args=(client_context(pacs.tls), pacs.host) if pacs.tls else None, evt_handlers=ours + list(handlers),
@@ -79,11 +91,11 @@ def peer_name(pacs: PacsSettings) -> str:
     return f"PACS {pacs.name!r} ({pacs.ae_title} at {pacs.host}:{pacs.port})"
 
 
-def _connected(event: Event, opened: list[socket.socket]) -> None:
-    """EVT_CONN_OPEN: small requests must not wait for the acknowledgement of earlier ones."""
+def _connected(event: Event, opened: list[socket.socket], timeout_s: float) -> None:
+    """EVT_CONN_OPEN: a peer that falls silent in the middle of a PDU must not hold us for ever."""
     connection = cast(socket.socket, cast(AssociationSocket, event.assoc.dul.socket).socket)
+    connection.settimeout(timeout_s)
     opened.append(connection)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _why(assoc: Association, opened: bool, pacs: PacsSettings) -> str:

@@ -21,7 +21,7 @@ from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
 from pynetdicom.pdu import A_ABORT_RQ
-from pynetdicom.transport import AssociationSocket, RequestHandler, ThreadedAssociationServer
+from pynetdicom.transport import AddressInformation, AssociationSocket, RequestHandler, ThreadedAssociationServer
 
 log = structlog.get_logger("cptdn.network")
 
@@ -48,6 +48,12 @@ class GuardedSocket(AssociationSocket):
                 break
             received += piece
         return received
+
+    def _create_socket(self, address: AddressInformation) -> socket.socket:
+        """Of a connection that we open: small messages leave at once from the first on."""
+        connection = super()._create_socket(address)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
 
     def _shutdown_socket(self) -> None:
         """Close, also when the peer has left first; pynetdicom would leave the descriptor to the garbage collector."""

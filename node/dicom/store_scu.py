@@ -49,8 +49,11 @@ def send(objects: Sequence[Sendable], pacs: PacsSettings, calling_ae: str) -> li
     try:
         with association(pacs, calling_ae, contexts_for(objects)) as assoc:
             accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in assoc.accepted_contexts}
+            lost = False
             for sendable in objects:
-                outcomes.append(_send_one(assoc, sendable, accepted))
+                outcome = _send_one(assoc, sendable, accepted, lost)
+                lost = lost or (outcome.status is None and not outcome.class_refused)
+                outcomes.append(outcome)
     except PacsUnavailableError as error:
         if "none of the offered presentation contexts" not in str(error):
             raise
@@ -64,11 +67,11 @@ def contexts_for(objects: Sequence[Sendable]) -> list[PresentationContext]:
     return [build_context(sop_class, syntax) for sop_class, syntax in needed]
 
 
-def _send_one(assoc: Association, sendable: Sendable, accepted: set[tuple[str, str]]) -> SendOutcome:
+def _send_one(assoc: Association, sendable: Sendable, accepted: set[tuple[str, str]], lost: bool) -> SendOutcome:
     uid = sendable.sop_instance_uid
     if (sendable.sop_class_uid, sendable.transfer_syntax_uid) not in accepted:
         return _class_refused(sendable)
-    if not assoc.is_established:
+    if lost or not assoc.is_established:
         return SendOutcome(uid, Verdict.RETRY, note="the association ended before this object was sent")
     response = assoc.send_c_store(sendable.path)
     status = response.get("Status")

@@ -175,14 +175,14 @@ def test_artefacts_have_a_folder_for_each_computation(store: StudyStore) -> None
 HOSTILE = st.one_of(
     st.text(max_size=80),
     st.text(alphabet="./\\0123456789~\0 ", max_size=80),
-    st.sampled_from(["..", "../..", "/etc", "1.2/../../3", "1..2", ".1", "1.", "01", "1.02", "1.2\n", "1.2\0", "²", "1" * 65]),
+    st.sampled_from(["..", "../..", "/etc", "1.2/../../3", "1..2", ".1", "1.", "01", "1.02", "1.2\n", "²", "1" * 65]),
 )  # fmt: skip
 
 
 @given(text=HOSTILE)
 def test_only_uids_become_names(text: str) -> None:
     """Against pydicom's own idea of a valid UID (PS3.5 section 9.1)."""
-    assert is_uid(text) == (UID(text, IGNORE).is_valid and text.isascii() and not text.endswith("\n"))
+    assert is_uid(text) == (UID(text, IGNORE).is_valid and text.isascii() and text == text.strip())
     if not is_uid(text):
         with pytest.raises(InputError):
             uid_name(text)
