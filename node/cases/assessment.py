@@ -92,7 +92,8 @@ def assess(inputs: CaseInputs, settings: Settings, now: datetime, open_associati
 
 def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     images = [one for one in inputs.images if str(one.header.get("Modality") or "MR") not in NOT_SERIES]
-    related = {one.sop_instance_uid: one for one in (*inputs.images, *inputs.related) if one not in images}
+    tied = [one for one in inputs.images if str(one.header.get("Modality") or "MR") in NOT_SERIES]
+    related = {one.sop_instance_uid: one for one in (*tied, *inputs.related)}
     headers = [one.header for one in images]
     summaries = summarise_series(headers)
     header = next((h for h in headers if h.get("Modality") == "MR"), headers[0] if headers else {})

@@ -221,7 +221,11 @@ def _referenced_series(header: Mapping[str, Any], series_of_instance: Mapping[st
 def _concerns(structure: Structure, study_uid: str) -> bool:
     references = structure.instance.header.get("ContourReferences") or {}
     named = study_uid in (references.get("study_instance_uids") or ())
-    return bool(structure.links) or named or structure.instance.header.get("StudyInstanceUID") == study_uid
+    return (
+        bool(structure.links or structure.explicit)
+        or named
+        or structure.instance.header.get("StudyInstanceUID") == study_uid
+    )
 
 
 def _drawn_at(header: Mapping[str, Any]) -> str:

@@ -78,7 +78,7 @@ def naming_of(header: Mapping[str, Any]) -> Naming:
         witnesses=witnesses,
         flair=bool(vocabulary.FLAIR.search(text) or vocabulary.FLAIR.search(sequence)),
         stir=bool(vocabulary.STIR.search(text)) or str(header.get("AcquisitionContrast") or "").upper() == "STIR",
-        reformatted="MPR" in image_type or "REFORMATTED" in image_type or bool(vocabulary.REFORMAT.search(text)),
+        reformatted=_reformatted(text, image_type),
         dixon_in_phase=(dixon and bool(vocabulary.DIXON_IN.search(text))) or _in_phase(image_type),
         fat_suppressed=_fat_suppressed(header, text, image_type, dixon),
         mp2rage=bool(vocabulary.MP2RAGE.search(text)),
@@ -155,6 +155,13 @@ def _rejected_phase(text: str) -> bool:
     if vocabulary.DIXON_IN.search(text) or vocabulary.DIXON_WATER.search(text):
         return False
     return bool(vocabulary.DIXON_REJECTED.search(vocabulary.FAT_SUPPRESSED.sub(" ", text)))
+
+
+def _reformatted(text: str, image_type: list[str]) -> bool:
+    """By name only where Image Type does not say ORIGINAL: Siemens' t1_mpr_sag is an MPRAGE."""
+    if "MPR" in image_type or "REFORMATTED" in image_type:
+        return True
+    return "ORIGINAL" not in image_type and bool(vocabulary.REFORMAT.search(text))
 
 
 def _in_phase(image_type: list[str]) -> bool:

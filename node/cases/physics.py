@@ -186,6 +186,8 @@ def _spin_echo(physics: Physics, rules: SeriesRules) -> Weighting:
             return Weighting("T2", STRONG, said)
         if train and not (repetition <= rules.t1_max_repetition_time_ms and physics.echo_train_length < 20):
             return Weighting("T2", FAIR, f"{said}, echo train")
+        if repetition > rules.t1_max_repetition_time_ms:
+            return Weighting("T2", PARTIAL, f"{said}: TR near the limit")
         return Weighting("none", 0.0, f"{said}: short TR with long TE fits no weighting")
     if repetition <= rules.t1_max_repetition_time_ms and echo <= rules.t1_max_echo_time_ms:
         return Weighting("T1", STRONG if repetition >= 100 else FAIR, said)
@@ -248,22 +250,24 @@ def _above_ernst(physics: Physics, factor: float) -> bool:
 
 
 def _by_times_alone(physics: Physics, rules: SeriesRules) -> Weighting:
-    """TR and TE without a stated sequence family: only the clear corners count."""
+    """TR and TE without a stated sequence family: a diffusion, FLAIR or field-map series has such times too.
+
+    So the times only support a name, never decide alone.
+    """
     repetition, echo = physics.repetition_time_ms or 0.0, physics.echo_time_ms or 0.0
     said = f"{_times(physics)}, sequence type not stated"
     if physics.inverted and physics.inversion_time_ms is not None and physics.inversion_time_ms > 50:
         return _inversion_recovery(physics, rules) if echo > 12 else Weighting("T1", PARTIAL, said)
     if echo > rules.max_echo_time_ms and physics.three_d is not True:
         return Weighting("other", FAIR, f"{said}: hydrography")
-    if echo >= 1.1 * rules.t2_min_echo_time_ms and repetition >= rules.t2_min_repetition_time_ms:
+    if echo >= rules.t2_min_echo_time_ms and repetition >= rules.t2_min_repetition_time_ms:
         flair_like = repetition >= rules.flair_min_repetition_time_ms and echo >= 100 and physics.echo_train_length < 2
-        return Weighting("T2", WEAK if flair_like else FAIR, said)
+        return Weighting("T2", PARTIAL if flair_like else WEAK, said)
     if 150 <= repetition <= rules.t1_max_repetition_time_ms and echo <= rules.t1_max_echo_time_ms:
-        high_angle = physics.flip_angle_deg is None or physics.flip_angle_deg >= 60
-        return Weighting("T1", FAIR if high_angle else WEAK, said)
+        return Weighting("T1", WEAK, said)
     if repetition < 60 and echo <= rules.gr_t1_max_echo_time_ms:
         clear = _above_ernst(physics, 1.2) and physics.three_d is True
-        return Weighting("T1", FAIR if clear else PARTIAL, f"{said}: gradient-echo times")
+        return Weighting("T1", WEAK if clear else PARTIAL, f"{said}: gradient-echo times")
     return Weighting("none", 0.0, f"{said}: between the weightings")
 
 

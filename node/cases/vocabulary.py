@@ -129,23 +129,12 @@ DIXON = _words(
 )
 MP2RAGE = _words(r"mp2rage\w*")
 REFORMAT = _words(
-    r"mpr range\w*",
-    r"mpr collection",
-    r"reformat\w*",
-    r"refmt\w*",
-    "recon ?\\d*",
-    r"(?:ax|tra|cor|sag|axial|coronal|sagittal) mprs?",
-    r"mprs? (?:ax|tra|cor|sag|axial|coronal|sagittal)",
-    "curved",
-    r"reformation\w*",
-    r"rekon\w*",
-    "rfmt",
-    "重建",
-    "重组",
-)
+    r"mpr range\w*", "mpr collection", r"reformat\w*", r"refmt\w*", r"recon ?\d*", "curved", r"rekon\w*", "rfmt",
+    "重建", "重组",
+)  # fmt: skip
 
 # Weighting; up to two letters may stand before (Philips writes sT1W, eT2W) and a plane or sequence word may be glued.
-_PREFIX = r"(?<![a-z0-9])(?:[a-z]{1,2}|tra|cor|sag|[23]d|fse|tse|irfse|fs|obl)?"
+_PREFIX = r"(?<![a-z0-9])(?!mt)(?:[a-z]{1,2}|tra|cor|sag|[23]d|fse|tse|irfse|fs|obl)?"
 T1 = re.compile(_PREFIX + r"t1(?!\d|\s?rho|\s?map|\s?calc)")
 T2 = re.compile(_PREFIX + r"t2(?!\d|\s?\*|w\s?\*|\s?star|\s?rho|\s?map|\s?calc|\s?shine)")
 T1_SEQUENCE = _words(

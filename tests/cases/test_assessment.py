@@ -1,0 +1,353 @@
+"""The look at a case: states, reasons, and the frozen inputs."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from config.settings import Settings
+from node.cases.assessment import Assessment, assess
+from node.cases.case_inputs import CaseInputs, ComputeRequest, KeptAside, StoredInstance
+from node.cases.clinical_facts import DateFact, EbvResult, PriorTreatment, Provenance
+from tests.cases.objects import (
+    BY_HAND,
+    CE_T1W,
+    FRAME,
+    NOW,
+    STUDY,
+    T1W,
+    T2W,
+    case,
+    facts,
+    roi,
+    series,
+    structure_set,
+    whole_study,
+)
+
+LATER = NOW + timedelta(minutes=5)
+SETTINGS = Settings()
+
+
+def look(inputs: CaseInputs, *, now: datetime = LATER, open_associations: int = 0, **changed: Any) -> Assessment:
+    settings = SETTINGS.model_copy(
+        update={room: getattr(SETTINGS, room).model_copy(update=values) for room, values in changed.items()}
+    )
+    return assess(inputs, settings, now, open_associations)
+
+
+def codes(assessment: Assessment) -> tuple[str, list[str]]:
+    return assessment.state, [reason["code"] for reason in assessment.reasons]
+
+
+def text_of(assessment: Assessment, code: str) -> str:
+    return next(reason["text"] for reason in assessment.reasons if reason["code"] == code)
+
+
+def test_a_whole_case_is_ready_with_its_inputs_frozen() -> None:
+    found = look(case())
+    assert codes(found) == ("ready", [])
+    request = found.request
+    assert request is not None
+    assert {role: one["series_instance_uid"] for role, one in request.series.items()} == {
+        "T1w": f"{STUDY}.1",
+        "T2w": f"{STUDY}.2",
+        "CE-T1w": f"{STUDY}.3",
+    }
+    assert len(request.series["T1w"]["instances"]) == 20
+    assert (request.contour["roi_number"], request.contour["roi_name"]) == (4, "GTVp")
+    assert request.age_years == 45
+    assert (request.ebv["category"], request.ebv["copies_per_ml"]) == (">threshold", 12000.0)
+    assert request.stage["verified"] is True
+    read_back = ComputeRequest.from_json(json.loads(json.dumps(request.to_json())))
+    assert read_back.to_json() == json.loads(json.dumps(request.to_json()))
+    assert read_back.digest() == request.digest()
+
+
+def test_the_digest_follows_what_influences_the_result_and_nothing_else() -> None:
+    first = look(case()).request
+    assert first is not None
+    other_source = replace(facts(), ebv_dna=(EbvResult("12000", Provenance("laboratory", "someone else")),))
+    same = [
+        case(images=list(reversed(whole_study()))),
+        case(facts=other_source),
+        case(images=[*whole_study(), *series(9, {"SeriesDescription": "localizer"}, n_slices=3)]),
+    ]
+    different = [
+        case(facts=facts(ebv_dna="13000")),
+        case(related=[structure_set(uid="1.2.826.0.1.7.2")]),
+        case(images=[replace(whole_study()[0], sha256="f" * 64), *whole_study()[1:]]),
+    ]
+    for inputs in same:
+        request = look(inputs).request
+        assert request is not None
+        assert request.digest() == first.digest()
+    for inputs in different:
+        request = look(inputs).request
+        assert request is not None
+        assert request.digest() != first.digest()
+    raised = look(case(), decision={"threshold": 0.02}).request
+    assert raised is not None
+    assert raised.digest() != first.digest()
+
+
+def test_receiving_while_an_association_is_open_or_the_content_may_still_come() -> None:
+    assert look(case(), open_associations=1).state == "receiving"
+    half = case(images=series(1, T1W))
+    early = look(half, now=NOW + timedelta(seconds=10))
+    assert early.state == "receiving"
+    assert early.look_again_at == NOW + timedelta(seconds=60)
+    late = look(half)
+    assert late.state == "incomplete"
+    assert codes(late)[1] == ["missing_series", "missing_series"]
+    assert "T2w" in text_of(late, "missing_series")
+
+
+def test_what_is_missing_is_named() -> None:
+    assert codes(look(case(related=[]))) == ("incomplete", ["missing_contour"])
+    gap = look(case(images=[*series(1, T1W, skip=(7,)), *series(2, T2W), *series(3, CE_T1W)]))
+    assert codes(gap) == ("incomplete", ["missing_slice"])
+    assert "between 18.0 and 24.0 mm" in text_of(gap, "missing_slice")
+
+
+def test_slices_that_are_there_twice_or_turned_are_refused() -> None:
+    copies = [replace(one, sop_instance_uid=f"{one.sop_instance_uid}.9") for one in series(1, T1W)]
+    twice = look(case(images=[*whole_study(), *copies]))
+    assert codes(twice) == ("held", ["inconsistent_geometry"])
+    turned = series(1, T1W)
+    turned[3] = replace(turned[3], header={**turned[3].header, "ImageOrientationPatient": [0, 1, 0, 0, 0, -1]})
+    found = look(case(images=[*turned, *series(2, T2W), *series(3, CE_T1W)]))
+    assert "lie in another plane" in text_of(found, "inconsistent_geometry")
+
+
+def test_the_contour_must_be_in_the_frame_of_the_images() -> None:
+    elsewhere = structure_set(frame="9.9", references=[f"{STUDY}.3"])
+    assert codes(look(case(related=[elsewhere]))) == ("held", ["frame_of_reference_mismatch"])
+    planning_ct = structure_set(frame="9.9")
+    found = look(case(related=[planning_ct]))
+    assert codes(found) == ("incomplete", ["missing_contour"])
+    assert "another frame of reference" in text_of(found, "missing_contour")
+
+
+def registration(kind: str = "RIGID") -> StoredInstance:
+    header = {
+        "SOPClassUID": "1.2.840.10008.5.1.4.1.1.66.1", "Modality": "REG", "PatientID": "P1",
+        "StudyInstanceUID": "1.2.826.0.1.7", "FrameOfReferenceUID": FRAME,
+        "RegisteredFrames": [
+            {"frame_of_reference_uid": FRAME, "matrix_types": ["RIGID"]},
+            {"frame_of_reference_uid": "9.9", "matrix_types": [kind]},
+        ],
+    }  # fmt: skip
+    return StoredInstance("1.2.826.0.1.8", "8" * 64, NOW, header)
+
+
+def test_a_rigid_registration_joins_frames_and_is_part_of_the_inputs() -> None:
+    found = look(case(related=[structure_set(frame="9.9"), registration()]))
+    assert found.state == "ready"
+    assert found.request is not None
+    assert found.request.registrations["T1w"] == {
+        "sop_instance_uid": "1.2.826.0.1.8",
+        "sha256": "8" * 64,
+        "from_frame_of_reference_uid": "9.9",
+        "to_frame_of_reference_uid": FRAME,
+    }
+    assert "contour_registered" in [warning["code"] for warning in found.request.warnings]
+    affine = look(case(related=[structure_set(frame="9.9"), registration("AFFINE")]))
+    assert affine.state == "incomplete"
+
+
+def test_a_contour_that_leaves_the_slices_is_held() -> None:
+    high = roi(4, "GTVp", extent_mm=[[-20.0, -20.0, 40.0], [20.0, 20.0, 90.0]])
+    assert codes(look(case(related=[structure_set([high])])))[1] == ["contour_not_covered"] * 3
+
+
+def test_roi_questions_hold_the_case() -> None:
+    two = structure_set([roi(1, "GTVp"), roi(2, "GTVnx")])
+    assert codes(look(case(related=[two]))) == ("held", ["ambiguous_roi"])
+    none = structure_set([roi(1, "PTV"), roi(2, "Larynx")])
+    found = look(case(related=[none]))
+    assert codes(found) == ("held", ["no_matching_roi"])
+    assert "'Larynx'" in text_of(found, "no_matching_roi")
+
+
+def test_the_newest_approved_structure_set_counts() -> None:
+    old = structure_set(uid="1.1", StructureSetDate="20260501")
+    new = structure_set(uid="1.2", StructureSetDate="20260505")
+    draft = structure_set(uid="1.3", StructureSetDate="20260509", ApprovalStatus="UNAPPROVED")
+    rejected = structure_set(uid="1.4", StructureSetDate="20260509", ApprovalStatus="REJECTED")
+    organs = structure_set([roi(1, "Larynx")], uid="1.5", StructureSetDate="20260510")
+    found = look(case(related=[new, rejected, draft, old, organs]))
+    assert found.contour["sop_instance_uid"] == "1.2"
+    assert look(case(related=[old, draft])).contour["sop_instance_uid"] == "1.1"
+    unclear = structure_set([roi(1, "GTVp"), roi(2, "GTVnx")], uid="1.6", StructureSetDate="20260510")
+    assert codes(look(case(related=[new, unclear]))) == ("held", ["ambiguous_roi"])
+
+
+def test_one_structure_set_per_sequence() -> None:
+    own = [structure_set(uid=f"1.{n}", references=[f"{STUDY}.{n}"]) for n in (1, 2, 3)]
+    request = look(case(related=own)).request
+    assert request is not None
+    assert {role: one["sop_instance_uid"] for role, one in request.contours.items()} == {
+        "T1w": "1.1",
+        "T2w": "1.2",
+        "CE-T1w": "1.3",
+    }
+    corrected = structure_set(uid="1.9", references=[f"{STUDY}.1", f"{STUDY}.2", f"{STUDY}.3"],
+                              StructureSetDate="20260509")  # fmt: skip
+    request = look(case(related=[*own[:1], corrected])).request
+    assert request is not None
+    assert {one["sop_instance_uid"] for one in request.contours.values()} == {"1.9"}
+
+
+def test_the_structure_set_may_be_in_the_same_study_and_without_a_frame() -> None:
+    inside = structure_set(study=STUDY, frame="", references=[f"{STUDY}.{n}" for n in (1, 2, 3)])
+    assert look(case(images=[*whole_study(), inside], related=[])).state == "ready"
+
+
+def test_a_segmentation_is_a_second_source() -> None:
+    seg = structure_set([roi(1, "GTVp", geometric_types=["SEGMENT"], extent_mm=None)], uid="1.8",
+                        SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4", Modality="SEG")  # fmt: skip
+    alone = look(case(related=[seg])).request
+    assert alone is not None
+    assert alone.contour["kind"] == "SEG"
+    both = look(case(related=[seg, structure_set()])).request
+    assert both is not None
+    assert both.contour["kind"] == "RTSTRUCT"
+
+
+def test_identities_must_agree() -> None:
+    foreign = structure_set(PatientID="P2")
+    assert codes(look(case(related=[foreign]))) == ("held", ["identity_mismatch"])
+    born_otherwise = structure_set(PatientBirthDate="19810101")
+    assert codes(look(case(related=[born_otherwise]))) == ("held", ["identity_mismatch"])
+    merged = [*whole_study()[:-1], replace(whole_study()[-1], header={**whole_study()[-1].header, "PatientID": "P9"})]
+    assert "identity_mismatch" in codes(look(case(images=merged)))[1]
+
+
+def test_files_kept_aside_hold_the_case() -> None:
+    conflict = KeptAside("conflicting_instance", "The same UID came with other bytes.", f"{STUDY}.1.1")
+    assert codes(look(case(kept_aside=(conflict,)))) == ("held", ["conflicting_instance"])
+    broken = KeptAside("unreadable_instance", "The file is cut short.", f"{STUDY}.1.99")
+    assert codes(look(case(kept_aside=(broken,)))) == ("held", ["unreadable_instance"])
+    came_later = KeptAside("unreadable_instance", "The file is cut short.", f"{STUDY}.1.1")
+    assert look(case(kept_aside=(came_later,))).state == "ready"
+
+
+def test_an_administrator_may_hold_and_assign() -> None:
+    assert codes(look(case(hold="waiting for the tumour board"))) == ("held", ["administrator_hold"])
+    twice = [*whole_study(), *series(4, CE_T1W)]
+    assert codes(look(case(images=twice))) == ("held", ["ambiguous_series"])
+    assigned = look(case(images=twice, assignments={"CE-T1w": f"{STUDY}.4"}))
+    assert assigned.state == "ready"
+    assert assigned.request is not None
+    assert "administrator" in assigned.request.series["CE-T1w"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"stage": None}, ("held", ["stage_unknown"])),
+        ({"stage": "T3N1"}, ("held", ["stage_unknown"])),
+        ({"edition": "7"}, ("held", ["stage_unknown"])),
+        ({"edition": None}, ("held", ["stage_unknown"])),
+        ({"stage": "T2N1M0"}, ("refused", ["stage_not_eligible"])),
+        ({"stage": "T3N1M1"}, ("refused", ["stage_not_eligible"])),
+        ({"stage": "T4"}, ("refused", ["stage_not_eligible"])),
+        ({"stage": "ycT3N1M0"}, ("refused", ["prior_treatment"])),
+        ({"ebv_dna": None}, ("ready", [])),
+        ({"ebv_dna": ">400"}, ("held", ["ebv_dna_unusable"])),
+        ({"ebv_dna": "<400"}, ("ready", [])),
+    ],
+)
+def test_stage_and_laboratory(changed: dict[str, Any], expected: tuple[str, list[str]]) -> None:
+    assert codes(look(case(facts=facts(**changed)))) == expected
+
+
+def test_settings_decide_about_the_unknown() -> None:
+    no_stage = look(case(facts=facts(stage=None)), eligibility={"stage_unknown": "report_unverified"})
+    assert no_stage.request is not None
+    assert no_stage.request.stage["verified"] is False
+    assert "stage_unknown" in [warning["code"] for warning in no_stage.request.warnings]
+    no_ebv = look(case(facts=facts(ebv_dna=None)), eligibility={"ebv_unknown": "hold"})
+    assert codes(no_ebv) == ("held", ["ebv_dna_unknown"])
+    both = look(case(facts=facts(ebv_dna=None))).request
+    assert both is not None
+    assert both.ebv["category"] == "unknown"
+
+
+def test_the_age_of_the_mr() -> None:
+    def start(day: date) -> Assessment:
+        return look(case(facts=replace(facts(), treatment_start=DateFact(day, BY_HAND))))
+
+    assert start(date(2026, 5, 15)).state == "ready"
+    assert codes(start(date(2026, 5, 16))) == ("refused", ["mr_too_old"])
+    assert codes(start(date(2026, 4, 30))) == ("refused", ["prior_treatment"])
+    treated = replace(facts(), prior_treatment=PriorTreatment(True, BY_HAND, "chemotherapy"))
+    assert codes(look(case(facts=treated))) == ("refused", ["prior_treatment"])
+
+
+def test_the_age_of_the_patient() -> None:
+    def aged(**header: Any) -> Assessment:
+        images = [replace(one, header={**one.header, **header}) for one in whole_study()]
+        return look(case(images=images))
+
+    for header, years in (
+        ({"PatientBirthDate": "19800501"}, 46),
+        ({"PatientBirthDate": "19800502"}, 45),
+        ({"PatientBirthDate": "", "PatientAge": "062Y"}, 62),
+        ({"PatientBirthDate": "", "PatientAge": "018M"}, 1),
+        ({"PatientBirthDate": "19800231", "PatientAge": "033Y"}, 33),
+    ):
+        found = aged(**header)
+        assert found.clinical["age_years"] == years
+    assert codes(aged(PatientBirthDate="", PatientAge=""))[1] == ["age_unknown"]
+
+
+def test_the_last_draw_before_treatment_counts() -> None:
+    def drawn(*results: tuple[str, date | None]) -> Assessment:
+        values = tuple(EbvResult(text, Provenance("lab", None, day)) for text, day in results)
+        return look(case(facts=replace(facts(), ebv_dna=values)))
+
+    two = drawn(("9000", date(2026, 4, 20)), ("100", date(2026, 5, 5)))
+    assert two.clinical["ebv_dna"]["copies_per_ml"] == 100
+    after = drawn(("9000", date(2026, 4, 20)), ("100", date(2026, 6, 5)))
+    assert after.clinical["ebv_dna"]["copies_per_ml"] == 9000
+    old = drawn(("9000", date(2025, 4, 20)))
+    assert codes(old) == ("held", ["ebv_dna_unusable"])
+    close = drawn(("4100", date(2026, 5, 5)))
+    assert "ebv_dna_near_threshold" in [one["code"] for one in close.quality]
+
+
+def test_explanations_are_sentences_and_json() -> None:
+    found = look(case(images=[*whole_study(), *series(9, {"SeriesDescription": "localizer"}, n_slices=3)]))
+    document = json.loads(json.dumps(found.explain_json()))
+    assert {one["role"] for one in document["series"]} == {"T1w", "T2w", "CE-T1w", "other"}
+    assert all(one["reason"].endswith(".") for one in document["series"])
+    assert all(text.endswith(".") for text in document["eligibility"].values())
+    assert set(document) == {"series", "contour", "clinical", "eligibility", "quality"}
+
+
+def test_no_images_at_all_is_incomplete() -> None:
+    found = look(case(images=[], related=[]))
+    assert found.state == "incomplete"
+    assert "missing_series" in codes(found)[1]
+
+
+def test_cost_grows_linearly_with_instances() -> None:
+    def seconds(n_slices: int) -> float:
+        inputs = case(images=[*series(1, T1W, n_slices), *series(2, T2W, n_slices), *series(3, CE_T1W, n_slices)])
+        best = 9.0
+        for _ in range(3):
+            start = time.perf_counter()
+            look(inputs)
+            best = min(best, time.perf_counter() - start)
+        return best
+
+    small, large = seconds(200), seconds(2000)
+    assert large < 30 * small
+    assert large < 1.0

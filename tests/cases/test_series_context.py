@@ -1,0 +1,114 @@
+"""Roles within a study: plane, slices, a second T1w, and which of several candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from config.settings import SeriesRules
+from node.cases.case_inputs import StoredInstance
+from node.cases.series_context import classify_series
+from node.cases.series_summary import summarise_series
+from tests.cases.objects import CE_T1W, STUDY, T1W, T2W, series
+
+RULES = SeriesRules()
+SAGITTAL = [0.0, 1.0, 0.0, 0.0, 0.0, -1.0]
+
+
+def roles(*groups: Sequence[StoredInstance], **context: Any) -> dict[int, tuple[str, str]]:
+    """Series Number -> (role, reason)."""
+    summaries = summarise_series([one.header for group in groups for one in group])
+    decisions = classify_series(summaries, RULES, **context)
+    return {
+        int(summary.header["SeriesNumber"]): (decision.role, decision.reason)
+        for summary, decision in zip(summaries, decisions, strict=True)
+    }
+
+
+def only(found: Mapping[int, tuple[str, str]]) -> dict[int, str]:
+    return {number: role for number, (role, _) in found.items()}
+
+
+def test_a_plain_study() -> None:
+    found = roles(series(1, T1W), series(2, T2W), series(3, CE_T1W))
+    assert only(found) == {1: "T1w", 2: "T2w", 3: "CE-T1w"}
+
+
+def test_a_sagittal_series_or_a_few_slices_are_no_candidates() -> None:
+    sagittal = series(4, {**T1W, "ImageOrientationPatient": SAGITTAL, "ImagePositionPatient": [3.0, -128.0, 128.0]})
+    found = roles(series(1, T1W), sagittal, series(5, T2W, n_slices=4), series(6, T2W))
+    assert only(found) == {1: "T1w", 4: "other", 5: "other", 6: "T2w"}
+    assert "4 slices" in found[5][1]
+
+
+def test_an_oblique_axial_series_is_axial() -> None:
+    tilted = [1.0, 0.0, 0.0, 0.0, 0.9, -0.43589]
+    assert only(roles(series(1, {**T1W, "ImageOrientationPatient": tilted}))) == {1: "T1w"}
+
+
+def test_a_second_later_t1w_of_the_same_geometry_is_after_contrast() -> None:
+    late = {**T1W, "SeriesDescription": "t1_tse_tra_fs", "AcquisitionTime": "103000"}
+    found = roles(series(1, T1W), series(2, T2W), series(3, late))
+    assert only(found) == {1: "T1w", 2: "T2w", 3: "CE-T1w"}
+    assert "acquired after" in found[3][1]
+    earlier = {**late, "AcquisitionTime": "090000"}
+    assert only(roles(series(1, T1W), series(3, earlier))) == {1: "CE-T1w", 3: "T1w"}
+
+
+def test_a_repeated_t1w_of_the_same_name_is_a_question() -> None:
+    found = roles(series(1, T1W), series(3, {**T1W, "AcquisitionTime": "103000"}))
+    assert only(found) == {1: "ambiguous", 3: "ambiguous"}
+    assert "(series 1)" in found[1][1]
+    assert "(series 3)" in found[1][1]
+
+
+def test_two_equal_candidates_name_both_and_an_assignment_settles_it() -> None:
+    twice = series(3, CE_T1W), series(4, {**CE_T1W, "AcquisitionTime": "103000"})
+    found = roles(*twice)
+    assert only(found) == {3: "ambiguous", 4: "ambiguous"}
+    settled = roles(*twice, assigned={"CE-T1w": f"{STUDY}.4"})
+    assert only(settled) == {3: "other", 4: "CE-T1w"}
+    assert "administrator" in settled[4][1]
+
+
+def test_the_contour_decides_before_the_number_of_slices() -> None:
+    groups = series(3, CE_T1W, n_slices=12), series(4, CE_T1W, n_slices=40)
+    assert only(roles(*groups)) == {3: "other", 4: "CE-T1w"}
+    assert only(roles(*groups, referenced={f"{STUDY}.3"})) == {3: "CE-T1w", 4: "other"}
+    beyond = [[-20.0, -20.0, 60.0], [20.0, 20.0, 90.0]]
+    assert only(
+        roles(series(3, CE_T1W, n_slices=40), series(4, CE_T1W, n_slices=41, step_mm=1.0), extent_mm=beyond)
+    ) == {
+        3: "CE-T1w",
+        4: "other",
+    }
+
+
+def test_fat_suppression_is_preferred_after_contrast_only() -> None:
+    plain = {**CE_T1W, "SeriesDescription": "t1_tse_tra +C", "ScanOptions": []}
+    assert only(roles(series(3, CE_T1W), series(4, plain))) == {3: "CE-T1w", 4: "other"}
+    fat_suppressed = {**T2W, "SeriesDescription": "t2_tse_tra_fs", "ScanOptions": ["FS"]}
+    assert only(roles(series(3, T2W), series(4, fat_suppressed))) == {3: "ambiguous", 4: "ambiguous"}
+
+
+def test_of_a_dixon_pair_the_usual_contrast_is_taken() -> None:
+    pair = [series(n, {**T2W, "SeriesDescription": f"t2_tse_dixon_tra_{phase}"}) for n, phase in ((1, "in"), (2, "W"))]
+    assert only(roles(*pair)) == {1: "T2w", 2: "other"}
+
+
+def test_a_stir_is_no_question_beside_a_t2w() -> None:
+    stir = {
+        **T2W, "SeriesDescription": "t2_tirm_tra", "InversionTime": 160, "ScanningSequence": ["SE", "IR"],
+    }  # fmt: skip
+    assert only(roles(series(1, T2W), series(2, stir))) == {1: "T2w", 2: "other"}
+    assert only(roles(series(2, stir))) == {2: "ambiguous"}
+
+
+def test_several_echoes_in_one_series_are_a_question() -> None:
+    both = [*series(1, {**T2W, "EchoTime": 20}), *series(1, T2W)]
+    assert only(roles(both)) == {1: "ambiguous"}
+
+
+def test_another_body_part_is_left_out() -> None:
+    assert only(roles(series(1, {**T1W, "BodyPartExamined": "KNEE"}))) == {1: "other"}
+    assert only(roles(series(1, {**T1W, "BodyPartExamined": "HEADNECK"}))) == {1: "T1w"}
