@@ -138,6 +138,36 @@ class ClinicalSettings(_Section):
     ebv_band_fraction: float = Field(0.25, ge=0, lt=1)  # a result this close to the threshold carries a warning
 
 
+class Hl7Settings(_Section):
+    """Laboratory results by HL7 v2 ORU^R01 over MLLP."""
+
+    enabled: bool = False
+    bind: str = "127.0.0.1"
+    port: int = Field(2575, ge=0, le=65535)
+    allowed_addresses: tuple[str, ...] = ()  # empty: loopback only
+    default_charset: str = "UTF-8"  # where MSH-18 says nothing
+    issuer: str | None = None  # taken for PID-3.4; None: PID-3.4 as sent
+    codes: dict[str, str] = {}  # local OBX-3 codes: {"EBVDNA": "ebv_dna", ...}; LOINC is known
+    max_message_kb: int = Field(1024, ge=1)
+    idle_timeout_s: float = Field(300.0, gt=0)
+    tls: TlsSettings | None = None
+
+
+class FhirSettings(_Section):
+    """Clinical facts by FHIR R4: polled from a server, or posted to the web part."""
+
+    base_url: str | None = None  # of the server to poll; None: off
+    poll_every_s: float = Field(300.0, gt=0)
+    poll_days: int = Field(60, ge=1)  # patients whose studies came within so many days are asked for
+    identifier_system: str | None = None  # system of the Patient ID; None: any
+    issuer: str = ""  # recorded with facts that come by FHIR
+    bearer_token: str | None = None  # better given as CPTDN__FHIR__BEARER_TOKEN
+    timeout_s: float = Field(20.0, gt=0)
+    ca: Path | None = None  # certificate authority of the server; None: those of the system
+    codes: dict[str, str] = {}  # local Observation codes, as for [hl7]
+    receive: bool = False  # take resources posted to the web part
+
+
 class ModelSettings(_Section):
     bundle: str = "demonstration"  # a name under config/bundles, or a path
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -175,6 +205,8 @@ class Settings(BaseSettings):
     case: CaseSettings = CaseSettings()
     eligibility: EligibilitySettings = EligibilitySettings()
     clinical: ClinicalSettings = ClinicalSettings()
+    hl7: Hl7Settings = Hl7Settings()
+    fhir: FhirSettings = FhirSettings()
     model: ModelSettings = ModelSettings()
     decision: DecisionSettings = DecisionSettings()
     report: ReportSettings = ReportSettings()
