@@ -77,17 +77,17 @@ def test_areas_equal_the_shoelace_formula(radius: float, squeeze: float, turn: f
     cross = x * np.roll(y, -1) - np.roll(x, -1) * y
     area = abs(cross.sum()) / 2
     found = moments(Edges.of([polygon], [0]), 1)
-    assert found.area[0] == pytest.approx(area, rel=1e-4)
+    assert found.area[0] == pytest.approx(area, rel=2e-3)
     centroid = [((x + np.roll(x, -1)) * cross).sum() / (3 * cross.sum()), ((y + np.roll(y, -1)) * cross).sum()
                 / (3 * cross.sum())]  # fmt: skip
     np.testing.assert_allclose(
-        [found.first_x[0] / area, found.first_y[0] / area], centroid, atol=1e-3 * radius * squeeze
+        [found.first_x[0] / area, found.first_y[0] / area], centroid, atol=2e-3 * radius * max(squeeze, 1)
     )
 
 
 def test_areas_by_plane_with_holes() -> None:
     polygons = [np.asarray(square(0, 10.0)), np.asarray(square(2, 8.0)), np.asarray(square(0, 3.0))]
-    np.testing.assert_allclose(moments(Edges.of(polygons, [2, 2, 0]), 3).area, [9, 0, 64], rtol=5e-3)
+    np.testing.assert_allclose(moments(Edges.of(polygons, [2, 2, 0]), 3).area, [9, 0, 64], rtol=2e-3)
 
 
 def test_a_line_without_area_has_none() -> None:

@@ -93,8 +93,8 @@ def _jpeg_12_bit(source: PixelSource, frames: Sequence[Frame]) -> list[npt.NDArr
 
 
 def _upright(values: npt.NDArray[Any], source: PixelSource) -> npt.NDArray[Any]:
-    """Bright means much signal; padding takes the darkest grey value that the slice has."""
-    if source.padding is not None:
+    """Bright means much signal; padding takes the darkest grey value that the slice has (zero stays: no signal)."""
+    if source.padding:
         padded = values == source.padding
         if padded.any() and not padded.all():
             values = np.where(padded, values[~padded].min(), values)

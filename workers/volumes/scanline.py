@@ -85,19 +85,23 @@ def fill(edges: Edges, n_planes: int, height: int, width: int) -> npt.NDArray[np
 
 
 def moments(edges: Edges, n_planes: int) -> Moments:
-    """Areas of the even-odd regions, not bound to any pixel: exact along x, fine midpoint lines along y."""
-    low, high = float(edges.starts[:, 1].min()), float(edges.ends[:, 1].max())
-    if high <= low:
-        nothing = np.zeros(n_planes)
-        return Moments(nothing, nothing, nothing)
-    step = (high - low) / AREA_LINES
-    plane, line, x = edges.crossings(low + step / 2, step, AREA_LINES)
+    """Areas of the even-odd regions, not bound to any pixel: exact along x, by midpoints of AREA_LINES lines along y.
+
+    The lines divide each plane's own extent, so a rectangle comes out exactly.
+    """
+    low, high = np.full(n_planes, np.inf), np.full(n_planes, -np.inf)
+    np.minimum.at(low, edges.planes, edges.starts[:, 1])
+    np.maximum.at(high, edges.planes, edges.ends[:, 1])
+    step = np.where(high > low, (high - low) / AREA_LINES, 1.0)
+    in_lines = [np.column_stack([xy[:, 0], (xy[:, 1] - low[edges.planes]) / step[edges.planes]])
+                for xy in (edges.starts, edges.ends)]  # fmt: skip
+    plane, line, x = Edges(in_lines[0], in_lines[1], edges.planes).crossings(0.5, 1.0, AREA_LINES)
     order = np.lexsort((x, line, plane))
-    plane, line, x = plane[order], line[order], x[order]
+    plane, line, x = plane[order][0::2], line[order][0::2], x[order]
     left, right = x[0::2], x[1::2]
-    y = low + (line[0::2] + 0.5) * step
 
     def summed(lengths: FloatArray) -> FloatArray:
-        return np.bincount(plane[0::2], weights=lengths * step, minlength=n_planes).astype(np.float64)
+        return np.bincount(plane, weights=lengths * step[plane], minlength=n_planes).astype(np.float64)
 
+    y = low[plane] + (line + 0.5) * step[plane]
     return Moments(summed(right - left), summed((right**2 - left**2) / 2), summed((right - left) * y))
