@@ -7,9 +7,9 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from tests.flow.program import Program, running_program
 
 from node.dicom.small_pacs import SmallPacs
+from tests.flow.program import Program, running_program
 from workers.training.phantom_dicom import WrittenStudy, write_phantom_study
 
 ALLOW_DEMONSTRATION = "[model]\nallow_demonstration = true\n"
