@@ -81,6 +81,7 @@ def handle_requested(event: Event, settings: Settings) -> None:
             called_ae=request.called_ae, peer=request.address,
         )  # fmt: skip
         assoc.acse.send_reject(*decision.value)
+        assoc.kill()  # waits until the rejection has left; the connection would be closed before it
 
 
 def handle_ended(event: Event, associations: OpenAssociations) -> None:

@@ -20,6 +20,7 @@ import structlog
 from pynetdicom import evt
 from pynetdicom.association import Association
 from pynetdicom.dul import DULServiceProvider
+from pynetdicom.fsm import StateMachine
 from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.transport import AddressInformation, AssociationSocket, RequestHandler, ThreadedAssociationServer
 
@@ -68,8 +69,25 @@ def close_socket(connection: socket.socket) -> None:
     connection.close()
 
 
+class GuardedStateMachine(StateMachine):
+    """Tells a waiting association when its connection has gone before an association was asked for: health checks and
+    port scanners would otherwise hold a thread each until a timeout."""
+
+    def transition(self, state: str) -> None:
+        before = self.current_state
+        super().transition(state)
+        if state == "Sta1" and before in ("Sta2", "Sta13"):
+            self.dul.to_user_queue.put(None)
+
+
 class GuardedProvider(DULServiceProvider):
     """The upper layer of one association; a peer that breaks it gets an A-ABORT, and its association ends."""
+
+    def __init__(self, assoc: Association) -> None:
+        super().__init__(assoc)
+        self.state_machine = GuardedStateMachine(self)
+        self._idle_timer.timeout = assoc.network_timeout
+        self.artim_timer.timeout = assoc.acse_timeout
 
     def run_reactor(self) -> None:
         try:
@@ -121,7 +139,9 @@ class GuardedServer(ThreadedAssociationServer):
 
     def stop(self, grace_s: float) -> list[Association]:
         """Take no new connection, let open associations finish for `grace_s`, then abort what is left; returns all
-        associations that were open."""
+        associations that were open. Safe to call twice."""
+        if self not in self.ae._servers:
+            return []
         active = self.active_associations
         self.shutdown()
         end = time.monotonic() + grace_s
