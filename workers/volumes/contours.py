@@ -21,7 +21,7 @@ from workers.volumes.geometry import Grid
 from workers.volumes.interpolation import DrawnStack
 from workers.volumes.reader import MrSeries
 from workers.volumes.registrations import Registration
-from workers.volumes.scanline import Edges, fill, moments
+from workers.volumes.scanline import Edges, fill_box, moments
 from workers.volumes.structures import Contour, Roi
 
 FloatArray = npt.NDArray[np.float64]
@@ -194,12 +194,13 @@ def _fill_slices(roi: Roi, indices: Sequence[FloatArray], grid: Grid, findings: 
         text = f"ROI {_title(roi)}: {undrawn} slices between drawn ones carry no contour and stay empty"
         findings.append(Finding("contour_gap", text))
     polygons = [i[:, :2] for i in indices]
+    edges = Edges.of(polygons, plane)
     mask = np.zeros(grid.shape_zyx, dtype=np.bool_)
-    inside = (planes >= 0) & (planes < grid.size_xyz[2])
-    filled = fill(Edges.of(polygons, plane), len(planes), grid.size_xyz[1], grid.size_xyz[0])
-    mask[planes[inside]] = filled[inside]
+    within = (planes >= 0) & (planes < grid.size_xyz[2])
+    region, (top, left) = fill_box(edges, len(planes), grid.size_xyz[1], grid.size_xyz[0])
+    mask[planes[within], top : top + region.shape[1], left : left + region.shape[2]] = region[within]
     _note_outside(roi, np.concatenate(indices), grid, findings)
-    area = moments(Edges.of(polygons, plane), len(planes))
+    area = moments(edges, len(planes))
     return _drawn(roi, mask, area.area, (area.first_x, area.first_y), planes, grid, grid.voxel_volume_ml)
 
 

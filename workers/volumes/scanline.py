@@ -70,18 +70,32 @@ class Moments:
 
 def fill(edges: Edges, n_planes: int, height: int, width: int) -> npt.NDArray[np.bool_]:
     """Whether each pixel centre (whole x, y) lies inside, (n_planes, height, width); what lies outside is cut off."""
+    inside = np.zeros((n_planes, height, width), dtype=np.bool_)
+    region, (top, left) = fill_box(edges, n_planes, height, width)
+    inside[:, top : top + region.shape[1], left : left + region.shape[2]] = region
+    return inside
+
+
+def fill_box(edges: Edges, n_planes: int, height: int, width: int) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
+    """The same, only for the rows and columns that are touched: (n_planes, rows, columns), (first row, first column).
+
+    Each crossing toggles the pixels from its column on: a bit in words of 64, spread by a parallel prefix exclusive-or.
+    """
     plane, row, x = edges.crossings(0.0, 1.0, height)
     column = np.clip(np.ceil(x), 0, width).astype(np.intp)
-    inside = np.zeros((n_planes, height, width), dtype=np.bool_)
     if not len(plane):
-        return inside
-    low = [int(a.min()) for a in (plane, row, column)]
-    box = [int(a.max()) - start + 1 for a, start in zip((plane, row, column), low, strict=True)]
-    flat = np.ravel_multi_index((plane - low[0], row - low[1], column - low[2]), box)
-    toggles = (np.bincount(flat, minlength=int(np.prod(box))) & 1).astype(np.bool_).reshape(box)
-    region = np.logical_xor.accumulate(toggles, axis=2)[:, :, :-1]  # after the last crossing all is outside
-    inside[low[0] : low[0] + box[0], low[1] : low[1] + box[1], low[2] : low[2] + box[2] - 1] = region
-    return inside
+        return np.zeros((n_planes, 0, 0), dtype=np.bool_), (0, 0)
+    top, left = int(row.min()), int(column.min())
+    rows, columns = int(row.max()) + 1 - top, int(column.max()) - left  # after the last crossing all is outside
+    words = np.zeros((n_planes, rows, columns // 64 + 1), dtype="<u8")
+    word, bit = np.divmod(column - left, 64)
+    np.bitwise_xor.at(words, (plane, row - top, word), np.uint64(1) << bit.astype(np.uint64))
+    for shift in (1, 2, 4, 8, 16, 32):
+        words ^= words << np.uint64(shift)
+    odd = np.bitwise_xor.accumulate(words >> np.uint64(63), axis=2)
+    words[:, :, 1:] ^= np.uint64(0) - odd[:, :, :-1]
+    bits = np.unpackbits(words.view(np.uint8), axis=2, bitorder="little", count=columns)
+    return bits.view(np.bool_), (top, left)
 
 
 def moments(edges: Edges, n_planes: int) -> Moments:
