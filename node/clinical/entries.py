@@ -65,7 +65,7 @@ def stage_entry(settings: Settings, text: str, edition: str | None = None, stage
 
 def birth_date_entry(text: str) -> FactEntry:
     day = parse_date(text, "birth date")
-    if not EARLIEST_BIRTH_YEAR <= day.year or day > date.today():
+    if day.year < EARLIEST_BIRTH_YEAR or day > date.today():
         raise InputError(f"the birth date {text!r} is not plausible")
     return FactEntry("birth_date", {"day": day.isoformat()})
 

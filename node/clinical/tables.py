@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 ENCODINGS = ("utf-8-sig", "gb18030")
 MAX_FILE_BYTES = 64 * 1024 * 1024
 ALIASES: Mapping[str, str] = {
-    "patient_id": "patient_id", "patientid": "patient_id", "pid": "patient_id", "病人编号": "patient_id", "患者编号": "patient_id",
+    "patient_id": "patient_id", "patientid": "patient_id", "pid": "patient_id",
+    "病人编号": "patient_id", "患者编号": "patient_id",
     "issuer": "issuer", "issuer_of_patient_id": "issuer",
     "ebv_dna": "ebv_dna", "ebv_dna_copies_per_ml": "ebv_dna", "pre_ebv_dna": "ebv_dna",
     "ebv_dna_unit": "ebv_dna_unit", "unit": "ebv_dna_unit",

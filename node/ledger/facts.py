@@ -112,6 +112,12 @@ def history_of(session: Session, patient_id: str, issuer: str = "") -> list[Clin
     return list(session.scalars(query))
 
 
+def is_recorded(session: Session, patient_id: str, source: str) -> bool:
+    """Whether any fact of a patient came from this source (a message that is sent again)."""
+    query = select(ClinicalFact.id).where(ClinicalFact.patient_id == patient_id, ClinicalFact.source == source)
+    return session.scalar(query.limit(1)) is not None
+
+
 def _rows(session: Session, patient_id: str, issuer: str, name: str | None = None) -> list[ClinicalFact]:
     rows = [row for row in history_of(session, patient_id.strip(), issuer) if row.withdrawn_at is None]
     return [row for row in rows if name is None or row.name == name]

@@ -1,0 +1,284 @@
+"""FHIR R4 resources to facts: Observation (EBV DNA, TNM) and Condition.stage, alone or in a Bundle.
+
+Source: hl7.org/fhir/R4 observation.html, condition.html; TNM as in mCODE STU3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from config.errors import InputError
+from config.settings import Settings
+from node.clinical.codes import SNOMED_AJCC_8, SNOMED_NOT_DETECTED, SNOMED_TNM, Meaning, meaning_of
+from node.clinical.dates import parse_date
+from node.clinical.entries import record_entries
+from node.clinical.results import CodedResult, edition_in, sort_results
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from node.ledger.database import Ledger
+
+LOINC_SYSTEM = "http://loinc.org"
+SNOMED_SYSTEM = "http://snomed.info/sct"
+TAKEN = frozenset({"final", "amended", "corrected"})
+WITHDRAWN = frozenset({"entered-in-error", "cancelled"})
+MAX_DEPTH = 3
+
+
+@dataclass
+class Received:
+    """What became of posted resources: how many facts were new, and a sentence for each that could not be used."""
+
+    n_new_facts: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def operation_outcome(self) -> dict[str, Any]:
+        """The OperationOutcome resource that answers the sender."""
+        issues = [{"severity": "error", "code": "processing", "diagnostics": text} for text in self.problems]
+        fine = {"severity": "information", "code": "informational", "diagnostics": f"{self.n_new_facts} facts recorded"}
+        return {"resourceType": "OperationOutcome", "issue": issues or [fine]}
+
+
+def receive(document: Mapping[str, Any], ledger: Ledger, settings: Settings) -> Received:
+    """Take a posted Observation, Condition or Bundle of them; the facts are durable when it returns.
+
+    Answer 200 with the OperationOutcome when there are no problems, else 422.
+    """
+    found = Received()
+    resources = list(_resources(document))
+    patients = {_reference_of(one): one for one in resources if one.get("resourceType") == "Patient"}
+    by_patient: dict[str, list[Mapping[str, Any]]] = {}
+    for resource in resources:
+        if resource.get("resourceType") not in ("Observation", "Condition"):
+            continue
+        try:
+            patient_id = patient_id_of(resource, patients, settings)
+        except InputError as error:
+            found.problems.append(str(error))
+            continue
+        by_patient.setdefault(patient_id, []).append(resource)
+    if not by_patient and not found.problems:
+        found.problems.append(f"no Observation or Condition in the {document.get('resourceType') or 'document'}")
+    with ledger.begin() as session:
+        for patient_id, own in by_patient.items():
+            new, problems = record_resources(session, patient_id, own, settings, "FHIR posted", "FHIR")
+            found.n_new_facts += new
+            found.problems += problems
+    return found
+
+
+def record_resources(
+    session: Session, patient_id: str, resources: Sequence[Mapping[str, Any]], settings: Settings, source: str, by: str
+) -> tuple[int, list[str]]:
+    """Record what resources of one patient say; returns the number of new facts and a sentence per unusable result."""
+    from node.ledger.cases import wake_patient
+    from node.ledger.facts import withdraw_fact
+
+    issuer = settings.fhir.issuer
+    new, problems = 0, []
+    for group in _groups(resources, settings):
+        found = sort_results(group, settings)
+        new += record_entries(session, patient_id, issuer, found.entries, source, by)
+        problems += found.refused
+        gone = sum(withdraw_fact(session, patient_id, issuer, name, day) for name, day in found.withdrawn)
+        if gone:
+            wake_patient(session, patient_id, issuer)
+    return new, problems
+
+
+def patient_id_of(resource: Mapping[str, Any], patients: Mapping[str, Mapping[str, Any]], settings: Settings) -> str:
+    """The Patient ID that a resource is about.
+
+    patients : Patient resources at hand by reference. Raises InputError when the subject leads to no identifier.
+    """
+    subject = _object(resource.get("subject"))
+    reference = str(subject.get("reference") or "")
+    identifiers = [_object(subject.get("identifier"))]
+    if reference.startswith("#"):
+        contained = [one for one in _objects(resource.get("contained")) if one.get("id") == reference[1:]]
+        identifiers += [entry for one in contained for entry in _objects(one.get("identifier"))]
+    for known, patient in patients.items():
+        if known and (known == reference or reference.endswith(f"/{known}")):
+            identifiers += _objects(patient.get("identifier"))
+    system = settings.fhir.identifier_system
+    for identifier in identifiers:
+        value = str(identifier.get("value") or "").strip()
+        if value and (system is None or identifier.get("system") == system):
+            return value
+    wanted = f" of the system {system}" if system else ""
+    raise InputError(f"the subject {reference or '(none)'} leads to no patient identifier{wanted}")
+
+
+def results_of(resource: Mapping[str, Any], settings: Settings) -> list[CodedResult]:
+    """What one Observation or Condition says; empty when it says nothing to us or is not final."""
+    if resource.get("resourceType") == "Observation":
+        return _observation(resource, settings)
+    if resource.get("resourceType") == "Condition":
+        return _condition(resource)
+    return []
+
+
+def _groups(resources: Sequence[Mapping[str, Any]], settings: Settings) -> list[list[CodedResult]]:
+    """Results in order of time; T, N and M of one day go together, so that they make one stage."""
+    dated = sorted(
+        ((result, _recency(resource)) for resource in resources for result in results_of(resource, settings)),
+        key=lambda pair: (pair[0].observed_on or date.min, pair[1]),
+    )
+    groups: list[list[CodedResult]] = []
+    tnm_of: dict[date | None, list[CodedResult]] = {}
+    for result, _ in dated:
+        if result.meaning.fact == "ebv_dna" or result.withdrawn:
+            groups.append([result])
+        elif result.observed_on in tnm_of:
+            tnm_of[result.observed_on].append(result)
+        else:
+            tnm_of[result.observed_on] = [result]
+            groups.append(tnm_of[result.observed_on])
+    return groups
+
+
+def _observation(resource: Mapping[str, Any], settings: Settings) -> list[CodedResult]:
+    status = str(resource.get("status") or "")
+    if status not in TAKEN and status not in WITHDRAWN:
+        return []
+    meaning = _meaning(resource.get("code"), settings)
+    text, unit = _value(resource, meaning)
+    if meaning is None or (not text and status in TAKEN):
+        return []
+    method = " ".join(_words(resource.get("method")))
+    return [
+        CodedResult(
+            meaning=meaning,
+            text=text,
+            unit=unit,
+            specimen=_specimen(resource),
+            observed_on=_day(resource),
+            laboratory=next((str(one.get("display")) for one in _objects(resource.get("performer")) if one.get("display")), None),
+            edition="8" if SNOMED_AJCC_8 in _codes(resource.get("method")) else edition_in(f"{text} {method}"),
+            withdrawn=status in WITHDRAWN,
+        )
+    ]  # fmt: skip
+
+
+def _condition(resource: Mapping[str, Any]) -> list[CodedResult]:
+    verification = _codes(resource.get("verificationStatus"))
+    if "entered-in-error" in verification or "refuted" in verification:
+        return []
+    found = []
+    for stage in _objects(resource.get("stage")):
+        words = _words(stage.get("summary"))
+        edition = "8" if SNOMED_AJCC_8 in _codes(stage.get("type")) else edition_in(" ".join(_words(stage.get("type"))))
+        text = " ".join([SNOMED_TNM.get(code, "") for code in _codes(stage.get("summary"))]).strip() or " ".join(
+            words[:1]
+        )
+        for meaning, part in _tnm(text):
+            found.append(CodedResult(meaning, part, observed_on=_day(resource), edition=edition or edition_in(text)))
+    return found
+
+
+def _tnm(text: str) -> Iterator[tuple[Meaning, str]]:
+    """The parts of a stage text that are T, N or M."""
+    for letter in "TNM":
+        match = re.search(rf"(?<![A-Z])([cpyr]{{0,2}}{letter}(?:[0-4][a-d]?|is|[xX]))", text)
+        if match:
+            yield Meaning(letter.lower()), match.group(1)
+
+
+def _meaning(concept: Any, settings: Settings) -> Meaning | None:
+    for coding in _objects(_object(concept).get("coding")):
+        meaning = meaning_of(str(coding.get("code") or ""), str(coding.get("system") or "?"), settings.fhir.codes)
+        if meaning is not None:
+            return meaning
+    return None
+
+
+def _value(resource: Mapping[str, Any], meaning: Meaning | None) -> tuple[str, str | None]:
+    quantity = _object(resource.get("valueQuantity"))
+    if quantity.get("value") is not None:
+        unit = quantity.get("unit") or quantity.get("code")
+        return f"{quantity.get('comparator') or ''}{_number(quantity['value'])}", str(unit) if unit else None
+    concept = resource.get("valueCodeableConcept")
+    if concept:
+        codes = _codes(concept)
+        if codes & SNOMED_NOT_DETECTED:
+            return "not detected", None
+        tnm = next((SNOMED_TNM[code] for code in codes if code in SNOMED_TNM), None)
+        return tnm or next(iter(_words(concept)), ""), None
+    for key in ("valueString", "valueInteger"):
+        if resource.get(key) is not None:
+            return _number(resource[key]), None
+    return "", None
+
+
+def _number(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _specimen(resource: Mapping[str, Any]) -> str | None:
+    """Words for the specimen: of a contained Specimen, or the reference's display."""
+    specimen = _object(resource.get("specimen"))
+    reference = str(specimen.get("reference") or "")
+    for contained in _objects(resource.get("contained")):
+        if reference == f"#{contained.get('id')}":
+            words = _words(contained.get("type"))
+            if words:
+                return " ".join(words)
+    return str(specimen["display"]) if specimen.get("display") else None
+
+
+def _day(resource: Mapping[str, Any]) -> date | None:
+    period = _object(resource.get("effectivePeriod"))
+    for text in (
+        resource.get("effectiveDateTime"), resource.get("effectiveInstant"), period.get("start"),
+        resource.get("recordedDate"),
+    ):  # fmt: skip
+        try:
+            return parse_date(str(text)) if text else None
+        except InputError:
+            continue
+    return None
+
+
+def _recency(resource: Mapping[str, Any]) -> str:
+    return str(_object(resource.get("meta")).get("lastUpdated") or resource.get("issued") or "")
+
+
+def _resources(document: Mapping[str, Any], depth: int = 0) -> Iterator[Mapping[str, Any]]:
+    """The resources of a Bundle, or the resource itself."""
+    if document.get("resourceType") != "Bundle":
+        yield document
+    elif depth < MAX_DEPTH:
+        for entry in _objects(document.get("entry")):
+            resource = _object(entry.get("resource"))
+            if entry.get("fullUrl") and not resource.get("id"):
+                resource = {**resource, "id": str(entry["fullUrl"])}
+            yield from _resources(resource, depth + 1)
+
+
+def _reference_of(patient: Mapping[str, Any]) -> str:
+    identity = str(patient.get("id") or "")
+    return identity if ":" in identity else f"Patient/{identity}"
+
+
+def _codes(concept: Any) -> set[str]:
+    return {str(coding.get("code")) for coding in _objects(_object(concept).get("coding")) if coding.get("code")}
+
+
+def _words(concept: Any) -> list[str]:
+    """Text and displays of a CodeableConcept."""
+    found = _object(concept)
+    displays = [coding.get("display") or coding.get("code") for coding in _objects(found.get("coding"))]
+    return [str(text) for text in (found.get("text"), *displays) if text]
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _objects(value: Any) -> list[Mapping[str, Any]]:
+    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []

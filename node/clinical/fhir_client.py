@@ -1,0 +1,168 @@
+"""Asking a FHIR R4 server for the facts of patients whose studies are here."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+import structlog
+
+from config.errors import CptdnError, InputError
+from config.settings import Settings
+from node.clinical.codes import LOINC
+from node.clinical.fhir import LOINC_SYSTEM, record_resources
+
+if TYPE_CHECKING:
+    from node.ledger.database import Ledger
+
+MAX_PAGES = 50
+PAGE_SIZE = 100
+log = structlog.get_logger(__name__)
+
+
+class FhirUnavailableError(CptdnError):
+    """The FHIR server did not answer, or not with FHIR; asked again at the next poll."""
+
+
+class FhirClient:
+    """Reads one server. `transport` is for tests that need none on the network."""
+
+    def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
+        fhir = settings.fhir
+        if fhir.base_url is None:
+            raise InputError("no FHIR server is configured ([fhir] base_url)")
+        headers = {"Accept": "application/fhir+json"}
+        if fhir.bearer_token:
+            headers["Authorization"] = f"Bearer {fhir.bearer_token}"
+        self.settings = settings
+        self.base_url = fhir.base_url.rstrip("/") + "/"
+        self._http = httpx.Client(
+            headers=headers,
+            timeout=fhir.timeout_s,
+            transport=transport,
+            verify=ssl.create_default_context(cafile=str(fhir.ca)) if fhir.ca else True,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def resources_of(self, patient_id: str) -> list[Mapping[str, Any]]:
+        """Observations and Conditions of the one Patient with this identifier; empty when the server has none.
+
+        Raises FhirUnavailableError, and InputError when several Patients carry the identifier.
+        """
+        system = self.settings.fhir.identifier_system
+        identifier = f"{system}|{patient_id}" if system else patient_id
+        patients = [
+            one for one in self._search("Patient", {"identifier": identifier}) if one.get("resourceType") == "Patient"
+        ]
+        if len(patients) > 1:
+            raise InputError(f"the FHIR server has {len(patients)} patients with the identifier {patient_id!r}")
+        if not patients:
+            return []
+        reference = str(patients[0].get("id") or "")
+        codes = ",".join([*(f"{LOINC_SYSTEM}|{code}" for code in LOINC), *self.settings.fhir.codes])
+        found = list(self._search("Observation", {"patient": reference, "code": codes}))
+        found += self._search("Condition", {"patient": reference})
+        return found
+
+    def _search(self, kind: str, parameters: dict[str, str]) -> Iterator[Mapping[str, Any]]:
+        """All matches of a search, page by page; pages are followed on the same server only."""
+        url = urljoin(self.base_url, kind)
+        query: dict[str, str] | None = {**parameters, "_count": str(PAGE_SIZE)}
+        for _ in range(MAX_PAGES):
+            bundle = self._get(url, query)
+            for entry in bundle.get("entry") or []:
+                resource = entry.get("resource") if isinstance(entry, Mapping) else None
+                if isinstance(resource, Mapping):
+                    yield resource
+            links = [
+                one for one in bundle.get("link") or [] if isinstance(one, Mapping) and one.get("relation") == "next"
+            ]
+            if not links:
+                return
+            url, query = urljoin(self.base_url, str(links[0].get("url") or "")), None
+            if urlsplit(url)[:2] != urlsplit(self.base_url)[:2]:
+                raise FhirUnavailableError("the FHIR server's next page lies on another server")
+        raise FhirUnavailableError(f"the FHIR server's answer has more than {MAX_PAGES} pages")
+
+    def _get(self, url: str, query: dict[str, str] | None) -> Mapping[str, Any]:
+        try:
+            response = self._http.get(url, params=query)
+            response.raise_for_status()
+            document = response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise FhirUnavailableError(f"the FHIR server {self.base_url} cannot be read: {_cause(error)}") from error
+        if not isinstance(document, Mapping) or document.get("resourceType") != "Bundle":
+            raise FhirUnavailableError(f"the FHIR server {self.base_url} did not answer with a Bundle")
+        return document
+
+
+class FhirPoller:
+    """Asks the server at intervals about every patient with a recent study, in a thread of its own."""
+
+    def __init__(self, ledger: Ledger, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
+        self.ledger = ledger
+        self.settings = settings
+        self._client = FhirClient(settings, transport)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fhir", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._client.close()
+
+    def poll(self) -> int:
+        """Ask once about each patient; returns the number of new facts.
+
+        What one patient's data is refused for does not keep the others waiting. Raises FhirUnavailableError.
+        """
+        new = 0
+        for patient_id in self._patients():
+            try:
+                resources = self._client.resources_of(patient_id)
+            except InputError as error:
+                log.warning("a patient's FHIR data was not taken", reason=type(error).__name__)
+                continue
+            with self.ledger.begin() as session:
+                recorded, problems = record_resources(
+                    session, patient_id, resources, self.settings, f"FHIR {self._client.base_url}", "FHIR"
+                )
+            new += recorded
+            if problems:
+                log.warning("FHIR results cannot be used", results=len(problems))
+            if self._stopping.is_set():
+                break
+        return new
+
+    def _patients(self) -> list[str]:
+        from node.ledger.cases import list_cases
+        from node.ledger.database import now_utc
+
+        with self.ledger.begin() as session:
+            since = now_utc() - timedelta(days=self.settings.fhir.poll_days)
+            return sorted({case.patient_id for case in list_cases(session, since=since) if case.patient_id})
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.poll()
+            except FhirUnavailableError as error:
+                log.warning("the FHIR server is not available", reason=str(error))
+            self._stopping.wait(self.settings.fhir.poll_every_s)
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"status {error.response.status_code}"
+    return type(error).__name__

@@ -1,0 +1,257 @@
+"""ORU messages over real sockets: the right acknowledgement and the right fact."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.settings import Hl7Settings, Settings
+from node.cases.clinical_facts import ClinicalFacts
+from node.clinical.hl7_messages import handle_message
+from node.clinical.mllp import MllpServer
+from node.ledger.database import Ledger, open_ledger
+from node.ledger.facts import facts_of, history_of
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def server(ledger: Ledger) -> Iterator[MllpServer]:
+    running = MllpServer(ledger, Settings(hl7=Hl7Settings(enabled=True, port=0, max_message_kb=16)))
+    running.start()
+    yield running
+    running.stop()
+
+
+def oru(
+    *observations: str, control_id: str = "1", charset: str = "", patient: str = "P1^^^HOSP^MR", kind: str = "ORU^R01",
+    processing: str = "P", order: str = "OBR|1|||EBV|||20260501080000", pid: str | None = None,
+) -> str:  # fmt: skip
+    msh = f"MSH|^~\\&|LIS|LAB|CPTDN|HOSP|20260502101500||{kind}|{control_id}|{processing}|2.5.1||||||{charset}"
+    return "\r".join([msh, pid or f"PID|1||{patient}||Wang^Wei||19800615|M", order, *observations]) + "\r"
+
+
+def obx(value: str, unit: str = "copies/mL", code: str = "47982-4^EBV DNA^LN", status: str = "F", kind: str = "NM") -> str:
+    return f"OBX|1|{kind}|{code}||{value}|{unit}|||||{status}|||20260501"
+
+
+class Sender:
+    """A laboratory system's side of a connection."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
+
+    def send(self, message: str | bytes, codec: str = "utf-8") -> str:
+        raw = message if isinstance(message, bytes) else message.encode(codec)
+        self.socket.sendall(b"\x0b" + raw + b"\x1c\r")
+        return self.answer(codec)
+
+    def answer(self, codec: str = "utf-8") -> str:
+        received = b""
+        while not received.endswith(b"\x1c\r"):
+            chunk = self.socket.recv(4096)
+            assert chunk, received
+            received += chunk
+        assert received.startswith(b"\x0b")
+        return received[1:-2].decode(codec)
+
+
+@pytest.fixture
+def sender(server: MllpServer) -> Iterator[Sender]:
+    found = Sender(server.port)
+    yield found
+    found.socket.close()
+
+
+def code(answer: str) -> str:
+    """MSA-1 and MSA-2."""
+    msa = next(line for line in answer.split("\r") if line.startswith("MSA"))
+    return "|".join(msa.split("|")[1:3])
+
+
+def facts(ledger: Ledger, patient_id: str = "P1") -> ClinicalFacts:
+    with ledger.begin() as session:
+        return facts_of(session, patient_id)
+
+
+def test_a_final_result_becomes_a_fact_with_its_provenance(sender: Sender, ledger: Ledger) -> None:
+    answer = sender.send(oru(obx("5200")))
+    assert code(answer) == "AA|1"
+    assert answer.split("|")[2:6] == ["CPTDN", "HOSP", "LIS", "LAB"]
+    assert answer.split("|")[8] == "ACK^R01^ACK"
+    found = facts(ledger)
+    (result,) = found.ebv_dna
+    assert (result.text, result.unit, result.laboratory) == ("5200", "copies/mL", "LAB")
+    assert str(result.provenance.observed_on) == "2026-05-01"
+    assert "message 1 of 20260502101500" in result.provenance.source
+    assert found.birth_date is not None
+    assert str(found.birth_date.day) == "1980-06-15"
+
+
+def test_a_correction_replaces_and_a_repetition_changes_nothing(sender: Sender, ledger: Ledger) -> None:
+    first = oru(obx("5200"), control_id="1")
+    sender.send(first)
+    assert code(sender.send(oru(obx("2500", status="C"), control_id="2"))) == "AA|2"
+    assert code(sender.send(first)) == "AA|1"
+    assert [result.text for result in facts(ledger).ebv_dna] == ["2500"]
+    with ledger.begin() as session:
+        assert len([row for row in history_of(session, "P1") if row.name == "ebv_dna"]) == 2
+
+
+def test_preliminary_results_are_passed_over_and_deleted_ones_withdrawn(sender: Sender, ledger: Ledger) -> None:
+    assert code(sender.send(oru(obx("5200", status="P")))) == "AA|1"
+    assert facts(ledger).ebv_dna == ()
+    sender.send(oru(obx("5200"), control_id="2"))
+    sender.send(oru(obx('""', status="D"), control_id="3"))
+    assert facts(ledger).ebv_dna == ()
+
+
+@pytest.mark.parametrize(
+    ("observation", "sentence"),
+    [
+        (obx("5200", "[IU]/mL", "43730-1^EBV^LN"), "IU/mL"),
+        (obx("5200", "IU/mL"), "IU/mL"),
+        (obx("5200", "copies/mL", "36923-1^EBV WB^LN"), "not interchangeable with plasma"),
+        (obx("&gt;^400".replace("&gt;", ">"), kind="SN"), "leaves open"),
+        (obx("3.7", "log10", "100677-4^EBV log^LN"), "expected copies/mL"),
+        (obx("positive", kind="ST"), "not a number"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_and_kept_visible(
+    sender: Sender, ledger: Ledger, observation: str, sentence: str
+) -> None:
+    answer = sender.send(oru(observation))
+    assert code(answer) == "AE|1"
+    assert "ERR|" in answer
+    assert sentence in answer
+    assert len(facts(ledger).ebv_dna) == 1  # the case names it as ebv_dna_unusable
+
+
+@pytest.mark.parametrize(
+    ("observation", "expected"),
+    [
+        (obx(">^4000", kind="SN"), ">4000"),
+        (obx("<^400", kind="SN"), "<400"),
+        (obx("5.2E3"), "5.2E3"),
+        (obx("Not detected", kind="ST"), "Not detected"),
+        (obx("260415000^Not detected^SCT", kind="CWE"), "not detected"),
+        (obx("3.9", "{Log_copies}/mL", "100677-4^EBV log^LN"), "3.9"),
+    ],
+)
+def test_comparators_words_and_logarithms(sender: Sender, ledger: Ledger, observation: str, expected: str) -> None:
+    assert code(sender.send(oru(observation))) == "AA|1"
+    assert facts(ledger).ebv_dna[0].text == expected
+
+
+def test_chinese_text_in_gbk_and_utf_8(sender: Sender, ledger: Ledger) -> None:
+    name = "PID|1||P8^^^医院^MR||王^伟||19700101|M"
+    gbk = oru(obx("阴性", kind="ST"), charset="GB 18030-2000", pid=name, control_id="g")
+    assert code(sender.send(gbk, "gb18030")) == "AA|g"
+    assert facts(ledger, "P8").ebv_dna[0].text == "阴性"
+    with ledger.begin() as session:
+        assert {row.issuer for row in history_of(session, "P8")} == {"医院"}
+    utf8 = oru(obx("未检出", kind="ST"), charset="UNICODE UTF-8", patient="P9", control_id="u")
+    assert code(sender.send(utf8)) == "AA|u"
+    assert facts(ledger, "P9").ebv_dna[0].text == "未检出"
+    refused = oru(obx("阳性", kind="ST"), charset="GB 18030-2000", patient="P7", control_id="r")
+    assert "'阳性'" in sender.send(refused, "gb18030")
+
+
+def test_a_stage_comes_in_parts(sender: Sender, ledger: Ledger) -> None:
+    parts = [
+        obx("cT3", "", "21905-5^Stage T^LN", kind="ST"),
+        obx("1^N1 (AJCC 8th edition)^L", "", "21906-3^Stage N^LN", kind="CE"),
+        obx("M0", "", "21907-1^Stage M^LN", kind="ST"),
+    ]
+    assert code(sender.send(oru(*parts))) == "AA|1"
+    found = facts(ledger).stage
+    assert found is not None
+    assert (found.stage.text, found.stage.edition) == ("T3N1M0", "8")
+
+
+def test_the_specimen_segment_counts(sender: Sender, ledger: Ledger) -> None:
+    answer = sender.send(oru(obx("5200"), "SPM|1|||BLD^Whole blood^HL70487"))
+    assert code(answer) == "AE|1"
+    assert "Whole blood" in answer
+    assert code(sender.send(oru(obx("5200"), "SPM|1|||PLAS^Plasma^HL70487", control_id="2"))) == "AA|2"
+
+
+@pytest.mark.parametrize(
+    ("message", "expected", "sentence"),
+    [
+        (oru(obx("1"), kind="ADT^A01"), "AR|1", "expected ORU"),
+        (oru(obx("1"), processing="T"), "AR|1", "not production"),
+        (oru(obx("1"), charset="EBCDIC"), "AR|1", "EBCDIC"),
+        (oru(obx("1"), control_id=""), "AR|", "control id"),
+        ("hello", "AR|", "does not begin with MSH"),
+        ("MSH|^~\\&|", "AR|", "message"),
+        (oru(obx("1"), patient=""), "AE|1", "PID-3"),
+    ],
+)
+def test_what_is_not_ours_is_rejected_with_a_sentence(
+    sender: Sender, ledger: Ledger, message: str, expected: str, sentence: str
+) -> None:
+    answer = sender.send(message)
+    assert code(answer) == expected
+    assert sentence in answer
+    assert facts(ledger).ebv_dna == ()
+
+
+def test_other_results_are_taken_without_interest(sender: Sender, ledger: Ledger) -> None:
+    assert code(sender.send(oru(obx("140", "g/L", "718-7^Hb^LN")))) == "AA|1"
+    assert facts(ledger).birth_date is None
+
+
+def test_another_birth_date_means_another_patient(sender: Sender, ledger: Ledger) -> None:
+    sender.send(oru(obx("5200")))
+    other = oru(obx("100"), control_id="2", pid="PID|1||P1^^^HOSP^MR||Li^Na||19901231|F")
+    answer = sender.send(other)
+    assert code(answer) == "AE|2"
+    assert [result.text for result in facts(ledger).ebv_dna] == ["5200"]
+
+
+def test_messages_come_in_pieces_and_several_on_a_connection(sender: Sender, ledger: Ledger) -> None:
+    raw = b"\x0b" + oru(obx("5200")).encode() + b"\x1c\r"
+    for position in range(0, len(raw), 7):
+        sender.socket.sendall(raw[position : position + 7])
+    assert code(sender.answer()) == "AA|1"
+    both = b"".join(b"\x0b" + oru(obx("1"), control_id=n, patient=f"Q{n}").encode() + b"\x1c\r" for n in "ab")
+    sender.socket.sendall(both)
+    answers = sender.answer()
+    while answers.count("MSA") < 2:
+        answers += sender.answer()
+    assert "MSA|AA|a" in answers
+    assert "MSA|AA|b" in answers
+
+
+def test_an_endless_message_is_cut_off(sender: Sender) -> None:
+    sender.socket.sendall(b"\x0b" + oru(obx("1")).encode() + b"A" * 40_000)
+    assert code(sender.answer()).startswith("AR")
+    assert sender.socket.recv(1) == b""
+
+
+def test_strangers_are_not_served(ledger: Ledger) -> None:
+    closed = MllpServer(ledger, Settings(hl7=Hl7Settings(port=0, allowed_addresses=("10.0.0.0/8",))))
+    closed.start()
+    try:
+        with socket.create_connection(("127.0.0.1", closed.port), timeout=10) as stranger:
+            stranger.settimeout(10)
+            assert stranger.recv(1) == b""
+    finally:
+        closed.stop()
+
+
+def test_a_site_may_name_its_own_codes(ledger: Ledger) -> None:
+    settings = Settings(hl7=Hl7Settings(codes={"EBVQ": "ebv_dna"}, issuer="SITE"))
+    answer = handle_message(oru(obx("5200", code="EBVQ^EBV^L")).encode(), ledger, settings)
+    assert b"MSA|AA" in answer
+    with ledger.begin() as session:
+        assert {row.issuer for row in history_of(session, "P1")} == {"SITE"}
