@@ -256,8 +256,11 @@ class SmallPacs:
         if destination is None:
             yield None, None
             return
-        yield destination.host, destination.port
         selected = self._selected(event.identifier)
+        needed = dict.fromkeys((kept.sop_class_uid, kept.transfer_syntax_uid) for kept in selected)
+        contexts = [build_context(sop_class, syntax) for sop_class, syntax in needed]
+        contexts = contexts or [build_context(VERIFICATION)]
+        yield destination.host, destination.port, {"ae_title": destination.ae_title, "contexts": contexts}
         yield len(selected)
         yield from ((0xFF00, dcmread(kept.path)) for kept in selected)
 
