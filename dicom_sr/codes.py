@@ -260,12 +260,11 @@ def difference_high(months: int) -> Concept:
 
 def coding_schemes() -> list[SchemeItem]:
     """Items of the Coding Scheme Identification Sequence for the schemes that PS3.16 does not list."""
-    return [
-        SchemeItem(
-            designator=PRIVATE_SCHEME,
-            name="Combined prognosis and treatment decision nomogram (CPTDN)",
-            version=PRIVATE_SCHEME_VERSION,
-            uid=PRIVATE_SCHEME_UID,
-            responsible_organization="cptdn-node",
-        )
-    ]
+    item = SchemeItem(
+        designator=PRIVATE_SCHEME,
+        name="Combined prognosis and treatment decision nomogram (CPTDN)",
+        version=PRIVATE_SCHEME_VERSION,
+        responsible_organization="cptdn-node",
+    )
+    item.CodingSchemeUID = PRIVATE_SCHEME_UID
+    return [item]

@@ -82,6 +82,11 @@ def offset_text(moment: datetime) -> str:
     return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}{abs(minutes) % 60:02d}"
 
 
+def one_line(text: str) -> str:
+    """Text as VR LO takes it: one value of at most 64 characters."""
+    return " ".join(text.replace("\\", "/").split())[:64].strip() or "unknown"
+
+
 def patient_and_study(sources: SourceStudy) -> Dataset:
     """Patient and study attributes of the first MR instance, as str, with those of type 2 present."""
     first = sources.mr[0]
@@ -140,9 +145,10 @@ def stamp(
 def _stamp_equipment(dataset: Dataset, report: TreatmentReport, options: ReportOptions, now: datetime) -> None:
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = MODEL_NAME
+    model = one_line(f"{report.model.name} {report.model.version}")
     dataset.DeviceSerialNumber = report.model.digest.removeprefix("sha256:")[:16] or "none"
     dataset.DeviceUID = device_uid(report.model.digest)
-    dataset.SoftwareVersions = [report.software_version[:64], f"{report.model.name} {report.model.version}"[:64]]
+    dataset.SoftwareVersions = [one_line(report.software_version), model]
     if options.institution:
         dataset.InstitutionName = options.institution
     equipment = ContributingEquipment(
@@ -150,9 +156,9 @@ def _stamp_equipment(dataset: Dataset, report: TreatmentReport, options: ReportO
         codes.PROCESSING_EQUIPMENT.code,
         manufacturer_model_name=MODEL_NAME,
         device_serial_number=dataset.DeviceSerialNumber,
-        software_versions=report.software_version[:64],
+        software_versions=one_line(report.software_version),
         contribution_datetime=date_time(now),
-        contribution_description=f"CPTDN result, bundle {report.model.name} {report.model.version}"[:1024],
+        contribution_description=f"CPTDN result, bundle {model}",
     )
     dataset.ContributingEquipmentSequence = [equipment]
 

@@ -77,7 +77,7 @@ def _report(ds: Dataset) -> TreatmentReport:
     measurements = tree.required(ds, codes.IMAGING_MEASUREMENTS)
     details = tree.required(ds, codes.DETAILS)
     groups = list(tree.named(measurements, codes.MEASUREMENT_GROUP))
-    inputs = next(group for group in groups if tree.first(group, codes.EBV_THRESHOLD) is not None)
+    inputs = _group_of(groups, codes.EBV_THRESHOLD)
     horizons = tuple(int(tree.number_value(item)) for item in tree.named(details, codes.HORIZON))
     return TreatmentReport(
         patient_id=str(ds.get("PatientID") or ""),
@@ -101,6 +101,13 @@ def _report(ds: Dataset) -> TreatmentReport:
         refusals=_reasons(evaluations, codes.REFUSAL),
         predecessors=tuple(_predecessors(ds)),
     )
+
+
+def _group_of(groups: list[Dataset], measured: Concept) -> Dataset:
+    for group in groups:
+        if tree.first(group, measured) is not None:
+            return group
+    raise UnreadableReportError(f"expected a measurement group with {measured.meaning!r}, found none")
 
 
 def _model(evaluations: Dataset, measurements: Dataset, details: Dataset) -> ModelIdentity:

@@ -12,7 +12,7 @@ from pydicom.uid import UID
 from dicom_sr import codes
 from dicom_sr.content.measurements import SEGMENT_NUMBER
 from dicom_sr.errors import InvalidReportError
-from dicom_sr.header import MANUFACTURER, MODEL_NAME, patient_and_study, series_number, stamp
+from dicom_sr.header import MANUFACTURER, MODEL_NAME, one_line, patient_and_study, series_number, stamp
 from dicom_sr.identity import uid_for
 from dicom_sr.materials import ReportOptions, SeriesMask, SourceStudy
 from dicom_sr.treatment_report import TreatmentReport
@@ -50,7 +50,7 @@ def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, o
         instance_number=1 + list(codes.SERIES_ROLES).index(mask.role),
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
-        software_versions=report.software_version[:64] or "unknown",
+        software_versions=one_line(report.software_version),
         device_serial_number="none",
         content_label="GTVP",
         content_description=f"Contour used on {mask.role.value}",
@@ -109,7 +109,7 @@ def _segment(report: TreatmentReport, mask: SeriesMask) -> SegmentDescription:
     algorithm = AlgorithmIdentificationSequence(
         name="Contour rasterised on the series grid",
         family=codes.CONTOUR_TO_MASK.code,
-        version=report.software_version[:64] or "unknown",
+        version=one_line(report.software_version),
     )
     return SegmentDescription(
         SEGMENT_NUMBER,

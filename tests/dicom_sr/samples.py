@@ -82,7 +82,8 @@ def sources(**changes: Any) -> SourceStudy:
     """Three series of six slices and a contour of an ellipse on four of them."""
     mask = np.zeros((N_SLICES, ROWS, COLUMNS), np.uint8)
     y, x = np.mgrid[:ROWS, :COLUMNS]
-    mask[1:5, ((y - 20) / 8) ** 2 + ((x - 24) / 6) ** 2 <= 1] = 1
+    for z in range(1, 5):
+        mask[z, ((y - 18 - z) / (5 + z)) ** 2 + ((x - 24) / 6) ** 2 <= 1] = 1
     masks = tuple(
         SeriesMask(role, mask, tuple((instance_uid(role, z), None) for z in range(N_SLICES))) for role in ROLES
     )
@@ -98,7 +99,7 @@ def arm(which: TreatmentArm, three_years: float, five_years: float, total: float
         total,
         {
             36: DfsEstimate.rounded(three_years, three_years - 0.052, min(1.0, three_years + 0.043)),
-            60: DfsEstimate.rounded(five_years, five_years - 0.071, min(1.0, five_years + 0.064)),
+            60: DfsEstimate.rounded(five_years, five_years - 0.0712, min(1.0, five_years + 0.0643)),
         },
     )
 
@@ -252,7 +253,9 @@ def draw_nomogram_stand_in(ax: Any, style: str) -> None:
 
 def crowded(**changes: Any) -> TreatmentReport:
     """Long names, long sentences and many warnings: nothing may run out of its box."""
-    sentence = "The series was acquired with a repetition time of 1234 ms, which lies outside the range of the training data"
+    sentence = (
+        "The series was acquired with a repetition time of 1234 ms, which lies outside the range of the training data"
+    )
     values: dict[str, Any] = {
         "report_identity": "6f" * 32,
         "revision": 12,

@@ -1,0 +1,113 @@
+"""Any report that a computation could give, for property tests."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+from hypothesis import strategies as st
+from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, RTStructureSetStorage, SegmentationStorage
+
+from dicom_sr.treatment_report import (
+    ArmResult,
+    ContourUsed,
+    DfsEstimate,
+    EbvCategory,
+    EbvDna,
+    Fact,
+    ModelIdentity,
+    Reason,
+    Scenario,
+    Scores,
+    SeriesRole,
+    SeriesUsed,
+    Stage,
+    TreatmentArm,
+    TreatmentReport,
+)
+
+words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs",)), max_size=40)
+some_words = words.map(lambda text: f"{text}x")  # at least one visible character
+uids = st.integers(1, 2**120).map(lambda n: f"2.25.{n}")
+fractions = st.floats(0, 1)
+scores = st.floats(-1, 1)
+digests = st.sampled_from(["", "sha256:" + "0a" * 32])
+reasons = st.lists(st.builds(Reason, st.from_regex(r"[a-z_]{1,20}", fullmatch=True), some_words), max_size=3).map(tuple)
+facts = st.none() | st.builds(Fact, some_words, st.none() | st.dates(date(1900, 1, 1)), st.none() | words)
+moments = st.datetimes(
+    datetime(1990, 1, 1), datetime(2100, 1, 1),
+    timezones=st.integers(-12 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes))),
+)  # fmt: skip
+
+
+@st.composite
+def estimates(draw: st.DrawFn) -> DfsEstimate:
+    low, value, high = sorted(draw(st.tuples(fractions, fractions, fractions)))
+    return DfsEstimate.rounded(value, low, high)
+
+
+@st.composite
+def arms(draw: st.DrawFn, arm: TreatmentArm, horizons: tuple[int, ...]) -> ArmResult:
+    factors = draw(st.sets(st.sampled_from(("age", "ebv_dna", "prognostic_score", "predictive_score"))))
+    points = {factor: draw(st.floats(-50, 300)) for factor in factors}
+    return ArmResult(arm, points, draw(st.floats(-50, 500)), {months: draw(estimates()) for months in horizons})
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, category: EbvCategory, horizons: tuple[int, ...], model: ModelIdentity) -> Scenario:
+    ict, ccrt = draw(arms(TreatmentArm.ICT_CCRT, horizons)), draw(arms(TreatmentArm.CCRT, horizons))
+    gain = ict.dfs[model.horizon_months].value - ccrt.dfs[model.horizon_months].value
+    interval = st.tuples(st.floats(-1, 1), st.floats(-1, 1))
+    intervals = {months: draw(interval) for months in draw(st.sets(st.sampled_from(horizons)))}
+    chosen = TreatmentArm.ICT_CCRT if gain > model.threshold else TreatmentArm.CCRT
+    return Scenario(category, ict, ccrt, chosen, intervals)
+
+
+@st.composite
+def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, ...]) -> TreatmentReport:
+    """A report of the given study whose representative slices are among `instances`."""
+    horizons = tuple(sorted(draw(st.sets(st.integers(1, 240), min_size=1, max_size=3))))
+    model = draw(st.builds(
+        ModelIdentity, name=words, version=words, digest=digests, network_digest=digests, nomogram_digest=digests,
+        intended_use=words, training_population=words, demonstration=st.booleans(), nomogram_citation=words,
+        horizon_months=st.sampled_from(horizons), threshold=st.floats(-0.5, 0.5),
+    ))  # fmt: skip
+    categories = draw(st.lists(st.sampled_from(list(EbvCategory)), unique=True, max_size=3))
+    found = tuple(draw(scenarios(category, horizons, model)) for category in categories)
+    some_reason = st.lists(st.builds(Reason, st.just("other"), some_words), min_size=1, max_size=2).map(tuple)
+    series = st.builds(
+        SeriesUsed, st.sampled_from(list(SeriesRole)), uids, st.sampled_from([MRImageStorage, EnhancedMRImageStorage]),
+        words, st.integers(0, 500), st.sampled_from(instances), st.none() | st.integers(1, 900), words,
+    )  # fmt: skip
+    contour = st.builds(
+        ContourUsed, uids, st.sampled_from([RTStructureSetStorage, SegmentationStorage]), uids, uids, some_words,
+        st.integers(0, 9999), st.floats(0, 900), st.integers(0, 500), words,
+    )  # fmt: skip
+    part = st.none() | st.sampled_from(["T3", "N1", "M0", "T4", "N2b", "MX"]) | words
+    values: dict[str, Any] = {
+        "patient_id": patient_id,
+        "study_instance_uid": study,
+        "report_identity": draw(st.from_regex(r"[0-9a-f]{64}", fullmatch=True)),
+        "revision": draw(st.integers(1, 99999)),
+        "created": draw(moments),
+        "software_version": draw(words),
+        "model": model,
+        "age_years": draw(st.none() | st.floats(0, 120)),
+        "age_source": draw(words),
+        "ebv_dna": draw(st.builds(
+            EbvDna, st.sampled_from(list(EbvCategory)), st.none() | st.floats(0, 1e12), st.none() | words,
+            st.floats(0, 1e7), facts,
+        )),
+        "stage": draw(st.builds(Stage, part, part, part, st.none() | st.sampled_from(["7", "8"]) | words, st.booleans(),
+                                facts)),
+        "series": tuple(draw(st.lists(series, max_size=3))),
+        "contours": tuple(draw(st.lists(contour, max_size=2, unique_by=lambda used: used.sop_instance_uid))),
+        "scores": draw(st.none() | st.builds(Scores, scores, scores)),
+        "scenarios": found,
+        "horizons_months": horizons,
+        "quality": draw(reasons),
+        "warnings": draw(reasons),
+        "refusals": () if found else draw(some_reason),
+        "predecessors": tuple(draw(st.lists(uids, max_size=3, unique=True))),
+    }  # fmt: skip
+    return TreatmentReport(**values)

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from dataclasses import fields, replace
+from datetime import timedelta, timezone
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+
+from dicom_sr.errors import InvalidReportError
+from dicom_sr.header import offset_text
+from dicom_sr.identity import series_uid_of
+from dicom_sr.materials import ReportObject, ReportOptions, SourceStudy
+from dicom_sr.objects import build_objects
+from dicom_sr.treatment_report import EbvCategory, EbvDna, Fact, Reason, TreatmentArm, TreatmentReport
+from dicom_sr.validation import evidence_uids, validate
+from tests.dicom_sr import samples
+
+SR = ReportOptions(kinds=("sr",))
+ALL_KINDS = ReportOptions(kinds=("sr", "sc", "pdf", "seg", "attribution"))
+
+
+def build(
+    report: TreatmentReport, options: ReportOptions = SR, sources: SourceStudy | None = None
+) -> dict[str, Dataset]:
+    made = build_objects(report, sources or samples.sources(), samples.pictures(), options)
+    return {f"{each.kind} {each.dataset.InstanceNumber}": each.dataset for each in made}
+
+
+def encoded(ds: Dataset) -> bytes:
+    made = io.BytesIO()
+    ds.save_as(made, enforce_file_format=True)
+    return made.getvalue()
+
+
+def test_every_kind_of_object_in_the_order_of_sending() -> None:
+    made = build_objects(samples.scored(), samples.sources(), samples.pictures(), ALL_KINDS)
+    assert [each.kind for each in made] == ["seg"] * 3 + ["sr", "sc", "pdf"] + ["attribution"] * 3
+    assert len({each.sop_instance_uid for each in made}) == len(made)
+    series = {each.kind: {str(o.dataset.SeriesInstanceUID) for o in made if o.kind == each.kind} for each in made}
+    assert all(len(uids) == 1 for uids in series.values())
+    assert len(set.union(*series.values())) == 5
+    assert len({int(each.dataset.SeriesNumber) for each in made}) == 5
+
+
+def test_patient_study_and_request_are_those_of_the_mr() -> None:
+    for ds in build(samples.scored(), ALL_KINDS).values():
+        assert ds.SpecificCharacterSet == "ISO_IR 192"
+        assert str(ds.PatientName) == samples.CHINESE_NAME
+        assert (ds.PatientID, ds.IssuerOfPatientID, ds.PatientSex) == ("PID-0042", "HOSPITAL", "M")
+        assert (ds.StudyInstanceUID, ds.AccessionNumber, ds.StudyID) == (samples.STUDY, "ACC77", "S1")
+        assert ds.StudyDescription == "MRI nasopharynx 鼻咽"
+        assert ds.TimezoneOffsetFromUTC == "+0000"
+        assert ds.Manufacturer == "cptdn-node"
+        [equipment] = ds.ContributingEquipmentSequence
+        assert equipment.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
+    request = build(samples.scored())["sr 1"].ReferencedRequestSequence[0]
+    assert (request.AccessionNumber, request.RequestedProcedureID) == ("ACC77", "RP5")
+    assert request.RequestedProcedureDescription == "鼻咽 MRI"
+
+
+def test_flags_and_times() -> None:
+    sr = build(samples.scored(), replace(SR, timezone="+0800"))["sr 1"]
+    assert (sr.CompletionFlag, sr.VerificationFlag, sr.PreliminaryFlag) == ("COMPLETE", "UNVERIFIED", "PRELIMINARY")
+    assert (str(sr.ContentDate), str(sr.ContentTime)) == ("20240312", "163015.250000")
+    assert sr.TimezoneOffsetFromUTC == "+0800"
+    assert build(samples.scored(), replace(SR, preliminary=False))["sr 1"].PreliminaryFlag == "FINAL"
+    with pytest.raises(InvalidReportError, match="time zone such as"):
+        build(samples.scored(), replace(SR, timezone="Asia"))
+    with pytest.raises(InvalidReportError, match="creation time with its time zone"):
+        build(samples.scored(created=samples.scored().created.replace(tzinfo=None)))
+
+
+def test_offsets_are_written_as_the_standard_wants_them() -> None:
+    created = samples.scored().created
+    written = [offset_text(created.astimezone(timezone(timedelta(minutes=m)))) for m in (0, 480, 345, -210)]
+    assert written == ["+0000", "+0800", "+0545", "-0330"]
+
+
+def test_the_series_description_begins_with_what_differs_and_says_when_it_is_a_demonstration() -> None:
+    assert build(samples.reprocessed())["sr 1"].SeriesDescription == "CPTDN result r2"
+    for ds in build(samples.demonstration(), ALL_KINDS).values():
+        assert ds.SeriesDescription.endswith("r1 DEMONSTRATION ONLY")
+
+
+def test_evidence_lists_every_instance_used_wherever_it_stands() -> None:
+    made = build(samples.scored(), replace(SR, kinds=("sr", "seg")))
+    sr = made["sr 1"]
+    segs = {str(ds.SOPInstanceUID) for name, ds in made.items() if name.startswith("seg")}
+    mr = {samples.instance_uid(role, z) for role in samples.ROLES for z in range(samples.N_SLICES)}
+    rtstruct = samples.rtstruct()
+    assert set(evidence_uids(sr)) == mr | segs | {rtstruct.SOPInstanceUID}
+    [other] = sr.PertinentOtherEvidenceSequence
+    assert other.StudyInstanceUID == rtstruct.StudyInstanceUID
+    assert (
+        other.ReferencedSeriesSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID == rtstruct.SOPInstanceUID
+    )
+
+
+def test_the_contour_is_evidence_also_where_only_its_uids_are_known() -> None:
+    sr = build(samples.scored(), SR, replace(samples.sources(), contours=(), masks=()))["sr 1"]
+    assert samples.rtstruct().SOPInstanceUID in set(evidence_uids(sr))
+
+
+def test_predecessors_stand_each_in_the_series_that_follows_from_its_uid() -> None:
+    first = build(samples.scored())["sr 1"]
+    second = build(samples.reprocessed(predecessors=(str(first.SOPInstanceUID),)))["sr 1"]
+    [study] = second.PredecessorDocumentsSequence
+    assert study.StudyInstanceUID == samples.STUDY
+    [series] = study.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == first.SeriesInstanceUID == series_uid_of(first.SOPInstanceUID)
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
+    assert series.ReferencedSOPSequence[0].ReferencedSOPClassUID == first.SOPClassUID
+    assert second.SeriesInstanceUID != first.SeriesInstanceUID
+
+
+BUILD = """
+import hashlib, io, sys
+from tests.dicom_sr import samples
+from dicom_sr.materials import ReportOptions
+from dicom_sr.objects import build_objects
+options = ReportOptions(kinds=("sr", "sc", "pdf", "seg", "attribution"), language="zh")
+for each in build_objects(samples.crowded(), samples.sources(), samples.pictures(), options):
+    made = io.BytesIO()
+    each.dataset.save_as(made, enforce_file_format=True)
+    print(each.sop_instance_uid, hashlib.sha256(made.getvalue()).hexdigest())
+"""
+
+
+def test_the_same_inputs_give_the_same_bytes_in_another_process() -> None:
+    root = Path(__file__).resolve().parents[2]
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", BUILD], cwd=root, capture_output=True, text=True, check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone, "OMP_NUM_THREADS": "1"},
+        ).stdout
+        for seed, zone in (("1", "UTC"), ("2", "Asia/Shanghai"))
+    ]  # fmt: skip
+    assert runs[0] == runs[1]
+    assert len(runs[0].splitlines()) == 9
+
+
+def test_another_identity_changes_every_uid_and_no_uid_stays() -> None:
+    first, second = (
+        build_objects(samples.scored(report_identity=identity), samples.sources(), samples.pictures(), ALL_KINDS)
+        for identity in ("aa" * 32, "ab" * 32)
+    )
+    assert not {each.sop_instance_uid for each in first} & {each.sop_instance_uid for each in second}
+
+
+def test_fallback_classes_have_other_uids() -> None:
+    made = [
+        build(samples.scored(), replace(SR, sop_class=c))["sr 1"]
+        for c in ("comprehensive_3d", "comprehensive", "enhanced")
+    ]
+    assert [str(ds.SOPClassUID)[-2:] for ds in made] == ["34", "33", "22"]
+    assert len({str(ds.SOPInstanceUID) for ds in made}) == 3
+
+
+def test_the_device_uid_follows_from_the_bundle() -> None:
+    first = build(samples.scored())["sr 1"]
+    other = build(samples.scored(model=replace(samples.model(), digest="sha256:" + "00" * 32)))["sr 1"]
+    assert first.DeviceUID != other.DeviceUID
+
+
+def test_the_secondary_capture_is_a_picture_that_viewers_show() -> None:
+    sc = build(samples.scored(), ReportOptions(kinds=("sc",)))["sc 1"]
+    assert (sc.Rows, sc.Columns, sc.PhotometricInterpretation, sc.Modality) == (1024, 1024, "RGB", "OT")
+    assert (sc.BodyPartExamined, sc.BurnedInAnnotation) == ("HEADNECK", "YES")
+    assert not sc.pixel_array[:128].any()  # the viewer's own text lies here
+    assert sc.pixel_array[128:].any()
+
+
+def test_the_seg_is_the_mask_on_the_mr_grid() -> None:
+    sources = samples.sources()
+    made = build(samples.scored(), ReportOptions(kinds=("seg",)), sources)
+    for ds, mask in zip(made.values(), sources.masks, strict=True):
+        wanted = {uid: mask.mask_zyx[z] for z, (uid, _) in enumerate(mask.slices) if mask.mask_zyx[z].any()}
+        found = {}
+        for plane, item in zip(ds.pixel_array, ds.PerFrameFunctionalGroupsSequence, strict=True):
+            found[item.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID] = plane
+        assert found.keys() == wanted.keys()
+        for uid, plane in wanted.items():
+            np.testing.assert_array_equal(found[uid], plane)
+        assert ds.FrameOfReferenceUID == sources.mr[0].FrameOfReferenceUID
+
+
+def test_the_tumour_group_points_at_the_seg() -> None:
+    made = build(samples.scored(), replace(SR, kinds=("sr", "seg")))
+    assert (templates(made["sr 1"]).count("1411"), templates(made["sr 1"]).count("1501")) == (1, 4)
+    assert str(made["seg 1"].SOPInstanceUID) in str(made["sr 1"].ContentSequence)
+    without = build(samples.scored(), SR, replace(samples.sources(), masks=()))["sr 1"]
+    assert (templates(without).count("1411"), templates(without).count("1501")) == (0, 5)
+
+
+def templates(item: Dataset) -> list[str]:
+    """Template identifiers of a content tree, in order."""
+    own = [str(each.TemplateIdentifier) for each in item.get("ContentTemplateSequence", [])]
+    return own + [found for child in item.get("ContentSequence", []) for found in templates(child)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"patient_id": "SOMEBODY ELSE"}, "MR instances of another"),
+        ({"study_instance_uid": "1.2.3"}, "MR instances of another"),
+        ({"refusals": (Reason("x", "y"),)}, "either a result or refusals"),
+        ({"scenarios": ()}, "found neither"),
+        ({"warnings": (Reason("two words", "y"),)}, "a code and a sentence"),
+        ({"warnings": (Reason("code", ""),)}, "a code and a sentence"),
+        ({"predecessors": ("1.2..3",)}, "expected a DICOM UID"),
+        ({"horizons_months": (60, 36)}, "ascending horizons"),
+        ({"horizons_months": (36,)}, "expected DFS at"),
+        ({"revision": 0}, "revision of at least 1"),
+        ({"ebv_dna": EbvDna(EbvCategory.ABOVE, provenance=Fact(""))}, "a source for each clinical fact"),
+        ({"scenarios": (samples.scenario(), samples.scenario())}, "one scenario per EBV DNA category"),
+        ({"scenarios": (replace(samples.scenario(), recommendation=TreatmentArm.CCRT),)}, "ICT\\+CCRT as"),
+        ({"scenarios": (replace(samples.scenario(), ccrt=samples.scenario().ict_ccrt),)}, "the result of CCRT"),
+        ({"model": replace(samples.model(), horizon_months=48)}, "at the decision horizon of 48"),
+        (
+            {"series": (replace(samples.scored().series[0], representative_sop_instance_uid="2.25.4"),)},
+            "not among the MR",
+        ),
+    ],
+)  # fmt: skip
+def test_a_report_that_does_not_hold_together_is_never_built(changes, complaint: str) -> None:
+    with pytest.raises(InvalidReportError, match=complaint):
+        build(samples.scored(**changes))
+
+
+def test_every_field_of_the_report_is_guarded_by_reading_back() -> None:
+    """Change one field of the report after the SR was made: validation must notice."""
+    report = samples.scored(quality=(Reason("a", "b"),), predecessors=("2.25.9",))
+    [made] = build_objects(report, samples.sources(), None, SR)
+    other = samples.crowded()
+    changed_values = {
+        "patient_id": "X", "study_instance_uid": "2.25.1", "age_years": 50.0, "age_source": "?", "scores": None,
+        "contours": (), "series": report.series[:1], "horizons_months": (60,), "refusals": (Reason("c", "d"),),
+        "software_version": "9", "created": report.created + timedelta(microseconds=1), "stage": other.stage,
+    }  # fmt: skip
+    for each in fields(report):
+        value = changed_values.get(each.name, getattr(other, each.name))
+        with pytest.raises(InvalidReportError, match=f"reads back as another report: .*{each.name}"):
+            validate([made], replace(report, **{each.name: value}), samples.sources())
+
+
+def test_an_object_that_lacks_what_its_iod_demands_is_refused() -> None:
+    made = build_objects(samples.scored(), samples.sources(), samples.pictures(), ALL_KINDS)
+    for each, keyword in zip(
+        made,
+        ["SegmentSequence"] * 3 + ["CompletionFlag", "ConversionType", "MIMETypeOfEncapsulatedDocument"],
+        strict=False,
+    ):
+        broken = Dataset()
+        broken.update(each.dataset)
+        broken.file_meta = each.dataset.file_meta
+        del broken[keyword]
+        with pytest.raises(InvalidReportError, match=f"lacks .*{keyword}"):
+            validate(
+                [ReportObject(each.kind, each.sop_class_uid, each.sop_instance_uid, broken)],
+                samples.scored(),
+                samples.sources(),
+            )
+
+
+def test_evidence_that_lacks_an_instance_is_refused() -> None:
+    [made] = build_objects(samples.scored(), samples.sources(), None, SR)
+    more = (*samples.sources().mr, samples.mr_dataset(samples.ROLES[0], 17))
+    with pytest.raises(InvalidReportError, match="evidence lacks 1 instances"):
+        validate([made], samples.scored(), replace(samples.sources(), mr=more))
+
+
+@pytest.mark.parametrize("damage", ["empty", "unknown slice", "wrong length"])
+def test_a_mask_that_is_not_of_these_images_is_refused(damage: str) -> None:
+    sources = samples.sources()
+    mask = sources.masks[0]
+    wrong = {
+        "empty": replace(mask, mask_zyx=np.zeros_like(mask.mask_zyx)),
+        "unknown slice": replace(mask, slices=(("2.25.3", None), *mask.slices[1:])),
+        "wrong length": replace(mask, slices=mask.slices[1:]),
+    }[damage]
+    with pytest.raises(InvalidReportError, match="T1w"):
+        build(samples.scored(), ReportOptions(kinds=("seg",)), replace(sources, masks=(wrong,)))
