@@ -18,6 +18,7 @@ CHINESE_FONTS = (
     "Noto Sans CJK TC", "Arial Unicode MS",
 )  # fmt: skip
 ELLIPSIS = "..."
+MEASURED_PT = 100.0
 
 
 @lru_cache(maxsize=1)
@@ -50,9 +51,23 @@ def drawable(text: str, chinese: str | None) -> str:
 
 
 def width_pt(text: str, size_pt: float, bold: bool, chinese: str | None) -> float:
-    """Width of one line of text in points."""
-    properties = FontProperties(family=families(chinese), size=size_pt, weight="bold" if bold else "normal")
-    return float(_measurer().get_text_width_height_descent(text, properties, False)[0])
+    """Width of one line of text in points: the sum of its characters' advances, without kerning."""
+    return sum(_advance(character, bold, chinese) for character in text) * size_pt / MEASURED_PT
+
+
+@lru_cache(maxsize=8192)
+def _advance(character: str, bold: bool, chinese: str | None) -> float:
+    properties = FontProperties(family=families(chinese), size=MEASURED_PT, weight="bold" if bold else "normal")
+    return float(_measurer().get_text_width_height_descent(f"{character}x", properties, False)[0]) - _width_of_x(
+        bold, chinese
+    )
+
+
+@lru_cache(maxsize=8)
+def _width_of_x(bold: bool, chinese: str | None) -> float:
+    """A blank alone has no outline to measure, so every character is measured before an x."""
+    properties = FontProperties(family=families(chinese), size=MEASURED_PT, weight="bold" if bold else "normal")
+    return float(_measurer().get_text_width_height_descent("x", properties, False)[0])
 
 
 @lru_cache(maxsize=1)
