@@ -100,8 +100,11 @@ def orthanc(folder: Path, node_port: int, dicom_port: int) -> Iterator[Orthanc]:
     (folder / "route.lua").write_text(
         "function OnStableStudy(study, tags, metadata)\n"
         "  for _, series in ipairs(ParseJson(RestApiGet('/studies/' .. study))['Series']) do\n"
-        "    local modality = ParseJson(RestApiGet('/series/' .. series))['MainDicomTags']['Modality']\n"
-        "    if modality == 'MR' or modality == 'RTSTRUCT' then SendToModality(series, 'cptdn') end\n"
+        "    local found = ParseJson(RestApiGet('/series/' .. series))\n"
+        "    local modality = found['MainDicomTags']['Modality']\n"
+        "    if modality == 'MR' or modality == 'RTSTRUCT' then\n"
+        "      for _, instance in ipairs(found['Instances']) do SendToModality(instance, 'cptdn') end\n"
+        "    end\n"
         "  end\n"
         "end\n"
     )
