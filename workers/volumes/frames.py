@@ -74,7 +74,10 @@ class Frame:
 
     dataset: Dataset
     source: PixelSource
+    series_instance_uid: str
+    frame_of_reference_uid: str
     sop_instance_uid: str
+    instance_number: str
     frame_number: int | None
     position_lps_mm: tuple[float, ...]
     orientation: tuple[float, ...]
@@ -119,13 +122,16 @@ def _pixel_source(path: Path, dataset: Dataset, file: Any) -> PixelSource:
     if bits not in (8, 16, 32):
         raise unreadable(path, f"expected 8, 16 or 32 bits allocated, found {bits}")
     stored = int(dataset.get("BitsStored") or bits)
+    high = int(dataset.get("HighBit") or stored - 1)
+    if not 0 < stored <= high + 1 <= bits:
+        raise unreadable(path, f"expected stored bits within the {bits} allocated, found {stored} up to bit {high}")
     implicit, little = dataset.original_encoding
     syntax = dataset.file_meta.get("TransferSyntaxUID") or UID(
         "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1"
     )
     padding = dataset.get("PixelPaddingValue")
     source = PixelSource(
-        path, syntax, None, rows, columns, bits, stored, int(dataset.get("HighBit") or stored - 1),
+        path, syntax, None, rows, columns, bits, stored, high,
         bool(dataset.get("PixelRepresentation")), bool(little),
         dataset.get("PhotometricInterpretation") == "MONOCHROME1", padding if isinstance(padding, int) else None,
     )  # fmt: skip
@@ -186,7 +192,10 @@ def _frame(dataset: Dataset, source: PixelSource, number: int | None, levels: Se
     return Frame(
         dataset=dataset,
         source=source,
+        series_instance_uid=str(dataset.SeriesInstanceUID),
+        frame_of_reference_uid=str(dataset.get("FrameOfReferenceUID") or ""),
         sop_instance_uid=str(dataset.SOPInstanceUID),
+        instance_number=str(dataset.get("InstanceNumber") or "unknown"),
         frame_number=number,
         position_lps_mm=_numbers(levels, "ImagePositionPatient", 3, source.path),
         orientation=_numbers(levels, "ImageOrientationPatient", 6, source.path),

@@ -79,12 +79,12 @@ class MrSeries:
     @property
     def series_instance_uid(self) -> str:
         """The series read."""
-        return str(self.dataset.SeriesInstanceUID)
+        return self.frames[0].series_instance_uid
 
     @property
     def frame_of_reference_uid(self) -> str:
         """Empty where the series names none."""
-        return str(self.dataset.get("FrameOfReferenceUID") or "")
+        return self.frames[0].frame_of_reference_uid
 
 
 def read_series(paths: Sequence[Path]) -> MrSeries:
@@ -118,10 +118,10 @@ def read_series(paths: Sequence[Path]) -> MrSeries:
 
 
 def _check_one_series(frames: Sequence[Frame]) -> None:
-    series = sorted({str(frame.dataset.get("SeriesInstanceUID")) for frame in frames})
+    series = sorted({frame.series_instance_uid for frame in frames})
     if len(series) > 1:
         raise InputError(f"expected the files of one series, found {len(series)}: {', '.join(series)}")
-    references = {str(frame.dataset.get("FrameOfReferenceUID") or "") for frame in frames}
+    references = {frame.frame_of_reference_uid for frame in frames}
     if len(references) > 1:
         raise _inconsistent(frames, f"{len(references)} frames of reference")
 
@@ -233,13 +233,12 @@ def _inconsistent(frames: Sequence[Frame], found: str) -> IneligibleStudyError:
 
 
 def _uid(frames: Sequence[Frame]) -> str:
-    return str(frames[0].dataset.get("SeriesInstanceUID"))
+    return frames[0].series_instance_uid
 
 
 def _place(frame: Frame) -> str:
-    number = frame.frame_number or frame.dataset.get("InstanceNumber")
-    kind = "frame" if frame.frame_number else "instance number"
-    return f"({', '.join(f'{p:.1f}' for p in frame.position_lps_mm)}) mm, {kind} {number}"
+    number = f"frame {frame.frame_number}" if frame.frame_number else f"instance number {frame.instance_number}"
+    return f"({', '.join(f'{p:.1f}' for p in frame.position_lps_mm)}) mm, {number}"
 
 
 def series_in(folder: Path) -> dict[str, list[Path]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def read_segments(path: Path) -> list[Segment]:
         ]  # fmt: skip
     except IneligibleStudyError:
         raise
-    except PARSE_ERRORS as error:
+    except (*PARSE_ERRORS, RuntimeError, sqlite3.Error) as error:  # highdicom looks frames up in a table of its own
         text = f"{path.name} cannot be read as a segmentation: {type(error).__name__}: {error}"
         raise IneligibleStudyError("unreadable_instance", text) from error
 
