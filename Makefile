@@ -17,7 +17,7 @@ $(READY): requirements-torch.lock requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
@@ -43,8 +43,12 @@ format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: ## write the lock files anew from what is installed in .venv
-	$(BIN)/python -m pip freeze --exclude-editable | grep -v '^torch==' > requirements.lock
+lock: ## write requirements.lock anew from pyproject.toml, with hashes (torch stands alone in its own file)
+	$(BIN)/pip-compile --quiet --all-extras --strip-extras --allow-unsafe --generate-hashes --no-header \
+	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	    -c requirements-torch.lock -o requirements.lock pyproject.toml
+	@awk '/^[^ #]/ {torch = /^torch==/} !torch' requirements.lock > requirements.lock.part
+	@mv requirements.lock.part requirements.lock
 
 clean: ## remove what can be made again
 	rm -rf .venv out build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

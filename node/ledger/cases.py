@@ -48,9 +48,12 @@ def get_case(session: Session, study_instance_uid: str) -> Case:
 
 
 def set_state(session: Session, case: Case, state: str, reasons: Sequence[dict[str, str]] = ()) -> None:
-    """Change the state, and write the change into the history where there is one."""
+    """Change the state, and write the change into the history where there is one.
+
+    What is still missing while a study arrives is no history.
+    """
     reasons = list(reasons)
-    if (case.state, case.reasons) != (state, reasons):
+    if case.state != state or (case.reasons != reasons and state != "receiving"):
         because = f": {' '.join(reason['text'] for reason in reasons)}" if reasons else "."
         record(session, case.study_instance_uid, state, f"{case.state} -> {state}{because}")
     case.state, case.reasons, case.updated_at = state, reasons, now_utc()
