@@ -22,7 +22,6 @@ def image_library_group(series: SeriesUsed, instance: Dataset | None) -> Contain
     """(126200, DCM, "Image Library Group") of one series."""
     children: list[ContentItem] = [
         code(codes.MODALITY, codes.MAGNETIC_RESONANCE, ACQ_CONTEXT),
-        uid(codes.SERIES_INSTANCE_UID, series.series_instance_uid, ACQ_CONTEXT),
     ]
     if instance is not None and instance.get("FrameOfReferenceUID"):
         children.append(uid(codes.FRAME_OF_REFERENCE_UID, instance.FrameOfReferenceUID, ACQ_CONTEXT))

@@ -1,0 +1,240 @@
+"""Programs of others read our objects: dicom3tools, dcmtk, PixelMed, highdicom, Orthanc, dcmjs."""
+
+from __future__ import annotations
+
+import html
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.uid import EnhancedMRImageStorage
+
+from dicom_sr import numbers
+from dicom_sr.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_UID
+from dicom_sr.materials import PagePictures, ReportObject, ReportOptions, SeriesMask, SourceStudy
+from dicom_sr.objects import build_objects
+from dicom_sr.reading import read_report
+from dicom_sr.treatment_report import SeriesRole, SeriesUsed, TreatmentReport
+from tests.dicom_sr import samples
+from tests.peers import absent, peer, unpacked
+
+EVERYTHING = ReportOptions(kinds=("sr", "sc", "pdf", "seg", "attribution"), timezone="+0800")
+PRIVATE_SCHEME_NOTE = re.compile(rf"Unrecognized defined term = <({PRIVATE_SCHEME}|{PRIVATE_SCHEME_UID})>")
+CASES = {**samples.CASES, "crowded": samples.crowded, "differing": samples.differing}
+# PixelMed compares TID 1501 groups with TID 1411 as soon as one group of the document is of that template, and asks
+# each of them for a region, segment or surface: rows 5, 7 and 10 of 1411, three per group. The groups are valid.
+FALSE_OF_PIXELMED = re.compile(r"Template 1411 VolumetricROIMeasurements/\[Row 1\].*\[Row (5|7|10)\]")
+
+
+def files_of(report: TreatmentReport, folder: Path, options: ReportOptions = EVERYTHING) -> dict[str, Path]:
+    """The objects of one report on disk, by kind and instance number."""
+    sources = samples.sources() if report.series else replace(samples.sources(), masks=())
+    return written(build_objects(report, sources, samples.pictures(), options), folder)
+
+
+def written(objects: list[ReportObject], folder: Path) -> dict[str, Path]:
+    paths = {}
+    for each in objects:
+        path = folder / f"{each.kind}{each.dataset.InstanceNumber}.dcm"
+        each.dataset.save_as(path, enforce_file_format=True)
+        paths[path.stem] = path
+    return paths
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory) -> dict[str, Path]:
+    return files_of(samples.scored(), tmp_path_factory.mktemp("scored"))
+
+
+def complaints(path: Path) -> list[str]:
+    """What dciodvfy finds, errors and warnings, without its notes on a private coding scheme, which it cannot know."""
+    found = subprocess.run([peer("dciodvfy", "dicom3tools"), "-new", path], capture_output=True, text=True)
+    lines = (found.stdout + found.stderr).splitlines()
+    return [line for line in lines if line.startswith(("Error", "Warning")) and not PRIVATE_SCHEME_NOTE.search(line)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_dciodvfy_finds_nothing(name: str, tmp_path: Path) -> None:
+    for path in files_of(CASES[name](), tmp_path).values():
+        assert complaints(path) == []
+
+
+@pytest.mark.parametrize("sop_class", ["comprehensive", "enhanced"])
+@pytest.mark.parametrize("name", CASES)
+def test_dciodvfy_finds_nothing_in_the_fallback_classes(name: str, sop_class, tmp_path: Path) -> None:
+    paths = files_of(CASES[name](), tmp_path, ReportOptions(kinds=("sr",), sop_class=sop_class))
+    assert complaints(paths["sr1"]) == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_dsrdump_shows_every_number_with_its_name(name: str, tmp_path: Path) -> None:
+    report = CASES[name]()
+    path = files_of(report, tmp_path, ReportOptions(kinds=("sr",)))["sr1"]
+    shown = run(peer("dsrdump", "dcmtk"), "+Pl", path)
+    assert (
+        ",NOT_COMPUTED" in shown or "(NOT_COMPUTED" in shown if not report.computed else "Recommended regimen" in shown
+    )
+    for scenario in report.scenarios:
+        for result in (scenario.ict_ccrt, scenario.ccrt):
+            value = numbers.percent(result.dfs[60].value)
+            assert f'"5-year disease-free survival (DFS)")="{value}" (%,UCUM' in shown
+        difference = numbers.percent(scenario.difference(60))
+        assert f'"5-year DFS difference, ICT+CCRT minus CCRT")="{difference}"' in shown
+
+
+@pytest.mark.parametrize("name", ["scored", "unknown_ebv", "refused", "demonstration"])
+def test_dsr2html_and_dsr2xml_read_it(name: str, tmp_path: Path) -> None:
+    report = CASES[name]()
+    path = files_of(report, tmp_path, ReportOptions(kinds=("sr",)))["sr1"]
+    page = html.unescape(run(peer("dsr2html", "dcmtk"), path))
+    first_screen = page[: page.index("Staging system" if report.computed else "Stage confirmed")]
+    assert ("Not computed" if not report.computed else "ICT+CCRT: induction") in first_screen
+    if report.model.demonstration:
+        assert "DEMONSTRATION ONLY - not for clinical use" in first_screen
+    document = run(peer("dsr2xml", "dcmtk"), path)
+    for reason in (*report.warnings, *report.refusals):
+        assert html.escape(reason.text, quote=False) in document
+
+
+def test_dcm2pdf_gives_the_pdf_back(scored: dict[str, Path], tmp_path: Path) -> None:
+    run(peer("dcm2pdf", "dcmtk"), scored["pdf1"], tmp_path / "back.pdf")
+    ds = dcmread(scored["pdf1"])
+    assert (tmp_path / "back.pdf").read_bytes()[: ds.EncapsulatedDocumentLength] == bytes(ds.EncapsulatedDocument)[
+        : ds.EncapsulatedDocumentLength
+    ]
+    text = run(peer("pdftotext", "poppler-utils"), "-layout", tmp_path / "back.pdf", "-")
+    assert "79.1 %" in text
+    assert "王" in text
+
+
+def pixelmed_errors(path: Path) -> list[str]:
+    jar = Path("/usr/share/java/pixelmed.jar")
+    if not jar.exists():
+        absent("PixelMed is not installed (Debian package libpixelmed-java)")
+    limits = [f"-Djdk.xml.xpath{name}Limit=0" for name in ("TotalOp", "ExprOp", "ExprGrp")]
+    validator = ["-XX:TieredStopAtLevel=1", *limits, "-cp", jar, "com.pixelmed.validate.DicomSRValidator"]
+    found = run(peer("java", "default-jre"), *validator, path)
+    assert "IOD validation complete" in found
+    return [line for line in found.splitlines() if line.startswith("Error")]
+
+
+def test_pixelmed_finds_only_its_known_false_errors(scored: dict[str, Path]) -> None:
+    errors = pixelmed_errors(scored["sr1"])
+    assert [error for error in errors if not FALSE_OF_PIXELMED.search(error)] == []
+    assert len(errors) == 3 * 4  # comparison, two regimens, inputs
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", [name for name in CASES if name != "scored"])
+def test_pixelmed_finds_only_its_known_false_errors_in_every_case(name: str, tmp_path: Path) -> None:
+    path = files_of(CASES[name](), tmp_path, replace(EVERYTHING, kinds=("sr", "seg")))["sr1"]
+    assert [error for error in pixelmed_errors(path) if not FALSE_OF_PIXELMED.search(error)] == []
+
+
+def test_highdicom_reads_the_groups(scored: dict[str, Path]) -> None:
+    document = hd.sr.srread(scored["sr1"]).content
+    groups = document.get_image_measurement_groups()
+    assert [group.tracking_identifier for group in groups] == [
+        "Comparison of the regimens", "ICT+CCRT", "CCRT", "Inputs and scores",
+    ]  # fmt: skip
+    [tumour] = document.get_volumetric_roi_measurement_groups()
+    [volume] = tumour.get_measurements()
+    assert (volume.value, volume.unit.value) == (23.41, "cm3")
+    assert tumour.referenced_segment is not None
+    segmentation = hd.seg.segread(scored["seg1"])
+    assert tumour.referenced_segment.referenced_sop_instance_uid == segmentation.SOPInstanceUID
+    five_years = {group.tracking_identifier: group.get_measurements()[0].value for group in groups[1:3]}
+    assert five_years == {"ICT+CCRT": 79.1, "CCRT": 66.5}
+
+
+def test_orthanc_files_it_under_the_study_and_gives_the_same_file_back(tmp_path: Path) -> None:
+    peer("Orthanc", "orthanc")
+    report = samples.reprocessed()
+    paths = files_of(report, tmp_path)
+    exchanged = run(
+        peer("unshare", "util-linux"), "-n", sys.executable, Path(__file__).parent / "orthanc_exchange.py", tmp_path
+    )
+    listing = json.loads(exchanged.splitlines()[-1])
+    [study] = listing["studies"]
+    assert study["MainDicomTags"]["StudyInstanceUID"] == samples.STUDY
+    assert study["PatientMainDicomTags"]["PatientName"] == samples.CHINESE_NAME
+    assert {series["SeriesDescription"] for series in listing["series"]} >= {"CPTDN result r2", "CPTDN page r2"}
+    back = {dcmread(path).SOPInstanceUID: path for path in (tmp_path / "back").iterdir()}
+    assert len(back) == len(paths)
+    for path in paths.values():
+        assert data_set_bytes(back[dcmread(path).SOPInstanceUID]) == data_set_bytes(path)
+    assert read_report(back[dcmread(paths["sr1"]).SOPInstanceUID]) == report
+
+
+def data_set_bytes(path: Path) -> bytes:
+    """The data set without preamble and file meta information, which a PACS writes anew."""
+    raw = path.read_bytes()
+    return raw[144 + int.from_bytes(raw[140:144], "little") :]
+
+
+def test_a_real_enhanced_mr_is_a_source_like_any_other(tmp_path: Path) -> None:
+    """NEMA's sample study: Enhanced MR with the patient's text in no character set at all."""
+    folder = unpacked("mr_nema_brtum_enhanced", tmp_path)
+    images = [
+        dcmread(path, stop_before_pixels=True, force=True) for path in sorted(folder.rglob("*")) if path.is_file()
+    ]
+    mr = [ds for ds in images if ds.get("SOPClassUID") == EnhancedMRImageStorage][:3]
+    masks, used = [], []
+    for role, ds in zip(SeriesRole, mr, strict=True):
+        frames, rows, columns = int(ds.NumberOfFrames), int(ds.Rows), int(ds.Columns)
+        mask = np.zeros((frames, rows, columns), np.uint8)
+        mask[frames // 2, 100:120, 90:130] = 1
+        uid = str(ds.SOPInstanceUID)
+        masks.append(SeriesMask(role, mask, tuple((uid, frame + 1) for frame in range(frames))))
+        used.append(SeriesUsed(role, str(ds.SeriesInstanceUID), EnhancedMRImageStorage, "x", 1, uid, frames // 2 + 1))
+    report = samples.scored(
+        patient_id=str(mr[0].PatientID), study_instance_uid=str(mr[0].StudyInstanceUID), series=tuple(used)
+    )
+    sources = SourceStudy(tuple(mr), (samples.rtstruct(),), tuple(masks))
+    objects = build_objects(report, sources, PagePictures(), ReportOptions(kinds=("sr", "seg")))
+    paths = written(objects, tmp_path)
+    assert read_report(paths["sr1"]) == report
+    for path in paths.values():
+        assert complaints(path) == []
+    segmentation = dcmread(paths["seg1"])
+    assert (segmentation.NumberOfFrames, int(segmentation.pixel_array.sum())) == (1, 20 * 40)
+    [frame] = segmentation.PerFrameFunctionalGroupsSequence
+    source = frame.DerivationImageSequence[0].SourceImageSequence[0]
+    assert source.ReferencedFrameNumber == int(mr[0].NumberOfFrames) // 2 + 1
+
+
+@pytest.mark.parametrize("actual", [None, "GB18030"])
+def test_chinese_names_reach_the_readers(actual: str | None, tmp_path: Path) -> None:
+    """From UTF-8, and from GB18030 that a PACS labels ISO_IR 100: each reader shows the characters."""
+    label = "ISO_IR 100" if actual else "ISO_IR 192"
+    mr: list[Dataset] = []
+    for ds in samples.sources().mr:
+        if actual:
+            ds.PatientName = samples.CHINESE_NAME.encode("gb18030").decode("latin-1")
+            ds.StudyDescription = "鼻咽".encode("gb18030").decode("latin-1")
+            ds.ReferringPhysicianName, ds.RequestAttributesSequence = "", []
+        ds.SpecificCharacterSet = label
+        mr.append(ds)
+    sources = replace(samples.sources(), mr=tuple(mr), character_set=actual)
+    paths = written(build_objects(samples.scored(), sources, samples.pictures(), EVERYTHING), tmp_path)
+    for path in paths.values():
+        assert complaints(path) == []
+        assert str(dcmread(path).PatientName) == samples.CHINESE_NAME
+    assert samples.CHINESE_NAME in run(peer("dsrdump", "dcmtk"), "+Pl", paths["sr1"])
+
+
+def run(*command: str | Path) -> str:
+    """Standard output and standard error of a peer that must succeed."""
+    environment = {**os.environ, "TCP_NODELAY": "1"}
+    done = subprocess.run([str(part) for part in command], capture_output=True, env=environment)
+    text = done.stdout.decode("utf-8", "replace")
+    assert done.returncode == 0, done.stderr.decode("utf-8", "replace")[-2000:]
+    return text + (done.stderr.decode("utf-8", "replace") if "pixelmed" in str(command).lower() else "")
