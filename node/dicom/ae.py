@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from pynetdicom import AE, evt
@@ -11,6 +12,7 @@ from pynetdicom.events import EventHandlerType
 from config.errors import SettingsError
 from config.settings import NodeSettings, Settings
 from node.dicom.contexts import node_contexts
+from node.dicom.fast_store import StoreReceiver
 from node.dicom.handlers import (
     OpenAssociations,
     RecordCommitment,
@@ -23,7 +25,7 @@ from node.dicom.handlers import (
 )
 from node.dicom.intake import Intake
 from node.dicom.library import settle_libraries
-from node.dicom.server import GuardedServer
+from node.dicom.server import GuardedProvider, GuardedServer
 from node.dicom.tls import server_context
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -66,9 +68,12 @@ def make_ae(ae_title: str, node: NodeSettings) -> AE:
     return ae
 
 
-def start_node(settings: Settings, intake: Intake, record_commitment: RecordCommitment) -> RunningNode:
+def start_node(
+    settings: Settings, intake: Intake, record_commitment: RecordCommitment, fast: bool = True
+) -> RunningNode:
     """Listen for associations until `stop` is called; returns at once.
 
+    fast : receive plain C-STORE requests by node/dicom/fast_store.py; otherwise all of them by pynetdicom.
     record_commitment : told each storage commitment result; answers whether a delivery of ours waited for it.
     Raises SettingsError when the address cannot be used or the TLS files are wrong.
     """
@@ -94,9 +99,14 @@ def start_node(settings: Settings, intake: Intake, record_commitment: RecordComm
             evt_handlers=handlers,
             server_class=GuardedServer,
             most_connections=node.max_associations * CONNECTIONS_PER_ASSOCIATION,
+            make_receiver=partial(_receiver, associations, node.max_object_mb * 1_000_000) if fast else None,
         )
     except OSError as error:
         raise SettingsError(f"[node] cannot listen on {node.bind}:{node.port}: {error.strerror}") from error
     running = RunningNode(cast(GuardedServer, server), associations)
     running.server.start_thread()
     return running
+
+
+def _receiver(associations: OpenAssociations, most_bytes: int, provider: GuardedProvider) -> StoreReceiver:
+    return StoreReceiver(provider, associations.intake, associations.sender_of, most_bytes)

@@ -20,7 +20,7 @@ from node.dicom.admission import Admission, Request, admit
 from node.dicom.commitment import EVENT_FAILURES_EXIST, EVENT_SUCCESS, CommitmentResult, read_result
 from node.dicom.contexts import commitment_result_context
 from node.dicom.intake import Intake, Outcome, Sender
-from node.dicom.statuses import EventReportStatus, StoreStatus
+from node.dicom.statuses import EventReportStatus, StoreStatus, error_comment
 from node.ledger.associations import Peer
 from node.ledger.database import now_utc
 from node.store.part10 import FileMeta
@@ -28,7 +28,6 @@ from node.store.part10 import FileMeta
 log = structlog.get_logger("cptdn.network")
 
 SUCCESS = 0x0000
-LONGEST_COMMENT = 64  # Error Comment (0000,0902) is LO
 
 # Answers whether a delivery of ours waited for this result.
 RecordCommitment = Callable[[CommitmentResult], bool]
@@ -123,12 +122,6 @@ def store_response(outcome: Outcome) -> Dataset:
     if outcome.status is not StoreStatus.SUCCESS:
         response.ErrorComment = error_comment(outcome.comment)
     return response
-
-
-def error_comment(text: str) -> str:
-    """`text` as LO: printable ASCII, at most 64 characters."""
-    plain = "".join(character if " " <= character <= "~" and character != "\\" else "?" for character in text)
-    return plain if len(plain) <= LONGEST_COMMENT else plain[: LONGEST_COMMENT - 3] + "..."
 
 
 def handle_event_report(event: Event, record: RecordCommitment) -> tuple[int, Dataset | None]:

@@ -136,15 +136,18 @@ class Intake:
         try:
             with self.store.receive(meta) as incoming:
                 incoming.write(data)
-                return self.take_file(incoming, sender)
+                return self.take_incoming(incoming, sender)
         except OSError as error:
-            log.error("storage_failed", sop_instance_uid=meta.sop_instance_uid, error=str(error))
-            return Outcome(StoreStatus.OUT_OF_RESOURCES, "storage failed")
+            return self.storage_failed(meta, error)
 
-    def take_file(self, incoming: IncomingFile, sender: Sender) -> Outcome:
-        """Store a data set whose bytes are all in `incoming`. Raises OSError when the disk fails."""
-        incoming.finish()
+    def storage_failed(self, meta: FileMeta, error: OSError) -> Outcome:
+        log.error("storage_failed", sop_instance_uid=meta.sop_instance_uid, error=str(error))
+        return Outcome(StoreStatus.OUT_OF_RESOURCES, "storage failed")
+
+    def take_incoming(self, incoming: IncomingFile, sender: Sender) -> Outcome:
+        """Store a data set whose bytes are all in `incoming`. Never raises for what a sender or the disk do wrong."""
         try:
+            incoming.finish()
             try:
                 ds, survey = self._read(incoming)
                 return self._index(incoming, ds, survey, sender)
@@ -153,6 +156,8 @@ class Intake:
         except SQLAlchemyError as error:
             log.error("ledger_failed", sop_instance_uid=incoming.meta.sop_instance_uid, error=str(error.__cause__))
             return Outcome(StoreStatus.OUT_OF_RESOURCES, "the ledger does not answer")
+        except OSError as error:
+            return self.storage_failed(incoming.meta, error)
 
     def _read(self, incoming: IncomingFile) -> tuple[Dataset, Survey]:
         meta = incoming.meta

@@ -20,6 +20,15 @@ class StoreStatus(IntEnum):
     TOO_LARGE = 0xC002  # larger than [node] max_object_mb; not kept
 
 
+LONGEST_COMMENT = 64  # Error Comment (0000,0902) is LO
+
+
+def error_comment(text: str) -> str:
+    """`text` as an Error Comment: printable ASCII, at most 64 characters."""
+    plain = "".join(character if " " <= character <= "~" and character != "\\" else "?" for character in text)
+    return plain if len(plain) <= LONGEST_COMMENT else plain[: LONGEST_COMMENT - 3] + "..."
+
+
 class EventReportStatus(IntEnum):
     """N-EVENT-REPORT responses of this node, PS3.4 section J.3.3.1.3 and PS3.7 section 10.1.1.1.8."""
 

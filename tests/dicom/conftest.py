@@ -10,8 +10,8 @@ import pytest
 from tests.dicom.scenes import Scene, scene
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Scene]:
-    """A node that any peer on loopback may call."""
-    with scene(tmp_path / "data") as running:
+@pytest.fixture(params=["fast", "pynetdicom"])
+def node(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Scene]:
+    """A node that any peer on loopback may call, with each of its two ways of receiving."""
+    with scene(tmp_path / "data", fast=request.param == "fast") as running:
         yield running

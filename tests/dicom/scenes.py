@@ -66,7 +66,9 @@ class Scene:
 
 
 @contextmanager
-def scene(root: Path, pacs: tuple[PacsSettings, ...] = (), min_free_gb: float = 0.0, **node: Any) -> Iterator[Scene]:
+def scene(
+    root: Path, pacs: tuple[PacsSettings, ...] = (), min_free_gb: float = 0.0, fast: bool = True, **node: Any
+) -> Iterator[Scene]:
     settings = Settings(
         node=NodeSettings(**{"port": 0, **node}), pacs=pacs,
         storage=StorageSettings(root=root, min_free_gb=min_free_gb),
@@ -84,7 +86,7 @@ def scene(root: Path, pacs: tuple[PacsSettings, ...] = (), min_free_gb: float = 
             ended.notify_all()
 
     intake = Intake(ledger, store, "test-node", on_instance=seen.append, on_release=on_release)
-    running = start_node(settings, intake, record_commitment(ledger))
+    running = start_node(settings, intake, record_commitment(ledger), fast)
     try:
         yield Scene(settings, ledger, store, intake, running, released, seen, ended)
     finally:
