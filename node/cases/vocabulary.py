@@ -39,44 +39,81 @@ def _is_han(word: str) -> bool:
 # What a series is when it is none of the three: meaning -> words.
 NOT_A_ROLE: Mapping[str, re.Pattern[str]] = {
     "a localizer or calibration": _words(
-        r"loc\d*", r"locali[sz]er\w*", r"locali[sz]ador\w*", r"lokali\w*", r"localis\w*", "scout", "aascout", r"aahead\w*", r"aahscout\w*",
-        r"survey\w*", "pilot", r"topogram\w*", r"3 ?pl(?:ane)?", r"three ?planes?", "tri ?planes?", r"plan ?scan", "smart ?brain", "smartspine",
-        r"rep[eé]rage", "smartexam", "cal", r"calib\w*", "asset ?cal", "ref ?scan", "reference ?scan", "coil ?survey", "sense ?ref",
+        r"loc\d*", r"locali[sz]er\w*", r"locali[sz]ador\w*", r"lokali\w*", r"localis\w*", "scout", "aascout",
+        r"aahead\w*", r"aahscout\w*",
+        r"survey\w*", "pilot", r"topogram\w*", r"3 ?pl(?:ane)?", r"three ?planes?", "tri ?planes?", r"plan ?scan",
+        "smart ?brain", "smartspine",
+        r"rep[eé]rage", "smartexam", "cal", r"calib\w*", "asset ?cal", "ref ?scan", "reference ?scan", "coil ?survey",
+        "sense ?ref",
         "coilsens", "shim\\w*", "prescan", r"pre ?scan", "plano? ?scout", "centratura", "b1 ?cal", "定位", "定位像", "校准",
     ),
     "diffusion-weighted": _words(
-        "dwi\\w*", "ddwi", r"\w*diff", r"diffusion\w*", r"diffus\w*", r"e?adc\w*", r"dadc", "dti\\w*", "dki", "dsi", "noddi", "ivim", r"b ?\d{2,5}", "b0", r"b ?val\w*",
+        "dwi\\w*", "ddwi", r"\w*diff", r"diffusion\w*", r"diffus\w*", r"e?adc\w*", r"dadc", "dti\\w*", "dki", "dsi",
+        "noddi", "ivim", r"b ?\d{2,5}", "b0", r"b ?val\w*",
         "resolve", "ep2d diff", r"trace\w*", "tensor\\w*", "colfa", "fa map", "fractional anisotropy", "tractography",
-        r"\d+ ?dirs?(?:ections?)?", r"apparent diffusion\w*", "isotropic diff", "zoomit diff", "muse", "dwibs", r"exp ?adc", "弥散", "扩散",
+        r"\d+ ?dirs?(?:ections?)?", r"apparent diffusion\w*", "isotropic diff", "zoomit diff", "muse", "dwibs",
+        r"exp ?adc", "弥散", "扩散",
     ),
     "perfusion or dynamic": _words(
-        r"perf\w*", "dsc", "dce", r"p?c?asl\w*", r"\dd ?p?c?asl", r"rel ?cb[fv]", "r?cb[fv]", "mtt", "ttp", "tmax", "gbp", "pbp", "twist", "tricks",
-        "keyhole dyn", r"wash ?(?:in|out)", "disco", "4d thrive", "灌注", r"perfus\w*", "ktrans", "time to peak", "pei", "dynasuite",
+        r"perf\w*", "dsc", "dce", r"p?c?asl\w*", r"\dd ?p?c?asl", r"rel ?cb[fv]", "r?cb[fv]", "mtt", "ttp", "tmax",
+        "gbp", "pbp", "twist", "tricks",
+        "keyhole dyn", r"wash ?(?:in|out)", "disco", "4d thrive", "灌注", r"perfus\w*", "ktrans", "time to peak", "pei",
+        "dynasuite",
     ),
     "angiography": _words(
-        r"\w*tof\w*", r"\w*angio\w*", "mra", r"\w+ mra", "mrv", "cemra", "ce mra", r"veno\w*gram\w*", r"fl3d ce", "[23]d ?pca?", "pca", "phase contrast", "pc3d", "inhance", "trance",
-        r"care ?bolus", "bolus ?track\\w*", "test ?bolus", "smartprep", "native truefisp", "qiss", "血管", "动脉", "静脉", "venous", "flow ?quant", "qflow", "4d ?flow", "carotids? ce",
+        r"\w*tof\w*", r"\w*angio\w*", "mra", r"\w+ mra", "mrv", "cemra", "ce mra", r"veno\w*gram\w*", r"fl3d ce",
+        "[23]d ?pca?", "pca", "phase contrast", "pc3d", "inhance", "trance",
+        r"care ?bolus", "bolus ?track\\w*", "test ?bolus", "smartprep", "native truefisp", "qiss", "血管", "动脉", "静脉",
+        "venous", "flow ?quant", "qflow", "4d ?flow", "carotids? ce",
     ),
-    "a projection": _words(r"mips?", r"m ?ips? ?\d*", "minips?", "mnip", "thick ?mip", r"projected\w*", r"projection\w*", "collapse", "rotation\\w*", "tumble", "投影"),
-    "a subtraction": _words(r"subs?(?! ?\d)", "subtr\\w*", "subtrak\\w*", "sustrac\\w*", "soustr\\w*", "sottraz\\w*", "减影", "differenz\\w*"),
+    "a projection": _words(
+        r"mips?", r"m ?ips? ?\d*", "minips?", "mnip", "thick ?mip", r"projected\w*", r"projection\w*", "collapse",
+        "rotation\\w*", "tumble", "投影",
+    ),
+    "a subtraction": _words(
+        r"subs?(?! ?\d)", "subtr\\w*", "subtrak\\w*", "sustrac\\w*", "soustr\\w*", "sottraz\\w*", "减影",
+        "differenz\\w*",
+    ),
     "T2*-weighted or susceptibility": _words(
-        r"\w?t2w?i? ?\*\w*", r"\w?t2 ?star\w*", "swi\\w*", "swan", "swip", r"susc\w*", "medic", "merge", "cosmic", r"hemo\w*", r"haemo\w*", r"häm\w*", "veno ?bold",
-        r"t2w? (?:fl2d|fl3d|gre|ffe|flash|me2d|me3d|fgre)\w*", r"(?:gre|ffe|fl2d|fgre|fe) t2\w*", "t2w? fe epi", r"(?:mf|m)gre", "qsm", "flair star", "bsi", "fsbb", "esr", "磁敏感", r"pha ?images?",
+        r"\w?t2w?i? ?\*\w*", r"\w?t2 ?star\w*", "swi\\w*", "swan", "swip", r"susc\w*", "medic", "merge", "cosmic",
+        r"hemo\w*", r"haemo\w*", r"häm\w*", "veno ?bold",
+        r"t2w? (?:fl2d|fl3d|gre|ffe|flash|me2d|me3d|fgre)\w*", r"(?:gre|ffe|fl2d|fgre|fe) t2\w*", "t2w? fe epi",
+        r"(?:mf|m)gre", "qsm", "flair star", "bsi", "fsbb", "esr", "磁敏感", r"pha ?images?",
     ),
-    "a field map": _words(r"field ?map\w*", "gre field mapping", r"fmap\w*", r"b[01] ?map\w*", r"b1", "b0 ns", "spinecho ?fieldmap\\w*", "delta ?te", "tfl b1map\\w*", "shimmap"),
-    "functional MRI": _words(r"bold\w*", "f ?mri\\w*", "rs ?f?mri", r"rest ?\d*", r"resting\w*", "task\\w*", "fc ?mri", r"\w*bold\w*", "sbref", "epi", r"ep2d\w*", r"epi\w*", r"se ?epi\w*", "fe epi", "mbep2d"),
+    "a field map": _words(
+        r"field ?map\w*", "gre field mapping", r"fmap\w*", r"b[01] ?map\w*", r"b1", "b0 ns", "spinecho ?fieldmap\\w*",
+        "delta ?te", "tfl b1map\\w*", "shimmap",
+    ),
+    "functional MRI": _words(
+        r"bold\w*", "f ?mri\\w*", "rs ?f?mri", r"rest ?\d*", r"resting\w*", "task\\w*", "fc ?mri", r"\w*bold\w*",
+        "sbref", "epi", r"ep2d\w*", r"epi\w*", r"se ?epi\w*", "fe epi", "mbep2d",
+    ),
     "a quantitative map or relaxometry": _words(
-        r"t[12] ?rho\w*", r"t[12] ?maps?", r"\w* ?mapping", r"q ?t[12]\w*", r"r[12]\*", r"r2 ?star", r"relax\w*", r"mwf", "magic", "symri", "synthetic", r"synth\w*",
-        r"mr ?fingerprint\w*", "mrf", r"(?:\d+|multi) ?echo(?:es)?", "multiecho", "look ?locker", "molli", "shmolli", "tmap", "t[12] ?calc\\w*", r"se ti \d+", "mp2rage inv\\d?", "ideal ?iq", "fat ?frac\\w*", "pdff", "ff", "mt ?sat", "mtr", "cest", "apt\\w{0,2}",
+        r"t[12] ?rho\w*", r"t[12] ?maps?", r"\w* ?mapping", r"q ?t[12]\w*", r"r[12]\*", r"r2 ?star", r"relax\w*",
+        r"mwf", "magic", "symri", "synthetic", r"synth\w*",
+        r"mr ?fingerprint\w*", "mrf", r"(?:\d+|multi) ?echo(?:es)?", "multiecho", "look ?locker", "molli", "shmolli",
+        "tmap", "t[12] ?calc\\w*", r"se ti \d+", "mp2rage inv\\d?", "ideal ?iq", "fat ?frac\\w*", "pdff", "ff",
+        "mt ?sat", "mtr", "cest", "apt\\w{0,2}",
     ),
-    "spectroscopy": _words(r"svs\w*", r"\w*csi", r"mrs", r"mrsi", r"spectro\w*", r"press", "steam", r"probe\w*", r"metabol\w*", "semi ?laser", "mega\\w*", "波谱"),
+    "spectroscopy": _words(
+        r"svs\w*", r"\w*csi", r"mrs", r"mrsi", r"spectro\w*", r"press", "steam", r"probe\w*", r"metabol\w*",
+        "semi ?laser", "mega\\w*", "波谱",
+    ),
     "proton-density-weighted": _words(r"\w?pdw?i?\w{0,3}", r"proton ?dens\w*", r"protonen\w*", "dp", "density", "质子"),
-    "balanced or mixed steady-state": _words(r"fiesta\w*", "ciss", "tru ?fi\\w*", r"true ?fisp\w*", "b ?ffe", "b ?tfe", "balanced", r"dess", "ssfp\\w*", "de3d", "psif", "ci3d", "3d ?hyce"),
+    "balanced or mixed steady-state": _words(
+        r"fiesta\w*", "ciss", "tru ?fi\\w*", r"true ?fisp\w*", "b ?ffe", "b ?tfe", "balanced", r"dess", "ssfp\\w*",
+        "de3d", "psif", "ci3d", "3d ?hyce",
+    ),
     "hydrography": _words("mrcp\\w*", r"chol\w*", "mr ?cp", "mru", "uro\\w*", r"hydro\w*", r"myelo\w*", "rctm"),
-    "elastography, tagging or cine": _words("mre", "elasto\\w*", "tagg\\w*", "cine\\w*", "spamm", "csf ?flow", "venc\\w*", "pc csf"),
-    "an ultrashort-echo or attenuation scan": _words("ute\\w*", "zte", "petra", "mrac\\w*", "attenuation", "umap", "mu ?map", "dixon ac"),
+    "elastography, tagging or cine": _words(
+        "mre", "elasto\\w*", "tagg\\w*", "cine\\w*", "spamm", "csf ?flow", "venc\\w*", "pc csf",
+    ),
+    "an ultrashort-echo or attenuation scan": _words(
+        "ute\\w*", "zte", "petra", "mrac\\w*", "attenuation", "umap", "mu ?map", "dixon ac",
+    ),
     "a screenshot or a report": _words(
-        "screen\\w*", r"snap ?shots?", "capture", "secondary capture", "reports?", "summary", "phoenix\\w*", "evidence", "exam ?card", "series ?card", "dose", "movie", "overlay", "fused", "fusion\\w*", "results?",
+        "screen\\w*", r"snap ?shots?", "capture", "secondary capture", "reports?", "summary", "phoenix\\w*",
+        "evidence", "exam ?card", "series ?card", "dose", "movie", "overlay", "fused", "fusion\\w*", "results?",
         "key ?images?", "presentation state", "截图", "报告", "navigator", "phase images?",
     ),
 }  # fmt: skip
@@ -138,11 +175,15 @@ _PREFIX = r"(?<![a-z0-9])(?!mt)(?:[a-z]{1,2}|tra|cor|sag|[23]d|fse|tse|irfse|fs|
 T1 = re.compile(_PREFIX + r"t1(?!\d|\s?rho|\s?map|\s?calc)")
 T2 = re.compile(_PREFIX + r"t2(?!\d|\s?\*|w\s?\*|\s?star|\s?rho|\s?map|\s?calc|\s?shine)")
 T1_SEQUENCE = _words(
-    r"\w*mp ?rage\w*", r"bravo\w*", r"f?spgr\w*", r"ir ?f?spgr\w*", r"\w*vibe\w*", r"lava\w*", r"e?thrive\w*", r"s?thri", r"\w*quick ?3d\w*", "tfl3d\\w*", "t1 ?tfe", "3d ?tfe", "s?t1 ?ffe", "fsgr", "fast ?spgr", "gre fsp", "tigre", "quick ?star", "star ?vibe", "ffe3d", "mpr",
+    r"\w*mp ?rage\w*", r"bravo\w*", r"f?spgr\w*", r"ir ?f?spgr\w*", r"\w*vibe\w*", r"lava\w*", r"e?thrive\w*",
+    r"s?thri", r"\w*quick ?3d\w*", "tfl3d\\w*", "t1 ?tfe", "3d ?tfe", "s?t1 ?ffe", "fsgr", "fast ?spgr", "gre fsp",
+    "tigre", "quick ?star", "star ?vibe", "ffe3d", "mpr",
 )  # fmt: skip
 T2_SEQUENCE = _words(r"haste\w*", "frfse\\w*", "ssfse\\w*", "s?ssh", "fase\\w*")
 SPIN_ECHO_SEQUENCE = _words(
-    r"[23]?d?_?f?r?fse\w*", r"\w?tse\w*", r"t?se2d\w*", r"t?se3d\w*", r"\w*spc\w*", "space", "cube", "vista", "brainview", "mvox", "isofse", "fase\\w*", r"haste\w*", r"ssfse", "grase", "tgse", r"blade\w*", r"propeller", "multivane", "jet", "arms", "radar", "se", "turbo ?spin ?echo", "spin ?echo", "mx3d", "matrix",
+    r"[23]?d?_?f?r?fse\w*", r"\w?tse\w*", r"t?se2d\w*", r"t?se3d\w*", r"\w*spc\w*", "space", "cube", "vista",
+    "brainview", "mvox", "isofse", "fase\\w*", r"haste\w*", r"ssfse", "grase", "tgse", r"blade\w*", r"propeller",
+    "multivane", "jet", "arms", "radar", "se", "turbo ?spin ?echo", "spin ?echo", "mx3d", "matrix",
 )  # fmt: skip
 GRADIENT_ECHO_SEQUENCE = _words(
     r"\w*fl[23]d\w*",
@@ -160,8 +201,10 @@ GRADIENT_ECHO_SEQUENCE = _words(
     "fast ?fe",
 )
 FAT_SUPPRESSED = _words(
-    "fs", r"t[12]w?i?fs\w*", r"fat ?sat\w*", "fatsup\\w*", "fat ?supp\\w*", "spir", "spair", "spi", "spectral fs", "chem ?sat", "we", "water ?ex\\w*", "proset", "cs", "special", "asprir", "aspir", "q ?fs", "qfatsat\\w*",
-    "fettsat\\w*", "fettges\\w*", "fettunter\\w*", "sat gras\\w*", "supr\\w* gras\\w*", "压脂", "抑脂", "脂肪抑制", "dixon w", "water",
+    "fs", r"t[12]w?i?fs\w*", r"fat ?sat\w*", "fatsup\\w*", "fat ?supp\\w*", "spir", "spair", "spi", "spectral fs",
+    "chem ?sat", "we", "water ?ex\\w*", "proset", "cs", "special", "asprir", "aspir", "q ?fs", "qfatsat\\w*",
+    "fettsat\\w*", "fettges\\w*", "fettunter\\w*", "sat gras\\w*", "supr\\w* gras\\w*", "压脂", "抑脂", "脂肪抑制", "dixon w",
+    "water",
 )  # fmt: skip
 
 # Contrast agent, said and denied.
@@ -194,5 +237,8 @@ NO_AGENT = frozenset({"", "none", "no", "n", "nein", "non", "ohne", "without", "
 
 # Body parts that are not head and neck, in BodyPartExamined or a study description.
 NOT_HEAD_NECK = _words(
-    "abdomen", "abdom\\w*", "pelvis", "prostate", "knee", "shoulder", "hip", "ankle", "foot", "wrist", "hand", "elbow", "breast\\w*", "chest", "thorax", "heart", "cardiac", "liver", "kidney", "uterus", "lspine", "tspine", "l spine", "t spine", "lumbar\\w*", "rectum", "thigh", "leg", "arm", "oberbauch", "becken", "膝", "腹", "盆", "前列腺", "乳腺", "肝", "腰椎",
+    "abdomen", "abdom\\w*", "pelvis", "prostate", "knee", "shoulder", "hip", "ankle", "foot", "wrist", "hand",
+    "elbow", "breast\\w*", "chest", "thorax", "heart", "cardiac", "liver", "kidney", "uterus", "lspine", "tspine",
+    "l spine", "t spine", "lumbar\\w*", "rectum", "thigh", "leg", "arm", "oberbauch", "becken", "膝", "腹", "盆", "前列腺",
+    "乳腺", "肝", "腰椎",
 )  # fmt: skip

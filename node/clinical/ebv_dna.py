@@ -6,7 +6,6 @@ whole blood never: neither is interchangeable with plasma copies/mL.
 
 from __future__ import annotations
 
-import math
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -24,7 +23,8 @@ UNKNOWN = frozenset(
 )
 NOT_DETECTED = re.compile(
     r"^(?:not[\s_-]*detect(?:ed|able)|undetect(?:ed|able)|target not detected|tnd|neg(?:ative)?|nd|none detected|"
-    r"negativ|nicht nachweisbar|nachweisgrenze unterschritten|阴性|阴|\(-\)|未检出|未检测到|检测不到|低于检测下限|低于检测限|"
+    r"negativ|nicht nachweisbar|nachweisgrenze unterschritten|阴性|阴|\(-\)|未检出|未检测到|"
+    r"检测不到|低于检测下限|低于检测限|"
     r"below (?:the )?(?:limit of detection|detection limit|lod))$"
 )
 _COMPARATOR = re.compile(
@@ -41,9 +41,12 @@ _NUMBER = re.compile(
     r"^(?P<mantissa>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
     r"(?:\s*[e]\s*(?P<e>[+-]?\d{1,3})|\s*[x×*·]\s*10\s*(?:\^|\*\*|e)?\s*(?P<p>[+-]?\d{1,2})|\s*(?P<wan>万))?\s*(?P<unit>.*)$"
 )
-_DOT_GROUPED = re.compile(r"^\d{1,3}(?:\.\d{3})+$")
+_DOT_GROUPED = re.compile(r"^[1-9]\d{0,2}(?:\.\d{3})+$")
 _COPIES = re.compile(
-    r"^(?:(?:10\s*[\^*]\s*(?P<power>\d{1,2})\s*)?[\s.·*x×]*(?:\{?\[?(?:dna |ebv |ebv dna )?(?:copies|copy|cop|cps|cp|copie|kopien|geq|genome equivalents|拷贝|拷贝数)\]?\}?)?\s*/\s*ml)$"
+    r"^(?:10\s*[\^*]\s*(?P<power>\d{1,2})\s*)?[\s.·*x×]*"
+    r"(?:\{?\[?(?:dna |ebv |ebv dna )?"
+    r"(?:copies|copy|cop|cps|cp|copie|kopien|geq|genome equivalents|拷贝数|拷贝)\]?\}?)?"
+    r"\s*/\s*ml$"
 )
 _IU = re.compile(r"(?:^|[^a-z])(?:\[?iu\]?|\[iu\]|i\.u\.|国际单位|ie)\s*/")
 _LOG = re.compile(r"log(?:10|_?\{?10\}?|\s*\(10\)|\[10\])?|\blg\b")
@@ -133,7 +136,7 @@ def _number(rest: str, given: str) -> tuple[float, str]:
     exponent = int(match.group("e") or match.group("p") or (4 if match.group("wan") else 0))
     if not exponent and _DOT_GROUPED.match(mantissa) and not _LOG.search(rest):
         raise _refused(f"EBV DNA {given!r} may mean thousands or decimals; write it without a separator")
-    number = float(mantissa.replace(",", "")) * 10.0**exponent if exponent < 30 else math.inf
+    number = float(f"{mantissa.replace(',', '')}e{exponent}")
     return number, match.group("unit").strip()
 
 

@@ -158,7 +158,7 @@ def _observation(resource: Mapping[str, Any], settings: Settings) -> list[CodedR
             unit=unit,
             specimen=_specimen(resource),
             observed_on=_day(resource),
-            laboratory=next((str(one.get("display")) for one in _objects(resource.get("performer")) if one.get("display")), None),
+            laboratory=_laboratory(resource),
             edition="8" if SNOMED_AJCC_8 in _codes(resource.get("method")) else edition_in(f"{text} {method}"),
             withdrawn=status in WITHDRAWN,
         )
@@ -229,6 +229,11 @@ def _specimen(resource: Mapping[str, Any]) -> str | None:
             if words:
                 return " ".join(words)
     return str(specimen["display"]) if specimen.get("display") else None
+
+
+def _laboratory(resource: Mapping[str, Any]) -> str | None:
+    performers = _objects(resource.get("performer"))
+    return next((str(one["display"]) for one in performers if one.get("display")), None)
 
 
 def _day(resource: Mapping[str, Any]) -> date | None:

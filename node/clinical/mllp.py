@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 START_BLOCK, END_BLOCK, CARRIAGE_RETURN = b"\x0b", b"\x1c", b"\r"
 CHUNK_BYTES = 65536
+POLL_S = 0.05  # how soon a stop is noticed
 log = structlog.get_logger(__name__)
 
 
@@ -49,7 +50,7 @@ class MllpServer:
             self._server = _Server((hl7.bind, hl7.port), self.ledger, self.settings)
         except OSError as error:
             raise CptdnError(f"cannot listen for HL7 on {hl7.bind}:{hl7.port}: {error.strerror}") from error
-        self._thread = threading.Thread(target=self._server.serve_forever, name="hl7", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(POLL_S,), name="hl7", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from node.ledger.database import Ledger
 
 ENCODINGS = ("utf-8-sig", "gb18030")
+SURPLUS = "(more values than columns)"
 MAX_FILE_BYTES = 64 * 1024 * 1024
 ALIASES: Mapping[str, str] = {
     "patient_id": "patient_id", "patientid": "patient_id", "pid": "patient_id",
@@ -85,7 +86,7 @@ def import_file(path: Path, ledger: Ledger, settings: Settings, set_by: str) -> 
     Raises InputError when the file cannot be read as a table at all.
     """
     rows = read_rows(path)
-    ignored = sorted({key for row in rows for key in row if _column(key) is None})
+    ignored = sorted({key for row in rows for key in row if key != SURPLUS and _column(key) is None})
     bad: list[BadRow] = []
     new = 0
     for number, row in enumerate(rows, start=1):
@@ -119,7 +120,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 def entries_of(row: Mapping[str, str], settings: Settings) -> tuple[str, str, list[FactEntry]]:
     """Patient ID, issuer and facts of one row. Raises InputError with the sentence for this row."""
-    if None in row:
+    if SURPLUS in row:
         raise InputError("it has more values than the table has columns")
     known: dict[str, str] = {}
     for key, text in row.items():
@@ -169,8 +170,8 @@ def _stage_text(known: Mapping[str, str]) -> str:
     return " ".join(parts)
 
 
-def _column(key: str | None) -> str | None:
-    return ALIASES.get(str(key).strip().lower().replace(" ", "_").replace("-", "_")) if key is not None else None
+def _column(key: str) -> str | None:
+    return ALIASES.get(key.strip().lower().replace(" ", "_").replace("-", "_"))
 
 
 def _decoded(raw: bytes, path: Path) -> str:
@@ -186,7 +187,7 @@ def _csv_rows(text: str, path: Path) -> list[dict[str, str]]:
     heading = text.split("\n", 1)[0]
     delimiter = max(",;\t", key=heading.count)
     try:
-        reader = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
+        reader = csv.DictReader(io.StringIO(text), restkey=SURPLUS, delimiter=delimiter, strict=True)
         return [{key: _cell(value) for key, value in row.items()} for row in reader]
     except csv.Error as error:
         raise InputError(f"{path} is not a CSV table: {error}") from error

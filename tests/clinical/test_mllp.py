@@ -39,7 +39,9 @@ def oru(
     return "\r".join([msh, pid or f"PID|1||{patient}||Wang^Wei||19800615|M", order, *observations]) + "\r"
 
 
-def obx(value: str, unit: str = "copies/mL", code: str = "47982-4^EBV DNA^LN", status: str = "F", kind: str = "NM") -> str:
+def obx(
+    value: str, unit: str = "copies/mL", code: str = "47982-4^EBV DNA^LN", status: str = "F", kind: str = "NM"
+) -> str:
     return f"OBX|1|{kind}|{code}||{value}|{unit}|||||{status}|||20260501"
 
 
