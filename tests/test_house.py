@@ -1,0 +1,70 @@
+"""How the house stands: import directions, a node without torch, a command line that starts at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+
+
+def python(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_imports_run_one_way() -> None:
+    tool = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([str(tool)], capture_output=True, text=True, cwd=PROJECT, timeout=200, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("heavy", ["torch", "SimpleITK", "pandas", "lifelines"])
+def test_the_node_runs_without_what_computes(heavy: str) -> None:
+    found = python(f"import sys, node.service, node.cli.studies, node.reprocessing; print({heavy!r} in sys.modules)")
+    assert found.strip() == "False"
+
+
+def test_a_worker_that_only_delivers_never_imports_torch() -> None:
+    assert python("import sys, workers.tasks, workers.serving; print('torch' in sys.modules)").strip() == "False"
+
+
+@pytest.mark.parametrize("heavy", ["torch", "lifelines", "matplotlib", "pandas", "sqlalchemy"])
+def test_scoring_the_nomogram_starts_with_numpy_alone(heavy: str) -> None:
+    code = (
+        "import sys\nfrom node.cli.app import main\n"
+        "try:\n main(['nomogram', 'score', '--age', '40', '--ebv-dna', '5000', '--prognostic-score', '0',"
+        " '--predictive-score', '-0.4', '--json'])\nexcept SystemExit: pass\n"
+        f"print({heavy!r} in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    assert done.stderr.strip() == "False"
+    assert '"dfs"' in done.stdout
+
+
+def test_every_published_command_can_be_loaded_and_shows_an_example() -> None:
+    from node.cli.app import command_table
+
+    for name in command_table():
+        program = Path(sys.executable).with_name("cptdn")
+        done = subprocess.run([str(program), name, "--help"], capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 0, f"{name}: {done.stderr}"
+        assert "--config" in done.stdout or "COMMAND" in done.stdout, name
+
+
+def test_top_level_holds_only_what_was_agreed() -> None:
+    tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=PROJECT, check=True).stdout
+    folders = {line.split("/")[0] for line in tracked.splitlines() if "/" in line}
+    assert folders <= {"node", "workers", "dicom_sr", "config", "tests", "docker", ".ci"}
+
+
+def test_versions_agree() -> None:
+    from node.computation import software_version
+
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert software_version() == f"cptdn-node {project['version']}"
