@@ -124,7 +124,8 @@ def _settle(session: Session, settings: Settings, case: Case, assessment: Assess
         jobs.supersede(session, job.id, "its inputs changed meanwhile")
     report = current_report(session, case.study_instance_uid)
     if report is not None and report.request_digest == digest:
-        set_state(session, case, "refused" if report.result.get("refusals") else "reported", case.reasons)
+        refused = bool(report.result.get("refusals"))
+        set_state(session, case, "refused" if refused else "reported", report.result["refusals"] if refused else ())
         return
     latest = jobs.latest_job(session, case.study_instance_uid)
     if latest is not None and latest.request_digest == digest and latest.error_code not in (None, "superseded"):

@@ -48,7 +48,7 @@ class Analysis:
 
     representative : row of the slice with the highest predicted risk among each sequence's patches.
     strange : sequences whose features lie outside what the training patients' spanned.
-    The scores are rounded to what a report shows, so that whoever feeds the shown scores to the nomogram gets its numbers.
+    The scores are rounded to what a report shows: whoever feeds the shown scores to the nomogram gets its numbers.
     """
 
     prognostic_score: float

@@ -29,14 +29,16 @@ from dicom_sr.materials import (
     Style,
 )
 from dicom_sr.objects import build_objects
-from dicom_sr.treatment_report import SeriesRole, TreatmentReport
+from dicom_sr.structured_report import SR_CLASS_UIDS
+from dicom_sr.treatment_report import Reason, SeriesRole, TreatmentReport
 from node.cases.case_inputs import ComputeRequest
 from node.computation import computation_digest, identity_of
+from node.delivery import FALLBACK
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.instances import paths_of
-from node.ledger.reports import StoredObject, current_report, keep_report
-from node.ledger.tables import Job
+from node.ledger.reports import StoredObject, add_object, current_report, keep_report
+from node.ledger.tables import Job, Report
 from workers.artefacts import (
     StudyMaterial,
     keep_attributions,
@@ -49,7 +51,7 @@ from workers.context import WorkerContext
 from workers.nomogram.drawing import draw_nomogram
 from workers.nomogram.result import NomogramResult
 from workers.pipeline import Analysis, Files, analyse_study, consult_nomogram, prepare_study
-from workers.reporting import draft_report, refuse_strange, unlike_training
+from workers.reporting import draft_report, refusal_report, refuse_strange, unlike_training
 
 log = structlog.get_logger("cptdn.steps")
 
@@ -66,6 +68,8 @@ class StepOutcome:
 def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
     """Stored series and contour to patches, kept on disk."""
     request, bundle = ComputeRequest.from_json(job.request), context.bundle(job.bundle)
+    if request.refusals:
+        raise IneligibleStudyError(request.refusals[0]["code"], " ".join(one["text"] for one in request.refusals))
     _permit(bundle, context.settings)
     folder = _artefacts(context, job, bundle)
     material = kept_material(folder)
@@ -161,6 +165,29 @@ def objects_of_report(
         _nomogram_drawing(report, request, bundle, settings), _pictures(folder, material, rows, bundle)
     )
     return build_objects(report, sources, pictures, options)
+
+
+def refusal_result(context: WorkerContext, job: Job, error: IneligibleStudyError) -> dict[str, Any]:
+    """What the `report` step needs to say that nothing was computed, and why."""
+    request, bundle = ComputeRequest.from_json(job.request), context.bundle(job.bundle)
+    reasons = [Reason(one["code"], one["text"]) for one in request.refusals] or [Reason(error.code, error.text)]
+    return {"report": dump(refusal_report(request, reasons, bundle, context.settings.decision, job.created_at))}
+
+
+def other_sr(context: WorkerContext, report_id: int, kind: str, refused_class: str) -> StoredObject | None:
+    """The SR as Comprehensive SR, for a PACS that does not take the class it was written in."""
+    if kind != "sr" or refused_class == SR_CLASS_UIDS["comprehensive"]:
+        return None
+    with context.ledger.begin() as session:
+        row = session.get_one(Report, report_id)
+        job = session.get_one(Job, row.job_id)
+    report, bundle = load(row.result), context.bundle(job.bundle)
+    made = objects_of_report(context, job, report, bundle, sop_class="comprehensive", kinds=("seg", "sr"))
+    stored = _store(context, job, next(one for one in made if one.kind == "sr"))
+    other = replace(stored, kind=f"sr{FALLBACK}")
+    with context.ledger.begin() as session:
+        add_object(session, report_id, other)
+    return other
 
 
 def _permit(bundle: Bundle, settings: Settings) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery
@@ -17,6 +18,7 @@ from config.errors import CptdnError, IneligibleStudyError, ModelBundleError
 from node.delivery import deliver
 from node.ledger import jobs
 from node.ledger.outbox import relay
+from node.ledger.reports import StoredObject
 from node.ledger.tables import Job
 from node.messages import DELIVER_REPORT, EXTRACT_FEATURES, PREPARE_VOLUMES, WRITE_REPORT, Queue
 from node.queue import send
@@ -39,7 +41,9 @@ def register(app: Celery, context: WorkerContext, queues: Collection[str]) -> No
     @app.task(name=DELIVER_REPORT)
     def delivery(delivery_id: int) -> None:
         """C-STORE one report's objects to one PACS, with storage commitment."""
-        deliver(context.ledger, context.settings, context.store, delivery_id, context.name)
+        deliver(
+            context.ledger, context.settings, context.store, delivery_id, context.name, partial(_other_form, context)
+        )
         pass_on(app, context)
 
 
@@ -60,6 +64,13 @@ def _register_steps(app: Celery, context: WorkerContext) -> None:
     def report(job_id: str) -> None:
         """The result as DICOM objects, stored once, and its deliveries owed."""
         run_step(app, context, job_id, "report", steps.write_report)
+
+
+def _other_form(context: WorkerContext, report_id: int, kind: str, refused_class: str) -> StoredObject | None:
+    """Another form of an object that a PACS refuses; made only then, since it needs what computes."""
+    from workers.steps import other_sr
+
+    return other_sr(context, report_id, kind, refused_class)
 
 
 def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, compute: Step) -> None:
@@ -96,11 +107,14 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
 
 def _write_failure(context: WorkerContext, job_id: str, error: Exception) -> None:
     """A study that cannot be scored is refused; a wrong model waits for the physicist; the rest is tried again."""
+    result = _refusal_result(context, job_id, error) if isinstance(error, IneligibleStudyError) else None
     with context.ledger.begin() as session:
         job = jobs.held(session, job_id, context.name)
         if job is None:
             return
-        if isinstance(error, IneligibleStudyError):
+        if result is not None:
+            jobs.skip_to_report(session, job, result)
+        elif isinstance(error, IneligibleStudyError):
             jobs.refuse(session, job, error.code, error.text)
         elif isinstance(error, ModelBundleError):
             jobs.fail(session, job, "model_bundle", str(error), retry=False)
@@ -109,6 +123,17 @@ def _write_failure(context: WorkerContext, job_id: str, error: Exception) -> Non
         else:
             jobs.fail(session, job, "unexpected", f"{type(error).__name__}: {error}", retry=True)
     log.warning("the step did not succeed", error=str(error))
+
+
+def _refusal_result(context: WorkerContext, job_id: str, error: IneligibleStudyError) -> dict[str, Any] | None:
+    """For sites that want a report of what was not computed, too."""
+    if not context.settings.case.report_refusals:
+        return None
+    from workers.steps import refusal_result
+
+    with context.ledger.begin() as session:
+        job = session.get_one(Job, job_id)
+    return refusal_result(context, job, error) if job.send else None
 
 
 def pass_on(app: Celery, context: WorkerContext) -> None:

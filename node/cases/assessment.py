@@ -32,7 +32,10 @@ NOT_SERIES = frozenset({"RTSTRUCT", "SEG", "REG"})
 
 @dataclass(frozen=True)
 class Assessment:
-    """What the rules say about a case now. `request` is there exactly when the state is ready."""
+    """What the rules say about a case now.
+
+    `request` is there when the state is ready, and when a refused case shall get a report that says so.
+    """
 
     state: State
     reasons: tuple[Mapping[str, str], ...]
@@ -76,7 +79,8 @@ def assess(inputs: CaseInputs, settings: Settings, now: datetime, open_associati
     content = _content(inputs, settings)
     eligibility = judge(content.header, inputs.facts, settings)
     state, look_again_at = _state(inputs, settings, now, open_associations, content.gaps, eligibility)
-    request = _request(inputs, settings, content, eligibility) if state == "ready" else None
+    wanted = state == "ready" or (state == "refused" and settings.case.report_refusals and bool(content.header))
+    request = _request(inputs, settings, content, eligibility) if wanted else None
     return Assessment(
         state=state,
         reasons=tuple(_reasons(content.gaps, eligibility)),
@@ -178,7 +182,11 @@ def _request(inputs: CaseInputs, settings: Settings, content: _Content, eligibil
             [one.sop_instance_uid, one.sha256]
         )
     reasons = {one.series_instance_uid: one.reason for one in content.decisions}
-    structures = {role: content.by_series[one.series_instance_uid] for role, one in content.chosen.items()}
+    structures = {
+        role: content.by_series[one.series_instance_uid]
+        for role, one in content.chosen.items()
+        if one.series_instance_uid in content.by_series
+    }
     contours = {role: _contour_of(structure) for role, structure in structures.items()}
     decision = settings.decision
     return ComputeRequest(
@@ -193,7 +201,7 @@ def _request(inputs: CaseInputs, settings: Settings, content: _Content, eligibil
             }
             for role, one in content.chosen.items()
         },
-        contour=next(iter(contours.values())),
+        contour=next(iter(contours.values()), {}),
         contours=contours,
         registrations=_registrations(content, structures),
         age_years=eligibility.age_years,
@@ -207,6 +215,9 @@ def _request(inputs: CaseInputs, settings: Settings, content: _Content, eligibil
             "ebv_threshold_inclusive": decision.ebv_threshold_inclusive,
         },
         warnings=tuple({"code": code, "text": text} for code, text in _quality(content, eligibility)),
+        refusals=tuple(
+            {"code": one.code, "text": one.text} for one in eligibility.judgements if one.outcome == "refused"
+        ),
     )
 
 

@@ -63,7 +63,8 @@ class ComputeRequest:
     contour : the contour of the first role; contours : role -> contour ({"sop_instance_uid", "sha256", "kind",
     "series_instance_uid", "study_instance_uid", "roi_number", "roi_name", "reason"}). registrations : role ->
     {"sop_instance_uid", "sha256", "from_frame_of_reference_uid", "to_frame_of_reference_uid"} where the contour
-    comes from another frame of reference. ebv : {"category", "copies_per_ml", "as_given", "comparator", "observed_on",
+    comes from another frame of reference. refusals : {"code", "text"}; with them nothing is computed, and the report
+    says why. ebv : {"category", "copies_per_ml", "as_given", "comparator", "observed_on",
     "provenance"}; stage : {"t", "n", "m", "edition", "verified", "provenance"}.
     """
 
@@ -80,21 +81,24 @@ class ComputeRequest:
     decision: Mapping[str, Any]
     registrations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warnings: tuple[Mapping[str, str], ...] = ()
+    refusals: tuple[Mapping[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that `from_json` reads back to an equal value."""
-        return {**asdict(self), "warnings": [dict(warning) for warning in self.warnings]}
+        lists = {name: [dict(one) for one in getattr(self, name)] for name in ("warnings", "refusals")}
+        return {**asdict(self), **lists}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ComputeRequest:
         """Raises InputError naming the keys that are missing or unknown."""
         known = set(cls.__dataclass_fields__)
-        missing = known - {"registrations", "warnings"} - set(document)
+        missing = known - {"registrations", "warnings", "refusals"} - set(document)
         unknown = set(document) - known
         if missing or unknown:
             raise InputError(f"not a computation request: missing {sorted(missing)}, unknown {sorted(unknown)}")
         values = {key: document[key] for key in known if key in document}
-        values["warnings"] = tuple(dict(warning) for warning in document.get("warnings", ()))
+        for name in ("warnings", "refusals"):
+            values[name] = tuple(dict(one) for one in document.get(name, ()))
         return cls(**values)
 
     def digest(self) -> str:

@@ -113,6 +113,12 @@ def advance(session: Session, job: Job, seconds: dict[str, float], result: dict[
     enqueue(session, TASK_OF_STEP[job.step], [job.id])
 
 
+def skip_to_report(session: Session, job: Job, result: dict[str, Any]) -> None:
+    """Nothing can be computed, and the report shall say so."""
+    job.step = STEPS[-2]
+    advance(session, job, {}, result)
+
+
 def finish(session: Session, job: Job, seconds: dict[str, float]) -> None:
     """All steps are finished."""
     job.step = "done"

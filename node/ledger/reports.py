@@ -45,6 +45,18 @@ def objects_of(session: Session, report_id: int) -> list[ReportObject]:
     return list(session.scalars(select(ReportObject).where(ReportObject.report_id == report_id)))
 
 
+def add_object(session: Session, report_id: int, stored: StoredObject) -> None:
+    """Note one stored object of a report; the same one again changes nothing."""
+    if session.get(ReportObject, stored.sop_instance_uid) is None:
+        session.add(
+            ReportObject(
+                sop_instance_uid=stored.sop_instance_uid, report_id=report_id, kind=stored.kind,
+                sop_class_uid=stored.sop_class_uid, transfer_syntax_uid=stored.transfer_syntax_uid,
+                sha256=stored.sha256, path=stored.path,
+            )
+        )  # fmt: skip
+
+
 def keep_report(
     session: Session,
     *,
@@ -77,13 +89,7 @@ def keep_report(
     session.add(report)
     session.flush()
     for stored in objects:
-        session.add(
-            ReportObject(
-                sop_instance_uid=stored.sop_instance_uid, report_id=report.id, kind=stored.kind,
-                sop_class_uid=stored.sop_class_uid, transfer_syntax_uid=stored.transfer_syntax_uid,
-                sha256=stored.sha256, path=stored.path,
-            )
-        )  # fmt: skip
+        add_object(session, report.id, stored)
     if predecessor is not None:
         session.execute(
             update(Delivery)
