@@ -1,0 +1,55 @@
+"""What a step keeps is what the next one reads, or nothing at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from dicom_sr.treatment_report import SeriesRole
+from workers.artefacts import SequenceMaterial, keep_attributions, keep_material, kept_attributions, kept_material
+
+
+def material(role: SeriesRole, seed: int) -> SequenceMaterial:
+    rng = np.random.default_rng(seed)
+    return SequenceMaterial(
+        role=role,
+        series_instance_uid=f"1.2.{seed}",
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
+        description="增强 T1",
+        patches=rng.random((3, 2, 128, 128), dtype=np.float32),
+        slices=(("1.2.3", None), ("1.2.4", 7), ("1.2.5", None)),
+        mask_zyx=rng.integers(0, 2, (3, 20, 30)).astype(np.uint8),
+        volume_ml=12.34,
+        n_slices=3,
+        landmark_distance=0.01,
+        distance_limit=0.2,
+        findings=(("contour_resampled", "moved"),),
+    )
+
+
+def test_material_comes_back_as_it_was(tmp_path: Path) -> None:
+    kept = {role: material(role, seed) for seed, role in enumerate(SeriesRole)}
+    keep_material(tmp_path, kept)
+    found = kept_material(tmp_path)
+    assert found is not None
+    assert list(found) == list(kept)
+    for role, one in kept.items():
+        np.testing.assert_array_equal(found[role].patches, one.patches)
+        np.testing.assert_array_equal(found[role].mask_zyx, one.mask_zyx)
+        assert {k: v for k, v in vars(found[role]).items() if k not in ("patches", "mask_zyx")} == {
+            k: v for k, v in vars(one).items() if k not in ("patches", "mask_zyx")
+        }
+
+
+def test_what_was_interrupted_counts_as_nothing(tmp_path: Path) -> None:
+    keep_material(tmp_path, {SeriesRole.T1W: material(SeriesRole.T1W, 1)})
+    (tmp_path / "material.json").unlink()  # written last
+    assert kept_material(tmp_path) is None
+
+
+def test_maps_come_back_and_their_absence_is_no_error(tmp_path: Path) -> None:
+    assert kept_attributions(tmp_path) == {}
+    maps = {SeriesRole.T2W: np.full((128, 128), 0.5, dtype=np.float32)}
+    keep_attributions(tmp_path, maps)
+    np.testing.assert_array_equal(kept_attributions(tmp_path)[SeriesRole.T2W], maps[SeriesRole.T2W])
