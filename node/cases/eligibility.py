@@ -183,7 +183,8 @@ def _known_ebv(found: Eligibility, result: EbvResult, value: EbvValue, settings:
     )
     copies = value.copies_per_ml
     if copies is not None and abs(copies - threshold) <= settings.clinical.ebv_band_fraction * threshold:
-        text = f"EBV DNA {copies:g} copies/mL is close to the threshold of {threshold:g}; a repeated draw may fall on the other side."
+        close = f"EBV DNA {copies:g} copies/mL is close to the threshold of {threshold:g}"
+        text = f"{close}; a repeated draw may fall on the other side."
         found.warnings.append(("ebv_dna_near_threshold", text))
 
 
@@ -224,7 +225,8 @@ def _mr_age(found: Eligibility, facts: ClinicalFacts, settings: Settings, study_
         text = f"The MR of {study_day.isoformat()} was taken after the treatment began on {start.isoformat()}."
         found.judgements.append(Judgement("refused", "prior_treatment", text))
     elif days > limit:
-        text = f"The MR of {study_day.isoformat()} is {days} days older than the treatment's start; {limit} days are allowed."
+        older = f"The MR of {study_day.isoformat()} is {days} days older than the treatment's start"
+        text = f"{older}; {limit} days are allowed."
         found.judgements.append(Judgement("refused", "mr_too_old", text))
     else:
         text = f"The MR was taken {days} days before the treatment's start ({limit} are allowed)."

@@ -1,4 +1,4 @@
-"""The stack of slices of one series: plane, step, gaps, duplicates, bounds. Linear in the number of slices (one sort)."""
+"""The stack of slices of one series: plane, step, gaps, duplicates, bounds; linear but for one sort."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from node.cases.physics import numbers_of
@@ -58,7 +59,7 @@ def stack_of(headers: Sequence[Mapping[str, Any]]) -> Stack:
     distinct, duplicates = _distinct(sorted(offsets))
     if duplicates:
         findings.append(("inconsistent_geometry", f"{duplicates} slice positions are there more than once"))
-    step = _median([b - a for a, b in zip(distinct, distinct[1:], strict=False)])
+    step = _median([b - a for a, b in pairwise(distinct)])
     findings += _steps(distinct, step)
     plane, oblique = _plane(normal)
     return Stack(
@@ -130,7 +131,7 @@ def _steps(offsets: Sequence[float], step: float | None) -> list[tuple[str, str]
     if step is None:
         return []
     gaps, uneven = [], 0
-    for low, high in zip(offsets, offsets[1:], strict=False):
+    for low, high in pairwise(offsets):
         distance = high - low
         if distance > GAP_FACTOR * step:
             gaps.append((low, high, max(1, round(distance / step) - 1)))

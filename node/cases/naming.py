@@ -199,4 +199,6 @@ def _contrast(header: Mapping[str, Any], text: str) -> tuple[Contrast, str]:
         return "contradictory", f"the name says with and without contrast ({both.group(0).strip()!r})"
     if said:
         return "given", f"named {said.group(0).strip()!r}"
+    if vocabulary.CONTRAST_UNCLEAR.search(names):
+        return "contradictory", "a lone 'c' in the name may mean with contrast or not"
     return "unsaid", "no contrast agent recorded or named"

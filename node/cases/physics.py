@@ -71,7 +71,7 @@ def physics_of(header: Mapping[str, Any]) -> Physics:
     return Physics(
         family=_family(header, scanning, image_type, words),
         echo_planar=_echo_planar(header, scanning),
-        inverted="IR" in scanning or "IR" in options or inversion is not None or header.get("InversionRecovery") == "YES",
+        inverted="IR" in scanning | options or inversion is not None or header.get("InversionRecovery") == "YES",
         prepared="MP" in variant or bool(re.search(r"\btfl|rage|tfe", words)),
         three_d={"3D": True, "2D": False}.get(acquisition),
         spoiled=_spoiled(header, variant),

@@ -59,7 +59,7 @@ def choose_roi(rois: Sequence[Mapping[str, Any]], roi_names: Sequence[str]) -> R
     return RoiChoice(
         number=int(roi["number"]),
         name=str(roi["name"]),
-        reason=f"ROI {roi['number']} is named {roi['name']!r}, one of the site's names for the primary tumour{because}.",
+        reason=f"ROI {roi['number']} is named {roi['name']!r}, a name of the site for the primary tumour{because}.",
         extent_mm=roi.get("extent_mm"),
     )
 

@@ -181,21 +181,28 @@ def _preferences(
 ) -> list[Preference]:
     """Rules of preference in order; each keeps the better ones (or none, then it does not count)."""
     in_phase_wanted = role != "CE-T1w"
+    phase = (
+        "its Dixon in-phase image shows the usual contrast" if in_phase_wanted else "its Dixon water image is better"
+    )
     return [
         ("an administrator assigned it", lambda c: {u: s for u, s in c.items() if u == assigned}),
         ("the contour was drawn on it", lambda c: {u: s for u, s in c.items() if u in referenced}),
         ("it covers the contour", lambda c: _covering(c, extent_mm)),
         ("it is axial", lambda c: {u: s for u, s in c.items() if s.stack.plane == "axial"}),
-        (
-            "its Dixon in-phase image shows the usual contrast" if in_phase_wanted else "its Dixon water image is fat-suppressed",
-            lambda c: {u: s for u, s in c.items() if _in_phase(s) == in_phase_wanted} if any(map(_in_phase, c.values())) else {},
-        ),
+        (phase, lambda c: _of_phase(c, in_phase_wanted)),
         ("it has the most slices", lambda c: _greatest(c, lambda s: s.n_slices)),
         (
             "it is fat-suppressed",
             lambda c: {u: s for u, s in c.items() if naming_of(s.header).fat_suppressed} if role == "CE-T1w" else {},
         ),
     ]  # fmt: skip
+
+
+def _of_phase(candidates: Candidates, in_phase: bool) -> Candidates:
+    """Only where a Dixon acquisition is among them."""
+    if not any(_in_phase(one) for one in candidates.values()):
+        return {}
+    return {uid: one for uid, one in candidates.items() if _in_phase(one) == in_phase}
 
 
 def _in_phase(summary: SeriesSummary) -> bool:

@@ -45,7 +45,8 @@ NOT_A_ROLE: Mapping[str, re.Pattern[str]] = {
         "smart ?brain", "smartspine",
         r"rep[eé]rage", "smartexam", "cal", r"calib\w*", "asset ?cal", "ref ?scan", "reference ?scan", "coil ?survey",
         "sense ?ref",
-        "coilsens", "shim\\w*", "prescan", r"pre ?scan", "plano? ?scout", "centratura", "b1 ?cal", "定位", "定位像", "校准",
+        "coilsens", "shim\\w*", "prescan", r"pre ?scan", "plano? ?scout", "centratura", "b1 ?cal", "定位",
+        "定位像", "校准",
     ),
     "diffusion-weighted": _words(
         "dwi\\w*", "ddwi", r"\w*diff", r"diffusion\w*", r"diffus\w*", r"e?adc\w*", r"dadc", "dti\\w*", "dki", "dsi",
@@ -63,7 +64,8 @@ NOT_A_ROLE: Mapping[str, re.Pattern[str]] = {
     "angiography": _words(
         r"\w*tof\w*", r"\w*angio\w*", "mra", r"\w+ mra", "mrv", "cemra", "ce mra", r"veno\w*gram\w*", r"fl3d ce",
         "[23]d ?pca?", "pca", "phase contrast", "pc3d", "inhance", "trance",
-        r"care ?bolus", "bolus ?track\\w*", "test ?bolus", "smartprep", "native truefisp", "qiss", "血管", "动脉", "静脉",
+        r"care ?bolus", "bolus ?track\\w*", "test ?bolus", "smartprep", "native truefisp", "qiss",
+        "血管", "动脉", "静脉",
         "venous", "flow ?quant", "qflow", "4d ?flow", "carotids? ce",
     ),
     "a projection": _words(
@@ -203,28 +205,29 @@ GRADIENT_ECHO_SEQUENCE = _words(
 FAT_SUPPRESSED = _words(
     "fs", r"t[12]w?i?fs\w*", r"fat ?sat\w*", "fatsup\\w*", "fat ?supp\\w*", "spir", "spair", "spi", "spectral fs",
     "chem ?sat", "we", "water ?ex\\w*", "proset", "cs", "special", "asprir", "aspir", "q ?fs", "qfatsat\\w*",
-    "fettsat\\w*", "fettges\\w*", "fettunter\\w*", "sat gras\\w*", "supr\\w* gras\\w*", "压脂", "抑脂", "脂肪抑制", "dixon w",
-    "water",
+    "fettsat\\w*", "fettges\\w*", "fettunter\\w*", "sat gras\\w*", "supr\\w* gras\\w*", "dixon w", "water",
+    "压脂", "抑脂", "脂肪抑制",
 )  # fmt: skip
 
 # Contrast agent, said and denied.
 CONTRAST_SAID = re.compile(
     r"\+ ?c(?![a-z0-9])|(?<![a-z0-9])c ?\+|\+ ?(?:gd|gad\w*|km|ce|contrast\w*|civ|iv|dye|k)(?![a-z0-9])|"
-    r"(?<![a-z0-9])(?:t1w?i?c|t1w?i?ce|t1w?i?gd|ce ?t1w?i?\w*|t1w?i?\+(?=\s)|ce|gd|gad|gado\w*|gadd?\w*ate|km|kontrast\w*|kontrm\w*|contrast\w*|contraste\w*|cont|cm|mdc|"
-    r"post(?!\w)|postcont\w*|postcon|postgd|postgad\w*|postkm|posc\w*|after|nach|apr[eè]s|dopo|despu[eé]s|"
-    r"enh|enhanced?|enhancement|inj|inject\w*|inyect\w*|civ|iv ?contrast|dotarem|gadovist|gadavist|magnevist|omniscan|multihance|"
-    r"prohance|clariscan|primovist|eovist|elucirem|dtpa|gd ?dtpa|delayed)(?![a-z0-9])|增强|增強|强化|強化|增后|注药后"
-)
-_DENIED_WORD = (
-    r"(?:pre ?(?=contrast|gd|gad|km|ce|c(?![a-z])|inj|kontrast|t1|$| )|precontrast\w*|pregad\w*|pregd|prekm|non ?(?:contrast\w*|ce|enh\w*|gad\w*|gd|c(?![a-z]))?|noncon\w*|no ?(?:contrast\w*|gd|gad\w*|km|ce)"
-    r"|w ?o|without|wout|woc|ohne|o ?km|oh ?km|nativ\w*|natif\w*|basal|sans|sin|senza|unenh\w*|un ?enhanced|plain|before|avant|vor|prima|antes|minus ?c|pre)"
+    r"(?<![a-z0-9])(?:t1w?i?c|t1w?i?ce|t1w?i?gd|ce ?t1w?i?\w*|t1w?i?\+(?=\s)|ce|gd|gad|gado\w*|gadd?\w*ate|km|"
+    r"kontrast\w*|kontrm\w*|contrast\w*|cont|cm|mdc|post(?!\w)|postcont\w*|postcon|postgd|postgad\w*|postkm|posc\w*|"
+    r"after|nach|apr[eè]s|dopo|despu[eé]s|enh|enhanced?|enhancement|inj|inject\w*|inyect\w*|civ|iv ?contrast|dotarem|"
+    r"gadovist|gadavist|magnevist|omniscan|multihance|prohance|clariscan|primovist|eovist|elucirem|dtpa|gd ?dtpa|"
+    r"delayed)(?![a-z0-9])|增强|增強|强化|強化|增后|注药后"
 )
 CONTRAST_DENIED = re.compile(
-    rf"(?<![a-z0-9]){_DENIED_WORD}(?![a-z0-9])|(?<![a-z0-9+])c-|\s- ?c(?![a-z0-9])|平扫|平掃|非增强|增强前|注药前|不增强"
+    r"(?<![a-z0-9])(?:pre|precontrast\w*|pregad\w*|pregd|prekm|non|noncontrast\w*|nonce|nonenh\w*|noncon\w*|"
+    r"no ?(?:contrast\w*|gd|gad\w*|km|ce)|w ?o|without|wout|woc|ohne|o ?km|oh ?km|nativ\w*|natif\w*|basal|sans|sin|"
+    r"senza|unenh\w*|un ?enhanced|plain|before|avant|vor|prima|antes|minus ?c)(?![a-z0-9])|"
+    r"平扫|平掃|非增强|增强前|注药前|不增强"
 )
 CONTRAST_WITH_AND_WITHOUT = re.compile(
     r"(?<![a-z0-9])(?:w wo|wo w|with and without|pre (?:and|und|et|y|\+) ?post|mit und ohne|w w o)(?![a-z0-9])"
 )
+CONTRAST_UNCLEAR = re.compile(r"(?<![a-z0-9+])c(?![a-z0-9+])(?! ?\+| ?sp)")  # "T1-C" may mean with or without
 POST_TREATMENT = _words(
     r"post ?(?:op\w*|surg\w*|rt|radi\w*|chemo\w*|treat\w*|tx|therap\w*|nact|ict|rx|biops\w*)",
     "after ?(?:rt|chemo\\w*|treat\\w*)",
@@ -233,12 +236,15 @@ POST_TREATMENT = _words(
     "化疗后",
     "术后",
 )
-NO_AGENT = frozenset({"", "none", "no", "n", "nein", "non", "ohne", "without", "0", "no contrast", "not applicable", "n a", "na", "null", "nil", "unknown", "无", "无造影剂", "未使用", "off"})  # fmt: skip
+NO_AGENT = frozenset({
+    "", "none", "no", "n", "nein", "non", "ohne", "without", "0", "no contrast", "not applicable", "n a", "na", "null",
+    "nil", "unknown", "off", "无", "无造影剂", "未使用",
+})  # fmt: skip
 
 # Body parts that are not head and neck, in BodyPartExamined or a study description.
 NOT_HEAD_NECK = _words(
     "abdomen", "abdom\\w*", "pelvis", "prostate", "knee", "shoulder", "hip", "ankle", "foot", "wrist", "hand",
     "elbow", "breast\\w*", "chest", "thorax", "heart", "cardiac", "liver", "kidney", "uterus", "lspine", "tspine",
-    "l spine", "t spine", "lumbar\\w*", "rectum", "thigh", "leg", "arm", "oberbauch", "becken", "膝", "腹", "盆", "前列腺",
-    "乳腺", "肝", "腰椎",
+    "l spine", "t spine", "lumbar\\w*", "rectum", "thigh", "leg", "arm", "oberbauch", "becken",
+    "膝", "腹", "盆", "前列腺", "乳腺", "肝", "腰椎",
 )  # fmt: skip

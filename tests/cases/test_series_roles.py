@@ -115,6 +115,8 @@ def test_nearly_all_real_head_headers_are_classified() -> None:
         ("t2_tirm_cor", {"ScanningSequence": ["SE", "IR"], "RepetitionTime": 4500, "EchoTime": 65,
                          "InversionTime": 160}, "ambiguous"),
         ("AX T1 PRE", {**T1_SE, "ContrastBolusAgent": "Gadovist"}, "ambiguous"),
+        ("AX T1-C", T1_SE, "ambiguous"),
+        ("T1 ax C-spine", T1_SE, "T1w"),
         ("T2 ax", T1_SE, "ambiguous"),
         ("T1 ax", T2_SE, "ambiguous"),
         ("", {"RepetitionTime": 9000, "EchoTime": 100}, "ambiguous"),
