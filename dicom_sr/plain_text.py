@@ -39,7 +39,6 @@ def summary_text(report: TreatmentReport, language: Language = "en") -> str:
     lines.append(f"{words.recommended}: {headline(report, words)}")
     for scenario in report.scenarios:
         lines += [_sentence(report, scenario, months, words) for months in reversed(report.horizons_months)]
-    lines.append(rule(report, words))
     return "\n".join(lines)
 
 
@@ -174,7 +173,7 @@ def fact_text(fact: Fact | None, words: Wording) -> str:
 def note_lines(report: TreatmentReport, language: Language = "en") -> str:
     """Warnings, quality findings, intended use, model."""
     words = WORDINGS[language]
-    lines = []
+    lines = [rule(report, words)] if report.computed else []
     for title, notes in ((words.warnings, report.warnings), (words.quality, report.quality)):
         if notes:
             lines += [f"{title}:", *(f"- {note.text}" for note in notes)]

@@ -147,7 +147,7 @@ def _stage(evaluations: Dataset, details: Dataset) -> Stage:
         edition=codes.EDITION_8
         if tree.code(evaluations, codes.STAGING_SYSTEM) == codes.AJCC_8.key
         else tree.text(evaluations, codes.STAGING_SYSTEM),
-        verified=tree.code(evaluations, codes.STAGE_VERIFIED) == codes.YES.key,
+        verified=tree.code(details, codes.STAGE_VERIFIED) == codes.YES.key,
         provenance=_fact(details, codes.STAGE_FACT),
     )
 

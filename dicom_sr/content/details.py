@@ -41,6 +41,7 @@ def _facts(report: TreatmentReport) -> Iterator[ContentItem]:
     yield from _text(codes.EBV_AS_GIVEN, report.ebv_dna.as_given)
     if report.ebv_dna.provenance is not None:
         yield clinical_fact(codes.EBV_FACT, report.ebv_dna.provenance)
+    yield code(codes.STAGE_VERIFIED, codes.YES if report.stage.verified else codes.NO)
     if report.stage.provenance is not None:
         yield clinical_fact(codes.STAGE_FACT, report.stage.provenance)
 

@@ -30,9 +30,9 @@ def _coded(report: TreatmentReport) -> Iterator[ContentItem]:
 
 
 def _written(report: TreatmentReport, options: ReportOptions) -> Iterator[ContentItem]:
+    yield text(codes.SUMMARY, summary_text(report, options.language))
     yield from reason_items(codes.WARNING, report.warnings)
     yield from reason_items(codes.REFUSAL, report.refusals)
-    yield text(codes.SUMMARY, summary_text(report, options.language))
     if report.computed:
         yield text(codes.FINDING, result_table(report, options.language))
     yield from reason_items(codes.QUALITY_FINDING, report.quality)
@@ -67,7 +67,6 @@ def stage_items(stage: Stage) -> Iterator[ContentItem]:
         yield code(codes.STAGING_SYSTEM, codes.AJCC_8)
     elif stage.edition:
         yield text(codes.STAGING_SYSTEM, stage.edition)
-    yield code(codes.STAGE_VERIFIED, codes.YES if stage.verified else codes.NO)
 
 
 def reason_items(name: codes.Concept, reasons: Iterable[Reason]) -> Iterator[ContentItem]:

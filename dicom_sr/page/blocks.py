@@ -23,6 +23,7 @@ from dicom_sr.treatment_report import ArmResult, Reason, Scenario, TreatmentArm,
 from dicom_sr.wording import Wording, horizon
 
 TEXT_SIZES = (14, 13.5, 13, 12.5, 12, 11.5, 11)
+INPUT_SIZES = (*TEXT_SIZES, 10.5, 10)
 PANEL_GAP = 36.0
 MARKERS = {TreatmentArm.ICT_CCRT: "o", TreatmentArm.CCRT: "s"}  # as in the nomogram
 
@@ -157,7 +158,7 @@ def inputs(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> N
     sheet.text(box.x, box.y, words.inputs, 15, bold=True)
     body = box.split(sheet.line_height(15) + 2)[1]
     rows = input_rows(report, words)
-    for size in TEXT_SIZES:
+    for size in INPUT_SIZES:
         lines = _input_lines(sheet, body, rows, size)
         if len(lines) * sheet.line_height(size) <= body.height:
             break

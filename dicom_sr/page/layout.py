@@ -25,7 +25,7 @@ SQUARE_PIXELS = 1024
 SQUARE_INCHES = (10.24, 10.24)
 VIEWER_OVERLAY = 1 / 8  # of the height: viewers lay their own text and the cine bar over it
 MARGIN = {"dark": 26.0, "light": 62.0}
-FOOT = {"dark": 152.0, "light": 316.0}
+FOOT = {"dark": 152.0, "light": 334.0}
 SMALL_TEXT = 12.0
 TEXT_SCALE = {"dark": 1.0, "light": 1.12}
 # over matplotlib's own defaults, whatever the machine's matplotlibrc says; Noto CJK has no TrueType outlines for 42
@@ -139,7 +139,7 @@ def _foot(sheet: Sheet, box: Box, report: TreatmentReport, style: Style, words: 
         blocks.warnings(sheet, upper, report, words)
         blocks.notes(sheet, lower, words.intended_use, [use], words)
         return
-    upper, lower = body.split(body.height * 0.52)
+    upper, lower = body.split(body.height * 0.55)
     _inputs_and_warnings(sheet, upper, report, words)
     _small_print(sheet, lower, report, words)
 

@@ -267,8 +267,8 @@ def crowded(**changes: Any) -> TreatmentReport:
         "model": ModelIdentity(
             "nasopharynx-three-centre-network-with-a-long-name", "2026.11.23-rc4+build.77", "sha256:" + "ab" * 32,
             "sha256:" + "cd" * 32, "sha256:" + "ef" * 32,
-            "Decision support for adults with stage T3N1M0 nasopharyngeal carcinoma (AJCC 8) before treatment, beside the "
-            "judgement of the multidisciplinary team; not for recurrence, not after chemotherapy, not for children.",
+            "Decision support for adults with stage T3N1M0 nasopharyngeal carcinoma (AJCC 8) before treatment, next to "
+            "the judgement of the multidisciplinary team; not for recurrence, not after chemotherapy, not in children.",
             "1,872 patients with T3N1M0 nasopharyngeal carcinoma from three centres in southern China, 2009 to 2015, "
             "treated with ICT+CCRT or CCRT, matched 1:1 on the propensity score; MR at 1.5 and 3 tesla; age 14 to 72.",
             demonstration=True, nomogram_citation="Zhong L, Dong D, Fang X, et al. A deep learning-based radiomic "
