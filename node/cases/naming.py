@@ -52,10 +52,9 @@ class Naming:
     witnesses: int  # how many independent places said the one weighting
     flair: bool
     stir: bool
-    reformatted: bool
     dixon_in_phase: bool
     fat_suppressed: bool
-    mp2rage: bool
+    part_of: str | None  # what the series is only a part or a product of, when the original is wanted
     contrast: Contrast
     contrast_because: str
 
@@ -78,10 +77,9 @@ def naming_of(header: Mapping[str, Any]) -> Naming:
         witnesses=witnesses,
         flair=bool(vocabulary.FLAIR.search(text) or vocabulary.FLAIR.search(sequence)),
         stir=bool(vocabulary.STIR.search(text)) or str(header.get("AcquisitionContrast") or "").upper() == "STIR",
-        reformatted=_reformatted(text, image_type),
         dixon_in_phase=(dixon and bool(vocabulary.DIXON_IN.search(text))) or _in_phase(image_type),
         fat_suppressed=_fat_suppressed(header, text, image_type, dixon),
-        mp2rage=bool(vocabulary.MP2RAGE.search(text)),
+        part_of=_part_of(text, image_type, dixon),
         contrast=contrast,
         contrast_because=because,
     )
@@ -155,6 +153,18 @@ def _rejected_phase(text: str) -> bool:
     if vocabulary.DIXON_IN.search(text) or vocabulary.DIXON_WATER.search(text):
         return False
     return bool(vocabulary.DIXON_REJECTED.search(vocabulary.FAT_SUPPRESSED.sub(" ", text)))
+
+
+def _part_of(text: str, image_type: list[str], dixon: bool) -> str | None:
+    if _reformatted(text, image_type):
+        return "a reformatted image"
+    if vocabulary.MP2RAGE.search(text):
+        return "an MP2RAGE image"
+    if vocabulary.DYNAMIC.search(text):
+        return "a phase of a dynamic series"
+    if dixon and vocabulary.SEVERAL_IMAGES.search(text):
+        return "all images of a Dixon acquisition in one series"
+    return None
 
 
 def _reformatted(text: str, image_type: list[str]) -> bool:

@@ -94,9 +94,8 @@ def _judge(naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecision
     kind, confidence, because = _agree(weighting, naming)
     if kind is None:
         return _unsure(because, confidence)
-    if naming.mp2rage or naming.reformatted:
-        what = "an MP2RAGE image" if naming.mp2rage else "a reformatted image"
-        confidence, because = min(confidence, ONE_WITNESS), f"{because}; it is {what}, the original is wanted"
+    if naming.part_of:
+        confidence, because = min(confidence, ONE_WITNESS), f"{because}; it is {naming.part_of}, the original is wanted"
     if kind == "T2":
         return RoleDecision("", "T2w", confidence, f"T2-weighted: {because}.")
     return _t1(naming, confidence, because)

@@ -49,7 +49,7 @@ NOT_A_ROLE: Mapping[str, re.Pattern[str]] = {
         "定位像", "校准",
     ),
     "diffusion-weighted": _words(
-        "dwi\\w*", "ddwi", r"\w*diff", r"diffusion\w*", r"diffus\w*", r"e?adc\w*", r"dadc", "dti\\w*", "dki", "dsi",
+        r"\w?dwi\w*", r"\w*diff", r"diffusion\w*", r"diffus\w*", r"e?adc\w*", r"dadc", "dti\\w*", "dki", "dsi",
         "noddi", "ivim", r"b ?\d{2,5}", "b0", r"b ?val\w*",
         "resolve", "ep2d diff", r"trace\w*", "tensor\\w*", "colfa", "fa map", "fractional anisotropy", "tractography",
         r"\d+ ?dirs?(?:ections?)?", r"apparent diffusion\w*", "isotropic diff", "zoomit diff", "muse", "dwibs",
@@ -103,7 +103,7 @@ NOT_A_ROLE: Mapping[str, re.Pattern[str]] = {
     ),
     "proton-density-weighted": _words(r"\w?pdw?i?\w{0,3}", r"proton ?dens\w*", r"protonen\w*", "dp", "density", "质子"),
     "balanced or mixed steady-state": _words(
-        r"fiesta\w*", "ciss", "tru ?fi\\w*", r"true ?fisp\w*", "b ?ffe", "b ?tfe", "balanced", r"dess", "ssfp\\w*",
+        r"fiesta\w*", r"ciss\w*", "tru ?fi\\w*", r"true ?fisp\w*", "b ?ffe", "b ?tfe", "balanced", r"dess", "ssfp\\w*",
         "de3d", "psif", "ci3d", "3d ?hyce",
     ),
     "hydrography": _words("mrcp\\w*", r"chol\w*", "mr ?cp", "mru", "uro\\w*", r"hydro\w*", r"myelo\w*", "rctm"),
@@ -116,7 +116,7 @@ NOT_A_ROLE: Mapping[str, re.Pattern[str]] = {
     "a screenshot or a report": _words(
         "screen\\w*", r"snap ?shots?", "capture", "secondary capture", "reports?", "summary", "phoenix\\w*",
         "evidence", "exam ?card", "series ?card", "dose", "movie", "overlay", "fused", "fusion\\w*", "results?",
-        "key ?images?", "presentation state", "截图", "报告", "navigator", "phase images?",
+        "key ?images?", "processed images?", "presentation state", "截图", "报告", "navigator", "phase images?",
     ),
 }  # fmt: skip
 
@@ -166,6 +166,8 @@ DIXON = _words(
     "mdixon\\w*",
     "dix",
 )
+DYNAMIC = _words(r"dyn", r"dynam\w*", r"ph\d+", "arterial", r"portal\w*", "multi ?phase")
+SEVERAL_IMAGES = _words("all")  # a Dixon series of all its images
 MP2RAGE = _words(r"mp2rage\w*")
 REFORMAT = _words(
     r"mpr range\w*", "mpr collection", r"reformat\w*", r"refmt\w*", r"recon ?\d*", "curved", r"rekon\w*", "rfmt",
@@ -225,7 +227,8 @@ CONTRAST_DENIED = re.compile(
     r"平扫|平掃|非增强|增强前|注药前|不增强"
 )
 CONTRAST_WITH_AND_WITHOUT = re.compile(
-    r"(?<![a-z0-9])(?:w wo|wo w|with and without|pre (?:and|und|et|y|\+) ?post|mit und ohne|w w o)(?![a-z0-9])"
+    r"(?<![a-z0-9])(?:w wo|wo w|w w o|w o and w|w and w o|with and without|without and with|mit und ohne|ohne und mit|"
+    r"pre (?:and|und|et|y|\+) ?post)(?![a-z0-9])"
 )
 CONTRAST_UNCLEAR = re.compile(r"(?<![a-z0-9+])c(?![a-z0-9+])(?! ?\+| ?sp)")  # "T1-C" may mean with or without
 POST_TREATMENT = _words(
