@@ -19,6 +19,7 @@ from node.cases.roi_choice import RoiChoice, choose_roi
 from node.cases.series_summary import SeriesSummary
 
 Finding = tuple[str, str]
+OWN_MODEL_NAME = "CPTDN node"  # Manufacturer's Model Name of what this node itself writes
 KINDS = {RT_STRUCTURE_SET: "RTSTRUCT", SEGMENTATION: "SEG"}
 
 
@@ -98,8 +99,8 @@ def find_contours(
     structures, findings, notes = [], [], []
     for instance in related:
         kind = KINDS.get(str(instance.header.get("SOPClassUID")))
-        if kind is None:
-            continue
+        if kind is None or instance.header.get("ManufacturerModelName") == OWN_MODEL_NAME:
+            continue  # our own segmentation that came back is a result, never a source
         structure = _structure(instance, kind, series, series_of_instance, registrations, roi_names)
         if not _concerns(structure, study_uid):
             if structure.roi is not None and same_patient(patient, instance.header) is None:

@@ -14,6 +14,7 @@ from config.settings import Settings
 from node.cases.assessment import Assessment, assess
 from node.cases.case_inputs import CaseInputs, ComputeRequest, KeptAside, StoredInstance
 from node.cases.clinical_facts import DateFact, EbvResult, PriorTreatment, Provenance
+from node.cases.contour_choice import OWN_MODEL_NAME
 from tests.cases.objects import (
     BY_HAND,
     CE_T1W,
@@ -218,6 +219,12 @@ def test_a_segmentation_is_a_second_source() -> None:
     both = look(case(related=[seg, structure_set()])).request
     assert both is not None
     assert both.contour["kind"] == "RTSTRUCT"
+
+
+def test_a_segmentation_of_our_own_that_comes_back_is_no_source() -> None:
+    own = structure_set([roi(1, "GTVp")], uid="1.8", SOPClassUID="1.2.840.10008.5.1.4.1.1.66.4", Modality="SEG",
+                        ManufacturerModelName=OWN_MODEL_NAME)  # fmt: skip
+    assert codes(look(case(related=[own]))) == ("incomplete", ["missing_contour"])
 
 
 def test_identities_must_agree() -> None:
