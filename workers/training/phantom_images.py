@@ -2,7 +2,7 @@
 
 | sequence | Prognostic value                                  | Predictive value                                   |
 |----------|---------------------------------------------------|----------------------------------------------------|
-| T1w      | coarseness of the tumour's texture                | signal of the rim around the tumour                |
+| T1w      | heterogeneity of the tumour                       | signal of the rim around the tumour                |
 | T2w      | bright islands inside the tumour                  | signal of the whole tumour against muscle          |
 | CE-T1w   | depth of the core that does not enhance           | enhancement of the tumour's margin                 |
 | all      | lobulation of the outline (also in the mask)      |                                                    |
@@ -286,9 +286,9 @@ def _draw_tumour_signal(
     fine, coarse = (_texture(relative.shape, sigma / spacing, rng) for sigma in (0.9, 3.2))
     rim_factor = 1.0
     if role == "T1w":
-        share = float(np.clip(0.5 + 0.22 * cues.texture, 0.02, 0.98))
-        value *= 1.0 + 0.16 * (np.sqrt(1 - share) * fine + np.sqrt(share) * coarse)
-        rim_factor = 1.0 + 0.17 * float(np.clip(cues.rim, -2.4, 2.4))
+        heterogeneity = float(np.clip(0.20 + 0.10 * cues.texture, 0.02, 0.42))
+        value *= 1.0 + 0.06 * fine + heterogeneity * coarse
+        rim_factor = 1.0 + 0.26 * float(np.clip(cues.rim, -2.2, 2.2))
     elif role == "T2w":
         value *= 1.0 + 0.20 * float(np.clip(cues.t2_signal, -2.4, 2.4)) + 0.06 * fine
         value += 0.30 * (coarse > 1.35 - 0.55 * cues.islands) * inside

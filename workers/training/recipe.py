@@ -30,6 +30,7 @@ class Recipe:
     momentum, warm-up, decay by steps, event oversampling). epochs, batch_size, learning_rate, weight_decay : of the
     SE-ResNets. event_share : see `sampling.batches_of`. random_epochs : epochs in which a random slice stands for each
     patient, before the maximum instance does. refresh_every : epochs between two choices of the maximum instance.
+    transfer : the SE-ResNets of T1w and T2w start from the trained one of CE-T1w instead of random weights.
     scanner_augmentation : also vary contrast, noise and bias. mixed_precision : bfloat16 inside the SE-ResNet.
     validation_share : of the training patients, kept for early stopping. relative_gain, patience : of the C-index,
     in epochs (SE-ResNet) or checks (multi-task network). scores_*: of the full-batch multi-task training.
@@ -49,6 +50,7 @@ class Recipe:
     event_share: float | None = None
     random_epochs: int = 2
     refresh_every: int = 1
+    transfer: bool = False
     scanner_augmentation: bool = True
     mixed_precision: bool = True
     validation_share: float = 0.15

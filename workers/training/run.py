@@ -14,6 +14,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -54,6 +55,9 @@ from workers.volumes.intensity import IntensityTemplate
 
 IndexArray = NDArray[np.intp]
 FloatArray = NDArray[np.float32]
+
+
+TRAINING_ORDER = ("CE-T1w", "T1w", "T2w")
 
 
 @dataclass(frozen=True)
@@ -139,10 +143,12 @@ def learn(
     held = held_back(events[rows], cohort.treated[rows], recipe.validation_share, np.random.default_rng(recipe.seed))
     inside, outside = rows[~held], rows[held]
     networks, features, seconds, history = {}, {}, {}, {}
-    for role in SEQUENCES:
+    first: SequenceNetwork | None = None
+    for role in TRAINING_ORDER:
         run = train_sequence(
-            store, role, outcomes, inside, outside, recipe, work / f"{WEIGHTS[role]}", device, progress
+            store, role, outcomes, inside, outside, recipe, work / WEIGHTS[role], device, first, progress
         )
+        first = first or (deepcopy(run.network) if recipe.transfer else None)
         networks[role] = _rounded(run.network, work / f"rounded-{WEIGHTS[role]}")
         features[role] = _kept_features(store, role, networks[role], device, work)
         seconds[role], history[role] = run.seconds, run.history
