@@ -23,7 +23,7 @@ from node.ledger.associations import open_on_study
 from node.ledger.cases import due_cases, get_case, next_due, record, set_state, wake_case
 from node.ledger.database import Ledger, now_utc
 from node.ledger.facts import facts_of
-from node.ledger.instances import instances_of_patient, instances_of_study, quarantined_of_study
+from node.ledger.instances import instances_of_frames, instances_of_patient, instances_of_study, quarantined_of_study
 from node.ledger.reports import current_report
 from node.ledger.tables import Case, Instance
 
@@ -78,13 +78,15 @@ def gather(session: Session, case: Case) -> CaseInputs:
     study = case.study_instance_uid
     stored = instances_of_study(session, study)
     related = instances_of_patient(session, case.patient_id, TIED_MODALITIES, case.issuer)
-    related += [row for row in stored if row.modality in TIED_MODALITIES and row not in related]
+    frames = {row.frame_of_reference_uid or "" for row in stored}
+    related += instances_of_frames(session, frames, TIED_MODALITIES)
+    related += [row for row in stored if row.modality in TIED_MODALITIES]
     return CaseInputs(
         study_instance_uid=study,
         images=tuple(_stored_instance(row) for row in stored),
         patient_id=case.patient_id,
         issuer=case.issuer,
-        related=tuple(_stored_instance(row) for row in related),
+        related=tuple(_stored_instance(row) for row in {row.sop_instance_uid: row for row in related}.values()),
         facts=facts_of(session, case.patient_id, case.issuer),
         assignments=case.assignments,
         kept_aside=tuple(

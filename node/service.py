@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.settings import Settings
 from node.broker import broker_url
 from node.casework import assess_due, next_look_s
+from node.clinical.intake import ClinicalIntake
 from node.delivery import queue_overdue
 from node.dicom.ae import RunningNode, start_node
 from node.dicom.intake import Intake
@@ -107,12 +108,15 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
         intake = Intake(ledger, store, beat.id, on_release=released)
         node = start_node(settings, intake, record_commitment(ledger))
         watchdog = Round("watchdog", partial(_watch, ledger, settings, node), lambda: WATCHDOG_S)
+        clinical = ClinicalIntake(ledger, settings)
+        clinical.start()
         beat.ready(port=node.port)
         log.info("ready", ae_title=settings.node.ae_title, port=node.port)
         try:
             yield node
         finally:
             node.stop()
+            clinical.stop()
             for each in (watchdog, looks, outbox):
                 each.stop()
     ledger.close()

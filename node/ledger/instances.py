@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from config.errors import InputError
 from node.ledger.tables import Instance, Quarantined
 
 
@@ -67,9 +68,31 @@ def instances_of_patient(
     return list(session.scalars(query.order_by(Instance.received_at, Instance.sop_instance_uid)))
 
 
+def instances_of_frames(
+    session: Session, frame_of_reference_uids: Iterable[str], modalities: Iterable[str]
+) -> list[Instance]:
+    """Objects in these frames of reference, of whatever patient: a contour with another identity must be noticed."""
+    frames = tuple(uid for uid in frame_of_reference_uids if uid)
+    query = select(Instance).where(
+        Instance.frame_of_reference_uid.in_(frames), Instance.modality.in_(tuple(modalities))
+    )
+    return list(session.scalars(query.order_by(Instance.received_at, Instance.sop_instance_uid)))
+
+
 def quarantined_of_study(session: Session, study_instance_uid: str) -> list[Quarantined]:
-    query = select(Quarantined).where(Quarantined.study_instance_uid == study_instance_uid).order_by(Quarantined.id)
-    return list(session.scalars(query))
+    query = select(Quarantined).where(
+        Quarantined.study_instance_uid == study_instance_uid, Quarantined.dismissed_because.is_(None)
+    )
+    return list(session.scalars(query.order_by(Quarantined.id)))
+
+
+def dismiss_quarantined(session: Session, number: int, because: str) -> Quarantined:
+    """An administrator decides that a file kept aside does not matter; it stays where it is. Raises InputError."""
+    entry = session.get(Quarantined, number)
+    if entry is None:
+        raise InputError(f"nothing with the number {number} is in quarantine; `cptdn quarantine list` shows what is")
+    entry.dismissed_because = because
+    return entry
 
 
 def list_quarantined(session: Session, limit: int = 100) -> list[Quarantined]:

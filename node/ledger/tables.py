@@ -109,6 +109,7 @@ class Quarantined(Base):
     path: Mapped[str] = mapped_column(Text)
     calling_ae: Mapped[str]
     received_at: Mapped[datetime]
+    dismissed_because: Mapped[str | None] = mapped_column(Text)  # set by an administrator; the file stays
     __table_args__ = (
         UniqueConstraint("sop_instance_uid", "sha256"),
         Index("ix_quarantine_study", "study_instance_uid"),
