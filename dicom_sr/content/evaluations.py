@@ -44,13 +44,13 @@ def _written(report: TreatmentReport, options: ReportOptions) -> Iterator[Conten
 
 
 def recommendation_items(report: TreatmentReport) -> Iterator[ContentItem]:
-    """The recommended regimen, and that of each EBV DNA category where the category is unknown."""
+    """The recommended regimen; that of each EBV DNA category where the category is unknown and decides."""
     if not report.computed:
         yield code(codes.OUTCOME, codes.NOT_COMPUTED)
         return
     common = report.recommendation
     yield code(codes.RECOMMENDED_REGIMEN, codes.REGIMENS[common] if common else codes.REGIMENS_DIFFER)
-    if len(report.scenarios) > 1:
+    if common is None:
         for scenario in report.scenarios:
             name = codes.RECOMMENDED_BY_CATEGORY[scenario.ebv_category]
             yield code(name, codes.REGIMENS[scenario.recommendation])

@@ -1,0 +1,106 @@
+"""What a person sees: OHIF (npm's prebuilt @ohif/app) beside Orthanc in Chromium, and dcmjs reading the tree.
+
+These peers come from npm. CPTDN_NPM_PEERS names a folder with `@ohif/app` unpacked as `ohif` and `dcmjs` as `dcmjs`:
+    npm pack @ohif/app@3.13.2 dcmjs, then unpack each archive's `package` folder under that name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dicom_sr import numbers
+from dicom_sr.materials import ReportOptions
+from dicom_sr.objects import build_objects
+from tests.dicom_sr import samples
+from tests.peers import absent, peer
+
+HEIGHT = 720
+
+
+def npm_peer(name: str) -> Path:
+    folder = Path(os.environ.get("CPTDN_NPM_PEERS", "/nowhere")) / name
+    if not folder.is_dir():
+        absent(f"{name} is not there: unpack it from npm and name its folder in CPTDN_NPM_PEERS")
+    return folder
+
+
+def in_ohif(report, folder: Path) -> dict:
+    """What OHIF shows of SR, page and PDF: texts, bottom edges of items, and pictures in the folder."""
+    dist = npm_peer("ohif") / "dist"
+    for program, package in (("Orthanc", "orthanc"), ("chromium", "chromium"), ("unshare", "util-linux")):
+        peer(program, package)
+    if not Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so").exists():
+        absent("Orthanc's DICOMweb plugin is not installed (Debian package orthanc-dicomweb)")
+    sources = samples.sources() if report.series else replace(samples.sources(), masks=())
+    named = []
+    for each in build_objects(report, sources, samples.pictures(), ReportOptions(kinds=("sr", "sc", "pdf", "seg"))):
+        each.dataset.save_as(folder / f"{each.sop_instance_uid}.dcm", enforce_file_format=True)
+        if each.kind in ("sr", "sc", "pdf"):
+            named.append(f"{each.kind}={each.dataset.SeriesInstanceUID}")
+    script = Path(__file__).parent / "browser_exchange.py"
+    command = ["unshare", "-n", sys.executable, str(script), str(folder), str(dist), samples.STUDY, *named]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["scored", "demonstration", "refused", "unknown_ebv"])
+def test_ohif_shows_the_result_on_its_first_screen(name: str, tmp_path: Path) -> None:
+    report = samples.CASES[name]()
+    shown = in_ohif(report, tmp_path)
+    text, bottoms = shown["sr"]["text"], shown["sr"]["bottoms"]
+    result = "Recommended regimen" if report.computed else "Result of the computation"
+    assert f"{result}:" in text
+    for label in (result, "Permitted use of this result", "Summary", "Warning" if report.warnings else "Summary"):
+        assert bottoms[f"{label}:"] <= HEIGHT, label
+    for scenario in report.scenarios:
+        for arm in (scenario.ict_ccrt, scenario.ccrt):
+            assert f"5-year disease-free survival (DFS): {numbers.percent(arm.dfs[60].value)} %" in text
+            assert f"Nomogram points, total: {numbers.points(arm.total_points)} {{points}}" in text
+    assert "0 1" not in text.split("Imaging Measurements")[-1].split("Details")[0]
+    for kind in ("sr", "sc", "pdf"):
+        assert (tmp_path / f"{kind}.png").stat().st_size > 10_000
+
+
+READ_WITH_DCMJS = """
+const fs = require('fs'), { data, normalizers } = require(process.argv[2] + '/build/dcmjs.js');
+const read = data.DicomMessage.readFile(new Uint8Array(fs.readFileSync(process.argv[3])).buffer);
+const ds = data.DicomMetaDictionary.naturalizeDataset(read.dict);
+const named = (items, meaning) => items.filter(i => i.ConceptNameCodeSequence?.[0]?.CodeMeaning === meaning);
+const list = x => Array.isArray(x) ? x : x ? [x] : [];
+const measurements = named(list(ds.ContentSequence), 'Imaging Measurements')[0];
+const groups = named(list(measurements.ContentSequence), 'Measurement Group');
+const out = groups.map(g => ({
+  name: named(list(g.ContentSequence), 'Tracking Identifier')[0].TextValue,
+  values: Object.fromEntries(list(g.ContentSequence).filter(i => i.ValueType === 'NUM').map(i =>
+    [i.ConceptNameCodeSequence[0].CodeMeaning, Number(list(i.MeasuredValueSequence)[0].NumericValue)]))}));
+console.log(JSON.stringify({ patient: ds.PatientName, title: ds.ConceptNameCodeSequence[0].CodeMeaning, groups: out }));
+"""
+
+
+def test_dcmjs_reads_the_measurement_groups(tmp_path: Path) -> None:
+    dcmjs = npm_peer("dcmjs")
+    peer("node", "nodejs")
+    report = samples.scored()
+    [made] = build_objects(report, samples.sources(), None, ReportOptions(kinds=("sr",)))
+    made.dataset.save_as(tmp_path / "sr.dcm", enforce_file_format=True)
+    (tmp_path / "read.js").write_text(READ_WITH_DCMJS)
+    done = subprocess.run(
+        ["node", str(tmp_path / "read.js"), str(dcmjs), str(tmp_path / "sr.dcm")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["title"] == "Oncology Measurement Report"
+    assert "王" in json.dumps(found["patient"], ensure_ascii=False)
+    values = {group["name"]: group["values"] for group in found["groups"]}
+    assert values["ICT+CCRT"]["5-year disease-free survival (DFS)"] == 79.1
+    assert values["Comparison of the regimens"]["5-year DFS difference, ICT+CCRT minus CCRT"] == 12.6
+    assert values["Primary tumour"]["Volume"] == 23.41
