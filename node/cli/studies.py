@@ -202,3 +202,44 @@ def assign(
             record(session, study_uid, "assigned", f"{name} is series {series}, decided by {by}.", actor=by)
         wake_case(session, study_uid)
     typer.echo("The decision is recorded; the study is looked at again.")
+
+
+@app.command()
+def hold(
+    ctx: typer.Context,
+    study_uid: StudyUid,
+    because: Annotated[str, typer.Option(help="The reason; it stands in the case until the study is released.")],
+    by: Annotated[str, typer.Option("--by", help="Who decides; kept in the history.")] = "administrator",
+) -> None:
+    """Hold a study: nothing is computed for it until it is released.
+
+    Example: cptdn studies hold 1.2.840.113619.2.1 --because "contour under review"
+    """
+    _set_hold(ctx, study_uid, because, by)
+    typer.echo("The study is held; `cptdn studies release` lets it go on.")
+
+
+@app.command()
+def release(
+    ctx: typer.Context,
+    study_uid: StudyUid,
+    by: Annotated[str, typer.Option("--by", help="Who decides; kept in the history.")] = "administrator",
+) -> None:
+    """Let a held study go on; it is looked at again at once.
+
+    Example: cptdn studies release 1.2.840.113619.2.1
+    """
+    _set_hold(ctx, study_uid, None, by)
+    typer.echo("The study is released and looked at again.")
+
+
+def _set_hold(ctx: typer.Context, study_uid: str, because: str | None, by: str) -> None:
+    from node.ledger.cases import get_case, record, wake_case
+
+    with ledger_of(ctx).begin() as session:
+        case = get_case(session, study_uid)
+        case.hold = because
+        text = f"Held by {by}: {because}" if because else f"Released by {by}."
+        record(session, study_uid, "hold" if because else "release", text, actor=by)
+        session.flush()
+        wake_case(session, study_uid)
