@@ -93,7 +93,7 @@ class PublishedCohort:
             population="",
         )
         self.nomogram: CoxNomogram = self.fitted.nomogram
-        self.models: dict[str, CohortModel] = fit_compared_models(training)
+        self.models: dict[str, CohortModel] = fit_compared_models(training)[0]
 
     def points(self, cohort: Cohort) -> FloatArray:
         return total_points_received(self.nomogram.score(cohort.covariates()), cohort.treated)

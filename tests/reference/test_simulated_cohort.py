@@ -173,7 +173,7 @@ def test_cptdn_and_compared_models(simulated: Simulated) -> None:
     x = design(simulated.training, CPTDN_TERMS)
     breslow = fit_cox(x, CPTDN_TERMS, outcome.durations_days, outcome.event_observed, ties="breslow")
     check_fit(breslow, simulated.expected["cptdn_breslow_ties"])
-    models = fit_compared_models(simulated.training)
+    models = fit_compared_models(simulated.training)[0]
     for theirs, ours in {
         "clin_all": "clinical_all", "clin_ccrt": "clinical_ccrt",
         "clin_ictccrt": "clinical_ict_ccrt", "clin_prog_all": "clinical_prognostic_score",
@@ -250,7 +250,7 @@ def test_nomogram_axes(simulated: Simulated) -> None:
 
 @pytest.mark.parametrize("label", [*LABELS, "combined_test"])
 def test_concordance(simulated: Simulated, label: str) -> None:
-    models = fit_compared_models(simulated.training)
+    models = fit_compared_models(simulated.training)[0]
     named = {"cptdn": "cptdn", "clin_all": "clinical_all", "clin_ccrt": "clinical_ccrt",
              "clin_ictccrt": "clinical_ict_ccrt", "clin_prog_all": "clinical_prognostic_score"}  # fmt: skip
     for arm_name, by_model in simulated.expected["concordance"][label].items():

@@ -3,6 +3,7 @@
 COMMANDS: dict[str, tuple[str, str]] = {
     "contours": ("workers.cli.contours:contours", "ROIs of an RTSTRUCT as masks on a series, with their volumes."),
     "demo": ("workers.cli.demo:demo", "The whole main job on this machine with a synthetic patient."),
+    "match": ("workers.cli.match:match", "Match the two arms of a cohort 1:1 by propensity score."),
     "nomogram": ("workers.cli.nomogram:app", "Score, draw, fit and evaluate the nomogram."),
     "report": ("workers.cli.report:app", "Read a report of ours back: report show FILE"),
     "score": ("workers.cli.score:score", "The whole computation on files, without network and ledger."),

@@ -7,9 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from config.errors import InputError, SettingsError
-from config.settings import BUNDLES, Settings
+from config.errors import InputError
+from config.settings import Settings
 from node.cli.context import print_json, print_table, settings_of
+from workers.cli.nomogram_cohort import evaluate, fit
+from workers.cli.nomogram_options import (
+    AgeOption,
+    EbvOption,
+    HorizonOption,
+    JsonOption,
+    NomogramOption,
+    PredictiveOption,
+    PrognosticOption,
+    ThresholdOption,
+    nomogram_of,
+)
 
 if TYPE_CHECKING:
     from dicom_sr.treatment_report import EbvCategory
@@ -17,33 +29,8 @@ if TYPE_CHECKING:
     from workers.nomogram.result import PatientCovariates
 
 app = typer.Typer(no_args_is_help=True)
-
-NomogramOption = Annotated[
-    Path | None,
-    typer.Option("--nomogram", metavar="DIR", help="Folder or JSON of a nomogram; default: that of the model bundle."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
-HorizonOption = Annotated[
-    list[float], typer.Option("--horizon", metavar="MONTHS", help="Months since the start; may be given repeatedly.")
-]
-ThresholdOption = Annotated[
-    float | None,
-    typer.Option(
-        "--threshold", min=-1, max=1,
-        help="Recommend ICT+CCRT where its DFS exceeds CCRT's by more than this fraction; default: as configured.",
-    ),
-]  # fmt: skip
-AgeOption = Annotated[float | None, typer.Option("--age", metavar="YEARS", help="Age at the start of treatment.")]
-EbvOption = Annotated[
-    str | None,
-    typer.Option("--ebv-dna", metavar="COPIES_PER_ML", help="5000, >4000, <400, not-detected or unknown."),
-]
-PrognosticOption = Annotated[
-    float | None, typer.Option("--prognostic-score", metavar="[-1..1]", help="Rises with risk.")
-]
-PredictiveOption = Annotated[
-    float | None, typer.Option("--predictive-score", metavar="[-1..1]", help="Low values favour ICT+CCRT.")
-]
+app.command()(fit)
+app.command()(evaluate)
 
 
 @app.command()
@@ -66,7 +53,7 @@ def score(
     Example: cptdn nomogram score --batch patients.csv --out scored.csv
     """
     settings = settings_of(ctx)
-    model = _nomogram(settings, nomogram)
+    model = nomogram_of(settings, nomogram)
     options = _score_options(settings, horizon, threshold)
     single = _single_patient(age, ebv_dna, prognostic_score, predictive_score)
     if batch is not None:
@@ -81,24 +68,6 @@ def score(
         print_json(document)
     else:
         _print_patient(document)
-
-
-def nomogram_path(settings: Settings, given: Path | None) -> Path:
-    """Where the nomogram stands: as given, else in the configured model bundle."""
-    if given is not None:
-        return given
-    bundle = Path(settings.model.bundle)
-    if not bundle.exists():
-        bundle = BUNDLES / settings.model.bundle
-    if not bundle.exists():
-        raise SettingsError(f"[model] bundle: no folder {settings.model.bundle!r}, nor a bundle of that name")
-    return bundle
-
-
-def _nomogram(settings: Settings, given: Path | None) -> CoxNomogram:
-    from workers.nomogram.model import load_nomogram
-
-    return load_nomogram(nomogram_path(settings, given))
 
 
 def _score_options(settings: Settings, horizons: list[float], threshold: float | None) -> dict[str, Any]:
@@ -243,7 +212,7 @@ def plot(
     if style not in ("light", "dark") or language not in ("en", "zh"):
         raise typer.BadParameter(f"--style is light or dark, --language en or zh; found {style}, {language}")
     settings = settings_of(ctx)
-    model = _nomogram(settings, nomogram)
+    model = nomogram_of(settings, nomogram)
     single = _single_patient(age, ebv_dna, prognostic_score, predictive_score)
     patient = None
     if any(value is not None for value in single.values()):
@@ -253,62 +222,3 @@ def plot(
         patient = model.score(covariates, **_score_options(settings, [36, 60], None))
     save_nomogram(out, model, patient, style, language)  # type: ignore[arg-type]
     typer.echo(f"drawn into {out}")
-
-
-CohortLabelOption = Annotated[
-    str | None, typer.Option("--cohort", metavar="LABEL", help="Only patients with this label in the column cohort.")
-]
-
-
-@app.command()
-def fit(
-    ctx: typer.Context,
-    cohort: Annotated[Path, typer.Argument(metavar="COHORT.csv", help="A cohort in canonical columns.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where nomogram.json goes.")],
-    label: CohortLabelOption = None,
-    name: Annotated[str, typer.Option(help="Name of the nomogram; it stands in every report.")] = "",
-    population: Annotated[str, typer.Option(help="Whom it was fitted on; it stands in every report.")] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Fit the CPTDN on a cohort; `nomogram score --nomogram DIR` then uses it.
-
-    Fits the patients labelled `training` where the column cohort has that label, else all.
-
-    Example: cptdn nomogram fit cohort.csv --out our-nomogram --name "CPTDN, our hospital 2015-2022"
-    """
-    from workers.nomogram.fitting import TrainingData, fit_nomogram, write_nomogram
-    from workers.training.cohort import TRAINING, read_cohort, require_events
-
-    patients = read_cohort(cohort)
-    chosen = label or (TRAINING if TRAINING in patients.labels else None)
-    if chosen is not None:
-        patients = patients.labelled(chosen)
-    complete = patients.with_known_ebv_dna()
-    require_events(complete, "dfs")
-    outcome = complete.outcome("dfs")
-    fitted = fit_nomogram(
-        TrainingData(complete.covariates(), complete.treated, outcome.durations_days, outcome.event_observed),
-        name=name or f"CPTDN fitted on {cohort.name}",
-        population=population or f"{len(complete)} patients of {cohort.name}",
-        data_source=f"{cohort.name}" + (f", cohort {chosen}" if chosen else ""),
-    )
-    path = write_nomogram(fitted.nomogram, out)
-    document = {
-        **fitted.to_json(),
-        "cohort": chosen,
-        "n_excluded_ebv_dna_unknown": len(patients) - len(complete),
-        "written": str(path),
-    }
-    if as_json:
-        print_json(document)
-        return
-    rows = []
-    for term, effect in document["coefficients"].items():
-        low, high = effect["ci95"]
-        numbers = (f"{effect['coef']:.4f}", f"{effect['se']:.4f}", f"{effect['hazard_ratio']:.3f}")
-        rows.append([term, *numbers, f"{low:.3f} to {high:.3f}", f"{effect['p']:.2g}"])
-    print_table(("term", "coefficient", "se", "hazard ratio", "95 % CI", "p"), rows)
-    typer.echo(f"{document['n']} patients, {document['n_events']} events, AIC {document['aic']:.2f}")
-    if document["n_excluded_ebv_dna_unknown"]:
-        typer.echo(f"{document['n_excluded_ebv_dna_unknown']} patients with unknown EBV DNA were left out")
-    typer.echo(f"written: {path}")

@@ -15,7 +15,7 @@ from scipy import stats
 
 from config.errors import InputError
 from dicom_sr.treatment_report import TreatmentArm
-from workers.nomogram.cox import CoxFit, SeparationError, fit_cox
+from workers.nomogram.cox import CoxFit, SeparationError, StepBaseline, fit_cox, step_baseline
 from workers.training.cohort import EBV, BoolArray, Cohort, FloatArray
 from workers.training.survival import log_rank
 
@@ -65,6 +65,11 @@ class CohortModel:
     name: str
     recipe: ModelRecipe
     fit: CoxFit
+    baseline: StepBaseline
+
+    def survival(self, cohort: Cohort, days: float) -> FloatArray:
+        """(n,) probability of no event by a time; NaN where a factor is unknown."""
+        return np.exp(-self.baseline.hazard_at(days) * np.exp(self.risk(cohort)))
 
     def risk(self, cohort: Cohort) -> FloatArray:
         """(n,) uncentred linear predictor; NaN where a factor is unknown."""
@@ -91,16 +96,24 @@ def fit_terms(cohort: Cohort, terms: Sequence[str], endpoint: str = "dfs") -> Co
     return fit_cox(x[complete], terms, outcome.durations_days[complete], outcome.event_observed[complete])
 
 
-def fit_compared_models(cohort: Cohort, endpoint: str = "dfs") -> dict[str, CohortModel]:
-    """The paper's comparison models and the CPTDN, those whose factors the cohort has, each fitted in its arm."""
+def fit_compared_models(cohort: Cohort, endpoint: str = "dfs") -> tuple[dict[str, CohortModel], dict[str, str]]:
+    """The paper's comparison models and the CPTDN, each fitted in its arm; and why a model could not be fitted."""
     fitted: dict[str, CohortModel] = {}
+    not_fitted: dict[str, str] = {}
     for name, recipe in COMPARED_MODELS.items():
-        factors = {part for term in recipe.terms for part in term.split(":")} - {TREATMENT}
-        if not factors <= set(cohort.values):
-            continue
         part = cohort if recipe.arm is None else cohort.arm(recipe.arm)
-        fitted[name] = CohortModel(name, recipe, fit_terms(part, recipe.terms, endpoint))
-    return fitted
+        try:
+            fit = fit_terms(part, recipe.terms, endpoint)
+        except InputError as error:
+            not_fitted[name] = str(error)
+            continue
+        x = design(part, recipe.terms)
+        complete, outcome = known_rows(x), part.outcome(endpoint)
+        baseline = step_baseline(
+            x[complete], outcome.durations_days[complete], outcome.event_observed[complete], fit.coefficients
+        )
+        fitted[name] = CohortModel(name, recipe, fit, baseline)
+    return fitted, not_fitted
 
 
 @dataclass(frozen=True)

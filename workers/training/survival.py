@@ -1,7 +1,8 @@
 """Kaplan-Meier curves and the log-rank test, with the numbers that journals print beside them.
 
-lifelines counts (its event table); Greenwood's variance, log-log intervals, quantiles and the observed and expected
-events of the log-rank test, which it does not hand out, are read off those counts.
+Counted in numpy: a decision curve asks for hundreds of curves, lifelines takes 25 ms for each, and it does not hand
+out Greenwood's error at a time nor the observed and expected events of the log-rank test. Tests hold the curves
+against lifelines and R.
 """
 
 from __future__ import annotations
@@ -78,19 +79,17 @@ class SurvivalCurve:
 
 def kaplan_meier(durations_days: FloatArray, event_observed: BoolArray) -> SurvivalCurve:
     """Kaplan-Meier estimate; durations and events (n,), n >= 1."""
-    from lifelines import KaplanMeierFitter
-
-    table = KaplanMeierFitter().fit(durations_days, event_observed).event_table
-    table = table[table.index > 0] if (durations_days > 0).all() else table
-    at_risk = table["at_risk"].to_numpy(dtype=np.float64)
-    died = table["observed"].to_numpy(dtype=np.float64)
+    days, place = np.unique(durations_days, return_inverse=True)
+    leaving = np.bincount(place, minlength=len(days))
+    died = np.bincount(place, weights=event_observed, minlength=len(days))
+    at_risk = len(durations_days) - np.concatenate(([0], np.cumsum(leaving)[:-1]))
     left = at_risk - died
-    terms = np.divide(died, at_risk * left, out=np.zeros_like(died), where=left > 0)
+    terms = np.divide(died, at_risk * left, out=np.zeros(len(days)), where=left > 0)
     return SurvivalCurve(
-        days=table.index.to_numpy(dtype=np.float64),
+        days=days,
         survival=np.cumprod(left / at_risk),
         greenwood=np.cumsum(terms),
-        censored_days=table.index[table["censored"] > 0].to_numpy(dtype=np.float64),
+        censored_days=days[leaving > died],
         durations_days=durations_days,
     )
 

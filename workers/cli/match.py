@@ -1,0 +1,78 @@
+"""`cptdn match`: comparable arms for a cohort that was not randomised."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from config.errors import InputError
+from node.cli.context import print_json, print_table
+
+if TYPE_CHECKING:
+    from workers.training.matching import Matching
+
+
+def match(
+    ctx: typer.Context,
+    cohort: Annotated[Path, typer.Argument(metavar="COHORT.csv", help="A cohort in canonical columns.")],
+    out: Annotated[Path, typer.Option("--out", metavar="MATCHED.csv", help="Where the matched patients go.")],
+    caliper: Annotated[
+        float | None, typer.Option(min=0, help="Largest difference, in standard deviations of the propensity score.")
+    ] = None,
+    exact: Annotated[
+        str | None, typer.Option("--exact", metavar="COLUMN", help="Partners agree in this column, e.g. centre.")
+    ] = None,
+    covariate: Annotated[
+        list[str], typer.Option("--covariate", metavar="COLUMN", help="In place of the paper's; repeatable.")
+    ] = [],  # noqa: B006
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
+) -> None:
+    """Match the two arms 1:1 by nearest propensity score and print how alike they are before and after.
+
+    MATCHED.csv has the rows of COHORT.csv that found a partner, with the columns propensity_score and pair.
+
+    Example: cptdn match cohort.csv --out matched.csv --caliper 0.02 --exact centre
+    """
+    from workers.training.cohort import read_cohort
+    from workers.training.description import MATCHED_FACTORS
+    from workers.training.matching import match as match_arms
+
+    patients = read_cohort(cohort, need_scores=False, need_ebv_dna=False, endpoints=())
+    found = match_arms(patients, tuple(covariate) or MATCHED_FACTORS, caliper, exact)
+    _write(found, out)
+    document = {**found.to_json(), "exact": exact, "written": str(out)}
+    if as_json:
+        print_json(document)
+        return
+    rows = []
+    for before in found.before:
+        after = next((b for b in found.after if b.factor == before.factor), None)
+        shown = (f"{after.smd:+.3f}", f"{after.p:.3f}") if after else ("-", "-")
+        rows.append((before.factor, f"{before.smd:+.3f}", f"{before.p:.3f}", *shown))
+    columns = ("", "difference before", "p", "difference after", "p")
+    print_table(columns, rows, title="Standardised mean differences of the arms")
+    typer.echo(
+        f"{len(found.pairs)} pairs of {len(patients)} patients; each {found.focal_arm.value} patient was matched"
+    )
+    if found.n_incomplete:
+        typer.echo(f"{found.n_incomplete} patients with an unknown covariate were left out")
+    typer.echo(f"written: {out}")
+
+
+def _write(found: Matching, out: Path) -> None:
+    texts = found.cohort.texts
+    columns = [name for name in texts if name not in ("propensity_score", "pair")]
+    try:
+        with out.open("w", newline="", encoding="utf-8") as stream:
+            writer = csv.writer(stream)
+            writer.writerow([*columns, "propensity_score", "pair"])
+            for number, pair in enumerate(found.pairs, 1):
+                for row in pair:
+                    writer.writerow(
+                        [*(texts[name][row] for name in columns), repr(float(found.propensity[row])), number]
+                    )
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}") from error

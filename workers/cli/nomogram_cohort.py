@@ -1,0 +1,160 @@
+"""`cptdn nomogram fit|evaluate`: the nomogram and a cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from node.cli.context import print_json, print_table, settings_of
+from workers.cli.nomogram_options import JsonOption, NomogramOption, nomogram_of
+
+CohortLabelOption = Annotated[
+    str | None, typer.Option("--cohort", metavar="LABEL", help="Only patients with this label in the column cohort.")
+]
+
+
+def fit(
+    ctx: typer.Context,
+    cohort: Annotated[Path, typer.Argument(metavar="COHORT.csv", help="A cohort in canonical columns.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where nomogram.json goes.")],
+    label: CohortLabelOption = None,
+    name: Annotated[str, typer.Option(help="Name of the nomogram; it stands in every report.")] = "",
+    population: Annotated[str, typer.Option(help="Whom it was fitted on; it stands in every report.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Fit the CPTDN on a cohort; `nomogram score --nomogram DIR` then uses it.
+
+    Fits the patients labelled `training` where the column cohort has that label, else all.
+
+    Example: cptdn nomogram fit cohort.csv --out our-nomogram --name "CPTDN, our hospital 2015-2022"
+    """
+    from workers.nomogram.fitting import TrainingData, fit_nomogram, write_nomogram
+    from workers.training.cohort import TRAINING, read_cohort, require_events
+
+    patients = read_cohort(cohort)
+    chosen = label or (TRAINING if TRAINING in patients.labels else None)
+    if chosen is not None:
+        patients = patients.labelled(chosen)
+    complete = patients.with_known_ebv_dna()
+    require_events(complete, "dfs")
+    outcome = complete.outcome("dfs")
+    fitted = fit_nomogram(
+        TrainingData(complete.covariates(), complete.treated, outcome.durations_days, outcome.event_observed),
+        name=name or f"CPTDN fitted on {cohort.name}",
+        population=population or f"{len(complete)} patients of {cohort.name}",
+        data_source=f"{cohort.name}" + (f", cohort {chosen}" if chosen else ""),
+    )
+    path = write_nomogram(fitted.nomogram, out)
+    document = {
+        **fitted.to_json(),
+        "cohort": chosen,
+        "n_excluded_ebv_dna_unknown": len(patients) - len(complete),
+        "written": str(path),
+    }
+    if as_json:
+        print_json(document)
+        return
+    rows = []
+    for term, effect in document["coefficients"].items():
+        low, high = effect["ci95"]
+        numbers = (f"{effect['coef']:.4f}", f"{effect['se']:.4f}", f"{effect['hazard_ratio']:.3f}")
+        rows.append([term, *numbers, f"{low:.3f} to {high:.3f}", f"{effect['p']:.2g}"])
+    print_table(("term", "coefficient", "se", "hazard ratio", "95 % CI", "p"), rows)
+    typer.echo(f"{document['n']} patients, {document['n_events']} events, AIC {document['aic']:.2f}")
+    if document["n_excluded_ebv_dna_unknown"]:
+        typer.echo(f"{document['n_excluded_ebv_dna_unknown']} patients with unknown EBV DNA were left out")
+    typer.echo(f"written: {path}")
+
+
+def evaluate(
+    ctx: typer.Context,
+    cohort: Annotated[Path, typer.Argument(metavar="COHORT.csv", help="A cohort in canonical columns.")],
+    nomogram: NomogramOption = None,
+    endpoint: Annotated[str, typer.Option(help="dfs, os, dmfs or lrrfs")] = "dfs",
+    label: CohortLabelOption = None,
+    subgroup: Annotated[
+        list[str], typer.Option("--subgroup", metavar="COLUMN", help="Also by this column; may be given repeatedly.")
+    ] = [],  # noqa: B006
+    threshold: Annotated[
+        list[float], typer.Option("--threshold", help="Gain in DFS from which ICT+CCRT is preferred; repeatable.")
+    ] = [0.0, 0.02, 0.05],  # noqa: B006
+    development: Annotated[
+        bool, typer.Option("--development", help="Also univariate tests, interactions and stepwise selection.")
+    ] = False,
+    figures: Annotated[Path | None, typer.Option("--figures", metavar="DIR", help="Draw PNG, PDF and SVG.")] = None,
+    report: Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Write one HTML report.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Test a nomogram on a cohort: C-index, calibration, risk groups, treatment decisions, net benefit.
+
+    All patients of the file are evaluated, and each label of the column cohort on its own.
+
+    Example: cptdn nomogram evaluate cohort.csv --nomogram our-nomogram --report evaluation
+    """
+    from workers.training.cohort import ENDPOINTS, read_cohort
+    from workers.training.evaluation import EvaluationOptions, evaluate, subgroups_of_the_paper
+    from workers.training.evaluation_report import write_report
+    from workers.training.figures import draw_evaluation
+
+    if endpoint not in ENDPOINTS:
+        raise typer.BadParameter(f"--endpoint is one of {', '.join(ENDPOINTS)}; found {endpoint}")
+    settings = settings_of(ctx)
+    model = nomogram_of(settings, nomogram)
+    patients = read_cohort(cohort, endpoints=(endpoint,))
+    patients = patients if label is None else patients.labelled(label)
+    columns = tuple(subgroup)
+    if not columns and (figures or report):
+        columns = subgroups_of_the_paper(patients)
+    options = EvaluationOptions(
+        endpoint=endpoint,
+        thresholds=tuple(threshold),
+        decision_horizon_months=float(settings.decision.horizon_months),
+        subgroup_columns=columns,
+        development=development or report is not None,
+    )
+    found = evaluate(patients, model, options)
+    document = found.to_json()
+    if figures is not None:
+        document["figures"] = [str(path) for path in draw_evaluation(found, figures)]
+    if report is not None:
+        document["report"] = str(write_report(found, report))
+    if as_json:
+        print_json(document)
+        return
+    _print_evaluation(document)
+    if figures is not None:
+        typer.echo(f"written: {len(document['figures'])} figures in {figures}")
+    if report is not None:
+        typer.echo(f"written: {document['report']}")
+
+
+def _print_evaluation(document: dict[str, Any]) -> None:
+    parts = {"all patients": document, **document["cohorts"]}
+    rows = [
+        [name, str(part["n"]), str(part["n_events"]), *(_ratio(found, "value") for found in part["c_index"].values())]
+        for name, part in parts.items()
+    ]
+    print_table(("", "n", "events", "C-index", "CCRT", "ICT+CCRT"), rows, title=f"Endpoint {document['endpoint']}")
+    for name, part in parts.items():
+        rows = [
+            [f"high against low risk, {arm}", str(found["n"]), _ratio(found, "hazard_ratio"), _p(found["p_log_rank"])]
+            for arm, found in part["risk_groups"].items()
+        ]
+        for threshold, groups in part["decision"].items():
+            for group, found in groups.items():
+                text = f"ICT+CCRT against CCRT, {group} at {100 * float(threshold):g} %"
+                rows.append([text, str(found["n"]), _ratio(found, "hazard_ratio"), _p(found["p_log_rank"])])
+        print_table(("", "n", "hazard ratio", "p (log-rank)"), rows, title=name)
+
+
+def _ratio(found: dict[str, Any], name: str) -> str:
+    if found[name] is None:
+        return str(found.get("reason", "-"))
+    low, high = found["ci95"]
+    return f"{found[name]:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"
