@@ -15,6 +15,7 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_sr import codes, tree
 from dicom_sr.codes import Concept
+from dicom_sr.content.details import LAYOUT
 from dicom_sr.content.measurements import BUNDLE_PARAMETER, NETWORK_PARAMETER, NOMOGRAM_PARAMETER
 from dicom_sr.errors import UnreadableReportError
 from dicom_sr.structured_report import SR_CLASS_UIDS
@@ -36,6 +37,7 @@ from dicom_sr.treatment_report import (
 )
 
 Key = TypeVar("Key")
+READABLE_LAYOUTS = (LAYOUT,)  # each has a file in tests/dicom_sr/layouts that must stay readable
 
 
 def read_report(source: Path | str | Dataset) -> TreatmentReport:
@@ -76,6 +78,9 @@ def _report(ds: Dataset) -> TreatmentReport:
     evaluations = tree.required(ds, codes.QUALITATIVE_EVALUATIONS)
     measurements = tree.required(ds, codes.IMAGING_MEASUREMENTS)
     details = tree.required(ds, codes.DETAILS)
+    layout = tree.text(details, codes.LAYOUT_VERSION)
+    if layout not in READABLE_LAYOUTS:
+        raise UnreadableReportError(f"expected a report of layout {', '.join(READABLE_LAYOUTS)}, found {layout}")
     groups = list(tree.named(measurements, codes.MEASUREMENT_GROUP))
     inputs = _group_of(groups, codes.EBV_THRESHOLD)
     horizons = tuple(int(tree.number_value(item)) for item in tree.named(details, codes.HORIZON))

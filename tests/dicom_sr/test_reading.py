@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
 from dicom_sr.errors import ReportError, UnreadableReportError
+from dicom_sr.json_form import load
 from dicom_sr.materials import ReportOptions, SourceStudy
 from dicom_sr.objects import build_objects
 from dicom_sr.reading import read_report
@@ -113,3 +115,23 @@ def test_a_cut_report_is_an_error_or_errs_to_the_safe_side(lost: str) -> None:
     else:
         with pytest.raises(ReportError):
             read_report(ds)
+
+
+LAYOUTS = Path(__file__).parent / "layouts"
+
+
+@pytest.mark.parametrize("path", sorted(LAYOUTS.glob("*.dcm")), ids=lambda path: path.stem)
+def test_reports_of_every_layout_ever_written_stay_readable(path: Path) -> None:
+    """The files were written once, by the version that introduced the layout; the JSON beside each is its report."""
+    expected = load(json.loads(path.with_suffix(".json").read_text(encoding="utf-8")))
+    assert read_report(path) == expected
+
+
+def test_a_layout_of_the_future_is_refused_by_its_number() -> None:
+    ds = sent(samples.scored())
+    for container in ds.ContentSequence:
+        for item in container.get("ContentSequence", []):
+            if item.get("ConceptNameCodeSequence", [Dataset()])[0].get("CodeValue") == "LAYOUT":
+                item.TextValue = "2"
+    with pytest.raises(UnreadableReportError, match="expected a report of layout 1, found 2"):
+        read_report(ds)
