@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -41,6 +42,7 @@ from node.store.study_store import StoredFile, StudyStore
 
 UNREADABLE = "unreadable_instance"
 CONFLICTING = "conflicting_instance"
+DISK_THREADS = 16  # files that are forced to the disk at the same time
 
 log = structlog.get_logger("cptdn.intake")
 
@@ -89,6 +91,7 @@ class Intake:
         self._on_release = on_release
         self._open: dict[str, Sender] = {}
         self._lock = threading.Lock()
+        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
 
     # --- associations ---
 
@@ -147,10 +150,9 @@ class Intake:
     def take_incoming(self, incoming: IncomingFile, sender: Sender) -> Outcome:
         """Store a data set whose bytes are all in `incoming`. Never raises for what a sender or the disk do wrong."""
         try:
-            incoming.finish()
             try:
-                ds, survey = self._read(incoming)
-                return self._index(incoming, ds, survey, sender)
+                row = self._checked(incoming, sender)
+                return self._index(incoming, row, sender)
             except Refusal as refusal:
                 return self._set_aside(incoming, refusal, sender, None)
         except SQLAlchemyError as error:
@@ -159,19 +161,25 @@ class Intake:
         except OSError as error:
             return self.storage_failed(incoming.meta, error)
 
-    def _read(self, incoming: IncomingFile) -> tuple[Dataset, Survey]:
-        meta = incoming.meta
-        try:
-            ds, survey = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
-        except EncodingError as error:
-            raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, str(error)) from error
-        _check_identity(meta, survey)
-        return ds, survey
+    def _checked(self, incoming: IncomingFile, sender: Sender) -> Instance:
+        """The ledger row of a data set that is what was announced; its bytes are on the disk when this returns.
 
-    def _index(self, incoming: IncomingFile, ds: Dataset, survey: Survey, sender: Sender) -> Outcome:
-        study, series = survey.uids[STUDY_INSTANCE_UID], survey.uids[SERIES_INSTANCE_UID]
-        now = now_utc()
-        row = _row_of(incoming, ds, study, series, sender.peer.calling_ae, now)
+        The header is read while the disk writes. Raises Refusal, OSError.
+        """
+        syncing = self._disk.submit(incoming.finish)
+        try:
+            meta = incoming.meta
+            try:
+                ds, survey = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
+            except EncodingError as error:
+                raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, str(error)) from error
+            _check_identity(meta, survey)
+            return _row_of(incoming, ds, survey, sender.peer.calling_ae, now_utc())
+        finally:
+            syncing.result()
+
+    def _index(self, incoming: IncomingFile, row: Instance, sender: Sender) -> Outcome:
+        study, series, now = row.study_instance_uid, row.series_instance_uid, row.received_at
         stored = self.store.keep(incoming, study, series)
         row.path = stored.path
         with self.ledger.begin() as session:
@@ -244,9 +252,7 @@ def _check_identity(meta: FileMeta, survey: Survey) -> None:
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def _row_of(
-    incoming: IncomingFile, ds: Dataset, study: str, series: str, calling_ae: str, received_at: datetime
-) -> Instance:
+def _row_of(incoming: IncomingFile, ds: Dataset, survey: Survey, calling_ae: str, received_at: datetime) -> Instance:
     """The ledger row, without its path. Raises Refusal when the header holds what cannot be read."""
     try:
         header = header_of(ds)
@@ -258,7 +264,8 @@ def _row_of(
     frame_of_reference = _text(header.get("FrameOfReferenceUID"))
     return Instance(
         sop_instance_uid=incoming.meta.sop_instance_uid, sop_class_uid=incoming.meta.sop_class_uid,
-        transfer_syntax_uid=incoming.meta.transfer_syntax_uid, study_instance_uid=study, series_instance_uid=series,
+        transfer_syntax_uid=incoming.meta.transfer_syntax_uid,
+        study_instance_uid=survey.uids[STUDY_INSTANCE_UID], series_instance_uid=survey.uids[SERIES_INSTANCE_UID],
         frame_of_reference_uid=frame_of_reference if is_uid(frame_of_reference) else None,
         modality=_text(header.get("Modality"))[:16], patient_id=_text(header.get("PatientID"))[:255],
         issuer=_text(header.get("IssuerOfPatientID"))[:255], sha256=incoming.sha256, size_bytes=incoming.size_bytes,
