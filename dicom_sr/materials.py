@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from dicom_sr.treatment_report import SeriesRole
+from dicom_sr.treatment_report import EbvCategory, SeriesRole
 
 Language = Literal["en", "zh"]
 Style = Literal["light", "dark"]
@@ -67,10 +67,15 @@ class SequencePicture:
 
 @dataclass(frozen=True)
 class PagePictures:
-    """What the page shows beside words and numbers; `draw_nomogram(ax, style)` draws this patient's nomogram."""
+    """What the page shows beside words and numbers.
+
+    draw_nomogram : draws this patient's nomogram into the axes, in the style.
+    nomogram_category : with an unknown EBV DNA, the category that the drawing supposes; the page says so beside it.
+    """
 
     draw_nomogram: Callable[[Axes, Style], None] | None = None
     sequences: tuple[SequencePicture, ...] = ()
+    nomogram_category: EbvCategory | None = None
 
 
 @dataclass(frozen=True)

@@ -287,7 +287,10 @@ def nomogram(
 ) -> None:
     """This patient's nomogram, as the caller draws it, and the total points."""
     sheet.text(box.x, box.y, words.nomogram, 15, bold=True)
-    if len(report.scenarios) == 1:
+    shown = [each for each in report.scenarios if pictures.nomogram_category in (None, each.ebv_category)]
+    if len(report.scenarios) > 1 and len(shown) == 1:
+        sheet.text(box.x + box.width, box.y + 2, condition(report, shown[0], words), 12, align="right")
+    elif len(report.scenarios) == 1:
         arms = (report.scenarios[0].ict_ccrt, report.scenarios[0].ccrt)
         totals = ", ".join(f"{regimen(arm.arm, words)} {numbers.points(arm.total_points)}" for arm in arms)
         sheet.text(box.x + box.width, box.y + 2, f"{words.points}: {totals}", 12, sheet.palette.dim, align="right")

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from dicom_sr import numbers
@@ -15,6 +14,7 @@ from dicom_sr.page import fonts
 from dicom_sr.page.blocks import PatientCaption
 from dicom_sr.page.layout import page_pdf, page_pixels, render_page, render_slice
 from dicom_sr.page.sheet import DARK, Box, Sheet
+from dicom_sr.treatment_report import EbvCategory
 from dicom_sr.wording import CHINESE, ENGLISH
 from tests.dicom_sr import samples
 from tests.peers import peer
@@ -25,7 +25,7 @@ CASES = {**samples.CASES, "crowded": samples.crowded, "differing": samples.diffe
 
 def texts_of(figure) -> list[Text]:
     """Texts of the sheet itself, drawn; the nomogram stand-in's belong to the caller."""
-    FigureCanvasAgg(figure).draw()
+    page_pixels(figure)
     return [text for text in figure.texts if text.get_text().strip()]
 
 
@@ -126,7 +126,7 @@ def test_measured_width_is_at_least_the_drawn_one() -> None:
     sheet = Sheet((10.24, 10.24), DARK, 1.0, fonts.chinese_font())
     for text in ("ICT+CCRT 79.1 %", "induction chemotherapy", "推荐方案 AVAVA fi ffi", "(72.0 to 85.6)"):
         sheet.text(0, 500, text, 14)
-        FigureCanvasAgg(sheet.figure).draw()
+        page_pixels(sheet.figure)
         assert sheet.figure.texts[-1].get_window_extent().width <= sheet.text_width(text, 14)
 
 
@@ -138,6 +138,13 @@ def test_boxes_divide_without_losing_room() -> None:
     assert box.rows(3, 6)[2].bottom == box.bottom
     left, right = box.beside(60, 10)
     assert (left.width, right.x, right.width) == (60, 80, 30)
+
+
+def test_the_nomogram_says_which_category_it_supposes() -> None:
+    pictures = replace(samples.pictures(), nomogram_category=EbvCategory.ABOVE)
+    shown = [text.get_text() for text in texts_of(render_page(samples.unknown_ebv(), pictures, "dark", "en", PATIENT))]
+    assert "EBV DNA > 4000 copies/mL" in shown
+    assert "EBV DNA <= 4000 copies/mL" not in shown
 
 
 def test_both_words_tables_say_everything() -> None:
