@@ -93,14 +93,15 @@ def _single_patient(
 def _covariates(settings: Settings, single: dict[str, Any]) -> tuple[PatientCovariates, EbvCategory]:
     """One patient's covariates; raises wrong usage naming the options that lack."""
     from dicom_sr.treatment_report import EbvCategory
-    from workers.nomogram.ebv_dna import ebv_category
+    from node.clinical.ebv_dna import parse_ebv_dna
     from workers.nomogram.result import PatientCovariates
 
     missing = [name for name, value in single.items() if value is None]
     if missing:
         raise typer.BadParameter(f"one patient needs {', '.join(missing)}")
     decision = settings.decision
-    category = ebv_category(single["--ebv-dna"], decision.ebv_threshold_copies_per_ml, decision.ebv_threshold_inclusive)
+    given = parse_ebv_dna(single["--ebv-dna"], decision.ebv_threshold_copies_per_ml, decision.ebv_threshold_inclusive)
+    category = EbvCategory(given.category)
     covariates = PatientCovariates(
         single["--age"], category is EbvCategory.ABOVE, single["--prognostic-score"], single["--predictive-score"]
     )
@@ -129,13 +130,15 @@ def _score_table(
 ) -> None:
     from collections import Counter
 
+    from dicom_sr.treatment_report import EbvCategory
+    from node.clinical.ebv_dna import parse_ebv_dna
     from workers.nomogram.batch import read_patients, score_patients, write_table
-    from workers.nomogram.ebv_dna import ebv_category
 
     decision = settings.decision
 
-    def category(text: str) -> Any:
-        return ebv_category(text, decision.ebv_threshold_copies_per_ml, decision.ebv_threshold_inclusive)
+    def category(text: str) -> EbvCategory:
+        given = parse_ebv_dna(text, decision.ebv_threshold_copies_per_ml, decision.ebv_threshold_inclusive)
+        return EbvCategory(given.category)
 
     table = score_patients(model, read_patients(batch, category), **options)
     write_table(out, table)

@@ -224,9 +224,9 @@ def _development(found: Development) -> Iterator[str]:
     rows = []
     for name, model in found.models.items():
         for at, term in enumerate(model.fit.terms):
-            ratio, ends = float(model.fit.hazard_ratios[at]), model.fit.hazard_ratio_ci95[at]
+            value, ends = float(model.fit.hazard_ratios[at]), model.fit.hazard_ratio_ci95[at]
             first = [MODEL_NAMES[name], f"{model.fit.aic:.2f}"] if at == 0 else ["", ""]
-            shown = _interval(ratio, [float(end) for end in ends])
+            shown = _interval(value, [float(end) for end in ends])
             rows.append([*first, FACTOR_NAMES.get(term, term), shown, _p(float(model.fit.p_values[at]))])
     header = ["Model", "AIC", "term", "hazard ratio per unit (95 % CI)", "p"]
     yield _table("Models compared, fitted here", header, rows)
