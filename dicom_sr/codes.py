@@ -19,6 +19,14 @@ PRIVATE_SCHEME = "99CPTDN"
 PRIVATE_SCHEME_UID = "2.25.324273081584558895343000411411136428078"
 PRIVATE_SCHEME_VERSION = "1"
 
+FHIR_SYSTEMS = {
+    "DCM": "http://dicom.nema.org/resources/ontology/DCM",
+    "SCT": "http://snomed.info/sct",
+    "LN": "http://loinc.org",
+    "UCUM": "http://unitsofmeasure.org",
+    PRIVATE_SCHEME: f"urn:oid:{PRIVATE_SCHEME_UID}",
+}
+
 PS3_16 = "PS3.16 Annex D"
 CID = "PS3.16 context groups"
 PAPER = "Zhong et al., EBioMedicine 2021;70:103522"
@@ -38,6 +46,11 @@ class Concept:
     @property
     def code(self) -> CodedConcept:
         return CodedConcept(self.value, self.scheme, self.meaning)
+
+    @property
+    def system(self) -> str:
+        """The scheme as FHIR names it."""
+        return FHIR_SYSTEMS[self.scheme]
 
     @property
     def key(self) -> tuple[str, str]:

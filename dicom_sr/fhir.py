@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from dicom_sr import codes, numbers
-from dicom_sr.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_UID, Concept
+from dicom_sr.codes import Concept
 from dicom_sr.header import MANUFACTURER, MODEL_NAME
 from dicom_sr.identity import NAMESPACE, device_uid, uid_for
 from dicom_sr.materials import ReportOptions
@@ -25,13 +25,6 @@ from dicom_sr.wording import WORDINGS, horizon
 
 DICOM_UID = "urn:dicom:uid"
 PATIENT_IDENTIFIER = "urn:cptdn:patient-id"  # where the hospital's own system of identifiers is not configured
-SYSTEMS = {
-    "DCM": "http://dicom.nema.org/resources/ontology/DCM",
-    "SCT": "http://snomed.info/sct",
-    "LN": "http://loinc.org",
-    "UCUM": "http://unitsofmeasure.org",
-    PRIVATE_SCHEME: f"urn:oid:{PRIVATE_SCHEME_UID}",
-}
 Resource = dict[str, Any]
 
 
@@ -132,7 +125,7 @@ def _observation(
         "code": _concept(name),
         "effectiveDateTime": report.created.isoformat(timespec="milliseconds"),
         "valueQuantity": {
-            "value": float(shown), "unit": unit.meaning, "system": SYSTEMS["UCUM"], "code": unit.value,
+            "value": float(shown), "unit": unit.meaning, "system": codes.PERCENT.system, "code": unit.value,
         },
     }  # fmt: skip
 
@@ -178,7 +171,7 @@ def _risk(report: TreatmentReport, options: ReportOptions, scenario: Scenario, r
 
 
 def _months(count: int) -> dict[str, Any]:
-    return {"value": count, "unit": "month", "system": SYSTEMS["UCUM"], "code": codes.MONTH.value}
+    return {"value": count, "unit": "month", "system": codes.PERCENT.system, "code": codes.MONTH.value}
 
 
 def _device(report: TreatmentReport) -> Resource:
@@ -197,7 +190,7 @@ def _status(report: TreatmentReport, options: ReportOptions) -> str:
 
 
 def _concept(concept: Concept) -> dict[str, Any]:
-    coding = {"system": SYSTEMS[concept.scheme], "code": concept.value, "display": concept.meaning}
+    coding = {"system": concept.system, "code": concept.value, "display": concept.meaning}
     return {"coding": [coding], "text": concept.meaning}
 
 

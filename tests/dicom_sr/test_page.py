@@ -20,6 +20,10 @@ from tests.dicom_sr import samples
 from tests.peers import peer
 
 PATIENT = PatientCaption(samples.CHINESE_NAME, "1981-02-03", "M", "2024-03-11", "ACC77")
+EVERY_FORM = [
+    ("en", "dark"), ("zh", "light"), pytest.param("en", "light", marks=pytest.mark.long),
+    pytest.param("zh", "dark", marks=pytest.mark.long),
+]  # fmt: skip
 CASES = {**samples.CASES, "crowded": samples.crowded, "differing": samples.differing}
 
 
@@ -29,8 +33,7 @@ def texts_of(figure) -> list[Text]:
     return [text for text in figure.texts if text.get_text().strip()]
 
 
-@pytest.mark.parametrize("style", ["dark", "light"])
-@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize(("language", "style"), EVERY_FORM)
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_is_clipped_and_no_text_lies_on_another(name: str, language, style) -> None:
     figure = render_page(CASES[name](), samples.pictures(), style, language, PATIENT)

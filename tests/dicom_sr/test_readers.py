@@ -63,11 +63,13 @@ def complaints(path: Path) -> list[str]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_dciodvfy_finds_nothing(name: str, tmp_path: Path) -> None:
-    for path in files_of(CASES[name](), tmp_path).values():
+    """Every kind of object of the plainest and of the fullest report, the SR of all."""
+    options = EVERYTHING if name in ("scored", "crowded") else replace(EVERYTHING, kinds=("sr", "seg"))
+    for path in files_of(CASES[name](), tmp_path, options).values():
         assert complaints(path) == []
 
 
-@pytest.mark.parametrize("sop_class", ["comprehensive", "enhanced"])
+@pytest.mark.parametrize("sop_class", ["comprehensive", pytest.param("enhanced", marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", CASES)
 def test_dciodvfy_finds_nothing_in_the_fallback_classes(name: str, sop_class, tmp_path: Path) -> None:
     paths = files_of(CASES[name](), tmp_path, ReportOptions(kinds=("sr",), sop_class=sop_class))

@@ -51,7 +51,9 @@ def test_many_reports_written_and_read_back_are_equal(report: TreatmentReport) -
     assert read_report(made.dataset) == report
 
 
-@pytest.mark.parametrize("sop_class", ["comprehensive_3d", "comprehensive", "enhanced"])
+@pytest.mark.parametrize(
+    "sop_class", [pytest.param("comprehensive_3d", marks=pytest.mark.long), "comprehensive", "enhanced"]
+)
 @pytest.mark.parametrize("make", [*samples.CASES.values(), samples.crowded, samples.differing])
 def test_reads_every_case_in_every_class(make, sop_class, tmp_path: Path) -> None:
     report = make()

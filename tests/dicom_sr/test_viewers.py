@@ -86,6 +86,7 @@ console.log(JSON.stringify({ patient: ds.PatientName, title: ds.ConceptNameCodeS
 """
 
 
+@pytest.mark.long
 def test_dcmjs_reads_the_measurement_groups(tmp_path: Path) -> None:
     dcmjs = npm_peer("dcmjs")
     peer("node", "nodejs")
