@@ -26,6 +26,7 @@ Ties = Literal["efron", "breslow"]
 
 TIGHT = {"precision": 1e-14, "r_precision": 1e-14, "max_steps": 200}  # R's coxph.control(eps = 1e-14)
 Z_95 = 1.959963984540054
+_SINGULAR = "the covariates of a Cox model depend on each other or separate the events"
 DIVERGED = 10.0  # log hazard ratio or its standard error per standard deviation of the covariate
 
 
@@ -93,9 +94,14 @@ class RiskSets:
         self.first_of_tie = first
         self.sum_of_events = self.x[self.events].sum(axis=0)
 
-    def at(self, beta: FloatArray) -> EfronSums:
-        """Sums at coefficients beta (p,)."""
+    def at(self, beta: FloatArray, shifted: bool = False) -> EfronSums:
+        """Sums at coefficients beta (p,).
+
+        shifted : linear predictors less their maximum, so that no step of a search overflows; likelihood, gradient
+        and information are the same, s0, s1 and s2 are not those of a baseline.
+        """
         lp = self.x @ beta
+        lp = lp - lp.max() if shifted else lp
         weighted = self.moments * np.exp(lp)[:, None]
         starts = np.concatenate(([0], self.enters[:-1]))
         at_risk = np.cumsum(np.add.reduceat(weighted[: self.enters[-1]], starts, axis=0), axis=0)
@@ -206,7 +212,10 @@ def fit_cox(
     if constant:
         raise InputError(f"{', '.join(constant)} has the same value in all {len(x)} patients: no effect can be fitted")
     centred = x - x.mean(axis=0)
-    start = _lifelines_fit(x, terms, durations, event_observed) if ties == "efron" else None
+    start = None
+    if ties == "efron":
+        start = _lifelines_fit(x, terms, durations, event_observed)
+        _refuse_divergence(terms, start * spread, np.zeros(len(terms)))
     beta, fitted = newton(centred, durations, event_observed, ties, start)  # lifelines stops at 1e-8 now and then
     try:
         covariance = np.asarray(np.linalg.inv(fitted.information), dtype=np.float64)
@@ -276,23 +285,24 @@ def newton(
     """
     risk_sets = RiskSets(x, durations, event_observed, ties)
     beta = np.zeros(x.shape[1]) if start is None else start
-    here = risk_sets.at(beta)
-    for _ in range(max_steps):
-        try:
-            step = np.linalg.solve(here.information, here.gradient)
-        except np.linalg.LinAlgError as error:
-            raise SeparationError(
-                "the covariates of a Cox model depend on each other or separate the events"
-            ) from error
-        for _ in range(30):
-            there = risk_sets.at(beta + step)
-            if there.log_likelihood >= here.log_likelihood - 1e-12 * abs(here.log_likelihood):
+    with np.errstate(all="ignore"):  # a step too far has no finite likelihood, and is halved
+        here = risk_sets.at(beta, shifted=True)
+        for _ in range(max_steps):
+            try:
+                step = np.linalg.solve(here.information, here.gradient)
+            except np.linalg.LinAlgError as error:
+                raise SeparationError(_SINGULAR) from error
+            for _ in range(30):
+                there = risk_sets.at(beta + step, shifted=True)
+                if there.log_likelihood >= here.log_likelihood - 1e-12 * abs(here.log_likelihood):
+                    break
+                step = step / 2
+            gain = there.log_likelihood - here.log_likelihood
+            beta, here = beta + step, there
+            if not abs(gain) >= 1e-13 * abs(here.log_likelihood):
                 break
-            step = step / 2
-        gain = there.log_likelihood - here.log_likelihood
-        beta, here = beta + step, there
-        if abs(gain) < 1e-13 * abs(here.log_likelihood):
-            break
+    if not np.isfinite(here.log_likelihood):
+        raise SeparationError(_SINGULAR)
     return beta, here
 
 

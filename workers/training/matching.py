@@ -20,6 +20,8 @@ from dicom_sr.treatment_report import TreatmentArm
 from workers.training.cohort import BoolArray, Cohort, FloatArray
 from workers.training.description import MATCHED_FACTORS, FactorBalance, balance, spread
 
+_NO_PROPENSITY = "no propensity score can be fitted: the covariates separate the arms or depend on each other"
+
 
 @dataclass(frozen=True)
 class Matching:
@@ -84,11 +86,11 @@ def propensity_scores(x: FloatArray, focal: BoolArray) -> FloatArray:
         try:
             step = np.linalg.solve((design * weight[:, None]).T @ design, design.T @ (y - fitted))
         except np.linalg.LinAlgError as error:
-            raise InputError("the covariates of the matching depend on each other") from error
+            raise InputError(_NO_PROPENSITY) from error
         beta = beta + step
         if np.abs(step).max() < 1e-12:
             return np.asarray(1 / (1 + np.exp(-design @ beta)))
-    raise InputError("the covariates of the matching separate the arms: no propensity score can be fitted")
+    raise InputError(_NO_PROPENSITY)
 
 
 def match(
