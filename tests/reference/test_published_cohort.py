@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.peers import shared
+from tests.reference.published_table import TARGET, table
 from tests.reference.published_values import Value, values
 from workers.training.cohort import ENDPOINTS, read_cohort
 
@@ -69,6 +70,10 @@ def test_every_key_is_compared_or_named_as_not_ours(expected: dict[str, Mapping[
     assert len(expected) == 3934
     assert len(compared) == 3910
     assert sum(1 for key in expected if NOT_OURS.search(key)) == 24
+
+
+def test_the_written_table_is_what_the_program_says(ours: dict[str, Value]) -> None:
+    assert TARGET.read_text(encoding="utf-8") == table(shared("cohort"), ours)
 
 
 def prints_as(value: Value, printed: str) -> bool:
