@@ -166,6 +166,7 @@ class FhirSettings(_Section):
     ca: Path | None = None  # certificate authority of the server; None: those of the system
     codes: dict[str, str] = {}  # local Observation codes, as for [hl7]
     receive: bool = False  # take resources posted to the web part
+    report_url: str | None = None  # base address that gets each report as DiagnosticReport and RiskAssessment
 
 
 class ModelSettings(_Section):
@@ -218,6 +219,8 @@ class Settings(BaseSettings):
         names = [p.name for p in pacs]
         if len(set(names)) != len(names):
             raise ValueError(f"each [[pacs]] needs a name of its own, found {names}")
+        if "fhir" in names:
+            raise ValueError('the name "fhir" is kept for the FHIR server; give this [[pacs]] another')
         return pacs
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings, Settings
+from node.clinical.fhir_reports import ReportRefusedError, post_report
 from node.dicom.commitment_scu import CommitmentAnswer, request_commitment
 from node.dicom.statuses import Verdict
 from node.dicom.store_scu import Sendable, SendOutcome, send
@@ -32,6 +33,7 @@ SAME_ASSOCIATION_WAIT_S = 1.0
 LEASE_S_PER_OBJECT = 30.0
 LEASE_S_LEAST = 120.0
 MOST_TRIES_NOT_UNDERSTOOD = 8
+FHIR = "fhir"  # name of the destination that gets FHIR resources, and kind of the object that holds them
 FALLBACK = "_fallback"  # kind of the object that stands in for one whose SOP class a PACS refuses, e.g. "sr_fallback"
 
 log = structlog.get_logger("cptdn.delivery")
@@ -102,7 +104,7 @@ def _begin(ledger: Ledger, settings: Settings, delivery_id: int, worker_name: st
         if delivery is None:
             found = session.get(Delivery, delivery_id)
             return DeliveryOutcome(found.state if found else "absent", claimed=False)
-        pacs = next((one for one in settings.pacs if one.name == delivery.pacs), None)
+        pacs = _destination(settings, delivery.pacs)
         if pacs is None:
             text = f"no [[pacs]] named {delivery.pacs!r} is configured any more"
             deliveries.finish(delivery, "dead", text)
@@ -118,13 +120,20 @@ def _begin(ledger: Ledger, settings: Settings, delivery_id: int, worker_name: st
         )  # fmt: skip
 
 
+def _destination(settings: Settings, name: str) -> PacsSettings | None:
+    """Where a delivery goes; the FHIR server is tried again by the rules of a PACS with the default settings."""
+    if name == FHIR and settings.fhir.report_url:
+        return PacsSettings(name=FHIR, send=(), storage_commitment=False)
+    return next((one for one in settings.pacs if one.name == name), None)
+
+
 def _objects_for(session: Session, delivery: Delivery, pacs: PacsSettings) -> list[StoredObject]:
     """What this PACS shall get, in the order of its `send`; another form stands in for a refused SOP class."""
     rows = objects_of(session, delivery.report_id)
     refused = {
         one.kind for one in rows if delivery.objects.get(one.sop_instance_uid, {}).get("status") == REFUSED
     }  # fmt: skip
-    kinds: list[str] = []
+    kinds: list[str] = [FHIR] if pacs.name == FHIR else []
     for kind in pacs.send:
         kinds += [kind, kind + FALLBACK] if kind in refused else [kind]
     return [
@@ -146,6 +155,8 @@ class _Step:
         self.work, self.fallback, self.pacs = work, fallback, work.pacs
 
     def run(self) -> DeliveryOutcome:
+        if self.pacs.name == FHIR:
+            return self._post()
         if self.work.to_send:
             refused, later = self._send(self.work.to_send)
             others = [other for one in refused if (other := self._other_form(one)) is not None]
@@ -193,6 +204,25 @@ class _Step:
         if self.fallback is None:
             return None
         return self.fallback(self.work.report_id, refused.kind, refused.sop_class_uid)
+
+    # --- posting ---
+
+    def _post(self) -> DeliveryOutcome:
+        """The report as FHIR resources; delivered when the server has taken them."""
+        state, text = "delivered", ""
+        try:
+            for one in self.work.to_send:
+                post_report(self.store.path(one.path), self.settings.fhir)
+        except ReportRefusedError as error:
+            state, text = "dead", str(error)
+        with self.ledger.begin() as session:
+            delivery = session.get_one(Delivery, self.work.delivery_id)
+            for one in self.work.to_send:
+                deliveries.note_object(
+                    delivery, one.sop_instance_uid, status=REFUSED if text else STORED, note=text
+                )  # fmt: skip
+            delivery.sent_at = now_utc() if not text else None
+            return self._end(delivery, state, text)
 
     # --- committing ---
 

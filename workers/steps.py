@@ -4,8 +4,9 @@ cheap and gives the same answer."""
 from __future__ import annotations
 
 import hashlib
+import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +19,8 @@ from sqlalchemy.orm import Session
 
 from config.errors import IneligibleStudyError, InputError
 from config.settings import ObjectKind, Settings
+from dicom_sr.fhir import PATIENT_IDENTIFIER, fhir_bundle
+from dicom_sr.identity import uid_for
 from dicom_sr.json_form import dump, load
 from dicom_sr.materials import (
     PagePictures,
@@ -30,10 +33,10 @@ from dicom_sr.materials import (
 )
 from dicom_sr.objects import build_objects
 from dicom_sr.structured_report import SR_CLASS_UIDS
-from dicom_sr.treatment_report import Reason, SeriesRole, TreatmentReport
+from dicom_sr.treatment_report import EbvCategory, Reason, SeriesRole, TreatmentReport
 from node.cases.case_inputs import ComputeRequest
 from node.computation import computation_digest, identity_of
-from node.delivery import FALLBACK
+from node.delivery import FALLBACK, FHIR
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.instances import paths_of
@@ -49,7 +52,6 @@ from workers.artefacts import (
 from workers.bundles import Bundle
 from workers.context import WorkerContext
 from workers.nomogram.drawing import draw_nomogram
-from workers.nomogram.result import NomogramResult
 from workers.pipeline import Analysis, Files, analyse_study, consult_nomogram, prepare_study
 from workers.reporting import draft_report, refusal_report, refuse_strange, unlike_training
 
@@ -117,7 +119,10 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
         revision=predecessor.revision + 1 if predecessor else 1,
         predecessors=(predecessor.sop_instance_uid,) if predecessor else (),
     )
-    stored = [_store(context, job, made) for made in objects_of_report(context, job, report, bundle)]
+    made = objects_of_report(context, job, report, bundle)
+    stored = [_store(context, job, one) for one in made]
+    if settings.fhir.report_url:
+        stored.append(_store_fhir(context, job, report, made))
 
     def write(session: Session, held: Job) -> None:
         keep_report(
@@ -133,7 +138,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
             predecessor=predecessor,
             result=dump(report),
             objects=stored,
-            destinations=[pacs.name for pacs in settings.pacs],
+            destinations=[*(pacs.name for pacs in settings.pacs), *([FHIR] if settings.fhir.report_url else [])],
             case_state="reported" if report.computed else "refused",
             reasons=[{"code": reason.code, "text": reason.text} for reason in report.refusals],
         )
@@ -161,9 +166,8 @@ def objects_of_report(
     material = kept_material(folder) or {}
     sources = _sources(_files(context, request), request, material)
     rows = {SeriesRole(role): row for role, row in (job.result or {}).get("representative", {}).items()}
-    pictures = PagePictures(
-        _nomogram_drawing(report, request, bundle, settings), _pictures(folder, material, rows, bundle)
-    )
+    drawing, category = _nomogram_drawing(report, request, bundle, settings)
+    pictures = PagePictures(drawing, _pictures(folder, material, rows, bundle), category)
     return build_objects(report, sources, pictures, options)
 
 
@@ -258,14 +262,18 @@ def _pictures(
 
 def _nomogram_drawing(
     report: TreatmentReport, request: ComputeRequest, bundle: Bundle, settings: Settings
-) -> Callable[[Axes, Style], None] | None:
-    """Draws this patient into the nomogram; with an unknown EBV DNA category the empty ruler."""
+) -> tuple[Callable[[Axes, Style], None] | None, EbvCategory | None]:
+    """Draws this patient into the nomogram; with unknown EBV DNA for one category, which the page names."""
     if report.scores is None:
-        return None
+        return None, None
     analysis = Analysis(report.scores.prognostic_score, report.scores.predictive_score, {})
-    results = list(consult_nomogram(analysis, request, bundle, settings.decision).values())
-    patient: NomogramResult | None = results[0] if len(results) == 1 else None
-    return lambda ax, style: draw_nomogram(ax, bundle.nomogram, patient, style, settings.report.language)
+    results = consult_nomogram(analysis, request, bundle, settings.decision)
+    category, patient = next(iter(results.items()))
+
+    def draw(ax: Axes, style: Style) -> None:
+        draw_nomogram(ax, bundle.nomogram, patient, style, settings.report.language)
+
+    return draw, category if len(results) > 1 else None
 
 
 def _kinds(settings: Settings) -> tuple[ObjectKind, ...]:
@@ -290,3 +298,17 @@ def _store(context: WorkerContext, job: Job, made: ReportObject) -> StoredObject
         sha256=hashlib.sha256(context.store.path(path).read_bytes()).hexdigest(),
         path=path,
     )
+
+
+def _store_fhir(
+    context: WorkerContext, job: Job, report: TreatmentReport, made: Sequence[ReportObject]
+) -> StoredObject:
+    """The same result as FHIR resources, with the page as its presented form."""
+    settings = context.settings
+    options = ReportOptions(language=settings.report.language, preliminary=settings.report.preliminary)
+    page = next((one.dataset.EncapsulatedDocument for one in made if one.kind == "pdf"), None)
+    system = settings.fhir.identifier_system or PATIENT_IDENTIFIER
+    data = json.dumps(fhir_bundle(report, options, page, system), ensure_ascii=False, sort_keys=True).encode()
+    uid = uid_for(report.report_identity, FHIR)
+    path = context.store.keep_report(job.study_instance_uid, uid, data, ".json")
+    return StoredObject(FHIR, "", uid, "", hashlib.sha256(context.store.path(path).read_bytes()).hexdigest(), path)

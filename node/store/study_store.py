@@ -115,14 +115,14 @@ class StudyStore:
 
     # --- our own objects ---
 
-    def keep_report(self, study_instance_uid: str, sop_instance_uid: str, data: bytes) -> str:
-        """Write one of our DICOM files once; returns its path relative to the root.
+    def keep_report(self, study_instance_uid: str, sop_instance_uid: str, data: bytes, suffix: str = ".dcm") -> str:
+        """Write one of our report files once; returns its path relative to the root.
 
         A second call gives the path of the file that stands, whatever `data` is then: a UID never comes back with
         other bytes, and what is read from that path is what was sent.
         """
         folder = self.root / "reports" / uid_name(study_instance_uid)
-        final = folder / f"{uid_name(sop_instance_uid)}.dcm"
+        final = folder / f"{uid_name(sop_instance_uid)}{suffix}"
         relative = str(final.relative_to(self.root))
         if final.exists():
             return relative

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flow.conftest import ALLOW_DEMONSTRATION
-from tests.flow.program import Program, running_program, wait_for
-from tests.flow.test_main_job import COMPREHENSIVE_3D_SR, delivered, route
 
 from dicom_sr.reading import read_report
 from node.dicom.small_pacs import Behaviour, SmallPacs
+from tests.flow.conftest import ALLOW_DEMONSTRATION
+from tests.flow.program import Program, running_program, wait_for
+from tests.flow.test_main_job import COMPREHENSIVE_3D_SR, delivered, route
 from workers.training.phantom_dicom import WrittenStudy
 
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
