@@ -6,6 +6,8 @@ import csv
 import json
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from unittest import mock
 
 import numpy as np
@@ -27,14 +29,24 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # torchsurv asks for torch.jit.script on import
     from torchsurv.loss.cox import neg_partial_log_likelihood
 
-# R 4.2.2, survival 3.5-3: coxph(Surv(time, event) ~ age + ebv_high + prognostic_score + predictive_score * treatment_ict)
-# on the training rows of the simulated cohort, coefficients and log likelihoods for both ways of ties.
+# R 4.2.2, survival 3.5-3: coxph(Surv(time, event) ~ age + ebv_high + prognostic_score
+# + predictive_score * treatment_ict) on the training rows of the simulated cohort, coefficients and log likelihoods for both ways of ties.
 R_LOG_LIKELIHOOD = {"breslow": -579.78613, "efron": -579.57394}
 
 
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """torchsurv rounds its inputs to single precision unless it is traced, and sums in torch's default precision."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        with mock.patch("torch.jit.is_tracing", return_value=True):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def torchsurv_log_likelihood(risk: torch.Tensor, events: torch.Tensor, durations: torch.Tensor, ties: str) -> float:
-    # torchsurv rounds its inputs to single precision unless it is being traced, and 1e-8 asks for double.
-    with warnings.catch_warnings(), mock.patch("torch.jit.is_tracing", lambda: True):
+    with warnings.catch_warnings(), double_precision():
         warnings.simplefilter("ignore", UserWarning)  # it says that there are ties
         found = neg_partial_log_likelihood(risk, events, durations, ties_method=ties, reduction="sum")
     return -found.item()
