@@ -30,7 +30,7 @@ with warnings.catch_warnings():
     from torchsurv.loss.cox import neg_partial_log_likelihood
 
 # R 4.2.2, survival 3.5-3: coxph(Surv(time, event) ~ age + ebv_high + prognostic_score
-# + predictive_score * treatment_ict) on the training rows of the simulated cohort, coefficients and log likelihoods for both ways of ties.
+# + predictive_score * treatment_ict) on the training rows of the simulated cohort; log likelihoods by way of ties.
 R_LOG_LIKELIHOOD = {"breslow": -579.78613, "efron": -579.57394}
 
 

@@ -46,7 +46,8 @@ def _efron_reduction(lp_events: Tensor, log_risk: Tensor, group: Tensor, n_group
     largest = largest.scatter_reduce(0, group, lp_events.detach(), reduce="amax")
     summed = torch.zeros_like(largest).scatter_add(0, group, torch.exp(lp_events - largest[group]))
     log_tied = torch.log(summed[group]) + largest[group]
-    return torch.log1p(-(rank / d[group]) * torch.exp(log_tied - log_risk))
+    share = rank.to(lp_events.dtype) / d[group]  # dividing whole numbers would round to single precision
+    return torch.log1p(-share * torch.exp(log_tied - log_risk))
 
 
 def cox_loss(log_hazard: Tensor, durations: Tensor, event_observed: Tensor, ties: Ties = "breslow") -> Tensor:
