@@ -9,12 +9,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom import Dataset, dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from config.errors import IneligibleStudyError
@@ -67,9 +69,10 @@ class PixelSource:
 class Frame:
     """One stored slice.
 
-    dataset : its instance's header without pixels; frame_number : from 1 in a multi-frame object, else None.
-    position_lps_mm : centre of the first pixel; orientation : (6,) row then column cosines; spacing_yx_mm : of rows, of
-    columns; slope, intercept : to the stored quantity's own scale.
+    dataset : its instance's header without pixels; levels : where its attributes stand, nearest first.
+    frame_number : from 1 in a multi-frame object, else None; position_lps_mm : centre of the first pixel.
+    orientation : (6,) row then column cosines; spacing_yx_mm : of rows, of columns; slope, intercept : to the stored
+    quantity's own scale.
     """
 
     dataset: Dataset
@@ -86,7 +89,15 @@ class Frame:
     slope: float
     intercept: float
     magnitude: bool
-    facts: dict[str, str]
+    levels: tuple[Dataset, ...]
+
+    def facts(self) -> dict[str, str]:
+        """What may tell this frame's volume from another at the same place; raises as `read_frames` does."""
+        try:
+            found = {name: _first(self.levels, name) for name in TELLING_APART}
+            return {name: str(value) for name, value in found.items() if value is not None}
+        except PARSE_ERRORS as error:
+            raise unreadable(self.source.path, f"{type(error).__name__}: {error}") from error
 
 
 def read_frames(path: Path) -> list[Frame]:
@@ -173,19 +184,17 @@ def _frames_of(dataset: Dataset, source: PixelSource) -> list[Frame]:
         raise unreadable(
             source.path, f"expected as many functional groups as the {n_frames} frames, found {len(per_frame)}"
         )
-    shared = list(dataset.get("SharedFunctionalGroupsSequence") or [])[:1]
+    shared = [macro for group in (dataset.get("SharedFunctionalGroupsSequence") or [])[:1] for macro in _macros(group)]
+    # an attribute stands in the frame's own groups, in the shared ones, or in the object itself
     return [
-        _frame(dataset, source, number, _levels(group, shared, dataset))
+        _frame(dataset, source, number, [*_macros(group), *shared, dataset])
         for number, group in enumerate(per_frame, start=1)
     ]
 
 
-def _levels(group: Dataset, shared: Sequence[Dataset], dataset: Dataset) -> list[Dataset]:
-    """Where a frame's attribute may stand, nearest first: its own groups, the shared ones, the object itself."""
-    macros = [
-        element.value[0] for level in (group, *shared) for element in level if element.VR == "SQ" and element.value
-    ]
-    return [*macros, dataset]
+def _macros(group: Dataset) -> list[Dataset]:
+    """The functional group macros of one item."""
+    return [element.value[0] for element in group if element.VR == "SQ" and element.value]
 
 
 def _frame(dataset: Dataset, source: PixelSource, number: int | None, levels: Sequence[Dataset]) -> Frame:
@@ -204,12 +213,18 @@ def _frame(dataset: Dataset, source: PixelSource, number: int | None, levels: Se
         slope=float(_first(levels, "RescaleSlope") or 1.0),
         intercept=float(_first(levels, "RescaleIntercept") or 0.0),
         magnitude=_is_magnitude(levels),
-        facts={name: str(value) for name in TELLING_APART if (value := _first(levels, name)) is not None},
+        levels=tuple(levels),
     )
 
 
 def _first(levels: Sequence[Dataset], keyword: str) -> Any:
-    return next((level[keyword].value for level in levels if keyword in level), None)
+    tag = _tag(keyword)
+    return next((level[tag].value for level in levels if tag in level), None)
+
+
+@cache
+def _tag(keyword: str) -> BaseTag:
+    return Tag(keyword)
 
 
 def _numbers(levels: Sequence[Dataset], keyword: str, count: int, path: Path) -> tuple[float, ...]:

@@ -187,8 +187,8 @@ def _in_order(frames: Sequence[Frame], normal: npt.NDArray[np.float64], findings
 
 def _check_same(same: Sequence[Frame]) -> int:
     """How many frames at one position only repeat the first; raises when their pixels differ."""
-    named = set().union(*(frame.facts for frame in same))
-    differing = sorted(name for name in named if len({frame.facts.get(name) for frame in same}) > 1)
+    facts = [frame.facts() for frame in same]
+    differing = sorted(name for name in set().union(*facts) if len({fact.get(name) for fact in facts}) > 1)
     pixels = decode(same)
     if all(np.array_equal(pixels[0], other) for other in pixels[1:]):
         return len(same) - 1
