@@ -214,6 +214,8 @@ def pack_bundle(folder: Path, content: Mapping[str, Any]) -> Bundle:
     for name in FILES:
         if not (folder / name).is_file():
             raise ModelBundleError(f"{folder}: expected the file {name}, found no such file")
+    for name in FILES:
+        (folder / name).chmod(0o644)  # safetensors writes for its owner alone; a service reads as another user
     document = {**content, "files": {name: sha256_of(folder / name) for name in FILES}}
     aside = folder / f".{MANIFEST}.part"
     aside.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,136 +1,161 @@
-"""`cptdn bundle`: model bundles - which there are, what they say of themselves, whether they are whole."""
+"""`cptdn bundle`: what a model bundle is, whether it is whole, and which one is used."""
 
 from __future__ import annotations
 
-import tarfile
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from config.bundle_manifest import BundleManifest, read_manifest
-from config.errors import InputError
+from config.errors import InputError, SettingsError
 from node.cli.context import print_json, print_table, settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from config.bundle_manifest import BundleManifest
 
-app = typer.Typer(help="Model bundles: list, show, verify, pack, activate.")
+app = typer.Typer(no_args_is_help=True)
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
-NameOrFolder = Annotated[str | None, typer.Argument(metavar="BUNDLE", help="A name or a folder (default: the active).")]
+BundleArgument = Annotated[
+    str | None, typer.Argument(metavar="BUNDLE", help="A name or a folder (default: the configured bundle).")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 @app.command("list")
-def list_(ctx: typer.Context, as_json: Json = False) -> None:
-    """The bundles that come with the program, and the active one.
+def list_bundles(ctx: typer.Context, as_json: JsonOption = False) -> None:
+    """List the bundles that came with the program, and the configured one.
 
     Example: cptdn bundle list
     """
+    from config.bundle_manifest import read_manifest
     from workers.bundles import known_bundles
 
-    active = read_manifest(settings_of(ctx).model.bundle)
-    found = {manifest.digest: manifest for manifest in (*known_bundles(), active)}
-    rows = [{**_summary(manifest), "active": manifest.digest == active.digest} for manifest in found.values()]
+    configured = settings_of(ctx).model.bundle
+    found = known_bundles()
+    if configured not in {manifest.folder.name for manifest in found}:
+        found.append(read_manifest(configured))
+    rows = [{**_summary(one), "configured": one.folder == read_manifest(configured).folder} for one in found]
     if as_json:
         print_json(rows)
         return
     print_table(
-        ("bundle", "version", "digest", "intended use", "active"),
-        [(r["name"], r["version"], r["digest"][:19], r["intended_use"], "yes" if r["active"] else "") for r in rows],
+        ("", "name", "version", "for", "digest"),
+        [
+            ("*" if row["configured"] else "", row["name"], row["version"], row["intended_use"], row["digest"][:19])
+            for row in rows
+        ],
     )
 
 
-@app.command()
-def show(ctx: typer.Context, bundle: NameOrFolder = None, as_json: Json = False) -> None:
-    """What a bundle says of itself: intended use, training data, test results, architecture, files.
+@app.command("show")
+def show(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption = False) -> None:
+    """Show a bundle's manifest: what it was trained on, what it may be used for, how well it does.
 
-    Example: cptdn bundle show demonstration
+    Example: cptdn bundle show demonstration --json
     """
+    from config.bundle_manifest import read_manifest
+
     manifest = read_manifest(bundle or settings_of(ctx).model.bundle)
     if as_json:
         print_json({**manifest.content, "digest": manifest.digest, "folder": str(manifest.folder)})
         return
-    shown = {"folder": str(manifest.folder), "digest": manifest.digest, **_without_histories(manifest.content)}
-    print_table(("", ""), list(_lines(shown)), title=f"{manifest.name} {manifest.version}")
+    content = manifest.content
+    typer.echo(f"{manifest.name} {manifest.version}   {manifest.digest}")
+    typer.echo(f"  intended use  {manifest.intended_use}")
+    typer.echo(f"  trained on    {content.get('training_data', {}).get('description', 'unknown')}")
+    typer.echo(f"  created       {content.get('created', 'unknown')}")
+    for title, metrics in content.get("metrics", {}).items():
+        typer.echo(f"  {title}")
+        for name, value in metrics.items():
+            typer.echo(f"    {name:46} {_shown(value)}")
 
 
-@app.command()
-def verify(ctx: typer.Context, bundle: NameOrFolder = None, as_json: Json = False) -> None:
-    """Read everything in a bundle and compare it with its manifest: digests, architecture, templates, nomogram.
+@app.command("verify")
+def verify(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption = False) -> None:
+    """Check a bundle: every file there and unchanged, every weight fitting its architecture.
 
-    Example: cptdn bundle verify /srv/cptdn/bundles/site-1
+    Example: cptdn bundle verify config/bundles/demonstration
     """
     from workers.bundles import verify_bundle
 
-    verified = verify_bundle(bundle or settings_of(ctx).model.bundle)
+    found = verify_bundle(bundle or settings_of(ctx).model.bundle)
+    summary = {"ok": True, **_summary(found.manifest), "files": found.manifest.content["files"]}
     if as_json:
-        print_json({**_summary(verified.manifest), "ok": True})
-        return
-    typer.echo(f"{verified.manifest.name} {verified.manifest.version} is whole: {verified.digest}")
+        print_json(summary)
+    else:
+        typer.echo(f"{found.manifest.name} {found.manifest.version} is whole: {found.digest}")
 
 
-@app.command()
+@app.command("pack")
 def pack(
-    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A name or a folder.")],
-    out: Annotated[Path, typer.Option(help="The archive to write, for another machine.")],
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Holds all files of a bundle, with a manifest or --manifest.")],
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="What the manifest shall say (default: what it says now).")
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Put a verified bundle into one archive; unpack it with tar and name the folder in [model] bundle.
+    """Write a bundle's manifest anew with the digests of its files, after a description or the nomogram was changed.
 
-    Example: cptdn bundle pack site-1 --out site-1.tar
+    Example: cptdn bundle pack my_bundle --manifest description.json
     """
-    from workers.bundles import FILES, verify_bundle
+    from config.bundle_manifest import MANIFEST
+    from workers.bundles import pack_bundle
 
-    verified = verify_bundle(bundle)
+    source = manifest or folder / MANIFEST
     try:
-        with tarfile.open(out, "w") as archive:
-            for name in ("manifest.json", *FILES):
-                archive.add(verified.folder / name, f"{verified.manifest.name}/{name}", filter=_anonymous)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror}") from error
-    typer.echo(f"{out}: {verified.manifest.name} {verified.manifest.version}, {verified.digest}")
+        content = json.loads(source.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"expected a manifest in {source}: {error}") from error
+    packed = pack_bundle(folder, content)
+    if as_json:
+        print_json({**_summary(packed.manifest), "folder": str(folder)})
+    else:
+        typer.echo(f"{packed.manifest.name} {packed.manifest.version} packed: {packed.digest}")
 
 
-@app.command()
+@app.command("activate")
 def activate(
-    ctx: typer.Context, bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A name or a folder.")]
+    ctx: typer.Context,
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A name or a folder.")],
+    as_json: JsonOption = False,
 ) -> None:
-    """Verify a bundle and name it in the configuration file; restart the program to use it.
+    """Verify a bundle and make it the configured one, in the configuration file; running workers take it on restart.
 
-    Example: cptdn bundle activate /srv/cptdn/bundles/site-1 --config /etc/cptdn/cptdn.toml
+    Example: cptdn bundle activate /srv/cptdn/bundles/site-2025 --config cptdn.toml
     """
-    from config.settings import load_settings
     from workers.bundles import verify_bundle
 
-    source = settings_of(ctx).source
-    if source is None:
-        raise InputError("there is no configuration file to write to; name one with --config, or make ./cptdn.toml")
-    verified = verify_bundle(bundle)
-    before = source.read_text(encoding="utf-8")
-    source.write_text(with_bundle(before, bundle), encoding="utf-8")
-    if load_settings(source).model.bundle != bundle:
-        source.write_text(before, encoding="utf-8")
-        raise InputError(f"{source}: could not set [model] bundle; write it by hand: bundle = {bundle!r}")
-    typer.echo(f"{source} now names {verified.manifest.name} {verified.manifest.version}; restart `cptdn up`.")
+    settings = settings_of(ctx)
+    if settings.source is None:
+        raise SettingsError("no configuration file to write to: name one with --config, or make ./cptdn.toml")
+    found = verify_bundle(bundle)
+    named = bundle if bundle == found.folder.name else str(found.folder.resolve())
+    text = settings.source.read_text(encoding="utf-8")
+    aside = settings.source.with_name(f".{settings.source.name}.part")
+    aside.write_text(with_bundle(text, named), encoding="utf-8")
+    aside.replace(settings.source)
+    if as_json:
+        print_json({**_summary(found.manifest), "bundle": named, "written": str(settings.source)})
+    else:
+        typer.echo(f"{settings.source} now names {named}; restart the workers")
 
 
-def with_bundle(text: str, bundle: str) -> str:
-    """The configuration with [model] bundle set; everything else, comments too, stays as it is."""
-    escaped = bundle.replace("\\", "\\\\").replace('"', '\\"')
-    wanted = f'bundle = "{escaped}"'
-    lines, inside, done = [], False, False
-    for line in text.splitlines():
-        if line.strip().startswith("["):
-            inside = line.split("#")[0].strip() == "[model]"
-            lines.append(line)
-            if inside and not done:
-                lines.append(wanted)
-                done = True
-        elif not (inside and line.split("=")[0].strip() == "bundle"):
-            lines.append(line)
-    if not done:
-        lines += ["", "[model]", wanted]
-    return "\n".join(lines) + "\n"
+def with_bundle(text: str, name: str) -> str:
+    """The text of a configuration with `[model] bundle` set, everything else as it was."""
+    line = f"bundle = {json.dumps(name, ensure_ascii=False)}"
+    section = re.search(r"^\[model\][^\n]*$", text, re.MULTILINE)
+    if section is None:
+        return f"{text.rstrip()}\n\n[model]\n{line}\n".lstrip()
+    rest = text[section.end() :]
+    following = re.search(r"^\[", rest, re.MULTILINE)
+    inside = rest[: following.start()] if following else rest
+    changed, n_changed = re.subn(r"^bundle\s*=[^\n]*$", lambda _: line, inside, count=1, flags=re.MULTILINE)
+    if not n_changed:
+        changed = f"\n{line}" + inside
+    return text[: section.end()] + changed + rest[len(inside) :]
 
 
 def _summary(manifest: BundleManifest) -> dict[str, Any]:
@@ -140,26 +165,10 @@ def _summary(manifest: BundleManifest) -> dict[str, Any]:
         "digest": manifest.digest,
         "intended_use": manifest.intended_use,
         "demonstration": manifest.demonstration,
-        "folder": str(manifest.folder),
     }
 
 
-def _without_histories(content: dict[str, Any]) -> dict[str, Any]:
-    """For a person: training curves are left to --json."""
-    training = {key: value for key, value in content.get("training", {}).items() if key != "history"}
-    return {**content, "training": training}
-
-
-def _lines(value: Any, name: str = "") -> Iterable[tuple[str, str]]:
-    if isinstance(value, dict) and value:
-        for key, part in value.items():
-            yield from _lines(part, f"{name}.{key}" if name else str(key))
-    else:
-        yield name, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = ""
-    member.mode, member.mtime = 0o644, 0
-    return member
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_shown(one)}" for name, one in value.items())
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

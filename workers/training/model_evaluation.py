@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from lifelines.utils import concordance_index
 from numpy.typing import NDArray
 
-from workers.bundles import Bundle, FeatureDistribution
+from workers.bundles import Bundle, FeatureDistribution, pack_bundle
 from workers.features.extraction import extract_many
 from workers.nomogram.model import CoxNomogram, load_nomogram
 from workers.nomogram.result import PatientCovariates
@@ -121,6 +122,20 @@ def phantom_metrics(bundle: Bundle, folder: Path) -> dict[str, Any]:
         "correlation_predictive": round(float(np.corrcoef(truth["predictive"], scores.predictive)[0, 1]), 4),
         "share_unlike_training_features": unlike,
     }
+
+
+def with_phantom_metrics(bundle: Bundle, folders: Mapping[str, Path]) -> Bundle:
+    """The bundle packed anew, its manifest telling how it does on held-out phantoms: title -> folder of phantoms."""
+    content = {name: value for name, value in bundle.manifest.content.items() if name != "files"}
+    metrics = dict(content["metrics"])
+    for title, folder in folders.items():
+        metrics[title] = {**phantom_metrics(bundle, folder), "phantoms": _origin(folder)}
+    return pack_bundle(bundle.folder, {**content, "metrics": metrics})
+
+
+def _origin(folder: Path) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads((folder / "phantoms.json").read_text(encoding="utf-8"))
+    return {name: made[name] for name in ("size", "seed", "scanners")}
 
 
 def read_truth(path: Path) -> Mapping[str, FloatArray]:
