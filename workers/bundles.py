@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,16 @@ SCORES, DISTRIBUTIONS, TEMPLATES, NOMOGRAM = (
 FILES = (*WEIGHTS.values(), SCORES, DISTRIBUTIONS, TEMPLATES, NOMOGRAM)
 
 
+class Preprocessing(Protocol):
+    """What shapes patches: a bundle, or a training before there is one."""
+
+    @property
+    def templates(self) -> Mapping[str, IntensityTemplate]: ...
+
+    @property
+    def spacing_mm(self) -> float: ...
+
+
 @dataclass(frozen=True)
 class FeatureDistribution:
     """Where the training patients' features of one sequence lay.
@@ -62,7 +72,7 @@ class FeatureDistribution:
     def distance(self, features: FloatArray) -> float:
         """Mahalanobis distance of one patient's features (c,), divided by the square root of c."""
         apart = np.asarray(features, dtype=np.float64) - self.mean
-        return float(np.sqrt(max(apart @ self.precision @ apart, 0.0) / len(apart)))
+        return float(np.sqrt(max(float(apart @ self.precision @ apart), 0.0) / len(apart)))
 
 
 @dataclass(frozen=True)
@@ -195,7 +205,7 @@ def verify_bundle(name_or_path: str | Path) -> Bundle:
     outputs = bundle.sequence_network("T1w").architecture.n_features
     if inputs != outputs:
         raise ModelBundleError(
-            f"{bundle.folder}: the multi-task network expects {inputs} features of a sequence, the SE-ResNets make {outputs}"
+            f"{bundle.folder}: the multi-task network takes {inputs} features a sequence, the SE-ResNets give {outputs}"
         )
     _ = bundle.templates, bundle.nomogram
     return bundle
@@ -280,7 +290,8 @@ def _check_keys(manifest: BundleManifest) -> None:
         if not isinstance(found, dict) or not inner <= set(found):
             have = ", ".join(sorted(found)) if isinstance(found, dict) else repr(found)
             raise ModelBundleError(
-                f"{manifest.folder / MANIFEST}: expected {key!r} with {', '.join(sorted(inner)) or 'contents'}, found {have}"
+                f"{manifest.folder / MANIFEST}: expected {key!r} with {', '.join(sorted(inner)) or 'contents'}, "
+                f"found {have}"
             )
 
 

@@ -43,9 +43,13 @@ def test_a_job_and_its_message_come_together(ledger: Ledger) -> None:
 
 
 def test_a_transaction_that_fails_leaves_neither(ledger: Ledger) -> None:
-    with pytest.raises(RuntimeError, match="power"), ledger.begin() as session:
-        jobs.create_job(session, STUDY, {}, "digest", "demonstration")
-        raise RuntimeError("power cut")
+    def interrupted() -> None:
+        with ledger.begin() as session:
+            jobs.create_job(session, STUDY, {}, "digest", "demonstration")
+            raise RuntimeError("power cut")
+
+    with pytest.raises(RuntimeError, match="power"):
+        interrupted()
     assert sent(ledger) == []
 
 

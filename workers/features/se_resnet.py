@@ -1,7 +1,8 @@
 """The SE-ResNet of one sequence: a tumour slice with its mask becomes 512 deep features (times the width).
 
     (n, 2, 128, 128) ─ conv 5x5/2 32 ─ BN ─ ReLU ─ conv 3x3 64 ─ BN ─ ReLU ─ average pool 2 ─► (n, 64, 32, 32)
-                     ─ stage 128 /2 ─► (n, 128, 16, 16) ─ stage 256 /2 ─► (n, 256, 8, 8) ─ stage 512 /2 ─► (n, 512, 4, 4)
+                     ─ stage 128 /2 ─► (n, 128, 16, 16) ─ stage 256 /2 ─► (n, 256, 8, 8)
+                     ─ stage 512 /2 ─► (n, 512, 4, 4)
                      ─ global average pooling ─► (n, 512)
 
 Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.3 and supplement; depth and width are the bundle's choice.

@@ -1,7 +1,7 @@
 """The multi-task network: deep features of three sequences become Prognostic-score and Predictive-score.
 
-    T1w, CE-T1w, T2w features (n, 3 x 512) ─ shared 4608 ReLU, dropout (keep 0.6) ─┬─ 1536 ─ 512 ─────── 3 tanh  prognosis
-                                                                                   └─ 1536 ─ 512 x T/2 ─ 1 tanh  response
+    T1w, CE-T1w, T2w features (n, 3 x 512) ─ shared 4608 ReLU, dropout (keep 0.6) ┬─ 1536 ─ 512 ─────── 3 tanh prognosis
+                                                                                  └─ 1536 ─ 512 x T/2 ─ 1 tanh response
 
 Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.3; the response branch is the modified covariate method of
 Tian et al., JASA 2014;109:1517: the hidden layer times T/2 (T = +1 ICT+CCRT, -1 CCRT) and no treatment main effect.
@@ -51,6 +51,9 @@ class ScoresArchitecture:
 
 class MultitaskNetwork(nn.Module):
     """Features (n, 3 * n_features) -> prognosis (n, 3) and response (n,), all in (-1, 1)."""
+
+    feature_mean: Tensor
+    feature_scale: Tensor
 
     def __init__(self, architecture: ScoresArchitecture) -> None:
         super().__init__()

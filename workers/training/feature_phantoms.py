@@ -31,7 +31,7 @@ class FeaturePhantoms:
 
 
 def draw_features(n: int, seed: int, n_features: int = 128, truth: Truth | None = None) -> FeaturePhantoms:
-    """Phantoms whose features are saturating mixtures of noisy views of both latents; the mixing is one for all seeds."""
+    """Phantoms whose features are saturating mixtures of noisy views of both latents; one mixing for all seeds."""
     nomogram = published_nomogram()
     patients = tuple(draw_patient(seed, i, nomogram, truth=truth) for i in range(n))
     latents = np.array([[p.prognostic / 0.48, p.predictive / 0.55] for p in patients])

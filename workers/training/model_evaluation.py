@@ -12,13 +12,14 @@ import numpy as np
 from lifelines.utils import concordance_index
 from numpy.typing import NDArray
 
+from dicom_sr.treatment_report import TreatmentArm
 from workers.bundles import Bundle, FeatureDistribution, pack_bundle
 from workers.features.extraction import extract_many
 from workers.nomogram.model import CoxNomogram, load_nomogram
 from workers.nomogram.result import PatientCovariates
 from workers.scores.multitask_network import SEQUENCES
 from workers.scores.scoring import Scores, score_many
-from workers.training.cohort import EBV, Cohort, TreatmentArm, read_cohort
+from workers.training.cohort import EBV, Cohort, read_cohort
 from workers.training.patch_store import kept_bags
 
 FloatArray = NDArray[np.float64]

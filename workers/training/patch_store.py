@@ -3,7 +3,7 @@
     FOLDER/t1w.bin, t2w.bin, ce_t1w.bin    bags one after the other: (2, 128, 128) a slice, image and mask
     FOLDER/index.json                      patients in order, slices of each bag, number format
 
-Images come as `<patient_id>.npz` with the bags t1w, t2w and ce_t1w: (n, 2, 128, 128), floats in 0..1 or uint8 in 0..255.
+Images come as `<patient_id>.npz` with the bags t1w, t2w and ce_t1w: (n, 2, 128, 128), floats in 0..1 or uint8.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def open_store(folder: Path) -> PatchStore:
     """The store that `build_store` left in a folder."""
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     starts = {role: np.concatenate([[0], np.cumsum(index["slices"][role])]).astype(np.intp) for role in SEQUENCES}
-    arrays = {
+    arrays: dict[str, NDArray[np.generic]] = {
         role: np.memmap(
             folder / f"{BAG_NAMES[role]}.bin",
             dtype=index["format"],

@@ -6,7 +6,7 @@ Sources: PS3.3 C.8.3 (MR Image), C.7.6.2 (Image Plane), C.8.8.5 and C.8.8.6 (Str
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -15,9 +15,10 @@ import numpy as np
 from pydicom import Dataset, FileMetaDataset
 from pydicom.dataset import FileDataset
 from pydicom.uid import (
+    PYDICOM_IMPLEMENTATION_UID,
+    UID,
     ExplicitVRLittleEndian,
     MRImageStorage,
-    PYDICOM_IMPLEMENTATION_UID,
     RTStructureSetStorage,
     generate_uid,
 )
@@ -33,11 +34,12 @@ from workers.training.phantom_images import (
     render,
     tissues,
 )
-from workers.training.phantom_writing import subject_of
+from workers.training.phantom_writing import SCANNERS, PhantomCohort, subject_of
 from workers.training.phantoms import PhantomPatient, draw_patient, patient_rng, published_nomogram
 
 SYNTHETIC = "SYNTHETIC PHANTOM - NOT A PATIENT"
 MATRIX, SPACING_MM, THICKNESS_MM, N_SLICES = 256, 0.9, 5.0, 22
+RTSTRUCT = "rtstruct.dcm"
 LOWEST_MM = -52.5  # z of the first slice
 STUDY_TIME = datetime(2024, 3, 1, 9, 30)
 # Where the nasopharynx lies in the scanner's frame of reference: x, y, z in mm.
@@ -116,7 +118,7 @@ def write_study(
         stored = np.round(np.clip(image, 0, 4095)).astype(np.uint16)
         written[role] = _write_series(study, role, at + 2, stored, grid, folder / role)
     contoured = "CE-T1w" if "CE-T1w" in roles else roles[-1]
-    rtstruct = folder / "rtstruct.dcm"
+    rtstruct = folder / RTSTRUCT
     _save(_structure_set(study, subject, grid, contoured), rtstruct)
     uids = {role: study.uid(f"series/{role}") for role in roles}
     return WrittenStudy(folder, study.uid("study"), written, uids, rtstruct)
@@ -129,6 +131,18 @@ def write_phantom_study(
     phantom = draw_patient(seed, 0, published_nomogram())
     when = datetime.combine(study_date, STUDY_TIME.time())
     return write_study(phantom, folder, patient_id, birth_date, study_datetime=when, roles=roles, seed=seed)
+
+
+def write_cohort_studies(
+    cohort: PhantomCohort, folder: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> None:
+    """Every patient of a phantom cohort as a study in `folder/<patient_id>/`; studies that are there already stay."""
+    scanner = SCANNERS[cohort.scanners]
+    for number, phantom in enumerate(cohort.patients()):
+        patient_id = str(phantom.record["patient_id"])
+        if not (folder / patient_id / RTSTRUCT).is_file():  # written last
+            write_study(phantom, folder / patient_id, patient_id, seed=cohort.seed, number=number, scanner=scanner)
+        progress(number + 1, cohort.size)
 
 
 @dataclass(frozen=True)
@@ -148,8 +162,8 @@ class _Study:
     def instance(self, sop_class_uid: str, sop_instance_uid: str) -> FileDataset:
         """Patient, study and equipment modules of one object."""
         meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID = sop_class_uid
-        meta.MediaStorageSOPInstanceUID = sop_instance_uid
+        meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+        meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
         meta.TransferSyntaxUID = ExplicitVRLittleEndian
         meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
         ds = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)

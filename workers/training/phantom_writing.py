@@ -13,7 +13,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from multiprocessing import get_context
@@ -61,7 +61,7 @@ class PhantomCohort:
     seed: int
     cohort: str = "training"
     scanners: str = "training"
-    truth: Truth = Truth()
+    truth: Truth = field(default_factory=Truth)
 
     def patients(self) -> list[PhantomPatient]:
         nomogram = published_nomogram()
@@ -149,14 +149,21 @@ def write_cohort(
         templates = templates_from(json.loads(kept.read_text(encoding="utf-8")))
     templates = templates or fit_templates(cohort, processes)
     kept.write_text(json.dumps({role: t.to_json() for role, t in templates.items()}, indent=1), encoding="utf-8")
-    patients = cohort.patients()
-    _write_csv(out / "cohort.csv", [patient.record for patient in patients])
-    _write_csv(out / "truth.csv", [truth_row(patient) for patient in patients])
-    (out / "phantoms.json").write_text(json.dumps(asdict(cohort), indent=1), encoding="utf-8")
+    patients = write_tables(cohort, out)
     missing = [i for i, p in enumerate(patients) if not (patches / f"{p.record['patient_id']}.npz").is_file()]
     work = partial(_write_patches, cohort=cohort, nomogram=published_nomogram(), templates=templates, folder=patches)
     for done, _ in enumerate(_mapped(work, missing, processes), start=len(patients) - len(missing) + 1):
         progress(done, len(patients))
+
+
+def write_tables(cohort: PhantomCohort, out: Path) -> list[PhantomPatient]:
+    """cohort.csv, truth.csv and phantoms.json of a cohort; returns its patients."""
+    out.mkdir(parents=True, exist_ok=True)
+    patients = cohort.patients()
+    _write_csv(out / "cohort.csv", [patient.record for patient in patients])
+    _write_csv(out / "truth.csv", [truth_row(patient) for patient in patients])
+    (out / "phantoms.json").write_text(json.dumps(asdict(cohort), indent=1), encoding="utf-8")
+    return patients
 
 
 def templates_from(document: Mapping[str, Any]) -> dict[str, IntensityTemplate]:

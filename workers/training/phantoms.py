@@ -90,7 +90,7 @@ def draw_patient(
     prognostic, predictive = (
         float(np.interp(_normal_cdf(z), SCORE_QUANTILES, at)) for z, at in ((u, PROGNOSTIC_AT), (w, PREDICTIVE_AT))
     )
-    age = int(round(float(np.clip(rng.normal(42.6, 10.2), 14, 72))))
+    age = round(float(np.clip(rng.normal(42.6, 10.2), 14, 72)))
     ebv = int(rng.random() < EBV_PREVALENCE)
     ict = int(rng.random() < 0.5)
     clinical = _clinical(rng)
@@ -178,6 +178,6 @@ def _follow_up(nomogram: Mapping[str, Any], linear_predictor: float, rng: np.ran
     }
     found: dict[str, int] = {}
     for endpoint in ENDPOINTS:
-        found[f"{endpoint}_days"] = max(1, int(round(min(at[endpoint], end))))
+        found[f"{endpoint}_days"] = max(1, round(min(at[endpoint], end)))
         found[f"{endpoint}_event"] = int(at[endpoint] <= end)
     return found

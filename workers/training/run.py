@@ -209,7 +209,7 @@ def _write_parts(
     for role, network in learned.networks.items():
         save_weights(network, out / WEIGHTS[role])
     save_weights(learned.score_network, out / SCORES)
-    tensors = {}
+    tensors: dict[str, NDArray[np.float32]] = {}
     for role, features in learned.features.items():
         found = distribution_of(features[training])
         tensors |= {f"{role}/mean": found.mean, f"{role}/precision": found.precision}
