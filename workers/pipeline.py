@@ -24,7 +24,7 @@ from config.settings import CaseSettings, DecisionSettings
 from dicom_sr.treatment_report import SCORE_DECIMALS, EbvCategory, Reason, SeriesRole
 from node.cases.case_inputs import ComputeRequest
 from workers.artefacts import SequenceMaterial, StudyMaterial
-from workers.bundles import Bundle
+from workers.bundles import Bundle, Preprocessing
 from workers.features.extraction import extract, resolve_device
 from workers.nomogram.result import NomogramResult, PatientCovariates
 from workers.scores.scoring import score
@@ -58,7 +58,7 @@ class Analysis:
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
-def prepare_study(request: ComputeRequest, files: Files, bundle: Bundle, case: CaseSettings) -> StudyMaterial:
+def prepare_study(request: ComputeRequest, files: Files, bundle: Preprocessing, case: CaseSettings) -> StudyMaterial:
     """Read the three series, carry the contour onto their grids, and cut the patches; the three side by side.
 
     Raises IneligibleStudyError with a reason code when an image or the contour cannot be used.
@@ -70,7 +70,7 @@ def prepare_study(request: ComputeRequest, files: Files, bundle: Bundle, case: C
 
 
 def _prepare_sequence(
-    role: SeriesRole, request: ComputeRequest, files: Files, bundle: Bundle, case: CaseSettings
+    role: SeriesRole, request: ComputeRequest, files: Files, bundle: Preprocessing, case: CaseSettings
 ) -> SequenceMaterial:
     wanted = request.series[role.value]
     series = read_series([files[uid] for uid, _ in wanted["instances"]])

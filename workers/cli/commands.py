@@ -6,7 +6,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("workers.cli.demo:demo", "The whole main job on this machine with a synthetic patient."),
     "match": ("workers.cli.match:match", "Match the two arms of a cohort 1:1 by propensity score."),
     "nomogram": ("workers.cli.nomogram:app", "Score, draw, fit and evaluate the nomogram."),
+    "phantom": ("workers.cli.phantom:phantom", "Synthetic patients with images, to learn from and to test on."),
     "report": ("workers.cli.report:app", "Read a report of ours back: report show FILE"),
     "score": ("workers.cli.score:score", "The whole computation on files, without network and ledger."),
+    "train": ("workers.cli.train:train", "Train a model bundle on a cohort with images."),
     "worker": ("workers.cli.worker:worker", "Run one computing or delivering process."),
 }

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
-from workers.features.se_resnet import BackboneArchitecture
+from workers.features.se_resnet import DEEPER, BackboneArchitecture, Pooling, Variant
 from workers.training.losses import Ties
+from workers.training.sampling import PAPER_EVENT_SHARE
 
 Schedule = Literal["one_cycle", "paper"]
 
@@ -33,7 +34,7 @@ class Recipe:
     transfer : the SE-ResNets of T1w and T2w start from the trained one of CE-T1w instead of random weights.
     scanner_augmentation : also vary contrast, noise and bias. mixed_precision : bfloat16 inside the SE-ResNet.
     validation_share : of the training patients, kept for early stopping. relative_gain, patience : of the C-index,
-    in epochs (SE-ResNet) or checks (multi-task network). scores_*: of the full-batch multi-task training.
+    in epochs (SE-ResNet) or checks (multi-task network), of the paper's schedule; a cycle goes to its end. scores_*: of the full-batch multi-task training.
     penalty : multiplies the paper's weight penalties of the multi-task network.
     response_offset : the response is fitted beside the (detached) prognosis instead of alone (augmented covariate).
     """
@@ -44,12 +45,12 @@ class Recipe:
     schedule: Schedule = "one_cycle"
     ties: Ties = "breslow"
     epochs: int = 20
-    batch_size: int = 256
+    batch_size: int = 64
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
     event_share: float | None = None
-    random_epochs: int = 2
-    refresh_every: int = 1
+    random_epochs: int = 13
+    refresh_every: int = 2
     transfer: bool = False
     scanner_augmentation: bool = True
     mixed_precision: bool = True
@@ -63,8 +64,44 @@ class Recipe:
     penalty: float = 0.01
     response_offset: bool = False
 
+    def stops_after(self, without_gain: int) -> bool:
+        """Whether so many epochs or checks without a gain end the training."""
+        return self.schedule == "paper" and without_gain >= self.patience
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "backbone": self.backbone.to_json()}
+
+
+def recipe_of(
+    *, width: float, variant: Variant, pooling: Pooling, epochs: int, batch_size: int, transfer: bool, seed: int
+) -> Recipe:
+    """The default training at a given size."""
+    return Recipe(
+        seed=seed,
+        backbone=BackboneArchitecture(
+            variant, DEEPER.blocks if variant == "bottleneck" else (2, 2, 2), width, pooling=pooling
+        ),
+        scores_width=width,
+        epochs=epochs,
+        batch_size=batch_size,
+        transfer=transfer,
+        random_epochs=max(1, 2 * epochs // 3),
+        refresh_every=2,
+    )
+
+
+def paper_recipe(**options: Any) -> Recipe:
+    """The paper's schedule: SGD, batches of 37 censored patients and 27 with the event, exact weights of penalties."""
+    return replace(
+        recipe_of(**{**options, "batch_size": 64}),
+        schedule="paper",
+        event_share=PAPER_EVENT_SHARE,
+        random_epochs=0,
+        refresh_every=1,
+        scanner_augmentation=False,
+        penalty=1.0,
+        validation_share=0.2,
+    )
 
 
 def convolution_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:

@@ -177,7 +177,9 @@ def _kept_features(
         found: FloatArray = np.load(path, allow_pickle=False)
         return found
     features = cohort_features(store, role, network, device)
-    np.save(path, features, allow_pickle=False)
+    aside = path.with_suffix(".part.npy")
+    np.save(aside, features, allow_pickle=False)
+    aside.replace(path)
     return features
 
 

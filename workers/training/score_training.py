@@ -83,7 +83,7 @@ def train_scores(
     inside, outside = torch.from_numpy(training), torch.from_numpy(validation)
     followed, checked = outcomes.rows(inside), outcomes.rows(outside)
     x_training, x_validation = x[inside], x[outside]
-    while run.step < recipe.scores_steps and run.checks_without_gain < recipe.patience:
+    while run.step < recipe.scores_steps and not recipe.stops_after(run.checks_without_gain):
         began = time.monotonic()
         loss = 0.0
         for _ in range(recipe.scores_check_every):

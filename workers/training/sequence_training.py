@@ -112,7 +112,7 @@ def train_sequence(
     if saved is not None:
         run.restore(saved)
     images = _Images(store, role, device, recipe.mixed_precision)
-    while run.epoch < recipe.epochs and run.epochs_without_gain < recipe.patience:
+    while run.epoch < recipe.epochs and not recipe.stops_after(run.epochs_without_gain):
         began = time.monotonic()
         loss = _epoch(run, images, outcomes, training, recipe)
         c_index = _validated(run, images, outcomes, validation, recipe)

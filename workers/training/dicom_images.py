@@ -1,0 +1,120 @@
+"""Images of a cohort as DICOM: one folder a patient, with the three series and the RTSTRUCT (or SEG) of the tumour.
+
+The same rules choose series and contour as in the service, and the same code cuts the patches. Two passes: the first
+takes the intensity landmarks of the training patients' series, the second makes the patches with the templates
+learned from them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+
+from config.errors import IneligibleStudyError, InputError
+from config.settings import EligibilitySettings, Settings
+from node.cases.assessment import CaseInputs, ComputeRequest, StoredInstance, assess
+from node.cases.headers import header_of
+from node.ledger.database import now_utc
+from workers.pipeline import prepare_study
+from workers.training.patch_store import Bags
+from workers.volumes.intensity import IntensityTemplate, landmarks_of
+from workers.volumes.patches import MAX_LANDMARK_SLICES
+from workers.volumes.reader import read_series
+
+UNKNOWN_AGE = "040Y"  # the rules ask for an age; training takes it from the cohort
+
+
+@dataclass(frozen=True)
+class TrainingPreprocessing:
+    """What shapes patches before there is a bundle."""
+
+    templates: Mapping[str, IntensityTemplate]
+    spacing_mm: float
+
+
+@dataclass(frozen=True)
+class PatientImages:
+    """Which files of a patient's folder are the three series and the contour."""
+
+    request: ComputeRequest
+    files: Mapping[str, Path]
+
+
+def patient_images(folder: Path, patient_id: str) -> PatientImages:
+    """Series and contour of one patient, chosen as the service would.
+
+    Raises InputError naming the patient and what is missing: no folder, no series of a role, no contour.
+    """
+    if not folder.is_dir():
+        raise InputError(f"patient {patient_id}: expected a folder of DICOM files {folder}, found none")
+    stored, files = _stored(sorted(path for path in folder.rglob("*") if path.is_file()))
+    images = [one for one in stored if one.header.get("Modality") == "MR"]
+    studies = sorted({str(one.header["StudyInstanceUID"]) for one in images})
+    if len(studies) != 1:
+        raise InputError(f"patient {patient_id}: expected MR series of one study in {folder}, found {len(studies)}")
+    related = tuple(one for one in stored if one.header.get("Modality") != "MR")
+    found = assess(CaseInputs(studies[0], tuple(images), related=related), _lenient(), now_utc())
+    if found.request is None:
+        reasons = "; ".join(reason["text"] for reason in found.reasons) or f"the study is {found.state}"
+        raise InputError(f"patient {patient_id}: {folder} cannot be used: {reasons}")
+    return PatientImages(found.request, files)
+
+
+def learn_templates(
+    patients: Iterable[PatientImages],
+    roles: Sequence[str],
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, IntensityTemplate]:
+    """Intensity templates by role from the series of the training patients."""
+    rows: dict[str, list[NDArray[np.floating]]] = {role: [] for role in roles}
+    for done, patient in enumerate(patients, start=1):
+        for role in roles:
+            wanted = patient.request.series[role]["instances"]
+            series = read_series([patient.files[uid] for uid, _ in wanted])
+            step = -(-len(series.frames) // MAX_LANDMARK_SLICES)
+            rows[role].append(landmarks_of(series.pixels_zyx(range(0, len(series.frames), step))))
+        progress(done)
+    return {role: IntensityTemplate.from_landmarks(found) for role, found in rows.items()}
+
+
+def dicom_bags(
+    root: Path, preprocessing: TrainingPreprocessing, settings: Settings | None = None
+) -> Callable[[str], Bags]:
+    """Reader of bags from `root/<patient_id>/`; raises InputError naming the patient."""
+    case = (settings or Settings()).case
+
+    def read(patient_id: str) -> Bags:
+        patient = patient_images(root / patient_id, patient_id)
+        try:
+            material = prepare_study(patient.request, patient.files, preprocessing, case)
+        except IneligibleStudyError as error:
+            raise InputError(f"patient {patient_id}: {error.text}") from error
+        return {role.value: one.patches for role, one in material.items()}
+
+    return read
+
+
+def _lenient() -> Settings:
+    """Who belongs to a training cohort is the cohort's decision, not the gate's."""
+    return Settings(eligibility=EligibilitySettings(stage_unknown="report_unverified", ebv_unknown="both_categories"))
+
+
+def _stored(paths: Sequence[Path]) -> tuple[list[StoredInstance], dict[str, Path]]:
+    stored, files = [], {}
+    for path in paths:
+        try:
+            header = header_of(dcmread(path, stop_before_pixels=True))
+        except (InvalidDicomError, OSError) as error:
+            raise InputError(f"expected a DICOM file, found {path}: {error}") from error
+        header.setdefault("PatientAge", UNKNOWN_AGE)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        stored.append(StoredInstance(str(header["SOPInstanceUID"]), digest, now_utc(), header))
+        files[str(header["SOPInstanceUID"])] = path
+    return stored, files
