@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tarfile
 from pathlib import Path
 
 import pytest
@@ -46,14 +45,16 @@ def test_an_unknown_bundle_is_answered_by_those_that_there_are() -> None:
     assert "demonstration" in done.stderr
 
 
-def test_a_packed_bundle_unpacks_to_the_same_bundle(tmp_path: Path) -> None:
-    archive = tmp_path / "bundle.tar"
-    assert run_cptdn("bundle", "pack", "demonstration", "--out", str(archive)).returncode == 0
-    with tarfile.open(archive) as opened:
-        opened.extractall(tmp_path, filter="data")
-    manifest = read_manifest("demonstration")
-    assert read_manifest(tmp_path / manifest.name).digest == manifest.digest
-    assert run_cptdn("bundle", "verify", str(tmp_path / manifest.name)).returncode == 0
+def test_a_changed_description_is_packed_into_another_digest(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(BUNDLES / "demonstration", copy)
+    before = read_manifest(copy)
+    description = tmp_path / "description.json"
+    description.write_text(json.dumps({**before.content, "version": "0.2-site"}))
+    assert run_cptdn("bundle", "pack", str(copy), "--manifest", str(description)).returncode == 0
+    assert read_manifest(copy).version == "0.2-site"
+    assert read_manifest(copy).digest != before.digest
+    assert run_cptdn("bundle", "verify", str(copy)).returncode == 0
 
 
 @pytest.mark.parametrize(
