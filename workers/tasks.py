@@ -15,6 +15,7 @@ import structlog
 from celery import Celery
 
 from config.errors import CptdnError, IneligibleStudyError, ModelBundleError
+from dicom_sr.errors import ReportError
 from node.delivery import deliver
 from node.ledger import jobs
 from node.ledger.outbox import relay
@@ -84,7 +85,7 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
         try:
             with kept_lease(context.ledger, job_id, context.name):
                 outcome = compute(context, job)
-        except CptdnError as error:
+        except (CptdnError, ReportError) as error:
             _write_failure(context, job_id, error)
         except Exception as error:  # whatever it was, the case must not hang: it is named, and tried again
             log.exception("the step failed unexpectedly")
@@ -118,6 +119,8 @@ def _write_failure(context: WorkerContext, job_id: str, error: Exception) -> Non
             jobs.refuse(session, job, error.code, error.text)
         elif isinstance(error, ModelBundleError):
             jobs.fail(session, job, "model_bundle", str(error), retry=False)
+        elif isinstance(error, ReportError):
+            jobs.fail(session, job, "invalid_report", str(error), retry=False)
         elif isinstance(error, CptdnError):
             jobs.fail(session, job, "cannot_compute", str(error), retry=False)
         else:

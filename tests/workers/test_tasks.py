@@ -1,0 +1,79 @@
+"""How a step ends: what is refused, what waits for a person, what is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config.errors import IneligibleStudyError, InputError, ModelBundleError
+from config.settings import load_settings
+from dicom_sr.errors import InvalidReportError
+from node.ledger import jobs
+from node.ledger.cases import get_case, open_case
+from node.ledger.database import Ledger, open_ledger
+from node.ledger.tables import Job
+from node.queue import make_celery
+from workers.context import WorkerContext
+from workers.tasks import run_step
+
+STUDY = "1.2.3.4"
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerContext]:
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings()
+    ledger: Ledger = open_ledger(settings.ledger.url or "")
+    with ledger.begin() as session:
+        open_case(session, STUDY, "P1", "")
+    made = WorkerContext(settings)
+    yield made
+    made.ledger.close()
+    ledger.close()
+
+
+def end_of(context: WorkerContext, error: Exception) -> tuple[Job, Any]:
+    """The job and its case after a step that raised; the broker is away, which must not matter."""
+    with context.ledger.begin() as session:
+        job_id = jobs.create_job(session, STUDY, {}, "digest", "demonstration").id
+
+    def compute(_context: WorkerContext, _job: Job) -> Any:
+        raise error
+
+    celery = make_celery("redis+socket:///nowhere/broker.sock", context.settings.broker)
+    run_step(celery, context, job_id, "volumes", compute)
+    with context.ledger.begin() as session:
+        return session.get_one(Job, job_id), get_case(session, STUDY)
+
+
+def test_a_study_that_cannot_be_scored_is_refused_with_its_reason(context: WorkerContext) -> None:
+    job, case = end_of(context, IneligibleStudyError("missing_slice", "a gap of 9 mm"))
+    assert (job.state, job.error_code) == ("done", "missing_slice")
+    assert (case.state, case.reasons) == ("refused", [{"code": "missing_slice", "text": "a gap of 9 mm"}])
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ModelBundleError("expected sha256 a, found b"), "model_bundle"),
+        (InvalidReportError("the SR reads back differently"), "invalid_report"),
+        (InputError("3 of 40 instances are not stored any more"), "cannot_compute"),
+    ],
+)
+def test_what_trying_again_cannot_mend_fails_visibly_at_once(
+    context: WorkerContext, error: Exception, code: str
+) -> None:
+    job, case = end_of(context, error)
+    assert (job.state, job.error_code) == ("failed", code)
+    assert (case.state, case.reasons[0]["code"]) == ("failed", code)
+    assert str(error) in case.reasons[0]["text"]
+
+
+def test_the_unexpected_is_tried_again(context: WorkerContext) -> None:
+    job, case = end_of(context, RuntimeError("out of memory"))
+    assert job.state == "queued"
+    assert "out of memory" in (job.error_text or "")
+    assert case.state == "running"
