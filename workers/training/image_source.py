@@ -35,7 +35,8 @@ def image_source(
         if (root / first).is_dir():
             return _from_dicom(root, cohort, spacing_mm, progress)
         raise InputError(
-            f"patient {first}: expected the kept patches {root / first}.npz or the DICOM folder {root / first}, found neither"
+            f"patient {first}: expected the kept patches {root / first}.npz "
+            f"or the DICOM folder {root / first}, found neither"
         )
 
     return of

@@ -90,7 +90,9 @@ def build_store(
         for stream in streams.values():
             stream.close()
     index = {"patients": list(patient_ids), "slices": sizes, "format": str(dtype)}
-    (folder / INDEX).write_text(json.dumps(index), encoding="utf-8")
+    aside = folder / f".{INDEX}.part"  # the index comes last: where it stands, the store is whole
+    aside.write_text(json.dumps(index), encoding="utf-8")
+    aside.replace(folder / INDEX)
     return open_store(folder)
 
 

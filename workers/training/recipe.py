@@ -34,7 +34,8 @@ class Recipe:
     transfer : the SE-ResNets of T1w and T2w start from the trained one of CE-T1w instead of random weights.
     scanner_augmentation : also vary contrast, noise and bias. mixed_precision : bfloat16 inside the SE-ResNet.
     validation_share : of the training patients, kept for early stopping. relative_gain, patience : of the C-index,
-    in epochs (SE-ResNet) or checks (multi-task network), of the paper's schedule; a cycle goes to its end. scores_*: of the full-batch multi-task training.
+    in epochs (SE-ResNet) or checks (multi-task network), of the paper's schedule; a cycle goes to its end.
+    scores_* : of the full-batch multi-task training.
     penalty : multiplies the paper's weight penalties of the multi-task network.
     response_offset : the response is fitted beside the (detached) prognosis instead of alone (augmented covariate).
     """

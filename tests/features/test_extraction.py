@@ -1,0 +1,54 @@
+"""Deep features of bags, one by one and batched across patients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from config.errors import InputError
+from workers.features.extraction import extract, extract_many, resolve_device
+from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
+
+
+@pytest.fixture(scope="module", params=["maximum", "attention"])
+def network(request: pytest.FixtureRequest) -> SequenceNetwork:
+    torch.manual_seed(0)
+    return SequenceNetwork(BackboneArchitecture(width=0.0625, pooling=request.param))
+
+
+@pytest.fixture(scope="module")
+def bags() -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.random((n, 2, 128, 128), dtype=np.float32) for n in (3, 1, 5)]
+
+
+def test_batching_across_patients_changes_nothing(network: SequenceNetwork, bags: list[np.ndarray]) -> None:
+    together = extract_many(bags, network, slices_per_batch=4)
+    for bag, found in zip(bags, together, strict=True):
+        features, representative = extract(bag, network)
+        np.testing.assert_allclose(found.features, features, atol=1e-5)
+        assert found.representative_index == representative
+        assert found.features.shape == (32,)
+        assert len(found.slice_risk) == len(bag)
+
+
+def test_the_representative_has_the_highest_risk_and_its_own_features(bags: list[np.ndarray]) -> None:
+    torch.manual_seed(1)
+    network = SequenceNetwork(BackboneArchitecture(width=0.0625))
+    found = extract_many(bags, network)[2]
+    assert found.representative_index == int(np.argmax(found.slice_risk))
+    alone, _ = extract(bags[2][[found.representative_index]], network)
+    np.testing.assert_allclose(found.features, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 2, 128, 128), (3, 1, 128, 128), (2, 64, 64)])
+def test_a_bag_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    network = SequenceNetwork(BackboneArchitecture(width=0.0625))
+    with pytest.raises(InputError, match=r"expected at least one patch of shape \(2, 128, 128\)"):
+        extract(np.zeros(shape, dtype=np.float32), network)
+
+
+def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
+    assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert resolve_device("cpu").type == "cpu"
