@@ -74,7 +74,10 @@ def c_index(durations: FloatArray, risk: FloatArray, event_observed: NDArray[np.
     """Harrell's C-index, or None where no pair can be compared."""
     if not event_observed.any() or len(np.unique(durations)) < 2:
         return None
-    return round(float(concordance_index(durations, -risk, event_observed)), 4)
+    try:
+        return round(float(concordance_index(durations, -risk, event_observed)), 4)
+    except ZeroDivisionError:  # lifelines: every event comes after all other follow-up
+        return None
 
 
 def score_phantoms(bundle: Bundle, folder: Path) -> tuple[Cohort, Scores, dict[str, float]]:

@@ -251,7 +251,10 @@ def signature_c_index(
     events = outcomes.event_observed[:, DFS].numpy()
     if not events.any():
         return 0.5
-    return float(concordance_index(outcomes.durations[:, DFS].numpy(), -risk, events))
+    try:
+        return float(concordance_index(outcomes.durations[:, DFS].numpy(), -risk, events))
+    except ZeroDivisionError:  # lifelines: every event comes after all other follow-up
+        return 0.5
 
 
 def cohort_features(

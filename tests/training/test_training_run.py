@@ -1,0 +1,79 @@
+"""`cptdn train` on a tiny phantom cohort: killed and resumed, and what it says about wrong cohorts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from config.settings import BUNDLES
+from workers.bundles import FILES, sha256_of, verify_bundle
+from workers.training.phantom_writing import PhantomCohort, write_cohort
+
+CPTDN = str(Path(sys.executable).with_name("cptdn"))
+NOMOGRAM = BUNDLES / "demonstration" / "nomogram.json"
+SMALL = ("--epochs", "3", "--batch-size", "8", "--width", "0.0625", "--device", "cpu", "--nomogram", str(NOMOGRAM))
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_cohort(PhantomCohort(16, 5), folder)
+    return folder
+
+
+def command(phantoms: Path, out: Path, *options: str) -> list[str]:
+    files = [str(phantoms / "cohort.csv"), "--images", str(phantoms / "patches"), "--out", str(out)]
+    return [CPTDN, "train", *files, *SMALL, *options]
+
+
+def test_a_killed_training_resumes_to_the_same_weights(phantoms: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = subprocess.run(command(phantoms, whole, "--json"), capture_output=True, text=True, check=True)
+    said = json.loads(done.stdout)
+    assert said["digest"] == verify_bundle(whole).digest
+    assert {"all", "CCRT", "ICT+CCRT", "n", "n_events"} <= set(said["metrics"]["training"])
+
+    with subprocess.Popen(command(phantoms, killed), stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:  # CE-T1w is trained, T1w is in its second epoch
+            if line.split()[:2] == ["T1w", "1"]:
+                process.send_signal(signal.SIGKILL)
+                break
+    assert process.returncode == -signal.SIGKILL
+    assert not (killed / "manifest.json").exists()
+    resumed = subprocess.run(command(phantoms, killed), capture_output=True, text=True, check=True)
+    stages = [line.split()[:2] for line in resumed.stderr.splitlines()]
+    assert not [stage for stage in stages if stage[0] == "CE-T1w" or stage == ["T1w", "1"]]
+
+    assert verify_bundle(killed).network_digest == verify_bundle(whole).network_digest
+    assert {name: sha256_of(killed / name) for name in FILES} == {name: sha256_of(whole / name) for name in FILES}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [("treatment", "CCRT", "both arms|ICT"), ("dfs_event", "0", "event"), ("dfs_days", "-3", "dfs_days|negative")],
+)
+def test_a_cohort_that_cannot_be_learned_from_is_told(
+    phantoms: Path, tmp_path: Path, column: str, value: str, said: str
+) -> None:
+    from config.errors import InputError
+    from workers.training.image_source import image_source
+    from workers.training.recipe import Recipe
+    from workers.training.run import Description, train_bundle
+
+    with (phantoms / "cohort.csv").open(newline="") as stream:
+        rows = [{**row, column: value} for row in csv.DictReader(stream)]
+    wrong = tmp_path / "cohort.csv"
+    with wrong.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    source = image_source(phantoms / "patches")
+    with pytest.raises(InputError, match=said):
+        train_bundle(wrong, source, tmp_path / "b", tmp_path / "work", Recipe(epochs=1), Description("x"))
