@@ -32,7 +32,7 @@ from workers.training.score_training import train_scores
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 N_FEATURES = 128
-RECIPE = Recipe(scores_width=0.25, scores_steps=150)
+RECIPE = Recipe(scores_width=0.25)
 NOMOGRAM = BUNDLES / "demonstration" / "nomogram.json"
 
 

@@ -21,6 +21,7 @@ from workers.features.squeeze_excitation import SEBasicBlock, SEBottleneckBlock
 
 PATCH_SIZE = 128
 FEATURES = 512  # at width 1
+STAGES = (128, 256, 512)  # at width 1
 HEAD = 256  # at width 1
 ENDPOINTS = ("os", "dmfs", "lrrfs")  # order of the prognosis outputs; DFS is their maximum
 
@@ -56,6 +57,12 @@ class BackboneArchitecture:
             raise ValueError(f"blocks must name three stages of at least one block, found {self.blocks}")
         if not 0 < self.width <= 4:
             raise ValueError(f"width must lie in (0, 4], found {self.width}")
+        inner = [self.channels(c) // 2 for c in STAGES]
+        if self.variant == "bottleneck" and any(c % self.groups for c in inner):
+            raise ValueError(
+                f"groups must divide the inner channels {inner} of the bottleneck blocks, found {self.groups} groups "
+                f"at width {self.width}"
+            )
 
     def channels(self, at_width_one: int) -> int:
         """A channel count of the paper at this width."""
@@ -93,7 +100,7 @@ class SEResNet(nn.Module):
         )
         stages = []
         channels_in = wide(64)
-        for channels, n_blocks in zip((wide(128), wide(256), wide(512)), architecture.blocks, strict=True):
+        for channels, n_blocks in zip(map(wide, STAGES), architecture.blocks, strict=True):
             stages.append(_stage(architecture, channels_in, channels, n_blocks))
             channels_in = channels
         self.stages = nn.Sequential(*stages)

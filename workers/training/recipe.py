@@ -9,6 +9,7 @@ from typing import Any, Literal
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from config.errors import InputError
 from workers.features.se_resnet import DEEPER, BackboneArchitecture, Pooling, Variant
 from workers.training.losses import Ties
 from workers.training.sampling import PAPER_EVENT_SHARE
@@ -19,6 +20,7 @@ PAPER_CNN_RATE, PAPER_FC_RATE = 1e-3, 1e-4
 PAPER_CNN_WARM_UP, PAPER_FC_WARM_UP = 80, 50  # steps
 PAPER_DECAY, PAPER_DECAY_STEPS = 0.95, 80
 PAPER_MOMENTUM = 0.95
+PAPER_SCORES_STEPS = 4000  # at most; early stopping ends it
 WARM_UP_SHARE = 0.3  # of a one-cycle schedule
 DIVIDE_FIRST, DIVIDE_LAST = 25.0, 1e4
 
@@ -55,14 +57,14 @@ class Recipe:
     transfer: bool = False
     scanner_augmentation: bool = True
     mixed_precision: bool = True
-    validation_share: float = 0.15
+    validation_share: float = 0.12
     relative_gain: float = 0.005
     patience: int = 5
-    scores_steps: int = 400
-    scores_learning_rate: float = 1e-3
+    scores_steps: int = 60
+    scores_learning_rate: float = 3e-4
     scores_weight_decay: float = 1e-2
     scores_check_every: int = 10
-    penalty: float = 0.01
+    penalty: float = 1.0
     response_offset: bool = False
 
     def stops_after(self, without_gain: int) -> bool:
@@ -76,12 +78,15 @@ class Recipe:
 def recipe_of(
     *, width: float, variant: Variant, pooling: Pooling, epochs: int, batch_size: int, transfer: bool, seed: int
 ) -> Recipe:
-    """The default training at a given size."""
+    """The default training at a given size. Raises InputError for a shape that cannot be built."""
+    blocks = DEEPER.blocks if variant == "bottleneck" else (2, 2, 2)
+    try:
+        backbone = BackboneArchitecture(variant, blocks, width, pooling=pooling)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     return Recipe(
         seed=seed,
-        backbone=BackboneArchitecture(
-            variant, DEEPER.blocks if variant == "bottleneck" else (2, 2, 2), width, pooling=pooling
-        ),
+        backbone=backbone,
         scores_width=width,
         epochs=epochs,
         batch_size=batch_size,
@@ -100,7 +105,7 @@ def paper_recipe(**options: Any) -> Recipe:
         random_epochs=0,
         refresh_every=1,
         scanner_augmentation=False,
-        penalty=1.0,
+        scores_steps=PAPER_SCORES_STEPS,
         validation_share=0.2,
     )
 

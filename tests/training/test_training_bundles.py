@@ -1,0 +1,147 @@
+"""Small whole trainings: every variant ends with a verified bundle; what is resumed, what is not mixed."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from config.errors import InputError
+from config.settings import BUNDLES
+from workers.bundles import verify_bundle
+from workers.training.feature_phantoms import draw_features
+from workers.training.image_source import image_source
+from workers.training.model_evaluation import with_phantom_metrics
+from workers.training.phantom_writing import PhantomCohort, write_cohort
+from workers.training.recipe import Recipe, paper_recipe, recipe_of
+from workers.training.run import Description, train_bundle
+from workers.training.score_training import train_scores
+
+PUBLISHED = BUNDLES / "demonstration" / "nomogram.json"
+SMALL = {"width": 0.0625, "variant": "basic", "pooling": "maximum", "epochs": 2, "batch_size": 16, "transfer": False}
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """16 training patients and 8 others."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    write_cohort(PhantomCohort(24, 1), folder)
+    rows = read_rows(folder / "cohort.csv")
+    for row in rows[16:]:
+        row["cohort"] = "internal"
+    write_rows(folder / "cohort.csv", rows)
+    return folder
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def small_recipe(**changes: object) -> Recipe:
+    return recipe_of(**{**SMALL, "seed": 1, **changes})  # type: ignore[arg-type]
+
+
+def train(
+    phantoms: Path, out: Path, recipe: Recipe, cohort: Path | None = None, nomogram: Path | None = PUBLISHED
+) -> Path:
+    description = Description("tiny", demonstration=True, nomogram=nomogram)
+    table = cohort or phantoms / "cohort.csv"
+    train_bundle(table, image_source(phantoms / "patches"), out, out.with_suffix(".work"), recipe, description)
+    return out
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        small_recipe(pooling="attention"),
+        small_recipe(variant="bottleneck", width=0.125, transfer=True),
+        paper_recipe(**SMALL, seed=1),
+    ],
+    ids=["attention", "bottleneck", "paper"],
+)
+def test_every_variant_ends_with_a_verified_bundle(phantoms: Path, tmp_path: Path, recipe: Recipe) -> None:
+    bundle = verify_bundle(train(phantoms, tmp_path / "bundle", recipe))
+    content = bundle.manifest.content
+    assert content["training_data"]["n"] == 16
+    assert set(content["metrics"]) == {"training", "internal"}
+    assert content["metrics"]["internal"]["n"] == 8
+    assert bundle.sequence_network("T2w").architecture == recipe.backbone
+    tested = verify_bundle(with_phantom_metrics(bundle, {"held_out": phantoms}).folder)
+    assert tested.manifest.content["metrics"]["held_out"]["n"] == 24
+    assert tested.network_digest == bundle.network_digest
+
+
+def test_a_shape_that_cannot_be_built_is_told() -> None:
+    with pytest.raises(InputError, match=r"groups must divide the inner channels \[4, 8, 16\]"):
+        small_recipe(variant="bottleneck")
+
+
+def test_the_papers_schedule_is_the_papers() -> None:
+    recipe = paper_recipe(**SMALL, seed=1)
+    assert (recipe.batch_size, recipe.event_share, recipe.random_epochs, recipe.penalty) == (64, 27 / 64, 0, 1.0)
+    assert (recipe.patience, recipe.relative_gain) == (5, 0.005)
+    assert recipe.stops_after(5)
+    assert not recipe.stops_after(4)
+    assert not small_recipe().stops_after(99)  # a cycle goes to its end
+
+
+def test_the_score_training_resumes_between_two_checks(tmp_path: Path) -> None:
+    phantoms = draw_features(120, 1, n_features=8)
+    inside, outside = np.arange(100), np.arange(100, 120)
+    recipe = Recipe(scores_width=0.02)
+    whole = train_scores(phantoms.features, phantoms.outcomes, inside, outside, recipe).network.state_dict()
+
+    class KilledError(Exception):
+        pass
+
+    def kill(stage: str, done: int, total: int, note: str) -> None:
+        if done == 30:
+            raise KilledError
+
+    checkpoint = tmp_path / "scores.safetensors"
+    with pytest.raises(KilledError):
+        train_scores(phantoms.features, phantoms.outcomes, inside, outside, recipe, checkpoint, kill)
+    resumed = train_scores(phantoms.features, phantoms.outcomes, inside, outside, recipe, checkpoint)
+    assert resumed.step == recipe.scores_steps
+    assert all(torch.equal(whole[name], tensor) for name, tensor in resumed.network.state_dict().items())
+
+
+def test_a_working_folder_of_another_recipe_is_not_mixed(phantoms: Path, tmp_path: Path) -> None:
+    train(phantoms, tmp_path / "bundle", small_recipe(epochs=1))
+    with pytest.raises(InputError, match="holds a training with epochs = 1, expected 2"):
+        train(phantoms, tmp_path / "bundle", small_recipe())
+
+
+def test_separation_is_told_in_one_sentence(phantoms: Path, tmp_path: Path) -> None:
+    rows = read_rows(phantoms / "cohort.csv")
+    for at, row in enumerate(rows):
+        row["dfs_event"] = row["ebv_dna_gt_4000"]
+        row["dfs_days"] = str(2000 + at)
+    table = write_rows(tmp_path / "cohort.csv", rows)
+    with pytest.raises(InputError, match="separates the patients with events"):
+        train(phantoms, tmp_path / "bundle", small_recipe(epochs=1), table, nomogram=None)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [("patient_id", "NOBODY", r"NOBODY\.npz, found no such file"), ("cohort", "external", "no patient has the cohort")],
+)
+def test_what_is_missing_is_named(phantoms: Path, tmp_path: Path, column: str, value: str, said: str) -> None:
+    rows = read_rows(phantoms / "cohort.csv")
+    for row in rows[-1:] if column == "patient_id" else rows:
+        row[column] = value
+    with pytest.raises(InputError, match=said):
+        train(phantoms, tmp_path / "bundle", small_recipe(), write_rows(tmp_path / "cohort.csv", rows))
+    assert not (tmp_path / "bundle" / "manifest.json").exists()
