@@ -41,6 +41,17 @@ def reports_of(session: Session, study_instance_uid: str) -> list[Report]:
     return list(session.scalars(query))
 
 
+def made_by(session: Session, bundle: str) -> set[str]:
+    """Studies whose current report was made by a bundle, given by its name or the beginning of its digest."""
+    newest = select(func.max(Report.id)).group_by(Report.study_instance_uid)
+    prefix = bundle if bundle.startswith("sha256:") else f"sha256:{bundle}"
+    return {
+        report.study_instance_uid
+        for report in session.scalars(select(Report).where(Report.id.in_(newest)))
+        if report.result["model"]["name"] == bundle or report.bundle_digest.startswith(prefix)
+    }
+
+
 def objects_of(session: Session, report_id: int) -> list[ReportObject]:
     return list(session.scalars(select(ReportObject).where(ReportObject.report_id == report_id)))
 
