@@ -48,8 +48,8 @@ def bundle_folder(name_or_path: str | Path) -> Path:
 
 def bundle_reference(name_or_path: str | Path) -> str:
     """A bundle by a name that means the same in every process: one below config/bundles, or an absolute path."""
-    folder = bundle_folder(name_or_path)
-    return str(name_or_path) if folder.parent == BUNDLES else str(folder.resolve())
+    folder = bundle_folder(name_or_path).resolve()
+    return folder.name if folder.parent == BUNDLES.resolve() else str(folder)
 
 
 def manifest_digest(content: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "classify": ("node.cli.classify:classify", "Series roles of DICOM files or header lists, with their reasons."),
     "clinical": ("node.cli.clinical:app", "Clinical facts: set, import, show."),
     "doctor": ("node.cli.doctor:doctor", "Check and explain every part: ledger, broker, storage, model, peers."),
+    "init": ("node.cli.init:init", "Write a first configuration by asking five questions."),
     "jobs": ("node.cli.jobs:app", "Computations and deliveries: what waits, runs, failed; try again or cancel."),
     "node": ("node.cli.up:node", "Run the node alone: the DICOM side and the looks at cases."),
     "quarantine": ("node.cli.quarantine:app", "Files that were kept aside, with their reasons."),
