@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import ledger_of, print_json, settings_of
+from node.cli.context import known_states, ledger_of, print_json, settings_of
 from node.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ def _selected(
         )
     if study_uids:
         return study_uids
-    if wrong := [state for state in states if state not in STATES]:
-        raise typer.BadParameter(f"expected --state out of {', '.join(STATES)}; found {', '.join(wrong)}")
-    cases = list_cases(session, states, since.replace(tzinfo=UTC) if since else None)
+    cases = list_cases(session, known_states(states, STATES), since.replace(tzinfo=UTC) if since else None)
     found = [case.study_instance_uid for case in reversed(cases)]
     made = made_by(session, made_with) if made_with else None
     return found if made is None else [study for study in found if study in made]

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from node.ledger.cases import get_case, set_state
 from node.ledger.database import now_utc
+from node.ledger.deliveries import STATES
 from node.ledger.outbox import enqueue
 from node.ledger.tables import Delivery, Report, ReportObject
 from node.messages import DELIVER_REPORT
@@ -124,4 +125,4 @@ def count_deliveries(session: Session) -> dict[str, int]:
     found: dict[str, int] = dict(
         session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).tuples().all()
     )
-    return {state: found.get(state, 0) for state in ("pending", "sent", "delivered", "dead", "superseded")}
+    return {state: found.get(state, 0) for state in STATES}

@@ -54,8 +54,12 @@ class Terminal:
     def answer(self, question: str, line: str) -> None:
         """Wait for a question, then type a line; what was shown before is read no more."""
         self.until(question)
+        self.type(f"{line}\n")
+
+    def type(self, keys: str) -> None:
+        """Press keys; what was shown before is forgotten."""
         self._shown = ""
-        os.write(self._own, f"{line}\n".encode())
+        os.write(self._own, keys.encode())
 
     def until_end(self) -> str:
         """Everything that is shown until the command ends."""
