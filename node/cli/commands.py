@@ -8,6 +8,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "jobs": ("node.cli.jobs:app", "Computations and deliveries: what waits, runs, failed; try again or cancel."),
     "node": ("node.cli.up:node", "Run the node alone: the DICOM side and the looks at cases."),
     "quarantine": ("node.cli.quarantine:app", "Files that were kept aside, with their reasons."),
+    "ready": ("node.cli.ready:ready", "Whether a part of the program can work, for health checks."),
     "reprocess": ("node.cli.reprocess:reprocess", "Compute studies again and see what differs."),
     "status": ("node.cli.status:status", "One screen of what runs, what waits and what failed."),
     "studies": ("node.cli.studies:app", "Studies: their state, the reasons for it, and your decisions."),

@@ -20,11 +20,11 @@ def settings_of(ctx: typer.Context) -> Settings:
     return load_settings((ctx.obj or {}).get("config"))
 
 
-def ledger_of(ctx: typer.Context) -> Ledger:
-    """The ledger that this call's settings name."""
+def ledger_of(ctx: typer.Context, migrate: bool = True) -> Ledger:
+    """The ledger that this call's settings name; migrate=False leaves its schema as it is."""
     from node.ledger.database import open_ledger
 
-    return open_ledger(settings_of(ctx).ledger.url or "")
+    return open_ledger(settings_of(ctx).ledger.url or "", migrate)
 
 
 def print_json(document: Any) -> None:
