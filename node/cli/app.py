@@ -134,6 +134,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         build(given)(args=given, prog_name="cptdn", obj=state)
     except CptdnError as error:
         _fail(str(error), state)
+    except ModuleNotFoundError as error:
+        needed = f"{error.name}, which is not installed here"
+        _fail(f"this command needs {needed}; call it where the extra `workers` is installed", state)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
