@@ -238,6 +238,9 @@ class Settings(BaseSettings):
         relative = url.removeprefix("sqlite:///")
         if url.startswith("sqlite:///") and relative != ":memory:":
             url = f"sqlite:///{(base / relative).resolve()}"
+        if not (BUNDLES / self.model.bundle).is_dir() and (base / self.model.bundle).is_dir():
+            bundle = str((base / self.model.bundle).resolve())
+            object.__setattr__(self, "model", self.model.model_copy(update={"bundle": bundle}))
         object.__setattr__(self, "storage", self.storage.model_copy(update={"root": root}))
         object.__setattr__(self, "ledger", self.ledger.model_copy(update={"url": url}))
         return self

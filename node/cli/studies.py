@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import ledger_of, print_json, print_table, settings_of
+from node.cli.context import known_states, ledger_of, print_json, print_table, settings_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -53,10 +53,11 @@ def list_(
 
     Example: cptdn studies list --state held --state incomplete
     """
-    from node.ledger.cases import list_cases
+    from node.ledger.cases import STATES, list_cases
 
+    states = known_states(state or (), STATES)
     with ledger_of(ctx).begin() as session:
-        studies = [study_json(session, case) for case in list_cases(session, state or ())]
+        studies = [study_json(session, case) for case in list_cases(session, states)]
     if as_json:
         print_json(studies)
         return
@@ -177,6 +178,7 @@ def assign(
     study_uid: StudyUid,
     role: Annotated[list[str], typer.Option("--role", metavar="ROLE=SERIES_UID", help="T1w, T2w or CE-T1w.")],
     by: Annotated[str, typer.Option("--by", help="Who decides; kept in the history.")] = "administrator",
+    as_json: Json = False,
 ) -> None:
     """Settle which series plays which role; the study is looked at again at once.
 
@@ -194,14 +196,14 @@ def assign(
             name, _, series = given.partition("=")
             if name not in roles or not series:
                 expected = f"ROLE=SERIES_UID with ROLE one of {', '.join(roles)}"
-                raise InputError(f"expected --role {expected}, found {given!r}")
+                raise typer.BadParameter(f"expected {expected}, found {given!r}", param_hint="--role")
             if series not in known:
                 has = ", ".join(sorted(known)) or "none"
                 raise InputError(f"study {study_uid} has no series {series}; it has {has}")
             case.assignments = {**case.assignments, name: series}
             record(session, study_uid, "assigned", f"{name} is series {series}, decided by {by}.", actor=by)
         wake_case(session, study_uid)
-    typer.echo("The decision is recorded; the study is looked at again.")
+    _decided(as_json, study_uid, "assigned", "The decision is recorded; the study is looked at again.")
 
 
 @app.command()
@@ -210,13 +212,14 @@ def hold(
     study_uid: StudyUid,
     because: Annotated[str, typer.Option(help="The reason; it stands in the case until the study is released.")],
     by: Annotated[str, typer.Option("--by", help="Who decides; kept in the history.")] = "administrator",
+    as_json: Json = False,
 ) -> None:
     """Hold a study: nothing is computed for it until it is released.
 
     Example: cptdn studies hold 1.2.840.113619.2.1 --because "contour under review"
     """
     _set_hold(ctx, study_uid, because, by)
-    typer.echo("The study is held; `cptdn studies release` lets it go on.")
+    _decided(as_json, study_uid, "held", "The study is held; `cptdn studies release` lets it go on.")
 
 
 @app.command()
@@ -224,13 +227,21 @@ def release(
     ctx: typer.Context,
     study_uid: StudyUid,
     by: Annotated[str, typer.Option("--by", help="Who decides; kept in the history.")] = "administrator",
+    as_json: Json = False,
 ) -> None:
     """Let a held study go on; it is looked at again at once.
 
     Example: cptdn studies release 1.2.840.113619.2.1
     """
     _set_hold(ctx, study_uid, None, by)
-    typer.echo("The study is released and looked at again.")
+    _decided(as_json, study_uid, "released", "The study is released and looked at again.")
+
+
+def _decided(as_json: bool, study_uid: str, decision: str, sentence: str) -> None:
+    if as_json:
+        print_json({"study_instance_uid": study_uid, "decision": decision})
+    else:
+        typer.echo(sentence)
 
 
 def _set_hold(ctx: typer.Context, study_uid: str, because: str | None, by: str) -> None:

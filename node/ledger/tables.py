@@ -187,6 +187,7 @@ class Job(Base):
     request: Mapped[dict[str, Any]]  # the frozen inputs: series, contour, clinical facts, decision settings
     request_digest: Mapped[str] = mapped_column(String(64))
     bundle: Mapped[str]
+    computation: Mapped[str | None] = mapped_column(String(64))  # of a comparison: equal means the same answer
     send: Mapped[bool] = mapped_column(default=True)
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[datetime]
@@ -201,6 +202,7 @@ class Job(Base):
     __table_args__ = (
         Index("ix_jobs_study", "study_instance_uid", "created_at"),
         Index("ix_jobs_state", "state", "not_before"),
+        Index("ix_jobs_computation", "computation"),
     )
 
 

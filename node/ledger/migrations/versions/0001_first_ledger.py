@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.Column("request", sa.JSON(), nullable=False),
         sa.Column("request_digest", sa.String(length=64), nullable=False),
         sa.Column("bundle", sa.String(length=255), nullable=False),
+        sa.Column("computation", sa.String(length=64), nullable=True),
         sa.Column("send", sa.Boolean(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
@@ -125,6 +126,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.create_index("ix_jobs_computation", ["computation"], unique=False)
         batch_op.create_index("ix_jobs_state", ["state", "not_before"], unique=False)
         batch_op.create_index("ix_jobs_study", ["study_instance_uid", "created_at"], unique=False)
 
@@ -285,6 +287,7 @@ def downgrade() -> None:
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index("ix_jobs_study")
         batch_op.drop_index("ix_jobs_state")
+        batch_op.drop_index("ix_jobs_computation")
 
     op.drop_table("jobs")
     with op.batch_alter_table("instances", schema=None) as batch_op:
