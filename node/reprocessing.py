@@ -57,6 +57,7 @@ class Reprocessor:
     bundle: str
     send: bool = True
     dry_run: bool = False
+    by: str = "administrator"
     bundle_digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class Reprocessor:
         if self.send:
             set_state(session, case, "queued")
         how = "" if self.send else ", for comparison only"
-        record(session, study, "reprocess", f"Job {job.id} computes again with {self.bundle}{how}.", "administrator")
+        record(session, study, "reprocess", f"Job {job.id} computes again with {self.bundle}{how}.", self.by)
         return Outcome(study, "queued", f"queued as job {job.id}", job_id=job.id, previous=previous)
 
     def _unchanged(self, report: Report | None, request_digest: str) -> bool:

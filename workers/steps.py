@@ -98,7 +98,9 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
         keep_attributions(folder, bundle.attribution(material, analysis.representative, settings.model.device))
     seconds = {**analysis.seconds, "nomogram": consulted - started}
     rows = {role.value: row for role, row in analysis.representative.items()}
-    return StepOutcome({k: round(v, 4) for k, v in seconds.items()}, {"report": dump(report), "representative": rows})
+    distances = {role.value: round(one.landmark_distance, 5) for role, one in material.items()}
+    result = {"report": dump(report), "representative": rows, "intensity_distance": distances}
+    return StepOutcome({k: round(v, 4) for k, v in seconds.items()}, result)
 
 
 def write_report(context: WorkerContext, job: Job) -> StepOutcome:
