@@ -87,9 +87,20 @@ class BrokerSettings(_Section):
     visibility_timeout_s: int = Field(3600, ge=60)
 
 
+class WebTlsSettings(_Section):
+    """Certificate of the pages; PEM files. The certificate's file may hold its chain."""
+
+    certificate: Path
+    private_key: Path
+
+
 class WebSettings(_Section):
     bind: str = "127.0.0.1"
     port: int = Field(8042, ge=0, le=65535)
+    tls: WebTlsSettings | None = None
+    hosts: tuple[str, ...] = ()  # names by which browsers may call the pages, beside loopback and the bound address
+    idle_minutes: int = Field(30, ge=1)
+    session_hours: int = Field(12, ge=1)
 
 
 class SeriesRules(_Section):
@@ -172,6 +183,7 @@ class FhirSettings(_Section):
     ca: Path | None = None  # certificate authority of the server; None: those of the system
     codes: dict[str, str] = {}  # local Observation codes, as for [hl7]
     receive: bool = False  # take resources posted to the web part
+    receive_token: str | None = Field(None, min_length=16)  # better given as CPTDN__FHIR__RECEIVE_TOKEN
     report_url: str | None = None  # base address that gets each report as DiagnosticReport and RiskAssessment
 
 

@@ -27,14 +27,15 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     (they wait for the network then).
     """
     delivers_only = set(queues) == {Queue.DELIVERY.value}
+    computes = bool(set(queues) - {Queue.DELIVERY.value, Queue.WEB.value})
     pool = "threads" if delivers_only else ("solo" if concurrency == 1 else "prefork")
     ledger = open_ledger(settings.ledger.url or "")
     context = WorkerContext(settings)
     app = make_celery(broker_url(settings), settings.broker)
     register(app, context, queues)
-    device = "none" if delivers_only else _device(settings)
+    device = _device(settings) if computes else "none"
     with heartbeat(ledger, "worker", queues=list(queues), device=device) as beat:
-        if not delivers_only:
+        if computes:
             worker_process_init.connect(lambda **_: _warm_up(context), weak=False)
             if pool == "solo":
                 _warm_up(context)

@@ -35,9 +35,13 @@ Step = Callable[[WorkerContext, Job], "StepOutcome"]
 
 
 def register(app: Celery, context: WorkerContext, queues: Collection[str]) -> None:
-    """Give the application the tasks of these queues; a worker that only delivers never imports what computes."""
-    if set(queues) - {Queue.DELIVERY}:
+    """Give the application the tasks of these queues; to deliver or to answer the pages no worker imports torch."""
+    if set(queues) - {Queue.DELIVERY, Queue.WEB}:
         _register_steps(app, context)
+    if Queue.WEB in queues:
+        from workers.answers import register_answers
+
+        register_answers(app, context)
 
     @app.task(name=DELIVER_REPORT)
     def delivery(delivery_id: int) -> None:

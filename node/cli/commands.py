@@ -13,4 +13,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("node.cli.status:status", "One screen of what runs, what waits and what failed."),
     "studies": ("node.cli.studies:app", "Studies: their state, the reasons for it, and your decisions."),
     "up": ("node.cli.up:up", "Run everything on this machine until Ctrl-C."),
+    "users": ("node.cli.users:app", "Web log-ins: add, list, remove."),
+    "web": ("node.cli.web:web", "Serve the pages alone."),
 }

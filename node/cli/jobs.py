@@ -148,8 +148,7 @@ def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
 
     Example: cptdn jobs retry delivery-12
     """
-    from node.ledger.deliveries import retry_delivery
-    from node.ledger.jobs import retry as retry_job
+    from node.decisions import retry_job, try_delivery_again
 
     with ledger_of(ctx).begin() as session:
         for job_id in job_ids:
@@ -157,7 +156,7 @@ def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
             if number is None:
                 retry_job(session, job_id)
             else:
-                retry_delivery(session, number)
+                try_delivery_again(session, number)
     _say(as_json, job_ids, "queued")
 
 

@@ -184,25 +184,17 @@ def assign(
 
     Example: cptdn studies assign 1.2.840.113619.2.1 --role CE-T1w=1.2.840.113619.2.1.7
     """
-    from config.errors import InputError
-    from node.ledger.cases import get_case, record, wake_case
-    from node.ledger.instances import series_uids
+    from node.decisions import ROLES, assign_roles
 
-    roles = ("T1w", "T2w", "CE-T1w")
+    decided = {}
+    for given in role:
+        name, _, series = given.partition("=")
+        if name not in ROLES or not series:
+            expected = f"ROLE=SERIES_UID with ROLE one of {', '.join(ROLES)}"
+            raise typer.BadParameter(f"expected {expected}, found {given!r}", param_hint="--role")
+        decided[name] = series
     with ledger_of(ctx).begin() as session:
-        case = get_case(session, study_uid)
-        known = set(series_uids(session, study_uid))
-        for given in role:
-            name, _, series = given.partition("=")
-            if name not in roles or not series:
-                expected = f"ROLE=SERIES_UID with ROLE one of {', '.join(roles)}"
-                raise typer.BadParameter(f"expected {expected}, found {given!r}", param_hint="--role")
-            if series not in known:
-                has = ", ".join(sorted(known)) or "none"
-                raise InputError(f"study {study_uid} has no series {series}; it has {has}")
-            case.assignments = {**case.assignments, name: series}
-            record(session, study_uid, "assigned", f"{name} is series {series}, decided by {by}.", actor=by)
-        wake_case(session, study_uid)
+        assign_roles(session, study_uid, decided, by)
     _decided(as_json, study_uid, "assigned", "The decision is recorded; the study is looked at again.")
 
 
@@ -245,12 +237,7 @@ def _decided(as_json: bool, study_uid: str, decision: str, sentence: str) -> Non
 
 
 def _set_hold(ctx: typer.Context, study_uid: str, because: str | None, by: str) -> None:
-    from node.ledger.cases import get_case, record, wake_case
+    from node.decisions import set_hold
 
     with ledger_of(ctx).begin() as session:
-        case = get_case(session, study_uid)
-        case.hold = because
-        text = f"Held by {by}: {because}" if because else f"Released by {by}."
-        record(session, study_uid, "hold" if because else "release", text, actor=by)
-        session.flush()
-        wake_case(session, study_uid)
+        set_hold(session, study_uid, because, by)

@@ -279,3 +279,37 @@ class Delivery(Base):
         Index("ix_deliveries_state", "state", "not_before"),
         Index("ix_deliveries_transaction", "transaction_uid"),
     )
+
+
+class User(Base):
+    """A person who may log in to the pages. The password is kept as an Argon2id hash only."""
+
+    __tablename__ = "users"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    password_hash: Mapped[str]
+    role: Mapped[str] = mapped_column(String(16))  # read | operate | admin
+    language: Mapped[str | None] = mapped_column(String(8))  # None: as the browser asks
+    created_at: Mapped[datetime]
+    logged_in_at: Mapped[datetime | None]
+
+
+class WebSession(Base):
+    """One log-in. `id` is the digest of the cookie, so that who reads the ledger cannot take a session over."""
+
+    __tablename__ = "web_sessions"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user: Mapped[str] = mapped_column(ForeignKey("users.name"))
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    __table_args__ = (Index("ix_web_sessions_user", "user"),)
+
+
+class LogInFailure(Base):
+    """A failed log-in, kept for the length of the rate limit. `name` is a digest: people type passwords there."""
+
+    __tablename__ = "log_in_failures"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime]
+    address: Mapped[str]
+    name: Mapped[str] = mapped_column(String(64))
+    __table_args__ = (Index("ix_log_in_failures_at", "at"),)

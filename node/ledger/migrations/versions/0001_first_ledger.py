@@ -256,8 +256,50 @@ def upgrade() -> None:
     with op.batch_alter_table("report_objects", schema=None) as batch_op:
         batch_op.create_index("ix_report_objects_report", ["report_id"], unique=False)
 
+    op.create_table(
+        "users",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("password_hash", sa.String(length=255), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("language", sa.String(length=8), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("logged_in_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "web_sessions",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user"], ["users.name"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("web_sessions", schema=None) as batch_op:
+        batch_op.create_index("ix_web_sessions_user", ["user"], unique=False)
+
+    op.create_table(
+        "log_in_failures",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("address", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("log_in_failures", schema=None) as batch_op:
+        batch_op.create_index("ix_log_in_failures_at", ["at"], unique=False)
+
 
 def downgrade() -> None:
+    with op.batch_alter_table("log_in_failures", schema=None) as batch_op:
+        batch_op.drop_index("ix_log_in_failures_at")
+
+    op.drop_table("log_in_failures")
+    with op.batch_alter_table("web_sessions", schema=None) as batch_op:
+        batch_op.drop_index("ix_web_sessions_user")
+
+    op.drop_table("web_sessions")
+    op.drop_table("users")
     with op.batch_alter_table("report_objects", schema=None) as batch_op:
         batch_op.drop_index("ix_report_objects_report")
 
