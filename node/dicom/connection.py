@@ -12,7 +12,7 @@ from typing import cast
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event, EventHandlerType
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
@@ -55,8 +55,11 @@ def association(
     calling_ae: str,
     contexts: Sequence[PresentationContext],
     handlers: Sequence[EventHandlerType] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
     """An established association, released at the end (aborted when an error passes through).
+
+    roles : role selections (PS3.7 D.3.3.4), for what the peer shall send us on this association.
 
     Raises PacsUnavailableError naming the peer and why there is no association; SettingsError for its TLS files.
     """
@@ -70,6 +73,7 @@ def association(
     assoc = ae.associate(
         pacs.host, pacs.port, contexts=list(contexts), ae_title=pacs.ae_title, max_pdu=MAX_PDU_BYTES,
         tls_args=(client_context(pacs.tls), pacs.host) if pacs.tls else None, evt_handlers=ours + list(handlers),
+        ext_neg=list(roles),
     )  # fmt: skip
     try:
         if not assoc.is_established:
