@@ -18,6 +18,7 @@ from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
+from node.dicom.checkpoint import Checkpoint
 from node.dicom.contexts import PLAIN_SYNTAXES, VERIFICATION
 from node.dicom.library import settle_libraries
 from node.dicom.server import GuardedSocket, close_socket
@@ -39,11 +40,12 @@ _REJECTIONS = {
 
 
 class PeerAE(AE):
-    """An application entity whose outgoing associations have guarded sockets."""
+    """An application entity whose outgoing associations have guarded sockets and lose no answer."""
 
     def _create_socket(
         self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
     ) -> AssociationSocket:
+        assoc._reactor_checkpoint = Checkpoint()
         guarded = GuardedSocket(assoc, address=address)
         guarded.tls_args = tls_args
         return guarded

@@ -6,6 +6,7 @@ answers with more than was asked for must not lead us to another patient's image
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,6 @@ FIND = StudyRootQueryRetrieveInformationModelFind
 MOST_SERIES = 200  # answers taken of one study; then the query is cancelled
 MOST_STUDIES = 20
 PENDING = (0xFF00, 0xFF01)
-_MESSAGE_ID = 1
 
 _SERIES_KEYS = (
     "Modality", "SeriesDescription", "SeriesNumber", "ProtocolName", "BodyPartExamined", "SeriesDate", "SeriesTime",
@@ -58,6 +58,7 @@ class Query:
 
     def __init__(self, assoc: Association, pacs: PacsSettings) -> None:
         self._assoc, self._pacs = assoc, pacs
+        self._messages = itertools.count(1)  # a cancel that comes late must not meet the next question
 
     def series_of(self, study_instance_uid: str, modality: str = "") -> list[Offered]:
         """The series of a study, of one modality or of all."""
@@ -112,8 +113,8 @@ class Query:
 
     def _ask(self, query: Dataset, most: int) -> Iterator[Dataset]:
         """Identifiers of the matches; after `most` of them the query is cancelled."""
-        taken = 0
-        for status, identifier in self._assoc.send_c_find(query, FIND, msg_id=_MESSAGE_ID):
+        taken, message = 0, next(self._messages)
+        for status, identifier in self._assoc.send_c_find(query, FIND, msg_id=message):
             code = status.get("Status")
             if code is None:
                 raise PacsUnavailableError(f"{peer_name(self._pacs)} did not answer a query to its end")
@@ -122,7 +123,7 @@ class Query:
                     yield identifier
                 taken += 1
                 if taken == most:
-                    self._assoc.send_c_cancel(_MESSAGE_ID, query_model=FIND)
+                    self._assoc.send_c_cancel(message, query_model=FIND)
             elif code not in (0x0000, 0xFE00):  # success, and our own cancel
                 text = str(status.get("ErrorComment", "") or "")
                 raise PacsUnavailableError(
