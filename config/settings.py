@@ -70,6 +70,8 @@ class PacsSettings(_Section):
     timeout_s: float = Field(30.0, gt=0)
     tls: TlsSettings | None = None
     query_retrieve: bool = False
+    retrieve_by: Literal["auto", "move", "get"] = "auto"
+    retrieve_timeout_s: float = Field(300.0, gt=0)
 
 
 class StorageSettings(_Section):

@@ -117,6 +117,7 @@ def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> N
     """
     from node.casework import look_at
     from node.ledger.cases import get_case, history
+    from node.ledger.fetches import fetches_of
 
     settings = settings_of(ctx)
     with ledger_of(ctx).begin() as session:
@@ -125,6 +126,7 @@ def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> N
         assessment = look_at(session, settings, case)
         found.update(assessment.explain_json())
         found["would_be"] = {"state": assessment.state, "reasons": [dict(reason) for reason in assessment.reasons]}
+        found["retrieval"] = fetches_of(session, study_uid)
         found["history"] = history(session, study_uid)
     if as_json:
         print_json(found)
@@ -153,6 +155,10 @@ def _print_explanation(found: dict[str, Any]) -> None:
             typer.echo(f"{title}: none")
     for finding in found.get("quality") or ():
         typer.echo(f"Quality: {_in_words(finding)}")
+    for asked in found["retrieval"]:
+        when = f"; asked again after {asked['next_at'][:19]}" if asked["next_at"] else ""
+        said = asked["text"] or f"PACS {asked['pacs']!r} has not been asked yet."
+        typer.echo(f"Retrieval: {said} It is {asked['state']} after {asked['tries']} tries{when}.")
     would = found["would_be"]
     typer.echo(f"Looked at now it would be {would['state']}.")
     for reason in would["reasons"]:
@@ -196,6 +202,36 @@ def assign(
     with ledger_of(ctx).begin() as session:
         assign_roles(session, study_uid, decided, by)
     _decided(as_json, study_uid, "assigned", "The decision is recorded; the study is looked at again.")
+
+
+@app.command()
+def fetch(ctx: typer.Context, study_uid: StudyUid) -> None:
+    """Ask the PACS at once for what a study lacks, also for series that were fetched before and did not help.
+
+    Example: cptdn studies fetch 1.2.840.113619.2.1
+    """
+    from config.errors import InputError
+    from node.casework import look_at
+    from node.ledger.cases import get_case, record
+    from node.ledger.fetches import ask_now
+    from node.retrieval import asked_pacs
+
+    settings = settings_of(ctx)
+    asked = asked_pacs(settings)
+    if not asked:
+        names = ", ".join(pacs.name for pacs in settings.pacs)
+        raise InputError(f"expected a [[pacs]] with query_retrieve = true, found none ({names})")
+    with ledger_of(ctx).begin() as session:
+        case = get_case(session, study_uid)
+        lacks = look_at(session, settings, case).lacks
+        if not lacks:
+            raise InputError(f"study {study_uid} lacks no series, contour or registration; it is {case.state}")
+        for pacs in asked:
+            ask_now(session, study_uid, pacs.name, lacks)
+        record(
+            session, study_uid, "fetch", "An administrator asked the PACS for what is missing.", actor="administrator"
+        )
+    typer.echo(f"Asked for now: {', '.join(lacks)}; `cptdn studies explain` tells what came of it.")
 
 
 @app.command()

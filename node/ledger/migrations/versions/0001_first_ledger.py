@@ -212,6 +212,24 @@ def upgrade() -> None:
         batch_op.create_index("ix_association_studies_study", ["study_instance_uid"], unique=False)
 
     op.create_table(
+        "fetches",
+        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("pacs", sa.String(length=255), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("lacks", sa.JSON(), nullable=False),
+        sa.Column("fetched", sa.JSON(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("asked_by", sa.String(length=255), nullable=True),
+        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("study_instance_uid", "pacs"),
+    )
+    with op.batch_alter_table("fetches", schema=None) as batch_op:
+        batch_op.create_index("ix_fetches_due", ["state", "not_before"], unique=False)
+
+    op.create_table(
         "deliveries",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("report_id", sa.Integer(), nullable=False),
@@ -304,6 +322,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_report_objects_report")
 
     op.drop_table("report_objects")
+    with op.batch_alter_table("fetches", schema=None) as batch_op:
+        batch_op.drop_index("ix_fetches_due")
+
+    op.drop_table("fetches")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.drop_index("ix_deliveries_transaction")
         batch_op.drop_index("ix_deliveries_state")
