@@ -6,6 +6,7 @@ below. Every key, its unit and its meaning also stand in `default.toml`, which a
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
@@ -28,6 +29,13 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _are_networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses and networks such as 192.0.2.7, 192.0.2.0/24, 2001:db8::/32."""
+    for value in values:
+        ipaddress.ip_network(value, strict=False)
+    return values
+
+
 class TlsSettings(_Section):
     """Certificates of one side of a DICOM connection; PEM files."""
 
@@ -45,9 +53,23 @@ class NodeSettings(_Section):
     max_pdu_bytes: int = Field(131072, ge=4096)
     max_object_mb: int = Field(2048, ge=1)
     network_timeout_s: float = Field(60.0, gt=0)
+    max_associations_per_peer: int = Field(48, ge=1)  # at once, from one address
+    associations_per_minute: int = Field(6000, ge=1)  # new ones, from one address
+    max_association_s: float = Field(14400.0, gt=0)
     allowed_calling_aes: tuple[str, ...] = ()
+    allowed_addresses: tuple[str, ...] = ()  # addresses and networks; empty: any, where titles are named
     require_called_ae: bool = True
+    users_file: Path | None = None  # name:argon2 hash, one a line; None: user identities are not asked for
+    require_user_identity: bool = False
     tls: TlsSettings | None = None
+
+    _networks = field_validator("allowed_addresses")(_are_networks)
+
+    @model_validator(mode="after")
+    def _identities_need_users(self) -> NodeSettings:
+        if self.require_user_identity and self.users_file is None:
+            raise ValueError("require_user_identity needs a users_file")
+        return self
 
 
 class PacsSettings(_Section):
@@ -173,6 +195,14 @@ class ModelSettings(_Section):
     bundle: str = "demonstration"  # a name under config/bundles, or a path
     device: Literal["auto", "cpu", "cuda"] = "auto"
     allow_demonstration: bool = False
+    trusted_keys: tuple[Path, ...] = ()  # PEM files with Ed25519 public keys of those who may sign bundles
+    require_signature: bool = False  # refuse bundles without a signature by one of them
+
+    @model_validator(mode="after")
+    def _signatures_need_keys(self) -> ModelSettings:
+        if self.require_signature and not self.trusted_keys:
+            raise ValueError("require_signature needs trusted_keys")
+        return self
 
 
 class DecisionSettings(_Section):
@@ -187,6 +217,79 @@ class ReportSettings(_Section):
     sop_class: Literal["comprehensive_3d", "comprehensive", "enhanced"] = "comprehensive_3d"
     timezone: str | None = None  # e.g. "+0800"; None: that of the machine
     preliminary: bool = True
+
+
+class SyslogSettings(_Section):
+    """The audit repository: RFC 5424 messages over TLS (RFC 5425), TCP (RFC 6587) or UDP (RFC 5426)."""
+
+    host: str
+    port: int = Field(6514, ge=1, le=65535)
+    transport: Literal["tls", "tcp", "udp"] = "tls"
+    ca: Path | None = None  # certificate authority of the repository; needed with tls
+    certificate: Path | None = None  # ours, where the repository asks for one
+    private_key: Path | None = None
+    timeout_s: float = Field(10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _tls_needs_an_authority(self) -> SyslogSettings:
+        if self.transport == "tls" and self.ca is None:
+            raise ValueError("a syslog repository over tls needs its ca")
+        return self
+
+
+class AuditSettings(_Section):
+    """The audit trail, DICOM PS3.15 Annex A.5."""
+
+    enabled: bool = True
+    folder: Path | None = None  # None: <storage.root>/audit/<name of the machine>
+    patient_id: Literal["plain", "hashed", "none"] = "plain"  # names never stand in it
+    source_id: str | None = None  # AuditSourceID; None: node.ae_title
+    site: str | None = None  # AuditEnterpriseSiteID
+    rotate_mb: int = Field(64, ge=1)
+    keep_days: int | None = Field(None, ge=1)  # None: for ever
+    alerts_every_s: float = Field(60.0, ge=0)  # the same refusal of the same peer is reported once in this time
+    syslog: SyslogSettings | None = None
+
+
+class MetricsSettings(_Section):
+    """Prometheus metrics and health, by a listener of the node; the web part has them too."""
+
+    enabled: bool = False
+    bind: str = "127.0.0.1"
+    port: int = Field(9404, ge=0, le=65535)
+    allowed_addresses: tuple[str, ...] = ()  # who may read them; empty: loopback only
+
+    _networks = field_validator("allowed_addresses")(_are_networks)
+
+
+NotifiedEvent = Literal["failed_case", "dead_delivery", "low_disk", "quarantine"]
+
+
+class NotifySettings(_Section):
+    """Telling a person, by mail or webhook; nothing of a patient is in it."""
+
+    on: tuple[NotifiedEvent, ...] = ("failed_case", "dead_delivery", "low_disk", "quarantine")
+    every_s: float = Field(900.0, gt=0)  # at most one message in this time; what happens meanwhile is put together
+    retry_for_s: float = Field(86400.0, gt=0)
+    smtp_host: str | None = None  # None: no mail
+    smtp_port: int = Field(587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_ca: Path | None = None
+    smtp_user: str | None = None
+    smtp_password_file: Path | None = None
+    mail_from: str = "cptdn-node"
+    mail_to: tuple[str, ...] = ()
+    webhook_url: str | None = None  # gets one JSON document by POST
+    webhook_token_file: Path | None = None  # sent as bearer token
+    timeout_s: float = Field(20.0, gt=0)
+
+
+class TracingSettings(_Section):
+    """OpenTelemetry traces through the pipeline; needs the optional libraries (pip install cptdn-node[tracing])."""
+
+    enabled: bool = False
+    endpoint: str = "http://127.0.0.1:4318/v1/traces"  # of a collector, OTLP over HTTP
+    service_name: str = "cptdn"
 
 
 class Settings(BaseSettings):
@@ -211,6 +314,10 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     decision: DecisionSettings = DecisionSettings()
     report: ReportSettings = ReportSettings()
+    audit: AuditSettings = AuditSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    notify: NotifySettings = NotifySettings()
+    tracing: TracingSettings = TracingSettings()
     source: Path | None = None  # the file these settings were read from
 
     @field_validator("pacs")

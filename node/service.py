@@ -17,12 +17,14 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
+from node.audit.forwarding import forwarding
+from node.audit.recorder import audited, open_audit
 from node.broker import broker_url
 from node.casework import assess_due, next_look_s
 from node.clinical.intake import ClinicalIntake
 from node.delivery import queue_overdue
 from node.dicom.ae import RunningNode, start_node
-from node.dicom.intake import Intake
+from node.dicom.intake import Intake, Sender
 from node.ledger import jobs
 from node.ledger.associations import close_abandoned
 from node.ledger.cases import wake_touched, wake_unfinished
@@ -102,11 +104,19 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
             wake_touched(session, studies)
         looks.wake()
 
-    with heartbeat(ledger, "node", ae_title=settings.node.ae_title) as beat:
+    def transferred(sender: Sender) -> None:
+        audit.received(sender.peer.calling_ae, sender.peer.address, sender.tallies)
+
+    audit = open_audit(settings, "node")
+    with (
+        audited(audit),
+        forwarding(settings, audit.trail),
+        heartbeat(ledger, "node", ae_title=settings.node.ae_title) as beat,
+    ):
         outbox = Round("outbox", hand_over, until_next_message)
         looks = Round("looks", look_at_cases, until_next_look)
-        intake = Intake(ledger, store, beat.id, on_release=released)
-        node = start_node(settings, intake, record_commitment(ledger))
+        intake = Intake(ledger, store, beat.id, on_release=released, on_transfer=transferred)
+        node = start_node(settings, intake, record_commitment(ledger), audit=audit)
         watchdog = Round("watchdog", partial(_watch, ledger, settings, node), lambda: WATCHDOG_S)
         clinical = ClinicalIntake(ledger, settings)
         clinical.start()

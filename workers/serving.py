@@ -9,6 +9,8 @@ from celery.signals import worker_process_init, worker_ready
 
 from config.errors import InputError, ModelBundleError
 from config.settings import Settings
+from node.audit.forwarding import forwarding
+from node.audit.recorder import audited, open_audit
 from node.broker import broker_url
 from node.ledger.database import open_ledger
 from node.ledger.processes import heartbeat
@@ -36,7 +38,12 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     app = make_celery(broker_url(settings), settings.broker)
     register(app, context, queues)
     device = "none" if delivers_only else _device(settings)
-    with heartbeat(ledger, "worker", queues=list(queues), device=device) as beat:
+    audit = open_audit(settings, "worker")
+    with (
+        audited(audit),
+        forwarding(settings, audit.trail),
+        heartbeat(ledger, "worker", queues=list(queues), device=device) as beat,
+    ):
         if not delivers_only:
             worker_process_init.connect(lambda **_: _warm_up(context), weak=False)
             if pool == "solo":

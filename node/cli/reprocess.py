@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from config.errors import InputError
-from node.cli.context import ledger_of, print_json, settings_of
+from node.cli.context import ledger_of, print_json, record_about_studies, settings_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -40,6 +40,8 @@ def reprocess(
     with ledger.begin() as session:
         studies = study_uids or _selected(session, all_, since, failed)
     work = Reprocessor(ledger, settings, bundle or settings.model.bundle, send=not no_send, dry_run=dry_run)
+    if not dry_run:
+        record_about_studies(ctx, "reprocess", studies)
     outcomes = []
     for begun in [work.begin(study) for study in studies]:
         outcome = work.finish(begun, timeout)

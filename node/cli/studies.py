@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import ledger_of, print_json, print_table, settings_of
+from node.cli.context import ledger_of, print_json, print_table, record_about_studies, settings_of
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -201,6 +201,7 @@ def assign(
             case.assignments = {**case.assignments, name: series}
             record(session, study_uid, "assigned", f"{name} is series {series}, decided by {by}.", actor=by)
         wake_case(session, study_uid)
+    record_about_studies(ctx, "studies assign", [study_uid])
     typer.echo("The decision is recorded; the study is looked at again.")
 
 
@@ -216,6 +217,7 @@ def hold(
     Example: cptdn studies hold 1.2.840.113619.2.1 --because "contour under review"
     """
     _set_hold(ctx, study_uid, because, by)
+    record_about_studies(ctx, "studies hold", [study_uid])
     typer.echo("The study is held; `cptdn studies release` lets it go on.")
 
 
@@ -230,6 +232,7 @@ def release(
     Example: cptdn studies release 1.2.840.113619.2.1
     """
     _set_hold(ctx, study_uid, None, by)
+    record_about_studies(ctx, "studies release", [study_uid])
     typer.echo("The study is released and looked at again.")
 
 

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from node.ledger.cases import get_case, set_state
 from node.ledger.database import now_utc
 from node.ledger.outbox import enqueue
-from node.ledger.tables import Delivery, Report, ReportObject
+from node.ledger.tables import Case, Delivery, Report, ReportObject
 from node.messages import DELIVER_REPORT
 
 
@@ -39,6 +39,13 @@ def reports_of(session: Session, study_instance_uid: str) -> list[Report]:
     """All reports of a study, the newest first."""
     query = select(Report).where(Report.study_instance_uid == study_instance_uid).order_by(Report.revision.desc())
     return list(session.scalars(query))
+
+
+def subject_of(session: Session, report_id: int) -> tuple[str, str]:
+    """Study Instance UID and Patient ID that a report is about."""
+    report = session.get_one(Report, report_id)
+    case = session.get(Case, report.study_instance_uid)
+    return report.study_instance_uid, case.patient_id if case is not None else ""
 
 
 def objects_of(session: Session, report_id: int) -> list[ReportObject]:
