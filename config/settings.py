@@ -11,6 +11,7 @@ import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -96,10 +97,12 @@ class StorageSettings(_Section):
 
 class LedgerSettings(_Section):
     url: str | None = None  # None: sqlite:///<storage.root>/ledger.db
+    password_file: Path | None = None  # its content becomes the password of the url
 
 
 class BrokerSettings(_Section):
     url: str = "embedded"
+    password_file: Path | None = None  # its content becomes the password of the url
     visibility_timeout_s: int = Field(3600, ge=60)
 
 
@@ -183,7 +186,8 @@ class FhirSettings(_Section):
     poll_days: int = Field(60, ge=1)  # patients whose studies came within so many days are asked for
     identifier_system: str | None = None  # system of the Patient ID; None: any
     issuer: str = ""  # recorded with facts that come by FHIR
-    bearer_token: str | None = None  # better given as CPTDN__FHIR__BEARER_TOKEN
+    bearer_token: str | None = None  # by CPTDN__FHIR__BEARER_TOKEN
+    bearer_token_file: Path | None = None
     timeout_s: float = Field(20.0, gt=0)
     ca: Path | None = None  # certificate authority of the server; None: those of the system
     codes: dict[str, str] = {}  # local Observation codes, as for [hl7]
@@ -334,13 +338,21 @@ class Settings(BaseSettings):
     def _paths_are_absolute(self) -> Settings:
         """Paths in a file are relative to that file, so a service manager's working folder does not matter."""
         base = self.source.parent if self.source else Path.cwd()
+        for name in type(self).model_fields:
+            object.__setattr__(self, name, _absolute(getattr(self, name), base))
         root = (base / self.storage.root).resolve()
         url = self.ledger.url or f"sqlite:///{root / 'ledger.db'}"
         relative = url.removeprefix("sqlite:///")
         if url.startswith("sqlite:///") and relative != ":memory:":
             url = f"sqlite:///{(base / relative).resolve()}"
         object.__setattr__(self, "storage", self.storage.model_copy(update={"root": root}))
+        url = _with_password(url, self.ledger.password_file, "ledger")
+        broker = _with_password(self.broker.url, self.broker.password_file, "broker")
         object.__setattr__(self, "ledger", self.ledger.model_copy(update={"url": url}))
+        object.__setattr__(self, "broker", self.broker.model_copy(update={"url": broker}))
+        if self.fhir.bearer_token_file is not None:
+            token = _secret(self.fhir.bearer_token_file, "fhir.bearer_token_file")
+            object.__setattr__(self, "fhir", self.fhir.model_copy(update={"bearer_token": token}))
         return self
 
     @classmethod
@@ -372,12 +384,65 @@ def load_settings(path: Path | None = None) -> Settings:
             raise SettingsError(f"cannot read the configuration {chosen}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"the configuration {chosen} is not TOML: {error}") from error
+        _refuse_open_secrets(values, chosen)
         values["source"] = chosen.resolve()
     try:
         return Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        found = "" if first["type"] == "extra_forbidden" else f", found {first['input']!r}"
+        shown = isinstance(first["input"], str | int | float) and "token" not in key and "url" not in key
+        found = f", found {first['input']!r}" if shown and first["type"] != "extra_forbidden" else ""
         where = chosen or "the environment"
         raise SettingsError(f"{where}: [{key}] {first['msg'].lower()}{found}") from error
+
+
+def _absolute(value: Any, base: Path) -> Any:
+    """The same value with every relative path in it counted from `base`."""
+    if isinstance(value, Path):
+        return base / value
+    if isinstance(value, tuple):
+        return tuple(_absolute(one, base) for one in value)
+    if isinstance(value, BaseModel):
+        found = {name: getattr(value, name) for name in type(value).model_fields}
+        changed = {name: new for name, old in found.items() if (new := _absolute(old, base)) != old}
+        return value.model_copy(update=changed) if changed else value
+    return value
+
+
+def _secret(path: Path, key: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"[{key}] cannot read {path}: {type(error).__name__}") from error
+
+
+def _with_password(url: str, path: Path | None, section: str) -> str:
+    """`url` with the password that a file holds."""
+    if path is None:
+        return url
+    scheme, mark, rest = url.partition("://")
+    user, _, host = rest.rpartition("@")
+    password = quote(_secret(path, f"{section}.password_file"), safe="")
+    return f"{scheme}{mark}{user.partition(':')[0]}:{password}@{host}" if mark else url
+
+
+def _refuse_open_secrets(values: dict[str, Any], path: Path) -> None:
+    """A secret may stand in a configuration that only its owner can read. Raises SettingsError naming the key."""
+    if path.stat().st_mode & 0o077 == 0:
+        return
+    for section, key in (("ledger", "url"), ("broker", "url"), ("fhir", "bearer_token")):
+        value = values.get(section, {}).get(key) if isinstance(values.get(section), dict) else None
+        secret = value if key == "bearer_token" else _password_in(value)
+        if secret:
+            name = f"{ENV_PREFIX}{section.upper()}__{key.upper()}"
+            instead = "bearer_token_file" if key == "bearer_token" else "password_file"
+            raise SettingsError(
+                f"{path}: [{section}.{key}] holds a secret that other users of this machine can read: "
+                f"give it by [{section}] {instead} or as {name}, or make the file readable by its owner only"
+            )
+
+
+def _password_in(url: Any) -> bool:
+    user, at, _ = str(url or "").partition("://")[2].rpartition("@")
+    return bool(at) and bool(user.partition(":")[2])

@@ -18,6 +18,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
 from node.audit.forwarding import forwarding
+from node.audit.metrics_server import serving_metrics
+from node.audit.notifications import Notifier
 from node.audit.recorder import audited, open_audit
 from node.broker import broker_url
 from node.casework import assess_due, next_look_s
@@ -39,6 +41,7 @@ log = structlog.get_logger("cptdn.service")
 
 LONGEST_SLEEP_S = 0.5  # another process (a command, a worker) may have written to the ledger meanwhile
 WATCHDOG_S = 5.0
+NOTICES_S = 2.0
 
 
 class Round:
@@ -108,9 +111,11 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
         audit.received(sender.peer.calling_ae, sender.peer.address, sender.tallies)
 
     audit = open_audit(settings, "node")
+    notifier = Notifier(ledger, settings, store)
     with (
-        audited(audit),
         forwarding(settings, audit.trail),
+        audited(audit),
+        serving_metrics(ledger, settings),
         heartbeat(ledger, "node", ae_title=settings.node.ae_title) as beat,
     ):
         outbox = Round("outbox", hand_over, until_next_message)
@@ -120,6 +125,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
         watchdog = Round("watchdog", partial(_watch, ledger, settings, node), lambda: WATCHDOG_S)
         clinical = ClinicalIntake(ledger, settings)
         clinical.start()
+        notices = Round("notices", notifier.look, lambda: NOTICES_S) if notifier.channels else None
         beat.ready(port=node.port)
         log.info("ready", ae_title=settings.node.ae_title, port=node.port)
         try:
@@ -127,8 +133,9 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
         finally:
             node.stop()
             clinical.stop()
-            for each in (watchdog, looks, outbox):
-                each.stop()
+            for each in (watchdog, looks, outbox, notices):
+                if each is not None:
+                    each.stop()
     ledger.close()
 
 

@@ -40,8 +40,8 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     device = "none" if delivers_only else _device(settings)
     audit = open_audit(settings, "worker")
     with (
-        audited(audit),
         forwarding(settings, audit.trail),
+        audited(audit),
         heartbeat(ledger, "worker", queues=list(queues), device=device) as beat,
     ):
         if not delivers_only:
@@ -50,6 +50,7 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
                 _warm_up(context)
         worker_ready.connect(lambda **_: beat.ready(), weak=False)
         app.Worker(queues=list(queues), concurrency=concurrency, pool=pool, loglevel="WARNING", quiet=True).start()
+    context.tracer.close()
     ledger.close()
 
 
