@@ -1,6 +1,7 @@
 """Commands that a node offers without any worker installed: name -> (module:attribute, help)."""
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "audit": ("node.cli.audit:app", "The audit trail: who did what, and what the repository has not got yet."),
     "classify": ("node.cli.classify:classify", "Series roles of DICOM files or header lists, with their reasons."),
     "clinical": ("node.cli.clinical:app", "Clinical facts: set, import, show."),
     "doctor": ("node.cli.doctor:doctor", "Check and explain every part: ledger, broker, storage, model, peers."),

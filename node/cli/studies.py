@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import known_states, ledger_of, print_json, print_table, settings_of
+from node.cli.context import (
+    known_states,
+    ledger_of,
+    print_json,
+    print_table,
+    record_about_studies,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -201,6 +208,7 @@ def assign(
         decided[name] = series
     with ledger_of(ctx).begin() as session:
         assign_roles(session, study_uid, decided, by)
+    record_about_studies(ctx, "studies assign", [study_uid])
     _decided(as_json, study_uid, "assigned", "The decision is recorded; the study is looked at again.")
 
 
@@ -231,6 +239,7 @@ def fetch(ctx: typer.Context, study_uid: StudyUid) -> None:
         record(
             session, study_uid, "fetch", "An administrator asked the PACS for what is missing.", actor="administrator"
         )
+    record_about_studies(ctx, "studies fetch", [study_uid])
     typer.echo(f"Asked for now: {', '.join(lacks)}; `cptdn studies explain` tells what came of it.")
 
 
@@ -247,6 +256,7 @@ def hold(
     Example: cptdn studies hold 1.2.840.113619.2.1 --because "contour under review"
     """
     _set_hold(ctx, study_uid, because, by)
+    record_about_studies(ctx, "studies hold", [study_uid])
     _decided(as_json, study_uid, "held", "The study is held; `cptdn studies release` lets it go on.")
 
 
@@ -262,6 +272,7 @@ def release(
     Example: cptdn studies release 1.2.840.113619.2.1
     """
     _set_hold(ctx, study_uid, None, by)
+    record_about_studies(ctx, "studies release", [study_uid])
     _decided(as_json, study_uid, "released", "The study is released and looked at again.")
 
 

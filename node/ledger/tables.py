@@ -336,3 +336,23 @@ class LogInFailure(Base):
     address: Mapped[str]
     name: Mapped[str] = mapped_column(String(64))
     __table_args__ = (Index("ix_log_in_failures_at", "at"),)
+
+
+class Notice(Base):
+    """Something that a person shall be told of by mail or webhook; `subject` holds UIDs and ids only."""
+
+    __tablename__ = "notices"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(String(32))  # failed_case | dead_delivery | low_disk | quarantine
+    subject: Mapped[str]
+    text: Mapped[str] = mapped_column(Text)
+    noted_at: Mapped[datetime]
+    not_before: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    told: Mapped[dict[str, Any]]  # "mail" | "webhook" -> when
+    told_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]  # told everywhere, or given up
+    __table_args__ = (
+        UniqueConstraint("kind", "subject"),
+        Index("ix_notices_open", "closed_at", "not_before"),
+    )
