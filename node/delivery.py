@@ -8,6 +8,7 @@ ledger.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings, Settings
+from node.audit.recorder import open_audit
 from node.clinical.fhir_reports import ReportRefusedError, post_report
 from node.dicom.commitment_scu import CommitmentAnswer, request_commitment
 from node.dicom.statuses import Verdict
@@ -25,7 +27,7 @@ from node.dicom.store_scu import Sendable, SendOutcome, send
 from node.ledger import deliveries
 from node.ledger.database import Ledger, now_utc
 from node.ledger.deliveries import REFUSED, STORED
-from node.ledger.reports import StoredObject, objects_of
+from node.ledger.reports import StoredObject, objects_of, subject_of
 from node.ledger.tables import Delivery
 from node.store.study_store import StudyStore
 
@@ -60,6 +62,8 @@ class _Work:
     pacs: PacsSettings
     to_send: tuple[StoredObject, ...]
     attempts: int
+    study_instance_uid: str
+    patient_id: str
 
 
 def deliver(
@@ -116,7 +120,7 @@ def _begin(ledger: Ledger, settings: Settings, delivery_id: int, worker_name: st
         return _Work(
             delivery_id, delivery.report_id, pacs,
             tuple(one for one in objects if status.get(one.sop_instance_uid) not in (STORED, REFUSED)),
-            delivery.attempts,
+            delivery.attempts, *subject_of(session, delivery.report_id),
         )  # fmt: skip
 
 
@@ -153,6 +157,7 @@ class _Step:
     ) -> None:  # fmt: skip
         self.ledger, self.settings, self.store, self.worker_name = ledger, settings, store, worker_name
         self.work, self.fallback, self.pacs = work, fallback, work.pacs
+        self.audit = open_audit(settings, "worker")
 
     def run(self) -> DeliveryOutcome:
         if self.pacs.name == FHIR:
@@ -170,11 +175,19 @@ class _Step:
 
     def _send(self, objects: Sequence[StoredObject]) -> tuple[list[StoredObject], list[SendOutcome]]:
         """Send and record; returns what was refused for its SOP class, and the outcomes to be tried again."""
+        study, patient_id = self.work.study_instance_uid, self.work.patient_id
+        sop_classes = Counter(one.sop_class_uid for one in objects)
+        self.audit.sending(self.pacs, study, patient_id, sop_classes)
         sendables = [
             Sendable(self.store.path(one.path), one.sop_class_uid, one.sop_instance_uid, one.transfer_syntax_uid)
             for one in objects
         ]
-        outcomes = [self._settled(outcome) for outcome in send(sendables, self.pacs, self.settings.node.ae_title)]
+        try:
+            outcomes = [self._settled(outcome) for outcome in send(sendables, self.pacs, self.settings.node.ae_title)]
+        except PacsUnavailableError as error:
+            self.audit.sent(self.pacs, study, patient_id, sop_classes, failure=str(error))
+            raise
+        self._record_transfer(objects, outcomes)
         with self.ledger.begin() as session:
             delivery = session.get_one(Delivery, self.work.delivery_id)
             for outcome in outcomes:
@@ -183,6 +196,14 @@ class _Step:
                     deliveries.note_object(delivery, outcome.sop_instance_uid, status=status, note=outcome.note)
         refused = [one for one, outcome in zip(objects, outcomes, strict=True) if outcome.class_refused]
         return refused, [outcome for outcome in outcomes if outcome.verdict is Verdict.RETRY]
+
+    def _record_transfer(self, objects: Sequence[StoredObject], outcomes: Sequence[SendOutcome]) -> None:
+        """One audit message for what the PACS took and one for what it did not: never one with mixed results."""
+        stored = [outcome.verdict is Verdict.STORED for outcome in outcomes]
+        for taken, failure in ((True, ""), (False, "the PACS did not take these objects")):
+            classes = Counter(o.sop_class_uid for o, ok in zip(objects, stored, strict=True) if ok is taken)
+            if classes:
+                self.audit.sent(self.pacs, self.work.study_instance_uid, self.work.patient_id, classes, failure)
 
     def _settled(self, outcome: SendOutcome) -> SendOutcome:
         """`Cannot understand` again and again is a refusal."""
@@ -215,6 +236,8 @@ class _Step:
                 post_report(self.store.path(one.path), self.settings.fhir)
         except ReportRefusedError as error:
             state, text = "dead", str(error)
+        url = self.settings.fhir.report_url or ""
+        self.audit.exported(url, self.work.study_instance_uid, self.work.patient_id, failure=text)
         with self.ledger.begin() as session:
             delivery = session.get_one(Delivery, self.work.delivery_id)
             for one in self.work.to_send:

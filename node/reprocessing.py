@@ -56,6 +56,7 @@ class Reprocessor:
     settings: Settings
     bundle: str
     dry_run: bool = False
+    by: str = "administrator"
     bundle_digest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +87,7 @@ class Reprocessor:
             jobs.supersede(session, job.id, "it is computed again")
         job = jobs.create_job(session, study, assessment.request.to_json(), digest, self.bundle)
         set_state(session, case, "queued")
-        record(session, study, "reprocess", f"Job {job.id} computes again with {self.bundle}.", "administrator")
+        record(session, study, "reprocess", f"Job {job.id} computes again with {self.bundle}.", self.by)
         return Outcome(study, "queued", f"queued as job {job.id}", job_id=job.id, previous=previous)
 
     def _unchanged(self, report: Report | None, request_digest: str) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from config.bundle_manifest import read_manifest
 from config.settings import Settings
+from node.audit.tracing import Tracer, open_tracer
 from node.ledger.database import Ledger, open_ledger
 from node.store.study_store import StudyStore
 
@@ -29,6 +30,10 @@ class WorkerContext:
     @cached_property
     def ledger(self) -> Ledger:
         return open_ledger(self.settings.ledger.url or "", migrate=False)
+
+    @cached_property
+    def tracer(self) -> Tracer:
+        return open_tracer(self.settings, "worker")
 
     @cached_property
     def store(self) -> StudyStore:

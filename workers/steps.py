@@ -96,7 +96,8 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
     report = draft_report(request, material, analysis, nomogram, bundle, settings.decision, job.created_at)
     seconds = {k: round(v, 4) for k, v in {**analysis.seconds, "nomogram": consulted - started}.items()}
     rows = {role.value: row for role, row in analysis.representative.items()}
-    result = {"report": dump(report), "representative": rows}
+    distances = {role.value: round(one.landmark_distance, 5) for role, one in material.items()}
+    result = {"report": dump(report), "representative": rows, "intensity_distance": distances}
     if not job.send:
         return StepOutcome(write=lambda _session, held: jobs.finish_comparison(held, seconds, result))
     if _wants_attributions(settings):
@@ -245,6 +246,7 @@ def _sources(files: Files, request: ComputeRequest, material: StudyMaterial) -> 
         mr=tuple(header(uid) for one in request.series.values() for uid, _ in one["instances"]),
         contours=tuple(header(uid) for uid in contours),
         masks=tuple(SeriesMask(role, one.mask_zyx, one.slices) for role, one in material.items()),
+        character_set=request.character_set,
     )
 
 

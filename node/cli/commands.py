@@ -1,6 +1,7 @@
 """Commands that a node offers without any worker installed: name -> (module:attribute, help)."""
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "audit": ("node.cli.audit:app", "The audit trail: who did what, and what the repository has not got yet."),
     "classify": ("node.cli.classify:classify", "Series roles of DICOM files or header lists, with their reasons."),
     "clinical": ("node.cli.clinical:app", "Clinical facts: set, import, show."),
     "doctor": ("node.cli.doctor:doctor", "Check and explain every part: ledger, broker, storage, model, peers."),
@@ -13,4 +14,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("node.cli.status:status", "One screen of what runs, what waits and what failed."),
     "studies": ("node.cli.studies:app", "Studies: their state, the reasons for it, and your decisions."),
     "up": ("node.cli.up:up", "Run everything on this machine until Ctrl-C."),
+    "users": ("node.cli.users:app", "Web log-ins: add, list, remove."),
+    "web": ("node.cli.web:web", "Serve the pages alone."),
 }

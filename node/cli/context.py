@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,6 +12,7 @@ import typer
 from config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from node.audit.recorder import Audit
     from node.ledger.database import Ledger
 
 
@@ -25,6 +26,25 @@ def ledger_of(ctx: typer.Context, migrate: bool = True) -> Ledger:
     from node.ledger.database import open_ledger
 
     return open_ledger(settings_of(ctx).ledger.url or "", migrate)
+
+
+def audit_of(ctx: typer.Context) -> Audit:
+    """The audit trail that this call's settings name."""
+    from node.audit.recorder import open_audit
+
+    return open_audit(settings_of(ctx))
+
+
+def record_about_studies(ctx: typer.Context, command: str, study_uids: Iterable[str]) -> None:
+    """Tell the audit trail that the person at the command line decided about these studies."""
+    from node.audit.recorder import command_user
+    from node.ledger.tables import Case
+
+    audit, user = audit_of(ctx), command_user()
+    with ledger_of(ctx).begin() as session:
+        cases = [(uid, session.get(Case, uid)) for uid in study_uids]
+    for uid, case in cases:
+        audit.accessed(user, command, uid, case.patient_id if case is not None else "")
 
 
 def print_json(document: Any) -> None:

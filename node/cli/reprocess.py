@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import known_states, ledger_of, print_json, settings_of
+from node.cli.context import known_states, ledger_of, print_json, record_about_studies, settings_of
 from node.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def reprocess(
         _compare(ledger, settings, studies, (against or settings.model.bundle, chosen), dry_run, timeout, as_json,
                  each=bool(study_uids))  # fmt: skip
     else:
+        if not dry_run:
+            record_about_studies(ctx, "reprocess", studies)
         _compute(ledger, settings, studies, chosen, dry_run, timeout, as_json)
 
 

@@ -19,6 +19,7 @@ import structlog
 from pydicom.dataset import Dataset
 from sqlalchemy.exc import SQLAlchemyError
 
+from node.audit.recorder import StudyTally
 from node.cases.headers import header_of
 from node.dicom.encoding import (
     SERIES_INSTANCE_UID,
@@ -63,6 +64,7 @@ class Sender:
     peer: Peer
     studies: set[str] = field(default_factory=set)  # touched, and noted so in the ledger
     noted: set[tuple[str, str]] = field(default_factory=set)  # study and modality: only MR makes a case of a study
+    tallies: dict[str, StudyTally] = field(default_factory=dict)  # study -> what was stored of it, for the audit trail
 
 
 class Refusal(Exception):  # noqa: N818 - an outcome that travels up, not a failure of ours
@@ -83,12 +85,15 @@ class Intake:
         node_id: str,
         on_instance: Callable[[str], None] = lambda _study: None,
         on_release: Callable[[set[str]], None] = lambda _studies: None,
+        on_transfer: Callable[[Sender], None] = lambda _sender: None,
     ) -> None:
+        """on_release : told the studies of an association that has ended; on_transfer : told its sender, after that."""
         self.ledger = ledger
         self.store = store
         self.node_id = node_id
         self._on_instance = on_instance
         self._on_release = on_release
+        self._on_transfer = on_transfer
         self._open: dict[str, Sender] = {}
         self._lock = threading.Lock()
         self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
@@ -115,6 +120,7 @@ class Intake:
             # The row stays open; without further heartbeats the watchdog closes it.
             log.error("association_not_closed", association=sender.peer.association_id, error=type(error).__name__)
         self._on_release(set(known.studies))
+        self._on_transfer(known)
 
     def open_associations(self) -> list[Sender]:
         with self._lock:
@@ -194,6 +200,7 @@ class Intake:
         sender.noted.add((study, row.modality))
         if conflict:
             return self._conflict(incoming, stored, study, sender)
+        sender.tallies.setdefault(study, StudyTally()).add(row.sop_class_uid, row.patient_id, new=known is None)
         if known is None:
             self._on_instance(study)
         return Outcome(StoreStatus.SUCCESS, study_instance_uid=study)

@@ -171,7 +171,7 @@ def refuse(session: Session, job: Job, code: str, text: str) -> None:
         set_state(session, get_case(session, job.study_instance_uid), "refused", [{"code": code, "text": text}])
 
 
-def retry(session: Session, job_id: str) -> Job:
+def retry(session: Session, job_id: str, by: str = "administrator") -> Job:
     """Queue a failed or cancelled job again, from the step where it stopped."""
     job = get_job(session, job_id)
     if job.state not in ("failed", "cancelled"):
@@ -182,7 +182,7 @@ def retry(session: Session, job_id: str) -> Job:
     enqueue(session, TASK_OF_STEP[job.step], [job.id])
     if job.send:
         set_state(session, get_case(session, job.study_instance_uid), "queued")
-    record(session, job.study_instance_uid, "retry", f"Job {job_id} was queued again.", actor="administrator")
+    record(session, job.study_instance_uid, "retry", f"Job {job_id} was queued again.", actor=by)
     return job
 
 

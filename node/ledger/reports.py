@@ -13,7 +13,7 @@ from node.ledger.cases import get_case, set_state
 from node.ledger.database import now_utc
 from node.ledger.deliveries import STATES
 from node.ledger.outbox import enqueue
-from node.ledger.tables import Delivery, Report, ReportObject
+from node.ledger.tables import Case, Delivery, Report, ReportObject
 from node.messages import DELIVER_REPORT
 
 
@@ -51,6 +51,13 @@ def made_by(session: Session, bundle: str) -> set[str]:
         for report in session.scalars(select(Report).where(Report.id.in_(newest)))
         if report.result["model"]["name"] == bundle or report.bundle_digest.startswith(prefix)
     }
+
+
+def subject_of(session: Session, report_id: int) -> tuple[str, str]:
+    """Study Instance UID and Patient ID that a report is about."""
+    report = session.get_one(Report, report_id)
+    case = session.get(Case, report.study_instance_uid)
+    return report.study_instance_uid, case.patient_id if case is not None else ""
 
 
 def objects_of(session: Session, report_id: int) -> list[ReportObject]:

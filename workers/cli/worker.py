@@ -12,8 +12,8 @@ from node.cli.context import settings_of
 def worker(
     ctx: typer.Context,
     queues: Annotated[
-        str, typer.Option(help="Comma-separated: volumes, features, report, delivery.")
-    ] = "volumes,features,report,delivery",
+        str, typer.Option(help="Comma-separated: volumes, features, report, delivery, web.")
+    ] = "volumes,features,report,delivery,web",
     concurrency: Annotated[int, typer.Option(min=1, help="Tasks at once: processes, or threads for delivery.")] = 1,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda (default: as configured).")] = None,
 ) -> None:

@@ -61,13 +61,14 @@ class IntensityTemplate:
 
     percentiles : of the foreground, in percent; standard : the template's landmarks on 0..2048, one a percentile.
     distance_limit : an image farther from the template than this is unlike the training images (see `distance`).
-    n_images : how many images were learned from.
+    n_images : how many images were learned from; training_distances : 101 quantiles of their own distances.
     """
 
     percentiles: tuple[float, ...]
     standard: tuple[float, ...]
     distance_limit: float
     n_images: int
+    training_distances: tuple[float, ...] = ()
 
     @classmethod
     def fit(cls, images: Iterable[npt.ArrayLike]) -> IntensityTemplate:
@@ -84,7 +85,8 @@ class IntensityTemplate:
         standard = LOWEST_STANDARD + mean * (HIGHEST_STANDARD - LOWEST_STANDARD)
         distances = np.sqrt(np.mean((rows - mean) ** 2, axis=1))
         limit = LIMIT_FACTOR * float(np.quantile(distances, LIMIT_QUANTILE))
-        return cls(PERCENTILES, tuple(float(s) for s in standard), limit, len(rows))
+        kept = tuple(round(float(d), 5) for d in np.quantile(distances, np.linspace(0, 1, 101)))
+        return cls(PERCENTILES, tuple(float(s) for s in standard), limit, len(rows), kept)
 
     def map_for(self, landmarks: npt.ArrayLike) -> IntensityMap:
         """The map of the image that has these landmarks; ties (images of few grey levels) are merged.
@@ -124,6 +126,7 @@ class IntensityTemplate:
             "standard": list(self.standard),
             "distance_limit": self.distance_limit,
             "n_images": self.n_images,
+            **({"training_distances": list(self.training_distances)} if self.training_distances else {}),
         }
 
     @classmethod
@@ -135,6 +138,7 @@ class IntensityTemplate:
                 tuple(float(s) for s in document["standard"]),
                 float(document["distance_limit"]),
                 int(document["n_images"]),
+                tuple(float(d) for d in document.get("training_distances", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ModelBundleError(f"not an intensity template: {type(error).__name__} {error}") from error
