@@ -45,10 +45,10 @@ class InstanceWriter:
         self._waiting: list[_Entry] = []
         self._connection: Connection | None = None
         # Compiled once: building and compiling the statement anew would cost more than the insertion.
-        compiled = insert(Instance.__table__).compile(dialect=self._engine.dialect)
+        compiled = insert(Instance).compile(dialect=self._engine.dialect)
         self._statement = str(compiled)
         self._columns = [column.key for column in Instance.__table__.columns]
-        self._positional = compiled.positiontup  # type: ignore[attr-defined]
+        self._positional = compiled.positiontup
         self._to_driver = compiled._bind_processors
 
     def add(self, row: Row) -> bool:
