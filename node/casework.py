@@ -18,6 +18,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from config.settings import Settings
 from node.cases.assessment import Assessment, assess
 from node.cases.case_inputs import CaseInputs, KeptAside, StoredInstance
+from node.cases.headers import relabelled
 from node.ledger import jobs
 from node.ledger.associations import open_on_study
 from node.ledger.cases import due_cases, get_case, next_due, record, set_state, wake_case
@@ -73,8 +74,14 @@ def reassess(session: Session, settings: Settings, study_instance_uid: str) -> A
     return assessment
 
 
-def gather(session: Session, case: Case) -> CaseInputs:
+def gather(session: Session, settings: Settings, case: Case) -> CaseInputs:
     """What the ledger knows about a case: its images, what may belong to them, facts and decisions."""
+    character_sets = settings.node.character_sets
+
+    def stored_instance(row: Instance) -> StoredInstance:
+        header = relabelled(row.header, character_sets.get(row.calling_ae))
+        return StoredInstance(row.sop_instance_uid, row.sha256, row.received_at, header)
+
     study = case.study_instance_uid
     stored = instances_of_study(session, study)
     related = instances_of_patient(session, case.patient_id, TIED_MODALITIES, case.issuer)
@@ -83,28 +90,30 @@ def gather(session: Session, case: Case) -> CaseInputs:
     related += [row for row in stored if row.modality in TIED_MODALITIES]
     return CaseInputs(
         study_instance_uid=study,
-        images=tuple(_stored_instance(row) for row in stored),
+        images=tuple(stored_instance(row) for row in stored),
         patient_id=case.patient_id,
         issuer=case.issuer,
-        related=tuple(_stored_instance(row) for row in {row.sop_instance_uid: row for row in related}.values()),
+        related=tuple(stored_instance(row) for row in {row.sop_instance_uid: row for row in related}.values()),
         facts=facts_of(session, case.patient_id, case.issuer),
         assignments=case.assignments,
         kept_aside=tuple(
             KeptAside(row.code, row.text, row.sop_instance_uid) for row in quarantined_of_study(session, study)
         ),
         last_instance_at=max((row.received_at for row in stored), default=None),
+        character_set=next(
+            (character_sets[row.calling_ae] for row in stored if row.calling_ae in character_sets), None
+        ),
         hold=case.hold,
     )
-
-
-def _stored_instance(row: Instance) -> StoredInstance:
-    return StoredInstance(row.sop_instance_uid, row.sha256, row.received_at, row.header)
 
 
 def look_at(session: Session, settings: Settings, case: Case) -> Assessment:
     """What the rules say about a case now; changes nothing."""
     return assess(
-        gather(session, case), settings, now_utc(), open_associations=open_on_study(session, case.study_instance_uid)
+        gather(session, settings, case),
+        settings,
+        now_utc(),
+        open_associations=open_on_study(session, case.study_instance_uid),
     )
 
 

@@ -243,6 +243,7 @@ def _sources(files: Files, request: ComputeRequest, material: StudyMaterial) -> 
         mr=tuple(header(uid) for one in request.series.values() for uid, _ in one["instances"]),
         contours=tuple(header(uid) for uid in contours),
         masks=tuple(SeriesMask(role, one.mask_zyx, one.slices) for role, one in material.items()),
+        character_set=request.character_set,
     )
 
 

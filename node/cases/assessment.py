@@ -208,6 +208,7 @@ def _request(inputs: CaseInputs, settings: Settings, content: _Content, eligibil
         age_source=eligibility.age_source,
         ebv=eligibility.ebv,
         stage=eligibility.stage,
+        character_set=inputs.character_set,
         decision={
             "horizon_months": decision.horizon_months,
             "threshold": decision.threshold,
