@@ -33,7 +33,7 @@ from node.dicom.statuses import StoreStatus
 from node.ledger import associations, instances
 from node.ledger.associations import Peer
 from node.ledger.cases import note_content
-from node.ledger.database import Ledger, now_utc
+from node.ledger.database import Ledger, may_try_again, now_utc
 from node.ledger.tables import Instance, Quarantined
 from node.store.incoming import IncomingFile
 from node.store.names import is_uid
@@ -179,24 +179,42 @@ class Intake:
             syncing.result()
 
     def _index(self, incoming: IncomingFile, row: Instance, sender: Sender) -> Outcome:
-        study, series, now = row.study_instance_uid, row.series_instance_uid, row.received_at
-        stored = self.store.keep(incoming, study, series)
+        study = row.study_instance_uid
+        stored = self.store.keep(incoming, study, row.series_instance_uid)
         row.path = stored.path
-        with self.ledger.begin() as session:
-            known = instances.add_instance(session, row)
-            if (study, row.modality) not in sender.noted:
-                associations.touch(session, sender.peer, study, now)
-                note_content(session, row.modality, study, row.patient_id, row.issuer)
-            conflict = known is not None and known.sha256 != stored.sha256
-            if known is not None and not conflict and known.path != stored.path:
-                known.path = stored.path  # the file of the row had been lost or moved; these are the same bytes
+        try:
+            known, conflict = self._write_row(row, sender)
+        except SQLAlchemyError as error:
+            if not may_try_again(error):
+                raise
+            known, conflict = self._write_row(row, sender)
         sender.studies.add(study)
         sender.noted.add((study, row.modality))
         if conflict:
             return self._conflict(incoming, stored, study, sender)
-        if known is None:
+        if not known:
             self._on_instance(study)
         return Outcome(StoreStatus.SUCCESS, study_instance_uid=study)
+
+    def _write_row(self, row: Instance, sender: Sender) -> tuple[bool, bool]:
+        """Index the stored file: whether its UID was known, and whether with other bytes.
+
+        Raises OSError when retention has taken the file away meanwhile, in the belief that nobody sends it again.
+        """
+        study = row.study_instance_uid
+        with self.ledger.begin() as session:
+            first = (study, row.modality) not in sender.noted
+            if first:
+                instances.lock_study(session, study)
+                associations.touch(session, sender.peer, study, row.received_at)
+            known = instances.add_instance(session, row)
+            if first:
+                note_content(session, row.modality, study, row.patient_id, row.issuer)
+            conflict = known is not None and known.sha256 != row.sha256
+            if known is not None and not conflict and known.path != row.path:
+                known.path = row.path  # the file of the row had been lost or moved; these are the same bytes
+            self.store.require(row.path)
+        return known is not None, conflict
 
     def _conflict(self, incoming: IncomingFile, stored: StoredFile, study: str, sender: Sender) -> Outcome:
         """The UID stands here with other bytes: the first stays, these are kept aside, and the sender is told."""

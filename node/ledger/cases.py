@@ -47,6 +47,13 @@ def get_case(session: Session, study_instance_uid: str) -> Case:
     return case
 
 
+def lock_case(session: Session, study_instance_uid: str) -> Case:
+    """The case as it stands now, kept from other writers until the transaction ends: what arrives meanwhile waits, and
+    then wakes it. Raises InputError when the study is not known here."""
+    case = session.get(Case, study_instance_uid, with_for_update=True)
+    return case if case is not None else get_case(session, study_instance_uid)
+
+
 def set_state(session: Session, case: Case, state: str, reasons: Sequence[dict[str, str]] = ()) -> None:
     """Change the state, and write the change into the history where there is one.
 

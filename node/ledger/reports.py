@@ -74,6 +74,7 @@ def keep_report(
     destinations: Sequence[str],
     case_state: str = "reported",
     reasons: Sequence[dict[str, str]] = (),
+    bulk: bool = False,
 ) -> Report:
     """Make a finished report the current one of its study and owe its delivery to every destination.
 
@@ -102,7 +103,7 @@ def keep_report(
         )  # fmt: skip
         session.add(delivery)
         session.flush()
-        enqueue(session, DELIVER_REPORT, [delivery.id])
+        enqueue(session, DELIVER_REPORT, [delivery.id], bulk=bulk)
     case = get_case(session, study_instance_uid)
     case.current_report_id = report.id
     set_state(session, case, case_state, reasons)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -85,7 +85,7 @@ class Instance(Base):
     patient_id: Mapped[str]
     issuer: Mapped[str] = mapped_column(default="")
     sha256: Mapped[str] = mapped_column(String(64))  # of the data set bytes as received, without the file meta
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(Text)
     header: Mapped[dict[str, Any]]  # the keywords that the case rules read: node/cases/headers.py
     calling_ae: Mapped[str]
@@ -133,6 +133,7 @@ class Case(Base):
     last_instance_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     assess_after: Mapped[datetime | None]  # due for another look at this time: new content or the fallback timer
+    retired_at: Mapped[datetime | None]  # when retention removed its instances; its reports stay
     version: Mapped[int] = mapped_column(default=0)
     __table_args__ = (
         Index("ix_cases_state", "state", "updated_at"),
@@ -188,6 +189,7 @@ class Job(Base):
     request_digest: Mapped[str] = mapped_column(String(64))
     bundle: Mapped[str]
     send: Mapped[bool] = mapped_column(default=True)
+    bulk: Mapped[bool] = mapped_column(default=False)  # part of a whole cohort: new studies go first
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[datetime]
     lease_owner: Mapped[str | None]
@@ -213,8 +215,9 @@ class Outbox(Base):
     queue: Mapped[str]
     args: Mapped[list[Any]]
     not_before: Mapped[datetime]
+    place: Mapped[datetime]  # in the line: what is due first goes first, and bulk work stands further back
     created_at: Mapped[datetime]
-    __table_args__ = (Index("ix_outbox_due", "not_before"),)
+    __table_args__ = (Index("ix_outbox_due", "not_before"), Index("ix_outbox_place", "queue", "place"))
 
 
 class Report(Base):
