@@ -85,6 +85,13 @@ class LedgerSettings(_Section):
 class BrokerSettings(_Section):
     url: str = "embedded"
     visibility_timeout_s: int = Field(3600, ge=60)
+    waiting_most: int = Field(16, ge=1)
+
+
+class JobSettings(_Section):
+    """Computations and deliveries in the hands of workers."""
+
+    lease_s: float = Field(60.0, ge=1)
 
 
 class WebSettings(_Section):
@@ -208,6 +215,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     ledger: LedgerSettings = LedgerSettings()
     broker: BrokerSettings = BrokerSettings()
+    jobs: JobSettings = JobSettings()
     web: WebSettings = WebSettings()
     case: CaseSettings = CaseSettings()
     eligibility: EligibilitySettings = EligibilitySettings()

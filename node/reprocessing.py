@@ -50,12 +50,14 @@ class Outcome:
 
 @dataclass
 class Reprocessor:
-    """Looks at studies again with one bundle; `send=False` computes without making a report of it."""
+    """Looks at studies again with one bundle; `send=False` computes without making a report of it,
+    and `bulk` lets studies that arrive meanwhile go first."""
 
     ledger: Ledger
     settings: Settings
     bundle: str
     send: bool = True
+    bulk: bool = False
     dry_run: bool = False
     bundle_digest: str = field(init=False)
 
@@ -83,7 +85,7 @@ class Reprocessor:
         if self.send:
             for job in jobs.active_jobs(session, study):
                 jobs.supersede(session, job.id, "it is computed again")
-        job = jobs.create_job(session, study, assessment.request.to_json(), digest, self.bundle, self.send)
+        job = jobs.create_job(session, study, assessment.request.to_json(), digest, self.bundle, self.send, self.bulk)
         if self.send:
             set_state(session, case, "queued")
         how = "" if self.send else ", for comparison only"

@@ -39,7 +39,9 @@ def reprocess(
     ledger = ledger_of(ctx)
     with ledger.begin() as session:
         studies = study_uids or _selected(session, all_, since, failed)
-    work = Reprocessor(ledger, settings, bundle or settings.model.bundle, send=not no_send, dry_run=dry_run)
+    work = Reprocessor(
+        ledger, settings, bundle or settings.model.bundle, send=not no_send, bulk=len(studies) > 1, dry_run=dry_run
+    )
     outcomes = []
     for begun in [work.begin(study) for study in studies]:
         outcome = work.finish(begun, timeout)

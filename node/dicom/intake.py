@@ -32,7 +32,7 @@ from node.dicom.statuses import StoreStatus
 from node.ledger import associations, instances
 from node.ledger.associations import Peer
 from node.ledger.cases import note_content
-from node.ledger.database import Ledger, now_utc
+from node.ledger.database import Ledger, may_try_again, now_utc
 from node.ledger.group_commit import InstanceWriter, Row
 from node.ledger.tables import Instance, Quarantined
 from node.store.incoming import IncomingFile
@@ -91,7 +91,7 @@ class Intake:
         self._on_release = on_release
         self._open: dict[str, Sender] = {}
         self._lock = threading.Lock()
-        self._writer = InstanceWriter(ledger)
+        self._writer = InstanceWriter(ledger, store.require)
 
     # --- associations ---
 
@@ -185,32 +185,46 @@ class Intake:
         return _row_of(incoming, header, uids, sender.peer.calling_ae, now_utc())
 
     def _index(self, incoming: IncomingFile, row: Row, sender: Sender) -> Outcome:
-        study = row["study_instance_uid"]
+        study, modality = row["study_instance_uid"], row["modality"]
         stored = self.store.keep(incoming, study, row["series_instance_uid"])
         row["path"] = stored.path
-        if (study, row["modality"]) in sender.noted and self._writer.add(row):
+        if (study, modality) in sender.noted and self._writer.add(row):
             self._on_instance(study)
             return Outcome(StoreStatus.SUCCESS, study_instance_uid=study)
-        return self._index_first(incoming, row, stored, sender)
-
-    def _index_first(self, incoming: IncomingFile, row: Row, stored: StoredFile, sender: Sender) -> Outcome:
-        """Index what the association has not sent of this study before, or what is here already."""
-        study, modality = row["study_instance_uid"], row["modality"]
-        with self.ledger.begin() as session:
-            known = instances.add_instance(session, Instance(**row))
-            if (study, modality) not in sender.noted:
-                associations.touch(session, sender.peer, study, row["received_at"])
-                note_content(session, modality, study, row["patient_id"], row["issuer"])
-            conflict = known is not None and known.sha256 != stored.sha256
-            if known is not None and not conflict and known.path != stored.path:
-                known.path = stored.path  # the file of the row had been lost or moved; these are the same bytes
+        try:
+            known, conflict = self._write_row(row, sender)
+        except SQLAlchemyError as error:
+            if not may_try_again(error):
+                raise
+            known, conflict = self._write_row(row, sender)
         sender.studies.add(study)
         sender.noted.add((study, modality))
         if conflict:
             return self._conflict(incoming, stored, study, sender)
-        if known is None:
+        if not known:
             self._on_instance(study)
         return Outcome(StoreStatus.SUCCESS, study_instance_uid=study)
+
+    def _write_row(self, row: Row, sender: Sender) -> tuple[bool, bool]:
+        """Index the first object of a study in an association, or one that is here already: whether its UID was known,
+        and whether with other bytes.
+
+        Raises OSError when retention has taken the file away meanwhile, in the belief that nobody sends it again.
+        """
+        study, modality = row["study_instance_uid"], row["modality"]
+        with self.ledger.begin() as session:
+            first = (study, modality) not in sender.noted
+            if first:
+                instances.lock_study(session, study)
+                associations.touch(session, sender.peer, study, row["received_at"])
+            known = instances.add_instance(session, Instance(**row))
+            if first:
+                note_content(session, modality, study, row["patient_id"], row["issuer"])
+            conflict = known is not None and known.sha256 != row["sha256"]
+            if known is not None and not conflict and known.path != row["path"]:
+                known.path = row["path"]  # the file of the row had been lost or moved; these are the same bytes
+            self.store.require(row["path"])
+        return known is not None, conflict
 
     def _conflict(self, incoming: IncomingFile, stored: StoredFile, study: str, sender: Sender) -> Outcome:
         """The UID stands here with other bytes: the first stays, these are kept aside, and the sender is told."""

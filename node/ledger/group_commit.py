@@ -7,14 +7,14 @@ pen next writes all that wait, and each of them goes on once its row is durable.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, insert
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from node.ledger.database import Ledger
+from node.ledger.database import Ledger, may_try_again
 from node.ledger.tables import Instance
 
 MOST_ROWS = 256  # in one transaction, so that a reader of the log is not held up by a long one
@@ -28,7 +28,7 @@ class _Entry:
 
     row: Row
     is_new: bool | None = None
-    error: SQLAlchemyError | None = None
+    error: SQLAlchemyError | OSError | None = None
 
     @property
     def settled(self) -> bool:
@@ -38,8 +38,10 @@ class _Entry:
 class InstanceWriter:
     """Adds rows to `instances`. Threads share it; call `close` at the end."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, require: Callable[[str], None]) -> None:
+        """require : raises OSError when a path has no file any more; asked before each commit."""
         self._engine = ledger.engine
+        self._require = require
         self._pen = threading.Lock()
         self._guard = threading.Lock()
         self._waiting: list[_Entry] = []
@@ -55,7 +57,7 @@ class InstanceWriter:
         """Index an instance whose bytes are durable; on return the row is, too.
 
         row : every column of `instances`. Returns False, and changes nothing, when its SOP Instance UID is there
-        already. Raises SQLAlchemyError when the ledger does not answer.
+        already. Raises SQLAlchemyError when the ledger does not answer, and OSError when the file is gone.
         """
         entry = _Entry(row)
         with self._guard:
@@ -79,36 +81,38 @@ class InstanceWriter:
         """Settle every entry of the batch: all of them at once, else one by one."""
         try:
             self._insert(batch)
-        except IntegrityError:
-            if len(batch) > 1:
+        except (SQLAlchemyError, OSError) as error:
+            if len(batch) > 1 and isinstance(error, IntegrityError | OSError):
                 for entry in batch:
                     self._write([entry])
-            else:
+            elif isinstance(error, IntegrityError):
                 batch[0].is_new = False
-        except SQLAlchemyError as error:
-            for entry in batch:
-                entry.error = error
+            else:
+                for entry in batch:
+                    entry.error = error
         else:
             for entry in batch:
                 entry.is_new = True
 
     def _insert(self, batch: Sequence[_Entry]) -> None:
-        values = [self._bound(entry.row) for entry in batch]
-        parameters = values if len(values) > 1 else values[0]
         try:
-            self._execute(parameters)
+            self._execute(batch)
         except DBAPIError as error:
-            if not error.connection_invalidated:
+            if error.connection_invalidated:
+                # The database was restarted. Whether the rows were written is not known: if so, they are found now.
+                self._forget_connection()
+            elif isinstance(error, IntegrityError) or not may_try_again(error):
                 raise
-            # The database was restarted meanwhile. Whether the row was written is not known: if so, it is found now.
-            self._forget_connection()
-            self._execute(parameters)
+            self._execute(batch)
 
-    def _execute(self, parameters: Any) -> None:
+    def _execute(self, batch: Sequence[_Entry]) -> None:
         if self._connection is None:
             self._connection = self._engine.connect()
+        values = [self._bound(entry.row) for entry in batch]
         with self._connection.begin():
-            self._connection.exec_driver_sql(self._statement, parameters)
+            self._connection.exec_driver_sql(self._statement, values if len(values) > 1 else values[0])
+            for entry in batch:
+                self._require(entry.row["path"])
 
     def _bound(self, row: Row) -> Any:
         """The row as the driver takes it."""

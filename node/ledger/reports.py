@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from node.ledger.cases import get_case, set_state
 from node.ledger.database import now_utc
 from node.ledger.outbox import enqueue
+from node.ledger.state_counts import count_states
 from node.ledger.tables import Delivery, Report, ReportObject
 from node.messages import DELIVER_REPORT
 
@@ -74,6 +75,7 @@ def keep_report(
     destinations: Sequence[str],
     case_state: str = "reported",
     reasons: Sequence[dict[str, str]] = (),
+    bulk: bool = False,
 ) -> Report:
     """Make a finished report the current one of its study and owe its delivery to every destination.
 
@@ -102,7 +104,7 @@ def keep_report(
         )  # fmt: skip
         session.add(delivery)
         session.flush()
-        enqueue(session, DELIVER_REPORT, [delivery.id])
+        enqueue(session, DELIVER_REPORT, [delivery.id], bulk=bulk)
     case = get_case(session, study_instance_uid)
     case.current_report_id = report.id
     set_state(session, case, case_state, reasons)
@@ -110,7 +112,4 @@ def keep_report(
 
 
 def count_deliveries(session: Session) -> dict[str, int]:
-    found: dict[str, int] = dict(
-        session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).tuples().all()
-    )
-    return {state: found.get(state, 0) for state in ("pending", "sent", "delivered", "dead", "superseded")}
+    return count_states(session, "deliveries", ("pending", "sent", "delivered", "dead", "superseded"))

@@ -18,6 +18,7 @@ from tests.benchmarks.measuring import Options, write
 
 NAMES = {
     "receive": "C-STORE in: our node against dcmtk, Orthanc and a bare pynetdicom handler",
+    "growth": "the ledger's questions from 100 to 100,000 stored studies",
 }
 OWN_NETWORK = ("receive", "latency", "throughput")
 
