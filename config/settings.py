@@ -112,6 +112,13 @@ class BrokerSettings(_Section):
     url: str = "embedded"
     password_file: Path | None = None  # its content becomes the password of the url
     visibility_timeout_s: int = Field(3600, ge=60)
+    waiting_most: int = Field(16, ge=1)
+
+
+class JobSettings(_Section):
+    """Computations and deliveries in the hands of workers."""
+
+    lease_s: float = Field(60.0, ge=1)
 
 
 class WebTlsSettings(_Section):
@@ -329,6 +336,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     ledger: LedgerSettings = LedgerSettings()
     broker: BrokerSettings = BrokerSettings()
+    jobs: JobSettings = JobSettings()
     web: WebSettings = WebSettings()
     case: CaseSettings = CaseSettings()
     eligibility: EligibilitySettings = EligibilitySettings()

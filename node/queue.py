@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from config.settings import BrokerSettings
 from node.messages import QUEUE_OF_TASK, BrokerUnavailableError, Queue
@@ -43,7 +44,18 @@ def send(app: Celery, task: str, args: list[Any]) -> None:
     """Give one message to the broker. Raises BrokerUnavailableError when it does not take it."""
     try:
         app.send_task(task, args=args, queue=QUEUE_OF_TASK[task].value, retry=False)
-    except (OperationalError, OSError) as error:
+    except (OperationalError, OSError, RedisError) as error:
+        raise BrokerUnavailableError(str(error)) from error
+
+
+def room_in_queues(app: Celery, most: int) -> dict[str, int]:
+    """How many more messages each queue may get so that at most `most` wait in it. Raises BrokerUnavailableError."""
+    try:
+        with app.pool.acquire(block=True) as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+            client = connection.default_channel.client
+            return {queue.value: most - int(client.llen(queue.value)) for queue in Queue}
+    except (OperationalError, OSError, RedisError) as error:
         raise BrokerUnavailableError(str(error)) from error
 
 
@@ -54,5 +66,5 @@ def queue_lengths(app: Celery) -> dict[str, int]:
             connection.ensure_connection(max_retries=1, timeout=2)
             client = connection.default_channel.client
             return {queue.value: int(client.llen(queue.value)) for queue in Queue}
-    except (OperationalError, OSError) as error:
+    except (OperationalError, OSError, RedisError) as error:
         raise BrokerUnavailableError(str(error)) from error

@@ -21,13 +21,13 @@ from pydicom.dataset import Dataset
 from config.errors import PacsUnavailableError, SettingsError
 from config.settings import PacsSettings, Settings
 from node.cases.fetching import Offered, Wanted, choose, modalities_elsewhere
-from node.delivery import backoff_s
 from node.dicom.handlers import store_response
 from node.dicom.intake import Intake, Sender
 from node.dicom.query_scu import PatientKey, look_for
 from node.dicom.retrieve_scu import Retrieved, retrieve
 from node.ledger import fetches
 from node.ledger.associations import Peer, open_on_study
+from node.ledger.backoff import backoff_s
 from node.ledger.cases import get_case, record
 from node.ledger.database import Ledger, now_utc
 from node.ledger.instances import count_by_series
@@ -184,7 +184,7 @@ class Retrieval:
     def _wait(self, row: Fetch, pacs: PacsSettings) -> None:
         now = now_utc()
         row.attempts += 1
-        row.not_before = now + timedelta(seconds=backoff_s(pacs, row.attempts))
+        row.not_before = now + timedelta(seconds=backoff_s(pacs.retry_first_s, pacs.retry_longest_s, row.attempts))
         if now - row.began_at > timedelta(days=pacs.give_up_after_days):
             row.state = fetches.GIVEN_UP
 

@@ -11,6 +11,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "quarantine": ("node.cli.quarantine:app", "Files that were kept aside, with their reasons."),
     "ready": ("node.cli.ready:ready", "Whether a part of the program can work, for health checks."),
     "reprocess": ("node.cli.reprocess:reprocess", "Compute studies again and see what differs."),
+    "retention": ("node.cli.retention:retention", "Images that are old enough to go: show them, or remove them."),
     "status": ("node.cli.status:status", "One screen of what runs, what waits and what failed."),
     "studies": ("node.cli.studies:app", "Studies: their state, the reasons for it, and your decisions."),
     "up": ("node.cli.up:up", "Run everything on this machine until Ctrl-C."),

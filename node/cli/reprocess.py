@@ -97,7 +97,7 @@ def _compute(
 ) -> None:
     from node.reprocessing import Reprocessor
 
-    work = Reprocessor(ledger, settings, bundle, dry_run=dry_run)
+    work = Reprocessor(ledger, settings, bundle, bulk=len(studies) > 1, dry_run=dry_run)
     outcomes = []
     begun = [work.begin(study) for study in studies]
     with progress("computed", len(studies)) as done:

@@ -54,6 +54,7 @@ def study_json(session: Session, case: Case) -> dict[str, Any]:
 def list_(
     ctx: typer.Context,
     state: Annotated[list[str] | None, typer.Option("--state", help="Only these states (may be given again).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many (default: all).")] = None,
     as_json: Json = False,
 ) -> None:
     """All studies, the newest first.
@@ -64,7 +65,7 @@ def list_(
 
     states = known_states(state or (), STATES)
     with ledger_of(ctx).begin() as session:
-        studies = [study_json(session, case) for case in list_cases(session, states)]
+        studies = [study_json(session, case) for case in list_cases(session, states, limit=limit)]
     if as_json:
         print_json(studies)
         return

@@ -10,12 +10,13 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from config.errors import LedgerError
 
 BUSY_TIMEOUT_MS = 30_000  # how long a writer waits for another one before it gives up
+DEADLOCK, SERIALIZATION_FAILURE = "40P01", "40001"  # SQLSTATE of PostgreSQL
 
 
 def now_utc() -> datetime:
@@ -38,6 +39,13 @@ class Ledger:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def may_try_again(error: SQLAlchemyError) -> bool:
+    """Whether the transaction only met another one: two first instances of one study, or writers that waited for each
+    other. Done again, it finds what the other one wrote."""
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return isinstance(error, IntegrityError) or code in (DEADLOCK, SERIALIZATION_FAILURE)
 
 
 def open_ledger(url: str, migrate: bool = True) -> Ledger:
