@@ -78,6 +78,7 @@ def site(folder: Path) -> Iterator[Site]:
         yield Site(config, ledger_url, pacs, stack)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_replicas_share_the_work_and_a_drained_worker_loses_nothing(tmp_path: Path, study: WrittenStudy) -> None:
     ports = free_port(), free_port()
