@@ -16,7 +16,7 @@ from workers.training.feature_phantoms import draw_features
 from workers.training.image_source import image_source
 from workers.training.model_evaluation import with_phantom_metrics
 from workers.training.phantom_writing import PhantomCohort, write_cohort
-from workers.training.recipe import Recipe, paper_recipe, recipe_of
+from workers.training.recipe import Recipe, recipe_of
 from workers.training.run import Description, train_bundle
 from workers.training.score_training import train_scores
 
@@ -67,7 +67,7 @@ def train(
     [
         small_recipe(pooling="attention"),
         small_recipe(variant="bottleneck", width=0.125, transfer=True),
-        paper_recipe(**SMALL, seed=1),
+        small_recipe(schedule="paper"),
     ],
     ids=["attention", "bottleneck", "paper"],
 )
@@ -89,7 +89,7 @@ def test_a_shape_that_cannot_be_built_is_told() -> None:
 
 
 def test_the_papers_schedule_is_the_papers() -> None:
-    recipe = paper_recipe(**SMALL, seed=1)
+    recipe = small_recipe(schedule="paper")
     assert (recipe.batch_size, recipe.event_share, recipe.random_epochs, recipe.penalty) == (64, 27 / 64, 0, 1.0)
     assert (recipe.patience, recipe.relative_gain) == (5, 0.005)
     assert recipe.stops_after(5)
