@@ -136,18 +136,18 @@ def _print(result: AblationResult) -> None:
         value, (low, high) = one.c_index
         row = [shown_name(one), f"{value:.3f} ({low:.3f} to {high:.3f})"]
         if one.difference is None:
-            row.append("-")
+            row += ["-", "-"]
         else:
             low, high = one.difference.ci95
-            row.append(f"{one.difference.value:+.3f} ({low:+.3f} to {high:+.3f}), {one.verdict}")
+            row += [f"{one.difference.value:+.3f} ({low:+.3f} to {high:+.3f})", one.verdict]
         if result.n_repeats > 1:
             values = [c.value for c in one.concordance]
             row.append(f"{min(values):.3f} to {max(values):.3f}")
         if one.truth is not None:
-            row.append("-" if one.truth["agreement"] is None else f"{one.truth['agreement']:.3f} of {one.truth['n']}")
+            row.append("-" if one.truth["agreement"] is None else f"{one.truth['agreement']:.3f}, n = {one.truth['n']}")
         rows.append([*row, time_left(one.seconds)])
-    columns = ["", "C-index (95 % CI)", "difference (95 % CI)"]
-    columns += ["repeats"] if result.n_repeats > 1 else []
+    columns = ["", "C-index (95 % CI)", "difference (95 % CI)", "verdict"]
+    columns += ["each repeat"] if result.n_repeats > 1 else []
     columns += ["agrees with the truth"] if result.arms[0].truth is not None else []
     title = f"{result.n} patients, {result.n_events} events, {result.n_folds} folds"
     print_table([*columns, "time"], rows, title=title)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from workers.training.ablation import AblationResult, ArmResult
 from workers.training.figures import FAINT, FORMATS, INK, SECOND, house_style
@@ -95,7 +97,7 @@ def ablation_figure(result: AblationResult) -> Figure:
         value, ci95 = one.c_index
         _row(axes[0], y, value, ci95, [c.value for c in one.concordance])
         if one.difference is not None:
-            _row(axes[1], y, one.difference.value, one.difference.ci95)
+            _row(axes[1], y, one.difference.value, one.difference.ci95, signed=True)
         if known and one.truth and one.truth["agreement"] is not None:
             _row(axes[2], y, one.truth["agreement"], tuple(one.truth["ci95"]))
     axes[0].set_title("C-index, out of fold")
@@ -115,32 +117,43 @@ def ablation_figure(result: AblationResult) -> Figure:
     if known:
         axes[2].set_title("Agreement with the truth")
     for ax in axes:
+        ax.xaxis.set_major_locator(MaxNLocator(5))
         ax.set_ylim(0.3, n + 0.6)
         ax.margins(x=0.08)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
     axes[0].set_yticks([n - at for at in range(n)], [shown_name(one) for one in result.arms])
+    repeats = f"{result.n_repeats} repeats (rings)" if result.n_repeats > 1 else "1 repeat"
     figure.supxlabel(
-        f"{result.n} patients, {result.n_events} events; {result.n_folds} folds, {result.n_repeats} "
-        f"repeat{'s' if result.n_repeats > 1 else ''}; bars: 95 % intervals over patients, not over first weights",
+        f"{result.n} patients, {result.n_events} events; {result.n_folds} folds, {repeats}; bars: 95 % intervals over "
+        "patients, not over first weights",
         fontsize=7,
     )
     return figure
 
 
-def _row(ax: Axes, y: float, value: float, ci95: tuple[float, ...], repeats: list[float] | None = None) -> None:
+def _row(
+    ax: Axes,
+    y: float,
+    value: float,
+    ci95: tuple[float, ...],
+    repeats: Sequence[float] = (),
+    signed: bool = False,
+) -> None:
     """A mark with its interval; every repeat as a small ring, where there are several."""
     if not np.isfinite(value):
         return
     ax.plot(ci95, [y, y], color=SECOND, linewidth=1.2, solid_capstyle="butt")
     ax.plot([value], [y], "s", color=SECOND, markersize=4.5)
-    if repeats and len(repeats) > 1:
+    if len(repeats) > 1:
         ax.plot(repeats, [y - 0.22] * len(repeats), "o", mfc="none", mec=INK, mew=0.6, markersize=3)
     ax.annotate(
-        f"{value:+.3f}" if ax.get_subplotspec().colspan.start == 1 else f"{value:.3f}",  # type: ignore[union-attr]
+        (f"{value:+.3f}" if signed else f"{value:.3f}").replace("-", "\N{MINUS SIGN}"),
         (value, y),
-        xytext=(0, 5),
+        xytext=(0, 6),
         textcoords="offset points",
         ha="center",
+        va="bottom",
         fontsize=6.5,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
     )

@@ -221,8 +221,10 @@ def _validated(
     run: SequenceTraining, images: _Images, outcomes: Outcomes, validation: IndexArray, recipe: Recipe
 ) -> float:
     """C-index of prognosis plus response; keeps the best weights and counts epochs without a gain."""
-    features = patient_features(run.network, images, validation)
-    c_index = signature_c_index(run.network.heads, features, outcomes.rows(torch.from_numpy(validation)))
+    c_index = 0.5
+    if len(validation):  # nobody is kept back of a tiny cohort
+        features = patient_features(run.network, images, validation)
+        c_index = signature_c_index(run.network.heads, features, outcomes.rows(torch.from_numpy(validation)))
     if c_index > run.best_c_index:
         run.best_c_index = c_index
         run.best_weights = deepcopy(run.network.state_dict())
