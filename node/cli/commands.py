@@ -1,6 +1,7 @@
 """Commands that a node offers without any worker installed: name -> (module:attribute, help)."""
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "backup": ("node.cli.backup:backup", "Save the ledger and every file that it names, while the node works."),
     "classify": ("node.cli.classify:classify", "Series roles of DICOM files or header lists, with their reasons."),
     "clinical": ("node.cli.clinical:app", "Clinical facts: set, import, show."),
     "doctor": ("node.cli.doctor:doctor", "Check and explain every part: ledger, broker, storage, model, peers."),
@@ -8,6 +9,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "node": ("node.cli.up:node", "Run the node alone: the DICOM side and the looks at cases."),
     "quarantine": ("node.cli.quarantine:app", "Files that were kept aside, with their reasons."),
     "reprocess": ("node.cli.reprocess:reprocess", "Compute studies again and see what differs."),
+    "restore": ("node.cli.backup:restore", "Put a backup into empty storage and ledger."),
     "retention": ("node.cli.retention:retention", "Images that are old enough to go: show them, or remove them."),
     "status": ("node.cli.status:status", "One screen of what runs, what waits and what failed."),
     "studies": ("node.cli.studies:app", "Studies: their state, the reasons for it, and your decisions."),
