@@ -17,7 +17,9 @@ from tests.faults.studies import SmallStudy, Template
 from tests.faults.tmpfs import small_disk
 from tests.flow.program import run_cptdn, wait_for
 
-WITHIN_S = 120.0
+WITHIN_S = 240.0
+
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
