@@ -29,13 +29,23 @@ class Finding:
 
 
 def doctor(
-    ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
+    ctx: typer.Context,
+    storage: Annotated[bool, typer.Option("--storage", help="Compare the ledger with the disk, both ways.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="With --storage: mend what can be mended safely.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Check and explain: configuration, ledger, storage, broker, node, model bundle, and each PACS by C-ECHO and a
     trial association. Exit code 1 when something fails.
 
     Example: cptdn doctor --config /etc/cptdn/cptdn.toml
+    Example: cptdn doctor --storage --repair
     """
+    if storage or repair:
+        from node.cli.storage_check import check_storage
+
+        if check_storage(settings_of(ctx), repair, as_json):
+            raise typer.Exit(1)
+        return
     findings = list(examine(settings_of(ctx)))
     if as_json:
         print_json([asdict(finding) for finding in findings])

@@ -1,5 +1,7 @@
-"""The table of refusals in node/cases/README.md, row by row, through the running program: what is sent, what a user sees,
-and that doing what the table says lets the case go on."""
+"""The table of refusals in node/cases/README.md, row by row, through the running program.
+
+Each row: what is sent, what a user sees, and that doing what the table says lets the case go on.
+"""
 
 from __future__ import annotations
 
