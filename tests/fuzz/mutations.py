@@ -6,7 +6,14 @@ import random
 import struct
 
 EDGES = (0, 1, 2, 3, 5, 7, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
-WORST_TEXT = (b"../../../../etc/passwd", b"%s%n%x", b"\0" * 8, b"'; DROP TABLE instances; --", b"A" * 300, b"\xff\xfe" * 9)
+WORST_TEXT = (
+    b"../../../../etc/passwd",
+    b"%s%n%x",
+    b"\0" * 8,
+    b"'; DROP TABLE instances; --",
+    b"A" * 300,
+    b"\xff\xfe" * 9,
+)
 
 
 def mutated(data: bytes, rng: random.Random, other: bytes = b"") -> bytes:
