@@ -39,9 +39,10 @@ class WorkerContext:
         return StudyStore(self.settings.storage.root, self.settings.storage.min_free_gb)
 
     def bundle(self, name: str) -> Bundle:
-        """A model bundle, verified and loaded once a process."""
+        """A model bundle, its signature checked, verified and loaded once a process."""
+        from config.bundle_signature import trust_of
         from workers.bundles import load_bundle
 
         if name not in self._bundles:
-            self._bundles[name] = load_bundle(name)
+            self._bundles[name] = load_bundle(name, trust_of(self.settings.model))
         return self._bundles[name]
