@@ -21,6 +21,11 @@ CONFIG_VARIABLE = "CPTDN_CONFIG"
 DEFAULT_FILE = Path("cptdn.toml")
 BUNDLES = Path(__file__).parent / "bundles"
 
+# Defined terms of (0008,0005), PS3.3 C.12.1.1.2, that stand alone.
+CharacterSet = Literal[
+    "GB18030", "GBK", "ISO_IR 192", "ISO_IR 100", "ISO_IR 101", "ISO_IR 109", "ISO_IR 110", "ISO_IR 144", "ISO_IR 127",
+    "ISO_IR 126", "ISO_IR 138", "ISO_IR 148", "ISO_IR 13", "ISO_IR 166",
+]  # fmt: skip
 ObjectKind = Literal["sr", "pdf", "sc", "seg", "attribution"]
 
 
@@ -47,6 +52,7 @@ class NodeSettings(_Section):
     network_timeout_s: float = Field(60.0, gt=0)
     allowed_calling_aes: tuple[str, ...] = ()
     require_called_ae: bool = True
+    character_sets: dict[str, CharacterSet] = {}  # calling AE title -> what its text really is
     tls: TlsSettings | None = None
 
 
@@ -64,6 +70,8 @@ class PacsSettings(_Section):
     timeout_s: float = Field(30.0, gt=0)
     tls: TlsSettings | None = None
     query_retrieve: bool = False
+    retrieve_by: Literal["auto", "move", "get"] = "auto"
+    retrieve_timeout_s: float = Field(300.0, gt=0)
 
 
 class StorageSettings(_Section):
@@ -244,6 +252,9 @@ class Settings(BaseSettings):
         relative = url.removeprefix("sqlite:///")
         if url.startswith("sqlite:///") and relative != ":memory:":
             url = f"sqlite:///{(base / relative).resolve()}"
+        if not (BUNDLES / self.model.bundle).is_dir() and (base / self.model.bundle).is_dir():
+            bundle = str((base / self.model.bundle).resolve())
+            object.__setattr__(self, "model", self.model.model_copy(update={"bundle": bundle}))
         object.__setattr__(self, "storage", self.storage.model_copy(update={"root": root}))
         object.__setattr__(self, "ledger", self.ledger.model_copy(update={"url": url}))
         return self

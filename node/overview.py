@@ -36,7 +36,9 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
     try:
         found["queues"] = queue_lengths(make_celery(broker_url(settings), settings.broker))
     except BrokerUnavailableError as error:
-        found["queues"] = {"error": f"the broker does not answer: {error}"}
+        embedded = settings.broker.url == "embedded"
+        missing = "the embedded broker does not run; `cptdn up` starts it"
+        found["queues"] = {"error": missing if embedded else f"the broker does not answer: {error}"}
     root = settings.storage.root
     found["disk_free_gb"] = round(shutil.disk_usage(root if root.exists() else root.parent).free / 1e9, 2)
     found["bundle"] = settings.model.bundle

@@ -2,7 +2,8 @@
 
 Three things happen beside the associations, each in a thread of its own that an event wakes: cases are looked at when
 content arrives or a fallback time is reached; messages owed to the broker are handed over; and what dead processes
-left behind is taken up again. A fourth thread's heartbeat tells the others that this node lives.
+left behind is taken up again. Where a PACS may be asked for what cases lack, a fourth does that. Another thread's
+heartbeat tells the others that this node lives.
 """
 
 from __future__ import annotations
@@ -31,12 +32,14 @@ from node.ledger.deliveries import record_commitment
 from node.ledger.outbox import relay, seconds_to_next
 from node.ledger.processes import DEAD_AFTER, forget_dead, heartbeat
 from node.queue import make_celery, send
+from node.retrieval import Retrieval, asked_pacs
 from node.store.study_store import StudyStore
 
 log = structlog.get_logger("cptdn.service")
 
 LONGEST_SLEEP_S = 0.5  # another process (a command, a worker) may have written to the ledger meanwhile
 WATCHDOG_S = 5.0
+STOP_WAIT_S = 8.0
 
 
 class Round:
@@ -53,9 +56,10 @@ class Round:
         self._woken.set()
 
     def stop(self) -> None:
+        """Let the work in hand finish; what waits for a silent peer ends with the process."""
         self._stopping = True
         self.wake()
-        self._thread.join()
+        self._thread.join(STOP_WAIT_S)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -108,6 +112,8 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
         intake = Intake(ledger, store, beat.id, on_release=released)
         node = start_node(settings, intake, record_commitment(ledger))
         watchdog = Round("watchdog", partial(_watch, ledger, settings, node), lambda: WATCHDOG_S)
+        retrieval = Retrieval(ledger, settings, intake, beat.id)
+        fetching = [_fetching(retrieval)] if asked_pacs(settings) else []
         clinical = ClinicalIntake(ledger, settings)
         clinical.start()
         beat.ready(port=node.port)
@@ -117,9 +123,13 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
         finally:
             node.stop()
             clinical.stop()
-            for each in (watchdog, looks, outbox):
+            for each in (*fetching, watchdog, looks, outbox):
                 each.stop()
     ledger.close()
+
+
+def _fetching(retrieval: Retrieval) -> Round:
+    return Round("fetching", retrieval.fetch_due, partial(retrieval.seconds_to_next, LONGEST_SLEEP_S))
 
 
 def _watch(ledger: Ledger, settings: Settings, node: RunningNode) -> None:

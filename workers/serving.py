@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 from celery.signals import worker_process_init, worker_ready
 
-from config.errors import InputError, ModelBundleError
+from config.errors import ModelBundleError
 from config.settings import Settings
 from node.broker import broker_url
 from node.ledger.database import open_ledger
@@ -24,11 +24,8 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     """Serve these queues until SIGTERM; what is begun is finished first.
 
     One task at a time runs in this very process; several run in child processes, or in threads where they only deliver
-    (they wait for the network then). Raises InputError for an unknown queue.
+    (they wait for the network then).
     """
-    known = [queue.value for queue in Queue]
-    if wrong := [queue for queue in queues if queue not in known]:
-        raise InputError(f"expected queues out of {', '.join(known)}, found {', '.join(wrong)}")
     delivers_only = set(queues) == {Queue.DELIVERY.value}
     computes = bool(set(queues) - {Queue.DELIVERY.value, Queue.WEB.value})
     pool = "threads" if delivers_only else ("solo" if concurrency == 1 else "prefork")

@@ -42,14 +42,24 @@ def doctor(
     else:
         rows = [(finding.part, finding.verdict, finding.found, finding.advice) for finding in findings]
         print_table(("part", "", "found", "what to do"), rows)
+        typer.echo(_in_all(findings))
     if any(finding.verdict == "failure" for finding in findings):
         raise typer.Exit(1)
+
+
+def _in_all(findings: list[Finding]) -> str:
+    """The last line: whether anything has to be done."""
+    bad, odd = (sum(one.verdict == verdict for one in findings) for verdict in ("failure", "warning"))
+    if not bad and not odd:
+        return "All is well."
+    counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((bad, "failure"), (odd, "warning")) if n]
+    return f"{' and '.join(counts)}: the last column says what to do; a failure keeps the program from working."
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """All checks, each independent of the others."""
     source = str(settings.source) if settings.source else "built-in defaults"
-    yield Finding("configuration", "ok", source)
+    yield Finding("configuration", "ok", source, "" if settings.source else "`cptdn init` writes one for this site")
     checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _workers]
     for check in checks:
         yield check(settings)

@@ -27,6 +27,7 @@ from node.ledger.tables import Delivery
 from node.messages import DELIVER_REPORT
 
 OPEN_STATES = ("pending", "sent")
+STATES = (*OPEN_STATES, "delivered", "dead", "superseded")
 STORED, REFUSED = "stored", "refused"
 
 # Failure Reason (0008,1197) of a commitment, PS3.3 section C.14

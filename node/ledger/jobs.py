@@ -36,13 +36,17 @@ def create_job(
     request_digest: str,
     bundle: str,
     send: bool = True,
+    computation: str | None = None,
 ) -> Job:
-    """Queue one computation: the row and its message in one transaction."""
+    """Queue one computation: the row and its message in one transaction.
+
+    send=False computes for comparison only, and `computation` is then the digest that its answer is found by.
+    """
     now = now_utc()
     job = Job(
         id=str(uuid.uuid4()), study_instance_uid=study_instance_uid, state="queued", step=STEPS[0], request=request,
-        request_digest=request_digest, bundle=bundle, send=send, not_before=now, seconds={}, created_at=now,
-        updated_at=now,
+        request_digest=request_digest, bundle=bundle, computation=computation, send=send, not_before=now, seconds={},
+        created_at=now, updated_at=now,
     )  # fmt: skip
     session.add(job)
     enqueue(session, TASK_OF_STEP[job.step], [job.id])
@@ -66,6 +70,16 @@ def latest_job(session: Session, study_instance_uid: str) -> Job | None:
     return session.scalar(
         select(Job)
         .where(Job.study_instance_uid == study_instance_uid, Job.send.is_(True))
+        .order_by(Job.created_at.desc())
+        .limit(1)
+    )
+
+
+def find_comparison(session: Session, computation: str) -> Job | None:
+    """The computation for comparison that answers this question already, or is about to."""
+    return session.scalar(
+        select(Job)
+        .where(Job.computation == computation, Job.state.in_((*ACTIVE, "done")))
         .order_by(Job.created_at.desc())
         .limit(1)
     )
@@ -127,6 +141,14 @@ def finish(session: Session, job: Job, seconds: dict[str, float]) -> None:
     job.error_code = job.error_text = None
 
 
+def finish_comparison(job: Job, seconds: dict[str, float], result: dict[str, Any]) -> None:
+    """The answer of a computation for comparison: no report is made of it."""
+    job.step, job.result = "done", result
+    _release(job, "done")
+    job.seconds = {**job.seconds, **seconds}
+    job.error_code = job.error_text = None
+
+
 def fail(session: Session, job: Job, code: str, text: str, retry: bool) -> None:
     """This step failed: try again later (at most MAX_ATTEMPTS times), or stop visibly."""
     job.error_code, job.error_text = code, text
@@ -158,9 +180,9 @@ def retry(session: Session, job_id: str, by: str = "administrator") -> Job:
     job.state, job.attempts, job.error_code, job.error_text = "queued", 0, None, None
     job.not_before = job.updated_at = now
     enqueue(session, TASK_OF_STEP[job.step], [job.id])
-    case = get_case(session, job.study_instance_uid)
-    set_state(session, case, "queued")
-    record(session, case.study_instance_uid, "retry", f"Job {job_id} was queued again.", actor=by)
+    if job.send:
+        set_state(session, get_case(session, job.study_instance_uid), "queued")
+    record(session, job.study_instance_uid, "retry", f"Job {job_id} was queued again.", actor=by)
     return job
 
 

@@ -155,6 +155,29 @@ class CaseEvent(Base):
     __table_args__ = (Index("ix_case_events_study", "study_instance_uid", "id"),)
 
 
+class Fetch(Base):
+    """What a PACS is asked for because a case lacks it. `fetched` keeps what came, so that nothing is fetched for ever.
+
+    waiting   asked at `not_before`, and again with growing waits
+    idle      nothing lacks any more, or the case went another way
+    given_up  the PACS had nothing for so long
+    """
+
+    __tablename__ = "fetches"
+    study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    pacs: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))  # waiting | idle | given_up
+    lacks: Mapped[list[Any]]
+    fetched: Mapped[dict[str, Any]]  # Series Instance UID -> {"times", "n_instances", "name", "text"}
+    attempts: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[datetime]
+    asked_by: Mapped[str | None]  # the node process that asks now; when it dies, another one asks
+    text: Mapped[str | None] = mapped_column(Text)  # what came of the last question
+    began_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    __table_args__ = (Index("ix_fetches_due", "state", "not_before"),)
+
+
 class ClinicalFact(Base):
     """One fact about a patient, never overwritten: the newest row of a name counts, older ones stay as history."""
 
@@ -187,6 +210,7 @@ class Job(Base):
     request: Mapped[dict[str, Any]]  # the frozen inputs: series, contour, clinical facts, decision settings
     request_digest: Mapped[str] = mapped_column(String(64))
     bundle: Mapped[str]
+    computation: Mapped[str | None] = mapped_column(String(64))  # of a comparison: equal means the same answer
     send: Mapped[bool] = mapped_column(default=True)
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[datetime]
@@ -201,6 +225,7 @@ class Job(Base):
     __table_args__ = (
         Index("ix_jobs_study", "study_instance_uid", "created_at"),
         Index("ix_jobs_state", "state", "not_before"),
+        Index("ix_jobs_computation", "computation"),
     )
 
 

@@ -147,6 +147,11 @@ class StudyStore:
         self._make_durable(folder)
         return folder
 
+    def has_artefacts(self, study_instance_uid: str, digest: str) -> bool:
+        """Whether a computation with this digest has left something."""
+        folder = self.root / "artefacts" / uid_name(study_instance_uid) / digest_name(digest)
+        return folder.is_dir() and any(folder.iterdir())
+
     # --- paths ---
 
     def path(self, relative: str) -> Path:

@@ -180,6 +180,7 @@ def plot(
     nomogram: NomogramOption = None,
     style: Annotated[str, typer.Option(help="light or dark")] = "light",
     language: Annotated[str, typer.Option(help="en or zh")] = "en",
+    as_json: JsonOption = False,
 ) -> None:
     """Draw the nomogram, empty or with one patient's lines for both regimens.
 
@@ -201,4 +202,7 @@ def plot(
             raise InputError("a drawing needs a known EBV DNA category; draw >4000 and <4000 each")
         patient = model.score(covariates, **_score_options(settings, [36, 60], None))
     save_nomogram(out, model, patient, style, language)  # type: ignore[arg-type]
-    typer.echo(f"drawn into {out}")
+    if as_json:
+        print_json({"written": str(out), "nomogram": {"name": model.name, "digest": model.digest}})
+    else:
+        typer.echo(f"drawn into {out}")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from node.cli.context import print_json
+from node.cli.progress import stages
+
+EVERY_NTH = {"images": 100, "landmarks": 25, "scores": 50}  # lines where there is no terminal
 
 
 def train(
@@ -40,12 +42,12 @@ def train(
     pooling: Annotated[
         Literal["maximum", "attention"], typer.Option(help="How a patient's slices become one.")
     ] = "maximum",
-    epochs: Annotated[int, typer.Option(min=1)] = 20,
-    batch_size: Annotated[int, typer.Option(min=2)] = 64,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the cohort, for each network.")] = 20,
+    batch_size: Annotated[int, typer.Option(min=2, help="Patients a step.")] = 64,
     transfer: Annotated[bool, typer.Option(help="Start T1w and T2w from the trained CE-T1w network.")] = False,
-    seed: Annotated[int, typer.Option()] = 20260,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 20260,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads; more than idle cores slow it down.")] = 1,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="Where it computes.")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Train three SE-ResNets, the multi-task network and the CPTDN, evaluate them, and pack a verified bundle.
@@ -74,9 +76,10 @@ def train(
         seed=seed,
     )
     description = Description(name or out.name, version, intended_use, demonstration, population, nomogram)
-    source = image_source(images, progress=lambda done, total: _tell("landmarks", done, total, ""))
     place = work or out.with_name(f"{out.name}.training")
-    bundle = train_bundle(cohort, source, out, place, recipe, description, str(resolve_device(device)), _tell)
+    with stages(EVERY_NTH) as tell:
+        source = image_source(images, progress=lambda done, total: tell("landmarks", done, total, ""))
+        bundle = train_bundle(cohort, source, out, place, recipe, description, str(resolve_device(device)), tell)
     if phantoms:
         bundle = with_phantom_metrics(bundle, {f"phantoms_{folder.name}": folder for folder in phantoms})
     if as_json:
@@ -85,12 +88,3 @@ def train(
         typer.echo(f"{bundle.manifest.name} {bundle.manifest.version} is trained and verified: {bundle.digest}")
         for label, found in bundle.manifest.content["metrics"].items():
             typer.echo(f"  {label}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
-
-
-EVERY_NTH = {"images": 100, "landmarks": 25, "scores": 50}
-
-
-def _tell(stage: str, done: int, total: int, note: str) -> None:
-    """One line now and then on stderr, so that stdout keeps the result alone."""
-    if done == total or done % EVERY_NTH.get(stage, 1) == 0:
-        print(f"{stage:10} {done:>6} of {total}  {note}", file=sys.stderr, flush=True)  # noqa: T201

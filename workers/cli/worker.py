@@ -22,12 +22,19 @@ def worker(
     Example: cptdn worker --queues features --concurrency 1 --device cuda
     """
     from node.logging import start_logging
+    from node.messages import Queue
     from node.supervisor import follow_lifeline
     from workers.serving import run_worker
 
+    wanted = [queue.strip() for queue in queues.split(",")]
+    if wrong := [queue for queue in wanted if queue not in list(Queue)]:
+        raise typer.BadParameter(f"expected queues out of {', '.join(Queue)}; found {', '.join(wrong)}",
+                                 param_hint="--queues")  # fmt: skip
+    if device not in (None, "auto", "cpu", "cuda"):
+        raise typer.BadParameter(f"expected auto, cpu or cuda; found {device}", param_hint="--device")
     settings = settings_of(ctx)
     if device is not None:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device})})
     start_logging()
     follow_lifeline()
-    run_worker(settings, [queue.strip() for queue in queues.split(",")], concurrency)
+    run_worker(settings, wanted, concurrency)

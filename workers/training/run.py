@@ -26,12 +26,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from config.bundle_manifest import TEMPLATES
 from config.errors import InputError
 from workers.bundles import (
     DISTRIBUTIONS,
     NOMOGRAM,
     SCORES,
-    TEMPLATES,
     WEIGHTS,
     Bundle,
     load_weights,

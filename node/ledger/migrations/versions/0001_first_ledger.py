@@ -111,6 +111,7 @@ def upgrade() -> None:
         sa.Column("request", sa.JSON(), nullable=False),
         sa.Column("request_digest", sa.String(length=64), nullable=False),
         sa.Column("bundle", sa.String(length=255), nullable=False),
+        sa.Column("computation", sa.String(length=64), nullable=True),
         sa.Column("send", sa.Boolean(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
@@ -125,6 +126,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.create_index("ix_jobs_computation", ["computation"], unique=False)
         batch_op.create_index("ix_jobs_state", ["state", "not_before"], unique=False)
         batch_op.create_index("ix_jobs_study", ["study_instance_uid", "created_at"], unique=False)
 
@@ -208,6 +210,24 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("association_studies", schema=None) as batch_op:
         batch_op.create_index("ix_association_studies_study", ["study_instance_uid"], unique=False)
+
+    op.create_table(
+        "fetches",
+        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("pacs", sa.String(length=255), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("lacks", sa.JSON(), nullable=False),
+        sa.Column("fetched", sa.JSON(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("asked_by", sa.String(length=255), nullable=True),
+        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("study_instance_uid", "pacs"),
+    )
+    with op.batch_alter_table("fetches", schema=None) as batch_op:
+        batch_op.create_index("ix_fetches_due", ["state", "not_before"], unique=False)
 
     op.create_table(
         "deliveries",
@@ -302,6 +322,10 @@ def downgrade() -> None:
         batch_op.drop_index("ix_report_objects_report")
 
     op.drop_table("report_objects")
+    with op.batch_alter_table("fetches", schema=None) as batch_op:
+        batch_op.drop_index("ix_fetches_due")
+
+    op.drop_table("fetches")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.drop_index("ix_deliveries_transaction")
         batch_op.drop_index("ix_deliveries_state")
@@ -327,6 +351,7 @@ def downgrade() -> None:
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.drop_index("ix_jobs_study")
         batch_op.drop_index("ix_jobs_state")
+        batch_op.drop_index("ix_jobs_computation")
 
     op.drop_table("jobs")
     with op.batch_alter_table("instances", schema=None) as batch_op:
