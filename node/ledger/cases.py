@@ -129,7 +129,7 @@ def list_cases(session: Session, states: Iterable[str] = (), since: datetime | N
 
 
 def count_by_state(session: Session) -> dict[str, int]:
-    found: dict[str, int] = dict(session.execute(select(Case.state, func.count()).group_by(Case.state)).tuples().all())
+    found: dict[str, int] = dict(session.execute(select(Case.state, func.count()).group_by(Case.state)).all())
     return {state: found.get(state, 0) for state in STATES}
 
 

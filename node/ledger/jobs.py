@@ -239,7 +239,7 @@ def list_jobs_of(session: Session, study_instance_uid: str) -> list[Job]:
 
 
 def count_by_state(session: Session) -> dict[str, int]:
-    found: dict[str, int] = dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).tuples().all())
+    found: dict[str, int] = dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).all())
     return {state: found.get(state, 0) for state in STATES}
 
 

@@ -122,7 +122,5 @@ def keep_report(
 
 
 def count_deliveries(session: Session) -> dict[str, int]:
-    found: dict[str, int] = dict(
-        session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).tuples().all()
-    )
+    found: dict[str, int] = dict(session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).all())
     return {state: found.get(state, 0) for state in STATES}
