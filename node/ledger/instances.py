@@ -73,7 +73,7 @@ def count_by_series(session: Session, study_instance_uid: str, patient_id: str) 
         .where((Instance.study_instance_uid == study_instance_uid) | (Instance.patient_id == patient_id))
         .group_by(Instance.series_instance_uid)
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def instances_of_patient(
