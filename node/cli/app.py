@@ -88,8 +88,9 @@ DebugOption = Annotated[
 def build(arguments: Sequence[str]) -> typer.Typer:
     """The root command; commands other than the one called are only named, not imported."""
     root = typer.Typer(
-        name="cptdn", help=OVERVIEW, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
-    )
+        name="cptdn", help=OVERVIEW, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+        context_settings={"max_content_width": 120},
+    )  # fmt: skip
     root.callback()(_root)
     called = next((word for word in _typed() or arguments if not word.startswith("-")), None)
     for name, (where, help_text) in command_table().items():
@@ -134,6 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         build(given)(args=given, prog_name="cptdn", obj=state)
     except CptdnError as error:
         _fail(str(error), state)
+    except ModuleNotFoundError as error:
+        needed = f"{error.name}, which is not installed here"
+        _fail(f"this command needs {needed}; call it where the extra `workers` is installed", state)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

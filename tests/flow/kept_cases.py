@@ -63,14 +63,15 @@ def multiply(ledger: Ledger, settings: Settings, study: str, n: int) -> list[str
         renamed = {uid: generate_uid(entropy_srcs=[uid, str(number)]) for row in rows for uid in _uids(row)}
         patient = f"KEPT-{number:04d}"
         with ledger.begin() as session:
-            session.add(_copy(case, renamed, patient_id=patient, state="reported", assess_after=None, reasons=[]))
-            session.add_all(_copy(row, renamed, patient_id=patient) for row in rows)
             entries = [
                 ebv_entry(settings, str(rng.integers(200, 20000))),
                 stage_entry(settings, "T3N1M0"),
                 birth_date_entry(f"{rng.integers(1950, 1995)}-05-01"),
             ]
             record_entries(session, patient, "", entries, source="test", set_by="test")
+            # The facts first: recording one wakes the cases of its patient, and these shall sleep.
+            session.add(_copy(case, renamed, patient_id=patient, state="reported", assess_after=None, reasons=[]))
+            session.add_all(_copy(row, renamed, patient_id=patient) for row in rows)
             session.flush()
             request = look_at(session, settings, get_case(session, renamed[study])).request
         assert isinstance(request, ComputeRequest)
