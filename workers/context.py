@@ -40,7 +40,7 @@ class WorkerContext:
         return StudyStore(self.settings.storage.root, self.settings.storage.min_free_gb)
 
     def bundle(self, name: str) -> Bundle:
-        """A model bundle, signature checked and verified; loaded once a process, and again when its manifest changed."""
+        """A model bundle, verified with its signature; loaded once a process, and again when its manifest changed."""
         from config.bundle_signature import trust_of
         from workers.bundles import load_bundle
 
