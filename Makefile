@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long bench lint format docs lock clean
+.PHONY: help install demo test test-long bench lint format docs lock sbom audit clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,16 @@ lock: ## write requirements.lock anew from pyproject.toml, with hashes (torch st
 	    -c requirements-torch.lock -o requirements.lock pyproject.toml
 	@awk '/^[^ #]/ {torch = /^torch==/} !torch' requirements.lock > requirements.lock.part
 	@mv requirements.lock.part requirements.lock
+
+SBOM ?= out/sbom.json
+
+sbom: $(READY) ## bill of materials of this environment (CycloneDX) into out/sbom.json
+	@mkdir -p $(dir $(SBOM))
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON --no-validate \
+	    --output-file $(SBOM) $(BIN)/python
+
+audit: $(READY) ## lock files pinned and hashed, installed as locked, known vulnerabilities (says what it could not check)
+	$(BIN)/python -m tests.supply_chain.audit
 
 clean: ## remove what can be made again
 	rm -rf .venv out build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

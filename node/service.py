@@ -163,6 +163,7 @@ class Watchdog:
 
     def __init__(self, ledger: Ledger, settings: Settings, store: StudyStore, node: RunningNode) -> None:
         self._ledger, self._settings, self._store, self._node = ledger, settings, store, node
+        self._lease = timedelta(seconds=settings.jobs.lease_s)
         self._clock = clock.ClockWatch()
         self._retention = Retention(ledger, settings, store)
 
@@ -172,11 +173,11 @@ class Watchdog:
             log.warning("clock_jumped", seconds=round(jumped.total_seconds(), 1))
             self._retention.wait()
             with self._ledger.begin() as session:
-                clock.settle(session, timedelta(seconds=self._settings.jobs.lease_s))
+                clock.settle(session, self._lease)
         self._node.heartbeat()
         now = now_utc()
         with self._ledger.begin() as session:
-            revived = jobs.watchdog(session)
+            revived = jobs.watchdog(session, self._lease)
             if self._store.has_room_for_work():
                 revived += jobs.space_is_back(session)
             if studies := close_abandoned(session, now - DEAD_AFTER, now):

@@ -40,10 +40,11 @@ class WorkerContext:
         return StudyStore(self.settings.storage.root, self.settings.storage.min_free_gb)
 
     def bundle(self, name: str) -> Bundle:
-        """A model bundle, verified and loaded once a process, and again when its manifest has changed."""
+        """A model bundle, verified with its signature; loaded once a process, and again when its manifest changed."""
+        from config.bundle_signature import trust_of
         from workers.bundles import load_bundle
 
         known = self._bundles.get(name)
         if known is None or known.digest != read_manifest(name).digest:
-            known = self._bundles[name] = load_bundle(name)
+            known = self._bundles[name] = load_bundle(name, trust_of(self.settings.model))
         return known

@@ -47,7 +47,11 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
             if pool == "solo":
                 _warm_up(context)
         worker_ready.connect(lambda **_: beat.ready(), weak=False)
-        app.Worker(queues=list(queues), concurrency=concurrency, pool=pool, loglevel="WARNING", quiet=True).start()
+        # Workers tell each other nothing: the reading of such news blocks for ever when a broker comes back.
+        app.Worker(
+            queues=list(queues), concurrency=concurrency, pool=pool, loglevel="WARNING", quiet=True,
+            without_gossip=True, without_mingle=True, without_heartbeat=True,
+        ).start()  # fmt: skip
     context.tracer.close()
     ledger.close()
 

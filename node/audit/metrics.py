@@ -61,8 +61,8 @@ def ready(ledger: Ledger, settings: Settings) -> Answer:
     checks = {"ledger": False, "storage": _free_bytes(settings) >= settings.storage.min_free_gb * 1e9, "node": False}
     try:
         with ledger.begin() as session:
-            checks["ledger"] = True
             checks["node"] = any(process.ready for process in living(session, "node"))
+        checks["ledger"] = True
     except SQLAlchemyError:
         pass  # said by the check itself
     well = all(checks.values())
@@ -117,7 +117,7 @@ def _counts(session: Session) -> Iterable[Metric]:
         select(Delivery.pacs, Delivery.state, func.count()).group_by(Delivery.pacs, Delivery.state)
     )
     by_pacs: dict[str, dict[str, int]] = {}
-    for pacs, state, n in counted.tuples():
+    for pacs, state, n in counted:
         by_pacs.setdefault(pacs, {})[state] = n
     for pacs, states in sorted(by_pacs.items()):
         for state in DELIVERY_STATES:
@@ -126,11 +126,9 @@ def _counts(session: Session) -> Iterable[Metric]:
     kept = session.execute(
         select(Quarantined.code, func.count()).where(Quarantined.dismissed_because.is_(None)).group_by(Quarantined.code)
     )
-    yield _labelled(
-        "cptdn_quarantined", "Objects kept aside that nobody has settled", "code", dict(kept.tuples().all())
-    )
+    yield _labelled("cptdn_quarantined", "Objects kept aside that nobody has settled", "code", dict(kept.all()))
     stored = select(func.count(Instance.sop_instance_uid), func.coalesce(func.sum(Instance.size_bytes), 0))
-    n, size = session.execute(stored).tuples().one()
+    n, size = session.execute(stored).one()
     yield _plain("cptdn_stored_instances", "Instances that stand here", n)
     yield _plain("cptdn_stored_bytes", "Bytes of the instances that stand here", float(size))
     reports = session.scalar(select(func.count(Report.id))) or 0
@@ -145,12 +143,12 @@ def _counts(session: Session) -> Iterable[Metric]:
 
 def _waiting(session: Session) -> Iterable[Metric]:
     now = now_utc()
-    owed, oldest = session.execute(select(func.count(Outbox.id), func.min(Outbox.not_before))).tuples().one()
+    owed, oldest = session.execute(select(func.count(Outbox.id), func.min(Outbox.not_before))).one()
     yield _plain("cptdn_outbox_messages", "Messages that the ledger owes the broker", owed)
     yield _plain("cptdn_outbox_late_seconds", "How long the oldest of them is overdue", _age(now, oldest))
     ages = dict.fromkeys(WAITING_STATES, 0.0)
     query = select(Case.state, func.min(Case.updated_at)).where(Case.state.in_(WAITING_STATES)).group_by(Case.state)
-    for state, since in session.execute(query).tuples():
+    for state, since in session.execute(query):
         ages[state] = _age(now, since)
     yield _labelled("cptdn_case_oldest_seconds", "How long the oldest case has been in a waiting state", "state", ages)
     waits = select(func.min(Delivery.created_at)).where(Delivery.state.in_(("pending", "sent")))

@@ -106,6 +106,18 @@ class Repository:
             raise ConnectionResetError("it closed the connection")
 
 
+def try_repository(settings: SyslogSettings) -> str | None:
+    """Connect and leave again; None when that worked, else why it did not. Raises SettingsError for wrong files."""
+    repository = Repository(settings)
+    try:
+        repository.send(())
+    except RepositoryError as error:
+        return str(error.__cause__)
+    finally:
+        repository.close()
+    return None
+
+
 def client_context(settings: SyslogSettings) -> ssl.SSLContext:
     """TLS 1.2 or newer, the repository's certificate checked for its name. Raises SettingsError for wrong files."""
     try:

@@ -47,6 +47,14 @@ def record_about_studies(ctx: typer.Context, command: str, study_uids: Iterable[
         audit.accessed(user, command, uid, case.patient_id if case is not None else "")
 
 
+def record_configuration(ctx: typer.Context, what: str) -> None:
+    """Tell the audit trail that the person at the command line changed what the program does."""
+    from node.audit.codes import SOFTWARE_CONFIGURATION
+    from node.audit.recorder import command_user
+
+    audit_of(ctx).security_alert(what, user=command_user(), kind=SOFTWARE_CONFIGURATION, success=True)
+
+
 def print_json(document: Any) -> None:
     """One JSON document on stdout and nothing else."""
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1, default=str) + "\n")

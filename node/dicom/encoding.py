@@ -38,7 +38,14 @@ SHORT_VRS = frozenset(
 
 
 class EncodingError(InputError):
-    """The bytes are not a data set in the transfer syntax they came in."""
+    """The bytes are not a data set in the transfer syntax they came in.
+
+    uids : identifying UIDs that stood before the damage, tag to text, as in `Survey`.
+    """
+
+    def __init__(self, text: str, uids: dict[int, str] | None = None) -> None:
+        super().__init__(text)
+        self.uids = uids or {}
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,11 @@ def survey(data: bytes | memoryview, transfer_syntax_uid: str) -> Survey:
     data : the encoded data set without file meta information; for the deflated syntax, already inflated.
     Raises EncodingError naming the offset, what was expected and what was found.
     """
-    return _Walk(memoryview(data), transfer_syntax_uid).run()
+    walk = _Walk(memoryview(data), transfer_syntax_uid)
+    try:
+        return walk.run()
+    except EncodingError as error:
+        raise EncodingError(str(error), walk.uids) from error
 
 
 def skip_sequence(data: memoryview, offset: int, implicit: bool) -> int:

@@ -32,7 +32,7 @@ from node.dicom.reading import read_header
 from node.dicom.statuses import StoreStatus
 from node.ledger import associations, instances
 from node.ledger.associations import Peer
-from node.ledger.cases import note_content
+from node.ledger.cases import note_content, wake_case
 from node.ledger.database import Ledger, may_try_again, now_utc
 from node.ledger.group_commit import InstanceWriter, Row
 from node.ledger.tables import Instance, Quarantined
@@ -70,9 +70,9 @@ class Sender:
 class Refusal(Exception):  # noqa: N818 - an outcome that travels up, not a failure of ours
     """The object is not taken as a study's instance; it goes to quarantine."""
 
-    def __init__(self, status: StoreStatus, code: str, text: str) -> None:
+    def __init__(self, status: StoreStatus, code: str, text: str, study: str | None = None) -> None:
         super().__init__(text)
-        self.status, self.code, self.text = status, code, text
+        self.status, self.code, self.text, self.study = status, code, text, study
 
 
 class Intake:
@@ -167,7 +167,7 @@ class Intake:
                 row = self._checked(incoming, sender, head)
                 return self._index(incoming, row, sender)
             except Refusal as refusal:
-                return self._set_aside(incoming, refusal, sender, None)
+                return self._set_aside(incoming, refusal, sender, refusal.study)
         except SQLAlchemyError as error:
             log.error("ledger_failed", sop_instance_uid=incoming.meta.sop_instance_uid, error=str(error.__cause__))
             return Outcome(StoreStatus.OUT_OF_RESOURCES, "the ledger does not answer")
@@ -185,7 +185,9 @@ class Intake:
             try:
                 ds, survey = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
             except EncodingError as error:
-                raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, str(error)) from error
+                study = error.uids.get(STUDY_INSTANCE_UID, "")
+                named = study if is_uid(study) else None
+                raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, str(error), named) from error
             uids, header = survey.uids, _header_of(ds)
         _check_identity(meta, uids)
         return _row_of(incoming, header, uids, sender.peer.calling_ae, now_utc())
@@ -261,6 +263,8 @@ class Intake:
                     calling_ae=sender.peer.calling_ae, received_at=now_utc(),
                 ),
             )  # fmt: skip
+            if study is not None:
+                wake_case(session, study)
         log.warning("quarantined", code=refusal.code, reason=refusal.text, sop_instance_uid=uid, sha256=stored.sha256)
         if study is not None:
             self._on_instance(study)

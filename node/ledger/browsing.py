@@ -62,6 +62,6 @@ def last_change(session: Session) -> tuple[int, str]:
         session.scalar(select(func.max(Delivery.committed_at))),
         session.scalar(select(func.max(Delivery.not_before))),
     ]
-    states = session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).tuples().all()
+    states = session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).all()
     shown = [moment.isoformat() if moment else "" for moment in moments]
     return newest, "|".join([*shown, *(f"{state}{n}" for state, n in sorted(states))])

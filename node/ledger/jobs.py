@@ -263,14 +263,15 @@ def _stop(session: Session, job_id: str, code: str, because: str, actor: str) ->
     return job
 
 
-def watchdog(session: Session) -> int:
+def watchdog(session: Session, lost_after: timedelta = LOST_AFTER) -> int:
     """Queue again what a dead worker or an emptied broker has lost; returns how many jobs.
 
-    Any number of nodes may do it at the same time: what one of them looks at, the others pass over.
+    lost_after : how long a message may be on its way before it is sent again. Any number of nodes may do it at the same
+    time: what one of them looks at, the others pass over.
     """
     now = now_utc()
     abandoned = (Job.state == "running", Job.lease_until < now)
-    lost = (Job.state == "queued", Job.updated_at < now - LOST_AFTER, Job.not_before <= now)
+    lost = (Job.state == "queued", Job.updated_at < now - lost_after, Job.not_before <= now)
     revived = 0
     for job in _taken(session, abandoned):
         fail(session, job, "worker_lost", f"the worker {job.lease_owner} stopped while it had this job", retry=True)

@@ -130,6 +130,17 @@ class StudyStore:
         note.write_text(f"{code}: {reason}\n", encoding="utf-8", errors="backslashreplace")
         return stored
 
+    def quarantine_stored(self, relative: str, code: str, reason: str) -> str:
+        """Move a file of the store to quarantine; returns its new path, relative to the root."""
+        source = self.path(relative)
+        folder = self.root / "quarantine" / code
+        self._make_durable(folder)
+        final = folder / f"{source.stem[-16:]}-{uuid.uuid4().hex}.dcm"
+        os.rename(source, final)
+        _sync_folder(folder)
+        final.with_suffix(".txt").write_text(f"{code}: {reason}\n", encoding="utf-8")
+        return str(final.relative_to(self.root))
+
     def _place(self, incoming: IncomingFile, folder: Path, name: str) -> StoredFile:
         self._make_durable(folder)
         final = os.path.join(folder, name)

@@ -37,7 +37,9 @@ def shoot(port: int, streams: list[list[bytes]], seed: int) -> int:
             connection.shutdown(socket.SHUT_WR)
             while connection.recv(65536):
                 continue
-    except ConnectionError:
+    except TimeoutError:
+        raise AssertionError(f"seed {seed}: the node neither answered nor closed the connection") from None
+    except OSError:
         pass  # the node has had enough of it
     return n_sent
 
