@@ -9,26 +9,23 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import structlog
-from pydicom.dataset import Dataset
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.cases.headers import header_of
 from node.dicom.encoding import (
     SERIES_INSTANCE_UID,
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     EncodingError,
-    Survey,
 )
-from node.dicom.reading import read_header
+from node.dicom.reading import Header, read_header
 from node.dicom.statuses import StoreStatus
 from node.ledger import associations, instances
 from node.ledger.associations import Peer
@@ -170,13 +167,13 @@ class Intake:
         try:
             meta = incoming.meta
             try:
-                ds, survey = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
+                header = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
             except EncodingError as error:
                 study = error.uids.get(STUDY_INSTANCE_UID, "")
                 named = study if is_uid(study) else None
                 raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, str(error), named) from error
-            _check_identity(meta, survey)
-            return _row_of(incoming, ds, survey, sender.peer.calling_ae, now_utc())
+            _check_identity(meta, header.uids)
+            return _row_of(incoming, header, sender.peer.calling_ae, now_utc())
         finally:
             syncing.result()
 
@@ -229,47 +226,41 @@ class Intake:
         return Outcome(refusal.status, refusal.text, study)
 
 
-def _check_identity(meta: FileMeta, survey: Survey) -> None:
+def _check_identity(meta: FileMeta, uids: Mapping[int, str]) -> None:
     """The data set is what the command says it is, and can be filed. Raises Refusal."""
     for tag, keyword in (
         (SOP_CLASS_UID, "SOPClassUID"), (SOP_INSTANCE_UID, "SOPInstanceUID"),
         (STUDY_INSTANCE_UID, "StudyInstanceUID"), (SERIES_INSTANCE_UID, "SeriesInstanceUID"),
     ):  # fmt: skip
-        value = survey.uids.get(tag, "")
+        value = uids.get(tag, "")
         if not is_uid(value):
             found = f"found {value[:80]!r}" if value else "it is missing or empty"
             raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, f"expected a UID in {keyword}, {found}")
-    if survey.uids[SOP_CLASS_UID] != meta.sop_class_uid:
+    if uids[SOP_CLASS_UID] != meta.sop_class_uid:
         raise Refusal(
             StoreStatus.SOP_CLASS_MISMATCH, UNREADABLE,
             f"the command announces another SOP Class than the data set has: {meta.sop_class_uid}, "
-            f"{survey.uids[SOP_CLASS_UID]}",
+            f"{uids[SOP_CLASS_UID]}",
         )  # fmt: skip
-    if survey.uids[SOP_INSTANCE_UID] != meta.sop_instance_uid:
+    if uids[SOP_INSTANCE_UID] != meta.sop_instance_uid:
         raise Refusal(
             StoreStatus.SOP_INSTANCE_MISMATCH, UNREADABLE,
             f"the command announces another SOP Instance than the data set has: {meta.sop_instance_uid}, "
-            f"{survey.uids[SOP_INSTANCE_UID]}",
+            f"{uids[SOP_INSTANCE_UID]}",
         )  # fmt: skip
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def _row_of(incoming: IncomingFile, ds: Dataset, survey: Survey, calling_ae: str, received_at: datetime) -> Instance:
-    """The ledger row, without its path. Raises Refusal when the header holds what cannot be read."""
-    try:
-        header = header_of(ds)
-    except RecursionError as error:
-        raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, "sequences are nested too deeply to be read") from error
-    except Exception as error:  # values are decoded here for the first time; pydicom raises what the damage leads to
-        text = f"the header cannot be read ({type(error).__name__})"
-        raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, text) from error
+def _row_of(incoming: IncomingFile, read: Header, calling_ae: str, received_at: datetime) -> Instance:
+    """The ledger row, without its path."""
+    header, uids = read.values, read.uids
     frame_of_reference = _text(header.get("FrameOfReferenceUID"))
     return Instance(
         sop_instance_uid=incoming.meta.sop_instance_uid, sop_class_uid=incoming.meta.sop_class_uid,
         transfer_syntax_uid=incoming.meta.transfer_syntax_uid,
-        study_instance_uid=survey.uids[STUDY_INSTANCE_UID], series_instance_uid=survey.uids[SERIES_INSTANCE_UID],
+        study_instance_uid=uids[STUDY_INSTANCE_UID], series_instance_uid=uids[SERIES_INSTANCE_UID],
         frame_of_reference_uid=frame_of_reference if is_uid(frame_of_reference) else None,
         modality=_text(header.get("Modality"))[:16], patient_id=_text(header.get("PatientID"))[:255],
         issuer=_text(header.get("IssuerOfPatientID"))[:255], sha256=incoming.sha256, size_bytes=incoming.size_bytes,
