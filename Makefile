@@ -30,8 +30,18 @@ test: $(READY) ## the whole test suite (CPTDN_REQUIRE_PEERS=1: a missing peer is
 test-long: $(READY) ## the tests that take minutes: learning gates, chaos, fuzzing
 	$(BIN)/python -m pytest -m long --timeout 7200 -s
 
-bench: $(READY) ## benchmarks as ratios against peers, into out/bench
-	$(BIN)/python -m tests.benchmarks --out out/bench
+BENCH_READY := .venv-bench/.ready
+BENCH_LOCK := tests/benchmarks/requirements-bench.lock
+
+# Peers of the benchmarks get libraries of their own: they must not change those of the program.
+$(BENCH_READY): requirements-torch.lock $(BENCH_LOCK)
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.lock
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(BENCH_LOCK)
+	@touch $@
+
+bench: $(READY) $(BENCH_READY) ## benchmarks as ratios against peers, into out/bench (QUICK=1: a few minutes)
+	$(BIN)/python -m tests.benchmarks --out out/bench $(if $(QUICK),--quick)
 
 lint: $(READY) ## ruff, mypy, import directions
 	$(BIN)/ruff check .
@@ -64,4 +74,4 @@ audit: $(READY) ## lock files pinned and hashed, installed as locked, known vuln
 	$(BIN)/python -m tests.supply_chain.audit
 
 clean: ## remove what can be made again
-	rm -rf .venv out build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench out build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
