@@ -32,6 +32,9 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1, default=str) + "\n")
 
 
+NAMES_FIT = 32  # characters: a first column of names up to here keeps its lines, the others wrap
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
     """A table for a person; colours and borders only where the terminal has them."""
     from rich.console import Console
@@ -39,6 +42,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     from rich.text import Text
 
     table = Table(*columns, title=title, title_justify="left", show_edge=False)
+    longest = max((len(row[0]) for row in rows if row), default=0)
+    table.columns[0].no_wrap = longest <= NAMES_FIT
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)

@@ -82,9 +82,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> PatchStore:
 
 
 @pytest.mark.parametrize("pooling", ["maximum", "attention"])
-def test_the_weights_do_not_depend_on_the_loaders(
-    store: PatchStore, tmp_path: Path, pooling: Pooling
-) -> None:
+def test_the_weights_do_not_depend_on_the_loaders(store: PatchStore, tmp_path: Path, pooling: Pooling) -> None:
     rng = np.random.default_rng(4)
     columns = {f"{name}_days": rng.integers(100, 2000, N_PATIENTS) for name in ("os", "dmfs", "lrrfs", "dfs")}
     columns |= {f"{name}_event": np.arange(N_PATIENTS) % 2 for name in ("os", "dmfs", "lrrfs", "dfs")}
