@@ -4,6 +4,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("node.cli.audit:app", "The audit trail: who did what, and what the repository has not got yet."),
     "classify": ("node.cli.classify:classify", "Series roles of DICOM files or header lists, with their reasons."),
     "clinical": ("node.cli.clinical:app", "Clinical facts: set, import, show."),
+    "conformance": ("node.cli.conformance:conformance", "The DICOM conformance statement of this configuration."),
     "doctor": ("node.cli.doctor:doctor", "Check and explain every part: ledger, broker, storage, model, peers."),
     "jobs": ("node.cli.jobs:app", "Computations and deliveries: what waits, runs, failed; try again or cancel."),
     "node": ("node.cli.up:node", "Run the node alone: the DICOM side and the looks at cases."),
