@@ -107,6 +107,8 @@ class StudyStore:
         try:
             os.rename(incoming.path, folder / name)
         except FileNotFoundError:
+            if (folder / name).exists():  # another association has just moved these very bytes there
+                return StoredFile(str((folder / name).relative_to(self.root)), incoming.sha256, incoming.size_bytes)
             self._known.discard(folder)  # retention removed the empty folder behind our back
             self._make_durable(folder)
             os.rename(incoming.path, folder / name)
