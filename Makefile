@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long bench lint format lock sbom audit clean
+.PHONY: help install demo test test-long bench lint format docs lock sbom audit clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ lint: $(READY) ## ruff, mypy, import directions
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(READY) ## write config/REFERENCE.md anew from the settings
+	$(BIN)/python -m config.reference
 
 lock: ## write requirements.lock anew from pyproject.toml, with hashes (torch stands alone in its own file)
 	$(BIN)/pip-compile --quiet --all-extras --strip-extras --allow-unsafe --generate-hashes --no-header \

@@ -15,6 +15,7 @@ from config.errors import ModelBundleError
 from config.settings import BUNDLES
 
 MANIFEST = "manifest.json"
+TEMPLATES = "templates.json"  # intensity landmarks of each sequence
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,22 @@ class BundleManifest:
     digest: str
     content: dict[str, Any]
 
+    @property
+    def preprocessing_digest(self) -> str:
+        """Of everything that shapes patches: bundles that agree here can share kept patches."""
+        return manifest_digest({"templates": self.content["files"][TEMPLATES]} | self.content["preprocessing"])
+
 
 def bundle_folder(name_or_path: str | Path) -> Path:
     """The folder of a bundle: a name below config/bundles, or a path."""
     named = BUNDLES / str(name_or_path)
     return named if named.is_dir() else Path(name_or_path)
+
+
+def bundle_reference(name_or_path: str | Path) -> str:
+    """A bundle by a name that means the same in every process: one below config/bundles, or an absolute path."""
+    folder = bundle_folder(name_or_path).resolve()
+    return folder.name if folder.parent == BUNDLES.resolve() else str(folder)
 
 
 def manifest_digest(content: dict[str, Any]) -> str:

@@ -23,6 +23,11 @@ CONFIG_VARIABLE = "CPTDN_CONFIG"
 DEFAULT_FILE = Path("cptdn.toml")
 BUNDLES = Path(__file__).parent / "bundles"
 
+# Defined terms of (0008,0005), PS3.3 C.12.1.1.2, that stand alone.
+CharacterSet = Literal[
+    "GB18030", "GBK", "ISO_IR 192", "ISO_IR 100", "ISO_IR 101", "ISO_IR 109", "ISO_IR 110", "ISO_IR 144", "ISO_IR 127",
+    "ISO_IR 126", "ISO_IR 138", "ISO_IR 148", "ISO_IR 13", "ISO_IR 166",
+]  # fmt: skip
 ObjectKind = Literal["sr", "pdf", "sc", "seg", "attribution"]
 
 
@@ -60,6 +65,7 @@ class NodeSettings(_Section):
     allowed_calling_aes: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()  # addresses and networks; empty: any, where titles are named
     require_called_ae: bool = True
+    character_sets: dict[str, CharacterSet] = {}  # calling AE title -> what its text really is
     users_file: Path | None = None  # name:argon2 hash, one a line; None: user identities are not asked for
     require_user_identity: bool = False
     tls: TlsSettings | None = None
@@ -87,6 +93,8 @@ class PacsSettings(_Section):
     timeout_s: float = Field(30.0, gt=0)
     tls: TlsSettings | None = None
     query_retrieve: bool = False
+    retrieve_by: Literal["auto", "move", "get"] = "auto"
+    retrieve_timeout_s: float = Field(300.0, gt=0)
 
 
 class StorageSettings(_Section):
@@ -104,11 +112,29 @@ class BrokerSettings(_Section):
     url: str = "embedded"
     password_file: Path | None = None  # its content becomes the password of the url
     visibility_timeout_s: int = Field(3600, ge=60)
+    waiting_most: int = Field(16, ge=1)
+
+
+class JobSettings(_Section):
+    """Computations and deliveries in the hands of workers."""
+
+    lease_s: float = Field(60.0, ge=1)
+
+
+class WebTlsSettings(_Section):
+    """Certificate of the pages; PEM files. The certificate's file may hold its chain."""
+
+    certificate: Path
+    private_key: Path
 
 
 class WebSettings(_Section):
     bind: str = "127.0.0.1"
     port: int = Field(8042, ge=0, le=65535)
+    tls: WebTlsSettings | None = None
+    hosts: tuple[str, ...] = ()  # names by which browsers may call the pages, beside loopback and the bound address
+    idle_minutes: int = Field(30, ge=1)
+    session_hours: int = Field(12, ge=1)
 
 
 class SeriesRules(_Section):
@@ -192,6 +218,7 @@ class FhirSettings(_Section):
     ca: Path | None = None  # certificate authority of the server; None: those of the system
     codes: dict[str, str] = {}  # local Observation codes, as for [hl7]
     receive: bool = False  # take resources posted to the web part
+    receive_token: str | None = Field(None, min_length=16)  # better given as CPTDN__FHIR__RECEIVE_TOKEN
     report_url: str | None = None  # base address that gets each report as DiagnosticReport and RiskAssessment
 
 
@@ -309,6 +336,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     ledger: LedgerSettings = LedgerSettings()
     broker: BrokerSettings = BrokerSettings()
+    jobs: JobSettings = JobSettings()
     web: WebSettings = WebSettings()
     case: CaseSettings = CaseSettings()
     eligibility: EligibilitySettings = EligibilitySettings()
@@ -345,6 +373,9 @@ class Settings(BaseSettings):
         relative = url.removeprefix("sqlite:///")
         if url.startswith("sqlite:///") and relative != ":memory:":
             url = f"sqlite:///{(base / relative).resolve()}"
+        if not (BUNDLES / self.model.bundle).is_dir() and (base / self.model.bundle).is_dir():
+            bundle = str((base / self.model.bundle).resolve())
+            object.__setattr__(self, "model", self.model.model_copy(update={"bundle": bundle}))
         object.__setattr__(self, "storage", self.storage.model_copy(update={"root": root}))
         url = _with_password(url, self.ledger.password_file, "ledger")
         broker = _with_password(self.broker.url, self.broker.password_file, "broker")

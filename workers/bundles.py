@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from config.bundle_manifest import MANIFEST, BundleManifest, read_manifest
+from config.bundle_manifest import MANIFEST, TEMPLATES, BundleManifest, read_manifest
 from config.bundle_signature import NO_TRUST, Trust, check_signature, drop_signatures
 from config.errors import ModelBundleError
 from config.settings import BUNDLES
@@ -43,9 +43,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 WEIGHTS = {"T1w": "t1w.safetensors", "T2w": "t2w.safetensors", "CE-T1w": "ce_t1w.safetensors"}
-SCORES, DISTRIBUTIONS, TEMPLATES, NOMOGRAM = (
-    "scores.safetensors", "distributions.safetensors", "templates.json", "nomogram.json",
-)  # fmt: skip
+SCORES, DISTRIBUTIONS, NOMOGRAM = "scores.safetensors", "distributions.safetensors", "nomogram.json"
 FILES = (*WEIGHTS.values(), SCORES, DISTRIBUTIONS, TEMPLATES, NOMOGRAM)
 
 
@@ -100,7 +98,7 @@ class Bundle:
     @property
     def preprocessing_digest(self) -> str:
         """Of everything that shapes patches: bundles that agree here can share kept patches."""
-        return _digest_of({"templates": self._sha256(TEMPLATES)} | self.manifest.content["preprocessing"])
+        return self.manifest.preprocessing_digest
 
     @property
     def training_population(self) -> str:

@@ -37,7 +37,7 @@ def classify(
     """
     rules = settings_of(ctx).case.series_rules
     if (headers is None) == (not paths):
-        raise InputError("give DICOM files or folders, or --headers FILE.json")
+        raise typer.BadParameter("give DICOM files or folders, or --headers FILE.json")
     found = _of_headers(headers, rules) if headers is not None else _of_files(paths or [], rules)
     if as_json:
         print_json(found)

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import typer
 
-from config.errors import InputError
 from node.cli.context import audit_of, ledger_of, print_json, print_table, settings_of
 
 app = typer.Typer(help="Clinical facts: EBV DNA, stage, birth date, start of treatment.", no_args_is_help=True)
@@ -59,7 +58,7 @@ def set_(
     if prior_treatment is not None:
         entries.append(facts.prior_treatment_entry(prior_treatment))
     if not entries:
-        raise InputError(
+        raise typer.BadParameter(
             "nothing to set; give --ebv-dna, --stage, --birth-date, --treatment-start or --prior-treatment"
         )
     with ledger_of(ctx).begin() as session:

@@ -21,11 +21,11 @@ def settings_of(ctx: typer.Context) -> Settings:
     return load_settings((ctx.obj or {}).get("config"))
 
 
-def ledger_of(ctx: typer.Context) -> Ledger:
-    """The ledger that this call's settings name."""
+def ledger_of(ctx: typer.Context, migrate: bool = True) -> Ledger:
+    """The ledger that this call's settings name; migrate=False leaves its schema as it is."""
     from node.ledger.database import open_ledger
 
-    return open_ledger(settings_of(ctx).ledger.url or "")
+    return open_ledger(settings_of(ctx).ledger.url or "", migrate)
 
 
 def audit_of(ctx: typer.Context) -> Audit:
@@ -60,13 +60,35 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1, default=str) + "\n")
 
 
+GOOD, BAD, WAITS = "green", "bold red", "yellow"
+COLOURS = {
+    **dict.fromkeys(("ok", "reported", "done", "delivered", "current", "unchanged"), GOOD),
+    **dict.fromkeys(("failure", "failed", "dead", "cancelled"), BAD),
+    **dict.fromkeys(("warning", "held", "incomplete", "refused", "pending", "sent", "queued", "running"), WAITS),
+}
+PIPE_WIDTH = 1000  # a program that reads our tables gets each row on one line
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """A table for a person; colours and borders only where the terminal has them."""
+    """A table for a person: states in colours and long cells folded on a terminal, plain lines elsewhere."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*columns, title=title, title_justify="left", show_edge=False)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    headers = [Column(name, overflow="fold") for name in columns]
+    table = Table(*headers, title=title, title_justify="left", box=SIMPLE_HEAD, show_header=any(columns),
+                  show_edge=False, pad_edge=False)  # fmt: skip
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
+    console.print(table)
+
+
+def known_states(given: Sequence[str], states: Sequence[str]) -> tuple[str, ...]:
+    """The states given by --state. Raises wrong usage naming those that there are."""
+    if wrong := [state for state in given if state not in states]:
+        raise typer.BadParameter(f"expected one of {', '.join(states)}; found {', '.join(wrong)}", param_hint="--state")
+    return tuple(given)

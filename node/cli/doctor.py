@@ -31,6 +31,8 @@ class Finding:
 
 def doctor(
     ctx: typer.Context,
+    storage: Annotated[bool, typer.Option("--storage", help="Compare the ledger with the disk, both ways.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="With --storage: mend what can be mended safely.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
     bundle: Annotated[
         Path | None,
@@ -41,8 +43,15 @@ def doctor(
     trial association. Exit code 1 when something fails.
 
     Example: cptdn doctor --config /etc/cptdn/cptdn.toml --bundle support.zip
+    Example: cptdn doctor --storage --repair
     """
     settings = settings_of(ctx)
+    if storage or repair:
+        from node.cli.storage_check import check_storage
+
+        if check_storage(settings, repair, as_json):
+            raise typer.Exit(1)
+        return
     findings = list(examine(settings))
     if bundle is not None:
         _write_bundle(bundle, settings, findings)
@@ -51,8 +60,18 @@ def doctor(
     else:
         rows = [(finding.part, finding.verdict, finding.found, finding.advice) for finding in findings]
         print_table(("part", "", "found", "what to do"), rows)
+        typer.echo(_in_all(findings))
     if any(finding.verdict == "failure" for finding in findings):
         raise typer.Exit(1)
+
+
+def _in_all(findings: list[Finding]) -> str:
+    """The last line: whether anything has to be done."""
+    bad, odd = (sum(one.verdict == verdict for one in findings) for verdict in ("failure", "warning"))
+    if not bad and not odd:
+        return "All is well."
+    counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((bad, "failure"), (odd, "warning")) if n]
+    return f"{' and '.join(counts)}: the last column says what to do; a failure keeps the program from working."
 
 
 def _write_bundle(path: Path, settings: Settings, findings: list[Finding]) -> None:
@@ -69,7 +88,7 @@ def _write_bundle(path: Path, settings: Settings, findings: list[Finding]) -> No
 def examine(settings: Settings) -> Iterator[Finding]:
     """All checks, each independent of the others."""
     source = str(settings.source) if settings.source else "built-in defaults"
-    yield Finding("configuration", "ok", source)
+    yield Finding("configuration", "ok", source, "" if settings.source else "`cptdn init` writes one for this site")
     checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _workers, _audit]
     for check in checks:
         yield check(settings)

@@ -57,6 +57,7 @@ class RunningNode:
         """Take no new connection, let open associations finish for `grace_s`, then abort what is left."""
         for assoc in self.server.stop(grace_s):
             self.associations.ended(assoc)
+        self.associations.intake.close()
 
 
 def make_ae(ae_title: str, node: NodeSettings) -> AE:

@@ -35,10 +35,13 @@ def read_header(path: Path, data_offset: int, transfer_syntax_uid: str) -> tuple
     else:
         found = survey(data, transfer_syntax_uid)
         head = bytes(data[: found.pixel_offset])
-    return _decode(head, transfer_syntax_uid), found
+    try:
+        return decode(head, transfer_syntax_uid), found
+    except EncodingError as error:
+        raise EncodingError(str(error), found.uids) from error
 
 
-def _decode(head: bytes, transfer_syntax_uid: str) -> Dataset:
+def decode(head: bytes, transfer_syntax_uid: str) -> Dataset:
     """The elements before the pixels, by pydicom, which parses nested sequences while it reads."""
     syntax = UID(transfer_syntax_uid)
     try:

@@ -39,9 +39,19 @@ class GuardedSocket(AssociationSocket):
 
     _pushed = b""
 
-    def push_back(self, data: bytes | bytearray) -> None:
+    def push_back(self, data: bytes | bytearray | memoryview) -> None:
         """Let the next `recv` begin with these bytes."""
         self._pushed = bytes(data) + self._pushed
+
+    def take_pushed(self) -> bytes:
+        """What was pushed back, to be read elsewhere."""
+        taken, self._pushed = self._pushed, b""
+        return taken
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read; what was pushed back is."""
+        return bool(self._pushed) or super().ready
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Exactly `nr_bytes`, or fewer when the peer closed the connection. Raises OSError (also on a timeout)."""
