@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from pydicom.uid import UID
+from pynetdicom.presentation import PresentationContext
+
 from config.settings import NodeSettings, PacsSettings, Settings
 from node.dicom.connection import MAX_PDU_BYTES
 from node.dicom.contexts import (
@@ -19,7 +22,9 @@ from node.dicom.contexts import (
 )
 from node.dicom.fast_store import LEAST_BYTES_PER_S
 from node.dicom.pages import Block, Heading, Paragraph, Table
+from node.dicom.query_scu import FIND
 from node.dicom.report_annex import report_annex
+from node.dicom.retrieve_scu import GET, MOVE, get_contexts
 from node.dicom.sent_objects import sent_classes
 from node.dicom.server import HANDSHAKE_TIMEOUT_S
 from node.dicom.statuses import EventReportStatus, StoreStatus
@@ -74,6 +79,8 @@ def _overview(settings: Settings) -> list[Block]:
     ]
     if any(pacs.storage_commitment for pacs in settings.pacs):
         rows.append(("Workflow management: Storage Commitment Push Model", "yes", ""))
+    models = {uid for pacs in settings.pacs if pacs.query_retrieve for uid in _query_models(pacs)}
+    rows += [(f"Query/Retrieve: {UID(uid).name}", "yes", "") for uid in sorted(models)]
     return [
         Heading(2, "1 Overview"),
         Paragraph(
@@ -193,8 +200,24 @@ def proposed_contexts(pacs: PacsSettings, settings: Settings) -> list[tuple[str,
     only = settings.model_copy(update={"pacs": (pacs,)})
     rows: list[tuple[str, ...]] = [(one.name, one.uid, *explicit, "SCU", "none") for one in sent_classes(only)]
     wanted = [VERIFICATION] + ([STORAGE_COMMITMENT_PUSH] if pacs.storage_commitment else [])
+    if pacs.query_retrieve:
+        rows += [_row(context) for context in get_contexts() if context.abstract_syntax in STORAGE_CLASSES]
+        wanted += [UID(uid) for uid in (FIND, MOVE, GET) if uid in _query_models(pacs)]
     plain = [(TRANSFER_SYNTAXES[uid], uid) for uid in PLAIN_SYNTAXES]
     return rows + [(uid.name, str(uid), *syntax, "SCU", "none") for uid in wanted for syntax in plain]
+
+
+def _query_models(pacs: PacsSettings) -> set[str]:
+    """FIND always; MOVE and GET as `retrieve_by` says."""
+    ways = {"auto": {MOVE, GET}, "move": {MOVE}, "get": {GET}}[pacs.retrieve_by]
+    return {str(uid) for uid in (FIND, *ways)}
+
+
+def _row(context: PresentationContext) -> tuple[str, ...]:
+    """What a C-GET may bring on the association that asked for it: there we are the SCP."""
+    uid, syntaxes = str(context.abstract_syntax), [str(one) for one in context.transfer_syntax]
+    names = ", ".join(TRANSFER_SYNTAXES[one] for one in syntaxes)
+    return STORAGE_CLASSES[uid], uid, names, ", ".join(syntaxes), "SCP (C-GET)", "SCP/SCU role selection"
 
 
 def _delivery_scu(settings: Settings) -> list[Block]:
@@ -214,7 +237,8 @@ def _delivery_scu(settings: Settings) -> list[Block]:
         Heading(4, "4.2.3 Association initiation"),
         Paragraph(
             "An association is opened when a report is due for a destination; it proposes what that report needs of "
-            "the contexts below. Storage commitment has an association of its own."
+            "the contexts below. Storage commitment has an association of its own. Where a destination may be asked "
+            "for what a study lacks, C-FIND, C-MOVE and C-GET have associations of their own, too."
         ),
     ]
     for pacs in settings.pacs:

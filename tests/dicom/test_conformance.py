@@ -16,6 +16,7 @@ from dicom_sr.tree import Dataset
 from node.dicom.contexts import TRANSFER_SYNTAXES
 from node.dicom.pages import Table, markdown
 from node.dicom.report_annex import CONTAINERS, PRIVATE_SCHEME_UID
+from node.dicom.retrieve_scu import get_contexts
 from node.dicom.statement import CONTEXT_COLUMNS, statement
 from tests.dicom.scenes import scene
 from tests.dicom_sr.samples import pictures, scored, sources
@@ -136,6 +137,19 @@ def test_the_configuration_is_in_it() -> None:
     assert "1.2.840.10008.5.1.4.1.1.7" not in {uid for uid, _, _ in listed(text, 2)}
     levels = [line.split()[0].count("#") for line in text.splitlines() if line.startswith("#")]
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_a_pacs_that_may_be_asked_is_asked_by_what_is_said() -> None:
+    pacs = PacsSettings(query_retrieve=True)
+    said = listed(markdown(statement(Settings(pacs=(pacs,)))), 1)
+    find, move, get = (f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 2, 3))
+    assert {find, move, get} <= {uid for uid, _, _ in said}
+    brought = {(uid, tuple(syntaxes.split(", "))) for uid, syntaxes, role in said if role == "SCP (C-GET)"}
+    proposed = {(str(one.abstract_syntax), tuple(map(str, one.transfer_syntax))) for one in get_contexts()}
+    assert {one for one in proposed if one[0] != get} == brought
+    only_get = listed(markdown(statement(Settings(pacs=(pacs.model_copy(update={"retrieve_by": "get"}),)))), 1)
+    assert move not in {uid for uid, _, _ in only_get}
+    assert find not in {uid for uid, _, _ in listed(markdown(statement(Settings())), 1)}
 
 
 class _Reader(html.parser.HTMLParser):
