@@ -462,15 +462,16 @@ def _refuse_open_secrets(values: dict[str, Any], path: Path) -> None:
     """A secret may stand in a configuration that only its owner can read. Raises SettingsError naming the key."""
     if path.stat().st_mode & 0o077 == 0:
         return
-    for section, key in (("ledger", "url"), ("broker", "url"), ("fhir", "bearer_token")):
+    for section, key in (("ledger", "url"), ("broker", "url"), ("fhir", "bearer_token"), ("fhir", "receive_token")):
         value = values.get(section, {}).get(key) if isinstance(values.get(section), dict) else None
-        secret = value if key == "bearer_token" else _password_in(value)
+        secret = _password_in(value) if key == "url" else value
         if secret:
             name = f"{ENV_PREFIX}{section.upper()}__{key.upper()}"
-            instead = "bearer_token_file" if key == "bearer_token" else "password_file"
+            file_key = {"url": "password_file", "bearer_token": "bearer_token_file"}.get(key)
+            instead = f"by [{section}] {file_key} or " if file_key else ""
             raise SettingsError(
                 f"{path}: [{section}.{key}] holds a secret that other users of this machine can read: "
-                f"give it by [{section}] {instead} or as {name}, or make the file readable by its owner only"
+                f"give it {instead}as {name}, or make the file readable by its owner only"
             )
 
 

@@ -20,10 +20,11 @@ from pydicom.dataset import Dataset
 
 from config.errors import PacsUnavailableError, SettingsError
 from config.settings import PacsSettings, Settings
+from node.audit.recorder import open_audit
 from node.cases.fetching import Offered, Wanted, choose, modalities_elsewhere
 from node.dicom.handlers import store_response
 from node.dicom.intake import Intake, Sender
-from node.dicom.query_scu import PatientKey, look_for
+from node.dicom.query_scu import FIND, PatientKey, look_for
 from node.dicom.retrieve_scu import Retrieved, retrieve
 from node.ledger import fetches
 from node.ledger.associations import Peer, open_on_study
@@ -64,6 +65,7 @@ class Retrieval:
     def __init__(self, ledger: Ledger, settings: Settings, intake: Intake, owner: str) -> None:
         self.ledger, self.settings, self.intake, self.owner = ledger, settings, intake, owner
         self.pacs = {pacs.name: pacs for pacs in asked_pacs(settings)}
+        self._audit = open_audit(settings, "node")
 
     def fetch_due(self) -> int:
         """Ask every PACS whose question is due; returns how many that were."""
@@ -99,6 +101,7 @@ class Retrieval:
             offered = look_for(
                 question.pacs, self.settings.node.ae_title, question.study_instance_uid, question.patient,
                 modalities_elsewhere(question.lacks),
+                lambda identifier: self._audit.queried(question.pacs, FIND, identifier, question.patient.patient_id),
             )  # fmt: skip
             rules = self.settings.case.series_rules
             wanted = choose(question.lacks, offered, question.here, question.fetched, rules)

@@ -22,11 +22,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 
 from config.settings import PacsSettings, Settings
 from node.audit import codes
 from node.audit.codes import Code
-from node.audit.messages import Event, Outcome, Participant, Source, Subject, alerted, audit_message, patient, study
+from node.audit.messages import (
+    Event,
+    Outcome,
+    Participant,
+    Source,
+    Subject,
+    alerted,
+    audit_message,
+    patient,
+    queried,
+    study,
+)
 from node.audit.syslog import syslog_message
 from node.audit.trail_file import TrailFile
 from node.ledger.database import now_utc
@@ -34,6 +48,7 @@ from node.ledger.database import now_utc
 log = structlog.get_logger("cptdn.audit")
 
 KEY_FILE = "patient_id.key"
+IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 
 
 @dataclass
@@ -121,12 +136,26 @@ class Audit:
         what : the command or page, e.g. "studies hold".
         """
         event = Event(codes.INSTANCES_ACCESSED, action, (codes.command_code(what),))
-        self._record(event, [self._by(user, address)], [study(study_uid, {})], patient_id)
+        about = [study(study_uid, {})] if study_uid else []
+        self._record(event, [self._by(user, address)], about, patient_id)
 
     def patient_record(self, user: str, what: str, patient_id: str, address: str = "") -> None:
         """Patient Record: a person changed a fact about a patient."""
         event = Event(codes.PATIENT_RECORD, "U", (codes.command_code(what),))
         self._record(event, [self._by(user, address)], [], patient_id)
+
+    def queried(self, pacs: PacsSettings, sop_class_uid: str, identifier: Dataset, patient_id: str) -> None:
+        """Query: a C-FIND of ours is about to be sent. Where the Patient ID shall not stand in the trail as it is, it
+        is left out of the identifier, too."""
+        asked = identifier
+        if self.settings.audit.patient_id != "plain" and "PatientID" in identifier:
+            asked = Dataset()  # not a copy: pydicom's copies share their elements
+            for element in identifier:
+                if element.keyword != "PatientID":
+                    asked.add(element)
+        encoded = dataset_bytes(asked)
+        subject = queried(sop_class_uid, encoded, IMPLICIT_LITTLE_ENDIAN)
+        self._record(Event(codes.QUERY, "E"), self._to(pacs), [subject], patient_id)
 
     # --- doors ---
 
@@ -147,7 +176,7 @@ class Audit:
         The same text about the same peer is recorded once in `[audit] alerts_every_s`; the next one says how many
         there were, so that a scanner cannot fill the disk.
         """
-        n_silent = self._n_silent(text, user or address)
+        n_silent = 0 if success else self._n_silent(text, user or address)
         if n_silent is None:
             return
         said = f"{text} ({n_silent} more since the last message)" if n_silent else text
@@ -221,6 +250,14 @@ class _Silence:
 
     until: float
     n: int = 0
+
+
+def dataset_bytes(ds: Dataset) -> bytes:
+    """A data set in implicit VR little endian."""
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = True, True
+    write_dataset(buffer, ds)
+    return buffer.getvalue()
 
 
 def open_audit(settings: Settings, process: str = "command") -> Audit:

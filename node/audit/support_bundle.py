@@ -32,7 +32,7 @@ from node.ledger.tables import Case, Delivery, Job, Quarantined
 from node.logging import events_file
 
 MOST_ROWS, MOST_EVENTS = 2000, 5000
-SECRET_KEYS = frozenset({"bearer_token", "smtp_user", "mail_to", "mail_from"})
+SECRET_KEYS = frozenset({"bearer_token", "receive_token", "smtp_user", "mail_to", "mail_from"})
 EVENT_KEYS_LEFT_OUT = frozenset({"exception", "reason", "error", "text"})  # free text may quote a header
 PROCESSES = ("node", "worker", "web")
 _DOTTED = re.compile(r"(?<![\w.])\d+(?:\.\d+){3,}(?![\w.])")

@@ -5,6 +5,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "backup": ("node.cli.backup:backup", "Save the ledger and every file that it names, while the node works."),
     "classify": ("node.cli.classify:classify", "Series roles of DICOM files or header lists, with their reasons."),
     "clinical": ("node.cli.clinical:app", "Clinical facts: set, import, show."),
+    "conformance": ("node.cli.conformance:conformance", "The DICOM conformance statement of this configuration."),
     "doctor": ("node.cli.doctor:doctor", "Check and explain every part: ledger, broker, storage, model, peers."),
     "init": ("node.cli.init:init", "Write a first configuration by asking five questions."),
     "jobs": ("node.cli.jobs:app", "Computations and deliveries: what waits, runs, failed; try again or cancel."),

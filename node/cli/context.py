@@ -55,6 +55,14 @@ def record_configuration(ctx: typer.Context, what: str) -> None:
     audit_of(ctx).security_alert(what, user=command_user(), kind=SOFTWARE_CONFIGURATION, success=True)
 
 
+def record_users(ctx: typer.Context, what: str) -> None:
+    """Tell the audit trail that the person at the command line changed who may log in."""
+    from node.audit.codes import USER_ATTRIBUTES_CHANGED
+    from node.audit.recorder import command_user
+
+    audit_of(ctx).security_alert(what, user=command_user(), kind=USER_ATTRIBUTES_CHANGED, success=True)
+
+
 def print_json(document: Any) -> None:
     """One JSON document on stdout and nothing else."""
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1, default=str) + "\n")

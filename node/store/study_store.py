@@ -147,8 +147,10 @@ class StudyStore:
         try:
             self._link(incoming, folder, final)
         except FileNotFoundError:  # retention has removed the folder at this very moment
-            self._make_durable(folder)
-            self._link(incoming, folder, final)
+            if not os.path.exists(final) or os.path.exists(incoming.path):
+                self._make_durable(folder)
+                self._link(incoming, folder, final)
+            # else another association has just moved these very bytes there
         return StoredFile(os.path.relpath(final, self.root), incoming.sha256, incoming.size_bytes)
 
     def _link(self, incoming: IncomingFile, folder: Path, final: str) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable
 from datetime import datetime
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 from lxml import etree
+from pydicom.dataset import Dataset
+from pynetdicom.dsutils import decode
 
 from config.settings import PacsSettings
 from node.audit.codes import SECURITY_CONFIGURATION
@@ -140,6 +143,24 @@ def test_a_query_is_kept_as_it_was_sent() -> None:
     found = root.find("ParticipantObjectIdentification")
     assert base64.b64decode(found.findtext("ParticipantObjectQuery")) == identifier
     assert base64.b64decode(found.find("ParticipantObjectDetail").get("value")) == b"1.2.840.10008.1.2.1"
+
+
+def test_a_query_holds_the_patient_id_only_where_it_may_stand(tmp_path: Path) -> None:
+    asked = Dataset()
+    asked.QueryRetrieveLevel, asked.PatientID, asked.StudyInstanceUID = "STUDY", "NPC-0042", ""
+
+    def identifier(folder: str, how: str) -> bytes:
+        (message,) = recorded(tmp_path / folder, lambda a: a.queried(PACS, "1.2.3", asked, "NPC-0042"), patient_id=how)
+        found = message.find("ParticipantObjectIdentification")
+        return base64.b64decode(found.findtext("ParticipantObjectQuery"))
+
+    plain = decode(BytesIO(identifier("a", "plain")), True, True)
+    assert (plain.PatientID, plain.QueryRetrieveLevel) == ("NPC-0042", "STUDY")
+    for how in ("hashed", "none"):
+        kept = identifier(how, how)
+        assert b"NPC-0042" not in kept
+        assert b"STUDY" in kept
+    assert asked.PatientID == "NPC-0042"
 
 
 def test_the_same_alert_of_the_same_peer_is_counted_not_repeated(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +29,7 @@ class Victim:
     log: Path
     dicom: int
     hl7: int
+    hung: bool = False
 
     @property
     def root(self) -> Path:
@@ -51,6 +54,12 @@ class Victim:
         assert self.process.stdin is not None
         self.process.stdin.write("beat\n")
         self.process.stdin.flush()
+
+    def show_threads(self) -> None:
+        """Have it write into its log where every thread stands."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGUSR1)
+            time.sleep(1)
 
     def check_alive(self) -> None:
         """It runs, and answers a C-ECHO."""

@@ -38,10 +38,21 @@ def shoot(port: int, streams: list[list[bytes]], seed: int) -> int:
             while connection.recv(65536):
                 continue
     except TimeoutError:
-        raise AssertionError(f"seed {seed}: the node neither answered nor closed the connection") from None
+        raise
     except OSError:
         pass  # the node has had enough of it
     return n_sent
+
+
+def _shot(target: Victim, streams: list[list[bytes]], seed: int) -> int:
+    if target.process.poll() is not None or target.hung:
+        return 0
+    try:
+        return shoot(target.dicom, streams, seed)
+    except TimeoutError as error:
+        target.hung = True
+        target.show_threads()
+        raise AssertionError(f"seed {seed}: the node neither answered nor closed the connection") from error
 
 
 def barrage(target: Victim, n_pdus: int, seed: int) -> dict[str, float]:
@@ -53,7 +64,7 @@ def barrage(target: Victim, n_pdus: int, seed: int) -> dict[str, float]:
         while sent < n_pdus:
             seeds = range(next_seed, next_seed + min(SALVO, n_pdus - sent))
             next_seed = seeds.stop
-            sent += sum(pool.map(lambda one: shoot(target.dicom, streams, one), seeds))
+            sent += sum(pool.map(lambda one: _shot(target, streams, one), seeds))
             target.beat()
             target.check_alive()
             if not warm and sent >= n_pdus / 5:

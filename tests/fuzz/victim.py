@@ -5,7 +5,9 @@ Run as `python -m tests.fuzz.victim ROOT fast|pynetdicom`; the first line of its
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from tests.dicom.scenes import scene
 
 
 def main(root: Path, way: str) -> None:
+    faulthandler.register(signal.SIGUSR1)  # where every thread stands, when a shot finds no answer
     start_logging()
     limits = {"network_timeout_s": 2.0, "max_object_mb": 4, "associations_per_minute": 10_000_000}
     with scene(root, fast=way == "fast", **limits) as running:
