@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long bench lint format lock clean
+.PHONY: help install demo test test-long bench lint format docs lock sbom audit clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,12 +53,25 @@ format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY) ## write config/REFERENCE.md anew from the settings
+	$(BIN)/python -m config.reference
+
 lock: ## write requirements.lock anew from pyproject.toml, with hashes (torch stands alone in its own file)
 	$(BIN)/pip-compile --quiet --all-extras --strip-extras --allow-unsafe --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	    -c requirements-torch.lock -o requirements.lock pyproject.toml
 	@awk '/^[^ #]/ {torch = /^torch==/} !torch' requirements.lock > requirements.lock.part
 	@mv requirements.lock.part requirements.lock
+
+SBOM ?= out/sbom.json
+
+sbom: $(READY) ## bill of materials of this environment (CycloneDX) into out/sbom.json
+	@mkdir -p $(dir $(SBOM))
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON --no-validate \
+	    --output-file $(SBOM) $(BIN)/python
+
+audit: $(READY) ## lock files pinned and hashed, installed as locked, known vulnerabilities (says what it could not check)
+	$(BIN)/python -m tests.supply_chain.audit
 
 clean: ## remove what can be made again
 	rm -rf .venv .venv-bench out build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

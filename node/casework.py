@@ -19,7 +19,7 @@ from config.settings import Settings
 from node.cases.assessment import Assessment, assess
 from node.cases.case_inputs import CaseInputs, KeptAside, StoredInstance
 from node.cases.headers import relabelled
-from node.ledger import jobs
+from node.ledger import fetches, jobs
 from node.ledger.associations import open_on_study
 from node.ledger.cases import due_cases, get_case, lock_case, next_due, record, set_state, wake_case
 from node.ledger.database import Ledger, now_utc
@@ -124,6 +124,7 @@ def _settle(session: Session, settings: Settings, case: Case, assessment: Assess
     """Write the outcome of a look down; a ready case with new inputs gets a job."""
     case.assessment = assessment.explain_json()
     case.assess_after = assessment.look_again_at
+    _ask_for_what_lacks(session, settings, case, assessment)
     active = jobs.active_jobs(session, case.study_instance_uid)
     request = assessment.request
     if request is None:
@@ -150,3 +151,11 @@ def _settle(session: Session, settings: Settings, case: Case, assessment: Assess
     set_state(session, case, "queued")
     why = "its inputs have changed" if report is not None else "all that is needed is here"
     record(session, case.study_instance_uid, "job", f"Job {job.id} was queued: {why}.")
+
+
+def _ask_for_what_lacks(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:
+    """Have the PACS asked that may be; while the study still arrives, nothing is known to be lacking."""
+    asked = [pacs.name for pacs in settings.pacs if pacs.query_retrieve]
+    if asked and assessment.state != "receiving":
+        lacks = assessment.lacks if assessment.state in ("incomplete", "held") else ()
+        fetches.want(session, case.study_instance_uid, asked, lacks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from celery import Celery
@@ -33,6 +34,9 @@ def make_celery(url: str, broker: BrokerSettings) -> Celery:
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "retry_on_timeout": True,
+            # One that vanished without a word (a cable, a firewall) is noticed by the kernel's own questions.
+            "socket_keepalive": True,
+            "socket_keepalive_options": {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3},
         },
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_enable_remote_control=False,

@@ -85,7 +85,7 @@ def kept_material(folder: Path) -> StudyMaterial | None:
 
 
 def _material(folder: Path, facts: list[dict[str, Any]]) -> StudyMaterial:
-    with np.load(folder / "material.npz") as arrays:
+    with open(folder / "material.npz", "rb") as file, np.load(file) as arrays:
         return {
             SeriesRole(one["role"]): SequenceMaterial(
                 **{
@@ -108,7 +108,7 @@ def keep_attributions(folder: Path, maps: Mapping[SeriesRole, NDArray[np.float32
 def kept_attributions(folder: Path) -> dict[SeriesRole, NDArray[np.float32]]:
     """The maps that were kept here; empty where there are none."""
     try:
-        with np.load(folder / "pictures.npz") as arrays:
+        with open(folder / "pictures.npz", "rb") as file, np.load(file) as arrays:
             return {SeriesRole(name): arrays[name] for name in arrays.files}
     except (FileNotFoundError, *DAMAGED):
         return {}

@@ -15,10 +15,9 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from pydicom.dataset import Dataset
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.cases.headers import header_of
+from node.audit.recorder import StudyTally
 from node.dicom.encoding import (
     SERIES_INSTANCE_UID,
     SOP_CLASS_UID,
@@ -31,7 +30,7 @@ from node.dicom.reading import read_header
 from node.dicom.statuses import StoreStatus
 from node.ledger import associations, instances
 from node.ledger.associations import Peer
-from node.ledger.cases import note_content
+from node.ledger.cases import note_content, wake_case
 from node.ledger.database import Ledger, may_try_again, now_utc
 from node.ledger.group_commit import InstanceWriter, Row
 from node.ledger.tables import Instance, Quarantined
@@ -63,14 +62,15 @@ class Sender:
     peer: Peer
     studies: set[str] = field(default_factory=set)  # touched, and noted so in the ledger
     noted: set[tuple[str, str]] = field(default_factory=set)  # study and modality: only MR makes a case of a study
+    tallies: dict[str, StudyTally] = field(default_factory=dict)  # study -> what was stored of it, for the audit trail
 
 
 class Refusal(Exception):  # noqa: N818 - an outcome that travels up, not a failure of ours
     """The object is not taken as a study's instance; it goes to quarantine."""
 
-    def __init__(self, status: StoreStatus, code: str, text: str) -> None:
+    def __init__(self, status: StoreStatus, code: str, text: str, study: str | None = None) -> None:
         super().__init__(text)
-        self.status, self.code, self.text = status, code, text
+        self.status, self.code, self.text, self.study = status, code, text, study
 
 
 class Intake:
@@ -83,12 +83,15 @@ class Intake:
         node_id: str,
         on_instance: Callable[[str], None] = lambda _study: None,
         on_release: Callable[[set[str]], None] = lambda _studies: None,
+        on_transfer: Callable[[Sender], None] = lambda _sender: None,
     ) -> None:
+        """on_release : told the studies of an association that has ended; on_transfer : told its sender, after that."""
         self.ledger = ledger
         self.store = store
         self.node_id = node_id
         self._on_instance = on_instance
         self._on_release = on_release
+        self._on_transfer = on_transfer
         self._open: dict[str, Sender] = {}
         self._lock = threading.Lock()
         self._writer = InstanceWriter(ledger, store.require)
@@ -115,6 +118,7 @@ class Intake:
             # The row stays open; without further heartbeats the watchdog closes it.
             log.error("association_not_closed", association=sender.peer.association_id, error=type(error).__name__)
         self._on_release(set(known.studies))
+        self._on_transfer(known)
 
     def open_associations(self) -> list[Sender]:
         with self._lock:
@@ -161,7 +165,7 @@ class Intake:
                 row = self._checked(incoming, sender, head)
                 return self._index(incoming, row, sender)
             except Refusal as refusal:
-                return self._set_aside(incoming, refusal, sender, None)
+                return self._set_aside(incoming, refusal, sender, refusal.study)
         except SQLAlchemyError as error:
             log.error("ledger_failed", sop_instance_uid=incoming.meta.sop_instance_uid, error=str(error.__cause__))
             return Outcome(StoreStatus.OUT_OF_RESOURCES, "the ledger does not answer")
@@ -177,10 +181,12 @@ class Intake:
             uids, header = head.uids, head.header
         else:
             try:
-                ds, survey = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
+                read = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
             except EncodingError as error:
-                raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, str(error)) from error
-            uids, header = survey.uids, _header_of(ds)
+                study = error.uids.get(STUDY_INSTANCE_UID, "")
+                named = study if is_uid(study) else None
+                raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, str(error), named) from error
+            uids, header = read.uids, read.values
         _check_identity(meta, uids)
         return _row_of(incoming, header, uids, sender.peer.calling_ae, now_utc())
 
@@ -189,6 +195,7 @@ class Intake:
         stored = self.store.keep(incoming, study, row["series_instance_uid"])
         row["path"] = stored.path
         if (study, modality) in sender.noted and self._writer.add(row):
+            self._count(sender, row, new=True)
             self._on_instance(study)
             return Outcome(StoreStatus.SUCCESS, study_instance_uid=study)
         try:
@@ -201,9 +208,16 @@ class Intake:
         sender.noted.add((study, modality))
         if conflict:
             return self._conflict(incoming, stored, study, sender)
+        self._count(sender, row, new=not known)
         if not known:
             self._on_instance(study)
         return Outcome(StoreStatus.SUCCESS, study_instance_uid=study)
+
+    @staticmethod
+    def _count(sender: Sender, row: Row, new: bool) -> None:
+        """For the audit trail: what this association has brought of a study."""
+        tally = sender.tallies.setdefault(row["study_instance_uid"], StudyTally())
+        tally.add(row["sop_class_uid"], row["patient_id"], new=new)
 
     def _write_row(self, row: Row, sender: Sender) -> tuple[bool, bool]:
         """Index the first object of a study in an association, or one that is here already: whether its UID was known,
@@ -247,6 +261,8 @@ class Intake:
                     calling_ae=sender.peer.calling_ae, received_at=now_utc(),
                 ),
             )  # fmt: skip
+            if study is not None:
+                wake_case(session, study)
         log.warning("quarantined", code=refusal.code, reason=refusal.text, sop_instance_uid=uid, sha256=stored.sha256)
         if study is not None:
             self._on_instance(study)
@@ -278,17 +294,6 @@ def _check_identity(meta: FileMeta, uids: Mapping[int, str]) -> None:
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def _header_of(ds: Dataset) -> dict[str, Any]:
-    """What the case rules read. Raises Refusal when the header holds what cannot be read."""
-    try:
-        return header_of(ds)
-    except RecursionError as error:
-        raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, "sequences are nested too deeply to be read") from error
-    except Exception as error:  # values are decoded here for the first time; pydicom raises what the damage leads to
-        text = f"the header cannot be read ({type(error).__name__})"
-        raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, text) from error
 
 
 def _row_of(

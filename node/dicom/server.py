@@ -109,6 +109,7 @@ class GuardedProvider(DULServiceProvider):
         super().__init__(assoc)
         self.state_machine = GuardedStateMachine(self)
         self.receiver: StoreReceiver | None = None
+        self.begun_at = time.monotonic()
         self._idle_timer.timeout = assoc.network_timeout
         self.artim_timer.timeout = assoc.acse_timeout
 
@@ -176,9 +177,12 @@ class GuardedServer(ThreadedAssociationServer):
         *args: Any,
         most_connections: int = 128,
         make_receiver: Callable[[GuardedProvider], StoreReceiver] | None = None,
+        may_connect: Callable[[str, int], bool] = lambda _address, _n_open: True,
         **kwargs: Any,
     ) -> None:
+        """may_connect : asked with an address and how many connections from there are open, before anything is read."""
         self.most_connections = most_connections
+        self.may_connect = may_connect
         self.make_receiver = make_receiver
         kwargs["request_handler"] = GuardedRequestHandler
         super().__init__(*args, **kwargs)
@@ -212,10 +216,19 @@ class GuardedServer(ThreadedAssociationServer):
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        if len(self.active_associations) < self.most_connections:
-            return True
-        log.warning("too_many_connections", limit=self.most_connections, peer=client_address[0])
-        return False
+        active = self.active_associations
+        if len(active) >= self.most_connections:
+            log.warning("too_many_connections", limit=self.most_connections, peer=client_address[0])
+            return False
+        return self.may_connect(client_address[0], sum(a.requestor.address == client_address[0] for a in active))
+
+    def end_older_than(self, seconds: float) -> None:
+        """Abort associations that have lasted longer, however busy they look."""
+        now = time.monotonic()
+        for assoc in self.active_associations:
+            if now - cast(GuardedProvider, assoc.dul).begun_at > seconds:
+                log.warning("association_too_long", limit_s=seconds, peer=assoc.requestor.address)
+                assoc._abort_nonblocking()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         if self.ssl_context is not None:

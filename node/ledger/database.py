@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from config.errors import LedgerError
 
-BUSY_TIMEOUT_MS = 30_000  # how long a writer waits for another one before it gives up
+BUSY_TIMEOUT_S = 30.0  # how long a writer of SQLite waits for another one before it gives up
 DEADLOCK, SERIALIZATION_FAILURE = "40P01", "40001"  # SQLSTATE of PostgreSQL
 
 
@@ -51,7 +51,7 @@ def may_try_again(error: SQLAlchemyError) -> bool:
 def open_ledger(url: str, migrate: bool = True) -> Ledger:
     """Connect, and bring the schema up to date.
 
-    url : `sqlite:///FILE` or `postgresql+psycopg://...`
+    url : `sqlite:///FILE` (`?timeout=SECONDS` to wait for other writers) or `postgresql+psycopg://...`
     Raises LedgerError when the database cannot be reached or its schema is newer than this program.
     """
     try:
@@ -63,7 +63,7 @@ def open_ledger(url: str, migrate: bool = True) -> Ledger:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
-        _use_sqlite_safely(engine)
+        _use_sqlite_safely(engine, round(1000 * float(str(parsed.query.get("timeout", BUSY_TIMEOUT_S)))))
     try:
         if migrate:
             upgrade(engine)
@@ -75,7 +75,7 @@ def open_ledger(url: str, migrate: bool = True) -> Ledger:
     return Ledger(engine)
 
 
-def _use_sqlite_safely(engine: Engine) -> None:
+def _use_sqlite_safely(engine: Engine, busy_timeout_ms: int) -> None:
     """WAL with full synchronisation, and transactions that take the write lock when they begin.
 
     SQLite's default upgrades a read lock to a write lock in mid-transaction, which fails at once when another writer
@@ -86,7 +86,7 @@ def _use_sqlite_safely(engine: Engine) -> None:
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_timeout_ms}", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

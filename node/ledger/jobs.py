@@ -43,16 +43,19 @@ def create_job(
     request_digest: str,
     bundle: str,
     send: bool = True,
+    computation: str | None = None,
     bulk: bool = False,
 ) -> Job:
     """Queue one computation: the row and its message in one transaction.
 
+    send=False computes for comparison only, and `computation` is then the digest that its answer is found by.
     bulk : it is one of many that were asked for at once; studies that have just arrived go first.
     """
     now = now_utc()
     job = Job(
         id=str(uuid.uuid4()), study_instance_uid=study_instance_uid, state="queued", step=STEPS[0], request=request,
-        request_digest=request_digest, bundle=bundle, send=send, bulk=bulk, not_before=now, seconds={},
+        request_digest=request_digest, bundle=bundle, computation=computation, send=send, bulk=bulk, not_before=now,
+        seconds={},
         created_at=now, updated_at=now,
     )  # fmt: skip
     session.add(job)
@@ -77,6 +80,16 @@ def latest_job(session: Session, study_instance_uid: str) -> Job | None:
     return session.scalar(
         select(Job)
         .where(Job.study_instance_uid == study_instance_uid, Job.send.is_(True))
+        .order_by(Job.created_at.desc())
+        .limit(1)
+    )
+
+
+def find_comparison(session: Session, computation: str) -> Job | None:
+    """The computation for comparison that answers this question already, or is about to."""
+    return session.scalar(
+        select(Job)
+        .where(Job.computation == computation, Job.state.in_((*ACTIVE, "done")))
         .order_by(Job.created_at.desc())
         .limit(1)
     )
@@ -151,6 +164,14 @@ def finish(session: Session, job: Job, seconds: dict[str, float]) -> None:
     job.error_code = job.error_text = None
 
 
+def finish_comparison(job: Job, seconds: dict[str, float], result: dict[str, Any]) -> None:
+    """The answer of a computation for comparison: no report is made of it."""
+    job.step, job.result = "done", result
+    _release(job, "done")
+    job.seconds = {**job.seconds, **seconds}
+    job.error_code = job.error_text = None
+
+
 def fail(session: Session, job: Job, code: str, text: str, retry: bool) -> None:
     """This step failed: try again later (at most MAX_ATTEMPTS times), or stop visibly."""
     job.error_code, job.error_text = code, text
@@ -206,7 +227,7 @@ def refuse(session: Session, job: Job, code: str, text: str) -> None:
         set_state(session, get_case(session, job.study_instance_uid), "refused", [{"code": code, "text": text}])
 
 
-def retry(session: Session, job_id: str) -> Job:
+def retry(session: Session, job_id: str, by: str = "administrator") -> Job:
     """Queue a failed or cancelled job again, from the step where it stopped."""
     job = get_job(session, job_id)
     if job.state not in ("failed", "cancelled"):
@@ -215,9 +236,9 @@ def retry(session: Session, job_id: str) -> Job:
     job.state, job.attempts, job.error_code, job.error_text = "queued", 0, None, None
     job.not_before = job.updated_at = now
     _enqueue(session, job)
-    case = get_case(session, job.study_instance_uid)
-    set_state(session, case, "queued")
-    record(session, case.study_instance_uid, "retry", f"Job {job_id} was queued again.", actor="administrator")
+    if job.send:
+        set_state(session, get_case(session, job.study_instance_uid), "queued")
+    record(session, job.study_instance_uid, "retry", f"Job {job_id} was queued again.", actor=by)
     return job
 
 
@@ -242,14 +263,15 @@ def _stop(session: Session, job_id: str, code: str, because: str, actor: str) ->
     return job
 
 
-def watchdog(session: Session) -> int:
+def watchdog(session: Session, lost_after: timedelta = LOST_AFTER) -> int:
     """Queue again what a dead worker or an emptied broker has lost; returns how many jobs.
 
-    Any number of nodes may do it at the same time: what one of them looks at, the others pass over.
+    lost_after : how long a message may be on its way before it is sent again. Any number of nodes may do it at the same
+    time: what one of them looks at, the others pass over.
     """
     now = now_utc()
     abandoned = (Job.state == "running", Job.lease_until < now)
-    lost = (Job.state == "queued", Job.updated_at < now - LOST_AFTER, Job.not_before <= now)
+    lost = (Job.state == "queued", Job.updated_at < now - lost_after, Job.not_before <= now)
     revived = 0
     for job in _taken(session, abandoned):
         fail(session, job, "worker_lost", f"the worker {job.lease_owner} stopped while it had this job", retry=True)

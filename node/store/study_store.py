@@ -130,14 +130,27 @@ class StudyStore:
         note.write_text(f"{code}: {reason}\n", encoding="utf-8", errors="backslashreplace")
         return stored
 
+    def quarantine_stored(self, relative: str, code: str, reason: str) -> str:
+        """Move a file of the store to quarantine; returns its new path, relative to the root."""
+        source = self.path(relative)
+        folder = self.root / "quarantine" / code
+        self._make_durable(folder)
+        final = folder / f"{source.stem[-16:]}-{uuid.uuid4().hex}.dcm"
+        os.rename(source, final)
+        _sync_folder(folder)
+        final.with_suffix(".txt").write_text(f"{code}: {reason}\n", encoding="utf-8")
+        return str(final.relative_to(self.root))
+
     def _place(self, incoming: IncomingFile, folder: Path, name: str) -> StoredFile:
         self._make_durable(folder)
         final = os.path.join(folder, name)
         try:
             self._link(incoming, folder, final)
         except FileNotFoundError:  # retention has removed the folder at this very moment
-            self._make_durable(folder)
-            self._link(incoming, folder, final)
+            if not os.path.exists(final) or os.path.exists(incoming.path):
+                self._make_durable(folder)
+                self._link(incoming, folder, final)
+            # else another association has just moved these very bytes there
         return StoredFile(os.path.relpath(final, self.root), incoming.sha256, incoming.size_bytes)
 
     def _link(self, incoming: IncomingFile, folder: Path, final: str) -> None:
@@ -196,6 +209,11 @@ class StudyStore:
         folder = self.root / "artefacts" / uid_name(study_instance_uid) / digest_name(digest)
         self._make_durable(folder)
         return folder
+
+    def has_artefacts(self, study_instance_uid: str, digest: str) -> bool:
+        """Whether a computation with this digest has left something."""
+        folder = self.root / "artefacts" / uid_name(study_instance_uid) / digest_name(digest)
+        return folder.is_dir() and any(folder.iterdir())
 
     # --- removing ---
 

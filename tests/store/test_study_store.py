@@ -255,3 +255,17 @@ def test_a_file_without_a_head_is_told_apart(tmp_path: Path) -> None:
 
 def test_uids_made_by_others_are_uids() -> None:
     assert all(is_uid(uid) for uid in (generate_uid(), "1.2.840.10008.1.1", "2.25.0", "0.0", "1"))
+
+
+def test_two_associations_may_set_the_same_bytes_aside_at_once(store: StudyStore) -> None:
+    """Both have placed a conflicting object under its digest; the second finds it moved by the first."""
+    ds = mr_slice()
+    data = encoded(ds)
+    with store.receive(meta(ds.SOPInstanceUID)) as one, store.receive(meta(ds.SOPInstanceUID)) as two:
+        for incoming in (one, two):
+            incoming.write(data)
+            kept = store.keep(incoming, ds.StudyInstanceUID, ds.SeriesInstanceUID)
+            incoming.path = store.path(kept.path)
+        aside = [store.quarantine(incoming, "conflicting_instance", "other content") for incoming in (one, two)]
+    assert aside[0] == aside[1]
+    assert store.path(aside[0].path).read_bytes().endswith(data)

@@ -90,14 +90,12 @@ def extract_bag(
     template: IntensityTemplate,
     spacing_mm: float,
     max_oblique_degrees: float = MAX_OBLIQUE_DEGREES,
-    *,
-    correct_bias: bool = False,
 ) -> Bag:
     """The bag of a stored series and its tumour mask.
 
     Only the tumour's slices are decoded, and at most 24 evenly spaced ones for the intensity landmarks. Patches show
     rows towards the patient's back and columns towards the left, however the slices are stored.
-    correct_bias : N4 before everything else, as the bundle's networks were trained; needs the whole volume and time.
+    template : says how the images of the training were normalised; N4 needs the whole volume and time.
     Raises IneligibleStudyError: inconsistent_geometry when the slices are not near axial; out_of_distribution when the
     series has no contrast; unreadable_instance; ValueError when the mask lies on another grid.
     """
@@ -120,14 +118,15 @@ def extract_bag(
     lattice = np.arange(0, len(series.frames), -(-len(series.frames) // MAX_LANDMARK_SLICES))
     decoded = np.union1d(tumour, lattice)
     pixels = series.pixels_zyx(decoded)
-    if correct_bias:
+    if template.corrects_bias:
         pixels = pixels / bias_field(series.image)[decoded]
-    landmarks = landmarks_of(pixels[np.searchsorted(decoded, lattice)])
+    looked_at = pixels[np.searchsorted(decoded, lattice)]
+    landmarks = landmarks_of(looked_at)
     image, tumour_mask = pixels[np.searchsorted(decoded, tumour)], mask_zyx[tumour]
     x_mm, y_mm, _ = grid.spacing_xyz_mm
     turned, spacing_yx_mm = _radiological(grid.axes, (y_mm, x_mm))
     patches, _ = extract_patches(
-        turned(image), turned(tumour_mask), spacing_yx_mm, spacing_mm, standardise=template.map_for(landmarks)
+        turned(image), turned(tumour_mask), spacing_yx_mm, spacing_mm, standardise=template.map_of(looked_at, landmarks)
     )
     slices = tuple(series.slices[z] for z in tumour)
     return Bag(patches, tumour, slices, tuple(float(v) for v in landmarks), template.distance(landmarks))

@@ -117,6 +117,7 @@ def upgrade() -> None:
         sa.Column("request", sa.JSON(), nullable=False),
         sa.Column("request_digest", sa.String(length=64), nullable=False),
         sa.Column("bundle", sa.String(length=255), nullable=False),
+        sa.Column("computation", sa.String(length=64), nullable=True),
         sa.Column("send", sa.Boolean(), nullable=False),
         sa.Column("bulk", sa.Boolean(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
@@ -132,6 +133,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
+        batch_op.create_index("ix_jobs_computation", ["computation"], unique=False)
         batch_op.create_index("ix_jobs_state", ["state", "not_before"], unique=False)
         batch_op.create_index("ix_jobs_created", ["created_at"], unique=False)
         batch_op.create_index("ix_jobs_study", ["study_instance_uid", "created_at"], unique=False)
@@ -220,6 +222,24 @@ def upgrade() -> None:
         batch_op.create_index("ix_association_studies_study", ["study_instance_uid"], unique=False)
 
     op.create_table(
+        "fetches",
+        sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
+        sa.Column("pacs", sa.String(length=255), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("lacks", sa.JSON(), nullable=False),
+        sa.Column("fetched", sa.JSON(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("asked_by", sa.String(length=255), nullable=True),
+        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("began_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("study_instance_uid", "pacs"),
+    )
+    with op.batch_alter_table("fetches", schema=None) as batch_op:
+        batch_op.create_index("ix_fetches_due", ["state", "not_before"], unique=False)
+
+    op.create_table(
         "deliveries",
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("report_id", sa.Integer(), nullable=False),
@@ -265,6 +285,57 @@ def upgrade() -> None:
         batch_op.create_index("ix_report_objects_report", ["report_id"], unique=False)
 
     op.create_table(
+        "users",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("password_hash", sa.String(length=255), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("language", sa.String(length=8), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("logged_in_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "web_sessions",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user"], ["users.name"]),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("web_sessions", schema=None) as batch_op:
+        batch_op.create_index("ix_web_sessions_user", ["user"], unique=False)
+
+    op.create_table(
+        "log_in_failures",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("address", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("log_in_failures", schema=None) as batch_op:
+        batch_op.create_index("ix_log_in_failures_at", ["at"], unique=False)
+
+    op.create_table(
+        "notices",
+        sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("subject", sa.String(length=255), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("not_before", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("told", sa.JSON(), nullable=False),
+        sa.Column("told_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("kind", "subject"),
+    )
+    with op.batch_alter_table("notices", schema=None) as batch_op:
+        batch_op.create_index("ix_notices_open", ["closed_at", "not_before"], unique=False)
+
+    op.create_table(
         "state_counts",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
@@ -307,10 +378,27 @@ def downgrade() -> None:
             for what in ("added", "removed", "changed"):
                 op.execute(f"DROP TRIGGER {table}_{what}")
     op.drop_table("state_counts")
+    with op.batch_alter_table("notices", schema=None) as batch_op:
+        batch_op.drop_index("ix_notices_open")
+
+    op.drop_table("notices")
+    with op.batch_alter_table("log_in_failures", schema=None) as batch_op:
+        batch_op.drop_index("ix_log_in_failures_at")
+
+    op.drop_table("log_in_failures")
+    with op.batch_alter_table("web_sessions", schema=None) as batch_op:
+        batch_op.drop_index("ix_web_sessions_user")
+
+    op.drop_table("web_sessions")
+    op.drop_table("users")
     with op.batch_alter_table("report_objects", schema=None) as batch_op:
         batch_op.drop_index("ix_report_objects_report")
 
     op.drop_table("report_objects")
+    with op.batch_alter_table("fetches", schema=None) as batch_op:
+        batch_op.drop_index("ix_fetches_due")
+
+    op.drop_table("fetches")
     with op.batch_alter_table("deliveries", schema=None) as batch_op:
         batch_op.drop_index("ix_deliveries_transaction")
         batch_op.drop_index("ix_deliveries_state")
@@ -337,6 +425,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_jobs_study")
         batch_op.drop_index("ix_jobs_created")
         batch_op.drop_index("ix_jobs_state")
+        batch_op.drop_index("ix_jobs_computation")
 
     op.drop_table("jobs")
     with op.batch_alter_table("instances", schema=None) as batch_op:
