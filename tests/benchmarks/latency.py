@@ -36,7 +36,7 @@ def run(options: Options) -> Result:
     with TemporaryDirectory() as temporary:
         root = Path(temporary)
         template = study_template(root / "study")
-        with running(root) as (program, pacs):
+        with running(root, options.device) as (program, pacs):
             settings = load_settings(program.config)
             by_hand = BareComputation(settings)
             for number in range(options.rounds(ROUNDS) + 1):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
 
 import numpy as np
 
@@ -17,12 +21,17 @@ SEED = 4711
 
 
 def phantom_materials(n: int, at_once: int) -> Iterator[list[StudyMaterial]]:
-    """`n` patients in groups; the same ones every time."""
+    """`n` patients in groups, drawn by as many processes as there are cores; the same ones every time."""
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+        for first in range(0, n, at_once):  # few in flight, so memory stays bounded
+            numbers = range(first, min(n, first + at_once))
+            yield [material_of(bags) for bags in pool.map(partial(_bags, n), numbers, chunksize=4)]
+
+
+def _bags(n: int, number: int) -> Bags:
     cohort, nomogram = PhantomCohort(n, SEED), published_nomogram()
-    templates = load_bundle("demonstration").templates
-    for first in range(0, n, at_once):
-        numbers = range(first, min(n, first + at_once))
-        yield [material_of(bags_of(number, cohort, nomogram, templates)[1]) for number in numbers]
+    found: Bags = dict(bags_of(number, cohort, nomogram, load_bundle("demonstration").templates)[1])
+    return found
 
 
 def material_of(bags: Bags) -> StudyMaterial:

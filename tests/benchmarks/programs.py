@@ -22,9 +22,8 @@ SR = "1.2.840.10008.5.1.4.1.1.88.34"
 HEADER_BYTES = 4096  # UIDs of an image stand within these
 PATIENT = "BENCH000"
 SETTINGS = (
-    '[model]\nallow_demonstration = true\n[eligibility]\nstage_unknown = "report_unverified"\n'
-    '[storage]\nmin_free_gb = 0.1\n'
-)  # fmt: skip
+    '[model]\nallow_demonstration = true\ndevice = "{device}"\n[eligibility]\nstage_unknown = "report_unverified"\n'
+)
 
 
 @dataclass
@@ -105,8 +104,9 @@ class TimedPacs(SmallPacs):
 
 
 @contextmanager
-def running(folder: Path, extra: str = "") -> Iterator[tuple[Program, TimedPacs]]:
-    with TimedPacs(folder / "pacs") as pacs:
-        settings = SETTINGS.replace("[storage]\nmin_free_gb = 0.1\n", "") + extra
-        with running_program(folder / "program", pacs.port, settings) as program:
-            yield program, pacs
+def running(folder: Path, device: str = "cpu") -> Iterator[tuple[Program, TimedPacs]]:
+    with (
+        TimedPacs(folder / "pacs") as pacs,
+        running_program(folder / "program", pacs.port, SETTINGS.format(device=device)) as program,
+    ):
+        yield program, pacs
