@@ -85,7 +85,7 @@ def _serve(config: uvicorn.Config, listener: socket.socket, ledger: Ledger, sett
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens; a signal ends it in good order, so that what comes after it (the heartbeat) is done too."""
+    """Tells when it listens; a signal ends it in good order, so that the heartbeat says goodbye, too."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
