@@ -54,8 +54,12 @@ def bundle_reference(name_or_path: str | Path) -> str:
 
 def manifest_digest(content: dict[str, Any]) -> str:
     """`sha256:` and the digest of the canonical JSON: sorted keys, no blanks, UTF-8."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def canonical_json(content: dict[str, Any]) -> bytes:
+    """One form for equal content: sorted keys, no blanks, UTF-8. This is what is digested and signed."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def read_manifest(name_or_path: str | Path) -> BundleManifest:

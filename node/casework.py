@@ -21,7 +21,7 @@ from node.cases.case_inputs import CaseInputs, KeptAside, StoredInstance
 from node.cases.headers import relabelled
 from node.ledger import fetches, jobs
 from node.ledger.associations import open_on_study
-from node.ledger.cases import due_cases, get_case, next_due, record, set_state, wake_case
+from node.ledger.cases import due_cases, get_case, lock_case, next_due, record, set_state, wake_case
 from node.ledger.database import Ledger, now_utc
 from node.ledger.facts import facts_of
 from node.ledger.instances import instances_of_frames, instances_of_patient, instances_of_study, quarantined_of_study
@@ -68,8 +68,11 @@ def next_look_s(session: Session, longest: float) -> float:
 
 def reassess(session: Session, settings: Settings, study_instance_uid: str) -> Assessment:
     """Look at one case and act on it."""
-    case = get_case(session, study_instance_uid)
+    case = lock_case(session, study_instance_uid)
     assessment = look_at(session, settings, case)
+    if case.retired_at is not None and not instances_of_study(session, study_instance_uid):
+        case.assess_after = None  # retention removed its images; what was reported stands
+        return assessment
     _settle(session, settings, case, assessment)
     return assessment
 

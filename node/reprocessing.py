@@ -50,11 +50,12 @@ class Outcome:
 
 @dataclass
 class Reprocessor:
-    """Looks at studies again with one bundle."""
+    """Looks at studies again with one bundle; `bulk` lets studies that arrive meanwhile go first."""
 
     ledger: Ledger
     settings: Settings
     bundle: str
+    bulk: bool = False
     dry_run: bool = False
     by: str = "administrator"
     bundle_digest: str = field(init=False)
@@ -85,7 +86,7 @@ class Reprocessor:
             if (job.request_digest, bundle_reference(job.bundle)) == (digest, self.bundle):
                 return Outcome(study, "queued", f"on its way as job {job.id}", job_id=job.id, previous=previous)
             jobs.supersede(session, job.id, "it is computed again")
-        job = jobs.create_job(session, study, assessment.request.to_json(), digest, self.bundle)
+        job = jobs.create_job(session, study, assessment.request.to_json(), digest, self.bundle, bulk=self.bulk)
         set_state(session, case, "queued")
         record(session, study, "reprocess", f"Job {job.id} computes again with {self.bundle}.", self.by)
         return Outcome(study, "queued", f"queued as job {job.id}", job_id=job.id, previous=previous)

@@ -20,14 +20,15 @@ from pydicom.dataset import Dataset
 
 from config.errors import PacsUnavailableError, SettingsError
 from config.settings import PacsSettings, Settings
+from node.audit.recorder import open_audit
 from node.cases.fetching import Offered, Wanted, choose, modalities_elsewhere
-from node.delivery import backoff_s
 from node.dicom.handlers import store_response
 from node.dicom.intake import Intake, Sender
-from node.dicom.query_scu import PatientKey, look_for
+from node.dicom.query_scu import FIND, PatientKey, look_for
 from node.dicom.retrieve_scu import Retrieved, retrieve
 from node.ledger import fetches
 from node.ledger.associations import Peer, open_on_study
+from node.ledger.backoff import backoff_s
 from node.ledger.cases import get_case, record
 from node.ledger.database import Ledger, now_utc
 from node.ledger.instances import count_by_series
@@ -64,6 +65,7 @@ class Retrieval:
     def __init__(self, ledger: Ledger, settings: Settings, intake: Intake, owner: str) -> None:
         self.ledger, self.settings, self.intake, self.owner = ledger, settings, intake, owner
         self.pacs = {pacs.name: pacs for pacs in asked_pacs(settings)}
+        self._audit = open_audit(settings, "node")
 
     def fetch_due(self) -> int:
         """Ask every PACS whose question is due; returns how many that were."""
@@ -99,6 +101,7 @@ class Retrieval:
             offered = look_for(
                 question.pacs, self.settings.node.ae_title, question.study_instance_uid, question.patient,
                 modalities_elsewhere(question.lacks),
+                lambda identifier: self._audit.queried(question.pacs, FIND, identifier, question.patient.patient_id),
             )  # fmt: skip
             rules = self.settings.case.series_rules
             wanted = choose(question.lacks, offered, question.here, question.fetched, rules)
@@ -184,7 +187,7 @@ class Retrieval:
     def _wait(self, row: Fetch, pacs: PacsSettings) -> None:
         now = now_utc()
         row.attempts += 1
-        row.not_before = now + timedelta(seconds=backoff_s(pacs, row.attempts))
+        row.not_before = now + timedelta(seconds=backoff_s(pacs.retry_first_s, pacs.retry_longest_s, row.attempts))
         if now - row.began_at > timedelta(days=pacs.give_up_after_days):
             row.state = fetches.GIVEN_UP
 

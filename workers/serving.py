@@ -9,6 +9,8 @@ from celery.signals import worker_process_init, worker_ready
 
 from config.errors import ModelBundleError
 from config.settings import Settings
+from node.audit.forwarding import forwarding
+from node.audit.recorder import audited, open_audit
 from node.broker import broker_url
 from node.ledger.database import open_ledger
 from node.ledger.processes import heartbeat
@@ -34,7 +36,12 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     app = make_celery(broker_url(settings), settings.broker)
     register(app, context, queues)
     device = _device(settings) if computes else "none"
-    with heartbeat(ledger, "worker", queues=list(queues), device=device) as beat:
+    audit = open_audit(settings, "worker")
+    with (
+        forwarding(settings, audit.trail),
+        audited(audit),
+        heartbeat(ledger, "worker", queues=list(queues), device=device) as beat,
+    ):
         if computes:
             worker_process_init.connect(lambda **_: _warm_up(context), weak=False)
             if pool == "solo":
@@ -44,7 +51,12 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
 
             get_ready(context)
         worker_ready.connect(lambda **_: beat.ready(), weak=False)
-        app.Worker(queues=list(queues), concurrency=concurrency, pool=pool, loglevel="WARNING", quiet=True).start()
+        # Workers tell each other nothing: the reading of such news blocks for ever when a broker comes back.
+        app.Worker(
+            queues=list(queues), concurrency=concurrency, pool=pool, loglevel="WARNING", quiet=True,
+            without_gossip=True, without_mingle=True, without_heartbeat=True,
+        ).start()  # fmt: skip
+    context.tracer.close()
     ledger.close()
 
 

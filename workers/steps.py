@@ -43,6 +43,7 @@ from node.ledger.instances import paths_of
 from node.ledger.reports import StoredObject, add_object, current_report, keep_report
 from node.ledger.tables import Job, Report
 from workers.artefacts import (
+    ArtefactsGoneError,
     StudyMaterial,
     keep_attributions,
     keep_material,
@@ -143,6 +144,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
             destinations=[*(pacs.name for pacs in settings.pacs), *([FHIR] if settings.fhir.report_url else [])],
             case_state="reported" if report.computed else "refused",
             reasons=[{"code": reason.code, "text": reason.text} for reason in report.refusals],
+            bulk=job.bulk,
         )
         jobs.finish(session, held, {})
 
@@ -152,7 +154,9 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
 def objects_of_report(
     context: WorkerContext, job: Job, report: TreatmentReport, bundle: Bundle, **changes: Any
 ) -> list[ReportObject]:
-    """The DICOM objects of a report, each checked; `changes` replaces report options (another SR class, say)."""
+    """The DICOM objects of a report, each checked; `changes` replaces report options (another SR class, say).
+
+    Raises ArtefactsGoneError when the patches of a computed report are not there any more."""
     settings, request = context.settings, ComputeRequest.from_json(job.request)
     options = replace(
         ReportOptions(
@@ -165,7 +169,7 @@ def objects_of_report(
         **changes,
     )
     folder = _artefacts(context, job, bundle)
-    material = kept_material(folder) or {}
+    material = _kept(folder) if report.computed else kept_material(folder) or {}
     sources = _sources(_files(context, request), request, material)
     rows = {SeriesRole(role): row for role, row in (job.result or {}).get("representative", {}).items()}
     drawing, category = _nomogram_drawing(report, request, bundle, settings)
@@ -222,7 +226,7 @@ def _artefacts(context: WorkerContext, job: Job, bundle: Bundle) -> Path:
 def _kept(folder: Path) -> StudyMaterial:
     material = kept_material(folder)
     if material is None:
-        raise InputError(f"the patches in {folder.name} are gone; `cptdn reprocess` makes them again")
+        raise ArtefactsGoneError(f"the patches in {folder.name[:16]} are not there any more")
     return material
 
 

@@ -165,7 +165,8 @@ def _state(
     if any(one.outcome == "incomplete" for one in gaps):
         last = inputs.last_instance_at or max((one.received_at for one in inputs.images), default=now)
         deadline = last + timedelta(seconds=settings.case.stable_after_s)
-        return ("receiving", deadline) if now < deadline else ("incomplete", None)
+        clock_went_back = now < last
+        return ("receiving", deadline) if now < deadline and not clock_went_back else ("incomplete", None)
     if gaps or eligibility.judgements:
         return "held", None
     return "ready", None

@@ -53,6 +53,7 @@ NUMBER_KEYWORDS = (
     "SeriesNumber", "AcquisitionNumber", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
 )  # fmt: skip
 VECTOR_KEYWORDS = ("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
+CODE_KEYWORDS = ("ContrastBolusAgentSequence",)
 
 
 def header_of(ds: Dataset) -> dict[str, Any]:
@@ -67,7 +68,7 @@ def header_of(ds: Dataset) -> dict[str, Any]:
     _collect(header, ds, LIST_KEYWORDS, _texts)
     _collect(header, ds, NUMBER_KEYWORDS, _number)
     _collect(header, ds, VECTOR_KEYWORDS, _vector)
-    _collect(header, ds, ("ContrastBolusAgentSequence",), _code_meanings)
+    _collect(header, ds, CODE_KEYWORDS, _code_meanings)
     sop_class = header.get("SOPClassUID", "")
     for part, reader in _SPECIAL.items():
         if sop_class == part:

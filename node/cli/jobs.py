@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import known_states, ledger_of, print_json, print_table
+from node.cli.context import known_states, ledger_of, print_json, print_table, record_about_studies
 
 if TYPE_CHECKING:
     from node.ledger.tables import Delivery, Job
@@ -149,14 +149,21 @@ def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
     Example: cptdn jobs retry delivery-12
     """
     from node.decisions import retry_job, try_delivery_again
+    from node.ledger.deliveries import get_delivery
+    from node.ledger.jobs import get_job
+    from node.ledger.reports import subject_of
 
+    studies = []
     with ledger_of(ctx).begin() as session:
         for job_id in job_ids:
             number = _delivery_number(job_id)
             if number is None:
                 retry_job(session, job_id)
+                studies.append(get_job(session, job_id).study_instance_uid)
             else:
                 try_delivery_again(session, number)
+                studies.append(subject_of(session, get_delivery(session, number).report_id)[0])
+    record_about_studies(ctx, "jobs retry", studies)
     _say(as_json, job_ids, "queued")
 
 
@@ -174,12 +181,15 @@ def cancel(
     from node.ledger.cases import get_case, set_state
     from node.ledger.jobs import cancel as cancel_job
 
+    studies = []
     with ledger_of(ctx).begin() as session:
         for job_id in job_ids:
             job = cancel_job(session, job_id, because)
+            studies.append(job.study_instance_uid)
             if job.send:
                 reason = {"code": "cancelled", "text": f"The computation was cancelled: {because}."}
                 set_state(session, get_case(session, job.study_instance_uid), "failed", [reason])
+    record_about_studies(ctx, "jobs cancel", studies)
     _say(as_json, job_ids, "cancelled")
 
 

@@ -1,16 +1,19 @@
-"""Telling how far long work is: a bar on a terminal, a plain line now and then elsewhere; always on stderr."""
+"""Telling how far long work is: a bar on a terminal, plain lines now and then elsewhere; always on stderr."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 LINES = 20  # without a terminal: about so many lines for the whole work
+Tell = Callable[[str, int, int, str], None]  # stage, done, total, note
 
 
 @contextmanager
@@ -19,54 +22,79 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
 
     Example: with progress("compared", 200) as done: ...; done()
     """
-    if sys.stderr.isatty():
-        with _bar(what, total) as done:
-            yield done
-        return
-    n = 0
+    with stages({what: max(1, total // LINES)}) as tell:
+        n = 0
 
-    def advance() -> None:
-        nonlocal n
-        n += 1
-        if n == total or n % max(1, total // LINES) == 0:
-            print(f"{what}: {n} of {total}", file=sys.stderr, flush=True)  # noqa: T201
+        def advance() -> None:
+            nonlocal n
+            n += 1
+            tell(what, n, total, "")
 
-    yield advance
+        yield advance
 
 
 @contextmanager
-def stages(every: Mapping[str, int]) -> Iterator[Callable[[str, int, int, str], None]]:
-    """Gives a function to call as tell(stage, done, total, note): a bar for each stage on a terminal; elsewhere a line
-    for every nth call of a stage, n from `every` (1 where it does not stand there)."""
-    if not sys.stderr.isatty():
+def stages(every_nth: Mapping[str, int] | None = None, stream: TextIO | None = None) -> Iterator[Tell]:
+    """Gives a function that shows how far each stage is; stdout keeps the result alone.
 
-        def tell(stage: str, done: int, total: int, note: str) -> None:
-            if done == total or done % every.get(stage, 1) == 0:
-                print(f"{stage:10} {done:>6} of {total}  {note}", file=sys.stderr, flush=True)  # noqa: T201
-
-        yield tell
+    every_nth : stage -> how many steps lie between two plain lines, where they come fast. stream : default stderr.
+    """
+    where = stream or sys.stderr
+    if not where.isatty():
+        yield _Lines(every_nth or {}, where)
         return
-    with _shown() as shown:
-        tasks: dict[str, TaskID] = {}
-
-        def tell_bar(stage: str, done: int, total: int, note: str) -> None:
-            if stage not in tasks:
-                tasks[stage] = shown.add_task(stage, total=total)
-            shown.update(tasks[stage], completed=done, total=total, description=f"{stage} {note}")
-
-        yield tell_bar
-
-
-@contextmanager
-def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
-    with _shown() as shown:
-        task = shown.add_task(what, total=total)
-        yield lambda: shown.advance(task)
-
-
-def _shown() -> Progress:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Bars(*columns, console=Console(file=where)) as bars:
+        yield _Bars(bars)
+
+
+def time_left(seconds: float) -> str:
+    """Hours, minutes and seconds for a person: `2 h 05 min`, `4 min 10 s`, `12 s`."""
+    whole = round(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+    return f"{whole // 60} min {whole % 60:02} s" if whole >= 60 else f"{whole} s"
+
+
+@dataclass
+class _Lines:
+    """One line now and then: stage, done, total, note, and the time left at the pace since the stage was first seen."""
+
+    every_nth: Mapping[str, int]
+    stream: TextIO
+    first: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def __call__(self, stage: str, done: int, total: int, note: str) -> None:
+        began_at, began = self.first.setdefault(stage, (done, time.monotonic()))
+        kind = stage.split()[-1]
+        if done != total and done % self.every_nth.get(kind, 1):
+            return
+        left = ""
+        if began_at < done < total:
+            left = f"  {time_left((time.monotonic() - began) / (done - began_at) * (total - done))} left"
+        print(f"{stage:10} {done:>6} of {total}  {note}{left}", file=self.stream, flush=True)
+
+
+@dataclass
+class _Bars:
+    """One bar a stage."""
+
+    bars: Progress
+    tasks: dict[str, TaskID] = field(default_factory=dict)
+
+    def __call__(self, stage: str, done: int, total: int, note: str) -> None:
+        if stage not in self.tasks:
+            self.tasks[stage] = self.bars.add_task(stage, total=total, note="")
+        self.bars.update(self.tasks[stage], completed=done, total=total, note=note)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.context import ledger_of, print_json, print_table
+from node.cli.context import ledger_of, print_json, print_table, record_about_studies
 
 app = typer.Typer(help="Files that were not accepted, with their reasons; settle those that hold a case.")
 
@@ -74,6 +74,7 @@ def dismiss(
             text = f"File {number} in quarantine was dismissed: {because}"
             record(session, entry.study_instance_uid, "dismissed", text, actor="administrator")
             wake_case(session, entry.study_instance_uid)
+    record_about_studies(ctx, "quarantine dismiss", [entry.study_instance_uid or ""])
     if as_json:
         print_json({"number": number, "dismissed_because": because})
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import known_states, ledger_of, print_json, settings_of
+from node.cli.context import known_states, ledger_of, print_json, record_about_studies, settings_of
 from node.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ def reprocess(
     ctx: typer.Context,
     study_uids: Annotated[list[str] | None, typer.Argument(metavar="STUDY_UID...")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
-    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Studies received since.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Received since, YYYY-MM-DD.")
+    ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Studies that failed (--state failed).")] = False,
     state: Annotated[list[str] | None, typer.Option("--state", help="Only these states (may be given again).")] = None,
     made_with: Annotated[
@@ -62,6 +64,8 @@ def reprocess(
         _compare(ledger, settings, studies, (against or settings.model.bundle, chosen), dry_run, timeout, as_json,
                  each=bool(study_uids))  # fmt: skip
     else:
+        if not dry_run:
+            record_about_studies(ctx, "reprocess", studies)
         _compute(ledger, settings, studies, chosen, dry_run, timeout, as_json)
 
 
@@ -95,7 +99,7 @@ def _compute(
 ) -> None:
     from node.reprocessing import Reprocessor
 
-    work = Reprocessor(ledger, settings, bundle, dry_run=dry_run)
+    work = Reprocessor(ledger, settings, bundle, bulk=len(studies) > 1, dry_run=dry_run)
     outcomes = []
     begun = [work.begin(study) for study in studies]
     with progress("computed", len(studies)) as done:

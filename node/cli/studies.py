@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import known_states, ledger_of, print_json, print_table, settings_of
+from node.cli.context import (
+    known_states,
+    ledger_of,
+    print_json,
+    print_table,
+    record_about_studies,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -47,6 +54,7 @@ def study_json(session: Session, case: Case) -> dict[str, Any]:
 def list_(
     ctx: typer.Context,
     state: Annotated[list[str] | None, typer.Option("--state", help="Only these states (may be given again).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many (default: all).")] = None,
     as_json: Json = False,
 ) -> None:
     """All studies, the newest first.
@@ -57,7 +65,7 @@ def list_(
 
     states = known_states(state or (), STATES)
     with ledger_of(ctx).begin() as session:
-        studies = [study_json(session, case) for case in list_cases(session, states)]
+        studies = [study_json(session, case) for case in list_cases(session, states, limit=limit)]
     if as_json:
         print_json(studies)
         return
@@ -201,11 +209,12 @@ def assign(
         decided[name] = series
     with ledger_of(ctx).begin() as session:
         assign_roles(session, study_uid, decided, by)
+    record_about_studies(ctx, "studies assign", [study_uid])
     _decided(as_json, study_uid, "assigned", "The decision is recorded; the study is looked at again.")
 
 
 @app.command()
-def fetch(ctx: typer.Context, study_uid: StudyUid) -> None:
+def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None:
     """Ask the PACS at once for what a study lacks, also for series that were fetched before and did not help.
 
     Example: cptdn studies fetch 1.2.840.113619.2.1
@@ -231,7 +240,11 @@ def fetch(ctx: typer.Context, study_uid: StudyUid) -> None:
         record(
             session, study_uid, "fetch", "An administrator asked the PACS for what is missing.", actor="administrator"
         )
-    typer.echo(f"Asked for now: {', '.join(lacks)}; `cptdn studies explain` tells what came of it.")
+    record_about_studies(ctx, "studies fetch", [study_uid])
+    if as_json:
+        print_json({"study_instance_uid": study_uid, "asked_for": list(lacks), "pacs": [pacs.name for pacs in asked]})
+    else:
+        typer.echo(f"Asked for now: {', '.join(lacks)}; `cptdn studies explain` tells what came of it.")
 
 
 @app.command()
@@ -247,6 +260,7 @@ def hold(
     Example: cptdn studies hold 1.2.840.113619.2.1 --because "contour under review"
     """
     _set_hold(ctx, study_uid, because, by)
+    record_about_studies(ctx, "studies hold", [study_uid])
     _decided(as_json, study_uid, "held", "The study is held; `cptdn studies release` lets it go on.")
 
 
@@ -262,6 +276,7 @@ def release(
     Example: cptdn studies release 1.2.840.113619.2.1
     """
     _set_hold(ctx, study_uid, None, by)
+    record_about_studies(ctx, "studies release", [study_uid])
     _decided(as_json, study_uid, "released", "The study is released and looked at again.")
 
 

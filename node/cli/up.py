@@ -41,12 +41,13 @@ def node(ctx: typer.Context) -> None:
 
     Example: cptdn node --config /etc/cptdn/cptdn.toml
     """
-    from node.logging import start_logging
+    from node.logging import events_file, start_logging
     from node.running import wait_for_signal
     from node.service import running_node
     from node.supervisor import follow_lifeline
 
-    start_logging()
+    settings = settings_of(ctx)
+    start_logging(keep=events_file(settings, "node"))
     follow_lifeline()
-    with running_node(settings_of(ctx)):
+    with running_node(settings):
         wait_for_signal()

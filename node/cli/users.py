@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from config.errors import InputError
-from node.cli.context import ledger_of, print_json, print_table
+from node.cli.context import ledger_of, print_json, print_table, record_users
 
 app = typer.Typer(help="Web log-ins: add, list, remove.", no_args_is_help=True)
 
@@ -37,6 +37,7 @@ def add(
     with ledger_of(ctx).begin() as session:
         user = add_user(session, name, hashed, role)
         said = {"name": user.name, "role": user.role}
+    record_users(ctx, f"user {name} added with the role {role}")
     if as_json:
         print_json(said)
     else:
@@ -88,6 +89,7 @@ def remove(ctx: typer.Context, name: Name, as_json: Json = False) -> None:
 
     with ledger_of(ctx).begin() as session:
         remove_user(session, name)
+    record_users(ctx, f"user {name} removed")
     if as_json:
         print_json({"name": name, "removed": True})
     else:

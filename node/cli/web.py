@@ -12,10 +12,11 @@ def web(ctx: typer.Context) -> None:
 
     Example: cptdn web --config /etc/cptdn/cptdn.toml
     """
-    from node.logging import start_logging
+    from node.logging import events_file, start_logging
     from node.supervisor import follow_lifeline
     from node.web.serving import run_web
 
-    start_logging()
+    settings = settings_of(ctx)
+    start_logging(keep=events_file(settings, "web"))
     follow_lifeline()
-    run_web(settings_of(ctx))
+    run_web(settings)

@@ -7,7 +7,7 @@ answers with more than was asked for must not lead us to another patient's image
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ FIND = StudyRootQueryRetrieveInformationModelFind
 MOST_SERIES = 200  # answers taken of one study; then the query is cancelled
 MOST_STUDIES = 20
 PENDING = (0xFF00, 0xFF01)
+
+Tell = Callable[[Dataset], None]
 
 _SERIES_KEYS = (
     "Modality", "SeriesDescription", "SeriesNumber", "ProtocolName", "BodyPartExamined", "SeriesDate", "SeriesTime",
@@ -56,8 +58,9 @@ class PatientKey:
 class Query:
     """Questions on one association. Raises PacsUnavailableError when the PACS does not answer them."""
 
-    def __init__(self, assoc: Association, pacs: PacsSettings) -> None:
-        self._assoc, self._pacs = assoc, pacs
+    def __init__(self, assoc: Association, pacs: PacsSettings, tell: Tell = lambda _identifier: None) -> None:
+        """tell : told the identifier of each query before it is sent."""
+        self._assoc, self._pacs, self._tell = assoc, pacs, tell
         self._messages = itertools.count(1)  # a cancel that comes late must not meet the next question
 
     def series_of(self, study_instance_uid: str, modality: str = "") -> list[Offered]:
@@ -114,6 +117,7 @@ class Query:
     def _ask(self, query: Dataset, most: int) -> Iterator[Dataset]:
         """Identifiers of the matches; after `most` of them the query is cancelled."""
         taken, message = 0, next(self._messages)
+        self._tell(query)
         for status, identifier in self._assoc.send_c_find(query, FIND, msg_id=message):
             code = status.get("Status")
             if code is None:
@@ -137,14 +141,19 @@ def contexts() -> list[Any]:
 
 
 def look_for(
-    pacs: PacsSettings, calling_ae: str, study_instance_uid: str, patient: PatientKey, elsewhere: Sequence[str]
+    pacs: PacsSettings,
+    calling_ae: str,
+    study_instance_uid: str,
+    patient: PatientKey,
+    elsewhere: Sequence[str],
+    tell: Tell = lambda _identifier: None,
 ) -> list[Offered]:
     """All series of a study that a PACS has, and those of the modalities `elsewhere` in other studies of the patient.
 
     MR series come with the header of one instance, as far as the PACS tells it. Raises PacsUnavailableError.
     """
     with association(pacs, calling_ae, contexts()) as assoc:
-        query = Query(assoc, pacs)
+        query = Query(assoc, pacs, tell)
         offered = query.series_of(study_instance_uid)
         for modality in elsewhere if patient.can_be_asked_for else ():
             for other in query.studies_of(patient, modality):

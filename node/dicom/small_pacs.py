@@ -31,6 +31,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from config.settings import NodeSettings, TlsSettings
 from node.dicom.commitment import commitment_result
+from node.dicom.connection import PeerAE
 from node.dicom.contexts import (
     PLAIN_SYNTAXES,
     STORAGE_COMMITMENT_INSTANCE,
@@ -327,7 +328,7 @@ class _Answer:
         destination = self.pacs.destinations.get(str(self.assoc.requestor.ae_title).strip())
         if destination is None:
             return
-        ae = AE(ae_title=self.pacs.ae_title)
+        ae = PeerAE(ae_title=self.pacs.ae_title)
         syntaxes = ["1.2.840.10008.1.2"] if self.behaviour.implicit_only else list(PLAIN_SYNTAXES)
         context = build_context(STORAGE_COMMITMENT_PUSH, syntaxes)
         tls = self.pacs._tls

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
@@ -27,6 +28,16 @@ def add_instance(session: Session, instance: Instance) -> Instance | None:
         session.add(instance)
         session.flush()
     return known
+
+
+def lock_study(session: Session, study_instance_uid: str) -> None:
+    """Keep retention and arriving objects of one study apart until the transaction ends.
+
+    SQLite lets one writer in at a time anyway; PostgreSQL gets an advisory lock, for there may be no row to lock yet.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        key = int.from_bytes(hashlib.sha256(study_instance_uid.encode()).digest()[:8], "big", signed=True)
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
 def add_quarantined(session: Session, entry: Quarantined) -> None:

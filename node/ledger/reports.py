@@ -13,7 +13,8 @@ from node.ledger.cases import get_case, set_state
 from node.ledger.database import now_utc
 from node.ledger.deliveries import STATES
 from node.ledger.outbox import enqueue
-from node.ledger.tables import Delivery, Report, ReportObject
+from node.ledger.state_counts import count_states
+from node.ledger.tables import Case, Delivery, Report, ReportObject
 from node.messages import DELIVER_REPORT
 
 
@@ -53,6 +54,13 @@ def made_by(session: Session, bundle: str) -> set[str]:
     }
 
 
+def subject_of(session: Session, report_id: int) -> tuple[str, str]:
+    """Study Instance UID and Patient ID that a report is about."""
+    report = session.get_one(Report, report_id)
+    case = session.get(Case, report.study_instance_uid)
+    return report.study_instance_uid, case.patient_id if case is not None else ""
+
+
 def objects_of(session: Session, report_id: int) -> list[ReportObject]:
     return list(session.scalars(select(ReportObject).where(ReportObject.report_id == report_id)))
 
@@ -86,6 +94,7 @@ def keep_report(
     destinations: Sequence[str],
     case_state: str = "reported",
     reasons: Sequence[dict[str, str]] = (),
+    bulk: bool = False,
 ) -> Report:
     """Make a finished report the current one of its study and owe its delivery to every destination.
 
@@ -114,7 +123,7 @@ def keep_report(
         )  # fmt: skip
         session.add(delivery)
         session.flush()
-        enqueue(session, DELIVER_REPORT, [delivery.id])
+        enqueue(session, DELIVER_REPORT, [delivery.id], bulk=bulk)
     case = get_case(session, study_instance_uid)
     case.current_report_id = report.id
     set_state(session, case, case_state, reasons)
@@ -122,5 +131,4 @@ def keep_report(
 
 
 def count_deliveries(session: Session) -> dict[str, int]:
-    found: dict[str, int] = dict(session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).all())
-    return {state: found.get(state, 0) for state in STATES}
+    return count_states(session, "deliveries", STATES)

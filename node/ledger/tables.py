@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -85,7 +85,7 @@ class Instance(Base):
     patient_id: Mapped[str]
     issuer: Mapped[str] = mapped_column(default="")
     sha256: Mapped[str] = mapped_column(String(64))  # of the data set bytes as received, without the file meta
-    size_bytes: Mapped[int]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(Text)
     header: Mapped[dict[str, Any]]  # the keywords that the case rules read: node/cases/headers.py
     calling_ae: Mapped[str]
@@ -93,6 +93,7 @@ class Instance(Base):
     __table_args__ = (
         Index("ix_instances_study", "study_instance_uid", "series_instance_uid"),
         Index("ix_instances_patient", "patient_id", "modality"),
+        Index("ix_instances_frame", "frame_of_reference_uid", "modality"),
     )
 
 
@@ -133,11 +134,13 @@ class Case(Base):
     last_instance_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     assess_after: Mapped[datetime | None]  # due for another look at this time: new content or the fallback timer
+    retired_at: Mapped[datetime | None]  # when retention removed its instances; its reports stay
     version: Mapped[int] = mapped_column(default=0)
     __table_args__ = (
         Index("ix_cases_state", "state", "updated_at"),
         Index("ix_cases_patient", "patient_id"),
         Index("ix_cases_due", "assess_after"),
+        Index("ix_cases_received", "received_at"),
     )
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
 
@@ -212,6 +215,7 @@ class Job(Base):
     bundle: Mapped[str]
     computation: Mapped[str | None] = mapped_column(String(64))  # of a comparison: equal means the same answer
     send: Mapped[bool] = mapped_column(default=True)
+    bulk: Mapped[bool] = mapped_column(default=False)  # part of a whole cohort: new studies go first
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[datetime]
     lease_owner: Mapped[str | None]
@@ -226,6 +230,7 @@ class Job(Base):
         Index("ix_jobs_study", "study_instance_uid", "created_at"),
         Index("ix_jobs_state", "state", "not_before"),
         Index("ix_jobs_computation", "computation"),
+        Index("ix_jobs_created", "created_at"),
     )
 
 
@@ -238,8 +243,9 @@ class Outbox(Base):
     queue: Mapped[str]
     args: Mapped[list[Any]]
     not_before: Mapped[datetime]
+    place: Mapped[datetime]  # in the line: what is due first goes first, and bulk work stands further back
     created_at: Mapped[datetime]
-    __table_args__ = (Index("ix_outbox_due", "not_before"),)
+    __table_args__ = (Index("ix_outbox_due", "not_before"), Index("ix_outbox_place", "queue", "place"))
 
 
 class Report(Base):
@@ -336,3 +342,33 @@ class LogInFailure(Base):
     address: Mapped[str]
     name: Mapped[str] = mapped_column(String(64))
     __table_args__ = (Index("ix_log_in_failures_at", "at"),)
+
+
+class Notice(Base):
+    """Something that a person shall be told of by mail or webhook; `subject` holds UIDs and ids only."""
+
+    __tablename__ = "notices"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(String(32))  # failed_case | dead_delivery | low_disk | quarantine
+    subject: Mapped[str]
+    text: Mapped[str] = mapped_column(Text)
+    noted_at: Mapped[datetime]
+    not_before: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    told: Mapped[dict[str, Any]]  # "mail" | "webhook" -> when
+    told_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]  # told everywhere, or given up
+    __table_args__ = (
+        UniqueConstraint("kind", "subject"),
+        Index("ix_notices_open", "closed_at", "not_before"),
+    )
+
+
+class StateCount(Base):
+    """A change of how many rows of a table are in a state; the sum counts. See state_counts.py."""
+
+    __tablename__ = "state_counts"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(String(16))  # cases | jobs | deliveries
+    state: Mapped[str] = mapped_column(String(16))
+    n: Mapped[int]

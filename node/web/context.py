@@ -18,7 +18,8 @@ class WebEvent:
     """Something that an auditor may ask for.
 
     action : log_in, log_in_refused, log_out, denied, case_seen, report_seen, decision, users_changed, facts_received.
-    user : empty where nobody is logged in. study_instance_uid : empty where no study is concerned.
+    user : empty where nobody is logged in. study_instance_uid : empty where no study is concerned. detail : what
+    else an auditor needs to know, such as the user who was changed; nothing of a patient.
     """
 
     action: str
@@ -26,6 +27,7 @@ class WebEvent:
     address: str
     success: bool = True
     study_instance_uid: str = ""
+    detail: str = ""
 
 
 Audit = Callable[[WebEvent], None]

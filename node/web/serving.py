@@ -5,16 +5,17 @@ from __future__ import annotations
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
 import uvicorn
-from starlette.routing import BaseRoute
 
 from config.errors import SettingsError
 from config.settings import Settings
+from node.audit.forwarding import forwarding
+from node.audit.recorder import audited, open_audit
 from node.broker import broker_url
 from node.ledger.accounts import any_user
 from node.ledger.database import Ledger, open_ledger
@@ -23,7 +24,8 @@ from node.questions import Workers
 from node.queue import make_celery
 from node.store.study_store import StudyStore
 from node.web.app import create_app
-from node.web.context import Audit, WebContext, is_loopback, no_audit
+from node.web.audit import program_routes, web_audit
+from node.web.context import WebContext, is_loopback
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # TLS 1.2; those of TLS 1.3 are all good (RFC 9325)
 STREAMS_END_WITHIN_S = 2
@@ -56,7 +58,7 @@ def address_of(settings: Settings) -> str:
     return f"{'https' if settings.web.tls else 'http'}://{host}:{settings.web.port}/"
 
 
-def run_web(settings: Settings, audit: Audit = no_audit, more_routes: Sequence[BaseRoute] = ()) -> None:
+def run_web(settings: Settings) -> None:
     """Serve the pages until SIGTERM or Ctrl-C. Raises SettingsError where they must not or cannot be served."""
     ledger = open_ledger(settings.ledger.url or "")
     with ledger.begin() as session:
@@ -66,13 +68,16 @@ def run_web(settings: Settings, audit: Audit = no_audit, more_routes: Sequence[B
     store = StudyStore(settings.storage.root, settings.storage.min_free_gb)
     url = broker_url(settings)
     workers = Workers(make_celery(url, settings.broker), url)
-    app = create_app(WebContext(settings, ledger, store, workers, audit), more_routes)
+    audit = open_audit(settings, "web")
+    context = WebContext(settings, ledger, store, workers, web_audit(audit, ledger))
+    app = create_app(context, program_routes(ledger, settings))
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
         timeout_graceful_shutdown=STREAMS_END_WITHIN_S, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
         ws="none", **_tls(settings),
     )  # fmt: skip
-    _serve(config, listener, ledger, settings)
+    with forwarding(settings, audit.trail), audited(audit):
+        _serve(config, listener, ledger, settings)
     ledger.close()
 
 

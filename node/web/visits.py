@@ -83,8 +83,8 @@ class Visit:
     def asked(self, name: str, otherwise: str = "") -> str:
         return self.request.query_params.get(name, otherwise).strip()
 
-    def audit(self, action: str, *, success: bool = True, study: str = "") -> None:
-        self.context.audit(WebEvent(action, self.user, self.address, success, study))
+    def audit(self, action: str, *, success: bool = True, study: str = "", detail: str = "") -> None:
+        self.context.audit(WebEvent(action, self.user, self.address, success, study, detail))
 
 
 View = Callable[[Visit], Response]

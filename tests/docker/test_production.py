@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from node.ledger.jobs import list_jobs_of
 from node.ledger.tables import Job
 from tests.docker.services import postgresql, redis_server
 from tests.flow.program import Program, free_port, run_cptdn, wait_for
-from tests.flow.test_main_job import delivered, route
+from tests.flow.test_main_job import route
 from workers.training.phantom_dicom import WrittenStudy
 
 CPTDN = str(Path(sys.executable).with_name("cptdn"))
@@ -77,7 +78,8 @@ def site(folder: Path) -> Iterator[Site]:
         yield Site(config, ledger_url, pacs, stack)
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.long
+@pytest.mark.timeout(600)
 def test_replicas_share_the_work_and_a_drained_worker_loses_nothing(tmp_path: Path, study: WrittenStudy) -> None:
     ports = free_port(), free_port()
     with site(tmp_path) as parts:
@@ -107,8 +109,12 @@ def test_replicas_share_the_work_and_a_drained_worker_loses_nothing(tmp_path: Pa
         assert job.step != running.step, "the running step was not finished"
         assert job.error_code is None
         parts.start(*compute)
-        shown = delivered(first, study.study_instance_uid, 1)
-        assert shown["deliveries"][0]["committed_at"]
+
+        def committed() -> dict[str, Any] | None:
+            shown: dict[str, Any] = first.json("studies", "show", study.study_instance_uid)
+            return shown if shown["deliveries"] and shown["deliveries"][0]["committed_at"] else None
+
+        shown = wait_for(committed, 240, lambda: str(parts.job(study.study_instance_uid)) + log.read_text()[-2000:])
         assert [one["error"] for one in shown["jobs"]] == [None]
         assert second.json("status")["cases"]["reported"] == 1
 

@@ -28,6 +28,7 @@ from node.store.study_store import StudyStore
 from workers.artefacts import keep_material, kept_material
 from workers.bundles import pack_bundle
 
+KEPT_SLICES = 2  # of each sequence: enough to score, and quick
 UID_COLUMNS = ("sop_instance_uid", "study_instance_uid", "series_instance_uid", "frame_of_reference_uid")
 
 
@@ -63,20 +64,26 @@ def multiply(ledger: Ledger, settings: Settings, study: str, n: int) -> list[str
         renamed = {uid: generate_uid(entropy_srcs=[uid, str(number)]) for row in rows for uid in _uids(row)}
         patient = f"KEPT-{number:04d}"
         with ledger.begin() as session:
-            session.add(_copy(case, renamed, patient_id=patient, state="reported", assess_after=None, reasons=[]))
-            session.add_all(_copy(row, renamed, patient_id=patient) for row in rows)
             entries = [
                 ebv_entry(settings, str(rng.integers(200, 20000))),
                 stage_entry(settings, "T3N1M0"),
                 birth_date_entry(f"{rng.integers(1950, 1995)}-05-01"),
             ]
             record_entries(session, patient, "", entries, source="test", set_by="test")
+            # The facts first: recording one wakes the cases of its patient, and these shall sleep.
+            session.add(_copy(case, renamed, patient_id=patient, state="reported", assess_after=None, reasons=[]))
+            session.add_all(_copy(row, renamed, patient_id=patient) for row in rows)
             session.flush()
             request = look_at(session, settings, get_case(session, renamed[study])).request
         assert isinstance(request, ComputeRequest)
         gain, brightness = rng.uniform(0.9, 1.1), rng.uniform(-0.03, 0.03)
         changed = {
-            role: replace(one, patches=_changed(one.patches, gain, brightness), slices=_renamed(one.slices, renamed))
+            role: replace(
+                one,
+                patches=_changed(one.patches[:KEPT_SLICES], gain, brightness),
+                slices=_renamed(one.slices[:KEPT_SLICES], renamed),
+                mask_zyx=one.mask_zyx[:KEPT_SLICES],
+            )
             for role, one in material.items()
         }
         keep_material(store.artefacts(renamed[study], artefacts_digest(request.digest(), preprocessing)), changed)

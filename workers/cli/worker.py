@@ -21,7 +21,7 @@ def worker(
 
     Example: cptdn worker --queues features --concurrency 1 --device cuda
     """
-    from node.logging import start_logging
+    from node.logging import events_file, start_logging
     from node.messages import Queue
     from node.supervisor import follow_lifeline
     from workers.serving import run_worker
@@ -35,6 +35,6 @@ def worker(
     settings = settings_of(ctx)
     if device is not None:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device})})
-    start_logging()
+    start_logging(keep=events_file(settings, "worker"))
     follow_lifeline()
     run_worker(settings, wanted, concurrency)

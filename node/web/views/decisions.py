@@ -10,7 +10,9 @@ from node import decisions
 from node.clinical import entries as facts
 from node.clinical.dates import parse_date
 from node.clinical.entries import FactEntry
+from node.ledger.deliveries import get_delivery
 from node.ledger.jobs import get_job
+from node.ledger.reports import subject_of
 from node.reprocessing import Reprocessor
 from node.web.views.one_case import case_of
 from node.web.visits import Visit, back
@@ -104,7 +106,8 @@ def retry_delivery(visit: Visit) -> Response:
     number = visit.path["delivery"]
     with visit.context.ledger.begin() as session:
         decisions.try_delivery_again(session, int(number), visit.user)
-    visit.audit("decision")
+        study, _ = subject_of(session, get_delivery(session, int(number)).report_id)
+    visit.audit("decision", study=study)
     return back(visit, visit.given("next"), visit.words("said_retry"))
 
 

@@ -131,5 +131,5 @@ def remove_user(visit: Visit) -> Response:
 
 
 def _changed(visit: Visit, said: str, name: str) -> Response:
-    visit.audit("users_changed")
+    visit.audit("users_changed", detail=f"{said} {name}")
     return back(visit, "/users", visit.words(said, name=name))
