@@ -21,7 +21,8 @@ from redis.exceptions import RedisError
 from config.errors import CptdnError, InputError
 from node.messages import ANSWER_QUESTION, Queue
 
-WAIT_S = 8.0
+WAIT_S = 8.0  # for numbers
+LONG_WAIT_S = 30.0  # for pictures: several are asked for at once, and they come one after the other
 KEPT_S = 30
 SOCKET_SCHEME = "redis+socket://"
 
@@ -33,31 +34,28 @@ class NoAnswerError(CptdnError):
 class Answers(Protocol):
     """Whoever can be asked."""
 
-    def ask(self, question: str, values: Mapping[str, Any]) -> Any:
+    def ask(self, question: str, values: Mapping[str, Any], wait_s: float = WAIT_S) -> Any:
         """The answer as JSON values. Raises NoAnswerError, or InputError where the values do not fit."""
 
 
 class Workers:
     """The workers behind the broker; threads share it."""
 
-    def __init__(self, celery: Celery, url: str, wait_s: float = WAIT_S) -> None:
-        self._celery, self._wait_s = celery, wait_s
-        self._redis = redis_of(url)
+    def __init__(self, celery: Celery, url: str) -> None:
+        self._celery, self._redis = celery, redis_of(url)
 
-    def ask(self, question: str, values: Mapping[str, Any]) -> Any:
+    def ask(self, question: str, values: Mapping[str, Any], wait_s: float = WAIT_S) -> Any:
         answers = f"cptdn.answer.{uuid.uuid4().hex}"
         try:
             self._celery.send_task(
                 ANSWER_QUESTION, args=[answers, question, dict(values)], queue=Queue.WEB.value, retry=False,
-                expires=self._wait_s,
+                expires=wait_s,
             )  # fmt: skip
-            found: Any = self._redis.blpop([answers], timeout=self._wait_s)
+            found: Any = self._redis.blpop([answers], timeout=wait_s)
         except (OperationalError, RedisError, OSError) as error:
             raise NoAnswerError(f"the broker does not answer: {error}") from error
         if found is None:
-            raise NoAnswerError(
-                f"no worker answered within {self._wait_s:g} s; is a worker of the queue `web` running?"
-            )
+            raise NoAnswerError(f"no worker answered within {wait_s:g} s; is a worker of the queue `web` running?")
         answer = json.loads(found[1])
         if "error" in answer:
             raise InputError(answer["error"])
@@ -68,7 +66,7 @@ def redis_of(url: str) -> Redis:
     """A client of the broker. `redis+socket:///path`, Celery's way to name a Unix socket, is `unix:///path` here."""
     if url.startswith(SOCKET_SCHEME):
         url = "unix://" + url.removeprefix(SOCKET_SCHEME)
-    return Redis.from_url(url, socket_connect_timeout=5, socket_timeout=WAIT_S + 5)
+    return Redis.from_url(url, socket_connect_timeout=5, socket_timeout=LONG_WAIT_S + 5)
 
 
 def give_answer(redis: Redis, answers: str, document: Mapping[str, Any]) -> None:

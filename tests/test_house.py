@@ -34,6 +34,11 @@ def test_a_worker_that_only_delivers_never_imports_torch() -> None:
     assert python("import sys, workers.tasks, workers.serving; print('torch' in sys.modules)").strip() == "False"
 
 
+def test_a_worker_that_answers_the_pages_never_imports_torch() -> None:
+    code = "import sys, workers.answers, workers.pictures, workers.drift; print('torch' in sys.modules)"
+    assert python(code).strip() == "False"
+
+
 @pytest.mark.parametrize("heavy", ["torch", "lifelines", "matplotlib", "pandas", "sqlalchemy"])
 def test_scoring_the_nomogram_starts_with_numpy_alone(heavy: str) -> None:
     code = (

@@ -40,6 +40,18 @@ def register_answers(app: Celery, context: WorkerContext) -> None:
         give_answer(redis, answers, reply(context, question, values))
 
 
+def get_ready(context: WorkerContext) -> None:
+    """Import what answers need and answer once, so that the first page does not wait for it."""
+    from workers import drift, pictures
+
+    log.debug("imported", modules=[drift.__name__, pictures.__name__])
+    example = {"age_years": 40, "ebv_dna": ">4000", "prognostic_score": 0, "predictive_score": -0.4}
+    for question, values in (("score", example), ("drawing", {**example, "style": "light", "language": "en"})):
+        found = reply(context, question, values)
+        if "error" in found:
+            log.error("questions cannot be answered", question=question, error=found["error"])
+
+
 def reply(context: WorkerContext, question: str, values: Values) -> dict[str, Any]:
     """{"answer": ...}, or {"error": one sentence} where the values do not fit or something broke."""
     found = QUESTIONS.get(question)

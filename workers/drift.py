@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import kstwobign
 from sqlalchemy import select
 
 from config.bundle_manifest import read_manifest
@@ -61,8 +62,6 @@ def compare(quantity: str, training: Mapping[str, Any], values: Sequence[float])
     shown = tuple(round(float(q), 4) for q in np.interp(SHOWN, PROBABILITIES, at))
     if n < FEWEST:
         return Drift(quantity, n, n_training, shown, (), None, None, "too_few")
-    from scipy.stats import kstwobign
-
     sample = np.sort(np.asarray(values, dtype=np.float64))
     statistic = ks_statistic(at, sample)
     p_value = float(kstwobign.sf(statistic * np.sqrt(n * n_training / (n + n_training))))

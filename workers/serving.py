@@ -46,6 +46,10 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
             worker_process_init.connect(lambda **_: _warm_up(context), weak=False)
             if pool == "solo":
                 _warm_up(context)
+        elif Queue.WEB.value in queues:
+            from workers.answers import get_ready
+
+            get_ready(context)
         worker_ready.connect(lambda **_: beat.ready(), weak=False)
         # Workers tell each other nothing: the reading of such news blocks for ever when a broker comes back.
         app.Worker(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 640, 340
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 52
 ARM_CLASSES = {"ICT+CCRT": "ict", "CCRT": "ccrt"}
 MARKED_MONTHS = (36, 60)
 
@@ -47,7 +47,7 @@ def survival_curves(
         parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y(tick / 100) + 4:.1f}" text-anchor="end">{tick}</text>')
     for month in range(0, int(longest) + 1, 12):
         parts.append(
-            f'<text class="tick" x="{x(month):.1f}" y="{HEIGHT - BOTTOM + 16}" text-anchor="middle">{month}</text>'
+            f'<text class="tick" x="{x(month):.1f}" y="{HEIGHT - BOTTOM + 19}" text-anchor="middle">{month}</text>'
         )
     for month in MARKED_MONTHS:
         if month <= longest:
@@ -75,7 +75,7 @@ def survival_curves(
         f'<text class="axis" x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{Markup.escape(x_label)}</text>'
     )
     parts.append(
-        f'<text class="axis" transform="translate(12 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" '
+        f'<text class="axis y" transform="translate(12 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" '
         f'text-anchor="middle">{Markup.escape(y_label)}</text>'
     )
     return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - numbers, escaped labels, our own class names

@@ -27,6 +27,7 @@ from starlette.responses import RedirectResponse, Response
 
 from config.errors import CptdnError
 from node.ledger.accounts import any_user, user_of_session
+from node.questions import NoAnswerError
 from node.web.context import WebContext, WebEvent
 from node.web.protection import FORWARDED
 from node.web.words import LANGUAGES, Words, words_of
@@ -139,6 +140,8 @@ def _answer(context: WebContext, request: Request, form: FormData, view: View, r
         response = problem(visit, 403, str(error))
     except HTTPException as error:
         response = problem(visit, error.status_code, error.detail)
+    except NoAnswerError as error:
+        response = problem(visit, 503, f"{visit.words('no_worker')} {error}")
     except CptdnError as error:
         response = problem(visit, 400, str(error))
     except SQLAlchemyError as error:

@@ -58,12 +58,13 @@ class Visitor:
 
     def pictures_shown(self) -> list[tuple[str, int]]:
         """Every picture of the page with its natural width, once all have been fetched."""
-        self.page.evaluate("document.querySelectorAll('img[loading=lazy]').forEach(i => { i.loading = 'eager'; })")
-        wait_for(
-            lambda: self.page.evaluate("[...document.images].every(i => i.complete)"),
-            60,
-            lambda: "pictures are missing",
-        )
+        at_once = "document.querySelectorAll('img[loading=lazy]').forEach(i => { i.loading = 'eager'; })"
+
+        def all_there() -> bool:
+            self.page.evaluate(at_once)  # each time: a live update may have brought the lazy ones back
+            return bool(self.page.evaluate("[...document.images].every(i => i.complete)"))
+
+        wait_for(all_there, 90, lambda: "pictures are missing")
         found: list[list[Any]] = self.page.evaluate("[...document.images].map(i => [i.currentSrc, i.naturalWidth])")
         return [(str(source), int(width)) for source, width in found]
 

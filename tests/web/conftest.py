@@ -41,7 +41,7 @@ class WorkerInProcess:
     context: WorkerContext
     away: bool = False
 
-    def ask(self, question: str, values: Mapping[str, Any]) -> Any:
+    def ask(self, question: str, values: Mapping[str, Any], wait_s: float = 0.0) -> Any:
         if self.away:
             raise NoAnswerError("no worker answered within 8 s")
         found = reply(self.context, question, values)

@@ -186,7 +186,7 @@ def test_without_a_worker_the_pages_say_so(site: Site) -> None:
         page = browser.get(path)
         assert page.status_code == 200, path
         assert "No worker answers" in page.text, path
-    assert browser.get("/calculator/nomogram.svg").status_code == 400
+    assert browser.get("/calculator/nomogram.svg").status_code == 503
 
 
 def test_pictures_of_files_that_are_gone_are_an_error_not_a_crash(site: Site) -> None:
