@@ -33,8 +33,8 @@ PROMISED = {
     "studies assign": ("--role", "--json"), "studies hold": ("--because", "--json"), "studies release": ("--json",),
     "init": ("--out", "--yes", "--pacs-ae"),
 }  # fmt: skip
-# What runs until it is stopped, tells a story, or asks has no document to print.
-WITHOUT_JSON = {"up", "node", "web", "worker", "demo", "init"}
+# What runs until it is stopped, tells a story, asks, or prints a document of its own form.
+WITHOUT_JSON = {"up", "node", "web", "worker", "demo", "init", "conformance"}
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
