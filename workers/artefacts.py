@@ -4,22 +4,34 @@
                                pictures.npz                   Grad-CAM maps              (step features)
 
 The digest covers the request and the part of the bundle that shaped the files. They are written under a temporary name
-and renamed, the JSON last: where it stands, everything stands.
+and renamed, the JSON last: where it stands, everything stands. They are not forced to the disk: after a power cut
+what is damaged counts as absent, and is made again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from config.errors import CptdnError
 from dicom_sr.treatment_report import SeriesRole
+
+DAMAGED = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+"""What reading a file raises that a power cut left half-written."""
+
+
+class ArtefactsGoneError(CptdnError):
+    """What an earlier step kept is not there any more, or damaged; that step makes it again."""
+
 
 Slices = tuple[tuple[str, int | None], ...]
 
@@ -64,12 +76,16 @@ def keep_material(folder: Path, material: StudyMaterial) -> None:
 
 
 def kept_material(folder: Path) -> StudyMaterial | None:
-    """The material that was kept here, or None."""
+    """The material that was kept here, whole; None when it is not."""
     try:
         facts = json.loads((folder / "material.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        return _material(folder, facts)
+    except (FileNotFoundError, *DAMAGED):
         return None
-    with np.load(folder / "material.npz") as arrays:
+
+
+def _material(folder: Path, facts: list[dict[str, Any]]) -> StudyMaterial:
+    with open(folder / "material.npz", "rb") as file, np.load(file) as arrays:
         return {
             SeriesRole(one["role"]): SequenceMaterial(
                 **{
@@ -92,20 +108,29 @@ def keep_attributions(folder: Path, maps: Mapping[SeriesRole, NDArray[np.float32
 def kept_attributions(folder: Path) -> dict[SeriesRole, NDArray[np.float32]]:
     """The maps that were kept here; empty where there are none."""
     try:
-        with np.load(folder / "pictures.npz") as arrays:
+        with open(folder / "pictures.npz", "rb") as file, np.load(file) as arrays:
             return {SeriesRole(name): arrays[name] for name in arrays.files}
-    except FileNotFoundError:
+    except (FileNotFoundError, *DAMAGED):
         return {}
 
 
 def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
+    with _replaced(path) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-    os.replace(temporary, path)
 
 
 def _write(path: Path, data: bytes) -> None:
+    with _replaced(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[BinaryIO]:
+    """A file under a temporary name, which it loses when it is whole; on a full disk nothing is left of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -35,7 +35,7 @@ from dicom_sr.objects import build_objects
 from dicom_sr.structured_report import SR_CLASS_UIDS
 from dicom_sr.treatment_report import EbvCategory, Reason, SeriesRole, TreatmentReport
 from node.cases.case_inputs import ComputeRequest
-from node.computation import computation_digest, identity_of
+from node.computation import artefacts_digest, computation_digest, identity_of
 from node.delivery import FALLBACK, FHIR
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
@@ -43,6 +43,7 @@ from node.ledger.instances import paths_of
 from node.ledger.reports import StoredObject, add_object, current_report, keep_report
 from node.ledger.tables import Job, Report
 from workers.artefacts import (
+    ArtefactsGoneError,
     StudyMaterial,
     keep_attributions,
     keep_material,
@@ -83,7 +84,7 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
 
 
 def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
-    """Patches to features, scores, both arms' DFS, and the draft of the report."""
+    """Patches to features, scores, both arms' DFS, and the draft of the report; a comparison ends here."""
     settings = context.settings
     request, bundle = ComputeRequest.from_json(job.request), context.bundle(job.bundle)
     folder = _artefacts(context, job, bundle)
@@ -94,19 +95,21 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
     nomogram = consult_nomogram(analysis, request, bundle, settings.decision)
     consulted = time.perf_counter()
     report = draft_report(request, material, analysis, nomogram, bundle, settings.decision, job.created_at)
+    seconds = {k: round(v, 4) for k, v in {**analysis.seconds, "nomogram": consulted - started}.items()}
+    rows = {role.value: row for role, row in analysis.representative.items()}
+    distances = {role.value: round(one.landmark_distance, 5) for role, one in material.items()}
+    result = {"report": dump(report), "representative": rows, "intensity_distance": distances}
+    if not job.send:
+        return StepOutcome(write=lambda _session, held: jobs.finish_comparison(held, seconds, result))
     if _wants_attributions(settings):
         keep_attributions(folder, bundle.attribution(material, analysis.representative, settings.model.device))
-    seconds = {**analysis.seconds, "nomogram": consulted - started}
-    rows = {role.value: row for role, row in analysis.representative.items()}
-    return StepOutcome({k: round(v, 4) for k, v in seconds.items()}, {"report": dump(report), "representative": rows})
+    return StepOutcome(seconds, result)
 
 
 def write_report(context: WorkerContext, job: Job) -> StepOutcome:
     """The draft as DICOM objects, checked and stored once, with their deliveries; nothing when nothing changed."""
     settings, bundle = context.settings, context.bundle(job.bundle)
     draft = load((job.result or {})["report"])
-    if not job.send:
-        return StepOutcome(write=lambda session, held: jobs.finish(session, held, {}))
     computation = computation_digest(job.request_digest, bundle.digest, settings.report)
     with context.ledger.begin() as session:
         predecessor = current_report(session, job.study_instance_uid)
@@ -141,6 +144,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
             destinations=[*(pacs.name for pacs in settings.pacs), *([FHIR] if settings.fhir.report_url else [])],
             case_state="reported" if report.computed else "refused",
             reasons=[{"code": reason.code, "text": reason.text} for reason in report.refusals],
+            bulk=job.bulk,
         )
         jobs.finish(session, held, {})
 
@@ -150,7 +154,9 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
 def objects_of_report(
     context: WorkerContext, job: Job, report: TreatmentReport, bundle: Bundle, **changes: Any
 ) -> list[ReportObject]:
-    """The DICOM objects of a report, each checked; `changes` replaces report options (another SR class, say)."""
+    """The DICOM objects of a report, each checked; `changes` replaces report options (another SR class, say).
+
+    Raises ArtefactsGoneError when the patches of a computed report are not there any more."""
     settings, request = context.settings, ComputeRequest.from_json(job.request)
     options = replace(
         ReportOptions(
@@ -163,7 +169,7 @@ def objects_of_report(
         **changes,
     )
     folder = _artefacts(context, job, bundle)
-    material = kept_material(folder) or {}
+    material = _kept(folder) if report.computed else kept_material(folder) or {}
     sources = _sources(_files(context, request), request, material)
     rows = {SeriesRole(role): row for role, row in (job.result or {}).get("representative", {}).items()}
     drawing, category = _nomogram_drawing(report, request, bundle, settings)
@@ -212,14 +218,15 @@ def _write_unchanged(session: Session, held: Job) -> None:
 
 
 def _artefacts(context: WorkerContext, job: Job, bundle: Bundle) -> Path:
-    digest = hashlib.sha256(f"{job.request_digest}/{bundle.preprocessing_digest}".encode()).hexdigest()
-    return context.store.artefacts(job.study_instance_uid, digest)
+    return context.store.artefacts(
+        job.study_instance_uid, artefacts_digest(job.request_digest, bundle.preprocessing_digest)
+    )
 
 
 def _kept(folder: Path) -> StudyMaterial:
     material = kept_material(folder)
     if material is None:
-        raise InputError(f"the patches in {folder.name} are gone; `cptdn reprocess` makes them again")
+        raise ArtefactsGoneError(f"the patches in {folder.name[:16]} are not there any more")
     return material
 
 
@@ -243,6 +250,7 @@ def _sources(files: Files, request: ComputeRequest, material: StudyMaterial) -> 
         mr=tuple(header(uid) for one in request.series.values() for uid, _ in one["instances"]),
         contours=tuple(header(uid) for uid in contours),
         masks=tuple(SeriesMask(role, one.mask_zyx, one.slices) for role, one in material.items()),
+        character_set=request.character_set,
     )
 
 

@@ -10,12 +10,13 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from config.errors import LedgerError
 
-BUSY_TIMEOUT_MS = 30_000  # how long a writer waits for another one before it gives up
+BUSY_TIMEOUT_S = 30.0  # how long a writer of SQLite waits for another one before it gives up
+DEADLOCK, SERIALIZATION_FAILURE = "40P01", "40001"  # SQLSTATE of PostgreSQL
 
 
 def now_utc() -> datetime:
@@ -40,10 +41,17 @@ class Ledger:
         self.engine.dispose()
 
 
+def may_try_again(error: SQLAlchemyError) -> bool:
+    """Whether the transaction only met another one: two first instances of one study, or writers that waited for each
+    other. Done again, it finds what the other one wrote."""
+    code = getattr(getattr(error, "orig", None), "sqlstate", None)
+    return isinstance(error, IntegrityError) or code in (DEADLOCK, SERIALIZATION_FAILURE)
+
+
 def open_ledger(url: str, migrate: bool = True) -> Ledger:
     """Connect, and bring the schema up to date.
 
-    url : `sqlite:///FILE` or `postgresql+psycopg://...`
+    url : `sqlite:///FILE` (`?timeout=SECONDS` to wait for other writers) or `postgresql+psycopg://...`
     Raises LedgerError when the database cannot be reached or its schema is newer than this program.
     """
     try:
@@ -55,7 +63,7 @@ def open_ledger(url: str, migrate: bool = True) -> Ledger:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed, pool_pre_ping=True)
     if engine.dialect.name == "sqlite":
-        _use_sqlite_safely(engine)
+        _use_sqlite_safely(engine, round(1000 * float(str(parsed.query.get("timeout", BUSY_TIMEOUT_S)))))
     try:
         if migrate:
             upgrade(engine)
@@ -67,7 +75,7 @@ def open_ledger(url: str, migrate: bool = True) -> Ledger:
     return Ledger(engine)
 
 
-def _use_sqlite_safely(engine: Engine) -> None:
+def _use_sqlite_safely(engine: Engine, busy_timeout_ms: int) -> None:
     """WAL with full synchronisation, and transactions that take the write lock when they begin.
 
     SQLite's default upgrades a read lock to a write lock in mid-transaction, which fails at once when another writer
@@ -78,7 +86,7 @@ def _use_sqlite_safely(engine: Engine) -> None:
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver begins nothing by itself
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_TIMEOUT_MS}", "foreign_keys=ON"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_timeout_ms}", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 

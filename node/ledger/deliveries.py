@@ -21,12 +21,14 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
+from node.ledger.backoff import backoff_s
 from node.ledger.database import Ledger, now_utc
-from node.ledger.outbox import enqueue, owed
-from node.ledger.tables import Delivery
+from node.ledger.outbox import enqueue, owed_ids
+from node.ledger.tables import Delivery, Report
 from node.messages import DELIVER_REPORT
 
 OPEN_STATES = ("pending", "sent")
+STATES = (*OPEN_STATES, "delivered", "dead", "superseded")
 STORED, REFUSED = "stored", "refused"
 
 # Failure Reason (0008,1197) of a commitment, PS3.3 section C.14
@@ -63,6 +65,23 @@ def claim(session: Session, delivery_id: int, owner: str, now: datetime, lease: 
     if taken.rowcount != 1:  # type: ignore[attr-defined]
         return None
     return session.get_one(Delivery, delivery_id, populate_existing=True)
+
+
+def extend_lease(session: Session, delivery_id: int, owner: str, lease: timedelta) -> bool:
+    """Keep the lease of a delivery that takes longer; False when it was lost."""
+    extended = session.execute(
+        update(Delivery)
+        .where(Delivery.id == delivery_id, Delivery.lease_owner == owner)
+        .values(lease_until=now_utc() + lease)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(extended.rowcount)  # type: ignore[attr-defined]
+
+
+def held(session: Session, delivery_id: int, owner: str) -> Delivery | None:
+    """The delivery, while the lease is still this owner's: the condition for writing down what became of it."""
+    delivery = session.get(Delivery, delivery_id, with_for_update=True)
+    return delivery if delivery is not None and delivery.lease_owner == owner else None
 
 
 def release(delivery: Delivery) -> None:
@@ -119,7 +138,8 @@ def write_commitment(session: Session, result: Commitment, now: datetime) -> Del
 
     The same result again changes nothing. What the PACS cannot commit is sent again, unless that cannot help.
     """
-    delivery = session.scalar(select(Delivery).where(Delivery.transaction_uid == result.transaction_uid))
+    asked = select(Delivery).where(Delivery.transaction_uid == result.transaction_uid)
+    delivery = session.scalar(asked.with_for_update())
     if delivery is None or delivery.state != "sent":
         return delivery
     for uid in result.committed:
@@ -135,7 +155,7 @@ def write_commitment(session: Session, result: Commitment, now: datetime) -> Del
     if again:
         delivery.state, delivery.attempts = "pending", delivery.attempts + 1
         delivery.error_text = f"the PACS could not commit {len(result.failed)} object(s); they are sent again"
-        seconds = min(RESEND_LONGEST_S, RESEND_FIRST_S * 2.0 ** min(delivery.attempts - 1, 30))
+        seconds = backoff_s(RESEND_FIRST_S, RESEND_LONGEST_S, delivery.attempts)
         wait_until(session, delivery, now + timedelta(seconds=seconds))
     elif not awaiting_commitment(delivery, result.failed):  # otherwise a partial answer; the rest is still awaited
         delivery.committed_at = None if result.failed else now
@@ -152,7 +172,7 @@ def awaiting_commitment(delivery: Delivery, uncommittable: Collection[str] = ())
     ]
 
 
-def requeue_due(session: Session, now: datetime, limit: int = 100) -> list[int]:
+def requeue_due(session: Session, now: datetime) -> list[int]:
     """For the watchdog: owe the broker a message for each delivery that is due and has none, e.g. after the broker
     or a worker was lost. Returns their ids."""
     query = (
@@ -163,9 +183,10 @@ def requeue_due(session: Session, now: datetime, limit: int = 100) -> list[int]:
             or_(Delivery.lease_until.is_(None), Delivery.lease_until < now),
         )
         .order_by(Delivery.not_before)
-        .limit(limit)
+        .with_for_update(skip_locked=True)
     )
-    due = [found for found in session.scalars(query) if not owed(session, DELIVER_REPORT, [found])]
+    waiting = owed_ids(session, [DELIVER_REPORT])
+    due = [found for found in session.scalars(query) if found not in waiting]
     for delivery_id in due:
         enqueue(session, DELIVER_REPORT, [delivery_id])
     return due
@@ -177,6 +198,12 @@ def get_delivery(session: Session, delivery_id: int) -> Delivery:
     if delivery is None:
         raise InputError(f"no delivery {delivery_id} is known here; `cptdn jobs list` shows those that are")
     return delivery
+
+
+def job_of(session: Session, delivery_id: int) -> str | None:
+    """The computation whose report is delivered."""
+    query = select(Report.job_id).join(Delivery, Delivery.report_id == Report.id).where(Delivery.id == delivery_id)
+    return session.scalar(query)
 
 
 def retry_delivery(session: Session, delivery_id: int) -> None:

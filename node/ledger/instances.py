@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
@@ -27,6 +28,16 @@ def add_instance(session: Session, instance: Instance) -> Instance | None:
         session.add(instance)
         session.flush()
     return known
+
+
+def lock_study(session: Session, study_instance_uid: str) -> None:
+    """Keep retention and arriving objects of one study apart until the transaction ends.
+
+    SQLite lets one writer in at a time anyway; PostgreSQL gets an advisory lock, for there may be no row to lock yet.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        key = int.from_bytes(hashlib.sha256(study_instance_uid.encode()).digest()[:8], "big", signed=True)
+        session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
 
 
 def add_quarantined(session: Session, entry: Quarantined) -> None:
@@ -53,6 +64,16 @@ def series_uids(session: Session, study_instance_uid: str) -> list[str]:
     """Series of a study, in order of their UIDs."""
     query = select(Instance.series_instance_uid).where(Instance.study_instance_uid == study_instance_uid).distinct()
     return sorted(session.scalars(query))
+
+
+def count_by_series(session: Session, study_instance_uid: str, patient_id: str) -> dict[str, int]:
+    """Series Instance UID -> stored instances, of a study and of everything else of its patient."""
+    query = (
+        select(Instance.series_instance_uid, func.count())
+        .where((Instance.study_instance_uid == study_instance_uid) | (Instance.patient_id == patient_id))
+        .group_by(Instance.series_instance_uid)
+    )
+    return dict(session.execute(query).all())
 
 
 def instances_of_patient(
@@ -103,7 +124,7 @@ def list_quarantined(session: Session, limit: int = 100) -> list[Quarantined]:
 def paths_of(session: Session, sop_instance_uids: Sequence[str]) -> dict[str, str]:
     """SOP Instance UID -> path relative to the storage root, for those that are stored."""
     query = select(Instance.sop_instance_uid, Instance.path).where(Instance.sop_instance_uid.in_(sop_instance_uids))
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def last_received(session: Session, study_instance_uid: str) -> datetime | None:

@@ -1,68 +1,118 @@
-"""The outbox: messages that the ledger owes the broker.
+"""The outbox: messages that the ledger owes the broker, in the order in which their work shall be done.
 
 A row is written in the transaction that makes the work necessary and deleted once the broker has the message. Sending
 a message twice is harmless: a task first claims its work in the ledger.
+
+Only a few messages of each queue are handed over at a time; the rest waits here, where a study that has just arrived
+can still overtake. Bulk work (a whole cohort computed again) stands in the line as if it had come `BULK_YIELDS` later:
+new studies go first, and however many come, bulk work that is older than that is not overtaken any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from node.ledger.database import Ledger, now_utc
 from node.ledger.tables import Outbox
-from node.messages import QUEUE_OF_TASK, BrokerUnavailableError
+from node.messages import QUEUE_OF_TASK, BrokerUnavailableError, Queue
 
 BATCH = 200
+BULK_YIELDS = timedelta(minutes=10)
+HANDING_OVER = timedelta(seconds=30)  # a relay that dies on the way to the broker leaves its rows to others after this
 
 
-def enqueue(session: Session, task: str, args: list[Any], not_before: datetime | None = None) -> None:
+def enqueue(
+    session: Session, task: str, args: list[Any], not_before: datetime | None = None, bulk: bool = False
+) -> None:
     """Owe the broker one message."""
     now = now_utc()
+    due = not_before or now
     session.add(
-        Outbox(task=task, queue=QUEUE_OF_TASK[task].value, args=args, not_before=not_before or now, created_at=now)
-    )
+        Outbox(
+            task=task, queue=QUEUE_OF_TASK[task].value, args=args, not_before=due,
+            place=due + BULK_YIELDS if bulk else due, created_at=now,
+        )
+    )  # fmt: skip
 
 
-def owed(session: Session, task: str, args: list[Any]) -> bool:
-    """Whether such a message still waits here."""
-    rows = session.scalars(select(Outbox.args).where(Outbox.task == task))
-    return any(row == args for row in rows)
+def owed_ids(session: Session, tasks: Iterable[str]) -> set[Any]:
+    """The jobs or deliveries whose messages of these tasks still wait here."""
+    rows = session.scalars(select(Outbox.args).where(Outbox.task.in_(tuple(tasks))))
+    return {args[0] for args in rows}
 
 
-def relay(ledger: Ledger, send: Callable[[str, list[Any]], None]) -> int:
-    """Hand all due messages to the broker; returns how many it took. A broker that is away leaves the rows in place."""
+def relay(
+    ledger: Ledger, send: Callable[[str, list[Any]], None], room: Callable[[], Mapping[str, int]] | None = None
+) -> int:
+    """Hand due messages to the broker, first come first served; returns how many it took.
+
+    room : asked how many more messages each queue of the broker may hold; without it all that are due go. A broker
+    that is away leaves the rows in place.
+    """
     with ledger.begin() as session:
-        due = session.execute(
-            select(Outbox.id, Outbox.task, Outbox.args)
-            .where(Outbox.not_before <= now_utc())
-            .order_by(Outbox.id)
-            .limit(BATCH)
-        ).all()
+        if not session.scalar(select(exists().where(Outbox.not_before <= now_utc()))):
+            return 0
+    try:
+        allowed = room() if room is not None else {queue.value: BATCH for queue in Queue}
+    except BrokerUnavailableError:
+        return 0
+    with ledger.begin() as session:
+        taken = _take(session, allowed)
     sent: list[int] = []
     try:
-        for row_id, task, args in due:
+        for row_id, task, args in taken:
             send(task, args)
             sent.append(row_id)
     except BrokerUnavailableError:
         pass  # the rows stay; the next round tries again
-    if sent:
-        with ledger.begin() as session:
-            session.execute(delete(Outbox).where(Outbox.id.in_(sent)))
+    _settle(ledger, sent, [row_id for row_id, _, _ in taken if row_id not in set(sent)])
     return len(sent)
+
+
+def _take(session: Session, allowed: Mapping[str, int]) -> list[tuple[int, str, list[Any]]]:
+    """The next rows of each queue, put off for a moment so that no other relay sends them, too."""
+    now = now_utc()
+    taken: list[tuple[int, str, list[Any]]] = []
+    for queue, most in allowed.items():
+        if most <= 0:
+            continue
+        query = (
+            select(Outbox.id, Outbox.task, Outbox.args)
+            .where(Outbox.queue == queue, Outbox.not_before <= now)
+            .order_by(Outbox.place, Outbox.id)
+            .limit(most)
+            .with_for_update(skip_locked=True)
+        )
+        taken += [(row_id, task, args) for row_id, task, args in session.execute(query)]
+    if taken:
+        _put_off(session, [row_id for row_id, _, _ in taken], now + HANDING_OVER)
+    return taken
+
+
+def _settle(ledger: Ledger, sent: list[int], kept: list[int]) -> None:
+    if not sent and not kept:
+        return
+    with ledger.begin() as session:
+        session.execute(delete(Outbox).where(Outbox.id.in_(sent)))
+        _put_off(session, kept, now_utc())
+
+
+def _put_off(session: Session, rows: list[int], until: datetime) -> None:
+    session.execute(update(Outbox).where(Outbox.id.in_(rows)).values(not_before=until))
 
 
 def seconds_to_next(session: Session, longest: float) -> float:
     """How long the relay may sleep before a message falls due."""
-    soonest = session.scalar(select(func.min(Outbox.not_before)))
+    now = now_utc()
+    soonest = session.scalar(select(func.min(Outbox.not_before)).where(Outbox.not_before > now))
     if soonest is None:
         return longest
-    wait: timedelta = soonest - now_utc()
-    return min(longest, max(0.0, wait.total_seconds()))
+    return min(longest, max(0.0, (soonest - now).total_seconds()))
 
 
 def is_empty(session: Session) -> bool:

@@ -71,8 +71,10 @@ def heartbeat(ledger: Ledger, kind: str, **info: Any) -> Iterator[Heartbeat]:
 
 
 def living(session: Session, kind: str | None = None) -> list[Process]:
-    """Processes that were seen lately."""
-    query = select(Process).where(Process.seen_at > now_utc() - DEAD_AFTER).order_by(Process.started_at)
+    """Processes that were seen lately (and not later than now: the clock may have gone back)."""
+    now = now_utc()
+    seen = (Process.seen_at > now - DEAD_AFTER, Process.seen_at < now + DEAD_AFTER)
+    query = select(Process).where(*seen).order_by(Process.started_at)
     return list(session.scalars(query.where(Process.kind == kind) if kind else query))
 
 

@@ -5,6 +5,7 @@
     reports/<study>/<sop>.dcm                     our own objects, written once
     artefacts/<study>/<digest>/                   what the computing steps keep
     incoming/                                     files on their way; a crash leaves orphans that the next start removes
+    trash/<room>/<study>/                         what retention is removing; see node/store/retention.py
     run/                                          sockets and pid files of this machine
 
 The name of an instance ends with a digest of its bytes: two senders that store different bytes under one SOP Instance
@@ -13,22 +14,31 @@ UID at the same moment can never overwrite each other, and the ledger alone deci
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import shutil
 import time
 import uuid
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from config.errors import InputError
+from config.errors import InputError, StorageFullError
 from node.store.incoming import IncomingFile
 from node.store.names import digest_name, uid_name
 from node.store.part10 import FileMeta
 
 BYTES_PER_GB = 1_000_000_000
+RESERVE_OF_WORK = 0.1  # of the free space kept: what is left of it to the ledger when workers stop writing, too
 ORPHAN_AFTER_S = 6 * 3600.0  # an incoming file this old belongs to no association that still lives
+DISK_THREADS = 16  # folders that are forced to the disk at the same time
 FREE_SPACE_FOR_S = 0.25  # how long a look at the free space is believed
-_FOLDERS = ("studies", "quarantine", "reports", "artefacts", "incoming", "run")
+_RETIRED_ROOMS = ("studies", "artefacts")
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FOLDERS = ("studies", "quarantine", "reports", "artefacts", "incoming", "trash", "run")
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,7 @@ class StudyStore:
         self._min_free_bytes = round(min_free_gb * BYTES_PER_GB)
         self._known: set[Path] = set()  # folders whose names are durable
         self._free_seen = (-1e9, 0)
+        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
 
     def prepare(self) -> None:
         """Make the folders; remove files that a crashed process left half-written."""
@@ -72,11 +83,29 @@ class StudyStore:
 
     def has_room(self, size_bytes: int = 0) -> bool:
         """Whether `size_bytes` more leave the configured free space untouched."""
+        return self._free_lately() - size_bytes >= self._min_free_bytes
+
+    def has_room_for_work(self) -> bool:
+        """Whether what is accepted may still be computed and reported.
+
+        Work may use the free space that is kept from new objects, all but a tenth of it: that belongs to the ledger.
+        """
+        return self._free_lately() >= self._min_free_bytes * RESERVE_OF_WORK
+
+    def require_room_for_work(self) -> None:
+        """Raises StorageFullError when there is not enough space to compute and report."""
+        if not self.has_room_for_work():
+            raise StorageFullError(
+                f"the storage is full: {self.free_bytes() / BYTES_PER_GB:.3f} GB are free, computing needs more than "
+                f"{self._min_free_bytes * RESERVE_OF_WORK / BYTES_PER_GB:.3f} GB"
+            )
+
+    def _free_lately(self) -> int:
         seen_at, free = self._free_seen
         if time.monotonic() - seen_at > FREE_SPACE_FOR_S:
             free = self.free_bytes()
             self._free_seen = (time.monotonic(), free)
-        return free - size_bytes >= self._min_free_bytes
+        return free
 
     # --- instances ---
 
@@ -101,17 +130,51 @@ class StudyStore:
         note.write_text(f"{code}: {reason}\n", encoding="utf-8", errors="backslashreplace")
         return stored
 
-    def _place(self, incoming: IncomingFile, folder: Path, name: str) -> StoredFile:
-        incoming.finish()
+    def quarantine_stored(self, relative: str, code: str, reason: str) -> str:
+        """Move a file of the store to quarantine; returns its new path, relative to the root."""
+        source = self.path(relative)
+        folder = self.root / "quarantine" / code
         self._make_durable(folder)
-        try:
-            os.rename(incoming.path, folder / name)
-        except FileNotFoundError:
-            self._known.discard(folder)  # retention removed the empty folder behind our back
-            self._make_durable(folder)
-            os.rename(incoming.path, folder / name)
+        final = folder / f"{source.stem[-16:]}-{uuid.uuid4().hex}.dcm"
+        os.rename(source, final)
         _sync_folder(folder)
-        return StoredFile(str((folder / name).relative_to(self.root)), incoming.sha256, incoming.size_bytes)
+        final.with_suffix(".txt").write_text(f"{code}: {reason}\n", encoding="utf-8")
+        return str(final.relative_to(self.root))
+
+    def _place(self, incoming: IncomingFile, folder: Path, name: str) -> StoredFile:
+        self._make_durable(folder)
+        final = os.path.join(folder, name)
+        try:
+            self._link(incoming, folder, final)
+        except FileNotFoundError:  # retention has removed the folder at this very moment
+            if not os.path.exists(final) or os.path.exists(incoming.path):
+                self._make_durable(folder)
+                self._link(incoming, folder, final)
+            # else another association has just moved these very bytes there
+        return StoredFile(os.path.relpath(final, self.root), incoming.sha256, incoming.size_bytes)
+
+    def _link(self, incoming: IncomingFile, folder: Path, final: str) -> None:
+        """Give the file its final name; on return its bytes and its name are durable.
+
+        Both are forced to the disk at once, in two threads: the file system then writes its journal once for both, and
+        for all other files that come at the same time.
+        """
+        try:
+            os.link(incoming.path, final)
+        except FileExistsError:
+            incoming.finish()  # the file that stands may be indexed: only durable bytes may take its place
+            os.replace(incoming.path, final)
+            _sync_folder(folder)
+            return
+        naming = self._disk.submit(_sync_folder, folder)
+        try:
+            incoming.finish()
+        except OSError:
+            os.unlink(final)  # nobody knows of it yet, and its bytes are not safe
+            raise
+        finally:
+            naming.result()
+        os.unlink(incoming.path)
 
     # --- our own objects ---
 
@@ -147,6 +210,59 @@ class StudyStore:
         self._make_durable(folder)
         return folder
 
+    def has_artefacts(self, study_instance_uid: str, digest: str) -> bool:
+        """Whether a computation with this digest has left something."""
+        folder = self.root / "artefacts" / uid_name(study_instance_uid) / digest_name(digest)
+        return folder.is_dir() and any(folder.iterdir())
+
+    # --- removing ---
+
+    def put_in_trash(self, study_instance_uid: str) -> None:
+        """Take all received files and artefacts of a study out of their places, in one step each."""
+        for room in _RETIRED_ROOMS:
+            place, trash = self._retired(room, study_instance_uid)
+            if place.is_dir():
+                shutil.rmtree(trash, ignore_errors=True)
+                trash.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(place, trash)
+
+    def bring_back(self, study_instance_uid: str, wanted: Collection[str]) -> None:
+        """Undo `put_in_trash` for the files that the ledger names (relative to the root)."""
+        for relative in wanted:
+            room, _, rest = relative.partition("/")
+            kept, final = self.root / "trash" / room / rest, self.root / relative
+            if kept.is_file() and not final.exists():
+                self._make_durable(final.parent)
+                os.rename(kept, final)
+                _sync_folder(final.parent)
+
+    def empty_trash(self, study_instance_uid: str) -> None:
+        for room in _RETIRED_ROOMS:
+            shutil.rmtree(self._retired(room, study_instance_uid)[1], ignore_errors=True)
+
+    def in_trash(self) -> list[str]:
+        """Studies whose removal was begun."""
+        rooms = [self.root / "trash" / room for room in _RETIRED_ROOMS]
+        return sorted({folder.name for room in rooms if room.is_dir() for folder in room.iterdir()})
+
+    def _retired(self, room: str, study_instance_uid: str) -> tuple[Path, Path]:
+        name = uid_name(study_instance_uid)
+        return self.root / room / name, self.root / "trash" / room / name
+
+    @contextmanager
+    def holding_still(self, wait: bool) -> Iterator[bool]:
+        """Nothing is removed while this is held, by whatever process; False when another one holds it.
+
+        wait : until the other one is ready.
+        """
+        with open(self.run_folder() / "removing.lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
     # --- paths ---
 
     def path(self, relative: str) -> Path:
@@ -156,6 +272,10 @@ class StudyStore:
             raise InputError(f"expected a path inside the storage root, found {relative!r}")
         return found
 
+    def require(self, relative: str) -> None:
+        """Raises FileNotFoundError when a file of the store is not where it was put."""
+        os.stat(self.root / relative)
+
     def run_folder(self) -> Path:
         """Folder for sockets and pid files."""
         folder = self.root / "run"
@@ -164,7 +284,7 @@ class StudyStore:
 
     def _make_durable(self, folder: Path) -> None:
         """Make a folder and its parents so that their names survive a power cut."""
-        if folder in self._known:
+        if folder in self._known and folder.is_dir():  # retention may have removed it
             return
         missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from dicom_sr.treatment_report import SeriesRole
 from workers.artefacts import SequenceMaterial, keep_attributions, keep_material, kept_attributions, kept_material
@@ -46,6 +49,25 @@ def test_what_was_interrupted_counts_as_nothing(tmp_path: Path) -> None:
     keep_material(tmp_path, {SeriesRole.T1W: material(SeriesRole.T1W, 1)})
     (tmp_path / "material.json").unlink()  # written last
     assert kept_material(tmp_path) is None
+
+
+@pytest.mark.parametrize("name", ["material.npz", "material.json"])
+@pytest.mark.parametrize("left", [0, 30, 0.5])
+def test_what_a_power_cut_left_half_written_counts_as_nothing(tmp_path: Path, name: str, left: float) -> None:
+    keep_material(tmp_path, {SeriesRole.T1W: material(SeriesRole.T1W, 1)})
+    size = (tmp_path / name).stat().st_size
+    os.truncate(tmp_path / name, int(size * left) if left < 1 else int(left))
+    assert kept_material(tmp_path) is None
+
+
+def test_a_full_disk_leaves_no_rests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        keep_material(tmp_path, {SeriesRole.T1W: material(SeriesRole.T1W, 1)})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_maps_come_back_and_their_absence_is_no_error(tmp_path: Path) -> None:

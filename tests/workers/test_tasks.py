@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from config.errors import IneligibleStudyError, InputError, ModelBundleError
+from config.errors import IneligibleStudyError, InputError, ModelBundleError, StorageFullError
 from config.settings import load_settings
 from dicom_sr.errors import InvalidReportError
 from node.ledger import jobs
 from node.ledger.cases import get_case, open_case
-from node.ledger.database import Ledger, open_ledger
+from node.ledger.database import Ledger, now_utc, open_ledger
+from node.ledger.outbox import owed_ids
 from node.ledger.tables import Job
 from node.queue import make_celery
+from node.store.study_store import StudyStore
+from workers.artefacts import ArtefactsGoneError
 from workers.context import WorkerContext
 from workers.tasks import run_step
 
@@ -40,13 +44,17 @@ def end_of(context: WorkerContext, error: Exception) -> tuple[Job, Any]:
     with context.ledger.begin() as session:
         job_id = jobs.create_job(session, STUDY, {}, "digest", "demonstration").id
 
+    run(context, job_id, error)
+    with context.ledger.begin() as session:
+        return session.get_one(Job, job_id), get_case(session, STUDY)
+
+
+def run(context: WorkerContext, job_id: str, error: Exception) -> None:
     def compute(_context: WorkerContext, _job: Job) -> Any:
         raise error
 
     celery = make_celery("redis+socket:///nowhere/broker.sock", context.settings.broker)
     run_step(celery, context, job_id, "volumes", compute)
-    with context.ledger.begin() as session:
-        return session.get_one(Job, job_id), get_case(session, STUDY)
 
 
 def test_a_study_that_cannot_be_scored_is_refused_with_its_reason(context: WorkerContext) -> None:
@@ -77,3 +85,37 @@ def test_the_unexpected_is_tried_again(context: WorkerContext) -> None:
     assert job.state == "queued"
     assert "out of memory" in (job.error_text or "")
     assert case.state == "running"
+
+
+@pytest.mark.parametrize("error", [StorageFullError("0.001 GB are free"), OSError(errno.ENOSPC, "No space left")])
+def test_a_full_disk_is_waited_for_visibly_and_never_counts_against_the_study(
+    context: WorkerContext, error: Exception
+) -> None:
+    job, case = end_of(context, error)
+    assert (job.state, job.error_code) == ("queued", "out_of_space")
+    assert (case.state, case.reasons[0]["code"]) == ("queued", "out_of_space")
+    for _ in range(2 * jobs.MAX_ATTEMPTS):
+        run(context, job.id, error)
+    with context.ledger.begin() as session:
+        assert session.get_one(Job, job.id).state == "queued"
+        assert jobs.space_is_back(session) == 1
+        assert session.get_one(Job, job.id).not_before <= now_utc()
+        assert owed_ids(session, ["cptdn.volumes"]) == {job.id}
+
+
+def test_a_storage_below_its_reserve_starts_no_step(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StudyStore, "free_bytes", lambda _self: 1000)
+    job, case = end_of(context, AssertionError("this step must not begin"))
+    assert job.error_code == "out_of_space"
+    assert "the storage is full" in case.reasons[0]["text"]
+
+
+def test_lost_artefacts_are_made_again_once(context: WorkerContext) -> None:
+    error = ArtefactsGoneError("the patches are not there any more")
+    job, case = end_of(context, error)
+    assert (job.state, job.step) == ("queued", "volumes")
+    assert case.state == "running"
+    run(context, job.id, error)
+    with context.ledger.begin() as session:
+        assert session.get_one(Job, job.id).state == "failed"
+        assert get_case(session, STUDY).reasons[0]["code"] == "artefacts_gone"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from node.cli.context import print_json, print_table
-from workers.cli.progress import progress, time_left
+from node.cli.progress import stages, time_left
 from workers.cli.training_options import (
     EVERY_NTH,
     AugmentationOption,
@@ -104,7 +104,7 @@ def ablate(
         normalisation_of(images, arm.recipe.normalisation)
     plan = Ablation(arms, folds, repeats, None if nomogram is None else load_nomogram(nomogram))
     loader = loader_from(device, loaders, threads)
-    with progress(EVERY_NTH) as tell:
+    with stages(EVERY_NTH) as tell:
 
         def store_of(patients: Cohort, recipe: Recipe) -> PatchStore:
             grey = recipe.normalisation

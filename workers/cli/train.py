@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from node.cli.context import print_json, print_table
-from workers.cli.progress import progress, time_left
+from node.cli.progress import stages, time_left
 from workers.cli.training_options import (
     EVERY_NTH,
     AugmentationOption,
@@ -100,7 +100,7 @@ def train(
     description = Description(name or out.name, version, intended_use, demonstration, population, nomogram)
     place = work or out.with_name(f"{out.name}.training")
     loader = loader_from(device, loaders, threads)
-    with progress(EVERY_NTH) as tell:
+    with stages(EVERY_NTH) as tell:
         source = image_source(
             images,
             progress=lambda done, total: tell("landmarks", done, total, ""),

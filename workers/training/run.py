@@ -24,7 +24,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from workers.bundles import DISTRIBUTIONS, NOMOGRAM, SCORES, TEMPLATES, WEIGHTS, Bundle, pack_bundle, save_weights
+from config.bundle_manifest import TEMPLATES
+from workers.bundles import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, Bundle, pack_bundle, save_weights
+from workers.drift import quantiles_of
 from workers.features.se_resnet import PATCH_SIZE
 from workers.nomogram.fitting import write_nomogram
 from workers.nomogram.model import load_nomogram
@@ -181,7 +183,23 @@ def _manifest(
         },
         "intensity_distance_limit": {role: t.distance_limit for role, t in source.templates.items()},
         "feature_distance_limit": limits,
+        "training_distributions": _distributions(learned, training, source, description),
         "software": {name: version(name) for name in ("cptdn-node", "torch", "numpy", "SimpleITK", "lifelines")},
+    }
+
+
+def _distributions(
+    learned: Learned, training: NDArray[np.bool_], source: ImageSource, description: Description
+) -> dict[str, Any]:
+    """Scores and intensities of the training patients: do later studies look like them (workers/drift.py)?"""
+    distances = {role: t.training_distances for role, t in source.templates.items() if t.training_distances}
+    return {
+        "description": description.population,
+        "prognostic_score": quantiles_of(learned.scores.prognostic[training]),
+        "predictive_score": quantiles_of(learned.scores.predictive[training]),
+        "intensity_distance": {
+            role: {"n": source.templates[role].n_images, "quantiles": list(at)} for role, at in distances.items()
+        },
     }
 
 

@@ -66,7 +66,7 @@ class IntensityTemplate:
 
     percentiles : of the foreground, in percent; standard : the template's landmarks on 0..2048, one a percentile.
     distance_limit : an image farther from the template than this is unlike the training images (see `distance`).
-    n_images : how many images were learned from.
+    n_images : how many images were learned from; training_distances : 101 quantiles of their own distances.
     kind : how images are normalised; with `z_score` the landmarks only tell how unlike an image is.
     """
 
@@ -74,6 +74,7 @@ class IntensityTemplate:
     standard: tuple[float, ...]
     distance_limit: float
     n_images: int
+    training_distances: tuple[float, ...] = ()
     kind: Normalisation = "landmarks"
 
     @classmethod
@@ -91,7 +92,8 @@ class IntensityTemplate:
         standard = LOWEST_STANDARD + mean * (HIGHEST_STANDARD - LOWEST_STANDARD)
         distances = np.sqrt(np.mean((rows - mean) ** 2, axis=1))
         limit = LIMIT_FACTOR * float(np.quantile(distances, LIMIT_QUANTILE))
-        return cls(PERCENTILES, tuple(float(s) for s in standard), limit, len(rows), kind)
+        kept = tuple(round(float(d), 5) for d in np.quantile(distances, np.linspace(0, 1, 101)))
+        return cls(PERCENTILES, tuple(float(s) for s in standard), limit, len(rows), kept, kind)
 
     @property
     def corrects_bias(self) -> bool:
@@ -144,6 +146,7 @@ class IntensityTemplate:
             "standard": list(self.standard),
             "distance_limit": self.distance_limit,
             "n_images": self.n_images,
+            **({"training_distances": list(self.training_distances)} if self.training_distances else {}),
         }
 
     @classmethod
@@ -155,6 +158,7 @@ class IntensityTemplate:
                 tuple(float(s) for s in document["standard"]),
                 float(document["distance_limit"]),
                 int(document["n_images"]),
+                tuple(float(d) for d in document.get("training_distances", ())),
                 document.get("kind", "landmarks"),
             )
         except (KeyError, TypeError, ValueError) as error:

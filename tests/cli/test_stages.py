@@ -9,19 +9,19 @@ import re
 
 import pytest
 
-from workers.cli.progress import progress, time_left
+from node.cli.progress import stages, time_left
 
 
 def test_lines_come_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(1000))
-    monkeypatch.setattr("workers.cli.progress.time.monotonic", lambda: next(clock) / 10)
+    monkeypatch.setattr("node.cli.progress.time.monotonic", lambda: next(clock) / 10)
     said = io.StringIO()
-    with progress({"images": 10}, said) as tell:
+    with stages({"images": 10}, said) as tell:
         for done in range(1, 26):
             tell("fold 1/2 images", done, 25, "")
         tell("T1w", 1, 2, "loss 1.0")
-    stages = [line.split("  ")[0].rstrip() for line in said.getvalue().splitlines()]
-    assert [re.sub(r"\s+", " ", line) for line in stages] == [
+    seen = [line.split("  ")[0].rstrip() for line in said.getvalue().splitlines()]
+    assert [re.sub(r"\s+", " ", line) for line in seen] == [
         "fold 1/2 images",
         "fold 1/2 images",
         "fold 1/2 images",
@@ -35,7 +35,7 @@ def test_lines_come_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch)
 def test_a_terminal_gets_a_bar_with_the_time_left() -> None:
     leader, follower = pty.openpty()
     with os.fdopen(follower, "w") as terminal:
-        with progress(stream=terminal) as tell:
+        with stages(stream=terminal) as tell:
             tell("CE-T1w", 1, 4, "loss 2.5")
             tell("CE-T1w", 4, 4, "loss 0.5")
         terminal.flush()
@@ -49,9 +49,9 @@ def test_a_terminal_gets_a_bar_with_the_time_left() -> None:
 
 def test_slow_steps_are_told_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 1000, 30))
-    monkeypatch.setattr("workers.cli.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("node.cli.progress.time.monotonic", lambda: next(clock))
     said = io.StringIO()
-    with progress({"landmarks": 25}, said) as tell:
+    with stages({"landmarks": 25}, said) as tell:
         for done in (1, 2, 3):
             tell("landmarks", done, 8, "")
     assert said.getvalue().splitlines()[-1] == "landmarks       3 of 8    2 min 30 s left"

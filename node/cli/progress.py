@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: bars with the time left on a terminal, plain lines otherwise."""
+"""Telling how far long work is: a bar on a terminal, plain lines now and then elsewhere; always on stderr."""
 
 from __future__ import annotations
 
@@ -12,14 +12,32 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+LINES = 20  # without a terminal: about so many lines for the whole work
 SILENT_S = 20.0  # slow steps are told one by one
 
 Tell = Callable[[str, int, int, str], None]  # stage, done, total, note
 
 
 @contextmanager
-def progress(every_nth: Mapping[str, int] | None = None, stream: TextIO | None = None) -> Iterator[Tell]:
-    """A function that shows how far each stage is; stdout keeps the result alone.
+def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Gives a function to call once for each of `total` things done.
+
+    Example: with progress("compared", 200) as done: ...; done()
+    """
+    with stages({what: max(1, total // LINES)}) as tell:
+        n = 0
+
+        def advance() -> None:
+            nonlocal n
+            n += 1
+            tell(what, n, total, "")
+
+        yield advance
+
+
+@contextmanager
+def stages(every_nth: Mapping[str, int] | None = None, stream: TextIO | None = None) -> Iterator[Tell]:
+    """Gives a function that shows how far each stage is; stdout keeps the result alone.
 
     every_nth : stage -> how many steps lie between two plain lines, where they come fast. stream : default stderr.
     """
@@ -59,7 +77,7 @@ class _Lines:
     every_nth: Mapping[str, int]
     stream: TextIO
     first: dict[str, tuple[int, float]] = field(default_factory=dict)
-    last_line: float = field(default_factory=time.monotonic)
+    last_line: float = field(default_factory=lambda: time.monotonic())
 
     def __call__(self, stage: str, done: int, total: int, note: str) -> None:
         now = time.monotonic()

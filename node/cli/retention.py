@@ -1,0 +1,54 @@
+"""`cptdn retention`: what is old enough to go, and letting it go."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from config.errors import InputError
+from node.cli.context import ledger_of, print_json, print_table, settings_of
+
+
+def retention(
+    ctx: typer.Context,
+    now: Annotated[bool, typer.Option("--now", help="Remove them now, not only say what would be removed.")] = False,
+    days: Annotated[int | None, typer.Option(min=1, help="Another age than [storage] retention_days.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+) -> None:
+    """Studies whose images may go: reported, delivered, older than `[storage] retention_days`, needed by nobody. The
+    node removes them by itself; this command shows them, and with --now does not wait for it. Reports stay.
+
+    Example: cptdn retention --days 365
+    """
+    from node.ledger.database import now_utc
+    from node.store.retention import retirable, retire_due
+    from node.store.study_store import StudyStore
+
+    settings = settings_of(ctx)
+    age = days or settings.storage.retention_days
+    if age is None:
+        raise InputError(
+            "[storage] retention_days is not set, so nothing is ever removed; give --days to see what could"
+        )
+    ledger = ledger_of(ctx)
+    if now:
+        store = StudyStore(settings.storage.root)
+        with store.holding_still(wait=True):
+            found = retire_due(ledger, store, age)
+    else:
+        with ledger.begin() as session:
+            found = retirable(session, now_utc() - timedelta(days=age))
+    if as_json:
+        print_json({"days": age, "removed": now, "studies": [asdict(one) for one in found]})
+        return
+    rows = [
+        (one.study_instance_uid, f"{one.received_at:%Y-%m-%d}", str(one.n_instances), f"{one.size_bytes / 1e6:.1f}")
+        for one in found
+    ]
+    print_table(("study", "received", "instances", "MB"), rows)
+    done = "removed" if now else "would be removed"
+    gigabytes = sum(one.size_bytes for one in found) / 1e9
+    typer.echo(f"{len(found)} studies older than {age} days, {gigabytes:.2f} GB, {done}.")

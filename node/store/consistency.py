@@ -1,0 +1,172 @@
+"""The ledger against the disk, both ways.
+
+    missing_file        a row whose file is not there
+    damaged_file        a file with other bytes than were received
+    orphan_file         an instance's file without a row: never acknowledged, or left by an older ledger
+    missing_report      an object of a report that is not there
+    damaged_report      one with other bytes than were sent
+    orphan_report       a report's file without a row: a step that was interrupted, and will use it
+    missing_quarantine  a row of the quarantine whose file is not there
+    orphan_artefacts    what was computed for a study that the ledger does not know
+    leftover            a file in incoming/ that no association is writing any more
+
+It may run beside a working node: what is young is left alone, and what seems wrong is looked at twice. `repair.py`
+mends what can be mended without a doubt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from config.errors import InputError
+from node.ledger.database import Ledger
+from node.ledger.tables import Case, Instance, Quarantined, Report, ReportObject
+from node.store.part10 import skip_head
+from node.store.study_store import ORPHAN_AFTER_S, StudyStore
+
+YOUNG_S = 300.0  # a file this young may be waiting for its row at this moment
+PIECE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One disagreement between ledger and disk; `path` is relative to the storage root."""
+
+    kind: str
+    path: str
+    text: str
+    study_instance_uid: str | None = None
+    sop_instance_uid: str | None = None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row that names a file. sha256 : of the data set (`whole` False) or of the whole file; empty: unknown."""
+
+    table: type[Any]
+    key: str | int
+    path: str
+    sha256: str
+    study: str | None
+    whole: bool = False
+
+
+def examine(
+    ledger: Ledger,
+    store: StudyStore,
+    digests: bool = True,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[Finding]:
+    """Everything that ledger and disk do not agree on.
+
+    digests : read every file and compare its bytes, too. progress : told how many of the ledger's files are checked.
+    """
+    with ledger.begin() as session:
+        rows = list(_rows(session))
+        studies = set(session.scalars(select(Case.study_instance_uid))) | {row.study for row in rows}
+    for done, row in enumerate(rows):
+        finding = _compare(store, row, digests)
+        if finding is not None and _still_named(ledger, row):
+            yield finding
+        progress(done + 1, len(rows))
+    named = {row.path for row in rows}
+    yield from _orphans(ledger, store, named)
+    yield from _orphan_artefacts(store, studies)
+    yield from _leftovers(store)
+
+
+def _rows(session: Session) -> Iterator[_Row]:
+    instances = select(Instance.sop_instance_uid, Instance.path, Instance.sha256, Instance.study_instance_uid)
+    for uid, path, sha256, study in session.execute(instances.order_by(Instance.path)):
+        yield _Row(Instance, uid, path, sha256, study)
+    objects = select(ReportObject.sop_instance_uid, ReportObject.path, ReportObject.sha256, Report.study_instance_uid)
+    for uid, path, sha256, study in session.execute(objects.join(Report, Report.id == ReportObject.report_id)):
+        yield _Row(ReportObject, uid, path, sha256, study, whole=True)
+    for number, path in session.execute(select(Quarantined.id, Quarantined.path)):
+        yield _Row(Quarantined, number, path, "", None)
+
+
+def _compare(store: StudyStore, row: _Row, digests: bool) -> Finding | None:
+    kinds = {Instance: "file", ReportObject: "report", Quarantined: "quarantine"}
+    kind = kinds[row.table]
+    uid = row.key if isinstance(row.key, str) else None
+    path = store.path(row.path)
+    if not path.is_file():
+        return Finding(f"missing_{kind}", row.path, "the ledger names this file, and it is not there", row.study, uid)
+    if not digests or not row.sha256:
+        return None
+    found = digest_of(path, row.whole)
+    if found == row.sha256:
+        return None
+    text = f"expected the digest {row.sha256[:16]}, found {found[:16] or 'no readable file'}"
+    return Finding(f"damaged_{kind}", row.path, text, row.study, uid)
+
+
+def digest_of(path: Path, whole: bool = False) -> str:
+    """sha256 of the data set in a file (or of the whole file); empty when it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            if not whole:
+                skip_head(file)
+            while piece := file.read(PIECE_BYTES):
+                digest.update(piece)
+    except (OSError, InputError):
+        return ""
+    return digest.hexdigest()
+
+
+def _still_named(ledger: Ledger, row: _Row) -> bool:
+    """Whether the ledger still says so: retention may have removed both meanwhile."""
+    with ledger.begin() as session:
+        found = session.get(row.table, row.key)
+        return found is not None and found.path == row.path
+
+
+def _orphans(ledger: Ledger, store: StudyStore, named: set[str]) -> Iterator[Finding]:
+    paths = {"studies": (Instance.path, "orphan_file"), "reports": (ReportObject.path, "orphan_report")}
+    for room, (column, kind) in paths.items():
+        for path in _files(store.root / room):
+            relative = str(path.relative_to(store.root))
+            if relative in named or _age_s(path) < YOUNG_S:
+                continue
+            with ledger.begin() as session:
+                if session.scalar(select(column).where(column == relative).limit(1)) is not None:
+                    continue
+            study = path.relative_to(store.root).parts[1]
+            yield Finding(kind, relative, "this file is there, and the ledger does not name it", study)
+
+
+def _orphan_artefacts(store: StudyStore, studies: set[str | None]) -> Iterator[Finding]:
+    for folder in sorted((store.root / "artefacts").glob("*")):
+        if folder.name not in studies and _age_s(folder) >= YOUNG_S:
+            path = str(folder.relative_to(store.root))
+            yield Finding("orphan_artefacts", path, "patches of a study that the ledger does not know", folder.name)
+
+
+def _leftovers(store: StudyStore) -> Iterator[Finding]:
+    for path in _files(store.root / "incoming"):
+        if _age_s(path) > ORPHAN_AFTER_S:
+            yield Finding("leftover", str(path.relative_to(store.root)), "half of a file that nobody writes any more")
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for where, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (Path(where) / name for name in sorted(names))
+
+
+def _age_s(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

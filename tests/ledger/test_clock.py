@@ -1,0 +1,129 @@
+"""The wall clock jumps: nobody loses work that he is doing, and nothing waits for the length of the jump."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from node.ledger import clock, database, jobs
+from node.ledger.associations import Peer, close_abandoned, touch
+from node.ledger.cases import get_case, wake_case
+from node.ledger.database import Ledger
+from node.ledger.outbox import relay
+from node.ledger.processes import DEAD_AFTER, heartbeat, living
+from node.ledger.tables import Job
+from tests.ledger.conftest import STUDY
+
+LEASE = timedelta(seconds=60)
+
+
+class WallClock:
+    """The wall clock of the ledger, which a test may set; the monotonic one goes on."""
+
+    def __init__(self) -> None:
+        self.offset = timedelta(0)
+
+    def now(self, zone: object) -> datetime:
+        assert zone is UTC
+        return datetime.now(UTC) + self.offset
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> WallClock:
+    made = WallClock()
+    monkeypatch.setattr(database, "datetime", made)
+    return made
+
+
+def running_job(ledger: Ledger) -> str:
+    with ledger.begin() as session:
+        job_id = jobs.create_job(session, STUDY, {}, "digest", "demonstration").id
+    with ledger.begin() as session:
+        assert jobs.claim(session, job_id, "volumes", "w", LEASE) is not None
+    return job_id
+
+
+def settle(ledger: Ledger) -> None:
+    with ledger.begin() as session:
+        clock.settle(session, LEASE)
+
+
+@pytest.mark.parametrize("hours", [-5.0, -0.01, 0.01, 5.0, 24 * 365.0])
+def test_a_jump_is_noticed_once(wall: WallClock, hours: float) -> None:
+    watch = clock.ClockWatch()
+    assert not watch.jump()
+    wall.offset = timedelta(hours=hours)
+    assert watch.jump().total_seconds() == pytest.approx(hours * 3600, abs=1)
+    assert not watch.jump()
+
+
+def test_a_correction_is_no_jump(wall: WallClock) -> None:
+    watch = clock.ClockWatch()
+    wall.offset = timedelta(seconds=2)
+    assert not watch.jump()
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_worker_keeps_its_work_over_a_jump_and_a_dead_one_loses_it_a_lease_later(
+    ledger: Ledger, wall: WallClock, hours: int
+) -> None:
+    job_id = running_job(ledger)
+    wall.offset = timedelta(hours=hours)
+    settle(ledger)
+    with ledger.begin() as session:
+        assert jobs.watchdog(session) == 0
+        assert jobs.held(session, job_id, "w") is not None
+    wall.offset += LEASE + timedelta(seconds=1)
+    with ledger.begin() as session:
+        assert jobs.watchdog(session) == 1
+
+
+def test_what_waits_is_due_when_the_clock_has_gone_back(ledger: Ledger, wall: WallClock) -> None:
+    job_id = running_job(ledger)
+    relay(ledger, lambda _task, _args: None)
+    with ledger.begin() as session:
+        job = jobs.held(session, job_id, "w")
+        assert job is not None
+        jobs.fail(session, job, "unexpected", "it broke", retry=True)
+        wake_case(session, STUDY)
+    wall.offset = timedelta(hours=-7)
+    settle(ledger)
+    sent: list[object] = []
+    relay(ledger, lambda _task, args: sent.append(args[0]))
+    assert sent == [job_id]
+    with ledger.begin() as session:
+        assert session.get_one(Job, job_id).not_before <= database.now_utc()
+        due = get_case(session, STUDY).assess_after
+        assert due is not None
+        assert due <= database.now_utc()
+
+
+def test_an_open_association_is_not_taken_for_abandoned_after_a_jump(ledger: Ledger, wall: WallClock) -> None:
+    with ledger.begin() as session:
+        peer = Peer("a", "node", "PACS", "127.0.0.1", database.now_utc())
+        touch(session, peer, STUDY, database.now_utc())
+    for jump in (timedelta(hours=2), timedelta(hours=-2)):
+        wall.offset += jump
+        settle(ledger)
+        now = database.now_utc()
+        with ledger.begin() as session:
+            assert close_abandoned(session, now - DEAD_AFTER, now) == []
+    wall.offset += DEAD_AFTER + timedelta(seconds=1)
+    now = database.now_utc()
+    with ledger.begin() as session:
+        assert close_abandoned(session, now - DEAD_AFTER, now) == [STUDY]
+
+
+def test_a_process_of_the_future_does_not_live(ledger: Ledger, wall: WallClock) -> None:
+    with heartbeat(ledger, "worker"), ledger.begin() as session:
+        assert len(living(session)) == 1
+        wall.offset = timedelta(hours=-1)
+        assert living(session) == []
+
+
+def test_a_clock_that_went_back_while_nothing_ran_is_noticed_at_the_start(ledger: Ledger, wall: WallClock) -> None:
+    with ledger.begin() as session:
+        assert not clock.written_in_the_future(session)
+        wall.offset = timedelta(minutes=-30)
+        assert clock.written_in_the_future(session)
