@@ -230,7 +230,7 @@ def _uid(dataset: Dataset, keyword: str) -> str:
 def _first(levels: Sequence[Dataset], keyword: str) -> Any:
     tag = _tag(keyword)
     for level in levels:
-        element = level.get_item(tag)
+        element: Any = level.get_item(tag)  # as it was read: RawDataElement until somebody asks for its value
         if element is None:
             continue
         if isinstance(element, RawDataElement) and element.VR in _PLAIN_VRS and isinstance(element.value, bytes):
