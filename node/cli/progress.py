@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 LINES = 20  # without a terminal: about so many lines for the whole work
+SILENT_S = 20.0  # slow steps are told one by one
+
 Tell = Callable[[str, int, int, str], None]  # stage, done, total, note
 
 
@@ -75,15 +77,18 @@ class _Lines:
     every_nth: Mapping[str, int]
     stream: TextIO
     first: dict[str, tuple[int, float]] = field(default_factory=dict)
+    last_line: float = field(default_factory=lambda: time.monotonic())
 
     def __call__(self, stage: str, done: int, total: int, note: str) -> None:
-        began_at, began = self.first.setdefault(stage, (done, time.monotonic()))
+        now = time.monotonic()
+        began_at, began = self.first.setdefault(stage, (done, now))
         kind = stage.split()[-1]
-        if done != total and done % self.every_nth.get(kind, 1):
+        if done != total and done % self.every_nth.get(kind, 1) and now - self.last_line < SILENT_S:
             return
+        self.last_line = now
         left = ""
         if began_at < done < total:
-            left = f"  {time_left((time.monotonic() - began) / (done - began_at) * (total - done))} left"
+            left = f"  {time_left((now - began) / (done - began_at) * (total - done))} left"
         print(f"{stage:10} {done:>6} of {total}  {note}{left}", file=self.stream, flush=True)
 
 

@@ -12,7 +12,9 @@ import pytest
 from node.cli.progress import stages, time_left
 
 
-def test_lines_come_now_and_then_and_at_the_end() -> None:
+def test_lines_come_now_and_then_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr("node.cli.progress.time.monotonic", lambda: next(clock) / 10)
     said = io.StringIO()
     with stages({"images": 10}, said) as tell:
         for done in range(1, 26):
@@ -43,6 +45,16 @@ def test_a_terminal_gets_a_bar_with_the_time_left() -> None:
     assert "4/4" in shown
     assert "left" in shown
     assert "loss 0.5" in shown
+
+
+def test_slow_steps_are_told_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 30))
+    monkeypatch.setattr("node.cli.progress.time.monotonic", lambda: next(clock))
+    said = io.StringIO()
+    with stages({"landmarks": 25}, said) as tell:
+        for done in (1, 2, 3):
+            tell("landmarks", done, 8, "")
+    assert said.getvalue().splitlines()[-1] == "landmarks       3 of 8    2 min 30 s left"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(11.6, "12 s"), (250, "4 min 10 s"), (7500, "2 h 05 min")])

@@ -18,6 +18,7 @@ from workers.training.phantom_dicom import write_cohort_studies
 from workers.training.phantom_writing import PhantomCohort, write_tables
 from workers.volumes.bias_field import bias_field
 from workers.volumes.intensity import IntensityTemplate, foreground_threshold, landmarks_of, z_score_map
+from workers.volumes.patches import extract_bag
 from workers.volumes.reader import read_series
 
 
@@ -106,6 +107,13 @@ def test_n4_comes_before_the_landmarks(study: Path, cohort: Cohort) -> None:
     assert template.corrects_bias
     assert template.distance(landmarks_of(corrected)) == pytest.approx(0, abs=1e-9)
     assert template.distance(landmarks_of(sitk.GetArrayFromImage(series.image))) > 1e-4
+
+    mask = sitk.GetImageFromArray(np.zeros_like(corrected, dtype=np.uint8))
+    mask[100:130, 100:130, 10] = 1
+    bag = extract_bag(series, mask, template, series.grid.spacing_xyz_mm[0])
+    expected = template.map_for(landmarks_of(corrected))(corrected[10])
+    # Equal spacings copy pixels: the middle of the mask lies at the middle of the patch.
+    np.testing.assert_allclose(bag.patches[0, 0, 49:79, 49:79], expected[100:130, 100:130], atol=1e-4)
 
 
 def test_kept_patches_have_theirs_already(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from config.errors import InputError
 from node.cli.context import print_json, print_table
+from workers.cli.nomogram_options import p_shown
 
 if TYPE_CHECKING:
     from workers.training.matching import Matching
@@ -50,8 +51,8 @@ def match(
     rows = []
     for before in found.before:
         after = next((b for b in found.after if b.factor == before.factor), None)
-        shown = (f"{after.smd:+.3f}", f"{after.p:.3f}") if after else ("-", "-")
-        rows.append((before.factor, f"{before.smd:+.3f}", f"{before.p:.3f}", *shown))
+        shown = (f"{after.smd:+.3f}", p_shown(after.p)) if after else ("-", "-")
+        rows.append((before.factor, f"{before.smd:+.3f}", p_shown(before.p), *shown))
     columns = ("", "difference before", "p", "difference after", "p")
     print_table(columns, rows, title="Standardised mean differences of the arms")
     typer.echo(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from node.cli.context import print_json, print_table, settings_of
-from workers.cli.nomogram_options import JsonOption, NomogramOption, nomogram_of
+from workers.cli.nomogram_options import JsonOption, NomogramOption, nomogram_of, p_shown
 
 CohortLabelOption = Annotated[
     str | None, typer.Option("--cohort", metavar="LABEL", help="Only patients with this label in the column cohort.")
@@ -139,13 +139,18 @@ def _print_evaluation(document: dict[str, Any]) -> None:
     print_table(("", "n", "events", "C-index", "CCRT", "ICT+CCRT"), rows, title=f"Endpoint {document['endpoint']}")
     for name, part in parts.items():
         rows = [
-            [f"high against low risk, {arm}", str(found["n"]), _ratio(found, "hazard_ratio"), _p(found["p_log_rank"])]
+            [
+                f"high against low risk, {arm}",
+                str(found["n"]),
+                _ratio(found, "hazard_ratio"),
+                p_shown(found["p_log_rank"]),
+            ]
             for arm, found in part["risk_groups"].items()
         ]
         for threshold, groups in part["decision"].items():
             for group, found in groups.items():
                 text = f"ICT+CCRT against CCRT, {group} at {100 * float(threshold):g} %"
-                rows.append([text, str(found["n"]), _ratio(found, "hazard_ratio"), _p(found["p_log_rank"])])
+                rows.append([text, str(found["n"]), _ratio(found, "hazard_ratio"), p_shown(found["p_log_rank"])])
         print_table(("", "n", "hazard ratio", "p (log-rank)"), rows, title=name)
 
 
@@ -154,7 +159,3 @@ def _ratio(found: dict[str, Any], name: str) -> str:
         return str(found.get("reason", "-"))
     low, high = found["ci95"]
     return f"{found[name]:.3f} ({low:.3f} to {high:.3f})"
-
-
-def _p(value: float | None) -> str:
-    return "-" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -57,3 +57,8 @@ def nomogram_of(settings: Settings, given: Path | None) -> CoxNomogram:
     from workers.nomogram.model import load_nomogram
 
     return load_nomogram(nomogram_path(settings, given))
+
+
+def p_shown(value: float | None) -> str:
+    """A p value as a table shows it."""
+    return "-" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"

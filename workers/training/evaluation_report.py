@@ -168,8 +168,8 @@ def _methods(evaluation: Evaluation) -> Iterator[str]:
         "Selection: hybrid stepwise AIC. No test is corrected for multiplicity."
     )
     yield _sub("Fairness")
-    columns = ", ".join(evaluation.subgroups) or "none"
-    yield _paragraph(f"Performance is shown by subgroup of: {columns}.")
+    names = [FACTOR_NAMES.get(name, name.replace("_", " ")) for name in evaluation.subgroups]
+    yield _paragraph(f"Performance is shown by subgroup of: {', '.join(names) or 'none'}.")
 
 
 def _participants(parts: Mapping[str, PartEvaluation]) -> Iterator[str]:
