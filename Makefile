@@ -24,14 +24,25 @@ $(READY): requirements-torch.lock requirements.lock pyproject.toml
 demo: $(READY) ## the whole main job on this machine, with a synthetic patient; leaves out/demo
 	$(BIN)/cptdn demo --out out/demo
 
+# Two at a time, file by file: much of the suite waits for programs that it started. A crash names the test it was in.
 test: $(READY) ## the whole test suite (CPTDN_REQUIRE_PEERS=1: a missing peer is a failure)
-	$(BIN)/python -m pytest -m "not long"
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
 
 test-long: $(READY) ## the tests that take minutes: learning gates, chaos, fuzzing
 	$(BIN)/python -m pytest -m long --timeout 7200 -s
 
-bench: $(READY) ## benchmarks as ratios against peers, into out/bench
-	$(BIN)/python -m tests.benchmarks --out out/bench
+BENCH_READY := .venv-bench/.ready
+BENCH_LOCK := tests/benchmarks/requirements-bench.lock
+
+# Peers of the benchmarks get libraries of their own: they must not change those of the program.
+$(BENCH_READY): requirements-torch.lock $(BENCH_LOCK)
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.lock
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(BENCH_LOCK)
+	@touch $@
+
+bench: $(READY) $(BENCH_READY) ## benchmarks as ratios against peers, into out/bench (QUICK=1: a few minutes)
+	$(BIN)/python -m tests.benchmarks --out out/bench $(if $(QUICK),--quick)
 
 lint: $(READY) ## ruff, mypy, import directions
 	$(BIN)/ruff check .
@@ -64,4 +75,4 @@ audit: $(READY) ## lock files pinned and hashed, installed as locked, known vuln
 	$(BIN)/python -m tests.supply_chain.audit
 
 clean: ## remove what can be made again
-	rm -rf .venv out build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench out build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -2,7 +2,8 @@
 
 An answer is looked up before it is computed: the current report where it was made of the same inputs by the same
 bundle, else an earlier computation for comparison with the same digest. So a comparison that was interrupted goes on
-where it stood when it is asked again. Only a few computations wait at a time: routed studies never queue behind more.
+where it stood when it is asked again. Only a few computations wait at a time, and as bulk work: routed studies come
+first.
 """
 
 from __future__ import annotations
@@ -210,7 +211,9 @@ class Comparison:
         known = self._known(session, study, digest, manifest)
         if known is None:
             computation = comparison_digest(digest, manifest.digest, self.settings)
-            job = jobs.create_job(session, study, request.to_json(), digest, name, False, computation)
+            job = jobs.create_job(
+                session, study, request.to_json(), digest, name, send=False, bulk=True, computation=computation
+            )
             text = f"Job {job.id} computes with {manifest.name} {manifest.version}, for comparison only."
             record(session, study, "comparison", text, "administrator")
             return job.id

@@ -12,6 +12,7 @@ import functools
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
@@ -62,9 +63,15 @@ def _with_house_options(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, default, annotation in (("config", None, ConfigOption), ("debug", False, DebugOption))
     ]
     parameters = [*signature.parameters.values(), *extra]
+    called.__doc__ = _with_example_lines(inspect.getdoc(function) or "")
     called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return called
+
+
+def _with_example_lines(text: str) -> str:
+    """Help in which each example stands on a line of its own (click re-flows a paragraph unless it begins with \\b)."""
+    return re.sub(r"\n+Example: ", "\n\n\b\nExample: ", text)
 
 
 def _remember(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:

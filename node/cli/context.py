@@ -75,6 +75,7 @@ COLOURS = {
     **dict.fromkeys(("warning", "held", "incomplete", "refused", "pending", "sent", "queued", "running"), WAITS),
 }
 PIPE_WIDTH = 1000  # a program that reads our tables gets each row on one line
+NAMES_FIT = 32  # characters: a first column of names up to here keeps its lines, the others wrap
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
@@ -90,6 +91,8 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     headers = [Column(name, overflow="fold") for name in columns]
     table = Table(*headers, title=title, title_justify="left", box=SIMPLE_HEAD, show_header=any(columns),
                   show_edge=False, pad_edge=False)  # fmt: skip
+    longest = max((len(row[0]) for row in rows if row), default=0)
+    table.columns[0].no_wrap = longest <= NAMES_FIT
     for row in rows:
         table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
     console.print(table)

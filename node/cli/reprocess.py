@@ -22,7 +22,9 @@ def reprocess(
     ctx: typer.Context,
     study_uids: Annotated[list[str] | None, typer.Argument(metavar="STUDY_UID...")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
-    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Studies received since.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Received since, YYYY-MM-DD.")
+    ] = None,
     failed: Annotated[bool, typer.Option("--failed", help="Studies that failed (--state failed).")] = False,
     state: Annotated[list[str] | None, typer.Option("--state", help="Only these states (may be given again).")] = None,
     made_with: Annotated[

@@ -214,7 +214,7 @@ def assign(
 
 
 @app.command()
-def fetch(ctx: typer.Context, study_uid: StudyUid) -> None:
+def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None:
     """Ask the PACS at once for what a study lacks, also for series that were fetched before and did not help.
 
     Example: cptdn studies fetch 1.2.840.113619.2.1
@@ -241,7 +241,10 @@ def fetch(ctx: typer.Context, study_uid: StudyUid) -> None:
             session, study_uid, "fetch", "An administrator asked the PACS for what is missing.", actor="administrator"
         )
     record_about_studies(ctx, "studies fetch", [study_uid])
-    typer.echo(f"Asked for now: {', '.join(lacks)}; `cptdn studies explain` tells what came of it.")
+    if as_json:
+        print_json({"study_instance_uid": study_uid, "asked_for": list(lacks), "pacs": [pacs.name for pacs in asked]})
+    else:
+        typer.echo(f"Asked for now: {', '.join(lacks)}; `cptdn studies explain` tells what came of it.")
 
 
 @app.command()

@@ -48,6 +48,10 @@ class EncodingError(InputError):
         self.uids = uids or {}
 
 
+class TooManyElementsError(Exception):
+    """The walk met more elements than it was asked to look at."""
+
+
 @dataclass(frozen=True)
 class Survey:
     """What the walk found. `uids` maps tag to text for the identifying UIDs; `pixel_offset` is None without pixels."""
@@ -70,13 +74,14 @@ def inflate(data: bytes | memoryview) -> bytes:
     return inflated
 
 
-def survey(data: bytes | memoryview, transfer_syntax_uid: str) -> Survey:
+def survey(data: bytes | memoryview, transfer_syntax_uid: str, most_elements: int | None = None) -> Survey:
     """Walk over the whole data set.
 
     data : the encoded data set without file meta information; for the deflated syntax, already inflated.
+    most_elements : elements and items to be looked at; beyond them TooManyElementsError is raised.
     Raises EncodingError naming the offset, what was expected and what was found.
     """
-    walk = _Walk(memoryview(data), transfer_syntax_uid)
+    walk = _Walk(memoryview(data), transfer_syntax_uid, most_elements)
     try:
         return walk.run()
     except EncodingError as error:
@@ -92,8 +97,9 @@ def skip_sequence(data: memoryview, offset: int, implicit: bool) -> int:
 class _Walk:
     """The walk's state: one pass, a stack of the ends of open sequences and items, no recursion."""
 
-    def __init__(self, data: memoryview, transfer_syntax_uid: str) -> None:
+    def __init__(self, data: memoryview, transfer_syntax_uid: str, most_elements: int | None = None) -> None:
         self.data = data
+        self.left = most_elements if most_elements is not None else len(data)
         self.end = len(data)
         self.implicit = transfer_syntax_uid == ImplicitVRLittleEndian
         order = ">" if transfer_syntax_uid == ExplicitVRBigEndian else "<"
@@ -138,6 +144,9 @@ class _Walk:
 
     def header(self, offset: int) -> int:
         """Tag at `offset`."""
+        self.left -= 1
+        if self.left < 0:
+            raise TooManyElementsError
         if self.end - offset < 8:
             raise EncodingError(f"at byte {offset}: {self.end - offset} bytes are left over, too few for an element")
         group, element = self.tag.unpack_from(self.data, offset)

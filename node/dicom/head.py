@@ -159,7 +159,7 @@ def _ask_pydicom(
     unknown: dict[int, tuple[int, bytes, bytes, bytes]],
     values: dict[int, Any],
 ) -> None:
-    """Decode what is new, as a small data set of its own, and remember it. Raises EncodingError."""
+    """Decode what is new, as a small data set of its own, and remember it."""
     tags = sorted({*unknown, *({_CHARACTER_SET} & set(elements))})
     encoded = b"".join(bytes(data[elements[tag][1] : elements[tag][3]]) for tag in tags)
     header = header_of(decode(encoded, syntax))

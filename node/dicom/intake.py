@@ -15,11 +15,9 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from pydicom.dataset import Dataset
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.audit.recorder import StudyTally
-from node.cases.headers import header_of
 from node.dicom.encoding import (
     SERIES_INSTANCE_UID,
     SOP_CLASS_UID,
@@ -183,12 +181,12 @@ class Intake:
             uids, header = head.uids, head.header
         else:
             try:
-                ds, survey = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
+                read = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
             except EncodingError as error:
                 study = error.uids.get(STUDY_INSTANCE_UID, "")
                 named = study if is_uid(study) else None
                 raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, str(error), named) from error
-            uids, header = survey.uids, _header_of(ds)
+            uids, header = read.uids, read.values
         _check_identity(meta, uids)
         return _row_of(incoming, header, uids, sender.peer.calling_ae, now_utc())
 
@@ -296,17 +294,6 @@ def _check_identity(meta: FileMeta, uids: Mapping[int, str]) -> None:
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def _header_of(ds: Dataset) -> dict[str, Any]:
-    """What the case rules read. Raises Refusal when the header holds what cannot be read."""
-    try:
-        return header_of(ds)
-    except RecursionError as error:
-        raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, "sequences are nested too deeply to be read") from error
-    except Exception as error:  # values are decoded here for the first time; pydicom raises what the damage leads to
-        text = f"the header cannot be read ({type(error).__name__})"
-        raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, text) from error
 
 
 def _row_of(

@@ -116,6 +116,11 @@ PHRASES: dict[str, tuple[str, str]] = {
     "state_reported": ("reported", "已报告"),
     "state_refused": ("refused", "已拒绝"),
     "state_failed": ("failed", "失败"),
+    "job_queued": ("queued", "排队中"),
+    "job_running": ("running", "计算中"),
+    "job_done": ("done", "完成"),
+    "job_failed": ("failed", "失败"),
+    "job_cancelled": ("cancelled", "已取消"),
     # one case
     "case": ("Case", "病例"),
     "what_to_do": ("What to do", "处理建议"),

@@ -185,9 +185,9 @@ def _short(number: float) -> float:
     return float(f"{number:.4g}")
 
 
-def write(result: Result, folder: Path) -> Path:
-    """The result as JSON in a folder."""
+def write(document: dict[str, Any], folder: Path) -> Path:
+    """A result document as JSON in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{result.benchmark}.json"
-    path.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+    path = folder / f"{document['benchmark']}.json"
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     return path

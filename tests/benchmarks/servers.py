@@ -67,7 +67,8 @@ def in_own_network(arguments: Sequence[str]) -> int | None:
     script = 'ip link set lo up && exec "$@"'
     command = [*alone, "sh", "-c", script, "sh", sys.executable, "-m", "tests.benchmarks", *arguments]
     environment = {**os.environ, "CPTDN_BENCH_OWN_NETWORK": "1"}
-    return subprocess.run(command, env=environment, cwd=PROJECT, check=False).returncode
+    quiet = subprocess.DEVNULL if "--json" in arguments else None  # the caller prints the documents
+    return subprocess.run(command, env=environment, cwd=PROJECT, stdout=quiet, check=False).returncode
 
 
 def free_port() -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -34,10 +35,10 @@ from workers import steps
 from workers.context import WorkerContext
 from workers.pipeline import warm_up
 from workers.tasks import Step, run_step
-from workers.training.phantom_dicom import write_study
+from workers.training.phantom_dicom import WrittenStudy, write_study
 from workers.training.phantoms import draw_patient, published_nomogram
 
-SIZES = {"3 x 22 slices of 256 x 256": (22, 256), "3 x 36 slices of 512 x 512": (36, 512)}
+SIZES = {"3 x 22 slices of 256 x 256": (22, 256), "3 x 36 slices of 384 x 384": (36, 384)}
 MEGABYTE = 1e6
 
 
@@ -59,8 +60,12 @@ def measure(folder: Path, n_slices: int, matrix: int, n_studies: int) -> dict[st
         node = subprocess.Popen([cptdn, "node", "--config", str(config)], stderr=log)
         stack.callback(lambda: (node.terminate(), node.wait(30)))
         wait_for(lambda: run_cptdn("ready", "node", "--config", str(config)).returncode == 0, 60, lambda: "no node")
+        empty = _ledger_megabytes(settings)
+        studies = _written(folder, settings, n_slices, matrix, n_studies)
         begun = _cpu_s(node.pid)
-        _route(folder, settings, n_slices, matrix, n_studies)
+        for study in studies:
+            sent = send_folder(study.files, "127.0.0.1", settings.node.port, "PACS", "CPTDN")
+            assert all(outcome.status == 0 for outcome in sent)
 
         def queued() -> list[Job] | None:
             with ledger.begin() as session:
@@ -72,24 +77,27 @@ def measure(folder: Path, n_slices: int, matrix: int, n_studies: int) -> dict[st
         found = _compute(settings, ledger, [job.id for job in jobs])
         root = settings.storage.root
         megabytes = {name: _megabytes(root / name) / n_studies for name in ("studies", "artefacts", "reports")}
-        megabytes["ledger"] = _megabytes(root, "ledger.db*") / n_studies
+        megabytes["ledger"] = (_ledger_megabytes(settings) - empty) / n_studies
         return {
             "cpu_s": {"receive": round(receive, 3), **{name: round(value, 3) for name, value in found.items()}},
             "megabytes": {name: round(value, 2) for name, value in megabytes.items()},
         }
 
 
-def _route(folder: Path, settings: Settings, n_slices: int, matrix: int, n_studies: int) -> None:
+def _written(folder: Path, settings: Settings, n_slices: int, matrix: int, n_studies: int) -> list[WrittenStudy]:
+    """Phantoms on the disk, and their facts in the ledger."""
     nomogram = published_nomogram()
+    written = []
     for number in range(n_studies):
         patient = f"COST-{number}"
         phantom = draw_patient(5, number, nomogram)
-        study = write_study(phantom, folder / "sent" / patient, patient, n_slices=n_slices, matrix=matrix, seed=5,
-                            number=number)  # fmt: skip
+        folder_of_patient = folder / "sent" / patient
+        written.append(
+            write_study(phantom, folder_of_patient, patient, n_slices=n_slices, matrix=matrix, seed=5, number=number)
+        )
         facts = ("clinical", "set", patient, "--ebv-dna", "3100", "--stage", "T3N1M0")
         assert run_cptdn(*facts, "--config", str(settings.source)).returncode == 0
-        sent = send_folder(study.files, "127.0.0.1", settings.node.port, "PACS", "CPTDN")
-        assert all(outcome.status == 0 for outcome in sent)
+    return written
 
 
 def _compute(settings: Settings, ledger: Ledger, job_ids: list[str]) -> dict[str, float]:
@@ -134,8 +142,16 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _megabytes(folder: Path, pattern: str = "**/*") -> float:
-    return sum(path.stat().st_size for path in folder.glob(pattern) if path.is_file()) / MEGABYTE
+def _megabytes(folder: Path) -> float:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / MEGABYTE
+
+
+def _ledger_megabytes(settings: Settings) -> float:
+    """The SQLite file with its log written back into it."""
+    path = settings.storage.root / "ledger.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return path.stat().st_size / MEGABYTE
 
 
 def main(say: Callable[[str], None] = print) -> None:
@@ -146,6 +162,7 @@ def main(say: Callable[[str], None] = print) -> None:
     for name, (n_slices, matrix) in SIZES.items():
         with tempfile.TemporaryDirectory() as folder:
             found[name] = measure(Path(folder), n_slices, matrix, n_studies)
+            say(json.dumps({name: found[name]}))
     say(json.dumps({"cores": os.cpu_count(), "studies": n_studies, "per_study": found}, indent=1))
 
 

@@ -137,8 +137,12 @@ class Site:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self.forget_ledger()
+
+    def forget_ledger(self) -> None:
         if self._ledger is not None:
             self._ledger.close()
+            self._ledger = None
 
     def wait_until_listening(self) -> None:
         def listening() -> bool:

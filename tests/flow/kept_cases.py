@@ -28,6 +28,7 @@ from node.store.study_store import StudyStore
 from workers.artefacts import keep_material, kept_material
 from workers.bundles import pack_bundle
 
+KEPT_SLICES = 2  # of each sequence: enough to score, and quick
 UID_COLUMNS = ("sop_instance_uid", "study_instance_uid", "series_instance_uid", "frame_of_reference_uid")
 
 
@@ -77,7 +78,12 @@ def multiply(ledger: Ledger, settings: Settings, study: str, n: int) -> list[str
         assert isinstance(request, ComputeRequest)
         gain, brightness = rng.uniform(0.9, 1.1), rng.uniform(-0.03, 0.03)
         changed = {
-            role: replace(one, patches=_changed(one.patches, gain, brightness), slices=_renamed(one.slices, renamed))
+            role: replace(
+                one,
+                patches=_changed(one.patches[:KEPT_SLICES], gain, brightness),
+                slices=_renamed(one.slices[:KEPT_SLICES], renamed),
+                mask_zyx=one.mask_zyx[:KEPT_SLICES],
+            )
             for role, one in material.items()
         }
         keep_material(store.artefacts(renamed[study], artefacts_digest(request.digest(), preprocessing)), changed)

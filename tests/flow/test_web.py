@@ -254,8 +254,9 @@ def test_no_page_has_a_serious_finding_of_axe(site: Site, browser: Browser, lang
     locale = {"en": "en-GB", "zh": "zh-CN"}[language]
     series = site.study.series_instance_uids["T1w"]
     paths = [
-        "/cases", case_path(site), f"{case_path(site)}/series/{series}", "/calculator", "/calculator?ebv_dna=unknown&age=40"
-        "&prognostic_score=0&predictive_score=0", "/model", "/deliveries", "/status", "/users", "/account", "/nothing",
+        "/cases", case_path(site), f"{case_path(site)}/series/{series}", "/calculator",
+        "/calculator?ebv_dna=unknown&age=40&prognostic_score=0&predictive_score=0", "/model",
+        "/deliveries", "/status", "/users", "/account", "/nothing",
     ]  # fmt: skip
     found: dict[str, list[str]] = {}
     for scheme in ("light", "dark"):

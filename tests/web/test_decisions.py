@@ -47,7 +47,8 @@ def test_the_command_leaves_the_same_as_the_page(case: Site) -> None:
     program = Path(sys.executable).with_name("cptdn")
     config = str(case.context.settings.source)
     for arguments in (
-        ["assign", "1.2.3", "--role", "T1w=1.2.3.2", "--by", "wang"], ["hold", "1.2.3", "--because", "why", "--by", "wang"],
+        ["assign", "1.2.3", "--role", "T1w=1.2.3.2", "--by", "wang"],
+        ["hold", "1.2.3", "--because", "why", "--by", "wang"],
     ):  # fmt: skip
         subprocess.run([str(program), "studies", *arguments, "--config", config], check=True, timeout=120)
     post(case.logged_in("wang"), "/cases/1.2.3/hold", {"because": "why"})

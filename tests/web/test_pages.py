@@ -15,7 +15,9 @@ from tests.web.conftest import Site, make_case
 
 RESULT = {
     "age_years": 46.0,
-    "ebv_dna": {"category": ">threshold", "copies_per_ml": 5200.0, "as_given": "5200", "threshold_copies_per_ml": 4000.0},
+    "ebv_dna": {
+        "category": ">threshold", "copies_per_ml": 5200.0, "as_given": "5200", "threshold_copies_per_ml": 4000.0,
+    },
     "scores": {"prognostic_score": 0.0, "predictive_score": -0.4},
     "contours": [{"volume_ml": 27.13}], "series": [], "quality": [], "refusals": [],
     "warnings": [{"code": "contour_not_approved", "text": "The contour is not approved."}],
@@ -94,8 +96,10 @@ def test_a_report_stands_in_the_case_as_it_was_sent(site: Site) -> None:
     add_report(site, study, 1, RESULT)
     text = plain(site.browser().get(f"/cases/{study}").text)
     for shown in (
-        "DEMONSTRATION MODEL - NOT FOR CLINICAL USE", "ICT+CCRT induction chemotherapy", "83.5 %", "75.6 to 92.1", "62.8 %",
-        "+20.7 %", "+8.3 to +33.0", "122.6", "148.2", "-0.4000", "27.13 mL", "The contour is not approved.", "pending main",
+        "DEMONSTRATION MODEL - NOT FOR CLINICAL USE", "ICT+CCRT induction chemotherapy", "83.5 %", "75.6 to 92.1",
+        "62.8 %",
+        "+20.7 %", "+8.3 to +33.0", "122.6", "148.2", "-0.4000", "27.13 mL", "The contour is not approved.",
+        "pending main",
     ):  # fmt: skip
         assert shown in text, shown
 

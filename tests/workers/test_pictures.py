@@ -32,7 +32,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[WorkerContext, Wri
     context = WorkerContext(settings)
     context.store.prepare()
     written = write_phantom_study(
-        settings.storage.root / "studies", seed=11, patient_id="P", birth_date=date(1980, 1, 1), study_date=date(2026, 1, 1)
+        settings.storage.root / "studies", seed=11, patient_id="P", birth_date=date(1980, 1, 1),
+        study_date=date(2026, 1, 1),
     )  # fmt: skip
     with ledger.begin() as session:
         case = open_case(session, written.study_instance_uid, "P", "")

@@ -62,7 +62,7 @@ def extract_patches(
             for centre, step, length in zip(centres, steps, mask_yx.shape, strict=True)
         )
         window = (slice(rows.first, rows.last), slice(columns.first, columns.last))
-        grey = rows.weights @ image_zyx[z][window].astype(np.float32) @ columns.weights.T
+        grey = columns.resampled(rows.resampled(image_zyx[z][window].astype(np.float32)).T).T
         inside = np.ix_(rows.inside, columns.inside)
         patch[0][inside] = grey if standardise is None else standardise(grey)
         patch[1][inside] = mask_yx[np.ix_(rows.nearest, columns.nearest)] != 0
@@ -153,9 +153,9 @@ class _Axis:
     """One axis of a patch on one axis of its slice, in source pixels.
 
     inside : patch positions whose centre lies within the image; nearest : the source pixel of each of them.
-    first, last : the half-open range of source pixels that they are made from; weights : (inside, last - first), rows
-    summing to 1. The kernel is a triangle as wide as the coarser of both pixels: linear interpolation towards a finer
-    grid, an average over the covered area towards a coarser one.
+    first, last : the half-open range of source pixels that they are made from. The kernel is a triangle as wide as the
+    coarser of both pixels: linear interpolation towards a finer grid, an average over the covered area towards a
+    coarser one.
     """
 
     def __init__(self, centre: int, step: float, size: int, length: int) -> None:
@@ -166,9 +166,22 @@ class _Axis:
         reach = max(1.0, step)
         self.first = max(0, int(np.floor(positions[0] - reach)))
         self.last = min(length, int(np.ceil(positions[-1] + reach)) + 1)
-        source = np.arange(self.first, self.last)
-        weights = np.clip(1.0 - np.abs(positions[:, None] - source[None, :]) / reach, 0.0, None)
-        self.weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        lowest = np.ceil(positions - reach).astype(np.intp)
+        source = lowest[:, None] + np.arange(int(np.floor(2 * reach)) + 1)  # (inside, taps)
+        weights = np.clip(1.0 - np.abs(positions[:, None] - source) / reach, 0.0, None)
+        weights[(source < 0) | (source >= length)] = 0.0
+        self._weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        self._source = np.clip(source - self.first, 0, self.last - self.first - 1)
+
+    def resampled(self, lines: PatchArray) -> PatchArray:
+        """Lines (last - first, width) -> (inside, width), each a weighted sum of a few.
+
+        Added up in a fixed order: a matrix product would depend on how many threads the machine gives it.
+        """
+        found = self._weights[:, :1] * lines[self._source[:, 0]]
+        for tap in range(1, self._source.shape[1]):
+            found += self._weights[:, tap, None] * lines[self._source[:, tap]]
+        return found
 
 
 def _middle(touched: npt.NDArray[np.bool_]) -> int:

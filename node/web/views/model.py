@@ -36,9 +36,11 @@ def _ask(visit: Visit, question: str) -> tuple[dict[str, Any] | None, str]:
         return None, str(error)
 
 
-def _evaluation(metrics: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Every group of figures as rows of name and value, nested ones with their path."""
-    return [(title.replace("_", " "), list(_flat(figures))) for title, figures in metrics.items()]
+def _evaluation(metrics: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
+    """Titles of the groups of figures, and one row a figure with its value in each group (empty where it has none)."""
+    groups = {title.replace("_", " "): dict(_flat(figures)) for title, figures in metrics.items()}
+    names = dict.fromkeys(name for figures in groups.values() for name in figures)
+    return list(groups), [(name, [figures.get(name, "") for figures in groups.values()]) for name in names]
 
 
 def _flat(figures: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
