@@ -142,7 +142,7 @@ def test_a_cluster_survives_a_few_faults(tmp_path: Path, database: Postgres) -> 
 
 @pytest.mark.long
 def test_a_cluster_survives_chaos(tmp_path: Path, database: Postgres) -> None:
-    cluster_chaos(tmp_path, database, n_studies=200, n_deeds=60, pause_s=(2, 8))
+    cluster_chaos(tmp_path, database, n_studies=200, n_deeds=40, pause_s=(2, 8))
 
 
 def test_a_backup_of_postgresql_and_a_shared_folder_comes_back(tmp_path: Path, database: Postgres) -> None:
