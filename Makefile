@@ -5,7 +5,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-long bench lint format lock clean
+.PHONY: help install demo test test-long bench lint format docs lock sbom audit clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,18 @@ test: $(READY) ## the whole test suite (CPTDN_REQUIRE_PEERS=1: a missing peer is
 test-long: $(READY) ## the tests that take minutes: learning gates, chaos, fuzzing
 	$(BIN)/python -m pytest -m long --timeout 7200 -s
 
-bench: $(READY) ## benchmarks as ratios against peers, into out/bench
-	$(BIN)/python -m tests.benchmarks --out out/bench
+BENCH_READY := .venv-bench/.ready
+BENCH_LOCK := tests/benchmarks/requirements-bench.lock
+
+# Peers of the benchmarks get libraries of their own: they must not change those of the program.
+$(BENCH_READY): requirements-torch.lock $(BENCH_LOCK)
+	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.lock
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r $(BENCH_LOCK)
+	@touch $@
+
+bench: $(READY) $(BENCH_READY) ## benchmarks as ratios against peers, into out/bench (QUICK=1: a few minutes)
+	$(BIN)/python -m tests.benchmarks --out out/bench $(if $(QUICK),--quick)
 
 lint: $(READY) ## ruff, mypy, import directions
 	$(BIN)/ruff check .
@@ -43,6 +53,9 @@ format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY) ## write config/REFERENCE.md anew from the settings
+	$(BIN)/python -m config.reference
+
 lock: ## write requirements.lock anew from pyproject.toml, with hashes (torch stands alone in its own file)
 	$(BIN)/pip-compile --quiet --all-extras --strip-extras --allow-unsafe --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
@@ -50,5 +63,15 @@ lock: ## write requirements.lock anew from pyproject.toml, with hashes (torch st
 	@awk '/^[^ #]/ {torch = /^torch==/} !torch' requirements.lock > requirements.lock.part
 	@mv requirements.lock.part requirements.lock
 
+SBOM ?= out/sbom.json
+
+sbom: $(READY) ## bill of materials of this environment (CycloneDX) into out/sbom.json
+	@mkdir -p $(dir $(SBOM))
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON --no-validate \
+	    --output-file $(SBOM) $(BIN)/python
+
+audit: $(READY) ## lock files pinned and hashed, installed as locked, known vulnerabilities (says what it could not check)
+	$(BIN)/python -m tests.supply_chain.audit
+
 clean: ## remove what can be made again
-	rm -rf .venv out build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench out build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

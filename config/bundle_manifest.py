@@ -15,6 +15,7 @@ from config.errors import ModelBundleError
 from config.settings import BUNDLES
 
 MANIFEST = "manifest.json"
+TEMPLATES = "templates.json"  # intensity landmarks of each sequence
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class BundleManifest:
     digest: str
     content: dict[str, Any]
 
+    @property
+    def preprocessing_digest(self) -> str:
+        """Of everything that shapes patches: bundles that agree here can share kept patches."""
+        return manifest_digest({"templates": self.content["files"][TEMPLATES]} | self.content["preprocessing"])
+
 
 def bundle_folder(name_or_path: str | Path) -> Path:
     """The folder of a bundle: a name below config/bundles, or a path."""
@@ -40,10 +46,20 @@ def bundle_folder(name_or_path: str | Path) -> Path:
     return named if named.is_dir() else Path(name_or_path)
 
 
+def bundle_reference(name_or_path: str | Path) -> str:
+    """A bundle by a name that means the same in every process: one below config/bundles, or an absolute path."""
+    folder = bundle_folder(name_or_path).resolve()
+    return folder.name if folder.parent == BUNDLES.resolve() else str(folder)
+
+
 def manifest_digest(content: dict[str, Any]) -> str:
     """`sha256:` and the digest of the canonical JSON: sorted keys, no blanks, UTF-8."""
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(canonical_json(content)).hexdigest()
+
+
+def canonical_json(content: dict[str, Any]) -> bytes:
+    """One form for equal content: sorted keys, no blanks, UTF-8. This is what is digested and signed."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def read_manifest(name_or_path: str | Path) -> BundleManifest:

@@ -6,10 +6,12 @@ below. Every key, its unit and its meaning also stand in `default.toml`, which a
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -21,11 +23,23 @@ CONFIG_VARIABLE = "CPTDN_CONFIG"
 DEFAULT_FILE = Path("cptdn.toml")
 BUNDLES = Path(__file__).parent / "bundles"
 
+# Defined terms of (0008,0005), PS3.3 C.12.1.1.2, that stand alone.
+CharacterSet = Literal[
+    "GB18030", "GBK", "ISO_IR 192", "ISO_IR 100", "ISO_IR 101", "ISO_IR 109", "ISO_IR 110", "ISO_IR 144", "ISO_IR 127",
+    "ISO_IR 126", "ISO_IR 138", "ISO_IR 148", "ISO_IR 13", "ISO_IR 166",
+]  # fmt: skip
 ObjectKind = Literal["sr", "pdf", "sc", "seg", "attribution"]
 
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _are_networks(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses and networks such as 192.0.2.7, 192.0.2.0/24, 2001:db8::/32."""
+    for value in values:
+        ipaddress.ip_network(value, strict=False)
+    return values
 
 
 class TlsSettings(_Section):
@@ -45,9 +59,24 @@ class NodeSettings(_Section):
     max_pdu_bytes: int = Field(131072, ge=4096)
     max_object_mb: int = Field(2048, ge=1)
     network_timeout_s: float = Field(60.0, gt=0)
+    max_associations_per_peer: int = Field(48, ge=1)  # at once, from one address
+    associations_per_minute: int = Field(6000, ge=1)  # new ones, from one address
+    max_association_s: float = Field(14400.0, gt=0)
     allowed_calling_aes: tuple[str, ...] = ()
+    allowed_addresses: tuple[str, ...] = ()  # addresses and networks; empty: any, where titles are named
     require_called_ae: bool = True
+    character_sets: dict[str, CharacterSet] = {}  # calling AE title -> what its text really is
+    users_file: Path | None = None  # name:argon2 hash, one a line; None: user identities are not asked for
+    require_user_identity: bool = False
     tls: TlsSettings | None = None
+
+    _networks = field_validator("allowed_addresses")(_are_networks)
+
+    @model_validator(mode="after")
+    def _identities_need_users(self) -> NodeSettings:
+        if self.require_user_identity and self.users_file is None:
+            raise ValueError("require_user_identity needs a users_file")
+        return self
 
 
 class PacsSettings(_Section):
@@ -64,6 +93,8 @@ class PacsSettings(_Section):
     timeout_s: float = Field(30.0, gt=0)
     tls: TlsSettings | None = None
     query_retrieve: bool = False
+    retrieve_by: Literal["auto", "move", "get"] = "auto"
+    retrieve_timeout_s: float = Field(300.0, gt=0)
 
 
 class StorageSettings(_Section):
@@ -74,10 +105,12 @@ class StorageSettings(_Section):
 
 class LedgerSettings(_Section):
     url: str | None = None  # None: sqlite:///<storage.root>/ledger.db
+    password_file: Path | None = None  # its content becomes the password of the url
 
 
 class BrokerSettings(_Section):
     url: str = "embedded"
+    password_file: Path | None = None  # its content becomes the password of the url
     visibility_timeout_s: int = Field(3600, ge=60)
     waiting_most: int = Field(16, ge=1)
 
@@ -88,9 +121,20 @@ class JobSettings(_Section):
     lease_s: float = Field(60.0, ge=1)
 
 
+class WebTlsSettings(_Section):
+    """Certificate of the pages; PEM files. The certificate's file may hold its chain."""
+
+    certificate: Path
+    private_key: Path
+
+
 class WebSettings(_Section):
     bind: str = "127.0.0.1"
     port: int = Field(8042, ge=0, le=65535)
+    tls: WebTlsSettings | None = None
+    hosts: tuple[str, ...] = ()  # names by which browsers may call the pages, beside loopback and the bound address
+    idle_minutes: int = Field(30, ge=1)
+    session_hours: int = Field(12, ge=1)
 
 
 class SeriesRules(_Section):
@@ -168,11 +212,13 @@ class FhirSettings(_Section):
     poll_days: int = Field(60, ge=1)  # patients whose studies came within so many days are asked for
     identifier_system: str | None = None  # system of the Patient ID; None: any
     issuer: str = ""  # recorded with facts that come by FHIR
-    bearer_token: str | None = None  # better given as CPTDN__FHIR__BEARER_TOKEN
+    bearer_token: str | None = None  # by CPTDN__FHIR__BEARER_TOKEN
+    bearer_token_file: Path | None = None
     timeout_s: float = Field(20.0, gt=0)
     ca: Path | None = None  # certificate authority of the server; None: those of the system
     codes: dict[str, str] = {}  # local Observation codes, as for [hl7]
     receive: bool = False  # take resources posted to the web part
+    receive_token: str | None = Field(None, min_length=16)  # better given as CPTDN__FHIR__RECEIVE_TOKEN
     report_url: str | None = None  # base address that gets each report as DiagnosticReport and RiskAssessment
 
 
@@ -180,6 +226,14 @@ class ModelSettings(_Section):
     bundle: str = "demonstration"  # a name under config/bundles, or a path
     device: Literal["auto", "cpu", "cuda"] = "auto"
     allow_demonstration: bool = False
+    trusted_keys: tuple[Path, ...] = ()  # PEM files with Ed25519 public keys of those who may sign bundles
+    require_signature: bool = False  # refuse bundles without a signature by one of them
+
+    @model_validator(mode="after")
+    def _signatures_need_keys(self) -> ModelSettings:
+        if self.require_signature and not self.trusted_keys:
+            raise ValueError("require_signature needs trusted_keys")
+        return self
 
 
 class DecisionSettings(_Section):
@@ -194,6 +248,79 @@ class ReportSettings(_Section):
     sop_class: Literal["comprehensive_3d", "comprehensive", "enhanced"] = "comprehensive_3d"
     timezone: str | None = None  # e.g. "+0800"; None: that of the machine
     preliminary: bool = True
+
+
+class SyslogSettings(_Section):
+    """The audit repository: RFC 5424 messages over TLS (RFC 5425), TCP (RFC 6587) or UDP (RFC 5426)."""
+
+    host: str
+    port: int = Field(6514, ge=1, le=65535)
+    transport: Literal["tls", "tcp", "udp"] = "tls"
+    ca: Path | None = None  # certificate authority of the repository; needed with tls
+    certificate: Path | None = None  # ours, where the repository asks for one
+    private_key: Path | None = None
+    timeout_s: float = Field(10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _tls_needs_an_authority(self) -> SyslogSettings:
+        if self.transport == "tls" and self.ca is None:
+            raise ValueError("a syslog repository over tls needs its ca")
+        return self
+
+
+class AuditSettings(_Section):
+    """The audit trail, DICOM PS3.15 Annex A.5."""
+
+    enabled: bool = True
+    folder: Path | None = None  # None: <storage.root>/audit/<name of the machine>
+    patient_id: Literal["plain", "hashed", "none"] = "plain"  # names never stand in it
+    source_id: str | None = None  # AuditSourceID; None: node.ae_title
+    site: str | None = None  # AuditEnterpriseSiteID
+    rotate_mb: int = Field(64, ge=1)
+    keep_days: int | None = Field(None, ge=1)  # None: for ever
+    alerts_every_s: float = Field(60.0, ge=0)  # the same refusal of the same peer is reported once in this time
+    syslog: SyslogSettings | None = None
+
+
+class MetricsSettings(_Section):
+    """Prometheus metrics and health, by a listener of the node; the web part has them too."""
+
+    enabled: bool = False
+    bind: str = "127.0.0.1"
+    port: int = Field(9404, ge=0, le=65535)
+    allowed_addresses: tuple[str, ...] = ()  # who may read them; empty: loopback only
+
+    _networks = field_validator("allowed_addresses")(_are_networks)
+
+
+NotifiedEvent = Literal["failed_case", "dead_delivery", "low_disk", "quarantine"]
+
+
+class NotifySettings(_Section):
+    """Telling a person, by mail or webhook; nothing of a patient is in it."""
+
+    on: tuple[NotifiedEvent, ...] = ("failed_case", "dead_delivery", "low_disk", "quarantine")
+    every_s: float = Field(900.0, gt=0)  # at most one message in this time; what happens meanwhile is put together
+    retry_for_s: float = Field(86400.0, gt=0)
+    smtp_host: str | None = None  # None: no mail
+    smtp_port: int = Field(587, ge=1, le=65535)
+    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
+    smtp_ca: Path | None = None
+    smtp_user: str | None = None
+    smtp_password_file: Path | None = None
+    mail_from: str = "cptdn-node"
+    mail_to: tuple[str, ...] = ()
+    webhook_url: str | None = None  # gets one JSON document by POST
+    webhook_token_file: Path | None = None  # sent as bearer token
+    timeout_s: float = Field(20.0, gt=0)
+
+
+class TracingSettings(_Section):
+    """OpenTelemetry traces through the pipeline; needs the optional libraries (pip install cptdn-node[tracing])."""
+
+    enabled: bool = False
+    endpoint: str = "http://127.0.0.1:4318/v1/traces"  # of a collector, OTLP over HTTP
+    service_name: str = "cptdn"
 
 
 class Settings(BaseSettings):
@@ -219,6 +346,10 @@ class Settings(BaseSettings):
     model: ModelSettings = ModelSettings()
     decision: DecisionSettings = DecisionSettings()
     report: ReportSettings = ReportSettings()
+    audit: AuditSettings = AuditSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    notify: NotifySettings = NotifySettings()
+    tracing: TracingSettings = TracingSettings()
     source: Path | None = None  # the file these settings were read from
 
     @field_validator("pacs")
@@ -235,13 +366,24 @@ class Settings(BaseSettings):
     def _paths_are_absolute(self) -> Settings:
         """Paths in a file are relative to that file, so a service manager's working folder does not matter."""
         base = self.source.parent if self.source else Path.cwd()
+        for name in type(self).model_fields:
+            object.__setattr__(self, name, _absolute(getattr(self, name), base))
         root = (base / self.storage.root).resolve()
         url = self.ledger.url or f"sqlite:///{root / 'ledger.db'}"
         relative = url.removeprefix("sqlite:///")
         if url.startswith("sqlite:///") and relative != ":memory:":
             url = f"sqlite:///{(base / relative).resolve()}"
+        if not (BUNDLES / self.model.bundle).is_dir() and (base / self.model.bundle).is_dir():
+            bundle = str((base / self.model.bundle).resolve())
+            object.__setattr__(self, "model", self.model.model_copy(update={"bundle": bundle}))
         object.__setattr__(self, "storage", self.storage.model_copy(update={"root": root}))
+        url = _with_password(url, self.ledger.password_file, "ledger")
+        broker = _with_password(self.broker.url, self.broker.password_file, "broker")
         object.__setattr__(self, "ledger", self.ledger.model_copy(update={"url": url}))
+        object.__setattr__(self, "broker", self.broker.model_copy(update={"url": broker}))
+        if self.fhir.bearer_token_file is not None:
+            token = _secret(self.fhir.bearer_token_file, "fhir.bearer_token_file")
+            object.__setattr__(self, "fhir", self.fhir.model_copy(update={"bearer_token": token}))
         return self
 
     @classmethod
@@ -273,12 +415,66 @@ def load_settings(path: Path | None = None) -> Settings:
             raise SettingsError(f"cannot read the configuration {chosen}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"the configuration {chosen} is not TOML: {error}") from error
+        _refuse_open_secrets(values, chosen)
         values["source"] = chosen.resolve()
     try:
         return Settings(**values)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        found = "" if first["type"] == "extra_forbidden" else f", found {first['input']!r}"
+        shown = isinstance(first["input"], str | int | float) and "token" not in key and "url" not in key
+        found = f", found {first['input']!r}" if shown and first["type"] != "extra_forbidden" else ""
         where = chosen or "the environment"
         raise SettingsError(f"{where}: [{key}] {first['msg'].lower()}{found}") from error
+
+
+def _absolute(value: Any, base: Path) -> Any:
+    """The same value with every relative path in it counted from `base`."""
+    if isinstance(value, Path):
+        return base / value
+    if isinstance(value, tuple):
+        return tuple(_absolute(one, base) for one in value)
+    if isinstance(value, BaseModel):
+        found = {name: getattr(value, name) for name in type(value).model_fields}
+        changed = {name: new for name, old in found.items() if (new := _absolute(old, base)) != old}
+        return value.model_copy(update=changed) if changed else value
+    return value
+
+
+def _secret(path: Path, key: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"[{key}] cannot read {path}: {type(error).__name__}") from error
+
+
+def _with_password(url: str, path: Path | None, section: str) -> str:
+    """`url` with the password that a file holds."""
+    if path is None:
+        return url
+    scheme, mark, rest = url.partition("://")
+    user, _, host = rest.rpartition("@")
+    password = quote(_secret(path, f"{section}.password_file"), safe="")
+    return f"{scheme}{mark}{user.partition(':')[0]}:{password}@{host}" if mark else url
+
+
+def _refuse_open_secrets(values: dict[str, Any], path: Path) -> None:
+    """A secret may stand in a configuration that only its owner can read. Raises SettingsError naming the key."""
+    if path.stat().st_mode & 0o077 == 0:
+        return
+    for section, key in (("ledger", "url"), ("broker", "url"), ("fhir", "bearer_token"), ("fhir", "receive_token")):
+        value = values.get(section, {}).get(key) if isinstance(values.get(section), dict) else None
+        secret = _password_in(value) if key == "url" else value
+        if secret:
+            name = f"{ENV_PREFIX}{section.upper()}__{key.upper()}"
+            file_key = {"url": "password_file", "bearer_token": "bearer_token_file"}.get(key)
+            instead = f"by [{section}] {file_key} or " if file_key else ""
+            raise SettingsError(
+                f"{path}: [{section}.{key}] holds a secret that other users of this machine can read: "
+                f"give it {instead}as {name}, or make the file readable by its owner only"
+            )
+
+
+def _password_in(url: Any) -> bool:
+    user, at, _ = str(url or "").partition("://")[2].rpartition("@")
+    return bool(at) and bool(user.partition(":")[2])

@@ -18,7 +18,8 @@ from sqlalchemy.orm.exc import StaleDataError
 from config.settings import Settings
 from node.cases.assessment import Assessment, assess
 from node.cases.case_inputs import CaseInputs, KeptAside, StoredInstance
-from node.ledger import jobs
+from node.cases.headers import relabelled
+from node.ledger import fetches, jobs
 from node.ledger.associations import open_on_study
 from node.ledger.cases import due_cases, get_case, lock_case, next_due, record, set_state, wake_case
 from node.ledger.database import Ledger, now_utc
@@ -76,8 +77,14 @@ def reassess(session: Session, settings: Settings, study_instance_uid: str) -> A
     return assessment
 
 
-def gather(session: Session, case: Case) -> CaseInputs:
+def gather(session: Session, settings: Settings, case: Case) -> CaseInputs:
     """What the ledger knows about a case: its images, what may belong to them, facts and decisions."""
+    character_sets = settings.node.character_sets
+
+    def stored_instance(row: Instance) -> StoredInstance:
+        header = relabelled(row.header, character_sets.get(row.calling_ae))
+        return StoredInstance(row.sop_instance_uid, row.sha256, row.received_at, header)
+
     study = case.study_instance_uid
     stored = instances_of_study(session, study)
     related = instances_of_patient(session, case.patient_id, TIED_MODALITIES, case.issuer)
@@ -86,28 +93,30 @@ def gather(session: Session, case: Case) -> CaseInputs:
     related += [row for row in stored if row.modality in TIED_MODALITIES]
     return CaseInputs(
         study_instance_uid=study,
-        images=tuple(_stored_instance(row) for row in stored),
+        images=tuple(stored_instance(row) for row in stored),
         patient_id=case.patient_id,
         issuer=case.issuer,
-        related=tuple(_stored_instance(row) for row in {row.sop_instance_uid: row for row in related}.values()),
+        related=tuple(stored_instance(row) for row in {row.sop_instance_uid: row for row in related}.values()),
         facts=facts_of(session, case.patient_id, case.issuer),
         assignments=case.assignments,
         kept_aside=tuple(
             KeptAside(row.code, row.text, row.sop_instance_uid) for row in quarantined_of_study(session, study)
         ),
         last_instance_at=max((row.received_at for row in stored), default=None),
+        character_set=next(
+            (character_sets[row.calling_ae] for row in stored if row.calling_ae in character_sets), None
+        ),
         hold=case.hold,
     )
-
-
-def _stored_instance(row: Instance) -> StoredInstance:
-    return StoredInstance(row.sop_instance_uid, row.sha256, row.received_at, row.header)
 
 
 def look_at(session: Session, settings: Settings, case: Case) -> Assessment:
     """What the rules say about a case now; changes nothing."""
     return assess(
-        gather(session, case), settings, now_utc(), open_associations=open_on_study(session, case.study_instance_uid)
+        gather(session, settings, case),
+        settings,
+        now_utc(),
+        open_associations=open_on_study(session, case.study_instance_uid),
     )
 
 
@@ -115,6 +124,7 @@ def _settle(session: Session, settings: Settings, case: Case, assessment: Assess
     """Write the outcome of a look down; a ready case with new inputs gets a job."""
     case.assessment = assessment.explain_json()
     case.assess_after = assessment.look_again_at
+    _ask_for_what_lacks(session, settings, case, assessment)
     active = jobs.active_jobs(session, case.study_instance_uid)
     request = assessment.request
     if request is None:
@@ -141,3 +151,11 @@ def _settle(session: Session, settings: Settings, case: Case, assessment: Assess
     set_state(session, case, "queued")
     why = "its inputs have changed" if report is not None else "all that is needed is here"
     record(session, case.study_instance_uid, "job", f"Job {job.id} was queued: {why}.")
+
+
+def _ask_for_what_lacks(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:
+    """Have the PACS asked that may be; while the study still arrives, nothing is known to be lacking."""
+    asked = [pacs.name for pacs in settings.pacs if pacs.query_retrieve]
+    if asked and assessment.state != "receiving":
+        lacks = assessment.lacks if assessment.state in ("incomplete", "held") else ()
+        fetches.want(session, case.study_instance_uid, asked, lacks)

@@ -10,7 +10,7 @@ import json
 from functools import cache
 from importlib.metadata import version
 
-from config.settings import ReportSettings
+from config.settings import ReportSettings, Settings
 
 
 @cache
@@ -23,6 +23,18 @@ def computation_digest(request_digest: str, bundle_digest: str, wording: ReportS
     """Digest over everything that decides what a report says; equal means that nothing has changed."""
     parts = [request_digest, bundle_digest, software_version(), wording.model_dump(mode="json")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def comparison_digest(request_digest: str, bundle_digest: str, settings: Settings) -> str:
+    """Digest over everything that decides what a computation for comparison answers: scores, or a refusal."""
+    policy = [settings.eligibility.out_of_distribution, settings.model.allow_demonstration]
+    parts = [request_digest, bundle_digest, software_version(), policy]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def artefacts_digest(request_digest: str, preprocessing_digest: str) -> str:
+    """Names the folder of what a computation keeps: the inputs, and the part of the bundle that shapes patches."""
+    return hashlib.sha256(f"{request_digest}/{preprocessing_digest}".encode()).hexdigest()
 
 
 def identity_of(computation: str, predecessor: str | None) -> str:

@@ -8,6 +8,7 @@ ledger.
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings, Settings
+from node.audit.recorder import open_audit
 from node.clinical.fhir_reports import ReportRefusedError, post_report
 from node.dicom.commitment_scu import CommitmentAnswer, request_commitment
 from node.dicom.statuses import Verdict
@@ -30,7 +32,7 @@ from node.ledger.backoff import backoff_s
 from node.ledger.database import Ledger, now_utc
 from node.ledger.deliveries import REFUSED, STORED
 from node.ledger.lease import kept_lease
-from node.ledger.reports import StoredObject, objects_of
+from node.ledger.reports import StoredObject, objects_of, subject_of
 from node.ledger.tables import Delivery
 from node.store.study_store import StudyStore
 
@@ -68,6 +70,8 @@ class _Work:
     pacs: PacsSettings
     to_send: tuple[StoredObject, ...]
     attempts: int
+    study_instance_uid: str
+    patient_id: str
 
 
 def deliver(
@@ -125,7 +129,7 @@ def _begin(
         return _Work(
             delivery_id, delivery.report_id, pacs,
             tuple(one for one in objects if status.get(one.sop_instance_uid) not in (STORED, REFUSED)),
-            delivery.attempts,
+            delivery.attempts, *subject_of(session, delivery.report_id),
         )  # fmt: skip
 
 
@@ -162,6 +166,7 @@ class _Step:
     ) -> None:  # fmt: skip
         self.ledger, self.settings, self.store, self.owner = ledger, settings, store, owner
         self.work, self.fallback, self.pacs = work, fallback, work.pacs
+        self.audit = open_audit(settings, "worker")
 
     @contextmanager
     def _delivery(self) -> Iterator[tuple[Session, Delivery]]:
@@ -188,11 +193,19 @@ class _Step:
 
     def _send(self, objects: Sequence[StoredObject]) -> tuple[list[StoredObject], list[SendOutcome]]:
         """Send and record; returns what was refused for its SOP class, and the outcomes to be tried again."""
+        study, patient_id = self.work.study_instance_uid, self.work.patient_id
+        sop_classes = Counter(one.sop_class_uid for one in objects)
+        self.audit.sending(self.pacs, study, patient_id, sop_classes)
         sendables = [
             Sendable(self.store.path(one.path), one.sop_class_uid, one.sop_instance_uid, one.transfer_syntax_uid)
             for one in objects
         ]
-        outcomes = [self._settled(outcome) for outcome in send(sendables, self.pacs, self.settings.node.ae_title)]
+        try:
+            outcomes = [self._settled(outcome) for outcome in send(sendables, self.pacs, self.settings.node.ae_title)]
+        except PacsUnavailableError as error:
+            self.audit.sent(self.pacs, study, patient_id, sop_classes, failure=str(error))
+            raise
+        self._record_transfer(objects, outcomes)
         with self._delivery() as (_session, delivery):
             for outcome in outcomes:
                 if outcome.verdict is not Verdict.RETRY:
@@ -200,6 +213,14 @@ class _Step:
                     deliveries.note_object(delivery, outcome.sop_instance_uid, status=status, note=outcome.note)
         refused = [one for one, outcome in zip(objects, outcomes, strict=True) if outcome.class_refused]
         return refused, [outcome for outcome in outcomes if outcome.verdict is Verdict.RETRY]
+
+    def _record_transfer(self, objects: Sequence[StoredObject], outcomes: Sequence[SendOutcome]) -> None:
+        """One audit message for what the PACS took and one for what it did not: never one with mixed results."""
+        stored = [outcome.verdict is Verdict.STORED for outcome in outcomes]
+        for taken, failure in ((True, ""), (False, "the PACS did not take these objects")):
+            classes = Counter(o.sop_class_uid for o, ok in zip(objects, stored, strict=True) if ok is taken)
+            if classes:
+                self.audit.sent(self.pacs, self.work.study_instance_uid, self.work.patient_id, classes, failure)
 
     def _settled(self, outcome: SendOutcome) -> SendOutcome:
         """`Cannot understand` again and again is a refusal."""
@@ -232,6 +253,8 @@ class _Step:
                 post_report(self.store.path(one.path), self.settings.fhir)
         except ReportRefusedError as error:
             state, text = "dead", str(error)
+        url = self.settings.fhir.report_url or ""
+        self.audit.exported(url, self.work.study_instance_uid, self.work.patient_id, failure=text)
         with self._delivery() as (_session, delivery):
             for one in self.work.to_send:
                 deliveries.note_object(

@@ -1,6 +1,7 @@
 """Names of tasks and queues that node and workers share; the node never imports what computes.
 
-Messages are JSON and carry job and delivery ids only. The ledger's outbox makes them; see node/ledger/outbox.py.
+Messages are JSON and carry job and delivery ids only; the ledger's outbox makes them, see node/ledger/outbox.py.
+Questions of the pages carry UIDs and numbers; see node/questions.py.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ PREPARE_VOLUMES = "cptdn.volumes"
 EXTRACT_FEATURES = "cptdn.features"
 WRITE_REPORT = "cptdn.report"
 DELIVER_REPORT = "cptdn.deliver"
+ANSWER_QUESTION = "cptdn.answer"
 
 
 class Queue(StrEnum):
@@ -20,6 +22,7 @@ class Queue(StrEnum):
     FEATURES = "features"
     REPORT = "report"
     DELIVERY = "delivery"
+    WEB = "web"
 
 
 TASK_OF_STEP = {"volumes": PREPARE_VOLUMES, "features": EXTRACT_FEATURES, "report": WRITE_REPORT}
@@ -28,6 +31,7 @@ QUEUE_OF_TASK = {
     EXTRACT_FEATURES: Queue.FEATURES,
     WRITE_REPORT: Queue.REPORT,
     DELIVER_REPORT: Queue.DELIVERY,
+    ANSWER_QUESTION: Queue.WEB,
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
-from config.bundle_manifest import read_manifest
+from config.bundle_manifest import bundle_reference, read_manifest
 from config.settings import Settings
 from node.casework import look_at
 from node.computation import computation_digest
@@ -50,18 +50,18 @@ class Outcome:
 
 @dataclass
 class Reprocessor:
-    """Looks at studies again with one bundle; `send=False` computes without making a report of it,
-    and `bulk` lets studies that arrive meanwhile go first."""
+    """Looks at studies again with one bundle; `bulk` lets studies that arrive meanwhile go first."""
 
     ledger: Ledger
     settings: Settings
     bundle: str
-    send: bool = True
     bulk: bool = False
     dry_run: bool = False
+    by: str = "administrator"
     bundle_digest: str = field(init=False)
 
     def __post_init__(self) -> None:
+        self.bundle = bundle_reference(self.bundle)
         self.bundle_digest = read_manifest(self.bundle).digest
 
     def begin(self, study_instance_uid: str) -> Outcome:
@@ -82,14 +82,13 @@ class Reprocessor:
             return Outcome(study, "unchanged", "nothing changed: inputs, bundle and software are the same")
         if self.dry_run:
             return Outcome(study, "would_compute", f"would be computed with {self.bundle}", previous=previous)
-        if self.send:
-            for job in jobs.active_jobs(session, study):
-                jobs.supersede(session, job.id, "it is computed again")
-        job = jobs.create_job(session, study, assessment.request.to_json(), digest, self.bundle, self.send, self.bulk)
-        if self.send:
-            set_state(session, case, "queued")
-        how = "" if self.send else ", for comparison only"
-        record(session, study, "reprocess", f"Job {job.id} computes again with {self.bundle}{how}.", "administrator")
+        for job in jobs.active_jobs(session, study):
+            if (job.request_digest, bundle_reference(job.bundle)) == (digest, self.bundle):
+                return Outcome(study, "queued", f"on its way as job {job.id}", job_id=job.id, previous=previous)
+            jobs.supersede(session, job.id, "it is computed again")
+        job = jobs.create_job(session, study, assessment.request.to_json(), digest, self.bundle, bulk=self.bulk)
+        set_state(session, case, "queued")
+        record(session, study, "reprocess", f"Job {job.id} computes again with {self.bundle}.", self.by)
         return Outcome(study, "queued", f"queued as job {job.id}", job_id=job.id, previous=previous)
 
     def _unchanged(self, report: Report | None, request_digest: str) -> bool:
@@ -116,8 +115,8 @@ class Reprocessor:
     def _ended(self, session: Session, begun: Outcome, job: Job) -> Outcome:
         study = begun.study_instance_uid
         if job.state == "done" and job.error_code is None:
-            report = current_report(session, study) if self.send else None
-            new = report.result if report is not None else (job.result or {}).get("report")
+            report = current_report(session, study)
+            new = report.result if report is not None else None
             return Outcome(study, "computed", "computed", (), job.id, begun.previous, new)
         reason = {"code": job.error_code or job.state, "text": job.error_text or job.state}
         kind: Kind = "refused" if job.state == "done" else "failed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
@@ -24,6 +24,11 @@ PARTS = {
     "worker": cptdn_command("worker", "--queues", f"{Queue.VOLUMES},{Queue.FEATURES},{Queue.REPORT}"),
     "delivery": cptdn_command("worker", "--queues", Queue.DELIVERY, "--concurrency", "2"),
 }
+# The pages, and who answers them: small, and never behind a computation.
+PAGES = {
+    "answers": cptdn_command("worker", "--queues", Queue.WEB),
+    "web": cptdn_command("web"),
+}
 
 
 class NotReadyError(CptdnError):
@@ -32,16 +37,21 @@ class NotReadyError(CptdnError):
 
 @contextmanager
 def everything(
-    settings: Settings, environment: dict[str, str], say: Callable[[str], None], log: IO[str] | None = None
+    settings: Settings,
+    environment: dict[str, str],
+    say: Callable[[str], None],
+    log: IO[str] | None = None,
+    parts: Mapping[str, Sequence[str]] = PARTS,
 ) -> Iterator[Supervisor]:
     """Broker, node and workers as child processes, from entering to leaving.
 
     environment : settings of this run as CPTDN__... variables, for the children; log takes what they print.
+    parts : what to start, e.g. PARTS | PAGES.
     """
     if settings.source is not None:
         environment = {CONFIG_VARIABLE: str(settings.source), **environment}
     with embedded_broker(settings):
-        supervisor = Supervisor(PARTS, environment, say, log)
+        supervisor = Supervisor(parts, environment, say, log)
         stop = threading.Event()
         tending = threading.Thread(target=_tend, args=(supervisor, stop), name="supervisor", daemon=True)
         try:
@@ -55,15 +65,17 @@ def everything(
             supervisor.stop()
 
 
-def wait_until_ready(ledger: Ledger, supervisor: Supervisor, timeout_s: float = 120.0) -> None:
-    """Wait until every child has said in the ledger that it can work. Raises NotReadyError."""
+def wait_until_ready(
+    ledger: Ledger, supervisor: Supervisor, timeout_s: float = 120.0, names: Collection[str] = tuple(PARTS)
+) -> None:
+    """Wait until these children have said in the ledger that they can work. Raises NotReadyError."""
     deadline = time.monotonic() + timeout_s
     while True:
-        pids = supervisor.pids()
+        pids = {name: pid for name, pid in supervisor.pids().items() if name in names}
         with ledger.begin() as session:
             ready = {process.pid for process in living(session) if process.ready}
         waiting = sorted(name for name, pid in pids.items() if pid not in ready)
-        if len(pids) == len(PARTS) and not waiting:
+        if len(pids) == len(names) and not waiting:
             return
         if time.monotonic() > deadline:
             raise NotReadyError(f"not ready after {timeout_s:.0f} s: {', '.join(waiting) or 'a part keeps ending'}")

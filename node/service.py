@@ -2,7 +2,8 @@
 
 Three things happen beside the associations, each in a thread of its own that an event wakes: cases are looked at when
 content arrives or a fallback time is reached; messages owed to the broker are handed over; and what dead processes
-left behind is taken up again. A fourth thread's heartbeat tells the others that this node lives.
+left behind is taken up again. Where a PACS may be asked for what cases lack, a fourth does that. Another thread's
+heartbeat tells the others that this node lives.
 """
 
 from __future__ import annotations
@@ -18,12 +19,16 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.settings import Settings
+from node.audit.forwarding import forwarding
+from node.audit.metrics_server import serving_metrics
+from node.audit.notifications import Notifier
+from node.audit.recorder import audited, open_audit
 from node.broker import broker_url
 from node.casework import assess_due, next_look_s
 from node.clinical.intake import ClinicalIntake
 from node.delivery import queue_overdue
 from node.dicom.ae import RunningNode, start_node
-from node.dicom.intake import Intake
+from node.dicom.intake import Intake, Sender
 from node.ledger import clock, jobs
 from node.ledger.associations import close_abandoned
 from node.ledger.cases import wake_touched, wake_unfinished
@@ -31,7 +36,9 @@ from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.deliveries import record_commitment
 from node.ledger.outbox import relay, seconds_to_next
 from node.ledger.processes import DEAD_AFTER, forget_dead, heartbeat
+from node.ledger.state_counts import add_up
 from node.queue import make_celery, room_in_queues, send
+from node.retrieval import Retrieval, asked_pacs
 from node.store.retention import Retention
 from node.store.study_store import StudyStore
 
@@ -39,6 +46,8 @@ log = structlog.get_logger("cptdn.service")
 
 LONGEST_SLEEP_S = 0.5  # another process (a command, a worker) may have written to the ledger meanwhile
 WATCHDOG_S = 5.0
+STOP_WAIT_S = 8.0
+NOTICES_S = 2.0
 
 
 class Round:
@@ -55,9 +64,10 @@ class Round:
         self._woken.set()
 
     def stop(self) -> None:
+        """Let the work in hand finish; what waits for a silent peer ends with the process."""
         self._stopping = True
         self.wake()
-        self._thread.join()
+        self._thread.join(STOP_WAIT_S)
 
     def _run(self) -> None:
         while not self._stopping:
@@ -108,14 +118,27 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
             wake_touched(session, studies)
         looks.wake()
 
-    with heartbeat(ledger, "node", ae_title=settings.node.ae_title) as beat:
+    def transferred(sender: Sender) -> None:
+        audit.received(sender.peer.calling_ae, sender.peer.address, sender.tallies)
+
+    audit = open_audit(settings, "node")
+    notifier = Notifier(ledger, settings, store)
+    with (
+        forwarding(settings, audit.trail),
+        audited(audit),
+        serving_metrics(ledger, settings),
+        heartbeat(ledger, "node", ae_title=settings.node.ae_title) as beat,
+    ):
         outbox = Round("outbox", hand_over, until_next_message)
         looks = Round("looks", look_at_cases, until_next_look)
-        intake = Intake(ledger, store, beat.id, on_release=released)
-        node = start_node(settings, intake, record_commitment(ledger))
+        intake = Intake(ledger, store, beat.id, on_release=released, on_transfer=transferred)
+        node = start_node(settings, intake, record_commitment(ledger), audit=audit)
         watchdog = Round("watchdog", Watchdog(ledger, settings, store, node).look, lambda: WATCHDOG_S)
+        retrieval = Retrieval(ledger, settings, intake, beat.id)
+        fetching = [_fetching(retrieval)] if asked_pacs(settings) else []
         clinical = ClinicalIntake(ledger, settings)
         clinical.start()
+        noticing = [Round("notices", notifier.look, lambda: NOTICES_S)] if notifier.channels else []
         beat.ready(port=node.port)
         log.info("ready", ae_title=settings.node.ae_title, port=node.port)
         try:
@@ -123,9 +146,13 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
         finally:
             node.stop()
             clinical.stop()
-            for each in (watchdog, looks, outbox):
+            for each in (*fetching, watchdog, looks, outbox, *noticing):
                 each.stop()
     ledger.close()
+
+
+def _fetching(retrieval: Retrieval) -> Round:
+    return Round("fetching", retrieval.fetch_due, partial(retrieval.seconds_to_next, LONGEST_SLEEP_S))
 
 
 class Watchdog:
@@ -157,6 +184,7 @@ class Watchdog:
                 wake_touched(session, studies)
             overdue = queue_overdue(session, self._settings)
             forget_dead(session)
+            add_up(session)
         if revived or overdue:
             log.info("taken_up_again", jobs=revived, deliveries=overdue)
         self._retention.look()

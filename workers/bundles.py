@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from config.bundle_manifest import MANIFEST, BundleManifest, read_manifest
+from config.bundle_manifest import MANIFEST, TEMPLATES, BundleManifest, read_manifest
+from config.bundle_signature import NO_TRUST, Trust, check_signature, drop_signatures
 from config.errors import ModelBundleError
 from config.settings import BUNDLES
 from workers.nomogram.model import CoxNomogram, load_nomogram
@@ -42,9 +43,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float32]
 
 WEIGHTS = {"T1w": "t1w.safetensors", "T2w": "t2w.safetensors", "CE-T1w": "ce_t1w.safetensors"}
-SCORES, DISTRIBUTIONS, TEMPLATES, NOMOGRAM = (
-    "scores.safetensors", "distributions.safetensors", "templates.json", "nomogram.json",
-)  # fmt: skip
+SCORES, DISTRIBUTIONS, NOMOGRAM = "scores.safetensors", "distributions.safetensors", "nomogram.json"
 FILES = (*WEIGHTS.values(), SCORES, DISTRIBUTIONS, TEMPLATES, NOMOGRAM)
 
 
@@ -99,7 +98,7 @@ class Bundle:
     @property
     def preprocessing_digest(self) -> str:
         """Of everything that shapes patches: bundles that agree here can share kept patches."""
-        return _digest_of({"templates": self._sha256(TEMPLATES)} | self.manifest.content["preprocessing"])
+        return self.manifest.preprocessing_digest
 
     @property
     def training_population(self) -> str:
@@ -179,21 +178,22 @@ class Bundle:
         return str(self.manifest.content["files"][name])
 
 
-def load_bundle(name_or_path: str | Path) -> Bundle:
+def load_bundle(name_or_path: str | Path, trust: Trust = NO_TRUST) -> Bundle:
     """A bundle whose files are all there and unchanged.
 
-    name_or_path : a name under config/bundles, or a folder.
+    name_or_path : a name under config/bundles, or a folder. trust : whose signatures count; asked before anything else.
     Raises ModelBundleError naming the file, what was expected and what was found.
     """
     manifest = read_manifest(name_or_path)
+    check_signature(manifest, trust)
     _check_keys(manifest)
     _check_files(manifest)
     return Bundle(manifest)
 
 
-def verify_bundle(name_or_path: str | Path) -> Bundle:
+def verify_bundle(name_or_path: str | Path, trust: Trust = NO_TRUST) -> Bundle:
     """`load_bundle`, and then everything in it is read: templates, nomogram, weights against their architecture."""
-    bundle = load_bundle(name_or_path)
+    bundle = load_bundle(name_or_path, trust)
     for role in WEIGHTS:
         network = bundle.sequence_network(role)
         if len(bundle.distributions[role].mean) != network.architecture.n_features:
@@ -230,6 +230,7 @@ def pack_bundle(folder: Path, content: Mapping[str, Any]) -> Bundle:
     aside = folder / f".{MANIFEST}.part"
     aside.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     aside.replace(folder / MANIFEST)
+    drop_signatures(folder)
     return verify_bundle(folder)
 
 

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from config.bundle_manifest import read_manifest
 from config.settings import Settings
+from node.audit.tracing import Tracer, open_tracer
 from node.ledger.database import Ledger, open_ledger
 from node.store.study_store import StudyStore
 
@@ -30,13 +32,19 @@ class WorkerContext:
         return open_ledger(self.settings.ledger.url or "", migrate=False)
 
     @cached_property
+    def tracer(self) -> Tracer:
+        return open_tracer(self.settings, "worker")
+
+    @cached_property
     def store(self) -> StudyStore:
         return StudyStore(self.settings.storage.root, self.settings.storage.min_free_gb)
 
     def bundle(self, name: str) -> Bundle:
-        """A model bundle, verified and loaded once a process."""
+        """A model bundle, verified with its signature; loaded once a process, and again when its manifest changed."""
+        from config.bundle_signature import trust_of
         from workers.bundles import load_bundle
 
-        if name not in self._bundles:
-            self._bundles[name] = load_bundle(name)
-        return self._bundles[name]
+        known = self._bundles.get(name)
+        if known is None or known.digest != read_manifest(name).digest:
+            known = self._bundles[name] = load_bundle(name, trust_of(self.settings.model))
+        return known

@@ -10,7 +10,7 @@ two parts found becomes a TreatmentReport in reporting.py.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +25,9 @@ from dicom_sr.treatment_report import SCORE_DECIMALS, EbvCategory, Reason, Serie
 from node.cases.case_inputs import ComputeRequest
 from workers.artefacts import SequenceMaterial, StudyMaterial
 from workers.bundles import Bundle, Preprocessing
-from workers.features.extraction import extract, resolve_device
+from workers.features.extraction import Precision, extract, extract_many, resolve_device
 from workers.nomogram.result import NomogramResult, PatientCovariates
-from workers.scores.scoring import score
+from workers.scores.scoring import score, score_many
 from workers.volumes.contours import RoiMask, roi_on_series
 from workers.volumes.patches import extract_bag
 from workers.volumes.reader import MrSeries, read_series
@@ -110,23 +110,40 @@ def _contour_on(
 
 def analyse_study(material: StudyMaterial, bundle: Bundle, device: str) -> Analysis:
     """Features of the representative slices, and both scores from them."""
+    return analyse_studies([material], bundle, device)[0]
+
+
+def analyse_studies(
+    materials: Sequence[StudyMaterial], bundle: Bundle, device: str, precision: Precision = "float32"
+) -> list[Analysis]:
+    """The same for many studies, batched across patients; the numbers of each are those that it has alone.
+
+    precision : of the features. What a report shows is computed in float32.
+    """
     where = resolve_device(device)
     started = time.perf_counter()
-    features, representative = {}, {}
-    strange: list[Reason] = []
-    for role, sequence in material.items():
+    features, rows = {}, {}
+    for role in materials[0]:
         network = bundle.sequence_network(role.value)
-        features[role.value], representative[role] = extract(sequence.patches, network, where)
-        strange += _unlike_training(role, features[role.value], bundle)
+        found = extract_many([one[role].patches for one in materials], network, where, precision)
+        features[role.value] = np.stack([one.features for one in found])
+        rows[role] = [one.representative_index for one in found]
     extracted = time.perf_counter()
-    prognostic, predictive = score(features, bundle.score_network(), str(where))
-    return Analysis(
-        prognostic_score=round(prognostic, SCORE_DECIMALS),
-        predictive_score=round(predictive, SCORE_DECIMALS),
-        representative=representative,
-        strange=tuple(strange),
-        seconds={"features": extracted - started, "scores": time.perf_counter() - extracted},
-    )
+    scores = score_many(features, bundle.score_network(), str(where))
+    scored = time.perf_counter()
+    share = {"features": (extracted - started) / len(materials), "scores": (scored - extracted) / len(materials)}
+    return [
+        Analysis(
+            prognostic_score=round(float(scores.prognostic[at]), SCORE_DECIMALS),
+            predictive_score=round(float(scores.predictive[at]), SCORE_DECIMALS),
+            representative={role: found[at] for role, found in rows.items()},
+            strange=tuple(
+                reason for role in rows for reason in _unlike_training(role, features[role.value][at], bundle)
+            ),
+            seconds=share,
+        )
+        for at in range(len(materials))
+    ]
 
 
 def _unlike_training(role: SeriesRole, features: NDArray[np.float32], bundle: Bundle) -> list[Reason]:

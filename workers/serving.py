@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import structlog
 from celery.signals import worker_process_init, worker_ready
 
-from config.errors import InputError, ModelBundleError
+from config.errors import ModelBundleError
 from config.settings import Settings
+from node.audit.forwarding import forwarding
+from node.audit.recorder import audited, open_audit
 from node.broker import broker_url
 from node.ledger.database import open_ledger
 from node.ledger.processes import heartbeat
@@ -24,20 +26,23 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     """Serve these queues until SIGTERM; what is begun is finished first.
 
     One task at a time runs in this very process; several run in child processes, or in threads where they only deliver
-    (they wait for the network then). Raises InputError for an unknown queue.
+    (they wait for the network then).
     """
-    known = [queue.value for queue in Queue]
-    if wrong := [queue for queue in queues if queue not in known]:
-        raise InputError(f"expected queues out of {', '.join(known)}, found {', '.join(wrong)}")
     delivers_only = set(queues) == {Queue.DELIVERY.value}
+    computes = bool(set(queues) - {Queue.DELIVERY.value, Queue.WEB.value})
     pool = "threads" if delivers_only else ("solo" if concurrency == 1 else "prefork")
     ledger = open_ledger(settings.ledger.url or "")
     context = WorkerContext(settings)
     app = make_celery(broker_url(settings), settings.broker)
     register(app, context, queues)
-    device = "none" if delivers_only else _device(settings)
-    with heartbeat(ledger, "worker", queues=list(queues), device=device) as beat:
-        if not delivers_only:
+    device = _device(settings) if computes else "none"
+    audit = open_audit(settings, "worker")
+    with (
+        forwarding(settings, audit.trail),
+        audited(audit),
+        heartbeat(ledger, "worker", queues=list(queues), device=device) as beat,
+    ):
+        if computes:
             worker_process_init.connect(lambda **_: _warm_up(context), weak=False)
             if pool == "solo":
                 _warm_up(context)
@@ -47,6 +52,7 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
             queues=list(queues), concurrency=concurrency, pool=pool, loglevel="WARNING", quiet=True,
             without_gossip=True, without_mingle=True, without_heartbeat=True,
         ).start()  # fmt: skip
+    context.tracer.close()
     ledger.close()
 
 

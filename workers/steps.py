@@ -35,7 +35,7 @@ from dicom_sr.objects import build_objects
 from dicom_sr.structured_report import SR_CLASS_UIDS
 from dicom_sr.treatment_report import EbvCategory, Reason, SeriesRole, TreatmentReport
 from node.cases.case_inputs import ComputeRequest
-from node.computation import computation_digest, identity_of
+from node.computation import artefacts_digest, computation_digest, identity_of
 from node.delivery import FALLBACK, FHIR
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
@@ -84,7 +84,7 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
 
 
 def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
-    """Patches to features, scores, both arms' DFS, and the draft of the report."""
+    """Patches to features, scores, both arms' DFS, and the draft of the report; a comparison ends here."""
     settings = context.settings
     request, bundle = ComputeRequest.from_json(job.request), context.bundle(job.bundle)
     folder = _artefacts(context, job, bundle)
@@ -95,19 +95,21 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
     nomogram = consult_nomogram(analysis, request, bundle, settings.decision)
     consulted = time.perf_counter()
     report = draft_report(request, material, analysis, nomogram, bundle, settings.decision, job.created_at)
+    seconds = {k: round(v, 4) for k, v in {**analysis.seconds, "nomogram": consulted - started}.items()}
+    rows = {role.value: row for role, row in analysis.representative.items()}
+    distances = {role.value: round(one.landmark_distance, 5) for role, one in material.items()}
+    result = {"report": dump(report), "representative": rows, "intensity_distance": distances}
+    if not job.send:
+        return StepOutcome(write=lambda _session, held: jobs.finish_comparison(held, seconds, result))
     if _wants_attributions(settings):
         keep_attributions(folder, bundle.attribution(material, analysis.representative, settings.model.device))
-    seconds = {**analysis.seconds, "nomogram": consulted - started}
-    rows = {role.value: row for role, row in analysis.representative.items()}
-    return StepOutcome({k: round(v, 4) for k, v in seconds.items()}, {"report": dump(report), "representative": rows})
+    return StepOutcome(seconds, result)
 
 
 def write_report(context: WorkerContext, job: Job) -> StepOutcome:
     """The draft as DICOM objects, checked and stored once, with their deliveries; nothing when nothing changed."""
     settings, bundle = context.settings, context.bundle(job.bundle)
     draft = load((job.result or {})["report"])
-    if not job.send:
-        return StepOutcome(write=lambda session, held: jobs.finish(session, held, {}))
     computation = computation_digest(job.request_digest, bundle.digest, settings.report)
     with context.ledger.begin() as session:
         predecessor = current_report(session, job.study_instance_uid)
@@ -216,8 +218,9 @@ def _write_unchanged(session: Session, held: Job) -> None:
 
 
 def _artefacts(context: WorkerContext, job: Job, bundle: Bundle) -> Path:
-    digest = hashlib.sha256(f"{job.request_digest}/{bundle.preprocessing_digest}".encode()).hexdigest()
-    return context.store.artefacts(job.study_instance_uid, digest)
+    return context.store.artefacts(
+        job.study_instance_uid, artefacts_digest(job.request_digest, bundle.preprocessing_digest)
+    )
 
 
 def _kept(folder: Path) -> StudyMaterial:
@@ -247,6 +250,7 @@ def _sources(files: Files, request: ComputeRequest, material: StudyMaterial) -> 
         mr=tuple(header(uid) for one in request.series.values() for uid, _ in one["instances"]),
         contours=tuple(header(uid) for uid in contours),
         masks=tuple(SeriesMask(role, one.mask_zyx, one.slices) for role, one in material.items()),
+        character_set=request.character_set,
     )
 
 

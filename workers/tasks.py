@@ -20,6 +20,10 @@ from config.errors import CptdnError, IneligibleStudyError, ModelBundleError, St
 from dicom_sr.errors import ReportError
 from node.delivery import deliver
 from node.ledger import jobs
+from node.ledger.cases import get_case
+from node.ledger.database import now_utc
+from node.ledger.deliveries import job_of
+from node.ledger.jobs import STEPS
 from node.ledger.lease import kept_lease
 from node.ledger.outbox import relay
 from node.ledger.reports import StoredObject
@@ -39,16 +43,24 @@ Step = Callable[[WorkerContext, Job], "StepOutcome"]
 
 
 def register(app: Celery, context: WorkerContext, queues: Collection[str]) -> None:
-    """Give the application the tasks of these queues; a worker that only delivers never imports what computes."""
-    if set(queues) - {Queue.DELIVERY}:
+    """Give the application the tasks of these queues; to deliver or to answer the pages no worker imports torch."""
+    if set(queues) - {Queue.DELIVERY, Queue.WEB}:
         _register_steps(app, context)
+    if Queue.WEB in queues:
+        from workers.answers import register_answers
+
+        register_answers(app, context)
 
     @app.task(name=DELIVER_REPORT)
     def delivery(delivery_id: int) -> None:
         """C-STORE one report's objects to one PACS, with storage commitment."""
-        deliver(
-            context.ledger, context.settings, context.store, delivery_id, context.name, partial(_other_form, context)
-        )
+        with context.ledger.begin() as session:
+            job_id = job_of(session, delivery_id)
+        with context.tracer.span("delivery", job_id, delivery=delivery_id):
+            deliver(
+                context.ledger, context.settings, context.store, delivery_id, context.name,
+                partial(_other_form, context),
+            )  # fmt: skip
         pass_on(app, context)
 
 
@@ -94,7 +106,12 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
     with structlog.contextvars.bound_contextvars(job=job_id, study=job.study_instance_uid, step=step):
         started = time.perf_counter()
         try:
-            with kept_lease(context.ledger, extend, lease):
+            if step == STEPS[0] and job.attempts <= 1:
+                _record_arrival(context, job)
+            with (
+                kept_lease(context.ledger, extend, lease),
+                context.tracer.span(step, job_id, study=job.study_instance_uid, attempt=job.attempts),
+            ):
                 context.store.require_room_for_work()
                 outcome = compute(context, job)
         except (CptdnError, ReportError) as error:
@@ -116,6 +133,15 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
                     held.seconds = {**held.seconds, **seconds}
             log.info("the step is done", seconds=seconds[step])
     pass_on(app, context)
+
+
+def _record_arrival(context: WorkerContext, job: Job) -> None:
+    """The first spans of a job's trace: its study came in, then it waited for a worker."""
+    with context.ledger.begin() as session:
+        case = get_case(session, job.study_instance_uid)
+        came, complete = case.received_at, case.last_instance_at
+    context.tracer.record("receive", job.id, came, complete, study=job.study_instance_uid)
+    context.tracer.record("queue", job.id, job.created_at, now_utc(), study=job.study_instance_uid)
 
 
 def _write_failure(context: WorkerContext, job_id: str, owner: str, error: Exception) -> None:

@@ -34,7 +34,8 @@ NOT_SERIES = frozenset({"RTSTRUCT", "SEG", "REG"})
 class Assessment:
     """What the rules say about a case now.
 
-    `request` is there when the state is ready, and when a refused case shall get a report that says so.
+    `request` is there when the state is ready, and when a refused case shall get a report that says so. `lacks` names
+    what a PACS may still have (see `Gap.lacks`).
     """
 
     state: State
@@ -46,6 +47,7 @@ class Assessment:
     quality: tuple[Mapping[str, str], ...] = ()
     request: ComputeRequest | None = None
     look_again_at: datetime | None = None
+    lacks: tuple[str, ...] = ()
 
     def explain_json(self) -> dict[str, Any]:
         """The part of `studies explain` that the rules know."""
@@ -91,6 +93,7 @@ def assess(inputs: CaseInputs, settings: Settings, now: datetime, open_associati
         quality=tuple({"code": code, "text": text} for code, text in _quality(content, eligibility)),
         request=request,
         look_again_at=look_again_at,
+        lacks=tuple(dict.fromkeys(gap.lacks for gap in content.gaps if gap.lacks)),
     )
 
 
@@ -209,6 +212,7 @@ def _request(inputs: CaseInputs, settings: Settings, content: _Content, eligibil
         age_source=eligibility.age_source,
         ebv=eligibility.ebv,
         stage=eligibility.stage,
+        character_set=inputs.character_set,
         decision={
             "horizon_months": decision.horizon_months,
             "threshold": decision.threshold,

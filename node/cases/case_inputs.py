@@ -49,6 +49,7 @@ class CaseInputs:
     assignments: Mapping[str, str] = field(default_factory=dict)
     kept_aside: tuple[KeptAside, ...] = ()
     last_instance_at: datetime | None = None
+    character_set: str | None = None  # what the sender of the images really writes, where it labels its text wrongly
     hold: str | None = None
 
 
@@ -64,7 +65,8 @@ class ComputeRequest:
     "series_instance_uid", "study_instance_uid", "roi_number", "roi_name", "reason"}). registrations : role ->
     {"sop_instance_uid", "sha256", "from_frame_of_reference_uid", "to_frame_of_reference_uid"} where the contour
     comes from another frame of reference. refusals : {"code", "text"}; with them nothing is computed, and the report
-    says why. ebv : {"category", "copies_per_ml", "as_given", "comparator", "observed_on",
+    says why. character_set : what the text of the images really is, where it is labelled wrongly.
+    ebv : {"category", "copies_per_ml", "as_given", "comparator", "observed_on",
     "provenance"}; stage : {"t", "n", "m", "edition", "verified", "provenance"}.
     """
 
@@ -82,6 +84,7 @@ class ComputeRequest:
     registrations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warnings: tuple[Mapping[str, str], ...] = ()
     refusals: tuple[Mapping[str, str], ...] = ()
+    character_set: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that `from_json` reads back to an equal value."""
@@ -92,7 +95,7 @@ class ComputeRequest:
     def from_json(cls, document: Mapping[str, Any]) -> ComputeRequest:
         """Raises InputError naming the keys that are missing or unknown."""
         known = set(cls.__dataclass_fields__)
-        missing = known - {"registrations", "warnings", "refusals"} - set(document)
+        missing = known - {"registrations", "warnings", "refusals", "character_set"} - set(document)
         unknown = set(document) - known
         if missing or unknown:
             raise InputError(f"not a computation request: missing {sorted(missing)}, unknown {sorted(unknown)}")

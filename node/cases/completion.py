@@ -11,15 +11,20 @@ from node.cases.series_roles import ROLES, RoleDecision
 from node.cases.series_summary import SeriesSummary
 
 Outcome = Literal["incomplete", "held"]
+CONTOUR, REGISTRATION = "contour", "registration"
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that the content lacks (incomplete) or leaves open (held)."""
+    """Something that the content lacks (incomplete) or leaves open (held).
+
+    lacks : what a PACS may still have: a role, CONTOUR, REGISTRATION, or the UID of a series that has a gap.
+    """
 
     outcome: Outcome
     code: str
     text: str
+    lacks: str = ""
 
 
 def role_gaps(
@@ -41,7 +46,7 @@ def role_gaps(
         open_ones = [one for one in decisions if one.role == "ambiguous" and one.leaning is None]
         if not hint and open_ones:
             hint = "".join(f" It may be {series[one.series_instance_uid].name}: {one.reason}" for one in open_ones[:2])
-        gaps.append(Gap("incomplete", "missing_series", f"The {role} series is missing.{hint}"))
+        gaps.append(Gap("incomplete", "missing_series", f"The {role} series is missing.{hint}", role))
     return gaps
 
 
@@ -50,8 +55,9 @@ def geometry_gaps(chosen: Mapping[str, SeriesSummary]) -> list[Gap]:
     gaps = []
     for role, summary in chosen.items():
         for code, text in summary.stack.findings:
-            outcome: Outcome = "incomplete" if code == "missing_slice" else "held"
-            gaps.append(Gap(outcome, code, f"{role} {summary.name}: {text}."))
+            missing = code == "missing_slice"
+            lacks = summary.series_instance_uid if missing else ""
+            gaps.append(Gap("incomplete" if missing else "held", code, f"{role} {summary.name}: {text}.", lacks))
     return gaps
 
 
@@ -59,11 +65,14 @@ def contour_gaps(
     contours: Contours, chosen: Mapping[str, SeriesSummary], by_series: Mapping[str, Structure]
 ) -> list[Gap]:
     """Why a contour is missing, unclear, elsewhere or too short."""
-    gaps = [Gap("held", code, text) for code, text in contours.findings]
+    mismatch = "frame_of_reference_mismatch"
+    gaps = [Gap("held", code, text, REGISTRATION if code == mismatch else "") for code, text in contours.findings]
     if contours.best is None:
         if not gaps:
             note = "".join(f" {text}" for text in contours.notes)
-            gaps.append(Gap("incomplete", "missing_contour", f"The contour of the primary tumour is missing.{note}"))
+            gaps.append(
+                Gap("incomplete", "missing_contour", f"The contour of the primary tumour is missing.{note}", CONTOUR)
+            )
         return gaps
     for role, summary in chosen.items():
         structure = by_series.get(summary.series_instance_uid)
@@ -72,7 +81,7 @@ def contour_gaps(
                 f"{contours.best.name} is not in the frame of reference of the {role} {summary.name}, "
                 "and no rigid registration joins them."
             )
-            gaps.append(Gap("held", "frame_of_reference_mismatch", text))
+            gaps.append(Gap("held", mismatch, text, REGISTRATION))
         elif (sentence := outside(structure, summary)) is not None:
             gaps.append(Gap("held", "contour_not_covered", sentence))
     return gaps

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
@@ -52,6 +53,7 @@ NUMBER_KEYWORDS = (
     "SeriesNumber", "AcquisitionNumber", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
 )  # fmt: skip
 VECTOR_KEYWORDS = ("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
+CODE_KEYWORDS = ("ContrastBolusAgentSequence",)
 
 
 def header_of(ds: Dataset) -> dict[str, Any]:
@@ -66,7 +68,7 @@ def header_of(ds: Dataset) -> dict[str, Any]:
     _collect(header, ds, LIST_KEYWORDS, _texts)
     _collect(header, ds, NUMBER_KEYWORDS, _number)
     _collect(header, ds, VECTOR_KEYWORDS, _vector)
-    _collect(header, ds, ("ContrastBolusAgentSequence",), _code_meanings)
+    _collect(header, ds, CODE_KEYWORDS, _code_meanings)
     sop_class = header.get("SOPClassUID", "")
     for part, reader in _SPECIAL.items():
         if sop_class == part:
@@ -74,6 +76,33 @@ def header_of(ds: Dataset) -> dict[str, Any]:
     if "PerFrameFunctionalGroupsSequence" in ds or "SharedFunctionalGroupsSequence" in ds:
         header = {**_guarded(frame_header, ds), **header}
     return header
+
+
+def relabelled(header: Mapping[str, Any], character_set: str | None) -> Mapping[str, Any]:
+    """The header with its text read in the character set that its sender really uses.
+
+    character_set : a defined term such as "GB18030" (PS3.3 C.12.1.1.2); None trusts (0008,0005). Text that is none in
+    that character set stays as it is.
+    """
+    if character_set is None:
+        return header
+    labels = str(header.get("SpecificCharacterSet") or "ISO_IR 6").split("\\")
+    claimed, actual = (convert_encodings(one)[0] for one in (labels[0] or "ISO_IR 6", character_set))
+    found: Mapping[str, Any] = _reread(header, claimed, actual)
+    return found
+
+
+def _reread(value: Any, claimed: str, actual: str) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _reread(part, claimed, actual) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_reread(part, claimed, actual) for part in value]
+    if not isinstance(value, str) or value.isascii():
+        return value
+    try:
+        return value.encode(claimed).decode(actual)
+    except UnicodeError:
+        return value
 
 
 _SPECIAL: Mapping[str, Callable[[Dataset], dict[str, Any]]] = {

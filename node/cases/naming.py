@@ -29,12 +29,14 @@ IMAGE_TYPES: Mapping[str, str] = {
     "SPECTROSCOPY": "spectroscopy", "METABOLITE": "spectroscopy",
     "PHASE": "a phase image", "P": "a phase image", "I": "an imaginary part", "IMAGINARY": "an imaginary part",
     "VELOCITY": "a velocity map", "FLOW": "a flow image", "ANGIO": "angiography", "TOF": "angiography",
-    "FAT": "a Dixon fat image", "OUT": "an opposed-phase image", "OPP": "an opposed-phase image",
+    "FAT": "a Dixon fat image", "F": "a Dixon fat image", "FF": "a fat fraction map", "OP": "an opposed-phase image",
+    "OUT": "an opposed-phase image", "OPP": "an opposed-phase image",
     "T2MAP": "a quantitative map", "T1MAP": "a quantitative map", "R2": "a quantitative map",
     "STAR": "a quantitative map", "FIELD": "a field map", "B0": "a field map", "B1": "a field map",
     "SW": "susceptibility-weighted", "SWI": "susceptibility-weighted",
-    "SCREEN": "a screenshot", "SCREENSHOT": "a screenshot", "REPORT": "a report",
+    "VXTL": "the state of a viewer", "SCREEN": "a screenshot", "SCREENSHOT": "a screenshot", "REPORT": "a report",
 }  # fmt: skip
+SHORT_IMAGE_TYPES = frozenset({"P", "I", "F", "FF", "OP", "R2", "STAR", "FA"})  # meant so behind the first two values
 ACQUISITION_CONTRASTS: Mapping[str, str] = {
     "DIFFUSION": "diffusion-weighted", "PERFUSION": "perfusion", "FLUID_ATTENUATED": "FLAIR",
     "PROTON_DENSITY": "proton-density-weighted", "T2_STAR": "T2*-weighted", "TOF": "angiography",
@@ -55,6 +57,7 @@ class Naming:
     dixon_in_phase: bool
     fat_suppressed: bool
     part_of: str | None  # what the series is only a part or a product of, when the original is wanted
+    derived: bool  # from other images in a way that is not stated; an original is preferred
     contrast: Contrast
     contrast_because: str
 
@@ -66,7 +69,7 @@ def naming_of(header: Mapping[str, Any]) -> Naming:
     sequence = vocabulary.plain_text(
         header.get("SequenceName"), header.get("PulseSequenceName"), *parts_of(header.get("ScanningSequence"))
     )
-    image_type = [part.upper() for part in parts_of(header.get("ImageType"))]
+    image_type = _image_type(header)
     weightings, witnesses = _weightings(header, description, protocol, sequence, image_type)
     dixon = bool(vocabulary.DIXON.search(text) or vocabulary.DIXON.search(sequence) or "DIXON" in image_type)
     contrast, because = _contrast(header, text)
@@ -80,9 +83,18 @@ def naming_of(header: Mapping[str, Any]) -> Naming:
         dixon_in_phase=(dixon and bool(vocabulary.DIXON_IN.search(text))) or _in_phase(image_type),
         fat_suppressed=_fat_suppressed(header, text, image_type, dixon),
         part_of=_part_of(text, image_type, dixon),
+        derived=image_type[:2] == ["DERIVED", "SECONDARY"],
         contrast=contrast,
         contrast_because=because,
     )
+
+
+def _image_type(header: Mapping[str, Any]) -> list[str]:
+    """Values of Image Type in capitals, also where a converter joined them; IN_PHASE is no phase image."""
+    values = [part.upper() for part in parts_of(header.get("ImageType"))]
+    return [
+        value for at, value in enumerate(values) if not (value == "PHASE" and at and values[at - 1] in ("IN", "IP"))
+    ]
 
 
 def _names(header: Mapping[str, Any]) -> tuple[str, str]:
@@ -131,7 +143,7 @@ def _not_a_role(
     if (sop_class and sop_class not in MR_CLASSES) or modality != "MR":
         return "not an MR image (SOP class or modality)"
     for value in image_type:
-        if value in IMAGE_TYPES and not (value in ("P", "I", "R2", "STAR", "FA") and value not in image_type[2:]):
+        if value in IMAGE_TYPES and not (value in SHORT_IMAGE_TYPES and value not in image_type[2:]):
             return f"{IMAGE_TYPES[value]} (Image Type {value})"
         if value.startswith(("MIP", "PROJECTION", "METABOLITE", "PERFUSION", "DIFFUSION")):
             return f"a projection, perfusion, diffusion or metabolite image (Image Type {value})"
@@ -144,6 +156,8 @@ def _not_a_role(
         found = pattern.search(text) or pattern.search(sequence)
         if found and not (meaning.startswith("proton") and "T2" in weightings):
             return f"{meaning} (named {found.group(0).strip()!r})"
+    if vocabulary.PRODUCT_OF_A_SERIES.match(str(header.get("SeriesDescription") or "")):
+        return "a product of another series (named so)"
     if dixon and _rejected_phase(text):
         return "a Dixon fat or opposed-phase image (named so)"
     return None
@@ -158,6 +172,8 @@ def _rejected_phase(text: str) -> bool:
 def _part_of(text: str, image_type: list[str], dixon: bool) -> str | None:
     if _reformatted(text, image_type):
         return "a reformatted image"
+    if "COMBINED" in image_type[2:]:
+        return "a combination of series"
     if vocabulary.MP2RAGE.search(text):
         return "an MP2RAGE image"
     if vocabulary.DYNAMIC.search(text):

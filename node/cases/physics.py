@@ -23,6 +23,8 @@ Kind = Literal["T1", "T2", "STIR", "other", "none"]
 TISSUE_T1_MS = 900.0  # white matter and muscle at 1.5-3 T; the Ernst angle depends only weakly on it
 STRONG, FAIR, WEAK, PARTIAL = 0.85, 0.74, 0.6, 0.45
 EPI_FINEST_PIXEL_MM = 0.4
+SHORTEST_REPETITION_MS = 1.5  # shorter ones were written in seconds
+SHORTEST_ECHO_MS = {"SE": 2.0, "GR": 0.3, "unknown": 0.3}
 _EPI_NAME = re.compile(r"^\*?(?:ep(?!fse)|seepi|feepi|mbep|se_?epi|fe_?epi|epi)")
 _SPLIT = re.compile(r"[\\_,;\s/+]+")
 
@@ -89,6 +91,8 @@ def weighting_of(physics: Physics, rules: SeriesRules) -> Weighting:
     """The weighting that physics alone supports; kind "none" where it says nothing."""
     if physics.repetition_time_ms is None or physics.echo_time_ms is None:
         return _partial(physics, rules)
+    if physics.repetition_time_ms < SHORTEST_REPETITION_MS or physics.echo_time_ms < SHORTEST_ECHO_MS[physics.family]:
+        return Weighting("none", 0.0, f"{_times(physics)} are no times in milliseconds for such a sequence")
     if physics.family == "GR":
         return _gradient_echo(physics, rules)
     if physics.inverted and physics.family == "SE":
@@ -149,6 +153,8 @@ def _echo_planar(header: Mapping[str, Any], scanning: set[str]) -> bool:
 def _spoiled(header: Mapping[str, Any], variant: set[str]) -> bool | None:
     if "SP" in variant or "MP" in variant or "RF" in str(header.get("Spoiling") or "").upper():
         return True
+    if str(header.get("SteadyStatePulseSequence") or "").upper() in ("FREE_PRECESSION", "TRANSVERSE", "TIME_REVERSED"):
+        return False
     return False if "SS" in variant else None
 
 

@@ -190,6 +190,7 @@ def _preferences(
         ("it covers the contour", lambda c: _covering(c, extent_mm)),
         ("it is axial", lambda c: {u: s for u, s in c.items() if s.stack.plane == "axial"}),
         (phase, lambda c: _of_phase(c, in_phase_wanted)),
+        ("it is an original image", lambda c: {u: s for u, s in c.items() if not naming_of(s.header).derived}),
         ("it has the most slices", lambda c: _greatest(c, lambda s: s.n_slices)),
         (
             "it is fat-suppressed",

@@ -19,6 +19,7 @@ ROLES: tuple[Role, ...] = ("T1w", "T2w", "CE-T1w")
 
 AGREEMENT, WITNESS = 0.1, 0.3
 TWO_WITNESSES, ONE_WITNESS, CONTRADICTION, NOTHING = 0.75, 0.6, 0.4, 0.3
+DERIVED = 0.72  # an unstated derivation: exports by workstations and PACS are, and so are resampled series
 EXCLUDED_BY_HEADER, EXCLUDED_BY_NAME = 0.95, 0.9
 
 
@@ -96,6 +97,8 @@ def _judge(naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecision
         return _unsure(because, confidence)
     if naming.part_of:
         confidence, because = min(confidence, ONE_WITNESS), f"{because}; it is {naming.part_of}, the original is wanted"
+    if naming.derived and confidence > DERIVED:
+        confidence, because = DERIVED, f"{because}; derived from other images"
     if kind == "T2":
         return RoleDecision("", "T2w", confidence, f"T2-weighted: {because}.")
     return _t1(naming, confidence, because)

@@ -45,21 +45,22 @@ NOT_A_ROLE: Mapping[str, re.Pattern[str]] = {
         "smart ?brain", "smartspine",
         r"rep[eé]rage", "smartexam", "cal", r"calib\w*", "asset ?cal", "ref ?scan", "reference ?scan", "coil ?survey",
         "sense ?ref",
-        "coilsens", "shim\\w*", "prescan", r"pre ?scan", "plano? ?scout", "centratura", "b1 ?cal", "定位",
-        "定位像", "校准",
+        r"ref ?(?:head|neck|hns|body|spine|breast)\w*",
+        "coilsens", r"shim ?(?:map|ming|scan)\w*", "prescan", r"pre ?scan", "plano? ?scout", "centratura", "b1 ?cal",
+        "定位", "定位像", "校准",
     ),
     "diffusion-weighted": _words(
-        r"\w?dwi\w*", r"\w*diff", r"diffusion\w*", r"diffus\w*", r"e?adc\w*", r"dadc", "dti\\w*", "dki", "dsi",
+        r"\w*dwi\w*", r"\w*diff", r"diffusion\w*", r"diffus\w*", r"\w{0,3}adc\w*", "dti\\w*", "dki", "dsi",
         "noddi", "ivim", r"b ?\d{2,5}", "b0", r"b ?val\w*",
         "resolve", "ep2d diff", r"trace\w*", "tensor\\w*", "colfa", "fa map", "fractional anisotropy", "tractography",
         r"\d+ ?dirs?(?:ections?)?", r"apparent diffusion\w*", "isotropic diff", "zoomit diff", "muse", "dwibs",
-        r"exp ?adc", "弥散", "扩散",
+        r"exp ?adc", "弥散", "扩散", "表观",
     ),
     "perfusion or dynamic": _words(
         r"perf\w*", "dsc", "dce", r"p?c?asl\w*", r"\dd ?p?c?asl", r"rel ?cb[fv]", "r?cb[fv]", "mtt", "ttp", "tmax",
         "gbp", "pbp", "twist", "tricks",
         "keyhole dyn", r"wash ?(?:in|out)", "disco", "4d thrive", "灌注", r"perfus\w*", "ktrans", "time to peak", "pei",
-        "dynasuite",
+        "dynasuite", r"dyna ?views?\w*", "grasp", r"permeab\w*", r"iauc\w*",
     ),
     "angiography": _words(
         r"\w*tof\w*", r"\w*angio\w*", "mra", r"\w+ mra", "mrv", "cemra", "ce mra", r"veno\w*gram\w*", r"fl3d ce",
@@ -73,7 +74,7 @@ NOT_A_ROLE: Mapping[str, re.Pattern[str]] = {
         "rotation\\w*", "tumble", "投影",
     ),
     "a subtraction": _words(
-        r"subs?(?! ?\d)", "subtr\\w*", "subtrak\\w*", "sustrac\\w*", "soustr\\w*", "sottraz\\w*", "减影",
+        r"subs?(?! ?\d)", "subtr\\w*", "subtrak\\w*", r"s\d+ s\d+", "sustrac\\w*", "soustr\\w*", "sottraz\\w*", "减影",
         "differenz\\w*",
     ),
     "T2*-weighted or susceptibility": _words(
@@ -166,7 +167,7 @@ DIXON = _words(
     "mdixon\\w*",
     "dix",
 )
-DYNAMIC = _words(r"dyn", r"dynam\w*", r"ph\d+", "arterial", r"portal\w*", "multi ?phase")
+DYNAMIC = _words("动态", r"dyn", r"dynam\w*", r"ph\d+", "arterial", r"portal\w*", "multi ?phase")
 SEVERAL_IMAGES = _words("all")  # a Dixon series of all its images
 MP2RAGE = _words(r"mp2rage\w*")
 REFORMAT = _words(
@@ -214,23 +215,29 @@ FAT_SUPPRESSED = _words(
 # Contrast agent, said and denied.
 CONTRAST_SAID = re.compile(
     r"\+ ?c(?![a-z0-9])|(?<![a-z0-9])c ?\+|\+ ?(?:gd|gad\w*|km|ce|contrast\w*|civ|iv|dye|k)(?![a-z0-9])|"
-    r"(?<![a-z0-9])(?:t1w?i?c|t1w?i?ce|t1w?i?gd|ce ?t1w?i?\w*|t1w?i?\+(?=\s)|ce|gd|gad|gado\w*|gadd?\w*ate|km|"
-    r"kontrast\w*|kontrm\w*|contrast\w*|cont|cm|mdc|post(?!\w)|postcont\w*|postcon|postgd|postgad\w*|postkm|posc\w*|"
+    r"(?<![a-z0-9])(?:t1w?i?c|t1w?i?ce|t1w?i?gd|t1w?i?km|ce ?t1w?i?\w*|t1w?i?\+(?=\s)|ce|gd|gad|gado\w*|gadd?\w*ate|km|"
+    r"kontrast\w*|kontrm\w*|contrast\w*|cont|cm|mdc|post(?!\w)|p[oó]s|postcont\w*|postcon|postgd|postgad\w*|postkm|posc\w*|"
     r"after|nach|apr[eè]s|dopo|despu[eé]s|enh|enhanced?|enhancement|inj|inject\w*|inyect\w*|civ|iv ?contrast|dotarem|"
     r"gadovist|gadavist|magnevist|omniscan|multihance|prohance|clariscan|primovist|eovist|elucirem|dtpa|gd ?dtpa|"
-    r"delayed)(?![a-z0-9])|增强|增強|强化|強化|增后|注药后"
+    r"delayed)(?![a-z0-9])|增强|增強|强化|強化|增后|注药后|造影|контраст|조영"
 )
 CONTRAST_DENIED = re.compile(
     r"(?<![a-z0-9])(?:pre|precontrast\w*|pregad\w*|pregd|prekm|non|noncontrast\w*|nonce|nonenh\w*|noncon\w*|"
     r"no ?(?:contrast\w*|gd|gad\w*|km|ce)|w ?o|without|wout|woc|ohne|o ?km|oh ?km|nativ\w*|natif\w*|basal|sans|sin|"
     r"senza|unenh\w*|un ?enhanced|plain|before|avant|vor|prima|antes|minus ?c)(?![a-z0-9])|"
-    r"平扫|平掃|非增强|增强前|注药前|不增强"
+    r"平扫|平掃|非增强|增强前|注药前|不增强|造影前|非造影|単純|без контраст|조영 ?전|비조영"
 )
 CONTRAST_WITH_AND_WITHOUT = re.compile(
     r"(?<![a-z0-9])(?:w wo|wo w|w w o|w o and w|w and w o|with and without|without and with|mit und ohne|ohne und mit|"
-    r"pre (?:and|und|et|y|\+) ?post)(?![a-z0-9])"
+    r"pre ?(?:and|und|et|y|\+) ?post)(?![a-z0-9])|平[扫掃] ?[+及加和] ?增[强強]"
 )
-CONTRAST_UNCLEAR = re.compile(r"(?<![a-z0-9+])c(?![a-z0-9+])(?! ?\+| ?sp)")  # "T1-C" may mean with or without
+# "T1-C" may mean with or without; "SPIRC", "T1WI (+)" mostly mean with.
+CONTRAST_UNCLEAR = re.compile(
+    r"(?<![a-z0-9+])c(?![a-z0-9+])(?! ?\+| ?sp)|(?:spir|spair|tse|fse|dixon|vibe|fs)c(?![a-z0-9])|"
+    r"(?<=\s)\+(?=\s*(?:\||$))"
+)
+# GE's products of a series: collapsed and projected images.
+PRODUCT_OF_A_SERIES = re.compile(r"\s*(?:COL|PJN|MIP|VR)\s*:", re.IGNORECASE)
 POST_TREATMENT = _words(
     r"post ?(?:op\w*|surg\w*|rt|radi\w*|chemo\w*|treat\w*|tx|therap\w*|nact|ict|rx|biops\w*)",
     "after ?(?:rt|chemo\\w*|treat\\w*)",

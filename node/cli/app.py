@@ -12,6 +12,7 @@ import functools
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
@@ -62,9 +63,15 @@ def _with_house_options(function: Callable[..., Any]) -> Callable[..., Any]:
         for name, default, annotation in (("config", None, ConfigOption), ("debug", False, DebugOption))
     ]
     parameters = [*signature.parameters.values(), *extra]
+    called.__doc__ = _with_example_lines(inspect.getdoc(function) or "")
     called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return called
+
+
+def _with_example_lines(text: str) -> str:
+    """Help in which each example stands on a line of its own (click re-flows a paragraph unless it begins with \\b)."""
+    return re.sub(r"\n+Example: ", "\n\n\b\nExample: ", text)
 
 
 def _remember(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
@@ -88,17 +95,23 @@ DebugOption = Annotated[
 def build(arguments: Sequence[str]) -> typer.Typer:
     """The root command; commands other than the one called are only named, not imported."""
     root = typer.Typer(
-        name="cptdn", help=OVERVIEW, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False
-    )
+        name="cptdn", help=OVERVIEW, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+        context_settings={"max_content_width": 120},
+    )  # fmt: skip
     root.callback()(_root)
-    completing = "_CPTDN_COMPLETE" in os.environ
-    called = next((word for word in arguments if not word.startswith("-")), None)
+    called = next((word for word in _typed() or arguments if not word.startswith("-")), None)
     for name, (where, help_text) in command_table().items():
-        if completing or name == called:
+        if name == called:
             load_command(root, name, where, help_text)
         else:
             root.command(name, help=help_text)(_only_named)
     return root
+
+
+def _typed() -> list[str]:
+    """The words that a shell wants completed, without the program's name; empty when it wants nothing."""
+    line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
+    return line.split()[1:] if "_CPTDN_COMPLETE" in os.environ else []
 
 
 def _only_named() -> None:
@@ -129,6 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         build(given)(args=given, prog_name="cptdn", obj=state)
     except CptdnError as error:
         _fail(str(error), state)
+    except ModuleNotFoundError as error:
+        needed = f"{error.name}, which is not installed here"
+        _fail(f"this command needs {needed}; call it where the extra `workers` is installed", state)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 SMALLEST_FILE_BYTES = 132
+_JSON_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a number", float: "a number", type(None): "null"}
 
 
 def classify(
@@ -37,7 +38,8 @@ def classify(
     """
     rules = settings_of(ctx).case.series_rules
     if (headers is None) == (not paths):
-        raise InputError("give DICOM files or folders, or --headers FILE.json")
+        found_instead = "both" if paths else "neither"
+        raise typer.BadParameter(f"expected DICOM files or folders, or --headers FILE.json, found {found_instead}")
     found = _of_headers(headers, rules) if headers is not None else _of_files(paths or [], rules)
     if as_json:
         print_json(found)
@@ -56,9 +58,14 @@ def _of_headers(path: Path, rules: SeriesRules) -> list[dict[str, Any]]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not JSON: {error}") from error
-    if not isinstance(document, list) or not all(isinstance(one, dict) for one in document):
-        raise InputError(f"{path} is not a list of header objects")
+        raise InputError(f"expected a JSON list of header objects in {path}, found no JSON: {error}") from error
+    if not isinstance(document, list):
+        kind = _JSON_NAMES.get(type(document), "something else")
+        raise InputError(f"expected a JSON list of header objects in {path}, found {kind}")
+    for place, one in enumerate(document, start=1):
+        if not isinstance(one, dict):
+            kind = _JSON_NAMES.get(type(one), "something else")
+            raise InputError(f"expected header objects in {path}, found {kind} in place {place}")
     found = []
     for number, one in enumerate(document):
         header = {key: value for key, value in one.items() if key != "label" and not key.startswith("_")}
@@ -67,7 +74,7 @@ def _of_headers(path: Path, rules: SeriesRules) -> list[dict[str, Any]]:
     return found
 
 
-def _of_files(paths: Iterable[Path], rules: SeriesRules) -> list[dict[str, Any]]:
+def _of_files(paths: Sequence[Path], rules: SeriesRules) -> list[dict[str, Any]]:
     from node.cases.series_context import classify_series
     from node.cases.series_summary import summarise_series
 
@@ -76,7 +83,8 @@ def _of_files(paths: Iterable[Path], rules: SeriesRules) -> list[dict[str, Any]]
         if header.get("Modality", "MR") not in ("RTSTRUCT", "SEG", "REG"):
             studies.setdefault(str(header.get("StudyInstanceUID") or ""), []).append(header)
     if not studies:
-        raise InputError("no DICOM image was found there")
+        named = ", ".join(str(path) for path in paths)
+        raise InputError(f"expected DICOM images in {named}, found none")
     found = []
     for headers in studies.values():
         series = summarise_series(headers)
@@ -112,6 +120,6 @@ def _read(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
 def _files(paths: Iterable[Path]) -> Iterator[Path]:
     for path in paths:
         if not path.exists():
-            raise InputError(f"there is no {path}")
+            raise InputError(f"expected a DICOM file or a folder, found nothing at {path}")
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         yield from (one for one in found if one.is_file() and one.stat().st_size > SMALLEST_FILE_BYTES)

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from config.errors import InputError
-from node.cli.context import ledger_of, print_json, print_table, settings_of
+from node.cli.context import audit_of, ledger_of, print_json, print_table, settings_of
 
 app = typer.Typer(help="Clinical facts: EBV DNA, stage, birth date, start of treatment.", no_args_is_help=True)
 
@@ -41,6 +40,7 @@ def set_(
 
     Example: cptdn clinical set NPC-0042 --ebv-dna 5200 --drawn-on 2026-05-02 --stage T3N1M0 --ajcc 8
     """
+    from node.audit.recorder import command_user
     from node.clinical import entries as facts
     from node.clinical.dates import parse_date
 
@@ -58,11 +58,12 @@ def set_(
     if prior_treatment is not None:
         entries.append(facts.prior_treatment_entry(prior_treatment))
     if not entries:
-        raise InputError(
+        raise typer.BadParameter(
             "nothing to set; give --ebv-dna, --stage, --birth-date, --treatment-start or --prior-treatment"
         )
     with ledger_of(ctx).begin() as session:
         new = facts.record_entries(session, patient_id, issuer, entries, "command line", _user())
+    audit_of(ctx).patient_record(command_user(), "clinical set", patient_id)
     if as_json:
         print_json({"patient_id": patient_id, "new_facts": new, "facts": {e.name: e.value for e in entries}})
     elif new:
@@ -84,9 +85,17 @@ def import_(
 
     Example: cptdn clinical import facts.csv
     """
+    from node.audit.recorder import command_user
     from node.clinical.tables import import_file
+    from node.ledger.database import now_utc
+    from node.ledger.facts import patients_changed_since
 
-    result = import_file(file, ledger_of(ctx), settings_of(ctx), _user())
+    ledger, begun, audit = ledger_of(ctx), now_utc(), audit_of(ctx)
+    result = import_file(file, ledger, settings_of(ctx), _user())
+    with ledger.begin() as session:
+        changed = patients_changed_since(session, begun, _user())
+    for patient_id in changed:
+        audit.patient_record(command_user(), "clinical import", patient_id)
     if as_json:
         print_json(result.to_json())
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -12,6 +12,7 @@ import typer
 from config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from node.audit.recorder import Audit
     from node.ledger.database import Ledger
 
 
@@ -20,11 +21,46 @@ def settings_of(ctx: typer.Context) -> Settings:
     return load_settings((ctx.obj or {}).get("config"))
 
 
-def ledger_of(ctx: typer.Context) -> Ledger:
-    """The ledger that this call's settings name."""
+def ledger_of(ctx: typer.Context, migrate: bool = True) -> Ledger:
+    """The ledger that this call's settings name; migrate=False leaves its schema as it is."""
     from node.ledger.database import open_ledger
 
-    return open_ledger(settings_of(ctx).ledger.url or "")
+    return open_ledger(settings_of(ctx).ledger.url or "", migrate)
+
+
+def audit_of(ctx: typer.Context) -> Audit:
+    """The audit trail that this call's settings name."""
+    from node.audit.recorder import open_audit
+
+    return open_audit(settings_of(ctx))
+
+
+def record_about_studies(ctx: typer.Context, command: str, study_uids: Iterable[str]) -> None:
+    """Tell the audit trail that the person at the command line decided about these studies."""
+    from node.audit.recorder import command_user
+    from node.ledger.tables import Case
+
+    audit, user = audit_of(ctx), command_user()
+    with ledger_of(ctx).begin() as session:
+        cases = [(uid, session.get(Case, uid)) for uid in study_uids]
+    for uid, case in cases:
+        audit.accessed(user, command, uid, case.patient_id if case is not None else "")
+
+
+def record_configuration(ctx: typer.Context, what: str) -> None:
+    """Tell the audit trail that the person at the command line changed what the program does."""
+    from node.audit.codes import SOFTWARE_CONFIGURATION
+    from node.audit.recorder import command_user
+
+    audit_of(ctx).security_alert(what, user=command_user(), kind=SOFTWARE_CONFIGURATION, success=True)
+
+
+def record_users(ctx: typer.Context, what: str) -> None:
+    """Tell the audit trail that the person at the command line changed who may log in."""
+    from node.audit.codes import USER_ATTRIBUTES_CHANGED
+    from node.audit.recorder import command_user
+
+    audit_of(ctx).security_alert(what, user=command_user(), kind=USER_ATTRIBUTES_CHANGED, success=True)
 
 
 def print_json(document: Any) -> None:
@@ -32,13 +68,38 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1, default=str) + "\n")
 
 
+GOOD, BAD, WAITS = "green", "bold red", "yellow"
+COLOURS = {
+    **dict.fromkeys(("ok", "reported", "done", "delivered", "current", "unchanged"), GOOD),
+    **dict.fromkeys(("failure", "failed", "dead", "cancelled"), BAD),
+    **dict.fromkeys(("warning", "held", "incomplete", "refused", "pending", "sent", "queued", "running"), WAITS),
+}
+PIPE_WIDTH = 1000  # a program that reads our tables gets each row on one line
+NAMES_FIT = 32  # characters: a first column of names up to here keeps its lines, the others wrap
+
+
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """A table for a person; colours and borders only where the terminal has them."""
+    """A table for a person: states in colours and long cells folded on a terminal, plain lines elsewhere."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
-    table = Table(*columns, title=title, title_justify="left", show_edge=False)
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    headers = [Column(name, overflow="fold") for name in columns]
+    table = Table(*headers, title=title, title_justify="left", box=SIMPLE_HEAD, show_header=any(columns),
+                  show_edge=False, pad_edge=False)  # fmt: skip
+    longest = max((len(row[0]) for row in rows if row), default=0)
+    table.columns[0].no_wrap = longest <= NAMES_FIT
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    Console().print(table)
+        table.add_row(*(Text(cell, style=COLOURS.get(cell, "")) for cell in row))
+    console.print(table)
+
+
+def known_states(given: Sequence[str], states: Sequence[str]) -> tuple[str, ...]:
+    """The states given by --state. Raises wrong usage naming those that there are."""
+    if wrong := [state for state in given if state not in states]:
+        raise typer.BadParameter(f"expected one of {', '.join(states)}; found {', '.join(wrong)}", param_hint="--state")
+    return tuple(given)

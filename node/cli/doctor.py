@@ -6,6 +6,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -33,34 +34,62 @@ def doctor(
     storage: Annotated[bool, typer.Option("--storage", help="Compare the ledger with the disk, both ways.")] = False,
     repair: Annotated[bool, typer.Option("--repair", help="With --storage: mend what can be mended safely.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option("--bundle", metavar="FILE.zip", help="Also write a support bundle, without patient data."),
+    ] = None,
 ) -> None:
     """Check and explain: configuration, ledger, storage, broker, node, model bundle, and each PACS by C-ECHO and a
     trial association. Exit code 1 when something fails.
 
-    Example: cptdn doctor --config /etc/cptdn/cptdn.toml
+    Example: cptdn doctor --config /etc/cptdn/cptdn.toml --bundle support.zip
     Example: cptdn doctor --storage --repair
     """
+    settings = settings_of(ctx)
     if storage or repair:
         from node.cli.storage_check import check_storage
 
-        if check_storage(settings_of(ctx), repair, as_json):
+        if check_storage(settings, repair, as_json):
             raise typer.Exit(1)
         return
-    findings = list(examine(settings_of(ctx)))
+    findings = list(examine(settings))
+    if bundle is not None:
+        _write_bundle(bundle, settings, findings)
     if as_json:
         print_json([asdict(finding) for finding in findings])
     else:
         rows = [(finding.part, finding.verdict, finding.found, finding.advice) for finding in findings]
         print_table(("part", "", "found", "what to do"), rows)
+        typer.echo(_in_all(findings))
     if any(finding.verdict == "failure" for finding in findings):
         raise typer.Exit(1)
+
+
+def _in_all(findings: list[Finding]) -> str:
+    """The last line: whether anything has to be done."""
+    bad, odd = (sum(one.verdict == verdict for one in findings) for verdict in ("failure", "warning"))
+    if not bad and not odd:
+        return "All is well."
+    counts = [f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((bad, "failure"), (odd, "warning")) if n]
+    return f"{' and '.join(counts)}: the last column says what to do; a failure keeps the program from working."
+
+
+def _write_bundle(path: Path, settings: Settings, findings: list[Finding]) -> None:
+    from config.errors import InputError
+    from node.audit.support_bundle import write_support_bundle
+
+    try:
+        names = write_support_bundle(path, settings, [asdict(finding) for finding in findings])
+    except OSError as error:
+        raise InputError(f"the support bundle {path} cannot be written: {error.strerror}") from error
+    typer.echo(f"{path} holds {', '.join(names)}; read it before you send it on.", err=True)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """All checks, each independent of the others."""
     source = str(settings.source) if settings.source else "built-in defaults"
-    yield Finding("configuration", "ok", source)
-    checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _workers]
+    yield Finding("configuration", "ok", source, "" if settings.source else "`cptdn init` writes one for this site")
+    checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _workers, _audit]
     for check in checks:
         yield check(settings)
     for pacs in settings.pacs:
@@ -116,9 +145,14 @@ def _node(settings: Settings) -> Finding:
         socket.create_connection((host, settings.node.port), timeout=3).close()
     except OSError as error:
         return Finding("node", "warning", f"{where} does not listen ({error})", "`cptdn up` or `cptdn node` starts it")
-    if settings.node.bind not in ("127.0.0.1", "::1", "localhost") and not settings.node.allowed_calling_aes:
-        advice = "name your PACS in node.allowed_calling_aes"
+    elsewhere = settings.node.bind not in ("127.0.0.1", "::1", "localhost")
+    if elsewhere and not (settings.node.allowed_calling_aes or settings.node.allowed_addresses):
+        advice = "name your PACS in node.allowed_calling_aes and node.allowed_addresses"
         return Finding("node", "warning", f"{where} takes nothing from other machines", advice)
+    if elsewhere and not settings.node.allowed_addresses:
+        advice = "AE titles are no secret: name your PACS in node.allowed_addresses, too, or use [node] tls"
+        if settings.node.tls is None:
+            return Finding("node", "warning", f"{where} listens to any address that claims a known title", advice)
     return Finding("node", "ok", f"{where} listens")
 
 
@@ -155,6 +189,24 @@ def _workers(settings: Settings) -> Finding:
     return Finding(
         "workers", "ok", ", ".join(f"{worker.host} ({device})" for worker, device in zip(workers, devices, strict=True))
     )
+
+
+def _audit(settings: Settings) -> Finding:
+    from node.audit.forwarding import backlog_bytes
+    from node.audit.recorder import open_audit
+    from node.audit.syslog import try_repository
+
+    if not settings.audit.enabled:
+        return Finding("audit", "warning", "no audit trail is written", "set [audit] enabled = true")
+    trail, syslog = open_audit(settings).trail, settings.audit.syslog
+    if syslog is None:
+        return Finding("audit", "ok", f"{trail.folder}; no repository is configured")
+    where = f"{syslog.transport}://{syslog.host}:{syslog.port}"
+    waiting = backlog_bytes(trail)
+    if (why := try_repository(syslog)) is not None:
+        advice = "nothing is lost: the trail is sent on when the repository is back"
+        return Finding("audit", "warning", f"{where} does not take messages ({why}); {waiting} bytes wait", advice)
+    return Finding("audit", "ok", f"{where}; {waiting} bytes wait")
 
 
 def _pacs(pacs: PacsSettings, settings: Settings) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import ledger_of, print_json, print_table
+from node.cli.context import known_states, ledger_of, print_json, print_table, record_about_studies
 
 if TYPE_CHECKING:
     from node.ledger.tables import Delivery, Job
@@ -54,24 +54,35 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
 @app.command("list")
 def list_(
     ctx: typer.Context,
-    state: Annotated[str | None, typer.Option(help="Only this state: queued, running, done, failed, ...")] = None,
+    state: Annotated[
+        list[str] | None, typer.Option("--state", help="Only these: queued, running, done, failed, pending, dead, ...")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Computations and the deliveries that are not finished.
 
     Example: cptdn jobs list --state failed
     """
+    from node.ledger.deliveries import STATES as DELIVERY_STATES
     from node.ledger.deliveries import list_deliveries
-    from node.ledger.jobs import list_jobs
+    from node.ledger.jobs import STATES, list_jobs
 
+    states = known_states(state or (), tuple(dict.fromkeys((*STATES, *DELIVERY_STATES))))
     with ledger_of(ctx).begin() as session:
-        jobs = [job_json(job) for job in list_jobs(session, (state,) if state else ())]
-        deliveries = [delivery_json(row) for row in list_deliveries(session, (state,) if state else ())]
+        jobs = [job_json(job) for job in list_jobs(session, states)]
+        deliveries = [delivery_json(row) for row in list_deliveries(session, states)]
     if as_json:
         print_json({"jobs": jobs, "deliveries": deliveries})
         return
     rows = [
-        (j["id"], "compute", j["study_instance_uid"], j["state"], j["step"], (j["error"] or {}).get("text") or "")
+        (
+            j["id"],
+            "compute" if j["send"] else "compare",
+            j["study_instance_uid"],
+            j["state"],
+            j["step"],
+            (j["error"] or {}).get("text") or "",
+        )
         for j in jobs
     ]
     rows += [
@@ -100,9 +111,13 @@ def show(ctx: typer.Context, job_id: Annotated[str, typer.Argument(metavar="JOB"
 
 @app.command()
 def watch(
-    ctx: typer.Context, interval: Annotated[float, typer.Option(help="Seconds between two looks.")] = 1.0
+    ctx: typer.Context,
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks.")] = 1.0,
+    as_json: Json = False,
 ) -> None:
     """Follow all computations until none is waiting or running (Ctrl-C stops watching only).
+
+    With --json, all jobs that were followed are printed at the end.
 
     Example: cptdn jobs watch
     """
@@ -113,15 +128,18 @@ def watch(
     while True:
         with ledger.begin() as session:
             jobs = list_jobs(session, limit=200)
-            for job in reversed(jobs):
+            followed = [job for job in reversed(jobs) if job.state in ACTIVE or job.id in seen]
+            for job in followed:
                 now = (job.state, job.step)
-                if seen.get(job.id) != now and (job.state in ACTIVE or job.id in seen):
-                    seen[job.id] = now
+                if seen.get(job.id) != now and not as_json:
                     reason = f": {job.error_text}" if job.error_text else ""
                     typer.echo(f"{job.updated_at:%H:%M:%S}  {job.study_instance_uid}  {job.state} {job.step}{reason}")
+                seen[job.id] = now
             if not any(job.state in ACTIVE for job in jobs):
-                return
+                break
         time.sleep(interval)
+    if as_json:
+        print_json([job_json(job) for job in followed])
 
 
 @app.command()
@@ -130,16 +148,22 @@ def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
 
     Example: cptdn jobs retry delivery-12
     """
-    from node.ledger.deliveries import retry_delivery
-    from node.ledger.jobs import retry as retry_job
+    from node.decisions import retry_job, try_delivery_again
+    from node.ledger.deliveries import get_delivery
+    from node.ledger.jobs import get_job
+    from node.ledger.reports import subject_of
 
+    studies = []
     with ledger_of(ctx).begin() as session:
         for job_id in job_ids:
             number = _delivery_number(job_id)
             if number is None:
                 retry_job(session, job_id)
+                studies.append(get_job(session, job_id).study_instance_uid)
             else:
-                retry_delivery(session, number)
+                try_delivery_again(session, number)
+                studies.append(subject_of(session, get_delivery(session, number).report_id)[0])
+    record_about_studies(ctx, "jobs retry", studies)
     _say(as_json, job_ids, "queued")
 
 
@@ -157,12 +181,15 @@ def cancel(
     from node.ledger.cases import get_case, set_state
     from node.ledger.jobs import cancel as cancel_job
 
+    studies = []
     with ledger_of(ctx).begin() as session:
         for job_id in job_ids:
             job = cancel_job(session, job_id, because)
+            studies.append(job.study_instance_uid)
             if job.send:
                 reason = {"code": "cancelled", "text": f"The computation was cancelled: {because}."}
                 set_state(session, get_case(session, job.study_instance_uid), "failed", [reason])
+    record_about_studies(ctx, "jobs cancel", studies)
     _say(as_json, job_ids, "cancelled")
 
 

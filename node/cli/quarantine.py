@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.context import ledger_of, print_json, print_table
+from node.cli.context import ledger_of, print_json, print_table, record_about_studies
 
 app = typer.Typer(help="Files that were not accepted, with their reasons; settle those that hold a case.")
 
@@ -59,6 +59,7 @@ def dismiss(
     ctx: typer.Context,
     number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `cptdn quarantine list` shows it.")],
     because: Annotated[str, typer.Option(help="The reason, kept in the history of the study.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Decide that a file kept aside does not matter: what is stored counts, and its study is looked at again.
 
@@ -73,4 +74,8 @@ def dismiss(
             text = f"File {number} in quarantine was dismissed: {because}"
             record(session, entry.study_instance_uid, "dismissed", text, actor="administrator")
             wake_case(session, entry.study_instance_uid)
-    typer.echo(f"File {number} is dismissed; it stays in quarantine.")
+    record_about_studies(ctx, "quarantine dismiss", [entry.study_instance_uid or ""])
+    if as_json:
+        print_json({"number": number, "dismissed_because": because})
+    else:
+        typer.echo(f"File {number} is dismissed; it stays in quarantine.")

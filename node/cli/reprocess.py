@@ -1,18 +1,20 @@
-"""`cptdn reprocess`: compute studies again, and see what differs."""
+"""`cptdn reprocess`: compute studies again, or compare two bundles over them, and see what differs."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from config.errors import InputError
-from node.cli.context import ledger_of, print_json, settings_of
+from node.cli.context import known_states, ledger_of, print_json, record_about_studies, settings_of
+from node.cli.progress import progress
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from config.settings import Settings
+    from node.ledger.database import Ledger
     from node.reprocessing import Outcome
 
 
@@ -20,58 +22,152 @@ def reprocess(
     ctx: typer.Context,
     study_uids: Annotated[list[str] | None, typer.Argument(metavar="STUDY_UID...")] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every study.")] = False,
-    since: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Studies received since.")] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Studies that failed.")] = False,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], metavar="DATE", help="Received since, YYYY-MM-DD.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Studies that failed (--state failed).")] = False,
+    state: Annotated[list[str] | None, typer.Option("--state", help="Only these states (may be given again).")] = None,
+    made_with: Annotated[
+        str | None,
+        typer.Option("--made-with", metavar="BUNDLE", help="Whose report this bundle made: its name or digest."),
+    ] = None,
     bundle: Annotated[str | None, typer.Option(help="Another model bundle (a name or a folder).")] = None,
+    against: Annotated[
+        str | None, typer.Option(metavar="BUNDLE", help="With --no-send: compare with this one (default: configured).")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    no_send: Annotated[bool, typer.Option("--no-send", help="Compute and compare, make and send no report.")] = False,
+    no_send: Annotated[bool, typer.Option("--no-send", help="Compare both bundles; make and send no report.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each study.")] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Compute studies again and show the difference to the previous result. A study of which nothing has changed -
     inputs, bundle, software - is left alone.
 
-    Example: cptdn reprocess --since 2026-01-01 --bundle site-2 --no-send
-    """
-    from node.reprocessing import Reprocessor
+    With --no-send, the configured bundle and --bundle both answer for every study, from kept patches where there are
+    any, and a summary says who would get another recommendation. An interrupted comparison goes on when the same
+    command is given again.
 
+    Example: cptdn reprocess --since 2026-01-01 --bundle site-2
+    Example: cptdn reprocess --all --bundle site-2 --no-send
+    """
     settings = settings_of(ctx)
     ledger = ledger_of(ctx)
+    if against is not None and not no_send:
+        raise typer.BadParameter("--against BUNDLE goes with --no-send")
     with ledger.begin() as session:
-        studies = study_uids or _selected(session, all_, since, failed)
-    work = Reprocessor(
-        ledger, settings, bundle or settings.model.bundle, send=not no_send, bulk=len(studies) > 1, dry_run=dry_run
-    )
+        studies = _selected(session, study_uids or [], all_, since, [*(state or ()), *(["failed"] * failed)], made_with)
+    if not studies and not as_json:
+        typer.echo("No study fits this selection.")
+        return
+    chosen = bundle or settings.model.bundle
+    if no_send:
+        _compare(ledger, settings, studies, (against or settings.model.bundle, chosen), dry_run, timeout, as_json,
+                 each=bool(study_uids))  # fmt: skip
+    else:
+        if not dry_run:
+            record_about_studies(ctx, "reprocess", studies)
+        _compute(ledger, settings, studies, chosen, dry_run, timeout, as_json)
+
+
+def _selected(
+    session: Session,
+    study_uids: list[str],
+    all_: bool,
+    since: datetime | None,
+    states: list[str],
+    made_with: str | None,
+) -> list[str]:
+    """The studies that are meant, the oldest first."""
+    from node.ledger.cases import STATES, list_cases
+    from node.ledger.reports import made_by
+
+    selecting = all_ or since or states or made_with
+    if bool(study_uids) == bool(selecting):
+        raise typer.BadParameter(
+            "expected study UIDs, or a selection by --all, --since DATE, --failed, --state STATE, --made-with BUNDLE"
+        )
+    if study_uids:
+        return study_uids
+    cases = list_cases(session, known_states(states, STATES), since.replace(tzinfo=UTC) if since else None)
+    found = [case.study_instance_uid for case in reversed(cases)]
+    made = made_by(session, made_with) if made_with else None
+    return found if made is None else [study for study in found if study in made]
+
+
+def _compute(
+    ledger: Ledger, settings: Settings, studies: list[str], bundle: str, dry_run: bool, timeout: float, as_json: bool
+) -> None:
+    from node.reprocessing import Reprocessor
+
+    work = Reprocessor(ledger, settings, bundle, bulk=len(studies) > 1, dry_run=dry_run)
     outcomes = []
-    for begun in [work.begin(study) for study in studies]:
-        outcome = work.finish(begun, timeout)
-        outcomes.append(outcome)
-        if not as_json:
-            _say(outcome)
+    begun = [work.begin(study) for study in studies]
+    with progress("computed", len(studies)) as done:
+        for one in begun:
+            outcome = work.finish(one, timeout)
+            outcomes.append(outcome)
+            done()
+            if not as_json:
+                _say(outcome)
     if as_json:
         print_json([outcome.to_json() for outcome in outcomes])
-    elif not outcomes:
-        typer.echo("No study fits this selection.")
     if any(outcome.kind == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 
 
-def _selected(session: Session, all_: bool, since: datetime | None, failed: bool) -> list[str]:
-    from node.ledger.cases import list_cases
-
-    if not (all_ or since or failed):
-        raise InputError("expected study UIDs, or one of --all, --since DATE, --failed; found none")
-    start = since.replace(tzinfo=UTC) if since else None
-    cases = list_cases(session, ("failed",) if failed else (), start)
-    return [case.study_instance_uid for case in reversed(cases)]
-
-
 def _say(outcome: Outcome) -> None:
-    from node.reprocessing import difference, in_words
+    from node.reprocessing import difference
 
     typer.echo(f"{outcome.study_instance_uid}: {outcome.text}")
     for reason in outcome.reasons:
         typer.echo(f"    {reason['text']} [{reason['code']}]")
     if outcome.new is not None:
-        for line in in_words(difference(outcome.previous, outcome.new)) or ["the result is the same"]:
-            typer.echo(f"    {line}")
+        _say_difference(difference(outcome.previous, outcome.new))
+
+
+def _say_difference(found: dict[str, Any]) -> None:
+    from node.reprocessing import in_words
+
+    for line in in_words(found) or ["the result is the same"]:
+        typer.echo(f"    {line}")
+
+
+def _compare(
+    ledger: Ledger,
+    settings: Settings,
+    studies: list[str],
+    bundles: tuple[str, str],
+    dry_run: bool,
+    timeout: float,
+    as_json: bool,
+    each: bool,
+) -> None:
+    """Both bundles over the studies. each : show every study's difference, since a person named them."""
+    from node.cli.comparison import print_summary
+    from node.comparison import Comparison
+    from node.comparison_summary import summarise
+
+    work = Comparison(ledger, settings, *bundles)
+    named = [{"name": one.name, "version": one.version, "digest": one.digest} for one in work.manifests]
+    document: dict[str, Any] = {"before": named[0], "after": named[1]}
+    if dry_run:
+        plan = work.plan(studies).to_json()
+        if as_json:
+            print_json({**document, "plan": plan})
+        else:
+            typer.echo(f"{len(studies)} studies, two bundles: " + ", ".join(f"{n} {what.replace('_', ' ')}"
+                                                                           for what, n in plan.items()))  # fmt: skip
+        return
+    with progress("compared", len(studies)) as done:
+        compared = list(work.run(studies, timeout, done))
+    summary = summarise(compared)
+    if as_json:
+        print_json({**document, "studies": [one.to_json() for one in compared], "summary": summary})
+    else:
+        for one in compared if each else ():
+            typer.echo(one.study_instance_uid)
+            if found := one.to_json()["difference"]:
+                _say_difference(found)
+        print_summary(document, summary)
+    if summary["failed"]:
+        raise typer.Exit(1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,7 +16,9 @@ def status(
 
     Example: cptdn status --json
     """
-    found = _status(ctx)
+    from node.overview import overview
+
+    found = overview(settings_of(ctx), ledger_of(ctx))
     if as_json:
         print_json(found)
         return
@@ -32,38 +33,3 @@ def status(
     queues = ", ".join(f"{name} {n}" for name, n in found["queues"].items() if name != "error")
     rows.append(("queues", found["queues"].get("error") or queues))
     print_table(("", ""), rows)
-
-
-def _status(ctx: typer.Context) -> dict[str, Any]:
-    from node.broker import broker_url
-    from node.ledger import cases, jobs, outbox, processes, reports
-    from node.messages import BrokerUnavailableError
-    from node.queue import make_celery, queue_lengths
-
-    settings = settings_of(ctx)
-    with ledger_of(ctx).begin() as session:
-        found: dict[str, Any] = {
-            "node": {
-                "ae_title": settings.node.ae_title,
-                "bind": settings.node.bind,
-                "port": settings.node.port,
-                "running": any(process.ready for process in processes.living(session, "node")),
-                "processes": [
-                    {"kind": p.kind, "host": p.host, "pid": p.pid, "ready": p.ready, **p.info}
-                    for p in processes.living(session)
-                ],
-            },
-            "queues": {},
-            "cases": cases.count_by_state(session),
-            "jobs": jobs.count_by_state(session),
-            "deliveries": reports.count_deliveries(session),
-            "outbox_empty": outbox.is_empty(session),
-        }
-    try:
-        found["queues"] = queue_lengths(make_celery(broker_url(settings), settings.broker))
-    except BrokerUnavailableError as error:
-        found["queues"] = {"error": f"the broker does not answer: {error}"}
-    root = settings.storage.root
-    found["disk_free_gb"] = round(shutil.disk_usage(root if root.exists() else root.parent).free / 1e9, 2)
-    found["bundle"] = settings.model.bundle
-    return found

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import ledger_of, print_json, print_table, settings_of
+from node.cli.context import (
+    known_states,
+    ledger_of,
+    print_json,
+    print_table,
+    record_about_studies,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -47,16 +54,18 @@ def study_json(session: Session, case: Case) -> dict[str, Any]:
 def list_(
     ctx: typer.Context,
     state: Annotated[list[str] | None, typer.Option("--state", help="Only these states (may be given again).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many (default: all).")] = None,
     as_json: Json = False,
 ) -> None:
     """All studies, the newest first.
 
     Example: cptdn studies list --state held --state incomplete
     """
-    from node.ledger.cases import list_cases
+    from node.ledger.cases import STATES, list_cases
 
+    states = known_states(state or (), STATES)
     with ledger_of(ctx).begin() as session:
-        studies = [study_json(session, case) for case in list_cases(session, state or ())]
+        studies = [study_json(session, case) for case in list_cases(session, states, limit=limit)]
     if as_json:
         print_json(studies)
         return
@@ -116,6 +125,7 @@ def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> N
     """
     from node.casework import look_at
     from node.ledger.cases import get_case, history
+    from node.ledger.fetches import fetches_of
 
     settings = settings_of(ctx)
     with ledger_of(ctx).begin() as session:
@@ -124,6 +134,7 @@ def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> N
         assessment = look_at(session, settings, case)
         found.update(assessment.explain_json())
         found["would_be"] = {"state": assessment.state, "reasons": [dict(reason) for reason in assessment.reasons]}
+        found["retrieval"] = fetches_of(session, study_uid)
         found["history"] = history(session, study_uid)
     if as_json:
         print_json(found)
@@ -152,6 +163,10 @@ def _print_explanation(found: dict[str, Any]) -> None:
             typer.echo(f"{title}: none")
     for finding in found.get("quality") or ():
         typer.echo(f"Quality: {_in_words(finding)}")
+    for asked in found["retrieval"]:
+        when = f"; asked again after {asked['next_at'][:19]}" if asked["next_at"] else ""
+        said = asked["text"] or f"PACS {asked['pacs']!r} has not been asked yet."
+        typer.echo(f"Retrieval: {said} It is {asked['state']} after {asked['tries']} tries{when}.")
     would = found["would_be"]
     typer.echo(f"Looked at now it would be {would['state']}.")
     for reason in would["reasons"]:
@@ -177,31 +192,59 @@ def assign(
     study_uid: StudyUid,
     role: Annotated[list[str], typer.Option("--role", metavar="ROLE=SERIES_UID", help="T1w, T2w or CE-T1w.")],
     by: Annotated[str, typer.Option("--by", help="Who decides; kept in the history.")] = "administrator",
+    as_json: Json = False,
 ) -> None:
     """Settle which series plays which role; the study is looked at again at once.
 
     Example: cptdn studies assign 1.2.840.113619.2.1 --role CE-T1w=1.2.840.113619.2.1.7
     """
-    from config.errors import InputError
-    from node.ledger.cases import get_case, record, wake_case
-    from node.ledger.instances import series_uids
+    from node.decisions import ROLES, assign_roles
 
-    roles = ("T1w", "T2w", "CE-T1w")
+    decided = {}
+    for given in role:
+        name, _, series = given.partition("=")
+        if name not in ROLES or not series:
+            expected = f"ROLE=SERIES_UID with ROLE one of {', '.join(ROLES)}"
+            raise typer.BadParameter(f"expected {expected}, found {given!r}", param_hint="--role")
+        decided[name] = series
+    with ledger_of(ctx).begin() as session:
+        assign_roles(session, study_uid, decided, by)
+    record_about_studies(ctx, "studies assign", [study_uid])
+    _decided(as_json, study_uid, "assigned", "The decision is recorded; the study is looked at again.")
+
+
+@app.command()
+def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None:
+    """Ask the PACS at once for what a study lacks, also for series that were fetched before and did not help.
+
+    Example: cptdn studies fetch 1.2.840.113619.2.1
+    """
+    from config.errors import InputError
+    from node.casework import look_at
+    from node.ledger.cases import get_case, record
+    from node.ledger.fetches import ask_now
+    from node.retrieval import asked_pacs
+
+    settings = settings_of(ctx)
+    asked = asked_pacs(settings)
+    if not asked:
+        names = ", ".join(pacs.name for pacs in settings.pacs)
+        raise InputError(f"expected a [[pacs]] with query_retrieve = true, found none ({names})")
     with ledger_of(ctx).begin() as session:
         case = get_case(session, study_uid)
-        known = set(series_uids(session, study_uid))
-        for given in role:
-            name, _, series = given.partition("=")
-            if name not in roles or not series:
-                expected = f"ROLE=SERIES_UID with ROLE one of {', '.join(roles)}"
-                raise InputError(f"expected --role {expected}, found {given!r}")
-            if series not in known:
-                has = ", ".join(sorted(known)) or "none"
-                raise InputError(f"study {study_uid} has no series {series}; it has {has}")
-            case.assignments = {**case.assignments, name: series}
-            record(session, study_uid, "assigned", f"{name} is series {series}, decided by {by}.", actor=by)
-        wake_case(session, study_uid)
-    typer.echo("The decision is recorded; the study is looked at again.")
+        lacks = look_at(session, settings, case).lacks
+        if not lacks:
+            raise InputError(f"study {study_uid} lacks no series, contour or registration; it is {case.state}")
+        for pacs in asked:
+            ask_now(session, study_uid, pacs.name, lacks)
+        record(
+            session, study_uid, "fetch", "An administrator asked the PACS for what is missing.", actor="administrator"
+        )
+    record_about_studies(ctx, "studies fetch", [study_uid])
+    if as_json:
+        print_json({"study_instance_uid": study_uid, "asked_for": list(lacks), "pacs": [pacs.name for pacs in asked]})
+    else:
+        typer.echo(f"Asked for now: {', '.join(lacks)}; `cptdn studies explain` tells what came of it.")
 
 
 @app.command()
@@ -210,13 +253,15 @@ def hold(
     study_uid: StudyUid,
     because: Annotated[str, typer.Option(help="The reason; it stands in the case until the study is released.")],
     by: Annotated[str, typer.Option("--by", help="Who decides; kept in the history.")] = "administrator",
+    as_json: Json = False,
 ) -> None:
     """Hold a study: nothing is computed for it until it is released.
 
     Example: cptdn studies hold 1.2.840.113619.2.1 --because "contour under review"
     """
     _set_hold(ctx, study_uid, because, by)
-    typer.echo("The study is held; `cptdn studies release` lets it go on.")
+    record_about_studies(ctx, "studies hold", [study_uid])
+    _decided(as_json, study_uid, "held", "The study is held; `cptdn studies release` lets it go on.")
 
 
 @app.command()
@@ -224,22 +269,26 @@ def release(
     ctx: typer.Context,
     study_uid: StudyUid,
     by: Annotated[str, typer.Option("--by", help="Who decides; kept in the history.")] = "administrator",
+    as_json: Json = False,
 ) -> None:
     """Let a held study go on; it is looked at again at once.
 
     Example: cptdn studies release 1.2.840.113619.2.1
     """
     _set_hold(ctx, study_uid, None, by)
-    typer.echo("The study is released and looked at again.")
+    record_about_studies(ctx, "studies release", [study_uid])
+    _decided(as_json, study_uid, "released", "The study is released and looked at again.")
+
+
+def _decided(as_json: bool, study_uid: str, decision: str, sentence: str) -> None:
+    if as_json:
+        print_json({"study_instance_uid": study_uid, "decision": decision})
+    else:
+        typer.echo(sentence)
 
 
 def _set_hold(ctx: typer.Context, study_uid: str, because: str | None, by: str) -> None:
-    from node.ledger.cases import get_case, record, wake_case
+    from node.decisions import set_hold
 
     with ledger_of(ctx).begin() as session:
-        case = get_case(session, study_uid)
-        case.hold = because
-        text = f"Held by {by}: {because}" if because else f"Released by {by}."
-        record(session, study_uid, "hold" if because else "release", text, actor=by)
-        session.flush()
-        wake_case(session, study_uid)
+        set_hold(session, study_uid, because, by)

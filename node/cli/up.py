@@ -8,22 +8,29 @@ import typer
 
 from node.cli.context import settings_of
 
+PAGES_WITHIN_S = 30.0
 SWITCH_INTERVAL_S = 0.001  # a fifth of Python's own: with many senders at work, an echo is still answered soon
 
 
 def up(ctx: typer.Context) -> None:
-    """Run everything on this machine: broker (if embedded), node and workers. Ctrl-C or SIGTERM stops it cleanly.
+    """Run everything on this machine: broker (if embedded), node, workers, pages. Ctrl-C or SIGTERM stops it cleanly.
 
     Example: cptdn up --config /etc/cptdn/cptdn.toml
     """
     from node.ledger.database import open_ledger
-    from node.running import everything, wait_for_signal, wait_until_ready
+    from node.running import PAGES, PARTS, NotReadyError, everything, wait_for_signal, wait_until_ready
+    from node.web.serving import address_of
 
     settings = settings_of(ctx)
     ledger = open_ledger(settings.ledger.url or "")
     typer.echo(f"Starting; data stands in {settings.storage.root}")
-    with everything(settings, {}, typer.echo) as supervisor:
+    with everything(settings, {}, typer.echo, parts=PARTS | PAGES) as supervisor:
         wait_until_ready(ledger, supervisor)
+        try:  # the node works without its pages
+            wait_until_ready(ledger, supervisor, PAGES_WITHIN_S, tuple(PAGES))
+            typer.echo(f"Pages: {address_of(settings)}")
+        except NotReadyError as error:
+            typer.echo(f"The pages are not there ({error}); the lines above say why.")
         typer.echo(
             f"Ready: {settings.node.ae_title} listens on {settings.node.bind}:{settings.node.port}; Ctrl-C stops it."
         )
@@ -37,13 +44,14 @@ def node(ctx: typer.Context) -> None:
 
     Example: cptdn node --config /etc/cptdn/cptdn.toml
     """
-    from node.logging import start_logging
+    from node.logging import events_file, start_logging
     from node.running import wait_for_signal
     from node.service import running_node
     from node.supervisor import follow_lifeline
 
-    start_logging()
+    settings = settings_of(ctx)
+    start_logging(keep=events_file(settings, "node"))
     follow_lifeline()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    with running_node(settings_of(ctx)):
+    with running_node(settings):
         wait_for_signal()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 START_BLOCK, END_BLOCK, CARRIAGE_RETURN = b"\x0b", b"\x1c", b"\r"
 CHUNK_BYTES = 65536
+MOST_CONNECTIONS = 64
 POLL_S = 0.05  # how soon a stop is noticed
 log = structlog.get_logger(__name__)
 
@@ -78,6 +79,9 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def verify_request(self, request: object, client_address: object) -> bool:
         """Only named senders, or loopback where none is named."""
+        if len(self._open) >= MOST_CONNECTIONS:
+            log.warning("too many HL7 connections", limit=MOST_CONNECTIONS)
+            return False
         address = ipaddress.ip_address(str(client_address[0]).split("%")[0])  # type: ignore[index]
         allowed = self.settings.hl7.allowed_addresses
         if allowed:

@@ -15,6 +15,7 @@ class Admission(Enum):
 
     FULL = None
     RESULTS_ONLY = "commitment results only"  # a configured PACS that is not on the list, answering a commitment
+    ADDRESS_UNKNOWN = (0x01, 0x01, 0x01)  # PS3.8 has no reason of its own for it
     CALLING_AE_UNKNOWN = (0x01, 0x01, 0x03)
     CALLED_AE_UNKNOWN = (0x01, 0x01, 0x07)
 
@@ -31,29 +32,59 @@ class Request:
 def admit(request: Request, node: NodeSettings, pacs: tuple[PacsSettings, ...]) -> Admission:
     """Decide on a request.
 
-    With `allowed_calling_aes` empty, any peer from loopback is admitted and none from elsewhere; otherwise the calling
-    AE title must be on the list, wherever it calls from. A configured PACS may always report commitments, from its
+    A peer must be on each list that is not empty: `allowed_calling_aes` and `allowed_addresses`. With both empty, any
+    peer from loopback is admitted and none from elsewhere. A configured PACS may always report commitments, from its
     own host.
     """
     if node.require_called_ae and request.called_ae.strip() != node.ae_title.strip():
         return Admission.CALLED_AE_UNKNOWN
-    allowed = {title.strip() for title in node.allowed_calling_aes}
+    titles = {title.strip() for title in node.allowed_calling_aes}
     calling = request.calling_ae.strip()
-    if calling in allowed or (not allowed and is_loopback(request.address)):
+    unknown = None
+    if node.allowed_addresses and not within(request.address, node.allowed_addresses):
+        unknown = Admission.ADDRESS_UNKNOWN
+    elif (titles and calling not in titles) or not (titles or node.allowed_addresses or is_loopback(request.address)):
+        unknown = Admission.CALLING_AE_UNKNOWN
+    if unknown is None:
         return Admission.FULL
-    if any(calling == peer.ae_title.strip() and request.address in _addresses(peer.host) for peer in pacs):
+    if any(calling == peer.ae_title.strip() and _is_host(request.address, peer.host) for peer in pacs):
         return Admission.RESULTS_ONLY
-    return Admission.CALLING_AE_UNKNOWN
+    return unknown
+
+
+def may_connect(address: str, node: NodeSettings, pacs: tuple[PacsSettings, ...]) -> bool:
+    """Whether a connection from here is worth listening to; asked before a byte of it is read."""
+    if not node.allowed_addresses:
+        return bool(node.allowed_calling_aes) or is_loopback(address) or _is_pacs(address, pacs)
+    return within(address, node.allowed_addresses) or _is_pacs(address, pacs)
+
+
+def within(address: str, networks: tuple[str, ...]) -> bool:
+    """Whether an address lies in one of these networks; an IPv4 address written in IPv6 counts as IPv4."""
+    found = _parsed(address)
+    return found is not None and any(found in ipaddress.ip_network(one, strict=False) for one in networks)
 
 
 def is_loopback(address: str) -> bool:
     """Whether an IP address, also an IPv4 one written in IPv6, is this machine's own."""
+    found = _parsed(address)
+    return found is not None and found.is_loopback
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         found = ipaddress.ip_address(address.split("%")[0])
     except ValueError:
-        return False
-    mapped = getattr(found, "ipv4_mapped", None)
-    return (mapped or found).is_loopback
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def _is_pacs(address: str, pacs: tuple[PacsSettings, ...]) -> bool:
+    return any(_is_host(address, peer.host) for peer in pacs)
+
+
+def _is_host(address: str, host: str) -> bool:
+    return str(_parsed(address)) in _addresses(host)
 
 
 def _addresses(host: str) -> set[str]:

@@ -11,7 +11,9 @@ from pynetdicom.events import EventHandlerType
 
 from config.errors import SettingsError
 from config.settings import NodeSettings, Settings
+from node.audit.recorder import Audit, open_audit
 from node.dicom.contexts import node_contexts
+from node.dicom.door import Door
 from node.dicom.fast_store import StoreReceiver
 from node.dicom.handlers import (
     OpenAssociations,
@@ -38,6 +40,7 @@ class RunningNode:
 
     server: GuardedServer
     associations: OpenAssociations
+    longest_association_s: float
 
     @property
     def port(self) -> int:
@@ -46,6 +49,7 @@ class RunningNode:
 
     def heartbeat(self) -> None:
         """Tell other processes which associations are alive; call it every few seconds."""
+        self.server.end_older_than(self.longest_association_s)
         self.associations.drop_dead()
         self.associations.intake.heartbeat()
 
@@ -53,6 +57,7 @@ class RunningNode:
         """Take no new connection, let open associations finish for `grace_s`, then abort what is left."""
         for assoc in self.server.stop(grace_s):
             self.associations.ended(assoc)
+        self.associations.intake.close()
 
 
 def make_ae(ae_title: str, node: NodeSettings) -> AE:
@@ -69,7 +74,11 @@ def make_ae(ae_title: str, node: NodeSettings) -> AE:
 
 
 def start_node(
-    settings: Settings, intake: Intake, record_commitment: RecordCommitment, fast: bool = True
+    settings: Settings,
+    intake: Intake,
+    record_commitment: RecordCommitment,
+    fast: bool = True,
+    audit: Audit | None = None,
 ) -> RunningNode:
     """Listen for associations until `stop` is called; returns at once.
 
@@ -80,8 +89,9 @@ def start_node(
     settle_libraries()
     node = settings.node
     associations = OpenAssociations(intake)
+    door = Door(settings, audit or open_audit(settings, "node"))
     handlers: list[EventHandlerType] = [
-        (evt.EVT_REQUESTED, handle_requested, [settings]),
+        (evt.EVT_REQUESTED, handle_requested, [door]),
         (evt.EVT_RELEASED, handle_ended, [associations]),
         (evt.EVT_ABORTED, handle_ended, [associations]),
         (evt.EVT_CONN_CLOSE, handle_ended, [associations]),
@@ -99,11 +109,13 @@ def start_node(
             evt_handlers=handlers,
             server_class=GuardedServer,
             most_connections=node.max_associations * CONNECTIONS_PER_ASSOCIATION,
+            may_connect=door.may_connect,
             make_receiver=partial(_receiver, associations, node.max_object_mb * 1_000_000) if fast else None,
         )
     except OSError as error:
         raise SettingsError(f"[node] cannot listen on {node.bind}:{node.port}: {error.strerror}") from error
-    running = RunningNode(cast(GuardedServer, server), associations)
+    running = RunningNode(cast(GuardedServer, server), associations, node.max_association_s)
+    door.server = running.server
     running.server.start_thread()
     return running
 

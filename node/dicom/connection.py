@@ -12,12 +12,13 @@ from typing import cast
 from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.events import Event, EventHandlerType
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
+from node.dicom.checkpoint import Checkpoint
 from node.dicom.contexts import PLAIN_SYNTAXES, VERIFICATION
 from node.dicom.library import settle_libraries
 from node.dicom.server import GuardedSocket, close_socket
@@ -39,11 +40,12 @@ _REJECTIONS = {
 
 
 class PeerAE(AE):
-    """An application entity whose outgoing associations have guarded sockets."""
+    """An application entity whose outgoing associations have guarded sockets and lose no answer."""
 
     def _create_socket(
         self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
     ) -> AssociationSocket:
+        assoc._reactor_checkpoint = Checkpoint()
         guarded = GuardedSocket(assoc, address=address)
         guarded.tls_args = tls_args
         return guarded
@@ -55,8 +57,11 @@ def association(
     calling_ae: str,
     contexts: Sequence[PresentationContext],
     handlers: Sequence[EventHandlerType] = (),
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
 ) -> Iterator[Association]:
     """An established association, released at the end (aborted when an error passes through).
+
+    roles : role selections (PS3.7 D.3.3.4), for what the peer shall send us on this association.
 
     Raises PacsUnavailableError naming the peer and why there is no association; SettingsError for its TLS files.
     """
@@ -70,6 +75,7 @@ def association(
     assoc = ae.associate(
         pacs.host, pacs.port, contexts=list(contexts), ae_title=pacs.ae_title, max_pdu=MAX_PDU_BYTES,
         tls_args=(client_context(pacs.tls), pacs.host) if pacs.tls else None, evt_handlers=ours + list(handlers),
+        ext_neg=list(roles),
     )  # fmt: skip
     try:
         if not assoc.is_established:

@@ -22,14 +22,14 @@ SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
-_NOTED = frozenset({SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID})
+NOTED = frozenset({SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID})
 
-_FIRST_TAG = 0x00080000  # lower groups belong to commands and file meta information
-_PIXEL_DATA = 0x7FE00010
+FIRST_TAG = 0x00080000  # lower groups belong to commands and file meta information
+PIXEL_DATA = 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNDEFINED = 0xFFFFFFFF
-_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_SHORT_VRS = frozenset(
+UNDEFINED = 0xFFFFFFFF
+LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+SHORT_VRS = frozenset(
     {
         b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
         b"ST", b"TM", b"UI", b"UL", b"US",
@@ -38,7 +38,18 @@ _SHORT_VRS = frozenset(
 
 
 class EncodingError(InputError):
-    """The bytes are not a data set in the transfer syntax they came in."""
+    """The bytes are not a data set in the transfer syntax they came in.
+
+    uids : identifying UIDs that stood before the damage, tag to text, as in `Survey`.
+    """
+
+    def __init__(self, text: str, uids: dict[int, str] | None = None) -> None:
+        super().__init__(text)
+        self.uids = uids or {}
+
+
+class TooManyElementsError(Exception):
+    """The walk met more elements than it was asked to look at."""
 
 
 @dataclass(frozen=True)
@@ -63,20 +74,32 @@ def inflate(data: bytes | memoryview) -> bytes:
     return inflated
 
 
-def survey(data: bytes | memoryview, transfer_syntax_uid: str) -> Survey:
+def survey(data: bytes | memoryview, transfer_syntax_uid: str, most_elements: int | None = None) -> Survey:
     """Walk over the whole data set.
 
     data : the encoded data set without file meta information; for the deflated syntax, already inflated.
+    most_elements : elements and items to be looked at; beyond them TooManyElementsError is raised.
     Raises EncodingError naming the offset, what was expected and what was found.
     """
-    return _Walk(memoryview(data), transfer_syntax_uid).run()
+    walk = _Walk(memoryview(data), transfer_syntax_uid, most_elements)
+    try:
+        return walk.run()
+    except EncodingError as error:
+        raise EncodingError(str(error), walk.uids) from error
+
+
+def skip_sequence(data: memoryview, offset: int, implicit: bool) -> int:
+    """Over a sequence of undefined length in little endian to what follows it. Raises EncodingError."""
+    walk = _Walk(data, ImplicitVRLittleEndian if implicit else "1.2.840.10008.1.2.1")
+    return walk.sequence(offset, implicit)
 
 
 class _Walk:
     """The walk's state: one pass, a stack of the ends of open sequences and items, no recursion."""
 
-    def __init__(self, data: memoryview, transfer_syntax_uid: str) -> None:
+    def __init__(self, data: memoryview, transfer_syntax_uid: str, most_elements: int | None = None) -> None:
         self.data = data
+        self.left = most_elements if most_elements is not None else len(data)
         self.end = len(data)
         self.implicit = transfer_syntax_uid == ImplicitVRLittleEndian
         order = ">" if transfer_syntax_uid == ExplicitVRBigEndian else "<"
@@ -98,16 +121,16 @@ class _Walk:
             tag, vr, length, offset = self.element(offset)
             if tag <= last:
                 raise EncodingError(f"at byte {start}: {_name(tag)} stands after {_name(last)}")
-            if last < 0 and not _FIRST_TAG <= tag < 0x00400000:
+            if last < 0 and not FIRST_TAG <= tag < 0x00400000:
                 raise EncodingError(f"expected a data set that begins with group 0008, found {_name(tag)}")
             last = tag
-            if tag == _PIXEL_DATA:
+            if tag == PIXEL_DATA:
                 self.pixel_offset = start
-            if length == _UNDEFINED:
-                offset = self.fragments(offset) if tag == _PIXEL_DATA else self.sequence(offset, vr == b"UN")
+            if length == UNDEFINED:
+                offset = self.fragments(offset) if tag == PIXEL_DATA else self.sequence(offset, vr == b"UN")
                 continue
             self.fits(tag, offset, length)
-            if tag in _NOTED:
+            if tag in NOTED:
                 self.uids[tag] = str(self.data[offset : offset + min(length, 66)], "latin-1").rstrip("\x00 ")
             offset += length
         return Survey(self.uids, self.pixel_offset)
@@ -121,6 +144,9 @@ class _Walk:
 
     def header(self, offset: int) -> int:
         """Tag at `offset`."""
+        self.left -= 1
+        if self.left < 0:
+            raise TooManyElementsError
         if self.end - offset < 8:
             raise EncodingError(f"at byte {offset}: {self.end - offset} bytes are left over, too few for an element")
         group, element = self.tag.unpack_from(self.data, offset)
@@ -132,9 +158,9 @@ class _Walk:
         if self.implicit if implicit is None else implicit:
             return tag, b"", self.long.unpack_from(self.data, offset + 4)[0], offset + 8
         vr = bytes(self.data[offset + 4 : offset + 6])
-        if vr in _SHORT_VRS:
+        if vr in SHORT_VRS:
             return tag, vr, self.short.unpack_from(self.data, offset + 6)[0], offset + 8
-        if vr not in _LONG_VRS:
+        if vr not in LONG_VRS:
             raise EncodingError(f"at byte {offset}: {_name(tag)} has no known value representation, found {vr!r}")
         if self.end - offset < 12:
             raise EncodingError(f"at byte {offset}: {_name(tag)} is cut off")
@@ -150,7 +176,7 @@ class _Walk:
             offset += 8
             if tag == _SEQUENCE_END:
                 return offset
-            if tag != _ITEM or length == _UNDEFINED:
+            if tag != _ITEM or length == UNDEFINED:
                 raise EncodingError(f"at byte {offset - 8}: expected a fragment of pixel data, found {_name(tag)}")
             self.fits(tag, offset, length)
             offset += length
@@ -173,7 +199,7 @@ class _Walk:
                     open_ends.pop()
                 elif tag != _ITEM:
                     raise EncodingError(f"at byte {offset - 8}: expected an item, found {_name(tag)}")
-                elif length == _UNDEFINED:
+                elif length == UNDEFINED:
                     open_ends.append(_ITEM_END)
                 else:
                     self.fits(tag, offset, length)
@@ -185,7 +211,7 @@ class _Walk:
                 offset += 8
                 continue
             tag, _, length, offset = self.element(offset, implicit)
-            if length == _UNDEFINED:
+            if length == UNDEFINED:
                 open_ends.append(_SEQUENCE_END)
             else:
                 self.fits(tag, offset, length)

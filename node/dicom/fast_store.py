@@ -2,14 +2,13 @@
 
 pynetdicom negotiates, rejects, releases and answers every other service; once an association stands, its upper layer
 hands each plain C-STORE request to this module, which parses the command set (PS3.7 section 9.3.1), streams the
-fragments of the data set into the store with one buffer, has them checked, stored and indexed by the same intake as
-ever, and answers. Anything unusual is pushed back and takes pynetdicom's way.
+fragments of the data set into the store with one buffer, reads the header while the rest still arrives, has the object
+checked, stored and indexed by the same intake as ever, and answers. Anything unusual is pushed back and takes
+pynetdicom's way.
 """
 
 from __future__ import annotations
 
-import select
-import ssl
 import struct
 import time
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from typing import TYPE_CHECKING, cast
 import structlog
 
 from node.dicom.contexts import STORAGE_CLASSES
-from node.dicom.intake import Intake, Outcome, Sender
+from node.dicom.head import Head, read_head
+from node.dicom.inflow import Inflow
+from node.dicom.intake import HEAD_BYTES, Intake, Outcome, Sender
 from node.dicom.statuses import StoreStatus, error_comment
 from node.store.incoming import IncomingFile
 from node.store.part10 import FileMeta
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from pynetdicom.association import Association
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("cptdn.network")
 
-BUFFER_BYTES = 1 << 18
 LONGEST_COMMAND = 4096
 LINGER_S = 0.02  # how long to look for the next request before pynetdicom's slower loop watches the connection
 LEAST_BYTES_PER_S = 1000.0  # a sender slower than this, once the network timeout is over, is cut off
@@ -43,10 +42,8 @@ _P_DATA = 0x04
 _COMMAND, _LAST = 0x01, 0x02
 _C_STORE_RQ, _C_STORE_RSP = 0x0001, 0x8001
 _NO_DATA_SET = 0x0101
-
-
-class ConnectionLostError(OSError):
-    """The peer closed the connection in the middle of a message."""
+_PDU_HEAD = struct.Struct(">BxI")
+_FRAGMENT_HEAD = struct.Struct(">IBB")
 
 
 class ProtocolError(Exception):
@@ -75,7 +72,7 @@ class StoreReceiver:
         self._sender_of = sender_of
         self._most_bytes = most_bytes
         self._contexts: dict[int, tuple[str, str]] | None = None  # id -> (SOP class, transfer syntax)
-        self._buffer = memoryview(bytearray(0))
+        self._inflow = Inflow()
 
     def read(self) -> bool:
         """Handle the requests that are coming in. True when pynetdicom has to read the next PDU itself (what has been
@@ -92,6 +89,7 @@ class StoreReceiver:
         if self.assoc.dimse.message is not None:
             return True  # in the middle of a message that went the other way
         self.assoc._reactor_checkpoint.clear()  # its thread would only poll meanwhile
+        self._inflow.take_over(self._socket)
         try:
             while True:
                 request = self._request()
@@ -105,33 +103,30 @@ class StoreReceiver:
                 if not self._more():
                     return False
         finally:
+            self._inflow.hand_back(self._socket)
             self.assoc._reactor_checkpoint.set()
 
     # --- the request ---
 
     def _request(self) -> StoreRequest | None:
-        """The next PDU, when it is a whole C-STORE-RQ command and nothing else; otherwise it is pushed back."""
-        connection = self._socket
-        head = connection.recv(6)
-        if len(head) < 6 or head[0] != _P_DATA:
-            connection.push_back(head)
+        """The next PDU, when it is a whole C-STORE-RQ command and nothing else; otherwise it stays where it is."""
+        inflow = self._inflow
+        if not inflow.has(6) or inflow.peek(6)[0] != _P_DATA:
             return None
-        length = int.from_bytes(head[2:6], "big")
-        if not 6 < length <= LONGEST_COMMAND:
-            connection.push_back(head)
+        length = int.from_bytes(inflow.peek(6)[2:6], "big")
+        if not 6 < length <= LONGEST_COMMAND or not inflow.has(6 + length):
             return None
-        body = connection.recv(length)
-        request = self._parse(body) if len(body) == length else None
-        if request is None:
-            connection.push_back(head + body)
+        request = self._parse(inflow.peek(6 + length)[6:])
+        if request is not None:
+            inflow.skip(6 + length)
         return request
 
-    def _parse(self, body: bytearray) -> StoreRequest | None:
+    def _parse(self, body: memoryview) -> StoreRequest | None:
         context_id, control = body[4], body[5]
         if int.from_bytes(body[:4], "big") != len(body) - 4 or control & 3 != _COMMAND | _LAST:
             return None
         context = cast(dict[int, tuple[str, str]], self._contexts).get(context_id)
-        command = parse_command(memoryview(body)[6:])
+        command = parse_command(body[6:])
         if context is None or command is None:
             return None
         try:
@@ -155,78 +150,72 @@ class StoreReceiver:
         sender = self._sender_of(self.assoc)
         if not self.intake.has_room():
             refusal = Outcome(StoreStatus.OUT_OF_RESOURCES, "storage is below its free-space limit")
-            return refusal if self._stream(request, None) else None
+            return refusal if self._stream(request, _Arrival(None)) else None
         try:
             incoming = self.intake.store.receive(meta)
         except OSError as error:
-            return self.intake.storage_failed(meta, error) if self._stream(request, None) else None
+            failed = self.intake.storage_failed(meta, error)
+            return failed if self._stream(request, _Arrival(None)) else None
         with incoming:
-            failure = _Failure()
-            if not self._stream(request, incoming, failure):
+            arrival = _Arrival(incoming)
+            if not self._stream(request, arrival):
                 return None
-            if failure.too_large:
+            if arrival.too_large:
                 return Outcome(StoreStatus.TOO_LARGE, f"larger than {self._most_bytes} bytes")
-            if failure.error is not None:
-                return self.intake.storage_failed(meta, failure.error)
-            return self.intake.take_incoming(incoming, sender)
+            if arrival.error is not None:
+                return self.intake.storage_failed(meta, arrival.error)
+            return self.intake.take_incoming(incoming, sender, arrival.head)
 
-    def _stream(self, request: StoreRequest, incoming: IncomingFile | None, failure: _Failure | None = None) -> bool:
-        """Read PDUs until the last fragment. False when something else than data came (pushed back)."""
-        connection = self._socket
-        failure = failure or _Failure()
+    def _stream(self, request: StoreRequest, arrival: _Arrival) -> bool:
+        """Read PDUs until the last fragment. False when something else than data comes (it stays where it is)."""
+        inflow = self._inflow
         largest = max(self.assoc.acceptor.maximum_length or 0, LONGEST_COMMAND)
-        begun, received = time.monotonic(), 0
+        begun = time.monotonic()
         while True:
-            head = connection.recv(6)
-            if len(head) < 6:
-                raise ConnectionLostError("the connection was closed in the middle of an object")
-            if head[0] != _P_DATA:
-                connection.push_back(head)
+            inflow.need(6)
+            kind, left = _PDU_HEAD.unpack(inflow.peek(6))
+            if kind != _P_DATA:
                 return False
-            left = int.from_bytes(head[2:6], "big")
+            inflow.skip(6)
             if left > largest:
                 raise ProtocolError(f"a PDU of {left} bytes, at most {largest} were negotiated")
             last = False
             while left:
                 if left < 6 or last:
                     raise ProtocolError("a PDU with a broken list of fragments")
-                item = connection.recv(6)
-                size = int.from_bytes(item[:4], "big") - 2 if len(item) == 6 else -1
-                if size < 0 or size > left - 6 or item[4] != request.context_id or item[5] & _COMMAND:
+                inflow.need(6)
+                size, context_id, control = _FRAGMENT_HEAD.unpack(inflow.peek(6))
+                size -= 2
+                if not 0 <= size <= left - 6 or context_id != request.context_id or control & _COMMAND:
                     raise ProtocolError("expected a fragment of the announced data set")
-                last = bool(item[5] & _LAST)
+                inflow.skip(6)
+                last = bool(control & _LAST)
                 left -= 6 + size
-                received += size
-                self._piece(size, incoming, failure, received)
+                self._piece(size, request, arrival)
             if last:
                 return True
-            self._check_pace(time.monotonic() - begun, received)
+            self._check_pace(time.monotonic() - begun, arrival.size_bytes)
 
-    def _piece(self, size: int, incoming: IncomingFile | None, failure: _Failure, received: int) -> None:
+    def _piece(self, size: int, request: StoreRequest, arrival: _Arrival) -> None:
         """One fragment, from the socket to the file."""
-        if received > self._most_bytes:
-            failure.too_large = True
-            if received > self._most_bytes + DRAINED_BYTES:
+        first = arrival.size_bytes == 0
+        arrival.size_bytes += size
+        if arrival.size_bytes > self._most_bytes:
+            arrival.too_large = True
+            if arrival.size_bytes > self._most_bytes + DRAINED_BYTES:
                 raise ProtocolError(f"an object of more than {self._most_bytes} bytes")
-        connection = cast("socket.socket", self._socket.socket)
-        if not self._buffer.nbytes:
-            self._buffer = memoryview(bytearray(BUFFER_BYTES))
-        filled = 0
+        inflow = self._inflow
+        if first and size:
+            inflow.need(min(size, HEAD_BYTES))
         while size:
-            got = connection.recv_into(self._buffer[filled:], min(size, BUFFER_BYTES - filled))
-            if got == 0:
-                raise ConnectionLostError("the connection was closed in the middle of an object")
-            size -= got
-            filled += got
-            if incoming is not None and (size == 0 or filled == BUFFER_BYTES):
-                if failure.error is None and not failure.too_large:
-                    try:
-                        incoming.write(self._buffer[:filled])
-                    except OSError as error:
-                        failure.error = error
-                filled = 0
-            elif incoming is None:
-                filled = 0
+            piece = inflow.some(size)
+            arrival.write(piece)
+            if first:
+                syntax = cast(dict[int, tuple[str, str]], self._contexts)[request.context_id][1]
+                arrival.head = read_head(piece[:HEAD_BYTES], syntax)
+                first = False
+            size -= len(piece)
+            inflow.skip(len(piece))
 
     def _check_pace(self, seconds: float, received: int) -> None:
         patience = self.assoc.network_timeout or float("inf")
@@ -240,26 +229,33 @@ class StoreReceiver:
 
     def _more(self) -> bool:
         """Whether the next PDU begins soon and nobody else wants this thread."""
-        connection = self._socket.socket
-        if connection is None or self.provider._kill_thread or not self.provider.to_provider_queue.empty():
+        if self.provider._kill_thread or not self.provider.to_provider_queue.empty():
             return False
-        if isinstance(connection, ssl.SSLSocket) and connection.pending():
-            return True
-        poll = select.poll()
-        poll.register(connection, select.POLLIN)
-        return bool(poll.poll(LINGER_S * 1000))
+        return self._inflow.comes_within(LINGER_S)
 
     @property
     def _socket(self) -> GuardedSocket:
         return cast("GuardedSocket", self.provider.socket)
 
 
-@dataclass
-class _Failure:
-    """Why the data set is not kept although it is read to its end."""
+class _Arrival:
+    """A data set that is coming in, and why it is not kept although it is read to its end."""
 
-    too_large: bool = False
-    error: OSError | None = None
+    def __init__(self, incoming: IncomingFile | None) -> None:
+        """incoming : None when nothing of it shall be kept."""
+        self._incoming = incoming
+        self.size_bytes = 0
+        self.too_large = False
+        self.error: OSError | None = None
+        self.head: Head | None = None
+
+    def write(self, piece: memoryview) -> None:
+        if self._incoming is None or self.too_large or self.error is not None:
+            return
+        try:
+            self._incoming.write(piece)
+        except OSError as error:
+            self.error = error
 
 
 def parse_command(data: memoryview) -> dict[int, memoryview] | None:

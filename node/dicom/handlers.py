@@ -15,10 +15,10 @@ from pynetdicom.events import Event
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.settings import Settings
 from node.dicom.admission import Admission, Request, admit
 from node.dicom.commitment import EVENT_FAILURES_EXIST, EVENT_SUCCESS, CommitmentResult, read_result
 from node.dicom.contexts import commitment_result_context
+from node.dicom.door import Door
 from node.dicom.intake import Intake, Outcome, Sender
 from node.dicom.statuses import EventReportStatus, StoreStatus, error_comment
 from node.ledger.associations import Peer
@@ -63,7 +63,7 @@ class OpenAssociations:
                 self.ended(assoc)
 
 
-def handle_requested(event: Event, settings: Settings) -> None:
+def handle_requested(event: Event, door: Door) -> None:
     """EVT_REQUESTED: reject peers that are not allowed, before anything is negotiated."""
     assoc = event.assoc
     primitive = cast(A_ASSOCIATE, assoc.requestor.primitive)
@@ -71,16 +71,22 @@ def handle_requested(event: Event, settings: Settings) -> None:
         calling_ae=str(primitive.calling_ae_title), called_ae=str(primitive.called_ae_title),
         address=str(assoc.requestor.address),
     )  # fmt: skip
-    decision = admit(request, settings.node, settings.pacs)
-    if decision is Admission.RESULTS_ONLY:
-        assoc.acceptor.supported_contexts = [commitment_result_context()]
-    elif decision is not Admission.FULL:
+    decision = admit(request, door.settings.node, door.settings.pacs)
+    rejection = (
+        None if decision in (Admission.FULL, Admission.RESULTS_ONLY) else (decision.name.lower(), decision.value)
+    )
+    rejection = rejection or door.crowded(request.address) or door.unproven(assoc)
+    if rejection is not None:
+        reason, code = rejection
         log.warning(
-            "association_rejected", reason=decision.name.lower(), calling_ae=request.calling_ae,
-            called_ae=request.called_ae, peer=request.address,
+            "association_rejected", reason=reason, calling_ae=request.calling_ae, called_ae=request.called_ae,
+            peer=request.address,
         )  # fmt: skip
-        assoc.acse.send_reject(*decision.value)
+        door.refused(reason, request.calling_ae.strip(), request.address)
+        assoc.acse.send_reject(*code)
         assoc.kill()  # waits until the rejection has left; the connection would be closed before it
+    elif decision is Admission.RESULTS_ONLY:
+        assoc.acceptor.supported_contexts = [commitment_result_context()]
 
 
 def handle_ended(event: Event, associations: OpenAssociations) -> None:

@@ -1,39 +1,38 @@
 """Taking one received object in: check, store, index, then answer. No network and no pynetdicom here.
 
-How a success status is earned, in this order: the bytes are on the disk (fsync), the header could be read and agrees
-with the command, the file has its final name (fsync of the folder), the ledger row is committed. Any other outcome has
-a status of its own, and what is not accepted is kept in quarantine with its reason.
+How a success status is earned, in this order: the header could be read and agrees with the command, the bytes and
+their final name are on the disk (fsync of file and folder), the ledger row is committed. Any other outcome has a status
+of its own, and what is not accepted is kept in quarantine with its reason.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import structlog
-from pydicom.dataset import Dataset
 from sqlalchemy.exc import SQLAlchemyError
 
-from node.cases.headers import header_of
+from node.audit.recorder import StudyTally
 from node.dicom.encoding import (
     SERIES_INSTANCE_UID,
     SOP_CLASS_UID,
     SOP_INSTANCE_UID,
     STUDY_INSTANCE_UID,
     EncodingError,
-    Survey,
 )
+from node.dicom.head import Head, read_head
 from node.dicom.reading import read_header
 from node.dicom.statuses import StoreStatus
 from node.ledger import associations, instances
 from node.ledger.associations import Peer
-from node.ledger.cases import note_content
+from node.ledger.cases import note_content, wake_case
 from node.ledger.database import Ledger, may_try_again, now_utc
+from node.ledger.group_commit import InstanceWriter, Row
 from node.ledger.tables import Instance, Quarantined
 from node.store.incoming import IncomingFile
 from node.store.names import is_uid
@@ -42,7 +41,7 @@ from node.store.study_store import StoredFile, StudyStore
 
 UNREADABLE = "unreadable_instance"
 CONFLICTING = "conflicting_instance"
-DISK_THREADS = 16  # files that are forced to the disk at the same time
+HEAD_BYTES = 1 << 17  # so much of an object may hold its header; some scanners put 100 kB of their own into it
 
 log = structlog.get_logger("cptdn.intake")
 
@@ -63,14 +62,15 @@ class Sender:
     peer: Peer
     studies: set[str] = field(default_factory=set)  # touched, and noted so in the ledger
     noted: set[tuple[str, str]] = field(default_factory=set)  # study and modality: only MR makes a case of a study
+    tallies: dict[str, StudyTally] = field(default_factory=dict)  # study -> what was stored of it, for the audit trail
 
 
 class Refusal(Exception):  # noqa: N818 - an outcome that travels up, not a failure of ours
     """The object is not taken as a study's instance; it goes to quarantine."""
 
-    def __init__(self, status: StoreStatus, code: str, text: str) -> None:
+    def __init__(self, status: StoreStatus, code: str, text: str, study: str | None = None) -> None:
         super().__init__(text)
-        self.status, self.code, self.text = status, code, text
+        self.status, self.code, self.text, self.study = status, code, text, study
 
 
 class Intake:
@@ -83,15 +83,18 @@ class Intake:
         node_id: str,
         on_instance: Callable[[str], None] = lambda _study: None,
         on_release: Callable[[set[str]], None] = lambda _studies: None,
+        on_transfer: Callable[[Sender], None] = lambda _sender: None,
     ) -> None:
+        """on_release : told the studies of an association that has ended; on_transfer : told its sender, after that."""
         self.ledger = ledger
         self.store = store
         self.node_id = node_id
         self._on_instance = on_instance
         self._on_release = on_release
+        self._on_transfer = on_transfer
         self._open: dict[str, Sender] = {}
         self._lock = threading.Lock()
-        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+        self._writer = InstanceWriter(ledger, store.require)
 
     # --- associations ---
 
@@ -115,6 +118,7 @@ class Intake:
             # The row stays open; without further heartbeats the watchdog closes it.
             log.error("association_not_closed", association=sender.peer.association_id, error=type(error).__name__)
         self._on_release(set(known.studies))
+        self._on_transfer(known)
 
     def open_associations(self) -> list[Sender]:
         with self._lock:
@@ -126,6 +130,10 @@ class Intake:
         if ids:
             with self.ledger.begin() as session:
                 associations.heartbeat(session, ids, now_utc())
+
+    def close(self) -> None:
+        """No object comes any more: give back what this path holds."""
+        self._writer.close()
 
     # --- objects ---
 
@@ -147,41 +155,49 @@ class Intake:
         log.error("storage_failed", sop_instance_uid=meta.sop_instance_uid, error=str(error))
         return Outcome(StoreStatus.OUT_OF_RESOURCES, "storage failed")
 
-    def take_incoming(self, incoming: IncomingFile, sender: Sender) -> Outcome:
-        """Store a data set whose bytes are all in `incoming`. Never raises for what a sender or the disk do wrong."""
+    def take_incoming(self, incoming: IncomingFile, sender: Sender, head: Head | None = None) -> Outcome:
+        """Store a data set whose bytes are all in `incoming`. Never raises for what a sender or the disk do wrong.
+
+        head : what its first bytes told while the rest of it arrived.
+        """
         try:
             try:
-                row = self._checked(incoming, sender)
+                row = self._checked(incoming, sender, head)
                 return self._index(incoming, row, sender)
             except Refusal as refusal:
-                return self._set_aside(incoming, refusal, sender, None)
+                return self._set_aside(incoming, refusal, sender, refusal.study)
         except SQLAlchemyError as error:
             log.error("ledger_failed", sop_instance_uid=incoming.meta.sop_instance_uid, error=str(error.__cause__))
             return Outcome(StoreStatus.OUT_OF_RESOURCES, "the ledger does not answer")
         except OSError as error:
             return self.storage_failed(incoming.meta, error)
 
-    def _checked(self, incoming: IncomingFile, sender: Sender) -> Instance:
-        """The ledger row of a data set that is what was announced; its bytes are on the disk when this returns.
-
-        The header is read while the disk writes. Raises Refusal, OSError.
-        """
-        syncing = self._disk.submit(incoming.finish)
-        try:
-            meta = incoming.meta
+    def _checked(self, incoming: IncomingFile, sender: Sender, head: Head | None) -> Row:
+        """The ledger row of a data set that is what was announced. Raises Refusal, OSError."""
+        meta = incoming.meta
+        if head is None:  # it came in small pieces
+            head = read_head(incoming.first_bytes(HEAD_BYTES), meta.transfer_syntax_uid)
+        if head is not None and head.size_bytes == incoming.size_bytes:
+            uids, header = head.uids, head.header
+        else:
             try:
-                ds, survey = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
+                read = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
             except EncodingError as error:
-                raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, str(error)) from error
-            _check_identity(meta, survey)
-            return _row_of(incoming, ds, survey, sender.peer.calling_ae, now_utc())
-        finally:
-            syncing.result()
+                study = error.uids.get(STUDY_INSTANCE_UID, "")
+                named = study if is_uid(study) else None
+                raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, str(error), named) from error
+            uids, header = read.uids, read.values
+        _check_identity(meta, uids)
+        return _row_of(incoming, header, uids, sender.peer.calling_ae, now_utc())
 
-    def _index(self, incoming: IncomingFile, row: Instance, sender: Sender) -> Outcome:
-        study = row.study_instance_uid
-        stored = self.store.keep(incoming, study, row.series_instance_uid)
-        row.path = stored.path
+    def _index(self, incoming: IncomingFile, row: Row, sender: Sender) -> Outcome:
+        study, modality = row["study_instance_uid"], row["modality"]
+        stored = self.store.keep(incoming, study, row["series_instance_uid"])
+        row["path"] = stored.path
+        if (study, modality) in sender.noted and self._writer.add(row):
+            self._count(sender, row, new=True)
+            self._on_instance(study)
+            return Outcome(StoreStatus.SUCCESS, study_instance_uid=study)
         try:
             known, conflict = self._write_row(row, sender)
         except SQLAlchemyError as error:
@@ -189,31 +205,39 @@ class Intake:
                 raise
             known, conflict = self._write_row(row, sender)
         sender.studies.add(study)
-        sender.noted.add((study, row.modality))
+        sender.noted.add((study, modality))
         if conflict:
             return self._conflict(incoming, stored, study, sender)
+        self._count(sender, row, new=not known)
         if not known:
             self._on_instance(study)
         return Outcome(StoreStatus.SUCCESS, study_instance_uid=study)
 
-    def _write_row(self, row: Instance, sender: Sender) -> tuple[bool, bool]:
-        """Index the stored file: whether its UID was known, and whether with other bytes.
+    @staticmethod
+    def _count(sender: Sender, row: Row, new: bool) -> None:
+        """For the audit trail: what this association has brought of a study."""
+        tally = sender.tallies.setdefault(row["study_instance_uid"], StudyTally())
+        tally.add(row["sop_class_uid"], row["patient_id"], new=new)
+
+    def _write_row(self, row: Row, sender: Sender) -> tuple[bool, bool]:
+        """Index the first object of a study in an association, or one that is here already: whether its UID was known,
+        and whether with other bytes.
 
         Raises OSError when retention has taken the file away meanwhile, in the belief that nobody sends it again.
         """
-        study = row.study_instance_uid
+        study, modality = row["study_instance_uid"], row["modality"]
         with self.ledger.begin() as session:
-            first = (study, row.modality) not in sender.noted
+            first = (study, modality) not in sender.noted
             if first:
                 instances.lock_study(session, study)
-                associations.touch(session, sender.peer, study, row.received_at)
-            known = instances.add_instance(session, row)
+                associations.touch(session, sender.peer, study, row["received_at"])
+            known = instances.add_instance(session, Instance(**row))
             if first:
-                note_content(session, row.modality, study, row.patient_id, row.issuer)
-            conflict = known is not None and known.sha256 != row.sha256
-            if known is not None and not conflict and known.path != row.path:
-                known.path = row.path  # the file of the row had been lost or moved; these are the same bytes
-            self.store.require(row.path)
+                note_content(session, modality, study, row["patient_id"], row["issuer"])
+            conflict = known is not None and known.sha256 != row["sha256"]
+            if known is not None and not conflict and known.path != row["path"]:
+                known.path = row["path"]  # the file of the row had been lost or moved; these are the same bytes
+            self.store.require(row["path"])
         return known is not None, conflict
 
     def _conflict(self, incoming: IncomingFile, stored: StoredFile, study: str, sender: Sender) -> Outcome:
@@ -237,58 +261,55 @@ class Intake:
                     calling_ae=sender.peer.calling_ae, received_at=now_utc(),
                 ),
             )  # fmt: skip
+            if study is not None:
+                wake_case(session, study)
         log.warning("quarantined", code=refusal.code, reason=refusal.text, sop_instance_uid=uid, sha256=stored.sha256)
         if study is not None:
             self._on_instance(study)
         return Outcome(refusal.status, refusal.text, study)
 
 
-def _check_identity(meta: FileMeta, survey: Survey) -> None:
+def _check_identity(meta: FileMeta, uids: Mapping[int, str]) -> None:
     """The data set is what the command says it is, and can be filed. Raises Refusal."""
     for tag, keyword in (
         (SOP_CLASS_UID, "SOPClassUID"), (SOP_INSTANCE_UID, "SOPInstanceUID"),
         (STUDY_INSTANCE_UID, "StudyInstanceUID"), (SERIES_INSTANCE_UID, "SeriesInstanceUID"),
     ):  # fmt: skip
-        value = survey.uids.get(tag, "")
+        value = uids.get(tag, "")
         if not is_uid(value):
             found = f"found {value[:80]!r}" if value else "it is missing or empty"
             raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, f"expected a UID in {keyword}, {found}")
-    if survey.uids[SOP_CLASS_UID] != meta.sop_class_uid:
+    if uids[SOP_CLASS_UID] != meta.sop_class_uid:
         raise Refusal(
             StoreStatus.SOP_CLASS_MISMATCH, UNREADABLE,
             f"the command announces another SOP Class than the data set has: {meta.sop_class_uid}, "
-            f"{survey.uids[SOP_CLASS_UID]}",
+            f"{uids[SOP_CLASS_UID]}",
         )  # fmt: skip
-    if survey.uids[SOP_INSTANCE_UID] != meta.sop_instance_uid:
+    if uids[SOP_INSTANCE_UID] != meta.sop_instance_uid:
         raise Refusal(
             StoreStatus.SOP_INSTANCE_MISMATCH, UNREADABLE,
             f"the command announces another SOP Instance than the data set has: {meta.sop_instance_uid}, "
-            f"{survey.uids[SOP_INSTANCE_UID]}",
+            f"{uids[SOP_INSTANCE_UID]}",
         )  # fmt: skip
 
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def _row_of(incoming: IncomingFile, ds: Dataset, survey: Survey, calling_ae: str, received_at: datetime) -> Instance:
-    """The ledger row, without its path. Raises Refusal when the header holds what cannot be read."""
-    try:
-        header = header_of(ds)
-    except RecursionError as error:
-        raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, "sequences are nested too deeply to be read") from error
-    except Exception as error:  # values are decoded here for the first time; pydicom raises what the damage leads to
-        text = f"the header cannot be read ({type(error).__name__})"
-        raise Refusal(StoreStatus.UNREADABLE, UNREADABLE, text) from error
+def _row_of(
+    incoming: IncomingFile, header: dict[str, Any], uids: Mapping[int, str], calling_ae: str, received_at: datetime
+) -> Row:
+    """Every column of the ledger row but its path."""
     frame_of_reference = _text(header.get("FrameOfReferenceUID"))
-    return Instance(
-        sop_instance_uid=incoming.meta.sop_instance_uid, sop_class_uid=incoming.meta.sop_class_uid,
-        transfer_syntax_uid=incoming.meta.transfer_syntax_uid,
-        study_instance_uid=survey.uids[STUDY_INSTANCE_UID], series_instance_uid=survey.uids[SERIES_INSTANCE_UID],
-        frame_of_reference_uid=frame_of_reference if is_uid(frame_of_reference) else None,
-        modality=_text(header.get("Modality"))[:16], patient_id=_text(header.get("PatientID"))[:255],
-        issuer=_text(header.get("IssuerOfPatientID"))[:255], sha256=incoming.sha256, size_bytes=incoming.size_bytes,
-        header=header, calling_ae=calling_ae, received_at=received_at,
-    )  # fmt: skip
+    return {
+        "sop_instance_uid": incoming.meta.sop_instance_uid, "sop_class_uid": incoming.meta.sop_class_uid,
+        "transfer_syntax_uid": incoming.meta.transfer_syntax_uid,
+        "study_instance_uid": uids[STUDY_INSTANCE_UID], "series_instance_uid": uids[SERIES_INSTANCE_UID],
+        "frame_of_reference_uid": frame_of_reference if is_uid(frame_of_reference) else None,
+        "modality": _text(header.get("Modality"))[:16], "patient_id": _text(header.get("PatientID"))[:255],
+        "issuer": _text(header.get("IssuerOfPatientID"))[:255], "sha256": incoming.sha256,
+        "size_bytes": incoming.size_bytes, "header": header, "calling_ae": calling_ae, "received_at": received_at,
+    }  # fmt: skip
 
 
 def _text(value: Any) -> str:

@@ -39,9 +39,19 @@ class GuardedSocket(AssociationSocket):
 
     _pushed = b""
 
-    def push_back(self, data: bytes | bytearray) -> None:
+    def push_back(self, data: bytes | bytearray | memoryview) -> None:
         """Let the next `recv` begin with these bytes."""
         self._pushed = bytes(data) + self._pushed
+
+    def take_pushed(self) -> bytes:
+        """What was pushed back, to be read elsewhere."""
+        taken, self._pushed = self._pushed, b""
+        return taken
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something to read; what was pushed back is."""
+        return bool(self._pushed) or super().ready
 
     def recv(self, nr_bytes: int) -> bytearray:
         """Exactly `nr_bytes`, or fewer when the peer closed the connection. Raises OSError (also on a timeout)."""
@@ -99,6 +109,7 @@ class GuardedProvider(DULServiceProvider):
         super().__init__(assoc)
         self.state_machine = GuardedStateMachine(self)
         self.receiver: StoreReceiver | None = None
+        self.begun_at = time.monotonic()
         self._idle_timer.timeout = assoc.network_timeout
         self.artim_timer.timeout = assoc.acse_timeout
 
@@ -166,9 +177,12 @@ class GuardedServer(ThreadedAssociationServer):
         *args: Any,
         most_connections: int = 128,
         make_receiver: Callable[[GuardedProvider], StoreReceiver] | None = None,
+        may_connect: Callable[[str, int], bool] = lambda _address, _n_open: True,
         **kwargs: Any,
     ) -> None:
+        """may_connect : asked with an address and how many connections from there are open, before anything is read."""
         self.most_connections = most_connections
+        self.may_connect = may_connect
         self.make_receiver = make_receiver
         kwargs["request_handler"] = GuardedRequestHandler
         super().__init__(*args, **kwargs)
@@ -202,10 +216,19 @@ class GuardedServer(ThreadedAssociationServer):
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        if len(self.active_associations) < self.most_connections:
-            return True
-        log.warning("too_many_connections", limit=self.most_connections, peer=client_address[0])
-        return False
+        active = self.active_associations
+        if len(active) >= self.most_connections:
+            log.warning("too_many_connections", limit=self.most_connections, peer=client_address[0])
+            return False
+        return self.may_connect(client_address[0], sum(a.requestor.address == client_address[0] for a in active))
+
+    def end_older_than(self, seconds: float) -> None:
+        """Abort associations that have lasted longer, however busy they look."""
+        now = time.monotonic()
+        for assoc in self.active_associations:
+            if now - cast(GuardedProvider, assoc.dul).begun_at > seconds:
+                log.warning("association_too_long", limit_s=seconds, peer=assoc.requestor.address)
+                assoc._abort_nonblocking()
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         if self.ssl_context is not None:

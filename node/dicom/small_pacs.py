@@ -116,6 +116,7 @@ class SmallPacs:
         self.destinations = {one.ae_title: one for one in destinations}
         self.kept: dict[str, Kept] = {}
         self.commitments: list[str] = []  # Transaction UIDs asked for
+        self.asked: list[str] = []  # queries and retrievals, in words
         self.arrived = threading.Condition()
         self._host, self._port, self._tls = host, port, tls
         self._server: GuardedServer | None = None
@@ -238,6 +239,7 @@ class SmallPacs:
     def _find(self, event: Event) -> Iterator[tuple[int, Dataset | None]]:
         query = event.identifier
         level = level_of(query)
+        self.asked.append(f"C-FIND {level.name}")
         seen: set[str] = set()
         for _, ds in self._headers():
             key = str(ds.get(level.key, ""))
@@ -247,12 +249,17 @@ class SmallPacs:
             if event.is_cancelled:
                 yield 0xFE00, None
                 return
-            yield 0xFF00, response_for(ds, query, self.ae_title)
+            answer = response_for(ds, query, self.ae_title)
+            if "NumberOfSeriesRelatedInstances" in query:
+                same = [other for _, other in self._headers() if other.SeriesInstanceUID == ds.SeriesInstanceUID]
+                answer.NumberOfSeriesRelatedInstances = len(same)
+            yield 0xFF00, answer
 
     def _selected(self, query: Dataset) -> list[Kept]:
         return [kept for kept, ds in self._headers() if matches(ds, query)]
 
     def _move(self, event: Event) -> Iterator[Any]:
+        self.asked.append(f"C-MOVE {event.identifier.get('SeriesInstanceUID', '')}")
         destination = self.destinations.get(str(event.move_destination).strip())
         if destination is None:
             yield None, None
@@ -266,6 +273,7 @@ class SmallPacs:
         yield from ((0xFF00, dcmread(kept.path)) for kept in selected)
 
     def _get(self, event: Event) -> Iterator[Any]:
+        self.asked.append(f"C-GET {event.identifier.get('SeriesInstanceUID', '')}")
         selected = self._selected(event.identifier)
         yield len(selected)
         yield from ((0xFF00, dcmread(kept.path)) for kept in selected)

@@ -1,4 +1,4 @@
-"""A trial association with a destination: would it take our reports, before there is one?"""
+"""A trial association with a destination: would it take our reports, and could we fetch from it, before we need it?"""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr
 
 from config.settings import PacsSettings, Settings
 from node.dicom.connection import association, echo
+from node.dicom.query_scu import FIND
+from node.dicom.retrieve_scu import GET, MOVE
 
 CLASSES: dict[str, UID] = {
     "sr": Comprehensive3DSRStorage,
@@ -41,7 +43,21 @@ def try_destination(pacs: PacsSettings, settings: Settings) -> Trial:
     wanted = dict.fromkeys(CLASSES[kind] for kind in pacs.send)
     if pacs.storage_commitment:
         wanted[UID(StorageCommitmentPushModel)] = None
-    contexts = [build_context(uid, ExplicitVRLittleEndian) for uid in wanted]
+    asked = {UID(uid): None for uid in _retrieval(pacs)}
+    contexts = [build_context(uid, ExplicitVRLittleEndian) for uid in (*wanted, *asked)]
     with association(pacs, settings.node.ae_title, contexts) as assoc:
         accepted = {str(context.abstract_syntax) for context in assoc.accepted_contexts}
-    return Trial(seconds, tuple(UID(uid).name for uid in wanted if uid not in accepted))
+    refused = [UID(uid).name for uid in wanted if uid not in accepted]
+    ways = [uid for uid in asked if uid != UID(FIND)]
+    if asked and UID(FIND) not in accepted:
+        refused.append(UID(FIND).name)
+    if ways and not set(ways) & accepted:
+        refused.append(" or ".join(uid.name for uid in ways))
+    return Trial(seconds, tuple(refused))
+
+
+def _retrieval(pacs: PacsSettings) -> tuple[str, ...]:
+    """What a PACS must offer that shall be asked for what a case lacks: queries, and one of the ways of fetching."""
+    if not pacs.query_retrieve:
+        return ()
+    return (FIND, *{"auto": (MOVE, GET), "move": (MOVE,), "get": (GET,)}[pacs.retrieve_by])

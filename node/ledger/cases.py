@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from config.errors import InputError
 from node.ledger.database import now_utc
+from node.ledger.state_counts import count_states
 from node.ledger.tables import Case, CaseEvent, Instance
 
 MR_MODALITY = "MR"
@@ -124,9 +125,11 @@ def next_due(session: Session) -> datetime | None:
     return session.scalar(select(func.min(Case.assess_after)))
 
 
-def list_cases(session: Session, states: Iterable[str] = (), since: datetime | None = None) -> list[Case]:
+def list_cases(
+    session: Session, states: Iterable[str] = (), since: datetime | None = None, limit: int | None = None
+) -> list[Case]:
     """Cases, the newest first."""
-    query = select(Case).order_by(Case.received_at.desc())
+    query = select(Case).order_by(Case.received_at.desc()).limit(limit)
     states = tuple(states)
     if states:
         query = query.where(Case.state.in_(states))
@@ -136,8 +139,7 @@ def list_cases(session: Session, states: Iterable[str] = (), since: datetime | N
 
 
 def count_by_state(session: Session) -> dict[str, int]:
-    found: dict[str, int] = dict(session.execute(select(Case.state, func.count()).group_by(Case.state)).tuples().all())
-    return {state: found.get(state, 0) for state in STATES}
+    return count_states(session, "cases", STATES)
 
 
 def history(session: Session, study_instance_uid: str) -> list[dict[str, Any]]:

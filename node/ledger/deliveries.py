@@ -24,10 +24,11 @@ from config.errors import InputError
 from node.ledger.backoff import backoff_s
 from node.ledger.database import Ledger, now_utc
 from node.ledger.outbox import enqueue, owed_ids
-from node.ledger.tables import Delivery
+from node.ledger.tables import Delivery, Report
 from node.messages import DELIVER_REPORT
 
 OPEN_STATES = ("pending", "sent")
+STATES = (*OPEN_STATES, "delivered", "dead", "superseded")
 STORED, REFUSED = "stored", "refused"
 
 # Failure Reason (0008,1197) of a commitment, PS3.3 section C.14
@@ -197,6 +198,12 @@ def get_delivery(session: Session, delivery_id: int) -> Delivery:
     if delivery is None:
         raise InputError(f"no delivery {delivery_id} is known here; `cptdn jobs list` shows those that are")
     return delivery
+
+
+def job_of(session: Session, delivery_id: int) -> str | None:
+    """The computation whose report is delivered."""
+    query = select(Report.job_id).join(Delivery, Delivery.report_id == Report.id).where(Delivery.id == delivery_id)
+    return session.scalar(query)
 
 
 def retry_delivery(session: Session, delivery_id: int) -> None:

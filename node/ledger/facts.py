@@ -150,3 +150,14 @@ def _result(row: ClinicalFact) -> EbvResult:
 
 def _provenance(row: ClinicalFact) -> Provenance:
     return Provenance(row.source, row.set_by, row.observed_on, row.recorded_at)
+
+
+def patients_changed_since(session: Session, since: datetime, set_by: str) -> list[str]:
+    """Patients about whom this person recorded facts since then."""
+    query = (
+        select(ClinicalFact.patient_id)
+        .where(ClinicalFact.recorded_at >= since, ClinicalFact.set_by == set_by)
+        .distinct()
+        .order_by(ClinicalFact.patient_id)
+    )
+    return list(session.scalars(query))

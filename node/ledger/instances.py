@@ -66,6 +66,16 @@ def series_uids(session: Session, study_instance_uid: str) -> list[str]:
     return sorted(session.scalars(query))
 
 
+def count_by_series(session: Session, study_instance_uid: str, patient_id: str) -> dict[str, int]:
+    """Series Instance UID -> stored instances, of a study and of everything else of its patient."""
+    query = (
+        select(Instance.series_instance_uid, func.count())
+        .where((Instance.study_instance_uid == study_instance_uid) | (Instance.patient_id == patient_id))
+        .group_by(Instance.series_instance_uid)
+    )
+    return dict(session.execute(query).all())
+
+
 def instances_of_patient(
     session: Session, patient_id: str, modalities: Iterable[str], issuer: str = ""
 ) -> list[Instance]:
@@ -114,7 +124,7 @@ def list_quarantined(session: Session, limit: int = 100) -> list[Quarantined]:
 def paths_of(session: Session, sop_instance_uids: Sequence[str]) -> dict[str, str]:
     """SOP Instance UID -> path relative to the storage root, for those that are stored."""
     query = select(Instance.sop_instance_uid, Instance.path).where(Instance.sop_instance_uid.in_(sop_instance_uids))
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def last_received(session: Session, study_instance_uid: str) -> datetime | None:

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, select, update
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
@@ -22,6 +22,7 @@ from node.ledger.backoff import backoff_s
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.database import now_utc
 from node.ledger.outbox import enqueue, owed_ids
+from node.ledger.state_counts import count_states
 from node.ledger.tables import Case, Job
 from node.messages import TASK_OF_STEP
 
@@ -42,16 +43,19 @@ def create_job(
     request_digest: str,
     bundle: str,
     send: bool = True,
+    computation: str | None = None,
     bulk: bool = False,
 ) -> Job:
     """Queue one computation: the row and its message in one transaction.
 
+    send=False computes for comparison only, and `computation` is then the digest that its answer is found by.
     bulk : it is one of many that were asked for at once; studies that have just arrived go first.
     """
     now = now_utc()
     job = Job(
         id=str(uuid.uuid4()), study_instance_uid=study_instance_uid, state="queued", step=STEPS[0], request=request,
-        request_digest=request_digest, bundle=bundle, send=send, bulk=bulk, not_before=now, seconds={},
+        request_digest=request_digest, bundle=bundle, computation=computation, send=send, bulk=bulk, not_before=now,
+        seconds={},
         created_at=now, updated_at=now,
     )  # fmt: skip
     session.add(job)
@@ -76,6 +80,16 @@ def latest_job(session: Session, study_instance_uid: str) -> Job | None:
     return session.scalar(
         select(Job)
         .where(Job.study_instance_uid == study_instance_uid, Job.send.is_(True))
+        .order_by(Job.created_at.desc())
+        .limit(1)
+    )
+
+
+def find_comparison(session: Session, computation: str) -> Job | None:
+    """The computation for comparison that answers this question already, or is about to."""
+    return session.scalar(
+        select(Job)
+        .where(Job.computation == computation, Job.state.in_((*ACTIVE, "done")))
         .order_by(Job.created_at.desc())
         .limit(1)
     )
@@ -150,6 +164,14 @@ def finish(session: Session, job: Job, seconds: dict[str, float]) -> None:
     job.error_code = job.error_text = None
 
 
+def finish_comparison(job: Job, seconds: dict[str, float], result: dict[str, Any]) -> None:
+    """The answer of a computation for comparison: no report is made of it."""
+    job.step, job.result = "done", result
+    _release(job, "done")
+    job.seconds = {**job.seconds, **seconds}
+    job.error_code = job.error_text = None
+
+
 def fail(session: Session, job: Job, code: str, text: str, retry: bool) -> None:
     """This step failed: try again later (at most MAX_ATTEMPTS times), or stop visibly."""
     job.error_code, job.error_text = code, text
@@ -205,7 +227,7 @@ def refuse(session: Session, job: Job, code: str, text: str) -> None:
         set_state(session, get_case(session, job.study_instance_uid), "refused", [{"code": code, "text": text}])
 
 
-def retry(session: Session, job_id: str) -> Job:
+def retry(session: Session, job_id: str, by: str = "administrator") -> Job:
     """Queue a failed or cancelled job again, from the step where it stopped."""
     job = get_job(session, job_id)
     if job.state not in ("failed", "cancelled"):
@@ -214,9 +236,9 @@ def retry(session: Session, job_id: str) -> Job:
     job.state, job.attempts, job.error_code, job.error_text = "queued", 0, None, None
     job.not_before = job.updated_at = now
     _enqueue(session, job)
-    case = get_case(session, job.study_instance_uid)
-    set_state(session, case, "queued")
-    record(session, case.study_instance_uid, "retry", f"Job {job_id} was queued again.", actor="administrator")
+    if job.send:
+        set_state(session, get_case(session, job.study_instance_uid), "queued")
+    record(session, job.study_instance_uid, "retry", f"Job {job_id} was queued again.", actor=by)
     return job
 
 
@@ -292,8 +314,7 @@ def list_jobs_of(session: Session, study_instance_uid: str) -> list[Job]:
 
 
 def count_by_state(session: Session) -> dict[str, int]:
-    found: dict[str, int] = dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).tuples().all())
-    return {state: found.get(state, 0) for state in STATES}
+    return count_states(session, "jobs", STATES)
 
 
 def _release(job: Job, state: str) -> None:

@@ -11,8 +11,10 @@ from sqlalchemy.orm import Session
 
 from node.ledger.cases import get_case, set_state
 from node.ledger.database import now_utc
+from node.ledger.deliveries import STATES
 from node.ledger.outbox import enqueue
-from node.ledger.tables import Delivery, Report, ReportObject
+from node.ledger.state_counts import count_states
+from node.ledger.tables import Case, Delivery, Report, ReportObject
 from node.messages import DELIVER_REPORT
 
 
@@ -39,6 +41,24 @@ def reports_of(session: Session, study_instance_uid: str) -> list[Report]:
     """All reports of a study, the newest first."""
     query = select(Report).where(Report.study_instance_uid == study_instance_uid).order_by(Report.revision.desc())
     return list(session.scalars(query))
+
+
+def made_by(session: Session, bundle: str) -> set[str]:
+    """Studies whose current report was made by a bundle, given by its name or the beginning of its digest."""
+    newest = select(func.max(Report.id)).group_by(Report.study_instance_uid)
+    prefix = bundle if bundle.startswith("sha256:") else f"sha256:{bundle}"
+    return {
+        report.study_instance_uid
+        for report in session.scalars(select(Report).where(Report.id.in_(newest)))
+        if report.result["model"]["name"] == bundle or report.bundle_digest.startswith(prefix)
+    }
+
+
+def subject_of(session: Session, report_id: int) -> tuple[str, str]:
+    """Study Instance UID and Patient ID that a report is about."""
+    report = session.get_one(Report, report_id)
+    case = session.get(Case, report.study_instance_uid)
+    return report.study_instance_uid, case.patient_id if case is not None else ""
 
 
 def objects_of(session: Session, report_id: int) -> list[ReportObject]:
@@ -111,7 +131,4 @@ def keep_report(
 
 
 def count_deliveries(session: Session) -> dict[str, int]:
-    found: dict[str, int] = dict(
-        session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).tuples().all()
-    )
-    return {state: found.get(state, 0) for state in ("pending", "sent", "delivered", "dead", "superseded")}
+    return count_states(session, "deliveries", STATES)

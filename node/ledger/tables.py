@@ -93,6 +93,7 @@ class Instance(Base):
     __table_args__ = (
         Index("ix_instances_study", "study_instance_uid", "series_instance_uid"),
         Index("ix_instances_patient", "patient_id", "modality"),
+        Index("ix_instances_frame", "frame_of_reference_uid", "modality"),
     )
 
 
@@ -139,6 +140,7 @@ class Case(Base):
         Index("ix_cases_state", "state", "updated_at"),
         Index("ix_cases_patient", "patient_id"),
         Index("ix_cases_due", "assess_after"),
+        Index("ix_cases_received", "received_at"),
     )
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
 
@@ -154,6 +156,29 @@ class CaseEvent(Base):
     text: Mapped[str] = mapped_column(Text)
     actor: Mapped[str] = mapped_column(default="node")
     __table_args__ = (Index("ix_case_events_study", "study_instance_uid", "id"),)
+
+
+class Fetch(Base):
+    """What a PACS is asked for because a case lacks it. `fetched` keeps what came, so that nothing is fetched for ever.
+
+    waiting   asked at `not_before`, and again with growing waits
+    idle      nothing lacks any more, or the case went another way
+    given_up  the PACS had nothing for so long
+    """
+
+    __tablename__ = "fetches"
+    study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    pacs: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))  # waiting | idle | given_up
+    lacks: Mapped[list[Any]]
+    fetched: Mapped[dict[str, Any]]  # Series Instance UID -> {"times", "n_instances", "name", "text"}
+    attempts: Mapped[int] = mapped_column(default=0)
+    not_before: Mapped[datetime]
+    asked_by: Mapped[str | None]  # the node process that asks now; when it dies, another one asks
+    text: Mapped[str | None] = mapped_column(Text)  # what came of the last question
+    began_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    __table_args__ = (Index("ix_fetches_due", "state", "not_before"),)
 
 
 class ClinicalFact(Base):
@@ -188,6 +213,7 @@ class Job(Base):
     request: Mapped[dict[str, Any]]  # the frozen inputs: series, contour, clinical facts, decision settings
     request_digest: Mapped[str] = mapped_column(String(64))
     bundle: Mapped[str]
+    computation: Mapped[str | None] = mapped_column(String(64))  # of a comparison: equal means the same answer
     send: Mapped[bool] = mapped_column(default=True)
     bulk: Mapped[bool] = mapped_column(default=False)  # part of a whole cohort: new studies go first
     attempts: Mapped[int] = mapped_column(default=0)
@@ -203,6 +229,8 @@ class Job(Base):
     __table_args__ = (
         Index("ix_jobs_study", "study_instance_uid", "created_at"),
         Index("ix_jobs_state", "state", "not_before"),
+        Index("ix_jobs_computation", "computation"),
+        Index("ix_jobs_created", "created_at"),
     )
 
 
@@ -280,3 +308,67 @@ class Delivery(Base):
         Index("ix_deliveries_state", "state", "not_before"),
         Index("ix_deliveries_transaction", "transaction_uid"),
     )
+
+
+class User(Base):
+    """A person who may log in to the pages. The password is kept as an Argon2id hash only."""
+
+    __tablename__ = "users"
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    password_hash: Mapped[str]
+    role: Mapped[str] = mapped_column(String(16))  # read | operate | admin
+    language: Mapped[str | None] = mapped_column(String(8))  # None: as the browser asks
+    created_at: Mapped[datetime]
+    logged_in_at: Mapped[datetime | None]
+
+
+class WebSession(Base):
+    """One log-in. `id` is the digest of the cookie, so that who reads the ledger cannot take a session over."""
+
+    __tablename__ = "web_sessions"
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user: Mapped[str] = mapped_column(ForeignKey("users.name"))
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    __table_args__ = (Index("ix_web_sessions_user", "user"),)
+
+
+class LogInFailure(Base):
+    """A failed log-in, kept for the length of the rate limit. `name` is a digest: people type passwords there."""
+
+    __tablename__ = "log_in_failures"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    at: Mapped[datetime]
+    address: Mapped[str]
+    name: Mapped[str] = mapped_column(String(64))
+    __table_args__ = (Index("ix_log_in_failures_at", "at"),)
+
+
+class Notice(Base):
+    """Something that a person shall be told of by mail or webhook; `subject` holds UIDs and ids only."""
+
+    __tablename__ = "notices"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(String(32))  # failed_case | dead_delivery | low_disk | quarantine
+    subject: Mapped[str]
+    text: Mapped[str] = mapped_column(Text)
+    noted_at: Mapped[datetime]
+    not_before: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    told: Mapped[dict[str, Any]]  # "mail" | "webhook" -> when
+    told_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]  # told everywhere, or given up
+    __table_args__ = (
+        UniqueConstraint("kind", "subject"),
+        Index("ix_notices_open", "closed_at", "not_before"),
+    )
+
+
+class StateCount(Base):
+    """A change of how many rows of a table are in a state; the sum counts. See state_counts.py."""
+
+    __tablename__ = "state_counts"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    kind: Mapped[str] = mapped_column(String(16))  # cases | jobs | deliveries
+    state: Mapped[str] = mapped_column(String(16))
+    n: Mapped[int]

@@ -36,6 +36,12 @@ class IncomingFile:
         while view.nbytes:
             view = view[self._file.write(view) :]
 
+    def first_bytes(self, most: int) -> memoryview:
+        """The data set's first bytes, read back."""
+        with open(self.path, "rb", buffering=0) as file:
+            file.seek(self.data_offset)
+            return memoryview(file.read(most))
+
     @property
     def sha256(self) -> str:
         """Digest of the data set bytes so far, in hexadecimal."""

@@ -21,6 +21,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from node.store.part10 import FileMeta
 BYTES_PER_GB = 1_000_000_000
 RESERVE_OF_WORK = 0.1  # of the free space kept: what is left of it to the ledger when workers stop writing, too
 ORPHAN_AFTER_S = 6 * 3600.0  # an incoming file this old belongs to no association that still lives
+DISK_THREADS = 16  # folders that are forced to the disk at the same time
 FREE_SPACE_FOR_S = 0.25  # how long a look at the free space is believed
 _RETIRED_ROOMS = ("studies", "artefacts")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -59,6 +61,7 @@ class StudyStore:
         self._min_free_bytes = round(min_free_gb * BYTES_PER_GB)
         self._known: set[Path] = set()  # folders whose names are durable
         self._free_seen = (-1e9, 0)
+        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
 
     def prepare(self) -> None:
         """Make the folders; remove files that a crashed process left half-written."""
@@ -139,15 +142,39 @@ class StudyStore:
         return str(final.relative_to(self.root))
 
     def _place(self, incoming: IncomingFile, folder: Path, name: str) -> StoredFile:
-        incoming.finish()
         self._make_durable(folder)
+        final = os.path.join(folder, name)
         try:
-            os.rename(incoming.path, folder / name)
+            self._link(incoming, folder, final)
         except FileNotFoundError:  # retention has removed the folder at this very moment
-            self._make_durable(folder)
-            os.rename(incoming.path, folder / name)
-        _sync_folder(folder)
-        return StoredFile(str((folder / name).relative_to(self.root)), incoming.sha256, incoming.size_bytes)
+            if not os.path.exists(final) or os.path.exists(incoming.path):
+                self._make_durable(folder)
+                self._link(incoming, folder, final)
+            # else another association has just moved these very bytes there
+        return StoredFile(os.path.relpath(final, self.root), incoming.sha256, incoming.size_bytes)
+
+    def _link(self, incoming: IncomingFile, folder: Path, final: str) -> None:
+        """Give the file its final name; on return its bytes and its name are durable.
+
+        Both are forced to the disk at once, in two threads: the file system then writes its journal once for both, and
+        for all other files that come at the same time.
+        """
+        try:
+            os.link(incoming.path, final)
+        except FileExistsError:
+            incoming.finish()  # the file that stands may be indexed: only durable bytes may take its place
+            os.replace(incoming.path, final)
+            _sync_folder(folder)
+            return
+        naming = self._disk.submit(_sync_folder, folder)
+        try:
+            incoming.finish()
+        except OSError:
+            os.unlink(final)  # nobody knows of it yet, and its bytes are not safe
+            raise
+        finally:
+            naming.result()
+        os.unlink(incoming.path)
 
     # --- our own objects ---
 
@@ -182,6 +209,11 @@ class StudyStore:
         folder = self.root / "artefacts" / uid_name(study_instance_uid) / digest_name(digest)
         self._make_durable(folder)
         return folder
+
+    def has_artefacts(self, study_instance_uid: str, digest: str) -> bool:
+        """Whether a computation with this digest has left something."""
+        folder = self.root / "artefacts" / uid_name(study_instance_uid) / digest_name(digest)
+        return folder.is_dir() and any(folder.iterdir())
 
     # --- removing ---
 

@@ -1,32 +1,34 @@
-"""Scoring with the nomogram against lifelines' own prediction, in one run: `python -m tests.benchmarks.nomogram`.
+"""Scoring with the nomogram against lifelines' own prediction.
 
 Ours: both arms, 36 and 60 months, intervals and difference. lifelines: `predict_survival_function` called for each
-patient and arm, without intervals, as a loop over patients would (measured on fewer patients, per patient).
+patient and arm, without intervals, as a loop over patients would (measured on fewer patients, per patient). The table
+that `cptdn nomogram score --batch` reads and writes is measured beside it.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from lifelines import CoxPHFitter
 
+from dicom_sr.treatment_report import EbvCategory
+from tests.benchmarks.measuring import Options, Result, interleaved, seconds, timed
+from workers.nomogram.batch import PatientTable, read_patients, score_patients, write_table
 from workers.nomogram.fitting import TrainingData, design_matrix, fit_nomogram
-from workers.nomogram.model import PatientCovariates
+from workers.nomogram.model import CoxNomogram, PatientCovariates
 from workers.nomogram.points import TERMS
 from workers.training.cohort import read_cohort
 
 COHORT = Path(__file__).parents[1] / "reference" / "statistics_cohort.csv"
-ROUNDS = 5
-LOOP = 100  # patients that lifelines scores in each round
+ROUNDS = 7
+LOOP = 60  # patients that lifelines scores in each round
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
+OPTIONS: dict[str, Any] = {"horizons_months": (36.0, 60.0), "threshold": 0.0, "decision_horizon": 60.0}
 
 
 def patients(n: int) -> PatientCovariates:
@@ -35,14 +37,9 @@ def patients(n: int) -> PatientCovariates:
     return PatientCovariates(random.uniform(18, 70, n), above, random.uniform(-1, 1, n), random.uniform(-1, 1, n))
 
 
-def seconds(function: Callable[[], Any]) -> float:
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
-
-
-def run() -> dict[str, Any]:
-    """Medians of interleaved rounds: seconds by number of patients, and the ratio to lifelines' loop per patient."""
+def run(options: Options) -> Result:
+    """Seconds by number of patients, and the ratio to lifelines' loop per patient."""
+    result = Result("nomogram")
     cohort = read_cohort(COHORT)
     outcome = cohort.outcome("dfs")
     data = TrainingData(cohort.covariates(), cohort.treated, outcome.durations_days, outcome.event_observed)
@@ -60,22 +57,37 @@ def run() -> dict[str, Any]:
                 fitter.predict_survival_function(row, times=[1080, 1800])
 
     chosen = {n: patients(n) for n in SIZES}
-    ours: dict[int, list[float]] = {n: [] for n in SIZES}
-    theirs: list[float] = []
-    for _ in range(ROUNDS):
-        theirs.append(seconds(loop) / LOOP)
-        for n, some in chosen.items():
-            ours[n].append(seconds(lambda some=some: nomogram.score(some)))  # type: ignore[misc]
-    medians = {n: median(values) for n, values in ours.items()}
+    contestants = {"lifelines": timed(loop)}
+    contestants |= {str(n): timed(lambda some=some: nomogram.score(some, **OPTIONS)) for n, some in chosen.items()}  # type: ignore[misc]
+    found = interleaved(contestants, options.rounds(ROUNDS))
+    theirs = [took / LOOP for took in found["lifelines"]]
+    for n in SIZES:
+        result.curve.setdefault("seconds by number of patients", {})[str(n)] = round(median(found[str(n)]), 6)
     largest = SIZES[-1]
-    return {
-        "seconds_by_patients": {str(n): value for n, value in medians.items()},
-        "spread_of_largest": [min(ours[largest]), max(ours[largest])],
-        "lifelines_seconds_per_patient": median(theirs),
-        "ratio_to_lifelines": median(theirs) / (medians[largest] / largest),
-        "gates": {"1000000 patients within 2 s": medians[largest] <= 2.0},
-    }
+    million = result.figure("ours: 1,000,000 patients", found[str(largest)], "s")
+    result.figure("lifelines' loop: one patient", [took * 1e3 for took in theirs], "ms")
+    faster = result.ratio("lifelines' loop / ours, per patient", theirs, [s / largest for s in found[str(largest)]])
+    result.at_most("1,000,000 patients, both arms, two horizons with intervals, s", million, 2.0)
+    result.at_least("lifelines' loop / ours, per patient", faster, 1000.0)
+    _table(nomogram, 10_000 if options.quick else 100_000, result)
+    return result
 
 
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(run(), indent=1) + "\n")
+def _table(nomogram: CoxNomogram, n: int, result: Result) -> None:
+    """The same through CSV files."""
+    some = patients(n)
+    with TemporaryDirectory() as temporary:
+        given, answer = Path(temporary) / "in.csv", Path(temporary) / "out.csv"
+        columns = {
+            "patient_id": [f"P{at}" for at in range(n)], "age_years": some.age_years.tolist(),
+            "ebv_dna_gt_4000": [str(int(one)) for one in some.ebv_dna_gt_threshold],
+            "prognostic_score": some.prognostic_score.tolist(), "predictive_score": some.predictive_score.tolist(),
+        }  # fmt: skip
+        write_table(given, columns)
+        table: list[PatientTable] = []
+        answers: list[Any] = []
+        reading = seconds(lambda: table.append(read_patients(given, EbvCategory)))
+        scoring = seconds(lambda: answers.append(score_patients(nomogram, table[0], **OPTIONS)))
+        writing = seconds(lambda: write_table(answer, answers[0]))
+    for name, took in (("reading", reading), ("scoring", scoring), ("writing", writing)):
+        result.figure(f"ours: {name} a table of {n} patients", [took], "s")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -343,18 +342,3 @@ def test_no_images_at_all_is_incomplete() -> None:
     found = look(case(images=[], related=[]))
     assert found.state == "incomplete"
     assert "missing_series" in codes(found)[1]
-
-
-def test_cost_grows_linearly_with_instances() -> None:
-    def seconds(n_slices: int) -> float:
-        inputs = case(images=[*series(1, T1W, n_slices), *series(2, T2W, n_slices), *series(3, CE_T1W, n_slices)])
-        best = 9.0
-        for _ in range(3):
-            start = time.perf_counter()
-            look(inputs)
-            best = min(best, time.perf_counter() - start)
-        return best
-
-    small, large = seconds(200), seconds(2000)
-    assert large < 30 * small
-    assert large < 1.0

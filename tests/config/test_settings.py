@@ -71,3 +71,74 @@ def test_a_wrong_setting_is_named(tmp_path: Path, text: str, named: str) -> None
 def test_an_absent_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"absent\.toml"):
         load_settings(tmp_path / "absent.toml")
+
+
+SECRETS = [
+    '[ledger]\nurl = "postgresql+psycopg://cptdn:hidden@db/cptdn"\n',
+    '[broker]\nurl = "redis://:hidden@redis:6379/0"\n',
+    '[fhir]\nbearer_token = "hidden"\n',
+]
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_a_secret_that_others_can_read_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    path.chmod(0o644)
+    with pytest.raises(SettingsError, match="readable by its owner only") as caught:
+        load_settings(path)
+    assert "hidden" not in str(caught.value)
+    path.chmod(0o600)
+    assert "hidden" in load_settings(path).model_dump_json()
+
+
+def test_secrets_come_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pw").write_text("p@ss:w/rd\n")
+    settings = load_settings(
+        written(
+            tmp_path,
+            '[ledger]\nurl = "postgresql+psycopg://cptdn@db:5432/cptdn"\npassword_file = "pw"\n'
+            '[broker]\nurl = "redis://redis:6379/0"\npassword_file = "pw"\n[fhir]\nbearer_token_file = "pw"\n',
+        )
+    )
+    from sqlalchemy.engine import make_url
+
+    assert make_url(settings.ledger.url or "").password == "p@ss:w/rd"
+    assert make_url(settings.ledger.url or "").host == "db"
+    assert make_url(settings.broker.url).password == "p@ss:w/rd"
+    assert settings.fhir.bearer_token == "p@ss:w/rd"
+    monkeypatch.setenv("CPTDN__BROKER__PASSWORD_FILE", str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="password_file"):
+        load_settings(tmp_path / "site.toml")
+
+
+def test_every_path_counts_from_the_file(tmp_path: Path) -> None:
+    settings = load_settings(
+        written(
+            tmp_path,
+            '[node]\nusers_file = "users"\ntls = { certificate = "n.pem", private_key = "n.key", ca = "/ca.pem" }\n'
+            '[model]\ntrusted_keys = ["keys/anna.pem"]\n'
+            '[audit]\nsyslog = { host = "log", ca = "log.pem" }\n',
+        )
+    )
+    assert settings.node.users_file == tmp_path / "users"
+    assert settings.node.tls is not None
+    assert settings.node.tls.certificate == tmp_path / "n.pem"
+    assert settings.node.tls.ca == Path("/ca.pem")
+    assert settings.model.trusted_keys == (tmp_path / "keys" / "anna.pem",)
+    assert settings.audit.syslog is not None
+    assert settings.audit.syslog.ca == tmp_path / "log.pem"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[node]\nrequire_user_identity = true\n", "users_file"),
+        ('[node]\nallowed_addresses = ["example.org"]\n', "allowed_addresses"),
+        ("[model]\nrequire_signature = true\n", "trusted_keys"),
+        ('[audit]\nsyslog = { host = "log" }\n', "needs its ca"),
+    ],
+)
+def test_guards_that_would_guard_nothing_are_refused(tmp_path: Path, text: str, named: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(written(tmp_path, text))
+    assert named in str(caught.value)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 import threading
 import zlib
 from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
+from sqlalchemy import event
 
 from node.dicom.intake import Intake
 from node.dicom.statuses import StoreStatus
@@ -250,41 +254,73 @@ def test_a_ledger_that_does_not_answer_is_not_a_success(node: Scene, monkeypatch
 def test_success_comes_after_fsync_of_file_and_folder_and_the_commit(
     node: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import os
-
+    """For the first object of a study in an association and for those that follow it."""
     order: list[str] = []
-    fsync, rename, begin = os.fsync, os.rename, node.ledger.begin
+    fsync, link = os.fsync, os.link
 
     def traced_fsync(descriptor: int) -> None:
-        order.append("fsync " + Path(os.readlink(f"/proc/self/fd/{descriptor}")).suffix)
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
         fsync(descriptor)
+        order.append("file synced" if path.suffix == ".part" else f"folder {path.name} synced")
 
-    def traced_rename(source: Path, target: Path) -> None:
-        order.append("rename")
-        rename(source, target)
-
-    class Traced:
-        def __enter__(self) -> object:
-            self.inner = begin()
-            return self.inner.__enter__()
-
-        def __exit__(self, *error: object) -> object:
-            result = self.inner.__exit__(*error)  # type: ignore[arg-type]
-            order.append("commit")
-            return result
+    def traced_link(source: Path, target: str) -> None:
+        link(source, target)
+        order.append("named")
 
     monkeypatch.setattr("os.fsync", traced_fsync)
-    monkeypatch.setattr("os.rename", traced_rename)
-    monkeypatch.setattr(node.ledger, "begin", Traced)
+    monkeypatch.setattr("os.link", traced_link)
+    event.listen(node.ledger.engine, "commit", lambda _connection: order.append("commit"))
+    study, series = generate_uid(), generate_uid()
     with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
-        ds = mr_slice()
-        answer = sender.store(1, MR, str(ds.SOPInstanceUID), encoded(ds))
-        order.append("answer")
-    assert answer is not None
-    steps = [step for step in order if step in ("fsync .part", "rename", "commit", "answer")]
-    assert steps == ["fsync .part", "rename", "commit", "answer"]
-    after_rename = order[order.index("rename") + 1 :]
-    assert any(step.startswith("fsync") for step in after_rename[: after_rename.index("commit")])
+        for _ in range(2):
+            order.clear()
+            ds = mr_slice(study, series)
+            answer = sender.store(1, MR, str(ds.SOPInstanceUID), encoded(ds))
+            order.append("answer")
+            assert answer is not None
+            assert answer.status == StoreStatus.SUCCESS
+            steps = [step for step in order if step in ("named", "file synced", f"folder {series} synced")]
+            assert steps[0] == "named"
+            assert set(steps[1:]) == {"file synced", f"folder {series} synced"}
+            assert order[-2:] == ["commit", "answer"]
+            assert order.count("commit") == 1
+
+
+def test_a_file_whose_bytes_do_not_reach_the_disk_leaves_no_name(node: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    ds, fsync = mr_slice(), os.fsync
+
+    def failing(descriptor: int) -> None:
+        if os.readlink(f"/proc/self/fd/{descriptor}").endswith(".part"):
+            raise OSError(errno.EIO, "input/output error")
+        fsync(descriptor)
+
+    monkeypatch.setattr("os.fsync", failing)
+    assert send(node, ds)[0] == StoreStatus.OUT_OF_RESOURCES
+    assert node.instances() == []
+    assert node.files() == set()
+
+
+def test_many_associations_at_once_keep_every_row(node: Scene) -> None:
+    """Their rows share transactions; each sender gets its own answer."""
+    study, series = generate_uid(), generate_uid()
+    slices = [[mr_slice(study, series) for _ in range(6)] for _ in range(8)]
+    statuses: list[int | None] = []
+
+    def send_all(mine: list[Dataset]) -> None:
+        with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
+            for ds in (*mine, mine[0]):  # the first one twice
+                answer = sender.store(1, MR, str(ds.SOPInstanceUID), encoded(ds))
+                statuses.append(answer.status if answer else None)
+
+    threads = [threading.Thread(target=send_all, args=(mine,)) for mine in slices]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert statuses == [StoreStatus.SUCCESS] * 56
+    assert {row.sop_instance_uid for row in node.instances()} == {
+        str(ds.SOPInstanceUID) for mine in slices for ds in mine
+    }
 
 
 def test_an_association_is_open_on_its_studies_until_it_ends(node: Scene) -> None:

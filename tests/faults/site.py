@@ -34,7 +34,7 @@ from tests.flow.program import free_port, wait_for
 from tests.flow.test_main_job import COMPREHENSIVE_3D_SR
 
 READY_WITHIN_S = 180.0
-SETTLE_WITHIN_S = 900.0
+SETTLE_WITHIN_S = 3600.0
 SENDER_PAUSE_S = 0.5
 CPTDN = Path(sys.executable).with_name("cptdn")
 
@@ -110,6 +110,23 @@ class Site:
             process = self.processes.get(name)
             if process is None or process.poll() is not None:
                 start()
+
+    @contextmanager
+    def service_manager(self, starters: Mapping[str, Callable[[], None]]) -> Iterator[None]:
+        """What ends meanwhile is started again within a second."""
+        stopped = threading.Event()
+
+        def tend() -> None:
+            while not stopped.wait(1.0):
+                self.restart_what_ended(starters)
+
+        thread = threading.Thread(target=tend, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
 
     def kill(self, name: str) -> None:
         """SIGKILL to one process that this site started."""

@@ -125,10 +125,10 @@ def chaos(folder: Path, n_studies: int, n_deeds: int, pause_s: tuple[float, floa
 
 def _until(here: Site, senders: Senders) -> None:
     """Let everything come to its end, with the service manager at work."""
-    senders.join()
-    here.diary.write(f"all {len(here.accepted)} studies are accepted")
-    here.restart_what_ended({"up": here.start_up})
-    here.wait_until_settled()
+    with here.service_manager({"up": here.start_up}):
+        senders.join()
+        here.diary.write(f"all {len(here.accepted)} studies are accepted")
+        here.wait_until_settled()
     here.diary.write("all studies are settled")
 
 

@@ -53,6 +53,7 @@ def test_studies_before_during_and_after_jumps_of_the_clock_are_all_reported(tmp
         assert max(jumps) > 0 > min(jumps)
 
 
+@pytest.mark.long
 def test_the_program_goes_on_when_its_clock_was_set_back_while_it_was_off(tmp_path: Path) -> None:
     study = Template(tmp_path).study(1)
     with site(tmp_path / "site", "a clock set right between two lives") as here:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from config.errors import InputError
-from workers.features.extraction import extract, extract_many, resolve_device
+from workers.features.extraction import BATCH, extract, extract_many, resolve_device
 from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
 
 
@@ -24,13 +24,28 @@ def bags() -> list[np.ndarray]:
 
 
 def test_batching_across_patients_changes_nothing(network: SequenceNetwork, bags: list[np.ndarray]) -> None:
-    together = extract_many(bags, network, slices_per_batch=4)
+    together = extract_many(bags, network)
     for bag, found in zip(bags, together, strict=True):
         features, representative = extract(bag, network)
-        np.testing.assert_allclose(found.features, features, atol=1e-5)
+        np.testing.assert_array_equal(found.features, features)
         assert found.representative_index == representative
         assert found.features.shape == (32,)
         assert len(found.slice_risk) == len(bag)
+
+
+def test_a_bag_may_be_longer_than_a_batch(network: SequenceNetwork) -> None:
+    bag = np.random.default_rng(1).random((BATCH["cpu"] + 3, 2, 128, 128), dtype=np.float32)
+    whole, (head,) = extract_many([bag], network)[0], extract_many([bag[: BATCH["cpu"]]], network)
+    np.testing.assert_array_equal(whole.slice_risk[: BATCH["cpu"]], head.slice_risk)
+    assert len(whole.slice_risk) == len(bag)
+
+
+def test_bfloat16_stays_near_and_leaves_the_network_alone(network: SequenceNetwork, bags: list[np.ndarray]) -> None:
+    exact = extract_many(bags, network)
+    rough = extract_many(bags, network, precision="bfloat16")
+    for one, other in zip(exact, rough, strict=True):
+        assert np.linalg.norm(one.slice_risk - other.slice_risk) < 0.05 * np.linalg.norm(one.slice_risk)
+    assert next(network.parameters()).dtype is torch.float32
 
 
 def test_the_representative_has_the_highest_risk_and_its_own_features(bags: list[np.ndarray]) -> None:

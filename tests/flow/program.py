@@ -33,6 +33,7 @@ class Program:
     port: int
     process: subprocess.Popen[str]
     log: Path
+    web_port: int = 0
 
     def cptdn(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Call a command on this program's configuration."""
@@ -79,13 +80,13 @@ def wait_for(look: Callable[[], Any], timeout_s: float, explain: Callable[[], st
 @contextmanager
 def running_program(folder: Path, pacs_port: int, extra: str = "", pacs: str = "") -> Iterator[Program]:
     """`cptdn up` on free ports with its data in `folder`; `extra` is more TOML, `pacs` more keys of the one PACS."""
-    port = free_port()
+    port, web_port = free_port(), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "cptdn.toml"
     config.write_text(
         f'[node]\nae_title = "CPTDN"\nport = {port}\n'
         f'[[pacs]]\nname = "main"\nae_title = "PACS"\nport = {pacs_port}\nretry_first_s = 1\n{pacs}\n'
-        f'[storage]\nroot = "./data"\nmin_free_gb = 0.1\n{extra}\n',
+        f'[storage]\nroot = "./data"\nmin_free_gb = 0.1\n[web]\nport = {web_port}\n{extra}\n',
         encoding="utf-8",
     )
     log = folder / "up.log"
@@ -94,7 +95,7 @@ def running_program(folder: Path, pacs_port: int, extra: str = "", pacs: str = "
             [str(Path(sys.executable).with_name("cptdn")), "up", "--config", str(config)],
             stdout=out, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"},
         )  # fmt: skip
-    program = Program(config, port, process, log)
+    program = Program(config, port, process, log, web_port)
     try:
         wait_for(lambda: "Ready:" in log.read_text(), READY_WITHIN_S, log.read_text)
         yield program

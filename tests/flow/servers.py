@@ -92,8 +92,11 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, node_port: int, dicom_port: int) -> Iterator[Orthanc]:
-    """Orthanc as the hospital's PACS: it routes every stable MR study to the node, spoken to on loopback only."""
+def orthanc(folder: Path, node_port: int, dicom_port: int, routes: bool = True) -> Iterator[Orthanc]:
+    """Orthanc as the hospital's PACS: it routes every stable MR study to the node, spoken to on loopback only.
+
+    routes : False: it keeps what it has until it is asked.
+    """
     program = peer("Orthanc", "orthanc")
     http_port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +123,7 @@ def orthanc(folder: Path, node_port: int, dicom_port: int) -> Iterator[Orthanc]:
         "StorageDirectory": store,
         "IndexDirectory": store,
         "StableAge": 2,
-        "LuaScripts": [str(folder / "route.lua")],
+        "LuaScripts": [str(folder / "route.lua")] if routes else [],
         "Plugins": [],
         "DicomModalities": {"cptdn": node},
     }
@@ -129,3 +132,23 @@ def orthanc(folder: Path, node_port: int, dicom_port: int) -> Iterator[Orthanc]:
         running = Orthanc(dicom_port, f"http://127.0.0.1:{http_port}")
         time.sleep(0.2)
         yield running
+
+
+@contextmanager
+def dcmqrscp(folder: Path, node_port: int, files: list[Path]) -> Iterator[int]:
+    """dcmtk's archive with these files in it, which may move to the node; gives its port."""
+    program, port, area = peer("dcmqrscp", "dcmtk"), free_port(), folder / "area"
+    area.mkdir(parents=True, exist_ok=True)
+    (folder / "dcmqrscp.cfg").write_text(
+        f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
+        f"HostTable BEGIN\ncptdn = (CPTDN, 127.0.0.1, {node_port})\nHostTable END\n"
+        "VendorTable BEGIN\nVendorTable END\n"
+        f"AETable BEGIN\nPACS {area} RW (200, 1024mb) ANY\nAETable END\n"
+    )
+    with _process([program, "-c", str(folder / "dcmqrscp.cfg"), str(port)], folder / "dcmqrscp.log", port):
+        sent = subprocess.run(
+            [peer("storescu", "dcmtk"), "-R", "-aec", "PACS", "127.0.0.1", str(port), *map(str, files)],
+            capture_output=True, text=True, env=WITHOUT_NAGLE, timeout=120, check=False,
+        )  # fmt: skip
+        assert sent.returncode == 0, sent.stdout + sent.stderr
+        yield port

@@ -179,7 +179,7 @@ def test_another_stage_is_refused(program: Program, tmp_path: Path) -> None:
 def test_status_counts_what_is_there(first: dict[str, Any], program: Program) -> None:
     status = program.json("status")
     assert status["node"]["running"]
-    assert set(status["queues"]) == {"volumes", "features", "report", "delivery"}
+    assert set(status["queues"]) == {"volumes", "features", "report", "delivery", "web"}
     assert status["cases"]["reported"] >= 1
     assert status["deliveries"]["delivered"] >= 1
     assert status["bundle"] == "demonstration"

@@ -63,7 +63,7 @@ def test_unknown_ebv_dna_fills_both_categories_and_leaves_the_number_empty(tmp_p
             "patient_id,age_years,prognostic_score,predictive_score\n1,2,0,0\n",
             "ebv_dna_copies_per_ml or ebv_dna_gt_4000",
         ),
-        (HEADER, "no patient"),
+        (HEADER, "at least one patient, found the header alone"),
         (HEADER + "P1,forty,5000,0,0\n", "row 1, column age_years: expected a number, found 'forty'"),
         (HEADER + "P1,40,5000,0,0\nP2,40,5000,0\n", "row 2 has 4 cells, expected 5"),
         (HEADER + "P1,40,many,0,0\n", "'many' is not a number"),

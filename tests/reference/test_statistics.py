@@ -21,7 +21,7 @@ from workers.nomogram.model import PatientCovariates
 from workers.nomogram.points import TERMS, pretty_range, pretty_step
 from workers.training.calibration import calibrate
 from workers.training.cohort import Cohort, read_cohort
-from workers.training.concordance import harrell_concordance, noether_concordance
+from workers.training.concordance import concordance_difference, harrell_concordance, noether_concordance
 from workers.training.cox_models import examine_factor
 from workers.training.description import group_p
 from workers.training.groups import compare
@@ -245,3 +245,19 @@ def test_separation_is_refused_with_its_covariate() -> None:
         fit_cox(np.column_stack((X[:, 0], marker)), ["age", "marker"], OUTCOME.durations_days, OUTCOME.event_observed)
     with pytest.raises(SeparationError, match="depend on each other"):
         fit_cox(X[:, [0, 0]], ["age", "again"], OUTCOME.durations_days, OUTCOME.event_observed)
+
+
+@pytest.mark.parametrize("pairs", ["strata", "all"])
+def test_concordance_within_strata_and_its_difference(pairs: str) -> None:
+    expected = json.loads((HERE / "concordance.json").read_text())[pairs]
+    scores = COHORT.column("prognostic_score"), COHORT.column("predictive_score")
+    risks = {"first": scores[0], "second": np.round(scores[0] + scores[1], 1)}
+    strata = np.arange(len(COHORT)) % 3 + 1 if pairs == "strata" else None
+    found = {
+        name: harrell_concordance(risk, OUTCOME.durations_days, OUTCOME.event_observed, strata)
+        for name, risk in risks.items()
+    }
+    for name, one in found.items():
+        assert [one.value, one.se] == pytest.approx([expected[name]["value"], expected[name]["se"]], abs=EXACT)
+    difference = concordance_difference([found["first"]], [found["second"]])
+    assert [difference.value, difference.se] == pytest.approx(list(expected["difference"].values()), abs=EXACT)

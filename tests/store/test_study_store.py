@@ -111,16 +111,42 @@ def test_a_quarantined_object_keeps_its_bytes_and_its_reason(store: StudyStore) 
     assert "not a data set" in store.path(kept.path).with_suffix(".txt").read_text()
 
 
-def test_file_then_name_then_folder_reach_the_disk(store: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def traced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What reaches the disk, and what gets its final name, in order."""
     steps: list[str] = []
-    fsync, rename = os.fsync, os.rename
-    monkeypatch.setattr("os.fsync", lambda fd: (steps.append(Path(os.readlink(f"/proc/self/fd/{fd}")).name), fsync(fd)))
-    monkeypatch.setattr("os.rename", lambda a, b: (steps.append("rename"), rename(a, b)))
+    fsync, link, replace = os.fsync, os.link, os.replace
+
+    def after_fsync(descriptor: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{descriptor}"))
+        fsync(descriptor)
+        steps.append("bytes" if path.suffix == ".part" else path.name)
+
+    monkeypatch.setattr("os.fsync", after_fsync)
+    monkeypatch.setattr("os.link", lambda a, b: (link(a, b), steps.append("link")))
+    monkeypatch.setattr("os.replace", lambda a, b: (replace(a, b), steps.append("replace")))
+    return steps
+
+
+def test_bytes_name_and_folders_reach_the_disk(store: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = traced(monkeypatch)
     with store.receive(meta()) as incoming:
         incoming.write(b"x")
         store.keep(incoming, "1.2", "1.3")
-    assert steps[0].endswith(".part")
-    assert steps[1:] == ["studies", "1.2", "rename", "1.3"]  # parents of new folders, the name, the folder of the file
+    assert steps[:3] == ["studies", "1.2", "link"]  # parents of new folders, the name
+    assert sorted(steps[3:]) == ["1.3", "bytes"]  # the folder of the file, and what is in it
+
+
+def test_a_file_that_stands_is_replaced_only_by_durable_bytes(
+    store: StudyStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        steps = traced(monkeypatch)
+        with store.receive(meta()) as incoming:
+            incoming.write(b"x")
+            kept = store.keep(incoming, "1.2", "1.3")
+        monkeypatch.undo()
+    assert steps == ["bytes", "replace", "1.3"]
+    assert files(store.root) == {kept.path}
 
 
 def test_the_free_space_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,3 +255,17 @@ def test_a_file_without_a_head_is_told_apart(tmp_path: Path) -> None:
 
 def test_uids_made_by_others_are_uids() -> None:
     assert all(is_uid(uid) for uid in (generate_uid(), "1.2.840.10008.1.1", "2.25.0", "0.0", "1"))
+
+
+def test_two_associations_may_set_the_same_bytes_aside_at_once(store: StudyStore) -> None:
+    """Both have placed a conflicting object under its digest; the second finds it moved by the first."""
+    ds = mr_slice()
+    data = encoded(ds)
+    with store.receive(meta(ds.SOPInstanceUID)) as one, store.receive(meta(ds.SOPInstanceUID)) as two:
+        for incoming in (one, two):
+            incoming.write(data)
+            kept = store.keep(incoming, ds.StudyInstanceUID, ds.SeriesInstanceUID)
+            incoming.path = store.path(kept.path)
+        aside = [store.quarantine(incoming, "conflicting_instance", "other content") for incoming in (one, two)]
+    assert aside[0] == aside[1]
+    assert store.path(aside[0].path).read_bytes().endswith(data)

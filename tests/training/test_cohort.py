@@ -57,6 +57,11 @@ def without(column: str) -> Edit:
     return edit
 
 
+def in_months(rows: list[list[str]], at: dict[str, int]) -> None:
+    for row in rows[1:]:
+        row[at["dfs_days"]] = str(float(row[at["dfs_days"]]) / 30)
+
+
 def twice(rows: list[list[str]], at: dict[str, int]) -> None:
     rows.append(list(rows[5]))
 
@@ -82,6 +87,7 @@ AT_THE_DOOR = [
     (put("prognostic_score", "1.5"), "column prognostic_score: expected a number from -1 to 1, found '1.5'"),
     (put("sex", "female"), "column sex: expected M or F, found 'female'"),
     (put("ebv_dna_gt_4000", "5000"), "column ebv_dna_gt_4000: expected 0 or 1, found '5000'"),
+    (in_months, "dfs_days ends at 113: expected days, at least one patient followed for 360 or more; are these months"),
     (twice, "patient S005 stands there 2 times, expected once"),
     (put("patient_id", ""), "row 3 has no patient_id"),
     (lambda rows, at: rows[4].pop(), "row 4 has 11 cells, expected 12"),
@@ -122,8 +128,23 @@ def test_absent_and_undecodable_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the cohort"):
         read_cohort(tmp_path / "absent.csv")
     (tmp_path / "utf16.csv").write_bytes("patient_id,treatment\n1,CCRT\n".encode("utf-16"))
-    with pytest.raises(InputError, match="not a CSV table in UTF-8"):
+    with pytest.raises(InputError, match="not a CSV table in UTF-8 or GB18030"):
         read_cohort(tmp_path / "utf16.csv")
+    (tmp_path / "semicolons.csv").write_text(GOOD.read_text().replace(",", ";"))
+    with pytest.raises(InputError, match="expected cells separated by commas, found semicolons"):
+        read_cohort(tmp_path / "semicolons.csv")
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(InputError, match="needs a header line and at least one patient, found no line"):
+        read_cohort(tmp_path / "empty.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gbk", "gb18030"])
+def test_what_a_spreadsheet_saved_is_read(tmp_path: Path, encoding: str) -> None:
+    text = GOOD.read_text().replace("S001,", "患者一,")
+    (tmp_path / "cohort.csv").write_bytes(text.replace("\n", "\r\n").encode(encoding))
+    cohort = read_cohort(tmp_path / "cohort.csv")
+    assert cohort.patient_ids[:2] == ("患者一", "S002")
+    assert len(cohort) == 240
 
 
 def test_what_a_good_cohort_holds(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from workers.scores.multitask_network import SEQUENCES
 from workers.training.cohort import read_cohort
 from workers.training.dicom_images import TrainingPreprocessing, dicom_bags, learn_templates, patient_images
 from workers.training.learning_cohort import LEARNED_ENDPOINTS
-from workers.training.model_evaluation import read_truth
+from workers.training.model_evaluation import truth_of
 from workers.training.patch_store import kept_bags
 from workers.training.phantom_dicom import LOWEST_MM, MATRIX, N_SLICES, SPACING_MM, THICKNESS_MM, write_study
 from workers.training.phantom_images import ROLES, TRAINING_SCANNERS, Grid, render, tissues, tumour_mask
@@ -45,7 +45,7 @@ def test_a_written_cohort_is_read_back(tmp_path: Path) -> None:
     bags = [read(patient_id) for patient_id in cohort.patient_ids]
     assert all(set(one) == set(SEQUENCES) for one in bags)
     assert set(np.unique(bags[0]["T2w"][:, 1])) == {0, 255}  # the mask
-    truth = read_truth(tmp_path / "truth.csv")
+    truth = truth_of(tmp_path / "truth.csv", cohort.patient_ids)
     assert {len(column) for column in truth.values()} == {3}
     kept = (tmp_path / "patches" / f"{cohort.patient_ids[0]}.npz").stat().st_mtime_ns
     write_cohort(PhantomCohort(3, SEED), tmp_path)  # goes on where it stood

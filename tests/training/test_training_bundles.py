@@ -16,9 +16,10 @@ from workers.training.feature_phantoms import draw_features
 from workers.training.image_source import image_source
 from workers.training.model_evaluation import with_phantom_metrics
 from workers.training.phantom_writing import PhantomCohort, write_cohort
-from workers.training.recipe import Recipe, paper_recipe, recipe_of
+from workers.training.recipe import Recipe, recipe_of
 from workers.training.run import Description, train_bundle
 from workers.training.score_training import train_scores
+from workers.training.sequence_training import signature_c_index
 
 PUBLISHED = BUNDLES / "demonstration" / "nomogram.json"
 SMALL = {"width": 0.0625, "variant": "basic", "pooling": "maximum", "epochs": 2, "batch_size": 16, "transfer": False}
@@ -67,7 +68,7 @@ def train(
     [
         small_recipe(pooling="attention"),
         small_recipe(variant="bottleneck", width=0.125, transfer=True),
-        paper_recipe(**SMALL, seed=1),
+        small_recipe(schedule="paper"),
     ],
     ids=["attention", "bottleneck", "paper"],
 )
@@ -89,12 +90,14 @@ def test_a_shape_that_cannot_be_built_is_told() -> None:
 
 
 def test_the_papers_schedule_is_the_papers() -> None:
-    recipe = paper_recipe(**SMALL, seed=1)
+    recipe = small_recipe(schedule="paper")
     assert (recipe.batch_size, recipe.event_share, recipe.random_epochs, recipe.penalty) == (64, 27 / 64, 0, 1.0)
     assert (recipe.patience, recipe.relative_gain) == (5, 0.005)
     assert recipe.stops_after(5)
     assert not recipe.stops_after(4)
     assert not small_recipe().stops_after(99)  # a cycle goes to its end
+    assert small_recipe(patience=2).stops_after(2)
+    assert not small_recipe(schedule="paper", patience=0).stops_after(99)
 
 
 def test_the_score_training_resumes_between_two_checks(tmp_path: Path) -> None:
@@ -118,10 +121,28 @@ def test_the_score_training_resumes_between_two_checks(tmp_path: Path) -> None:
     assert all(torch.equal(whole[name], tensor) for name, tensor in resumed.network.state_dict().items())
 
 
-def test_a_working_folder_of_another_recipe_is_not_mixed(phantoms: Path, tmp_path: Path) -> None:
+def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
+    phantoms = draw_features(120, 1, n_features=8)
+    inside, outside = np.arange(100), np.arange(100, 120)
+    recipe = Recipe(scores_width=0.02, scores_steps=400, scores_learning_rate=0.02, patience=2)
+    run = train_scores(phantoms.features, phantoms.outcomes, inside, outside, recipe)
+    seen = [check["validation_c_index"] for check in run.history]
+    assert run.step < recipe.scores_steps  # it overfits long before
+    assert max(seen) > seen[-1]
+    outcomes = phantoms.outcomes.rows(torch.from_numpy(outside))
+    kept = signature_c_index(run.network, torch.from_numpy(phantoms.features[outside]).float(), outcomes)
+    assert kept == pytest.approx(max(seen))
+
+
+def test_a_working_folder_of_another_training_is_not_mixed(phantoms: Path, tmp_path: Path) -> None:
     train(phantoms, tmp_path / "bundle", small_recipe(epochs=1))
     with pytest.raises(InputError, match="holds a training with epochs = 1, expected 2"):
         train(phantoms, tmp_path / "bundle", small_recipe())
+    rows = read_rows(phantoms / "cohort.csv")
+    rows[0]["dfs_days"] = "777"
+    changed = write_rows(tmp_path / "changed.csv", rows)
+    with pytest.raises(InputError, match="holds a training with cohort_sha256"):
+        train(phantoms, tmp_path / "bundle", small_recipe(epochs=1), changed)
 
 
 def test_separation_is_told_in_one_sentence(phantoms: Path, tmp_path: Path) -> None:

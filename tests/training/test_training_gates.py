@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from config.bundle_manifest import TEMPLATES
 from config.settings import BUNDLES
-from workers.bundles import TEMPLATES, load_bundle
+from workers.bundles import load_bundle
 from workers.nomogram.cox import fit_cox
 from workers.nomogram.model import load_nomogram
 from workers.nomogram.result import PatientCovariates

@@ -17,7 +17,7 @@ from workers.training.augmentation import augment
 from workers.training.checkpoints import load_checkpoint, save_checkpoint
 from workers.training.patch_store import build_store, kept_bags
 from workers.training.recipe import Recipe, convolution_optimizer, set_rate
-from workers.training.sampling import PAPER_EVENT_SHARE, batches_of, held_back
+from workers.training.sampling import PAPER_EVENT_SHARE, batches_of, folds_of, held_back
 
 RNG = np.random.default_rng
 
@@ -51,6 +51,23 @@ def test_the_held_back_are_the_same_share_of_every_group() -> None:
         for arm in (False, True):
             group = (events == event) & (treated == arm)
             assert held[group].mean() == pytest.approx(0.15, abs=0.5 / group.sum() + 1e-9)
+
+
+@settings(deadline=None)
+@given(n=st.integers(2, 120), share=st.floats(0, 1), n_folds=st.integers(2, 7))
+def test_folds_have_one_size_and_their_share_of_every_group(n: int, share: float, n_folds: int) -> None:
+    rng = RNG(n)
+    events, treated = rng.random(n) < share, rng.random(n) < 0.5
+    folds = folds_of(events, treated, n_folds, RNG(1))
+
+    def sizes(patients: np.ndarray) -> np.ndarray:
+        return np.bincount(folds[patients], minlength=n_folds + 1)[1:]
+
+    assert np.ptp(sizes(np.ones(n, dtype=bool))) <= 1
+    for event in (False, True):
+        for arm in (False, True):
+            assert np.ptp(sizes((events == event) & (treated == arm))) <= 1
+    assert np.array_equal(folds, folds_of(events, treated, n_folds, RNG(1)))
 
 
 def patches(n: int = 6) -> torch.Tensor:

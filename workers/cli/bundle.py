@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from config.errors import InputError, SettingsError
-from node.cli.context import print_json, print_table, settings_of
+from node.cli.context import print_json, print_table, record_configuration, settings_of
 
 if TYPE_CHECKING:
     from config.bundle_manifest import BundleManifest
@@ -74,18 +74,55 @@ def show(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption 
 
 @app.command("verify")
 def verify(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption = False) -> None:
-    """Check a bundle: every file there and unchanged, every weight fitting its architecture.
+    """Check a bundle: signed by whom, every file there and unchanged, every weight fitting its architecture.
 
     Example: cptdn bundle verify config/bundles/demonstration
     """
+    from config.bundle_signature import check_signature, trust_of
     from workers.bundles import verify_bundle
 
-    found = verify_bundle(bundle or settings_of(ctx).model.bundle)
-    summary = {"ok": True, **_summary(found.manifest), "files": found.manifest.content["files"]}
+    model = settings_of(ctx).model
+    trust = trust_of(model)
+    found = verify_bundle(bundle or model.bundle, trust)
+    signer = check_signature(found.manifest, trust)
+    summary = {
+        "ok": True, **_summary(found.manifest), "signed_by": signer, "files": found.manifest.content["files"]
+    }  # fmt: skip
     if as_json:
         print_json(summary)
     else:
         typer.echo(f"{found.manifest.name} {found.manifest.version} is whole: {found.digest}")
+        typer.echo(f"Signed by the trusted key {signer}." if signer else "Not signed by a key of [model] trusted_keys.")
+
+
+@app.command("sign")
+def sign_(
+    ctx: typer.Context,
+    bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A name or a folder.")],
+    key: Annotated[Path, typer.Option("--key", metavar="FILE", help="Ed25519 private key, PEM.")],
+    passphrase_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Holds the key's passphrase.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Sign a bundle: a statement that this very model was examined. The site's [model] trusted_keys name who may.
+
+    Make a key with `openssl genpkey -algorithm ed25519 -out anna.key`, and the file for trusted_keys with
+    `openssl pkey -in anna.key -pubout -out anna.pem`.
+
+    Example: cptdn bundle sign /srv/cptdn/bundles/site-1 --key anna.key
+    """
+    from config.bundle_signature import sign
+    from workers.bundles import verify_bundle
+
+    try:
+        passphrase = passphrase_file.read_text(encoding="utf-8").strip() if passphrase_file is not None else None
+    except OSError as error:
+        raise InputError(f"cannot read {passphrase_file}: {error.strerror}") from error
+    found = verify_bundle(bundle)
+    signer = sign(found.manifest, key, passphrase)
+    if as_json:
+        print_json({**_summary(found.manifest), "signed_by": signer})
+    else:
+        typer.echo(f"{found.manifest.name} {found.manifest.version} is signed with the key {signer}")
 
 
 @app.command("pack")
@@ -126,17 +163,19 @@ def activate(
 
     Example: cptdn bundle activate /srv/cptdn/bundles/site-2025 --config cptdn.toml
     """
+    from config.bundle_signature import trust_of
     from workers.bundles import verify_bundle
 
     settings = settings_of(ctx)
     if settings.source is None:
         raise SettingsError("no configuration file to write to: name one with --config, or make ./cptdn.toml")
-    found = verify_bundle(bundle)
+    found = verify_bundle(bundle, trust_of(settings.model))
     named = bundle if bundle == found.folder.name else str(found.folder.resolve())
     text = settings.source.read_text(encoding="utf-8")
     aside = settings.source.with_name(f".{settings.source.name}.part")
     aside.write_text(with_bundle(text, named), encoding="utf-8")
     aside.replace(settings.source)
+    record_configuration(ctx, f"bundle {found.digest} activated")
     if as_json:
         print_json({**_summary(found.manifest), "bundle": named, "written": str(settings.source)})
     else:

@@ -1,6 +1,8 @@
 """Commands of the science: name -> (module:attribute, help)."""
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "ablate": ("workers.cli.ablate:ablate", "Compare choices of a training by cross-validation."),
+    "bench": ("workers.cli.bench:bench", "How fast it is here, against other programs in the same run."),
     "bundle": ("workers.cli.bundle:app", "Model bundles: list, show, verify, pack, activate."),
     "contours": ("workers.cli.contours:contours", "ROIs of an RTSTRUCT as masks on a series, with their volumes."),
     "demo": ("workers.cli.demo:demo", "The whole main job on this machine with a synthetic patient."),

@@ -44,7 +44,7 @@ def contours(
     rois = read_structures(rtstruct)
     chosen = rois if roi is None else [roi_named(rois, roi)]
     if out is not None and len(chosen) != 1:
-        raise InputError(f"--out writes the mask of one ROI, found {len(chosen)}; name one with --roi")
+        raise typer.BadParameter(f"--out writes the mask of one ROI, found {len(chosen)}; name one with --roi")
     series = _series_of(series_folder, rois, series_uid)
     registrations = [read_registration(path) for path in registration or []]
     rows = [_row(one, series, registrations, out, whole=roi is not None) for one in chosen]

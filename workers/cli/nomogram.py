@@ -24,9 +24,8 @@ from workers.cli.nomogram_options import (
 )
 
 if TYPE_CHECKING:
-    from dicom_sr.treatment_report import EbvCategory
+    from workers.nomogram.answer import GivenPatient
     from workers.nomogram.model import CoxNomogram
-    from workers.nomogram.result import PatientCovariates
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(fit)
@@ -63,7 +62,9 @@ def score(
         return
     if out is not None:
         raise typer.BadParameter("--out FILE.csv goes with --batch FILE.csv")
-    document = _score_patient(settings, model, single, options)
+    from workers.nomogram.answer import answer
+
+    document = answer(model, _given(single), settings.decision, options["horizons_months"], options["threshold"])
     if as_json:
         print_json(document)
     else:
@@ -90,39 +91,16 @@ def _single_patient(
     }
 
 
-def _covariates(settings: Settings, single: dict[str, Any]) -> tuple[PatientCovariates, EbvCategory]:
-    """One patient's covariates; raises wrong usage naming the options that lack."""
-    from dicom_sr.treatment_report import EbvCategory
-    from node.clinical.ebv_dna import parse_ebv_dna
-    from workers.nomogram.result import PatientCovariates
+def _given(single: dict[str, Any]) -> GivenPatient:
+    """One patient; raises wrong usage naming the options that lack."""
+    from workers.nomogram.answer import GivenPatient
 
     missing = [name for name, value in single.items() if value is None]
     if missing:
         raise typer.BadParameter(f"one patient needs {', '.join(missing)}")
-    decision = settings.decision
-    given = parse_ebv_dna(single["--ebv-dna"], decision.ebv_threshold_copies_per_ml, decision.ebv_threshold_inclusive)
-    category = EbvCategory(given.category)
-    covariates = PatientCovariates(
-        single["--age"], category is EbvCategory.ABOVE, single["--prognostic-score"], single["--predictive-score"]
+    return GivenPatient(
+        single["--age"], single["--ebv-dna"], single["--prognostic-score"], single["--predictive-score"]
     )
-    return covariates, category
-
-
-def _score_patient(
-    settings: Settings, model: CoxNomogram, single: dict[str, Any], options: dict[str, Any]
-) -> dict[str, Any]:
-    """The contract's JSON of one patient, identity of the nomogram included."""
-    from dicom_sr.treatment_report import EbvCategory
-    from workers.nomogram.result import both_categories_to_json
-
-    covariates, category = _covariates(settings, single)
-    if category is EbvCategory.UNKNOWN:
-        document = both_categories_to_json(model.score_each_category(covariates, **options))
-    else:
-        document = model.score(covariates, **options).to_json()
-    document["inputs"]["ebv_dna"] = single["--ebv-dna"]
-    document["inputs"]["ebv_dna_threshold_copies_per_ml"] = settings.decision.ebv_threshold_copies_per_ml
-    return {**document, "nomogram": {"name": model.name, "digest": model.digest}}
 
 
 def _score_table(
@@ -166,18 +144,17 @@ def _score_table(
 
 
 def _print_patient(document: dict[str, Any]) -> None:
-    scenarios = document.get("by_ebv_dna_category") or {"": document}
+    from workers.nomogram.answer import printed, scenarios_of
+
+    scenarios = scenarios_of(document)
     for category, scenario in scenarios.items():
-        title = f"EBV DNA {category}" if category else None
-        rows = [["Total points", *(f"{total:.1f}" for total in scenario["total_points"].values()), ""]]
-        arms = list(scenario["dfs"])
-        for month in scenario["difference"]:
-            cells = [
-                _percent(scenario["dfs"][arm][month]["value"], scenario["dfs"][arm][month]["ci95"]) for arm in arms
-            ]
-            change = _percent(scenario["difference"][month], scenario["difference_ci95"][month], sign="+")
-            rows.append([f"DFS at {month} months", *cells, change])
-        print_table(["", *arms, "difference"], rows, title=title)
+        shown = printed(scenario)
+        arms = shown["arms"]
+        rows = [["Total points", *(one["total_points"] for one in arms.values()), ""]]
+        for month, change in shown["difference"].items():
+            cells = [_rate(one["dfs"][month]) for one in arms.values()]
+            rows.append([f"DFS at {month} months", *cells, _rate(change)])
+        print_table(["", *arms, "difference"], rows, title=f"EBV DNA {category}" if len(scenarios) > 1 else None)
     advice = document["recommendation"] or "depends on EBV DNA, which is unknown"
     typer.echo(f"Recommended: {advice} (ICT+CCRT where it gains more than {document['threshold'] * 100:g} %)")
     for outside in document["extrapolated"]:
@@ -188,9 +165,8 @@ def _print_patient(document: dict[str, Any]) -> None:
     typer.echo(f"Nomogram: {document['nomogram']['name']}")
 
 
-def _percent(value: float, interval: list[float] | None, sign: str = "") -> str:
-    shown = f"{100 * value:{sign}.1f} %"
-    return shown if interval is None else f"{shown} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+def _rate(shown: dict[str, str | None]) -> str:
+    return f"{shown['value']} %" if shown["ci95"] is None else f"{shown['value']} % ({shown['ci95']})"
 
 
 @app.command()
@@ -204,12 +180,14 @@ def plot(
     nomogram: NomogramOption = None,
     style: Annotated[str, typer.Option(help="light or dark")] = "light",
     language: Annotated[str, typer.Option(help="en or zh")] = "en",
+    as_json: JsonOption = False,
 ) -> None:
     """Draw the nomogram, empty or with one patient's lines for both regimens.
 
     Example: cptdn nomogram plot --age 40 --ebv-dna 5000 --prognostic-score 0 --predictive-score -0.4 --out nomogram.png
     """
     from dicom_sr.treatment_report import EbvCategory
+    from workers.nomogram.answer import covariates_of
     from workers.nomogram.drawing import save_nomogram
 
     if style not in ("light", "dark") or language not in ("en", "zh"):
@@ -219,9 +197,12 @@ def plot(
     single = _single_patient(age, ebv_dna, prognostic_score, predictive_score)
     patient = None
     if any(value is not None for value in single.values()):
-        covariates, category = _covariates(settings, single)
+        covariates, category = covariates_of(_given(single), settings.decision)
         if category is EbvCategory.UNKNOWN:
             raise InputError("a drawing needs a known EBV DNA category; draw >4000 and <4000 each")
         patient = model.score(covariates, **_score_options(settings, [36, 60], None))
     save_nomogram(out, model, patient, style, language)  # type: ignore[arg-type]
-    typer.echo(f"drawn into {out}")
+    if as_json:
+        print_json({"written": str(out), "nomogram": {"name": model.name, "digest": model.digest}})
+    else:
+        typer.echo(f"drawn into {out}")

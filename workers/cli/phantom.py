@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +10,7 @@ import typer
 
 from config.errors import InputError
 from node.cli.context import print_json
+from node.cli.progress import stages
 
 
 def phantom(
@@ -27,7 +27,7 @@ def phantom(
     ] = None,
     dicom: Annotated[bool, typer.Option("--dicom", help="Also write each patient as a DICOM study.")] = False,
     patches: Annotated[bool, typer.Option(help="Write the kept patches.")] = True,
-    processes: Annotated[int, typer.Option(min=1)] = 1,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that draw side by side.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
     """Make synthetic patients: clinical facts, survival drawn from the published nomogram, and three MR series whose
@@ -46,17 +46,13 @@ def phantom(
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"expected intensity templates in {templates}: {error}") from error
     write_tables(cohort, out)
-    if patches:
-        write_cohort(cohort, out, known, processes, _tell)
-    if dicom:
-        write_cohort_studies(cohort, out / "dicom", _tell)
+    with stages({"patches": 100, "studies": 100}) as tell:
+        if patches:
+            write_cohort(cohort, out, known, processes, lambda done, total: tell("patches", done, total, ""))
+        if dicom:
+            write_cohort_studies(cohort, out / "dicom", lambda done, total: tell("studies", done, total, ""))
     summary = {"size": size, "seed": seed, "scanners": scanners, "folder": str(out), "dicom": dicom}
     if as_json:
         print_json(summary)
     else:
         typer.echo(f"{size} synthetic patients in {out}")
-
-
-def _tell(done: int, total: int) -> None:
-    if done == total or done % 100 == 0:
-        print(f"{done} of {total}", file=sys.stderr, flush=True)  # noqa: T201

@@ -56,6 +56,7 @@ def score_files(
     bundle_name: str | None = None,
 ) -> TreatmentReport:
     """The report of a study that stands in files. Raises IneligibleStudyError when the rules do not let it through."""
+    from config.bundle_signature import trust_of
     from node.ledger.database import now_utc
     from workers.bundles import load_bundle
     from workers.pipeline import analyse_study, consult_nomogram, prepare_study
@@ -79,7 +80,7 @@ def score_files(
     request = assessment.request
     if age_years is not None:
         request = replace(request, age_years=age_years, age_source="given on the command line")
-    bundle = load_bundle(bundle_name or settings.model.bundle)
+    bundle = load_bundle(bundle_name or settings.model.bundle, trust_of(settings.model))
     material = prepare_study(request, files, bundle, settings.case)
     refuse_strange(unlike_training(material), settings)
     analysis = analyse_study(material, bundle, settings.model.device)

@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
 
-from node.cli.context import print_json
+from node.cli.context import print_json, print_table
+from node.cli.progress import stages, time_left
+from workers.cli.training_options import (
+    EVERY_NTH,
+    AugmentationOption,
+    BatchSizeOption,
+    CohortArgument,
+    DeviceOption,
+    EpochsOption,
+    ImagesOption,
+    JsonOption,
+    KeptNomogramOption,
+    LoadersOption,
+    NormalisationOption,
+    PatienceOption,
+    PoolingOption,
+    ScheduleOption,
+    SeedOption,
+    ThreadsOption,
+    TransferOption,
+    VariantOption,
+    WidthOption,
+    loader_from,
+)
 
 
 def train(
     ctx: typer.Context,
-    cohort: Annotated[Path, typer.Argument(metavar="COHORT.csv", help="A cohort in canonical columns.")],
-    images: Annotated[
-        Path, typer.Option(metavar="DIR", help="<patient_id>.npz of kept patches, or one DICOM folder a patient.")
-    ],
+    cohort: CohortArgument,
+    images: ImagesOption,
     out: Annotated[Path, typer.Option(metavar="BUNDLE", help="Folder of the finished bundle.")],
     work: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Checkpoints and gathered patches (default: BUNDLE.training).")
@@ -26,45 +46,45 @@ def train(
     population: Annotated[str, typer.Option(help="One sentence on whom it was trained.")] = "the site's own cohort",
     intended_use: Annotated[str, typer.Option(help="What it may be used for.")] = "research only, until validated",
     demonstration: Annotated[bool, typer.Option(help="Mark the bundle as a demonstration in every report.")] = False,
-    nomogram: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Keep this nomogram instead of fitting one.")
-    ] = None,
+    nomogram: KeptNomogramOption = None,
     phantoms: Annotated[list[Path], typer.Option(metavar="DIR", help="Held-out phantoms to test on; repeatable.")] = [],  # noqa: B006
-    schedule: Annotated[
-        Literal["one_cycle", "paper"], typer.Option(help="AdamW in one cycle, or the paper's SGD.")
-    ] = "one_cycle",
-    width: Annotated[float, typer.Option(min=0.03, max=2, help="Of all layers; 1 is the paper's.")] = 1.0,
-    variant: Annotated[
-        Literal["basic", "bottleneck"], typer.Option(help="SE-ResNet blocks; bottleneck is the deeper 3-4-3 network.")
-    ] = "basic",
-    pooling: Annotated[
-        Literal["maximum", "attention"], typer.Option(help="How a patient's slices become one.")
-    ] = "maximum",
-    epochs: Annotated[int, typer.Option(min=1)] = 20,
-    batch_size: Annotated[int, typer.Option(min=2)] = 64,
-    transfer: Annotated[bool, typer.Option(help="Start T1w and T2w from the trained CE-T1w network.")] = False,
-    seed: Annotated[int, typer.Option()] = 20260,
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads; more than idle cores slow it down.")] = 1,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option()] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
+    folds: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Also cross-validate on so many folds: as many more trainings; 0: only the final model."
+        ),
+    ] = 0,
+    schedule: ScheduleOption = "one_cycle",
+    width: WidthOption = 1.0,
+    variant: VariantOption = "basic",
+    pooling: PoolingOption = "maximum",
+    normalisation: NormalisationOption = None,
+    epochs: EpochsOption = 20,
+    batch_size: BatchSizeOption = 64,
+    augmentation: AugmentationOption = None,
+    patience: PatienceOption = None,
+    transfer: TransferOption = False,
+    seed: SeedOption = 20260,
+    loaders: LoadersOption = None,
+    threads: ThreadsOption = 1,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
 ) -> None:
     """Train three SE-ResNets, the multi-task network and the CPTDN, evaluate them, and pack a verified bundle.
 
-    A run that was interrupted goes on where it stood when the same command is given again.
+    A run that was interrupted goes on where it stood when the same command is given again. With --folds the manifest
+    also tells how the method does on patients that no part of it had seen, and BUNDLE.training/out_of_fold.csv holds
+    their scores for `cptdn nomogram evaluate`.
 
-    Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025
+    Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025 --folds 5
     """
-    import torch
-
-    from workers.features.extraction import resolve_device
-    from workers.training.image_source import image_source
+    from workers.training.image_source import image_source, normalisation_of
     from workers.training.model_evaluation import with_phantom_metrics
-    from workers.training.recipe import paper_recipe, recipe_of
+    from workers.training.recipe import recipe_of
     from workers.training.run import Description, train_bundle
 
-    torch.set_num_threads(threads)
-    make = paper_recipe if schedule == "paper" else recipe_of
-    recipe = make(
+    grey = normalisation_of(images, normalisation)
+    recipe = recipe_of(
         width=width,
         variant=variant,
         pooling=pooling,
@@ -72,25 +92,70 @@ def train(
         batch_size=batch_size,
         transfer=transfer,
         seed=seed,
+        schedule=schedule,
+        normalisation=grey,
+        augmentation=augmentation,
+        patience=patience,
     )
     description = Description(name or out.name, version, intended_use, demonstration, population, nomogram)
-    source = image_source(images, progress=lambda done, total: _tell("landmarks", done, total, ""))
     place = work or out.with_name(f"{out.name}.training")
-    bundle = train_bundle(cohort, source, out, place, recipe, description, str(resolve_device(device)), _tell)
-    if phantoms:
-        bundle = with_phantom_metrics(bundle, {f"phantoms_{folder.name}": folder for folder in phantoms})
+    loader = loader_from(device, loaders, threads)
+    with stages(EVERY_NTH) as tell:
+        source = image_source(
+            images,
+            progress=lambda done, total: tell("landmarks", done, total, ""),
+            normalisation=grey,
+            kept=place,
+        )
+        bundle = train_bundle(cohort, source, out, place, recipe, description, loader, tell, folds)
+        if phantoms:
+            bundle = with_phantom_metrics(bundle, {f"phantoms_{folder.name}": folder for folder in phantoms})
     if as_json:
         print_json({**bundle.manifest.content, "digest": bundle.digest, "folder": str(out)})
-    else:
-        typer.echo(f"{bundle.manifest.name} {bundle.manifest.version} is trained and verified: {bundle.digest}")
-        for label, found in bundle.manifest.content["metrics"].items():
-            typer.echo(f"  {label}: " + ", ".join(f"{key} {value}" for key, value in found.items()))
+        return
+    _print_metrics(bundle.manifest.content["metrics"])
+    _print_seconds(bundle.manifest.content["training"])
+    typer.echo(f"{bundle.manifest.name} {bundle.manifest.version} is trained and verified: {bundle.digest}")
+    if folds:
+        typer.echo(f"out-of-fold scores: {place / 'out_of_fold.csv'}")
 
 
-EVERY_NTH = {"images": 100, "landmarks": 25, "scores": 50}
+def _print_metrics(metrics: dict[str, Any]) -> None:
+    rows = []
+    for label, found in metrics.items():
+        if "c_index" in found:
+            continue
+        c = (_shown(found[group], found.get("ci95", {}).get(group)) for group in ("all", "CCRT", "ICT+CCRT"))
+        rows.append([_title(label, found), str(found["n"]), str(found["n_events"]), *c])
+    print_table(("", "n", "events", "C-index", "CCRT", "ICT+CCRT"), rows, title="Performance")
+    rows = [
+        [
+            label.replace("_", " "),
+            str(found["n"]),
+            _shown(found["c_index"]),
+            _shown(found["oracle_c_index"]),
+            _shown(found["agreement_where_difference_exceeds_5_percent"]),
+        ]
+        for label, found in metrics.items()
+        if "c_index" in found
+    ]
+    if rows:
+        print_table(("", "n", "C-index", "oracle", "agreement"), rows, title="Against the truth")
 
 
-def _tell(stage: str, done: int, total: int, note: str) -> None:
-    """One line now and then on stderr, so that stdout keeps the result alone."""
-    if done == total or done % EVERY_NTH.get(stage, 1) == 0:
-        print(f"{stage:10} {done:>6} of {total}  {note}", file=sys.stderr, flush=True)  # noqa: T201
+def _title(label: str, found: dict[str, Any]) -> str:
+    if label == "out_of_fold":
+        return f"out of {found['folds']} folds"
+    return "training, seen" if label == "training" else label
+
+
+def _shown(value: float | None, interval: list[float] | None = None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.3f}" + (f" ({max(interval[0], 0):.3f} to {min(interval[1], 1):.3f})" if interval else "")
+
+
+def _print_seconds(training: dict[str, Any]) -> None:
+    rows = [[stage, str(training["epochs"].get(stage, "-")), time_left(s)] for stage, s in training["seconds"].items()]
+    print_table(("trained", "epochs", "time"), rows)
+    typer.echo(f"on {training['machine']}")

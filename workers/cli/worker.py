@@ -12,8 +12,8 @@ from node.cli.context import settings_of
 def worker(
     ctx: typer.Context,
     queues: Annotated[
-        str, typer.Option(help="Comma-separated: volumes, features, report, delivery.")
-    ] = "volumes,features,report,delivery",
+        str, typer.Option(help="Comma-separated: volumes, features, report, delivery, web.")
+    ] = "volumes,features,report,delivery,web",
     concurrency: Annotated[int, typer.Option(min=1, help="Tasks at once: processes, or threads for delivery.")] = 1,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda (default: as configured).")] = None,
 ) -> None:
@@ -21,13 +21,20 @@ def worker(
 
     Example: cptdn worker --queues features --concurrency 1 --device cuda
     """
-    from node.logging import start_logging
+    from node.logging import events_file, start_logging
+    from node.messages import Queue
     from node.supervisor import follow_lifeline
     from workers.serving import run_worker
 
+    wanted = [queue.strip() for queue in queues.split(",")]
+    if wrong := [queue for queue in wanted if queue not in list(Queue)]:
+        raise typer.BadParameter(f"expected queues out of {', '.join(Queue)}; found {', '.join(wrong)}",
+                                 param_hint="--queues")  # fmt: skip
+    if device not in (None, "auto", "cpu", "cuda"):
+        raise typer.BadParameter(f"expected auto, cpu or cuda; found {device}", param_hint="--device")
     settings = settings_of(ctx)
     if device is not None:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device})})
-    start_logging()
+    start_logging(keep=events_file(settings, "worker"))
     follow_lifeline()
-    run_worker(settings, [queue.strip() for queue in queues.split(",")], concurrency)
+    run_worker(settings, wanted, concurrency)

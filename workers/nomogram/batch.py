@@ -11,6 +11,7 @@ import numpy as np
 
 from config.errors import InputError
 from dicom_sr.treatment_report import EbvCategory, TreatmentArm
+from workers.nomogram.csv_table import read_table
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC, FloatArray
 from workers.nomogram.result import NomogramResult, PatientCovariates, month_key
@@ -40,26 +41,14 @@ def read_patients(path: Path, ebv_category: Callable[[str], EbvCategory]) -> Pat
     ebv_category : reads one laboratory value ("5000", ">4000", "not-detected", "").
     Raises InputError naming the file, the row (1 is the first patient) and the column.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            header, *rows = csv.reader(stream)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, csv.Error) as error:
-        raise InputError(f"{path} is not a CSV table with a header line in UTF-8") from error
-    place = {name.strip(): at for at, name in enumerate(header)}
+    header, rows = read_table(path)
+    place = {name: at for at, name in enumerate(header)}
     needed = ["patient_id", AGE, PROGNOSTIC, PREDICTIVE]
     missing = [name for name in needed if name not in place]
     if EBV not in place and EBV_COPIES not in place:
         missing.append(f"{EBV_COPIES} or {EBV}")
     if missing:
         raise InputError(f"{path} lacks the column {', '.join(missing)}; found {', '.join(place)}")
-    rows = [row for row in rows if any(cell.strip() for cell in row)]
-    if not rows:
-        raise InputError(f"{path} has a header but no patient")
-    short = next((at for at, row in enumerate(rows, 1) if len(row) < len(header)), None)
-    if short is not None:
-        raise InputError(f"{path}: row {short} has {len(rows[short - 1])} cells, expected {len(header)}")
     columns = {name: [row[at].strip() for row in rows] for name, at in place.items()}
     if EBV in place:
         above = [_flag(path, at, text) for at, text in enumerate(columns[EBV], 1)]

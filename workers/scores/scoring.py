@@ -14,6 +14,8 @@ from workers.scores.multitask_network import SEQUENCES, MultitaskNetwork
 
 FloatArray = NDArray[np.float32]
 
+BATCH = 16  # patients that run through the network together
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -60,9 +62,14 @@ def score_many(features: Mapping[str, FloatArray], network: MultitaskNetwork, de
     if rows.shape[1] != expected:
         raise InputError(f"expected {expected} features of three sequences, found {rows.shape[1]}")
     network = network.to(device).eval()
+    prognostic, predictive = np.empty(len(rows)), np.empty(len(rows))
     with torch.inference_mode():
-        prognosis, response = network(torch.from_numpy(rows.astype(np.float32)).to(device), 1.0)
-    return Scores(
-        prognostic=prognosis.amax(dim=1).cpu().numpy().astype(np.float64),
-        predictive=response.cpu().numpy().astype(np.float64),
-    )
+        for start in range(0, len(rows), BATCH):
+            # Always batches of one size, so that the scores of a patient do not depend on who is scored with him.
+            some = rows[start : start + BATCH].astype(np.float32)
+            padded = np.concatenate([some, np.zeros((BATCH - len(some), some.shape[1]), dtype=np.float32)])
+            prognosis, response = network(torch.from_numpy(padded).to(device), 1.0)
+            here = slice(start, start + len(some))
+            prognostic[here] = prognosis.amax(dim=1)[: len(some)].cpu().numpy()
+            predictive[here] = response[: len(some)].cpu().numpy()
+    return Scores(prognostic, predictive)

@@ -7,7 +7,6 @@ and `<endpoint>_days`, `<endpoint>_event` for dfs, os, dmfs, lrrfs. Behind this 
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from config.errors import InputError
 from dicom_sr.treatment_report import TreatmentArm
+from workers.nomogram.csv_table import read_table
 from workers.nomogram.result import PatientCovariates
 
 FloatArray = NDArray[np.float64]
@@ -38,6 +38,7 @@ BINARY_FACTORS = (
     EBV,
 )
 TRAINING = "training"
+SHORTEST_FOLLOW_UP_DAYS = 360  # a year of 12 months of 30 days: nothing can be said of a cohort that ends before
 _MISSING = ("", "NA", "NaN", "nan")
 
 
@@ -132,7 +133,7 @@ def read_cohort(
     Raises InputError with one sentence: missing column, duplicate patient, unknown treatment, a value that is not a
     number or out of range, negative time, an arm without patients.
     """
-    header, rows = _read_csv(path)
+    header, rows = read_table(path, "cohort")
     needed = ["patient_id", "treatment", "age_years"]
     needed += list(SCORES) if need_scores else []
     needed += [EBV] if need_ebv_dna else []
@@ -217,6 +218,11 @@ class _ColumnReader:
         if bad.size:
             raise self._error(int(bad[0]), days_column, "days of follow-up, 0 or more")
         meanings = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}
+        if len(days) and days.max() < SHORTEST_FOLLOW_UP_DAYS:
+            raise InputError(
+                f"{self.source}: {days_column} ends at {days.max():g}: expected days, at least one patient followed "
+                f"for {SHORTEST_FOLLOW_UP_DAYS} or more; are these months?"
+            )
         events = self._each(event_column, "1 (event) or 0 (censored)", meanings.__getitem__, unknown_allowed=False)
         return Outcome(days, events == 1)
 
@@ -242,26 +248,6 @@ class _ColumnReader:
         return InputError(
             f"{self.source}: patient {self.patient_ids[at]}, column {name}: expected {expected}, found {found!r}"
         )
-
-
-def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            lines = [row for row in csv.reader(stream) if any(cell.strip() for cell in row)]
-    except OSError as error:
-        raise InputError(f"cannot read the cohort {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"the cohort {path} is not a CSV table in UTF-8: {error}") from error
-    if len(lines) < 2:
-        raise InputError(f"the cohort {path} needs a header line and at least one patient, found {len(lines)} lines")
-    header = [name.strip() for name in lines[0]]
-    twice = [name for name, count in Counter(header).items() if count > 1]
-    if twice:
-        raise InputError(f"the cohort {path} has the column {twice[0]} twice")
-    for at, row in enumerate(lines[1:], 1):
-        if len(row) != len(header):
-            raise InputError(f"the cohort {path}: row {at} has {len(row)} cells, expected {len(header)}")
-    return header, lines[1:]
 
 
 def _refuse_duplicates(path: Path, identities: Sequence[str]) -> None:

@@ -24,7 +24,8 @@ from node.cases.headers import header_of
 from node.ledger.database import now_utc
 from workers.pipeline import prepare_study
 from workers.training.patch_store import Bags
-from workers.volumes.intensity import IntensityTemplate, landmarks_of
+from workers.volumes.bias_field import bias_field
+from workers.volumes.intensity import IntensityTemplate, Normalisation, landmarks_of
 from workers.volumes.patches import MAX_LANDMARK_SLICES
 from workers.volumes.reader import read_series
 
@@ -71,17 +72,21 @@ def learn_templates(
     patients: Iterable[PatientImages],
     roles: Sequence[str],
     progress: Callable[[int], None] = lambda done: None,
+    normalisation: Normalisation = "landmarks",
 ) -> dict[str, IntensityTemplate]:
-    """Intensity templates by role from the series of the training patients."""
+    """Intensity templates by role from the series of the training patients; their kind is the normalisation."""
     rows: dict[str, list[NDArray[np.floating]]] = {role: [] for role in roles}
     for done, patient in enumerate(patients, start=1):
         for role in roles:
             wanted = patient.request.series[role]["instances"]
             series = read_series([patient.files[uid] for uid, _ in wanted])
-            step = -(-len(series.frames) // MAX_LANDMARK_SLICES)
-            rows[role].append(landmarks_of(series.pixels_zyx(range(0, len(series.frames), step))))
+            lattice = range(0, len(series.frames), -(-len(series.frames) // MAX_LANDMARK_SLICES))
+            pixels = series.pixels_zyx(lattice)
+            if normalisation == "n4_landmarks":
+                pixels = pixels / bias_field(series.image)[lattice]
+            rows[role].append(landmarks_of(pixels))
         progress(done)
-    return {role: IntensityTemplate.from_landmarks(found) for role, found in rows.items()}
+    return {role: IntensityTemplate.from_landmarks(found, normalisation) for role, found in rows.items()}
 
 
 def dicom_bags(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from lifelines.utils import concordance_index
 from numpy.typing import NDArray
 
+from config.errors import InputError
 from dicom_sr.treatment_report import TreatmentArm
 from workers.bundles import Bundle, FeatureDistribution, pack_bundle
 from workers.features.extraction import extract_many
@@ -54,6 +55,12 @@ def linear_predictor(cohort: Cohort, scores: Scores, nomogram: CoxNomogram) -> F
 def _covariates(cohort: Cohort, scores: Scores) -> PatientCovariates:
     ebv = np.nan_to_num(cohort.column(EBV), nan=0.0)
     return PatientCovariates(cohort.column("age_years"), ebv, scores.prognostic, scores.predictive)
+
+
+def benefit_of(cohort: Cohort, scores: Scores, nomogram: CoxNomogram) -> FloatArray:
+    """(n,) 5-year DFS under ICT+CCRT minus that under CCRT."""
+    by_arm = nomogram.dfs_by_arm(_covariates(cohort, scores), [60.0])
+    return np.asarray((by_arm[TreatmentArm.ICT_CCRT] - by_arm[TreatmentArm.CCRT]).ravel())
 
 
 def performance(cohort: Cohort, scores: Scores, nomogram: Path) -> dict[str, Any]:
@@ -106,12 +113,11 @@ def phantom_metrics(bundle: Bundle, folder: Path) -> dict[str, Any]:
     true difference of 5-year DFS exceeds 5 %; correlation of both scores with their latents.
     """
     cohort, scores, unlike = score_phantoms(bundle, folder)
-    truth = read_truth(folder / "truth.csv")
+    truth = truth_of(folder / "truth.csv", cohort.patient_ids)
     outcome = cohort.outcome("dfs")
     lp = linear_predictor(cohort, scores, bundle.nomogram)
     benefit = truth["dfs_60_ict_ccrt"] - truth["dfs_60_ccrt"]
-    by_arm = bundle.nomogram.dfs_by_arm(_covariates(cohort, scores), [60.0])
-    predicted = (by_arm[TreatmentArm.ICT_CCRT] - by_arm[TreatmentArm.CCRT]).ravel()
+    predicted = benefit_of(cohort, scores, bundle.nomogram)
     clear = np.abs(benefit) > CLEAR_BENEFIT
     return {
         "n": len(cohort),
@@ -142,8 +148,12 @@ def _origin(folder: Path) -> dict[str, Any]:
     return {name: made[name] for name in ("size", "seed", "scanners")}
 
 
-def read_truth(path: Path) -> Mapping[str, FloatArray]:
-    """Columns of truth.csv, (n,) each."""
+def truth_of(path: Path, patient_ids: Sequence[str]) -> Mapping[str, FloatArray]:
+    """Columns of truth.csv, (n,) each, for these phantoms in this order. Raises InputError where one has no truth."""
     with path.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
-    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0] if name != "patient_id"}
+        rows = {row.pop("patient_id"): row for row in csv.DictReader(stream)}
+    unknown = [patient_id for patient_id in patient_ids if patient_id not in rows]
+    if unknown:
+        raise InputError(f"{path}: expected the truth of {unknown[0]}, found none")
+    names = next(iter(rows.values()))
+    return {name: np.array([float(rows[patient_id][name]) for patient_id in patient_ids]) for name in names}

@@ -112,7 +112,7 @@ def bags_of(
     images, mask, spacing = scan(patient, cohort.seed, number, SCANNERS[cohort.scanners])
     bags = {}
     for role, image in images.items():
-        standardise = templates[role].map_for(landmarks_of(image))
+        standardise = templates[role].map_of(image, landmarks_of(image))
         patches, _ = extract_patches(image, mask, (spacing, spacing), spacing_mm, standardise=standardise)
         bags[role] = np.round(patches * 255).astype(np.uint8)
     return patient, bags

@@ -13,13 +13,17 @@ from config.errors import InputError
 from workers.features.se_resnet import DEEPER, BackboneArchitecture, Pooling, Variant
 from workers.training.losses import Ties
 from workers.training.sampling import PAPER_EVENT_SHARE
+from workers.volumes.intensity import Normalisation
 
 Schedule = Literal["one_cycle", "paper"]
+Augmentation = Literal["scanner", "paper"]
 
 PAPER_CNN_RATE, PAPER_FC_RATE = 1e-3, 1e-4
 PAPER_CNN_WARM_UP, PAPER_FC_WARM_UP = 80, 50  # steps
 PAPER_DECAY, PAPER_DECAY_STEPS = 0.95, 80
 PAPER_MOMENTUM = 0.95
+PAPER_BATCH = 64
+PAPER_PATIENCE = 5
 PAPER_SCORES_STEPS = 4000  # at most; early stopping ends it
 WARM_UP_SHARE = 0.3  # of a one-cycle schedule
 DIVIDE_FIRST, DIVIDE_LAST = 25.0, 1e4
@@ -29,20 +33,23 @@ DIVIDE_FIRST, DIVIDE_LAST = 25.0, 1e4
 class Recipe:
     """A training from images to scores.
 
-    backbone, scores_width : shape of the networks. schedule : `one_cycle` (AdamW), or `paper` (SGD with Nesterov
-    momentum, warm-up, decay by steps, event oversampling). epochs, batch_size, learning_rate, weight_decay : of the
-    SE-ResNets. event_share : see `sampling.batches_of`. random_epochs : epochs in which a random slice stands for each
-    patient, before the maximum instance does. refresh_every : epochs between two choices of the maximum instance.
+    normalisation : of the images' grey values. backbone, scores_width : shape of the networks. schedule : `one_cycle`
+    (AdamW), or `paper` (SGD with Nesterov momentum, warm-up, decay by steps, event oversampling).
+    epochs, batch_size, learning_rate, weight_decay : of the SE-ResNets. event_share : see `sampling.batches_of`.
+    random_epochs : epochs in which a random slice stands for each patient, before the maximum instance does.
+    refresh_every : epochs between two choices of the maximum instance.
     transfer : the SE-ResNets of T1w and T2w start from the trained one of CE-T1w instead of random weights.
     scanner_augmentation : also vary contrast, noise and bias. mixed_precision : bfloat16 inside the SE-ResNet.
-    validation_share : of the training patients, kept for early stopping. relative_gain, patience : of the C-index,
-    in epochs (SE-ResNet) or checks (multi-task network), of the paper's schedule; a cycle goes to its end.
+    validation_share : of the training patients, kept for early stopping. patience : epochs (SE-ResNet) or checks
+    (multi-task network) without a relative_gain of their C-index that end a training, the best weights stay; None: it
+    goes to its end and the last weights stay.
     scores_* : of the full-batch multi-task training.
     penalty : multiplies the paper's weight penalties of the multi-task network.
     response_offset : the response is fitted beside the (detached) prognosis instead of alone (augmented covariate).
     """
 
     seed: int = 20260
+    normalisation: Normalisation = "landmarks"
     backbone: BackboneArchitecture = field(default_factory=BackboneArchitecture)
     scores_width: float = 1.0
     schedule: Schedule = "one_cycle"
@@ -59,7 +66,7 @@ class Recipe:
     mixed_precision: bool = True
     validation_share: float = 0.12
     relative_gain: float = 0.005
-    patience: int = 5
+    patience: int | None = None
     scores_steps: int = 60
     scores_learning_rate: float = 3e-4
     scores_weight_decay: float = 1e-2
@@ -69,23 +76,43 @@ class Recipe:
 
     def stops_after(self, without_gain: int) -> bool:
         """Whether so many epochs or checks without a gain end the training."""
-        return self.schedule == "paper" and without_gain >= self.patience
+        return self.patience is not None and without_gain >= self.patience
+
+    @property
+    def stops_early(self) -> bool:
+        return self.patience is not None
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "backbone": self.backbone.to_json()}
 
 
 def recipe_of(
-    *, width: float, variant: Variant, pooling: Pooling, epochs: int, batch_size: int, transfer: bool, seed: int
+    *,
+    width: float,
+    variant: Variant,
+    pooling: Pooling,
+    epochs: int,
+    batch_size: int,
+    transfer: bool,
+    seed: int,
+    schedule: Schedule = "one_cycle",
+    normalisation: Normalisation = "landmarks",
+    augmentation: Augmentation | None = None,
+    patience: int | None = None,
 ) -> Recipe:
-    """The default training at a given size. Raises InputError for a shape that cannot be built."""
+    """The training that these choices name.
+
+    augmentation, patience : None: the schedule's own; patience 0: never stop early.
+    Raises InputError for a shape that cannot be built.
+    """
     blocks = DEEPER.blocks if variant == "bottleneck" else (2, 2, 2)
     try:
         backbone = BackboneArchitecture(variant, blocks, width, pooling=pooling)
     except ValueError as error:
         raise InputError(str(error)) from error
-    return Recipe(
+    recipe = Recipe(
         seed=seed,
+        normalisation=normalisation,
         backbone=backbone,
         scores_width=width,
         epochs=epochs,
@@ -94,16 +121,23 @@ def recipe_of(
         random_epochs=max(1, 2 * epochs // 3),
         refresh_every=2,
     )
+    if schedule == "paper":
+        recipe = _of_the_paper(recipe)
+    if augmentation is not None:
+        recipe = replace(recipe, scanner_augmentation=augmentation == "scanner")
+    return recipe if patience is None else replace(recipe, patience=patience or None)
 
 
-def paper_recipe(**options: Any) -> Recipe:
-    """The paper's schedule: SGD, batches of 37 censored patients and 27 with the event, exact weights of penalties."""
+def _of_the_paper(recipe: Recipe) -> Recipe:
+    """SGD, batches of 37 censored patients and 27 with the event, the maximum instance in every epoch."""
     return replace(
-        recipe_of(**{**options, "batch_size": 64}),
+        recipe,
         schedule="paper",
+        batch_size=PAPER_BATCH,
         event_share=PAPER_EVENT_SHARE,
         random_epochs=0,
         refresh_every=1,
+        patience=PAPER_PATIENCE,
         scanner_augmentation=False,
         scores_steps=PAPER_SCORES_STEPS,
         validation_share=0.2,

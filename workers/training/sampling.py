@@ -1,4 +1,4 @@
-"""Which patients make a batch, and who is kept back for early stopping."""
+"""Which patients make a batch, who is kept back for early stopping, and the folds of a cross-validation."""
 
 from __future__ import annotations
 
@@ -57,3 +57,15 @@ def held_back(event_observed: BoolArray, treated: BoolArray, share: float, rng: 
             group = np.flatnonzero((event_observed == event) & (treated == arm))
             chosen[rng.permutation(group)[: round(share * len(group))]] = True
     return chosen
+
+
+def folds_of(event_observed: BoolArray, treated: BoolArray, n_folds: int, rng: np.random.Generator) -> IndexArray:
+    """(n,) fold of each patient, 1..n_folds: folds of one size, each with its share of every event-by-arm group."""
+    folds = np.zeros(len(event_observed), dtype=np.intp)
+    given = 0
+    for event in (True, False):
+        for arm in (True, False):
+            group = rng.permutation(np.flatnonzero((event_observed == event) & (treated == arm)))
+            folds[group] = (given + np.arange(len(group))) % n_folds + 1
+            given += len(group)
+    return folds

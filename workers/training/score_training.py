@@ -67,7 +67,7 @@ def train_scores(
     checkpoint: Path | None = None,
     progress: Progress = lambda stage, done, total, note: None,
 ) -> ScoreTraining:
-    """Train on the patients `training`; the paper's schedule stops early on the C-index of `validation`.
+    """Train on the patients `training`; with early stopping (`recipe.patience`) on the C-index of `validation`.
 
     features : (n, 3 * c) of all patients, in the order of SEQUENCES.
     Each step draws its dropout from a generator seeded by the step, so a resumed training is the same.
@@ -96,7 +96,7 @@ def train_scores(
         if checkpoint is not None:
             save_checkpoint(checkpoint, run.state())
         progress("scores", run.step, recipe.scores_steps, f"loss {loss:.4f}, validation C-index {c_index:.3f}")
-    if recipe.schedule == "paper" and run.best_weights:
+    if recipe.stops_early and run.best_weights:
         network.load_state_dict(run.best_weights)
     network.eval()
     return run

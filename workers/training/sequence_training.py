@@ -22,6 +22,7 @@ from workers.features.multiple_instance import maximum_instance
 from workers.features.se_resnet import SequenceNetwork
 from workers.training.augmentation import augment
 from workers.training.checkpoints import load_checkpoint, save_checkpoint
+from workers.training.loading import ON_CPU, BatchLoader, seeded
 from workers.training.losses import DFS, Outcomes, signature_loss
 from workers.training.patch_store import PatchStore
 from workers.training.recipe import Recipe, convolution_optimizer, set_rate
@@ -40,7 +41,6 @@ class SequenceTraining:
 
     network: SequenceNetwork
     optimizer: torch.optim.Optimizer
-    generator: torch.Generator
     rng: np.random.Generator
     epoch: int = 0
     step: int = 0
@@ -56,7 +56,6 @@ class SequenceTraining:
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.get_state(),
             "rng": self.rng.bit_generator.state,
             **{name: getattr(self, name) for name in _PLAIN_STATE},
         }
@@ -64,7 +63,6 @@ class SequenceTraining:
     def restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.set_state(state["generator"])
         self.rng.bit_generator.state = state["rng"]
         for name in _PLAIN_STATE:
             setattr(self, name, state[name])
@@ -84,34 +82,34 @@ def train_sequence(
     validation: IndexArray,
     recipe: Recipe,
     checkpoint: Path,
-    device: torch.device | None = None,
+    loader: BatchLoader = ON_CPU,
     start_from: SequenceNetwork | None = None,
     progress: Progress = lambda stage, done, total, note: None,
 ) -> SequenceTraining:
-    """Train on the patients `training`, stop early on the C-index of `validation`.
+    """Train on the patients `training`; `validation` tells the C-index after every epoch.
 
-    The paper's schedule ends with the weights of the best epoch; a one-cycle schedule with the last ones, which its
-    annealed rate has averaged, while single epochs differ by less than the C-index of some dozen events can tell.
+    With early stopping (`recipe.patience`, the paper's schedule has it) the weights of the best epoch stay. Without, a
+    cycle ends with the last ones, which its annealed rate has averaged, while single epochs differ by less than the
+    C-index of some dozen events can tell.
 
     outcomes : of all patients of the store. checkpoint : written after every epoch; a call that finds one goes on
     from there and, on a CPU, ends with the same weights as an uninterrupted call. start_from : a trained network whose
-    weights are the first ones, instead of random weights.
+    weights are the first ones, instead of random weights. loader : where the network computes, and how many threads
+    make its batches; the weights do not depend on that number.
     """
-    device = device or torch.device("cpu")
     torch.manual_seed(recipe.seed)
-    network = SequenceNetwork(recipe.backbone).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = SequenceNetwork(recipe.backbone).to(loader.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start_from is not None:
         network.load_state_dict(start_from.state_dict())
     run = SequenceTraining(
         network,
         convolution_optimizer(network, recipe),
-        torch.Generator().manual_seed(recipe.seed),
         np.random.default_rng(recipe.seed),
     )
     saved = load_checkpoint(checkpoint)
     if saved is not None:
         run.restore(saved)
-    images = _Images(store, role, device, recipe.mixed_precision)
+    images = _Images(store, role, loader, recipe.mixed_precision)
     while run.epoch < recipe.epochs and not recipe.stops_after(run.epochs_without_gain):
         began = time.monotonic()
         loss = _epoch(run, images, outcomes, training, recipe)
@@ -120,7 +118,7 @@ def train_sequence(
         run.history.append({"epoch": run.epoch, "loss": loss, "validation_c_index": c_index})
         save_checkpoint(checkpoint, run.state())
         progress(role, run.epoch, recipe.epochs, f"loss {loss:.4f}, validation C-index {c_index:.3f}")
-    if recipe.schedule == "paper" and run.best_weights:
+    if recipe.stops_early and run.best_weights:
         network.load_state_dict(run.best_weights)
     return run
 
@@ -129,16 +127,20 @@ def train_sequence(
 class _Images:
     store: PatchStore
     role: str
-    device: torch.device
+    loader: BatchLoader
     mixed_precision: bool
+
+    @property
+    def device(self) -> torch.device:
+        return self.loader.device
 
     def patches(self, rows: IndexArray) -> Tensor:
         return torch.from_numpy(self.store.slices(self.role, rows))
 
     def features(self, network: SequenceNetwork, patches: Tensor) -> Tensor:
-        on_device = patches.to(self.device).contiguous(memory_format=torch.channels_last)
+        """(n, c) of patches (n, 2, 128, 128) on the device."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
-            found = network.backbone(on_device)
+            found = network.backbone(patches)
         return found.float()
 
     def all_slices(self, patients: IndexArray) -> tuple[IndexArray, list[int]]:
@@ -150,19 +152,26 @@ def _epoch(run: SequenceTraining, images: _Images, outcomes: Outcomes, training:
     events = outcomes.event_observed[:, DFS].numpy()[training]
     _choose_instances(run, images, training, recipe)
     batches = batches_of(events, recipe.batch_size, recipe.event_share, run.rng)
-    n_steps = recipe.epochs * len(batches)
+    bags = [_slices_of(run, images, training, batch) for batch in batches]
+    n_steps, first_step = recipe.epochs * len(batches), run.step
+
+    def augmented(number: int) -> Tensor:  # by the number of the step alone, whoever makes the batch
+        generator = seeded(recipe.seed, first_step + number)
+        return augment(images.patches(bags[number][0]), generator, recipe.scanner_augmentation)
+
     run.network.train()
-    total = 0.0
-    for batch in batches:
+    total = torch.zeros((), device=images.device)
+    made = images.loader.batches(augmented, range(len(batches)))
+    for batch, (_, sizes), patches in zip(batches, bags, made, strict=True):
         set_rate(run.optimizer, recipe, recipe.learning_rate, run.step, n_steps)
-        loss = _batch_loss(run, images, outcomes, training, batch, recipe)
+        loss = _batch_loss(run, images, patches, sizes, outcomes.rows(torch.from_numpy(training[batch])), recipe)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         run.optimizer.step()
         run.step += 1
-        total += loss.item()
+        total += loss.detach()  # read once an epoch: reading it here would wait for the device in every step
     run.epoch += 1
-    return total / len(batches)
+    return float(total) / len(batches)
 
 
 def _choose_instances(run: SequenceTraining, images: _Images, training: IndexArray, recipe: Recipe) -> None:
@@ -182,33 +191,28 @@ def _choose_instances(run: SequenceTraining, images: _Images, training: IndexArr
 def slice_features(network: SequenceNetwork, images: _Images, rows: IndexArray) -> Tensor:
     """Features (n_slices, c) in evaluation mode, without gradients."""
     network.eval()
+    blocks = [rows[i : i + SLICES_PER_BATCH] for i in range(0, len(rows), SLICES_PER_BATCH)]
+    made = images.loader.batches(images.patches, blocks)
     with torch.no_grad():
-        return torch.cat(
-            [
-                images.features(network, images.patches(rows[i : i + SLICES_PER_BATCH]))
-                for i in range(0, len(rows), SLICES_PER_BATCH)
-            ]
-        )
+        return torch.cat([images.features(network, patches) for patches in made])
+
+
+def _slices_of(
+    run: SequenceTraining, images: _Images, training: IndexArray, batch: IndexArray
+) -> tuple[IndexArray, list[int]]:
+    """Slice numbers of a batch, and the sizes of its bags where whole bags are pooled by attention."""
+    if run.representative is None:
+        return images.all_slices(training[batch])
+    return run.representative.numpy()[batch], []
 
 
 def _batch_loss(
-    run: SequenceTraining,
-    images: _Images,
-    outcomes: Outcomes,
-    training: IndexArray,
-    batch: IndexArray,
-    recipe: Recipe,
+    run: SequenceTraining, images: _Images, patches: Tensor, sizes: list[int], followed: Outcomes, recipe: Recipe
 ) -> Tensor:
-    patients = training[batch]
-    if run.representative is None:  # attention: whole bags
-        rows, sizes = images.all_slices(patients)
-    else:
-        rows, sizes = run.representative.numpy()[batch], []
-    patches = augment(images.patches(rows), run.generator, recipe.scanner_augmentation)
     features = images.features(run.network, patches)
     if run.network.attention is not None:
         features, _ = run.network.attention(features, sizes)
-    followed = outcomes.rows(torch.from_numpy(patients)).to(images.device)
+    followed = followed.to(images.device)
     prognosis, response = run.network.heads(features, followed.treatment / 2)
     return signature_loss(prognosis, response, followed, recipe.ties, recipe.response_offset)
 
@@ -217,8 +221,10 @@ def _validated(
     run: SequenceTraining, images: _Images, outcomes: Outcomes, validation: IndexArray, recipe: Recipe
 ) -> float:
     """C-index of prognosis plus response; keeps the best weights and counts epochs without a gain."""
-    features = patient_features(run.network, images, validation)
-    c_index = signature_c_index(run.network.heads, features, outcomes.rows(torch.from_numpy(validation)))
+    c_index = 0.5
+    if len(validation):  # nobody is kept back of a tiny cohort
+        features = patient_features(run.network, images, validation)
+        c_index = signature_c_index(run.network.heads, features, outcomes.rows(torch.from_numpy(validation)))
     if c_index > run.best_c_index:
         run.best_c_index = c_index
         run.best_weights = deepcopy(run.network.state_dict())
@@ -257,11 +263,9 @@ def signature_c_index(
         return 0.5
 
 
-def cohort_features(
-    store: PatchStore, role: str, network: SequenceNetwork, device: torch.device | None = None
-) -> FloatArray:
+def cohort_features(store: PatchStore, role: str, network: SequenceNetwork, loader: BatchLoader = ON_CPU) -> FloatArray:
     """Deep features (n_patients, c) of every patient of a store, in float32 throughout."""
-    images = _Images(store, role, device or torch.device("cpu"), mixed_precision=False)
+    images = _Images(store, role, loader, mixed_precision=False)
     patients = np.arange(len(store.patient_ids))
     found = [patient_features(network, images, block) for block in np.array_split(patients, -(-len(patients) // 128))]
     return torch.cat(found).cpu().numpy()

@@ -9,12 +9,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement, convert_raw_data_element
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
@@ -31,6 +32,7 @@ PIXEL_DATA = 0x7FE00010
 MAX_SIDE_PIXELS = 8192
 MAX_FRAMES = 20_000
 UNDEFINED_LENGTH = 0xFFFFFFFF
+_PLAIN_VRS = frozenset({"CS", "DS", "FD", "IS", "UI", "US"})  # whose values depend on nothing else in the data set
 NOT_MAGNITUDE = frozenset(
     {"P", "PHASE", "PHASE MAP", "P_FFE", "R", "REAL", "REAL_FFE", "I", "IMAGINARY", "VELOCITY MAP"}
 )
@@ -124,16 +126,17 @@ def unreadable(path: Path, why: str) -> IneligibleStudyError:
 
 def _pixel_source(path: Path, dataset: Dataset, file: Any) -> PixelSource:
     """Describe the pixels and hold the claims against the file; `file` stands where the header ended."""
-    rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
+    value = partial(_first, [dataset])
+    rows, columns = int(value("Rows") or 0), int(value("Columns") or 0)
     if not (0 < rows <= MAX_SIDE_PIXELS and 0 < columns <= MAX_SIDE_PIXELS):
         raise unreadable(path, f"expected 1 to {MAX_SIDE_PIXELS} rows and columns, found {rows} x {columns}")
-    if int(dataset.get("SamplesPerPixel") or 1) != 1:
-        raise unreadable(path, f"expected grey values, found {dataset.SamplesPerPixel} samples per pixel")
-    bits = int(dataset.BitsAllocated)
+    if int(value("SamplesPerPixel") or 1) != 1:
+        raise unreadable(path, f"expected grey values, found {value('SamplesPerPixel')} samples per pixel")
+    bits = int(value("BitsAllocated"))
     if bits not in (8, 16, 32):
         raise unreadable(path, f"expected 8, 16 or 32 bits allocated, found {bits}")
-    stored = int(dataset.get("BitsStored") or bits)
-    high = int(dataset.get("HighBit") or stored - 1)
+    stored = int(value("BitsStored") or bits)
+    high = int(value("HighBit") or stored - 1)
     if not 0 < stored <= high + 1 <= bits:
         raise unreadable(path, f"expected stored bits within the {bits} allocated, found {stored} up to bit {high}")
     implicit, little = dataset.original_encoding
@@ -143,12 +146,12 @@ def _pixel_source(path: Path, dataset: Dataset, file: Any) -> PixelSource:
     padding = dataset.get("PixelPaddingValue")
     source = PixelSource(
         path, syntax, None, rows, columns, bits, stored, high,
-        bool(dataset.get("PixelRepresentation")), bool(little),
-        dataset.get("PhotometricInterpretation") == "MONOCHROME1", padding if isinstance(padding, int) else None,
+        bool(value("PixelRepresentation")), bool(little),
+        value("PhotometricInterpretation") == "MONOCHROME1", padding if isinstance(padding, int) else None,
     )  # fmt: skip
     if syntax not in NATIVE:
         return source
-    return _native(source, int(dataset.get("NumberOfFrames") or 1), bool(implicit), file)
+    return _native(source, int(value("NumberOfFrames") or 1), bool(implicit), file)
 
 
 def _native(source: PixelSource, n_frames: int, implicit: bool, file: Any) -> PixelSource:
@@ -172,7 +175,7 @@ def _native(source: PixelSource, n_frames: int, implicit: bool, file: Any) -> Pi
 
 def _frames_of(dataset: Dataset, source: PixelSource) -> list[Frame]:
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
-    n_frames = int(dataset.get("NumberOfFrames") or 1)
+    n_frames = int(_first([dataset], "NumberOfFrames") or 1)
     if per_frame is None and n_frames == 1:
         return [_frame(dataset, source, None, [dataset])]
     if per_frame is None:
@@ -201,10 +204,10 @@ def _frame(dataset: Dataset, source: PixelSource, number: int | None, levels: Se
     return Frame(
         dataset=dataset,
         source=source,
-        series_instance_uid=str(dataset.SeriesInstanceUID),
-        frame_of_reference_uid=str(dataset.get("FrameOfReferenceUID") or ""),
-        sop_instance_uid=str(dataset.SOPInstanceUID),
-        instance_number=str(dataset.get("InstanceNumber") or "unknown"),
+        series_instance_uid=_uid(dataset, "SeriesInstanceUID"),
+        frame_of_reference_uid=str(_first([dataset], "FrameOfReferenceUID") or ""),
+        sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
+        instance_number=str(_first([dataset], "InstanceNumber") or "unknown"),
         frame_number=number,
         position_lps_mm=_numbers(levels, "ImagePositionPatient", 3, source.path),
         orientation=_numbers(levels, "ImageOrientationPatient", 6, source.path),
@@ -217,9 +220,30 @@ def _frame(dataset: Dataset, source: PixelSource, number: int | None, levels: Se
     )
 
 
+def _uid(dataset: Dataset, keyword: str) -> str:
+    value = _first([dataset], keyword)
+    if value is None:
+        raise AttributeError(f"expected {keyword}, found none")
+    return str(value)
+
+
 def _first(levels: Sequence[Dataset], keyword: str) -> Any:
     tag = _tag(keyword)
-    return next((level[tag].value for level in levels if tag in level), None)
+    for level in levels:
+        element: Any = level.get_item(tag)  # as it was read: RawDataElement until somebody asks for its value
+        if element is None:
+            continue
+        if isinstance(element, RawDataElement) and element.VR in _PLAIN_VRS and isinstance(element.value, bytes):
+            return _decoded(int(tag), element.VR, element.value, element.is_little_endian)
+        return level[tag].value
+    return None
+
+
+@lru_cache(maxsize=4096)
+def _decoded(tag: int, vr: str, value: bytes, little_endian: bool) -> Any:
+    """The value of an encoded element. Most are the same in all slices of a series, and pydicom takes its time."""
+    raw = RawDataElement(Tag(tag), vr, len(value), value, 0, False, little_endian)
+    return convert_raw_data_element(raw).value
 
 
 @cache

@@ -5,13 +5,16 @@ their mean position over the training images, on a common scale, is the template
 piecewise linear map that carries its own landmarks onto the template's.
 
 An image's landmarks follow a change of gain or offset exactly, so neither changes the standardised image.
+
+Two other normalisations can be chosen for a training; the bundle keeps which: N4 bias correction before the landmarks,
+and z-scores of the foreground. Landmarks are taken in every case: they tell images that are unlike the training's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +23,7 @@ from config.errors import IneligibleStudyError, ModelBundleError
 
 FloatArray = npt.NDArray[np.floating[Any]]
 PatchArray = npt.NDArray[np.float32]
+Normalisation = Literal["landmarks", "n4_landmarks", "z_score"]
 
 STANDARD_MAXIMUM = 2048.0
 PERCENTILES = (1.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 99.0)
@@ -30,6 +34,7 @@ FOREGROUND_ROUNDS = 4
 DARKEST_PERCENT, BRIGHTEST_PERCENT = 0.5, 99.0
 MAX_SAMPLES = 400_000
 LIMIT_QUANTILE, LIMIT_FACTOR = 0.99, 1.5
+LOWEST_Z, HIGHEST_Z = -3.0, 5.0  # ends of the z-scores' scale: enhancement and fluid reach farther than shadows
 
 
 class FlatImageError(IneligibleStudyError):
@@ -61,13 +66,16 @@ class IntensityTemplate:
 
     percentiles : of the foreground, in percent; standard : the template's landmarks on 0..2048, one a percentile.
     distance_limit : an image farther from the template than this is unlike the training images (see `distance`).
-    n_images : how many images were learned from.
+    n_images : how many images were learned from; training_distances : 101 quantiles of their own distances.
+    kind : how images are normalised; with `z_score` the landmarks only tell how unlike an image is.
     """
 
     percentiles: tuple[float, ...]
     standard: tuple[float, ...]
     distance_limit: float
     n_images: int
+    training_distances: tuple[float, ...] = ()
+    kind: Normalisation = "landmarks"
 
     @classmethod
     def fit(cls, images: Iterable[npt.ArrayLike]) -> IntensityTemplate:
@@ -75,7 +83,7 @@ class IntensityTemplate:
         return cls.from_landmarks([landmarks_of(image) for image in images])
 
     @classmethod
-    def from_landmarks(cls, landmarks: Iterable[npt.ArrayLike]) -> IntensityTemplate:
+    def from_landmarks(cls, landmarks: Iterable[npt.ArrayLike], kind: Normalisation = "landmarks") -> IntensityTemplate:
         """Learn from landmarks taken before: each (n_percentiles,) as `landmarks_of` gives them."""
         rows = np.array([_unit_scale(np.asarray(row, dtype=np.float64)) for row in landmarks])
         if not len(rows):
@@ -84,7 +92,20 @@ class IntensityTemplate:
         standard = LOWEST_STANDARD + mean * (HIGHEST_STANDARD - LOWEST_STANDARD)
         distances = np.sqrt(np.mean((rows - mean) ** 2, axis=1))
         limit = LIMIT_FACTOR * float(np.quantile(distances, LIMIT_QUANTILE))
-        return cls(PERCENTILES, tuple(float(s) for s in standard), limit, len(rows))
+        kept = tuple(round(float(d), 5) for d in np.quantile(distances, np.linspace(0, 1, 101)))
+        return cls(PERCENTILES, tuple(float(s) for s in standard), limit, len(rows), kept, kind)
+
+    @property
+    def corrects_bias(self) -> bool:
+        """Whether images go through N4 before anything else."""
+        return self.kind == "n4_landmarks"
+
+    def map_of(self, image: npt.ArrayLike, landmarks: npt.ArrayLike) -> IntensityMap:
+        """The map of an image (any shape, bias already corrected) with these landmarks, by the kind of normalisation.
+
+        Raises FlatImageError.
+        """
+        return z_score_map(image) if self.kind == "z_score" else self.map_for(landmarks)
 
     def map_for(self, landmarks: npt.ArrayLike) -> IntensityMap:
         """The map of the image that has these landmarks; ties (images of few grey levels) are merged.
@@ -103,7 +124,7 @@ class IntensityTemplate:
 
     def apply(self, image: npt.ArrayLike) -> PatchArray:
         """A whole image, any shape and gain -> the same shape, float32 in [0, 1] (0..2048 clipped, over 2048)."""
-        return self.map_for(landmarks_of(image))(image)
+        return self.map_of(image, landmarks_of(image))(image)
 
     def distance(self, landmarks: npt.ArrayLike) -> float:
         """How unlike the template an image's histogram is: root mean square difference of landmarks.
@@ -120,10 +141,12 @@ class IntensityTemplate:
     def to_json(self) -> dict[str, Any]:
         """Plain values for the bundle's templates.json."""
         return {
+            "kind": self.kind,
             "percentiles": list(self.percentiles),
             "standard": list(self.standard),
             "distance_limit": self.distance_limit,
             "n_images": self.n_images,
+            **({"training_distances": list(self.training_distances)} if self.training_distances else {}),
         }
 
     @classmethod
@@ -135,9 +158,14 @@ class IntensityTemplate:
                 tuple(float(s) for s in document["standard"]),
                 float(document["distance_limit"]),
                 int(document["n_images"]),
+                tuple(float(d) for d in document.get("training_distances", ())),
+                document.get("kind", "landmarks"),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ModelBundleError(f"not an intensity template: {type(error).__name__} {error}") from error
+        if template.kind not in get_args(Normalisation):
+            known = ", ".join(get_args(Normalisation))
+            raise ModelBundleError(f"the intensity template expected the kind {known}, found {template.kind!r}")
         if template.percentiles != PERCENTILES or len(template.standard) != len(PERCENTILES):
             raise ModelBundleError(
                 f"the intensity template expected landmarks at {PERCENTILES} %, found {template.percentiles}"
@@ -158,6 +186,20 @@ def landmarks_of(image: npt.ArrayLike, max_samples: int = MAX_SAMPLES) -> FloatA
     """
     pixels = _sorted_sample(np.asarray(image), max_samples)
     return _percentiles(pixels[_foreground_start(pixels) :], PERCENTILES)
+
+
+def z_score_map(image: npt.ArrayLike) -> IntensityMap:
+    """The map that puts the foreground's mean minus 3 standard deviations at 0 and its mean plus 5 at 2048.
+
+    image : any shape; the same pixels are looked at as for the landmarks. Raises FlatImageError.
+    """
+    pixels = _sorted_sample(np.asarray(image), MAX_SAMPLES)
+    tissue = pixels[_foreground_start(pixels) :]
+    mean, deviation = float(tissue.mean()), float(tissue.std())
+    if not deviation > 0:
+        raise FlatImageError(f"expected tissue of different grey values, found {mean:g} only")
+    ends = np.array([mean + LOWEST_Z * deviation, mean + HIGHEST_Z * deviation])
+    return IntensityMap(ends, np.array([0.0, STANDARD_MAXIMUM]))
 
 
 def foreground_threshold(image: npt.ArrayLike) -> float:

@@ -62,7 +62,7 @@ def extract_patches(
             for centre, step, length in zip(centres, steps, mask_yx.shape, strict=True)
         )
         window = (slice(rows.first, rows.last), slice(columns.first, columns.last))
-        grey = rows.weights @ image_zyx[z][window].astype(np.float32) @ columns.weights.T
+        grey = columns.resampled(rows.resampled(image_zyx[z][window].astype(np.float32)).T).T
         inside = np.ix_(rows.inside, columns.inside)
         patch[0][inside] = grey if standardise is None else standardise(grey)
         patch[1][inside] = mask_yx[np.ix_(rows.nearest, columns.nearest)] != 0
@@ -90,14 +90,12 @@ def extract_bag(
     template: IntensityTemplate,
     spacing_mm: float,
     max_oblique_degrees: float = MAX_OBLIQUE_DEGREES,
-    *,
-    correct_bias: bool = False,
 ) -> Bag:
     """The bag of a stored series and its tumour mask.
 
     Only the tumour's slices are decoded, and at most 24 evenly spaced ones for the intensity landmarks. Patches show
     rows towards the patient's back and columns towards the left, however the slices are stored.
-    correct_bias : N4 before everything else, as the bundle's networks were trained; needs the whole volume and time.
+    template : says how the images of the training were normalised; N4 needs the whole volume and time.
     Raises IneligibleStudyError: inconsistent_geometry when the slices are not near axial; out_of_distribution when the
     series has no contrast; unreadable_instance; ValueError when the mask lies on another grid.
     """
@@ -120,14 +118,15 @@ def extract_bag(
     lattice = np.arange(0, len(series.frames), -(-len(series.frames) // MAX_LANDMARK_SLICES))
     decoded = np.union1d(tumour, lattice)
     pixels = series.pixels_zyx(decoded)
-    if correct_bias:
+    if template.corrects_bias:
         pixels = pixels / bias_field(series.image)[decoded]
-    landmarks = landmarks_of(pixels[np.searchsorted(decoded, lattice)])
+    looked_at = pixels[np.searchsorted(decoded, lattice)]
+    landmarks = landmarks_of(looked_at)
     image, tumour_mask = pixels[np.searchsorted(decoded, tumour)], mask_zyx[tumour]
     x_mm, y_mm, _ = grid.spacing_xyz_mm
     turned, spacing_yx_mm = _radiological(grid.axes, (y_mm, x_mm))
     patches, _ = extract_patches(
-        turned(image), turned(tumour_mask), spacing_yx_mm, spacing_mm, standardise=template.map_for(landmarks)
+        turned(image), turned(tumour_mask), spacing_yx_mm, spacing_mm, standardise=template.map_of(looked_at, landmarks)
     )
     slices = tuple(series.slices[z] for z in tumour)
     return Bag(patches, tumour, slices, tuple(float(v) for v in landmarks), template.distance(landmarks))
@@ -154,9 +153,9 @@ class _Axis:
     """One axis of a patch on one axis of its slice, in source pixels.
 
     inside : patch positions whose centre lies within the image; nearest : the source pixel of each of them.
-    first, last : the half-open range of source pixels that they are made from; weights : (inside, last - first), rows
-    summing to 1. The kernel is a triangle as wide as the coarser of both pixels: linear interpolation towards a finer
-    grid, an average over the covered area towards a coarser one.
+    first, last : the half-open range of source pixels that they are made from. The kernel is a triangle as wide as the
+    coarser of both pixels: linear interpolation towards a finer grid, an average over the covered area towards a
+    coarser one.
     """
 
     def __init__(self, centre: int, step: float, size: int, length: int) -> None:
@@ -167,9 +166,22 @@ class _Axis:
         reach = max(1.0, step)
         self.first = max(0, int(np.floor(positions[0] - reach)))
         self.last = min(length, int(np.ceil(positions[-1] + reach)) + 1)
-        source = np.arange(self.first, self.last)
-        weights = np.clip(1.0 - np.abs(positions[:, None] - source[None, :]) / reach, 0.0, None)
-        self.weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        lowest = np.ceil(positions - reach).astype(np.intp)
+        source = lowest[:, None] + np.arange(int(np.floor(2 * reach)) + 1)  # (inside, taps)
+        weights = np.clip(1.0 - np.abs(positions[:, None] - source) / reach, 0.0, None)
+        weights[(source < 0) | (source >= length)] = 0.0
+        self._weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+        self._source = np.clip(source - self.first, 0, self.last - self.first - 1)
+
+    def resampled(self, lines: PatchArray) -> PatchArray:
+        """Lines (last - first, width) -> (inside, width), each a weighted sum of a few.
+
+        Added up in a fixed order: a matrix product would depend on how many threads the machine gives it.
+        """
+        found = self._weights[:, :1] * lines[self._source[:, 0]]
+        for tap in range(1, self._source.shape[1]):
+            found += self._weights[:, tap, None] * lines[self._source[:, tap]]
+        return found
 
 
 def _middle(touched: npt.NDArray[np.bool_]) -> int:

@@ -1,8 +1,4 @@
-"""Decoding: the grey values of chosen frames. Native pixels are read in place, compressed ones by pydicom's decoders.
-
-GDCM decodes JPEG (12-bit and lossless too), JPEG-LS and JPEG 2000; pydicom itself RLE. 12-bit JPEG goes to GDCM's own
-file reader, since pydicom does not let it decode single frames of that kind.
-"""
+"""Grey values of chosen frames. Native pixels are read in place, compressed ones decoded in a process of their own."""
 
 from __future__ import annotations
 
@@ -12,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import dcmread
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import JPEGExtended12Bit
 
-from workers.volumes.frames import PARSE_ERRORS, Frame, PixelSource, unreadable
+from workers.volumes.decoding import Request
+from workers.volumes.frames import Frame, PixelSource, unreadable
+from workers.volumes.guarded import DecodingError, decoded
 
 
 def decode(frames: Sequence[Frame]) -> npt.NDArray[np.float32]:
@@ -61,35 +56,14 @@ def _used_bits(values: npt.NDArray[Any], source: PixelSource) -> npt.NDArray[Any
 
 
 def _compressed(source: PixelSource, frames: Sequence[Frame]) -> list[npt.NDArray[Any]]:
-    if source.transfer_syntax == JPEGExtended12Bit and source.bits_stored > 8:
-        return _jpeg_12_bit(source, frames)
+    request = Request(
+        str(source.path), str(source.transfer_syntax), source.rows, source.columns, source.bits_stored, source.signed,
+        tuple((frame.frame_number or 1) - 1 for frame in frames),
+    )  # fmt: skip
     try:
-        dataset = dcmread(source.path)
-        decoder = get_decoder(source.transfer_syntax)
-        stored = [decoder.as_array(dataset, index=(frame.frame_number or 1) - 1)[0] for frame in frames]
-    except PARSE_ERRORS as error:
+        return decoded(request)
+    except DecodingError as error:
         raise unreadable(source.path, f"{source.transfer_syntax.name}: {error}") from error
-    except RuntimeError as error:  # what the decoders raise on damaged streams
-        raise unreadable(source.path, f"{source.transfer_syntax.name}: {error}") from error
-    for values in stored:
-        if values.shape != (source.rows, source.columns):
-            raise unreadable(source.path, f"expected {source.rows} x {source.columns} pixels, found {values.shape}")
-    return stored
-
-
-def _jpeg_12_bit(source: PixelSource, frames: Sequence[Frame]) -> list[npt.NDArray[Any]]:
-    import gdcm
-
-    reader = gdcm.ImageReader()
-    reader.SetFileName(str(source.path))
-    buffer = reader.GetImage().GetBuffer() if reader.Read() else ""
-    values = np.frombuffer(buffer.encode("utf-8", "surrogateescape"), dtype="<i2" if source.signed else "<u2")
-    last = max(frame.frame_number or 1 for frame in frames)
-    pixels = source.rows * source.columns
-    if values.size < last * pixels:
-        raise unreadable(source.path, f"expected {last} frames of 12-bit JPEG, found {values.size // pixels}")
-    volume = values[: values.size // pixels * pixels].reshape(-1, source.rows, source.columns)
-    return [volume[(frame.frame_number or 1) - 1] for frame in frames]
 
 
 def _upright(values: npt.NDArray[Any], source: PixelSource) -> npt.NDArray[Any]:

@@ -9,12 +9,17 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 import SimpleITK as sitk
+from pydicom import Dataset, dcmread
+from pydicom.pixels.utils import pack_bits
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from config.errors import IneligibleStudyError, InputError
 from workers.volumes.contours import RoiMask
+from workers.volumes.decoding import Request
 from workers.volumes.findings import Finding
 from workers.volumes.frames import PARSE_ERRORS
 from workers.volumes.geometry import Grid
+from workers.volumes.guarded import decoded
 from workers.volumes.reader import MAX_VOXELS, MrSeries
 
 SEGMENTATION_STORAGES = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
@@ -39,7 +44,7 @@ def read_segments(path: Path) -> list[Segment]:
     inconsistent_geometry when its frames do not make a volume.
     """
     try:
-        seg = hd.seg.segread(path)
+        seg = hd.seg.Segmentation.from_dataset(_with_native_pixels(dcmread(path), path), copy=False)
         if int(seg.NumberOfFrames) * int(seg.Rows) * int(seg.Columns) > MAX_VOXELS:
             raise IneligibleStudyError("unreadable_instance", f"{path.name}: more than {MAX_VOXELS} voxels are claimed")
         geometry = seg.get_volume_geometry(allow_missing_positions=True)
@@ -96,6 +101,22 @@ def segment_on_series(segment: Segment, series: MrSeries) -> RoiMask:
     mask_ml = int(np.count_nonzero(mask_zyx)) * series.grid.voxel_volume_ml
     own_ml = len(inside_zyx) * own.voxel_volume_ml
     return RoiMask(segment.number, segment.label, mask, own_ml, mask_ml, n_slices, (x, y, z), tuple(findings))
+
+
+def _with_native_pixels(dataset: Dataset, path: Path) -> Dataset:
+    """The same data set; compressed pixels are decoded in a process of their own, as those of images are."""
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if dataset.get("SOPClassUID") not in SEGMENTATION_STORAGES or not UID(syntax).is_encapsulated:
+        return dataset
+    n_frames, rows, columns = (int(dataset[name].value) for name in ("NumberOfFrames", "Rows", "Columns"))
+    if n_frames * rows * columns > MAX_VOXELS:
+        raise ValueError(f"expected at most {MAX_VOXELS} voxels, found {n_frames} frames of {rows} x {columns}")
+    request = Request(str(path), str(syntax), rows, columns, int(dataset.BitsStored), False, tuple(range(n_frames)))
+    frames = np.stack(decoded(request)).astype(np.uint8 if dataset.BitsAllocated <= 8 else np.uint16)
+    packed = pack_bits(frames.ravel()) if dataset.BitsAllocated == 1 else frames.tobytes()
+    dataset.PixelData = packed + b"\0" * (len(packed) % 2)
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return dataset
 
 
 def _mask(seg: hd.seg.Segmentation, number: int) -> sitk.Image:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import RawDataElement
+from pydicom.errors import InvalidDicomError
 
 from config.errors import IneligibleStudyError, InputError
 from workers.volumes.frames import PARSE_ERRORS
@@ -54,7 +55,7 @@ class Roi:
 def read_structures(rtstruct_path: Path) -> list[Roi]:
     """The ROIs of one RTSTRUCT in the order of its structure set, contours tied to them by ROINumber.
 
-    Raises IneligibleStudyError (unreadable_instance) when the file is damaged or no RTSTRUCT.
+    Raises IneligibleStudyError (unreadable_instance) when the file is damaged or no RTSTRUCT; InputError without one.
     """
     try:
         dataset = dcmread(rtstruct_path)
@@ -65,6 +66,11 @@ def read_structures(rtstruct_path: Path) -> list[Roi]:
         return _rois(dataset)
     except IneligibleStudyError:
         raise
+    except FileNotFoundError as error:
+        raise InputError(f"expected an RTSTRUCT file, found nothing at {rtstruct_path}") from error
+    except InvalidDicomError as error:
+        text = f"{rtstruct_path.name}: expected an RTSTRUCT, found no DICOM file"
+        raise IneligibleStudyError("unreadable_instance", text) from error
     except PARSE_ERRORS as error:
         text = f"{rtstruct_path.name} cannot be read as an RTSTRUCT: {type(error).__name__}: {error}"
         raise IneligibleStudyError("unreadable_instance", text) from error

@@ -1,0 +1,151 @@
+"""Sending the local trail on to the audit repository: in order, later where it is away, and each line at least once.
+
+The trail itself is the spool: a small file remembers how far it has been handed over. Every long-running process of a
+machine may forward; the one that holds the lock does, and another takes over when it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from config.errors import SettingsError
+from config.settings import Settings
+from node.audit.syslog import Repository, RepositoryError
+from node.audit.trail_file import TrailFile
+
+log = structlog.get_logger("cptdn.audit")
+
+LOOK_EVERY_S = 0.5
+TRY_AGAIN_S, TRY_AGAIN_LONGEST_S = 1.0, 30.0
+BATCH_BYTES = 256 * 1024
+POSITION = "forwarded.json"
+
+
+@dataclass(frozen=True)
+class Position:
+    """How far the trail has been handed over: everything before `offset` of file `number`."""
+
+    number: int
+    offset: int
+
+
+class Forwarder:
+    """One attempt after another to bring the repository up to date."""
+
+    def __init__(self, trail: TrailFile, repository: Repository, keep_days: int | None = None) -> None:
+        self._trail, self._repository, self._keep_days = trail, repository, keep_days
+
+    def forward(self) -> int:
+        """Hand over what is there; returns the number of messages. Raises RepositoryError, OSError."""
+        n_sent, position = 0, read_position(self._trail)
+        while True:
+            messages, following = self._next(position)
+            if messages:
+                self._repository.send(messages)
+                n_sent += len(messages)
+            if following == position:
+                return n_sent
+            position = following
+            _write_position(self._trail, position)
+
+    def close(self) -> None:
+        self._repository.close()
+
+    def prune(self) -> None:
+        if self._keep_days is not None:
+            self._trail.prune(self._keep_days, read_position(self._trail).number)
+
+    def _next(self, position: Position) -> tuple[list[bytes], Position]:
+        """Whole messages from here on, and where they end."""
+        path = self._trail.path(position.number)
+        data = b""
+        if path.exists():
+            with path.open("rb") as stream:
+                stream.seek(position.offset)
+                data = stream.read(BATCH_BYTES)
+        whole = data[: data.rfind(b"\n") + 1]
+        if whole:
+            messages = [line for line in whole.split(b"\n") if line.startswith(b"<")]
+            return messages, Position(position.number, position.offset + len(whole))
+        later = [number for number in self._trail.numbers() if number > position.number]
+        return [], Position(later[0], 0) if later else position
+
+
+def read_position(trail: TrailFile) -> Position:
+    """Where forwarding goes on; the beginning of the trail where nothing was forwarded yet."""
+    try:
+        kept = json.loads((trail.folder / POSITION).read_text(encoding="ascii"))
+        return Position(int(kept["number"]), int(kept["offset"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return Position(min(trail.numbers(), default=1), 0)
+
+
+def backlog_bytes(trail: TrailFile) -> int:
+    """How much of the trail the repository has not got."""
+    position = read_position(trail)
+    sizes = {n: trail.path(n).stat().st_size for n in trail.numbers() if n >= position.number}
+    return max(0, sum(sizes.values()) - (position.offset if position.number in sizes else 0))
+
+
+@contextmanager
+def forwarding(settings: Settings, trail: TrailFile) -> Iterator[None]:
+    """Forward in a thread of its own while the block lasts; does nothing where no repository is configured."""
+    syslog = settings.audit.syslog
+    if syslog is None or not settings.audit.enabled:
+        yield
+        return
+    stop = threading.Event()
+    forwarder = Forwarder(trail, Repository(syslog), settings.audit.keep_days)
+    thread = threading.Thread(target=_run, args=(forwarder, trail, stop), name="audit", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(2 * syslog.timeout_s)
+
+
+def _run(forwarder: Forwarder, trail: TrailFile, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            with trail.locked("forward.lock", wait=False):
+                _forward_until(forwarder, stop)
+        except OSError:  # another process forwards, or the folder is not there yet
+            stop.wait(LOOK_EVERY_S)
+    forwarder.close()
+
+
+def _forward_until(forwarder: Forwarder, stop: threading.Event) -> None:
+    wait, last = LOOK_EVERY_S, False
+    while True:
+        try:
+            forwarder.forward()
+            forwarder.prune()
+            if wait != LOOK_EVERY_S:
+                log.info("audit_repository_is_back")
+            wait = LOOK_EVERY_S
+        except (RepositoryError, SettingsError, OSError) as error:
+            if wait == LOOK_EVERY_S:
+                log.warning("audit_repository_is_away", reason=str(error))
+            wait = TRY_AGAIN_S if wait == LOOK_EVERY_S else min(TRY_AGAIN_LONGEST_S, 2 * wait)
+        if last:
+            return
+        last = stop.wait(wait)  # one round more, so that what was said last is sent, too
+
+
+def _write_position(trail: TrailFile, position: Position) -> None:
+    path: Path = trail.folder / POSITION
+    aside = path.with_suffix(".part")
+    with aside.open("w", encoding="ascii") as stream:
+        json.dump({"number": position.number, "offset": position.offset}, stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    aside.replace(path)

@@ -1,0 +1,190 @@
+"""Metrics in Prometheus' format, and health: read from the ledger when asked for, never from a process's memory.
+
+Whichever process answers says the same, and what happened before a restart is not forgotten. Labels are states, steps
+and configured names; nothing of a patient or a study is in them.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from importlib.metadata import version
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from config.settings import Settings
+from node.audit.forwarding import backlog_bytes
+from node.audit.recorder import audit_folder
+from node.audit.trail_file import TrailFile
+from node.ledger import cases, jobs
+from node.ledger.database import Ledger, now_utc
+from node.ledger.processes import living
+from node.ledger.tables import Association, Case, Delivery, Instance, Job, Notice, Outbox, Quarantined, Report
+
+DURATIONS_OF = timedelta(days=1)  # step durations are summed over the jobs of the last day
+DELIVERY_STATES = ("pending", "sent", "delivered", "dead", "superseded")
+WAITING_STATES = ("receiving", "incomplete", "held", "queued", "running")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, whoever gives it."""
+
+    status: int
+    content_type: str
+    body: bytes
+
+
+def metrics(ledger: Ledger, settings: Settings) -> Answer:
+    """`/metrics`. A ledger that does not answer is a metric, too: cptdn_ledger_up 0."""
+    registry = CollectorRegistry()
+    registry.register(_Ledger(ledger, settings))
+    return Answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
+
+
+def live() -> Answer:
+    """`/health/live`: this process answers; nothing else is asked."""
+    return _health(200, {"status": "alive"})
+
+
+def ready(ledger: Ledger, settings: Settings) -> Answer:
+    """`/health/ready`: studies can be received. 503 naming what is not well."""
+    checks = {"ledger": False, "storage": _free_bytes(settings) >= settings.storage.min_free_gb * 1e9, "node": False}
+    try:
+        with ledger.begin() as session:
+            checks["node"] = any(process.ready for process in living(session, "node"))
+        checks["ledger"] = True
+    except SQLAlchemyError:
+        pass  # said by the check itself
+    well = all(checks.values())
+    return _health(200 if well else 503, {"status": "ready" if well else "not ready", "checks": checks})
+
+
+def _health(status: int, document: dict[str, object]) -> Answer:
+    return Answer(status, "application/json", json.dumps(document).encode() + b"\n")
+
+
+def _free_bytes(settings: Settings) -> int:
+    root = settings.storage.root
+    return shutil.disk_usage(next(folder for folder in (root, *root.parents) if folder.exists())).free
+
+
+class _Ledger(Collector):
+    """One look at the ledger, in one transaction."""
+
+    def __init__(self, ledger: Ledger, settings: Settings) -> None:
+        self._ledger, self._settings = ledger, settings
+
+    def collect(self) -> Iterable[Metric]:
+        yield from _of_this_machine(self._settings)
+        up = GaugeMetricFamily("cptdn_ledger_up", "Whether the ledger answers")
+        try:
+            with self._ledger.begin() as session:
+                found = [*_counts(session), *_waiting(session), *_durations(session)]
+            up.add_metric([], 1)
+        except SQLAlchemyError:
+            found = []
+            up.add_metric([], 0)
+        yield up
+        yield from found
+
+
+def _of_this_machine(settings: Settings) -> Iterable[Metric]:
+    yield _labelled("cptdn_build_info", "The program", "version", {version("cptdn-node"): 1})
+    yield _plain("cptdn_storage_free_bytes", "Free bytes on the file system of the storage", _free_bytes(settings))
+    least = settings.storage.min_free_gb * 1e9
+    yield _plain("cptdn_storage_min_free_bytes", "Below so many free bytes objects are refused", least)
+    if settings.audit.syslog is not None:
+        trail = TrailFile(audit_folder(settings), 1)
+        waiting = backlog_bytes(trail)
+        yield _plain("cptdn_audit_backlog_bytes", "Audit messages that the repository has not got", waiting)
+
+
+def _counts(session: Session) -> Iterable[Metric]:
+    yield _labelled("cptdn_cases", "Cases by state", "state", cases.count_by_state(session))
+    yield _labelled("cptdn_jobs", "Computations by state", "state", jobs.count_by_state(session))
+    deliveries = GaugeMetricFamily("cptdn_deliveries", "Deliveries by destination and state", labels=["pacs", "state"])
+    counted = session.execute(
+        select(Delivery.pacs, Delivery.state, func.count()).group_by(Delivery.pacs, Delivery.state)
+    )
+    by_pacs: dict[str, dict[str, int]] = {}
+    for pacs, state, n in counted:
+        by_pacs.setdefault(pacs, {})[state] = n
+    for pacs, states in sorted(by_pacs.items()):
+        for state in DELIVERY_STATES:
+            deliveries.add_metric([pacs, state], states.get(state, 0))
+    yield deliveries
+    kept = session.execute(
+        select(Quarantined.code, func.count()).where(Quarantined.dismissed_because.is_(None)).group_by(Quarantined.code)
+    )
+    yield _labelled("cptdn_quarantined", "Objects kept aside that nobody has settled", "code", dict(kept.all()))
+    stored = select(func.count(Instance.sop_instance_uid), func.coalesce(func.sum(Instance.size_bytes), 0))
+    n, size = session.execute(stored).one()
+    yield _plain("cptdn_stored_instances", "Instances that stand here", n)
+    yield _plain("cptdn_stored_bytes", "Bytes of the instances that stand here", float(size))
+    reports = session.scalar(select(func.count(Report.id))) or 0
+    yield CounterMetricFamily("cptdn_reports", "Reports made, revisions included", value=reports)
+    open_ones = session.scalar(select(func.count()).select_from(Association).where(Association.closed_at.is_(None)))
+    yield _plain("cptdn_open_associations", "Associations that are storing something now", open_ones or 0)
+    processes: dict[str, int] = dict.fromkeys(("node", "worker", "web"), 0)
+    for process in living(session):
+        processes[process.kind] = processes.get(process.kind, 0) + 1
+    yield _labelled("cptdn_processes", "Living processes", "kind", processes)
+
+
+def _waiting(session: Session) -> Iterable[Metric]:
+    now = now_utc()
+    owed, oldest = session.execute(select(func.count(Outbox.id), func.min(Outbox.not_before))).one()
+    yield _plain("cptdn_outbox_messages", "Messages that the ledger owes the broker", owed)
+    yield _plain("cptdn_outbox_late_seconds", "How long the oldest of them is overdue", _age(now, oldest))
+    ages = dict.fromkeys(WAITING_STATES, 0.0)
+    query = select(Case.state, func.min(Case.updated_at)).where(Case.state.in_(WAITING_STATES)).group_by(Case.state)
+    for state, since in session.execute(query):
+        ages[state] = _age(now, since)
+    yield _labelled("cptdn_case_oldest_seconds", "How long the oldest case has been in a waiting state", "state", ages)
+    waits = select(func.min(Delivery.created_at)).where(Delivery.state.in_(("pending", "sent")))
+    yield _plain(
+        "cptdn_delivery_oldest_seconds",
+        "How long the oldest open delivery has waited",
+        _age(now, session.scalar(waits)),
+    )
+    untold = session.scalar(select(func.count(Notice.id)).where(Notice.closed_at.is_(None))) or 0
+    yield _plain("cptdn_notices_waiting", "Notices that nobody has been told of yet", untold)
+
+
+def _durations(session: Session) -> Iterable[Metric]:
+    """Durations of the steps, over the computations that ended within the last day."""
+    steps = SummaryMetricFamily("cptdn_step_seconds", "Duration of a step, last day's computations", labels=["step"])
+    sums: dict[str, tuple[int, float]] = {}
+    recent = select(Job.seconds).where(Job.state == "done", Job.updated_at > now_utc() - DURATIONS_OF)
+    for seconds in session.scalars(recent):
+        for step, took in seconds.items():
+            n, total = sums.get(step, (0, 0.0))
+            sums[step] = (n + 1, total + float(took))
+    for step, (n, total) in sorted(sums.items()):
+        steps.add_metric([step], count_value=n, sum_value=total)
+    yield steps
+
+
+def _age(now: datetime, since: datetime | None) -> float:
+    return max(0.0, (now - since).total_seconds()) if since is not None else 0.0
+
+
+def _plain(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _labelled(name: str, text: str, label: str, values: dict[str, int] | dict[str, float]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for key, value in values.items():
+        family.add_metric([key], value)
+    return family

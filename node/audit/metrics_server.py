@@ -1,0 +1,81 @@
+"""A small listener for `/metrics`, `/health/live` and `/health/ready`, for nodes without pages."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from config.errors import SettingsError
+from config.settings import MetricsSettings, Settings
+from node.audit.metrics import Answer, live, metrics, ready
+from node.dicom.admission import is_loopback, within
+from node.ledger.database import Ledger
+
+PATIENCE_S = 5.0  # a client that says nothing for so long is left
+
+
+@contextmanager
+def serving_metrics(ledger: Ledger, settings: Settings) -> Iterator[int | None]:
+    """Listen while the block lasts; gives the port, None where `[metrics]` is off.
+
+    Raises SettingsError when the address cannot be used.
+    """
+    if not settings.metrics.enabled:
+        yield None
+        return
+    where = settings.metrics
+    answers: dict[str, Callable[[], Answer]] = {
+        "/metrics": lambda: metrics(ledger, settings),
+        "/health/live": live,
+        "/health/ready": lambda: ready(ledger, settings),
+    }
+    try:
+        server = _Server((where.bind, where.port), where, answers)
+    except OSError as error:
+        raise SettingsError(f"[metrics] cannot listen on {where.bind}:{where.port}: {error.strerror}") from error
+    threading.Thread(target=server.serve_forever, args=(0.1,), name="metrics", daemon=True).start()
+    try:
+        yield int(server.server_address[1])
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(
+        self, address: tuple[str, int], settings: MetricsSettings, answers: dict[str, Callable[[], Answer]]
+    ) -> None:
+        self.settings, self.answers = settings, answers
+        super().__init__(address, _Handler)
+
+    def verify_request(self, request: object, client_address: object) -> bool:
+        """Only named readers, or loopback where none is named."""
+        address = str(client_address[0])  # type: ignore[index]
+        allowed = self.settings.allowed_addresses
+        return within(address, allowed) if allowed else is_loopback(address)
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is no event."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = PATIENCE_S
+    server_version, sys_version = "cptdn", ""
+
+    def do_GET(self) -> None:
+        give = self.server.answers.get(self.path.partition("?")[0])
+        answer = give() if give is not None else Answer(404, "text/plain", b"no such page\n")
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Requests for metrics are no events."""

@@ -1,0 +1,314 @@
+"""What the rooms call to have something recorded: one method an event, each a sentence of PS3.15 section A.5.3.
+
+    audit = open_audit(settings, "web")
+    audit.authentication("anna", address="192.0.2.7", success=False, reason="wrong password")
+
+Recording writes and syncs one line in the caller's thread and never raises: what cannot be written is an error in the
+log. Nothing here stands between a C-STORE request and its response; an association is recorded when it has ended.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import hmac
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+
+from config.settings import PacsSettings, Settings
+from node.audit import codes
+from node.audit.codes import Code
+from node.audit.messages import (
+    Event,
+    Outcome,
+    Participant,
+    Source,
+    Subject,
+    alerted,
+    audit_message,
+    patient,
+    queried,
+    study,
+)
+from node.audit.syslog import syslog_message
+from node.audit.trail_file import TrailFile
+from node.ledger.database import now_utc
+
+log = structlog.get_logger("cptdn.audit")
+
+KEY_FILE = "patient_id.key"
+IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
+
+
+@dataclass
+class StudyTally:
+    """What one association has stored of one study."""
+
+    patient_id: str = ""
+    sop_classes: dict[str, int] = field(default_factory=dict)  # SOP Class UID -> number of instances
+    n_new: int = 0
+
+    def add(self, sop_class_uid: str, patient_id: str, *, new: bool) -> None:
+        self.patient_id = patient_id
+        self.sop_classes[sop_class_uid] = self.sop_classes.get(sop_class_uid, 0) + 1
+        self.n_new += new
+
+
+class Audit:
+    """The audit trail of one process. Threads share it."""
+
+    def __init__(self, settings: Settings, process: str) -> None:
+        """process : "node", "worker", "web" or "command"."""
+        self.settings = settings
+        self.trail = TrailFile(audit_folder(settings), settings.audit.rotate_mb * 1_000_000)
+        self._host = socket.gethostname()
+        self._process = process
+        self._source = Source(settings.audit.source_id or settings.node.ae_title, settings.audit.site)
+        self._alerts: dict[tuple[str, str], _Silence] = {}
+        self._lock = threading.Lock()
+
+    # --- the program ---
+
+    def started(self) -> None:
+        """Application Start."""
+        self._application(codes.APPLICATION_START)
+
+    def stopped(self) -> None:
+        """Application Stop."""
+        self._application(codes.APPLICATION_STOP)
+
+    def _application(self, kind: Code) -> None:
+        launcher = Participant(_person(), True, codes.APPLICATION_LAUNCHER, address=self._host)
+        self._record(
+            Event(codes.APPLICATION_ACTIVITY, "E", (kind,)), [self._us(codes.APPLICATION, False), launcher], []
+        )  # fmt: skip
+
+    # --- instances ---
+
+    def received(self, calling_ae: str, address: str, studies: Mapping[str, StudyTally]) -> None:
+        """DICOM Instances Transferred, one message a study: an association that stored instances has ended.
+
+        The action is Create where at least one instance was new here, and Read where all were here before.
+        """
+        for uid, tally in studies.items():
+            sender = Participant(calling_ae, True, codes.SOURCE_ROLE, ae_title=calling_ae, address=address)
+            self._record(
+                Event(codes.INSTANCES_TRANSFERRED, "C" if tally.n_new else "R"),
+                [sender, self._us(codes.DESTINATION_ROLE, False)], [study(uid, tally.sop_classes)], tally.patient_id,
+            )  # fmt: skip
+
+    def sending(self, pacs: PacsSettings, study_uid: str, patient_id: str, sop_classes: Mapping[str, int]) -> None:
+        """Begin Transferring DICOM Instances: objects of a report are about to go to a PACS."""
+        event = Event(codes.BEGIN_TRANSFERRING, "E")
+        self._record(event, self._to(pacs), [study(study_uid, sop_classes)], patient_id)
+
+    def sent(
+        self, pacs: PacsSettings, study_uid: str, patient_id: str, sop_classes: Mapping[str, int], failure: str = ""
+    ) -> None:
+        """DICOM Instances Transferred: how it ended."""
+        outcome = Outcome.MINOR_FAILURE if failure else Outcome.SUCCESS
+        event = Event(codes.INSTANCES_TRANSFERRED, "C", (), outcome, failure)
+        self._record(event, self._to(pacs), [study(study_uid, sop_classes)], patient_id)
+
+    def exported(self, url: str, study_uid: str, patient_id: str, failure: str = "") -> None:
+        """Export: a report has left as other than DICOM."""
+        outcome = Outcome.MINOR_FAILURE if failure else Outcome.SUCCESS
+        there = Participant(url, False, codes.DESTINATION_MEDIA, media=codes.URI_MEDIA)
+        event = Event(codes.EXPORT, "R", (), outcome, failure)
+        self._record(event, [self._us(codes.SOURCE_ROLE, True), there], [study(study_uid, {})], patient_id)
+
+    def accessed(
+        self, user: str, what: str, study_uid: str, patient_id: str, *, action: str = "U", address: str = ""
+    ) -> None:
+        """DICOM Instances Accessed: a person saw a study or its report (action R) or decided about it (U).
+
+        what : the command or page, e.g. "studies hold".
+        """
+        event = Event(codes.INSTANCES_ACCESSED, action, (codes.command_code(what),))
+        about = [study(study_uid, {})] if study_uid else []
+        self._record(event, [self._by(user, address)], about, patient_id)
+
+    def patient_record(self, user: str, what: str, patient_id: str, address: str = "") -> None:
+        """Patient Record: a person changed a fact about a patient."""
+        event = Event(codes.PATIENT_RECORD, "U", (codes.command_code(what),))
+        self._record(event, [self._by(user, address)], [], patient_id)
+
+    def queried(self, pacs: PacsSettings, sop_class_uid: str, identifier: Dataset, patient_id: str) -> None:
+        """Query: a C-FIND of ours is about to be sent. Where the Patient ID shall not stand in the trail as it is, it
+        is left out of the identifier, too."""
+        asked = identifier
+        if self.settings.audit.patient_id != "plain" and "PatientID" in identifier:
+            asked = Dataset()  # not a copy: pydicom's copies share their elements
+            for element in identifier:
+                if element.keyword != "PatientID":
+                    asked.add(element)
+        encoded = dataset_bytes(asked)
+        subject = queried(sop_class_uid, encoded, IMPLICIT_LITTLE_ENDIAN)
+        self._record(Event(codes.QUERY, "E"), self._to(pacs), [subject], patient_id)
+
+    # --- doors ---
+
+    def authentication(self, user: str, *, address: str, success: bool, logout: bool = False, reason: str = "") -> None:
+        """User Authentication: somebody logged in, failed to, or logged out."""
+        outcome = Outcome.SUCCESS if success else Outcome.MINOR_FAILURE
+        event = Event(
+            codes.USER_AUTHENTICATION, "E", (codes.LOGOUT if logout else codes.LOGIN,), outcome, reason
+        )  # fmt: skip
+        self._record(event, [Participant(user, True, address=address or self._host), self._us(None, False)], [])
+
+    def security_alert(
+        self, text: str, *, user: str = "", address: str = "", kind: Code = codes.USE_OF_RESTRICTED_FUNCTION,
+        success: bool = False,
+    ) -> None:  # fmt: skip
+        """Security Alert: somebody was refused, or changed what guards the node (`kind`, with success=True).
+
+        The same text about the same peer is recorded once in `[audit] alerts_every_s`; the next one says how many
+        there were, so that a scanner cannot fill the disk.
+        """
+        n_silent = 0 if success else self._n_silent(text, user or address)
+        if n_silent is None:
+            return
+        said = f"{text} ({n_silent} more since the last message)" if n_silent else text
+        outcome = Outcome.SUCCESS if success else Outcome.SERIOUS_FAILURE
+        participants = [self._us(None, not user)]
+        if user or address:
+            participants.append(Participant(user or "unknown", bool(user), address=address))
+        subject = alerted(address or self._host, codes.NODE_ID, said)
+        self._record(Event(codes.SECURITY_ALERT, "E", (kind,), outcome, said), participants, [subject])
+
+    def _n_silent(self, text: str, peer: str) -> int | None:
+        """How many of these were not recorded since the last one; None when this one shall not be recorded."""
+        now = time.monotonic()
+        with self._lock:
+            if len(self._alerts) > 10_000:
+                self._alerts.clear()
+            silence = self._alerts.setdefault((text, peer), _Silence(until=now))
+            if now < silence.until:
+                silence.n += 1
+                return None
+            n, silence.n, silence.until = silence.n, 0, now + self.settings.audit.alerts_every_s
+            return n
+
+    # --- writing ---
+
+    def _us(self, role: Code | None, requestor: bool) -> Participant:
+        return Participant(
+            f"{self._process}:{os.getpid()}@{self._host}", requestor, role, ae_title=self.settings.node.ae_title,
+            user_name=f"cptdn {self._process}", address=self._host,
+        )  # fmt: skip
+
+    def _by(self, user: str, address: str) -> Participant:
+        return Participant(user, True, address=address or self._host)
+
+    def _to(self, pacs: PacsSettings) -> list[Participant]:
+        there = Participant(
+            pacs.name, False, codes.DESTINATION_ROLE, ae_title=pacs.ae_title, address=pacs.host
+        )  # fmt: skip
+        return [self._us(codes.SOURCE_ROLE, True), there]
+
+    def _record(
+        self, event: Event, participants: Sequence[Participant], subjects: Sequence[Subject], patient_id: str = ""
+    ) -> None:
+        settings = self.settings.audit
+        if not settings.enabled:
+            return
+        now = now_utc()
+        try:
+            shown = self._patient_id(patient_id)
+            about = [*subjects, patient(shown)] if shown else list(subjects)
+            message = audit_message(event, participants, self._source, about, now)
+            fresh = self.trail.append(syslog_message(now, self._host, os.getpid(), message))
+            if fresh and settings.keep_days is not None and settings.syslog is None:
+                self.trail.prune(settings.keep_days, before=max(self.trail.numbers()))
+        except OSError as error:
+            log.error("audit_not_written", event_name=event.id.meaning, error=str(error))
+
+    def _patient_id(self, patient_id: str) -> str:
+        how = self.settings.audit.patient_id
+        if not patient_id or how == "none":
+            return ""
+        if how == "plain":
+            return patient_id
+        key = _key(self.settings.storage.root / "audit" / KEY_FILE)
+        return "hmac-sha256:" + hmac.new(key, patient_id.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+@dataclass
+class _Silence:
+    """Until when an alert is only counted, and how often it was."""
+
+    until: float
+    n: int = 0
+
+
+def dataset_bytes(ds: Dataset) -> bytes:
+    """A data set in implicit VR little endian."""
+    buffer = DicomBytesIO()
+    buffer.is_implicit_VR, buffer.is_little_endian = True, True
+    write_dataset(buffer, ds)
+    return buffer.getvalue()
+
+
+def open_audit(settings: Settings, process: str = "command") -> Audit:
+    """The audit trail that the settings name; nothing is written before something is recorded."""
+    return Audit(settings, process)
+
+
+@contextmanager
+def audited(audit: Audit) -> Iterator[Audit]:
+    """Application Start and Application Stop around a process's work."""
+    audit.started()
+    try:
+        yield audit
+    finally:
+        audit.stopped()
+
+
+def audit_folder(settings: Settings) -> Path:
+    """A folder for each machine: a file that grows by appending is not for a shared file system."""
+    return settings.audit.folder or settings.storage.root / "audit" / socket.gethostname()
+
+
+def command_user() -> str:
+    """The person at the command line, as login@machine."""
+    return _person()
+
+
+def _person() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        name = f"uid{os.getuid()}"
+    return f"{name}@{socket.gethostname()}"
+
+
+def _key(path: Path) -> bytes:
+    """The key under which patient identifiers are hashed, made on first use and kept beside the trail."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        aside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
+        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(os.urandom(32))
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(aside, path)  # the first one stays
+        except FileExistsError:
+            pass
+        finally:
+            aside.unlink()
+        return path.read_bytes()

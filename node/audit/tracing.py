@@ -1,0 +1,102 @@
+"""OpenTelemetry traces through the pipeline, for sites that run a collector; nothing happens where they are off.
+
+One trace a computation: its id is made from the job's id, so that spans of node, workers and delivery belong together
+without a word in the broker's messages. Spans carry UIDs, job ids and steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from config.errors import SettingsError
+from config.settings import Settings
+
+
+class Tracer:
+    """Gives spans to a collector; the one of a process that does not trace does nothing."""
+
+    def __init__(self, provider: Any = None) -> None:
+        self._provider = provider
+
+    @contextmanager
+    def span(self, name: str, job_id: str | None = None, **attributes: str | int | float | bool) -> Iterator[None]:
+        """A span around the block; an error that passes through marks it as failed, by its type alone.
+
+        job_id : the computation whose trace it belongs to; None: a trace of its own.
+        """
+        if self._provider is None:
+            yield
+            return
+        from opentelemetry import trace
+
+        tracer = self._provider.get_tracer("cptdn")
+        context = _context_of(job_id) if job_id else None
+        marked = {f"cptdn.{key}": value for key, value in attributes.items()}
+        if job_id:
+            marked["cptdn.job"] = job_id
+        with tracer.start_as_current_span(
+            name, context=context, attributes=marked, record_exception=False, set_status_on_exception=False
+        ) as span:
+            try:
+                yield
+            except Exception as error:
+                span.set_status(trace.Status(trace.StatusCode.ERROR, type(error).__name__))
+                raise
+
+    def record(
+        self, name: str, job_id: str, begun: datetime, ended: datetime, **attributes: str | int | float | bool
+    ) -> None:
+        """A span of something that is over."""
+        if self._provider is None:
+            return
+        marked = {f"cptdn.{key}": value for key, value in attributes.items()} | {"cptdn.job": job_id}
+        begun_ns, ended_ns = (int(when.timestamp() * 1e9) for when in (begun, max(begun, ended)))
+        tracer = self._provider.get_tracer("cptdn")
+        span = tracer.start_span(name, context=_context_of(job_id), attributes=marked, start_time=begun_ns)
+        span.end(end_time=ended_ns)
+
+    def close(self) -> None:
+        """Send what waits."""
+        if self._provider is not None:
+            self._provider.shutdown()
+
+
+def open_tracer(settings: Settings, process: str) -> Tracer:
+    """The tracer of a process. Raises SettingsError where tracing is on and its libraries are not installed."""
+    if not settings.tracing.enabled:
+        return Tracer()
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        raise SettingsError("[tracing] is on and its libraries are not: pip install cptdn-node[tracing]") from error
+    resource = Resource.create({"service.name": f"{settings.tracing.service_name}-{process}"})
+    provider = TracerProvider(resource=resource)
+    exporter = OTLPSpanExporter(endpoint=settings.tracing.endpoint, timeout=10)
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=1000))
+    return Tracer(provider)
+
+
+def trace_id_of(job_id: str) -> int:
+    """The trace of a job: its UUID, or a digest of anything else."""
+    try:
+        return uuid.UUID(job_id).int
+    except ValueError:
+        return int.from_bytes(hashlib.sha256(job_id.encode()).digest()[:16], "big")
+
+
+def _context_of(job_id: str) -> Any:
+    """A context whose spans join the job's trace; the remote parent stands for the job itself."""
+    from opentelemetry import trace
+
+    trace_id = trace_id_of(job_id)
+    sampled = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+    parent = trace.SpanContext(trace_id, (trace_id & (2**64 - 1)) or 1, is_remote=True, trace_flags=sampled)
+    return trace.set_span_in_context(trace.NonRecordingSpan(parent))

@@ -1,0 +1,99 @@
+"""The audit trail on the disk: append-only files, one RFC 5424 message a line, forced to the disk before `append` ends.
+
+Processes of one machine share a folder; a file lock puts their lines one after another. A file that has grown to its
+limit is closed and the next number begun: audit-000001.log, audit-000002.log, ... Nothing is ever written again into
+a closed file. What a power cut leaves of a half-written line is ended by the next line, never lengthened.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_NAME = re.compile(r"audit-(\d{6,})\.log")
+FOLDER_MODE, FILE_MODE = 0o700, 0o600  # for the service's own user alone
+
+
+class TrailFile:
+    """The files of one folder; threads and processes share it."""
+
+    def __init__(self, folder: Path, rotate_bytes: int) -> None:
+        self.folder = folder
+        self._rotate_bytes = rotate_bytes
+
+    def append(self, line: bytes) -> bool:
+        """Write one line; on return it is durable. True when a new file was begun for it. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+        with self.locked("append.lock"):
+            number, path = self._current()
+            if path.exists() and path.stat().st_size + len(line) > self._rotate_bytes:
+                path = self.path(number + 1)
+            fresh = not path.exists()
+            descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)
+            try:
+                size = os.fstat(descriptor).st_size
+                torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+                _write_all(descriptor, (b"\n" if torn else b"") + line + b"\n")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if fresh:
+                _sync_folder(self.folder)
+            return fresh
+
+    def numbers(self) -> list[int]:
+        """Numbers of the files that stand here, the oldest first."""
+        if not self.folder.is_dir():
+            return []
+        found = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(match[1]) for match in found if match)
+
+    def path(self, number: int) -> Path:
+        return self.folder / f"audit-{number:06d}.log"
+
+    def lines(self) -> Iterator[bytes]:
+        """Every whole message, the oldest first."""
+        for number in self.numbers():
+            for line in self.path(number).read_bytes().split(b"\n"):
+                if line.startswith(b"<"):
+                    yield line
+
+    def prune(self, keep_days: int, before: int) -> None:
+        """Remove closed files that are older than `keep_days` and have a number below `before`."""
+        oldest = time.time() - keep_days * 86400.0
+        for number in self.numbers()[:-1]:
+            path = self.path(number)
+            if number < before and path.stat().st_mtime < oldest:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def locked(self, name: str, wait: bool = True) -> Iterator[None]:
+        """Hold one of the folder's locks. Raises BlockingIOError when `wait` is False and another process has it."""
+        descriptor = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, FILE_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            yield
+        finally:
+            os.close(descriptor)  # releases the lock
+
+    def _current(self) -> tuple[int, Path]:
+        number = max(self.numbers(), default=1)
+        return number, self.path(number)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

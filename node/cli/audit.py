@@ -1,0 +1,63 @@
+"""`cptdn audit`: reading the audit trail of this machine."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from node.cli.context import audit_of, print_json, print_table
+
+app = typer.Typer(help="The audit trail of this machine (DICOM PS3.15 Annex A.5).", no_args_is_help=True)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    last: Annotated[int, typer.Option(min=1, help="So many messages, the newest last.")] = 50,
+    study: Annotated[str | None, typer.Option(metavar="STUDY_UID", help="Only about this study.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Who did what: one line a message of the trail.
+
+    Example: cptdn audit list --last 20
+    """
+    from node.audit.reading import read_message
+
+    found = [read_message(line) for line in audit_of(ctx).trail.lines()]
+    if study is not None:
+        found = [message for message in found if study in {about["id"] for about in message["about"]}]
+    found = found[-last:]
+    if as_json:
+        print_json(found)
+        return
+    print_table(("when", "event", "outcome", "who", "about"), [_row(message) for message in found])
+
+
+@app.command()
+def backlog(ctx: typer.Context, as_json: Json = False) -> None:
+    """What the audit repository has not got yet.
+
+    Example: cptdn audit backlog
+    """
+    from node.audit.forwarding import backlog_bytes
+
+    audit = audit_of(ctx)
+    syslog = audit.settings.audit.syslog
+    where = None if syslog is None else f"{syslog.transport}://{syslog.host}:{syslog.port}"
+    waiting = backlog_bytes(audit.trail) if where else 0
+    if as_json:
+        print_json({"folder": str(audit.trail.folder), "repository": where, "backlog_bytes": waiting})
+    elif where is None:
+        typer.echo(f"No repository is configured; the trail stands in {audit.trail.folder}")
+    else:
+        typer.echo(f"{waiting} bytes of {audit.trail.folder} wait for {where}")
+
+
+def _row(message: dict[str, Any]) -> tuple[str, ...]:
+    event = ", ".join(filter(None, [message["event"], *message["types"]]))
+    who = next((one["user"] for one in message["who"] if one["requestor"]), message["who"][0]["user"])
+    about = ", ".join(about["id"] for about in message["about"])
+    return message["when"][:19], event, message["outcome"], who, about or message["description"]

@@ -1,0 +1,73 @@
+"""The summary of a comparison of two bundles, as a person reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import typer
+
+from node.cli.context import print_table
+
+SHOWN = {"0": "least", "0.05": "5 %", "0.25": "25 %", "0.5": "median", "0.75": "75 %", "0.95": "95 %", "1": "most"}
+UIDS_SHOWN = 20
+TITLES = {
+    "prognostic_score": "Prognostic-score",
+    "predictive_score": "Predictive-score",
+    "dfs_difference": "DFS difference at {months} months",
+}
+
+
+def print_summary(bundles: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+    """What changes between `bundles["before"]` and `bundles["after"]`."""
+    for title in ("before", "after"):
+        one = bundles[title]
+        typer.echo(f"{title:6} {one['name']} {one['version']}  {one['digest'][:19]}")
+    n, both, changed = summary["n"], summary["scored_by_both"], summary["recommendation_changed"]
+    typer.echo(f"{n} studies, {both} scored by both bundles")
+    if both:
+        typer.echo(f"{len({one['study_instance_uid'] for one in changed})} would get another recommendation: "
+                   + ", ".join(f"{what}: {count}" for what, count in summary["recommendations"].items()))  # fmt: skip
+        _print_shifts(summary)
+    _print_uids("another recommendation", [_changed(one) for one in changed])
+    _print_uids("newly refused", [_reasoned(one) for one in summary["newly_refused"]])
+    _print_uids("scored only now", summary["newly_scored"])
+    _print_uids("refused by both", summary["refused_by_both"])
+    _print_uids("failed", [_reasoned(one) for one in summary["failed"]])
+    _print_uids("cannot be computed (`cptdn studies explain` says why)", summary["not_computable"])
+
+
+def _print_shifts(summary: Mapping[str, Any]) -> None:
+    found = [summary["shifts"][name] for name in TITLES]
+    rows = [("mean", *(_signed(one["mean"]) for one in found)), ("sd", *(_number(one["sd"]) for one in found))]
+    rows += [(label, *(_signed(one["quantiles"][q]) for one in found)) for q, label in SHOWN.items()]
+    rows.append(("rank correlation", *(_number(one["rank_correlation"]) for one in found)))
+    titles = [title.format(months=summary["horizon_months"]) for title in TITLES.values()]
+    print_table(("after minus before", *titles), rows)
+
+
+def _print_uids(title: str, lines: list[str]) -> None:
+    if not lines:
+        return
+    typer.echo(f"{len(lines)} {title}:")
+    for line in lines[:UIDS_SHOWN]:
+        typer.echo(f"  {line}")
+    if len(lines) > UIDS_SHOWN:
+        typer.echo(f"  ... and {len(lines) - UIDS_SHOWN} more; --json has them all")
+
+
+def _changed(one: Mapping[str, Any]) -> str:
+    category = "" if one["ebv_category"] is None else f" (EBV DNA {one['ebv_category']})"
+    return f"{one['study_instance_uid']}  {one['before']} -> {one['after']}{category}"
+
+
+def _reasoned(one: Mapping[str, Any]) -> str:
+    return f"{one['study_instance_uid']}  {one['text']} [{one['code']}]"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.4f}"

@@ -1,0 +1,34 @@
+"""`cptdn conformance`: the DICOM conformance statement of this very configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from config.errors import InputError
+from node.cli.context import settings_of
+
+
+def conformance(
+    ctx: typer.Context,
+    as_html: Annotated[bool, typer.Option("--html", help="One HTML page instead of Markdown.")] = False,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write there instead of stdout.")] = None,
+) -> None:
+    """The DICOM conformance statement (PS3.2), generated from the configuration in use.
+
+    Example: cptdn conformance --html --out conformance.html
+    """
+    from node.dicom.pages import html, markdown
+    from node.dicom.statement import statement
+
+    blocks = statement(settings_of(ctx))
+    text = html(blocks) if as_html else markdown(blocks)
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror}") from error

@@ -1,0 +1,22 @@
+"""`cptdn web`: the pages alone."""
+
+from __future__ import annotations
+
+import typer
+
+from node.cli.context import settings_of
+
+
+def web(ctx: typer.Context) -> None:
+    """Serve the pages: work list, cases, calculator, model, deliveries, health. `cptdn up` starts them too.
+
+    Example: cptdn web --config /etc/cptdn/cptdn.toml
+    """
+    from node.logging import events_file, start_logging
+    from node.supervisor import follow_lifeline
+    from node.web.serving import run_web
+
+    settings = settings_of(ctx)
+    start_logging(keep=events_file(settings, "web"))
+    follow_lifeline()
+    run_web(settings)

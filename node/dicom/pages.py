@@ -1,0 +1,82 @@
+"""A plain document of headings, paragraphs and tables, as Markdown or as one HTML page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+
+STYLE = (
+    "body{font:15px/1.5 sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}"
+    "table{border-collapse:collapse;margin:1rem 0;width:100%}caption{text-align:left;font-weight:bold;padding:.3rem 0}"
+    "th,td{border:1px solid #bbb;padding:.3rem .5rem;text-align:left;vertical-align:top;overflow-wrap:anywhere}"
+    "th{background:#eee}@media print{body{max-width:none}}"
+)
+
+
+@dataclass(frozen=True)
+class Heading:
+    level: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    title: str = ""
+
+
+Block = Heading | Paragraph | Table
+
+
+def markdown(blocks: Sequence[Block]) -> str:
+    """The document as Markdown with pipe tables."""
+    return "\n".join(line for block in blocks for line in (*_markdown_lines(block), ""))
+
+
+def html(blocks: Sequence[Block]) -> str:
+    """The document as one page that needs nothing else."""
+    title = next((block.text for block in blocks if isinstance(block, Heading)), "")
+    body = "\n".join(_html_of(block) for block in blocks)
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        f"<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
+    )
+
+
+def _markdown_lines(block: Block) -> Iterator[str]:
+    match block:
+        case Heading(level, text):
+            yield f"{'#' * level} {text}"
+        case Paragraph(text):
+            yield text
+        case Table(columns, rows, title):
+            if title:
+                yield f"**{title}**"
+                yield ""
+            yield _row(columns)
+            yield "|" + "---|" * len(columns)
+            yield from (_row(row) for row in rows)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _html_of(block: Block) -> str:
+    match block:
+        case Heading(level, text):
+            return f"<h{level}>{escape(text)}</h{level}>"
+        case Paragraph(text):
+            return f"<p>{escape(text)}</p>"
+        case Table(columns, rows, title):
+            caption = f"<caption>{escape(title)}</caption>" if title else ""
+            head = "".join(f"<th scope=col>{escape(column)}</th>" for column in columns)
+            body = "\n".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+            return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"

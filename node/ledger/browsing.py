@@ -1,0 +1,67 @@
+"""Cases as a person leafs through them: filtered, searched, a page at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
+
+from node.ledger.tables import Case, CaseEvent, Delivery, Job, Report
+
+PAGE_LENGTH = 25
+
+
+@dataclass(frozen=True)
+class CasePage:
+    """One page of cases, the newest first; pages count from 1."""
+
+    cases: list[Case]
+    number: int
+    n_pages: int
+    n_cases: int
+
+
+def find_cases(session: Session, states: Collection[str] = (), text: str = "", page: int = 1) -> CasePage:
+    """Cases in these states (all when none is given) whose study UID or Patient ID holds `text`."""
+    query = select(Case)
+    if states:
+        query = query.where(Case.state.in_(tuple(states)))
+    if wanted := text.strip():
+        query = query.where(
+            or_(
+                Case.study_instance_uid.contains(wanted, autoescape=True),
+                func.lower(Case.patient_id).contains(wanted.lower(), autoescape=True),
+            )
+        )
+    n_cases = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    n_pages = max(1, -(-n_cases // PAGE_LENGTH))
+    number = min(max(1, page), n_pages)
+    ordered = query.order_by(Case.received_at.desc(), Case.study_instance_uid)
+    cases = list(session.scalars(ordered.offset((number - 1) * PAGE_LENGTH).limit(PAGE_LENGTH)))
+    return CasePage(cases, number, n_pages, n_cases)
+
+
+def recommendations(session: Session, cases: Collection[Case]) -> dict[str, Report]:
+    """Study UID -> the current report of those cases that have one."""
+    ids = [case.current_report_id for case in cases if case.current_report_id is not None]
+    found = session.scalars(select(Report).where(Report.id.in_(ids)))
+    return {report.study_instance_uid: report for report in found}
+
+
+def last_change(session: Session) -> tuple[int, str]:
+    """A value that differs after anything that a page shows has changed."""
+    newest = session.scalar(select(func.max(CaseEvent.id))) or 0
+    moments: list[datetime | None] = [
+        session.scalar(select(func.max(Case.updated_at))),
+        session.scalar(select(func.max(Case.last_instance_at))),
+        session.scalar(select(func.max(Job.updated_at))),
+        session.scalar(select(func.max(Delivery.sent_at))),
+        session.scalar(select(func.max(Delivery.committed_at))),
+        session.scalar(select(func.max(Delivery.not_before))),
+    ]
+    states = session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).all()
+    shown = [moment.isoformat() if moment else "" for moment in moments]
+    return newest, "|".join([*shown, *(f"{state}{n}" for state, n in sorted(states))])

@@ -1,0 +1,127 @@
+"""Rows of new instances, many in one transaction.
+
+A commit waits for the disk. While one association waits for it, others come with rows of their own: whoever gets the
+pen next writes all that wait, and each of them goes on once its row is durable. A lone association writes at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, insert
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from node.ledger.database import Ledger, may_try_again
+from node.ledger.tables import Instance
+
+MOST_ROWS = 256  # in one transaction, so that a reader of the log is not held up by a long one
+
+Row = dict[str, Any]
+
+
+@dataclass
+class _Entry:
+    """A row on its way. is_new : None until it is settled."""
+
+    row: Row
+    is_new: bool | None = None
+    error: SQLAlchemyError | OSError | None = None
+
+    @property
+    def settled(self) -> bool:
+        return self.is_new is not None or self.error is not None
+
+
+class InstanceWriter:
+    """Adds rows to `instances`. Threads share it; call `close` at the end."""
+
+    def __init__(self, ledger: Ledger, require: Callable[[str], None]) -> None:
+        """require : raises OSError when a path has no file any more; asked before each commit."""
+        self._engine = ledger.engine
+        self._require = require
+        self._pen = threading.Lock()
+        self._guard = threading.Lock()
+        self._waiting: list[_Entry] = []
+        self._connection: Connection | None = None
+        # Compiled once: building and compiling the statement anew would cost more than the insertion.
+        compiled = insert(Instance).compile(dialect=self._engine.dialect)
+        self._statement = str(compiled)
+        self._columns = [column.key for column in Instance.__table__.columns]
+        self._positional = compiled.positiontup
+        self._to_driver = compiled._bind_processors
+
+    def add(self, row: Row) -> bool:
+        """Index an instance whose bytes are durable; on return the row is, too.
+
+        row : every column of `instances`. Returns False, and changes nothing, when its SOP Instance UID is there
+        already. Raises SQLAlchemyError when the ledger does not answer, and OSError when the file is gone.
+        """
+        entry = _Entry(row)
+        with self._guard:
+            self._waiting.append(entry)
+        while not entry.settled:
+            with self._pen:
+                if not entry.settled:
+                    with self._guard:
+                        batch, self._waiting = self._waiting[:MOST_ROWS], self._waiting[MOST_ROWS:]
+                    self._write(batch)
+        if entry.error is not None:
+            raise entry.error
+        return bool(entry.is_new)
+
+    def close(self) -> None:
+        """Give the connection back; safe to call twice."""
+        with self._pen:
+            self._forget_connection()
+
+    def _write(self, batch: Sequence[_Entry]) -> None:
+        """Settle every entry of the batch: all of them at once, else one by one."""
+        try:
+            self._insert(batch)
+        except (SQLAlchemyError, OSError) as error:
+            if len(batch) > 1 and isinstance(error, IntegrityError | OSError):
+                for entry in batch:
+                    self._write([entry])
+            elif isinstance(error, IntegrityError):
+                batch[0].is_new = False
+            else:
+                for entry in batch:
+                    entry.error = error
+        else:
+            for entry in batch:
+                entry.is_new = True
+
+    def _insert(self, batch: Sequence[_Entry]) -> None:
+        try:
+            self._execute(batch)
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                # The database was restarted. Whether the rows were written is not known: if so, they are found now.
+                self._forget_connection()
+            elif isinstance(error, IntegrityError) or not may_try_again(error):
+                raise
+            self._execute(batch)
+
+    def _execute(self, batch: Sequence[_Entry]) -> None:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        values = [self._bound(entry.row) for entry in batch]
+        with self._connection.begin():
+            self._connection.exec_driver_sql(self._statement, values if len(values) > 1 else values[0])
+            for entry in batch:
+                self._require(entry.row["path"])
+
+    def _bound(self, row: Row) -> Any:
+        """The row as the driver takes it."""
+        values = {name: row[name] for name in self._columns}
+        for name, convert in self._to_driver.items():
+            values[name] = convert(values[name])  # type: ignore[operator]
+        return tuple(values[name] for name in self._positional) if self._positional else values
+
+    def _forget_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None

@@ -1,0 +1,88 @@
+"""What people do at the pages, told to the audit trail; and the routes that programs read: metrics and health."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from config.settings import Settings
+from node.audit.codes import USER_ATTRIBUTES_CHANGED
+from node.audit.metrics import Answer, live, metrics, ready
+from node.audit.recorder import Audit
+from node.dicom.admission import is_loopback, within
+from node.ledger.database import Ledger
+from node.ledger.tables import Case
+from node.web.context import WebEvent
+
+SEEN = {"case_seen": "web case", "report_seen": "web report"}
+
+
+def web_audit(audit: Audit, ledger: Ledger) -> Callable[[WebEvent], None]:
+    """What `run_web` calls with each event."""
+
+    def tell(event: WebEvent) -> None:
+        user, address = event.user or "unknown", event.address
+        match event.action:
+            case "log_in" | "log_in_refused":
+                reason = "too many tries" if event.action == "log_in_refused" else ""
+                audit.authentication(user, address=address, success=event.success, reason=reason)
+            case "log_out":
+                audit.authentication(user, address=address, success=True, logout=True)
+            case "denied":
+                audit.security_alert("a page or an action was denied", user=user, address=address)
+            case "users_changed":
+                text = f"web users changed: {event.detail}" if event.detail else "web users changed"
+                audit.security_alert(
+                    text, user=user, address=address, kind=USER_ATTRIBUTES_CHANGED, success=event.success
+                )
+            case "facts_received":
+                if event.success:
+                    audit.patient_record(user, "web facts received", "", address)
+                else:
+                    audit.security_alert("facts posted without the token, or not usable", user=user, address=address)
+            case _:
+                study, patient_id = event.study_instance_uid, _patient_of(ledger, event.study_instance_uid)
+                what, action = SEEN.get(event.action, "web decision"), "R" if event.action in SEEN else "U"
+                audit.accessed(user, what, study or event.detail, patient_id, action=action, address=address)
+
+    return tell
+
+
+def _patient_of(ledger: Ledger, study_instance_uid: str) -> str:
+    if not study_instance_uid:
+        return ""
+    try:
+        with ledger.begin() as session:
+            case = session.get(Case, study_instance_uid)
+            return case.patient_id if case is not None else ""
+    except SQLAlchemyError:
+        return ""  # the page itself says that the ledger is away
+
+
+def program_routes(ledger: Ledger, settings: Settings) -> list[BaseRoute]:
+    """`/metrics`, for [metrics] allowed_addresses; `/health/live` and `/health/ready`, for everybody."""
+
+    def allowed(request: Request) -> bool:
+        address, networks = request.client.host if request.client else "", settings.metrics.allowed_addresses
+        return within(address, networks) if networks else is_loopback(address)
+
+    def route(path: str, give: Callable[[], Answer], open_to_all: bool) -> Route:
+        async def endpoint(request: Request) -> Response:
+            if not (open_to_all or allowed(request)):
+                return Response("not for you\n", 403, media_type="text/plain")
+            answer = await run_in_threadpool(give)
+            return Response(answer.body, answer.status, media_type=answer.content_type)
+
+        taken: Callable[[Request], Awaitable[Response]] = endpoint
+        return Route(path, taken, methods=["GET"])
+
+    return [
+        route("/metrics", lambda: metrics(ledger, settings), False),
+        route("/health/live", live, True),
+        route("/health/ready", lambda: ready(ledger, settings), True),
+    ]

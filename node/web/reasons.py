@@ -1,0 +1,117 @@
+"""Reason codes for a person: what it is in a few words, and what to do. The full text stands in the case itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Reason:
+    """English and Chinese of each."""
+
+    short: tuple[str, str]
+    advice: tuple[str, str]
+
+
+def _r(en: str, zh: str, do: str, zh_do: str) -> Reason:
+    return Reason((en, zh), (do, zh_do))
+
+
+REASONS: dict[str, Reason] = {
+    "missing_series": _r(
+        "A series is missing", "缺少序列", "Send it, or settle the role below.", "补发该序列, 或在下方指定角色。"
+    ),
+    "ambiguous_series": _r(
+        "A series role is ambiguous", "序列角色不明确", "Settle the role below.", "请在下方指定序列角色。"
+    ),
+    "missing_contour": _r(
+        "The contour is missing", "缺少勾画", "Send the RTSTRUCT, or the registration.", "补发 RTSTRUCT 或配准对象。"
+    ),
+    "no_matching_roi": _r(
+        "No ROI matches",
+        "没有匹配的 ROI",
+        "Rename the ROI, or add its name to the configuration.",
+        "重命名 ROI, 或在配置中加入其名称。",
+    ),
+    "ambiguous_roi": _r(
+        "Several ROIs match",
+        "多个 ROI 匹配",
+        "Keep one, or narrow the names in the configuration.",
+        "只保留一个, 或在配置中收窄名称。",
+    ),
+    "frame_of_reference_mismatch": _r(
+        "Another frame of reference",
+        "参考坐标系不一致",
+        "Send a rigid registration, or a contour on the MR.",
+        "补发刚性配准, 或在 MR 上勾画。",
+    ),
+    "contour_not_covered": _r(
+        "The contour leaves the images",
+        "勾画超出图像",
+        "Send the whole series, or correct the contour.",
+        "补发完整序列, 或修正勾画。",
+    ),
+    "identity_mismatch": _r(
+        "Patient identities differ",
+        "患者身份不一致",
+        "Correct and resend; nothing is merged by itself.",
+        "更正后重发; 系统不会自动合并。",
+    ),
+    "missing_slice": _r("Slices are missing", "缺少层面", "Resend the series.", "重发该序列。"),
+    "inconsistent_geometry": _r("The geometry is inconsistent", "几何信息不一致", "Resend the series.", "重发该序列。"),
+    "conflicting_instance": _r(
+        "One UID, two contents",
+        "同一 UID 内容不同",
+        "Find out which is right; resend under a new UID.",
+        "确认正确者, 以新 UID 重发。",
+    ),
+    "unreadable_instance": _r("A file cannot be read", "文件无法读取", "Resend it.", "重发该文件。"),
+    "administrator_hold": _r("Held by a person", "人工暂停", "Release it below.", "请在下方解除暂停。"),
+    "stage_unknown": _r("The stage is unknown", "分期未知", "Enter the stage below.", "请在下方录入分期。"),
+    "stage_not_eligible": _r(
+        "The stage is not eligible",
+        "分期不符合",
+        "Nothing; correct the stage if it is wrong.",
+        "无需处理; 分期有误时请更正。",
+    ),
+    "age_unknown": _r("The age is unknown", "年龄未知", "Enter the birth date below.", "请在下方录入出生日期。"),
+    "ebv_dna_unknown": _r("EBV DNA is unknown", "EBV DNA 未知", "Enter the result below.", "请在下方录入结果。"),
+    "ebv_dna_unusable": _r(
+        "EBV DNA cannot be used", "EBV DNA 结果不可用", "Enter a usable result below.", "请在下方录入可用结果。"
+    ),
+    "mr_too_old": _r(
+        "The MR is too old",
+        "MR 时间过早",
+        "Send a newer MR, or correct the start of treatment.",
+        "补发较新的 MR, 或更正治疗开始日期。",
+    ),
+    "prior_treatment": _r(
+        "Treated before the MR",
+        "MR 前已治疗",
+        "Nothing; correct the fact if it is wrong.",
+        "无需处理; 信息有误时请更正。",
+    ),
+    "out_of_distribution": _r(
+        "Unlike the training images", "与训练图像差异过大", "Check series and contour.", "请检查序列与勾画。"
+    ),
+    "model_not_permitted": _r(
+        "The model is not permitted", "模型未获准使用", "Activate a permitted bundle.", "启用获准的模型包。"
+    ),
+    "model_bundle": _r(
+        "The model bundle is damaged", "模型包损坏", "Call the physicist; then retry.", "请联系物理师, 然后重试。"
+    ),
+    "worker_lost": _r(
+        "A worker stopped",
+        "计算进程中断",
+        "It is tried again; look at the log if it goes on.",
+        "将自动重试; 如反复出现请查看日志。",
+    ),
+    "cannot_compute": _r(
+        "It cannot be computed", "无法计算", "Mend what the text names, then retry.", "按提示修复后重试。"
+    ),
+    "unexpected": _r("Something broke", "出现意外错误", "Look at the log, then retry.", "查看日志后重试。"),
+    "invalid_report": _r(
+        "The report is invalid", "报告无效", "Tell the developers; then retry.", "请联系开发者, 然后重试。"
+    ),
+    "cancelled": _r("Cancelled by a person", "已被人工取消", "Retry it below.", "可在下方重试。"),
+}

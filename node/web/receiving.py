@@ -1,0 +1,70 @@
+"""`[fhir] receive`: clinical facts posted as FHIR R4 resources; node/clinical/fhir.py reads them.
+
+    POST /fhir                  a Bundle, Observation or Condition
+    POST /fhir/Observation      (or /Condition) the same
+
+Answered by an OperationOutcome: 200 recorded, 422 not usable, 400 not JSON, 401 without the token, 415 another type.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from config.errors import CptdnError
+from node.clinical.fhir import receive
+from node.web.context import WebContext, WebEvent
+
+FHIR_JSON = "application/fhir+json"
+TAKEN_TYPES = (FHIR_JSON, "application/json")
+log = structlog.get_logger("cptdn.web")
+
+
+def fhir_endpoint(context: WebContext) -> Callable[[Request], Awaitable[Response]]:
+    """The endpoint; a JSON type is asked for, so that no web site can make a visitor's browser post here."""
+
+    async def endpoint(request: Request) -> Response:
+        address = request.client.host if request.client else ""
+        token = context.settings.fhir.receive_token
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if token is not None and not hmac.compare_digest(given.encode(), token.encode()):
+            context.audit(WebEvent("facts_received", "FHIR", address, success=False))
+            return _outcome(401, "login", "expected the configured bearer token", {"WWW-Authenticate": "Bearer"})
+        kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+        if kind not in TAKEN_TYPES:
+            return _outcome(415, "not-supported", f"expected {FHIR_JSON}, found {kind or 'no content type'}")
+        try:
+            document = json.loads(await request.body())
+        except (ValueError, RecursionError) as error:
+            return _outcome(400, "structure", f"the body is not JSON: {type(error).__name__}")
+        if not isinstance(document, dict):
+            return _outcome(400, "structure", f"expected a JSON object, found {type(document).__name__}")
+        return await run_in_threadpool(_take, context, document, address)
+
+    return endpoint
+
+
+def _take(context: WebContext, document: dict[str, Any], address: str) -> Response:
+    try:
+        found = receive(document, context.ledger, context.settings)
+    except SQLAlchemyError as error:
+        log.error("the ledger does not answer", error=type(error).__name__)
+        return _outcome(503, "transient", "the ledger does not answer now; send it again")
+    except CptdnError as error:
+        return _outcome(422, "processing", str(error))
+    context.audit(WebEvent("facts_received", "FHIR", address, success=not found.problems))
+    return JSONResponse(found.operation_outcome(), 422 if found.problems else 200, media_type=FHIR_JSON)
+
+
+def _outcome(status: int, code: str, text: str, headers: dict[str, str] | None = None) -> Response:
+    issue = {"severity": "error", "code": code, "diagnostics": text}
+    document = {"resourceType": "OperationOutcome", "issue": [issue]}
+    return JSONResponse(document, status, headers=headers, media_type=FHIR_JSON)

@@ -1,0 +1,123 @@
+"""`cptdn web`: the pages as a process, from its checks to its end."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+import uvicorn
+
+from config.errors import SettingsError
+from config.settings import Settings
+from node.audit.forwarding import forwarding
+from node.audit.recorder import audited, open_audit
+from node.broker import broker_url
+from node.ledger.accounts import any_user
+from node.ledger.database import Ledger, open_ledger
+from node.ledger.processes import heartbeat
+from node.questions import Workers
+from node.queue import make_celery
+from node.store.study_store import StudyStore
+from node.web.app import create_app
+from node.web.audit import program_routes, web_audit
+from node.web.context import WebContext, is_loopback
+
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # TLS 1.2; those of TLS 1.3 are all good (RFC 9325)
+STREAMS_END_WITHIN_S = 2
+log = structlog.get_logger("cptdn.web")
+
+
+def check_exposure(settings: Settings, users: bool) -> None:
+    """What is reached from other machines needs users and TLS. Raises SettingsError with one sentence."""
+    web = settings.web
+    if is_loopback(web.bind):
+        return
+    if web.tls is None:
+        raise SettingsError(
+            f"[web] bind = {web.bind!r} is reached from other machines and needs [web] tls = "
+            '{ certificate = "...", private_key = "..." }; or bind to 127.0.0.1'
+        )
+    if not users:
+        raise SettingsError(
+            f"[web] bind = {web.bind!r} is reached from other machines and needs a user: "
+            "`cptdn users add NAME --role admin`"
+        )
+    if settings.fhir.receive and settings.fhir.receive_token is None:
+        raise SettingsError(f"[fhir] receive with [web] bind = {web.bind!r} needs [fhir] receive_token")
+
+
+def address_of(settings: Settings) -> str:
+    """Where a browser finds the pages."""
+    host = "127.0.0.1" if settings.web.bind in ("0.0.0.0", "::") else settings.web.bind  # noqa: S104 - only compared
+    host = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.web.tls else 'http'}://{host}:{settings.web.port}/"
+
+
+def run_web(settings: Settings) -> None:
+    """Serve the pages until SIGTERM or Ctrl-C. Raises SettingsError where they must not or cannot be served."""
+    ledger = open_ledger(settings.ledger.url or "")
+    with ledger.begin() as session:
+        users = any_user(session)
+    check_exposure(settings, users)
+    listener = _listen(settings)
+    store = StudyStore(settings.storage.root, settings.storage.min_free_gb)
+    url = broker_url(settings)
+    workers = Workers(make_celery(url, settings.broker), url)
+    audit = open_audit(settings, "web")
+    context = WebContext(settings, ledger, store, workers, web_audit(audit, ledger))
+    app = create_app(context, program_routes(ledger, settings))
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
+        timeout_graceful_shutdown=STREAMS_END_WITHIN_S, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
+        ws="none", **_tls(settings),
+    )  # fmt: skip
+    with forwarding(settings, audit.trail), audited(audit):
+        _serve(config, listener, ledger, settings)
+    ledger.close()
+
+
+def _serve(config: uvicorn.Config, listener: socket.socket, ledger: Ledger, settings: Settings) -> None:
+    port = int(listener.getsockname()[1])
+    with heartbeat(ledger, "web", bind=settings.web.bind) as beat:
+        server = _Server(config, lambda: beat.ready(port=port))
+        log.info("ready", bind=settings.web.bind, port=port)
+        server.run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """Tells when it listens."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._ready()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    web = settings.web
+    try:
+        family = socket.AF_INET6 if ":" in web.bind else socket.AF_INET
+        return socket.create_server((web.bind, web.port), family=family)
+    except OSError as error:
+        raise SettingsError(f"[web] cannot listen on {web.bind}:{web.port}: {error.strerror}") from error
+
+
+def _tls(settings: Settings) -> dict[str, Any]:
+    """uvicorn's arguments; the certificate is tried first, so that a wrong one gives a sentence."""
+    tls = settings.web.tls
+    if tls is None:
+        return {}
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.certificate, tls.private_key)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(f"[web] tls: certificate and key cannot be used: {error}") from error
+    return {
+        "ssl_certfile": str(tls.certificate), "ssl_keyfile": str(tls.private_key), "ssl_ciphers": CIPHERS,
+        "ssl_version": ssl.PROTOCOL_TLS_SERVER,
+    }  # fmt: skip

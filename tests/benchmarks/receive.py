@@ -1,0 +1,184 @@
+"""Receiving: our node with all its promises against dcmtk, Orthanc and a bare pynetdicom handler.
+
+Each turn sends the same number of new images of 0.5 MB over one or four associations that are open already; what was
+received is removed after the turn. The floor is a server without DICOM: socket to file, fdatasync, answer.
+"""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.benchmarks import servers
+from tests.benchmarks.measuring import Options, Result, interleaved
+from tests.benchmarks.sending import SIDE, Association, floor_send, image, send_over
+from tests.benchmarks.servers import Server, serving
+
+OBJECTS = 120
+ROUNDS = 9
+CURVE = (10, 100, 1_000, 10_000)
+PARKED = 32  # associations that are in the middle of an object at the same time
+MEGABYTE = 1e6
+
+
+def run(options: Options) -> Result:
+    """Megabytes per second, CPU seconds per gigabyte, memory per association, and the growth with the number."""
+    result = Result("receive")
+    with TemporaryDirectory() as temporary, ExitStack() as stack:
+        running = _start_all(Path(temporary), stack, result)
+        _warm(running)
+        for n_associations, word in ((1, "one association"), (4, "four associations")):
+            _throughput(running, n_associations, word, options.rounds(ROUNDS), result)
+        _memory(running["ours"], result)
+        sizes = CURVE[:3] if options.quick else CURVE
+        result.curve["seconds by number of instances"] = {str(n): _curve_point(running["ours"], n) for n in sizes}
+        _send_sr(Path(temporary), options, result)
+    return result
+
+
+def _start_all(root: Path, stack: ExitStack, result: Result) -> dict[str, Server]:
+    wanted: dict[str, Callable[[Path], tuple[list[str], int]]] = {
+        "ours": servers.ours,
+        "ours without fsync": lambda folder: servers.ours(folder, "--without-fsync"),
+        "raw pynetdicom": lambda folder: servers.bare("raw", folder),
+        "floor": lambda folder: servers.bare("floor", folder),
+    }
+    if shutil.which("storescp"):
+        wanted["dcmtk"] = servers.storescp
+        wanted["dcmtk --fork"] = lambda folder: servers.storescp(folder, "--fork")
+    else:
+        result.absent["dcmtk"] = "Debian package dcmtk"
+    if shutil.which("Orthanc"):
+        wanted["orthanc"] = servers.orthanc
+    else:
+        result.absent["orthanc"] = "Debian package orthanc"
+    running = {}
+    for name, command_for in wanted.items():
+        folder = root / name.replace(" ", "_")
+        folder.mkdir()
+        command, port = command_for(folder)
+        running[name] = stack.enter_context(serving(name, command, port, folder))
+    return running
+
+
+def _warm(running: dict[str, Server]) -> None:
+    for name, server in running.items():
+        if name != "floor":
+            send_over(server.port, 1, 8)
+            server.clear()
+
+
+def _throughput(running: dict[str, Server], n: int, word: str, rounds: int, result: Result) -> None:
+    cpu: dict[str, list[float]] = {name: [] for name in running}
+    # dcmtk without --fork serves one association after the other
+    names = [name for name in running if not (n > 1 and name == "dcmtk") and not (n == 1 and name == "dcmtk --fork")]
+
+    def turn(name: str) -> Callable[[], float]:
+        server = running[name]
+
+        def once() -> float:
+            before = server.cpu_seconds()
+            took, size = _floor_turn(server, n) if name == "floor" else send_over(server.port, n, OBJECTS)
+            cpu[name].append((server.cpu_seconds() - before) / (size / 1e9))
+            server.clear()
+            return size / MEGABYTE / took
+
+        return once
+
+    found = interleaved({name: turn(name) for name in names}, rounds)
+    for name in names:
+        result.figure(f"{name}, {word}", found[name], "MB/s")
+    for name in ("ours", "dcmtk", "dcmtk --fork", "orthanc", "raw pynetdicom"):
+        if name in names:
+            result.figure(f"{name}, {word}, CPU", cpu[name][1:], "s/GB")
+    goals = {"orthanc": 3.0, "raw pynetdicom": 2.5, "dcmtk": 0.45} if n == 1 else {"orthanc": 2.0, "dcmtk --fork": 0.5}
+    for name, goal in goals.items():
+        if name in found:
+            result.at_least(f"{word}: ours / {name}", _ratio(result, word, "ours", name, found), goal)
+    if n == 1 and "dcmtk" in found:
+        bare = _ratio(result, word, "ours without fsync", "dcmtk", found)
+        result.at_least(f"{word}, without fsync: ours / dcmtk", bare, 0.8)
+    _ratio(result, word, "ours", "floor", found)
+    result.at_most(f"{word}: CPU s/GB", result.figures[f"ours, {word}, CPU"]["median"], 2.0)
+
+
+def _ratio(result: Result, word: str, above: str, below: str, found: dict[str, list[float]]) -> float:
+    return result.ratio(f"{word}: {above} / {below}", found[above], found[below])
+
+
+def _floor_turn(server: Server, n: int) -> tuple[float, int]:
+    """The same bytes to the floor, over as many connections."""
+    data = image(SIDE).data
+    each = [data] * (OBJECTS // n)
+    threads = [threading.Thread(target=floor_send, args=(server.port, each)) for _ in range(n)]
+    begin = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return time.perf_counter() - begin, len(data) * len(each) * n
+
+
+def _memory(server: Server, result: Result) -> None:
+    """Growth of the resident size while many associations are in the middle of a large object."""
+    side = 4096  # 32 MB each
+    server.forget_peak()
+    before = server.peak_bytes()
+    associations = [Association(server.port, 0) for _ in range(PARKED)]
+    data = image(side)
+    for association in associations:
+        association.requests = [association._request(data, data.sop.decode(), data.study)]
+        association.raw.socket.sendall(association.requests[0][: len(association.requests[0]) * 3 // 4])
+    time.sleep(0.5)  # what was sent is read meanwhile
+    grown = (server.peak_bytes() - before) / PARKED / MEGABYTE
+    for association in associations:
+        association.raw.close()
+    result.figure("ours: memory of an association that receives 32 MB", [grown], "MB")
+    result.at_most("memory of an association, MB (2 MB and a PDU)", grown, 2.0 + servers.PDU / MEGABYTE)
+
+
+def _curve_point(server: Server, n_objects: int) -> float:
+    """Seconds for so many small images over one association."""
+    association = Association(server.port, min(n_objects, 1000), side=64)
+    took = 0.0
+    for _ in range(max(1, n_objects // 1000)):
+        begin = time.perf_counter()
+        association.send_all()
+        took += time.perf_counter() - begin
+        association.end()
+        association = Association(server.port, min(n_objects, 1000), side=64)
+    association.raw.close()
+    server.clear()
+    return round(took, 4)
+
+
+def _send_sr(root: Path, options: Options, result: Result) -> None:
+    """One SR to dcmtk: association, C-STORE, response, release."""
+    if "dcmtk" in result.absent:
+        return
+    from config.settings import PacsSettings
+    from node.dicom.store_scu import Sendable, send
+    from tests.benchmarks.reports import structured_report
+
+    folder = root / "sr"
+    folder.mkdir()
+    command, port = servers.storescp(folder)
+    path, sop_class, uid, syntax = structured_report(root)
+    pacs = PacsSettings(ae_title="CPTDN", port=port)
+    sendable = Sendable(path, sop_class, uid, syntax)
+    times = []
+    with serving("storescp", command, port, folder):
+        for number in range(options.rounds(21) + 1):
+            begin = time.perf_counter()
+            outcome = send([sendable], pacs, "BENCH")[0]
+            if outcome.status != 0:
+                raise RuntimeError(f"dcmtk did not take the SR: {outcome.note}")
+            if number:
+                times.append((time.perf_counter() - begin) * 1e3)
+    took = result.figure("one SR sent to dcmtk and answered, association included", times, "ms")
+    result.at_most("one SR sent and answered, ms", took, 12.0)

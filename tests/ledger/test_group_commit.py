@@ -1,0 +1,99 @@
+"""Rows of many threads in shared transactions: each thread gets the answer about its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import event, select
+
+from node.ledger.database import Ledger
+from node.ledger.group_commit import InstanceWriter, Row
+from node.ledger.tables import Instance
+from tests.benchmarks.growth import study_rows
+
+
+def row(uid: str, **changes: Any) -> Row:
+    found = next(values for table, values in study_rows(1) if table is Instance)
+    return {**found, "sop_instance_uid": uid, **changes}
+
+
+def lost(path: str) -> None:
+    if path == "lost":
+        raise FileNotFoundError(path)
+
+
+@pytest.fixture
+def writer(ledger: Ledger) -> Iterator[InstanceWriter]:
+    made = InstanceWriter(ledger, lost)
+    yield made
+    made.close()
+
+
+def stored(ledger: Ledger) -> set[str]:
+    with ledger.begin() as session:
+        return set(session.scalars(select(Instance.sop_instance_uid)))
+
+
+def test_a_row_is_added_once_as_the_mapped_class_would_add_it(ledger: Ledger, writer: InstanceWriter) -> None:
+    values = row("1.2.1")
+    assert writer.add(values) is True
+    assert writer.add(row("1.2.1", sha256="0" * 64)) is False
+    with ledger.begin() as session:
+        found = session.get_one(Instance, "1.2.1")
+        assert {name: getattr(found, name) for name in values} == values
+
+
+def test_threads_that_wait_share_a_transaction_and_get_their_own_answers(
+    ledger: Ledger, writer: InstanceWriter
+) -> None:
+    commits: list[int] = []
+    held, go = threading.Event(), threading.Event()
+
+    @event.listens_for(ledger.engine, "commit")
+    def _slow_first(_connection: Any) -> None:
+        commits.append(1)
+        if len(commits) == 1:
+            held.set()
+            go.wait(20)
+
+    answers: dict[str, bool | str] = {}
+
+    def add(name: str, values: Row) -> None:
+        try:
+            answers[name] = writer.add(values)
+        except OSError as error:
+            answers[name] = str(error)
+
+    work = {f"new {n}": row(f"1.2.{n}") for n in range(9)}
+    work |= {"again": row("1.2.0"), "file lost": row("1.2.99", path="lost")}
+    threads = {name: threading.Thread(target=add, args=(name, values)) for name, values in work.items()}
+    threads["new 0"].start()
+    assert held.wait(20)
+    for name, thread in threads.items():
+        if name != "new 0":
+            thread.start()
+    while len(writer._waiting) < len(work) - 1:
+        threading.Event().wait(0.01)
+    go.set()
+    for thread in threads.values():
+        thread.join()
+    assert answers == {**{f"new {n}": True for n in range(9)}, "again": False, "file lost": "lost"}
+    assert stored(ledger) == {f"1.2.{n}" for n in range(9)}
+
+
+def test_rows_that_wait_are_written_in_one_transaction(ledger: Ledger, writer: InstanceWriter) -> None:
+    commits: list[int] = []
+    event.listen(ledger.engine, "commit", lambda _connection: commits.append(1))
+    threads = [threading.Thread(target=writer.add, args=(row(f"1.3.{n}"),)) for n in range(40)]
+    with writer._pen:
+        for thread in threads:
+            thread.start()
+        while len(writer._waiting) < len(threads):
+            threading.Event().wait(0.01)
+    for thread in threads:
+        thread.join()
+    assert len(stored(ledger)) == 40
+    assert len(commits) == 2  # the rows, and the reading above

@@ -1,0 +1,65 @@
+"""States are counted as they change, whatever changes them."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, func, select, update
+
+from node.ledger import cases, jobs, reports
+from node.ledger.database import Ledger, now_utc
+from node.ledger.state_counts import GATHERED, add_up, count_states
+from node.ledger.tables import Case, Delivery, Job, StateCount
+from tests.benchmarks.growth import fill, study_uid
+
+
+def counted(ledger: Ledger) -> dict[str, dict[str, int]]:
+    """By counting every row."""
+    with ledger.begin() as session:
+        return {
+            table.__tablename__: {
+                row.state: row[1] for row in session.execute(select(table.state, func.count()).group_by(table.state))
+            }
+            for table in (Case, Job, Delivery)
+        }
+
+
+def kept(ledger: Ledger) -> dict[str, dict[str, int]]:
+    with ledger.begin() as session:
+        found = {
+            "cases": cases.count_by_state(session), "jobs": jobs.count_by_state(session),
+            "deliveries": reports.count_deliveries(session),
+        }  # fmt: skip
+    return {kind: {state: n for state, n in counts.items() if n} for kind, counts in found.items()}
+
+
+def test_counts_are_those_of_the_rows_whoever_changes_them(ledger: Ledger) -> None:
+    fill(ledger, 120)
+    assert kept(ledger) == counted(ledger)
+    with ledger.begin() as session:  # a statement over many rows, a row by its object, a row removed
+        session.execute(update(Delivery).where(Delivery.id <= 40).values(state="dead"))
+        session.execute(update(Job).values(state="done"))
+        cases.set_state(session, cases.get_case(session, study_uid(3)), "held")
+        session.execute(delete(Delivery).where(Delivery.id == 100))
+    assert kept(ledger) == counted(ledger)
+    assert kept(ledger)["deliveries"] == {"dead": 40, "delivered": 79}
+
+
+def test_what_has_gathered_is_added_up_and_counts_the_same(ledger: Ledger) -> None:
+    fill(ledger, GATHERED)
+    before = kept(ledger)
+    for _ in range(2):
+        with ledger.begin() as session:
+            add_up(session)
+            assert session.scalar(select(func.count()).select_from(StateCount)) == 4  # cases: receiving and reported
+        assert kept(ledger) == before == counted(ledger)
+
+
+def test_a_change_that_is_rolled_back_does_not_count(ledger: Ledger) -> None:
+    try:
+        with ledger.begin() as session:
+            cases.open_case(session, "1.9", "P", "")
+            session.flush()
+            assert count_states(session, "cases", ("receiving",)) == {"receiving": 2}
+            raise KeyError(now_utc())
+    except KeyError:
+        pass
+    assert kept(ledger)["cases"] == {"receiving": 1}

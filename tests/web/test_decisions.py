@@ -1,0 +1,126 @@
+"""Forms of a case do what the commands do, and the history names who did it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from node.ledger.cases import get_case, history
+from node.ledger.facts import facts_of
+from tests.web.conftest import Site, make_case, post
+
+SERIES = ("1.2.3.1", "1.2.3.2")
+
+
+@pytest.fixture
+def case(site: Site) -> Site:
+    site.add_user("boss", "admin")
+    site.add_user("wang", "operate")
+    make_case(site, series=SERIES)
+    return site
+
+
+def lines(site: Site) -> list[tuple[str, str, str]]:
+    with site.ledger.begin() as session:
+        return [(line["kind"], line["text"], line["actor"]) for line in history(session, "1.2.3")]
+
+
+def test_roles_are_settled_by_name(case: Site) -> None:
+    browser = case.logged_in("wang")
+    form = {"role_T1w": "1.2.3.2", "role_T2w": "", "role_CE-T1w": ""}
+    answer = post(browser, "/cases/1.2.3/assign", form)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/cases/1.2.3")
+    assert "The decision is recorded" in browser.get("/cases/1.2.3").text
+    with case.ledger.begin() as session:
+        found = get_case(session, "1.2.3")
+        assert found.assignments == {"T1w": "1.2.3.2"}
+        assert found.assess_after is not None
+    assert lines(case)[-1] == ("assigned", "T1w is series 1.2.3.2, decided by wang.", "wang")
+    assert case.events[-2].action == "decision"
+
+
+def test_the_command_leaves_the_same_as_the_page(case: Site) -> None:
+    post(case.logged_in("wang"), "/cases/1.2.3/assign", {"role_T1w": "1.2.3.2"})
+    program = Path(sys.executable).with_name("cptdn")
+    config = str(case.context.settings.source)
+    for arguments in (
+        ["assign", "1.2.3", "--role", "T1w=1.2.3.2", "--by", "wang"],
+        ["hold", "1.2.3", "--because", "why", "--by", "wang"],
+    ):  # fmt: skip
+        subprocess.run([str(program), "studies", *arguments, "--config", config], check=True, timeout=120)
+    post(case.logged_in("wang"), "/cases/1.2.3/hold", {"because": "why"})
+    found = lines(case)
+    assert found[-4] == found[-3]
+    assert found[-2] == found[-1] == ("hold", "Held by wang: why", "wang")
+
+
+def test_a_series_of_another_study_is_refused(case: Site) -> None:
+    answer = post(case.logged_in("wang"), "/cases/1.2.3/assign", {"role_T1w": "9.9"})
+    assert answer.status_code == 400
+    assert "has no series 9.9" in answer.text
+    assert post(case.logged_in("wang"), "/cases/1.2.3/assign", {}).status_code == 400
+
+
+def test_a_case_is_held_and_released(case: Site) -> None:
+    browser = case.logged_in("wang")
+    assert post(browser, "/cases/1.2.3/hold", {"because": ""}).status_code == 400
+    assert post(browser, "/cases/1.2.3/hold", {"because": "contour under review"}).status_code == 303
+    with case.ledger.begin() as session:
+        assert get_case(session, "1.2.3").hold == "contour under review"
+    assert post(browser, "/cases/1.2.3/release", {}).status_code == 303
+    with case.ledger.begin() as session:
+        assert get_case(session, "1.2.3").hold is None
+    assert [line[2] for line in lines(case)[-2:]] == ["wang", "wang"]
+
+
+def test_facts_are_entered_once_and_carry_the_name(case: Site) -> None:
+    browser = case.logged_in("wang")
+    form = {"ebv_dna": "5200", "drawn_on": "2026-03-01", "stage": "T3N1M0", "birth_date": "1980-02-03"}
+    assert post(browser, "/cases/1.2.3/facts", form).status_code == 303
+    assert "3 facts recorded." in browser.get("/cases/1.2.3").text
+    with case.ledger.begin() as session:
+        facts = facts_of(session, "P-1")
+    assert (facts.ebv_dna[0].text, facts.ebv_dna[0].provenance.set_by) == ("5200", "wang")
+    assert str(facts.ebv_dna[0].provenance.observed_on) == "2026-03-01"
+    assert facts.stage is not None
+    assert facts.stage.stage.n == "N1"
+    post(browser, "/cases/1.2.3/facts", form)
+    assert "Nothing new" in browser.get("/cases/1.2.3").text
+    told = [line for line in lines(case) if line[0] == "facts"]
+    assert told == [("facts", "Clinical facts entered by wang: ebv dna, stage, birth date.", "wang")]
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [
+        ({"ebv_dna": "much"}, "is not a number"),
+        ({"ebv_dna": ">100"}, "100"),
+        ({"stage": "big"}, "big"),
+        ({"birth_date": "2999-01-01"}, "not plausible"),
+        ({}, "Nothing was entered"),
+    ],
+)
+def test_what_cannot_be_a_fact_is_refused_with_a_sentence(case: Site, form: dict[str, str], said: str) -> None:
+    answer = post(case.logged_in("wang"), "/cases/1.2.3/facts", form)
+    assert answer.status_code == 400
+    assert said in answer.text
+    with case.ledger.begin() as session:
+        assert facts_of(session, "P-1").ebv_dna == ()
+
+
+def test_an_incomplete_study_is_not_computed_again(case: Site) -> None:
+    browser = case.logged_in("wang")
+    assert post(browser, "/cases/1.2.3/reprocess", {}).status_code == 303
+    assert "cannot be computed yet" in browser.get("/cases/1.2.3").text
+
+
+def test_nothing_of_an_unknown_study_or_job_can_be_decided(case: Site) -> None:
+    browser = case.logged_in("wang")
+    for action in ("assign", "facts", "hold", "release", "reprocess"):
+        form = {"role_T1w": "1", "stage": "T3N1M0", "because": "x"}
+        assert post(browser, f"/cases/9.9/{action}", form).status_code == 404, action
+    assert post(browser, "/jobs/none/retry", {}).status_code == 400
+    assert post(browser, "/deliveries/77/retry", {}).status_code == 400

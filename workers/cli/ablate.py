@@ -1,0 +1,155 @@
+"""`cptdn ablate`: which of the choices that the paper leaves open is better on this cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from node.cli.context import print_json, print_table
+from node.cli.progress import stages, time_left
+from workers.cli.training_options import (
+    EVERY_NTH,
+    AugmentationOption,
+    BatchSizeOption,
+    CohortArgument,
+    DeviceOption,
+    EpochsOption,
+    ImagesOption,
+    JsonOption,
+    KeptNomogramOption,
+    LoadersOption,
+    NormalisationOption,
+    PatienceOption,
+    PoolingOption,
+    ScheduleOption,
+    SeedOption,
+    ThreadsOption,
+    TransferOption,
+    VariantOption,
+    WidthOption,
+    loader_from,
+)
+
+if TYPE_CHECKING:
+    from workers.training.ablation import AblationResult
+    from workers.training.cohort import Cohort
+    from workers.training.patch_store import PatchStore
+    from workers.training.recipe import Recipe
+
+
+def ablate(
+    ctx: typer.Context,
+    cohort: CohortArgument,
+    images: ImagesOption,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Gets the table, the figure, and the state of the run.")],
+    vary: Annotated[
+        list[str],
+        typer.Option(
+            metavar="CHOICE",
+            help="pooling, normalisation (DICOM images), variant, schedule, augmentation or transfer; repeatable.",
+        ),
+    ],
+    folds: Annotated[int, typer.Option(min=2, help="The same for every choice.")] = 5,
+    repeats: Annotated[
+        int, typer.Option(min=1, help="Repeat with other folds and first weights: how much is chance?")
+    ] = 1,
+    nomogram: KeptNomogramOption = None,
+    schedule: ScheduleOption = "one_cycle",
+    width: WidthOption = 1.0,
+    variant: VariantOption = "basic",
+    pooling: PoolingOption = "maximum",
+    normalisation: NormalisationOption = None,
+    epochs: EpochsOption = 20,
+    batch_size: BatchSizeOption = 64,
+    augmentation: AugmentationOption = None,
+    patience: PatienceOption = None,
+    transfer: TransferOption = False,
+    seed: SeedOption = 20260,
+    loaders: LoadersOption = None,
+    threads: ThreadsOption = 1,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Compare choices by cross-validation on the training patients: shared folds and seeds, one choice at a time.
+
+    Every alternative is compared with the reference, which the other options name. DIR gets ablation.json, .csv, .png,
+    .pdf and .svg; a run that was interrupted goes on where it stood when the same command is given again. Phantoms are
+    also compared with their truth.
+
+    Example: cptdn ablate cohort.csv --images dicom --out ablation --vary pooling --vary normalisation --repeats 3
+    """
+    from workers.nomogram.model import load_nomogram
+    from workers.training.ablation import Ablation, arms_of, run_ablation
+    from workers.training.ablation_report import write_ablation
+    from workers.training.image_source import image_source, normalisation_of
+    from workers.training.patch_store import build_store
+
+    options = {
+        "width": width,
+        "variant": variant,
+        "pooling": pooling,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "transfer": transfer,
+        "seed": seed,
+        "schedule": schedule,
+        "normalisation": normalisation_of(images, normalisation),
+        "augmentation": augmentation,
+        "patience": patience,
+    }
+    arms = arms_of(options, vary)
+    for arm in arms:  # kept patches cannot be normalised anew: say so before anything is trained
+        normalisation_of(images, arm.recipe.normalisation)
+    plan = Ablation(arms, folds, repeats, None if nomogram is None else load_nomogram(nomogram))
+    loader = loader_from(device, loaders, threads)
+    with stages(EVERY_NTH) as tell:
+
+        def store_of(patients: Cohort, recipe: Recipe) -> PatchStore:
+            grey = recipe.normalisation
+            place = out / "patches" / grey
+            source = image_source(
+                images,
+                progress=lambda done, total: tell(f"{grey} landmarks", done, total, ""),
+                normalisation=grey,
+                kept=place,
+            )(patients)
+            return build_store(
+                patients.patient_ids, source.bags_of, place, lambda done, n: tell(f"{grey} images", done, n, "")
+            )
+
+        result = run_ablation(cohort, store_of, out / "runs", plan, loader, tell)
+    written = write_ablation(result, out)
+    if as_json:
+        print_json({**result.to_json(), "written": [str(path) for path in written]})
+        return
+    _print(result)
+    typer.echo(f"written: {', '.join(str(path) for path in written)}")
+
+
+def _print(result: AblationResult) -> None:
+    from workers.training.ablation_report import shown_name
+
+    rows = []
+    for one in result.arms:
+        value, (low, high) = one.c_index
+        row = [shown_name(one), f"{value:.3f} ({low:.3f} to {high:.3f})"]
+        if one.difference is None:
+            row += ["-", "-"]
+        else:
+            low, high = one.difference.ci95
+            row += [f"{one.difference.value:+.3f} ({low:+.3f} to {high:+.3f})", one.verdict]
+        if result.n_repeats > 1:
+            values = [c.value for c in one.concordance]
+            row.append(f"{min(values):.3f} to {max(values):.3f}")
+        if one.truth is not None:
+            row.append("-" if one.truth["agreement"] is None else f"{one.truth['agreement']:.3f}, n = {one.truth['n']}")
+        rows.append([*row, time_left(one.seconds)])
+    columns = ["", "C-index (95 % CI)", "difference (95 % CI)", "verdict"]
+    columns += ["each repeat"] if result.n_repeats > 1 else []
+    columns += ["agrees with the truth"] if result.arms[0].truth is not None else []
+    title = f"{result.n} patients, {result.n_events} events, {result.n_folds} folds"
+    print_table([*columns, "time"], rows, title=title)
+    for remark in result.remarks():
+        typer.echo(remark)

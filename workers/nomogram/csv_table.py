@@ -1,0 +1,53 @@
+"""One door for every CSV of patients: whatever a spreadsheet saved becomes a header and rows of one length."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from pathlib import Path
+
+from config.errors import InputError
+
+ENCODINGS = ("utf-8-sig", "gb18030")  # spreadsheets on Chinese systems save GBK, which GB18030 contains
+OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+def read_table(path: Path, what: str = "table") -> tuple[list[str], list[list[str]]]:
+    """Header and rows, blank lines left out; rows have the header's length.
+
+    what : names the file in errors. Raises InputError: unreadable, neither UTF-8 nor GB18030, other separators, no
+    patient, a column twice, a row of another length.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read the {what} {path}: {error.strerror}") from error
+    try:
+        rows = csv.reader(io.StringIO(_decoded(raw, path, what), newline=""))
+        lines = [row for row in rows if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise InputError(f"the {what} {path} is not a CSV table: {error}") from error
+    header = [name.strip() for name in lines[0]] if lines else []
+    for delimiter, name in OTHER_DELIMITERS.items():
+        if len(header) == 1 and delimiter in header[0]:
+            raise InputError(f"the {what} {path}: expected cells separated by commas, found {name}")
+    if len(lines) < 2:
+        found = "no line" if not lines else "the header alone"
+        raise InputError(f"the {what} {path} needs a header line and at least one patient, found {found}")
+    twice = [name for name, count in Counter(header).items() if count > 1]
+    if twice:
+        raise InputError(f"the {what} {path} has the column {twice[0]} twice")
+    for at, row in enumerate(lines[1:], 1):
+        if len(row) != len(header):
+            raise InputError(f"the {what} {path}: row {at} has {len(row)} cells, expected {len(header)}")
+    return header, lines[1:]
+
+
+def _decoded(raw: bytes, path: Path, what: str) -> str:
+    for encoding in ENCODINGS:
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    raise InputError(f"the {what} {path} is not a CSV table in UTF-8 or GB18030")

@@ -1,0 +1,275 @@
+"""Which choice is better on this cohort: trainings that differ in one choice, on the same folds with the same seeds.
+
+The reference has every choice as given; each alternative differs from it in one. All are cross-validated on the same
+folds, so their C-indices are compared on the same patients and the interval of a difference is that of the pairs.
+What such an interval holds is the chance of the patients; the chance of the first weights shows in repeats with other
+seeds. Several comparisons are not corrected for being several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import binomtest
+
+from config.errors import InputError
+from workers.nomogram.model import CoxNomogram
+from workers.training.cohort import TRAINING, Cohort, FloatArray, read_cohort, require_events
+from workers.training.concordance import (
+    Z_95,
+    Concordance,
+    ConcordanceDifference,
+    concordance_difference,
+    harrell_concordance,
+    mean_concordance,
+)
+from workers.training.cross_validation import OutOfFold, cross_validate
+from workers.training.learning import same_training
+from workers.training.learning_cohort import LEARNED_ENDPOINTS
+from workers.training.loading import BatchLoader
+from workers.training.model_evaluation import CLEAR_BENEFIT, truth_of
+from workers.training.patch_store import PatchStore
+from workers.training.recipe import Recipe, recipe_of
+from workers.training.sequence_training import Progress
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "pooling": ("maximum", "attention"),
+    "normalisation": ("landmarks", "n4_landmarks", "z_score"),
+    "variant": ("basic", "bottleneck"),
+    "schedule": ("one_cycle", "paper"),
+    "augmentation": ("scanner", "paper"),
+    "transfer": (False, True),
+}
+REFERENCE = "reference"
+TRUTH = "truth.csv"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training that is compared: its name, the choice in which it differs, its recipe at the first seed."""
+
+    name: str
+    choice: str
+    value: str
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What to compare, and how thoroughly."""
+
+    arms: tuple[Arm, ...]
+    n_folds: int = 5
+    n_repeats: int = 1
+    nomogram: CoxNomogram | None = None
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm in all repeats, beside the reference.
+
+    concordance : one a repeat. difference : of the mean C-index from the reference's; None for the reference itself.
+    truth : agreement with the truth of phantoms and correlations, where it is known. seconds : a repeat's trainings.
+    """
+
+    arm: Arm
+    concordance: tuple[Concordance, ...]
+    difference: ConcordanceDifference | None
+    truth: dict[str, Any] | None
+    seconds: float
+
+    @property
+    def c_index(self) -> tuple[float, tuple[float, float]]:
+        """Mean over the repeats with its 95 % interval over patients."""
+        value, influence = mean_concordance(self.concordance)
+        reach = Z_95 * float(np.sqrt((influence**2).sum()))
+        return value, (value - reach, value + reach)
+
+    @property
+    def verdict(self) -> str:
+        """What the interval of the difference allows to say."""
+        if self.difference is None:
+            return REFERENCE
+        low, high = self.difference.ci95
+        if np.isnan(low):
+            return "cannot be compared"
+        return "higher" if low > 0 else "lower" if high < 0 else "no difference shown"
+
+    def to_json(self) -> dict[str, Any]:
+        value, ci95 = self.c_index
+        different = self.difference
+        return {
+            "name": self.arm.name,
+            "choice": self.arm.choice,
+            "value": self.arm.value,
+            "c_index": {"value": value, "ci95": list(ci95), "by_repeat": [one.value for one in self.concordance]},
+            "difference": None if different is None else {"value": different.value, "ci95": list(different.ci95)},
+            "verdict": self.verdict,
+            "truth": self.truth,
+            "seconds": round(self.seconds, 1),
+            "recipe": self.arm.recipe.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class AblationResult:
+    """The arms in order, the reference first. oracle : C-index of the true linear predictor, where it is known."""
+
+    cohort: str
+    n: int
+    n_events: int
+    n_folds: int
+    n_repeats: int
+    arms: tuple[ArmResult, ...]
+    oracle: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "cohort": self.cohort,
+            "n": self.n,
+            "n_events": self.n_events,
+            "folds": self.n_folds,
+            "repeats": self.n_repeats,
+            "oracle_c_index": self.oracle,
+            "arms": [arm.to_json() for arm in self.arms],
+            "remarks": self.remarks(),
+        }
+
+    def remarks(self) -> list[str]:
+        """What must be read beside the numbers."""
+        said = [
+            "Intervals hold the chance of the patients: paired, within folds, by the infinitesimal jackknife.",
+            "The chance of folds and first weights is not in them; "
+            + (
+                "its size shows in the spread of the repeats."
+                if self.n_repeats > 1
+                else "one repeat does not show it. Give --repeats 3 or more before believing a small difference."
+            ),
+        ]
+        n_compared = len(self.arms) - 1
+        if n_compared > 1:
+            share = 1 - 0.95**n_compared
+            said.append(
+                f"{n_compared} comparisons, not corrected: were all choices equal, one would still be called different "
+                f"in up to {share:.0%} of such cohorts."
+            )
+        return said
+
+
+def arms_of(options: Mapping[str, Any], vary: Sequence[str]) -> tuple[Arm, ...]:
+    """The reference and one arm for every other value of each choice that varies.
+
+    options : those of `recipe_of`. Raises InputError for an unknown choice or a shape that cannot be built.
+    """
+    unknown = [name for name in vary if name not in CHOICES]
+    if unknown or not vary:
+        raise InputError(f"expected choices to vary among {', '.join(CHOICES)}, found {', '.join(unknown) or 'none'}")
+    arms = [Arm(REFERENCE, "", "", recipe_of(**options))]
+    for choice in dict.fromkeys(vary):
+        given = _given(choice, arms[0].recipe)
+        for value in CHOICES[choice]:
+            if value != given:
+                shown = ("no", "yes")[value] if isinstance(value, bool) else str(value)
+                arms.append(Arm(f"{choice}={shown}", choice, shown, recipe_of(**{**options, choice: value})))
+    return tuple(arms)
+
+
+def _given(choice: str, recipe: Recipe) -> Any:
+    """The value that a recipe has for a choice."""
+    if choice == "augmentation":
+        return "scanner" if recipe.scanner_augmentation else "paper"
+    return getattr(recipe.backbone if choice in ("pooling", "variant") else recipe, choice)
+
+
+def run_ablation(
+    cohort_file: Path,
+    store_of: Callable[[Cohort, Recipe], PatchStore],
+    work: Path,
+    plan: Ablation,
+    loader: BatchLoader,
+    progress: Progress,
+) -> AblationResult:
+    """Cross-validate every arm and compare; a call after a kill goes on where it stood.
+
+    store_of : the patches of the cohort as a recipe wants them normalised. The truth is that of `truth.csv` beside the
+    cohort, where it stands. Raises InputError for a cohort or images that cannot be learned from.
+    """
+    cohort = read_cohort(cohort_file, need_scores=False, endpoints=LEARNED_ENDPOINTS)
+    training = np.array([label == TRAINING for label in cohort.labels])
+    patients = cohort.labelled(TRAINING)
+    require_events(patients, "dfs")
+    truth_file = cohort_file.parent / TRUTH
+    truth = truth_of(truth_file, patients.patient_ids) if truth_file.is_file() else None
+    results: list[ArmResult] = []
+    for number, arm in enumerate(plan.arms, start=1):
+        store = store_of(cohort, arm.recipe)
+        found = []
+        for repeat in range(plan.n_repeats):
+            recipe = replace(arm.recipe, seed=arm.recipe.seed + repeat)
+            folder = work / arm.name.replace("=", "-") / f"seed-{recipe.seed}"
+            same_training(folder, recipe, cohort_file)
+
+            def tell(
+                stage: str, done: int, total: int, note: str, title: str = f"{number}/{len(plan.arms)} {arm.name}"
+            ) -> None:
+                progress(f"{title}, {stage}", done, total, note)
+
+            found.append(
+                cross_validate(cohort, training, store, recipe, plan.n_folds, folder, plan.nomogram, loader, tell)
+            )
+        results.append(_compared(arm, found, results[0] if results else None, truth))
+    outcome = patients.outcome("dfs")
+    return AblationResult(
+        cohort=cohort_file.name,
+        n=len(patients),
+        n_events=int(outcome.event_observed.sum()),
+        n_folds=plan.n_folds,
+        n_repeats=plan.n_repeats,
+        arms=tuple(results),
+        oracle=None
+        if truth is None
+        else harrell_concordance(truth["linear_predictor"], outcome.durations_days, outcome.event_observed).value,
+    )
+
+
+def _compared(
+    arm: Arm, found: Sequence[OutOfFold], reference: ArmResult | None, truth: Mapping[str, FloatArray] | None
+) -> ArmResult:
+    concordance = tuple(one.concordance() for one in found)
+    return ArmResult(
+        arm,
+        concordance,
+        None if reference is None else concordance_difference(concordance, reference.concordance),
+        None if truth is None else _against_truth(found, truth),
+        float(np.mean([one.seconds for one in found])),
+    )
+
+
+def _against_truth(found: Sequence[OutOfFold], truth: Mapping[str, FloatArray]) -> dict[str, Any]:
+    """How often the recommendation agrees with the oracle's where the true difference of 5-year DFS exceeds 5 %.
+
+    Counts are those of the mean over repeats, so that repeats do not narrow the (exact binomial) interval.
+    """
+    benefit = truth["dfs_60_ict_ccrt"] - truth["dfs_60_ccrt"]
+    clear = np.abs(benefit) > CLEAR_BENEFIT
+    n = int(clear.sum())
+    agrees = float(np.mean([np.sum((one.benefit > 0)[clear] == (benefit > 0)[clear]) for one in found]))
+    interval = binomtest(round(agrees), n).proportion_ci() if n else None
+    return {
+        "agreement": agrees / n if n else None,
+        "ci95": None if interval is None else [float(interval.low), float(interval.high)],
+        "n": n,
+        "correlation_prognostic": _correlation([one.scores.prognostic for one in found], truth["prognostic"]),
+        "correlation_predictive": _correlation([one.scores.predictive for one in found], truth["predictive"]),
+    }
+
+
+def _correlation(scores: Sequence[FloatArray], latent: FloatArray) -> float | None:
+    """Mean over the repeats; None where a score is the same for everybody."""
+    if any(np.ptp(one) == 0 for one in scores):
+        return None
+    return float(np.mean([np.corrcoef(one, latent)[0, 1] for one in scores]))
