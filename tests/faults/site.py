@@ -176,15 +176,15 @@ class Site:
         """Accepted studies that are neither delivered nor in a state that an administrator can act on."""
         with self.ledger.begin() as session:
             cases = {case.study_instance_uid: case for case in session.query(Case)}
-            reports = {report.id: report for report in session.query(Report)}
             jobs = {job.study_instance_uid: (job.state, job.step, job.error_text) for job in session.query(Job)}
-            owed = {reports[one.report_id].study_instance_uid: one for one in session.query(Delivery)}
+            sent = session.query(Report.study_instance_uid, Delivery).join(Delivery, Delivery.report_id == Report.id)
+            owed = dict(sent.order_by(Delivery.id).all())
         found = {}
         for study in self.accepted:
             case, delivery = cases.get(study), owed.get(study)
             named = case is not None and case.state in ("incomplete", "held", "failed") and bool(case.reasons)
-            sent = delivery is not None and delivery.state in ("delivered", "dead")
-            if case is None or not (named or (case.state == "reported" and sent)):
+            ended = delivery is not None and delivery.state in ("delivered", "dead")
+            if case is None or not (named or (case.state == "reported" and ended)):
                 state, delivered = case.state if case else "no case", delivery.state if delivery else None
                 found[study] = f"{state}, job {jobs.get(study)}, delivery {delivered}"
         return found
