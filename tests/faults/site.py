@@ -265,6 +265,7 @@ def _configuration(port: int, pacs_port: int, extra: str, pacs_keys: str) -> str
         f'[node]\nae_title = "CPTDN"\nport = {port}\n'
         f'[[pacs]]\nname = "main"\nport = {pacs_port}\nsend = ["sr"]\nretry_first_s = 0.5\nretry_longest_s = 3\n'
         f"commitment_wait_s = 4\ntimeout_s = 10\n{pacs_keys}\n"
+        f"[web]\nport = {free_port()}\n"
         '[jobs]\nlease_s = 6\n[model]\nallow_demonstration = true\n[eligibility]\nout_of_distribution = "warn"\n'
         f"[case]\nstable_after_s = 600\n{extra}\n"
         + ("" if "[storage]" in extra else '[storage]\nroot = "./data"\nmin_free_gb = 0.05\n')
@@ -351,7 +352,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def parts_of(up: subprocess.Popen[bytes]) -> dict[str, int]:
-    """Name -> pid of the children of a running `cptdn up`: node, worker, delivery, broker."""
+    """Name -> pid of the children of a running `cptdn up`: node, worker, delivery, answers, web, broker."""
     found = {}
     for pid in descendants(up.pid):
         try:
@@ -362,8 +363,11 @@ def parts_of(up: subprocess.Popen[bytes]) -> dict[str, int]:
             found["broker"] = pid
         elif "-m node node" in command:
             found["node"] = pid
+        elif "-m node web" in command:
+            found["web"] = pid
         elif "-m node worker" in command:
-            found["delivery" if "--queues delivery" in command else "worker"] = pid
+            queues = command.partition("--queues ")[2].strip()
+            found[{"delivery --concurrency 2": "delivery", "web": "answers"}.get(queues, "worker")] = pid
     return found
 
 

@@ -32,7 +32,7 @@ class Mischief:
         self.deeds: list[tuple[Callable[[], None], int]] = [
             (self.kill_node, 3), (self.kill_worker, 3), (self.kill_delivery, 2), (self.kill_broker, 2),
             (self.empty_broker, 1), (self.kill_up, 2), (self.power_cut, 1), (self.pacs_away, 2),
-            (self.difficult_pacs, 3), (self.lock_ledger, 1),
+            (self.difficult_pacs, 3), (self.lock_ledger, 1), (self.kill_web, 1),
         ]  # fmt: skip
 
     def one(self) -> None:
@@ -52,6 +52,9 @@ class Mischief:
 
     def kill_delivery(self) -> None:
         self._kill("delivery")
+
+    def kill_web(self) -> None:
+        self._kill("web")
 
     def kill_broker(self) -> None:
         self._kill("broker")
