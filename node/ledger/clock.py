@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from node.ledger.database import now_utc
 from node.ledger.outbox import BULK_YIELDS
-from node.ledger.tables import Association, Case, CaseEvent, Delivery, Job, Outbox, Process
+from node.ledger.tables import Association, Case, CaseEvent, Delivery, Fetch, Job, Outbox, Process
 
 JUMP = timedelta(seconds=5)  # less is a correction of the clock, which every waiting time bears
 SKEW = timedelta(seconds=60)  # how far the clocks of two machines may differ before one is taken for wrong
@@ -54,6 +54,7 @@ def settle(session: Session, lease: timedelta) -> None:
         update(Delivery).where(Delivery.not_before > now).values(not_before=now),
         update(Outbox).where(Outbox.not_before > now).values(not_before=now),
         update(Outbox).where(Outbox.place > now + BULK_YIELDS).values(place=now),
+        update(Fetch).where(Fetch.not_before > now).values(not_before=now),
         update(Case).where(Case.assess_after > now).values(assess_after=now),
     ]
     for change in changes:

@@ -34,7 +34,7 @@ from tests.flow.program import free_port, wait_for
 from tests.flow.test_main_job import COMPREHENSIVE_3D_SR
 
 READY_WITHIN_S = 180.0
-SETTLE_WITHIN_S = 900.0
+SETTLE_WITHIN_S = 3600.0
 SENDER_PAUSE_S = 0.5
 CPTDN = Path(sys.executable).with_name("cptdn")
 
@@ -111,6 +111,23 @@ class Site:
             if process is None or process.poll() is not None:
                 start()
 
+    @contextmanager
+    def service_manager(self, starters: Mapping[str, Callable[[], None]]) -> Iterator[None]:
+        """What ends meanwhile is started again within a second."""
+        stopped = threading.Event()
+
+        def tend() -> None:
+            while not stopped.wait(1.0):
+                self.restart_what_ended(starters)
+
+        thread = threading.Thread(target=tend, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stopped.set()
+            thread.join()
+
     def kill(self, name: str) -> None:
         """SIGKILL to one process that this site started."""
         process = self.processes[name]
@@ -159,15 +176,15 @@ class Site:
         """Accepted studies that are neither delivered nor in a state that an administrator can act on."""
         with self.ledger.begin() as session:
             cases = {case.study_instance_uid: case for case in session.query(Case)}
-            reports = {report.id: report for report in session.query(Report)}
             jobs = {job.study_instance_uid: (job.state, job.step, job.error_text) for job in session.query(Job)}
-            owed = {reports[one.report_id].study_instance_uid: one for one in session.query(Delivery)}
+            sent = session.query(Report.study_instance_uid, Delivery).join(Delivery, Delivery.report_id == Report.id)
+            owed = dict(sent.order_by(Delivery.id).all())
         found = {}
         for study in self.accepted:
             case, delivery = cases.get(study), owed.get(study)
             named = case is not None and case.state in ("incomplete", "held", "failed") and bool(case.reasons)
-            sent = delivery is not None and delivery.state in ("delivered", "dead")
-            if case is None or not (named or (case.state == "reported" and sent)):
+            ended = delivery is not None and delivery.state in ("delivered", "dead")
+            if case is None or not (named or (case.state == "reported" and ended)):
                 state, delivered = case.state if case else "no case", delivery.state if delivery else None
                 found[study] = f"{state}, job {jobs.get(study)}, delivery {delivered}"
         return found
@@ -248,6 +265,7 @@ def _configuration(port: int, pacs_port: int, extra: str, pacs_keys: str) -> str
         f'[node]\nae_title = "CPTDN"\nport = {port}\n'
         f'[[pacs]]\nname = "main"\nport = {pacs_port}\nsend = ["sr"]\nretry_first_s = 0.5\nretry_longest_s = 3\n'
         f"commitment_wait_s = 4\ntimeout_s = 10\n{pacs_keys}\n"
+        f"[web]\nport = {free_port()}\n"
         '[jobs]\nlease_s = 6\n[model]\nallow_demonstration = true\n[eligibility]\nout_of_distribution = "warn"\n'
         f"[case]\nstable_after_s = 600\n{extra}\n"
         + ("" if "[storage]" in extra else '[storage]\nroot = "./data"\nmin_free_gb = 0.05\n')
@@ -334,7 +352,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def parts_of(up: subprocess.Popen[bytes]) -> dict[str, int]:
-    """Name -> pid of the children of a running `cptdn up`: node, worker, delivery, broker."""
+    """Name -> pid of the children of a running `cptdn up`: node, worker, delivery, answers, web, broker."""
     found = {}
     for pid in descendants(up.pid):
         try:
@@ -345,8 +363,11 @@ def parts_of(up: subprocess.Popen[bytes]) -> dict[str, int]:
             found["broker"] = pid
         elif "-m node node" in command:
             found["node"] = pid
+        elif "-m node web" in command:
+            found["web"] = pid
         elif "-m node worker" in command:
-            found["delivery" if "--queues delivery" in command else "worker"] = pid
+            queues = command.partition("--queues ")[2].strip()
+            found[{"delivery --concurrency 2": "delivery", "web": "answers"}.get(queues, "worker")] = pid
     return found
 
 

@@ -32,7 +32,7 @@ class Mischief:
         self.deeds: list[tuple[Callable[[], None], int]] = [
             (self.kill_node, 3), (self.kill_worker, 3), (self.kill_delivery, 2), (self.kill_broker, 2),
             (self.empty_broker, 1), (self.kill_up, 2), (self.power_cut, 1), (self.pacs_away, 2),
-            (self.difficult_pacs, 3), (self.lock_ledger, 1),
+            (self.difficult_pacs, 3), (self.lock_ledger, 1), (self.kill_web, 1),
         ]  # fmt: skip
 
     def one(self) -> None:
@@ -52,6 +52,9 @@ class Mischief:
 
     def kill_delivery(self) -> None:
         self._kill("delivery")
+
+    def kill_web(self) -> None:
+        self._kill("web")
 
     def kill_broker(self) -> None:
         self._kill("broker")
@@ -125,10 +128,10 @@ def chaos(folder: Path, n_studies: int, n_deeds: int, pause_s: tuple[float, floa
 
 def _until(here: Site, senders: Senders) -> None:
     """Let everything come to its end, with the service manager at work."""
-    senders.join()
-    here.diary.write(f"all {len(here.accepted)} studies are accepted")
-    here.restart_what_ended({"up": here.start_up})
-    here.wait_until_settled()
+    with here.service_manager({"up": here.start_up}):
+        senders.join()
+        here.diary.write(f"all {len(here.accepted)} studies are accepted")
+        here.wait_until_settled()
     here.diary.write("all studies are settled")
 
 

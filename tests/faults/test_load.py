@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.uid import generate_uid
@@ -17,8 +21,8 @@ from tests.dicom.raw_scu import EXPLICIT, MR, RawSender
 from tests.dicom.scenes import encoded, mr_slice
 from tests.faults.site import Site, echoes, site
 from tests.flow.program import wait_for
+from tests.peers import PROJECT
 
-VERIFICATION = "1.2.840.10008.1.1"
 ROWS = 64  # 8 kB an object: the node's own work counts here, not the network
 PATIENCE_S = 120.0
 
@@ -56,44 +60,19 @@ class Load:
 
 
 class Echoes:
-    """Asks all the time: on one association that stays open, and with a new association for each question."""
+    """Asks all the time from a process of its own, so that the senders' work does not slow the questions."""
 
     def __init__(self, port: int) -> None:
-        self.standing_ms: list[float] = []
-        self.new_ms: list[float] = []
-        self.unanswered = 0
-        self._port, self._stopped = port, threading.Event()
-        self._threads = [threading.Thread(target=self._standing), threading.Thread(target=self._new)]
+        command = [sys.executable, "-m", "tests.faults.echo_probe", str(port), str(PATIENCE_S)]
+        self._probe = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT)
+        self.answers: dict[str, Any] = {}
 
     def __enter__(self) -> Echoes:
-        for thread in self._threads:
-            thread.start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join()
-
-    def _standing(self) -> None:
-        with RawSender(self._port, [(VERIFICATION, [EXPLICIT])], timeout_s=PATIENCE_S) as sender:
-            while not self._stopped.wait(0.05):
-                self._ask(sender, self.standing_ms, time.perf_counter())
-            sender.release()
-
-    def _new(self) -> None:
-        while not self._stopped.wait(0.2):
-            begun = time.perf_counter()
-            with RawSender(self._port, [(VERIFICATION, [EXPLICIT])], timeout_s=PATIENCE_S) as sender:
-                self._ask(sender, self.new_ms, begun)
-                sender.release()
-
-    def _ask(self, sender: RawSender, times: list[float], begun: float) -> None:
-        (context,) = sender.accepted
-        answer = sender.echo(context)
-        if answer is None or answer.status != 0:
-            self.unanswered += 1
-        times.append(1000 * (time.perf_counter() - begun))
+        said, _ = self._probe.communicate(timeout=PATIENCE_S)
+        self.answers = json.loads(said)
 
 
 def rss_mb(pid: int) -> float:
@@ -126,10 +105,10 @@ def put_under_load(folder: Path, n_associations: int, n_instances: int, seconds:
         took = time.monotonic() - begun
         here.diary.write(f"{len(load.accepted)} objects in {took:.0f} s: {len(load.accepted) / took:.0f} a second")
         here.diary.write(f"resident memory after each round: {', '.join(f'{one:.0f}' for one in memory)} MB")
-        here.diary.write(f"echo on a standing association: {distribution(asked.standing_ms)}")
-        here.diary.write(f"association, echo, release: {distribution(asked.new_ms)}")
+        here.diary.write(f"echo on a standing association: {distribution(asked.answers['standing_ms'])}")
+        here.diary.write(f"association, echo, release: {distribution(asked.answers['new_ms'])}")
         assert load.failures == []
-        assert asked.unanswered == 0
+        assert asked.answers["unanswered"] == 0
         check_that_nothing_is_lost_or_doubled(here, load.accepted)
         check_that_memory_is_flat(memory)
 

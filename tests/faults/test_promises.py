@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from node.dicom.small_pacs import Behaviour
-from node.ledger.tables import Case, Delivery, Report
+from node.ledger.tables import Case, Delivery, Instance, Job, Report
 from tests.faults.site import Senders, Site, kill_part, locked_ledger, parts_of, pause_part, site
 from tests.faults.studies import SmallStudy, Template
 from tests.faults.tmpfs import small_disk
@@ -49,6 +49,11 @@ def send(here: Site, *studies: SmallStudy) -> Senders:
 def case_of(here: Site, study: SmallStudy) -> Case | None:
     with here.ledger.begin() as session:
         return session.get(Case, study.study_instance_uid)
+
+
+def count(here: Site, table: Any, *conditions: Any) -> int:
+    with here.ledger.begin() as session:
+        return session.query(table).filter(*conditions).count()
 
 
 def delivery_of(here: Site, study: SmallStudy) -> Delivery | None:
@@ -148,11 +153,17 @@ def test_power_cuts_in_the_middle_of_everything_lose_nothing(tmp_path: Path, tem
     with site(tmp_path / "site", "power cuts") as here:
         here.tell_facts(studies)
         senders = Senders(here, studies, 2, pause_s=1.0).start()
-        for rest_s in (6.0, 9.0, 12.0):  # while it starts, while it receives, while it computes
+        moments: dict[str, Callable[[], bool]] = {
+            "something was stored": lambda: count(here, Instance) > 0,
+            "a study was accepted": lambda: bool(here.accepted),
+            "a computation had begun": lambda: count(here, Job, Job.step != "volumes") > 0,
+            "a report was made": lambda: count(here, Report) > 0,
+        }
+        for moment, come in moments.items():
             here.start_up()
-            time.sleep(rest_s)
+            wait_for(come, WITHIN_S, here.logs)
             here.kill_everything()
-            here.diary.write(f"power cut {rest_s:.0f} s after the start; {len(here.accepted)} studies are accepted")
+            here.diary.write(f"power cut when {moment}; {len(here.accepted)} studies are accepted")
         here.start_up()
         senders.join(WITHIN_S)
         here.wait_until_settled(WITHIN_S)
