@@ -163,8 +163,13 @@ def _drop_lesser(
     if not candidates:
         return {}
     chosen = next(iter(candidates.values()))
+    # One that says both with and without contrast may be the T1w that is still wanted: that stays a question.
+    asked = role == "CE-T1w" and not any(decision.role == "T1w" for decision in decisions.values())
+    kept: Role
+    leaning: Role | None
+    kept, leaning = ("ambiguous", "T1w") if asked else ("other", None)
     return {
-        uid: replace(decision, role="other", leaning=None, reason=f"{decision.reason} {chosen.name} is the {role}.")
+        uid: replace(decision, role=kept, leaning=leaning, reason=f"{decision.reason} {chosen.name} is the {role}.")
         for uid, decision in decisions.items()
         if decision.role == "ambiguous" and decision.leaning == role and by_uid[uid] is not chosen
     }

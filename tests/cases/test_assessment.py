@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -342,3 +343,24 @@ def test_no_images_at_all_is_incomplete() -> None:
     found = look(case(images=[], related=[]))
     assert found.state == "incomplete"
     assert "missing_series" in codes(found)[1]
+
+
+def test_cost_grows_linearly_with_instances() -> None:
+    """Counted in calls of functions: time is a matter of the machine."""
+
+    def calls(n_slices: int) -> int:
+        inputs = case(images=[*series(1, T1W, n_slices), *series(2, T2W, n_slices), *series(3, CE_T1W, n_slices)])
+        made = 0
+
+        def count(_frame: Any, event: str, _argument: Any) -> None:
+            nonlocal made
+            made += event in ("call", "c_call")
+
+        sys.setprofile(count)
+        try:
+            look(inputs)
+        finally:
+            sys.setprofile(None)
+        return made
+
+    assert calls(2000) < 12 * calls(200)

@@ -42,11 +42,11 @@ class Variant:
 
 
 def small_study(folder: Path) -> WrittenStudy:
-    """Three series of twelve slices and a structure set: quick to write, send and look at."""
+    """Three series of eighteen slices and a structure set: quick to write, send and look at."""
     phantom = draw_patient(5, 0, published_nomogram())
     when = datetime.combine(STUDY_DATE, time(10, 0))
     return write_study(
-        phantom, folder, "SMALL", date(1980, 2, 3), study_datetime=when, n_slices=12, matrix=144, seed=5
+        phantom, folder, "SMALL", date(1980, 2, 3), study_datetime=when, n_slices=18, matrix=144, seed=5
     )  # fmt: skip
 
 

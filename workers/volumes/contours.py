@@ -29,6 +29,7 @@ FloatArray = npt.NDArray[np.float64]
 PLANE_TOLERANCE = 0.1  # of the slice distance: how far from a slice a contour may lie and still belong to it
 PLANE_TOLERANCE_MM = 0.05  # the same where slices are very thin
 PLANARITY_MM = 0.5
+VOXELS_COUNT_BEYOND = 0.01
 PARALLEL_COSINE = np.cos(np.radians(1.0))
 
 
@@ -96,9 +97,10 @@ def roi_mask(
     split = np.cumsum([len(p) for p in points])[:-1]
     indices = np.split(grid.indices_of(np.concatenate(points)), split)
     tolerance = max(PLANE_TOLERANCE, PLANE_TOLERANCE_MM / grid.spacing_xyz_mm[2])
+    on_slices = False
     if any(np.ptp(i[:, 2]) > tolerance for i in indices):
         drawn = _across_slices(roi, points, grid, findings)
-    elif _on_slices(indices, tolerance, drawn_here):
+    elif on_slices := _on_slices(indices, tolerance, drawn_here):
         drawn = _fill_slices(roi, indices, grid, findings)
     else:
         drawn = _between_slices(roi, indices, grid, findings)
@@ -108,8 +110,14 @@ def roi_mask(
         raise IneligibleStudyError("contour_outside_image", text)
     x, y, z = (float(c) for c in drawn.centroid_lps_mm)
     mask_ml = int(np.count_nonzero(drawn.mask_zyx)) * grid.voxel_volume_ml
+    volume_ml = drawn.volume_ml
+    cut = any(finding.code == "contour_beyond_image" for finding in findings)
+    if on_slices and (cut or n_slices == 1) and abs(volume_ml - mask_ml) > VOXELS_COUNT_BEYOND * mask_ml:
+        text = f"ROI {_title(roi)}: the lines enclose {volume_ml:.3f} mL, its voxels are {mask_ml:.3f} mL; these count"
+        findings.append(Finding("volume_of_voxels", text))
+        volume_ml = mask_ml
     image = grid.image_of(drawn.mask_zyx.view(np.uint8))
-    return RoiMask(roi.number, roi.name, image, drawn.volume_ml, mask_ml, n_slices, (x, y, z), tuple(findings))
+    return RoiMask(roi.number, roi.name, image, volume_ml, mask_ml, n_slices, (x, y, z), tuple(findings))
 
 
 def _way_between(
