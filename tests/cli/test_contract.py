@@ -29,7 +29,7 @@ PROMISED = {
     "bundle list": ("--json",), "bundle show": ("--json",), "bundle verify": ("--json",),
     "bundle activate": ("--json",),
     "bundle pack": ("--json",), "train": ("--images", "--out"), "match": ("--out",), "report show": ("--json",),
-    "web": (), "users add": ("--json",), "users list": ("--json",), "users remove": ("--json",),
+    "web": (), "conformance": (), "users add": ("--json",), "users list": ("--json",), "users remove": ("--json",),
     "studies assign": ("--role", "--json"), "studies hold": ("--because", "--json"), "studies release": ("--json",),
     "init": ("--out", "--yes", "--pacs-ae"),
 }  # fmt: skip
