@@ -142,6 +142,7 @@ def test_a_cluster_survives_a_few_faults(tmp_path: Path, database: Postgres) -> 
 
 
 @pytest.mark.long
+@pytest.mark.timeout(7200)
 def test_a_cluster_survives_chaos(tmp_path: Path, database: Postgres) -> None:
     cluster_chaos(tmp_path, database, n_studies=200, n_deeds=40, pause_s=(2, 8))
 
