@@ -155,7 +155,7 @@ class AblationResult:
             share = 1 - 0.95**n_compared
             said.append(
                 f"{n_compared} comparisons, not corrected: were all choices equal, one would still be called different "
-                f"in up to {share:.0%} of such cohorts."
+                f"in up to {100 * share:.0f} % of such cohorts."
             )
         return said
 

@@ -102,9 +102,9 @@ def ablation_figure(result: AblationResult) -> Figure:
             _row(axes[2], y, one.truth["agreement"], tuple(one.truth["ci95"]))
     axes[0].set_title("C-index, out of fold")
     axes[1].set_title("Difference from the reference")
-    axes[1].axvline(0, color=INK, linewidth=0.7)
+    axes[1].axvline(0, color=INK, linewidth=0.7, zorder=0)
     if result.oracle is not None:
-        axes[0].axvline(result.oracle, color=FAINT, linewidth=1.0, linestyle=(0, (4, 2)))
+        axes[0].axvline(result.oracle, color=FAINT, linewidth=1.0, linestyle=(0, (4, 2)), zorder=0)
         axes[0].annotate(
             "oracle",
             (result.oracle, 0.42),
