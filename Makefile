@@ -26,7 +26,7 @@ demo: $(READY) ## the whole main job on this machine, with a synthetic patient; 
 
 # Two at a time, file by file: much of the suite waits for programs that it started. A crash names the test it was in.
 test: $(READY) ## the whole test suite (CPTDN_REQUIRE_PEERS=1: a missing peer is a failure)
-	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-long: $(READY) ## the tests that take minutes: learning gates, chaos, fuzzing
 	$(BIN)/python -m pytest -m long --timeout 7200 -s

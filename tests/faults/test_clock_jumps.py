@@ -10,6 +10,7 @@ import pytest
 
 from tests.faults.site import Senders, Site, site
 from tests.faults.studies import Template
+from tests.flow.program import wait_for
 
 WITHIN_S = 240.0
 HOOK = Path(__file__).parent / "wrong_clock"
@@ -44,6 +45,7 @@ def test_studies_before_during_and_after_jumps_of_the_clock_are_all_reported(tmp
             here.tell_facts([study])
             set_clock(here, hours)
             Senders(here, [study], 1).start().join(WITHIN_S)
+            wait_for(lambda n=number: len(events(here, "clock_jumped")) >= n - 1, WITHIN_S, lambda: "no jump noticed")
             here.diary.write(f"the clock is {hours} hours wrong; a study is accepted")
         here.pacs.start()
         here.wait_until_settled(WITHIN_S)

@@ -80,7 +80,7 @@ class Victim:
             assert bad not in said, said[said.index(bad) - 500 : said.index(bad) + 1500]
         assert {path.name for path in self.folder.iterdir()} == {"root", "work", "victim.log"}
         assert list((self.folder / "work").iterdir()) == []
-        folders = {"studies", "quarantine", "reports", "artefacts", "incoming", "run", "audit"}
+        folders = {"studies", "quarantine", "reports", "artefacts", "incoming", "run", "audit", "trash"}
         for path in self.root.iterdir():
             assert path.name in folders or path.name.startswith("ledger.db"), path
 

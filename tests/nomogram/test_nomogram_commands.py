@@ -74,7 +74,7 @@ def test_table_in_table_out(capsys: pytest.CaptureFixture[str], tmp_path: Path) 
         (["score", "--age", "40"], 2, "--ebv-dna"),
         (["score", *EXAMPLE, "--ebv-dna", "some"], 1, "EBV DNA 'some' is not a number"),
         (["score", *EXAMPLE, "--ebv-dna", "5000", "--horizon", "200"], 1, "followed for 115.8 months at most"),
-        (["score", "--batch", "absent.csv", "--out", "o.csv"], 1, "cannot read absent.csv"),
+        (["score", "--batch", "absent.csv", "--out", "o.csv"], 1, "cannot read the table absent.csv"),
         (["score", "--batch", "absent.csv"], 2, "--out"),
         (["score", *EXAMPLE, "--ebv-dna", "5000", "--nomogram", "nowhere"], 1, "cannot read the nomogram nowhere"),
         (["plot", *EXAMPLE, "--ebv-dna", "unknown", "--out", "x.png"], 1, "known EBV DNA category"),

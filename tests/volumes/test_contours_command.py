@@ -57,7 +57,6 @@ def test_all_rois(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) ->
     [
         (["--roi", "Nodes"], "expected one ROI 'Nodes', found 0"),
         (["--roi", "Empty"], "expected closed planar contours, found none"),
-        (["--out", "mask.nii.gz"], "--out writes the mask of one ROI, found 2"),
         (["--series", "1.9"], "expected series 1.9"),
         (["--roi", "GTVp", "--out", "/nowhere/at/all.nii.gz"], "cannot write the mask"),
     ],
@@ -89,3 +88,10 @@ def test_a_folder_of_several_series_goes_by_the_references(tmp_path: Path, capsy
     speaking = write_rtstruct(tmp_path / "speaking.dcm", {"GTVp": SPHERE}, "1.2.3", images=images)
     found = json.loads(output(capsys, str(speaking), str(folder), "--roi", "GTVp", "--json"))
     assert found["series"]["series_instance_uid"] == "1.5.1"
+
+
+def test_a_mask_is_written_of_one_roi_only(files: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["contours", *files, "--out", "mask.nii.gz"])
+    assert ended.value.code == 2  # wrong usage
+    assert "found 2" in " ".join(capsys.readouterr().err.split())

@@ -97,6 +97,7 @@ def make_site(tmp_path: Path) -> Iterator[Callable[..., Site]]:
     def make(extra: str = "") -> Site:
         config = tmp_path / "cptdn.toml"
         config.write_text(f'[storage]\nroot = "data"\nmin_free_gb = 0\n{extra}', encoding="utf-8")
+        config.chmod(0o600)  # it may hold a token
         settings: Settings = load_settings(config)
         ledger = open_ledger(settings.ledger.url or "")
         opened.append(ledger)
