@@ -87,6 +87,7 @@ def test_the_manual_stays_readable() -> None:
     assert len(README.splitlines()) < 350
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 def test_the_tour_runs_as_it_stands(tmp_path: Path) -> None:
     """In a copy of the project with the installation of this one, in a network of its own, where all ports are free."""

@@ -137,6 +137,7 @@ def cluster_chaos(folder: Path, database: Postgres, n_studies: int, n_deeds: int
             assert run_cptdn("doctor", "--storage", "--config", str(here.config)).returncode == 0
 
 
+@pytest.mark.long
 def test_a_cluster_survives_a_few_faults(tmp_path: Path, database: Postgres) -> None:
     cluster_chaos(tmp_path, database, n_studies=4, n_deeds=3, pause_s=(1, 4))
 

@@ -148,6 +148,7 @@ def test_a_frozen_worker_loses_its_work_and_cannot_write_it_later(here: Site, te
     wait_settled(here)
 
 
+@pytest.mark.long
 def test_power_cuts_in_the_middle_of_everything_lose_nothing(tmp_path: Path, template: Template) -> None:
     studies = [template.study(n) for n in range(160, 166)]
     with site(tmp_path / "site", "power cuts") as here:

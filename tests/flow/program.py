@@ -74,7 +74,7 @@ def wait_for(look: Callable[[], Any], timeout_s: float, explain: Callable[[], st
             return found
         if time.monotonic() > deadline:
             raise AssertionError(f"nothing after {timeout_s:.0f} s: {explain()}")
-        time.sleep(0.2)
+        time.sleep(0.5)  # a look is a command of its own, which takes its share of two cores
 
 
 @contextmanager

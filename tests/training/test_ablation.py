@@ -123,6 +123,7 @@ def test_too_many_folds_are_one_sentence(phantoms: Path, tmp_path: Path) -> None
     assert "expected 2 to 6 folds (each needs an event), found 7" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.long
 def test_a_killed_ablation_resumes_to_the_same_answer(phantoms: Path, tmp_path: Path) -> None:
     options = ("--vary", "pooling", "--folds", "2")
     whole = subprocess.run(

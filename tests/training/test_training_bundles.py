@@ -66,11 +66,12 @@ def train(
 @pytest.mark.parametrize(
     "recipe",
     [
-        small_recipe(pooling="attention"),
-        small_recipe(variant="bottleneck", width=0.125, transfer=True),
-        small_recipe(schedule="paper"),
+        pytest.param(small_recipe(pooling="attention"), marks=pytest.mark.long, id="attention"),
+        pytest.param(
+            small_recipe(variant="bottleneck", width=0.125, transfer=True), marks=pytest.mark.long, id="bottleneck"
+        ),
+        pytest.param(small_recipe(schedule="paper"), id="paper"),
     ],
-    ids=["attention", "bottleneck", "paper"],
 )
 def test_every_variant_ends_with_a_verified_bundle(phantoms: Path, tmp_path: Path, recipe: Recipe) -> None:
     bundle = verify_bundle(train(phantoms, tmp_path / "bundle", recipe))
