@@ -105,6 +105,7 @@ def test_slices_that_are_missing_are_fetched(program: Program, pacs: SmallPacs, 
     assert moved == [f"C-MOVE {study.series_instance_uids['T2w']}"]
 
 
+@pytest.mark.long
 def test_what_does_not_help_is_not_fetched_and_the_case_goes_on_waiting(
     program: Program, pacs: SmallPacs, tmp_path: Path
 ) -> None:
@@ -137,6 +138,7 @@ def test_what_does_not_help_is_not_fetched_and_the_case_goes_on_waiting(
     assert explained["reasons"][0]["code"] == "missing_series"
 
 
+@pytest.mark.long
 def test_a_pacs_that_comes_back_is_asked_again(program: Program, pacs: SmallPacs, tmp_path: Path) -> None:
     study = written(tmp_path, 68)
     archived(pacs, study.rtstruct)
