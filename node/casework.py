@@ -83,7 +83,7 @@ def gather(session: Session, settings: Settings, case: Case) -> CaseInputs:
 
     def stored_instance(row: Instance) -> StoredInstance:
         header = relabelled(row.header, character_sets.get(row.calling_ae))
-        return StoredInstance(row.sop_instance_uid, row.sha256, row.received_at, header)
+        return StoredInstance(row.sop_instance_uid, row.digest, row.received_at, header)
 
     study = case.study_instance_uid
     stored = instances_of_study(session, study)

@@ -150,7 +150,7 @@ def _objects_for(session: Session, delivery: Delivery, pacs: PacsSettings) -> li
     for kind in pacs.send:
         kinds += [kind, kind + FALLBACK] if kind in refused else [kind]
     return [
-        StoredObject(o.kind, o.sop_class_uid, o.sop_instance_uid, o.transfer_syntax_uid, o.sha256, o.path)
+        StoredObject(o.kind, o.sop_class_uid, o.sop_instance_uid, o.transfer_syntax_uid, o.digest, o.path)
         for kind in kinds
         for o in rows
         if o.kind == kind
@@ -237,7 +237,7 @@ class _Step:
         if kept:
             one = kept[0]
             return StoredObject(
-                one.kind, one.sop_class_uid, one.sop_instance_uid, one.transfer_syntax_uid, one.sha256, one.path
+                one.kind, one.sop_class_uid, one.sop_instance_uid, one.transfer_syntax_uid, one.digest, one.path
             )
         if self.fallback is None:
             return None

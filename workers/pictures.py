@@ -96,7 +96,7 @@ def _files(context: WorkerContext, study: str, series: str) -> tuple[tuple[Path,
         rows = [row for row in instances_of_study(session, study) if row.series_instance_uid == series]
     if not rows:
         raise InputError(f"study {study} has no series {series}")
-    return tuple(context.store.path(row.path) for row in rows), _digest_of([row.sha256 for row in rows])
+    return tuple(context.store.path(row.path) for row in rows), _digest_of([row.digest for row in rows])
 
 
 def _contour(context: WorkerContext, study: str, series: str) -> dict[str, Any] | None:
@@ -115,7 +115,7 @@ def _contour(context: WorkerContext, study: str, series: str) -> dict[str, Any] 
         "kind": found["kind"],
         "number": str(found["roi_number"]),
         "path": paths[uids[0]],
-        "sha256": found["sha256"],
+        "digest": found["digest"],
         "registration": paths[uids[1]] if registration else None,
     }
 

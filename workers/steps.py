@@ -3,7 +3,6 @@ cheap and gives the same answer."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +41,7 @@ from node.ledger.cases import get_case, record, set_state
 from node.ledger.instances import paths_of
 from node.ledger.reports import StoredObject, add_object, current_report, keep_report
 from node.ledger.tables import Job, Report
+from node.store.consistency import digest_of
 from workers.artefacts import (
     ArtefactsGoneError,
     StudyMaterial,
@@ -303,7 +303,7 @@ def _store(context: WorkerContext, job: Job, made: ReportObject) -> StoredObject
         sop_class_uid=made.sop_class_uid,
         sop_instance_uid=made.sop_instance_uid,
         transfer_syntax_uid=str(made.dataset.file_meta.TransferSyntaxUID),
-        sha256=hashlib.sha256(context.store.path(path).read_bytes()).hexdigest(),
+        digest=digest_of(context.store.path(path), whole=True),
         path=path,
     )
 
@@ -319,4 +319,4 @@ def _store_fhir(
     data = json.dumps(fhir_bundle(report, options, page, system), ensure_ascii=False, sort_keys=True).encode()
     uid = uid_for(report.report_identity, FHIR)
     path = context.store.keep_report(job.study_instance_uid, uid, data, ".json")
-    return StoredObject(FHIR, "", uid, "", hashlib.sha256(context.store.path(path).read_bytes()).hexdigest(), path)
+    return StoredObject(FHIR, "", uid, "", digest_of(context.store.path(path), whole=True), path)

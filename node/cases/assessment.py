@@ -183,7 +183,7 @@ def _request(inputs: CaseInputs, settings: Settings, content: _Content, eligibil
     instances: dict[str, list[list[str]]] = {}
     for one in inputs.images:
         instances.setdefault(str(one.header.get("SeriesInstanceUID") or ""), []).append(
-            [one.sop_instance_uid, one.sha256]
+            [one.sop_instance_uid, one.digest]
         )
     reasons = {one.series_instance_uid: one.reason for one in content.decisions}
     structures = {
@@ -232,7 +232,7 @@ def _contour_of(structure: Structure) -> dict[str, Any]:
     return {
         "kind": structure.kind,
         "sop_instance_uid": structure.instance.sop_instance_uid,
-        "sha256": structure.instance.sha256,
+        "digest": structure.instance.digest,
         "series_instance_uid": str(header.get("SeriesInstanceUID") or ""),
         "study_instance_uid": str(header.get("StudyInstanceUID") or ""),
         "roi_number": roi.number if roi else None,
@@ -248,7 +248,7 @@ def _registrations(content: _Content, structures: Mapping[str, Structure]) -> di
         if link.registration is not None:
             found[role] = {
                 "sop_instance_uid": link.registration.sop_instance_uid,
-                "sha256": link.registration.sha256,
+                "digest": link.registration.digest,
                 "from_frame_of_reference_uid": link.from_frame,
                 "to_frame_of_reference_uid": link.to_frame,
             }

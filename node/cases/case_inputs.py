@@ -18,7 +18,7 @@ class StoredInstance:
     """One stored instance: its identity, its bytes' digest and the header that `header_of` read."""
 
     sop_instance_uid: str
-    sha256: str
+    digest: str
     received_at: datetime
     header: Mapping[str, Any]
 
@@ -60,10 +60,10 @@ _NOT_IN_DIGEST = frozenset({"reason", "reasons", "provenance", "warnings", "text
 class ComputeRequest:
     """The frozen inputs of one computation.
 
-    series : role -> {"series_instance_uid", "instances": [[SOP Instance UID, sha256], ...], "reason"}.
-    contour : the contour of the first role; contours : role -> contour ({"sop_instance_uid", "sha256", "kind",
+    series : role -> {"series_instance_uid", "instances": [[SOP Instance UID, digest], ...], "reason"}.
+    contour : the contour of the first role; contours : role -> contour ({"sop_instance_uid", "digest", "kind",
     "series_instance_uid", "study_instance_uid", "roi_number", "roi_name", "reason"}). registrations : role ->
-    {"sop_instance_uid", "sha256", "from_frame_of_reference_uid", "to_frame_of_reference_uid"} where the contour
+    {"sop_instance_uid", "digest", "from_frame_of_reference_uid", "to_frame_of_reference_uid"} where the contour
     comes from another frame of reference. refusals : {"code", "text"}; with them nothing is computed, and the report
     says why. character_set : what the text of the images really is, where it is labelled wrongly.
     ebv : {"category", "copies_per_ml", "as_given", "comparator", "observed_on",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,7 @@ from node.dicom.reading import decode
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 MOST_REMEMBERED = 20_000
+LONGEST_REMEMBERED = 256  # bytes of an element; what is longer differs from slice to slice or is rare
 
 _CHARACTER_SET = 0x00080005
 _FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
@@ -58,8 +59,31 @@ _UID = re.compile(rb"[0-9.]+\0?\Z")
 _PLAIN = re.compile(rb"[0-9A-Za-z.:+_-][0-9A-Za-z.:+_ -]* ?\Z")
 _PLAIN_VRS = frozenset({b"DA", b"TM", b"CS", b"AS"})
 
-_remembered: dict[tuple[int, bytes, bytes, bytes], Any] = {}
 _NOTHING = object()
+
+
+class _Memory:
+    """What encoded elements mean, by whether the VR is implicit and by character set."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bool, bytes], dict[bytes, Any]] = {}
+        self._room = MOST_REMEMBERED
+
+    def of(self, implicit: bool, character_set: bytes) -> dict[bytes, Any]:
+        """Element, as it is encoded, to its value; to be read only."""
+        return self._known.setdefault((implicit, character_set), {})
+
+    def add(self, known: dict[bytes, Any], element: bytes, value: Any) -> None:
+        if len(element) > LONGEST_REMEMBERED:
+            return
+        self._room -= 1
+        if self._room <= 0:
+            self._known.clear()
+            self._room = MOST_REMEMBERED
+        known[element] = value
+
+
+_memory = _Memory()
 
 
 @dataclass(frozen=True)
@@ -135,38 +159,33 @@ def _header(data: memoryview, elements: dict[int, _Element], syntax: str) -> dic
     """The keywords that the case rules read, in the order in which `header_of` gives them."""
     found = elements.get(_CHARACTER_SET)
     character_set = bytes(data[found[2] : found[3]]) if found else b""
+    known = _memory.of(syntax == ImplicitVRLittleEndian, character_set)
     values: dict[int, Any] = {}
-    unknown: dict[int, tuple[int, bytes, bytes, bytes]] = {}
-    for tag, (vr, _, begin, end) in elements.items():
-        raw = bytes(data[begin:end])
-        key = (tag, vr, raw, character_set)
-        value = _remembered.get(key, _NOTHING)
+    unknown: dict[int, bytes] = {}
+    for tag, (vr, start, begin, end) in elements.items():
+        encoded = bytes(data[start:end])
+        value = known.get(encoded, _NOTHING)
         if value is _NOTHING:
-            value = _plain(_WANTED[tag], vr, raw)
+            value = _plain(_WANTED[tag], vr, encoded[begin - start :])
             if value is _NOTHING:
-                unknown[tag] = key
+                unknown[tag] = encoded
                 continue
+            _memory.add(known, encoded, value)
         values[tag] = value
     if unknown:
-        _ask_pydicom(data, elements, syntax, unknown, values)
+        told = _ask_pydicom(data, elements, syntax, unknown)
+        for tag, encoded in unknown.items():
+            values[tag] = told.get(_WANTED[tag])
+            _memory.add(known, encoded, values[tag])
     return {keyword: values[tag] for tag, keyword in _IN_ORDER if values.get(tag) is not None}
 
 
 def _ask_pydicom(
-    data: memoryview,
-    elements: dict[int, _Element],
-    syntax: str,
-    unknown: dict[int, tuple[int, bytes, bytes, bytes]],
-    values: dict[int, Any],
-) -> None:
-    """Decode what is new, as a small data set of its own, and remember it."""
+    data: memoryview, elements: Mapping[int, _Element], syntax: str, unknown: Iterable[int]
+) -> dict[str, Any]:
+    """Decode what is new as a small data set of its own, with the character set that its text needs."""
     tags = sorted({*unknown, *({_CHARACTER_SET} & set(elements))})
-    encoded = b"".join(bytes(data[elements[tag][1] : elements[tag][3]]) for tag in tags)
-    header = header_of(decode(encoded, syntax))
-    if len(_remembered) > MOST_REMEMBERED:
-        _remembered.clear()
-    for tag, key in unknown.items():
-        values[tag] = _remembered[key] = header.get(_WANTED[tag])
+    return header_of(decode(b"".join(bytes(data[elements[tag][1] : elements[tag][3]]) for tag in tags), syntax))
 
 
 def _plain(keyword: str, vr: bytes, raw: bytes) -> Any:

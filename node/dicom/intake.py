@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -181,7 +182,7 @@ class Intake:
             uids, header = head.uids, head.header
         else:
             try:
-                read = read_header(incoming.path, incoming.data_offset, meta.transfer_syntax_uid)
+                read = read_header(Path(incoming.path), incoming.data_offset, meta.transfer_syntax_uid)
             except EncodingError as error:
                 study = error.uids.get(STUDY_INSTANCE_UID, "")
                 named = study if is_uid(study) else None
@@ -234,7 +235,7 @@ class Intake:
             known = instances.add_instance(session, Instance(**row))
             if first:
                 note_content(session, modality, study, row["patient_id"], row["issuer"])
-            conflict = known is not None and known.sha256 != row["sha256"]
+            conflict = known is not None and known.digest != row["digest"]
             if known is not None and not conflict and known.path != row["path"]:
                 known.path = row["path"]  # the file of the row had been lost or moved; these are the same bytes
             self.store.require(row["path"])
@@ -246,7 +247,7 @@ class Intake:
             StoreStatus.CONFLICTING_INSTANCE, CONFLICTING,
             f"this SOP Instance UID is already stored with other content: {incoming.meta.sop_instance_uid}",
         )  # fmt: skip
-        incoming.path = self.store.path(stored.path)
+        incoming.path = str(self.store.path(stored.path))
         return self._set_aside(incoming, refusal, sender, study)
 
     def _set_aside(self, incoming: IncomingFile, refusal: Refusal, sender: Sender, study: str | None) -> Outcome:
@@ -257,13 +258,13 @@ class Intake:
                 session,
                 Quarantined(
                     code=refusal.code, text=refusal.text, sop_instance_uid=uid if is_uid(uid) else "",
-                    study_instance_uid=study, sha256=stored.sha256, path=stored.path,
+                    study_instance_uid=study, digest=stored.digest, path=stored.path,
                     calling_ae=sender.peer.calling_ae, received_at=now_utc(),
                 ),
             )  # fmt: skip
             if study is not None:
                 wake_case(session, study)
-        log.warning("quarantined", code=refusal.code, reason=refusal.text, sop_instance_uid=uid, sha256=stored.sha256)
+        log.warning("quarantined", code=refusal.code, reason=refusal.text, sop_instance_uid=uid, digest=stored.digest)
         if study is not None:
             self._on_instance(study)
         return Outcome(refusal.status, refusal.text, study)
@@ -307,7 +308,7 @@ def _row_of(
         "study_instance_uid": uids[STUDY_INSTANCE_UID], "series_instance_uid": uids[SERIES_INSTANCE_UID],
         "frame_of_reference_uid": frame_of_reference if is_uid(frame_of_reference) else None,
         "modality": _text(header.get("Modality"))[:16], "patient_id": _text(header.get("PatientID"))[:255],
-        "issuer": _text(header.get("IssuerOfPatientID"))[:255], "sha256": incoming.sha256,
+        "issuer": _text(header.get("IssuerOfPatientID"))[:255], "digest": incoming.digest,
         "size_bytes": incoming.size_bytes, "header": header, "calling_ae": calling_ae, "received_at": received_at,
     }  # fmt: skip
 

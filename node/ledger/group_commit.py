@@ -95,20 +95,20 @@ class InstanceWriter:
                 entry.is_new = True
 
     def _insert(self, batch: Sequence[_Entry]) -> None:
+        values = [self._bound(entry.row) for entry in batch]
         try:
-            self._execute(batch)
+            self._execute(batch, values)
         except DBAPIError as error:
             if error.connection_invalidated:
                 # The database was restarted. Whether the rows were written is not known: if so, they are found now.
                 self._forget_connection()
             elif isinstance(error, IntegrityError) or not may_try_again(error):
                 raise
-            self._execute(batch)
+            self._execute(batch, values)
 
-    def _execute(self, batch: Sequence[_Entry]) -> None:
+    def _execute(self, batch: Sequence[_Entry], values: Sequence[Any]) -> None:
         if self._connection is None:
             self._connection = self._engine.connect()
-        values = [self._bound(entry.row) for entry in batch]
         with self._connection.begin():
             self._connection.exec_driver_sql(self._statement, values if len(values) > 1 else values[0])
             for entry in batch:

@@ -43,7 +43,7 @@ def lock_study(session: Session, study_instance_uid: str) -> None:
 def add_quarantined(session: Session, entry: Quarantined) -> None:
     """Record an object kept aside; the same bytes under the same UID again change nothing."""
     same = select(Quarantined.id).where(
-        Quarantined.sop_instance_uid == entry.sop_instance_uid, Quarantined.sha256 == entry.sha256
+        Quarantined.sop_instance_uid == entry.sop_instance_uid, Quarantined.digest == entry.digest
     )
     if session.scalar(same) is None:
         session.add(entry)

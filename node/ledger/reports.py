@@ -26,7 +26,7 @@ class StoredObject:
     sop_class_uid: str
     sop_instance_uid: str
     transfer_syntax_uid: str
-    sha256: str
+    digest: str
     path: str
 
 
@@ -72,7 +72,7 @@ def add_object(session: Session, report_id: int, stored: StoredObject) -> None:
             ReportObject(
                 sop_instance_uid=stored.sop_instance_uid, report_id=report_id, kind=stored.kind,
                 sop_class_uid=stored.sop_class_uid, transfer_syntax_uid=stored.transfer_syntax_uid,
-                sha256=stored.sha256, path=stored.path,
+                digest=stored.digest, path=stored.path,
             )
         )  # fmt: skip
 

@@ -84,7 +84,7 @@ class Instance(Base):
     modality: Mapped[str] = mapped_column(String(16))
     patient_id: Mapped[str]
     issuer: Mapped[str] = mapped_column(default="")
-    sha256: Mapped[str] = mapped_column(String(64))  # of the data set bytes as received, without the file meta
+    digest: Mapped[str] = mapped_column(String(64))  # of the data set bytes as received: node/store/digests.py
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(Text)
     header: Mapped[dict[str, Any]]  # the keywords that the case rules read: node/cases/headers.py
@@ -106,13 +106,13 @@ class Quarantined(Base):
     text: Mapped[str] = mapped_column(Text)
     sop_instance_uid: Mapped[str] = mapped_column(String(64))
     study_instance_uid: Mapped[str | None] = mapped_column(String(64))
-    sha256: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
     calling_ae: Mapped[str]
     received_at: Mapped[datetime]
     dismissed_because: Mapped[str | None] = mapped_column(Text)  # set by an administrator; the file stays
     __table_args__ = (
-        UniqueConstraint("sop_instance_uid", "sha256"),
+        UniqueConstraint("sop_instance_uid", "digest"),
         Index("ix_quarantine_study", "study_instance_uid"),
     )
 
@@ -280,7 +280,7 @@ class ReportObject(Base):
     kind: Mapped[str] = mapped_column(String(16))  # sr | sc | pdf | seg | attribution
     sop_class_uid: Mapped[str] = mapped_column(String(64))
     transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
-    sha256: Mapped[str] = mapped_column(String(64))
+    digest: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
     __table_args__ = (Index("ix_report_objects_report", "report_id"),)
 

@@ -16,7 +16,6 @@ mends what can be mended without a doubt.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -30,6 +29,7 @@ from sqlalchemy.orm import Session
 from config.errors import InputError
 from node.ledger.database import Ledger
 from node.ledger.tables import Case, Instance, Quarantined, Report, ReportObject
+from node.store.digests import content_hash
 from node.store.part10 import skip_head
 from node.store.study_store import ORPHAN_AFTER_S, StudyStore
 
@@ -50,12 +50,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row that names a file. sha256 : of the data set (`whole` False) or of the whole file; empty: unknown."""
+    """A row that names a file. digest : of the data set (`whole` False) or of the whole file; empty: unknown."""
 
     table: type[Any]
     key: str | int
     path: str
-    sha256: str
+    digest: str
     study: str | None
     whole: bool = False
 
@@ -85,12 +85,12 @@ def examine(
 
 
 def _rows(session: Session) -> Iterator[_Row]:
-    instances = select(Instance.sop_instance_uid, Instance.path, Instance.sha256, Instance.study_instance_uid)
-    for uid, path, sha256, study in session.execute(instances.order_by(Instance.path)):
-        yield _Row(Instance, uid, path, sha256, study)
-    objects = select(ReportObject.sop_instance_uid, ReportObject.path, ReportObject.sha256, Report.study_instance_uid)
-    for uid, path, sha256, study in session.execute(objects.join(Report, Report.id == ReportObject.report_id)):
-        yield _Row(ReportObject, uid, path, sha256, study, whole=True)
+    instances = select(Instance.sop_instance_uid, Instance.path, Instance.digest, Instance.study_instance_uid)
+    for uid, path, digest, study in session.execute(instances.order_by(Instance.path)):
+        yield _Row(Instance, uid, path, digest, study)
+    objects = select(ReportObject.sop_instance_uid, ReportObject.path, ReportObject.digest, Report.study_instance_uid)
+    for uid, path, digest, study in session.execute(objects.join(Report, Report.id == ReportObject.report_id)):
+        yield _Row(ReportObject, uid, path, digest, study, whole=True)
     for number, path in session.execute(select(Quarantined.id, Quarantined.path)):
         yield _Row(Quarantined, number, path, "", None)
 
@@ -102,18 +102,18 @@ def _compare(store: StudyStore, row: _Row, digests: bool) -> Finding | None:
     path = store.path(row.path)
     if not path.is_file():
         return Finding(f"missing_{kind}", row.path, "the ledger names this file, and it is not there", row.study, uid)
-    if not digests or not row.sha256:
+    if not digests or not row.digest:
         return None
     found = digest_of(path, row.whole)
-    if found == row.sha256:
+    if found == row.digest:
         return None
-    text = f"expected the digest {row.sha256[:16]}, found {found[:16] or 'no readable file'}"
+    text = f"expected the digest {row.digest[:16]}, found {found[:16] or 'no readable file'}"
     return Finding(f"damaged_{kind}", row.path, text, row.study, uid)
 
 
 def digest_of(path: Path, whole: bool = False) -> str:
-    """sha256 of the data set in a file (or of the whole file); empty when it cannot be read."""
-    digest = hashlib.sha256()
+    """Digest of the data set in a file (or of the whole file); empty when it cannot be read."""
+    digest = content_hash()
     try:
         with open(path, "rb") as file:
             if not whole:

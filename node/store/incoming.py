@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
-from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
+from node.store.digests import content_hash
 from node.store.part10 import FileMeta, file_head
 
 
@@ -18,23 +17,32 @@ class IncomingFile:
     place. Left without that, the file is removed.
     """
 
-    def __init__(self, path: Path, meta: FileMeta) -> None:
+    def __init__(self, path: str, meta: FileMeta) -> None:
+        """Raises OSError when the file cannot be made."""
         self.path = path
         self.meta = meta
         self.size_bytes = 0  # of the data set, without the head
-        self._hash = hashlib.sha256()
-        self._file: BinaryIO = open(path, "xb", buffering=0)  # noqa: SIM115
+        self._hash = content_hash()
         self._head = file_head(meta)
         self.data_offset = len(self._head)
-        self._file.write(self._head)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self._is_open = True
+        try:
+            self._write_all(self._head)
+        except OSError:
+            self.discard()
+            raise
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Append a piece of the data set. Raises OSError when the disk does not take it."""
-        view = memoryview(data)
-        self._hash.update(view)
-        self.size_bytes += view.nbytes
-        while view.nbytes:
-            view = view[self._file.write(view) :]
+        self._hash.update(data)
+        self.size_bytes += len(data)
+        self._write_all(data)
+
+    def _write_all(self, data: bytes | bytearray | memoryview) -> None:
+        written, size = os.write(self._descriptor, data), len(data)
+        while written < size:
+            written += os.write(self._descriptor, memoryview(data)[written:])
 
     def first_bytes(self, most: int) -> memoryview:
         """The data set's first bytes, read back."""
@@ -43,20 +51,26 @@ class IncomingFile:
             return memoryview(file.read(most))
 
     @property
-    def sha256(self) -> str:
-        """Digest of the data set bytes so far, in hexadecimal."""
+    def digest(self) -> str:
+        """Digest of the data set bytes so far, in hexadecimal: see node/store/digests.py."""
         return self._hash.hexdigest()
 
     def finish(self) -> None:
         """Force the bytes to the disk and close the file; safe to call twice."""
-        if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
+        if self._is_open:
+            os.fsync(self._descriptor)
+            self._close()
 
     def discard(self) -> None:
         """Forget the file; does nothing once it has been moved to its place."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        self._close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.path)
+
+    def _close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            os.close(self._descriptor)
 
     def __enter__(self) -> IncomingFile:
         return self

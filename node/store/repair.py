@@ -60,7 +60,7 @@ class Repair:
         return "its row is removed; the study waits for the PACS to send it again"
 
     def _quarantine(self, finding: Finding) -> str:
-        sha256 = digest_of(self._store.path(finding.path)) or digest_of(self._store.path(finding.path), whole=True)
+        digest = digest_of(self._store.path(finding.path)) or digest_of(self._store.path(finding.path), whole=True)
         path = self._store.quarantine_stored(finding.path, UNREADABLE, finding.text)
         with self._ledger.begin() as session:
             add_quarantined(
@@ -68,7 +68,7 @@ class Repair:
                 Quarantined(
                     code=UNREADABLE, text=f"The stored file of this instance is damaged: {finding.text}.",
                     sop_instance_uid=finding.sop_instance_uid or "", study_instance_uid=finding.study_instance_uid,
-                    sha256=sha256, path=path, calling_ae=SENDER, received_at=now_utc(),
+                    digest=digest, path=path, calling_ae=SENDER, received_at=now_utc(),
                 ),
             )  # fmt: skip
         self._drop_row(finding, "is damaged on the disk")

@@ -21,7 +21,6 @@ import shutil
 import time
 import uuid
 from collections.abc import Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +33,7 @@ from node.store.part10 import FileMeta
 BYTES_PER_GB = 1_000_000_000
 RESERVE_OF_WORK = 0.1  # of the free space kept: what is left of it to the ledger when workers stop writing, too
 ORPHAN_AFTER_S = 6 * 3600.0  # an incoming file this old belongs to no association that still lives
-DISK_THREADS = 16  # folders that are forced to the disk at the same time
+MOST_FOLDERS_KNOWN = 10_000
 FREE_SPACE_FOR_S = 0.25  # how long a look at the free space is believed
 _RETIRED_ROOMS = ("studies", "artefacts")
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -45,11 +44,11 @@ _FOLDERS = ("studies", "quarantine", "reports", "artefacts", "incoming", "trash"
 class StoredFile:
     """A file that is durable: its bytes and its name have reached the disk.
 
-    path : relative to the storage root. sha256 : of the data set bytes, without the file meta information.
+    path : relative to the storage root. digest : of the data set bytes, without the file meta information.
     """
 
     path: str
-    sha256: str
+    digest: str
     size_bytes: int
 
 
@@ -61,7 +60,8 @@ class StudyStore:
         self._min_free_bytes = round(min_free_gb * BYTES_PER_GB)
         self._known: set[Path] = set()  # folders whose names are durable
         self._free_seen = (-1e9, 0)
-        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+        self._root = str(self.root)
+        self._series_folders: dict[tuple[str, str], str] = {}  # by study and series, relative; their names are durable
 
     def prepare(self) -> None:
         """Make the folders; remove files that a crashed process left half-written."""
@@ -111,22 +111,29 @@ class StudyStore:
 
     def receive(self, meta: FileMeta) -> IncomingFile:
         """A new temporary file for a data set. Raises OSError when the disk does not take it."""
-        return IncomingFile(self.root / "incoming" / f"{uuid.uuid4().hex}.part", meta)
+        return IncomingFile(f"{self._root}/incoming/{os.urandom(16).hex()}.part", meta)
 
     def keep(self, incoming: IncomingFile, study_instance_uid: str, series_instance_uid: str) -> StoredFile:
         """Move a finished data set to its place among the studies; on return it is durable.
 
         Keeping the same bytes again is harmless. Raises InputError when a UID is not a UID.
         """
-        uid, sha256 = uid_name(incoming.meta.sop_instance_uid), incoming.sha256
-        folder = self.root / "studies" / uid_name(study_instance_uid) / uid_name(series_instance_uid)
-        return self._place(incoming, folder, f"{uid}-{sha256[:16]}.dcm")
+        folder = self._series_folders.get((study_instance_uid, series_instance_uid))
+        if folder is None:
+            folder = f"studies/{uid_name(study_instance_uid)}/{uid_name(series_instance_uid)}"
+            self._make_durable(self.root / folder)
+            if len(self._series_folders) >= MOST_FOLDERS_KNOWN:
+                self._series_folders.clear()
+            self._series_folders[study_instance_uid, series_instance_uid] = folder
+        name = f"{uid_name(incoming.meta.sop_instance_uid)}-{incoming.digest[:16]}.dcm"
+        return self._place(incoming, folder, name)
 
     def quarantine(self, incoming: IncomingFile, code: str, reason: str) -> StoredFile:
         """Keep aside an object that is not accepted; its name is a digest, so nothing in it can choose a path."""
-        folder = self.root / "quarantine" / code
-        stored = self._place(incoming, folder, f"{incoming.sha256}.dcm")
-        note = folder / f"{incoming.sha256}.txt"
+        folder = f"quarantine/{code}"
+        self._make_durable(self.root / folder)
+        stored = self._place(incoming, folder, f"{incoming.digest}.dcm")
+        note = self.root / folder / f"{incoming.digest}.txt"
         note.write_text(f"{code}: {reason}\n", encoding="utf-8", errors="backslashreplace")
         return stored
 
@@ -141,39 +148,39 @@ class StudyStore:
         final.with_suffix(".txt").write_text(f"{code}: {reason}\n", encoding="utf-8")
         return str(final.relative_to(self.root))
 
-    def _place(self, incoming: IncomingFile, folder: Path, name: str) -> StoredFile:
-        self._make_durable(folder)
-        final = os.path.join(folder, name)
+    def _place(self, incoming: IncomingFile, folder: str, name: str) -> StoredFile:
+        """folder : relative to the root, made durable before."""
+        relative = f"{folder}/{name}"
+        final = f"{self._root}/{relative}"
         try:
-            self._link(incoming, folder, final)
-        except FileNotFoundError:  # retention has removed the folder at this very moment
+            self._link(incoming, final)
+        except FileNotFoundError:  # retention has removed the folder meanwhile
             if not os.path.exists(final) or os.path.exists(incoming.path):
-                self._make_durable(folder)
-                self._link(incoming, folder, final)
+                self._make_durable(self.root / folder)
+                self._link(incoming, final)
             # else another association has just moved these very bytes there
-        return StoredFile(os.path.relpath(final, self.root), incoming.sha256, incoming.size_bytes)
+        return StoredFile(relative, incoming.digest, incoming.size_bytes)
 
-    def _link(self, incoming: IncomingFile, folder: Path, final: str) -> None:
+    @staticmethod
+    def _link(incoming: IncomingFile, final: str) -> None:
         """Give the file its final name; on return its bytes and its name are durable.
 
-        Both are forced to the disk at once, in two threads: the file system then writes its journal once for both, and
-        for all other files that come at the same time.
+        The name comes first: a file system with a journal writes it together with the bytes, and forcing the folder to
+        the disk afterwards costs next to nothing.
         """
         try:
             os.link(incoming.path, final)
         except FileExistsError:
             incoming.finish()  # the file that stands may be indexed: only durable bytes may take its place
             os.replace(incoming.path, final)
-            _sync_folder(folder)
+            _sync_folder(os.path.dirname(final))
             return
-        naming = self._disk.submit(_sync_folder, folder)
         try:
             incoming.finish()
         except OSError:
             os.unlink(final)  # nobody knows of it yet, and its bytes are not safe
             raise
-        finally:
-            naming.result()
+        _sync_folder(os.path.dirname(final))
         os.unlink(incoming.path)
 
     # --- our own objects ---
@@ -274,7 +281,7 @@ class StudyStore:
 
     def require(self, relative: str) -> None:
         """Raises FileNotFoundError when a file of the store is not where it was put."""
-        os.stat(self.root / relative)
+        os.stat(f"{self._root}/{relative}")
 
     def run_folder(self) -> Path:
         """Folder for sockets and pid files."""
@@ -293,7 +300,7 @@ class StudyStore:
         self._known.add(folder)
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync_folder(folder: Path | str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

@@ -159,7 +159,7 @@ def test_each_kind_is_told_by_webhook_once_and_without_the_patient(tmp_path: Pat
             )  # fmt: skip
             session.add(
                 Quarantined(
-                    code="unreadable_instance", text="SECRET-7", sop_instance_uid="1.4", sha256="s", path="p",
+                    code="unreadable_instance", text="SECRET-7", sop_instance_uid="1.4", digest="s", path="p",
                     calling_ae="MOD", received_at=now,
                 )
             )  # fmt: skip

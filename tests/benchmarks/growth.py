@@ -174,7 +174,7 @@ def _instance(study: str, patient: str, number: int, place: int, role: str, moda
         "sop_instance_uid": f"{study}.{place}.1", "sop_class_uid": header["SOPClassUID"],
         "transfer_syntax_uid": "1.2.840.10008.1.2.1", "study_instance_uid": study,
         "series_instance_uid": f"{study}.{place}", "frame_of_reference_uid": f"{study}.7", "modality": modality,
-        "patient_id": patient, "issuer": "", "sha256": f"{number:060x}{place:04x}", "size_bytes": 524_288,
+        "patient_id": patient, "issuer": "", "digest": f"{number:060x}{place:04x}", "size_bytes": 524_288,
         "path": f"studies/{study}/{place}.dcm", "header": json.loads(json.dumps(header)), "calling_ae": "PACS",
         "received_at": at,
     }  # fmt: skip

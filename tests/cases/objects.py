@@ -52,7 +52,7 @@ def series(
     return [
         StoredInstance(
             sop_instance_uid=f"{uid}.{index + 1}",
-            sha256=f"{number:032d}{index:032d}",
+            digest=f"{number:032d}{index:032d}",
             received_at=received_at,
             header={
                 "SOPClassUID": "1.2.840.10008.5.1.4.1.1.4",

@@ -82,7 +82,7 @@ def test_the_digest_follows_what_influences_the_result_and_nothing_else() -> Non
     different = [
         case(facts=facts(ebv_dna="13000")),
         case(related=[structure_set(uid="1.2.826.0.1.7.2")]),
-        case(images=[replace(whole_study()[0], sha256="f" * 64), *whole_study()[1:]]),
+        case(images=[replace(whole_study()[0], digest="f" * 64), *whole_study()[1:]]),
     ]
     for inputs in same:
         request = look(inputs).request
@@ -153,7 +153,7 @@ def test_a_rigid_registration_joins_frames_and_is_part_of_the_inputs() -> None:
     assert found.request is not None
     assert found.request.registrations["T1w"] == {
         "sop_instance_uid": "1.2.826.0.1.8",
-        "sha256": "8" * 64,
+        "digest": "8" * 64,
         "from_frame_of_reference_uid": "9.9",
         "to_frame_of_reference_uid": FRAME,
     }

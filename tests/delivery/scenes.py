@@ -67,7 +67,7 @@ class Owed:
             session.add(
                 ReportObject(
                     sop_instance_uid=stored.sop_instance_uid, report_id=report_id, kind=kind, sop_class_uid=sop_class,
-                    transfer_syntax_uid=stored.transfer_syntax_uid, sha256="", path=path,
+                    transfer_syntax_uid=stored.transfer_syntax_uid, digest="", path=path,
                 )
             )  # fmt: skip
         return stored
@@ -91,7 +91,7 @@ class Owed:
             rows = session.scalars(select(ReportObject).where(ReportObject.report_id == report_id))
             return {
                 row.kind: StoredObject(
-                    row.kind, row.sop_class_uid, row.sop_instance_uid, row.transfer_syntax_uid, row.sha256, row.path
+                    row.kind, row.sop_class_uid, row.sop_instance_uid, row.transfer_syntax_uid, row.digest, row.path
                 )
                 for row in rows
             }

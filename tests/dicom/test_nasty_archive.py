@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from pathlib import Path
 
 import pydicom
 import pytest
+from blake3 import blake3
 
 from node.dicom.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from node.dicom.statuses import StoreStatus
@@ -53,9 +53,9 @@ def test_every_file_ends_stored_refused_or_quarantined_and_the_node_keeps_answer
                 answer = sender.store(1, announced, uid, data)
                 assert answer is not None, f"{path.name}: no answer"
                 assert answer.status in KNOWN, f"{path.name}: {answer}"
-                digest = hashlib.sha256(data).hexdigest()
-                kept = [row.path for row in node.instances() if row.sha256 == digest]
-                kept += [row.path for row in node.quarantined() if row.sha256 == digest]
+                digest = blake3(data).hexdigest()
+                kept = [row.path for row in node.instances() if row.digest == digest]
+                kept += [row.path for row in node.quarantined() if row.digest == digest]
                 assert kept, f"{path.name}: {answer} and its bytes are nowhere"
                 assert all(node.store.path(one).read_bytes().endswith(data) for one in kept)
                 outcomes[f"{path.name} as {announced}"] = f"{answer.status:04X} {answer.comment}"

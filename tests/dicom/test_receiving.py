@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import threading
 import zlib
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from blake3 import blake3
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from sqlalchemy import event
@@ -52,7 +52,7 @@ def test_bytes_stand_on_the_disk_as_they_came(node: Scene, syntax: str) -> None:
     assert send(node, ds, syntax, data) == (0x0000, "")
     [row] = node.instances()
     assert stored_bytes(node, row.path) == data
-    assert row.sha256 == hashlib.sha256(data).hexdigest()
+    assert row.digest == blake3(data).hexdigest()
     assert (row.transfer_syntax_uid, row.size_bytes) == (syntax, len(data))
     read = pydicom.dcmread(node.store.path(row.path))
     assert read.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
@@ -137,7 +137,7 @@ def test_two_senders_of_one_uid_at_once_leave_one_instance(node: Scene) -> None:
         thread.join()
     assert sorted(statuses) == [0x0000] + [StoreStatus.CONFLICTING_INSTANCE] * 5
     [row] = node.instances()
-    assert hashlib.sha256(stored_bytes(node, row.path)).hexdigest() == row.sha256
+    assert blake3(stored_bytes(node, row.path)).hexdigest() == row.digest
     assert len(node.quarantined()) == 5
 
 

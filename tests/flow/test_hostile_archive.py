@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 from node.dicom.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from node.dicom.small_pacs import SmallPacs
@@ -58,7 +58,7 @@ def test_a_normal_study_is_reported_among_hostile_files(
                         )
                         continue
                     answer = sender.store(1, announced, uid, data)
-                    kept = hashlib.sha256(data).hexdigest()
+                    kept = blake3(data).hexdigest()
                     outcomes[f"{path.name} as {announced}"] = (answer.status, answer.comment, kept) if answer else None
 
     sending = threading.Thread(target=send_all)

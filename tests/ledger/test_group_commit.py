@@ -40,7 +40,7 @@ def stored(ledger: Ledger) -> set[str]:
 def test_a_row_is_added_once_as_the_mapped_class_would_add_it(ledger: Ledger, writer: InstanceWriter) -> None:
     values = row("1.2.1")
     assert writer.add(values) is True
-    assert writer.add(row("1.2.1", sha256="0" * 64)) is False
+    assert writer.add(row("1.2.1", digest="0" * 64)) is False
     with ledger.begin() as session:
         found = session.get_one(Instance, "1.2.1")
         assert {name: getattr(found, name) for name in values} == values

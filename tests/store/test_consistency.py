@@ -105,7 +105,7 @@ def test_an_orphan_is_taken_in_by_the_normal_checks(here: Scene) -> None:
     assert (found.kind, found.study_instance_uid) == ("orphan_file", row.study_instance_uid)
     assert repair_all(here) == ["taken in"]
     back = next(one for one in here.instances() if one.sop_instance_uid == row.sop_instance_uid)
-    assert (back.sha256, back.path, back.header) == (row.sha256, row.path, row.header)
+    assert (back.digest, back.path, back.header) == (row.digest, row.path, row.header)
     assert findings(here) == []
     assert all(one.closed_at for one in here.associations())
 

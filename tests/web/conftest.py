@@ -136,7 +136,7 @@ def make_case(site: Site, study: str = "1.2.3", patient_id: str = "P-1", series:
                 Instance(
                     sop_instance_uid=f"{uid}.1", sop_class_uid="1.2", transfer_syntax_uid="1.2",
                     study_instance_uid=study, series_instance_uid=uid, modality="MR", patient_id=patient_id,
-                    sha256="0" * 64, size_bytes=1, path="studies/none.dcm", header={}, calling_ae="PACS",
+                    digest="0" * 64, size_bytes=1, path="studies/none.dcm", header={}, calling_ae="PACS",
                     received_at=datetime.now(UTC),
                 )
             )  # fmt: skip

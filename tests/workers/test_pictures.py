@@ -43,7 +43,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[WorkerContext, Wri
                 Instance(
                     sop_instance_uid=ds.SOPInstanceUID, sop_class_uid=ds.SOPClassUID, transfer_syntax_uid="1.2",
                     study_instance_uid=ds.StudyInstanceUID, series_instance_uid=ds.SeriesInstanceUID,
-                    modality=ds.Modality, patient_id="P", sha256="0" * 64, size_bytes=1,
+                    modality=ds.Modality, patient_id="P", digest="0" * 64, size_bytes=1,
                     path=str(path.relative_to(settings.storage.root)), header=header_of(ds), calling_ae="PACS",
                     received_at=now_utc(),
                 )
@@ -51,7 +51,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[WorkerContext, Wri
         contour = dcmread(written.rtstruct, stop_before_pixels=True)
         case.assessment = {
             "contour": {
-                "kind": "RTSTRUCT", "sop_instance_uid": contour.SOPInstanceUID, "sha256": "0" * 64,
+                "kind": "RTSTRUCT", "sop_instance_uid": contour.SOPInstanceUID, "digest": "0" * 64,
                 "roi_number": ROI_NUMBERS["GTVp"], "roi_name": "GTVp",
             }
         }  # fmt: skip
@@ -115,7 +115,7 @@ def test_another_contour_has_pictures_of_its_own(stored: tuple[WorkerContext, Wr
     with context.ledger.begin() as session:
         case = get_case(session, study)
         case.assessment = {
-            "contour": {**case.assessment["contour"], "sha256": "1" * 64, "roi_number": ROI_NUMBERS["GTVnd"]}
+            "contour": {**case.assessment["contour"], "digest": "1" * 64, "roi_number": ROI_NUMBERS["GTVnd"]}
         }
     second = draw_slice(context, study, series, None, contour=True)
     assert second["path"] != first["path"]

@@ -95,7 +95,7 @@ def upgrade() -> None:
         sa.Column("modality", sa.String(length=16), nullable=False),
         sa.Column("patient_id", sa.String(length=255), nullable=False),
         sa.Column("issuer", sa.String(length=255), nullable=False),
-        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("size_bytes", sa.BigInteger(), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("header", sa.JSON(), nullable=False),
@@ -172,13 +172,13 @@ def upgrade() -> None:
         sa.Column("text", sa.Text(), nullable=False),
         sa.Column("sop_instance_uid", sa.String(length=64), nullable=False),
         sa.Column("study_instance_uid", sa.String(length=64), nullable=True),
-        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("calling_ae", sa.String(length=255), nullable=False),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("dismissed_because", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("sop_instance_uid", "sha256"),
+        sa.UniqueConstraint("sop_instance_uid", "digest"),
     )
     with op.batch_alter_table("quarantine", schema=None) as batch_op:
         batch_op.create_index("ix_quarantine_study", ["study_instance_uid"], unique=False)
@@ -273,7 +273,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("sop_class_uid", sa.String(length=64), nullable=False),
         sa.Column("transfer_syntax_uid", sa.String(length=64), nullable=False),
-        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["report_id"],
