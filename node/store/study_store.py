@@ -21,6 +21,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,8 @@ from node.store.part10 import FileMeta
 BYTES_PER_GB = 1_000_000_000
 RESERVE_OF_WORK = 0.1  # of the free space kept: what is left of it to the ledger when workers stop writing, too
 ORPHAN_AFTER_S = 6 * 3600.0  # an incoming file this old belongs to no association that still lives
+DISK_THREADS = 16  # folders that are forced to the disk at the same time
+WORTH_A_THREAD_S = 0.0005
 MOST_FOLDERS_KNOWN = 10_000
 FREE_SPACE_FOR_S = 0.25  # how long a look at the free space is believed
 _RETIRED_ROOMS = ("studies", "artefacts")
@@ -60,6 +63,8 @@ class StudyStore:
         self._min_free_bytes = round(min_free_gb * BYTES_PER_GB)
         self._known: set[Path] = set()  # folders whose names are durable
         self._free_seen = (-1e9, 0)
+        self._disk = ThreadPoolExecutor(DISK_THREADS, thread_name_prefix="disk")
+        self._sync_took_s = 0.0  # the last forcing of a folder to the disk
         self._root = str(self.root)
         self._series_folders: dict[tuple[str, str], str] = {}  # by study and series, relative; their names are durable
 
@@ -161,27 +166,37 @@ class StudyStore:
             # else another association has just moved these very bytes there
         return StoredFile(relative, incoming.digest, incoming.size_bytes)
 
-    @staticmethod
-    def _link(incoming: IncomingFile, final: str) -> None:
+    def _link(self, incoming: IncomingFile, final: str) -> None:
         """Give the file its final name; on return its bytes and its name are durable.
 
-        The name comes first: a file system with a journal writes it together with the bytes, and forcing the folder to
-        the disk afterwards costs next to nothing.
+        The name comes first, so that a file system with a journal writes it together with the bytes. Where a disk takes
+        its time the folder is forced to it beside the file, in another thread, for the disk then waits for both at once;
+        where it is fast, handing work to a thread would cost more than that.
         """
         try:
             os.link(incoming.path, final)
         except FileExistsError:
             incoming.finish()  # the file that stands may be indexed: only durable bytes may take its place
             os.replace(incoming.path, final)
-            _sync_folder(os.path.dirname(final))
+            self._sync_name(final)
             return
+        beside = self._disk.submit(self._sync_name, final) if self._sync_took_s > WORTH_A_THREAD_S else None
         try:
             incoming.finish()
         except OSError:
             os.unlink(final)  # nobody knows of it yet, and its bytes are not safe
             raise
-        _sync_folder(os.path.dirname(final))
+        finally:
+            if beside is not None:
+                beside.result()
+        if beside is None:
+            self._sync_name(final)
         os.unlink(incoming.path)
+
+    def _sync_name(self, final: str) -> None:
+        begun = time.monotonic()
+        _sync_folder(os.path.dirname(final))
+        self._sync_took_s = time.monotonic() - begun
 
     # --- our own objects ---
 
