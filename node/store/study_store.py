@@ -169,9 +169,9 @@ class StudyStore:
     def _link(self, incoming: IncomingFile, final: str) -> None:
         """Give the file its final name; on return its bytes and its name are durable.
 
-        The name comes first, so that a file system with a journal writes it together with the bytes. Where a disk takes
-        its time the folder is forced to it beside the file, in another thread, for the disk then waits for both at once;
-        where it is fast, handing work to a thread would cost more than that.
+        The name comes first, so that a file system with a journal writes it together with the bytes. Where the disk is
+        slow the folder is forced to it beside the file, in another thread, so that both are waited for at once; where
+        it is fast, handing work to a thread would cost more than that.
         """
         try:
             os.link(incoming.path, final)

@@ -127,7 +127,11 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return steps
 
 
-def test_bytes_name_and_folders_reach_the_disk(store: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sync_took_s", [0.0, 1.0], ids=["a fast disk", "a slow disk"])
+def test_bytes_name_and_folders_reach_the_disk(
+    store: StudyStore, monkeypatch: pytest.MonkeyPatch, sync_took_s: float
+) -> None:
+    store._sync_took_s = sync_took_s
     steps = traced(monkeypatch)
     with store.receive(meta()) as incoming:
         incoming.write(b"x")
