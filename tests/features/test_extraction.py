@@ -34,10 +34,22 @@ def test_batching_across_patients_changes_nothing(network: SequenceNetwork, bags
 
 
 def test_a_bag_may_be_longer_than_a_batch(network: SequenceNetwork) -> None:
-    bag = np.random.default_rng(1).random((BATCH["cpu"] + 3, 2, 128, 128), dtype=np.float32)
-    whole, (head,) = extract_many([bag], network)[0], extract_many([bag[: BATCH["cpu"]]], network)
-    np.testing.assert_array_equal(whole.slice_risk[: BATCH["cpu"]], head.slice_risk)
+    batch = BATCH["cpu", "float32"]
+    bag = np.random.default_rng(1).random((batch + 3, 2, 128, 128), dtype=np.float32)
+    whole, (head,) = extract_many([bag], network)[0], extract_many([bag[:batch]], network)
+    np.testing.assert_array_equal(whole.slice_risk[:batch], head.slice_risk)
     assert len(whole.slice_risk) == len(bag)
+
+
+@pytest.mark.parametrize("width", [0.25, 1.0])
+def test_a_slice_has_the_same_bits_at_every_place_of_a_batch(width: float) -> None:
+    torch.manual_seed(2)
+    network = SequenceNetwork(BackboneArchitecture(width=width))
+    bag = np.random.default_rng(2).random((BATCH["cpu", "float32"], 2, 128, 128), dtype=np.float32)
+    risk = extract_many([bag], network)[0].slice_risk
+    for places in (1, 3, 6):
+        moved = extract_many([np.roll(bag, places, axis=0)], network)[0]
+        np.testing.assert_array_equal(moved.slice_risk, np.roll(risk, places))
 
 
 def test_bfloat16_stays_near_and_leaves_the_network_alone(network: SequenceNetwork, bags: list[np.ndarray]) -> None:
