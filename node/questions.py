@@ -47,6 +47,7 @@ class Workers:
     def ask(self, question: str, values: Mapping[str, Any], wait_s: float = WAIT_S) -> Any:
         answers = f"cptdn.answer.{uuid.uuid4().hex}"
         try:
+            self._redis.ping()  # a broker that is away is told at once; Celery would look for it for seconds
             self._celery.send_task(
                 ANSWER_QUESTION, args=[answers, question, dict(values)], queue=Queue.WEB.value, retry=False,
                 expires=wait_s,
