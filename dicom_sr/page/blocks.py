@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.collections import LineCollection, PathCollection
@@ -284,7 +285,7 @@ def _slice(sheet: Sheet, box: Box, picture: SequencePicture, outline: Sequence[P
     width = min(box.width, box.height / tall)
     shown = Box(box.x, box.y + (box.height - width * tall) / 2, width, width * tall)
     above = len(ax.images)  # a slice lies with its contour above the slices before it, and is one image in a PDF
-    place = {
+    place: dict[str, Any] = {
         "extent": (shown.x, shown.x + shown.width, shown.bottom, shown.y), "aspect": "auto",
         "interpolation": "bilinear", "vmin": 0, "vmax": 1, "zorder": above,
     }  # fmt: skip
@@ -294,8 +295,8 @@ def _slice(sheet: Sheet, box: Box, picture: SequencePicture, outline: Sequence[P
         ax.imshow(picture.attribution_yx, cmap="inferno", alpha=opacity, **place)
     if not np.any(picture.mask_yx):
         return outline
-    to_sheet = Affine2D().translate(0.5, 0.5).scale(shown.width / columns, shown.height / rows)
-    to_sheet = to_sheet.translate(shown.x, shown.y) + ax.transData
+    on_sheet = Affine2D().translate(0.5, 0.5).scale(shown.width / columns, shown.height / rows)
+    to_sheet = on_sheet.translate(shown.x, shown.y) + ax.transData
     if not outline:
         found = ax.contour(np.asarray(picture.mask_yx, float), levels=[0.5], transform=to_sheet)
         outline = found.get_paths()

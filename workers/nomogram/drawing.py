@@ -116,6 +116,18 @@ def draw_nomogram(
         _draw_patient(canvas, list(rows), nomogram, patient)
 
 
+@dataclass(frozen=True)
+class PatientNomogram:
+    """A nomogram with one patient, to be drawn later, perhaps by another process."""
+
+    nomogram: CoxNomogram
+    patient: NomogramResult
+    language: Language
+
+    def __call__(self, ax: Axes, style: Style) -> None:
+        draw_nomogram(ax, self.nomogram, self.patient, style, self.language)
+
+
 @cache
 def chinese_font() -> str | None:
     """The first installed font with Chinese characters, or None."""
