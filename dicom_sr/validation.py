@@ -136,6 +136,12 @@ def _as_received(each: ReportObject) -> Dataset:
     return received
 
 
+def load_tables() -> None:
+    """Read highdicom's tables of the standard, which it keeps."""
+    for load in (get_sop_class_iod_map, get_iod_module_map, get_module_attribute_map):
+        load()
+
+
 def _missing_attributes(ds: Dataset) -> Iterator[str]:
     """Attributes of type 1 that are absent or empty, and of type 2 that are absent, in the mandatory modules."""
     iod = get_sop_class_iod_map()[ds.SOPClassUID]
