@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
 from typing import Any, Literal
 
 import numpy as np
@@ -95,9 +97,19 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class ReportObject:
-    """One finished DICOM object, ready to be stored."""
+    """One finished DICOM object, ready to be stored; its data set is not changed any more."""
 
     kind: ObjectKind
     sop_class_uid: str
     sop_instance_uid: str
     dataset: Dataset
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """The object as a file (PS3.10), encoded once: what was validated is what is stored.
+
+        Raises what pydicom raises where the data set cannot be encoded.
+        """
+        written = BytesIO()
+        self.dataset.save_as(written, enforce_file_format=True)
+        return written.getvalue()

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 
 from dicom_sr.characters import text_of
 from dicom_sr.encapsulated_pdf import TITLE, build_pdf
 from dicom_sr.header import local_time
-from dicom_sr.materials import ObjectKind, PagePictures, ReportObject, ReportOptions, SourceStudy
+from dicom_sr.materials import Language, ObjectKind, PagePictures, ReportObject, ReportOptions, SourceStudy
 from dicom_sr.page.blocks import PatientCaption
-from dicom_sr.page.layout import page_pdf, page_pixels, render_page
+from dicom_sr.page.layout import page_pdf, page_pixels, render_page, warm_up
 from dicom_sr.secondary_capture import build_attributions, build_sc
 from dicom_sr.segmentation import build_seg
 from dicom_sr.structured_report import build_sr
 from dicom_sr.treatment_report import TreatmentReport
-from dicom_sr.validation import check_report, validate
+from dicom_sr.validation import check_report, load_tables, validate
+
+Start = Callable[..., Callable[[], Any]]
+"""Begins `function(*arguments)` and returns what gives its result; `partial` does it when it is asked for."""
 
 
 def build_objects(
@@ -25,38 +32,60 @@ def build_objects(
     sources: SourceStudy,
     pictures: PagePictures | None = None,
     options: ReportOptions | None = None,
+    start: Start = partial,
 ) -> list[ReportObject]:
     """The DICOM objects of one report, in the order in which they should be sent.
 
+    start : begins the drawing of a page and returns what waits for it, so that it can be done beside the rest.
     The same arguments give the same bytes. Nothing is returned that does not pass validation.
     Raises InvalidReportError naming what does not hold together.
     """
     pictures, options = pictures or PagePictures(), options or ReportOptions()
     check_report(report, sources)
     report = replace(report, created=local_time(report, options))
-    objects = [_object(kind, ds) for kind, ds in _datasets(report, sources, pictures, options)]
+    objects = [_object(kind, ds) for kind, ds in _datasets(report, sources, pictures, options, start)]
     validate(objects, report, sources)
     return objects
 
 
+def get_ready(start: Start = partial) -> Callable[[], Any]:
+    """Read fonts and the standard's tables now, so that the first report does not wait for them; what is returned waits
+    for the fonts."""
+    drawn = start(warm_up)
+    load_tables()
+    return drawn
+
+
 def _datasets(
-    report: TreatmentReport, sources: SourceStudy, pictures: PagePictures, options: ReportOptions
+    report: TreatmentReport, sources: SourceStudy, pictures: PagePictures, options: ReportOptions, start: Start
 ) -> Iterator[tuple[ObjectKind, Dataset]]:
+    page = (report, pictures, options.language, patient_caption(sources))
+    draw: dict[ObjectKind, Callable[..., Any]] = {"pdf": printed_page, "sc": shown_page}  # the slower one first
+    drawn = {kind: start(function, *page) for kind, function in draw.items() if kind in options.kinds}
     segmentations: Sequence[Dataset] = ()
     if "seg" in options.kinds:
         segmentations = [build_seg(mask, report, sources, options) for mask in sources.masks]
         yield from (("seg", made) for made in segmentations)
     if "sr" in options.kinds:
         yield "sr", build_sr(report, sources, options, segmentations)
-    patient = patient_caption(sources)
     if "sc" in options.kinds:
-        page = render_page(report, pictures, "dark", options.language, patient)
-        yield "sc", build_sc(page_pixels(page), report, sources, options)
+        yield "sc", build_sc(drawn["sc"](), report, sources, options)
     if "pdf" in options.kinds:
-        page = render_page(report, pictures, "light", options.language, patient)
-        yield "pdf", build_pdf(page_pdf(page, TITLE, report.created), report, sources, options)
+        yield "pdf", build_pdf(drawn["pdf"](), report, sources, options)
     if "attribution" in options.kinds:
         yield from (("attribution", made) for made in build_attributions(pictures, report, sources, options))
+
+
+def shown_page(
+    report: TreatmentReport, pictures: PagePictures, language: Language, patient: PatientCaption
+) -> NDArray[np.uint8]:
+    """The page for viewers as (rows, columns, 3) RGB."""
+    return page_pixels(render_page(report, pictures, "dark", language, patient))
+
+
+def printed_page(report: TreatmentReport, pictures: PagePictures, language: Language, patient: PatientCaption) -> bytes:
+    """The page for print as PDF."""
+    return page_pdf(render_page(report, pictures, "light", language, patient), TITLE, report.created)
 
 
 def patient_caption(sources: SourceStudy) -> PatientCaption:

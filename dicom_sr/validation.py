@@ -128,15 +128,18 @@ def validate(objects: Sequence[ReportObject], report: TreatmentReport, sources: 
 
 def _as_received(each: ReportObject) -> Dataset:
     """The object encoded and decoded again: what a receiver gets."""
-    written = io.BytesIO()
     try:
-        each.dataset.save_as(written, enforce_file_format=True)
-        written.seek(0)
-        received = dcmread(written)
+        received = dcmread(io.BytesIO(each.encoded))
         received.decode()
     except (AttributeError, TypeError, ValueError, UnicodeError) as error:
         raise InvalidReportError(f"{each.kind} {each.sop_instance_uid}: cannot be encoded: {error}") from error
     return received
+
+
+def load_tables() -> None:
+    """Read highdicom's tables of the standard, which it keeps."""
+    for load in (get_sop_class_iod_map, get_iod_module_map, get_module_attribute_map):
+        load()
 
 
 def _missing_attributes(ds: Dataset) -> Iterator[str]:

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from config.bundle_manifest import read_manifest
@@ -16,14 +16,19 @@ from node.ledger.database import Ledger, open_ledger
 from node.store.study_store import StudyStore
 
 if TYPE_CHECKING:
+    from dicom_sr.objects import Start
     from workers.bundles import Bundle
 
 
 @dataclass
 class WorkerContext:
-    """Everything a task needs, made once a process and on first use: a forked child opens its own ledger."""
+    """Everything a task needs, made once a process and on first use: a forked child opens its own ledger.
+
+    start : how the drawing of a page is begun; `partial` draws when the page is asked for.
+    """
 
     settings: Settings
+    start: Start = partial
     _bundles: dict[str, Bundle] = field(default_factory=dict)
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}")
 

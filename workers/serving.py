@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 from collections.abc import Sequence
 
 import structlog
@@ -16,6 +18,7 @@ from node.ledger.database import open_ledger
 from node.ledger.processes import heartbeat
 from node.messages import Queue
 from node.queue import make_celery
+from workers.beside import ProcessBeside
 from workers.context import WorkerContext
 from workers.tasks import register
 
@@ -32,7 +35,7 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     computes = bool(set(queues) - {Queue.DELIVERY.value, Queue.WEB.value})
     pool = "threads" if delivers_only else ("solo" if concurrency == 1 else "prefork")
     ledger = open_ledger(settings.ledger.url or "")
-    context = WorkerContext(settings)
+    context, beside = WorkerContext(settings), ProcessBeside()
     app = make_celery(broker_url(settings), settings.broker)
     register(app, context, queues)
     device = _device(settings) if computes else "none"
@@ -45,6 +48,8 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
         if computes:
             worker_process_init.connect(lambda **_: _warm_up(context), weak=False)
             if pool == "solo":
+                if (os.cpu_count() or 1) > 1:
+                    context.start = beside.start
                 _warm_up(context)
         elif Queue.WEB.value in queues:
             from workers.answers import get_ready
@@ -56,17 +61,21 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
             queues=list(queues), concurrency=concurrency, pool=pool, loglevel="WARNING", quiet=True,
             without_gossip=True, without_mingle=True, without_heartbeat=True,
         ).start()  # fmt: skip
+    beside.close()
     context.tracer.close()
     ledger.close()
 
 
 def _warm_up(context: WorkerContext) -> None:
-    """Load the bundle and run a first inference, so that the first patient does not wait for it.
+    """Load the bundle and run a first inference, and read what drawing needs, so that the first patient does not wait
+    for it. What is there then stays, so the garbage collector need not look at it again with every report.
 
     A bundle that cannot be loaded is no reason to stop: the worker stays, and each job says what is wrong.
     """
+    from dicom_sr.objects import get_ready
     from workers.pipeline import warm_up
 
+    ready_to_draw = get_ready(context.start)
     try:
         bundle = context.bundle(context.settings.model.bundle)
         warm_up(bundle, context.settings.model.device)
@@ -74,6 +83,9 @@ def _warm_up(context: WorkerContext) -> None:
         log.error("the model bundle cannot be used", error=str(error))
     else:
         log.info("the model is warm", bundle=bundle.digest)
+    ready_to_draw()
+    gc.collect()
+    gc.freeze()
 
 
 def _device(settings: Settings) -> str:

@@ -7,12 +7,10 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import structlog
-from matplotlib.axes import Axes
 from pydicom import Dataset, dcmread
 from sqlalchemy.orm import Session
 
@@ -28,7 +26,6 @@ from dicom_sr.materials import (
     SequencePicture,
     SeriesMask,
     SourceStudy,
-    Style,
 )
 from dicom_sr.objects import build_objects
 from dicom_sr.structured_report import SR_CLASS_UIDS
@@ -52,7 +49,7 @@ from workers.artefacts import (
 )
 from workers.bundles import Bundle
 from workers.context import WorkerContext
-from workers.nomogram.drawing import draw_nomogram
+from workers.nomogram.drawing import PatientNomogram
 from workers.pipeline import Analysis, Files, analyse_study, consult_nomogram, prepare_study
 from workers.reporting import draft_report, refusal_report, refuse_strange, unlike_training
 
@@ -174,7 +171,7 @@ def objects_of_report(
     rows = {SeriesRole(role): row for role, row in (job.result or {}).get("representative", {}).items()}
     drawing, category = _nomogram_drawing(report, request, bundle, settings)
     pictures = PagePictures(drawing, _pictures(folder, material, rows, bundle), category)
-    return build_objects(report, sources, pictures, options)
+    return build_objects(report, sources, pictures, options, context.start)
 
 
 def refusal_result(context: WorkerContext, job: Job, error: IneligibleStudyError) -> dict[str, Any]:
@@ -270,18 +267,14 @@ def _pictures(
 
 def _nomogram_drawing(
     report: TreatmentReport, request: ComputeRequest, bundle: Bundle, settings: Settings
-) -> tuple[Callable[[Axes, Style], None] | None, EbvCategory | None]:
+) -> tuple[PatientNomogram | None, EbvCategory | None]:
     """Draws this patient into the nomogram; with unknown EBV DNA for one category, which the page names."""
     if report.scores is None:
         return None, None
     analysis = Analysis(report.scores.prognostic_score, report.scores.predictive_score, {})
     results = consult_nomogram(analysis, request, bundle, settings.decision)
     category, patient = next(iter(results.items()))
-
-    def draw(ax: Axes, style: Style) -> None:
-        draw_nomogram(ax, bundle.nomogram, patient, style, settings.report.language)
-
-    return draw, category if len(results) > 1 else None
+    return PatientNomogram(bundle.nomogram, patient, settings.report.language), category if len(results) > 1 else None
 
 
 def _kinds(settings: Settings) -> tuple[ObjectKind, ...]:
@@ -294,10 +287,7 @@ def _wants_attributions(settings: Settings) -> bool:
 
 
 def _store(context: WorkerContext, job: Job, made: ReportObject) -> StoredObject:
-    buffer = BytesIO()
-    made.dataset.save_as(buffer, enforce_file_format=True)
-    data = buffer.getvalue()
-    path = context.store.keep_report(job.study_instance_uid, made.sop_instance_uid, data)
+    path = context.store.keep_report(job.study_instance_uid, made.sop_instance_uid, made.encoded)
     return StoredObject(
         kind=made.kind,
         sop_class_uid=made.sop_class_uid,

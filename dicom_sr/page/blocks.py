@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.path import Path
+from matplotlib.transforms import Affine2D, Bbox, TransformedBbox
 
 from dicom_sr import numbers
 from dicom_sr.materials import PagePictures, SequencePicture, Style
@@ -19,7 +23,7 @@ from dicom_sr.plain_text import (
     regimen_long,
     rule,
 )
-from dicom_sr.treatment_report import ArmResult, Reason, Scenario, TreatmentArm, TreatmentReport
+from dicom_sr.treatment_report import ArmResult, DfsEstimate, Reason, Scenario, TreatmentArm, TreatmentReport
 from dicom_sr.wording import Wording, horizon
 
 TEXT_SIZES = (14, 13.5, 13, 12.5, 12, 11.5, 11)
@@ -138,15 +142,29 @@ def _rate(sheet: Sheet, box: Box, result: ArmResult, months: int, words: Wording
     sheet.text(edge, middle - sheet.line_height(small) / 2, ci95, small, sheet.palette.dim, align="right")
     at = edge - sheet.text_width("100.0 to 100.0", small) - 8
     sheet.text(at, middle - sheet.line_height(big) / 2, figure, big, color, True, "right")
-    ax = sheet.axes(Box(box.x + name_width, box.y + 2, box.width - name_width - right, box.height - 4))
-    ax.set(xlim=(-2, 102), ylim=(-1, 1))
-    ax.set_axis_off()
-    ax.hlines(0, 0, 100, color=sheet.palette.line, lw=0.8)
-    ax.vlines((0, 50, 100), -0.25, 0.25, color=sheet.palette.line, lw=0.8)
+    scale = Box(box.x + name_width, box.y + 2, box.width - name_width - right, box.height - 4)
+    _interval(sheet, scale, estimate, result.arm)
+
+
+def _interval(sheet: Sheet, box: Box, estimate: DfsEstimate, arm: TreatmentArm) -> None:
+    """A scale from 0 to 100 % with a little room at its ends; on it the value and its interval."""
+    color, y = _color(sheet, arm), box.y + box.height / 2
+
+    def x(percent: float) -> float:
+        return box.x + box.width * (percent + 2) / 104
+
+    def upright(percent: float, height: float) -> list[tuple[float, float]]:
+        return [(x(percent), y + height * box.height / 2), (x(percent), y - height * box.height / 2)]
+
     ends = (100 * estimate.ci95[0], 100 * estimate.ci95[1])
-    ax.hlines(0, *ends, color=color, lw=2.5)
-    ax.vlines(ends, -0.3, 0.3, color=color, lw=2)
-    ax.plot([100 * estimate.value], [0], MARKERS[result.arm], color=color, ms=7, mec=sheet.palette.paper)
+    scale = [[(x(0), y), (x(100), y)], *(upright(percent, 0.25) for percent in (0, 50, 100))]
+    interval = [[(x(ends[0]), y), (x(ends[1]), y)], *(upright(end, 0.3) for end in ends)]
+    for lines in (
+        LineCollection(scale, colors=sheet.palette.line, linewidths=0.8),
+        LineCollection(interval, colors=color, linewidths=(2.5, 2, 2)),
+    ):
+        sheet.drawing.add_collection(lines, autolim=False)
+    sheet.drawing.plot([x(100 * estimate.value)], [y], MARKERS[arm], color=color, ms=7, mec=sheet.palette.paper)
 
 
 def _color(sheet: Sheet, arm: TreatmentArm) -> str:
@@ -255,31 +273,42 @@ def one_sequence(sheet: Sheet, box: Box, picture: SequencePicture, words: Wordin
     y = sheet.fitted(box, box.y, caption, 13, sheet.palette.dim)
     image_box = box.split(y - box.y)[1]
     with_heat = picture.attribution_yx is not None
+    outline: Sequence[Path] = ()
     for index, part in enumerate(image_box.columns(2 if with_heat else 1, 6)):
-        _slice(sheet, part, picture, heat=index == 1)
+        outline = _slice(sheet, part, picture, outline, heat=index == 1)
 
 
-def _slice(sheet: Sheet, box: Box, picture: SequencePicture, heat: bool) -> None:
-    ax = sheet.axes(box)
-    ax.set_axis_off()
-    ax.set_anchor("W")
-    aspect = picture.spacing_mm[0] / picture.spacing_mm[1]
-    ax.imshow(picture.image_yx, cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="bilinear")
+def _slice(sheet: Sheet, box: Box, picture: SequencePicture, outline: Sequence[Path], heat: bool) -> Sequence[Path]:
+    """The slice as large as its box allows. Returns the contour in pixels, to be drawn on the next one, too."""
+    ax, (rows, columns) = sheet.drawing, np.shape(picture.image_yx)
+    tall = rows * picture.spacing_mm[0] / (columns * picture.spacing_mm[1])
+    width = min(box.width, box.height / tall)
+    shown = Box(box.x, box.y + (box.height - width * tall) / 2, width, width * tall)
+    above = len(ax.images)  # a slice lies with its contour above the slices before it, and is one image in a PDF
+    place: dict[str, Any] = {
+        "extent": (shown.x, shown.x + shown.width, shown.bottom, shown.y), "aspect": "auto",
+        "interpolation": "bilinear", "vmin": 0, "vmax": 1, "zorder": above,
+    }  # fmt: skip
+    ax.imshow(picture.image_yx, cmap="gray", **place)
     if heat and picture.attribution_yx is not None:
         opacity = np.clip(np.asarray(picture.attribution_yx, float), 0, 1) * 0.7
-        ax.imshow(
-            picture.attribution_yx,
-            cmap="inferno",
-            vmin=0,
-            vmax=1,
-            alpha=opacity,
-            aspect=aspect,
-            interpolation="bilinear",
-        )
-    if np.any(picture.mask_yx):
-        mask = np.asarray(picture.mask_yx, float)
-        ax.contour(mask, levels=[0.5], colors="black", linewidths=2.2)
-        ax.contour(mask, levels=[0.5], colors=sheet.palette.contour, linewidths=1.2)
+        ax.imshow(picture.attribution_yx, cmap="inferno", alpha=opacity, **place)
+    if not np.any(picture.mask_yx):
+        return outline
+    on_sheet = Affine2D().translate(0.5, 0.5).scale(shown.width / columns, shown.height / rows)
+    to_sheet = on_sheet.translate(shown.x, shown.y) + ax.transData
+    if not outline:
+        found = ax.contour(np.asarray(picture.mask_yx, float), levels=[0.5], transform=to_sheet)
+        outline = found.get_paths()
+        found.remove()
+    edge = TransformedBbox(Bbox.from_bounds(-0.5, -0.5, columns, rows), to_sheet)
+    for color, line_width in (("black", 2.2), (sheet.palette.contour, 1.2)):
+        lines = PathCollection(
+            outline, facecolors="none", edgecolors=color, linewidths=line_width, transform=to_sheet, zorder=above
+        )  # fmt: skip
+        lines.set_clip_box(edge)
+        ax.add_collection(lines, autolim=False)
+    return outline
 
 
 def nomogram(

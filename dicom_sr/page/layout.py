@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import matplotlib as mpl
@@ -188,6 +188,17 @@ def render_slice(picture: SequencePicture, report: TreatmentReport, language: La
             blocks.banner(sheet, strip, words)
         blocks.one_sequence(sheet, area, picture, words)
         return sheet.figure
+
+
+def warm_up() -> None:
+    """A sheet with every plain letter, drawn both ways: fonts are looked for and read, and measured, now."""
+    letters = "".join(map(chr, range(ord(" "), 0x7F)))
+    with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
+        sheet = Sheet(A4_INCHES, LIGHT, 1.0, fonts.chinese_font())
+        for bold in (False, True):
+            sheet.paragraph(Box(0, 0, WIDTH, sheet.height), 0, letters, SMALL_TEXT, bold=bold)
+    page_pixels(sheet.figure)
+    page_pdf(sheet.figure, "", datetime(2000, 1, 1, tzinfo=UTC))
 
 
 def page_pixels(figure: Figure) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -188,6 +189,17 @@ class Sheet:
         position = (box.x / WIDTH, 1 - box.bottom / self.height, box.width / WIDTH, box.height / self.height)
         ax = self.figure.add_axes(position)
         ax.set_facecolor(self.palette.paper)
+        return ax
+
+    @cached_property
+    def drawing(self) -> Axes:
+        """Axes over the whole sheet in its own units, for everything that is drawn by hand.
+
+        Making axes costs more than drawing into them, so all small drawings of a page share these.
+        """
+        ax = self.axes(Box(0, 0, WIDTH, self.height))
+        ax.set(xlim=(0, WIDTH), ylim=(self.height, 0))
+        ax.set_axis_off()
         return ax
 
     def rectangle(self, box: Box, **style: Any) -> None:

@@ -26,6 +26,8 @@ from node.dicom.tls import client_context
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 MAX_PDU_BYTES = 131_072
+IDLE = "Sta1"  # PS3.8 9.2.1: no connection
+AT_ITS_END_WITHIN_S = 0.05  # then pynetdicom's own waiting goes on
 
 _REJECTIONS = {
     (1, 1): "no reason given",
@@ -71,7 +73,9 @@ def association(
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = pacs.timeout_s
     opened: list[socket.socket] = []
-    ours: list[EventHandlerType] = [(evt.EVT_CONN_OPEN, _connected, [opened, pacs.timeout_s])]
+    ours: list[EventHandlerType] = [
+        (evt.EVT_CONN_OPEN, _connected, [opened, pacs.timeout_s]), (evt.EVT_RELEASED, _released),
+    ]  # fmt: skip
     assoc = ae.associate(
         pacs.host, pacs.port, contexts=list(contexts), ae_title=pacs.ae_title, max_pdu=MAX_PDU_BYTES,
         tls_args=(client_context(pacs.tls), pacs.host) if pacs.tls else None, evt_handlers=ours + list(handlers),
@@ -102,6 +106,15 @@ def _connected(event: Event, opened: list[socket.socket], timeout_s: float) -> N
     connection = cast(socket.socket, cast(AssociationSocket, event.assoc.dul.socket).socket)
     connection.settimeout(timeout_s)
     opened.append(connection)
+
+
+def _released(event: Event) -> None:
+    """EVT_RELEASED: let the state machine come to its end, for which pynetdicom would sleep 10 ms where it is not there
+    yet: as long as all the rest of a small transfer takes."""
+    deadline = time.monotonic() + AT_ITS_END_WITHIN_S
+    machine = event.assoc.dul.state_machine
+    while machine.current_state != IDLE and time.monotonic() < deadline:
+        time.sleep(0.0002)
 
 
 def _why(assoc: Association, opened: bool, pacs: PacsSettings) -> str:

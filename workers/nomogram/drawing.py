@@ -6,7 +6,7 @@ apart. The patient's points and rates stand in a column at the right, where no a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib import font_manager, patheffects
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from config.errors import InputError
@@ -109,11 +110,22 @@ def draw_nomogram(
     horizons = patient.horizons_months if patient else (36.0, 60.0)
     rows = _rows(nomogram, horizons, words)
     canvas = _Canvas(ax, PALETTES[style], fonts, len(rows))
-    for at, row in enumerate(rows.values()):
-        canvas.draw_row(at, row)
+    canvas.draw_rows(list(rows.values()))
     if patient is not None:
         canvas.text(VALUES, canvas.y(0), words["patient"], 0.9, ha="right", va="center")
         _draw_patient(canvas, list(rows), nomogram, patient)
+
+
+@dataclass(frozen=True)
+class PatientNomogram:
+    """A nomogram with one patient, to be drawn later, perhaps by another process."""
+
+    nomogram: CoxNomogram
+    patient: NomogramResult
+    language: Language
+
+    def __call__(self, ax: Axes, style: Style) -> None:
+        draw_nomogram(ax, self.nomogram, self.patient, style, self.language)
 
 
 @cache
@@ -154,18 +166,35 @@ class _Canvas:
     def line(self, xs: Sequence[float], ys: Sequence[float], color: str, width: float, **options: Any) -> None:
         self.ax.plot(xs, ys, color=color, linewidth=width * self.size / 8, solid_capstyle="butt", **options)
 
-    def draw_row(self, at: int, row: _Row) -> None:
-        y, ink = self.y(at), self.palette.ink
-        color = self.palette.arms[row.arm] if row.arm else ink
+    def draw_rows(self, rows: Sequence[_Row]) -> None:
+        """The empty ruler; its lines are one artist, since each costs more than a line."""
+        lines = [line for at, row in enumerate(rows) for line in self.lines_of(at, row)]
+        self.ax.add_collection(
+            LineCollection(
+                [ends for _, ends in lines], colors=self.palette.ink,
+                linewidths=[width * self.size / 8 for width, _ in lines], zorder=2,
+            ),
+            autolim=False,
+        )  # fmt: skip
+        for at, row in enumerate(rows):
+            self.label_row(at, row)
+
+    def lines_of(self, at: int, row: _Row) -> Iterator[tuple[float, list[tuple[float, float]]]]:
+        """Width and ends of each line of a row."""
+        y = self.y(at)
+        yield 0.9, [(self.x(row.ends[0]), y), (self.x(row.ends[1]), y)]
+        for places, width, length in ((row.minor, 0.6, TICK * 0.6), (row.places, 0.8, TICK)):
+            for place in places:
+                yield width, [(self.x(place), y), (self.x(place), y - length)]
+
+    def label_row(self, at: int, row: _Row) -> None:
+        y = self.y(at)
         lift = 0.16 * self.pitch if row.second_label else 0.0
         self.text(0.0, y + lift, row.label, ha="left", va="center")
         if row.second_label:
+            color = self.palette.arms[row.arm] if row.arm else self.palette.ink
             self.text(0.0, y - 0.24 * self.pitch, row.second_label, 0.9, color, ha="left", va="center")
-        self.line([self.x(row.ends[0]), self.x(row.ends[1])], [y, y], ink, 0.9)
-        for place in row.minor:
-            self.line([self.x(place)] * 2, [y, y - TICK * 0.6], ink, 0.6)
         for place, text in zip(row.places, row.texts, strict=True):
-            self.line([self.x(place)] * 2, [y, y - TICK], ink, 0.8)
             self.text(self.x(place), y - TICK * 1.35, text, 0.86, ha="center", va="top")
 
     def mark(self, row: int, place: float, arm: TreatmentArm | None) -> None:
