@@ -1,11 +1,14 @@
 """Receiving: our node with all its promises against dcmtk, Orthanc and a bare pynetdicom handler.
 
-Each turn sends the same number of new images of 0.5 MB over one or four associations that are open already; what was
-received is removed after the turn. The floor is a server without DICOM: socket to file, fdatasync, answer.
+Each turn sends the same number of new images of 0.5 MB over one or four associations; what was received is removed
+after the turn. Sent by dcmtk's storescu, which reads its files, opens its association and sends, like a modality: the
+goals are about that. And by a sender whose requests are laid out beforehand and whose associations are open, which
+shows the receiver alone. The floor is a server without DICOM: socket to file, fdatasync, answer.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -16,7 +19,7 @@ from tempfile import TemporaryDirectory
 
 from tests.benchmarks import servers
 from tests.benchmarks.measuring import Options, Result, interleaved
-from tests.benchmarks.sending import SIDE, Association, floor_send, image, send_over
+from tests.benchmarks.sending import SIDE, Association, files_to_send, floor_send, image, send_over, storescu_over
 from tests.benchmarks.servers import Server, serving
 
 OBJECTS = 120
@@ -32,8 +35,14 @@ def run(options: Options) -> Result:
     with TemporaryDirectory() as temporary, ExitStack() as stack:
         running = _start_all(Path(temporary), stack, result)
         _warm(running)
-        for n_associations, word in ((1, "one association"), (4, "four associations")):
-            _throughput(running, n_associations, word, options.rounds(ROUNDS), result)
+        result.figure("the disk: 12 kB written over and forced to it", _flushes(Path(temporary)), "ms")
+        for n, word in ((1, "one association"), (4, "four associations")):
+            _throughput(running, n, f"{word}, laid out", _laid_out(n), options.rounds(ROUNDS), result)
+        if shutil.which("storescu"):
+            for n, word in ((1, "one association"), (4, "four associations")):
+                sender = _storescu(Path(temporary) / "to_send", n)
+                found = _throughput(running, n, f"{word}, storescu", sender, options.rounds(ROUNDS), result)
+                _judge(n, f"{word}, storescu", found, result)
         _memory(running["ours"], result)
         sizes = CURVE[:3] if options.quick else CURVE
         result.curve["seconds by number of instances"] = {str(n): _curve_point(running["ours"], n) for n in sizes}
@@ -73,17 +82,50 @@ def _warm(running: dict[str, Server]) -> None:
             server.clear()
 
 
-def _throughput(running: dict[str, Server], n: int, word: str, rounds: int, result: Result) -> None:
+Sender = Callable[[str, Server], tuple[float, int]]  # to whom; seconds and bytes
+
+
+def _laid_out(n: int) -> Sender:
+    return lambda name, server: _floor_turn(server, n) if name == "floor" else send_over(server.port, n, OBJECTS)
+
+
+def _storescu(folder: Path, n: int) -> Sender:
+    def send(_name: str, server: Server) -> tuple[float, int]:
+        return storescu_over(server.port, n, files_to_send(folder, OBJECTS))
+
+    return send
+
+
+def _flushes(root: Path) -> list[float]:
+    """Milliseconds to write over a part of a file, as a ledger does, and force it to the disk."""
+    found = []
+    with open(root / "flushed", "w+b", buffering=0) as file:
+        file.write(bytes(1 << 20))
+        os.fsync(file.fileno())
+        for number in range(40):
+            file.seek(12_288 * number)
+            begin = time.perf_counter()
+            file.write(bytes(12_288))
+            os.fdatasync(file.fileno())
+            found.append((time.perf_counter() - begin) * 1e3)
+    return found
+
+
+def _throughput(
+    running: dict[str, Server], n: int, word: str, send: Sender, rounds: int, result: Result
+) -> dict[str, list[float]]:
+    """MB/s of every server in turns, by name."""
     cpu: dict[str, list[float]] = {name: [] for name in running}
-    # dcmtk without --fork serves one association after the other
-    names = [name for name in running if not (n > 1 and name == "dcmtk") and not (n == 1 and name == "dcmtk --fork")]
+    # dcmtk without --fork serves one association after the other; storescu does not speak with the floor
+    left_out = {"dcmtk" if n > 1 else "dcmtk --fork", *(["floor"] if word.endswith("storescu") else [])}
+    names = [name for name in running if name not in left_out]
 
     def turn(name: str) -> Callable[[], float]:
         server = running[name]
 
         def once() -> float:
             before = server.cpu_seconds()
-            took, size = _floor_turn(server, n) if name == "floor" else send_over(server.port, n, OBJECTS)
+            took, size = send(name, server)
             cpu[name].append((server.cpu_seconds() - before) / (size / 1e9))
             server.clear()
             return size / MEGABYTE / took
@@ -92,23 +134,24 @@ def _throughput(running: dict[str, Server], n: int, word: str, rounds: int, resu
 
     found = interleaved({name: turn(name) for name in names}, rounds)
     for name in names:
-        result.figure(f"{name}, {word}", found[name], "MB/s")
-    for name in ("ours", "dcmtk", "dcmtk --fork", "orthanc", "raw pynetdicom"):
-        if name in names:
-            result.figure(f"{name}, {word}, CPU", cpu[name][1:], "s/GB")
+        result.figure(f"{word}: {name}", found[name], "MB/s")
+    for name in names:
+        result.figure(f"{word}: {name}, CPU", cpu[name][1:], "s/GB")
+    for name in names:
+        if name != "ours":
+            result.ratio(f"{word}: ours / {name}", found["ours"], found[name])
+    return found
+
+
+def _judge(n: int, word: str, found: dict[str, list[float]], result: Result) -> None:
     goals = {"orthanc": 3.0, "raw pynetdicom": 2.5, "dcmtk": 0.45} if n == 1 else {"orthanc": 2.0, "dcmtk --fork": 0.5}
     for name, goal in goals.items():
         if name in found:
-            result.at_least(f"{word}: ours / {name}", _ratio(result, word, "ours", name, found), goal)
+            result.at_least(f"{word}: ours / {name}", result.figures[f"{word}: ours / {name}"]["median"], goal)
     if n == 1 and "dcmtk" in found:
-        bare = _ratio(result, word, "ours without fsync", "dcmtk", found)
-        result.at_least(f"{word}, without fsync: ours / dcmtk", bare, 0.8)
-    _ratio(result, word, "ours", "floor", found)
-    result.at_most(f"{word}: CPU s/GB", result.figures[f"ours, {word}, CPU"]["median"], 2.0)
-
-
-def _ratio(result: Result, word: str, above: str, below: str, found: dict[str, list[float]]) -> float:
-    return result.ratio(f"{word}: {above} / {below}", found[above], found[below])
+        bare = result.ratio(f"{word}: ours without fsync / dcmtk", found["ours without fsync"], found["dcmtk"])
+        result.at_least(f"{word}: ours without fsync / dcmtk", bare, 0.8)
+    result.at_most(f"{word}: CPU s/GB", result.figures[f"{word}: ours, CPU"]["median"], 2.0)
 
 
 def _floor_turn(server: Server, n: int) -> tuple[float, int]:

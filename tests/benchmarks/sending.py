@@ -1,13 +1,17 @@
-"""A sender that costs little: whole C-STORE requests are laid out before the clock starts, then only sent.
+"""Two senders: dcmtk's storescu, as a modality would, and one that costs nothing.
 
-It waits for each response before the next request, as every sender without an asynchronous window does. TCP_NODELAY is
-set; the peers get theirs in the environment, since dcmtk and Orthanc as packaged leave Nagle's algorithm on.
+The second lays whole C-STORE requests out before the clock starts and then only sends. Both wait for each response
+before the next request, as every sender without an asynchronous window does. TCP_NODELAY is set on both ends; the peers
+get theirs in the environment, since dcmtk and Orthanc as packaged leave Nagle's algorithm on.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Sequence
@@ -20,6 +24,7 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
+from node.store.part10 import FileMeta, file_head
 from tests.dicom.raw_scu import EXPLICIT, MR, RawSender, store_request
 from tests.dicom.scenes import encoded
 from workers.training.phantom_dicom import write_study
@@ -115,6 +120,41 @@ def send_over(port: int, n_associations: int, n_objects: int) -> tuple[float, in
     for association in associations:
         association.end()
     return took, sum(association.size_bytes for association in associations)
+
+
+def files_to_send(folder: Path, n_objects: int) -> list[Path]:
+    """New images of one study as Part-10 files in an empty folder."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    template, study, paths = image(SIDE), _uid().encode(), []
+    for number in range(n_objects):
+        sop = _uid()
+        path = folder / f"{number:05d}.dcm"
+        meta = FileMeta(MR, sop, EXPLICIT, "BENCH")
+        path.write_bytes(file_head(meta) + template.as_another(sop.encode(), study))
+        paths.append(path)
+    return paths
+
+
+def storescu_over(port: int, n_associations: int, paths: Sequence[Path]) -> tuple[float, int]:
+    """Send files with as many of dcmtk's storescu at once; seconds from their start to the end of the last, and the
+    bytes of the files. Raises RuntimeError with the words of one that failed."""
+    size = sum(path.stat().st_size for path in paths)
+    options = ["-R", "-xe", "-pdu", "131072", "--max-send-pdu", "131072", "-aet", "BENCH", "-aec", "CPTDN"]
+    begin = time.perf_counter()
+    senders = [
+        subprocess.Popen(
+            ["storescu", *options, "127.0.0.1", str(port), *map(str, paths[first::n_associations])],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "TCP_NODELAY": "1"},
+        )
+        for first in range(n_associations)
+    ]  # fmt: skip
+    said = [sender.communicate()[0] for sender in senders]
+    took = time.perf_counter() - begin
+    for sender, words in zip(senders, said, strict=True):
+        if sender.returncode != 0:
+            raise RuntimeError(f"storescu: {words[-300:]}")
+    return took, size
 
 
 def floor_send(port: int, requests: Sequence[bytes]) -> float:
