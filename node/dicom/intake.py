@@ -238,7 +238,8 @@ class Intake:
             conflict = known is not None and known.digest != row["digest"]
             if known is not None and not conflict and known.path != row["path"]:
                 known.path = row["path"]  # the file of the row had been lost or moved; these are the same bytes
-            self.store.require(row["path"])
+            if not conflict:  # what conflicts is not indexed, and another association may be setting it aside already
+                self.store.require(row["path"])
         return known is not None, conflict
 
     def _conflict(self, incoming: IncomingFile, stored: StoredFile, study: str, sender: Sender) -> Outcome:

@@ -114,12 +114,8 @@ def test_the_same_uid_with_other_bytes_is_kept_aside_and_refused(node: Scene) ->
     assert len(node.quarantined()) == 1
 
 
-def test_two_senders_of_one_uid_at_once_leave_one_instance(node: Scene) -> None:
-    ds = mr_slice(rows=64)
-    versions = []
-    for echo_time in range(6):
-        ds.EchoTime = float(echo_time)
-        versions.append(encoded(ds))
+def sent_at_once(node: Scene, ds: Dataset, versions: list[bytes]) -> list[int]:
+    """The statuses of as many senders as there are versions of one instance."""
     statuses: list[int] = []
     start = threading.Barrier(len(versions))
 
@@ -135,10 +131,28 @@ def test_two_senders_of_one_uid_at_once_leave_one_instance(node: Scene) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(statuses) == [0x0000] + [StoreStatus.CONFLICTING_INSTANCE] * 5
+    return sorted(statuses)
+
+
+def test_two_senders_of_one_uid_at_once_leave_one_instance(node: Scene) -> None:
+    ds = mr_slice(rows=64)
+    versions = []
+    for echo_time in range(6):
+        ds.EchoTime = float(echo_time)
+        versions.append(encoded(ds))
+    assert sent_at_once(node, ds, versions) == [0x0000] + [StoreStatus.CONFLICTING_INSTANCE] * 5
     [row] = node.instances()
     assert blake3(stored_bytes(node, row.path)).hexdigest() == row.digest
     assert len(node.quarantined()) == 5
+
+
+def test_the_same_other_bytes_from_many_senders_at_once_are_one_conflict(node: Scene) -> None:
+    ds = mr_slice(rows=64)
+    send(node, ds)
+    ds.EchoTime = 99.0
+    for _ in range(8):
+        assert sent_at_once(node, ds, [encoded(ds)] * 6) == [StoreStatus.CONFLICTING_INSTANCE] * 6
+    assert len(node.quarantined()) == 1
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ import faulthandler
 import json
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from config.settings import Hl7Settings, Settings, StorageSettings
 from node.clinical.mllp import MllpServer
 from node.logging import start_logging
+from node.store.study_store import DISK_THREADS, StudyStore
 from tests.dicom.scenes import scene
 
 
@@ -26,12 +28,20 @@ def main(root: Path, way: str) -> None:
             storage=StorageSettings(root=root, min_free_gb=0),
             hl7=Hl7Settings(enabled=True, port=0, max_message_kb=64, idle_timeout_s=2.0),
         )
+        _start_disk_threads(running.store)
         hl7 = MllpServer(running.ledger, settings)
         hl7.start()
         print(json.dumps({"dicom": running.port, "hl7": hl7.port}), flush=True)
         while sys.stdin.readline():
             running.node.heartbeat()
         hl7.stop()
+
+
+def _start_disk_threads(store: StudyStore) -> None:
+    """They would start one by one and stay, and look like threads that were left behind."""
+    all_run = threading.Barrier(DISK_THREADS)
+    for waiting in [store._disk.submit(all_run.wait) for _ in range(DISK_THREADS)]:
+        waiting.result()
 
 
 if __name__ == "__main__":
