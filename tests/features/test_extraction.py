@@ -79,3 +79,10 @@ def test_a_bag_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
 def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
     assert resolve_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert resolve_device("cpu").type == "cpu"
+
+
+def test_float32_is_float32_on_a_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Needs no GPU: what is set is what cuDNN would be asked for."""
+    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "tf32")
+    assert resolve_device("cuda").type == "cuda"
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"

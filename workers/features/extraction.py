@@ -50,10 +50,14 @@ class DeepFeatures:
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU."""
+    """`auto` is CUDA where there is one, else the CPU. On CUDA, convolutions in float32 compute in float32 from here on:
+    cuDNN would round what it multiplies to the ten bits of TF32, and a GPU's report would not be a CPU's."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name)
+    if device.type == "cuda":
+        torch.backends.cudnn.conv.fp32_precision = "ieee"
+    return device
 
 
 def extract(
@@ -122,7 +126,7 @@ def _batches(
     """The slices of all bags in order, in batches of one size on the device, and how many of each are used; a bag may
     be split between two.
 
-    On a GPU the next batch is copied from pinned memory while the network computes.
+    A GPU gets each batch from pinned memory without being waited for, so the next one is laid out while it computes.
     """
     left = list(bags)
     while left:
