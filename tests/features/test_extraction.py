@@ -81,8 +81,12 @@ def test_auto_is_the_cpu_where_there_is_no_gpu() -> None:
     assert resolve_device("cpu").type == "cpu"
 
 
-def test_float32_is_float32_on_a_gpu_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_float32_is_float32_on_a_gpu_too() -> None:
     """Needs no GPU: what is set is what cuDNN would be asked for."""
-    monkeypatch.setattr(torch.backends.cudnn.conv, "fp32_precision", "tf32")
-    assert resolve_device("cuda").type == "cuda"
-    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    before = torch.backends.cudnn.conv.fp32_precision
+    torch.backends.cudnn.conv.fp32_precision = "tf32"
+    try:
+        assert resolve_device("cuda").type == "cuda"
+        assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    finally:
+        torch.backends.cudnn.conv.fp32_precision = before

@@ -50,13 +50,16 @@ class DeepFeatures:
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU. On CUDA, convolutions in float32 compute in float32 from here on:
-    cuDNN would round what it multiplies to the ten bits of TF32, and a GPU's report would not be a CPU's."""
+    """`auto` is CUDA where there is one, else the CPU.
+
+    On CUDA, convolutions in float32 compute in float32 from here on: cuDNN would round what it multiplies to the ten
+    bits of TF32, and a GPU's report would not be a CPU's.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda":
-        torch.backends.cudnn.conv.fp32_precision = "ieee"
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     return device
 
 
