@@ -131,11 +131,20 @@ class GuardedProvider(DULServiceProvider):
         super()._read_pdu_data()
 
     def run_reactor(self) -> None:
-        try:
-            super().run_reactor()
-        except Exception as error:  # a message that pynetdicom cannot take apart ends up here
-            log.warning("association_broken", error=type(error).__name__, peer=self.assoc.requestor.address)
-            self._abort_at_once()
+        self.guarded(super().run_reactor)()
+
+    def guarded(self, step: Callable[[], None]) -> Callable[[], None]:
+        """The step of one of the association's two threads; a message that pynetdicom cannot take apart ends the
+        association there, and would end the thread alone otherwise."""
+
+        def run() -> None:
+            try:
+                step()
+            except Exception as error:
+                log.warning("association_broken", error=type(error).__name__, peer=self.assoc.requestor.address)
+                self._abort_at_once()
+
+        return run
 
     def _abort_at_once(self) -> None:
         """What the state machine would do, without it: it may be anywhere."""
@@ -162,6 +171,8 @@ class GuardedRequestHandler(RequestHandler):
         if make_receiver is not None:
             provider.receiver = make_receiver(provider)
         assoc.dul = provider
+        assoc.acse.negotiate_association = provider.guarded(assoc.acse.negotiate_association)  # type: ignore[method-assign]
+        assoc._run_reactor = provider.guarded(assoc._run_reactor)  # type: ignore[method-assign]
         assoc.set_socket(GuardedSocket(assoc, client_socket=cast(socket.socket, self.request)))
         return assoc
 

@@ -129,9 +129,12 @@ class RawSender:
 
 
 def associate_request(contexts: list[tuple[str, list[str]]], calling: str, called: str, max_pdu: int) -> bytes:
+    """The A-ASSOCIATE-RQ PDU, PS3.8 section 9.3.2. An empty abstract syntax is left out, which the standard forbids."""
     items = _item(0x10, b"1.2.840.10008.3.1.1.1")
     for number, (abstract, syntaxes) in enumerate(contexts):
-        inner = _item(0x30, abstract.encode()) + b"".join(_item(0x40, one.encode()) for one in syntaxes)
+        inner = (_item(0x30, abstract.encode()) if abstract else b"") + b"".join(
+            _item(0x40, one.encode()) for one in syntaxes
+        )
         items += _item(0x20, bytes((2 * number + 1, 0, 0, 0)) + inner)
     items += _item(0x50, _item(0x51, struct.pack(">I", max_pdu)) + _item(0x52, b"1.2.3.4"))
     body = struct.pack(">HH16s16s32s", 1, 0, called.encode().ljust(16), calling.encode().ljust(16), b"") + items

