@@ -16,12 +16,12 @@ from dicom_sr.encapsulated_pdf import TITLE, build_pdf
 from dicom_sr.header import local_time
 from dicom_sr.materials import Language, ObjectKind, PagePictures, ReportObject, ReportOptions, SourceStudy
 from dicom_sr.page.blocks import PatientCaption
-from dicom_sr.page.layout import page_pdf, page_pixels, render_page, warm_up
+from dicom_sr.page.layout import page_pdf, page_pixels, render_page
 from dicom_sr.secondary_capture import build_attributions, build_sc
 from dicom_sr.segmentation import build_seg
 from dicom_sr.structured_report import build_sr
 from dicom_sr.treatment_report import TreatmentReport
-from dicom_sr.validation import check_report, load_tables, validate
+from dicom_sr.validation import check_report, validate
 
 Start = Callable[..., Callable[[], Any]]
 """Begins `function(*arguments)` and returns what gives its result; `partial` does it when it is asked for."""
@@ -46,14 +46,6 @@ def build_objects(
     objects = [_object(kind, ds) for kind, ds in _datasets(report, sources, pictures, options, start)]
     validate(objects, report, sources)
     return objects
-
-
-def get_ready(start: Start = partial) -> Callable[[], Any]:
-    """Read fonts and the standard's tables now, so that the first report does not wait for them; what is returned waits
-    for the fonts."""
-    drawn = start(warm_up)
-    load_tables()
-    return drawn
 
 
 def _datasets(

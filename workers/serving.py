@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import structlog
 from celery.signals import worker_process_init, worker_ready
 
 from config.errors import ModelBundleError
 from config.settings import Settings
+from dicom_sr.readiness import get_ready_to_build, get_ready_to_draw
 from node.audit.forwarding import forwarding
 from node.audit.recorder import audited, open_audit
 from node.broker import broker_url
@@ -34,8 +35,11 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     delivers_only = set(queues) == {Queue.DELIVERY.value}
     computes = bool(set(queues) - {Queue.DELIVERY.value, Queue.WEB.value})
     pool = "threads" if delivers_only else ("solo" if concurrency == 1 else "prefork")
-    ledger = open_ledger(settings.ledger.url or "")
     context, beside = WorkerContext(settings), ProcessBeside()
+    if computes and pool == "solo" and (os.cpu_count() or 1) > 1:
+        context.start = beside.start
+    ready_to_draw = context.start(get_ready_to_draw)  # over there while this process loads its own libraries
+    ledger = open_ledger(settings.ledger.url or "")
     app = make_celery(broker_url(settings), settings.broker)
     register(app, context, queues)
     device = _device(settings) if computes else "none"
@@ -46,11 +50,9 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
         heartbeat(ledger, "worker", queues=list(queues), device=device) as beat,
     ):
         if computes:
-            worker_process_init.connect(lambda **_: _warm_up(context), weak=False)
+            worker_process_init.connect(lambda **_: _warm_up(context, ready_to_draw), weak=False)
             if pool == "solo":
-                if (os.cpu_count() or 1) > 1:
-                    context.start = beside.start
-                _warm_up(context)
+                _warm_up(context, ready_to_draw)
         elif Queue.WEB.value in queues:
             from workers.answers import get_ready
 
@@ -66,16 +68,17 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     ledger.close()
 
 
-def _warm_up(context: WorkerContext) -> None:
-    """Load the bundle and run a first inference, and read what drawing needs, so that the first patient does not wait
+def _warm_up(context: WorkerContext, ready_to_draw: Callable[[], None]) -> None:
+    """Load the bundle and run a first inference, and read what reports need, so that the first patient does not wait
     for it. What is there then stays, so the garbage collector need not look at it again with every report.
 
     A bundle that cannot be loaded is no reason to stop: the worker stays, and each job says what is wrong.
     """
-    from dicom_sr.objects import get_ready
+    from workers import steps
     from workers.pipeline import warm_up
 
-    ready_to_draw = get_ready(context.start)
+    log.debug("imported", modules=[steps.__name__])
+    get_ready_to_build()
     try:
         bundle = context.bundle(context.settings.model.bundle)
         warm_up(bundle, context.settings.model.device)

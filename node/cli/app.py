@@ -9,6 +9,7 @@ Exit codes: 0 success, 2 wrong usage, 1 a failure with one clear sentence on std
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import inspect
 import os
@@ -24,6 +25,9 @@ import typer
 from config.errors import CptdnError
 
 ENTRY_POINT_GROUP = "cptdn.commands"
+# Python's own numbers have the garbage collector look at modules that are being loaded again and again, which makes
+# loading them a quarter slower.
+COLLECT_AFTER = (10_000, 20, 20)
 OVERVIEW = "A node beside the PACS that reads pre-treatment MR and contour and writes the CPTDN result into the study."
 
 CommandTable = Mapping[str, tuple[str, str]]
@@ -136,6 +140,8 @@ def _root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the `cptdn` command."""
+    if arguments is None:
+        gc.set_threshold(*COLLECT_AFTER)
     given = list(sys.argv[1:] if arguments is None else arguments)
     state: dict[str, Any] = {}
     try:

@@ -19,7 +19,7 @@ def up(ctx: typer.Context) -> None:
     """
     from node.ledger.database import open_ledger
     from node.running import PAGES, PARTS, NotReadyError, everything, wait_for_signal, wait_until_ready
-    from node.web.serving import address_of
+    from node.web.address import address_of
 
     settings = settings_of(ctx)
     ledger = open_ledger(settings.ledger.url or "")

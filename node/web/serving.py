@@ -51,13 +51,6 @@ def check_exposure(settings: Settings, users: bool) -> None:
         raise SettingsError(f"[fhir] receive with [web] bind = {web.bind!r} needs [fhir] receive_token")
 
 
-def address_of(settings: Settings) -> str:
-    """Where a browser finds the pages."""
-    host = "127.0.0.1" if settings.web.bind in ("0.0.0.0", "::") else settings.web.bind  # noqa: S104 - only compared
-    host = f"[{host}]" if ":" in host else host
-    return f"{'https' if settings.web.tls else 'http'}://{host}:{settings.web.port}/"
-
-
 def run_web(settings: Settings) -> None:
     """Serve the pages until SIGTERM or Ctrl-C. Raises SettingsError where they must not or cannot be served."""
     ledger = open_ledger(settings.ledger.url or "")
