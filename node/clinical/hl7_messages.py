@@ -104,10 +104,13 @@ def decode(raw: bytes, default_charset: str) -> tuple[str, str]:
 def parse_oru(text: str, settings: Settings) -> OruMessage:
     """Read an ORU^R01. Raises RejectedMessageError when it is none or cannot be processed at all."""
     normal = re.sub(r"\r\n|\n", "\r", text.strip()) + "\r"
+    delimiters = normal[3:4] + normal[4:].split(normal[3], 1)[0]
+    if len(set(delimiters)) != len(delimiters):  # HL7 v2.5.1 section 2.5.4
+        raise RejectedMessageError(f"expected delimiters that differ in MSH-1 and MSH-2, found {delimiters[:8]!r}")
     try:
         message = hl7.parse(normal)
         header = message.segment("MSH")
-    except (hl7.HL7Exception, KeyError, IndexError, ValueError) as error:
+    except (hl7.HL7Exception, KeyError, IndexError, ValueError, AssertionError) as error:
         raise RejectedMessageError(f"the message cannot be parsed: {error}") from error
     kind, trigger = _part(header, 9, 0), _part(header, 9, 1)
     if (kind, trigger) != ("ORU", "R01"):

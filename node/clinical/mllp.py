@@ -141,11 +141,9 @@ class _Connection(socketserver.BaseRequestHandler):
                 return
 
     def _answer(self, message: bytes) -> bytes:
-        from sqlalchemy.exc import SQLAlchemyError
-
         try:
             return handle_message(message, self.server.ledger, self.server.settings)
-        except (SQLAlchemyError, CptdnError) as error:
+        except Exception as error:  # whatever one message does, the laboratory gets an answer, and the log no content
             log.error("an HL7 message was not recorded", error=type(error).__name__)
             return acknowledge(message, "AE", ["the message could not be recorded; send it again later"])
 

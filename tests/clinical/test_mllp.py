@@ -195,6 +195,7 @@ def test_the_specimen_segment_counts(sender: Sender, ledger: Ledger) -> None:
         (oru(obx("1"), control_id=""), "AR|", "control id"),
         ("hello", "AR|", "does not begin with MSH"),
         ("MSH|^~\\&|", "AR|", "message"),
+        (oru(obx("1")).replace("|^~\\&|", "|^~^&|"), "AR|1", "delimiters that differ"),
         (oru(obx("1"), patient=""), "AE|1", "PID-3"),
     ],
 )
@@ -205,6 +206,19 @@ def test_what_is_not_ours_is_rejected_with_a_sentence(
     assert code(answer) == expected
     assert sentence in answer
     assert facts(ledger).ebv_dna == ()
+
+
+def test_whatever_breaks_the_laboratory_gets_an_answer(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise RuntimeError("Wang^Wei")
+
+    monkeypatch.setattr("node.clinical.mllp.handle_message", broken)
+    assert code(sender.send(oru(obx("5200")))) == "AE|1"
+    monkeypatch.undo()
+    assert code(sender.send(oru(obx("5200")))) == "AA|1"  # on the same connection
+    assert "Wang" not in "".join(capsys.readouterr())
 
 
 def test_other_results_are_taken_without_interest(sender: Sender, ledger: Ledger) -> None:
