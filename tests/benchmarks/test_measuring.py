@@ -64,7 +64,8 @@ def test_a_peer_that_is_not_installed_is_named_and_not_compared_with(
         running = receive._start_all(tmp_path, stack, result)
         assert set(running) == {"ours", "ours without fsync", "raw pynetdicom", "floor"}
         receive._warm(running)
-        receive._throughput(running, 1, "one association", 1, result)
+        found = receive._throughput(running, 1, "one association", receive._laid_out(1), 1, result)
+        receive._judge(1, "one association", found, result)
     assert set(result.absent) == {"dcmtk", "orthanc"}
     assert not any("dcmtk" in name or "orthanc" in name for name in (*result.figures, *result.goals))
     assert "one association: ours / raw pynetdicom" in result.goals
