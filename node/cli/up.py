@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 import typer
@@ -54,4 +55,7 @@ def node(ctx: typer.Context) -> None:
     follow_lifeline()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     with running_node(settings):
+        # The collector stops every association while it looks; what is there now stays, and need not be looked at.
+        gc.collect()
+        gc.freeze()
         wait_for_signal()
