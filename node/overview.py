@@ -6,11 +6,11 @@ import shutil
 from typing import Any
 
 from config.settings import Settings
-from node.broker import broker_url
+from node.broker import broker_url, redis_of
 from node.ledger import cases, jobs, outbox, processes, reports
 from node.ledger.database import Ledger
 from node.messages import BrokerUnavailableError
-from node.queue import make_celery, queue_lengths
+from node.queue import queue_lengths
 
 
 def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
             "outbox_empty": outbox.is_empty(session),
         }
     try:
-        found["queues"] = queue_lengths(make_celery(broker_url(settings), settings.broker))
+        found["queues"] = queue_lengths(redis_of(broker_url(settings)))
     except BrokerUnavailableError as error:
         embedded = settings.broker.url == "embedded"
         missing = "the embedded broker does not run; `cptdn up` starts it"

@@ -19,12 +19,12 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from config.errors import CptdnError, InputError
+from node.broker import redis_of
 from node.messages import ANSWER_QUESTION, Queue
 
 WAIT_S = 8.0  # for numbers
 LONG_WAIT_S = 30.0  # for pictures: several are asked for at once, and they come one after the other
 KEPT_S = 30
-SOCKET_SCHEME = "redis+socket://"
 
 
 class NoAnswerError(CptdnError):
@@ -42,7 +42,7 @@ class Workers:
     """The workers behind the broker; threads share it."""
 
     def __init__(self, celery: Celery, url: str) -> None:
-        self._celery, self._redis = celery, redis_of(url)
+        self._celery, self._redis = celery, redis_of(url, LONG_WAIT_S + 5)
 
     def ask(self, question: str, values: Mapping[str, Any], wait_s: float = WAIT_S) -> Any:
         answers = f"cptdn.answer.{uuid.uuid4().hex}"
@@ -61,13 +61,6 @@ class Workers:
         if "error" in answer:
             raise InputError(answer["error"])
         return answer["answer"]
-
-
-def redis_of(url: str) -> Redis:
-    """A client of the broker. `redis+socket:///path`, Celery's way to name a Unix socket, is `unix:///path` here."""
-    if url.startswith(SOCKET_SCHEME):
-        url = "unix://" + url.removeprefix(SOCKET_SCHEME)
-    return Redis.from_url(url, socket_connect_timeout=5, socket_timeout=LONG_WAIT_S + 5)
 
 
 def give_answer(redis: Redis, answers: str, document: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from redis import Redis
 from redis.exceptions import RedisError
 
 from config.settings import BrokerSettings
@@ -52,23 +53,17 @@ def send(app: Celery, task: str, args: list[Any]) -> None:
         raise BrokerUnavailableError(str(error)) from error
 
 
-def room_in_queues(app: Celery, most: int) -> dict[str, int]:
+def room_in_queues(broker: Redis, most: int) -> dict[str, int]:
     """How many more messages each queue may get so that at most `most` wait in it. Raises BrokerUnavailableError."""
-    try:
-        with app.pool.acquire(block=True) as connection:
-            connection.ensure_connection(max_retries=1, timeout=2)
-            client = connection.default_channel.client
-            return {queue.value: most - int(client.llen(queue.value)) for queue in Queue}
-    except (OperationalError, OSError, RedisError) as error:
-        raise BrokerUnavailableError(str(error)) from error
+    return {queue: most - waiting for queue, waiting in queue_lengths(broker).items()}
 
 
-def queue_lengths(app: Celery) -> dict[str, int]:
-    """Messages waiting in each queue. Raises BrokerUnavailableError."""
+def queue_lengths(broker: Redis) -> dict[str, int]:
+    """Messages waiting in each queue. Raises BrokerUnavailableError.
+
+    Asked without Celery: it would try for seconds, and each try leaves a descriptor to the garbage collector.
+    """
     try:
-        with app.connection_for_read() as connection:
-            connection.ensure_connection(max_retries=1, timeout=2)
-            client = connection.default_channel.client
-            return {queue.value: int(client.llen(queue.value)) for queue in Queue}
-    except (OperationalError, OSError, RedisError) as error:
+        return {queue.value: int(broker.llen(queue.value)) for queue in Queue}
+    except (OSError, RedisError) as error:
         raise BrokerUnavailableError(str(error)) from error

@@ -23,7 +23,7 @@ from node.audit.forwarding import forwarding
 from node.audit.metrics_server import serving_metrics
 from node.audit.notifications import Notifier
 from node.audit.recorder import audited, open_audit
-from node.broker import broker_url
+from node.broker import broker_url, redis_of
 from node.casework import assess_due, next_look_s
 from node.clinical.intake import ClinicalIntake
 from node.delivery import queue_overdue
@@ -91,7 +91,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
     store = StudyStore(settings.storage.root, settings.storage.min_free_gb)
     store.prepare()
     celery = make_celery(broker_url(settings), settings.broker)
-    room = partial(room_in_queues, celery, settings.broker.waiting_most)
+    room = partial(room_in_queues, redis_of(broker_url(settings)), settings.broker.waiting_most)
     with ledger.begin() as session:
         if clock.written_in_the_future(session):
             log.warning("clock_went_back", found="the ledger was written by a clock ahead of this one")

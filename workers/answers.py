@@ -14,11 +14,10 @@ import structlog
 from celery import Celery
 
 from config.errors import CptdnError, InputError
-from node.broker import broker_url
 from node.ledger.reports import objects_of
 from node.ledger.tables import Report
 from node.messages import ANSWER_QUESTION
-from node.questions import give_answer, redis_of
+from node.questions import give_answer
 from workers.context import WorkerContext
 from workers.nomogram.answer import GivenPatient, answer, covariates_of, curves, printed, scenarios_of, turning_point
 from workers.nomogram.model import HORIZONS_MONTHS, CoxNomogram, load_nomogram
@@ -32,12 +31,11 @@ Question = Callable[[WorkerContext, Values], Any]
 
 def register_answers(app: Celery, context: WorkerContext) -> None:
     """Give the application the task that answers."""
-    redis = redis_of(broker_url(context.settings))
 
     @app.task(name=ANSWER_QUESTION, acks_late=False)
     def give(answers: str, question: str, values: dict[str, Any]) -> None:
         """Answer one question of a page; nobody waits for it twice, so it is never tried again."""
-        give_answer(redis, answers, reply(context, question, values))
+        give_answer(context.broker, answers, reply(context, question, values))
 
 
 def get_ready(context: WorkerContext) -> None:

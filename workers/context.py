@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 from config.bundle_manifest import read_manifest
 from config.settings import Settings
 from node.audit.tracing import Tracer, open_tracer
+from node.broker import broker_url, redis_of
 from node.ledger.database import Ledger, open_ledger
 from node.store.study_store import StudyStore
 
 if TYPE_CHECKING:
+    from redis import Redis
+
     from dicom_sr.objects import Start
     from workers.bundles import Bundle
 
@@ -39,6 +42,10 @@ class WorkerContext:
     @cached_property
     def tracer(self) -> Tracer:
         return open_tracer(self.settings, "worker")
+
+    @cached_property
+    def broker(self) -> Redis:
+        return redis_of(broker_url(self.settings))
 
     @cached_property
     def store(self) -> StudyStore:

@@ -184,4 +184,5 @@ def _refusal_result(context: WorkerContext, job_id: str, error: IneligibleStudyE
 
 def pass_on(app: Celery, context: WorkerContext) -> None:
     """Hand the messages that this step made necessary to the broker at once; the node's relay is the safety net."""
-    relay(context.ledger, partial(send, app), partial(room_in_queues, app, context.settings.broker.waiting_most))
+    room = partial(room_in_queues, context.broker, context.settings.broker.waiting_most)
+    relay(context.ledger, partial(send, app), room)

@@ -124,13 +124,13 @@ def _storage(settings: Settings) -> Finding:
 
 
 def _broker(settings: Settings) -> Finding:
-    from node.broker import broker_url
+    from node.broker import broker_url, redis_of
     from node.messages import BrokerUnavailableError
-    from node.queue import make_celery, queue_lengths
+    from node.queue import queue_lengths
 
     embedded = settings.broker.url == "embedded"
     try:
-        waiting = queue_lengths(make_celery(broker_url(settings), settings.broker))
+        waiting = queue_lengths(redis_of(broker_url(settings)))
     except BrokerUnavailableError as error:
         if embedded:
             return Finding("broker", "warning", "the embedded broker does not run", "`cptdn up` starts it")
