@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from config.settings import CaseSettings, DecisionSettings
@@ -77,7 +76,7 @@ def _prepare_sequence(
     contour = _contour_on(series, request.contours[role.value], request.registrations.get(role.value), files)
     template = bundle.templates[role.value]
     tilt = case.series_rules.max_oblique_degrees
-    bag = extract_bag(series, contour.mask, template, bundle.spacing_mm, tilt)
+    bag = extract_bag(series, contour.mask_zyx, template, bundle.spacing_mm, tilt)
     findings = (*series.findings, *contour.findings)
     return SequenceMaterial(
         role=role,
@@ -86,7 +85,7 @@ def _prepare_sequence(
         description=str(series.dataset.get("SeriesDescription") or ""),
         patches=bag.patches,
         slices=tuple((ref.sop_instance_uid, ref.frame_number) for ref in bag.slices),
-        mask_zyx=sitk.GetArrayFromImage(contour.mask)[bag.slice_index],
+        mask_zyx=contour.mask_zyx[bag.slice_index],
         volume_ml=contour.volume_ml,
         n_slices=contour.n_slices,
         landmark_distance=bag.distance,

@@ -7,6 +7,7 @@ the rounds, with the lowest and the highest beside it.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -124,10 +125,13 @@ def seconds(function: Callable[[], Any]) -> float:
 def interleaved(contestants: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
     """What each contestant returns, round by round, in turns; one turn before the first round warms up.
 
-    Every other round runs them in the opposite order, so that nobody always follows the same neighbour.
+    Every other round runs them in the opposite order, so that nobody always follows the same neighbour. What is loaded
+    after the warm-up is left alone by the garbage collector, as in a warm worker.
     """
     for contestant in contestants.values():
         contestant()
+    gc.collect()
+    gc.freeze()
     found: dict[str, list[float]] = {name: [] for name in contestants}
     for number in range(rounds):
         order = list(contestants)

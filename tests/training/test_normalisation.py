@@ -108,8 +108,8 @@ def test_n4_comes_before_the_landmarks(study: Path, cohort: Cohort) -> None:
     assert template.distance(landmarks_of(corrected)) == pytest.approx(0, abs=1e-9)
     assert template.distance(landmarks_of(sitk.GetArrayFromImage(series.image))) > 1e-4
 
-    mask = sitk.GetImageFromArray(np.zeros_like(corrected, dtype=np.uint8))
-    mask[100:130, 100:130, 10] = 1
+    mask = np.zeros_like(corrected, dtype=np.uint8)
+    mask[10, 100:130, 100:130] = 1
     bag = extract_bag(series, mask, template, series.grid.spacing_xyz_mm[0])
     expected = template.map_for(landmarks_of(corrected))(corrected[10])
     # Equal spacings copy pixels: the middle of the mask lies at the middle of the patch.

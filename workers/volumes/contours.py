@@ -9,7 +9,8 @@ statement. Nothing is added beyond the drawn planes but half their distance, whi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -37,19 +38,25 @@ PARALLEL_COSINE = np.cos(np.radians(1.0))
 class RoiMask:
     """A region on the grid of a series.
 
-    mask : uint8, 1 inside; volume_ml : area inside the drawn lines times their distance; mask_volume_ml : voxels times
-    their volume; n_slices : slices with a voxel inside; centroid_lps_mm : of the drawn region; findings : what was
-    ignored or carried over.
+    mask_zyx : uint8, 1 inside; volume_ml : area inside the drawn lines times their distance; mask_volume_ml : voxels
+    times their volume; n_slices : slices with a voxel inside; centroid_lps_mm : of the drawn region; findings : what
+    was ignored or carried over.
     """
 
     roi_number: int
     roi_name: str
-    mask: sitk.Image
+    grid: Grid
+    mask_zyx: npt.NDArray[np.uint8]
     volume_ml: float
     mask_volume_ml: float
     n_slices: int
     centroid_lps_mm: tuple[float, float, float]
     findings: tuple[Finding, ...]
+
+    @cached_property
+    def mask(self) -> sitk.Image:
+        """The mask as an image, made when asked for."""
+        return self.grid.image_of(self.mask_zyx)
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,7 @@ def roi_on_series(
     named = {uid for contour in roi.contours for uid in contour.sop_instance_uids}
     matrix, findings = _way_between(roi, series, registrations, trust_images)
     mask = roi_mask(roi, series.grid, matrix, drawn_here=bool(named & stored) if named else None)
-    return RoiMask(**{**mask.__dict__, "findings": (*findings, *mask.findings)})
+    return replace(mask, findings=(*findings, *mask.findings))
 
 
 def roi_mask(
@@ -116,8 +123,8 @@ def roi_mask(
         text = f"ROI {_title(roi)}: the lines enclose {volume_ml:.3f} mL, its voxels are {mask_ml:.3f} mL; these count"
         findings.append(Finding("volume_of_voxels", text))
         volume_ml = mask_ml
-    image = grid.image_of(drawn.mask_zyx.view(np.uint8))
-    return RoiMask(roi.number, roi.name, image, volume_ml, mask_ml, n_slices, (x, y, z), tuple(findings))
+    mask_zyx = drawn.mask_zyx.view(np.uint8)
+    return RoiMask(roi.number, roi.name, grid, mask_zyx, volume_ml, mask_ml, n_slices, (x, y, z), tuple(findings))
 
 
 def _way_between(

@@ -17,8 +17,6 @@ import numpy.typing as npt
 from config.errors import IneligibleStudyError
 
 if TYPE_CHECKING:  # arrays alone need neither SimpleITK nor pydicom
-    import SimpleITK as sitk
-
     from workers.volumes.intensity import IntensityTemplate
     from workers.volumes.reader import MrSeries, SliceRef
 
@@ -86,7 +84,7 @@ class Bag:
 
 def extract_bag(
     series: MrSeries,
-    mask: sitk.Image,
+    mask_zyx: npt.NDArray[np.uint8],
     template: IntensityTemplate,
     spacing_mm: float,
     max_oblique_degrees: float = MAX_OBLIQUE_DEGREES,
@@ -99,21 +97,18 @@ def extract_bag(
     Raises IneligibleStudyError: inconsistent_geometry when the slices are not near axial; out_of_distribution when the
     series has no contrast; unreadable_instance; ValueError when the mask lies on another grid.
     """
-    import SimpleITK as sitk
-
     from workers.volumes.bias_field import bias_field
     from workers.volumes.intensity import landmarks_of
 
     grid = series.grid
-    if mask.GetSize() != grid.size_xyz:
-        raise ValueError(f"expected a mask of size {grid.size_xyz} (xyz), found {mask.GetSize()}")
+    if mask_zyx.shape != grid.shape_zyx:
+        raise ValueError(f"expected a mask of shape {grid.shape_zyx} (zyx), found {mask_zyx.shape}")
     if grid.tilt_degrees > max_oblique_degrees:
         raise IneligibleStudyError(
             "inconsistent_geometry",
             f"series {series.series_instance_uid}: expected slices within {max_oblique_degrees:g} degrees of axial, "
             f"found {grid.tilt_degrees:.0f} degrees",
         )
-    mask_zyx = sitk.GetArrayViewFromImage(mask)
     tumour = np.flatnonzero(mask_zyx.any(axis=(1, 2)))
     lattice = np.arange(0, len(series.frames), -(-len(series.frames) // MAX_LANDMARK_SLICES))
     decoded = np.union1d(tumour, lattice)

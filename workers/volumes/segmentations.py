@@ -89,7 +89,7 @@ def segment_on_series(segment: Segment, series: MrSeries) -> RoiMask:
     if not len(inside_zyx):
         raise IneligibleStudyError("missing_contour", f"{title}: expected voxels inside, found none")
     mask = sitk.Resample(segment.mask, _reference(series.grid), sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-    mask_zyx = sitk.GetArrayViewFromImage(mask)
+    mask_zyx = sitk.GetArrayFromImage(mask)
     n_slices = int(mask_zyx.any(axis=(1, 2)).sum())
     if not n_slices:
         raise IneligibleStudyError("contour_outside_image", f"{title}: expected voxels within the series, found none")
@@ -100,7 +100,9 @@ def segment_on_series(segment: Segment, series: MrSeries) -> RoiMask:
     x, y, z = (float(c) for c in own.points_of(inside_zyx[:, ::-1].mean(axis=0)[None])[0])
     mask_ml = int(np.count_nonzero(mask_zyx)) * series.grid.voxel_volume_ml
     own_ml = len(inside_zyx) * own.voxel_volume_ml
-    return RoiMask(segment.number, segment.label, mask, own_ml, mask_ml, n_slices, (x, y, z), tuple(findings))
+    return RoiMask(
+        segment.number, segment.label, series.grid, mask_zyx, own_ml, mask_ml, n_slices, (x, y, z), tuple(findings)
+    )
 
 
 def _with_native_pixels(dataset: Dataset, path: Path) -> Dataset:
