@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import gc
-import sys
-
 import typer
 
 from node.cli.context import settings_of
 
 PAGES_WITHIN_S = 30.0
-SWITCH_INTERVAL_S = 0.001  # a fifth of Python's own: with many senders at work, an echo is still answered soon
 
 
 def up(ctx: typer.Context) -> None:
@@ -46,16 +42,13 @@ def node(ctx: typer.Context) -> None:
     Example: cptdn node --config /etc/cptdn/cptdn.toml
     """
     from node.logging import events_file, start_logging
-    from node.running import wait_for_signal
+    from node.running import stay_responsive, wait_for_signal
     from node.service import running_node
     from node.supervisor import follow_lifeline
 
     settings = settings_of(ctx)
     start_logging(keep=events_file(settings, "node"))
     follow_lifeline()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with running_node(settings):
-        # The collector stops every association while it looks; what is there now stays, and need not be looked at.
-        gc.collect()
-        gc.freeze()
+        stay_responsive()
         wait_for_signal()

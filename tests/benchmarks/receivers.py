@@ -7,6 +7,7 @@ floor   from the socket into a file, with fdatasync before the answer; no DICOM 
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -22,10 +23,14 @@ PDU = 131_072
 def ours(folder: Path, port: int, *, fsync: bool) -> None:
     """The node as the service starts it, without the rounds that look at cases."""
     from config.settings import NodeSettings, Settings, StorageSettings
+    from node.cli.app import COLLECT_AFTER
     from node.dicom.ae import start_node
     from node.dicom.intake import Intake
     from node.ledger.database import open_ledger
+    from node.running import stay_responsive
     from node.store.study_store import StudyStore
+
+    gc.set_threshold(*COLLECT_AFTER)
 
     settings = Settings(node=NodeSettings(port=port), storage=StorageSettings(root=folder, min_free_gb=0.0))
     ledger = open_ledger(settings.ledger.url or "")
@@ -34,6 +39,7 @@ def ours(folder: Path, port: int, *, fsync: bool) -> None:
     store = StudyStore(settings.storage.root)
     store.prepare()
     running = start_node(settings, Intake(ledger, store, "benchmark"), lambda _result: False)
+    stay_responsive()
     _wait_for_end()
     running.stop(1.0)
     ledger.close()
