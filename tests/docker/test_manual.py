@@ -21,7 +21,7 @@ from tests.flow.program import wait_for
 from tests.peers import PROJECT, absent, peer
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-MANUALS = [path for path in PROJECT.rglob("*.md") if not {".venv", "out", "build"} & set(path.parts)]
+MANUALS = [path for path in PROJECT.rglob("*.md") if not {".venv", ".venv-bench", "out", "build"} & set(path.parts)]
 BLOCK = re.compile(r"^```sh ?(?P<kind>[^\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 WITHIN_S = 600.0
 
