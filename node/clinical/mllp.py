@@ -7,6 +7,8 @@ import socket
 import socketserver
 import ssl
 import threading
+import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -144,7 +146,11 @@ class _Connection(socketserver.BaseRequestHandler):
         try:
             return handle_message(message, self.server.ledger, self.server.settings)
         except Exception as error:  # whatever one message does, the laboratory gets an answer, and the log no content
-            log.error("an HL7 message was not recorded", error=type(error).__name__)
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            log.error(
+                "an HL7 message was not recorded",
+                error=type(error).__name__, where=f"{Path(last.filename).name}:{last.lineno}",
+            )  # fmt: skip
             return acknowledge(message, "AE", ["the message could not be recorded; send it again later"])
 
 

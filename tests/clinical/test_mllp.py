@@ -218,7 +218,10 @@ def test_whatever_breaks_the_laboratory_gets_an_answer(
     assert code(sender.send(oru(obx("5200")))) == "AE|1"
     monkeypatch.undo()
     assert code(sender.send(oru(obx("5200")))) == "AA|1"  # on the same connection
-    assert "Wang" not in "".join(capsys.readouterr())
+    said = "".join(capsys.readouterr())
+    assert "RuntimeError" in said
+    assert "test_mllp.py:" in said  # where it broke
+    assert "Wang" not in said
 
 
 def test_other_results_are_taken_without_interest(sender: Sender, ledger: Ledger) -> None:

@@ -217,6 +217,7 @@ def barrage(target: Victim, port: int, n: int, seed: int) -> dict[str, float]:
 def check_unharmed(target: Victim, port: int, threads: int, descriptors: int) -> None:
     """It answers as before; no thread, descriptor or file is left; nothing was raised unhandled."""
     assert answers(port)
+    # Views run in threads that stay, at most 40 of them (anyio's own limit).
     wait_for(lambda: target.threads() <= threads + 40, 60, lambda: f"{target.threads()} threads, {threads} before")
     wait_for(
         lambda: target.descriptors() <= descriptors + 8, 60, lambda: f"{target.descriptors()}, {descriptors} before"
