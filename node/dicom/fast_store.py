@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import struct
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import structlog
 
 from node.dicom.contexts import STORAGE_CLASSES
-from node.dicom.head import Head, read_head
-from node.dicom.inflow import Inflow
+from node.dicom.head import Head
+from node.dicom.inflow import Inflow, nothing
 from node.dicom.intake import HEAD_BYTES, Intake, Outcome, Sender
+from node.dicom.series_head import SeriesHead
 from node.dicom.statuses import StoreStatus, error_comment
 from node.store.incoming import IncomingFile
 from node.store.part10 import FileMeta
@@ -36,6 +36,7 @@ log = structlog.get_logger("cptdn.network")
 LONGEST_COMMAND = 4096
 LINGER_S = 0.02  # how long to look for the next request before pynetdicom's slower loop watches the connection
 LEAST_BYTES_PER_S = 1000.0  # a sender slower than this, once the network timeout is over, is cut off
+MOST_PIECES = 64  # written together
 DRAINED_BYTES = 64 * 1024 * 1024  # so much beyond the limit is read, so that the sender can be told
 
 _P_DATA = 0x04
@@ -44,19 +45,30 @@ _C_STORE_RQ, _C_STORE_RSP = 0x0001, 0x8001
 _NO_DATA_SET = 0x0101
 _PDU_HEAD = struct.Struct(">BxI")
 _FRAGMENT_HEAD = struct.Struct(">IBB")
+_COMMAND_ELEMENT = struct.Struct("<HHI")
+_FOUR_SHORTS = struct.Struct("<" + 4 * "HHIH")
+_GROUP_LENGTH = struct.Struct("<HHII")
 
 
 class ProtocolError(Exception):
     """The peer broke PS3.8; the association is aborted."""
 
 
-@dataclass(frozen=True)
-class StoreRequest:
+class Context:
+    """A presentation context for storage that both sides agreed on."""
+
+    def __init__(self, number: int, sop_class_uid: str, transfer_syntax_uid: str) -> None:
+        self.number = number
+        self.sop_class_uid = sop_class_uid
+        self.transfer_syntax_uid = transfer_syntax_uid
+        self.heads = SeriesHead(transfer_syntax_uid)
+
+
+class StoreRequest(NamedTuple):
     """A C-STORE-RQ, and the context it came in."""
 
-    context_id: int
+    context: Context
     message_id: int
-    sop_class_uid: str
     sop_instance_uid: str
 
 
@@ -71,7 +83,9 @@ class StoreReceiver:
         self.intake = intake
         self._sender_of = sender_of
         self._most_bytes = most_bytes
-        self._contexts: dict[int, tuple[str, str]] | None = None  # id -> (SOP class, transfer syntax)
+        self._contexts: dict[int, Context] = {}
+        self._calling_ae = ""
+        self._largest_pdu = 0
         self._inflow = Inflow()
 
     def read(self) -> bool:
@@ -80,12 +94,8 @@ class StoreReceiver:
 
         Raises OSError when the connection fails and ProtocolError when the peer breaks the protocol.
         """
-        if self._contexts is None:
-            self._contexts = {
-                number: (str(context.abstract_syntax), str(context.transfer_syntax[0]))
-                for number, context in self.assoc._accepted_cx.items()
-                if context.abstract_syntax in STORAGE_CLASSES
-            }
+        if not self._largest_pdu:
+            self._note_negotiated()
         if self.assoc.dimse.message is not None:
             return True  # in the middle of a message that went the other way
         self.assoc._reactor_checkpoint.clear()  # its thread would only poll meanwhile
@@ -95,10 +105,8 @@ class StoreReceiver:
                 request = self._request()
                 if request is None:
                     return True
-                outcome = self._receive(request)
-                if outcome is None:
+                if not self._receive(request):
                     return True
-                self._respond(request, outcome)
                 self.provider._idle_timer.restart()
                 if not self._more():
                     return False
@@ -106,70 +114,101 @@ class StoreReceiver:
             self._inflow.hand_back(self._socket)
             self.assoc._reactor_checkpoint.set()
 
+    def _note_negotiated(self) -> None:
+        assoc = self.assoc
+        self._contexts = {
+            number: Context(number, str(context.abstract_syntax), str(context.transfer_syntax[0]))
+            for number, context in assoc._accepted_cx.items()
+            if context.abstract_syntax in STORAGE_CLASSES
+        }
+        self._calling_ae = str(assoc.requestor.ae_title).strip()
+        self._largest_pdu = max(assoc.acceptor.maximum_length or 0, LONGEST_COMMAND)
+
     # --- the request ---
 
     def _request(self) -> StoreRequest | None:
         """The next PDU, when it is a whole C-STORE-RQ command and nothing else; otherwise it stays where it is."""
         inflow = self._inflow
-        if not inflow.has(6) or inflow.peek(6)[0] != _P_DATA:
+        if not inflow.has(_PDU_HEAD.size):
             return None
-        length = int.from_bytes(inflow.peek(6)[2:6], "big")
-        if not 6 < length <= LONGEST_COMMAND or not inflow.has(6 + length):
+        kind, length = _PDU_HEAD.unpack(inflow.peek(_PDU_HEAD.size))
+        if kind != _P_DATA or not 6 < length <= LONGEST_COMMAND or not inflow.has(_PDU_HEAD.size + length):
             return None
-        request = self._parse(inflow.peek(6 + length)[6:])
+        request = self._parse(inflow.peek(_PDU_HEAD.size + length)[_PDU_HEAD.size :])
         if request is not None:
-            inflow.skip(6 + length)
+            inflow.skip(_PDU_HEAD.size + length)
         return request
 
     def _parse(self, body: memoryview) -> StoreRequest | None:
-        context_id, control = body[4], body[5]
-        if int.from_bytes(body[:4], "big") != len(body) - 4 or control & 3 != _COMMAND | _LAST:
+        size, number, control = _FRAGMENT_HEAD.unpack_from(body)
+        if size != len(body) - 4 or control & 3 != _COMMAND | _LAST:
             return None
-        context = cast(dict[int, tuple[str, str]], self._contexts).get(context_id)
-        command = parse_command(body[6:])
+        context = self._contexts.get(number)
+        command = parse_command(bytes(body[_FRAGMENT_HEAD.size :]))
         if context is None or command is None:
             return None
         try:
-            numbers = [int.from_bytes(command[tag], "little") for tag in (0x0100, 0x0800, 0x0110)]
-            uids = [str(command[tag], "ascii").rstrip("\0 ") for tag in (0x0002, 0x1000)]
+            field, data_set_type, message_id = (
+                int.from_bytes(command[tag], "little") for tag in (0x0100, 0x0800, 0x0110)
+            )
+            sop_class_uid, sop_instance_uid = (str(command[tag], "ascii").rstrip("\0 ") for tag in (0x0002, 0x1000))
         except (KeyError, UnicodeDecodeError):
             return None
-        if numbers[0] != _C_STORE_RQ or numbers[1] == _NO_DATA_SET or uids[0] != context[0] or not uids[1]:
+        if field != _C_STORE_RQ or data_set_type == _NO_DATA_SET:
             return None
-        return StoreRequest(context_id, numbers[2], uids[0], uids[1])
+        if sop_class_uid != context.sop_class_uid or not sop_instance_uid:
+            return None
+        return StoreRequest(context, message_id, sop_instance_uid)
 
     # --- the data set ---
 
-    def _receive(self, request: StoreRequest) -> Outcome | None:
-        """Stream the data set to the disk and take it in; None when another PDU came in between (pushed back)."""
-        meta = FileMeta(
-            request.sop_class_uid, request.sop_instance_uid,
-            cast(dict[int, tuple[str, str]], self._contexts)[request.context_id][1],
-            str(self.assoc.requestor.ae_title).strip(),
-        )  # fmt: skip
+    def _receive(self, request: StoreRequest) -> bool:
+        """Stream the data set to the disk, take it in and answer. False when another PDU came in between (it stays
+        where it is)."""
+        context = request.context
+        meta = FileMeta(context.sop_class_uid, request.sop_instance_uid, context.transfer_syntax_uid, self._calling_ae)
         sender = self._sender_of(self.assoc)
         if not self.intake.has_room():
-            refusal = Outcome(StoreStatus.OUT_OF_RESOURCES, "storage is below its free-space limit")
-            return refusal if self._stream(request, _Arrival(None)) else None
+            return self._turn_down(
+                request, Outcome(StoreStatus.OUT_OF_RESOURCES, "storage is below its free-space limit")
+            )
         try:
             incoming = self.intake.store.receive(meta)
         except OSError as error:
-            failed = self.intake.storage_failed(meta, error)
-            return failed if self._stream(request, _Arrival(None)) else None
-        with incoming:
+            return self._turn_down(request, self.intake.storage_failed(meta, error))
+        with incoming:  # it is tidied up after the answer
             arrival = _Arrival(incoming)
             if not self._stream(request, arrival):
-                return None
+                return False
             if arrival.too_large:
-                return Outcome(StoreStatus.TOO_LARGE, f"larger than {self._most_bytes} bytes")
-            if arrival.error is not None:
-                return self.intake.storage_failed(meta, arrival.error)
-            return self.intake.take_incoming(incoming, sender, arrival.head)
+                outcome = Outcome(StoreStatus.TOO_LARGE, f"larger than {self._most_bytes} bytes")
+            elif arrival.error is not None:
+                outcome = self.intake.storage_failed(meta, arrival.error)
+            else:
+                outcome = self.intake.take_incoming(incoming, sender, arrival.head)
+            self._respond(request, outcome)
+        return True
+
+    def _turn_down(self, request: StoreRequest, refusal: Outcome) -> bool:
+        """As `_receive`, for a data set that cannot be kept."""
+        if not self._stream(request, _Arrival(None)):
+            return False
+        self._respond(request, refusal)
+        return True
 
     def _stream(self, request: StoreRequest, arrival: _Arrival) -> bool:
         """Read PDUs until the last fragment. False when something else than data comes (it stays where it is)."""
+        self._inflow.before_reading = arrival.flush
+        try:
+            whole = self._fragments(request, arrival)
+        finally:
+            self._inflow.before_reading = nothing
+        arrival.flush()
+        return whole
+
+    def _fragments(self, request: StoreRequest, arrival: _Arrival) -> bool:
         inflow = self._inflow
-        largest = max(self.assoc.acceptor.maximum_length or 0, LONGEST_COMMAND)
+        largest = self._largest_pdu
         begun = time.monotonic()
         while True:
             inflow.need(6)
@@ -184,9 +223,9 @@ class StoreReceiver:
                 if left < 6 or last:
                     raise ProtocolError("a PDU with a broken list of fragments")
                 inflow.need(6)
-                size, context_id, control = _FRAGMENT_HEAD.unpack(inflow.peek(6))
+                size, number, control = _FRAGMENT_HEAD.unpack(inflow.peek(6))
                 size -= 2
-                if not 0 <= size <= left - 6 or context_id != request.context_id or control & _COMMAND:
+                if not 0 <= size <= left - 6 or number != request.context.number or control & _COMMAND:
                     raise ProtocolError("expected a fragment of the announced data set")
                 inflow.skip(6)
                 last = bool(control & _LAST)
@@ -197,7 +236,7 @@ class StoreReceiver:
             self._check_pace(time.monotonic() - begun, arrival.size_bytes)
 
     def _piece(self, size: int, request: StoreRequest, arrival: _Arrival) -> None:
-        """One fragment, from the socket to the file."""
+        """One fragment, from the socket to those that are written together."""
         first = arrival.size_bytes == 0
         arrival.size_bytes += size
         if arrival.size_bytes > self._most_bytes:
@@ -209,11 +248,10 @@ class StoreReceiver:
             inflow.need(min(size, HEAD_BYTES))
         while size:
             piece = inflow.some(size)
-            arrival.write(piece)
             if first:
-                syntax = cast(dict[int, tuple[str, str]], self._contexts)[request.context_id][1]
-                arrival.head = read_head(piece[:HEAD_BYTES], syntax)
+                arrival.head = request.context.heads.read(piece[:HEAD_BYTES])
                 first = False
+            arrival.add(piece)
             size -= len(piece)
             inflow.skip(len(piece))
 
@@ -248,26 +286,34 @@ class _Arrival:
         self.too_large = False
         self.error: OSError | None = None
         self.head: Head | None = None
+        self._pieces: list[memoryview] = []  # lent by the inflow until it reads on
 
-    def write(self, piece: memoryview) -> None:
-        if self._incoming is None or self.too_large or self.error is not None:
+    def add(self, piece: memoryview) -> None:
+        self._pieces.append(piece)
+        if len(self._pieces) == MOST_PIECES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come in since the last time."""
+        pieces, self._pieces = self._pieces, []
+        if not pieces or self._incoming is None or self.too_large or self.error is not None:
             return
         try:
-            self._incoming.write(piece)
+            self._incoming.write(*pieces)
         except OSError as error:
             self.error = error
 
 
-def parse_command(data: memoryview) -> dict[int, memoryview] | None:
+def parse_command(data: bytes) -> dict[int, bytes] | None:
     """Elements of a command set (group 0000, implicit VR little endian, PS3.7 section 6.3.1); None when it is none."""
-    found: dict[int, memoryview] = {}
-    offset = 0
-    while offset < len(data):
-        if len(data) - offset < 8:
+    found: dict[int, bytes] = {}
+    offset, end = 0, len(data)
+    while offset < end:
+        if end - offset < _COMMAND_ELEMENT.size:
             return None
-        group, element, length = struct.unpack_from("<HHI", data, offset)
-        offset += 8
-        if group != 0x0000 or length > len(data) - offset:
+        group, element, length = _COMMAND_ELEMENT.unpack_from(data, offset)
+        offset += _COMMAND_ELEMENT.size
+        if group != 0x0000 or length > end - offset:
             return None
         found[element] = data[offset : offset + length]
         offset += length
@@ -276,26 +322,33 @@ def parse_command(data: memoryview) -> dict[int, memoryview] | None:
 
 def store_response(request: StoreRequest, outcome: Outcome) -> bytes:
     """A whole P-DATA-TF PDU with the C-STORE-RSP, PS3.7 Table 9.3-2."""
-    elements = [
-        _element(0x0002, _padded(request.sop_class_uid, b"\0")),
-        _element(0x0100, struct.pack("<H", _C_STORE_RSP)),
-        _element(0x0120, struct.pack("<H", request.message_id)),
-        _element(0x0800, struct.pack("<H", _NO_DATA_SET)),
-        _element(0x0900, struct.pack("<H", outcome.status)),
-    ]
+    comment = b""
     if outcome.status is not StoreStatus.SUCCESS:
-        elements.append(_element(0x0902, _padded(error_comment(outcome.comment), b" ")))
-    elements.append(_element(0x1000, _padded(request.sop_instance_uid, b"\0")))
-    body = b"".join(elements)
-    command = _element(0x0000, struct.pack("<I", len(body))) + body
-    pdv = struct.pack(">IBB", len(command) + 2, request.context_id, _COMMAND | _LAST) + command
-    return struct.pack(">BBI", _P_DATA, 0, len(pdv)) + pdv
+        comment = _element(0x0902, error_comment(outcome.comment), b" ")
+    body = b"".join(
+        (
+            _element(0x0002, request.context.sop_class_uid, b"\0"),
+            _FOUR_SHORTS.pack(
+                0, 0x0100, 2, _C_STORE_RSP, 0, 0x0120, 2, request.message_id, 0, 0x0800, 2, _NO_DATA_SET,
+                0, 0x0900, 2, outcome.status,
+            ),
+            comment,
+            _element(0x1000, request.sop_instance_uid, b"\0"),
+        )
+    )  # fmt: skip
+    length = len(body) + _GROUP_LENGTH.size
+    return b"".join(
+        (
+            _PDU_HEAD.pack(_P_DATA, length + _FRAGMENT_HEAD.size),
+            _FRAGMENT_HEAD.pack(length + 2, request.context.number, _COMMAND | _LAST),
+            _GROUP_LENGTH.pack(0, 0x0000, 4, len(body)),
+            body,
+        )
+    )
 
 
-def _element(number: int, value: bytes) -> bytes:
-    return struct.pack("<HHI", 0x0000, number, len(value)) + value
-
-
-def _padded(text: str, padding: bytes) -> bytes:
+def _element(number: int, text: str, padding: bytes) -> bytes:
     encoded = text.encode("ascii")
-    return encoded + padding * (len(encoded) % 2)
+    if len(encoded) % 2:
+        encoded += padding
+    return _COMMAND_ELEMENT.pack(0x0000, number, len(encoded)) + encoded

@@ -12,7 +12,7 @@ import re
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
@@ -42,13 +42,13 @@ DEFLATED = "1.2.840.10008.1.2.1.99"
 MOST_REMEMBERED = 20_000
 LONGEST_REMEMBERED = 256  # bytes of an element; what is longer differs from slice to slice or is rare
 
-_CHARACTER_SET = 0x00080005
+CHARACTER_SET = 0x00080005
 _FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
 _GROUP = {name: kind for kind in (TEXT_KEYWORDS, LIST_KEYWORDS, NUMBER_KEYWORDS, VECTOR_KEYWORDS) for name in kind}
 _KEYWORDS = (*TEXT_KEYWORDS, *LIST_KEYWORDS, *NUMBER_KEYWORDS, *VECTOR_KEYWORDS, *CODE_KEYWORDS)
-_WANTED = {int(tag_for_keyword(keyword) or 0): keyword for keyword in _KEYWORDS}
-_VR_OF = {tag: dictionary_VR(tag).encode() for tag in _WANTED}
-_IN_ORDER = tuple(_WANTED.items())
+WANTED = {int(tag_for_keyword(keyword) or 0): keyword for keyword in _KEYWORDS}
+_VR_OF = {tag: dictionary_VR(tag).encode() for tag in WANTED}
+_IN_ORDER = tuple(WANTED.items())
 _SHORT = struct.Struct("<HH2sH")
 _IMPLICIT = struct.Struct("<HHI")
 _LONG = struct.Struct("<I")
@@ -59,7 +59,7 @@ _UID = re.compile(rb"[0-9.]+\0?\Z")
 _PLAIN = re.compile(rb"[0-9A-Za-z.:+_-][0-9A-Za-z.:+_ -]* ?\Z")
 _PLAIN_VRS = frozenset({b"DA", b"TM", b"CS", b"AS"})
 
-_NOTHING = object()
+NOTHING = object()
 
 
 class _Memory:
@@ -101,28 +101,48 @@ class Head:
 
 def read_head(data: memoryview, transfer_syntax_uid: str) -> Head | None:
     """The header in the first bytes of a data set; None when they do not tell it all or hold anything unusual."""
-    if transfer_syntax_uid in (ExplicitVRBigEndian, DEFLATED):
-        return None
-    implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     try:
-        walked = _walk(data, implicit)
+        walked = walk(data, transfer_syntax_uid)
         if walked is None:
             return None
-        uids, elements, size_bytes = walked
-        if uids.get(SOP_CLASS_UID) != MR_IMAGE:
-            return None
-        return Head(uids, _header(data, elements, transfer_syntax_uid), size_bytes)
+        return Head(walked.uids, header_in(data, walked.wanted(), transfer_syntax_uid), walked.size_bytes)
     except Exception:  # whatever is wrong with these bytes, the reading of the whole object names it
         return None
 
 
-_Element = tuple[bytes, int, int, int]  # VR, start of the element, start of its value, end of it
+class Element(NamedTuple):
+    """Where an element of a data set stands: its start, the start of its value and its end. VR: empty if implicit."""
+
+    tag: int
+    vr: bytes
+    start: int
+    begin: int
+    end: int
 
 
-def _walk(data: memoryview, implicit: bool) -> tuple[dict[int, str], dict[int, _Element], int] | None:
-    """The noted UIDs, the wanted elements, and where the pixels end. The rules are those of `survey`."""
+@dataclass(frozen=True)
+class Walked:
+    """The elements up to the pixels, in their order. size_bytes : where the pixels end."""
+
+    uids: dict[int, str]
+    elements: list[Element]
+    pixels: Element
+    size_bytes: int
+
+    def wanted(self) -> dict[int, Element]:
+        return {element.tag: element for element in self.elements if element.tag in WANTED}
+
+
+def walk(data: memoryview, transfer_syntax_uid: str) -> Walked | None:
+    """Over an MR image's elements to its pixels; None for what is no such image. The rules are those of `survey`.
+
+    Raises what the bytes provoke.
+    """
+    if transfer_syntax_uid in (ExplicitVRBigEndian, DEFLATED):
+        return None
+    implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     uids: dict[int, str] = {}
-    elements: dict[int, _Element] = {}
+    elements: list[Element] = []
     offset, last, end = 0, -1, len(data)
     while True:
         start = offset
@@ -142,54 +162,76 @@ def _walk(data: memoryview, implicit: bool) -> tuple[dict[int, str], dict[int, _
             return None
         last = tag
         if tag == PIXEL_DATA:
-            return None if length == UNDEFINED else (uids, elements, offset + length)
+            if length == UNDEFINED or uids.get(SOP_CLASS_UID) != MR_IMAGE:
+                return None
+            return Walked(uids, elements, Element(tag, vr, start, offset, offset), offset + length)
         if tag in _FUNCTIONAL_GROUPS:
             return None
         begin = offset
         offset = skip_sequence(data, begin, implicit or vr == b"UN") if length == UNDEFINED else begin + length
         if offset > end:
             return None
-        if tag in _WANTED:
-            elements[tag] = (vr or _VR_OF[tag], start, begin, offset)
+        elements.append(Element(tag, vr, start, begin, offset))
         if tag in NOTED:
-            uids[tag] = str(data[begin:offset][:66], "latin-1").rstrip("\x00 ")
+            uids[tag] = uid_text(data[begin:offset])
 
 
-def _header(data: memoryview, elements: dict[int, _Element], syntax: str) -> dict[str, Any]:
+def uid_text(raw: bytes | memoryview) -> str:
+    """The text of a UID, as `survey` notes it."""
+    return str(raw[:66], "latin-1").rstrip("\x00 ")
+
+
+def remembered(data: memoryview, elements: Mapping[int, Element], syntax: str) -> dict[bytes, Any]:
+    """What is known of elements in the character set of this data set: encoded element to value."""
+    found = elements.get(CHARACTER_SET)
+    character_set = bytes(data[found.begin : found.end]) if found else b""
+    return _memory.of(syntax == ImplicitVRLittleEndian, character_set)
+
+
+def value_of(known: dict[bytes, Any], tag: int, vr: bytes, encoded: bytes, raw: bytes) -> Any:
+    """The value of a wanted element that is known or needs no decoder; NOTHING otherwise.
+
+    encoded : the whole element; raw : its value.
+    """
+    value = known.get(encoded, NOTHING)
+    if value is NOTHING:
+        value = _plain(WANTED[tag], vr or _VR_OF[tag], raw)
+        if value is not NOTHING:
+            _memory.add(known, encoded, value)
+    return value
+
+
+def header_in(data: memoryview, elements: Mapping[int, Element], syntax: str) -> dict[str, Any]:
     """The keywords that the case rules read, in the order in which `header_of` gives them."""
-    found = elements.get(_CHARACTER_SET)
-    character_set = bytes(data[found[2] : found[3]]) if found else b""
-    known = _memory.of(syntax == ImplicitVRLittleEndian, character_set)
+    known = remembered(data, elements, syntax)
     values: dict[int, Any] = {}
     unknown: dict[int, bytes] = {}
-    for tag, (vr, start, begin, end) in elements.items():
-        encoded = bytes(data[start:end])
-        value = known.get(encoded, _NOTHING)
-        if value is _NOTHING:
-            value = _plain(_WANTED[tag], vr, encoded[begin - start :])
-            if value is _NOTHING:
-                unknown[tag] = encoded
-                continue
-            _memory.add(known, encoded, value)
-        values[tag] = value
+    for tag, element in elements.items():
+        encoded = bytes(data[element.start : element.end])
+        value = value_of(known, tag, element.vr, encoded, encoded[element.begin - element.start :])
+        if value is NOTHING:
+            unknown[tag] = encoded
+        else:
+            values[tag] = value
     if unknown:
         told = _ask_pydicom(data, elements, syntax, unknown)
         for tag, encoded in unknown.items():
-            values[tag] = told.get(_WANTED[tag])
+            values[tag] = told.get(WANTED[tag])
             _memory.add(known, encoded, values[tag])
     return {keyword: values[tag] for tag, keyword in _IN_ORDER if values.get(tag) is not None}
 
 
 def _ask_pydicom(
-    data: memoryview, elements: Mapping[int, _Element], syntax: str, unknown: Iterable[int]
+    data: memoryview, elements: Mapping[int, Element], syntax: str, unknown: Iterable[int]
 ) -> dict[str, Any]:
     """Decode what is new as a small data set of its own, with the character set that its text needs."""
-    tags = sorted({*unknown, *({_CHARACTER_SET} & set(elements))})
-    return header_of(decode(b"".join(bytes(data[elements[tag][1] : elements[tag][3]]) for tag in tags), syntax))
+    tags = sorted({*unknown, *({CHARACTER_SET} & set(elements))})
+    encoded = b"".join(bytes(data[elements[tag].start : elements[tag].end]) for tag in tags)
+    return header_of(decode(encoded, syntax))
 
 
 def _plain(keyword: str, vr: bytes, raw: bytes) -> Any:
-    """The value of an element whose form leaves no doubt, as `header_of` would give it; else _NOTHING."""
+    """The value of an element whose form leaves no doubt, as `header_of` would give it; else NOTHING."""
     kind = _GROUP.get(keyword)
     if vr == b"UI" and kind is TEXT_KEYWORDS and _UID.match(raw):
         return str(raw, "ascii").rstrip("\0")
@@ -197,8 +239,8 @@ def _plain(keyword: str, vr: bytes, raw: bytes) -> Any:
         return str(raw, "ascii").rstrip(" ")
     if kind is NUMBER_KEYWORDS or kind is VECTOR_KEYWORDS:
         convert = _CONVERT.get(vr)
-        return _NOTHING if convert is None else convert(raw, kind is VECTOR_KEYWORDS)
-    return _NOTHING
+        return NOTHING if convert is None else convert(raw, kind is VECTOR_KEYWORDS)
+    return NOTHING
 
 
 def _number(number: float) -> float | int:
@@ -208,7 +250,7 @@ def _number(number: float) -> float | int:
 def _decimal_string(raw: bytes, vector: bool) -> Any:
     parts = raw.split(b"\\")
     if not all(map(_DECIMAL.match, parts)) or (vector and len(parts) < 2):
-        return _NOTHING
+        return NOTHING
     numbers = [float(part) for part in parts]
     if vector:
         return numbers if all(abs(number) < 1e9 for number in numbers) else None
@@ -216,11 +258,11 @@ def _decimal_string(raw: bytes, vector: bool) -> Any:
 
 
 def _integer_string(raw: bytes, vector: bool) -> Any:
-    return _NOTHING if vector or not _INTEGER.match(raw) else int(raw)
+    return NOTHING if vector or not _INTEGER.match(raw) else int(raw)
 
 
 def _unsigned_short(raw: bytes, vector: bool) -> Any:
-    return _NOTHING if vector or len(raw) != 2 else int.from_bytes(raw, "little")
+    return NOTHING if vector or len(raw) != 2 else int.from_bytes(raw, "little")
 
 
 _CONVERT: Mapping[bytes, Callable[[bytes, bool], Any]] = {

@@ -8,9 +8,15 @@ import ssl
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from node.dicom.server import GuardedSocket
 
 BUFFER_BYTES = 1 << 18
+
+
+def nothing() -> None:
+    """Nobody has to be told."""
 
 
 class ConnectionLostError(OSError):
@@ -25,6 +31,7 @@ class Inflow:
         self._start = self._end = 0
         self._connection: socket.socket | None = None
         self._poll: select.poll | None = None
+        self.before_reading: Callable[[], None] = nothing  # uses what `some` gave, for it will be written over
 
     def take_over(self, guarded: GuardedSocket) -> None:
         """Read from this socket now, beginning with what was pushed back into it."""
@@ -50,6 +57,7 @@ class Inflow:
         Raises OSError when it fails or stays silent for too long.
         """
         while self._end - self._start < count:
+            self.before_reading()
             if self._start + count > len(self._buffer):
                 self._make_room(count)
             got = cast(socket.socket, self._connection).recv_into(self._buffer[self._end :])

@@ -33,8 +33,8 @@ from node.ledger import associations, instances
 from node.ledger.associations import Peer
 from node.ledger.cases import note_content, wake_case
 from node.ledger.database import Ledger, may_try_again, now_utc
-from node.ledger.group_commit import InstanceWriter, Row
-from node.ledger.tables import Instance, Quarantined
+from node.ledger.group_commit import InstanceWriter
+from node.ledger.tables import Quarantined, Row
 from node.store.incoming import IncomingFile
 from node.store.names import is_uid
 from node.store.part10 import FileMeta
@@ -161,6 +161,7 @@ class Intake:
 
         head : what its first bytes told while the rest of it arrived.
         """
+        incoming.begin_writing()
         try:
             try:
                 row = self._checked(incoming, sender, head)
@@ -232,7 +233,7 @@ class Intake:
             if first:
                 instances.lock_study(session, study)
                 associations.touch(session, sender.peer, study, row["received_at"])
-            known = instances.add_instance(session, Instance(**row))
+            known = instances.add_instance(session, row)
             if first:
                 note_content(session, modality, study, row["patient_id"], row["issuer"])
             conflict = known is not None and known.digest != row["digest"]
@@ -248,7 +249,7 @@ class Intake:
             StoreStatus.CONFLICTING_INSTANCE, CONFLICTING,
             f"this SOP Instance UID is already stored with other content: {incoming.meta.sop_instance_uid}",
         )  # fmt: skip
-        incoming.path = str(self.store.path(stored.path))
+        incoming.call_it(str(self.store.path(stored.path)))
         return self._set_aside(incoming, refusal, sender, study)
 
     def _set_aside(self, incoming: IncomingFile, refusal: Refusal, sender: Sender, study: str | None) -> Outcome:
@@ -316,4 +317,5 @@ def _row_of(
 
 def _text(value: Any) -> str:
     """A header value as text that any database takes (PostgreSQL refuses NUL)."""
-    return _CONTROL.sub("", str(value)) if value is not None else ""
+    text = str(value) if value is not None else ""
+    return text if text.isprintable() else _CONTROL.sub("", text)

@@ -14,6 +14,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from node.ledger.database import insert_new
 from node.ledger.tables import Association, AssociationStudy
 
 
@@ -30,17 +31,13 @@ class Peer:
 
 def touch(session: Session, peer: Peer, study_instance_uid: str, now: datetime) -> None:
     """Note that this association has sent a part of the study; safe to call again."""
-    if session.get(Association, peer.association_id) is None:
-        session.add(
-            Association(
-                id=peer.association_id, node_id=peer.node_id, calling_ae=peer.calling_ae, address=peer.address,
-                opened_at=peer.opened_at, last_seen_at=now,
-            )
-        )  # fmt: skip
-        session.flush()
-    if session.get(AssociationStudy, (peer.association_id, study_instance_uid)) is None:
-        session.add(AssociationStudy(association_id=peer.association_id, study_instance_uid=study_instance_uid))
-        session.flush()
+    association = {
+        "id": peer.association_id, "node_id": peer.node_id, "calling_ae": peer.calling_ae, "address": peer.address,
+        "opened_at": peer.opened_at, "last_seen_at": now, "closed_at": None,
+    }  # fmt: skip
+    insert_new(session, Association, association)
+    touched = {"association_id": peer.association_id, "study_instance_uid": study_instance_uid}
+    insert_new(session, AssociationStudy, touched)
 
 
 def close(session: Session, association_id: str, now: datetime) -> None:
@@ -49,6 +46,7 @@ def close(session: Session, association_id: str, now: datetime) -> None:
         update(Association)
         .where(Association.id == association_id, Association.closed_at.is_(None))
         .values(closed_at=now, last_seen_at=now)
+        .execution_options(synchronize_session=False)
     )
 
 

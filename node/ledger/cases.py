@@ -10,7 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
-from node.ledger.database import now_utc
+from node.ledger.database import insert_new, now_utc
 from node.ledger.state_counts import count_states
 from node.ledger.tables import Case, CaseEvent, Instance
 
@@ -25,19 +25,18 @@ def record(session: Session, study_instance_uid: str, kind: str, text: str, acto
     )  # fmt: skip
 
 
-def open_case(session: Session, study_instance_uid: str, patient_id: str, issuer: str) -> Case:
-    """The case of an MR study, made when its first instance arrives."""
-    case = session.get(Case, study_instance_uid)
+def open_case(session: Session, study_instance_uid: str, patient_id: str, issuer: str) -> bool:
+    """The case of an MR study, made when its first instance arrives; whether it was made now."""
     now = now_utc()
-    if case is None:
-        case = Case(
-            study_instance_uid=study_instance_uid, patient_id=patient_id, issuer=issuer, state="receiving", reasons=[],
-            assessment={}, assignments={}, received_at=now, last_instance_at=now, updated_at=now, assess_after=now,
-        )  # fmt: skip
-        session.add(case)
-        session.flush()
-        record(session, study_instance_uid, "received", "The first instance of this study arrived.")
-    return case
+    case = {
+        "study_instance_uid": study_instance_uid, "patient_id": patient_id, "issuer": issuer, "state": "receiving",
+        "reasons": [], "assessment": {}, "assignments": {}, "received_at": now, "last_instance_at": now,
+        "updated_at": now, "assess_after": now,
+    }  # fmt: skip
+    if not insert_new(session, Case, case):
+        return False
+    record(session, study_instance_uid, "received", "The first instance of this study arrived.")
+    return True
 
 
 def get_case(session: Session, study_instance_uid: str) -> Case:
@@ -85,8 +84,8 @@ def wake_patient(session: Session, patient_id: str, issuer: str = "") -> int:
 def note_content(session: Session, modality: str, study_instance_uid: str, patient_id: str, issuer: str) -> None:
     """Something of a study arrived: an MR study gets its case, anything else may complete cases of its patient."""
     if modality == MR_MODALITY:
-        open_case(session, study_instance_uid, patient_id, issuer)
-        wake_case(session, study_instance_uid)
+        if not open_case(session, study_instance_uid, patient_id, issuer):
+            wake_case(session, study_instance_uid)
     else:
         wake_patient(session, patient_id, issuer)
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import orjson
 from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLAlchemyError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config.errors import LedgerError
 
 BUSY_TIMEOUT_S = 30.0  # how long a writer of SQLite waits for another one before it gives up
+BEGIN_OF = {"sqlite": "BEGIN IMMEDIATE"}  # by dialect; other drivers begin by themselves
 DEADLOCK, SERIALIZATION_FAILURE = "40P01", "40001"  # SQLSTATE of PostgreSQL
 
 
@@ -41,6 +47,31 @@ class Ledger:
         self.engine.dispose()
 
 
+def insert_new(session: Session, table: type[DeclarativeBase], values: Mapping[str, Any]) -> bool:
+    """Insert a row unless its key is there; whether it was not. Nothing of it becomes a mapped object: that would cost
+    more than the insertion.
+
+    values : by column; columns with a default may be left out.
+    """
+    connection = session.connection()
+    statement = _inserting(table, connection.dialect.name == "postgresql")
+    return connection.execute(statement, dict(values)).rowcount == 1
+
+
+@lru_cache
+def _inserting(table: type[DeclarativeBase], postgresql: bool) -> Any:
+    into = postgresql_insert if postgresql else sqlite_insert
+    return into(table.__table__).on_conflict_do_nothing()  # type: ignore[arg-type]
+
+
+def as_json(value: Any) -> str:
+    """The text of a JSON column; a header is written with every instance."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # keys that are no text, numbers beyond 64 bits, lone surrogates
+        return json.dumps(value)
+
+
 def may_try_again(error: SQLAlchemyError) -> bool:
     """Whether the transaction only met another one: two first instances of one study, or writers that waited for each
     other. Done again, it finds what the other one wrote."""
@@ -61,7 +92,7 @@ def open_ledger(url: str, migrate: bool = True) -> Ledger:
     shown = parsed.render_as_string(hide_password=True)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(parsed, pool_pre_ping=True)
+    engine = create_engine(parsed, pool_pre_ping=True, json_serializer=as_json)
     if engine.dialect.name == "sqlite":
         _use_sqlite_safely(engine, round(1000 * float(str(parsed.query.get("timeout", BUSY_TIMEOUT_S)))))
     try:
@@ -92,7 +123,7 @@ def _use_sqlite_safely(engine: Engine, busy_timeout_ms: int) -> None:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        connection.exec_driver_sql(BEGIN_OF["sqlite"])
 
 
 def alembic_config() -> Any:

@@ -9,17 +9,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import PoolProxiedConnection, insert
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from node.ledger.database import Ledger, may_try_again
-from node.ledger.tables import Instance
+from node.ledger.database import BEGIN_OF, Ledger, may_try_again
+from node.ledger.tables import Instance, Row
 
 MOST_ROWS = 256  # in one transaction, so that a reader of the log is not held up by a long one
-
-Row = dict[str, Any]
 
 
 @dataclass
@@ -45,7 +43,9 @@ class InstanceWriter:
         self._pen = threading.Lock()
         self._guard = threading.Lock()
         self._waiting: list[_Entry] = []
-        self._connection: Connection | None = None
+        self._connection: PoolProxiedConnection | None = None
+        self._driver: Any = self._engine.dialect.dbapi
+        self._begin = BEGIN_OF.get(self._engine.dialect.name)
         # Compiled once: building and compiling the statement anew would cost more than the insertion.
         compiled = insert(Instance).compile(dialect=self._engine.dialect)
         self._statement = str(compiled)
@@ -99,20 +99,53 @@ class InstanceWriter:
         try:
             self._execute(batch, values)
         except DBAPIError as error:
-            if error.connection_invalidated:
-                # The database was restarted. Whether the rows were written is not known: if so, they are found now.
-                self._forget_connection()
-            elif isinstance(error, IntegrityError) or not may_try_again(error):
+            # After a lost connection it is not known whether the rows were written: if so, they are found now.
+            if isinstance(error, IntegrityError) or not (error.connection_invalidated or may_try_again(error)):
                 raise
             self._execute(batch, values)
 
     def _execute(self, batch: Sequence[_Entry], values: Sequence[Any]) -> None:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        with self._connection.begin():
-            self._connection.exec_driver_sql(self._statement, values if len(values) > 1 else values[0])
+        """One transaction, by the driver itself: what SQLAlchemy does around statements costs more than they do.
+
+        Its errors come out as SQLAlchemy's. Raises SQLAlchemyError, OSError.
+        """
+        try:
+            if self._connection is None:
+                self._connection = self._engine.raw_connection()
+            cursor = self._connection.cursor()
+            if self._begin:
+                cursor.execute(self._begin)
+            if len(values) > 1:
+                cursor.executemany(self._statement, values)
+            else:
+                cursor.execute(self._statement, values[0])
             for entry in batch:
                 self._require(entry.row["path"])
+            self._connection.commit()
+        except self._driver.Error as error:
+            raise self._gave_up(error) from error
+        except OSError:
+            self._roll_back()
+            raise
+
+    def _gave_up(self, error: Exception) -> DBAPIError:
+        """Leave the transaction; the driver's error as SQLAlchemy would raise it."""
+        dialect = self._engine.dialect
+        lost = dialect.is_disconnect(error, self._connection, None)  # type: ignore[arg-type]
+        self._roll_back()
+        wrapped = DBAPIError.instance(
+            self._statement, None, error, self._driver.Error, connection_invalidated=lost, dialect=dialect
+        )
+        return cast(DBAPIError, wrapped)
+
+    def _roll_back(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            self._connection.rollback()
+        except self._driver.Error:
+            self._connection.invalidate()
+            self._connection = None
 
     def _bound(self, row: Row) -> Any:
         """The row as the driver takes it."""

@@ -11,23 +11,21 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
-from node.ledger.tables import Instance, Quarantined
+from node.ledger.database import insert_new
+from node.ledger.tables import Instance, Quarantined, Row
 
 
 def find_instance(session: Session, sop_instance_uid: str) -> Instance | None:
     return session.get(Instance, sop_instance_uid)
 
 
-def add_instance(session: Session, instance: Instance) -> Instance | None:
+def add_instance(session: Session, row: Row) -> Instance | None:
     """Index an instance whose bytes are durable.
 
-    Returns None when it is new, otherwise the row that already holds its SOP Instance UID (nothing is changed then).
+    row : every column of `instances`. Returns None when it is new, otherwise the instance that already holds its SOP
+    Instance UID (nothing is changed then).
     """
-    known = find_instance(session, instance.sop_instance_uid)
-    if known is None:
-        session.add(instance)
-        session.flush()
-    return known
+    return None if insert_new(session, Instance, row) else find_instance(session, row["sop_instance_uid"])
 
 
 def lock_study(session: Session, study_instance_uid: str) -> None:

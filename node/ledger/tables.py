@@ -30,6 +30,9 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+Row = dict[str, Any]  # a value for each column
+
+
 class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON, str: String(255)}  # noqa: RUF012
 
@@ -135,7 +138,7 @@ class Case(Base):
     updated_at: Mapped[datetime]
     assess_after: Mapped[datetime | None]  # due for another look at this time: new content or the fallback timer
     retired_at: Mapped[datetime | None]  # when retention removed its instances; its reports stay
-    version: Mapped[int] = mapped_column(default=0)
+    version: Mapped[int] = mapped_column(default=1)
     __table_args__ = (
         Index("ix_cases_state", "state", "updated_at"),
         Index("ix_cases_patient", "patient_id"),

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from types import TracebackType
 
 from node.store.digests import content_hash
 from node.store.part10 import FileMeta, file_head
 
+EARLY_BYTES = 1 << 16  # so many new ones make it worth while to have the disk begin
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_Bytes = bytes | bytearray | memoryview
+
 
 class IncomingFile:
     """A temporary Part-10 file on the file system of the store.
 
-    Write the data set in as many pieces as it comes in, then `finish()`; the store moves the finished file to its
-    place. Left without that, the file is removed.
+    Write the data set in as many pieces as it comes in; the store then gives the file its place and its final name.
+    The temporary name goes with `discard`, and with it the file, if it has got no other one.
     """
 
     def __init__(self, path: str, meta: FileMeta) -> None:
@@ -23,26 +29,41 @@ class IncomingFile:
         self.meta = meta
         self.size_bytes = 0  # of the data set, without the head
         self._hash = content_hash()
-        self._head = file_head(meta)
-        self.data_offset = len(self._head)
+        head = file_head(meta)
+        self.data_offset = len(head)
+        self._not_written: list[_Bytes] = [head]  # goes with the first piece
+        self._begun = 0  # so many bytes of the file are on their way to the disk
+        self._is_durable = False
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        self._is_open = True
-        try:
-            self._write_all(self._head)
-        except OSError:
-            self.discard()
-            raise
+        self._is_open = self._is_named = True
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Append a piece of the data set. Raises OSError when the disk does not take it."""
-        self._hash.update(data)
-        self.size_bytes += len(data)
-        self._write_all(data)
+    def write(self, *pieces: _Bytes) -> None:
+        """Append pieces of the data set. Raises OSError when the disk does not take them."""
+        self._put([*self._not_written, *pieces])
+        self._not_written = []
+        self.size_bytes += sum(map(len, pieces))
+        if self.data_offset + self.size_bytes - self._begun >= EARLY_BYTES:
+            self.begin_writing()
+        for piece in pieces:  # while the disk is busy
+            self._hash.update(piece)
 
-    def _write_all(self, data: bytes | bytearray | memoryview) -> None:
-        written, size = os.write(self._descriptor, data), len(data)
-        while written < size:
-            written += os.write(self._descriptor, memoryview(data)[written:])
+    def _put(self, pieces: Sequence[_Bytes]) -> None:
+        written = os.writev(self._descriptor, pieces)
+        if written < sum(map(len, pieces)):
+            rest = memoryview(b"".join(pieces))[written:]
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+
+    def begin_writing(self) -> None:
+        """Have the disk write what has come in, while other things are done: `finish` then waits for less.
+
+        The advice makes Linux do so; that it also would drop pages which are on the disk already does not matter.
+        """
+        end = self.data_offset + self.size_bytes
+        if end >= EARLY_BYTES and end > self._begun:
+            with contextlib.suppress(OSError):  # some file systems take no advice
+                os.posix_fadvise(self._descriptor, self._begun, end - self._begun, os.POSIX_FADV_DONTNEED)
+            self._begun = end // _PAGE * _PAGE  # the page that is not full yet is written again
 
     def first_bytes(self, most: int) -> memoryview:
         """The data set's first bytes, read back."""
@@ -56,21 +77,31 @@ class IncomingFile:
         return self._hash.hexdigest()
 
     def finish(self) -> None:
-        """Force the bytes to the disk and close the file; safe to call twice."""
-        if self._is_open:
-            os.fsync(self._descriptor)
-            self._close()
+        """Force the bytes to the disk; safe to call twice."""
+        if self._is_durable:
+            return
+        if self._not_written:
+            self.write()
+        os.fsync(self._descriptor)
+        self._is_durable = True
+
+    def call_it(self, path: str) -> None:
+        """The file, which the store has given a name, goes by that one for the time being."""
+        self.path, self._is_named = path, True
+
+    def forget_name(self) -> None:
+        """Remove the temporary name, and the file with it, unless it has got another one; safe to call twice."""
+        if self._is_named:
+            self._is_named = False
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path)
 
     def discard(self) -> None:
-        """Forget the file; does nothing once it has been moved to its place."""
-        self._close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
-
-    def _close(self) -> None:
+        """Close the file and forget its temporary name; safe to call twice."""
         if self._is_open:
             self._is_open = False
             os.close(self._descriptor)
+        self.forget_name()
 
     def __enter__(self) -> IncomingFile:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from config.errors import InputError
 
@@ -11,6 +12,7 @@ _DIGEST = re.compile(r"[0-9a-f]{16,64}", re.ASCII)
 UID_LENGTH = 64
 
 
+@lru_cache(maxsize=4096)
 def is_uid(text: str) -> bool:
     """Whether `text` is a UID by PS3.5 section 9.1: numbers without leading zeros, joined by dots, 64 characters."""
     return len(text) <= UID_LENGTH and _UID.fullmatch(text) is not None

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import BinaryIO
 
 from config.errors import InputError
@@ -32,16 +33,31 @@ def file_head(meta: FileMeta) -> bytes:
     """Preamble, prefix and file meta information, explicit VR little endian, as PS3.10 section 7.1 orders them."""
     elements = b"".join(
         (
-            struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01",
-            _text(0x0002, b"UI", meta.sop_class_uid),
+            _before(meta.sop_class_uid),
             _text(0x0003, b"UI", meta.sop_instance_uid),
-            _text(0x0010, b"UI", meta.transfer_syntax_uid),
-            _text(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
-            _text(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
-            _text(0x0016, b"AE", meta.source_ae_title) if meta.source_ae_title else b"",
+            _after(meta.transfer_syntax_uid, meta.source_ae_title),
         )
     )
     return _PREFIX + struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(elements)) + elements
+
+
+@lru_cache
+def _before(sop_class_uid: str) -> bytes:
+    """What stands before the SOP Instance UID, after the group length."""
+    version = struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01"
+    return version + _text(0x0002, b"UI", sop_class_uid)
+
+
+@lru_cache
+def _after(transfer_syntax_uid: str, source_ae_title: str) -> bytes:
+    return b"".join(
+        (
+            _text(0x0010, b"UI", transfer_syntax_uid),
+            _text(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
+            _text(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME),
+            _text(0x0016, b"AE", source_ae_title) if source_ae_title else b"",
+        )
+    )
 
 
 def _text(element: int, vr: bytes, value: str) -> bytes:

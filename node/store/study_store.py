@@ -119,7 +119,7 @@ class StudyStore:
         return IncomingFile(f"{self._root}/incoming/{os.urandom(16).hex()}.part", meta)
 
     def keep(self, incoming: IncomingFile, study_instance_uid: str, series_instance_uid: str) -> StoredFile:
-        """Move a finished data set to its place among the studies; on return it is durable.
+        """Give a data set its place among the studies; on return it is durable.
 
         Keeping the same bytes again is harmless. Raises InputError when a UID is not a UID.
         """
@@ -191,7 +191,7 @@ class StudyStore:
                 beside.result()
         if beside is None:
             self._sync_name(final)
-        os.unlink(incoming.path)
+        incoming.forget_name()
 
     def _sync_name(self, final: str) -> None:
         begun = time.monotonic()

@@ -1,6 +1,6 @@
 """Receiving: our node with all its promises against dcmtk, Orthanc and a bare pynetdicom handler.
 
-Each turn sends the same number of new images of 0.5 MB over one or four associations; what was received is removed
+Each turn sends the same number of new images of 0.5 MB over one or four associations; what was received is emptied
 after the turn. Sent by dcmtk's storescu, which reads its files, opens its association and sends, like a modality: the
 goals are about that. And by a sender whose requests are laid out beforehand and whose associations are open, which
 shows the receiver alone. The floor is a server without DICOM: socket to file, fdatasync, answer.
@@ -36,6 +36,7 @@ def run(options: Options) -> Result:
         running = _start_all(Path(temporary), stack, result)
         _warm(running)
         result.figure("the disk: 12 kB written over and forced to it", _flushes(Path(temporary)), "ms")
+        result.figure("the disk: a new file", _new_files(Path(temporary)), "ms")
         for n, word in ((1, "one association"), (4, "four associations")):
             _throughput(running, n, f"{word}, laid out", _laid_out(n), options.rounds(ROUNDS), result)
         if shutil.which("storescu"):
@@ -108,6 +109,18 @@ def _flushes(root: Path) -> list[float]:
             file.write(bytes(12_288))
             os.fdatasync(file.fileno())
             found.append((time.perf_counter() - begin) * 1e3)
+    return found
+
+
+def _new_files(root: Path) -> list[float]:
+    """Milliseconds to make an empty file."""
+    folder = root / "made"
+    folder.mkdir()
+    found = []
+    for number in range(100):
+        begin = time.perf_counter()
+        os.close(os.open(folder / str(number), os.O_WRONLY | os.O_CREAT))
+        found.append((time.perf_counter() - begin) * 1e3)
     return found
 
 

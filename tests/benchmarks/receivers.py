@@ -50,6 +50,7 @@ def _forget_fsync(engine: Any) -> None:
     from sqlalchemy import event
 
     os.fsync = lambda _descriptor: None  # type: ignore[assignment]
+    os.posix_fadvise = lambda *_advice: None  # type: ignore[assignment]
 
     @event.listens_for(engine, "connect")
     def _relax(connection: Any, _record: Any) -> None:

@@ -48,12 +48,16 @@ class Server:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
     def clear(self) -> None:
-        """Remove what was received, so that its pages are not written to the disk during the next one's turn."""
-        for path in self.folder.iterdir():
-            if path.is_dir() and path.name not in ("incoming", "run"):
-                shutil.rmtree(path, ignore_errors=True)
-            elif path.suffix in ("", ".dcm", ".raw") and path.is_file():
-                path.unlink()
+        """Empty the files that came in, so that they are not written to the disk during the next one's turn.
+
+        They are removed with the folder, at the end: for minutes after a removal ext4 does not give the inode again,
+        but looks at all of those for each new file, which then takes a third of a millisecond.
+        """
+        for place, folders, names in os.walk(self.folder):
+            folders[:] = [name for name in folders if name != "run"]
+            for name in names:
+                if not name.startswith(("ledger", "index")):  # databases, ours and Orthanc's
+                    os.truncate(Path(place, name), 0)
 
 
 def in_own_network(arguments: Sequence[str]) -> int | None:

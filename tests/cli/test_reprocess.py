@@ -40,8 +40,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     ledger = open_ledger(settings.ledger.url or "")
     with ledger.begin() as session:
         for number, uid in enumerate((OLD, MADE, FAILED)):
-            case = open_case(session, uid, f"P{number}", "")
-            case.received_at = datetime(2026, number + 1, 5, tzinfo=UTC)
+            open_case(session, uid, f"P{number}", "")
+            get_case(session, uid).received_at = datetime(2026, number + 1, 5, tzinfo=UTC)
         for revision, bundle in enumerate(("site-1", "site-2"), 1):
             session.add(_report(MADE, revision, bundle))
         session.add(_report(OLD, 1, "site-1"))

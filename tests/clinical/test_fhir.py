@@ -18,7 +18,7 @@ from config.settings import FhirSettings, Settings
 from node.cases.clinical_facts import ClinicalFacts
 from node.clinical.fhir import receive
 from node.clinical.fhir_client import FhirClient, FhirPoller, FhirUnavailableError
-from node.ledger.cases import open_case
+from node.ledger.cases import get_case, open_case
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.facts import facts_of
 
@@ -218,12 +218,13 @@ def polled(base_url: str, **more: Any) -> Settings:
 
 def test_polling_reads_every_page_once_and_wakes_the_case(ledger: Ledger, fhir_server: str) -> None:
     with ledger.begin() as session:
-        open_case(session, "1.2.3", "P1", "").assess_after = None
+        open_case(session, "1.2.3", "P1", "")
+        get_case(session, "1.2.3").assess_after = None
     poller = FhirPoller(ledger, polled(fhir_server))
     assert poller.poll() == 3
     assert [result.text for result in facts(ledger).ebv_dna] == ["1000", "2000", "3000"]
     with ledger.begin() as session:
-        assert open_case(session, "1.2.3", "P1", "").assess_after is not None
+        assert get_case(session, "1.2.3").assess_after is not None
     assert poller.poll() == 0
     assert any("offset=2" in path for path in _Server.asked)
     poller.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -115,16 +116,26 @@ ELEMENTS = {
 }  # fmt: skip
 
 
-@given(values=st.fixed_dictionaries({}, optional=dict.fromkeys(ELEMENTS, ANY_TEXT)), charset=st.sampled_from(
-    [b"", b"ISO_IR 100", b"ISO_IR 192", b"GB18030", b"\\ISO 2022 IR 58", b"nonsense"]))  # fmt: skip
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_bytes_stand_there_they_are_read_alike(values: dict[int, bytes], charset: bytes) -> None:
+CHARACTER_SETS = st.sampled_from(
+    [b"", b"ISO_IR 100", b"ISO_IR 192", b"GB18030", b"\\ISO 2022 IR 58", b"nonsense"]
+)  # fmt: skip
+VALUES = st.fixed_dictionaries({}, optional=dict.fromkeys(ELEMENTS, ANY_TEXT) | {0x00080005: CHARACTER_SETS})
+
+
+def with_values(values: Mapping[int, bytes]) -> bytes:
+    """A small image with these values, whatever they are."""
     elements = dict(parts())
-    for tag, value in {0x00080005: charset, **values}.items():
+    for tag, value in values.items():
         vr, padded = ELEMENTS.get(tag, "CS"), value + b" " * (len(value) % 2)
         head = (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little") + vr.encode()
         elements[tag] = head + len(padded).to_bytes(2, "little") + padded
-    data = b"".join(elements[tag] for tag in sorted(elements))
+    return b"".join(elements[tag] for tag in sorted(elements))
+
+
+@given(values=VALUES)
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_bytes_stand_there_they_are_read_alike(values: dict[int, bytes]) -> None:
+    data = with_values(values)
     found = read_head(memoryview(data), EXPLICIT)
     assert found is not None
     assert found.header == header_of_all(data, EXPLICIT)

@@ -13,7 +13,6 @@ import pytest
 from blake3 import blake3
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
-from sqlalchemy import event
 
 from node.dicom.intake import Intake
 from node.dicom.statuses import StoreStatus
@@ -22,6 +21,7 @@ from node.ledger.database import now_utc
 from node.store.part10 import skip_head
 from tests.dicom.raw_scu import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, MR, RawSender
 from tests.dicom.scenes import Scene, encoded, mr_slice, scene
+from tests.ledger.commits import watch_commits
 
 VERIFICATION = "1.2.840.10008.1.1"
 
@@ -283,7 +283,7 @@ def test_success_comes_after_fsync_of_file_and_folder_and_the_commit(
 
     monkeypatch.setattr("os.fsync", traced_fsync)
     monkeypatch.setattr("os.link", traced_link)
-    event.listen(node.ledger.engine, "commit", lambda _connection: order.append("commit"))
+    watch_commits(node.ledger, lambda: order.append("commit"))
     study, series = generate_uid(), generate_uid()
     with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
         for _ in range(2):

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from node.ledger.database import Ledger
-from node.ledger.group_commit import InstanceWriter, Row
-from node.ledger.tables import Instance
+from node.ledger.group_commit import InstanceWriter
+from node.ledger.tables import Instance, Row
 from tests.benchmarks.growth import study_rows
+from tests.ledger.commits import watch_commits
 
 
 def row(uid: str, **changes: Any) -> Row:
@@ -52,13 +53,13 @@ def test_threads_that_wait_share_a_transaction_and_get_their_own_answers(
     commits: list[int] = []
     held, go = threading.Event(), threading.Event()
 
-    @event.listens_for(ledger.engine, "commit")
-    def _slow_first(_connection: Any) -> None:
+    def slow_first() -> None:
         commits.append(1)
         if len(commits) == 1:
             held.set()
             go.wait(20)
 
+    watch_commits(ledger, slow_first)
     answers: dict[str, bool | str] = {}
 
     def add(name: str, values: Row) -> None:
@@ -86,7 +87,7 @@ def test_threads_that_wait_share_a_transaction_and_get_their_own_answers(
 
 def test_rows_that_wait_are_written_in_one_transaction(ledger: Ledger, writer: InstanceWriter) -> None:
     commits: list[int] = []
-    event.listen(ledger.engine, "commit", lambda _connection: commits.append(1))
+    watch_commits(ledger, lambda: commits.append(1))
     threads = [threading.Thread(target=writer.add, args=(row(f"1.3.{n}"),)) for n in range(40)]
     with writer._pen:
         for thread in threads:

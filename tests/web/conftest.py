@@ -15,7 +15,7 @@ import pytest
 from config.errors import InputError
 from config.settings import Settings, load_settings
 from node.ledger.accounts import add_user
-from node.ledger.cases import open_case
+from node.ledger.cases import get_case, open_case
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.tables import Instance
 from node.questions import NoAnswerError
@@ -120,7 +120,8 @@ def site(make_site: Callable[..., Site]) -> Site:
 def make_case(site: Site, study: str = "1.2.3", patient_id: str = "P-1", series: tuple[str, ...] = ("1.2.3.1",)) -> str:
     """A case with one instance in each series, as the intake leaves it."""
     with site.ledger.begin() as session:
-        case = open_case(session, study, patient_id, "")
+        open_case(session, study, patient_id, "")
+        case = get_case(session, study)
         case.assessment = {
             "series": [
                 {

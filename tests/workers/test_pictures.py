@@ -36,7 +36,8 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> tuple[WorkerContext, Wri
         study_date=date(2026, 1, 1),
     )  # fmt: skip
     with ledger.begin() as session:
-        case = open_case(session, written.study_instance_uid, "P", "")
+        open_case(session, written.study_instance_uid, "P", "")
+        case = get_case(session, written.study_instance_uid)
         for path in written.files:
             ds = dcmread(path, stop_before_pixels=True)
             session.add(
