@@ -52,7 +52,8 @@ def test_excitation_scales_each_channel_by_its_gate() -> None:
         layer.expand.bias.zero_()
     x = torch.stack([torch.full((4, 4), 1.0), torch.full((4, 4), 2.0)])[None]
     gates = torch.sigmoid(torch.tensor([3.0, -3.0]))  # the squeezed means add up to 3
-    assert torch.allclose(layer(x)[0, :, 0, 0], torch.tensor([1.0, 2.0]) * gates)
+    found = layer(x, torch.full_like(x, 0.5))
+    assert torch.allclose(found[0, :, 0, 0], 0.5 + torch.tensor([1.0, 2.0]) * gates)
 
 
 def test_the_response_is_odd_in_the_treatment_and_the_prognosis_blind_to_it() -> None:

@@ -22,15 +22,17 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from workers.features.se_resnet import SEResNet
 
+SLICES_AT_ONCE = 8  # in one product, so that its operands stay near the core
+
 TensorState = tuple[int, int]  # address, and how often it was written to
 
 
 class _Kept(NamedTuple):
-    key: tuple[torch.device, torch.dtype, tuple[TensorState, ...]]
+    key: tuple[torch.device, tuple[TensorState, ...]]
     folded: SEResNet
 
 
-_kept: WeakKeyDictionary[SEResNet, _Kept] = WeakKeyDictionary()
+_kept: WeakKeyDictionary[SEResNet, dict[torch.dtype, _Kept]] = WeakKeyDictionary()
 
 
 class MatrixConvolution(nn.Module):
@@ -59,20 +61,29 @@ class MatrixConvolution(nn.Module):
         padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, horizontal, horizontal, vertical, vertical))
         windows = padded.unfold(1, self.kernel[0], self.stride[0]).unfold(2, self.kernel[1], self.stride[1])
         n, height, width = windows.shape[:3]  # windows: (n, h, w, c, k, k)
-        rows = windows.permute(0, 1, 2, 4, 5, 3).reshape(n * height * width, -1)
-        return functional.linear(rows, self.weight, self.bias).view(n, height, width, -1).permute(0, 3, 1, 2)
+        places = torch.cat([self._product(some) for some in windows.split(SLICES_AT_ONCE)])
+        return places.view(n, height, width, -1).permute(0, 3, 1, 2)
+
+    def _product(self, windows: Tensor) -> Tensor:
+        """Windows (n, h, w, c, k, k) -> (n * h * w, c_out)."""
+        rows = windows.permute(0, 1, 2, 4, 5, 3).reshape(windows.shape[:3].numel(), -1)
+        if rows.dtype != torch.bfloat16:
+            return functional.linear(rows, self.weight, self.bias)
+        product = torch.mm(self.weight, rows.t()).t()  # the second operand is packed first: here the smaller one
+        return product if self.bias is None else product + self.bias
 
 
 def folded(backbone: SEResNet, dtype: torch.dtype) -> SEResNet:
     """The backbone for inference, on its device, in a precision, channels last; the backbone itself stays as it is.
 
-    It is made once and kept as long as the backbone lives and its tensors are not written to.
+    For each precision it is made once, and kept as long as the backbone lives and its tensors are not written to.
     """
     tensors = [*backbone.parameters(), *backbone.buffers()]
-    key = (tensors[0].device, dtype, tuple((one.data_ptr(), one._version) for one in tensors))
-    found = _kept.get(backbone)
+    key = (tensors[0].device, tuple((one.data_ptr(), one._version) for one in tensors))
+    kept = _kept.setdefault(backbone, {})
+    found = kept.get(dtype)
     if found is None or found.key != key:
-        found = _kept[backbone] = _Kept(key, _fold(backbone, dtype))
+        found = kept[dtype] = _Kept(key, _fold(backbone, dtype))
     return found.folded
 
 

@@ -25,11 +25,15 @@ class SqueezeExcitation(nn.Module):
         self.reduce = nn.Linear(channels, hidden)
         self.expand = nn.Linear(hidden, channels)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def gates(self, x: Tensor) -> Tensor:
+        """Maps (n, c, h, w) -> a gate for each channel (n, c, 1, 1)."""
         z = x.mean(dim=(2, 3))  # (n, c)  squeeze, equation 2
         s = torch.sigmoid(self.expand(torch.relu(self.reduce(z))))  # (n, c)  excite, equation 3
-        scaled: Tensor = x * s[:, :, None, None]  # scale, equation 4
-        return scaled
+        return s[:, :, None, None]
+
+    def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
+        """The scaled maps (equation 4) and the shortcut, added in one pass over them."""
+        return torch.addcmul(shortcut, x, self.gates(x))
 
 
 class SEBasicBlock(nn.Module):
@@ -48,7 +52,7 @@ class SEBasicBlock(nn.Module):
         self.shortcut = _shortcut(channels_in, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.excitation(self.residual(x)) + self.shortcut(x))
+        return torch.relu_(self.excitation(self.residual(x), self.shortcut(x)))
 
 
 class SEBottleneckBlock(nn.Module):
@@ -77,7 +81,7 @@ class SEBottleneckBlock(nn.Module):
         self.shortcut = _shortcut(channels_in, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.excitation(self.residual(x)) + self.shortcut(x))
+        return torch.relu_(self.excitation(self.residual(x), self.shortcut(x)))
 
 
 def _shortcut(channels_in: int, channels: int, stride: int) -> nn.Module:
