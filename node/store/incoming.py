@@ -10,7 +10,7 @@ from types import TracebackType
 from node.store.digests import content_hash
 from node.store.part10 import FileMeta, file_head
 
-EARLY_BYTES = 1 << 16  # so many new ones make it worth while to have the disk begin
+EARLY_BYTES = 1 << 17  # so many new ones make it worth while to have the disk begin
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _Bytes = bytes | bytearray | memoryview
