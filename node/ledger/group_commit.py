@@ -132,6 +132,9 @@ class InstanceWriter:
         """Leave the transaction; the driver's error as SQLAlchemy would raise it."""
         dialect = self._engine.dialect
         lost = dialect.is_disconnect(error, self._connection, None)  # type: ignore[arg-type]
+        if lost and self._connection is not None:
+            self._connection.invalidate(error)
+            self._connection = None
         self._roll_back()
         wrapped = DBAPIError.instance(
             self._statement, None, error, self._driver.Error, connection_invalidated=lost, dialect=dialect
@@ -139,13 +142,12 @@ class InstanceWriter:
         return cast(DBAPIError, wrapped)
 
     def _roll_back(self) -> None:
-        if self._connection is None:
-            return
-        try:
-            self._connection.rollback()
-        except self._driver.Error:
-            self._connection.invalidate()
-            self._connection = None
+        if self._connection is not None:
+            try:
+                self._connection.rollback()
+            except self._driver.Error as error:
+                self._connection.invalidate(error)
+                self._connection = None
 
     def _bound(self, row: Row) -> Any:
         """The row as the driver takes it."""

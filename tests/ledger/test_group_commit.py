@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
-from node.ledger.database import Ledger
+from node.ledger.database import Ledger, open_ledger
 from node.ledger.group_commit import InstanceWriter
 from node.ledger.tables import Instance, Row
 from tests.benchmarks.growth import study_rows
+from tests.faults.servers import postgres
 from tests.ledger.commits import watch_commits
 
 
@@ -98,3 +102,40 @@ def test_rows_that_wait_are_written_in_one_transaction(ledger: Ledger, writer: I
         thread.join()
     assert len(stored(ledger)) == 40
     assert len(commits) == 2  # the rows, and the reading above
+
+
+def test_a_ledger_that_is_locked_is_named_as_ever(tmp_path: Path) -> None:
+    """The driver's error as SQLAlchemy's, and the writer goes on once the lock is gone."""
+    opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}?timeout=0.05")
+    writer = InstanceWriter(opened, lost)
+    other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(OperationalError, match="database is locked"):
+        writer.add(row("1.4.1"))
+    other.execute("ROLLBACK")
+    assert writer.add(row("1.4.1")) is True
+    other.close()
+    writer.close()
+    opened.close()
+
+
+def test_on_postgresql_rows_outlive_a_crash_of_the_database() -> None:
+    with postgres() as running:
+        opened = open_ledger(running.url("rows"))
+        writer = InstanceWriter(opened, lost)
+        assert writer.add(row("1.5.1")) is True
+        assert writer.add(row("1.5.1", digest="0" * 64)) is False
+        with pytest.raises(FileNotFoundError):
+            writer.add(row("1.5.2", path="lost"))
+        running.crash()
+        with pytest.raises(OperationalError):  # nobody listens
+            writer.add(row("1.5.3"))
+        running.start()
+        assert writer.add(row("1.5.3")) is True
+        running.crash()
+        running.start()
+        assert writer.add(row("1.5.4")) is True  # the connection that it held is broken: the next one serves
+        assert writer.add(row("1.5.1")) is False
+        assert stored(opened) == {"1.5.1", "1.5.3", "1.5.4"}
+        writer.close()
+        opened.close()
