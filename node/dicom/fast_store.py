@@ -54,14 +54,12 @@ class ProtocolError(Exception):
     """The peer broke PS3.8; the association is aborted."""
 
 
-class Context:
+class Context(NamedTuple):
     """A presentation context for storage that both sides agreed on."""
 
-    def __init__(self, number: int, sop_class_uid: str, transfer_syntax_uid: str) -> None:
-        self.number = number
-        self.sop_class_uid = sop_class_uid
-        self.transfer_syntax_uid = transfer_syntax_uid
-        self.heads = SeriesHead(transfer_syntax_uid)
+    number: int
+    sop_class_uid: str
+    transfer_syntax_uid: str
 
 
 class StoreRequest(NamedTuple):
@@ -86,6 +84,7 @@ class StoreReceiver:
         self._contexts: dict[int, Context] = {}
         self._calling_ae = ""
         self._largest_pdu = 0
+        self._heads = SeriesHead("")  # of the transfer syntax that came last
         self._inflow = Inflow()
 
     def read(self) -> bool:
@@ -249,11 +248,16 @@ class StoreReceiver:
         while size:
             piece = inflow.some(size)
             if first:
-                arrival.head = request.context.heads.read(piece[:HEAD_BYTES])
+                arrival.head = self._head(piece[:HEAD_BYTES], request.context.transfer_syntax_uid)
                 first = False
             arrival.add(piece)
             size -= len(piece)
             inflow.skip(len(piece))
+
+    def _head(self, data: memoryview, transfer_syntax_uid: str) -> Head | None:
+        if self._heads.transfer_syntax_uid != transfer_syntax_uid:
+            self._heads = SeriesHead(transfer_syntax_uid)
+        return self._heads.read(data)
 
     def _check_pace(self, seconds: float, received: int) -> None:
         patience = self.assoc.network_timeout or float("inf")

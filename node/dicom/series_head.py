@@ -37,7 +37,7 @@ class SeriesHead:
     """Reads the heads of one association's images in one transfer syntax."""
 
     def __init__(self, transfer_syntax_uid: str) -> None:
-        self._syntax = transfer_syntax_uid
+        self.transfer_syntax_uid = transfer_syntax_uid
         self._pattern: _Pattern | None = None
 
     def read(self, data: memoryview) -> Head | None:
@@ -49,14 +49,14 @@ class SeriesHead:
             return None
 
     def _learn(self, data: memoryview) -> Head | None:
-        walked = walk(data, self._syntax)
+        walked = walk(data, self.transfer_syntax_uid)
         if walked is None:
             return None
         wanted = walked.wanted()
-        head = Head(walked.uids, header_in(data, wanted, self._syntax), walked.size_bytes)
+        head = Head(walked.uids, header_in(data, wanted, self.transfer_syntax_uid), walked.size_bytes)
         if walked.pixels.end <= LONGEST_PATTERN:
-            known = remembered(data, wanted, self._syntax)
-            self._pattern = _Pattern.of(data, walked, head, known, self._syntax, self._pattern)
+            known = remembered(data, wanted, self.transfer_syntax_uid)
+            self._pattern = _Pattern.of(data, walked, head, known, self.transfer_syntax_uid, self._pattern)
         return head
 
 

@@ -60,7 +60,7 @@ class IncomingFile:
         The advice makes Linux do so; that it also would drop pages which are on the disk already does not matter.
         """
         end = self.data_offset + self.size_bytes
-        if end >= EARLY_BYTES and end > self._begun:
+        if end >= EARLY_BYTES and end > self._begun and hasattr(os, "posix_fadvise"):
             with contextlib.suppress(OSError):  # some file systems take no advice
                 os.posix_fadvise(self._descriptor, self._begun, end - self._begun, os.POSIX_FADV_DONTNEED)
             self._begun = end // _PAGE * _PAGE  # the page that is not full yet is written again
