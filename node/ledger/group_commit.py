@@ -124,7 +124,7 @@ class InstanceWriter:
             self._connection.commit()
         except self._driver.Error as error:
             raise self._gave_up(error) from error
-        except OSError:
+        except BaseException:  # a lost file, a value that no column takes: nothing may stay locked
             self._roll_back()
             raise
 

@@ -119,6 +119,14 @@ def test_a_ledger_that_is_locked_is_named_as_ever(tmp_path: Path) -> None:
     opened.close()
 
 
+def test_a_value_that_no_column_takes_locks_nothing(ledger: Ledger, writer: InstanceWriter) -> None:
+    with pytest.raises(UnicodeEncodeError):
+        writer.add(row("1.6.1", patient_id="\udcff"))
+    with ledger.begin() as session:  # takes the lock of writers
+        assert session.scalar(select(Instance.sop_instance_uid)) is None
+    assert writer.add(row("1.6.2")) is True
+
+
 def test_on_postgresql_rows_outlive_a_crash_of_the_database() -> None:
     with postgres() as running:
         opened = open_ledger(running.url("rows"))
