@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from node.dicom.small_pacs import Destination, SmallPacs
-from tests.flow.program import Program, running_program
+from node.dicom.small_pacs import SmallPacs
+from tests.flow.program import Program, know_each_other, running_program
 from workers.training.phantom_dicom import WrittenStudy, write_phantom_study
 
 ALLOW_DEMONSTRATION = "[model]\nallow_demonstration = true\n"
@@ -36,6 +36,5 @@ def program(tmp_path_factory: pytest.TempPathFactory, pacs: SmallPacs) -> Iterat
     folder: Path = tmp_path_factory.mktemp("program")
     extra = ALLOW_DEMONSTRATION + "[case]\nstable_after_s = 2\n"
     with running_program(folder, pacs.port, extra) as running:
-        # Where the request for commitment has been released before its result is there, it comes as from any PACS.
-        pacs.destinations["CPTDN"] = Destination("CPTDN", "127.0.0.1", running.port)
+        know_each_other(pacs, running)
         yield running

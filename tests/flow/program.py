@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from node.dicom.small_pacs import Destination, SmallPacs
+
 READY_WITHIN_S = 120.0
 
 
@@ -75,6 +77,11 @@ def wait_for(look: Callable[[], Any], timeout_s: float, explain: Callable[[], st
         if time.monotonic() > deadline:
             raise AssertionError(f"nothing after {timeout_s:.0f} s: {explain()}")
         time.sleep(0.5)  # a look is a command of its own, which takes its share of two cores
+
+
+def know_each_other(pacs: SmallPacs, program: Program) -> None:
+    """Where our association ends before a commitment is there, the PACS brings it on one of its own, as any does."""
+    pacs.destinations["CPTDN"] = Destination("CPTDN", "127.0.0.1", program.port)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from node.ledger.database import open_ledger
 from node.ledger.tables import Delivery, Job, Report
 from tests.flow.conftest import ALLOW_DEMONSTRATION
 from tests.flow.kept_cases import multiply, other_bundle
-from tests.flow.program import Program, running_program, wait_for
+from tests.flow.program import Program, know_each_other, running_program, wait_for
 from tests.flow.terminal import Terminal
 from tests.flow.test_main_job import delivered, route
 from workers.training.phantom_dicom import WrittenStudy
@@ -76,6 +76,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory, study: WrittenStudy) -> Itera
         SmallPacs(tmp_path_factory.mktemp("pacs"), "PACS") as pacs,
         running_program(tmp_path_factory.mktemp("program"), pacs.port, SETTINGS) as program,
     ):
+        know_each_other(pacs, program)
         program.cptdn("clinical", "set", "FLOW-1", "--ebv-dna", "3100", "--stage", "T3N1M0")
         route(study.files, program)
         delivered(program, study.study_instance_uid, 1)

@@ -11,7 +11,7 @@ import pytest
 from dicom_sr.reading import read_report
 from node.dicom.small_pacs import Behaviour, SmallPacs
 from tests.flow.conftest import ALLOW_DEMONSTRATION
-from tests.flow.program import Program, running_program, wait_for
+from tests.flow.program import Program, know_each_other, running_program, wait_for
 from tests.flow.test_main_job import COMPREHENSIVE_3D_SR, delivered, route
 from workers.training.phantom_dicom import WrittenStudy
 
@@ -29,6 +29,7 @@ def old_pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallPacs]:
 def program(tmp_path_factory: pytest.TempPathFactory, old_pacs: SmallPacs) -> Iterator[Program]:
     extra = ALLOW_DEMONSTRATION + "[case]\nreport_refusals = true\n"
     with running_program(tmp_path_factory.mktemp("program"), old_pacs.port, extra) as running:
+        know_each_other(old_pacs, running)
         yield running
 
 

@@ -28,7 +28,7 @@ from node.dicom.small_pacs import SmallPacs
 from tests.audit.scenes import Rsyslog, checked, rsyslog
 from tests.dicom.certificates import Authority, Certificate
 from tests.flow.collectors import Collector, collector
-from tests.flow.program import Program, free_port, running_program, wait_for
+from tests.flow.program import Program, free_port, know_each_other, running_program, wait_for
 from tests.peers import peer
 from workers.training.phantom_dicom import WrittenStudy, write_phantom_study
 
@@ -102,6 +102,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, telling: WrittenStudy) -> 
             f'[audit]\nsyslog = {{ host = "127.0.0.1", port = {repository.port}, ca = "{authority.certificate}" }}\n'
         )
         with running_program(folder / "program", pacs.port, extra, pacs=f"tls = {toml(node)}") as program:
+            know_each_other(pacs, program)
             heard: list[str] = []
             stop = _listen_to_broker(program.config.parent / "data", heard)
             yield Guarded(program, pacs, repository, hook, traces, metrics_port, client, telling, heard)

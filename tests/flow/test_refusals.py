@@ -20,7 +20,7 @@ from pydicom.dataset import Dataset
 from node.dicom.small_pacs import SmallPacs
 from node.dicom.store_scu import send_folder
 from tests.flow.conftest import ALLOW_DEMONSTRATION
-from tests.flow.program import Program, running_program, wait_for
+from tests.flow.program import Program, know_each_other, running_program, wait_for
 from tests.flow.test_main_job import route
 from tests.flow.variants import CONTOUR, Variant, change, save, small_study, variant
 from tests.peers import PROJECT
@@ -218,6 +218,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, pacs: SmallPacs, small: Writ
     folder = tmp_path_factory.mktemp("refusals")
     studies = {row.name: variant(small, folder / row.name, f"R-{row.name}", row.edit) for row in ROWS}
     with running_program(folder / "program", pacs.port, SETTINGS) as program:
+        know_each_other(pacs, program)
         lines = [",".join({**FACTS, **dict(row.facts)}.values()) + f",R-{row.name}" for row in ROWS]
         (folder / "facts.csv").write_text(",".join(FACTS) + ",patient_id\n" + "\n".join(lines) + "\n", encoding="utf-8")
         program.cptdn("clinical", "import", str(folder / "facts.csv"))

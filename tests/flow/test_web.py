@@ -22,7 +22,7 @@ from pydicom.uid import generate_uid
 from node.dicom.small_pacs import SmallPacs
 from node.dicom.store_scu import send_folder
 from tests.flow.browser import Visitor, axe_source, chromium, visitor
-from tests.flow.program import Program, running_program, wait_for
+from tests.flow.program import Program, know_each_other, running_program, wait_for
 from workers.training.phantom_dicom import WrittenStudy, write_phantom_study
 
 PASSWORD = "a short sentence"
@@ -73,6 +73,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         SmallPacs(folder / "pacs", "PACS") as pacs,
         running_program(folder / "program", pacs.port, extra) as program,
     ):
+        know_each_other(pacs, program)
         for name, role in (("boss", "admin"), ("wang", "operate"), ("li", "read")):
             add_user(program, name, role)
         yield Site(program, pacs, study, repeated)
