@@ -26,7 +26,7 @@ class _Entry:
 
     row: Row
     is_new: bool | None = None
-    error: SQLAlchemyError | OSError | None = None
+    error: Exception | None = None
 
     @property
     def settled(self) -> bool:
@@ -57,7 +57,8 @@ class InstanceWriter:
         """Index an instance whose bytes are durable; on return the row is, too.
 
         row : every column of `instances`. Returns False, and changes nothing, when its SOP Instance UID is there
-        already. Raises SQLAlchemyError when the ledger does not answer, and OSError when the file is gone.
+        already. Raises SQLAlchemyError when the ledger does not answer, OSError when the file is gone, and what the
+        driver raises for a value that no column takes.
         """
         entry = _Entry(row)
         with self._guard:
@@ -81,8 +82,8 @@ class InstanceWriter:
         """Settle every entry of the batch: all of them at once, else one by one."""
         try:
             self._insert(batch)
-        except (SQLAlchemyError, OSError) as error:
-            if len(batch) > 1 and isinstance(error, IntegrityError | OSError):
+        except Exception as error:  # each thread raises its own; whoever holds the pen must not fail for another one
+            if len(batch) > 1 and (isinstance(error, IntegrityError) or not isinstance(error, SQLAlchemyError)):
                 for entry in batch:
                     self._write([entry])
             elif isinstance(error, IntegrityError):

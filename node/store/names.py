@@ -12,10 +12,14 @@ _DIGEST = re.compile(r"[0-9a-f]{16,64}", re.ASCII)
 UID_LENGTH = 64
 
 
-@lru_cache(maxsize=4096)
 def is_uid(text: str) -> bool:
     """Whether `text` is a UID by PS3.5 section 9.1: numbers without leading zeros, joined by dots, 64 characters."""
-    return len(text) <= UID_LENGTH and _UID.fullmatch(text) is not None
+    return len(text) <= UID_LENGTH and _has_form(text)
+
+
+@lru_cache(maxsize=4096)  # of short texts only: a sender may put 64 kB where a UID belongs
+def _has_form(text: str) -> bool:
+    return _UID.fullmatch(text) is not None
 
 
 def uid_name(uid: str) -> str:

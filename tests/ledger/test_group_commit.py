@@ -127,6 +127,29 @@ def test_a_value_that_no_column_takes_locks_nothing(ledger: Ledger, writer: Inst
     assert writer.add(row("1.6.2")) is True
 
 
+def test_a_value_that_no_column_takes_is_its_own_threads_error(ledger: Ledger, writer: InstanceWriter) -> None:
+    """Whoever writes for those that wait."""
+    answers: dict[str, bool | type[Exception]] = {}
+
+    def add(uid: str, patient_id: str) -> None:
+        try:
+            answers[uid] = writer.add(row(uid, patient_id=patient_id))
+        except Exception as error:
+            answers[uid] = type(error)
+
+    values = {f"1.7.{n}": "\udcff" if n == 3 else "P" for n in range(8)}
+    threads = [threading.Thread(target=add, args=one) for one in values.items()]
+    with writer._pen:
+        for thread in threads:
+            thread.start()
+        while len(writer._waiting) < len(threads):
+            threading.Event().wait(0.01)
+    for thread in threads:
+        thread.join(30)
+    assert answers == {uid: True if patient_id == "P" else UnicodeEncodeError for uid, patient_id in values.items()}
+    assert stored(ledger) == {uid for uid, patient_id in values.items() if patient_id == "P"}
+
+
 def test_on_postgresql_rows_outlive_a_crash_of_the_database() -> None:
     with postgres() as running:
         opened = open_ledger(running.url("rows"))
