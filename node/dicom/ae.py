@@ -27,8 +27,9 @@ from node.dicom.handlers import (
 )
 from node.dicom.intake import Intake
 from node.dicom.library import settle_libraries
-from node.dicom.server import GuardedProvider, GuardedServer
+from node.dicom.server import GuardedServer
 from node.dicom.tls import server_context
+from node.dicom.upper_layer import GuardedProvider
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 CONNECTIONS_PER_ASSOCIATION = 2  # connections that have not asked for an association yet count, too

@@ -1,35 +1,55 @@
-"""Where pynetdicom's reactor thread rests while we wait for a peer's answer.
+"""Where the thread of an association rests: while nothing is to be done, and while we wait for a peer's answer.
 
-An association has a thread that looks for incoming messages; before a request, pynetdicom asks it to rest, because it
-would otherwise take the answer away from the request. With its own event a thread that has just been let go may still
-run on after the next request was sent, and on a busy machine an answer is lost now and then. Here the request waits
-until the thread really rests.
+pynetdicom's thread looks for incoming messages, and before a request it is asked to rest, because it would otherwise
+take the answer away from the request. With pynetdicom's own event a thread that has just been let go may still run on
+after the next request was sent, and on a busy machine an answer is lost now and then. Here the request waits until the
+thread really rests.
 """
 
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 
+LOOK_EVERY_S = 0.2  # at timers, which nobody rings for
 COMES_TO_REST_WITHIN_S = 2.0  # a thread that has ended never does
 
 
 class Checkpoint(threading.Event):
     """Stands in for the event in `Association._reactor_checkpoint`: `clear` returns once the waiting thread rests."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_wanted: Callable[[], bool], says_that_it_rests: Callable[[], None]) -> None:
+        """is_wanted : whether there is something to do; asked again after each `ring`.
+        says_that_it_rests : sets what pynetdicom looks at (`Association._is_paused`). It has to be said again and
+        again: where pynetdicom serves a request in a thread of its own (N-EVENT-REPORT), that one takes it back.
+        """
         super().__init__()
+        self._is_wanted = is_wanted
+        self._says_that_it_rests = says_that_it_rests
         self._changed = threading.Condition()
         self._resting = False
         self.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Rest while it is cleared; the reactor calls this in each of its rounds."""
+        """Rest while it is cleared or there is nothing to do; the reactor calls this in each of its rounds.
+
+        timeout : how long to rest at most when there is nothing to do (default: `LOOK_EVERY_S`).
+        """
+        until = time.monotonic() + (LOOK_EVERY_S if timeout is None else timeout)
         with self._changed:
-            self._resting = not self.is_set()
+            self._resting = True
             self._changed.notify_all()
-            self._changed.wait_for(self.is_set, timeout)
+            while not self.is_set() or not (self._is_wanted() or time.monotonic() >= until):
+                self._says_that_it_rests()
+                self._changed.wait(max(0.0, until - time.monotonic()) if self.is_set() else LOOK_EVERY_S)
             self._resting = False
-            return self.is_set()
+        return True
+
+    def ring(self) -> None:
+        """There may be something to do."""
+        with self._changed:
+            self._changed.notify_all()
 
     def set(self) -> None:
         with self._changed:
@@ -39,4 +59,5 @@ class Checkpoint(threading.Event):
     def clear(self) -> None:
         with self._changed:
             super().clear()
-            self._changed.wait_for(lambda: self._resting, COMES_TO_REST_WITHIN_S)
+            if self._changed.wait_for(lambda: self._resting, COMES_TO_REST_WITHIN_S):
+                self._says_that_it_rests()

@@ -18,11 +18,11 @@ from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
-from node.dicom.checkpoint import Checkpoint
 from node.dicom.contexts import PLAIN_SYNTAXES, VERIFICATION
 from node.dicom.library import settle_libraries
 from node.dicom.server import GuardedSocket, close_socket
 from node.dicom.tls import client_context
+from node.dicom.upper_layer import WaitingProvider
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 MAX_PDU_BYTES = 131_072
@@ -47,7 +47,7 @@ class PeerAE(AE):
     def _create_socket(
         self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
     ) -> AssociationSocket:
-        assoc._reactor_checkpoint = Checkpoint()
+        assoc.dul = WaitingProvider(assoc)
         guarded = GuardedSocket(assoc, address=address)
         guarded.tls_args = tls_args
         return guarded

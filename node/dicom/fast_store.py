@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from pynetdicom.association import Association
 
-    from node.dicom.server import GuardedProvider, GuardedSocket
+    from node.dicom.server import GuardedSocket
+    from node.dicom.upper_layer import GuardedProvider
 
 log = structlog.get_logger("cptdn.network")
 
@@ -97,7 +98,7 @@ class StoreReceiver:
             self._note_negotiated()
         if self.assoc.dimse.message is not None:
             return True  # in the middle of a message that went the other way
-        self.assoc._reactor_checkpoint.clear()  # its thread would only poll meanwhile
+        self.assoc._reactor_checkpoint.clear()  # its thread would end an association whose object takes long
         self._inflow.take_over(self._socket)
         try:
             while True:

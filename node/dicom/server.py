@@ -18,14 +18,11 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import structlog
-from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.dul import DULServiceProvider
-from pynetdicom.fsm import StateMachine
-from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.transport import AddressInformation, AssociationSocket, RequestHandler, ThreadedAssociationServer
 
-from node.dicom.fast_store import ProtocolError, StoreReceiver
+from node.dicom.fast_store import StoreReceiver
+from node.dicom.upper_layer import GuardedProvider
 
 log = structlog.get_logger("cptdn.network")
 
@@ -89,76 +86,6 @@ def close_socket(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_RDWR)
     connection.close()
-
-
-class GuardedStateMachine(StateMachine):
-    """Tells a waiting association when its connection has gone before an association was asked for: health checks and
-    port scanners would otherwise hold a thread each until a timeout."""
-
-    def transition(self, state: str) -> None:
-        before = self.current_state
-        super().transition(state)
-        if state == "Sta1" and before in ("Sta2", "Sta13"):
-            self.dul.to_user_queue.put(None)
-
-
-class GuardedProvider(DULServiceProvider):
-    """The upper layer of one association; a peer that breaks it gets an A-ABORT, and its association ends."""
-
-    def __init__(self, assoc: Association) -> None:
-        super().__init__(assoc)
-        self.state_machine = GuardedStateMachine(self)
-        self.receiver: StoreReceiver | None = None
-        self.begun_at = time.monotonic()
-        self._idle_timer.timeout = assoc.network_timeout
-        self.artim_timer.timeout = assoc.acse_timeout
-
-    def _read_pdu_data(self) -> None:
-        """Read what is coming in: C-STORE requests by the fast path, where there is one, everything else as ever."""
-        receiver = self.receiver
-        if receiver is not None and self.state_machine.current_state == "Sta6" and self.assoc.is_established:
-            try:
-                if not receiver.read():
-                    return
-            except ProtocolError as error:
-                log.warning("association_broken", error=str(error), peer=self.assoc.requestor.address)
-                self.event_queue.put("Evt19")  # invalid PDU received
-                return
-            except OSError as error:
-                log.warning("connection_lost", error=str(error), peer=self.assoc.requestor.address)
-                self.event_queue.put("Evt17")  # transport connection closed
-                return
-        super()._read_pdu_data()
-
-    def run_reactor(self) -> None:
-        self.guarded(super().run_reactor)()
-
-    def guarded(self, step: Callable[[], None]) -> Callable[[], None]:
-        """The step of one of the association's two threads; a message that pynetdicom cannot take apart ends the
-        association there, and would end the thread alone otherwise."""
-
-        def run() -> None:
-            try:
-                step()
-            except Exception as error:
-                log.warning("association_broken", error=type(error).__name__, peer=self.assoc.requestor.address)
-                self._abort_at_once()
-
-        return run
-
-    def _abort_at_once(self) -> None:
-        """What the state machine would do, without it: it may be anywhere."""
-        connection = cast(AssociationSocket, self.socket)
-        if connection.socket is not None:
-            abort = A_ABORT_RQ()
-            abort.source, abort.reason_diagnostic = 0x02, 0x00
-            connection.send(abort.encode())
-            connection.close()
-        assoc = self.assoc
-        assoc.is_aborted, assoc.is_established = True, False
-        assoc.dimse.msg_queue.put((None, None))
-        assoc._kill = self._kill_thread = True
-        evt.trigger(assoc, evt.EVT_ABORTED, {})
 
 
 class GuardedRequestHandler(RequestHandler):
@@ -240,6 +167,12 @@ class GuardedServer(ThreadedAssociationServer):
             if now - cast(GuardedProvider, assoc.dul).begun_at > seconds:
                 log.warning("association_too_long", limit_s=seconds, peer=assoc.requestor.address)
                 assoc._abort_nonblocking()
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if self.ssl_context is None:  # nothing waits for the peer, so no thread is needed for it
+            self.process_request_thread(request, client_address)
+        else:
+            super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         if self.ssl_context is not None:

@@ -25,7 +25,8 @@ from tests.benchmarks.servers import Server, serving
 OBJECTS = 120
 ROUNDS = 9
 CURVE = (10, 100, 1_000, 10_000)
-PARKED = 32  # associations that are in the middle of an object at the same time
+PARKED = 32  # associations that are in the middle of an object at the same time, or stand open
+STANDS_S = 3.0
 MEGABYTE = 1e6
 
 
@@ -45,6 +46,7 @@ def run(options: Options) -> Result:
                 found = _throughput(running, n, f"{word}, storescu", sender, options.rounds(ROUNDS), result)
                 _judge(n, f"{word}, storescu", found, result)
         _memory(running["ours"], result)
+        _standing(running, result)
         sizes = CURVE[:3] if options.quick else CURVE
         result.curve["seconds by number of instances"] = {str(n): _curve_point(running["ours"], n) for n in sizes}
         _send_sr(Path(temporary), options, result)
@@ -196,6 +198,21 @@ def _memory(server: Server, result: Result) -> None:
         association.raw.close()
     result.figure("ours: memory of an association that receives 32 MB", [grown], "MB")
     result.at_most("memory of an association, MB (2 MB and a PDU)", grown, 2.0 + servers.PDU / MEGABYTE)
+
+
+def _standing(running: dict[str, Server], result: Result) -> None:
+    """What associations cost over which nothing comes: scanners and PACS leave them open for minutes."""
+    for name in ("ours", "raw pynetdicom", "orthanc"):
+        if name in running:
+            server = running[name]
+            associations = [Association(server.port, 0) for _ in range(PARKED)]
+            time.sleep(0.5)
+            before = server.cpu_seconds()
+            time.sleep(STANDS_S)
+            share = (server.cpu_seconds() - before) / STANDS_S
+            for association in associations:
+                association.end()
+            result.figure(f"{PARKED} associations that stand open: {name}, CPU", [100 * share], "% of a core")
 
 
 def _curve_point(server: Server, n_objects: int) -> float:

@@ -77,6 +77,7 @@ def raw(folder: Path, port: int) -> None:
 
     ae = AE("CPTDN")
     ae.maximum_pdu_size = PDU
+    ae.maximum_associations = 64
     ae.supported_contexts = AllStoragePresentationContexts
     handlers: list[Any] = [(evt.EVT_C_STORE, store), (evt.EVT_CONN_OPEN, opened)]
     server = ae.start_server(("127.0.0.1", port), block=False, evt_handlers=handlers)
