@@ -45,8 +45,8 @@ def run(options: Options) -> Result:
                 sender = _storescu(Path(temporary) / "to_send", n)
                 found = _throughput(running, n, f"{word}, storescu", sender, options.rounds(ROUNDS), result)
                 _judge(n, f"{word}, storescu", found, result)
-        _memory(running["ours"], result)
         _standing(running, result)
+        _memory(running["ours"], result)
         sizes = CURVE[:3] if options.quick else CURVE
         result.curve["seconds by number of instances"] = {str(n): _curve_point(running["ours"], n) for n in sizes}
         _send_sr(Path(temporary), options, result)
