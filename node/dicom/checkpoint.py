@@ -29,6 +29,7 @@ class Checkpoint(threading.Event):
         self._says_that_it_rests = says_that_it_rests
         self._changed = threading.Condition()
         self._resting = False
+        self._reactor: int | None = None  # the thread that rests here
         self.set()
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -38,6 +39,7 @@ class Checkpoint(threading.Event):
         """
         until = time.monotonic() + (LOOK_EVERY_S if timeout is None else timeout)
         with self._changed:
+            self._reactor = threading.get_ident()
             self._resting = True
             self._changed.notify_all()
             while not self.is_set() or not (self._is_wanted() or time.monotonic() >= until):
@@ -59,5 +61,7 @@ class Checkpoint(threading.Event):
     def clear(self) -> None:
         with self._changed:
             super().clear()
+            if threading.get_ident() == self._reactor:  # it serves a request, and sends one of its own for that
+                return
             if self._changed.wait_for(lambda: self._resting, COMES_TO_REST_WITHIN_S):
                 self._says_that_it_rests()

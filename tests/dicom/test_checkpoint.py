@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from node.dicom.checkpoint import LOOK_EVERY_S, Checkpoint
 
 
@@ -88,3 +90,20 @@ def test_that_it_rests_is_said_again_when_another_thread_takes_it_back() -> None
         assert said.wait(10)
         checkpoint.set()
     ended.set()
+
+
+def test_the_thread_itself_may_send_a_request_while_it_serves_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stores of a C-GET: it would wait for itself to rest."""
+    monkeypatch.setattr("node.dicom.checkpoint.COMES_TO_REST_WITHIN_S", 100.0)
+    checkpoint = Checkpoint(lambda: True, lambda: None)
+
+    def reactor() -> None:
+        for _ in range(3):
+            checkpoint.wait()
+            checkpoint.clear()
+            checkpoint.set()
+
+    thread = threading.Thread(target=reactor, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
