@@ -58,6 +58,11 @@ class Checkpoint(threading.Event):
             super().set()
             self._changed.notify_all()
 
+    def hold(self) -> None:
+        """Let the thread rest from its next round on, without waiting for it: it may be waiting for the caller."""
+        with self._changed:
+            super().clear()
+
     def clear(self) -> None:
         with self._changed:
             super().clear()

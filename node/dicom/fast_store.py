@@ -98,7 +98,7 @@ class StoreReceiver:
             self._note_negotiated()
         if self.assoc.dimse.message is not None:
             return True  # in the middle of a message that went the other way
-        self.assoc._reactor_checkpoint.clear()  # its thread would end an association whose object takes long
+        self.provider.checkpoint.hold()  # its thread would end an association whose object takes long
         self._inflow.take_over(self._socket)
         try:
             while True:
@@ -112,7 +112,7 @@ class StoreReceiver:
                     return False
         finally:
             self._inflow.hand_back(self._socket)
-            self.assoc._reactor_checkpoint.set()
+            self.provider.checkpoint.set()
 
     def _note_negotiated(self) -> None:
         assoc = self.assoc

@@ -88,11 +88,11 @@ class WaitingProvider(DULServiceProvider):
         self._run_loop_delay = 0.0  # it rests elsewhere
         self._bell = Bell()
         self._has_ended = False
-        checkpoint = Checkpoint(self._association_is_wanted, self._association_rests)
+        self.checkpoint = Checkpoint(self._association_is_wanted, self._association_rests)
         self.to_provider_queue = RingingQueue(self._bell.ring)
-        self.to_user_queue = RingingQueue(checkpoint.ring)
-        assoc.dimse.msg_queue = RingingQueue(checkpoint.ring)
-        assoc._reactor_checkpoint = checkpoint
+        self.to_user_queue = RingingQueue(self.checkpoint.ring)
+        assoc.dimse.msg_queue = RingingQueue(self.checkpoint.ring)
+        assoc._reactor_checkpoint = self.checkpoint
 
     def _association_is_wanted(self) -> bool:
         """Whether the association's own thread has something to do."""
@@ -107,7 +107,7 @@ class WaitingProvider(DULServiceProvider):
         finally:
             self._has_ended = True
             self._bell.close()
-            cast(Checkpoint, self.assoc._reactor_checkpoint).ring()
+            self.checkpoint.ring()
 
     def _is_transport_event(self) -> bool:
         """Asked once in a round when there is nothing to be sent: the place to rest."""

@@ -62,7 +62,7 @@ def test_it_stays_while_a_request_waits_however_much_is_to_be_done() -> None:
         checkpoint.wait()
         gone.set()
 
-    super(Checkpoint, checkpoint).clear()  # as `clear`, but without waiting for a thread that rests
+    checkpoint.hold()
     threading.Thread(target=reactor, daemon=True).start()
     checkpoint.ring()
     assert not gone.wait(2 * LOOK_EVERY_S)
@@ -104,6 +104,15 @@ def test_the_thread_itself_may_send_a_request_while_it_serves_one(monkeypatch: p
             checkpoint.set()
 
     thread = threading.Thread(target=reactor, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_holding_does_not_wait_for_a_thread_that_may_wait_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that receives holds the association's, which may just be waiting for it to end."""
+    monkeypatch.setattr("node.dicom.checkpoint.COMES_TO_REST_WITHIN_S", 100.0)
+    thread = threading.Thread(target=Checkpoint(lambda: True, lambda: None).hold, daemon=True)
     thread.start()
     thread.join(10)
     assert not thread.is_alive()

@@ -89,17 +89,22 @@ def test_threads_that_wait_share_a_transaction_and_get_their_own_answers(
     assert stored(ledger) == {f"1.2.{n}" for n in range(9)}
 
 
-def test_rows_that_wait_are_written_in_one_transaction(ledger: Ledger, writer: InstanceWriter) -> None:
-    commits: list[int] = []
-    watch_commits(ledger, lambda: commits.append(1))
-    threads = [threading.Thread(target=writer.add, args=(row(f"1.3.{n}"),)) for n in range(40)]
+def write_together(writer: InstanceWriter, threads: list[threading.Thread]) -> None:
+    """Each adds a row; nobody writes before all of them wait."""
     with writer._pen:
         for thread in threads:
             thread.start()
         while len(writer._waiting) < len(threads):
             threading.Event().wait(0.01)
     for thread in threads:
-        thread.join()
+        thread.join(30)
+
+
+def test_rows_that_wait_are_written_in_one_transaction(ledger: Ledger, writer: InstanceWriter) -> None:
+    commits: list[int] = []
+    watch_commits(ledger, lambda: commits.append(1))
+    threads = [threading.Thread(target=writer.add, args=(row(f"1.3.{n}"),)) for n in range(40)]
+    write_together(writer, threads)
     assert len(stored(ledger)) == 40
     assert len(commits) == 2  # the rows, and the reading above
 
@@ -139,13 +144,7 @@ def test_a_value_that_no_column_takes_is_its_own_threads_error(ledger: Ledger, w
 
     values = {f"1.7.{n}": "\udcff" if n == 3 else "P" for n in range(8)}
     threads = [threading.Thread(target=add, args=one) for one in values.items()]
-    with writer._pen:
-        for thread in threads:
-            thread.start()
-        while len(writer._waiting) < len(threads):
-            threading.Event().wait(0.01)
-    for thread in threads:
-        thread.join(30)
+    write_together(writer, threads)
     assert answers == {uid: True if patient_id == "P" else UnicodeEncodeError for uid, patient_id in values.items()}
     assert stored(ledger) == {uid for uid, patient_id in values.items() if patient_id == "P"}
 
