@@ -26,17 +26,20 @@ def test_imports_run_one_way() -> None:
 
 @pytest.mark.parametrize("heavy", ["torch", "SimpleITK", "pandas", "lifelines"])
 def test_the_node_runs_without_what_computes(heavy: str) -> None:
-    found = python(f"import sys, node.service, node.cli.studies, node.reprocessing; print({heavy!r} in sys.modules)")
+    modules = "node.runtime.service, node.cli.studies, node.workflow.reprocessing"
+    found = python(f"import sys, {modules}; print({heavy!r} in sys.modules)")
     assert found.strip() == "False"
 
 
 def test_a_worker_that_only_delivers_never_imports_torch() -> None:
-    assert python("import sys, workers.tasks, workers.serving; print('torch' in sys.modules)").strip() == "False"
+    assert (
+        python("import sys, workers.queue.tasks, workers.queue.app; print('torch' in sys.modules)").strip() == "False"
+    )
 
 
 def test_a_worker_that_answers_the_pages_never_imports_torch() -> None:
-    code = "import sys, workers.answers, workers.pictures, workers.drift; print('torch' in sys.modules)"
-    assert python(code).strip() == "False"
+    modules = "workers.web.web_queries, workers.web.pictures, workers.bundles.drift"
+    assert python(f"import sys, {modules}; print('torch' in sys.modules)").strip() == "False"
 
 
 @pytest.mark.parametrize("heavy", ["torch", "lifelines", "matplotlib", "pandas", "sqlalchemy"])
@@ -69,7 +72,7 @@ def test_top_level_holds_only_what_was_agreed() -> None:
 
 
 def test_versions_agree() -> None:
-    from node.computation import software_version
+    from config.version import software_version
 
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert software_version() == f"cptdn-node {project['version']}"

@@ -11,10 +11,11 @@ from datetime import datetime
 from highdicom.sr import ContainerContentItem, ContentItem
 from pydicom.uid import SegmentationStorage
 
-from dicom_sr import codes, numbers
-from dicom_sr.codes import Concept
-from dicom_sr.items import code, composite, container, day, image, moment, number, text, uid
-from dicom_sr.treatment_report import ContourUsed, Fact, SeriesUsed, TreatmentReport
+from dicom_sr.coding import codes
+from dicom_sr.coding.codes import Concept
+from dicom_sr.coding.items import code, composite, container, day, image, moment, number, text, uid
+from dicom_sr.report import numbers
+from dicom_sr.report.treatment_report import ContourUsed, Fact, SeriesUsed, TreatmentReport
 
 LAYOUT = "1"
 IMAGE_CLASSES = (SegmentationStorage,)

@@ -13,16 +13,16 @@ from highdicom.sr import (
     ObserverContext,
 )
 
-from dicom_sr import codes
+from dicom_sr.coding import codes
+from dicom_sr.coding.items import CONCEPT_MOD, code, container, keep_separate
 from dicom_sr.content.details import details
 from dicom_sr.content.evaluations import qualitative_evaluations
 from dicom_sr.content.library import image_library
 from dicom_sr.content.measurements import SegmentReference, imaging_measurements
-from dicom_sr.header import MODEL_NAME, local_time
-from dicom_sr.identity import device_uid
-from dicom_sr.items import CONCEPT_MOD, code, container, keep_separate
-from dicom_sr.materials import ReportOptions, SourceStudy
-from dicom_sr.treatment_report import TreatmentReport
+from dicom_sr.header.attributes import MODEL_NAME, local_time
+from dicom_sr.header.uids import device_uid
+from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
+from dicom_sr.report.treatment_report import TreatmentReport
 
 
 def document(

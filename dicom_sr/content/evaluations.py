@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator
 
 from highdicom.sr import ContainerContentItem, ContentItem
 
-from dicom_sr import codes
-from dicom_sr.items import code, container, text
-from dicom_sr.materials import ReportOptions
-from dicom_sr.plain_text import result_table, summary_text
-from dicom_sr.treatment_report import Reason, Stage, TreatmentReport
+from dicom_sr.coding import codes
+from dicom_sr.coding.items import code, container, text
+from dicom_sr.report.plain_text import result_table, summary_text
+from dicom_sr.report.report_inputs import ReportOptions
+from dicom_sr.report.treatment_report import Reason, Stage, TreatmentReport
 
 
 def qualitative_evaluations(report: TreatmentReport, options: ReportOptions) -> ContainerContentItem:

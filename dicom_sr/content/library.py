@@ -5,10 +5,10 @@ from __future__ import annotations
 from highdicom.sr import ContainerContentItem, ContentItem
 from pydicom import Dataset
 
-from dicom_sr import codes
-from dicom_sr.items import ACQ_CONTEXT, code, container, image, uid
-from dicom_sr.materials import SourceStudy
-from dicom_sr.treatment_report import SeriesUsed, TreatmentReport
+from dicom_sr.coding import codes
+from dicom_sr.coding.items import ACQ_CONTEXT, code, container, image, uid
+from dicom_sr.report.report_inputs import SourceStudy
+from dicom_sr.report.treatment_report import SeriesUsed, TreatmentReport
 
 
 def image_library(report: TreatmentReport, sources: SourceStudy) -> ContainerContentItem:

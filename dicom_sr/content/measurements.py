@@ -25,12 +25,13 @@ from highdicom.sr import (
 from pydicom.uid import SegmentationStorage
 from pydicom.valuerep import DS
 
-from dicom_sr import codes, numbers
-from dicom_sr.identity import uid_for
-from dicom_sr.items import container, keep_separate
-from dicom_sr.plain_text import condition
-from dicom_sr.treatment_report import ArmResult, ContourUsed, Scenario, TreatmentReport
-from dicom_sr.wording import ENGLISH
+from dicom_sr.coding import codes
+from dicom_sr.coding.items import container, keep_separate
+from dicom_sr.header.uids import uid_for
+from dicom_sr.report import numbers
+from dicom_sr.report.plain_text import condition
+from dicom_sr.report.treatment_report import ArmResult, ContourUsed, Scenario, TreatmentReport
+from dicom_sr.report.wording import ENGLISH
 
 SEGMENT_NUMBER = 1
 BUNDLE_PARAMETER = "bundle"

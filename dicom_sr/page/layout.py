@@ -13,12 +13,12 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dicom_sr.materials import Language, PagePictures, SequencePicture, Style
 from dicom_sr.page import blocks, fonts
 from dicom_sr.page.blocks import PatientCaption
 from dicom_sr.page.sheet import DARK, LIGHT, WIDTH, Box, Sheet
-from dicom_sr.treatment_report import TreatmentReport
-from dicom_sr.wording import ENGLISH, WORDINGS, Wording
+from dicom_sr.report.report_inputs import Language, PagePictures, SequencePicture, Style
+from dicom_sr.report.treatment_report import TreatmentReport
+from dicom_sr.report.wording import ENGLISH, WORDINGS, Wording
 
 A4_INCHES = (8.27, 11.69)
 SQUARE_PIXELS = 1024

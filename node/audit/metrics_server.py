@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from config.addresses import is_loopback, is_within
 from config.errors import SettingsError
 from config.settings import MetricsSettings, Settings
 from node.audit.metrics import Answer, live, metrics, ready
-from node.dicom.admission import is_loopback, within
 from node.ledger.database import Ledger
 
 PATIENCE_S = 5.0  # a client that says nothing for so long is left
@@ -56,7 +56,7 @@ class _Server(ThreadingHTTPServer):
         """Only named readers, or loopback where none is named."""
         address = str(client_address[0])  # type: ignore[index]
         allowed = self.settings.allowed_addresses
-        return within(address, allowed) if allowed else is_loopback(address)
+        return is_within(address, allowed) if allowed else is_loopback(address)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that went away is no event."""

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from node.clinical.ebv_dna import EbvValue, parse_ebv_dna
-from node.clinical.stage import StageValue, parse_stage
+from node.cases.ebv_dna import EbvValue, parse_ebv_dna
+from node.cases.stage import StageValue, parse_stage
 
 __all__ = [
     "ClinicalFacts",

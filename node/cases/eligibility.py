@@ -15,7 +15,7 @@ from typing import Any, Literal
 from config.errors import IneligibleStudyError, InputError
 from config.settings import Settings
 from node.cases.clinical_facts import ClinicalFacts, EbvResult, EbvValue, parse_ebv_dna, parse_stage
-from node.clinical.dates import parse_date
+from node.cases.dates import parse_date
 
 Outcome = Literal["refused", "held"]
 _PATIENT_AGE = re.compile(r"^\s*(\d{1,4})\s*([YMWD])\s*$", re.IGNORECASE)

@@ -41,8 +41,8 @@ def set_(
     Example: cptdn clinical set NPC-0042 --ebv-dna 5200 --drawn-on 2026-05-02 --stage T3N1M0 --ajcc 8
     """
     from node.audit.recorder import command_user
+    from node.cases.dates import parse_date
     from node.clinical import entries as facts
-    from node.clinical.dates import parse_date
 
     settings = settings_of(ctx)
     entries = []

@@ -20,8 +20,8 @@ def conformance(
 
     Example: cptdn conformance --html --out conformance.html
     """
-    from node.dicom.pages import html, markdown
-    from node.dicom.statement import statement
+    from node.conformance.document import html, markdown
+    from node.conformance.statement import statement
 
     blocks = statement(settings_of(ctx))
     text = html(blocks) if as_html else markdown(blocks)

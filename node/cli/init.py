@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
 import re
@@ -16,6 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
+from config.addresses import is_loopback
 from config.errors import CptdnError, InputError
 
 HEAD = """# Configuration of cptdn-node, written by `cptdn init`. What does not stand here has its default; each setting
@@ -127,7 +127,7 @@ def _answers(ask: _Asker) -> Site:
     pacs_host = ask("pacs_host", "Its name or address", "127.0.0.1", _host)
     pacs_port = ask("pacs_port", "Its DICOM port", 11113, _port)
     ask.title("3. Who may call. Separate several titles by commas; empty: any program of this machine, no other.")
-    away = not _is_loopback(pacs_host)
+    away = not is_loopback(pacs_host)
     allow = ask("allow", "Titles that may call us", pacs_ae if away else "", _ae_titles)
     bind = _checked(ask._given["bind"] or (ANYWHERE if away or allow else "127.0.0.1"), _host, "--bind")
     ask.title("4. Data. Received studies, reports and what the computation keeps stand in one folder.")
@@ -170,13 +170,6 @@ def _host(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.:_-]+", host):
         raise ValueError(f"expected a name or an address, found {text!r}")
     return host
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _folder(text: str) -> str:
@@ -276,7 +269,7 @@ def _write(out: Path, text: str) -> None:
 def next_steps(site: Site, out: Path) -> list[str]:
     """What to type next, here and at the PACS."""
     named = "" if out == Path("cptdn.toml") else f" --config {out}"
-    here = "127.0.0.1" if _is_loopback(site.bind) else socket.gethostname()
+    here = "127.0.0.1" if is_loopback(site.bind) else socket.gethostname()
     steps = {
         "cptdn up": "starts everything on this machine; Ctrl-C stops it",
         "cptdn doctor": "in another terminal: checks every part, the PACS by C-ECHO",

@@ -148,10 +148,10 @@ def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
 
     Example: cptdn jobs retry delivery-12
     """
-    from node.decisions import retry_job, try_delivery_again
     from node.ledger.deliveries import get_delivery
     from node.ledger.jobs import get_job
     from node.ledger.reports import subject_of
+    from node.workflow.decisions import retry_job, try_delivery_again
 
     studies = []
     with ledger_of(ctx).begin() as session:

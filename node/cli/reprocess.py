@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
     from node.ledger.database import Ledger
-    from node.reprocessing import Outcome
+    from node.workflow.reprocessing import Outcome
 
 
 def reprocess(
@@ -97,7 +97,7 @@ def _selected(
 def _compute(
     ledger: Ledger, settings: Settings, studies: list[str], bundle: str, dry_run: bool, timeout: float, as_json: bool
 ) -> None:
-    from node.reprocessing import Reprocessor
+    from node.workflow.reprocessing import Reprocessor
 
     work = Reprocessor(ledger, settings, bundle, bulk=len(studies) > 1, dry_run=dry_run)
     outcomes = []
@@ -116,7 +116,7 @@ def _compute(
 
 
 def _say(outcome: Outcome) -> None:
-    from node.reprocessing import difference
+    from node.workflow.reprocessing import difference
 
     typer.echo(f"{outcome.study_instance_uid}: {outcome.text}")
     for reason in outcome.reasons:
@@ -126,7 +126,7 @@ def _say(outcome: Outcome) -> None:
 
 
 def _say_difference(found: dict[str, Any]) -> None:
-    from node.reprocessing import in_words
+    from node.workflow.reprocessing import in_words
 
     for line in in_words(found) or ["the result is the same"]:
         typer.echo(f"    {line}")
@@ -144,8 +144,8 @@ def _compare(
 ) -> None:
     """Both bundles over the studies. each : show every study's difference, since a person named them."""
     from node.cli.comparison import print_summary
-    from node.comparison import Comparison
-    from node.comparison_summary import summarise
+    from node.workflow.comparison import Comparison
+    from node.workflow.comparison_summary import summarise
 
     work = Comparison(ledger, settings, *bundles)
     named = [{"name": one.name, "version": one.version, "digest": one.digest} for one in work.manifests]

@@ -18,9 +18,9 @@ def check_storage(settings: Settings, repair: bool, as_json: bool) -> int:
     """Print every disagreement with what was or can be done; returns how many are left."""
     from node.ledger.database import open_ledger
     from node.store.consistency import examine
-    from node.store.repair import ADVICE, Repair
     from node.store.retention import recover
     from node.store.study_store import StudyStore
+    from node.workflow.storage_repair import ADVICE, Repair
 
     ledger = open_ledger(settings.ledger.url or "")
     store = StudyStore(settings.storage.root, settings.storage.min_free_gb)

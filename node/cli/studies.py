@@ -123,9 +123,9 @@ def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> N
 
     Example: cptdn studies explain 1.2.840.113619.2.1
     """
-    from node.casework import look_at
     from node.ledger.cases import get_case, history
     from node.ledger.fetches import fetches_of
+    from node.workflow.casework import look_at
 
     settings = settings_of(ctx)
     with ledger_of(ctx).begin() as session:
@@ -198,7 +198,7 @@ def assign(
 
     Example: cptdn studies assign 1.2.840.113619.2.1 --role CE-T1w=1.2.840.113619.2.1.7
     """
-    from node.decisions import ROLES, assign_roles
+    from node.workflow.decisions import ROLES, assign_roles
 
     decided = {}
     for given in role:
@@ -220,10 +220,10 @@ def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> Non
     Example: cptdn studies fetch 1.2.840.113619.2.1
     """
     from config.errors import InputError
-    from node.casework import look_at
     from node.ledger.cases import get_case, record
     from node.ledger.fetches import ask_now
-    from node.retrieval import asked_pacs
+    from node.workflow.casework import look_at
+    from node.workflow.retrieval import asked_pacs
 
     settings = settings_of(ctx)
     asked = asked_pacs(settings)
@@ -288,7 +288,7 @@ def _decided(as_json: bool, study_uid: str, decision: str, sentence: str) -> Non
 
 
 def _set_hold(ctx: typer.Context, study_uid: str, because: str | None, by: str) -> None:
-    from node.decisions import set_hold
+    from node.workflow.decisions import set_hold
 
     with ledger_of(ctx).begin() as session:
         set_hold(session, study_uid, because, by)

@@ -15,7 +15,7 @@ def up(ctx: typer.Context) -> None:
     Example: cptdn up --config /etc/cptdn/cptdn.toml
     """
     from node.ledger.database import open_ledger
-    from node.running import PAGES, PARTS, NotReadyError, everything, wait_for_signal, wait_until_ready
+    from node.runtime.running import PAGES, PARTS, NotReadyError, everything, wait_for_signal, wait_until_ready
     from node.web.address import address_of
 
     settings = settings_of(ctx)
@@ -41,10 +41,10 @@ def node(ctx: typer.Context) -> None:
 
     Example: cptdn node --config /etc/cptdn/cptdn.toml
     """
-    from node.logging import events_file, start_logging
-    from node.running import stay_responsive, wait_for_signal
-    from node.service import running_node
-    from node.supervisor import follow_lifeline
+    from node.runtime.logging import events_file, start_logging
+    from node.runtime.running import stay_responsive, wait_for_signal
+    from node.runtime.service import running_node
+    from node.runtime.supervisor import follow_lifeline
 
     settings = settings_of(ctx)
     start_logging(keep=events_file(settings, "node"))

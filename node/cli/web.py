@@ -12,8 +12,8 @@ def web(ctx: typer.Context) -> None:
 
     Example: cptdn web --config /etc/cptdn/cptdn.toml
     """
-    from node.logging import events_file, start_logging
-    from node.supervisor import follow_lifeline
+    from node.runtime.logging import events_file, start_logging
+    from node.runtime.supervisor import follow_lifeline
     from node.web.serving import run_web
 
     settings = settings_of(ctx)

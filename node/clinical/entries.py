@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from config.errors import InputError
 from config.settings import Settings
-from node.clinical.dates import parse_date
-from node.clinical.ebv_dna import parse_ebv_dna
-from node.clinical.stage import parse_stage
+from node.cases.dates import parse_date
+from node.cases.ebv_dna import parse_ebv_dna
+from node.cases.stage import parse_stage
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from config.errors import InputError
 from config.settings import Settings
+from node.cases.dates import parse_date
 from node.clinical.codes import SNOMED_AJCC_8, SNOMED_NOT_DETECTED, SNOMED_TNM, Meaning, meaning_of
-from node.clinical.dates import parse_date
 from node.clinical.entries import record_entries
 from node.clinical.results import CodedResult, edition_in, sort_results
 

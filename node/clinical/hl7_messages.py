@@ -17,8 +17,8 @@ import hl7
 
 from config.errors import InputError
 from config.settings import Settings
+from node.cases.dates import parse_date
 from node.clinical.codes import SNOMED_NOT_DETECTED, meaning_of
-from node.clinical.dates import parse_date
 from node.clinical.entries import FactEntry, birth_date_entry, record_entries
 from node.clinical.results import CodedResult, Sorted, edition_in, sort_results
 

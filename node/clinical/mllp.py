@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import socketserver
 import ssl
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from config.addresses import is_loopback, is_within
 from config.errors import CptdnError
 from config.settings import Hl7Settings, Settings
 from node.clinical.hl7_messages import acknowledge, handle_message
@@ -84,11 +84,9 @@ class _Server(socketserver.ThreadingTCPServer):
         if len(self._open) >= MOST_CONNECTIONS:
             log.warning("too many HL7 connections", limit=MOST_CONNECTIONS)
             return False
-        address = ipaddress.ip_address(str(client_address[0]).split("%")[0])  # type: ignore[index]
+        address = str(client_address[0])  # type: ignore[index]
         allowed = self.settings.hl7.allowed_addresses
-        if allowed:
-            return any(address in ipaddress.ip_network(one, strict=False) for one in allowed)
-        return address.is_loopback
+        return is_within(address, allowed) if allowed else is_loopback(address)
 
     def opened(self, connection: socket.socket) -> None:
         with self._lock:

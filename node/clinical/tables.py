@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from config.errors import InputError
 from config.settings import Settings
-from node.clinical.dates import parse_date
+from node.cases.dates import parse_date
 from node.clinical.entries import (
     FactEntry,
     birth_date_entry,

@@ -25,7 +25,7 @@ from node.ledger.backoff import backoff_s
 from node.ledger.database import Ledger, now_utc
 from node.ledger.outbox import enqueue, owed_ids
 from node.ledger.tables import Delivery, Report
-from node.messages import DELIVER_REPORT
+from node.messaging.messages import DELIVER_REPORT
 
 OPEN_STATES = ("pending", "sent")
 STATES = (*OPEN_STATES, "delivered", "dead", "superseded")

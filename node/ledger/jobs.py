@@ -24,7 +24,7 @@ from node.ledger.database import now_utc
 from node.ledger.outbox import enqueue, owed_ids
 from node.ledger.state_counts import count_states
 from node.ledger.tables import Case, Job
-from node.messages import TASK_OF_STEP
+from node.messaging.messages import TASK_OF_STEP
 
 STEPS = ("volumes", "features", "report")
 ACTIVE = ("queued", "running")

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from node.ledger.database import Ledger, now_utc
 from node.ledger.tables import Outbox
-from node.messages import QUEUE_OF_TASK, BrokerUnavailableError, Queue
+from node.messaging.messages import QUEUE_OF_TASK, BrokerUnavailableError, Queue
 
 BATCH = 200
 BULK_YIELDS = timedelta(minutes=10)

@@ -15,7 +15,7 @@ from node.ledger.deliveries import STATES
 from node.ledger.outbox import enqueue
 from node.ledger.state_counts import count_states
 from node.ledger.tables import Case, Delivery, Report, ReportObject
-from node.messages import DELIVER_REPORT
+from node.messaging.messages import DELIVER_REPORT
 
 
 @dataclass(frozen=True)

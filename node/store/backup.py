@@ -28,7 +28,7 @@ from sqlalchemy.engine import URL, make_url
 
 from config.errors import InputError, LedgerError
 from config.settings import Settings
-from node.computation import software_version
+from config.version import software_version
 from node.ledger.database import now_utc
 from node.ledger.tables import Instance, Quarantined, ReportObject
 from node.store.study_store import StudyStore

@@ -16,11 +16,11 @@ from starlette.staticfiles import StaticFiles
 
 from node.web.context import WebContext
 from node.web.events import Changes
+from node.web.page_request import View, nobody, page
 from node.web.pages import problem
 from node.web.protection import KnownHosts, LimitedBody, ResponseHeaders
 from node.web.receiving import fhir_endpoint
-from node.web.views import calculator, decisions, model, one_case, people, state, work_list
-from node.web.visits import View, nobody, page
+from node.web.views import calculator, decisions, model, one_case, state, users, work_list
 
 STATIC = Path(__file__).parent / "static"
 
@@ -47,16 +47,16 @@ PAGES: tuple[tuple[str, str, View, str], ...] = (
     ("/model", "GET", model.model, "read"),
     ("/status", "GET", state.health, "read"),
     ("/status", "POST", state.check, "operate"),
-    ("/users", "GET", people.users, "admin"),
-    ("/users", "POST", people.add_user, "admin"),
-    ("/users/{name}", "POST", people.change_user, "admin"),
-    ("/users/{name}/remove", "POST", people.remove_user, "admin"),
-    ("/account", "GET", people.account, "read"),
-    ("/account", "POST", people.change_password, "read"),
-    ("/log-in", "GET", people.log_in_form, "nobody"),
-    ("/log-in", "POST", people.log_in, "nobody"),
-    ("/log-out", "POST", people.log_out, "read"),
-    ("/preferences", "POST", people.preferences, "nobody"),
+    ("/users", "GET", users.users, "admin"),
+    ("/users", "POST", users.add_user, "admin"),
+    ("/users/{name}", "POST", users.change_user, "admin"),
+    ("/users/{name}/remove", "POST", users.remove_user, "admin"),
+    ("/account", "GET", users.account, "read"),
+    ("/account", "POST", users.change_password, "read"),
+    ("/log-in", "GET", users.log_in_form, "nobody"),
+    ("/log-in", "POST", users.log_in, "nobody"),
+    ("/log-out", "POST", users.log_out, "read"),
+    ("/preferences", "POST", users.preferences, "nobody"),
 )
 
 

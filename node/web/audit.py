@@ -10,11 +10,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from config.addresses import is_loopback, is_within
 from config.settings import Settings
 from node.audit.codes import USER_ATTRIBUTES_CHANGED
 from node.audit.metrics import Answer, live, metrics, ready
 from node.audit.recorder import Audit
-from node.dicom.admission import is_loopback, within
 from node.ledger.database import Ledger
 from node.ledger.tables import Case
 from node.web.context import WebEvent
@@ -69,7 +69,7 @@ def program_routes(ledger: Ledger, settings: Settings) -> list[BaseRoute]:
 
     def allowed(request: Request) -> bool:
         address, networks = request.client.host if request.client else "", settings.metrics.allowed_addresses
-        return within(address, networks) if networks else is_loopback(address)
+        return is_within(address, networks) if networks else is_loopback(address)
 
     def route(path: str, give: Callable[[], Answer], open_to_all: bool) -> Route:
         async def endpoint(request: Request) -> Response:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import ip_address
 
+from config.addresses import is_loopback
 from config.settings import Settings
 from node.ledger.database import Ledger
-from node.questions import Answers
+from node.messaging.questions import Answers
 from node.store.study_store import StudyStore
 
 
@@ -63,11 +63,3 @@ class WebContext:
     @property
     def on_loopback(self) -> bool:
         return is_loopback(self.settings.web.bind)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address of ours is reached from this machine only."""
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"

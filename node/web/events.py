@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 
 from node.ledger.browsing import last_change
 from node.web.context import WebContext
-from node.web.visits import identify
+from node.web.page_request import identify
 
 LOOK_EVERY_S = 1.0
 BEAT_S = 15.0  # a comment line, so that a dead connection is noticed

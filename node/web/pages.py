@@ -12,10 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from node.web import charts
-from node.web.words import LANGUAGES, OTHER_NAMES
+from node.web.translations import LANGUAGES, OTHER_NAMES
 
 if TYPE_CHECKING:
-    from node.web.visits import Visit
+    from node.web.page_request import Visit
 
 HERE = Path(__file__).parent
 MENU = (
@@ -63,7 +63,7 @@ def moment(value: datetime | str | None) -> str:
 
 
 def percent(fraction: float) -> str:
-    """0.784 -> "78.4", as the report prints it (dicom_sr/numbers.py); the ledger's rates are rounded already."""
+    """0.784 -> "78.4", as the report prints it (dicom_sr/report/numbers.py); the ledger's rates are rounded already."""
     return f"{fraction * 100:.1f}"
 
 

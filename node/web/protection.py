@@ -12,8 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from config.addresses import is_loopback
 from config.settings import WebSettings
-from node.web.context import is_loopback
 
 MAX_BODY_BYTES = 1 << 20
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")

@@ -12,20 +12,21 @@ from typing import Any
 import structlog
 import uvicorn
 
+from config.addresses import is_loopback
 from config.errors import SettingsError
 from config.settings import Settings
 from node.audit.forwarding import forwarding
 from node.audit.recorder import audited, open_audit
-from node.broker import broker_url
 from node.ledger.accounts import any_user
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.processes import heartbeat
-from node.questions import Workers
-from node.queue import make_celery
+from node.messaging.broker import broker_url
+from node.messaging.questions import Workers
+from node.messaging.queue import make_celery
 from node.store.study_store import StudyStore
 from node.web.app import create_app
 from node.web.audit import program_routes, web_audit
-from node.web.context import WebContext, is_loopback
+from node.web.context import WebContext
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # TLS 1.2; those of TLS 1.3 are all good (RFC 9325)
 STREAMS_END_WITHIN_S = 2

@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 from tests.benchmarks.measuring import Options, Result, interleaved, timed
 from tests.benchmarks.peers import INSTALLED_BY, PeerFailedError, PipPeers, pip_peers
 from tests.benchmarks.studies import large_study, lenient
-from workers.bundles import load_bundle
-from workers.pipeline import prepare_study
+from workers.bundles.bundle import load_bundle
+from workers.phantoms.dicom_study import WrittenStudy, write_study
+from workers.phantoms.population import draw_patient, published_nomogram
+from workers.pipeline.computation import prepare_study
 from workers.training.dicom_images import patient_images
-from workers.training.phantom_dicom import WrittenStudy, write_study
-from workers.training.phantoms import draw_patient, published_nomogram
 from workers.volumes.contours import RoiMask, roi_on_series
 from workers.volumes.reader import read_series
-from workers.volumes.structures import read_structures, roi_named
+from workers.volumes.rtstruct import read_structures, roi_named
 
 ROI = "GTVp"
 CONTOURED = "CE-T1w"

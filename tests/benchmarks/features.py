@@ -18,11 +18,11 @@ from torch import nn
 from tests.benchmarks.measuring import Options, Result, interleaved, timed
 from tests.benchmarks.peers import INSTALLED_BY, PeerFailedError, pip_peers
 from tests.benchmarks.phantom_patients import phantom_materials
-from workers.bundles import load_bundle
+from workers.bundles.bundle import load_bundle
 from workers.features.extraction import Precision, extract_many
 from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
-from workers.nomogram.result import PatientCovariates
-from workers.pipeline import analyse_studies
+from workers.pipeline.computation import analyse_studies
+from workers.survival.covariates import PatientCovariates
 
 SLICES = 40
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")

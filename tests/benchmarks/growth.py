@@ -17,8 +17,6 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from config.settings import Settings, StorageSettings
-from node.casework import look_at, next_look_s
-from node.delivery import queue_overdue
 from node.ledger import cases, jobs, outbox, reports
 from node.ledger.associations import close_abandoned, open_on_study
 from node.ledger.cases import get_case, wake_touched
@@ -36,6 +34,8 @@ from node.ledger.tables import (
     Job,
     Report,
 )
+from node.workflow.casework import look_at, next_look_s
+from node.workflow.delivery import queue_overdue
 from tests.benchmarks.measuring import Options, Result, interleaved, timed
 
 SIZES = (100, 1_000, 10_000, 100_000)

@@ -76,8 +76,8 @@ class BareComputation:
     """The steps of a job that the program has done, done again by hand on the same files."""
 
     def __init__(self, settings: Settings) -> None:
-        from workers.context import WorkerContext
-        from workers.pipeline import warm_up
+        from workers.pipeline.computation import warm_up
+        from workers.pipeline.context import WorkerContext
 
         self.settings = settings
         self.context = WorkerContext(settings)
@@ -98,8 +98,8 @@ class BareComputation:
 
     def run(self, job: Job) -> dict[str, float]:
         """Seconds of each step; what the program kept is put aside, so that nothing is taken from it."""
-        from dicom_sr.json_form import load
-        from workers import steps
+        from dicom_sr.report.json_form import load
+        from workers.queue import steps
 
         shutil.rmtree(self.settings.storage.root / "artefacts" / job.study_instance_uid)
         found: dict[str, float] = {}

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 from lifelines import CoxPHFitter
 
-from dicom_sr.treatment_report import EbvCategory
+from dicom_sr.report.treatment_report import EbvCategory
 from tests.benchmarks.measuring import Options, Result, interleaved, seconds, timed
 from workers.nomogram.batch import PatientTable, read_patients, score_patients, write_table
 from workers.nomogram.fitting import TrainingData, design_matrix, fit_nomogram
 from workers.nomogram.model import CoxNomogram, PatientCovariates
 from workers.nomogram.points import TERMS
-from workers.training.cohort import read_cohort
+from workers.survival.cohort import read_cohort
 
 COHORT = Path(__file__).parents[1] / "reference" / "statistics_cohort.csv"
 ROUNDS = 7

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydicom import dcmread
 
-from node.dicom.small_pacs import SmallPacs
+from node.small_pacs.pacs import SmallPacs
 from node.store.part10 import skip_head
 from tests.benchmarks.studies import large_study
 from tests.dicom.raw_scu import EXPLICIT, MR, RawSender

@@ -235,7 +235,7 @@ def _send_sr(root: Path, options: Options, result: Result) -> None:
     if "dcmtk" in result.absent:
         return
     from config.settings import PacsSettings
-    from node.dicom.store_scu import Sendable, send
+    from node.dicom.scu.store_scu import Sendable, send
     from tests.benchmarks.reports import structured_report
 
     folder = root / "sr"

@@ -24,10 +24,10 @@ def ours(folder: Path, port: int, *, fsync: bool) -> None:
     """The node as the service starts it, without the rounds that look at cases."""
     from config.settings import NodeSettings, Settings, StorageSettings
     from node.cli.app import COLLECT_AFTER
-    from node.dicom.ae import start_node
-    from node.dicom.intake import Intake
+    from node.dicom.scp.ae import start_node
+    from node.dicom.scp.intake import Intake
     from node.ledger.database import open_ledger
-    from node.running import stay_responsive
+    from node.runtime.running import stay_responsive
     from node.store.study_store import StudyStore
 
     gc.set_threshold(*COLLECT_AFTER)

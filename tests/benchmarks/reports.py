@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dicom_sr.materials import ReportOptions
-from dicom_sr.objects import build_objects
+from dicom_sr.objects.build import build_objects
+from dicom_sr.report.report_inputs import ReportOptions
 from tests.dicom_sr.samples import scored, sources
 
 

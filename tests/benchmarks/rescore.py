@@ -17,11 +17,12 @@ import torch
 
 from tests.benchmarks.measuring import Options, Result
 from tests.benchmarks.phantom_patients import phantom_materials
-from workers.artefacts import StudyMaterial, keep_material, kept_material
-from workers.bundles import Bundle, load_bundle
+from workers.bundles.bundle import Bundle, load_bundle
 from workers.features.extraction import extract_many, resolve_device
 from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
-from workers.pipeline import analyse_studies
+from workers.pipeline.artefacts import keep_material, kept_material
+from workers.pipeline.computation import analyse_studies
+from workers.volumes.prepared_study import PreparedStudy
 
 COHORT = 1872
 KEPT = 48
@@ -65,11 +66,11 @@ def _cohort(folders: list[Path], n: int) -> list[Path]:
     return [folders[at % len(folders)] for at in range(n)]
 
 
-def read_ahead(folders: list[Path]) -> Iterator[list[StudyMaterial]]:
+def read_ahead(folders: list[Path]) -> Iterator[list[PreparedStudy]]:
     """Kept patches in groups, the next one read while this one is computed."""
     groups = [folders[at : at + AT_ONCE] for at in range(0, len(folders), AT_ONCE)]
 
-    def read(group: list[Path]) -> list[StudyMaterial]:
+    def read(group: list[Path]) -> list[PreparedStudy]:
         return [material for folder in group if (material := kept_material(folder)) is not None]
 
     with ThreadPoolExecutor(1) as pool:

@@ -27,8 +27,8 @@ from pydicom.uid import generate_uid
 from node.store.part10 import FileMeta, file_head
 from tests.dicom.raw_scu import EXPLICIT, MR, RawSender, store_request
 from tests.dicom.scenes import encoded
-from workers.training.phantom_dicom import write_study
-from workers.training.phantoms import draw_patient, published_nomogram
+from workers.phantoms.dicom_study import write_study
+from workers.phantoms.population import draw_patient, published_nomogram
 
 SIDE = 512
 SUCCESS = 0x0000

@@ -8,8 +8,8 @@ from pathlib import Path
 from pydicom import dcmread
 
 from config.settings import EligibilitySettings, Settings
-from workers.training.phantom_dicom import WrittenStudy, write_study
-from workers.training.phantoms import draw_patient, published_nomogram
+from workers.phantoms.dicom_study import WrittenStudy, write_study
+from workers.phantoms.population import draw_patient, published_nomogram
 
 SLICES, MATRIX = 40, 512
 

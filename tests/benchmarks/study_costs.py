@@ -23,20 +23,20 @@ from pathlib import Path
 from typing import Any
 
 from config.settings import Settings, load_settings
-from node.delivery import deliver
-from node.dicom.small_pacs import SmallPacs
-from node.dicom.store_scu import send_folder
+from node.dicom.scu.store_scu import send_folder
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.jobs import list_jobs
 from node.ledger.tables import Delivery, Job
-from node.queue import make_celery
+from node.messaging.queue import make_celery
+from node.small_pacs.pacs import SmallPacs
+from node.workflow.delivery import deliver
 from tests.flow.program import free_port, run_cptdn, wait_for
-from workers import steps
-from workers.context import WorkerContext
-from workers.pipeline import warm_up
-from workers.tasks import Step, run_step
-from workers.training.phantom_dicom import WrittenStudy, write_study
-from workers.training.phantoms import draw_patient, published_nomogram
+from workers.phantoms.dicom_study import WrittenStudy, write_study
+from workers.phantoms.population import draw_patient, published_nomogram
+from workers.pipeline.computation import warm_up
+from workers.pipeline.context import WorkerContext
+from workers.queue import steps
+from workers.queue.tasks import Step, run_step
 
 SIZES = {"3 x 22 slices of 256 x 256": (22, 256), "3 x 36 slices of 384 x 384": (36, 384)}
 MEGABYTE = 1e6

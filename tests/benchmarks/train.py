@@ -14,11 +14,11 @@ import torch
 
 from tests.benchmarks.measuring import Options, Result, interleaved, timed
 from tests.benchmarks.phantom_patients import SEED
-from workers.bundles import load_bundle
+from workers.bundles.bundle import load_bundle
 from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
+from workers.phantoms.population import published_nomogram
+from workers.phantoms.writing import PhantomCohort, bags_of
 from workers.training.patch_store import BAG_NAMES, build_store, kept_bags
-from workers.training.phantom_writing import PhantomCohort, bags_of
-from workers.training.phantoms import published_nomogram
 
 PATIENTS = 24
 BATCH = 32

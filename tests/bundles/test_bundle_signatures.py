@@ -16,8 +16,8 @@ from config.errors import InputError, ModelBundleError, SettingsError
 from config.settings import BUNDLES, ModelSettings, Settings
 from tests.flow.program import run_cptdn
 from tests.peers import peer
-from workers.bundles import load_bundle, pack_bundle
-from workers.context import WorkerContext
+from workers.bundles.bundle import load_bundle, pack_bundle
+from workers.pipeline.context import WorkerContext
 
 
 def openssl(*arguments: str) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from config.bundle_manifest import MANIFEST
 from config.errors import ModelBundleError
 from config.settings import BUNDLES
-from workers.bundles import (
+from workers.bundles.bundle import (
     FILES,
     Bundle,
     load_bundle,

@@ -16,7 +16,7 @@ from node.ledger.cases import get_case, open_case, set_state
 from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.jobs import create_job, get_job, list_jobs_of
 from node.ledger.tables import Report
-from node.reprocessing import Reprocessor
+from node.workflow.reprocessing import Reprocessor
 
 OLD, MADE, FAILED = "1.2.1", "1.2.2", "1.2.3"
 
@@ -91,7 +91,7 @@ def test_a_computation_on_its_way_is_not_begun_again(site: Site, monkeypatch: py
             def to_json() -> dict[str, Any]:
                 return {}
 
-    monkeypatch.setattr("node.reprocessing.look_at", lambda *_: Ready)
+    monkeypatch.setattr("node.workflow.reprocessing.look_at", lambda *_: Ready)
     with site.ledger.begin() as session:
         going = create_job(session, OLD, {}, "inputs", "demonstration").id
         other = create_job(session, FAILED, {}, "other inputs", "demonstration").id

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import IneligibleStudyError
-from node.clinical.ebv_dna import parse_ebv_dna
+from node.cases.ebv_dna import parse_ebv_dna
 
 ABOVE, NOT_ABOVE, UNKNOWN = ">threshold", "<=threshold", "unknown"
 THRESHOLD = 4000.0

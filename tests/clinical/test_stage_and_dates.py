@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import InputError
-from node.clinical.dates import parse_date
-from node.clinical.stage import parse_edition, parse_stage
+from node.cases.dates import parse_date
+from node.cases.stage import parse_edition, parse_stage
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from sqlalchemy import select
 
 from config.settings import Settings
-from node.delivery import DeliveryOutcome, Fallback, deliver
 from node.ledger.database import Ledger, now_utc
 from node.ledger.reports import StoredObject
 from node.ledger.tables import Delivery, Outbox, Report, ReportObject
 from node.store.study_store import StudyStore
+from node.workflow.delivery import DeliveryOutcome, Fallback, deliver
 
 SR = "1.2.840.10008.5.1.4.1.1.88.34"
 SR_ENHANCED = "1.2.840.10008.5.1.4.1.1.88.22"

@@ -15,7 +15,7 @@ import redis
 
 from config.errors import SettingsError
 from config.settings import BrokerSettings, Settings, StorageSettings
-from node.broker import broker_url, embedded_broker, socket_path
+from node.messaging.broker import broker_url, embedded_broker, socket_path
 
 HOLD = """
 import sys, time

@@ -15,15 +15,15 @@ from pydicom.uid import generate_uid
 
 from config.errors import InputError
 from config.settings import PacsSettings
-from node.delivery import deliver, queue_overdue
-from node.dicom.commitment import CommitmentResult
-from node.dicom.small_pacs import Behaviour, Destination, SmallPacs
+from node.dicom.network.commitment import CommitmentResult
 from node.ledger import deliveries
 from node.ledger.backoff import backoff_s
 from node.ledger.database import now_utc
 from node.ledger.reports import StoredObject
 from node.ledger.tables import Delivery
+from node.small_pacs.pacs import Behaviour, Destination, SmallPacs
 from node.store.part10 import skip_head
+from node.workflow.delivery import deliver, queue_overdue
 from tests.delivery.scenes import PDF, SC, SR, SR_ENHANCED, Owed
 from tests.dicom.scenes import Scene, scene
 

@@ -16,8 +16,8 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 from sqlalchemy import select
 
 from config.settings import NodeSettings, PacsSettings, Settings, StorageSettings
-from node.dicom.ae import RunningNode, start_node
-from node.dicom.intake import Intake
+from node.dicom.scp.ae import RunningNode, start_node
+from node.dicom.scp.intake import Intake
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.deliveries import record_commitment
 from node.ledger.tables import Association, Instance, Quarantined

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from node.dicom.checkpoint import LOOK_EVERY_S, Checkpoint
+from node.dicom.network.reactor_gate import LOOK_EVERY_S, Checkpoint
 
 
 def test_a_round_never_runs_while_a_request_waits_for_its_answer() -> None:
@@ -94,7 +94,7 @@ def test_that_it_rests_is_said_again_when_another_thread_takes_it_back() -> None
 
 def test_the_thread_itself_may_send_a_request_while_it_serves_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """The stores of a C-GET: it would wait for itself to rest."""
-    monkeypatch.setattr("node.dicom.checkpoint.COMES_TO_REST_WITHIN_S", 100.0)
+    monkeypatch.setattr("node.dicom.network.reactor_gate.COMES_TO_REST_WITHIN_S", 100.0)
     checkpoint = Checkpoint(lambda: True, lambda: None)
 
     def reactor() -> None:
@@ -111,7 +111,7 @@ def test_the_thread_itself_may_send_a_request_while_it_serves_one(monkeypatch: p
 
 def test_holding_does_not_wait_for_a_thread_that_may_wait_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
     """The thread that receives holds the association's, which may just be waiting for it to end."""
-    monkeypatch.setattr("node.dicom.checkpoint.COMES_TO_REST_WITHIN_S", 100.0)
+    monkeypatch.setattr("node.dicom.network.reactor_gate.COMES_TO_REST_WITHIN_S", 100.0)
     thread = threading.Thread(target=Checkpoint(lambda: True, lambda: None).hold, daemon=True)
     thread.start()
     thread.join(10)

@@ -11,13 +11,13 @@ from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_
 from pynetdicom.sop_class import _VERIFICATION_CLASSES, StorageCommitmentPushModel
 
 from config.settings import NodeSettings, PacsSettings, ReportSettings, Settings
-from dicom_sr.objects import build_objects
-from dicom_sr.tree import Dataset
-from node.dicom.contexts import TRANSFER_SYNTAXES
-from node.dicom.pages import Table, markdown
-from node.dicom.report_annex import CONTAINERS, PRIVATE_SCHEME_UID
-from node.dicom.retrieve_scu import get_contexts
-from node.dicom.statement import CONTEXT_COLUMNS, statement
+from dicom_sr.objects.build import build_objects
+from dicom_sr.reading.tree import Dataset
+from node.conformance.document import Table, markdown
+from node.conformance.report_annex import CONTAINERS, PRIVATE_SCHEME_UID
+from node.conformance.statement import CONTEXT_COLUMNS, statement
+from node.dicom.network.contexts import TRANSFER_SYNTAXES
+from node.dicom.query.retrieve_scu import get_contexts
 from tests.dicom.scenes import scene
 from tests.dicom_sr.samples import pictures, scored, sources
 from tests.flow.program import run_cptdn
@@ -186,7 +186,7 @@ def test_the_command_writes_markdown_and_html(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["a | b", "<script>", "&"])
 def test_text_stays_text_in_both_forms(text: str) -> None:
-    from node.dicom.pages import Paragraph, html, markdown
+    from node.conformance.document import Paragraph, html, markdown
 
     table = Table(("x",), ((text,),))
     assert tables_of(markdown([table]))[0][1] != ["a", "b"]

@@ -10,8 +10,8 @@ import pynetdicom.association
 import pytest
 
 from config.settings import PacsSettings
-from node.dicom.connection import echo
-from node.dicom.small_pacs import SmallPacs
+from node.dicom.network.connection import echo
+from node.small_pacs.pacs import SmallPacs
 
 
 def test_a_release_is_not_slept_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,10 @@ from pydicom.uid import generate_uid
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
-from node.dicom.connection import echo
-from node.dicom.small_pacs import Behaviour, Destination, SmallPacs
-from node.dicom.statuses import Verdict
-from node.dicom.store_scu import Sendable, send, send_folder
+from node.dicom.network.connection import echo
+from node.dicom.network.statuses import Verdict
+from node.dicom.scu.store_scu import Sendable, send, send_folder
+from node.small_pacs.pacs import Behaviour, Destination, SmallPacs
 from tests.dicom.scenes import MR, Scene, mr_slice, write_file
 from tests.peers import peer, unpacked
 

@@ -18,9 +18,9 @@ from config.errors import SettingsError
 from config.settings import NodeSettings, PacsSettings
 from node.audit.reading import read_message
 from node.audit.recorder import open_audit
-from node.dicom.admission import Admission, Request, admit, may_connect, within
-from node.dicom.door import RateLimit
-from node.dicom.user_identity import Users, hash_passcode
+from node.dicom.scp.access_control import RateLimit
+from node.dicom.scp.admission import Admission, Request, admit, may_connect, within
+from node.dicom.scp.user_identity import Users, hash_passcode
 from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender
 from tests.dicom.scenes import Scene, encoded, mr_slice, scene, write_file
 from tests.flow.program import wait_for
@@ -136,7 +136,7 @@ def test_a_peer_that_asks_too_often_is_told_to_come_later(tmp_path: Path) -> Non
 
 def test_the_bucket_refills_evenly_and_for_each_address(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("node.dicom.door.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("node.dicom.scp.access_control.time.monotonic", lambda: clock[0])
     rate = RateLimit(per_minute=2)
     assert [rate.allows("a") for _ in range(3)] == [True, True, False]
     assert rate.allows("b")

@@ -15,10 +15,10 @@ from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 
 from node.cases.headers import header_of
-from node.dicom.encoding import SOP_INSTANCE_UID, survey
-from node.dicom.head import read_head
-from node.dicom.intake import HEAD_BYTES
-from node.dicom.reading import decode
+from node.dicom.headers.early_header import read_head
+from node.dicom.headers.full_header import decode
+from node.dicom.headers.structure import SOP_INSTANCE_UID, survey
+from node.dicom.scp.intake import HEAD_BYTES
 from tests.dicom.raw_scu import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from tests.dicom.scenes import encoded, mr_slice
 from tests.peers import unpacked
@@ -30,7 +30,7 @@ ENHANCED = "1.2.840.10008.5.1.4.1.1.4.1"
 
 @pytest.fixture(autouse=True)
 def _read_values_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the node does: see node/dicom/library.py."""
+    """As the node does: see node/dicom/network/library_settings.py."""
     monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.IGNORE)
 
 

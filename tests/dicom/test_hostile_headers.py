@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from node.dicom import reading
-from node.dicom.encoding import EncodingError
-from node.dicom.reading import read_header
+from node.dicom.headers import full_header
+from node.dicom.headers.full_header import read_header
+from node.dicom.headers.structure import EncodingError
 from tests.dicom.raw_scu import MR, RawSender
 from tests.dicom.scenes import Scene, encoded, mr_slice
 
@@ -80,7 +80,7 @@ def test_a_header_that_wants_more_than_its_share_is_refused(tmp_path: Path, monk
     path = tmp_path / "large.dcm"
     path.write_bytes(object_with(EMPTY_ITEM * 200_000 + END, "1.2.826.0.1.7"))
     assert read_header(path, 0, EXPLICIT).values["SOPInstanceUID"] == "1.2.826.0.1.7"
-    monkeypatch.setattr(reading, "MOST_SECONDS", 0.05)
+    monkeypatch.setattr(full_header, "MOST_SECONDS", 0.05)
     with pytest.raises(EncodingError, match=r"not read within"):
         read_header(path, 0, EXPLICIT)
 
@@ -89,5 +89,5 @@ def test_both_ways_of_reading_give_the_same(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "usual.dcm"
     path.write_bytes(encoded(mr_slice(SeriesDescription="T1 轴位", SpecificCharacterSet="GB18030"), EXPLICIT))
     here = read_header(path, 0, EXPLICIT)
-    monkeypatch.setattr(reading, "MOST_ELEMENTS_HERE", 3)
+    monkeypatch.setattr(full_header, "MOST_ELEMENTS_HERE", 3)
     assert read_header(path, 0, EXPLICIT) == here

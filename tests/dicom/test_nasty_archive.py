@@ -9,8 +9,8 @@ import pydicom
 import pytest
 from blake3 import blake3
 
-from node.dicom.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
-from node.dicom.statuses import StoreStatus
+from node.dicom.network.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
+from node.dicom.network.statuses import StoreStatus
 from tests.dicom.raw_scu import IMPLICIT, MR, RawSender
 from tests.dicom.scenes import Scene, encoded, mr_slice
 from tests.peers import unpacked

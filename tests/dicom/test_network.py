@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from config.settings import NodeSettings, PacsSettings
-from node.dicom.admission import Admission, Request, admit, is_loopback
-from node.dicom.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT_PUSH, TRANSFER_SYNTAXES
-from node.dicom.statuses import StoreStatus
+from node.dicom.network.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT_PUSH, TRANSFER_SYNTAXES
+from node.dicom.network.statuses import StoreStatus
+from node.dicom.scp.admission import Admission, Request, admit, is_loopback
 from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender, associate_request, store_request
 from tests.dicom.scenes import Scene, encoded, mr_slice, scene
 
@@ -204,7 +204,7 @@ def test_an_object_beyond_the_limit_is_told_so_and_not_kept(tmp_path: Path) -> N
 def test_an_object_far_beyond_the_limit_ends_its_association_before_memory_does(
     tmp_path: Path, fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.dicom.fast_store.DRAINED_BYTES", 1_000_000)
+    monkeypatch.setattr("node.dicom.scp.fast_store.DRAINED_BYTES", 1_000_000)
     with scene(tmp_path / "data", fast=fast, max_object_mb=1) as node:
         with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
             assert sender.store(1, MR, "1.2.3", bytes(40_000_000)) is None

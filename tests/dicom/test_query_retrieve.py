@@ -14,12 +14,12 @@ from pydicom.uid import RTStructureSetStorage, generate_uid
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
 from node.cases.fetching import Offered
-from node.dicom.handlers import store_response
-from node.dicom.query_scu import PatientKey, look_for
-from node.dicom.retrieve_scu import retrieve
-from node.dicom.small_pacs import Destination, SmallPacs
+from node.dicom.query.query_scu import PatientKey, look_for
+from node.dicom.query.retrieve_scu import retrieve
+from node.dicom.scp.handlers import store_response
 from node.ledger.associations import Peer
 from node.ledger.database import now_utc
+from node.small_pacs.pacs import Destination, SmallPacs
 from node.store.part10 import FileMeta
 from tests.dicom.scenes import Scene, mr_slice, scene, write_file
 from tests.flow.program import free_port

@@ -14,8 +14,8 @@ from blake3 import blake3
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from node.dicom.intake import Intake
-from node.dicom.statuses import StoreStatus
+from node.dicom.network.statuses import StoreStatus
+from node.dicom.scp.intake import Intake
 from node.ledger.associations import close_abandoned, open_on_study
 from node.ledger.database import now_utc
 from node.store.part10 import skip_head
@@ -211,7 +211,7 @@ DAMAGES = (
 def test_damage_is_refused_with_a_reason_and_nothing_is_lost(
     node: Scene, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.dicom.encoding.MOST_INFLATED_BYTES", 1_000_000)
+    monkeypatch.setattr("node.dicom.headers.structure.MOST_INFLATED_BYTES", 1_000_000)
     syntax, data = damaged(name)
     with RawSender(node.port, [(MR, [syntax]), (VERIFICATION, [IMPLICIT])]) as sender:
         answer = sender.store(1, MR, "1.2.3.4", data)
@@ -258,7 +258,7 @@ def test_a_ledger_that_does_not_answer_is_not_a_success(node: Scene, monkeypatch
         raise OperationalError("INSERT", {}, Exception("database is locked"))
 
     ds = mr_slice()
-    monkeypatch.setattr("node.dicom.intake.instances.add_instance", locked)
+    monkeypatch.setattr("node.dicom.scp.intake.instances.add_instance", locked)
     assert send(node, ds)[0] == StoreStatus.OUT_OF_RESOURCES
     monkeypatch.undo()
     assert send(node, ds)[0] == StoreStatus.SUCCESS

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
-from node.dicom.head import Head, read_head
-from node.dicom.intake import HEAD_BYTES
-from node.dicom.series_head import SPARE_BYTES, SeriesHead
+from node.dicom.headers.early_header import Head, read_head
+from node.dicom.headers.series_head import SPARE_BYTES, SeriesHead
+from node.dicom.scp.intake import HEAD_BYTES
 from tests.dicom.raw_scu import BIG_ENDIAN, EXPLICIT, IMPLICIT
 from tests.dicom.scenes import encoded, mr_slice
 from tests.dicom.test_head import ENHANCED, VALUES, with_values
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom's words about odd v
 
 @pytest.fixture(autouse=True)
 def _read_values_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the node does: see node/dicom/library.py."""
+    """As the node does: see node/dicom/network/library_settings.py."""
     monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.IGNORE)
 
 
@@ -55,7 +55,7 @@ def test_slices_of_a_series_are_not_walked_over_again(syntax: str, monkeypatch: 
     slices = [encoded(slice_at(n, n * 7.25 - 30), syntax) for n in (1, 12, 5, 9, 10, 11, 120)]
     series = check(slices[:3], syntax)
     expected = [alone(data, syntax) for data in slices[3:]]
-    monkeypatch.setattr("node.dicom.series_head.walk", lambda *_: pytest.fail("walked over all elements"))
+    monkeypatch.setattr("node.dicom.headers.series_head.walk", lambda *_: pytest.fail("walked over all elements"))
     assert [series.read(memoryview(data)) for data in slices[3:]] == expected
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from config.errors import PacsUnavailableError, SettingsError
 from config.settings import PacsSettings, TlsSettings
-from node.dicom.connection import echo
-from node.dicom.small_pacs import SmallPacs
-from node.dicom.store_scu import Sendable, send
-from node.dicom.tls import server_context
+from node.dicom.network.connection import echo
+from node.dicom.network.tls import server_context
+from node.dicom.scu.store_scu import Sendable, send
+from node.small_pacs.pacs import SmallPacs
 from tests.dicom.certificates import Authority, Certificate
 from tests.dicom.scenes import MR, Scene, mr_slice, scene, write_file
 from tests.peers import peer

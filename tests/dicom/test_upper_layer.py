@@ -16,11 +16,11 @@ from pynetdicom import build_context
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
-from node.dicom import checkpoint, upper_layer
-from node.dicom.checkpoint import LOOK_EVERY_S, Checkpoint
-from node.dicom.connection import association, echo
-from node.dicom.contexts import VERIFICATION
-from node.dicom.upper_layer import Bell, RingingQueue, WaitingProvider
+from node.dicom.network import reactor_gate, upper_layer
+from node.dicom.network.connection import association, echo
+from node.dicom.network.contexts import VERIFICATION
+from node.dicom.network.reactor_gate import LOOK_EVERY_S, Checkpoint
+from node.dicom.network.upper_layer import Bell, RingingQueue, WaitingProvider
 from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender, store_request
 from tests.dicom.scenes import Scene, encoded, mr_slice, scene
 
@@ -154,7 +154,7 @@ def test_an_association_that_rests_is_there_when_something_comes(node: Scene) ->
 @pytest.fixture
 def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not rung for is missed: nothing is found by looking up now and then."""
-    for module in (checkpoint, upper_layer):
+    for module in (reactor_gate, upper_layer):
         monkeypatch.setattr(module, "LOOK_EVERY_S", 100.0)
 
 

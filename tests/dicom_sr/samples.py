@@ -9,8 +9,8 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import MRImageStorage, RTStructureSetStorage
 
-from dicom_sr.materials import PagePictures, SequencePicture, SeriesMask, SourceStudy
-from dicom_sr.treatment_report import (
+from dicom_sr.report.report_inputs import PagePictures, SequencePicture, SeriesMask, SourceStudy
+from dicom_sr.report.treatment_report import (
     ArmResult,
     ContourUsed,
     DfsEstimate,

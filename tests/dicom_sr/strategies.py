@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, RTStructureSetStorage, SegmentationStorage
 
-from dicom_sr.treatment_report import (
+from dicom_sr.report.treatment_report import (
     ArmResult,
     ContourUsed,
     DfsEstimate,

@@ -9,11 +9,11 @@ from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 
-from dicom_sr.characters import text_of, transcoded
-from dicom_sr.errors import ReportError
-from dicom_sr.header import patient_and_study
-from dicom_sr.materials import ReportOptions, SourceStudy
-from dicom_sr.structured_report import build_sr
+from dicom_sr.content.structured_report import build_sr
+from dicom_sr.header.attributes import patient_and_study
+from dicom_sr.header.characters import text_of, transcoded
+from dicom_sr.report.errors import ReportError
+from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
 from tests.dicom_sr import samples
 from tests.peers import unpacked
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydicom.sr.codedict import codes as dictionary
 
 import dicom_sr
-from dicom_sr import codes
-from dicom_sr.codes import PRIVATE_SCHEME, Concept
+from dicom_sr.coding import codes
+from dicom_sr.coding.codes import PRIVATE_SCHEME, Concept
 
 HORIZONS = (1, 6, 30, 36, 60, 240)
 

@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from dicom_sr import numbers
-from dicom_sr.fhir import fhir_bundle
-from dicom_sr.materials import ReportOptions
-from dicom_sr.objects import build_objects
+from dicom_sr.objects.build import build_objects
+from dicom_sr.objects.fhir import fhir_bundle
+from dicom_sr.report import numbers
+from dicom_sr.report.report_inputs import ReportOptions
 from tests.dicom_sr import samples
 from tests.peers import absent
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_sr.identity import device_uid, series_uid_of, uid_for
+from dicom_sr.header.uids import device_uid, series_uid_of, uid_for
 
 
 @given(st.text(max_size=80), st.text(max_size=20))

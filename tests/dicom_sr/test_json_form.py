@@ -5,9 +5,9 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from dicom_sr.errors import UnreadableReportError
-from dicom_sr.json_form import dump, load, to_json
-from dicom_sr.treatment_report import TreatmentReport
+from dicom_sr.report.errors import UnreadableReportError
+from dicom_sr.report.json_form import dump, load, to_json
+from dicom_sr.report.treatment_report import TreatmentReport
 from tests.dicom_sr import samples
 from tests.dicom_sr.strategies import reports
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
-from dicom_sr.errors import InvalidReportError
-from dicom_sr.header import offset_text
-from dicom_sr.identity import series_uid_of
-from dicom_sr.materials import ReportObject, ReportOptions, SourceStudy
-from dicom_sr.objects import build_objects
-from dicom_sr.treatment_report import EbvCategory, EbvDna, Fact, Reason, TreatmentArm, TreatmentReport
-from dicom_sr.validation import evidence_uids, validate
+from dicom_sr.header.attributes import offset_text
+from dicom_sr.header.uids import series_uid_of
+from dicom_sr.objects.build import build_objects
+from dicom_sr.objects.validation import evidence_uids, validate
+from dicom_sr.report.errors import InvalidReportError
+from dicom_sr.report.report_inputs import ReportObject, ReportOptions, SourceStudy
+from dicom_sr.report.treatment_report import EbvCategory, EbvDna, Fact, Reason, TreatmentArm, TreatmentReport
 from tests.dicom_sr import samples
 
 SR = ReportOptions(kinds=("sr",))

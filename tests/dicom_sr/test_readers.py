@@ -17,12 +17,12 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedMRImageStorage
 
-from dicom_sr import numbers
-from dicom_sr.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_UID
-from dicom_sr.materials import PagePictures, ReportObject, ReportOptions, SeriesMask, SourceStudy
-from dicom_sr.objects import build_objects
-from dicom_sr.reading import read_report
-from dicom_sr.treatment_report import SeriesRole, SeriesUsed, TreatmentReport
+from dicom_sr.coding.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_UID
+from dicom_sr.objects.build import build_objects
+from dicom_sr.reading.reader import read_report
+from dicom_sr.report import numbers
+from dicom_sr.report.report_inputs import PagePictures, ReportObject, ReportOptions, SeriesMask, SourceStudy
+from dicom_sr.report.treatment_report import SeriesRole, SeriesUsed, TreatmentReport
 from tests.dicom_sr import samples
 from tests.peers import absent, peer, unpacked
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dicom_sr import numbers
-from dicom_sr.treatment_report import (
+from dicom_sr.report import numbers
+from dicom_sr.report.treatment_report import (
     ArmResult,
     DfsEstimate,
     EbvCategory,

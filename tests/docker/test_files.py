@@ -17,7 +17,7 @@ import yaml
 
 from config.settings import load_settings
 from node.cli.app import command_table
-from node.messages import Queue
+from node.messaging.messages import Queue
 from tests.peers import PROJECT, absent, peer
 
 DOCKER = PROJECT / "docker"

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from node.dicom.small_pacs import SmallPacs
 from node.ledger.database import open_ledger
 from node.ledger.jobs import list_jobs_of
 from node.ledger.tables import Job
+from node.small_pacs.pacs import SmallPacs
 from tests.docker.services import postgresql, redis_server
 from tests.flow.program import Program, free_port, run_cptdn, wait_for
 from tests.flow.test_main_job import route
-from workers.training.phantom_dicom import WrittenStudy
+from workers.phantoms.dicom_study import WrittenStudy
 
 CPTDN = str(Path(sys.executable).with_name("cptdn"))
 DRAINED_WITHIN_S = 120.0

@@ -23,12 +23,12 @@ from pynetdicom import build_context
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings, Settings, load_settings
 from node.clinical.entries import ebv_entry, record_entries, stage_entry
-from node.dicom.connection import association
-from node.dicom.contexts import VERIFICATION
-from node.dicom.small_pacs import Destination, SmallPacs
-from node.dicom.store_scu import send_folder
+from node.dicom.network.connection import association
+from node.dicom.network.contexts import VERIFICATION
+from node.dicom.scu.store_scu import send_folder
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.tables import Case, Delivery, Instance, Job, Report
+from node.small_pacs.pacs import Destination, SmallPacs
 from tests.faults.studies import SmallStudy
 from tests.flow.program import free_port, wait_for
 from tests.flow.test_main_job import COMPREHENSIVE_3D_SR

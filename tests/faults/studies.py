@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydicom import Dataset, dcmread
 
-from workers.training.phantom_dicom import write_study
-from workers.training.phantoms import draw_patient, published_nomogram
+from workers.phantoms.dicom_study import write_study
+from workers.phantoms.population import draw_patient, published_nomogram
 
 PATIENT = "FAULT-000000"
 N_SLICES, MATRIX = 9, 144  # the fewest slices of a volume, the coarsest pixels of a diagnostic image

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from node.broker import socket_path
-from node.dicom.small_pacs import Behaviour
+from node.messaging.broker import socket_path
+from node.small_pacs.pacs import Behaviour
 from tests.faults.site import Senders, Site, kill_part, locked_ledger, site
 from tests.faults.studies import Template
 

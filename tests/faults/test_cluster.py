@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from node.dicom.small_pacs import Behaviour
 from node.ledger.database import open_ledger
 from node.ledger.processes import living
+from node.small_pacs.pacs import Behaviour
 from node.store.backup import back_up, restore
 from node.store.consistency import examine
 from node.store.study_store import StudyStore

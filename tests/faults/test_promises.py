@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from node.dicom.small_pacs import Behaviour
 from node.ledger.tables import Case, Delivery, Instance, Job, Report
+from node.small_pacs.pacs import Behaviour
 from tests.faults.site import Senders, Site, kill_part, locked_ledger, parts_of, pause_part, site
 from tests.faults.studies import SmallStudy, Template
 from tests.faults.tmpfs import small_disk

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from node.dicom.small_pacs import SmallPacs
+from node.small_pacs.pacs import SmallPacs
 from tests.flow.program import Program, know_each_other, running_program
-from workers.training.phantom_dicom import WrittenStudy, write_phantom_study
+from workers.phantoms.dicom_study import WrittenStudy, write_phantom_study
 
 ALLOW_DEMONSTRATION = "[model]\nallow_demonstration = true\n"
 

@@ -17,16 +17,16 @@ from sqlalchemy import inspect, select
 from config.bundle_manifest import read_manifest
 from config.settings import BUNDLES, Settings
 from node.cases.case_inputs import ComputeRequest
-from node.casework import look_at
 from node.clinical.entries import birth_date_entry, ebv_entry, record_entries, stage_entry
-from node.computation import artefacts_digest
 from node.ledger.cases import get_case
 from node.ledger.database import Ledger
 from node.ledger.jobs import list_jobs_of
 from node.ledger.tables import Case, Instance
 from node.store.study_store import StudyStore
-from workers.artefacts import keep_material, kept_material
-from workers.bundles import pack_bundle
+from node.workflow.casework import look_at
+from node.workflow.digests import artefacts_digest
+from workers.bundles.bundle import pack_bundle
+from workers.pipeline.artefacts import keep_material, kept_material
 
 KEPT_SLICES = 2  # of each sequence: enough to score, and quick
 UID_COLUMNS = ("sop_instance_uid", "study_instance_uid", "series_instance_uid", "frame_of_reference_uid")

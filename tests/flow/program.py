@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from node.dicom.small_pacs import Destination, SmallPacs
+from node.small_pacs.pacs import Destination, SmallPacs
 
 READY_WITHIN_S = 120.0
 

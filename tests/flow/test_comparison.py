@@ -18,15 +18,15 @@ from scipy.stats import spearmanr
 from sqlalchemy import func, select
 
 from config.settings import load_settings
-from node.dicom.small_pacs import SmallPacs
 from node.ledger.database import open_ledger
 from node.ledger.tables import Delivery, Job, Report
+from node.small_pacs.pacs import SmallPacs
 from tests.flow.conftest import ALLOW_DEMONSTRATION
 from tests.flow.kept_cases import multiply, other_bundle
 from tests.flow.program import Program, know_each_other, running_program, wait_for
 from tests.flow.terminal import Terminal
 from tests.flow.test_main_job import delivered, route
-from workers.training.phantom_dicom import WrittenStudy
+from workers.phantoms.dicom_study import WrittenStudy
 
 SETTINGS = ALLOW_DEMONSTRATION + '[eligibility]\nout_of_distribution = "warn"\n[case]\nstable_after_s = 2\n'
 SHORT, LONG = 5, 199

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from dicom_sr.reading import read_report
-from node.dicom.small_pacs import Behaviour, SmallPacs
+from dicom_sr.reading.reader import read_report
+from node.small_pacs.pacs import Behaviour, SmallPacs
 from tests.flow.conftest import ALLOW_DEMONSTRATION
 from tests.flow.program import Program, know_each_other, running_program, wait_for
 from tests.flow.test_main_job import COMPREHENSIVE_3D_SR, delivered, route
-from workers.training.phantom_dicom import WrittenStudy
+from workers.phantoms.dicom_study import WrittenStudy
 
 COMPREHENSIVE_SR = "1.2.840.10008.5.1.4.1.1.88.33"
 

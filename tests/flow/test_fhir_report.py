@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from node.dicom.small_pacs import SmallPacs
+from node.small_pacs.pacs import SmallPacs
 from tests.flow.conftest import ALLOW_DEMONSTRATION
 from tests.flow.program import running_program, wait_for
 from tests.flow.test_main_job import route
-from workers.training.phantom_dicom import WrittenStudy
+from workers.phantoms.dicom_study import WrittenStudy
 
 
 class FhirServer:

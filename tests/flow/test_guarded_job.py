@@ -24,13 +24,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydicom import dcmread
 
 from node.audit.reading import read_message
-from node.dicom.small_pacs import SmallPacs
+from node.small_pacs.pacs import SmallPacs
 from tests.audit.scenes import Rsyslog, checked, rsyslog
 from tests.dicom.certificates import Authority, Certificate
 from tests.flow.collectors import Collector, collector
 from tests.flow.program import Program, free_port, know_each_other, running_program, wait_for
 from tests.peers import peer
-from workers.training.phantom_dicom import WrittenStudy, write_phantom_study
+from workers.phantoms.dicom_study import WrittenStudy, write_phantom_study
 
 PATIENT_ID, PATIENT_NAME, BIRTH_DATE = "TELLTALE4711", "Wunderlich^Hildegunde", date(1951, 7, 23)
 # In any form in which they could leak; a long number could hold the figures of the date, so they must stand alone.

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from blake3 import blake3
 
-from node.dicom.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
-from node.dicom.small_pacs import SmallPacs
+from node.dicom.network.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
+from node.small_pacs.pacs import SmallPacs
 from tests.dicom.raw_scu import IMPLICIT, MR, RawSender
 from tests.dicom.test_nasty_archive import wire_form
 from tests.flow.program import Program
 from tests.flow.test_main_job import delivered, route
 from tests.peers import unpacked
-from workers.training.phantom_dicom import WrittenStudy
+from workers.phantoms.dicom_study import WrittenStudy
 
 MOST_GROWTH_KB = 400_000
 

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
-from dicom_sr.reading import read_report
-from node.dicom.small_pacs import SmallPacs
-from node.dicom.store_scu import send_folder
+from dicom_sr.reading.reader import read_report
+from node.dicom.scu.store_scu import send_folder
+from node.small_pacs.pacs import SmallPacs
 from tests.flow.program import Program, wait_for
-from workers.training.phantom_dicom import WrittenStudy, write_phantom_study
+from workers.phantoms.dicom_study import WrittenStudy, write_phantom_study
 
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 STUDY_DATE = date(2026, 3, 9)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from dicom_sr.reading import read_report
+from dicom_sr.reading.reader import read_report
 from tests.flow.program import Program, free_port, running_program, wait_for
 from tests.flow.servers import Orthanc, orthanc, storescp, storescu
 from tests.peers import unpacked
 from tests.volumes.synthetic import write_rtstruct
-from workers.training.phantom_dicom import WrittenStudy
+from workers.phantoms.dicom_study import WrittenStudy
 from workers.volumes.reader import MrSeries, read_series
 
 SETTINGS = """

@@ -17,14 +17,14 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from node.dicom.small_pacs import SmallPacs
-from node.dicom.store_scu import send_folder
+from node.dicom.scu.store_scu import send_folder
+from node.small_pacs.pacs import SmallPacs
 from tests.flow.conftest import ALLOW_DEMONSTRATION
 from tests.flow.program import Program, know_each_other, running_program, wait_for
 from tests.flow.test_main_job import route
 from tests.flow.variants import CONTOUR, Variant, change, save, small_study, variant
 from tests.peers import PROJECT
-from workers.training.phantom_dicom import WrittenStudy
+from workers.phantoms.dicom_study import WrittenStudy
 
 IMAGES = ("T1w", "T2w", "CE-T1w")
 SETTINGS = ALLOW_DEMONSTRATION + '[case]\nstable_after_s = 1\n[eligibility]\nebv_unknown = "hold"\n'

@@ -11,11 +11,11 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-from node.dicom.small_pacs import Destination, SmallPacs
+from node.small_pacs.pacs import Destination, SmallPacs
 from tests.flow.conftest import ALLOW_DEMONSTRATION
 from tests.flow.program import Program, running_program, wait_for
 from tests.flow.test_main_job import delivered, route
-from workers.training.phantom_dicom import WrittenStudy, write_phantom_study
+from workers.phantoms.dicom_study import WrittenStudy, write_phantom_study
 
 SETTINGS = ALLOW_DEMONSTRATION + "[case]\nstable_after_s = 1\n"
 RTSTRUCT = "1.2.840.10008.5.1.4.1.1.481.3"

@@ -19,11 +19,11 @@ from playwright.sync_api import Browser, Page
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-from node.dicom.small_pacs import SmallPacs
-from node.dicom.store_scu import send_folder
+from node.dicom.scu.store_scu import send_folder
+from node.small_pacs.pacs import SmallPacs
 from tests.flow.browser import Visitor, axe_source, chromium, visitor
 from tests.flow.program import Program, know_each_other, running_program, wait_for
-from workers.training.phantom_dicom import WrittenStudy, write_phantom_study
+from workers.phantoms.dicom_study import WrittenStudy, write_phantom_study
 
 PASSWORD = "a short sentence"
 STUDY_DATE = date(2026, 3, 9)

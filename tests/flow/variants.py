@@ -11,8 +11,8 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from workers.training.phantom_dicom import WrittenStudy, write_study
-from workers.training.phantoms import draw_patient, published_nomogram
+from workers.phantoms.dicom_study import WrittenStudy, write_study
+from workers.phantoms.population import draw_patient, published_nomogram
 
 STUDY_DATE = date(2026, 3, 9)
 WELL_KNOWN = "1.2.840.10008."

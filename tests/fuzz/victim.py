@@ -14,7 +14,7 @@ from pathlib import Path
 
 from config.settings import Hl7Settings, Settings, StorageSettings
 from node.clinical.mllp import MllpServer
-from node.logging import start_logging
+from node.runtime.logging import start_logging
 from node.store.study_store import DISK_THREADS, StudyStore
 from tests.dicom.scenes import scene
 

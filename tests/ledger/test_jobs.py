@@ -14,7 +14,7 @@ from node.ledger.cases import get_case
 from node.ledger.database import Ledger, now_utc
 from node.ledger.outbox import is_empty, relay
 from node.ledger.tables import Job
-from node.messages import EXTRACT_FEATURES, PREPARE_VOLUMES
+from node.messaging.messages import EXTRACT_FEATURES, PREPARE_VOLUMES
 
 STUDY = "1.2.3.4"
 

@@ -12,7 +12,7 @@ import pytest
 from node.ledger.database import Ledger, now_utc
 from node.ledger.outbox import BULK_YIELDS, HANDING_OVER, enqueue, is_empty, owed_ids, relay, seconds_to_next
 from node.ledger.tables import Outbox
-from node.messages import DELIVER_REPORT, PREPARE_VOLUMES, BrokerUnavailableError
+from node.messaging.messages import DELIVER_REPORT, PREPARE_VOLUMES, BrokerUnavailableError
 
 
 def owe(ledger: Ledger, name: str, came: datetime | None = None, bulk: bool = False) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-import node.comparison
+import node.workflow.comparison
 from config.settings import load_settings
-from node.comparison import Answer, Compared, Comparison, NoWorkerError
-from node.comparison_summary import summarise
 from node.ledger.cases import open_case
 from node.ledger.database import open_ledger
+from node.workflow.comparison import Answer, Compared, Comparison, NoWorkerError
+from node.workflow.comparison_summary import summarise
 
 
 def report(predictive: float, gains: dict[str, float]) -> dict[str, Any]:
@@ -108,13 +108,13 @@ def test_a_study_that_cannot_be_computed_is_an_answer_of_its_own(
 
 def test_without_a_worker_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(node.comparison, "WITHOUT_WORKER_S", 0.0)
+    monkeypatch.setattr(node.workflow.comparison, "WITHOUT_WORKER_S", 0.0)
     settings = load_settings()
     ledger = open_ledger(settings.ledger.url or "")
     with ledger.begin() as session:
         open_case(session, "1.2.3", "P1", "")
     work = Comparison(ledger, settings, "demonstration", "demonstration")
-    monkeypatch.setattr(work, "_ask", lambda study, _: node.comparison._Asked(study, ["job"], 1e12))
+    monkeypatch.setattr(work, "_ask", lambda study, _: node.workflow.comparison._Asked(study, ["job"], 1e12))
     monkeypatch.setattr(work, "_settled", lambda *_: False)
     with pytest.raises(NoWorkerError, match="cptdn worker"):
         list(work.run(["1.2.3"], 1.0, lambda: None))

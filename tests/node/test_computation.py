@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from config.settings import ReportSettings
-from node.computation import computation_digest, identity_of
+from node.workflow.digests import computation_digest, identity_of
 
 BASE = ("request", "sha256:bundle", ReportSettings())
 

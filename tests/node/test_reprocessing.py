@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from node.reprocessing import difference, in_words
+from node.workflow.reprocessing import difference, in_words
 
 
 def result(recommendation: str, ict: float, score: float) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 
 from config.errors import InputError
 from config.settings import BUNDLES
-from dicom_sr.treatment_report import EbvCategory
-from node.clinical.ebv_dna import parse_ebv_dna
+from dicom_sr.report.treatment_report import EbvCategory
+from node.cases.ebv_dna import parse_ebv_dna
 from workers.nomogram.batch import read_patients, score_patients, write_table
 from workers.nomogram.model import PatientCovariates, load_nomogram
 

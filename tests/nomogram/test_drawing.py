@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from config.errors import InputError
 from config.settings import BUNDLES
-from dicom_sr.treatment_report import TreatmentArm
+from dicom_sr.report.treatment_report import TreatmentArm
 from workers.nomogram.drawing import LEFT, PALETTES, RIGHT, Language, Style, chinese_font, draw_nomogram, save_nomogram
 from workers.nomogram.model import PatientCovariates, load_nomogram
 

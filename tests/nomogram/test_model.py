@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from config.errors import InputError, ModelBundleError
 from config.settings import BUNDLES
-from dicom_sr.treatment_report import EbvCategory, TreatmentArm
+from dicom_sr.report.treatment_report import EbvCategory, TreatmentArm
 from tests.peers import shared
 from workers.nomogram.model import CoxNomogram, HorizonError, PatientCovariates, load_nomogram
 

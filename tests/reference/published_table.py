@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.peers import PROJECT, SHARED
 from tests.reference.published_values import Value, values
-from workers.training.cohort import ENDPOINTS, read_cohort
+from workers.survival.cohort import ENDPOINTS, read_cohort
 
 TARGET = PROJECT / "workers" / "nomogram" / "PUBLISHED.md"
 HEAD = """# The paper's printed values beside ours

@@ -11,19 +11,20 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from scipy import stats
 
-from dicom_sr.treatment_report import TreatmentArm
-from workers.nomogram.cox import CoxFit, fit_cox, proportional_hazards_test, step_baseline
+from config.arrays import BoolArray, FloatArray
+from dicom_sr.report.treatment_report import TreatmentArm
 from workers.nomogram.fitting import TrainingData, fit_nomogram
 from workers.nomogram.model import CoxNomogram, PatientCovariates
 from workers.nomogram.points import AGE, EBV, INTERACTION, PREDICTIVE, PROGNOSTIC, TERMS, TREATMENT
-from workers.training.calibration import Calibration, calibrate, calibration_slope, recalibrated
-from workers.training.cohort import ENDPOINTS, BoolArray, Cohort, FloatArray, Outcome
-from workers.training.concordance import harrell_concordance, noether_concordance
-from workers.training.cox_models import CohortModel, design, examine_factor, fit_compared_models, fit_terms
-from workers.training.description import balance, follow_up, group_p, table_1
-from workers.training.groups import TwoGroups, decision_groups, risk_groups, total_points_received
-from workers.training.matching import propensity_scores
-from workers.training.stepwise import stepwise_aic
+from workers.survival.cohort import ENDPOINTS, Cohort, Outcome
+from workers.survival.concordance import harrell_concordance, noether_concordance
+from workers.survival.cox import CoxFit, fit_cox, proportional_hazards_test, step_baseline
+from workers.survival.cox_models import CohortModel, design, examine_factor, fit_compared_models, fit_terms
+from workers.survival.stepwise import stepwise_aic
+from workers.validation.baseline_table import balance, follow_up, group_p, table_1
+from workers.validation.calibration import Calibration, calibrate, calibration_slope, recalibrated
+from workers.validation.matching import propensity_scores
+from workers.validation.survival_comparison import TwoGroups, decision_groups, risk_groups, total_points_received
 
 ICT, CCRT = TreatmentArm.ICT_CCRT, TreatmentArm.CCRT
 COHORTS = ("training", "internal")

@@ -13,7 +13,7 @@ import pytest
 from tests.peers import shared
 from tests.reference.published_table import TARGET, table
 from tests.reference.published_values import Value, values
-from workers.training.cohort import ENDPOINTS, read_cohort
+from workers.survival.cohort import ENDPOINTS, read_cohort
 
 # What no command of ours produces: R's comparisons with itself, pixels measured in the paper's figure, another
 # kind of interval.

@@ -14,18 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dicom_sr.treatment_report import TreatmentArm
+from config.arrays import FloatArray
+from dicom_sr.report.treatment_report import TreatmentArm
 from tests.peers import shared
-from workers.nomogram.cox import CoxFit, fit_cox, step_baseline
 from workers.nomogram.fitting import TrainingData, fit_nomogram
 from workers.nomogram.points import AGE, EBV, PROGNOSTIC
-from workers.training.calibration import calibrate
-from workers.training.cohort import Cohort, FloatArray, read_cohort
-from workers.training.concordance import harrell_concordance
-from workers.training.cox_models import CPTDN_TERMS, design, examine_factor, fit_compared_models, fit_terms
-from workers.training.groups import TwoGroups, compare, decision_groups, total_points_received
-from workers.training.matching import match
-from workers.training.stepwise import clinical_candidates, cptdn_candidates, stepwise_aic
+from workers.survival.cohort import Cohort, read_cohort
+from workers.survival.concordance import harrell_concordance
+from workers.survival.cox import CoxFit, fit_cox, step_baseline
+from workers.survival.cox_models import CPTDN_TERMS, design, examine_factor, fit_compared_models, fit_terms
+from workers.survival.stepwise import clinical_candidates, cptdn_candidates, stepwise_aic
+from workers.validation.calibration import calibrate
+from workers.validation.matching import match
+from workers.validation.survival_comparison import TwoGroups, compare, decision_groups, total_points_received
 
 ICT, CCRT = TreatmentArm.ICT_CCRT, TreatmentArm.CCRT
 COLUMN = {

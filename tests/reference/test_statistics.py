@@ -14,20 +14,20 @@ import pytest
 from lifelines import KaplanMeierFitter
 from lifelines.statistics import logrank_test
 
-from dicom_sr.treatment_report import TreatmentArm
-from workers.nomogram.cox import SeparationError, fit_cox, newton, proportional_hazards_test, step_baseline
+from dicom_sr.report.treatment_report import TreatmentArm
 from workers.nomogram.fitting import TrainingData, design_matrix, fit_nomogram
 from workers.nomogram.model import PatientCovariates
 from workers.nomogram.points import TERMS, pretty_range, pretty_step
-from workers.training.calibration import calibrate
-from workers.training.cohort import Cohort, read_cohort
-from workers.training.concordance import concordance_difference, harrell_concordance, noether_concordance
-from workers.training.cox_models import examine_factor
-from workers.training.description import group_p
-from workers.training.groups import compare
-from workers.training.matching import match
-from workers.training.stepwise import stepwise_aic
-from workers.training.survival import kaplan_meier, log_rank
+from workers.survival.cohort import Cohort, read_cohort
+from workers.survival.concordance import concordance_difference, harrell_concordance, noether_concordance
+from workers.survival.cox import SeparationError, fit_cox, newton, proportional_hazards_test, step_baseline
+from workers.survival.cox_models import examine_factor
+from workers.survival.kaplan_meier import kaplan_meier, log_rank
+from workers.survival.stepwise import stepwise_aic
+from workers.validation.baseline_table import group_p
+from workers.validation.calibration import calibrate
+from workers.validation.matching import match
+from workers.validation.survival_comparison import compare
 
 HERE = Path(__file__).parent
 R: dict[str, Any] = json.loads((HERE / "statistics.json").read_text())

@@ -11,7 +11,7 @@ from pydicom.uid import generate_uid
 
 from config.errors import InputError
 from config.settings import Settings, StorageSettings
-from node.dicom.store_scu import send_folder
+from node.dicom.scu.store_scu import send_folder
 from node.ledger.database import open_ledger
 from node.ledger.tables import Instance
 from node.store.backup import MANIFEST, back_up, read_manifest, restore

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from pydicom.uid import generate_uid
 
-from node.casework import reassess
-from node.dicom.store_scu import send_folder
+from node.dicom.scu.store_scu import send_folder
 from node.ledger.cases import get_case
 from node.store.consistency import Finding, examine
-from node.store.repair import Repair
+from node.workflow.casework import reassess
+from node.workflow.storage_repair import Repair
 from tests.dicom.scenes import Scene, mr_slice, scene, write_file
 
 OLD = (1, 1)

@@ -11,8 +11,7 @@ from pydicom.uid import generate_uid
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from node.casework import reassess
-from node.dicom.store_scu import send_folder
+from node.dicom.scu.store_scu import send_folder
 from node.ledger import jobs
 from node.ledger.associations import Peer, touch
 from node.ledger.cases import get_case, history, set_state
@@ -22,6 +21,7 @@ from node.ledger.tables import Case, Delivery, Instance, Report
 from node.store.consistency import examine
 from node.store.retention import recover, retirable, retire_due
 from node.store.study_store import StudyStore
+from node.workflow.casework import reassess
 from tests.dicom.scenes import Scene, mr_slice, scene, write_file
 
 DAYS = 30

@@ -123,7 +123,7 @@ def test_the_search_would_find_one(tmp_path: Path, code: str) -> None:
 
 def test_messages_to_workers_are_json_alone() -> None:
     from config.settings import BrokerSettings
-    from node.queue import make_celery
+    from node.messaging.queue import make_celery
 
     conf = make_celery("redis://127.0.0.1:1/0", BrokerSettings()).conf
     assert (conf.task_serializer, set(conf.accept_content)) == ("json", {"json"})

@@ -16,17 +16,17 @@ import pytest
 
 from config.errors import InputError
 from config.settings import BUNDLES
-from dicom_sr.treatment_report import TreatmentArm
+from dicom_sr.report.treatment_report import TreatmentArm
 from workers.nomogram.model import load_nomogram
+from workers.phantoms.writing import PhantomCohort, write_cohort
 from workers.scores.scoring import Scores
+from workers.survival.cohort import Cohort, read_cohort
+from workers.survival.concordance import concordance_difference, harrell_concordance
 from workers.training import cross_validation
 from workers.training.ablation import CHOICES, REFERENCE, AblationResult, ArmResult, arms_of
 from workers.training.ablation_report import ablation_figure, write_ablation
-from workers.training.cohort import Cohort, read_cohort
-from workers.training.concordance import concordance_difference, harrell_concordance
 from workers.training.learning_cohort import LEARNED_ENDPOINTS
 from workers.training.loading import ON_CPU
-from workers.training.phantom_writing import PhantomCohort, write_cohort
 
 CPTDN = str(Path(sys.executable).with_name("cptdn"))
 NOMOGRAM = BUNDLES / "demonstration" / "nomogram.json"

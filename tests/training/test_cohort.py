@@ -10,7 +10,7 @@ import pytest
 
 from config.errors import InputError
 from node.cli.app import main
-from workers.training.cohort import ENDPOINTS, Cohort, read_cohort, require_events
+from workers.survival.cohort import ENDPOINTS, Cohort, read_cohort, require_events
 
 GOOD = Path(__file__).parents[1] / "reference" / "statistics_cohort.csv"
 Edit = Callable[[list[list[str]], dict[str, int]], None]

@@ -15,15 +15,15 @@ import pytest
 from config.errors import InputError
 from node.cli.app import main
 from workers.nomogram.model import CoxNomogram, PatientCovariates, load_nomogram
-from workers.training.calibration import calibrate
-from workers.training.cohort import Cohort, Outcome, read_cohort
-from workers.training.decision_curve import decision_curve
-from workers.training.evaluation import EvaluationOptions, evaluate
-from workers.training.evaluation_report import report_html
-from workers.training.figures import figures_of
-from workers.training.groups import compare, subgroups
-from workers.training.matching import match, propensity_scores
-from workers.training.survival import kaplan_meier
+from workers.survival.cohort import Cohort, Outcome, read_cohort
+from workers.survival.kaplan_meier import kaplan_meier
+from workers.validation.calibration import calibrate
+from workers.validation.decision_curve import decision_curve
+from workers.validation.evaluation import EvaluationOptions, evaluate
+from workers.validation.evaluation_report import report_html
+from workers.validation.figures import figures_of
+from workers.validation.matching import match, propensity_scores
+from workers.validation.survival_comparison import compare, subgroups
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 COHORT_CSV = REFERENCE / "statistics_cohort.csv"
@@ -154,7 +154,7 @@ def test_report_is_whole_and_loads_nothing(cohort: Cohort, nomogram: CoxNomogram
 
 
 def test_figures_are_written_in_three_formats(cohort: Cohort, nomogram: CoxNomogram, tmp_path: Path) -> None:
-    from workers.training.figures import draw_evaluation
+    from workers.validation.figures import draw_evaluation
 
     written = draw_evaluation(evaluate(cohort, nomogram, EvaluationOptions(thresholds=(0.0,))), tmp_path / "figures")
     assert len(written) == 18

@@ -14,8 +14,8 @@ from workers.features.se_resnet import BackboneArchitecture, Pooling
 from workers.training.learning_cohort import outcomes_of
 from workers.training.loading import AHEAD_PER_LOADER, BatchLoader, loaders_for, seeded
 from workers.training.patch_store import PatchStore, build_store
-from workers.training.recipe import Recipe
 from workers.training.sequence_training import train_sequence
+from workers.training.training_config import Recipe
 
 CPU = torch.device("cpu")
 N_PATIENTS = 10

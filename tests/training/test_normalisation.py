@@ -10,12 +10,12 @@ import pytest
 import SimpleITK as sitk
 
 from config.errors import InputError, ModelBundleError
+from workers.phantoms.dicom_study import write_cohort_studies
+from workers.phantoms.writing import PhantomCohort, write_tables
 from workers.scores.multitask_network import SEQUENCES
-from workers.training.cohort import Cohort, read_cohort
+from workers.survival.cohort import Cohort, read_cohort
 from workers.training.dicom_images import learn_templates, patient_images
 from workers.training.image_source import image_source, normalisation_of
-from workers.training.phantom_dicom import write_cohort_studies
-from workers.training.phantom_writing import PhantomCohort, write_tables
 from workers.volumes.bias_field import bias_field
 from workers.volumes.intensity import IntensityTemplate, foreground_threshold, landmarks_of, z_score_map
 from workers.volumes.patches import extract_bag

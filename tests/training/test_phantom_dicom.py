@@ -15,13 +15,13 @@ from node.cases.headers import header_of
 from node.cases.series_context import classify_series
 from node.cases.series_summary import summarise_series
 from tests.peers import peer
+from workers.phantoms.dicom_study import SYNTHETIC, WrittenStudy, write_phantom_study
+from workers.phantoms.population import draw_patient, published_nomogram
+from workers.phantoms.writing import subject_of
 from workers.training.dicom_images import patient_images
-from workers.training.phantom_dicom import SYNTHETIC, WrittenStudy, write_phantom_study
-from workers.training.phantom_writing import subject_of
-from workers.training.phantoms import draw_patient, published_nomogram
 from workers.volumes.contours import roi_on_series
 from workers.volumes.reader import read_series
-from workers.volumes.structures import read_structures
+from workers.volumes.rtstruct import read_structures
 
 
 @pytest.fixture(scope="module")

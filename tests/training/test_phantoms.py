@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from workers.phantoms.dicom_study import LOWEST_MM, MATRIX, N_SLICES, SPACING_MM, THICKNESS_MM, write_study
+from workers.phantoms.images import ROLES, TRAINING_SCANNERS, Grid, render, tissues, tumour_mask
+from workers.phantoms.population import Truth, draw_patient, patient_rng, published_nomogram
+from workers.phantoms.writing import PhantomCohort, bags_of, fit_templates, subject_of, write_cohort
 from workers.scores.multitask_network import SEQUENCES
-from workers.training.cohort import read_cohort
+from workers.survival.cohort import read_cohort
 from workers.training.dicom_images import TrainingPreprocessing, dicom_bags, learn_templates, patient_images
 from workers.training.learning_cohort import LEARNED_ENDPOINTS
 from workers.training.model_evaluation import truth_of
 from workers.training.patch_store import kept_bags
-from workers.training.phantom_dicom import LOWEST_MM, MATRIX, N_SLICES, SPACING_MM, THICKNESS_MM, write_study
-from workers.training.phantom_images import ROLES, TRAINING_SCANNERS, Grid, render, tissues, tumour_mask
-from workers.training.phantom_writing import PhantomCohort, bags_of, fit_templates, subject_of, write_cohort
-from workers.training.phantoms import Truth, draw_patient, patient_rng, published_nomogram
 from workers.volumes.intensity import landmarks_of
 from workers.volumes.patches import extract_patches
 

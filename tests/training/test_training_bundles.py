@@ -11,15 +11,15 @@ import torch
 
 from config.errors import InputError
 from config.settings import BUNDLES
-from workers.bundles import verify_bundle
-from workers.training.feature_phantoms import draw_features
+from workers.bundles.bundle import verify_bundle
+from workers.phantoms.feature_cohort import draw_features
+from workers.phantoms.writing import PhantomCohort, write_cohort
 from workers.training.image_source import image_source
 from workers.training.model_evaluation import with_phantom_metrics
-from workers.training.phantom_writing import PhantomCohort, write_cohort
-from workers.training.recipe import Recipe, recipe_of
 from workers.training.run import Description, train_bundle
 from workers.training.score_training import train_scores
 from workers.training.sequence_training import signature_c_index
+from workers.training.training_config import Recipe, recipe_of
 
 PUBLISHED = BUNDLES / "demonstration" / "nomogram.json"
 SMALL = {"width": 0.0625, "variant": "basic", "pooling": "maximum", "epochs": 2, "batch_size": 16, "transfer": False}

@@ -15,20 +15,20 @@ import pytest
 
 from config.bundle_manifest import TEMPLATES
 from config.settings import BUNDLES
-from workers.bundles import load_bundle
-from workers.nomogram.cox import fit_cox
+from workers.bundles.bundle import load_bundle
 from workers.nomogram.model import load_nomogram
-from workers.nomogram.result import PatientCovariates
+from workers.phantoms.feature_cohort import FeaturePhantoms, draw_features
+from workers.phantoms.population import Truth
+from workers.phantoms.writing import PhantomCohort, templates_from, write_cohort
 from workers.scores.multitask_network import SEQUENCES
 from workers.scores.scoring import Scores, score_many
-from workers.training.cohort import TreatmentArm
-from workers.training.concordance import harrell_concordance
-from workers.training.feature_phantoms import FeaturePhantoms, draw_features
+from workers.survival.cohort import TreatmentArm
+from workers.survival.concordance import harrell_concordance
+from workers.survival.covariates import PatientCovariates
+from workers.survival.cox import fit_cox
 from workers.training.model_evaluation import CLEAR_BENEFIT, phantom_metrics
-from workers.training.phantom_writing import PhantomCohort, templates_from, write_cohort
-from workers.training.phantoms import Truth
-from workers.training.recipe import Recipe
 from workers.training.score_training import train_scores
+from workers.training.training_config import Recipe
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 

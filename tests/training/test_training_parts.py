@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from config.errors import InputError
 from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
 from workers.training.augmentation import augment
+from workers.training.batch_sampling import PAPER_EVENT_SHARE, batches_of, folds_of, held_back
 from workers.training.checkpoints import load_checkpoint, save_checkpoint
 from workers.training.patch_store import build_store, kept_bags
-from workers.training.recipe import Recipe, convolution_optimizer, set_rate
-from workers.training.sampling import PAPER_EVENT_SHARE, batches_of, folds_of, held_back
+from workers.training.training_config import Recipe, convolution_optimizer, set_rate
 
 RNG = np.random.default_rng
 

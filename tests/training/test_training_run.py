@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from config.settings import BUNDLES
-from workers.bundles import FILES, sha256_of, verify_bundle
-from workers.training.phantom_writing import PhantomCohort, write_cohort
+from workers.bundles.bundle import FILES, sha256_of, verify_bundle
+from workers.phantoms.writing import PhantomCohort, write_cohort
 
 CPTDN = str(Path(sys.executable).with_name("cptdn"))
 NOMOGRAM = BUNDLES / "demonstration" / "nomogram.json"
@@ -64,8 +64,8 @@ def test_a_cohort_that_cannot_be_learned_from_is_told(
 ) -> None:
     from config.errors import InputError
     from workers.training.image_source import image_source
-    from workers.training.recipe import Recipe
     from workers.training.run import Description, train_bundle
+    from workers.training.training_config import Recipe
 
     with (phantoms / "cohort.csv").open(newline="") as stream:
         rows = [{**row, column: value} for row in csv.DictReader(stream)]

@@ -28,7 +28,7 @@ from workers.volumes.contours import RoiMask, roi_mask, roi_on_series
 from workers.volumes.geometry import Grid
 from workers.volumes.reader import MrSeries, read_series
 from workers.volumes.registrations import read_registration
-from workers.volumes.structures import Contour, Roi, read_structures, roi_named
+from workers.volumes.rtstruct import Contour, Roi, read_structures, roi_named
 
 SPHERE_ML = 4 / 3 * np.pi * 20**3 / 1000
 

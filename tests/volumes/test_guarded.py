@@ -12,9 +12,9 @@ from pydicom import dcmread
 
 from config.errors import IneligibleStudyError
 from tests.peers import unpacked
-from workers.volumes.decoding import Request
+from workers.volumes.decoder_client import Decoder, DecodingError, decoded
+from workers.volumes.decoder_process import Request
 from workers.volumes.frames import read_frames
-from workers.volumes.guarded import Decoder, DecodingError, decoded
 from workers.volumes.pixels import decode
 
 REQUEST = Request("/nowhere.dcm", "1.2.840.10008.1.2.4.90", 2, 3, 16, False, (0, 1))

@@ -22,8 +22,8 @@ from tests.volumes.test_segmentations import ball, write_seg
 from workers.volumes.contours import roi_on_series
 from workers.volumes.reader import read_series
 from workers.volumes.registrations import read_registration
+from workers.volumes.rtstruct import read_structures
 from workers.volumes.segmentations import read_segments, segment_on_series
-from workers.volumes.structures import read_structures
 
 GEOMETRY = SeriesGeometry((0.9, 0.8, 2.5), (-30, -30, -20))
 PREAMBLE = 132

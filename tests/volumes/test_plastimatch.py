@@ -14,7 +14,7 @@ from tests.peers import peer, unpacked
 from tests.volumes.synthetic import SeriesGeometry, circle, sphere_contours, write_rtstruct, write_series
 from workers.volumes.contours import RoiMask, roi_on_series
 from workers.volumes.reader import read_series, series_in
-from workers.volumes.structures import read_structures
+from workers.volumes.rtstruct import read_structures
 
 
 def by_plastimatch(rtstruct: Path, images: Path, out: Path) -> dict[str, tuple[NDArray[np.bool_], float]]:

@@ -18,13 +18,13 @@ from node.ledger.accounts import add_user
 from node.ledger.cases import get_case, open_case
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.tables import Instance
-from node.questions import NoAnswerError
+from node.messaging.questions import NoAnswerError
 from node.store.study_store import StudyStore
 from node.web.app import create_app
 from node.web.context import WebContext, WebEvent
 from node.web.passwords import hash_password
-from workers.answers import reply
-from workers.context import WorkerContext
+from workers.pipeline.context import WorkerContext
+from workers.web.web_queries import reply
 
 with warnings.catch_warnings():  # it would like another HTTP client, which is not locked
     warnings.simplefilter("ignore")

@@ -13,8 +13,8 @@ from node.ledger import accounts
 from node.ledger.database import now_utc
 from node.ledger.tables import LogInFailure, User, WebSession
 from node.web.app import PAGES
+from node.web.page_request import safe_target
 from node.web.passwords import password_fits
-from node.web.visits import safe_target
 from tests.web.conftest import PASSWORD, Site, csrf, make_case, post
 
 PATHS = {

@@ -9,14 +9,14 @@ from urllib.parse import urlencode
 
 import pytest
 
-from dicom_sr import numbers
-from dicom_sr.plain_text import difference_text
-from dicom_sr.treatment_report import EbvCategory, Scenario
+from dicom_sr.report import numbers
+from dicom_sr.report.plain_text import difference_text
+from dicom_sr.report.treatment_report import EbvCategory, Scenario
 from node.cli.app import main
 from tests.web.conftest import Site
-from workers.bundles import load_bundle
+from workers.bundles.bundle import load_bundle
 from workers.nomogram.answer import GivenPatient, covariates_of
-from workers.reporting import _scenario
+from workers.pipeline.report_values import _scenario
 
 N_INPUTS = 120
 EXAMPLE = ("40", ">4000", "0", "-0.4")

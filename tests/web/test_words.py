@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import node.web
-from dicom_sr.wording import CHINESE, ENGLISH
-from node.web.phrases import PHRASES
+from dicom_sr.report.wording import CHINESE, ENGLISH
+from node.web.chinese import PHRASES
 from node.web.reasons import REASONS
-from node.web.words import words_of
+from node.web.translations import words_of
 
 HERE = Path(node.web.__file__).parent
-# phrase -> field of dicom_sr/wording.py
+# phrase -> field of dicom_sr/report/wording.py
 SHARED = {
     "demonstration": "demonstration", "recommended": "recommended", "not_computed": "not_computed", "ci": "ci",
     "difference": "difference", "points": "points", "inputs": "inputs", "age": "age", "years": "years", "ebv": "ebv",

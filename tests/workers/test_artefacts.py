@@ -9,13 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicom_sr.treatment_report import SeriesRole
-from workers.artefacts import SequenceMaterial, keep_attributions, keep_material, kept_attributions, kept_material
+from dicom_sr.report.treatment_report import SeriesRole
+from workers.pipeline.artefacts import keep_attributions, keep_material, kept_attributions, kept_material
+from workers.volumes.prepared_study import PreparedSeries
 
 
-def material(role: SeriesRole, seed: int) -> SequenceMaterial:
+def material(role: SeriesRole, seed: int) -> PreparedSeries:
     rng = np.random.default_rng(seed)
-    return SequenceMaterial(
+    return PreparedSeries(
         role=role,
         series_instance_uid=f"1.2.{seed}",
         sop_class_uid="1.2.840.10008.5.1.4.1.1.4",

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from workers.beside import ProcessBeside
+from workers.queue.drawing_process import ProcessBeside
 
 WORKER = """
 import os, time

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import ks_2samp
 
-from workers.drift import FEWEST, compare, ks_statistic, quantiles_of
+from workers.bundles.drift import FEWEST, compare, ks_statistic, quantiles_of
 
 
 @pytest.mark.parametrize("shift", [0.0, 0.2, 1.0])

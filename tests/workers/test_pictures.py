@@ -16,10 +16,10 @@ from node.cases.headers import header_of
 from node.ledger.cases import get_case, open_case
 from node.ledger.database import now_utc, open_ledger
 from node.ledger.tables import Instance
-from workers.context import WorkerContext
-from workers.pictures import CONTOUR_COLOUR, draw_slice
-from workers.training.phantom_dicom import ROI_NUMBERS, WrittenStudy, write_phantom_study
-from workers.volumes.structures import read_structures
+from workers.phantoms.dicom_study import ROI_NUMBERS, WrittenStudy, write_phantom_study
+from workers.pipeline.context import WorkerContext
+from workers.volumes.rtstruct import read_structures
+from workers.web.pictures import CONTOUR_COLOUR, draw_slice
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,17 @@ import pytest
 
 from config.errors import IneligibleStudyError, InputError, ModelBundleError, StorageFullError
 from config.settings import load_settings
-from dicom_sr.errors import InvalidReportError
+from dicom_sr.report.errors import InvalidReportError
 from node.ledger import jobs
 from node.ledger.cases import get_case, open_case
 from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.outbox import owed_ids
 from node.ledger.tables import Job
-from node.queue import make_celery
+from node.messaging.queue import make_celery
 from node.store.study_store import StudyStore
-from workers.artefacts import ArtefactsGoneError
-from workers.context import WorkerContext
-from workers.tasks import run_step
+from workers.pipeline.artefacts import ArtefactsGoneError
+from workers.pipeline.context import WorkerContext
+from workers.queue.tasks import run_step
 
 STUDY = "1.2.3.4"
 

@@ -33,10 +33,10 @@ from workers.cli.training_options import (
 )
 
 if TYPE_CHECKING:
+    from workers.survival.cohort import Cohort
     from workers.training.ablation import AblationResult
-    from workers.training.cohort import Cohort
     from workers.training.patch_store import PatchStore
-    from workers.training.recipe import Recipe
+    from workers.training.training_config import Recipe
 
 
 def ablate(

@@ -30,7 +30,7 @@ def list_bundles(ctx: typer.Context, as_json: JsonOption = False) -> None:
     Example: cptdn bundle list
     """
     from config.bundle_manifest import read_manifest
-    from workers.bundles import known_bundles
+    from workers.bundles.bundle import known_bundles
 
     configured = settings_of(ctx).model.bundle
     found = known_bundles()
@@ -79,7 +79,7 @@ def verify(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOptio
     Example: cptdn bundle verify config/bundles/demonstration
     """
     from config.bundle_signature import check_signature, trust_of
-    from workers.bundles import verify_bundle
+    from workers.bundles.bundle import verify_bundle
 
     model = settings_of(ctx).model
     trust = trust_of(model)
@@ -111,7 +111,7 @@ def sign_(
     Example: cptdn bundle sign /srv/cptdn/bundles/site-1 --key anna.key
     """
     from config.bundle_signature import sign
-    from workers.bundles import verify_bundle
+    from workers.bundles.bundle import verify_bundle
 
     try:
         passphrase = passphrase_file.read_text(encoding="utf-8").strip() if passphrase_file is not None else None
@@ -139,7 +139,7 @@ def pack(
     Example: cptdn bundle pack my_bundle --manifest description.json
     """
     from config.bundle_manifest import MANIFEST
-    from workers.bundles import pack_bundle
+    from workers.bundles.bundle import pack_bundle
 
     source = manifest or folder / MANIFEST
     try:
@@ -164,7 +164,7 @@ def activate(
     Example: cptdn bundle activate /srv/cptdn/bundles/site-2025 --config cptdn.toml
     """
     from config.bundle_signature import trust_of
-    from workers.bundles import verify_bundle
+    from workers.bundles.bundle import verify_bundle
 
     settings = settings_of(ctx)
     if settings.source is None:

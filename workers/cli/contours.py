@@ -13,7 +13,7 @@ from node.cli.context import print_json, print_table
 if TYPE_CHECKING:
     from workers.volumes.contours import RoiMask
     from workers.volumes.reader import MrSeries
-    from workers.volumes.structures import Roi
+    from workers.volumes.rtstruct import Roi
 
 
 def contours(
@@ -39,7 +39,7 @@ def contours(
     Example: cptdn contours rtstruct.dcm series/ --roi GTVp --out gtvp.nii.gz
     """
     from workers.volumes.registrations import read_registration
-    from workers.volumes.structures import read_structures, roi_named
+    from workers.volumes.rtstruct import read_structures, roi_named
 
     rois = read_structures(rtstruct)
     chosen = rois if roi is None else [roi_named(rois, roi)]

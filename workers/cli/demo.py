@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from config.settings import Settings
-    from dicom_sr.treatment_report import TreatmentReport
-    from node.dicom.small_pacs import SmallPacs
+    from dicom_sr.report.treatment_report import TreatmentReport
     from node.ledger.database import Ledger
     from node.ledger.tables import Report
-    from workers.training.phantom_dicom import WrittenStudy
+    from node.small_pacs.pacs import SmallPacs
+    from workers.phantoms.dicom_study import WrittenStudy
 
 PACS_AE, NODE_AE = "DEMOPACS", "CPTDN"
 PATIENT_ID = "DEMO-0001"
@@ -60,10 +60,10 @@ def demo(
 
     Example: cptdn demo --out out/demo
     """
-    from dicom_sr.json_form import to_json
-    from dicom_sr.plain_text import plain_text
-    from dicom_sr.reading import read_report
-    from workers.training.phantom_dicom import write_phantom_study
+    from dicom_sr.reading.reader import read_report
+    from dicom_sr.report.json_form import to_json
+    from dicom_sr.report.plain_text import plain_text
+    from workers.phantoms.dicom_study import write_phantom_study
 
     workplace = out / "work"
     shutil.rmtree(out, ignore_errors=True)
@@ -110,9 +110,9 @@ class _Narrator:
 def _start(stack: ExitStack, workplace: Path, say: Callable[[str], None]) -> tuple[Settings, Ledger, SmallPacs]:
     """Broker, ledger, node, workers and the small PACS, on free loopback ports."""
     from config.settings import load_settings
-    from node.dicom.small_pacs import Destination, SmallPacs
     from node.ledger.database import open_ledger
-    from node.running import everything, wait_until_ready
+    from node.runtime.running import everything, wait_until_ready
+    from node.small_pacs.pacs import Destination, SmallPacs
 
     node_port = _free_port()
     pacs = stack.enter_context(
@@ -151,7 +151,7 @@ def _main_job(
     settings: Settings, ledger: Ledger, pacs: SmallPacs, study: WrittenStudy, say: Callable[[str], None]
 ) -> Delivered:
     """The PACS routes the study; wait until its report has come back and is committed."""
-    from node.dicom.store_scu import send_folder
+    from node.dicom.scu.store_scu import send_folder
     from node.ledger.deliveries import deliveries_of
     from node.ledger.jobs import get_job
     from node.ledger.reports import current_report
@@ -225,10 +225,10 @@ def _draw_nomogram(path: Path, report: TreatmentReport) -> None:
     """The nomogram with this patient's lines, from the numbers that stand in the report."""
     from matplotlib.figure import Figure
 
-    from dicom_sr.treatment_report import EbvCategory
-    from workers.bundles import load_bundle
+    from dicom_sr.report.treatment_report import EbvCategory
+    from workers.bundles.bundle import load_bundle
     from workers.nomogram.drawing import draw_nomogram
-    from workers.nomogram.result import PatientCovariates
+    from workers.survival.covariates import PatientCovariates
 
     if report.scores is None or report.age_years is None:
         raise DemoFailedError("the report has no scores to draw")

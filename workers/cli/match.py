@@ -13,7 +13,7 @@ from node.cli.context import print_json, print_table
 from workers.cli.nomogram_options import p_shown
 
 if TYPE_CHECKING:
-    from workers.training.matching import Matching
+    from workers.validation.matching import Matching
 
 
 def match(
@@ -37,9 +37,9 @@ def match(
 
     Example: cptdn match cohort.csv --out matched.csv --caliper 0.02 --exact centre
     """
-    from workers.training.cohort import read_cohort
-    from workers.training.description import MATCHED_FACTORS
-    from workers.training.matching import match as match_arms
+    from workers.survival.cohort import read_cohort
+    from workers.validation.baseline_table import MATCHED_FACTORS
+    from workers.validation.matching import match as match_arms
 
     patients = read_cohort(cohort, need_scores=False, need_ebv_dna=False, endpoints=())
     found = match_arms(patients, tuple(covariate) or MATCHED_FACTORS, caliper, exact)

@@ -31,7 +31,7 @@ def fit(
     Example: cptdn nomogram fit cohort.csv --out our-nomogram --name "CPTDN, our hospital 2015-2022"
     """
     from workers.nomogram.fitting import TrainingData, fit_nomogram, write_nomogram
-    from workers.training.cohort import TRAINING, read_cohort, require_events
+    from workers.survival.cohort import TRAINING, read_cohort, require_events
 
     patients = read_cohort(cohort)
     chosen = label or (TRAINING if TRAINING in patients.labels else None)
@@ -93,10 +93,10 @@ def evaluate(
 
     Example: cptdn nomogram evaluate cohort.csv --nomogram our-nomogram --report evaluation
     """
-    from workers.training.cohort import ENDPOINTS, read_cohort
-    from workers.training.evaluation import EvaluationOptions, evaluate, subgroups_of_the_paper
-    from workers.training.evaluation_report import write_report
-    from workers.training.figures import draw_evaluation
+    from workers.survival.cohort import ENDPOINTS, read_cohort
+    from workers.validation.evaluation import EvaluationOptions, evaluate, subgroups_of_the_paper
+    from workers.validation.evaluation_report import write_report
+    from workers.validation.figures import draw_evaluation
 
     if endpoint not in ENDPOINTS:
         raise typer.BadParameter(f"--endpoint is one of {', '.join(ENDPOINTS)}; found {endpoint}")

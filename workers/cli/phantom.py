@@ -35,8 +35,8 @@ def phantom(
 
     Example: cptdn phantom 200 --out out/phantoms --seed 7 --dicom
     """
-    from workers.training.phantom_dicom import write_cohort_studies
-    from workers.training.phantom_writing import PhantomCohort, templates_from, write_cohort, write_tables
+    from workers.phantoms.dicom_study import write_cohort_studies
+    from workers.phantoms.writing import PhantomCohort, templates_from, write_cohort, write_tables
 
     cohort = PhantomCohort(size, seed, label, scanners)
     known = None

@@ -34,10 +34,10 @@ def show(
 
     Example: cptdn report show out/demo/report.dcm --json
     """
-    from dicom_sr.errors import ReportError
-    from dicom_sr.json_form import to_json
-    from dicom_sr.plain_text import plain_text
-    from dicom_sr.reading import read_report
+    from dicom_sr.reading.reader import read_report
+    from dicom_sr.report.errors import ReportError
+    from dicom_sr.report.json_form import to_json
+    from dicom_sr.report.plain_text import plain_text
 
     try:
         report = read_report(file)

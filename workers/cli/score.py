@@ -17,7 +17,7 @@ from node.cli.context import print_json, settings_of
 
 if TYPE_CHECKING:
     from config.settings import Settings
-    from dicom_sr.treatment_report import TreatmentReport
+    from dicom_sr.report.treatment_report import TreatmentReport
 
 
 def score(
@@ -36,8 +36,8 @@ def score(
 
     Example: cptdn score mr/t1 mr/t2 mr/t1c --rtstruct rtstruct.dcm --age 46 --ebv-dna 5000 --json
     """
-    from dicom_sr.json_form import to_json
-    from dicom_sr.plain_text import plain_text
+    from dicom_sr.report.json_form import to_json
+    from dicom_sr.report.plain_text import plain_text
 
     report = score_files(settings_of(ctx), series, rtstruct, age, ebv_dna, stage, bundle)
     if as_json:
@@ -58,9 +58,9 @@ def score_files(
     """The report of a study that stands in files. Raises IneligibleStudyError when the rules do not let it through."""
     from config.bundle_signature import trust_of
     from node.ledger.database import now_utc
-    from workers.bundles import load_bundle
-    from workers.pipeline import analyse_study, consult_nomogram, prepare_study
-    from workers.reporting import draft_report, refuse_strange, unlike_training
+    from workers.bundles.bundle import load_bundle
+    from workers.pipeline.computation import analyse_study, consult_nomogram, prepare_study
+    from workers.pipeline.report_values import draft_report, refuse_strange, unlike_training
 
     stored, files = _stored([*_files(series), rtstruct])
     studies = sorted({str(one.header["StudyInstanceUID"]) for one in stored if one.header.get("Modality") == "MR"})

@@ -80,8 +80,8 @@ def train(
     """
     from workers.training.image_source import image_source, normalisation_of
     from workers.training.model_evaluation import with_phantom_metrics
-    from workers.training.recipe import recipe_of
     from workers.training.run import Description, train_bundle
+    from workers.training.training_config import recipe_of
 
     grey = normalisation_of(images, normalisation)
     recipe = recipe_of(

@@ -21,10 +21,10 @@ def worker(
 
     Example: cptdn worker --queues features --concurrency 1 --device cuda
     """
-    from node.logging import events_file, start_logging
-    from node.messages import Queue
-    from node.supervisor import follow_lifeline
-    from workers.serving import run_worker
+    from node.messaging.messages import Queue
+    from node.runtime.logging import events_file, start_logging
+    from node.runtime.supervisor import follow_lifeline
+    from workers.queue.app import run_worker
 
     wanted = [queue.strip() for queue in queues.split(",")]
     if wrong := [queue for queue in wanted if queue not in list(Queue)]:

@@ -14,14 +14,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from config.arrays import Float32Array
 from config.errors import InputError
 from workers.features.inference import folded
 from workers.features.multiple_instance import maximum_instance
 from workers.features.se_resnet import PATCH_SIZE, SequenceNetwork
 
-FloatArray = NDArray[np.float32]
 Precision = Literal["float32", "bfloat16"]
 
 # Slices that run through the network together, by device and precision. On a CPU eight fill the cores in float32, and
@@ -44,9 +43,9 @@ class DeepFeatures:
     slice_risk : (n_slices,) predicted risk of every slice, in (-1, 1).
     """
 
-    features: FloatArray
+    features: Float32Array
     representative_index: int
-    slice_risk: FloatArray
+    slice_risk: Float32Array
 
 
 def resolve_device(name: str) -> torch.device:
@@ -64,8 +63,8 @@ def resolve_device(name: str) -> torch.device:
 
 
 def extract(
-    patches: FloatArray, network: SequenceNetwork, device: str | torch.device = "cpu"
-) -> tuple[FloatArray, int]:
+    patches: Float32Array, network: SequenceNetwork, device: str | torch.device = "cpu"
+) -> tuple[Float32Array, int]:
     """Deep features of one bag.
 
     patches : (n, 2, 128, 128) float32, image in 0..1 and mask in {0, 1}.
@@ -77,7 +76,7 @@ def extract(
 
 
 def extract_many(
-    bags: Sequence[FloatArray],
+    bags: Sequence[Float32Array],
     network: SequenceNetwork,
     device: str | torch.device = "cpu",
     precision: Precision = "float32",
@@ -116,7 +115,7 @@ def extract_many(
     return results
 
 
-def _check(bag: FloatArray, number: int) -> None:
+def _check(bag: Float32Array, number: int) -> None:
     if bag.ndim != 4 or bag.shape[1:] != (2, PATCH_SIZE, PATCH_SIZE) or len(bag) == 0:
         raise InputError(
             f"bag {number}: expected at least one patch of shape (2, {PATCH_SIZE}, {PATCH_SIZE}), found {bag.shape}"
@@ -124,7 +123,7 @@ def _check(bag: FloatArray, number: int) -> None:
 
 
 def _batches(
-    bags: Sequence[FloatArray], slices: int, device: torch.device, dtype: torch.dtype
+    bags: Sequence[Float32Array], slices: int, device: torch.device, dtype: torch.dtype
 ) -> Iterator[tuple[torch.Tensor, int]]:
     """The slices of all bags in order, in batches of one size on the device, and how many of each are used; a bag may
     be split between two.

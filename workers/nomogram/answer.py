@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from config.settings import DecisionSettings
-from dicom_sr import numbers
-from dicom_sr.treatment_report import DFS_DECIMALS, EbvCategory, TreatmentArm
-from node.clinical.ebv_dna import parse_ebv_dna
+from dicom_sr.report import numbers
+from dicom_sr.report.treatment_report import DFS_DECIMALS, EbvCategory, TreatmentArm
+from node.cases.ebv_dna import parse_ebv_dna
 from workers.nomogram.model import DAYS_PER_MONTH, CoxNomogram
-from workers.nomogram.result import PatientCovariates, both_categories_to_json
+from workers.nomogram.result import both_categories_to_json
+from workers.survival.covariates import PatientCovariates
 
 CURVE_STEP_MONTHS = 0.5
 

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
+from config.arrays import FloatArray
 from config.errors import InputError
-from dicom_sr.treatment_report import EbvCategory, TreatmentArm
-from workers.nomogram.csv_table import read_table
+from dicom_sr.report.treatment_report import EbvCategory, TreatmentArm
 from workers.nomogram.model import CoxNomogram
-from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC, FloatArray
-from workers.nomogram.result import NomogramResult, PatientCovariates, month_key
+from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC
+from workers.nomogram.result import NomogramResult, month_key
+from workers.survival.covariates import PatientCovariates
+from workers.survival.csv_table import read_table
 
 EBV_COPIES = "ebv_dna_copies_per_ml"
 ARM_COLUMN = {TreatmentArm.ICT_CCRT: "ict_ccrt", TreatmentArm.CCRT: "ccrt"}

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
-from dicom_sr.treatment_report import TreatmentArm
-from workers.nomogram.cox import BoolArray, CoxFit, StepBaseline, fit_cox, step_baseline
+from dicom_sr.report.treatment_report import TreatmentArm
 from workers.nomogram.model import DAYS_PER_MONTH, FILE_NAME, Z_95, CoxNomogram, checked, load_nomogram
 from workers.nomogram.points import (
     AGE,
@@ -25,12 +25,13 @@ from workers.nomogram.points import (
     PROGNOSTIC,
     TERMS,
     TREATMENT,
-    FloatArray,
     PointsScale,
     pretty_range,
     pretty_step,
 )
-from workers.nomogram.result import PatientCovariates, month_key
+from workers.nomogram.result import month_key
+from workers.survival.covariates import PatientCovariates
+from workers.survival.cox import CoxFit, StepBaseline, fit_cox, step_baseline
 
 DFS_TICKS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 CONTRACT_TERMS = {

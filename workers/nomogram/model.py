@@ -18,20 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from config.arrays import FloatArray
 from config.errors import InputError, ModelBundleError
-from dicom_sr.treatment_report import EbvCategory, TreatmentArm
-from workers.nomogram.points import (
-    AGE,
-    EBV,
-    INTERACTION,
-    PREDICTIVE,
-    PROGNOSTIC,
-    TERMS,
-    TREATMENT,
-    FloatArray,
-    PointsScale,
-)
-from workers.nomogram.result import ArmEstimates, NomogramResult, PatientCovariates
+from dicom_sr.report.treatment_report import EbvCategory, TreatmentArm
+from workers.nomogram.points import AGE, EBV, INTERACTION, PREDICTIVE, PROGNOSTIC, TERMS, TREATMENT, PointsScale
+from workers.nomogram.result import ArmEstimates, NomogramResult
+from workers.survival.covariates import PatientCovariates
 
 FILE_NAME = "nomogram.json"
 DAYS_PER_MONTH = 30  # the published cohort's month; a year is 12 months

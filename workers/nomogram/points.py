@@ -13,10 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dicom_sr.treatment_report import TreatmentArm
+from config.arrays import FloatArray
+from dicom_sr.report.treatment_report import TreatmentArm
 
 AGE = "age_years"
 PROGNOSTIC = "prognostic_score"
@@ -28,7 +26,6 @@ TERMS = (AGE, PROGNOSTIC, PREDICTIVE, TREATMENT, EBV, INTERACTION)
 FACTORS = (AGE, PROGNOSTIC, PREDICTIVE, EBV)  # what has an axis
 FULL_SCALE = 100.0
 
-FloatArray = NDArray[np.float64]
 Values = TypeVar("Values", float, FloatArray)
 
 

@@ -7,28 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dicom_sr.treatment_report import EbvCategory, TreatmentArm
-from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC, FloatArray
-
-BoolArray = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class PatientCovariates:
-    """Inputs of n patients; numbers or arrays of one shape (n,).
-
-    age_years : age at the start of treatment.
-    ebv_dna_gt_threshold : 1 (True) where pre-treatment plasma EBV DNA exceeds the threshold, else 0.
-    prognostic_score : in [-1, 1], rises with risk.
-    predictive_score : in [-1, 1]; low values favour ICT+CCRT.
-    """
-
-    age_years: float | FloatArray
-    ebv_dna_gt_threshold: float | bool | FloatArray | BoolArray
-    prognostic_score: float | FloatArray
-    predictive_score: float | FloatArray
+from config.arrays import BoolArray, FloatArray
+from dicom_sr.report.treatment_report import EbvCategory, TreatmentArm
+from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC
 
 
 @dataclass(frozen=True)

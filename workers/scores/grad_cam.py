@@ -14,14 +14,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from config.arrays import Float32Array
 from workers.features.se_resnet import PATCH_SIZE, SequenceNetwork
 from workers.scores.multitask_network import SEQUENCES, MultitaskNetwork
 
-FloatArray = NDArray[np.float32]
 STAGE = 1  # maps of 8 x 8: the last stage's 4 x 4 would show no more than a quadrant
 
 
@@ -29,16 +28,16 @@ STAGE = 1  # maps of 8 x 8: the last stage's 4 x 4 would show no more than a qua
 class Attribution:
     """Maps by role, each (128, 128) in 0..1: what raises the Prognostic-score, and what speaks for ICT+CCRT."""
 
-    prognostic: Mapping[str, FloatArray]
-    predictive: Mapping[str, FloatArray]
+    prognostic: Mapping[str, Float32Array]
+    predictive: Mapping[str, Float32Array]
 
-    def combined(self) -> dict[str, FloatArray]:
+    def combined(self) -> dict[str, Float32Array]:
         """The larger of both maps at each pixel."""
         return {role: np.maximum(self.prognostic[role], self.predictive[role]) for role in self.prognostic}
 
 
 def grad_cam(
-    slices: Mapping[str, FloatArray],
+    slices: Mapping[str, Float32Array],
     sequence_networks: Mapping[str, SequenceNetwork],
     score_network: MultitaskNetwork,
     device: str | torch.device = "cpu",
@@ -75,7 +74,7 @@ def _features_after(network: SequenceNetwork, maps: Tensor, stage: int) -> Tenso
     return later.mean(dim=(2, 3))
 
 
-def _weighted(maps: Mapping[str, Tensor], score: Tensor) -> dict[str, FloatArray]:
+def _weighted(maps: Mapping[str, Tensor], score: Tensor) -> dict[str, Float32Array]:
     gradients = torch.autograd.grad(score, list(maps.values()), retain_graph=True)
     found = {}
     for (role, activation), gradient in zip(maps.items(), gradients, strict=True):

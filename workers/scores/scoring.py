@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from config.arrays import Float32Array
 from config.errors import InputError
 from workers.scores.multitask_network import SEQUENCES, MultitaskNetwork
-
-FloatArray = NDArray[np.float32]
 
 BATCH = 16  # patients that run through the network together
 
@@ -30,7 +29,7 @@ class Scores:
     predictive: NDArray[np.float64]
 
 
-def concatenated(features: Mapping[str, FloatArray]) -> FloatArray:
+def concatenated(features: Mapping[str, Float32Array]) -> Float32Array:
     """Features of the three sequences side by side, in the order of SEQUENCES.
 
     features : by role (T1w, CE-T1w, T2w), each (n_features,) or (n, n_features).
@@ -42,7 +41,7 @@ def concatenated(features: Mapping[str, FloatArray]) -> FloatArray:
     return np.concatenate([np.atleast_2d(features[role]) for role in SEQUENCES], axis=1)
 
 
-def score(features: Mapping[str, FloatArray], network: MultitaskNetwork, device: str = "cpu") -> tuple[float, float]:
+def score(features: Mapping[str, Float32Array], network: MultitaskNetwork, device: str = "cpu") -> tuple[float, float]:
     """Prognostic-score and Predictive-score of one patient.
 
     features : by role, each (n_features,).
@@ -51,7 +50,7 @@ def score(features: Mapping[str, FloatArray], network: MultitaskNetwork, device:
     return float(found.prognostic[0]), float(found.predictive[0])
 
 
-def score_many(features: Mapping[str, FloatArray], network: MultitaskNetwork, device: str = "cpu") -> Scores:
+def score_many(features: Mapping[str, Float32Array], network: MultitaskNetwork, device: str = "cpu") -> Scores:
     """Both scores of many patients.
 
     features : by role, each (n, n_features).

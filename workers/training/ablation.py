@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import binomtest
 
+from config.arrays import FloatArray
 from config.errors import InputError
 from workers.nomogram.model import CoxNomogram
-from workers.training.cohort import TRAINING, Cohort, FloatArray, read_cohort, require_events
-from workers.training.concordance import (
+from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events
+from workers.survival.concordance import (
     Z_95,
     Concordance,
     ConcordanceDifference,
@@ -33,8 +34,8 @@ from workers.training.learning_cohort import LEARNED_ENDPOINTS
 from workers.training.loading import BatchLoader
 from workers.training.model_evaluation import CLEAR_BENEFIT, truth_of
 from workers.training.patch_store import PatchStore
-from workers.training.recipe import Recipe, recipe_of
 from workers.training.sequence_training import Progress
+from workers.training.training_config import Recipe, recipe_of
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "pooling": ("maximum", "attention"),

@@ -13,25 +13,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from config.arrays import BoolArray, FloatArray, IndexArray
 from config.errors import InputError
-from dicom_sr.treatment_report import TreatmentArm
+from dicom_sr.report.treatment_report import TreatmentArm
 from workers.nomogram.model import CoxNomogram
 from workers.scores.scoring import Scores
-from workers.training.cohort import Cohort, FloatArray
-from workers.training.concordance import Concordance, harrell_concordance
-from workers.training.groups import decision_groups
+from workers.survival.cohort import Cohort
+from workers.survival.concordance import Concordance, harrell_concordance
+from workers.training.batch_sampling import folds_of
 from workers.training.learning import fitted_nomogram, learn
 from workers.training.loading import BatchLoader
 from workers.training.model_evaluation import benefit_of, linear_predictor
 from workers.training.patch_store import PatchStore
-from workers.training.recipe import Recipe
-from workers.training.sampling import folds_of
 from workers.training.sequence_training import Progress
-
-BoolArray = NDArray[np.bool_]
-IndexArray = NDArray[np.intp]
+from workers.training.training_config import Recipe
+from workers.validation.survival_comparison import decision_groups
 
 FEWEST_FOLDS = 2
 ARM_NAMES = (TreatmentArm.CCRT, TreatmentArm.ICT_CCRT)

@@ -22,7 +22,7 @@ from config.settings import EligibilitySettings, Settings
 from node.cases.assessment import CaseInputs, ComputeRequest, StoredInstance, assess
 from node.cases.headers import header_of
 from node.ledger.database import now_utc
-from workers.pipeline import prepare_study
+from workers.pipeline.computation import prepare_study
 from workers.training.patch_store import Bags
 from workers.volumes.bias_field import bias_field
 from workers.volumes.intensity import IntensityTemplate, Normalisation, landmarks_of

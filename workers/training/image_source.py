@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config.errors import InputError, ModelBundleError
 from workers.scores.multitask_network import SEQUENCES
-from workers.training.cohort import TRAINING, Cohort
+from workers.survival.cohort import TRAINING, Cohort
 from workers.training.patch_store import kept_bags
 from workers.training.run import ImageSource
 from workers.volumes.intensity import IntensityTemplate, Normalisation

@@ -15,24 +15,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from config.arrays import Float32Array
 from config.errors import InputError
-from workers.bundles import SCORES, WEIGHTS, load_weights, save_weights, sha256_of
+from workers.bundles.bundle import SCORES, WEIGHTS, load_weights, save_weights, sha256_of
 from workers.features.se_resnet import SequenceNetwork
 from workers.nomogram.fitting import TrainingData, fit_nomogram
 from workers.nomogram.model import CoxNomogram
-from workers.nomogram.result import PatientCovariates
 from workers.scores.multitask_network import MultitaskNetwork
 from workers.scores.scoring import Scores, concatenated, score_many
-from workers.training.cohort import EBV, Cohort
+from workers.survival.cohort import EBV, Cohort
+from workers.survival.covariates import PatientCovariates
+from workers.training.batch_sampling import held_back
 from workers.training.learning_cohort import LEARNED_ENDPOINTS, outcomes_of
 from workers.training.loading import BatchLoader
 from workers.training.patch_store import PatchStore
-from workers.training.recipe import Recipe
-from workers.training.sampling import held_back
 from workers.training.score_training import ScoreTraining, train_scores
 from workers.training.sequence_training import Progress, cohort_features, train_sequence
-
-FloatArray = NDArray[np.float32]
+from workers.training.training_config import Recipe
 
 TRAINING_ORDER = ("CE-T1w", "T1w", "T2w")
 
@@ -43,7 +42,7 @@ class Learned:
 
     networks: Mapping[str, SequenceNetwork]
     score_network: MultitaskNetwork
-    features: Mapping[str, FloatArray]
+    features: Mapping[str, Float32Array]
     scores: Scores
     seconds: Mapping[str, float]
     history: Mapping[str, Any] = field(default_factory=dict)
@@ -116,10 +115,10 @@ def _rounded(network: Any, path: Path) -> Any:
 
 def _kept_features(
     store: PatchStore, role: str, network: SequenceNetwork, loader: BatchLoader, work: Path
-) -> FloatArray:
+) -> Float32Array:
     path = work / f"features-{role}.npy"
     if path.is_file():
-        found: FloatArray = np.load(path, allow_pickle=False)
+        found: Float32Array = np.load(path, allow_pickle=False)
         return found
     features = cohort_features(store, role, network, loader)
     aside = path.with_suffix(".part.npy")

@@ -12,18 +12,17 @@ import numpy as np
 from lifelines.utils import concordance_index
 from numpy.typing import NDArray
 
+from config.arrays import FloatArray
 from config.errors import InputError
-from dicom_sr.treatment_report import TreatmentArm
-from workers.bundles import Bundle, FeatureDistribution, pack_bundle
+from dicom_sr.report.treatment_report import TreatmentArm
+from workers.bundles.bundle import Bundle, FeatureDistribution, pack_bundle
 from workers.features.extraction import extract_many
 from workers.nomogram.model import CoxNomogram, load_nomogram
-from workers.nomogram.result import PatientCovariates
 from workers.scores.multitask_network import SEQUENCES
 from workers.scores.scoring import Scores, score_many
-from workers.training.cohort import EBV, Cohort, read_cohort
+from workers.survival.cohort import EBV, Cohort, read_cohort
+from workers.survival.covariates import PatientCovariates
 from workers.training.patch_store import kept_bags
-
-FloatArray = NDArray[np.float64]
 
 SHRINKAGE = 0.1  # of the feature covariance towards its diagonal
 LIMIT_QUANTILE, LIMIT_FACTOR = 0.99, 1.5  # as for the intensity templates

@@ -17,12 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from config.arrays import Float32Array, IndexArray
 from config.errors import InputError
 from workers.features.se_resnet import PATCH_SIZE
 from workers.scores.multitask_network import SEQUENCES
-
-FloatArray = NDArray[np.float32]
-IndexArray = NDArray[np.intp]
 
 BAG_NAMES = {"T1w": "t1w", "T2w": "t2w", "CE-T1w": "ce_t1w"}
 PATCH_SHAPE = (2, PATCH_SIZE, PATCH_SIZE)
@@ -43,7 +41,7 @@ class PatchStore:
     starts: dict[str, IndexArray]
     arrays: dict[str, NDArray[np.generic]]
 
-    def slices(self, role: str, rows: IndexArray) -> FloatArray:
+    def slices(self, role: str, rows: IndexArray) -> Float32Array:
         """Patches (n, 2, 128, 128) float32 in 0..1 of slices anywhere in the cohort."""
         order = np.argsort(rows, kind="stable")  # ascending reads are kind to the disk
         found = np.empty((len(rows), *PATCH_SHAPE), dtype=np.float32)

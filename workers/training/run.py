@@ -25,21 +25,21 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from config.bundle_manifest import TEMPLATES
-from workers.bundles import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, Bundle, pack_bundle, save_weights
-from workers.drift import quantiles_of
+from workers.bundles.bundle import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, Bundle, pack_bundle, save_weights
+from workers.bundles.drift import quantiles_of
 from workers.features.se_resnet import PATCH_SIZE
 from workers.nomogram.fitting import write_nomogram
 from workers.nomogram.model import load_nomogram
 from workers.scores.multitask_network import SEQUENCES
-from workers.training.cohort import TRAINING, Cohort, read_cohort, require_events
+from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events
 from workers.training.cross_validation import cross_validate, out_of_fold_metrics, write_out_of_fold
 from workers.training.learning import Learned, fitted_nomogram, learn, same_training
 from workers.training.learning_cohort import LEARNED_ENDPOINTS
 from workers.training.loading import ON_CPU, BatchLoader
 from workers.training.model_evaluation import distribution_of, performance
 from workers.training.patch_store import Bags, build_store
-from workers.training.recipe import Recipe
 from workers.training.sequence_training import Progress
+from workers.training.training_config import Recipe
 from workers.volumes.intensity import IntensityTemplate
 
 OUT_OF_FOLD = "out_of_fold.csv"
@@ -191,7 +191,7 @@ def _manifest(
 def _distributions(
     learned: Learned, training: NDArray[np.bool_], source: ImageSource, description: Description
 ) -> dict[str, Any]:
-    """Scores and intensities of the training patients: do later studies look like them (workers/drift.py)?"""
+    """Scores and intensities of the training patients: do later studies look like them (workers/bundles/drift.py)?"""
     distances = {role: t.training_distances for role, t in source.templates.items() if t.training_distances}
     return {
         "description": description.population,

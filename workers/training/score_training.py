@@ -16,13 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from config.arrays import IndexArray
 from workers.scores.multitask_network import SEQUENCES, MultitaskNetwork, ScoresArchitecture
 from workers.training.checkpoints import load_checkpoint, save_checkpoint
 from workers.training.losses import Outcomes, signature_loss, weight_penalty
-from workers.training.recipe import Recipe, scores_optimizer, set_rate
 from workers.training.sequence_training import Progress, signature_c_index
-
-IndexArray = NDArray[np.intp]
+from workers.training.training_config import Recipe, scores_optimizer, set_rate
 
 L2_SHARED, L2_PROGNOSIS, L2_RESPONSE, L1_OUTPUTS = 0.05, 0.2, 0.02, 0.01
 

@@ -15,21 +15,19 @@ from typing import Any
 import numpy as np
 import torch
 from lifelines.utils import concordance_index
-from numpy.typing import NDArray
 from torch import Tensor
 
+from config.arrays import Float32Array, IndexArray
 from workers.features.multiple_instance import maximum_instance
 from workers.features.se_resnet import SequenceNetwork
 from workers.training.augmentation import augment
+from workers.training.batch_sampling import batches_of
 from workers.training.checkpoints import load_checkpoint, save_checkpoint
 from workers.training.loading import ON_CPU, BatchLoader, seeded
 from workers.training.losses import DFS, Outcomes, signature_loss
 from workers.training.patch_store import PatchStore
-from workers.training.recipe import Recipe, convolution_optimizer, set_rate
-from workers.training.sampling import batches_of
+from workers.training.training_config import Recipe, convolution_optimizer, set_rate
 
-IndexArray = NDArray[np.intp]
-FloatArray = NDArray[np.float32]
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
 
 SLICES_PER_BATCH = 512
@@ -263,7 +261,9 @@ def signature_c_index(
         return 0.5
 
 
-def cohort_features(store: PatchStore, role: str, network: SequenceNetwork, loader: BatchLoader = ON_CPU) -> FloatArray:
+def cohort_features(
+    store: PatchStore, role: str, network: SequenceNetwork, loader: BatchLoader = ON_CPU
+) -> Float32Array:
     """Deep features (n_patients, c) of every patient of a store, in float32 throughout."""
     images = _Images(store, role, loader, mixed_precision=False)
     patients = np.arange(len(store.patient_ids))

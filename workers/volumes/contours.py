@@ -16,16 +16,15 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from config.arrays import FloatArray
 from config.errors import IneligibleStudyError
 from workers.volumes.findings import Finding
 from workers.volumes.geometry import Grid
 from workers.volumes.interpolation import DrawnStack
 from workers.volumes.reader import MrSeries
 from workers.volumes.registrations import Registration
+from workers.volumes.rtstruct import Contour, Roi
 from workers.volumes.scanline import Edges, fill_box, moments
-from workers.volumes.structures import Contour, Roi
-
-FloatArray = npt.NDArray[np.float64]
 
 PLANE_TOLERANCE = 0.1  # of the slice distance: how far from a slice a contour may lie and still belong to it
 PLANE_TOLERANCE_MM = 0.05  # the same where slices are very thin

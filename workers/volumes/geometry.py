@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-FloatArray = npt.NDArray[np.float64]
+from config.arrays import FloatArray
 
 
 @dataclass(frozen=True)

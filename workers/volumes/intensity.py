@@ -19,10 +19,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from config.arrays import AnyFloatArray, Float32Array
 from config.errors import IneligibleStudyError, ModelBundleError
 
-FloatArray = npt.NDArray[np.floating[Any]]
-PatchArray = npt.NDArray[np.float32]
 Normalisation = Literal["landmarks", "n4_landmarks", "z_score"]
 
 STANDARD_MAXIMUM = 2048.0
@@ -51,10 +50,10 @@ class IntensityMap:
     grey : (n,) strictly rising grey values of the image; standard : (n,) their places on 0..2048, from 0 to 2048.
     """
 
-    grey: FloatArray
-    standard: FloatArray
+    grey: AnyFloatArray
+    standard: AnyFloatArray
 
-    def __call__(self, pixels: npt.ArrayLike) -> PatchArray:
+    def __call__(self, pixels: npt.ArrayLike) -> Float32Array:
         """Grey values of any shape -> the same shape in [0, 1]: clipped to 0..2048 and divided by 2048."""
         standard = np.interp(np.asarray(pixels, dtype=np.float64), self.grey, self.standard)
         return np.asarray(standard / STANDARD_MAXIMUM, dtype=np.float32)
@@ -122,7 +121,7 @@ class IntensityTemplate:
         above = grey[-1] + room * (grey[-1] - grey[-2]) / (standard[-1] - standard[-2])
         return IntensityMap(np.array([below, *grey, above]), np.array([0.0, *standard, STANDARD_MAXIMUM]))
 
-    def apply(self, image: npt.ArrayLike) -> PatchArray:
+    def apply(self, image: npt.ArrayLike) -> Float32Array:
         """A whole image, any shape and gain -> the same shape, float32 in [0, 1] (0..2048 clipped, over 2048)."""
         return self.map_of(image, landmarks_of(image))(image)
 
@@ -178,7 +177,7 @@ class IntensityTemplate:
         return template
 
 
-def landmarks_of(image: npt.ArrayLike, max_samples: int = MAX_SAMPLES) -> FloatArray:
+def landmarks_of(image: npt.ArrayLike, max_samples: int = MAX_SAMPLES) -> AnyFloatArray:
     """Grey values at PERCENTILES of the image's foreground, (n_percentiles,) float64.
 
     image : any shape; at most max_samples pixels on a regular lattice are looked at.
@@ -213,7 +212,7 @@ def foreground_threshold(image: npt.ArrayLike) -> float:
     return float(pixels[_foreground_start(pixels)])
 
 
-def _foreground_start(pixels: FloatArray) -> int:
+def _foreground_start(pixels: AnyFloatArray) -> int:
     """Index of the first foreground pixel in a rising sequence of grey values."""
     if not pixels.size:
         raise FlatImageError("expected an image with contrast, found no finite pixel")
@@ -230,13 +229,13 @@ def _foreground_start(pixels: FloatArray) -> int:
     return start
 
 
-def _percentiles(rising: FloatArray, percent: tuple[float, ...]) -> FloatArray:
+def _percentiles(rising: AnyFloatArray, percent: tuple[float, ...]) -> AnyFloatArray:
     """Percentiles of values that are sorted already, linear between neighbours."""
     places = np.asarray(percent) / 100.0 * (len(rising) - 1)
     return np.interp(places, np.arange(len(rising)), rising)
 
 
-def _sorted_sample(image: npt.NDArray[Any], max_samples: int) -> FloatArray:
+def _sorted_sample(image: npt.NDArray[Any], max_samples: int) -> AnyFloatArray:
     """Finite pixels on a regular lattice, rising: rows and columns are thinned alike, no slice is left out."""
     while image.size > max_samples and max(image.shape[-2:]) > 1:
         rows_longer = image.ndim > 1 and image.shape[-2] >= image.shape[-1]
@@ -245,7 +244,7 @@ def _sorted_sample(image: npt.NDArray[Any], max_samples: int) -> FloatArray:
     return pixels[np.isfinite(pixels)]
 
 
-def _unit_scale(landmarks: FloatArray) -> FloatArray:
+def _unit_scale(landmarks: AnyFloatArray) -> AnyFloatArray:
     """Landmarks shifted and scaled so that the lowest is 0 and the highest 1."""
     span = landmarks[-1] - landmarks[0]
     if not span > 0:

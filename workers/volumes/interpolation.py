@@ -16,10 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from config.arrays import FloatArray
 from config.errors import InputError
 from workers.volumes.scanline import Edges, Moments, fill, moments
-
-FloatArray = npt.NDArray[np.float64]
 
 MAX_GAP = 1.5  # in distances of drawn planes
 MARGIN = 2

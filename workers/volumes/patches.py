@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from config.arrays import Float32Array, IndexArray, PixelArray
 from config.errors import IneligibleStudyError
 
 if TYPE_CHECKING:  # arrays alone need neither SimpleITK nor pydicom
@@ -24,10 +25,6 @@ PATCH_SIZE = 128
 MAX_LANDMARK_SLICES = 24
 MAX_OBLIQUE_DEGREES = 40.0
 
-PixelArray = npt.NDArray[Any]
-PatchArray = npt.NDArray[np.float32]
-IndexArray = npt.NDArray[np.intp]
-
 
 def extract_patches(
     image_zyx: PixelArray,
@@ -36,8 +33,8 @@ def extract_patches(
     target_spacing_mm: float,
     size: int = PATCH_SIZE,
     *,
-    standardise: Callable[[PixelArray], PatchArray] | None = None,
-) -> tuple[PatchArray, IndexArray]:
+    standardise: Callable[[PixelArray], Float32Array] | None = None,
+) -> tuple[Float32Array, IndexArray]:
     """Image and mask around the tumour, one patch a slice that the mask touches.
 
     image_zyx : (slices, rows, columns) grey values; mask_zyx : the same shape, nonzero inside the tumour.
@@ -75,7 +72,7 @@ class Bag:
     slices : the stored slice of each patch; landmarks : of the series' histogram; distance : theirs from the template.
     """
 
-    patches: PatchArray
+    patches: Float32Array
     slice_index: IndexArray
     slices: tuple[SliceRef, ...]
     landmarks: tuple[float, ...]
@@ -168,7 +165,7 @@ class _Axis:
         self._weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
         self._source = np.clip(source - self.first, 0, self.last - self.first - 1)
 
-    def resampled(self, lines: PatchArray) -> PatchArray:
+    def resampled(self, lines: Float32Array) -> Float32Array:
         """Lines (last - first, width) -> (inside, width), each a weighted sum of a few.
 
         Added up in a fixed order: a matrix product would depend on how many threads the machine gives it.

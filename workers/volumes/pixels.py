@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workers.volumes.decoding import Request
+from workers.volumes.decoder_client import DecodingError, decoded
+from workers.volumes.decoder_process import Request
 from workers.volumes.frames import Frame, PixelSource, unreadable
-from workers.volumes.guarded import DecodingError, decoded
 
 
 def decode(frames: Sequence[Frame]) -> npt.NDArray[np.float32]:

@@ -30,8 +30,6 @@ STEP_TOLERANCE = 0.02  # of the slice distance
 SHEAR_TOLERANCE_MM = 0.1
 MAX_VOXELS = 2**30
 
-IntArray = npt.NDArray[np.intp]
-
 
 @dataclass(frozen=True)
 class SliceRef:

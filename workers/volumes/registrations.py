@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from pydicom import Dataset, dcmread
 
+from config.arrays import FloatArray
 from config.errors import IneligibleStudyError
 from workers.volumes.frames import PARSE_ERRORS
-
-FloatArray = npt.NDArray[np.float64]
 
 SPATIAL_REGISTRATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.1"
 RIGID_TOLERANCE = 1e-3

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from config.arrays import FloatArray, IndexArray
 from config.errors import InputError
-
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.intp]
 
 AREA_LINES = 512
 MAX_CROSSINGS = 20_000_000
@@ -29,10 +27,10 @@ class Edges:
 
     starts: FloatArray
     ends: FloatArray
-    planes: IntArray
+    planes: IndexArray
 
     @classmethod
-    def of(cls, polygons: Sequence[FloatArray], planes: Sequence[int] | IntArray) -> Edges:
+    def of(cls, polygons: Sequence[FloatArray], planes: Sequence[int] | IndexArray) -> Edges:
         """polygons : each (n, 2) xy, closed by itself; planes : the plane index of each."""
         points = np.concatenate(polygons)
         following = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
@@ -40,7 +38,7 @@ class Edges:
         starts, ends = np.where(upwards, points, following), np.where(upwards, following, points)
         return cls(starts, ends, np.repeat(np.asarray(planes, dtype=np.intp), [len(p) for p in polygons]))
 
-    def crossings(self, first_y: float, step_y: float, n_lines: int) -> tuple[IntArray, IntArray, FloatArray]:
+    def crossings(self, first_y: float, step_y: float, n_lines: int) -> tuple[IndexArray, IndexArray, FloatArray]:
         """Where edges cross the lines y = first_y + line * step_y, 0 <= line < n_lines: (plane, line, x), unordered.
 
         An edge owns its lower end and not its upper one, so each line crosses a closed polygon an even number of times.

@@ -15,11 +15,11 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from config.errors import IneligibleStudyError, InputError
 from workers.volumes.contours import RoiMask
-from workers.volumes.decoding import Request
+from workers.volumes.decoder_client import decoded
+from workers.volumes.decoder_process import Request
 from workers.volumes.findings import Finding
 from workers.volumes.frames import PARSE_ERRORS
 from workers.volumes.geometry import Grid
-from workers.volumes.guarded import decoded
 from workers.volumes.reader import MAX_VOXELS, MrSeries
 
 SEGMENTATION_STORAGES = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})

@@ -7,11 +7,11 @@ from typing import Any
 from starlette.responses import Response
 
 from config.errors import InputError
-from node.questions import NoAnswerError
+from node.messaging.questions import NoAnswerError
+from node.web.page_request import Visit
 from node.web.pages import show
 from node.web.views.one_case import drawing
 from node.web.views.tables import of_answer
-from node.web.visits import Visit
 
 EXAMPLE = {"age": "40", "ebv_dna": ">4000", "prognostic_score": "0", "predictive_score": "-0.4"}
 LONGEST = 32

@@ -6,16 +6,16 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from config.errors import InputError
-from node import decisions
+from node.cases.dates import parse_date
 from node.clinical import entries as facts
-from node.clinical.dates import parse_date
 from node.clinical.entries import FactEntry
 from node.ledger.deliveries import get_delivery
 from node.ledger.jobs import get_job
 from node.ledger.reports import subject_of
-from node.reprocessing import Reprocessor
+from node.web.page_request import Visit, back
 from node.web.views.one_case import case_of
-from node.web.visits import Visit, back
+from node.workflow import decisions
+from node.workflow.reprocessing import Reprocessor
 
 SOURCE = "web page"
 LONGEST_TEXT = 500

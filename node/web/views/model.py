@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from config.bundle_manifest import read_manifest
 from config.errors import InputError
-from node.questions import NoAnswerError
+from node.messaging.questions import NoAnswerError
+from node.web.page_request import Visit
 from node.web.pages import show
-from node.web.visits import Visit
 
 Z_95 = 1.959963984540054
 

@@ -11,19 +11,19 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from config.errors import InputError
-from node.decisions import ROLES
 from node.ledger.cases import get_case, history
 from node.ledger.deliveries import deliveries_of
 from node.ledger.facts import facts_of
 from node.ledger.jobs import list_jobs_of
 from node.ledger.reports import reports_of
 from node.ledger.tables import Case, Report
-from node.questions import LONG_WAIT_S, NoAnswerError
-from node.reprocessing import difference
+from node.messaging.questions import LONG_WAIT_S, NoAnswerError
+from node.web.page_request import Visit
 from node.web.pages import show
 from node.web.views.tables import of_report
 from node.web.views.work_list import result_of
-from node.web.visits import Visit
+from node.workflow.decisions import ROLES
+from node.workflow.reprocessing import difference
 
 SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 

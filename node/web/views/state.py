@@ -9,9 +9,9 @@ from node.ledger.deliveries import list_deliveries
 from node.ledger.instances import count_instances
 from node.ledger.jobs import list_jobs
 from node.ledger.tables import Report
-from node.overview import overview
+from node.web.page_request import Visit
 from node.web.pages import show
-from node.web.visits import Visit
+from node.workflow.overview import overview
 
 SHOWN = 100
 
@@ -32,7 +32,7 @@ def health(visit: Visit) -> Response:
 
 def check(visit: Visit) -> Response:
     """What `cptdn doctor` finds now."""
-    from node.cli.doctor import examine
+    from node.runtime.health import examine
 
     return _health(visit, list(examine(visit.context.settings)))
 

@@ -8,8 +8,8 @@ from starlette.responses import RedirectResponse, Response
 
 from node.ledger.browsing import find_cases, recommendations
 from node.ledger.cases import STATES, count_by_state
+from node.web.page_request import Visit
 from node.web.pages import show
-from node.web.visits import Visit
 
 
 def home(visit: Visit) -> Response:

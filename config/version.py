@@ -1,0 +1,12 @@
+"""The version of this program, as every report, statement and backup names it."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import version
+
+
+@cache
+def software_version() -> str:
+    """The program with its version, for example ``cptdn-node 0.9.0``."""
+    return f"cptdn-node {version('cptdn-node')}"

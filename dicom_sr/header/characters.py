@@ -1,0 +1,96 @@
+"""Text of the source data sets, decoded once, to be written as UTF-8 (ISO_IR 192).
+
+GB18030 and GBK have trail bytes that look like the back-slash and the caret of DICOM, so a value is decoded as a whole
+before anything splits it. A PACS that labels GBK as ISO_IR 100 is met by naming the real encoding (`actual`).
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.datadict import dictionary_VM, dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, PN_DELIMS, TEXT_VR_DELIMS, PersonName
+
+from dicom_sr.report.errors import ReportError
+
+UTF8 = "ISO_IR 192"
+DEFAULT = "ISO_IR 6"
+Label = str | list[str]
+
+
+def transcoded(source: Dataset, keyword: str, actual: str | None = None) -> DataElement | None:
+    """One element of `source` with its text as str; None where it is absent.
+
+    actual : the real encoding as a DICOM defined term, where the label of the source is wrong.
+    Raises ReportError where the bytes of a person's name are no text of that encoding.
+    """
+    if keyword not in source:
+        return None
+    return _transcoded(source, keyword, _label(source), actual)
+
+
+def text_of(source: Dataset, keyword: str, actual: str | None = None) -> str:
+    """The text of one element; empty where it is absent or empty."""
+    element = transcoded(source, keyword, actual)
+    return "" if element is None or element.value is None else str(element.value)
+
+
+def _label(source: Dataset) -> Label:
+    label = source.get("SpecificCharacterSet") or DEFAULT
+    return label if isinstance(label, str) else [part or DEFAULT for part in label]
+
+
+def _transcoded(source: Dataset, keyword: str, label: Label, actual: str | None) -> DataElement:
+    vr = dictionary_VR(keyword)
+    if vr == "SQ":
+        return DataElement(keyword, vr, [_transcoded_item(item, label, actual) for item in source[keyword].value or ()])
+    if vr not in CUSTOMIZABLE_CHARSET_VR:
+        return deepcopy(source[keyword])
+    value = _decoded(source.get_item(keyword), keyword, label, actual)
+    return DataElement(keyword, vr, value if dictionary_VM(keyword) == "1" or vr == "UT" else value.split("\\"))
+
+
+def _transcoded_item(item: Dataset, label: Label, actual: str | None) -> Dataset:
+    """A sequence item; its text has the character set of the whole data set unless it names its own (PS3.5 7.5)."""
+    own = _label(item) if "SpecificCharacterSet" in item else label
+    made = Dataset()
+    for tag in item:
+        keyword = tag.keyword
+        if keyword and keyword != "SpecificCharacterSet":
+            made.add(_transcoded(item, keyword, own, actual))
+    return made
+
+
+def _decoded(element: Any, keyword: str, label: Label, actual: str | None) -> str:
+    raw = _bytes_of(element, label, actual)
+    if isinstance(raw, str):
+        return raw.strip(" \0")
+    labels = [actual] if actual else [label] if isinstance(label, str) else label
+    person = dictionary_VR(keyword) == "PN"
+    encodings = convert_encodings(labels)
+    if len(encodings) > 1:
+        return decode_bytes(raw, encodings, PN_DELIMS if person else TEXT_VR_DELIMS).strip(" \0")
+    try:
+        return raw.decode(encodings[0], errors="strict" if person else "replace").strip(" \0")
+    except UnicodeDecodeError as error:
+        raise ReportError(
+            f"{keyword}: expected text in {labels[0]}, found bytes that are none ({raw[:12]!r}); "
+            "name the real character set of this source"
+        ) from error
+
+
+def _bytes_of(element: Any, label: Label, actual: str | None) -> bytes | str:
+    """The bytes as they came; the text where it was decoded before and no other encoding is claimed."""
+    value = element.value
+    if value is None:
+        return b""
+    if isinstance(element, RawDataElement):
+        return bytes(value)
+    if isinstance(value, PersonName) and isinstance(value.original_string, bytes) and value.original_string:
+        return value.original_string
+    text = "\\".join(str(part) for part in value) if not isinstance(value, str | PersonName) else str(value)
+    return text if actual is None else text.encode(convert_encodings(label)[0])

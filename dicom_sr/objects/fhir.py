@@ -1,0 +1,218 @@
+"""The report as FHIR R4: one transaction Bundle of DiagnosticReport, RiskAssessment, Observation and Device.
+
+Follows HL7's "DICOM SR to FHIR Resource Mapping" where it speaks: each NUM item of a measurement group becomes an
+Observation with the item's code and unit and the group's tracking UID as identifier, the observing device a Device,
+the study an ImagingStudy named by `urn:dicom:uid`. It says nothing about predictions: DFS under a regimen is a
+RiskAssessment, whose probabilities R4 wants in percent (0 to 100), so they are the strings that the SR shows.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid5
+
+from dicom_sr.coding import codes
+from dicom_sr.coding.codes import Concept
+from dicom_sr.content.structured_report import sr_uid
+from dicom_sr.header.attributes import MANUFACTURER, MODEL_NAME
+from dicom_sr.header.uids import NAMESPACE, device_uid, uid_for
+from dicom_sr.report import numbers
+from dicom_sr.report.plain_text import condition, summary_text
+from dicom_sr.report.report_inputs import ReportOptions
+from dicom_sr.report.treatment_report import ArmResult, Scenario, TreatmentReport
+from dicom_sr.report.wording import WORDINGS, horizon
+
+DICOM_UID = "urn:dicom:uid"
+PATIENT_IDENTIFIER = "urn:cptdn:patient-id"  # where the hospital's own system of identifiers is not configured
+Resource = dict[str, Any]
+
+
+def fhir_bundle(
+    report: TreatmentReport,
+    options: ReportOptions | None = None,
+    pdf: bytes | None = None,
+    patient_system: str = PATIENT_IDENTIFIER,
+) -> Resource:
+    """The transaction to be posted to a FHIR server's base address.
+
+    pdf : the page, kept in DiagnosticReport.presentedForm.
+    patient_system : the hospital's system of patient identifiers, as its FHIR server knows it.
+    Posting it twice makes nothing twice: each resource is created only if its identifier is not there yet.
+    """
+    options = options or ReportOptions()
+    subject = {"identifier": {"system": patient_system, "value": report.patient_id}}
+    device = _device(report)
+    observations = [{**found, "subject": subject} for found in _observations(report, options)]
+    risks = [{**found, "subject": subject} for found in _risks(report, options)]
+    for made in (*observations, *risks):
+        field = "device" if made["resourceType"] == "Observation" else "performer"
+        made[field] = {"reference": _url(device)}
+    for risk in risks:
+        risk["basis"] = [{"reference": _url(found)} for found in observations]
+    document = {**_diagnostic_report(report, options, pdf), "subject": subject}
+    document["result"] = [{"reference": _url(found)} for found in observations]
+    document["extension"] = [
+        {
+            "url": "http://hl7.org/fhir/5.0/StructureDefinition/extension-DiagnosticReport.supportingInfo",
+            "extension": [
+                {"url": "type", "valueCodeableConcept": {"text": "Risk assessment"}},
+                {"url": "reference", "valueReference": {"reference": _url(risk)}},
+            ],
+        }
+        for risk in risks
+    ]
+    if not risks:
+        del document["extension"]
+    return {
+        "resourceType": "Bundle",
+        "type": "transaction",
+        "timestamp": report.created.isoformat(timespec="milliseconds"),
+        "entry": [_entry(made) for made in (device, *observations, *risks, document)],
+    }
+
+
+def _diagnostic_report(report: TreatmentReport, options: ReportOptions, pdf: bytes | None) -> Resource:
+    made: Resource = {
+        "resourceType": "DiagnosticReport",
+        "identifier": [_uid_identifier(sr_uid(report, options.sop_class))],
+        "status": _status(report, options),
+        "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "RAD"}]}],
+        "code": {**_concept(codes.REPORT_TITLE), "text": "CPTDN treatment decision report"},
+        "effectiveDateTime": report.created.isoformat(timespec="milliseconds"),
+        "issued": report.created.isoformat(timespec="milliseconds"),
+        "imagingStudy": [{"identifier": _uid_identifier(report.study_instance_uid), "type": "ImagingStudy"}],
+        "conclusion": summary_text(report, options.language),
+    }
+    if report.recommendation is not None:
+        made["conclusionCode"] = [_concept(codes.REGIMENS[report.recommendation])]
+    elif not report.computed:
+        made["conclusionCode"] = [_concept(codes.NOT_COMPUTED)]
+    if pdf is not None:
+        made["presentedForm"] = [
+            {"contentType": "application/pdf", "data": base64.b64encode(pdf).decode("ascii"), "title": "CPTDN report"}
+        ]
+    return made
+
+
+def _observations(report: TreatmentReport, options: ReportOptions) -> Iterator[Resource]:
+    if report.age_years is not None:
+        yield _observation(report, options, codes.SUBJECT_AGE, numbers.age(report.age_years), codes.YEAR)
+    if report.ebv_dna.copies_per_ml is not None:
+        copies = numbers.copies(report.ebv_dna.copies_per_ml)
+        made = _observation(report, options, codes.EBV_COPIES, copies, codes.COPIES_PER_ML)
+        provenance = report.ebv_dna.provenance
+        if provenance is not None and provenance.observed_on is not None:
+            made["effectiveDateTime"] = provenance.observed_on.isoformat()
+        yield made
+    if report.scores is not None:
+        prognostic, predictive = report.scores.prognostic_score, report.scores.predictive_score
+        yield _observation(report, options, codes.PROGNOSTIC_SCORE, numbers.score(prognostic), codes.SCORE)
+        yield _observation(report, options, codes.PREDICTIVE_SCORE, numbers.score(predictive), codes.SCORE)
+    for index, contour in enumerate(report.contours):
+        shown = numbers.volume(contour.volume_ml)
+        made = _observation(report, options, codes.VOLUME, shown, codes.CUBIC_CENTIMETRE, f"/{index}")
+        yield {**made, "bodySite": _concept(codes.NASOPHARYNX), "note": [{"text": f"Contour {contour.roi_name}"}]}
+
+
+def _observation(
+    report: TreatmentReport, options: ReportOptions, name: Concept, shown: str, unit: Concept, part: str = ""
+) -> Resource:
+    return {
+        "resourceType": "Observation",
+        "identifier": [_uid_identifier(uid_for(report.report_identity, f"fhir/{name.value}{part}"))],
+        "status": _status(report, options),
+        "code": _concept(name),
+        "effectiveDateTime": report.created.isoformat(timespec="milliseconds"),
+        "valueQuantity": {
+            "value": float(shown), "unit": unit.meaning, "system": codes.PERCENT.system, "code": unit.value,
+        },
+    }  # fmt: skip
+
+
+def _risks(report: TreatmentReport, options: ReportOptions) -> Iterator[Resource]:
+    for scenario in report.scenarios:
+        for result in (scenario.ict_ccrt, scenario.ccrt):
+            yield _risk(report, options, scenario, result)
+
+
+def _risk(report: TreatmentReport, options: ReportOptions, scenario: Scenario, result: ArmResult) -> Resource:
+    """DFS under one regimen."""
+    words = WORDINGS["en"]
+    kind = f"fhir/risk/{scenario.ebv_category.value}/{result.arm.value}"
+    notes = [f"Model: {report.model.name} {report.model.version} ({report.model.digest})", report.model.intended_use]
+    if report.model.demonstration:
+        notes.insert(0, words.demonstration)
+    if len(report.scenarios) > 1:
+        notes.insert(0, f"Supposing {condition(report, scenario, words)}")
+    advised = " (recommended)" if scenario.recommendation is result.arm else ""
+    return {
+        "resourceType": "RiskAssessment",
+        "identifier": [_uid_identifier(uid_for(report.report_identity, kind))],
+        "status": _status(report, options),
+        "method": {"text": report.model.nomogram_citation or "CPTDN nomogram"},
+        "code": _concept(codes.REGIMENS[result.arm]),
+        "occurrenceDateTime": report.created.isoformat(timespec="milliseconds"),
+        "prediction": [
+            {
+                "outcome": {
+                    **_concept(codes.dfs(months)),
+                    "text": f"{horizon(months, words)} under {result.arm.value}",
+                },
+                "probabilityDecimal": float(numbers.percent(estimate.value)),
+                "whenRange": {"low": _months(0), "high": _months(months)},
+                "rationale": f"{numbers.percent(estimate.value)} %, 95 % CI {numbers.interval(estimate.ci95)} %",
+            }
+            for months, estimate in sorted(result.dfs.items())
+        ],
+        "mitigation": f"{codes.REGIMENS[result.arm].meaning}{advised}",
+        "note": [{"text": note} for note in notes if note],
+    }
+
+
+def _months(count: int) -> dict[str, Any]:
+    return {"value": count, "unit": "month", "system": codes.PERCENT.system, "code": codes.MONTH.value}
+
+
+def _device(report: TreatmentReport) -> Resource:
+    return {
+        "resourceType": "Device",
+        "identifier": [_uid_identifier(device_uid(report.model.digest))],
+        "manufacturer": MANUFACTURER,
+        "deviceName": [{"name": MODEL_NAME, "type": "model-name"}],
+        "version": [{"value": text} for text in (report.software_version, report.model.version) if text],
+        "note": [{"text": f"Model bundle {report.model.name} {report.model.digest}"}],
+    }
+
+
+def _status(report: TreatmentReport, options: ReportOptions) -> str:
+    return "preliminary" if options.preliminary else "amended" if report.predecessors else "final"
+
+
+def _concept(concept: Concept) -> dict[str, Any]:
+    coding = {"system": concept.system, "code": concept.value, "display": concept.meaning}
+    return {"coding": [coding], "text": concept.meaning}
+
+
+def _uid_identifier(uid: str) -> dict[str, str]:
+    return {"system": DICOM_UID, "value": f"urn:oid:{uid}"}
+
+
+def _url(resource: Resource) -> str:
+    """A UUID that follows from the resource's own identifier."""
+    named: UUID = uuid5(NAMESPACE, f"{resource['resourceType']}/{resource['identifier'][0]['value']}")
+    return f"urn:uuid:{named}"
+
+
+def _entry(resource: Resource) -> Resource:
+    identifier = resource["identifier"][0]
+    return {
+        "fullUrl": _url(resource),
+        "resource": resource,
+        "request": {
+            "method": "POST",
+            "url": resource["resourceType"],
+            "ifNoneExist": f"identifier={identifier['system']}|{identifier['value']}",
+        },
+    }

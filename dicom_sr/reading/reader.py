@@ -1,0 +1,286 @@
+"""A report of ours, read back from its SR alone.
+
+What a PACS may change is tolerated: a coerced Patient ID is taken as it stands now, added attributes and another
+transfer syntax do not matter, items are found by code and not by place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+
+from dicom_sr.coding import codes
+from dicom_sr.coding.codes import Concept
+from dicom_sr.content.details import LAYOUT
+from dicom_sr.content.measurements import BUNDLE_PARAMETER, NETWORK_PARAMETER, NOMOGRAM_PARAMETER
+from dicom_sr.content.structured_report import SR_CLASS_UIDS
+from dicom_sr.reading import tree
+from dicom_sr.report.errors import UnreadableReportError
+from dicom_sr.report.treatment_report import (
+    ArmResult,
+    ContourUsed,
+    DfsEstimate,
+    EbvCategory,
+    EbvDna,
+    Fact,
+    ModelIdentity,
+    Reason,
+    Scenario,
+    Scores,
+    SeriesUsed,
+    Stage,
+    TreatmentArm,
+    TreatmentReport,
+)
+
+Key = TypeVar("Key")
+READABLE_LAYOUTS = (LAYOUT,)  # each has a file in tests/dicom_sr/layouts that must stay readable
+
+
+def read_report(source: Path | str | Dataset) -> TreatmentReport:
+    """The TreatmentReport that an SR of ours was made from.
+
+    Raises UnreadableReportError when the file is not DICOM, not an SR, not ours, or lacks an item.
+    """
+    ds = source if isinstance(source, Dataset) else _read(Path(source))
+    _check_ours(ds)
+    try:
+        return _report(ds)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        if isinstance(error, UnreadableReportError):
+            raise
+        raise UnreadableReportError(f"the report {ds.get('SOPInstanceUID')} is damaged: {error}") from error
+
+
+def _read(path: Path) -> Dataset:
+    try:
+        return dcmread(path)
+    except (InvalidDicomError, EOFError) as error:
+        raise UnreadableReportError(f"{path}: expected a DICOM file, found something else") from error
+    except OSError as error:
+        raise UnreadableReportError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _check_ours(ds: Dataset) -> None:
+    sop_class = ds.get("SOPClassUID")
+    if sop_class not in SR_CLASS_UIDS.values():
+        name = getattr(sop_class, "name", sop_class) or "no SOP class"
+        raise UnreadableReportError(f"expected a Structured Report of this software, found {name}")
+    if tree.first(ds, codes.DETAILS) is None:
+        title = (ds.get("ConceptNameCodeSequence") or [Dataset()])[0].get("CodeMeaning", "no title")
+        raise UnreadableReportError(f"expected a Structured Report of this software, found one of others ({title!r})")
+
+
+def _report(ds: Dataset) -> TreatmentReport:
+    evaluations = tree.required(ds, codes.QUALITATIVE_EVALUATIONS)
+    measurements = tree.required(ds, codes.IMAGING_MEASUREMENTS)
+    details = tree.required(ds, codes.DETAILS)
+    layout = tree.text(details, codes.LAYOUT_VERSION)
+    if layout not in READABLE_LAYOUTS:
+        raise UnreadableReportError(f"expected a report of layout {', '.join(READABLE_LAYOUTS)}, found {layout}")
+    groups = list(tree.named(measurements, codes.MEASUREMENT_GROUP))
+    inputs = _group_of(groups, codes.EBV_THRESHOLD)
+    horizons = tuple(int(tree.number_value(item)) for item in tree.named(details, codes.HORIZON))
+    return TreatmentReport(
+        patient_id=str(ds.get("PatientID") or ""),
+        study_instance_uid=str(ds.StudyInstanceUID),
+        report_identity=tree.text(details, codes.REPORT_IDENTITY) or "",
+        revision=int(tree.required_number(details, codes.REVISION)),
+        created=tree.moment(details, codes.REPORT_CREATED, ds.get("TimezoneOffsetFromUTC")),
+        software_version=tree.text(details, codes.SOFTWARE_VERSION) or "",
+        model=_model(evaluations, measurements, details),
+        age_years=tree.number(inputs, codes.SUBJECT_AGE),
+        age_source=tree.text(details, codes.AGE_SOURCE) or "",
+        ebv_dna=_ebv_dna(evaluations, inputs, details),
+        stage=_stage(evaluations, details),
+        series=tuple(_series(item) for item in tree.named(details, codes.SERIES_USED)),
+        contours=tuple(_contours(groups, details)),
+        scores=_scores(inputs),
+        scenarios=tuple(_scenarios(groups, evaluations, horizons)),
+        horizons_months=horizons,
+        quality=_reasons(evaluations, codes.QUALITY_FINDING),
+        warnings=_reasons(evaluations, codes.WARNING),
+        refusals=_reasons(evaluations, codes.REFUSAL),
+        predecessors=tuple(_predecessors(ds)),
+    )
+
+
+def _group_of(groups: list[Dataset], measured: Concept) -> Dataset:
+    for group in groups:
+        if tree.first(group, measured) is not None:
+            return group
+    raise UnreadableReportError(f"expected a measurement group with {measured.meaning!r}, found none")
+
+
+def _model(evaluations: Dataset, measurements: Dataset, details: Dataset) -> ModelIdentity:
+    parameters = dict(
+        tree.text_value(item).partition(" ")[::2] for item in tree.named(measurements, codes.ALGORITHM_PARAMETERS)
+    )
+    return ModelIdentity(
+        name=tree.text(measurements, codes.ALGORITHM_NAME) or "",
+        version=tree.text(measurements, codes.ALGORITHM_VERSION) or "",
+        digest=parameters.get(BUNDLE_PARAMETER, ""),
+        network_digest=parameters.get(NETWORK_PARAMETER, ""),
+        nomogram_digest=parameters.get(NOMOGRAM_PARAMETER, ""),
+        intended_use=tree.text(evaluations, codes.INTENDED_USE) or "",
+        training_population=tree.text(evaluations, codes.TRAINING_POPULATION) or "",
+        demonstration=tree.code(evaluations, codes.PERMITTED_USE) != codes.AS_INTENDED.key,
+        nomogram_citation=tree.text(details, codes.NOMOGRAM_CITATION) or "",
+        horizon_months=int(tree.required_number(details, codes.DECISION_HORIZON)),
+        threshold=tree.required_number(details, codes.DECISION_THRESHOLD) / 100,
+    )
+
+
+def _ebv_dna(evaluations: Dataset, inputs: Dataset, details: Dataset) -> EbvDna:
+    return EbvDna(
+        category=_chosen(tree.code(evaluations, codes.EBV_CATEGORY), codes.EBV_CATEGORIES),
+        copies_per_ml=tree.number(inputs, codes.EBV_COPIES),
+        as_given=tree.text(details, codes.EBV_AS_GIVEN),
+        threshold_copies_per_ml=tree.required_number(inputs, codes.EBV_THRESHOLD),
+        provenance=_fact(details, codes.EBV_FACT),
+    )
+
+
+def _stage(evaluations: Dataset, details: Dataset) -> Stage:
+    return Stage(
+        t=_category(evaluations, codes.CLINICAL_T),
+        n=_category(evaluations, codes.CLINICAL_N),
+        m=_category(evaluations, codes.CLINICAL_M),
+        edition=codes.EDITION_8
+        if tree.code(evaluations, codes.STAGING_SYSTEM) == codes.AJCC_8.key
+        else tree.text(evaluations, codes.STAGING_SYSTEM),
+        verified=tree.code(details, codes.STAGE_VERIFIED) == codes.YES.key,
+        provenance=_fact(details, codes.STAGE_FACT),
+    )
+
+
+def _category(evaluations: Dataset, name: Concept) -> str | None:
+    coded = tree.code(evaluations, name)
+    if coded is not None:
+        return _chosen(coded, codes.STAGE_CODES)
+    return tree.text(evaluations, name)
+
+
+def _fact(details: Dataset, name: Concept) -> Fact | None:
+    for item in tree.named(details, codes.CLINICAL_FACT):
+        if tree.code(item, codes.FACT_NAME) == name.key:
+            source = tree.text(item, codes.FACT_SOURCE) or ""
+            return Fact(source, tree.day(item, codes.FACT_DATE), tree.text(item, codes.FACT_SET_BY))
+    return None
+
+
+def _scores(inputs: Dataset) -> Scores | None:
+    if tree.first(inputs, codes.PROGNOSTIC_SCORE) is None:
+        return None
+    return Scores(
+        tree.required_number(inputs, codes.PROGNOSTIC_SCORE), tree.required_number(inputs, codes.PREDICTIVE_SCORE)
+    )
+
+
+def _scenarios(groups: list[Dataset], evaluations: Dataset, horizons: tuple[int, ...]) -> Iterator[Scenario]:
+    comparisons = [group for group in groups if horizons and tree.first(group, codes.difference(horizons[0]))]
+    for comparison in comparisons:
+        category = tree.code(comparison, codes.EBV_ASSUMED)
+        arms = {
+            tree.code(group, codes.REGIMEN): group
+            for group in groups
+            if tree.code(group, codes.EBV_ASSUMED) == category and tree.first(group, codes.REGIMEN) is not None
+        }
+        chosen = _chosen(category, codes.EBV_CATEGORIES)
+        yield Scenario(
+            chosen,
+            _arm(TreatmentArm.ICT_CCRT, arms, horizons),
+            _arm(TreatmentArm.CCRT, arms, horizons),
+            _recommendation(evaluations, chosen),
+            {m: interval for m in horizons if (interval := _difference_interval(comparison, m)) is not None},
+        )
+
+
+def _recommendation(evaluations: Dataset, category: EbvCategory) -> TreatmentArm:
+    by_category = tree.code(evaluations, codes.RECOMMENDED_BY_CATEGORY[category])
+    return _chosen(by_category or tree.code(evaluations, codes.RECOMMENDED_REGIMEN), codes.REGIMENS)
+
+
+def _arm(arm: TreatmentArm, groups: Mapping[tree.CodeKey | None, Dataset], horizons: tuple[int, ...]) -> ArmResult:
+    group = groups.get(codes.REGIMENS[arm].key)
+    if group is None:
+        raise UnreadableReportError(f"expected a measurement group for {arm.value}, found none")
+    points = {factor: tree.number(group, concept) for factor, concept in codes.POINTS.items()}
+    return ArmResult(
+        arm,
+        {factor: value for factor, value in points.items() if value is not None},
+        tree.required_number(group, codes.TOTAL_POINTS),
+        {months: _estimate(group, months) for months in horizons},
+    )
+
+
+def _estimate(group: Dataset, months: int) -> DfsEstimate:
+    names = (codes.dfs(months), codes.dfs_low(months), codes.dfs_high(months))
+    value, low, high = (tree.required_number(group, name) / 100 for name in names)
+    return DfsEstimate.rounded(value, low, high)
+
+
+def _difference_interval(group: Dataset, months: int) -> tuple[float, float] | None:
+    low = tree.number(group, codes.difference_low(months))
+    high = tree.number(group, codes.difference_high(months))
+    return None if low is None or high is None else (low / 100, high / 100)
+
+
+def _series(item: Dataset) -> SeriesUsed:
+    image = tree.required(item, codes.REPRESENTATIVE_IMAGE).ReferencedSOPSequence[0]
+    frame = image.get("ReferencedFrameNumber")
+    return SeriesUsed(
+        role=_chosen(tree.code(item, codes.SERIES_ROLE), codes.SERIES_ROLES),
+        series_instance_uid=tree.uid(item, codes.SERIES_INSTANCE_UID),
+        sop_class_uid=str(image.ReferencedSOPClassUID),
+        description=tree.text(item, codes.SERIES_DESCRIPTION) or "",
+        n_tumour_slices=int(tree.required_number(item, codes.TUMOUR_SLICES)),
+        representative_sop_instance_uid=str(image.ReferencedSOPInstanceUID),
+        representative_frame_number=None if frame is None else int(frame),
+        reason=tree.text(item, codes.SERIES_REASON) or "",
+    )
+
+
+def _contours(groups: list[Dataset], details: Dataset) -> Iterator[ContourUsed]:
+    volumes = [tree.number(group, codes.VOLUME) for group in groups if tree.first(group, codes.VOLUME) is not None]
+    for item, volume in zip(tree.named(details, codes.CONTOUR_USED), volumes, strict=True):
+        held = tree.required(item, codes.CONTOUR_OBJECT).ReferencedSOPSequence[0]
+        yield ContourUsed(
+            sop_instance_uid=str(held.ReferencedSOPInstanceUID),
+            sop_class_uid=str(held.ReferencedSOPClassUID),
+            series_instance_uid=tree.uid(item, codes.SERIES_INSTANCE_UID),
+            study_instance_uid=tree.uid(item, codes.STUDY_INSTANCE_UID),
+            roi_name=tree.text(item, codes.ROI_NAME) or "",
+            roi_number=int(tree.required_number(item, codes.ROI_NUMBER)),
+            volume_ml=volume or 0.0,
+            n_slices=int(tree.required_number(item, codes.CONTOUR_SLICES)),
+            reason=tree.text(item, codes.CONTOUR_REASON) or "",
+        )
+
+
+def _reasons(evaluations: Dataset, name: Concept) -> tuple[Reason, ...]:
+    return tuple(_reason(tree.text_value(item)) for item in tree.named(evaluations, name))
+
+
+def _reason(written: str) -> Reason:
+    sentence, _, code = written.rpartition(" [")
+    return Reason(code.removesuffix("]"), sentence)
+
+
+def _predecessors(ds: Dataset) -> Iterator[str]:
+    for study in ds.get("PredecessorDocumentsSequence") or ():
+        for series in study.get("ReferencedSeriesSequence") or ():
+            for item in series.get("ReferencedSOPSequence") or ():
+                yield str(item.ReferencedSOPInstanceUID)
+
+
+def _chosen(found: tree.CodeKey | None, table: Mapping[Key, Concept]) -> Key:
+    for choice, concept in table.items():
+        if concept.key == found:
+            return choice
+    known = ", ".join(concept.value for concept in table.values())
+    raise UnreadableReportError(f"expected one of the codes {known}, found {found}")

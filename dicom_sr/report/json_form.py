@@ -1,0 +1,145 @@
+"""The report as JSON: `dump`/`load` keep everything (the ledger's form), `to_json` is what other programs read."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
+from enum import Enum
+from typing import Any
+
+from dicom_sr.report.errors import UnreadableReportError
+from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, TreatmentArm, TreatmentReport
+
+
+def dump(report: TreatmentReport) -> dict[str, Any]:
+    """Every field as JSON values; `load` gives the equal report back."""
+    return typing.cast(dict[str, Any], _plain(report))
+
+
+def load(document: Mapping[str, Any]) -> TreatmentReport:
+    """The report from `dump`'s form. Raises UnreadableReportError when it is none."""
+    try:
+        return typing.cast(TreatmentReport, _typed(TreatmentReport, document))
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableReportError(f"expected a report as JSON, found something else: {error}") from error
+
+
+def to_json(report: TreatmentReport) -> dict[str, Any]:
+    """The document of `cptdn report show --json`.
+
+    Probabilities are fractions in [0, 1]; "dfs", "difference" and "points" are null when nothing was computed, and when
+    EBV DNA is unknown, where "by_ebv_dna_category" holds them for each category.
+    """
+    single = report.scenarios[0] if len(report.scenarios) == 1 else None
+    document = {
+        "patient_id": report.patient_id,
+        "study_instance_uid": report.study_instance_uid,
+        **_scenario(report, single),
+        "recommendation": None if report.recommendation is None else report.recommendation.value,
+        "computed": report.computed,
+        "refusals": _reasons(report.refusals),
+        "inputs": _inputs(report),
+        "scores": _plain(report.scores),
+        "tumour_volume_ml": report.tumour_volume_ml,
+        "bundle": _plain(report.model),
+        "warnings": _reasons(report.warnings),
+        "quality": _reasons(report.quality),
+        "intended_use": report.model.intended_use,
+        "demonstration": report.model.demonstration,
+        "predecessors": list(report.predecessors),
+        "revision": report.revision,
+        "created": report.created.isoformat(),
+        "software_version": report.software_version,
+        "report_identity": report.report_identity,
+        "series": _plain(report.series),
+        "contours": _plain(report.contours),
+    }
+    if len(report.scenarios) > 1:
+        document["by_ebv_dna_category"] = {
+            each.ebv_category.value: {**_scenario(report, each), "recommendation": each.recommendation.value}
+            for each in report.scenarios
+        }
+    return document
+
+
+def _scenario(report: TreatmentReport, scenario: Scenario | None) -> dict[str, Any]:
+    if scenario is None:
+        return {"dfs": None, "difference": None, "difference_ci95": None, "points": None, "total_points": None}
+    arms = (scenario.ict_ccrt, scenario.ccrt)
+    return {
+        "dfs": {result.arm.value: _dfs(result) for result in arms},
+        "difference": {str(months): scenario.difference(months) for months in report.horizons_months},
+        "difference_ci95": {str(months): list(ci95) for months, ci95 in scenario.difference_ci95.items()},
+        "points": _points(scenario),
+        "total_points": {result.arm.value: result.total_points for result in arms},
+    }
+
+
+def _dfs(result: ArmResult) -> dict[str, Any]:
+    return {
+        str(months): {"value": estimate.value, "ci95": list(estimate.ci95)} for months, estimate in result.dfs.items()
+    }
+
+
+def _points(scenario: Scenario) -> dict[str, Any]:
+    """Points by factor; those of the Predictive-score differ between the regimens."""
+    ict, ccrt = scenario.ict_ccrt.points, scenario.ccrt.points
+    by_arm = {TreatmentArm.ICT_CCRT.value: ict, TreatmentArm.CCRT.value: ccrt}
+    return {
+        factor: {arm: points.get(factor) for arm, points in by_arm.items()}
+        if factor == "predictive_score"
+        else ict.get(factor)
+        for factor in ict
+    }
+
+
+def _inputs(report: TreatmentReport) -> dict[str, Any]:
+    return {
+        "age_years": report.age_years,
+        "age_source": report.age_source,
+        "ebv_dna": _plain(report.ebv_dna),
+        "stage": {**typing.cast(dict[str, Any], _plain(report.stage)), "text": report.stage.text},
+    }
+
+
+def _reasons(reasons: tuple[Reason, ...]) -> list[dict[str, str]]:
+    return [{"code": reason.code, "text": reason.text} for reason in reasons]
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses, enumerations, dates and tuples as JSON values."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _typed(wanted: Any, value: Any) -> Any:
+    """A JSON value as the type that an annotation of the report's dataclasses names."""
+    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+    if origin in (typing.Union, types.UnionType):
+        inner = next(each for each in arguments if each is not type(None))
+        return None if value is None else _typed(inner, value)
+    if origin is tuple:
+        kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
+        return tuple(_typed(kind, item) for kind, item in zip(kinds, value, strict=True))
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {_typed(arguments[0], key): _typed(arguments[1], item) for key, item in value.items()}
+    if isinstance(wanted, type) and is_dataclass(wanted):
+        hints = typing.get_type_hints(wanted)
+        known = {name: value[name] for name in hints if name in value}
+        made: Any = wanted
+        return made(**{name: _typed(hints[name], item) for name, item in known.items()})
+    if wanted in (date, datetime):
+        return wanted.fromisoformat(value)
+    return wanted(value) if wanted in (int, float) or issubclass(wanted, Enum) else value

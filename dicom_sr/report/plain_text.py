@@ -1,0 +1,192 @@
+"""The result in plain text: the SR's summary and table, and what the terminal prints, are these same lines."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from dicom_sr.report import numbers
+from dicom_sr.report.report_inputs import Language
+from dicom_sr.report.treatment_report import EbvCategory, Fact, Scenario, TreatmentArm, TreatmentReport
+from dicom_sr.report.wording import WORDINGS, Wording, horizon
+
+GAP = "  "
+
+
+def plain_text(report: TreatmentReport, language: Language = "en") -> str:
+    """Everything a planner wants to read, recommendation first."""
+    parts = [
+        summary_text(report, language),
+        result_table(report, language),
+        input_lines(report, language),
+        note_lines(report, language),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def summary_text(report: TreatmentReport, language: Language = "en") -> str:
+    """The result in a few sentences."""
+    words = WORDINGS[language]
+    lines = [words.demonstration] if report.model.demonstration else []
+    if not report.computed:
+        return "\n".join([*lines, words.not_computed, *(f"- {reason.text}" for reason in report.refusals)])
+    lines.append(f"{words.recommended}: {headline(report, words)}")
+    for scenario in report.scenarios:
+        lines += [_sentence(report, scenario, months, words) for months in reversed(report.horizons_months)]
+    return "\n".join(lines)
+
+
+def headline(report: TreatmentReport, words: Wording) -> str:
+    """The recommended regimen; with an unknown EBV DNA that changes it, that of each category."""
+    if report.recommendation is not None:
+        return regimen(report.recommendation, words)
+    return "; ".join(
+        f"{regimen(each.recommendation, words)} ({condition(report, each, words)})" for each in report.scenarios
+    )
+
+
+def regimen(arm: TreatmentArm, words: Wording) -> str:
+    return words.regimen_ict if arm is TreatmentArm.ICT_CCRT else words.regimen_ccrt
+
+
+def regimen_long(arm: TreatmentArm, words: Wording) -> str:
+    return words.regimen_ict_long if arm is TreatmentArm.ICT_CCRT else words.regimen_ccrt_long
+
+
+def condition(report: TreatmentReport, scenario: Scenario, words: Wording) -> str:
+    """Which EBV DNA category a scenario supposes."""
+    limit = numbers.copies(report.ebv_dna.threshold_copies_per_ml)
+    if scenario.ebv_category is EbvCategory.ABOVE:
+        return words.if_ebv_above.format(threshold=limit)
+    if scenario.ebv_category is EbvCategory.NOT_ABOVE:
+        return words.if_ebv_not_above.format(threshold=limit)
+    return f"{words.ebv} {words.ebv_unknown}"
+
+
+def rule(report: TreatmentReport, words: Wording) -> str:
+    """How the recommendation follows from the numbers."""
+    phrase = words.rule if report.model.threshold == 0 else words.rule_threshold
+    limit = numbers.threshold(report.model.threshold)
+    return phrase.format(horizon=horizon(report.model.horizon_months, words), threshold=limit)
+
+
+def _sentence(report: TreatmentReport, scenario: Scenario, months: int, words: Wording) -> str:
+    ict, ccrt = scenario.ict_ccrt.dfs[months], scenario.ccrt.dfs[months]
+    gain = numbers.signed_percent(scenario.difference(months))
+    start = f"{condition(report, scenario, words)}: " if len(report.scenarios) > 1 else ""
+    return (
+        f"{start}{horizon(months, words)}: {words.regimen_ict} {numbers.percent(ict.value)} %, "
+        f"{words.regimen_ccrt} {numbers.percent(ccrt.value)} %, {words.difference} {gain} %"
+    )
+
+
+def result_table(report: TreatmentReport, language: Language = "en") -> str:
+    """Both regimens by horizon, aligned for a fixed-width font; empty where nothing was computed."""
+    words = WORDINGS[language]
+    return "\n\n".join(_scenario_table(report, scenario, words) for scenario in report.scenarios)
+
+
+def _scenario_table(report: TreatmentReport, scenario: Scenario, words: Wording) -> str:
+    latest_first = sorted(report.horizons_months, reverse=True)
+    rows = [["", *(f"{horizon(months, words)} ({words.ci})" for months in latest_first), words.points]]
+    for result in (scenario.ict_ccrt, scenario.ccrt):
+        cells = [
+            f"{numbers.percent(result.dfs[m].value)} % ({numbers.interval(result.dfs[m].ci95)})" for m in latest_first
+        ]
+        rows.append([regimen(result.arm, words), *cells, numbers.points(result.total_points)])
+    rows.append([words.difference, *(difference_text(scenario, m) for m in latest_first), ""])
+    title = [condition(report, scenario, words)] if len(report.scenarios) > 1 else []
+    return "\n".join([*title, *aligned(rows)])
+
+
+def difference_text(scenario: Scenario, months: int) -> str:
+    """The difference with its interval where there is one."""
+    ci95 = scenario.difference_ci95.get(months)
+    tail = f" ({numbers.signed_interval(ci95)})" if ci95 else ""
+    return f"{numbers.signed_percent(scenario.difference(months))} %{tail}"
+
+
+def input_lines(report: TreatmentReport, language: Language = "en") -> str:
+    """Inputs with unit, source and date, one a line, aligned."""
+    words = WORDINGS[language]
+    return "\n".join(aligned([list(row) for row in input_rows(report, words)]))
+
+
+def input_rows(report: TreatmentReport, words: Wording) -> list[tuple[str, str, str]]:
+    """(name, value with unit, where it comes from) of every input."""
+    rows = []
+    if report.age_years is not None:
+        rows.append((words.age, f"{numbers.age(report.age_years)} {words.years}", report.age_source))
+    else:
+        rows.append((words.age, words.unknown, report.age_source))
+    rows.append((words.ebv, ebv_text(report, words), fact_text(report.ebv_dna.provenance, words)))
+    rows.append((words.stage, stage_text(report, words), fact_text(report.stage.provenance, words)))
+    if report.scores is not None:
+        rows.append((words.prognostic, numbers.score(report.scores.prognostic_score), ""))
+        rows.append((words.predictive, numbers.score(report.scores.predictive_score), ""))
+    for contour in report.contours:
+        size = f"{numbers.volume(contour.volume_ml)} mL"
+        rows.append((words.volume, size, f"{contour.roi_name}, {words.slices.format(n=contour.n_slices)}"))
+    return rows
+
+
+def ebv_text(report: TreatmentReport, words: Wording) -> str:
+    ebv = report.ebv_dna
+    limit = numbers.copies(ebv.threshold_copies_per_ml)
+    side = {
+        EbvCategory.ABOVE: words.ebv_above.format(threshold=limit),
+        EbvCategory.NOT_ABOVE: words.ebv_not_above.format(threshold=limit),
+        EbvCategory.UNKNOWN: words.ebv_unknown,
+    }[ebv.category]
+    if ebv.copies_per_ml is not None:
+        return f"{numbers.copies(ebv.copies_per_ml)} {words.copies} ({side})"
+    return f"{ebv.as_given} ({side})" if ebv.as_given else side
+
+
+def stage_text(report: TreatmentReport, words: Wording) -> str:
+    stage = report.stage
+    parts = [stage.text if stage.text != "unknown" else words.unknown]
+    if stage.edition:
+        parts.append(words.edition.format(edition=stage.edition))
+    if not stage.verified:
+        parts.append(words.unverified)
+    return ", ".join(parts)
+
+
+def fact_text(fact: Fact | None, words: Wording) -> str:
+    if fact is None:
+        return ""
+    parts = [fact.source]
+    if fact.observed_on is not None:
+        parts.append(f"{words.on} {fact.observed_on.isoformat()}")
+    if fact.set_by:
+        parts.append(f"{words.by} {fact.set_by}")
+    return ", ".join(part for part in parts if part)
+
+
+def note_lines(report: TreatmentReport, language: Language = "en") -> str:
+    """Warnings, quality findings, intended use, model."""
+    words = WORDINGS[language]
+    lines = [rule(report, words)] if report.computed else []
+    for title, notes in ((words.warnings, report.warnings), (words.quality, report.quality)):
+        if notes:
+            lines += [f"{title}:", *(f"- {note.text}" for note in notes)]
+    lines += [
+        f"{words.intended_use}: {report.model.intended_use}",
+        f"{words.model}: {report.model.name} {report.model.version} ({report.model.digest})",
+    ]
+    return "\n".join(lines)
+
+
+def display_width(text: str) -> int:
+    """Columns on a terminal; Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines with columns of equal width."""
+    widths = [max(display_width(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return [
+        GAP.join(cell + " " * (width - display_width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]

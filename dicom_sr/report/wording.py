@@ -1,0 +1,200 @@
+"""The words of the report in English and Simplified Chinese; the numbers are the same in both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dicom_sr.report.report_inputs import Language
+
+
+@dataclass(frozen=True)
+class Wording:
+    """Every phrase that a person reads in summary and page. Braces are filled by `str.format`."""
+
+    title: str
+    demonstration: str
+    recommended: str
+    not_computed: str
+    reasons: str
+    regimen_ict: str
+    regimen_ccrt: str
+    regimen_ict_long: str
+    regimen_ccrt_long: str
+    horizon_years: str
+    horizon_months: str
+    ci: str
+    difference: str
+    points: str
+    ebv_above: str
+    ebv_not_above: str
+    ebv_unknown: str
+    if_ebv_above: str
+    if_ebv_not_above: str
+    inputs: str
+    age: str
+    years: str
+    ebv: str
+    copies: str
+    stage: str
+    edition: str
+    unverified: str
+    unknown: str
+    prognostic: str
+    predictive: str
+    volume: str
+    contour: str
+    slices: str
+    source: str
+    on: str
+    by: str
+    warnings: str
+    quality: str
+    none: str
+    intended_use: str
+    training: str
+    model: str
+    nomogram: str
+    sequences: str
+    with_contour: str
+    attribution: str
+    study_of: str
+    patient_id: str
+    born: str
+    created: str
+    revision: str
+    replaces: str
+    rule: str
+    rule_threshold: str
+    more: str
+    see_report: str
+    unsigned: str
+
+
+ENGLISH = Wording(
+    title="Treatment decision nomogram (CPTDN), nasopharyngeal carcinoma",
+    demonstration="DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
+    recommended="Recommended regimen",
+    not_computed="NOT COMPUTED",
+    reasons="Reasons",
+    regimen_ict="ICT+CCRT",
+    regimen_ccrt="CCRT",
+    regimen_ict_long="induction chemotherapy, then concurrent chemoradiotherapy",
+    regimen_ccrt_long="concurrent chemoradiotherapy alone",
+    horizon_years="{n}-year DFS",
+    horizon_months="{n}-month DFS",
+    ci="95 % CI",
+    difference="Difference",
+    points="Total points",
+    ebv_above="above {threshold} copies/mL",
+    ebv_not_above="not above {threshold} copies/mL",
+    ebv_unknown="unknown",
+    if_ebv_above="EBV DNA > {threshold} copies/mL",
+    if_ebv_not_above="EBV DNA <= {threshold} copies/mL",
+    inputs="Inputs",
+    age="Age",
+    years="years",
+    ebv="EBV DNA",
+    copies="copies/mL",
+    stage="Stage",
+    edition="AJCC/UICC {edition}th edition",
+    unverified="not verified",
+    unknown="unknown",
+    prognostic="Prognostic-score",
+    predictive="Predictive-score",
+    volume="Tumour volume",
+    contour="Contour",
+    slices="{n} slices",
+    source="Source",
+    on="on",
+    by="by",
+    warnings="Warnings",
+    quality="Quality findings",
+    none="none",
+    intended_use="Intended use",
+    training="Training population",
+    model="Model",
+    nomogram="Nomogram of this patient",
+    sequences="Representative slices",
+    with_contour="contour",
+    attribution="Grad-CAM",
+    study_of="Study",
+    patient_id="ID",
+    born="born",
+    created="Report",
+    revision="revision {n}",
+    replaces="replaces an earlier result",
+    rule="ICT+CCRT is advised when its {horizon} is higher than that of CCRT",
+    rule_threshold="ICT+CCRT is advised when its {horizon} is over {threshold} percentage points above that of CCRT",
+    more="and {n} more: see the structured report",
+    see_report="... continued in the structured report",
+    unsigned="Computed result, not verified by a person",
+)
+
+CHINESE = Wording(
+    title="鼻咽癌治疗决策列线图 (CPTDN)",
+    demonstration="演示模型 — 不得用于临床 / DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
+    recommended="推荐方案",
+    not_computed="未计算",
+    reasons="原因",
+    regimen_ict="ICT+CCRT",
+    regimen_ccrt="CCRT",
+    regimen_ict_long="诱导化疗后同步放化疗",
+    regimen_ccrt_long="单纯同步放化疗",
+    horizon_years="{n} 年 DFS",
+    horizon_months="{n} 个月 DFS",
+    ci="95 % CI",
+    difference="差值",
+    points="总分",
+    ebv_above="高于 {threshold} copies/mL",
+    ebv_not_above="不高于 {threshold} copies/mL",
+    ebv_unknown="未知",
+    if_ebv_above="EBV DNA > {threshold} copies/mL",
+    if_ebv_not_above="EBV DNA <= {threshold} copies/mL",
+    inputs="输入",
+    age="年龄",
+    years="岁",
+    ebv="EBV DNA",
+    copies="copies/mL",
+    stage="分期",
+    edition="AJCC/UICC 第 {edition} 版",
+    unverified="未核实",
+    unknown="未知",
+    prognostic="Prognostic-score (预后评分)",
+    predictive="Predictive-score (预测评分)",
+    volume="肿瘤体积",
+    contour="勾画",
+    slices="{n} 层",
+    source="来源",
+    on="日期",
+    by="录入",
+    warnings="警告",
+    quality="质量提示",
+    none="无",
+    intended_use="预期用途",
+    training="训练人群",
+    model="模型",
+    nomogram="该患者的列线图",
+    sequences="代表层面",
+    with_contour="勾画",
+    attribution="Grad-CAM",
+    study_of="检查",
+    patient_id="ID",
+    born="出生",
+    created="报告",
+    revision="第 {n} 版",
+    replaces="替代先前结果",
+    rule="当 ICT+CCRT 的 {horizon} 高于 CCRT 时推荐 ICT+CCRT",
+    rule_threshold="当 ICT+CCRT 的 {horizon} 比 CCRT 高出 {threshold} 个百分点以上时推荐 ICT+CCRT",
+    more="另有 {n} 条, 见结构化报告",
+    see_report="... 全文见结构化报告",
+    unsigned="计算结果, 未经人工核实",
+)
+
+WORDINGS: dict[Language, Wording] = {"en": ENGLISH, "zh": CHINESE}
+
+
+def horizon(months: int, words: Wording) -> str:
+    """36 -> "3-year DFS"; 30 -> "30-month DFS"."""
+    if months % 12 == 0:
+        return words.horizon_years.format(n=months // 12)
+    return words.horizon_months.format(n=months)

@@ -1,0 +1,74 @@
+"""Who may open an association with this node: a pure decision over titles and addresses."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from enum import Enum
+
+from config.addresses import is_loopback, is_within, parse_address
+from config.settings import NodeSettings, PacsSettings
+
+
+class Admission(Enum):
+    """The decision; values are (result, source, diagnostic) of an A-ASSOCIATE-RJ, PS3.8 Table 9-21."""
+
+    FULL = None
+    RESULTS_ONLY = "commitment results only"  # a configured PACS that is not on the list, answering a commitment
+    ADDRESS_UNKNOWN = (0x01, 0x01, 0x01)  # PS3.8 has no reason of its own for it
+    CALLING_AE_UNKNOWN = (0x01, 0x01, 0x03)
+    CALLED_AE_UNKNOWN = (0x01, 0x01, 0x07)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What an A-ASSOCIATE-RQ says of itself, and where it came from."""
+
+    calling_ae: str
+    called_ae: str
+    address: str
+
+
+def admit(request: Request, node: NodeSettings, pacs: tuple[PacsSettings, ...]) -> Admission:
+    """Decide on a request.
+
+    A peer must be on each list that is not empty: `allowed_calling_aes` and `allowed_addresses`. With both empty, any
+    peer from loopback is admitted and none from elsewhere. A configured PACS may always report commitments, from its
+    own host.
+    """
+    if node.require_called_ae and request.called_ae.strip() != node.ae_title.strip():
+        return Admission.CALLED_AE_UNKNOWN
+    titles = {title.strip() for title in node.allowed_calling_aes}
+    calling = request.calling_ae.strip()
+    unknown = None
+    if node.allowed_addresses and not is_within(request.address, node.allowed_addresses):
+        unknown = Admission.ADDRESS_UNKNOWN
+    elif (titles and calling not in titles) or not (titles or node.allowed_addresses or is_loopback(request.address)):
+        unknown = Admission.CALLING_AE_UNKNOWN
+    if unknown is None:
+        return Admission.FULL
+    if any(calling == peer.ae_title.strip() and _is_host(request.address, peer.host) for peer in pacs):
+        return Admission.RESULTS_ONLY
+    return unknown
+
+
+def may_connect(address: str, node: NodeSettings, pacs: tuple[PacsSettings, ...]) -> bool:
+    """Whether a connection from here is worth listening to; asked before a byte of it is read."""
+    if not node.allowed_addresses:
+        return bool(node.allowed_calling_aes) or is_loopback(address) or _is_pacs(address, pacs)
+    return is_within(address, node.allowed_addresses) or _is_pacs(address, pacs)
+
+
+def _is_pacs(address: str, pacs: tuple[PacsSettings, ...]) -> bool:
+    return any(_is_host(address, peer.host) for peer in pacs)
+
+
+def _is_host(address: str, host: str) -> bool:
+    return str(parse_address(address)) in _addresses(host)
+
+
+def _addresses(host: str) -> set[str]:
+    try:
+        return {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    except OSError:
+        return set()

@@ -1,0 +1,181 @@
+"""A support bundle: what a person who helps needs to see, and nothing about a patient.
+
+Identifiers of studies, series and jobs are replaced by keyed digests whose key is thrown away, so that the same study
+is the same word within one bundle and nowhere else. Addresses of peers look like UIDs and are replaced with them.
+Secrets are left out, and of every reason only its code is taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import platform
+import re
+import zipfile
+from collections.abc import Iterator, Sequence
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from config.errors import LedgerError
+from config.settings import Settings
+from node.audit.metrics import metrics
+from node.ledger.database import Ledger, open_ledger
+from node.ledger.processes import living
+from node.ledger.tables import Case, Delivery, Job, Quarantined
+from node.runtime.logging import events_file
+
+MOST_ROWS, MOST_EVENTS = 2000, 5000
+SECRET_KEYS = frozenset({"bearer_token", "receive_token", "smtp_user", "mail_to", "mail_from"})
+EVENT_KEYS_LEFT_OUT = frozenset({"exception", "reason", "error", "text"})  # free text may quote a header
+PROCESSES = ("node", "worker", "web")
+_DOTTED = re.compile(r"(?<![\w.])\d+(?:\.\d+){3,}(?![\w.])")
+_JOB = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+README = """Support bundle of cptdn-node.
+
+versions.json   program, Python, operating system, libraries
+settings.json   the configuration, without secrets
+doctor.json     what `cptdn doctor` found
+metrics.txt     counts and ages from the ledger
+states.json     cases, computations, deliveries, quarantine: states, codes and times
+events.jsonl    the latest log events, without free text
+
+Studies and jobs have names that mean something within this bundle only. No patient name, identifier or date is in it.
+"""
+
+
+def write_support_bundle(path: Path, settings: Settings, findings: Sequence[dict[str, Any]]) -> list[str]:
+    """Write the bundle; returns the names of its files. findings : those of `cptdn doctor`. Raises OSError."""
+    hidden = Pseudonyms()
+    files = {
+        "README.txt": README,
+        "versions.json": _document(versions()),
+        "settings.json": _document(settings_without_secrets(settings)),
+        "doctor.json": hidden.in_text(_document(list(findings))),
+        "events.jsonl": "".join(_events(settings, hidden)),
+    }
+    try:
+        ledger = open_ledger(settings.ledger.url or "", migrate=False)
+    except LedgerError as error:
+        files["states.json"] = _document({"ledger": str(error)})
+    else:
+        files["metrics.txt"] = metrics(ledger, settings).body.decode()
+        files["states.json"] = _document(_states(ledger, hidden))
+        ledger.close()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name, text in files.items():
+            bundle.writestr(name, text)
+    return list(files)
+
+
+class Pseudonyms:
+    """Words for identifiers, by a key that lives as long as one bundle is written."""
+
+    def __init__(self) -> None:
+        self._key = os.urandom(32)
+
+    def of(self, identifier: str) -> str:
+        return "id-" + hmac.new(self._key, identifier.encode(), hashlib.sha256).hexdigest()[:12]
+
+    def in_text(self, text: str) -> str:
+        """The text with every UID, dotted address and job id replaced."""
+        hidden = _DOTTED.sub(lambda found: self.of(found[0]), text)
+        return _JOB.sub(lambda found: self.of(found[0]), hidden)
+
+
+def versions() -> dict[str, Any]:
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "libraries": dict(sorted((one.metadata["Name"], one.version) for one in distributions())),
+    }
+
+
+def settings_without_secrets(settings: Settings) -> dict[str, Any]:
+    """The settings as JSON: passwords, tokens, queries of addresses and people's mail addresses are left out."""
+    found: dict[str, Any] = _cleaned(settings.model_dump(mode="json"))
+    return found
+
+
+def _cleaned(value: Any, key: str = "") -> Any:
+    if isinstance(value, dict):
+        return {name: _cleaned(one, name) for name, one in value.items()}
+    if isinstance(value, list) and key not in SECRET_KEYS:
+        return [_cleaned(one, key) for one in value]
+    if key in SECRET_KEYS:
+        return "(left out)" if value else value
+    if isinstance(value, str) and "://" in value:
+        parts = urlsplit(value)
+        host = parts.netloc.rpartition("@")[2]
+        shown = f"(left out)@{host}" if "@" in parts.netloc else host
+        return parts._replace(netloc=shown, query="", fragment="").geturl() if key != "webhook_url" else "(left out)"
+    return value
+
+
+def _states(ledger: Ledger, hidden: Pseudonyms) -> dict[str, Any]:
+    with ledger.begin() as session:
+        return {
+            "cases": [
+                {
+                    "study": hidden.of(case.study_instance_uid), "state": case.state,
+                    "codes": [str(reason.get("code")) for reason in case.reasons], "held": case.hold is not None,
+                    "received_at": case.received_at.isoformat(), "updated_at": case.updated_at.isoformat(),
+                }
+                for case in _latest(session, Case, Case.updated_at)
+            ],
+            "jobs": [
+                {
+                    "job": hidden.of(job.id), "study": hidden.of(job.study_instance_uid), "state": job.state,
+                    "step": job.step, "attempts": job.attempts, "error_code": job.error_code, "seconds": job.seconds,
+                    "updated_at": job.updated_at.isoformat(),
+                }
+                for job in _latest(session, Job, Job.updated_at)
+            ],
+            "deliveries": [
+                {
+                    "pacs": row.pacs, "state": row.state, "attempts": row.attempts,
+                    "objects": [one.get("status") for one in row.objects.values()],
+                    "created_at": row.created_at.isoformat(),
+                }
+                for row in _latest(session, Delivery, Delivery.created_at)
+            ],
+            "quarantine": [
+                {"code": row.code, "received_at": row.received_at.isoformat(), "settled": bool(row.dismissed_because)}
+                for row in _latest(session, Quarantined, Quarantined.received_at)
+            ],
+            "processes": [{"kind": row.kind, "ready": row.ready} for row in living(session)],
+        }  # fmt: skip
+
+
+def _latest(session: Session, table: Any, column: Any) -> list[Any]:
+    return list(session.scalars(select(table).order_by(column.desc()).limit(MOST_ROWS)))
+
+
+def _events(settings: Settings, hidden: Pseudonyms) -> Iterator[str]:
+    for process in PROCESSES:
+        newest = events_file(settings, process)
+        lines = [
+            line
+            for path in (newest.with_suffix(".older.jsonl"), newest)
+            if path.exists()
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        ]
+        for line in lines[-MOST_EVENTS:]:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue  # cut off by a full disk
+            kept = {key: value for key, value in event.items() if key not in EVENT_KEYS_LEFT_OUT}
+            yield hidden.in_text(json.dumps({"process": process, **kept}, ensure_ascii=False)) + "\n"
+
+
+def _document(value: Any) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"

@@ -1,0 +1,345 @@
+"""A small PACS: storage, query/retrieve and storage commitment in one process, for the demonstration and for tests.
+
+It keeps files in a folder, answers C-ECHO, C-FIND (patient, study, series, image level), C-MOVE and C-GET, and commits
+what it has. `Behaviour` makes it as difficult as real ones are. It is a peer to speak with, not an archive.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role, evt
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.events import Event, EventHandlerType
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+    PatientRootQueryRetrieveInformationModelFind,
+    PatientRootQueryRetrieveInformationModelGet,
+    PatientRootQueryRetrieveInformationModelMove,
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
+)
+
+from config.settings import NodeSettings, TlsSettings
+from node.dicom.network.commitment import commitment_result
+from node.dicom.network.connection import PeerAE
+from node.dicom.network.contexts import (
+    PLAIN_SYNTAXES,
+    STORAGE_COMMITMENT_INSTANCE,
+    STORAGE_COMMITMENT_PUSH,
+    TRANSFER_SYNTAXES,
+    VERIFICATION,
+)
+from node.dicom.network.library_settings import settle_libraries
+from node.dicom.network.server import GuardedServer
+from node.dicom.network.tls import client_context, server_context
+from node.small_pacs.matching import level_of, matches, response_for
+from node.store.names import uid_name
+from node.store.part10 import FileMeta, file_head
+
+NO_SUCH_INSTANCE = 0x0112
+CLASS_NOT_SUPPORTED = 0x0122
+MOVE_DESTINATION_UNKNOWN = 0xA801
+
+_FIND = (PatientRootQueryRetrieveInformationModelFind, StudyRootQueryRetrieveInformationModelFind)
+_MOVE = (PatientRootQueryRetrieveInformationModelMove, StudyRootQueryRetrieveInformationModelMove)
+_GET = (PatientRootQueryRetrieveInformationModelGet, StudyRootQueryRetrieveInformationModelGet)
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How the PACS behaves; the defaults are those of a good one.
+
+    refuse_classes : SOP classes not accepted in a negotiation. store_status : answered to every C-STORE (hexadecimal
+    PS3.4 status); a failure stores nothing. abort_after : aborts when that many objects have been received on an
+    association. commitment : "same" association, "new" association (opened to `report_to`), "never", or "none" (the
+    service is not offered). lose : SOP Instance UIDs that it cannot commit, with their Failure Reason.
+    delay_s : before it answers a commitment. implicit_only : offers commitment in implicit VR only.
+    """
+
+    refuse_classes: frozenset[str] = frozenset()
+    store_status: int = 0x0000
+    abort_after: int | None = None
+    commitment: Literal["same", "new", "never", "none"] = "same"
+    lose: dict[str, int] = field(default_factory=dict)
+    lose_classes: dict[str, int] = field(default_factory=dict)
+    delay_s: float = 0.0
+    implicit_only: bool = False
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where an AE title can be reached: for C-MOVE, and for commitments on a new association."""
+
+    ae_title: str
+    host: str
+    port: int
+
+
+@dataclass
+class Kept:
+    """One stored object."""
+
+    path: Path
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    calling_ae: str
+    times_received: int = 1
+
+
+class SmallPacs:
+    """Use as a context manager; `behaviour` may be changed while it runs (contexts count for new associations only)."""
+
+    def __init__(
+        self,
+        folder: Path,
+        ae_title: str = "PACS",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        behaviour: Behaviour | None = None,
+        destinations: tuple[Destination, ...] = (),
+        tls: TlsSettings | None = None,
+    ) -> None:
+        self.folder = folder
+        self.ae_title = ae_title
+        self.behaviour = behaviour or Behaviour()
+        self.destinations = {one.ae_title: one for one in destinations}
+        self.kept: dict[str, Kept] = {}
+        self.commitments: list[str] = []  # Transaction UIDs asked for
+        self.asked: list[str] = []  # queries and retrievals, in words
+        self.arrived = threading.Condition()
+        self._host, self._port, self._tls = host, port, tls
+        self._server: GuardedServer | None = None
+
+    # --- life ---
+
+    def start(self) -> SmallPacs:
+        """Listen; returns at once."""
+        settle_libraries()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        ae = AE(ae_title=self.ae_title)
+        ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = 30.0
+        ae.maximum_pdu_size = NodeSettings().max_pdu_bytes
+        handlers: list[EventHandlerType] = [
+            (evt.EVT_REQUESTED, self._requested),
+            (evt.EVT_C_ECHO, lambda _event: 0x0000),
+            (evt.EVT_C_STORE, self._store),
+            (evt.EVT_C_FIND, self._find),
+            (evt.EVT_C_MOVE, self._move),
+            (evt.EVT_C_GET, self._get),
+            (evt.EVT_N_ACTION, self._commit),
+        ]
+        server = ae.make_server(
+            (self._host, self._port), contexts=self._contexts(), evt_handlers=handlers, server_class=GuardedServer,
+            ssl_context=server_context(self._tls) if self._tls else None,
+        )  # fmt: skip
+        self._server = cast(GuardedServer, server)
+        self._port = int(self._server.server_address[1])
+        self._server.start_thread()
+        return self
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop(0.5)
+            self._server = None
+
+    def __enter__(self) -> SmallPacs:
+        return self.start()
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    # --- what tests and the demonstration ask ---
+
+    def wait_for(self, condition: Callable[[SmallPacs], bool], timeout_s: float) -> bool:
+        """Wait until `condition` holds, looked at with each object that arrives and each commitment."""
+        with self.arrived:
+            return self.arrived.wait_for(lambda: condition(self), timeout_s)
+
+    def of_class(self, sop_class_uid: str) -> list[Kept]:
+        return [kept for kept in self.kept.values() if kept.sop_class_uid == sop_class_uid]
+
+    # --- negotiation ---
+
+    def _contexts(self) -> list[Any]:
+        behaviour = self.behaviour
+        contexts = [build_context(VERIFICATION, list(PLAIN_SYNTAXES))]
+        for context in AllStoragePresentationContexts:
+            uid = cast(UID, context.abstract_syntax)
+            if uid not in behaviour.refuse_classes:
+                storage = build_context(uid, list(TRANSFER_SYNTAXES))
+                storage.scu_role = storage.scp_role = True  # C-GET sends on the requestor's association
+                contexts.append(storage)
+        contexts += [build_context(uid, list(PLAIN_SYNTAXES)) for uid in (*_FIND, *_MOVE, *_GET)]
+        if behaviour.commitment != "none":
+            syntaxes = ["1.2.840.10008.1.2"] if behaviour.implicit_only else list(PLAIN_SYNTAXES)
+            contexts.append(build_context(STORAGE_COMMITMENT_PUSH, syntaxes))
+        return contexts
+
+    def _requested(self, event: Event) -> None:
+        event.assoc.acceptor.supported_contexts = self._contexts()
+
+    # --- storage ---
+
+    def _store(self, event: Event) -> int:
+        behaviour = self.behaviour
+        request = cast(C_STORE, event.request)
+        if behaviour.abort_after is not None:
+            event.assoc.received_here = getattr(event.assoc, "received_here", 0) + 1  # type: ignore[attr-defined]
+            if event.assoc.received_here > behaviour.abort_after:  # type: ignore[attr-defined]
+                event.assoc.abort()
+                return 0x0110
+        if behaviour.store_status & 0xF000 not in (0x0000, 0xB000) or behaviour.store_status in (0x0110, 0x0122):
+            return behaviour.store_status
+        meta = FileMeta(
+            str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID), str(event.context.transfer_syntax),
+            str(event.assoc.requestor.ae_title).strip(),
+        )  # fmt: skip
+        self._keep(meta, event.encoded_dataset(include_meta=False))
+        return behaviour.store_status
+
+    def _keep(self, meta: FileMeta, data: bytes) -> None:
+        uid = uid_name(meta.sop_instance_uid)
+        path = self.folder / f"{uid}.dcm"
+        path.write_bytes(file_head(meta) + data)
+        with self.arrived:
+            known = self.kept.get(uid)
+            times = known.times_received + 1 if known else 1
+            self.kept[uid] = Kept(
+                path, meta.sop_class_uid, uid, meta.transfer_syntax_uid, meta.source_ae_title, times
+            )  # fmt: skip
+            self.arrived.notify_all()
+
+    def add(self, path: Path) -> None:
+        """Put a file into the archive without the network, as if it had always been there."""
+        ds = dcmread(path, stop_before_pixels=True)
+        uid = str(ds.SOPInstanceUID)
+        self.kept[uid] = Kept(path, str(ds.SOPClassUID), uid, str(ds.file_meta.TransferSyntaxUID), "")
+
+    # --- query and retrieve ---
+
+    def _headers(self) -> Iterator[tuple[Kept, Dataset]]:
+        for kept in list(self.kept.values()):
+            yield kept, dcmread(kept.path, stop_before_pixels=True)
+
+    def _find(self, event: Event) -> Iterator[tuple[int, Dataset | None]]:
+        query = event.identifier
+        level = level_of(query)
+        self.asked.append(f"C-FIND {level.name}")
+        seen: set[str] = set()
+        for _, ds in self._headers():
+            key = str(ds.get(level.key, ""))
+            if key in seen or not matches(ds, query):
+                continue
+            seen.add(key)
+            if event.is_cancelled:
+                yield 0xFE00, None
+                return
+            answer = response_for(ds, query, self.ae_title)
+            if "NumberOfSeriesRelatedInstances" in query:
+                same = [other for _, other in self._headers() if other.SeriesInstanceUID == ds.SeriesInstanceUID]
+                answer.NumberOfSeriesRelatedInstances = len(same)
+            yield 0xFF00, answer
+
+    def _selected(self, query: Dataset) -> list[Kept]:
+        return [kept for kept, ds in self._headers() if matches(ds, query)]
+
+    def _move(self, event: Event) -> Iterator[Any]:
+        self.asked.append(f"C-MOVE {event.identifier.get('SeriesInstanceUID', '')}")
+        destination = self.destinations.get(str(event.move_destination).strip())
+        if destination is None:
+            yield None, None
+            return
+        selected = self._selected(event.identifier)
+        needed = dict.fromkeys((kept.sop_class_uid, kept.transfer_syntax_uid) for kept in selected)
+        contexts = [build_context(sop_class, syntax) for sop_class, syntax in needed]
+        contexts = contexts or [build_context(VERIFICATION)]
+        yield destination.host, destination.port, {"ae_title": destination.ae_title, "contexts": contexts}
+        yield len(selected)
+        yield from ((0xFF00, dcmread(kept.path)) for kept in selected)
+
+    def _get(self, event: Event) -> Iterator[Any]:
+        self.asked.append(f"C-GET {event.identifier.get('SeriesInstanceUID', '')}")
+        selected = self._selected(event.identifier)
+        yield len(selected)
+        yield from ((0xFF00, dcmread(kept.path)) for kept in selected)
+
+    # --- storage commitment ---
+
+    def _commit(self, event: Event) -> tuple[int, None]:
+        information = event.action_information
+        transaction_uid = str(information.TransactionUID)
+        asked = [
+            (str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID))
+            for item in information.ReferencedSOPSequence
+        ]
+        behaviour = self.behaviour
+        if behaviour.commitment != "never":
+            answer = _Answer(self, event.assoc, transaction_uid, asked, replace(behaviour))
+            threading.Thread(target=answer.send, name="commitment", daemon=True).start()
+        with self.arrived:
+            self.commitments.append(transaction_uid)
+            self.arrived.notify_all()
+        return 0x0000, None
+
+
+@dataclass
+class _Answer:
+    """One N-EVENT-REPORT that is owed."""
+
+    pacs: SmallPacs
+    assoc: Association
+    transaction_uid: str
+    asked: list[tuple[str, str]]
+    behaviour: Behaviour
+
+    def send(self) -> None:
+        time.sleep(max(self.behaviour.delay_s, 0.01))  # the N-ACTION response leaves first
+        committed, failed = [], []
+        for sop_class, uid in self.asked:
+            reason = self.behaviour.lose.get(uid) or self.behaviour.lose_classes.get(sop_class)
+            if reason is None and uid not in self.pacs.kept:
+                reason = NO_SUCH_INSTANCE
+            if reason is None:
+                committed.append((sop_class, uid))
+            else:
+                failed.append((sop_class, uid, reason))
+        event_type, information = commitment_result(self.transaction_uid, committed, failed)
+        if self.behaviour.commitment == "same" and self.assoc.is_established:
+            self._report(self.assoc, event_type, information)
+        else:
+            self._on_new_association(event_type, information)
+
+    def _on_new_association(self, event_type: int, information: Dataset) -> None:
+        destination = self.pacs.destinations.get(str(self.assoc.requestor.ae_title).strip())
+        if destination is None:
+            return
+        ae = PeerAE(ae_title=self.pacs.ae_title)
+        syntaxes = ["1.2.840.10008.1.2"] if self.behaviour.implicit_only else list(PLAIN_SYNTAXES)
+        context = build_context(STORAGE_COMMITMENT_PUSH, syntaxes)
+        tls = self.pacs._tls
+        assoc = ae.associate(
+            destination.host, destination.port, contexts=[context], ae_title=destination.ae_title,
+            ext_neg=[build_role(STORAGE_COMMITMENT_PUSH, scp_role=True)],
+            tls_args=(client_context(tls), destination.host) if tls else None,
+        )  # fmt: skip
+        if assoc.is_established:
+            self._report(assoc, event_type, information)
+            assoc.release()
+
+    def _report(self, assoc: Association, event_type: int, information: Dataset) -> None:
+        assoc.send_n_event_report(information, event_type, STORAGE_COMMITMENT_PUSH, STORAGE_COMMITMENT_INSTANCE)

@@ -1,0 +1,131 @@
+"""Mending what ledger and disk do not agree on, where there is no doubt; the rest is left to a person, with advice.
+
+An orphan is taken in as if it had just arrived, by the same checks. A damaged file goes to quarantine. A lost or
+damaged instance loses its row, so that it is new when the PACS sends it again; its case says until then what it lacks,
+and when the same bytes come back, the report that stands is still the right one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+
+from config.errors import InputError
+from node.dicom.network.statuses import StoreStatus
+from node.dicom.scp.intake import UNREADABLE, Intake
+from node.ledger.associations import Peer
+from node.ledger.cases import record, wake_touched
+from node.ledger.database import Ledger, now_utc
+from node.ledger.instances import add_quarantined
+from node.ledger.tables import Instance, Quarantined
+from node.store.consistency import Finding, digest_of
+from node.store.part10 import FileMeta, skip_head
+from node.store.study_store import StudyStore
+
+NOT_KEPT = (StoreStatus.OUT_OF_RESOURCES, StoreStatus.TOO_LARGE)
+SENDER = "CPTDN-REPAIR"
+
+ADVICE = {
+    "missing_file": "send the study again from the PACS",
+    "damaged_file": "send the study again from the PACS; look at the disk",
+    "missing_report": "`cptdn reprocess` computes it again; look for the file in the backup",
+    "damaged_report": "restore the file from the backup; the PACS has the object as it was sent",
+    "orphan_report": "nothing to do: a step that is repeated uses it",
+    "missing_quarantine": "`cptdn quarantine dismiss` when it does not matter any more",
+}
+
+
+class Repair:
+    """Repairs findings of one ledger and store, one by one."""
+
+    def __init__(self, ledger: Ledger, store: StudyStore) -> None:
+        self._ledger, self._store = ledger, store
+        self._ways: dict[str, Callable[[Finding], str]] = {
+            "missing_file": self._forget, "damaged_file": self._quarantine, "orphan_file": self._take_in,
+            "orphan_artefacts": self._remove, "leftover": self._remove,
+        }  # fmt: skip
+
+    def __call__(self, finding: Finding) -> str:
+        """Repair one finding; returns what was done, empty when that is left to a person."""
+        way = self._ways.get(finding.kind)
+        return way(finding) if way is not None else ""
+
+    def _forget(self, finding: Finding) -> str:
+        self._drop_row(finding, "is missing on the disk")
+        return "its row is removed; the study waits for the PACS to send it again"
+
+    def _quarantine(self, finding: Finding) -> str:
+        digest = digest_of(self._store.path(finding.path)) or digest_of(self._store.path(finding.path), whole=True)
+        path = self._store.quarantine_stored(finding.path, UNREADABLE, finding.text)
+        with self._ledger.begin() as session:
+            add_quarantined(
+                session,
+                Quarantined(
+                    code=UNREADABLE, text=f"The stored file of this instance is damaged: {finding.text}.",
+                    sop_instance_uid=finding.sop_instance_uid or "", study_instance_uid=finding.study_instance_uid,
+                    digest=digest, path=path, calling_ae=SENDER, received_at=now_utc(),
+                ),
+            )  # fmt: skip
+        self._drop_row(finding, "is damaged on the disk")
+        return "moved to quarantine; the study waits for the PACS to send it again"
+
+    def _drop_row(self, finding: Finding, why: str) -> None:
+        study = finding.study_instance_uid or ""
+        with self._ledger.begin() as session:
+            row = session.get(Instance, finding.sop_instance_uid)
+            if row is None or row.path != finding.path:
+                return
+            wake_touched(session, [study])  # needs the row to find the patient
+            session.delete(row)
+            text = f"Instance {finding.sop_instance_uid} {why}; send the study again."
+            record(session, study, "storage", text, actor="administrator")
+
+    def _take_in(self, finding: Finding) -> str:
+        path = self._store.path(finding.path)
+        try:
+            file_meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta
+            meta = FileMeta(
+                str(file_meta.MediaStorageSOPClassUID), str(file_meta.MediaStorageSOPInstanceUID),
+                str(file_meta.TransferSyntaxUID), str(file_meta.get("SourceApplicationEntityTitle", "")),
+            )  # fmt: skip
+            with open(path, "rb") as file:
+                skip_head(file)
+                data = file.read()
+        except (InvalidDicomError, InputError, AttributeError, ValueError) as error:
+            self._store.quarantine_stored(finding.path, UNREADABLE, f"not a DICOM file ({type(error).__name__})")
+            return "not readable; moved to quarantine"
+        return self._indexed(finding, meta, data)
+
+    def _indexed(self, finding: Finding, meta: FileMeta, data: bytes) -> str:
+        def released(studies: set[str]) -> None:
+            with self._ledger.begin() as session:
+                wake_touched(session, studies)
+
+        intake = Intake(self._ledger, self._store, "repair", on_release=released)
+        peer = Peer(str(uuid.uuid4()), "repair", meta.source_ae_title or SENDER, "", now_utc())
+        sender = intake.opened(peer)
+        try:
+            outcome = intake.take(meta, data, sender)
+        finally:
+            intake.closed(sender)
+        with self._ledger.begin() as session:
+            row = session.get(Instance, meta.sop_instance_uid)
+            named = row is not None and row.path == finding.path
+        if outcome.status in NOT_KEPT:
+            return ""
+        if not named:
+            self._store.path(finding.path).unlink(missing_ok=True)  # its bytes stand elsewhere now
+        return "taken in" if outcome.status == StoreStatus.SUCCESS else f"moved to quarantine: {outcome.comment}"
+
+    def _remove(self, finding: Finding) -> str:
+        path = self._store.path(finding.path)
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+        return "removed"

@@ -1,0 +1,181 @@
+"""Phantom patients: latent scores drawn like the published ones, survival drawn from the published nomogram.
+
+Sources: quantiles of both scores, of follow-up, and clinical marginals of Zhong et al., EBioMedicine 2021;70:103522
+(aggregates of the matched training cohort); hazards from the published CPTDN that the demonstration bundle carries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from config.arrays import FloatArray
+from config.settings import BUNDLES
+
+# Quantiles of the published scores and of potential follow-up (months of 30 days).
+SCORE_QUANTILES = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
+PROGNOSTIC_AT = (
+    -0.90, -0.88, -0.87, -0.84, -0.82, -0.78, -0.75, -0.71, -0.67, -0.62, -0.53, -0.41, 0.06, 0.72, 0.97, 0.985, 0.999,
+)  # fmt: skip
+PREDICTIVE_AT = (
+    -0.999, -0.99, -0.98, -0.93, -0.77, -0.50, -0.31, -0.13, 0.06, 0.25, 0.42, 0.61, 0.78, 0.86, 0.93, 0.965, 0.99,
+)  # fmt: skip
+SCORE_CORRELATION = -0.5
+FOLLOW_UP_QUANTILES = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1)
+FOLLOW_UP_MONTHS = (4, 16, 35, 46, 53.4, 64, 78.3, 91, 102, 112, 116)
+DAYS_PER_MONTH = 30
+# First failure: distant, locoregional, or death without either; survival after a failure.
+FAILURE_SHARES = (0.55, 0.35, 0.10)
+MEAN_SURVIVAL_AFTER_FAILURE_DAYS = 900.0
+DECISION_DAYS = 1800
+EBV_PREVALENCE = 0.37
+
+ENDPOINTS = ("dfs", "os", "dmfs", "lrrfs")
+
+
+def published_nomogram() -> dict[str, Any]:
+    """The published CPTDN as the demonstration bundle carries it."""
+    import json
+
+    document: dict[str, Any] = json.loads((BUNDLES / "demonstration" / "nomogram.json").read_text(encoding="utf-8"))
+    return document
+
+
+@dataclass(frozen=True)
+class PhantomPatient:
+    """One phantom: what a cohort row holds, and the truth behind it.
+
+    record : canonical columns of a cohort.
+    prognostic, predictive : latent scores in (-1, 1).
+    linear_predictor : the true one, under the treatment given. dfs_60 : true 5-year DFS under (CCRT, ICT+CCRT).
+    """
+
+    record: Mapping[str, Any]
+    prognostic: float
+    predictive: float
+    linear_predictor: float
+    dfs_60: tuple[float, float]
+
+    @property
+    def benefit(self) -> float:
+        """True difference of 5-year DFS, ICT+CCRT minus CCRT."""
+        return self.dfs_60[1] - self.dfs_60[0]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """How survival depends on the latents.
+
+    interaction_scale : 1 as published; 0 removes main effect and interaction of the Predictive value.
+    flipped : treatment labels exchanged in the records, so that the recommendations of a learner must flip.
+    """
+
+    interaction_scale: float = 1.0
+    flipped: bool = False
+
+
+def draw_patient(
+    seed: int, number: int, nomogram: Mapping[str, Any], cohort: str = "training", truth: Truth | None = None
+) -> PhantomPatient:
+    """The phantom of this seed and number; the same for the same arguments."""
+    truth = truth or Truth()
+    rng = patient_rng(seed, number, stream=0)
+    u = rng.standard_normal()
+    w = SCORE_CORRELATION * u + np.sqrt(1 - SCORE_CORRELATION**2) * rng.standard_normal()
+    prognostic, predictive = (
+        float(np.interp(_normal_cdf(z), SCORE_QUANTILES, at)) for z, at in ((u, PROGNOSTIC_AT), (w, PREDICTIVE_AT))
+    )
+    age = round(float(np.clip(rng.normal(42.6, 10.2), 14, 72)))
+    ebv = int(rng.random() < EBV_PREVALENCE)
+    ict = int(rng.random() < 0.5)
+    clinical = _clinical(rng)
+    lps = [_linear_predictor(nomogram, age, prognostic, predictive, arm, ebv, truth) for arm in (0, 1)]
+    h60 = _cumulative_hazard(nomogram, DECISION_DAYS)
+    given = 1 - ict if truth.flipped else ict
+    record = {
+        "patient_id": f"PHANTOM-{seed}-{number:05d}",
+        "cohort": cohort,
+        "treatment": "ICT+CCRT" if given else "CCRT",
+        "age_years": age,
+        "ebv_dna_gt_4000": ebv,
+        **clinical,
+        **_follow_up(nomogram, lps[ict], rng),
+    }
+    survival = tuple(float(np.exp(-h60 * np.exp(lp))) for lp in lps)
+    return PhantomPatient(record, prognostic, predictive, lps[ict], (survival[0], survival[1]))
+
+
+def patient_rng(seed: int, number: int, stream: int) -> np.random.Generator:
+    """Independent generators of one phantom: stream 0 its facts, 1 its anatomy, 2.. its scans."""
+    return np.random.default_rng(np.random.SeedSequence([seed, number, stream]))
+
+
+def _normal_cdf(z: float) -> float:
+    from math import erf, sqrt
+
+    return 0.5 * (1 + erf(z / sqrt(2)))
+
+
+def _clinical(rng: np.random.Generator) -> dict[str, Any]:
+    sex = "M" if rng.random() < 0.678 else "F"
+    smoking = int(rng.random() < (0.42 if sex == "M" else 0.05))
+    return {
+        "sex": sex,
+        "tumour_volume_ml": round(float(np.clip(rng.gamma(4.6, 29.2 / 4.6), 4, 90)), 2),
+        "smoking": smoking,
+        "drinking": int(rng.random() < (0.25 if smoking else 0.045)),
+        "family_history": int(rng.random() < 0.276),
+        "haemoglobin_abnormal": int(rng.random() < 0.124),
+        "albumin_abnormal": int(rng.random() < 0.079),
+        "crp_abnormal": int(rng.random() < 0.262),
+        "ldh_abnormal": int(rng.random() < 0.073),
+        "who_type_iii": int(rng.random() < 0.99),
+    }
+
+
+def _linear_predictor(
+    nomogram: Mapping[str, Any], age: int, prognostic: float, predictive: float, ict: int, ebv: int, truth: Truth
+) -> float:
+    b = nomogram["coefficients"]
+    scale = truth.interaction_scale
+    # Without interaction the mean main effect stays: half of the product's coefficient, so hazards keep their size.
+    lp = b["age_years"] * age + b["prognostic_score"] * prognostic + b["ebv_dna_gt_4000"] * ebv
+    lp += b["treatment_ict"] * ict
+    lp += scale * (b["predictive_score"] + b["predictive_score_x_treatment_ict"] * ict) * predictive
+    return float(lp)
+
+
+def _baseline(nomogram: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
+    """Corners of the cumulative hazard at x = 0, continued beyond the last event at its average rate."""
+    steps = nomogram["baseline"]
+    days = np.concatenate([[0.0], np.asarray(steps["times"], dtype=np.float64)])
+    hazard = np.concatenate([[0.0], np.asarray(steps["cumulative_hazard"], dtype=np.float64)])
+    later = 10 * days[-1]
+    return np.append(days, later), np.append(hazard, hazard[-1] * later / days[-1])
+
+
+def _cumulative_hazard(nomogram: Mapping[str, Any], days: float) -> float:
+    return float(np.interp(days, *_baseline(nomogram)))
+
+
+def _follow_up(nomogram: Mapping[str, Any], linear_predictor: float, rng: np.random.Generator) -> dict[str, int]:
+    """Days and events of the four endpoints."""
+    days, hazard = _baseline(nomogram)
+    failure = float(np.interp(rng.exponential() / np.exp(linear_predictor), hazard, days))
+    end = float(np.interp(rng.random(), FOLLOW_UP_QUANTILES, FOLLOW_UP_MONTHS)) * DAYS_PER_MONTH
+    kind = rng.choice(3, p=FAILURE_SHARES)
+    death = failure if kind == 2 else failure + rng.exponential(MEAN_SURVIVAL_AFTER_FAILURE_DAYS)
+    at = {
+        "dfs": failure,
+        "os": death,
+        "dmfs": failure if kind == 0 else death,
+        "lrrfs": failure if kind == 1 else death,
+    }
+    found: dict[str, int] = {}
+    for endpoint in ENDPOINTS:
+        found[f"{endpoint}_days"] = max(1, round(min(at[endpoint], end)))
+        found[f"{endpoint}_event"] = int(at[endpoint] <= end)
+    return found

@@ -1,0 +1,220 @@
+"""Writing a phantom cohort: one table, the truth behind it, and the kept patches of every patient.
+
+DIR/cohort.csv              canonical columns of a cohort
+DIR/truth.csv               latent scores, true linear predictor and 5-year DFS of both arms
+DIR/patches/<patient_id>.npz   bags t1w, t2w, ce_t1w: (n, 2, 128, 128) uint8, image and mask of 0..255
+DIR/patches/templates.json  the intensity templates that the patches were standardised with
+DIR/phantoms.json           seed, number, scanners: how to make the same again
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import islice
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workers.phantoms.images import (
+    OTHER_SCANNERS,
+    ROLES,
+    TRAINING_SCANNERS,
+    Grid,
+    ScannerRange,
+    Subject,
+    Tumour,
+    draw_subject,
+    grid_of,
+    render,
+    tissues,
+    tumour_mask,
+)
+from workers.phantoms.population import PhantomPatient, Truth, draw_patient, patient_rng, published_nomogram
+from workers.volumes.intensity import IntensityTemplate, landmarks_of
+from workers.volumes.patches import extract_patches
+
+R = TypeVar("R")
+
+SPACING_MM = 1.0
+TEMPLATE_PATIENTS = 150
+BAG_NAMES = {"T1w": "t1w", "T2w": "t2w", "CE-T1w": "ce_t1w"}
+SCANNERS: dict[str, ScannerRange] = {"training": TRAINING_SCANNERS, "other": OTHER_SCANNERS}
+HISTOGRAM_SECTIONS_MM = (-45.0, -25.0, 25.0, 45.0)  # sections beyond the tumour, for landmarks like a whole stack's
+
+
+@dataclass(frozen=True)
+class PhantomCohort:
+    """Which phantoms: the same description always makes the same images.
+
+    scanners : `training`, or `other` for gain, gamma, noise, bias and blur outside the training range.
+    """
+
+    size: int
+    seed: int
+    cohort: str = "training"
+    scanners: str = "training"
+    truth: Truth = field(default_factory=Truth)
+
+    def patients(self) -> list[PhantomPatient]:
+        nomogram = published_nomogram()
+        return [draw_patient(self.seed, i, nomogram, self.cohort, self.truth) for i in range(self.size)]
+
+
+def subject_of(patient: PhantomPatient, seed: int, number: int) -> Subject:
+    """Anatomy and tumour of a phantom patient."""
+    record = patient.record
+    return draw_subject(
+        patient.prognostic, patient.predictive, record["sex"], record["tumour_volume_ml"], patient_rng(seed, number, 1)
+    )
+
+
+def tumour_grid(tumour: Tumour, scanner: ScannerRange, rng: np.random.Generator) -> Grid:
+    """Sections through the tumour at this scanner's spacing, and a few beyond it for the histogram."""
+    spacing, thickness = rng.uniform(*scanner.spacing_mm), rng.uniform(*scanner.thickness_mm)
+    reach = float(tumour.radii_mm[2])
+    centre = float(tumour.centre_mm[2]) + rng.uniform(-thickness / 2, thickness / 2)
+    full = grid_of(spacing, thickness, (centre - reach - thickness, centre + reach + thickness))
+    angles = np.zeros(1, dtype=np.float32)
+    inside = [z for z in full.z_mm if tumour.outline(float(z), angles, drawn=True) is not None]
+    beyond = [centre + z for z in HISTOGRAM_SECTIONS_MM if abs(z) > reach]
+    return Grid(full.x_mm, full.y_mm, np.sort(np.array([*inside, *beyond], dtype=np.float32)))
+
+
+def scan(
+    patient: PhantomPatient, seed: int, number: int, scanner: ScannerRange
+) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.uint8], float]:
+    """Grey values of the three series by role, the mask, and the pixel spacing."""
+    subject = subject_of(patient, seed, number)
+    rng = patient_rng(seed, number, 2)
+    grid = tumour_grid(subject.tumour, scanner, rng)
+    labels = tissues(subject.head, grid)
+    images = {role: render(subject, role, grid, labels, scanner, rng) for role in ROLES}
+    return images, tumour_mask(subject.tumour, grid), float(grid.x_mm[1] - grid.x_mm[0])
+
+
+def bags_of(
+    number: int,
+    cohort: PhantomCohort,
+    nomogram: Mapping[str, Any],
+    templates: Mapping[str, IntensityTemplate],
+    spacing_mm: float = SPACING_MM,
+) -> tuple[PhantomPatient, dict[str, NDArray[np.uint8]]]:
+    """One phantom patient and the kept patches of its three series, each (n, 2, 128, 128) uint8."""
+    patient = draw_patient(cohort.seed, number, nomogram, cohort.cohort, cohort.truth)
+    images, mask, spacing = scan(patient, cohort.seed, number, SCANNERS[cohort.scanners])
+    bags = {}
+    for role, image in images.items():
+        standardise = templates[role].map_of(image, landmarks_of(image))
+        patches, _ = extract_patches(image, mask, (spacing, spacing), spacing_mm, standardise=standardise)
+        bags[role] = np.round(patches * 255).astype(np.uint8)
+    return patient, bags
+
+
+def _landmarks(number: int, cohort: PhantomCohort, nomogram: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    patient = draw_patient(cohort.seed, number, nomogram, cohort.cohort, cohort.truth)
+    images, _, _ = scan(patient, cohort.seed, number, SCANNERS[cohort.scanners])
+    return {role: landmarks_of(image) for role, image in images.items()}
+
+
+def fit_templates(cohort: PhantomCohort, processes: int = 1) -> dict[str, IntensityTemplate]:
+    """Intensity templates learned from the first phantoms of a cohort, by role."""
+    work = partial(_landmarks, cohort=cohort, nomogram=published_nomogram())
+    found = list(_mapped(work, range(min(cohort.size, TEMPLATE_PATIENTS)), processes))
+    return {role: IntensityTemplate.from_landmarks([row[role] for row in found]) for role in ROLES}
+
+
+def write_cohort(
+    cohort: PhantomCohort,
+    out: Path,
+    templates: Mapping[str, IntensityTemplate] | None = None,
+    processes: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write table, truth and patches; patches that are there already are kept, so an interrupted call goes on.
+
+    templates : those of a bundle, for phantoms that a model is tested on; None: learned from this cohort.
+    """
+    patches = out / "patches"
+    patches.mkdir(parents=True, exist_ok=True)
+    kept = patches / "templates.json"
+    if templates is None and kept.is_file():
+        templates = templates_from(json.loads(kept.read_text(encoding="utf-8")))
+    templates = templates or fit_templates(cohort, processes)
+    kept.write_text(json.dumps({role: t.to_json() for role, t in templates.items()}, indent=1), encoding="utf-8")
+    patients = write_tables(cohort, out)
+    missing = [i for i, p in enumerate(patients) if not (patches / f"{p.record['patient_id']}.npz").is_file()]
+    work = partial(_write_patches, cohort=cohort, nomogram=published_nomogram(), templates=templates, folder=patches)
+    for done, _ in enumerate(_mapped(work, missing, processes), start=len(patients) - len(missing) + 1):
+        progress(done, len(patients))
+
+
+def write_tables(cohort: PhantomCohort, out: Path) -> list[PhantomPatient]:
+    """cohort.csv, truth.csv and phantoms.json of a cohort; returns its patients."""
+    out.mkdir(parents=True, exist_ok=True)
+    patients = cohort.patients()
+    _write_csv(out / "cohort.csv", [patient.record for patient in patients])
+    _write_csv(out / "truth.csv", [truth_row(patient) for patient in patients])
+    (out / "phantoms.json").write_text(json.dumps(asdict(cohort), indent=1), encoding="utf-8")
+    return patients
+
+
+def templates_from(document: Mapping[str, Any]) -> dict[str, IntensityTemplate]:
+    """Templates by role from the JSON of templates.json."""
+    return {role: IntensityTemplate.from_json(document[role]) for role in ROLES}
+
+
+def truth_row(patient: PhantomPatient) -> dict[str, Any]:
+    return {
+        "patient_id": patient.record["patient_id"],
+        "prognostic": round(patient.prognostic, 6),
+        "predictive": round(patient.predictive, 6),
+        "linear_predictor": round(patient.linear_predictor, 6),
+        "dfs_60_ccrt": round(patient.dfs_60[0], 6),
+        "dfs_60_ict_ccrt": round(patient.dfs_60[1], 6),
+    }
+
+
+def _write_patches(
+    number: int,
+    cohort: PhantomCohort,
+    nomogram: Mapping[str, Any],
+    templates: Mapping[str, IntensityTemplate],
+    folder: Path,
+) -> None:
+    patient, bags = bags_of(number, cohort, nomogram, templates)
+    target = folder / f"{patient.record['patient_id']}.npz"
+    partial_file = target.with_suffix(".part")
+    with partial_file.open("wb") as stream:
+        np.savez(stream, **{BAG_NAMES[role]: bag for role, bag in bags.items()})  # type: ignore[arg-type]
+    partial_file.replace(target)
+
+
+def _mapped(work: Callable[[int], R], numbers: Sequence[int] | range, processes: int) -> Iterator[R]:
+    """Results in order, by several processes where asked for; few in flight, so memory stays bounded."""
+    if processes <= 1:
+        yield from map(work, numbers)
+        return
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        for block in _blocks(numbers, 64 * processes):
+            yield from pool.map(work, block, chunksize=8)
+
+
+def _blocks(numbers: Iterable[int], size: int) -> Iterator[list[int]]:
+    rest = iter(numbers)
+    while block := list(islice(rest, size)):
+        yield block
+
+
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

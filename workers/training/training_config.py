@@ -1,0 +1,203 @@
+"""How a model is trained: everything that may be chosen, with the reasons for the defaults in the room's README."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+from torch import nn
+from torch.optim import SGD, AdamW, Optimizer
+
+from config.errors import InputError
+from workers.features.se_resnet import DEEPER, BackboneArchitecture, Pooling, Variant
+from workers.training.batch_sampling import PAPER_EVENT_SHARE
+from workers.training.losses import Ties
+from workers.volumes.intensity import Normalisation
+
+Schedule = Literal["one_cycle", "paper"]
+Augmentation = Literal["scanner", "paper"]
+
+PAPER_CNN_RATE, PAPER_FC_RATE = 1e-3, 1e-4
+PAPER_CNN_WARM_UP, PAPER_FC_WARM_UP = 80, 50  # steps
+PAPER_DECAY, PAPER_DECAY_STEPS = 0.95, 80
+PAPER_MOMENTUM = 0.95
+PAPER_BATCH = 64
+PAPER_PATIENCE = 5
+PAPER_SCORES_STEPS = 4000  # at most; early stopping ends it
+WARM_UP_SHARE = 0.3  # of a one-cycle schedule
+DIVIDE_FIRST, DIVIDE_LAST = 25.0, 1e4
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training from images to scores.
+
+    normalisation : of the images' grey values. backbone, scores_width : shape of the networks. schedule : `one_cycle`
+    (AdamW), or `paper` (SGD with Nesterov momentum, warm-up, decay by steps, event oversampling).
+    epochs, batch_size, learning_rate, weight_decay : of the SE-ResNets. event_share : see `sampling.batches_of`.
+    random_epochs : epochs in which a random slice stands for each patient, before the maximum instance does.
+    refresh_every : epochs between two choices of the maximum instance.
+    transfer : the SE-ResNets of T1w and T2w start from the trained one of CE-T1w instead of random weights.
+    scanner_augmentation : also vary contrast, noise and bias. mixed_precision : bfloat16 inside the SE-ResNet.
+    validation_share : of the training patients, kept for early stopping. patience : epochs (SE-ResNet) or checks
+    (multi-task network) without a relative_gain of their C-index that end a training, the best weights stay; None: it
+    goes to its end and the last weights stay.
+    scores_* : of the full-batch multi-task training.
+    penalty : multiplies the paper's weight penalties of the multi-task network.
+    response_offset : the response is fitted beside the (detached) prognosis instead of alone (augmented covariate).
+    """
+
+    seed: int = 20260
+    normalisation: Normalisation = "landmarks"
+    backbone: BackboneArchitecture = field(default_factory=BackboneArchitecture)
+    scores_width: float = 1.0
+    schedule: Schedule = "one_cycle"
+    ties: Ties = "breslow"
+    epochs: int = 20
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-3
+    event_share: float | None = None
+    random_epochs: int = 13
+    refresh_every: int = 2
+    transfer: bool = False
+    scanner_augmentation: bool = True
+    mixed_precision: bool = True
+    validation_share: float = 0.12
+    relative_gain: float = 0.005
+    patience: int | None = None
+    scores_steps: int = 60
+    scores_learning_rate: float = 3e-4
+    scores_weight_decay: float = 1e-2
+    scores_check_every: int = 10
+    penalty: float = 1.0
+    response_offset: bool = False
+
+    def stops_after(self, without_gain: int) -> bool:
+        """Whether so many epochs or checks without a gain end the training."""
+        return self.patience is not None and without_gain >= self.patience
+
+    @property
+    def stops_early(self) -> bool:
+        return self.patience is not None
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "backbone": self.backbone.to_json()}
+
+
+def recipe_of(
+    *,
+    width: float,
+    variant: Variant,
+    pooling: Pooling,
+    epochs: int,
+    batch_size: int,
+    transfer: bool,
+    seed: int,
+    schedule: Schedule = "one_cycle",
+    normalisation: Normalisation = "landmarks",
+    augmentation: Augmentation | None = None,
+    patience: int | None = None,
+) -> Recipe:
+    """The training that these choices name.
+
+    augmentation, patience : None: the schedule's own; patience 0: never stop early.
+    Raises InputError for a shape that cannot be built.
+    """
+    blocks = DEEPER.blocks if variant == "bottleneck" else (2, 2, 2)
+    try:
+        backbone = BackboneArchitecture(variant, blocks, width, pooling=pooling)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    recipe = Recipe(
+        seed=seed,
+        normalisation=normalisation,
+        backbone=backbone,
+        scores_width=width,
+        epochs=epochs,
+        batch_size=batch_size,
+        transfer=transfer,
+        random_epochs=max(1, 2 * epochs // 3),
+        refresh_every=2,
+    )
+    if schedule == "paper":
+        recipe = _of_the_paper(recipe)
+    if augmentation is not None:
+        recipe = replace(recipe, scanner_augmentation=augmentation == "scanner")
+    return recipe if patience is None else replace(recipe, patience=patience or None)
+
+
+def _of_the_paper(recipe: Recipe) -> Recipe:
+    """SGD, batches of 37 censored patients and 27 with the event, the maximum instance in every epoch."""
+    return replace(
+        recipe,
+        schedule="paper",
+        batch_size=PAPER_BATCH,
+        event_share=PAPER_EVENT_SHARE,
+        random_epochs=0,
+        refresh_every=1,
+        patience=PAPER_PATIENCE,
+        scanner_augmentation=False,
+        scores_steps=PAPER_SCORES_STEPS,
+        validation_share=0.2,
+    )
+
+
+def convolution_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """Optimizer of an SE-ResNet with its heads."""
+    if recipe.schedule == "paper":
+        heads = [p for name, p in network.named_parameters() if not name.startswith("backbone")]
+        groups = [
+            {
+                "params": list(network.get_submodule("backbone").parameters()),
+                "name": "convolutions",
+                "weight_decay": 5e-4,
+            },
+            {"params": heads, "name": "heads", "weight_decay": 0.0},
+        ]
+        return SGD(groups, lr=PAPER_CNN_RATE, momentum=PAPER_MOMENTUM, nesterov=True)
+    return _decayed(network, recipe.learning_rate, recipe.weight_decay)
+
+
+def scores_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+    """Optimizer of the multi-task network."""
+    if recipe.schedule == "paper":
+        groups = [{"params": list(network.parameters()), "name": "heads"}]
+        return SGD(groups, lr=PAPER_FC_RATE, momentum=PAPER_MOMENTUM, nesterov=True)
+    return _decayed(network, recipe.scores_learning_rate, recipe.scores_weight_decay)
+
+
+def _decayed(network: nn.Module, rate: float, weight_decay: float) -> AdamW:
+    weights = [p for p in network.parameters() if p.ndim > 1]
+    others = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return AdamW(groups, lr=rate)
+
+
+def set_rate(optimizer: Optimizer, recipe: Recipe, peak: float, step: int, n_steps: int) -> None:
+    """The learning rate of one step; a function of the step alone, so that a resumed training is the same."""
+    for group in optimizer.param_groups:
+        if recipe.schedule == "paper":
+            group["lr"] = _paper_rate(step, convolutions=group["name"] == "convolutions")
+        else:
+            group["lr"] = _one_cycle_rate(step, n_steps, peak)
+
+
+def _paper_rate(step: int, convolutions: bool) -> float:
+    rate, warm_up = (PAPER_CNN_RATE, PAPER_CNN_WARM_UP) if convolutions else (PAPER_FC_RATE, PAPER_FC_WARM_UP)
+    if step < warm_up:
+        return rate * (step + 1) / warm_up
+    return float(rate * PAPER_DECAY ** ((step - warm_up) // PAPER_DECAY_STEPS))
+
+
+def _one_cycle_rate(step: int, n_steps: int, peak: float) -> float:
+    """Smith and Topin, arXiv:1708.07120, with cosine flanks."""
+    top = max(1.0, WARM_UP_SHARE * n_steps)
+    if step < top:
+        return _cosine(peak / DIVIDE_FIRST, peak, step / top)
+    return _cosine(peak, peak / DIVIDE_LAST, min(1.0, (step - top) / max(1.0, n_steps - top)))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2

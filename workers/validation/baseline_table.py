@@ -1,0 +1,154 @@
+"""Who the patients are: table 1, follow-up, and how alike the two arms (or any two groups) are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from config.arrays import BoolArray, FloatArray
+from workers.survival.cohort import BINARY_FACTORS, ENDPOINTS, Cohort
+from workers.survival.kaplan_meier import kaplan_meier
+
+DAYS_PER_MONTH = 30.0
+QUANTITIES = ("age_years", "tumour_volume_ml", "prognostic_score", "predictive_score")
+MATCHED_FACTORS = (
+    "sex_male",
+    "age_years",
+    "smoking",
+    "drinking",
+    "family_history",
+    "haemoglobin_abnormal",
+    "tumour_volume_ml",
+    "ebv_dna_gt_4000",
+)
+_SMALLEST_EXPECTED = 5.0  # below it, Fisher's exact test
+
+
+def table_1(cohort: Cohort) -> dict[str, Any]:
+    """Counts, percentages and quantiles of every factor that the cohort has; events of every endpoint."""
+    n = len(cohort)
+    answer: dict[str, Any] = {"n": n, "treatment": _binary(cohort.treated.astype(np.float64), "ICT+CCRT", "CCRT")}
+    if "sex_male" in cohort.values:
+        answer["sex"] = _binary(cohort.values["sex_male"], "male", "female")
+    for name in BINARY_FACTORS:
+        if name in cohort.values:
+            answer[name] = _binary(cohort.values[name], "yes", "no")
+    for name in QUANTITIES:
+        if name in cohort.values:
+            answer[name] = _quantity(cohort.values[name])
+    events = {name: int(cohort.outcomes[name].event_observed.sum()) for name in ENDPOINTS if name in cohort.outcomes}
+    answer["events"] = {name: {"n": count, "percent": 100 * count / n} for name, count in events.items()}
+    return answer
+
+
+def follow_up(cohort: Cohort) -> dict[str, Any] | None:
+    """Months of follow-up: plain quantiles of the overall-survival time (as the paper prints them), and the reverse
+    Kaplan-Meier estimate. None where the cohort has no overall survival."""
+    if "os" not in cohort.outcomes:
+        return None
+    outcome = cohort.outcomes["os"]
+    reverse = kaplan_meier(outcome.durations_days, ~outcome.event_observed)
+    quartiles = {"q1": 0.25, "median": 0.5, "q3": 0.75}
+    plain = {name: float(np.quantile(outcome.durations_days, q)) / DAYS_PER_MONTH for name, q in quartiles.items()}
+    found = {name: reverse.quantile(q) for name, q in quartiles.items()}
+    reversed_months = {name: None if days is None else days / DAYS_PER_MONTH for name, days in found.items()}
+    return {"months": plain, "reverse_kaplan_meier_months": reversed_months}
+
+
+@dataclass(frozen=True)
+class FactorBalance:
+    """One factor in two groups.
+
+    smd : mean difference over the standard deviation of the first (focal) group (binary: sqrt(p (1 - p))), as MatchIt;
+    smd_pooled : over the root mean square of both groups' standard deviations.
+    p : Wilcoxon (numbers), chi-squared without correction (binary), Fisher where an expected count is below 5.
+    """
+
+    factor: str
+    means: tuple[float, float]
+    smd: float
+    smd_pooled: float
+    p: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {"means": list(self.means), "smd": self.smd, "smd_pooled": self.smd_pooled, "p": self.p}
+
+
+def balance(
+    cohort: Cohort, focal: BoolArray, factors: Sequence[str], spread_of: Mapping[str, float] | None = None
+) -> list[FactorBalance]:
+    """Compare `focal` patients (n,) with the others, factor by factor, on known values.
+
+    spread_of : factor -> standard deviation to divide by (that of the focal group before matching); None: taken here.
+    """
+    found: list[FactorBalance] = []
+    for factor in factors:
+        values = cohort.column(factor)
+        known = ~np.isnan(values)
+        one, other = values[known & focal], values[known & ~focal]
+        if min(len(one), len(other)) < 2:
+            continue
+        spreads = (spread(one), spread(other))
+        difference = float(one.mean() - other.mean())
+        divisor = spreads[0] if spread_of is None else spread_of[factor]
+        pooled = float(np.sqrt((spreads[0] ** 2 + spreads[1] ** 2) / 2))
+        found.append(
+            FactorBalance(
+                factor,
+                (float(one.mean()), float(other.mean())),
+                difference / divisor if divisor > 0 else 0.0,
+                difference / pooled if pooled > 0 else 0.0,
+                group_p(one, other),
+            )
+        )
+    return found
+
+
+def spread(values: FloatArray) -> float:
+    """Standard deviation: sqrt(p (1 - p)) of a binary factor, else with n - 1."""
+    if set(np.unique(values)) <= {0.0, 1.0}:
+        share = float(values.mean())
+        return float(np.sqrt(share * (1 - share)))
+    return float(values.std(ddof=1))
+
+
+def group_p(one: FloatArray, other: FloatArray) -> float:
+    """p of a difference between two groups (see FactorBalance)."""
+    values = np.unique(np.concatenate((one, other)))
+    if len(values) == 1:
+        return 1.0
+    if len(values) > 2:
+        return float(stats.mannwhitneyu(one, other, method="asymptotic", use_continuity=False).pvalue)
+    counts = np.array([[int((group == value).sum()) for group in (one, other)] for value in values])
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0, keepdims=True) / counts.sum()
+    if expected.min() < _SMALLEST_EXPECTED:
+        return float(stats.fisher_exact(counts).pvalue)
+    return float(stats.chi2_contingency(counts, correction=False).pvalue)
+
+
+def _binary(values: FloatArray, yes: str, no: str) -> dict[str, Any]:
+    n = len(values)
+    counts = {yes: int((values == 1).sum()), no: int((values == 0).sum())}
+    answer: dict[str, Any] = {name: {"n": count, "percent": 100 * count / n} for name, count in counts.items()}
+    answer["unknown"] = int(np.isnan(values).sum())
+    return answer
+
+
+def _quantity(values: FloatArray) -> dict[str, Any]:
+    known = values[~np.isnan(values)]
+    if not len(known):
+        return {"unknown": len(values)}
+    return {
+        "mean": float(known.mean()),
+        "sd": float(known.std(ddof=1)) if len(known) > 1 else 0.0,
+        "median": float(np.median(known)),
+        "q1": float(np.quantile(known, 0.25)),
+        "q3": float(np.quantile(known, 0.75)),
+        "min": float(known.min()),
+        "max": float(known.max()),
+        "unknown": int(np.isnan(values).sum()),
+    }

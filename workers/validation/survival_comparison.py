@@ -1,0 +1,164 @@
+"""Two groups of patients compared: hazard ratio, log-rank test, Kaplan-Meier rates.
+
+Used for risk groups (high against low), for the treatment effect within ICT-preferred and CCRT-preferred patients,
+and within subgroups. Source: Zhong et al., EBioMedicine 2021;70:103522, sections 3.4 and 3.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from config.arrays import BoolArray, FloatArray
+from config.errors import InputError
+from dicom_sr.report.treatment_report import TreatmentArm
+from workers.nomogram.model import DAYS_PER_MONTH
+from workers.nomogram.result import NomogramResult, month_key
+from workers.survival.cohort import Cohort, Outcome
+from workers.survival.cox import CoxFit, SeparationError, efron_sums, fit_cox
+from workers.survival.kaplan_meier import LogRank, SurvivalCurve, kaplan_meier, log_rank
+
+HORIZONS_MONTHS = (36.0, 60.0)
+ICT_PREFERRED, CCRT_PREFERRED = "ICT-preferred", "CCRT-preferred"
+SUBGROUP_CUTS = {"age_years": 42.0, "tumour_volume_ml": 29.0}  # the paper's
+MOST_CATEGORIES = 6
+
+
+@dataclass(frozen=True)
+class TwoGroups:
+    """Comparison of a second group with a first one.
+
+    fit : Cox fit of the indicator of the second group; None where its hazard ratio diverges or a group is empty,
+    with the reason. score_chi2 : Cox score statistic, which exists where the hazard ratio does not.
+    """
+
+    names: tuple[str, str]
+    n: tuple[int, int]
+    events: tuple[int, int]
+    curves: tuple[SurvivalCurve | None, SurvivalCurve | None]
+    fit: CoxFit | None
+    score_chi2: float | None
+    log_rank: LogRank | None
+    reason: str = ""
+
+    def to_json(self, horizons_months: Sequence[float] = HORIZONS_MONTHS) -> dict[str, Any]:
+        fit = self.fit
+        answer: dict[str, Any] = {
+            "n": sum(self.n),
+            "n_events": sum(self.events),
+            "comparison": f"{self.names[1]} against {self.names[0]}",
+            "hazard_ratio": float(fit.hazard_ratios[0]) if fit else None,
+            "ci95": [float(end) for end in fit.hazard_ratio_ci95[0]] if fit else None,
+            "coef": float(fit.coefficients[0]) if fit else None,
+            "se": float(fit.standard_errors[0]) if fit else None,
+            "p_wald": float(fit.p_values[0]) if fit else None,
+            "p_likelihood_ratio": fit.p_of(fit.lr_chi2) if fit else None,
+            "p_log_rank": self.log_rank.p if self.log_rank else None,
+            "log_rank_chi2": self.log_rank.chi2 if self.log_rank else None,
+            "score_chi2": self.score_chi2,
+            "groups": {name: self._group_to_json(at, horizons_months) for at, name in enumerate(self.names)},
+        }
+        if self.reason:
+            answer["reason"] = self.reason
+        return answer
+
+    def _group_to_json(self, at: int, horizons_months: Sequence[float]) -> dict[str, Any]:
+        curve = self.curves[at]
+        answer: dict[str, Any] = {"n": self.n[at], "n_events": self.events[at]}
+        if self.log_rank:
+            answer.update(observed=self.log_rank.observed[at], expected=self.log_rank.expected[at])
+        if curve is not None:
+            answer["survival"] = {}
+            for month in horizons_months:
+                found = curve.at(month * DAYS_PER_MONTH)
+                answer["survival"][month_key(month)] = {
+                    "value": found.value,
+                    "se": found.se,
+                    "ci95": list(found.ci95) if found.ci95 else None,
+                    "n_at_risk": found.n_at_risk,
+                }
+        return answer
+
+
+def compare(outcome: Outcome, second: BoolArray, names: tuple[str, str]) -> TwoGroups:
+    """Compare the patients with `second` (n,) True against the others."""
+    days, events = outcome.durations_days, outcome.event_observed
+    masks = (~second, second)
+    n = (int(masks[0].sum()), int(masks[1].sum()))
+    n_events = (int(events[masks[0]].sum()), int(events[masks[1]].sum()))
+    curves = tuple(kaplan_meier(days[mask], events[mask]) if mask.any() else None for mask in masks)
+    fit, reason, score_chi2, ranks = None, "", None, None
+    if min(n) == 0:
+        reason = f"no patient in the group {names[n.index(0)]}"
+    elif sum(n_events) == 0:
+        reason = "no event in either group"
+    else:
+        x = second.astype(np.float64)[:, None]
+        null = efron_sums(x, days, events, np.zeros(1))
+        information = float(null.information[0, 0])
+        score_chi2 = float(null.gradient[0]) ** 2 / information if information > 0 else None
+        ranks = log_rank(days, events, second)
+        try:
+            fit = fit_cox(x, [names[1]], days, events)
+        except SeparationError:
+            empty = [name for name, count in zip(names, n_events, strict=True) if count == 0]
+            reason = f"the hazard ratio diverges: no event in {empty[0]}" if empty else "the hazard ratio diverges"
+    return TwoGroups(names, n, n_events, (curves[0], curves[1]), fit, score_chi2, ranks, reason)
+
+
+def risk_groups(outcome: Outcome, total_points: FloatArray, cut: float) -> TwoGroups:
+    """High risk (total points above the cut) against low risk."""
+    return compare(outcome, total_points > cut, ("low risk", "high risk"))
+
+
+def total_points_received(result: NomogramResult, treated: BoolArray) -> FloatArray:
+    """(n,) total points under the treatment that each patient had."""
+    ict, ccrt = (result.arms[arm].total_points for arm in (TreatmentArm.ICT_CCRT, TreatmentArm.CCRT))
+    return np.where(treated, ict, ccrt)
+
+
+def decision_groups(
+    outcome: Outcome, treated: BoolArray, difference: FloatArray, threshold: float
+) -> dict[str, TwoGroups]:
+    """Effect of ICT+CCRT against CCRT among the patients for whom each regimen is preferred at a threshold.
+
+    difference : (n,) DFS under ICT+CCRT minus DFS under CCRT at the decision horizon, as fractions.
+    """
+    preferred = difference > threshold
+    arms = (TreatmentArm.CCRT.value, TreatmentArm.ICT_CCRT.value)
+    found: dict[str, TwoGroups] = {}
+    for name, mask in ((ICT_PREFERRED, preferred), (CCRT_PREFERRED, ~preferred)):
+        part = Outcome(outcome.durations_days[mask], outcome.event_observed[mask])
+        found[name] = compare(part, treated[mask], arms)
+    return found
+
+
+def subgroups(cohort: Cohort, column: str) -> Mapping[str, BoolArray]:
+    """Label -> (n,) patients, for the values of a column.
+
+    A number with many values is cut at the paper's cut (age 42 years, volume 29 mL), else at its median; unknown
+    values are in no subgroup. Raises InputError for a column that is absent or constant.
+    """
+    if column in ("sex", "sex_male") and "sex_male" in cohort.values:
+        male = cohort.values["sex_male"]
+        return {"male": male == 1, "female": male == 0}
+    if column in cohort.values:
+        values = cohort.values[column]
+        known = np.unique(values[~np.isnan(values)])
+        if len(known) > MOST_CATEGORIES:
+            cut = SUBGROUP_CUTS.get(column, float(np.median(values[~np.isnan(values)])))
+            return {f"{column} <= {cut:g}": values <= cut, f"{column} > {cut:g}": values > cut}
+        found = {f"{column} = {value:g}": values == value for value in known}
+    elif column in cohort.texts:
+        texts = np.array(cohort.texts[column])
+        found = {f"{column} = {text}": texts == text for text in sorted(set(texts)) if text}
+    else:
+        raise InputError(f"{cohort.source} lacks the column {column}; found {', '.join(cohort.texts)}")
+    if not 2 <= len(found) <= MOST_CATEGORIES:
+        raise InputError(
+            f"{cohort.source}: a subgroup column needs 2 to {MOST_CATEGORIES} values, found {len(found)} in {column}"
+        )
+    return found

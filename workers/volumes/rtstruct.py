@@ -1,0 +1,137 @@
+"""RTSTRUCT: the drawn contours of each region of interest, in LPS millimetres (PS3.3 A.19, C.8.8.5, C.8.8.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.errors import InvalidDicomError
+
+from config.arrays import FloatArray
+from config.errors import IneligibleStudyError, InputError
+from workers.volumes.frames import PARSE_ERRORS
+
+RT_STRUCTURE_SET_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
+CLOSED_PLANAR = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
+
+
+@dataclass(frozen=True)
+class Contour:
+    """One drawn line. points_lps_mm : (n, 3); sop_instance_uids : the images it says it was drawn on, often none."""
+
+    geometric_type: str
+    points_lps_mm: FloatArray
+    sop_instance_uids: tuple[str, ...]
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it encloses an area: points, open lines and fewer than three points do not."""
+        return self.geometric_type in CLOSED_PLANAR and len(self.points_lps_mm) >= 3
+
+
+@dataclass(frozen=True)
+class Roi:
+    """One region of interest; roi_type is the interpreted type (GTV, CTV, ORGAN, ...), empty where none is given."""
+
+    number: int
+    name: str
+    roi_type: str
+    frame_of_reference_uid: str
+    contours: tuple[Contour, ...]
+
+    @property
+    def geometric_types(self) -> tuple[str, ...]:
+        """The geometric types among its contours."""
+        return tuple(sorted({contour.geometric_type for contour in self.contours}))
+
+
+def read_structures(rtstruct_path: Path) -> list[Roi]:
+    """The ROIs of one RTSTRUCT in the order of its structure set, contours tied to them by ROINumber.
+
+    Raises IneligibleStudyError (unreadable_instance) when the file is damaged or no RTSTRUCT; InputError without one.
+    """
+    try:
+        dataset = dcmread(rtstruct_path)
+        if dataset.get("SOPClassUID") != RT_STRUCTURE_SET_STORAGE:
+            found = dataset.get("SOPClassUID") or dataset.get("Modality") or "no SOP class"
+            raise IneligibleStudyError("unreadable_instance", f"{rtstruct_path.name}: expected an RT Structure Set, "
+                                       f"found {getattr(found, 'name', found)}")  # fmt: skip
+        return _rois(dataset)
+    except IneligibleStudyError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"expected an RTSTRUCT file, found nothing at {rtstruct_path}") from error
+    except InvalidDicomError as error:
+        text = f"{rtstruct_path.name}: expected an RTSTRUCT, found no DICOM file"
+        raise IneligibleStudyError("unreadable_instance", text) from error
+    except PARSE_ERRORS as error:
+        text = f"{rtstruct_path.name} cannot be read as an RTSTRUCT: {type(error).__name__}: {error}"
+        raise IneligibleStudyError("unreadable_instance", text) from error
+
+
+def roi_named(rois: list[Roi], name: str) -> Roi:
+    """The one ROI of this name (or number); raises InputError naming those that there are."""
+    same = [roi for roi in rois if roi.name == name] or [roi for roi in rois if str(roi.number) == name]
+    if len(same) != 1:
+        known = ", ".join(f"{roi.number} {roi.name}" for roi in rois) or "none"
+        raise InputError(f"expected one ROI {name!r}, found {len(same)}; the structure set has: {known}")
+    return same[0]
+
+
+def _rois(dataset: Dataset) -> list[Roi]:
+    contours = {int(item.ReferencedROINumber): item for item in dataset.get("ROIContourSequence") or []}
+    types = _roi_types(dataset)
+    return [
+        Roi(
+            number=int(item.ROINumber),
+            name=str(item.get("ROIName") or ""),
+            roi_type=types.get(int(item.ROINumber), ""),
+            frame_of_reference_uid=str(item.get("ReferencedFrameOfReferenceUID") or ""),
+            contours=_contours(contours.get(int(item.ROINumber))),
+        )
+        for item in dataset.get("StructureSetROISequence") or []
+    ]
+
+
+def _roi_types(dataset: Dataset) -> Mapping[int, str]:
+    return {
+        int(item.ReferencedROINumber): str(item.get("RTROIInterpretedType") or "")
+        for item in dataset.get("RTROIObservationsSequence") or []
+        if item.get("ReferencedROINumber") is not None
+    }
+
+
+def _contours(item: Dataset | None) -> tuple[Contour, ...]:
+    if item is None:
+        return ()
+    return tuple(
+        Contour(
+            geometric_type=str(contour.get("ContourGeometricType") or ""),
+            points_lps_mm=_points(contour),
+            sop_instance_uids=tuple(
+                str(image.ReferencedSOPInstanceUID)
+                for image in contour.get("ContourImageSequence") or []
+                if image.get("ReferencedSOPInstanceUID")
+            ),
+        )
+        for contour in item.get("ContourSequence") or []
+    )
+
+
+def _points(contour: Dataset) -> FloatArray:
+    """(n, 3) from Contour Data; taken from the stored bytes, since a long contour has ten thousands of DS values."""
+    if "ContourData" not in contour:
+        return np.empty((0, 3))
+    element: Any = contour.get_item("ContourData")
+    value = element.value
+    if isinstance(element, RawDataElement) and isinstance(value, bytes):
+        value = value.rstrip(b" \0").split(b"\\") if value.strip(b" \0") else []
+    numbers = np.array(value if value is not None else [], dtype=np.float64).ravel()
+    if numbers.size % 3 or not np.all(np.isfinite(numbers)):
+        raise ValueError(f"expected triples of finite coordinates in Contour Data, found {numbers.size} numbers")
+    return np.asarray(numbers.reshape(-1, 3))
