@@ -14,12 +14,13 @@ import pytest
 from pynetdicom import AE
 from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
+from config.addresses import is_within
 from config.errors import SettingsError
 from config.settings import NodeSettings, PacsSettings
 from node.audit.reading import read_message
 from node.audit.recorder import open_audit
 from node.dicom.scp.access_control import RateLimit
-from node.dicom.scp.admission import Admission, Request, admit, may_connect, within
+from node.dicom.scp.admission import Admission, Request, admit, may_connect
 from node.dicom.scp.user_identity import Users, hash_passcode
 from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender
 from tests.dicom.scenes import Scene, encoded, mr_slice, scene, write_file
@@ -72,7 +73,7 @@ def test_off_loopback_a_connection_needs_a_list(
 
 
 def test_what_is_no_address_lies_nowhere() -> None:
-    assert not within("example.org", ("0.0.0.0/0",))
+    assert not is_within("example.org", ("0.0.0.0/0",))
     with pytest.raises(ValueError, match=r"does not appear|not a valid"):
         NodeSettings(allowed_addresses=("example.org",))
 
