@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from highdicom.coding_schemes import CodingSchemeIdentificationItem as SchemeItem
 from highdicom.sr import CodedConcept
 
-from dicom_sr.report.treatment_report import EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
 
 PRIVATE_SCHEME = "99CPTDN"
 PRIVATE_SCHEME_UID = "2.25.324273081584558895343000411411136428078"

@@ -13,12 +13,13 @@ from collections.abc import Iterator, Sequence
 from highdicom._standard_utils import get_iod_module_map, get_module_attribute_map, get_sop_class_iod_map
 from pydicom import Dataset, dcmread
 
+from config.indication.vocabulary import TreatmentArm
 from dicom_sr.coding import codes
 from dicom_sr.header.characters import text_of
 from dicom_sr.reading.reader import read_report
 from dicom_sr.report.errors import InvalidReportError, ReportError
 from dicom_sr.report.report_inputs import ReportObject, SourceStudy
-from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, TreatmentArm, TreatmentReport
+from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, TreatmentReport
 
 REASON_CODE = re.compile(r"[A-Za-z0-9_.-]+")
 UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")

@@ -11,11 +11,12 @@ from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.path import Path
 from matplotlib.transforms import Affine2D, Bbox, TransformedBbox
 
+from config.indication.vocabulary import TreatmentArm
 from dicom_sr.page.sheet import Box, Sheet
 from dicom_sr.report import numbers
 from dicom_sr.report.plain_text import condition, difference_text, headline, input_rows, regimen, regimen_long, rule
 from dicom_sr.report.report_inputs import PagePictures, SequencePicture, Style
-from dicom_sr.report.treatment_report import ArmResult, DfsEstimate, Reason, Scenario, TreatmentArm, TreatmentReport
+from dicom_sr.report.treatment_report import ArmResult, DfsEstimate, Reason, Scenario, TreatmentReport
 from dicom_sr.report.wording import Wording, horizon
 
 TEXT_SIZES = (14, 13.5, 13, 12.5, 12, 11.5, 11)

@@ -13,6 +13,7 @@ from typing import TypeVar
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
+from config.indication.vocabulary import EbvCategory, TreatmentArm
 from dicom_sr.coding import codes
 from dicom_sr.coding.codes import Concept
 from dicom_sr.content.details import LAYOUT
@@ -24,7 +25,6 @@ from dicom_sr.report.treatment_report import (
     ArmResult,
     ContourUsed,
     DfsEstimate,
-    EbvCategory,
     EbvDna,
     Fact,
     ModelIdentity,
@@ -33,7 +33,6 @@ from dicom_sr.report.treatment_report import (
     Scores,
     SeriesUsed,
     Stage,
-    TreatmentArm,
     TreatmentReport,
 )
 

@@ -10,8 +10,9 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
+from config.indication.vocabulary import TreatmentArm
 from dicom_sr.report.errors import UnreadableReportError
-from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, TreatmentArm, TreatmentReport
+from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, TreatmentReport
 
 
 def dump(report: TreatmentReport) -> dict[str, Any]:

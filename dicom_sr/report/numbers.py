@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dicom_sr.report.treatment_report import AGE_DECIMALS, POINTS_DECIMALS, SCORE_DECIMALS, VOLUME_DECIMALS
+from config.indication.conventions import AGE_DECIMALS, POINTS_DECIMALS, SCORE_DECIMALS, VOLUME_DECIMALS
 
 PERCENT_DECIMALS = 1
 MINUS = "-"  # ASCII: a person may copy the number

@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
+from config.indication.vocabulary import EbvCategory, TreatmentArm
 from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import Language
-from dicom_sr.report.treatment_report import EbvCategory, Fact, Scenario, TreatmentArm, TreatmentReport
+from dicom_sr.report.treatment_report import Fact, Scenario, TreatmentReport
 from dicom_sr.report.wording import WORDINGS, Wording, horizon
 
 GAP = "  "

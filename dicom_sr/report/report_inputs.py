@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from pydicom import Dataset
 
-from dicom_sr.report.treatment_report import EbvCategory, SeriesRole
+from config.indication.vocabulary import EbvCategory, SeriesRole
 
 Language = Literal["en", "zh"]
 Style = Literal["light", "dark"]

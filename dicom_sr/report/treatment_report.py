@@ -17,16 +17,21 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import date, datetime
-from enum import Enum, StrEnum
+from enum import Enum
 from typing import Any
 
-DFS_DECIMALS = 3  # a tenth of a percent
-SCORE_DECIMALS = 4
-POINTS_DECIMALS = 1
-VOLUME_DECIMALS = 2
-AGE_DECIMALS = 1
-COPIES_DECIMALS = 1
-THRESHOLD_DECIMALS = 4
+from config.indication.conventions import (
+    AGE_DECIMALS,
+    COPIES_DECIMALS,
+    DFS_DECIMALS,
+    POINTS_DECIMALS,
+    SCORE_DECIMALS,
+    THRESHOLD_DECIMALS,
+    VOLUME_DECIMALS,
+    round_to,
+)
+from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
+
 LINE_BREAK = "\n"
 
 
@@ -50,7 +55,7 @@ def _settled(value: Any, decimals: int | None) -> Any:
     if isinstance(value, int | float):
         if not math.isfinite(value):
             raise ValueError(f"a report holds finite numbers only, found {value}")
-        return value if decimals is None else round(float(value), decimals) + 0.0  # no minus zero
+        return value if decimals is None else round_to(value, decimals)
     if isinstance(value, Mapping):
         return {key: _settled(item, decimals) for key, item in value.items()}
     if isinstance(value, tuple | list):
@@ -66,29 +71,6 @@ class Settled:
             value = _settled(getattr(self, each.name), each.metadata.get("decimals"))
             absent = value == "" and each.type == "str | None"  # DICOM knows no empty text that is not absent
             object.__setattr__(self, each.name, None if absent else value)
-
-
-class TreatmentArm(StrEnum):
-    """The two regimens that the nomogram compares."""
-
-    ICT_CCRT = "ICT+CCRT"
-    CCRT = "CCRT"
-
-
-class SeriesRole(StrEnum):
-    """The three sequences of the method."""
-
-    T1W = "T1w"
-    T2W = "T2w"
-    CE_T1W = "CE-T1w"
-
-
-class EbvCategory(StrEnum):
-    """Side of the EBV DNA threshold."""
-
-    ABOVE = ">threshold"
-    NOT_ABOVE = "<=threshold"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -137,7 +119,7 @@ class Scenario(Settled):
     def difference(self, horizon_months: int) -> float:
         """DFS under ICT+CCRT minus DFS under CCRT, of the displayed (rounded) values."""
         gain = self.ict_ccrt.dfs[horizon_months].value - self.ccrt.dfs[horizon_months].value
-        return round(gain, DFS_DECIMALS) + 0.0
+        return round_to(gain, DFS_DECIMALS)
 
 
 @dataclass(frozen=True)

@@ -7,15 +7,14 @@ machine may forward; the one that holds the lock does, and another takes over wh
 from __future__ import annotations
 
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import structlog
 
+from config.atomic_files import write_atomically
 from config.errors import SettingsError
 from config.settings import Settings
 from node.audit.syslog import Repository, RepositoryError
@@ -142,10 +141,5 @@ def _forward_until(forwarder: Forwarder, stop: threading.Event) -> None:
 
 
 def _write_position(trail: TrailFile, position: Position) -> None:
-    path: Path = trail.folder / POSITION
-    aside = path.with_suffix(".part")
-    with aside.open("w", encoding="ascii") as stream:
-        json.dump({"number": position.number, "offset": position.offset}, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
+    document = {"number": position.number, "offset": position.offset}
+    write_atomically(trail.folder / POSITION, json.dumps(document), durable=True)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from lifelines import CoxPHFitter
 
-from dicom_sr.report.treatment_report import EbvCategory
+from config.indication.vocabulary import EbvCategory
 from tests.benchmarks.measuring import Options, Result, interleaved, seconds, timed
 from workers.nomogram.batch import PatientTable, read_patients, score_patients, write_table
 from workers.nomogram.fitting import TrainingData, design_matrix, fit_nomogram

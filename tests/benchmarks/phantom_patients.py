@@ -10,7 +10,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
-from dicom_sr.report.treatment_report import SeriesRole
+from config.indication.vocabulary import SeriesRole
 from workers.bundles.bundle import load_bundle
 from workers.phantoms.population import published_nomogram
 from workers.phantoms.writing import PhantomCohort, bags_of

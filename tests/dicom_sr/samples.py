@@ -9,22 +9,20 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import MRImageStorage, RTStructureSetStorage
 
+from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.report.report_inputs import PagePictures, SequencePicture, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import (
     ArmResult,
     ContourUsed,
     DfsEstimate,
-    EbvCategory,
     EbvDna,
     Fact,
     ModelIdentity,
     Reason,
     Scenario,
     Scores,
-    SeriesRole,
     SeriesUsed,
     Stage,
-    TreatmentArm,
     TreatmentReport,
 )
 

@@ -8,21 +8,19 @@ from typing import Any
 from hypothesis import strategies as st
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, RTStructureSetStorage, SegmentationStorage
 
+from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.report.treatment_report import (
     ArmResult,
     ContourUsed,
     DfsEstimate,
-    EbvCategory,
     EbvDna,
     Fact,
     ModelIdentity,
     Reason,
     Scenario,
     Scores,
-    SeriesRole,
     SeriesUsed,
     Stage,
-    TreatmentArm,
     TreatmentReport,
 )
 

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 from pydicom import Dataset
 
+from config.indication.vocabulary import EbvCategory, TreatmentArm
 from dicom_sr.header.attributes import offset_text
 from dicom_sr.header.uids import series_uid_of
 from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.validation import evidence_uids, validate
 from dicom_sr.report.errors import InvalidReportError
 from dicom_sr.report.report_inputs import ReportObject, ReportOptions, SourceStudy
-from dicom_sr.report.treatment_report import EbvCategory, EbvDna, Fact, Reason, TreatmentArm, TreatmentReport
+from dicom_sr.report.treatment_report import EbvDna, Fact, Reason, TreatmentReport
 from tests.dicom_sr import samples
 
 SR = ReportOptions(kinds=("sr",))

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
+from config.indication.vocabulary import EbvCategory
 from dicom_sr.page import fonts
 from dicom_sr.page.blocks import PatientCaption
 from dicom_sr.page.layout import page_pdf, page_pixels, render_page, render_slice
 from dicom_sr.page.sheet import DARK, Box, Sheet
 from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import PagePictures
-from dicom_sr.report.treatment_report import EbvCategory
 from dicom_sr.report.wording import CHINESE, ENGLISH
 from tests.dicom_sr import samples
 from tests.peers import peer

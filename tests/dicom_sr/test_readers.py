@@ -17,12 +17,13 @@ import pytest
 from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedMRImageStorage
 
+from config.indication.vocabulary import SeriesRole
 from dicom_sr.coding.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_UID
 from dicom_sr.objects.build import build_objects
 from dicom_sr.reading.reader import read_report
 from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import PagePictures, ReportObject, ReportOptions, SeriesMask, SourceStudy
-from dicom_sr.report.treatment_report import SeriesRole, SeriesUsed, TreatmentReport
+from dicom_sr.report.treatment_report import SeriesUsed, TreatmentReport
 from tests.dicom_sr import samples
 from tests.peers import absent, peer, unpacked
 

@@ -10,13 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from pydicom import Dataset, dcmread
 from pydicom.uid import ImplicitVRLittleEndian
 
+from config.indication.vocabulary import SeriesRole
 from dicom_sr.content.structured_report import build_sr
 from dicom_sr.objects.build import build_objects
 from dicom_sr.reading.reader import read_report
 from dicom_sr.report.errors import ReportError, UnreadableReportError
 from dicom_sr.report.json_form import load
 from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
-from dicom_sr.report.treatment_report import SeriesRole, TreatmentReport
+from dicom_sr.report.treatment_report import TreatmentReport
 from tests.dicom_sr import samples
 from tests.dicom_sr.strategies import reports
 

@@ -12,12 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset
 
+from config.indication.vocabulary import EbvCategory
 from dicom_sr.content.structured_report import build_sr
 from dicom_sr.objects.fhir import fhir_bundle
 from dicom_sr.page.layout import page_pdf, page_pixels, render_page
 from dicom_sr.report.json_form import to_json
 from dicom_sr.report.report_inputs import PagePictures, ReportOptions, SourceStudy
-from dicom_sr.report.treatment_report import EbvCategory, Scenario, Scores, TreatmentReport
+from dicom_sr.report.treatment_report import Scenario, Scores, TreatmentReport
 from tests.dicom_sr import samples
 from tests.dicom_sr.strategies import scenarios, scores
 from tests.dicom_sr.test_page import PATIENT

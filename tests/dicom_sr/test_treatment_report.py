@@ -4,18 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.indication.vocabulary import EbvCategory, TreatmentArm
 from dicom_sr.report import numbers
-from dicom_sr.report.treatment_report import (
-    ArmResult,
-    DfsEstimate,
-    EbvCategory,
-    EbvDna,
-    Reason,
-    Scenario,
-    Scores,
-    TreatmentArm,
-    clean_text,
-)
+from dicom_sr.report.treatment_report import ArmResult, DfsEstimate, EbvDna, Reason, Scenario, Scores, clean_text
 
 
 @given(st.floats(0, 1), st.floats(0, 1))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import InputError
+from config.indication.vocabulary import EbvCategory
 from config.settings import BUNDLES
-from dicom_sr.report.treatment_report import EbvCategory
 from node.cases.ebv_dna import parse_ebv_dna
 from workers.nomogram.batch import read_patients, score_patients, write_table
 from workers.nomogram.model import PatientCovariates, load_nomogram

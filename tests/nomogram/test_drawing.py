@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from config.errors import InputError
+from config.indication.vocabulary import TreatmentArm
 from config.settings import BUNDLES
-from dicom_sr.report.treatment_report import TreatmentArm
 from workers.nomogram.drawing import LEFT, PALETTES, RIGHT, Language, Style, chinese_font, draw_nomogram, save_nomogram
 from workers.nomogram.model import PatientCovariates, load_nomogram
 

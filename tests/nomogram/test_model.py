@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import InputError, ModelBundleError
+from config.indication.vocabulary import EbvCategory, TreatmentArm
 from config.settings import BUNDLES
-from dicom_sr.report.treatment_report import EbvCategory, TreatmentArm
 from tests.peers import shared
 from workers.nomogram.model import CoxNomogram, HorizonError, PatientCovariates, load_nomogram
 

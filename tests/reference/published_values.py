@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from config.arrays import BoolArray, FloatArray
-from dicom_sr.report.treatment_report import TreatmentArm
+from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.fitting import TrainingData, fit_nomogram
 from workers.nomogram.model import CoxNomogram, PatientCovariates
 from workers.nomogram.points import AGE, EBV, INTERACTION, PREDICTIVE, PROGNOSTIC, TERMS, TREATMENT

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from config.arrays import FloatArray
-from dicom_sr.report.treatment_report import TreatmentArm
+from config.indication.vocabulary import TreatmentArm
 from tests.peers import shared
 from workers.nomogram.fitting import TrainingData, fit_nomogram
 from workers.nomogram.points import AGE, EBV, PROGNOSTIC

@@ -14,7 +14,7 @@ import pytest
 from lifelines import KaplanMeierFitter
 from lifelines.statistics import logrank_test
 
-from dicom_sr.report.treatment_report import TreatmentArm
+from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.fitting import TrainingData, design_matrix, fit_nomogram
 from workers.nomogram.model import PatientCovariates
 from workers.nomogram.points import TERMS, pretty_range, pretty_step

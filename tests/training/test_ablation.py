@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from config.errors import InputError
+from config.indication.vocabulary import TreatmentArm
 from config.settings import BUNDLES
-from dicom_sr.report.treatment_report import TreatmentArm
 from workers.nomogram.model import load_nomogram
 from workers.phantoms.writing import PhantomCohort, write_cohort
 from workers.scores.scoring import Scores

@@ -9,9 +9,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from config.indication.vocabulary import EbvCategory
 from dicom_sr.report import numbers
 from dicom_sr.report.plain_text import difference_text
-from dicom_sr.report.treatment_report import EbvCategory, Scenario
+from dicom_sr.report.treatment_report import Scenario
 from node.cli.app import main
 from tests.web.conftest import Site
 from workers.bundles.bundle import load_bundle

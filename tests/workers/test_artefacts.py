@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dicom_sr.report.treatment_report import SeriesRole
+from config.indication.vocabulary import SeriesRole
 from workers.pipeline.artefacts import keep_attributions, keep_material, kept_attributions, kept_material
 from workers.volumes.prepared_study import PreparedSeries
 

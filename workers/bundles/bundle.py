@@ -35,7 +35,7 @@ from workers.volumes.intensity import IntensityTemplate
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from dicom_sr.report.treatment_report import SeriesRole
+    from config.indication.vocabulary import SeriesRole
     from workers.features.se_resnet import SequenceNetwork
     from workers.scores.multitask_network import MultitaskNetwork
     from workers.volumes.prepared_study import PreparedStudy

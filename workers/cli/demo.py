@@ -225,7 +225,7 @@ def _draw_nomogram(path: Path, report: TreatmentReport) -> None:
     """The nomogram with this patient's lines, from the numbers that stand in the report."""
     from matplotlib.figure import Figure
 
-    from dicom_sr.report.treatment_report import EbvCategory
+    from config.indication.vocabulary import EbvCategory
     from workers.bundles.bundle import load_bundle
     from workers.nomogram.drawing import draw_nomogram
     from workers.survival.covariates import PatientCovariates

@@ -108,7 +108,7 @@ def _score_table(
 ) -> None:
     from collections import Counter
 
-    from dicom_sr.report.treatment_report import EbvCategory
+    from config.indication.vocabulary import EbvCategory
     from node.cases.ebv_dna import parse_ebv_dna
     from workers.nomogram.batch import read_patients, score_patients, write_table
 
@@ -186,7 +186,7 @@ def plot(
 
     Example: cptdn nomogram plot --age 40 --ebv-dna 5000 --prognostic-score 0 --predictive-score -0.4 --out nomogram.png
     """
-    from dicom_sr.report.treatment_report import EbvCategory
+    from config.indication.vocabulary import EbvCategory
     from workers.nomogram.answer import covariates_of
     from workers.nomogram.drawing import save_nomogram
 

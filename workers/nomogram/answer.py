@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from config.indication.conventions import DAYS_PER_MONTH, DFS_DECIMALS
+from config.indication.vocabulary import EbvCategory, TreatmentArm
 from config.settings import DecisionSettings
 from dicom_sr.report import numbers
-from dicom_sr.report.treatment_report import DFS_DECIMALS, EbvCategory, TreatmentArm
 from node.cases.ebv_dna import parse_ebv_dna
-from workers.nomogram.model import DAYS_PER_MONTH, CoxNomogram
+from workers.nomogram.model import CoxNomogram
 from workers.nomogram.result import both_categories_to_json
 from workers.survival.covariates import PatientCovariates
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from config.arrays import FloatArray
 from config.errors import InputError
-from dicom_sr.report.treatment_report import EbvCategory, TreatmentArm
+from config.indication.vocabulary import EbvCategory, TreatmentArm
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC
 from workers.nomogram.result import NomogramResult, month_key

@@ -19,7 +19,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from config.errors import InputError
-from dicom_sr.report.treatment_report import TreatmentArm
+from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import AGE, EBV, FULL_SCALE, PREDICTIVE, PROGNOSTIC, pretty_step
 from workers.nomogram.result import NomogramResult, month_key

@@ -6,7 +6,6 @@ Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.4; Efron ties and s
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from config.arrays import BoolArray, FloatArray
+from config.atomic_files import write_atomically
 from config.errors import InputError
-from dicom_sr.report.treatment_report import TreatmentArm
-from workers.nomogram.model import DAYS_PER_MONTH, FILE_NAME, Z_95, CoxNomogram, checked, load_nomogram
+from config.indication.conventions import DAYS_PER_MONTH, Z_95
+from config.indication.vocabulary import TreatmentArm
+from workers.nomogram.model import FILE_NAME, CoxNomogram, checked, load_nomogram
 from workers.nomogram.points import (
     AGE,
     EBV,
@@ -230,9 +231,7 @@ def write_nomogram(nomogram: CoxNomogram, folder: Path) -> Path:
     text = json.dumps(nomogram.document, indent=1, ensure_ascii=False) + "\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".json.part")
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, path)
+        write_atomically(path, text)
     except OSError as error:
         raise InputError(f"cannot write the nomogram into {folder}: {error.strerror}") from error
     return path

@@ -20,15 +20,14 @@ import numpy as np
 
 from config.arrays import FloatArray
 from config.errors import InputError, ModelBundleError
-from dicom_sr.report.treatment_report import EbvCategory, TreatmentArm
+from config.indication.conventions import DAYS_PER_MONTH, Z_95
+from config.indication.vocabulary import EbvCategory, TreatmentArm
 from workers.nomogram.points import AGE, EBV, INTERACTION, PREDICTIVE, PROGNOSTIC, TERMS, TREATMENT, PointsScale
 from workers.nomogram.result import ArmEstimates, NomogramResult
 from workers.survival.covariates import PatientCovariates
 
 FILE_NAME = "nomogram.json"
-DAYS_PER_MONTH = 30  # the published cohort's month; a year is 12 months
 HORIZONS_MONTHS = (36.0, 60.0)
-Z_95 = 1.959963984540054  # standard normal quantile of 0.975
 CHUNK = 1 << 14  # patients at a time: the working arrays stay in the processor's cache
 
 _INPUTS = (AGE, "ebv_dna_gt_threshold", PROGNOSTIC, PREDICTIVE)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from config.arrays import FloatArray
-from dicom_sr.report.treatment_report import TreatmentArm
+from config.indication.vocabulary import TreatmentArm
 
 AGE = "age_years"
 PROGNOSTIC = "prognostic_score"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from config.arrays import BoolArray, FloatArray
-from dicom_sr.report.treatment_report import EbvCategory, TreatmentArm
+from config.indication.vocabulary import EbvCategory, TreatmentArm
 from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC
 
 

@@ -11,19 +11,18 @@ what is damaged counts as absent, and is made again.
 from __future__ import annotations
 
 import json
-import os
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from config.atomic_files import replacing, write_atomically
 from config.errors import CptdnError
-from dicom_sr.report.treatment_report import SeriesRole
+from config.indication.vocabulary import SeriesRole
 from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
 
 DAMAGED = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
@@ -43,7 +42,7 @@ def keep_material(folder: Path, material: PreparedStudy) -> None:
     arrays = {f"{role.value}/{name}": getattr(one, name) for role, one in material.items() for name in _ARRAYS}
     facts = [{k: v for k, v in asdict(one).items() if k not in _ARRAYS} for one in material.values()]
     _write_npz(folder / "material.npz", arrays)
-    _write(folder / "material.json", json.dumps(facts, ensure_ascii=False).encode())
+    write_atomically(folder / "material.json", json.dumps(facts, ensure_ascii=False).encode())
 
 
 def kept_material(folder: Path) -> PreparedStudy | None:
@@ -86,22 +85,5 @@ def kept_attributions(folder: Path) -> dict[SeriesRole, NDArray[np.float32]]:
 
 
 def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    with _replaced(path) as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-
-
-def _write(path: Path, data: bytes) -> None:
-    with _replaced(path) as file:
-        file.write(data)
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[BinaryIO]:
-    """A file under a temporary name, which it loses when it is whole; on a full disk nothing is left of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -19,8 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from config.indication.conventions import SCORE_DECIMALS
+from config.indication.vocabulary import EbvCategory, SeriesRole
 from config.settings import CaseSettings, DecisionSettings
-from dicom_sr.report.treatment_report import SCORE_DECIMALS, EbvCategory, Reason, SeriesRole
+from dicom_sr.report.treatment_report import Reason
 from node.cases.case_inputs import ComputeRequest
 from workers.bundles.bundle import Bundle, Preprocessing
 from workers.features.extraction import Precision, extract, extract_many, resolve_device

@@ -7,23 +7,21 @@ from datetime import date, datetime
 from typing import Any
 
 from config.errors import IneligibleStudyError
+from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
 from config.settings import DecisionSettings, Settings
 from config.version import software_version
 from dicom_sr.report.treatment_report import (
     ArmResult,
     ContourUsed,
     DfsEstimate,
-    EbvCategory,
     EbvDna,
     Fact,
     ModelIdentity,
     Reason,
     Scenario,
     Scores,
-    SeriesRole,
     SeriesUsed,
     Stage,
-    TreatmentArm,
     TreatmentReport,
 )
 from node.cases.case_inputs import ComputeRequest

@@ -15,6 +15,7 @@ from pydicom import Dataset, dcmread
 from sqlalchemy.orm import Session
 
 from config.errors import IneligibleStudyError, InputError
+from config.indication.vocabulary import EbvCategory, SeriesRole
 from config.settings import ObjectKind, Settings
 from dicom_sr.content.structured_report import SR_CLASS_UIDS
 from dicom_sr.header.uids import uid_for
@@ -29,7 +30,7 @@ from dicom_sr.report.report_inputs import (
     SeriesMask,
     SourceStudy,
 )
-from dicom_sr.report.treatment_report import EbvCategory, Reason, SeriesRole, TreatmentReport
+from dicom_sr.report.treatment_report import Reason, TreatmentReport
 from node.cases.case_inputs import ComputeRequest
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state

@@ -16,7 +16,7 @@ import numpy as np
 
 from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
-from dicom_sr.report.treatment_report import TreatmentArm
+from config.indication.vocabulary import TreatmentArm
 from workers.survival.covariates import PatientCovariates
 from workers.survival.csv_table import read_table
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from config.arrays import BoolArray, FloatArray, Int64Array
+from config.indication.conventions import Z_95
 
-Z_95 = 1.959963984540054
 _PAIRS_AT_ONCE = 4_000_000
 
 

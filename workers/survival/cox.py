@@ -20,11 +20,11 @@ from scipy import stats
 
 from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
+from config.indication.conventions import Z_95
 
 Ties = Literal["efron", "breslow"]
 
 TIGHT = {"precision": 1e-14, "r_precision": 1e-14, "max_steps": 200}  # R's coxph.control(eps = 1e-14)
-Z_95 = 1.959963984540054
 _SINGULAR = "the covariates of a Cox model depend on each other or separate the events"
 DIVERGED = 10.0  # log hazard ratio or its standard error per standard deviation of the covariate
 

@@ -15,7 +15,7 @@ from scipy import stats
 
 from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
-from dicom_sr.report.treatment_report import TreatmentArm
+from config.indication.vocabulary import TreatmentArm
 from workers.survival.cohort import EBV, Cohort
 from workers.survival.cox import CoxFit, SeparationError, StepBaseline, fit_cox, step_baseline
 from workers.survival.kaplan_meier import log_rank

@@ -13,8 +13,7 @@ import numpy as np
 from scipy import stats
 
 from config.arrays import BoolArray, FloatArray
-
-Z_95 = 1.959963984540054
+from config.indication.conventions import Z_95
 
 
 @dataclass(frozen=True)

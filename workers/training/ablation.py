@@ -18,10 +18,10 @@ from scipy.stats import binomtest
 
 from config.arrays import FloatArray
 from config.errors import InputError
+from config.indication.conventions import Z_95
 from workers.nomogram.model import CoxNomogram
 from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events
 from workers.survival.concordance import (
-    Z_95,
     Concordance,
     ConcordanceDifference,
     concordance_difference,

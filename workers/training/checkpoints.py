@@ -6,7 +6,6 @@ Tensors go into a safetensors file, everything else into its header as JSON: no 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from config.atomic_files import replacing
 from config.errors import InputError
 
 STRUCTURE = "structure"
@@ -28,16 +28,8 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     tensors: dict[str, Tensor] = {}
     structure = _described(state, "", tensors)
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
-    save_file(tensors, aside, metadata={STRUCTURE: json.dumps(structure)})
-    with aside.open("rb") as stream:
-        os.fsync(stream.fileno())
-    aside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with replacing(path, durable=True) as temporary:
+        save_file(tensors, temporary, metadata={STRUCTURE: json.dumps(structure)})
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:

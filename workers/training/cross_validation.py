@@ -16,7 +16,7 @@ import numpy as np
 
 from config.arrays import BoolArray, FloatArray, IndexArray
 from config.errors import InputError
-from dicom_sr.report.treatment_report import TreatmentArm
+from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.model import CoxNomogram
 from workers.scores.scoring import Scores
 from workers.survival.cohort import Cohort

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from config.atomic_files import write_atomically
 from config.errors import InputError, ModelBundleError
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort
@@ -112,7 +113,5 @@ def _once(
         "templates": {role: template.to_json() for role, template in templates.items()},
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".part")
-    aside.write_text(json.dumps(document), encoding="utf-8")
-    aside.replace(path)
+    write_atomically(path, json.dumps(document))
     return templates

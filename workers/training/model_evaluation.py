@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from config.arrays import FloatArray
 from config.errors import InputError
-from dicom_sr.report.treatment_report import TreatmentArm
+from config.indication.vocabulary import TreatmentArm
 from workers.bundles.bundle import Bundle, FeatureDistribution, pack_bundle
 from workers.features.extraction import extract_many
 from workers.nomogram.model import CoxNomogram, load_nomogram

@@ -10,10 +10,10 @@ import numpy as np
 from scipy import stats
 
 from config.arrays import BoolArray, FloatArray
+from config.indication.conventions import DAYS_PER_MONTH
 from workers.survival.cohort import BINARY_FACTORS, ENDPOINTS, Cohort
 from workers.survival.kaplan_meier import kaplan_meier
 
-DAYS_PER_MONTH = 30.0
 QUANTITIES = ("age_years", "tumour_volume_ml", "prognostic_score", "predictive_score")
 MATCHED_FACTORS = (
     "sex_male",

@@ -13,8 +13,9 @@ import numpy as np
 
 from config.arrays import FloatArray
 from config.errors import InputError
-from dicom_sr.report.treatment_report import TreatmentArm
-from workers.nomogram.model import DAYS_PER_MONTH, CoxNomogram
+from config.indication.conventions import DAYS_PER_MONTH
+from config.indication.vocabulary import TreatmentArm
+from workers.nomogram.model import CoxNomogram
 from workers.nomogram.result import NomogramResult, month_key
 from workers.survival.cohort import TRAINING, Cohort, Outcome
 from workers.survival.concordance import Concordance, harrell_concordance, noether_concordance

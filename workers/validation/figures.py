@@ -20,8 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from config.errors import InputError
+from config.indication.conventions import DAYS_PER_MONTH
 from workers.nomogram.drawing import draw_nomogram
-from workers.nomogram.model import DAYS_PER_MONTH, CoxNomogram
+from workers.nomogram.model import CoxNomogram
 from workers.validation.calibration import Calibration
 from workers.validation.decision_curve import DecisionCurve
 from workers.validation.evaluation import Evaluation, ModelConcordance, PartEvaluation, SubgroupEvaluation

@@ -17,7 +17,7 @@ import numpy as np
 
 from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
-from dicom_sr.report.treatment_report import TreatmentArm
+from config.indication.vocabulary import TreatmentArm
 from workers.survival.cohort import Cohort
 from workers.validation.baseline_table import MATCHED_FACTORS, FactorBalance, balance, spread
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
-from dicom_sr.report.treatment_report import TreatmentArm
-from workers.nomogram.model import DAYS_PER_MONTH
+from config.indication.conventions import DAYS_PER_MONTH
+from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.result import NomogramResult, month_key
 from workers.survival.cohort import Cohort, Outcome
 from workers.survival.cox import CoxFit, SeparationError, efron_sums, fit_cox

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from config.arrays import Float32Array, LabelArray
-from dicom_sr.report.treatment_report import SeriesRole
+from config.indication.vocabulary import SeriesRole
 
 Slices = tuple[tuple[str, int | None], ...]
 

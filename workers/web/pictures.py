@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from pydicom import dcmread
 
+from config.atomic_files import replacing, write_atomically
 from config.errors import CptdnError, InputError
 from node.ledger.cases import get_case
 from node.ledger.instances import instances_of_study, paths_of
@@ -144,9 +144,7 @@ def _facts(
         outlines=outlines,
         note=note,
     )
-    temporary = kept.with_name(f".{kept.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(asdict(facts)), encoding="utf-8")
-    os.replace(temporary, kept)
+    write_atomically(kept, json.dumps(asdict(facts)))
     return facts
 
 
@@ -224,9 +222,8 @@ def _picture(pixels_yx: NDArray[np.float32], facts: SeriesFacts, outlines: Outli
 
 
 def _write(picture: Image.Image, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    picture.save(temporary, format="PNG", optimize=False)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        picture.save(temporary, format="PNG", optimize=False)
 
 
 def _digest_of(document: Any) -> str:

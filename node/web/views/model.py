@@ -10,11 +10,10 @@ from starlette.responses import Response
 
 from config.bundle_manifest import read_manifest
 from config.errors import InputError
+from config.indication.conventions import Z_95
 from node.messaging.questions import NoAnswerError
 from node.web.page_request import Visit
 from node.web.pages import show
-
-Z_95 = 1.959963984540054
 
 
 def model(visit: Visit) -> Response:

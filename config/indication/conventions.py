@@ -1,0 +1,42 @@
+"""Units, rounding rules and constants that every displayed number follows.
+
+DFS is a fraction in [0, 1], horizons are months, ages years, volumes mL (= cm3), EBV DNA copies/mL. A number is rounded
+once, so that a reader who subtracts two displayed rates gets the displayed difference.
+"""
+
+from __future__ import annotations
+
+DAYS_PER_MONTH = 30  # the published cohort's month; a year is 12 months
+MONTHS_PER_YEAR = 12
+Z_95 = 1.959963984540054  # standard normal quantile of 0.975
+
+DFS_DECIMALS = 3  # a tenth of a percent
+SCORE_DECIMALS = 4
+POINTS_DECIMALS = 1
+VOLUME_DECIMALS = 2
+AGE_DECIMALS = 1
+COPIES_DECIMALS = 1
+THRESHOLD_DECIMALS = 4
+
+
+def round_to(value: float, decimals: int) -> float:
+    """Round half to even, as Python does; a negative zero becomes zero.
+
+    Parameters
+    ----------
+    value : float
+        Any finite number.
+    decimals : int
+        Number of decimals, >= 0.
+
+    Returns
+    -------
+    float
+        The rounded number.
+    """
+    return round(float(value), decimals) + 0.0
+
+
+def round_dfs(fraction: float) -> float:
+    """A probability or a difference of two, in [-1, 1], as it is displayed: to a tenth of a percent."""
+    return round_to(fraction, DFS_DECIMALS)

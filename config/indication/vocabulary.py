@@ -1,0 +1,37 @@
+"""Names that all rooms share: treatment arms, series roles, biomarker categories, endpoints."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TreatmentArm(StrEnum):
+    """The two regimens that the nomogram compares."""
+
+    ICT_CCRT = "ICT+CCRT"
+    CCRT = "CCRT"
+
+
+class SeriesRole(StrEnum):
+    """The three MR sequences of the method, in the order in which reports list them."""
+
+    T1W = "T1w"
+    T2W = "T2w"
+    CE_T1W = "CE-T1w"
+
+
+class EbvCategory(StrEnum):
+    """Side of the EBV DNA threshold."""
+
+    ABOVE = ">threshold"
+    NOT_ABOVE = "<=threshold"
+    UNKNOWN = "unknown"
+
+
+class Endpoint(StrEnum):
+    """Survival endpoints; the values are the prefixes of a cohort's columns (``dfs_days``, ``dfs_event``)."""
+
+    DFS = "dfs"
+    OS = "os"
+    DMFS = "dmfs"
+    LRRFS = "lrrfs"
