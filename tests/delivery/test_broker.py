@@ -21,7 +21,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from config.settings import Settings, StorageSettings
-from node.broker import embedded_broker
+from node.messaging.broker import embedded_broker
 with embedded_broker(Settings(storage=StorageSettings(root=Path(sys.argv[1])))):
     print("ready", flush=True)
     time.sleep(60)

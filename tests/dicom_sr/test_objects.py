@@ -123,8 +123,8 @@ def test_predecessors_stand_each_in_the_series_that_follows_from_its_uid() -> No
 BUILD = """
 import hashlib, io, sys
 from tests.dicom_sr import samples
-from dicom_sr.materials import ReportOptions
-from dicom_sr.objects import build_objects
+from dicom_sr.report.report_inputs import ReportOptions
+from dicom_sr.objects.build import build_objects
 options = ReportOptions(kinds=("sr", "sc", "pdf", "seg", "attribution"), language="zh")
 for each in build_objects(samples.crowded(), samples.sources(), samples.pictures(), options):
     made = io.BytesIO()

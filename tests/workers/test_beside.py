@@ -16,7 +16,7 @@ from workers.queue.drawing_process import ProcessBeside
 
 WORKER = """
 import os, time
-from workers.beside import ProcessBeside
+from workers.queue.drawing_process import ProcessBeside
 if __name__ == "__main__":
     print(ProcessBeside().start(os.getpid)(), flush=True)
     time.sleep(60)
