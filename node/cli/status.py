@@ -16,7 +16,7 @@ def status(
 
     Example: cptdn status --json
     """
-    from node.workflow.overview import overview
+    from node.runtime.overview import overview
 
     found = overview(settings_of(ctx), ledger_of(ctx))
     if as_json:

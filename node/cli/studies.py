@@ -125,13 +125,13 @@ def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> N
     """
     from node.ledger.cases import get_case, history
     from node.ledger.fetches import fetches_of
-    from node.workflow.casework import look_at
+    from node.workflow.casework import evaluate_case
 
     settings = settings_of(ctx)
     with ledger_of(ctx).begin() as session:
         case = get_case(session, study_uid)
         found = study_json(session, case)
-        assessment = look_at(session, settings, case)
+        assessment = evaluate_case(session, settings, case)
         found.update(assessment.explain_json())
         found["would_be"] = {"state": assessment.state, "reasons": [dict(reason) for reason in assessment.reasons]}
         found["retrieval"] = fetches_of(session, study_uid)
@@ -222,7 +222,7 @@ def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> Non
     from config.errors import InputError
     from node.ledger.cases import get_case, record
     from node.ledger.fetches import ask_now
-    from node.workflow.casework import look_at
+    from node.workflow.casework import evaluate_case
     from node.workflow.retrieval import asked_pacs
 
     settings = settings_of(ctx)
@@ -232,7 +232,7 @@ def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> Non
         raise InputError(f"expected a [[pacs]] with query_retrieve = true, found none ({names})")
     with ledger_of(ctx).begin() as session:
         case = get_case(session, study_uid)
-        lacks = look_at(session, settings, case).lacks
+        lacks = evaluate_case(session, settings, case).lacks
         if not lacks:
             raise InputError(f"study {study_uid} lacks no series, contour or registration; it is {case.state}")
         for pacs in asked:

@@ -15,13 +15,20 @@ def up(ctx: typer.Context) -> None:
     Example: cptdn up --config /etc/cptdn/cptdn.toml
     """
     from node.ledger.database import open_ledger
-    from node.runtime.running import PAGES, PARTS, NotReadyError, everything, wait_for_signal, wait_until_ready
+    from node.runtime.local_installation import (
+        PAGES,
+        PARTS,
+        NotReadyError,
+        running_parts,
+        wait_for_signal,
+        wait_until_ready,
+    )
     from node.web.address import address_of
 
     settings = settings_of(ctx)
     ledger = open_ledger(settings.ledger.url or "")
     typer.echo(f"Starting; data stands in {settings.storage.root}")
-    with everything(settings, {}, typer.echo, parts=PARTS | PAGES) as supervisor:
+    with running_parts(settings, {}, typer.echo, parts=PARTS | PAGES) as supervisor:
         wait_until_ready(ledger, supervisor)
         try:  # the node works without its pages
             wait_until_ready(ledger, supervisor, PAGES_WITHIN_S, tuple(PAGES))
@@ -41,14 +48,14 @@ def node(ctx: typer.Context) -> None:
 
     Example: cptdn node --config /etc/cptdn/cptdn.toml
     """
+    from node.runtime.local_installation import tune_interpreter, wait_for_signal
     from node.runtime.logging import events_file, start_logging
-    from node.runtime.running import stay_responsive, wait_for_signal
     from node.runtime.service import running_node
-    from node.runtime.supervisor import follow_lifeline
+    from node.runtime.supervisor import stop_with_supervisor
 
     settings = settings_of(ctx)
     start_logging(keep=events_file(settings, "node"))
-    follow_lifeline()
+    stop_with_supervisor()
     with running_node(settings):
-        stay_responsive()
+        tune_interpreter()
         wait_for_signal()

@@ -13,10 +13,10 @@ def web(ctx: typer.Context) -> None:
     Example: cptdn web --config /etc/cptdn/cptdn.toml
     """
     from node.runtime.logging import events_file, start_logging
-    from node.runtime.supervisor import follow_lifeline
+    from node.runtime.supervisor import stop_with_supervisor
     from node.web.serving import run_web
 
     settings = settings_of(ctx)
     start_logging(keep=events_file(settings, "web"))
-    follow_lifeline()
+    stop_with_supervisor()
     run_web(settings)

@@ -38,8 +38,8 @@ from node.messaging.broker import broker_url, redis_of
 from node.messaging.queue import make_celery, room_in_queues, send
 from node.store.retention import Retention
 from node.store.study_store import StudyStore
-from node.workflow.casework import assess_due, next_look_s
-from node.workflow.delivery import queue_overdue
+from node.workflow.casework import assess_due, seconds_to_next_assessment
+from node.workflow.delivery import requeue_overdue
 from node.workflow.retrieval import Retrieval, asked_pacs
 
 log = structlog.get_logger("cptdn.service")
@@ -107,7 +107,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
 
     def until_next_look() -> float:
         with ledger.begin() as session:
-            return next_look_s(session, LONGEST_SLEEP_S)
+            return seconds_to_next_assessment(session, LONGEST_SLEEP_S)
 
     def until_next_message() -> float:
         with ledger.begin() as session:
@@ -182,7 +182,7 @@ class Watchdog:
                 revived += jobs.space_is_back(session)
             if studies := close_abandoned(session, now - DEAD_AFTER, now):
                 wake_touched(session, studies)
-            overdue = queue_overdue(session, self._settings)
+            overdue = requeue_overdue(session, self._settings)
             forget_dead(session)
             add_up(session)
         if revived or overdue:

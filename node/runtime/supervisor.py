@@ -23,7 +23,7 @@ STDIN = 0
 LIFELINE = "CPTDN_LIFELINE"  # set in a child whose standard input is a pipe that only its supervisor holds
 
 
-def follow_lifeline() -> None:
+def stop_with_supervisor() -> None:
     """In a supervised child: end when the supervisor is gone, however it went (a pipe closes even after SIGKILL)."""
     if os.environ.pop(LIFELINE, None) is None:
         return

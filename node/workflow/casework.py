@@ -41,7 +41,7 @@ def assess_due(ledger: Ledger, settings: Settings) -> int:
     for study_instance_uid in due:
         try:
             with ledger.begin() as session:
-                reassess(session, settings, study_instance_uid)
+                assess_case(session, settings, study_instance_uid)
         except StaleDataError:
             log.info("another node looked at this case meanwhile", study=study_instance_uid)
         except SQLAlchemyError:
@@ -60,16 +60,16 @@ def _put_aside(ledger: Ledger, study_instance_uid: str, error: Exception) -> Non
         wake_case(session, study_instance_uid, now_utc() + timedelta(seconds=AFTER_FAILURE_S))
 
 
-def next_look_s(session: Session, longest: float) -> float:
+def seconds_to_next_assessment(session: Session, longest: float) -> float:
     """How long nothing will be due, in seconds."""
     soonest = next_due(session)
     return longest if soonest is None else min(longest, max(0.0, (soonest - now_utc()).total_seconds()))
 
 
-def reassess(session: Session, settings: Settings, study_instance_uid: str) -> Assessment:
+def assess_case(session: Session, settings: Settings, study_instance_uid: str) -> Assessment:
     """Look at one case and act on it."""
     case = lock_case(session, study_instance_uid)
-    assessment = look_at(session, settings, case)
+    assessment = evaluate_case(session, settings, case)
     if case.retired_at is not None and not instances_of_study(session, study_instance_uid):
         case.assess_after = None  # retention removed its images; what was reported stands
         return assessment
@@ -110,7 +110,7 @@ def gather(session: Session, settings: Settings, case: Case) -> CaseInputs:
     )
 
 
-def look_at(session: Session, settings: Settings, case: Case) -> Assessment:
+def evaluate_case(session: Session, settings: Settings, case: Case) -> Assessment:
     """What the rules say about a case now; changes nothing."""
     return assess(
         gather(session, settings, case),

@@ -26,7 +26,7 @@ from node.ledger.processes import living
 from node.ledger.reports import current_report
 from node.ledger.tables import Job, Report
 from node.store.study_store import StudyStore
-from node.workflow.casework import look_at
+from node.workflow.casework import evaluate_case
 from node.workflow.digests import artefacts_digest, comparison_digest
 from node.workflow.reprocessing import difference
 
@@ -195,7 +195,7 @@ class Comparison:
             used = ComputeRequest.from_json(jobs.get_job(session, report.job_id).request)
             if not used.refusals and used.decision == self._decision():
                 return used, ()
-        assessment = look_at(session, self.settings, case)
+        assessment = evaluate_case(session, self.settings, case)
         request = assessment.request
         if request is None:
             return None, assessment.reasons

@@ -106,7 +106,7 @@ def deliver(
             return DeliveryOutcome(session.get_one(Delivery, delivery_id).state, claimed=True)
 
 
-def queue_overdue(session: Session, settings: Settings) -> int:
+def requeue_overdue(session: Session, settings: Settings) -> int:
     """For the watchdog: owe the broker what is due and has no message; returns how many deliveries that were."""
     return len(deliveries.requeue_due(session, now_utc()))
 

@@ -17,7 +17,7 @@ from node.ledger.database import Ledger
 from node.ledger.processes import living
 from node.ledger.reports import current_report
 from node.ledger.tables import Job, Report
-from node.workflow.casework import look_at
+from node.workflow.casework import evaluate_case
 from node.workflow.digests import computation_digest
 
 Kind = Literal["unchanged", "not_ready", "would_compute", "queued", "computed", "refused", "failed"]
@@ -71,7 +71,7 @@ class Reprocessor:
 
     def _begin(self, session: Session, study: str) -> Outcome:
         case = get_case(session, study)
-        assessment = look_at(session, self.settings, case)
+        assessment = evaluate_case(session, self.settings, case)
         if assessment.request is None:
             text = f"cannot be computed: {assessment.state}"
             return Outcome(study, "not_ready", text, [dict(reason) for reason in assessment.reasons])

@@ -34,8 +34,8 @@ from node.ledger.tables import (
     Job,
     Report,
 )
-from node.workflow.casework import look_at, next_look_s
-from node.workflow.delivery import queue_overdue
+from node.workflow.casework import evaluate_case, seconds_to_next_assessment
+from node.workflow.delivery import requeue_overdue
 from tests.benchmarks.measuring import Options, Result, interleaved, timed
 
 SIZES = (100, 1_000, 10_000, 100_000)
@@ -84,7 +84,7 @@ def questions(settings: Settings) -> dict[str, Callable[[Session, str], Any]]:
     def watch(session: Session, _study: str) -> None:
         jobs.watchdog(session)
         close_abandoned(session, now_utc() - DEAD_AFTER, now_utc())
-        queue_overdue(session, settings)
+        requeue_overdue(session, settings)
 
     def status(session: Session, _study: str) -> None:
         cases.count_by_state(session)
@@ -94,11 +94,11 @@ def questions(settings: Settings) -> dict[str, Callable[[Session, str], Any]]:
 
     def due(session: Session, _study: str) -> None:
         cases.due_cases(session)
-        next_look_s(session, 1.0)
+        seconds_to_next_assessment(session, 1.0)
         outbox.seconds_to_next(session, 1.0)
 
     return {
-        "the look at a case": lambda session, study: look_at(session, settings, get_case(session, study)),
+        "the look at a case": lambda session, study: evaluate_case(session, settings, get_case(session, study)),
         "completion: is an association open": open_on_study,
         "an association has ended": lambda session, study: wake_touched(session, [study]),
         "what is due": due,

@@ -27,7 +27,7 @@ def ours(folder: Path, port: int, *, fsync: bool) -> None:
     from node.dicom.scp.ae import start_node
     from node.dicom.scp.intake import Intake
     from node.ledger.database import open_ledger
-    from node.runtime.running import stay_responsive
+    from node.runtime.local_installation import tune_interpreter
     from node.store.study_store import StudyStore
 
     gc.set_threshold(*COLLECT_AFTER)
@@ -39,7 +39,7 @@ def ours(folder: Path, port: int, *, fsync: bool) -> None:
     store = StudyStore(settings.storage.root)
     store.prepare()
     running = start_node(settings, Intake(ledger, store, "benchmark"), lambda _result: False)
-    stay_responsive()
+    tune_interpreter()
     _wait_for_end()
     running.stop(1.0)
     ledger.close()

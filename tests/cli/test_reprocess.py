@@ -91,7 +91,7 @@ def test_a_computation_on_its_way_is_not_begun_again(site: Site, monkeypatch: py
             def to_json() -> dict[str, Any]:
                 return {}
 
-    monkeypatch.setattr("node.workflow.reprocessing.look_at", lambda *_: Ready)
+    monkeypatch.setattr("node.workflow.reprocessing.evaluate_case", lambda *_: Ready)
     with site.ledger.begin() as session:
         going = create_job(session, OLD, {}, "inputs", "demonstration").id
         other = create_job(session, FAILED, {}, "other inputs", "demonstration").id

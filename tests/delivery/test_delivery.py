@@ -23,7 +23,7 @@ from node.ledger.reports import StoredObject
 from node.ledger.tables import Delivery
 from node.small_pacs.pacs import Behaviour, Destination, SmallPacs
 from node.store.part10 import skip_head
-from node.workflow.delivery import deliver, queue_overdue
+from node.workflow.delivery import deliver, requeue_overdue
 from tests.delivery.scenes import PDF, SC, SR, SR_ENHANCED, Owed
 from tests.dicom.scenes import Scene, scene
 
@@ -266,8 +266,8 @@ def test_the_work_of_a_dead_worker_is_taken_up(owed: Owed, pacs: SmallPacs) -> N
     assert owed.deliver(delivery).claimed is False
     with owed.ledger.begin() as session:
         session.get_one(Delivery, delivery).lease_until = now_utc() - timedelta(seconds=1)
-        assert queue_overdue(session, owed.settings) == 1
-        assert queue_overdue(session, owed.settings) == 0  # its message waits already
+        assert requeue_overdue(session, owed.settings) == 1
+        assert requeue_overdue(session, owed.settings) == 0  # its message waits already
     assert owed.deliver(delivery).state == "delivered"
 
 

@@ -23,7 +23,7 @@ from node.ledger.database import Ledger
 from node.ledger.jobs import list_jobs_of
 from node.ledger.tables import Case, Instance
 from node.store.study_store import StudyStore
-from node.workflow.casework import look_at
+from node.workflow.casework import evaluate_case
 from node.workflow.digests import artefacts_digest
 from workers.bundles.bundle import pack_bundle
 from workers.pipeline.artefacts import keep_material, kept_material
@@ -74,7 +74,7 @@ def multiply(ledger: Ledger, settings: Settings, study: str, n: int) -> list[str
             session.add(_copy(case, renamed, patient_id=patient, state="reported", assess_after=None, reasons=[]))
             session.add_all(_copy(row, renamed, patient_id=patient) for row in rows)
             session.flush()
-            request = look_at(session, settings, get_case(session, renamed[study])).request
+            request = evaluate_case(session, settings, get_case(session, renamed[study])).request
         assert isinstance(request, ComputeRequest)
         gain, brightness = rng.uniform(0.9, 1.1), rng.uniform(-0.03, 0.03)
         changed = {

@@ -12,7 +12,7 @@ from pydicom.uid import generate_uid
 from node.dicom.scu.store_scu import send_folder
 from node.ledger.cases import get_case
 from node.store.consistency import Finding, examine
-from node.workflow.casework import reassess
+from node.workflow.casework import assess_case
 from node.workflow.storage_repair import Repair
 from tests.dicom.scenes import Scene, mr_slice, scene, write_file
 
@@ -86,12 +86,12 @@ def test_a_damaged_file_goes_to_quarantine_and_holds_the_case_until_it_is_sent_a
     assert here.store.path(aside.path).is_file()
     assert aside.sop_instance_uid == row.sop_instance_uid
     with here.ledger.begin() as session:
-        assessment = reassess(session, here.settings, row.study_instance_uid)
+        assessment = assess_case(session, here.settings, row.study_instance_uid)
         assert "unreadable_instance" in {reason["code"] for reason in assessment.reasons}
     again(here, tmp_path)
     assert findings(here) == []
     with here.ledger.begin() as session:
-        assessment = reassess(session, here.settings, row.study_instance_uid)
+        assessment = assess_case(session, here.settings, row.study_instance_uid)
         assert "unreadable_instance" not in {reason["code"] for reason in assessment.reasons}
 
 

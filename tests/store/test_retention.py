@@ -21,7 +21,7 @@ from node.ledger.tables import Case, Delivery, Instance, Report
 from node.store.consistency import examine
 from node.store.retention import recover, retirable, retire_due
 from node.store.study_store import StudyStore
-from node.workflow.casework import reassess
+from node.workflow.casework import assess_case
 from tests.dicom.scenes import Scene, mr_slice, scene, write_file
 
 DAYS = 30
@@ -142,7 +142,7 @@ def test_a_retired_case_keeps_its_state_when_it_is_looked_at_again(here: Scene, 
     reported(here, study)
     retire(here)
     with here.ledger.begin() as session:
-        reassess(session, here.settings, study)
+        assess_case(session, here.settings, study)
     with here.ledger.begin() as session:
         assert get_case(session, study).state == "reported"
 

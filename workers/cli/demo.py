@@ -111,7 +111,7 @@ def _start(stack: ExitStack, workplace: Path, say: Callable[[str], None]) -> tup
     """Broker, ledger, node, workers and the small PACS, on free loopback ports."""
     from config.settings import load_settings
     from node.ledger.database import open_ledger
-    from node.runtime.running import everything, wait_until_ready
+    from node.runtime.local_installation import running_parts, wait_until_ready
     from node.small_pacs.pacs import Destination, SmallPacs
 
     node_port = _free_port()
@@ -131,7 +131,7 @@ def _start(stack: ExitStack, workplace: Path, say: Callable[[str], None]) -> tup
     stack.callback(ledger.close)
     say(f"The small PACS listens on 127.0.0.1:{pacs.port}; the ledger is open; broker, node and workers start")
     log = stack.enter_context((workplace / "log.txt").open("a"))
-    supervisor = stack.enter_context(everything(settings, {}, say, log))
+    supervisor = stack.enter_context(running_parts(settings, {}, say, log))
     wait_until_ready(ledger, supervisor)
     say(f"Ready: the node listens on 127.0.0.1:{node_port}, the model is warm")
     return settings, ledger, pacs

@@ -23,7 +23,7 @@ def worker(
     """
     from node.messaging.messages import Queue
     from node.runtime.logging import events_file, start_logging
-    from node.runtime.supervisor import follow_lifeline
+    from node.runtime.supervisor import stop_with_supervisor
     from workers.queue.app import run_worker
 
     wanted = [queue.strip() for queue in queues.split(",")]
@@ -36,5 +36,5 @@ def worker(
     if device is not None:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device})})
     start_logging(keep=events_file(settings, "worker"))
-    follow_lifeline()
+    stop_with_supervisor()
     run_worker(settings, wanted, concurrency)

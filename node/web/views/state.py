@@ -9,9 +9,9 @@ from node.ledger.deliveries import list_deliveries
 from node.ledger.instances import count_instances
 from node.ledger.jobs import list_jobs
 from node.ledger.tables import Report
+from node.runtime.overview import overview
 from node.web.page_request import Visit
 from node.web.pages import show
-from node.workflow.overview import overview
 
 SHOWN = 100
 

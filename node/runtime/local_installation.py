@@ -36,7 +36,7 @@ PAGES = {
 SWITCH_INTERVAL_S = 0.001  # a fifth of Python's own: with many senders at work, an echo is still answered soon
 
 
-def stay_responsive() -> None:
+def tune_interpreter() -> None:
     """Settle a process that has started and now serves many at once.
 
     The garbage collector stops everybody while it looks; what is there now stays, and need not be looked at.
@@ -51,7 +51,7 @@ class NotReadyError(CptdnError):
 
 
 @contextmanager
-def everything(
+def running_parts(
     settings: Settings,
     environment: dict[str, str],
     say: Callable[[str], None],
