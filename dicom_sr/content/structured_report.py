@@ -12,18 +12,14 @@ from dicom_sr.content.document import document
 from dicom_sr.content.measurements import SegmentReference
 from dicom_sr.header.attributes import MANUFACTURER, patient_and_study, referenced_request, series_number, stamp
 from dicom_sr.header.uids import series_uid_of, uid_for
-from dicom_sr.report.report_inputs import ReportOptions, SourceStudy, SrClass
+from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
+from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS, SrClass
 from dicom_sr.report.treatment_report import TreatmentReport
 
-SR_CLASSES: dict[SrClass, type[Comprehensive3DSR | ComprehensiveSR | EnhancedSR]] = {
+SR_CONSTRUCTORS: dict[SrClass, type[Comprehensive3DSR | ComprehensiveSR | EnhancedSR]] = {
     "comprehensive_3d": Comprehensive3DSR,
     "comprehensive": ComprehensiveSR,
     "enhanced": EnhancedSR,
-}
-SR_CLASS_UIDS: dict[SrClass, str] = {
-    "comprehensive_3d": "1.2.840.10008.5.1.4.1.1.88.34",
-    "comprehensive": "1.2.840.10008.5.1.4.1.1.88.33",
-    "enhanced": "1.2.840.10008.5.1.4.1.1.88.22",
 }
 
 
@@ -61,7 +57,7 @@ def build_sr(
     patient = patient_and_study(sources)
     for element in patient:
         evidence[0].add(element)
-    made = SR_CLASSES[options.sop_class](
+    made = SR_CONSTRUCTORS[options.sop_class](
         evidence=evidence,
         content=document(report, sources, options, references),
         series_instance_uid=series_uid_of(sop_instance_uid),
@@ -103,6 +99,6 @@ def _source_series(segmentation: Dataset) -> str:
 def _predecessors(report: TreatmentReport, options: ReportOptions) -> list[Dataset]:
     """The SRs that this one replaces: same study, each in the series that follows from its UID."""
     return [
-        Evidence(report.study_instance_uid, series_uid_of(uid), SR_CLASS_UIDS[options.sop_class], uid).as_dataset()
+        Evidence(report.study_instance_uid, series_uid_of(uid), SR_SOP_CLASS_UIDS[options.sop_class], uid).as_dataset()
         for uid in report.predecessors
     ]

@@ -18,12 +18,12 @@ from dicom_sr.objects.encapsulated_pdf import TITLE, build_pdf
 from dicom_sr.objects.secondary_capture import build_attributions, build_sc
 from dicom_sr.objects.segmentation import build_seg
 from dicom_sr.objects.validation import check_report, validate
-from dicom_sr.page.blocks import PatientCaption
 from dicom_sr.page.layout import page_pdf, page_pixels, render_page
+from dicom_sr.page.sections import PatientCaption
 from dicom_sr.report.report_inputs import Language, ObjectKind, PagePictures, ReportObject, ReportOptions, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
 
-Start = Callable[..., Callable[[], Any]]
+StartDrawing = Callable[..., Callable[[], Any]]
 """Begins `function(*arguments)` and returns what gives its result; `partial` does it when it is asked for."""
 
 
@@ -32,7 +32,7 @@ def build_objects(
     sources: SourceStudy,
     pictures: PagePictures | None = None,
     options: ReportOptions | None = None,
-    start: Start = partial,
+    start: StartDrawing = partial,
 ) -> list[ReportObject]:
     """The DICOM objects of one report, in the order in which they should be sent.
 
@@ -49,7 +49,7 @@ def build_objects(
 
 
 def _datasets(
-    report: TreatmentReport, sources: SourceStudy, pictures: PagePictures, options: ReportOptions, start: Start
+    report: TreatmentReport, sources: SourceStudy, pictures: PagePictures, options: ReportOptions, start: StartDrawing
 ) -> Iterator[tuple[ObjectKind, Dataset]]:
     page = (report, pictures, options.language, patient_caption(sources))
     draw: dict[ObjectKind, Callable[..., Any]] = {"pdf": printed_page, "sc": shown_page}  # the slower one first

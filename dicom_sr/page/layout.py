@@ -13,9 +13,9 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dicom_sr.page import blocks, fonts
-from dicom_sr.page.blocks import PatientCaption
-from dicom_sr.page.sheet import DARK, LIGHT, WIDTH, Box, Sheet
+from dicom_sr.page import fonts, sections
+from dicom_sr.page.canvas import DARK, LIGHT, WIDTH, Box, PageCanvas
+from dicom_sr.page.sections import PatientCaption
 from dicom_sr.report.report_inputs import Language, PagePictures, SequencePicture, Style
 from dicom_sr.report.treatment_report import TreatmentReport
 from dicom_sr.report.wording import ENGLISH, WORDINGS, Wording
@@ -55,12 +55,12 @@ def render_page(
     words = WORDINGS[language] if chinese else ENGLISH
     dark = style == "dark"
     with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
-        sheet = Sheet(SQUARE_INCHES if dark else A4_INCHES, DARK if dark else LIGHT, TEXT_SCALE[style], chinese)
-        top = sheet.height * VIEWER_OVERLAY if dark else MARGIN[style] * 0.8
+        canvas = PageCanvas(SQUARE_INCHES if dark else A4_INCHES, DARK if dark else LIGHT, TEXT_SCALE[style], chinese)
+        top = canvas.height * VIEWER_OVERLAY if dark else MARGIN[style] * 0.8
         margin = MARGIN[style]
-        area = Box(margin, top, WIDTH - 2 * margin, sheet.height - top - (14 if dark else margin * 0.8))
-        _compose(sheet, area, report, pictures, style, words, _readable(patient or PatientCaption(), chinese))
-        return sheet.figure
+        area = Box(margin, top, WIDTH - 2 * margin, canvas.height - top - (14 if dark else margin * 0.8))
+        _compose(canvas, area, report, pictures, style, words, _readable(patient or PatientCaption(), chinese))
+        return canvas.figure
 
 
 def _drawing() -> dict[Any, Any]:
@@ -82,7 +82,7 @@ def _readable(patient: PatientCaption, chinese: str | None) -> PatientCaption:
 
 
 def _compose(
-    sheet: Sheet,
+    canvas: PageCanvas,
     area: Box,
     report: TreatmentReport,
     pictures: PagePictures,
@@ -90,89 +90,89 @@ def _compose(
     words: Wording,
     patient: PatientCaption,
 ) -> None:
-    scale = sheet.text_scale
+    scale = canvas.text_scale
     head, rest = area.split(64 * scale)
-    blocks.heading(sheet, head, report, patient, words)
+    sections.heading(canvas, head, report, patient, words)
     if report.model.demonstration:
         strip, rest = rest.split(36 * scale)
-        blocks.banner(sheet, strip, words)
+        sections.banner(canvas, strip, words)
     rest = rest.split(6)[1]
     if not report.computed:
-        _refused(sheet, rest, report, pictures, words)
+        _refused(canvas, rest, report, pictures, words)
         return
     answer, rest = rest.split(88 * scale)
-    blocks.recommendation(sheet, answer, report, words)
+    sections.recommendation(canvas, answer, report, words)
     rest = rest.split(4)[1]
     rates, rest = rest.split((116 if len(report.scenarios) == 1 else 194) * scale)
-    blocks.results(sheet, rates, report, words)
+    sections.results(canvas, rates, report, words)
     rest = rest.split(10)[1]
     middle, foot = rest.split(rest.height - FOOT[style] * scale)
-    _pictures(sheet, middle, report, pictures, style, words)
-    _foot(sheet, foot, report, style, words)
+    _pictures(canvas, middle, report, pictures, style, words)
+    _foot(canvas, foot, report, style, words)
 
 
 def _pictures(
-    sheet: Sheet, box: Box, report: TreatmentReport, pictures: PagePictures, style: Style, words: Wording
+    canvas: PageCanvas, box: Box, report: TreatmentReport, pictures: PagePictures, style: Style, words: Wording
 ) -> None:
     if not pictures.sequences:
-        blocks.nomogram(sheet, box, report, pictures, style, words)
+        sections.nomogram(canvas, box, report, pictures, style, words)
     elif pictures.draw_nomogram is None:
-        blocks.sequences(sheet, box.split(box.height - 8)[0], pictures.sequences, words)
+        sections.sequences(canvas, box.split(box.height - 8)[0], pictures.sequences, words)
     elif style == "dark":
         left, right = box.split(box.height - 8)[0].beside(box.width * 0.66)
-        blocks.nomogram(sheet, left, report, pictures, style, words)
-        blocks.sequences(sheet, right, pictures.sequences, words, stacked=True)
+        sections.nomogram(canvas, left, report, pictures, style, words)
+        sections.sequences(canvas, right, pictures.sequences, words, stacked=True)
     else:
         upper, lower = box.split(box.height * 0.67)
-        blocks.nomogram(sheet, upper.split(upper.height - 8)[0], report, pictures, style, words)
-        blocks.sequences(sheet, lower.split(lower.height - 8)[0], pictures.sequences, words)
+        sections.nomogram(canvas, upper.split(upper.height - 8)[0], report, pictures, style, words)
+        sections.sequences(canvas, lower.split(lower.height - 8)[0], pictures.sequences, words)
 
 
-def _foot(sheet: Sheet, box: Box, report: TreatmentReport, style: Style, words: Wording) -> None:
-    sheet.rule(box.x, box.y, box.width)
+def _foot(canvas: PageCanvas, box: Box, report: TreatmentReport, style: Style, words: Wording) -> None:
+    canvas.rule(box.x, box.y, box.width)
     body = box.split(6)[1]
     if style == "dark":
         left, right = body.columns(2, 28)
-        blocks.inputs(sheet, left, report, words)
-        use = f"{report.model.intended_use} ({blocks.model_lines(report, words)[0]})"
-        needed = blocks.notes_height(sheet, right.width, [use], SMALL_TEXT) + 4
+        sections.inputs(canvas, left, report, words)
+        use = f"{report.model.intended_use} ({sections.model_lines(report, words)[0]})"
+        needed = sections.notes_height(canvas, right.width, [use], SMALL_TEXT) + 4
         upper, lower = right.split(right.height - min(needed, right.height * 0.55))
-        blocks.warnings(sheet, upper, report, words)
-        blocks.notes(sheet, lower, words.intended_use, [use], words)
+        sections.warnings(canvas, upper, report, words)
+        sections.notes(canvas, lower, words.intended_use, [use], words)
         return
     upper, lower = body.split(body.height * 0.55)
-    _inputs_and_warnings(sheet, upper, report, words)
-    _small_print(sheet, lower, report, words)
+    _inputs_and_warnings(canvas, upper, report, words)
+    _small_print(canvas, lower, report, words)
 
 
-def _inputs_and_warnings(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
+def _inputs_and_warnings(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording) -> None:
     left, right = box.columns(2, 28)
-    blocks.inputs(sheet, left.split(left.height - 8)[0], report, words)
-    blocks.warnings(sheet, right.split(right.height - 8)[0], report, words)
+    sections.inputs(canvas, left.split(left.height - 8)[0], report, words)
+    sections.warnings(canvas, right.split(right.height - 8)[0], report, words)
 
 
-def _small_print(sheet: Sheet, box: Box, report: TreatmentReport, words: Wording) -> None:
+def _small_print(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording) -> None:
     left, right = box.columns(2, 28)
-    needed = blocks.notes_height(sheet, left.width, [report.model.intended_use], SMALL_TEXT) + 6
+    needed = sections.notes_height(canvas, left.width, [report.model.intended_use], SMALL_TEXT) + 6
     upper, lower = left.split(min(needed, left.height * 0.55))
-    blocks.notes(sheet, upper, words.intended_use, [report.model.intended_use], words)
-    blocks.notes(sheet, lower, words.model, blocks.model_lines(report, words), words)
-    blocks.notes(sheet, right, words.training, [report.model.training_population], words)
+    sections.notes(canvas, upper, words.intended_use, [report.model.intended_use], words)
+    sections.notes(canvas, lower, words.model, sections.model_lines(report, words), words)
+    sections.notes(canvas, right, words.training, [report.model.training_population], words)
 
 
-def _refused(sheet: Sheet, box: Box, report: TreatmentReport, pictures: PagePictures, words: Wording) -> None:
+def _refused(canvas: PageCanvas, box: Box, report: TreatmentReport, pictures: PagePictures, words: Wording) -> None:
     """The reasons first and as large as they fit; then, from where they end, what is known."""
-    small_print = 190 * sheet.text_scale
+    small_print = 190 * canvas.text_scale
     most = box.height - 2 * small_print
-    y = blocks.refusal(sheet, box.split(most)[0], report, words) + 14
+    y = sections.refusal(canvas, box.split(most)[0], report, words) + 14
     rest = box.split(y - box.y)[1]
     if pictures.sequences and rest.height > 2 * small_print + 160:
         shown, rest = rest.split(min(260.0, rest.height - 2 * small_print))
-        blocks.sequences(sheet, shown.split(shown.height - 10)[0], pictures.sequences, words)
-    sheet.rule(rest.x, rest.y, rest.width)
+        sections.sequences(canvas, shown.split(shown.height - 10)[0], pictures.sequences, words)
+    canvas.rule(rest.x, rest.y, rest.width)
     upper, lower = rest.split(8)[1].split(small_print)
-    _inputs_and_warnings(sheet, upper, report, words)
-    _small_print(sheet, lower.split(small_print)[0], report, words)
+    _inputs_and_warnings(canvas, upper, report, words)
+    _small_print(canvas, lower.split(small_print)[0], report, words)
 
 
 def render_slice(picture: SequencePicture, report: TreatmentReport, language: Language = "en") -> Figure:
@@ -180,25 +180,27 @@ def render_slice(picture: SequencePicture, report: TreatmentReport, language: La
     chinese = fonts.chinese_font()
     words = WORDINGS[language] if chinese else ENGLISH
     with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
-        sheet = Sheet((SQUARE_INCHES[0], SQUARE_INCHES[1] * 0.62), DARK, 1.0, chinese)
+        canvas = PageCanvas((SQUARE_INCHES[0], SQUARE_INCHES[1] * 0.62), DARK, 1.0, chinese)
         margin = MARGIN["dark"]
-        area = Box(margin, sheet.height * VIEWER_OVERLAY, WIDTH - 2 * margin, sheet.height * (1 - VIEWER_OVERLAY) - 14)
+        area = Box(
+            margin, canvas.height * VIEWER_OVERLAY, WIDTH - 2 * margin, canvas.height * (1 - VIEWER_OVERLAY) - 14
+        )
         if report.model.demonstration:
             strip, area = area.split(40)
-            blocks.banner(sheet, strip, words)
-        blocks.one_sequence(sheet, area, picture, words)
-        return sheet.figure
+            sections.banner(canvas, strip, words)
+        sections.one_sequence(canvas, area, picture, words)
+        return canvas.figure
 
 
-def warm_up() -> None:
-    """A sheet with every plain letter, drawn both ways: fonts are looked for and read, and measured, now."""
+def preload_fonts() -> None:
+    """A canvas with every plain letter, drawn both ways: fonts are looked for and read, and measured, now."""
     letters = "".join(map(chr, range(ord(" "), 0x7F)))
     with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
-        sheet = Sheet(A4_INCHES, LIGHT, 1.0, fonts.chinese_font())
+        canvas = PageCanvas(A4_INCHES, LIGHT, 1.0, fonts.chinese_font())
         for bold in (False, True):
-            sheet.paragraph(Box(0, 0, WIDTH, sheet.height), 0, letters, SMALL_TEXT, bold=bold)
-    page_pixels(sheet.figure)
-    page_pdf(sheet.figure, "", datetime(2000, 1, 1, tzinfo=UTC))
+            canvas.paragraph(Box(0, 0, WIDTH, canvas.height), 0, letters, SMALL_TEXT, bold=bold)
+    page_pixels(canvas.figure)
+    page_pdf(canvas.figure, "", datetime(2000, 1, 1, tzinfo=UTC))
 
 
 def page_pixels(figure: Figure) -> NDArray[np.uint8]:

@@ -18,9 +18,9 @@ from dicom_sr.coding import codes
 from dicom_sr.coding.codes import Concept
 from dicom_sr.content.details import LAYOUT
 from dicom_sr.content.measurements import BUNDLE_PARAMETER, NETWORK_PARAMETER, NOMOGRAM_PARAMETER
-from dicom_sr.content.structured_report import SR_CLASS_UIDS
-from dicom_sr.reading import tree
+from dicom_sr.reading import content_tree as tree
 from dicom_sr.report.errors import UnreadableReportError
+from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS
 from dicom_sr.report.treatment_report import (
     ArmResult,
     ContourUsed,
@@ -66,7 +66,7 @@ def _read(path: Path) -> Dataset:
 
 def _check_ours(ds: Dataset) -> None:
     sop_class = ds.get("SOPClassUID")
-    if sop_class not in SR_CLASS_UIDS.values():
+    if sop_class not in SR_SOP_CLASS_UIDS.values():
         name = getattr(sop_class, "name", sop_class) or "no SOP class"
         raise UnreadableReportError(f"expected a Structured Report of this software, found {name}")
     if tree.first(ds, codes.DETAILS) is None:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 from config.indication.vocabulary import EbvCategory, SeriesRole
+from dicom_sr.report.sr_classes import SrClass
 
 Language = Literal["en", "zh"]
 Style = Literal["light", "dark"]
-SrClass = Literal["comprehensive_3d", "comprehensive", "enhanced"]
 ObjectKind = Literal["sr", "sc", "pdf", "seg", "attribution"]
 
 

@@ -47,7 +47,7 @@ def clean_text(text: str) -> str:
     return LINE_BREAK.join(line.rstrip() for line in kept).strip()
 
 
-def _settled(value: Any, decimals: int | None) -> Any:
+def _normalised(value: Any, decimals: int | None) -> Any:
     if isinstance(value, Enum | bool):
         return value
     if isinstance(value, str):
@@ -57,24 +57,24 @@ def _settled(value: Any, decimals: int | None) -> Any:
             raise ValueError(f"a report holds finite numbers only, found {value}")
         return value if decimals is None else round_to(value, decimals)
     if isinstance(value, Mapping):
-        return {key: _settled(item, decimals) for key, item in value.items()}
+        return {key: _normalised(item, decimals) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return tuple(_settled(item, decimals) for item in value)
+        return tuple(_normalised(item, decimals) for item in value)
     return value
 
 
-class Settled:
+class NormalisedValue:
     """Base of the report's values: text and numbers take their final form when the value is built."""
 
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]
-            value = _settled(getattr(self, each.name), each.metadata.get("decimals"))
+            value = _normalised(getattr(self, each.name), each.metadata.get("decimals"))
             absent = value == "" and each.type == "str | None"  # DICOM knows no empty text that is not absent
             object.__setattr__(self, each.name, None if absent else value)
 
 
 @dataclass(frozen=True)
-class Reason(Settled):
+class Reason(NormalisedValue):
     """Why something was refused or is worth a warning: a stable code and a sentence for a person."""
 
     code: str
@@ -82,7 +82,7 @@ class Reason(Settled):
 
 
 @dataclass(frozen=True)
-class DfsEstimate(Settled):
+class DfsEstimate(NormalisedValue):
     """Disease-free survival at one horizon, as fractions, with its 95 % confidence interval."""
 
     value: float = field(metadata=rounded_to(DFS_DECIMALS))
@@ -95,7 +95,7 @@ class DfsEstimate(Settled):
 
 
 @dataclass(frozen=True)
-class ArmResult(Settled):
+class ArmResult(NormalisedValue):
     """One regimen: nomogram points by factor and DFS by horizon (months)."""
 
     arm: TreatmentArm
@@ -107,7 +107,7 @@ class ArmResult(Settled):
 
 
 @dataclass(frozen=True)
-class Scenario(Settled):
+class Scenario(NormalisedValue):
     """Both regimens for one EBV DNA category; an unknown category gives two scenarios."""
 
     ebv_category: EbvCategory
@@ -123,7 +123,7 @@ class Scenario(Settled):
 
 
 @dataclass(frozen=True)
-class Fact(Settled):
+class Fact(NormalisedValue):
     """Where a clinical value came from."""
 
     source: str
@@ -132,7 +132,7 @@ class Fact(Settled):
 
 
 @dataclass(frozen=True)
-class EbvDna(Settled):
+class EbvDna(NormalisedValue):
     """Plasma EBV DNA before treatment. `as_given` keeps the laboratory's own words (">4000", "not detected")."""
 
     category: EbvCategory
@@ -143,7 +143,7 @@ class EbvDna(Settled):
 
 
 @dataclass(frozen=True)
-class Stage(Settled):
+class Stage(NormalisedValue):
     """Clinical stage as recorded; empty parts are unknown."""
 
     t: str | None = None
@@ -159,7 +159,7 @@ class Stage(Settled):
 
 
 @dataclass(frozen=True)
-class SeriesUsed(Settled):
+class SeriesUsed(NormalisedValue):
     """One MR series behind the scores and its representative slice (highest predicted risk)."""
 
     role: SeriesRole
@@ -173,7 +173,7 @@ class SeriesUsed(Settled):
 
 
 @dataclass(frozen=True)
-class ContourUsed(Settled):
+class ContourUsed(NormalisedValue):
     """The contour that defined the tumour."""
 
     sop_instance_uid: str
@@ -188,7 +188,7 @@ class ContourUsed(Settled):
 
 
 @dataclass(frozen=True)
-class Scores(Settled):
+class Scores(NormalisedValue):
     """Outputs of the multi-task network."""
 
     prognostic_score: float = field(metadata=rounded_to(SCORE_DECIMALS))
@@ -196,7 +196,7 @@ class Scores(Settled):
 
 
 @dataclass(frozen=True)
-class ModelIdentity(Settled):
+class ModelIdentity(NormalisedValue):
     """Which model said it, on what it was trained, for what it may be used."""
 
     name: str
@@ -213,7 +213,7 @@ class ModelIdentity(Settled):
 
 
 @dataclass(frozen=True)
-class TreatmentReport(Settled):
+class TreatmentReport(NormalisedValue):
     """Everything that a report says. With `refusals` there are no scores and no scenarios."""
 
     patient_id: str

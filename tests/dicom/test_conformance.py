@@ -7,12 +7,12 @@ import itertools
 from pathlib import Path
 
 import pytest
+from pydicom import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role
 from pynetdicom.sop_class import _VERIFICATION_CLASSES, StorageCommitmentPushModel
 
 from config.settings import NodeSettings, PacsSettings, ReportSettings, Settings
 from dicom_sr.objects.build import build_objects
-from dicom_sr.reading.tree import Dataset
 from node.conformance.document import Table, markdown
 from node.conformance.report_annex import CONTAINERS, PRIVATE_SCHEME_UID
 from node.conformance.statement import CONTEXT_COLUMNS, statement

@@ -10,9 +10,9 @@ from matplotlib.text import Text
 
 from config.indication.vocabulary import EbvCategory
 from dicom_sr.page import fonts
-from dicom_sr.page.blocks import PatientCaption
+from dicom_sr.page.canvas import DARK, Box, PageCanvas
 from dicom_sr.page.layout import page_pdf, page_pixels, render_page, render_slice
-from dicom_sr.page.sheet import DARK, Box, Sheet
+from dicom_sr.page.sections import PatientCaption
 from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import PagePictures
 from dicom_sr.report.wording import CHINESE, ENGLISH
@@ -28,7 +28,7 @@ CASES = {**samples.CASES, "crowded": samples.crowded, "differing": samples.diffe
 
 
 def texts_of(figure) -> list[Text]:
-    """Texts of the sheet itself, drawn; the nomogram stand-in's belong to the caller."""
+    """Texts of the canvas itself, drawn; the nomogram stand-in's belong to the caller."""
     page_pixels(figure)
     return [text for text in figure.texts if text.get_text().strip()]
 
@@ -118,19 +118,19 @@ def test_without_a_chinese_font_there_is_english_and_no_empty_box(monkeypatch: p
 
 
 def test_text_is_wrapped_at_blanks_and_between_chinese_characters() -> None:
-    sheet = Sheet((10.24, 10.24), DARK, 1.0, fonts.chinese_font())
+    canvas = PageCanvas((10.24, 10.24), DARK, 1.0, fonts.chinese_font())
     text = "words of a sentence and 增强扫描显示鼻咽部肿块 and averyveryverylongwordwithoutanyblankinitatall" * 3
-    lines = sheet.wrapped(text, 14, 200)
-    assert all(sheet.text_width(line, 14) <= 200 for line in lines)
+    lines = canvas.wrapped(text, 14, 200)
+    assert all(canvas.text_width(line, 14) <= 200 for line in lines)
     assert re.sub(r"\s", "", "".join(lines)) == re.sub(r"\s", "", text)
 
 
 def test_measured_width_is_at_least_the_drawn_one() -> None:
-    sheet = Sheet((10.24, 10.24), DARK, 1.0, fonts.chinese_font())
+    canvas = PageCanvas((10.24, 10.24), DARK, 1.0, fonts.chinese_font())
     for text in ("ICT+CCRT 79.1 %", "induction chemotherapy", "推荐方案 AVAVA fi ffi", "(72.0 to 85.6)"):
-        sheet.text(0, 500, text, 14)
-        page_pixels(sheet.figure)
-        assert sheet.figure.texts[-1].get_window_extent().width <= sheet.text_width(text, 14)
+        canvas.text(0, 500, text, 14)
+        page_pixels(canvas.figure)
+        assert canvas.figure.texts[-1].get_window_extent().width <= canvas.text_width(text, 14)
 
 
 def test_boxes_divide_without_losing_room() -> None:

@@ -104,7 +104,7 @@ def _difference(scenario: Mapping[str, Any], month: str) -> dict[str, str | None
 
 
 def _rounded(fraction: float) -> float:
-    """As `treatment_report.Settled` rounds; no minus zero."""
+    """As `treatment_report.NormalisedValue` rounds; no minus zero."""
     return round(float(fraction), DFS_DECIMALS) + 0.0
 
 

@@ -19,7 +19,7 @@ from node.store.study_store import StudyStore
 if TYPE_CHECKING:
     from redis import Redis
 
-    from dicom_sr.objects.build import Start
+    from dicom_sr.objects.build import StartDrawing
     from workers.bundles.bundle import Bundle
 
 
@@ -31,7 +31,7 @@ class WorkerContext:
     """
 
     settings: Settings
-    start: Start = partial
+    start: StartDrawing = partial
     _bundles: dict[str, Bundle] = field(default_factory=dict)
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}")
 

@@ -11,7 +11,7 @@ from celery.signals import worker_process_init, worker_ready
 
 from config.errors import ModelBundleError
 from config.settings import Settings
-from dicom_sr.objects.readiness import get_ready_to_build, get_ready_to_draw
+from dicom_sr.objects.preloading import preload_drawing, preload_validation_tables
 from node.audit.forwarding import forwarding
 from node.audit.recorder import audited, open_audit
 from node.ledger.database import open_ledger
@@ -38,7 +38,7 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     context, beside = WorkerContext(settings), ProcessBeside()
     if computes and pool == "solo" and (os.cpu_count() or 1) > 1:
         context.start = beside.start
-    ready_to_draw = context.start(get_ready_to_draw)  # over there while this process loads its own libraries
+    ready_to_draw = context.start(preload_drawing)  # over there while this process loads its own libraries
     ledger = open_ledger(settings.ledger.url or "")
     app = make_celery(broker_url(settings), settings.broker)
     register(app, context, queues)
@@ -78,7 +78,7 @@ def _warm_up(context: WorkerContext, ready_to_draw: Callable[[], None]) -> None:
     from workers.queue import steps
 
     log.debug("imported", modules=[steps.__name__])
-    get_ready_to_build()
+    preload_validation_tables()
     try:
         bundle = context.bundle(context.settings.model.bundle)
         warm_up(bundle, context.settings.model.device)

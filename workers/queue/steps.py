@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from config.errors import IneligibleStudyError, InputError
 from config.indication.vocabulary import EbvCategory, SeriesRole
 from config.settings import ObjectKind, Settings
-from dicom_sr.content.structured_report import SR_CLASS_UIDS
 from dicom_sr.header.uids import uid_for
 from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.fhir import PATIENT_IDENTIFIER, fhir_bundle
@@ -30,6 +29,7 @@ from dicom_sr.report.report_inputs import (
     SeriesMask,
     SourceStudy,
 )
+from dicom_sr.report.sr_classes import FALLBACK_SR_CLASS, SR_SOP_CLASS_UIDS
 from dicom_sr.report.treatment_report import Reason, TreatmentReport
 from node.cases.case_inputs import ComputeRequest
 from node.ledger import jobs
@@ -182,15 +182,15 @@ def refusal_result(context: WorkerContext, job: Job, error: IneligibleStudyError
     return {"report": dump(refusal_report(request, reasons, bundle, context.settings.decision, job.created_at))}
 
 
-def other_sr(context: WorkerContext, report_id: int, kind: str, refused_class: str) -> StoredObject | None:
+def fallback_sr(context: WorkerContext, report_id: int, kind: str, refused_class: str) -> StoredObject | None:
     """The SR as Comprehensive SR, for a PACS that does not take the class it was written in."""
-    if kind != "sr" or refused_class == SR_CLASS_UIDS["comprehensive"]:
+    if kind != "sr" or refused_class == SR_SOP_CLASS_UIDS[FALLBACK_SR_CLASS]:
         return None
     with context.ledger.begin() as session:
         row = session.get_one(Report, report_id)
         job = session.get_one(Job, row.job_id)
     report, bundle = load(row.result), context.bundle(job.bundle)
-    made = objects_of_report(context, job, report, bundle, sop_class="comprehensive", kinds=("seg", "sr"))
+    made = objects_of_report(context, job, report, bundle, sop_class=FALLBACK_SR_CLASS, kinds=("seg", "sr"))
     stored = _store(context, job, next(one for one in made if one.kind == "sr"))
     other = replace(stored, kind=f"sr{FALLBACK}")
     with context.ledger.begin() as session:

@@ -85,10 +85,10 @@ def _register_steps(app: Celery, context: WorkerContext) -> None:
 
 def _other_form(context: WorkerContext, report_id: int, kind: str, refused_class: str) -> StoredObject | None:
     """Another form of an object that a PACS refuses; made only then, since it needs what computes."""
-    from workers.queue.steps import other_sr
+    from workers.queue.steps import fallback_sr
 
     try:
-        return other_sr(context, report_id, kind, refused_class)
+        return fallback_sr(context, report_id, kind, refused_class)
     except ArtefactsGoneError as error:
         log.warning("no other form can be made", report=report_id, error=str(error))
         return None

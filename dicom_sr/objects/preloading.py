@@ -6,15 +6,15 @@ from __future__ import annotations
 import importlib
 
 
-def get_ready_to_draw() -> None:
+def preload_drawing() -> None:
     """Everything that draws a page: modules, fonts, and the measures of plain letters."""
-    from dicom_sr.page.layout import warm_up
+    from dicom_sr.page.layout import preload_fonts
 
     importlib.import_module("dicom_sr.objects.build")  # pages are drawn by functions that stand there
-    warm_up()
+    preload_fonts()
 
 
-def get_ready_to_build() -> None:
+def preload_validation_tables() -> None:
     """The standard's tables that objects are checked against."""
     from dicom_sr.objects.validation import load_tables
 

@@ -1,4 +1,4 @@
-"""A sheet to write on: positions in units of a 1024th of its width, from the top left corner.
+"""A canvas to write on: positions in units of a 1024th of its width, from the top left corner.
 
 Text is measured before it is drawn, so that it wraps and never runs out of its box.
 """
@@ -45,7 +45,7 @@ LIGHT = Palette("#FFFFFF", "#000000", "#454545", "#9A9A9A", "#0072B2", "#D55E00"
 
 @dataclass(frozen=True)
 class Box:
-    """A part of the sheet."""
+    """A part of the canvas."""
 
     x: float
     y: float
@@ -81,7 +81,7 @@ class Box:
         )
 
 
-class Sheet:
+class PageCanvas:
     """One page under the pen."""
 
     def __init__(self, inches: tuple[float, float], palette: Palette, text_scale: float, chinese: str | None) -> None:
@@ -185,7 +185,7 @@ class Sheet:
         return None
 
     def axes(self, box: Box) -> Axes:
-        """Axes on a part of the sheet."""
+        """Axes on a part of the canvas."""
         position = (box.x / WIDTH, 1 - box.bottom / self.height, box.width / WIDTH, box.height / self.height)
         ax = self.figure.add_axes(position)
         ax.set_facecolor(self.palette.paper)
@@ -193,7 +193,7 @@ class Sheet:
 
     @cached_property
     def drawing(self) -> Axes:
-        """Axes over the whole sheet in its own units, for everything that is drawn by hand.
+        """Axes over the whole canvas in its own units, for everything that is drawn by hand.
 
         Making axes costs more than drawing into them, so all small drawings of a page share these.
         """
