@@ -22,7 +22,7 @@ from node.audit.trail_file import TrailFile
 
 log = structlog.get_logger("cptdn.audit")
 
-LOOK_EVERY_S = 0.5
+CHECK_EVERY_S = 0.5
 TRY_AGAIN_S, TRY_AGAIN_LONGEST_S = 1.0, 30.0
 BATCH_BYTES = 256 * 1024
 POSITION = "forwarded.json"
@@ -118,23 +118,23 @@ def _run(forwarder: Forwarder, trail: TrailFile, stop: threading.Event) -> None:
             with trail.locked("forward.lock", wait=False):
                 _forward_until(forwarder, stop)
         except OSError:  # another process forwards, or the folder is not there yet
-            stop.wait(LOOK_EVERY_S)
+            stop.wait(CHECK_EVERY_S)
     forwarder.close()
 
 
 def _forward_until(forwarder: Forwarder, stop: threading.Event) -> None:
-    wait, last = LOOK_EVERY_S, False
+    wait, last = CHECK_EVERY_S, False
     while True:
         try:
             forwarder.forward()
             forwarder.prune()
-            if wait != LOOK_EVERY_S:
+            if wait != CHECK_EVERY_S:
                 log.info("audit_repository_is_back")
-            wait = LOOK_EVERY_S
+            wait = CHECK_EVERY_S
         except (RepositoryError, SettingsError, OSError) as error:
-            if wait == LOOK_EVERY_S:
+            if wait == CHECK_EVERY_S:
                 log.warning("audit_repository_is_away", reason=str(error))
-            wait = TRY_AGAIN_S if wait == LOOK_EVERY_S else min(TRY_AGAIN_LONGEST_S, 2 * wait)
+            wait = TRY_AGAIN_S if wait == CHECK_EVERY_S else min(TRY_AGAIN_LONGEST_S, 2 * wait)
         if last:
             return
         last = stop.wait(wait)  # one round more, so that what was said last is sent, too

@@ -27,7 +27,7 @@ from node.audit.recorder import audit_folder
 from node.audit.trail_file import TrailFile
 from node.ledger import cases, jobs
 from node.ledger.database import Ledger, now_utc
-from node.ledger.processes import living
+from node.ledger.processes import live_processes
 from node.ledger.tables import Association, Case, Delivery, Instance, Job, Notice, Outbox, Quarantined, Report
 
 DURATIONS_OF = timedelta(days=1)  # step durations are summed over the jobs of the last day
@@ -61,7 +61,7 @@ def ready(ledger: Ledger, settings: Settings) -> Answer:
     checks = {"ledger": False, "storage": _free_bytes(settings) >= settings.storage.min_free_gb * 1e9, "node": False}
     try:
         with ledger.begin() as session:
-            checks["node"] = any(process.ready for process in living(session, "node"))
+            checks["node"] = any(process.ready for process in live_processes(session, "node"))
         checks["ledger"] = True
     except SQLAlchemyError:
         pass  # said by the check itself
@@ -136,7 +136,7 @@ def _counts(session: Session) -> Iterable[Metric]:
     open_ones = session.scalar(select(func.count()).select_from(Association).where(Association.closed_at.is_(None)))
     yield _plain("cptdn_open_associations", "Associations that are storing something now", open_ones or 0)
     processes: dict[str, int] = dict.fromkeys(("node", "worker", "web"), 0)
-    for process in living(session):
+    for process in live_processes(session):
         processes[process.kind] = processes.get(process.kind, 0) + 1
     yield _labelled("cptdn_processes", "Living processes", "kind", processes)
 

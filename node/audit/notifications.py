@@ -50,7 +50,7 @@ class Notifier:
         self._ledger, self._settings, self._store = ledger, settings, store
         self.channels = channels_of(settings.notify, settings.node.ae_title)
 
-    def look(self) -> int:
+    def check(self) -> int:
         """Returns how many notices were told everywhere."""
         if not self.channels:
             return 0

@@ -106,7 +106,7 @@ class Repository:
             raise ConnectionResetError("it closed the connection")
 
 
-def try_repository(settings: SyslogSettings) -> str | None:
+def check_repository(settings: SyslogSettings) -> str | None:
     """Connect and leave again; None when that worked, else why it did not. Raises SettingsError for wrong files."""
     repository = Repository(settings)
     try:

@@ -65,7 +65,7 @@ def dismiss(
 
     Example: cptdn quarantine dismiss 3 --because "a resend with a corrected name; the images are the same"
     """
-    from node.ledger.cases import record, wake_case
+    from node.ledger.cases import record, schedule_assessment
     from node.ledger.instances import dismiss_quarantined
 
     with ledger_of(ctx).begin() as session:
@@ -73,7 +73,7 @@ def dismiss(
         if entry.study_instance_uid is not None:
             text = f"File {number} in quarantine was dismissed: {because}"
             record(session, entry.study_instance_uid, "dismissed", text, actor="administrator")
-            wake_case(session, entry.study_instance_uid)
+            schedule_assessment(session, entry.study_instance_uid)
     record_about_studies(ctx, "quarantine dismiss", [entry.study_instance_uid or ""])
     if as_json:
         print_json({"number": number, "dismissed_because": because})

@@ -21,11 +21,11 @@ def ready(
     Example: cptdn ready worker
     """
     from config.errors import InputError
-    from node.ledger.processes import living
+    from node.ledger.processes import live_processes
 
     here = socket.gethostname()
     with ledger_of(ctx, migrate=False).begin() as session:
-        found = [one for one in living(session, kind) if one.ready and (anywhere or one.host == here)]
+        found = [one for one in live_processes(session, kind) if one.ready and (anywhere or one.host == here)]
         rows = [{"kind": one.kind, "host": one.host, "pid": one.pid, **one.info} for one in found]
     if as_json:
         print_json(rows)

@@ -79,7 +79,7 @@ def _selected(
 ) -> list[str]:
     """The studies that are meant, the oldest first."""
     from node.ledger.cases import STATES, list_cases
-    from node.ledger.reports import made_by
+    from node.ledger.reports import studies_reported_by
 
     selecting = all_ or since or states or made_with
     if bool(study_uids) == bool(selecting):
@@ -90,7 +90,7 @@ def _selected(
         return study_uids
     cases = list_cases(session, known_states(states, STATES), since.replace(tzinfo=UTC) if since else None)
     found = [case.study_instance_uid for case in reversed(cases)]
-    made = made_by(session, made_with) if made_with else None
+    made = studies_reported_by(session, made_with) if made_with else None
     return found if made is None else [study for study in found if study in made]
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def check_storage(settings: Settings, repair: bool, as_json: bool) -> int:
     """Print every disagreement with what was or can be done; returns how many are left."""
     from node.ledger.database import open_ledger
-    from node.store.consistency import examine
-    from node.store.retention import recover
+    from node.store.consistency import check_consistency
+    from node.store.retention import empty_or_undo_trash
     from node.store.study_store import StudyStore
     from node.workflow.storage_repair import ADVICE, Repair
 
@@ -28,8 +28,8 @@ def check_storage(settings: Settings, repair: bool, as_json: bool) -> int:
     mend = Repair(ledger, store)
     rows = []
     with store.holding_still(wait=True):
-        recover(ledger, store)
-        for finding in examine(ledger, store):
+        empty_or_undo_trash(ledger, store)
+        for finding in check_consistency(ledger, store):
             done = mend(finding) if repair else ""
             advice = "" if done else ADVICE.get(finding.kind, "`cptdn doctor --storage --repair` mends it")
             rows.append({**asdict(finding), "repaired": done, "advice": advice})

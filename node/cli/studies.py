@@ -221,7 +221,7 @@ def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> Non
     """
     from config.errors import InputError
     from node.ledger.cases import get_case, record
-    from node.ledger.fetches import ask_now
+    from node.ledger.fetches import request_now
     from node.workflow.casework import evaluate_case
     from node.workflow.retrieval import asked_pacs
 
@@ -236,7 +236,7 @@ def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> Non
         if not lacks:
             raise InputError(f"study {study_uid} lacks no series, contour or registration; it is {case.state}")
         for pacs in asked:
-            ask_now(session, study_uid, pacs.name, lacks)
+            request_now(session, study_uid, pacs.name, lacks)
         record(
             session, study_uid, "fetch", "An administrator asked the PACS for what is missing.", actor="administrator"
         )

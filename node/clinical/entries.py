@@ -87,7 +87,7 @@ def record_entries(
     session: Session, patient_id: str, issuer: str, entries: list[FactEntry], source: str, set_by: str
 ) -> int:
     """Record facts of one patient and have the patient's cases looked at again; returns how many were new."""
-    from node.ledger.cases import wake_patient
+    from node.ledger.cases import schedule_patient
     from node.ledger.facts import record_fact
 
     new = 0
@@ -95,5 +95,5 @@ def record_entries(
         if record_fact(session, patient_id, issuer, entry.name, entry.value, source, set_by, entry.observed_on):
             new += 1
     if new:
-        wake_patient(session, patient_id.strip(), issuer)
+        schedule_patient(session, patient_id.strip(), issuer)
     return new

@@ -76,7 +76,7 @@ def record_resources(
     session: Session, patient_id: str, resources: Sequence[Mapping[str, Any]], settings: Settings, source: str, by: str
 ) -> tuple[int, list[str]]:
     """Record what resources of one patient say; returns the number of new facts and a sentence per unusable result."""
-    from node.ledger.cases import wake_patient
+    from node.ledger.cases import schedule_patient
     from node.ledger.facts import withdraw_fact
 
     issuer = settings.fhir.issuer
@@ -87,7 +87,7 @@ def record_resources(
         problems += found.refused
         gone = sum(withdraw_fact(session, patient_id, issuer, name, day) for name, day in found.withdrawn)
         if gone:
-            wake_patient(session, patient_id, issuer)
+            schedule_patient(session, patient_id, issuer)
     return new, problems
 
 

@@ -176,7 +176,7 @@ def _recoded(line: str, charset: str) -> bytes:
 def _take(
     session: Session, patient: Patient, results: list[CodedResult], message: OruMessage, settings: Settings
 ) -> list[str]:
-    from node.ledger.cases import wake_patient
+    from node.ledger.cases import schedule_patient
     from node.ledger.facts import facts_of, is_recorded, withdraw_fact
 
     if is_recorded(session, patient.patient_id, message.source):
@@ -198,7 +198,7 @@ def _take(
     record_entries(session, patient.patient_id, patient.issuer, entries, message.source, "HL7")
     gone = sum(withdraw_fact(session, patient.patient_id, patient.issuer, name, day) for name, day in found.withdrawn)
     if gone:
-        wake_patient(session, patient.patient_id, patient.issuer)
+        schedule_patient(session, patient.patient_id, patient.issuer)
     return found.refused
 
 

@@ -35,7 +35,7 @@ def add_user(session: Session, name: str, password_hash: str, role: str, languag
         raise InputError(f"expected a user name of 1 to {NAME_LENGTH} printable characters, found {len(wanted)}")
     if session.get(User, wanted) is not None:
         raise InputError(f"the user {wanted} is there already; `cptdn users list` shows all")
-    if _role(role) != "admin" and not any_user(session):
+    if _role(role) != "admin" and not has_users(session):
         raise InputError("the first user must have the role admin: nobody else could add others")
     user = User(
         name=wanted, password_hash=password_hash, role=role, language=language, created_at=now_utc()
@@ -61,7 +61,7 @@ def list_users(session: Session) -> list[User]:
     return list(session.scalars(select(User).order_by(User.name)))
 
 
-def any_user(session: Session) -> bool:
+def has_users(session: Session) -> bool:
     return bool(session.scalar(select(exists().select_from(User))))
 
 
@@ -139,14 +139,14 @@ def end_sessions_of(session: Session, name: str) -> None:
     session.execute(delete(WebSession).where(WebSession.user == name))
 
 
-def forget_old_sessions(session: Session, idle: timedelta, longest: timedelta) -> None:
+def delete_expired_sessions(session: Session, idle: timedelta, longest: timedelta) -> None:
     now = now_utc()
     session.execute(
         delete(WebSession).where((WebSession.seen_at < now - idle) | (WebSession.created_at < now - longest))
     )
 
 
-def log_in_blocked(session: Session, address: str, name: str) -> int:
+def log_in_blocked_for_s(session: Session, address: str, name: str) -> int:
     """Seconds until this address may try this name again; 0 when it may now."""
     since = now_utc() - FAILURE_WINDOW
     of_name, of_address = LogInFailure.name == token_digest(name.strip()), LogInFailure.address == address
@@ -167,13 +167,13 @@ def log_in_blocked(session: Session, address: str, name: str) -> int:
     return max(1, round((max(oldest) + FAILURE_WINDOW - now_utc()).total_seconds()))
 
 
-def note_failure(session: Session, address: str, name: str) -> None:
+def record_failed_log_in(session: Session, address: str, name: str) -> None:
     now = now_utc()
     session.execute(delete(LogInFailure).where(LogInFailure.at < now - FAILURE_WINDOW))
     session.add(LogInFailure(at=now, address=address, name=token_digest(name.strip())))
 
 
-def forget_failures(session: Session, name: str) -> None:
+def clear_failed_log_ins(session: Session, name: str) -> None:
     """A log-in succeeded: earlier slips of the keyboard no longer count."""
     session.execute(delete(LogInFailure).where(LogInFailure.name == token_digest(name.strip())))
 

@@ -29,7 +29,7 @@ class Peer:
     opened_at: datetime
 
 
-def touch(session: Session, peer: Peer, study_instance_uid: str, now: datetime) -> None:
+def record_study(session: Session, peer: Peer, study_instance_uid: str, now: datetime) -> None:
     """Note that this association has sent a part of the study; safe to call again."""
     association = {
         "id": peer.association_id, "node_id": peer.node_id, "calling_ae": peer.calling_ae, "address": peer.address,

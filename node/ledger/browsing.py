@@ -44,7 +44,7 @@ def find_cases(session: Session, states: Collection[str] = (), text: str = "", p
     return CasePage(cases, number, n_pages, n_cases)
 
 
-def recommendations(session: Session, cases: Collection[Case]) -> dict[str, Report]:
+def current_reports_of(session: Session, cases: Collection[Case]) -> dict[str, Report]:
     """Study UID -> the current report of those cases that have one."""
     ids = [case.current_report_id for case in cases if case.current_report_id is not None]
     found = session.scalars(select(Report).where(Report.id.in_(ids)))

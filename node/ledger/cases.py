@@ -66,14 +66,14 @@ def set_state(session: Session, case: Case, state: str, reasons: Sequence[dict[s
     case.state, case.reasons, case.updated_at = state, reasons, now_utc()
 
 
-def wake_case(session: Session, study_instance_uid: str, when: datetime | None = None) -> None:
+def schedule_assessment(session: Session, study_instance_uid: str, when: datetime | None = None) -> None:
     """Have this case looked at again, soon or at `when`."""
     session.execute(
         update(Case).where(Case.study_instance_uid == study_instance_uid).values(assess_after=when or now_utc())
     )
 
 
-def wake_patient(session: Session, patient_id: str, issuer: str = "") -> int:
+def schedule_patient(session: Session, patient_id: str, issuer: str = "") -> int:
     """Have all cases of a patient looked at again: a fact or a contour in another study has changed."""
     query = update(Case).where(Case.patient_id == patient_id)
     if issuer:
@@ -81,16 +81,16 @@ def wake_patient(session: Session, patient_id: str, issuer: str = "") -> int:
     return int(session.execute(query.values(assess_after=now_utc())).rowcount)  # type: ignore[attr-defined]
 
 
-def note_content(session: Session, modality: str, study_instance_uid: str, patient_id: str, issuer: str) -> None:
+def record_arrival(session: Session, modality: str, study_instance_uid: str, patient_id: str, issuer: str) -> None:
     """Something of a study arrived: an MR study gets its case, anything else may complete cases of its patient."""
     if modality == MR_MODALITY:
         if not open_case(session, study_instance_uid, patient_id, issuer):
-            wake_case(session, study_instance_uid)
+            schedule_assessment(session, study_instance_uid)
     else:
-        wake_patient(session, patient_id, issuer)
+        schedule_patient(session, patient_id, issuer)
 
 
-def wake_touched(session: Session, study_instance_uids: Collection[str]) -> None:
+def schedule_touched(session: Session, study_instance_uids: Collection[str]) -> None:
     """An association has ended: look at its studies again, and at all cases of their patients."""
     studies = tuple(study_instance_uids)
     patients = select(Instance.patient_id).where(Instance.study_instance_uid.in_(studies))
@@ -102,7 +102,7 @@ def wake_touched(session: Session, study_instance_uids: Collection[str]) -> None
     )
 
 
-def wake_unfinished(session: Session) -> None:
+def schedule_unfinished(session: Session) -> None:
     """A node has started: whatever was in the middle of something is looked at again."""
     session.execute(
         update(Case)

@@ -43,7 +43,7 @@ def written_in_the_future(session: Session) -> bool:
     return any(at is not None and at > limit for at in latest)
 
 
-def settle(session: Session, lease: timedelta) -> None:
+def reset_leases_and_due_times(session: Session, lease: timedelta) -> None:
     """After a jump: leases begin anew, and what waits for a time is due. Safe to do twice, by any number of nodes."""
     now = now_utc()
     changes = [

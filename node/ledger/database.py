@@ -72,7 +72,7 @@ def as_json(value: Any) -> str:
         return json.dumps(value)
 
 
-def may_try_again(error: SQLAlchemyError) -> bool:
+def is_retryable(error: SQLAlchemyError) -> bool:
     """Whether the transaction only met another one: two first instances of one study, or writers that waited for each
     other. Done again, it finds what the other one wrote."""
     code = getattr(getattr(error, "orig", None), "sqlstate", None)

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from config.errors import InputError
 from node.ledger.backoff import backoff_s
 from node.ledger.database import Ledger, now_utc
-from node.ledger.outbox import enqueue, owed_ids
+from node.ledger.outbox import enqueue, pending_ids
 from node.ledger.tables import Delivery, Report
 from node.messaging.messages import DELIVER_REPORT
 
@@ -78,7 +78,7 @@ def extend_lease(session: Session, delivery_id: int, owner: str, lease: timedelt
     return bool(extended.rowcount)  # type: ignore[attr-defined]
 
 
-def held(session: Session, delivery_id: int, owner: str) -> Delivery | None:
+def get_leased(session: Session, delivery_id: int, owner: str) -> Delivery | None:
     """The delivery, while the lease is still this owner's: the condition for writing down what became of it."""
     delivery = session.get(Delivery, delivery_id, with_for_update=True)
     return delivery if delivery is not None and delivery.lease_owner == owner else None
@@ -88,7 +88,7 @@ def release(delivery: Delivery) -> None:
     delivery.lease_owner = delivery.lease_until = None
 
 
-def note_object(
+def record_object_status(
     delivery: Delivery, sop_instance_uid: str, *, status: str | None, committed: bool = False, note: str = ""
 ) -> None:
     """Record what became of one object; assigns a new mapping, so that the change is written."""
@@ -144,14 +144,14 @@ def write_commitment(session: Session, result: Commitment, now: datetime) -> Del
         return delivery
     for uid in result.committed:
         if uid in delivery.objects:
-            note_object(delivery, uid, status=STORED, committed=True, note=delivery.objects[uid]["note"])
+            record_object_status(delivery, uid, status=STORED, committed=True, note=delivery.objects[uid]["note"])
     again = False
     for uid, reason in result.failed.items():
         if uid in delivery.objects:
             resend = reason not in NOT_RESENDABLE
             again = again or resend
             text = f"not committed: {FAILURE_REASONS.get(reason, f'reason {reason:04X}')}"
-            note_object(delivery, uid, status=None if resend else STORED, note=text)
+            record_object_status(delivery, uid, status=None if resend else STORED, note=text)
     if again:
         delivery.state, delivery.attempts = "pending", delivery.attempts + 1
         delivery.error_text = f"the PACS could not commit {len(result.failed)} object(s); they are sent again"
@@ -185,7 +185,7 @@ def requeue_due(session: Session, now: datetime) -> list[int]:
         .order_by(Delivery.not_before)
         .with_for_update(skip_locked=True)
     )
-    waiting = owed_ids(session, [DELIVER_REPORT])
+    waiting = pending_ids(session, [DELIVER_REPORT])
     due = [found for found in session.scalars(query) if found not in waiting]
     for delivery_id in due:
         enqueue(session, DELIVER_REPORT, [delivery_id])

@@ -16,7 +16,7 @@ from node.ledger.tables import Fetch, Process
 WAITING, IDLE, GIVEN_UP = "waiting", "idle", "given_up"
 
 
-def want(session: Session, study_instance_uid: str, pacs: Iterable[str], lacks: Collection[str]) -> None:
+def request_missing(session: Session, study_instance_uid: str, pacs: Iterable[str], lacks: Collection[str]) -> None:
     """Have these PACS asked for what a case lacks; with nothing lacking, no longer.
 
     The same lack again changes nothing: the waits go on growing.
@@ -29,32 +29,32 @@ def want(session: Session, study_instance_uid: str, pacs: Iterable[str], lacks: 
                 session.add(_row(study_instance_uid, name, wanted, now))
         elif not wanted:
             row.state = IDLE
-        elif row.lacks != wanted or row.state == IDLE:
-            begin_anew(row, wanted, now)
+        elif row.missing != wanted or row.state == IDLE:
+            restart_request(row, wanted, now)
     session.flush()
 
 
-def begin_anew(row: Fetch, lacks: list[str], now: datetime, forget: bool = False) -> None:
+def restart_request(row: Fetch, lacks: list[str], now: datetime, forget: bool = False) -> None:
     """Ask at once, with waits that grow from the beginning; `forget` lets series be fetched that were before."""
-    row.lacks, row.state, row.attempts, row.not_before, row.began_at = lacks, WAITING, 0, now, now
+    row.missing, row.state, row.attempts, row.not_before, row.began_at = lacks, WAITING, 0, now, now
     row.updated_at = now
     if forget:
         row.fetched = {}
 
 
-def ask_now(session: Session, study_instance_uid: str, pacs: str, lacks: Collection[str]) -> None:
+def request_now(session: Session, study_instance_uid: str, pacs: str, lacks: Collection[str]) -> None:
     """An administrator wants this PACS to be asked at once."""
     now = now_utc()
     row = session.get(Fetch, (study_instance_uid, pacs))
     if row is None:
         session.add(_row(study_instance_uid, pacs, sorted(lacks), now))
     else:
-        begin_anew(row, sorted(lacks), now, forget=True)
+        restart_request(row, sorted(lacks), now, forget=True)
 
 
 def _row(study_instance_uid: str, pacs: str, lacks: list[str], now: datetime) -> Fetch:
     return Fetch(
-        study_instance_uid=study_instance_uid, pacs=pacs, state=WAITING, lacks=lacks, fetched={}, attempts=0,
+        study_instance_uid=study_instance_uid, pacs=pacs, state=WAITING, missing=missing, fetched={}, attempts=0,
         not_before=now, began_at=now, updated_at=now,
     )  # fmt: skip
 
@@ -85,7 +85,7 @@ def claim_due(session: Session, owner: str, pacs: Collection[str]) -> Fetch | No
     return None
 
 
-def held(session: Session, study_instance_uid: str, pacs: str, owner: str) -> Fetch | None:
+def get_leased(session: Session, study_instance_uid: str, pacs: str, owner: str) -> Fetch | None:
     """The row, while this node still has it."""
     row = session.get(Fetch, (study_instance_uid, pacs), with_for_update=True)
     return row if row is not None and row.asked_by == owner else None
@@ -106,7 +106,7 @@ def fetches_of(session: Session, study_instance_uid: str) -> list[dict[str, Any]
         {
             "pacs": row.pacs,
             "state": row.state,
-            "lacks": row.lacks,
+            "lacks": row.missing,
             "tries": row.attempts,
             "next_at": row.not_before.isoformat() if row.state == WAITING else None,
             "text": row.text,

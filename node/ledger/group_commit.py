@@ -14,7 +14,7 @@ from typing import Any, cast
 from sqlalchemy import PoolProxiedConnection, insert
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from node.ledger.database import BEGIN_OF, Ledger, may_try_again
+from node.ledger.database import BEGIN_OF, Ledger, is_retryable
 from node.ledger.tables import Instance, Row
 
 MOST_ROWS = 256  # in one transaction, so that a reader of the log is not held up by a long one
@@ -101,7 +101,7 @@ class InstanceWriter:
             self._execute(batch, values)
         except DBAPIError as error:
             # After a lost connection it is not known whether the rows were written: if so, they are found now.
-            if isinstance(error, IntegrityError) or not (error.connection_invalidated or may_try_again(error)):
+            if isinstance(error, IntegrityError) or not (error.connection_invalidated or is_retryable(error)):
                 raise
             self._execute(batch, values)
 

@@ -21,7 +21,7 @@ from config.errors import InputError
 from node.ledger.backoff import backoff_s
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.database import now_utc
-from node.ledger.outbox import enqueue, owed_ids
+from node.ledger.outbox import enqueue, pending_ids
 from node.ledger.state_counts import count_states
 from node.ledger.tables import Case, Job
 from node.messaging.messages import TASK_OF_STEP
@@ -125,7 +125,7 @@ def extend_lease(session: Session, job_id: str, worker: str, lease: timedelta = 
     return bool(extended.rowcount)  # type: ignore[attr-defined]
 
 
-def held(session: Session, job_id: str, worker: str) -> Job | None:
+def get_leased(session: Session, job_id: str, worker: str) -> Job | None:
     """The job, while the lease is still this worker's: the condition for writing down what it computed."""
     job = _locked(session, job_id)
     return job if job is not None and job.state == "running" and job.lease_owner == worker else None
@@ -193,7 +193,7 @@ def wait_for_space(session: Session, job: Job, text: str) -> None:
         set_state(session, get_case(session, job.study_instance_uid), "queued", [reason])
 
 
-def space_is_back(session: Session) -> int:
+def resume_after_full_disk(session: Session) -> int:
     """There is room again: what waits for it goes on at once; returns how many jobs."""
     waiting = list(
         session.scalars(
@@ -208,7 +208,7 @@ def space_is_back(session: Session) -> int:
     return len(waiting)
 
 
-def begin_again(session: Session, job: Job, text: str) -> None:
+def restart_job(session: Session, job: Job, text: str) -> None:
     """What an earlier step kept is gone (a power cut, a restored backup): start from the first step, once."""
     if job.error_code == ARTEFACTS_GONE:
         fail(session, job, ARTEFACTS_GONE, f"{text}; making them again did not help", retry=False)
@@ -276,7 +276,7 @@ def watchdog(session: Session, lost_after: timedelta = LOST_AFTER) -> int:
     for job in _taken(session, abandoned):
         fail(session, job, "worker_lost", f"the worker {job.lease_owner} stopped while it had this job", retry=True)
         revived += 1
-    for job in _taken(session, lost, leave=owed_ids(session, TASK_OF_STEP.values())):
+    for job in _taken(session, lost, leave=pending_ids(session, TASK_OF_STEP.values())):
         job.updated_at = now
         _enqueue(session, job)
         revived += 1

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 
 @contextmanager
-def kept_lease(ledger: Ledger, extend: Callable[[Session], bool], lease: timedelta) -> Iterator[None]:
+def extending_lease(ledger: Ledger, extend: Callable[[Session], bool], lease: timedelta) -> Iterator[None]:
     """Call `extend` four times a lease from a thread of its own, until it says that the lease is lost.
 
     A process that dies stops extending, and the watchdog notices. The thread waits by the monotonic clock, so a wall

@@ -54,7 +54,7 @@ def note(session: Session, seen: Iterable[Cause], kinds: Collection[str], now: d
         if cause.kind in kinds and session.scalar(known) is None:
             row = Notice(
                 kind=cause.kind, subject=cause.subject, text=cause.text, noted_at=now, told={},
-                not_before=max(now, (last_told(session) or now - timedelta(days=1)) + timedelta(seconds=wait_s)),
+                not_before=max(now, (last_sent_at(session) or now - timedelta(days=1)) + timedelta(seconds=wait_s)),
             )  # fmt: skip
             session.add(row)
             session.flush()
@@ -62,7 +62,7 @@ def note(session: Session, seen: Iterable[Cause], kinds: Collection[str], now: d
     return new
 
 
-def last_told(session: Session) -> datetime | None:
+def last_sent_at(session: Session) -> datetime | None:
     """When the last message left."""
     return session.scalar(select(func.max(Notice.told_at)))
 

@@ -40,7 +40,7 @@ def enqueue(
     )  # fmt: skip
 
 
-def owed_ids(session: Session, tasks: Iterable[str]) -> set[Any]:
+def pending_ids(session: Session, tasks: Iterable[str]) -> set[Any]:
     """The jobs or deliveries whose messages of these tasks still wait here."""
     rows = session.scalars(select(Outbox.args).where(Outbox.task.in_(tuple(tasks))))
     return {args[0] for args in rows}

@@ -70,7 +70,7 @@ def heartbeat(ledger: Ledger, kind: str, **info: Any) -> Iterator[Heartbeat]:
         beat.stop()
 
 
-def living(session: Session, kind: str | None = None) -> list[Process]:
+def live_processes(session: Session, kind: str | None = None) -> list[Process]:
     """Processes that were seen lately (and not later than now: the clock may have gone back)."""
     now = now_utc()
     seen = (Process.seen_at > now - DEAD_AFTER, Process.seen_at < now + DEAD_AFTER)
@@ -78,6 +78,6 @@ def living(session: Session, kind: str | None = None) -> list[Process]:
     return list(session.scalars(query.where(Process.kind == kind) if kind else query))
 
 
-def forget_dead(session: Session) -> None:
+def delete_dead_processes(session: Session) -> None:
     """Remove rows of processes that died long ago."""
     session.execute(delete(Process).where(Process.seen_at < now_utc() - FORGET_AFTER))

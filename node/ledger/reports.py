@@ -43,7 +43,7 @@ def reports_of(session: Session, study_instance_uid: str) -> list[Report]:
     return list(session.scalars(query))
 
 
-def made_by(session: Session, bundle: str) -> set[str]:
+def studies_reported_by(session: Session, bundle: str) -> set[str]:
     """Studies whose current report was made by a bundle, given by its name or the beginning of its digest."""
     newest = select(func.max(Report.id)).group_by(Report.study_instance_uid)
     prefix = bundle if bundle.startswith("sha256:") else f"sha256:{bundle}"
@@ -77,7 +77,7 @@ def add_object(session: Session, report_id: int, stored: StoredObject) -> None:
         )  # fmt: skip
 
 
-def keep_report(
+def record_report(
     session: Session,
     *,
     study_instance_uid: str,

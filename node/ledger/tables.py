@@ -173,7 +173,7 @@ class Fetch(Base):
     study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
     pacs: Mapped[str] = mapped_column(primary_key=True)
     state: Mapped[str] = mapped_column(String(16))  # waiting | idle | given_up
-    lacks: Mapped[list[Any]]
+    missing: Mapped[list[Any]] = mapped_column("lacks")
     fetched: Mapped[dict[str, Any]]  # Series Instance UID -> {"times", "n_instances", "name", "text"}
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[datetime]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 SOCKET_SCHEME = "redis+socket://"
-LOOK_EVERY_S, SILENT_LOOKS = 0.5, 4
+CHECK_EVERY_S, SILENT_LOOKS = 0.5, 4
 LONGEST_SOCKET_PATH = 100  # sun_path has 108 bytes on Linux, 104 on macOS
 
 log = structlog.get_logger("cptdn.broker")
@@ -108,7 +108,7 @@ def _kept_running(server: ValkeyServer, timeout_s: float) -> Iterator[None]:
 
     def tend() -> None:
         silent = 0
-        while not stop.wait(LOOK_EVERY_S):
+        while not stop.wait(CHECK_EVERY_S):
             silent = 0 if server.is_running() else silent + 1
             if silent < SILENT_LOOKS or stop.is_set():
                 continue

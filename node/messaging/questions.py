@@ -22,8 +22,8 @@ from config.errors import CptdnError, InputError
 from node.messaging.broker import redis_of
 from node.messaging.messages import ANSWER_QUESTION, Queue
 
-WAIT_S = 8.0  # for numbers
-LONG_WAIT_S = 30.0  # for pictures: several are asked for at once, and they come one after the other
+ANSWER_TIMEOUT_S = 8.0  # for numbers
+PICTURE_TIMEOUT_S = 30.0  # for pictures: several are asked for at once, and they come one after the other
 KEPT_S = 30
 
 
@@ -31,20 +31,20 @@ class NoAnswerError(CptdnError):
     """No worker answered, or the broker is away: what was asked for cannot be shown now."""
 
 
-class Answers(Protocol):
+class QuestionClient(Protocol):
     """Whoever can be asked."""
 
-    def ask(self, question: str, values: Mapping[str, Any], wait_s: float = WAIT_S) -> Any:
+    def ask(self, question: str, values: Mapping[str, Any], wait_s: float = ANSWER_TIMEOUT_S) -> Any:
         """The answer as JSON values. Raises NoAnswerError, or InputError where the values do not fit."""
 
 
-class Workers:
+class WorkerClient:
     """The workers behind the broker; threads share it."""
 
     def __init__(self, celery: Celery, url: str) -> None:
-        self._celery, self._redis = celery, redis_of(url, LONG_WAIT_S + 5)
+        self._celery, self._redis = celery, redis_of(url, PICTURE_TIMEOUT_S + 5)
 
-    def ask(self, question: str, values: Mapping[str, Any], wait_s: float = WAIT_S) -> Any:
+    def ask(self, question: str, values: Mapping[str, Any], wait_s: float = ANSWER_TIMEOUT_S) -> Any:
         answers = f"cptdn.answer.{uuid.uuid4().hex}"
         try:
             self._redis.ping()  # a broker that is away is told at once; Celery would look for it for seconds
@@ -63,7 +63,7 @@ class Workers:
         return answer["answer"]
 
 
-def give_answer(redis: Redis, answers: str, document: Mapping[str, Any]) -> None:
+def send_answer(redis: Redis, answers: str, document: Mapping[str, Any]) -> None:
     """Put an answer where the asker waits for it; nobody fetches it after a while."""
     with redis.pipeline() as pipeline:
         pipeline.lpush(answers, json.dumps(document, ensure_ascii=False))

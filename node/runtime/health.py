@@ -113,11 +113,11 @@ def _model(settings: Settings) -> Finding:
 def _workers(settings: Settings) -> Finding:
     from config.errors import LedgerError
     from node.ledger.database import open_ledger
-    from node.ledger.processes import living
+    from node.ledger.processes import live_processes
 
     try:
         with open_ledger(settings.ledger.url or "").begin() as session:
-            workers = living(session, "worker")
+            workers = live_processes(session, "worker")
     except LedgerError as error:
         return Finding("workers", "failure", f"unknown, for the ledger cannot be asked: {error}")
     devices = [str(worker.info.get("device", "cpu")) for worker in workers]
@@ -133,7 +133,7 @@ def _workers(settings: Settings) -> Finding:
 def _audit(settings: Settings) -> Finding:
     from node.audit.forwarding import backlog_bytes
     from node.audit.recorder import open_audit
-    from node.audit.syslog import try_repository
+    from node.audit.syslog import check_repository
 
     if not settings.audit.enabled:
         return Finding("audit", "warning", "no audit trail is written", "set [audit] enabled = true")
@@ -142,7 +142,7 @@ def _audit(settings: Settings) -> Finding:
         return Finding("audit", "ok", f"{trail.folder}; no repository is configured")
     where = f"{syslog.transport}://{syslog.host}:{syslog.port}"
     waiting = backlog_bytes(trail)
-    if (why := try_repository(syslog)) is not None:
+    if (why := check_repository(syslog)) is not None:
         advice = "nothing is lost: the trail is sent on when the repository is back"
         return Finding("audit", "warning", f"{where} does not take messages ({why}); {waiting} bytes wait", advice)
     return Finding("audit", "ok", f"{where}; {waiting} bytes wait")

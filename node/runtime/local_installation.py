@@ -14,7 +14,7 @@ from typing import IO
 from config.errors import CptdnError
 from config.settings import CONFIG_VARIABLE, Settings
 from node.ledger.database import Ledger
-from node.ledger.processes import living
+from node.ledger.processes import live_processes
 from node.messaging.broker import embedded_broker
 from node.messaging.messages import Queue
 from node.runtime.supervisor import Supervisor, cptdn_command
@@ -88,7 +88,7 @@ def wait_until_ready(
     while True:
         pids = {name: pid for name, pid in supervisor.pids().items() if name in names}
         with ledger.begin() as session:
-            ready = {process.pid for process in living(session) if process.ready}
+            ready = {process.pid for process in live_processes(session) if process.ready}
         waiting = sorted(name for name, pid in pids.items() if pid not in ready)
         if len(pids) == len(names) and not waiting:
             return

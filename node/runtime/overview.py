@@ -21,10 +21,10 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
                 "ae_title": settings.node.ae_title,
                 "bind": settings.node.bind,
                 "port": settings.node.port,
-                "running": any(process.ready for process in processes.living(session, "node")),
+                "running": any(process.ready for process in processes.live_processes(session, "node")),
                 "processes": [
                     {"kind": p.kind, "host": p.host, "pid": p.pid, "ready": p.ready, **p.info}
-                    for p in processes.living(session)
+                    for p in processes.live_processes(session)
                 ],
             },
             "queues": {},

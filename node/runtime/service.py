@@ -28,11 +28,11 @@ from node.dicom.scp.ae import RunningNode, start_node
 from node.dicom.scp.intake import Intake, Sender
 from node.ledger import clock, jobs
 from node.ledger.associations import close_abandoned
-from node.ledger.cases import wake_touched, wake_unfinished
+from node.ledger.cases import schedule_touched, schedule_unfinished
 from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.deliveries import record_commitment
 from node.ledger.outbox import relay, seconds_to_next
-from node.ledger.processes import DEAD_AFTER, forget_dead, heartbeat
+from node.ledger.processes import DEAD_AFTER, delete_dead_processes, heartbeat
 from node.ledger.state_counts import add_up
 from node.messaging.broker import broker_url, redis_of
 from node.messaging.queue import make_celery, room_in_queues, send
@@ -95,8 +95,8 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
     with ledger.begin() as session:
         if clock.written_in_the_future(session):
             log.warning("clock_went_back", found="the ledger was written by a clock ahead of this one")
-            clock.settle(session, timedelta(seconds=settings.jobs.lease_s))
-        wake_unfinished(session)
+            clock.reset_leases_and_due_times(session, timedelta(seconds=settings.jobs.lease_s))
+        schedule_unfinished(session)
 
     def hand_over() -> int:
         return relay(ledger, partial(send, celery), room)
@@ -115,7 +115,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
 
     def released(studies: Collection[str]) -> None:
         with ledger.begin() as session:
-            wake_touched(session, studies)
+            schedule_touched(session, studies)
         looks.wake()
 
     def transferred(sender: Sender) -> None:
@@ -138,7 +138,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
         fetching = [_fetching(retrieval)] if asked_pacs(settings) else []
         clinical = ClinicalIntake(ledger, settings)
         clinical.start()
-        noticing = [Round("notices", notifier.look, lambda: NOTICES_S)] if notifier.channels else []
+        noticing = [Round("notices", notifier.check, lambda: NOTICES_S)] if notifier.channels else []
         beat.ready(port=node.port)
         log.info("ready", ae_title=settings.node.ae_title, port=node.port)
         try:
@@ -171,20 +171,20 @@ class Watchdog:
         jumped = self._clock.jump()
         if jumped:
             log.warning("clock_jumped", seconds=round(jumped.total_seconds(), 1))
-            self._retention.wait()
+            self._retention.postpone()
             with self._ledger.begin() as session:
-                clock.settle(session, self._lease)
+                clock.reset_leases_and_due_times(session, self._lease)
         self._node.heartbeat()
         now = now_utc()
         with self._ledger.begin() as session:
             revived = jobs.watchdog(session, self._lease)
             if self._store.has_room_for_work():
-                revived += jobs.space_is_back(session)
+                revived += jobs.resume_after_full_disk(session)
             if studies := close_abandoned(session, now - DEAD_AFTER, now):
-                wake_touched(session, studies)
+                schedule_touched(session, studies)
             overdue = requeue_overdue(session, self._settings)
-            forget_dead(session)
+            delete_dead_processes(session)
             add_up(session)
         if revived or overdue:
             log.info("taken_up_again", jobs=revived, deliveries=overdue)
-        self._retention.look()
+        self._retention.check()

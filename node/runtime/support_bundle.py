@@ -27,7 +27,7 @@ from config.errors import LedgerError
 from config.settings import Settings
 from node.audit.metrics import metrics
 from node.ledger.database import Ledger, open_ledger
-from node.ledger.processes import living
+from node.ledger.processes import live_processes
 from node.ledger.tables import Case, Delivery, Job, Quarantined
 from node.runtime.logging import events_file
 
@@ -151,7 +151,7 @@ def _states(ledger: Ledger, hidden: Pseudonyms) -> dict[str, Any]:
                 {"code": row.code, "received_at": row.received_at.isoformat(), "settled": bool(row.dismissed_because)}
                 for row in _latest(session, Quarantined, Quarantined.received_at)
             ],
-            "processes": [{"kind": row.kind, "ready": row.ready} for row in living(session)],
+            "processes": [{"kind": row.kind, "ready": row.ready} for row in live_processes(session)],
         }  # fmt: skip
 
 

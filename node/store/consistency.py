@@ -60,7 +60,7 @@ class _Row:
     whole: bool = False
 
 
-def examine(
+def check_consistency(
     ledger: Ledger,
     store: StudyStore,
     digests: bool = True,

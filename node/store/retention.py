@@ -25,7 +25,7 @@ from node.ledger.jobs import ACTIVE
 from node.ledger.tables import Association, AssociationStudy, Case, Delivery, Instance, Job, Report
 from node.store.study_store import StudyStore
 
-LOOK_EVERY_S = 600.0
+CHECK_EVERY_S = 600.0
 GRACE_S = 3600.0  # after a start or a jump of the clock: a wrong date must not remove what is still needed
 AT_ONCE = 50
 UNFINISHED = ("pending", "sent", "dead")
@@ -50,17 +50,17 @@ class Retention:
         self._ledger, self._store = ledger, store
         self._days = settings.storage.retention_days
         self._next = 0.0
-        self.wait()
+        self.postpone()
 
-    def wait(self) -> None:
+    def postpone(self) -> None:
         """The clock may be wrong: give it an hour to be set right."""
         self._next = time.monotonic() + GRACE_S
 
-    def look(self) -> None:
-        recover(self._ledger, self._store)
+    def check(self) -> None:
+        empty_or_undo_trash(self._ledger, self._store)
         if self._days is None or time.monotonic() < self._next:
             return
-        self._next = time.monotonic() + LOOK_EVERY_S
+        self._next = time.monotonic() + CHECK_EVERY_S
         with self._store.holding_still(wait=False) as ours:
             removed = retire_due(self._ledger, self._store, self._days, AT_ONCE) if ours else []
         if removed:
@@ -144,13 +144,13 @@ def _retire(ledger: Ledger, store: StudyStore, one: Retirable, before: datetime)
                 text = f"Retention removed {one.n_instances} instances; the report and its history stay."
                 record(session, study, "retention", text)
     except BaseException:
-        recover(ledger, store)
+        empty_or_undo_trash(ledger, store)
         raise
     store.empty_trash(study)
     return True
 
 
-def recover(ledger: Ledger, store: StudyStore) -> None:
+def empty_or_undo_trash(ledger: Ledger, store: StudyStore) -> None:
     """Finish or undo what an interrupted removal has left in the trash."""
     for study in store.in_trash():
         with ledger.begin() as session:

@@ -9,7 +9,7 @@ from datetime import timedelta
 from config.addresses import is_loopback
 from config.settings import Settings
 from node.ledger.database import Ledger
-from node.messaging.questions import Answers
+from node.messaging.questions import QuestionClient
 from node.store.study_store import StudyStore
 
 
@@ -44,7 +44,7 @@ class WebContext:
     settings: Settings
     ledger: Ledger
     store: StudyStore
-    answers: Answers
+    answers: QuestionClient
     audit: Audit = no_audit
 
     @property

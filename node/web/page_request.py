@@ -26,7 +26,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from config.errors import CptdnError
-from node.ledger.accounts import any_user, user_of_session
+from node.ledger.accounts import has_users, user_of_session
 from node.messaging.questions import NoAnswerError
 from node.web.context import WebContext, WebEvent
 from node.web.protection import FORWARDED
@@ -171,7 +171,7 @@ def identify(context: WebContext, request: Request, form: FormData) -> Visit:
     live = LIVE_HEADER in request.headers
     with context.ledger.begin() as session:
         user = user_of_session(session, visit.token, context.idle, context.longest, seen=not live)
-        open_to_all = user is None and not any_user(session)
+        open_to_all = user is None and not has_users(session)
     if user is not None:
         visit.user, visit.role, visit.logged_in = user.name, user.role, True
         if user.language in LANGUAGES and "language" not in request.cookies:

@@ -17,11 +17,11 @@ from config.errors import SettingsError
 from config.settings import Settings
 from node.audit.forwarding import forwarding
 from node.audit.recorder import audited, open_audit
-from node.ledger.accounts import any_user
+from node.ledger.accounts import has_users
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.processes import heartbeat
 from node.messaging.broker import broker_url
-from node.messaging.questions import Workers
+from node.messaging.questions import WorkerClient
 from node.messaging.queue import make_celery
 from node.store.study_store import StudyStore
 from node.web.app import create_app
@@ -56,12 +56,12 @@ def run_web(settings: Settings) -> None:
     """Serve the pages until SIGTERM or Ctrl-C. Raises SettingsError where they must not or cannot be served."""
     ledger = open_ledger(settings.ledger.url or "")
     with ledger.begin() as session:
-        users = any_user(session)
+        users = has_users(session)
     check_exposure(settings, users)
     listener = _listen(settings)
     store = StudyStore(settings.storage.root, settings.storage.min_free_gb)
     url = broker_url(settings)
-    workers = Workers(make_celery(url, settings.broker), url)
+    workers = WorkerClient(make_celery(url, settings.broker), url)
     audit = open_audit(settings, "web")
     context = WebContext(settings, ledger, store, workers, web_audit(audit, ledger))
     app = create_app(context, program_routes(ledger, settings))

@@ -21,7 +21,7 @@ from node.cases.case_inputs import CaseInputs, KeptAside, StoredInstance
 from node.cases.headers import relabelled
 from node.ledger import fetches, jobs
 from node.ledger.associations import open_on_study
-from node.ledger.cases import due_cases, get_case, lock_case, next_due, record, set_state, wake_case
+from node.ledger.cases import due_cases, get_case, lock_case, next_due, record, schedule_assessment, set_state
 from node.ledger.database import Ledger, now_utc
 from node.ledger.facts import facts_of
 from node.ledger.instances import instances_of_frames, instances_of_patient, instances_of_study, quarantined_of_study
@@ -57,7 +57,7 @@ def _put_aside(ledger: Ledger, study_instance_uid: str, error: Exception) -> Non
     text = f"Looking at this study failed ({type(error).__name__}); it is looked at again every {AFTER_FAILURE_S} s."
     with ledger.begin() as session:
         set_state(session, get_case(session, study_instance_uid), "failed", [{"code": "unexpected", "text": text}])
-        wake_case(session, study_instance_uid, now_utc() + timedelta(seconds=AFTER_FAILURE_S))
+        schedule_assessment(session, study_instance_uid, now_utc() + timedelta(seconds=AFTER_FAILURE_S))
 
 
 def seconds_to_next_assessment(session: Session, longest: float) -> float:
@@ -158,4 +158,4 @@ def _ask_for_what_lacks(session: Session, settings: Settings, case: Case, assess
     asked = [pacs.name for pacs in settings.pacs if pacs.query_retrieve]
     if asked and assessment.state != "receiving":
         lacks = assessment.lacks if assessment.state in ("incomplete", "held") else ()
-        fetches.want(session, case.study_instance_uid, asked, lacks)
+        fetches.request_missing(session, case.study_instance_uid, asked, lacks)

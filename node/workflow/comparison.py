@@ -22,7 +22,7 @@ from node.cases.case_inputs import ComputeRequest
 from node.ledger import jobs
 from node.ledger.cases import get_case, record
 from node.ledger.database import Ledger
-from node.ledger.processes import living
+from node.ledger.processes import live_processes
 from node.ledger.reports import current_report
 from node.ledger.tables import Job, Report
 from node.store.study_store import StudyStore
@@ -157,7 +157,7 @@ class Comparison:
                 return
             with self.ledger.begin() as session:
                 finished = [one for one in asked if self._settled(session, one)]
-                computing = bool(living(session, "worker"))
+                computing = bool(live_processes(session, "worker"))
             for one in finished:
                 asked.remove(one)
                 done()

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from config.errors import InputError
 from node.clinical.entries import FactEntry, record_entries
 from node.ledger import jobs
-from node.ledger.cases import get_case, record, wake_case
+from node.ledger.cases import get_case, record, schedule_assessment
 from node.ledger.deliveries import get_delivery, retry_delivery
 from node.ledger.instances import series_uids
 from node.ledger.tables import Job, Report
@@ -34,7 +34,7 @@ def assign_roles(session: Session, study_instance_uid: str, given: Mapping[str, 
         case.assignments = {**case.assignments, role: series}
         record(session, study_instance_uid, "assigned", f"{role} is series {series}, decided by {by}.", actor=by)
     session.flush()
-    wake_case(session, study_instance_uid)
+    schedule_assessment(session, study_instance_uid)
 
 
 def set_hold(session: Session, study_instance_uid: str, because: str | None, by: str = ADMINISTRATOR) -> None:
@@ -44,7 +44,7 @@ def set_hold(session: Session, study_instance_uid: str, because: str | None, by:
     text = f"Held by {by}: {because}" if because else f"Released by {by}."
     record(session, study_instance_uid, "hold" if because else "release", text, actor=by)
     session.flush()
-    wake_case(session, study_instance_uid)
+    schedule_assessment(session, study_instance_uid)
 
 
 def set_facts(session: Session, study_instance_uid: str, entries: Sequence[FactEntry], source: str, by: str) -> int:

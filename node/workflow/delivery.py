@@ -31,7 +31,7 @@ from node.ledger import deliveries
 from node.ledger.backoff import backoff_s
 from node.ledger.database import Ledger, now_utc
 from node.ledger.deliveries import REFUSED, STORED
-from node.ledger.lease import kept_lease
+from node.ledger.lease import extending_lease
 from node.ledger.reports import StoredObject, objects_of, subject_of
 from node.ledger.tables import Delivery
 from node.store.study_store import StudyStore
@@ -94,7 +94,7 @@ def deliver(
     step = _Step(ledger, settings, store, owner, work, fallback)
     extend = partial(deliveries.extend_lease, delivery_id=delivery_id, owner=owner, lease=lease)
     try:
-        with kept_lease(ledger, extend, lease):
+        with extending_lease(ledger, extend, lease):
             try:
                 return step.run()
             except PacsUnavailableError as error:
@@ -172,7 +172,7 @@ class _Step:
     def _delivery(self) -> Iterator[tuple[Session, Delivery]]:
         """The delivery, to be written, while it is still this step's. Raises _LeaseLostError."""
         with self.ledger.begin() as session:
-            delivery = deliveries.held(session, self.work.delivery_id, self.owner)
+            delivery = deliveries.get_leased(session, self.work.delivery_id, self.owner)
             if delivery is None:
                 raise _LeaseLostError
             yield session, delivery
@@ -210,7 +210,9 @@ class _Step:
             for outcome in outcomes:
                 if outcome.verdict is not Verdict.RETRY:
                     status = STORED if outcome.verdict is Verdict.STORED else REFUSED
-                    deliveries.note_object(delivery, outcome.sop_instance_uid, status=status, note=outcome.note)
+                    deliveries.record_object_status(
+                        delivery, outcome.sop_instance_uid, status=status, note=outcome.note
+                    )
         refused = [one for one, outcome in zip(objects, outcomes, strict=True) if outcome.class_refused]
         return refused, [outcome for outcome in outcomes if outcome.verdict is Verdict.RETRY]
 
@@ -257,7 +259,7 @@ class _Step:
         self.audit.exported(url, self.work.study_instance_uid, self.work.patient_id, failure=text)
         with self._delivery() as (_session, delivery):
             for one in self.work.to_send:
-                deliveries.note_object(
+                deliveries.record_object_status(
                     delivery, one.sop_instance_uid, status=REFUSED if text else STORED, note=text
                 )  # fmt: skip
             delivery.sent_at = now_utc() if not text else None

@@ -14,7 +14,7 @@ from config.settings import Settings
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.database import Ledger
-from node.ledger.processes import living
+from node.ledger.processes import live_processes
 from node.ledger.reports import current_report
 from node.ledger.tables import Job, Report
 from node.workflow.casework import evaluate_case
@@ -105,7 +105,7 @@ class Reprocessor:
                 job = jobs.get_job(session, begun.job_id)
                 if job.state not in jobs.ACTIVE:
                     return self._ended(session, begun, job)
-                computing = bool(living(session, "worker"))
+                computing = bool(live_processes(session, "worker"))
             if not computing:
                 return _still_queued(begun, "no worker is running; `cptdn up` or `cptdn worker` computes it")
             if time.monotonic() > deadline:

@@ -89,7 +89,7 @@ class Retrieval:
             case = get_case(session, study)
             waits = case.state in OF_A_CASE_THAT_WAITS and not open_on_study(session, study)
             return _Question(
-                study, self.pacs[row.pacs], tuple(row.lacks) if waits else (),
+                study, self.pacs[row.pacs], tuple(row.missing) if waits else (),
                 PatientKey(case.patient_id, case.issuer), count_by_series(session, study, case.patient_id),
                 dict(row.fetched),
             )  # fmt: skip
@@ -144,7 +144,7 @@ class Retrieval:
         """Remember the fetch before the next one begins: a node that dies does not begin all over again."""
         uid = outcome.series.series_instance_uid
         with self.ledger.begin() as session:
-            row = fetches.held(session, question.study_instance_uid, question.pacs.name, self.owner)
+            row = fetches.get_leased(session, question.study_instance_uid, question.pacs.name, self.owner)
             if row is None:
                 return
             times = int(row.fetched.get(uid, {}).get("times", 0)) + 1
@@ -160,7 +160,7 @@ class Retrieval:
 
     def _put_off(self, question: _Question, seconds: float) -> None:
         with self.ledger.begin() as session:
-            row = fetches.held(session, question.study_instance_uid, question.pacs.name, self.owner)
+            row = fetches.get_leased(session, question.study_instance_uid, question.pacs.name, self.owner)
             if row is not None:
                 row.not_before = now_utc() + timedelta(seconds=seconds)
                 fetches.release(row)
@@ -169,13 +169,13 @@ class Retrieval:
         """Write down what came of it, and when to ask again; a sentence that says nothing new makes no history."""
         pacs = question.pacs
         with self.ledger.begin() as session:
-            row = fetches.held(session, question.study_instance_uid, pacs.name, self.owner)
+            row = fetches.get_leased(session, question.study_instance_uid, pacs.name, self.owner)
             if row is None:
                 return
             said = f"PACS {pacs.name!r} {text}."
             if said != row.text:
                 record(session, question.study_instance_uid, "fetch", said, actor=ACTOR)
-            if row.lacks == sorted(question.lacks) and row.state == fetches.WAITING:
+            if row.missing == sorted(question.lacks) and row.state == fetches.WAITING:
                 self._wait(row, pacs)
                 if row.state == fetches.GIVEN_UP:
                     last = f"PACS {pacs.name!r} is not asked any more after {pacs.give_up_after_days:g} days; "

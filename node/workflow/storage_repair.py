@@ -19,7 +19,7 @@ from config.errors import InputError
 from node.dicom.network.statuses import StoreStatus
 from node.dicom.scp.intake import UNREADABLE, Intake
 from node.ledger.associations import Peer
-from node.ledger.cases import record, wake_touched
+from node.ledger.cases import record, schedule_touched
 from node.ledger.database import Ledger, now_utc
 from node.ledger.instances import add_quarantined
 from node.ledger.tables import Instance, Quarantined
@@ -80,7 +80,7 @@ class Repair:
             row = session.get(Instance, finding.sop_instance_uid)
             if row is None or row.path != finding.path:
                 return
-            wake_touched(session, [study])  # needs the row to find the patient
+            schedule_touched(session, [study])  # needs the row to find the patient
             session.delete(row)
             text = f"Instance {finding.sop_instance_uid} {why}; send the study again."
             record(session, study, "storage", text, actor="administrator")
@@ -104,7 +104,7 @@ class Repair:
     def _indexed(self, finding: Finding, meta: FileMeta, data: bytes) -> str:
         def released(studies: set[str]) -> None:
             with self._ledger.begin() as session:
-                wake_touched(session, studies)
+                schedule_touched(session, studies)
 
         intake = Intake(self._ledger, self._store, "repair", on_release=released)
         peer = Peer(str(uuid.uuid4()), "repair", meta.source_ae_title or SENDER, "", now_utc())

@@ -163,8 +163,8 @@ def test_each_kind_is_told_by_webhook_once_and_without_the_patient(tmp_path: Pat
                     calling_ae="MOD", received_at=now,
                 )
             )  # fmt: skip
-        assert it.notifier.look() == 4
-        assert it.notifier.look() == 0
+        assert it.notifier.check() == 4
+        assert it.notifier.check() == 0
         (body,) = hook.bodies
         document = json.loads(body)
         kinds = {event["kind"] for event in document["events"]}
@@ -177,14 +177,14 @@ def test_each_kind_is_told_by_webhook_once_and_without_the_patient(tmp_path: Pat
 def test_what_happens_soon_after_a_message_waits_and_comes_together(tmp_path: Path, hook: Collector) -> None:
     with scene(tmp_path / "data", webhook_url=hook.url, every_s=3600) as it:
         it.fail_a_case("1.2.1")
-        assert it.notifier.look() == 1
+        assert it.notifier.check() == 1
         for study in ("1.2.2", "1.2.3"):
             it.fail_a_case(study)
-            assert it.notifier.look() == 0
+            assert it.notifier.check() == 0
         waiting = [row for row in it.notices() if row.closed_at is None]
         assert all(row.not_before > now_utc() + timedelta(minutes=50) for row in waiting)
         it.make_due()
-        assert it.notifier.look() == 2
+        assert it.notifier.check() == 2
         assert [len(json.loads(body)["events"]) for body in hook.bodies] == [1, 2]
 
 
@@ -192,27 +192,27 @@ def test_a_hook_that_fails_is_tried_again_and_in_the_end_given_up(tmp_path: Path
     with scene(tmp_path / "data", webhook_url=hook.url, retry_for_s=3600) as it:
         it.fail_a_case()
         hook.status = 500
-        assert it.notifier.look() == 0
+        assert it.notifier.check() == 0
         first = it.notices()[0].not_before
         assert first > now_utc()
         it.make_due()
-        it.notifier.look()
+        it.notifier.check()
         (row,) = it.notices()
         assert (row.attempts, row.closed_at) == (2, None)
         assert row.not_before - now_utc() > timedelta(seconds=15)  # the second wait is twice the first
         hook.status = 200
         it.make_due()
-        assert it.notifier.look() == 1
+        assert it.notifier.check() == 1
         it.fail_a_case("1.2.9")
         hook.status = 500
         with it.ledger.begin() as session:
             session.scalars(select(Notice)).all()
-        it.notifier.look()
+        it.notifier.check()
         with it.ledger.begin() as session:
             for one in session.scalars(select(Notice)):
                 one.noted_at = now_utc() - timedelta(hours=2)
                 one.not_before = now_utc()
-        it.notifier.look()
+        it.notifier.check()
         given_up = it.notices()[-1]
         assert given_up.closed_at is not None
         assert given_up.told == {}
@@ -232,7 +232,7 @@ def test_two_nodes_tell_it_once(tmp_path: Path, hook: Collector) -> None:
 def test_only_what_was_asked_for_is_told(tmp_path: Path, hook: Collector) -> None:
     with scene(tmp_path / "data", webhook_url=hook.url, on=("quarantine",)) as it:
         it.fail_a_case()
-        assert it.notifier.look() == 0
+        assert it.notifier.check() == 0
         assert it.notices() == []
 
 
@@ -252,11 +252,11 @@ def test_a_mail_goes_out_encrypted_with_a_log_in(tmp_path: Path, authority: Auth
         with scene(tmp_path / "data", webhook_url=hook.url, **mail) as it:
             it.fail_a_case()
             mailbox.refuse = True
-            assert it.notifier.look() == 0
+            assert it.notifier.check() == 0
             assert len(hook.bodies) == 1
             mailbox.refuse = False
             it.make_due()
-            assert it.notifier.look() == 1
+            assert it.notifier.check() == 1
             assert len(hook.bodies) == 1  # the channel that had it does not get it again
         (sent,) = mailbox.mails
         assert mailbox.encrypted == [True]
@@ -274,7 +274,7 @@ def test_a_mail_server_of_another_authority_gets_no_password(tmp_path: Path, aut
         mail = {"smtp_host": "127.0.0.1", "smtp_port": mailbox.port, "smtp_ca": authority.certificate, "smtp_user": "u"}
         with scene(tmp_path / "data", mail_to=("a@example.org",), **mail) as it:
             it.fail_a_case()
-            assert it.notifier.look() == 0
+            assert it.notifier.check() == 0
         assert mailbox.mails == mailbox.logins == []
 
 

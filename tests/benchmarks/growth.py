@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from config.settings import Settings, StorageSettings
 from node.ledger import cases, jobs, outbox, reports
 from node.ledger.associations import close_abandoned, open_on_study
-from node.ledger.cases import get_case, wake_touched
+from node.ledger.cases import get_case, schedule_touched
 from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.processes import DEAD_AFTER
 from node.ledger.state_counts import add_up
@@ -100,7 +100,7 @@ def questions(settings: Settings) -> dict[str, Callable[[Session, str], Any]]:
     return {
         "the look at a case": lambda session, study: evaluate_case(session, settings, get_case(session, study)),
         "completion: is an association open": open_on_study,
-        "an association has ended": lambda session, study: wake_touched(session, [study]),
+        "an association has ended": lambda session, study: schedule_touched(session, [study]),
         "what is due": due,
         "the watchdog's round": watch,
         "status": status,

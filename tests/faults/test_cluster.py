@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from node.ledger.database import open_ledger
-from node.ledger.processes import living
+from node.ledger.processes import live_processes
 from node.small_pacs.pacs import Behaviour
 from node.store.backup import back_up, restore
-from node.store.consistency import examine
+from node.store.consistency import check_consistency
 from node.store.study_store import StudyStore
 from tests.faults.servers import Postgres, Redis, postgres, redis_server
 from tests.faults.site import Senders, Site, site
@@ -58,7 +58,7 @@ class Cluster:
     def wait_for_workers(self) -> None:
         def ready() -> bool:
             with self.here.ledger.begin() as session:
-                return sum(worker.ready for worker in living(session, "worker")) >= 4
+                return sum(worker.ready for worker in live_processes(session, "worker")) >= 4
 
         wait_for(ready, PATIENCE_S, self.here.logs)
 
@@ -163,5 +163,5 @@ def test_a_backup_of_postgresql_and_a_shared_folder_comes_back(tmp_path: Path, d
         with site(tmp_path / "site-2", "restored", extra=second) as here:
             restore(here.settings, tmp_path / "backup")
             ledger = open_ledger(here.settings.ledger.url or "")
-            assert list(examine(ledger, StudyStore(here.settings.storage.root))) == []
+            assert list(check_consistency(ledger, StudyStore(here.settings.storage.root))) == []
             ledger.close()

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from node.ledger import clock, database, jobs
-from node.ledger.associations import Peer, close_abandoned, touch
-from node.ledger.cases import get_case, wake_case
+from node.ledger.associations import Peer, close_abandoned, record_study
+from node.ledger.cases import get_case, schedule_assessment
 from node.ledger.database import Ledger
 from node.ledger.outbox import relay
-from node.ledger.processes import DEAD_AFTER, heartbeat, living
+from node.ledger.processes import DEAD_AFTER, heartbeat, live_processes
 from node.ledger.tables import Job
 from tests.ledger.conftest import STUDY
 
@@ -46,7 +46,7 @@ def running_job(ledger: Ledger) -> str:
 
 def settle(ledger: Ledger) -> None:
     with ledger.begin() as session:
-        clock.settle(session, LEASE)
+        clock.reset_leases_and_due_times(session, LEASE)
 
 
 @pytest.mark.parametrize("hours", [-5.0, -0.01, 0.01, 5.0, 24 * 365.0])
@@ -73,7 +73,7 @@ def test_a_worker_keeps_its_work_over_a_jump_and_a_dead_one_loses_it_a_lease_lat
     settle(ledger)
     with ledger.begin() as session:
         assert jobs.watchdog(session) == 0
-        assert jobs.held(session, job_id, "w") is not None
+        assert jobs.get_leased(session, job_id, "w") is not None
     wall.offset += LEASE + timedelta(seconds=1)
     with ledger.begin() as session:
         assert jobs.watchdog(session) == 1
@@ -83,10 +83,10 @@ def test_what_waits_is_due_when_the_clock_has_gone_back(ledger: Ledger, wall: Wa
     job_id = running_job(ledger)
     relay(ledger, lambda _task, _args: None)
     with ledger.begin() as session:
-        job = jobs.held(session, job_id, "w")
+        job = jobs.get_leased(session, job_id, "w")
         assert job is not None
         jobs.fail(session, job, "unexpected", "it broke", retry=True)
-        wake_case(session, STUDY)
+        schedule_assessment(session, STUDY)
     wall.offset = timedelta(hours=-7)
     settle(ledger)
     sent: list[object] = []
@@ -102,7 +102,7 @@ def test_what_waits_is_due_when_the_clock_has_gone_back(ledger: Ledger, wall: Wa
 def test_an_open_association_is_not_taken_for_abandoned_after_a_jump(ledger: Ledger, wall: WallClock) -> None:
     with ledger.begin() as session:
         peer = Peer("a", "node", "PACS", "127.0.0.1", database.now_utc())
-        touch(session, peer, STUDY, database.now_utc())
+        record_study(session, peer, STUDY, database.now_utc())
     for jump in (timedelta(hours=2), timedelta(hours=-2)):
         wall.offset += jump
         settle(ledger)
@@ -117,9 +117,9 @@ def test_an_open_association_is_not_taken_for_abandoned_after_a_jump(ledger: Led
 
 def test_a_process_of_the_future_does_not_live(ledger: Ledger, wall: WallClock) -> None:
     with heartbeat(ledger, "worker"), ledger.begin() as session:
-        assert len(living(session)) == 1
+        assert len(live_processes(session)) == 1
         wall.offset = timedelta(hours=-1)
-        assert living(session) == []
+        assert live_processes(session) == []
 
 
 def test_a_clock_that_went_back_while_nothing_ran_is_noticed_at_the_start(ledger: Ledger, wall: WallClock) -> None:

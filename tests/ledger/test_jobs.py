@@ -73,7 +73,7 @@ def test_a_repeated_message_finds_nothing_to_do(ledger: Ledger) -> None:
     job_id = new_job(ledger)
     claim(ledger, job_id, "volumes", "w")
     with ledger.begin() as session:
-        job = jobs.held(session, job_id, "w")
+        job = jobs.get_leased(session, job_id, "w")
         assert job is not None
         jobs.advance(session, job, {"volumes": 1.0})
     assert claim(ledger, job_id, "volumes", "w") is None
@@ -91,7 +91,7 @@ def test_a_dead_workers_step_is_queued_again(ledger: Ledger) -> None:
         job = session.get_one(Job, job_id)
         assert job.state == "queued"
         assert "dead" in (job.error_text or "")
-        assert jobs.held(session, job_id, "dead") is None
+        assert jobs.get_leased(session, job_id, "dead") is None
 
 
 def test_a_living_workers_step_is_left_alone(ledger: Ledger) -> None:
@@ -99,7 +99,7 @@ def test_a_living_workers_step_is_left_alone(ledger: Ledger) -> None:
     claim(ledger, job_id, "volumes", "alive")
     with ledger.begin() as session:
         assert jobs.watchdog(session) == 0
-        assert jobs.held(session, job_id, "alive") is not None
+        assert jobs.get_leased(session, job_id, "alive") is not None
 
 
 def test_an_emptied_broker_gets_its_message_again(ledger: Ledger) -> None:
@@ -118,7 +118,7 @@ def test_a_step_that_fails_is_tried_again_with_growing_waits_and_then_stops_visi
     for _ in range(jobs.MAX_ATTEMPTS):
         claim(ledger, job_id, "volumes", "w")
         with ledger.begin() as session:
-            job = jobs.held(session, job_id, "w")
+            job = jobs.get_leased(session, job_id, "w")
             assert job is not None
             jobs.fail(session, job, "unexpected", "it broke", retry=True)
             waits.append((job.not_before - now_utc()).total_seconds())
@@ -133,7 +133,7 @@ def test_a_failed_job_can_be_tried_again(ledger: Ledger) -> None:
     job_id = new_job(ledger)
     claim(ledger, job_id, "volumes", "w")
     with ledger.begin() as session:
-        job = jobs.held(session, job_id, "w")
+        job = jobs.get_leased(session, job_id, "w")
         assert job is not None
         jobs.fail(session, job, "model_bundle", "wrong digest", retry=False)
     sent(ledger)
@@ -150,7 +150,7 @@ def test_what_a_cancelled_job_computed_is_dropped(ledger: Ledger) -> None:
     with ledger.begin() as session:
         jobs.cancel(session, job_id, "wrong contour")
     with ledger.begin() as session:
-        assert jobs.held(session, job_id, "w") is None
+        assert jobs.get_leased(session, job_id, "w") is None
     assert claim(ledger, job_id, "volumes", "other") is None
 
 

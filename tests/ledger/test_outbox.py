@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from node.ledger.database import Ledger, now_utc
-from node.ledger.outbox import BULK_YIELDS, HANDING_OVER, enqueue, is_empty, owed_ids, relay, seconds_to_next
+from node.ledger.outbox import BULK_YIELDS, HANDING_OVER, enqueue, is_empty, pending_ids, relay, seconds_to_next
 from node.ledger.tables import Outbox
 from node.messaging.messages import DELIVER_REPORT, PREPARE_VOLUMES, BrokerUnavailableError
 
@@ -125,4 +125,4 @@ def test_the_relay_sleeps_until_something_falls_due(ledger: Ledger) -> None:
     owe(ledger, "waits for room")
     with ledger.begin() as session:
         assert 1.0 < seconds_to_next(session, 5.0) <= 2.0
-        assert owed_ids(session, [PREPARE_VOLUMES]) == {"later", "waits for room"}
+        assert pending_ids(session, [PREPARE_VOLUMES]) == {"later", "waits for room"}

@@ -15,7 +15,7 @@ from node.dicom.scu.store_scu import send_folder
 from node.ledger.database import open_ledger
 from node.ledger.tables import Instance
 from node.store.backup import MANIFEST, back_up, read_manifest, restore
-from node.store.consistency import examine
+from node.store.consistency import check_consistency
 from node.store.study_store import StudyStore
 from tests.dicom.scenes import Scene, mr_slice, scene, write_file
 
@@ -46,7 +46,7 @@ def test_a_backup_during_arrivals_is_whole_and_comes_back(tmp_path: Path) -> Non
     assert restored == manifest
     ledger = open_ledger(settings.ledger.url or "")
     store = StudyStore(settings.storage.root)
-    assert list(examine(ledger, store)) == []
+    assert list(check_consistency(ledger, store)) == []
     with ledger.begin() as session:
         assert session.query(Instance).count() == manifest.files
     ledger.close()

@@ -11,7 +11,7 @@ from pydicom.uid import generate_uid
 
 from node.dicom.scu.store_scu import send_folder
 from node.ledger.cases import get_case
-from node.store.consistency import Finding, examine
+from node.store.consistency import Finding, check_consistency
 from node.workflow.casework import assess_case
 from node.workflow.storage_repair import Repair
 from tests.dicom.scenes import Scene, mr_slice, scene, write_file
@@ -31,7 +31,7 @@ def here(tmp_path: Path) -> Iterator[Scene]:
 
 
 def findings(here: Scene) -> list[Finding]:
-    return list(examine(here.ledger, here.store))
+    return list(check_consistency(here.ledger, here.store))
 
 
 def kinds(here: Scene) -> list[str]:

@@ -13,13 +13,13 @@ from sqlalchemy.orm import Session
 
 from node.dicom.scu.store_scu import send_folder
 from node.ledger import jobs
-from node.ledger.associations import Peer, touch
+from node.ledger.associations import Peer, record_study
 from node.ledger.cases import get_case, history, set_state
 from node.ledger.database import now_utc
-from node.ledger.reports import StoredObject, current_report, keep_report
+from node.ledger.reports import StoredObject, current_report, record_report
 from node.ledger.tables import Case, Delivery, Instance, Report
-from node.store.consistency import examine
-from node.store.retention import recover, retirable, retire_due
+from node.store.consistency import check_consistency
+from node.store.retention import empty_or_undo_trash, retirable, retire_due
 from node.store.study_store import StudyStore
 from node.workflow.casework import assess_case
 from tests.dicom.scenes import Scene, mr_slice, scene, write_file
@@ -54,7 +54,7 @@ def reported(here: Scene, study: str, delivery: str = "delivered", days_ago: flo
     with here.ledger.begin() as session:
         sop = generate_uid()
         path = here.store.keep_report(study, sop, b"report")
-        report = keep_report(
+        report = record_report(
             session, study_instance_uid=study, job_id="j", identity=sop[-60:], computation="c", request_digest="d",
             bundle_digest="b", revision=1, sop_instance_uid=sop, predecessor=None, result={},
             objects=[StoredObject("sr", "1.2", sop, "1.2", "", path)], destinations=["main"],
@@ -86,7 +86,7 @@ def test_what_is_reported_delivered_and_old_goes_oldest_first_and_its_report_sta
         assert report is not None
         assert here.store.path(f"reports/{older}/{report.sop_instance_uid}.dcm").is_file()
         assert "Retention removed 2 instances" in history(session, older)[-1]["text"]
-    assert list(examine(here.ledger, here.store)) == []
+    assert list(check_consistency(here.ledger, here.store)) == []
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def _make_needed(session: Session, study: str, needs: str) -> None:
     if needs == "held":
         get_case(session, study).hold = "under review"
     if needs == "open association":
-        touch(session, Peer("a", "n", "PACS", "127.0.0.1", now_utc()), study, now_utc())
+        record_study(session, Peer("a", "n", "PACS", "127.0.0.1", now_utc()), study, now_utc())
 
 
 def test_contours_that_came_apart_go_with_the_last_case_of_their_patient(here: Scene, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_a_retired_study_that_is_sent_again_is_there_again(here: Scene, tmp_path
     outcomes = send_folder(sorted((tmp_path / "a").iterdir()), "127.0.0.1", here.port, "PACS", "CPTDN")
     assert {outcome.status for outcome in outcomes} == {0}
     assert len(here.instances()) == 2
-    assert list(examine(here.ledger, here.store)) == []
+    assert list(check_consistency(here.ledger, here.store)) == []
 
 
 def test_a_removal_that_was_interrupted_before_its_commit_is_undone(here: Scene, tmp_path: Path) -> None:
@@ -162,8 +162,8 @@ def test_a_removal_that_was_interrupted_before_its_commit_is_undone(here: Scene,
     reported(here, study)
     here.store.put_in_trash(study)  # and then the power went
     assert not here.store.path(here.instances()[0].path).exists()
-    recover(here.ledger, here.store)
-    assert list(examine(here.ledger, here.store)) == []
+    empty_or_undo_trash(here.ledger, here.store)
+    assert list(check_consistency(here.ledger, here.store)) == []
     assert len(here.instances()) == 2
     assert here.store.in_trash() == []
 
@@ -182,7 +182,7 @@ def test_a_removal_that_was_interrupted_after_its_commit_is_finished(
         with pytest.raises(KeyboardInterrupt):
             retire(here)
     assert here.store.in_trash() == [study]
-    recover(here.ledger, here.store)
+    empty_or_undo_trash(here.ledger, here.store)
     assert here.store.in_trash() == []
     assert here.instances() == []
 

@@ -199,16 +199,16 @@ def test_failed_log_ins_are_limited_even_with_the_right_password(site: Site) -> 
 def test_limits_count_by_pair_by_name_and_by_address(site: Site) -> None:
     with site.ledger.begin() as session:
         for _ in range(accounts.FAILURES_OF_PAIR):
-            accounts.note_failure(session, "192.0.2.1", "wang")
-        assert accounts.log_in_blocked(session, "192.0.2.1", "wang") > 0
-        assert accounts.log_in_blocked(session, "192.0.2.2", "wang") == 0  # a stranger does not lock a user out
-        assert accounts.log_in_blocked(session, "192.0.2.1", "li") == 0
+            accounts.record_failed_log_in(session, "192.0.2.1", "wang")
+        assert accounts.log_in_blocked_for_s(session, "192.0.2.1", "wang") > 0
+        assert accounts.log_in_blocked_for_s(session, "192.0.2.2", "wang") == 0  # a stranger does not lock a user out
+        assert accounts.log_in_blocked_for_s(session, "192.0.2.1", "li") == 0
         for number in range(accounts.FAILURES_OF_ADDRESS):
-            accounts.note_failure(session, "192.0.2.1", f"name {number}")
-        assert accounts.log_in_blocked(session, "192.0.2.1", "li") > 0
+            accounts.record_failed_log_in(session, "192.0.2.1", f"name {number}")
+        assert accounts.log_in_blocked_for_s(session, "192.0.2.1", "li") > 0
         for number in range(accounts.FAILURES_OF_NAME):
-            accounts.note_failure(session, f"198.51.100.{number}", "zhao")
-        assert accounts.log_in_blocked(session, "192.0.2.9", "zhao") > 0
+            accounts.record_failed_log_in(session, f"198.51.100.{number}", "zhao")
+        assert accounts.log_in_blocked_for_s(session, "192.0.2.9", "zhao") > 0
 
 
 def test_an_unknown_name_and_a_wrong_password_look_the_same(site: Site) -> None:

@@ -9,7 +9,7 @@ import pytest
 from node.ledger.browsing import PAGE_LENGTH, find_cases, last_change
 from node.ledger.cases import get_case, set_state
 from node.ledger.deliveries import list_deliveries
-from node.ledger.reports import StoredObject, keep_report
+from node.ledger.reports import StoredObject, record_report
 from node.ledger.tables import Job
 from tests.web.conftest import Site, make_case
 
@@ -50,7 +50,7 @@ def add_report(site: Site, study: str, revision: int, result: dict[str, object])
             from node.ledger.reports import current_report
 
             before = current_report(session, study)
-        keep_report(
+        record_report(
             session, study_instance_uid=study, job_id="j", identity=f"{study}/{revision}", computation=f"c{revision}",
             request_digest="r", bundle_digest="b", revision=revision, sop_instance_uid=f"{study}.9.{revision}",
             predecessor=before, result=result,

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from node.ledger.database import open_ledger
-from node.ledger.processes import living
+from node.ledger.processes import live_processes
 from tests.flow.program import free_port, wait_for
 
 CPTDN = str(Path(sys.executable).with_name("cptdn"))
@@ -97,7 +97,7 @@ def test_pages_by_tls_with_nothing_old(tmp_path: Path) -> None:
         assert handshake(port, pem, ssl.TLSVersion.TLSv1_2, "AES128-SHA256:AES256-SHA256") is None
     assert process.returncode == 0
     with open_ledger(f"sqlite:///{tmp_path / 'data' / 'ledger.db'}").begin() as session:
-        assert living(session, "web") == []  # the heartbeat has said goodbye
+        assert live_processes(session, "web") == []  # the heartbeat has said goodbye
 
 
 def handshake(port: int, ca: Path, version: ssl.TLSVersion, ciphers: str = "ALL:@SECLEVEL=0") -> str | None:

@@ -15,7 +15,7 @@ from dicom_sr.report.errors import InvalidReportError
 from node.ledger import jobs
 from node.ledger.cases import get_case, open_case
 from node.ledger.database import Ledger, now_utc, open_ledger
-from node.ledger.outbox import owed_ids
+from node.ledger.outbox import pending_ids
 from node.ledger.tables import Job
 from node.messaging.queue import make_celery
 from node.store.study_store import StudyStore
@@ -98,9 +98,9 @@ def test_a_full_disk_is_waited_for_visibly_and_never_counts_against_the_study(
         run(context, job.id, error)
     with context.ledger.begin() as session:
         assert session.get_one(Job, job.id).state == "queued"
-        assert jobs.space_is_back(session) == 1
+        assert jobs.resume_after_full_disk(session) == 1
         assert session.get_one(Job, job.id).not_before <= now_utc()
-        assert owed_ids(session, ["cptdn.volumes"]) == {job.id}
+        assert pending_ids(session, ["cptdn.volumes"]) == {job.id}
 
 
 def test_a_storage_below_its_reserve_starts_no_step(context: WorkerContext, monkeypatch: pytest.MonkeyPatch) -> None:

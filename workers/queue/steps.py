@@ -35,7 +35,7 @@ from node.cases.case_inputs import ComputeRequest
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.instances import paths_of
-from node.ledger.reports import StoredObject, add_object, current_report, keep_report
+from node.ledger.reports import StoredObject, add_object, current_report, record_report
 from node.ledger.tables import Job, Report
 from node.store.consistency import digest_of
 from node.workflow.delivery import FALLBACK, FHIR
@@ -126,7 +126,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
         stored.append(_store_fhir(context, job, report, made))
 
     def write(session: Session, held: Job) -> None:
-        keep_report(
+        record_report(
             session,
             study_instance_uid=job.study_instance_uid,
             job_id=job.id,

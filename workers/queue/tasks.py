@@ -23,7 +23,7 @@ from node.ledger.cases import get_case
 from node.ledger.database import now_utc
 from node.ledger.deliveries import job_of
 from node.ledger.jobs import STEPS
-from node.ledger.lease import kept_lease
+from node.ledger.lease import extending_lease
 from node.ledger.outbox import relay
 from node.ledger.reports import StoredObject
 from node.ledger.tables import Job
@@ -109,7 +109,7 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
             if step == STEPS[0] and job.attempts <= 1:
                 _record_arrival(context, job)
             with (
-                kept_lease(context.ledger, extend, lease),
+                extending_lease(context.ledger, extend, lease),
                 context.tracer.span(step, job_id, study=job.study_instance_uid, attempt=job.attempts),
             ):
                 context.store.require_room_for_work()
@@ -122,7 +122,7 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
         else:
             seconds = {step: round(time.perf_counter() - started, 4), **outcome.seconds}
             with context.ledger.begin() as session:
-                held = jobs.held(session, job_id, owner)
+                held = jobs.get_leased(session, job_id, owner)
                 if held is None:
                     log.warning("the lease was lost meanwhile; the outcome is dropped")
                     return
@@ -149,7 +149,7 @@ def _write_failure(context: WorkerContext, job_id: str, owner: str, error: Excep
     rest is tried again."""
     result = _refusal_result(context, job_id, error) if isinstance(error, IneligibleStudyError) else None
     with context.ledger.begin() as session:
-        job = jobs.held(session, job_id, owner)
+        job = jobs.get_leased(session, job_id, owner)
         if job is None:
             return
         if result is not None:
@@ -159,7 +159,7 @@ def _write_failure(context: WorkerContext, job_id: str, owner: str, error: Excep
         elif isinstance(error, StorageFullError) or (isinstance(error, OSError) and error.errno in FULL):
             jobs.wait_for_space(session, job, str(error))
         elif isinstance(error, ArtefactsGoneError):
-            jobs.begin_again(session, job, str(error))
+            jobs.restart_job(session, job, str(error))
         elif isinstance(error, ModelBundleError):
             jobs.fail(session, job, "model_bundle", str(error), retry=False)
         elif isinstance(error, ReportError):

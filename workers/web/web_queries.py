@@ -17,7 +17,7 @@ from config.errors import CptdnError, InputError
 from node.ledger.reports import objects_of
 from node.ledger.tables import Report
 from node.messaging.messages import ANSWER_QUESTION
-from node.messaging.questions import give_answer
+from node.messaging.questions import send_answer
 from workers.nomogram.answer import GivenPatient, answer, covariates_of, curves, printed, scenarios_of, turning_point
 from workers.nomogram.model import HORIZONS_MONTHS, CoxNomogram, load_nomogram
 from workers.nomogram.result import NomogramResult
@@ -36,7 +36,7 @@ def register_answers(app: Celery, context: WorkerContext) -> None:
     @app.task(name=ANSWER_QUESTION, acks_late=False)
     def give(answers: str, question: str, values: dict[str, Any]) -> None:
         """Answer one question of a page; nobody waits for it twice, so it is never tried again."""
-        give_answer(context.broker, answers, reply(context, question, values))
+        send_answer(context.broker, answers, reply(context, question, values))
 
 
 def get_ready(context: WorkerContext) -> None:

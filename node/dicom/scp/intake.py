@@ -31,8 +31,8 @@ from node.dicom.headers.structure import (
 from node.dicom.network.statuses import StoreStatus
 from node.ledger import associations, instances
 from node.ledger.associations import Peer
-from node.ledger.cases import note_content, wake_case
-from node.ledger.database import Ledger, may_try_again, now_utc
+from node.ledger.cases import record_arrival, schedule_assessment
+from node.ledger.database import Ledger, is_retryable, now_utc
 from node.ledger.group_commit import InstanceWriter
 from node.ledger.tables import Quarantined, Row
 from node.store.incoming import IncomingFile
@@ -203,7 +203,7 @@ class Intake:
         try:
             known, conflict = self._write_row(row, sender)
         except SQLAlchemyError as error:
-            if not may_try_again(error):
+            if not is_retryable(error):
                 raise
             known, conflict = self._write_row(row, sender)
         sender.studies.add(study)
@@ -232,10 +232,10 @@ class Intake:
             first = (study, modality) not in sender.noted
             if first:
                 instances.lock_study(session, study)
-                associations.touch(session, sender.peer, study, row["received_at"])
+                associations.record_study(session, sender.peer, study, row["received_at"])
             known = instances.add_instance(session, row)
             if first:
-                note_content(session, modality, study, row["patient_id"], row["issuer"])
+                record_arrival(session, modality, study, row["patient_id"], row["issuer"])
             conflict = known is not None and known.digest != row["digest"]
             if known is not None and not conflict and known.path != row["path"]:
                 known.path = row["path"]  # the file of the row had been lost or moved; these are the same bytes
@@ -265,7 +265,7 @@ class Intake:
                 ),
             )  # fmt: skip
             if study is not None:
-                wake_case(session, study)
+                schedule_assessment(session, study)
         log.warning("quarantined", code=refusal.code, reason=refusal.text, sop_instance_uid=uid, digest=stored.digest)
         if study is not None:
             self._on_instance(study)

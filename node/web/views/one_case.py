@@ -17,7 +17,7 @@ from node.ledger.facts import facts_of
 from node.ledger.jobs import list_jobs_of
 from node.ledger.reports import reports_of
 from node.ledger.tables import Case, Report
-from node.messaging.questions import LONG_WAIT_S, NoAnswerError
+from node.messaging.questions import PICTURE_TIMEOUT_S, NoAnswerError
 from node.web.page_request import Visit
 from node.web.pages import show
 from node.web.views.tables import of_report
@@ -109,7 +109,7 @@ def _picture(visit: Visit, index: int | None, contour: bool) -> dict[str, Any]:
     found: dict[str, Any] = visit.context.answers.ask(
         "series",
         {"study": visit.path["study"], "series": visit.path["series"], "index": index, "contour": contour},
-        LONG_WAIT_S,
+        PICTURE_TIMEOUT_S,
     )
     return found
 
@@ -123,7 +123,7 @@ def report_page(visit: Visit) -> Response:
     """PNG of the page of one version."""
     with visit.context.ledger.begin() as session:
         report = _report_of(visit, session)
-    found = visit.context.answers.ask("page", {"report_id": report.id}, LONG_WAIT_S)
+    found = visit.context.answers.ask("page", {"report_id": report.id}, PICTURE_TIMEOUT_S)
     visit.audit("report_seen", study=report.study_instance_uid)
     return _file(visit, found["path"])
 
@@ -150,7 +150,7 @@ def drawing(visit: Visit, values: Mapping[str, Any]) -> Response:
     """The worker's SVG in the style and language that the visit asks for."""
     style = visit.asked("style", "light")
     wanted = {**values, "style": style if style in ("light", "dark") else "light", "language": visit.words.language}
-    svg = visit.context.answers.ask("drawing", wanted, LONG_WAIT_S)["svg"]
+    svg = visit.context.answers.ask("drawing", wanted, PICTURE_TIMEOUT_S)["svg"]
     return Response(svg, media_type="image/svg+xml", headers={"Content-Security-Policy": SVG_POLICY})
 
 

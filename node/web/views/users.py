@@ -26,7 +26,7 @@ def log_in(visit: Visit) -> Response:
     """A log-in gets a new token, so that a cookie from before it is worth nothing."""
     context, name, target = visit.context, visit.given("name"), safe_target(visit.given(NEXT))
     with context.ledger.begin() as session:
-        wait_s = accounts.log_in_blocked(session, visit.address, name)
+        wait_s = accounts.log_in_blocked_for_s(session, visit.address, name)
         user = accounts.find_user(session, name)
         kept = user.password_hash if user is not None else None
     if wait_s:
@@ -40,11 +40,11 @@ def log_in(visit: Visit) -> Response:
     with context.ledger.begin() as session:
         user = accounts.find_user(session, name)
         if not fits or user is None or user.password_hash != kept:
-            accounts.note_failure(session, visit.address, name)
+            accounts.record_failed_log_in(session, visit.address, name)
             token = None
         else:
-            accounts.forget_failures(session, name)
-            accounts.forget_old_sessions(session, context.idle, context.longest)
+            accounts.clear_failed_log_ins(session, name)
+            accounts.delete_expired_sessions(session, context.idle, context.longest)
             token = accounts.begin_session(session, user)
             visit.user = user.name
     visit.audit("log_in", success=token is not None)

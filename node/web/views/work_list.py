@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from node.ledger.browsing import find_cases, recommendations
+from node.ledger.browsing import current_reports_of, find_cases
 from node.ledger.cases import STATES, count_by_state
 from node.web.page_request import Visit
 from node.web.pages import show
@@ -22,7 +22,7 @@ def work_list(visit: Visit) -> Response:
     text, number = visit.asked("q")[:64], visit.asked("page", "1")
     with visit.context.ledger.begin() as session:
         page = find_cases(session, states, text, int(number) if number.isdigit() and len(number) < 7 else 1)
-        reports = recommendations(session, page.cases)
+        reports = current_reports_of(session, page.cases)
         counts = count_by_state(session)
     rows = [
         {"case": case, "result": result_of(reports[case.study_instance_uid].result)}
