@@ -88,7 +88,7 @@ def release(delivery: Delivery) -> None:
     delivery.lease_owner = delivery.lease_until = None
 
 
-def record_object_status(
+def record_object(
     delivery: Delivery, sop_instance_uid: str, *, status: str | None, committed: bool = False, note: str = ""
 ) -> None:
     """Record what became of one object; assigns a new mapping, so that the change is written."""
@@ -144,14 +144,14 @@ def write_commitment(session: Session, result: Commitment, now: datetime) -> Del
         return delivery
     for uid in result.committed:
         if uid in delivery.objects:
-            record_object_status(delivery, uid, status=STORED, committed=True, note=delivery.objects[uid]["note"])
+            record_object(delivery, uid, status=STORED, committed=True, note=delivery.objects[uid]["note"])
     again = False
     for uid, reason in result.failed.items():
         if uid in delivery.objects:
             resend = reason not in NOT_RESENDABLE
             again = again or resend
             text = f"not committed: {FAILURE_REASONS.get(reason, f'reason {reason:04X}')}"
-            record_object_status(delivery, uid, status=None if resend else STORED, note=text)
+            record_object(delivery, uid, status=None if resend else STORED, note=text)
     if again:
         delivery.state, delivery.attempts = "pending", delivery.attempts + 1
         delivery.error_text = f"the PACS could not commit {len(result.failed)} object(s); they are sent again"

@@ -54,7 +54,7 @@ def request_now(session: Session, study_instance_uid: str, pacs: str, lacks: Col
 
 def _row(study_instance_uid: str, pacs: str, lacks: list[str], now: datetime) -> Fetch:
     return Fetch(
-        study_instance_uid=study_instance_uid, pacs=pacs, state=WAITING, missing=missing, fetched={}, attempts=0,
+        study_instance_uid=study_instance_uid, pacs=pacs, state=WAITING, missing=lacks, fetched={}, attempts=0,
         not_before=now, began_at=now, updated_at=now,
     )  # fmt: skip
 

@@ -210,9 +210,7 @@ class _Step:
             for outcome in outcomes:
                 if outcome.verdict is not Verdict.RETRY:
                     status = STORED if outcome.verdict is Verdict.STORED else REFUSED
-                    deliveries.record_object_status(
-                        delivery, outcome.sop_instance_uid, status=status, note=outcome.note
-                    )
+                    deliveries.record_object(delivery, outcome.sop_instance_uid, status=status, note=outcome.note)
         refused = [one for one, outcome in zip(objects, outcomes, strict=True) if outcome.class_refused]
         return refused, [outcome for outcome in outcomes if outcome.verdict is Verdict.RETRY]
 
@@ -259,7 +257,7 @@ class _Step:
         self.audit.exported(url, self.work.study_instance_uid, self.work.patient_id, failure=text)
         with self._delivery() as (_session, delivery):
             for one in self.work.to_send:
-                deliveries.record_object_status(
+                deliveries.record_object(
                     delivery, one.sop_instance_uid, status=REFUSED if text else STORED, note=text
                 )  # fmt: skip
             delivery.sent_at = now_utc() if not text else None
