@@ -221,7 +221,7 @@ def test_a_hook_that_fails_is_tried_again_and_in_the_end_given_up(tmp_path: Path
 def test_two_nodes_tell_it_once(tmp_path: Path, hook: Collector) -> None:
     with scene(tmp_path / "data", webhook_url=hook.url) as one, scene(tmp_path / "data", webhook_url=hook.url) as two:
         one.fail_a_case()
-        threads = [threading.Thread(target=node.notifier.look) for node in (one, two)]
+        threads = [threading.Thread(target=node.notifier.check) for node in (one, two)]
         for thread in threads:
             thread.start()
         for thread in threads:
