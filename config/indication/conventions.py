@@ -19,8 +19,25 @@ COPIES_DECIMALS = 1
 THRESHOLD_DECIMALS = 4
 
 
+def whole_years(months: float) -> int | None:
+    """Return the years that a horizon in months is, or None where it is not a whole number of years.
+
+    Parameters
+    ----------
+    months : float
+        A time since the start of treatment, >= 0.
+
+    Returns
+    -------
+    int or None
+        3 for 36 months, None for 30 months.
+    """
+    years, rest = divmod(months, MONTHS_PER_YEAR)
+    return None if rest else int(years)
+
+
 def round_to(value: float, decimals: int) -> float:
-    """Round half to even, as Python does; a negative zero becomes zero.
+    """Round a number half to even, as Python does; a negative zero becomes zero.
 
     Parameters
     ----------
@@ -38,5 +55,16 @@ def round_to(value: float, decimals: int) -> float:
 
 
 def round_dfs(fraction: float) -> float:
-    """A probability or a difference of two, in [-1, 1], as it is displayed: to a tenth of a percent."""
+    """Round a probability, or a difference of two, to a tenth of a percent, as every output displays it.
+
+    Parameters
+    ----------
+    fraction : float
+        In [-1, 1].
+
+    Returns
+    -------
+    float
+        The displayed value as a fraction; never a negative zero.
+    """
     return round_to(fraction, DFS_DECIMALS)

@@ -99,3 +99,8 @@ class Indication(_Part):
     def component_endpoints(self) -> tuple[Endpoint, ...]:
         """The endpoints that the networks predict one by one; the primary one is their maximum."""
         return self.endpoints[1:]
+
+    @property
+    def learned_endpoints(self) -> tuple[Endpoint, ...]:
+        """The endpoints in the column order of the networks' outcomes: the components, then the primary one."""
+        return (*self.component_endpoints, self.primary_endpoint)

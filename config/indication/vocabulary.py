@@ -19,6 +19,11 @@ class SeriesRole(StrEnum):
     T2W = "T2w"
     CE_T1W = "CE-T1w"
 
+    @property
+    def file_stem(self) -> str:
+        """The role in names of files, for example ``ce_t1w``."""
+        return self.value.lower().replace("-", "_")
+
 
 class EbvCategory(StrEnum):
     """Side of the EBV DNA threshold."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from highdicom.coding_schemes import CodingSchemeIdentificationItem as SchemeItem
 from highdicom.sr import CodedConcept
 
+from config.indication.conventions import whole_years
 from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
 
 PRIVATE_SCHEME = "99CPTDN"
@@ -238,7 +239,8 @@ NUMBER = _unit("{number}", "number")
 
 def horizon_name(months: int) -> str:
     """A horizon as readers say it: 36 -> "3-year", 30 -> "30-month"."""
-    return f"{months // 12}-year" if months % 12 == 0 else f"{months}-month"
+    years = whole_years(months)
+    return f"{months}-month" if years is None else f"{years}-year"
 
 
 def dfs(months: int) -> Concept:

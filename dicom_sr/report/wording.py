@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from config.indication.conventions import whole_years
 from dicom_sr.report.report_inputs import Language
 
 
@@ -195,6 +196,6 @@ WORDINGS: dict[Language, Wording] = {"en": ENGLISH, "zh": CHINESE}
 
 def horizon(months: int, words: Wording) -> str:
     """36 -> "3-year DFS"; 30 -> "30-month DFS"."""
-    if months % 12 == 0:
-        return words.horizon_years.format(n=months // 12)
+    if (years := whole_years(months)) is not None:
+        return words.horizon_years.format(n=years)
     return words.horizon_months.format(n=months)

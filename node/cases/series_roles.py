@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from config.indication.nasopharynx import NASOPHARYNX
 from config.settings import SeriesRules
 from node.cases.naming import Naming, naming_of
 from node.cases.physics import Physics, Weighting, numbers_of, physics_of, pixel_spacing_mm, weighting_of
 
 Role = Literal["T1w", "T2w", "CE-T1w", "other", "ambiguous"]
-ROLES: tuple[Role, ...] = ("T1w", "T2w", "CE-T1w")
+ROLES: tuple[Role, ...] = tuple(role.value for role in NASOPHARYNX.series_roles)
 
 AGREEMENT, WITNESS = 0.1, 0.3
 TWO_WITNESSES, ONE_WITNESS, CONTRADICTION, NOTHING = 0.75, 0.6, 0.4, 0.3

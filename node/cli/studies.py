@@ -198,9 +198,10 @@ def assign(
 
     Example: cptdn studies assign 1.2.840.113619.2.1 --role CE-T1w=1.2.840.113619.2.1.7
     """
-    from node.workflow.decisions import ROLES, assign_roles
+    from node.cases.series_roles import ROLES
+    from node.workflow.decisions import assign_roles
 
-    decided = {}
+    decided: dict[str, str] = {}
     for given in role:
         name, _, series = given.partition("=")
         if name not in ROLES or not series:

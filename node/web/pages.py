@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from dicom_sr.report.numbers import percent, signed_percent
 from node.web import charts
 from node.web.translations import LANGUAGES, OTHER_NAMES
 
@@ -31,7 +32,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters.update(moment=moment, percent=percent, signed=signed, number=number)
+    made.filters.update(moment=moment, percent=percent, signed=signed_percent, number=number)
     made.globals.update(charts=charts, languages=LANGUAGES, language_names=OTHER_NAMES)
     return made
 
@@ -60,16 +61,6 @@ def moment(value: datetime | str | None) -> str:
         return ""
     at = datetime.fromisoformat(value) if isinstance(value, str) else value
     return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def percent(fraction: float) -> str:
-    """0.784 -> "78.4", as the report prints it (dicom_sr/report/numbers.py); the ledger's rates are rounded already."""
-    return f"{fraction * 100:.1f}"
-
-
-def signed(fraction: float) -> str:
-    """0.074 -> "+7.4", 0 -> "0.0"."""
-    return percent(fraction) if fraction == 0 else f"{fraction * 100:+.1f}"
 
 
 def number(value: float, decimals: int = 1) -> str:

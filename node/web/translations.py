@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from config.indication.conventions import whole_years
 from node.ledger.database import now_utc
 from node.web.chinese import PHRASES
 from node.web.reasons import REASONS
@@ -42,8 +43,8 @@ class Words:
 
     def horizon(self, months: int) -> str:
         """36 -> "3-year DFS"; 30 -> "30-month DFS"."""
-        if months % 12 == 0:
-            return self("horizon_years", n=months // 12)
+        if (years := whole_years(months)) is not None:
+            return self("horizon_years", n=years)
         return self("horizon_months", n=months)
 
     def age(self, moment: datetime) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
+from node.cases.series_roles import ROLES
 from node.clinical.entries import FactEntry, record_entries
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, schedule_assessment
@@ -17,7 +18,6 @@ from node.ledger.deliveries import get_delivery, retry_delivery
 from node.ledger.instances import series_uids
 from node.ledger.tables import Job, Report
 
-ROLES = ("T1w", "T2w", "CE-T1w")
 ADMINISTRATOR = "administrator"
 
 

@@ -28,6 +28,8 @@ from config.arrays import Float32Array
 from config.bundle_manifest import MANIFEST, TEMPLATES, BundleManifest, read_manifest
 from config.bundle_signature import NO_TRUST, Trust, check_signature, drop_signatures
 from config.errors import ModelBundleError
+from config.indication.nasopharynx import NASOPHARYNX
+from config.indication.vocabulary import SeriesRole
 from config.settings import BUNDLES
 from workers.nomogram.model import CoxNomogram, load_nomogram
 from workers.volumes.intensity import IntensityTemplate
@@ -35,13 +37,12 @@ from workers.volumes.intensity import IntensityTemplate
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from config.indication.vocabulary import SeriesRole
     from workers.features.se_resnet import SequenceNetwork
     from workers.scores.multitask_network import MultitaskNetwork
     from workers.volumes.prepared_study import PreparedStudy
 
 
-WEIGHTS = {"T1w": "t1w.safetensors", "T2w": "t2w.safetensors", "CE-T1w": "ce_t1w.safetensors"}
+WEIGHTS = {role.value: f"{role.file_stem}.safetensors" for role in NASOPHARYNX.series_roles}
 SCORES, DISTRIBUTIONS, NOMOGRAM = "scores.safetensors", "distributions.safetensors", "nomogram.json"
 FILES = (*WEIGHTS.values(), SCORES, DISTRIBUTIONS, TEMPLATES, NOMOGRAM)
 
@@ -201,7 +202,7 @@ def verify_bundle(name_or_path: str | Path, trust: Trust = NO_TRUST) -> Bundle:
                 f"found {len(bundle.distributions[role].mean)}"
             )
     inputs = bundle.score_network().architecture.n_features
-    outputs = bundle.sequence_network("T1w").architecture.n_features
+    outputs = bundle.sequence_network(SeriesRole.T1W.value).architecture.n_features
     if inputs != outputs:
         raise ModelBundleError(
             f"{bundle.folder}: the multi-task network takes {inputs} features a sequence, the SE-ResNets give {outputs}"

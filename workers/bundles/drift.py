@@ -22,6 +22,7 @@ from sqlalchemy import select
 
 from config.arrays import FloatArray
 from config.bundle_manifest import read_manifest
+from config.indication.nasopharynx import NASOPHARYNX
 from node.ledger.database import Ledger
 from node.ledger.tables import Case, Job, Report
 
@@ -30,7 +31,7 @@ UNLIKELY, MATTERS = 0.01, 0.15
 NEWEST = 500
 PROBABILITIES = np.linspace(0, 1, 101)
 SCORES = ("prognostic_score", "predictive_score")
-ROLES = ("T1w", "T2w", "CE-T1w")
+ROLES = tuple(role.value for role in NASOPHARYNX.series_roles)
 
 Verdict = Literal["too_few", "as_training", "shifted"]
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from config.indication.nasopharynx import NASOPHARYNX
 from workers.features.multiple_instance import AttentionPooling
 from workers.features.squeeze_excitation import SEBasicBlock, SEBottleneckBlock
 
@@ -23,7 +24,8 @@ PATCH_SIZE = 128
 FEATURES = 512  # at width 1
 STAGES = (128, 256, 512)  # at width 1
 HEAD = 256  # at width 1
-ENDPOINTS = ("os", "dmfs", "lrrfs")  # order of the prognosis outputs; DFS is their maximum
+# Order of the prognosis outputs; DFS is their maximum.
+ENDPOINTS = tuple(endpoint.value for endpoint in NASOPHARYNX.component_endpoints)
 
 Variant = Literal["basic", "bottleneck"]
 Pooling = Literal["maximum", "attention"]

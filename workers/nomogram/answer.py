@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from config.indication.conventions import DAYS_PER_MONTH, DFS_DECIMALS
+from config.indication.conventions import DAYS_PER_MONTH, round_dfs
 from config.indication.vocabulary import EbvCategory, TreatmentArm
 from config.settings import DecisionSettings
 from dicom_sr.report import numbers
@@ -85,7 +85,7 @@ def printed(scenario: Mapping[str, Any]) -> dict[str, Any]:
             "points": {name: numbers.points(value) for name, value in points.items()},
             "dfs": {
                 month: {
-                    "value": numbers.percent(_rounded(dfs["value"])),
+                    "value": numbers.percent(round_dfs(dfs["value"])),
                     "ci95": None if dfs["ci95"] is None else numbers.interval(_ends(dfs["ci95"])),
                 }
                 for month, dfs in scenario["dfs"][arm.value].items()
@@ -95,22 +95,17 @@ def printed(scenario: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _difference(scenario: Mapping[str, Any], month: str) -> dict[str, str | None]:
-    ict, ccrt = (_rounded(scenario["dfs"][arm.value][month]["value"]) for arm in TreatmentArm)
+    ict, ccrt = (round_dfs(scenario["dfs"][arm.value][month]["value"]) for arm in TreatmentArm)
     ends = scenario["difference_ci95"][month]
     return {
-        "value": numbers.signed_percent(_rounded(ict - ccrt)),
+        "value": numbers.signed_percent(round_dfs(ict - ccrt)),
         "ci95": None if ends is None else numbers.signed_interval(_ends(ends)),
     }
 
 
-def _rounded(fraction: float) -> float:
-    """As `treatment_report.NormalisedValue` rounds; no minus zero."""
-    return round(float(fraction), DFS_DECIMALS) + 0.0
-
-
 def _ends(ci95: Sequence[float]) -> tuple[float, float]:
     low, high = ci95
-    return _rounded(low), _rounded(high)
+    return round_dfs(low), round_dfs(high)
 
 
 def curves(nomogram: CoxNomogram, given: GivenPatient, decision: DecisionSettings) -> dict[str, Any]:

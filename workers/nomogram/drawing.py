@@ -19,6 +19,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from config.errors import InputError
+from config.indication.conventions import whole_years
 from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import AGE, EBV, FULL_SCALE, PREDICTIVE, PROGNOSTIC, pretty_step
@@ -251,7 +252,8 @@ def _dfs_row(nomogram: CoxNomogram, month: float, longest: float, words: dict[st
     hazard = float(nomogram.baseline_hazard([month])[0])
     places = {dfs: float(nomogram.scale.total(float(np.log(-np.log(dfs) / hazard)))) / longest for dfs in DFS_TICKS}
     shown = {dfs: place for dfs, place in places.items() if 0.0 <= place <= 1.0}
-    label = words["dfs"].format(years=int(month) // 12) if month % 12 == 0 else words["dfs months"].format(months=month)
+    years = whole_years(month)
+    label = words["dfs months"].format(months=month) if years is None else words["dfs"].format(years=years)
     return _Row(
         label, list(shown.values()), [_number(dfs * 100) for dfs in shown], (min(shown.values()), max(shown.values()))
     )

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from config.arrays import Float32Array, LabelArray
+from config.indication.nasopharynx import NASOPHARYNX
 from workers.phantoms.anatomy import Head, Tissue, draw_head, section
 
-ROLES = ("T1w", "T2w", "CE-T1w")
+ROLES = tuple(role.value for role in NASOPHARYNX.series_roles)
 CUE_NOISE = 0.25
 PROGNOSTIC_SD, PREDICTIVE_SD = 0.48, 0.55  # of the published scores' distributions
 FIELD_OF_VIEW_MM = 230.0

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from config.arrays import FloatArray
+from config.indication.nasopharynx import NASOPHARYNX
 from config.settings import BUNDLES
 
 # Quantiles of the published scores and of potential follow-up (months of 30 days).
@@ -33,7 +34,7 @@ MEAN_SURVIVAL_AFTER_FAILURE_DAYS = 900.0
 DECISION_DAYS = 1800
 EBV_PREVALENCE = 0.37
 
-ENDPOINTS = ("dfs", "os", "dmfs", "lrrfs")
+ENDPOINTS = tuple(endpoint.value for endpoint in NASOPHARYNX.endpoints)
 
 
 def published_nomogram() -> dict[str, Any]:

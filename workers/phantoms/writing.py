@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from config.indication.nasopharynx import NASOPHARYNX
 from workers.phantoms.images import (
     OTHER_SCANNERS,
     ROLES,
@@ -45,7 +46,7 @@ R = TypeVar("R")
 
 SPACING_MM = 1.0
 TEMPLATE_PATIENTS = 150
-BAG_NAMES = {"T1w": "t1w", "T2w": "t2w", "CE-T1w": "ce_t1w"}
+BAG_NAMES = {role.value: role.file_stem for role in NASOPHARYNX.series_roles}
 SCANNERS: dict[str, ScannerRange] = {"training": TRAINING_SCANNERS, "other": OTHER_SCANNERS}
 HISTOGRAM_SECTIONS_MM = (-45.0, -25.0, 25.0, 45.0)  # sections beyond the tumour, for landmarks like a whole stack's
 

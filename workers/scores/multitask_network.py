@@ -15,9 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-SEQUENCES = ("T1w", "CE-T1w", "T2w")  # order in which their features are concatenated
+from config.indication.nasopharynx import NASOPHARYNX
+
+SEQUENCES = tuple(role.value for role in NASOPHARYNX.feature_order)  # order in which their features are concatenated
 SHARED, BRANCH, LAST = 4608, 1536, 512  # at width 1
-N_ENDPOINTS = 3
+N_ENDPOINTS = len(NASOPHARYNX.component_endpoints)
 DROPOUT = 0.4  # keep 0.6
 
 

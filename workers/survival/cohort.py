@@ -16,11 +16,12 @@ import numpy as np
 
 from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
+from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.vocabulary import TreatmentArm
 from workers.survival.covariates import PatientCovariates
 from workers.survival.csv_table import read_table
 
-ENDPOINTS = ("dfs", "os", "dmfs", "lrrfs")
+ENDPOINTS = tuple(endpoint.value for endpoint in NASOPHARYNX.endpoints)
 SCORES = ("prognostic_score", "predictive_score")
 EBV = "ebv_dna_gt_4000"
 BINARY_FACTORS = (

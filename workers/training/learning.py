@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from config.arrays import Float32Array
 from config.errors import InputError
+from config.indication.nasopharynx import NASOPHARYNX
+from config.indication.vocabulary import SeriesRole
 from workers.bundles.bundle import SCORES, WEIGHTS, load_weights, save_weights, sha256_of
 from workers.features.se_resnet import SequenceNetwork
 from workers.nomogram.fitting import TrainingData, fit_nomogram
@@ -33,7 +35,11 @@ from workers.training.score_training import ScoreTraining, train_scores
 from workers.training.sequence_training import Progress, cohort_features, train_sequence
 from workers.training.training_config import Recipe
 
-TRAINING_ORDER = ("CE-T1w", "T1w", "T2w")
+TRANSFER_SOURCE = SeriesRole.CE_T1W  # the networks of the other two sequences may start from this one
+TRAINING_ORDER = (
+    TRANSFER_SOURCE.value,
+    *(role.value for role in NASOPHARYNX.series_roles if role is not TRANSFER_SOURCE),
+)
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,7 @@ def learn(
     after a kill goes on where it stood.
     """
     outcomes = outcomes_of({name: list(column) for name, column in cohort.texts.items()})
-    events = outcomes.event_observed[:, LEARNED_ENDPOINTS.index("dfs")].numpy()
+    events = outcomes.event_observed[:, LEARNED_ENDPOINTS.index(NASOPHARYNX.primary_endpoint)].numpy()
     rows = np.flatnonzero(training)
     held = held_back(events[rows], cohort.treated[rows], recipe.validation_share, np.random.default_rng(recipe.seed))
     inside, outside = rows[~held], rows[held]

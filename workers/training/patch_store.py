@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from config.arrays import Float32Array, IndexArray
 from config.errors import InputError
+from config.indication.nasopharynx import NASOPHARYNX
 from workers.features.se_resnet import PATCH_SIZE
 from workers.scores.multitask_network import SEQUENCES
 
-BAG_NAMES = {"T1w": "t1w", "T2w": "t2w", "CE-T1w": "ce_t1w"}
+BAG_NAMES = {role.value: role.file_stem for role in NASOPHARYNX.series_roles}
 PATCH_SHAPE = (2, PATCH_SIZE, PATCH_SIZE)
 INDEX = "index.json"
 

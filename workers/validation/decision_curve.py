@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from config.arrays import FloatArray
+from config.indication.conventions import DAYS_PER_MONTH
 from workers.survival.cohort import Outcome
 from workers.survival.kaplan_meier import kaplan_meier
 
@@ -29,7 +30,7 @@ class DecisionCurve:
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "horizon_months": self.horizon_days / 30,
+            "horizon_months": self.horizon_days / DAYS_PER_MONTH,
             "thresholds": self.thresholds.tolist(),
             "net_benefit": {name: values.tolist() for name, values in self.by_rule.items()},
             "treat_all": self.treat_all.tolist(),

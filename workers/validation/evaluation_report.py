@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from config.errors import InputError
+from config.indication.conventions import DAYS_PER_MONTH
 from workers.nomogram.fitting import CONTRACT_TERMS
 from workers.nomogram.model import CoxNomogram
 from workers.validation.evaluation import Development, Evaluation, PartEvaluation
@@ -248,7 +249,7 @@ def _specification(nomogram: CoxNomogram, figures: Sequence[NamedFigure]) -> Ite
     ]
     rows[0][0] = "Age (per year)"
     yield _table("Coefficients (log hazard ratio)", ["Term", "coefficient"], rows)
-    hazards = [[f"{days / 30:g}", f"{_hazard(nomogram, days):.8f}"] for days in nomogram.variance_terms]
+    hazards = [[f"{days / DAYS_PER_MONTH:g}", f"{_hazard(nomogram, days):.8f}"] for days in nomogram.variance_terms]
     yield _table("Cumulative baseline hazard of the uncentred model", ["months", "H0"], hazards)
     yield _paragraph(f"Population: {document.get('population', '')}. {nomogram.citation}")
     yield _paragraph(f"Digest of the nomogram: {nomogram.digest}")
@@ -289,7 +290,7 @@ def _performance(
 
 
 def _hazard(nomogram: CoxNomogram, days: float) -> float:
-    return float(nomogram.baseline_hazard([days / 30])[0])
+    return float(nomogram.baseline_hazard([days / DAYS_PER_MONTH])[0])
 
 
 def _concordance_row(name: str, by_arm: Mapping[str, Any]) -> list[str]:

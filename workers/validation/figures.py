@@ -139,9 +139,10 @@ def _part_figures(evaluation: Evaluation, label: str, part: PartEvaluation) -> I
             concordance_figure(part.c_index_of_models),
         )
     if part.net_benefit is not None:
+        months = part.net_benefit.horizon_days / DAYS_PER_MONTH
         yield NamedFigure(
             f"decision_curve{suffix}",
-            f"Net benefit of acting on the predicted risk within {part.net_benefit.horizon_days / 30:g} months, {who}.",
+            f"Net benefit of acting on the predicted risk within {months:g} months, {who}.",
             decision_curve_figure(part.net_benefit),
         )
 

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from config.errors import InputError
 from node.cases.dates import parse_date
+from node.cases.series_roles import ROLES
 from node.clinical import entries as facts
 from node.clinical.entries import FactEntry
 from node.ledger.deliveries import get_delivery
@@ -23,7 +24,7 @@ LONGEST_TEXT = 500
 
 def assign(visit: Visit) -> Response:
     """Fields role_<ROLE>: a series UID, or empty for what the rules say."""
-    given = {role: visit.given(f"role_{role}") for role in decisions.ROLES}
+    given: dict[str, str] = {role: visit.given(f"role_{role}") for role in ROLES}
     chosen = {role: series for role, series in given.items() if series}
     if not chosen:
         raise InputError(visit.words("nothing_given"))

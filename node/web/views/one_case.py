@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from config.errors import InputError
+from node.cases.series_roles import ROLES
 from node.ledger.cases import get_case, history
 from node.ledger.deliveries import deliveries_of
 from node.ledger.facts import facts_of
@@ -22,7 +23,6 @@ from node.web.page_request import Visit
 from node.web.pages import show
 from node.web.views.tables import of_report
 from node.web.views.work_list import result_of
-from node.workflow.decisions import ROLES
 from node.workflow.reprocessing import difference
 
 SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"

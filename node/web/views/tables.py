@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from node.web.pages import percent, signed
-
-DFS_DECIMALS = 3  # as the report rounds: a tenth of a percent
+from config.indication.conventions import round_dfs
+from dicom_sr.report.numbers import interval, percent, signed_interval, signed_percent
 
 
 @dataclass(frozen=True)
@@ -39,15 +38,15 @@ def of_report(scenario: Mapping[str, Any]) -> RateTable:
     ict, ccrt = (scenario[name]["dfs"] for name in ("ict_ccrt", "ccrt"))
     differences = {}
     for month in months:
-        gain = round(ict[str(month)]["value"] - ccrt[str(month)]["value"], DFS_DECIMALS) + 0.0
+        gain = round_dfs(ict[str(month)]["value"] - ccrt[str(month)]["value"])
         ends = scenario["difference_ci95"].get(str(month))
-        differences[month] = Rate(signed(gain), f"{signed(ends[0])} to {signed(ends[1])}" if ends else None)
+        differences[month] = Rate(signed_percent(gain), signed_interval(ends) if ends else None)
     return RateTable(months, arms, differences, {arm: f"{one['total_points']:.1f}" for arm, one in results.items()})
 
 
 def _rate(dfs: Mapping[str, Any]) -> Rate:
     low, high = dfs["ci95"]
-    return Rate(percent(dfs["value"]), f"{percent(low)} to {percent(high)}", dfs["value"], (low, high))
+    return Rate(percent(dfs["value"]), interval((low, high)), dfs["value"], (low, high))
 
 
 def of_answer(scenario: Mapping[str, Any], printed: Mapping[str, Any]) -> RateTable:
