@@ -27,7 +27,7 @@ from workers.pipeline.computation import prepare_study
 from workers.training.dicom_images import patient_images
 from workers.volumes.contours import RoiMask, roi_on_series
 from workers.volumes.reader import read_series
-from workers.volumes.rtstruct import read_structures, roi_named
+from workers.volumes.rtstruct import read_rtstruct, roi_named
 
 ROI = "GTVp"
 CONTOURED = "CE-T1w"
@@ -55,7 +55,7 @@ def run(options: Options) -> Result:
 
 def our_mask(study: WrittenStudy) -> RoiMask:
     series = read_series(study.series[CONTOURED])
-    return roi_on_series(roi_named(read_structures(study.rtstruct), ROI), series)
+    return roi_on_series(roi_named(read_rtstruct(study.rtstruct), ROI), series)
 
 
 def _masks(study: WrittenStudy, root: Path, peers: PipPeers | None, options: Options, result: Result) -> None:

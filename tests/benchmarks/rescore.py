@@ -20,7 +20,7 @@ from tests.benchmarks.phantom_patients import phantom_materials
 from workers.bundles.bundle import Bundle, load_bundle
 from workers.features.extraction import extract_many, resolve_device
 from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
-from workers.pipeline.artefacts import keep_material, kept_material
+from workers.pipeline.artefacts import load_prepared_study, save_prepared_study
 from workers.pipeline.computation import analyse_studies
 from workers.volumes.prepared_study import PreparedStudy
 
@@ -58,7 +58,7 @@ def _keep(root: Path) -> list[Path]:
     for group in phantom_materials(KEPT, at_once=KEPT):
         for at, material in enumerate(group):
             folders.append(root / str(at))
-            keep_material(folders[-1], material)
+            save_prepared_study(folders[-1], material)
     return folders
 
 
@@ -71,7 +71,7 @@ def read_ahead(folders: list[Path]) -> Iterator[list[PreparedStudy]]:
     groups = [folders[at : at + AT_ONCE] for at in range(0, len(folders), AT_ONCE)]
 
     def read(group: list[Path]) -> list[PreparedStudy]:
-        return [material for folder in group if (material := kept_material(folder)) is not None]
+        return [material for folder in group if (material := load_prepared_study(folder)) is not None]
 
     with ThreadPoolExecutor(1) as pool:
         coming = pool.submit(read, groups[0])

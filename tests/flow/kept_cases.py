@@ -26,7 +26,7 @@ from node.store.study_store import StudyStore
 from node.workflow.casework import evaluate_case
 from node.workflow.digests import artefacts_digest
 from workers.bundles.bundle import pack_bundle
-from workers.pipeline.artefacts import keep_material, kept_material
+from workers.pipeline.artefacts import load_prepared_study, save_prepared_study
 
 KEPT_SLICES = 2  # of each sequence: enough to score, and quick
 UID_COLUMNS = ("sop_instance_uid", "study_instance_uid", "series_instance_uid", "frame_of_reference_uid")
@@ -56,7 +56,7 @@ def multiply(ledger: Ledger, settings: Settings, study: str, n: int) -> list[str
         case = get_case(session, study)
         rows = list(session.scalars(select(Instance).where(Instance.patient_id == case.patient_id)))
     source = store.artefacts(study, artefacts_digest(job.request_digest, preprocessing))
-    material = kept_material(source)
+    material = load_prepared_study(source)
     assert material is not None
     rng = np.random.default_rng(7)
     made = []
@@ -86,7 +86,7 @@ def multiply(ledger: Ledger, settings: Settings, study: str, n: int) -> list[str
             )
             for role, one in material.items()
         }
-        keep_material(store.artefacts(renamed[study], artefacts_digest(request.digest(), preprocessing)), changed)
+        save_prepared_study(store.artefacts(renamed[study], artefacts_digest(request.digest(), preprocessing)), changed)
         made.append(renamed[study])
     return made
 

@@ -18,8 +18,8 @@ from workers.training.dicom_images import learn_templates, patient_images
 from workers.training.image_source import image_source, normalisation_of
 from workers.volumes.bias_field import bias_field
 from workers.volumes.intensity import IntensityTemplate, foreground_threshold, landmarks_of, z_score_map
-from workers.volumes.patches import extract_bag
 from workers.volumes.reader import read_series
+from workers.volumes.series_patches import extract_series_patches
 
 
 def head(gain: float = 1.0, offset: float = 0.0) -> np.ndarray:
@@ -110,7 +110,7 @@ def test_n4_comes_before_the_landmarks(study: Path, cohort: Cohort) -> None:
 
     mask = np.zeros_like(corrected, dtype=np.uint8)
     mask[10, 100:130, 100:130] = 1
-    bag = extract_bag(series, mask, template, series.grid.spacing_xyz_mm[0])
+    bag = extract_series_patches(series, mask, template, series.grid.spacing_xyz_mm[0])
     expected = template.map_for(landmarks_of(corrected))(corrected[10])
     # Equal spacings copy pixels: the middle of the mask lies at the middle of the patch.
     np.testing.assert_allclose(bag.patches[0, 0, 49:79, 49:79], expected[100:130, 100:130], atol=1e-4)

@@ -21,7 +21,7 @@ from workers.phantoms.writing import subject_of
 from workers.training.dicom_images import patient_images
 from workers.volumes.contours import roi_on_series
 from workers.volumes.reader import read_series
-from workers.volumes.rtstruct import read_structures
+from workers.volumes.rtstruct import read_rtstruct
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_the_contour_encloses_the_volume_of_the_drawn_tumour(study: WrittenStudy
     # Area of a closed curve in polar coordinates, times the slice thickness.
     expected_ml = sum(0.5 * float((r**2).mean()) * 2 * np.pi * 5.0 for r in slices if r is not None) / 1000
     series = read_series(list(study.series["CE-T1w"]))
-    gtv = next(roi for roi in read_structures(study.rtstruct) if roi.name == "GTVp")
+    gtv = next(roi for roi in read_rtstruct(study.rtstruct) if roi.name == "GTVp")
     mask = roi_on_series(gtv, series)
     assert mask.volume_ml == pytest.approx(expected_ml, rel=0.01)
 

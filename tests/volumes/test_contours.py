@@ -28,7 +28,7 @@ from workers.volumes.contours import RoiMask, roi_mask, roi_on_series
 from workers.volumes.geometry import Grid
 from workers.volumes.reader import MrSeries, read_series
 from workers.volumes.registrations import read_registration
-from workers.volumes.rtstruct import Contour, Roi, read_structures, roi_named
+from workers.volumes.rtstruct import Contour, Roi, read_rtstruct, roi_named
 
 SPHERE_ML = 4 / 3 * np.pi * 20**3 / 1000
 
@@ -256,7 +256,7 @@ def drawn_on_series() -> list[NDArray[np.float64]]:
 def test_an_rtstruct_is_read_by_number_and_not_by_position(tmp_path: Path) -> None:
     path = write_rtstruct(tmp_path / "rt.dcm", {"Brainstem": [], "GTVp": drawn_on_series(), "鼻咽": []}, "1.2.3",
                           types={"Brainstem": "ORGAN"}, header={"SpecificCharacterSet": "GB18030"})  # fmt: skip
-    rois = read_structures(path)
+    rois = read_rtstruct(path)
     assert [(r.number, r.name, r.roi_type, len(r.contours)) for r in rois] == [
         (11, "Brainstem", "ORGAN", 0), (14, "GTVp", "GTV", 9), (17, "鼻咽", "GTV", 0)]  # fmt: skip
     np.testing.assert_allclose(rois[1].contours[0].points_lps_mm, drawn_on_series()[0], atol=1e-4)
@@ -268,9 +268,9 @@ def test_an_rtstruct_is_read_by_number_and_not_by_position(tmp_path: Path) -> No
 
 
 def test_the_frame_of_reference_must_be_the_series(tmp_path: Path, series: MrSeries) -> None:
-    same = read_structures(write_rtstruct(tmp_path / "a.dcm", {"GTVp": drawn_on_series()}, "1.2.3"))[0]
+    same = read_rtstruct(write_rtstruct(tmp_path / "a.dcm", {"GTVp": drawn_on_series()}, "1.2.3"))[0]
     assert roi_on_series(same, series).findings == ()
-    other = read_structures(write_rtstruct(tmp_path / "b.dcm", {"GTVp": drawn_on_series()}, "1.2.9"))[0]
+    other = read_rtstruct(write_rtstruct(tmp_path / "b.dcm", {"GTVp": drawn_on_series()}, "1.2.9"))[0]
     with pytest.raises(
         IneligibleStudyError, match=r"expected the frame of reference 1\.2\.3 .* found 1\.2\.9"
     ) as caught:
@@ -281,7 +281,7 @@ def test_the_frame_of_reference_must_be_the_series(tmp_path: Path, series: MrSer
 def test_named_images_stand_in_for_an_absent_frame_of_reference(tmp_path: Path, series: MrSeries) -> None:
     images = {round(f.position_lps_mm[2], 2): f.sop_instance_uid for f in series.frames}
     path = write_rtstruct(tmp_path / "a.dcm", {"GTVp": drawn_on_series()}, "", images=images)
-    roi = read_structures(path)[0]
+    roi = read_rtstruct(path)[0]
     assert [f.code for f in roi_on_series(roi, series).findings] == ["frame_of_reference_absent"]
     strange = replace(roi, frame_of_reference_uid="1.2.9")
     with pytest.raises(IneligibleStudyError):
@@ -300,7 +300,7 @@ def test_a_rigid_registration_moves_the_contours(tmp_path: Path, series: MrSerie
     there = np.eye(4)
     there[:3, :3], there[:3, 3] = rotation(12, (1, 1, 3)), (5, -7, 30)
     elsewhere = [c @ there[:3, :3].T + there[:3, 3] for c in drawn_on_series()]
-    roi = read_structures(write_rtstruct(tmp_path / "rt.dcm", {"GTVp": elsewhere}, "1.2.9"))[0]
+    roi = read_rtstruct(write_rtstruct(tmp_path / "rt.dcm", {"GTVp": elsewhere}, "1.2.9"))[0]
     forth = read_registration(write_registration(tmp_path / "a.dcm", "1.2.9", "1.2.3", np.linalg.inv(there)))
     back = read_registration(write_registration(tmp_path / "b.dcm", "1.2.3", "1.2.9", there))
     expected = roi_mask(roi_of(drawn_on_series()), series.grid)
@@ -324,10 +324,10 @@ def test_only_rigid_registrations_are_taken(tmp_path: Path) -> None:
 def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     image = write_series(tmp_path / "mr", np.ones((1, 8, 8), np.uint16))[0]
     with pytest.raises(IneligibleStudyError, match="expected an RT Structure Set, found MR Image Storage"):
-        read_structures(image)
+        read_rtstruct(image)
     with pytest.raises(IneligibleStudyError, match="expected a Spatial Registration, found MR Image Storage"):
         read_registration(image)
     broken = write_rtstruct(tmp_path / "rt.dcm", {"GTVp": drawn_on_series()}, "1.2.3")
     broken.write_bytes(broken.read_bytes().replace(b".0000\\", b".00x0\\"))
     with pytest.raises(IneligibleStudyError, match="cannot be read as an RTSTRUCT"):
-        read_structures(broken)
+        read_rtstruct(broken)

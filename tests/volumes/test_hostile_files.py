@@ -22,7 +22,7 @@ from tests.volumes.test_segmentations import ball, write_seg
 from workers.volumes.contours import roi_on_series
 from workers.volumes.reader import read_series
 from workers.volumes.registrations import read_registration
-from workers.volumes.rtstruct import read_structures
+from workers.volumes.rtstruct import read_rtstruct
 from workers.volumes.segmentations import read_segments, segment_on_series
 
 GEOMETRY = SeriesGeometry((0.9, 0.8, 2.5), (-30, -30, -20))
@@ -56,7 +56,7 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, C
     contours = sphere_contours(GEOMETRY, 12, GEOMETRY.points([40, 30, 6]), 9.0)
 
     def contoured(path: Path) -> list[float]:
-        return [roi_on_series(roi, series).volume_ml for roi in read_structures(path)]
+        return [roi_on_series(roi, series).volume_ml for roi in read_rtstruct(path)]
 
     def segmented(path: Path) -> list[float]:
         return [segment_on_series(segment, series).volume_ml for segment in read_segments(path)]

@@ -97,9 +97,9 @@ def test_thinning_gives_nearly_the_same_landmarks() -> None:
 
 def test_distance_tells_other_images_from_training(template: IntensityTemplate) -> None:
     assert template.distance(landmarks_of(head(50))) < template.distance_limit
-    assert not template.is_unlike_training(7.5 * landmarks_of(head(51)) + 100)
-    assert template.is_unlike_training(landmarks_of(head(52, contrast=0.4)))
-    assert template.is_unlike_training(landmarks_of(np.random.default_rng(0).exponential(100, (20, 64, 64))))
+    assert not template.is_out_of_distribution(7.5 * landmarks_of(head(51)) + 100)
+    assert template.is_out_of_distribution(landmarks_of(head(52, contrast=0.4)))
+    assert template.is_out_of_distribution(landmarks_of(np.random.default_rng(0).exponential(100, (20, 64, 64))))
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from config.errors import IneligibleStudyError
 from tests.volumes.synthetic import SeriesGeometry, tilted, write_series
 from workers.volumes.intensity import IntensityTemplate, landmarks_of
-from workers.volumes.patches import extract_bag, extract_patches
+from workers.volumes.patches import extract_patches
 from workers.volumes.reader import read_series
+from workers.volumes.series_patches import extract_series_patches
 
 
 def test_equal_spacing_copies_pixels() -> None:
@@ -114,7 +115,7 @@ def test_patches_show_every_axial_series_the_same_way(tmp_path: Path, orientatio
     series = read_series(write_series(tmp_path, image, geometry))
     # slices are ordered along the normal, as the writer numbers them
     template = IntensityTemplate.fit([image])
-    bag = extract_bag(series, mask, template, 1.0)
+    bag = extract_series_patches(series, mask, template, 1.0)
     assert len(bag.patches) == 3
     assert bag.slices == tuple(series.slices[z] for z in bag.slice_index)
     standard = template.map_for(landmarks_of(image))
@@ -134,7 +135,7 @@ def test_steep_slices_are_refused(tmp_path: Path) -> None:
     mask[1, 10:20, 10:20] = 1
     template = IntensityTemplate.fit([image])
     with pytest.raises(IneligibleStudyError, match="found 60 degrees") as caught:
-        extract_bag(series, mask, template, 1.0)
+        extract_series_patches(series, mask, template, 1.0)
     assert caught.value.code == "inconsistent_geometry"
 
 
@@ -143,4 +144,4 @@ def test_a_mask_of_another_grid_is_refused(tmp_path: Path) -> None:
     series = read_series(write_series(tmp_path, image))
     mask = np.zeros((3, 32, 32), np.uint8)
     with pytest.raises(ValueError, match="expected a mask of shape"):
-        extract_bag(series, mask, IntensityTemplate.fit([image]), 1.0)
+        extract_series_patches(series, mask, IntensityTemplate.fit([image]), 1.0)

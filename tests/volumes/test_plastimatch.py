@@ -14,7 +14,7 @@ from tests.peers import peer, unpacked
 from tests.volumes.synthetic import SeriesGeometry, circle, sphere_contours, write_rtstruct, write_series
 from workers.volumes.contours import RoiMask, roi_on_series
 from workers.volumes.reader import read_series, series_in
-from workers.volumes.rtstruct import read_structures
+from workers.volumes.rtstruct import read_rtstruct
 
 
 def by_plastimatch(rtstruct: Path, images: Path, out: Path) -> dict[str, tuple[NDArray[np.bool_], float]]:
@@ -36,7 +36,7 @@ def by_plastimatch(rtstruct: Path, images: Path, out: Path) -> dict[str, tuple[N
 def by_us(rtstruct: Path, images: Path, names: set[str]) -> dict[str, RoiMask]:
     (paths,) = series_in(images).values()
     series = read_series(paths)
-    rois = [roi for roi in read_structures(rtstruct) if roi.name in names]
+    rois = [roi for roi in read_rtstruct(rtstruct) if roi.name in names]
     return {roi.name: roi_on_series(roi, series, trust_images=True) for roi in rois}
 
 

@@ -16,8 +16,8 @@ from pydicom import dcmread
 from config.errors import IneligibleStudyError
 from tests.peers import peer, unpacked
 from workers.volumes.intensity import IntensityTemplate, landmarks_of
-from workers.volumes.patches import extract_bag
 from workers.volumes.reader import MrSeries, read_series, series_in
+from workers.volumes.series_patches import extract_series_patches
 
 
 def only_series(folder: Path) -> MrSeries:
@@ -179,7 +179,7 @@ def test_template_and_bag_on_real_images(tmp_path: Path) -> None:
     assert near < 1e-12 < 0.04 < far
     mask = np.zeros(t1.grid.shape_zyx, np.uint8)
     mask[8:13, 100:140, 110:150] = 1
-    bag = extract_bag(t1, mask, template, 0.75)
+    bag = extract_series_patches(t1, mask, template, 0.75)
     assert bag.patches.shape == (5, 2, 128, 128)
     assert bag.slice_index.tolist() == [8, 9, 10, 11, 12]
     assert 0.2 < bag.patches[:, 0].mean() < 0.7

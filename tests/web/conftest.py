@@ -24,7 +24,7 @@ from node.web.app import create_app
 from node.web.context import WebContext, WebEvent
 from node.web.passwords import hash_password
 from workers.pipeline.context import WorkerContext
-from workers.web.web_queries import reply
+from workers.web.web_queries import answer_query
 
 with warnings.catch_warnings():  # it would like another HTTP client, which is not locked
     warnings.simplefilter("ignore")
@@ -44,7 +44,7 @@ class WorkerInProcess:
     def ask(self, question: str, values: Mapping[str, Any], wait_s: float = 0.0) -> Any:
         if self.away:
             raise NoAnswerError("no worker answered within 8 s")
-        found = reply(self.context, question, values)
+        found = answer_query(self.context, question, values)
         if "error" in found:
             raise InputError(found["error"])
         return found["answer"]

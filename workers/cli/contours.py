@@ -39,9 +39,9 @@ def contours(
     Example: cptdn contours rtstruct.dcm series/ --roi GTVp --out gtvp.nii.gz
     """
     from workers.volumes.registrations import read_registration
-    from workers.volumes.rtstruct import read_structures, roi_named
+    from workers.volumes.rtstruct import read_rtstruct, roi_named
 
-    rois = read_structures(rtstruct)
+    rois = read_rtstruct(rtstruct)
     chosen = rois if roi is None else [roi_named(rois, roi)]
     if out is not None and len(chosen) != 1:
         raise typer.BadParameter(f"--out writes the mask of one ROI, found {len(chosen)}; name one with --roi")

@@ -59,8 +59,8 @@ def score_files(
     from config.bundle_signature import trust_of
     from node.ledger.database import now_utc
     from workers.bundles.bundle import load_bundle
-    from workers.pipeline.computation import analyse_study, consult_nomogram, prepare_study
-    from workers.pipeline.report_values import draft_report, refuse_strange, unlike_training
+    from workers.pipeline.computation import analyse_study, predict_survival, prepare_study
+    from workers.pipeline.report_values import draft_report, out_of_distribution_intensities, refuse_out_of_distribution
 
     stored, files = _stored([*_files(series), rtstruct])
     studies = sorted({str(one.header["StudyInstanceUID"]) for one in stored if one.header.get("Modality") == "MR"})
@@ -82,10 +82,10 @@ def score_files(
         request = replace(request, age_years=age_years, age_source="given on the command line")
     bundle = load_bundle(bundle_name or settings.model.bundle, trust_of(settings.model))
     material = prepare_study(request, files, bundle, settings.case)
-    refuse_strange(unlike_training(material), settings)
+    refuse_out_of_distribution(out_of_distribution_intensities(material), settings)
     analysis = analyse_study(material, bundle, settings.model.device)
-    refuse_strange(analysis.strange, settings)
-    nomogram = consult_nomogram(analysis, request, bundle, settings.decision)
+    refuse_out_of_distribution(analysis.out_of_distribution, settings)
+    nomogram = predict_survival(analysis, request, bundle, settings.decision)
     return draft_report(request, material, analysis, nomogram, bundle, settings.decision, now)
 
 

@@ -24,19 +24,20 @@ from config.atomic_files import replacing, write_atomically
 from config.errors import CptdnError
 from config.indication.vocabulary import SeriesRole
 from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
+from workers.volumes.stored_slice import StoredSlice
 
 DAMAGED = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 """What reading a file raises that a power cut left half-written."""
 
 
-class ArtefactsGoneError(CptdnError):
+class ArtefactsMissingError(CptdnError):
     """What an earlier step kept is not there any more, or damaged; that step makes it again."""
 
 
 _ARRAYS = ("patches", "mask_zyx")
 
 
-def keep_material(folder: Path, material: PreparedStudy) -> None:
+def save_prepared_study(folder: Path, material: PreparedStudy) -> None:
     """Write the material of one study; done when it returns."""
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"{role.value}/{name}": getattr(one, name) for role, one in material.items() for name in _ARRAYS}
@@ -45,7 +46,7 @@ def keep_material(folder: Path, material: PreparedStudy) -> None:
     write_atomically(folder / "material.json", json.dumps(facts, ensure_ascii=False).encode())
 
 
-def kept_material(folder: Path) -> PreparedStudy | None:
+def load_prepared_study(folder: Path) -> PreparedStudy | None:
     """The material that was kept here, whole; None when it is not."""
     try:
         facts = json.loads((folder / "material.json").read_text(encoding="utf-8"))
@@ -61,7 +62,7 @@ def _material(folder: Path, facts: list[dict[str, Any]]) -> PreparedStudy:
                 **{
                     **one,
                     "role": SeriesRole(one["role"]),
-                    "slices": tuple((uid, frame) for uid, frame in one["slices"]),
+                    "slices": tuple(StoredSlice(uid, frame) for uid, frame in one["slices"]),
                     "findings": tuple((code, text) for code, text in one["findings"]),
                 },
                 **{name: arrays[f"{one['role']}/{name}"] for name in _ARRAYS},
@@ -70,12 +71,12 @@ def _material(folder: Path, facts: list[dict[str, Any]]) -> PreparedStudy:
         }
 
 
-def keep_attributions(folder: Path, maps: Mapping[SeriesRole, NDArray[np.float32]]) -> None:
+def save_attributions(folder: Path, maps: Mapping[SeriesRole, NDArray[np.float32]]) -> None:
     """Grad-CAM maps of the representative slices, each (128, 128) in 0..1."""
     _write_npz(folder / "pictures.npz", {role.value: one for role, one in maps.items()})
 
 
-def kept_attributions(folder: Path) -> dict[SeriesRole, NDArray[np.float32]]:
+def load_attributions(folder: Path) -> dict[SeriesRole, NDArray[np.float32]]:
     """The maps that were kept here; empty where there are none."""
     try:
         with open(folder / "pictures.npz", "rb") as file, np.load(file) as arrays:

@@ -30,12 +30,12 @@ from workers.nomogram.result import NomogramResult
 from workers.scores.scoring import score, score_many
 from workers.survival.covariates import PatientCovariates
 from workers.volumes.contours import RoiMask, roi_on_series
-from workers.volumes.patches import extract_bag
 from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
 from workers.volumes.reader import MrSeries, read_series
 from workers.volumes.registrations import read_registration
-from workers.volumes.rtstruct import read_structures
+from workers.volumes.rtstruct import read_rtstruct
 from workers.volumes.segmentations import read_segments, segment_named, segment_on_series
+from workers.volumes.series_patches import extract_series_patches
 
 Files = Mapping[str, Path]
 """Where the stored instances are: SOP Instance UID -> file."""
@@ -49,14 +49,14 @@ class Analysis:
     """What the networks say about one study.
 
     representative : row of the slice with the highest predicted risk among each sequence's patches.
-    strange : sequences whose features lie outside what the training patients' spanned.
+    out_of_distribution : sequences whose features lie outside what the training patients' spanned.
     The scores are rounded to what a report shows: whoever feeds the shown scores to the nomogram gets its numbers.
     """
 
     prognostic_score: float
     predictive_score: float
     representative: Mapping[SeriesRole, int]
-    strange: tuple[Reason, ...] = ()
+    out_of_distribution: tuple[Reason, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -79,19 +79,19 @@ def _prepare_sequence(
     contour = _contour_on(series, request.contours[role.value], request.registrations.get(role.value), files)
     template = bundle.templates[role.value]
     tilt = case.series_rules.max_oblique_degrees
-    bag = extract_bag(series, contour.mask_zyx, template, bundle.spacing_mm, tilt)
+    patches = extract_series_patches(series, contour.mask_zyx, template, bundle.spacing_mm, tilt)
     findings = (*series.findings, *contour.findings)
     return PreparedSeries(
         role=role,
         series_instance_uid=series.series_instance_uid,
         sop_class_uid=str(series.dataset.SOPClassUID),
         description=str(series.dataset.get("SeriesDescription") or ""),
-        patches=bag.patches,
-        slices=tuple((ref.sop_instance_uid, ref.frame_number) for ref in bag.slices),
-        mask_zyx=contour.mask_zyx[bag.slice_index],
+        patches=patches.patches,
+        slices=patches.slices,
+        mask_zyx=contour.mask_zyx[patches.slice_index],
         volume_ml=contour.volume_ml,
         n_slices=contour.n_slices,
-        landmark_distance=bag.distance,
+        landmark_distance=patches.distance,
         distance_limit=template.distance_limit,
         findings=tuple((finding.code, finding.text) for finding in findings),
     )
@@ -105,7 +105,7 @@ def _contour_on(
     number = str(chosen["roi_number"])
     if chosen["kind"] == "SEG":
         return segment_on_series(segment_named(read_segments(path), number), series)
-    roi = next(roi for roi in read_structures(path) if str(roi.number) == number)
+    roi = next(roi for roi in read_rtstruct(path) if str(roi.number) == number)
     links = [read_registration(files[registration["sop_instance_uid"]])] if registration else []
     return roi_on_series(roi, series, links)
 
@@ -139,7 +139,7 @@ def analyse_studies(
             prognostic_score=round(float(scores.prognostic[at]), SCORE_DECIMALS),
             predictive_score=round(float(scores.predictive[at]), SCORE_DECIMALS),
             representative={role: found[at] for role, found in rows.items()},
-            strange=tuple(
+            out_of_distribution=tuple(
                 reason for role in rows for reason in _unlike_training(role, features[role.value][at], bundle)
             ),
             seconds=share,
@@ -160,7 +160,7 @@ def _unlike_training(role: SeriesRole, features: NDArray[np.float32], bundle: Bu
     return [Reason("out_of_distribution", text)]
 
 
-def consult_nomogram(
+def predict_survival(
     analysis: Analysis, request: ComputeRequest, bundle: Bundle, decision: DecisionSettings
 ) -> dict[EbvCategory, NomogramResult]:
     """Both arms' DFS for the patient's EBV DNA category, or for both categories when it is unknown."""

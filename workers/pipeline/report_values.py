@@ -55,8 +55,8 @@ def draft_report(
         ),
         warnings=(
             *(Reason(warning["code"], warning["text"]) for warning in request.warnings),
-            *unlike_training(material),
-            *analysis.strange,
+            *out_of_distribution_intensities(material),
+            *analysis.out_of_distribution,
             *(_extrapolated(**found) for found in some.extrapolations()),
         ),
     )
@@ -73,7 +73,7 @@ def refusal_report(
     )
 
 
-def unlike_training(material: PreparedStudy) -> list[Reason]:
+def out_of_distribution_intensities(material: PreparedStudy) -> list[Reason]:
     """Sequences whose intensities lie outside what the training images spanned."""
     return [
         Reason(
@@ -86,10 +86,10 @@ def unlike_training(material: PreparedStudy) -> list[Reason]:
     ]
 
 
-def refuse_strange(strange: Sequence[Reason], settings: Settings) -> None:
+def refuse_out_of_distribution(reasons: Sequence[Reason], settings: Settings) -> None:
     """Images unlike the training data are refused, or only warned of, as the site has decided."""
-    if strange and settings.eligibility.out_of_distribution == "refuse":
-        raise IneligibleStudyError("out_of_distribution", " ".join(reason.text for reason in strange))
+    if reasons and settings.eligibility.out_of_distribution == "refuse":
+        raise IneligibleStudyError("out_of_distribution", " ".join(reason.text for reason in reasons))
 
 
 def _known_before(

@@ -20,7 +20,7 @@ from node.messaging.broker import broker_url
 from node.messaging.messages import Queue
 from node.messaging.queue import make_celery
 from workers.pipeline.context import WorkerContext
-from workers.queue.drawing_process import ProcessBeside
+from workers.queue.drawing_process import DrawingProcess
 from workers.queue.tasks import register
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     delivers_only = set(queues) == {Queue.DELIVERY.value}
     computes = bool(set(queues) - {Queue.DELIVERY.value, Queue.WEB.value})
     pool = "threads" if delivers_only else ("solo" if concurrency == 1 else "prefork")
-    context, beside = WorkerContext(settings), ProcessBeside()
+    context, beside = WorkerContext(settings), DrawingProcess()
     if computes and pool == "solo" and (os.cpu_count() or 1) > 1:
         context.start = beside.start
     ready_to_draw = context.start(preload_drawing)  # over there while this process loads its own libraries
@@ -54,9 +54,9 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
             if pool == "solo":
                 _warm_up(context, ready_to_draw)
         elif Queue.WEB.value in queues:
-            from workers.web.web_queries import get_ready
+            from workers.web.web_queries import warm_up
 
-            get_ready(context)
+            warm_up(context)
         worker_ready.connect(lambda **_: beat.ready(), weak=False)
         # Workers tell each other nothing: the reading of such news blocks for ever when a broker comes back.
         app.Worker(

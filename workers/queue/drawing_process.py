@@ -20,7 +20,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 
-class ProcessBeside:
+class DrawingProcess:
     """One process, started with the first call and kept; it ends with this one."""
 
     def __init__(self) -> None:

@@ -43,15 +43,20 @@ from node.workflow.digests import artefacts_digest, computation_digest, identity
 from workers.bundles.bundle import Bundle
 from workers.nomogram.drawing import PatientNomogram
 from workers.pipeline.artefacts import (
-    ArtefactsGoneError,
-    keep_attributions,
-    keep_material,
-    kept_attributions,
-    kept_material,
+    ArtefactsMissingError,
+    load_attributions,
+    load_prepared_study,
+    save_attributions,
+    save_prepared_study,
 )
-from workers.pipeline.computation import Analysis, Files, analyse_study, consult_nomogram, prepare_study
+from workers.pipeline.computation import Analysis, Files, analyse_study, predict_survival, prepare_study
 from workers.pipeline.context import WorkerContext
-from workers.pipeline.report_values import draft_report, refusal_report, refuse_strange, unlike_training
+from workers.pipeline.report_values import (
+    draft_report,
+    out_of_distribution_intensities,
+    refusal_report,
+    refuse_out_of_distribution,
+)
 from workers.volumes.prepared_study import PreparedStudy
 
 log = structlog.get_logger("cptdn.steps")
@@ -73,11 +78,11 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
         raise IneligibleStudyError(request.refusals[0]["code"], " ".join(one["text"] for one in request.refusals))
     _permit(bundle, context.settings)
     folder = _artefacts(context, job, bundle)
-    material = kept_material(folder)
+    material = load_prepared_study(folder)
     if material is None:
         material = prepare_study(request, _files(context, request), bundle, context.settings.case)
-        keep_material(folder, material)
-    refuse_strange(unlike_training(material), context.settings)
+        save_prepared_study(folder, material)
+    refuse_out_of_distribution(out_of_distribution_intensities(material), context.settings)
     return StepOutcome()
 
 
@@ -88,9 +93,9 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
     folder = _artefacts(context, job, bundle)
     material = _kept(folder)
     analysis = analyse_study(material, bundle, settings.model.device)
-    refuse_strange(analysis.strange, settings)
+    refuse_out_of_distribution(analysis.out_of_distribution, settings)
     started = time.perf_counter()
-    nomogram = consult_nomogram(analysis, request, bundle, settings.decision)
+    nomogram = predict_survival(analysis, request, bundle, settings.decision)
     consulted = time.perf_counter()
     report = draft_report(request, material, analysis, nomogram, bundle, settings.decision, job.created_at)
     seconds = {k: round(v, 4) for k, v in {**analysis.seconds, "nomogram": consulted - started}.items()}
@@ -100,7 +105,7 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
     if not job.send:
         return StepOutcome(write=lambda _session, held: jobs.finish_comparison(held, seconds, result))
     if _wants_attributions(settings):
-        keep_attributions(folder, bundle.attribution(material, analysis.representative, settings.model.device))
+        save_attributions(folder, bundle.attribution(material, analysis.representative, settings.model.device))
     return StepOutcome(seconds, result)
 
 
@@ -154,7 +159,7 @@ def objects_of_report(
 ) -> list[ReportObject]:
     """The DICOM objects of a report, each checked; `changes` replaces report options (another SR class, say).
 
-    Raises ArtefactsGoneError when the patches of a computed report are not there any more."""
+    Raises ArtefactsMissingError when the patches of a computed report are not there any more."""
     settings, request = context.settings, ComputeRequest.from_json(job.request)
     options = replace(
         ReportOptions(
@@ -167,7 +172,7 @@ def objects_of_report(
         **changes,
     )
     folder = _artefacts(context, job, bundle)
-    material = _kept(folder) if report.computed else kept_material(folder) or {}
+    material = _kept(folder) if report.computed else load_prepared_study(folder) or {}
     sources = _sources(_files(context, request), request, material)
     rows = {SeriesRole(role): row for role, row in (job.result or {}).get("representative", {}).items()}
     drawing, category = _nomogram_drawing(report, request, bundle, settings)
@@ -222,9 +227,9 @@ def _artefacts(context: WorkerContext, job: Job, bundle: Bundle) -> Path:
 
 
 def _kept(folder: Path) -> PreparedStudy:
-    material = kept_material(folder)
+    material = load_prepared_study(folder)
     if material is None:
-        raise ArtefactsGoneError(f"the patches in {folder.name[:16]} are not there any more")
+        raise ArtefactsMissingError(f"the patches in {folder.name[:16]} are not there any more")
     return material
 
 
@@ -255,7 +260,7 @@ def _sources(files: Files, request: ComputeRequest, material: PreparedStudy) -> 
 def _pictures(
     folder: Path, material: PreparedStudy, rows: Mapping[SeriesRole, int], bundle: Bundle
 ) -> tuple[SequencePicture, ...]:
-    attributions = kept_attributions(folder)
+    attributions = load_attributions(folder)
     spacing = (bundle.spacing_mm, bundle.spacing_mm)
     return tuple(
         SequencePicture(
@@ -273,7 +278,7 @@ def _nomogram_drawing(
     if report.scores is None:
         return None, None
     analysis = Analysis(report.scores.prognostic_score, report.scores.predictive_score, {})
-    results = consult_nomogram(analysis, request, bundle, settings.decision)
+    results = predict_survival(analysis, request, bundle, settings.decision)
     category, patient = next(iter(results.items()))
     return PatientNomogram(bundle.nomogram, patient, settings.report.language), category if len(results) > 1 else None
 

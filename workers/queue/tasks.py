@@ -31,7 +31,7 @@ from node.messaging.messages import DELIVER_REPORT, EXTRACT_FEATURES, PREPARE_VO
 from node.messaging.queue import room_in_queues, send
 from node.store.study_store import FULL
 from node.workflow.delivery import deliver
-from workers.pipeline.artefacts import ArtefactsGoneError
+from workers.pipeline.artefacts import ArtefactsMissingError
 from workers.pipeline.context import WorkerContext
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def register(app: Celery, context: WorkerContext, queues: Collection[str]) -> No
     if set(queues) - {Queue.DELIVERY, Queue.WEB}:
         _register_steps(app, context)
     if Queue.WEB in queues:
-        from workers.web.web_queries import register_answers
+        from workers.web.web_queries import register_queries
 
-        register_answers(app, context)
+        register_queries(app, context)
 
     @app.task(name=DELIVER_REPORT)
     def delivery(delivery_id: int) -> None:
@@ -61,7 +61,7 @@ def register(app: Celery, context: WorkerContext, queues: Collection[str]) -> No
                 context.ledger, context.settings, context.store, delivery_id, context.name,
                 partial(_other_form, context),
             )  # fmt: skip
-        pass_on(app, context)
+        relay_messages(app, context)
 
 
 def _register_steps(app: Celery, context: WorkerContext) -> None:
@@ -89,7 +89,7 @@ def _other_form(context: WorkerContext, report_id: int, kind: str, refused_class
 
     try:
         return fallback_sr(context, report_id, kind, refused_class)
-    except ArtefactsGoneError as error:
+    except ArtefactsMissingError as error:
         log.warning("no other form can be made", report=report_id, error=str(error))
         return None
 
@@ -132,7 +132,7 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
                 else:
                     held.seconds = {**held.seconds, **seconds}
             log.info("the step is done", seconds=seconds[step])
-    pass_on(app, context)
+    relay_messages(app, context)
 
 
 def _record_arrival(context: WorkerContext, job: Job) -> None:
@@ -158,7 +158,7 @@ def _write_failure(context: WorkerContext, job_id: str, owner: str, error: Excep
             jobs.refuse(session, job, error.code, error.text)
         elif isinstance(error, StorageFullError) or (isinstance(error, OSError) and error.errno in FULL):
             jobs.wait_for_space(session, job, str(error))
-        elif isinstance(error, ArtefactsGoneError):
+        elif isinstance(error, ArtefactsMissingError):
             jobs.restart_job(session, job, str(error))
         elif isinstance(error, ModelBundleError):
             jobs.fail(session, job, "model_bundle", str(error), retry=False)
@@ -182,7 +182,7 @@ def _refusal_result(context: WorkerContext, job_id: str, error: IneligibleStudyE
     return refusal_result(context, job, error) if job.send else None
 
 
-def pass_on(app: Celery, context: WorkerContext) -> None:
+def relay_messages(app: Celery, context: WorkerContext) -> None:
     """Hand the messages that this step made necessary to the broker at once; the node's relay is the safety net."""
     room = partial(room_in_queues, context.broker, context.settings.broker.waiting_most)
     relay(context.ledger, partial(send, app), room)

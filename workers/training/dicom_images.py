@@ -26,8 +26,8 @@ from workers.pipeline.computation import prepare_study
 from workers.training.patch_store import Bags
 from workers.volumes.bias_field import bias_field
 from workers.volumes.intensity import IntensityTemplate, Normalisation, landmarks_of
-from workers.volumes.patches import MAX_LANDMARK_SLICES
 from workers.volumes.reader import read_series
+from workers.volumes.series_patches import landmark_slices
 
 UNKNOWN_AGE = "040Y"  # the rules ask for an age; training takes it from the cohort
 
@@ -80,10 +80,10 @@ def learn_templates(
         for role in roles:
             wanted = patient.request.series[role]["instances"]
             series = read_series([patient.files[uid] for uid, _ in wanted])
-            lattice = range(0, len(series.frames), -(-len(series.frames) // MAX_LANDMARK_SLICES))
-            pixels = series.pixels_zyx(lattice)
+            sampled = landmark_slices(len(series.frames))
+            pixels = series.pixels_zyx(sampled)
             if normalisation == "n4_landmarks":
-                pixels = pixels / bias_field(series.image)[lattice]
+                pixels = pixels / bias_field(series.image)[sampled]
             rows[role].append(landmarks_of(pixels))
         progress(done)
     return {role: IntensityTemplate.from_landmarks(found, normalisation) for role, found in rows.items()}

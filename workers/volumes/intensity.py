@@ -133,7 +133,7 @@ class IntensityTemplate:
         mean = _unit_scale(np.asarray(self.standard))
         return float(np.sqrt(np.mean((_unit_scale(np.asarray(landmarks, dtype=np.float64)) - mean) ** 2)))
 
-    def is_unlike_training(self, landmarks: npt.ArrayLike) -> bool:
+    def is_out_of_distribution(self, landmarks: npt.ArrayLike) -> bool:
         """Whether the image with these landmarks lies outside what the training images spanned."""
         return self.distance(landmarks) > self.distance_limit
 

@@ -1,29 +1,23 @@
-"""Patches: what the networks look at. One axial tumour slice is one instance, all tumour slices of a series a bag.
+"""Patches: squares of image and mask around the tumour, which the networks read.
 
-An instance is 128 x 128 pixels of image and tumour mask at the bundle's in-plane spacing, centred on the mask's
-bounding box in that slice, zero outside the image. Phantom arrays and DICOM series go through the same function, and
-only the region that a patch shows is resampled.
+A patch is 128 x 128 pixels of image and tumour mask at the bundle's in-plane spacing, centred on the bounding box of
+the mask in its slice, zero outside the image. The same function cuts patches from phantom arrays and from DICOM series
+(`series_patches.py`). Only the region that a patch shows is resampled.
+
+References
+----------
+Zhong et al., EBioMedicine 2021;70:103522, section 2.3: 128 x 128 x 2 instances of axial tumour slices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
-from config.arrays import Float32Array, IndexArray, PixelArray
-from config.errors import IneligibleStudyError
-
-if TYPE_CHECKING:  # arrays alone need neither SimpleITK nor pydicom
-    from workers.volumes.intensity import IntensityTemplate
-    from workers.volumes.reader import MrSeries, SliceRef
+from config.arrays import BoolArray, Float32Array, IndexArray, PixelArray
 
 PATCH_SIZE = 128
-MAX_LANDMARK_SLICES = 24
-MAX_OBLIQUE_DEGREES = 40.0
 
 
 def extract_patches(
@@ -35,14 +29,36 @@ def extract_patches(
     *,
     standardise: Callable[[PixelArray], Float32Array] | None = None,
 ) -> tuple[Float32Array, IndexArray]:
-    """Image and mask around the tumour, one patch a slice that the mask touches.
+    """Cut image and mask around the tumour, one patch for each slice that the mask touches.
 
-    image_zyx : (slices, rows, columns) grey values; mask_zyx : the same shape, nonzero inside the tumour.
-    spacing_yx_mm : distance of rows and of columns; target_spacing_mm : the same for both in the patch.
-    standardise : grey values -> [0, 1], e.g. an IntensityMap of the whole image; None: the image is in [0, 1] already.
-    Returns (n, 2, size, size) float32 [image, mask] and the (n,) rising slice indices. The source pixel nearest to the
-    middle of the mask's bounding box lies at [size // 2, size // 2], so equal spacings copy pixels unchanged.
-    Raises ValueError when the shapes differ.
+    Parameters
+    ----------
+    image_zyx : array, shape (slices, rows, columns)
+        Grey values of any type.
+    mask_zyx : array, same shape
+        Nonzero inside the tumour.
+    spacing_yx_mm : (float, float)
+        Distance of neighbouring rows and of neighbouring columns.
+    target_spacing_mm : float
+        Pixel spacing of the patches in both directions.
+    size : int
+        Side of a patch in pixels, even.
+    standardise : callable, optional
+        Maps grey values to 0..1, for example an `IntensityMap` of the whole image. Without it the image is expected to
+        be in 0..1 already.
+
+    Returns
+    -------
+    patches : float32, shape (n, 2, size, size)
+        Channel 0 image, channel 1 mask. The source pixel nearest to the centre of the mask's bounding box is at
+        ``[size // 2, size // 2]``, so that equal spacings copy pixels unchanged.
+    slice_index : int, shape (n,)
+        Index z of each patch, rising.
+
+    Raises
+    ------
+    ValueError
+        Image and mask differ in shape or are not three-dimensional.
     """
     if image_zyx.ndim != 3 or image_zyx.shape != mask_zyx.shape:
         raise ValueError(f"expected image and mask of one zyx shape, found {image_zyx.shape} and {mask_zyx.shape}")
@@ -51,101 +67,25 @@ def extract_patches(
     steps = (target_spacing_mm / spacing_yx_mm[0], target_spacing_mm / spacing_yx_mm[1])
     for patch, z in zip(patches, slice_index, strict=True):
         mask_yx = mask_zyx[z]
-        centres = [_middle(mask_yx.any(axis=other)) for other in (1, 0)]
+        centres = [_centre_index(mask_yx.any(axis=other)) for other in (1, 0)]
         rows, columns = (
-            _Axis(centre, step, size, length)
+            _AxisResampler(centre, step, size, length)
             for centre, step, length in zip(centres, steps, mask_yx.shape, strict=True)
         )
         window = (slice(rows.first, rows.last), slice(columns.first, columns.last))
-        grey = columns.resampled(rows.resampled(image_zyx[z][window].astype(np.float32)).T).T
+        grey = columns.resample(rows.resample(image_zyx[z][window].astype(np.float32)).T).T
         inside = np.ix_(rows.inside, columns.inside)
         patch[0][inside] = grey if standardise is None else standardise(grey)
+        # Nearest neighbour for the mask, whatever the spacing: a label must stay 0 or 1.
         patch[1][inside] = mask_yx[np.ix_(rows.nearest, columns.nearest)] != 0
     return patches, slice_index
 
 
-@dataclass(frozen=True)
-class Bag:
-    """All tumour slices of one series as the networks take them.
-
-    patches : (n, 2, 128, 128) float32 [image in [0, 1], mask]; slice_index : (n,) z indices of the series, rising.
-    slices : the stored slice of each patch; landmarks : of the series' histogram; distance : theirs from the template.
-    """
-
-    patches: Float32Array
-    slice_index: IndexArray
-    slices: tuple[SliceRef, ...]
-    landmarks: tuple[float, ...]
-    distance: float
-
-
-def extract_bag(
-    series: MrSeries,
-    mask_zyx: npt.NDArray[np.uint8],
-    template: IntensityTemplate,
-    spacing_mm: float,
-    max_oblique_degrees: float = MAX_OBLIQUE_DEGREES,
-) -> Bag:
-    """The bag of a stored series and its tumour mask.
-
-    Only the tumour's slices are decoded, and at most 24 evenly spaced ones for the intensity landmarks. Patches show
-    rows towards the patient's back and columns towards the left, however the slices are stored.
-    template : says how the images of the training were normalised; N4 needs the whole volume and time.
-    Raises IneligibleStudyError: inconsistent_geometry when the slices are not near axial; out_of_distribution when the
-    series has no contrast; unreadable_instance; ValueError when the mask lies on another grid.
-    """
-    from workers.volumes.bias_field import bias_field
-    from workers.volumes.intensity import landmarks_of
-
-    grid = series.grid
-    if mask_zyx.shape != grid.shape_zyx:
-        raise ValueError(f"expected a mask of shape {grid.shape_zyx} (zyx), found {mask_zyx.shape}")
-    if grid.tilt_degrees > max_oblique_degrees:
-        raise IneligibleStudyError(
-            "inconsistent_geometry",
-            f"series {series.series_instance_uid}: expected slices within {max_oblique_degrees:g} degrees of axial, "
-            f"found {grid.tilt_degrees:.0f} degrees",
-        )
-    tumour = np.flatnonzero(mask_zyx.any(axis=(1, 2)))
-    lattice = np.arange(0, len(series.frames), -(-len(series.frames) // MAX_LANDMARK_SLICES))
-    decoded = np.union1d(tumour, lattice)
-    pixels = series.pixels_zyx(decoded)
-    if template.corrects_bias:
-        pixels = pixels / bias_field(series.image)[decoded]
-    looked_at = pixels[np.searchsorted(decoded, lattice)]
-    landmarks = landmarks_of(looked_at)
-    image, tumour_mask = pixels[np.searchsorted(decoded, tumour)], mask_zyx[tumour]
-    x_mm, y_mm, _ = grid.spacing_xyz_mm
-    turned, spacing_yx_mm = _radiological(grid.axes, (y_mm, x_mm))
-    patches, _ = extract_patches(
-        turned(image), turned(tumour_mask), spacing_yx_mm, spacing_mm, standardise=template.map_of(looked_at, landmarks)
-    )
-    slices = tuple(series.slices[z] for z in tumour)
-    return Bag(patches, tumour, slices, tuple(float(v) for v in landmarks), template.distance(landmarks))
-
-
-def _radiological(
-    axes: npt.NDArray[np.float64], spacing_yx_mm: tuple[float, float]
-) -> tuple[Callable[[PixelArray], PixelArray], tuple[float, float]]:
-    """How to turn zyx arrays so that columns run to the left and rows to the back, and the spacing after it.
-
-    axes : (3, 3), columns are the LPS directions of x and y (and z). Only whole quarter turns and flips: no resampling.
-    """
-    swap = abs(axes[0, 1]) > abs(axes[0, 0])
-    right, down = (axes[:, 1], axes[:, 0]) if swap else (axes[:, 0], axes[:, 1])
-    steps = (slice(None), slice(None, None, -1 if down[1] < 0 else 1), slice(None, None, -1 if right[0] < 0 else 1))
-
-    def turned(array_zyx: PixelArray) -> PixelArray:
-        return (array_zyx.transpose(0, 2, 1) if swap else array_zyx)[steps]
-
-    return turned, (spacing_yx_mm[::-1] if swap else spacing_yx_mm)
-
-
-class _Axis:
+class _AxisResampler:
     """One axis of a patch on one axis of its slice, in source pixels.
 
-    inside : patch positions whose centre lies within the image; nearest : the source pixel of each of them.
-    first, last : the half-open range of source pixels that they are made from. The kernel is a triangle as wide as the
+    inside : patch positions whose centre is within the image; nearest : the source pixel of each of them.
+    first, last : the half-open range of source pixels that contribute. The kernel is a triangle as wide as the
     coarser of both pixels: linear interpolation towards a finer grid, an average over the covered area towards a
     coarser one.
     """
@@ -155,28 +95,29 @@ class _Axis:
         self.inside = np.flatnonzero((positions >= -0.5) & (positions <= length - 0.5))
         positions = positions[self.inside]
         self.nearest = np.clip(np.floor(positions + 0.5).astype(np.intp), 0, length - 1)
+        # A kernel narrower than a target pixel would skip source pixels and alias fine texture.
         reach = max(1.0, step)
         self.first = max(0, int(np.floor(positions[0] - reach)))
         self.last = min(length, int(np.ceil(positions[-1] + reach)) + 1)
         lowest = np.ceil(positions - reach).astype(np.intp)
         source = lowest[:, None] + np.arange(int(np.floor(2 * reach)) + 1)  # (inside, taps)
         weights = np.clip(1.0 - np.abs(positions[:, None] - source) / reach, 0.0, None)
+        # At the border the weights of the pixels that exist are scaled up, so that the edge does not darken.
         weights[(source < 0) | (source >= length)] = 0.0
         self._weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
         self._source = np.clip(source - self.first, 0, self.last - self.first - 1)
 
-    def resampled(self, lines: Float32Array) -> Float32Array:
-        """Lines (last - first, width) -> (inside, width), each a weighted sum of a few.
-
-        Added up in a fixed order: a matrix product would depend on how many threads the machine gives it.
-        """
-        found = self._weights[:, :1] * lines[self._source[:, 0]]
+    def resample(self, lines: Float32Array) -> Float32Array:
+        """Lines (last - first, width) -> (inside, width), each a weighted sum of a few."""
+        # Tap by tap in a fixed order: the sums of a matrix product depend on how many threads the machine gives it,
+        # and a report must be reproducible to the last digit.
+        total = self._weights[:, :1] * lines[self._source[:, 0]]
         for tap in range(1, self._source.shape[1]):
-            found += self._weights[:, tap, None] * lines[self._source[:, tap]]
-        return found
+            total += self._weights[:, tap, None] * lines[self._source[:, tap]]
+        return total
 
 
-def _middle(touched: npt.NDArray[np.bool_]) -> int:
-    """The index nearest to the middle of the touched range."""
+def _centre_index(touched: BoolArray) -> int:
+    """Index nearest to the middle of the touched range; of two equally near ones the higher."""
     indices = np.flatnonzero(touched)
     return int(indices[0] + indices[-1] + 1) // 2

@@ -1,4 +1,4 @@
-"""A series and a study, ready for the networks."""
+"""A prepared series and a prepared study: everything the networks and the report need of the stored images."""
 
 from __future__ import annotations
 
@@ -7,18 +7,35 @@ from dataclasses import dataclass
 
 from config.arrays import Float32Array, LabelArray
 from config.indication.vocabulary import SeriesRole
-
-Slices = tuple[tuple[str, int | None], ...]
+from workers.volumes.stored_slice import StoredSlice
 
 
 @dataclass(frozen=True)
 class PreparedSeries:
-    """One sequence, ready for its network.
+    """One series, ready for the network of its role.
 
-    patches : (n, 2, 128, 128) float32, image in 0..1 and tumour mask, one a tumour slice.
-    slices : the stored slice (SOP Instance UID, frame number) behind each patch.
-    mask_zyx : (n, rows, columns) uint8, the contour on those slices of the series' own grid.
-    landmark_distance : how unlike the training images the intensities are; distance_limit is the bundle's limit.
+    Attributes
+    ----------
+    role : SeriesRole
+        Which of the three sequences it is.
+    series_instance_uid, sop_class_uid, description : str
+        From the header of its first slice.
+    patches : float32, shape (n, 2, 128, 128), axes patch, channel, row, column
+        Channel 0 is the image in 0..1, channel 1 the tumour mask (0 or 1); one patch for each tumour slice.
+    slices : tuple of StoredSlice, length n
+        The stored slice of each patch.
+    mask_zyx : uint8, shape (n, rows, columns)
+        The tumour mask on the same slices, on the series' own pixel grid.
+    volume_ml : float
+        Volume of the contoured tumour in mL; see `RoiMask.volume_ml`.
+    n_slices : int
+        Number of slices that the mask touches.
+    landmark_distance : float
+        Distance of the series' intensity landmarks from the template, 0 for the same histogram.
+    distance_limit : float
+        Largest distance that counts as similar to the training images; from the model bundle.
+    findings : tuple of (code, text)
+        What was repaired or noticed while reading; stated in the report.
     """
 
     role: SeriesRole
@@ -26,7 +43,7 @@ class PreparedSeries:
     sop_class_uid: str
     description: str
     patches: Float32Array
-    slices: Slices
+    slices: tuple[StoredSlice, ...]
     mask_zyx: LabelArray
     volume_ml: float
     n_slices: int
@@ -36,4 +53,4 @@ class PreparedSeries:
 
 
 PreparedStudy = Mapping[SeriesRole, PreparedSeries]
-"""The three sequences of one study."""
+"""The three prepared series of one study by their role."""

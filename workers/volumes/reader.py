@@ -22,6 +22,7 @@ from workers.volumes.findings import Finding
 from workers.volumes.frames import PARSE_ERRORS, Frame, read_frames
 from workers.volumes.geometry import Grid
 from workers.volumes.pixels import decode
+from workers.volumes.stored_slice import StoredSlice
 
 COSINE_TOLERANCE = 1e-3
 SPACING_TOLERANCE = 1e-3  # of the pixel spacing
@@ -29,14 +30,6 @@ SAME_POSITION_MM = 0.01
 STEP_TOLERANCE = 0.02  # of the slice distance
 SHEAR_TOLERANCE_MM = 0.1
 MAX_VOXELS = 2**30
-
-
-@dataclass(frozen=True)
-class SliceRef:
-    """The stored slice behind one z index; frame_number counts from 1 and is None for single-frame objects."""
-
-    sop_instance_uid: str
-    frame_number: int | None
 
 
 @dataclass(frozen=True)
@@ -60,9 +53,9 @@ class MrSeries:
         return decode([self.frames[z] for z in z_indices])
 
     @property
-    def slices(self) -> tuple[SliceRef, ...]:
+    def slices(self) -> tuple[StoredSlice, ...]:
         """The stored slice of each z index."""
-        return tuple(SliceRef(frame.sop_instance_uid, frame.frame_number) for frame in self.frames)
+        return tuple(StoredSlice(frame.sop_instance_uid, frame.frame_number) for frame in self.frames)
 
     @property
     def dataset(self) -> Dataset:

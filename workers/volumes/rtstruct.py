@@ -50,7 +50,7 @@ class Roi:
         return tuple(sorted({contour.geometric_type for contour in self.contours}))
 
 
-def read_structures(rtstruct_path: Path) -> list[Roi]:
+def read_rtstruct(rtstruct_path: Path) -> list[Roi]:
     """The ROIs of one RTSTRUCT in the order of its structure set, contours tied to them by ROINumber.
 
     Raises IneligibleStudyError (unreadable_instance) when the file is damaged or no RTSTRUCT; InputError without one.

@@ -33,7 +33,7 @@ from workers.pipeline.context import WorkerContext
 from workers.volumes.contours import roi_on_series
 from workers.volumes.reader import MrSeries, read_series
 from workers.volumes.registrations import read_registration
-from workers.volumes.rtstruct import read_structures
+from workers.volumes.rtstruct import read_rtstruct
 from workers.volumes.segmentations import read_segments, segment_named, segment_on_series
 
 WIDTH = 512  # pixels of a picture's longer side
@@ -177,7 +177,7 @@ def _mask(store: StudyStore, series: MrSeries, used: dict[str, Any]) -> sitk.Ima
     path = store.path(used["path"])
     if used["kind"] == "SEG":
         return segment_on_series(segment_named(read_segments(path), used["number"]), series).mask
-    roi = next(roi for roi in read_structures(path) if str(roi.number) == used["number"])
+    roi = next(roi for roi in read_rtstruct(path) if str(roi.number) == used["number"])
     links = [read_registration(store.path(used["registration"]))] if used["registration"] else []
     return roi_on_series(roi, series, links).mask
 

@@ -30,16 +30,16 @@ Values = Mapping[str, Any]
 Question = Callable[[WorkerContext, Values], Any]
 
 
-def register_answers(app: Celery, context: WorkerContext) -> None:
+def register_queries(app: Celery, context: WorkerContext) -> None:
     """Give the application the task that answers."""
 
     @app.task(name=ANSWER_QUESTION, acks_late=False)
-    def give(answers: str, question: str, values: dict[str, Any]) -> None:
+    def answer_question(answers: str, question: str, values: dict[str, Any]) -> None:
         """Answer one question of a page; nobody waits for it twice, so it is never tried again."""
-        send_answer(context.broker, answers, reply(context, question, values))
+        send_answer(context.broker, answers, answer_query(context, question, values))
 
 
-def get_ready(context: WorkerContext) -> None:
+def warm_up(context: WorkerContext) -> None:
     """Import what answers need and answer once, so that the first page does not wait for it."""
     from workers.bundles import drift
     from workers.web import pictures
@@ -47,12 +47,12 @@ def get_ready(context: WorkerContext) -> None:
     log.debug("imported", modules=[drift.__name__, pictures.__name__])
     example = {"age_years": 40, "ebv_dna": ">4000", "prognostic_score": 0, "predictive_score": -0.4}
     for question, values in (("score", example), ("drawing", {**example, "style": "light", "language": "en"})):
-        found = reply(context, question, values)
+        found = answer_query(context, question, values)
         if "error" in found:
             log.error("questions cannot be answered", question=question, error=found["error"])
 
 
-def reply(context: WorkerContext, question: str, values: Values) -> dict[str, Any]:
+def answer_query(context: WorkerContext, question: str, values: Values) -> dict[str, Any]:
     """{"answer": ...}, or {"error": one sentence} where the values do not fit or something broke."""
     found = QUESTIONS.get(question)
     if found is None:

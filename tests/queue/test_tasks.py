@@ -19,7 +19,7 @@ from node.ledger.outbox import pending_ids
 from node.ledger.tables import Job
 from node.messaging.queue import make_celery
 from node.store.study_store import StudyStore
-from workers.pipeline.artefacts import ArtefactsGoneError
+from workers.pipeline.artefacts import ArtefactsMissingError
 from workers.pipeline.context import WorkerContext
 from workers.queue.tasks import run_step
 
@@ -111,7 +111,7 @@ def test_a_storage_below_its_reserve_starts_no_step(context: WorkerContext, monk
 
 
 def test_lost_artefacts_are_made_again_once(context: WorkerContext) -> None:
-    error = ArtefactsGoneError("the patches are not there any more")
+    error = ArtefactsMissingError("the patches are not there any more")
     job, case = end_of(context, error)
     assert (job.state, job.step) == ("queued", "volumes")
     assert case.state == "running"

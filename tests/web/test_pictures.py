@@ -18,7 +18,7 @@ from node.ledger.database import now_utc, open_ledger
 from node.ledger.tables import Instance
 from workers.phantoms.dicom_study import ROI_NUMBERS, WrittenStudy, write_phantom_study
 from workers.pipeline.context import WorkerContext
-from workers.volumes.rtstruct import read_structures
+from workers.volumes.rtstruct import read_rtstruct
 from workers.web.pictures import CONTOUR_COLOUR, draw_slice
 
 
@@ -72,7 +72,7 @@ def test_the_contour_lies_where_the_structure_set_says(stored: tuple[WorkerConte
     assert drawn.shape == (512, 512, 3)
     rows, columns = np.nonzero((drawn == CONTOUR_COLOUR).all(axis=2))
     # the same outline from the structure set's millimetres and the header of that slice
-    roi = next(roi for roi in read_structures(written.rtstruct) if roi.name == "GTVp")
+    roi = next(roi for roi in read_rtstruct(written.rtstruct) if roi.name == "GTVp")
     headers = sorted((dcmread(p) for p in written.series["CE-T1w"]), key=lambda ds: ds.ImagePositionPatient[2])
     ds = headers[int(str(found["index"]))]
     z = float(ds.ImagePositionPatient[2])

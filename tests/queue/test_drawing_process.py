@@ -12,36 +12,36 @@ from pathlib import Path
 
 import pytest
 
-from workers.queue.drawing_process import ProcessBeside
+from workers.queue.drawing_process import DrawingProcess
 
 WORKER = """
 import os, time
-from workers.queue.drawing_process import ProcessBeside
+from workers.queue.drawing_process import DrawingProcess
 if __name__ == "__main__":
-    print(ProcessBeside().start(os.getpid)(), flush=True)
+    print(DrawingProcess().start(os.getpid)(), flush=True)
     time.sleep(60)
 """
 
 
 @pytest.fixture
-def beside() -> Iterator[ProcessBeside]:
-    made = ProcessBeside()
+def beside() -> Iterator[DrawingProcess]:
+    made = DrawingProcess()
     yield made
     made.close()
 
 
-def test_another_process_does_it_and_is_kept(beside: ProcessBeside) -> None:
+def test_another_process_does_it_and_is_kept(beside: DrawingProcess) -> None:
     first, second = beside.start(os.getpid), beside.start(os.getpid)
     assert first() == second() != os.getpid()
 
 
-def test_an_error_comes_back_as_it_was(beside: ProcessBeside) -> None:
+def test_an_error_comes_back_as_it_was(beside: DrawingProcess) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
         beside.start(int, "x")()
 
 
 def test_where_the_process_is_killed_at_work_this_one_does_it_and_the_next_call_gets_another(
-    beside: ProcessBeside,
+    beside: DrawingProcess,
 ) -> None:
     gone = beside.start(os.getpid)()
     begun = beside.start(_pid_unless, gone)
@@ -49,7 +49,7 @@ def test_where_the_process_is_killed_at_work_this_one_does_it_and_the_next_call_
     assert beside.start(os.getpid)() not in (gone, os.getpid())
 
 
-def test_a_process_that_died_idle_is_replaced(beside: ProcessBeside) -> None:
+def test_a_process_that_died_idle_is_replaced(beside: DrawingProcess) -> None:
     gone = beside.start(os.getpid)()
     os.kill(gone, signal.SIGKILL)
     _wait_until_ended(gone)

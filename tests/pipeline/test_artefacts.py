@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from config.indication.vocabulary import SeriesRole
-from workers.pipeline.artefacts import keep_attributions, keep_material, kept_attributions, kept_material
+from workers.pipeline.artefacts import load_attributions, load_prepared_study, save_attributions, save_prepared_study
 from workers.volumes.prepared_study import PreparedSeries
 
 
@@ -34,8 +34,8 @@ def material(role: SeriesRole, seed: int) -> PreparedSeries:
 
 def test_material_comes_back_as_it_was(tmp_path: Path) -> None:
     kept = {role: material(role, seed) for seed, role in enumerate(SeriesRole)}
-    keep_material(tmp_path, kept)
-    found = kept_material(tmp_path)
+    save_prepared_study(tmp_path, kept)
+    found = load_prepared_study(tmp_path)
     assert found is not None
     assert list(found) == list(kept)
     for role, one in kept.items():
@@ -47,18 +47,18 @@ def test_material_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_what_was_interrupted_counts_as_nothing(tmp_path: Path) -> None:
-    keep_material(tmp_path, {SeriesRole.T1W: material(SeriesRole.T1W, 1)})
+    save_prepared_study(tmp_path, {SeriesRole.T1W: material(SeriesRole.T1W, 1)})
     (tmp_path / "material.json").unlink()  # written last
-    assert kept_material(tmp_path) is None
+    assert load_prepared_study(tmp_path) is None
 
 
 @pytest.mark.parametrize("name", ["material.npz", "material.json"])
 @pytest.mark.parametrize("left", [0, 30, 0.5])
 def test_what_a_power_cut_left_half_written_counts_as_nothing(tmp_path: Path, name: str, left: float) -> None:
-    keep_material(tmp_path, {SeriesRole.T1W: material(SeriesRole.T1W, 1)})
+    save_prepared_study(tmp_path, {SeriesRole.T1W: material(SeriesRole.T1W, 1)})
     size = (tmp_path / name).stat().st_size
     os.truncate(tmp_path / name, int(size * left) if left < 1 else int(left))
-    assert kept_material(tmp_path) is None
+    assert load_prepared_study(tmp_path) is None
 
 
 def test_a_full_disk_leaves_no_rests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,12 +67,12 @@ def test_a_full_disk_leaves_no_rests(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        keep_material(tmp_path, {SeriesRole.T1W: material(SeriesRole.T1W, 1)})
+        save_prepared_study(tmp_path, {SeriesRole.T1W: material(SeriesRole.T1W, 1)})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_maps_come_back_and_their_absence_is_no_error(tmp_path: Path) -> None:
-    assert kept_attributions(tmp_path) == {}
+    assert load_attributions(tmp_path) == {}
     maps = {SeriesRole.T2W: np.full((128, 128), 0.5, dtype=np.float32)}
-    keep_attributions(tmp_path, maps)
-    np.testing.assert_array_equal(kept_attributions(tmp_path)[SeriesRole.T2W], maps[SeriesRole.T2W])
+    save_attributions(tmp_path, maps)
+    np.testing.assert_array_equal(load_attributions(tmp_path)[SeriesRole.T2W], maps[SeriesRole.T2W])

@@ -1,0 +1,152 @@
+"""Patches of a stored series: its tumour slices, standardised and turned the same way for every patient.
+
+Only the tumour's slices are decoded, and at most 24 evenly spaced ones for the intensity landmarks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from config.arrays import Float32Array, FloatArray, IndexArray, LabelArray, PixelArray
+from config.errors import IneligibleStudyError
+from workers.volumes.bias_field import bias_field
+from workers.volumes.intensity import IntensityTemplate, landmarks_of
+from workers.volumes.patches import extract_patches
+from workers.volumes.reader import MrSeries
+from workers.volumes.stored_slice import StoredSlice
+
+MAX_LANDMARK_SLICES = 24
+MAX_OBLIQUE_DEGREES = 40.0
+
+
+@dataclass(frozen=True)
+class SeriesPatches:
+    """All tumour slices of one series as the networks take them.
+
+    Attributes
+    ----------
+    patches : float32, shape (n, 2, 128, 128), axes patch, channel, row, column
+        Channel 0 image in 0..1, channel 1 tumour mask. Rows run to the patient's back, columns to the left.
+    slice_index : int, shape (n,)
+        Index z of each patch in the series, rising.
+    slices : tuple of StoredSlice, length n
+        The stored slice of each patch.
+    landmarks : tuple of float, one for each of `PERCENTILES`
+        Grey values of the series at the percentiles of its foreground.
+    distance : float
+        Distance of the landmarks from the template; see `IntensityTemplate.distance`.
+    """
+
+    patches: Float32Array
+    slice_index: IndexArray
+    slices: tuple[StoredSlice, ...]
+    landmarks: tuple[float, ...]
+    distance: float
+
+
+def landmark_slices(n_slices: int) -> IndexArray:
+    """Return the slices from which the intensity landmarks of a series are taken.
+
+    Training and service use the same slices, so that landmarks of both are comparable.
+
+    Parameters
+    ----------
+    n_slices : int
+        Number of slices of the series, at least 1.
+
+    Returns
+    -------
+    int, shape (m,), m <= 24
+        0 and every k-th slice after it, with the smallest k that gives at most 24 slices.
+    """
+    return np.arange(0, n_slices, -(-n_slices // MAX_LANDMARK_SLICES))
+
+
+def extract_series_patches(
+    series: MrSeries,
+    mask_zyx: LabelArray,
+    template: IntensityTemplate,
+    spacing_mm: float,
+    max_oblique_degrees: float = MAX_OBLIQUE_DEGREES,
+) -> SeriesPatches:
+    """Cut the patches of a stored series and its tumour mask.
+
+    Parameters
+    ----------
+    series : MrSeries
+        Slices at most `max_oblique_degrees` from axial.
+    mask_zyx : uint8, shape (slices, rows, columns)
+        Tumour mask on the series' grid.
+    template : IntensityTemplate
+        Says how the training images were normalised; its N4 kind reads the whole volume and takes tens of seconds.
+    spacing_mm : float
+        In-plane pixel spacing of the patches.
+    max_oblique_degrees : float
+        Largest angle between the slices' normal and the patient's long axis.
+
+    Returns
+    -------
+    SeriesPatches
+        Without patches when the mask is empty.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``inconsistent_geometry`` when the slices are not near axial; ``out_of_distribution`` when the series has no
+        contrast; ``unreadable_instance`` when a slice cannot be decoded.
+    ValueError
+        The mask has another shape than the series.
+    """
+    grid = series.grid
+    if mask_zyx.shape != grid.shape_zyx:
+        raise ValueError(f"expected a mask of shape {grid.shape_zyx} (zyx), found {mask_zyx.shape}")
+    # The slices are not resampled to axial ones: a patch would mix several stored slices, and no reference of the
+    # report to an image would be true.
+    if grid.tilt_degrees > max_oblique_degrees:
+        raise IneligibleStudyError(
+            "inconsistent_geometry",
+            f"series {series.series_instance_uid}: expected slices within {max_oblique_degrees:g} degrees of axial, "
+            f"found {grid.tilt_degrees:.0f} degrees",
+        )
+    tumour = np.flatnonzero(mask_zyx.any(axis=(1, 2)))
+    sampled = landmark_slices(len(series.frames))
+    decoded = np.union1d(tumour, sampled)
+    pixels = series.pixels_zyx(decoded)
+    if template.corrects_bias:
+        pixels = pixels / bias_field(series.image)[decoded]
+    landmark_pixels = pixels[np.searchsorted(decoded, sampled)]
+    landmarks = landmarks_of(landmark_pixels)
+    image, tumour_mask = pixels[np.searchsorted(decoded, tumour)], mask_zyx[tumour]
+    x_mm, y_mm, _ = grid.spacing_xyz_mm
+    turn, spacing_yx_mm = _radiological_view(grid.axes, (y_mm, x_mm))
+    standardise = template.map_of(landmark_pixels, landmarks)
+    patches, _ = extract_patches(turn(image), turn(tumour_mask), spacing_yx_mm, spacing_mm, standardise=standardise)
+    return SeriesPatches(
+        patches,
+        tumour,
+        tuple(series.slices[z] for z in tumour),
+        tuple(float(v) for v in landmarks),
+        template.distance(landmarks),
+    )
+
+
+def _radiological_view(
+    axes: FloatArray, spacing_yx_mm: tuple[float, float]
+) -> tuple[Callable[[PixelArray], PixelArray], tuple[float, float]]:
+    """How to turn zyx arrays so that columns run to the left and rows to the back, and the spacing after it.
+
+    axes : (3, 3), columns are the LPS directions of x and y (and z). Only quarter turns and flips: no resampling.
+    """
+    # Axial series are also stored with rows and columns exchanged or reversed (PS3.3 C.7.6.2.1.1 allows any cosines);
+    # the networks have seen one view only.
+    swap = abs(axes[0, 1]) > abs(axes[0, 0])
+    right, down = (axes[:, 1], axes[:, 0]) if swap else (axes[:, 0], axes[:, 1])
+    steps = (slice(None), slice(None, None, -1 if down[1] < 0 else 1), slice(None, None, -1 if right[0] < 0 else 1))
+
+    def turn(array_zyx: PixelArray) -> PixelArray:
+        return (array_zyx.transpose(0, 2, 1) if swap else array_zyx)[steps]
+
+    return turn, (spacing_yx_mm[::-1] if swap else spacing_yx_mm)
