@@ -15,16 +15,16 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from config.settings import Settings
-from node.cases.case_inputs import CaseInputs, ComputeRequest, KeptAside, StoredInstance
+from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
 from node.cases.completion import Gap, contour_gaps, geometry_gaps, role_gaps
-from node.cases.contour_choice import Contours, Structure, find_contours
+from node.cases.contour_choice import ContourObject, Contours, find_contours
 from node.cases.eligibility import Eligibility, Judgement, judge
 from node.cases.identity import mixed_identities
 from node.cases.series_context import classify_series
 from node.cases.series_roles import ROLES, RoleDecision
 from node.cases.series_summary import SeriesSummary, summarise_series
 
-__all__ = ["Assessment", "CaseInputs", "ComputeRequest", "KeptAside", "StoredInstance", "assess"]
+__all__ = ["Assessment", "CaseInputs", "ComputeRequest", "QuarantinedFile", "StoredInstance", "assess_case"]
 
 State = Literal["receiving", "incomplete", "held", "refused", "ready"]
 NOT_SERIES = frozenset({"RTSTRUCT", "SEG", "REG"})
@@ -34,8 +34,8 @@ NOT_SERIES = frozenset({"RTSTRUCT", "SEG", "REG"})
 class Assessment:
     """What the rules say about a case now.
 
-    `request` is there when the state is ready, and when a refused case shall get a report that says so. `lacks` names
-    what a PACS may still have (see `Gap.lacks`).
+    `request` is there when the state is ready, and when a refused case shall get a report that says so. `missing` names
+    what a PACS may still have (see `Gap.missing`).
     """
 
     state: State
@@ -46,8 +46,8 @@ class Assessment:
     eligibility: Mapping[str, Any]
     quality: tuple[Mapping[str, str], ...] = ()
     request: ComputeRequest | None = None
-    look_again_at: datetime | None = None
-    lacks: tuple[str, ...] = ()
+    reassess_at: datetime | None = None
+    missing: tuple[str, ...] = ()
 
     def explain_json(self) -> dict[str, Any]:
         """The part of `studies explain` that the rules know."""
@@ -68,19 +68,19 @@ class _Content:
     decisions: list[RoleDecision]
     chosen: dict[str, SeriesSummary]
     contours: Contours
-    by_series: dict[str, Structure]
+    by_series: dict[str, ContourObject]
     header: Mapping[str, Any]
     gaps: list[Gap] = field(default_factory=list)
 
 
-def assess(inputs: CaseInputs, settings: Settings, now: datetime, open_associations: int = 0) -> Assessment:
+def assess_case(inputs: CaseInputs, settings: Settings, now: datetime, open_associations: int = 0) -> Assessment:
     """Look at one case.
 
     now : aware time. open_associations : associations that have touched the study and are not closed yet.
     """
     content = _content(inputs, settings)
     eligibility = judge(content.header, inputs.facts, settings)
-    state, look_again_at = _state(inputs, settings, now, open_associations, content.gaps, eligibility)
+    state, reassess_at = _state(inputs, settings, now, open_associations, content.gaps, eligibility)
     wanted = state == "ready" or (state == "refused" and settings.case.report_refusals and bool(content.header))
     request = _request(inputs, settings, content, eligibility) if wanted else None
     return Assessment(
@@ -92,8 +92,8 @@ def assess(inputs: CaseInputs, settings: Settings, now: datetime, open_associati
         eligibility=dict(eligibility.explain),
         quality=tuple({"code": code, "text": text} for code, text in _quality(content, eligibility)),
         request=request,
-        look_again_at=look_again_at,
-        lacks=tuple(dict.fromkeys(gap.lacks for gap in content.gaps if gap.lacks)),
+        reassess_at=reassess_at,
+        missing=tuple(dict.fromkeys(gap.missing for gap in content.gaps if gap.missing)),
     )
 
 
@@ -133,18 +133,18 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     mixed = mixed_identities(headers)
     if mixed:
         content.gaps.append(Gap("held", "identity_mismatch", mixed))
-    content.gaps += _kept_aside_gaps(inputs)
+    content.gaps += _quarantine_gaps(inputs)
     if inputs.hold:
         content.gaps.append(Gap("held", "administrator_hold", f"An administrator holds this case: {inputs.hold}"))
     return content
 
 
-def _kept_aside_gaps(inputs: CaseInputs) -> list[Gap]:
+def _quarantine_gaps(inputs: CaseInputs) -> list[Gap]:
     """Files in quarantine that leave it open what this study contains."""
     stored = {one.sop_instance_uid for one in inputs.images}
     return [
         Gap("held", entry.code, entry.text)
-        for entry in inputs.kept_aside
+        for entry in inputs.quarantined
         if not (entry.code == "unreadable_instance" and entry.sop_instance_uid in stored)
     ]
 
@@ -226,7 +226,7 @@ def _request(inputs: CaseInputs, settings: Settings, content: _Content, eligibil
     )
 
 
-def _contour_of(structure: Structure) -> dict[str, Any]:
+def _contour_of(structure: ContourObject) -> dict[str, Any]:
     header, roi = structure.instance.header, structure.roi
     approved = " It is approved." if structure.approved else ""
     return {
@@ -241,7 +241,7 @@ def _contour_of(structure: Structure) -> dict[str, Any]:
     }
 
 
-def _registrations(content: _Content, structures: Mapping[str, Structure]) -> dict[str, dict[str, Any]]:
+def _registrations(content: _Content, structures: Mapping[str, ContourObject]) -> dict[str, dict[str, Any]]:
     found = {}
     for role, structure in structures.items():
         link = structure.links[content.chosen[role].series_instance_uid]

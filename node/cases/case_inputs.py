@@ -24,7 +24,7 @@ class StoredInstance:
 
 
 @dataclass(frozen=True)
-class KeptAside:
+class QuarantinedFile:
     """A file of this study in quarantine: code unreadable_instance or conflicting_instance, and why."""
 
     code: str
@@ -47,7 +47,7 @@ class CaseInputs:
     related: tuple[StoredInstance, ...] = ()
     facts: ClinicalFacts = field(default_factory=ClinicalFacts)
     assignments: Mapping[str, str] = field(default_factory=dict)
-    kept_aside: tuple[KeptAside, ...] = ()
+    quarantined: tuple[QuarantinedFile, ...] = ()
     last_instance_at: datetime | None = None
     character_set: str | None = None  # what the sender of the images really writes, where it labels its text wrongly
     hold: str | None = None

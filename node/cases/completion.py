@@ -6,82 +6,140 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from node.cases.contour_choice import Contours, Structure, outside
+from node.cases.contour_choice import ContourObject, Contours, sentence_if_not_covered
 from node.cases.series_roles import ROLES, RoleDecision
 from node.cases.series_summary import SeriesSummary
 
 Outcome = Literal["incomplete", "held"]
 CONTOUR, REGISTRATION = "contour", "registration"
+MAX_NAMED_SERIES = 3  # a sentence that names every rejected series of a long study is not read
 
 
 @dataclass(frozen=True)
 class Gap:
-    """Something that the content lacks (incomplete) or leaves open (held).
+    """Content that is missing (incomplete) or needs a decision (held).
 
-    lacks : what a PACS may still have: a role, CONTOUR, REGISTRATION, or the UID of a series that has a gap.
+    Attributes
+    ----------
+    outcome : {"incomplete", "held"}
+        The state that the gap puts the case into.
+    code : str
+        Reason code of the contract, for example ``missing_series``.
+    text : str
+        One sentence or more for the administrator.
+    missing : str
+        What a PACS may still have: a role, `CONTOUR`, `REGISTRATION`, or the Series Instance UID of a series with
+        missing slices; empty where a retrieval cannot help.
     """
 
     outcome: Outcome
     code: str
     text: str
-    lacks: str = ""
+    missing: str = ""
 
 
 def role_gaps(
     decisions: Sequence[RoleDecision], series: Mapping[str, SeriesSummary], min_confidence: float
 ) -> list[Gap]:
-    """Roles that no series holds, or that are an open question."""
+    """Return one gap for each role that no series has with enough confidence.
+
+    Parameters
+    ----------
+    decisions : sequence of RoleDecision
+        One for each series of the study.
+    series : mapping of Series Instance UID to SeriesSummary
+        The same series; their names are used in the sentences.
+    min_confidence : float
+        In [0, 1]; a role with less is a question to the administrator.
+
+    Returns
+    -------
+    list of Gap
+        ``ambiguous_series`` (held) where candidates exist, ``missing_series`` (incomplete) where none does.
+    """
     gaps = []
     for role in ROLES:
-        if any(one.role == role and one.confidence >= min_confidence for one in decisions):
+        if any(decision.role == role and decision.confidence >= min_confidence for decision in decisions):
             continue
-        leaning = [one for one in decisions if one.role == "ambiguous" and one.leaning == role]
-        unsure = [one for one in decisions if one.role == role]
-        if leaning or unsure:
-            named = "; ".join(f"{series[one.series_instance_uid].name}: {one.reason}" for one in [*unsure, *leaning])
+        unsure = [decision for decision in decisions if decision.role == role]
+        possible = [d for d in decisions if d.role == "ambiguous" and d.possible_role == role]
+        if unsure or possible:
+            named = "; ".join(f"{series[d.series_instance_uid].name}: {d.reason}" for d in [*unsure, *possible])
             gaps.append(Gap("held", "ambiguous_series", f"Which series is the {role} needs a decision. {named}"))
-            continue
-        rejected = [one for one in decisions if one.role == "other" and one.reason.startswith(f"{role}, but")]
-        hint = "".join(f" {series[one.series_instance_uid].name} is {one.reason}" for one in rejected[:3])
-        open_ones = [one for one in decisions if one.role == "ambiguous" and one.leaning is None]
-        if not hint and open_ones:
-            hint = "".join(f" It may be {series[one.series_instance_uid].name}: {one.reason}" for one in open_ones[:2])
-        gaps.append(Gap("incomplete", "missing_series", f"The {role} series is missing.{hint}", role))
+        else:
+            hint = _nearest_candidates(role, decisions, series)
+            gaps.append(Gap("incomplete", "missing_series", f"The {role} series is missing.{hint}", role))
     return gaps
 
 
 def geometry_gaps(chosen: Mapping[str, SeriesSummary]) -> list[Gap]:
-    """Defects of the stacks that would be used."""
+    """Return the defects of the slice stacks that the computation would use.
+
+    Parameters
+    ----------
+    chosen : mapping of role to SeriesSummary
+        The series that have the roles; other series of the study may have defects without consequence.
+
+    Returns
+    -------
+    list of Gap
+        Missing slices are incomplete, because they can be sent again; every other defect is held.
+    """
     gaps = []
     for role, summary in chosen.items():
         for code, text in summary.stack.findings:
-            missing = code == "missing_slice"
-            lacks = summary.series_instance_uid if missing else ""
-            gaps.append(Gap("incomplete" if missing else "held", code, f"{role} {summary.name}: {text}.", lacks))
+            sentence = f"{role} {summary.name}: {text}."
+            if code == "missing_slice":
+                gaps.append(Gap("incomplete", code, sentence, summary.series_instance_uid))
+            else:
+                gaps.append(Gap("held", code, sentence))
     return gaps
 
 
 def contour_gaps(
-    contours: Contours, chosen: Mapping[str, SeriesSummary], by_series: Mapping[str, Structure]
+    contours: Contours, chosen: Mapping[str, SeriesSummary], by_series: Mapping[str, ContourObject]
 ) -> list[Gap]:
-    """Why a contour is missing, unclear, elsewhere or too short."""
+    """Return why the contour is missing, unclear, in another frame of reference, or beyond the slices.
+
+    Parameters
+    ----------
+    contours : Contours
+        All contour objects of the study, the preferred one first.
+    chosen : mapping of role to SeriesSummary
+        The series that have the roles.
+    by_series : mapping of Series Instance UID to ContourObject
+        The contour object for each of these series; a series that none reaches is absent.
+
+    Returns
+    -------
+    list of Gap
+        Empty when one contour reaches and is covered by every chosen series.
+    """
     mismatch = "frame_of_reference_mismatch"
     gaps = [Gap("held", code, text, REGISTRATION if code == mismatch else "") for code, text in contours.findings]
     if contours.best is None:
         if not gaps:
-            note = "".join(f" {text}" for text in contours.notes)
-            gaps.append(
-                Gap("incomplete", "missing_contour", f"The contour of the primary tumour is missing.{note}", CONTOUR)
-            )
+            notes = "".join(f" {text}" for text in contours.notes)
+            sentence = f"The contour of the primary tumour is missing.{notes}"
+            gaps.append(Gap("incomplete", "missing_contour", sentence, CONTOUR))
         return gaps
     for role, summary in chosen.items():
-        structure = by_series.get(summary.series_instance_uid)
-        if structure is None:
-            text = (
+        contour_object = by_series.get(summary.series_instance_uid)
+        if contour_object is None:
+            sentence = (
                 f"{contours.best.name} is not in the frame of reference of the {role} {summary.name}, "
                 "and no rigid registration joins them."
             )
-            gaps.append(Gap("held", mismatch, text, REGISTRATION))
-        elif (sentence := outside(structure, summary)) is not None:
-            gaps.append(Gap("held", "contour_not_covered", sentence))
+            gaps.append(Gap("held", mismatch, sentence, REGISTRATION))
+        elif (not_covered := sentence_if_not_covered(contour_object, summary)) is not None:
+            gaps.append(Gap("held", "contour_not_covered", not_covered))
     return gaps
+
+
+def _nearest_candidates(role: str, decisions: Sequence[RoleDecision], series: Mapping[str, SeriesSummary]) -> str:
+    """Sentences about series of the right weighting that cannot be used, else about series of unknown weighting."""
+    rejected = [d for d in decisions if d.role == "other" and d.reason.startswith(f"{role}, but")]
+    if rejected:
+        return "".join(f" {series[d.series_instance_uid].name} is {d.reason}" for d in rejected[:MAX_NAMED_SERIES])
+    undecided = [d for d in decisions if d.role == "ambiguous" and d.possible_role is None]
+    return "".join(f" It may be {series[d.series_instance_uid].name}: {d.reason}" for d in undecided[:2])

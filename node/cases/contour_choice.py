@@ -34,7 +34,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Structure:
+class ContourObject:
     """A structure set or segmentation that concerns this study; `roi` is None where `problem` says why."""
 
     instance: StoredInstance
@@ -59,20 +59,20 @@ class Structure:
 class Contours:
     """The structures of a study, best first, and what is wrong with those that were left out."""
 
-    usable: tuple[Structure, ...] = ()
+    usable: tuple[ContourObject, ...] = ()
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
-    def best(self) -> Structure | None:
+    def best(self) -> ContourObject | None:
         return self.usable[0] if self.usable else None
 
-    def for_series(self, series_uids: Sequence[str]) -> dict[str, Structure]:
+    def for_series(self, series_uids: Sequence[str]) -> dict[str, ContourObject]:
         """The structure for each of these series; a series that none reaches is absent."""
         own = {structure.instance.sop_instance_uid: structure.explicit & set(series_uids) for structure in self.usable}
         singles = {next(iter(uids)) for uids in own.values() if len(uids) == 1}
         per_sequence = len(singles) > 1 and all(len(uids) == 1 for uids in own.values() if uids)
-        chosen: dict[str, Structure] = {}
+        chosen: dict[str, ContourObject] = {}
         for uid in series_uids:
             reaching = [structure for structure in self.usable if uid in structure.links]
             mine = [structure for structure in reaching if own[structure.instance.sop_instance_uid] == {uid}]
@@ -120,7 +120,7 @@ def find_contours(
     )
 
 
-def outside(structure: Structure, summary: SeriesSummary) -> str | None:
+def sentence_if_not_covered(structure: ContourObject, summary: SeriesSummary) -> str | None:
     """A sentence when the contour reaches beyond the slices of a series in the same frame of reference."""
     extent = structure.roi.extent_mm if structure.roi else None
     bounds = summary.stack.bounds_mm
@@ -140,7 +140,7 @@ def _structure(
     series_of_instance: Mapping[str, str],
     registrations: Sequence[StoredInstance],
     roi_names: Sequence[str],
-) -> Structure:
+) -> ContourObject:
     header = instance.header
     roi: RoiChoice | None = None
     problem: Finding | None = None
@@ -155,7 +155,7 @@ def _structure(
         link = _link(one, frames, explicit, registrations)
         if link is not None:
             links[one.series_instance_uid] = link
-    return Structure(
+    return ContourObject(
         instance=instance,
         kind=kind,
         roi=roi,
@@ -219,7 +219,7 @@ def _referenced_series(header: Mapping[str, Any], series_of_instance: Mapping[st
     return named | drawn_on
 
 
-def _concerns(structure: Structure, study_uid: str) -> bool:
+def _concerns(structure: ContourObject, study_uid: str) -> bool:
     references = structure.instance.header.get("ContourReferences") or {}
     named = study_uid in (references.get("study_instance_uids") or ())
     return (
@@ -235,9 +235,9 @@ def _drawn_at(header: Mapping[str, Any]) -> str:
     return f"{day}{time}"
 
 
-def _sorted_out(structures: Sequence[Structure]) -> tuple[list[Structure], list[Finding]]:
+def _sorted_out(structures: Sequence[ContourObject]) -> tuple[list[ContourObject], list[Finding]]:
     """Usable structures, and the problems of those better ones that are not."""
-    usable: list[Structure] = []
+    usable: list[ContourObject] = []
     problems: list[Finding] = []
     for structure in structures:
         if structure.roi is not None and structure.links:
@@ -247,7 +247,7 @@ def _sorted_out(structures: Sequence[Structure]) -> tuple[list[Structure], list[
     return usable, problems
 
 
-def _problem(structure: Structure) -> Finding:
+def _problem(structure: ContourObject) -> Finding:
     if structure.problem is not None:
         return structure.problem[0], f"In {structure.name} {structure.problem[1]}."
     return (

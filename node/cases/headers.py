@@ -14,8 +14,8 @@ from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from node.cases.frames import frame_header
-from node.cases.objects import registration_header, segmentation_header, structure_set_header
+from node.cases.contour_headers import registration_header, segmentation_header, structure_set_header
+from node.cases.enhanced_mr import frame_header
 
 RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -78,7 +78,7 @@ def header_of(ds: Dataset) -> dict[str, Any]:
     return header
 
 
-def relabelled(header: Mapping[str, Any], character_set: str | None) -> Mapping[str, Any]:
+def with_character_set(header: Mapping[str, Any], character_set: str | None) -> Mapping[str, Any]:
     """The header with its text read in the character set that its sender really uses.
 
     character_set : a defined term such as "GB18030" (PS3.3 C.12.1.1.2); None trusts (0008,0005). Text that is none in

@@ -12,7 +12,7 @@ from dataclasses import replace
 from config.settings import SeriesRules
 from node.cases import vocabulary
 from node.cases.geometry import contains
-from node.cases.naming import naming_of
+from node.cases.series_names import naming_of
 from node.cases.series_roles import ROLES, Role, RoleDecision, classify_header
 from node.cases.series_summary import SeriesSummary
 
@@ -51,7 +51,7 @@ def classify_series(
 
 def _fit_for_use(summary: SeriesSummary, decision: RoleDecision, rules: SeriesRules) -> RoleDecision:
     """A series of the right weighting that cannot be used is `other`, with the reason."""
-    role = decision.leaning or decision.role
+    role = decision.possible_role or decision.role
     if role not in ROLES:
         return decision
     stack = summary.stack
@@ -65,17 +65,17 @@ def _fit_for_use(summary: SeriesSummary, decision: RoleDecision, rules: SeriesRu
     if len(summary.echo_times_ms) > 1:
         times = ", ".join(f"{time:g}" for time in summary.echo_times_ms[:4])
         text = f"Several echo times in one series ({times} ms); perhaps {role}."
-        return replace(decision, role="ambiguous", leaning=role, confidence=0.5, reason=text)
+        return replace(decision, role="ambiguous", possible_role=role, confidence=0.5, reason=text)
     return decision
 
 
 def _unused(decision: RoleDecision, reason: str) -> RoleDecision:
-    return replace(decision, role="other", leaning=None, confidence=0.9, reason=reason)
+    return replace(decision, role="other", possible_role=None, confidence=0.9, reason=reason)
 
 
 def _second_t1w(by_uid: Mapping[str, SeriesSummary], decisions: Mapping[str, RoleDecision]) -> dict[str, RoleDecision]:
     """Without a recorded agent, a second T1w of the same geometry acquired later is taken as contrast-enhanced."""
-    if any("CE-T1w" in (decision.role, decision.leaning) for decision in decisions.values()):
+    if any("CE-T1w" in (decision.role, decision.possible_role) for decision in decisions.values()):
         return {}
     plain = [by_uid[uid] for uid, decision in decisions.items() if decision.role == "T1w"]
     if len(plain) != 2 or naming_of(plain[0].header).contrast == naming_of(plain[1].header).contrast == "denied":
@@ -139,7 +139,7 @@ def _one_for(
         uid: replace(
             decisions[uid],
             role="ambiguous",
-            leaning=role,
+            possible_role=role,
             confidence=min(0.5, decisions[uid].confidence),
             reason=f"{names} are equally good for {role}; assign one.",
         )
@@ -164,14 +164,19 @@ def _drop_lesser(
         return {}
     chosen = next(iter(candidates.values()))
     # One that says both with and without contrast may be the T1w that is still wanted: that stays a question.
-    asked = role == "CE-T1w" and not any(decision.role == "T1w" for decision in decisions.values())
-    kept: Role
-    leaning: Role | None
-    kept, leaning = ("ambiguous", "T1w") if asked else ("other", None)
+    is_question = role == "CE-T1w" and not any(decision.role == "T1w" for decision in decisions.values())
+    new_role: Role
+    possible_role: Role | None
+    new_role, possible_role = ("ambiguous", "T1w") if is_question else ("other", None)
     return {
-        uid: replace(decision, role=kept, leaning=leaning, reason=f"{decision.reason} {chosen.name} is the {role}.")
+        uid: replace(
+            decision,
+            role=new_role,
+            possible_role=possible_role,
+            reason=f"{decision.reason} {chosen.name} is the {role}.",
+        )
         for uid, decision in decisions.items()
-        if decision.role == "ambiguous" and decision.leaning == role and by_uid[uid] is not chosen
+        if decision.role == "ambiguous" and decision.possible_role == role and by_uid[uid] is not chosen
     }
 
 

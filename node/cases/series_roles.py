@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from config.indication.nasopharynx import NASOPHARYNX
 from config.settings import SeriesRules
-from node.cases.naming import Naming, naming_of
 from node.cases.physics import Physics, Weighting, numbers_of, physics_of, pixel_spacing_mm, weighting_of
+from node.cases.series_names import Naming, naming_of
 
 Role = Literal["T1w", "T2w", "CE-T1w", "other", "ambiguous"]
 ROLES: tuple[Role, ...] = tuple(role.value for role in NASOPHARYNX.series_roles)
@@ -26,13 +26,13 @@ EXCLUDED_BY_HEADER, EXCLUDED_BY_NAME = 0.95, 0.9
 
 @dataclass(frozen=True)
 class RoleDecision:
-    """The role of one series. `leaning` is the role that an ambiguous one would have if nothing spoke against it."""
+    """The role of one series; `possible_role` is the one that an ambiguous series most likely has."""
 
     series_instance_uid: str
     role: Role
     confidence: float
     reason: str
-    leaning: Role | None = None
+    possible_role: Role | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -53,8 +53,13 @@ def classify_header(header: Mapping[str, Any], rules: SeriesRules) -> RoleDecisi
     naming, physics = naming_of(header), physics_of(header)
     decision = _excluded(header, naming, physics, rules) or _judge(naming, physics, rules)
     if decision.role in ROLES and decision.confidence < rules.min_confidence:
-        leaning = decision.role
-        decision = replace(decision, role="ambiguous", leaning=leaning, reason=f"{decision.reason}; perhaps {leaning}")
+        possible_role = decision.role
+        decision = replace(
+            decision,
+            role="ambiguous",
+            possible_role=possible_role,
+            reason=f"{decision.reason}; perhaps {possible_role}",
+        )
     return replace(decision, series_instance_uid=uid)
 
 

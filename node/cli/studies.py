@@ -233,7 +233,7 @@ def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> Non
         raise InputError(f"expected a [[pacs]] with query_retrieve = true, found none ({names})")
     with ledger_of(ctx).begin() as session:
         case = get_case(session, study_uid)
-        lacks = evaluate_case(session, settings, case).lacks
+        lacks = evaluate_case(session, settings, case).missing
         if not lacks:
             raise InputError(f"study {study_uid} lacks no series, contour or registration; it is {case.state}")
         for pacs in asked:

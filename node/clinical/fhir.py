@@ -44,7 +44,7 @@ class Received:
         return {"resourceType": "OperationOutcome", "issue": issues or [fine]}
 
 
-def receive(document: Mapping[str, Any], ledger: Ledger, settings: Settings) -> Received:
+def record_document(document: Mapping[str, Any], ledger: Ledger, settings: Settings) -> Received:
     """Take a posted Observation, Condition or Bundle of them; the facts are durable when it returns.
 
     Answer 200 with the OperationOutcome when there are no problems, else 422.

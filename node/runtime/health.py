@@ -150,11 +150,11 @@ def _audit(settings: Settings) -> Finding:
 
 def _pacs(pacs: PacsSettings, settings: Settings) -> Iterator[Finding]:
     from config.errors import CptdnError
-    from node.dicom.scu.trial import try_destination
+    from node.dicom.scu.destination_check import check_destination
 
     part = f"PACS {pacs.name}"
     try:
-        trial = try_destination(pacs, settings)
+        trial = check_destination(pacs, settings)
     except CptdnError as error:
         advice = "check host, port, AE titles on both sides and TLS"
         yield Finding(part, "failure", str(error), advice)

@@ -23,7 +23,7 @@ from node.audit.forwarding import forwarding
 from node.audit.metrics_server import serving_metrics
 from node.audit.notifications import Notifier
 from node.audit.recorder import audited, open_audit
-from node.clinical.intake import ClinicalIntake
+from node.clinical.sources import ClinicalSources
 from node.dicom.scp.ae import RunningNode, start_node
 from node.dicom.scp.intake import Intake, Sender
 from node.ledger import clock, jobs
@@ -136,7 +136,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
         watchdog = Round("watchdog", Watchdog(ledger, settings, store, node).look, lambda: WATCHDOG_S)
         retrieval = Retrieval(ledger, settings, intake, beat.id)
         fetching = [_fetching(retrieval)] if asked_pacs(settings) else []
-        clinical = ClinicalIntake(ledger, settings)
+        clinical = ClinicalSources(ledger, settings)
         clinical.start()
         noticing = [Round("notices", notifier.check, lambda: NOTICES_S)] if notifier.channels else []
         beat.ready(port=node.port)

@@ -114,9 +114,9 @@ class SmallPacs:
         self.ae_title = ae_title
         self.behaviour = behaviour or Behaviour()
         self.destinations = {one.ae_title: one for one in destinations}
-        self.kept: dict[str, Kept] = {}
+        self.stored: dict[str, Kept] = {}
         self.commitments: list[str] = []  # Transaction UIDs asked for
-        self.asked: list[str] = []  # queries and retrievals, in words
+        self.requests: list[str] = []  # queries and retrievals, in words
         self.arrived = threading.Condition()
         self._host, self._port, self._tls = host, port, tls
         self._server: GuardedServer | None = None
@@ -171,7 +171,7 @@ class SmallPacs:
             return self.arrived.wait_for(lambda: condition(self), timeout_s)
 
     def of_class(self, sop_class_uid: str) -> list[Kept]:
-        return [kept for kept in self.kept.values() if kept.sop_class_uid == sop_class_uid]
+        return [kept for kept in self.stored.values() if kept.sop_class_uid == sop_class_uid]
 
     # --- negotiation ---
 
@@ -217,9 +217,9 @@ class SmallPacs:
         path = self.folder / f"{uid}.dcm"
         path.write_bytes(file_head(meta) + data)
         with self.arrived:
-            known = self.kept.get(uid)
+            known = self.stored.get(uid)
             times = known.times_received + 1 if known else 1
-            self.kept[uid] = Kept(
+            self.stored[uid] = Kept(
                 path, meta.sop_class_uid, uid, meta.transfer_syntax_uid, meta.source_ae_title, times
             )  # fmt: skip
             self.arrived.notify_all()
@@ -228,18 +228,18 @@ class SmallPacs:
         """Put a file into the archive without the network, as if it had always been there."""
         ds = dcmread(path, stop_before_pixels=True)
         uid = str(ds.SOPInstanceUID)
-        self.kept[uid] = Kept(path, str(ds.SOPClassUID), uid, str(ds.file_meta.TransferSyntaxUID), "")
+        self.stored[uid] = Kept(path, str(ds.SOPClassUID), uid, str(ds.file_meta.TransferSyntaxUID), "")
 
     # --- query and retrieve ---
 
     def _headers(self) -> Iterator[tuple[Kept, Dataset]]:
-        for kept in list(self.kept.values()):
+        for kept in list(self.stored.values()):
             yield kept, dcmread(kept.path, stop_before_pixels=True)
 
     def _find(self, event: Event) -> Iterator[tuple[int, Dataset | None]]:
         query = event.identifier
         level = level_of(query)
-        self.asked.append(f"C-FIND {level.name}")
+        self.requests.append(f"C-FIND {level.name}")
         seen: set[str] = set()
         for _, ds in self._headers():
             key = str(ds.get(level.key, ""))
@@ -259,7 +259,7 @@ class SmallPacs:
         return [kept for kept, ds in self._headers() if matches(ds, query)]
 
     def _move(self, event: Event) -> Iterator[Any]:
-        self.asked.append(f"C-MOVE {event.identifier.get('SeriesInstanceUID', '')}")
+        self.requests.append(f"C-MOVE {event.identifier.get('SeriesInstanceUID', '')}")
         destination = self.destinations.get(str(event.move_destination).strip())
         if destination is None:
             yield None, None
@@ -273,7 +273,7 @@ class SmallPacs:
         yield from ((0xFF00, dcmread(kept.path)) for kept in selected)
 
     def _get(self, event: Event) -> Iterator[Any]:
-        self.asked.append(f"C-GET {event.identifier.get('SeriesInstanceUID', '')}")
+        self.requests.append(f"C-GET {event.identifier.get('SeriesInstanceUID', '')}")
         selected = self._selected(event.identifier)
         yield len(selected)
         yield from ((0xFF00, dcmread(kept.path)) for kept in selected)
@@ -312,7 +312,7 @@ class _Answer:
         committed, failed = [], []
         for sop_class, uid in self.asked:
             reason = self.behaviour.lose.get(uid) or self.behaviour.lose_classes.get(sop_class)
-            if reason is None and uid not in self.pacs.kept:
+            if reason is None and uid not in self.pacs.stored:
                 reason = NO_SUCH_INSTANCE
             if reason is None:
                 committed.append((sop_class, uid))

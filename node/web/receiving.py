@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from config.errors import CptdnError
-from node.clinical.fhir import receive
+from node.clinical.fhir import record_document
 from node.web.context import WebContext, WebEvent
 
 FHIR_JSON = "application/fhir+json"
@@ -54,7 +54,7 @@ def fhir_endpoint(context: WebContext) -> Callable[[Request], Awaitable[Response
 
 def _take(context: WebContext, document: dict[str, Any], address: str) -> Response:
     try:
-        found = receive(document, context.ledger, context.settings)
+        found = record_document(document, context.ledger, context.settings)
     except SQLAlchemyError as error:
         log.error("the ledger does not answer", error=type(error).__name__)
         return _outcome(503, "transient", "the ledger does not answer now; send it again")

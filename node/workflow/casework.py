@@ -16,9 +16,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from config.settings import Settings
-from node.cases.assessment import Assessment, assess
-from node.cases.case_inputs import CaseInputs, KeptAside, StoredInstance
-from node.cases.headers import relabelled
+from node.cases.assessment import Assessment, assess_case
+from node.cases.case_inputs import CaseInputs, QuarantinedFile, StoredInstance
+from node.cases.headers import with_character_set
 from node.ledger import fetches, jobs
 from node.ledger.associations import open_on_study
 from node.ledger.cases import due_cases, get_case, lock_case, next_due, record, schedule_assessment, set_state
@@ -82,7 +82,7 @@ def gather(session: Session, settings: Settings, case: Case) -> CaseInputs:
     character_sets = settings.node.character_sets
 
     def stored_instance(row: Instance) -> StoredInstance:
-        header = relabelled(row.header, character_sets.get(row.calling_ae))
+        header = with_character_set(row.header, character_sets.get(row.calling_ae))
         return StoredInstance(row.sop_instance_uid, row.digest, row.received_at, header)
 
     study = case.study_instance_uid
@@ -99,8 +99,8 @@ def gather(session: Session, settings: Settings, case: Case) -> CaseInputs:
         related=tuple(stored_instance(row) for row in {row.sop_instance_uid: row for row in related}.values()),
         facts=facts_of(session, case.patient_id, case.issuer),
         assignments=case.assignments,
-        kept_aside=tuple(
-            KeptAside(row.code, row.text, row.sop_instance_uid) for row in quarantined_of_study(session, study)
+        quarantined=tuple(
+            QuarantinedFile(row.code, row.text, row.sop_instance_uid) for row in quarantined_of_study(session, study)
         ),
         last_instance_at=max((row.received_at for row in stored), default=None),
         character_set=next(
@@ -112,7 +112,7 @@ def gather(session: Session, settings: Settings, case: Case) -> CaseInputs:
 
 def evaluate_case(session: Session, settings: Settings, case: Case) -> Assessment:
     """What the rules say about a case now; changes nothing."""
-    return assess(
+    return assess_case(
         gather(session, settings, case),
         settings,
         now_utc(),
@@ -123,7 +123,7 @@ def evaluate_case(session: Session, settings: Settings, case: Case) -> Assessmen
 def _settle(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:
     """Write the outcome of a look down; a ready case with new inputs gets a job."""
     case.assessment = assessment.explain_json()
-    case.assess_after = assessment.look_again_at
+    case.assess_after = assessment.reassess_at
     _ask_for_what_lacks(session, settings, case, assessment)
     active = jobs.active_jobs(session, case.study_instance_uid)
     request = assessment.request
@@ -157,5 +157,5 @@ def _ask_for_what_lacks(session: Session, settings: Settings, case: Case, assess
     """Have the PACS asked that may be; while the study still arrives, nothing is known to be lacking."""
     asked = [pacs.name for pacs in settings.pacs if pacs.query_retrieve]
     if asked and assessment.state != "receiving":
-        lacks = assessment.lacks if assessment.state in ("incomplete", "held") else ()
+        lacks = assessment.missing if assessment.state in ("incomplete", "held") else ()
         fetches.request_missing(session, case.study_instance_uid, asked, lacks)

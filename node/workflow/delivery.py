@@ -26,7 +26,7 @@ from node.audit.recorder import open_audit
 from node.clinical.fhir_reports import ReportRefusedError, post_report
 from node.dicom.network.statuses import Verdict
 from node.dicom.scu.commitment_scu import CommitmentAnswer, request_commitment
-from node.dicom.scu.store_scu import Sendable, SendOutcome, send
+from node.dicom.scu.store_scu import FileToSend, SendOutcome, send
 from node.ledger import deliveries
 from node.ledger.backoff import backoff_s
 from node.ledger.database import Ledger, now_utc
@@ -197,7 +197,7 @@ class _Step:
         sop_classes = Counter(one.sop_class_uid for one in objects)
         self.audit.sending(self.pacs, study, patient_id, sop_classes)
         sendables = [
-            Sendable(self.store.path(one.path), one.sop_class_uid, one.sop_instance_uid, one.transfer_syntax_uid)
+            FileToSend(self.store.path(one.path), one.sop_class_uid, one.sop_instance_uid, one.transfer_syntax_uid)
             for one in objects
         ]
         try:

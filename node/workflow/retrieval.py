@@ -1,6 +1,6 @@
 """Fetching what a case lacks from a PACS that has it: asked after, chosen by headers, fetched, written down.
 
-    a case lacks something --want--> waiting --look_for, choose, retrieve--> waiting, with growing waits
+    a case lacks something --want--> waiting --find_series, choose_series, retrieve--> waiting, with growing waits
                                         |--nothing lacks any more--> idle   |--too long--> given_up
 
 Only the study of the case and contours of its patient are asked for. What was fetched and did not help is not fetched
@@ -21,9 +21,9 @@ from pydicom.dataset import Dataset
 from config.errors import PacsUnavailableError, SettingsError
 from config.settings import PacsSettings, Settings
 from node.audit.recorder import open_audit
-from node.cases.fetching import Offered, Wanted, choose, modalities_elsewhere
-from node.dicom.query.query_scu import FIND, PatientKey, look_for
-from node.dicom.query.retrieve_scu import Retrieved, retrieve
+from node.cases.retrieval_choice import PacsSeries, SeriesRequest, choose_series, modalities_of_other_studies
+from node.dicom.query.query_scu import FIND, PatientKey, find_series
+from node.dicom.query.retrieve_scu import RetrievalOutcome, retrieve
 from node.dicom.scp.handlers import store_response
 from node.dicom.scp.intake import Intake, Sender
 from node.ledger import fetches
@@ -98,13 +98,13 @@ class Retrieval:
         if not question.lacks:  # something is arriving or being computed: the next look at the case says more
             return self._put_off(question, STILL_ARRIVING_S)
         try:
-            offered = look_for(
+            offered = find_series(
                 question.pacs, self.settings.node.ae_title, question.study_instance_uid, question.patient,
-                modalities_elsewhere(question.lacks),
+                modalities_of_other_studies(question.lacks),
                 lambda identifier: self._audit.queried(question.pacs, FIND, identifier, question.patient.patient_id),
             )  # fmt: skip
             rules = self.settings.case.series_rules
-            wanted = choose(question.lacks, offered, question.here, question.fetched, rules)
+            wanted = choose_series(question.lacks, offered, question.here, question.fetched, rules)
             if not wanted:
                 return self._end(question, f"has nothing more of use ({len(offered)} series looked at)")
             self._say(question, f"Fetching from PACS {question.pacs.name!r}: {_in_words(wanted)}.")
@@ -117,8 +117,8 @@ class Retrieval:
         came = "; ".join(f"{one.series.name}: {one.text}" for one in outcomes)
         return self._end(question, f"was fetched from: {came or 'nothing came'}")
 
-    def _retrieve(self, question: _Question, series: Sequence[Offered]) -> list[Retrieved]:
-        outcomes: list[Retrieved] = []
+    def _retrieve(self, question: _Question, series: Sequence[PacsSeries]) -> list[RetrievalOutcome]:
+        outcomes: list[RetrievalOutcome] = []
         sender: Sender | None = None
         most_bytes = self.settings.node.max_object_mb * 1_000_000
 
@@ -140,7 +140,7 @@ class Retrieval:
                 self.intake.closed(sender)
         return outcomes
 
-    def _note(self, question: _Question, outcome: Retrieved) -> None:
+    def _note(self, question: _Question, outcome: RetrievalOutcome) -> None:
         """Remember the fetch before the next one begins: a node that dies does not begin all over again."""
         uid = outcome.series.series_instance_uid
         with self.ledger.begin() as session:
@@ -192,5 +192,5 @@ class Retrieval:
             row.state = fetches.GIVEN_UP
 
 
-def _in_words(wanted: Sequence[Wanted]) -> str:
-    return "; ".join(f"{one.series.name}, for {one.why}" for one in wanted)
+def _in_words(wanted: Sequence[SeriesRequest]) -> str:
+    return "; ".join(f"{one.series.name}, for {one.reason}" for one in wanted)

@@ -235,7 +235,7 @@ def _send_sr(root: Path, options: Options, result: Result) -> None:
     if "dcmtk" in result.absent:
         return
     from config.settings import PacsSettings
-    from node.dicom.scu.store_scu import Sendable, send
+    from node.dicom.scu.store_scu import FileToSend, send
     from tests.benchmarks.reports import structured_report
 
     folder = root / "sr"
@@ -243,12 +243,12 @@ def _send_sr(root: Path, options: Options, result: Result) -> None:
     command, port = servers.storescp(folder)
     path, sop_class, uid, syntax = structured_report(root)
     pacs = PacsSettings(ae_title="CPTDN", port=port)
-    sendable = Sendable(path, sop_class, uid, syntax)
+    file = FileToSend(path, sop_class, uid, syntax)
     times = []
     with serving("storescp", command, port, folder):
         for number in range(options.rounds(21) + 1):
             begin = time.perf_counter()
-            outcome = send([sendable], pacs, "BENCH")[0]
+            outcome = send([file], pacs, "BENCH")[0]
             if outcome.status != 0:
                 raise RuntimeError(f"dcmtk did not take the SR: {outcome.note}")
             if number:

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from node.cases.assessment import Assessment, assess
-from node.cases.case_inputs import CaseInputs, ComputeRequest, KeptAside, StoredInstance
+from node.cases.assessment import Assessment, assess_case
+from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
 from node.cases.clinical_facts import DateFact, EbvResult, PriorTreatment, Provenance
 from node.cases.contour_choice import OWN_MODEL_NAME
-from tests.cases.objects import (
+from tests.cases.case_headers import (
     BY_HAND,
     CE_T1W,
     FRAME,
@@ -39,7 +39,7 @@ def look(inputs: CaseInputs, *, now: datetime = LATER, open_associations: int = 
     settings = SETTINGS.model_copy(
         update={room: getattr(SETTINGS, room).model_copy(update=values) for room, values in changed.items()}
     )
-    return assess(inputs, settings, now, open_associations)
+    return assess_case(inputs, settings, now, open_associations)
 
 
 def codes(assessment: Assessment) -> tuple[str, list[str]]:
@@ -102,7 +102,7 @@ def test_receiving_while_an_association_is_open_or_the_content_may_still_come() 
     half = case(images=series(1, T1W))
     early = look(half, now=NOW + timedelta(seconds=10))
     assert early.state == "receiving"
-    assert early.look_again_at == NOW + timedelta(seconds=60)
+    assert early.reassess_at == NOW + timedelta(seconds=60)
     late = look(half)
     assert late.state == "incomplete"
     assert codes(late)[1] == ["missing_series", "missing_series"]
@@ -237,12 +237,12 @@ def test_identities_must_agree() -> None:
 
 
 def test_files_kept_aside_hold_the_case() -> None:
-    conflict = KeptAside("conflicting_instance", "The same UID came with other bytes.", f"{STUDY}.1.1")
-    assert codes(look(case(kept_aside=(conflict,)))) == ("held", ["conflicting_instance"])
-    broken = KeptAside("unreadable_instance", "The file is cut short.", f"{STUDY}.1.99")
-    assert codes(look(case(kept_aside=(broken,)))) == ("held", ["unreadable_instance"])
-    came_later = KeptAside("unreadable_instance", "The file is cut short.", f"{STUDY}.1.1")
-    assert look(case(kept_aside=(came_later,))).state == "ready"
+    conflict = QuarantinedFile("conflicting_instance", "The same UID came with other bytes.", f"{STUDY}.1.1")
+    assert codes(look(case(quarantined=(conflict,)))) == ("held", ["conflicting_instance"])
+    broken = QuarantinedFile("unreadable_instance", "The file is cut short.", f"{STUDY}.1.99")
+    assert codes(look(case(quarantined=(broken,)))) == ("held", ["unreadable_instance"])
+    came_later = QuarantinedFile("unreadable_instance", "The file is cut short.", f"{STUDY}.1.1")
+    assert look(case(quarantined=(came_later,))).state == "ready"
 
 
 def test_an_administrator_may_hold_and_assign() -> None:

@@ -12,7 +12,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from config.settings import SeriesRules
-from node.cases.headers import header_of, relabelled
+from node.cases.headers import header_of, with_character_set
 from node.cases.series_context import classify_series
 from node.cases.series_summary import summarise_series
 from tests.peers import unpacked
@@ -117,11 +117,11 @@ def test_text_of_a_sender_that_labels_it_wrongly(label: str | None, sent: bytes)
     if label:
         ds.SpecificCharacterSet = label
     header = header_of(ds)
-    assert relabelled(header, None) == header
-    assert relabelled({**header, "Rois": [{"name": "GTV"}]}, "GB18030") == {
+    assert with_character_set(header, None) == header
+    assert with_character_set({**header, "Rois": [{"name": "GTV"}]}, "GB18030") == {
         **header, "SeriesDescription": sent.decode("gb18030"), "Rois": [{"name": "GTV"}],
     }  # fmt: skip
 
 
 def test_what_is_no_text_of_the_named_character_set_stays_as_it_is() -> None:
-    assert relabelled({"SeriesDescription": "\xff\xff"}, "GB18030") == {"SeriesDescription": "\xff\xff"}
+    assert with_character_set({"SeriesDescription": "\xff\xff"}, "GB18030") == {"SeriesDescription": "\xff\xff"}

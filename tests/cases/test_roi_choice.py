@@ -7,7 +7,7 @@ import pytest
 from config.errors import IneligibleStudyError
 from config.settings import CaseSettings
 from node.cases.roi_choice import choose_roi, matches
-from tests.cases.objects import roi
+from tests.cases.case_headers import roi
 
 NAMES = CaseSettings().roi_names
 

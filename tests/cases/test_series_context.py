@@ -9,7 +9,7 @@ from config.settings import SeriesRules
 from node.cases.case_inputs import StoredInstance
 from node.cases.series_context import classify_series
 from node.cases.series_summary import summarise_series
-from tests.cases.objects import CE_T1W, STUDY, T1W, T2W, series
+from tests.cases.case_headers import CE_T1W, STUDY, T1W, T2W, series
 
 RULES = SeriesRules()
 SAGITTAL = [0.0, 1.0, 0.0, 0.0, 0.0, -1.0]

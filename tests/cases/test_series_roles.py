@@ -164,7 +164,7 @@ def test_a_stir_is_the_sites_decision() -> None:
     stir = {"ScanningSequence": ["SE", "IR"], "RepetitionTime": 4500, "EchoTime": 65, "InversionTime": 160}
     decision = classify_header(stir, RULES)
     assert decision.role == "ambiguous"
-    assert decision.leaning == "T2w"
+    assert decision.possible_role == "T2w"
     assert classify_header(stir, SeriesRules(stir_as_t2w=True)).role == "T2w"
 
 

@@ -16,7 +16,7 @@ import pytest
 from config.errors import InputError
 from config.settings import FhirSettings, Settings
 from node.cases.clinical_facts import ClinicalFacts
-from node.clinical.fhir import receive
+from node.clinical.fhir import record_document
 from node.clinical.fhir_client import FhirClient, FhirPoller, FhirUnavailableError
 from node.ledger.cases import get_case, open_case
 from node.ledger.database import Ledger, open_ledger
@@ -74,7 +74,7 @@ def facts(ledger: Ledger) -> ClinicalFacts:
 
 
 def test_a_posted_observation_becomes_a_fact(ledger: Ledger) -> None:
-    found = receive(observation(**quantity(5200), performer=[{"display": "Virology"}]), ledger, SETTINGS)
+    found = record_document(observation(**quantity(5200), performer=[{"display": "Virology"}]), ledger, SETTINGS)
     assert (found.n_new_facts, found.problems) == (1, [])
     checked(found.operation_outcome())
     (result,) = facts(ledger).ebv_dna
@@ -92,7 +92,7 @@ def test_a_posted_observation_becomes_a_fact(ledger: Ledger) -> None:
     ],
 )
 def test_values_in_every_form(ledger: Ledger, value: dict[str, Any], text: str) -> None:
-    assert receive(observation(**value), ledger, SETTINGS).problems == []
+    assert record_document(observation(**value), ledger, SETTINGS).problems == []
     assert facts(ledger).ebv_dna[0].text == text
 
 
@@ -108,18 +108,18 @@ def test_values_in_every_form(ledger: Ledger, value: dict[str, Any], text: str) 
 def test_what_cannot_be_used_is_answered_with_a_sentence(
     ledger: Ledger, resource: dict[str, Any], sentence: str
 ) -> None:
-    found = receive(resource, ledger, SETTINGS)
+    found = record_document(resource, ledger, SETTINGS)
     assert sentence in found.problems[0]
     assert found.operation_outcome()["issue"][0]["severity"] == "error"
 
 
 def test_status_decides(ledger: Ledger) -> None:
-    receive(observation(**quantity(5200), status="preliminary"), ledger, SETTINGS)
+    record_document(observation(**quantity(5200), status="preliminary"), ledger, SETTINGS)
     assert facts(ledger).ebv_dna == ()
-    receive(observation(**quantity(5200)), ledger, SETTINGS)
-    receive(observation(**quantity(300), status="corrected"), ledger, SETTINGS)
+    record_document(observation(**quantity(5200)), ledger, SETTINGS)
+    record_document(observation(**quantity(300), status="corrected"), ledger, SETTINGS)
     assert [result.text for result in facts(ledger).ebv_dna] == ["300"]
-    receive(observation(**quantity(300), status="entered-in-error"), ledger, SETTINGS)
+    record_document(observation(**quantity(300), status="entered-in-error"), ledger, SETTINGS)
     assert facts(ledger).ebv_dna == ()
 
 
@@ -128,7 +128,7 @@ def test_a_stage_comes_as_observations_or_with_the_condition(ledger: Ledger) -> 
         observation(code, number=code, valueCodeableConcept=concept(value, SNOMED), method=concept("897275008", SNOMED))
         for code, value in (("21905-5", "1228938002"), ("21906-3", "1229973008"), ("21907-1", "1229901006"))
     ]
-    assert receive(bundle(PATIENT, *parts), ledger, SETTINGS).problems == []
+    assert record_document(bundle(PATIENT, *parts), ledger, SETTINGS).problems == []
     stage = facts(ledger).stage
     assert stage is not None
     assert (stage.stage.text, stage.stage.edition) == ("T3N1M0", "8")
@@ -136,7 +136,7 @@ def test_a_stage_comes_as_observations_or_with_the_condition(ledger: Ledger) -> 
         "resourceType": "Condition", "subject": {"reference": "Patient/7"}, "recordedDate": "2026-05-09",
         "stage": [{"summary": {"text": "cT4N2M0"}, "type": {"text": "AJCC 8th edition"}}],
     })  # fmt: skip
-    assert receive(bundle(PATIENT, condition), ledger, SETTINGS).problems == []
+    assert record_document(bundle(PATIENT, condition), ledger, SETTINGS).problems == []
     stage = facts(ledger).stage
     assert stage is not None
     assert stage.stage.text == "T4N2M0"
@@ -144,8 +144,8 @@ def test_a_stage_comes_as_observations_or_with_the_condition(ledger: Ledger) -> 
 
 def test_a_subject_must_lead_to_an_identifier_of_the_right_system(ledger: Ledger) -> None:
     nobody = {**observation(**quantity(1)), "subject": {"reference": "Patient/8"}}
-    assert "leads to no patient identifier" in receive(nobody, ledger, SETTINGS).problems[0]
-    assert receive(bundle(PATIENT), ledger, SETTINGS).problems == ["no Observation or Condition in the Bundle"]
+    assert "leads to no patient identifier" in record_document(nobody, ledger, SETTINGS).problems[0]
+    assert record_document(bundle(PATIENT), ledger, SETTINGS).problems == ["no Observation or Condition in the Bundle"]
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_subject_must_lead_to_an_identifier_of_the_right_system(ledger: Ledger
     ],
 )
 def test_odd_documents_are_answered(ledger: Ledger, document: dict[str, Any]) -> None:
-    assert receive(document, ledger, SETTINGS).problems
+    assert record_document(document, ledger, SETTINGS).problems
 
 
 class _Server(BaseHTTPRequestHandler):

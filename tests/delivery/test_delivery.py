@@ -69,12 +69,12 @@ def test_a_report_is_stored_committed_and_delivered(owed: Owed, pacs: SmallPacs)
     for stored in owed.objects(delivery).values():
         with (
             open(owed.store.path(stored.path), "rb") as ours,
-            open(pacs.kept[stored.sop_instance_uid].path, "rb") as at,
+            open(pacs.stored[stored.sop_instance_uid].path, "rb") as at,
         ):
             skip_head(ours)
             skip_head(at)
             assert ours.read() == at.read()
-    assert pacs.kept[row.objects and next(iter(row.objects))].calling_ae == "CPTDN"
+    assert pacs.stored[row.objects and next(iter(row.objects))].calling_ae == "CPTDN"
 
 
 def test_a_delivered_report_is_not_sent_again(owed: Owed, pacs: SmallPacs) -> None:
@@ -82,7 +82,7 @@ def test_a_delivered_report_is_not_sent_again(owed: Owed, pacs: SmallPacs) -> No
     owed.deliver(delivery)
     again = owed.deliver(delivery)
     assert (again.state, again.claimed) == ("delivered", False)
-    assert {kept.times_received for kept in pacs.kept.values()} == {1}
+    assert {kept.times_received for kept in pacs.stored.values()} == {1}
     assert len(pacs.commitments) == 1
 
 
@@ -119,7 +119,7 @@ def test_a_commitment_that_never_comes_is_asked_for_again_and_nothing_is_resent(
     pacs.behaviour = Behaviour()
     assert owed.deliver(delivery).state == "delivered"
     assert len(set(pacs.commitments)) == 2
-    assert {kept.times_received for kept in pacs.kept.values()} == {1}
+    assert {kept.times_received for kept in pacs.stored.values()} == {1}
 
 
 def test_a_pacs_that_is_down_is_tried_again_until_the_days_are_over(owed: Owed, pacs: SmallPacs) -> None:
@@ -160,12 +160,12 @@ def test_a_pacs_that_aborts_halfway_gets_the_rest_later(owed: Owed, pacs: SmallP
     pacs.behaviour = Behaviour(abort_after=1)
     delivery = owed.report({"sr": SR, "sc": SC, "pdf": PDF})
     assert owed.deliver(delivery).state == "pending"
-    assert len(pacs.kept) == 1
+    assert len(pacs.stored) == 1
     pacs.behaviour = Behaviour()
     owed.due_now(delivery)
     assert owed.deliver(delivery).state == "delivered"
-    assert {kept.times_received for kept in pacs.kept.values()} == {1}
-    assert len(pacs.kept) == 3
+    assert {kept.times_received for kept in pacs.stored.values()} == {1}
+    assert len(pacs.stored) == 3
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_refused_companion_does_not_stop_the_report(owed: Owed, pacs: SmallPac
     assert owed.deliver(delivery).state == "delivered"
     row = owed.row(delivery)
     assert row.objects[owed.objects(delivery)["sc"].sop_instance_uid]["status"] == "refused"
-    assert [kept.sop_class_uid for kept in pacs.kept.values()] == [SR]
+    assert [kept.sop_class_uid for kept in pacs.stored.values()] == [SR]
 
 
 def test_a_refused_sop_class_falls_back_and_says_so(owed: Owed, pacs: SmallPacs) -> None:
@@ -209,7 +209,7 @@ def test_a_refused_sop_class_falls_back_and_says_so(owed: Owed, pacs: SmallPacs)
 
     assert owed.deliver(delivery, other_form).state == "delivered"
     assert asked == [(owed.row(delivery).report_id, "sr", SR)]
-    assert {kept.sop_class_uid for kept in pacs.kept.values()} == {SC, SR_ENHANCED}
+    assert {kept.sop_class_uid for kept in pacs.stored.values()} == {SC, SR_ENHANCED}
     refused = owed.row(delivery).objects[owed.objects(delivery)["sr"].sop_instance_uid]
     assert SR in refused["note"]
 
@@ -231,7 +231,7 @@ def test_what_cannot_be_committed_is_sent_again(owed: Owed, pacs: SmallPacs) -> 
     pacs.behaviour = Behaviour()
     owed.due_now(delivery)
     assert owed.deliver(delivery).state == "delivered"
-    assert (pacs.kept[sr].times_received, pacs.kept[sc].times_received) == (1, 2)
+    assert (pacs.stored[sr].times_received, pacs.stored[sc].times_received) == (1, 2)
 
 
 def test_a_class_that_the_pacs_never_commits_is_not_sent_for_ever(owed: Owed, pacs: SmallPacs) -> None:
@@ -256,7 +256,7 @@ def test_two_workers_never_deliver_the_same_thing(owed: Owed, pacs: SmallPacs) -
     for thread in threads:
         thread.join()
     assert sorted(claimed) == [False, False, False, True]
-    assert {kept.times_received for kept in pacs.kept.values()} == {1}
+    assert {kept.times_received for kept in pacs.stored.values()} == {1}
 
 
 def test_the_work_of_a_dead_worker_is_taken_up(owed: Owed, pacs: SmallPacs) -> None:
@@ -280,7 +280,7 @@ def test_only_the_kinds_of_the_settings_are_sent(owed: Owed, pacs: SmallPacs) ->
     main = owed.settings.pacs[0].model_copy(update={"send": ("sr",)})
     owed = replace(owed, settings=owed.settings.model_copy(update={"pacs": (main,)}))
     owed.deliver(owed.report({"sr": SR, "sc": SC, "pdf": PDF}))
-    assert [kept.sop_class_uid for kept in pacs.kept.values()] == [SR]
+    assert [kept.sop_class_uid for kept in pacs.stored.values()] == [SR]
 
 
 def test_a_result_for_an_unknown_transaction_changes_nothing(owed: Owed) -> None:

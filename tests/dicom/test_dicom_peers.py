@@ -17,7 +17,7 @@ from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
 from node.dicom.network.connection import echo
 from node.dicom.network.statuses import Verdict
-from node.dicom.scu.store_scu import Sendable, send, send_folder
+from node.dicom.scu.store_scu import FileToSend, send, send_folder
 from node.small_pacs.pacs import Behaviour, Destination, SmallPacs
 from tests.dicom.scenes import MR, Scene, mr_slice, write_file
 from tests.peers import peer, unpacked
@@ -111,12 +111,12 @@ def test_a_small_object_takes_no_nagle_pause_to_dcmtk(tmp_path: Path) -> None:
     ds = mr_slice(rows=16)
     path = write_file(ds, tmp_path / "one.dcm")
     with storescp(tmp_path / "at") as port:
-        sendable = Sendable(path, MR, str(ds.SOPInstanceUID), "1.2.840.10008.1.2.1")
+        file = FileToSend(path, MR, str(ds.SOPInstanceUID), "1.2.840.10008.1.2.1")
         pacs = PacsSettings(port=port)
         seconds = []
         for _ in range(5):
             begun = time.perf_counter()
-            send([sendable], pacs, "CPTDN")
+            send([file], pacs, "CPTDN")
             seconds.append(time.perf_counter() - begun)
     assert min(seconds) < 0.04  # one Nagle pause with a delayed acknowledgement is 40 ms
 

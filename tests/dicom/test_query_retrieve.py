@@ -13,8 +13,8 @@ from pydicom.uid import RTStructureSetStorage, generate_uid
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
-from node.cases.fetching import Offered
-from node.dicom.query.query_scu import PatientKey, look_for
+from node.cases.retrieval_choice import PacsSeries
+from node.dicom.query.query_scu import PatientKey, find_series
 from node.dicom.query.retrieve_scu import retrieve
 from node.dicom.scp.handlers import store_response
 from node.ledger.associations import Peer
@@ -61,10 +61,10 @@ class Exchange:
     node: Scene
     pacs: PacsSettings
 
-    def ask(self, *elsewhere: str, patient: PatientKey = PATIENT, study: str = STUDY) -> list[Offered]:
-        return look_for(self.pacs, "CPTDN", study, patient, elsewhere)
+    def ask(self, *elsewhere: str, patient: PatientKey = PATIENT, study: str = STUDY) -> list[PacsSeries]:
+        return find_series(self.pacs, "CPTDN", study, patient, elsewhere)
 
-    def fetch(self, series: list[Offered], by: str) -> list[str]:
+    def fetch(self, series: list[PacsSeries], by: str) -> list[str]:
         """What became of each series, with the answers of the node's own door."""
         sender = self.node.intake.opened(Peer("fetch", "test-node", "PACS", "127.0.0.1", now_utc()))
 
@@ -147,7 +147,7 @@ def test_a_pacs_that_cannot_move_here_is_fetched_from_by_c_get(tmp_path: Path) -
         exchange = Exchange(node, PacsSettings(name="main", port=pacs.port))
         asked = exchange.ask()
         assert sorted(exchange.fetch(asked, "auto")) == ["2 instances by C-GET", "3 instances by C-GET"]
-        assert [one.split()[0] for one in pacs.asked if "FIND" not in one] == ["C-MOVE", "C-GET", "C-GET"]
+        assert [one.split()[0] for one in pacs.requests if "FIND" not in one] == ["C-MOVE", "C-GET", "C-GET"]
         assert exchange.here() == {T1W: 3, T2W: 2}
         assert "status A801" in exchange.fetch(asked, "move")[0]
 
@@ -155,10 +155,10 @@ def test_a_pacs_that_cannot_move_here_is_fetched_from_by_c_get(tmp_path: Path) -
 def test_a_pacs_that_is_away_or_takes_no_queries_is_named(tmp_path: Path) -> None:
     away = PacsSettings(name="main", port=free_port(), timeout_s=2)
     with pytest.raises(PacsUnavailableError, match=r"PACS 'main' .* cannot be reached"):
-        look_for(away, "CPTDN", STUDY, PATIENT, ())
+        find_series(away, "CPTDN", STUDY, PATIENT, ())
     with scene(tmp_path / "data") as node:  # a node of ours offers no query/retrieve
         other = PacsSettings(name="main", ae_title="CPTDN", port=node.port)
         with pytest.raises(PacsUnavailableError, match="accepted none of the offered presentation contexts"):
-            look_for(other, "PACS", STUDY, PATIENT, ())
+            find_series(other, "PACS", STUDY, PATIENT, ())
         with pytest.raises(PacsUnavailableError, match="offers no C-MOVE; it offers no C-GET"):
-            list(retrieve(other, "PACS", [Offered(STUDY, T1W, "MR", {})], lambda _meta, _data: Dataset(), 1000))
+            list(retrieve(other, "PACS", [PacsSeries(STUDY, T1W, "MR", {})], lambda _meta, _data: Dataset(), 1000))

@@ -14,7 +14,7 @@ from config.errors import PacsUnavailableError, SettingsError
 from config.settings import PacsSettings, TlsSettings
 from node.dicom.network.connection import echo
 from node.dicom.network.tls import server_context
-from node.dicom.scu.store_scu import Sendable, send
+from node.dicom.scu.store_scu import FileToSend, send
 from node.small_pacs.pacs import SmallPacs
 from tests.dicom.certificates import Authority, Certificate
 from tests.dicom.scenes import MR, Scene, mr_slice, scene, write_file
@@ -103,7 +103,7 @@ def test_we_store_over_tls_with_our_certificate(secure: Scene, client: Certifica
     ds = mr_slice(rows=256)
     path = write_file(ds, tmp_path / "one.dcm")
     pacs = PacsSettings(ae_title="CPTDN", port=secure.port, tls=client.settings(), timeout_s=5)
-    [outcome] = send([Sendable(path, MR, str(ds.SOPInstanceUID), "1.2.840.10008.1.2.1")], pacs, "MOD")
+    [outcome] = send([FileToSend(path, MR, str(ds.SOPInstanceUID), "1.2.840.10008.1.2.1")], pacs, "MOD")
     assert outcome.status == 0
     assert len(secure.instances()) == 1
 

@@ -122,8 +122,8 @@ def chaos(folder: Path, n_studies: int, n_deeds: int, pause_s: tuple[float, floa
         _until(here, senders)
         states = here.check_promises()
         here.diary.write(f"checked: {dict(states)}; answers that senders got: {dict(senders.tries)}")
-        received = sum(kept.times_received for kept in here.pacs.kept.values())
-        here.diary.write(f"the PACS keeps {len(here.pacs.kept)} reports, of which it was sent {received}")
+        received = sum(kept.times_received for kept in here.pacs.stored.values())
+        here.diary.write(f"the PACS keeps {len(here.pacs.stored)} reports, of which it was sent {received}")
 
 
 def _until(here: Site, senders: Senders) -> None:

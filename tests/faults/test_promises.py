@@ -83,7 +83,7 @@ def test_a_pacs_that_is_down_for_many_backoffs_gets_every_report_once(here: Site
     assert delivery.state == "pending"
     here.pacs.start()
     wait_settled(here)
-    assert {kept.times_received for kept in here.pacs.kept.values()} == {1}
+    assert {kept.times_received for kept in here.pacs.stored.values()} == {1}
 
 
 @pytest.mark.parametrize("commitment", ["never", "new"])

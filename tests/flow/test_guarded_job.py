@@ -166,7 +166,7 @@ def reported(guarded: Guarded) -> dict[str, Any]:
 def test_dcmtk_delivers_a_study_by_tls_and_its_report_comes_back_by_tls(
     reported: dict[str, Any], guarded: Guarded
 ) -> None:
-    report = dcmread(guarded.pacs.kept[reported["current_report"]].path)
+    report = dcmread(guarded.pacs.stored[reported["current_report"]].path)
     assert report.PatientID == PATIENT_ID
     assert report.Modality == "SR"
     assert reported["deliveries"][0]["committed_at"]

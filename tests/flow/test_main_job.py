@@ -38,7 +38,7 @@ def delivered(program: Program, study_uid: str, revision: int) -> dict[str, Any]
 
 
 def report_at(pacs: SmallPacs, sop_instance_uid: str) -> Path:
-    return pacs.kept[sop_instance_uid].path
+    return pacs.stored[sop_instance_uid].path
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def first(program: Program, study: WrittenStudy) -> dict[str, Any]:
 def test_a_routed_study_comes_back_as_a_committed_report(first: dict[str, Any], pacs: SmallPacs) -> None:
     assert first["state"] == "reported"
     assert first["deliveries"][0]["committed_at"]
-    classes = {pacs.kept[uid].sop_class_uid for uid in first["deliveries"][0]["objects"]}
+    classes = {pacs.stored[uid].sop_class_uid for uid in first["deliveries"][0]["objects"]}
     assert COMPREHENSIVE_3D_SR in classes
     sr = dcmread(report_at(pacs, first["current_report"]))
     assert sr.StudyInstanceUID == first["study_instance_uid"]
@@ -95,12 +95,12 @@ def test_the_report_says_what_score_and_nomogram_say(
 def test_the_same_study_again_makes_no_second_report(
     first: dict[str, Any], pacs: SmallPacs, program: Program, study: WrittenStudy
 ) -> None:
-    kept = set(pacs.kept)
+    kept = set(pacs.stored)
     route(study.files, program)
     again = program.wait_for_state(study.study_instance_uid, "reported")
     wait_for(lambda: not _busy(program), 30, lambda: "the node is still looking")
     assert [r["sop_instance_uid"] for r in again["reports"]] == [first["current_report"]]
-    assert set(pacs.kept) == kept
+    assert set(pacs.stored) == kept
 
 
 def _busy(program: Program) -> bool:

@@ -30,7 +30,7 @@ def program(tmp_path_factory: pytest.TempPathFactory, pacs: SmallPacs) -> Iterat
 @pytest.fixture(autouse=True)
 def _the_pacs_can_move_here(program: Program, pacs: SmallPacs) -> None:
     pacs.destinations["CPTDN"] = Destination("CPTDN", "127.0.0.1", program.port)
-    pacs.asked.clear()
+    pacs.requests.clear()
 
 
 def written(folder: Path, seed: int) -> WrittenStudy:
@@ -62,7 +62,7 @@ def test_what_a_case_lacks_is_fetched_by_c_move(program: Program, pacs: SmallPac
     assert "22 instances by C-MOVE" in told[-1]
     assert explained["retrieval"][0]["state"] == "idle"
     assert program.study(stranger.study_instance_uid) is None
-    moved = [one for one in pacs.asked if one.startswith("C-MOVE")]
+    moved = [one for one in pacs.requests if one.startswith("C-MOVE")]
     assert len(moved) == len(set(moved)) == 3  # T2w, CE-T1w and the structure set, each once
 
 
@@ -91,7 +91,7 @@ def test_a_contour_is_found_in_another_study_of_the_patient(program: Program, pa
     explained = program.json("studies", "explain", study.study_instance_uid)
     assert {reason["code"] for reason in explained["reasons"]} == {"stage_unknown"}
     assert explained["contour"]["roi_name"] == "GTVp"
-    assert [one for one in pacs.asked if one.startswith("C-MOVE")] == [f"C-MOVE {contour}"]
+    assert [one for one in pacs.requests if one.startswith("C-MOVE")] == [f"C-MOVE {contour}"]
 
 
 def test_slices_that_are_missing_are_fetched(program: Program, pacs: SmallPacs, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_slices_that_are_missing_are_fetched(program: Program, pacs: SmallPacs, 
     route([path for path in study.files if path not in gap], program)
     program.wait_for_state(study.study_instance_uid, "held")
     assert {r["code"] for r in program.study(study.study_instance_uid)["reasons"]} == {"stage_unknown"}  # type: ignore[index]
-    moved = [one for one in pacs.asked if one.startswith("C-MOVE")]
+    moved = [one for one in pacs.requests if one.startswith("C-MOVE")]
     assert moved == [f"C-MOVE {study.series_instance_uids['T2w']}"]
 
 
@@ -129,7 +129,7 @@ def test_what_does_not_help_is_not_fetched_and_the_case_goes_on_waiting(
         )["tries"] >= 3  # fmt: skip
 
     wait_for(asked_again, 60, lambda: str(program.json("studies", "explain", study.study_instance_uid)))
-    moved = [one for one in pacs.asked if one.startswith("C-MOVE")]
+    moved = [one for one in pacs.requests if one.startswith("C-MOVE")]
     assert moved == [f"C-MOVE {series['t2_tse_tra']}"]
     explained = program.json("studies", "explain", study.study_instance_uid)
     assert explained["retrieval"][0]["text"].startswith("PACS 'main' has nothing more of use")

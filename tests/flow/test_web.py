@@ -178,14 +178,14 @@ def test_another_role_makes_a_new_report(site: Site, wang: Visitor) -> None:
     assert "revision 1" in versions
     shown = site.program.json("studies", "show", site.study.study_instance_uid)
     assert shown["reports"][0]["revision"] == 2
-    read = site.program.json("report", "show", str(site.pacs.kept[shown["current_report"]].path))
+    read = site.program.json("report", "show", str(site.pacs.stored[shown["current_report"]].path))
     used = {one["role"]: one["series_instance_uid"] for one in read["series"]}
     assert used["T1w"] == site.repeated
 
 
 def test_the_calculator_says_what_report_and_command_say(site: Site, wang: Visitor) -> None:
     shown = site.program.json("studies", "show", site.study.study_instance_uid)
-    report = site.program.json("report", "show", str(site.pacs.kept[shown["current_report"]].path))
+    report = site.program.json("report", "show", str(site.pacs.stored[shown["current_report"]].path))
     given = (
         str(report["inputs"]["age_years"]), "5200", str(report["scores"]["prognostic_score"]),
         str(report["scores"]["predictive_score"]),

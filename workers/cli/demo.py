@@ -209,7 +209,7 @@ def _collect(out: Path, ledger: Ledger, pacs: SmallPacs, report: Report) -> dict
     for number, one in enumerate(objects):
         name = NAMES.get(one.kind, f"{one.kind}-{number}.dcm")
         files[one.kind if one.kind in NAMES else f"{one.kind}-{number}"] = out / name
-        shutil.copyfile(pacs.kept[one.sop_instance_uid].path, out / name)
+        shutil.copyfile(pacs.stored[one.sop_instance_uid].path, out / name)
     if "pdf" in files:
         encapsulated = dcmread(files["pdf"])
         data = bytes(encapsulated.EncapsulatedDocument)[: encapsulated.EncapsulatedDocumentLength]

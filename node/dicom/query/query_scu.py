@@ -18,8 +18,8 @@ from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # t
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
-from node.cases.fetching import Offered
 from node.cases.headers import header_of
+from node.cases.retrieval_choice import PacsSeries
 from node.dicom.network.connection import association, peer_name
 from node.dicom.network.contexts import PLAIN_SYNTAXES
 from node.store.names import is_uid
@@ -50,7 +50,7 @@ class PatientKey:
     issuer: str = ""
 
     @property
-    def can_be_asked_for(self) -> bool:
+    def is_queryable(self) -> bool:
         """Wild cards and lists would ask for other patients, too (PS3.4 C.2.2.2)."""
         return bool(self.patient_id) and not set(self.patient_id) & set("*?\\")
 
@@ -63,7 +63,7 @@ class Query:
         self._assoc, self._pacs, self._tell = assoc, pacs, tell
         self._messages = itertools.count(1)  # a cancel that comes late must not meet the next question
 
-    def series_of(self, study_instance_uid: str, modality: str = "") -> list[Offered]:
+    def series_of(self, study_instance_uid: str, modality: str = "") -> list[PacsSeries]:
         """The series of a study, of one modality or of all."""
         query = _query(
             "SERIES", {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": "", "Modality": modality}
@@ -79,14 +79,14 @@ class Query:
             header = {**header_of(answer), "StudyInstanceUID": study_instance_uid}
             count = str(answer.get("NumberOfSeriesRelatedInstances") or "")
             offered.append(
-                Offered(
+                PacsSeries(
                     study_instance_uid, uid, str(answer.get("Modality") or modality), header,
                     int(count) if count.isdigit() else None,
                 )
             )  # fmt: skip
         return offered
 
-    def sample_of(self, series: Offered) -> Mapping[str, Any]:
+    def sample_of(self, series: PacsSeries) -> Mapping[str, Any]:
         """What the PACS tells of one instance of a series; empty where it does not take such a question."""
         unique = {"StudyInstanceUID": series.study_instance_uid, "SeriesInstanceUID": series.series_instance_uid}
         query = _query("IMAGE", {**unique, "SOPInstanceUID": ""})
@@ -140,14 +140,14 @@ def contexts() -> list[Any]:
     return [build_context(FIND, list(PLAIN_SYNTAXES))]
 
 
-def look_for(
+def find_series(
     pacs: PacsSettings,
     calling_ae: str,
     study_instance_uid: str,
     patient: PatientKey,
     elsewhere: Sequence[str],
     tell: Tell = lambda _identifier: None,
-) -> list[Offered]:
+) -> list[PacsSeries]:
     """All series of a study that a PACS has, and those of the modalities `elsewhere` in other studies of the patient.
 
     MR series come with the header of one instance, as far as the PACS tells it. Raises PacsUnavailableError.
@@ -155,7 +155,7 @@ def look_for(
     with association(pacs, calling_ae, contexts()) as assoc:
         query = Query(assoc, pacs, tell)
         offered = query.series_of(study_instance_uid)
-        for modality in elsewhere if patient.can_be_asked_for else ():
+        for modality in elsewhere if patient.is_queryable else ():
             for other in query.studies_of(patient, modality):
                 if other != study_instance_uid:
                     offered += [one for one in query.series_of(other, modality) if one.modality == modality]

@@ -24,7 +24,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
-from node.cases.fetching import Offered
+from node.cases.retrieval_choice import PacsSeries
 from node.dicom.network.connection import association, peer_name
 from node.dicom.network.contexts import PLAIN_SYNTAXES, STORAGE_CLASSES, TRANSFER_SYNTAXES
 from node.dicom.scp.handlers import handle_pdu
@@ -39,10 +39,10 @@ Take = Callable[[FileMeta, "bytes | memoryview"], Dataset]
 
 
 @dataclass(frozen=True)
-class Retrieved:
+class RetrievalOutcome:
     """What a PACS said of one series: its final status (None: it fell silent) and the numbers of sub-operations."""
 
-    series: Offered
+    series: PacsSeries
     how: str  # C-MOVE | C-GET
     status: int | None
     completed: int = 0
@@ -64,13 +64,13 @@ class Retrieved:
         return f"{self.how} status {self.status:04X}{said}, {self.completed} sent, {self.failed} failed"
 
 
-class NotOffered(Exception):  # noqa: N818 - an answer, not a failure
+class ServiceNotOfferedError(Exception):
     """The PACS does not offer this way of fetching."""
 
 
 def retrieve(
-    pacs: PacsSettings, ae_title: str, series: Sequence[Offered], take: Take, most_bytes: int
-) -> Iterator[Retrieved]:
+    pacs: PacsSettings, ae_title: str, series: Sequence[PacsSeries], take: Take, most_bytes: int
+) -> Iterator[RetrievalOutcome]:
     """Fetch series one after the other, by C-MOVE where the PACS can (or as `retrieve_by` says), else by C-GET.
 
     ae_title : ours, which is also the C-MOVE's destination. most_bytes : of one object that comes by C-GET.
@@ -87,7 +87,7 @@ def retrieve(
                     break
                 left = left[1:]
                 yield outcome
-        except NotOffered as error:
+        except ServiceNotOfferedError as error:
             why = str(error)
         if not left:
             return
@@ -95,12 +95,12 @@ def retrieve(
         raise PacsUnavailableError(f"{peer_name(pacs)} cannot be fetched from: {why}")
     try:
         yield from _get(patient, ae_title, left, take, most_bytes)
-    except NotOffered as error:
+    except ServiceNotOfferedError as error:
         reasons = "; ".join(part for part in (why, str(error)) if part)
         raise PacsUnavailableError(f"{peer_name(pacs)} cannot be fetched from: {reasons}") from error
 
 
-def _move(pacs: PacsSettings, ae_title: str, series: Sequence[Offered]) -> Iterator[Retrieved]:
+def _move(pacs: PacsSettings, ae_title: str, series: Sequence[PacsSeries]) -> Iterator[RetrievalOutcome]:
     context = build_context(MOVE, list(PLAIN_SYNTAXES))
     try:
         with association(pacs, ae_title, [context]) as assoc:
@@ -110,13 +110,13 @@ def _move(pacs: PacsSettings, ae_title: str, series: Sequence[Offered]) -> Itera
                     return
     except PacsUnavailableError as error:
         if "none of the offered presentation contexts" in str(error):
-            raise NotOffered("it offers no C-MOVE") from error
+            raise ServiceNotOfferedError("it offers no C-MOVE") from error
         raise
 
 
 def _get(
-    pacs: PacsSettings, ae_title: str, series: Sequence[Offered], take: Take, most_bytes: int
-) -> Iterator[Retrieved]:
+    pacs: PacsSettings, ae_title: str, series: Sequence[PacsSeries], take: Take, most_bytes: int
+) -> Iterator[RetrievalOutcome]:
     def store(event: Event) -> Dataset:
         request = cast(C_STORE, event.request)
         meta = FileMeta(
@@ -130,14 +130,14 @@ def _get(
     try:
         with association(pacs, ae_title, get_contexts(), handlers, roles) as assoc:
             if not any(context.abstract_syntax == GET for context in assoc.accepted_contexts):
-                raise NotOffered("it offers no C-GET")
+                raise ServiceNotOfferedError("it offers no C-GET")
             for one in series:
                 yield _ended(one, "C-GET", assoc.send_c_get(_identifier(one), GET))
                 if not assoc.is_established:
                     return
     except PacsUnavailableError as error:
         if "none of the offered presentation contexts" in str(error):
-            raise NotOffered("it offers no C-GET") from error
+            raise ServiceNotOfferedError("it offers no C-GET") from error
         raise
 
 
@@ -152,7 +152,7 @@ def get_contexts() -> list[PresentationContext]:
     return contexts
 
 
-def _identifier(series: Offered) -> Dataset:
+def _identifier(series: PacsSeries) -> Dataset:
     identifier = Dataset()
     identifier.QueryRetrieveLevel = "SERIES"
     identifier.StudyInstanceUID = series.study_instance_uid
@@ -160,12 +160,12 @@ def _identifier(series: Offered) -> Dataset:
     return identifier
 
 
-def _ended(series: Offered, how: str, responses: Iterator[tuple[Dataset, Dataset | None]]) -> Retrieved:
+def _ended(series: PacsSeries, how: str, responses: Iterator[tuple[Dataset, Dataset | None]]) -> RetrievalOutcome:
     last = Dataset()
     for status, _ in responses:
         last = status
     code = last.get("Status")
-    return Retrieved(
+    return RetrievalOutcome(
         series, how, None if code is None else int(code),
         completed=int(last.get("NumberOfCompletedSuboperations") or 0)
         + int(last.get("NumberOfWarningSuboperations") or 0),

@@ -18,7 +18,7 @@ from node.dicom.network.statuses import Verdict, verdict_of
 
 
 @dataclass(frozen=True)
-class Sendable:
+class FileToSend:
     """A Part-10 file to be sent, and what must be negotiated for it."""
 
     path: Path
@@ -39,7 +39,7 @@ class SendOutcome:
     class_refused: bool = False
 
 
-def send(objects: Sequence[Sendable], pacs: PacsSettings, calling_ae: str) -> list[SendOutcome]:
+def send(objects: Sequence[FileToSend], pacs: PacsSettings, calling_ae: str) -> list[SendOutcome]:
     """Send objects over one association; one outcome each, in their order.
 
     Raises PacsUnavailableError when there is no association at all. An association that breaks on the way gives
@@ -50,30 +50,30 @@ def send(objects: Sequence[Sendable], pacs: PacsSettings, calling_ae: str) -> li
         with association(pacs, calling_ae, contexts_for(objects)) as assoc:
             accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in assoc.accepted_contexts}
             lost = False
-            for sendable in objects:
-                outcome = _send_one(assoc, sendable, accepted, lost)
+            for file in objects:
+                outcome = _send_one(assoc, file, accepted, lost)
                 lost = lost or (outcome.status is None and not outcome.class_refused)
                 outcomes.append(outcome)
     except PacsUnavailableError as error:
         if "none of the offered presentation contexts" not in str(error):
             raise
-        outcomes = [_class_refused(sendable) for sendable in objects]
+        outcomes = [_class_refused(file) for file in objects]
     return outcomes
 
 
-def contexts_for(objects: Sequence[Sendable]) -> list[PresentationContext]:
+def contexts_for(objects: Sequence[FileToSend]) -> list[PresentationContext]:
     """Exactly the contexts that these objects need: fewer make a faster association."""
-    needed = dict.fromkeys((sendable.sop_class_uid, sendable.transfer_syntax_uid) for sendable in objects)
+    needed = dict.fromkeys((file.sop_class_uid, file.transfer_syntax_uid) for file in objects)
     return [build_context(sop_class, syntax) for sop_class, syntax in needed]
 
 
-def _send_one(assoc: Association, sendable: Sendable, accepted: set[tuple[str, str]], lost: bool) -> SendOutcome:
-    uid = sendable.sop_instance_uid
-    if (sendable.sop_class_uid, sendable.transfer_syntax_uid) not in accepted:
-        return _class_refused(sendable)
+def _send_one(assoc: Association, file: FileToSend, accepted: set[tuple[str, str]], lost: bool) -> SendOutcome:
+    uid = file.sop_instance_uid
+    if (file.sop_class_uid, file.transfer_syntax_uid) not in accepted:
+        return _class_refused(file)
     if lost or not assoc.is_established:
         return SendOutcome(uid, Verdict.RETRY, note="the association ended before this object was sent")
-    response = assoc.send_c_store(sendable.path)
+    response = assoc.send_c_store(file.path)
     status = response.get("Status")
     if status is None:
         return SendOutcome(uid, Verdict.RETRY, note="the association ended before the response came")
@@ -81,9 +81,9 @@ def _send_one(assoc: Association, sendable: Sendable, accepted: set[tuple[str, s
     return SendOutcome(uid, verdict, int(status), _note(response), class_refused=status == 0x0122)
 
 
-def _class_refused(sendable: Sendable) -> SendOutcome:
-    note = f"SOP class {sendable.sop_class_uid} in {sendable.transfer_syntax_uid} is not accepted"
-    return SendOutcome(sendable.sop_instance_uid, Verdict.REFUSED, None, note, class_refused=True)
+def _class_refused(file: FileToSend) -> SendOutcome:
+    note = f"SOP class {file.sop_class_uid} in {file.transfer_syntax_uid} is not accepted"
+    return SendOutcome(file.sop_instance_uid, Verdict.REFUSED, None, note, class_refused=True)
 
 
 def _note(response: Dataset) -> str:
@@ -98,16 +98,16 @@ def send_folder(paths: Sequence[Path], host: str, port: int, calling: str, calle
     from pydicom import dcmread
 
     peer = PacsSettings(name=called, ae_title=called, host=host, port=port)
-    sendables = []
+    files = []
     for path in paths:
         meta = dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta
-        sendables.append(
-            Sendable(
+        files.append(
+            FileToSend(
                 path, str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID),
                 str(meta.TransferSyntaxUID),
             )
         )  # fmt: skip
-    return send(sendables, peer, calling)
+    return send(files, peer, calling)
 
 
-__all__ = ["SendOutcome", "Sendable", "peer_name", "send", "send_folder"]
+__all__ = ["FileToSend", "SendOutcome", "peer_name", "send", "send_folder"]

@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 
 from config.settings import ClinicalSettings, Hl7Settings, Settings
-from node.clinical import intake
+from node.clinical import sources
 from node.ledger.database import open_ledger
 from node.ledger.facts import facts_of
 
 
 def test_nothing_runs_by_default(tmp_path: Path) -> None:
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
-    quiet = intake.ClinicalIntake(ledger, Settings())
+    quiet = sources.ClinicalSources(ledger, Settings())
     quiet.start()
     assert (quiet.hl7, quiet.fhir) == (None, None)
     quiet.stop()
@@ -29,7 +29,7 @@ def test_a_dropped_table_is_taken_while_running(tmp_path: Path) -> None:
     table.write_text("patient_id,ebv_dna\nA,5000\n")
     os.utime(table, (1, 1))
     settings = Settings(clinical=ClinicalSettings(drop_folder=folder), hl7=Hl7Settings(enabled=True, port=0))
-    running = intake.ClinicalIntake(ledger, settings)
+    running = sources.ClinicalSources(ledger, settings)
     running.start()
     deadline = time.monotonic() + 20
     while table.exists() and time.monotonic() < deadline:

@@ -21,7 +21,7 @@ LOOK_EVERY_S = 2.0
 log = structlog.get_logger(__name__)
 
 
-class ClinicalIntake:
+class ClinicalSources:
     """The sources that the settings name; what is off costs nothing."""
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:

@@ -30,14 +30,14 @@ CLASSES: dict[str, UID] = {
 
 
 @dataclass(frozen=True)
-class Trial:
+class DestinationCheck:
     """What a destination answered; `refused` names what it would not take."""
 
     echo_seconds: float
     refused: tuple[str, ...]
 
 
-def try_destination(pacs: PacsSettings, settings: Settings) -> Trial:
+def check_destination(pacs: PacsSettings, settings: Settings) -> DestinationCheck:
     """C-ECHO, then an association that proposes everything we would send. Raises PacsUnavailableError."""
     seconds = echo(pacs, settings.node.ae_title)
     wanted = dict.fromkeys(CLASSES[kind] for kind in pacs.send)
@@ -53,7 +53,7 @@ def try_destination(pacs: PacsSettings, settings: Settings) -> Trial:
         refused.append(UID(FIND).name)
     if ways and not set(ways) & accepted:
         refused.append(" or ".join(uid.name for uid in ways))
-    return Trial(seconds, tuple(refused))
+    return DestinationCheck(seconds, tuple(refused))
 
 
 def _retrieval(pacs: PacsSettings) -> tuple[str, ...]:
