@@ -24,7 +24,7 @@ from node.cases.series_context import classify_series
 from node.cases.series_roles import ROLES, RoleDecision
 from node.cases.series_summary import SeriesSummary, summarise_series
 
-__all__ = ["Assessment", "CaseInputs", "ComputeRequest", "QuarantinedFile", "StoredInstance", "assess_case"]
+__all__ = ["Assessment", "CaseInputs", "ComputeRequest", "QuarantinedFile", "StoredInstance", "assess_inputs"]
 
 State = Literal["receiving", "incomplete", "held", "refused", "ready"]
 NOT_SERIES = frozenset({"RTSTRUCT", "SEG", "REG"})
@@ -73,7 +73,7 @@ class _Content:
     gaps: list[Gap] = field(default_factory=list)
 
 
-def assess_case(inputs: CaseInputs, settings: Settings, now: datetime, open_associations: int = 0) -> Assessment:
+def assess_inputs(inputs: CaseInputs, settings: Settings, now: datetime, open_associations: int = 0) -> Assessment:
     """Look at one case.
 
     now : aware time. open_associations : associations that have touched the study and are not closed yet.

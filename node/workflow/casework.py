@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from config.settings import Settings
-from node.cases.assessment import Assessment, assess_case
+from node.cases.assessment import Assessment, assess_inputs
 from node.cases.case_inputs import CaseInputs, QuarantinedFile, StoredInstance
 from node.cases.headers import with_character_set
 from node.ledger import fetches, jobs
@@ -112,7 +112,7 @@ def gather(session: Session, settings: Settings, case: Case) -> CaseInputs:
 
 def evaluate_case(session: Session, settings: Settings, case: Case) -> Assessment:
     """What the rules say about a case now; changes nothing."""
-    return assess_case(
+    return assess_inputs(
         gather(session, settings, case),
         settings,
         now_utc(),

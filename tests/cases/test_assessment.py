@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from node.cases.assessment import Assessment, assess_case
+from node.cases.assessment import Assessment, assess_inputs
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
 from node.cases.clinical_facts import DateFact, EbvResult, PriorTreatment, Provenance
 from node.cases.contour_choice import OWN_MODEL_NAME
@@ -39,7 +39,7 @@ def look(inputs: CaseInputs, *, now: datetime = LATER, open_associations: int = 
     settings = SETTINGS.model_copy(
         update={room: getattr(SETTINGS, room).model_copy(update=values) for room, values in changed.items()}
     )
-    return assess_case(inputs, settings, now, open_associations)
+    return assess_inputs(inputs, settings, now, open_associations)
 
 
 def codes(assessment: Assessment) -> tuple[str, list[str]]:

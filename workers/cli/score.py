@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from config.errors import IneligibleStudyError, InputError
-from node.cases.assessment import Assessment, CaseInputs, StoredInstance, assess_case
+from node.cases.assessment import Assessment, CaseInputs, StoredInstance, assess_inputs
 from node.cases.clinical_facts import ClinicalFacts, EbvResult, Provenance, StageFact, parse_stage
 from node.cli.context import print_json, settings_of
 
@@ -74,7 +74,7 @@ def score_files(
     images = tuple(one for one in stored if one.header.get("Modality") == "MR")
     related = tuple(one for one in stored if one.header.get("Modality") != "MR")
     inputs = CaseInputs(studies[0], images, related=related, facts=_facts(ebv_dna, stage))
-    assessment = assess_case(inputs, settings, now)
+    assessment = assess_inputs(inputs, settings, now)
     if assessment.request is None:
         raise _not_ready(assessment)
     request = assessment.request

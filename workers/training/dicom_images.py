@@ -19,7 +19,7 @@ from pydicom.errors import InvalidDicomError
 
 from config.errors import IneligibleStudyError, InputError
 from config.settings import EligibilitySettings, Settings
-from node.cases.assessment import CaseInputs, ComputeRequest, StoredInstance, assess_case
+from node.cases.assessment import CaseInputs, ComputeRequest, StoredInstance, assess_inputs
 from node.cases.headers import header_of
 from node.ledger.database import now_utc
 from workers.pipeline.computation import prepare_study
@@ -61,7 +61,7 @@ def patient_images(folder: Path, patient_id: str) -> PatientImages:
     if len(studies) != 1:
         raise InputError(f"patient {patient_id}: expected MR series of one study in {folder}, found {len(studies)}")
     related = tuple(one for one in stored if one.header.get("Modality") != "MR")
-    found = assess_case(CaseInputs(studies[0], tuple(images), related=related), _lenient(), now_utc())
+    found = assess_inputs(CaseInputs(studies[0], tuple(images), related=related), _lenient(), now_utc())
     if found.request is None:
         reasons = "; ".join(reason["text"] for reason in found.reasons) or f"the study is {found.state}"
         raise InputError(f"patient {patient_id}: {folder} cannot be used: {reasons}")
