@@ -25,6 +25,17 @@ def peer(program: str, package: str) -> str:
     return found
 
 
+def chinese_font() -> str:
+    """Family name of an installed font with Chinese characters, or skip/fail naming the Debian package of one."""
+    from dicom_sr.page import fonts
+
+    name = fonts.chinese_font()
+    if name is None:
+        absent("no font with Chinese characters is installed (Debian package fonts-noto-cjk)")
+    assert name is not None
+    return name
+
+
 def shared(name: str) -> Path:
     """A file or folder of the shared reference data, or skip: it is never part of the project."""
     path = SHARED / name

@@ -1,17 +1,25 @@
-"""Fonts for Latin and Chinese text.
+"""Fonts for Latin and Chinese text, and how wide their letters are.
 
-DejaVu Sans comes with matplotlib. Chinese needs a font of the system; without one the page falls back to English
-wording and the alphabetic part of a name, and whatever else cannot be drawn becomes an ellipsis: never an empty box.
+DejaVu Sans comes with matplotlib. Chinese needs a font of the system; without one the page has English wording and the
+alphabetic part of a name, and text that no font can draw becomes an ellipsis instead of empty boxes.
+
+matplotlib lists the system's fonts once and saves the list for all later processes. A font that is installed after that
+is not in the list, so this module looks for it itself.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import sys
 from functools import lru_cache
+from pathlib import Path
 
-from matplotlib.font_manager import FontProperties, fontManager, get_font
+from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager, get_font
 from matplotlib.textpath import TextToPath
 
 LATIN = "DejaVu Sans"
+# Most preferred first. Fonts for Japanese and for Traditional Chinese have the characters, too, some in another form.
 CHINESE_FONTS = (
     "Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "Source Han Sans CN", "WenQuanYi Micro Hei",
     "WenQuanYi Zen Hei", "Microsoft YaHei", "SimHei", "PingFang SC", "Droid Sans Fallback", "Noto Sans CJK JP",
@@ -20,16 +28,57 @@ CHINESE_FONTS = (
 ELLIPSIS = "..."
 MEASURED_PT = 100.0
 
+log = logging.getLogger(__name__)
+
 
 @lru_cache(maxsize=1)
 def chinese_font() -> str | None:
-    """The first font of the list that this system has."""
-    installed = {entry.name for entry in fontManager.ttflist}
-    return next((name for name in CHINESE_FONTS if name in installed), None)
+    """Return the family name of the Chinese font that this process uses, or None where the machine has none.
+
+    Returns
+    -------
+    str or None
+        The first of `CHINESE_FONTS` that is installed, also where it was installed after matplotlib saved its list.
+    """
+    listed = _listed_chinese_fonts()
+    # Where the most preferred font is listed, a scan (about 0.03 s) cannot change the choice. Otherwise it is done, so
+    # that the same installed fonts give the same page, whatever the age of matplotlib's list.
+    if CHINESE_FONTS[0] not in listed:
+        _add_unlisted_fonts()
+        listed = _listed_chinese_fonts()
+    return next((name for name in CHINESE_FONTS if name in listed), None)
+
+
+def _listed_chinese_fonts() -> frozenset[str]:
+    """Names of the list that have a file; the saved list may also name fonts that were removed since."""
+    candidates = [entry for entry in fontManager.ttflist if entry.name in CHINESE_FONTS]
+    return frozenset(entry.name for entry in candidates if Path(entry.fname).is_file())
+
+
+def _add_unlisted_fonts() -> None:
+    """Add the font files of the system that matplotlib's saved list does not contain."""
+    listed = {entry.fname for entry in fontManager.ttflist}
+    for path in sorted(set(findSystemFonts()) - listed):
+        try:
+            fontManager.addfont(path)
+        except Exception as error:  # as matplotlib itself does: one broken file must not hide the other fonts
+            log.debug("the font file %s cannot be read: %s", path, error)
 
 
 def families(chinese: str | None) -> list[str]:
+    """Return the font families for a text, in the order in which a character is looked up."""
     return [LATIN] if chinese is None else [LATIN, chinese]
+
+
+def fonts_in_use() -> dict[str, str]:
+    """Return the fonts that pages are drawn with on this machine.
+
+    Returns
+    -------
+    dict of str to str
+        Family name to font file, the Latin font first; without a Chinese font the Latin one alone.
+    """
+    return {name: str(fontManager.findfont(FontProperties(family=name))) for name in families(chinese_font())}
 
 
 @lru_cache(maxsize=4)
@@ -39,37 +88,71 @@ def _covered(chinese: str | None) -> frozenset[int]:
 
 
 def drawable(text: str, chinese: str | None) -> str:
-    """The text with every run of characters that no font has replaced by an ellipsis."""
+    """Replace every run of characters that no font contains by an ellipsis.
+
+    Parameters
+    ----------
+    text : str
+        Any text; line breaks stay.
+    chinese : str or None
+        The Chinese font's family name, see `chinese_font`.
+
+    Returns
+    -------
+    str
+        Text that can be drawn without an empty box.
+    """
     covered = _covered(chinese)
-    kept: list[str] = []
+    characters: list[str] = []
     for character in text:
         if ord(character) in covered or character == "\n":
-            kept.append(character)
-        elif not kept or kept[-1] != ELLIPSIS:
-            kept.append(ELLIPSIS)
-    return "".join(kept)
+            characters.append(character)
+        elif not characters or characters[-1] != ELLIPSIS:
+            characters.append(ELLIPSIS)
+    return "".join(characters)
 
 
 def width_pt(text: str, size_pt: float, bold: bool, chinese: str | None) -> float:
-    """Width of one line of text in points: the sum of its characters' advances, without kerning."""
+    """Return the width of one line of text: the sum of its characters' advances, without kerning.
+
+    Parameters
+    ----------
+    text : str
+        One line that the fonts can draw.
+    size_pt : float
+        Text size in points (1/72 inch).
+    bold : bool
+        Whether the bold face is measured.
+    chinese : str or None
+        The Chinese font's family name, see `chinese_font`.
+
+    Returns
+    -------
+    float
+        Width in points.
+    """
     return sum(_advance(character, bold, chinese) for character in text) * size_pt / MEASURED_PT
 
 
+# Lines are wrapped by measuring ever longer pieces of the same text; so characters are measured, each once a process.
 @lru_cache(maxsize=8192)
 def _advance(character: str, bold: bool, chinese: str | None) -> float:
     properties = FontProperties(family=families(chinese), size=MEASURED_PT, weight="bold" if bold else "normal")
-    return float(_measurer().get_text_width_height_descent(f"{character}x", properties, False)[0]) - _width_of_x(
-        bold, chinese
-    )
+    width, _, _ = _text_to_path().get_text_width_height_descent(f"{character}x", properties, False)
+    return float(width) - _width_of_x(bold, chinese)
 
 
 @lru_cache(maxsize=8)
 def _width_of_x(bold: bool, chinese: str | None) -> float:
-    """A blank alone has no outline to measure, so every character is measured before an x."""
+    # A blank alone has no outline to measure, so every character is measured in front of an x.
     properties = FontProperties(family=families(chinese), size=MEASURED_PT, weight="bold" if bold else "normal")
-    return float(_measurer().get_text_width_height_descent("x", properties, False)[0])
+    return float(_text_to_path().get_text_width_height_descent("x", properties, False)[0])
 
 
 @lru_cache(maxsize=1)
-def _measurer() -> TextToPath:
+def _text_to_path() -> TextToPath:
     return TextToPath()
+
+
+if __name__ == "__main__":  # `cptdn doctor` asks a process of its own, so that it need not load matplotlib itself
+    sys.stdout.write(json.dumps(fonts_in_use()))

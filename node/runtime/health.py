@@ -28,7 +28,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """All checks, each independent of the others."""
     source = str(settings.source) if settings.source else "built-in defaults"
     yield Finding("configuration", "ok", source, "" if settings.source else "`cptdn init` writes one for this site")
-    checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _workers, _audit]
+    checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _workers, _audit, _fonts]
     for check in checks:
         yield check(settings)
     for pacs in settings.pacs:
@@ -146,6 +146,25 @@ def _audit(settings: Settings) -> Finding:
         advice = "nothing is lost: the trail is sent on when the repository is back"
         return Finding("audit", "warning", f"{where} does not take messages ({why}); {waiting} bytes wait", advice)
     return Finding("audit", "ok", f"{where}; {waiting} bytes wait")
+
+
+def _fonts(settings: Settings) -> Finding:
+    from node.runtime.page_fonts import PageFontsError, page_fonts
+
+    try:
+        fonts = page_fonts()
+    except PageFontsError as error:
+        return Finding(
+            "fonts", "warning", f"the fonts cannot be listed: {error}", "check the installation of matplotlib"
+        )
+    if fonts is None:
+        return Finding("fonts", "ok", "matplotlib is not installed: no pages are drawn on this machine")
+    found = ", ".join(f"{name} ({path})" for name, path in fonts.items())
+    if len(fonts) > 1:
+        return Finding("fonts", "ok", found)
+    advice = "install a font with Chinese characters (Debian: fonts-noto-cjk), then start the workers again"
+    verdict: Verdict = "warning" if settings.report.language == "zh" else "ok"
+    return Finding("fonts", verdict, f"{found}; no Chinese font: pages are in English, names in Latin letters", advice)
 
 
 def _pacs(pacs: PacsSettings, settings: Settings) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import PagePictures
 from dicom_sr.report.wording import CHINESE, ENGLISH
 from tests.dicom_sr import samples
-from tests.peers import peer
+from tests.peers import chinese_font, peer
 
 PATIENT = PatientCaption(samples.CHINESE_NAME, "1981-02-03", "M", "2024-03-11", "ACC77")
 EVERY_FORM = [
@@ -94,6 +94,7 @@ def test_the_regimens_differ_also_without_colour() -> None:
 
 
 def test_the_pdf_says_it_in_words_and_is_one_page() -> None:
+    chinese_font()
     report = samples.scored()
     made = page_pdf(render_page(report, samples.pictures(), "light", "zh", PATIENT), "title", report.created)
     text = subprocess.run(

@@ -25,7 +25,7 @@ from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import PagePictures, ReportObject, ReportOptions, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import SeriesUsed, TreatmentReport
 from tests.dicom_sr import samples
-from tests.peers import absent, peer, unpacked
+from tests.peers import absent, chinese_font, peer, unpacked
 
 EVERYTHING = ReportOptions(kinds=("sr", "sc", "pdf", "seg", "attribution"), timezone="+0800")
 PRIVATE_SCHEME_NOTE = re.compile(rf"Unrecognized defined term = <({PRIVATE_SCHEME}|{PRIVATE_SCHEME_UID})>")
@@ -115,6 +115,7 @@ def test_dcm2pdf_gives_the_pdf_back(scored: dict[str, Path], tmp_path: Path) -> 
     ]
     text = run(peer("pdftotext", "poppler-utils"), "-layout", tmp_path / "back.pdf", "-")
     assert "79.1 %" in text
+    chinese_font()
     assert "王" in text
 
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib import font_manager, patheffects
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -21,6 +20,7 @@ from matplotlib.figure import Figure
 from config.errors import InputError
 from config.indication.conventions import whole_years
 from config.indication.vocabulary import TreatmentArm
+from dicom_sr.page.fonts import LATIN, chinese_font
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import AGE, EBV, FULL_SCALE, PREDICTIVE, PROGNOSTIC, pretty_step
 from workers.nomogram.result import NomogramResult, month_key
@@ -31,7 +31,6 @@ Language = Literal["en", "zh"]
 LEFT, RIGHT, VALUES = 0.235, 0.845, 0.995  # of the axes' width: scales from LEFT to RIGHT, values end at VALUES
 DFS_TICKS = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 TICK = 0.011  # length of a tick, of the axes' height
-CHINESE_FONTS = ("Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "SimHei", "Microsoft YaHei")
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def draw_nomogram(
     Text is sized by the width of `ax`: legible from about 5 inches (or 500 pixels at 100 dpi) on.
     Chinese falls back to English where the machine has no font with Chinese characters.
     """
-    words, fonts = WORDS[language], ["DejaVu Sans"]
+    words, fonts = WORDS[language], [LATIN]
     if language == "zh":
         chinese = chinese_font()
         words, fonts = (words, [chinese]) if chinese else (WORDS["en"], fonts)
@@ -127,13 +126,6 @@ class PatientNomogram:
 
     def __call__(self, ax: Axes, style: Style) -> None:
         draw_nomogram(ax, self.nomogram, self.patient, style, self.language)
-
-
-@cache
-def chinese_font() -> str | None:
-    """The first installed font with Chinese characters, or None."""
-    installed = {entry.name for entry in font_manager.fontManager.ttflist}
-    return next((name for name in CHINESE_FONTS if name in installed), None)
 
 
 class _Canvas:
