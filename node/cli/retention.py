@@ -36,7 +36,7 @@ def retention(
     ledger = ledger_of(ctx)
     if now:
         store = StudyStore(settings.storage.root)
-        with store.holding_still(wait=True):
+        with store.deletion_lock(wait=True):
             found = retire_due(ledger, store, age)
     else:
         with ledger.begin() as session:

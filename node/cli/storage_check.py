@@ -27,7 +27,7 @@ def check_storage(settings: Settings, repair: bool, as_json: bool) -> int:
     store.prepare()
     mend = Repair(ledger, store)
     rows = []
-    with store.holding_still(wait=True):
+    with store.deletion_lock(wait=True):
         empty_or_undo_trash(ledger, store)
         for finding in check_consistency(ledger, store):
             done = mend(finding) if repair else ""

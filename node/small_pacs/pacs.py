@@ -39,12 +39,12 @@ from node.dicom.network.contexts import (
     TRANSFER_SYNTAXES,
     VERIFICATION,
 )
-from node.dicom.network.library_settings import settle_libraries
+from node.dicom.network.library_settings import configure_pydicom_pynetdicom
 from node.dicom.network.server import GuardedServer
 from node.dicom.network.tls import client_context, server_context
 from node.small_pacs.matching import level_of, matches, response_for
 from node.store.names import uid_name
-from node.store.part10 import FileMeta, file_head
+from node.store.part10 import FileMeta, file_header
 
 NO_SUCH_INSTANCE = 0x0112
 CLASS_NOT_SUPPORTED = 0x0122
@@ -125,7 +125,7 @@ class SmallPacs:
 
     def start(self) -> SmallPacs:
         """Listen; returns at once."""
-        settle_libraries()
+        configure_pydicom_pynetdicom()
         self.folder.mkdir(parents=True, exist_ok=True)
         ae = AE(ae_title=self.ae_title)
         ae.network_timeout = ae.acse_timeout = ae.dimse_timeout = 30.0
@@ -215,7 +215,7 @@ class SmallPacs:
     def _keep(self, meta: FileMeta, data: bytes) -> None:
         uid = uid_name(meta.sop_instance_uid)
         path = self.folder / f"{uid}.dcm"
-        path.write_bytes(file_head(meta) + data)
+        path.write_bytes(file_header(meta) + data)
         with self.arrived:
             known = self.stored.get(uid)
             times = known.times_received + 1 if known else 1

@@ -66,7 +66,7 @@ def back_up(
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = StudyStore(settings.storage.root)
     taken_at = now_utc().isoformat()
-    with store.holding_still(wait=True):
+    with store.deletion_lock(wait=True):
         name, paths = _save_ledger(make_url(settings.ledger.url or ""), into)
         missing = []
         for done, relative in enumerate(paths):

@@ -30,7 +30,7 @@ from config.errors import InputError
 from node.ledger.database import Ledger
 from node.ledger.tables import Case, Instance, Quarantined, Report, ReportObject
 from node.store.digests import content_hash
-from node.store.part10 import skip_head
+from node.store.part10 import skip_file_header
 from node.store.study_store import ORPHAN_AFTER_S, StudyStore
 
 YOUNG_S = 300.0  # a file this young may be waiting for its row at this moment
@@ -117,7 +117,7 @@ def digest_of(path: Path, whole: bool = False) -> str:
     try:
         with open(path, "rb") as file:
             if not whole:
-                skip_head(file)
+                skip_file_header(file)
             while piece := file.read(PIECE_BYTES):
                 digest.update(piece)
     except (OSError, InputError):

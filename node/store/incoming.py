@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import TracebackType
 
 from node.store.digests import content_hash
-from node.store.part10 import FileMeta, file_head
+from node.store.part10 import FileMeta, file_header
 
 EARLY_BYTES = 1 << 17  # so many new ones make it worth while to have the disk begin
 
@@ -29,7 +29,7 @@ class IncomingFile:
         self.meta = meta
         self.size_bytes = 0  # of the data set, without the head
         self._hash = content_hash()
-        head = file_head(meta)
+        head = file_header(meta)
         self.data_offset = len(head)
         self._not_written: list[_Bytes] = [head]  # goes with the first piece
         self._begun = 0  # so many bytes of the file are on their way to the disk
@@ -85,11 +85,11 @@ class IncomingFile:
         os.fsync(self._descriptor)
         self._is_durable = True
 
-    def call_it(self, path: str) -> None:
+    def moved_to(self, path: str) -> None:
         """The file, which the store has given a name, goes by that one for the time being."""
         self.path, self._is_named = path, True
 
-    def forget_name(self) -> None:
+    def remove_temporary_name(self) -> None:
         """Remove the temporary name, and the file with it, unless it has got another one; safe to call twice."""
         if self._is_named:
             self._is_named = False
@@ -101,7 +101,7 @@ class IncomingFile:
         if self._is_open:
             self._is_open = False
             os.close(self._descriptor)
-        self.forget_name()
+        self.remove_temporary_name()
 
     def __enter__(self) -> IncomingFile:
         return self

@@ -29,7 +29,7 @@ class FileMeta:
     source_ae_title: str = ""
 
 
-def file_head(meta: FileMeta) -> bytes:
+def file_header(meta: FileMeta) -> bytes:
     """Preamble, prefix and file meta information, explicit VR little endian, as PS3.10 section 7.1 orders them."""
     elements = b"".join(
         (
@@ -67,7 +67,7 @@ def _text(element: int, vr: bytes, value: str) -> bytes:
     return struct.pack("<HH2sH", 0x0002, element, vr, len(encoded)) + encoded
 
 
-def skip_head(file: BinaryIO) -> int:
+def skip_file_header(file: BinaryIO) -> int:
     """Position `file` at the first byte of the data set and return that offset.
 
     For files that this program or another careful one wrote: the group length (0002,0000) must be there.

@@ -61,7 +61,7 @@ class Retention:
         if self._days is None or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + CHECK_EVERY_S
-        with self._store.holding_still(wait=False) as ours:
+        with self._store.deletion_lock(wait=False) as ours:
             removed = retire_due(self._ledger, self._store, self._days, AT_ONCE) if ours else []
         if removed:
             log.info("retention", studies=len(removed), bytes=sum(one.size_bytes for one in removed))
@@ -137,7 +137,7 @@ def _retire(ledger: Ledger, store: StudyStore, one: Retirable, before: datetime)
             case = lock_case(session, study) if has_case else None
             if not retirable(session, before, study=study):
                 return False
-            store.put_in_trash(study)
+            store.move_to_trash(study)
             session.execute(delete(Instance).where(Instance.study_instance_uid == study))
             if case is not None:
                 case.retired_at, case.assess_after = now_utc(), None
@@ -152,10 +152,10 @@ def _retire(ledger: Ledger, store: StudyStore, one: Retirable, before: datetime)
 
 def empty_or_undo_trash(ledger: Ledger, store: StudyStore) -> None:
     """Finish or undo what an interrupted removal has left in the trash."""
-    for study in store.in_trash():
+    for study in store.studies_in_trash():
         with ledger.begin() as session:
             lock_study(session, study)
             wanted = set(session.scalars(select(Instance.path).where(Instance.study_instance_uid == study)))
             if wanted:
-                store.bring_back(study, wanted)
+                store.restore_from_trash(study, wanted)
         store.empty_trash(study)

@@ -114,11 +114,11 @@ class StudyStore:
 
     # --- instances ---
 
-    def receive(self, meta: FileMeta) -> IncomingFile:
+    def open_incoming(self, meta: FileMeta) -> IncomingFile:
         """A new temporary file for a data set. Raises OSError when the disk does not take it."""
         return IncomingFile(f"{self._root}/incoming/{os.urandom(16).hex()}.part", meta)
 
-    def keep(self, incoming: IncomingFile, study_instance_uid: str, series_instance_uid: str) -> StoredFile:
+    def store_instance(self, incoming: IncomingFile, study_instance_uid: str, series_instance_uid: str) -> StoredFile:
         """Give a data set its place among the studies; on return it is durable.
 
         Keeping the same bytes again is harmless. Raises InputError when a UID is not a UID.
@@ -191,7 +191,7 @@ class StudyStore:
                 beside.result()
         if beside is None:
             self._sync_name(final)
-        incoming.forget_name()
+        incoming.remove_temporary_name()
 
     def _sync_name(self, final: str) -> None:
         begun = time.monotonic()
@@ -200,7 +200,7 @@ class StudyStore:
 
     # --- our own objects ---
 
-    def keep_report(self, study_instance_uid: str, sop_instance_uid: str, data: bytes, suffix: str = ".dcm") -> str:
+    def save_report(self, study_instance_uid: str, sop_instance_uid: str, data: bytes, suffix: str = ".dcm") -> str:
         """Write one of our report files once; returns its path relative to the root.
 
         A second call gives the path of the file that stands, whatever `data` is then: a UID never comes back with
@@ -226,7 +226,7 @@ class StudyStore:
         _sync_folder(folder)
         return relative
 
-    def artefacts(self, study_instance_uid: str, digest: str) -> Path:
+    def artefact_folder(self, study_instance_uid: str, digest: str) -> Path:
         """Folder for what the computation with this digest keeps; made if needed."""
         folder = self.root / "artefacts" / uid_name(study_instance_uid) / digest_name(digest)
         self._make_durable(folder)
@@ -239,7 +239,7 @@ class StudyStore:
 
     # --- removing ---
 
-    def put_in_trash(self, study_instance_uid: str) -> None:
+    def move_to_trash(self, study_instance_uid: str) -> None:
         """Take all received files and artefacts of a study out of their places, in one step each."""
         for room in _RETIRED_ROOMS:
             place, trash = self._retired(room, study_instance_uid)
@@ -248,8 +248,8 @@ class StudyStore:
                 trash.parent.mkdir(parents=True, exist_ok=True)
                 os.rename(place, trash)
 
-    def bring_back(self, study_instance_uid: str, wanted: Collection[str]) -> None:
-        """Undo `put_in_trash` for the files that the ledger names (relative to the root)."""
+    def restore_from_trash(self, study_instance_uid: str, wanted: Collection[str]) -> None:
+        """Undo `move_to_trash` for the files that the ledger names (relative to the root)."""
         for relative in wanted:
             room, _, rest = relative.partition("/")
             kept, final = self.root / "trash" / room / rest, self.root / relative
@@ -262,7 +262,7 @@ class StudyStore:
         for room in _RETIRED_ROOMS:
             shutil.rmtree(self._retired(room, study_instance_uid)[1], ignore_errors=True)
 
-    def in_trash(self) -> list[str]:
+    def studies_in_trash(self) -> list[str]:
         """Studies whose removal was begun."""
         rooms = [self.root / "trash" / room for room in _RETIRED_ROOMS]
         return sorted({folder.name for room in rooms if room.is_dir() for folder in room.iterdir()})
@@ -272,7 +272,7 @@ class StudyStore:
         return self.root / room / name, self.root / "trash" / room / name
 
     @contextmanager
-    def holding_still(self, wait: bool) -> Iterator[bool]:
+    def deletion_lock(self, wait: bool) -> Iterator[bool]:
         """Nothing is removed while this is held, by whatever process; False when another one holds it.
 
         wait : until the other one is ready.
@@ -294,7 +294,7 @@ class StudyStore:
             raise InputError(f"expected a path inside the storage root, found {relative!r}")
         return found
 
-    def require(self, relative: str) -> None:
+    def require_file(self, relative: str) -> None:
         """Raises FileNotFoundError when a file of the store is not where it was put."""
         os.stat(f"{self._root}/{relative}")
 

@@ -24,7 +24,7 @@ from node.ledger.database import Ledger, now_utc
 from node.ledger.instances import add_quarantined
 from node.ledger.tables import Instance, Quarantined
 from node.store.consistency import Finding, digest_of
-from node.store.part10 import FileMeta, skip_head
+from node.store.part10 import FileMeta, skip_file_header
 from node.store.study_store import StudyStore
 
 NOT_KEPT = (StoreStatus.OUT_OF_RESOURCES, StoreStatus.TOO_LARGE)
@@ -94,7 +94,7 @@ class Repair:
                 str(file_meta.TransferSyntaxUID), str(file_meta.get("SourceApplicationEntityTitle", "")),
             )  # fmt: skip
             with open(path, "rb") as file:
-                skip_head(file)
+                skip_file_header(file)
                 data = file.read()
         except (InvalidDicomError, InputError, AttributeError, ValueError) as error:
             self._store.quarantine_stored(finding.path, UNREADABLE, f"not a DICOM file ({type(error).__name__})")

@@ -12,7 +12,7 @@ from pathlib import Path
 from pydicom import dcmread
 
 from node.small_pacs.pacs import SmallPacs
-from node.store.part10 import skip_head
+from node.store.part10 import skip_file_header
 from tests.benchmarks.studies import large_study
 from tests.dicom.raw_scu import EXPLICIT, MR, RawSender
 from tests.flow.program import Program, running_program
@@ -71,7 +71,7 @@ def study_template(folder: Path) -> StudyTemplate:
         ds = dcmread(path, stop_before_pixels=True)
         uids |= {str(ds.SOPInstanceUID), str(ds.SeriesInstanceUID), str(ds.get("FrameOfReferenceUID") or "")}
         with path.open("rb") as file:
-            skip_head(file)
+            skip_file_header(file)
             objects.append(Object(str(ds.SOPClassUID), str(ds.SOPInstanceUID), file.read()))
     # A UID of fewer than 30 characters could stand inside another one.
     return StudyTemplate(objects, sorted(uid for uid in uids if len(uid) > 30), study.study_instance_uid)

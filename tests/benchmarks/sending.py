@@ -24,7 +24,7 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.uid import generate_uid
 
-from node.store.part10 import FileMeta, file_head
+from node.store.part10 import FileMeta, file_header
 from tests.dicom.raw_scu import EXPLICIT, MR, RawSender, store_request
 from tests.dicom.scenes import encoded
 from workers.phantoms.dicom_study import write_study
@@ -131,7 +131,7 @@ def files_to_send(folder: Path, n_objects: int) -> list[Path]:
         sop = _uid()
         path = folder / f"{number:05d}.dcm"
         meta = FileMeta(MR, sop, EXPLICIT, "BENCH")
-        path.write_bytes(file_head(meta) + template.as_another(sop.encode(), study))
+        path.write_bytes(file_header(meta) + template.as_another(sop.encode(), study))
         paths.append(path)
     return paths
 

@@ -61,7 +61,7 @@ class Owed:
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         buffer = BytesIO()
         ds.save_as(buffer, enforce_file_format=True)
-        path = self.store.keep_report(study, ds.SOPInstanceUID, buffer.getvalue())
+        path = self.store.save_report(study, ds.SOPInstanceUID, buffer.getvalue())
         stored = StoredObject(kind, sop_class, str(ds.SOPInstanceUID), str(ExplicitVRLittleEndian), "", path)
         with self.ledger.begin() as session:
             session.add(

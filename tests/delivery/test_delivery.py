@@ -22,7 +22,7 @@ from node.ledger.database import now_utc
 from node.ledger.reports import StoredObject
 from node.ledger.tables import Delivery
 from node.small_pacs.pacs import Behaviour, Destination, SmallPacs
-from node.store.part10 import skip_head
+from node.store.part10 import skip_file_header
 from node.workflow.delivery import deliver, requeue_overdue
 from tests.delivery.scenes import PDF, SC, SR, SR_ENHANCED, Owed
 from tests.dicom.scenes import Scene, scene
@@ -71,8 +71,8 @@ def test_a_report_is_stored_committed_and_delivered(owed: Owed, pacs: SmallPacs)
             open(owed.store.path(stored.path), "rb") as ours,
             open(pacs.stored[stored.sop_instance_uid].path, "rb") as at,
         ):
-            skip_head(ours)
-            skip_head(at)
+            skip_file_header(ours)
+            skip_file_header(at)
             assert ours.read() == at.read()
     assert pacs.stored[row.objects and next(iter(row.objects))].calling_ae == "CPTDN"
 

@@ -18,7 +18,7 @@ from node.dicom.network.statuses import StoreStatus
 from node.dicom.scp.intake import Intake
 from node.ledger.associations import close_abandoned, open_on_study
 from node.ledger.database import now_utc
-from node.store.part10 import skip_head
+from node.store.part10 import skip_file_header
 from tests.dicom.raw_scu import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, MR, RawSender
 from tests.dicom.scenes import Scene, encoded, mr_slice, scene
 from tests.ledger.commits import watch_commits
@@ -41,7 +41,7 @@ def send(
 
 def stored_bytes(node: Scene, path: str) -> bytes:
     with open(node.store.path(path), "rb") as file:
-        skip_head(file)
+        skip_file_header(file)
         return file.read()
 
 

@@ -19,8 +19,8 @@ from config.settings import PacsSettings
 from node.dicom.network import reactor_gate, upper_layer
 from node.dicom.network.connection import association, echo
 from node.dicom.network.contexts import VERIFICATION
-from node.dicom.network.reactor_gate import LOOK_EVERY_S, Checkpoint
-from node.dicom.network.upper_layer import Bell, RingingQueue, WaitingProvider
+from node.dicom.network.reactor_gate import CHECK_TIMERS_EVERY_S, ReactorGate
+from node.dicom.network.upper_layer import EventDrivenUpperLayer, NotifyingQueue, WakeupPipe
 from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender, store_request
 from tests.dicom.scenes import Scene, encoded, mr_slice, scene
 
@@ -32,7 +32,7 @@ def ends(thread: threading.Thread) -> bool:
     return not thread.is_alive()
 
 
-def waiting(bell: Bell, connection: socket.socket | None = None) -> threading.Thread:
+def waiting(bell: WakeupPipe, connection: socket.socket | None = None) -> threading.Thread:
     thread = threading.Thread(target=bell.wait, args=(connection, LONG_S), daemon=True)
     thread.start()
     return thread
@@ -42,19 +42,19 @@ def waiting(bell: Bell, connection: socket.socket | None = None) -> threading.Th
 
 
 @pytest.fixture
-def bell() -> Iterator[Bell]:
-    made = Bell()
+def bell() -> Iterator[WakeupPipe]:
+    made = WakeupPipe()
     yield made
     made.close()
 
 
-def test_a_bell_wakes_whoever_waits(bell: Bell) -> None:
+def test_a_bell_wakes_whoever_waits(bell: WakeupPipe) -> None:
     thread = waiting(bell)
     bell.ring()
     assert ends(thread)
 
 
-def test_a_bell_that_was_rung_before_is_heard_once(bell: Bell) -> None:
+def test_a_bell_that_was_rung_before_is_heard_once(bell: WakeupPipe) -> None:
     for _ in range(100_000):  # more than a socket holds
         bell.ring()
     assert ends(waiting(bell))
@@ -63,7 +63,7 @@ def test_a_bell_that_was_rung_before_is_heard_once(bell: Bell) -> None:
     assert time.monotonic() - begun >= 0.045
 
 
-def test_bytes_wake_whoever_waits_for_the_bell(bell: Bell) -> None:
+def test_bytes_wake_whoever_waits_for_the_bell(bell: WakeupPipe) -> None:
     ours, peers = socket.socketpair()
     thread = waiting(bell, ours)
     peers.send(b"x")
@@ -73,7 +73,7 @@ def test_bytes_wake_whoever_waits_for_the_bell(bell: Bell) -> None:
     peers.close()
 
 
-def test_a_closed_bell_takes_no_harm_and_does_none(bell: Bell) -> None:
+def test_a_closed_bell_takes_no_harm_and_does_none(bell: WakeupPipe) -> None:
     bell.close()
     others = [one for _ in range(4) for one in socket.socketpair()]  # they get its descriptors
     bell.ring()
@@ -87,7 +87,7 @@ def test_a_closed_bell_takes_no_harm_and_does_none(bell: Bell) -> None:
 
 def test_a_queue_rings_when_it_has_what_was_put_into_it() -> None:
     found: list[object] = []
-    ringing: RingingQueue = RingingQueue(lambda: found.append(ringing.queue[0]))
+    ringing: NotifyingQueue = NotifyingQueue(lambda: found.append(ringing.queue[0]))
     ringing.put("a primitive")
     assert found == ["a primitive"]
 
@@ -99,18 +99,18 @@ def test_a_queue_rings_when_it_has_what_was_put_into_it() -> None:
 def rounds(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each of the two threads of all associations has looked whether there is something to do."""
     counted: Counter[str] = Counter()
-    looks, rests = WaitingProvider._is_transport_event, Checkpoint.wait
+    looks, rests = EventDrivenUpperLayer._is_transport_event, ReactorGate.wait
 
-    def look(provider: WaitingProvider) -> bool:
+    def look(provider: EventDrivenUpperLayer) -> bool:
         counted["upper layer"] += 1
         return looks(provider)
 
-    def rest(place: Checkpoint, timeout: float | None = None) -> bool:
+    def rest(place: ReactorGate, timeout: float | None = None) -> bool:
         counted["association"] += 1
         return rests(place, timeout)
 
-    monkeypatch.setattr(WaitingProvider, "_is_transport_event", look)
-    monkeypatch.setattr(Checkpoint, "wait", rest)
+    monkeypatch.setattr(EventDrivenUpperLayer, "_is_transport_event", look)
+    monkeypatch.setattr(ReactorGate, "wait", rest)
     return counted
 
 
@@ -120,7 +120,7 @@ def test_an_association_that_stands_open_rests(node: Scene, rounds: Counter[str]
         time.sleep(0.3)
         rounds.clear()
         time.sleep(1.0)
-        most = 1.0 / LOOK_EVERY_S + 2
+        most = 1.0 / CHECK_TIMERS_EVERY_S + 2
         assert 1 <= rounds["upper layer"] <= most
         assert 1 <= rounds["association"] <= most
 
@@ -133,7 +133,7 @@ def test_our_own_association_rests_while_it_stands_open(tmp_path: Path, rounds: 
             time.sleep(0.3)
             rounds.clear()
             time.sleep(1.0)
-            most = 2 * (1.0 / LOOK_EVERY_S + 2)  # both ends are in this process
+            most = 2 * (1.0 / CHECK_TIMERS_EVERY_S + 2)  # both ends are in this process
             assert rounds["upper layer"] <= most
             assert rounds["association"] <= most
             assert assoc.send_c_echo().Status == 0x0000
@@ -142,11 +142,11 @@ def test_our_own_association_rests_while_it_stands_open(tmp_path: Path, rounds: 
 def test_an_association_that_rests_is_there_when_something_comes(node: Scene) -> None:
     ds = mr_slice()
     with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
-        time.sleep(3 * LOOK_EVERY_S)
+        time.sleep(3 * CHECK_TIMERS_EVERY_S)
         answer = sender.store(1, MR, str(ds.SOPInstanceUID), encoded(ds))
         assert answer is not None
         assert answer.status == 0x0000
-        time.sleep(3 * LOOK_EVERY_S)
+        time.sleep(3 * CHECK_TIMERS_EVERY_S)
         sender.release()
     assert node.wait_released()
 
@@ -155,7 +155,7 @@ def test_an_association_that_rests_is_there_when_something_comes(node: Scene) ->
 def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not rung for is missed: nothing is found by looking up now and then."""
     for module in (reactor_gate, upper_layer):
-        monkeypatch.setattr(module, "LOOK_EVERY_S", 100.0)
+        monkeypatch.setattr(module, "CHECK_TIMERS_EVERY_S", 100.0)
 
 
 @pytest.mark.usefixtures("nobody_looks")

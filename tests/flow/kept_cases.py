@@ -55,7 +55,7 @@ def multiply(ledger: Ledger, settings: Settings, study: str, n: int) -> list[str
         job = list_jobs_of(session, study)[-1]
         case = get_case(session, study)
         rows = list(session.scalars(select(Instance).where(Instance.patient_id == case.patient_id)))
-    source = store.artefacts(study, artefacts_digest(job.request_digest, preprocessing))
+    source = store.artefact_folder(study, artefacts_digest(job.request_digest, preprocessing))
     material = load_prepared_study(source)
     assert material is not None
     rng = np.random.default_rng(7)
@@ -86,7 +86,9 @@ def multiply(ledger: Ledger, settings: Settings, study: str, n: int) -> list[str
             )
             for role, one in material.items()
         }
-        save_prepared_study(store.artefacts(renamed[study], artefacts_digest(request.digest(), preprocessing)), changed)
+        save_prepared_study(
+            store.artefact_folder(renamed[study], artefacts_digest(request.digest(), preprocessing)), changed
+        )
         made.append(renamed[study])
     return made
 

@@ -137,10 +137,10 @@ def test_an_orphan_that_is_no_dicom_file_goes_to_quarantine(here: Scene) -> None
 def test_leftovers_and_artefacts_of_nobody_are_removed(here: Scene) -> None:
     leftover = here.store.root / "incoming" / "x.part"
     leftover.write_bytes(b"half")
-    folder = here.store.artefacts(generate_uid(), "ab" * 32)
+    folder = here.store.artefact_folder(generate_uid(), "ab" * 32)
     for path in (leftover, folder.parent):
         age(path)
-    kept = here.store.artefacts(here.instances()[0].study_instance_uid, "cd" * 32)
+    kept = here.store.artefact_folder(here.instances()[0].study_instance_uid, "cd" * 32)
     age(kept.parent)
     assert sorted(kinds(here)) == ["leftover", "orphan_artefacts"]
     assert repair_all(here) == ["removed", "removed"]
@@ -149,7 +149,7 @@ def test_leftovers_and_artefacts_of_nobody_are_removed(here: Scene) -> None:
 
 
 def test_reports_are_left_to_a_person(here: Scene) -> None:
-    path = here.store.keep_report("1.2.3", "1.2.3.4", b"a report that no row names")
+    path = here.store.save_report("1.2.3", "1.2.3.4", b"a report that no row names")
     age(here.store.path(path))
     (found,) = findings(here)
     assert found.kind == "orphan_report"

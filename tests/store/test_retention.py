@@ -43,7 +43,7 @@ def arrive(here: Scene, folder: Path, patient: str = "P-1", modality: str = "MR"
     outcomes = send_folder(files, "127.0.0.1", here.port, "PACS", "CPTDN")
     assert {outcome.status for outcome in outcomes} == {0}
     here.wait_released(len(here.associations()))
-    (here.store.artefacts(study, "ab" * 32) / "material.json").write_text("{}")
+    (here.store.artefact_folder(study, "ab" * 32) / "material.json").write_text("{}")
     with here.ledger.begin() as session:
         when = now_utc() - timedelta(days=days_ago)
         session.execute(update(Instance).where(Instance.study_instance_uid == study).values(received_at=when))
@@ -53,7 +53,7 @@ def arrive(here: Scene, folder: Path, patient: str = "P-1", modality: str = "MR"
 def reported(here: Scene, study: str, delivery: str = "delivered", days_ago: float = 39) -> None:
     with here.ledger.begin() as session:
         sop = generate_uid()
-        path = here.store.keep_report(study, sop, b"report")
+        path = here.store.save_report(study, sop, b"report")
         report = record_report(
             session, study_instance_uid=study, job_id="j", identity=sop[-60:], computation="c", request_digest="d",
             bundle_digest="b", revision=1, sop_instance_uid=sop, predecessor=None, result={},
@@ -80,7 +80,7 @@ def test_what_is_reported_delivered_and_old_goes_oldest_first_and_its_report_sta
     assert retire(here) == [older, newer]
     assert here.instances() == []
     assert not any((here.store.root / room / older).exists() for room in ("studies", "artefacts"))
-    assert here.store.in_trash() == []
+    assert here.store.studies_in_trash() == []
     with here.ledger.begin() as session:
         report = current_report(session, older)
         assert report is not None
@@ -160,12 +160,12 @@ def test_a_retired_study_that_is_sent_again_is_there_again(here: Scene, tmp_path
 def test_a_removal_that_was_interrupted_before_its_commit_is_undone(here: Scene, tmp_path: Path) -> None:
     study = arrive(here, tmp_path / "a")
     reported(here, study)
-    here.store.put_in_trash(study)  # and then the power went
+    here.store.move_to_trash(study)  # and then the power went
     assert not here.store.path(here.instances()[0].path).exists()
     empty_or_undo_trash(here.ledger, here.store)
     assert list(check_consistency(here.ledger, here.store)) == []
     assert len(here.instances()) == 2
-    assert here.store.in_trash() == []
+    assert here.store.studies_in_trash() == []
 
 
 def test_a_removal_that_was_interrupted_after_its_commit_is_finished(
@@ -181,17 +181,17 @@ def test_a_removal_that_was_interrupted_after_its_commit_is_finished(
         patched.setattr(StudyStore, "empty_trash", power_cut)
         with pytest.raises(KeyboardInterrupt):
             retire(here)
-    assert here.store.in_trash() == [study]
+    assert here.store.studies_in_trash() == [study]
     empty_or_undo_trash(here.ledger, here.store)
-    assert here.store.in_trash() == []
+    assert here.store.studies_in_trash() == []
     assert here.instances() == []
 
 
 def test_nothing_is_removed_while_somebody_holds_still(here: Scene) -> None:
-    with here.store.holding_still(wait=False) as first, here.store.holding_still(wait=False) as second:
+    with here.store.deletion_lock(wait=False) as first, here.store.deletion_lock(wait=False) as second:
         assert first
         assert not second
-    with here.store.holding_still(wait=False) as again:
+    with here.store.deletion_lock(wait=False) as again:
         assert again
 
 

@@ -16,7 +16,7 @@ from pydicom.uid import UID, generate_uid
 
 from config.errors import InputError
 from node.store.names import digest_name, is_uid, uid_name
-from node.store.part10 import FileMeta, file_head, skip_head
+from node.store.part10 import FileMeta, file_header, skip_file_header
 from node.store.study_store import BYTES_PER_GB, StudyStore
 from tests.dicom.scenes import encoded, mr_slice
 
@@ -42,16 +42,16 @@ def files(root: Path) -> set[str]:
 def test_a_kept_instance_is_a_dicom_file_with_the_bytes_as_received(store: StudyStore) -> None:
     ds = mr_slice()
     data = encoded(ds)
-    with store.receive(meta(ds.SOPInstanceUID)) as incoming:
+    with store.open_incoming(meta(ds.SOPInstanceUID)) as incoming:
         for i in range(0, len(data), 100):
             incoming.write(data[i : i + 100])
-        kept = store.keep(incoming, ds.StudyInstanceUID, ds.SeriesInstanceUID)
+        kept = store.store_instance(incoming, ds.StudyInstanceUID, ds.SeriesInstanceUID)
     assert kept.digest == blake3(data).hexdigest()
     assert kept.size_bytes == len(data)
     path = store.path(kept.path)
     assert path.parts[-4:-1] == ("studies", ds.StudyInstanceUID, ds.SeriesInstanceUID)
     with open(path, "rb") as file:
-        offset = skip_head(file)
+        offset = skip_file_header(file)
         assert file.read() == data
     read = pydicom.dcmread(path)
     assert read.file_meta.FileMetaInformationGroupLength == offset - 144
@@ -64,7 +64,7 @@ def test_the_head_is_what_pydicom_would_write() -> None:
 
     from pydicom.filewriter import write_file_meta_info
 
-    head = file_head(meta("1.2.3.4"))
+    head = file_header(meta("1.2.3.4"))
     again = BytesIO()
     read = pydicom.dcmread(BytesIO(head + encoded(mr_slice())), stop_before_pixels=True).file_meta
     write_file_meta_info(again, read)
@@ -75,9 +75,9 @@ def test_the_head_is_what_pydicom_would_write() -> None:
 def test_keeping_again_gives_the_same_file(store: StudyStore) -> None:
     kept = []
     for _ in range(2):
-        with store.receive(meta()) as incoming:
+        with store.open_incoming(meta()) as incoming:
             incoming.write(b"the same bytes")
-            kept.append(store.keep(incoming, "1.2", "1.3"))
+            kept.append(store.store_instance(incoming, "1.2", "1.3"))
     assert kept[0] == kept[1]
     assert files(store.root) == {kept[0].path}
 
@@ -85,15 +85,15 @@ def test_keeping_again_gives_the_same_file(store: StudyStore) -> None:
 def test_other_bytes_of_one_uid_never_overwrite(store: StudyStore) -> None:
     kept = []
     for data in (b"first", b"second"):
-        with store.receive(meta()) as incoming:
+        with store.open_incoming(meta()) as incoming:
             incoming.write(data)
-            kept.append(store.keep(incoming, "1.2", "1.3").path)
+            kept.append(store.store_instance(incoming, "1.2", "1.3").path)
     assert len(set(kept)) == 2
 
 
 def test_an_error_on_the_way_leaves_nothing(store: StudyStore) -> None:
     def fail() -> None:
-        with store.receive(meta()) as incoming:
+        with store.open_incoming(meta()) as incoming:
             incoming.write(b"half")
             raise RuntimeError
 
@@ -103,7 +103,7 @@ def test_an_error_on_the_way_leaves_nothing(store: StudyStore) -> None:
 
 
 def test_a_quarantined_object_keeps_its_bytes_and_its_reason(store: StudyStore) -> None:
-    with store.receive(meta("../../../etc/passwd")) as incoming:
+    with store.open_incoming(meta("../../../etc/passwd")) as incoming:
         incoming.write(b"whatever")
         kept = store.quarantine(incoming, "unreadable_instance", "not a data set")
     digest = blake3(b"whatever").hexdigest()
@@ -133,9 +133,9 @@ def test_bytes_name_and_folders_reach_the_disk(
 ) -> None:
     store._sync_took_s = sync_took_s
     steps = traced(monkeypatch)
-    with store.receive(meta()) as incoming:
+    with store.open_incoming(meta()) as incoming:
         incoming.write(b"x")
-        store.keep(incoming, "1.2", "1.3")
+        store.store_instance(incoming, "1.2", "1.3")
     assert steps[:3] == ["studies", "1.2", "link"]  # parents of new folders, the name
     assert sorted(steps[3:]) == ["1.3", "bytes"]  # the folder of the file, and what is in it
 
@@ -145,9 +145,9 @@ def test_a_file_that_stands_is_replaced_only_by_durable_bytes(
 ) -> None:
     for _ in range(2):
         steps = traced(monkeypatch)
-        with store.receive(meta()) as incoming:
+        with store.open_incoming(meta()) as incoming:
             incoming.write(b"x")
-            kept = store.keep(incoming, "1.2", "1.3")
+            kept = store.store_instance(incoming, "1.2", "1.3")
         monkeypatch.undo()
     assert steps == ["bytes", "replace", "1.3"]
     assert files(store.root) == {kept.path}
@@ -171,8 +171,8 @@ def test_leftovers_of_a_crash_are_removed_and_files_on_their_way_are_not(store: 
 
 
 def test_a_report_is_written_once_and_comes_back_with_the_same_bytes(store: StudyStore) -> None:
-    first = store.keep_report("1.2", "1.2.3", b"first bytes")
-    assert store.keep_report("1.2", "1.2.3", b"other bytes") == first
+    first = store.save_report("1.2", "1.2.3", b"first bytes")
+    assert store.save_report("1.2", "1.2.3", b"other bytes") == first
     assert store.path(first).read_bytes() == b"first bytes"
     assert files(store.root) == {first}
 
@@ -183,7 +183,7 @@ def test_workers_that_write_one_report_at_once_agree(store: StudyStore) -> None:
 
     def work(number: int) -> None:
         barrier.wait()
-        path = store.keep_report("1.2", "1.2.3", bytes([number]) * 10_000)
+        path = store.save_report("1.2", "1.2.3", bytes([number]) * 10_000)
         seen.append(store.path(path).read_bytes())
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
@@ -197,7 +197,7 @@ def test_workers_that_write_one_report_at_once_agree(store: StudyStore) -> None:
 
 
 def test_artefacts_have_a_folder_for_each_computation(store: StudyStore) -> None:
-    folder = store.artefacts("1.2", "sha256:" + "ab" * 32)
+    folder = store.artefact_folder("1.2", "sha256:" + "ab" * 32)
     assert folder.is_dir()
     assert folder.relative_to(store.root) == Path("artefacts/1.2") / ("ab" * 32)
 
@@ -223,10 +223,10 @@ def test_only_uids_become_names(text: str) -> None:
 def test_nothing_is_written_outside_the_root(tmp_path: Path, study: str, series: str, uid: str, data: bytes) -> None:
     store = StudyStore(tmp_path / "a" / "b" / "root")
     store.prepare()
-    with store.receive(meta(uid)) as incoming:
+    with store.open_incoming(meta(uid)) as incoming:
         incoming.write(data)
         try:
-            kept = store.keep(incoming, study, series)
+            kept = store.store_instance(incoming, study, series)
         except InputError:
             kept = store.quarantine(incoming, "unreadable_instance", f"{study} {series}")
     assert store.path(kept.path).is_file()
@@ -254,7 +254,7 @@ def test_a_file_without_a_head_is_told_apart(tmp_path: Path) -> None:
     path = tmp_path / "no.dcm"
     path.write_bytes(bytes(300))
     with open(path, "rb") as file, pytest.raises(InputError, match="DICM"):
-        skip_head(file)
+        skip_file_header(file)
 
 
 def test_uids_made_by_others_are_uids() -> None:
@@ -265,10 +265,10 @@ def test_two_associations_may_set_the_same_bytes_aside_at_once(store: StudyStore
     """Both have placed a conflicting object under its digest; the second finds it moved by the first."""
     ds = mr_slice()
     data = encoded(ds)
-    with store.receive(meta(ds.SOPInstanceUID)) as one, store.receive(meta(ds.SOPInstanceUID)) as two:
+    with store.open_incoming(meta(ds.SOPInstanceUID)) as one, store.open_incoming(meta(ds.SOPInstanceUID)) as two:
         for incoming in (one, two):
             incoming.write(data)
-            kept = store.keep(incoming, ds.StudyInstanceUID, ds.SeriesInstanceUID)
+            kept = store.store_instance(incoming, ds.StudyInstanceUID, ds.SeriesInstanceUID)
             incoming.path = str(store.path(kept.path))
         aside = [store.quarantine(incoming, "conflicting_instance", "other content") for incoming in (one, two)]
     assert aside[0] == aside[1]

@@ -221,7 +221,7 @@ def _write_unchanged(session: Session, held: Job) -> None:
 
 
 def _artefacts(context: WorkerContext, job: Job, bundle: Bundle) -> Path:
-    return context.store.artefacts(
+    return context.store.artefact_folder(
         job.study_instance_uid, artefacts_digest(job.request_digest, bundle.preprocessing_digest)
     )
 
@@ -293,7 +293,7 @@ def _wants_attributions(settings: Settings) -> bool:
 
 
 def _store(context: WorkerContext, job: Job, made: ReportObject) -> StoredObject:
-    path = context.store.keep_report(job.study_instance_uid, made.sop_instance_uid, made.encoded)
+    path = context.store.save_report(job.study_instance_uid, made.sop_instance_uid, made.encoded)
     return StoredObject(
         kind=made.kind,
         sop_class_uid=made.sop_class_uid,
@@ -314,5 +314,5 @@ def _store_fhir(
     system = settings.fhir.identifier_system or PATIENT_IDENTIFIER
     data = json.dumps(fhir_bundle(report, options, page, system), ensure_ascii=False, sort_keys=True).encode()
     uid = uid_for(report.report_identity, FHIR)
-    path = context.store.keep_report(job.study_instance_uid, uid, data, ".json")
+    path = context.store.save_report(job.study_instance_uid, uid, data, ".json")
     return StoredObject(FHIR, "", uid, "", digest_of(context.store.path(path), whole=True), path)

@@ -65,7 +65,7 @@ def draw_slice(context: WorkerContext, study: str, series: str, index: int | Non
     """
     files, digest = _files(context, study, series)
     used = _contour(context, study, series)
-    folder = context.store.artefacts(study, _digest_of([digest, used]))
+    folder = context.store.artefact_folder(study, _digest_of([digest, used]))
     facts = _facts(context, study, files, folder, used)
     at = facts.shown if index is None else min(max(0, index), facts.n_slices - 1)
     outlines = facts.outlines.get(str(at), []) if contour else []
@@ -84,7 +84,7 @@ def draw_slice(context: WorkerContext, study: str, series: str, index: int | Non
 
 def draw_page(store: StudyStore, study: str, secondary_capture: str) -> str:
     """The page of a report (a Secondary Capture) as PNG; its path below the storage root."""
-    folder = store.artefacts(study, _digest_of([secondary_capture]))
+    folder = store.artefact_folder(study, _digest_of([secondary_capture]))
     path = folder / "page.png"
     if not path.exists():
         _write(Image.fromarray(dcmread(store.path(secondary_capture)).pixel_array), path)

@@ -28,8 +28,8 @@ from node.cases.headers import (
 from node.dicom.headers.full_header import decode
 from node.dicom.headers.structure import (
     FIRST_TAG,
+    IDENTIFYING_TAGS,
     LONG_VRS,
-    NOTED,
     PIXEL_DATA,
     SHORT_VRS,
     SOP_CLASS_UID,
@@ -87,11 +87,11 @@ _memory = _Memory()
 
 
 @dataclass(frozen=True)
-class Head:
+class EarlyHeader:
     """The header of an image whose pixels may not be here yet.
 
-    uids : as in a Survey. header : as `header_of` gives it. size_bytes : what the whole data set must have; any other
-    size means that there is more to be looked at.
+    uids : as in a DataSetStructure. header : as `header_of` gives it. size_bytes : what the whole data set must have;
+    any other size means that there is more to be looked at.
     """
 
     uids: Mapping[int, str]
@@ -99,13 +99,13 @@ class Head:
     size_bytes: int
 
 
-def read_head(data: memoryview, transfer_syntax_uid: str) -> Head | None:
+def read_early_header(data: memoryview, transfer_syntax_uid: str) -> EarlyHeader | None:
     """The header in the first bytes of a data set; None when they do not tell it all or hold anything unusual."""
     try:
         walked = walk(data, transfer_syntax_uid)
         if walked is None:
             return None
-        return Head(walked.uids, header_in(data, walked.wanted(), transfer_syntax_uid), walked.size_bytes)
+        return EarlyHeader(walked.uids, header_in(data, walked.wanted(), transfer_syntax_uid), walked.size_bytes)
     except Exception:  # whatever is wrong with these bytes, the reading of the whole object names it
         return None
 
@@ -134,7 +134,9 @@ class Walked:
 
 
 def walk(data: memoryview, transfer_syntax_uid: str) -> Walked | None:
-    """Over an MR image's elements to its pixels; None for what is no such image. The rules are those of `survey`.
+    """Over an MR image's elements to its pixels; None for what is no such image.
+
+    The rules are those of `validate_structure`.
 
     Raises what the bytes provoke.
     """
@@ -172,12 +174,12 @@ def walk(data: memoryview, transfer_syntax_uid: str) -> Walked | None:
         if offset > end:
             return None
         elements.append(Element(tag, vr, start, begin, offset))
-        if tag in NOTED:
+        if tag in IDENTIFYING_TAGS:
             uids[tag] = uid_text(data[begin:offset])
 
 
 def uid_text(raw: bytes | memoryview) -> str:
-    """The text of a UID, as `survey` notes it."""
+    """The text of a UID, as `validate_structure` notes it."""
     return str(raw[:66], "latin-1").rstrip("\x00 ")
 
 

@@ -24,7 +24,13 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from node.cases.headers import header_of
-from node.dicom.headers.structure import EncodingError, Survey, TooManyElementsError, inflate, survey
+from node.dicom.headers.structure import (
+    DataSetStructure,
+    EncodingError,
+    TooManyElementsError,
+    inflate,
+    validate_structure,
+)
 
 MOST_ELEMENTS_HERE = 30_000  # elements and items; an Enhanced MR of 500 frames has about as many
 MOST_HEAD_BYTES_HERE = 1_000_000
@@ -52,7 +58,7 @@ def read_header(path: Path, data_offset: int, transfer_syntax_uid: str) -> Heade
     if transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
         data = _mapped(path, data_offset)
         try:
-            found = survey(data, transfer_syntax_uid, MOST_ELEMENTS_HERE)
+            found = validate_structure(data, transfer_syntax_uid, MOST_ELEMENTS_HERE)
             if (found.pixel_offset or len(data)) <= MOST_HEAD_BYTES_HERE:
                 return _decode(bytes(data[: found.pixel_offset]), transfer_syntax_uid, found)
         except TooManyElementsError:
@@ -78,7 +84,7 @@ def decode(head: bytes, transfer_syntax_uid: str) -> Dataset:
     return ds
 
 
-def _decode(head: bytes, transfer_syntax_uid: str, found: Survey) -> Header:
+def _decode(head: bytes, transfer_syntax_uid: str, found: DataSetStructure) -> Header:
     try:
         return Header(header_of(decode(head, transfer_syntax_uid)), found.uids)
     except RecursionError as error:
@@ -120,7 +126,7 @@ def main(path: str, data_offset: str, transfer_syntax_uid: str) -> None:
         data: bytes | memoryview = _mapped(Path(path), int(data_offset))
         if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
             data = inflate(data)
-        found = survey(data, transfer_syntax_uid)
+        found = validate_structure(data, transfer_syntax_uid)
         header = _decode(bytes(data[: found.pixel_offset]), transfer_syntax_uid, found)
         answer: dict[str, Any] = {"header": header.values, "uids": header.uids}
     except EncodingError as error:
@@ -129,7 +135,7 @@ def main(path: str, data_offset: str, transfer_syntax_uid: str) -> None:
 
 
 if __name__ == "__main__":
-    from node.dicom.network.library_settings import settle_libraries
+    from node.dicom.network.library_settings import configure_pydicom_pynetdicom
 
-    settle_libraries()
+    configure_pydicom_pynetdicom()
     main(*sys.argv[1:])

@@ -1,8 +1,8 @@
 """A look at the encoding of a data set before anything is decoded (PS3.5 section 7).
 
-`survey` walks over the elements by their lengths, without recursion and without copying values, and finds what would
-make a decoder fail, hang or grow: lengths beyond the end, elements out of order, nesting bombs, text that is no data
-set at all. On the way it notes the few identifying values that the receive path needs.
+`validate_structure` walks over the elements by their lengths, without recursion and without copying values, and finds
+what would make a decoder fail, hang or grow: lengths beyond the end, elements out of order, nesting bombs, text that is
+no data set at all. On the way it notes the few identifying values that the receive path needs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
 STUDY_INSTANCE_UID = 0x0020000D
 SERIES_INSTANCE_UID = 0x0020000E
-NOTED = frozenset({SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID})
+IDENTIFYING_TAGS = frozenset({SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID})
 
 FIRST_TAG = 0x00080000  # lower groups belong to commands and file meta information
 PIXEL_DATA = 0x7FE00010
@@ -40,7 +40,7 @@ SHORT_VRS = frozenset(
 class EncodingError(InputError):
     """The bytes are not a data set in the transfer syntax they came in.
 
-    uids : identifying UIDs that stood before the damage, tag to text, as in `Survey`.
+    uids : identifying UIDs that stood before the damage, tag to text, as in `DataSetStructure`.
     """
 
     def __init__(self, text: str, uids: dict[int, str] | None = None) -> None:
@@ -53,7 +53,7 @@ class TooManyElementsError(Exception):
 
 
 @dataclass(frozen=True)
-class Survey:
+class DataSetStructure:
     """What the walk found. `uids` maps tag to text for the identifying UIDs; `pixel_offset` is None without pixels."""
 
     uids: dict[int, str] = field(default_factory=dict)
@@ -74,14 +74,16 @@ def inflate(data: bytes | memoryview) -> bytes:
     return inflated
 
 
-def survey(data: bytes | memoryview, transfer_syntax_uid: str, most_elements: int | None = None) -> Survey:
+def validate_structure(
+    data: bytes | memoryview, transfer_syntax_uid: str, most_elements: int | None = None
+) -> DataSetStructure:
     """Walk over the whole data set.
 
     data : the encoded data set without file meta information; for the deflated syntax, already inflated.
     most_elements : elements and items to be looked at; beyond them TooManyElementsError is raised.
     Raises EncodingError naming the offset, what was expected and what was found.
     """
-    walk = _Walk(memoryview(data), transfer_syntax_uid, most_elements)
+    walk = _StructureValidator(memoryview(data), transfer_syntax_uid, most_elements)
     try:
         return walk.run()
     except EncodingError as error:
@@ -90,11 +92,11 @@ def survey(data: bytes | memoryview, transfer_syntax_uid: str, most_elements: in
 
 def skip_sequence(data: memoryview, offset: int, implicit: bool) -> int:
     """Over a sequence of undefined length in little endian to what follows it. Raises EncodingError."""
-    walk = _Walk(data, ImplicitVRLittleEndian if implicit else "1.2.840.10008.1.2.1")
+    walk = _StructureValidator(data, ImplicitVRLittleEndian if implicit else "1.2.840.10008.1.2.1")
     return walk.sequence(offset, implicit)
 
 
-class _Walk:
+class _StructureValidator:
     """The walk's state: one pass, a stack of the ends of open sequences and items, no recursion."""
 
     def __init__(self, data: memoryview, transfer_syntax_uid: str, most_elements: int | None = None) -> None:
@@ -112,7 +114,7 @@ class _Walk:
         self.uids: dict[int, str] = {}
         self.pixel_offset: int | None = None
 
-    def run(self) -> Survey:
+    def run(self) -> DataSetStructure:
         offset, last = 0, -1
         while offset < self.end:
             if self.pixel_offset is not None and not any(self.data[offset:]):
@@ -130,10 +132,10 @@ class _Walk:
                 offset = self.fragments(offset) if tag == PIXEL_DATA else self.sequence(offset, vr == b"UN")
                 continue
             self.fits(tag, offset, length)
-            if tag in NOTED:
+            if tag in IDENTIFYING_TAGS:
                 self.uids[tag] = str(self.data[offset : offset + min(length, 66)], "latin-1").rstrip("\x00 ")
             offset += length
-        return Survey(self.uids, self.pixel_offset)
+        return DataSetStructure(self.uids, self.pixel_offset)
 
     def fits(self, tag: int, offset: int, length: int) -> None:
         if length > self.end - offset:

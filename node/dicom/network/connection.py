@@ -20,9 +20,9 @@ from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
 from node.dicom.network.contexts import PLAIN_SYNTAXES, VERIFICATION
 from node.dicom.network.guarded_socket import GuardedSocket, close_socket
-from node.dicom.network.library_settings import settle_libraries
+from node.dicom.network.library_settings import configure_pydicom_pynetdicom
 from node.dicom.network.tls import client_context
-from node.dicom.network.upper_layer import WaitingProvider
+from node.dicom.network.upper_layer import EventDrivenUpperLayer
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 MAX_PDU_BYTES = 131_072
@@ -47,7 +47,7 @@ class PeerAE(AE):
     def _create_socket(
         self, assoc: Association, address: AddressInformation, tls_args: tuple[ssl.SSLContext, str] | None
     ) -> AssociationSocket:
-        assoc.dul = WaitingProvider(assoc)
+        assoc.dul = EventDrivenUpperLayer(assoc)
         guarded = GuardedSocket(assoc, address=address)
         guarded.tls_args = tls_args
         return guarded
@@ -67,7 +67,7 @@ def association(
 
     Raises PacsUnavailableError naming the peer and why there is no association; SettingsError for its TLS files.
     """
-    settle_libraries()
+    configure_pydicom_pynetdicom()
     ae = PeerAE(ae_title=calling_ae)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME

@@ -24,7 +24,7 @@ class GuardedSocket(AssociationSocket):
         """Let the next `recv` begin with these bytes."""
         self._pushed = bytes(data) + self._pushed
 
-    def take_pushed(self) -> bytes:
+    def take_pushed_back(self) -> bytes:
         """What was pushed back, to be read elsewhere."""
         taken, self._pushed = self._pushed, b""
         return taken

@@ -9,7 +9,7 @@ import pydicom.config
 from pynetdicom import _config
 
 
-def settle_libraries() -> None:
+def configure_pydicom_pynetdicom() -> None:
     """Set the libraries' process-wide switches; safe to call again.
 
     - No log line of theirs: their handlers print identifiers with patient names and cost a third of the receive time.

@@ -12,11 +12,11 @@ import threading
 import time
 from collections.abc import Callable
 
-LOOK_EVERY_S = 0.2  # at timers, which nobody rings for
-COMES_TO_REST_WITHIN_S = 2.0  # a thread that has ended never does
+CHECK_TIMERS_EVERY_S = 0.2  # at timers, which nobody rings for
+PAUSES_WITHIN_S = 2.0  # a thread that has ended never does
 
 
-class Checkpoint(threading.Event):
+class ReactorGate(threading.Event):
     """Stands in for the event in `Association._reactor_checkpoint`: `clear` returns once the waiting thread rests."""
 
     def __init__(self, is_wanted: Callable[[], bool], says_that_it_rests: Callable[[], None]) -> None:
@@ -35,16 +35,16 @@ class Checkpoint(threading.Event):
     def wait(self, timeout: float | None = None) -> bool:
         """Rest while it is cleared or there is nothing to do; the reactor calls this in each of its rounds.
 
-        timeout : how long to rest at most when there is nothing to do (default: `LOOK_EVERY_S`).
+        timeout : how long to rest at most when there is nothing to do (default: `CHECK_TIMERS_EVERY_S`).
         """
-        until = time.monotonic() + (LOOK_EVERY_S if timeout is None else timeout)
+        until = time.monotonic() + (CHECK_TIMERS_EVERY_S if timeout is None else timeout)
         with self._changed:
             self._reactor = threading.get_ident()
             self._resting = True
             self._changed.notify_all()
             while not self.is_set() or not (self._is_wanted() or time.monotonic() >= until):
                 self._says_that_it_rests()
-                self._changed.wait(max(0.0, until - time.monotonic()) if self.is_set() else LOOK_EVERY_S)
+                self._changed.wait(max(0.0, until - time.monotonic()) if self.is_set() else CHECK_TIMERS_EVERY_S)
             self._resting = False
         return True
 
@@ -68,5 +68,5 @@ class Checkpoint(threading.Event):
             super().clear()
             if threading.get_ident() == self._reactor:  # it serves a request, and sends one of its own for that
                 return
-            if self._changed.wait_for(lambda: self._resting, COMES_TO_REST_WITHIN_S):
+            if self._changed.wait_for(lambda: self._resting, PAUSES_WITHIN_S):
                 self._says_that_it_rests()

@@ -21,7 +21,7 @@ class ConnectionLostError(OSError):
     """The peer closed the connection in the middle of a message."""
 
 
-class Inflow:
+class ReceiveBuffer:
     """One buffer of fixed size, made with the first byte. What lies between `_start` and `_end` is not used yet."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Inflow:
             self._connection = cast(socket.socket, guarded.socket)
             self._poll = select.poll()
             self._poll.register(self._connection, select.POLLIN)
-        pushed = guarded.take_pushed()
+        pushed = guarded.take_pushed_back()
         if pushed:
             self._make_room(len(pushed))
             self._buffer[: len(pushed)] = pushed

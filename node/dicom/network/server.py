@@ -2,7 +2,7 @@
 
 - A connection has a read timeout, so half of a PDU never holds a thread for ever.
 - A PDU that claims more than was negotiated closes its connection before anything is allocated.
-- A TLS handshake happens in the connection's own thread, so a silent client does not stop the door.
+- A TLS handshake happens in the connection's own thread, so a silent client does not stop the access.
 - Connections are limited before anything is read from them.
 - TCP_NODELAY: a response of 150 bytes leaves at once.
 """
@@ -21,7 +21,7 @@ from pynetdicom.association import Association
 from pynetdicom.transport import RequestHandler, ThreadedAssociationServer
 
 from node.dicom.network.guarded_socket import GuardedSocket
-from node.dicom.network.upper_layer import GuardedProvider, PduReceiver
+from node.dicom.network.upper_layer import GuardedUpperLayer, PduReceiver
 
 log = structlog.get_logger("cptdn.network")
 
@@ -33,7 +33,7 @@ class GuardedRequestHandler(RequestHandler):
 
     def _create_association(self) -> Association:
         assoc = super()._create_association()
-        provider = GuardedProvider(assoc)
+        provider = GuardedUpperLayer(assoc)
         make_receiver = cast(GuardedServer, self.server).make_receiver
         if make_receiver is not None:
             provider.receiver = make_receiver(provider)
@@ -54,7 +54,7 @@ class GuardedServer(ThreadedAssociationServer):
         self,
         *args: Any,
         most_connections: int = 128,
-        make_receiver: Callable[[GuardedProvider], PduReceiver] | None = None,
+        make_receiver: Callable[[GuardedUpperLayer], PduReceiver] | None = None,
         may_connect: Callable[[str, int], bool] = lambda _address, _n_open: True,
         **kwargs: Any,
     ) -> None:
@@ -104,7 +104,7 @@ class GuardedServer(ThreadedAssociationServer):
         """Abort associations that have lasted longer, however busy they look."""
         now = time.monotonic()
         for assoc in self.active_associations:
-            if now - cast(GuardedProvider, assoc.dul).begun_at > seconds:
+            if now - cast(GuardedUpperLayer, assoc.dul).started_at > seconds:
                 log.warning("association_too_long", limit_s=seconds, peer=assoc.requestor.address)
                 assoc._abort_nonblocking()
 

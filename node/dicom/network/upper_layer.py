@@ -23,7 +23,7 @@ from pynetdicom.fsm import StateMachine
 from pynetdicom.pdu import A_ABORT_RQ
 from pynetdicom.transport import AssociationSocket
 
-from node.dicom.network.reactor_gate import LOOK_EVERY_S, Checkpoint
+from node.dicom.network.reactor_gate import CHECK_TIMERS_EVERY_S, ReactorGate
 
 log = structlog.get_logger("cptdn.network")
 
@@ -49,7 +49,7 @@ class PduReceiver(Protocol):
         """
 
 
-class Bell:
+class WakeupPipe:
     """Wakes a thread that waits for a connection."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Bell:
             self._rings.close()
 
 
-class RingingQueue(queue.Queue[Any]):
+class NotifyingQueue(queue.Queue[Any]):
     """A queue that says when something has been put into it."""
 
     def __init__(self, ring: Callable[[], None]) -> None:
@@ -96,7 +96,7 @@ class RingingQueue(queue.Queue[Any]):
         self._ring()
 
 
-class WaitingProvider(DULServiceProvider):
+class EventDrivenUpperLayer(DULServiceProvider):
     """The upper layer of one association. Made in the place of pynetdicom's own before the association begins."""
 
     def __init__(self, assoc: Association) -> None:
@@ -104,13 +104,13 @@ class WaitingProvider(DULServiceProvider):
         self._idle_timer.timeout = assoc.network_timeout
         self.artim_timer.timeout = assoc.acse_timeout
         self._run_loop_delay = 0.0  # it rests elsewhere
-        self._bell = Bell()
+        self._bell = WakeupPipe()
         self._has_ended = False
-        self.checkpoint = Checkpoint(self._association_is_wanted, self._association_rests)
-        self.to_provider_queue = RingingQueue(self._bell.ring)
-        self.to_user_queue = RingingQueue(self.checkpoint.ring)
-        assoc.dimse.msg_queue = RingingQueue(self.checkpoint.ring)
-        assoc._reactor_checkpoint = self.checkpoint
+        self.reactor_gate = ReactorGate(self._association_is_wanted, self._association_rests)
+        self.to_provider_queue = NotifyingQueue(self._bell.ring)
+        self.to_user_queue = NotifyingQueue(self.reactor_gate.ring)
+        assoc.dimse.msg_queue = NotifyingQueue(self.reactor_gate.ring)
+        assoc._reactor_checkpoint = self.reactor_gate
 
     def _association_is_wanted(self) -> bool:
         """Whether the association's own thread has something to do."""
@@ -125,16 +125,16 @@ class WaitingProvider(DULServiceProvider):
         finally:
             self._has_ended = True
             self._bell.close()
-            self.checkpoint.ring()
+            self.reactor_gate.ring()
 
     def _is_transport_event(self) -> bool:
         """Asked once in a round when there is nothing to be sent: the place to rest."""
         if self.state_machine.current_state != WAITS_FOR_CLOSE and self.event_queue.empty():
             connection = self.socket
             if connection is None or not connection._is_connected:
-                self._bell.wait(None, LOOK_EVERY_S)
+                self._bell.wait(None, CHECK_TIMERS_EVERY_S)
             elif not connection.ready:
-                self._bell.wait(connection.socket, LOOK_EVERY_S)
+                self._bell.wait(connection.socket, CHECK_TIMERS_EVERY_S)
         return super()._is_transport_event()
 
     def kill_dul(self) -> None:
@@ -161,14 +161,14 @@ class GuardedStateMachine(StateMachine):
             self.dul.to_user_queue.put(None)
 
 
-class GuardedProvider(WaitingProvider):
+class GuardedUpperLayer(EventDrivenUpperLayer):
     """The upper layer of one association; a peer that breaks it gets an A-ABORT, and its association ends."""
 
     def __init__(self, assoc: Association) -> None:
         super().__init__(assoc)
         self.state_machine = GuardedStateMachine(self)
         self.receiver: PduReceiver | None = None
-        self.begun_at = time.monotonic()
+        self.started_at = time.monotonic()
 
     def _read_pdu_data(self) -> None:
         """Read what is coming in: C-STORE requests by the fast path, where there is one, everything else as ever."""

@@ -1,7 +1,7 @@
 """C-MOVE to this node, or C-GET on our own association: fetching whole series from a PACS (PS3.4 Annex C.4.2, C.4.3).
 
 What arrives by C-MOVE comes through the node's own door like anything else; what arrives by C-GET is given to `take`,
-which is that same door.
+which is that same access.
 """
 
 from __future__ import annotations

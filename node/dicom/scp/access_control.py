@@ -37,7 +37,7 @@ FORGET_AFTER_S = 120.0
 USERNAME, USERNAME_AND_PASSCODE = 1, 2  # User Identity Type, PS3.7 Table D.3-14
 
 
-class Door:
+class AccessControl:
     """What is asked of each connection and each association request. Threads share it."""
 
     def __init__(self, settings: Settings, audit: Audit) -> None:
@@ -60,7 +60,7 @@ class Door:
             return False
         return True
 
-    def crowded(self, address: str) -> Rejection | None:
+    def rejection_for_limits(self, address: str) -> Rejection | None:
         """Whether this peer has too many associations now, or asks for new ones too fast."""
         if not self._rate.allows(address):
             return "too_often", CONGESTION
@@ -70,7 +70,7 @@ class Door:
             return "too_many_of_one_peer", LOCAL_LIMIT
         return None
 
-    def unproven(self, assoc: Association) -> Rejection | None:
+    def rejection_for_user_identity(self, assoc: Association) -> Rejection | None:
         """Whether its user identity is wrong, or missing where one is required (PS3.7 section D.3.3.7).
 
         Username with passcode is the one form that is checked; where it was asked for, the acceptance says so.

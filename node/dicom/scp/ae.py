@@ -13,11 +13,11 @@ from config.errors import SettingsError
 from config.settings import NodeSettings, Settings
 from node.audit.recorder import Audit, open_audit
 from node.dicom.network.contexts import node_contexts
-from node.dicom.network.library_settings import settle_libraries
+from node.dicom.network.library_settings import configure_pydicom_pynetdicom
 from node.dicom.network.server import GuardedServer
 from node.dicom.network.tls import server_context
-from node.dicom.network.upper_layer import GuardedProvider
-from node.dicom.scp.access_control import Door
+from node.dicom.network.upper_layer import GuardedUpperLayer
+from node.dicom.scp.access_control import AccessControl
 from node.dicom.scp.fast_store import StoreReceiver
 from node.dicom.scp.handlers import (
     OpenAssociations,
@@ -87,12 +87,12 @@ def start_node(
     record_commitment : told each storage commitment result; answers whether a delivery of ours waited for it.
     Raises SettingsError when the address cannot be used or the TLS files are wrong.
     """
-    settle_libraries()
+    configure_pydicom_pynetdicom()
     node = settings.node
     associations = OpenAssociations(intake)
-    door = Door(settings, audit or open_audit(settings, "node"))
+    access = AccessControl(settings, audit or open_audit(settings, "node"))
     handlers: list[EventHandlerType] = [
-        (evt.EVT_REQUESTED, handle_requested, [door]),
+        (evt.EVT_REQUESTED, handle_requested, [access]),
         (evt.EVT_RELEASED, handle_ended, [associations]),
         (evt.EVT_ABORTED, handle_ended, [associations]),
         (evt.EVT_CONN_CLOSE, handle_ended, [associations]),
@@ -110,16 +110,16 @@ def start_node(
             evt_handlers=handlers,
             server_class=GuardedServer,
             most_connections=node.max_associations * CONNECTIONS_PER_ASSOCIATION,
-            may_connect=door.may_connect,
+            may_connect=access.may_connect,
             make_receiver=partial(_receiver, associations, node.max_object_mb * 1_000_000) if fast else None,
         )
     except OSError as error:
         raise SettingsError(f"[node] cannot listen on {node.bind}:{node.port}: {error.strerror}") from error
     running = RunningNode(cast(GuardedServer, server), associations, node.max_association_s)
-    door.server = running.server
+    access.server = running.server
     running.server.start_thread()
     return running
 
 
-def _receiver(associations: OpenAssociations, most_bytes: int, provider: GuardedProvider) -> StoreReceiver:
+def _receiver(associations: OpenAssociations, most_bytes: int, provider: GuardedUpperLayer) -> StoreReceiver:
     return StoreReceiver(provider, associations.intake, associations.sender_of, most_bytes)

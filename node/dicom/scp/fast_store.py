@@ -17,14 +17,13 @@ from typing import NamedTuple, cast
 import structlog
 from pynetdicom.association import Association
 
-from node.dicom.headers.early_header import Head
-from node.dicom.headers.series_head import SeriesHead
+from node.dicom.headers.early_header import EarlyHeader, read_early_header
 from node.dicom.network.contexts import STORAGE_CLASSES
 from node.dicom.network.guarded_socket import GuardedSocket
-from node.dicom.network.receive_buffer import Inflow, nothing
+from node.dicom.network.receive_buffer import ReceiveBuffer, nothing
 from node.dicom.network.statuses import StoreStatus, error_comment
-from node.dicom.network.upper_layer import GuardedProvider, ProtocolError
-from node.dicom.scp.intake import HEAD_BYTES, Intake, Outcome, Sender
+from node.dicom.network.upper_layer import GuardedUpperLayer, ProtocolError
+from node.dicom.scp.intake import EARLY_HEADER_BYTES, Intake, Outcome, Sender
 from node.store.incoming import IncomingFile
 from node.store.part10 import FileMeta
 
@@ -67,7 +66,7 @@ class StoreReceiver:
     """The fast path of one association; lives in the thread of its upper layer."""
 
     def __init__(
-        self, provider: GuardedProvider, intake: Intake, sender_of: Callable[[Association], Sender], most_bytes: int
+        self, provider: GuardedUpperLayer, intake: Intake, sender_of: Callable[[Association], Sender], most_bytes: int
     ) -> None:
         self.provider = provider
         self.assoc = provider.assoc
@@ -77,8 +76,7 @@ class StoreReceiver:
         self._contexts: dict[int, Context] = {}
         self._calling_ae = ""
         self._largest_pdu = 0
-        self._heads = SeriesHead("")  # of the transfer syntax that came last
-        self._inflow = Inflow()
+        self._inflow = ReceiveBuffer()
 
     def read(self) -> bool:
         """Handle the requests that are coming in. True when pynetdicom has to read the next PDU itself (what has been
@@ -90,7 +88,7 @@ class StoreReceiver:
             self._note_negotiated()
         if self.assoc.dimse.message is not None:
             return True  # in the middle of a message that went the other way
-        self.provider.checkpoint.hold()  # its thread would end an association whose object takes long
+        self.provider.reactor_gate.hold()  # its thread would end an association whose object takes long
         self._inflow.take_over(self._socket)
         try:
             while True:
@@ -104,7 +102,7 @@ class StoreReceiver:
                     return False
         finally:
             self._inflow.hand_back(self._socket)
-            self.provider.checkpoint.set()
+            self.provider.reactor_gate.set()
 
     def _note_negotiated(self) -> None:
         assoc = self.assoc
@@ -165,7 +163,7 @@ class StoreReceiver:
                 request, Outcome(StoreStatus.OUT_OF_RESOURCES, "storage is below its free-space limit")
             )
         try:
-            incoming = self.intake.store.receive(meta)
+            incoming = self.intake.store.open_incoming(meta)
         except OSError as error:
             return self._turn_down(request, self.intake.storage_failed(meta, error))
         with incoming:  # it is tidied up after the answer
@@ -237,20 +235,15 @@ class StoreReceiver:
                 raise ProtocolError(f"an object of more than {self._most_bytes} bytes")
         inflow = self._inflow
         if first and size:
-            inflow.need(min(size, HEAD_BYTES))
+            inflow.need(min(size, EARLY_HEADER_BYTES))
         while size:
             piece = inflow.some(size)
             if first:
-                arrival.head = self._head(piece[:HEAD_BYTES], request.context.transfer_syntax_uid)
+                arrival.head = read_early_header(piece[:EARLY_HEADER_BYTES], request.context.transfer_syntax_uid)
                 first = False
             arrival.add(piece)
             size -= len(piece)
             inflow.skip(len(piece))
-
-    def _head(self, data: memoryview, transfer_syntax_uid: str) -> Head | None:
-        if self._heads.transfer_syntax_uid != transfer_syntax_uid:
-            self._heads = SeriesHead(transfer_syntax_uid)
-        return self._heads.read(data)
 
     def _check_pace(self, seconds: float, received: int) -> None:
         patience = self.assoc.network_timeout or float("inf")
@@ -282,7 +275,7 @@ class _Arrival:
         self.size_bytes = 0
         self.too_large = False
         self.error: OSError | None = None
-        self.head: Head | None = None
+        self.head: EarlyHeader | None = None
         self._pieces: list[memoryview] = []  # lent by the inflow until it reads on
 
     def add(self, piece: memoryview) -> None:

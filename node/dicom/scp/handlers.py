@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from node.dicom.network.commitment import EVENT_FAILURES_EXIST, EVENT_SUCCESS, CommitmentResult, read_result
 from node.dicom.network.contexts import commitment_result_context
 from node.dicom.network.statuses import EventReportStatus, StoreStatus, error_comment
-from node.dicom.scp.access_control import Door
+from node.dicom.scp.access_control import AccessControl
 from node.dicom.scp.admission import Admission, Request, admit
 from node.dicom.scp.intake import Intake, Outcome, Sender
 from node.ledger.associations import Peer
@@ -63,7 +63,7 @@ class OpenAssociations:
                 self.ended(assoc)
 
 
-def handle_requested(event: Event, door: Door) -> None:
+def handle_requested(event: Event, access: AccessControl) -> None:
     """EVT_REQUESTED: reject peers that are not allowed, before anything is negotiated."""
     assoc = event.assoc
     primitive = cast(A_ASSOCIATE, assoc.requestor.primitive)
@@ -71,18 +71,18 @@ def handle_requested(event: Event, door: Door) -> None:
         calling_ae=str(primitive.calling_ae_title), called_ae=str(primitive.called_ae_title),
         address=str(assoc.requestor.address),
     )  # fmt: skip
-    decision = admit(request, door.settings.node, door.settings.pacs)
+    decision = admit(request, access.settings.node, access.settings.pacs)
     rejection = (
         None if decision in (Admission.FULL, Admission.RESULTS_ONLY) else (decision.name.lower(), decision.value)
     )
-    rejection = rejection or door.crowded(request.address) or door.unproven(assoc)
+    rejection = rejection or access.rejection_for_limits(request.address) or access.rejection_for_user_identity(assoc)
     if rejection is not None:
         reason, code = rejection
         log.warning(
             "association_rejected", reason=reason, calling_ae=request.calling_ae, called_ae=request.called_ae,
             peer=request.address,
         )  # fmt: skip
-        door.refused(reason, request.calling_ae.strip(), request.address)
+        access.refused(reason, request.calling_ae.strip(), request.address)
         assoc.acse.send_reject(*code)
         assoc.kill()  # waits until the rejection has left; the connection would be closed before it
     elif decision is Admission.RESULTS_ONLY:

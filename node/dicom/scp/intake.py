@@ -19,7 +19,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.audit.recorder import StudyTally
-from node.dicom.headers.early_header import Head, read_head
+from node.dicom.headers.early_header import EarlyHeader, read_early_header
 from node.dicom.headers.full_header import read_header
 from node.dicom.headers.structure import (
     SERIES_INSTANCE_UID,
@@ -42,7 +42,7 @@ from node.store.study_store import StoredFile, StudyStore
 
 UNREADABLE = "unreadable_instance"
 CONFLICTING = "conflicting_instance"
-HEAD_BYTES = 1 << 17  # so much of an object may hold its header; some scanners put 100 kB of their own into it
+EARLY_HEADER_BYTES = 1 << 17  # so much of an object may hold its header; some scanners put 100 kB of their own into it
 
 log = structlog.get_logger("cptdn.intake")
 
@@ -95,7 +95,7 @@ class Intake:
         self._on_transfer = on_transfer
         self._open: dict[str, Sender] = {}
         self._lock = threading.Lock()
-        self._writer = InstanceWriter(ledger, store.require)
+        self._writer = InstanceWriter(ledger, store.require_file)
 
     # --- associations ---
 
@@ -146,7 +146,7 @@ class Intake:
         if not self.has_room(len(data)):
             return Outcome(StoreStatus.OUT_OF_RESOURCES, "storage is below its free-space limit")
         try:
-            with self.store.receive(meta) as incoming:
+            with self.store.open_incoming(meta) as incoming:
                 incoming.write(data)
                 return self.take_incoming(incoming, sender)
         except OSError as error:
@@ -156,7 +156,7 @@ class Intake:
         log.error("storage_failed", sop_instance_uid=meta.sop_instance_uid, error=str(error))
         return Outcome(StoreStatus.OUT_OF_RESOURCES, "storage failed")
 
-    def take_incoming(self, incoming: IncomingFile, sender: Sender, head: Head | None = None) -> Outcome:
+    def take_incoming(self, incoming: IncomingFile, sender: Sender, head: EarlyHeader | None = None) -> Outcome:
         """Store a data set whose bytes are all in `incoming`. Never raises for what a sender or the disk do wrong.
 
         head : what its first bytes told while the rest of it arrived.
@@ -174,11 +174,11 @@ class Intake:
         except OSError as error:
             return self.storage_failed(incoming.meta, error)
 
-    def _checked(self, incoming: IncomingFile, sender: Sender, head: Head | None) -> Row:
+    def _checked(self, incoming: IncomingFile, sender: Sender, head: EarlyHeader | None) -> Row:
         """The ledger row of a data set that is what was announced. Raises Refusal, OSError."""
         meta = incoming.meta
         if head is None:  # it came in small pieces
-            head = read_head(incoming.first_bytes(HEAD_BYTES), meta.transfer_syntax_uid)
+            head = read_early_header(incoming.first_bytes(EARLY_HEADER_BYTES), meta.transfer_syntax_uid)
         if head is not None and head.size_bytes == incoming.size_bytes:
             uids, header = head.uids, head.header
         else:
@@ -194,7 +194,7 @@ class Intake:
 
     def _index(self, incoming: IncomingFile, row: Row, sender: Sender) -> Outcome:
         study, modality = row["study_instance_uid"], row["modality"]
-        stored = self.store.keep(incoming, study, row["series_instance_uid"])
+        stored = self.store.store_instance(incoming, study, row["series_instance_uid"])
         row["path"] = stored.path
         if (study, modality) in sender.noted and self._writer.add(row):
             self._count(sender, row, new=True)
@@ -240,7 +240,7 @@ class Intake:
             if known is not None and not conflict and known.path != row["path"]:
                 known.path = row["path"]  # the file of the row had been lost or moved; these are the same bytes
             if not conflict:  # what conflicts is not indexed, and another association may be setting it aside already
-                self.store.require(row["path"])
+                self.store.require_file(row["path"])
         return known is not None, conflict
 
     def _conflict(self, incoming: IncomingFile, stored: StoredFile, study: str, sender: Sender) -> Outcome:
@@ -249,7 +249,7 @@ class Intake:
             StoreStatus.CONFLICTING_INSTANCE, CONFLICTING,
             f"this SOP Instance UID is already stored with other content: {incoming.meta.sop_instance_uid}",
         )  # fmt: skip
-        incoming.call_it(str(self.store.path(stored.path)))
+        incoming.moved_to(str(self.store.path(stored.path)))
         return self._set_aside(incoming, refusal, sender, study)
 
     def _set_aside(self, incoming: IncomingFile, refusal: Refusal, sender: Sender, study: str | None) -> Outcome:

@@ -15,10 +15,10 @@ from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 
 from node.cases.headers import header_of
-from node.dicom.headers.early_header import read_head
+from node.dicom.headers.early_header import read_early_header
 from node.dicom.headers.full_header import decode
-from node.dicom.headers.structure import SOP_INSTANCE_UID, survey
-from node.dicom.scp.intake import HEAD_BYTES
+from node.dicom.headers.structure import SOP_INSTANCE_UID, validate_structure
+from node.dicom.scp.intake import EARLY_HEADER_BYTES
 from tests.dicom.raw_scu import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from tests.dicom.scenes import encoded, mr_slice
 from tests.peers import unpacked
@@ -36,7 +36,7 @@ def _read_values_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def header_of_all(data: bytes, syntax: str) -> dict[str, Any]:
     """As the whole object is read."""
-    return header_of(decode(data[: survey(data, syntax).pixel_offset], syntax))
+    return header_of(decode(data[: validate_structure(data, syntax).pixel_offset], syntax))
 
 
 @cache
@@ -67,11 +67,11 @@ def test_a_scanners_header_is_read_alike(syntax: str) -> None:
     ds.ContrastBolusAgentSequence = Sequence([agent])
     data = encoded(ds, syntax)
     for _ in range(2):  # decoded, then remembered
-        head = read_head(memoryview(data)[:4096], syntax)
+        head = read_early_header(memoryview(data)[:4096], syntax)
         assert head is not None
         assert head.header == header_of_all(data, syntax)
         assert list(head.header) == list(header_of_all(data, syntax))
-        assert head.uids == survey(data, syntax).uids
+        assert head.uids == validate_structure(data, syntax).uids
         assert head.size_bytes == len(data)
     assert head.header["ContrastBolusAgentSequence"] == ["Gadobutrol"]
     assert head.uids[SOP_INSTANCE_UID] == ds.SOPInstanceUID
@@ -85,7 +85,7 @@ def test_a_sequence_of_undefined_length_is_read_alike() -> None:
     ds.ContrastBolusAgentSequence = Sequence([agent])
     ds["ContrastBolusAgentSequence"].is_undefined_length = True
     data = encoded(ds)
-    head = read_head(memoryview(data), EXPLICIT)
+    head = read_early_header(memoryview(data), EXPLICIT)
     assert head is not None
     assert head.header == header_of_all(data, EXPLICIT)
     assert head.header["ContrastBolusAgentSequence"] == ["Gadoteric acid"]
@@ -93,19 +93,19 @@ def test_a_sequence_of_undefined_length_is_read_alike() -> None:
 
 @pytest.mark.parametrize("syntax", [BIG_ENDIAN, DEFLATED])
 def test_other_encodings_are_left_to_the_whole_reading(syntax: str) -> None:
-    assert read_head(memoryview(encoded(mr_slice(), syntax)), syntax) is None
+    assert read_early_header(memoryview(encoded(mr_slice(), syntax)), syntax) is None
 
 
 def test_what_is_cut_off_or_unusual_is_left_to_the_whole_reading() -> None:
     data = encoded(mr_slice())
-    pixels = survey(data, EXPLICIT).pixel_offset
+    pixels = validate_structure(data, EXPLICIT).pixel_offset
     assert pixels is not None
     for end in range(0, pixels + 12, 7):
-        assert read_head(memoryview(data)[:end], EXPLICIT) is None
-    assert read_head(memoryview(data)[: pixels + 12], EXPLICIT) is not None
-    assert read_head(memoryview(encoded(mr_slice(sop_class=ENHANCED))), EXPLICIT) is None
+        assert read_early_header(memoryview(data)[:end], EXPLICIT) is None
+    assert read_early_header(memoryview(data)[: pixels + 12], EXPLICIT) is not None
+    assert read_early_header(memoryview(encoded(mr_slice(sop_class=ENHANCED))), EXPLICIT) is None
     swapped = data.replace(b"\x28\x00\x10\x00US", b"\x20\x00\x10\x00US", 1)  # Rows becomes an element out of order
-    assert read_head(memoryview(swapped), EXPLICIT) is None
+    assert read_early_header(memoryview(swapped), EXPLICIT) is None
 
 
 NUMBER_TEXT = st.text("0123456789.+-eE \\\0", max_size=24).map(str.encode)
@@ -136,7 +136,7 @@ def with_values(values: Mapping[int, bytes]) -> bytes:
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_bytes_stand_there_they_are_read_alike(values: dict[int, bytes]) -> None:
     data = with_values(values)
-    found = read_head(memoryview(data), EXPLICIT)
+    found = read_early_header(memoryview(data), EXPLICIT)
     assert found is not None
     assert found.header == header_of_all(data, EXPLICIT)
 
@@ -152,7 +152,7 @@ def test_archives_of_real_scanners_are_read_alike(name: str, tmp_path: Path) -> 
         if syntax not in (EXPLICIT, IMPLICIT) or "PixelData" not in ds:
             continue
         data = encoded(ds, syntax)
-        head = read_head(memoryview(data)[:HEAD_BYTES], syntax)
+        head = read_early_header(memoryview(data)[:EARLY_HEADER_BYTES], syntax)
         if head is not None:
             read += 1
             assert head.header == header_of_all(data, syntax)
