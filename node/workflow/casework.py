@@ -1,9 +1,9 @@
-"""Looking at cases: gather what the ledger knows, ask the rules of `node.cases`, and write down what they say.
+"""Assess cases: gather what the ledger knows, apply the rules of `node.cases`, record the outcome, queue a job.
 
-    instances, facts, decisions --gather--> CaseInputs --assess--> Assessment --settle--> state, reasons, maybe a job
+    instances, facts, decisions --gather_inputs--> CaseInputs --assess_inputs--> Assessment --record--> state, reasons, job
 
-A look is cheap and may be repeated at any time; it only makes a job when the inputs differ from those of the current
-report and of every job that is on its way.
+An assessment is cheap and idempotent. It queues a job only when the inputs differ from those of the current report, of
+every active job, and of the latest job that ended with an error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from config.settings import Settings
 from node.cases.assessment import Assessment, assess_inputs
-from node.cases.case_inputs import CaseInputs, QuarantinedFile, StoredInstance
+from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
 from node.cases.headers import with_character_set
 from node.ledger import fetches, jobs
 from node.ledger.associations import open_on_study
@@ -26,16 +26,34 @@ from node.ledger.database import Ledger, now_utc
 from node.ledger.facts import facts_of
 from node.ledger.instances import instances_of_frames, instances_of_patient, instances_of_study, quarantined_of_study
 from node.ledger.reports import current_report
-from node.ledger.tables import Case, Instance
+from node.ledger.tables import Case, Instance, Report
 
 log = structlog.get_logger(__name__)
 
 AFTER_FAILURE_S = 60
-TIED_MODALITIES = ("RTSTRUCT", "SEG", "REG")
+RELATED_MODALITIES = ("RTSTRUCT", "SEG", "REG")
 
 
 def assess_due(ledger: Ledger, settings: Settings) -> int:
-    """Look at every case whose look is due; returns how many."""
+    """Assess every case that is due, each in a transaction of its own.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The ledger that all nodes share; several nodes may run this at the same time.
+    settings : Settings
+        Rules of cases, eligibility and the decision.
+
+    Returns
+    -------
+    int
+        Number of cases that were due, including those whose assessment failed; at most 100 a call.
+
+    Raises
+    ------
+    SQLAlchemyError
+        When the ledger does not answer. An error of one case is recorded in that case instead.
+    """
     with ledger.begin() as session:
         due = due_cases(session)
     for study_instance_uid in due:
@@ -43,42 +61,106 @@ def assess_due(ledger: Ledger, settings: Settings) -> int:
             with ledger.begin() as session:
                 assess_case(session, settings, study_instance_uid)
         except StaleDataError:
-            log.info("another node looked at this case meanwhile", study=study_instance_uid)
+            log.info("case_changed_by_another_node", study=study_instance_uid)
         except SQLAlchemyError:
             raise
-        except Exception as error:  # one odd study must not hide all others behind it
-            log.exception("the look at this case failed", study=study_instance_uid)
-            _put_aside(ledger, study_instance_uid, error)
+        except Exception as error:  # an unexpected header in one study must not keep all others from being assessed
+            log.exception("assessment_failed", study=study_instance_uid)
+            _record_failure(ledger, study_instance_uid, error)
     return len(due)
 
 
-def _put_aside(ledger: Ledger, study_instance_uid: str, error: Exception) -> None:
-    """Name the failure in the case and look again later."""
-    text = f"Looking at this study failed ({type(error).__name__}); it is looked at again every {AFTER_FAILURE_S} s."
+def _record_failure(ledger: Ledger, study_instance_uid: str, error: Exception) -> None:
+    """Set the case to failed with the kind of the error, and make it due again later."""
+    text = (
+        f"The assessment of this study failed with {type(error).__name__}; it is repeated every {AFTER_FAILURE_S} s. "
+        "The log of the node has the traceback."
+    )
     with ledger.begin() as session:
         set_state(session, get_case(session, study_instance_uid), "failed", [{"code": "unexpected", "text": text}])
         schedule_assessment(session, study_instance_uid, now_utc() + timedelta(seconds=AFTER_FAILURE_S))
 
 
 def seconds_to_next_assessment(session: Session, longest: float) -> float:
-    """How long nothing will be due, in seconds."""
+    """Return the seconds until the next case is due, in [0, longest]."""
     soonest = next_due(session)
     return longest if soonest is None else min(longest, max(0.0, (soonest - now_utc()).total_seconds()))
 
 
 def assess_case(session: Session, settings: Settings, study_instance_uid: str) -> Assessment:
-    """Look at one case and act on it."""
+    """Evaluate one case, record its state and reasons, and queue a job when it has new inputs.
+
+    Parameters
+    ----------
+    session : Session
+        An open transaction; the row of the case is locked until it ends.
+    settings : Settings
+        Rules of cases, eligibility and the decision.
+    study_instance_uid : str
+        Study Instance UID of the MR study.
+
+    Returns
+    -------
+    Assessment
+        The outcome, also where nothing was recorded because retention has removed the images.
+
+    Raises
+    ------
+    InputError
+        When the study is unknown.
+    """
     case = lock_case(session, study_instance_uid)
     assessment = evaluate_case(session, settings, case)
     if case.retired_at is not None and not instances_of_study(session, study_instance_uid):
-        case.assess_after = None  # retention removed its images; what was reported stands
+        case.assess_after = None  # without its images the study would become incomplete; its report remains current
         return assessment
-    _settle(session, settings, case, assessment)
+    _record_assessment(session, settings, case, assessment)
     return assessment
 
 
-def gather(session: Session, settings: Settings, case: Case) -> CaseInputs:
-    """What the ledger knows about a case: its images, what may belong to them, facts and decisions."""
+def evaluate_case(session: Session, settings: Settings, case: Case) -> Assessment:
+    """Apply the rules to a case as it is now; nothing is written.
+
+    Parameters
+    ----------
+    session : Session
+        An open transaction; it is only read from.
+    settings : Settings
+        Rules of cases, eligibility and the decision.
+    case : Case
+        The row of the case.
+
+    Returns
+    -------
+    Assessment
+        State, reasons and explanation; with a compute request when the state is ready or a refusal is reported.
+    """
+    return assess_inputs(
+        gather_inputs(session, settings, case),
+        settings,
+        now_utc(),
+        open_associations=open_on_study(session, case.study_instance_uid),
+    )
+
+
+def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInputs:
+    """Read everything that the rules evaluate: images, related objects, facts, decisions and quarantined files.
+
+    Parameters
+    ----------
+    session : Session
+        An open transaction; it is only read from.
+    settings : Settings
+        `[node] character_sets` names calling AE titles whose text is encoded otherwise than it is labelled.
+    case : Case
+        The row of the case.
+
+    Returns
+    -------
+    CaseInputs
+        Contours and registrations are related by patient or by frame of reference, from any study: a planning system
+        may store the RTSTRUCT in a study of its own.
+    """
     character_sets = settings.node.character_sets
 
     def stored_instance(row: Instance) -> StoredInstance:
@@ -87,10 +169,10 @@ def gather(session: Session, settings: Settings, case: Case) -> CaseInputs:
 
     study = case.study_instance_uid
     stored = instances_of_study(session, study)
-    related = instances_of_patient(session, case.patient_id, TIED_MODALITIES, case.issuer)
+    related = instances_of_patient(session, case.patient_id, RELATED_MODALITIES, case.issuer)
     frames = {row.frame_of_reference_uid or "" for row in stored}
-    related += instances_of_frames(session, frames, TIED_MODALITIES)
-    related += [row for row in stored if row.modality in TIED_MODALITIES]
+    related += instances_of_frames(session, frames, RELATED_MODALITIES)
+    related += [row for row in stored if row.modality in RELATED_MODALITIES]
     return CaseInputs(
         study_instance_uid=study,
         images=tuple(stored_instance(row) for row in stored),
@@ -110,52 +192,51 @@ def gather(session: Session, settings: Settings, case: Case) -> CaseInputs:
     )
 
 
-def evaluate_case(session: Session, settings: Settings, case: Case) -> Assessment:
-    """What the rules say about a case now; changes nothing."""
-    return assess_inputs(
-        gather(session, settings, case),
-        settings,
-        now_utc(),
-        open_associations=open_on_study(session, case.study_instance_uid),
-    )
-
-
-def _settle(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:
-    """Write the outcome of a look down; a ready case with new inputs gets a job."""
+def _record_assessment(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:
+    """Record the outcome in the case; a request with new inputs becomes a job."""
     case.assessment = assessment.explain_json()
     case.assess_after = assessment.reassess_at
-    _ask_for_what_lacks(session, settings, case, assessment)
-    active = jobs.active_jobs(session, case.study_instance_uid)
-    request = assessment.request
-    if request is None:
-        for job in active:
-            jobs.supersede(session, job.id, f"the study became {assessment.state} meanwhile")
+    _request_missing_content(session, settings, case, assessment)
+    if assessment.request is None:
+        _stop_jobs(session, case, f"the study became {assessment.state}")
         set_state(session, case, assessment.state, [dict(reason) for reason in assessment.reasons])
+    else:
+        _queue_if_new(session, settings, case, assessment.request)
+
+
+def _queue_if_new(session: Session, settings: Settings, case: Case, request: ComputeRequest) -> None:
+    """Queue a job for the request unless it is computed, being computed, or has failed already."""
+    study, digest = case.study_instance_uid, request.digest()
+    if any(job.request_digest == digest for job in jobs.active_jobs(session, study)):
         return
-    digest = request.digest()
-    if any(job.request_digest == digest for job in active):
-        return
-    for job in active:
-        jobs.supersede(session, job.id, "its inputs changed meanwhile")
-    report = current_report(session, case.study_instance_uid)
+    _stop_jobs(session, case, "its inputs changed")
+    report = current_report(session, study)
     if report is not None and report.request_digest == digest:
-        refused = bool(report.result.get("refusals"))
-        set_state(session, case, "refused" if refused else "reported", report.result["refusals"] if refused else ())
+        _show_report(session, case, report)
         return
-    latest = jobs.latest_job(session, case.study_instance_uid)
+    latest = jobs.latest_job(session, study)
     if latest is not None and latest.request_digest == digest and latest.error_code not in (None, "superseded"):
-        return  # refused, failed or cancelled with these very inputs: `jobs retry` changes that, another look does not
-    job = jobs.create_job(
-        session, case.study_instance_uid, request.to_json(), digest, settings.model.bundle
-    )  # fmt: skip
+        return  # refused, failed or cancelled with the same inputs: only `jobs retry` or other inputs queue it again
+    job = jobs.create_job(session, study, request.to_json(), digest, settings.model.bundle)
     set_state(session, case, "queued")
-    why = "its inputs have changed" if report is not None else "all that is needed is here"
-    record(session, case.study_instance_uid, "job", f"Job {job.id} was queued: {why}.")
+    why = "its inputs have changed" if report is not None else "all required inputs are present"
+    record(session, study, "job", f"Job {job.id} was queued: {why}.")
 
 
-def _ask_for_what_lacks(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:
-    """Have the PACS asked that may be; while the study still arrives, nothing is known to be lacking."""
-    asked = [pacs.name for pacs in settings.pacs if pacs.query_retrieve]
-    if asked and assessment.state != "receiving":
-        lacks = assessment.missing if assessment.state in ("incomplete", "held") else ()
-        fetches.request_missing(session, case.study_instance_uid, asked, lacks)
+def _stop_jobs(session: Session, case: Case, because: str) -> None:
+    for job in jobs.active_jobs(session, case.study_instance_uid):
+        jobs.supersede(session, job.id, because)
+
+
+def _show_report(session: Session, case: Case, report: Report) -> None:
+    """Set the state that follows from the current report: inputs may return to those it was computed from."""
+    refusals = report.result.get("refusals") or ()
+    set_state(session, case, "refused" if refusals else "reported", refusals)
+
+
+def _request_missing_content(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:
+    """Request missing content from every PACS that may be queried; while a study arrives, nothing is missing yet."""
+    names = [pacs.name for pacs in settings.pacs if pacs.query_retrieve]
+    if names and assessment.state != "receiving":
+        missing = assessment.missing if assessment.state in ("incomplete", "held") else ()
+        fetches.request_missing(session, case.study_instance_uid, names, missing)
