@@ -151,7 +151,7 @@ def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
     from node.ledger.deliveries import get_delivery
     from node.ledger.jobs import get_job
     from node.ledger.reports import subject_of
-    from node.workflow.decisions import retry_job, try_delivery_again
+    from node.workflow.decisions import retry_job, retry_delivery
 
     studies = []
     with ledger_of(ctx).begin() as session:
@@ -161,7 +161,7 @@ def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
                 retry_job(session, job_id)
                 studies.append(get_job(session, job_id).study_instance_uid)
             else:
-                try_delivery_again(session, number)
+                retry_delivery(session, number)
                 studies.append(subject_of(session, get_delivery(session, number).report_id)[0])
     record_about_studies(ctx, "jobs retry", studies)
     _say(as_json, job_ids, "queued")

@@ -1,6 +1,6 @@
-"""What an administrator decides about a study: the commands and the pages call these same functions.
+"""Decisions of an administrator about a study; the commands and the pages call the same functions.
 
-Every decision stands in the history of the case with the name of who made it, and the study is looked at again at once.
+Each decision is recorded in the history of the case with the name of its author, and makes the case due for assessment.
 """
 
 from __future__ import annotations
@@ -12,25 +12,44 @@ from sqlalchemy.orm import Session
 from config.errors import InputError
 from node.cases.series_roles import ROLES
 from node.clinical.entries import FactEntry, record_entries
-from node.ledger import jobs
+from node.ledger import deliveries, jobs
 from node.ledger.cases import get_case, record, schedule_assessment
-from node.ledger.deliveries import get_delivery, retry_delivery
 from node.ledger.instances import series_uids
 from node.ledger.tables import Job, Report
 
 ADMINISTRATOR = "administrator"
 
 
-def assign_roles(session: Session, study_instance_uid: str, given: Mapping[str, str], by: str = ADMINISTRATOR) -> None:
-    """Settle which series plays which role: role -> Series Instance UID. Raises InputError for what the study lacks."""
+def assign_roles(
+    session: Session, study_instance_uid: str, series_by_role: Mapping[str, str], by: str = ADMINISTRATOR
+) -> None:
+    """Assign series to roles; roles that are not named keep their assignment.
+
+    Parameters
+    ----------
+    session : Session
+        An open transaction.
+    study_instance_uid : str
+        Study Instance UID of the case.
+    series_by_role : mapping of str to str
+        Role (one of `ROLES`) to Series Instance UID.
+    by : str
+        Name of the person who decides, for the history.
+
+    Raises
+    ------
+    InputError
+        When the study is unknown, a role does not exist, or the study has no such series.
+    """
     case = get_case(session, study_instance_uid)
     known = set(series_uids(session, study_instance_uid))
-    for role, series in given.items():
+    for role, series in series_by_role.items():
         if role not in ROLES:
             raise InputError(f"expected a role out of {', '.join(ROLES)}, found {role!r}")
         if series not in known:
-            has = ", ".join(sorted(known)) or "none"
-            raise InputError(f"study {study_instance_uid} has no series {series}; it has {has}")
+            existing = ", ".join(sorted(known)) or "none"
+            raise InputError(f"expected a series of study {study_instance_uid} ({existing}), found {series}")
+        # SQLAlchemy notices a new dictionary, not a changed one.
         case.assignments = {**case.assignments, role: series}
         record(session, study_instance_uid, "assigned", f"{role} is series {series}, decided by {by}.", actor=by)
     session.flush()
@@ -38,7 +57,24 @@ def assign_roles(session: Session, study_instance_uid: str, given: Mapping[str, 
 
 
 def set_hold(session: Session, study_instance_uid: str, because: str | None, by: str = ADMINISTRATOR) -> None:
-    """Hold a study with a reason, so that nothing is computed for it; None releases it."""
+    """Hold a study so that nothing is computed for it, or release it.
+
+    Parameters
+    ----------
+    session : Session
+        An open transaction.
+    study_instance_uid : str
+        Study Instance UID of the case.
+    because : str or None
+        Reason of the hold, shown as the reason of the case; None releases the study.
+    by : str
+        Name of the person who decides, for the history.
+
+    Raises
+    ------
+    InputError
+        When the study is unknown.
+    """
     case = get_case(session, study_instance_uid)
     case.hold = because
     text = f"Held by {by}: {because}" if because else f"Released by {by}."
@@ -48,24 +84,60 @@ def set_hold(session: Session, study_instance_uid: str, because: str | None, by:
 
 
 def set_facts(session: Session, study_instance_uid: str, entries: Sequence[FactEntry], source: str, by: str) -> int:
-    """Record clinical facts of the patient behind a study; returns how many were new."""
+    """Record validated clinical facts of the patient of a study.
+
+    Parameters
+    ----------
+    session : Session
+        An open transaction.
+    study_instance_uid : str
+        Study Instance UID of the case.
+    entries : sequence of FactEntry
+        Facts as the functions of `node.clinical.entries` return them.
+    source : str
+        Where the facts come from, such as "web page"; recorded as their provenance.
+    by : str
+        Name of the person who entered them.
+
+    Returns
+    -------
+    int
+        Number of facts that were new. Only new facts make the patient's cases due for assessment.
+
+    Raises
+    ------
+    InputError
+        When the study is unknown or has no Patient ID.
+    """
     case = get_case(session, study_instance_uid)
-    new = record_entries(session, case.patient_id, case.issuer, list(entries), source, by)
-    if new:
+    n_new = record_entries(session, case.patient_id, case.issuer, list(entries), source, by)
+    if n_new:
         names = ", ".join(entry.name.replace("_", " ") for entry in entries)
         record(session, study_instance_uid, "facts", f"Clinical facts entered by {by}: {names}.", actor=by)
-    return new
+    return n_new
 
 
 def retry_job(session: Session, job_id: str, by: str = ADMINISTRATOR) -> Job:
-    """Queue a failed or cancelled computation again, from the step where it stopped."""
+    """Queue a failed or cancelled job again, from the step that did not finish.
+
+    Raises
+    ------
+    InputError
+        When the job is unknown, or neither failed nor cancelled.
+    """
     return jobs.retry(session, job_id, by)
 
 
-def try_delivery_again(session: Session, delivery_id: int, by: str = ADMINISTRATOR) -> None:
-    """Try a delivery again now; the study's history names who ordered it."""
-    retry_delivery(session, delivery_id)
-    delivery = get_delivery(session, delivery_id)
+def retry_delivery(session: Session, delivery_id: int, by: str = ADMINISTRATOR) -> None:
+    """Make a delivery due now, and record in the history of its study who ordered it.
+
+    Raises
+    ------
+    InputError
+        When the delivery is unknown or its state does not allow another attempt.
+    """
+    deliveries.retry_delivery(session, delivery_id)
+    delivery = deliveries.get_delivery(session, delivery_id)
     report = session.get_one(Report, delivery.report_id)
     text = f"The delivery to {delivery.pacs} is tried again, ordered by {by}."
     record(session, report.study_instance_uid, "retry", text, actor=by)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 import node.workflow.casework
-from node.cases.assessment import Assessment, assess
+from node.cases.assessment import Assessment, assess_inputs
 from node.cases.case_inputs import CaseInputs
 from node.clinical.entries import ebv_entry, stage_entry
 from node.ledger import jobs
@@ -304,9 +304,9 @@ def test_a_case_whose_assessment_fails_says_so_and_the_others_are_assessed(
     def broken(inputs: CaseInputs, *arguments: Any, **more: Any) -> Assessment:
         if inputs.study_instance_uid == STUDY:
             raise ZeroDivisionError
-        return assess(inputs, *arguments, **more)
+        return assess_inputs(inputs, *arguments, **more)
 
-    monkeypatch.setattr(node.workflow.casework, "assess", broken)
+    monkeypatch.setattr(node.workflow.casework, "assess_inputs", broken)
     assert assess_all(ready) == 2
     state, codes = ready.codes()
     assert (state, codes) == ("failed", {"unexpected"})

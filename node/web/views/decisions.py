@@ -106,7 +106,7 @@ def _study_of_job(session: Session, job_id: str) -> str:
 def retry_delivery(visit: Visit) -> Response:
     number = visit.path["delivery"]
     with visit.context.ledger.begin() as session:
-        decisions.try_delivery_again(session, int(number), visit.user)
+        decisions.retry_delivery(session, int(number), visit.user)
         study, _ = subject_of(session, get_delivery(session, int(number)).report_id)
     visit.audit("decision", study=study)
     return back(visit, visit.given("next"), visit.words("said_retry"))
