@@ -151,7 +151,7 @@ def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
     from node.ledger.deliveries import get_delivery
     from node.ledger.jobs import get_job
     from node.ledger.reports import subject_of
-    from node.workflow.decisions import retry_job, retry_delivery
+    from node.workflow.decisions import retry_delivery, retry_job
 
     studies = []
     with ledger_of(ctx).begin() as session:

@@ -1,6 +1,6 @@
 """Assess cases: gather what the ledger knows, apply the rules of `node.cases`, record the outcome, queue a job.
 
-    instances, facts, decisions --gather_inputs--> CaseInputs --assess_inputs--> Assessment --record--> state, reasons, job
+    instances, facts, decisions --gather_inputs--> CaseInputs --assess_inputs--> Assessment --> state, reasons, job
 
 An assessment is cheap and idempotent. It queues a job only when the inputs differ from those of the current report, of
 every active job, and of the latest job that ended with an error.

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, select
+from tests.cases.objects import STUDY, structure_set, whole_study
 
 from config.settings import Settings, load_settings
 from node.cases.case_inputs import StoredInstance
 from node.clinical.entries import FactEntry, ebv_entry, record_entries, stage_entry, treatment_start_entry
 from node.ledger import jobs
-from node.ledger.cases import get_case, history, note_content
+from node.ledger.cases import get_case, history, record_arrival
 from node.ledger.database import Ledger, now_utc, open_ledger
-from node.ledger.reports import current_report, keep_report
+from node.ledger.reports import current_report, record_report
 from node.ledger.tables import Case, Instance, Job, Report
-from tests.cases.objects import STUDY, structure_set, whole_study
 
 PATIENT = "P1"
 RESULT: dict[str, Any] = {"model": {"digest": "sha256:b", "name": "demonstration"}, "scores": {}, "refusals": []}
@@ -45,7 +45,7 @@ class Site:
                     header=dict(header), calling_ae=calling_ae, received_at=instance.received_at,
                 )  # fmt: skip
                 session.add(row)
-                note_content(session, row.modality, row.study_instance_uid, row.patient_id, "")
+                record_arrival(session, row.modality, row.study_instance_uid, row.patient_id, "")
 
     def arrive_whole(self) -> None:
         """Three series, the RTSTRUCT, and the facts that make the study ready."""
@@ -108,7 +108,7 @@ class Site:
     ) -> None:
         before = current_report(session, STUDY)
         revision = before.revision + 1 if before is not None else 1
-        keep_report(
+        record_report(
             session, study_instance_uid=STUDY, job_id=job.id, identity=f"identity {revision}",
             computation=f"computation {revision}", request_digest=job.request_digest, bundle_digest="sha256:b",
             revision=revision, sop_instance_uid=f"1.2.3.{revision}", predecessor=before, result=result, objects=[],

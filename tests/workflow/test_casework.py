@@ -9,13 +9,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from tests.cases.objects import CE_T1W, FRAME, STUDY, T1W, T2W, series, structure_set, whole_study
 
 import node.workflow.casework
 from node.cases.assessment import Assessment, assess_inputs
 from node.cases.case_inputs import CaseInputs
 from node.clinical.entries import ebv_entry, stage_entry
 from node.ledger import jobs
-from node.ledger.associations import Peer, touch
+from node.ledger.associations import Peer, record_study
 from node.ledger.cases import get_case, open_case
 from node.ledger.database import now_utc
 from node.ledger.tables import Fetch
@@ -28,7 +29,6 @@ from node.workflow.casework import (
     seconds_to_next_assessment,
 )
 from node.workflow.decisions import assign_roles, retry_job, set_hold
-from tests.cases.objects import CE_T1W, FRAME, STUDY, T1W, T2W, series, structure_set, whole_study
 from tests.workflow.scenes import Site, received_now, site
 
 
@@ -79,7 +79,7 @@ def test_a_study_without_contour_is_incomplete_and_has_no_job(here: Site) -> Non
 
 def test_a_study_whose_association_is_open_is_receiving_and_has_no_job(ready: Site) -> None:
     with ready.ledger.begin() as session:
-        touch(session, Peer("a", "n", "PACS", "127.0.0.1", now_utc()), STUDY, now_utc())
+        record_study(session, Peer("a", "n", "PACS", "127.0.0.1", now_utc()), STUDY, now_utc())
     assert assess_again(ready) == "receiving"
     assert ready.jobs() == []
 
