@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import delete, select
-from tests.cases.objects import STUDY, structure_set, whole_study
 
 from config.settings import Settings, load_settings
 from node.cases.case_inputs import StoredInstance
@@ -19,6 +18,7 @@ from node.ledger.cases import get_case, history, record_arrival
 from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.reports import current_report, record_report
 from node.ledger.tables import Case, Instance, Job, Report
+from tests.cases.case_headers import STUDY, structure_set, whole_study
 
 PATIENT = "P1"
 RESULT: dict[str, Any] = {"model": {"digest": "sha256:b", "name": "demonstration"}, "scores": {}, "refusals": []}

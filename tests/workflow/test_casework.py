@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from tests.cases.objects import CE_T1W, FRAME, STUDY, T1W, T2W, series, structure_set, whole_study
 
 import node.workflow.casework
 from node.cases.assessment import Assessment, assess_inputs
@@ -29,6 +28,7 @@ from node.workflow.casework import (
     seconds_to_next_assessment,
 )
 from node.workflow.decisions import assign_roles, retry_job, set_hold
+from tests.cases.case_headers import CE_T1W, FRAME, STUDY, T1W, T2W, series, structure_set, whole_study
 from tests.workflow.scenes import Site, received_now, site
 
 
