@@ -13,8 +13,8 @@ import numpy as np
 from config.indication.vocabulary import SeriesRole
 from workers.bundles.bundle import load_bundle
 from workers.phantoms.population import published_nomogram
-from workers.phantoms.writing import PhantomCohort, bags_of
-from workers.training.patch_store import Bags
+from workers.phantoms.writing import PhantomCohort, phantom_patches
+from workers.training.patch_store import PatientPatches
 from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
 
 SEED = 4711
@@ -28,13 +28,13 @@ def phantom_materials(n: int, at_once: int) -> Iterator[list[PreparedStudy]]:
             yield [material_of(bags) for bags in pool.map(partial(_bags, n), numbers, chunksize=4)]
 
 
-def _bags(n: int, number: int) -> Bags:
+def _bags(n: int, number: int) -> PatientPatches:
     cohort, nomogram = PhantomCohort(n, SEED), published_nomogram()
-    found: Bags = dict(bags_of(number, cohort, nomogram, load_bundle("demonstration").templates)[1])
+    found: PatientPatches = dict(phantom_patches(number, cohort, nomogram, load_bundle("demonstration").templates)[1])
     return found
 
 
-def material_of(bags: Bags) -> PreparedStudy:
+def material_of(bags: PatientPatches) -> PreparedStudy:
     """One patient's bags as the volumes step keeps them."""
     return {SeriesRole(role): _sequence(SeriesRole(role), bag) for role, bag in bags.items()}
 

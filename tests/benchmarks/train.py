@@ -17,8 +17,8 @@ from tests.benchmarks.phantom_patients import SEED
 from workers.bundles.bundle import load_bundle
 from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
 from workers.phantoms.population import published_nomogram
-from workers.phantoms.writing import PhantomCohort, bags_of
-from workers.training.patch_store import BAG_NAMES, build_store, kept_bags
+from workers.phantoms.writing import PhantomCohort, phantom_patches
+from workers.training.patch_store import BAG_NAMES, build_store, saved_patch_reader
 
 PATIENTS = 24
 BATCH = 32
@@ -32,13 +32,13 @@ def run(options: Options) -> Result:
     with TemporaryDirectory() as temporary:
         root = Path(temporary)
         names = _write(root / "patches")
-        store = build_store(names, kept_bags(root / "patches"), root / "store")
+        store = build_store(names, saved_patch_reader(root / "patches"), root / "store")
         rng = np.random.default_rng(0)
         n_slices = int(store.starts[ROLE][-1])
         torch.manual_seed(0)
         network = SequenceNetwork(BackboneArchitecture()).to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         optimiser = torch.optim.SGD(network.parameters(), lr=1e-4)
-        read = kept_bags(root / "patches")
+        read = saved_patch_reader(root / "patches")
 
         def load() -> torch.Tensor:
             return torch.from_numpy(store.slices(ROLE, rng.integers(0, n_slices, BATCH)))
@@ -84,7 +84,7 @@ def _write(folder: Path) -> list[str]:
     )
     names = []
     for number in range(PATIENTS):
-        patient, bags = bags_of(number, cohort, nomogram, templates)
+        patient, bags = phantom_patches(number, cohort, nomogram, templates)
         names.append(str(patient.record["patient_id"]))
         np.savez_compressed(folder / f"{names[-1]}.npz", **{BAG_NAMES[role]: bag for role, bag in bags.items()})
     return names

@@ -19,12 +19,17 @@ from workers.nomogram.points import AGE, EBV, INTERACTION, PREDICTIVE, PROGNOSTI
 from workers.survival.cohort import ENDPOINTS, Cohort, Outcome
 from workers.survival.concordance import harrell_concordance, noether_concordance
 from workers.survival.cox import CoxFit, fit_cox, proportional_hazards_test, step_baseline
-from workers.survival.cox_models import CohortModel, design, examine_factor, fit_compared_models, fit_terms
+from workers.survival.cox_models import CohortModel, design_matrix, examine_factor, fit_compared_models, fit_terms
 from workers.survival.stepwise import stepwise_aic
 from workers.validation.baseline_table import balance, follow_up, group_p, table_1
 from workers.validation.calibration import Calibration, calibrate, calibration_slope, recalibrated
 from workers.validation.matching import propensity_scores
-from workers.validation.survival_comparison import TwoGroups, decision_groups, risk_groups, total_points_received
+from workers.validation.survival_comparison import (
+    SurvivalComparison,
+    compare_arms_by_preference,
+    compare_risk_groups,
+    total_points_received,
+)
 
 ICT, CCRT = TreatmentArm.ICT_CCRT, TreatmentArm.CCRT
 COHORTS = ("training", "internal")
@@ -148,7 +153,7 @@ def _model(prefix: str, fit: CoxFit, names: list[str]) -> Pairs:
     yield f"{prefix}.aic", fit.aic
     for test, chi2 in (("lr", fit.lr_chi2), ("wald", fit.wald_chi2), ("score", fit.score_chi2)):
         yield f"{prefix}.{test}_chisq", chi2
-        yield f"{prefix}.{test}_p" + ("_overall" if test == "wald" else ""), fit.p_of(chi2)
+        yield f"{prefix}.{test}_p" + ("_overall" if test == "wald" else ""), fit.chi2_p_value(chi2)
 
 
 def _description(published: PublishedCohort) -> Pairs:
@@ -210,8 +215,8 @@ def _univariate(published: PublishedCohort) -> Pairs:
             yield f"{prefix}.hr", 1 / float(fit.hazard_ratios[0])
             yield f"{prefix}.hr_lo", 1 / float(high)
             yield f"{prefix}.hr_hi", 1 / float(low)
-        yield f"{prefix}.lr_p", fit.p_of(fit.lr_chi2)
-        yield f"{prefix}.logrank_score_p", fit.p_of(fit.score_chi2)
+        yield f"{prefix}.lr_p", fit.chi2_p_value(fit.lr_chi2)
+        yield f"{prefix}.logrank_score_p", fit.chi2_p_value(fit.score_chi2)
         yield f"{prefix}.loglik", fit.log_likelihood
         if test.log_rank_p is not None:
             yield f"{prefix}.survdiff_p", test.log_rank_p
@@ -252,8 +257,8 @@ def _models(published: PublishedCohort) -> Pairs:
     training = published.parts["training"]
     outcome = training.outcome("dfs")
     cptdn = published.models["cptdn"]
-    x = design(training, cptdn.recipe.terms)
-    breslow = fit_cox(x, cptdn.recipe.terms, outcome.durations_days, outcome.event_observed, ties="breslow")
+    x = design_matrix(training, cptdn.specification.terms)
+    breslow = fit_cox(x, cptdn.specification.terms, outcome.durations_days, outcome.event_observed, ties="breslow")
     yield "model.cptdn.breslow.loglik", breslow.log_likelihood
     proportional = proportional_hazards_test(cptdn.fit, x, outcome.durations_days, outcome.event_observed)
     yield "model.cptdn.coxzph_km.GLOBAL.p", proportional.p_global
@@ -283,7 +288,7 @@ def _baseline(published: PublishedCohort) -> Pairs:
     training = published.parts["training"]
     yield "cptdn.mean_lp_uncentred.training", float(published.risk(training).mean())
     outcome = training.outcome("dfs")
-    x = design(training, published.models["cptdn"].recipe.terms)
+    x = design_matrix(training, published.models["cptdn"].specification.terms)
     fit = published.models["cptdn"].fit
     at_means = step_baseline(x - x.mean(axis=0), outcome.durations_days, outcome.event_observed, fit.coefficients)
     for horizon in (1080, 1800):
@@ -384,7 +389,7 @@ def _concordance(published: PublishedCohort) -> Pairs:
                         yield f"{prefix}.n", c.n
 
 
-def _two_groups(prefix: str, found: TwoGroups) -> Pairs:
+def _two_groups(prefix: str, found: SurvivalComparison) -> Pairs:
     yield f"{prefix}.n", sum(found.n)
     for at in (0, 1):
         yield f"{prefix}.n{at}", found.n[at]
@@ -403,7 +408,7 @@ def _two_groups(prefix: str, found: TwoGroups) -> Pairs:
         yield f"{prefix}.hr", None
         return
     yield from _effect(prefix, found.fit, 0, 1.0)
-    yield f"{prefix}.lr_p", found.fit.p_of(found.fit.lr_chi2)
+    yield f"{prefix}.lr_p", found.fit.chi2_p_value(found.fit.lr_chi2)
 
 
 def _of(outcome: Outcome, mask: BoolArray) -> Outcome:
@@ -416,7 +421,7 @@ def _risk(published: PublishedCohort) -> Pairs:
             for arm_name, arm in ARMS.items():
                 cohort = whole if arm is None else whole.arm(arm)
                 for endpoint in ENDPOINTS:
-                    found = risk_groups(cohort.outcome(endpoint), published.points(cohort), cut)
+                    found = compare_risk_groups(cohort.outcome(endpoint), published.points(cohort), cut)
                     yield from _two_groups(f"risk.{cut_name}.{label}.{arm_name}.{endpoint.upper()}", found)
 
 
@@ -432,7 +437,9 @@ def _decision(published: PublishedCohort) -> Pairs:
         ):
             for percent in (0, 2, 5):
                 for endpoint in ENDPOINTS:
-                    groups = decision_groups(cohort.outcome(endpoint), cohort.treated, difference, percent / 100)
+                    groups = compare_arms_by_preference(
+                        cohort.outcome(endpoint), cohort.treated, difference, percent / 100
+                    )
                     for name, found in groups.items():
                         prefix = f"decision.{coding}.th{percent}pct.{label}.{names[name]}.{endpoint.upper()}"
                         yield from _two_groups(prefix, found)
@@ -486,9 +493,9 @@ def _subgroups(published: PublishedCohort) -> Pairs:
     for label, mask in masks.items():
         part = cohort.where(mask)
         outcome = part.outcome("dfs")
-        found = risk_groups(outcome, published.points(part), published.nomogram.mean_total_points)
+        found = compare_risk_groups(outcome, published.points(part), published.nomogram.mean_total_points)
         yield from _two_groups(f"subgroup_risk.meanlp.centre1.{label}.DFS", found)
-        for name, groups in decision_groups(outcome, part.treated, published.difference(part), 0.0).items():
+        for name, groups in compare_arms_by_preference(outcome, part.treated, published.difference(part), 0.0).items():
             yield from _two_groups(f"subgroup_decision.th0pct.centre1.{label}.{names[name]}.DFS", groups)
 
 
@@ -510,7 +517,7 @@ def _balance(published: PublishedCohort) -> Pairs:
     yield "balance.centre1.n_ict", int(whole.treated.sum())
     yield "balance.centre1.n_ccrt", int((~whole.treated).sum())
     matched = ("sex", "age", "HGBcut", "EBV_4k", "drinkingcut", "His_cancercut", "smokingcut", "tumor_volume")
-    distance = propensity_scores(design(whole, [COLUMNS[name][0] for name in matched]), whole.treated)
+    distance = propensity_scores(design_matrix(whole, [COLUMNS[name][0] for name in matched]), whole.treated)
     one, other = distance[whole.treated], distance[~whole.treated]
     yield "balance.matchit_sum_all.centre1.distance.std_mean_diff", float((one.mean() - other.mean()) / one.std(ddof=1))
 

@@ -22,11 +22,16 @@ from workers.nomogram.points import AGE, EBV, PROGNOSTIC
 from workers.survival.cohort import Cohort, read_cohort
 from workers.survival.concordance import harrell_concordance
 from workers.survival.cox import CoxFit, fit_cox, step_baseline
-from workers.survival.cox_models import CPTDN_TERMS, design, examine_factor, fit_compared_models, fit_terms
+from workers.survival.cox_models import CPTDN_TERMS, design_matrix, examine_factor, fit_compared_models, fit_terms
 from workers.survival.stepwise import clinical_candidates, cptdn_candidates, stepwise_aic
 from workers.validation.calibration import calibrate
 from workers.validation.matching import match
-from workers.validation.survival_comparison import TwoGroups, compare, decision_groups, total_points_received
+from workers.validation.survival_comparison import (
+    SurvivalComparison,
+    compare_arms_by_preference,
+    compare_survival,
+    total_points_received,
+)
 
 ICT, CCRT = TreatmentArm.ICT_CCRT, TreatmentArm.CCRT
 COLUMN = {
@@ -58,7 +63,7 @@ class Simulated:
             name="simulated",
             population="",
         )
-        x = design(self.training, CPTDN_TERMS)
+        x = design_matrix(self.training, CPTDN_TERMS)
         days, events = outcome.durations_days, outcome.event_observed
         self.breslow = step_baseline(x, days, events, self.fit.coefficients, ties="breslow")
 
@@ -111,8 +116,8 @@ def test_univariate(simulated: Simulated) -> None:
         found = examine_factor(simulated.training, COLUMN[name])
         assert found.fit is not None
         check_fit(found.fit, expected)
-        assert found.fit.p_of(found.fit.lr_chi2) == pytest.approx(expected["p_lr"], rel=1e-6)
-        assert found.fit.p_of(found.fit.score_chi2) == pytest.approx(expected["p_score"], abs=1e-10)
+        assert found.fit.chi2_p_value(found.fit.lr_chi2) == pytest.approx(expected["p_lr"], rel=1e-6)
+        assert found.fit.chi2_p_value(found.fit.score_chi2) == pytest.approx(expected["p_score"], abs=1e-10)
         if found.log_rank_p is not None:
             assert found.log_rank_p == pytest.approx(expected["logrank"]["p"], abs=1e-10)
     per_decade = examine_factor(simulated.training, "age_years").to_json()
@@ -171,7 +176,7 @@ def test_cptdn_and_compared_models(simulated: Simulated) -> None:
     covariance = simulated.fit.covariance[np.ix_(order, order)]
     np.testing.assert_allclose(covariance, simulated.expected["cptdn"]["vcov"], rtol=1e-5, atol=1e-9)
     outcome = simulated.training.outcome("dfs")
-    x = design(simulated.training, CPTDN_TERMS)
+    x = design_matrix(simulated.training, CPTDN_TERMS)
     breslow = fit_cox(x, CPTDN_TERMS, outcome.durations_days, outcome.event_observed, ties="breslow")
     check_fit(breslow, simulated.expected["cptdn_breslow_ties"])
     models = fit_compared_models(simulated.training)[0]
@@ -186,7 +191,7 @@ def test_product_without_main_effects(simulated: Simulated) -> None:
     expected = simulated.expected["cptdn_product_only"]
     sign = np.where(simulated.training.treated, 1.0, -1.0)
     x = np.column_stack(
-        (design(simulated.training, CPTDN_TERMS[:3]), sign * simulated.training.column("predictive_score"))
+        (design_matrix(simulated.training, CPTDN_TERMS[:3]), sign * simulated.training.column("predictive_score"))
     )
     outcome = simulated.training.outcome("dfs")
     found = fit_cox(
@@ -268,7 +273,7 @@ def test_concordance(simulated: Simulated, label: str) -> None:
             assert counts == (expected["concordant"], expected["discordant"], expected["tied_x"])
 
 
-def check_groups(found: TwoGroups, expected: dict[str, Any]) -> None:
+def check_groups(found: SurvivalComparison, expected: dict[str, Any]) -> None:
     assert (sum(found.n), sum(found.events)) == (expected["n"], expected["events"])
     assert found.log_rank is not None
     assert found.log_rank.chi2 == pytest.approx(expected["chisq"], abs=1e-9)
@@ -303,7 +308,7 @@ def check_groups(found: TwoGroups, expected: dict[str, Any]) -> None:
 def test_decision_groups(simulated: Simulated, label: str, threshold: float) -> None:
     cohort = simulated.part(label)
     expected = simulated.expected["decision"][f"thr_{threshold:g}"][label]
-    found = decision_groups(cohort.outcome("dfs"), cohort.treated, simulated.difference(cohort), threshold)
+    found = compare_arms_by_preference(cohort.outcome("dfs"), cohort.treated, simulated.difference(cohort), threshold)
     check_groups(found["ICT-preferred"], expected["ict_preferred"])
     check_groups(found["CCRT-preferred"], expected["ccrt_preferred"])
     assert sum(found["ICT-preferred"].n) == expected["n_ict_preferred"]
@@ -315,7 +320,7 @@ def test_risk_groups(simulated: Simulated, label: str) -> None:
         whole = simulated.part(label)
         cohort = whole if arm is None else whole.arm(arm)
         high = simulated.points(cohort) > simulated.fitted.nomogram.mean_total_points
-        found = compare(cohort.outcome("dfs"), high, ("low", "high"))
+        found = compare_survival(cohort.outcome("dfs"), high, ("low", "high"))
         check_groups(found, simulated.expected["risk_strat"][label][arm_name])
 
 
@@ -336,11 +341,11 @@ def test_subgroups_of_the_test_cohorts(simulated: Simulated) -> None:
         expected = simulated.expected["subgroups_combined_test"][name]
         cohort = whole.where(mask)
         outcome = cohort.outcome("dfs")
-        found = decision_groups(outcome, cohort.treated, simulated.difference(cohort), 0.0)
+        found = compare_arms_by_preference(outcome, cohort.treated, simulated.difference(cohort), 0.0)
         check_groups(found["ICT-preferred"], expected["ict_preferred"])
         check_groups(found["CCRT-preferred"], expected["ccrt_preferred"])
         high = simulated.points(cohort) > simulated.fitted.nomogram.mean_total_points
-        check_groups(compare(outcome, high, ("low", "high")), expected["risk"])
+        check_groups(compare_survival(outcome, high, ("low", "high")), expected["risk"])
         compared += 1
     assert compared == len(simulated.expected["subgroups_combined_test"])
 

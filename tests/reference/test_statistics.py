@@ -27,7 +27,7 @@ from workers.survival.stepwise import stepwise_aic
 from workers.validation.baseline_table import group_p
 from workers.validation.calibration import calibrate
 from workers.validation.matching import match
-from workers.validation.survival_comparison import compare
+from workers.validation.survival_comparison import compare_survival
 
 HERE = Path(__file__).parent
 R: dict[str, Any] = json.loads((HERE / "statistics.json").read_text())
@@ -113,7 +113,7 @@ def test_univariate(factor: str) -> None:
     assert found.fit.coefficients[0] == pytest.approx(expected["coef"], abs=1e-10)
     assert found.fit.standard_errors[0] == pytest.approx(expected["se"], abs=1e-10)
     assert found.fit.score_chi2 == pytest.approx(expected["score"], rel=1e-9)
-    assert found.fit.p_of(found.fit.lr_chi2) == pytest.approx(expected["lr_p"], rel=1e-8)
+    assert found.fit.chi2_p_value(found.fit.lr_chi2) == pytest.approx(expected["lr_p"], rel=1e-8)
     assert (found.log_rank_p is None) == ("logrank" not in expected or expected["logrank"] is None)
 
 
@@ -160,7 +160,7 @@ def test_concordance_of_the_opposite_risk_is_the_complement() -> None:
 
 
 def test_arms_compared() -> None:
-    expected, found = R["arms"], compare(OUTCOME, COHORT.treated, ("CCRT", "ICT+CCRT"))
+    expected, found = R["arms"], compare_survival(OUTCOME, COHORT.treated, ("CCRT", "ICT+CCRT"))
     at = 0
     for curve in found.curves:
         assert curve is not None

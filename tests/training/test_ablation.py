@@ -23,9 +23,9 @@ from workers.scores.scoring import Scores
 from workers.survival.cohort import Cohort, read_cohort
 from workers.survival.concordance import concordance_difference, harrell_concordance
 from workers.training import cross_validation
-from workers.training.ablation import CHOICES, REFERENCE, AblationResult, ArmResult, arms_of
+from workers.training.ablation import CHOICES, REFERENCE, AblationArmResult, AblationResult, ablation_arms
 from workers.training.ablation_report import ablation_figure, write_ablation
-from workers.training.learning_cohort import LEARNED_ENDPOINTS
+from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
 from workers.training.loading import ON_CPU
 
 CPTDN = str(Path(sys.executable).with_name("cptdn"))
@@ -93,7 +93,7 @@ def test_nobody_is_scored_by_a_model_that_has_seen_them(
     phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stand-ins for the networks: the scores of each training name the patients that it learned from."""
-    cohort = read_cohort(phantoms / "cohort.csv", need_scores=False, endpoints=LEARNED_ENDPOINTS)
+    cohort = read_cohort(phantoms / "cohort.csv", need_scores=False, endpoints=OUTCOME_ENDPOINTS)
     seen: list[np.ndarray] = []
 
     def learned(cohort: Cohort, training: np.ndarray, *others: Any) -> Any:
@@ -102,11 +102,11 @@ def test_nobody_is_scored_by_a_model_that_has_seen_them(
         scores = Scores(np.where(training, 0.5, -0.5), np.full(len(cohort), len(seen) / 10))
         return SimpleNamespace(scores=scores, seconds={"all": 2.0})
 
-    monkeypatch.setattr(cross_validation, "learn", learned)
+    monkeypatch.setattr(cross_validation, "train_networks", learned)
     training = np.arange(18) < 15
     options = (4, tmp_path, load_nomogram(NOMOGRAM), ON_CPU, lambda *_: None)
-    store, recipe = cast(Any, None), arms_of(OPTIONS, ["transfer"])[0].recipe
-    found = cross_validation.cross_validate(cohort, training, store, recipe, *options)
+    store, config = cast(Any, None), ablation_arms(OPTIONS, ["transfer"])[0].config
+    found = cross_validation.cross_validate(cohort, training, store, config, *options)
     assert len(seen) == 4
     assert not any(mask[15:].any() for mask in seen)  # nor from patients that are not to be learned from
     assert (found.scores.prognostic == -0.5).all()  # everybody's score comes from a model that had not seen them
@@ -157,25 +157,25 @@ def test_a_killed_ablation_resumes_to_the_same_answer(phantoms: Path, tmp_path: 
 
 
 def test_every_other_value_of_a_choice_is_an_arm_and_nothing_else_changes() -> None:
-    arms = arms_of({**OPTIONS, "pooling": "attention", "width": 0.125}, list(CHOICES))
+    arms = ablation_arms({**OPTIONS, "pooling": "attention", "width": 0.125}, list(CHOICES))
     assert [arm.name for arm in arms] == [
         "reference", "pooling=maximum", "normalisation=n4_landmarks", "normalisation=z_score", "variant=bottleneck",
         "schedule=paper", "augmentation=paper", "transfer=yes",
     ]  # fmt: skip
-    assert len({arm.recipe.seed for arm in arms}) == 1
-    reference = arms[0].recipe.to_json()
+    assert len({arm.config.seed for arm in arms}) == 1
+    reference = arms[0].config.to_json()
     for name, changed in {
         "pooling=maximum": "backbone",
         "transfer=yes": "transfer",
         "normalisation=z_score": "normalisation",
     }.items():
-        recipe = next(arm.recipe.to_json() for arm in arms if arm.name == name)
-        assert [key for key in reference if reference[key] != recipe[key]] == [changed]
+        config = next(arm.config.to_json() for arm in arms if arm.name == name)
+        assert [key for key in reference if reference[key] != config[key]] == [changed]
 
 
 def test_what_cannot_be_varied_is_told(phantoms: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"expected choices to vary among pooling, normalisation, .* found colour"):
-        arms_of(OPTIONS, ["colour"])
+        ablation_arms(OPTIONS, ["colour"])
     done = subprocess.run(
         command("ablate", phantoms, tmp_path / "a", "--vary", "normalisation"), capture_output=True, text=True
     )
@@ -184,7 +184,7 @@ def test_what_cannot_be_varied_is_told(phantoms: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
-def compared(shift: float, n: int = 60) -> ArmResult:
+def compared(shift: float, n: int = 60) -> AblationArmResult:
     """An arm whose risk is the truth and some noise, against a reference with more."""
     rng = np.random.default_rng(5)
     truth, days, events = rng.normal(size=n), rng.exponential(1000, n), rng.random(n) < 0.6
@@ -192,8 +192,8 @@ def compared(shift: float, n: int = 60) -> ArmResult:
     noise = rng.normal(size=n)
     found = harrell_concordance(truth + shift * noise, days, events)
     reference = harrell_concordance(truth + 3 * noise, days, events)
-    arm = arms_of(OPTIONS, ["transfer"])[1]
-    return ArmResult(arm, (found,), concordance_difference([found], [reference]), None, 61.0)
+    arm = ablation_arms(OPTIONS, ["transfer"])[1]
+    return AblationArmResult(arm, (found,), concordance_difference([found], [reference]), None, 61.0)
 
 
 def test_a_difference_is_called_only_where_its_interval_excludes_none() -> None:
@@ -204,7 +204,7 @@ def test_a_difference_is_called_only_where_its_interval_excludes_none() -> None:
 
 def test_the_table_and_the_figure_say_the_same(tmp_path: Path) -> None:
     found = compared(0.0)
-    reference = ArmResult(arms_of(OPTIONS, ["transfer"])[0], found.concordance, None, None, 60.0)
+    reference = AblationArmResult(ablation_arms(OPTIONS, ["transfer"])[0], found.concordance, None, None, 60.0)
     result = AblationResult("cohort.csv", 60, 36, 5, 1, (reference, found), None)
     assert any("--repeats 3" in remark for remark in result.remarks())
     write_ablation(result, tmp_path)

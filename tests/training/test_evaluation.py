@@ -23,7 +23,7 @@ from workers.validation.evaluation import EvaluationOptions, evaluate
 from workers.validation.evaluation_report import report_html
 from workers.validation.figures import figures_of
 from workers.validation.matching import match, propensity_scores
-from workers.validation.survival_comparison import compare, subgroups
+from workers.validation.survival_comparison import compare_survival, subgroup_masks
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 COHORT_CSV = REFERENCE / "statistics_cohort.csv"
@@ -179,13 +179,16 @@ def test_no_event_in_one_group_gives_a_reason_in_place_of_a_ratio() -> None:
     days = np.array([100.0, 200, 300, 400, 500, 600])
     events = np.array([False, False, False, True, True, False])
     second = np.array([False, True, False, True, True, False])
-    found = compare(Outcome(days, events), second, ("a", "b"))
+    found = compare_survival(Outcome(days, events), second, ("a", "b"))
     assert found.fit is None
     assert found.reason == "the hazard ratio diverges: no event in a"
     assert found.log_rank is not None  # by hand: at 400 two of three at risk are b, at 500 one of two
     assert found.log_rank.expected == pytest.approx((2 - 2 / 3 - 1 / 2, 2 / 3 + 1 / 2))
     assert found.to_json()["hazard_ratio"] is None
-    assert compare(Outcome(days, events), np.zeros(6, dtype=bool), ("a", "b")).reason == "no patient in the group b"
+    assert (
+        compare_survival(Outcome(days, events), np.zeros(6, dtype=bool), ("a", "b")).reason
+        == "no patient in the group b"
+    )
 
 
 def test_kaplan_meier_by_hand() -> None:
@@ -219,10 +222,10 @@ def test_calibration_merges_groups_with_few_events() -> None:
 
 
 def test_subgroups_cut_where_the_paper_cuts(cohort: Cohort) -> None:
-    ages = subgroups(cohort, "age_years")
+    ages = subgroup_masks(cohort, "age_years")
     assert list(ages) == ["age_years <= 42", "age_years > 42"]
     assert sum(mask.sum() for mask in ages.values()) == len(cohort)
-    assert list(subgroups(cohort, "smoking")) == ["smoking = 0", "smoking = 1"]
+    assert list(subgroup_masks(cohort, "smoking")) == ["smoking = 0", "smoking = 1"]
 
 
 def test_match_writes_partners_side_by_side(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from workers.features.se_resnet import BackboneArchitecture, Pooling
-from workers.training.learning_cohort import outcomes_of
-from workers.training.loading import AHEAD_PER_LOADER, BatchLoader, loaders_for, seeded
+from workers.training.cohort_outcomes import outcomes_from_columns
+from workers.training.loading import AHEAD_PER_LOADER, BatchLoader, default_loader_count, seeded_generator
 from workers.training.patch_store import PatchStore, build_store
 from workers.training.sequence_training import train_sequence
-from workers.training.training_config import Recipe
+from workers.training.training_config import TrainingConfig
 
 CPU = torch.device("cpu")
 N_PATIENTS = 10
@@ -59,15 +59,15 @@ def test_an_error_in_a_thread_reaches_the_training() -> None:
 
 
 def test_a_seeded_stream_is_that_of_its_numbers() -> None:
-    draws = {numbers: torch.rand(4, generator=seeded(*numbers)) for numbers in [(1, 2), (2, 1), (1, 3)]}
-    assert torch.equal(draws[1, 2], torch.rand(4, generator=seeded(1, 2)))
+    draws = {numbers: torch.rand(4, generator=seeded_generator(*numbers)) for numbers in [(1, 2), (2, 1), (1, 3)]}
+    assert torch.equal(draws[1, 2], torch.rand(4, generator=seeded_generator(1, 2)))
     assert not torch.equal(draws[1, 2], draws[2, 1])
     assert not torch.equal(draws[1, 2], draws[1, 3])
 
 
 def test_a_cpu_loads_by_itself_and_a_gpu_has_helpers() -> None:
-    assert loaders_for(CPU) == 0
-    assert loaders_for(torch.device("cuda")) >= 1
+    assert default_loader_count(CPU) == 0
+    assert default_loader_count(torch.device("cuda")) >= 1
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +86,9 @@ def test_the_weights_do_not_depend_on_the_loaders(store: PatchStore, tmp_path: P
     rng = np.random.default_rng(4)
     columns = {f"{name}_days": rng.integers(100, 2000, N_PATIENTS) for name in ("os", "dmfs", "lrrfs", "dfs")}
     columns |= {f"{name}_event": np.arange(N_PATIENTS) % 2 for name in ("os", "dmfs", "lrrfs", "dfs")}
-    outcomes = outcomes_of({**columns, "treatment": np.array(["CCRT", "ICT+CCRT"] * (N_PATIENTS // 2))})
+    outcomes = outcomes_from_columns({**columns, "treatment": np.array(["CCRT", "ICT+CCRT"] * (N_PATIENTS // 2))})
     backbone = BackboneArchitecture(width=0.03125, pooling=pooling)
-    recipe = Recipe(seed=1, backbone=backbone, epochs=2, batch_size=3, random_epochs=1)
+    config = TrainingConfig(seed=1, backbone=backbone, epochs=2, batch_size=3, random_epochs=1)
     weights = []
     for n_loaders in (0, 1, 4):
         run = train_sequence(
@@ -97,7 +97,7 @@ def test_the_weights_do_not_depend_on_the_loaders(store: PatchStore, tmp_path: P
             outcomes,
             np.arange(8),
             np.arange(8, N_PATIENTS),
-            recipe,
+            config,
             tmp_path / f"{n_loaders}.safetensors",
             BatchLoader(CPU, n_loaders),
         )

@@ -78,7 +78,7 @@ def test_the_training_cuts_patches_by_the_chosen_rule(study: Path, cohort: Cohor
     source = image_source(study / "dicom", normalisation="z_score", kept=tmp_path)(cohort)
     assert {template.kind for template in source.templates.values()} == {"z_score"}
     patient_id = cohort.patient_ids[0]
-    patches = source.bags_of(patient_id)["T2w"]
+    patches = source.read_patches(patient_id)["T2w"]
     request = patient_images(study / "dicom" / patient_id, patient_id)
     series = read_series([request.files[uid] for uid, _ in request.request.series["T2w"]["instances"]])
     pixels = sitk.GetArrayFromImage(series.image)
@@ -88,7 +88,7 @@ def test_the_training_cuts_patches_by_the_chosen_rule(study: Path, cohort: Cohor
     # Every value inside the contour is one that the whole volume has (interpolated between neighbours at 1 mm).
     assert whole.min() <= patches[:, 0][inside].min()
     assert patches[:, 0][inside].max() <= whole.max()
-    by_landmarks = image_source(study / "dicom")(cohort).bags_of(patient_id)["T2w"]
+    by_landmarks = image_source(study / "dicom")(cohort).read_patches(patient_id)["T2w"]
     assert np.abs(patches[:, 0] - by_landmarks[:, 0]).max() > 0.02
 
     (tmp_path / "learned-templates.json").write_text(

@@ -11,13 +11,13 @@ import pytest
 from workers.phantoms.dicom_study import LOWEST_MM, MATRIX, N_SLICES, SPACING_MM, THICKNESS_MM, write_study
 from workers.phantoms.images import ROLES, TRAINING_SCANNERS, Grid, render, tissues, tumour_mask
 from workers.phantoms.population import Truth, draw_patient, patient_rng, published_nomogram
-from workers.phantoms.writing import PhantomCohort, bags_of, fit_templates, subject_of, write_cohort
+from workers.phantoms.writing import PhantomCohort, fit_templates, phantom_patches, subject_of, write_cohort
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import read_cohort
-from workers.training.dicom_images import TrainingPreprocessing, dicom_bags, learn_templates, patient_images
-from workers.training.learning_cohort import LEARNED_ENDPOINTS
-from workers.training.model_evaluation import truth_of
-from workers.training.patch_store import kept_bags
+from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
+from workers.training.dicom_images import TrainingPreprocessing, dicom_patch_reader, learn_templates, patient_images
+from workers.training.model_evaluation import read_truth
+from workers.training.patch_store import saved_patch_reader
 from workers.volumes.intensity import landmarks_of
 from workers.volumes.patches import extract_patches
 
@@ -27,8 +27,8 @@ SEED = 5
 def test_the_same_seed_makes_the_same_images() -> None:
     cohort, nomogram = PhantomCohort(2, SEED), published_nomogram()
     templates = fit_templates(cohort)
-    first, again = bags_of(0, cohort, nomogram, templates), bags_of(0, cohort, nomogram, templates)
-    other_scanner = bags_of(0, PhantomCohort(2, SEED, scanners="other"), nomogram, templates)
+    first, again = phantom_patches(0, cohort, nomogram, templates), phantom_patches(0, cohort, nomogram, templates)
+    other_scanner = phantom_patches(0, PhantomCohort(2, SEED, scanners="other"), nomogram, templates)
     assert first[0] == again[0] == other_scanner[0]
     for role in ROLES:
         np.testing.assert_array_equal(first[1][role], again[1][role])
@@ -39,13 +39,13 @@ def test_the_same_seed_makes_the_same_images() -> None:
 
 def test_a_written_cohort_is_read_back(tmp_path: Path) -> None:
     write_cohort(PhantomCohort(3, SEED), tmp_path)
-    cohort = read_cohort(tmp_path / "cohort.csv", need_scores=False, endpoints=LEARNED_ENDPOINTS)
+    cohort = read_cohort(tmp_path / "cohort.csv", need_scores=False, endpoints=OUTCOME_ENDPOINTS)
     assert len(cohort) == 3
-    read = kept_bags(tmp_path / "patches")
+    read = saved_patch_reader(tmp_path / "patches")
     bags = [read(patient_id) for patient_id in cohort.patient_ids]
     assert all(set(one) == set(SEQUENCES) for one in bags)
     assert set(np.unique(bags[0]["T2w"][:, 1])) == {0, 255}  # the mask
-    truth = truth_of(tmp_path / "truth.csv", cohort.patient_ids)
+    truth = read_truth(tmp_path / "truth.csv", cohort.patient_ids)
     assert {len(column) for column in truth.values()} == {3}
     kept = (tmp_path / "patches" / f"{cohort.patient_ids[0]}.npz").stat().st_mtime_ns
     write_cohort(PhantomCohort(3, SEED), tmp_path)  # goes on where it stood
@@ -57,7 +57,7 @@ def test_dicom_gives_the_patches_that_the_arrays_give(tmp_path: Path) -> None:
     write_study(phantom, tmp_path / "P1", "P1", seed=SEED, number=0)
     patient = patient_images(tmp_path / "P1", "P1")
     templates = learn_templates([patient], SEQUENCES)
-    from_dicom = dicom_bags(tmp_path, TrainingPreprocessing(templates, 1.0))("P1")
+    from_dicom = dicom_patch_reader(tmp_path, TrainingPreprocessing(templates, 1.0))("P1")
     subject = subject_of(phantom, SEED, 0)
     across = ((np.arange(MATRIX) - (MATRIX - 1) / 2) * SPACING_MM).astype(np.float32)
     grid = Grid(across, across, (LOWEST_MM + THICKNESS_MM * np.arange(N_SLICES)).astype(np.float32))

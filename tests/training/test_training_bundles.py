@@ -15,11 +15,11 @@ from workers.bundles.bundle import verify_bundle
 from workers.phantoms.feature_cohort import draw_features
 from workers.phantoms.writing import PhantomCohort, write_cohort
 from workers.training.image_source import image_source
-from workers.training.model_evaluation import with_phantom_metrics
-from workers.training.run import Description, train_bundle
+from workers.training.model_evaluation import add_phantom_metrics
+from workers.training.run import BundleDescription, train_bundle
 from workers.training.score_training import train_scores
 from workers.training.sequence_training import signature_c_index
-from workers.training.training_config import Recipe, recipe_of
+from workers.training.training_config import TrainingConfig, config_from_choices
 
 PUBLISHED = BUNDLES / "demonstration" / "nomogram.json"
 SMALL = {"width": 0.0625, "variant": "basic", "pooling": "maximum", "epochs": 2, "batch_size": 16, "transfer": False}
@@ -50,62 +50,62 @@ def write_rows(path: Path, rows: list[dict[str, str]]) -> Path:
     return path
 
 
-def small_recipe(**changes: object) -> Recipe:
-    return recipe_of(**{**SMALL, "seed": 1, **changes})  # type: ignore[arg-type]
+def small_config(**changes: object) -> TrainingConfig:
+    return config_from_choices(**{**SMALL, "seed": 1, **changes})  # type: ignore[arg-type]
 
 
 def train(
-    phantoms: Path, out: Path, recipe: Recipe, cohort: Path | None = None, nomogram: Path | None = PUBLISHED
+    phantoms: Path, out: Path, config: TrainingConfig, cohort: Path | None = None, nomogram: Path | None = PUBLISHED
 ) -> Path:
-    description = Description("tiny", demonstration=True, nomogram=nomogram)
+    description = BundleDescription("tiny", demonstration=True, nomogram=nomogram)
     table = cohort or phantoms / "cohort.csv"
-    train_bundle(table, image_source(phantoms / "patches"), out, out.with_suffix(".work"), recipe, description)
+    train_bundle(table, image_source(phantoms / "patches"), out, out.with_suffix(".work"), config, description)
     return out
 
 
 @pytest.mark.parametrize(
-    "recipe",
+    "config",
     [
-        pytest.param(small_recipe(pooling="attention"), marks=pytest.mark.long, id="attention"),
+        pytest.param(small_config(pooling="attention"), marks=pytest.mark.long, id="attention"),
         pytest.param(
-            small_recipe(variant="bottleneck", width=0.125, transfer=True), marks=pytest.mark.long, id="bottleneck"
+            small_config(variant="bottleneck", width=0.125, transfer=True), marks=pytest.mark.long, id="bottleneck"
         ),
-        pytest.param(small_recipe(schedule="paper"), id="paper"),
+        pytest.param(small_config(schedule="paper"), id="paper"),
     ],
 )
-def test_every_variant_ends_with_a_verified_bundle(phantoms: Path, tmp_path: Path, recipe: Recipe) -> None:
-    bundle = verify_bundle(train(phantoms, tmp_path / "bundle", recipe))
+def test_every_variant_ends_with_a_verified_bundle(phantoms: Path, tmp_path: Path, config: TrainingConfig) -> None:
+    bundle = verify_bundle(train(phantoms, tmp_path / "bundle", config))
     content = bundle.manifest.content
     assert content["training_data"]["n"] == 16
     assert set(content["metrics"]) == {"training", "internal"}
     assert content["metrics"]["internal"]["n"] == 8
-    assert bundle.sequence_network("T2w").architecture == recipe.backbone
-    tested = verify_bundle(with_phantom_metrics(bundle, {"held_out": phantoms}).folder)
+    assert bundle.sequence_network("T2w").architecture == config.backbone
+    tested = verify_bundle(add_phantom_metrics(bundle, {"held_out": phantoms}).folder)
     assert tested.manifest.content["metrics"]["held_out"]["n"] == 24
     assert tested.network_digest == bundle.network_digest
 
 
 def test_a_shape_that_cannot_be_built_is_told() -> None:
     with pytest.raises(InputError, match=r"groups must divide the inner channels \[4, 8, 16\]"):
-        small_recipe(variant="bottleneck")
+        small_config(variant="bottleneck")
 
 
 def test_the_papers_schedule_is_the_papers() -> None:
-    recipe = small_recipe(schedule="paper")
-    assert (recipe.batch_size, recipe.event_share, recipe.random_epochs, recipe.penalty) == (64, 27 / 64, 0, 1.0)
-    assert (recipe.patience, recipe.relative_gain) == (5, 0.005)
-    assert recipe.stops_after(5)
-    assert not recipe.stops_after(4)
-    assert not small_recipe().stops_after(99)  # a cycle goes to its end
-    assert small_recipe(patience=2).stops_after(2)
-    assert not small_recipe(schedule="paper", patience=0).stops_after(99)
+    config = small_config(schedule="paper")
+    assert (config.batch_size, config.event_share, config.random_epochs, config.penalty) == (64, 27 / 64, 0, 1.0)
+    assert (config.patience, config.relative_gain) == (5, 0.005)
+    assert config.stops_after(5)
+    assert not config.stops_after(4)
+    assert not small_config().stops_after(99)  # a cycle goes to its end
+    assert small_config(patience=2).stops_after(2)
+    assert not small_config(schedule="paper", patience=0).stops_after(99)
 
 
 def test_the_score_training_resumes_between_two_checks(tmp_path: Path) -> None:
     phantoms = draw_features(120, 1, n_features=8)
     inside, outside = np.arange(100), np.arange(100, 120)
-    recipe = Recipe(scores_width=0.02)
-    whole = train_scores(phantoms.features, phantoms.outcomes, inside, outside, recipe).network.state_dict()
+    config = TrainingConfig(scores_width=0.02)
+    whole = train_scores(phantoms.features, phantoms.outcomes, inside, outside, config).network.state_dict()
 
     class KilledError(Exception):
         pass
@@ -116,19 +116,19 @@ def test_the_score_training_resumes_between_two_checks(tmp_path: Path) -> None:
 
     checkpoint = tmp_path / "scores.safetensors"
     with pytest.raises(KilledError):
-        train_scores(phantoms.features, phantoms.outcomes, inside, outside, recipe, checkpoint, kill)
-    resumed = train_scores(phantoms.features, phantoms.outcomes, inside, outside, recipe, checkpoint)
-    assert resumed.step == recipe.scores_steps
+        train_scores(phantoms.features, phantoms.outcomes, inside, outside, config, checkpoint, kill)
+    resumed = train_scores(phantoms.features, phantoms.outcomes, inside, outside, config, checkpoint)
+    assert resumed.step == config.scores_steps
     assert all(torch.equal(whole[name], tensor) for name, tensor in resumed.network.state_dict().items())
 
 
 def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
     phantoms = draw_features(120, 1, n_features=8)
     inside, outside = np.arange(100), np.arange(100, 120)
-    recipe = Recipe(scores_width=0.02, scores_steps=400, scores_learning_rate=0.02, patience=2)
-    run = train_scores(phantoms.features, phantoms.outcomes, inside, outside, recipe)
+    config = TrainingConfig(scores_width=0.02, scores_steps=400, scores_learning_rate=0.02, patience=2)
+    run = train_scores(phantoms.features, phantoms.outcomes, inside, outside, config)
     seen = [check["validation_c_index"] for check in run.history]
-    assert run.step < recipe.scores_steps  # it overfits long before
+    assert run.step < config.scores_steps  # it overfits long before
     assert max(seen) > seen[-1]
     outcomes = phantoms.outcomes.rows(torch.from_numpy(outside))
     kept = signature_c_index(run.network, torch.from_numpy(phantoms.features[outside]).float(), outcomes)
@@ -136,14 +136,14 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
 
 
 def test_a_working_folder_of_another_training_is_not_mixed(phantoms: Path, tmp_path: Path) -> None:
-    train(phantoms, tmp_path / "bundle", small_recipe(epochs=1))
+    train(phantoms, tmp_path / "bundle", small_config(epochs=1))
     with pytest.raises(InputError, match="holds a training with epochs = 1, expected 2"):
-        train(phantoms, tmp_path / "bundle", small_recipe())
+        train(phantoms, tmp_path / "bundle", small_config())
     rows = read_rows(phantoms / "cohort.csv")
     rows[0]["dfs_days"] = "777"
     changed = write_rows(tmp_path / "changed.csv", rows)
     with pytest.raises(InputError, match="holds a training with cohort_sha256"):
-        train(phantoms, tmp_path / "bundle", small_recipe(epochs=1), changed)
+        train(phantoms, tmp_path / "bundle", small_config(epochs=1), changed)
 
 
 def test_separation_is_told_in_one_sentence(phantoms: Path, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_separation_is_told_in_one_sentence(phantoms: Path, tmp_path: Path) -> N
         row["dfs_days"] = str(2000 + at)
     table = write_rows(tmp_path / "cohort.csv", rows)
     with pytest.raises(InputError, match="separates the patients with events"):
-        train(phantoms, tmp_path / "bundle", small_recipe(epochs=1), table, nomogram=None)
+        train(phantoms, tmp_path / "bundle", small_config(epochs=1), table, nomogram=None)
 
 
 @pytest.mark.parametrize(
@@ -165,5 +165,5 @@ def test_what_is_missing_is_named(phantoms: Path, tmp_path: Path, column: str, v
     for row in rows[-1:] if column == "patient_id" else rows:
         row[column] = value
     with pytest.raises(InputError, match=said):
-        train(phantoms, tmp_path / "bundle", small_recipe(), write_rows(tmp_path / "cohort.csv", rows))
+        train(phantoms, tmp_path / "bundle", small_config(), write_rows(tmp_path / "cohort.csv", rows))
     assert not (tmp_path / "bundle" / "manifest.json").exists()

@@ -28,12 +28,12 @@ from workers.survival.covariates import PatientCovariates
 from workers.survival.cox import fit_cox
 from workers.training.model_evaluation import CLEAR_BENEFIT, phantom_metrics
 from workers.training.score_training import train_scores
-from workers.training.training_config import Recipe
+from workers.training.training_config import TrainingConfig
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 N_FEATURES = 128
-RECIPE = Recipe(scores_width=0.25)
+CONFIG = TrainingConfig(scores_width=0.25)
 NOMOGRAM = BUNDLES / "demonstration" / "nomogram.json"
 
 
@@ -54,7 +54,7 @@ def trained(n: int, seed: int, truth: Truth | None = None, n_tested: int = 2000)
     )
     held = np.random.default_rng(seed).permutation(n) < round(0.15 * n)
     network = train_scores(
-        training.features, training.outcomes, np.flatnonzero(~held), np.flatnonzero(held), RECIPE
+        training.features, training.outcomes, np.flatnonzero(~held), np.flatnonzero(held), CONFIG
     ).network
     blocks = np.split(unseen.features, len(SEQUENCES), axis=1)
     return figures(unseen, score_many(dict(zip(SEQUENCES, blocks, strict=True)), network))

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from config.errors import InputError
 from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
 from workers.training.augmentation import augment
-from workers.training.batch_sampling import PAPER_EVENT_SHARE, batches_of, folds_of, held_back
+from workers.training.batch_sampling import PAPER_EVENT_SHARE, epoch_batches, stratified_folds, validation_split
 from workers.training.checkpoints import load_checkpoint, save_checkpoint
-from workers.training.patch_store import build_store, kept_bags
-from workers.training.training_config import Recipe, convolution_optimizer, set_rate
+from workers.training.patch_store import build_store, saved_patch_reader
+from workers.training.training_config import TrainingConfig, convolution_optimizer, set_rate
 
 RNG = np.random.default_rng
 
 
 def test_a_paper_batch_has_37_censored_and_27_events() -> None:
     events = RNG(0).random(684) < 0.156
-    batches = batches_of(events, 64, PAPER_EVENT_SHARE, RNG(1))
+    batches = epoch_batches(events, 64, PAPER_EVENT_SHARE, RNG(1))
     assert {(int((~events[b]).sum()), int(events[b].sum())) for b in batches} == {(37, 27)}
     drawn = np.concatenate(batches)
     censored = drawn[~events[drawn]]
@@ -37,7 +37,7 @@ def test_a_paper_batch_has_37_censored_and_27_events() -> None:
 @given(n=st.integers(2, 200), share=st.floats(0, 1), size=st.integers(2, 64))
 def test_everybody_once_without_an_event_share(n: int, share: float, size: int) -> None:
     events = RNG(n).random(n) < share
-    batches = batches_of(events, size, None, RNG(1))
+    batches = epoch_batches(events, size, None, RNG(1))
     assert sorted(np.concatenate(batches).tolist()) == list(range(n))
     counts = [int(events[b].sum()) for b in batches]
     assert max(counts) - min(counts) <= 1
@@ -46,7 +46,7 @@ def test_everybody_once_without_an_event_share(n: int, share: float, size: int) 
 def test_the_held_back_are_the_same_share_of_every_group() -> None:
     rng = RNG(0)
     events, treated = rng.random(1000) < 0.2, rng.random(1000) < 0.5
-    held = held_back(events, treated, 0.15, RNG(1))
+    held = validation_split(events, treated, 0.15, RNG(1))
     for event in (False, True):
         for arm in (False, True):
             group = (events == event) & (treated == arm)
@@ -58,7 +58,7 @@ def test_the_held_back_are_the_same_share_of_every_group() -> None:
 def test_folds_have_one_size_and_their_share_of_every_group(n: int, share: float, n_folds: int) -> None:
     rng = RNG(n)
     events, treated = rng.random(n) < share, rng.random(n) < 0.5
-    folds = folds_of(events, treated, n_folds, RNG(1))
+    folds = stratified_folds(events, treated, n_folds, RNG(1))
 
     def sizes(patients: np.ndarray) -> np.ndarray:
         return np.bincount(folds[patients], minlength=n_folds + 1)[1:]
@@ -67,7 +67,7 @@ def test_folds_have_one_size_and_their_share_of_every_group(n: int, share: float
     for event in (False, True):
         for arm in (False, True):
             assert np.ptp(sizes((events == event) & (treated == arm))) <= 1
-    assert np.array_equal(folds, folds_of(events, treated, n_folds, RNG(1)))
+    assert np.array_equal(folds, stratified_folds(events, treated, n_folds, RNG(1)))
 
 
 def patches(n: int = 6) -> torch.Tensor:
@@ -108,30 +108,32 @@ def test_augmentation_is_the_generators_alone() -> None:
     assert not torch.equal(first, augment(patches(), torch.Generator().manual_seed(8)))
 
 
-def rates(recipe: Recipe, steps: list[int], n_steps: int) -> list[float]:
+def rates(config: TrainingConfig, steps: list[int], n_steps: int) -> list[float]:
     network = SequenceNetwork(BackboneArchitecture(width=0.0625))
-    optimizer = convolution_optimizer(network, recipe)
+    optimizer = convolution_optimizer(network, config)
     found = []
     for step in steps:
-        set_rate(optimizer, recipe, recipe.learning_rate, step, n_steps)
+        set_rate(optimizer, config, config.learning_rate, step, n_steps)
         found.append(optimizer.param_groups[0]["lr"])
     return found
 
 
 def test_the_papers_rate_warms_up_80_steps_and_then_falls_by_5_percent_each_80() -> None:
-    found = rates(Recipe(schedule="paper"), [0, 39, 79, 80, 159, 160, 80 + 800], 5000)
+    found = rates(TrainingConfig(schedule="paper"), [0, 39, 79, 80, 159, 160, 80 + 800], 5000)
     assert found == pytest.approx([1e-3 / 80, 5e-4, 1e-3, 1e-3, 1e-3, 0.95e-3, 1e-3 * 0.95**10])
 
 
 def test_the_papers_optimizer_is_nesterov_with_penalised_convolutions() -> None:
-    optimizer = convolution_optimizer(SequenceNetwork(BackboneArchitecture(width=0.0625)), Recipe(schedule="paper"))
+    optimizer = convolution_optimizer(
+        SequenceNetwork(BackboneArchitecture(width=0.0625)), TrainingConfig(schedule="paper")
+    )
     assert {(g["momentum"], g["nesterov"]) for g in optimizer.param_groups} == {(0.95, True)}
     assert [g["weight_decay"] for g in optimizer.param_groups] == [5e-4, 0.0]
 
 
 def test_one_cycle_peaks_at_three_tenths_and_ends_near_nothing() -> None:
-    recipe = Recipe(learning_rate=2e-3)
-    found = rates(recipe, [0, 30, 100], 100)
+    config = TrainingConfig(learning_rate=2e-3)
+    found = rates(config, [0, 30, 100], 100)
     assert found == pytest.approx([2e-3 / 25, 2e-3, 2e-7])
 
 
@@ -164,13 +166,13 @@ def test_a_whole_store_is_not_gathered_again(tmp_path: Path) -> None:
 
 def test_unusable_images_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"patient 7: expected the kept patches .*7\.npz, found no such file"):
-        kept_bags(tmp_path)("7")
+        saved_patch_reader(tmp_path)("7")
     (tmp_path / "7.npz").write_bytes(b"no archive")
     with pytest.raises(InputError, match=r"patient 7: .* is not a file of kept patches"):
-        kept_bags(tmp_path)("7")
+        saved_patch_reader(tmp_path)("7")
     np.savez(tmp_path / "8.npz", t1w=bags(1)["T1w"])
     with pytest.raises(InputError, match=r"patient 8: expected patches of CE-T1w, found T1w"):
-        build_store(["8"], kept_bags(tmp_path), tmp_path / "store")
+        build_store(["8"], saved_patch_reader(tmp_path), tmp_path / "store")
     empty = {**bags(1), "T2w": np.zeros((0, 2, 128, 128), np.uint8)}
     with pytest.raises(InputError, match=r"patient 9: expected T2w patches of shape \(n, 2, 128, 128\), n > 0"):
         build_store(["9"], lambda _: empty, tmp_path / "store")

@@ -64,8 +64,8 @@ def test_a_cohort_that_cannot_be_learned_from_is_told(
 ) -> None:
     from config.errors import InputError
     from workers.training.image_source import image_source
-    from workers.training.run import Description, train_bundle
-    from workers.training.training_config import Recipe
+    from workers.training.run import BundleDescription, train_bundle
+    from workers.training.training_config import TrainingConfig
 
     with (phantoms / "cohort.csv").open(newline="") as stream:
         rows = [{**row, column: value} for row in csv.DictReader(stream)]
@@ -76,4 +76,4 @@ def test_a_cohort_that_cannot_be_learned_from_is_told(
         writer.writerows(rows)
     source = image_source(phantoms / "patches")
     with pytest.raises(InputError, match=said):
-        train_bundle(wrong, source, tmp_path / "b", tmp_path / "work", Recipe(epochs=1), Description("x"))
+        train_bundle(wrong, source, tmp_path / "b", tmp_path / "work", TrainingConfig(epochs=1), BundleDescription("x"))

@@ -16,7 +16,7 @@ from dicom_sr.report.treatment_report import Scenario
 from node.cli.app import main
 from tests.web.conftest import Site
 from workers.bundles.bundle import load_bundle
-from workers.nomogram.answer import GivenPatient, covariates_of
+from workers.nomogram.patient_prediction import PatientInputs, covariates_and_category
 from workers.pipeline.report_values import _scenario
 
 N_INPUTS = 120
@@ -39,8 +39,8 @@ def report_scenario(values: tuple[str, str, str, str], site: Site) -> Scenario:
     """The same patient as the report's own value, rounded where the report rounds."""
     age, ebv, prognostic, predictive = values
     settings, nomogram = site.context.settings, load_bundle("demonstration").nomogram
-    given = GivenPatient(float(age), ebv, float(prognostic), float(predictive))
-    covariates, category = covariates_of(given, settings.decision)
+    given = PatientInputs(float(age), ebv, float(prognostic), float(predictive))
+    covariates, category = covariates_and_category(given, settings.decision)
     return _scenario(EbvCategory(category), nomogram.score(covariates))
 
 

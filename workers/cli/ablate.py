@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from workers.survival.cohort import Cohort
     from workers.training.ablation import AblationResult
     from workers.training.patch_store import PatchStore
-    from workers.training.training_config import Recipe
+    from workers.training.training_config import TrainingConfig
 
 
 def ablate(
@@ -81,7 +81,7 @@ def ablate(
     Example: cptdn ablate cohort.csv --images dicom --out ablation --vary pooling --vary normalisation --repeats 3
     """
     from workers.nomogram.model import load_nomogram
-    from workers.training.ablation import Ablation, arms_of, run_ablation
+    from workers.training.ablation import Ablation, ablation_arms, run_ablation
     from workers.training.ablation_report import write_ablation
     from workers.training.image_source import image_source, normalisation_of
     from workers.training.patch_store import build_store
@@ -99,15 +99,15 @@ def ablate(
         "augmentation": augmentation,
         "patience": patience,
     }
-    arms = arms_of(options, vary)
+    arms = ablation_arms(options, vary)
     for arm in arms:  # kept patches cannot be normalised anew: say so before anything is trained
-        normalisation_of(images, arm.recipe.normalisation)
+        normalisation_of(images, arm.config.normalisation)
     plan = Ablation(arms, folds, repeats, None if nomogram is None else load_nomogram(nomogram))
     loader = loader_from(device, loaders, threads)
     with stages(EVERY_NTH) as tell:
 
-        def store_of(patients: Cohort, recipe: Recipe) -> PatchStore:
-            grey = recipe.normalisation
+        def store_of(patients: Cohort, config: TrainingConfig) -> PatchStore:
+            grey = config.normalisation
             place = out / "patches" / grey
             source = image_source(
                 images,
@@ -116,7 +116,7 @@ def ablate(
                 kept=place,
             )(patients)
             return build_store(
-                patients.patient_ids, source.bags_of, place, lambda done, n: tell(f"{grey} images", done, n, "")
+                patients.patient_ids, source.read_patches, place, lambda done, n: tell(f"{grey} images", done, n, "")
             )
 
         result = run_ablation(cohort, store_of, out / "runs", plan, loader, tell)

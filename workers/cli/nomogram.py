@@ -24,8 +24,8 @@ from workers.cli.nomogram_options import (
 )
 
 if TYPE_CHECKING:
-    from workers.nomogram.answer import GivenPatient
     from workers.nomogram.model import CoxNomogram
+    from workers.nomogram.patient_prediction import PatientInputs
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(fit)
@@ -62,9 +62,11 @@ def score(
         return
     if out is not None:
         raise typer.BadParameter("--out FILE.csv goes with --batch FILE.csv")
-    from workers.nomogram.answer import answer
+    from workers.nomogram.patient_prediction import prediction_to_json
 
-    document = answer(model, _given(single), settings.decision, options["horizons_months"], options["threshold"])
+    document = prediction_to_json(
+        model, _given(single), settings.decision, options["horizons_months"], options["threshold"]
+    )
     if as_json:
         print_json(document)
     else:
@@ -91,14 +93,14 @@ def _single_patient(
     }
 
 
-def _given(single: dict[str, Any]) -> GivenPatient:
+def _given(single: dict[str, Any]) -> PatientInputs:
     """One patient; raises wrong usage naming the options that lack."""
-    from workers.nomogram.answer import GivenPatient
+    from workers.nomogram.patient_prediction import PatientInputs
 
     missing = [name for name, value in single.items() if value is None]
     if missing:
         raise typer.BadParameter(f"one patient needs {', '.join(missing)}")
-    return GivenPatient(
+    return PatientInputs(
         single["--age"], single["--ebv-dna"], single["--prognostic-score"], single["--predictive-score"]
     )
 
@@ -144,11 +146,11 @@ def _score_table(
 
 
 def _print_patient(document: dict[str, Any]) -> None:
-    from workers.nomogram.answer import printed, scenarios_of
+    from workers.nomogram.patient_prediction import formatted, scenarios_by_category
 
-    scenarios = scenarios_of(document)
+    scenarios = scenarios_by_category(document)
     for category, scenario in scenarios.items():
-        shown = printed(scenario)
+        shown = formatted(scenario)
         arms = shown["arms"]
         rows = [["Total points", *(one["total_points"] for one in arms.values()), ""]]
         for month, change in shown["difference"].items():
@@ -187,8 +189,8 @@ def plot(
     Example: cptdn nomogram plot --age 40 --ebv-dna 5000 --prognostic-score 0 --predictive-score -0.4 --out nomogram.png
     """
     from config.indication.vocabulary import EbvCategory
-    from workers.nomogram.answer import covariates_of
     from workers.nomogram.drawing import save_nomogram
+    from workers.nomogram.patient_prediction import covariates_and_category
 
     if style not in ("light", "dark") or language not in ("en", "zh"):
         raise typer.BadParameter(f"--style is light or dark, --language en or zh; found {style}, {language}")
@@ -197,7 +199,7 @@ def plot(
     single = _single_patient(age, ebv_dna, prognostic_score, predictive_score)
     patient = None
     if any(value is not None for value in single.values()):
-        covariates, category = covariates_of(_given(single), settings.decision)
+        covariates, category = covariates_and_category(_given(single), settings.decision)
         if category is EbvCategory.UNKNOWN:
             raise InputError("a drawing needs a known EBV DNA category; draw >4000 and <4000 each")
         patient = model.score(covariates, **_score_options(settings, [36, 60], None))

@@ -79,12 +79,12 @@ def train(
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025 --folds 5
     """
     from workers.training.image_source import image_source, normalisation_of
-    from workers.training.model_evaluation import with_phantom_metrics
-    from workers.training.run import Description, train_bundle
-    from workers.training.training_config import recipe_of
+    from workers.training.model_evaluation import add_phantom_metrics
+    from workers.training.run import BundleDescription, train_bundle
+    from workers.training.training_config import config_from_choices
 
     grey = normalisation_of(images, normalisation)
-    recipe = recipe_of(
+    config = config_from_choices(
         width=width,
         variant=variant,
         pooling=pooling,
@@ -97,7 +97,7 @@ def train(
         augmentation=augmentation,
         patience=patience,
     )
-    description = Description(name or out.name, version, intended_use, demonstration, population, nomogram)
+    description = BundleDescription(name or out.name, version, intended_use, demonstration, population, nomogram)
     place = work or out.with_name(f"{out.name}.training")
     loader = loader_from(device, loaders, threads)
     with stages(EVERY_NTH) as tell:
@@ -107,9 +107,9 @@ def train(
             normalisation=grey,
             kept=place,
         )
-        bundle = train_bundle(cohort, source, out, place, recipe, description, loader, tell, folds)
+        bundle = train_bundle(cohort, source, out, place, config, description, loader, tell, folds)
         if phantoms:
-            bundle = with_phantom_metrics(bundle, {f"phantoms_{folder.name}": folder for folder in phantoms})
+            bundle = add_phantom_metrics(bundle, {f"phantoms_{folder.name}": folder for folder in phantoms})
     if as_json:
         print_json({**bundle.manifest.content, "digest": bundle.digest, "folder": str(out)})
         return

@@ -85,8 +85,8 @@ def loader_from(device: str, loaders: int | None, threads: int) -> BatchLoader:
     import torch
 
     from workers.features.extraction import resolve_device
-    from workers.training.loading import BatchLoader, loaders_for
+    from workers.training.loading import BatchLoader, default_loader_count
 
     torch.set_num_threads(threads)
     where = resolve_device(device)
-    return BatchLoader(where, loaders_for(where) if loaders is None else loaders)
+    return BatchLoader(where, default_loader_count(where) if loaders is None else loaders)

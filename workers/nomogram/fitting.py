@@ -17,7 +17,7 @@ from config.atomic_files import write_atomically
 from config.errors import InputError
 from config.indication.conventions import DAYS_PER_MONTH, Z_95
 from config.indication.vocabulary import TreatmentArm
-from workers.nomogram.model import FILE_NAME, CoxNomogram, checked, load_nomogram
+from workers.nomogram.model import FILE_NAME, CoxNomogram, load_nomogram, validated_inputs
 from workers.nomogram.points import (
     AGE,
     EBV,
@@ -101,7 +101,7 @@ def coefficients_to_json(fit: CoxFit) -> dict[str, dict[str, Any]]:
 
 def design_matrix(data: TrainingData) -> FloatArray:
     """(n, 6) covariates under the treatment received, in the order of `points.TERMS`."""
-    inputs = checked(data.covariates)
+    inputs = validated_inputs(data.covariates)
     treated = data.treated.astype(np.float64)
     columns = {
         AGE: inputs[AGE],
@@ -181,7 +181,7 @@ def _baseline_to_json(baseline: StepBaseline, longest_days: float) -> dict[str, 
 
 
 def _axes_to_json(fit: CoxFit, baseline: StepBaseline, data: TrainingData) -> dict[str, Any]:
-    inputs = checked(data.covariates)
+    inputs = validated_inputs(data.covariates)
     observed = {term: (float(inputs[term].min()), float(inputs[term].max())) for term in (AGE, PROGNOSTIC, PREDICTIVE)}
     axes = {term: pretty_range(*ends) for term, ends in observed.items()}
     axes[EBV] = (0.0, 1.0)

@@ -86,7 +86,7 @@ class CoxNomogram:
 
     def linear_predictor(self, covariates: PatientCovariates, arm: TreatmentArm) -> FloatArray:
         """(n,) uncentred linear predictor under one arm."""
-        inputs = checked(covariates)
+        inputs = validated_inputs(covariates)
         return _design(inputs, arm) @ self._beta()
 
     def baseline_hazard(self, horizons_months: Sequence[float]) -> FloatArray:
@@ -110,7 +110,7 @@ class CoxNomogram:
         self, covariates: PatientCovariates, horizons_months: Sequence[float]
     ) -> dict[TreatmentArm, FloatArray]:
         """Disease-free survival under each arm, without intervals: arm -> (n, h) probabilities in [0, 1]."""
-        inputs, hazard = checked(covariates), self.baseline_hazard(horizons_months)
+        inputs, hazard = validated_inputs(covariates), self.baseline_hazard(horizons_months)
         return {
             arm: np.exp(-np.multiply.outer(np.exp(_design(inputs, arm) @ self._beta()), hazard)) for arm in TreatmentArm
         }
@@ -130,7 +130,7 @@ class CoxNomogram:
         both arms. NaN at horizons whose variance terms the nomogram does not keep.
         Raises InputError for impossible inputs, HorizonError for horizons beyond the follow-up.
         """
-        inputs = checked(covariates)
+        inputs = validated_inputs(covariates)
         horizons = tuple(float(month) for month in horizons_months)
         hazard = self.baseline_hazard(horizons)
         decisive_hazard = self.baseline_hazard([decision_horizon])
@@ -259,7 +259,7 @@ _TABLES = (
 )
 
 
-def checked(covariates: PatientCovariates) -> dict[str, FloatArray]:
+def validated_inputs(covariates: PatientCovariates) -> dict[str, FloatArray]:
     """Name -> (n,) float64 inputs. Raises InputError naming the first patient (from 1) whose value is impossible."""
     given = (
         covariates.age_years,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workers.phantoms.population import PhantomPatient, Truth, draw_patient, published_nomogram
-from workers.training.learning_cohort import outcomes_of
+from workers.training.cohort_outcomes import outcomes_from_columns
 from workers.training.losses import Outcomes
 
 N_CARRIERS = 0.25  # share of features that carry a latent
@@ -26,7 +26,7 @@ class FeaturePhantoms:
     @property
     def outcomes(self) -> Outcomes:
         names = self.patients[0].record
-        return outcomes_of({name: [p.record[name] for p in self.patients] for name in names})
+        return outcomes_from_columns({name: [p.record[name] for p in self.patients] for name in names})
 
 
 def draw_features(n: int, seed: int, n_features: int = 128, truth: Truth | None = None) -> FeaturePhantoms:

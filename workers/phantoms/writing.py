@@ -101,7 +101,7 @@ def scan(
     return images, tumour_mask(subject.tumour, grid), float(grid.x_mm[1] - grid.x_mm[0])
 
 
-def bags_of(
+def phantom_patches(
     number: int,
     cohort: PhantomCohort,
     nomogram: Mapping[str, Any],
@@ -190,7 +190,7 @@ def _write_patches(
     templates: Mapping[str, IntensityTemplate],
     folder: Path,
 ) -> None:
-    patient, bags = bags_of(number, cohort, nomogram, templates)
+    patient, bags = phantom_patches(number, cohort, nomogram, templates)
     target = folder / f"{patient.record['patient_id']}.npz"
     partial_file = target.with_suffix(".part")
     with partial_file.open("wb") as stream:

@@ -180,7 +180,7 @@ class CoxFit:
     def wald_chi2(self) -> float:
         return float(self.coefficients @ np.linalg.solve(self.covariance, self.coefficients))
 
-    def p_of(self, chi2: float) -> float:
+    def chi2_p_value(self, chi2: float) -> float:
         """p of one of the three overall tests."""
         return float(stats.chi2.sf(chi2, len(self.terms)))
 

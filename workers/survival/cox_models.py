@@ -41,21 +41,21 @@ CPTDN_TERMS = ("age_years", EBV, "prognostic_score", "predictive_score", TREATME
 
 
 @dataclass(frozen=True)
-class ModelRecipe:
+class ModelSpecification:
     """Terms of a model and the arm it is fitted in (None: both)."""
 
     terms: tuple[str, ...]
     arm: TreatmentArm | None = None
 
 
-COMPARED_MODELS: Mapping[str, ModelRecipe] = {
-    "clinical_all": ModelRecipe(("age_years", EBV)),
-    "clinical_ccrt": ModelRecipe(("tumour_volume_ml", EBV), TreatmentArm.CCRT),
-    "clinical_ict_ccrt": ModelRecipe(("age_years", EBV), TreatmentArm.ICT_CCRT),
-    "prognostic_score": ModelRecipe(("prognostic_score",)),
-    "clinical_prognostic_score": ModelRecipe(("age_years", EBV, "prognostic_score")),
-    "scores": ModelRecipe(("prognostic_score", "predictive_score", TREATMENT, INTERACTION)),
-    "cptdn": ModelRecipe(CPTDN_TERMS),
+COMPARED_MODELS: Mapping[str, ModelSpecification] = {
+    "clinical_all": ModelSpecification(("age_years", EBV)),
+    "clinical_ccrt": ModelSpecification(("tumour_volume_ml", EBV), TreatmentArm.CCRT),
+    "clinical_ict_ccrt": ModelSpecification(("age_years", EBV), TreatmentArm.ICT_CCRT),
+    "prognostic_score": ModelSpecification(("prognostic_score",)),
+    "clinical_prognostic_score": ModelSpecification(("age_years", EBV, "prognostic_score")),
+    "scores": ModelSpecification(("prognostic_score", "predictive_score", TREATMENT, INTERACTION)),
+    "cptdn": ModelSpecification(CPTDN_TERMS),
 }
 
 
@@ -64,7 +64,7 @@ class CohortModel:
     """A fitted model that gives every patient of any cohort a risk."""
 
     name: str
-    recipe: ModelRecipe
+    specification: ModelSpecification
     fit: CoxFit
     baseline: StepBaseline
 
@@ -74,10 +74,10 @@ class CohortModel:
 
     def risk(self, cohort: Cohort) -> FloatArray:
         """(n,) uncentred linear predictor; NaN where a factor is unknown."""
-        return self.fit.linear_predictor(design(cohort, self.recipe.terms))
+        return self.fit.linear_predictor(design_matrix(cohort, self.specification.terms))
 
 
-def design(cohort: Cohort, terms: Sequence[str]) -> FloatArray:
+def design_matrix(cohort: Cohort, terms: Sequence[str]) -> FloatArray:
     """(n, p) columns of the terms; NaN where unknown. Raises InputError for a column that the cohort lacks."""
 
     def column(term: str) -> FloatArray:
@@ -91,7 +91,7 @@ def design(cohort: Cohort, terms: Sequence[str]) -> FloatArray:
 
 def fit_terms(cohort: Cohort, terms: Sequence[str], endpoint: str = "dfs") -> CoxFit:
     """Fit one model on the complete cases. Raises InputError, SeparationError."""
-    x = design(cohort, terms)
+    x = design_matrix(cohort, terms)
     complete = ~np.isnan(x).any(axis=1)
     outcome = cohort.outcome(endpoint)
     return fit_cox(x[complete], terms, outcome.durations_days[complete], outcome.event_observed[complete])
@@ -101,19 +101,19 @@ def fit_compared_models(cohort: Cohort, endpoint: str = "dfs") -> tuple[dict[str
     """The paper's comparison models and the CPTDN, each fitted in its arm; and why a model could not be fitted."""
     fitted: dict[str, CohortModel] = {}
     not_fitted: dict[str, str] = {}
-    for name, recipe in COMPARED_MODELS.items():
-        part = cohort if recipe.arm is None else cohort.arm(recipe.arm)
+    for name, specification in COMPARED_MODELS.items():
+        part = cohort if specification.arm is None else cohort.arm(specification.arm)
         try:
-            fit = fit_terms(part, recipe.terms, endpoint)
+            fit = fit_terms(part, specification.terms, endpoint)
         except InputError as error:
             not_fitted[name] = str(error)
             continue
-        x = design(part, recipe.terms)
-        complete, outcome = known_rows(x), part.outcome(endpoint)
+        x = design_matrix(part, specification.terms)
+        complete, outcome = complete_cases(x), part.outcome(endpoint)
         baseline = step_baseline(
             x[complete], outcome.durations_days[complete], outcome.event_observed[complete], fit.coefficients
         )
-        fitted[name] = CohortModel(name, recipe, fit, baseline)
+        fitted[name] = CohortModel(name, specification, fit, baseline)
     return fitted, not_fitted
 
 
@@ -137,8 +137,8 @@ class FactorTest:
             return {**answer, "reason": self.reason}
         answer.update(term_to_json(self.fit, 0, self.per))
         answer.update(
-            p_likelihood_ratio=self.fit.p_of(self.fit.lr_chi2),
-            p_score=self.fit.p_of(self.fit.score_chi2),
+            p_likelihood_ratio=self.fit.chi2_p_value(self.fit.lr_chi2),
+            p_score=self.fit.chi2_p_value(self.fit.score_chi2),
             score_chi2=self.fit.score_chi2,
             p_log_rank=self.log_rank_p,
             log_likelihood=self.fit.log_likelihood,
@@ -155,7 +155,7 @@ class FactorTest:
 
 def examine_factor(cohort: Cohort, factor: str, endpoint: str = "dfs") -> FactorTest:
     """Univariate Cox model of one factor and its interaction with the treatment, on the patients who have it."""
-    values = design(cohort, [factor])[:, 0]
+    values = design_matrix(cohort, [factor])[:, 0]
     known = cohort.where(~np.isnan(values))
     per = PER_UNIT.get(factor, 1.0)
     outcome = known.outcome(endpoint)
@@ -165,7 +165,9 @@ def examine_factor(cohort: Cohort, factor: str, endpoint: str = "dfs") -> Factor
         return FactorTest(factor, per, len(known), None, None, None, None, str(error))
     binary = set(np.unique(values[~np.isnan(values)])) == {0.0, 1.0}
     ranks = (
-        log_rank(outcome.durations_days, outcome.event_observed, design(known, [factor])[:, 0] == 1) if binary else None
+        log_rank(outcome.durations_days, outcome.event_observed, design_matrix(known, [factor])[:, 0] == 1)
+        if binary
+        else None
     )
     interaction, lr_p, reason = None, None, ""
     if factor != TREATMENT:
@@ -207,12 +209,12 @@ def model_to_json(fit: CoxFit) -> dict[str, Any]:
         "log_likelihood": fit.log_likelihood,
         "aic": fit.aic,
         "bic": fit.bic,
-        "likelihood_ratio": {"chi2": fit.lr_chi2, "p": fit.p_of(fit.lr_chi2)},
-        "wald": {"chi2": fit.wald_chi2, "p": fit.p_of(fit.wald_chi2)},
-        "score": {"chi2": fit.score_chi2, "p": fit.p_of(fit.score_chi2)},
+        "likelihood_ratio": {"chi2": fit.lr_chi2, "p": fit.chi2_p_value(fit.lr_chi2)},
+        "wald": {"chi2": fit.wald_chi2, "p": fit.chi2_p_value(fit.wald_chi2)},
+        "score": {"chi2": fit.score_chi2, "p": fit.chi2_p_value(fit.score_chi2)},
     }
 
 
-def known_rows(x: FloatArray) -> BoolArray:
+def complete_cases(x: FloatArray) -> BoolArray:
     """(n,) True for complete cases of columns (n, p)."""
     return np.asarray(~np.isnan(x).any(axis=1))

@@ -19,7 +19,14 @@ from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
 from workers.survival.cohort import Cohort
 from workers.survival.cox import CoxFit, efron_sums, fit_cox, newton
-from workers.survival.cox_models import CLINICAL_FACTORS, INTERACTION, TREATMENT, design, known_rows, model_to_json
+from workers.survival.cox_models import (
+    CLINICAL_FACTORS,
+    INTERACTION,
+    TREATMENT,
+    complete_cases,
+    design_matrix,
+    model_to_json,
+)
 
 NO_GAIN = 1e-7  # stepAIC's own tolerance for "not better"
 
@@ -81,8 +88,8 @@ def stepwise_aic(
 
     Raises InputError where no patient is complete or nobody had the event.
     """
-    x = design(cohort, candidates)
-    complete = known_rows(x)
+    x = design_matrix(cohort, candidates)
+    complete = complete_cases(x)
     outcome = cohort.outcome(endpoint)
     durations, events = outcome.durations_days[complete], outcome.event_observed[complete]
     if not events.any():
@@ -91,7 +98,7 @@ def stepwise_aic(
         )
     spread = x[complete].std(axis=0)
     varying = [term for term, width in zip(candidates, spread, strict=True) if width > 0]
-    search = _Search(tuple(varying), design(cohort, varying)[complete], durations, events)
+    search = _Search(tuple(varying), design_matrix(cohort, varying)[complete], durations, events)
     terms = list(varying) if start_full else []
     path = [Step("", search.aic(terms))]
     while True:

@@ -28,14 +28,14 @@ from workers.survival.concordance import (
     harrell_concordance,
     mean_concordance,
 )
+from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
 from workers.training.cross_validation import OutOfFold, cross_validate
-from workers.training.learning import same_training
-from workers.training.learning_cohort import LEARNED_ENDPOINTS
 from workers.training.loading import BatchLoader
-from workers.training.model_evaluation import CLEAR_BENEFIT, truth_of
+from workers.training.model_evaluation import CLEAR_BENEFIT, read_truth
+from workers.training.network_training import claim_work_folder
 from workers.training.patch_store import PatchStore
 from workers.training.sequence_training import Progress
-from workers.training.training_config import Recipe, recipe_of
+from workers.training.training_config import TrainingConfig, config_from_choices
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "pooling": ("maximum", "attention"),
@@ -50,34 +50,34 @@ TRUTH = "truth.csv"
 
 
 @dataclass(frozen=True)
-class Arm:
-    """One training that is compared: its name, the choice in which it differs, its recipe at the first seed."""
+class AblationArm:
+    """One training that is compared: its name, the choice in which it differs, its config at the first seed."""
 
     name: str
     choice: str
     value: str
-    recipe: Recipe
+    config: TrainingConfig
 
 
 @dataclass(frozen=True)
 class Ablation:
     """What to compare, and how thoroughly."""
 
-    arms: tuple[Arm, ...]
+    arms: tuple[AblationArm, ...]
     n_folds: int = 5
     n_repeats: int = 1
     nomogram: CoxNomogram | None = None
 
 
 @dataclass(frozen=True)
-class ArmResult:
+class AblationArmResult:
     """One arm in all repeats, beside the reference.
 
     concordance : one a repeat. difference : of the mean C-index from the reference's; None for the reference itself.
     truth : agreement with the truth of phantoms and correlations, where it is known. seconds : a repeat's trainings.
     """
 
-    arm: Arm
+    arm: AblationArm
     concordance: tuple[Concordance, ...]
     difference: ConcordanceDifference | None
     truth: dict[str, Any] | None
@@ -112,7 +112,7 @@ class ArmResult:
             "verdict": self.verdict,
             "truth": self.truth,
             "seconds": round(self.seconds, 1),
-            "recipe": self.arm.recipe.to_json(),
+            "recipe": self.arm.config.to_json(),
         }
 
 
@@ -125,7 +125,7 @@ class AblationResult:
     n_events: int
     n_folds: int
     n_repeats: int
-    arms: tuple[ArmResult, ...]
+    arms: tuple[AblationArmResult, ...]
     oracle: float | None
 
     def to_json(self) -> dict[str, Any]:
@@ -161,34 +161,36 @@ class AblationResult:
         return said
 
 
-def arms_of(options: Mapping[str, Any], vary: Sequence[str]) -> tuple[Arm, ...]:
+def ablation_arms(options: Mapping[str, Any], vary: Sequence[str]) -> tuple[AblationArm, ...]:
     """The reference and one arm for every other value of each choice that varies.
 
-    options : those of `recipe_of`. Raises InputError for an unknown choice or a shape that cannot be built.
+    options : those of `config_from_choices`. Raises InputError for an unknown choice or a shape that cannot be built.
     """
     unknown = [name for name in vary if name not in CHOICES]
     if unknown or not vary:
         raise InputError(f"expected choices to vary among {', '.join(CHOICES)}, found {', '.join(unknown) or 'none'}")
-    arms = [Arm(REFERENCE, "", "", recipe_of(**options))]
+    arms = [AblationArm(REFERENCE, "", "", config_from_choices(**options))]
     for choice in dict.fromkeys(vary):
-        given = _given(choice, arms[0].recipe)
+        given = _given(choice, arms[0].config)
         for value in CHOICES[choice]:
             if value != given:
                 shown = ("no", "yes")[value] if isinstance(value, bool) else str(value)
-                arms.append(Arm(f"{choice}={shown}", choice, shown, recipe_of(**{**options, choice: value})))
+                arms.append(
+                    AblationArm(f"{choice}={shown}", choice, shown, config_from_choices(**{**options, choice: value}))
+                )
     return tuple(arms)
 
 
-def _given(choice: str, recipe: Recipe) -> Any:
-    """The value that a recipe has for a choice."""
+def _given(choice: str, config: TrainingConfig) -> Any:
+    """The value that a config has for a choice."""
     if choice == "augmentation":
-        return "scanner" if recipe.scanner_augmentation else "paper"
-    return getattr(recipe.backbone if choice in ("pooling", "variant") else recipe, choice)
+        return "scanner" if config.scanner_augmentation else "paper"
+    return getattr(config.backbone if choice in ("pooling", "variant") else config, choice)
 
 
 def run_ablation(
     cohort_file: Path,
-    store_of: Callable[[Cohort, Recipe], PatchStore],
+    store_of: Callable[[Cohort, TrainingConfig], PatchStore],
     work: Path,
     plan: Ablation,
     loader: BatchLoader,
@@ -196,23 +198,23 @@ def run_ablation(
 ) -> AblationResult:
     """Cross-validate every arm and compare; a call after a kill goes on where it stood.
 
-    store_of : the patches of the cohort as a recipe wants them normalised. The truth is that of `truth.csv` beside the
+    store_of : the patches of the cohort as a config wants them normalised. The truth is that of `truth.csv` beside the
     cohort, where it stands. Raises InputError for a cohort or images that cannot be learned from.
     """
-    cohort = read_cohort(cohort_file, need_scores=False, endpoints=LEARNED_ENDPOINTS)
+    cohort = read_cohort(cohort_file, need_scores=False, endpoints=OUTCOME_ENDPOINTS)
     training = np.array([label == TRAINING for label in cohort.labels])
     patients = cohort.labelled(TRAINING)
     require_events(patients, "dfs")
     truth_file = cohort_file.parent / TRUTH
-    truth = truth_of(truth_file, patients.patient_ids) if truth_file.is_file() else None
-    results: list[ArmResult] = []
+    truth = read_truth(truth_file, patients.patient_ids) if truth_file.is_file() else None
+    results: list[AblationArmResult] = []
     for number, arm in enumerate(plan.arms, start=1):
-        store = store_of(cohort, arm.recipe)
+        store = store_of(cohort, arm.config)
         found = []
         for repeat in range(plan.n_repeats):
-            recipe = replace(arm.recipe, seed=arm.recipe.seed + repeat)
-            folder = work / arm.name.replace("=", "-") / f"seed-{recipe.seed}"
-            same_training(folder, recipe, cohort_file)
+            config = replace(arm.config, seed=arm.config.seed + repeat)
+            folder = work / arm.name.replace("=", "-") / f"seed-{config.seed}"
+            claim_work_folder(folder, config, cohort_file)
 
             def tell(
                 stage: str, done: int, total: int, note: str, title: str = f"{number}/{len(plan.arms)} {arm.name}"
@@ -220,7 +222,7 @@ def run_ablation(
                 progress(f"{title}, {stage}", done, total, note)
 
             found.append(
-                cross_validate(cohort, training, store, recipe, plan.n_folds, folder, plan.nomogram, loader, tell)
+                cross_validate(cohort, training, store, config, plan.n_folds, folder, plan.nomogram, loader, tell)
             )
         results.append(_compared(arm, found, results[0] if results else None, truth))
     outcome = patients.outcome("dfs")
@@ -238,10 +240,13 @@ def run_ablation(
 
 
 def _compared(
-    arm: Arm, found: Sequence[OutOfFold], reference: ArmResult | None, truth: Mapping[str, FloatArray] | None
-) -> ArmResult:
+    arm: AblationArm,
+    found: Sequence[OutOfFold],
+    reference: AblationArmResult | None,
+    truth: Mapping[str, FloatArray] | None,
+) -> AblationArmResult:
     concordance = tuple(one.concordance() for one in found)
-    return ArmResult(
+    return AblationArmResult(
         arm,
         concordance,
         None if reference is None else concordance_difference(concordance, reference.concordance),

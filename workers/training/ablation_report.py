@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from workers.training.ablation import AblationResult, ArmResult
+from workers.training.ablation import AblationArmResult, AblationResult
 from workers.validation.figures import FAINT, FORMATS, INK, SECOND, house_style
 
 NAME = "ablation"
@@ -34,7 +34,7 @@ VALUE_NAMES = {
 }
 
 
-def shown_name(result: ArmResult) -> str:
+def shown_name(result: AblationArmResult) -> str:
     """The arm as a person reads it."""
     arm = result.arm
     if not arm.choice:
@@ -65,7 +65,7 @@ def _write_table(result: AblationResult, path: Path) -> None:
         writer.writerows(rows)
 
 
-def _table_row(one: ArmResult) -> dict[str, Any]:
+def _table_row(one: AblationArmResult) -> dict[str, Any]:
     value, (low, high) = one.c_index
     different, truth = one.difference, one.truth or {}
     agreement = truth.get("ci95") or (None, None)

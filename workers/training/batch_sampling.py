@@ -9,7 +9,7 @@ from config.arrays import BoolArray, IndexArray
 PAPER_EVENT_SHARE = 27 / 64  # 27 of 64 patients in a batch had the event
 
 
-def batches_of(
+def epoch_batches(
     event_observed: BoolArray, batch_size: int, event_share: float | None, rng: np.random.Generator
 ) -> list[IndexArray]:
     """One epoch of batches, every batch with its share of events.
@@ -47,7 +47,9 @@ def _endless(rows: IndexArray, n: int, rng: np.random.Generator) -> IndexArray:
     return np.concatenate([rng.permutation(rows) for _ in range(rounds)])[:n]
 
 
-def held_back(event_observed: BoolArray, treated: BoolArray, share: float, rng: np.random.Generator) -> BoolArray:
+def validation_split(
+    event_observed: BoolArray, treated: BoolArray, share: float, rng: np.random.Generator
+) -> BoolArray:
     """(n,) True for the patients kept for early stopping: the same share of every event-by-arm group."""
     chosen = np.zeros(len(event_observed), dtype=np.bool_)
     for event in (False, True):
@@ -57,7 +59,9 @@ def held_back(event_observed: BoolArray, treated: BoolArray, share: float, rng: 
     return chosen
 
 
-def folds_of(event_observed: BoolArray, treated: BoolArray, n_folds: int, rng: np.random.Generator) -> IndexArray:
+def stratified_folds(
+    event_observed: BoolArray, treated: BoolArray, n_folds: int, rng: np.random.Generator
+) -> IndexArray:
     """(n,) fold of each patient, 1..n_folds: folds of one size, each with its share of every event-by-arm group."""
     folds = np.zeros(len(event_observed), dtype=np.intp)
     given = 0

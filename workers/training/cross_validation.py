@@ -21,14 +21,14 @@ from workers.nomogram.model import CoxNomogram
 from workers.scores.scoring import Scores
 from workers.survival.cohort import Cohort
 from workers.survival.concordance import Concordance, harrell_concordance
-from workers.training.batch_sampling import folds_of
-from workers.training.learning import fitted_nomogram, learn
+from workers.training.batch_sampling import stratified_folds
 from workers.training.loading import BatchLoader
-from workers.training.model_evaluation import benefit_of, linear_predictor
+from workers.training.model_evaluation import dfs_gain, linear_predictor
+from workers.training.network_training import fit_training_nomogram, train_networks
 from workers.training.patch_store import PatchStore
 from workers.training.sequence_training import Progress
-from workers.training.training_config import Recipe
-from workers.validation.survival_comparison import decision_groups
+from workers.training.training_config import TrainingConfig
+from workers.validation.survival_comparison import compare_arms_by_preference
 
 FEWEST_FOLDS = 2
 ARM_NAMES = (TreatmentArm.CCRT, TreatmentArm.ICT_CCRT)
@@ -63,7 +63,7 @@ def cross_validate(
     cohort: Cohort,
     training: BoolArray,
     store: PatchStore,
-    recipe: Recipe,
+    config: TrainingConfig,
     n_folds: int,
     work: Path,
     nomogram: CoxNomogram | None,
@@ -80,7 +80,7 @@ def cross_validate(
     rows = np.flatnonzero(training)
     events, treated = cohort.outcome("dfs").event_observed[rows], cohort.treated[rows]
     _check(cohort, n_folds, int(events.sum()))
-    fold = folds_of(events, treated, n_folds, np.random.default_rng(recipe.seed))
+    fold = stratified_folds(events, treated, n_folds, np.random.default_rng(config.seed))
     found = {name: np.full(len(rows), np.nan) for name in ("prognostic", "predictive", "linear_predictor", "benefit")}
     seconds = 0.0
     place = work / f"folds-{n_folds}-{nomogram.digest.removeprefix('sha256:')[:8] if nomogram else 'fitted'}"
@@ -94,9 +94,11 @@ def cross_validate(
                 progress(f"fold {number}/{n_folds} {stage}", done, total, note)
 
             folder = place / f"fold-{number}"
-            learned = learn(cohort, others, store, recipe, folder, loader, tell)
+            learned = train_networks(cohort, others, store, config, folder, loader, tell)
             try:
-                fitted = nomogram or fitted_nomogram(cohort, others, learned.scores, f"fold {number}", "out of fold")
+                fitted = nomogram or fit_training_nomogram(
+                    cohort, others, learned.scores, f"fold {number}", "out of fold"
+                )
             except InputError as error:
                 raise InputError(f"fold {number} of {n_folds}: {error}") from error
             _keep(said, cohort, learned.scores, fitted, sum(learned.seconds.values()))
@@ -125,7 +127,7 @@ def _keep(path: Path, cohort: Cohort, scores: Scores, nomogram: CoxNomogram, sec
             prognostic=scores.prognostic,
             predictive=scores.predictive,
             linear_predictor=linear_predictor(cohort, scores, nomogram),
-            benefit=benefit_of(cohort, scores, nomogram),
+            benefit=dfs_gain(cohort, scores, nomogram),
             seconds=np.array(seconds),
         )
     aside.replace(path)
@@ -136,7 +138,7 @@ def out_of_fold_metrics(found: OutOfFold) -> dict[str, Any]:
     cohort, known = found.cohort, ~np.isnan(found.linear_predictor)
     groups = {"all": known, **{arm.value: cohort.treated == (arm is TreatmentArm.ICT_CCRT) for arm in ARM_NAMES}}
     c = {name: found.concordance(patients).to_json() for name, patients in groups.items()}
-    decision = decision_groups(cohort.outcome("dfs"), cohort.treated, found.benefit, 0.0)
+    decision = compare_arms_by_preference(cohort.outcome("dfs"), cohort.treated, found.benefit, 0.0)
     return {
         **{name: None if one["value"] is None else round(one["value"], 4) for name, one in c.items()},
         "ci95": {name: one["ci95"] and [round(end, 4) for end in one["ci95"]] for name, one in c.items()},

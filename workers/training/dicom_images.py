@@ -23,7 +23,7 @@ from node.cases.assessment import CaseInputs, ComputeRequest, StoredInstance, as
 from node.cases.headers import header_of
 from node.ledger.database import now_utc
 from workers.pipeline.computation import prepare_study
-from workers.training.patch_store import Bags
+from workers.training.patch_store import PatientPatches
 from workers.volumes.bias_field import bias_field
 from workers.volumes.intensity import IntensityTemplate, Normalisation, landmarks_of
 from workers.volumes.reader import read_series
@@ -89,13 +89,13 @@ def learn_templates(
     return {role: IntensityTemplate.from_landmarks(found, normalisation) for role, found in rows.items()}
 
 
-def dicom_bags(
+def dicom_patch_reader(
     root: Path, preprocessing: TrainingPreprocessing, settings: Settings | None = None
-) -> Callable[[str], Bags]:
+) -> Callable[[str], PatientPatches]:
     """Reader of bags from `root/<patient_id>/`; raises InputError naming the patient."""
     case = (settings or Settings()).case
 
-    def read(patient_id: str) -> Bags:
+    def read(patient_id: str) -> PatientPatches:
         patient = patient_images(root / patient_id, patient_id)
         try:
             material = prepare_study(patient.request, patient.files, preprocessing, case)

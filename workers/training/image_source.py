@@ -10,7 +10,7 @@ from config.atomic_files import write_atomically
 from config.errors import InputError, ModelBundleError
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort
-from workers.training.patch_store import kept_bags
+from workers.training.patch_store import saved_patch_reader
 from workers.training.run import ImageSource
 from workers.volumes.intensity import IntensityTemplate, Normalisation
 
@@ -55,7 +55,7 @@ def image_source(
     def of(cohort: Cohort) -> ImageSource:
         first = cohort.patient_ids[0]
         if (root / f"{first}.npz").is_file():
-            return ImageSource(kept_bags(root), _kept_templates(root), spacing_mm)
+            return ImageSource(saved_patch_reader(root), _kept_templates(root), spacing_mm)
         if (root / first).is_dir():
             return _from_dicom(root, cohort, spacing_mm, progress, normalisation, kept)
         raise InputError(
@@ -83,7 +83,7 @@ def _from_dicom(
     normalisation: Normalisation,
     kept: Path | None,
 ) -> ImageSource:
-    from workers.training.dicom_images import TrainingPreprocessing, dicom_bags, learn_templates, patient_images
+    from workers.training.dicom_images import TrainingPreprocessing, dicom_patch_reader, learn_templates, patient_images
 
     learned_from = cohort.labelled(TRAINING).patient_ids
 
@@ -92,7 +92,7 @@ def _from_dicom(
         return learn_templates(patients, SEQUENCES, lambda done: progress(done, len(learned_from)), normalisation)
 
     templates = learned() if kept is None else _once(kept / LEARNED_TEMPLATES, learned_from, normalisation, learned)
-    return ImageSource(dicom_bags(root, TrainingPreprocessing(templates, spacing_mm)), templates, spacing_mm)
+    return ImageSource(dicom_patch_reader(root, TrainingPreprocessing(templates, spacing_mm)), templates, spacing_mm)
 
 
 def _once(

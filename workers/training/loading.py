@@ -68,12 +68,12 @@ class BatchLoader:
 ON_CPU = BatchLoader(torch.device("cpu"))
 
 
-def loaders_for(device: torch.device) -> int:
+def default_loader_count(device: torch.device) -> int:
     """How many threads load where nobody says otherwise: none beside a CPU that is busy with the network itself."""
     return 0 if device.type == "cpu" else max(1, min(MOST_LOADERS, len(os.sched_getaffinity(0)) - 1))
 
 
-def seeded(*numbers: int) -> torch.Generator:
+def seeded_generator(*numbers: int) -> torch.Generator:
     """A generator whose stream is that of these numbers alone, e.g. the seed of a training and the number of a step."""
     word = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(word) & (2**63 - 1))

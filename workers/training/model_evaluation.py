@@ -22,7 +22,7 @@ from workers.scores.multitask_network import SEQUENCES
 from workers.scores.scoring import Scores, score_many
 from workers.survival.cohort import EBV, Cohort, read_cohort
 from workers.survival.covariates import PatientCovariates
-from workers.training.patch_store import kept_bags
+from workers.training.patch_store import saved_patch_reader
 
 SHRINKAGE = 0.1  # of the feature covariance towards its diagonal
 LIMIT_QUANTILE, LIMIT_FACTOR = 0.99, 1.5  # as for the intensity templates
@@ -30,7 +30,7 @@ CLEAR_BENEFIT = 0.05
 PATIENTS_AT_ONCE = 64
 
 
-def distribution_of(features: NDArray[np.float32]) -> FeatureDistribution:
+def feature_distribution(features: NDArray[np.float32]) -> FeatureDistribution:
     """Where features (n, c) lie; the limit is half again as far as 99 % of them."""
     rows = features.astype(np.float64)
     mean = rows.mean(axis=0)
@@ -56,7 +56,7 @@ def _covariates(cohort: Cohort, scores: Scores) -> PatientCovariates:
     return PatientCovariates(cohort.column("age_years"), ebv, scores.prognostic, scores.predictive)
 
 
-def benefit_of(cohort: Cohort, scores: Scores, nomogram: CoxNomogram) -> FloatArray:
+def dfs_gain(cohort: Cohort, scores: Scores, nomogram: CoxNomogram) -> FloatArray:
     """(n,) 5-year DFS under ICT+CCRT minus that under CCRT."""
     by_arm = nomogram.dfs_by_arm(_covariates(cohort, scores), [60.0])
     return np.asarray((by_arm[TreatmentArm.ICT_CCRT] - by_arm[TreatmentArm.CCRT]).ravel())
@@ -89,7 +89,7 @@ def c_index(durations: FloatArray, risk: FloatArray, event_observed: NDArray[np.
 def score_phantoms(bundle: Bundle, folder: Path) -> tuple[Cohort, Scores, dict[str, float]]:
     """Scores of a folder of phantoms by a bundle, and the share of patients unlike the training features."""
     cohort = read_cohort(folder / "cohort.csv", need_scores=False)
-    read = kept_bags(folder / "patches")
+    read = saved_patch_reader(folder / "patches")
     features: dict[str, list[NDArray[np.float32]]] = {role: [] for role in SEQUENCES}
     for start in range(0, len(cohort), PATIENTS_AT_ONCE):
         bags = [read(patient_id) for patient_id in cohort.patient_ids[start : start + PATIENTS_AT_ONCE]]
@@ -112,11 +112,11 @@ def phantom_metrics(bundle: Bundle, folder: Path) -> dict[str, Any]:
     true difference of 5-year DFS exceeds 5 %; correlation of both scores with their latents.
     """
     cohort, scores, unlike = score_phantoms(bundle, folder)
-    truth = truth_of(folder / "truth.csv", cohort.patient_ids)
+    truth = read_truth(folder / "truth.csv", cohort.patient_ids)
     outcome = cohort.outcome("dfs")
     lp = linear_predictor(cohort, scores, bundle.nomogram)
     benefit = truth["dfs_60_ict_ccrt"] - truth["dfs_60_ccrt"]
-    predicted = benefit_of(cohort, scores, bundle.nomogram)
+    predicted = dfs_gain(cohort, scores, bundle.nomogram)
     clear = np.abs(benefit) > CLEAR_BENEFIT
     return {
         "n": len(cohort),
@@ -133,7 +133,7 @@ def phantom_metrics(bundle: Bundle, folder: Path) -> dict[str, Any]:
     }
 
 
-def with_phantom_metrics(bundle: Bundle, folders: Mapping[str, Path]) -> Bundle:
+def add_phantom_metrics(bundle: Bundle, folders: Mapping[str, Path]) -> Bundle:
     """The bundle packed anew, its manifest telling how it does on held-out phantoms: title -> folder of phantoms."""
     content = {name: value for name, value in bundle.manifest.content.items() if name != "files"}
     metrics = dict(content["metrics"])
@@ -147,7 +147,7 @@ def _origin(folder: Path) -> dict[str, Any]:
     return {name: made[name] for name in ("size", "seed", "scanners")}
 
 
-def truth_of(path: Path, patient_ids: Sequence[str]) -> Mapping[str, FloatArray]:
+def read_truth(path: Path, patient_ids: Sequence[str]) -> Mapping[str, FloatArray]:
     """Columns of truth.csv, (n,) each, for these phantoms in this order. Raises InputError where one has no truth."""
     with path.open(newline="", encoding="utf-8") as stream:
         rows = {row.pop("patient_id"): row for row in csv.DictReader(stream)}

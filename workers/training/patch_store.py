@@ -27,12 +27,12 @@ BAG_NAMES = {role.value: role.file_stem for role in NASOPHARYNX.series_roles}
 PATCH_SHAPE = (2, PATCH_SIZE, PATCH_SIZE)
 INDEX = "index.json"
 
-Bags = dict[str, NDArray[np.generic]]
+PatientPatches = dict[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
 class PatchStore:
-    """Bags of every patient and sequence.
+    """PatientPatches of every patient and sequence.
 
     patient_ids : (n_patients,) in the order of the bags. starts : by role, (n_patients + 1,) first slice of each bag.
     arrays : by role, (n_slices, 2, 128, 128), memory-mapped.
@@ -60,13 +60,13 @@ class PatchStore:
 
 def build_store(
     patient_ids: Sequence[str],
-    bags_of: Callable[[str], Bags],
+    read_patches: Callable[[str], PatientPatches],
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PatchStore:
     """Gather all bags of a cohort; a store of the same patients that is there already is opened as it is.
 
-    bags_of : patient_id -> bags by role. Raises InputError naming the patient whose images cannot be used.
+    read_patches : patient_id -> bags by role. Raises InputError naming the patient whose images cannot be used.
     """
     if _is_of(folder, patient_ids):
         return open_store(folder)
@@ -76,7 +76,7 @@ def build_store(
     streams = {role: (folder / f"{BAG_NAMES[role]}.bin").open("wb") for role in SEQUENCES}
     try:
         for done, patient_id in enumerate(patient_ids, start=1):
-            bags = bags_of(patient_id)
+            bags = read_patches(patient_id)
             for role in SEQUENCES:
                 bag = _checked(bags, role, patient_id)
                 dtype = dtype or (np.dtype(np.uint8) if bag.dtype == np.uint8 else np.dtype(np.float16))
@@ -111,10 +111,10 @@ def open_store(folder: Path) -> PatchStore:
     return PatchStore(tuple(index["patients"]), starts, arrays)
 
 
-def kept_bags(folder: Path) -> Callable[[str], Bags]:
+def saved_patch_reader(folder: Path) -> Callable[[str], PatientPatches]:
     """Reader of `<patient_id>.npz` files; raises InputError for a patient without a readable one."""
 
-    def read(patient_id: str) -> Bags:
+    def read(patient_id: str) -> PatientPatches:
         path = folder / f"{patient_id}.npz"
         if not path.is_file():
             raise InputError(f"patient {patient_id}: expected the kept patches {path}, found no such file")
@@ -132,7 +132,7 @@ def _is_of(folder: Path, patient_ids: Sequence[str]) -> bool:
     return index.is_file() and json.loads(index.read_text(encoding="utf-8"))["patients"] == list(patient_ids)
 
 
-def _checked(bags: Bags, role: str, patient_id: str) -> NDArray[np.generic]:
+def _checked(bags: PatientPatches, role: str, patient_id: str) -> NDArray[np.generic]:
     if role not in bags:
         raise InputError(f"patient {patient_id}: expected patches of {role}, found {', '.join(sorted(bags)) or 'none'}")
     bag = bags[role]

@@ -32,14 +32,14 @@ from workers.nomogram.fitting import write_nomogram
 from workers.nomogram.model import load_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events
+from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
 from workers.training.cross_validation import cross_validate, out_of_fold_metrics, write_out_of_fold
-from workers.training.learning import Learned, fitted_nomogram, learn, same_training
-from workers.training.learning_cohort import LEARNED_ENDPOINTS
 from workers.training.loading import ON_CPU, BatchLoader
-from workers.training.model_evaluation import distribution_of, performance
-from workers.training.patch_store import Bags, build_store
+from workers.training.model_evaluation import feature_distribution, performance
+from workers.training.network_training import TrainedNetworks, claim_work_folder, fit_training_nomogram, train_networks
+from workers.training.patch_store import PatientPatches, build_store
 from workers.training.sequence_training import Progress
-from workers.training.training_config import Recipe
+from workers.training.training_config import TrainingConfig
 from workers.volumes.intensity import IntensityTemplate
 
 OUT_OF_FOLD = "out_of_fold.csv"
@@ -52,7 +52,7 @@ INTENSITY = {
 
 
 @dataclass(frozen=True)
-class Description:
+class BundleDescription:
     """What the manifest will say about the model.
 
     nomogram : a nomogram.json to keep instead of fitting one to the training patients.
@@ -70,7 +70,7 @@ class Description:
 class ImageSource:
     """Where patches come from: one reader for all patients, the templates and spacing they were made with."""
 
-    bags_of: Callable[[str], Bags]
+    read_patches: Callable[[str], PatientPatches]
     templates: Mapping[str, IntensityTemplate]
     spacing_mm: float
 
@@ -80,8 +80,8 @@ def train_bundle(
     images: Callable[[Cohort], ImageSource],
     out: Path,
     work: Path,
-    recipe: Recipe,
-    description: Description,
+    config: TrainingConfig,
+    description: BundleDescription,
     loader: BatchLoader = ON_CPU,
     progress: Progress = lambda stage, done, total, note: None,
     n_folds: int = 0,
@@ -92,23 +92,23 @@ def train_bundle(
     n_folds : also cross-validate; what comes out stands in the manifest, the scores in `work/out_of_fold.csv`.
     Raises InputError with one sentence for a cohort or images that cannot be learned from.
     """
-    cohort = read_cohort(cohort_file, need_scores=False, endpoints=LEARNED_ENDPOINTS)
+    cohort = read_cohort(cohort_file, need_scores=False, endpoints=OUTCOME_ENDPOINTS)
     training = np.array([label == TRAINING for label in cohort.labels])
     require_events(cohort.labelled(TRAINING), "dfs")
-    same_training(work, recipe, cohort_file)
+    claim_work_folder(work, config, cohort_file)
     source = images(cohort)
     store = build_store(
-        cohort.patient_ids, source.bags_of, work / "patches", lambda done, n: progress("images", done, n, "")
+        cohort.patient_ids, source.read_patches, work / "patches", lambda done, n: progress("images", done, n, "")
     )
-    learned = learn(cohort, training, store, recipe, work, loader, progress)
+    learned = train_networks(cohort, training, store, config, work, loader, progress)
     checked = None
     if n_folds:
         kept = None if description.nomogram is None else load_nomogram(description.nomogram)
-        checked = cross_validate(cohort, training, store, recipe, n_folds, work, kept, loader, progress)
+        checked = cross_validate(cohort, training, store, config, n_folds, work, kept, loader, progress)
         write_out_of_fold(checked, work / OUT_OF_FOLD)
     out.mkdir(parents=True, exist_ok=True)
     _write_parts(out, learned, source, cohort, training, description)
-    content = _manifest(cohort, training, learned, source, recipe, description, out, loader.device)
+    content = _manifest(cohort, training, learned, source, config, description, out, loader.device)
     if checked is not None:
         content["metrics"]["out_of_fold"] = out_of_fold_metrics(checked)
     return pack_bundle(out, content)
@@ -116,25 +116,25 @@ def train_bundle(
 
 def _write_parts(
     out: Path,
-    learned: Learned,
+    learned: TrainedNetworks,
     source: ImageSource,
     cohort: Cohort,
     training: NDArray[np.bool_],
-    description: Description,
+    description: BundleDescription,
 ) -> None:
     for role, network in learned.networks.items():
         save_weights(network, out / WEIGHTS[role])
     save_weights(learned.score_network, out / SCORES)
     tensors: dict[str, NDArray[np.float32]] = {}
     for role, features in learned.features.items():
-        found = distribution_of(features[training])
+        found = feature_distribution(features[training])
         tensors |= {f"{role}/mean": found.mean, f"{role}/precision": found.precision}
     save_file(tensors, out / DISTRIBUTIONS)
     templates = {role: template.to_json() for role, template in source.templates.items()}
     (out / TEMPLATES).write_text(json.dumps(templates, indent=1) + "\n", encoding="utf-8")
     if description.nomogram is None:
         name = f"CPTDN of {description.name}"
-        fitted = fitted_nomogram(cohort, training, learned.scores, name, description.population)
+        fitted = fit_training_nomogram(cohort, training, learned.scores, name, description.population)
         write_nomogram(fitted, out)
     elif description.nomogram.resolve() != (out / NOMOGRAM).resolve():
         shutil.copyfile(description.nomogram, out / NOMOGRAM)
@@ -143,14 +143,14 @@ def _write_parts(
 def _manifest(
     cohort: Cohort,
     training: NDArray[np.bool_],
-    learned: Learned,
+    learned: TrainedNetworks,
     source: ImageSource,
-    recipe: Recipe,
-    description: Description,
+    config: TrainingConfig,
+    description: BundleDescription,
     out: Path,
     device: torch.device,
 ) -> dict[str, Any]:
-    limits = {role: distribution_of(features[training]).limit for role, features in learned.features.items()}
+    limits = {role: feature_distribution(features[training]).limit for role, features in learned.features.items()}
     return {
         "name": description.name,
         "version": description.version,
@@ -164,7 +164,7 @@ def _manifest(
             "cohort": cohort_name(cohort),
         },
         "training": {
-            "recipe": recipe.to_json(),
+            "recipe": config.to_json(),
             "seconds": {name: round(value, 1) for name, value in learned.seconds.items()},
             "machine": machine(device),
             "epochs": {role: len(learned.history[role]) for role in SEQUENCES},
@@ -172,14 +172,14 @@ def _manifest(
         },
         "metrics": performance(cohort, learned.scores, out / NOMOGRAM),
         "architecture": {
-            "backbone": recipe.backbone.to_json(),
+            "backbone": config.backbone.to_json(),
             "scores": learned.score_network.architecture.to_json(),
             "weights": "float16 matrices, float32 biases, norms and statistics",
         },
         "preprocessing": {
             "spacing_mm": source.spacing_mm,
             "patch_size": PATCH_SIZE,
-            "intensity": INTENSITY[recipe.normalisation],
+            "intensity": INTENSITY[config.normalisation],
         },
         "intensity_distance_limit": {role: t.distance_limit for role, t in source.templates.items()},
         "feature_distance_limit": limits,
@@ -189,7 +189,7 @@ def _manifest(
 
 
 def _distributions(
-    learned: Learned, training: NDArray[np.bool_], source: ImageSource, description: Description
+    learned: TrainedNetworks, training: NDArray[np.bool_], source: ImageSource, description: BundleDescription
 ) -> dict[str, Any]:
     """Scores and intensities of the training patients: do later studies look like them (workers/bundles/drift.py)?"""
     distances = {role: t.training_distances for role, t in source.templates.items() if t.training_distances}

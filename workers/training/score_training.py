@@ -21,7 +21,7 @@ from workers.scores.multitask_network import SEQUENCES, MultitaskNetwork, Scores
 from workers.training.checkpoints import load_checkpoint, save_checkpoint
 from workers.training.losses import Outcomes, signature_loss, weight_penalty
 from workers.training.sequence_training import Progress, signature_c_index
-from workers.training.training_config import Recipe, scores_optimizer, set_rate
+from workers.training.training_config import TrainingConfig, scores_optimizer, set_rate
 
 L2_SHARED, L2_PROGNOSIS, L2_RESPONSE, L1_OUTPUTS = 0.05, 0.2, 0.02, 0.01
 
@@ -62,53 +62,53 @@ def train_scores(
     outcomes: Outcomes,
     training: IndexArray,
     validation: IndexArray,
-    recipe: Recipe,
+    config: TrainingConfig,
     checkpoint: Path | None = None,
     progress: Progress = lambda stage, done, total, note: None,
 ) -> ScoreTraining:
-    """Train on the patients `training`; with early stopping (`recipe.patience`) on the C-index of `validation`.
+    """Train on the patients `training`; with early stopping (`config.patience`) on the C-index of `validation`.
 
     features : (n, 3 * c) of all patients, in the order of SEQUENCES.
-    Each step draws its dropout from a generator seeded by the step, so a resumed training is the same.
+    Each step draws its dropout from a generator seeded_generator by the step, so a resumed training is the same.
     """
-    torch.manual_seed(recipe.seed)
+    torch.manual_seed(config.seed)
     x = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
-    network = MultitaskNetwork(ScoresArchitecture(x.shape[1] // len(SEQUENCES), recipe.scores_width))
+    network = MultitaskNetwork(ScoresArchitecture(x.shape[1] // len(SEQUENCES), config.scores_width))
     network.standardise(x[torch.from_numpy(training)])
-    run = ScoreTraining(network, scores_optimizer(network, recipe))
+    run = ScoreTraining(network, scores_optimizer(network, config))
     saved = load_checkpoint(checkpoint) if checkpoint is not None else None
     if saved is not None:
         run.restore(saved)
     inside, outside = torch.from_numpy(training), torch.from_numpy(validation)
     followed, checked = outcomes.rows(inside), outcomes.rows(outside)
     x_training, x_validation = x[inside], x[outside]
-    while run.step < recipe.scores_steps and not recipe.stops_after(run.checks_without_gain):
+    while run.step < config.scores_steps and not config.stops_after(run.checks_without_gain):
         began = time.monotonic()
         loss = 0.0
-        for _ in range(recipe.scores_check_every):
-            loss = _step(run, x_training, followed, recipe)
+        for _ in range(config.scores_check_every):
+            loss = _step(run, x_training, followed, config)
         network.eval()
         c_index = signature_c_index(network, x_validation, checked)
-        _keep_best(run, c_index, recipe)
+        _keep_best(run, c_index, config)
         run.seconds += time.monotonic() - began
         run.history.append({"step": run.step, "loss": loss, "validation_c_index": c_index})
         if checkpoint is not None:
             save_checkpoint(checkpoint, run.state())
-        progress("scores", run.step, recipe.scores_steps, f"loss {loss:.4f}, validation C-index {c_index:.3f}")
-    if recipe.stops_early and run.best_weights:
+        progress("scores", run.step, config.scores_steps, f"loss {loss:.4f}, validation C-index {c_index:.3f}")
+    if config.stops_early and run.best_weights:
         network.load_state_dict(run.best_weights)
     network.eval()
     return run
 
 
-def _step(run: ScoreTraining, x: Tensor, followed: Outcomes, recipe: Recipe) -> float:
+def _step(run: ScoreTraining, x: Tensor, followed: Outcomes, config: TrainingConfig) -> float:
     """One full-batch step."""
-    torch.manual_seed(recipe.seed + 1 + run.step)
+    torch.manual_seed(config.seed + 1 + run.step)
     run.network.train()
-    set_rate(run.optimizer, recipe, recipe.scores_learning_rate, run.step, recipe.scores_steps)
+    set_rate(run.optimizer, config, config.scores_learning_rate, run.step, config.scores_steps)
     prognosis, response = run.network(x, followed.treatment / 2)
-    loss = signature_loss(prognosis, response, followed, recipe.ties, recipe.response_offset)
-    total = loss + recipe.penalty * penalties(run.network)
+    loss = signature_loss(prognosis, response, followed, config.ties, config.response_offset)
+    total = loss + config.penalty * penalties(run.network)
     run.optimizer.zero_grad(set_to_none=True)
     total.backward()
     run.optimizer.step()
@@ -127,11 +127,11 @@ def penalties(network: MultitaskNetwork) -> Tensor:
     )
 
 
-def _keep_best(run: ScoreTraining, c_index: float, recipe: Recipe) -> None:
+def _keep_best(run: ScoreTraining, c_index: float, config: TrainingConfig) -> None:
     if c_index > run.best_c_index:
         run.best_c_index = c_index
         run.best_weights = deepcopy(run.network.state_dict())
-    if c_index > run.last_gain_c_index * (1 + recipe.relative_gain):
+    if c_index > run.last_gain_c_index * (1 + config.relative_gain):
         run.last_gain_c_index = c_index
         run.checks_without_gain = 0
     else:

@@ -21,12 +21,12 @@ from config.arrays import Float32Array, IndexArray
 from workers.features.multiple_instance import maximum_instance
 from workers.features.se_resnet import SequenceNetwork
 from workers.training.augmentation import augment
-from workers.training.batch_sampling import batches_of
+from workers.training.batch_sampling import epoch_batches
 from workers.training.checkpoints import load_checkpoint, save_checkpoint
-from workers.training.loading import ON_CPU, BatchLoader, seeded
+from workers.training.loading import ON_CPU, BatchLoader, seeded_generator
 from workers.training.losses import DFS, Outcomes, signature_loss
 from workers.training.patch_store import PatchStore
-from workers.training.training_config import Recipe, convolution_optimizer, set_rate
+from workers.training.training_config import TrainingConfig, convolution_optimizer, set_rate
 
 Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
 
@@ -78,7 +78,7 @@ def train_sequence(
     outcomes: Outcomes,
     training: IndexArray,
     validation: IndexArray,
-    recipe: Recipe,
+    config: TrainingConfig,
     checkpoint: Path,
     loader: BatchLoader = ON_CPU,
     start_from: SequenceNetwork | None = None,
@@ -86,7 +86,7 @@ def train_sequence(
 ) -> SequenceTraining:
     """Train on the patients `training`; `validation` tells the C-index after every epoch.
 
-    With early stopping (`recipe.patience`, the paper's schedule has it) the weights of the best epoch stay. Without, a
+    With early stopping (`config.patience`, the paper's schedule has it) the weights of the best epoch stay. Without, a
     cycle ends with the last ones, which its annealed rate has averaged, while single epochs differ by less than the
     C-index of some dozen events can tell.
 
@@ -95,28 +95,28 @@ def train_sequence(
     weights are the first ones, instead of random weights. loader : where the network computes, and how many threads
     make its batches; the weights do not depend on that number.
     """
-    torch.manual_seed(recipe.seed)
-    network = SequenceNetwork(recipe.backbone).to(loader.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    torch.manual_seed(config.seed)
+    network = SequenceNetwork(config.backbone).to(loader.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start_from is not None:
         network.load_state_dict(start_from.state_dict())
     run = SequenceTraining(
         network,
-        convolution_optimizer(network, recipe),
-        np.random.default_rng(recipe.seed),
+        convolution_optimizer(network, config),
+        np.random.default_rng(config.seed),
     )
     saved = load_checkpoint(checkpoint)
     if saved is not None:
         run.restore(saved)
-    images = _Images(store, role, loader, recipe.mixed_precision)
-    while run.epoch < recipe.epochs and not recipe.stops_after(run.epochs_without_gain):
+    images = _Images(store, role, loader, config.mixed_precision)
+    while run.epoch < config.epochs and not config.stops_after(run.epochs_without_gain):
         began = time.monotonic()
-        loss = _epoch(run, images, outcomes, training, recipe)
-        c_index = _validated(run, images, outcomes, validation, recipe)
+        loss = _epoch(run, images, outcomes, training, config)
+        c_index = _validated(run, images, outcomes, validation, config)
         run.seconds += time.monotonic() - began
         run.history.append({"epoch": run.epoch, "loss": loss, "validation_c_index": c_index})
         save_checkpoint(checkpoint, run.state())
-        progress(role, run.epoch, recipe.epochs, f"loss {loss:.4f}, validation C-index {c_index:.3f}")
-    if recipe.stops_early and run.best_weights:
+        progress(role, run.epoch, config.epochs, f"loss {loss:.4f}, validation C-index {c_index:.3f}")
+    if config.stops_early and run.best_weights:
         network.load_state_dict(run.best_weights)
     return run
 
@@ -146,23 +146,25 @@ class _Images:
         return np.concatenate(rows), [len(bag) for bag in rows]
 
 
-def _epoch(run: SequenceTraining, images: _Images, outcomes: Outcomes, training: IndexArray, recipe: Recipe) -> float:
+def _epoch(
+    run: SequenceTraining, images: _Images, outcomes: Outcomes, training: IndexArray, config: TrainingConfig
+) -> float:
     events = outcomes.event_observed[:, DFS].numpy()[training]
-    _choose_instances(run, images, training, recipe)
-    batches = batches_of(events, recipe.batch_size, recipe.event_share, run.rng)
+    _choose_instances(run, images, training, config)
+    batches = epoch_batches(events, config.batch_size, config.event_share, run.rng)
     bags = [_slices_of(run, images, training, batch) for batch in batches]
-    n_steps, first_step = recipe.epochs * len(batches), run.step
+    n_steps, first_step = config.epochs * len(batches), run.step
 
     def augmented(number: int) -> Tensor:  # by the number of the step alone, whoever makes the batch
-        generator = seeded(recipe.seed, first_step + number)
-        return augment(images.patches(bags[number][0]), generator, recipe.scanner_augmentation)
+        generator = seeded_generator(config.seed, first_step + number)
+        return augment(images.patches(bags[number][0]), generator, config.scanner_augmentation)
 
     run.network.train()
     total = torch.zeros((), device=images.device)
     made = images.loader.batches(augmented, range(len(batches)))
     for batch, (_, sizes), patches in zip(batches, bags, made, strict=True):
-        set_rate(run.optimizer, recipe, recipe.learning_rate, run.step, n_steps)
-        loss = _batch_loss(run, images, patches, sizes, outcomes.rows(torch.from_numpy(training[batch])), recipe)
+        set_rate(run.optimizer, config, config.learning_rate, run.step, n_steps)
+        loss = _batch_loss(run, images, patches, sizes, outcomes.rows(torch.from_numpy(training[batch])), config)
         run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         run.optimizer.step()
@@ -172,15 +174,15 @@ def _epoch(run: SequenceTraining, images: _Images, outcomes: Outcomes, training:
     return float(total) / len(batches)
 
 
-def _choose_instances(run: SequenceTraining, images: _Images, training: IndexArray, recipe: Recipe) -> None:
+def _choose_instances(run: SequenceTraining, images: _Images, training: IndexArray, config: TrainingConfig) -> None:
     """Which slice stands for each training patient: a random one first, then the maximum instance."""
-    if recipe.backbone.pooling == "attention":
+    if config.backbone.pooling == "attention":
         return
-    if run.epoch < recipe.random_epochs:
+    if run.epoch < config.random_epochs:
         sizes = np.array(images.store.bag_sizes(images.role, training))
         first = images.store.starts[images.role][training]
         run.representative = torch.from_numpy(first + run.rng.integers(0, sizes))
-    elif run.representative is None or (run.epoch - recipe.random_epochs) % recipe.refresh_every == 0:
+    elif run.representative is None or (run.epoch - config.random_epochs) % config.refresh_every == 0:
         rows, sizes_found = images.all_slices(training)
         risk = run.network.risk(slice_features(run.network, images, rows))
         run.representative = torch.from_numpy(rows)[maximum_instance(risk, sizes_found).cpu()]
@@ -205,18 +207,23 @@ def _slices_of(
 
 
 def _batch_loss(
-    run: SequenceTraining, images: _Images, patches: Tensor, sizes: list[int], followed: Outcomes, recipe: Recipe
+    run: SequenceTraining,
+    images: _Images,
+    patches: Tensor,
+    sizes: list[int],
+    followed: Outcomes,
+    config: TrainingConfig,
 ) -> Tensor:
     features = images.features(run.network, patches)
     if run.network.attention is not None:
         features, _ = run.network.attention(features, sizes)
     followed = followed.to(images.device)
     prognosis, response = run.network.heads(features, followed.treatment / 2)
-    return signature_loss(prognosis, response, followed, recipe.ties, recipe.response_offset)
+    return signature_loss(prognosis, response, followed, config.ties, config.response_offset)
 
 
 def _validated(
-    run: SequenceTraining, images: _Images, outcomes: Outcomes, validation: IndexArray, recipe: Recipe
+    run: SequenceTraining, images: _Images, outcomes: Outcomes, validation: IndexArray, config: TrainingConfig
 ) -> float:
     """C-index of prognosis plus response; keeps the best weights and counts epochs without a gain."""
     c_index = 0.5
@@ -226,7 +233,7 @@ def _validated(
     if c_index > run.best_c_index:
         run.best_c_index = c_index
         run.best_weights = deepcopy(run.network.state_dict())
-    if run.epoch <= recipe.random_epochs or c_index > run.last_gain_c_index * (1 + recipe.relative_gain):
+    if run.epoch <= config.random_epochs or c_index > run.last_gain_c_index * (1 + config.relative_gain):
         run.last_gain_c_index = max(run.last_gain_c_index, c_index)
         run.epochs_without_gain = 0
     else:

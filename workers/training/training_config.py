@@ -30,12 +30,12 @@ DIVIDE_FIRST, DIVIDE_LAST = 25.0, 1e4
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """A training from images to scores.
 
     normalisation : of the images' grey values. backbone, scores_width : shape of the networks. schedule : `one_cycle`
     (AdamW), or `paper` (SGD with Nesterov momentum, warm-up, decay by steps, event oversampling).
-    epochs, batch_size, learning_rate, weight_decay : of the SE-ResNets. event_share : see `sampling.batches_of`.
+    epochs, batch_size, learning_rate, weight_decay : of the SE-ResNets. event_share : see `sampling.epoch_batches`.
     random_epochs : epochs in which a random slice stands for each patient, before the maximum instance does.
     refresh_every : epochs between two choices of the maximum instance.
     transfer : the SE-ResNets of T1w and T2w start from the trained one of CE-T1w instead of random weights.
@@ -86,7 +86,7 @@ class Recipe:
         return {**asdict(self), "backbone": self.backbone.to_json()}
 
 
-def recipe_of(
+def config_from_choices(
     *,
     width: float,
     variant: Variant,
@@ -99,7 +99,7 @@ def recipe_of(
     normalisation: Normalisation = "landmarks",
     augmentation: Augmentation | None = None,
     patience: int | None = None,
-) -> Recipe:
+) -> TrainingConfig:
     """The training that these choices name.
 
     augmentation, patience : None: the schedule's own; patience 0: never stop early.
@@ -110,7 +110,7 @@ def recipe_of(
         backbone = BackboneArchitecture(variant, blocks, width, pooling=pooling)
     except ValueError as error:
         raise InputError(str(error)) from error
-    recipe = Recipe(
+    config = TrainingConfig(
         seed=seed,
         normalisation=normalisation,
         backbone=backbone,
@@ -122,16 +122,16 @@ def recipe_of(
         refresh_every=2,
     )
     if schedule == "paper":
-        recipe = _of_the_paper(recipe)
+        config = _of_the_paper(config)
     if augmentation is not None:
-        recipe = replace(recipe, scanner_augmentation=augmentation == "scanner")
-    return recipe if patience is None else replace(recipe, patience=patience or None)
+        config = replace(config, scanner_augmentation=augmentation == "scanner")
+    return config if patience is None else replace(config, patience=patience or None)
 
 
-def _of_the_paper(recipe: Recipe) -> Recipe:
+def _of_the_paper(config: TrainingConfig) -> TrainingConfig:
     """SGD, batches of 37 censored patients and 27 with the event, the maximum instance in every epoch."""
     return replace(
-        recipe,
+        config,
         schedule="paper",
         batch_size=PAPER_BATCH,
         event_share=PAPER_EVENT_SHARE,
@@ -144,9 +144,9 @@ def _of_the_paper(recipe: Recipe) -> Recipe:
     )
 
 
-def convolution_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+def convolution_optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:
     """Optimizer of an SE-ResNet with its heads."""
-    if recipe.schedule == "paper":
+    if config.schedule == "paper":
         heads = [p for name, p in network.named_parameters() if not name.startswith("backbone")]
         groups = [
             {
@@ -157,15 +157,15 @@ def convolution_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
             {"params": heads, "name": "heads", "weight_decay": 0.0},
         ]
         return SGD(groups, lr=PAPER_CNN_RATE, momentum=PAPER_MOMENTUM, nesterov=True)
-    return _decayed(network, recipe.learning_rate, recipe.weight_decay)
+    return _decayed(network, config.learning_rate, config.weight_decay)
 
 
-def scores_optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
+def scores_optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:
     """Optimizer of the multi-task network."""
-    if recipe.schedule == "paper":
+    if config.schedule == "paper":
         groups = [{"params": list(network.parameters()), "name": "heads"}]
         return SGD(groups, lr=PAPER_FC_RATE, momentum=PAPER_MOMENTUM, nesterov=True)
-    return _decayed(network, recipe.scores_learning_rate, recipe.scores_weight_decay)
+    return _decayed(network, config.scores_learning_rate, config.scores_weight_decay)
 
 
 def _decayed(network: nn.Module, rate: float, weight_decay: float) -> AdamW:
@@ -175,10 +175,10 @@ def _decayed(network: nn.Module, rate: float, weight_decay: float) -> AdamW:
     return AdamW(groups, lr=rate)
 
 
-def set_rate(optimizer: Optimizer, recipe: Recipe, peak: float, step: int, n_steps: int) -> None:
+def set_rate(optimizer: Optimizer, config: TrainingConfig, peak: float, step: int, n_steps: int) -> None:
     """The learning rate of one step; a function of the step alone, so that a resumed training is the same."""
     for group in optimizer.param_groups:
-        if recipe.schedule == "paper":
+        if config.schedule == "paper":
             group["lr"] = _paper_rate(step, convolutions=group["name"] == "convolutions")
         else:
             group["lr"] = _one_cycle_rate(step, n_steps, peak)

@@ -24,10 +24,10 @@ from workers.survival.cox_models import (
     CPTDN_TERMS,
     CohortModel,
     FactorTest,
-    design,
+    complete_cases,
+    design_matrix,
     fit_compared_models,
     fit_terms,
-    known_rows,
     model_to_json,
     univariate,
 )
@@ -37,10 +37,10 @@ from workers.validation.calibration import Calibration, calibrate, calibration_s
 from workers.validation.decision_curve import DecisionCurve, decision_curve
 from workers.validation.survival_comparison import (
     HORIZONS_MONTHS,
-    TwoGroups,
-    decision_groups,
-    risk_groups,
-    subgroups,
+    SurvivalComparison,
+    compare_arms_by_preference,
+    compare_risk_groups,
+    subgroup_masks,
     total_points_received,
 )
 
@@ -93,8 +93,10 @@ class PartEvaluation:
     n_events: int
     c_index: Mapping[str, ModelConcordance]
     c_index_of_models: Mapping[str, Mapping[str, ModelConcordance]]
-    risk: Mapping[str, TwoGroups]
-    decision: Mapping[str, Mapping[str, TwoGroups]]  # threshold "0.02" -> preferred regimen -> effect of treatment
+    risk: Mapping[str, SurvivalComparison]
+    decision: Mapping[
+        str, Mapping[str, SurvivalComparison]
+    ]  # threshold "0.02" -> preferred regimen -> effect of treatment
     calibration: Mapping[float, Calibration]  # by months; empty for other endpoints than DFS
     calibration_slope: float | None
     net_benefit: DecisionCurve | None
@@ -134,8 +136,8 @@ class SubgroupEvaluation:
     """Risk groups and treatment effects within one subgroup."""
 
     n: int
-    risk: TwoGroups
-    decision: Mapping[str, TwoGroups]
+    risk: SurvivalComparison
+    decision: Mapping[str, SurvivalComparison]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -257,11 +259,11 @@ def _evaluate_part(
             name: {arm: _concordance(risk, outcome, mask) for arm, mask in rows.items()} for name, risk in risks.items()
         },
         risk={
-            arm: risk_groups(_part_of(outcome, mask), points[mask], nomogram.mean_total_points)
+            arm: compare_risk_groups(_part_of(outcome, mask), points[mask], nomogram.mean_total_points)
             for arm, mask in rows.items()
         },
         decision={
-            f"{threshold:.2f}": decision_groups(outcome, cohort.treated, gains, threshold)
+            f"{threshold:.2f}": compare_arms_by_preference(outcome, cohort.treated, gains, threshold)
             for threshold in options.thresholds
         },
         calibration=calibrations,
@@ -325,15 +327,15 @@ def _subgroups(
     cohort: Cohort, column: str, nomogram: CoxNomogram, options: EvaluationOptions
 ) -> dict[str, SubgroupEvaluation]:
     found: dict[str, SubgroupEvaluation] = {}
-    for label, mask in subgroups(cohort, column).items():
+    for label, mask in subgroup_masks(cohort, column).items():
         part = cohort.where(mask)
         if not len(part):
             continue
         outcome, result = part.outcome(options.endpoint), _score(part, nomogram, options)
         found[label] = SubgroupEvaluation(
             n=len(part),
-            risk=risk_groups(outcome, total_points_received(result, part.treated), nomogram.mean_total_points),
-            decision=decision_groups(outcome, part.treated, result.difference[:, -1], options.thresholds[0]),
+            risk=compare_risk_groups(outcome, total_points_received(result, part.treated), nomogram.mean_total_points),
+            decision=compare_arms_by_preference(outcome, part.treated, result.difference[:, -1], options.thresholds[0]),
         )
     return found
 
@@ -363,8 +365,8 @@ def _development(
             reasons[f"stepwise {name}"] = str(error)
     hazards = None
     if "cptdn" in models:
-        x = design(training, CPTDN_TERMS)
-        complete = known_rows(x)
+        x = design_matrix(training, CPTDN_TERMS)
+        complete = complete_cases(x)
         outcome = _part_of(training.outcome("dfs"), complete)
         fit = fit_terms(training, CPTDN_TERMS)
         hazards = proportional_hazards_test(fit, x[complete], outcome.durations_days, outcome.event_observed)

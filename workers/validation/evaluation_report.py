@@ -29,7 +29,7 @@ from workers.validation.figures import (
     house_style,
     p_text,
 )
-from workers.validation.survival_comparison import TwoGroups
+from workers.validation.survival_comparison import SurvivalComparison
 
 FILE_NAME = "evaluation.html"
 STYLE = """
@@ -299,7 +299,7 @@ def _concordance_row(name: str, by_arm: Mapping[str, Any]) -> list[str]:
     return [name, *cells, _interval(harrell.value, harrell.ci95, 3)]
 
 
-def _groups_row(name: str, groups: TwoGroups) -> list[str]:
+def _groups_row(name: str, groups: SurvivalComparison) -> list[str]:
     if groups.fit is None:
         ratio = groups.reason
     else:
@@ -319,7 +319,7 @@ def _calibration_row(month: str, test: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _one_line(groups: TwoGroups) -> str:
+def _one_line(groups: SurvivalComparison) -> str:
     return comparison_text(groups).replace("\n", ", ")
 
 

@@ -26,7 +26,7 @@ from workers.nomogram.model import CoxNomogram
 from workers.validation.calibration import Calibration
 from workers.validation.decision_curve import DecisionCurve
 from workers.validation.evaluation import Evaluation, ModelConcordance, PartEvaluation, SubgroupEvaluation
-from workers.validation.survival_comparison import CCRT_PREFERRED, ICT_PREFERRED, TwoGroups
+from workers.validation.survival_comparison import CCRT_PREFERRED, ICT_PREFERRED, SurvivalComparison
 
 INK, FAINT = "#1a1a1a", "#b5b5b5"
 FIRST, SECOND = "#D55E00", "#0072B2"  # CCRT, ICT+CCRT
@@ -171,7 +171,7 @@ def nomogram_figure(nomogram: CoxNomogram) -> Figure:
 
 
 def survival_figure(
-    panels: Sequence[tuple[str, TwoGroups]], endpoint: str, colors: tuple[str, str] = (FIRST, SECOND)
+    panels: Sequence[tuple[str, SurvivalComparison]], endpoint: str, colors: tuple[str, str] = (FIRST, SECOND)
 ) -> Figure:
     """Kaplan-Meier curves of two groups in each panel, with the numbers at risk below."""
     figure = Figure(figsize=(3.6 * len(panels), 3.5), layout="constrained")
@@ -189,7 +189,7 @@ def survival_figure(
     return figure
 
 
-def _draw_survival(ax: Axes, groups: TwoGroups, months: int, colors: tuple[str, str]) -> None:
+def _draw_survival(ax: Axes, groups: SurvivalComparison, months: int, colors: tuple[str, str]) -> None:
     for at, (curve, color) in enumerate(zip(groups.curves, colors, strict=True)):
         if curve is None:
             continue
@@ -209,7 +209,7 @@ def _draw_survival(ax: Axes, groups: TwoGroups, months: int, colors: tuple[str, 
     ax.text(0.02, 0.03, comparison_text(groups), transform=ax.transAxes, fontsize=7.5, va="bottom")
 
 
-def comparison_text(groups: TwoGroups) -> str:
+def comparison_text(groups: SurvivalComparison) -> str:
     """Hazard ratio and log-rank p in one or two lines."""
     p = f"log-rank {p_text(groups.log_rank.p)}" if groups.log_rank else "log-rank not defined"
     if groups.fit is None:
@@ -222,7 +222,7 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def _draw_at_risk(ax: Axes, groups: TwoGroups, months: int, colors: tuple[str, str]) -> None:
+def _draw_at_risk(ax: Axes, groups: SurvivalComparison, months: int, colors: tuple[str, str]) -> None:
     ticks = range(0, months + 1, YEAR_MONTHS)
     for at, (curve, color) in enumerate(zip(groups.curves, colors, strict=True)):
         if curve is not None:
@@ -323,7 +323,7 @@ def forest_figure(by_column: Mapping[str, Mapping[str, SubgroupEvaluation]]) -> 
     return figure
 
 
-def _draw_forest_row(ax: Axes, y: float, groups: TwoGroups, color: str) -> None:
+def _draw_forest_row(ax: Axes, y: float, groups: SurvivalComparison, color: str) -> None:
     text_at = 1.04
     n = f"n = {sum(groups.n)}"
     if groups.fit is None:

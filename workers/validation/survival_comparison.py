@@ -28,7 +28,7 @@ MOST_CATEGORIES = 6
 
 
 @dataclass(frozen=True)
-class TwoGroups:
+class SurvivalComparison:
     """Comparison of a second group with a first one.
 
     fit : Cox fit of the indicator of the second group; None where its hazard ratio diverges or a group is empty,
@@ -55,7 +55,7 @@ class TwoGroups:
             "coef": float(fit.coefficients[0]) if fit else None,
             "se": float(fit.standard_errors[0]) if fit else None,
             "p_wald": float(fit.p_values[0]) if fit else None,
-            "p_likelihood_ratio": fit.p_of(fit.lr_chi2) if fit else None,
+            "p_likelihood_ratio": fit.chi2_p_value(fit.lr_chi2) if fit else None,
             "p_log_rank": self.log_rank.p if self.log_rank else None,
             "log_rank_chi2": self.log_rank.chi2 if self.log_rank else None,
             "score_chi2": self.score_chi2,
@@ -83,7 +83,7 @@ class TwoGroups:
         return answer
 
 
-def compare(outcome: Outcome, second: BoolArray, names: tuple[str, str]) -> TwoGroups:
+def compare_survival(outcome: Outcome, second: BoolArray, names: tuple[str, str]) -> SurvivalComparison:
     """Compare the patients with `second` (n,) True against the others."""
     days, events = outcome.durations_days, outcome.event_observed
     masks = (~second, second)
@@ -106,12 +106,12 @@ def compare(outcome: Outcome, second: BoolArray, names: tuple[str, str]) -> TwoG
         except SeparationError:
             empty = [name for name, count in zip(names, n_events, strict=True) if count == 0]
             reason = f"the hazard ratio diverges: no event in {empty[0]}" if empty else "the hazard ratio diverges"
-    return TwoGroups(names, n, n_events, (curves[0], curves[1]), fit, score_chi2, ranks, reason)
+    return SurvivalComparison(names, n, n_events, (curves[0], curves[1]), fit, score_chi2, ranks, reason)
 
 
-def risk_groups(outcome: Outcome, total_points: FloatArray, cut: float) -> TwoGroups:
+def compare_risk_groups(outcome: Outcome, total_points: FloatArray, cut: float) -> SurvivalComparison:
     """High risk (total points above the cut) against low risk."""
-    return compare(outcome, total_points > cut, ("low risk", "high risk"))
+    return compare_survival(outcome, total_points > cut, ("low risk", "high risk"))
 
 
 def total_points_received(result: NomogramResult, treated: BoolArray) -> FloatArray:
@@ -120,23 +120,23 @@ def total_points_received(result: NomogramResult, treated: BoolArray) -> FloatAr
     return np.where(treated, ict, ccrt)
 
 
-def decision_groups(
+def compare_arms_by_preference(
     outcome: Outcome, treated: BoolArray, difference: FloatArray, threshold: float
-) -> dict[str, TwoGroups]:
+) -> dict[str, SurvivalComparison]:
     """Effect of ICT+CCRT against CCRT among the patients for whom each regimen is preferred at a threshold.
 
     difference : (n,) DFS under ICT+CCRT minus DFS under CCRT at the decision horizon, as fractions.
     """
     preferred = difference > threshold
     arms = (TreatmentArm.CCRT.value, TreatmentArm.ICT_CCRT.value)
-    found: dict[str, TwoGroups] = {}
+    found: dict[str, SurvivalComparison] = {}
     for name, mask in ((ICT_PREFERRED, preferred), (CCRT_PREFERRED, ~preferred)):
         part = Outcome(outcome.durations_days[mask], outcome.event_observed[mask])
-        found[name] = compare(part, treated[mask], arms)
+        found[name] = compare_survival(part, treated[mask], arms)
     return found
 
 
-def subgroups(cohort: Cohort, column: str) -> Mapping[str, BoolArray]:
+def subgroup_masks(cohort: Cohort, column: str) -> Mapping[str, BoolArray]:
     """Label -> (n,) patients, for the values of a column.
 
     A number with many values is cut at the paper's cut (age 42 years, volume 29 mL), else at its median; unknown

@@ -18,8 +18,16 @@ from node.ledger.reports import objects_of
 from node.ledger.tables import Report
 from node.messaging.messages import ANSWER_QUESTION
 from node.messaging.questions import send_answer
-from workers.nomogram.answer import GivenPatient, answer, covariates_of, curves, printed, scenarios_of, turning_point
 from workers.nomogram.model import HORIZONS_MONTHS, CoxNomogram, load_nomogram
+from workers.nomogram.patient_prediction import (
+    PatientInputs,
+    covariates_and_category,
+    decision_boundary,
+    formatted,
+    prediction_to_json,
+    scenarios_by_category,
+    survival_curves,
+)
 from workers.nomogram.result import NomogramResult
 from workers.pipeline.context import WorkerContext
 from workers.survival.covariates import PatientCovariates
@@ -79,9 +87,9 @@ def _read_nomogram(folder: str, _kept: dict[str, CoxNomogram] = {}) -> CoxNomogr
     return _kept[folder]
 
 
-def _given(values: Values) -> GivenPatient:
+def _given(values: Values) -> PatientInputs:
     try:
-        return GivenPatient(
+        return PatientInputs(
             float(values["age_years"]), str(values["ebv_dna"]), float(values["prognostic_score"]),
             float(values["predictive_score"]),
         )  # fmt: skip
@@ -90,14 +98,14 @@ def _given(values: Values) -> GivenPatient:
 
 
 def score_patient(context: WorkerContext, values: Values) -> dict[str, Any]:
-    """As `cptdn nomogram score --json`, with the same numbers as they are printed, and both arms' curves."""
+    """As `cptdn nomogram score --json`, with the same numbers as they are formatted, and both arms' curves."""
     decision, nomogram, given = context.settings.decision, _nomogram(context), _given(values)
-    document = answer(nomogram, given, decision, HORIZONS_MONTHS, decision.threshold)
+    document = prediction_to_json(nomogram, given, decision, HORIZONS_MONTHS, decision.threshold)
     return {
         "document": document,
-        "printed": {category: printed(one) for category, one in scenarios_of(document).items()},
-        "curves": curves(nomogram, given, decision),
-        "turning_point": turning_point(nomogram, given, decision),
+        "printed": {category: formatted(one) for category, one in scenarios_by_category(document).items()},
+        "curves": survival_curves(nomogram, given, decision),
+        "turning_point": decision_boundary(nomogram, given, decision),
     }
 
 
@@ -129,7 +137,7 @@ def nomogram_drawing(context: WorkerContext, values: Values) -> dict[str, str]:
     if style not in PALETTES or language not in ("en", "zh"):
         raise InputError(f"expected the style light or dark and the language en or zh, found {style}, {language}")
     nomogram, decision = _nomogram(context), context.settings.decision
-    covariates, _ = covariates_of(_given(values), decision)
+    covariates, _ = covariates_and_category(_given(values), decision)
     figure = Figure(figsize=(9.0, 5.6), facecolor="none")
     draw_nomogram(
         figure.add_axes((0.01, 0.01, 0.98, 0.98)), nomogram, _result(context, nomogram, covariates), style, language  # type: ignore[arg-type]

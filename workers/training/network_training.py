@@ -27,13 +27,13 @@ from workers.scores.multitask_network import MultitaskNetwork
 from workers.scores.scoring import Scores, concatenated, score_many
 from workers.survival.cohort import EBV, Cohort
 from workers.survival.covariates import PatientCovariates
-from workers.training.batch_sampling import held_back
-from workers.training.learning_cohort import LEARNED_ENDPOINTS, outcomes_of
+from workers.training.batch_sampling import validation_split
+from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS, outcomes_from_columns
 from workers.training.loading import BatchLoader
 from workers.training.patch_store import PatchStore
 from workers.training.score_training import ScoreTraining, train_scores
 from workers.training.sequence_training import Progress, cohort_features, train_sequence
-from workers.training.training_config import Recipe
+from workers.training.training_config import TrainingConfig
 
 TRANSFER_SOURCE = SeriesRole.CE_T1W  # the networks of the other two sequences may start from this one
 TRAINING_ORDER = (
@@ -43,7 +43,7 @@ TRAINING_ORDER = (
 
 
 @dataclass(frozen=True)
-class Learned:
+class TrainedNetworks:
     """What a run leaves before it is packed."""
 
     networks: Mapping[str, SequenceNetwork]
@@ -54,14 +54,14 @@ class Learned:
     history: Mapping[str, Any] = field(default_factory=dict)
 
 
-def same_training(work: Path, recipe: Recipe, cohort_file: Path) -> None:
-    """Claim a working folder for one recipe on one cohort: resuming another one would mix two trainings.
+def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path) -> None:
+    """Claim a working folder for one config on one cohort: resuming another one would mix two trainings.
 
     Raises InputError naming what differs from the training that the folder holds.
     """
     work.mkdir(parents=True, exist_ok=True)
     path = work / "recipe.json"
-    wanted = json.loads(json.dumps({**recipe.to_json(), "cohort_sha256": sha256_of(cohort_file)}))
+    wanted = json.loads(json.dumps({**config.to_json(), "cohort_sha256": sha256_of(cohort_file)}))
     if path.is_file():
         found = json.loads(path.read_text(encoding="utf-8"))
         changed = [name for name in wanted if found.get(name) != wanted[name]]
@@ -73,39 +73,41 @@ def same_training(work: Path, recipe: Recipe, cohort_file: Path) -> None:
     path.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
 
 
-def learn(
+def train_networks(
     cohort: Cohort,
     training: NDArray[np.bool_],
     store: PatchStore,
-    recipe: Recipe,
+    config: TrainingConfig,
     work: Path,
     loader: BatchLoader,
     progress: Progress,
-) -> Learned:
+) -> TrainedNetworks:
     """The three SE-ResNets, then the multi-task network; weights are rounded as the bundle keeps them.
 
     training : (n,) whom to learn from; features and scores are those of everybody. work : checkpoints, so that a call
     after a kill goes on where it stood.
     """
-    outcomes = outcomes_of({name: list(column) for name, column in cohort.texts.items()})
-    events = outcomes.event_observed[:, LEARNED_ENDPOINTS.index(NASOPHARYNX.primary_endpoint)].numpy()
+    outcomes = outcomes_from_columns({name: list(column) for name, column in cohort.texts.items()})
+    events = outcomes.event_observed[:, OUTCOME_ENDPOINTS.index(NASOPHARYNX.primary_endpoint)].numpy()
     rows = np.flatnonzero(training)
-    held = held_back(events[rows], cohort.treated[rows], recipe.validation_share, np.random.default_rng(recipe.seed))
+    held = validation_split(
+        events[rows], cohort.treated[rows], config.validation_share, np.random.default_rng(config.seed)
+    )
     inside, outside = rows[~held], rows[held]
     networks, features, seconds, history = {}, {}, {}, {}
     first: SequenceNetwork | None = None
     for role in TRAINING_ORDER:
         run = train_sequence(
-            store, role, outcomes, inside, outside, recipe, work / WEIGHTS[role], loader, first, progress
+            store, role, outcomes, inside, outside, config, work / WEIGHTS[role], loader, first, progress
         )
-        first = first or (deepcopy(run.network) if recipe.transfer else None)
+        first = first or (deepcopy(run.network) if config.transfer else None)
         networks[role] = _rounded(run.network, work / f"rounded-{WEIGHTS[role]}")
         features[role] = _kept_features(store, role, networks[role], loader, work)
         seconds[role], history[role] = run.seconds, run.history
-    trained = train_scores(concatenated(features), outcomes, inside, outside, recipe, work / SCORES, progress)
+    trained = train_scores(concatenated(features), outcomes, inside, outside, config, work / SCORES, progress)
     score_network = _rounded(trained.network, work / f"rounded-{SCORES}")
     seconds["scores"], history["scores"] = trained.seconds, _thinned(trained)
-    return Learned(networks, score_network, features, score_many(features, score_network), seconds, history)
+    return TrainedNetworks(networks, score_network, features, score_many(features, score_network), seconds, history)
 
 
 def _thinned(run: ScoreTraining) -> list[dict[str, float]]:
@@ -133,7 +135,7 @@ def _kept_features(
     return features
 
 
-def fitted_nomogram(
+def fit_training_nomogram(
     cohort: Cohort, training: NDArray[np.bool_], scores: Scores, name: str, population: str
 ) -> CoxNomogram:
     """The CPTDN on the training patients (n,) whose EBV DNA is known. Raises SeparationError, InputError."""

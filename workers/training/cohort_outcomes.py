@@ -13,13 +13,13 @@ from config.indication.vocabulary import TreatmentArm
 from workers.training.losses import Outcomes
 
 # Column order of Outcomes.
-LEARNED_ENDPOINTS = tuple(endpoint.value for endpoint in NASOPHARYNX.learned_endpoints)
+OUTCOME_ENDPOINTS = tuple(endpoint.value for endpoint in NASOPHARYNX.learned_endpoints)
 
 
-def outcomes_of(columns: Mapping[str, Sequence[Any]]) -> Outcomes:
+def outcomes_from_columns(columns: Mapping[str, Sequence[Any]]) -> Outcomes:
     """Follow-up and treatment from canonical cohort columns (a data frame, or lists by name)."""
-    durations = np.column_stack([np.asarray(columns[f"{name}_days"], dtype=np.float32) for name in LEARNED_ENDPOINTS])
-    events = np.column_stack([np.asarray(columns[f"{name}_event"], dtype=np.float64) > 0 for name in LEARNED_ENDPOINTS])
+    durations = np.column_stack([np.asarray(columns[f"{name}_days"], dtype=np.float32) for name in OUTCOME_ENDPOINTS])
+    events = np.column_stack([np.asarray(columns[f"{name}_event"], dtype=np.float64) > 0 for name in OUTCOME_ENDPOINTS])
     treated = np.asarray(columns["treatment"]) == TreatmentArm.ICT_CCRT.value
     return Outcomes(
         torch.from_numpy(durations), torch.from_numpy(events), torch.from_numpy(np.where(treated, 1.0, -1.0)).float()

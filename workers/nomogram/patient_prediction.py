@@ -23,7 +23,7 @@ CURVE_STEP_MONTHS = 0.5
 
 
 @dataclass(frozen=True)
-class GivenPatient:
+class PatientInputs:
     """What a person types in; `ebv_dna` in the laboratory's words (5000, >4000, not-detected, unknown)."""
 
     age_years: float
@@ -32,7 +32,7 @@ class GivenPatient:
     predictive_score: float
 
 
-def covariates_of(given: GivenPatient, decision: DecisionSettings) -> tuple[PatientCovariates, EbvCategory]:
+def covariates_and_category(given: PatientInputs, decision: DecisionSettings) -> tuple[PatientCovariates, EbvCategory]:
     """Covariates and EBV DNA category. Raises IneligibleStudyError for EBV DNA that leaves the side open."""
     found = parse_ebv_dna(given.ebv_dna, decision.ebv_threshold_copies_per_ml, decision.ebv_threshold_inclusive)
     category = EbvCategory(found.category)
@@ -42,15 +42,15 @@ def covariates_of(given: GivenPatient, decision: DecisionSettings) -> tuple[Pati
     return covariates, category
 
 
-def answer(
+def prediction_to_json(
     nomogram: CoxNomogram,
-    given: GivenPatient,
+    given: PatientInputs,
     decision: DecisionSettings,
     horizons_months: Sequence[float],
     threshold: float,
 ) -> dict[str, Any]:
     """The contract's JSON of `nomogram score`, identity of the nomogram included."""
-    covariates, category = covariates_of(given, decision)
+    covariates, category = covariates_and_category(given, decision)
     options: dict[str, Any] = {
         "horizons_months": tuple(horizons_months),
         "threshold": threshold,
@@ -66,13 +66,13 @@ def answer(
     return {**document, "nomogram": {"name": nomogram.name, "digest": nomogram.digest}}
 
 
-def scenarios_of(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+def scenarios_by_category(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """EBV DNA category -> its numbers: one category where it is known, else both."""
     both = document.get("by_ebv_dna_category")
     return dict(both) if both else {document["ebv_dna_category"]: document}
 
 
-def printed(scenario: Mapping[str, Any]) -> dict[str, Any]:
+def formatted(scenario: Mapping[str, Any]) -> dict[str, Any]:
     """Texts of one scenario by arm and horizon, without units; an interval that is not known is None."""
     arms = {}
     for arm in TreatmentArm:
@@ -108,9 +108,9 @@ def _ends(ci95: Sequence[float]) -> tuple[float, float]:
     return round_dfs(low), round_dfs(high)
 
 
-def curves(nomogram: CoxNomogram, given: GivenPatient, decision: DecisionSettings) -> dict[str, Any]:
+def survival_curves(nomogram: CoxNomogram, given: PatientInputs, decision: DecisionSettings) -> dict[str, Any]:
     """DFS of both arms over the whole follow-up, twice a month: {"months", "by_ebv_dna_category": {arm: [...]}}."""
-    covariates, category = covariates_of(given, decision)
+    covariates, category = covariates_and_category(given, decision)
     longest = nomogram.follow_up_days / DAYS_PER_MONTH
     months = [CURVE_STEP_MONTHS * (i + 1) for i in range(int(longest / CURVE_STEP_MONTHS))]
     categories = [EbvCategory.NOT_ABOVE, EbvCategory.ABOVE] if category is EbvCategory.UNKNOWN else [category]
@@ -124,10 +124,10 @@ def curves(nomogram: CoxNomogram, given: GivenPatient, decision: DecisionSetting
     return {"months": [0.0, *months], "by_ebv_dna_category": by_category}
 
 
-def turning_point(nomogram: CoxNomogram, given: GivenPatient, decision: DecisionSettings) -> float | None:
+def decision_boundary(nomogram: CoxNomogram, given: PatientInputs, decision: DecisionSettings) -> float | None:
     """The Predictive-score at which the recommendation changes for this patient, to two decimals; None where it does
     not change between -1 and 1. Only at threshold 0 is it the same for every patient."""
-    covariates, category = covariates_of(given, decision)
+    covariates, category = covariates_and_category(given, decision)
     above = category is EbvCategory.ABOVE
 
     def preferred(predictive: float) -> bool:
