@@ -327,7 +327,7 @@ QUERIED = '[[pacs]]\nname = "archive"\nae_title = "A"\nhost = "127.0.0.1"\nport 
 
 def _requests(here: Site) -> list[tuple[str, str, list[str]]]:
     with here.ledger.begin() as session:
-        return [(row.pacs, row.state, row.lacks) for row in session.scalars(select(Fetch))]
+        return [(row.pacs, row.state, row.missing) for row in session.scalars(select(Fetch))]
 
 
 def test_missing_content_is_requested_until_it_has_arrived(tmp_path: Path) -> None:
