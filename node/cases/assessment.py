@@ -19,7 +19,7 @@ from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, 
 from node.cases.completion import Gap, contour_gaps, geometry_gaps, role_gaps
 from node.cases.contour_choice import ContourObject, Contours, find_contours
 from node.cases.eligibility import Eligibility, Judgement, judge
-from node.cases.identity import mixed_identities
+from node.cases.identity import identity_conflict
 from node.cases.series_context import classify_series
 from node.cases.series_roles import ROLES, RoleDecision
 from node.cases.series_summary import SeriesSummary, summarise_series
@@ -130,7 +130,7 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     content.gaps += role_gaps(decisions, by_uid, least)
     content.gaps += geometry_gaps(chosen)
     content.gaps += contour_gaps(contours, chosen, by_series)
-    mixed = mixed_identities(headers)
+    mixed = identity_conflict(headers)
     if mixed:
         content.gaps.append(Gap("held", "identity_mismatch", mixed))
     content.gaps += _quarantine_gaps(inputs)

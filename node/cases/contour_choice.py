@@ -14,7 +14,7 @@ from config.errors import IneligibleStudyError
 from node.cases.case_inputs import StoredInstance
 from node.cases.geometry import contains
 from node.cases.headers import RT_STRUCTURE_SET, SEGMENTATION, SPATIAL_REGISTRATION
-from node.cases.identity import same_patient
+from node.cases.identity import patient_difference
 from node.cases.roi_choice import RoiChoice, choose_roi
 from node.cases.series_summary import SeriesSummary
 
@@ -103,10 +103,10 @@ def find_contours(
             continue  # our own segmentation that came back is a result, never a source
         structure = _structure(instance, kind, series, series_of_instance, registrations, roi_names)
         if not _concerns(structure, study_uid):
-            if structure.roi is not None and same_patient(patient, instance.header) is None:
+            if structure.roi is not None and patient_difference(patient, instance.header) is None:
                 notes.append(f"{structure.name} is in another frame of reference and no registration joins it.")
             continue
-        difference = same_patient(patient, instance.header)
+        difference = patient_difference(patient, instance.header)
         if difference is not None:
             findings.append(("identity_mismatch", f"{structure.name} points to this study, but {difference}."))
         elif str(instance.header.get("ApprovalStatus") or "").upper() == "REJECTED":

@@ -34,7 +34,7 @@ class PacsSeries:
         What the PACS answered about the series and, where it answers at the IMAGE level, about one of its instances.
     n_instances : int or None
         Number of Series Related Instances (0020,1209); None where the PACS does not count them (it is optional,
-        PS3.4 C.6.2.1.4).
+        PS3.4 C.6.1.1.4).
     """
 
     study_instance_uid: str
@@ -164,7 +164,7 @@ def _usefulness_for_role(series: PacsSeries, missing: Collection[str], rules: Se
     roles = [role for role in ROLES if role in missing]
     if not roles:
         return None
-    # A PACS answers optional keys that it does not support with an empty value (PS3.4 C.1.3): the same as absent.
+    # A key without a value here is answered with zero length (PS3.4 C.4.1.1.3.2); for the rules that is absent.
     answered = {keyword: value for keyword, value in series.header.items() if value not in ("", None, [])}
     decision = classify_header(answered, rules)
     if decision.role in roles:

@@ -27,6 +27,7 @@ from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_N
 
 MAX_PDU_BYTES = 131_072
 IDLE = "Sta1"  # PS3.8 9.2.1: no connection
+NO_CONTEXT_ACCEPTED = "accepted none of the offered presentation contexts"
 AT_ITS_END_WITHIN_S = 0.05  # then pynetdicom's own waiting goes on
 
 _REJECTIONS = {
@@ -39,6 +40,10 @@ _REJECTIONS = {
     (3, 1): "temporary congestion",
     (3, 2): "too many associations",
 }
+
+
+class NoContextAcceptedError(PacsUnavailableError):
+    """The peer answered, but accepts none of the proposed presentation contexts; another SOP class may do."""
 
 
 class PeerAE(AE):
@@ -83,7 +88,9 @@ def association(
     )  # fmt: skip
     try:
         if not assoc.is_established:
-            raise PacsUnavailableError(f"{peer_name(pacs)} {_why(assoc, bool(opened), pacs)}")
+            reason = _why(assoc, bool(opened), pacs)
+            error = NoContextAcceptedError if reason == NO_CONTEXT_ACCEPTED else PacsUnavailableError
+            raise error(f"{peer_name(pacs)} {reason}")
         try:
             yield assoc
         except BaseException:
@@ -125,7 +132,7 @@ def _why(assoc: Association, opened: bool, pacs: PacsSettings) -> str:
     if not opened:
         return "cannot be reached" + (" by TLS" if pacs.tls else "")
     if assoc.rejected_contexts and not assoc.accepted_contexts:
-        return "accepted none of the offered presentation contexts"
+        return NO_CONTEXT_ACCEPTED
     return "closed the connection while the association was being negotiated"
 
 

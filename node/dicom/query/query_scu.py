@@ -1,7 +1,7 @@
-"""C-FIND as SCU: which series a PACS has of one study, and in which other studies of the patient contours lie.
+"""C-FIND as SCU: the series that a PACS has of one study, and contours in other studies of the same patient.
 
-Study Root Query/Retrieve Information Model (PS3.4 Annex C.6.2). Every answer is held against the question: a PACS that
-answers with more than was asked for must not lead us to another patient's images.
+Study Root Query/Retrieve Information Model (PS3.4 Annex C.6.2). Every answer is compared with its query, because a PACS
+may ignore a key that it does not support (PS3.4 C.2.2.1.3): a study of another patient must not be retrieved.
 """
 
 from __future__ import annotations
@@ -14,28 +14,31 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pynetdicom import build_context
 from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind  # type: ignore[attr-defined]
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
 from node.cases.headers import header_of
+from node.cases.identity import patient_difference
 from node.cases.retrieval_choice import PacsSeries
 from node.dicom.network.connection import association, peer_name
 from node.dicom.network.contexts import PLAIN_SYNTAXES
 from node.store.names import is_uid
 
 FIND = StudyRootQueryRetrieveInformationModelFind
-MOST_SERIES = 200  # answers taken of one study; then the query is cancelled
-MOST_STUDIES = 20
+MAX_SERIES = 200  # answers read of one study; then the query is cancelled
+MAX_STUDIES = 20
 PENDING = (0xFF00, 0xFF01)
+SUCCESS, CANCELLED = 0x0000, 0xFE00
 
-Tell = Callable[[Dataset], None]
+QueryListener = Callable[[Dataset], None]  # called with the identifier of each query before it is sent, for the audit
 
 _SERIES_KEYS = (
-    "Modality", "SeriesDescription", "SeriesNumber", "ProtocolName", "BodyPartExamined", "SeriesDate", "SeriesTime",
-    "Manufacturer", "ManufacturerModelName", "NumberOfSeriesRelatedInstances",
+    "SeriesDescription", "SeriesNumber", "ProtocolName", "BodyPartExamined", "SeriesDate", "SeriesTime", "Manufacturer",
+    "ManufacturerModelName", "NumberOfSeriesRelatedInstances",
 )  # fmt: skip
-# Optional at the image level (PS3.4 C.6.1.1.5): a PACS that does not know them leaves them out or empty.
+# Optional at the IMAGE level (PS3.4 C.6.1.1.5): a PACS that does not support them omits them or answers them empty.
 _IMAGE_KEYS = (
     "SOPClassUID", "ImageType", "ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType",
     "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoTrainLength", "ContrastBolusAgent", "SequenceName",
@@ -44,99 +47,168 @@ _IMAGE_KEYS = (
 
 @dataclass(frozen=True)
 class PatientKey:
-    """The patient of a case; `issuer` is empty where none is known."""
+    """Identity of the patient of a case; `issuer` and `birth_date` (YYYYMMDD) are empty where none is known."""
 
     patient_id: str
     issuer: str = ""
+    birth_date: str = ""
 
     @property
     def is_queryable(self) -> bool:
-        """Wild cards and lists would ask for other patients, too (PS3.4 C.2.2.2)."""
+        """Whether the Patient ID matches one patient only: wild cards and lists match others (PS3.4 C.2.2.2)."""
         return bool(self.patient_id) and not set(self.patient_id) & set("*?\\")
 
+    def contradicts(self, answer: Dataset) -> bool:
+        """Return whether an answer is about another patient, by the same rule as for received objects.
 
-class Query:
-    """Questions on one association. Raises PacsUnavailableError when the PACS does not answer them."""
+        An identity attribute that the answer omits or leaves empty says nothing: at the SERIES and IMAGE levels of the
+        Study Root model a PACS need not return any.
+        """
+        known = {
+            "PatientID": self.patient_id,
+            "IssuerOfPatientID": self.issuer,
+            "PatientBirthDate": self.birth_date,
+        }
+        stated = {keyword: str(answer.get(keyword) or "").strip() for keyword in known}
+        return patient_difference(known, {**stated, "PatientID": stated["PatientID"] or self.patient_id}) is not None
 
-    def __init__(self, assoc: Association, pacs: PacsSettings, tell: Tell = lambda _identifier: None) -> None:
-        """tell : told the identifier of each query before it is sent."""
-        self._assoc, self._pacs, self._tell = assoc, pacs, tell
-        self._messages = itertools.count(1)  # a cancel that comes late must not meet the next question
+
+class PacsQuery:
+    """C-FIND queries about one patient on one association.
+
+    Parameters
+    ----------
+    assoc : Association
+        Established, with a presentation context for `FIND`.
+    pacs : PacsSettings
+        The peer, for error messages.
+    patient : PatientKey
+        Answers that contradict it are left out.
+    on_query : callable, optional
+        Called with the identifier of each query before it is sent.
+    """
+
+    def __init__(
+        self,
+        assoc: Association,
+        pacs: PacsSettings,
+        patient: PatientKey,
+        on_query: QueryListener = lambda _identifier: None,
+    ) -> None:
+        self._assoc, self._pacs, self._patient, self._on_query = assoc, pacs, patient, on_query
+        # A message id of its own for each query: a C-CANCEL that arrives late must not cancel the next one.
+        self._message_ids = itertools.count(1)
 
     def series_of(self, study_instance_uid: str, modality: str = "") -> list[PacsSeries]:
-        """The series of a study, of one modality or of all."""
-        query = _query(
-            "SERIES", {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": "", "Modality": modality}
-        )
-        for keyword in _SERIES_KEYS:
-            if keyword != "Modality":
-                setattr(query, keyword, "")
-        offered = []
-        for answer in self._ask(query, MOST_SERIES):
-            uid = str(answer.get("SeriesInstanceUID") or "")
-            if not is_uid(uid) or str(answer.get("StudyInstanceUID") or study_instance_uid) != study_instance_uid:
-                continue
-            header = {**header_of(answer), "StudyInstanceUID": study_instance_uid}
-            count = str(answer.get("NumberOfSeriesRelatedInstances") or "")
-            offered.append(
-                PacsSeries(
-                    study_instance_uid, uid, str(answer.get("Modality") or modality), header,
-                    int(count) if count.isdigit() else None,
-                )
-            )  # fmt: skip
-        return offered
+        """Find the series of a study.
 
-    def sample_of(self, series: PacsSeries) -> Mapping[str, Any]:
-        """What the PACS tells of one instance of a series; empty where it does not take such a question."""
+        Parameters
+        ----------
+        study_instance_uid : str
+            The study; answers about another study are left out.
+        modality : str, optional
+            One modality; all of them by default.
+
+        Returns
+        -------
+        list of PacsSeries
+            At most `MAX_SERIES`, without an instance's header.
+
+        Raises
+        ------
+        PacsUnavailableError
+            When the PACS refuses the query or does not answer it to its end.
+        """
+        keys = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": "", "Modality": modality}
+        query = _query("SERIES", {**keys, **dict.fromkeys(_SERIES_KEYS, "")})
+        return [
+            _series(answer, study_instance_uid, modality)
+            for answer in self._find(query, MAX_SERIES)
+            if is_uid(str(answer.get("SeriesInstanceUID") or ""))
+            and str(answer.get("StudyInstanceUID") or study_instance_uid) == study_instance_uid
+        ]
+
+    def instance_header_of(self, series: PacsSeries) -> Mapping[str, Any]:
+        """Query the acquisition attributes of one instance of a series.
+
+        Parameters
+        ----------
+        series : PacsSeries
+            A series that the PACS has.
+
+        Returns
+        -------
+        mapping of DICOM keyword to value
+            Empty where the PACS does not support queries at the IMAGE level.
+
+        Raises
+        ------
+        PacsUnavailableError
+            When the association ended; the next query would fail as well.
+        """
         unique = {"StudyInstanceUID": series.study_instance_uid, "SeriesInstanceUID": series.series_instance_uid}
-        query = _query("IMAGE", {**unique, "SOPInstanceUID": ""})
-        for keyword in _IMAGE_KEYS:
-            setattr(query, keyword, None)
+        query = _query("IMAGE", {**unique, "SOPInstanceUID": "", **dict.fromkeys(_IMAGE_KEYS)})
         try:
-            answers = list(self._ask(query, 1))
+            answers = list(self._find(query, 1))
         except PacsUnavailableError:
             if not self._assoc.is_established:
                 raise
             return {}
         return header_of(answers[0]) if answers else {}
 
-    def studies_of(self, patient: PatientKey, modality: str) -> list[str]:
-        """Other studies of this patient that hold this modality, the newest first."""
-        keys = {"PatientID": patient.patient_id, "ModalitiesInStudy": modality, "StudyInstanceUID": "", "StudyDate": ""}
-        query = _query("STUDY", keys)
-        query.IssuerOfPatientID = ""
-        found = []
-        for answer in self._ask(query, MOST_STUDIES):
-            same = str(answer.get("PatientID") or "").strip() == patient.patient_id
-            issuer = str(answer.get("IssuerOfPatientID") or "").strip()
-            uid = str(answer.get("StudyInstanceUID") or "")
-            if same and is_uid(uid) and not (issuer and patient.issuer and issuer != patient.issuer):
-                found.append((str(answer.get("StudyDate") or ""), uid))
-        return [uid for _, uid in sorted(found, reverse=True)]
+    def studies_of_patient(self, modality: str) -> list[str]:
+        """Find the studies of this patient that contain a modality.
 
-    def _ask(self, query: Dataset, most: int) -> Iterator[Dataset]:
-        """Identifiers of the matches; after `most` of them the query is cancelled."""
-        taken, message = 0, next(self._messages)
-        self._tell(query)
-        for status, identifier in self._assoc.send_c_find(query, FIND, msg_id=message):
+        Parameters
+        ----------
+        modality : str
+            For example ``RTSTRUCT``.
+
+        Returns
+        -------
+        list of str
+            Study Instance UIDs, the newest first. The answer must repeat the Patient ID; the issuer and the birth date
+            must not contradict what is known.
+
+        Raises
+        ------
+        PacsUnavailableError
+            When the PACS refuses the query or does not answer it to its end.
+        """
+        keys = {
+            "PatientID": self._patient.patient_id, "IssuerOfPatientID": "", "PatientBirthDate": "",
+            "ModalitiesInStudy": modality, "StudyInstanceUID": "", "StudyDate": "",
+        }  # fmt: skip
+        studies = []
+        for answer in self._find(_query("STUDY", keys), MAX_STUDIES):
+            uid = str(answer.get("StudyInstanceUID") or "")
+            if is_uid(uid) and str(answer.get("PatientID") or "").strip() == self._patient.patient_id:
+                studies.append((str(answer.get("StudyDate") or ""), uid))
+        return [uid for _, uid in sorted(studies, reverse=True)]
+
+    def _find(self, query: Dataset, limit: int) -> Iterator[Dataset]:
+        """Identifiers of the matches that do not contradict the patient; after `limit` the query is cancelled."""
+        n_answers, message_id = 0, next(self._message_ids)
+        self._on_query(query)
+        for status, identifier in self._assoc.send_c_find(query, FIND, msg_id=message_id):
             code = status.get("Status")
             if code is None:
                 raise PacsUnavailableError(f"{peer_name(self._pacs)} did not answer a query to its end")
             if code in PENDING:
-                if identifier is not None and taken < most:
+                if identifier is not None and n_answers < limit and not self._patient.contradicts(identifier):
                     yield identifier
-                taken += 1
-                if taken == most:
-                    self._assoc.send_c_cancel(message, query_model=FIND)
-            elif code not in (0x0000, 0xFE00):  # success, and our own cancel
-                text = str(status.get("ErrorComment", "") or "")
+                n_answers += 1
+                if n_answers == limit:
+                    self._assoc.send_c_cancel(message_id, query_model=FIND)
+            elif code not in (SUCCESS, CANCELLED):  # CANCELLED answers our own C-CANCEL
+                comment = str(status.get("ErrorComment", "") or "")
                 raise PacsUnavailableError(
-                    f"{peer_name(self._pacs)} refused a query (status {code:04X}{': ' + text if text else ''})"
+                    f"{peer_name(self._pacs)} refused a query (status {code:04X}{': ' + comment if comment else ''})"
                 )
 
 
-def contexts() -> list[Any]:
-    """What must be negotiated for a query."""
+def query_contexts() -> list[PresentationContext]:
+    """Return the presentation contexts that a query needs."""
     return [build_context(FIND, list(PLAIN_SYNTAXES))]
 
 
@@ -145,27 +217,66 @@ def find_series(
     calling_ae: str,
     study_instance_uid: str,
     patient: PatientKey,
-    elsewhere: Sequence[str],
-    tell: Tell = lambda _identifier: None,
+    other_modalities: Sequence[str],
+    on_query: QueryListener = lambda _identifier: None,
 ) -> list[PacsSeries]:
-    """All series of a study that a PACS has, and those of the modalities `elsewhere` in other studies of the patient.
+    """Find all series of a study, and series of some modalities in other studies of the patient.
 
-    MR series come with the header of one instance, as far as the PACS tells it. Raises PacsUnavailableError.
+    Parameters
+    ----------
+    pacs : PacsSettings
+        The PACS to query.
+    calling_ae : str
+        AE title of this node.
+    study_instance_uid : str
+        The study of the case.
+    patient : PatientKey
+        The patient of the case; other studies are queried only where the Patient ID is queryable.
+    other_modalities : sequence of str
+        Modalities to find in other studies of the patient; may be empty.
+    on_query : callable, optional
+        Called with the identifier of each query before it is sent.
+
+    Returns
+    -------
+    list of PacsSeries
+        Each series once; MR series with the header of one instance, where the PACS answers at the IMAGE level.
+
+    Raises
+    ------
+    PacsUnavailableError
+        When there is no association, or the PACS refuses a query or does not answer it to its end.
+
+    References
+    ----------
+    PS3.4 Annex C.4.1 (C-FIND), C.6.2 (Study Root).
     """
-    with association(pacs, calling_ae, contexts()) as assoc:
-        query = Query(assoc, pacs, tell)
+    with association(pacs, calling_ae, query_contexts()) as assoc:
+        query = PacsQuery(assoc, pacs, patient, on_query)
         offered = query.series_of(study_instance_uid)
-        for modality in elsewhere if patient.is_queryable else ():
-            for other in query.studies_of(patient, modality):
+        for modality in other_modalities if patient.is_queryable else ():
+            for other in query.studies_of_patient(modality):
                 if other != study_instance_uid:
-                    offered += [one for one in query.series_of(other, modality) if one.modality == modality]
+                    # Modality is an optional key at this level for some PACS: they answer with all series.
+                    offered += [series for series in query.series_of(other, modality) if series.modality == modality]
         return [
-            one.with_header(query.sample_of(one)) if one.modality == "MR" else one
-            for one in {one.series_instance_uid: one for one in offered}.values()
+            series.with_header(query.instance_header_of(series)) if series.modality == "MR" else series
+            for series in {series.series_instance_uid: series for series in offered}.values()
         ]
 
 
-def _query(level: str, keys: Mapping[str, str]) -> Dataset:
+def _series(answer: Dataset, study_instance_uid: str, modality: str) -> PacsSeries:
+    count = str(answer.get("NumberOfSeriesRelatedInstances") or "")
+    return PacsSeries(
+        study_instance_uid=study_instance_uid,
+        series_instance_uid=str(answer.SeriesInstanceUID),
+        modality=str(answer.get("Modality") or modality),
+        header={**header_of(answer), "StudyInstanceUID": study_instance_uid},
+        n_instances=int(count) if count.isdigit() else None,
+    )
+
+
+def _query(level: str, keys: Mapping[str, str | None]) -> Dataset:
     query = Dataset()
     query.QueryRetrieveLevel = level
     for keyword, value in keys.items():

@@ -10,7 +10,6 @@ from pydicom.dataset import Dataset
 from pynetdicom import build_context, evt
 from pynetdicom.events import Event
 
-from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
 from node.dicom.network.commitment import (
     ACTION_REQUEST_COMMITMENT,
@@ -20,7 +19,7 @@ from node.dicom.network.commitment import (
     commitment_request,
     read_result,
 )
-from node.dicom.network.connection import association
+from node.dicom.network.connection import NoContextAcceptedError, association
 from node.dicom.network.contexts import PLAIN_SYNTAXES, STORAGE_COMMITMENT_INSTANCE, STORAGE_COMMITMENT_PUSH
 from node.dicom.network.statuses import EventReportStatus
 
@@ -62,10 +61,8 @@ def request_commitment(
             if status == 0x0000:
                 inbox.arrived.wait(wait_s)
                 inbox.answered.wait(0.05 if inbox.arrived.is_set() else 0)
-    except PacsUnavailableError as error:
-        if "none of the offered presentation contexts" in str(error):
-            return CommitmentAnswer(supported=False)
-        raise
+    except NoContextAcceptedError:
+        return CommitmentAnswer(supported=False)
     if status in (NO_SUCH_SOP_CLASS, SOP_CLASS_NOT_SUPPORTED):
         return CommitmentAnswer(supported=False, status=int(status))
     return CommitmentAnswer(supported=True, status=None if status is None else int(status), result=inbox.result)

@@ -54,9 +54,7 @@ def send(objects: Sequence[FileToSend], pacs: PacsSettings, calling_ae: str) -> 
                 outcome = _send_one(assoc, file, accepted, lost)
                 lost = lost or (outcome.status is None and not outcome.class_refused)
                 outcomes.append(outcome)
-    except PacsUnavailableError as error:
-        if "none of the offered presentation contexts" not in str(error):
-            raise
+    except NoContextAcceptedError:
         outcomes = [_class_refused(file) for file in objects]
     return outcomes
 
