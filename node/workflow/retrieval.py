@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 from pydicom.dataset import Dataset
+from sqlalchemy.orm import Session
 
 from config.errors import PacsUnavailableError, SettingsError
 from config.settings import PacsSettings, Settings
@@ -31,8 +32,8 @@ from node.ledger.associations import Peer, open_on_study
 from node.ledger.backoff import backoff_s
 from node.ledger.cases import get_case, record
 from node.ledger.database import Ledger, now_utc
-from node.ledger.instances import count_by_series
-from node.ledger.tables import Fetch
+from node.ledger.instances import count_by_series, instances_of_study
+from node.ledger.tables import Case, Fetch
 from node.store.part10 import FileMeta
 
 ACTOR = "node"
@@ -90,7 +91,7 @@ class Retrieval:
             waits = case.state in OF_A_CASE_THAT_WAITS and not open_on_study(session, study)
             return _Question(
                 study, self.pacs[row.pacs], tuple(row.missing) if waits else (),
-                PatientKey(case.patient_id, case.issuer), count_by_series(session, study, case.patient_id),
+                _patient_of(session, case), count_by_series(session, study, case.patient_id),
                 dict(row.fetched),
             )  # fmt: skip
 
@@ -190,6 +191,13 @@ class Retrieval:
         row.not_before = now + timedelta(seconds=backoff_s(pacs.retry_first_s, pacs.retry_longest_s, row.attempts))
         if now - row.began_at > timedelta(days=pacs.give_up_after_days):
             row.state = fetches.GIVEN_UP
+
+
+def _patient_of(session: Session, case: Case) -> PatientKey:
+    """The patient with the birth date that the case's own images state."""
+    images = instances_of_study(session, case.study_instance_uid)
+    birth_dates = (str(image.header.get("PatientBirthDate") or "").strip() for image in images)
+    return PatientKey(case.patient_id, case.issuer, next((date for date in birth_dates if date), ""))
 
 
 def _in_words(wanted: Sequence[SeriesRequest]) -> str:

@@ -206,9 +206,7 @@ def _identifier(series: PacsSeries) -> Dataset:
     return identifier
 
 
-def _outcome(
-    series: PacsSeries, service: str, responses: Iterator[tuple[Dataset, Dataset | None]]
-) -> RetrievalOutcome:
+def _outcome(series: PacsSeries, service: str, responses: Iterator[tuple[Dataset, Dataset | None]]) -> RetrievalOutcome:
     final = Dataset()
     for status, _ in responses:
         final = status

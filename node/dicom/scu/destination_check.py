@@ -1,4 +1,4 @@
-"""A trial association with a destination: would it take our reports, and could we fetch from it, before we need it?"""
+"""Check a destination before it is needed: does it accept our reports, and can series be retrieved from it?"""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from pydicom.uid import (
     UID,
-    Comprehensive3DSRStorage,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
@@ -16,12 +15,13 @@ from pynetdicom import build_context
 from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
 from config.settings import PacsSettings, Settings
+from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS
 from node.dicom.network.connection import association, echo
 from node.dicom.query.query_scu import FIND
 from node.dicom.query.retrieve_scu import GET, MOVE
 
-CLASSES: dict[str, UID] = {
-    "sr": Comprehensive3DSRStorage,
+# SOP classes of the companion objects, by the kinds of `[[pacs]] send`.
+COMPANION_CLASSES: dict[str, UID] = {
     "sc": SecondaryCaptureImageStorage,
     "pdf": EncapsulatedPDFStorage,
     "seg": SegmentationStorage,
@@ -31,33 +31,59 @@ CLASSES: dict[str, UID] = {
 
 @dataclass(frozen=True)
 class DestinationCheck:
-    """What a destination answered; `refused` names what it would not take."""
+    """What a destination answered.
+
+    Attributes
+    ----------
+    echo_seconds : float
+        Duration of a C-ECHO, association included.
+    refused : tuple of str
+        Names of the SOP classes that it does not accept.
+    """
 
     echo_seconds: float
     refused: tuple[str, ...]
 
 
 def check_destination(pacs: PacsSettings, settings: Settings) -> DestinationCheck:
-    """C-ECHO, then an association that proposes everything we would send. Raises PacsUnavailableError."""
+    """Send a C-ECHO, then propose every SOP class that this node may use with the destination.
+
+    Parameters
+    ----------
+    pacs : PacsSettings
+        The destination; `send`, `storage_commitment` and `query_retrieve` say what it is used for.
+    settings : Settings
+        AE title of this node, and the configured form of the report.
+
+    Returns
+    -------
+    DestinationCheck
+        Of C-MOVE and C-GET one is enough where `retrieve_by` is "auto".
+
+    Raises
+    ------
+    PacsUnavailableError
+        When the destination cannot be reached, rejects the association or does not answer the C-ECHO.
+    """
     seconds = echo(pacs, settings.node.ae_title)
-    wanted = dict.fromkeys(CLASSES[kind] for kind in pacs.send)
+    sr_class = SR_SOP_CLASS_UIDS[settings.report.sop_class]
+    sent = dict.fromkeys(sr_class if kind == "sr" else COMPANION_CLASSES[kind] for kind in pacs.send)
     if pacs.storage_commitment:
-        wanted[UID(StorageCommitmentPushModel)] = None
-    asked = {UID(uid): None for uid in _retrieval(pacs)}
-    contexts = [build_context(uid, ExplicitVRLittleEndian) for uid in (*wanted, *asked)]
+        sent[UID(StorageCommitmentPushModel)] = None
+    queried = [UID(uid) for uid in _query_retrieve_classes(pacs)]
+    contexts = [build_context(uid, ExplicitVRLittleEndian) for uid in (*sent, *queried)]
     with association(pacs, settings.node.ae_title, contexts) as assoc:
         accepted = {str(context.abstract_syntax) for context in assoc.accepted_contexts}
-    refused = [UID(uid).name for uid in wanted if uid not in accepted]
-    ways = [uid for uid in asked if uid != UID(FIND)]
-    if asked and UID(FIND) not in accepted:
+    refused = [uid.name for uid in sent if uid not in accepted]
+    if queried and UID(FIND) not in accepted:
         refused.append(UID(FIND).name)
-    if ways and not set(ways) & accepted:
-        refused.append(" or ".join(uid.name for uid in ways))
+    retrieval = [uid for uid in queried if uid != UID(FIND)]
+    if retrieval and not set(retrieval) & accepted:
+        refused.append(" or ".join(uid.name for uid in retrieval))
     return DestinationCheck(seconds, tuple(refused))
 
 
-def _retrieval(pacs: PacsSettings) -> tuple[str, ...]:
-    """What a PACS must offer that shall be asked for what a case lacks: queries, and one of the ways of fetching."""
+def _query_retrieve_classes(pacs: PacsSettings) -> tuple[str, ...]:
     if not pacs.query_retrieve:
         return ()
     return (FIND, *{"auto": (MOVE, GET), "move": (MOVE,), "get": (GET,)}[pacs.retrieve_by])

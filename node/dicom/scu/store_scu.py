@@ -1,4 +1,4 @@
-"""C-STORE as SCU: stored bytes go out as they are, and each object gets an outcome."""
+"""C-STORE as SCU: the stored bytes are sent as they are, and each object gets an outcome (PS3.4 Annex B)."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pynetdicom import build_context
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
-from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
-from node.dicom.network.connection import association, peer_name
+from node.dicom.network.connection import NoContextAcceptedError, association
 from node.dicom.network.statuses import Verdict, verdict_of
+
+SOP_CLASS_NOT_SUPPORTED = 0x0122
 
 
 @dataclass(frozen=True)
 class FileToSend:
-    """A Part-10 file to be sent, and what must be negotiated for it."""
+    """A Part-10 file, and the SOP class and transfer syntax that must be negotiated for it."""
 
     path: Path
     sop_class_uid: str
@@ -29,8 +31,22 @@ class FileToSend:
 
 @dataclass(frozen=True)
 class SendOutcome:
-    """What became of one object. `status` is None when there was no response; `class_refused` when the peer does not
-    take its SOP class (or not in this transfer syntax), so another form of the document may do."""
+    """The outcome of one C-STORE.
+
+    Attributes
+    ----------
+    sop_instance_uid : str
+        The object.
+    verdict : Verdict
+        Stored, retry, or refused.
+    status : int or None
+        Status of the response (PS3.4 B.2.3); None when there was no response.
+    note : str
+        Half a sentence for the delivery's history; empty after a success without comment.
+    class_refused : bool
+        Whether the peer does not accept the SOP class, or not in this transfer syntax: another form of the document
+        may be accepted.
+    """
 
     sop_instance_uid: str
     verdict: Verdict
@@ -39,36 +55,87 @@ class SendOutcome:
     class_refused: bool = False
 
 
-def send(objects: Sequence[FileToSend], pacs: PacsSettings, calling_ae: str) -> list[SendOutcome]:
-    """Send objects over one association; one outcome each, in their order.
+def send(files: Sequence[FileToSend], pacs: PacsSettings, calling_ae: str) -> list[SendOutcome]:
+    """Send files over one association.
 
-    Raises PacsUnavailableError when there is no association at all. An association that breaks on the way gives
-    RETRY for what was not answered.
+    Parameters
+    ----------
+    files : sequence of FileToSend
+        Sent in this order; the data sets are not decoded.
+    pacs : PacsSettings
+        The destination.
+    calling_ae : str
+        AE title of this node.
+
+    Returns
+    -------
+    list of SendOutcome
+        One for each file, in the same order. After an association that ended early, the verdict of every file without
+        a response is retry.
+
+    Raises
+    ------
+    PacsUnavailableError
+        When no association could be established for another reason than refused presentation contexts.
     """
     outcomes: list[SendOutcome] = []
     try:
-        with association(pacs, calling_ae, contexts_for(objects)) as assoc:
+        with association(pacs, calling_ae, contexts_for(files)) as assoc:
             accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in assoc.accepted_contexts}
             lost = False
-            for file in objects:
-                outcome = _send_one(assoc, file, accepted, lost)
+            for file in files:
+                outcome = _send_file(assoc, file, accepted, lost)
                 lost = lost or (outcome.status is None and not outcome.class_refused)
                 outcomes.append(outcome)
     except NoContextAcceptedError:
-        outcomes = [_class_refused(file) for file in objects]
+        outcomes = [_class_refused(file) for file in files]
     return outcomes
 
 
-def contexts_for(objects: Sequence[FileToSend]) -> list[PresentationContext]:
-    """Exactly the contexts that these objects need: fewer make a faster association."""
-    needed = dict.fromkeys((file.sop_class_uid, file.transfer_syntax_uid) for file in objects)
+def contexts_for(files: Sequence[FileToSend]) -> list[PresentationContext]:
+    """Return exactly the presentation contexts that these files need: fewer contexts are negotiated faster."""
+    needed = dict.fromkeys((file.sop_class_uid, file.transfer_syntax_uid) for file in files)
     return [build_context(sop_class, syntax) for sop_class, syntax in needed]
 
 
-def _send_one(assoc: Association, file: FileToSend, accepted: set[tuple[str, str]], lost: bool) -> SendOutcome:
+def send_folder(paths: Sequence[Path], host: str, port: int, calling: str, called: str) -> list[SendOutcome]:
+    """Send DICOM files as a modality or a routing PACS does; for the demonstration and for tests.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Part-10 files.
+    host, port : str, int
+        Address of the receiving application entity.
+    calling, called : str
+        AE titles.
+
+    Returns
+    -------
+    list of SendOutcome
+        One for each file, in the same order.
+
+    Raises
+    ------
+    PacsUnavailableError
+        When no association could be established.
+    """
+    peer = PacsSettings(name=called, ae_title=called, host=host, port=port)
+    return send([_file_to_send(path) for path in paths], peer, calling)
+
+
+def _file_to_send(path: Path) -> FileToSend:
+    meta = dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta
+    return FileToSend(
+        path, str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID), str(meta.TransferSyntaxUID)
+    )
+
+
+def _send_file(assoc: Association, file: FileToSend, accepted: set[tuple[str, str]], lost: bool) -> SendOutcome:
     uid = file.sop_instance_uid
     if (file.sop_class_uid, file.transfer_syntax_uid) not in accepted:
         return _class_refused(file)
+    # The association may look established for a moment after a request without a response: nothing more is sent on it.
     if lost or not assoc.is_established:
         return SendOutcome(uid, Verdict.RETRY, note="the association ended before this object was sent")
     response = assoc.send_c_store(file.path)
@@ -76,7 +143,7 @@ def _send_one(assoc: Association, file: FileToSend, accepted: set[tuple[str, str
     if status is None:
         return SendOutcome(uid, Verdict.RETRY, note="the association ended before the response came")
     verdict = verdict_of(int(status))
-    return SendOutcome(uid, verdict, int(status), _note(response), class_refused=status == 0x0122)
+    return SendOutcome(uid, verdict, int(status), _note(response), class_refused=status == SOP_CLASS_NOT_SUPPORTED)
 
 
 def _class_refused(file: FileToSend) -> SendOutcome:
@@ -89,23 +156,3 @@ def _note(response: Dataset) -> str:
         return ""
     comment = str(response.get("ErrorComment", "") or "")
     return f"status {response.Status:04X}" + (f": {comment}" if comment else "")
-
-
-def send_folder(paths: Sequence[Path], host: str, port: int, calling: str, called: str) -> list[SendOutcome]:
-    """Send DICOM files as a modality or a routing PACS would. Raises PacsUnavailableError."""
-    from pydicom import dcmread
-
-    peer = PacsSettings(name=called, ae_title=called, host=host, port=port)
-    files = []
-    for path in paths:
-        meta = dcmread(path, stop_before_pixels=True, specific_tags=[]).file_meta
-        files.append(
-            FileToSend(
-                path, str(meta.MediaStorageSOPClassUID), str(meta.MediaStorageSOPInstanceUID),
-                str(meta.TransferSyntaxUID),
-            )
-        )  # fmt: skip
-    return send(files, peer, calling)
-
-
-__all__ = ["FileToSend", "SendOutcome", "peer_name", "send", "send_folder"]
