@@ -1,9 +1,10 @@
-"""Matching of C-FIND, C-MOVE and C-GET identifiers against headers (PS3.4 section C.2.2.2)."""
+"""Match C-FIND, C-MOVE and C-GET identifiers with headers (PS3.4 section C.2.2.2)."""
 
 from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pydicom.dataelem import DataElement
@@ -12,7 +13,7 @@ from pydicom.dataset import Dataset
 
 @dataclass(frozen=True)
 class Level:
-    """A query/retrieve level and the keyword of its unique key."""
+    """A query/retrieve level and the keyword of its unique key (PS3.4 C.6.1.1)."""
 
     name: str
     key: str
@@ -24,53 +25,83 @@ LEVELS = {
     "SERIES": Level("SERIES", "SeriesInstanceUID"),
     "IMAGE": Level("IMAGE", "SOPInstanceUID"),
 }
-_NOT_KEYS = ("QueryRetrieveLevel", "SpecificCharacterSet", "RetrieveAETitle")
+_NOT_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "RetrieveAETitle"})
 
 
 def level_of(query: Dataset) -> Level:
-    """The level that a query asks for; the study level where it names none that exists."""
+    """Return the level of a query; the study level where it states none of the four."""
     return LEVELS.get(str(query.get("QueryRetrieveLevel", "")).strip().upper(), LEVELS["STUDY"])
 
 
-def matches(ds: Dataset, query: Dataset) -> bool:
-    """Whether an object with this header is asked for: single value, list of UIDs, wildcard, range, or universal."""
-    for wanted in query:
-        if wanted.keyword in _NOT_KEYS or wanted.VR == "SQ" or wanted.is_empty:
+def matches(ds: Dataset, query: Dataset, ignored_keys: Collection[str] = ()) -> bool:
+    """Return whether an object matches a query: single value, list of UIDs, wild card, range, or universal.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Header of the object.
+    query : Dataset
+        Identifier of the request. Sequences are not matched on.
+    ignored_keys : collection of str
+        Keywords that are treated as universal.
+
+    References
+    ----------
+    PS3.4 section C.2.2.2.
+    """
+    for key in query:
+        if key.keyword in _NOT_KEYS or key.keyword in ignored_keys or key.VR == "SQ" or key.is_empty:
             continue
-        if wanted.keyword == "ModalitiesInStudy":
-            wanted = DataElement("Modality", "CS", wanted.value)
-        if not _one_matches(str(ds.get(wanted.tag).value) if wanted.tag in ds else "", wanted):
+        if key.keyword == "ModalitiesInStudy":  # not in any object: a study matches by one of its objects
+            key = DataElement("Modality", "CS", key.value)
+        if not _value_matches(str(ds.get(key.tag).value) if key.tag in ds else "", key):
             return False
     return True
 
 
-def _one_matches(value: str, wanted: DataElement) -> bool:
-    if wanted.VM > 1 or wanted.VR == "UI":
-        values = wanted.value if wanted.VM > 1 else [wanted.value]
-        return value in [str(one) for one in values]
-    text = str(wanted.value)
-    if wanted.VR in ("DA", "TM", "DT") and "-" in text:
+def response_for(ds: Dataset, query: Dataset, ae_title: str) -> Dataset:
+    """Build the identifier of one match.
+
+    Parameters
+    ----------
+    ds : Dataset
+        Header of an object that matches.
+    query : Dataset
+        Identifier of the request.
+    ae_title : str
+        Where the object can be retrieved from.
+
+    Returns
+    -------
+    Dataset
+        Every key of the query, with zero length where the object has no value (PS3.4 C.4.1.1.3.2).
+    """
+    response = Dataset()
+    for key in query:
+        if key.keyword == "ModalitiesInStudy":
+            response.ModalitiesInStudy = str(ds.get("Modality", ""))
+        elif key.tag in ds:
+            response[key.tag] = ds[key.tag]
+        else:
+            response.add_new(key.tag, key.VR, None)
+    if "SpecificCharacterSet" in ds:
+        response.SpecificCharacterSet = ds.SpecificCharacterSet
+    response.QueryRetrieveLevel = level_of(query).name
+    response.RetrieveAETitle = ae_title
+    return response
+
+
+def _value_matches(value: str, key: DataElement) -> bool:
+    if key.VM > 1 or key.VR == "UI":
+        values = key.value if key.VM > 1 else [key.value]
+        return value in [str(each) for each in values]
+    text = str(key.value)
+    if key.VR in ("DA", "TM", "DT") and "-" in text:
         first, _, last = text.partition("-")
+        # Compared on the precision that the range states: 2026-2027 includes all of 2027.
         return (not first or value[: len(first)] >= first) and (not last or value[: len(last)] <= last)
-    if wanted.VR == "PN":
+    if key.VR == "PN":
         return re.match(fnmatch.translate(text.casefold().rstrip("^") + "*"), value.casefold()) is not None
     if "*" in text or "?" in text:
         return fnmatch.fnmatchcase(value, text)
     return value == text
-
-
-def response_for(ds: Dataset, query: Dataset, ae_title: str) -> Dataset:
-    """The identifier of one match: every key that was asked for, empty where the object has none."""
-    found = Dataset()
-    for wanted in query:
-        if wanted.keyword == "ModalitiesInStudy":
-            found.ModalitiesInStudy = str(ds.get("Modality", ""))
-        elif wanted.tag in ds:
-            found[wanted.tag] = ds[wanted.tag]
-        else:
-            found.add_new(wanted.tag, wanted.VR, None)
-    if "SpecificCharacterSet" in ds:
-        found.SpecificCharacterSet = ds.SpecificCharacterSet
-    found.QueryRetrieveLevel = level_of(query).name
-    found.RetrieveAETitle = ae_title
-    return found

@@ -1,7 +1,8 @@
 """A small PACS: storage, query/retrieve and storage commitment in one process, for the demonstration and for tests.
 
-It keeps files in a folder, answers C-ECHO, C-FIND (patient, study, series, image level), C-MOVE and C-GET, and commits
-what it has. `Behaviour` makes it as difficult as real ones are. It is a peer to speak with, not an archive.
+It saves files in a folder, answers C-ECHO, C-FIND (patient, study, series, image level), C-MOVE and C-GET, and commits
+what it has. `Behaviour` gives it the difficulties of real ones. It has no index, no access control and no backup: it
+is not a PACS to use.
 """
 
 from __future__ import annotations
@@ -57,13 +58,28 @@ _GET = (PatientRootQueryRetrieveInformationModelGet, StudyRootQueryRetrieveInfor
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How the PACS behaves; the defaults are those of a good one.
+    """How the PACS behaves; the defaults are those of a PACS without faults.
 
-    refuse_classes : SOP classes not accepted in a negotiation. store_status : answered to every C-STORE (hexadecimal
-    PS3.4 status); a failure stores nothing. abort_after : aborts when that many objects have been received on an
-    association. commitment : "same" association, "new" association (opened to `report_to`), "never", or "none" (the
-    service is not offered). lose : SOP Instance UIDs that it cannot commit, with their Failure Reason.
-    delay_s : before it answers a commitment. implicit_only : offers commitment in implicit VR only.
+    Attributes
+    ----------
+    refuse_classes : frozenset of str
+        SOP Class UIDs that it does not accept in a negotiation.
+    store_status : int
+        Status of every C-STORE response (PS3.4 B.2.3); with a failure nothing is stored.
+    abort_after : int or None
+        Objects received on one association after which it aborts the association.
+    commitment : {"same", "new", "never", "none"}
+        Whether the result is reported on the same association, on a new one to the requestor's `Destination`, or never;
+        with "none" the service is not offered.
+    lose, lose_classes : dict of str to int
+        SOP Instance UIDs and SOP Class UIDs that it does not commit, with their Failure Reason (PS3.3 C.14.1.1).
+    delay_s : float
+        Seconds before it reports the result of a commitment.
+    implicit_only : bool
+        Whether it offers storage commitment in Implicit VR Little Endian only.
+    ignored_keys : frozenset of str
+        Keywords of query keys that it does not match on, as a PACS may for optional keys (PS3.4 C.2.2.1.3); a faulty
+        one does so for required keys.
     """
 
     refuse_classes: frozenset[str] = frozenset()
@@ -74,6 +90,7 @@ class Behaviour:
     lose_classes: dict[str, int] = field(default_factory=dict)
     delay_s: float = 0.0
     implicit_only: bool = False
+    ignored_keys: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -86,8 +103,8 @@ class Destination:
 
 
 @dataclass
-class Kept:
-    """One stored object."""
+class ArchivedFile:
+    """One object in the archive; `times_received` counts the C-STORE requests that brought it."""
 
     path: Path
     sop_class_uid: str
@@ -98,7 +115,30 @@ class Kept:
 
 
 class SmallPacs:
-    """Use as a context manager; `behaviour` may be changed while it runs (contexts count for new associations only)."""
+    """A PACS for tests and the demonstration; use it as a context manager.
+
+    Parameters
+    ----------
+    folder : Path
+        Where received files are saved; made when it does not exist.
+    ae_title, host, port : str, str, int
+        Its address; with port 0 the system chooses one (see `port`).
+    behaviour : Behaviour, optional
+        May be replaced while it runs; accepted contexts change for new associations only.
+    destinations : tuple of Destination
+        AE titles that it knows, for C-MOVE and for commitment results on a new association.
+    tls : TlsSettings, optional
+        Certificates for both directions.
+
+    Attributes
+    ----------
+    stored : dict of SOP Instance UID to ArchivedFile
+        Everything in the archive.
+    commitments : list of str
+        Transaction UIDs of the requests received.
+    requests : list of str
+        Queries and retrievals received, for example ``C-FIND STUDY`` or ``C-MOVE`` with a Series Instance UID.
+    """
 
     def __init__(
         self,
@@ -113,18 +153,18 @@ class SmallPacs:
         self.folder = folder
         self.ae_title = ae_title
         self.behaviour = behaviour or Behaviour()
-        self.destinations = {one.ae_title: one for one in destinations}
-        self.stored: dict[str, Kept] = {}
-        self.commitments: list[str] = []  # Transaction UIDs asked for
-        self.requests: list[str] = []  # queries and retrievals, in words
-        self.arrived = threading.Condition()
+        self.destinations = {destination.ae_title: destination for destination in destinations}
+        self.stored: dict[str, ArchivedFile] = {}
+        self.commitments: list[str] = []
+        self.requests: list[str] = []
+        self._changed = threading.Condition()  # notified with each stored object and each commitment request
         self._host, self._port, self._tls = host, port, tls
         self._server: GuardedServer | None = None
 
-    # --- life ---
+    # --- start and stop ---
 
     def start(self) -> SmallPacs:
-        """Listen; returns at once."""
+        """Listen in a thread of its own; the same archive can be started again after `stop`."""
         configure_pydicom_pynetdicom()
         self.folder.mkdir(parents=True, exist_ok=True)
         ae = AE(ae_title=self.ae_title)
@@ -149,6 +189,7 @@ class SmallPacs:
         return self
 
     def stop(self) -> None:
+        """Close the port and the open associations; the archive stays."""
         if self._server is not None:
             self._server.stop(0.5)
             self._server = None
@@ -161,17 +202,32 @@ class SmallPacs:
 
     @property
     def port(self) -> int:
+        """The port in use; 0 before the first start where the system chooses it."""
         return self._port
 
-    # --- what tests and the demonstration ask ---
+    # --- for tests and the demonstration ---
 
     def wait_for(self, condition: Callable[[SmallPacs], bool], timeout_s: float) -> bool:
-        """Wait until `condition` holds, looked at with each object that arrives and each commitment."""
-        with self.arrived:
-            return self.arrived.wait_for(lambda: condition(self), timeout_s)
+        """Wait until a condition is true.
 
-    def of_class(self, sop_class_uid: str) -> list[Kept]:
-        return [kept for kept in self.stored.values() if kept.sop_class_uid == sop_class_uid]
+        Parameters
+        ----------
+        condition : callable
+            Evaluated now, after each stored object and after each commitment request.
+        timeout_s : float
+            Longest wait in seconds.
+
+        Returns
+        -------
+        bool
+            Whether the condition became true in time.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: condition(self), timeout_s)
+
+    def of_class(self, sop_class_uid: str) -> list[ArchivedFile]:
+        """Return the archived files of one SOP class, in order of arrival."""
+        return [file for file in self.stored.values() if file.sop_class_uid == sop_class_uid]
 
     # --- negotiation ---
 
@@ -209,32 +265,38 @@ class SmallPacs:
             str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID), str(event.context.transfer_syntax),
             str(event.assoc.requestor.ae_title).strip(),
         )  # fmt: skip
-        self._keep(meta, event.encoded_dataset(include_meta=False))
+        self._save(meta, event.encoded_dataset(include_meta=False))
         return behaviour.store_status
 
-    def _keep(self, meta: FileMeta, data: bytes) -> None:
+    def _save(self, meta: FileMeta, data: bytes) -> None:
         uid = uid_name(meta.sop_instance_uid)
         path = self.folder / f"{uid}.dcm"
         path.write_bytes(file_header(meta) + data)
-        with self.arrived:
+        with self._changed:
             known = self.stored.get(uid)
             times = known.times_received + 1 if known else 1
-            self.stored[uid] = Kept(
+            self.stored[uid] = ArchivedFile(
                 path, meta.sop_class_uid, uid, meta.transfer_syntax_uid, meta.source_ae_title, times
             )  # fmt: skip
-            self.arrived.notify_all()
+            self._changed.notify_all()
 
     def add(self, path: Path) -> None:
-        """Put a file into the archive without the network, as if it had always been there."""
+        """Add a file to the archive without the network; it is not copied.
+
+        Parameters
+        ----------
+        path : Path
+            A Part-10 file that stays where it is.
+        """
         ds = dcmread(path, stop_before_pixels=True)
         uid = str(ds.SOPInstanceUID)
-        self.stored[uid] = Kept(path, str(ds.SOPClassUID), uid, str(ds.file_meta.TransferSyntaxUID), "")
+        self.stored[uid] = ArchivedFile(path, str(ds.SOPClassUID), uid, str(ds.file_meta.TransferSyntaxUID), "")
 
     # --- query and retrieve ---
 
-    def _headers(self) -> Iterator[tuple[Kept, Dataset]]:
-        for kept in list(self.stored.values()):
-            yield kept, dcmread(kept.path, stop_before_pixels=True)
+    def _headers(self) -> Iterator[tuple[ArchivedFile, Dataset]]:
+        for file in list(self.stored.values()):
+            yield file, dcmread(file.path, stop_before_pixels=True)
 
     def _find(self, event: Event) -> Iterator[tuple[int, Dataset | None]]:
         query = event.identifier
@@ -243,7 +305,7 @@ class SmallPacs:
         seen: set[str] = set()
         for _, ds in self._headers():
             key = str(ds.get(level.key, ""))
-            if key in seen or not matches(ds, query):
+            if key in seen or not matches(ds, query, self.behaviour.ignored_keys):
                 continue
             seen.add(key)
             if event.is_cancelled:
@@ -255,62 +317,62 @@ class SmallPacs:
                 answer.NumberOfSeriesRelatedInstances = len(same)
             yield 0xFF00, answer
 
-    def _selected(self, query: Dataset) -> list[Kept]:
-        return [kept for kept, ds in self._headers() if matches(ds, query)]
+    def _selected(self, query: Dataset) -> list[ArchivedFile]:
+        return [file for file, ds in self._headers() if matches(ds, query)]
 
     def _move(self, event: Event) -> Iterator[Any]:
         self.requests.append(f"C-MOVE {event.identifier.get('SeriesInstanceUID', '')}")
         destination = self.destinations.get(str(event.move_destination).strip())
         if destination is None:
-            yield None, None
+            yield None, None  # pynetdicom answers A801: move destination unknown
             return
         selected = self._selected(event.identifier)
-        needed = dict.fromkeys((kept.sop_class_uid, kept.transfer_syntax_uid) for kept in selected)
+        needed = dict.fromkeys((file.sop_class_uid, file.transfer_syntax_uid) for file in selected)
         contexts = [build_context(sop_class, syntax) for sop_class, syntax in needed]
         contexts = contexts or [build_context(VERIFICATION)]
         yield destination.host, destination.port, {"ae_title": destination.ae_title, "contexts": contexts}
         yield len(selected)
-        yield from ((0xFF00, dcmread(kept.path)) for kept in selected)
+        yield from ((0xFF00, dcmread(file.path)) for file in selected)
 
     def _get(self, event: Event) -> Iterator[Any]:
         self.requests.append(f"C-GET {event.identifier.get('SeriesInstanceUID', '')}")
         selected = self._selected(event.identifier)
         yield len(selected)
-        yield from ((0xFF00, dcmread(kept.path)) for kept in selected)
+        yield from ((0xFF00, dcmread(file.path)) for file in selected)
 
     # --- storage commitment ---
 
     def _commit(self, event: Event) -> tuple[int, None]:
         information = event.action_information
         transaction_uid = str(information.TransactionUID)
-        asked = [
+        references = [
             (str(item.ReferencedSOPClassUID), str(item.ReferencedSOPInstanceUID))
             for item in information.ReferencedSOPSequence
         ]
         behaviour = self.behaviour
         if behaviour.commitment != "never":
-            answer = _Answer(self, event.assoc, transaction_uid, asked, replace(behaviour))
+            answer = _CommitmentReport(self, event.assoc, transaction_uid, references, replace(behaviour))
             threading.Thread(target=answer.send, name="commitment", daemon=True).start()
-        with self.arrived:
+        with self._changed:
             self.commitments.append(transaction_uid)
-            self.arrived.notify_all()
+            self._changed.notify_all()
         return 0x0000, None
 
 
 @dataclass
-class _Answer:
-    """One N-EVENT-REPORT that is owed."""
+class _CommitmentReport:
+    """One N-EVENT-REPORT to be sent."""
 
     pacs: SmallPacs
     assoc: Association
     transaction_uid: str
-    asked: list[tuple[str, str]]
+    references: list[tuple[str, str]]
     behaviour: Behaviour
 
     def send(self) -> None:
-        time.sleep(max(self.behaviour.delay_s, 0.01))  # the N-ACTION response leaves first
+        time.sleep(max(self.behaviour.delay_s, 0.01))  # the N-ACTION response must be sent first
         committed, failed = [], []
-        for sop_class, uid in self.asked:
+        for sop_class, uid in self.references:
             reason = self.behaviour.lose.get(uid) or self.behaviour.lose_classes.get(sop_class)
             if reason is None and uid not in self.pacs.stored:
                 reason = NO_SUCH_INSTANCE
