@@ -12,7 +12,7 @@ from pydicom import dcmread
 
 from config.errors import IneligibleStudyError
 from tests.peers import unpacked
-from workers.volumes.decoder_client import Decoder, DecodingError, decoded
+from workers.volumes.decoder_client import Decoder, DecodingError, decode_frames
 from workers.volumes.decoder_process import Request
 from workers.volumes.frames import read_frames
 from workers.volumes.pixels import decode
@@ -91,4 +91,4 @@ def test_a_stream_that_claims_another_size_than_the_header_is_refused(tmp_path: 
     assert caught.value.code == "unreadable_instance"
     ds = dcmread(path)
     request = Request(str(path), str(ds.file_meta.TransferSyntaxUID), ds.Rows, ds.Columns, ds.BitsStored, False, (0,))
-    assert np.array_equal(decoded(request)[0].astype(np.int64), ds.pixel_array.astype(np.int64))  # and it goes on
+    assert np.array_equal(decode_frames(request)[0].astype(np.int64), ds.pixel_array.astype(np.int64))  # and it goes on

@@ -23,7 +23,7 @@ from workers.volumes.contours import roi_on_series
 from workers.volumes.reader import read_series
 from workers.volumes.registrations import read_registration
 from workers.volumes.rtstruct import read_rtstruct
-from workers.volumes.segmentations import read_segments, segment_on_series
+from workers.volumes.segmentations import read_segment, segment_on_series
 
 GEOMETRY = SeriesGeometry((0.9, 0.8, 2.5), (-30, -30, -20))
 PREAMBLE = 132
@@ -58,8 +58,8 @@ def readers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, C
     def contoured(path: Path) -> list[float]:
         return [roi_on_series(roi, series).volume_ml for roi in read_rtstruct(path)]
 
-    def segmented(path: Path) -> list[float]:
-        return [segment_on_series(segment, series).volume_ml for segment in read_segments(path)]
+    def segmented(path: Path) -> float:
+        return segment_on_series(read_segment(path, "1"), series).volume_ml
 
     return {
         "classic": (images[0], lambda path: read_series([path, *images[1:]]).image),

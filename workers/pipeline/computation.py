@@ -34,7 +34,7 @@ from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
 from workers.volumes.reader import MrSeries, read_series
 from workers.volumes.registrations import read_registration
 from workers.volumes.rtstruct import read_rtstruct
-from workers.volumes.segmentations import read_segments, segment_named, segment_on_series
+from workers.volumes.segmentations import read_segment, segment_on_series
 from workers.volumes.series_patches import extract_series_patches
 
 Files = Mapping[str, Path]
@@ -104,7 +104,7 @@ def _contour_on(
     path = files[chosen["sop_instance_uid"]]
     number = str(chosen["roi_number"])
     if chosen["kind"] == "SEG":
-        return segment_on_series(segment_named(read_segments(path), number), series)
+        return segment_on_series(read_segment(path, number), series)
     roi = next(roi for roi in read_rtstruct(path) if str(roi.number) == number)
     links = [read_registration(files[registration["sop_instance_uid"]])] if registration else []
     return roi_on_series(roi, series, links)

@@ -147,7 +147,7 @@ class _Kept:
 _kept = _Kept()
 
 
-def decoded(request: Request) -> list[npt.NDArray[Any]]:
+def decode_frames(request: Request) -> list[npt.NDArray[Any]]:
     """Frames of a compressed file, decoded in a process of their own. Raises DecodingError."""
     decoder = _kept.take()
     try:

@@ -6,12 +6,13 @@ Nothing is decoded here, and what a file claims is compared with its size before
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom import Dataset, dcmread
@@ -124,7 +125,7 @@ def unreadable(path: Path, why: str) -> IneligibleStudyError:
     return IneligibleStudyError("unreadable_instance", f"{path.name} cannot be read as an image: {why}")
 
 
-def _pixel_source(path: Path, dataset: Dataset, file: Any) -> PixelSource:
+def _pixel_source(path: Path, dataset: Dataset, file: BinaryIO) -> PixelSource:
     """Describe the pixels and hold the claims against the file; `file` stands where the header ended."""
     value = partial(_first, [dataset])
     rows, columns = int(value("Rows") or 0), int(value("Columns") or 0)
@@ -154,23 +155,56 @@ def _pixel_source(path: Path, dataset: Dataset, file: Any) -> PixelSource:
     return _native(source, int(value("NumberOfFrames") or 1), bool(implicit), file)
 
 
-def _native(source: PixelSource, n_frames: int, implicit: bool, file: Any) -> PixelSource:
-    """The same source with the place of its first pixel, once the file is seen to hold all that it claims."""
-    order = "<" if source.little_endian else ">"
-    head = file.read(8 if implicit else 12)
-    if len(head) < (8 if implicit else 12):
-        raise unreadable(source.path, "expected pixel data, found the end of the file")
-    group, element = struct.unpack(order + "HH", head[:4])
-    if (group << 16) + element != PIXEL_DATA:
-        raise unreadable(source.path, f"expected pixel data (7FE0,0010), found ({group:04X},{element:04X})")
-    (length,) = struct.unpack(order + "I", head[-4:])
-    offset = file.tell()
-    held = file.seek(0, 2) - offset
+def _native(source: PixelSource, n_frames: int, implicit: bool, file: BinaryIO) -> PixelSource:
+    """The same source with the place of its first pixel."""
     claimed = source.frame_bytes * n_frames
-    if length == UNDEFINED_LENGTH or min(length, held) < claimed:
-        found = "encapsulated data" if length == UNDEFINED_LENGTH else f"{min(length, held)} bytes"
-        raise unreadable(source.path, f"expected {claimed} bytes of pixels, found {found}")
-    return PixelSource(**{**source.__dict__, "offset": offset})
+    offset = native_pixels_offset(file, source.path, implicit, source.little_endian, claimed)
+    return replace(source, offset=offset)
+
+
+def native_pixels_offset(file: BinaryIO, path: Path, implicit_vr: bool, little_endian: bool, claimed_bytes: int) -> int:
+    """Find the first byte of uncompressed pixel data, and check that the file contains all that the header claims.
+
+    Parameters
+    ----------
+    file : binary file
+        At the tag of Pixel Data, where pydicom stops with ``stop_before_pixels``.
+    path : Path
+        Its name, for messages.
+    implicit_vr, little_endian : bool
+        Encoding of the data set.
+    claimed_bytes : int
+        Size of all frames by the header.
+
+    Returns
+    -------
+    int
+        Offset of the first frame in the file, in bytes.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``unreadable_instance``: no pixel data at this place, encapsulated data, or fewer bytes than claimed.
+
+    References
+    ----------
+    PS3.5 7.1.2 (explicit VR: OB and OW have a 12-byte header), 7.1.3 (implicit VR: 8 bytes), A.4 (undefined length).
+    """
+    order = "<" if little_endian else ">"
+    size = 8 if implicit_vr else 12
+    header = file.read(size)
+    if len(header) < size:
+        raise unreadable(path, "expected pixel data, found the end of the file")
+    group, element = struct.unpack(order + "HH", header[:4])
+    if (group << 16) + element != PIXEL_DATA:
+        raise unreadable(path, f"expected pixel data (7FE0,0010), found ({group:04X},{element:04X})")
+    (length,) = struct.unpack(order + "I", header[-4:])
+    offset = file.tell()
+    available = file.seek(0, os.SEEK_END) - offset
+    if length == UNDEFINED_LENGTH or min(length, available) < claimed_bytes:
+        found = "encapsulated data" if length == UNDEFINED_LENGTH else f"{min(length, available)} bytes"
+        raise unreadable(path, f"expected {claimed_bytes} bytes of pixels, found {found}")
+    return offset
 
 
 def _frames_of(dataset: Dataset, source: PixelSource) -> list[Frame]:

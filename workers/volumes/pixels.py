@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from workers.volumes.decoder_client import DecodingError, decoded
+from workers.volumes.decoder_client import DecodingError, decode_frames
 from workers.volumes.decoder_process import Request
 from workers.volumes.frames import Frame, PixelSource, unreadable
 
@@ -61,7 +61,7 @@ def _compressed(source: PixelSource, frames: Sequence[Frame]) -> list[npt.NDArra
         tuple((frame.frame_number or 1) - 1 for frame in frames),
     )  # fmt: skip
     try:
-        return decoded(request)
+        return decode_frames(request)
     except DecodingError as error:
         raise unreadable(source.path, f"{source.transfer_syntax.name}: {error}") from error
 

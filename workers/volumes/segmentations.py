@@ -1,10 +1,23 @@
-"""SEG objects: a tumour mask that was drawn as voxels, the second source beside RTSTRUCT (PS3.3 A.51, C.8.20)."""
+"""SEG objects: a tumour mask that was drawn as voxels, the second source beside RTSTRUCT.
+
+A SEG holds one frame for each slice and segment (PS3.3 A.51, C.8.20), empty frames are usually left out. One segment
+is read at a time: its own frames, and for each position where it has none the frame of another segment, so that the
+grid spans the whole object. highdicom turns these frames into a volume; `segment_on_series` carries it to the grid of a
+stored series.
+
+References
+----------
+PS3.3 C.8.20.2 (Segmentation Image, segment numbers from 1), C.7.6.16.2.17 (Segment Identification macro).
+"""
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import highdicom as hd
 import numpy as np
@@ -13,12 +26,13 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import pack_bits
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from config.arrays import PixelArray
 from config.errors import IneligibleStudyError, InputError
 from workers.volumes.contours import RoiMask
-from workers.volumes.decoder_client import decoded
+from workers.volumes.decoder_client import decode_frames
 from workers.volumes.decoder_process import Request
 from workers.volumes.findings import Finding
-from workers.volumes.frames import PARSE_ERRORS
+from workers.volumes.frames import NATIVE, PARSE_ERRORS, native_pixels_offset
 from workers.volumes.geometry import Grid
 from workers.volumes.reader import MAX_VOXELS, MrSeries
 
@@ -29,7 +43,19 @@ INSIDE = 0.5  # of a fractional segment
 
 @dataclass(frozen=True)
 class Segment:
-    """One segment as a volume of its own. mask : uint8, 1 inside, on the segmentation's grid."""
+    """One segment as a volume of its own.
+
+    Attributes
+    ----------
+    number : int
+        Segment Number, from 1.
+    label : str
+        Segment Label.
+    frame_of_reference_uid : str
+        Frame of reference of the volume.
+    mask : SimpleITK image, uint8, LPS
+        1 inside, on the grid of the segmentation, right-handed axes.
+    """
 
     number: int
     label: str
@@ -37,45 +63,67 @@ class Segment:
     mask: sitk.Image
 
 
-def read_segments(path: Path) -> list[Segment]:
-    """The segments of one SEG object, binary, fractional (inside from 0.5 on) or label map.
+def read_segment(path: Path, name: str) -> Segment:
+    """Read one segment of a SEG object: binary, fractional (inside from 0.5 on) or label map.
 
-    Raises IneligibleStudyError: unreadable_instance when the file is damaged, of another kind or claims too much;
-    inconsistent_geometry when its frames do not make a volume.
+    Parameters
+    ----------
+    path : Path
+        The stored SEG.
+    name : str
+        Segment Label, or Segment Number as text.
+
+    Returns
+    -------
+    Segment
+        Its mask spans all positions of the object, also those where this segment is empty.
+
+    Raises
+    ------
+    InputError
+        No segment has this name, or several have; the message lists the segments.
+    IneligibleStudyError
+        ``unreadable_instance`` when the file is damaged, of another kind, or claims more than it contains;
+        ``inconsistent_geometry`` when its frames do not make a volume.
     """
     try:
-        seg = hd.seg.Segmentation.from_dataset(_with_native_pixels(dcmread(path), path), copy=False)
-        if int(seg.NumberOfFrames) * int(seg.Rows) * int(seg.Columns) > MAX_VOXELS:
-            raise IneligibleStudyError("unreadable_instance", f"{path.name}: more than {MAX_VOXELS} voxels are claimed")
-        geometry = seg.get_volume_geometry(allow_missing_positions=True)
-        if geometry is None:
-            text = f"{path.name}: expected segmentation frames that make a volume, found other places of frames"
-            raise IneligibleStudyError("inconsistent_geometry", text)
-        return [
-            Segment(number, str(seg.get_segment_description(number).segment_label), str(seg.FrameOfReferenceUID),
-                    _mask(seg, number))
-            for number in seg.segment_numbers
-        ]  # fmt: skip
-    except IneligibleStudyError:
+        with path.open("rb") as file:
+            dataset = dcmread(file, stop_before_pixels=True)
+            if dataset.get("SOPClassUID") not in SEGMENTATION_STORAGES:
+                sop_class = dataset.get("SOPClassUID") or "no SOP class"
+                raise ValueError(f"expected a Segmentation, found {getattr(sop_class, 'name', sop_class)}")
+            number = _segment_number(dataset, name)
+            segmentation = _with_frames_of(number, dataset, file, path)
+        return _segment(hd.seg.Segmentation.from_dataset(segmentation, copy=False), number, path)
+    except InputError:  # IneligibleStudyError among them
         raise
-    except (*PARSE_ERRORS, RuntimeError, sqlite3.Error) as error:  # highdicom looks frames up in a table of its own
+    # sqlite3: highdicom looks its frames up in a table
+    except (*PARSE_ERRORS, RuntimeError, sqlite3.Error) as error:
         text = f"{path.name} cannot be read as a segmentation: {type(error).__name__}: {error}"
         raise IneligibleStudyError("unreadable_instance", text) from error
 
 
-def segment_named(segments: list[Segment], name: str) -> Segment:
-    """The one segment of this label (or number); raises InputError naming those that there are."""
-    same = [s for s in segments if s.label == name] or [s for s in segments if str(s.number) == name]
-    if len(same) != 1:
-        known = ", ".join(f"{s.number} {s.label}" for s in segments) or "none"
-        raise InputError(f"expected one segment {name!r}, found {len(same)}; the segmentation has: {known}")
-    return same[0]
-
-
 def segment_on_series(segment: Segment, series: MrSeries) -> RoiMask:
-    """The mask of a segment on a stored series, as `roi_on_series` does for contours.
+    """Carry the mask of a segment to the grid of a stored series, as `roi_on_series` does for contours.
 
-    Raises IneligibleStudyError: frame_of_reference_mismatch, missing_contour, contour_outside_image.
+    Parameters
+    ----------
+    segment : Segment
+        In the frame of reference of the series; Spatial Registrations are not applied to segments.
+    series : MrSeries
+        Any orientation.
+
+    Returns
+    -------
+    RoiMask
+        `volume_ml` counts the voxels of the segment's own grid, `mask_volume_ml` those of the series. Another grid is
+        resampled to the nearest voxel, with the finding ``contour_resampled``.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``frame_of_reference_mismatch``; ``missing_contour`` when the segment is empty; ``contour_outside_image`` when
+        no voxel of it is within the series.
     """
     title = f"segment {segment.number} {segment.label!r}"
     if segment.frame_of_reference_uid != series.frame_of_reference_uid:
@@ -88,7 +136,7 @@ def segment_on_series(segment: Segment, series: MrSeries) -> RoiMask:
     inside_zyx = np.argwhere(sitk.GetArrayViewFromImage(segment.mask))
     if not len(inside_zyx):
         raise IneligibleStudyError("missing_contour", f"{title}: expected voxels inside, found none")
-    mask = sitk.Resample(segment.mask, _reference(series.grid), sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    mask = sitk.Resample(segment.mask, _reference_image(series.grid), sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     mask_zyx = sitk.GetArrayFromImage(mask)
     n_slices = int(mask_zyx.any(axis=(1, 2)).sum())
     if not n_slices:
@@ -105,27 +153,108 @@ def segment_on_series(segment: Segment, series: MrSeries) -> RoiMask:
     )
 
 
-def _with_native_pixels(dataset: Dataset, path: Path) -> Dataset:
-    """The same data set; compressed pixels are decoded in a process of their own, as those of images are."""
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if dataset.get("SOPClassUID") not in SEGMENTATION_STORAGES or not UID(syntax).is_encapsulated:
-        return dataset
+def _segment_number(dataset: Dataset, name: str) -> int:
+    """The number of the one segment of this label or number."""
+    # A label map names its background as a segment, too: the one whose number is the pixel padding value.
+    background = dataset.get("PixelPaddingValue")
+    labels = {
+        int(item.SegmentNumber): str(item.SegmentLabel)
+        for item in dataset.SegmentSequence
+        if item.SegmentNumber != background
+    }
+    same = [number for number, label in labels.items() if label == name]
+    same = same or [number for number in labels if str(number) == name]
+    if len(same) != 1:
+        known = ", ".join(f"{number} {label}" for number, label in labels.items()) or "none"
+        raise InputError(f"expected one segment {name!r}, found {len(same)}; the segmentation has: {known}")
+    return same[0]
+
+
+def _with_frames_of(number: int, dataset: Dataset, file: BinaryIO, path: Path) -> Dataset:
+    """The data set with the frames that one segment needs, native; `file` is at the end of the header."""
     n_frames, rows, columns = (int(dataset[name].value) for name in ("NumberOfFrames", "Rows", "Columns"))
     if n_frames * rows * columns > MAX_VOXELS:
         raise ValueError(f"expected at most {MAX_VOXELS} voxels, found {n_frames} frames of {rows} x {columns}")
-    request = Request(str(path), str(syntax), rows, columns, int(dataset.BitsStored), False, tuple(range(n_frames)))
-    frames = np.stack(decoded(request)).astype(np.uint8 if dataset.BitsAllocated <= 8 else np.uint16)
-    packed = pack_bits(frames.ravel()) if dataset.BitsAllocated == 1 else frames.tobytes()
-    dataset.PixelData = packed + b"\0" * (len(packed) % 2)
+    groups = dataset.get("PerFrameFunctionalGroupsSequence")
+    if groups is None or len(groups) != n_frames:
+        found = "none" if groups is None else len(groups)
+        raise ValueError(f"expected a functional group for each of the {n_frames} frames, found {found}")
+    indices = _frames_of_segment(groups, number)
+    pixels = _stored_frames(dataset, file, path, indices)
+    dataset.PixelData = pixels + b"\0" * (len(pixels) % 2)
+    dataset.PerFrameFunctionalGroupsSequence = [groups[index] for index in indices]
+    dataset.NumberOfFrames = len(indices)
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     return dataset
 
 
-def _mask(seg: hd.seg.Segmentation, number: int) -> sitk.Image:
-    volume = seg.get_volume(segment_numbers=[number], allow_missing_positions=True, rescale_fractional=True)
+def _frames_of_segment(groups: Sequence[Dataset], number: int) -> list[int]:
+    """Indices of the segment's frames, and of one frame at each position where it has none.
+
+    highdicom's time and memory grow with the frames: 60 segments on 40 slices are 1,000 frames, of which 40 matter.
+    """
+    own: list[int] = []
+    elsewhere: dict[tuple[float, ...] | None, int] = {}
+    covered: set[tuple[float, ...] | None] = set()
+    for index, group in enumerate(groups):
+        plane = group.get("PlanePositionSequence")
+        position = tuple(float(v) for v in plane[0].ImagePositionPatient) if plane else None
+        identification = group.get("SegmentIdentificationSequence")
+        # Without an identification the frame shows all segments (label map), or the only one (in the shared groups).
+        if not identification or identification[0].ReferencedSegmentNumber == number:
+            own.append(index)
+            covered.add(position)
+        else:
+            elsewhere.setdefault(position, index)
+    return sorted([*own, *(index for position, index in elsewhere.items() if position not in covered)])
+
+
+def _stored_frames(dataset: Dataset, file: BinaryIO, path: Path, indices: Sequence[int]) -> bytes:
+    """Pixel data of chosen frames as Explicit VR Little Endian has them; compressed ones by the decoder process."""
+    syntax, bits = UID(dataset.file_meta.TransferSyntaxUID), int(dataset.BitsAllocated)
+    rows, columns, n_frames = int(dataset.Rows), int(dataset.Columns), int(dataset.NumberOfFrames)
+    if syntax.is_encapsulated:
+        request = Request(str(path), str(syntax), rows, columns, int(dataset.BitsStored), False, tuple(indices))
+        frames: PixelArray = np.stack(decode_frames(request)).astype(np.uint8 if bits <= 8 else np.uint16)
+        return bytes(pack_bits(frames.ravel())) if bits == 1 else frames.tobytes()
+    frame_bits, claimed = rows * columns * bits, (n_frames * rows * columns * bits + 7) // 8
+    if syntax in NATIVE:
+        implicit, little_endian = dataset.original_encoding
+        start = native_pixels_offset(file, path, bool(implicit), bool(little_endian), claimed)
+    else:  # deflated: there is no place in the file, the whole is inflated
+        stored, start = dcmread(path).PixelData, 0
+        if len(stored) < claimed:
+            raise ValueError(f"expected {claimed} bytes of pixels, found {len(stored)}")
+        file = BytesIO(stored)
+    values = []
+    for index in indices:
+        # One-bit frames follow each other without padding: a frame may begin within a byte (PS3.5 8.1.1, 8.2).
+        first, skipped = divmod(index * frame_bits, 8)
+        file.seek(start + first)
+        values.append((skipped, file.read((skipped + frame_bits + 7) // 8)))
+    if bits == 1:
+        inside = [np.unpackbits(np.frombuffer(raw, np.uint8), bitorder="little")[skipped : skipped + frame_bits]
+                  for skipped, raw in values]  # fmt: skip
+        return bytes(pack_bits(np.concatenate(inside), pad=False))
+    little = [np.frombuffer(raw, f"{'<' if dataset.original_encoding[1] else '>'}u{bits // 8}") for _, raw in values]
+    return np.concatenate(little).astype(f"<u{bits // 8}").tobytes()
+
+
+def _segment(segmentation: hd.seg.Segmentation, number: int, path: Path) -> Segment:
+    if segmentation.get_volume_geometry(allow_missing_positions=True) is None:
+        text = f"{path.name}: expected segmentation frames that make a volume, found other places of frames"
+        raise IneligibleStudyError("inconsistent_geometry", text)
+    label = str(segmentation.get_segment_description(number).segment_label)
+    return Segment(number, label, str(segmentation.FrameOfReferenceUID), _mask(segmentation, number))
+
+
+def _mask(segmentation: hd.seg.Segmentation, number: int) -> sitk.Image:
+    volume = segmentation.get_volume(segment_numbers=[number], allow_missing_positions=True, rescale_fractional=True)
     inside = (volume.array[..., 0] >= INSIDE).astype(np.uint8)
     # highdicom's array axes are slice, row, column: the reverse of SimpleITK's x, y, z
     axes = np.asarray(volume.direction)[:, ::-1]
+    # highdicom's volumes are right-handed in its own order, so the reverse is left-handed. Slices in the other
+    # direction make it right-handed, as the grids of stored series are.
     if np.linalg.det(axes) < 0:
         inside, axes = inside[::-1], axes * (1, 1, -1)
         origin = volume.map_indices_to_reference(np.array([[volume.shape[0] - 1, 0, 0]]))[0]
@@ -138,8 +267,8 @@ def _mask(seg: hd.seg.Segmentation, number: int) -> sitk.Image:
     return grid.image_of(np.ascontiguousarray(inside))
 
 
-def _reference(grid: Grid) -> sitk.Image:
-    """An image that has the grid and next to no pixels of its own to set."""
+def _reference_image(grid: Grid) -> sitk.Image:
+    """An image that has the grid; its pixels are not used."""
     image = sitk.Image(list(grid.size_xyz), sitk.sitkUInt8)
     image.SetSpacing(grid.spacing_xyz_mm)
     image.SetOrigin(grid.origin_lps_mm)

@@ -34,7 +34,7 @@ from workers.volumes.contours import roi_on_series
 from workers.volumes.reader import MrSeries, read_series
 from workers.volumes.registrations import read_registration
 from workers.volumes.rtstruct import read_rtstruct
-from workers.volumes.segmentations import read_segments, segment_named, segment_on_series
+from workers.volumes.segmentations import read_segment, segment_on_series
 
 WIDTH = 512  # pixels of a picture's longer side
 DARKEST, BRIGHTEST = 1.0, 99.7  # percentiles of the middle slices
@@ -176,7 +176,7 @@ def _outlines(store: StudyStore, series: MrSeries, used: dict[str, Any] | None) 
 def _mask(store: StudyStore, series: MrSeries, used: dict[str, Any]) -> sitk.Image:
     path = store.path(used["path"])
     if used["kind"] == "SEG":
-        return segment_on_series(segment_named(read_segments(path), used["number"]), series).mask
+        return segment_on_series(read_segment(path, used["number"]), series).mask
     roi = next(roi for roi in read_rtstruct(path) if str(roi.number) == used["number"])
     links = [read_registration(store.path(used["registration"]))] if used["registration"] else []
     return roi_on_series(roi, series, links).mask
