@@ -43,24 +43,32 @@ def test_maps_are_pictures_in_the_unit_interval(found: Attribution) -> None:
         assert max(picture.max() for picture in maps.values()) == pytest.approx(1)
 
 
-def test_equals_captum(
-    networks: tuple[dict[str, SequenceNetwork], MultitaskNetwork], slices: dict[str, np.ndarray], found: Attribution
+@pytest.mark.parametrize("score", ["prognostic", "predictive"])
+@pytest.mark.parametrize("role", SEQUENCES)
+def test_maps_are_those_of_captum(
+    networks: tuple[dict[str, SequenceNetwork], MultitaskNetwork],
+    slices: dict[str, np.ndarray],
+    found: Attribution,
+    role: str,
+    score: str,
 ) -> None:
+    """The Prognostic-score as it is; the Predictive-score with the sign turned, for low values favour ICT+CCRT."""
     sequences, scores = networks
-    role = "T2w"
 
-    class Prognostic(nn.Module):
+    class Explained(nn.Module):
         def forward(self, patch: Tensor) -> Tensor:
             features = [
                 sequences[r].backbone(patch if r == role else torch.from_numpy(slices[r])[None]) for r in SEQUENCES
             ]
-            return scores(torch.cat(features, 1), 1.0)[0].amax(1)
+            prognosis, response = scores(torch.cat(features, 1), 1.0)
+            return prognosis.amax(1) if score == "prognostic" else -response
 
-    explained = LayerGradCam(Prognostic(), sequences[role].backbone.stages[1])
+    explained = LayerGradCam(Explained(), sequences[role].backbone.stages[1])
     theirs = explained.attribute(torch.from_numpy(slices[role])[None], relu_attributions=True)
     large = nn.functional.interpolate(theirs, size=(128, 128), mode="bilinear")[0, 0].detach().numpy()
     assert large.max() > 0
-    np.testing.assert_allclose(found.prognostic[role] / found.prognostic[role].max(), large / large.max(), atol=1e-4)
+    ours = getattr(found, score)[role]
+    np.testing.assert_allclose(ours / ours.max(), large / large.max(), atol=1e-4)
 
 
 def test_the_networks_are_left_without_gradients(

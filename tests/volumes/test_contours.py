@@ -155,6 +155,20 @@ def test_two_separate_parts_are_not_joined() -> None:
     assert inside[2:10].all()
 
 
+@pytest.mark.parametrize(("gap_mm", "is_joined"), [(4.4, True), (4.6, False), (6.0, False)])
+def test_planes_are_joined_up_to_one_and_a_half_distances(gap_mm: float, is_joined: bool) -> None:
+    """Discs every 3 mm with one wider gap: beyond 4.5 mm each side ends half a distance (1.5 mm) from its plane."""
+    heights = np.array([3.0, 6.0, 9.0, 9.0 + gap_mm, 12.0 + gap_mm, 15.0 + gap_mm])
+    discs = [circle((0, 0, z), 10, (1, 0, 0), (0, 1, 0)) for z in heights]
+    thin = SeriesGeometry((1, 1, 0.5), (-20, -20, 0.2))
+    inside = roi_mask(roi_of(discs), grid_of(thin, (40, 40, 60))).mask_zyx.any(axis=(1, 2))
+    slices_mm = 0.2 + 0.5 * np.arange(60)
+    expected = (slices_mm >= 1.5) & (slices_mm <= 16.5 + gap_mm)
+    if not is_joined:
+        expected &= (slices_mm <= 10.5) | (slices_mm >= 7.5 + gap_mm)
+    assert slices_mm[inside].tolist() == slices_mm[expected].tolist()
+
+
 def test_contours_on_every_second_slice_are_joined_with_a_statement() -> None:
     geometry = SeriesGeometry((0.8, 0.8, 2.0), (-40, -40, -24))
     centre = np.array([1.0, 2.0, 0.0])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from config.errors import IneligibleStudyError
 from tests.volumes.synthetic import SeriesGeometry, tilted, write_series
-from workers.volumes.intensity import IntensityTemplate, landmarks_of
+from workers.volumes.intensity import PERCENTILES, IntensityTemplate, foreground_threshold, landmarks_of
 from workers.volumes.patches import extract_patches
 from workers.volumes.reader import read_series
 from workers.volumes.series_patches import extract_series_patches
@@ -125,6 +125,23 @@ def test_patches_show_every_axial_series_the_same_way(tmp_path: Path, orientatio
     shown = patch[0] > 0
     assert shown.sum() > 120 * 120
     np.testing.assert_allclose(patch[0][shown], standard(expected)[shown], atol=0.01)
+
+
+@pytest.mark.parametrize(("n_slices", "every"), [(24, 1), (25, 2), (48, 2), (49, 3)])
+def test_landmarks_come_from_every_kth_slice_from_the_first_on(tmp_path: Path, n_slices: int, every: int) -> None:
+    """At most 24 evenly spaced slices; the others are darkened, so that one of them would move a landmark."""
+    rng = np.random.default_rng(4)
+    image = rng.integers(100, 4000, (n_slices, 16, 16)).astype(np.uint16)
+    sampled = image[::every]
+    image[np.arange(n_slices) % every != 0] //= 7
+    series = read_series(write_series(tmp_path, image, SeriesGeometry((1, 1, 2))))
+    mask = np.zeros(image.shape, np.uint8)
+    mask[1, 4:9, 4:9] = 1
+    found = extract_series_patches(series, mask, IntensityTemplate.fit([image]), 1.0)
+    assert len(sampled) <= 24
+    np.testing.assert_allclose(found.landmarks, landmarks_of(sampled))
+    foreground = sampled[sampled >= foreground_threshold(sampled)]
+    np.testing.assert_allclose(found.landmarks, np.percentile(foreground, PERCENTILES))
 
 
 def test_steep_slices_are_refused(tmp_path: Path) -> None:

@@ -142,6 +142,20 @@ def test_rounded_positions_are_no_defect(tmp_path: Path) -> None:
     assert read_series(paths).grid.spacing_xyz_mm[2] == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize("distance_mm", [1.0, 3.0, 6.0])
+@pytest.mark.parametrize(("off_by", "is_accepted"), [(0.015, True), (0.03, False), (0.15, False)])
+def test_slice_distances_may_differ_by_two_percent(
+    tmp_path: Path, distance_mm: float, off_by: float, is_accepted: bool
+) -> None:
+    """One slice of six moved along the normal; 2 % of the distance is the most that rounding of positions explains."""
+    paths = write_series(tmp_path, volume(), SeriesGeometry((1, 1, distance_mm)))
+    edit(paths[2], ImagePositionPatient=[-64, -64, -30 + (2 + off_by) * distance_mm])
+    if is_accepted:
+        assert read_series(paths).grid.spacing_xyz_mm[2] == pytest.approx(distance_mm)
+    else:
+        assert "slice distances from" in refusal(paths, "inconsistent_geometry")
+
+
 def test_sheared_slices_are_refused(tmp_path: Path) -> None:
     paths = write_series(tmp_path, volume())
     for z, path in enumerate(paths):
