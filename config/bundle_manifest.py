@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from config.errors import ModelBundleError
+from config.indication.nasopharynx import NASOPHARYNX
+from config.indication.profile import Indication
 from config.settings import BUNDLES
 
 MANIFEST = "manifest.json"
+INDICATION = "indication"  # key of the manifest, and of a nomogram.json
 TEMPLATES = "templates.json"  # intensity landmarks of each sequence
 
 
@@ -24,6 +29,7 @@ class BundleManifest:
 
     digest : sha256 over the manifest's canonical JSON, which holds the sha256 of every other file of the bundle.
     content : everything that stands in it.
+    indication : what the model was fitted with; a manifest without it is of the time when there was only NASOPHARYNX.
     """
 
     folder: Path
@@ -33,6 +39,7 @@ class BundleManifest:
     demonstration: bool
     digest: str
     content: dict[str, Any]
+    indication: Indication
 
     @property
     def preprocessing_digest(self) -> str:
@@ -88,4 +95,38 @@ def read_manifest(name_or_path: str | Path) -> BundleManifest:
         demonstration=content["demonstration"],
         digest=manifest_digest(content),
         content=content,
+        indication=read_indication(content[INDICATION], str(path)) if INDICATION in content else NASOPHARYNX,
     )
+
+
+def read_indication(document: Any, where: str) -> Indication:
+    """Return the indication that a manifest or a nomogram contains.
+
+    Parameters
+    ----------
+    document : JSON value
+        The object under ``indication``.
+    where : str
+        The file, for error messages.
+
+    Raises
+    ------
+    ModelBundleError
+        The object has another form, or names what this version of the program does not compute with.
+    """
+    try:
+        indication = Indication.model_validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join((INDICATION, *(str(part) for part in first["loc"])))
+        message = first["msg"].removeprefix("Value error, ")
+        found = f", found {first['input']!r}" if isinstance(first["input"], str | int | float | list) else ""
+        raise ModelBundleError(f"{where}: [{place}] {message[:1].lower()}{message[1:]}{found}") from error
+    for name in ("arms", "series_roles", "feature_order", "endpoints"):
+        expected, found = getattr(NASOPHARYNX, name), getattr(indication, name)
+        if found != expected:  # networks, report and codes are made for these
+            raise ModelBundleError(
+                f"{where}: [{INDICATION}.{name}] expected {', '.join(expected)}, which this version of the program "
+                f"computes with, found {', '.join(found)}"
+            )
+    return indication

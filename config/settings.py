@@ -172,8 +172,8 @@ class CaseSettings(_Section):
 
 
 class EligibilitySettings(_Section):
-    stage: str = "T3N1M0"
-    stage_edition: str = "8"  # AJCC/UICC edition in which the stage above is meant
+    stage: str | None = None  # None: the bundle's; another stage than the bundle's is an error
+    stage_edition: str | None = None  # AJCC/UICC edition of that stage; None: the bundle's
     stage_unknown: Literal["hold", "report_unverified"] = "hold"
     ebv_unknown: Literal["both_categories", "hold"] = "both_categories"
     out_of_distribution: Literal["refuse", "warn"] = "refuse"
@@ -237,10 +237,12 @@ class ModelSettings(_Section):
 
 
 class DecisionSettings(_Section):
-    horizon_months: int = Field(60, ge=1)
-    threshold: float = Field(0.0, ge=-1, le=1)
-    ebv_threshold_copies_per_ml: float = Field(4000.0, gt=0)
-    ebv_threshold_inclusive: bool = False  # True: a value equal to the threshold counts as above it
+    """The site's choices; None: as the bundle says. What contradicts the bundle is an error (`decision_policy.py`)."""
+
+    horizon_months: int | None = Field(None, ge=1)  # one of the bundle's horizons
+    threshold: float | None = Field(None, ge=-1, le=1)
+    ebv_threshold_copies_per_ml: float | None = Field(None, gt=0)
+    ebv_threshold_inclusive: bool | None = None  # True: a value equal to the threshold counts as above it
 
 
 class ReportSettings(_Section):

@@ -5,9 +5,10 @@ A model bundle carries the profile that it was fitted with in its manifest; a si
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from config.indication.vocabulary import Endpoint, SeriesRole, TreatmentArm
 
@@ -19,10 +20,10 @@ class _Part(BaseModel):
 class StageGate(_Part):
     """The clinical stage that the model was fitted on."""
 
-    t: str
-    n: str
-    m: str
-    edition: str  # of AJCC/UICC
+    t: str = Field(pattern="^T(is|[0-4][a-d]?)$")
+    n: str = Field(pattern="^N[0-3][a-c]?$")
+    m: str = Field(pattern="^M[01][a-c]?$")
+    edition: str = Field(pattern="^[1-9][0-9]?$")  # of AJCC/UICC
 
     @property
     def text(self) -> str:
@@ -82,13 +83,35 @@ class Indication(_Part):
         if self.arms[0] == self.arms[1]:
             raise ValueError(f"expected two different arms, found {self.arms[0]} twice")
         if list(self.horizons_months) != sorted(set(self.horizons_months)) or self.horizons_months[0] <= 0:
-            raise ValueError(f"expected ascending positive horizons_months, found {self.horizons_months}")
+            raise ValueError(f"expected ascending positive horizons_months, found {_listed(self.horizons_months)}")
         if self.decision.horizon_months not in self.horizons_months:
             raise ValueError(
-                f"expected the decision horizon to be one of {self.horizons_months}, "
+                f"expected the decision horizon to be one of {_listed(self.horizons_months)}, "
                 f"found {self.decision.horizon_months}"
             )
         return self
+
+    def with_horizons(self, horizons_months: tuple[int, ...], decision_horizon_months: int) -> Self:
+        """Return the same indication with other horizons, for a cohort of another follow-up.
+
+        Parameters
+        ----------
+        horizons_months : tuple of int
+            In months, ascending, > 0.
+        decision_horizon_months : int
+            One of them.
+
+        Raises
+        ------
+        ValueError
+            The horizons are not ascending and positive, or the decision horizon is not one of them.
+        """
+        decision = {**self.decision.model_dump(), "horizon_months": decision_horizon_months}
+        content = {**self.model_dump(), "horizons_months": horizons_months, "decision": decision}
+        try:
+            return type(self).model_validate(content)
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
     @property
     def primary_endpoint(self) -> Endpoint:
@@ -104,3 +127,7 @@ class Indication(_Part):
     def learned_endpoints(self) -> tuple[Endpoint, ...]:
         """The endpoints in the column order of the networks' outcomes: the components, then the primary one."""
         return (*self.component_endpoints, self.primary_endpoint)
+
+
+def _listed(values: Iterable[int]) -> str:
+    return ", ".join(map(str, values)) or "none"

@@ -30,6 +30,7 @@ from config.indication.conventions import (
     VOLUME_DECIMALS,
     round_to,
 )
+from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
 
 LINE_BREAK = "\n"
@@ -138,7 +139,9 @@ class EbvDna(NormalisedValue):
     category: EbvCategory
     copies_per_ml: float | None = field(metadata=rounded_to(COPIES_DECIMALS), default=None)
     as_given: str | None = None
-    threshold_copies_per_ml: float = field(metadata=rounded_to(COPIES_DECIMALS), default=4000.0)
+    threshold_copies_per_ml: float = field(
+        metadata=rounded_to(COPIES_DECIMALS), default=NASOPHARYNX.biomarker.threshold
+    )
     provenance: Fact | None = None
 
 
@@ -208,7 +211,7 @@ class ModelIdentity(NormalisedValue):
     training_population: str
     demonstration: bool
     nomogram_citation: str = ""
-    horizon_months: int = 60
+    horizon_months: int = NASOPHARYNX.decision.horizon_months
     threshold: float = field(metadata=rounded_to(THRESHOLD_DECIMALS), default=0.0)
 
 
@@ -231,7 +234,7 @@ class TreatmentReport(NormalisedValue):
     contours: tuple[ContourUsed, ...] = ()
     scores: Scores | None = None
     scenarios: tuple[Scenario, ...] = ()
-    horizons_months: tuple[int, ...] = (36, 60)
+    horizons_months: tuple[int, ...] = NASOPHARYNX.horizons_months
     quality: tuple[Reason, ...] = ()
     warnings: tuple[Reason, ...] = ()
     refusals: tuple[Reason, ...] = ()

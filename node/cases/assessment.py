@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from config.decision_policy import DecisionPolicy
 from config.settings import Settings
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
 from node.cases.completion import Gap, contour_gaps, geometry_gaps, role_gaps
@@ -73,16 +74,18 @@ class _Content:
     gaps: list[Gap] = field(default_factory=list)
 
 
-def assess_inputs(inputs: CaseInputs, settings: Settings, now: datetime, open_associations: int = 0) -> Assessment:
+def assess_inputs(
+    inputs: CaseInputs, settings: Settings, policy: DecisionPolicy, now: datetime, open_associations: int = 0
+) -> Assessment:
     """Look at one case.
 
     now : aware time. open_associations : associations that have touched the study and are not closed yet.
     """
     content = _content(inputs, settings)
-    eligibility = judge(content.header, inputs.facts, settings)
+    eligibility = judge(content.header, inputs.facts, settings, policy)
     state, reassess_at = _state(inputs, settings, now, open_associations, content.gaps, eligibility)
     wanted = state == "ready" or (state == "refused" and settings.case.report_refusals and bool(content.header))
-    request = _request(inputs, settings, content, eligibility) if wanted else None
+    request = _request(inputs, policy, content, eligibility) if wanted else None
     return Assessment(
         state=state,
         reasons=tuple(_reasons(content.gaps, eligibility)),
@@ -179,7 +182,7 @@ def _reasons(gaps: Sequence[Gap], eligibility: Eligibility) -> list[Mapping[str,
     return [{"code": one.code, "text": one.text} for one in ranked]
 
 
-def _request(inputs: CaseInputs, settings: Settings, content: _Content, eligibility: Eligibility) -> ComputeRequest:
+def _request(inputs: CaseInputs, policy: DecisionPolicy, content: _Content, eligibility: Eligibility) -> ComputeRequest:
     instances: dict[str, list[list[str]]] = {}
     for one in inputs.images:
         instances.setdefault(str(one.header.get("SeriesInstanceUID") or ""), []).append(
@@ -192,7 +195,6 @@ def _request(inputs: CaseInputs, settings: Settings, content: _Content, eligibil
         if one.series_instance_uid in content.by_series
     }
     contours = {role: _contour_of(structure) for role, structure in structures.items()}
-    decision = settings.decision
     return ComputeRequest(
         study_instance_uid=inputs.study_instance_uid,
         patient_id=inputs.patient_id or str(content.header.get("PatientID") or ""),
@@ -213,12 +215,7 @@ def _request(inputs: CaseInputs, settings: Settings, content: _Content, eligibil
         ebv=eligibility.ebv,
         stage=eligibility.stage,
         character_set=inputs.character_set,
-        decision={
-            "horizon_months": decision.horizon_months,
-            "threshold": decision.threshold,
-            "ebv_threshold_copies_per_ml": decision.ebv_threshold_copies_per_ml,
-            "ebv_threshold_inclusive": decision.ebv_threshold_inclusive,
-        },
+        decision=policy.to_json(),
         warnings=tuple({"code": code, "text": text} for code, text in _quality(content, eligibility)),
         refusals=tuple(
             {"code": one.code, "text": one.text} for one in eligibility.judgements if one.outcome == "refused"

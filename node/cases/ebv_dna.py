@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from config.errors import IneligibleStudyError
+from config.indication.nasopharynx import NASOPHARYNX
 
 Comparator = Literal["=", ">", ">=", "<", "<=", "not-detected", "unknown"]
 Category = Literal[">threshold", "<=threshold", "unknown"]
@@ -69,8 +70,8 @@ class EbvValue:
 
 def parse_ebv_dna(
     text: str,
-    threshold: float = 4000.0,
-    inclusive: bool = False,
+    threshold: float = NASOPHARYNX.biomarker.threshold,
+    inclusive: bool = NASOPHARYNX.biomarker.threshold_inclusive,
     *,
     unit: str | None = None,
     specimen: str | None = None,

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
 
+from config.decision_policy import DecisionPolicy
 from config.errors import IneligibleStudyError, InputError
+from config.indication.profile import StageGate
 from config.settings import Settings
 from node.cases.clinical_facts import ClinicalFacts, EbvResult, EbvValue, parse_ebv_dna, parse_stage
 from node.cases.dates import parse_date
@@ -45,24 +47,22 @@ class Eligibility:
     stage: dict[str, Any] = field(default_factory=dict)
 
 
-def judge(header: Mapping[str, Any], facts: ClinicalFacts, settings: Settings) -> Eligibility:
+def judge(header: Mapping[str, Any], facts: ClinicalFacts, settings: Settings, policy: DecisionPolicy) -> Eligibility:
     """Judge the facts of one patient against one MR study.
 
     header : any MR header of the study (study date, birth date, PatientAge).
     """
     found = Eligibility()
     study_day = _day(header, "StudyDate") or _day(header, "AcquisitionDate") or _day(header, "SeriesDate")
-    _stage(found, facts, settings)
+    _stage(found, facts, policy.stage, settings)
     _age(found, header, facts, study_day)
-    _ebv(found, facts, settings, study_day)
+    _ebv(found, facts, settings, policy, study_day)
     _mr_age(found, facts, settings, study_day)
     _prior_treatment(found, facts)
     return found
 
 
-def _stage(found: Eligibility, facts: ClinicalFacts, settings: Settings) -> None:
-    wanted = settings.eligibility
-    gate = parse_stage(wanted.stage)
+def _stage(found: Eligibility, facts: ClinicalFacts, gate: StageGate, settings: Settings) -> None:
     fact = facts.stage
     stage = fact.stage if fact else parse_stage("unknown")
     found.stage = {
@@ -73,7 +73,7 @@ def _stage(found: Eligibility, facts: ClinicalFacts, settings: Settings) -> None
         "verified": True,
         "provenance": fact.provenance.to_json() if fact else None,
     }
-    needed = f"{gate.text} (AJCC {wanted.stage_edition})"
+    needed = f"{gate.text} (AJCC {gate.edition})"
     if {"y", "r"} & set(stage.prefix):
         text = f"The stage {stage.prefix}{stage.text} was recorded after treatment or for a recurrence."
         found.judgements.append(Judgement("refused", "prior_treatment", text))
@@ -82,15 +82,15 @@ def _stage(found: Eligibility, facts: ClinicalFacts, settings: Settings) -> None
     differing = [
         mine
         for mine, need in ((stage.t, gate.t), (stage.n, gate.n), (stage.m, gate.m))
-        if mine is not None and need is not None and mine[:2] != need[:2]
+        if mine is not None and mine[:2] != need[:2]
     ]
-    if differing and stage.edition == wanted.stage_edition:
+    if differing and stage.edition == gate.edition:
         text = f"The stage is {stage.text}; the model is for {needed}."
         found.judgements.append(Judgement("refused", "stage_not_eligible", text))
         found.explain["stage"] = text
         return
     lacking = [name for name, part in (("T", stage.t), ("N", stage.n), ("M", stage.m)) if part is None]
-    if not lacking and not differing and stage.edition == wanted.stage_edition:
+    if not lacking and not differing and stage.edition == gate.edition:
         found.explain["stage"] = f"The stage is {stage.text} (AJCC {stage.edition}), as the model needs."
         return
     if fact is None:
@@ -99,10 +99,10 @@ def _stage(found: Eligibility, facts: ClinicalFacts, settings: Settings) -> None
         text = f"The stage {stage.text} lacks {' and '.join(lacking)}; the model is for {needed}."
     else:
         edition = f"of edition {stage.edition}" if stage.edition else "without an edition"
-        text = f"The stage {stage.text} is {edition}; edition {wanted.stage_edition} is needed."
+        text = f"The stage {stage.text} is {edition}; edition {gate.edition} is needed."
     found.explain["stage"] = text
     found.stage["verified"] = False
-    if wanted.stage_unknown == "hold":
+    if settings.eligibility.stage_unknown == "hold":
         found.judgements.append(Judgement("held", "stage_unknown", text))
     else:
         found.warnings.append(("stage_unknown", f"{text} The result is reported with the stage unverified."))
@@ -133,20 +133,22 @@ def _age(found: Eligibility, header: Mapping[str, Any], facts: ClinicalFacts, st
         found.explain["age"] = f"The age is {found.age_years} years, from {found.age_source}."
 
 
-def _ebv(found: Eligibility, facts: ClinicalFacts, settings: Settings, study_day: date | None) -> None:
+def _ebv(
+    found: Eligibility, facts: ClinicalFacts, settings: Settings, policy: DecisionPolicy, study_day: date | None
+) -> None:
     start = facts.treatment_start.day if facts.treatment_start else None
     chosen, refusals = None, []
     for result in reversed(facts.ebv_dna):
         reason = _outside_window(result, start, study_day, settings)
         if reason is None:
             try:
-                chosen = (result, _value(result, settings))
+                chosen = (result, _value(result, settings, policy))
                 break
             except IneligibleStudyError as error:
                 reason = error.text
         refusals.append(reason)
     if chosen is not None and chosen[1].category != "unknown":
-        _known_ebv(found, *chosen, settings)
+        _known_ebv(found, *chosen, settings, policy)
         return
     found.ebv = {"category": "unknown", "copies_per_ml": None, "as_given": None, "comparator": "unknown",
                  "observed_on": None, "provenance": None}  # fmt: skip
@@ -163,8 +165,10 @@ def _ebv(found: Eligibility, facts: ClinicalFacts, settings: Settings, study_day
     found.explain["ebv_dna"] = text
 
 
-def _known_ebv(found: Eligibility, result: EbvResult, value: EbvValue, settings: Settings) -> None:
-    threshold = settings.decision.ebv_threshold_copies_per_ml
+def _known_ebv(
+    found: Eligibility, result: EbvResult, value: EbvValue, settings: Settings, policy: DecisionPolicy
+) -> None:
+    threshold = policy.ebv_threshold_copies_per_ml
     observed = result.provenance.observed_on
     provenance = {**result.provenance.to_json(), "unit": result.unit, "specimen": result.specimen,
                   "laboratory": result.laboratory}  # fmt: skip
@@ -188,11 +192,11 @@ def _known_ebv(found: Eligibility, result: EbvResult, value: EbvValue, settings:
         found.warnings.append(("ebv_dna_near_threshold", text))
 
 
-def _value(result: EbvResult, settings: Settings) -> EbvValue:
+def _value(result: EbvResult, settings: Settings, policy: DecisionPolicy) -> EbvValue:
     return parse_ebv_dna(
         result.text,
-        settings.decision.ebv_threshold_copies_per_ml,
-        settings.decision.ebv_threshold_inclusive,
+        policy.ebv_threshold_copies_per_ml,
+        policy.ebv_threshold_inclusive,
         unit=result.unit,
         specimen=result.specimen,
         copies_per_iu=settings.clinical.copies_per_iu,

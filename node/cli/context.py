@@ -21,6 +21,15 @@ def settings_of(ctx: typer.Context) -> Settings:
     return load_settings((ctx.obj or {}).get("config"))
 
 
+def checked_settings_of(ctx: typer.Context) -> Settings:
+    """The settings of a process that serves. Raises SettingsError where one contradicts the configured bundle."""
+    from config.decision_policy import active_policy
+
+    settings = settings_of(ctx)
+    active_policy(settings)
+    return settings
+
+
 def ledger_of(ctx: typer.Context, migrate: bool = True) -> Ledger:
     """The ledger that this call's settings name; migrate=False leaves its schema as it is."""
     from node.ledger.database import open_ledger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from node.cli.context import settings_of
+from node.cli.context import checked_settings_of
 
 PAGES_WITHIN_S = 30.0
 
@@ -25,7 +25,7 @@ def up(ctx: typer.Context) -> None:
     )
     from node.web.address import address_of
 
-    settings = settings_of(ctx)
+    settings = checked_settings_of(ctx)
     ledger = open_ledger(settings.ledger.url or "")
     typer.echo(f"Starting; data stands in {settings.storage.root}")
     with running_parts(settings, {}, typer.echo, parts=PARTS | PAGES) as supervisor:
@@ -53,7 +53,7 @@ def node(ctx: typer.Context) -> None:
     from node.runtime.service import running_node
     from node.runtime.supervisor import stop_with_supervisor
 
-    settings = settings_of(ctx)
+    settings = checked_settings_of(ctx)
     start_logging(keep=events_file(settings, "node"))
     stop_with_supervisor()
     with running_node(settings):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from node.cli.context import settings_of
+from node.cli.context import checked_settings_of
 
 
 def web(ctx: typer.Context) -> None:
@@ -16,7 +16,7 @@ def web(ctx: typer.Context) -> None:
     from node.runtime.supervisor import stop_with_supervisor
     from node.web.serving import run_web
 
-    settings = settings_of(ctx)
+    settings = checked_settings_of(ctx)
     start_logging(keep=events_file(settings, "web"))
     stop_with_supervisor()
     run_web(settings)

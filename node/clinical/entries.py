@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from config.decision_policy import active_policy
 from config.errors import InputError
 from config.settings import Settings
 from node.cases.dates import parse_date
@@ -44,7 +45,7 @@ def ebv_entry(
     check : refuse here what could not be used (raises IneligibleStudyError); False keeps it for the case to judge.
     """
     if check:
-        decision = settings.decision
+        decision = active_policy(settings)
         parse_ebv_dna(
             text,
             decision.ebv_threshold_copies_per_ml,

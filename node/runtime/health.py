@@ -97,13 +97,18 @@ def _node(settings: Settings) -> Finding:
 
 def _model(settings: Settings) -> Finding:
     from config.bundle_manifest import read_manifest
-    from config.errors import ModelBundleError
+    from config.decision_policy import policy_of
+    from config.errors import ModelBundleError, SettingsError
 
     try:
         manifest = read_manifest(settings.model.bundle)
     except ModelBundleError as error:
         return Finding("model bundle", "failure", str(error), "set [model] bundle, or call the physicist")
     found = f"{manifest.name} {manifest.version}, {manifest.digest[:19]}: {manifest.intended_use}"
+    try:
+        policy_of(settings, manifest.indication, f"the bundle {manifest.name!r}")
+    except SettingsError as error:
+        return Finding("model bundle", "failure", str(error), "change that setting; the program does not start with it")
     if manifest.demonstration and not settings.model.allow_demonstration:
         advice = "train a bundle of your own, or set model.allow_demonstration for a trial"
         return Finding("model bundle", "warning", found, advice)

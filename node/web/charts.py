@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
+from config.indication.conventions import MONTHS_PER_YEAR
+from config.indication.vocabulary import TreatmentArm
+
 WIDTH, HEIGHT = 640, 340
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 52
-ARM_CLASSES = {"ICT+CCRT": "ict", "CCRT": "ccrt"}
-MARKED_MONTHS = (36, 60)
+ARM_CLASSES = {TreatmentArm.ICT_CCRT.value: "ict", TreatmentArm.CCRT.value: "ccrt"}
 
 
 def rate_bar(arm: str, value: float, ci95: Sequence[float] | None) -> Markup:
@@ -30,9 +32,14 @@ def rate_bar(arm: str, value: float, ci95: Sequence[float] | None) -> Markup:
 
 
 def survival_curves(
-    months: Sequence[float], arms: Mapping[str, Sequence[float]], x_label: str, y_label: str, title: str
+    months: Sequence[float],
+    arms: Mapping[str, Sequence[float]],
+    horizons: Sequence[int],
+    x_label: str,
+    y_label: str,
+    title: str,
 ) -> Markup:
-    """Both arms' step curves with their names at the end, and lines at 3 and 5 years."""
+    """Both arms' step curves with their names at the end, and lines at the horizons, in months."""
     longest = months[-1]
 
     def x(month: float) -> float:
@@ -45,11 +52,11 @@ def survival_curves(
     for tick in range(0, 101, 20):
         parts.append(f'<path class="grid" d="M{LEFT} {y(tick / 100):.1f}H{WIDTH - RIGHT}"/>')
         parts.append(f'<text class="tick" x="{LEFT - 6}" y="{y(tick / 100) + 4:.1f}" text-anchor="end">{tick}</text>')
-    for month in range(0, int(longest) + 1, 12):
+    for tick in range(0, int(longest) + 1, MONTHS_PER_YEAR):
         parts.append(
-            f'<text class="tick" x="{x(month):.1f}" y="{HEIGHT - BOTTOM + 19}" text-anchor="middle">{month}</text>'
+            f'<text class="tick" x="{x(tick):.1f}" y="{HEIGHT - BOTTOM + 19}" text-anchor="middle">{tick}</text>'
         )
-    for month in MARKED_MONTHS:
+    for month in horizons:
         if month <= longest:
             parts.append(f'<path class="horizon" d="M{x(month):.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
     ends: dict[str, float] = {}
@@ -58,7 +65,7 @@ def survival_curves(
             f"H{x(month):.1f}V{y(dfs):.1f}" for month, dfs in zip(months[1:], values[1:], strict=True)
         )
         parts.append(f'<path class="curve {ARM_CLASSES[arm]}" d="{line}"/>')
-        for month in MARKED_MONTHS:
+        for month in horizons:
             if month in months:
                 at = values[months.index(month)]
                 parts.append(_mark(ARM_CLASSES[arm], x(month), y(at)))

@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
+from config.decision_policy import policy_for_bundle
 from config.settings import Settings
 from node.cases.assessment import Assessment, assess_inputs
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
@@ -118,7 +119,7 @@ def assess_case(session: Session, settings: Settings, study_instance_uid: str) -
     return assessment
 
 
-def evaluate_case(session: Session, settings: Settings, case: Case) -> Assessment:
+def evaluate_case(session: Session, settings: Settings, case: Case, bundle: str | None = None) -> Assessment:
     """Apply the rules to a case as it is now; nothing is written.
 
     Parameters
@@ -129,6 +130,8 @@ def evaluate_case(session: Session, settings: Settings, case: Case) -> Assessmen
         Rules of cases, eligibility and the decision.
     case : Case
         The row of the case.
+    bundle : str, optional
+        Name or folder of the bundle that computes, whose stage and biomarker threshold apply; None: the configured one.
 
     Returns
     -------
@@ -138,6 +141,7 @@ def evaluate_case(session: Session, settings: Settings, case: Case) -> Assessmen
     return assess_inputs(
         gather_inputs(session, settings, case),
         settings,
+        policy_for_bundle(settings, bundle or settings.model.bundle),
         now_utc(),
         open_associations=open_on_study(session, case.study_instance_uid),
     )
@@ -154,6 +158,8 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
         `[node] character_sets` names calling AE titles whose text is encoded otherwise than it is labelled.
     case : Case
         The row of the case.
+    bundle : str, optional
+        Name or folder of the bundle that computes, whose stage and biomarker threshold apply; None: the configured one.
 
     Returns
     -------

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from sqlalchemy.orm import Session
 
 from config.bundle_manifest import BundleManifest, bundle_reference, read_manifest
+from config.decision_policy import DecisionPolicy, policy_for_bundle
 from config.errors import CptdnError
 from config.settings import Settings
 from node.cases.case_inputs import ComputeRequest
@@ -114,10 +115,12 @@ class Comparison:
     before: str
     after: str
     manifests: tuple[BundleManifest, BundleManifest] = field(init=False)
+    policies: tuple[DecisionPolicy, DecisionPolicy] = field(init=False)
 
     def __post_init__(self) -> None:
         self.before, self.after = bundle_reference(self.before), bundle_reference(self.after)
         self.manifests = read_manifest(self.before), read_manifest(self.after)
+        self.policies = policy_for_bundle(self.settings, self.before), policy_for_bundle(self.settings, self.after)
 
     def plan(self, studies: Iterable[str]) -> Plan:
         """What there is to do, without doing it."""
@@ -125,11 +128,11 @@ class Comparison:
         known = from_patches = from_dicom = not_computable = 0
         for study in studies:
             with self.ledger.begin() as session:
-                request, _ = self._request(session, study)
-                if request is None:
+                requests, _ = self._requests(session, study)
+                if not requests:
                     not_computable += 1
                     continue
-                for manifest in self.manifests:
+                for request, manifest in zip(requests, self.manifests, strict=True):
                     digest = request.digest()
                     if self._known(session, study, digest, manifest) is not None:
                         known += 1
@@ -176,33 +179,41 @@ class Comparison:
 
     def _ask(self, study: str, timeout_s: float) -> Compared | _Asked:
         with self.ledger.begin() as session:
-            request, reasons = self._request(session, study)
-            if request is None:
+            requests, reasons = self._requests(session, study)
+            if not requests:
                 return Compared(study, reasons=reasons)
             answers = [
                 self._answer_or_job(session, study, request, name, manifest)
-                for name, manifest in zip((self.before, self.after), self.manifests, strict=True)
+                for request, name, manifest in zip(requests, (self.before, self.after), self.manifests, strict=True)
             ]
         asked = _Asked(study, answers, time.monotonic() + timeout_s)
         return asked if asked.waiting() else _compared(asked)
 
-    def _request(self, session: Session, study: str) -> tuple[ComputeRequest | None, Sequence[Mapping[str, str]]]:
-        """The inputs that both bundles get: those of the current report, so that the DICOM may be gone; else what a
-        look at the case gives."""
+    def _requests(self, session: Session, study: str) -> tuple[list[ComputeRequest], Sequence[Mapping[str, str]]]:
+        """The inputs for both bundles, or none and the reasons: each is assessed by the rule of its bundle."""
+        requests = []
+        for name, policy in zip((self.before, self.after), self.policies, strict=True):
+            request, reasons = self._request(session, study, name, policy)
+            if request is None:
+                return [], reasons
+            requests.append(request)
+        return requests, ()
+
+    def _request(
+        self, session: Session, study: str, bundle: str, policy: DecisionPolicy
+    ) -> tuple[ComputeRequest | None, Sequence[Mapping[str, str]]]:
+        """The inputs of the current report, so that the DICOM may be gone; else those of a new assessment."""
         case = get_case(session, study)
         report = current_report(session, study)
         if report is not None:
             used = ComputeRequest.from_json(jobs.get_job(session, report.job_id).request)
-            if not used.refusals and used.decision == self._decision():
+            if not used.refusals and used.decision == policy.to_json():
                 return used, ()
-        assessment = evaluate_case(session, self.settings, case)
+        assessment = evaluate_case(session, self.settings, case, bundle)
         request = assessment.request
         if request is None:
             return None, assessment.reasons
         return (None, request.refusals) if request.refusals else (request, ())
-
-    def _decision(self) -> dict[str, Any]:
-        return self.settings.decision.model_dump(mode="json")
 
     def _answer_or_job(
         self, session: Session, study: str, request: ComputeRequest, name: str, manifest: BundleManifest

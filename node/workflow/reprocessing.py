@@ -71,7 +71,7 @@ class Reprocessor:
 
     def _begin(self, session: Session, study: str) -> Outcome:
         case = get_case(session, study)
-        assessment = evaluate_case(session, self.settings, case)
+        assessment = evaluate_case(session, self.settings, case, self.bundle)
         if assessment.request is None:
             text = f"cannot be computed: {assessment.state}"
             return Outcome(study, "not_ready", text, [dict(reason) for reason in assessment.reasons])

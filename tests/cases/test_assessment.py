@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from config.decision_policy import active_policy
 from config.settings import Settings
 from node.cases.assessment import Assessment, assess_inputs
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
@@ -39,7 +40,7 @@ def look(inputs: CaseInputs, *, now: datetime = LATER, open_associations: int = 
     settings = SETTINGS.model_copy(
         update={room: getattr(SETTINGS, room).model_copy(update=values) for room, values in changed.items()}
     )
-    return assess_inputs(inputs, settings, now, open_associations)
+    return assess_inputs(inputs, settings, active_policy(settings), now, open_associations)
 
 
 def codes(assessment: Assessment) -> tuple[str, list[str]]:

@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from config.decision_policy import active_policy
 from config.indication.vocabulary import EbvCategory
 from dicom_sr.report import numbers
 from dicom_sr.report.plain_text import difference_text
@@ -40,7 +41,7 @@ def report_scenario(values: tuple[str, str, str, str], site: Site) -> Scenario:
     age, ebv, prognostic, predictive = values
     settings, nomogram = site.context.settings, load_bundle("demonstration").nomogram
     given = PatientInputs(float(age), ebv, float(prognostic), float(predictive))
-    covariates, category = covariates_and_category(given, settings.decision)
+    covariates, category = covariates_and_category(given, active_policy(settings))
     return _scenario(EbvCategory(category), nomogram.score(covariates))
 
 

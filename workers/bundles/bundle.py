@@ -31,7 +31,7 @@ from config.errors import ModelBundleError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.vocabulary import SeriesRole
 from config.settings import BUNDLES
-from workers.nomogram.model import CoxNomogram, load_nomogram
+from workers.nomogram.model import CoxNomogram, nomogram_of_bundle
 from workers.volumes.intensity import IntensityTemplate
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Bundle:
 
     @cached_property
     def nomogram(self) -> CoxNomogram:
-        return load_nomogram(self.folder / NOMOGRAM)
+        return nomogram_of_bundle(self.manifest)
 
     @cached_property
     def distributions(self) -> dict[str, FeatureDistribution]:

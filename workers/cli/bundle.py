@@ -164,12 +164,14 @@ def activate(
     Example: cptdn bundle activate /srv/cptdn/bundles/site-2025 --config cptdn.toml
     """
     from config.bundle_signature import trust_of
+    from config.decision_policy import policy_of
     from workers.bundles.bundle import verify_bundle
 
     settings = settings_of(ctx)
     if settings.source is None:
         raise SettingsError("no configuration file to write to: name one with --config, or make ./cptdn.toml")
     found = verify_bundle(bundle, trust_of(settings.model))
+    policy_of(settings, found.manifest.indication, f"the bundle {found.manifest.name!r}")
     named = bundle if bundle == found.folder.name else str(found.folder.resolve())
     text = settings.source.read_text(encoding="utf-8")
     aside = settings.source.with_name(f".{settings.source.name}.part")

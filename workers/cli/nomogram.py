@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from config.errors import InputError
-from config.settings import Settings
 from node.cli.context import print_json, print_table, settings_of
 from workers.cli.nomogram_cohort import evaluate, fit
 from workers.cli.nomogram_options import (
@@ -21,9 +20,11 @@ from workers.cli.nomogram_options import (
     PrognosticOption,
     ThresholdOption,
     nomogram_of,
+    policy_of_nomogram,
 )
 
 if TYPE_CHECKING:
+    from config.decision_policy import DecisionPolicy
     from workers.nomogram.model import CoxNomogram
     from workers.nomogram.patient_prediction import PatientInputs
 
@@ -42,7 +43,7 @@ def score(
     batch: Annotated[Path | None, typer.Option("--batch", metavar="FILE.csv", help="Score a table.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help="Where the table goes.")] = None,
     nomogram: NomogramOption = None,
-    horizon: HorizonOption = [36, 60],  # noqa: B006
+    horizon: HorizonOption = [],  # noqa: B006
     threshold: ThresholdOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -53,31 +54,30 @@ def score(
     """
     settings = settings_of(ctx)
     model = nomogram_of(settings, nomogram)
-    options = _score_options(settings, horizon, threshold)
+    policy = policy_of_nomogram(settings, model)
+    options = _score_options(policy, horizon, threshold)
     single = _single_patient(age, ebv_dna, prognostic_score, predictive_score)
     if batch is not None:
         if any(value is not None for value in single.values()) or out is None:
             raise typer.BadParameter("--batch FILE.csv goes with --out FILE.csv and without a single patient's values")
-        _score_table(settings, model, batch, out, options, as_json)
+        _score_table(policy, model, batch, out, options, as_json)
         return
     if out is not None:
         raise typer.BadParameter("--out FILE.csv goes with --batch FILE.csv")
     from workers.nomogram.patient_prediction import prediction_to_json
 
-    document = prediction_to_json(
-        model, _given(single), settings.decision, options["horizons_months"], options["threshold"]
-    )
+    document = prediction_to_json(model, _given(single), policy, options["horizons_months"], options["threshold"])
     if as_json:
         print_json(document)
     else:
         _print_patient(document)
 
 
-def _score_options(settings: Settings, horizons: list[float], threshold: float | None) -> dict[str, Any]:
+def _score_options(policy: DecisionPolicy, horizons: list[float], threshold: float | None) -> dict[str, Any]:
     return {
-        "horizons_months": tuple(horizons),
-        "threshold": settings.decision.threshold if threshold is None else threshold,
-        "decision_horizon": float(settings.decision.horizon_months),
+        "horizons_months": tuple(horizons or map(float, policy.horizons_months)),
+        "threshold": policy.threshold if threshold is None else threshold,
+        "decision_horizon": float(policy.horizon_months),
     }
 
 
@@ -106,7 +106,7 @@ def _given(single: dict[str, Any]) -> PatientInputs:
 
 
 def _score_table(
-    settings: Settings, model: CoxNomogram, batch: Path, out: Path, options: dict[str, Any], as_json: bool
+    policy: DecisionPolicy, model: CoxNomogram, batch: Path, out: Path, options: dict[str, Any], as_json: bool
 ) -> None:
     from collections import Counter
 
@@ -114,10 +114,8 @@ def _score_table(
     from node.cases.ebv_dna import parse_ebv_dna
     from workers.nomogram.batch import read_patients, score_patients, write_table
 
-    decision = settings.decision
-
     def category(text: str) -> EbvCategory:
-        given = parse_ebv_dna(text, decision.ebv_threshold_copies_per_ml, decision.ebv_threshold_inclusive)
+        given = parse_ebv_dna(text, policy.ebv_threshold_copies_per_ml, policy.ebv_threshold_inclusive)
         return EbvCategory(given.category)
 
     table = score_patients(model, read_patients(batch, category), **options)
@@ -197,12 +195,14 @@ def plot(
     settings = settings_of(ctx)
     model = nomogram_of(settings, nomogram)
     single = _single_patient(age, ebv_dna, prognostic_score, predictive_score)
+    policy = policy_of_nomogram(settings, model)
     patient = None
     if any(value is not None for value in single.values()):
-        covariates, category = covariates_and_category(_given(single), settings.decision)
+        covariates, category = covariates_and_category(_given(single), policy)
         if category is EbvCategory.UNKNOWN:
-            raise InputError("a drawing needs a known EBV DNA category; draw >4000 and <4000 each")
-        patient = model.score(covariates, **_score_options(settings, [36, 60], None))
+            limit = f"{policy.ebv_threshold_copies_per_ml:g}"
+            raise InputError(f"a drawing needs a known EBV DNA category; draw >{limit} and <{limit} each")
+        patient = model.score(covariates, **_score_options(policy, [], None))
     save_nomogram(out, model, patient, style, language)  # type: ignore[arg-type]
     if as_json:
         print_json({"written": str(out), "nomogram": {"name": model.name, "digest": model.digest}})

@@ -8,7 +8,16 @@ from typing import Annotated, Any
 import typer
 
 from node.cli.context import print_json, print_table, settings_of
-from workers.cli.nomogram_options import JsonOption, NomogramOption, nomogram_of, p_shown
+from workers.cli.nomogram_options import (
+    DecisionHorizonOption,
+    HorizonsOption,
+    JsonOption,
+    NomogramOption,
+    indication_of,
+    nomogram_of,
+    p_shown,
+    policy_of_nomogram,
+)
 
 CohortLabelOption = Annotated[
     str | None, typer.Option("--cohort", metavar="LABEL", help="Only patients with this label in the column cohort.")
@@ -20,6 +29,8 @@ def fit(
     cohort: Annotated[Path, typer.Argument(metavar="COHORT.csv", help="A cohort in canonical columns.")],
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where nomogram.json goes.")],
     label: CohortLabelOption = None,
+    horizons: HorizonsOption = None,
+    decision_horizon: DecisionHorizonOption = None,
     name: Annotated[str, typer.Option(help="Name of the nomogram; it stands in every report.")] = "",
     population: Annotated[str, typer.Option(help="Whom it was fitted on; it stands in every report.")] = "",
     as_json: JsonOption = False,
@@ -29,10 +40,12 @@ def fit(
     Fits the patients labelled `training` where the column cohort has that label, else all.
 
     Example: cptdn nomogram fit cohort.csv --out our-nomogram --name "CPTDN, our hospital 2015-2022"
+    Example: cptdn nomogram fit cohort.csv --out our-nomogram --horizons 24,48 --decision-horizon 48
     """
     from workers.nomogram.fitting import TrainingData, fit_nomogram, write_nomogram
     from workers.survival.cohort import TRAINING, read_cohort, require_events
 
+    indication = indication_of(horizons, decision_horizon)
     patients = read_cohort(cohort)
     chosen = label or (TRAINING if TRAINING in patients.labels else None)
     if chosen is not None:
@@ -45,6 +58,7 @@ def fit(
         name=name or f"CPTDN fitted on {cohort.name}",
         population=population or f"{len(complete)} patients of {cohort.name}",
         data_source=f"{cohort.name}" + (f", cohort {chosen}" if chosen else ""),
+        indication=indication,
     )
     path = write_nomogram(fitted.nomogram, out)
     document = {
@@ -102,6 +116,7 @@ def evaluate(
         raise typer.BadParameter(f"--endpoint is one of {', '.join(ENDPOINTS)}; found {endpoint}")
     settings = settings_of(ctx)
     model = nomogram_of(settings, nomogram)
+    policy = policy_of_nomogram(settings, model)
     patients = read_cohort(cohort, endpoints=(endpoint,))
     patients = patients if label is None else patients.labelled(label)
     columns = tuple(subgroup)
@@ -110,7 +125,8 @@ def evaluate(
     options = EvaluationOptions(
         endpoint=endpoint,
         thresholds=tuple(threshold),
-        decision_horizon_months=float(settings.decision.horizon_months),
+        horizons_months=tuple(map(float, policy.horizons_months)),
+        decision_horizon_months=float(policy.horizon_months),
         subgroup_columns=columns,
         development=development or report is not None,
     )

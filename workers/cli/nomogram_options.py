@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from config.errors import SettingsError
-from config.settings import BUNDLES, Settings
+from config.settings import Settings
 
 if TYPE_CHECKING:
+    from config.decision_policy import DecisionPolicy
+    from config.indication.profile import Indication
     from workers.nomogram.model import CoxNomogram
 
 NomogramOption = Annotated[
@@ -19,8 +20,12 @@ NomogramOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 HorizonOption = Annotated[
-    list[float], typer.Option("--horizon", metavar="MONTHS", help="Months since the start; may be given repeatedly.")
-]
+    list[float],
+    typer.Option(
+        "--horizon", metavar="MONTHS",
+        help="Months since the start; may be given repeatedly; default: the horizons of the nomogram.",
+    ),
+]  # fmt: skip
 ThresholdOption = Annotated[
     float | None,
     typer.Option(
@@ -41,22 +46,57 @@ PredictiveOption = Annotated[
 ]
 
 
-def nomogram_path(settings: Settings, given: Path | None) -> Path:
-    """Where the nomogram stands: as given, else in the configured model bundle."""
-    if given is not None:
-        return given
-    bundle = Path(settings.model.bundle)
-    if not bundle.exists():
-        bundle = BUNDLES / settings.model.bundle
-    if not bundle.exists():
-        raise SettingsError(f"[model] bundle: no folder {settings.model.bundle!r}, nor a bundle of that name")
-    return bundle
+HorizonsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--horizons", metavar="MONTHS,MONTHS",
+        help="When survival is reported, in months, e.g. 24,48 (default: 36,60); the follow-up must reach them.",
+    ),
+]  # fmt: skip
+DecisionHorizonOption = Annotated[
+    int | None,
+    typer.Option(
+        "--decision-horizon", metavar="MONTHS",
+        help="The horizon of the recommendation (default: 60, or the last of --horizons).",
+    ),
+]  # fmt: skip
 
 
-def nomogram_of(settings: Settings, given: Path | None) -> CoxNomogram:
-    from workers.nomogram.model import load_nomogram
+def indication_of(horizons: str | None, decision_horizon: int | None, usual: Indication | None = None) -> Indication:
+    """Return the indication that a model is fitted for: the usual one with the horizons of the command line."""
+    from config.indication.nasopharynx import NASOPHARYNX
 
-    return load_nomogram(nomogram_path(settings, given))
+    usual = usual or NASOPHARYNX
+    try:
+        months = usual.horizons_months if horizons is None else tuple(int(m) for m in horizons.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"expected whole months separated by commas, found {horizons!r}", param_hint="--horizons"
+        ) from error
+    decisive = decision_horizon or usual.decision.horizon_months
+    if decision_horizon is None and decisive not in months:
+        decisive = months[-1]
+    try:
+        return usual.with_horizons(months, decisive)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--horizons") from error
+
+
+def nomogram_of(settings: Settings, chosen: Path | None) -> CoxNomogram:
+    """Read a nomogram: the one at `chosen` (a file, a folder, a bundle), else that of the configured model bundle."""
+    from config.bundle_manifest import MANIFEST, read_manifest
+    from workers.nomogram.model import load_nomogram, nomogram_of_bundle
+
+    if chosen is None:
+        return nomogram_of_bundle(read_manifest(settings.model.bundle))
+    return nomogram_of_bundle(read_manifest(chosen)) if (chosen / MANIFEST).is_file() else load_nomogram(chosen)
+
+
+def policy_of_nomogram(settings: Settings, nomogram: CoxNomogram) -> DecisionPolicy:
+    """Return the rule of a nomogram under these settings. Raises SettingsError where one contradicts it."""
+    from config.decision_policy import policy_of
+
+    return policy_of(settings, nomogram.indication, f"the nomogram {nomogram.name!r}")
 
 
 def p_shown(value: float | None) -> str:

@@ -57,6 +57,7 @@ def score_files(
 ) -> TreatmentReport:
     """The report of a study that stands in files. Raises IneligibleStudyError when the rules do not let it through."""
     from config.bundle_signature import trust_of
+    from config.decision_policy import policy_of
     from node.ledger.database import now_utc
     from workers.bundles.bundle import load_bundle
     from workers.pipeline.computation import analyse_study, predict_survival, prepare_study
@@ -74,19 +75,20 @@ def score_files(
     images = tuple(one for one in stored if one.header.get("Modality") == "MR")
     related = tuple(one for one in stored if one.header.get("Modality") != "MR")
     inputs = CaseInputs(studies[0], images, related=related, facts=_facts(ebv_dna, stage))
-    assessment = assess_inputs(inputs, settings, now)
+    bundle = load_bundle(bundle_name or settings.model.bundle, trust_of(settings.model))
+    policy = policy_of(settings, bundle.manifest.indication, f"the bundle {bundle.manifest.name!r}")
+    assessment = assess_inputs(inputs, settings, policy, now)
     if assessment.request is None:
         raise _not_ready(assessment)
     request = assessment.request
     if age_years is not None:
         request = replace(request, age_years=age_years, age_source="given on the command line")
-    bundle = load_bundle(bundle_name or settings.model.bundle, trust_of(settings.model))
     material = prepare_study(request, files, bundle, settings.case)
     refuse_out_of_distribution(out_of_distribution_intensities(material), settings)
     analysis = analyse_study(material, bundle, settings.model.device)
     refuse_out_of_distribution(analysis.out_of_distribution, settings)
-    nomogram = predict_survival(analysis, request, bundle, settings.decision)
-    return draft_report(request, material, analysis, nomogram, bundle, settings.decision, now)
+    nomogram = predict_survival(analysis, request, bundle, policy)
+    return draft_report(request, material, analysis, nomogram, bundle, policy, now)
 
 
 def _not_ready(assessment: Assessment) -> IneligibleStudyError:

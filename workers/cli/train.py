@@ -9,6 +9,7 @@ import typer
 
 from node.cli.context import print_json, print_table
 from node.cli.progress import stages, time_left
+from workers.cli.nomogram_options import DecisionHorizonOption, HorizonsOption, indication_of
 from workers.cli.training_options import (
     EVERY_NTH,
     AugmentationOption,
@@ -47,6 +48,8 @@ def train(
     intended_use: Annotated[str, typer.Option(help="What it may be used for.")] = "research only, until validated",
     demonstration: Annotated[bool, typer.Option(help="Mark the bundle as a demonstration in every report.")] = False,
     nomogram: KeptNomogramOption = None,
+    horizons: HorizonsOption = None,
+    decision_horizon: DecisionHorizonOption = None,
     phantoms: Annotated[list[Path], typer.Option(metavar="DIR", help="Held-out phantoms to test on; repeatable.")] = [],  # noqa: B006
     folds: Annotated[
         int,
@@ -77,12 +80,16 @@ def train(
     their scores for `cptdn nomogram evaluate`.
 
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025 --folds 5
+    Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --horizons 24,48 --decision-horizon 48
     """
+    from workers.nomogram.model import load_nomogram
     from workers.training.image_source import image_source, normalisation_of
     from workers.training.model_evaluation import add_phantom_metrics
     from workers.training.run import BundleDescription, train_bundle
     from workers.training.training_config import config_from_choices
 
+    published = None if nomogram is None else load_nomogram(nomogram).indication
+    indication = indication_of(horizons, decision_horizon, published)
     grey = normalisation_of(images, normalisation)
     config = config_from_choices(
         width=width,
@@ -97,7 +104,9 @@ def train(
         augmentation=augmentation,
         patience=patience,
     )
-    description = BundleDescription(name or out.name, version, intended_use, demonstration, population, nomogram)
+    description = BundleDescription(
+        name or out.name, version, intended_use, demonstration, population, nomogram, indication
+    )
     place = work or out.with_name(f"{out.name}.training")
     loader = loader_from(device, loaders, threads)
     with stages(EVERY_NTH) as tell:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli.context import settings_of
+from node.cli.context import checked_settings_of
 
 
 def worker(
@@ -32,7 +32,7 @@ def worker(
                                  param_hint="--queues")  # fmt: skip
     if device not in (None, "auto", "cpu", "cuda"):
         raise typer.BadParameter(f"expected auto, cpu or cuda; found {device}", param_hint="--device")
-    settings = settings_of(ctx)
+    settings = checked_settings_of(ctx)
     if device is not None:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device})})
     start_logging(keep=events_file(settings, "worker"))

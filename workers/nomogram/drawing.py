@@ -107,7 +107,7 @@ def draw_nomogram(
     if language == "zh":
         chinese = chinese_font()
         words, fonts = (words, [chinese]) if chinese else (WORDS["en"], fonts)
-    horizons = patient.horizons_months if patient else (36.0, 60.0)
+    horizons = patient.horizons_months if patient else nomogram.indication.horizons_months
     rows = _rows(nomogram, horizons, words)
     canvas = _Canvas(ax, PALETTES[style], fonts, len(rows))
     canvas.draw_rows(list(rows.values()))
@@ -220,7 +220,10 @@ def _rows(nomogram: CoxNomogram, horizons: Sequence[float], words: dict[str, str
         places = [scale.of_factor(factor, value) / FULL_SCALE for value in values]
         rows[factor] = _Row(words[factor], places, [_number(v) for v in values], (min(places), max(places)))
     ebv = [scale.of_factor(EBV, value) / FULL_SCALE for value in (0.0, 1.0)]
-    rows[EBV] = _Row(words[EBV], ebv, ["≤ 4000", "> 4000"], (min(ebv), max(ebv)))
+    biomarker = nomogram.indication.biomarker
+    low, high = ("<", "≥") if biomarker.threshold_inclusive else ("≤", ">")
+    sides = [f"{sign} {biomarker.threshold:g}" for sign in (low, high)]
+    rows[EBV] = _Row(words[EBV], ebv, sides, (min(ebv), max(ebv)))
     for arm in (TreatmentArm.CCRT, TreatmentArm.ICT_CCRT):
         values = _ticks(*scale.axis_ranges[PREDICTIVE], 0.2)
         places = [scale.of_predictive_score(arm, value) / FULL_SCALE for value in values]

@@ -6,6 +6,7 @@ Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.4; Efron ties and s
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,11 @@ import numpy as np
 
 from config.arrays import BoolArray, FloatArray
 from config.atomic_files import write_atomically
+from config.bundle_manifest import INDICATION
 from config.errors import InputError
-from config.indication.conventions import DAYS_PER_MONTH, Z_95
+from config.indication.conventions import DAYS_PER_MONTH, MONTHS_PER_YEAR, Z_95
+from config.indication.nasopharynx import NASOPHARYNX
+from config.indication.profile import Indication
 from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.model import FILE_NAME, CoxNomogram, load_nomogram, validated_inputs
 from workers.nomogram.points import (
@@ -31,6 +35,7 @@ from workers.nomogram.points import (
     pretty_step,
 )
 from workers.nomogram.result import month_key
+from workers.survival.cohort import require_follow_up
 from workers.survival.covariates import PatientCovariates
 from workers.survival.cox import CoxFit, StepBaseline, fit_cox, step_baseline
 
@@ -121,17 +126,18 @@ def fit_nomogram(
     population: str,
     data_source: str = "",
     citation: str = "",
+    indication: Indication = NASOPHARYNX,
 ) -> FittedNomogram:
     """Fit the CPTDN and lay out its nomogram.
 
-    Interval terms are kept for every year within the follow-up, 36 and 60 months among them: sums over many patients,
-    so that a nomogram that leaves the hospital does not carry its patients' rows.
-    Raises InputError (no event, follow-up shorter than 12 months, constant column), SeparationError.
+    indication : what it is fitted for; it goes into the document, so that scoring uses its horizons and threshold.
+    Interval terms are kept for every year within the follow-up and for the horizons: sums over many patients, so that
+    a nomogram that leaves the hospital does not carry its patients' rows.
+    Raises InputError (no event, follow-up that does not reach a horizon, constant column), SeparationError.
     """
     x = design_matrix(data)
     longest = float(data.durations_days.max())
-    if longest < 12 * DAYS_PER_MONTH:
-        raise InputError(f"a nomogram needs a follow-up of 12 months at least, found {longest / DAYS_PER_MONTH:.1f}")
+    require_follow_up(data.durations_days, indication.horizons_months, data_source or name)
     fit = fit_cox(x, TERMS, data.durations_days, data.event_observed)
     baseline = step_baseline(x, data.durations_days, data.event_observed, fit.coefficients)
     document = {
@@ -139,6 +145,7 @@ def fit_nomogram(
         "citation": citation,
         "data_source": data_source,
         "population": population,
+        INDICATION: indication.model_dump(mode="json"),
         "endpoint": "disease-free survival",
         "time_unit": "day",
         "days_per_month": DAYS_PER_MONTH,
@@ -155,15 +162,17 @@ def fit_nomogram(
         "coefficients": dict(zip(TERMS, fit.coefficients.tolist(), strict=True)),
         "se": dict(zip(TERMS, fit.standard_errors.tolist(), strict=True)),
         "covariance": fit.covariance.tolist(),
-        **_baseline_to_json(baseline, longest),
-        **_axes_to_json(fit, baseline, data),
+        **_baseline_to_json(baseline, longest, indication.horizons_months),
+        **_axes_to_json(fit, baseline, data, indication.horizons_months),
     }
     return FittedNomogram(fit, load_nomogram(document))
 
 
-def _baseline_to_json(baseline: StepBaseline, longest_days: float) -> dict[str, Any]:
-    years = [12.0 * year for year in range(1, int(longest_days / (12 * DAYS_PER_MONTH)) + 1)]
-    horizons = {month_key(month * DAYS_PER_MONTH): month * DAYS_PER_MONTH for month in years}
+def _baseline_to_json(baseline: StepBaseline, longest_days: float, horizons_months: Sequence[int]) -> dict[str, Any]:
+    year_days = MONTHS_PER_YEAR * DAYS_PER_MONTH
+    years = range(year_days, int(longest_days) + 1, year_days)
+    kept_days = sorted({*years, *(month * DAYS_PER_MONTH for month in horizons_months)})
+    horizons = {month_key(days): float(days) for days in kept_days}
     return {
         "baseline": {
             "definition": "S(t|x) = exp(-H0(t) exp(sum(coef x))), x uncentred, H0 right-continuous steps, Efron",
@@ -180,7 +189,9 @@ def _baseline_to_json(baseline: StepBaseline, longest_days: float) -> dict[str, 
     }
 
 
-def _axes_to_json(fit: CoxFit, baseline: StepBaseline, data: TrainingData) -> dict[str, Any]:
+def _axes_to_json(
+    fit: CoxFit, baseline: StepBaseline, data: TrainingData, horizons_months: Sequence[int]
+) -> dict[str, Any]:
     inputs = validated_inputs(data.covariates)
     observed = {term: (float(inputs[term].min()), float(inputs[term].max())) for term in (AGE, PROGNOSTIC, PREDICTIVE)}
     axes = {term: pretty_range(*ends) for term, ends in observed.items()}
@@ -192,7 +203,7 @@ def _axes_to_json(fit: CoxFit, baseline: StepBaseline, data: TrainingData) -> di
     step = pretty_step(0.0, highest)
     axes["total_points"] = (0.0, highest // step * step)  # as rms: to the last tick that can be reached
     lp = fit.linear_predictor(design_matrix(data))
-    days = [month * DAYS_PER_MONTH for month in (36, 60) if month * DAYS_PER_MONTH <= data.durations_days.max()]
+    days = [month * DAYS_PER_MONTH for month in horizons_months]
     durations = data.durations_days
     return {
         "nomogram": {

@@ -12,22 +12,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from config.arrays import FloatArray
+from config.bundle_manifest import INDICATION, BundleManifest, read_indication
 from config.errors import InputError, ModelBundleError
 from config.indication.conventions import DAYS_PER_MONTH, Z_95
+from config.indication.nasopharynx import NASOPHARYNX
+from config.indication.profile import Indication
 from config.indication.vocabulary import EbvCategory, TreatmentArm
 from workers.nomogram.points import AGE, EBV, INTERACTION, PREDICTIVE, PROGNOSTIC, TERMS, TREATMENT, PointsScale
 from workers.nomogram.result import ArmEstimates, NomogramResult
 from workers.survival.covariates import PatientCovariates
 
 FILE_NAME = "nomogram.json"
-HORIZONS_MONTHS = (36.0, 60.0)
 CHUNK = 1 << 14  # patients at a time: the working arrays stay in the processor's cache
 
 _INPUTS = (AGE, "ebv_dna_gt_threshold", PROGNOSTIC, PREDICTIVE)
@@ -59,6 +61,7 @@ class CoxNomogram:
     event_days, cumulative_hazard : (k,) steps of the baseline for x = 0.
     follow_up_days : longest follow-up; no probability is given beyond it.
     variance_terms : days -> VarianceTerms, where the fit kept them.
+    indication : what it was fitted with: its horizons, its biomarker threshold.
     document : the JSON that this nomogram was read from; its canonical form has the digest.
     """
 
@@ -72,6 +75,7 @@ class CoxNomogram:
     scale: PointsScale
     training_ranges: Mapping[str, tuple[float, float]]
     mean_total_points: float
+    indication: Indication
     document: Mapping[str, Any]
 
     @property
@@ -118,20 +122,23 @@ class CoxNomogram:
     def score(
         self,
         covariates: PatientCovariates,
-        horizons_months: Sequence[float] = HORIZONS_MONTHS,
+        horizons_months: Sequence[float] | None = None,
         threshold: float = 0.0,
-        decision_horizon: float = 60.0,
+        decision_horizon: float | None = None,
     ) -> NomogramResult:
         """Points, DFS of both arms with 95 % intervals, their difference and the recommended regimen.
 
         covariates : n patients; a single number is one patient.
+        horizons_months, decision_horizon : None: those that the nomogram was fitted for.
         threshold : ICT+CCRT is recommended where its DFS at `decision_horizon` (months) exceeds CCRT's by more.
         Intervals: S exp(-+ z se(log S)), at most 1; of the difference by the delta method with the covariance of
         both arms. NaN at horizons whose variance terms the nomogram does not keep.
         Raises InputError for impossible inputs, HorizonError for horizons beyond the follow-up.
         """
         inputs = validated_inputs(covariates)
-        horizons = tuple(float(month) for month in horizons_months)
+        fitted = self.indication
+        horizons = tuple(float(m) for m in (fitted.horizons_months if horizons_months is None else horizons_months))
+        decision_horizon = float(fitted.decision.horizon_months if decision_horizon is None else decision_horizon)
         hazard = self.baseline_hazard(horizons)
         decisive_hazard = self.baseline_hazard([decision_horizon])
         terms = [self.variance_terms.get(round(month * DAYS_PER_MONTH, 6)) for month in horizons]
@@ -298,13 +305,55 @@ def _design(inputs: Mapping[str, FloatArray], arm: TreatmentArm) -> FloatArray:
     return np.column_stack([columns[term] for term in TERMS])
 
 
-def load_nomogram(source: Path | str | Mapping[str, Any]) -> CoxNomogram:
+def nomogram_of_bundle(manifest: BundleManifest) -> CoxNomogram:
+    """Read the nomogram of a model bundle, which answers for what the manifest says.
+
+    Raises ModelBundleError when it was fitted for another biomarker threshold or stage, or cannot answer at a horizon.
+    """
+    path, expected = manifest.folder / FILE_NAME, manifest.indication
+    nomogram = load_nomogram(path, expected)
+    if INDICATION in nomogram.document:
+        fitted = nomogram.indication
+        for name, here, there in (
+            ("biomarker.threshold", fitted.biomarker.threshold, expected.biomarker.threshold),
+            ("biomarker", fitted.biomarker, expected.biomarker),
+            ("stage", fitted.stage.text, expected.stage.text),
+        ):
+            if here != there:
+                raise ModelBundleError(
+                    f"{path}: the nomogram was fitted with {name} = {here}, the manifest says {there}"
+                )
+    require_horizons(nomogram, expected, str(path))
+    return replace(nomogram, indication=expected)
+
+
+def require_horizons(nomogram: CoxNomogram, indication: Indication, where: str) -> None:
+    """Refuse a nomogram that cannot answer at every horizon: a model is refused when it is made, not when it scores.
+
+    Raises ModelBundleError: the follow-up ends before a horizon, or the terms of its confidence intervals are missing.
+    """
+    for month in indication.horizons_months:
+        days = month * DAYS_PER_MONTH
+        if days > nomogram.follow_up_days:
+            raise ModelBundleError(
+                f"{where}: the longest follow-up is {nomogram.follow_up_days / DAYS_PER_MONTH:.1f} months and does not "
+                f"reach the horizon of {month} months: choose horizons within it"
+            )
+        if days not in nomogram.variance_terms:
+            raise ModelBundleError(
+                f"{where}: expected confidence terms at the horizon of {month} months ({days} days), found them at "
+                f"{', '.join(f'{each:g}' for each in sorted(nomogram.variance_terms))} days"
+            )
+
+
+def load_nomogram(source: Path | str | Mapping[str, Any], indication: Indication = NASOPHARYNX) -> CoxNomogram:
     """Read a nomogram from its JSON file, from a folder with a `nomogram.json`, or from the parsed document.
 
+    indication : what it was fitted with, where its document does not say so: the published one does not.
     Raises ModelBundleError naming the file, what was expected and what was found.
     """
     if isinstance(source, Mapping):
-        return _from_document(source, "the nomogram")
+        return _from_document(source, "the nomogram", indication)
     path = Path(source)
     path = path / FILE_NAME if path.is_dir() else path
     try:
@@ -313,10 +362,10 @@ def load_nomogram(source: Path | str | Mapping[str, Any]) -> CoxNomogram:
         raise ModelBundleError(f"cannot read the nomogram {path}: {error.strerror}") from error
     except ValueError as error:
         raise ModelBundleError(f"the nomogram {path} is not JSON: {error}") from error
-    return _from_document(document, str(path))
+    return _from_document(document, str(path), indication)
 
 
-def _from_document(document: Mapping[str, Any], where: str) -> CoxNomogram:
+def _from_document(document: Mapping[str, Any], where: str, indication: Indication) -> CoxNomogram:
     try:
         found = tuple(document["terms"])
         if set(found) != set(TERMS):
@@ -340,6 +389,7 @@ def _from_document(document: Mapping[str, Any], where: str) -> CoxNomogram:
             scale=PointsScale.of(coefficients, axes),
             training_ranges=ranges,
             mean_total_points=float(document["risk_cut"]["mean_total_points_training"]),
+            indication=read_indication(document[INDICATION], where) if INDICATION in document else indication,
             document=dict(document),
         )
         _check(nomogram, float(document["nomogram"]["lp_per_point"]), where)

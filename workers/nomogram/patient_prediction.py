@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from config.decision_policy import DecisionPolicy
 from config.indication.conventions import DAYS_PER_MONTH, round_dfs
 from config.indication.vocabulary import EbvCategory, TreatmentArm
-from config.settings import DecisionSettings
 from dicom_sr.report import numbers
 from node.cases.ebv_dna import parse_ebv_dna
 from workers.nomogram.model import CoxNomogram
@@ -32,7 +32,7 @@ class PatientInputs:
     predictive_score: float
 
 
-def covariates_and_category(given: PatientInputs, decision: DecisionSettings) -> tuple[PatientCovariates, EbvCategory]:
+def covariates_and_category(given: PatientInputs, decision: DecisionPolicy) -> tuple[PatientCovariates, EbvCategory]:
     """Covariates and EBV DNA category. Raises IneligibleStudyError for EBV DNA that leaves the side open."""
     found = parse_ebv_dna(given.ebv_dna, decision.ebv_threshold_copies_per_ml, decision.ebv_threshold_inclusive)
     category = EbvCategory(found.category)
@@ -45,7 +45,7 @@ def covariates_and_category(given: PatientInputs, decision: DecisionSettings) ->
 def prediction_to_json(
     nomogram: CoxNomogram,
     given: PatientInputs,
-    decision: DecisionSettings,
+    decision: DecisionPolicy,
     horizons_months: Sequence[float],
     threshold: float,
 ) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _ends(ci95: Sequence[float]) -> tuple[float, float]:
     return round_dfs(low), round_dfs(high)
 
 
-def survival_curves(nomogram: CoxNomogram, given: PatientInputs, decision: DecisionSettings) -> dict[str, Any]:
+def survival_curves(nomogram: CoxNomogram, given: PatientInputs, decision: DecisionPolicy) -> dict[str, Any]:
     """DFS of both arms over the whole follow-up, twice a month: {"months", "by_ebv_dna_category": {arm: [...]}}."""
     covariates, category = covariates_and_category(given, decision)
     longest = nomogram.follow_up_days / DAYS_PER_MONTH
@@ -124,7 +124,7 @@ def survival_curves(nomogram: CoxNomogram, given: PatientInputs, decision: Decis
     return {"months": [0.0, *months], "by_ebv_dna_category": by_category}
 
 
-def decision_boundary(nomogram: CoxNomogram, given: PatientInputs, decision: DecisionSettings) -> float | None:
+def decision_boundary(nomogram: CoxNomogram, given: PatientInputs, decision: DecisionPolicy) -> float | None:
     """The Predictive-score at which the recommendation changes for this patient, to two decimals; None where it does
     not change between -1 and 1. Only at threshold 0 is it the same for every patient."""
     covariates, category = covariates_and_category(given, decision)

@@ -19,9 +19,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from config.decision_policy import DecisionPolicy
+from config.errors import ModelBundleError
 from config.indication.conventions import SCORE_DECIMALS
 from config.indication.vocabulary import EbvCategory, SeriesRole
-from config.settings import CaseSettings, DecisionSettings
+from config.settings import CaseSettings
 from dicom_sr.report.treatment_report import Reason
 from node.cases.case_inputs import ComputeRequest
 from workers.bundles.bundle import Bundle, Preprocessing
@@ -40,7 +42,6 @@ from workers.volumes.series_patches import extract_series_patches
 Files = Mapping[str, Path]
 """Where the stored instances are: SOP Instance UID -> file."""
 
-HORIZONS_MONTHS = (36.0, 60.0)
 WARM_UP_SLICES = 8
 
 
@@ -161,9 +162,15 @@ def _unlike_training(role: SeriesRole, features: NDArray[np.float32], bundle: Bu
 
 
 def predict_survival(
-    analysis: Analysis, request: ComputeRequest, bundle: Bundle, decision: DecisionSettings
+    analysis: Analysis, request: ComputeRequest, bundle: Bundle, decision: DecisionPolicy
 ) -> dict[EbvCategory, NomogramResult]:
     """Both arms' DFS for the patient's EBV DNA category, or for both categories when it is unknown."""
+    assessed_at = request.decision.get("ebv_threshold_copies_per_ml", decision.ebv_threshold_copies_per_ml)
+    if assessed_at != decision.ebv_threshold_copies_per_ml:
+        raise ModelBundleError(
+            f"the EBV DNA category was assessed at {assessed_at:g} copies/mL, but the bundle was "
+            f"fitted with {decision.ebv_threshold_copies_per_ml:g}: run cptdn reprocess for this study"
+        )
     category = EbvCategory(request.ebv["category"])
     patient = PatientCovariates(
         float(request.age_years or 0),
@@ -172,7 +179,7 @@ def predict_survival(
         analysis.predictive_score,
     )
     options: dict[str, Any] = {
-        "horizons_months": HORIZONS_MONTHS,
+        "horizons_months": tuple(float(month) for month in decision.horizons_months),
         "threshold": decision.threshold,
         "decision_horizon": float(decision.horizon_months),
     }

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from config.decision_policy import DecisionPolicy
 from config.errors import IneligibleStudyError
 from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
-from config.settings import DecisionSettings, Settings
+from config.settings import Settings
 from config.version import software_version
 from dicom_sr.report.treatment_report import (
     ArmResult,
@@ -27,7 +28,7 @@ from dicom_sr.report.treatment_report import (
 from node.cases.case_inputs import ComputeRequest
 from workers.bundles.bundle import Bundle
 from workers.nomogram.result import NomogramResult
-from workers.pipeline.computation import HORIZONS_MONTHS, Analysis
+from workers.pipeline.computation import Analysis
 from workers.volumes.prepared_study import PreparedStudy
 
 SOP_CLASS_OF_CONTOUR = {"RTSTRUCT": "1.2.840.10008.5.1.4.1.1.481.3", "SEG": "1.2.840.10008.5.1.4.1.1.66.4"}
@@ -39,7 +40,7 @@ def draft_report(
     analysis: Analysis,
     nomogram: Mapping[EbvCategory, NomogramResult],
     bundle: Bundle,
-    decision: DecisionSettings,
+    decision: DecisionPolicy,
     created: datetime,
 ) -> TreatmentReport:
     """Everything that is known before the report gets its identity, revision and predecessor."""
@@ -63,7 +64,7 @@ def draft_report(
 
 
 def refusal_report(
-    request: ComputeRequest, reasons: Sequence[Reason], bundle: Bundle, decision: DecisionSettings, created: datetime
+    request: ComputeRequest, reasons: Sequence[Reason], bundle: Bundle, decision: DecisionPolicy, created: datetime
 ) -> TreatmentReport:
     """The same document for a study that cannot be scored: the reasons stand in place of numbers."""
     return TreatmentReport(
@@ -93,7 +94,7 @@ def refuse_out_of_distribution(reasons: Sequence[Reason], settings: Settings) ->
 
 
 def _known_before(
-    request: ComputeRequest, bundle: Bundle, decision: DecisionSettings, created: datetime
+    request: ComputeRequest, bundle: Bundle, decision: DecisionPolicy, created: datetime
 ) -> dict[str, Any]:
     return {
         "patient_id": request.patient_id,
@@ -120,11 +121,11 @@ def _known_before(
             verified=bool(request.stage.get("verified")),
             provenance=_fact(request.stage.get("provenance")),
         ),
-        "horizons_months": tuple(int(month) for month in HORIZONS_MONTHS),
+        "horizons_months": decision.horizons_months,
     }
 
 
-def model_identity(bundle: Bundle, decision: DecisionSettings) -> ModelIdentity:
+def model_identity(bundle: Bundle, decision: DecisionPolicy) -> ModelIdentity:
     """Which model speaks, and by which rule it decides."""
     return ModelIdentity(
         name=bundle.manifest.name,

@@ -14,6 +14,7 @@ import structlog
 from pydicom import Dataset, dcmread
 from sqlalchemy.orm import Session
 
+from config.decision_policy import DecisionPolicy, policy_of
 from config.errors import IneligibleStudyError, InputError
 from config.indication.vocabulary import EbvCategory, SeriesRole
 from config.settings import ObjectKind, Settings
@@ -95,9 +96,10 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
     analysis = analyse_study(material, bundle, settings.model.device)
     refuse_out_of_distribution(analysis.out_of_distribution, settings)
     started = time.perf_counter()
-    nomogram = predict_survival(analysis, request, bundle, settings.decision)
+    policy = _policy(bundle, settings)
+    nomogram = predict_survival(analysis, request, bundle, policy)
     consulted = time.perf_counter()
-    report = draft_report(request, material, analysis, nomogram, bundle, settings.decision, job.created_at)
+    report = draft_report(request, material, analysis, nomogram, bundle, policy, job.created_at)
     seconds = {k: round(v, 4) for k, v in {**analysis.seconds, "nomogram": consulted - started}.items()}
     rows = {role.value: row for role, row in analysis.representative.items()}
     distances = {role.value: round(one.landmark_distance, 5) for role, one in material.items()}
@@ -184,7 +186,7 @@ def refusal_result(context: WorkerContext, job: Job, error: IneligibleStudyError
     """What the `report` step needs to say that nothing was computed, and why."""
     request, bundle = ComputeRequest.from_json(job.request), context.bundle(job.bundle)
     reasons = [Reason(one["code"], one["text"]) for one in request.refusals] or [Reason(error.code, error.text)]
-    return {"report": dump(refusal_report(request, reasons, bundle, context.settings.decision, job.created_at))}
+    return {"report": dump(refusal_report(request, reasons, bundle, _policy(bundle, context.settings), job.created_at))}
 
 
 def fallback_sr(context: WorkerContext, report_id: int, kind: str, refused_class: str) -> StoredObject | None:
@@ -210,6 +212,10 @@ def _permit(bundle: Bundle, settings: Settings) -> None:
             f"the bundle {bundle.manifest.name} is for demonstration only; expected a bundle for clinical use, or "
             "model.allow_demonstration = true",
         )
+
+
+def _policy(bundle: Bundle, settings: Settings) -> DecisionPolicy:
+    return policy_of(settings, bundle.manifest.indication, f"the bundle {bundle.manifest.name!r}")
 
 
 def _write_unchanged(session: Session, held: Job) -> None:
@@ -278,7 +284,7 @@ def _nomogram_drawing(
     if report.scores is None:
         return None, None
     analysis = Analysis(report.scores.prognostic_score, report.scores.predictive_score, {})
-    results = predict_survival(analysis, request, bundle, settings.decision)
+    results = predict_survival(analysis, request, bundle, _policy(bundle, settings))
     category, patient = next(iter(results.items()))
     return PatientNomogram(bundle.nomogram, patient, settings.report.language), category if len(results) > 1 else None
 

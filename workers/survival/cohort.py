@@ -16,6 +16,7 @@ import numpy as np
 
 from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
+from config.indication.conventions import DAYS_PER_MONTH
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.vocabulary import TreatmentArm
 from workers.survival.covariates import PatientCovariates
@@ -173,6 +174,31 @@ def read_cohort(
         },
         texts=texts,
     )
+
+
+def require_follow_up(durations_days: FloatArray, horizons_months: Sequence[int], source: str) -> None:
+    """Refuse a cohort that was not followed for as long as a model shall look ahead.
+
+    Parameters
+    ----------
+    durations_days : array, shape (n,)
+        Follow-up of the endpoint that the model predicts, in days; n > 0.
+    horizons_months : sequence of int
+        When survival is to be reported.
+    source : str
+        The cohort, for the error message.
+
+    Raises
+    ------
+    InputError
+        The longest follow-up is shorter than a horizon; the sentence names both.
+    """
+    longest, last = float(durations_days.max()), max(horizons_months)
+    if longest < last * DAYS_PER_MONTH:
+        raise InputError(
+            f"{source}: the longest follow-up is {longest / DAYS_PER_MONTH:.1f} months and does not reach the horizon "
+            f"of {last} months: name horizons within the follow-up with --horizons, or add patients followed for longer"
+        )
 
 
 def require_events(cohort: Cohort, endpoint: str) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 
 from config.arrays import BoolArray, FloatArray, IndexArray
 from config.errors import InputError
+from config.indication.nasopharynx import NASOPHARYNX
+from config.indication.profile import Indication
 from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.model import CoxNomogram
 from workers.scores.scoring import Scores
@@ -39,8 +41,8 @@ class OutOfFold:
     """What each patient was told by models that had not seen that patient.
 
     cohort : the n patients that were dealt into folds. fold : (n,) 1..K. scores : (n,) each. linear_predictor : (n,)
-    under the treatment received, NaN where EBV DNA is unknown; benefit : (n,) 5-year DFS under ICT+CCRT minus that
-    under CCRT; both by the fold's nomogram. seconds : of all trainings.
+    under the treatment received, NaN where EBV DNA is unknown; benefit : (n,) DFS under ICT+CCRT minus that under CCRT
+    at the decision horizon; both by the fold's nomogram. seconds : of all trainings.
     """
 
     cohort: Cohort
@@ -49,6 +51,7 @@ class OutOfFold:
     linear_predictor: FloatArray
     benefit: FloatArray
     seconds: float
+    horizon_months: int = NASOPHARYNX.decision.horizon_months  # of the benefit
 
     def concordance(self, patients: BoolArray | None = None) -> Concordance:
         """Harrell's C-index of the linear predictor, by pairs within folds; patients : (n,) of whom; None: all."""
@@ -69,6 +72,7 @@ def cross_validate(
     nomogram: CoxNomogram | None,
     loader: BatchLoader,
     progress: Progress,
+    indication: Indication = NASOPHARYNX,
 ) -> OutOfFold:
     """Train once a fold on the patients `training` (n,) of the others, and score the fold.
 
@@ -84,6 +88,9 @@ def cross_validate(
     found = {name: np.full(len(rows), np.nan) for name in ("prognostic", "predictive", "linear_predictor", "benefit")}
     seconds = 0.0
     place = work / f"folds-{n_folds}-{nomogram.digest.removeprefix('sha256:')[:8] if nomogram else 'fitted'}"
+    horizon = indication.decision.horizon_months
+    if horizon != NASOPHARYNX.decision.horizon_months:  # what a fold left is of one horizon
+        place = place.with_name(f"{place.name}-{horizon}")
     for number in range(1, n_folds + 1):
         said = place / f"fold-{number}.npz"
         if not said.is_file():
@@ -97,11 +104,11 @@ def cross_validate(
             learned = train_networks(cohort, others, store, config, folder, loader, tell)
             try:
                 fitted = nomogram or fit_training_nomogram(
-                    cohort, others, learned.scores, f"fold {number}", "out of fold"
+                    cohort, others, learned.scores, f"fold {number}", "out of fold", indication
                 )
             except InputError as error:
                 raise InputError(f"fold {number} of {n_folds}: {error}") from error
-            _keep(said, cohort, learned.scores, fitted, sum(learned.seconds.values()))
+            _keep(said, cohort, learned.scores, fitted, horizon, sum(learned.seconds.values()))
             shutil.rmtree(folder)
         inside = fold == number
         with np.load(said, allow_pickle=False) as kept:
@@ -109,7 +116,9 @@ def cross_validate(
                 values[inside] = kept[name][rows[inside]]
             seconds += float(kept["seconds"])
     scores = Scores(found["prognostic"], found["predictive"])
-    return OutOfFold(cohort.where(training), fold, scores, found["linear_predictor"], found["benefit"], seconds)
+    return OutOfFold(
+        cohort.where(training), fold, scores, found["linear_predictor"], found["benefit"], seconds, horizon
+    )
 
 
 def _check(cohort: Cohort, n_folds: int, n_events: int) -> None:
@@ -119,7 +128,7 @@ def _check(cohort: Cohort, n_folds: int, n_events: int) -> None:
         )
 
 
-def _keep(path: Path, cohort: Cohort, scores: Scores, nomogram: CoxNomogram, seconds: float) -> None:
+def _keep(path: Path, cohort: Cohort, scores: Scores, nomogram: CoxNomogram, horizon: int, seconds: float) -> None:
     aside = path.with_suffix(".part")
     with aside.open("wb") as stream:
         np.savez(
@@ -127,7 +136,7 @@ def _keep(path: Path, cohort: Cohort, scores: Scores, nomogram: CoxNomogram, sec
             prognostic=scores.prognostic,
             predictive=scores.predictive,
             linear_predictor=linear_predictor(cohort, scores, nomogram),
-            benefit=dfs_gain(cohort, scores, nomogram),
+            benefit=dfs_gain(cohort, scores, nomogram, horizon),
             seconds=np.array(seconds),
         )
     aside.replace(path)
@@ -161,7 +170,7 @@ def write_out_of_fold(found: OutOfFold, path: Path) -> None:
         "predictive_score": found.scores.predictive,
         "fold": found.fold,
         "out_of_fold_linear_predictor": found.linear_predictor,
-        "out_of_fold_dfs_difference_60": found.benefit,
+        f"out_of_fold_dfs_difference_{found.horizon_months}": found.benefit,
     }
     texts = {name: column for name, column in found.cohort.texts.items() if name not in added}
     aside = path.with_suffix(".part")

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
+from config.decision_policy import DecisionPolicy
 from config.errors import IneligibleStudyError, InputError
+from config.indication.nasopharynx import NASOPHARYNX
 from config.settings import EligibilitySettings, Settings
 from node.cases.assessment import CaseInputs, ComputeRequest, StoredInstance, assess_inputs
 from node.cases.headers import header_of
@@ -61,7 +63,8 @@ def patient_images(folder: Path, patient_id: str) -> PatientImages:
     if len(studies) != 1:
         raise InputError(f"patient {patient_id}: expected MR series of one study in {folder}, found {len(studies)}")
     related = tuple(one for one in stored if one.header.get("Modality") != "MR")
-    found = assess_inputs(CaseInputs(studies[0], tuple(images), related=related), _lenient(), now_utc())
+    inputs = CaseInputs(studies[0], tuple(images), related=related)
+    found = assess_inputs(inputs, _lenient(), DecisionPolicy.of(NASOPHARYNX), now_utc())
     if found.request is None:
         reasons = "; ".join(reason["text"] for reason in found.reasons) or f"the study is {found.state}"
         raise InputError(f"patient {patient_id}: {folder} cannot be used: {reasons}")

@@ -56,9 +56,10 @@ def _covariates(cohort: Cohort, scores: Scores) -> PatientCovariates:
     return PatientCovariates(cohort.column("age_years"), ebv, scores.prognostic, scores.predictive)
 
 
-def dfs_gain(cohort: Cohort, scores: Scores, nomogram: CoxNomogram) -> FloatArray:
-    """(n,) 5-year DFS under ICT+CCRT minus that under CCRT."""
-    by_arm = nomogram.dfs_by_arm(_covariates(cohort, scores), [60.0])
+def dfs_gain(cohort: Cohort, scores: Scores, nomogram: CoxNomogram, horizon_months: int | None = None) -> FloatArray:
+    """(n,) DFS under ICT+CCRT minus that under CCRT, at the nomogram's decision horizon or another one."""
+    month = nomogram.indication.decision.horizon_months if horizon_months is None else horizon_months
+    by_arm = nomogram.dfs_by_arm(_covariates(cohort, scores), [month])
     return np.asarray((by_arm[TreatmentArm.ICT_CCRT] - by_arm[TreatmentArm.CCRT]).ravel())
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from config.arrays import Float32Array
 from config.errors import InputError
 from config.indication.nasopharynx import NASOPHARYNX
+from config.indication.profile import Indication
 from config.indication.vocabulary import SeriesRole
 from workers.bundles.bundle import SCORES, WEIGHTS, load_weights, save_weights, sha256_of
 from workers.features.se_resnet import SequenceNetwork
@@ -136,7 +137,12 @@ def _kept_features(
 
 
 def fit_training_nomogram(
-    cohort: Cohort, training: NDArray[np.bool_], scores: Scores, name: str, population: str
+    cohort: Cohort,
+    training: NDArray[np.bool_],
+    scores: Scores,
+    name: str,
+    population: str,
+    indication: Indication = NASOPHARYNX,
 ) -> CoxNomogram:
     """The CPTDN on the training patients (n,) whose EBV DNA is known. Raises SeparationError, InputError."""
     ebv = cohort.column(EBV)
@@ -146,4 +152,4 @@ def fit_training_nomogram(
         cohort.column("age_years")[used], ebv[used], scores.prognostic[used], scores.predictive[used]
     )
     data = TrainingData(covariates, cohort.treated[used], outcome.durations_days[used], outcome.event_observed[used])
-    return fit_nomogram(data, name=name, population=population).nomogram
+    return fit_nomogram(data, name=name, population=population, indication=indication).nomogram

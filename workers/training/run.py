@@ -24,14 +24,16 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from config.bundle_manifest import TEMPLATES
+from config.bundle_manifest import INDICATION, TEMPLATES
+from config.indication.nasopharynx import NASOPHARYNX
+from config.indication.profile import Indication
 from workers.bundles.bundle import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, Bundle, pack_bundle, save_weights
 from workers.bundles.drift import quantiles_of
 from workers.features.se_resnet import PATCH_SIZE
 from workers.nomogram.fitting import write_nomogram
-from workers.nomogram.model import load_nomogram
+from workers.nomogram.model import load_nomogram, require_horizons
 from workers.scores.multitask_network import SEQUENCES
-from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events
+from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events, require_follow_up
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
 from workers.training.cross_validation import cross_validate, out_of_fold_metrics, write_out_of_fold
 from workers.training.loading import ON_CPU, BatchLoader
@@ -56,6 +58,7 @@ class BundleDescription:
     """What the manifest will say about the model.
 
     nomogram : a nomogram.json to keep instead of fitting one to the training patients.
+    indication : what the bundle answers for: its horizons, its biomarker threshold, its stage.
     """
 
     name: str
@@ -64,6 +67,7 @@ class BundleDescription:
     demonstration: bool = False
     population: str = "the site's own training cohort"
     nomogram: Path | None = None
+    indication: Indication = NASOPHARYNX
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,13 @@ def train_bundle(
     cohort = read_cohort(cohort_file, need_scores=False, endpoints=OUTCOME_ENDPOINTS)
     training = np.array([label == TRAINING for label in cohort.labels])
     require_events(cohort.labelled(TRAINING), "dfs")
+    kept = None
+    if description.nomogram is None:
+        days = cohort.outcome("dfs").durations_days[training]
+        require_follow_up(days, description.indication.horizons_months, cohort.source)
+    else:
+        kept = load_nomogram(description.nomogram, description.indication)
+        require_horizons(kept, description.indication, str(description.nomogram))
     claim_work_folder(work, config, cohort_file)
     source = images(cohort)
     store = build_store(
@@ -103,8 +114,9 @@ def train_bundle(
     learned = train_networks(cohort, training, store, config, work, loader, progress)
     checked = None
     if n_folds:
-        kept = None if description.nomogram is None else load_nomogram(description.nomogram)
-        checked = cross_validate(cohort, training, store, config, n_folds, work, kept, loader, progress)
+        checked = cross_validate(
+            cohort, training, store, config, n_folds, work, kept, loader, progress, description.indication
+        )
         write_out_of_fold(checked, work / OUT_OF_FOLD)
     out.mkdir(parents=True, exist_ok=True)
     _write_parts(out, learned, source, cohort, training, description)
@@ -134,7 +146,9 @@ def _write_parts(
     (out / TEMPLATES).write_text(json.dumps(templates, indent=1) + "\n", encoding="utf-8")
     if description.nomogram is None:
         name = f"CPTDN of {description.name}"
-        fitted = fit_training_nomogram(cohort, training, learned.scores, name, description.population)
+        fitted = fit_training_nomogram(
+            cohort, training, learned.scores, name, description.population, description.indication
+        )
         write_nomogram(fitted, out)
     elif description.nomogram.resolve() != (out / NOMOGRAM).resolve():
         shutil.copyfile(description.nomogram, out / NOMOGRAM)
@@ -157,6 +171,7 @@ def _manifest(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "intended_use": description.intended_use,
         "demonstration": description.demonstration,
+        INDICATION: description.indication.model_dump(mode="json"),
         "training_data": {
             "description": description.population,
             "n": int(training.sum()),

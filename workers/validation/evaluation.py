@@ -14,6 +14,7 @@ import numpy as np
 from config.arrays import FloatArray
 from config.errors import InputError
 from config.indication.conventions import DAYS_PER_MONTH
+from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.result import NomogramResult, month_key
@@ -69,7 +70,7 @@ class EvaluationOptions:
     endpoint: str = "dfs"
     horizons_months: tuple[float, ...] = HORIZONS_MONTHS
     thresholds: tuple[float, ...] = THRESHOLDS
-    decision_horizon_months: float = 60.0
+    decision_horizon_months: float = float(NASOPHARYNX.decision.horizon_months)
     subgroup_columns: tuple[str, ...] = ()
     development: bool = False
 
@@ -104,7 +105,7 @@ class PartEvaluation:
     follow_up: Mapping[str, Any] | None
     balance: Sequence[FactorBalance]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, horizons_months: Sequence[float]) -> dict[str, Any]:
         return {
             "n": self.n,
             "n_events": self.n_events,
@@ -113,9 +114,9 @@ class PartEvaluation:
                 model: {arm: found.to_json() for arm, found in by_arm.items()}
                 for model, by_arm in self.c_index_of_models.items()
             },
-            "risk_groups": {arm: found.to_json() for arm, found in self.risk.items()},
+            "risk_groups": {arm: found.to_json(horizons_months) for arm, found in self.risk.items()},
             "decision": {
-                threshold: {name: found.to_json() for name, found in groups.items()}
+                threshold: {name: found.to_json(horizons_months) for name, found in groups.items()}
                 for threshold, groups in self.decision.items()
             },
             "calibration": {
@@ -139,11 +140,11 @@ class SubgroupEvaluation:
     risk: SurvivalComparison
     decision: Mapping[str, SurvivalComparison]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, horizons_months: Sequence[float]) -> dict[str, Any]:
         return {
             "n": self.n,
-            "risk_groups": self.risk.to_json(),
-            "decision": {name: found.to_json() for name, found in self.decision.items()},
+            "risk_groups": self.risk.to_json(horizons_months),
+            "decision": {name: found.to_json(horizons_months) for name, found in self.decision.items()},
         }
 
 
@@ -190,10 +191,10 @@ class Evaluation:
             "risk_cut_total_points": self.nomogram.mean_total_points,
             "decision_horizon_months": self.options.decision_horizon_months,
             "n_excluded_ebv_dna_unknown": self.n_excluded,
-            **self.whole.to_json(),
-            "cohorts": {label: part.to_json() for label, part in self.parts.items()},
+            **self.whole.to_json(self.options.horizons_months),
+            "cohorts": {label: part.to_json(self.options.horizons_months) for label, part in self.parts.items()},
             "subgroups": {
-                column: {label: found.to_json() for label, found in by_label.items()}
+                column: {label: found.to_json(self.options.horizons_months) for label, found in by_label.items()}
                 for column, by_label in self.subgroups.items()
             },
         }

@@ -17,6 +17,7 @@ from typing import Any
 
 from config.errors import InputError
 from config.indication.conventions import DAYS_PER_MONTH
+from config.indication.nasopharynx import NASOPHARYNX
 from workers.nomogram.fitting import CONTRACT_TERMS
 from workers.nomogram.model import CoxNomogram
 from workers.validation.evaluation import Development, Evaluation, PartEvaluation
@@ -52,7 +53,7 @@ FACTOR_NAMES = {
     "treatment": "Treatment",
     "treatment_ict": "ICT+CCRT",
     "tumour_volume_ml": "Tumour volume (mL)",
-    "ebv_dna_gt_4000": "EBV DNA > 4000 copies/mL",
+    "ebv_dna_gt_4000": f"EBV DNA > {NASOPHARYNX.biomarker.threshold:g} copies/mL",
     "prognostic_score": "Prognostic-score",
     "predictive_score": "Predictive-score",
     "predictive_score:treatment_ict": "Predictive-score x ICT+CCRT",
@@ -136,7 +137,7 @@ def _abstract(evaluation: Evaluation, parts: Mapping[str, PartEvaluation]) -> It
 
 
 def _methods(evaluation: Evaluation) -> Iterator[str]:
-    options = evaluation.options
+    options, biomarker = evaluation.options, evaluation.nomogram.indication.biomarker
     months = " and ".join(f"{month:g}" for month in options.horizons_months)
     thresholds = ", ".join(f"{100 * threshold:g} %" for threshold in options.thresholds)
     yield _sub("Data and participants")
@@ -148,7 +149,8 @@ def _methods(evaluation: Evaluation) -> Iterator[str]:
     )
     yield _sub("Predictors")
     yield _paragraph(
-        "Age, EBV DNA above or at most 4000 copies/mL, Prognostic-score, Predictive-score, treatment (ICT+CCRT or "
+        f"Age, EBV DNA above or at most {biomarker.threshold:g} {biomarker.unit}, Prognostic-score, "
+        "Predictive-score, treatment (ICT+CCRT or "
         "CCRT) and the product of Predictive-score and treatment. Both scores come from deep networks that read T1w, "
         "T2w and contrast-enhanced T1w MRI."
     )
@@ -274,7 +276,8 @@ def _performance(
                 rows.append(_groups_row(f"ICT+CCRT against CCRT, {name} at {100 * float(threshold):g} %", groups))
         header = ["Comparison", "n", "events", "hazard ratio (95 % CI)", "p (log-rank)"]
         yield _table(f"Risk groups and treatment decisions, {label}", header, rows)
-        rows = [_calibration_row(month, test) for month, test in part.to_json()["calibration_tests"].items()]
+        tests = part.to_json(evaluation.options.horizons_months)["calibration_tests"]
+        rows = [_calibration_row(month, test) for month, test in tests.items()]
         if rows:
             header = ["months", "mean predicted", "observed", "Hosmer-Lemeshow", "Greenwood-Nam-D'Agostino"]
             yield _table(f"Calibration, {label}", header, rows)

@@ -15,13 +15,14 @@ import numpy as np
 from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
 from config.indication.conventions import DAYS_PER_MONTH
+from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.result import NomogramResult, month_key
 from workers.survival.cohort import Cohort, Outcome
 from workers.survival.cox import CoxFit, SeparationError, efron_sums, fit_cox
 from workers.survival.kaplan_meier import LogRank, SurvivalCurve, kaplan_meier, log_rank
 
-HORIZONS_MONTHS = (36.0, 60.0)
+HORIZONS_MONTHS = tuple(float(month) for month in NASOPHARYNX.horizons_months)
 ICT_PREFERRED, CCRT_PREFERRED = "ICT-preferred", "CCRT-preferred"
 SUBGROUP_CUTS = {"age_years": 42.0, "tumour_volume_ml": 29.0}  # the paper's
 MOST_CATEGORIES = 6

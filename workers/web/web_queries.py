@@ -7,18 +7,21 @@ of it needs numpy, SimpleITK and matplotlib only, so a worker of the queue `web`
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from io import StringIO
 from typing import Any
 
 import structlog
 from celery import Celery
 
+from config.bundle_manifest import read_manifest
+from config.decision_policy import DecisionPolicy, active_policy
 from config.errors import CptdnError, InputError
 from node.ledger.reports import objects_of
 from node.ledger.tables import Report
 from node.messaging.messages import ANSWER_QUESTION
 from node.messaging.questions import send_answer
-from workers.nomogram.model import HORIZONS_MONTHS, CoxNomogram, load_nomogram
+from workers.nomogram.model import CoxNomogram, nomogram_of_bundle
 from workers.nomogram.patient_prediction import (
     PatientInputs,
     covariates_and_category,
@@ -76,15 +79,12 @@ def answer_query(context: WorkerContext, question: str, values: Values) -> dict[
 
 def _nomogram(context: WorkerContext) -> CoxNomogram:
     """That of the configured bundle; read without the networks, once a process."""
-    from config.bundle_manifest import bundle_folder
-
-    return _read_nomogram(str(bundle_folder(context.settings.model.bundle)))
+    return _read_nomogram(context.settings.model.bundle)
 
 
-def _read_nomogram(folder: str, _kept: dict[str, CoxNomogram] = {}) -> CoxNomogram:  # noqa: B006 - the cache
-    if folder not in _kept:
-        _kept[folder] = load_nomogram(folder)
-    return _kept[folder]
+@cache
+def _read_nomogram(bundle: str) -> CoxNomogram:
+    return nomogram_of_bundle(read_manifest(bundle))
 
 
 def _given(values: Values) -> PatientInputs:
@@ -99,8 +99,8 @@ def _given(values: Values) -> PatientInputs:
 
 def score_patient(context: WorkerContext, values: Values) -> dict[str, Any]:
     """As `cptdn nomogram score --json`, with the same numbers as they are formatted, and both arms' curves."""
-    decision, nomogram, given = context.settings.decision, _nomogram(context), _given(values)
-    document = prediction_to_json(nomogram, given, decision, HORIZONS_MONTHS, decision.threshold)
+    decision, nomogram, given = active_policy(context.settings), _nomogram(context), _given(values)
+    document = prediction_to_json(nomogram, given, decision, decision.horizons_months, decision.threshold)
     return {
         "document": document,
         "printed": {category: formatted(one) for category, one in scenarios_by_category(document).items()},
@@ -136,11 +136,11 @@ def nomogram_drawing(context: WorkerContext, values: Values) -> dict[str, str]:
     style, language = str(values.get("style")), str(values.get("language"))
     if style not in PALETTES or language not in ("en", "zh"):
         raise InputError(f"expected the style light or dark and the language en or zh, found {style}, {language}")
-    nomogram, decision = _nomogram(context), context.settings.decision
+    nomogram, decision = _nomogram(context), active_policy(context.settings)
     covariates, _ = covariates_and_category(_given(values), decision)
     figure = Figure(figsize=(9.0, 5.6), facecolor="none")
     draw_nomogram(
-        figure.add_axes((0.01, 0.01, 0.98, 0.98)), nomogram, _result(context, nomogram, covariates), style, language  # type: ignore[arg-type]
+        figure.add_axes((0.01, 0.01, 0.98, 0.98)), nomogram, _result(decision, nomogram, covariates), style, language  # type: ignore[arg-type]
     )  # fmt: skip
     made = StringIO()
     with rc_context({"svg.hashsalt": "cptdn"}):
@@ -148,9 +148,8 @@ def nomogram_drawing(context: WorkerContext, values: Values) -> dict[str, str]:
     return {"svg": made.getvalue()}
 
 
-def _result(context: WorkerContext, nomogram: CoxNomogram, covariates: PatientCovariates) -> NomogramResult:
-    decision = context.settings.decision
-    return nomogram.score(covariates, HORIZONS_MONTHS, decision.threshold, float(decision.horizon_months))
+def _result(decision: DecisionPolicy, nomogram: CoxNomogram, covariates: PatientCovariates) -> NomogramResult:
+    return nomogram.score(covariates, decision.horizons_months, decision.threshold, float(decision.horizon_months))
 
 
 def series_picture(context: WorkerContext, values: Values) -> dict[str, Any]:
