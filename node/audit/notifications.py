@@ -22,7 +22,7 @@ from sqlalchemy.orm import Session
 from config.errors import SettingsError
 from config.settings import NotifySettings, Settings
 from node.ledger.database import Ledger, now_utc
-from node.ledger.notices import LOW_DISK, Cause, causes, claim_due, note
+from node.ledger.notices import LOW_DISK, Cause, claim_due, find_causes, record_notices
 from node.ledger.tables import Notice
 from node.store.study_store import StudyStore
 
@@ -56,10 +56,10 @@ class Notifier:
             return 0
         notify, now = self._settings.notify, now_utc()
         with self._ledger.begin() as session:
-            seen = [*causes(session, now - LOOKS_BACK), *self._low_disk(now)]
-            note(session, seen, notify.on, now, notify.every_s)
+            seen = [*find_causes(session, now - LOOKS_BACK), *self._low_disk(now)]
+            record_notices(session, seen, notify.on, now, notify.every_s)
             due = claim_due(session, now, timedelta(seconds=10 * notify.timeout_s))
-            items = [(row.id, row.kind, row.text, row.noted_at, frozenset(row.told)) for row in due]
+            items = [(row.id, row.kind, row.text, row.recorded_at, frozenset(row.sent_to)) for row in due]
         return self._tell(items) if items else 0
 
     def _tell(self, items: Sequence[tuple[int, str, str, datetime, frozenset[str]]]) -> int:
@@ -80,10 +80,11 @@ class Notifier:
 
     def _settle(self, session: Session, number: int, told: set[str]) -> bool:
         row, now = session.get_one(Notice, number), now_utc()
-        if told - set(row.told):
-            row.told, row.told_at = {**row.told, **{name: now.isoformat() for name in told - set(row.told)}}, now
+        if told - set(row.sent_to):
+            row.sent_to = {**row.sent_to, **{name: now.isoformat() for name in told - set(row.sent_to)}}
+            row.sent_at = now
         done = told >= set(self.channels)
-        if done or now - row.noted_at > timedelta(seconds=self._settings.notify.retry_for_s):
+        if done or now - row.recorded_at > timedelta(seconds=self._settings.notify.retry_for_s):
             row.closed_at = now
             if not done:
                 log.error("notice_given_up", notice=row.id, kind=row.kind)

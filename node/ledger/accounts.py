@@ -1,7 +1,7 @@
-"""Users of the pages, their log-ins, and the count of failed ones.
+"""Users of the pages, their sessions, and the rate limit of failed log-ins.
 
-A session is named by a random token that only the browser has; the ledger keeps its digest. It ends when nobody used
-it for a while, after its longest time, with the log-out, with a new password, and with its user.
+A session is identified by a random token that only the browser has; the ledger contains its SHA-256 digest. A session
+ends after a time without requests, after its longest time, with the log-out, with a new password, and with its user.
 """
 
 from __future__ import annotations
@@ -21,22 +21,40 @@ from node.ledger.tables import LogInFailure, User, WebSession
 Role = Literal["read", "operate", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 NAME_LENGTH = 64
-SEEN_EVERY = timedelta(seconds=30)  # a session is not written at every request
+SEEN_EVERY = timedelta(seconds=30)  # a session is written at most this often, not at every request
 FAILURE_WINDOW = timedelta(minutes=15)
-# Failed log-ins within the window before the next is refused unread: of one address for one name; of one name from
-# anywhere (so many that a stranger does not easily lock a user out); of one address for any name.
+# Failed log-ins within the window after which the next one is refused without checking the password: of one address
+# for one name; of one name from any address (a high limit, so that a stranger cannot easily lock a user out); of one
+# address for any name.
 FAILURES_OF_PAIR, FAILURES_OF_NAME, FAILURES_OF_ADDRESS = 5, 50, 30
 
 
 def add_user(session: Session, name: str, password_hash: str, role: str, language: str | None = None) -> User:
-    """Raises InputError for a name that is taken or none, or for another role."""
+    """Add a user.
+
+    Parameters
+    ----------
+    name : str
+        1 to 64 printable characters; spaces around it are removed.
+    password_hash : str
+        Argon2id hash as `node.web.passwords` makes it; the password itself is never stored.
+    role : str
+        One of `ROLES`; the first user must be ``admin``.
+    language : str, optional
+        Language of the pages; None follows the browser.
+
+    Raises
+    ------
+    InputError
+        When the name is empty, too long or taken, or the role is not allowed.
+    """
     wanted = name.strip()
     if not 1 <= len(wanted) <= NAME_LENGTH or not wanted.isprintable():
         raise InputError(f"expected a user name of 1 to {NAME_LENGTH} printable characters, found {len(wanted)}")
     if session.get(User, wanted) is not None:
-        raise InputError(f"the user {wanted} is there already; `cptdn users list` shows all")
+        raise InputError(f"the user {wanted} exists already; `cptdn users list` shows all users")
     if _role(role) != "admin" and not has_users(session):
-        raise InputError("the first user must have the role admin: nobody else could add others")
+        raise InputError("the first user must have the role admin, because only an administrator can add others")
     user = User(
         name=wanted, password_hash=password_hash, role=role, language=language, created_at=now_utc()
     )  # fmt: skip
@@ -46,27 +64,42 @@ def add_user(session: Session, name: str, password_hash: str, role: str, languag
 
 
 def get_user(session: Session, name: str) -> User:
-    """Raises InputError when there is no such user."""
+    """Return a user by the exact name.
+
+    Raises
+    ------
+    InputError
+        When there is no such user.
+    """
     user = session.get(User, name)
     if user is None:
-        raise InputError(f"no user {name} is known here; `cptdn users list` shows those that are")
+        raise InputError(f"there is no user {name}; `cptdn users list` shows all users")
     return user
 
 
 def find_user(session: Session, name: str) -> User | None:
+    """Return the user of a name as it was typed (spaces around it are ignored), or None."""
     return session.get(User, name.strip())
 
 
 def list_users(session: Session) -> list[User]:
+    """Return all users in order of their names."""
     return list(session.scalars(select(User).order_by(User.name)))
 
 
 def has_users(session: Session) -> bool:
+    """Return whether there is any user; without one the pages are open on loopback only."""
     return bool(session.scalar(select(exists().select_from(User))))
 
 
 def remove_user(session: Session, name: str) -> None:
-    """Remove a user and end all sessions of that name. Raises InputError for the last administrator."""
+    """Remove a user and end all sessions of that name.
+
+    Raises
+    ------
+    InputError
+        When there is no such user, or it is the last administrator and others remain.
+    """
     user = get_user(session, name)
     _keep_an_administrator(session, user)
     end_sessions_of(session, name)
@@ -74,7 +107,13 @@ def remove_user(session: Session, name: str) -> None:
 
 
 def set_role(session: Session, name: str, role: str) -> None:
-    """Raises InputError for an unknown role, and where the last administrator would lose the role."""
+    """Change the role of a user.
+
+    Raises
+    ------
+    InputError
+        For an unknown role, and when the last administrator would lose the role.
+    """
     user = get_user(session, name)
     if _role(role) != "admin":
         _keep_an_administrator(session, user)
@@ -82,31 +121,31 @@ def set_role(session: Session, name: str, role: str) -> None:
 
 
 def set_password(session: Session, name: str, password_hash: str) -> None:
-    """A new password ends all sessions that began with the old one."""
+    """Store the hash of a new password and end all sessions that began with the old one."""
     get_user(session, name).password_hash = password_hash
     end_sessions_of(session, name)
 
 
 def _role(role: str) -> str:
     if role not in ROLES:
-        raise InputError(f"expected a role out of {', '.join(ROLES)}, found {role!r}")
+        raise InputError(f"expected one of the roles {', '.join(ROLES)}, found {role!r}")
     return role
 
 
 def _keep_an_administrator(session: Session, user: User) -> None:
     others = select(func.count()).select_from(User).where(User.role == "admin", User.name != user.name)
-    everybody = session.scalar(select(func.count()).select_from(User)) or 0
-    if user.role == "admin" and everybody > 1 and not session.scalar(others):
-        raise InputError(f"{user.name} is the last administrator; make another user one first")
+    n_users = session.scalar(select(func.count()).select_from(User)) or 0
+    if user.role == "admin" and n_users > 1 and not session.scalar(others):
+        raise InputError(f"{user.name} is the last administrator; give another user the role admin first")
 
 
 def token_digest(token: str) -> str:
-    """What the ledger keeps of a token."""
+    """Return the SHA-256 digest, in hexadecimal digits, under which the ledger stores a token or a typed name."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def begin_session(session: Session, user: User) -> str:
-    """A new log-in; returns the token for the cookie."""
+    """Start a session for a user whose password was checked; return the token for the cookie (256 random bits)."""
     token, now = secrets.token_urlsafe(32), now_utc()
     session.add(WebSession(id=token_digest(token), user=user.name, created_at=now, seen_at=now))
     user.logged_in_at = now
@@ -116,9 +155,24 @@ def begin_session(session: Session, user: User) -> str:
 def user_of_session(
     session: Session, token: str, idle: timedelta, longest: timedelta, *, seen: bool = True
 ) -> User | None:
-    """The user behind a cookie, or None when the session is over.
+    """Return the user of a session, or None when the session has ended.
 
-    seen : False for requests that no person made (live updates), so that an open page does not keep a session alive.
+    Parameters
+    ----------
+    token : str
+        Content of the cookie.
+    idle : timedelta
+        Longest time between two requests.
+    longest : timedelta
+        Longest time since the log-in.
+    seen : bool
+        Whether this request counts as activity. False for live updates, which the page sends by itself: an open page
+        must not extend its session.
+
+    Returns
+    -------
+    User or None
+        None also deletes the row of a session that is over.
     """
     row, now = session.get(WebSession, token_digest(token)), now_utc()
     if row is None:
@@ -132,14 +186,17 @@ def user_of_session(
 
 
 def end_session(session: Session, token: str) -> None:
+    """Delete the session of this token (log-out)."""
     session.execute(delete(WebSession).where(WebSession.id == token_digest(token)))
 
 
 def end_sessions_of(session: Session, name: str) -> None:
+    """Delete all sessions of a user."""
     session.execute(delete(WebSession).where(WebSession.user == name))
 
 
 def delete_expired_sessions(session: Session, idle: timedelta, longest: timedelta) -> None:
+    """Delete the sessions that are over, by the same two limits as `user_of_session`."""
     now = now_utc()
     session.execute(
         delete(WebSession).where((WebSession.seen_at < now - idle) | (WebSession.created_at < now - longest))
@@ -147,7 +204,16 @@ def delete_expired_sessions(session: Session, idle: timedelta, longest: timedelt
 
 
 def log_in_blocked_for_s(session: Session, address: str, name: str) -> int:
-    """Seconds until this address may try this name again; 0 when it may now."""
+    """Return for how long an address may not try a name.
+
+    Failures within `FAILURE_WINDOW` are counted three ways: by address and name, by name, and by address; the strictest
+    limit that is reached decides.
+
+    Returns
+    -------
+    int
+        Seconds until the next try is allowed, at least 1; 0 when it is allowed now.
+    """
     since = now_utc() - FAILURE_WINDOW
     of_name, of_address = LogInFailure.name == token_digest(name.strip()), LogInFailure.address == address
     limits = (
@@ -168,15 +234,20 @@ def log_in_blocked_for_s(session: Session, address: str, name: str) -> int:
 
 
 def record_failed_log_in(session: Session, address: str, name: str) -> None:
+    """Record a failed log-in, and delete those that no longer count.
+
+    The name is stored as a digest, because users type their password into the wrong field.
+    """
     now = now_utc()
     session.execute(delete(LogInFailure).where(LogInFailure.at < now - FAILURE_WINDOW))
     session.add(LogInFailure(at=now, address=address, name=token_digest(name.strip())))
 
 
 def clear_failed_log_ins(session: Session, name: str) -> None:
-    """A log-in succeeded: earlier slips of the keyboard no longer count."""
+    """Delete the failures of a name after a successful log-in: earlier typing errors no longer count."""
     session.execute(delete(LogInFailure).where(LogInFailure.name == token_digest(name.strip())))
 
 
 def set_language(session: Session, name: str, language: str) -> None:
+    """Set the language of a user's pages."""
     session.execute(update(User).where(User.name == name).values(language=language))

@@ -1,8 +1,8 @@
-"""Incoming associations and the studies they touch, across processes.
+"""Incoming associations and the studies that they sent, shared by all processes.
 
-A study is not complete while an association that sent a part of it is still open. A row is written with the first
-stored instance, so an echo costs nothing; the process that holds associations refreshes them by `heartbeat`, and those
-of a dead process are closed by `close_abandoned`.
+A study is not complete while an association that sent a part of it is open. A row is written with the first stored
+instance, so a C-ECHO writes nothing. The process that has the association refreshes its row by `heartbeat`;
+`close_abandoned` closes those of a process that has died.
 """
 
 from __future__ import annotations
@@ -20,7 +20,21 @@ from node.ledger.tables import Association, AssociationStudy
 
 @dataclass(frozen=True)
 class Peer:
-    """Who opened an association, and when."""
+    """The requestor of an association, and when it was opened.
+
+    Attributes
+    ----------
+    association_id : str
+        Our own UUID of the association.
+    node_id : str
+        The node process that accepted it.
+    calling_ae : str
+        Calling AE title.
+    address : str
+        IP address of the requestor.
+    opened_at : datetime
+        Aware, UTC.
+    """
 
     association_id: str
     node_id: str
@@ -30,7 +44,7 @@ class Peer:
 
 
 def record_study(session: Session, peer: Peer, study_instance_uid: str, now: datetime) -> None:
-    """Note that this association has sent a part of the study; safe to call again."""
+    """Record that an association has sent a part of a study; the same call again changes nothing."""
     association = {
         "id": peer.association_id, "node_id": peer.node_id, "calling_ae": peer.calling_ae, "address": peer.address,
         "opened_at": peer.opened_at, "last_seen_at": now, "closed_at": None,
@@ -41,7 +55,7 @@ def record_study(session: Session, peer: Peer, study_instance_uid: str, now: dat
 
 
 def close(session: Session, association_id: str, now: datetime) -> None:
-    """The association has been released, aborted or lost."""
+    """Record that an association was released, aborted or lost."""
     session.execute(
         update(Association)
         .where(Association.id == association_id, Association.closed_at.is_(None))
@@ -51,12 +65,18 @@ def close(session: Session, association_id: str, now: datetime) -> None:
 
 
 def heartbeat(session: Session, association_ids: Collection[str], now: datetime) -> None:
-    """These associations are still held by a living process."""
+    """Record that these associations are still open in a running process."""
     session.execute(update(Association).where(Association.id.in_(tuple(association_ids))).values(last_seen_at=now))
 
 
 def close_abandoned(session: Session, seen_before: datetime, now: datetime) -> list[str]:
-    """Close associations whose process has not been heard of since `seen_before`; returns the studies they touched."""
+    """Close associations whose process has not refreshed them since `seen_before`.
+
+    Returns
+    -------
+    list of str
+        Study Instance UIDs that these associations have sent, sorted: they may be complete now.
+    """
     dead = list(
         session.scalars(
             select(Association.id).where(Association.closed_at.is_(None), Association.last_seen_at < seen_before)
@@ -68,7 +88,7 @@ def close_abandoned(session: Session, seen_before: datetime, now: datetime) -> l
 
 
 def close_all_of(session: Session, node_id: str, now: datetime) -> list[str]:
-    """Close what an earlier life of this node left open; returns the studies concerned."""
+    """Close associations that an earlier run of this node left open; return the Study Instance UIDs concerned."""
     dead = list(
         session.scalars(select(Association.id).where(Association.closed_at.is_(None), Association.node_id == node_id))
     )
@@ -78,6 +98,7 @@ def close_all_of(session: Session, node_id: str, now: datetime) -> list[str]:
 
 
 def studies_touched(session: Session, association_ids: Collection[str]) -> list[str]:
+    """Return the Study Instance UIDs of which these associations have sent a part, sorted, each once."""
     query = select(AssociationStudy.study_instance_uid).where(
         AssociationStudy.association_id.in_(tuple(association_ids))
     )
@@ -85,7 +106,7 @@ def studies_touched(session: Session, association_ids: Collection[str]) -> list[
 
 
 def open_on_study(session: Session, study_instance_uid: str) -> int:
-    """How many associations that sent a part of this study are still open, in any process."""
+    """Return the number of open associations, in any process, that have sent a part of a study."""
     query = (
         select(func.count())
         .select_from(AssociationStudy)

@@ -1,4 +1,4 @@
-"""Cases as a person leafs through them: filtered, searched, a page at a time."""
+"""Cases for the work list of the pages: filtered, searched, a page at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,17 @@ PAGE_LENGTH = 25
 
 @dataclass(frozen=True)
 class CasePage:
-    """One page of cases, the newest first; pages count from 1."""
+    """One page of cases, the newest first.
+
+    Attributes
+    ----------
+    cases : list of Case
+        At most `PAGE_LENGTH`.
+    number, n_pages : int
+        This page and the number of pages, both from 1.
+    n_cases : int
+        Cases on all pages.
+    """
 
     cases: list[Case]
     number: int
@@ -25,7 +35,17 @@ class CasePage:
 
 
 def find_cases(session: Session, states: Collection[str] = (), text: str = "", page: int = 1) -> CasePage:
-    """Cases in these states (all when none is given) whose study UID or Patient ID holds `text`."""
+    """Return one page of the cases in these states whose Study Instance UID or Patient ID contains a text.
+
+    Parameters
+    ----------
+    states : collection of str
+        Empty: all states.
+    text : str
+        Searched as it is: ``%`` and ``_`` are no wildcards, and upper and lower case are the same.
+    page : int
+        From 1; a number outside the pages gives the nearest one.
+    """
     query = select(Case)
     if states:
         query = query.where(Case.state.in_(tuple(states)))
@@ -45,14 +65,17 @@ def find_cases(session: Session, states: Collection[str] = (), text: str = "", p
 
 
 def current_reports_of(session: Session, cases: Collection[Case]) -> dict[str, Report]:
-    """Study UID -> the current report of those cases that have one."""
+    """Return the current report by Study Instance UID, for those cases that have one."""
     ids = [case.current_report_id for case in cases if case.current_report_id is not None]
-    found = session.scalars(select(Report).where(Report.id.in_(ids)))
-    return {report.study_instance_uid: report for report in found}
+    reports = session.scalars(select(Report).where(Report.id.in_(ids)))
+    return {report.study_instance_uid: report for report in reports}
 
 
 def last_change(session: Session) -> tuple[int, str]:
-    """A value that differs after anything that a page shows has changed."""
+    """Return a value that differs after anything that a page shows has changed.
+
+    Live updates compare it once a second.
+    """
     newest = session.scalar(select(func.max(CaseEvent.id))) or 0
     moments: list[datetime | None] = [
         session.scalar(select(func.max(Case.updated_at))),
@@ -63,5 +86,5 @@ def last_change(session: Session) -> tuple[int, str]:
         session.scalar(select(func.max(Delivery.not_before))),
     ]
     states = session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).all()
-    shown = [moment.isoformat() if moment else "" for moment in moments]
-    return newest, "|".join([*shown, *(f"{state}{n}" for state, n in sorted(states))])
+    times = [moment.isoformat() if moment else "" for moment in moments]
+    return newest, "|".join([*times, *(f"{state}{n}" for state, n in sorted(states))])

@@ -1,4 +1,8 @@
-"""Cases: one MR study each, with its state, reasons and history."""
+"""Cases: one MR study each, with its state, reasons and history.
+
+A case is assessed when `assess_after` is past: an arriving object, a changed fact or an ended association sets it to
+the present (`schedule_...`), and the node assesses what `due_cases` returns.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +23,24 @@ STATES = ("receiving", "incomplete", "held", "queued", "running", "reported", "r
 
 
 def record(session: Session, study_instance_uid: str, kind: str, text: str, actor: str = "node") -> None:
-    """One line of history."""
+    """Add a line to the history of a study.
+
+    Parameters
+    ----------
+    kind : str
+        A word that programs can search for: a state, or what happened (``retry``, ``retention``).
+    text : str
+        A sentence in English, without a patient's name.
+    actor : str
+        Who caused it: ``node``, or the name of a user.
+    """
     session.add(
         CaseEvent(study_instance_uid=study_instance_uid, at=now_utc(), kind=kind, text=text, actor=actor)
     )  # fmt: skip
 
 
 def open_case(session: Session, study_instance_uid: str, patient_id: str, issuer: str) -> bool:
-    """The case of an MR study, made when its first instance arrives; whether it was made now."""
+    """Add the case of an MR study when its first instance arrives; return whether it is new."""
     now = now_utc()
     case = {
         "study_instance_uid": study_instance_uid, "patient_id": patient_id, "issuer": issuer, "state": "receiving",
@@ -40,24 +54,43 @@ def open_case(session: Session, study_instance_uid: str, patient_id: str, issuer
 
 
 def get_case(session: Session, study_instance_uid: str) -> Case:
-    """Raises InputError when the study is not known here."""
+    """Return the case of a study.
+
+    Raises
+    ------
+    InputError
+        When the study is unknown.
+    """
     case = session.get(Case, study_instance_uid)
     if case is None:
-        raise InputError(f"no study {study_instance_uid} is known here; `cptdn studies list` shows those that are")
+        raise InputError(f"there is no study {study_instance_uid} here; `cptdn studies list` shows all")
     return case
 
 
 def lock_case(session: Session, study_instance_uid: str) -> Case:
-    """The case as it stands now, kept from other writers until the transaction ends: what arrives meanwhile waits, and
-    then wakes it. Raises InputError when the study is not known here."""
+    """Return the case, locked against other writers until the transaction ends.
+
+    An object that arrives during that time waits for the lock and then schedules the next assessment, so that nothing
+    that arrives during an assessment is missed.
+
+    Raises
+    ------
+    InputError
+        When the study is unknown.
+    """
     case = session.get(Case, study_instance_uid, with_for_update=True)
     return case if case is not None else get_case(session, study_instance_uid)
 
 
 def set_state(session: Session, case: Case, state: str, reasons: Sequence[dict[str, str]] = ()) -> None:
-    """Change the state, and write the change into the history where there is one.
+    """Change the state of a case, and add a line to its history when something has changed.
 
-    What is still missing while a study arrives is no history.
+    Reasons that change while a study is still arriving (``receiving``) add no line: each object would.
+
+    Parameters
+    ----------
+    reasons : sequence of dict
+        ``{"code": ..., "text": ...}``, in the order in which they are shown.
     """
     reasons = list(reasons)
     if case.state != state or (case.reasons != reasons and state != "receiving"):
@@ -67,14 +100,25 @@ def set_state(session: Session, case: Case, state: str, reasons: Sequence[dict[s
 
 
 def schedule_assessment(session: Session, study_instance_uid: str, when: datetime | None = None) -> None:
-    """Have this case looked at again, soon or at `when`."""
+    """Have a case assessed now, or at `when`."""
     session.execute(
         update(Case).where(Case.study_instance_uid == study_instance_uid).values(assess_after=when or now_utc())
     )
 
 
 def schedule_patient(session: Session, patient_id: str, issuer: str = "") -> int:
-    """Have all cases of a patient looked at again: a fact or a contour in another study has changed."""
+    """Have all cases of a patient assessed: a fact, or a contour in another study, has changed.
+
+    Parameters
+    ----------
+    issuer : str
+        Issuer of the Patient ID. Cases without an issuer match any; an empty `issuer` matches all.
+
+    Returns
+    -------
+    int
+        Number of cases.
+    """
     query = update(Case).where(Case.patient_id == patient_id)
     if issuer:
         query = query.where(Case.issuer.in_([issuer, ""]))
@@ -82,7 +126,11 @@ def schedule_patient(session: Session, patient_id: str, issuer: str = "") -> int
 
 
 def record_arrival(session: Session, modality: str, study_instance_uid: str, patient_id: str, issuer: str) -> None:
-    """Something of a study arrived: an MR study gets its case, anything else may complete cases of its patient."""
+    """Record in the cases that an object arrived.
+
+    An MR object opens the case of its study, or has it assessed again. Any other modality (RTSTRUCT, SEG, REG) may
+    complete each case of its patient.
+    """
     if modality == MR_MODALITY:
         if not open_case(session, study_instance_uid, patient_id, issuer):
             schedule_assessment(session, study_instance_uid)
@@ -91,7 +139,7 @@ def record_arrival(session: Session, modality: str, study_instance_uid: str, pat
 
 
 def schedule_touched(session: Session, study_instance_uids: Collection[str]) -> None:
-    """An association has ended: look at its studies again, and at all cases of their patients."""
+    """Have these studies, and all cases of their patients, assessed: an association that sent them has ended."""
     studies = tuple(study_instance_uids)
     patients = select(Instance.patient_id).where(Instance.study_instance_uid.in_(studies))
     session.execute(
@@ -103,7 +151,7 @@ def schedule_touched(session: Session, study_instance_uids: Collection[str]) -> 
 
 
 def schedule_unfinished(session: Session) -> None:
-    """A node has started: whatever was in the middle of something is looked at again."""
+    """Have all cases assessed that wait for something: the node has started and may have missed its arrival."""
     session.execute(
         update(Case)
         .where(Case.state.in_(("receiving", "incomplete", "held")))
@@ -113,7 +161,7 @@ def schedule_unfinished(session: Session) -> None:
 
 
 def due_cases(session: Session, limit: int = 100) -> list[str]:
-    """Studies whose look is due, the longest waiting first."""
+    """Return Study Instance UIDs whose assessment is due, the earliest first."""
     query = (
         select(Case.study_instance_uid).where(Case.assess_after <= now_utc()).order_by(Case.assess_after).limit(limit)
     )
@@ -121,13 +169,24 @@ def due_cases(session: Session, limit: int = 100) -> list[str]:
 
 
 def next_due(session: Session) -> datetime | None:
+    """Return when the next assessment is due; None when none is scheduled."""
     return session.scalar(select(func.min(Case.assess_after)))
 
 
 def list_cases(
     session: Session, states: Iterable[str] = (), since: datetime | None = None, limit: int | None = None
 ) -> list[Case]:
-    """Cases, the newest first."""
+    """Return cases, the newest first.
+
+    Parameters
+    ----------
+    states : iterable of str
+        Empty: all states.
+    since : datetime, optional
+        Only studies that began to arrive then or later.
+    limit : int, optional
+        None: all.
+    """
     query = select(Case).order_by(Case.received_at.desc()).limit(limit)
     states = tuple(states)
     if states:
@@ -138,10 +197,12 @@ def list_cases(
 
 
 def count_by_state(session: Session) -> dict[str, int]:
+    """Return the number of cases in each state, in the order of `STATES`."""
     return count_states(session, "cases", STATES)
 
 
 def history(session: Session, study_instance_uid: str) -> list[dict[str, Any]]:
+    """Return the history of a study, the oldest line first: ``at`` (ISO 8601), ``kind``, ``text``, ``actor``."""
     rows = session.scalars(
         select(CaseEvent).where(CaseEvent.study_instance_uid == study_instance_uid).order_by(CaseEvent.id)
     )

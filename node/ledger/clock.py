@@ -1,9 +1,10 @@
-"""When the wall clock jumps.
+"""Jumps of the wall clock.
 
-Leases and due times stand in the ledger as wall-clock times, because processes on several machines share them. A jump
-makes them wrong: forward, every lease seems to have run out; back, whatever waits would wait for the length of the
-jump as well. Each node compares the wall clock with the monotonic one and, after a jump, lets every lease begin anew
-and makes everything due that waits. Being early is harmless: what is not ready waits again.
+Leases and due times are wall-clock times in the ledger, because processes on several machines share them. A jump makes
+them wrong. Forward, every lease seems to have ended, and a second worker would take work that the first one still does.
+Back, what is due in a minute would wait for a minute plus the length of the jump, and the lease of a process that died
+would not end. Each node compares the wall clock with the monotonic one; after a jump it lets every lease begin again
+and makes everything due that waits. An attempt that comes too early is harmless: it waits again.
 """
 
 from __future__ import annotations
@@ -18,18 +19,24 @@ from node.ledger.database import now_utc
 from node.ledger.outbox import BULK_YIELDS
 from node.ledger.tables import Association, Case, CaseEvent, Delivery, Fetch, Job, Outbox, Process
 
-JUMP = timedelta(seconds=5)  # less is a correction of the clock, which every waiting time bears
-SKEW = timedelta(seconds=60)  # how far the clocks of two machines may differ before one is taken for wrong
+JUMP = timedelta(seconds=5)  # less is a correction of the clock, too short to matter for any wait
+SKEW = timedelta(seconds=60)  # how far the clocks of two machines may differ before one counts as wrong
 
 
 class ClockWatch:
-    """Notices jumps between two looks."""
+    """Compares the wall clock with the monotonic clock between two calls of `jump`."""
 
     def __init__(self) -> None:
         self._wall, self._monotonic = now_utc(), time.monotonic()
 
     def jump(self) -> timedelta:
-        """How far the wall clock has jumped since the last look; zero for a mere correction."""
+        """Return how far the wall clock has jumped since the last call.
+
+        Returns
+        -------
+        timedelta
+            Positive when it went forward; zero for less than `JUMP`, which is a correction (NTP, a leap second).
+        """
         wall, monotonic = now_utc(), time.monotonic()
         jumped = (wall - self._wall) - timedelta(seconds=monotonic - self._monotonic)
         self._wall, self._monotonic = wall, monotonic
@@ -37,14 +44,27 @@ class ClockWatch:
 
 
 def written_in_the_future(session: Session) -> bool:
-    """Whether the ledger was written by a clock that was ahead of ours: it went back while nothing ran."""
+    """Return whether the ledger contains times later than now: the clock went back while nothing ran.
+
+    A difference up to `SKEW` does not count, since other machines write with clocks of their own.
+    """
+    # A running node writes both all day: the newest row of either tells how late its clock was.
     latest = session.scalar(select(func.max(CaseEvent.at))), session.scalar(select(func.max(Process.seen_at)))
     limit = now_utc() + SKEW
     return any(at is not None and at > limit for at in latest)
 
 
 def reset_leases_and_due_times(session: Session, lease: timedelta) -> None:
-    """After a jump: leases begin anew, and what waits for a time is due. Safe to do twice, by any number of nodes."""
+    """Let every lease begin again and make everything due that waits, after a jump of the clock.
+
+    It may be repeated, by any number of nodes. A lease is not removed: its owner may still work, and loses it one lease
+    later when it does not.
+
+    Parameters
+    ----------
+    lease : timedelta
+        Length of the new leases of jobs and deliveries.
+    """
     now = now_utc()
     changes = [
         update(Job).where(Job.lease_until.is_not(None)).values(lease_until=now + lease),

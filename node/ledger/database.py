@@ -1,4 +1,4 @@
-"""Opening the ledger: SQLite (WAL) on one machine, PostgreSQL for many; schema by Alembic."""
+"""Open the ledger: SQLite (WAL) on one machine, PostgreSQL for several; the schema comes from Alembic migrations."""
 
 from __future__ import annotations
 
@@ -20,18 +20,24 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config.errors import LedgerError
 
-BUSY_TIMEOUT_S = 30.0  # how long a writer of SQLite waits for another one before it gives up
-BEGIN_OF = {"sqlite": "BEGIN IMMEDIATE"}  # by dialect; other drivers begin by themselves
+BUSY_TIMEOUT_S = 30.0  # how long a writer of SQLite waits for another one
+BEGIN_OF = {"sqlite": "BEGIN IMMEDIATE"}  # by dialect; other drivers begin transactions by themselves
 DEADLOCK, SERIALIZATION_FAILURE = "40P01", "40001"  # SQLSTATE of PostgreSQL
 
 
 def now_utc() -> datetime:
-    """The present, aware, in UTC: the one clock of the ledger."""
+    """Return the present as an aware datetime in UTC; every time in the ledger comes from here."""
     return datetime.now(UTC)
 
 
 class Ledger:
-    """An open ledger. Threads share it; a process that forks opens its own."""
+    """An open ledger. Threads share it; a process that forks opens its own.
+
+    Attributes
+    ----------
+    engine : sqlalchemy.Engine
+        For statements that need no mapped objects, and for the dialect.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -39,19 +45,24 @@ class Ledger:
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """One transaction: committed at the end, rolled back when an error passes through."""
+        """Return a session in one transaction: committed at the end, rolled back when an exception leaves the block."""
         with self._sessions.begin() as session:
             yield session
 
     def close(self) -> None:
+        """Close all connections."""
         self.engine.dispose()
 
 
 def insert_new(session: Session, table: type[DeclarativeBase], values: Mapping[str, Any]) -> bool:
-    """Insert a row unless its key is there; whether it was not. Nothing of it becomes a mapped object: that would cost
-    more than the insertion.
+    """Insert a row unless its key exists; return whether it was inserted.
 
-    values : by column; columns with a default may be left out.
+    The row does not become a mapped object, because that costs more than the insertion.
+
+    Parameters
+    ----------
+    values : mapping
+        Value by column; columns with a default may be missing.
     """
     connection = session.connection()
     statement = _inserting(table, connection.dialect.name == "postgresql")
@@ -60,12 +71,16 @@ def insert_new(session: Session, table: type[DeclarativeBase], values: Mapping[s
 
 @lru_cache
 def _inserting(table: type[DeclarativeBase], postgresql: bool) -> Any:
-    into = postgresql_insert if postgresql else sqlite_insert
-    return into(table.__table__).on_conflict_do_nothing()  # type: ignore[arg-type]
+    insert = postgresql_insert if postgresql else sqlite_insert
+    return insert(table.__table__).on_conflict_do_nothing()  # type: ignore[arg-type]
 
 
 def as_json(value: Any) -> str:
-    """The text of a JSON column; a header is written with every instance."""
+    """Return the text of a JSON column.
+
+    orjson, because a header is written with every instance; the standard library for what orjson refuses (keys that are
+    no text, integers beyond 64 bits, lone surrogates).
+    """
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # keys that are no text, numbers beyond 64 bits, lone surrogates
@@ -73,17 +88,31 @@ def as_json(value: Any) -> str:
 
 
 def is_retryable(error: SQLAlchemyError) -> bool:
-    """Whether the transaction only met another one: two first instances of one study, or writers that waited for each
-    other. Done again, it finds what the other one wrote."""
+    """Return whether a transaction failed only because another one ran at the same time.
+
+    Two first instances of one study insert the same case, or two writers wait for each other (PostgreSQL ends one of
+    them). Repeated, the transaction finds what the other one has written.
+    """
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
     return isinstance(error, IntegrityError) or code in (DEADLOCK, SERIALIZATION_FAILURE)
 
 
 def open_ledger(url: str, migrate: bool = True) -> Ledger:
-    """Connect, and bring the schema up to date.
+    """Connect to the ledger and bring its schema up to date.
 
-    url : `sqlite:///FILE` (`?timeout=SECONDS` to wait for other writers) or `postgresql+psycopg://...`
-    Raises LedgerError when the database cannot be reached or its schema is newer than this program.
+    Parameters
+    ----------
+    url : str
+        ``sqlite:///FILE`` (``?timeout=SECONDS`` is how long a writer waits for another one) or
+        ``postgresql+psycopg://...``.
+    migrate : bool
+        False only tests the connection: for processes that start after one which has migrated.
+
+    Raises
+    ------
+    LedgerError
+        When the URL is not understood, the database cannot be reached, or its schema is newer than this program. The
+        message contains no password.
     """
     try:
         parsed = make_url(url)
@@ -107,15 +136,15 @@ def open_ledger(url: str, migrate: bool = True) -> Ledger:
 
 
 def _use_sqlite_safely(engine: Engine, busy_timeout_ms: int) -> None:
-    """WAL with full synchronisation, and transactions that take the write lock when they begin.
+    """Set WAL with full synchronisation, and transactions that take the write lock when they begin.
 
-    SQLite's default upgrades a read lock to a write lock in mid-transaction, which fails at once when another writer
-    was faster; BEGIN IMMEDIATE waits for its turn instead.
+    By default SQLite upgrades a read lock to a write lock in mid-transaction, which fails at once when another writer
+    was faster; BEGIN IMMEDIATE waits up to the busy timeout instead.
     """
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver begins nothing by itself
+        connection.isolation_level = None  # autocommit: the driver begins no transaction by itself
         cursor = connection.cursor()
         for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_timeout_ms}", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
@@ -127,7 +156,7 @@ def _use_sqlite_safely(engine: Engine, busy_timeout_ms: int) -> None:
 
 
 def alembic_config() -> Any:
-    """Alembic's configuration, without a file beside the program."""
+    """Return Alembic's configuration, built in memory: the package needs no ``alembic.ini``."""
     from alembic.config import Config
 
     config = Config()
@@ -136,9 +165,12 @@ def alembic_config() -> Any:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the schema to this program's version; one process at a time does it.
+    """Bring the schema to the version of this program; of several processes that start, one does it.
 
-    Raises LedgerError when the schema belongs to a newer program.
+    Raises
+    ------
+    LedgerError
+        When the schema belongs to a newer program.
     """
     from alembic import command
     from alembic.migration import MigrationContext
@@ -148,7 +180,7 @@ def upgrade(engine: Engine) -> None:
     script = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7035220)")
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7035220)")  # any number, the same for all of us
         current = MigrationContext.configure(connection).get_current_revision()
         if current == script.get_current_head():
             return

@@ -1,13 +1,13 @@
 """Deliveries: all objects of one report to one PACS, from `pending` over `sent` to `delivered` or `dead`.
 
-    pending     something has still to be sent, at `not_before`
-    sent        everything the PACS takes is stored there; its commitment is awaited until `not_before`
+    pending     something still has to be sent, at `not_before`
+    sent        all that the PACS accepts is stored there; its commitment is awaited until `not_before`
     delivered   committed, where the PACS offers storage commitment
-    dead        given up, with the reason; an administrator may revive it
-    superseded  a newer report made it needless before it began
+    dead        given up, with the reason; an administrator may retry it
+    superseded  replaced by a newer report before it was sent
 
-`objects` maps each SOP Instance UID to {"status", "committed", "note"}: status is "stored", "refused" or absent while
-it has to be sent.
+`objects` maps each SOP Instance UID to {"status", "committed", "note"}; the status is "stored", "refused", or None (or
+there is no entry) while the object has to be sent.
 """
 
 from __future__ import annotations
@@ -40,18 +40,27 @@ FAILURE_REASONS = {
     0x0131: "duplicate transaction UID",
     0x0213: "resource limitation",
 }
-NOT_RESENDABLE = frozenset({0x0119, 0x0122})  # sending the same bytes again changes nothing
+NOT_RESENDABLE = frozenset({0x0119, 0x0122})  # the same bytes would fail again
 RESEND_FIRST_S, RESEND_LONGEST_S = 5.0, 3600.0
 
 log = structlog.get_logger("cptdn.delivery")
 
 
 def claim(session: Session, delivery_id: int, owner: str, now: datetime, lease: timedelta) -> Delivery | None:
-    """Take a delivery that is due and that nobody else has; None otherwise.
+    """Take the lease of a delivery that is due and not leased; None otherwise.
 
-    The test and the taking are one statement, so two workers can never both have it.
+    Condition and lease are one UPDATE, so that two workers can never both have it.
+
+    Parameters
+    ----------
+    owner : str
+        Name of this attempt, unique among all workers.
+    now : datetime
+        Aware, UTC.
+    lease : timedelta
+        Until when another worker must not take it, unless `extend_lease` is called.
     """
-    taken = session.execute(
+    updated = session.execute(
         update(Delivery)
         .where(
             Delivery.id == delivery_id,
@@ -62,13 +71,13 @@ def claim(session: Session, delivery_id: int, owner: str, now: datetime, lease: 
         .values(lease_owner=owner, lease_until=now + lease)
         .execution_options(synchronize_session=False)
     )
-    if taken.rowcount != 1:  # type: ignore[attr-defined]
+    if updated.rowcount != 1:  # type: ignore[attr-defined]
         return None
     return session.get_one(Delivery, delivery_id, populate_existing=True)
 
 
 def extend_lease(session: Session, delivery_id: int, owner: str, lease: timedelta) -> bool:
-    """Keep the lease of a delivery that takes longer; False when it was lost."""
+    """Let the lease of a running attempt begin again; return False when it was lost."""
     extended = session.execute(
         update(Delivery)
         .where(Delivery.id == delivery_id, Delivery.lease_owner == owner)
@@ -79,49 +88,73 @@ def extend_lease(session: Session, delivery_id: int, owner: str, lease: timedelt
 
 
 def get_leased(session: Session, delivery_id: int, owner: str) -> Delivery | None:
-    """The delivery, while the lease is still this owner's: the condition for writing down what became of it."""
+    """Return the delivery, locked, while the lease is still this owner's; None otherwise.
+
+    Only an owner with a lease may record an outcome: one that was suspended must not overwrite its successor's.
+    """
     delivery = session.get(Delivery, delivery_id, with_for_update=True)
     return delivery if delivery is not None and delivery.lease_owner == owner else None
 
 
 def release(delivery: Delivery) -> None:
+    """End the lease."""
     delivery.lease_owner = delivery.lease_until = None
 
 
 def record_object(
     delivery: Delivery, sop_instance_uid: str, *, status: str | None, committed: bool = False, note: str = ""
 ) -> None:
-    """Record what became of one object; assigns a new mapping, so that the change is written."""
+    """Record the outcome of one object.
+
+    Parameters
+    ----------
+    status : str or None
+        `STORED`, `REFUSED`, or None when it has to be sent (again).
+    committed : bool
+        Whether the PACS has committed it.
+    note : str
+        Reason for people; empty when there is none.
+    """
     entry = {"status": status, "committed": committed, "note": note}
     delivery.objects = {**delivery.objects, sop_instance_uid: entry}
 
 
 def wait_until(session: Session, delivery: Delivery, when: datetime) -> None:
-    """The next thing to do with this delivery falls due at `when`."""
+    """Set when the delivery is due next, and enqueue its message for that time."""
     delivery.not_before = when
     enqueue(session, DELIVER_REPORT, [delivery.id], not_before=when)
 
 
 def finish(delivery: Delivery, state: str, error_text: str | None = None) -> None:
+    """Set the last state of a delivery and end its lease."""
     delivery.state, delivery.error_text = state, error_text
     release(delivery)
 
 
 class Commitment(Protocol):
-    """What a PACS says of one transaction: instances committed, and instances failed with their Failure Reason."""
+    """The result of one storage commitment transaction as a PACS reports it (PS3.4 J.3.3)."""
 
     @property
-    def transaction_uid(self) -> str: ...
+    def transaction_uid(self) -> str:
+        """Transaction UID (0008,1195) of the request."""
 
     @property
-    def committed(self) -> tuple[str, ...]: ...
+    def committed(self) -> tuple[str, ...]:
+        """SOP Instance UIDs of the Referenced SOP Sequence (0008,1199)."""
 
     @property
-    def failed(self) -> Mapping[str, int]: ...
+    def failed(self) -> Mapping[str, int]:
+        """Failure Reason (0008,1197) by SOP Instance UID, from the Failed SOP Sequence (0008,1198)."""
 
 
 def record_commitment(ledger: Ledger) -> Callable[[Commitment], bool]:
-    """What the node calls with each commitment result; it answers whether a delivery of ours had asked for it."""
+    """Return the function that the node calls with each commitment result.
+
+    Returns
+    -------
+    callable
+        Records a result (`write_commitment`) and returns whether a delivery of this ledger had requested it.
+    """
 
     def record(result: Commitment) -> bool:
         with ledger.begin() as session:
@@ -134,37 +167,49 @@ def record_commitment(ledger: Ledger) -> Callable[[Commitment], bool]:
 
 
 def write_commitment(session: Session, result: Commitment, now: datetime) -> Delivery | None:
-    """Write a commitment result into its delivery; None when no delivery asked for it.
+    """Record a commitment result in its delivery.
 
-    The same result again changes nothing. What the PACS cannot commit is sent again, unless that cannot help.
+    A repeated result changes nothing. Objects that failed are sent again, unless that cannot help (`NOT_RESENDABLE`). A
+    result may contain a part of the objects only; the delivery then waits for the rest.
+
+    Returns
+    -------
+    Delivery or None
+        None when no delivery has requested this transaction.
     """
-    asked = select(Delivery).where(Delivery.transaction_uid == result.transaction_uid)
-    delivery = session.scalar(asked.with_for_update())
+    requested = select(Delivery).where(Delivery.transaction_uid == result.transaction_uid)
+    delivery = session.scalar(requested.with_for_update())
     if delivery is None or delivery.state != "sent":
         return delivery
     for uid in result.committed:
         if uid in delivery.objects:
             record_object(delivery, uid, status=STORED, committed=True, note=delivery.objects[uid]["note"])
-    again = False
+    send_again = False
     for uid, reason in result.failed.items():
         if uid in delivery.objects:
             resend = reason not in NOT_RESENDABLE
-            again = again or resend
+            send_again = send_again or resend
             text = f"not committed: {FAILURE_REASONS.get(reason, f'reason {reason:04X}')}"
             record_object(delivery, uid, status=None if resend else STORED, note=text)
-    if again:
+    if send_again:
         delivery.state, delivery.attempts = "pending", delivery.attempts + 1
         delivery.error_text = f"the PACS could not commit {len(result.failed)} object(s); they are sent again"
         seconds = backoff_s(RESEND_FIRST_S, RESEND_LONGEST_S, delivery.attempts)
         wait_until(session, delivery, now + timedelta(seconds=seconds))
-    elif not awaiting_commitment(delivery, result.failed):  # otherwise a partial answer; the rest is still awaited
+    elif not awaiting_commitment(delivery, result.failed):  # else a partial result: the rest is still awaited
         delivery.committed_at = None if result.failed else now
         finish(delivery, "delivered", "stored; the PACS cannot commit all of it" if result.failed else None)
     return delivery
 
 
 def awaiting_commitment(delivery: Delivery, uncommittable: Collection[str] = ()) -> list[str]:
-    """Objects that the PACS has stored and not committed yet."""
+    """Return the SOP Instance UIDs that the PACS has stored and not committed.
+
+    Parameters
+    ----------
+    uncommittable : collection of str
+        SOP Instance UIDs that are left out, because the PACS has said that it cannot commit them.
+    """
     return [
         uid
         for uid, entry in delivery.objects.items()
@@ -173,8 +218,10 @@ def awaiting_commitment(delivery: Delivery, uncommittable: Collection[str] = ())
 
 
 def requeue_due(session: Session, now: datetime) -> list[int]:
-    """For the watchdog: owe the broker a message for each delivery that is due and has none, e.g. after the broker
-    or a worker was lost. Returns their ids."""
+    """Enqueue a message for each delivery that is due, not leased and without one; return their ids.
+
+    The watchdog calls it, for messages that were lost with the broker or a worker.
+    """
     query = (
         select(Delivery.id)
         .where(
@@ -185,35 +232,47 @@ def requeue_due(session: Session, now: datetime) -> list[int]:
         .order_by(Delivery.not_before)
         .with_for_update(skip_locked=True)
     )
-    waiting = pending_ids(session, [DELIVER_REPORT])
-    due = [found for found in session.scalars(query) if found not in waiting]
+    pending = pending_ids(session, [DELIVER_REPORT])
+    due = [delivery_id for delivery_id in session.scalars(query) if delivery_id not in pending]
     for delivery_id in due:
         enqueue(session, DELIVER_REPORT, [delivery_id])
     return due
 
 
 def get_delivery(session: Session, delivery_id: int) -> Delivery:
-    """Raises InputError when there is no such delivery."""
+    """Return a delivery.
+
+    Raises
+    ------
+    InputError
+        When there is no such delivery.
+    """
     delivery = session.get(Delivery, delivery_id)
     if delivery is None:
-        raise InputError(f"no delivery {delivery_id} is known here; `cptdn jobs list` shows those that are")
+        raise InputError(f"there is no delivery {delivery_id}; `cptdn jobs list` shows all")
     return delivery
 
 
 def job_of(session: Session, delivery_id: int) -> str | None:
-    """The computation whose report is delivered."""
+    """Return the id of the job whose report is delivered."""
     query = select(Report.job_id).join(Delivery, Delivery.report_id == Report.id).where(Delivery.id == delivery_id)
     return session.scalar(query)
 
 
 def retry_delivery(session: Session, delivery_id: int) -> None:
-    """Try again now, by an administrator's order; a dead delivery gets a new life and new patience.
+    """Have a delivery tried again now, by order of an administrator.
 
-    Raises InputError when there is nothing left to do.
+    A dead delivery begins anew: no failed attempts, and the full time until it is given up. What the PACS has stored is
+    not sent again.
+
+    Raises
+    ------
+    InputError
+        When it is delivered or superseded.
     """
     delivery = get_delivery(session, delivery_id)
     if delivery.state in ("delivered", "superseded"):
-        raise InputError(f"delivery {delivery_id} is {delivery.state}: there is nothing to try again")
+        raise InputError(f"delivery {delivery_id} is {delivery.state}: it cannot be tried again")
     now = now_utc()
     if delivery.state == "dead":
         delivery.state, delivery.attempts, delivery.created_at = "pending", 0, now
@@ -224,10 +283,11 @@ def retry_delivery(session: Session, delivery_id: int) -> None:
 
 
 def list_deliveries(session: Session, states: tuple[str, ...] = (), limit: int = 200) -> list[Delivery]:
-    """Deliveries, the newest first."""
+    """Return deliveries, the newest first."""
     query = select(Delivery).order_by(Delivery.id.desc()).limit(limit)
     return list(session.scalars(query.where(Delivery.state.in_(states)) if states else query))
 
 
 def deliveries_of(session: Session, report_id: int) -> list[Delivery]:
+    """Return the deliveries of a report, one for each destination, in the order in which they were created."""
     return list(session.scalars(select(Delivery).where(Delivery.report_id == report_id).order_by(Delivery.id)))

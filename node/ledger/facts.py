@@ -1,7 +1,7 @@
-"""Clinical facts in the ledger: appended, never overwritten; the newest row of a name counts.
+"""Clinical facts in the ledger: rows are appended and never changed; the newest row of a name is current.
 
-EBV DNA results are kept apart by the day of their draw. A result without a day is a person's latest word and replaces
-all before it; a result for a day that is there already is its correction.
+EBV DNA results are separate by the day of the blood draw. A result without a day replaces all before it; a result for a
+day that exists corrects that day.
 """
 
 from __future__ import annotations
@@ -40,17 +40,37 @@ def record_fact(
     observed_on: date | None = None,
     recorded_at: datetime | None = None,
 ) -> ClinicalFact | None:
-    """Append a fact; None when the current one says the same already (a repeated message changes nothing).
+    """Append a fact; return None when the current one is equal (a repeated message changes nothing).
 
-    value : {"text", "unit", "specimen", "laboratory"} | {"t", "n", "m", "prefix", "edition"} | {"day"} |
-    {"given", "text"}, by name. Raises InputError for another name or an empty Patient ID.
+    Parameters
+    ----------
+    patient_id, issuer : str
+        Patient ID and its issuer; an empty issuer counts for any.
+    name : str
+        One of `NAMES`.
+    value : dict
+        ``{"text", "unit", "specimen", "laboratory"}`` for ``ebv_dna``, ``{"t", "n", "m", "prefix", "edition"}`` for
+        ``stage``, ``{"day"}`` (ISO 8601) for the two dates, ``{"given", "text"}`` for ``prior_treatment``.
+    source : str
+        Message, file or page that the fact comes from.
+    set_by : str
+        User or sending application.
+    observed_on : date, optional
+        Day of the draw, for EBV DNA.
+    recorded_at : datetime, optional
+        Aware; the present by default.
+
+    Raises
+    ------
+    InputError
+        For another name or an empty Patient ID.
     """
     if name not in NAMES:
-        raise InputError(f"no such clinical fact: {name!r}; expected one of {', '.join(NAMES)}")
+        raise InputError(f"expected one of the clinical facts {', '.join(NAMES)}, found {name!r}")
     if not patient_id.strip():
-        raise InputError("a clinical fact needs a Patient ID, found none")
+        raise InputError("expected a Patient ID for the clinical fact, found none")
     own = [row for row in _rows(session, patient_id, issuer, name) if row.issuer == issuer]
-    if any(_says(row, name, value, observed_on) for row in _current(name, own)):
+    if any(_is_equal(row, name, value, observed_on) for row in _current(name, own)):
         return None
     fact = ClinicalFact(
         patient_id=patient_id.strip(),
@@ -69,7 +89,13 @@ def record_fact(
 
 
 def withdraw_fact(session: Session, patient_id: str, issuer: str, name: str, observed_on: date | None) -> int:
-    """Withdraw what is recorded for a day (a laboratory deleted its result); returns how many rows."""
+    """Withdraw what is recorded under a name for a day: a laboratory has deleted its result.
+
+    Returns
+    -------
+    int
+        Number of rows.
+    """
     rows = [row for row in _rows(session, patient_id, issuer, name) if row.observed_on == observed_on]
     for row in rows:
         row.withdrawn_at = now_utc()
@@ -77,9 +103,9 @@ def withdraw_fact(session: Session, patient_id: str, issuer: str, name: str, obs
 
 
 def facts_of(session: Session, patient_id: str, issuer: str = "") -> ClinicalFacts:
-    """The current facts of a patient.
+    """Return the current facts of a patient.
 
-    Facts recorded without an issuer count for any issuer, and an MR without an issuer sees those of every issuer.
+    Facts without an issuer count for any issuer, and an MR study without an issuer gets those of every issuer.
     """
     rows = current_rows(session, patient_id, issuer)
     single = {row.name: row for row in rows if row.name != "ebv_dna"}
@@ -99,13 +125,13 @@ def facts_of(session: Session, patient_id: str, issuer: str = "") -> ClinicalFac
 
 
 def current_rows(session: Session, patient_id: str, issuer: str = "") -> list[ClinicalFact]:
-    """The rows that count now: one per name, EBV DNA one per day of draw (the oldest first)."""
+    """Return the current rows: one per name, for EBV DNA one per day of draw, the oldest first."""
     rows = _rows(session, patient_id, issuer)
-    return [row for name in NAMES for row in _current(name, [one for one in rows if one.name == name])]
+    return [row for name in NAMES for row in _current(name, [row for row in rows if row.name == name])]
 
 
 def history_of(session: Session, patient_id: str, issuer: str = "") -> list[ClinicalFact]:
-    """Every row about a patient, withdrawn ones included, the oldest first."""
+    """Return every row about a patient, withdrawn ones included, the oldest first."""
     query = select(ClinicalFact).where(ClinicalFact.patient_id == patient_id).order_by(ClinicalFact.id)
     if issuer:
         query = query.where(ClinicalFact.issuer.in_((issuer, "")))
@@ -113,7 +139,7 @@ def history_of(session: Session, patient_id: str, issuer: str = "") -> list[Clin
 
 
 def is_recorded(session: Session, patient_id: str, source: str) -> bool:
-    """Whether any fact of a patient came from this source (a message that is sent again)."""
+    """Return whether any fact of a patient came from this source (a message that is sent again)."""
     query = select(ClinicalFact.id).where(ClinicalFact.patient_id == patient_id, ClinicalFact.source == source)
     return session.scalar(query.limit(1)) is not None
 
@@ -134,7 +160,7 @@ def _current(name: str, rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
     return sorted(by_day.values(), key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
 
 
-def _says(row: ClinicalFact, name: str, value: dict[str, Any], observed_on: date | None) -> bool:
+def _is_equal(row: ClinicalFact, name: str, value: dict[str, Any], observed_on: date | None) -> bool:
     return row.name == name and row.value == value and row.observed_on == observed_on
 
 
@@ -153,7 +179,7 @@ def _provenance(row: ClinicalFact) -> Provenance:
 
 
 def patients_changed_since(session: Session, since: datetime, set_by: str) -> list[str]:
-    """Patients about whom this person recorded facts since then."""
+    """Return the Patient IDs about which a user or application has recorded facts since then, sorted."""
     query = (
         select(ClinicalFact.patient_id)
         .where(ClinicalFact.recorded_at >= since, ClinicalFact.set_by == set_by)

@@ -1,4 +1,8 @@
-"""What a PACS is asked for because a case lacks it: one row for each case and PACS, held by the node that asks."""
+"""Requests to a PACS for what a case is missing: one row for each case and PACS, leased by the node that queries.
+
+The lease has no end of its own: it belongs to a node process and ends when the process is no longer alive
+(`node/ledger/processes.py`), because a C-MOVE of a large study may take long and cannot extend a lease meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +20,19 @@ from node.ledger.tables import Fetch, Process
 WAITING, IDLE, GIVEN_UP = "waiting", "idle", "given_up"
 
 
-def request_missing(session: Session, study_instance_uid: str, pacs: Iterable[str], lacks: Collection[str]) -> None:
-    """Have these PACS asked for what a case lacks; with nothing lacking, no longer.
+def request_missing(session: Session, study_instance_uid: str, pacs: Iterable[str], missing: Collection[str]) -> None:
+    """Have these PACS queried for what a case is missing; stop querying them when nothing is missing.
 
-    The same lack again changes nothing: the waits go on growing.
+    The same list again changes nothing, so that the waits between queries go on growing.
+
+    Parameters
+    ----------
+    pacs : iterable of str
+        Configured names.
+    missing : collection of str
+        Roles, ``CONTOUR``, ``REGISTRATION`` or Series Instance UIDs, see `node.cases.completion.Gap`.
     """
-    now, wanted = now_utc(), sorted(lacks)
+    now, wanted = now_utc(), sorted(missing)
     for name in pacs:
         row = session.get(Fetch, (study_instance_uid, name))
         if row is None:
@@ -34,39 +45,52 @@ def request_missing(session: Session, study_instance_uid: str, pacs: Iterable[st
     session.flush()
 
 
-def restart_request(row: Fetch, lacks: list[str], now: datetime, forget: bool = False) -> None:
-    """Ask at once, with waits that grow from the beginning; `forget` lets series be fetched that were before."""
-    row.missing, row.state, row.attempts, row.not_before, row.began_at = lacks, WAITING, 0, now, now
+def restart_request(row: Fetch, missing: list[str], now: datetime, forget: bool = False) -> None:
+    """Query at once, and let the waits grow from the beginning.
+
+    Parameters
+    ----------
+    forget : bool
+        Whether series may be fetched again that were fetched before and did not help.
+    """
+    row.missing, row.state, row.attempts, row.not_before, row.began_at = missing, WAITING, 0, now, now
     row.updated_at = now
     if forget:
         row.fetched = {}
 
 
-def request_now(session: Session, study_instance_uid: str, pacs: str, lacks: Collection[str]) -> None:
-    """An administrator wants this PACS to be asked at once."""
+def request_now(session: Session, study_instance_uid: str, pacs: str, missing: Collection[str]) -> None:
+    """Have a PACS queried at once, by order of an administrator."""
     now = now_utc()
     row = session.get(Fetch, (study_instance_uid, pacs))
     if row is None:
-        session.add(_row(study_instance_uid, pacs, sorted(lacks), now))
+        session.add(_row(study_instance_uid, pacs, sorted(missing), now))
     else:
-        restart_request(row, sorted(lacks), now, forget=True)
+        restart_request(row, sorted(missing), now, forget=True)
 
 
-def _row(study_instance_uid: str, pacs: str, lacks: list[str], now: datetime) -> Fetch:
+def _row(study_instance_uid: str, pacs: str, missing: list[str], now: datetime) -> Fetch:
     return Fetch(
-        study_instance_uid=study_instance_uid, pacs=pacs, state=WAITING, missing=lacks, fetched={}, attempts=0,
+        study_instance_uid=study_instance_uid, pacs=pacs, state=WAITING, missing=missing, fetched={}, attempts=0,
         not_before=now, began_at=now, updated_at=now,
     )  # fmt: skip
 
 
 def claim_due(session: Session, owner: str, pacs: Collection[str]) -> Fetch | None:
-    """Take the question that has been due the longest and that no living node asks; None when there is none.
+    """Take the request that has been due longest and that no running node has; None when there is none.
 
-    owner : id of this node's process. Testing and taking are one statement: two nodes never ask the same at once.
+    Condition and lease are one UPDATE: two nodes never have the same request.
+
+    Parameters
+    ----------
+    owner : str
+        Id of this node's process.
+    pacs : collection of str
+        Names of the PACS that this node may query.
     """
     now = now_utc()
     alive = select(Process.id).where(Process.seen_at > now - DEAD_AFTER, Process.id != owner)
-    free = or_(Fetch.asked_by.is_(None), Fetch.asked_by.not_in(alive))
+    free = or_(Fetch.lease_owner.is_(None), Fetch.lease_owner.not_in(alive))
     due = (
         select(Fetch.study_instance_uid, Fetch.pacs)
         .where(Fetch.state == WAITING, Fetch.not_before <= now, Fetch.pacs.in_(tuple(pacs)), free)
@@ -74,33 +98,35 @@ def claim_due(session: Session, owner: str, pacs: Collection[str]) -> Fetch | No
         .limit(5)
     )
     for study, name in session.execute(due).all():
-        taken = session.execute(
+        updated = session.execute(
             update(Fetch)
             .where(Fetch.study_instance_uid == study, Fetch.pacs == name, Fetch.state == WAITING, free)
-            .values(asked_by=owner)
+            .values(lease_owner=owner)
             .execution_options(synchronize_session=False)
         )
-        if taken.rowcount == 1:  # type: ignore[attr-defined]
+        if updated.rowcount == 1:  # type: ignore[attr-defined]
             return session.get_one(Fetch, (study, name), populate_existing=True)
     return None
 
 
 def get_leased(session: Session, study_instance_uid: str, pacs: str, owner: str) -> Fetch | None:
-    """The row, while this node still has it."""
+    """Return the request, locked, while this node still has it; None otherwise."""
     row = session.get(Fetch, (study_instance_uid, pacs), with_for_update=True)
-    return row if row is not None and row.asked_by == owner else None
+    return row if row is not None and row.lease_owner == owner else None
 
 
 def release(row: Fetch) -> None:
-    row.asked_by, row.updated_at = None, now_utc()
+    """Give a request back."""
+    row.lease_owner, row.updated_at = None, now_utc()
 
 
 def next_due(session: Session) -> datetime | None:
+    """Return when the next request is due; None when none waits."""
     return session.scalar(select(func.min(Fetch.not_before)).where(Fetch.state == WAITING))
 
 
 def fetches_of(session: Session, study_instance_uid: str) -> list[dict[str, Any]]:
-    """What `studies explain` says of them."""
+    """Return the requests of a study as `cptdn studies explain` shows them."""
     rows = session.scalars(select(Fetch).where(Fetch.study_instance_uid == study_instance_uid).order_by(Fetch.pacs))
     return [
         {

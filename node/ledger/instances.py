@@ -1,4 +1,4 @@
-"""Stored instances and what was kept aside: rows that exist only once the bytes are durable."""
+"""Stored instances and quarantined objects: rows that exist only once the bytes are durable."""
 
 from __future__ import annotations
 
@@ -16,14 +16,22 @@ from node.ledger.tables import Instance, Quarantined, Row
 
 
 def find_instance(session: Session, sop_instance_uid: str) -> Instance | None:
+    """Return the stored instance with this SOP Instance UID, or None."""
     return session.get(Instance, sop_instance_uid)
 
 
 def add_instance(session: Session, row: Row) -> Instance | None:
     """Index an instance whose bytes are durable.
 
-    row : every column of `instances`. Returns None when it is new, otherwise the instance that already holds its SOP
-    Instance UID (nothing is changed then).
+    Parameters
+    ----------
+    row : dict
+        Every column of `instances`.
+
+    Returns
+    -------
+    Instance or None
+        None when it is new; otherwise the instance that has this SOP Instance UID already, and nothing is changed.
     """
     return None if insert_new(session, Instance, row) else find_instance(session, row["sop_instance_uid"])
 
@@ -31,7 +39,8 @@ def add_instance(session: Session, row: Row) -> Instance | None:
 def lock_study(session: Session, study_instance_uid: str) -> None:
     """Keep retention and arriving objects of one study apart until the transaction ends.
 
-    SQLite lets one writer in at a time anyway; PostgreSQL gets an advisory lock, for there may be no row to lock yet.
+    SQLite admits one writer anyway. PostgreSQL needs an advisory lock, because there may be no row of the study to
+    lock.
     """
     if session.get_bind().dialect.name == "postgresql":
         key = int.from_bytes(hashlib.sha256(study_instance_uid.encode()).digest()[:8], "big", signed=True)
@@ -39,7 +48,7 @@ def lock_study(session: Session, study_instance_uid: str) -> None:
 
 
 def add_quarantined(session: Session, entry: Quarantined) -> None:
-    """Record an object kept aside; the same bytes under the same UID again change nothing."""
+    """Record a quarantined object; the same bytes under the same UID again change nothing."""
     same = select(Quarantined.id).where(
         Quarantined.sop_instance_uid == entry.sop_instance_uid, Quarantined.digest == entry.digest
     )
@@ -49,7 +58,7 @@ def add_quarantined(session: Session, entry: Quarantined) -> None:
 
 
 def instances_of_study(session: Session, study_instance_uid: str) -> list[Instance]:
-    """All instances of a study, series by series."""
+    """Return all instances of a study, series by series."""
     query = (
         select(Instance)
         .where(Instance.study_instance_uid == study_instance_uid)
@@ -59,13 +68,13 @@ def instances_of_study(session: Session, study_instance_uid: str) -> list[Instan
 
 
 def series_uids(session: Session, study_instance_uid: str) -> list[str]:
-    """Series of a study, in order of their UIDs."""
+    """Return the Series Instance UIDs of a study, sorted."""
     query = select(Instance.series_instance_uid).where(Instance.study_instance_uid == study_instance_uid).distinct()
     return sorted(session.scalars(query))
 
 
 def count_by_series(session: Session, study_instance_uid: str, patient_id: str) -> dict[str, int]:
-    """Series Instance UID -> stored instances, of a study and of everything else of its patient."""
+    """Return the number of stored instances by series, of a study and of all other studies of its patient."""
     query = (
         select(Instance.series_instance_uid, func.count())
         .where((Instance.study_instance_uid == study_instance_uid) | (Instance.patient_id == patient_id))
@@ -77,9 +86,19 @@ def count_by_series(session: Session, study_instance_uid: str, patient_id: str) 
 def instances_of_patient(
     session: Session, patient_id: str, modalities: Iterable[str], issuer: str = ""
 ) -> list[Instance]:
-    """Objects of a patient in any study, for example contours that came in a study of their own.
+    """Return a patient's objects of these modalities in any study: contours may come in a study of their own.
 
-    issuer : of the Patient ID; rows without an issuer match any, and an empty `issuer` matches all rows.
+    Parameters
+    ----------
+    modalities : iterable of str
+        Values of Modality (0008,0060).
+    issuer : str
+        Issuer of the Patient ID. Rows without an issuer match any; an empty `issuer` matches all rows.
+
+    Returns
+    -------
+    list of Instance
+        In order of arrival.
     """
     query = select(Instance).where(Instance.patient_id == patient_id, Instance.modality.in_(tuple(modalities)))
     if issuer:
@@ -90,7 +109,11 @@ def instances_of_patient(
 def instances_of_frames(
     session: Session, frame_of_reference_uids: Iterable[str], modalities: Iterable[str]
 ) -> list[Instance]:
-    """Objects in these frames of reference, of whatever patient: a contour with another identity must be noticed."""
+    """Return the objects in these frames of reference, of any patient, in order of arrival.
+
+    A contour in the frame of an image but with another Patient ID must be found, because it is a mistake that has to be
+    reported.
+    """
     frames = tuple(uid for uid in frame_of_reference_uids if uid)
     query = select(Instance).where(
         Instance.frame_of_reference_uid.in_(frames), Instance.modality.in_(tuple(modalities))
@@ -99,6 +122,7 @@ def instances_of_frames(
 
 
 def quarantined_of_study(session: Session, study_instance_uid: str) -> list[Quarantined]:
+    """Return the quarantined objects of a study that no administrator has dismissed."""
     query = select(Quarantined).where(
         Quarantined.study_instance_uid == study_instance_uid, Quarantined.dismissed_because.is_(None)
     )
@@ -106,36 +130,44 @@ def quarantined_of_study(session: Session, study_instance_uid: str) -> list[Quar
 
 
 def dismiss_quarantined(session: Session, number: int, because: str) -> Quarantined:
-    """An administrator decides that a file kept aside does not matter; it stays where it is. Raises InputError."""
+    """Record that a quarantined object does not matter, with the reason; its file stays in quarantine.
+
+    Raises
+    ------
+    InputError
+        When there is no quarantined object with this number.
+    """
     entry = session.get(Quarantined, number)
     if entry is None:
-        raise InputError(f"nothing with the number {number} is in quarantine; `cptdn quarantine list` shows what is")
+        raise InputError(
+            f"expected the number of a quarantined object, found {number}; `cptdn quarantine list` shows them"
+        )
     entry.dismissed_because = because
     return entry
 
 
 def list_quarantined(session: Session, limit: int = 100) -> list[Quarantined]:
-    """What was kept aside, the newest first."""
+    """Return the quarantined objects, the newest first, dismissed ones included."""
     return list(session.scalars(select(Quarantined).order_by(Quarantined.id.desc()).limit(limit)))
 
 
 def paths_of(session: Session, sop_instance_uids: Sequence[str]) -> dict[str, str]:
-    """SOP Instance UID -> path relative to the storage root, for those that are stored."""
+    """Return the path, relative to the storage root, of each of these SOP Instance UIDs that is stored."""
     query = select(Instance.sop_instance_uid, Instance.path).where(Instance.sop_instance_uid.in_(sop_instance_uids))
     return dict(session.execute(query).all())
 
 
 def last_received(session: Session, study_instance_uid: str) -> datetime | None:
-    """When the newest instance of a study arrived."""
+    """Return when the newest instance of a study arrived; None when none is stored."""
     return session.scalar(
         select(func.max(Instance.received_at)).where(Instance.study_instance_uid == study_instance_uid)
     )
 
 
 def count_instances(session: Session) -> dict[str, Any]:
-    """Totals for the status page: instances, studies, bytes, quarantined."""
+    """Return totals for status pages: ``instances``, ``studies``, ``bytes``, ``quarantined``."""
     row = session.execute(
         select(func.count(), func.count(Instance.study_instance_uid.distinct()), func.sum(Instance.size_bytes))
     ).one()
-    aside = session.scalar(select(func.count()).select_from(Quarantined))
-    return {"instances": row[0], "studies": row[1], "bytes": int(row[2] or 0), "quarantined": aside or 0}
+    n_quarantined = session.scalar(select(func.count()).select_from(Quarantined))
+    return {"instances": row[0], "studies": row[1], "bytes": int(row[2] or 0), "quarantined": n_quarantined or 0}

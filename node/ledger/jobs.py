@@ -1,8 +1,8 @@
-"""Jobs: one computation of one case, step by step, with a lease while a worker has it.
+"""Jobs: one computation of one case, step by step, each step under a lease.
 
 queued --claim--> running --advance--> queued (next step) ... --finish--> done
-                     |--fail--> failed        |--lease runs out--> queued again, or failed after MAX_ATTEMPTS
-                     |--wait_for_space--> queued again, for as long as the disk is full
+                     |--fail--> failed        |--lease ends--> queued again, or failed after MAX_ATTEMPTS
+                     |--wait_for_space--> queued again, as long as the disk is full
 
 A writer that needs a case and its job locks them in this order, so that no two writers wait for each other.
 """
@@ -30,7 +30,7 @@ STEPS = ("volumes", "features", "report")
 ACTIVE = ("queued", "running")
 STATES = ("queued", "running", "done", "failed", "cancelled")
 LEASE = timedelta(seconds=60)
-LOST_AFTER = timedelta(seconds=60)  # a queued job whose message nobody took for so long is sent again
+LOST_AFTER = timedelta(seconds=60)  # a queued job whose message no worker has taken for this long is sent again
 MAX_ATTEMPTS = 5
 RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 300.0
 OUT_OF_SPACE, ARTEFACTS_GONE = "out_of_space", "artefacts_gone"
@@ -46,10 +46,22 @@ def create_job(
     computation: str | None = None,
     bulk: bool = False,
 ) -> Job:
-    """Queue one computation: the row and its message in one transaction.
+    """Queue a computation: its row and its first message in one transaction.
 
-    send=False computes for comparison only, and `computation` is then the digest that its answer is found by.
-    bulk : it is one of many that were asked for at once; studies that have just arrived go first.
+    Parameters
+    ----------
+    request : dict
+        The frozen inputs as JSON values: series, contour, clinical facts, decision settings.
+    request_digest : str
+        Digest of `request`.
+    bundle : str
+        Name of the model bundle.
+    send : bool
+        False computes for a comparison only: the case is not touched and no report is made.
+    computation : str, optional
+        For a comparison, the digest by which `find_comparison` finds its result.
+    bulk : bool
+        One of many that were requested at once; studies that have just arrived go first.
     """
     now = now_utc()
     job = Job(
@@ -64,19 +76,27 @@ def create_job(
 
 
 def get_job(session: Session, job_id: str) -> Job:
+    """Return a job.
+
+    Raises
+    ------
+    InputError
+        When there is no such job.
+    """
     job = session.get(Job, job_id)
     if job is None:
-        raise InputError(f"no job {job_id} is known here; `cptdn jobs list` shows those that are")
+        raise InputError(f"there is no job {job_id}; `cptdn jobs list` shows all")
     return job
 
 
 def active_jobs(session: Session, study_instance_uid: str) -> list[Job]:
-    """Jobs of a study that are not finished; those that only compare (nothing is sent) do not count."""
+    """Return the queued and running jobs of a study, the oldest first; comparisons do not count."""
     query = select(Job).where(Job.study_instance_uid == study_instance_uid, Job.state.in_(ACTIVE), Job.send.is_(True))
     return list(session.scalars(query.order_by(Job.created_at)))
 
 
 def latest_job(session: Session, study_instance_uid: str) -> Job | None:
+    """Return the newest job of a study, whatever became of it; comparisons do not count."""
     return session.scalar(
         select(Job)
         .where(Job.study_instance_uid == study_instance_uid, Job.send.is_(True))
@@ -86,7 +106,7 @@ def latest_job(session: Session, study_instance_uid: str) -> Job | None:
 
 
 def find_comparison(session: Session, computation: str) -> Job | None:
-    """The computation for comparison that answers this question already, or is about to."""
+    """Return the newest comparison, finished or still active, with this digest; None when there is none."""
     return session.scalar(
         select(Job)
         .where(Job.computation == computation, Job.state.in_((*ACTIVE, "done")))
@@ -96,9 +116,22 @@ def find_comparison(session: Session, computation: str) -> Job | None:
 
 
 def claim(session: Session, job_id: str, step: str, worker: str, lease: timedelta = LEASE) -> Job | None:
-    """Take the lease of one step. None when the work is done, gone on, cancelled, or in another worker's hands.
+    """Take the lease of a step.
 
-    worker : of this very try, so that a worker which lost the lease and one that got it are never mistaken.
+    Parameters
+    ----------
+    step : str
+        The step that the message names.
+    worker : str
+        Name of this attempt, unique among all workers, so that one that lost the lease is never taken for the one that
+        has it.
+    lease : timedelta
+        Until when no other worker gets the step, unless `extend_lease` is called.
+
+    Returns
+    -------
+    Job or None
+        None when the job is done, cancelled, at another step, or leased by another worker: messages may come twice.
     """
     job = _locked(session, job_id)
     now = now_utc()
@@ -116,7 +149,7 @@ def claim(session: Session, job_id: str, step: str, worker: str, lease: timedelt
 
 
 def extend_lease(session: Session, job_id: str, worker: str, lease: timedelta = LEASE) -> bool:
-    """Keep the lease of a step that takes longer; False when it was lost."""
+    """Let the lease of a running step begin again; return False when it was lost."""
     extended = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == "running", Job.lease_owner == worker)
@@ -126,13 +159,16 @@ def extend_lease(session: Session, job_id: str, worker: str, lease: timedelta = 
 
 
 def get_leased(session: Session, job_id: str, worker: str) -> Job | None:
-    """The job, while the lease is still this worker's: the condition for writing down what it computed."""
+    """Return the job, locked, while the lease is still this worker's; None otherwise.
+
+    Only a worker with the lease may record a result: one that was suspended must not overwrite its successor's.
+    """
     job = _locked(session, job_id)
     return job if job is not None and job.state == "running" and job.lease_owner == worker else None
 
 
 def _locked(session: Session, job_id: str) -> Job | None:
-    """The job, with its case locked before it."""
+    """Return the job, locked after its case."""
     study = session.scalar(select(Job.study_instance_uid).where(Job.id == job_id))
     if study is None:
         return None
@@ -141,7 +177,15 @@ def _locked(session: Session, job_id: str) -> Job | None:
 
 
 def advance(session: Session, job: Job, seconds: dict[str, float], result: dict[str, Any] | None = None) -> None:
-    """This step is finished: queue the next one."""
+    """Record the duration of a finished step and queue the next one.
+
+    Parameters
+    ----------
+    seconds : dict
+        Duration in seconds by step; added to those of earlier steps.
+    result : dict, optional
+        Replaces the job's result.
+    """
     job.step = STEPS[STEPS.index(job.step) + 1]
     _release(job, "queued")
     job.attempts = 0
@@ -151,13 +195,13 @@ def advance(session: Session, job: Job, seconds: dict[str, float], result: dict[
 
 
 def skip_to_report(session: Session, job: Job, result: dict[str, Any]) -> None:
-    """Nothing can be computed, and the report shall say so."""
+    """Go to the last step with a result that explains why nothing was computed."""
     job.step = STEPS[-2]
     advance(session, job, {}, result)
 
 
 def finish(session: Session, job: Job, seconds: dict[str, float]) -> None:
-    """All steps are finished."""
+    """Record that all steps are done."""
     job.step = "done"
     _release(job, "done")
     job.seconds = {**job.seconds, **seconds}
@@ -165,7 +209,7 @@ def finish(session: Session, job: Job, seconds: dict[str, float]) -> None:
 
 
 def finish_comparison(job: Job, seconds: dict[str, float], result: dict[str, Any]) -> None:
-    """The answer of a computation for comparison: no report is made of it."""
+    """Record the result of a comparison; no report is made of it."""
     job.step, job.result = "done", result
     _release(job, "done")
     job.seconds = {**job.seconds, **seconds}
@@ -173,10 +217,18 @@ def finish_comparison(job: Job, seconds: dict[str, float], result: dict[str, Any
 
 
 def fail(session: Session, job: Job, code: str, text: str, retry: bool) -> None:
-    """This step failed: try again later (at most MAX_ATTEMPTS times), or stop visibly."""
+    """Record that a step failed: it is queued again with growing waits, or the job is ``failed`` and its case says why.
+
+    Parameters
+    ----------
+    code, text : str
+        Reason for programs and for people.
+    retry : bool
+        Whether another attempt may help; there are at most `MAX_ATTEMPTS`.
+    """
     job.error_code, job.error_text = code, text
     if retry and job.attempts < MAX_ATTEMPTS:
-        _again_in(session, job, backoff_s(RETRY_FIRST_S, RETRY_LONGEST_S, job.attempts))
+        _requeue_in(session, job, backoff_s(RETRY_FIRST_S, RETRY_LONGEST_S, job.attempts))
         return
     _release(job, "failed")
     if job.send:
@@ -184,17 +236,17 @@ def fail(session: Session, job: Job, code: str, text: str, retry: bool) -> None:
 
 
 def wait_for_space(session: Session, job: Job, text: str) -> None:
-    """The disk is full: the step is tried again until there is room, and the case says so meanwhile."""
+    """Queue a step again because the disk is full, without end; its case names the reason until then."""
     job.error_code, job.error_text = OUT_OF_SPACE, text
-    _again_in(session, job, backoff_s(RETRY_FIRST_S, RETRY_LONGEST_S, job.attempts))
-    job.attempts = max(0, min(job.attempts, MAX_ATTEMPTS - 1))  # a full disk is not the study's fault
+    _requeue_in(session, job, backoff_s(RETRY_FIRST_S, RETRY_LONGEST_S, job.attempts))
+    job.attempts = max(0, min(job.attempts, MAX_ATTEMPTS - 1))  # a full disk must not use up the attempts of a step
     if job.send:
         reason = {"code": OUT_OF_SPACE, "text": text}
         set_state(session, get_case(session, job.study_instance_uid), "queued", [reason])
 
 
 def resume_after_full_disk(session: Session) -> int:
-    """There is room again: what waits for it goes on at once; returns how many jobs."""
+    """Queue at once the jobs that wait for space, because there is space again; return their number."""
     waiting = list(
         session.scalars(
             select(Job)
@@ -209,9 +261,12 @@ def resume_after_full_disk(session: Session) -> int:
 
 
 def restart_job(session: Session, job: Job, text: str) -> None:
-    """What an earlier step kept is gone (a power cut, a restored backup): start from the first step, once."""
+    """Start a job from its first step, once, because files of an earlier step are gone (power cut, restored backup).
+
+    The second time it fails: something removes the files again.
+    """
     if job.error_code == ARTEFACTS_GONE:
-        fail(session, job, ARTEFACTS_GONE, f"{text}; making them again did not help", retry=False)
+        fail(session, job, ARTEFACTS_GONE, f"{text}; computing them again did not help", retry=False)
         return
     job.step, job.attempts, job.error_code, job.error_text = STEPS[0], 0, ARTEFACTS_GONE, text
     _release(job, "queued")
@@ -220,7 +275,7 @@ def restart_job(session: Session, job: Job, text: str) -> None:
 
 
 def refuse(session: Session, job: Job, code: str, text: str) -> None:
-    """The study cannot be scored: that is an answer, not a failure."""
+    """End a job whose study the model is not made for. This is a result (``refused``), not a failure."""
     job.error_code, job.error_text = code, text
     _release(job, "done")
     if job.send:
@@ -228,7 +283,13 @@ def refuse(session: Session, job: Job, code: str, text: str) -> None:
 
 
 def retry(session: Session, job_id: str, by: str = "administrator") -> Job:
-    """Queue a failed or cancelled job again, from the step where it stopped."""
+    """Queue a failed or cancelled job again, at the step where it stopped.
+
+    Raises
+    ------
+    InputError
+        When it is in another state.
+    """
     job = get_job(session, job_id)
     if job.state not in ("failed", "cancelled"):
         raise InputError(f"job {job_id} is {job.state}; only failed and cancelled jobs can be tried again")
@@ -243,20 +304,32 @@ def retry(session: Session, job_id: str, by: str = "administrator") -> Job:
 
 
 def cancel(session: Session, job_id: str, because: str) -> Job:
-    """An administrator stops a job; its study waits for `retry` or for other inputs."""
+    """Stop a job by order of an administrator; its case then waits for `retry` or for other inputs.
+
+    Raises
+    ------
+    InputError
+        When it is not active.
+    """
     return _stop(session, job_id, "cancelled", because, "administrator")
 
 
 def supersede(session: Session, job_id: str, because: str) -> Job:
-    """The node stops a job that other inputs have made pointless."""
+    """Stop a job whose inputs have changed.
+
+    Raises
+    ------
+    InputError
+        When it is not active.
+    """
     return _stop(session, job_id, "superseded", because, "node")
 
 
 def _stop(session: Session, job_id: str, code: str, because: str, actor: str) -> Job:
-    """What a worker computes for a stopped job meanwhile is dropped, because it lost the lease."""
     job = get_job(session, job_id)
     if job.state not in ACTIVE:
         raise InputError(f"job {job_id} is {job.state}; only queued and running jobs can be cancelled")
+    # A worker that computes this step now loses its lease, and with it the right to record a result.
     job.error_code, job.error_text = code, because
     _release(job, "cancelled")
     record(session, job.study_instance_uid, code, f"Job {job_id} was stopped: {because}.", actor=actor)
@@ -264,36 +337,41 @@ def _stop(session: Session, job_id: str, code: str, because: str, actor: str) ->
 
 
 def watchdog(session: Session, lost_after: timedelta = LOST_AFTER) -> int:
-    """Queue again what a dead worker or an emptied broker has lost; returns how many jobs.
+    """Queue again what a dead worker or an emptied broker has lost; return the number of jobs.
 
-    lost_after : how long a message may be on its way before it is sent again. Any number of nodes may do it at the same
-    time: what one of them looks at, the others pass over.
+    Several nodes may do this at the same time: each passes over what another one has locked.
+
+    Parameters
+    ----------
+    lost_after : timedelta
+        How long a message may be on its way before it is sent again.
     """
     now = now_utc()
     abandoned = (Job.state == "running", Job.lease_until < now)
     lost = (Job.state == "queued", Job.updated_at < now - lost_after, Job.not_before <= now)
     revived = 0
-    for job in _taken(session, abandoned):
+    for job in _lock_each(session, abandoned):
         fail(session, job, "worker_lost", f"the worker {job.lease_owner} stopped while it had this job", retry=True)
         revived += 1
-    for job in _taken(session, lost, leave=pending_ids(session, TASK_OF_STEP.values())):
+    for job in _lock_each(session, lost, except_ids=pending_ids(session, TASK_OF_STEP.values())):
         job.updated_at = now
         _enqueue(session, job)
         revived += 1
     return revived
 
 
-def _taken(
-    session: Session, conditions: Sequence[ColumnElement[bool]], leave: Collection[str] = frozenset()
+def _lock_each(
+    session: Session, conditions: Sequence[ColumnElement[bool]], except_ids: Collection[str] = frozenset()
 ) -> Iterator[Job]:
-    """Jobs that fit, each locked after its case; what someone else has in hand is left to him."""
-    fitting = select(Job.id, Job.study_instance_uid).where(*conditions).order_by(Job.created_at)
-    for job_id, study in session.execute(fitting).all():
-        if job_id in leave:
+    """Yield the jobs that meet the conditions, each locked after its case; what is locked elsewhere is passed over."""
+    candidates = select(Job.id, Job.study_instance_uid).where(*conditions).order_by(Job.created_at)
+    for job_id, study in session.execute(candidates).all():
+        if job_id in except_ids:
             continue
         case = select(Case).where(Case.study_instance_uid == study).with_for_update(skip_locked=True)
         if session.scalar(case) is None:
             continue
+        # The conditions again: another node may have queued the job between the first query and this lock.
         still = select(Job).where(Job.id == job_id, *conditions).with_for_update(skip_locked=True)
         job = session.scalar(still.execution_options(populate_existing=True))
         if job is not None:
@@ -301,6 +379,7 @@ def _taken(
 
 
 def list_jobs(session: Session, states: tuple[str, ...] = (), limit: int | None = None) -> list[Job]:
+    """Return jobs, the newest first."""
     query = select(Job).order_by(Job.created_at.desc())
     if states:
         query = query.where(Job.state.in_(states))
@@ -308,12 +387,13 @@ def list_jobs(session: Session, states: tuple[str, ...] = (), limit: int | None 
 
 
 def list_jobs_of(session: Session, study_instance_uid: str) -> list[Job]:
-    """All computations of one study, the newest first."""
+    """Return all jobs of one study, comparisons included, the newest first."""
     query = select(Job).where(Job.study_instance_uid == study_instance_uid).order_by(Job.created_at.desc())
     return list(session.scalars(query))
 
 
 def count_by_state(session: Session) -> dict[str, int]:
+    """Return the number of jobs in each state, in the order of `STATES`."""
     return count_states(session, "jobs", STATES)
 
 
@@ -321,7 +401,7 @@ def _release(job: Job, state: str) -> None:
     job.state, job.lease_owner, job.lease_until, job.updated_at = state, None, None, now_utc()
 
 
-def _again_in(session: Session, job: Job, seconds: float) -> None:
+def _requeue_in(session: Session, job: Job, seconds: float) -> None:
     _release(job, "queued")
     job.not_before = now_utc() + timedelta(seconds=seconds)
     _enqueue(session, job, job.not_before)

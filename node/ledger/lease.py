@@ -1,4 +1,4 @@
-"""Keeping a lease while its work is done."""
+"""Extending a lease while its work is done."""
 
 from __future__ import annotations
 
@@ -18,23 +18,30 @@ log = structlog.get_logger(__name__)
 
 @contextmanager
 def extending_lease(ledger: Ledger, extend: Callable[[Session], bool], lease: timedelta) -> Iterator[None]:
-    """Call `extend` four times a lease from a thread of its own, until it says that the lease is lost.
+    """Call `extend` four times a lease, from a thread of its own, until the block ends or the lease is lost.
 
-    A process that dies stops extending, and the watchdog notices. The thread waits by the monotonic clock, so a wall
-    clock that jumps does not stop it.
+    A process that dies extends nothing, and the watchdog gives its work to another one. The thread waits by the
+    monotonic clock, so a jump of the wall clock does not stop it.
+
+    Parameters
+    ----------
+    extend : callable
+        Extends the lease in the given session; returns False when it was lost.
+    lease : timedelta
+        Length of the lease.
     """
     stopped = threading.Event()
 
-    def keep() -> None:
+    def extend_until_stopped() -> None:
         while not stopped.wait(lease.total_seconds() / 4):
             try:
                 with ledger.begin() as session:
                     if not extend(session):
                         return
             except SQLAlchemyError as error:
-                log.warning("the lease could not be extended; tried again", error=type(error).__name__)
+                log.warning("lease_not_extended", error=type(error).__name__)
 
-    thread = threading.Thread(target=keep, name="lease", daemon=True)
+    thread = threading.Thread(target=extend_until_stopped, name="lease", daemon=True)
     thread.start()
     try:
         yield

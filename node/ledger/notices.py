@@ -1,7 +1,7 @@
-"""Notices: what a person shall be told of, each once, however many nodes look.
+"""Notices: events that people are notified of by mail or webhook, each once, although several nodes check.
 
-A notice is noted when its cause is seen, waits until the next message leaves, and is closed when every channel has it
-or patience is over.
+A notice is recorded when its cause is first seen, waits for the next message, and is closed when every channel has
+accepted it or the time for retries is over.
 """
 
 from __future__ import annotations
@@ -20,55 +20,75 @@ FAILED_CASE, DEAD_DELIVERY, LOW_DISK, QUARANTINE = "failed_case", "dead_delivery
 
 @dataclass(frozen=True)
 class Cause:
-    """Something worth telling; `subject` makes it the same one when it is seen again."""
+    """An event worth a notice.
+
+    Attributes
+    ----------
+    kind : str
+        `FAILED_CASE`, `DEAD_DELIVERY`, `LOW_DISK` or `QUARANTINE`.
+    subject : str
+        Identifies the event within its kind: the same subject is notified once.
+    text : str
+        One line with codes, numbers and UIDs, nothing about a patient.
+    """
 
     kind: str
     subject: str
     text: str
 
 
-def causes(session: Session, since: datetime) -> list[Cause]:
-    """What went wrong since then: reasons by their codes, studies by their UIDs, nothing that a file said."""
-    found = [
+def find_causes(session: Session, since: datetime) -> list[Cause]:
+    """Return what went wrong since then: failed jobs, dead deliveries, quarantined objects."""
+    causes = [
         Cause(FAILED_CASE, f"{job.id}/{job.attempts}", f"study {job.study_instance_uid}: {job.error_code or 'failed'}")
         for job in session.scalars(select(Job).where(Job.state == "failed", Job.send, Job.updated_at >= since))
     ]
     dead = select(Delivery).where(Delivery.state == "dead", Delivery.not_before >= since)
-    found += [
+    causes += [
         Cause(DEAD_DELIVERY, f"{row.id}/{row.created_at.isoformat()}", f"delivery-{row.id} to {row.pacs} was given up")
         for row in session.scalars(dead)
     ]
-    kept = select(Quarantined).where(Quarantined.received_at >= since, Quarantined.dismissed_because.is_(None))
-    found += [
+    quarantined = select(Quarantined).where(Quarantined.received_at >= since, Quarantined.dismissed_because.is_(None))
+    causes += [
         Cause(QUARANTINE, str(row.id), f"number {row.id} from {row.calling_ae}: {row.code}")
-        for row in session.scalars(kept)
+        for row in session.scalars(quarantined)
     ]
-    return found
+    return causes
 
 
-def note(session: Session, seen: Iterable[Cause], kinds: Collection[str], now: datetime, wait_s: float) -> int:
-    """Write down what is new; it may be told when the last message is `wait_s` old. Returns how many were new."""
-    new = 0
-    for cause in seen:
+def record_notices(
+    session: Session, causes: Iterable[Cause], kinds: Collection[str], now: datetime, wait_s: float
+) -> int:
+    """Record the causes that are new; return their number.
+
+    Parameters
+    ----------
+    kinds : collection of str
+        Kinds that the site wants; others are ignored.
+    wait_s : float
+        Shortest time between two messages, in seconds: a new notice is due that long after the last message.
+    """
+    n_new = 0
+    for cause in causes:
         known = select(Notice.id).where(Notice.kind == cause.kind, Notice.subject == cause.subject)
         if cause.kind in kinds and session.scalar(known) is None:
             row = Notice(
-                kind=cause.kind, subject=cause.subject, text=cause.text, noted_at=now, told={},
+                kind=cause.kind, subject=cause.subject, text=cause.text, recorded_at=now, sent_to={},
                 not_before=max(now, (last_sent_at(session) or now - timedelta(days=1)) + timedelta(seconds=wait_s)),
             )  # fmt: skip
             session.add(row)
             session.flush()
-            new += 1
-    return new
+            n_new += 1
+    return n_new
 
 
 def last_sent_at(session: Session) -> datetime | None:
-    """When the last message left."""
-    return session.scalar(select(func.max(Notice.told_at)))
+    """Return when the last message was sent; None before the first."""
+    return session.scalar(select(func.max(Notice.sent_at)))
 
 
 def claim_due(session: Session, now: datetime, lease: timedelta) -> list[Notice]:
-    """Everything that waits, once the first of it is due; no other node takes it before `lease` is over."""
+    """Return all open notices once the first of them is due; no other node gets them before `lease` is over."""
     waiting = select(Notice).where(Notice.closed_at.is_(None)).order_by(Notice.id)
     rows = list(session.scalars(waiting.with_for_update(skip_locked=True)))
     if not any(row.not_before <= now for row in rows):

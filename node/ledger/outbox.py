@@ -1,11 +1,12 @@
-"""The outbox: messages that the ledger owes the broker, in the order in which their work shall be done.
+"""The outbox: messages for the broker that the ledger has and the broker may not have yet.
 
-A row is written in the transaction that makes the work necessary and deleted once the broker has the message. Sending
-a message twice is harmless: a task first claims its work in the ledger.
+A row is written in the transaction that makes the work necessary, and deleted once the broker has the message. This is
+why the outbox is a part of the ledger and not of `node/messaging`, which knows the broker only. Sending a message twice
+is harmless: each task first claims its work in the ledger.
 
-Only a few messages of each queue are handed over at a time; the rest waits here, where a study that has just arrived
-can still overtake. Bulk work (a whole cohort computed again) stands in the line as if it had come `BULK_YIELDS` later:
-new studies go first, and however many come, bulk work that is older than that is not overtaken any more.
+Only a few messages of each queue are given to the broker at a time; the rest waits here, where a study that has just
+arrived can still overtake. Bulk work (a cohort that is computed again) has the position of work that came
+`BULK_YIELDS` later: new studies go first, and bulk work that is older than that is not overtaken any more.
 """
 
 from __future__ import annotations
@@ -23,13 +24,25 @@ from node.messaging.messages import QUEUE_OF_TASK, BrokerUnavailableError, Queue
 
 BATCH = 200
 BULK_YIELDS = timedelta(minutes=10)
-HANDING_OVER = timedelta(seconds=30)  # a relay that dies on the way to the broker leaves its rows to others after this
+HANDING_OVER = timedelta(seconds=30)  # after this, other relays send the rows of one that died with them
 
 
 def enqueue(
     session: Session, task: str, args: list[Any], not_before: datetime | None = None, bulk: bool = False
 ) -> None:
-    """Owe the broker one message."""
+    """Write one message for the broker, in the caller's transaction.
+
+    Parameters
+    ----------
+    task : str
+        Name of the task, see `node/messaging/messages.py`.
+    args : list
+        JSON values: ids only.
+    not_before : datetime, optional
+        Aware; the present by default.
+    bulk : bool
+        Whether new studies go first.
+    """
     now = now_utc()
     due = not_before or now
     session.add(
@@ -41,7 +54,7 @@ def enqueue(
 
 
 def pending_ids(session: Session, tasks: Iterable[str]) -> set[Any]:
-    """The jobs or deliveries whose messages of these tasks still wait here."""
+    """Return the ids of jobs or deliveries whose messages of these tasks are still in the outbox."""
     rows = session.scalars(select(Outbox.args).where(Outbox.task.in_(tuple(tasks))))
     return {args[0] for args in rows}
 
@@ -49,10 +62,14 @@ def pending_ids(session: Session, tasks: Iterable[str]) -> set[Any]:
 def relay(
     ledger: Ledger, send: Callable[[str, list[Any]], None], room: Callable[[], Mapping[str, int]] | None = None
 ) -> int:
-    """Hand due messages to the broker, first come first served; returns how many it took.
+    """Give due messages to the broker, in order of their positions; return how many it accepted.
 
-    room : asked how many more messages each queue of the broker may hold; without it all that are due go. A broker
-    that is away leaves the rows in place.
+    Parameters
+    ----------
+    send : callable
+        Sends (task, args). BrokerUnavailableError leaves the rest in the outbox.
+    room : callable, optional
+        Returns how many more messages each queue of the broker may contain; without it, up to `BATCH` of each queue go.
     """
     with ledger.begin() as session:
         if not session.scalar(select(exists().where(Outbox.not_before <= now_utc()))):
@@ -69,13 +86,13 @@ def relay(
             send(task, args)
             sent.append(row_id)
     except BrokerUnavailableError:
-        pass  # the rows stay; the next round tries again
-    _settle(ledger, sent, [row_id for row_id, _, _ in taken if row_id not in set(sent)])
+        pass  # the rows stay; the next call tries again
+    _finish(ledger, sent, [row_id for row_id, _, _ in taken if row_id not in set(sent)])
     return len(sent)
 
 
 def _take(session: Session, allowed: Mapping[str, int]) -> list[tuple[int, str, list[Any]]]:
-    """The next rows of each queue, put off for a moment so that no other relay sends them, too."""
+    """Return the next rows of each queue, postponed for a moment so that no other relay sends them, too."""
     now = now_utc()
     taken: list[tuple[int, str, list[Any]]] = []
     for queue, most in allowed.items():
@@ -90,24 +107,24 @@ def _take(session: Session, allowed: Mapping[str, int]) -> list[tuple[int, str, 
         )
         taken += [(row_id, task, args) for row_id, task, args in session.execute(query)]
     if taken:
-        _put_off(session, [row_id for row_id, _, _ in taken], now + HANDING_OVER)
+        _postpone(session, [row_id for row_id, _, _ in taken], now + HANDING_OVER)
     return taken
 
 
-def _settle(ledger: Ledger, sent: list[int], kept: list[int]) -> None:
-    if not sent and not kept:
+def _finish(ledger: Ledger, sent: list[int], unsent: list[int]) -> None:
+    if not sent and not unsent:
         return
     with ledger.begin() as session:
         session.execute(delete(Outbox).where(Outbox.id.in_(sent)))
-        _put_off(session, kept, now_utc())
+        _postpone(session, unsent, now_utc())
 
 
-def _put_off(session: Session, rows: list[int], until: datetime) -> None:
+def _postpone(session: Session, rows: list[int], until: datetime) -> None:
     session.execute(update(Outbox).where(Outbox.id.in_(rows)).values(not_before=until))
 
 
 def seconds_to_next(session: Session, longest: float) -> float:
-    """How long the relay may sleep before a message falls due."""
+    """Return how many seconds the relay may sleep before a message falls due, at most `longest`."""
     now = now_utc()
     soonest = session.scalar(select(func.min(Outbox.not_before)).where(Outbox.not_before > now))
     if soonest is None:
@@ -116,4 +133,5 @@ def seconds_to_next(session: Session, longest: float) -> float:
 
 
 def is_empty(session: Session) -> bool:
+    """Return whether the outbox contains no message at all."""
     return not session.scalar(select(exists().select_from(Outbox)))

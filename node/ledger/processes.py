@@ -1,4 +1,4 @@
-"""Which of our processes live: each beats in the ledger, so that any of them can tell who has died."""
+"""Running processes: each refreshes its row every `BEAT_S` seconds, so that all of them know which have died."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORGET_AFTER = timedelta(days=1)
 
 
 class Heartbeat:
-    """One process's sign of life, beating in a thread of its own until `stop`."""
+    """The row of this process, refreshed by a thread of its own until `stop`."""
 
     def __init__(self, ledger: Ledger, kind: str, info: dict[str, Any]) -> None:
         self.id = str(uuid.uuid4())
@@ -40,13 +40,14 @@ class Heartbeat:
         self._thread.start()
 
     def ready(self, **info: Any) -> None:
-        """Say that this process can do its work now."""
+        """Record that this process can do its work now; `info` is added to what its row says."""
         with self._ledger.begin() as session:
             row = session.get(Process, self.id)
             if row is not None:
                 row.ready, row.info = True, {**row.info, **info}
 
     def stop(self) -> None:
+        """End the thread and delete the row, so that the process does not seem to have died."""
         self._stopped.set()
         self._thread.join()
         with self._ledger.begin() as session:
@@ -57,12 +58,21 @@ class Heartbeat:
             try:
                 with self._ledger.begin() as session:
                     session.execute(update(Process).where(Process.id == self.id).values(seen_at=now_utc()))
-            except SQLAlchemyError:  # a ledger that is away for a moment: the next beat tries again
+            except SQLAlchemyError:  # the ledger does not answer for a moment; DEAD_AFTER allows for three failed beats
                 continue
 
 
 @contextmanager
 def heartbeat(ledger: Ledger, kind: str, **info: Any) -> Iterator[Heartbeat]:
+    """Return the heartbeat of this process, which runs until the block ends.
+
+    Parameters
+    ----------
+    kind : str
+        ``node``, ``worker`` or ``web``.
+    **info
+        JSON values that status pages show.
+    """
     beat = Heartbeat(ledger, kind, info)
     try:
         yield beat
@@ -71,7 +81,11 @@ def heartbeat(ledger: Ledger, kind: str, **info: Any) -> Iterator[Heartbeat]:
 
 
 def live_processes(session: Session, kind: str | None = None) -> list[Process]:
-    """Processes that were seen lately (and not later than now: the clock may have gone back)."""
+    """Return the processes that were seen within `DEAD_AFTER`, the oldest first.
+
+    A time in the future does not count as seen: after the clock went back, a process that had died would otherwise seem
+    to run until the clock reaches that time again.
+    """
     now = now_utc()
     seen = (Process.seen_at > now - DEAD_AFTER, Process.seen_at < now + DEAD_AFTER)
     query = select(Process).where(*seen).order_by(Process.started_at)
@@ -79,5 +93,5 @@ def live_processes(session: Session, kind: str | None = None) -> list[Process]:
 
 
 def delete_dead_processes(session: Session) -> None:
-    """Remove rows of processes that died long ago."""
+    """Delete the rows of processes that have not been seen for `FORGET_AFTER`."""
     session.execute(delete(Process).where(Process.seen_at < now_utc() - FORGET_AFTER))

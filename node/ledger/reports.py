@@ -1,4 +1,4 @@
-"""Reports: what was computed, as a value and as stored DICOM objects, each with its predecessor."""
+"""Reports: the result of a computation as a value and as stored DICOM objects, each with its predecessor."""
 
 from __future__ import annotations
 
@@ -20,7 +20,17 @@ from node.messaging.messages import DELIVER_REPORT
 
 @dataclass(frozen=True)
 class StoredObject:
-    """One DICOM object of a report, durable at `path` (relative to the storage root)."""
+    """One DICOM object of a report whose file is durable.
+
+    Attributes
+    ----------
+    kind : str
+        ``sr``, ``sc``, ``pdf``, ``seg`` or ``attribution``.
+    digest : str
+        Of the whole file, see `node/store/digests.py`.
+    path : str
+        Relative to the storage root.
+    """
 
     kind: str
     sop_class_uid: str
@@ -31,20 +41,26 @@ class StoredObject:
 
 
 def current_report(session: Session, study_instance_uid: str) -> Report | None:
-    """The newest report of a study."""
+    """Return the newest report of a study; None before the first."""
     return session.scalar(
         select(Report).where(Report.study_instance_uid == study_instance_uid).order_by(Report.revision.desc()).limit(1)
     )
 
 
 def reports_of(session: Session, study_instance_uid: str) -> list[Report]:
-    """All reports of a study, the newest first."""
+    """Return all reports of a study, the newest first."""
     query = select(Report).where(Report.study_instance_uid == study_instance_uid).order_by(Report.revision.desc())
     return list(session.scalars(query))
 
 
 def studies_reported_by(session: Session, bundle: str) -> set[str]:
-    """Studies whose current report was made by a bundle, given by its name or the beginning of its digest."""
+    """Return the studies whose current report comes from a model bundle.
+
+    Parameters
+    ----------
+    bundle : str
+        Name of the bundle, or the beginning of its digest with or without ``sha256:``.
+    """
     newest = select(func.max(Report.id)).group_by(Report.study_instance_uid)
     prefix = bundle if bundle.startswith("sha256:") else f"sha256:{bundle}"
     return {
@@ -55,18 +71,19 @@ def studies_reported_by(session: Session, bundle: str) -> set[str]:
 
 
 def subject_of(session: Session, report_id: int) -> tuple[str, str]:
-    """Study Instance UID and Patient ID that a report is about."""
+    """Return the Study Instance UID and the Patient ID of a report (empty when its case is unknown)."""
     report = session.get_one(Report, report_id)
     case = session.get(Case, report.study_instance_uid)
     return report.study_instance_uid, case.patient_id if case is not None else ""
 
 
 def objects_of(session: Session, report_id: int) -> list[ReportObject]:
+    """Return the stored objects of a report."""
     return list(session.scalars(select(ReportObject).where(ReportObject.report_id == report_id)))
 
 
 def add_object(session: Session, report_id: int, stored: StoredObject) -> None:
-    """Note one stored object of a report; the same one again changes nothing."""
+    """Record a stored object of a report; the same one again changes nothing."""
     if session.get(ReportObject, stored.sop_instance_uid) is None:
         session.add(
             ReportObject(
@@ -96,9 +113,29 @@ def record_report(
     reasons: Sequence[dict[str, str]] = (),
     bulk: bool = False,
 ) -> Report:
-    """Make a finished report the current one of its study and owe its delivery to every destination.
+    """Record a finished report as the current one of its study, with one delivery for each destination.
 
-    Deliveries of the report it replaces that have not begun are dropped: the PACS shall get one current report.
+    Deliveries of its predecessor that are still pending become superseded: the PACS shall get one current report. Those
+    that are sent already wait for their commitment as before.
+
+    Parameters
+    ----------
+    identity : str
+        Digest of computation and predecessor; unique, so a step that runs twice records one report.
+    computation : str
+        Digest of request, bundle, software and wording: equal means that the result is the same.
+    revision : int
+        1 for the first report of a study.
+    sop_instance_uid : str
+        Of the Structured Report.
+    result : dict
+        The TreatmentReport as JSON values.
+    destinations : sequence of str
+        Configured names of PACS and FHIR servers.
+    case_state : str
+        ``reported`` or ``refused``, with the `reasons` that the case shows.
+    bulk : bool
+        Whether deliveries of new studies go first.
     """
     now = now_utc()
     report = Report(
@@ -131,4 +168,5 @@ def record_report(
 
 
 def count_deliveries(session: Session) -> dict[str, int]:
+    """Return the number of deliveries in each state, in the order of `node.ledger.deliveries.STATES`."""
     return count_states(session, "deliveries", STATES)

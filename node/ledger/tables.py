@@ -1,7 +1,9 @@
-"""The ledger: the one truth about what was received, decided, computed and delivered.
+"""The tables of the ledger.
 
-The broker may lose everything and nothing is lost: work stands here as jobs and outbox rows. Times are UTC.
-Columns named *_uid hold DICOM UIDs; no table but `cases`, `instances` and `clinical_facts` holds a patient identifier.
+The broker may lose everything and nothing is lost: work is recorded here as jobs and outbox rows. Times are UTC.
+Columns named *_uid contain DICOM UIDs; only `cases`, `instances` and `clinical_facts` contain a patient identifier.
+Some attributes have the name of an older word in the database (`mapped_column("lacks")`): installations keep their
+columns.
 """
 
 from __future__ import annotations
@@ -16,29 +18,33 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC datetimes on every database (SQLite keeps no zone)."""
+    """Aware UTC datetimes on every database; SQLite stores no time zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert an aware datetime to UTC for the database."""
         return value.astimezone(UTC) if value is not None else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the stored time as an aware datetime in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-Row = dict[str, Any]  # a value for each column
+Row = dict[str, Any]  # a value by column, for statements without mapped objects
 
 
 class Base(DeclarativeBase):
+    """Base of all mapped tables; maps Python types to column types."""
+
     type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON, str: String(255)}  # noqa: RUF012
 
 
 class Process(Base):
-    """A running node, worker or web process; one that has not been seen for a while is taken for dead."""
+    """A running node, worker or web process; one that has not refreshed its row for a while counts as dead."""
 
     __tablename__ = "processes"
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -52,11 +58,11 @@ class Process(Base):
 
 
 class Association(Base):
-    """One incoming association; a case is not complete while one that touched its studies is open."""
+    """An incoming association; a case is not complete while one that sent a part of its studies is open."""
 
     __tablename__ = "associations"
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
-    node_id: Mapped[str]  # which node process holds it, so a dead one can be closed by the watchdog
+    node_id: Mapped[str]  # node process that accepted it: when it dies, the watchdog closes the association
     calling_ae: Mapped[str]
     address: Mapped[str]
     opened_at: Mapped[datetime]
@@ -66,7 +72,7 @@ class Association(Base):
 
 
 class AssociationStudy(Base):
-    """Studies that an association has touched."""
+    """A study of which an association has sent a part."""
 
     __tablename__ = "association_studies"
     association_id: Mapped[str] = mapped_column(ForeignKey("associations.id"), primary_key=True)
@@ -75,7 +81,7 @@ class AssociationStudy(Base):
 
 
 class Instance(Base):
-    """A stored instance: bytes at `path` (relative to the storage root), durable before this row exists."""
+    """A stored instance; its bytes at `path` (relative to the storage root) were durable before this row existed."""
 
     __tablename__ = "instances"
     sop_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -101,7 +107,7 @@ class Instance(Base):
 
 
 class Quarantined(Base):
-    """A file kept aside with its reason: unreadable, or the same UID with other bytes."""
+    """A quarantined object with the reason: unreadable, or an existing SOP Instance UID with other bytes."""
 
     __tablename__ = "quarantine"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -121,7 +127,7 @@ class Quarantined(Base):
 
 
 class Case(Base):
-    """One MR study on its way to a report. `state` and `reasons` are those of the contract."""
+    """One MR study on its way to a report; `state` and `reasons` are those that commands and pages show."""
 
     __tablename__ = "cases"
     study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -130,13 +136,13 @@ class Case(Base):
     state: Mapped[str] = mapped_column(String(16))
     reasons: Mapped[list[Any]]  # [{"code", "text"}]
     assessment: Mapped[dict[str, Any]]  # what `explain` prints: roles with reasons, contour, clinical, eligibility
-    assignments: Mapped[dict[str, Any]]  # roles settled by an administrator: {"CE-T1w": series UID}
-    hold: Mapped[str | None] = mapped_column(Text)  # an administrator's own hold, with his reason
+    assignments: Mapped[dict[str, Any]]  # roles assigned by an administrator: {"CE-T1w": series UID}
+    hold: Mapped[str | None] = mapped_column(Text)  # reason of an administrator's hold
     current_report_id: Mapped[int | None]
     received_at: Mapped[datetime]
     last_instance_at: Mapped[datetime]
     updated_at: Mapped[datetime]
-    assess_after: Mapped[datetime | None]  # due for another look at this time: new content or the fallback timer
+    assess_after: Mapped[datetime | None]  # when the next assessment is due: new content, or the fallback timer
     retired_at: Mapped[datetime | None]  # when retention removed its instances; its reports stay
     version: Mapped[int] = mapped_column(default=1)
     __table_args__ = (
@@ -149,7 +155,7 @@ class Case(Base):
 
 
 class CaseEvent(Base):
-    """History of a case, one sentence a line."""
+    """A line of a case's history, one sentence."""
 
     __tablename__ = "case_events"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -162,11 +168,13 @@ class CaseEvent(Base):
 
 
 class Fetch(Base):
-    """What a PACS is asked for because a case lacks it. `fetched` keeps what came, so that nothing is fetched for ever.
+    """A request to a PACS for what a case is missing.
 
-    waiting   asked at `not_before`, and again with growing waits
-    idle      nothing lacks any more, or the case went another way
-    given_up  the PACS had nothing for so long
+    `fetched` records what came, so that no series is fetched without end.
+
+    waiting   queried at `not_before`, and again with growing waits
+    idle      nothing is missing any more, or the case went another way
+    given_up  the PACS has had nothing for too long
     """
 
     __tablename__ = "fetches"
@@ -177,15 +185,15 @@ class Fetch(Base):
     fetched: Mapped[dict[str, Any]]  # Series Instance UID -> {"times", "n_instances", "name", "text"}
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[datetime]
-    asked_by: Mapped[str | None]  # the node process that asks now; when it dies, another one asks
-    text: Mapped[str | None] = mapped_column(Text)  # what came of the last question
+    lease_owner: Mapped[str | None] = mapped_column("asked_by")  # node process that queries now; void when it dies
+    text: Mapped[str | None] = mapped_column(Text)  # outcome of the last query
     began_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     __table_args__ = (Index("ix_fetches_due", "state", "not_before"),)
 
 
 class ClinicalFact(Base):
-    """One fact about a patient, never overwritten: the newest row of a name counts, older ones stay as history."""
+    """A fact about a patient, never changed: the newest row of a name is current, older ones are history."""
 
     __tablename__ = "clinical_facts"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -202,10 +210,9 @@ class ClinicalFact(Base):
 
 
 class Job(Base):
-    """One computation of one case. `step` is the next thing to do: volumes, features, report, then done.
+    """A computation of a case. `step` is the next thing to do: volumes, features, report, then done.
 
-    The lease says which worker has it and until when; a worker that dies loses it and the watchdog queues the step
-    again.
+    The lease names the worker that has the step and until when; the watchdog queues the step of a dead worker again.
     """
 
     __tablename__ = "jobs"
@@ -216,9 +223,9 @@ class Job(Base):
     request: Mapped[dict[str, Any]]  # the frozen inputs: series, contour, clinical facts, decision settings
     request_digest: Mapped[str] = mapped_column(String(64))
     bundle: Mapped[str]
-    computation: Mapped[str | None] = mapped_column(String(64))  # of a comparison: equal means the same answer
+    computation: Mapped[str | None] = mapped_column(String(64))  # of a comparison: equal means the same result
     send: Mapped[bool] = mapped_column(default=True)
-    bulk: Mapped[bool] = mapped_column(default=False)  # part of a whole cohort: new studies go first
+    bulk: Mapped[bool] = mapped_column(default=False)  # one of many that were requested at once: new studies go first
     attempts: Mapped[int] = mapped_column(default=0)
     not_before: Mapped[datetime]
     lease_owner: Mapped[str | None]
@@ -246,16 +253,17 @@ class Outbox(Base):
     queue: Mapped[str]
     args: Mapped[list[Any]]
     not_before: Mapped[datetime]
-    place: Mapped[datetime]  # in the line: what is due first goes first, and bulk work stands further back
+    place: Mapped[datetime]  # in the queue: what is due first goes first, and bulk work has a later position
     created_at: Mapped[datetime]
     __table_args__ = (Index("ix_outbox_due", "not_before"), Index("ix_outbox_place", "queue", "place"))
 
 
 class Report(Base):
-    """One finished result; `result` is the TreatmentReport as JSON.
+    """A finished result; `result` is the TreatmentReport as JSON.
 
-    `computation` is the digest over request, bundle, software and wording: equal means "nothing changed". `identity`
-    adds the predecessor, so that going back to an earlier value makes a new document that names the one it replaces.
+    `computation` is the digest over request, bundle, software and wording: equal means that nothing has changed.
+    `identity` adds the predecessor, so that going back to an earlier value makes a new document, which names the one
+    that it replaces.
     """
 
     __tablename__ = "reports"
@@ -275,7 +283,7 @@ class Report(Base):
 
 
 class ReportObject(Base):
-    """A DICOM object of a report; its bytes are stored once and the same bytes are sent again."""
+    """A DICOM object of a report; its bytes are stored once, and the same bytes are sent again."""
 
     __tablename__ = "report_objects"
     sop_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -289,7 +297,7 @@ class ReportObject(Base):
 
 
 class Delivery(Base):
-    """All objects of one report to one PACS. `delivered` means committed where the PACS supports commitment."""
+    """All objects of one report to one PACS; `delivered` means committed where the PACS supports storage commitment."""
 
     __tablename__ = "deliveries"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -314,7 +322,7 @@ class Delivery(Base):
 
 
 class User(Base):
-    """A person who may log in to the pages. The password is kept as an Argon2id hash only."""
+    """A person who may log in to the pages; of the password only an Argon2id hash is stored."""
 
     __tablename__ = "users"
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -326,7 +334,7 @@ class User(Base):
 
 
 class WebSession(Base):
-    """One log-in. `id` is the digest of the cookie, so that who reads the ledger cannot take a session over."""
+    """A session of the pages. `id` is the digest of the cookie, so that reading the ledger does not give a session."""
 
     __tablename__ = "web_sessions"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -337,7 +345,7 @@ class WebSession(Base):
 
 
 class LogInFailure(Base):
-    """A failed log-in, kept for the length of the rate limit. `name` is a digest: people type passwords there."""
+    """A failed log-in, stored as long as the rate limit needs it. `name` is a digest: people type passwords there."""
 
     __tablename__ = "log_in_failures"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -348,19 +356,19 @@ class LogInFailure(Base):
 
 
 class Notice(Base):
-    """Something that a person shall be told of by mail or webhook; `subject` holds UIDs and ids only."""
+    """An event that people are notified of by mail or webhook; `subject` contains UIDs and ids only."""
 
     __tablename__ = "notices"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     kind: Mapped[str] = mapped_column(String(32))  # failed_case | dead_delivery | low_disk | quarantine
     subject: Mapped[str]
     text: Mapped[str] = mapped_column(Text)
-    noted_at: Mapped[datetime]
+    recorded_at: Mapped[datetime] = mapped_column("noted_at")
     not_before: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(default=0)
-    told: Mapped[dict[str, Any]]  # "mail" | "webhook" -> when
-    told_at: Mapped[datetime | None]
-    closed_at: Mapped[datetime | None]  # told everywhere, or given up
+    sent_to: Mapped[dict[str, Any]] = mapped_column("told")  # "mail" | "webhook" -> when
+    sent_at: Mapped[datetime | None] = mapped_column("told_at")
+    closed_at: Mapped[datetime | None]  # sent by every channel, or given up
     __table_args__ = (
         UniqueConstraint("kind", "subject"),
         Index("ix_notices_open", "closed_at", "not_before"),
@@ -368,7 +376,7 @@ class Notice(Base):
 
 
 class StateCount(Base):
-    """A change of how many rows of a table are in a state; the sum counts. See state_counts.py."""
+    """A change of the number of rows of a table in a state; the sum is the count. See state_counts.py."""
 
     __tablename__ = "state_counts"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)

@@ -33,7 +33,7 @@ from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.deliveries import record_commitment
 from node.ledger.outbox import relay, seconds_to_next
 from node.ledger.processes import DEAD_AFTER, delete_dead_processes, heartbeat
-from node.ledger.state_counts import add_up
+from node.ledger.state_counts import compact
 from node.messaging.broker import broker_url, redis_of
 from node.messaging.queue import make_celery, room_in_queues, send
 from node.store.retention import Retention
@@ -184,7 +184,7 @@ class Watchdog:
                 schedule_touched(session, studies)
             overdue = requeue_overdue(session, self._settings)
             delete_dead_processes(session)
-            add_up(session)
+            compact(session)
         if revived or overdue:
             log.info("taken_up_again", jobs=revived, deliveries=overdue)
         self._retention.check()

@@ -210,12 +210,12 @@ def test_a_hook_that_fails_is_tried_again_and_in_the_end_given_up(tmp_path: Path
         it.notifier.check()
         with it.ledger.begin() as session:
             for one in session.scalars(select(Notice)):
-                one.noted_at = now_utc() - timedelta(hours=2)
+                one.recorded_at = now_utc() - timedelta(hours=2)
                 one.not_before = now_utc()
         it.notifier.check()
         given_up = it.notices()[-1]
         assert given_up.closed_at is not None
-        assert given_up.told == {}
+        assert given_up.sent_to == {}
 
 
 def test_two_nodes_tell_it_once(tmp_path: Path, hook: Collector) -> None:

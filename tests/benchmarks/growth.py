@@ -22,7 +22,7 @@ from node.ledger.associations import close_abandoned, open_on_study
 from node.ledger.cases import get_case, schedule_touched
 from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.processes import DEAD_AFTER
-from node.ledger.state_counts import add_up
+from node.ledger.state_counts import compact
 from node.ledger.tables import (
     Association,
     AssociationStudy,
@@ -125,7 +125,7 @@ def fill(ledger: Ledger, n: int) -> None:
             for table, many in rows.items():
                 connection.execute(insert(table), many)
         with ledger.begin() as session:
-            add_up(session)  # as the watchdog does every few seconds
+            compact(session)  # as the watchdog does every few seconds
 
 
 def study_rows(number: int) -> Iterator[tuple[type[Base], dict[str, Any]]]:

@@ -91,7 +91,7 @@ def test_threads_that_wait_share_a_transaction_and_get_their_own_answers(
 
 def write_together(writer: InstanceWriter, threads: list[threading.Thread]) -> None:
     """Each adds a row; nobody writes before all of them wait."""
-    with writer._pen:
+    with writer._write_lock:
         for thread in threads:
             thread.start()
         while len(writer._waiting) < len(threads):

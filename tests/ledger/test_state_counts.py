@@ -6,7 +6,7 @@ from sqlalchemy import delete, func, select, update
 
 from node.ledger import cases, jobs, reports
 from node.ledger.database import Ledger, now_utc
-from node.ledger.state_counts import GATHERED, add_up, count_states
+from node.ledger.state_counts import COMPACT_AFTER, compact, count_states
 from node.ledger.tables import Case, Delivery, Job, StateCount
 from tests.benchmarks.growth import fill, study_uid
 
@@ -44,11 +44,11 @@ def test_counts_are_those_of_the_rows_whoever_changes_them(ledger: Ledger) -> No
 
 
 def test_what_has_gathered_is_added_up_and_counts_the_same(ledger: Ledger) -> None:
-    fill(ledger, GATHERED)
+    fill(ledger, COMPACT_AFTER)
     before = kept(ledger)
     for _ in range(2):
         with ledger.begin() as session:
-            add_up(session)
+            compact(session)
             assert session.scalar(select(func.count()).select_from(StateCount)) == 4  # cases: receiving and reported
         assert kept(ledger) == before == counted(ledger)
 

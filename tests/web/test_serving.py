@@ -147,7 +147,7 @@ def test_users_by_command(tmp_path: Path) -> None:
     first = users("add", "boss", "--role", "admin", "--password-stdin", "--json", password="a short sentence\n")
     assert json.loads(first.stdout) == {"name": "boss", "role": "admin"}
     for arguments, password, said in (
-        (("add", "boss", "--password-stdin"), "a short sentence\n", "is there already"),
+        (("add", "boss", "--password-stdin"), "a short sentence\n", "exists already"),
         (("add", "wang", "--password-stdin"), "short\n", "10 to 256 characters, found 5"),
         (("add", "wang", "--role", "king", "--password-stdin"), "a short sentence\n", "expected a role out of read"),
         (("add", "wang"), "", "expected a terminal"),

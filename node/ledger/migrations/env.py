@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that node/ledger/database.py hands over."""
+"""Alembic's entry: runs the migrations on the connection that `node.ledger.database.upgrade` passes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from node.ledger.tables import Base, UtcDateTime
 
 
 def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
-    """Write our datetime type as the plain column it is, so an old migration does not need today's code."""
+    """Render our datetime type as the plain column type, so that a migration does not import today's code."""
     return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
 
 

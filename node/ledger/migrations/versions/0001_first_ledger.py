@@ -1,4 +1,4 @@
-"""The first ledger"""
+"""The first ledger."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ _ADD = "INSERT INTO state_counts (kind, state, n) VALUES ('{table}', {state}, {n
 
 
 def upgrade() -> None:
+    """Create all tables, and the triggers that count states."""
     op.create_table(
         "associations",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -371,6 +372,7 @@ def _count(table: str) -> None:
 
 
 def downgrade() -> None:
+    """Drop everything."""
     for table in COUNTED:
         if op.get_bind().dialect.name == "postgresql":
             op.execute(f"DROP FUNCTION count_{table}() CASCADE")
