@@ -80,10 +80,13 @@ SECRETS = [
 ]
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620])
 @pytest.mark.parametrize("text", SECRETS)
-def test_a_secret_that_others_can_read_is_refused_and_not_repeated(tmp_path: Path, text: str) -> None:
+def test_a_secret_that_group_or_others_can_reach_is_refused_and_not_repeated(
+    tmp_path: Path, text: str, mode: int
+) -> None:
     path = written(tmp_path, text)
-    path.chmod(0o644)
+    path.chmod(mode)
     with pytest.raises(SettingsError, match="readable by its owner only") as caught:
         load_settings(path)
     assert "hidden" not in str(caught.value)

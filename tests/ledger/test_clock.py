@@ -1,4 +1,4 @@
-"""The wall clock jumps: nobody loses work that he is doing, and nothing waits for the length of the jump."""
+"""The wall clock jumps: no worker loses work that it is doing, and nothing waits for the length of the jump."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from node.ledger import clock, database, jobs
+from node.ledger import clock, database, deliveries, jobs
 from node.ledger.associations import Peer, close_abandoned, record_study
 from node.ledger.cases import get_case, schedule_assessment
 from node.ledger.database import Ledger
 from node.ledger.outbox import relay
 from node.ledger.processes import DEAD_AFTER, heartbeat, live_processes
+from node.ledger.reports import record_report
 from node.ledger.tables import Job
 from tests.ledger.conftest import STUDY
 
@@ -31,9 +32,9 @@ class WallClock:
 
 @pytest.fixture
 def wall(monkeypatch: pytest.MonkeyPatch) -> WallClock:
-    made = WallClock()
-    monkeypatch.setattr(database, "datetime", made)
-    return made
+    clock = WallClock()
+    monkeypatch.setattr(database, "datetime", clock)
+    return clock
 
 
 def running_job(ledger: Ledger) -> str:
@@ -44,7 +45,24 @@ def running_job(ledger: Ledger) -> str:
     return job_id
 
 
-def settle(ledger: Ledger) -> None:
+def pending_delivery(ledger: Ledger) -> int:
+    with ledger.begin() as session:
+        report = record_report(
+            session, study_instance_uid=STUDY, job_id="j", identity="i", computation="c", request_digest="d",
+            bundle_digest="b", revision=1, sop_instance_uid="1.2", predecessor=None, result={}, objects=[],
+            destinations=["main"],
+        )  # fmt: skip
+        [delivery] = deliveries.deliveries_of(session, report.id)
+    relay(ledger, lambda _task, _args: None)  # the broker has its message
+    return delivery.id
+
+
+def claim_delivery(ledger: Ledger, delivery_id: int, owner: str) -> bool:
+    with ledger.begin() as session:
+        return deliveries.claim(session, delivery_id, owner, database.now_utc(), LEASE) is not None
+
+
+def reset(ledger: Ledger) -> None:
     with ledger.begin() as session:
         clock.reset_leases_and_due_times(session, LEASE)
 
@@ -70,13 +88,40 @@ def test_a_worker_keeps_its_work_over_a_jump_and_a_dead_one_loses_it_a_lease_lat
 ) -> None:
     job_id = running_job(ledger)
     wall.offset = timedelta(hours=hours)
-    settle(ledger)
+    reset(ledger)
     with ledger.begin() as session:
         assert jobs.watchdog(session) == 0
         assert jobs.get_leased(session, job_id, "w") is not None
     wall.offset += LEASE + timedelta(seconds=1)
     with ledger.begin() as session:
         assert jobs.watchdog(session) == 1
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_delivery_keeps_its_lease_over_a_jump_and_is_free_a_lease_after_its_worker_died(
+    ledger: Ledger, wall: WallClock, hours: int
+) -> None:
+    """Forward, a second worker would send the same report at the same time; back, it would wait for hours."""
+    delivery_id = pending_delivery(ledger)
+    assert claim_delivery(ledger, delivery_id, "first")
+    wall.offset = timedelta(hours=hours)
+    reset(ledger)
+    assert not claim_delivery(ledger, delivery_id, "second")
+    with ledger.begin() as session:
+        assert deliveries.requeue_due(session, database.now_utc()) == []
+        assert deliveries.extend_lease(session, delivery_id, "first", LEASE)
+    wall.offset += LEASE + timedelta(seconds=1)
+    with ledger.begin() as session:
+        assert deliveries.requeue_due(session, database.now_utc()) == [delivery_id]
+    assert claim_delivery(ledger, delivery_id, "second")
+
+
+def test_a_delivery_that_waits_is_due_when_the_clock_has_gone_back(ledger: Ledger, wall: WallClock) -> None:
+    delivery_id = pending_delivery(ledger)
+    wall.offset = timedelta(hours=-7)
+    assert not claim_delivery(ledger, delivery_id, "w")
+    reset(ledger)
+    assert claim_delivery(ledger, delivery_id, "w")
 
 
 def test_what_waits_is_due_when_the_clock_has_gone_back(ledger: Ledger, wall: WallClock) -> None:
@@ -88,7 +133,7 @@ def test_what_waits_is_due_when_the_clock_has_gone_back(ledger: Ledger, wall: Wa
         jobs.fail(session, job, "unexpected", "it broke", retry=True)
         schedule_assessment(session, STUDY)
     wall.offset = timedelta(hours=-7)
-    settle(ledger)
+    reset(ledger)
     sent: list[object] = []
     relay(ledger, lambda _task, args: sent.append(args[0]))
     assert sent == [job_id]
@@ -105,7 +150,7 @@ def test_an_open_association_is_not_taken_for_abandoned_after_a_jump(ledger: Led
         record_study(session, peer, STUDY, database.now_utc())
     for jump in (timedelta(hours=2), timedelta(hours=-2)):
         wall.offset += jump
-        settle(ledger)
+        reset(ledger)
         now = database.now_utc()
         with ledger.begin() as session:
             assert close_abandoned(session, now - DEAD_AFTER, now) == []

@@ -144,6 +144,24 @@ def test_a_failed_job_can_be_tried_again(ledger: Ledger) -> None:
         jobs.retry(session, job_id)
 
 
+@pytest.mark.parametrize("code", ["worker_lost", "ineligible"])
+def test_a_failed_job_is_remembered_with_its_inputs_and_code(ledger: Ledger, code: str) -> None:
+    """The node compares both before it queues a study again: the same inputs would fail again, and again."""
+    job_id = new_job(ledger)
+    claim(ledger, job_id, "volumes", "w")
+    with ledger.begin() as session:
+        job = jobs.get_leased(session, job_id, "w")
+        assert job is not None
+        jobs.fail(session, job, code, "it broke", retry=False)
+    new_job(ledger, send=False)  # a comparison is no answer about the study
+    with ledger.begin() as session:
+        latest = jobs.latest_job(session, STUDY)
+        assert latest is not None
+        assert (latest.id, latest.state, latest.request_digest, latest.error_code) == (job_id, "failed", "digest", code)
+        assert jobs.active_jobs(session, STUDY) == []
+        assert jobs.watchdog(session, timedelta(0)) == 0
+
+
 def test_what_a_cancelled_job_computed_is_dropped(ledger: Ledger) -> None:
     job_id = new_job(ledger)
     claim(ledger, job_id, "volumes", "w")
