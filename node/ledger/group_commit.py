@@ -4,7 +4,7 @@ A commit waits for the disk. While one association waits for it, others arrive w
 next gets the write lock writes all rows that wait, and each thread returns once its row is durable. A single
 association writes at once.
 
-Rows per second against one transaction a row by SQLAlchemy Core, with the same durability: FIGURES
+Rows per second against one transaction a row by SQLAlchemy Core, with the same durability: see below.
 """
 
 from __future__ import annotations

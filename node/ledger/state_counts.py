@@ -3,7 +3,7 @@
 Triggers (in the first migration) insert +1 and -1 as states change; the count is the sum. Rows are only inserted, so
 writers never wait for each other here, and the watchdog replaces them by their sums.
 
-FIGURES
+See the figures below.
 """
 
 from __future__ import annotations

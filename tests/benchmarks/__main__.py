@@ -30,6 +30,7 @@ NAMES = {
     "nomogram": "scoring up to a million patients: against lifelines",
     "train": "reading patches against learning from them",
     "growth": "the ledger's questions from 100 to 100,000 stored studies",
+    "ledger": "rows of instances by group commit, states by triggers: against the plain form of both",
     "startup": "commands, and `cptdn up` until it is ready",
 }
 OWN_NETWORK = ("receive", "latency", "throughput")

@@ -109,7 +109,7 @@ def test_a_delivery_keeps_its_lease_over_a_jump_and_is_free_a_lease_after_its_wo
     assert not claim_delivery(ledger, delivery_id, "second")
     with ledger.begin() as session:
         assert deliveries.requeue_due(session, database.now_utc()) == []
-        assert deliveries.extend_lease(session, delivery_id, "first", LEASE)
+        assert deliveries.get_leased(session, delivery_id, "first") is not None
     wall.offset += LEASE + timedelta(seconds=1)
     with ledger.begin() as session:
         assert deliveries.requeue_due(session, database.now_utc()) == [delivery_id]

@@ -27,6 +27,7 @@ class Benchmark(StrEnum):
     NOMOGRAM = "nomogram"
     TRAIN = "train"
     GROWTH = "growth"
+    LEDGER = "ledger"
     STARTUP = "startup"
 
 
