@@ -1,6 +1,6 @@
 """Two parts of the ledger beside their plain form: rows of instances, and the number of cases in each state.
 
-Rows: `InstanceWriter` against one transaction a row and against the same groups by SQLAlchemy Core (`executemany`), with
+Rows: `InstanceWriter` against one transaction a row and the same groups by SQLAlchemy Core (`executemany`), with
 1 and 8 threads that send at once. All of them wait for the disk (WAL, synchronous=FULL) before they return.
 
 States: the sums that triggers keep against counting the rows by the index on `state`, and what the triggers add to a
