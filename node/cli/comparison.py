@@ -42,7 +42,9 @@ def _print_shifts(summary: Mapping[str, Any]) -> None:
     rows = [("mean", *(_signed(one["mean"]) for one in found)), ("sd", *(_number(one["sd"]) for one in found))]
     rows += [(label, *(_signed(one["quantiles"][q]) for one in found)) for q, label in SHOWN.items()]
     rows.append(("rank correlation", *(_number(one["rank_correlation"]) for one in found)))
-    titles = [title.format(months=summary["horizon_months"]) for title in TITLES.values()]
+    horizons = dict.fromkeys((summary["horizon_months_before"], summary["horizon_months"]))
+    months = " and ".join(str(each) for each in horizons)  # the bundles may decide at different horizons
+    titles = [title.format(months=months) for title in TITLES.values()]
     print_table(("after minus before", *titles), rows)
 
 

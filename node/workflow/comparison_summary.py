@@ -46,7 +46,8 @@ def summarise(compared: Sequence[Compared]) -> dict[str, Any]:
         },
         "shifts": {**scores, "dfs_difference": _shift([(_gain(one.before, b), _gain(one.after, a)) for one in both
                                                        for _, _, b, a in _scenarios(one)])},
-        "horizon_months": _horizon(both),
+        "horizon_months": _horizon(both[0].after) if both else None,
+        "horizon_months_before": _horizon(both[0].before) if both else None,
         "newly_refused": [_reasoned(one, one.after) for one in compared if _kinds(one) == ("scored", "refused")],
         "newly_scored": [one.study_instance_uid for one in compared if _kinds(one) == ("refused", "scored")],
         "refused_by_both": [one.study_instance_uid for one in compared if _kinds(one) == ("refused", "refused")],
@@ -74,10 +75,13 @@ def _score(answer: Answer | None, name: str) -> float:
 
 
 def _scenarios(one: Compared) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
-    """(study, EBV DNA category, scenario before, scenario after)."""
-    after = {each["ebv_category"]: each for each in _report(one.after)["scenarios"]}
-    for before in _report(one.before)["scenarios"]:
-        yield one.study_instance_uid, before["ebv_category"], before, after[before["ebv_category"]]
+    """(study, EBV DNA category before, scenario before, scenario after)."""
+    before, after = (_report(answer)["scenarios"] for answer in (one.before, one.after))
+    by_category = {scenario["ebv_category"]: scenario for scenario in after}
+    for scenario in before:
+        # Bundles with two biomarker thresholds may place one known value on different sides.
+        match = after[0] if len(before) == len(after) == 1 else by_category[scenario["ebv_category"]]
+        yield one.study_instance_uid, scenario["ebv_category"], scenario, match
 
 
 def _gain(answer: Answer | None, scenario: Mapping[str, Any]) -> float:
@@ -86,8 +90,8 @@ def _gain(answer: Answer | None, scenario: Mapping[str, Any]) -> float:
     return float(scenario["ict_ccrt"]["dfs"][month]["value"]) - float(scenario["ccrt"]["dfs"][month]["value"])
 
 
-def _horizon(both: Sequence[Compared]) -> int | None:
-    return int(_report(both[0].after)["model"]["horizon_months"]) if both else None
+def _horizon(answer: Answer | None) -> int:
+    return int(_report(answer)["model"]["horizon_months"])
 
 
 def _reasoned(one: Compared, answer: Answer | None) -> dict[str, Any]:

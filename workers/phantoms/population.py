@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from config.arrays import FloatArray
+from config.indication.conventions import DAYS_PER_MONTH
 from config.indication.nasopharynx import NASOPHARYNX
 from config.settings import BUNDLES
 
@@ -27,11 +28,10 @@ PREDICTIVE_AT = (
 SCORE_CORRELATION = -0.5
 FOLLOW_UP_QUANTILES = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1)
 FOLLOW_UP_MONTHS = (4, 16, 35, 46, 53.4, 64, 78.3, 91, 102, 112, 116)
-DAYS_PER_MONTH = 30
 # First failure: distant, locoregional, or death without either; survival after a failure.
 FAILURE_SHARES = (0.55, 0.35, 0.10)
 MEAN_SURVIVAL_AFTER_FAILURE_DAYS = 900.0
-DECISION_DAYS = 1800
+DECISION_DAYS = NASOPHARYNX.decision.horizon_months * DAYS_PER_MONTH
 EBV_PREVALENCE = 0.37
 
 ENDPOINTS = tuple(endpoint.value for endpoint in NASOPHARYNX.endpoints)
