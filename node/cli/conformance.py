@@ -20,11 +20,11 @@ def conformance(
 
     Example: cptdn conformance --html --out conformance.html
     """
-    from node.conformance.document import html, markdown
-    from node.conformance.statement import statement
+    from node.conformance.document import to_html, to_markdown
+    from node.conformance.statement import conformance_statement
 
-    blocks = statement(settings_of(ctx))
-    text = html(blocks) if as_html else markdown(blocks)
+    blocks = conformance_statement(settings_of(ctx))
+    text = to_html(blocks) if as_html else to_markdown(blocks)
     if out is None:
         typer.echo(text, nl=False)
         return

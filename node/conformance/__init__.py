@@ -1,0 +1,1 @@
+"""The DICOM conformance statement (PS3.2), generated from the configuration and the tables that the code works by."""

@@ -1,4 +1,7 @@
-"""A plain document of headings, paragraphs and tables, as Markdown or as one HTML page."""
+"""A document of headings, paragraphs and tables, written as Markdown or as one HTML page.
+
+The conformance statement is a list of such blocks: one content, two forms that cannot differ.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,23 @@ STYLE = (
 
 @dataclass(frozen=True)
 class Heading:
+    """A heading; level 1 is the title of the document."""
+
     level: int
     text: str
 
 
 @dataclass(frozen=True)
 class Paragraph:
+    """A paragraph of plain text without markup."""
+
     text: str
 
 
 @dataclass(frozen=True)
 class Table:
+    """A table with one header row; each row has as many cells as `columns`."""
+
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     title: str = ""
@@ -35,13 +44,35 @@ class Table:
 Block = Heading | Paragraph | Table
 
 
-def markdown(blocks: Sequence[Block]) -> str:
-    """The document as Markdown with pipe tables."""
+def to_markdown(blocks: Sequence[Block]) -> str:
+    """Write a document as Markdown.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        The document in reading order.
+
+    Returns
+    -------
+    str
+        With pipe tables; a pipe inside a cell is escaped.
+    """
     return "\n".join(line for block in blocks for line in (*_markdown_lines(block), ""))
 
 
-def html(blocks: Sequence[Block]) -> str:
-    """The document as one page that needs nothing else."""
+def to_html(blocks: Sequence[Block]) -> str:
+    """Write a document as one HTML page that loads nothing else.
+
+    Parameters
+    ----------
+    blocks : sequence of Block
+        The document in reading order; its first heading is the page's title.
+
+    Returns
+    -------
+    str
+        All text is escaped.
+    """
     title = next((block.text for block in blocks if isinstance(block, Heading)), "")
     body = "\n".join(_html_of(block) for block in blocks)
     return (
@@ -60,12 +91,12 @@ def _markdown_lines(block: Block) -> Iterator[str]:
             if title:
                 yield f"**{title}**"
                 yield ""
-            yield _row(columns)
+            yield _markdown_row(columns)
             yield "|" + "---|" * len(columns)
-            yield from (_row(row) for row in rows)
+            yield from (_markdown_row(row) for row in rows)
 
 
-def _row(cells: Sequence[str]) -> str:
+def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 

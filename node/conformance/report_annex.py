@@ -1,6 +1,6 @@
 """Annexes of the conformance statement: the information objects sent, and the templates of the Structured Report.
 
-The report itself is made by other rooms; a test reads a report of theirs and finds what stands here in it.
+`dicom_sr` builds the report; a test reads a report and compares its containers and coding schemes with these tables.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from node.conformance.document import Block, Heading, Paragraph, Table
 from node.conformance.sent_objects import sent_classes
 
 PRIVATE_SCHEME, PRIVATE_SCHEME_UID = "99CPTDN", "2.25.324273081584558895343000411411136428078"
-# Containers of the tree in their order: concept, code, template, what it holds.
+# Containers of the content tree in their order: concept, code, template, content.
 CONTAINERS = (
     ("Oncology Measurement Report", "126001 DCM", "TID 1500", "the root; language, observer (a device), procedure"),
     (
@@ -27,12 +27,23 @@ CONTAINERS = (
 
 
 def report_annex(settings: Settings) -> list[Block]:
-    """Section 8 of the statement."""
+    """Build section 8 of the statement.
+
+    Parameters
+    ----------
+    settings : Settings
+        Destinations and the form of the report.
+
+    Returns
+    -------
+    list of Block
+        Created instances, attributes used, the templates of the Structured Report, coding schemes.
+    """
     report = settings.report
     return [
         Heading(2, "8 Annexes"),
         Heading(3, "8.1 Created instances"),
-        Table(("IOD", "SOP Class UID"), tuple((one.name, one.uid) for one in sent_classes(settings))),
+        Table(("IOD", "SOP Class UID"), tuple((sent.name, sent.uid) for sent in sent_classes(settings))),
         Table(
             ("Attribute", "Value"),
             (
@@ -42,7 +53,7 @@ def report_annex(settings: Settings) -> list[Block]:
                 ("Specific Character Set", "ISO_IR 192"),
                 ("Completion Flag, Verification Flag", "COMPLETE, UNVERIFIED"),
                 ("Preliminary Flag", "PRELIMINARY" if report.preliminary else "FINAL"),
-                ("Predecessor Documents Sequence", "the report that this one replaces, where there is one"),
+                ("Predecessor Documents Sequence", "the report that is superseded, where there is one"),
                 ("Contributing Equipment Sequence", "109102 DCM Processing Equipment: program, version, bundle"),
             ),
         ),
@@ -55,7 +66,7 @@ def report_annex(settings: Settings) -> list[Block]:
         ),
         Heading(3, "8.3 Structured Report"),
         Paragraph("TID 1500 Measurement Report, extensible; every container has Continuity of Content SEPARATE."),
-        Table(("Container", "Concept", "Template", "Holds"), CONTAINERS),
+        Table(("Container", "Concept", "Template", "Content"), CONTAINERS),
         Heading(3, "8.4 Coding schemes"),
         Table(
             ("Scheme", "UID", "Used for"),
@@ -72,5 +83,5 @@ def report_annex(settings: Settings) -> list[Block]:
             ),
         ),
         Heading(3, "8.5 Private attributes"),
-        Paragraph("None are created; those of received instances are kept as they are."),
+        Paragraph("None are created; those of received instances are stored unchanged."),
     ]

@@ -1,46 +1,40 @@
-"""Which SOP classes the configured destinations may get."""
+"""SOP classes that the configured destinations may receive."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydicom.uid import (
-    UID,
-    Comprehensive3DSRStorage,
-    ComprehensiveSRStorage,
-    EncapsulatedPDFStorage,
-    EnhancedSRStorage,
-    SecondaryCaptureImageStorage,
-    SegmentationStorage,
-)
+from pydicom.uid import UID
 
 from config.settings import Settings
-
-# The configured form of the report first, then the one that stands in for it where a PACS refuses it.
-SR_CLASSES = {
-    "comprehensive_3d": (Comprehensive3DSRStorage, ComprehensiveSRStorage),
-    "comprehensive": (ComprehensiveSRStorage,),
-    "enhanced": (EnhancedSRStorage, ComprehensiveSRStorage),
-}
-OTHER_CLASSES = {
-    "sc": SecondaryCaptureImageStorage,
-    "pdf": EncapsulatedPDFStorage,
-    "seg": SegmentationStorage,
-    "attribution": SecondaryCaptureImageStorage,
-}
+from dicom_sr.report.sr_classes import sr_sop_class_uids_sent
+from node.dicom.scu.destination_check import COMPANION_CLASSES
 
 
 @dataclass(frozen=True)
 class SentClass:
+    """A SOP class by UID and name (PS3.6 annex A)."""
+
     uid: str
     name: str
 
 
 def sent_classes(settings: Settings) -> list[SentClass]:
-    """Every SOP class that some destination may get, each once."""
-    found: dict[UID, None] = {}
+    """Return every SOP class that some destination may receive, each once.
+
+    Parameters
+    ----------
+    settings : Settings
+        `[[pacs]] send` names kinds of objects, `[report] sop_class` the configured form of the report.
+
+    Returns
+    -------
+    list of SentClass
+        With the fallback form of the report, which is sent where a destination refuses the configured one.
+    """
+    uids: dict[UID, None] = {}
     for pacs in settings.pacs:
         for kind in pacs.send:
-            for uid in SR_CLASSES[settings.report.sop_class] if kind == "sr" else (OTHER_CLASSES[kind],):
-                found[uid] = None
-    return [SentClass(str(uid), uid.name) for uid in found]
+            classes = sr_sop_class_uids_sent(settings.report.sop_class) if kind == "sr" else (COMPANION_CLASSES[kind],)
+            uids.update(dict.fromkeys(classes))
+    return [SentClass(str(uid), uid.name) for uid in uids]

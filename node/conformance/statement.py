@@ -1,59 +1,63 @@
-"""The DICOM conformance statement (PS3.2), made from the running configuration and from the tables the code works by.
+"""The DICOM conformance statement (PS3.2), generated from the running configuration.
 
-What it says of presentation contexts, statuses and limits is read from where the network code reads it, so that it
-cannot say anything else; a test proposes every listed context to a running node.
+Presentation contexts, statuses and limits are read from the tables that the network code itself uses, so that statement
+and program cannot differ; a test proposes every listed context to a running node.
 """
 
 from __future__ import annotations
 
 from importlib.metadata import version
 
-from pydicom.uid import UID
-from pynetdicom.presentation import PresentationContext
-
-from config.settings import NodeSettings, PacsSettings, Settings
+from config.settings import NodeSettings, Settings
 from node.conformance.document import Block, Heading, Paragraph, Table
+from node.conformance.presentation_contexts import (
+    CONTEXT_COLUMNS,
+    accepted_contexts,
+    proposed_contexts,
+    query_retrieve_models,
+)
 from node.conformance.report_annex import report_annex
 from node.conformance.sent_objects import sent_classes
 from node.dicom.network.connection import MAX_PDU_BYTES
-from node.dicom.network.contexts import (
-    PLAIN_SYNTAXES,
-    STORAGE_CLASSES,
-    STORAGE_COMMITMENT_PUSH,
-    TRANSFER_SYNTAXES,
-    VERIFICATION,
-)
+from node.dicom.network.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT_PUSH, VERIFICATION
 from node.dicom.network.server import HANDSHAKE_TIMEOUT_S
 from node.dicom.network.statuses import EventReportStatus, StoreStatus
-from node.dicom.query.query_scu import FIND
-from node.dicom.query.retrieve_scu import GET, MOVE, get_contexts
 from node.dicom.scp.fast_store import LEAST_BYTES_PER_S
 from node.ledger.deliveries import FAILURE_REASONS, NOT_RESENDABLE
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 PRODUCT = "cptdn-node"
-EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
-CONTEXT_COLUMNS = ("Abstract syntax", "UID", "Transfer syntax", "UID", "Role", "Extended negotiation")
 
 STORE_MEANINGS = {
-    StoreStatus.SUCCESS: "the instance is on the disk (fsync) and indexed; the same instance again is a success, too",
-    StoreStatus.OUT_OF_RESOURCES: "too little free space, the disk failed, or the ledger does not answer: send later",
-    StoreStatus.SOP_CLASS_MISMATCH: "the data set has another SOP Class than the command; kept in quarantine",
-    StoreStatus.SOP_INSTANCE_MISMATCH: "the data set has another SOP Instance than the command; kept in quarantine",
-    StoreStatus.UNREADABLE: "not a data set of the agreed transfer syntax, or without valid UIDs; kept in quarantine",
-    StoreStatus.CONFLICTING_INSTANCE: "this SOP Instance UID is stored with other content; kept in quarantine",
-    StoreStatus.TOO_LARGE: "larger than the configured limit; not kept",
+    StoreStatus.SUCCESS: "the instance is on the disk (fsync) and indexed; also for an instance that is stored already",
+    StoreStatus.OUT_OF_RESOURCES: "too little free space, a disk failure, or no answer of the ledger: send it later",
+    StoreStatus.SOP_CLASS_MISMATCH: "the data set has another SOP Class than the command; quarantined",
+    StoreStatus.SOP_INSTANCE_MISMATCH: "the data set has another SOP Instance than the command; quarantined",
+    StoreStatus.UNREADABLE: "not a data set of the agreed transfer syntax, or without valid UIDs; quarantined",
+    StoreStatus.CONFLICTING_INSTANCE: "this SOP Instance UID is stored with other bytes; quarantined",
+    StoreStatus.TOO_LARGE: "larger than the configured limit; not stored",
 }
 EVENT_MEANINGS = {
     EventReportStatus.SUCCESS: "the result is recorded",
-    EventReportStatus.PROCESSING_FAILURE: "the ledger does not answer: report again",
+    EventReportStatus.PROCESSING_FAILURE: "no answer of the ledger: report it again",
     EventReportStatus.NO_SUCH_EVENT_TYPE: "an Event Type ID other than 1 and 2",
-    EventReportStatus.INVALID_ARGUMENT: "no Transaction UID, or one that no delivery waits for",
+    EventReportStatus.INVALID_ARGUMENT: "no Transaction UID, or one that belongs to no delivery",
 }
 
 
-def statement(settings: Settings) -> list[Block]:
-    """The whole document, in the order of PS3.2 Annex A."""
+def conformance_statement(settings: Settings) -> list[Block]:
+    """Build the statement for one configuration.
+
+    Parameters
+    ----------
+    settings : Settings
+        The configuration in use; destinations, limits, TLS and audit change the text.
+
+    Returns
+    -------
+    list of Block
+        The document in the order of PS3.2 Annex A.
+    """
     return [
         Heading(1, f"DICOM Conformance Statement of {PRODUCT} {version(PRODUCT)}"),
         *_overview(settings),
@@ -71,22 +75,22 @@ def statement(settings: Settings) -> list[Block]:
 
 
 def _overview(settings: Settings) -> list[Block]:
-    sent, taken = {one.name for one in sent_classes(settings)}, set(STORAGE_CLASSES.values())
+    sent, received = {sent.name for sent in sent_classes(settings)}, set(STORAGE_CLASSES.values())
     rows = [("Verification", "yes", "yes")]
     rows += [
-        (f"Transfer: {name}", "yes" if name in sent else "", "yes" if name in taken else "")
-        for name in sorted(sent | taken)
+        (f"Transfer: {name}", "yes" if name in sent else "", "yes" if name in received else "")
+        for name in sorted(sent | received)
     ]
     if any(pacs.storage_commitment for pacs in settings.pacs):
         rows.append(("Workflow management: Storage Commitment Push Model", "yes", ""))
-    models = {uid for pacs in settings.pacs if pacs.query_retrieve for uid in _query_models(pacs)}
-    rows += [(f"Query/Retrieve: {UID(uid).name}", "yes", "") for uid in sorted(models)]
+    models = {uid for pacs in settings.pacs if pacs.query_retrieve for uid in query_retrieve_models(pacs)}
+    rows += [(f"Query/Retrieve: {uid.name}", "yes", "") for uid in sorted(models)]
     return [
         Heading(2, "1 Overview"),
         Paragraph(
-            "The node stands beside a PACS. It receives pre-treatment MR images and the contour of the primary tumour, "
-            "computes a prognosis, and stores a Structured Report with companion objects back. It is no archive and no "
-            "medical device."
+            "The node is installed beside a PACS. It receives pre-treatment MR images and the contour of the primary "
+            "tumour, computes a prognosis, and stores a Structured Report with companion objects at the PACS. It is "
+            "neither an archive nor a medical device."
         ),
         Table(("Network service", "SCU", "SCP"), tuple(rows), "Network services"),
     ]
@@ -97,7 +101,7 @@ def _introduction() -> list[Block]:
         Heading(2, "2 Introduction"),
         Paragraph(
             "For PACS administrators and system integrators. The statement is generated by `cptdn conformance` from "
-            "the configuration in use; generate it again when the configuration or the program has changed. "
+            "the configuration in use; generate it again after a change of the configuration or the program. "
             "Conformance alone does not guarantee interoperability: test with your PACS (`cptdn doctor` tries each "
             "destination)."
         ),
@@ -111,12 +115,12 @@ def _model(settings: Settings) -> list[Block]:
         Heading(3, "3.1 Application data flow"),
         Paragraph(
             "A PACS or modality sends instances to the storage application entity. When an association has ended, the "
-            "study is looked at; when it is complete, workers compute. The delivery application entity then stores the "
+            "study is assessed; when it is complete, workers compute. The delivery application entity then stores the "
             "objects of the report at each destination and asks for storage commitment. Both use one AE title."
         ),
         Heading(3, "3.2 Functional definition of application entities"),
         Table(
-            ("Application entity", "AE title", "Does"),
+            ("Application entity", "AE title", "Function"),
             (
                 ("Storage", node.ae_title, "answers verification, storage and results of storage commitment"),
                 ("Delivery", node.ae_title, "stores reports at a PACS, requests storage commitment, verifies a peer"),
@@ -125,7 +129,7 @@ def _model(settings: Settings) -> list[Block]:
         Heading(3, "3.3 Sequencing of real-world activities"),
         Paragraph(
             "Images and RTSTRUCT may come in any order and in separate associations. A success status means that the "
-            "instance is durable. Delivery is tried again with doubling waits for the configured number of days."
+            "instance is durable. A failed delivery is repeated with doubling waits for the configured number of days."
         ),
     ]
 
@@ -149,14 +153,14 @@ def _storage_scp(node: NodeSettings) -> list[Block]:
         Table(CONTEXT_COLUMNS, tuple(accepted_contexts()), "Accepted presentation contexts"),
         Paragraph(
             "Of the transfer syntaxes that a peer proposes in one context, the first of the table is accepted. Level 2 "
-            "(full) storage: all attributes are kept as they were sent; nothing is coerced."
+            "(full) storage: all attributes are stored as they were sent; nothing is coerced."
         ),
         Table(
             ("Result", "Source", "Reason", "When"),
             (
                 ("1 permanent", "1 service user", "1 no reason given", "unknown address, or a wrong user identity"),
-                ("1 permanent", "1 service user", "3 calling AE title", "the title is not allowed to call"),
-                ("1 permanent", "1 service user", "7 called AE title", "another title than ours was called"),
+                ("1 permanent", "1 service user", "3 calling AE title", "the calling AE title is not allowed"),
+                ("1 permanent", "1 service user", "7 called AE title", "the called AE title is not that of this node"),
                 ("2 transient", "3 presentation", "1 congestion", "more new associations a minute than allowed"),
                 ("2 transient", "3 presentation", "2 local limit", "too many associations, of all or of one peer"),
             ),
@@ -173,51 +177,10 @@ def _storage_scp(node: NodeSettings) -> list[Block]:
             tuple((f"{int(s):04X}", s.name.replace("_", " ").lower(), EVENT_MEANINGS[s]) for s in EventReportStatus),
         ),
         Paragraph(
-            "Results are taken on the association that asked for them or on any later one that the PACS opens, with or "
+            "Results are received on the association of the request or on any later one that the PACS opens, with or "
             "without SCP/SCU role selection."
         ),
     ]
-
-
-def accepted_contexts() -> list[tuple[str, ...]]:
-    """One row an abstract and transfer syntax that the node accepts, in the columns of CONTEXT_COLUMNS."""
-    plain = {uid: TRANSFER_SYNTAXES[uid] for uid in PLAIN_SYNTAXES}
-    rows: list[tuple[str, ...]] = [
-        (VERIFICATION.name, str(VERIFICATION), name, uid, "SCP", "none") for uid, name in plain.items()
-    ]
-    rows += [
-        (title, sop_class, name, uid, "SCP", "none")
-        for sop_class, title in STORAGE_CLASSES.items()
-        for uid, name in TRANSFER_SYNTAXES.items()
-    ]
-    title, sop_class = STORAGE_COMMITMENT_PUSH.name, str(STORAGE_COMMITMENT_PUSH)
-    return rows + [(title, sop_class, name, uid, "SCU", "none") for uid, name in plain.items()]
-
-
-def proposed_contexts(pacs: PacsSettings, settings: Settings) -> list[tuple[str, ...]]:
-    """One row a context that may be proposed to this destination, in the columns of CONTEXT_COLUMNS."""
-    explicit = (TRANSFER_SYNTAXES[EXPLICIT_LITTLE_ENDIAN], EXPLICIT_LITTLE_ENDIAN)
-    only = settings.model_copy(update={"pacs": (pacs,)})
-    rows: list[tuple[str, ...]] = [(one.name, one.uid, *explicit, "SCU", "none") for one in sent_classes(only)]
-    wanted = [VERIFICATION] + ([STORAGE_COMMITMENT_PUSH] if pacs.storage_commitment else [])
-    if pacs.query_retrieve:
-        rows += [_row(context) for context in get_contexts() if context.abstract_syntax in STORAGE_CLASSES]
-        wanted += [UID(uid) for uid in (FIND, MOVE, GET) if uid in _query_models(pacs)]
-    plain = [(TRANSFER_SYNTAXES[uid], uid) for uid in PLAIN_SYNTAXES]
-    return rows + [(uid.name, str(uid), *syntax, "SCU", "none") for uid in wanted for syntax in plain]
-
-
-def _query_models(pacs: PacsSettings) -> set[str]:
-    """FIND always; MOVE and GET as `retrieve_by` says."""
-    ways = {"auto": {MOVE, GET}, "move": {MOVE}, "get": {GET}}[pacs.retrieve_by]
-    return {str(uid) for uid in (FIND, *ways)}
-
-
-def _row(context: PresentationContext) -> tuple[str, ...]:
-    """What a C-GET may bring on the association that asked for it: there we are the SCP."""
-    uid, syntaxes = str(context.abstract_syntax), [str(one) for one in context.transfer_syntax]
-    names = ", ".join(TRANSFER_SYNTAXES[one] for one in syntaxes)
-    return STORAGE_CLASSES[uid], uid, names, ", ".join(syntaxes), "SCP (C-GET)", "SCP/SCU role selection"
 
 
 def _delivery_scu(settings: Settings) -> list[Block]:
@@ -228,17 +191,17 @@ def _delivery_scu(settings: Settings) -> list[Block]:
             ("SOP class", "UID", "SCU", "SCP"),
             (
                 (VERIFICATION.name, str(VERIFICATION), "yes", "no"),
-                *((one.name, one.uid, "yes", "no") for one in sent_classes(settings)),
+                *((sent.name, sent.uid, "yes", "no") for sent in sent_classes(settings)),
                 (STORAGE_COMMITMENT_PUSH.name, str(STORAGE_COMMITMENT_PUSH), "yes", "no"),
             ),
         ),
         Heading(4, "4.2.2 Association policies"),
-        _policies(MAX_PDU_BYTES, "one for each delivery under way"),
+        _policies(MAX_PDU_BYTES, "one for each delivery in progress"),
         Heading(4, "4.2.3 Association initiation"),
         Paragraph(
-            "An association is opened when a report is due for a destination; it proposes what that report needs of "
-            "the contexts below. Storage commitment has an association of its own. Where a destination may be asked "
-            "for what a study lacks, C-FIND, C-MOVE and C-GET have associations of their own, too."
+            "An association is opened when a report is due for a destination; it proposes those of the contexts below "
+            "that the report needs. Storage commitment uses an association of its own. Where a destination may be "
+            "queried for missing series, C-FIND, C-MOVE and C-GET use associations of their own as well."
         ),
     ]
     for pacs in settings.pacs:
@@ -248,22 +211,22 @@ def _delivery_scu(settings: Settings) -> list[Block]:
         *blocks,
         Heading(4, "4.2.4 Statuses of the peer"),
         Table(
-            ("Service", "Status", "Meaning", "What is done"),
+            ("Service", "Status", "Meaning", "Action"),
             (
                 ("C-STORE", "0000, Bxxx, 0111", "stored", "the object counts as stored"),
-                ("C-STORE", "A7xx, 0110, 0124, 0210, 0213", "not now", "tried again with doubling waits"),
-                ("C-STORE", "Cxxx", "cannot understand", "tried again, at most 8 times"),
+                ("C-STORE", "A7xx, 0110, 0124, 0210, 0213", "temporary failure", "repeated with doubling waits"),
+                ("C-STORE", "Cxxx", "cannot understand", "repeated, at most 8 times"),
                 ("C-STORE", "0122", "SOP class not supported", "another form of the document, where there is one"),
-                ("C-STORE", "any other", "refused", "noted; a refused report makes the delivery dead"),
-                ("N-ACTION", "0000", "the request is taken", "the result is awaited"),
+                ("C-STORE", "any other", "refused", "recorded; a refused report makes the delivery dead"),
+                ("N-ACTION", "0000", "the request is accepted", "the node waits for the result"),
                 ("N-ACTION", "0118, 0122", "not offered", "the report counts as delivered, not as committed"),
-                ("N-ACTION", "any other, none", "not now", "asked again with doubling waits"),
+                ("N-ACTION", "any other, none", "temporary failure", "requested again with doubling waits"),
             ),
         ),
         Table(
-            ("Failure Reason", "Meaning", "What is done"),
+            ("Failure Reason", "Meaning", "Action"),
             tuple(
-                (f"{reason:04X}", meaning, "noted" if reason in NOT_RESENDABLE else "the object is sent again")
+                (f"{reason:04X}", meaning, "recorded" if reason in NOT_RESENDABLE else "the object is sent again")
                 for reason, meaning in FAILURE_REASONS.items()
             ),
             "Storage commitment failures",
@@ -297,12 +260,12 @@ def _communication(settings: Settings) -> list[Block]:
                 ("Address and port", f"{node.bind}:{node.port}"),
                 ("Allowed calling AE titles", ", ".join(node.allowed_calling_aes) or "any"),
                 ("Allowed addresses", ", ".join(node.allowed_addresses) or _no_addresses(node)),
-                ("Called AE title must be ours", "yes" if node.require_called_ae else "no"),
+                ("Called AE title is checked", "yes" if node.require_called_ae else "no"),
                 ("Associations of one peer", f"{node.max_associations_per_peer} at once"),
                 ("New associations of one peer", f"{node.associations_per_minute} a minute"),
-                ("Longest association", f"{node.max_association_s:g} s"),
-                ("Silence after which an association ends", f"{node.network_timeout_s:g} s"),
-                ("Slowest sender, after that time", f"{LEAST_BYTES_PER_S:g} bytes a second"),
+                ("Longest duration of an association", f"{node.max_association_s:g} s"),
+                ("Idle time after which an association is aborted", f"{node.network_timeout_s:g} s"),
+                ("Lowest data rate, after that time", f"{LEAST_BYTES_PER_S:g} bytes a second"),
                 ("Largest object", f"{node.max_object_mb} MB"),
                 ("TLS handshake", f"at most {HANDSHAKE_TIMEOUT_S:g} s"),
             ),
@@ -318,9 +281,9 @@ def _character_sets() -> list[Block]:
     return [
         Heading(2, "6 Character sets"),
         Paragraph(
-            "Received data sets may use any Specific Character Set of PS3.3 section C.12.1.1.2; they are kept as they "
-            "came. Objects of ours use ISO_IR 192 (UTF-8) with the text of the source images decoded, GB18030 and GBK "
-            "included. Nothing is sent in any other character set."
+            "Received data sets may use any Specific Character Set of PS3.3 section C.12.1.1.2; they are stored "
+            "as received. Created objects use ISO_IR 192 (UTF-8) with the text of the source images decoded, GB18030 "
+            "and GBK included. Nothing is sent in any other character set."
         ),
     ]
 
@@ -328,10 +291,10 @@ def _character_sets() -> list[Block]:
 def _security(settings: Settings) -> list[Block]:
     node, audit = settings.node, settings.audit
     tls = "on" if node.tls else "off"
-    asked = "required" if node.tls and node.tls.require_client_certificate else "not required"
+    certificates = "required" if node.tls and node.tls.require_client_certificate else "not required"
     identity = "not checked"
     if node.users_file is not None:
-        identity = "required" if node.require_user_identity else "checked where it is shown"
+        identity = "required" if node.require_user_identity else "checked where it is given"
     destinations = tuple((f"TLS to {pacs.name}", "on" if pacs.tls else "off") for pacs in settings.pacs)
     syslog = audit.syslog
     repository = f"{syslog.transport} to {syslog.host}:{syslog.port}" if syslog else "local file only"
@@ -341,7 +304,7 @@ def _security(settings: Settings) -> list[Block]:
             ("Profile or feature", "State"),
             (
                 ("BCP 195 TLS secure transport connection profile (PS3.15 B.9), TLS 1.2 or newer", tls),
-                ("Certificates of peers that call", asked if node.tls else "no TLS"),
+                ("Certificates of calling peers", certificates if node.tls else "no TLS"),
                 *destinations,
                 ("User identity negotiation, username with passcode (PS3.7 D.3.3.7, type 2)", identity),
                 ("Audit trail message format profile (PS3.15 A.5)", "on" if audit.enabled else "off"),
@@ -350,7 +313,7 @@ def _security(settings: Settings) -> list[Block]:
             ),
         ),
         Paragraph(
-            "UserID in audit messages: the calling AE title for a peer, kind:process id@machine for a process of ours, "
-            "login@machine for a person at the command line, the log-in for a person at the pages."
+            "UserID in audit messages: the calling AE title for a peer, kind:process id@machine for a process of the "
+            "node, login@machine for a user of the command line, the log-in name for a user of the web pages."
         ),
     ]

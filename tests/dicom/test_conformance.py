@@ -1,4 +1,4 @@
-"""The conformance statement says what the running node really negotiates, and what the report really holds."""
+"""The conformance statement states what the running node negotiates, and what the report contains."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from pynetdicom.sop_class import _VERIFICATION_CLASSES, StorageCommitmentPushMod
 
 from config.settings import NodeSettings, PacsSettings, ReportSettings, Settings
 from dicom_sr.objects.build import build_objects
-from node.conformance.document import Table, markdown
+from node.conformance.document import Table, to_markdown
+from node.conformance.presentation_contexts import CONTEXT_COLUMNS
 from node.conformance.report_annex import CONTAINERS, PRIVATE_SCHEME_UID
-from node.conformance.statement import CONTEXT_COLUMNS, statement
+from node.conformance.statement import conformance_statement
 from node.dicom.network.contexts import TRANSFER_SYNTAXES
 from node.dicom.query.retrieve_scu import get_contexts
 from tests.dicom.scenes import scene
@@ -23,6 +24,10 @@ from tests.dicom_sr.samples import pictures, scored, sources
 from tests.flow.program import run_cptdn
 
 OTHER_SYNTAXES = ("1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.100", "1.2.3.4")
+
+
+def statement_text(settings: Settings) -> str:
+    return to_markdown(conformance_statement(settings))
 
 
 def tables_of(text: str) -> list[list[list[str]]]:
@@ -43,8 +48,8 @@ def tables_of(text: str) -> list[list[list[str]]]:
 
 def listed(text: str, number: int = 0) -> set[tuple[str, str, str]]:
     """Abstract syntax, transfer syntax and role of the n-th table of contexts."""
-    found = [table for table in tables_of(text) if table[0] == list(CONTEXT_COLUMNS)]
-    return {(row[1], row[3], row[4]) for row in found[number][1:]}
+    context_tables = [table for table in tables_of(text) if table[0] == list(CONTEXT_COLUMNS)]
+    return {(row[1], row[3], row[4]) for row in context_tables[number][1:]}
 
 
 def negotiated(port: int, abstract: str, syntaxes: tuple[str, ...], role: str) -> set[tuple[str, str, str]]:
@@ -65,53 +70,53 @@ def negotiated(port: int, abstract: str, syntaxes: tuple[str, ...], role: str) -
 def test_every_listed_context_is_negotiated_and_no_other(tmp_path: Path) -> None:
     syntaxes = (*TRANSFER_SYNTAXES, *OTHER_SYNTAXES)
     with scene(tmp_path / "data") as node:
-        said = listed(markdown(statement(node.settings)))
+        stated = listed(statement_text(node.settings))
         abstracts = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
-        abstracts |= set(_VERIFICATION_CLASSES.values()) | {uid for uid, _, role in said if role == "SCP"}
-        found: set[tuple[str, str, str]] = set()
-        small = sorted(abstracts - {uid for uid, _, _ in said})
+        abstracts |= set(_VERIFICATION_CLASSES.values()) | {uid for uid, _, role in stated if role == "SCP"}
+        accepted: set[tuple[str, str, str]] = set()
+        unlisted = sorted(abstracts - {uid for uid, _, _ in stated})
         ae = AE(ae_title="PROBE")
-        for begin in range(0, len(small), 120):  # at most 128 contexts an association, PS3.8 section 9.3.2.2
-            contexts = [build_context(uid, list(syntaxes)) for uid in small[begin : begin + 120]]
+        for begin in range(0, len(unlisted), 120):  # at most 128 contexts an association, PS3.8 section 9.3.2.2
+            contexts = [build_context(uid, list(syntaxes)) for uid in unlisted[begin : begin + 120]]
             assoc = ae.associate("127.0.0.1", node.port, contexts=contexts, ae_title="CPTDN")
             assert assoc.accepted_contexts == []
             if assoc.is_established:
                 assoc.release()
-        for uid in sorted({uid for uid, _, role in said if role == "SCP"}):
-            found |= negotiated(node.port, uid, syntaxes, "SCP")
-        found |= negotiated(node.port, str(StorageCommitmentPushModel), syntaxes, "SCU")
-    assert found == said
+        for uid in sorted({uid for uid, _, role in stated if role == "SCP"}):
+            accepted |= negotiated(node.port, uid, syntaxes, "SCP")
+        accepted |= negotiated(node.port, str(StorageCommitmentPushModel), syntaxes, "SCU")
+    assert accepted == stated
 
 
-def test_what_is_said_to_be_sent_is_what_the_objects_are() -> None:
+def test_the_contexts_to_send_are_those_of_the_objects() -> None:
     settings = Settings(pacs=(PacsSettings(send=("sr", "pdf", "sc", "seg")),))
-    made = build_objects(scored(), sources(), pictures())
-    is_sent = {(str(o.dataset.SOPClassUID), str(o.dataset.file_meta.TransferSyntaxUID), "SCU") for o in made}
-    said = listed(markdown(statement(settings)), 1)
+    objects = build_objects(scored(), sources(), pictures())
+    is_sent = {(str(o.dataset.SOPClassUID), str(o.dataset.file_meta.TransferSyntaxUID), "SCU") for o in objects}
+    stated = listed(statement_text(settings), 1)
     services = {"1.2.840.10008.1.1", str(StorageCommitmentPushModel)}
-    fallback = "1.2.840.10008.5.1.4.1.1.88.33"  # Comprehensive SR stands in for Comprehensive 3D SR
-    assert {row for row in said if row[0] not in services | {fallback}} == is_sent
+    fallback = "1.2.840.10008.5.1.4.1.1.88.33"  # Comprehensive SR is the fallback of Comprehensive 3D SR
+    assert {row for row in stated if row[0] not in services | {fallback}} == is_sent
 
 
 def test_the_annex_describes_the_report_as_it_is() -> None:
     sr = next(o.dataset for o in build_objects(scored(), sources(), pictures()) if o.kind == "sr")
-    found: list[tuple[str, str]] = []
+    in_report: list[tuple[str, str]] = []
 
     def walk(item: Dataset) -> None:
         if item.ValueType == "CONTAINER":
             concept = item.ConceptNameCodeSequence[0]
             template = item.get("ContentTemplateSequence")
             code = f"{concept.CodeValue} {concept.CodingSchemeDesignator}"
-            found.append((code, f"TID {template[0].TemplateIdentifier}" if template else ""))
+            in_report.append((code, f"TID {template[0].TemplateIdentifier}" if template else ""))
         for child in item.get("ContentSequence", []):
             walk(child)
 
     walk(sr)
-    said = [(code, template if template.startswith("TID") else "") for _, code, template, _ in CONTAINERS]
-    in_annex = [one for one in dict.fromkeys(found) if one in said]
-    assert in_annex == said  # all of them, in this order
-    unsaid = {code for code, _ in found} - {code for code, _ in said}
-    assert all("99CPTDN" in code or code == "126200 DCM" for code in unsaid)  # groups inside a listed container
+    stated = [(code, template if template.startswith("TID") else "") for _, code, template, _ in CONTAINERS]
+    in_annex = [one for one in dict.fromkeys(in_report) if one in stated]
+    assert in_annex == stated  # all of them, in this order
+    unlisted = {code for code, _ in in_report} - {code for code, _ in stated}
+    assert all("99CPTDN" in code or code == "126200 DCM" for code in unlisted)  # groups inside a listed container
     assert {str(one.CodingSchemeUID) for one in sr.CodingSchemeIdentificationSequence} == {PRIVATE_SCHEME_UID}
 
 
@@ -121,8 +126,8 @@ def test_the_configuration_is_in_it() -> None:
         pacs=(PacsSettings(name="one", storage_commitment=False), PacsSettings(name="two", send=("pdf",))),
         report=ReportSettings(sop_class="enhanced", preliminary=False),
     )
-    text = markdown(statement(settings))
-    for said in (
+    text = statement_text(settings)
+    for expected in (
         "HEAD",
         "192.0.2.0/24",
         "65536 bytes",
@@ -131,7 +136,7 @@ def test_the_configuration_is_in_it() -> None:
         "Enhanced SR Storage",
         "FINAL",
     ):
-        assert said in text
+        assert expected in text
     assert "Comprehensive 3D" not in text
     assert str(StorageCommitmentPushModel) not in {uid for uid, _, _ in listed(text, 1)}
     assert "1.2.840.10008.5.1.4.1.1.7" not in {uid for uid, _, _ in listed(text, 2)}
@@ -139,17 +144,17 @@ def test_the_configuration_is_in_it() -> None:
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
-def test_a_pacs_that_may_be_asked_is_asked_by_what_is_said() -> None:
+def test_the_contexts_of_query_and_retrieve_are_stated() -> None:
     pacs = PacsSettings(query_retrieve=True)
-    said = listed(markdown(statement(Settings(pacs=(pacs,)))), 1)
+    stated = listed(statement_text(Settings(pacs=(pacs,))), 1)
     find, move, get = (f"1.2.840.10008.5.1.4.1.2.2.{number}" for number in (1, 2, 3))
-    assert {find, move, get} <= {uid for uid, _, _ in said}
-    brought = {(uid, tuple(syntaxes.split(", "))) for uid, syntaxes, role in said if role == "SCP (C-GET)"}
-    proposed = {(str(one.abstract_syntax), tuple(map(str, one.transfer_syntax))) for one in get_contexts()}
-    assert {one for one in proposed if one[0] != get} == brought
-    only_get = listed(markdown(statement(Settings(pacs=(pacs.model_copy(update={"retrieve_by": "get"}),)))), 1)
+    assert {find, move, get} <= {uid for uid, _, _ in stated}
+    brought = {(uid, tuple(syntaxes.split(", "))) for uid, syntaxes, role in stated if role == "SCP (C-GET)"}
+    proposed = {(str(c.abstract_syntax), tuple(map(str, c.transfer_syntax))) for c in get_contexts()}
+    assert {context for context in proposed if context[0] != get} == brought
+    only_get = listed(statement_text(Settings(pacs=(pacs.model_copy(update={"retrieve_by": "get"}),))), 1)
     assert move not in {uid for uid, _, _ in only_get}
-    assert find not in {uid for uid, _, _ in listed(markdown(statement(Settings())), 1)}
+    assert find not in {uid for uid, _, _ in listed(statement_text(Settings()), 1)}
 
 
 class _Reader(html.parser.HTMLParser):
@@ -172,13 +177,13 @@ class _Reader(html.parser.HTMLParser):
 def test_the_command_writes_markdown_and_html(tmp_path: Path) -> None:
     shown = run_cptdn("conformance", cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
-    assert shown.stdout == markdown(statement(Settings()))
+    assert shown.stdout == statement_text(Settings())
     page = tmp_path / "conformance.html"
     assert run_cptdn("conformance", "--html", "--out", str(page), cwd=tmp_path).returncode == 0
     reader = _Reader()
     reader.feed(page.read_text(encoding="utf-8"))
     assert reader.open == []
-    rows = sum(len(block.rows) + 1 for block in statement(Settings()) if isinstance(block, Table))
+    rows = sum(len(block.rows) + 1 for block in conformance_statement(Settings()) if isinstance(block, Table))
     assert reader.n_rows == rows
     failed = run_cptdn("conformance", "--out", str(tmp_path / "none" / "x"), cwd=tmp_path)
     assert (failed.returncode, "cannot write" in failed.stderr) == (1, True)
@@ -186,8 +191,8 @@ def test_the_command_writes_markdown_and_html(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["a | b", "<script>", "&"])
 def test_text_stays_text_in_both_forms(text: str) -> None:
-    from node.conformance.document import Paragraph, html, markdown
+    from node.conformance.document import Paragraph, to_html, to_markdown
 
     table = Table(("x",), ((text,),))
-    assert tables_of(markdown([table]))[0][1] != ["a", "b"]
-    assert "<script>" not in html([table, Paragraph(text)])
+    assert tables_of(to_markdown([table]))[0][1] != ["a", "b"]
+    assert "<script>" not in to_html([table, Paragraph(text)])
