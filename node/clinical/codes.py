@@ -1,6 +1,6 @@
-"""Codes under which laboratories and registries send what we need; the only place where they are written.
+"""Codes under which laboratories and registries send EBV DNA and TNM; no other module contains one.
 
-LOINC from loinc.org; SNOMED CT as used by mCODE STU3 (TNM value sets).
+LOINC from loinc.org; SNOMED CT as in mCODE STU3 (TNM value sets).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a code stands for: the fact, and what the code itself says of unit and specimen."""
+    """The fact that a code names, with the unit and the specimen that the code itself states."""
 
     fact: str  # ebv_dna | t | n | m | stage
     unit: str | None = None
@@ -40,7 +40,22 @@ SNOMED_NOT_DETECTED = frozenset({"260415000", "260385009"})  # Not detected; Neg
 
 
 def meaning_of(code: str, system: str, local: Mapping[str, str]) -> Meaning | None:
-    """Meaning of a code; `local` maps a site's own codes to ebv_dna, t, n, m or stage."""
+    """Return the meaning of a code.
+
+    Parameters
+    ----------
+    code : str
+        For example ``47982-4``.
+    system : str
+        Coding system as HL7 v2 (``LN``) or FHIR (a URI) names it; an empty one is taken as LOINC.
+    local : mapping of str to str
+        The site's own codes -> ebv_dna, t, n, m or stage; they take precedence, whatever the system.
+
+    Returns
+    -------
+    Meaning or None
+        None for a code that names none of the facts.
+    """
     if code in local:
         return LOCAL_NAMES.get(local[code])
     if system.upper() in ("LN", "LOINC", "HTTP://LOINC.ORG", "") and code in LOINC:

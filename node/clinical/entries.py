@@ -1,10 +1,12 @@
-"""Facts on their way into the ledger: checked once, at the door, whatever source they come from."""
+"""Clinical facts before they are recorded: every source builds its entries here, by the same checks."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sqlalchemy.orm import Session
 
 from config.decision_policy import active_policy
 from config.errors import InputError
@@ -12,18 +14,17 @@ from config.settings import Settings
 from node.cases.dates import parse_date
 from node.cases.ebv_dna import parse_ebv_dna
 from node.cases.stage import parse_stage
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
+from node.ledger.cases import schedule_patient
+from node.ledger.facts import record_fact
 
 YES = frozenset({"yes", "y", "true", "1", "ja", "oui", "是", "有"})
 NO = frozenset({"no", "n", "false", "0", "nein", "non", "否", "无"})
-EARLIEST_BIRTH_YEAR = 1880
+EARLIEST_BIRTH_YEAR = 1880  # an earlier one is a typing error or a placeholder such as 1800
 
 
 @dataclass(frozen=True)
 class FactEntry:
-    """One fact, ready to be recorded. `value` has the form that `node.ledger.facts.record_fact` names."""
+    """One checked fact; the forms of `value` are listed at `node.ledger.facts.record_fact`."""
 
     name: str
     value: dict[str, Any]
@@ -40,9 +41,31 @@ def ebv_entry(
     drawn_on: date | None = None,
     check: bool = True,
 ) -> FactEntry:
-    """An EBV DNA result in the laboratory's words.
+    """Build the entry of an EBV DNA result; it is recorded in the words of the laboratory.
 
-    check : refuse here what could not be used (raises IneligibleStudyError); False keeps it for the case to judge.
+    Parameters
+    ----------
+    settings : Settings
+        Threshold and conversion of the site, for the check.
+    text : str
+        The result, for example ``5200``, ``>4000`` or ``not detected``.
+    unit, specimen, laboratory : str, optional
+        As sent.
+    drawn_on : date, optional
+        Day of the draw; without it the result replaces all earlier ones.
+    check : bool, default True
+        Whether a result that cannot be used is refused here. Without the check it is recorded, and the assessment of
+        the case names it as unusable.
+
+    Returns
+    -------
+    FactEntry
+        Named ``ebv_dna``.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``ebv_dna_unusable`` when `check` is true and the result cannot be used.
     """
     if check:
         decision = active_policy(settings)
@@ -59,24 +82,50 @@ def ebv_entry(
 
 
 def stage_entry(settings: Settings, text: str, edition: str | None = None, staged_on: date | None = None) -> FactEntry:
-    """A clinical stage; without an edition the site's default counts."""
+    """Build the entry of a clinical stage.
+
+    Parameters
+    ----------
+    settings : Settings
+        `[clinical] stage_edition_default` is used where no edition is given.
+    text : str
+        TNM, for example ``cT3 N1 M0``.
+    edition : str, optional
+        For example ``8`` or ``AJCC 8th edition``.
+    staged_on : date, optional
+        Day of the staging.
+
+    Returns
+    -------
+    FactEntry
+        Named ``stage``.
+
+    Raises
+    ------
+    InputError
+        When the text is not TNM, or the edition is not known.
+    """
     stage = parse_stage(text, edition or settings.clinical.stage_edition_default)
     return FactEntry("stage", asdict(stage), staged_on)
 
 
 def birth_date_entry(text: str) -> FactEntry:
+    """Build the entry of a birth date; a day in the future or before 1880 is refused with InputError."""
     day = parse_date(text, "birth date")
     if day.year < EARLIEST_BIRTH_YEAR or day > date.today():
-        raise InputError(f"the birth date {text!r} is not plausible")
+        raise InputError(
+            f"the birth date {text!r} is not plausible; expected a day from {EARLIEST_BIRTH_YEAR} to today"
+        )
     return FactEntry("birth_date", {"day": day.isoformat()})
 
 
 def treatment_start_entry(text: str) -> FactEntry:
+    """Build the entry of the first day of treatment; a text that is no date is refused with InputError."""
     return FactEntry("treatment_start", {"day": parse_date(text, "start of treatment").isoformat()})
 
 
 def prior_treatment_entry(text: str) -> FactEntry:
-    """ "yes" or "no"; any other text is taken as a description of the treatment that was given."""
+    """Build the entry from "yes" or "no"; any other text describes the treatment that was given."""
     plain = text.strip()
     if plain.lower() in NO:
         return FactEntry("prior_treatment", {"given": False, "text": ""})
@@ -87,10 +136,24 @@ def prior_treatment_entry(text: str) -> FactEntry:
 def record_entries(
     session: Session, patient_id: str, issuer: str, entries: list[FactEntry], source: str, set_by: str
 ) -> int:
-    """Record facts of one patient and have the patient's cases looked at again; returns how many were new."""
-    from node.ledger.cases import schedule_patient
-    from node.ledger.facts import record_fact
+    """Record facts of one patient, and schedule an assessment of the patient's cases.
 
+    Parameters
+    ----------
+    session : Session
+        The facts are durable when its transaction is committed.
+    patient_id, issuer : str
+        Identity of the patient as in the images.
+    entries : list of FactEntry
+        The facts.
+    source, set_by : str
+        Provenance: where they come from, and which user or program recorded them.
+
+    Returns
+    -------
+    int
+        Number of facts that were new; the same fact again changes nothing.
+    """
     new = 0
     for entry in entries:
         if record_fact(session, patient_id, issuer, entry.name, entry.value, source, set_by, entry.observed_on):

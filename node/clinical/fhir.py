@@ -9,49 +9,62 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from sqlalchemy.orm import Session
 
 from config.errors import InputError
 from config.settings import Settings
 from node.cases.dates import parse_date
 from node.clinical.codes import SNOMED_AJCC_8, SNOMED_NOT_DETECTED, SNOMED_TNM, Meaning, meaning_of
 from node.clinical.entries import record_entries
-from node.clinical.results import CodedResult, edition_in, sort_results
-
-if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
-    from node.ledger.database import Ledger
+from node.clinical.results import CodedResult, edition_in, interpret_results
+from node.ledger.cases import schedule_patient
+from node.ledger.database import Ledger
+from node.ledger.facts import withdraw_fact
 
 LOINC_SYSTEM = "http://loinc.org"
 SNOMED_SYSTEM = "http://snomed.info/sct"
-TAKEN = frozenset({"final", "amended", "corrected"})
+FINAL = frozenset({"final", "amended", "corrected"})  # hl7.org/fhir/R4/valueset-observation-status.html
 WITHDRAWN = frozenset({"entered-in-error", "cancelled"})
-MAX_DEPTH = 3
+MAX_DEPTH = 3  # of Bundles in Bundles
 
 
 @dataclass
-class Received:
-    """What became of posted resources: how many facts were new, and a sentence for each that could not be used."""
+class RecordedResources:
+    """The outcome of posted resources: number of new facts, and a sentence for each resource that cannot be used."""
 
     n_new_facts: int = 0
     problems: list[str] = field(default_factory=list)
 
     def operation_outcome(self) -> dict[str, Any]:
-        """The OperationOutcome resource that answers the sender."""
+        """Build the OperationOutcome resource that answers the sender."""
         issues = [{"severity": "error", "code": "processing", "diagnostics": text} for text in self.problems]
-        fine = {"severity": "information", "code": "informational", "diagnostics": f"{self.n_new_facts} facts recorded"}
-        return {"resourceType": "OperationOutcome", "issue": issues or [fine]}
+        text = f"{self.n_new_facts} facts recorded"
+        success = {"severity": "information", "code": "informational", "diagnostics": text}
+        return {"resourceType": "OperationOutcome", "issue": issues or [success]}
 
 
-def record_document(document: Mapping[str, Any], ledger: Ledger, settings: Settings) -> Received:
-    """Take a posted Observation, Condition or Bundle of them; the facts are durable when it returns.
+def record_document(document: Mapping[str, Any], ledger: Ledger, settings: Settings) -> RecordedResources:
+    """Record the facts of a posted Observation, Condition, or Bundle of them.
 
-    Answer 200 with the OperationOutcome when there are no problems, else 422.
+    Parameters
+    ----------
+    document : mapping
+        The posted resource.
+    ledger : Ledger
+        Receives the facts; they are durable when the function returns.
+    settings : Settings
+        Identifier system and local codes of the site; threshold and conversion of EBV DNA.
+
+    Returns
+    -------
+    RecordedResources
+        With problems the answer to the sender is 422, else 200; what can be used is recorded in both cases.
     """
-    found = Received()
+    recorded = RecordedResources()
     resources = list(_resources(document))
-    patients = {_reference_of(one): one for one in resources if one.get("resourceType") == "Patient"}
+    patients = {_reference_of(each): each for each in resources if each.get("resourceType") == "Patient"}
     by_patient: dict[str, list[Mapping[str, Any]]] = {}
     for resource in resources:
         if resource.get("resourceType") not in ("Observation", "Condition"):
@@ -59,49 +72,82 @@ def record_document(document: Mapping[str, Any], ledger: Ledger, settings: Setti
         try:
             patient_id = patient_id_of(resource, patients, settings)
         except InputError as error:
-            found.problems.append(str(error))
+            recorded.problems.append(str(error))
             continue
         by_patient.setdefault(patient_id, []).append(resource)
-    if not by_patient and not found.problems:
-        found.problems.append(f"no Observation or Condition in the {document.get('resourceType') or 'document'}")
+    if not by_patient and not recorded.problems:
+        recorded.problems.append(f"no Observation or Condition in the {document.get('resourceType') or 'document'}")
     with ledger.begin() as session:
         for patient_id, own in by_patient.items():
             new, problems = record_resources(session, patient_id, own, settings, "FHIR posted", "FHIR")
-            found.n_new_facts += new
-            found.problems += problems
-    return found
+            recorded.n_new_facts += new
+            recorded.problems += problems
+    return recorded
 
 
 def record_resources(
     session: Session, patient_id: str, resources: Sequence[Mapping[str, Any]], settings: Settings, source: str, by: str
 ) -> tuple[int, list[str]]:
-    """Record what resources of one patient say; returns the number of new facts and a sentence per unusable result."""
-    from node.ledger.cases import schedule_patient
-    from node.ledger.facts import withdraw_fact
+    """Record the facts of one patient's resources.
 
+    Parameters
+    ----------
+    session : Session
+        The facts are durable when its transaction is committed.
+    patient_id : str
+        The Patient ID of the images.
+    resources : sequence of mapping
+        Observations and Conditions about this patient, in any order.
+    settings : Settings
+        Issuer and local codes of the site; threshold and conversion of EBV DNA.
+    source, by : str
+        Provenance: where they come from, and which program recorded them.
+
+    Returns
+    -------
+    tuple of (int, list of str)
+        Number of new facts, and one sentence for each result that cannot be used.
+    """
     issuer = settings.fhir.issuer
     new, problems = 0, []
     for group in _groups(resources, settings):
-        found = sort_results(group, settings)
-        new += record_entries(session, patient_id, issuer, found.entries, source, by)
-        problems += found.refused
-        gone = sum(withdraw_fact(session, patient_id, issuer, name, day) for name, day in found.withdrawn)
-        if gone:
+        results = interpret_results(group, settings)
+        new += record_entries(session, patient_id, issuer, results.entries, source, by)
+        problems += results.refused
+        n_withdrawn = sum(withdraw_fact(session, patient_id, issuer, name, day) for name, day in results.withdrawn)
+        if n_withdrawn:
             schedule_patient(session, patient_id, issuer)
     return new, problems
 
 
 def patient_id_of(resource: Mapping[str, Any], patients: Mapping[str, Mapping[str, Any]], settings: Settings) -> str:
-    """The Patient ID that a resource is about.
+    """Return the Patient ID that a resource is about.
 
-    patients : Patient resources at hand by reference. Raises InputError when the subject leads to no identifier.
+    Parameters
+    ----------
+    resource : mapping
+        An Observation or Condition with a subject.
+    patients : mapping of reference to Patient resource
+        Patients of the same Bundle; a contained Patient and an identifier in the subject are used as well.
+    settings : Settings
+        `[fhir] identifier_system`: which of a patient's identifiers is the Patient ID of the images.
+
+    Returns
+    -------
+    str
+        The first identifier of that system, or the first at all where no system is configured.
+
+    Raises
+    ------
+    InputError
+        When the subject leads to no such identifier.
     """
     subject = _object(resource.get("subject"))
     reference = str(subject.get("reference") or "")
     identifiers = [_object(subject.get("identifier"))]
     if reference.startswith("#"):
-        contained = [one for one in _objects(resource.get("contained")) if one.get("id") == reference[1:]]
-        identifiers += [entry for one in contained for entry in _objects(one.get("identifier"))]
+        contained = [each for each in _objects(resource.get("contained")) if each.get("id") == reference[1:]]
+        identifiers += [entry for each in contained for entry in _objects(each.get("identifier"))]
     for known, patient in patients.items():
         if known and (known == reference or reference.endswith(f"/{known}")):
             identifiers += _objects(patient.get("identifier"))
@@ -110,12 +156,25 @@ def patient_id_of(resource: Mapping[str, Any], patients: Mapping[str, Mapping[st
         value = str(identifier.get("value") or "").strip()
         if value and (system is None or identifier.get("system") == system):
             return value
-    wanted = f" of the system {system}" if system else ""
-    raise InputError(f"the subject {reference or '(none)'} leads to no patient identifier{wanted}")
+    expected = f" of the system {system}" if system else ""
+    raise InputError(f"the subject {reference or '(none)'} leads to no patient identifier{expected}")
 
 
 def results_of(resource: Mapping[str, Any], settings: Settings) -> list[CodedResult]:
-    """What one Observation or Condition says; empty when it says nothing to us or is not final."""
+    """Return the results of one resource.
+
+    Parameters
+    ----------
+    resource : mapping
+        Any resource.
+    settings : Settings
+        Local codes of the site.
+
+    Returns
+    -------
+    list of CodedResult
+        Empty for another resource type, an unknown code, or a status that is neither final nor withdrawn.
+    """
     if resource.get("resourceType") == "Observation":
         return _observation(resource, settings)
     if resource.get("resourceType") == "Condition":
@@ -124,7 +183,7 @@ def results_of(resource: Mapping[str, Any], settings: Settings) -> list[CodedRes
 
 
 def _groups(resources: Sequence[Mapping[str, Any]], settings: Settings) -> list[list[CodedResult]]:
-    """Results in order of time; T, N and M of one day go together, so that they make one stage."""
+    """Return results in order of time; T, N and M of one day are in one group, because they make one stage."""
     dated = sorted(
         ((result, _recency(resource)) for resource in resources for result in results_of(resource, settings)),
         key=lambda pair: (pair[0].observed_on or date.min, pair[1]),
@@ -144,11 +203,11 @@ def _groups(resources: Sequence[Mapping[str, Any]], settings: Settings) -> list[
 
 def _observation(resource: Mapping[str, Any], settings: Settings) -> list[CodedResult]:
     status = str(resource.get("status") or "")
-    if status not in TAKEN and status not in WITHDRAWN:
+    if status not in FINAL and status not in WITHDRAWN:
         return []
     meaning = _meaning(resource.get("code"), settings)
     text, unit = _value(resource, meaning)
-    if meaning is None or (not text and status in TAKEN):
+    if meaning is None or (not text and status in FINAL):
         return []
     method = " ".join(_words(resource.get("method")))
     return [
@@ -169,7 +228,7 @@ def _condition(resource: Mapping[str, Any]) -> list[CodedResult]:
     verification = _codes(resource.get("verificationStatus"))
     if "entered-in-error" in verification or "refuted" in verification:
         return []
-    found = []
+    results = []
     for stage in _objects(resource.get("stage")):
         words = _words(stage.get("summary"))
         edition = "8" if SNOMED_AJCC_8 in _codes(stage.get("type")) else edition_in(" ".join(_words(stage.get("type"))))
@@ -177,12 +236,12 @@ def _condition(resource: Mapping[str, Any]) -> list[CodedResult]:
             words[:1]
         )
         for meaning, part in _tnm(text):
-            found.append(CodedResult(meaning, part, observed_on=_day(resource), edition=edition or edition_in(text)))
-    return found
+            results.append(CodedResult(meaning, part, observed_on=_day(resource), edition=edition or edition_in(text)))
+    return results
 
 
 def _tnm(text: str) -> Iterator[tuple[Meaning, str]]:
-    """The parts of a stage text that are T, N or M."""
+    """Yield the parts of a stage text that are T, N or M."""
     for letter in "TNM":
         match = re.search(rf"(?<![A-Z])([cpyr]{{0,2}}{letter}(?:[0-4][a-d]?|is|[xX]))", text)
         if match:
@@ -220,7 +279,7 @@ def _number(value: Any) -> str:
 
 
 def _specimen(resource: Mapping[str, Any]) -> str | None:
-    """Words for the specimen: of a contained Specimen, or the reference's display."""
+    """Return the type of a contained Specimen, or the display of the reference."""
     specimen = _object(resource.get("specimen"))
     reference = str(specimen.get("reference") or "")
     for contained in _objects(resource.get("contained")):
@@ -233,7 +292,7 @@ def _specimen(resource: Mapping[str, Any]) -> str | None:
 
 def _laboratory(resource: Mapping[str, Any]) -> str | None:
     performers = _objects(resource.get("performer"))
-    return next((str(one["display"]) for one in performers if one.get("display")), None)
+    return next((str(performer["display"]) for performer in performers if performer.get("display")), None)
 
 
 def _day(resource: Mapping[str, Any]) -> date | None:
@@ -254,7 +313,7 @@ def _recency(resource: Mapping[str, Any]) -> str:
 
 
 def _resources(document: Mapping[str, Any], depth: int = 0) -> Iterator[Mapping[str, Any]]:
-    """The resources of a Bundle, or the resource itself."""
+    """Yield the resources of a Bundle, or the resource itself."""
     if document.get("resourceType") != "Bundle":
         yield document
     elif depth < MAX_DEPTH:
@@ -275,10 +334,10 @@ def _codes(concept: Any) -> set[str]:
 
 
 def _words(concept: Any) -> list[str]:
-    """Text and displays of a CodeableConcept."""
-    found = _object(concept)
-    displays = [coding.get("display") or coding.get("code") for coding in _objects(found.get("coding"))]
-    return [str(text) for text in (found.get("text"), *displays) if text]
+    """Return text and displays of a CodeableConcept."""
+    fields = _object(concept)
+    displays = [coding.get("display") or coding.get("code") for coding in _objects(fields.get("coding"))]
+    return [str(text) for text in (fields.get("text"), *displays) if text]
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -286,4 +345,4 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:
-    return [one for one in value if isinstance(one, Mapping)] if isinstance(value, list) else []
+    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list) else []

@@ -1,4 +1,4 @@
-"""Asking a FHIR R4 server for the facts of patients whose studies are here."""
+"""Poll a FHIR R4 server for the clinical facts of the patients whose studies are here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -16,21 +16,33 @@ from config.errors import CptdnError, InputError
 from config.settings import Settings
 from node.clinical.codes import LOINC
 from node.clinical.fhir import LOINC_SYSTEM, record_resources
+from node.ledger.cases import list_cases
+from node.ledger.database import Ledger, now_utc
 
-if TYPE_CHECKING:
-    from node.ledger.database import Ledger
-
-MAX_PAGES = 50
+MAX_PAGES = 50  # a server whose next links go in a circle must not be read for ever
 PAGE_SIZE = 100
 log = structlog.get_logger(__name__)
 
 
 class FhirUnavailableError(CptdnError):
-    """The FHIR server did not answer, or not with FHIR; asked again at the next poll."""
+    """The FHIR server did not answer, or not with FHIR; the next poll tries again."""
 
 
 class FhirClient:
-    """Reads one server. `transport` is for tests that need none on the network."""
+    """Reads resources from one FHIR R4 server.
+
+    Parameters
+    ----------
+    settings : Settings
+        `[fhir]`: base URL, bearer token, certificate authority, identifier system.
+    transport : httpx.BaseTransport, optional
+        Replaces the network in tests.
+
+    Raises
+    ------
+    InputError
+        When no base URL is configured.
+    """
 
     def __init__(self, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
         fhir = settings.fhir
@@ -49,17 +61,39 @@ class FhirClient:
         )
 
     def close(self) -> None:
+        """Close the connections."""
         self._http.close()
 
     def resources_of(self, patient_id: str) -> list[Mapping[str, Any]]:
-        """Observations and Conditions of the one Patient with this identifier; empty when the server has none.
+        """Read the Observations and Conditions of the Patient with this identifier.
 
-        Raises FhirUnavailableError, and InputError when several Patients carry the identifier.
+        Parameters
+        ----------
+        patient_id : str
+            The Patient ID of the images, in the configured identifier system.
+
+        Returns
+        -------
+        list of mapping
+            Observations with one of the known codes, and all Conditions; empty when the server has no such Patient.
+
+        Raises
+        ------
+        FhirUnavailableError
+            When the server does not answer with FHIR.
+        InputError
+            When several Patients have the identifier: the facts of the wrong one must not be taken.
+
+        References
+        ----------
+        hl7.org/fhir/R4/search.html
         """
         system = self.settings.fhir.identifier_system
         identifier = f"{system}|{patient_id}" if system else patient_id
         patients = [
-            one for one in self._search("Patient", {"identifier": identifier}) if one.get("resourceType") == "Patient"
+            match
+            for match in self._search("Patient", {"identifier": identifier})
+            if match.get("resourceType") == "Patient"
         ]
         if len(patients) > 1:
             raise InputError(f"the FHIR server has {len(patients)} patients with the identifier {patient_id!r}")
@@ -67,9 +101,9 @@ class FhirClient:
             return []
         reference = str(patients[0].get("id") or "")
         codes = ",".join([*(f"{LOINC_SYSTEM}|{code}" for code in LOINC), *self.settings.fhir.codes])
-        found = list(self._search("Observation", {"patient": reference, "code": codes}))
-        found += self._search("Condition", {"patient": reference})
-        return found
+        resources = list(self._search("Observation", {"patient": reference, "code": codes}))
+        resources += self._search("Condition", {"patient": reference})
+        return resources
 
     def _search(self, kind: str, parameters: dict[str, str]) -> Iterator[Mapping[str, Any]]:
         """All matches of a search, page by page; pages are followed on the same server only."""
@@ -82,13 +116,15 @@ class FhirClient:
                 if isinstance(resource, Mapping):
                     yield resource
             links = [
-                one for one in bundle.get("link") or [] if isinstance(one, Mapping) and one.get("relation") == "next"
+                link
+                for link in bundle.get("link") or []
+                if isinstance(link, Mapping) and link.get("relation") == "next"
             ]
             if not links:
                 return
             url, query = urljoin(self.base_url, str(links[0].get("url") or "")), None
-            if urlsplit(url)[:2] != urlsplit(self.base_url)[:2]:
-                raise FhirUnavailableError("the FHIR server's next page lies on another server")
+            if urlsplit(url)[:2] != urlsplit(self.base_url)[:2]:  # the bearer token would be sent there
+                raise FhirUnavailableError("the FHIR server's next page is on another server")
         raise FhirUnavailableError(f"the FHIR server's answer has more than {MAX_PAGES} pages")
 
     def _get(self, url: str, query: dict[str, str] | None) -> Mapping[str, Any]:
@@ -104,7 +140,17 @@ class FhirClient:
 
 
 class FhirPoller:
-    """Asks the server at intervals about every patient with a recent study, in a thread of its own."""
+    """Polls the server about every patient with a recent study, in a thread of its own.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Has the patients, and receives the facts.
+    settings : Settings
+        `[fhir]`: interval and age of the studies.
+    transport : httpx.BaseTransport, optional
+        Replaces the network in tests.
+    """
 
     def __init__(self, ledger: Ledger, settings: Settings, transport: httpx.BaseTransport | None = None) -> None:
         self.ledger = ledger
@@ -114,25 +160,35 @@ class FhirPoller:
         self._thread = threading.Thread(target=self._run, name="fhir", daemon=True)
 
     def start(self) -> None:
+        """Start the polling thread."""
         self._thread.start()
 
     def stop(self) -> None:
+        """Stop after the request in progress, and close the connections."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join()
         self._client.close()
 
     def poll(self) -> int:
-        """Ask once about each patient; returns the number of new facts.
+        """Poll once about each patient; data of one patient that is refused does not stop the others.
 
-        What one patient's data is refused for does not keep the others waiting. Raises FhirUnavailableError.
+        Returns
+        -------
+        int
+            Number of new facts.
+
+        Raises
+        ------
+        FhirUnavailableError
+            When the server does not answer with FHIR.
         """
         new = 0
         for patient_id in self._patients():
             try:
                 resources = self._client.resources_of(patient_id)
             except InputError as error:
-                log.warning("a patient's FHIR data was not taken", reason=type(error).__name__)
+                log.warning("FHIR data of a patient were refused", reason=type(error).__name__)
                 continue
             with self.ledger.begin() as session:
                 recorded, problems = record_resources(
@@ -146,9 +202,6 @@ class FhirPoller:
         return new
 
     def _patients(self) -> list[str]:
-        from node.ledger.cases import list_cases
-        from node.ledger.database import now_utc
-
         with self.ledger.begin() as session:
             since = now_utc() - timedelta(days=self.settings.fhir.poll_days)
             return sorted({case.patient_id for case in list_cases(session, since=since) if case.patient_id})

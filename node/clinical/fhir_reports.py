@@ -1,4 +1,4 @@
-"""Posting a finished report to a FHIR R4 server; one transaction, safe to repeat (its entries are conditional)."""
+"""Post a finished report to a FHIR R4 server, as one transaction that can be repeated (its entries are conditional)."""
 
 from __future__ import annotations
 
@@ -10,17 +10,29 @@ import httpx
 from config.errors import CptdnError, PacsUnavailableError
 from config.settings import FhirSettings
 
-TRY_AGAIN = frozenset({408, 425, 429})
+RETRYABLE = frozenset({408, 425, 429})  # request timeout, too early, too many requests
 
 
 class ReportRefusedError(CptdnError):
-    """The server does not take this report; sending it again changes nothing."""
+    """The server refuses this report; the same request again would be refused as well."""
 
 
 def post_report(path: Path, fhir: FhirSettings) -> None:
-    """Post one Bundle (a JSON file) to `fhir.report_url`.
+    """Post one Bundle to the configured URL.
 
-    Raises PacsUnavailableError when it may work later, ReportRefusedError with the server's words when it will not.
+    Parameters
+    ----------
+    path : Path
+        JSON file with a transaction Bundle.
+    fhir : FhirSettings
+        `report_url`, bearer token, certificate authority, time limit.
+
+    Raises
+    ------
+    PacsUnavailableError
+        When the server cannot be reached or answers with a temporary failure; the delivery is repeated later.
+    ReportRefusedError
+        When the server refuses the content; the message has its diagnostics.
     """
     headers = {"Content-Type": "application/fhir+json", "Accept": "application/fhir+json"}
     if fhir.bearer_token:
@@ -34,14 +46,14 @@ def post_report(path: Path, fhir: FhirSettings) -> None:
         raise PacsUnavailableError(f"the FHIR server {url} cannot be reached: {type(error).__name__}") from error
     if answer.is_success:
         return
-    found = f"the FHIR server {url} answered {answer.status_code}: {_diagnosis(answer)}"
-    if answer.is_server_error or answer.status_code in TRY_AGAIN:
-        raise PacsUnavailableError(found)
-    raise ReportRefusedError(found)
+    refusal = f"the FHIR server {url} answered {answer.status_code}: {_diagnosis(answer)}"
+    if answer.is_server_error or answer.status_code in RETRYABLE:
+        raise PacsUnavailableError(refusal)
+    raise ReportRefusedError(refusal)
 
 
 def _diagnosis(answer: httpx.Response) -> str:
-    """What the OperationOutcome says, where there is one."""
+    """Return the diagnostics of the OperationOutcome, else the reason phrase."""
     try:
         issues = answer.json()["issue"]
         return "; ".join(str(issue.get("diagnostics") or issue.get("code")) for issue in issues)

@@ -1,4 +1,4 @@
-"""A server for HL7 v2 over MLLP (HL7 v2.5.1 Appendix C.4): one thread per connection, bounded in size and silence."""
+"""A server for HL7 v2 over MLLP (HL7 v2.5.1 Appendix C.4): one thread per connection, with limits of size and time."""
 
 from __future__ import annotations
 
@@ -8,29 +8,34 @@ import ssl
 import threading
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 
 from config.addresses import is_loopback, is_within
 from config.errors import CptdnError
 from config.settings import Hl7Settings, Settings
-from node.clinical.hl7_messages import acknowledge, handle_message
-
-if TYPE_CHECKING:
-    from node.ledger.database import Ledger
+from node.clinical.hl7_acknowledgement import acknowledge
+from node.clinical.hl7_messages import handle_message
+from node.ledger.database import Ledger
 
 START_BLOCK, END_BLOCK, CARRIAGE_RETURN = b"\x0b", b"\x1c", b"\r"
 CHUNK_BYTES = 65536
-MOST_CONNECTIONS = 64
-POLL_S = 0.05  # how soon a stop is noticed
+MAX_CONNECTIONS = 64
+POLL_S = 0.05  # longest time that a stop waits for the accept loop
 log = structlog.get_logger(__name__)
 
 
 class MllpServer:
-    """Takes ORU messages and records their facts.
+    """Receives ORU messages and records their facts.
 
-    Each message is answered after its facts are durable; a sender that repeats one changes nothing.
+    Each message is acknowledged after its facts are durable; a repeated message changes nothing.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Receives the facts.
+    settings : Settings
+        `[hl7]`: address, allowed senders, limits, TLS.
     """
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
@@ -41,13 +46,13 @@ class MllpServer:
 
     @property
     def port(self) -> int:
-        """The port that is listened on; with `port = 0` the one that the system chose."""
+        """The port in use; with `port = 0` the one that the system chose."""
         if self._server is None:
             return self.settings.hl7.port
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Listen in a thread of its own. Raises CptdnError when the port cannot be had."""
+        """Listen in a thread of its own; CptdnError when the port cannot be bound."""
         hl7 = self.settings.hl7
         try:
             self._server = _Server((hl7.bind, hl7.port), self.ledger, self.settings)
@@ -57,7 +62,7 @@ class MllpServer:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening; connections that are open end."""
+        """Stop listening, and end the open connections."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -80,26 +85,28 @@ class _Server(socketserver.ThreadingTCPServer):
         super().__init__(address, _Connection)
 
     def verify_request(self, request: object, client_address: object) -> bool:
-        """Only named senders, or loopback where none is named."""
-        if len(self._open) >= MOST_CONNECTIONS:
-            log.warning("too many HL7 connections", limit=MOST_CONNECTIONS)
+        """Return whether the sender is on the configured list, or on loopback where the list is empty."""
+        if len(self._open) >= MAX_CONNECTIONS:
+            log.warning("too many HL7 connections", limit=MAX_CONNECTIONS)
             return False
         address = str(client_address[0])  # type: ignore[index]
         allowed = self.settings.hl7.allowed_addresses
         return is_within(address, allowed) if allowed else is_loopback(address)
 
     def opened(self, connection: socket.socket) -> None:
+        """Count a connection as open."""
         with self._lock:
             self._open.add(connection)
 
     def closed(self, connection: socket.socket) -> None:
+        """Count a connection as closed."""
         with self._lock:
             self._open.discard(connection)
 
     def close_connections(self) -> None:
         with self._lock:
-            left = list(self._open)
-        for connection in left:
+            still_open = list(self._open)
+        for connection in still_open:
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
@@ -115,7 +122,7 @@ class _Connection(socketserver.BaseRequestHandler):
         connection.settimeout(hl7.idle_timeout_s)
         self.server.opened(connection)
         try:
-            if self.server.tls is not None:
+            if self.server.tls is not None:  # here, so that a slow handshake does not stop the accept loop
                 connection = self.server.tls.wrap_socket(connection, server_side=True)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._converse(connection, hl7.max_message_kb * 1024)
@@ -129,6 +136,7 @@ class _Connection(socketserver.BaseRequestHandler):
         while chunk := connection.recv(CHUNK_BYTES):
             buffer += chunk
             while (end := buffer.find(END_BLOCK)) >= 0:
+                # The last start block before the end: a sender that gave up within a message begins another one.
                 start = buffer.rfind(START_BLOCK, 0, end)
                 message, buffer = buffer[start + 1 : end], buffer[end + 1 :].lstrip(CARRIAGE_RETURN)
                 if start >= 0:
@@ -143,7 +151,7 @@ class _Connection(socketserver.BaseRequestHandler):
     def _answer(self, message: bytes) -> bytes:
         try:
             return handle_message(message, self.server.ledger, self.server.settings)
-        except Exception as error:  # whatever one message does, the laboratory gets an answer, and the log no content
+        except Exception as error:  # the laboratory gets an answer to any message, and no content enters the log
             last = traceback.extract_tb(error.__traceback__)[-1]
             log.error(
                 "an HL7 message was not recorded",

@@ -1,4 +1,4 @@
-"""Coded results of a laboratory or registry on their way to facts: the same rules for HL7 v2 and FHIR."""
+"""Coded results of a laboratory or registry to facts: one set of rules for HL7 v2 and FHIR."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EDITION_IN_TEXT = re.compile(r"(?:AJCC|UICC|TNM)\D{0,24}?(\d)(?:th)?|(\d)(?:th|
 
 @dataclass(frozen=True)
 class CodedResult:
-    """One observation: its text as sent, with unit, specimen, day and laboratory where they were sent."""
+    """One observation as sent; `withdrawn` for a result that its sender deleted or entered in error."""
 
     meaning: Meaning
     text: str
@@ -29,70 +29,80 @@ class CodedResult:
 
 
 @dataclass
-class Sorted:
-    """Facts to record, results to withdraw, and a sentence for each result that cannot be used."""
+class InterpretedResults:
+    """Facts to record, facts to withdraw by name and day, and a sentence for each result that cannot be used."""
 
     entries: list[FactEntry] = field(default_factory=list)
     withdrawn: list[tuple[str, date | None]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
 
-def sort_results(results: list[CodedResult], settings: Settings) -> Sorted:
-    """Turn results of one patient into facts.
+def interpret_results(results: list[CodedResult], settings: Settings) -> InterpretedResults:
+    """Interpret results of one patient as facts.
 
-    An EBV DNA result that cannot be used is recorded as it is, so that the case names it, and refused to the sender.
-    T, N and M of one message make one stage.
+    Parameters
+    ----------
+    results : list of CodedResult
+        Of one message, or of one day; T, N and M among them make one stage.
+    settings : Settings
+        Threshold, conversion and staging edition of the site.
+
+    Returns
+    -------
+    InterpretedResults
+        An EBV DNA result that cannot be used is among the entries, so that the case names it, and among the refused,
+        so that its sender is told.
     """
-    found = Sorted()
+    interpreted = InterpretedResults()
     tnm: dict[str, CodedResult] = {}
     for result in results:
         if result.meaning.fact == "ebv_dna":
-            _ebv(found, result, settings)
+            _interpret_ebv(interpreted, result, settings)
         elif result.withdrawn:
-            found.withdrawn.append(("stage", result.observed_on))
+            interpreted.withdrawn.append(("stage", result.observed_on))
         else:
             tnm[result.meaning.fact] = result
     if tnm:
-        _stage(found, tnm, settings)
-    return found
+        _interpret_stage(interpreted, tnm, settings)
+    return interpreted
 
 
 def edition_in(text: str) -> str | None:
-    """The staging edition that a text names ("AJCC 8th edition")."""
+    """Return the staging edition that a text names ("8" for "AJCC 8th edition"), or None."""
     match = _EDITION_IN_TEXT.search(text)
     return (match.group(1) or match.group(2)) if match else None
 
 
-def _ebv(found: Sorted, result: CodedResult, settings: Settings) -> None:
+def _interpret_ebv(interpreted: InterpretedResults, result: CodedResult, settings: Settings) -> None:
     if result.withdrawn:
-        found.withdrawn.append(("ebv_dna", result.observed_on))
+        interpreted.withdrawn.append(("ebv_dna", result.observed_on))
         return
     unit = result.unit or result.meaning.unit
     specimen = result.specimen or result.meaning.specimen
-    if result.meaning.specimen == "whole blood":
+    if result.meaning.specimen == "whole blood":  # a code for whole blood is not corrected by a text "plasma"
         specimen = result.meaning.specimen
-    given = {"unit": unit, "specimen": specimen, "laboratory": result.laboratory, "drawn_on": result.observed_on}
+    details = {"unit": unit, "specimen": specimen, "laboratory": result.laboratory, "drawn_on": result.observed_on}
     try:
-        ebv_entry(settings, result.text, check=True, **given)  # type: ignore[arg-type]
+        ebv_entry(settings, result.text, check=True, **details)  # type: ignore[arg-type]
     except IneligibleStudyError as error:
-        found.refused.append(error.text)
-    found.entries.append(ebv_entry(settings, result.text, check=False, **given))  # type: ignore[arg-type]
+        interpreted.refused.append(error.text)
+    interpreted.entries.append(ebv_entry(settings, result.text, check=False, **details))  # type: ignore[arg-type]
 
 
-def _stage(found: Sorted, tnm: dict[str, CodedResult], settings: Settings) -> None:
+def _interpret_stage(interpreted: InterpretedResults, tnm: dict[str, CodedResult], settings: Settings) -> None:
     parts = [tnm[letter] for letter in ("t", "n", "m") if letter in tnm]
     if parts:
         text = " ".join(_tnm_part(part) for part in parts)
     elif not re.search(r"T[0-4X]", tnm["stage"].text, re.IGNORECASE):
-        return  # a stage group such as "III" tells neither T nor N nor M; it is no error to send one
+        return  # a stage group such as "III" states neither T nor N nor M; it is no error to send one
     else:
         text = tnm["stage"].text
-    some = next(iter(tnm.values()))
+    any_part = next(iter(tnm.values()))
     edition = next((part.edition for part in tnm.values() if part.edition), None)
     try:
-        found.entries.append(stage_entry(settings, text, edition, some.observed_on))
+        interpreted.entries.append(stage_entry(settings, text, edition, any_part.observed_on))
     except InputError as error:
-        found.refused.append(str(error))
+        interpreted.refused.append(str(error))
 
 
 def _tnm_part(result: CodedResult) -> str:

@@ -1,9 +1,8 @@
-"""Everything that brings clinical facts by itself, started and stopped with the node: drop folder, HL7, FHIR."""
+"""The sources of clinical facts that run with the node: drop folder, HL7 server, FHIR polling."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -13,16 +12,22 @@ from config.settings import Settings
 from node.clinical.drop_folder import import_drop_folder
 from node.clinical.fhir_client import FhirPoller
 from node.clinical.mllp import MllpServer
+from node.ledger.database import Ledger
 
-if TYPE_CHECKING:
-    from node.ledger.database import Ledger
-
-LOOK_EVERY_S = 2.0
+POLL_EVERY_S = 2.0
 log = structlog.get_logger(__name__)
 
 
 class ClinicalSources:
-    """The sources that the settings name; what is off costs nothing."""
+    """Starts and stops the sources that the settings name; a source that is off has no thread and no port.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Receives the facts.
+    settings : Settings
+        `[clinical] drop_folder`, `[hl7]` and `[fhir]`.
+    """
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self.ledger = ledger
@@ -33,7 +38,7 @@ class ClinicalSources:
         self._watcher: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the sources. Raises CptdnError when the HL7 port cannot be had."""
+        """Start the sources; CptdnError when the HL7 port cannot be bound."""
         if self.hl7 is not None:
             self.hl7.start()
         if self.fhir is not None:
@@ -43,6 +48,7 @@ class ClinicalSources:
             self._watcher.start()
 
     def stop(self) -> None:
+        """Stop the sources and wait for their threads."""
         self._stopping.set()
         if self.hl7 is not None:
             self.hl7.stop()
@@ -56,7 +62,7 @@ class ClinicalSources:
         while folder is not None and not self._stopping.is_set():
             try:
                 for file in import_drop_folder(folder, self.ledger, self.settings):
-                    log.info("a dropped table was taken", accepted=file.accepted, new_facts=file.n_new_facts)
+                    log.info("a dropped table was recorded", accepted=file.accepted, new_facts=file.n_new_facts)
             except (CptdnError, OSError, SQLAlchemyError) as error:
                 log.warning("the drop folder cannot be read now", error=type(error).__name__)
-            self._stopping.wait(LOOK_EVERY_S)
+            self._stopping.wait(POLL_EVERY_S)

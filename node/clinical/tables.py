@@ -1,4 +1,4 @@
-"""Clinical facts from CSV and JSON files: good rows enter, each bad row gets one sentence, nothing is lost silently."""
+"""Clinical facts from CSV and JSON tables: good rows are recorded, and each bad row gets one sentence."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from config.errors import InputError
 from config.settings import Settings
@@ -22,12 +22,10 @@ from node.clinical.entries import (
     stage_entry,
     treatment_start_entry,
 )
-
-if TYPE_CHECKING:
-    from node.ledger.database import Ledger
+from node.ledger.database import Ledger
 
 ENCODINGS = ("utf-8-sig", "gb18030")
-SURPLUS = "(more values than columns)"
+SURPLUS = "(more values than columns)"  # no heading: a row with a decimal comma has one value more
 MAX_FILE_BYTES = 64 * 1024 * 1024
 ALIASES: Mapping[str, str] = {
     "patient_id": "patient_id", "patientid": "patient_id", "pid": "patient_id",
@@ -49,7 +47,7 @@ ALIASES: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class BadRow:
-    """A row that was not entered. `row` counts data rows from 1."""
+    """A row that was not recorded; `row` counts data rows from 1."""
 
     row: int
     text: str
@@ -57,7 +55,7 @@ class BadRow:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What a file brought: rows read, facts that were new, rows that were refused, columns that nobody knows."""
+    """The outcome of one table: rows read, new facts, refused rows, and columns that are not known."""
 
     n_rows: int
     n_new_facts: int
@@ -65,6 +63,7 @@ class ImportResult:
     ignored_columns: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """Return the document that `cptdn clinical import --json` prints."""
         return {
             "rows": self.n_rows,
             "new_facts": self.n_new_facts,
@@ -73,7 +72,7 @@ class ImportResult:
         }
 
     def sentences(self) -> list[str]:
-        """For a person, one sentence a line."""
+        """Return one sentence for each refused row, and one for the columns that are not known."""
         lines = [f"Row {bad.row} was not entered: {bad.text}." for bad in self.bad]
         if self.ignored_columns:
             lines.append(f"Columns that are not known were ignored: {', '.join(self.ignored_columns)}.")
@@ -81,9 +80,28 @@ class ImportResult:
 
 
 def import_file(path: Path, ledger: Ledger, settings: Settings, set_by: str) -> ImportResult:
-    """Enter the facts of a .csv or .json file; each row is entered whole or not at all.
+    """Record the facts of a .csv or .json file; each row is recorded whole or not at all.
 
-    Raises InputError when the file cannot be read as a table at all.
+    Parameters
+    ----------
+    path : Path
+        The table.
+    ledger : Ledger
+        Receives the facts, one transaction a row.
+    settings : Settings
+        Threshold, conversion and staging edition of the site.
+    set_by : str
+        User or program that imports the file, for the provenance.
+
+    Returns
+    -------
+    ImportResult
+        Refused rows are among it, with one sentence each.
+
+    Raises
+    ------
+    InputError
+        When the file is no table at all.
     """
     rows = read_rows(path)
     ignored = sorted({key for row in rows for key in row if key != SURPLUS and _column(key) is None})
@@ -101,7 +119,23 @@ def import_file(path: Path, ledger: Ledger, settings: Settings, set_by: str) -> 
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
-    """Rows of a table as text by column name. Raises InputError naming what is wrong with the file."""
+    """Read a table.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8 or GB18030; .json is a list of objects, anything else CSV with comma, semicolon or tab.
+
+    Returns
+    -------
+    list of dict of str to str
+        Values as text by column name.
+
+    Raises
+    ------
+    InputError
+        When the file is too large, cannot be read or decoded, or has no rows or no column ``patient_id``.
+    """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"{path} is larger than {MAX_FILE_BYTES >> 20} MB")
@@ -111,15 +145,33 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     text = _decoded(raw, path)
     rows = _json_rows(text, path) if path.suffix.lower() == ".json" else _csv_rows(text, path)
     if not rows:
-        raise InputError(f"{path} holds no rows")
+        raise InputError(f"{path} has no rows; expected a heading and at least one row")
     if not any(_column(key) == "patient_id" for row in rows for key in row):
-        found = ", ".join(sorted({key for row in rows for key in row})[:12])
-        raise InputError(f"{path} has no column patient_id; found {found}")
+        columns = ", ".join(sorted({key for row in rows for key in row})[:12])
+        raise InputError(f"{path} has no column patient_id; found {columns}")
     return rows
 
 
 def entries_of(row: Mapping[str, str], settings: Settings) -> tuple[str, str, list[FactEntry]]:
-    """Patient ID, issuer and facts of one row. Raises InputError with the sentence for this row."""
+    """Interpret one row.
+
+    Parameters
+    ----------
+    row : mapping of str to str
+        Values by column name, as `read_rows` returns them.
+    settings : Settings
+        Threshold, conversion and staging edition of the site.
+
+    Returns
+    -------
+    tuple of (str, str, list of FactEntry)
+        Patient ID, issuer, and at least one fact.
+
+    Raises
+    ------
+    InputError
+        With the sentence for this row.
+    """
     if SURPLUS in row:
         raise InputError("it has more values than the table has columns")
     known: dict[str, str] = {}
@@ -157,7 +209,7 @@ def entries_of(row: Mapping[str, str], settings: Settings) -> tuple[str, str, li
         staged_on = parse_date(known["stage_date"], "date of staging") if "stage_date" in known else None
         entries.append(stage_entry(settings, stage, known.get("ajcc"), staged_on))
     if not entries:
-        raise InputError(f"it holds no fact about patient {patient_id}")
+        raise InputError(f"it has no fact about patient {patient_id}")
     return patient_id, known.get("issuer", ""), entries
 
 

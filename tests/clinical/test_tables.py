@@ -92,7 +92,7 @@ def test_json_lists_and_numbers(tmp_path: Path, ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     ("text", "name", "sentence"),
     [
-        ("", "facts.csv", "holds no rows"),
+        ("", "facts.csv", "has no rows"),
         ("ebv_dna\n5000\n", "facts.csv", "no column patient_id"),
         ("{", "facts.json", "is not JSON"),
         ("[1]", "facts.json", "not a list of objects"),
@@ -149,9 +149,9 @@ def test_a_file_that_is_still_written_waits(tmp_path: Path, ledger: Ledger, monk
     folder.mkdir()
     file = folder / "facts.csv"
     file.write_text("patient_id,ebv_dna\nA,5000\n")
-    monkeypatch.setattr(drop_folder, "SETTLED_S", 60.0)
+    monkeypatch.setattr(drop_folder, "UNCHANGED_S", 60.0)
     assert import_drop_folder(folder, ledger, SETTINGS) == []
-    monkeypatch.setattr(drop_folder, "SETTLED_S", -60.0)
+    monkeypatch.setattr(drop_folder, "UNCHANGED_S", -60.0)
     assert len(import_drop_folder(folder, ledger, SETTINGS)) == 1
 
 
