@@ -1,4 +1,4 @@
-"""Decoding in a process of its own: what a crash, a hang or nonsense in there means out here."""
+"""Decoding in another process: what its crash, endless loop or unreadable answer means for the caller."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ FRAME = 'sys.stdout.buffer.write(b\'{"dtype": "<u2", "shape": [2, 3]}\\n\' + byt
     [
         (READ + "import os; os.kill(os.getpid(), 11)", "ended by signal 11 in frame 1"),
         (READ + FRAME + "import os; os.abort()", "ended by signal 6 in frame 2"),
-        (READ + "import time; time.sleep(600)", "did not come to an end within 3 s in frame 1"),
-        (READ + "print('rubbish', flush=True); input()", "makes no sense"),
-        (READ + 'print(\'{"dtype": "<u2", "shape": [20000, 20000]}\', flush=True); input()', "another size"),
+        (READ + "import time; time.sleep(600)", "did not finish frame 1 within 3 s"),
+        (READ + "print('rubbish', flush=True); input()", "its answer is unreadable"),
+        (READ + 'print(\'{"dtype": "<u2", "shape": [20000, 20000]}\', flush=True); input()', "another size or type"),
         (READ + 'print(\'{"dtype": "<u2", "shape": [2, 3]}\', flush=True)', "ended with code 0 in frame 1"),
         ("raise SystemExit(3)", "ended with code 3"),
     ],
@@ -37,7 +37,7 @@ FRAME = 'sys.stdout.buffer.write(b\'{"dtype": "<u2", "shape": [2, 3]}\\n\' + byt
 def test_a_decoder_that_fails_is_named_and_ended(program: str, said: str) -> None:
     decoder = Decoder([sys.executable, "-c", program])
     with pytest.raises(DecodingError, match=said):
-        decoder.frames(REQUEST, most_seconds=3)
+        decoder.frames(REQUEST, timeout_s=3)
     assert not decoder.usable
     decoder.close()
 

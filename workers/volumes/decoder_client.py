@@ -1,7 +1,7 @@
-"""Asking the decoding process, and living on when it dies.
+"""Client of the decoder process: send a request, wait for the frames, and survive the process's end.
 
-A few processes are kept, since starting one takes as long as decoding a hundred slices. One that crashed, hung or
-answered nonsense is ended; the next request gets another.
+Up to four idle processes are reused, since starting one takes as long as decoding a hundred slices. A process that
+crashed, exceeded its time or sent an unreadable answer is ended; the next request starts another.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from config.arrays import PixelArray
 from workers.volumes.decoder_process import Request
 
 COMMAND = (sys.executable, "-m", "workers.volumes.decoder_process")
-MOST_SECONDS, MOST_SECONDS_A_FRAME = 60.0, 5.0
-MOST_KEPT = 4
-LONGEST_LINE = 10_000
+TIMEOUT_S, TIMEOUT_PER_FRAME_S = 60.0, 5.0
+MAX_IDLE = 4
+MAX_LINE_BYTES = 10_000
 
 
 class DecodingError(ValueError):
@@ -42,36 +41,55 @@ class Decoder:
         )
         self.usable = True
 
-    def frames(self, request: Request, most_seconds: float | None = None) -> list[npt.NDArray[Any]]:
-        """The frames asked for, (rows, columns) each. Raises DecodingError."""
-        seconds = most_seconds or MOST_SECONDS + MOST_SECONDS_A_FRAME * len(request.indices)
+    def frames(self, request: Request, timeout_s: float | None = None) -> list[PixelArray]:
+        """Decode the frames of a request.
+
+        Parameters
+        ----------
+        request : Request
+            Which frames of which file.
+        timeout_s : float, optional
+            Seconds for all frames; by default 60 and 5 more for each frame.
+
+        Returns
+        -------
+        list of array, each (rows, columns)
+            In the order of the request's indices.
+
+        Raises
+        ------
+        DecodingError
+            The process cannot decode a frame, ended, or exceeded its time; the message names the frame.
+        """
+        seconds = timeout_s or TIMEOUT_S + TIMEOUT_PER_FRAME_S * len(request.indices)
         expired = threading.Event()
 
         def expire() -> None:
             expired.set()
             self._process.kill()
 
+        # Reads from a pipe cannot be interrupted portably; killing the process ends them.
         timer = threading.Timer(seconds, expire)
         timer.start()
-        found: list[npt.NDArray[Any]] = []
+        frames: list[PixelArray] = []
         try:
             self._send(request)
-            while len(found) < len(request.indices):
-                found.append(self._frame(request))
-        except _EndedError as error:
+            while len(frames) < len(request.indices):
+                frames.append(self._read_frame(request))
+        except _DecoderEndedError as error:
             self.close()
-            where = f"frame {request.indices[len(found)] + 1}"
+            where = f"frame {request.indices[len(frames)] + 1}"
             if expired.is_set():
-                raise DecodingError(f"the decoder did not come to an end within {seconds:.0f} s in {where}") from error
+                raise DecodingError(f"the decoder did not finish {where} within {seconds:.0f} s") from error
             code = self._process.returncode
             how = f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
             raise DecodingError(f"the decoder {how} in {where}: {error}") from error
         finally:
             timer.cancel()
-        return found
+        return frames
 
     def close(self) -> None:
-        """End the process; safe to call again."""
+        """End the process; a second call does nothing."""
         self.usable = False
         with suppress(OSError):
             self._process.stdin.close()  # type: ignore[union-attr]
@@ -87,36 +105,37 @@ class Decoder:
             self._process.stdin.write(request.to_line())  # type: ignore[union-attr]
             self._process.stdin.flush()  # type: ignore[union-attr]
         except OSError as error:
-            raise _EndedError("it takes no request") from error
+            raise _DecoderEndedError("it does not accept the request") from error
 
-    def _frame(self, request: Request) -> npt.NDArray[Any]:
+    def _read_frame(self, request: Request) -> PixelArray:
         answers = self._process.stdout
-        assert answers is not None  # noqa: S101 - a pipe was asked for
-        line = answers.readline(LONGEST_LINE)
+        assert answers is not None  # noqa: S101 - opened as a pipe above
+        line = answers.readline(MAX_LINE_BYTES)
         try:
-            head = json.loads(line)
-            if "error" in head:
-                raise DecodingError(str(head["error"]))
-            kind = np.dtype(head["dtype"])
-            whole = tuple(head["shape"]) == (request.rows, request.columns) and kind.kind in "iuf"
+            header = json.loads(line)
+            if "error" in header:
+                raise DecodingError(str(header["error"]))
+            dtype = np.dtype(header["dtype"])
+            fits = tuple(header["shape"]) == (request.rows, request.columns) and dtype.kind in "iuf"
         except (ValueError, TypeError, KeyError) as error:
             if isinstance(error, DecodingError):
                 raise
-            raise _EndedError("no answer came" if not line else "its answer makes no sense") from error
-        if not whole:
-            raise _EndedError("its answer is of another size")
-        data = answers.read(request.rows * request.columns * kind.itemsize)
-        if len(data) != request.rows * request.columns * kind.itemsize:
-            raise _EndedError("its answer is cut off")
-        return np.frombuffer(data, dtype=kind).reshape(request.rows, request.columns)
+            raise _DecoderEndedError("it sent no answer" if not line else "its answer is unreadable") from error
+        # A corrupted decoder may claim any size; only the expected number of bytes is ever read.
+        if not fits:
+            raise _DecoderEndedError("its answer has another size or type")
+        data = answers.read(request.rows * request.columns * dtype.itemsize)
+        if len(data) != request.rows * request.columns * dtype.itemsize:
+            raise _DecoderEndedError("its answer is truncated")
+        return np.frombuffer(data, dtype=dtype).reshape(request.rows, request.columns)
 
 
-class _EndedError(Exception):
-    """The process is gone, or cannot be trusted any more."""
+class _DecoderEndedError(Exception):
+    """The process ended, or its state is unknown."""
 
 
-class _Kept:
-    """Idle decoders of this process; a forked child starts its own."""
+class _IdleDecoders:
+    """Idle decoders of this process; a forked child starts its own, since a pipe has one reader."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -132,7 +151,7 @@ class _Kept:
 
     def give_back(self, decoder: Decoder) -> None:
         with self._lock:
-            if decoder.usable and len(self._idle) < MOST_KEPT:
+            if decoder.usable and len(self._idle) < MAX_IDLE:
                 self._idle.append(decoder)
                 return
         decoder.close()
@@ -144,13 +163,29 @@ class _Kept:
             self._idle = []
 
 
-_kept = _Kept()
+_idle_decoders = _IdleDecoders()
 
 
-def decode_frames(request: Request) -> list[npt.NDArray[Any]]:
-    """Frames of a compressed file, decoded in a process of their own. Raises DecodingError."""
-    decoder = _kept.take()
+def decode_frames(request: Request) -> list[PixelArray]:
+    """Decode frames of a compressed file in another process.
+
+    Parameters
+    ----------
+    request : Request
+        Which frames of which file.
+
+    Returns
+    -------
+    list of array, each (rows, columns)
+        Stored values in the order of the request's indices.
+
+    Raises
+    ------
+    DecodingError
+        A frame cannot be decoded; the message says why.
+    """
+    decoder = _idle_decoders.take()
     try:
         return decoder.frames(request)
     finally:
-        _kept.give_back(decoder)
+        _idle_decoders.give_back(decoder)

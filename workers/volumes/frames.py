@@ -1,44 +1,37 @@
-"""Frames: every stored slice as header facts plus the place of its pixels, classic and Enhanced alike.
+"""Frames: every stored slice as header facts plus the place of its pixels, classic and Enhanced objects alike.
 
-A classic instance is one frame; an Enhanced one has as many as its per-frame functional groups say (PS3.3 C.7.6.16).
-Nothing is decoded here, and what a file claims is compared with its size before anything is allocated.
+A classic instance (MR Image, PS3.3 A.4) is one frame, its position and spacing are attributes of the object. An
+Enhanced instance (A.36) has many frames: each attribute is in the functional groups of its frame, in the shared groups,
+or in the object itself (C.7.6.16). `Frame` gives both the same fields.
+
+1. `read_pixel_source` (pixel_source.py) reads how the pixels are written and, for native ones, where they begin; what
+   the header claims is compared with the size of the file before any memory is allocated.
+2. `_frames_of` makes one `Frame` for each item of the Per-frame Functional Groups Sequence, or one for the object.
+3. `first_value` (parsing.py) looks each attribute up, nearest level first.
+
+No pixel is decoded here; see `pixels.py`.
 """
 
 from __future__ import annotations
 
-import os
-import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache, lru_cache, partial
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 from pydicom import Dataset, dcmread
-from pydicom.dataelem import RawDataElement, convert_raw_data_element
-from pydicom.errors import BytesLengthException, InvalidDicomError
-from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID
 
 from config.errors import IneligibleStudyError
+from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable
+from workers.volumes.pixel_source import PixelSource, read_pixel_source
 
-# What pydicom raises on damaged files, nesting bombs (RecursionError) among them.
-PARSE_ERRORS = (
-    InvalidDicomError, BytesLengthException, OSError, EOFError, struct.error, ValueError, TypeError, LookupError,
-    AttributeError, NotImplementedError, OverflowError, RecursionError, MemoryError,
-)  # fmt: skip
-NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
-PIXEL_DATA = 0x7FE00010
-MAX_SIDE_PIXELS = 8192
 MAX_FRAMES = 20_000
-UNDEFINED_LENGTH = 0xFFFFFFFF
-_PLAIN_VRS = frozenset({"CS", "DS", "FD", "IS", "UI", "US"})  # whose values depend on nothing else in the data set
+# Value 3 and later of Image Type, as Philips, Siemens and GE write it for images that are no magnitude.
 NOT_MAGNITUDE = frozenset(
     {"P", "PHASE", "PHASE MAP", "P_FFE", "R", "REAL", "REAL_FFE", "I", "IMAGINARY", "VELOCITY MAP"}
 )
-# Facts that tell one volume from another where several share their positions.
-TELLING_APART = (
+# Facts that distinguish one volume from another where several share their positions.
+VOLUME_FACTS = (
     "EchoTime", "EffectiveEchoTime", "EchoNumbers", "InversionTime", "TemporalPositionIdentifier",
     "TemporalPositionIndex", "AcquisitionNumber", "TriggerTime", "DiffusionBValue", "ImageType", "FrameType",
     "ComplexImageComponent", "StackID",
@@ -46,36 +39,35 @@ TELLING_APART = (
 
 
 @dataclass(frozen=True)
-class PixelSource:
-    """Where the pixels of one file lie and how they are written."""
-
-    path: Path
-    transfer_syntax: UID
-    offset: int | None  # of the first pixel's byte, for native pixels; None: through a decoder
-    rows: int
-    columns: int
-    bits_allocated: int
-    bits_stored: int
-    high_bit: int
-    signed: bool
-    little_endian: bool
-    inverted: bool  # MONOCHROME1
-    padding: int | None
-
-    @property
-    def frame_bytes(self) -> int:
-        """Size of one decoded frame."""
-        return self.rows * self.columns * self.bits_allocated // 8
-
-
-@dataclass(frozen=True)
 class Frame:
-    """One stored slice.
+    """One stored slice: its header facts and where its pixels are.
 
-    dataset : its instance's header without pixels; levels : where its attributes stand, nearest first.
-    frame_number : from 1 in a multi-frame object, else None; position_lps_mm : centre of the first pixel.
-    orientation : (6,) row then column cosines; spacing_yx_mm : of rows, of columns; slope, intercept : to the stored
-    quantity's own scale.
+    Attributes
+    ----------
+    dataset : pydicom Dataset
+        Header of its instance, without pixels.
+    source : PixelSource
+        Where its pixels are.
+    series_instance_uid, frame_of_reference_uid, sop_instance_uid : str
+        The frame of reference is empty where none is named.
+    instance_number : str
+        For messages; ``unknown`` where it is missing.
+    frame_number : int or None
+        From 1 in a multi-frame object, else None.
+    position_lps_mm : (float, float, float)
+        Centre of the first pixel (Image Position (Patient)).
+    orientation : tuple of 6 float
+        Direction cosines along a row, then along a column (Image Orientation (Patient)).
+    spacing_yx_mm : (float, float)
+        Distance of rows, distance of columns (the order of Pixel Spacing, PS3.3 10.7.1.3).
+    thickness_mm : float or None
+        Spacing Between Slices, else Slice Thickness; used only where a series has one slice.
+    slope, intercept : float
+        From stored values to the rescaled ones.
+    magnitude : bool
+        False for phase, real, imaginary and velocity images.
+    levels : tuple of pydicom Dataset
+        Where its attributes are looked up, nearest first.
     """
 
     dataset: Dataset
@@ -95,24 +87,48 @@ class Frame:
     levels: tuple[Dataset, ...]
 
     def facts(self) -> dict[str, str]:
-        """What may tell this frame's volume from another at the same place; raises as `read_frames` does."""
+        """Return what may distinguish this frame's volume from another at the same position.
+
+        Returns
+        -------
+        dict
+            Keyword -> value as text, only those of `VOLUME_FACTS` that the frame has.
+
+        Raises
+        ------
+        IneligibleStudyError
+            ``unreadable_instance`` when an attribute cannot be parsed.
+        """
         try:
-            found = {name: _first(self.levels, name) for name in TELLING_APART}
-            return {name: str(value) for name, value in found.items() if value is not None}
+            values = {name: first_value(self.levels, name) for name in VOLUME_FACTS}
+            return {name: str(value) for name, value in values.items() if value is not None}
         except PARSE_ERRORS as error:
             raise unreadable(self.source.path, f"{type(error).__name__}: {error}") from error
 
 
 def read_frames(path: Path) -> list[Frame]:
-    """All frames of one file, in stored order.
+    """Read all frames of one file, in stored order, without their pixels.
 
-    Raises IneligibleStudyError: unreadable_instance when the file is damaged, not an image, or claims more than it
-    holds; inconsistent_geometry when a frame has no position, orientation or pixel spacing.
+    Parameters
+    ----------
+    path : Path
+        A classic or Enhanced image with grey values.
+
+    Returns
+    -------
+    list of Frame
+        One for a classic instance.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``unreadable_instance`` when the file is damaged, not an image, or claims more than it contains;
+        ``inconsistent_geometry`` when a frame has no position, orientation or pixel spacing.
     """
     try:
         with path.open("rb") as file:
             dataset = dcmread(file, stop_before_pixels=True)
-            source = _pixel_source(path, dataset, file)
+            source = read_pixel_source(path, dataset, file)
         return _frames_of(dataset, source)
     except IneligibleStudyError:
         raise
@@ -120,109 +136,23 @@ def read_frames(path: Path) -> list[Frame]:
         raise unreadable(path, f"{type(error).__name__}: {error}") from error
 
 
-def unreadable(path: Path, why: str) -> IneligibleStudyError:
-    """The refusal of one file."""
-    return IneligibleStudyError("unreadable_instance", f"{path.name} cannot be read as an image: {why}")
-
-
-def _pixel_source(path: Path, dataset: Dataset, file: BinaryIO) -> PixelSource:
-    """Describe the pixels and hold the claims against the file; `file` stands where the header ended."""
-    value = partial(_first, [dataset])
-    rows, columns = int(value("Rows") or 0), int(value("Columns") or 0)
-    if not (0 < rows <= MAX_SIDE_PIXELS and 0 < columns <= MAX_SIDE_PIXELS):
-        raise unreadable(path, f"expected 1 to {MAX_SIDE_PIXELS} rows and columns, found {rows} x {columns}")
-    if int(value("SamplesPerPixel") or 1) != 1:
-        raise unreadable(path, f"expected grey values, found {value('SamplesPerPixel')} samples per pixel")
-    bits = int(value("BitsAllocated"))
-    if bits not in (8, 16, 32):
-        raise unreadable(path, f"expected 8, 16 or 32 bits allocated, found {bits}")
-    stored = int(value("BitsStored") or bits)
-    high = int(value("HighBit") or stored - 1)
-    if not 0 < stored <= high + 1 <= bits:
-        raise unreadable(path, f"expected stored bits within the {bits} allocated, found {stored} up to bit {high}")
-    implicit, little = dataset.original_encoding
-    syntax = dataset.file_meta.get("TransferSyntaxUID") or UID(
-        "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1"
-    )
-    padding = dataset.get("PixelPaddingValue")
-    source = PixelSource(
-        path, syntax, None, rows, columns, bits, stored, high,
-        bool(value("PixelRepresentation")), bool(little),
-        value("PhotometricInterpretation") == "MONOCHROME1", padding if isinstance(padding, int) else None,
-    )  # fmt: skip
-    if syntax not in NATIVE:
-        return source
-    return _native(source, int(value("NumberOfFrames") or 1), bool(implicit), file)
-
-
-def _native(source: PixelSource, n_frames: int, implicit: bool, file: BinaryIO) -> PixelSource:
-    """The same source with the place of its first pixel."""
-    claimed = source.frame_bytes * n_frames
-    offset = native_pixels_offset(file, source.path, implicit, source.little_endian, claimed)
-    return replace(source, offset=offset)
-
-
-def native_pixels_offset(file: BinaryIO, path: Path, implicit_vr: bool, little_endian: bool, claimed_bytes: int) -> int:
-    """Find the first byte of uncompressed pixel data, and check that the file contains all that the header claims.
-
-    Parameters
-    ----------
-    file : binary file
-        At the tag of Pixel Data, where pydicom stops with ``stop_before_pixels``.
-    path : Path
-        Its name, for messages.
-    implicit_vr, little_endian : bool
-        Encoding of the data set.
-    claimed_bytes : int
-        Size of all frames by the header.
-
-    Returns
-    -------
-    int
-        Offset of the first frame in the file, in bytes.
-
-    Raises
-    ------
-    IneligibleStudyError
-        ``unreadable_instance``: no pixel data at this place, encapsulated data, or fewer bytes than claimed.
-
-    References
-    ----------
-    PS3.5 7.1.2 (explicit VR: OB and OW have a 12-byte header), 7.1.3 (implicit VR: 8 bytes), A.4 (undefined length).
-    """
-    order = "<" if little_endian else ">"
-    size = 8 if implicit_vr else 12
-    header = file.read(size)
-    if len(header) < size:
-        raise unreadable(path, "expected pixel data, found the end of the file")
-    group, element = struct.unpack(order + "HH", header[:4])
-    if (group << 16) + element != PIXEL_DATA:
-        raise unreadable(path, f"expected pixel data (7FE0,0010), found ({group:04X},{element:04X})")
-    (length,) = struct.unpack(order + "I", header[-4:])
-    offset = file.tell()
-    available = file.seek(0, os.SEEK_END) - offset
-    if length == UNDEFINED_LENGTH or min(length, available) < claimed_bytes:
-        found = "encapsulated data" if length == UNDEFINED_LENGTH else f"{min(length, available)} bytes"
-        raise unreadable(path, f"expected {claimed_bytes} bytes of pixels, found {found}")
-    return offset
-
-
 def _frames_of(dataset: Dataset, source: PixelSource) -> list[Frame]:
     per_frame = dataset.get("PerFrameFunctionalGroupsSequence")
-    n_frames = int(_first([dataset], "NumberOfFrames") or 1)
+    n_frames = int(first_value([dataset], "NumberOfFrames") or 1)
     if per_frame is None and n_frames == 1:
         return [_frame(dataset, source, None, [dataset])]
     if per_frame is None:
         raise IneligibleStudyError(
             "inconsistent_geometry",
-            f"{source.path.name} has {n_frames} frames and no functional groups that say where each of them lies",
+            f"{source.path.name} has {n_frames} frames and no functional groups that give the position of each",
         )
     if len(per_frame) != n_frames or n_frames > MAX_FRAMES:
         raise unreadable(
             source.path, f"expected as many functional groups as the {n_frames} frames, found {len(per_frame)}"
         )
     shared = [macro for group in (dataset.get("SharedFunctionalGroupsSequence") or [])[:1] for macro in _macros(group)]
-    # an attribute stands in the frame's own groups, in the shared ones, or in the object itself
+    # The same macro may be in the frame's own groups or in the shared ones (C.7.6.16.1.1), and some writers leave
+    # attributes in the object itself.
     return [
         _frame(dataset, source, number, [*_macros(group), *shared, dataset])
         for number, group in enumerate(per_frame, start=1)
@@ -239,54 +169,30 @@ def _frame(dataset: Dataset, source: PixelSource, number: int | None, levels: Se
         dataset=dataset,
         source=source,
         series_instance_uid=_uid(dataset, "SeriesInstanceUID"),
-        frame_of_reference_uid=str(_first([dataset], "FrameOfReferenceUID") or ""),
+        frame_of_reference_uid=str(first_value([dataset], "FrameOfReferenceUID") or ""),
         sop_instance_uid=_uid(dataset, "SOPInstanceUID"),
-        instance_number=str(_first([dataset], "InstanceNumber") or "unknown"),
+        instance_number=str(first_value([dataset], "InstanceNumber") or "unknown"),
         frame_number=number,
         position_lps_mm=_numbers(levels, "ImagePositionPatient", 3, source.path),
         orientation=_numbers(levels, "ImageOrientationPatient", 6, source.path),
         spacing_yx_mm=_numbers(levels, "PixelSpacing", 2, source.path),
-        thickness_mm=_slice_distance(levels),
-        slope=float(_first(levels, "RescaleSlope") or 1.0),
-        intercept=float(_first(levels, "RescaleIntercept") or 0.0),
+        thickness_mm=_nominal_slice_distance(levels),
+        slope=float(first_value(levels, "RescaleSlope") or 1.0),
+        intercept=float(first_value(levels, "RescaleIntercept") or 0.0),
         magnitude=_is_magnitude(levels),
         levels=tuple(levels),
     )
 
 
 def _uid(dataset: Dataset, keyword: str) -> str:
-    value = _first([dataset], keyword)
+    value = first_value([dataset], keyword)
     if value is None:
         raise AttributeError(f"expected {keyword}, found none")
     return str(value)
 
 
-def _first(levels: Sequence[Dataset], keyword: str) -> Any:
-    tag = _tag(keyword)
-    for level in levels:
-        element: Any = level.get_item(tag)  # as it was read: RawDataElement until somebody asks for its value
-        if element is None:
-            continue
-        if isinstance(element, RawDataElement) and element.VR in _PLAIN_VRS and isinstance(element.value, bytes):
-            return _decoded(int(tag), element.VR, element.value, element.is_little_endian)
-        return level[tag].value
-    return None
-
-
-@lru_cache(maxsize=4096)
-def _decoded(tag: int, vr: str, value: bytes, little_endian: bool) -> Any:
-    """The value of an encoded element. Most are the same in all slices of a series, and pydicom takes its time."""
-    raw = RawDataElement(Tag(tag), vr, len(value), value, 0, False, little_endian)
-    return convert_raw_data_element(raw).value
-
-
-@cache
-def _tag(keyword: str) -> BaseTag:
-    return Tag(keyword)
-
-
 def _numbers(levels: Sequence[Dataset], keyword: str, count: int, path: Path) -> tuple[float, ...]:
-    value = _first(levels, keyword)
+    value = first_value(levels, keyword)
     numbers = tuple(float(v) for v in value) if value is not None else ()
     if len(numbers) != count or not np.all(np.isfinite(numbers)):
         raise IneligibleStudyError(
@@ -295,18 +201,19 @@ def _numbers(levels: Sequence[Dataset], keyword: str, count: int, path: Path) ->
     return numbers
 
 
-def _slice_distance(levels: Sequence[Dataset]) -> float | None:
+def _nominal_slice_distance(levels: Sequence[Dataset]) -> float | None:
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
-        value = _first(levels, keyword)
+        value = first_value(levels, keyword)
         if value and float(value) > 0:
             return float(value)
     return None
 
 
 def _is_magnitude(levels: Sequence[Dataset]) -> bool:
-    component = _first(levels, "ComplexImageComponent")
+    # Enhanced MR says it in a defined term (C.8.13.3.1), classic MR in the vendor's part of Image Type.
+    component = first_value(levels, "ComplexImageComponent")
     if component:
         return str(component) == "MAGNITUDE"
-    image_type = _first(levels, "ImageType") or ()
+    image_type = first_value(levels, "ImageType") or ()
     values = [image_type] if isinstance(image_type, str) else list(image_type)
     return not NOT_MAGNITUDE & set(values[2:])

@@ -1,10 +1,13 @@
-"""Between the drawn planes: the region where the signed distance to the drawn lines is positive.
+"""Shape-based interpolation: the region between drawn planes, where the signed distance to the lines is positive.
 
 Needed when contours were drawn on another series, on every other slice, or in planes of another orientation. The signed
-distance of each drawn plane is interpolated linearly towards the next (shape-based interpolation, Raya and Udupa,
-IEEE Trans Med Imaging 1990;9:32-42). A drawn plane stands for a slab as thick as the planes are apart, so the first
-and the last reach half of that outwards, and so do planes beside a gap of more than one and a half distances, which
-may be the space between two separate parts.
+distance of each drawn plane is interpolated linearly towards the next one. A drawn plane represents a slab as thick as
+the distance of the planes, so the first and the last reach half of it outwards. So do planes beside a gap of more than
+one and a half distances, which may be the space between two separate parts.
+
+References
+----------
+Raya and Udupa, Shape-based interpolation of multidimensional objects, IEEE Trans Med Imaging 1990;9:32-42.
 """
 
 from __future__ import annotations
@@ -16,28 +19,37 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from config.arrays import FloatArray
+from config.arrays import BoolArray, Float32Array, FloatArray
 from config.errors import InputError
 from workers.volumes.scanline import Edges, Moments, fill, moments
 
 MAX_GAP = 1.5  # in distances of drawn planes
-MARGIN = 2
-MAX_LATTICE = 200_000_000
-OUTSIDE = -1e6
+MARGIN = 2  # pixels around the drawn lines, so that the border is never at the end of the lattice
+MAX_LATTICE = 200_000_000  # of damaged contours: absurd coordinates would otherwise take all memory
+OUTSIDE = -1e6  # signed distance, in pixel units, of a plane whose region has no pixel
 
 
 @dataclass(frozen=True)
 class DrawnStack:
     """Drawn planes as signed distances on a pixel lattice.
 
-    positions : (n_planes,) rising, along the planes' normal; distance : of neighbouring planes, in the same unit.
-    signed_distance : (n_planes, height, width) pixels, positive inside; corner_xy : the lattice's first pixel.
-    moments : area and first moments of each plane, in lattice units.
+    Attributes
+    ----------
+    positions : float64, shape (n_planes,)
+        Along the planes' normal, rising, in the caller's unit.
+    distance : float
+        Median distance of neighbouring planes, in the same unit.
+    signed_distance : float32, shape (n_planes, height, width)
+        Distance to the border, positive inside, in the unit of ``pixel_yx``.
+    corner_xy : (int, int)
+        Lattice coordinates of the first pixel.
+    moments : Moments
+        Area and first moments of each plane, in lattice pixels.
     """
 
     positions: FloatArray
     distance: float
-    signed_distance: npt.NDArray[np.float32]
+    signed_distance: Float32Array
     corner_xy: tuple[int, int]
     moments: Moments
 
@@ -49,10 +61,23 @@ class DrawnStack:
         pixel_yx: tuple[float, float],
         single_distance: float,
     ) -> DrawnStack:
-        """From closed polygons, each (n, 2) xy in lattice pixels, and the position of each one's plane.
+        """Make the stack of closed polygons.
 
-        pixel_yx : the pixel's height and width, of which only the ratio counts; single_distance : what to assume when
-        only one plane is drawn. Raises InputError when the lattice would be larger than a drawn region can be.
+        Parameters
+        ----------
+        polygons : sequence of float64, shape (n, 2) each
+            Corners x, y in lattice pixels.
+        positions : sequence of float
+            Position of each polygon's plane along the normal; nearly equal ones are one plane.
+        pixel_yx : (float, float)
+            Height and width of a pixel, of which only the ratio counts.
+        single_distance : float
+            Distance of planes that is assumed when only one plane is drawn.
+
+        Raises
+        ------
+        InputError
+            The lattice would be larger than a drawn region can be.
         """
         heights, plane = _clustered(np.asarray(positions, dtype=np.float64))
         distance = float(np.median(np.diff(heights))) if len(heights) > 1 else single_distance
@@ -69,12 +94,24 @@ class DrawnStack:
         return cls(heights, distance, signed, corner, moments(Edges.of(polygons, plane), len(heights)))
 
     def plane_coordinates(self, positions: npt.ArrayLike) -> FloatArray:
-        """Positions -> fractional plane indices; not a number where nothing was drawn nearby."""
+        """Convert positions to fractional plane indices.
+
+        Parameters
+        ----------
+        positions : array
+            Along the normal, in the unit of the stack's positions.
+
+        Returns
+        -------
+        float64, same shape
+            1.25 is a quarter of the way from plane 1 to plane 2; NaN where no drawn plane is near enough.
+        """
         wanted = np.asarray(positions, dtype=np.float64)
         above = np.searchsorted(self.positions, wanted, side="right")
         below = np.clip(above - 1, 0, len(self.positions) - 1)
         above = np.clip(above, 0, len(self.positions) - 1)
         before, after = np.abs(wanted - self.positions[below]), np.abs(self.positions[above] - wanted)
+        # Equal neighbours (outside the stack) have the gap 0; they are not joined, so the divisor does not matter.
         gap = self.positions[above] - self.positions[below]
         share = before / np.where(gap > 0, gap, 1.0)
         joined = (gap > 0) & (gap <= MAX_GAP * self.distance)
@@ -82,8 +119,19 @@ class DrawnStack:
         reached = np.minimum(before, after) <= self.distance / 2 * (1 + 1e-6)
         return np.where(joined, below + share, np.where(reached, nearest, np.nan))
 
-    def plane_at(self, position: float) -> npt.NDArray[np.bool_]:
-        """The region in a plane parallel to the drawn ones, (height, width) from corner_xy."""
+    def plane_at(self, position: float) -> BoolArray:
+        """Cut the region with a plane parallel to the drawn ones.
+
+        Parameters
+        ----------
+        position : float
+            Along the normal.
+
+        Returns
+        -------
+        bool, shape (height, width)
+            True inside; the first pixel is at `corner_xy`.
+        """
         coordinate = float(self.plane_coordinates(position))
         if np.isnan(coordinate):
             return np.zeros(self.signed_distance.shape[1:], dtype=np.bool_)
@@ -92,8 +140,21 @@ class DrawnStack:
         share = np.float32(coordinate - below)
         return self.signed_distance[below] * (1 - share) + self.signed_distance[above] * share > 0
 
-    def contains(self, xy: FloatArray, positions: FloatArray) -> npt.NDArray[np.bool_]:
-        """Whether points lie in the region. xy : (n, 2) lattice pixels; positions : (n,) along the normal."""
+    def contains(self, xy: FloatArray, positions: FloatArray) -> BoolArray:
+        """Return whether points are inside the region.
+
+        Parameters
+        ----------
+        xy : float64, shape (n, 2)
+            Lattice pixels.
+        positions : float64, shape (n,)
+            Along the normal.
+
+        Returns
+        -------
+        bool, shape (n,)
+            True inside.
+        """
         coordinates = self.plane_coordinates(positions)
         near = ~np.isnan(coordinates)
         at = np.stack([coordinates[near], xy[near, 1] - self.corner_xy[1], xy[near, 0] - self.corner_xy[0]])
@@ -106,6 +167,7 @@ def _clustered(positions: FloatArray) -> tuple[FloatArray, list[int]]:
     """Planes among nearly equal positions: their rising mean positions, and the plane of each given position."""
     order = np.argsort(positions, kind="stable")
     steps = np.diff(positions[order])
+    # Points of one plane differ by rounding, drawn planes by millimetres: a tenth of the usual step separates both.
     wide = steps[steps > 1e-3]
     same = 0.1 * float(np.median(wide)) if wide.size else 1e-3
     plane = np.empty(len(positions), dtype=np.intp)
@@ -114,10 +176,11 @@ def _clustered(positions: FloatArray) -> tuple[FloatArray, list[int]]:
     return heights, plane.tolist()
 
 
-def _signed_distance(inside: npt.NDArray[np.bool_], pixel_yx: tuple[float, float]) -> npt.NDArray[np.float32]:
-    """Distance of each pixel centre to the region's border, which runs half a pixel from the nearest centres."""
+def _signed_distance(inside: BoolArray, pixel_yx: tuple[float, float]) -> Float32Array:
+    """Distance of each pixel centre to the region's border, positive inside."""
     if not inside.any():
         return np.full(inside.shape, OUTSIDE, dtype=np.float32)
+    # The transform gives distances between pixel centres; the border is half a pixel before the nearest one.
     half = min(pixel_yx) / 2
     within = ndimage.distance_transform_edt(inside, sampling=pixel_yx)
     without = ndimage.distance_transform_edt(~inside, sampling=pixel_yx)

@@ -1,41 +1,58 @@
-"""Grey values of chosen frames. Native pixels are read in place, compressed ones decoded in a process of their own."""
+"""Grey values of chosen frames: native pixels read at their place, compressed ones decoded in another process.
+
+The order of the steps is that of PS3.3 C.7.6.3 and C.11.1: stored bits, padding, photometric interpretation, rescale.
+"""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from config.arrays import Float32Array, PixelArray
 from workers.volumes.decoder_client import DecodingError, decode_frames
 from workers.volumes.decoder_process import Request
-from workers.volumes.frames import Frame, PixelSource, unreadable
+from workers.volumes.frames import Frame
+from workers.volumes.parsing import unreadable
+from workers.volumes.pixel_source import PixelSource
 
 
-def decode(frames: Sequence[Frame]) -> npt.NDArray[np.float32]:
-    """Grey values of frames of one size, (n, rows, columns), rescaled, MONOCHROME1 turned upright.
+def decode(frames: Sequence[Frame]) -> Float32Array:
+    """Read the grey values of frames of one size.
 
-    Raises IneligibleStudyError (unreadable_instance) naming the file whose pixels cannot be decoded.
+    Parameters
+    ----------
+    frames : sequence of Frame, not empty
+        In any order, of one or several files; all of the size of the first.
+
+    Returns
+    -------
+    float32, shape (n, rows, columns)
+        Rescaled; bright means much signal, also where MONOCHROME1 is stored.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``unreadable_instance`` with the name of the file whose pixels cannot be decoded.
     """
     first = frames[0].source
     pixels = np.empty((len(frames), first.rows, first.columns), dtype=np.float32)
-    place = 0
+    position = 0
     for source, of_one_file in itertools.groupby(frames, key=lambda frame: frame.source):
         group = list(of_one_file)
-        stored = _native(source, group) if source.offset is not None else _compressed(source, group)
+        stored = _read_native(source, group) if source.offset is not None else _decode_compressed(source, group)
         for frame, values in zip(group, stored, strict=True):
-            pixels[place] = _upright(values, source)
+            pixels[position] = _bright_is_signal(values, source)
             if (frame.slope, frame.intercept) != (1.0, 0.0):
-                pixels[place] *= frame.slope
-                pixels[place] += frame.intercept
-            place += 1
+                pixels[position] *= frame.slope
+                pixels[position] += frame.intercept
+            position += 1
     return pixels
 
 
-def _native(source: PixelSource, frames: Sequence[Frame]) -> list[npt.NDArray[Any]]:
-    kind = f"{'<' if source.little_endian else '>'}{'i' if source.signed else 'u'}{source.bits_allocated // 8}"
+def _read_native(source: PixelSource, frames: Sequence[Frame]) -> list[PixelArray]:
+    dtype = f"{'<' if source.little_endian else '>'}{'i' if source.signed else 'u'}{source.bits_allocated // 8}"
     stored = []
     with source.path.open("rb") as file:
         for frame in frames:
@@ -43,19 +60,21 @@ def _native(source: PixelSource, frames: Sequence[Frame]) -> list[npt.NDArray[An
             raw = file.read(source.frame_bytes)
             if len(raw) != source.frame_bytes:
                 raise unreadable(source.path, f"expected {source.frame_bytes} bytes of pixels, found {len(raw)}")
-            values = np.frombuffer(raw, dtype=kind).reshape(source.rows, source.columns)
+            values = np.frombuffer(raw, dtype=dtype).reshape(source.rows, source.columns)
             stored.append(_used_bits(values.astype(values.dtype.newbyteorder("=")), source))
     return stored
 
 
-def _used_bits(values: npt.NDArray[Any], source: PixelSource) -> npt.NDArray[Any]:
-    """Only the stored bits, sign extended: the others may hold overlays or rubbish."""
+def _used_bits(values: PixelArray, source: PixelSource) -> PixelArray:
+    """Only the stored bits, sign extended."""
+    # The bits above may contain an overlay (a retired form, still found in archives) or random values. Shifting to the
+    # left end and back also extends the sign of signed values.
     if source.bits_stored == source.bits_allocated:
         return values
     return (values << (source.bits_allocated - 1 - source.high_bit)) >> (source.bits_allocated - source.bits_stored)
 
 
-def _compressed(source: PixelSource, frames: Sequence[Frame]) -> list[npt.NDArray[Any]]:
+def _decode_compressed(source: PixelSource, frames: Sequence[Frame]) -> list[PixelArray]:
     request = Request(
         str(source.path), str(source.transfer_syntax), source.rows, source.columns, source.bits_stored, source.signed,
         tuple((frame.frame_number or 1) - 1 for frame in frames),
@@ -66,8 +85,10 @@ def _compressed(source: PixelSource, frames: Sequence[Frame]) -> list[npt.NDArra
         raise unreadable(source.path, f"{source.transfer_syntax.name}: {error}") from error
 
 
-def _upright(values: npt.NDArray[Any], source: PixelSource) -> npt.NDArray[Any]:
-    """Bright means much signal; padding takes the darkest grey value that the slice has (zero stays: no signal)."""
+def _bright_is_signal(values: PixelArray, source: PixelSource) -> PixelArray:
+    """Values where bright means much signal; padding takes the lowest stored value of its slice."""
+    # A padding value of 0 is left as it is: 0 is "no signal" in MR anyway. Others (65535, -2000) would be the ends of
+    # the histogram from which the intensity landmarks come (PS3.3 C.7.5.1.1.2).
     if source.padding:
         padded = values == source.padding
         if padded.any() and not padded.all():

@@ -1,8 +1,22 @@
 """Reading a stored series into a volume whose every voxel has its place in the patient.
 
-Slices are ordered by their position along the normal of their own plane, never by name or number. A series is read only
-when its geometry is whole: one orientation, one size, one spacing, no gap. What is repaired is stated as a Finding, the
-rest refused by an IneligibleStudyError with a reason code of the contract.
+The method, step by step in `read_series`:
+
+1. All frames of all files are read as header facts (`frames.py`); file names and numbers play no part.
+2. Phase, real and imaginary images beside magnitude images are left out (C.8.13.3.1 Complex Image Component).
+3. One orientation, size and pixel spacing is required of all frames, with orthonormal cosines (C.7.6.2.1.1).
+4. Frames are ordered by the position of their first pixel along the common normal. Two frames at one position must be
+   pixel-identical (one is left out); otherwise they are several volumes, or contradict each other.
+5. Neighbouring positions must be evenly spaced along the normal and not shifted within the plane. A distance that is a
+   multiple of the others is a missing slice.
+
+What is repaired is stated as a `Finding`; everything else is refused by an `IneligibleStudyError` with a reason code of
+the contract. Slice Location and Instance Number are not used: the standard ties neither to the geometry. The nominal
+slice distance of the header counts only where a series has one slice.
+
+References
+----------
+PS3.3 C.7.6.2 (Image Plane), C.7.6.16.2 (functional groups of Enhanced MR), C.7.4.1 (Frame of Reference).
 """
 
 from __future__ import annotations
@@ -13,30 +27,40 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 from pydicom import Dataset, dcmread
 
+from config.arrays import Float32Array, FloatArray
 from config.errors import IneligibleStudyError, InputError
 from workers.volumes.findings import Finding
-from workers.volumes.frames import PARSE_ERRORS, Frame, read_frames
+from workers.volumes.frames import Frame, read_frames
 from workers.volumes.geometry import Grid
+from workers.volumes.parsing import PARSE_ERRORS
 from workers.volumes.pixels import decode
 from workers.volumes.stored_slice import StoredSlice
 
 COSINE_TOLERANCE = 1e-3
 SPACING_TOLERANCE = 1e-3  # of the pixel spacing
 SAME_POSITION_MM = 0.01
-STEP_TOLERANCE = 0.02  # of the slice distance
+# Of the slice distance. Positions rounded to two decimals, as some scanners write them, move a step by up to 0.01 mm,
+# which is allowed in any case.
+STEP_TOLERANCE = 0.02
 SHEAR_TOLERANCE_MM = 0.1
 MAX_VOXELS = 2**30
 
 
 @dataclass(frozen=True)
 class MrSeries:
-    """One series as a volume in LPS millimetres; pixels are decoded when asked for.
+    """One series as a volume in LPS millimetres; pixels are decoded on demand.
 
-    frames : one a z index; findings : what was noticed and repaired.
+    Attributes
+    ----------
+    grid : Grid
+        Size and place of the volume.
+    frames : tuple of Frame
+        One for each z index, rising along the normal.
+    findings : tuple of Finding
+        What was noticed and repaired.
     """
 
     grid: Grid
@@ -45,16 +69,32 @@ class MrSeries:
 
     @cached_property
     def image(self) -> sitk.Image:
-        """The whole volume, float32, rescaled; raises IneligibleStudyError (unreadable_instance)."""
+        """The whole volume as float32, rescaled; raises IneligibleStudyError (``unreadable_instance``)."""
         return self.grid.image_of(decode(self.frames))
 
-    def pixels_zyx(self, z_indices: Iterable[int]) -> npt.NDArray[np.float32]:
-        """Chosen slices only, (n, rows, columns); raises IneligibleStudyError (unreadable_instance)."""
+    def pixels_zyx(self, z_indices: Iterable[int]) -> Float32Array:
+        """Decode chosen slices.
+
+        Parameters
+        ----------
+        z_indices : iterable of int
+            Slices in any order, not empty.
+
+        Returns
+        -------
+        float32, shape (n, rows, columns)
+            Rescaled grey values in the requested order.
+
+        Raises
+        ------
+        IneligibleStudyError
+            ``unreadable_instance`` with the name of the file.
+        """
         return decode([self.frames[z] for z in z_indices])
 
     @property
     def slices(self) -> tuple[StoredSlice, ...]:
-        """The stored slice of each z index."""
+        """Reference to the stored slice of each z index."""
         return tuple(StoredSlice(frame.sop_instance_uid, frame.frame_number) for frame in self.frames)
 
     @property
@@ -69,20 +109,35 @@ class MrSeries:
 
     @property
     def series_instance_uid(self) -> str:
-        """The series read."""
+        """Series Instance UID."""
         return self.frames[0].series_instance_uid
 
     @property
     def frame_of_reference_uid(self) -> str:
-        """Empty where the series names none."""
+        """Frame of Reference UID, empty where the series names none."""
         return self.frames[0].frame_of_reference_uid
 
 
 def read_series(paths: Sequence[Path]) -> MrSeries:
-    """Read the files of one series, classic or Enhanced, any orientation, compressed or not.
+    """Read the files of one series, classic or Enhanced, in any orientation, compressed or not.
 
-    Raises InputError when there is no file or more than one series; IneligibleStudyError with the code
-    unreadable_instance, missing_slice, inconsistent_geometry, conflicting_instance or ambiguous_series.
+    Parameters
+    ----------
+    paths : sequence of Path
+        All files of the series, in any order.
+
+    Returns
+    -------
+    MrSeries
+        Headers are read; pixels are decoded on demand.
+
+    Raises
+    ------
+    InputError
+        No file, or files of several series.
+    IneligibleStudyError
+        ``unreadable_instance``, ``missing_slice``, ``inconsistent_geometry``, ``conflicting_instance`` or
+        ``ambiguous_series``.
     """
     if not paths:
         raise InputError("expected the files of a series, found none")
@@ -99,6 +154,7 @@ def read_series(paths: Sequence[Path]) -> MrSeries:
     if voxels > MAX_VOXELS:
         text = f"series {_uid(frames)}: expected at most {MAX_VOXELS} voxels, found {voxels}"
         raise IneligibleStudyError("unreadable_instance", text)
+    # Inverted on decoding; the statement tells a reader who compares with another viewer.
     if any(frame.source.inverted for frame in frames):
         findings.append(Finding("monochrome1", "the series is stored as MONOCHROME1; its grey values were inverted"))
     y_mm, x_mm = first.spacing_yx_mm
@@ -118,7 +174,7 @@ def _check_one_series(frames: Sequence[Frame]) -> None:
 
 
 def _magnitude_only(frames: list[Frame], findings: list[Finding]) -> list[Frame]:
-    """Leave phase, real and imaginary images out where magnitude images stand beside them."""
+    """Leave phase, real and imaginary images out where there are magnitude images, too."""
     magnitude = [frame for frame in frames if frame.magnitude]
     if magnitude and len(magnitude) < len(frames):
         left_out = len(frames) - len(magnitude)
@@ -128,7 +184,7 @@ def _magnitude_only(frames: list[Frame], findings: list[Finding]) -> list[Frame]
 
 
 def _check_one_plane(frames: Sequence[Frame]) -> None:
-    """One orientation, size and spacing; PS3.3 C.7.6.2.1.1 demands orthonormal cosines."""
+    """Require one orientation, size and spacing; PS3.3 C.7.6.2.1.1 requires orthonormal cosines."""
     first = frames[0]
     sizes = sorted({(frame.source.rows, frame.source.columns) for frame in frames})
     if len(sizes) > 1:
@@ -138,16 +194,17 @@ def _check_one_plane(frames: Sequence[Frame]) -> None:
         raise _inconsistent(frames, "slices of different orientation")
     spacings = np.array([frame.spacing_yx_mm for frame in frames])
     if spacings.min() <= 0 or np.abs(spacings / spacings[0] - 1).max() > SPACING_TOLERANCE:
-        found = ", ".join(f"{y:g} x {x:g}" for y, x in sorted({frame.spacing_yx_mm for frame in frames}))
-        raise _inconsistent(frames, f"pixel spacings {found} mm")
+        listed = ", ".join(f"{y:g} x {x:g}" for y, x in sorted({frame.spacing_yx_mm for frame in frames}))
+        raise _inconsistent(frames, f"pixel spacings {listed} mm")
     row, column = orientations[0][:3], orientations[0][3:]
     lengths = np.array([row @ row, column @ column])
     if abs(row @ column) > COSINE_TOLERANCE or np.abs(lengths - 1).max() > 2 * COSINE_TOLERANCE:
         raise _inconsistent(frames, f"direction cosines that are not orthonormal: {list(first.orientation)}")
 
 
-def _axes(frame: Frame) -> npt.NDArray[np.float64]:
+def _axes(frame: Frame) -> FloatArray:
     """(3, 3) exactly orthonormal columns: along a row, along a column, and their normal."""
+    # Stored cosines are rounded to a few decimals; a matrix that is not orthonormal would scale distances.
     row = np.asarray(frame.orientation[:3]) / np.linalg.norm(frame.orientation[:3])
     column = np.asarray(frame.orientation[3:])
     column = column - row * (row @ column)
@@ -155,18 +212,19 @@ def _axes(frame: Frame) -> npt.NDArray[np.float64]:
     return np.column_stack([row, column, np.cross(row, column)])
 
 
-def _in_order(frames: Sequence[Frame], normal: npt.NDArray[np.float64], findings: list[Finding]) -> list[Frame]:
+def _in_order(frames: Sequence[Frame], normal: FloatArray, findings: list[Finding]) -> list[Frame]:
     """Frames by position along the normal, each position once."""
 
-    def place(frame: Frame) -> float:
+    def height_mm(frame: Frame) -> float:
         return float(np.asarray(frame.position_lps_mm) @ normal)
 
+    # UID and frame number settle the order of frames at one position, so that the same one is left out every time.
     ordered = sorted(
-        frames, key=lambda frame: (round(place(frame), 3), frame.sop_instance_uid, frame.frame_number or 0)
+        frames, key=lambda frame: (round(height_mm(frame), 3), frame.sop_instance_uid, frame.frame_number or 0)
     )
     positions: list[list[Frame]] = []
     for frame in ordered:
-        if positions and place(frame) - place(positions[-1][0]) < SAME_POSITION_MM:
+        if positions and height_mm(frame) - height_mm(positions[-1][0]) < SAME_POSITION_MM:
             positions[-1].append(frame)
         else:
             positions.append([frame])
@@ -184,22 +242,24 @@ def _check_same(same: Sequence[Frame]) -> int:
     if all(np.array_equal(pixels[0], other) for other in pixels[1:]):
         return len(same) - 1
     where = f"{len(same)} different images at the position {_place(same[0])}"
+    # Header facts that differ (an echo, a time point) mean several volumes; equal facts mean that one image is wrong.
     if differing:
-        raise IneligibleStudyError("ambiguous_series", f"series {_uid(same)} holds {where}: several volumes that "
+        raise IneligibleStudyError("ambiguous_series", f"series {_uid(same)} contains {where}: several volumes that "
                                    f"differ in {', '.join(differing)}")  # fmt: skip
-    raise IneligibleStudyError("conflicting_instance", f"series {_uid(same)} holds {where}: "
+    raise IneligibleStudyError("conflicting_instance", f"series {_uid(same)} contains {where}: "
                                + ", ".join(frame.sop_instance_uid for frame in same))  # fmt: skip
 
 
-def _slice_distance(frames: Sequence[Frame], axes: npt.NDArray[np.float64]) -> float:
+def _slice_distance(frames: Sequence[Frame], axes: FloatArray) -> float:
     """Distance of neighbouring slices in mm, the same for all of them."""
     if len(frames) == 1:
         if frames[0].thickness_mm is None:
             raise _inconsistent(frames, "one slice without SliceThickness")
         return frames[0].thickness_mm
     positions = np.array([frame.position_lps_mm for frame in frames])
-    away = (positions - positions[0]) @ axes
-    steps = np.diff(away[:, 2])
+    offsets_mm = (positions - positions[0]) @ axes  # along a row, along a column, along the normal
+    steps = np.diff(offsets_mm[:, 2])
+    # The median is the true distance as long as fewer than half of the slices are missing.
     step = float(np.median(steps))
     off = np.abs(steps - step) > max(STEP_TOLERANCE * step, SAME_POSITION_MM)
     if off.any():
@@ -212,14 +272,15 @@ def _slice_distance(frames: Sequence[Frame], axes: npt.NDArray[np.float64]) -> f
                 f"between {_place(frames[at])} and {_place(frames[at + 1])} ({int((gaps - 1).sum())} missing in all)",
             )
         raise _inconsistent(frames, f"slice distances from {steps.min():.2f} to {steps.max():.2f} mm")
-    shear = float(np.abs(away[:, :2]).max())
+    shear = float(np.abs(offsets_mm[:, :2]).max())
     if shear > SHEAR_TOLERANCE_MM:
         raise _inconsistent(frames, f"slices shifted against each other in their plane by up to {shear:.2f} mm")
+    # The mean, not the median: rounding errors of positions cancel, and the last slice is at its stored position.
     return float(np.mean(steps))
 
 
-def _inconsistent(frames: Sequence[Frame], found: str) -> IneligibleStudyError:
-    text = f"series {_uid(frames)}: expected parallel slices of one size at even distances, found {found}"
+def _inconsistent(frames: Sequence[Frame], defect: str) -> IneligibleStudyError:
+    text = f"series {_uid(frames)}: expected parallel slices of one size at even distances, found {defect}"
     return IneligibleStudyError("inconsistent_geometry", text)
 
 
@@ -233,20 +294,33 @@ def _place(frame: Frame) -> str:
 
 
 def series_in(folder: Path) -> dict[str, list[Path]]:
-    """The image files below a folder by series: Series Instance UID -> paths. Other files are passed over.
+    """Find the image files below a folder, by series; files that are no DICOM image are ignored.
 
-    Raises InputError when the folder is none or holds no DICOM image.
+    Parameters
+    ----------
+    folder : Path
+        Searched with its subfolders.
+
+    Returns
+    -------
+    dict
+        Series Instance UID -> its files, sorted by name.
+
+    Raises
+    ------
+    InputError
+        There is no such folder, or no DICOM image in it.
     """
     if not folder.is_dir():
         raise InputError(f"expected a folder of DICOM images, found no folder {folder}")
-    found: dict[str, list[Path]] = {}
+    paths_by_series: dict[str, list[Path]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
             header = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Rows"])
             if "Rows" in header:
-                found.setdefault(str(header.get("SeriesInstanceUID")), []).append(path)
+                paths_by_series.setdefault(str(header.get("SeriesInstanceUID")), []).append(path)
         except PARSE_ERRORS:
             continue
-    if not found:
+    if not paths_by_series:
         raise InputError(f"expected DICOM images in {folder}, found none")
-    return found
+    return paths_by_series

@@ -1,4 +1,9 @@
-"""RTSTRUCT: the drawn contours of each region of interest, in LPS millimetres (PS3.3 A.19, C.8.8.5, C.8.8.6)."""
+"""RTSTRUCT: the drawn contours of each region of interest, in LPS millimetres.
+
+The three sequences of an RT Structure Set are tied by ROI Number, not by their order: names and frame of reference
+(Structure Set module, PS3.3 C.8.8.5), contours (ROI Contour module, C.8.8.6), interpreted types (RT ROI Observations
+module, C.8.8.8).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +19,7 @@ from pydicom.errors import InvalidDicomError
 
 from config.arrays import FloatArray
 from config.errors import IneligibleStudyError, InputError
-from workers.volumes.frames import PARSE_ERRORS
+from workers.volumes.parsing import PARSE_ERRORS
 
 RT_STRUCTURE_SET_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
 CLOSED_PLANAR = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
@@ -22,7 +27,17 @@ CLOSED_PLANAR = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
 
 @dataclass(frozen=True)
 class Contour:
-    """One drawn line. points_lps_mm : (n, 3); sop_instance_uids : the images it says it was drawn on, often none."""
+    """One drawn line.
+
+    Attributes
+    ----------
+    geometric_type : str
+        Contour Geometric Type, for example ``CLOSED_PLANAR``.
+    points_lps_mm : float64, shape (n, 3)
+        In drawing order; the last point of a closed contour is joined to the first.
+    sop_instance_uids : tuple of str
+        Images that the contour names as those it was drawn on; often empty.
+    """
 
     geometric_type: str
     points_lps_mm: FloatArray
@@ -30,13 +45,27 @@ class Contour:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it encloses an area: points, open lines and fewer than three points do not."""
+        """Whether the contour encloses an area: points, open lines and fewer than three points do not."""
         return self.geometric_type in CLOSED_PLANAR and len(self.points_lps_mm) >= 3
 
 
 @dataclass(frozen=True)
 class Roi:
-    """One region of interest; roi_type is the interpreted type (GTV, CTV, ORGAN, ...), empty where none is given."""
+    """One region of interest.
+
+    Attributes
+    ----------
+    number : int
+        ROI Number.
+    name : str
+        ROI Name, in the character set of the object.
+    roi_type : str
+        RT ROI Interpreted Type (GTV, CTV, ORGAN, ...), empty where none is given.
+    frame_of_reference_uid : str
+        Of its points; empty where none is named.
+    contours : tuple of Contour
+        Of any geometric type; empty where the region was named but not drawn.
+    """
 
     number: int
     name: str
@@ -46,21 +75,40 @@ class Roi:
 
     @property
     def geometric_types(self) -> tuple[str, ...]:
-        """The geometric types among its contours."""
+        """The different geometric types of its contours, sorted."""
         return tuple(sorted({contour.geometric_type for contour in self.contours}))
 
 
 def read_rtstruct(rtstruct_path: Path) -> list[Roi]:
-    """The ROIs of one RTSTRUCT in the order of its structure set, contours tied to them by ROINumber.
+    """Read the ROIs of one RTSTRUCT, in the order of its structure set.
 
-    Raises IneligibleStudyError (unreadable_instance) when the file is damaged or no RTSTRUCT; InputError without one.
+    Parameters
+    ----------
+    rtstruct_path : Path
+        The stored object.
+
+    Returns
+    -------
+    list of Roi
+        Also those without contours.
+
+    Raises
+    ------
+    InputError
+        There is no such file.
+    IneligibleStudyError
+        ``unreadable_instance`` when the file is damaged or no RTSTRUCT.
+
+    References
+    ----------
+    PS3.3 A.19 (RT Structure Set IOD), C.8.8.5, C.8.8.6, C.8.8.8.
     """
     try:
         dataset = dcmread(rtstruct_path)
         if dataset.get("SOPClassUID") != RT_STRUCTURE_SET_STORAGE:
-            found = dataset.get("SOPClassUID") or dataset.get("Modality") or "no SOP class"
+            sop_class = dataset.get("SOPClassUID") or dataset.get("Modality") or "no SOP class"
             raise IneligibleStudyError("unreadable_instance", f"{rtstruct_path.name}: expected an RT Structure Set, "
-                                       f"found {getattr(found, 'name', found)}")  # fmt: skip
+                                       f"found {getattr(sop_class, 'name', sop_class)}")  # fmt: skip
         return _rois(dataset)
     except IneligibleStudyError:
         raise
@@ -75,7 +123,20 @@ def read_rtstruct(rtstruct_path: Path) -> list[Roi]:
 
 
 def roi_named(rois: list[Roi], name: str) -> Roi:
-    """The one ROI of this name (or number); raises InputError naming those that there are."""
+    """Return the one ROI of this name, or else of this number.
+
+    Parameters
+    ----------
+    rois : list of Roi
+        As `read_rtstruct` returns them.
+    name : str
+        ROI Name, or ROI Number as text.
+
+    Raises
+    ------
+    InputError
+        No ROI or several have this name; the message lists all.
+    """
     same = [roi for roi in rois if roi.name == name] or [roi for roi in rois if str(roi.number) == name]
     if len(same) != 1:
         known = ", ".join(f"{roi.number} {roi.name}" for roi in rois) or "none"
@@ -124,11 +185,12 @@ def _contours(item: Dataset | None) -> tuple[Contour, ...]:
 
 
 def _points(contour: Dataset) -> FloatArray:
-    """(n, 3) from Contour Data; taken from the stored bytes, since a long contour has ten thousands of DS values."""
+    """(n, 3) from Contour Data."""
     if "ContourData" not in contour:
         return np.empty((0, 3))
     element: Any = contour.get_item("ContourData")
     value = element.value
+    # From the stored bytes: a long contour has ten thousands of decimal strings, and pydicom makes an object of each.
     if isinstance(element, RawDataElement) and isinstance(value, bytes):
         value = value.rstrip(b" \0").split(b"\\") if value.strip(b" \0") else []
     numbers = np.array(value if value is not None else [], dtype=np.float64).ravel()

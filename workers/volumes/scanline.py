@@ -1,6 +1,8 @@
-"""Scanlines through polygons: what lies inside by the even-odd rule, so holes and keyholes come out by exclusive-or.
+"""Scanlines through polygons: which pixels are inside by the even-odd rule, and the exact areas.
 
-A pixel belongs to a region when its centre lies inside. All polygons of all planes are handled in one pass.
+A pixel belongs to a region when its centre is inside. By the even-odd rule all contours of a plane are combined by
+exclusive-or, which gives holes, and keyholes drawn as one line that runs in and out through a channel. All polygons of
+all planes are handled in one pass of NumPy operations.
 """
 
 from __future__ import annotations
@@ -9,20 +11,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from config.arrays import FloatArray, IndexArray
+from config.arrays import BoolArray, FloatArray, IndexArray
 from config.errors import InputError
 
 AREA_LINES = 512
-MAX_CROSSINGS = 20_000_000
+MAX_CROSSINGS = 20_000_000  # of damaged contours: absurd coordinates would otherwise take all memory
 
 
 @dataclass(frozen=True)
 class Edges:
-    """The edges of closed polygons. starts, ends : (n, 2) xy; planes : (n,) plane index of each edge.
+    """The edges of closed polygons in several planes.
 
-    An edge starts at its lower y, whichever way the line was drawn, so regions that share an edge agree on it exactly.
+    Attributes
+    ----------
+    starts, ends : float64, shape (n, 2)
+        Both ends of each edge, x and y in pixels. An edge starts at its lower y, whichever way the line was drawn, so
+        that regions which share an edge agree on it exactly.
+    planes : int, shape (n,)
+        Plane index of each edge.
     """
 
     starts: FloatArray
@@ -31,7 +38,15 @@ class Edges:
 
     @classmethod
     def of(cls, polygons: Sequence[FloatArray], planes: Sequence[int] | IndexArray) -> Edges:
-        """polygons : each (n, 2) xy, closed by itself; planes : the plane index of each."""
+        """Make the edges of polygons.
+
+        Parameters
+        ----------
+        polygons : sequence of float64, shape (n, 2) each
+            Corners x, y; the last one is joined to the first.
+        planes : sequence of int
+            Plane index of each polygon.
+        """
         points = np.concatenate(polygons)
         following = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
         upwards = points[:, 1:] <= following[:, 1:]
@@ -39,17 +54,35 @@ class Edges:
         return cls(starts, ends, np.repeat(np.asarray(planes, dtype=np.intp), [len(p) for p in polygons]))
 
     def crossings(self, first_y: float, step_y: float, n_lines: int) -> tuple[IndexArray, IndexArray, FloatArray]:
-        """Where edges cross the lines y = first_y + line * step_y, 0 <= line < n_lines: (plane, line, x), unordered.
+        """Find where edges cross the scanlines y = first_y + line * step_y.
 
-        An edge owns its lower end and not its upper one, so each line crosses a closed polygon an even number of times.
-        Raises InputError when there are more crossings than a drawn region can have.
+        Parameters
+        ----------
+        first_y, step_y : float
+            First scanline and their distance, in pixels.
+        n_lines : int
+            Number of scanlines.
+
+        Returns
+        -------
+        plane, line : int, shape (m,)
+            Plane and scanline of each crossing, unordered.
+        x : float64, shape (m,)
+            Place of the crossing on its scanline.
+
+        Raises
+        ------
+        InputError
+            More crossings than a drawn region can have.
         """
+        # An edge contains its lower end and not its upper one (ceil on both), so that a scanline through a corner
+        # crosses a closed polygon an even number of times, and a horizontal edge is never crossed.
         y0, y1 = self.starts[:, 1], self.ends[:, 1]
         first = np.clip(np.ceil((y0 - first_y) / step_y), 0, n_lines).astype(np.intp)
         last = np.clip(np.ceil((y1 - first_y) / step_y), 0, n_lines).astype(np.intp)
         counts = last - first
         if counts.sum() > MAX_CROSSINGS:
-            raise InputError(f"expected contours that {MAX_CROSSINGS} scanline crossings exhaust, found {counts.sum()}")
+            raise InputError(f"expected contours with at most {MAX_CROSSINGS} scanline crossings, found {counts.sum()}")
         edge = np.repeat(np.arange(len(counts)), counts)
         line = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + first[edge]
         share = (first_y + line * step_y - y0[edge]) / (y1 - y0)[edge]
@@ -59,25 +92,58 @@ class Edges:
 
 @dataclass(frozen=True)
 class Moments:
-    """Area and its first moments of each plane, (n_planes,), in the polygons' own unit squared and cubed."""
+    """Area and first moments of the region in each plane.
+
+    Attributes
+    ----------
+    area : float64, shape (n_planes,)
+        In the square of the polygons' unit.
+    first_x, first_y : float64, shape (n_planes,)
+        Integrals of x and of y over the region, in the cube of the unit; divided by the area they are the centroid.
+    """
 
     area: FloatArray
     first_x: FloatArray
     first_y: FloatArray
 
 
-def fill(edges: Edges, n_planes: int, height: int, width: int) -> npt.NDArray[np.bool_]:
-    """Whether each pixel centre (whole x, y) lies inside, (n_planes, height, width); what lies outside is cut off."""
+def fill(edges: Edges, n_planes: int, height: int, width: int) -> BoolArray:
+    """Fill the regions on a raster whose pixel centres have whole coordinates.
+
+    Parameters
+    ----------
+    edges : Edges
+        In pixels; parts beyond the raster are cut off.
+    n_planes, height, width : int
+        Size of the raster.
+
+    Returns
+    -------
+    bool, shape (n_planes, height, width)
+        True inside.
+    """
     inside = np.zeros((n_planes, height, width), dtype=np.bool_)
     region, (top, left) = fill_box(edges, n_planes, height, width)
     inside[:, top : top + region.shape[1], left : left + region.shape[2]] = region
     return inside
 
 
-def fill_box(edges: Edges, n_planes: int, height: int, width: int) -> tuple[npt.NDArray[np.bool_], tuple[int, int]]:
-    """The same, only for the rows and columns that are touched: (n_planes, rows, columns), (first row, first column).
+def fill_box(edges: Edges, n_planes: int, height: int, width: int) -> tuple[BoolArray, tuple[int, int]]:
+    """Fill only the rows and columns that are touched; otherwise as `fill`.
 
-    Each crossing toggles the pixels from its column on: a bit in words of 64, spread by a parallel prefix exclusive-or.
+    Parameters
+    ----------
+    edges : Edges
+        In pixels; parts beyond the raster are cut off.
+    n_planes, height, width : int
+        Size of the raster.
+
+    Returns
+    -------
+    region : bool, shape (n_planes, rows, columns)
+        True inside.
+    corner : (int, int)
+        First row and first column of the region.
     """
     plane, row, x = edges.crossings(0.0, 1.0, height)
     column = np.clip(np.ceil(x), 0, width).astype(np.intp)
@@ -85,6 +151,8 @@ def fill_box(edges: Edges, n_planes: int, height: int, width: int) -> tuple[npt.
         return np.zeros((n_planes, 0, 0), dtype=np.bool_), (0, 0)
     top, left = int(row.min()), int(column.min())
     rows, columns = int(row.max()) + 1 - top, int(column.max()) - left  # after the last crossing all is outside
+    # Each crossing toggles all pixels from its column on. As bits in words of 64 that is a prefix exclusive-or: within
+    # a word by six shifts, across the words of a row by an accumulated parity.
     words = np.zeros((n_planes, rows, columns // 64 + 1), dtype="<u8")
     word, bit = np.divmod(column - left, 64)
     np.bitwise_xor.at(words, (plane, row - top, word), np.uint64(1) << bit.astype(np.uint64))
@@ -97,9 +165,21 @@ def fill_box(edges: Edges, n_planes: int, height: int, width: int) -> tuple[npt.
 
 
 def moments(edges: Edges, n_planes: int) -> Moments:
-    """Areas of the even-odd regions, not bound to any pixel: exact along x, by midpoints of AREA_LINES lines along y.
+    """Integrate the even-odd regions without regard to pixels.
 
-    The lines divide each plane's own extent, so a rectangle comes out exactly.
+    Exact along x; along y by the midpoint rule with `AREA_LINES` lines that divide each plane's own extent.
+
+    Parameters
+    ----------
+    edges : Edges
+        In any unit.
+    n_planes : int
+        Number of planes.
+
+    Returns
+    -------
+    Moments
+        Zero for planes without edges.
     """
     low, high = np.full(n_planes, np.inf), np.full(n_planes, -np.inf)
     np.minimum.at(low, edges.planes, edges.starts[:, 1])

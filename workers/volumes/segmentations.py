@@ -32,8 +32,9 @@ from workers.volumes.contours import RoiMask
 from workers.volumes.decoder_client import decode_frames
 from workers.volumes.decoder_process import Request
 from workers.volumes.findings import Finding
-from workers.volumes.frames import NATIVE, PARSE_ERRORS, native_pixels_offset
 from workers.volumes.geometry import Grid
+from workers.volumes.parsing import PARSE_ERRORS
+from workers.volumes.pixel_source import NATIVE, native_pixels_offset
 from workers.volumes.reader import MAX_VOXELS, MrSeries
 
 SEGMENTATION_STORAGES = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})

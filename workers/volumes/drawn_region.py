@@ -1,0 +1,242 @@
+"""Rasterising the contours of one region on a grid: on its slices, between them, or across them.
+
+`contours.roi_mask` decides which of the three applies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from config.arrays import BoolArray, FloatArray
+from config.errors import IneligibleStudyError
+from workers.volumes.findings import Finding
+from workers.volumes.geometry import Grid
+from workers.volumes.interpolation import DrawnStack
+from workers.volumes.rtstruct import Roi
+from workers.volumes.scanline import Edges, fill_box, moments
+
+PLANE_TOLERANCE = 0.1  # of the slice distance: how far from a slice a contour may be and still belong to it
+PLANARITY_MM = 0.5
+PARALLEL_COSINE = np.cos(np.radians(1.0))
+
+
+@dataclass(frozen=True)
+class DrawnRegion:
+    """A rasterised region; volume and centroid do not depend on the voxels.
+
+    Attributes
+    ----------
+    mask_zyx : bool, shape (slices, rows, columns)
+        True where the voxel's centre is inside.
+    volume_ml : float
+        Area within the lines times the distance of the planes.
+    centroid_lps_mm : float64, shape (3,)
+        Of the region within the lines.
+    """
+
+    mask_zyx: BoolArray
+    volume_ml: float
+    centroid_lps_mm: FloatArray
+
+
+def fill_slices(roi: Roi, indices: Sequence[FloatArray], grid: Grid, findings: list[Finding]) -> DrawnRegion:
+    """Fill contours that are on the grid's own slices.
+
+    Parameters
+    ----------
+    roi : Roi
+        For messages.
+    indices : sequence of float64, shape (n, 3) each
+        Points of each contour as continuous voxel indices x, y, z.
+    grid : Grid
+        Of the series.
+    findings : list of Finding
+        Statements are appended.
+
+    Returns
+    -------
+    DrawnRegion
+        Perhaps without a voxel inside.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``missing_contour`` when the lines enclose no area.
+    """
+    heights = np.array([round(float(i[:, 2].mean())) for i in indices], dtype=np.intp)
+    planes, plane = np.unique(heights, return_inverse=True)
+    undrawn = int(planes[-1] - planes[0]) + 1 - len(planes)
+    if undrawn:
+        text = f"{roi_title(roi)}: {undrawn} slices between drawn ones have no contour and stay empty"
+        findings.append(Finding("contour_gap", text))
+    polygons = [i[:, :2] for i in indices]
+    edges = Edges.of(polygons, plane)
+    mask = np.zeros(grid.shape_zyx, dtype=np.bool_)
+    within = (planes >= 0) & (planes < grid.size_xyz[2])
+    region, (top, left) = fill_box(edges, len(planes), grid.size_xyz[1], grid.size_xyz[0])
+    mask[planes[within], top : top + region.shape[1], left : left + region.shape[2]] = region[within]
+    _state_outside(roi, np.concatenate(indices), grid, findings)
+    area = moments(edges, len(planes))
+    return _region(roi, mask, area.area, (area.first_x, area.first_y), planes, grid, grid.voxel_volume_ml)
+
+
+def interpolate_between_slices(
+    roi: Roi, indices: Sequence[FloatArray], grid: Grid, findings: list[Finding]
+) -> DrawnRegion:
+    """Interpolate contours parallel to the grid's slices but not on them, or only on every second or third.
+
+    Parameters
+    ----------
+    roi : Roi
+        For messages.
+    indices : sequence of float64, shape (n, 3) each
+        Points of each contour as continuous voxel indices x, y, z.
+    grid : Grid
+        Of the series.
+    findings : list of Finding
+        Statements are appended.
+
+    Returns
+    -------
+    DrawnRegion
+        Perhaps without a voxel inside.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``missing_contour`` when the lines enclose no area.
+    """
+    x_mm, y_mm, z_mm = grid.spacing_xyz_mm
+    polygons = [i[:, :2] for i in indices]
+    stack = DrawnStack.of(polygons, [float(i[:, 2].mean()) for i in indices], (y_mm, x_mm), 1.0)
+    text = (
+        f"{roi_title(roi)}: drawn in planes {stack.distance * z_mm:.2f} mm apart that are not the series' own slices "
+        f"({z_mm:.2f} mm apart); the mask was interpolated between them"
+    )
+    findings.append(Finding("contour_resampled", text))
+    mask = np.zeros(grid.shape_zyx, dtype=np.bool_)
+    (left, top), (height, width) = stack.corner_xy, stack.signed_distance.shape[1:]
+    first_y, last_y = np.clip([top, top + height], 0, grid.size_xyz[1])
+    first_x, last_x = np.clip([left, left + width], 0, grid.size_xyz[0])
+    for z in range(grid.size_xyz[2]):
+        plane = stack.plane_at(z)[first_y - top : last_y - top, first_x - left : last_x - left]
+        mask[z, first_y:last_y, first_x:last_x] = plane
+    _state_outside(roi, np.concatenate(indices), grid, findings)
+    area = stack.moments
+    slab_ml = grid.voxel_volume_ml * stack.distance
+    return _region(roi, mask, area.area, (area.first_x, area.first_y), stack.positions, grid, slab_ml)
+
+
+def resample_across_slices(roi: Roi, points: Sequence[FloatArray], grid: Grid, findings: list[Finding]) -> DrawnRegion:
+    """Resample contours in parallel planes of another orientation than the grid's slices.
+
+    Parameters
+    ----------
+    roi : Roi
+        For messages.
+    points : sequence of float64, shape (n, 3) each
+        Points of each contour in LPS millimetres of the grid's frame of reference.
+    grid : Grid
+        Of the series.
+    findings : list of Finding
+        Statements are appended.
+
+    Returns
+    -------
+    DrawnRegion
+        Perhaps without a voxel inside.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``inconsistent_geometry`` when the planes are not parallel, or only one is drawn; ``missing_contour`` when the
+        lines enclose no area.
+    """
+    axes = _plane_axes(roi, points)
+    pixel = min(grid.spacing_xyz_mm[:2])
+    local = [p @ axes for p in points]  # along u, v and the normal, in mm
+    polygons = [uvn[:, :2] / pixel for uvn in local]
+    stack = DrawnStack.of(polygons, [float(uvn[:, 2].mean()) for uvn in local], (pixel, pixel), 0.0)
+    if len(stack.positions) < 2:
+        text = f"{roi_title(roi)}: expected contours in several parallel planes, found one plane across the slices"
+        raise IneligibleStudyError("inconsistent_geometry", text)
+    text = f"{roi_title(roi)}: drawn in planes across the series' slices; the mask was resampled from them"
+    findings.append(Finding("contour_resampled", text))
+    corners = grid.indices_of(np.concatenate(points))
+    reach = np.ceil(stack.distance / np.asarray(grid.spacing_xyz_mm))
+    low = np.clip(np.floor(corners.min(axis=0) - reach), 0, grid.size_xyz).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0) + reach) + 1, 0, grid.size_xyz).astype(int)
+    mask = np.zeros(grid.shape_zyx, dtype=np.bool_)
+    y, x = (index.ravel() for index in np.mgrid[low[1] : high[1], low[0] : high[0]])
+    for z in range(low[2], high[2]):
+        uvn = grid.points_of(np.column_stack([x, y, np.full(x.shape, z)])) @ axes
+        inside = stack.contains(uvn[:, :2] / pixel, uvn[:, 2])
+        mask[z, low[1] : high[1], low[0] : high[0]] = inside.reshape(high[1] - low[1], high[0] - low[0])
+    _state_outside(roi, corners, grid, findings)
+    area, total = stack.moments, _total(roi, stack.moments.area)
+    middle = np.array([area.first_x.sum() * pixel, area.first_y.sum() * pixel, area.area @ stack.positions]) / total
+    return DrawnRegion(mask, total * pixel**2 * stack.distance / 1000.0, axes @ middle)
+
+
+def _plane_axes(roi: Roi, points: Sequence[FloatArray]) -> FloatArray:
+    """(3, 3) orthonormal columns: two in the drawn planes and their normal; refuses planes that are not parallel."""
+    normals = np.array([_normal(p) for p in points])
+    largest = normals[np.argmax(np.linalg.norm(normals, axis=1))]
+    normal = largest / np.linalg.norm(largest)
+    lengths = np.linalg.norm(normals, axis=1)
+    bent = max(float(np.ptp(p @ normal)) for p in points)
+    # The normal of a sliver is mostly rounding; its extent along the common normal shows whether it is in its plane.
+    sure = lengths > 0.05 * lengths.max()
+    if bent > PLANARITY_MM or np.abs(normals[sure] @ normal / lengths[sure]).min() < PARALLEL_COSINE:
+        text = f"{roi_title(roi)}: expected planar contours in parallel planes, found some {bent:.1f} mm out of them"
+        raise IneligibleStudyError("inconsistent_geometry", text)
+    helper = np.eye(3)[np.argmin(np.abs(normal))]  # the axis farthest from the normal: the product is well conditioned
+    first = np.cross(helper, normal)
+    first /= np.linalg.norm(first)
+    return np.column_stack([first, np.cross(normal, first), normal])
+
+
+def _normal(points: FloatArray) -> FloatArray:
+    """Normal of a closed line by Newell's method; its length is twice the area inside."""
+    # Coordinates of hundreds of mm would cancel in the products; relative to their mean they do not.
+    centred = points - points.mean(axis=0)
+    return np.asarray(np.cross(centred, np.roll(centred, -1, axis=0)).sum(axis=0))
+
+
+def _state_outside(roi: Roi, indices: FloatArray, grid: Grid, findings: list[Finding]) -> None:
+    """State that a part of the region is beyond the series, and so not in the mask."""
+    if np.any(indices < -0.5 - PLANE_TOLERANCE) or np.any(indices > np.asarray(grid.size_xyz) - 0.5 + PLANE_TOLERANCE):
+        text = f"{roi_title(roi)}: a part of the contours is beyond the series; the mask ends at its border"
+        findings.append(Finding("contour_beyond_image", text))
+
+
+def _region(
+    roi: Roi,
+    mask: BoolArray,
+    area: FloatArray,
+    first: tuple[FloatArray, FloatArray],
+    heights: npt.NDArray[np.floating | np.integer],
+    grid: Grid,
+    slab_ml: float,
+) -> DrawnRegion:
+    """Volume and centroid from areas in pixels, (n_planes,), at plane heights in slices; slab_ml : one pixel's slab."""
+    total = _total(roi, area)
+    middle = np.array([first[0].sum(), first[1].sum(), area @ heights]) / total
+    return DrawnRegion(mask, total * slab_ml, grid.points_of(middle[None])[0])
+
+
+def _total(roi: Roi, area: FloatArray) -> float:
+    total = float(area.sum())
+    if total <= 0:
+        text = f"{roi_title(roi)}: expected contours that enclose an area, found lines without one"
+        raise IneligibleStudyError("missing_contour", text)
+    return total
+
+
+def roi_title(roi: Roi) -> str:
+    """Return number and name of an ROI for messages."""
+    return f"ROI {roi.number} {roi.name!r}"
