@@ -20,9 +20,10 @@ from config.indication.vocabulary import EbvCategory
 from tests.benchmarks.measuring import Options, Result, interleaved, seconds, timed
 from workers.nomogram.batch import PatientTable, read_patients, score_patients, write_table
 from workers.nomogram.fitting import TrainingData, design_matrix, fit_nomogram
-from workers.nomogram.model import CoxNomogram, PatientCovariates
+from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import TERMS
 from workers.survival.cohort import read_cohort
+from workers.survival.covariates import PatientCovariates
 
 COHORT = Path(__file__).parents[1] / "reference" / "statistics_cohort.csv"
 ROUNDS = 7

@@ -12,7 +12,8 @@ from config.indication.vocabulary import EbvCategory
 from config.settings import BUNDLES
 from node.cases.ebv_dna import parse_ebv_dna
 from workers.nomogram.batch import read_patients, score_patients, write_table
-from workers.nomogram.model import PatientCovariates, load_nomogram
+from workers.nomogram.nomogram_file import load_nomogram
+from workers.survival.covariates import PatientCovariates
 
 HEADER = "patient_id,age_years,ebv_dna_copies_per_ml,prognostic_score,predictive_score\n"
 

@@ -14,7 +14,8 @@ from config.indication.vocabulary import TreatmentArm
 from config.settings import BUNDLES
 from tests.peers import chinese_font
 from workers.nomogram.drawing import LEFT, PALETTES, RIGHT, Language, Style, draw_nomogram, save_nomogram
-from workers.nomogram.model import PatientCovariates, load_nomogram
+from workers.nomogram.nomogram_file import load_nomogram
+from workers.survival.covariates import PatientCovariates
 
 NOMOGRAM = load_nomogram(BUNDLES / "demonstration")
 EXAMPLE = NOMOGRAM.score(PatientCovariates(40, True, 0.0, -0.4))

@@ -15,7 +15,9 @@ from config.errors import InputError, ModelBundleError
 from config.indication.vocabulary import EbvCategory, TreatmentArm
 from config.settings import BUNDLES
 from tests.peers import shared
-from workers.nomogram.model import CoxNomogram, HorizonError, PatientCovariates, load_nomogram
+from workers.nomogram.model import CoxNomogram, HorizonError
+from workers.nomogram.nomogram_file import load_nomogram
+from workers.survival.covariates import PatientCovariates
 
 ICT, CCRT = TreatmentArm.ICT_CCRT, TreatmentArm.CCRT
 EXAMPLE = PatientCovariates(40, True, 0.0, -0.4)  # Fig. 2 of the paper

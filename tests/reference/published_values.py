@@ -14,12 +14,15 @@ from scipy import stats
 from config.arrays import BoolArray, FloatArray
 from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.fitting import TrainingData, fit_nomogram
-from workers.nomogram.model import CoxNomogram, PatientCovariates
+from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import AGE, EBV, INTERACTION, PREDICTIVE, PROGNOSTIC, TERMS, TREATMENT
+from workers.survival.baseline_hazard import step_baseline
 from workers.survival.cohort import ENDPOINTS, Cohort, Outcome
 from workers.survival.concordance import harrell_concordance, noether_concordance
-from workers.survival.cox import CoxFit, fit_cox, proportional_hazards_test, step_baseline
+from workers.survival.covariates import PatientCovariates
+from workers.survival.cox import CoxFit, fit_cox
 from workers.survival.cox_models import CohortModel, design_matrix, examine_factor, fit_compared_models, fit_terms
+from workers.survival.proportional_hazards import proportional_hazards_test
 from workers.survival.stepwise import stepwise_aic
 from workers.validation.baseline_table import balance, follow_up, group_p, table_1
 from workers.validation.calibration import Calibration, calibrate, calibration_slope, recalibrated

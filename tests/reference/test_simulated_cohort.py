@@ -19,9 +19,10 @@ from config.indication.vocabulary import TreatmentArm
 from tests.peers import shared
 from workers.nomogram.fitting import TrainingData, fit_nomogram
 from workers.nomogram.points import AGE, EBV, PROGNOSTIC
+from workers.survival.baseline_hazard import step_baseline
 from workers.survival.cohort import Cohort, read_cohort
 from workers.survival.concordance import harrell_concordance
-from workers.survival.cox import CoxFit, fit_cox, step_baseline
+from workers.survival.cox import CoxFit, fit_cox
 from workers.survival.cox_models import CPTDN_TERMS, design_matrix, examine_factor, fit_compared_models, fit_terms
 from workers.survival.stepwise import clinical_candidates, cptdn_candidates, stepwise_aic
 from workers.validation.calibration import calibrate

@@ -16,13 +16,16 @@ from lifelines.statistics import logrank_test
 
 from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.fitting import TrainingData, design_matrix, fit_nomogram
-from workers.nomogram.model import PatientCovariates
 from workers.nomogram.points import TERMS, pretty_range, pretty_step
+from workers.survival.baseline_hazard import step_baseline
 from workers.survival.cohort import Cohort, read_cohort
 from workers.survival.concordance import concordance_difference, harrell_concordance, noether_concordance
-from workers.survival.cox import SeparationError, fit_cox, newton, proportional_hazards_test, step_baseline
+from workers.survival.covariates import PatientCovariates
+from workers.survival.cox import fit_cox
 from workers.survival.cox_models import examine_factor
 from workers.survival.kaplan_meier import kaplan_meier, log_rank
+from workers.survival.partial_likelihood import SeparationError, newton
+from workers.survival.proportional_hazards import proportional_hazards_test
 from workers.survival.stepwise import stepwise_aic
 from workers.validation.baseline_table import group_p
 from workers.validation.calibration import calibrate

@@ -17,7 +17,7 @@ import pytest
 from config.errors import InputError
 from config.indication.vocabulary import TreatmentArm
 from config.settings import BUNDLES
-from workers.nomogram.model import load_nomogram
+from workers.nomogram.nomogram_file import load_nomogram
 from workers.phantoms.writing import PhantomCohort, write_cohort
 from workers.scores.scoring import Scores
 from workers.survival.cohort import Cohort, read_cohort

@@ -16,7 +16,7 @@ import pytest
 from config.bundle_manifest import TEMPLATES
 from config.settings import BUNDLES
 from workers.bundles.bundle import load_bundle
-from workers.nomogram.model import load_nomogram
+from workers.nomogram.nomogram_file import load_nomogram
 from workers.phantoms.feature_cohort import FeaturePhantoms, draw_features
 from workers.phantoms.population import Truth
 from workers.phantoms.writing import PhantomCohort, templates_from, write_cohort

@@ -31,7 +31,8 @@ from config.errors import ModelBundleError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.vocabulary import SeriesRole
 from config.settings import BUNDLES
-from workers.nomogram.model import CoxNomogram, nomogram_of_bundle
+from workers.nomogram.model import CoxNomogram
+from workers.nomogram.nomogram_file import nomogram_of_bundle
 from workers.volumes.intensity import IntensityTemplate
 
 if TYPE_CHECKING:

@@ -80,7 +80,7 @@ def ablate(
 
     Example: cptdn ablate cohort.csv --images dicom --out ablation --vary pooling --vary normalisation --repeats 3
     """
-    from workers.nomogram.model import load_nomogram
+    from workers.nomogram.nomogram_file import load_nomogram
     from workers.training.ablation import Ablation, ablation_arms, run_ablation
     from workers.training.ablation_report import write_ablation
     from workers.training.image_source import image_source, normalisation_of

@@ -42,7 +42,8 @@ def fit(
     Example: cptdn nomogram fit cohort.csv --out our-nomogram --name "CPTDN, our hospital 2015-2022"
     Example: cptdn nomogram fit cohort.csv --out our-nomogram --horizons 24,48 --decision-horizon 48
     """
-    from workers.nomogram.fitting import TrainingData, fit_nomogram, write_nomogram
+    from workers.nomogram.fitting import TrainingData, fit_nomogram
+    from workers.nomogram.nomogram_file import write_nomogram
     from workers.survival.cohort import TRAINING, read_cohort, require_events
 
     indication = indication_of(horizons, decision_horizon)

@@ -85,7 +85,7 @@ def indication_of(horizons: str | None, decision_horizon: int | None, usual: Ind
 def nomogram_of(settings: Settings, chosen: Path | None) -> CoxNomogram:
     """Read a nomogram: the one at `chosen` (a file, a folder, a bundle), else that of the configured model bundle."""
     from config.bundle_manifest import MANIFEST, read_manifest
-    from workers.nomogram.model import load_nomogram, nomogram_of_bundle
+    from workers.nomogram.nomogram_file import load_nomogram, nomogram_of_bundle
 
     if chosen is None:
         return nomogram_of_bundle(read_manifest(settings.model.bundle))

@@ -82,7 +82,7 @@ def train(
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025 --folds 5
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --horizons 24,48 --decision-horizon 48
     """
-    from workers.nomogram.model import load_nomogram
+    from workers.nomogram.nomogram_file import load_nomogram
     from workers.training.image_source import image_source, normalisation_of
     from workers.training.model_evaluation import add_phantom_metrics
     from workers.training.run import BundleDescription, train_bundle

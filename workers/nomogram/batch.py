@@ -1,4 +1,4 @@
-"""A table of patients in, the same table with the nomogram's answers out; CSV, one row a patient."""
+"""A table of patients in, the same table with the nomogram's predictions out; CSV, one row per patient."""
 
 from __future__ import annotations
 
@@ -27,7 +27,17 @@ Column = list[float] | list[str]
 
 @dataclass(frozen=True)
 class PatientTable:
-    """Patients read from a CSV; `ebv_above` is (n,) 1, 0 or NaN where EBV DNA is unknown."""
+    """n patients of a CSV.
+
+    Attributes
+    ----------
+    patient_ids : list of str, length n
+        As written.
+    age_years, prognostic_score, predictive_score : array, shape (n,)
+        Covariates of the nomogram.
+    ebv_above : array, shape (n,)
+        1, 0, or NaN where EBV DNA is unknown.
+    """
 
     patient_ids: list[str]
     age_years: FloatArray
@@ -37,11 +47,25 @@ class PatientTable:
 
 
 def read_patients(path: Path, ebv_category: Callable[[str], EbvCategory]) -> PatientTable:
-    """Read a table with the columns patient_id, age_years, ebv_dna_copies_per_ml or ebv_dna_gt_4000 (1, 0, empty),
-    prognostic_score and predictive_score; other columns are passed over.
+    """Read a table of patients to score; other columns are ignored.
 
-    ebv_category : reads one laboratory value ("5000", ">4000", "not-detected", "").
-    Raises InputError naming the file, the row (1 is the first patient) and the column.
+    Parameters
+    ----------
+    path : Path
+        CSV with patient_id, age_years, ebv_dna_copies_per_ml or ebv_dna_gt_4000 (1, 0, empty), prognostic_score and
+        predictive_score.
+    ebv_category : callable
+        Returns the category of one laboratory value (``5000``, ``>4000``, ``not-detected``, ``unknown``).
+
+    Returns
+    -------
+    PatientTable
+        In the order of the file.
+
+    Raises
+    ------
+    InputError
+        A column is missing or a cell is not a number; names file, row (1 is the first patient) and column.
     """
     header, rows = read_table(path)
     place = {name: at for at, name in enumerate(header)}
@@ -73,10 +97,28 @@ def score_patients(
     threshold: float,
     decision_horizon: float,
 ) -> dict[str, Column]:
-    """Columns of the answer, in order; rows as given.
+    """Score a table of patients and return the columns of the result, in order.
 
-    A patient with unknown EBV DNA has empty numbers, the recommendation where both categories agree, and both
-    categories' numbers in columns of their own (only present when the table has such a patient).
+    A patient with unknown EBV DNA has empty numbers, the recommendation where both categories agree, and the numbers
+    of both categories in columns of their own (present only when the table has such a patient).
+
+    Parameters
+    ----------
+    nomogram : CoxNomogram
+        Of the model bundle or of a file.
+    patients : PatientTable
+        n patients.
+    horizons_months : sequence of float
+        When survival is reported, in months.
+    threshold : float
+        Fraction of DFS at the decision horizon.
+    decision_horizon : float
+        Months.
+
+    Returns
+    -------
+    dict of str to list, length n
+        Column name -> cells; an unknown number is an empty string.
     """
     options = {
         "horizons_months": horizons_months,
@@ -84,7 +126,7 @@ def score_patients(
         "decision_horizon": decision_horizon,
     }
     unknown = np.isnan(patients.ebv_above)
-    known_ebv = np.where(unknown, 0.0, patients.ebv_above)
+    known_ebv = np.where(unknown, 0.0, patients.ebv_above)  # the numbers of unknown rows are blanked below
     covariates = PatientCovariates(patients.age_years, known_ebv, patients.prognostic_score, patients.predictive_score)
     result = nomogram.score(covariates, **options)  # type: ignore[arg-type]
     names = np.array([TreatmentArm.CCRT.value, TreatmentArm.ICT_CCRT.value], dtype=object)
@@ -104,13 +146,19 @@ def score_patients(
         "extrapolated": _extrapolated(result),
     }
     table.update(_number_columns(result, "", ~unknown))
-    for category, found in each.items():
-        table.update(_number_columns(found, CATEGORY_COLUMN[category], unknown))
+    for category, category_result in each.items():
+        table.update(_number_columns(category_result, CATEGORY_COLUMN[category], unknown))
     return table
 
 
 def write_table(path: Path, table: Mapping[str, Column]) -> None:
-    """Write columns as CSV (UTF-8). Raises InputError where the file cannot be written."""
+    """Write columns as a CSV in UTF-8.
+
+    Raises
+    ------
+    InputError
+        The file cannot be written.
+    """
     try:
         with path.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
@@ -124,14 +172,14 @@ def _number_columns(
     result: NomogramResult, suffix: str, shown: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> dict[str, Column]:
     columns: dict[str, FloatArray] = {}
-    for arm, found in result.arms.items():
-        columns[f"total_points_{ARM_COLUMN[arm]}"] = found.total_points
+    for arm, estimates in result.arms.items():
+        columns[f"total_points_{ARM_COLUMN[arm]}"] = estimates.total_points
     for at, month in enumerate(result.horizons_months):
         key = month_key(month)
-        for arm, found in result.arms.items():
-            columns[f"dfs_{key}_{ARM_COLUMN[arm]}"] = found.dfs[:, at]
-            columns[f"dfs_{key}_{ARM_COLUMN[arm]}_low"] = found.low[:, at]
-            columns[f"dfs_{key}_{ARM_COLUMN[arm]}_high"] = found.high[:, at]
+        for arm, estimates in result.arms.items():
+            columns[f"dfs_{key}_{ARM_COLUMN[arm]}"] = estimates.dfs[:, at]
+            columns[f"dfs_{key}_{ARM_COLUMN[arm]}_low"] = estimates.low[:, at]
+            columns[f"dfs_{key}_{ARM_COLUMN[arm]}_high"] = estimates.high[:, at]
         columns[f"difference_{key}"] = result.difference[:, at]
         columns[f"difference_{key}_low"] = result.difference_low[:, at]
         columns[f"difference_{key}_high"] = result.difference_high[:, at]
@@ -146,7 +194,7 @@ def _shown(values: FloatArray, shown: np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 
 def _extrapolated(result: NomogramResult) -> list[str]:
-    """Per patient the inputs outside the training cohort, joined by a blank."""
+    """Return for each patient the inputs outside the training cohort, joined by a blank."""
     texts = np.full(len(result), "", dtype=object)
     for name, outside in result.extrapolated.items():
         texts[outside] = texts[outside] + f" {name}"

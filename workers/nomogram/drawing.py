@@ -1,7 +1,7 @@
 """The nomogram as a picture, in the form of the paper's Figure 2a, with one patient drawn on it.
 
-Two arms differ in colour (Okabe-Ito, safe for colour-blind readers) and in marker, so a grey print still tells them
-apart. The patient's points and rates stand in a column at the right, where no axis label can hide them.
+The arms differ in colour (Okabe-Ito, safe for colour-blind readers) and in marker, so that a grey print still
+separates them. The patient's points and rates are in a column at the right, clear of the axis labels.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TICK = 0.011  # length of a tick, of the axes' height
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of one style."""
+    """Colours of one style: text and axes, background, faint lines, and each arm."""
 
     ink: str
     paper: str
@@ -97,11 +97,24 @@ def draw_nomogram(
     style: Style = "light",
     language: Language = "en",
 ) -> None:
-    """Draw the nomogram into `ax`, whose own axes are switched off.
+    """Draw the nomogram into axes, whose own frame is switched off.
 
-    patient : the first patient of a result is drawn with both arms; None draws the empty ruler.
-    Text is sized by the width of `ax`: legible from about 5 inches (or 500 pixels at 100 dpi) on.
-    Chinese falls back to English where the machine has no font with Chinese characters.
+    Parameters
+    ----------
+    ax : Axes
+        Text is sized by its width: legible from about 5 inches (or 500 pixels at 100 dpi).
+    nomogram : CoxNomogram
+        Its axes and points.
+    patient : NomogramResult, optional
+        Its first patient is drawn with both arms; None draws the empty nomogram.
+    style : {"light", "dark"}
+        Palette.
+    language : {"en", "zh"}
+        Chinese falls back to English where no installed font has Chinese characters.
+
+    References
+    ----------
+    Zhong et al. 2021, Figure 2a.
     """
     words, fonts = WORDS[language], [LATIN]
     if language == "zh":
@@ -118,7 +131,7 @@ def draw_nomogram(
 
 @dataclass(frozen=True)
 class PatientNomogram:
-    """A nomogram with one patient, to be drawn later, perhaps by another process."""
+    """A nomogram with one patient, to be drawn later, perhaps in another process (it can be pickled)."""
 
     nomogram: CoxNomogram
     patient: NomogramResult
@@ -160,7 +173,7 @@ class _Canvas:
         self.ax.plot(xs, ys, color=color, linewidth=width * self.size / 8, solid_capstyle="butt", **options)
 
     def draw_rows(self, rows: Sequence[_Row]) -> None:
-        """The empty ruler; its lines are one artist, since each costs more than a line."""
+        """Draw the empty axes; all lines are one artist, because each artist costs more time than a line."""
         lines = [line for at, row in enumerate(rows) for line in self.lines_of(at, row)]
         self.ax.add_collection(
             LineCollection(
@@ -173,7 +186,7 @@ class _Canvas:
             self.label_row(at, row)
 
     def lines_of(self, at: int, row: _Row) -> Iterator[tuple[float, list[tuple[float, float]]]]:
-        """Width and ends of each line of a row."""
+        """Yield the width and the ends of each line of a row."""
         y = self.y(at)
         yield 0.9, [(self.x(row.ends[0]), y), (self.x(row.ends[1]), y)]
         for places, width, length in ((row.minor, 0.6, TICK * 0.6), (row.places, 0.8, TICK)):
@@ -191,7 +204,7 @@ class _Canvas:
             self.text(self.x(place), y - TICK * 1.35, text, 0.86, ha="center", va="top")
 
     def mark(self, row: int, place: float, arm: TreatmentArm | None) -> None:
-        """A dot of the patient on one axis."""
+        """Draw the patient's mark on one axis."""
         color = self.palette.arms[arm] if arm else self.palette.ink
         self.ax.plot(
             [self.x(place)], [self.y(row)], marker=MARKERS[arm] if arm else "D", color=color, clip_on=False,
@@ -199,7 +212,7 @@ class _Canvas:
         )  # fmt: skip
 
     def drop(self, top: int, bottom: int, place: float, arm: TreatmentArm | None) -> None:
-        """A vertical line of the patient between two rows."""
+        """Draw a vertical line of the patient between two rows."""
         color = self.palette.arms[arm] if arm else self.palette.faint
         self.line(
             [self.x(place)] * 2, [self.y(top), self.y(bottom)], color, 0.8 if arm is None else 1.1,
@@ -239,7 +252,7 @@ def _rows(nomogram: CoxNomogram, horizons: Sequence[float], words: dict[str, str
 
 
 def total_points_end(nomogram: CoxNomogram) -> float:
-    """End of the total-points axis."""
+    """Return the end of the total-points axis, in points."""
     return nomogram.scale.axis_ranges["total_points"][1]
 
 
@@ -263,15 +276,15 @@ def _draw_patient(canvas: _Canvas, names: list[str], nomogram: CoxNomogram, pati
         canvas.mark(row["points"], points / FULL_SCALE, None)
         canvas.value(row[factor], f"{points:.1f}")
     longest = total_points_end(nomogram)
-    for arm, found in patient.arms.items():
+    for arm, estimates in patient.arms.items():
         at = row[f"{PREDICTIVE} {arm.value}"]
-        points = float(found.predictive_points[0])
+        points = float(estimates.predictive_points[0])
         canvas.drop(row["points"], at, points / FULL_SCALE, arm)
         canvas.mark(at, points / FULL_SCALE, arm)
         canvas.mark(row["points"], points / FULL_SCALE, arm)
         canvas.value(at, f"{points:.1f}", arm)
-        total = float(found.total_points[0])
-        place = float(np.clip(total / longest, 0.0, 1.0))
+        total = float(estimates.total_points[0])
+        place = float(np.clip(total / longest, 0.0, 1.0))  # beyond the axis: mark at its end, number printed
         line = 0.19 if arm is TreatmentArm.CCRT else -0.19
         canvas.drop(row["total"], row[names[-1]], place, arm)
         canvas.mark(row["total"], place, arm)
@@ -279,7 +292,7 @@ def _draw_patient(canvas: _Canvas, names: list[str], nomogram: CoxNomogram, pati
         for column, month in enumerate(patient.horizons_months):
             dfs_row = row[f"dfs {month_key(month)}"]
             canvas.mark(dfs_row, place, arm)
-            canvas.value(dfs_row, f"{100 * float(found.dfs[0, column]):.1f} %", arm, line)
+            canvas.value(dfs_row, f"{100 * float(estimates.dfs[0, column]):.1f} %", arm, line)
 
 
 def _even_row(label: str, end: float, step: float, minor: float) -> _Row:
@@ -303,8 +316,26 @@ def _number(value: float) -> str:
 def save_nomogram(
     path: Path, nomogram: CoxNomogram, patient: NomogramResult | None, style: Style = "light", language: Language = "en"
 ) -> None:
-    """Draw into a file; its suffix (.png, .pdf, .svg) chooses the format. Raises InputError where it cannot be."""
+    """Draw the nomogram into a file.
 
+    Parameters
+    ----------
+    path : Path
+        The suffix chooses the format: .png (200 dpi), .pdf or .svg.
+    nomogram : CoxNomogram
+        Its axes and points.
+    patient : NomogramResult or None
+        None draws the empty nomogram.
+    style : {"light", "dark"}
+        Palette.
+    language : {"en", "zh"}
+        See `draw_nomogram`.
+
+    Raises
+    ------
+    InputError
+        Another suffix, or the file cannot be written.
+    """
     if path.suffix.lower() not in (".png", ".pdf", ".svg"):
         raise InputError(f"expected a file name ending in .png, .pdf or .svg, found {path.name}")
     figure = Figure(figsize=(9.0, 5.6), facecolor=PALETTES[style].paper)

@@ -1,27 +1,26 @@
 """Fit the CPTDN on a cohort and write the nomogram that scoring reads.
 
-Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.4; Efron ties and step baseline as R's survfit.coxph.
+References: Zhong et al., EBioMedicine 2021;70:103522, section 2.4; Efron ties and step baseline as R's survfit.coxph.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 
 from config.arrays import BoolArray, FloatArray
-from config.atomic_files import write_atomically
 from config.bundle_manifest import INDICATION
-from config.errors import InputError
 from config.indication.conventions import DAYS_PER_MONTH, MONTHS_PER_YEAR, Z_95
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
 from config.indication.vocabulary import TreatmentArm
-from workers.nomogram.model import FILE_NAME, CoxNomogram, load_nomogram, validated_inputs
+from workers.nomogram.inputs import term_columns, validated_inputs
+from workers.nomogram.model import CoxNomogram
+from workers.nomogram.nomogram_file import load_nomogram
 from workers.nomogram.points import (
     AGE,
     EBV,
@@ -35,9 +34,10 @@ from workers.nomogram.points import (
     pretty_step,
 )
 from workers.nomogram.result import month_key
+from workers.survival.baseline_hazard import StepBaseline, step_baseline
 from workers.survival.cohort import require_follow_up
 from workers.survival.covariates import PatientCovariates
-from workers.survival.cox import CoxFit, StepBaseline, fit_cox, step_baseline
+from workers.survival.cox import CoxFit, fit_cox
 
 DFS_TICKS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 CONTRACT_TERMS = {
@@ -48,14 +48,23 @@ CONTRACT_TERMS = {
     EBV: "ebv_dna_gt_4000",
     INTERACTION: "predictive_score:treatment_ict",
 }
-_PER_UNIT = {AGE: 10.0}  # the contract reports age per ten years
+_PER_UNIT = {AGE: 10.0}  # the contract gives age per ten years
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """n patients with both scores, the treatment they had and their disease-free survival.
+    """n patients with both scores, the treatment they received and their disease-free survival.
 
-    treated : (n,) True for ICT+CCRT; durations_days, event_observed : (n,).
+    Attributes
+    ----------
+    covariates : PatientCovariates
+        Arrays of shape (n,); no value is unknown.
+    treated : bool array, shape (n,)
+        True for ICT+CCRT.
+    durations_days : array, shape (n,)
+        Days to the event or to censoring.
+    event_observed : bool array, shape (n,)
+        True where the event was observed.
     """
 
     covariates: PatientCovariates
@@ -66,13 +75,13 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class FittedNomogram:
-    """The Cox fit (age per year) and the nomogram made of it."""
+    """The Cox fit (age per year) and the nomogram built from it."""
 
     fit: CoxFit
     nomogram: CoxNomogram
 
     def to_json(self) -> dict[str, Any]:
-        """The contract's answer of `nomogram fit`."""
+        """Return the contract's JSON of ``nomogram fit``."""
         months = [int(days) // DAYS_PER_MONTH for days in self.nomogram.variance_terms]
         hazard = self.nomogram.baseline_hazard(months)
         return {
@@ -89,7 +98,18 @@ class FittedNomogram:
 
 
 def coefficients_to_json(fit: CoxFit) -> dict[str, dict[str, Any]]:
-    """Terms under the contract's names, age per ten years."""
+    """Return the effects of a fit under the contract's names.
+
+    Parameters
+    ----------
+    fit : CoxFit
+        Of the terms of `points.TERMS`.
+
+    Returns
+    -------
+    dict
+        Term -> coefficient, standard error, hazard ratio with 95 % interval and p; age per ten years.
+    """
     answer: dict[str, dict[str, Any]] = {}
     for at, term in enumerate(fit.terms):
         per = _PER_UNIT.get(term, 1.0)
@@ -105,18 +125,19 @@ def coefficients_to_json(fit: CoxFit) -> dict[str, dict[str, Any]]:
 
 
 def design_matrix(data: TrainingData) -> FloatArray:
-    """(n, 6) covariates under the treatment received, in the order of `points.TERMS`."""
-    inputs = validated_inputs(data.covariates)
-    treated = data.treated.astype(np.float64)
-    columns = {
-        AGE: inputs[AGE],
-        PROGNOSTIC: inputs[PROGNOSTIC],
-        PREDICTIVE: inputs[PREDICTIVE],
-        TREATMENT: treated,
-        EBV: inputs["ebv_dna_gt_threshold"],
-        INTERACTION: inputs[PREDICTIVE] * treated,
-    }
-    return np.column_stack([columns[term] for term in TERMS])
+    """Return the covariates under the treatment received.
+
+    Parameters
+    ----------
+    data : TrainingData
+        n patients.
+
+    Returns
+    -------
+    array, shape (n, 6)
+        Columns in the order of `points.TERMS`.
+    """
+    return term_columns(validated_inputs(data.covariates), data.treated)
 
 
 def fit_nomogram(
@@ -130,10 +151,35 @@ def fit_nomogram(
 ) -> FittedNomogram:
     """Fit the CPTDN and lay out its nomogram.
 
-    indication : what it is fitted for; it goes into the document, so that scoring uses its horizons and threshold.
-    Interval terms are kept for every year within the follow-up and for the horizons: sums over many patients, so that
-    a nomogram that leaves the hospital does not carry its patients' rows.
-    Raises InputError (no event, follow-up that does not reach a horizon, constant column), SeparationError.
+    Interval terms are stored for every year within the follow-up and for the horizons: sums over many patients, so
+    that a nomogram that leaves the hospital does not contain its patients' rows.
+
+    Parameters
+    ----------
+    data : TrainingData
+        Complete cases.
+    name, population : str
+        Shown in every report.
+    data_source, citation : str
+        Where the rows come from, and what to cite.
+    indication : Indication
+        What it is fitted for; stored in the document, so that scoring uses its horizons and threshold.
+
+    Returns
+    -------
+    FittedNomogram
+        Fit and nomogram.
+
+    Raises
+    ------
+    InputError
+        No event, a follow-up that does not reach a horizon, or a constant column.
+    SeparationError
+        The likelihood has no maximum.
+
+    References
+    ----------
+    Zhong et al. 2021, section 2.4.
     """
     x = design_matrix(data)
     longest = float(data.durations_days.max())
@@ -151,7 +197,7 @@ def fit_nomogram(
         "days_per_month": DAYS_PER_MONTH,
         "fit": {
             "method": "Cox partial likelihood, Efron ties",
-            "software": f"lifelines {_version('lifelines')}, to 1e-14",
+            "software": f"lifelines {version('lifelines')}, to 1e-14",
             "n": fit.n,
             "events": fit.n_events,
             "loglik_null": fit.log_likelihood_null,
@@ -230,25 +276,7 @@ def _axes_to_json(
 
 
 def _totals(scale: PointsScale, hazard: float) -> list[float]:
-    """Total points at which DFS equals each tick; empty before the first event."""
+    """Return the total points at which DFS equals each tick; empty before the first event."""
     if hazard == 0:
         return []
     return [float(scale.total(float(np.log(-np.log(dfs) / hazard)))) for dfs in DFS_TICKS]
-
-
-def write_nomogram(nomogram: CoxNomogram, folder: Path) -> Path:
-    """Write `nomogram.json` into a folder (made where it lacks), whole or not at all. Raises InputError."""
-    path = folder / FILE_NAME
-    text = json.dumps(nomogram.document, indent=1, ensure_ascii=False) + "\n"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, text)
-    except OSError as error:
-        raise InputError(f"cannot write the nomogram into {folder}: {error.strerror}") from error
-    return path
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import version
-
-    return version(package)

@@ -1,7 +1,7 @@
-"""One patient's answer as the contract's JSON and as it is printed: the command line and the pages share both.
+"""One patient's prediction as the contract's JSON and as formatted text, for the command line and the pages.
 
-What is printed follows the report's rule: each rate is rounded once, and the difference is that of the rounded rates,
-so command, page and report agree to the last digit.
+Formatted text follows the report's rule: each rate is rounded once, and the difference is that of the rounded rates,
+so that command, page and report agree to the last digit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,17 @@ CURVE_STEP_MONTHS = 0.5
 
 @dataclass(frozen=True)
 class PatientInputs:
-    """What a person types in; `ebv_dna` in the laboratory's words (5000, >4000, not-detected, unknown)."""
+    """Values that an operator enters for one patient.
+
+    Attributes
+    ----------
+    age_years : float
+        Age at the start of treatment.
+    ebv_dna : str
+        Laboratory value: a number of copies/mL, ``>4000``, ``<400``, ``not-detected`` or ``unknown``.
+    prognostic_score, predictive_score : float
+        In [-1, 1].
+    """
 
     age_years: float
     ebv_dna: str
@@ -32,25 +42,64 @@ class PatientInputs:
     predictive_score: float
 
 
-def covariates_and_category(given: PatientInputs, decision: DecisionPolicy) -> tuple[PatientCovariates, EbvCategory]:
-    """Covariates and EBV DNA category. Raises IneligibleStudyError for EBV DNA that leaves the side open."""
-    found = parse_ebv_dna(given.ebv_dna, decision.ebv_threshold_copies_per_ml, decision.ebv_threshold_inclusive)
-    category = EbvCategory(found.category)
+def covariates_and_category(inputs: PatientInputs, decision: DecisionPolicy) -> tuple[PatientCovariates, EbvCategory]:
+    """Return the nomogram's covariates and the EBV DNA category of one patient.
+
+    Parameters
+    ----------
+    inputs : PatientInputs
+        As entered.
+    decision : DecisionPolicy
+        The threshold of EBV DNA in copies/mL, and whether it is inclusive.
+
+    Returns
+    -------
+    covariates : PatientCovariates
+        With EBV DNA category 0 where it is unknown.
+    category : EbvCategory
+        Above the threshold, not above, or unknown.
+
+    Raises
+    ------
+    IneligibleStudyError
+        The EBV DNA value does not determine the side of the threshold, for example ``<5000``.
+    """
+    ebv_dna = parse_ebv_dna(inputs.ebv_dna, decision.ebv_threshold_copies_per_ml, decision.ebv_threshold_inclusive)
+    category = EbvCategory(ebv_dna.category)
     covariates = PatientCovariates(
-        given.age_years, category is EbvCategory.ABOVE, given.prognostic_score, given.predictive_score
+        inputs.age_years, category is EbvCategory.ABOVE, inputs.prognostic_score, inputs.predictive_score
     )
     return covariates, category
 
 
 def prediction_to_json(
     nomogram: CoxNomogram,
-    given: PatientInputs,
+    inputs: PatientInputs,
     decision: DecisionPolicy,
     horizons_months: Sequence[float],
     threshold: float,
 ) -> dict[str, Any]:
-    """The contract's JSON of `nomogram score`, identity of the nomogram included."""
-    covariates, category = covariates_and_category(given, decision)
+    """Return the contract's JSON of ``nomogram score``, identity of the nomogram included.
+
+    Parameters
+    ----------
+    nomogram : CoxNomogram
+        Of the model bundle or of a file.
+    inputs : PatientInputs
+        As entered; unknown EBV DNA gives both categories.
+    decision : DecisionPolicy
+        EBV DNA threshold and decision horizon.
+    horizons_months : sequence of float
+        When survival is reported, in months.
+    threshold : float
+        ICT+CCRT is recommended where its DFS exceeds CCRT's by more than this fraction.
+
+    Returns
+    -------
+    dict
+        See CONTRACT, ``nomogram score``.
+    """
+    covariates, category = covariates_and_category(inputs, decision)
     options: dict[str, Any] = {
         "horizons_months": tuple(horizons_months),
         "threshold": threshold,
@@ -61,19 +110,30 @@ def prediction_to_json(
     else:
         document = nomogram.score(covariates, **options).to_json()
         document["ebv_dna_category"] = category.value
-    document["inputs"]["ebv_dna"] = given.ebv_dna
+    document["inputs"]["ebv_dna"] = inputs.ebv_dna
     document["inputs"]["ebv_dna_threshold_copies_per_ml"] = decision.ebv_threshold_copies_per_ml
     return {**document, "nomogram": {"name": nomogram.name, "digest": nomogram.digest}}
 
 
 def scenarios_by_category(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """EBV DNA category -> its numbers: one category where it is known, else both."""
+    """Return the numbers by EBV DNA category: one category where it is known, else both."""
     both = document.get("by_ebv_dna_category")
     return dict(both) if both else {document["ebv_dna_category"]: document}
 
 
 def formatted(scenario: Mapping[str, Any]) -> dict[str, Any]:
-    """Texts of one scenario by arm and horizon, without units; an interval that is not known is None."""
+    """Return the texts of one scenario by arm and horizon, without units.
+
+    Parameters
+    ----------
+    scenario : mapping
+        One value of `scenarios_by_category`.
+
+    Returns
+    -------
+    dict
+        ``arms`` (points and DFS in percent) and ``difference`` (percentage points); an unknown interval is None.
+    """
     arms = {}
     for arm in TreatmentArm:
         points = {
@@ -108,34 +168,66 @@ def _ends(ci95: Sequence[float]) -> tuple[float, float]:
     return round_dfs(low), round_dfs(high)
 
 
-def survival_curves(nomogram: CoxNomogram, given: PatientInputs, decision: DecisionPolicy) -> dict[str, Any]:
-    """DFS of both arms over the whole follow-up, twice a month: {"months", "by_ebv_dna_category": {arm: [...]}}."""
-    covariates, category = covariates_and_category(given, decision)
+def survival_curves(nomogram: CoxNomogram, inputs: PatientInputs, decision: DecisionPolicy) -> dict[str, Any]:
+    """Return the predicted DFS of both arms over the whole follow-up, in steps of half a month.
+
+    Parameters
+    ----------
+    nomogram : CoxNomogram
+        Its follow-up ends the curves.
+    inputs : PatientInputs
+        As entered.
+    decision : DecisionPolicy
+        EBV DNA threshold.
+
+    Returns
+    -------
+    dict
+        ``months`` (list of float, from 0) and ``by_ebv_dna_category`` (category -> arm -> list of DFS fractions).
+    """
+    covariates, category = covariates_and_category(inputs, decision)
     longest = nomogram.follow_up_days / DAYS_PER_MONTH
     months = [CURVE_STEP_MONTHS * (i + 1) for i in range(int(longest / CURVE_STEP_MONTHS))]
     categories = [EbvCategory.NOT_ABOVE, EbvCategory.ABOVE] if category is EbvCategory.UNKNOWN else [category]
     by_category = {}
-    for one in categories:
+    for shown_category in categories:
+        above = shown_category is EbvCategory.ABOVE
         patient = PatientCovariates(
-            covariates.age_years, one is EbvCategory.ABOVE, covariates.prognostic_score, covariates.predictive_score
+            covariates.age_years, above, covariates.prognostic_score, covariates.predictive_score
         )
         dfs = nomogram.dfs_by_arm(patient, months)
-        by_category[one.value] = {arm.value: [1.0, *(round(float(s), 5) for s in dfs[arm][0])] for arm in TreatmentArm}
+        by_category[shown_category.value] = {
+            arm.value: [1.0, *(round(float(survival), 5) for survival in dfs[arm][0])] for arm in TreatmentArm
+        }
     return {"months": [0.0, *months], "by_ebv_dna_category": by_category}
 
 
-def decision_boundary(nomogram: CoxNomogram, given: PatientInputs, decision: DecisionPolicy) -> float | None:
-    """The Predictive-score at which the recommendation changes for this patient, to two decimals; None where it does
-    not change between -1 and 1. Only at threshold 0 is it the same for every patient."""
-    covariates, category = covariates_and_category(given, decision)
+def decision_boundary(nomogram: CoxNomogram, inputs: PatientInputs, decision: DecisionPolicy) -> float | None:
+    """Return the Predictive-score at which the recommendation changes for this patient.
+
+    Parameters
+    ----------
+    nomogram : CoxNomogram
+        One whose difference falls as the Predictive-score rises.
+    inputs : PatientInputs
+        The entered Predictive-score is not read.
+    decision : DecisionPolicy
+        Threshold and horizon of the decision. Only at threshold 0 is the boundary the same for every patient.
+
+    Returns
+    -------
+    float or None
+        To two decimals, by bisection; None where the recommendation is the same from -1 to 1.
+    """
+    covariates, category = covariates_and_category(inputs, decision)
     above = category is EbvCategory.ABOVE
 
     def preferred(predictive: float) -> bool:
         patient = PatientCovariates(covariates.age_years, above, covariates.prognostic_score, predictive)
-        found = nomogram.score(
+        result = nomogram.score(
             patient, (float(decision.horizon_months),), decision.threshold, float(decision.horizon_months)
         )
-        return bool(found.ict_preferred[0])
+        return bool(result.ict_preferred[0])
 
     low, high = -1.0, 1.0
     if preferred(low) == preferred(high):

@@ -1,9 +1,10 @@
-"""Points of a nomogram: the linear predictor in the units of a ruler of 100.
+"""Points of a nomogram: the linear predictor on a scale from 0 to 100.
 
-As in R's rms: each factor's axis spans R's `pretty` range of the training cohort, the factor with the widest effect
-gets 0-100 points, and every axis starts at zero points where its effect is least. The Predictive-score has one axis
-per arm; both share one zero, because the arm that is chosen moves only along them.
-Source: Zhong et al., EBioMedicine 2021;70:103522, Figure 2a.
+As in R's rms: each factor's axis spans R's ``pretty`` range of the training cohort, the factor with the widest effect
+gets 0-100 points, and every axis starts at zero points where its effect is smallest. The Predictive-score has one axis
+per arm; both share one zero, because choosing the other arm moves a patient only between these two axes.
+
+References: Zhong et al., EBioMedicine 2021;70:103522, Figure 2a; rms::nomogram.
 """
 
 from __future__ import annotations
@@ -30,7 +31,20 @@ Values = TypeVar("Values", float, FloatArray)
 
 
 def pretty_step(low: float, high: float, intervals: int = 10) -> float:
-    """Step of R's `pretty(c(low, high), n = intervals)`: 1, 2, 5 or 10 times a power of ten."""
+    """Return the step of R's ``pretty(c(low, high), n = intervals)``.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the data, low < high.
+    intervals : int
+        Desired number of intervals.
+
+    Returns
+    -------
+    float
+        1, 2, 5 or 10 times a power of ten.
+    """
     cell = (high - low) / intervals
     base = 10.0 ** math.floor(math.log10(cell))
     unit = base
@@ -42,7 +56,20 @@ def pretty_step(low: float, high: float, intervals: int = 10) -> float:
 
 
 def pretty_range(low: float, high: float, intervals: int = 10) -> tuple[float, float]:
-    """Ends of R's `pretty(c(low, high), n = intervals)`; low < high."""
+    """Return the ends of R's ``pretty(c(low, high), n = intervals)``.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the data, low < high.
+    intervals : int
+        Desired number of intervals.
+
+    Returns
+    -------
+    low, high : float
+        Multiples of `pretty_step` that enclose the data.
+    """
     step = pretty_step(low, high, intervals)
     slack = 1e-10
     return math.floor(low / step + slack) * step, math.ceil(high / step - slack) * step
@@ -52,9 +79,16 @@ def pretty_range(low: float, high: float, intervals: int = 10) -> tuple[float, f
 class PointsScale:
     """Points per unit of each factor.
 
-    lp_per_point : linear predictor of one point.
-    lp_at_zero_points : linear predictor (uncentred) of a patient with zero total points.
-    axis_ranges : factor -> ends of its axis.
+    Attributes
+    ----------
+    coefficients : mapping of str to float
+        Term -> log hazard ratio per unit.
+    axis_ranges : mapping of str to pair of float
+        Factor -> ends of its axis.
+    lp_per_point : float
+        Linear predictor of one point.
+    zero : mapping of str to float
+        Factor -> smallest linear predictor on its axis.
     """
 
     coefficients: Mapping[str, float]
@@ -64,7 +98,15 @@ class PointsScale:
 
     @classmethod
     def of(cls, coefficients: Mapping[str, float], axis_ranges: Mapping[str, tuple[float, float]]) -> PointsScale:
-        """Lay the axes out for fitted coefficients (linear predictor per unit of each term)."""
+        """Lay out the axes for fitted coefficients.
+
+        Parameters
+        ----------
+        coefficients : mapping of str to float
+            Term -> linear predictor per unit.
+        axis_ranges : mapping of str to pair of float
+            Ends of the axes of age, both scores and EBV DNA.
+        """
         effects = {
             factor: [coefficients[factor] * end for end in axis_ranges[factor]] for factor in (AGE, PROGNOSTIC, EBV)
         }
@@ -76,22 +118,23 @@ class PointsScale:
 
     @property
     def lp_at_zero_points(self) -> float:
+        """Uncentred linear predictor of a patient with zero total points."""
         return sum(self.zero.values())
 
     def of_factor(self, factor: str, value: Values) -> Values:
-        """Points of age (years), Prognostic-score or EBV DNA (0/1); numbers or arrays."""
+        """Return the points of age (years), Prognostic-score or EBV DNA (0/1); numbers or arrays."""
         return (self.coefficients[factor] * value - self.zero[factor]) / self.lp_per_point
 
     def of_predictive_score(self, arm: TreatmentArm, value: Values) -> Values:
-        """Points of the Predictive-score on one arm's axis, the arm's own effect included."""
+        """Return the points of the Predictive-score on one arm's axis, the arm's own effect included."""
         return (_predictive(self.coefficients, arm, value) - self.zero[PREDICTIVE]) / self.lp_per_point
 
     def total(self, linear_predictor: Values) -> Values:
-        """Total points of an uncentred linear predictor."""
+        """Return the total points of an uncentred linear predictor."""
         return (linear_predictor - self.lp_at_zero_points) / self.lp_per_point
 
     def linear_predictor(self, total_points: Values) -> Values:
-        """Uncentred linear predictor of total points."""
+        """Return the uncentred linear predictor of total points."""
         return total_points * self.lp_per_point + self.lp_at_zero_points
 
 

@@ -1,4 +1,4 @@
-"""What the nomogram says about patients, as arrays and as the contract's JSON."""
+"""The nomogram's predictions for n patients, as arrays and as the contract's JSON."""
 
 from __future__ import annotations
 
@@ -17,9 +17,16 @@ from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC
 class ArmEstimates:
     """One regimen for n patients and h horizons.
 
-    predictive_points, total_points, linear_predictor : (n,).
-    dfs : (n, h) probabilities.
-    low, high : (n, h) ends of the 95 % confidence interval; NaN where the nomogram keeps no variance terms.
+    Attributes
+    ----------
+    predictive_points, total_points : array, shape (n,)
+        Points on this arm's Predictive-score axis, and in total.
+    linear_predictor : array, shape (n,)
+        Uncentred.
+    dfs : array, shape (n, h)
+        Probabilities in [0, 1].
+    low, high : array, shape (n, h)
+        Ends of the 95 % confidence interval; NaN where the nomogram stores no variance terms.
     """
 
     predictive_points: FloatArray
@@ -32,12 +39,30 @@ class ArmEstimates:
 
 @dataclass(frozen=True)
 class NomogramResult:
-    """Both regimens for n patients.
+    """Both regimens for n patients and h horizons.
 
-    difference : (n, h) DFS under ICT+CCRT minus DFS under CCRT, with (n, h) ends of its 95 % interval.
-    ict_preferred : (n,) difference at the decision horizon > threshold.
-    points : factor -> (n,) points of age, EBV DNA and Prognostic-score, the same in both arms.
-    extrapolated : input -> (n,) True where it lies outside the range of the training cohort.
+    Attributes
+    ----------
+    inputs : mapping of str to array, shape (n,)
+        The validated covariates.
+    horizons_months : tuple of float, length h
+        Reported horizons.
+    threshold, decision_horizon_months : float
+        The rule behind `ict_preferred`.
+    points : mapping of str to array, shape (n,)
+        Points of age, EBV DNA and Prognostic-score, which are the same in both arms.
+    arms : mapping of TreatmentArm to ArmEstimates
+        Each regimen.
+    difference : array, shape (n, h)
+        DFS under ICT+CCRT minus DFS under CCRT.
+    difference_low, difference_high : array, shape (n, h)
+        Ends of its 95 % interval; NaN without variance terms.
+    ict_preferred : bool array, shape (n,)
+        The difference at the decision horizon exceeds the threshold.
+    extrapolated : mapping of str to bool array, shape (n,)
+        True where an input is outside the range of the training cohort.
+    training_ranges : mapping of str to pair of float
+        Those ranges.
     """
 
     inputs: Mapping[str, FloatArray]
@@ -57,10 +82,11 @@ class NomogramResult:
         return len(self.ict_preferred)
 
     def recommendation(self, patient: int = 0) -> TreatmentArm:
+        """Return the recommended regimen of one patient (counted from 0)."""
         return TreatmentArm.ICT_CCRT if self.ict_preferred[patient] else TreatmentArm.CCRT
 
     def extrapolations(self, patient: int = 0) -> list[dict[str, Any]]:
-        """Inputs of one patient that lie outside the training cohort, with that cohort's range."""
+        """Return the inputs of one patient that are outside the training cohort, with that cohort's range."""
         return [
             {"input": name, "value": float(self.inputs[name][patient]), "training_range": [low, high]}
             for name, (low, high) in self.training_ranges.items()
@@ -68,7 +94,7 @@ class NomogramResult:
         ]
 
     def to_json(self, patient: int = 0) -> dict[str, Any]:
-        """The contract's answer for one patient, without the nomogram's identity."""
+        """Return the contract's JSON of one patient, without the nomogram's identity."""
         answer = {
             "inputs": {name: float(values[patient]) for name, values in self.inputs.items()},
             **self.estimates_to_json(patient),
@@ -80,16 +106,17 @@ class NomogramResult:
         return answer
 
     def estimates_to_json(self, patient: int = 0) -> dict[str, Any]:
-        """Points, totals, DFS of both arms and their difference."""
+        """Return points, totals, DFS of both arms and their difference of one patient."""
+        arms = self.arms.items()
         return {
             "points": {
                 "age": float(self.points[AGE][patient]),
                 "ebv_dna": float(self.points[EBV][patient]),
                 "prognostic_score": float(self.points[PROGNOSTIC][patient]),
-                PREDICTIVE: {arm.value: float(found.predictive_points[patient]) for arm, found in self.arms.items()},
+                PREDICTIVE: {arm.value: float(arm_estimates.predictive_points[patient]) for arm, arm_estimates in arms},
             },
-            "total_points": {arm.value: float(found.total_points[patient]) for arm, found in self.arms.items()},
-            "dfs": {arm.value: self._dfs_to_json(found, patient) for arm, found in self.arms.items()},
+            "total_points": {arm.value: float(arm_estimates.total_points[patient]) for arm, arm_estimates in arms},
+            "dfs": {arm.value: self._dfs_to_json(arm_estimates, patient) for arm, arm_estimates in arms},
             "difference": {
                 month_key(month): float(self.difference[patient, at]) for at, month in enumerate(self.horizons_months)
             },
@@ -110,16 +137,29 @@ class NomogramResult:
 
 
 def both_categories_to_json(by_category: Mapping[EbvCategory, NomogramResult], patient: int = 0) -> dict[str, Any]:
-    """One patient whose EBV DNA is unknown: each category's numbers, and the recommendation where both agree."""
-    some = next(iter(by_category.values()))
+    """Return the contract's JSON of a patient whose EBV DNA is unknown.
+
+    Parameters
+    ----------
+    by_category : mapping of EbvCategory to NomogramResult
+        From `CoxNomogram.score_each_category`.
+    patient : int
+        Counted from 0.
+
+    Returns
+    -------
+    dict
+        Each category's numbers; the recommendation where both agree, else null.
+    """
+    first = next(iter(by_category.values()))
     recommended = {result.recommendation(patient).value for result in by_category.values()}
-    inputs = {name: float(values[patient]) for name, values in some.inputs.items() if name != "ebv_dna_gt_threshold"}
+    inputs = {name: float(values[patient]) for name, values in first.inputs.items() if name != "ebv_dna_gt_threshold"}
     return {
         "inputs": {**inputs, "ebv_dna_gt_threshold": None},
         **dict.fromkeys(("points", "total_points", "dfs", "difference", "difference_ci95")),
         "recommendation": recommended.pop() if len(recommended) == 1 else None,
-        "threshold": some.threshold,
-        "decision_horizon_months": some.decision_horizon_months,
+        "threshold": first.threshold,
+        "decision_horizon_months": first.decision_horizon_months,
         "by_ebv_dna_category": {
             category.value: {
                 **result.estimates_to_json(patient),
@@ -127,12 +167,12 @@ def both_categories_to_json(by_category: Mapping[EbvCategory, NomogramResult], p
             }
             for category, result in by_category.items()
         },
-        "extrapolated": some.extrapolations(patient),
+        "extrapolated": first.extrapolations(patient),
     }
 
 
 def month_key(months: float) -> str:
-    """Months as JSON key: "36", or "4.5" for a part of a month."""
+    """Return months as a JSON key: ``36``, or ``4.5`` for a part of a month."""
     return f"{months:g}"
 
 

@@ -1,8 +1,9 @@
-"""The door of every cohort command: a CSV in canonical columns becomes one checked value.
+"""The cohort table: a CSV in canonical columns becomes one validated value.
 
 Columns: patient_id, treatment (CCRT | ICT+CCRT), age_years, sex (M | F), ebv_dna_gt_4000 (1, 0, empty = unknown),
 prognostic_score, predictive_score, clinical factors (1, 0, empty = unknown), tumour_volume_ml, cohort (a label),
-and `<endpoint>_days`, `<endpoint>_event` for dfs, os, dmfs, lrrfs. Behind this door nothing is checked again.
+and `<endpoint>_days`, `<endpoint>_event` for dfs, os, dmfs, lrrfs. `read_cohort` validates all of it; the functions
+that take a `Cohort` do not check it again.
 """
 
 from __future__ import annotations
@@ -37,26 +38,50 @@ BINARY_FACTORS = (
     EBV,
 )
 TRAINING = "training"
-SHORTEST_FOLLOW_UP_DAYS = 360  # a year of 12 months of 30 days: nothing can be said of a cohort that ends before
+# A year of 12 months of 30 days. No horizon can be reported below it, and such a maximum usually means that the column
+# holds months.
+SHORTEST_FOLLOW_UP_DAYS = 360
 _MISSING = ("", "NA", "NaN", "nan")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Follow-up for one endpoint: (n,) days since the start and whether the event was observed (else censored)."""
+    """Follow-up of n patients for one endpoint.
+
+    Attributes
+    ----------
+    durations_days : array, shape (n,)
+        Days from the start of follow-up to the event or to censoring, >= 0.
+    event_observed : bool array, shape (n,)
+        True where the event was observed, False where the patient was censored.
+    """
 
     durations_days: FloatArray
     event_observed: BoolArray
 
+    def where(self, selected: BoolArray) -> Outcome:
+        """Return the follow-up of the selected patients (bool array, shape (n,)), in the same order."""
+        return Outcome(self.durations_days[selected], self.event_observed[selected])
+
 
 @dataclass(frozen=True)
 class Cohort:
-    """n patients in the order of the file.
+    """Patients with their treatment, covariates and follow-up, in the order of the file.
 
-    treated : (n,) True for ICT+CCRT.
-    values : numeric columns, (n,) with NaN where unknown; `sex_male` stands for the column sex.
-    outcomes : endpoint -> Outcome.
-    texts : every column as it was written, for labels that only some commands know (centre, image folder).
+    Attributes
+    ----------
+    source : str
+        The file, for error messages.
+    patient_ids, labels : tuple of str, length n
+        Identity, and the label in the column ``cohort`` (empty where the file has no such column).
+    treated : bool array, shape (n,)
+        True for ICT+CCRT, False for CCRT.
+    values : mapping of str to array, shape (n,)
+        Numeric columns, NaN where unknown; the column ``sex`` becomes ``sex_male`` (1 or 0).
+    outcomes : mapping of str to Outcome
+        By endpoint: ``dfs``, ``os``, ``dmfs``, ``lrrfs``.
+    texts : mapping of str to tuple of str
+        Every column as written, for labels that only some commands read (centre, image folder).
     """
 
     source: str
@@ -70,52 +95,99 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.patient_ids)
 
-    def where(self, keep: BoolArray) -> Cohort:
-        """The patients for which `keep` (n,) is True."""
-        at = np.flatnonzero(keep)
+    def where(self, selected: BoolArray) -> Cohort:
+        """Return the selected patients.
+
+        Parameters
+        ----------
+        selected : bool array, shape (n,)
+            True for the patients to return.
+
+        Returns
+        -------
+        Cohort
+            In the same order, with all columns.
+        """
+        at = np.flatnonzero(selected)
         return replace(
             self,
             patient_ids=tuple(self.patient_ids[i] for i in at),
             labels=tuple(self.labels[i] for i in at),
             treated=self.treated[at],
             values={name: values[at] for name, values in self.values.items()},
-            outcomes={
-                name: Outcome(outcome.durations_days[at], outcome.event_observed[at])
-                for name, outcome in self.outcomes.items()
-            },
+            outcomes={name: outcome.where(selected) for name, outcome in self.outcomes.items()},
             texts={name: tuple(column[i] for i in at) for name, column in self.texts.items()},
         )
 
     def labelled(self, label: str) -> Cohort:
-        """The patients with one label in the column cohort. Raises InputError when there is none."""
-        keep = np.array([found == label for found in self.labels])
-        if not keep.any():
-            found = ", ".join(sorted(set(self.labels)))
-            raise InputError(f"{self.source}: no patient has the cohort {label!r}; found {found}")
-        return self.where(keep)
+        """Return the patients with one label in the column ``cohort``.
+
+        Raises
+        ------
+        InputError
+            No patient has this label.
+        """
+        selected = np.array([patient_label == label for patient_label in self.labels])
+        if not selected.any():
+            labels = ", ".join(sorted(set(self.labels)))
+            raise InputError(f"{self.source}: no patient has the cohort {label!r}; found {labels}")
+        return self.where(selected)
 
     def arm(self, arm: TreatmentArm) -> Cohort:
+        """Return the patients who received one of the two treatments."""
         return self.where(self.treated == (arm is TreatmentArm.ICT_CCRT))
 
     def outcome(self, endpoint: str) -> Outcome:
-        """Raises InputError when the file has no such endpoint."""
+        """Return the follow-up for an endpoint.
+
+        Parameters
+        ----------
+        endpoint : str
+            ``dfs``, ``os``, ``dmfs`` or ``lrrfs``.
+
+        Raises
+        ------
+        InputError
+            The file has no such columns.
+        """
         if endpoint not in self.outcomes:
             have = ", ".join(self.outcomes) or "none"
             raise InputError(f"{self.source} lacks {endpoint}_days and {endpoint}_event; endpoints found: {have}")
         return self.outcomes[endpoint]
 
     def column(self, name: str) -> FloatArray:
-        """A numeric column. Raises InputError when the file lacks it."""
+        """Return a numeric column.
+
+        Returns
+        -------
+        array, shape (n,)
+            NaN where unknown.
+
+        Raises
+        ------
+        InputError
+            The file has no such numeric column.
+        """
         if name not in self.values:
             raise InputError(f"{self.source} lacks the numeric column {name}; found {', '.join(self.values)}")
         return self.values[name]
 
     def covariates(self) -> PatientCovariates:
-        """What the nomogram reads; every patient's EBV DNA must be known (see `with_known_ebv_dna`)."""
+        """Return what the nomogram reads of each patient.
+
+        Returns
+        -------
+        PatientCovariates
+            Arrays of shape (n,). EBV DNA must be known for all (see `with_known_ebv_dna`): the nomogram refuses NaN.
+        """
         return PatientCovariates(*(self.column(name) for name in ("age_years", EBV, *SCORES)))
 
     def with_known_ebv_dna(self) -> Cohort:
-        """Complete cases: unknown EBV DNA is informative (paper's external cohort), so nothing is imputed."""
+        """Return the patients whose EBV DNA is known.
+
+        Unknown EBV DNA is informative (in the paper's external cohort 20 of 22 such patients received ICT+CCRT), so
+        nothing is imputed.
+        """
         return self.where(~np.isnan(self.column(EBV)))
 
 
@@ -126,11 +198,29 @@ def read_cohort(
     need_ebv_dna: bool = True,
     endpoints: Sequence[str] = ("dfs",),
 ) -> Cohort:
-    """Read a cohort and check all that can be checked.
+    """Read a cohort and validate every column that this program uses.
 
-    need_scores, need_ebv_dna, endpoints : which optional columns the calling command cannot do without.
-    Raises InputError with one sentence: missing column, duplicate patient, unknown treatment, a value that is not a
-    number or out of range, negative time, an arm without patients.
+    Parameters
+    ----------
+    path : Path
+        CSV with commas, one row per patient; UTF-8 or GB18030.
+    need_scores : bool
+        The columns prognostic_score and predictive_score are required and complete.
+    need_ebv_dna : bool
+        The column ebv_dna_gt_4000 is required; single values may still be unknown.
+    endpoints : sequence of str
+        Endpoints whose columns are required.
+
+    Returns
+    -------
+    Cohort
+        All rows, in the order of the file.
+
+    Raises
+    ------
+    InputError
+        A column is missing, a patient occurs twice, a treatment is unknown, a value is not a number or out of range, a
+        duration is negative or looks like months, or an arm has no patient.
     """
     header, rows = read_table(path, "cohort")
     needed = ["patient_id", "treatment", "age_years"]
@@ -158,6 +248,7 @@ def read_cohort(
     for arm, present in ((TreatmentArm.ICT_CCRT, treated.any()), (TreatmentArm.CCRT, not treated.all())):
         if not present:
             raise InputError(f"{path}: both arms are needed, no patient has the treatment {arm.value}")
+    # Any other column that is numeric throughout becomes a covariate, so that a site can examine factors of its own.
     known = {name for name in texts if name in values or name in ("patient_id", "cohort", "treatment", "sex")}
     for name in [name for name in texts if name not in known and not name.endswith(("_days", "_event"))]:
         numbers = reader.numbers_if_all_are(name)
@@ -202,7 +293,13 @@ def require_follow_up(durations_days: FloatArray, horizons_months: Sequence[int]
 
 
 def require_events(cohort: Cohort, endpoint: str) -> None:
-    """Raises InputError where nobody had the event, or nobody in one arm: nothing can be fitted to that."""
+    """Check that a Cox model can be fitted: both arms have at least one event.
+
+    Raises
+    ------
+    InputError
+        No patient had the event, or none in one arm.
+    """
     outcome = cohort.outcome(endpoint)
     for arm in TreatmentArm:
         events = int(outcome.event_observed[cohort.treated == (arm is TreatmentArm.ICT_CCRT)].sum())
@@ -213,7 +310,7 @@ def require_events(cohort: Cohort, endpoint: str) -> None:
 
 @dataclass(frozen=True)
 class _ColumnReader:
-    """Turns written cells into numbers; its errors name the file, the patient and the column."""
+    """Converts cells to numbers; its errors name the file, the patient and the column."""
 
     source: str
     texts: Mapping[str, tuple[str, ...]]
@@ -268,15 +365,15 @@ class _ColumnReader:
         return values
 
     def _error(self, at: int, name: str, expected: str) -> InputError:
-        found = self.texts[name][at]
+        text = self.texts[name][at]
         return InputError(
-            f"{self.source}: patient {self.patient_ids[at]}, column {name}: expected {expected}, found {found!r}"
+            f"{self.source}: patient {self.patient_ids[at]}, column {name}: expected {expected}, found {text!r}"
         )
 
 
 def _refuse_duplicates(path: Path, identities: Sequence[str]) -> None:
     twice = [identity for identity, count in Counter(identities).items() if count > 1]
     if twice:
-        raise InputError(f"{path}: patient {twice[0]} stands there {identities.count(twice[0])} times, expected once")
+        raise InputError(f"{path}: expected each patient once, found {twice[0]} {identities.count(twice[0])} times")
     if "" in identities:
         raise InputError(f"{path}: row {identities.index('') + 1} has no patient_id")

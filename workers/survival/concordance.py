@@ -1,12 +1,12 @@
-"""Concordance of a risk with survival, in the two definitions that the literature mixes up.
+"""Concordance of a risk with survival, in the two definitions that the literature confuses.
 
-Both count pairs of patients in which the one with the shorter time had the event; concordant: that one had the higher
-risk. They differ in ties and in the variance:
+Both count pairs of patients in which the one with the shorter time had the event; a pair is concordant where that
+patient had the higher risk. They differ in ties and in the variance:
 
-- `noether` (R's survcomp::concordance.index(method = "noether"), which the paper printed): pairs with equal times or
-  equal risks are dropped; variance of Noether / Pencina and D'Agostino, Stat Med 2004;23:2109.
-- `harrell` (R's survival::concordance): a death comes before a censoring of the same day; equal risks count one half;
-  variance by the infinitesimal jackknife. With strata, pairs are counted within each stratum.
+- `noether_concordance` (R's survcomp::concordance.index(method = "noether"), printed in the paper): pairs with equal
+  times or equal risks are dropped; variance of Noether / Pencina and D'Agostino, Stat Med 2004;23:2109.
+- `harrell_concordance` (R's survival::concordance): a death precedes a censoring on the same day; equal risks count
+  one half; variance by the infinitesimal jackknife. With strata, pairs are counted within each stratum.
 """
 
 from __future__ import annotations
@@ -25,9 +25,20 @@ _PAIRS_AT_ONCE = 4_000_000
 
 @dataclass(frozen=True)
 class Concordance:
-    """C-index with standard error and pair counts; `value` is NaN where no pair can be compared.
+    """C-index with standard error and pair counts.
 
-    influence : (n,) of each patient on the value, whose squares sum to the squared standard error (Harrell's only).
+    Attributes
+    ----------
+    value : float
+        In [0, 1]; NaN where no pair is comparable.
+    se : float
+        Standard error of the value.
+    concordant, discordant, tied_risk : int
+        Numbers of pairs.
+    n : int
+        Number of patients.
+    influence : array, shape (n,)
+        Influence of each patient on the value; its squares sum to ``se ** 2``. Harrell's definition only, else empty.
     """
 
     value: float
@@ -40,9 +51,11 @@ class Concordance:
 
     @property
     def ci95(self) -> tuple[float, float]:
+        """Ends of the 95 % Wald interval; not limited to [0, 1]."""
         return self.value - Z_95 * self.se, self.value + Z_95 * self.se
 
     def to_json(self) -> dict[str, Any]:
+        """Return the JSON form; the value is null where no pair is comparable."""
         if np.isnan(self.value):
             return {"value": None, "ci95": None, "se": None, "n": self.n}
         low, high = self.ci95
@@ -67,27 +80,64 @@ class _Pairs:
 
 
 def noether_concordance(risk: FloatArray, durations: FloatArray, event_observed: BoolArray) -> Concordance:
-    """C-index as printed in the paper. risk : (n,), a higher value is a higher risk; durations, events : (n,)."""
+    """Return the C-index as the paper prints it.
+
+    Parameters
+    ----------
+    risk : array, shape (n,)
+        A higher value is a higher risk.
+    durations : array, shape (n,)
+        Follow-up in any unit.
+    event_observed : bool array, shape (n,)
+        True where the event was observed.
+
+    Returns
+    -------
+    Concordance
+        NaN for fewer than three patients or without a comparable pair.
+
+    References
+    ----------
+    Pencina and D'Agostino, Stat Med 2004;23:2109; Zhong et al. 2021, section 2.5.
+    """
     pairs = _count(risk, durations, event_observed, deaths_first=False)
     c, d = pairs.concordant.astype(np.float64), pairs.discordant.astype(np.float64)
     n = len(risk)
     value = se = float("nan")
-    if c.sum() + d.sum() > 0 and n > 2:
+    if c.sum() + d.sum() > 0 and n > 2:  # the variance needs triples of patients
         value = float(c.sum() / (c.sum() + d.sum()))
         pc, pd = c.sum() / (n * (n - 1)), d.sum() / (n * (n - 1))
         triples = n * (n - 1) * (n - 2)
         pcc, pdd, pcd = (c * (c - 1)).sum() / triples, (d * (d - 1)).sum() / triples, (c * d).sum() / triples
         variance = 4 / (pc + pd) ** 4 * (pd**2 * pcc - 2 * pc * pd * pcd + pc**2 * pdd) / n
-        se = float(np.sqrt(max(variance, 0.0)))
+        se = float(np.sqrt(max(variance, 0.0)))  # rounding can leave it a hair below zero for a perfect risk
     return Concordance(value, se, int(c.sum()) // 2, int(d.sum()) // 2, int(pairs.tied_risk.sum()) // 2, n)
 
 
 def harrell_concordance(
     risk: FloatArray, durations: FloatArray, event_observed: BoolArray, strata: Int64Array | None = None
 ) -> Concordance:
-    """Harrell's C as R's survival::concordance. risk : (n,), a higher value is a higher risk.
+    """Return Harrell's C-index as R's survival::concordance.
 
-    strata : (n,) only patients of the same stratum are compared, as with R's `+ strata()`; None: all with all.
+    Parameters
+    ----------
+    risk : array, shape (n,)
+        A higher value is a higher risk.
+    durations : array, shape (n,)
+        Follow-up in any unit.
+    event_observed : bool array, shape (n,)
+        True where the event was observed.
+    strata : int array, shape (n,), optional
+        Only patients of the same stratum are compared, as with R's ``+ strata()``.
+
+    Returns
+    -------
+    Concordance
+        With the influence of each patient; NaN where no pair is comparable.
+
+    References
+    ----------
+    Harrell et al., JAMA 1982;247:2543; Therneau and Atkinson, R package survival, vignette "Concordance".
     """
     pairs = _count(risk, durations, event_observed, deaths_first=True, strata=strata)
     c, d, t = (counts.astype(np.float64) for counts in (pairs.concordant, pairs.discordant, pairs.tied_risk))
@@ -104,26 +154,61 @@ def harrell_concordance(
 
 @dataclass(frozen=True)
 class ConcordanceDifference:
-    """How much higher a first risk's C-index is than a second's on the same patients."""
+    """By how much the C-index of one risk exceeds that of another on the same patients.
+
+    Attributes
+    ----------
+    value : float
+        First minus second.
+    se : float
+        Standard error of the difference of two dependent C-indices.
+    """
 
     value: float
     se: float
 
     @property
     def ci95(self) -> tuple[float, float]:
+        """Ends of the 95 % Wald interval."""
         return self.value - Z_95 * self.se, self.value + Z_95 * self.se
 
 
-def mean_concordance(found: Sequence[Concordance]) -> tuple[float, FloatArray]:
-    """Mean of several risks' C-indices on the same patients, and the influence (n,) of each patient on it."""
-    return float(np.mean([one.value for one in found])), np.mean([one.influence for one in found], axis=0)
+def mean_concordance(concordances: Sequence[Concordance]) -> tuple[float, FloatArray]:
+    """Return the mean of the C-indices of several risks on the same patients.
+
+    Parameters
+    ----------
+    concordances : sequence of Concordance
+        Harrell's, each of the same n patients.
+
+    Returns
+    -------
+    value : float
+        Mean C-index.
+    influence : array, shape (n,)
+        Influence of each patient on the mean.
+    """
+    values = [concordance.value for concordance in concordances]
+    return float(np.mean(values)), np.mean([concordance.influence for concordance in concordances], axis=0)
 
 
 def concordance_difference(first: Sequence[Concordance], second: Sequence[Concordance]) -> ConcordanceDifference:
-    """Difference of two (mean) C-indices on the same patients; se by the infinitesimal jackknife, so that what both
-    owe to the same patients cancels (R: the contrast of `concordance(fit1, fit2)`)."""
-    (one, influence), (other, other_influence) = mean_concordance(first), mean_concordance(second)
-    return ConcordanceDifference(one - other, float(np.sqrt(((influence - other_influence) ** 2).sum())))
+    """Return the difference of two (mean) C-indices on the same patients.
+
+    Parameters
+    ----------
+    first, second : sequence of Concordance
+        Harrell's, all of the same n patients in the same order.
+
+    Returns
+    -------
+    ConcordanceDifference
+        Standard error by the infinitesimal jackknife, in which the shared chance of the patients cancels (in R: the
+        contrast of ``concordance(fit1, fit2)``).
+    """
+    (first_mean, first_influence), (second_mean, second_influence) = mean_concordance(first), mean_concordance(second)
+    se = float(np.sqrt(((first_influence - second_influence) ** 2).sum()))
+    return ConcordanceDifference(first_mean - second_mean, se)
 
 
 def _count(
@@ -135,6 +220,7 @@ def _count(
 ) -> _Pairs:
     n = len(risk)
     counts = [np.zeros(n, dtype=np.int64) for _ in range(3)]
+    # Rows of the pair matrix in blocks: 4 million pairs at a time bound the memory for cohorts of any size.
     step = max(1, _PAIRS_AT_ONCE // max(n, 1))
     with_event = np.flatnonzero(event_observed)
     for start in range(0, len(with_event), step):
@@ -146,8 +232,8 @@ def _count(
             comparable &= strata[first, None] == strata[None, :]
         higher = risk[first, None] > risk[None, :]
         lower = risk[first, None] < risk[None, :]
-        for counted, which in zip(counts, (higher, lower, ~(higher | lower)), strict=True):
-            pairs = comparable & which
+        for counted, condition in zip(counts, (higher, lower, ~(higher | lower)), strict=True):
+            pairs = comparable & condition
             counted[first] += pairs.sum(axis=1)
             counted += pairs.sum(axis=0)
     return _Pairs(*counts)

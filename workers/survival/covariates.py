@@ -1,4 +1,4 @@
-"""What is known of patients before treatment, in the form that the survival models take."""
+"""The patient's covariates before treatment, in the form that the survival models take."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from config.arrays import BoolArray, FloatArray
 
 @dataclass(frozen=True)
 class PatientCovariates:
-    """Inputs of n patients; numbers or arrays of one shape (n,).
+    """Covariates of one patient (numbers) or of n patients (arrays of shape (n,)).
 
-    age_years : age at the start of treatment.
-    ebv_dna_gt_threshold : 1 (True) where pre-treatment plasma EBV DNA exceeds the threshold, else 0.
-    prognostic_score : in [-1, 1], rises with risk.
-    predictive_score : in [-1, 1]; low values favour ICT+CCRT.
+    Attributes
+    ----------
+    age_years : float or array
+        Age at the start of treatment.
+    ebv_dna_gt_threshold : float, bool or array
+        1 (True) where plasma EBV DNA before treatment exceeds the threshold, else 0.
+    prognostic_score : float or array
+        In [-1, 1]; rises with risk.
+    predictive_score : float or array
+        In [-1, 1]; low values favour ICT+CCRT.
     """
 
     age_years: float | FloatArray

@@ -1,7 +1,8 @@
 """Cox models of a cohort by the names of their factors: univariate, treatment interactions, the models compared.
 
-A term is a column of the cohort, `treatment_ict` (1 = ICT+CCRT), or a product "a:b". Models use complete cases.
-Source: Zhong et al., EBioMedicine 2021;70:103522, sections 2.4 and 2.5 and Table 2.
+A term is a column of the cohort, ``treatment_ict`` (1 = ICT+CCRT), or a product ``a:b``. Models use complete cases.
+
+References: Zhong et al., EBioMedicine 2021;70:103522, sections 2.4 and 2.5 and Table 2.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from scipy import stats
 from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
 from config.indication.vocabulary import TreatmentArm
+from workers.survival.baseline_hazard import StepBaseline, step_baseline
 from workers.survival.cohort import EBV, Cohort
-from workers.survival.cox import CoxFit, SeparationError, StepBaseline, fit_cox, step_baseline
+from workers.survival.cox import CoxFit, fit_cox
 from workers.survival.kaplan_meier import log_rank
+from workers.survival.partial_likelihood import SeparationError
 
 TREATMENT = "treatment_ict"
 INTERACTION = f"predictive_score:{TREATMENT}"
@@ -42,7 +45,15 @@ CPTDN_TERMS = ("age_years", EBV, "prognostic_score", "predictive_score", TREATME
 
 @dataclass(frozen=True)
 class ModelSpecification:
-    """Terms of a model and the arm it is fitted in (None: both)."""
+    """Terms of a model and the arm in which it is fitted.
+
+    Attributes
+    ----------
+    terms : tuple of str
+        Columns of the cohort, the treatment, products.
+    arm : TreatmentArm or None
+        None: the patients of both arms.
+    """
 
     terms: tuple[str, ...]
     arm: TreatmentArm | None = None
@@ -69,28 +80,80 @@ class CohortModel:
     baseline: StepBaseline
 
     def survival(self, cohort: Cohort, days: float) -> FloatArray:
-        """(n,) probability of no event by a time; NaN where a factor is unknown."""
+        """Return predicted survival at a time.
+
+        Parameters
+        ----------
+        cohort : Cohort
+            n patients, from the model's own cohort or another.
+        days : float
+            Days since the start of follow-up.
+
+        Returns
+        -------
+        array, shape (n,)
+            Probability of no event by then; NaN where a factor is unknown.
+        """
         return np.exp(-self.baseline.hazard_at(days) * np.exp(self.risk(cohort)))
 
     def risk(self, cohort: Cohort) -> FloatArray:
-        """(n,) uncentred linear predictor; NaN where a factor is unknown."""
+        """Return the uncentred linear predictor.
+
+        Returns
+        -------
+        array, shape (n,)
+            Rises with risk; NaN where a factor is unknown.
+        """
         return self.fit.linear_predictor(design_matrix(cohort, self.specification.terms))
 
 
 def design_matrix(cohort: Cohort, terms: Sequence[str]) -> FloatArray:
-    """(n, p) columns of the terms; NaN where unknown. Raises InputError for a column that the cohort lacks."""
+    """Return the columns of the terms.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        n patients.
+    terms : sequence of str, length p
+        Columns, ``treatment_ict`` or products ``a:b``.
+
+    Returns
+    -------
+    array, shape (n, p)
+        NaN where a value is unknown.
+
+    Raises
+    ------
+    InputError
+        The cohort lacks a column.
+    """
 
     def column(term: str) -> FloatArray:
         if ":" in term:
-            one, other = term.split(":")
-            return column(one) * column(other)
+            first, second = term.split(":")
+            return column(first) * column(second)
         return cohort.treated.astype(np.float64) if term == TREATMENT else cohort.column(term)
 
     return np.column_stack([column(term) for term in terms])
 
 
 def fit_terms(cohort: Cohort, terms: Sequence[str], endpoint: str = "dfs") -> CoxFit:
-    """Fit one model on the complete cases. Raises InputError, SeparationError."""
+    """Fit one model on the complete cases.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Patients with a missing value in a term are left out.
+    terms : sequence of str
+        See `design_matrix`.
+    endpoint : str
+        Which follow-up.
+
+    Raises
+    ------
+    InputError
+        A column is missing, constant, or there is no event; SeparationError where the likelihood has no maximum.
+    """
     x = design_matrix(cohort, terms)
     complete = ~np.isnan(x).any(axis=1)
     outcome = cohort.outcome(endpoint)
@@ -98,7 +161,19 @@ def fit_terms(cohort: Cohort, terms: Sequence[str], endpoint: str = "dfs") -> Co
 
 
 def fit_compared_models(cohort: Cohort, endpoint: str = "dfs") -> tuple[dict[str, CohortModel], dict[str, str]]:
-    """The paper's comparison models and the CPTDN, each fitted in its arm; and why a model could not be fitted."""
+    """Fit the paper's comparison models and the CPTDN, each in its arm.
+
+    Returns
+    -------
+    fitted : dict of str to CohortModel
+        By the names of `COMPARED_MODELS`.
+    not_fitted : dict of str to str
+        The reason why a model could not be fitted.
+
+    References
+    ----------
+    Zhong et al. 2021, section 2.5 and Figure 3.
+    """
     fitted: dict[str, CohortModel] = {}
     not_fitted: dict[str, str] = {}
     for name, specification in COMPARED_MODELS.items():
@@ -119,8 +194,27 @@ def fit_compared_models(cohort: Cohort, endpoint: str = "dfs") -> tuple[dict[str
 
 @dataclass(frozen=True)
 class FactorTest:
-    """One factor alone: effect per `per` units with the three tests, the log-rank test of a binary factor, and its
-    interaction with the treatment (None, with a reason, where the effect diverges)."""
+    """One factor alone: its effect with three tests, and its interaction with the treatment.
+
+    Attributes
+    ----------
+    factor : str
+        Column of the cohort, or ``treatment_ict``.
+    per : float
+        Units per which the JSON form gives the hazard ratio (10 years, 10 mL, else 1).
+    n : int
+        Patients whose value is known.
+    fit : CoxFit or None
+        Univariate model; None where it cannot be fitted, with a reason.
+    interaction : CoxFit or None
+        Model of treatment, factor and product; None for the treatment itself or where the effect diverges.
+    interaction_lr_p : float or None
+        p of the likelihood-ratio test of the product.
+    log_rank_p : float or None
+        For a binary factor.
+    reason : str
+        Why a model is None.
+    """
 
     factor: str
     per: float
@@ -132,6 +226,7 @@ class FactorTest:
     reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
+        """Return the contract's JSON of one factor, its hazard ratios per `per` units."""
         answer: dict[str, Any] = {"per": self.per, "n": self.n}
         if self.fit is None:
             return {**answer, "reason": self.reason}
@@ -154,7 +249,26 @@ class FactorTest:
 
 
 def examine_factor(cohort: Cohort, factor: str, endpoint: str = "dfs") -> FactorTest:
-    """Univariate Cox model of one factor and its interaction with the treatment, on the patients who have it."""
+    """Fit one factor alone and with its treatment interaction, on the patients whose value is known.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Usually the training patients.
+    factor : str
+        A column, or ``treatment_ict``.
+    endpoint : str
+        Which follow-up.
+
+    Returns
+    -------
+    FactorTest
+        With a reason in place of a model that cannot be fitted.
+
+    References
+    ----------
+    Zhong et al. 2021, section 2.4 and Table 2.
+    """
     values = design_matrix(cohort, [factor])[:, 0]
     known = cohort.where(~np.isnan(values))
     per = PER_UNIT.get(factor, 1.0)
@@ -181,14 +295,24 @@ def examine_factor(cohort: Cohort, factor: str, endpoint: str = "dfs") -> Factor
 
 
 def univariate(cohort: Cohort, endpoint: str = "dfs") -> list[FactorTest]:
-    """Every clinical factor that the cohort has, the treatment and both scores."""
+    """Examine every clinical factor that the cohort has, the treatment and both scores."""
     have = [factor for factor in CLINICAL_FACTORS if factor in cohort.values]
     scores = [score for score in ("prognostic_score", "predictive_score") if score in cohort.values]
     return [examine_factor(cohort, factor, endpoint) for factor in (*have, TREATMENT, *scores)]
 
 
 def term_to_json(fit: CoxFit, at: int, per: float = 1.0) -> dict[str, Any]:
-    """Coefficient, standard error, hazard ratio with interval and Wald p of one term, per `per` units."""
+    """Return the effect of one term: coefficient, standard error, hazard ratio with interval, Wald p.
+
+    Parameters
+    ----------
+    fit : CoxFit
+        The model.
+    at : int
+        Position of the term.
+    per : float
+        Scale: the effect of so many units of the covariate.
+    """
     low, high = (float(end) ** per for end in fit.hazard_ratio_ci95[at])
     return {
         "coef": float(fit.coefficients[at]) * per,
@@ -200,7 +324,7 @@ def term_to_json(fit: CoxFit, at: int, per: float = 1.0) -> dict[str, Any]:
 
 
 def model_to_json(fit: CoxFit) -> dict[str, Any]:
-    """All terms and the overall tests of a fitted model."""
+    """Return all terms and the overall tests of a fitted model."""
     return {
         "terms": {term: term_to_json(fit, at, PER_UNIT.get(term, 1.0)) for at, term in enumerate(fit.terms)},
         "n": fit.n,
@@ -216,5 +340,16 @@ def model_to_json(fit: CoxFit) -> dict[str, Any]:
 
 
 def complete_cases(x: FloatArray) -> BoolArray:
-    """(n,) True for complete cases of columns (n, p)."""
+    """Return which patients have a value in every column.
+
+    Parameters
+    ----------
+    x : array, shape (n, p)
+        NaN where unknown.
+
+    Returns
+    -------
+    bool array, shape (n,)
+        True for complete cases.
+    """
     return np.asarray(~np.isnan(x).any(axis=1))

@@ -1,4 +1,4 @@
-"""One door for every CSV of patients: whatever a spreadsheet saved becomes a header and rows of one length."""
+"""CSV files of patients: what a spreadsheet saved becomes a header and rows of equal length."""
 
 from __future__ import annotations
 
@@ -14,10 +14,26 @@ OTHER_DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 def read_table(path: Path, what: str = "table") -> tuple[list[str], list[list[str]]]:
-    """Header and rows, blank lines left out; rows have the header's length.
+    """Read the header and the rows of a CSV; blank lines are left out.
 
-    what : names the file in errors. Raises InputError: unreadable, neither UTF-8 nor GB18030, other separators, no
-    patient, a column twice, a row of another length.
+    Parameters
+    ----------
+    path : Path
+        CSV with commas; UTF-8 (with or without BOM) or GB18030.
+    what : str
+        Noun that names the file in errors.
+
+    Returns
+    -------
+    header : list of str
+        Column names, stripped.
+    rows : list of list of str
+        At least one; each has the header's length.
+
+    Raises
+    ------
+    InputError
+        Unreadable, another encoding or separator, no patient, a column name that occurs twice, a row of another length.
     """
     try:
         raw = path.read_bytes()
@@ -33,8 +49,8 @@ def read_table(path: Path, what: str = "table") -> tuple[list[str], list[list[st
         if len(header) == 1 and delimiter in header[0]:
             raise InputError(f"the {what} {path}: expected cells separated by commas, found {name}")
     if len(lines) < 2:
-        found = "no line" if not lines else "the header alone"
-        raise InputError(f"the {what} {path} needs a header line and at least one patient, found {found}")
+        content = "no line" if not lines else "the header alone"
+        raise InputError(f"the {what} {path} needs a header line and at least one patient, found {content}")
     twice = [name for name, count in Counter(header).items() if count > 1]
     if twice:
         raise InputError(f"the {what} {path} has the column {twice[0]} twice")

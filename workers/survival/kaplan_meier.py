@@ -1,8 +1,8 @@
 """Kaplan-Meier curves and the log-rank test, with the numbers that journals print beside them.
 
-Counted in numpy: a decision curve asks for hundreds of curves, lifelines takes 25 ms for each, and it does not hand
-out Greenwood's error at a time nor the observed and expected events of the log-rank test. Tests hold the curves
-against lifelines and R.
+Counted in numpy: a decision curve needs hundreds of curves, lifelines takes 25 ms for each, and it gives neither
+Greenwood's error at a time nor the observed and expected events of the log-rank test. Tests compare the curves with
+lifelines and R.
 """
 
 from __future__ import annotations
@@ -18,7 +18,19 @@ from config.indication.conventions import Z_95
 
 @dataclass(frozen=True)
 class SurvivalEstimate:
-    """S at one time with Greenwood's standard error, log-log 95 % interval (None at 0 and 1) and the number at risk."""
+    """Survival at one time.
+
+    Attributes
+    ----------
+    value : float
+        Probability in [0, 1].
+    se : float
+        Greenwood's standard error.
+    ci95 : pair of float or None
+        Log-log 95 % interval; None where the value is 0 or 1.
+    n_at_risk : int
+        Patients followed for at least this time.
+    """
 
     value: float
     se: float
@@ -28,10 +40,20 @@ class SurvivalEstimate:
 
 @dataclass(frozen=True)
 class SurvivalCurve:
-    """Kaplan-Meier estimate of n patients.
+    """Kaplan-Meier estimate of n patients at k distinct times.
 
-    days : (k,) distinct times, ascending; survival : (k,) S just after each; greenwood : (k,) sum d / (r (r - d)).
-    censored_days : times at which somebody was censored.
+    Attributes
+    ----------
+    days : array, shape (k,)
+        Times of events and censorings, ascending.
+    survival : array, shape (k,)
+        S just after each time.
+    greenwood : array, shape (k,)
+        Cumulative sum of d / (r (r - d)) over d events among r at risk.
+    censored_days : array
+        Times at which a patient was censored.
+    durations_days : array, shape (n,)
+        The follow-up that the curve was estimated from.
     """
 
     days: FloatArray
@@ -41,6 +63,13 @@ class SurvivalCurve:
     durations_days: FloatArray
 
     def at(self, days: float) -> SurvivalEstimate:
+        """Return survival at a time, in days.
+
+        Returns
+        -------
+        SurvivalEstimate
+            Before the first event 1; after the longest follow-up the last value.
+        """
         step = int(np.searchsorted(self.days, days, side="right")) - 1
         value = float(self.survival[step]) if step >= 0 else 1.0
         variance = float(self.greenwood[step]) if step >= 0 else 0.0
@@ -52,7 +81,13 @@ class SurvivalCurve:
         return SurvivalEstimate(value, se, interval, self.n_at_risk(days))
 
     def interval_band(self) -> tuple[FloatArray, FloatArray]:
-        """(k,) low and high ends of the log-log 95 % interval along the curve; 1 before the first event."""
+        """Return the log-log 95 % interval along the curve.
+
+        Returns
+        -------
+        low, high : array, shape (k,)
+            Equal to S where S is 0 or 1.
+        """
         inside = (self.survival > 0) & (self.survival < 1)
         log_s = np.log(np.where(inside, self.survival, 0.5))
         half = Z_95 * np.sqrt(np.where(inside, self.greenwood, 0.0)) / np.abs(log_s)
@@ -61,10 +96,23 @@ class SurvivalCurve:
         return low, high
 
     def n_at_risk(self, days: float) -> int:
+        """Return the number of patients followed for at least so many days."""
         return int((self.durations_days >= days).sum())
 
     def quantile(self, probability: float) -> float | None:
-        """First time at which S <= 1 - probability; on a level stretch its middle, as R's quantile.survfit."""
+        """Return the first time at which S falls to 1 - probability or below.
+
+        Parameters
+        ----------
+        probability : float
+            0.5 for the median.
+
+        Returns
+        -------
+        float or None
+            Days. Where the curve is level at exactly this height, the middle of that stretch, as R's
+            quantile.survfit; None where the curve stays above.
+        """
         level = 1.0 - probability
         reached = np.flatnonzero(self.survival <= level + 1e-12)
         if not reached.size:
@@ -77,7 +125,24 @@ class SurvivalCurve:
 
 
 def kaplan_meier(durations_days: FloatArray, event_observed: BoolArray) -> SurvivalCurve:
-    """Kaplan-Meier estimate; durations and events (n,), n >= 1."""
+    """Return the Kaplan-Meier estimate.
+
+    Parameters
+    ----------
+    durations_days : array, shape (n,)
+        n >= 1.
+    event_observed : bool array, shape (n,)
+        True where the event was observed. A death precedes a censoring on the same day.
+
+    Returns
+    -------
+    SurvivalCurve
+        At every distinct time.
+
+    References
+    ----------
+    Kaplan and Meier, JASA 1958;53:457; Greenwood 1926.
+    """
     days, place = np.unique(durations_days, return_inverse=True)
     leaving = np.bincount(place, minlength=len(days))
     died = np.bincount(place, weights=event_observed, minlength=len(days))
@@ -95,7 +160,17 @@ def kaplan_meier(durations_days: FloatArray, event_observed: BoolArray) -> Survi
 
 @dataclass(frozen=True)
 class LogRank:
-    """Two-group log-rank test: observed and expected events by group, chi-squared with one degree of freedom."""
+    """Log-rank test of two groups, one degree of freedom.
+
+    Attributes
+    ----------
+    observed, expected : pair of float
+        Events in the first and in the second group.
+    variance : float
+        Hypergeometric variance of the observed events of a group.
+    chi2, p : float
+        Statistic and its p value.
+    """
 
     observed: tuple[float, float]
     expected: tuple[float, float]
@@ -105,7 +180,26 @@ class LogRank:
 
 
 def log_rank(durations_days: FloatArray, event_observed: BoolArray, second_group: BoolArray) -> LogRank | None:
-    """Log-rank test of two groups; None where no event happened while both groups were at risk."""
+    """Compare the survival of two groups by the log-rank test.
+
+    Parameters
+    ----------
+    durations_days : array, shape (n,)
+        Follow-up of both groups.
+    event_observed : bool array, shape (n,)
+        True where the event was observed.
+    second_group : bool array, shape (n,)
+        True for the patients of the second group.
+
+    Returns
+    -------
+    LogRank or None
+        None where no event happened while both groups were at risk.
+
+    References
+    ----------
+    Mantel, Cancer Chemother Rep 1966;50:163; as R's survdiff.
+    """
     days = np.unique(durations_days[event_observed])
     order = np.sort(durations_days)
     order_second = np.sort(durations_days[second_group])

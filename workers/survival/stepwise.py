@@ -1,10 +1,12 @@
 """Hybrid stepwise selection by AIC, as R's MASS::stepAIC(direction = "both").
 
-At each step the model with the lowest AIC among "as it is", every allowed deletion and every allowed addition is
-taken. A main effect stays while its product is in; a product comes in only when its main effects are.
-Candidates are maximised by Newton's method (lifelines takes 60 ms a fit, a search needs hundreds; both agree to
-1e-12); the chosen model is fitted by lifelines like every other.
-Source: Zhong et al., section 2.4; Venables and Ripley, Modern Applied Statistics with S, chapter 6.
+Each step takes the model with the lowest AIC among the present one, every allowed deletion and every allowed
+addition. A main effect cannot be deleted while its product is in the model; a product can be added only when its main
+effects are in. Candidates are maximised by Newton's method (lifelines takes 60 ms a fit, a search needs hundreds; both
+agree to 1e-12); the selected model is fitted by lifelines like every other.
+
+References: Zhong et al., EBioMedicine 2021;70:103522, section 2.4; Venables and Ripley, Modern Applied Statistics with
+S, chapter 6.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import numpy as np
 from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
 from workers.survival.cohort import Cohort
-from workers.survival.cox import CoxFit, efron_sums, fit_cox, newton
+from workers.survival.cox import CoxFit, fit_cox
 from workers.survival.cox_models import (
     CLINICAL_FACTORS,
     INTERACTION,
@@ -27,13 +29,14 @@ from workers.survival.cox_models import (
     design_matrix,
     model_to_json,
 )
+from workers.survival.partial_likelihood import efron_sums, newton
 
 NO_GAIN = 1e-7  # stepAIC's own tolerance for "not better"
 
 
 @dataclass(frozen=True)
 class Step:
-    """One move: "", "- term" or "+ term", and the AIC after it."""
+    """One move of a search: ``""`` (the start), ``"- term"`` or ``"+ term"``, and the AIC after it."""
 
     move: str
     aic: float
@@ -41,7 +44,21 @@ class Step:
 
 @dataclass(frozen=True)
 class Selection:
-    """Outcome of a search. `left_out` are candidates that have the same value in all patients."""
+    """Result of a search.
+
+    Attributes
+    ----------
+    terms : tuple of str
+        The selected terms.
+    path : tuple of Step
+        From the first model to the selected one.
+    fit : CoxFit or None
+        The selected model; None for the empty one.
+    n : int
+        Complete cases.
+    left_out : tuple of str
+        Candidates that have the same value in all complete cases.
+    """
 
     terms: tuple[str, ...]
     path: tuple[Step, ...]
@@ -51,9 +68,11 @@ class Selection:
 
     @property
     def aic(self) -> float:
+        """AIC of the selected model."""
         return self.path[-1].aic
 
     def to_json(self) -> dict[str, Any]:
+        """Return the contract's JSON: selected terms, path, model."""
         return {
             "selected": list(self.terms),
             "aic": self.aic,
@@ -66,12 +85,12 @@ class Selection:
 
 
 def clinical_candidates(cohort: Cohort) -> list[str]:
-    """Clinical factors that the cohort has."""
+    """Return the clinical factors that the cohort has."""
     return [factor for factor in CLINICAL_FACTORS if factor in cohort.values]
 
 
 def cptdn_candidates(cohort: Cohort) -> list[str]:
-    """Clinical factors, both scores, the treatment and its product with the Predictive-score."""
+    """Return the clinical factors, both scores, the treatment and its product with the Predictive-score."""
     return [*clinical_candidates(cohort), "prognostic_score", "predictive_score", TREATMENT, INTERACTION]
 
 
@@ -82,11 +101,30 @@ def stepwise_aic(
     start_full: bool = True,
     backward_only: bool = False,
 ) -> Selection:
-    """Search both directions from the full (or the empty) model, on patients for whom every candidate is known.
+    """Search by AIC in both directions, on the patients for whom every candidate is known.
 
-    backward_only : deletions alone.
+    Parameters
+    ----------
+    cohort : Cohort
+        Usually the training patients.
+    candidates : sequence of str
+        Terms (see `workers.survival.cox_models.design_matrix`).
+    endpoint : str
+        Which follow-up.
+    start_full : bool
+        Start from all candidates; False: from the empty model.
+    backward_only : bool
+        Allow deletions alone.
 
-    Raises InputError where no patient is complete or nobody had the event.
+    Returns
+    -------
+    Selection
+        The same moves and AIC values as stepAIC.
+
+    Raises
+    ------
+    InputError
+        No complete case had the event.
     """
     x = design_matrix(cohort, candidates)
     complete = complete_cases(x)
@@ -120,7 +158,7 @@ def stepwise_aic(
 
 
 class _Search:
-    """Candidates with their columns, and the maximised likelihood of each set of them."""
+    """Candidates with their columns; caches the maximised likelihood of each set of them."""
 
     def __init__(self, terms: tuple[str, ...], x: FloatArray, durations: FloatArray, events: BoolArray) -> None:
         self.terms, self.x, self.durations, self.events = terms, x, durations, events
@@ -133,6 +171,7 @@ class _Search:
         key = frozenset(chosen)
         if key not in self.known:
             x = self.columns(chosen)
+            # Standardised columns converge in fewer steps; the maximum does not depend on the scale.
             x = (x - x.mean(axis=0)) / x.std(axis=0) if chosen else np.zeros((len(self.x), 0))
             if chosen:
                 _, sums = newton(x, self.durations, self.events)
@@ -142,11 +181,11 @@ class _Search:
         return self.known[key]
 
     def moves(self, terms: Sequence[str]) -> dict[str, list[str]]:
-        """Deletions first, then additions, as stepAIC lists them: move -> terms after it."""
+        """Return the terms after each allowed move; deletions first, then additions, as stepAIC lists them."""
         needed = {part for term in terms if ":" in term for part in term.split(":")}
-        found = {f"- {term}": [t for t in terms if t != term] for term in terms if term not in needed}
+        moves = {f"- {term}": [t for t in terms if t != term] for term in terms if term not in needed}
         for term in self.terms:
             mains = term.split(":") if ":" in term else []
             if term not in terms and all(main in terms or main not in self.terms for main in mains):
-                found[f"+ {term}"] = [*terms, term]
-        return found
+                moves[f"+ {term}"] = [*terms, term]
+        return moves

@@ -17,7 +17,8 @@ from config.errors import InputError
 from config.indication.vocabulary import TreatmentArm
 from workers.bundles.bundle import Bundle, FeatureDistribution, pack_bundle
 from workers.features.extraction import extract_many
-from workers.nomogram.model import CoxNomogram, load_nomogram
+from workers.nomogram.model import CoxNomogram
+from workers.nomogram.nomogram_file import load_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.scores.scoring import Scores, score_many
 from workers.survival.cohort import EBV, Cohort, read_cohort

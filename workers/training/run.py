@@ -30,8 +30,7 @@ from config.indication.profile import Indication
 from workers.bundles.bundle import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, Bundle, pack_bundle, save_weights
 from workers.bundles.drift import quantiles_of
 from workers.features.se_resnet import PATCH_SIZE
-from workers.nomogram.fitting import write_nomogram
-from workers.nomogram.model import load_nomogram, require_horizons
+from workers.nomogram.nomogram_file import load_nomogram, require_horizons, write_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events, require_follow_up
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS

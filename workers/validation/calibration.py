@@ -14,8 +14,9 @@ import numpy as np
 from scipy import stats
 
 from config.arrays import FloatArray
+from workers.survival.baseline_hazard import step_baseline
 from workers.survival.cohort import Outcome
-from workers.survival.cox import CoxFit, fit_cox, step_baseline
+from workers.survival.cox import CoxFit, fit_cox
 from workers.survival.kaplan_meier import kaplan_meier
 
 FEWEST_EVENTS = 5

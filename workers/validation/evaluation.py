@@ -20,7 +20,6 @@ from workers.nomogram.model import CoxNomogram
 from workers.nomogram.result import NomogramResult, month_key
 from workers.survival.cohort import TRAINING, Cohort, Outcome
 from workers.survival.concordance import Concordance, harrell_concordance, noether_concordance
-from workers.survival.cox import ProportionalHazards, proportional_hazards_test
 from workers.survival.cox_models import (
     CPTDN_TERMS,
     CohortModel,
@@ -32,6 +31,7 @@ from workers.survival.cox_models import (
     model_to_json,
     univariate,
 )
+from workers.survival.proportional_hazards import ProportionalHazards, proportional_hazards_test
 from workers.survival.stepwise import Selection, clinical_candidates, cptdn_candidates, stepwise_aic
 from workers.validation.baseline_table import MATCHED_FACTORS, FactorBalance, balance, follow_up, table_1
 from workers.validation.calibration import Calibration, calibrate, calibration_slope

@@ -19,8 +19,9 @@ from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.result import NomogramResult, month_key
 from workers.survival.cohort import Cohort, Outcome
-from workers.survival.cox import CoxFit, SeparationError, efron_sums, fit_cox
+from workers.survival.cox import CoxFit, fit_cox
 from workers.survival.kaplan_meier import LogRank, SurvivalCurve, kaplan_meier, log_rank
+from workers.survival.partial_likelihood import SeparationError, efron_sums
 
 HORIZONS_MONTHS = tuple(float(month) for month in NASOPHARYNX.horizons_months)
 ICT_PREFERRED, CCRT_PREFERRED = "ICT-preferred", "CCRT-preferred"

@@ -21,7 +21,8 @@ from node.ledger.reports import objects_of
 from node.ledger.tables import Report
 from node.messaging.messages import ANSWER_QUESTION
 from node.messaging.questions import send_answer
-from workers.nomogram.model import CoxNomogram, nomogram_of_bundle
+from workers.nomogram.model import CoxNomogram
+from workers.nomogram.nomogram_file import nomogram_of_bundle
 from workers.nomogram.patient_prediction import (
     PatientInputs,
     covariates_and_category,

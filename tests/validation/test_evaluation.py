@@ -14,8 +14,10 @@ import pytest
 
 from config.errors import InputError
 from node.cli.app import main
-from workers.nomogram.model import CoxNomogram, PatientCovariates, load_nomogram
+from workers.nomogram.model import CoxNomogram
+from workers.nomogram.nomogram_file import load_nomogram
 from workers.survival.cohort import Cohort, Outcome, read_cohort
+from workers.survival.covariates import PatientCovariates
 from workers.survival.kaplan_meier import kaplan_meier
 from workers.validation.calibration import calibrate
 from workers.validation.decision_curve import decision_curve

@@ -88,7 +88,7 @@ AT_THE_DOOR = [
     (put("sex", "female"), "column sex: expected M or F, found 'female'"),
     (put("ebv_dna_gt_4000", "5000"), "column ebv_dna_gt_4000: expected 0 or 1, found '5000'"),
     (in_months, "dfs_days ends at 113: expected days, at least one patient followed for 360 or more; are these months"),
-    (twice, "patient S005 stands there 2 times, expected once"),
+    (twice, "expected each patient once, found S005 2 times"),
     (put("patient_id", ""), "row 3 has no patient_id"),
     (lambda rows, at: rows[4].pop(), "row 4 has 11 cells, expected 12"),
     (lambda rows, at: rows.__delitem__(slice(1, None)), "needs a header line and at least one patient"),
