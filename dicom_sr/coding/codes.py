@@ -1,8 +1,8 @@
-"""Every code that this room writes, with its meaning and where it comes from; codes stand nowhere else.
+"""Every code that the objects contain, with its meaning and its source; no other module writes a code.
 
-Public codes are from DCM (PS3.16 Annex D), SCT (SNOMED CT as used in PS3.16), UCUM, UMLS and RFC 5646. For what no
-public code was found (DFS probability, the two regimens, nomogram points, the two scores) there is one private scheme,
-99CPTDN, declared in the Coding Scheme Identification Sequence of every object that uses it.
+Public codes are from DCM (PS3.16 Annex D), SCT (SNOMED CT as used in PS3.16), LOINC, UCUM, UMLS and RFC 5646. Where no
+public code was found (DFS probability, the two regimens, nomogram points, the two scores), the private scheme 99CPTDN
+is used; it is declared in the Coding Scheme Identification Sequence of every object.
 Meanings have at most 64 characters (VR LO) and name the unit of time or the category where a reader needs it.
 """
 
@@ -37,7 +37,15 @@ OURS = "this software"
 
 @dataclass(frozen=True)
 class Concept:
-    """One code. `source` says where its value and meaning, or the quantity it names, come from."""
+    """One code.
+
+    Attributes
+    ----------
+    value, scheme, meaning : str
+        Code Value, Coding Scheme Designator and Code Meaning (PS3.3 8.8).
+    source : str
+        The document that defines the code, or the quantity that a private code names.
+    """
 
     value: str
     scheme: str
@@ -46,16 +54,17 @@ class Concept:
 
     @property
     def code(self) -> CodedConcept:
+        """The code as an item of a code sequence."""
         return CodedConcept(self.value, self.scheme, self.meaning)
 
     @property
     def system(self) -> str:
-        """The scheme as FHIR names it."""
+        """The URI that FHIR uses for the scheme."""
         return FHIR_SYSTEMS[self.scheme]
 
     @property
     def key(self) -> tuple[str, str]:
-        """What identifies the code; readers compare this, never the meaning."""
+        """Value and scheme, which identify the code; the meaning may differ between versions and languages."""
         return self.value, self.scheme
 
 
@@ -125,7 +134,7 @@ REGIMENS = {
 REGIMENS_DIFFER = _ours("DEPENDS", "Depends on the EBV DNA category", PAPER)
 REGIMEN = _ours("REGIMEN", "Regimen", PAPER)
 
-# Words for a person
+# Use, reasons and summary
 PERMITTED_USE = _ours("PERMITTED_USE", "Permitted use of this result")
 DEMONSTRATION_ONLY = _ours("DEMONSTRATION", "DEMONSTRATION ONLY - not for clinical use")
 AS_INTENDED = _ours("AS_INTENDED", "As stated under intended use")
@@ -231,50 +240,60 @@ YEAR = _unit("a", "year")
 MONTH = _unit("mo", "month")
 CUBIC_CENTIMETRE = _unit("cm3", "cubic centimeter")
 COPIES_PER_ML = _unit("{copies}/mL", "copies per mL")
-SCORE = _unit("{score}", "score")  # with unit 1, viewers print "0 1"
+SCORE = _unit("{score}", "score")  # with the unit "1" for no units, OHIF shows a score of 0 as "0 1"
 POINT = _unit("{points}", "points")
 SLICE = _unit("{slices}", "slices")
 NUMBER = _unit("{number}", "number")
 
 
 def horizon_name(months: int) -> str:
-    """A horizon as readers say it: 36 -> "3-year", 30 -> "30-month"."""
+    """Name a horizon in months: 36 gives "3-year", 30 gives "30-month"."""
     years = whole_years(months)
     return f"{months}-month" if years is None else f"{years}-year"
 
 
 def dfs(months: int) -> Concept:
-    """Probability of disease-free survival at a horizon."""
+    """Return the code of the probability of disease-free survival at a horizon in months."""
     return _ours(f"DFS_{months}", f"{horizon_name(months)} disease-free survival (DFS)", PAPER)
 
 
 def dfs_low(months: int) -> Concept:
-    """Lower end of the 95 % confidence interval of DFS."""
+    """Return the code of the lower end of the 95 % confidence interval of DFS at a horizon in months."""
     return _ours(f"DFS_{months}_LOW", f"{horizon_name(months)} DFS, lower end of 95 % CI", PAPER)
 
 
 def dfs_high(months: int) -> Concept:
-    """Upper end of the 95 % confidence interval of DFS."""
+    """Return the code of the upper end of the 95 % confidence interval of DFS at a horizon in months."""
     return _ours(f"DFS_{months}_HIGH", f"{horizon_name(months)} DFS, upper end of 95 % CI", PAPER)
 
 
 def difference(months: int) -> Concept:
-    """DFS under ICT+CCRT minus DFS under CCRT."""
+    """Return the code of DFS under ICT+CCRT minus DFS under CCRT at a horizon in months."""
     return _ours(f"DIFF_{months}", f"{horizon_name(months)} DFS difference, ICT+CCRT minus CCRT", PAPER)
 
 
 def difference_low(months: int) -> Concept:
-    """Lower end of the 95 % confidence interval of the difference."""
+    """Return the code of the lower end of the 95 % confidence interval of the difference."""
     return _ours(f"DIFF_{months}_LOW", f"{horizon_name(months)} DFS difference, lower end of 95 % CI", PAPER)
 
 
 def difference_high(months: int) -> Concept:
-    """Upper end of the 95 % confidence interval of the difference."""
+    """Return the code of the upper end of the 95 % confidence interval of the difference."""
     return _ours(f"DIFF_{months}_HIGH", f"{horizon_name(months)} DFS difference, upper end of 95 % CI", PAPER)
 
 
 def coding_schemes() -> list[SchemeItem]:
-    """Items of the Coding Scheme Identification Sequence for the schemes that PS3.16 does not list."""
+    """Build the Coding Scheme Identification Sequence for the schemes that PS3.16 chapter 8 does not list.
+
+    Returns
+    -------
+    list of CodingSchemeIdentificationItem
+        One item, for the private scheme.
+
+    References
+    ----------
+    PS3.3 C.12.1.1.2 (SOP Common, Coding Scheme Identification Sequence).
+    """
     item = SchemeItem(
         designator=PRIVATE_SCHEME,
         name="Combined prognosis and treatment decision nomogram (CPTDN)",

@@ -1,4 +1,4 @@
-"""Short names for the content items of PS3.3 C.17.3, from our concepts.
+"""Content items of PS3.3 C.17.3 from a concept and a plain value, one function per value type.
 
 Numbers are written as the string that every other object shows; Floating Point Value is added where that string is not
 the exact number. Line breaks are CR LF (PS3.5 6.1.3).
@@ -40,24 +40,62 @@ def container(
     template: str | None = None,
     relation: RelationshipTypeValues | None = CONTAINS,
 ) -> ContainerContentItem:
-    """CONTAINER, always SEPARATE: viewers drop the names of CONTINUOUS ones."""
+    """Build a CONTAINER item, always SEPARATE: viewers do not show the names of items in a CONTINUOUS one.
+
+    Parameters
+    ----------
+    name : Concept
+        Concept name of the container.
+    children : iterable of ContentItem
+        Its items, in their order.
+    template : str or None
+        Template identifier without "TID", for example "1500"; None where no template governs the container.
+    relation : RelationshipTypeValues or None
+        Relationship to the parent; None for the root.
+
+    Returns
+    -------
+    ContainerContentItem
+        With its Content Sequence.
+    """
     item = ContainerContentItem(name.code, False, template, relation)
     item.ContentSequence = ContentSequence(list(children))
     return item
 
 
 def code(name: Concept, value: Concept, relation: RelationshipTypeValues = CONTAINS) -> CodeContentItem:
-    """CODE."""
+    """Build a CODE item: the concept `name` has the coded `value`."""
     return CodeContentItem(name.code, value.code, relation)
 
 
 def text(name: Concept, value: str, relation: RelationshipTypeValues = CONTAINS) -> TextContentItem:
-    """TEXT."""
+    """Build a TEXT item; line breaks are written as CR LF."""
     return TextContentItem(name.code, value.replace(LINE_BREAK, "\r\n"), relation)
 
 
 def number(name: Concept, value: str, unit: Concept, exact: float | None = None) -> NumContentItem:
-    """NUM. `value` is the number as shown (at most 16 characters), `exact` the number where that string is shorter."""
+    """Build a NUM item.
+
+    Parameters
+    ----------
+    name : Concept
+        Concept name of the quantity.
+    value : str
+        The number as every other object shows it, at most 16 characters (VR DS).
+    unit : Concept
+        Unit from UCUM.
+    exact : float or None
+        The exact number; written as Floating Point Value where `value` does not say it exactly.
+
+    Returns
+    -------
+    NumContentItem
+        With one item in its Measured Value Sequence.
+
+    References
+    ----------
+    PS3.3 C.18.1.
+    """
     item = NumContentItem(name.code, 0, unit.code, relationship_type=CONTAINS)
     measured = item.MeasuredValueSequence[0]
     measured.NumericValue = DS(value)
@@ -67,40 +105,67 @@ def number(name: Concept, value: str, unit: Concept, exact: float | None = None)
 
 
 def uid(name: Concept, value: str, relation: RelationshipTypeValues = CONTAINS) -> UIDRefContentItem:
-    """UIDREF."""
+    """Build a UIDREF item."""
     return UIDRefContentItem(name.code, value, relation)
 
 
 def date_time(value: datetime) -> DT:
-    """A moment as DT. Without "+0000", which dcmtk refuses: (0008,0201) then says that the time is UTC."""
-    text = f"{value:%Y%m%d%H%M%S.%f%z}"
-    return DT(text.removesuffix("+0000"))
+    """Convert a time to VR DT.
+
+    Parameters
+    ----------
+    value : datetime
+        With a time zone.
+
+    Returns
+    -------
+    DT
+        With the offset from UTC, except for UTC itself.
+    """
+    # dcmtk 3.6.7 refuses a DATETIME item that ends in "+0000". Without an offset, Timezone Offset From UTC (0008,0201)
+    # of the data set applies (PS3.5 6.2, VR DT), which says +0000 in this case.
+    return DT(f"{value:%Y%m%d%H%M%S.%f%z}".removesuffix("+0000"))
 
 
 def moment(name: Concept, value: datetime) -> DateTimeContentItem:
-    """DATETIME."""
+    """Build a DATETIME item of a time with its zone."""
     return DateTimeContentItem(name.code, date_time(value), CONTAINS)
 
 
 def day(name: Concept, value: date, relation: RelationshipTypeValues = CONTAINS) -> DateContentItem:
-    """DATE."""
+    """Build a DATE item."""
     return DateContentItem(name.code, DA(value), relation)
 
 
 def image(name: Concept, sop_class: str, sop_instance: str, frame: int | None = None) -> ImageContentItem:
-    """IMAGE; `frame` is 1-based, for multi-frame images."""
+    """Build an IMAGE item.
+
+    Parameters
+    ----------
+    name : Concept
+        Purpose of the reference.
+    sop_class, sop_instance : str
+        UIDs of the image.
+    frame : int or None
+        Frame number (from 1) of a multi-frame image; None refers to the whole image.
+
+    Returns
+    -------
+    ImageContentItem
+        The reference.
+    """
     return ImageContentItem(
         name.code, sop_class, sop_instance, referenced_frame_numbers=frame, relationship_type=CONTAINS
     )
 
 
 def composite(name: Concept, sop_class: str, sop_instance: str) -> CompositeContentItem:
-    """COMPOSITE: an object that is no image, such as an RT Structure Set."""
+    """Build a COMPOSITE item: a reference to an object that is not an image, such as an RT Structure Set."""
     return CompositeContentItem(name.code, sop_class, sop_instance, CONTAINS)
 
 
 def keep_separate(item: ContentItem) -> None:
-    """Make every container below SEPARATE; the templates of highdicom leave them CONTINUOUS."""
+    """Make every container of a tree SEPARATE, in place; highdicom's templates build CONTINUOUS ones."""
     if isinstance(item, ContainerContentItem):
         item.ContinuityOfContent = "SEPARATE"
     for child in item.get("ContentSequence", ()):

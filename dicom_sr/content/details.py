@@ -1,6 +1,6 @@
 """Details of the computation: sources of the facts, series, contour, decision rule, versions.
 
-TID 1500 is extensible and has no place for these; every item has a name of our private scheme and one plain value.
+TID 1500 is extensible and has no rows for these; every item has a name of the private scheme and one plain value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,20 @@ IMAGE_CLASSES = (SegmentationStorage,)
 
 
 def details(report: TreatmentReport, created: datetime) -> ContainerContentItem:
-    """Our container, last of the document; `created` is the report's time in the site's zone."""
+    """Build the container of details, the last one of the document.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report, also a refusal.
+    created : datetime
+        The report's time in the site's time zone.
+
+    Returns
+    -------
+    ContainerContentItem
+        Everything that the other containers do not say, so that the report can be read back from the SR alone.
+    """
     children = [*_decision(report), *_facts(report)]
     children += [series_used(series) for series in report.series]
     children += [contour_used(contour) for contour in report.contours]
@@ -48,7 +61,7 @@ def _facts(report: TreatmentReport) -> Iterator[ContentItem]:
 
 
 def clinical_fact(name: Concept, fact: Fact) -> ContainerContentItem:
-    """Where one clinical value came from."""
+    """Build the container with source, date and author of one clinical value; `name` says which value."""
     children: list[ContentItem] = [code(codes.FACT_NAME, name), *_text(codes.FACT_SOURCE, fact.source)]
     if fact.observed_on is not None:
         children.append(day(codes.FACT_DATE, fact.observed_on))
@@ -57,7 +70,7 @@ def clinical_fact(name: Concept, fact: Fact) -> ContainerContentItem:
 
 
 def series_used(series: SeriesUsed) -> ContainerContentItem:
-    """One MR series behind the scores."""
+    """Build the container of one MR series: role, reason, number of tumour slices, UIDs, representative image."""
     return container(
         codes.SERIES_USED,
         [
@@ -77,7 +90,19 @@ def series_used(series: SeriesUsed) -> ContainerContentItem:
 
 
 def contour_used(contour: ContourUsed) -> ContainerContentItem:
-    """The contour, wherever it stands; its volume is in the tumour's measurement group."""
+    """Build the container of one contour.
+
+    Parameters
+    ----------
+    contour : ContourUsed
+        The contour, in this study or another one of the patient; its volume is in the tumour's measurement group.
+
+    Returns
+    -------
+    ContainerContentItem
+        ROI, reason, number of slices, and the reference to RTSTRUCT or SEG.
+    """
+    # A SEG is an image, so it needs an IMAGE item; an RTSTRUCT is not, so it needs a COMPOSITE one (PS3.3 C.17.3.2).
     refer = image if contour.sop_class_uid in IMAGE_CLASSES else composite
     return container(
         codes.CONTOUR_USED,

@@ -1,4 +1,4 @@
-"""The root container and its context."""
+"""The root container of the document and its observation context."""
 
 from __future__ import annotations
 
@@ -28,7 +28,24 @@ from dicom_sr.report.treatment_report import TreatmentReport
 def document(
     report: TreatmentReport, sources: SourceStudy, options: ReportOptions, segments: Sequence[SegmentReference]
 ) -> ContainerContentItem:
-    """(126001, DCM, "Oncology Measurement Report"), TID 1500: title 126000 opens black in some viewers."""
+    """Build the content tree (TID 1500).
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report, also a refusal.
+    sources : SourceStudy
+        The data sets that were used.
+    options : ReportOptions
+        Language and time zone.
+    segments : sequence of SegmentReference
+        The segments of this report's SEG objects; the group of the n-th contour refers to the n-th segment.
+
+    Returns
+    -------
+    ContainerContentItem
+        (126001, DCM, "Oncology Measurement Report"), every container below SEPARATE.
+    """
     children: list[ContentItem] = [
         *LanguageOfContentItemAndDescendants(codes.LANGUAGES[options.language].code),
         *observation_context(report),
@@ -38,12 +55,17 @@ def document(
     if report.series:
         children.append(image_library(report, sources))
     children += [imaging_measurements(report, segments), details(report, local_time(report, options))]
-    made = container(codes.ONCOLOGY_MEASUREMENT_REPORT, children, template="1500", relation=None)
-    keep_separate(made)
-    return made
+    # TID 1500 also allows the title 126000 "Imaging Measurement Report": OHIF 3.13.2 then expects geometry and shows a
+    # black viewport without a message.
+    root = container(codes.ONCOLOGY_MEASUREMENT_REPORT, children, template="1500", relation=None)
+    keep_separate(root)
+    return root
 
 
 def observation_context(report: TreatmentReport) -> ObservationContext:
-    """TID 1001: observed by a device; the rest of the device stands in the Contributing Equipment Sequence."""
+    """Build the observation context (TID 1001): a device whose UID follows from the model bundle.
+
+    Its other attributes are in the Contributing Equipment Sequence.
+    """
     device = DeviceObserverIdentifyingAttributes(device_uid(report.model.digest), name=MODEL_NAME)
     return ObservationContext(observer_device_context=ObserverContext(codes.DEVICE.code, device))

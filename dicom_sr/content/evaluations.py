@@ -1,4 +1,4 @@
-"""Qualitative Evaluations: the first container, so that the result stands on a viewer's first screen.
+"""Qualitative Evaluations: the first container, so that the result is on a viewer's first screen.
 
 All CODE items come before the TEXT items, because viewers show them as one table and then the paragraphs.
 """
@@ -17,7 +17,20 @@ from dicom_sr.report.treatment_report import Reason, Stage, TreatmentReport
 
 
 def qualitative_evaluations(report: TreatmentReport, options: ReportOptions) -> ContainerContentItem:
-    """(C0034375, UMLS, "Qualitative Evaluations"), TID 1500 row 12."""
+    """Build the container (C0034375, UMLS, "Qualitative Evaluations"), TID 1500 row 12.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report, also a refusal.
+    options : ReportOptions
+        Language of summary and table.
+
+    Returns
+    -------
+    ContainerContentItem
+        Recommendation or "not computed" first, then the other codes, then the texts.
+    """
     return container(codes.QUALITATIVE_EVALUATIONS, [*_coded(report), *_written(report, options)])
 
 
@@ -44,7 +57,7 @@ def _written(report: TreatmentReport, options: ReportOptions) -> Iterator[Conten
 
 
 def recommendation_items(report: TreatmentReport) -> Iterator[ContentItem]:
-    """The recommended regimen; that of each EBV DNA category where the category is unknown and decides."""
+    """Yield the recommended regimen; where EBV DNA is unknown and decides, also the regimen of each category."""
     if not report.computed:
         yield code(codes.OUTCOME, codes.NOT_COMPUTED)
         return
@@ -57,7 +70,7 @@ def recommendation_items(report: TreatmentReport) -> Iterator[ContentItem]:
 
 
 def stage_items(stage: Stage) -> Iterator[ContentItem]:
-    """cT, cN, cM and staging system; a category without a code of its own is written as text."""
+    """Yield cT, cN, cM and the staging system; a category without a code in `codes` is written as text."""
     for name, category in ((codes.CLINICAL_T, stage.t), (codes.CLINICAL_N, stage.n), (codes.CLINICAL_M, stage.m)):
         if category in codes.STAGE_CODES:
             yield code(name, codes.STAGE_CODES[category])
@@ -70,6 +83,6 @@ def stage_items(stage: Stage) -> Iterator[ContentItem]:
 
 
 def reason_items(name: codes.Concept, reasons: Iterable[Reason]) -> Iterator[ContentItem]:
-    """One TEXT item a reason: the sentence, then its code in brackets."""
+    """Yield one TEXT item per reason: the sentence, then its code in brackets."""
     for reason in reasons:
         yield text(name, f"{reason.text} [{reason.code}]")

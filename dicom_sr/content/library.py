@@ -1,4 +1,4 @@
-"""Image Library: one representative image per series, few attributes; the rest stands in the evidence."""
+"""Image Library: one representative image per series; the other images are listed as evidence."""
 
 from __future__ import annotations
 
@@ -12,14 +12,40 @@ from dicom_sr.report.treatment_report import SeriesUsed, TreatmentReport
 
 
 def image_library(report: TreatmentReport, sources: SourceStudy) -> ContainerContentItem:
-    """(111028, DCM, "Image Library"), TID 1600."""
+    """Build the container (111028, DCM, "Image Library"), TID 1600.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        A report with at least one series.
+    sources : SourceStudy
+        The MR instances, for the frame of reference of each series.
+
+    Returns
+    -------
+    ContainerContentItem
+        One Image Library Group per series of the report.
+    """
     first_of = {ds.SeriesInstanceUID: ds for ds in reversed(sources.mr)}
     groups = [image_library_group(series, first_of.get(series.series_instance_uid)) for series in report.series]
     return container(codes.IMAGE_LIBRARY, groups, template="1600")
 
 
 def image_library_group(series: SeriesUsed, instance: Dataset | None) -> ContainerContentItem:
-    """(126200, DCM, "Image Library Group") of one series."""
+    """Build the container (126200, DCM, "Image Library Group") of one series.
+
+    Parameters
+    ----------
+    series : SeriesUsed
+        The series and its representative slice.
+    instance : Dataset or None
+        Any instance of the series; None leaves the frame of reference out.
+
+    Returns
+    -------
+    ContainerContentItem
+        Modality and frame of reference, then the image.
+    """
     children: list[ContentItem] = [
         code(codes.MODALITY, codes.MAGNETIC_RESONANCE, ACQ_CONTEXT),
     ]

@@ -1,7 +1,7 @@
 """Imaging Measurements: comparison, regimens, inputs and scores, tumour, algorithm.
 
-The interval of a rate stands beside it as two numbers with names of their own, because viewers do not show what hangs
-below a NUM item.
+The ends of a rate's interval are two NUM items after it, with names of their own, because viewers do not show the
+children of a NUM item.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dicom_sr.coding import codes
 from dicom_sr.coding.items import container, keep_separate
 from dicom_sr.header.uids import uid_for
 from dicom_sr.report import numbers
-from dicom_sr.report.plain_text import condition
+from dicom_sr.report.plain_text import ebv_condition
 from dicom_sr.report.treatment_report import ArmResult, ContourUsed, Scenario, TreatmentReport
 from dicom_sr.report.wording import ENGLISH
 
@@ -41,19 +41,33 @@ NOMOGRAM_PARAMETER = "nomogram"
 
 @dataclass(frozen=True)
 class SegmentReference:
-    """A segment of ours that shows a contour on one series."""
+    """A segment of this report's SEG objects: the contour on the grid of one series."""
 
     sop_instance_uid: str
     source_series_uid: str
 
 
 def imaging_measurements(report: TreatmentReport, segments: Sequence[SegmentReference]) -> ContainerContentItem:
-    """(126010, DCM, "Imaging Measurements"), TID 1500 rows 6 to 9."""
+    """Build the container (126010, DCM, "Imaging Measurements"), TID 1500 rows 6 to 9.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report, also a refusal.
+    segments : sequence of SegmentReference
+        The group of the n-th contour refers to the n-th segment; contours without one are written without geometry.
+
+    Returns
+    -------
+    ContainerContentItem
+        Per EBV DNA category one group that compares the regimens, then one group per regimen, then inputs and scores,
+        the contours, and the algorithm.
+    """
     groups: list[Any] = [group[0] for group in _groups(report, segments)]
-    made = container(codes.IMAGING_MEASUREMENTS, groups)
-    made.ContentSequence.extend(algorithm_identification(report))
-    keep_separate(made)
-    return made
+    measurements = container(codes.IMAGING_MEASUREMENTS, groups)
+    measurements.ContentSequence.extend(algorithm_identification(report))
+    keep_separate(measurements)
+    return measurements
 
 
 def _groups(
@@ -70,7 +84,21 @@ def _groups(
 
 
 def comparison_group(report: TreatmentReport, scenario: Scenario) -> MeasurementsAndQualitativeEvaluations:
-    """TID 1501: DFS under ICT+CCRT minus DFS under CCRT, latest horizon first."""
+    """Build the group that compares the regimens for one EBV DNA category (TID 1501).
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        A computed report.
+    scenario : Scenario
+        One of its scenarios.
+
+    Returns
+    -------
+    MeasurementsAndQualitativeEvaluations
+        Per horizon, latest first, DFS under ICT+CCRT minus DFS under CCRT in percent, with its interval where there is
+        one.
+    """
     measured = []
     for months in _latest_first(report):
         measured.append(_percent(codes.difference(months), scenario.difference(months)))
@@ -87,7 +115,22 @@ def comparison_group(report: TreatmentReport, scenario: Scenario) -> Measurement
 def regimen_group(
     report: TreatmentReport, scenario: Scenario, result: ArmResult
 ) -> MeasurementsAndQualitativeEvaluations:
-    """TID 1501: DFS with intervals and nomogram points under one regimen."""
+    """Build the group of one regimen for one EBV DNA category (TID 1501).
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        A computed report.
+    scenario : Scenario
+        One of its scenarios.
+    result : ArmResult
+        The regimen's result in this scenario.
+
+    Returns
+    -------
+    MeasurementsAndQualitativeEvaluations
+        Per horizon, latest first, DFS and its interval in percent; then total points and the points of each factor.
+    """
     measured = []
     for months in _latest_first(report):
         estimate = result.dfs[months]
@@ -109,7 +152,7 @@ def regimen_group(
 
 
 def inputs_group(report: TreatmentReport) -> MeasurementsAndQualitativeEvaluations:
-    """TID 1501: age, EBV DNA, its threshold, and the two scores."""
+    """Build the group of inputs (TID 1501): age, EBV DNA, its threshold, and the two scores, where they are known."""
     measured = []
     if report.age_years is not None:
         measured.append(_measurement(codes.SUBJECT_AGE, numbers.age(report.age_years), codes.YEAR))
@@ -126,7 +169,24 @@ def inputs_group(report: TreatmentReport) -> MeasurementsAndQualitativeEvaluatio
 def tumour_group(
     report: TreatmentReport, index: int, contour: ContourUsed, segment: SegmentReference | None
 ) -> MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations:
-    """TID 1411: the primary tumour; without a segment of ours to point at, the same facts as TID 1501."""
+    """Build the group of one contour: the primary tumour and its volume in cm3.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        The report, for the tracking UID.
+    index : int
+        Position of the contour in the report, from 0.
+    contour : ContourUsed
+        The contour.
+    segment : SegmentReference or None
+        The segment with this contour. TID 1411 requires a region; without a segment the group follows TID 1501.
+
+    Returns
+    -------
+    MeasurementsAndQualitativeEvaluations or VolumetricROIMeasurementsAndQualitativeEvaluations
+        The same items in both cases.
+    """
     name = "Primary tumour" if index == 0 else f"Primary tumour, contour {index + 1}"
     volume = _measurement(codes.VOLUME, numbers.volume(contour.volume_ml), codes.CUBIC_CENTIMETRE)
     common: dict[str, Any] = {
@@ -147,7 +207,7 @@ def tumour_group(
 
 
 def algorithm_identification(report: TreatmentReport) -> AlgorithmIdentification:
-    """TID 4019, once for all measurements."""
+    """Build the algorithm identification (TID 4019): model name, version and digests, once for all measurements."""
     model = report.model
     digests = (
         (BUNDLE_PARAMETER, model.digest),
@@ -167,7 +227,7 @@ def _latest_first(report: TreatmentReport) -> list[int]:
 
 
 def _named(report: TreatmentReport, scenario: Scenario, name: str) -> str:
-    return f"{name}, {condition(report, scenario, ENGLISH)}" if len(report.scenarios) > 1 else name
+    return f"{name}, {ebv_condition(report, scenario, ENGLISH)}" if len(report.scenarios) > 1 else name
 
 
 def _tracking(report: TreatmentReport, name: str) -> TrackingIdentifier:
@@ -187,10 +247,11 @@ def _copies(name: codes.Concept, value: float) -> Measurement:
 
 
 def _measurement(name: codes.Concept, shown: str, unit: codes.Concept, exact: float | None = None) -> Measurement:
-    """TID 300 with the number as shown everywhere else; the exact one beside it where that is longer."""
-    made = Measurement(name.code, 0, unit.code)
-    measured = made[0].MeasuredValueSequence[0]
+    """Build a measurement (TID 300) with the number as shown, and the exact one where that is another."""
+    measurement = Measurement(name.code, 0, unit.code)
+    # highdicom writes a float with all its digits; a reader should see the string that every other object shows.
+    measured = measurement[0].MeasuredValueSequence[0]
     measured.NumericValue = DS(shown)
     if exact is not None and float(shown) != exact:
         measured.FloatingPointValue = exact
-    return made
+    return measurement

@@ -10,7 +10,13 @@ from pydicom import Dataset
 
 from dicom_sr.content.document import document
 from dicom_sr.content.measurements import SegmentReference
-from dicom_sr.header.attributes import MANUFACTURER, patient_and_study, referenced_request, series_number, stamp
+from dicom_sr.header.attributes import (
+    MANUFACTURER,
+    patient_and_study,
+    referenced_request,
+    series_number,
+    set_common_attributes,
+)
 from dicom_sr.header.uids import series_uid_of, uid_for
 from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
 from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS, SrClass
@@ -25,7 +31,7 @@ SR_CONSTRUCTORS: dict[SrClass, type[Comprehensive3DSR | ComprehensiveSR | Enhanc
 
 @dataclass(frozen=True)
 class Evidence:
-    """One instance that the report rests on."""
+    """The UIDs of one instance that was used for the report."""
 
     study_instance_uid: str
     series_instance_uid: str
@@ -33,31 +39,50 @@ class Evidence:
     sop_instance_uid: str
 
     def as_dataset(self) -> Dataset:
-        made = Dataset()
-        made.StudyInstanceUID, made.SeriesInstanceUID = self.study_instance_uid, self.series_instance_uid
-        made.SOPClassUID, made.SOPInstanceUID = self.sop_class_uid, self.sop_instance_uid
-        return made
+        """Return the UIDs as a data set, the form in which highdicom takes evidence."""
+        dataset = Dataset()
+        dataset.StudyInstanceUID, dataset.SeriesInstanceUID = self.study_instance_uid, self.series_instance_uid
+        dataset.SOPClassUID, dataset.SOPInstanceUID = self.sop_class_uid, self.sop_instance_uid
+        return dataset
 
 
 def sr_uid(report: TreatmentReport, sop_class: SrClass) -> str:
-    """UID of the SR; a fallback class is another object and so has another UID."""
+    """Return the SOP Instance UID of the SR; each SOP class is another object and has another UID."""
     return uid_for(report.report_identity, "sr" if sop_class == "comprehensive_3d" else f"sr/{sop_class}")
 
 
 def build_sr(
     report: TreatmentReport, sources: SourceStudy, options: ReportOptions, segmentations: Sequence[Dataset] = ()
 ) -> Dataset:
-    """The SR of one report, byte for byte the same whenever it is built again.
+    """Build the SR of one report; the same arguments give the same bytes.
 
-    segmentations : our SEG objects of this report; the tumour's measurement group points at the first.
+    Parameters
+    ----------
+    report : TreatmentReport
+        A report that `check_report` accepts.
+    sources : SourceStudy
+        The data sets that were used; they become the evidence.
+    options : ReportOptions
+        SOP class, language, flags.
+    segmentations : sequence of Dataset
+        The SEG objects of this report; the group of the n-th contour refers to the n-th SEG.
+
+    Returns
+    -------
+    Dataset
+        Complete, with file meta information.
+
+    References
+    ----------
+    PS3.3 A.35.13 (Comprehensive 3D SR IOD); PS3.16 TID 1500.
     """
     references = [SegmentReference(seg.SOPInstanceUID, _source_series(seg)) for seg in segmentations]
     sop_instance_uid = sr_uid(report, options.sop_class)
     evidence = [each.as_dataset() for each in all_evidence(report, sources, segmentations)]
-    patient = patient_and_study(sources)
-    for element in patient:
+    # highdicom copies patient and study from the first evidence.
+    for element in patient_and_study(sources):
         evidence[0].add(element)
-    made = SR_CONSTRUCTORS[options.sop_class](
+    dataset = SR_CONSTRUCTORS[options.sop_class](
         evidence=evidence,
         content=document(report, sources, options, references),
         series_instance_uid=series_uid_of(sop_instance_uid),
@@ -71,14 +96,29 @@ def build_sr(
         previous_versions=_predecessors(report, options) or None,
         requested_procedures=referenced_request(sources) or None,
     )
-    stamp(made, "sr", report, sources, options)
-    return made
+    set_common_attributes(dataset, "sr", report, sources, options)
+    return dataset
 
 
 def all_evidence(
     report: TreatmentReport, sources: SourceStudy, segmentations: Sequence[Dataset] = ()
 ) -> list[Evidence]:
-    """Every MR instance used, the contour objects and our SEGs, each once, the study's own MR first."""
+    """List the instances that a report was made from.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Representative slices and contours are listed also where their data sets are not among the sources.
+    sources : SourceStudy
+        MR instances and contour objects.
+    segmentations : sequence of Dataset
+        The SEG objects of this report.
+
+    Returns
+    -------
+    list of Evidence
+        Each instance once: MR, contour objects, SEGs.
+    """
     return list(dict.fromkeys(_evidence(report, sources, segmentations)))
 
 
@@ -97,7 +137,7 @@ def _source_series(segmentation: Dataset) -> str:
 
 
 def _predecessors(report: TreatmentReport, options: ReportOptions) -> list[Dataset]:
-    """The SRs that this one replaces: same study, each in the series that follows from its UID."""
+    # The series of an SR follows from its UID, so a predecessor can be referenced without reading it again.
     return [
         Evidence(report.study_instance_uid, series_uid_of(uid), SR_SOP_CLASS_UIDS[options.sop_class], uid).as_dataset()
         for uid in report.predecessors

@@ -1,0 +1,1 @@
+"""What all objects have in common: patient, study, series, equipment, UIDs and text encoding."""

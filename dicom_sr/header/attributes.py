@@ -1,7 +1,7 @@
-"""What all our objects have in common: patient, study, series, equipment, times, character set.
+"""Attributes that all objects of a report have in common: patient, study, series, equipment, times, character set.
 
-Patient, study, accession number, issuers and the request are copied from the MR, so that a PACS files our objects where
-the study stands. All times are the report's own, so the same report gives the same bytes.
+Patient, study, accession number, issuers and the request are copied from the MR, so that a PACS adds the objects to the
+same study. All times are the report's own, so that the same report gives the same bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MODEL_NAME = "CPTDN node"
 IMPLEMENTATION_CLASS_UID = "2.25.202796337823403205391208411563263434115"
 IMPLEMENTATION_VERSION = "CPTDN_NODE"
 
-# PS3.3 C.7.1.1, C.7.2.1 type 1 and 2 attributes: present in every object, empty where the MR has none
+# Type 1 and 2 attributes of PS3.3 C.7.1.1 and C.7.2.1: present in every object, empty where the MR has no value.
 REQUIRED_FROM_MR = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate", "StudyTime",
     "ReferringPhysicianName", "StudyID", "AccessionNumber",
@@ -44,26 +44,54 @@ COPIED_FROM_MR = (
 FROM_OTHER_REQUEST = ("RequestedProcedureID", "RequestedProcedureDescription", "RequestedProcedureCodeSequence")
 
 SERIES_NUMBERS: dict[ObjectKind, int] = {"sr": 1, "sc": 2, "pdf": 3, "seg": 4, "attribution": 5}
-SERIES_WORDS: dict[ObjectKind, str] = {
+SERIES_NAMES: dict[ObjectKind, str] = {
     "sr": "result", "sc": "page", "pdf": "PDF", "seg": "contour", "attribution": "Grad-CAM"
 }  # fmt: skip
 
 
 def series_number(kind: ObjectKind, revision: int) -> int:
-    """Far above the scanner's own numbers, each kind and revision its own."""
+    """Return the Series Number of one kind of object: above those of a scanner, another one for each revision.
+
+    Parameters
+    ----------
+    kind : ObjectKind
+        The kind of object.
+    revision : int
+        Revision of the report, from 1.
+
+    Returns
+    -------
+    int
+        9011 for the SR of the first revision, 9021 for that of the second.
+    """
     return 9000 + 10 * revision + SERIES_NUMBERS[kind]
 
 
 def series_description(report: TreatmentReport, kind: ObjectKind) -> str:
-    """Begins with what differs: viewers show about 20 characters."""
+    """Return the Series Description; kind and revision are first, since viewers show about 20 characters."""
     demonstration = " DEMONSTRATION ONLY" if report.model.demonstration else ""
-    return f"CPTDN {SERIES_WORDS[kind]} r{report.revision}{demonstration}"
+    return f"CPTDN {SERIES_NAMES[kind]} r{report.revision}{demonstration}"
 
 
 def local_time(report: TreatmentReport, options: ReportOptions) -> datetime:
-    """When the report was made, in the site's time zone.
+    """Return the creation time of a report in the site's time zone.
 
-    Raises InvalidReportError when the report has no time zone or the option is none.
+    Parameters
+    ----------
+    report : TreatmentReport
+        With a creation time that has a time zone.
+    options : ReportOptions
+        `timezone` is the site's, or None.
+
+    Returns
+    -------
+    datetime
+        The same moment, in the zone of the options where they name one.
+
+    Raises
+    ------
+    InvalidReportError
+        The creation time has no time zone, or the option is not an offset such as "+0800".
     """
     if report.created.utcoffset() is None:
         raise InvalidReportError(f"expected a creation time with its time zone, found {report.created.isoformat()}")
@@ -77,56 +105,102 @@ def local_time(report: TreatmentReport, options: ReportOptions) -> datetime:
 
 
 def offset_text(moment: datetime) -> str:
-    """Offset from UTC as (0008,0201) wants it: whole minutes."""
+    """Write the offset of a time from UTC for (0008,0201): sign, hours, minutes, as in "-0330"."""
     minutes = int((moment.utcoffset() or timedelta(0)).total_seconds() // 60)
     return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}{abs(minutes) % 60:02d}"
 
 
 def one_line(text: str) -> str:
-    """Text as VR LO takes it: one value of at most 64 characters."""
+    """Convert a text to one value of VR LO: a single line without backslash, 1 to 64 characters (PS3.5 6.2)."""
     return " ".join(text.replace("\\", "/").split())[:64].strip() or "unknown"
 
 
 def patient_and_study(sources: SourceStudy) -> Dataset:
-    """Patient and study attributes of the first MR instance, as str, with those of type 2 present."""
+    """Copy patient and study attributes from the first MR instance.
+
+    Parameters
+    ----------
+    sources : SourceStudy
+        With at least one MR instance.
+
+    Returns
+    -------
+    Dataset
+        Text decoded and to be written as UTF-8; attributes of type 2 are present, empty where the MR has no value.
+
+    Raises
+    ------
+    ReportError
+        A person's name is not a text of its character set.
+    """
     first = sources.mr[0]
-    made = Dataset()
-    made.SpecificCharacterSet = UTF8
+    attributes = Dataset()
+    attributes.SpecificCharacterSet = UTF8
     for keyword in (*REQUIRED_FROM_MR, *COPIED_FROM_MR):
         element = transcoded(first, keyword, sources.character_set)
         if element is not None and (keyword in REQUIRED_FROM_MR or not element.is_empty):
-            made.add(element)
+            attributes.add(element)
         elif keyword in REQUIRED_FROM_MR:
-            setattr(made, keyword, None)
-    if made.PatientSex not in ("M", "F", "O"):
-        made.PatientSex = None
-    return made
+            setattr(attributes, keyword, None)
+    # Another value than the defined terms M, F and O is written as unknown, which is empty (PS3.3 C.7.1.1).
+    if attributes.PatientSex not in ("M", "F", "O"):
+        attributes.PatientSex = None
+    return attributes
 
 
 def referenced_request(sources: SourceStudy) -> list[Dataset]:
-    """Items of the Referenced Request Sequence (PS3.3 C.17.2.2) from the MR's own request attributes."""
+    """Build the items of the Referenced Request Sequence from the MR's request attributes.
+
+    Parameters
+    ----------
+    sources : SourceStudy
+        The first MR instance has the Request Attributes Sequence (0040,0275), or not.
+
+    Returns
+    -------
+    list of Dataset
+        One item per request, with the attributes of type 2 present; empty without a request.
+
+    References
+    ----------
+    PS3.3 C.17.2 (SR Document General module).
+    """
     first = sources.mr[0]
     requests = transcoded(first, "RequestAttributesSequence", sources.character_set)
     study = patient_and_study(sources)
     items = []
-    for asked in requests.value if requests is not None else ():
+    for request in requests.value if requests is not None else ():
         item = Dataset()
-        item.StudyInstanceUID = asked.get("StudyInstanceUID") or study.StudyInstanceUID
+        item.StudyInstanceUID = request.get("StudyInstanceUID") or study.StudyInstanceUID
         item.ReferencedStudySequence = []
-        item.AccessionNumber = asked.get("AccessionNumber") or study.AccessionNumber
-        item.PlacerOrderNumberImagingServiceRequest = asked.get("PlacerOrderNumberImagingServiceRequest")
-        item.FillerOrderNumberImagingServiceRequest = asked.get("FillerOrderNumberImagingServiceRequest")
-        item.RequestedProcedureID = asked.get("RequestedProcedureID")
-        item.RequestedProcedureDescription = asked.get("RequestedProcedureDescription")
-        item.RequestedProcedureCodeSequence = asked.get("RequestedProcedureCodeSequence", [])
+        item.AccessionNumber = request.get("AccessionNumber") or study.AccessionNumber
+        item.PlacerOrderNumberImagingServiceRequest = request.get("PlacerOrderNumberImagingServiceRequest")
+        item.FillerOrderNumberImagingServiceRequest = request.get("FillerOrderNumberImagingServiceRequest")
+        item.RequestedProcedureID = request.get("RequestedProcedureID")
+        item.RequestedProcedureDescription = request.get("RequestedProcedureDescription")
+        item.RequestedProcedureCodeSequence = request.get("RequestedProcedureCodeSequence", [])
         items.append(item)
     return items
 
 
-def stamp(
+def set_common_attributes(
     dataset: Dataset, kind: ObjectKind, report: TreatmentReport, sources: SourceStudy, options: ReportOptions
 ) -> None:
-    """Write the common modules into an object, over whatever its builder put there."""
+    """Set the attributes that all objects have in common, also those that highdicom has set already.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Is changed; SOP Class and SOP Instance UID are set already.
+    kind : ObjectKind
+        Decides Series Number and Series Description.
+    report : TreatmentReport
+        Gives time, revision, model and software version.
+    sources : SourceStudy
+        Gives patient and study.
+    options : ReportOptions
+        Gives time zone and institution.
+    """
     for element in patient_and_study(sources):
         dataset.add(DataElement(element.tag, element.VR, element.value))
     now = local_time(report, options)
@@ -137,12 +211,12 @@ def stamp(
     dataset.ContentDate, dataset.ContentTime = today, time
     dataset.SeriesNumber = series_number(kind, report.revision)
     dataset.SeriesDescription = series_description(report, kind)
-    _stamp_equipment(dataset, report, options, now)
+    _set_equipment(dataset, report, options, now)
     dataset.CodingSchemeIdentificationSequence = codes.coding_schemes()
-    _stamp_file_meta(dataset)
+    _set_file_meta(dataset)
 
 
-def _stamp_equipment(dataset: Dataset, report: TreatmentReport, options: ReportOptions, now: datetime) -> None:
+def _set_equipment(dataset: Dataset, report: TreatmentReport, options: ReportOptions, now: datetime) -> None:
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = MODEL_NAME
     model = one_line(f"{report.model.name} {report.model.version}")
@@ -163,7 +237,7 @@ def _stamp_equipment(dataset: Dataset, report: TreatmentReport, options: ReportO
     dataset.ContributingEquipmentSequence = [equipment]
 
 
-def _stamp_file_meta(dataset: Dataset) -> None:
+def _set_file_meta(dataset: Dataset) -> None:
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID

@@ -1,7 +1,8 @@
-"""Text of the source data sets, decoded once, to be written as UTF-8 (ISO_IR 192).
+"""Text of the source data sets, decoded once and written as UTF-8 (ISO_IR 192).
 
-GB18030 and GBK have trail bytes that look like the back-slash and the caret of DICOM, so a value is decoded as a whole
-before anything splits it. A PACS that labels GBK as ISO_IR 100 is met by naming the real encoding (`actual`).
+In GB18030 and GBK the second byte of a character may be that of a backslash or a caret, which separate values and name
+components in DICOM, so a value is decoded as a whole before it is split. Some PACS label GBK as ISO_IR 100: for those
+the site names the real encoding (`actual`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,30 @@ Label = str | list[str]
 
 
 def transcoded(source: Dataset, keyword: str, actual: str | None = None) -> DataElement | None:
-    """One element of `source` with its text as str; None where it is absent.
+    """Return one element of a data set with its text decoded.
 
-    actual : the real encoding as a DICOM defined term, where the label of the source is wrong.
-    Raises ReportError where the bytes of a person's name are no text of that encoding.
+    Parameters
+    ----------
+    source : Dataset
+        As it was read; its elements may still be undecoded bytes.
+    keyword : str
+        The element; of a sequence, the text of all items is decoded.
+    actual : str or None
+        The real encoding as a DICOM defined term, where Specific Character Set of the source is wrong.
+
+    Returns
+    -------
+    DataElement or None
+        A copy with text as str; None where the element is absent.
+
+    Raises
+    ------
+    ReportError
+        The bytes of a person's name are not a text of the encoding. Other text gets replacement characters instead.
+
+    References
+    ----------
+    PS3.5 6.1.2 (character repertoires), 7.5.3 (character set of sequence items); PS3.3 C.12.1.1.2.
     """
     if keyword not in source:
         return None
@@ -34,7 +55,7 @@ def transcoded(source: Dataset, keyword: str, actual: str | None = None) -> Data
 
 
 def text_of(source: Dataset, keyword: str, actual: str | None = None) -> str:
-    """The text of one element; empty where it is absent or empty."""
+    """Return the text of one element, decoded as by `transcoded`; empty where it is absent or empty."""
     element = transcoded(source, keyword, actual)
     return "" if element is None or element.value is None else str(element.value)
 
@@ -55,14 +76,14 @@ def _transcoded(source: Dataset, keyword: str, label: Label, actual: str | None)
 
 
 def _transcoded_item(item: Dataset, label: Label, actual: str | None) -> Dataset:
-    """A sequence item; its text has the character set of the whole data set unless it names its own (PS3.5 7.5)."""
+    # An item has the character set of the data set unless it has a Specific Character Set of its own (PS3.5 7.5.3).
     own = _label(item) if "SpecificCharacterSet" in item else label
-    made = Dataset()
+    decoded = Dataset()
     for tag in item:
         keyword = tag.keyword
         if keyword and keyword != "SpecificCharacterSet":
-            made.add(_transcoded(item, keyword, own, actual))
-    return made
+            decoded.add(_transcoded(item, keyword, own, actual))
+    return decoded
 
 
 def _decoded(element: Any, keyword: str, label: Label, actual: str | None) -> str:
@@ -72,19 +93,19 @@ def _decoded(element: Any, keyword: str, label: Label, actual: str | None) -> st
     labels = [actual] if actual else [label] if isinstance(label, str) else label
     person = dictionary_VR(keyword) == "PN"
     encodings = convert_encodings(labels)
-    if len(encodings) > 1:
+    if len(encodings) > 1:  # code extensions: escape sequences switch the encoding within the value (PS3.5 6.1.2.4)
         return decode_bytes(raw, encodings, PN_DELIMS if person else TEXT_VR_DELIMS).strip(" \0")
     try:
         return raw.decode(encodings[0], errors="strict" if person else "replace").strip(" \0")
     except UnicodeDecodeError as error:
         raise ReportError(
-            f"{keyword}: expected text in {labels[0]}, found bytes that are none ({raw[:12]!r}); "
+            f"{keyword}: expected text in {labels[0]}, found bytes that are not ({raw[:12]!r}); "
             "name the real character set of this source"
         ) from error
 
 
 def _bytes_of(element: Any, label: Label, actual: str | None) -> bytes | str:
-    """The bytes as they came; the text where it was decoded before and no other encoding is claimed."""
+    """Return the bytes as received; the text where it was decoded before and no other encoding is claimed."""
     value = element.value
     if value is None:
         return b""

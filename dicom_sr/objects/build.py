@@ -1,4 +1,4 @@
-"""All objects of one report, validated."""
+"""All DICOM objects of one report, validated."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from pydicom import Dataset
 
+from config.arrays import RgbArray
 from dicom_sr.content.structured_report import build_sr
 from dicom_sr.header.attributes import local_time
 from dicom_sr.header.characters import text_of
@@ -24,7 +23,10 @@ from dicom_sr.report.report_inputs import Language, ObjectKind, PagePictures, Re
 from dicom_sr.report.treatment_report import TreatmentReport
 
 StartDrawing = Callable[..., Callable[[], Any]]
-"""Begins `function(*arguments)` and returns what gives its result; `partial` does it when it is asked for."""
+"""Starts `function(*arguments)` and returns a function that waits for its result.
+
+`functools.partial` has the same form and computes when the result is asked for.
+"""
 
 
 def build_objects(
@@ -34,11 +36,30 @@ def build_objects(
     options: ReportOptions | None = None,
     start: StartDrawing = partial,
 ) -> list[ReportObject]:
-    """The DICOM objects of one report, in the order in which they should be sent.
+    """Build the DICOM objects of one report; the same arguments give the same bytes.
 
-    start : begins the drawing of a page and returns what waits for it, so that it can be done beside the rest.
-    The same arguments give the same bytes. Nothing is returned that does not pass validation.
-    Raises InvalidReportError naming what does not hold together.
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report, also a refusal.
+    sources : SourceStudy
+        The data sets that were used; patient and study are copied from the first MR instance.
+    pictures : PagePictures or None
+        Nomogram, slices and attribution maps.
+    options : ReportOptions or None
+        The site's choices.
+    start : StartDrawing
+        Starts the drawing of a page, for example in another process while the other objects are built.
+
+    Returns
+    -------
+    list of ReportObject
+        In the order in which they should be sent: SEG before the SR that refers to it. All passed validation.
+
+    Raises
+    ------
+    InvalidReportError
+        The report contradicts itself or its sources, or an object lacks what its IOD requires.
     """
     pictures, options = pictures or PagePictures(), options or ReportOptions()
     check_report(report, sources)
@@ -52,12 +73,13 @@ def _datasets(
     report: TreatmentReport, sources: SourceStudy, pictures: PagePictures, options: ReportOptions, start: StartDrawing
 ) -> Iterator[tuple[ObjectKind, Dataset]]:
     page = (report, pictures, options.language, patient_caption(sources))
-    draw: dict[ObjectKind, Callable[..., Any]] = {"pdf": printed_page, "sc": shown_page}  # the slower one first
+    # Both pages are started before anything else is built; the PDF, which takes longer, first.
+    draw: dict[ObjectKind, Callable[..., Any]] = {"pdf": printed_page, "sc": shown_page}
     drawn = {kind: start(function, *page) for kind, function in draw.items() if kind in options.kinds}
     segmentations: Sequence[Dataset] = ()
     if "seg" in options.kinds:
         segmentations = [build_seg(mask, report, sources, options) for mask in sources.masks]
-        yield from (("seg", made) for made in segmentations)
+        yield from (("seg", segmentation) for segmentation in segmentations)
     if "sr" in options.kinds:
         yield "sr", build_sr(report, sources, options, segmentations)
     if "sc" in options.kinds:
@@ -65,23 +87,23 @@ def _datasets(
     if "pdf" in options.kinds:
         yield "pdf", build_pdf(drawn["pdf"](), report, sources, options)
     if "attribution" in options.kinds:
-        yield from (("attribution", made) for made in build_attributions(pictures, report, sources, options))
+        yield from (("attribution", capture) for capture in build_attributions(pictures, report, sources, options))
 
 
 def shown_page(
     report: TreatmentReport, pictures: PagePictures, language: Language, patient: PatientCaption
-) -> NDArray[np.uint8]:
-    """The page for viewers as (rows, columns, 3) RGB."""
+) -> RgbArray:
+    """Draw the page for viewers; return it as RGB, (rows, columns, 3), 0 to 255."""
     return page_pixels(render_page(report, pictures, "dark", language, patient))
 
 
 def printed_page(report: TreatmentReport, pictures: PagePictures, language: Language, patient: PatientCaption) -> bytes:
-    """The page for print as PDF."""
+    """Draw the page for print; return it as PDF."""
     return page_pdf(render_page(report, pictures, "light", language, patient), TITLE, report.created)
 
 
 def patient_caption(sources: SourceStudy) -> PatientCaption:
-    """Who the page is about, in readable dates."""
+    """Read patient and study from the first MR instance, with dates as YYYY-MM-DD."""
     first, actual = sources.mr[0], sources.character_set
     return PatientCaption(
         name=text_of(first, "PatientName", actual),

@@ -1,4 +1,4 @@
-"""Encapsulated PDF (PS3.3 A.45.1); highdicom has no class for it."""
+"""The page as Encapsulated PDF (PS3.3 A.45.1); highdicom has no class for this IOD."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 
 from dicom_sr.coding import codes
 from dicom_sr.content.structured_report import all_evidence
-from dicom_sr.header.attributes import series_number, stamp
+from dicom_sr.header.attributes import series_number, set_common_attributes
 from dicom_sr.header.uids import series_uid_of, uid_for
 from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
@@ -16,28 +16,50 @@ TITLE = "CPTDN treatment decision report"
 
 
 def build_pdf(pdf: bytes, report: TreatmentReport, sources: SourceStudy, options: ReportOptions) -> Dataset:
-    """The PDF of the page as a DICOM object."""
-    made = Dataset()
-    made.SOPClassUID = EncapsulatedPDFStorage
-    made.SOPInstanceUID = uid_for(report.report_identity, f"pdf/{options.language}")
-    made.SeriesInstanceUID = series_uid_of(made.SOPInstanceUID)
-    made.SeriesNumber = series_number("pdf", report.revision)
-    made.InstanceNumber = 1
-    made.Modality = "DOC"  # PS3.3 C.24.1
-    made.ConversionType = "SD"
-    stamp(made, "pdf", report, sources, options)
-    made.AcquisitionDateTime = None
-    made.BurnedInAnnotation = "YES"
-    made.DocumentTitle = TITLE
-    made.ConceptNameCodeSequence = [codes.REPORT_TITLE.code]
-    made.VerificationFlag = "UNVERIFIED"
-    made.MIMETypeOfEncapsulatedDocument = "application/pdf"
-    made.SourceInstanceSequence = [
-        _reference(each.sop_class_uid, each.sop_instance_uid) for each in all_evidence(report, sources)
+    """Build the Encapsulated PDF of the page.
+
+    Parameters
+    ----------
+    pdf : bytes
+        The PDF file.
+    report : TreatmentReport
+        The report that it shows.
+    sources : SourceStudy
+        The instances that are listed as its sources.
+    options : ReportOptions
+        Language (it is part of the UID) and time zone.
+
+    Returns
+    -------
+    Dataset
+        Complete, with file meta information.
+
+    References
+    ----------
+    PS3.3 C.24.2 (Encapsulated Document module).
+    """
+    document = Dataset()
+    document.SOPClassUID = EncapsulatedPDFStorage
+    document.SOPInstanceUID = uid_for(report.report_identity, f"pdf/{options.language}")
+    document.SeriesInstanceUID = series_uid_of(document.SOPInstanceUID)
+    document.SeriesNumber = series_number("pdf", report.revision)
+    document.InstanceNumber = 1
+    document.Modality = "DOC"  # PS3.3 C.24.1
+    document.ConversionType = "SD"
+    set_common_attributes(document, "pdf", report, sources, options)
+    document.AcquisitionDateTime = None
+    document.BurnedInAnnotation = "YES"
+    document.DocumentTitle = TITLE
+    document.ConceptNameCodeSequence = [codes.REPORT_TITLE.code]
+    document.VerificationFlag = "UNVERIFIED"
+    document.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    document.SourceInstanceSequence = [
+        _reference(evidence.sop_class_uid, evidence.sop_instance_uid) for evidence in all_evidence(report, sources)
     ]
-    made.EncapsulatedDocumentLength = len(pdf)
-    made.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
-    return made
+    # The value of an element has an even length (PS3.5 7.1.1); the length without the padding byte is told here.
+    document.EncapsulatedDocumentLength = len(pdf)
+    document.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
+    return document
 
 
 def _reference(sop_class_uid: str, sop_instance_uid: str) -> Dataset:

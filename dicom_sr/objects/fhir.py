@@ -1,9 +1,9 @@
 """The report as FHIR R4: one transaction Bundle of DiagnosticReport, RiskAssessment, Observation and Device.
 
-Follows HL7's "DICOM SR to FHIR Resource Mapping" where it speaks: each NUM item of a measurement group becomes an
-Observation with the item's code and unit and the group's tracking UID as identifier, the observing device a Device,
-the study an ImagingStudy named by `urn:dicom:uid`. It says nothing about predictions: DFS under a regimen is a
-RiskAssessment, whose probabilities R4 wants in percent (0 to 100), so they are the strings that the SR shows.
+HL7's "DICOM SR to FHIR Resource Mapping" is followed where it has a rule: each NUM item of a measurement group becomes
+an Observation with the item's code and unit, the observing device a Device, the study an ImagingStudy identified by
+``urn:dicom:uid``. It has no rule for predictions: DFS under a regimen is a RiskAssessment, whose probabilities are in
+percent (0 to 100) in R4, so they are the numbers that the SR shows.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from dicom_sr.content.structured_report import sr_uid
 from dicom_sr.header.attributes import MANUFACTURER, MODEL_NAME
 from dicom_sr.header.uids import NAMESPACE, device_uid, uid_for
 from dicom_sr.report import numbers
-from dicom_sr.report.plain_text import condition, summary_text
+from dicom_sr.report.plain_text import ebv_condition, summary_text
 from dicom_sr.report.report_inputs import ReportOptions
 from dicom_sr.report.treatment_report import ArmResult, Scenario, TreatmentReport
 from dicom_sr.report.wording import WORDINGS, horizon
 
 DICOM_UID = "urn:dicom:uid"
-PATIENT_IDENTIFIER = "urn:cptdn:patient-id"  # where the hospital's own system of identifiers is not configured
+PATIENT_IDENTIFIER = "urn:cptdn:patient-id"  # the system of Patient IDs where the site has configured none
 Resource = dict[str, Any]
 
 
@@ -35,24 +35,43 @@ def fhir_bundle(
     pdf: bytes | None = None,
     patient_system: str = PATIENT_IDENTIFIER,
 ) -> Resource:
-    """The transaction to be posted to a FHIR server's base address.
+    """Build the transaction that is posted to a FHIR server's base address.
 
-    pdf : the page, kept in DiagnosticReport.presentedForm.
-    patient_system : the hospital's system of patient identifiers, as its FHIR server knows it.
-    Posting it twice makes nothing twice: each resource is created only if its identifier is not there yet.
+    Posting it twice creates nothing twice: each resource has ``ifNoneExist`` with its identifier.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report, also a refusal.
+    options : ReportOptions or None
+        Language of the conclusion, SOP class of the SR (for its UID), preliminary or final.
+    pdf : bytes or None
+        The page, for DiagnosticReport.presentedForm.
+    patient_system : str
+        URI of the hospital's patient identifiers, as its FHIR server knows them.
+
+    Returns
+    -------
+    dict
+        A Bundle of type transaction, as JSON values.
+
+    References
+    ----------
+    FHIR R4: Bundle, DiagnosticReport, RiskAssessment, Observation, Device.
     """
     options = options or ReportOptions()
     subject = {"identifier": {"system": patient_system, "value": report.patient_id}}
     device = _device(report)
-    observations = [{**found, "subject": subject} for found in _observations(report, options)]
-    risks = [{**found, "subject": subject} for found in _risks(report, options)]
-    for made in (*observations, *risks):
-        field = "device" if made["resourceType"] == "Observation" else "performer"
-        made[field] = {"reference": _url(device)}
+    observations = [{**observation, "subject": subject} for observation in _observations(report, options)]
+    risks = [{**risk, "subject": subject} for risk in _risks(report, options)]
+    for resource in (*observations, *risks):
+        field = "device" if resource["resourceType"] == "Observation" else "performer"
+        resource[field] = {"reference": _url(device)}
     for risk in risks:
-        risk["basis"] = [{"reference": _url(found)} for found in observations]
+        risk["basis"] = [{"reference": _url(observation)} for observation in observations]
     document = {**_diagnostic_report(report, options, pdf), "subject": subject}
-    document["result"] = [{"reference": _url(found)} for found in observations]
+    document["result"] = [{"reference": _url(observation)} for observation in observations]
+    # R4 has no element that refers to a RiskAssessment; R5's supportingInfo is used as an extension.
     document["extension"] = [
         {
             "url": "http://hl7.org/fhir/5.0/StructureDefinition/extension-DiagnosticReport.supportingInfo",
@@ -69,12 +88,12 @@ def fhir_bundle(
         "resourceType": "Bundle",
         "type": "transaction",
         "timestamp": report.created.isoformat(timespec="milliseconds"),
-        "entry": [_entry(made) for made in (device, *observations, *risks, document)],
+        "entry": [_entry(resource) for resource in (device, *observations, *risks, document)],
     }
 
 
 def _diagnostic_report(report: TreatmentReport, options: ReportOptions, pdf: bytes | None) -> Resource:
-    made: Resource = {
+    document: Resource = {
         "resourceType": "DiagnosticReport",
         "identifier": [_uid_identifier(sr_uid(report, options.sop_class))],
         "status": _status(report, options),
@@ -86,14 +105,14 @@ def _diagnostic_report(report: TreatmentReport, options: ReportOptions, pdf: byt
         "conclusion": summary_text(report, options.language),
     }
     if report.recommendation is not None:
-        made["conclusionCode"] = [_concept(codes.REGIMENS[report.recommendation])]
+        document["conclusionCode"] = [_concept(codes.REGIMENS[report.recommendation])]
     elif not report.computed:
-        made["conclusionCode"] = [_concept(codes.NOT_COMPUTED)]
+        document["conclusionCode"] = [_concept(codes.NOT_COMPUTED)]
     if pdf is not None:
-        made["presentedForm"] = [
+        document["presentedForm"] = [
             {"contentType": "application/pdf", "data": base64.b64encode(pdf).decode("ascii"), "title": "CPTDN report"}
         ]
-    return made
+    return document
 
 
 def _observations(report: TreatmentReport, options: ReportOptions) -> Iterator[Resource]:
@@ -101,19 +120,19 @@ def _observations(report: TreatmentReport, options: ReportOptions) -> Iterator[R
         yield _observation(report, options, codes.SUBJECT_AGE, numbers.age(report.age_years), codes.YEAR)
     if report.ebv_dna.copies_per_ml is not None:
         copies = numbers.copies(report.ebv_dna.copies_per_ml)
-        made = _observation(report, options, codes.EBV_COPIES, copies, codes.COPIES_PER_ML)
+        load = _observation(report, options, codes.EBV_COPIES, copies, codes.COPIES_PER_ML)
         provenance = report.ebv_dna.provenance
         if provenance is not None and provenance.observed_on is not None:
-            made["effectiveDateTime"] = provenance.observed_on.isoformat()
-        yield made
+            load["effectiveDateTime"] = provenance.observed_on.isoformat()
+        yield load
     if report.scores is not None:
         prognostic, predictive = report.scores.prognostic_score, report.scores.predictive_score
         yield _observation(report, options, codes.PROGNOSTIC_SCORE, numbers.score(prognostic), codes.SCORE)
         yield _observation(report, options, codes.PREDICTIVE_SCORE, numbers.score(predictive), codes.SCORE)
     for index, contour in enumerate(report.contours):
         shown = numbers.volume(contour.volume_ml)
-        made = _observation(report, options, codes.VOLUME, shown, codes.CUBIC_CENTIMETRE, f"/{index}")
-        yield {**made, "bodySite": _concept(codes.NASOPHARYNX), "note": [{"text": f"Contour {contour.roi_name}"}]}
+        volume = _observation(report, options, codes.VOLUME, shown, codes.CUBIC_CENTIMETRE, f"/{index}")
+        yield {**volume, "bodySite": _concept(codes.NASOPHARYNX), "note": [{"text": f"Contour {contour.roi_name}"}]}
 
 
 def _observation(
@@ -138,15 +157,14 @@ def _risks(report: TreatmentReport, options: ReportOptions) -> Iterator[Resource
 
 
 def _risk(report: TreatmentReport, options: ReportOptions, scenario: Scenario, result: ArmResult) -> Resource:
-    """DFS under one regimen."""
     words = WORDINGS["en"]
     kind = f"fhir/risk/{scenario.ebv_category.value}/{result.arm.value}"
     notes = [f"Model: {report.model.name} {report.model.version} ({report.model.digest})", report.model.intended_use]
     if report.model.demonstration:
         notes.insert(0, words.demonstration)
     if len(report.scenarios) > 1:
-        notes.insert(0, f"Supposing {condition(report, scenario, words)}")
-    advised = " (recommended)" if scenario.recommendation is result.arm else ""
+        notes.insert(0, f"Assuming {ebv_condition(report, scenario, words)}")
+    suffix = " (recommended)" if scenario.recommendation is result.arm else ""
     return {
         "resourceType": "RiskAssessment",
         "identifier": [_uid_identifier(uid_for(report.report_identity, kind))],
@@ -166,7 +184,7 @@ def _risk(report: TreatmentReport, options: ReportOptions, scenario: Scenario, r
             }
             for months, estimate in sorted(result.dfs.items())
         ],
-        "mitigation": f"{codes.REGIMENS[result.arm].meaning}{advised}",
+        "mitigation": f"{codes.REGIMENS[result.arm].meaning}{suffix}",
         "note": [{"text": note} for note in notes if note],
     }
 
@@ -200,9 +218,9 @@ def _uid_identifier(uid: str) -> dict[str, str]:
 
 
 def _url(resource: Resource) -> str:
-    """A UUID that follows from the resource's own identifier."""
-    named: UUID = uuid5(NAMESPACE, f"{resource['resourceType']}/{resource['identifier'][0]['value']}")
-    return f"urn:uuid:{named}"
+    """Return the URL by which the entries of the bundle refer to a resource; it follows from its identifier."""
+    name: UUID = uuid5(NAMESPACE, f"{resource['resourceType']}/{resource['identifier'][0]['value']}")
+    return f"urn:uuid:{name}"
 
 
 def _entry(resource: Resource) -> Resource:

@@ -1,43 +1,58 @@
-"""The page as an ordinary image: it opens in every viewer, planning systems included, which read SR poorly.
+"""The page as an ordinary image: every viewer shows it, also planning systems, many of which cannot show an SR.
 
-Its modality is OT (as highdicom writes it), which opens sharp in viewers.
+Its modality is OT, as highdicom writes it; viewers show such pictures sharp.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from highdicom.sc import SCImage
-from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.valuerep import DA, TM
 
-from dicom_sr.header.attributes import MANUFACTURER, local_time, series_number, stamp
+from config.arrays import RgbArray
+from dicom_sr.header.attributes import MANUFACTURER, local_time, series_number, set_common_attributes
 from dicom_sr.header.uids import series_uid_of, uid_for
 from dicom_sr.page.layout import page_pixels, render_slice
 from dicom_sr.report.report_inputs import ObjectKind, PagePictures, ReportOptions, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
 
-BODY_PART = "HEADNECK"  # without it dciodvfy asks for Laterality
+BODY_PART = "HEADNECK"  # without it dciodvfy asks for Laterality, which General Series requires of paired body parts
 
 
-def build_sc(
-    pixels_rgb: NDArray[np.uint8], report: TreatmentReport, sources: SourceStudy, options: ReportOptions
-) -> Dataset:
-    """Secondary Capture of the page.
+def build_sc(pixels_rgb: RgbArray, report: TreatmentReport, sources: SourceStudy, options: ReportOptions) -> Dataset:
+    """Build the Secondary Capture of the page.
 
-    pixels_rgb : (rows, columns, 3), 0..255.
+    Parameters
+    ----------
+    pixels_rgb : array of uint8, shape (rows, columns, 3)
+        The page in RGB, 0 to 255.
+    report : TreatmentReport
+        The report that is shown.
+    sources : SourceStudy
+        For patient and study attributes.
+    options : ReportOptions
+        Language (it is part of the UID) and time zone.
+
+    Returns
+    -------
+    Dataset
+        Complete, with file meta information.
+
+    References
+    ----------
+    PS3.3 A.8.1.
     """
     sop_instance_uid = uid_for(report.report_identity, f"sc/{options.language}")
-    made = _capture(pixels_rgb, report, sop_instance_uid, series_uid_of(sop_instance_uid), "sc", 1)
-    stamp(made, "sc", report, sources, options)
-    finish_capture(made, report, options)
-    return made
+    capture = _capture(pixels_rgb, report, sop_instance_uid, series_uid_of(sop_instance_uid), "sc", 1)
+    set_common_attributes(capture, "sc", report, sources, options)
+    _set_capture_attributes(capture, report, options)
+    return capture
 
 
 def _capture(
-    pixels_rgb: NDArray[np.uint8],
+    pixels_rgb: RgbArray,
     report: TreatmentReport,
     sop_instance_uid: str,
     series_instance_uid: str,
@@ -59,23 +74,41 @@ def _capture(
     )
 
 
-def finish_capture(made: Any, report: TreatmentReport, options: ReportOptions) -> None:
-    """What a picture of a page is: no patient orientation, burned-in annotation, our own capture time."""
+def _set_capture_attributes(capture: Any, report: TreatmentReport, options: ReportOptions) -> None:
     now = local_time(report, options)
-    made.PatientOrientation = None
-    made.BodyPartExamined = BODY_PART
-    made.BurnedInAnnotation = "YES"
-    made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = DA(now.date()), TM(now.time())
-    made.SecondaryCaptureDeviceManufacturer = MANUFACTURER
-    made.ImageComments = "Computed result, not verified by a person"
+    # SCImage requires a patient orientation and writes the present time; a page has no orientation, and the same report
+    # must give the same bytes.
+    capture.PatientOrientation = None
+    capture.DateOfSecondaryCapture, capture.TimeOfSecondaryCapture = DA(now.date()), TM(now.time())
+    capture.BodyPartExamined = BODY_PART
+    capture.BurnedInAnnotation = "YES"
+    capture.SecondaryCaptureDeviceManufacturer = MANUFACTURER
+    capture.ImageComments = "Computed result, not verified by a person"
 
 
 def build_attributions(
     pictures: PagePictures, report: TreatmentReport, sources: SourceStudy, options: ReportOptions
 ) -> list[Dataset]:
-    """One Secondary Capture per sequence that has an attribution map: the slice, the contour, what drove the scores."""
+    """Build one Secondary Capture per sequence that has an attribution map.
+
+    Parameters
+    ----------
+    pictures : PagePictures
+        Slices, contours and attribution maps.
+    report : TreatmentReport
+        The report that they belong to.
+    sources : SourceStudy
+        For patient and study attributes.
+    options : ReportOptions
+        Language (it is part of the UIDs) and time zone.
+
+    Returns
+    -------
+    list of Dataset
+        All in one series; empty where no sequence has an attribution map.
+    """
     shown = [picture for picture in pictures.sequences if picture.attribution_yx is not None]
-    made: list[Dataset] = []
+    captures: list[Dataset] = []
     for number, picture in enumerate(shown, start=1):
         capture = _capture(
             page_pixels(render_slice(picture, report, options.language)),
@@ -85,7 +118,7 @@ def build_attributions(
             kind="attribution",
             instance_number=number,
         )
-        stamp(capture, "attribution", report, sources, options)
-        finish_capture(capture, report, options)
-        made.append(capture)
-    return made
+        set_common_attributes(capture, "attribution", report, sources, options)
+        _set_capture_attributes(capture, report, options)
+        captures.append(capture)
+    return captures

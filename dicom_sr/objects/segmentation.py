@@ -1,23 +1,30 @@
-"""SEG of the contour as it was used, on the grid of each series: it shows what the model saw."""
+"""SEG of the contour on the grid of each series: the pixels that the model used as tumour."""
 
 from __future__ import annotations
 
 import numpy as np
 from highdicom.content import AlgorithmIdentificationSequence
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
-from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.uid import UID
 
+from config.arrays import LabelArray
 from dicom_sr.coding import codes
 from dicom_sr.content.measurements import SEGMENT_NUMBER
-from dicom_sr.header.attributes import MANUFACTURER, MODEL_NAME, one_line, patient_and_study, series_number, stamp
+from dicom_sr.header.attributes import (
+    MANUFACTURER,
+    MODEL_NAME,
+    one_line,
+    patient_and_study,
+    series_number,
+    set_common_attributes,
+)
 from dicom_sr.header.uids import uid_for
 from dicom_sr.report.errors import InvalidReportError
 from dicom_sr.report.report_inputs import ReportOptions, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
 
-# What a SEG needs to know of its source images; nothing that holds text, whose encoding would come along
+# What a SEG needs of its source images. Nothing that contains text: highdicom would copy its encoding into the SEG.
 GEOMETRY = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "FrameOfReferenceUID",
     "PositionReferenceIndicator", "Rows", "Columns", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices",
@@ -30,16 +37,40 @@ GEOMETRY_GROUPS = (
 
 
 def seg_uid(report: TreatmentReport, mask: SeriesMask) -> str:
+    """Return the SOP Instance UID of the SEG on one series."""
     return uid_for(report.report_identity, f"seg/{mask.role.value}")
 
 
 def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, options: ReportOptions) -> Dataset:
-    """The contour of one series as a binary SEG with one segment.
+    """Build the SEG of one series: binary, one segment, empty frames left out.
 
-    Raises InvalidReportError when the mask is empty, or names instances that are not among the sources.
+    Parameters
+    ----------
+    mask : SeriesMask
+        The contour on the grid of the series.
+    report : TreatmentReport
+        The report that it belongs to.
+    sources : SourceStudy
+        Contains the MR instances that the mask names.
+    options : ReportOptions
+        Time zone and institution.
+
+    Returns
+    -------
+    Dataset
+        Complete, with file meta information; each frame refers to the MR image or frame that it was drawn on.
+
+    Raises
+    ------
+    InvalidReportError
+        The mask is empty, or names instances that are not among the sources.
+
+    References
+    ----------
+    PS3.3 A.51 (Segmentation IOD).
     """
     images, pixels = _on_source_grid(mask, sources)
-    made = Segmentation(
+    segmentation = Segmentation(
         source_images=images,
         pixel_array=pixels,
         segmentation_type=SegmentationTypeValues.BINARY,
@@ -56,14 +87,14 @@ def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, o
         content_description=f"Contour used on {mask.role.value}",
         omit_empty_frames=True,
     )
-    stamp(made, "seg", report, sources, options)
-    made.BodyPartExamined = "HEADNECK"
-    _settle_dimension_uids(made, uid_for(report.report_identity, f"seg/{mask.role.value}/dimensions"))
-    return made
+    set_common_attributes(segmentation, "seg", report, sources, options)
+    segmentation.BodyPartExamined = "HEADNECK"
+    _set_dimension_uids(segmentation, uid_for(report.report_identity, f"seg/{mask.role.value}/dimensions"))
+    return segmentation
 
 
-def _on_source_grid(mask: SeriesMask, sources: SourceStudy) -> tuple[list[Dataset], NDArray[np.uint8]]:
-    """Source images without text, and the mask in their order (frames of an Enhanced MR, or one image a slice)."""
+def _on_source_grid(mask: SeriesMask, sources: SourceStudy) -> tuple[list[Dataset], LabelArray]:
+    """Return source images without text, and the mask in their order: Enhanced MR frames, or one image per slice."""
     binary = (np.asarray(mask.mask_zyx) != 0).astype(np.uint8)
     if len(binary) != len(mask.slices) or not binary.any():
         raise InvalidReportError(
@@ -78,6 +109,7 @@ def _on_source_grid(mask: SeriesMask, sources: SourceStudy) -> tuple[list[Datase
     if mask.slices[0][1] is None:
         return [_geometry(by_uid[uid], patient) for uid, _ in mask.slices], binary
     enhanced = _geometry(by_uid[mask.slices[0][0]], patient)
+    # Every frame of the Enhanced MR needs a plane, also those that were not used; empty planes are left out of the SEG.
     frames = np.zeros((int(enhanced.NumberOfFrames), *binary.shape[1:]), np.uint8)
     for plane, (_, frame) in zip(binary, mask.slices, strict=True):
         frames[(frame or 1) - 1] = plane
@@ -85,24 +117,24 @@ def _on_source_grid(mask: SeriesMask, sources: SourceStudy) -> tuple[list[Datase
 
 
 def _geometry(source: Dataset, patient: Dataset) -> Dataset:
-    made = Dataset()
+    geometry = Dataset()
     for element in patient:
-        made.add(element)
+        geometry.add(element)
     for keyword in GEOMETRY:
         if keyword in source:
-            made.add(source[keyword])
+            geometry.add(source[keyword])
     for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         if keyword in source:
-            setattr(made, keyword, [_geometry_group(item) for item in source[keyword].value])
-    return made
+            setattr(geometry, keyword, [_geometry_group(item) for item in source[keyword].value])
+    return geometry
 
 
 def _geometry_group(item: Dataset) -> Dataset:
-    made = Dataset()
+    group = Dataset()
     for keyword in GEOMETRY_GROUPS:
         if keyword in item:
-            made.add(item[keyword])
-    return made
+            group.add(item[keyword])
+    return group
 
 
 def _segment(report: TreatmentReport, mask: SeriesMask) -> SegmentDescription:
@@ -124,8 +156,8 @@ def _segment(report: TreatmentReport, mask: SeriesMask) -> SegmentDescription:
     )
 
 
-def _settle_dimension_uids(segmentation: Dataset, uid: str) -> None:
-    """highdicom draws the Dimension Organization UID at random; ours follows from the report."""
+def _set_dimension_uids(segmentation: Dataset, uid: str) -> None:
+    # highdicom generates a random Dimension Organization UID; the same report must give the same bytes.
     for item in segmentation.DimensionOrganizationSequence:
         item.DimensionOrganizationUID = UID(uid)
     for item in segmentation.DimensionIndexSequence:

@@ -1,1 +1,1 @@
-"""The one designed page, as a matplotlib figure: dark for viewers, light for paper."""
+"""The page of a report as a matplotlib figure: dark for viewers, light for paper."""

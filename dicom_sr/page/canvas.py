@@ -1,6 +1,6 @@
-"""A canvas to write on: positions in units of a 1024th of its width, from the top left corner.
+"""The canvas of a page: positions in units of 1/1024 of its width, from the top left corner.
 
-Text is measured before it is drawn, so that it wraps and never runs out of its box.
+Text is measured before it is drawn, so that it wraps and stays inside its box.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from dicom_sr.page import fonts
 WIDTH = 1024.0
 LINE_SPACING = 1.32
 SAFETY = 1.03  # renderers hint glyphs a little wider than their outlines
-# What may not be parted: Latin words with the blank behind them; Chinese may break after any character.
+# Pieces between which a line may break: Latin words with the blanks after them, and single Chinese characters.
 PIECES = re.compile(r"[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]+\s*|\s+|[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of one style. Regimens differ in colour and in shape (Okabe and Ito's colour-blind safe set)."""
+    """Colours of one style, as hex strings. The regimens have colours of Okabe and Ito's colour-blind safe set."""
 
     paper: str
     ink: str
@@ -45,7 +45,7 @@ LIGHT = Palette("#FFFFFF", "#000000", "#454545", "#9A9A9A", "#0072B2", "#D55E00"
 
 @dataclass(frozen=True)
 class Box:
-    """A part of the canvas."""
+    """A rectangle of the canvas: its top left corner and its size, in canvas units; y grows downwards."""
 
     x: float
     y: float
@@ -54,26 +54,51 @@ class Box:
 
     @property
     def bottom(self) -> float:
+        """The y of the lower edge."""
         return self.y + self.height
 
     def columns(self, n: int, gap: float = 24) -> list[Box]:
-        """The box in n columns of equal width."""
+        """Divide the box into `n` columns of equal width with a gap between them, left to right."""
         width = (self.width - gap * (n - 1)) / n
         return [Box(self.x + i * (width + gap), self.y, width, self.height) for i in range(n)]
 
     def rows(self, n: int, gap: float = 8) -> list[Box]:
-        """The box in n rows of equal height."""
+        """Divide the box into `n` rows of equal height with a gap between them, top to bottom."""
         height = (self.height - gap * (n - 1)) / n
         return [Box(self.x, self.y + i * (height + gap), self.width, height) for i in range(n)]
 
     def beside(self, width: float, gap: float = 24) -> tuple[Box, Box]:
-        """The left part of this width, and the rest."""
+        """Divide the box into a left part of the given width, and the rest after a gap.
+
+        Parameters
+        ----------
+        width : float
+            Width of the left part; at most the box's own.
+        gap : float
+            Distance between the parts.
+
+        Returns
+        -------
+        pair of Box
+            Left part and rest; the rest has no width where the box is too narrow.
+        """
         left = min(width, self.width)
         rest = max(0.0, self.width - left - gap)
         return Box(self.x, self.y, left, self.height), Box(self.x + left + gap, self.y, rest, self.height)
 
     def split(self, height: float) -> tuple[Box, Box]:
-        """The upper part of this height, and the rest."""
+        """Divide the box into an upper part of the given height, and the rest.
+
+        Parameters
+        ----------
+        height : float
+            Height of the upper part; at most the box's own.
+
+        Returns
+        -------
+        pair of Box
+            Upper part and rest; the rest has no height where the box is too low.
+        """
         upper = min(height, self.height)
         return (
             Box(self.x, self.y, self.width, upper),
@@ -82,7 +107,19 @@ class Box:
 
 
 class PageCanvas:
-    """One page under the pen."""
+    """A page that is being drawn: a matplotlib figure in canvas units.
+
+    Parameters
+    ----------
+    inches : pair of float
+        Width and height of the figure.
+    palette : Palette
+        Colours of the style.
+    text_scale : float
+        Factor on all text sizes; paper needs larger letters in canvas units than a screen.
+    chinese : str or None
+        Family name of the Chinese font, see `fonts.chinese_font`.
+    """
 
     def __init__(self, inches: tuple[float, float], palette: Palette, text_scale: float, chinese: str | None) -> None:
         self.figure = Figure(figsize=inches, dpi=WIDTH / inches[0], facecolor=palette.paper)
@@ -93,13 +130,30 @@ class PageCanvas:
         self._points_per_unit = inches[0] * 72 / WIDTH
 
     def points(self, size: float) -> float:
-        """A text size of the layout in points."""
+        """Convert a text size in canvas units to points (1/72 inch)."""
         return size * self.text_scale * self._points_per_unit
 
     def line_height(self, size: float) -> float:
+        """Return the distance of two baselines, in canvas units, for a text size in canvas units."""
         return size * self.text_scale * LINE_SPACING
 
     def text_width(self, text: str, size: float, bold: bool = False) -> float:
+        """Return the width of one line of text.
+
+        Parameters
+        ----------
+        text : str
+            One line; characters without a glyph count as the ellipsis that replaces them.
+        size : float
+            Text size in canvas units, before `text_scale`.
+        bold : bool
+            Whether the bold face is used.
+
+        Returns
+        -------
+        float
+            Width in canvas units, at least as wide as any renderer draws it.
+        """
         drawn = fonts.drawable(text, self.chinese)
         return fonts.width_pt(drawn, self.points(size), bold, self.chinese) / self._points_per_unit * SAFETY
 
@@ -113,7 +167,23 @@ class PageCanvas:
         bold: bool = False,
         align: str = "left",
     ) -> None:
-        """One line of text; `y` is its top."""
+        """Draw one line of text.
+
+        Parameters
+        ----------
+        x, y : float
+            The anchor in canvas units; `y` is the top of the line.
+        text : str
+            Not measured: the caller makes it fit.
+        size : float
+            Text size in canvas units, before `text_scale`.
+        color : str or None
+            None is the palette's ink.
+        bold : bool
+            Whether the bold face is used.
+        align : str
+            "left", "center" or "right" of `x`.
+        """
         self.figure.text(
             x / WIDTH,
             1 - (y + self.line_height(size) * 0.78) / self.height,
@@ -137,7 +207,28 @@ class PageCanvas:
         bold: bool = False,
         smallest: float = 10,
     ) -> float:
-        """One line, made smaller until it fits the box; wrapped at the smallest size. Returns the y below it."""
+        """Draw one line, made smaller until it fits the width of the box; wrap it where the smallest size is too wide.
+
+        Parameters
+        ----------
+        box : Box
+            Gives left edge and width.
+        y : float
+            Top of the line.
+        text : str
+            Any text.
+        size, smallest : float
+            Largest and smallest text size in canvas units.
+        color : str or None
+            None is the palette's ink.
+        bold : bool
+            Whether the bold face is used.
+
+        Returns
+        -------
+        float
+            The y below the text.
+        """
         while size > smallest and self.text_width(text, size, bold) > box.width:
             size -= 0.5
         return self.paragraph(box, y, text, size, color, bold)
@@ -145,14 +236,31 @@ class PageCanvas:
     def paragraph(
         self, box: Box, y: float, text: str, size: float, color: str | None = None, bold: bool = False
     ) -> float:
-        """Wrapped text from `y` down. Returns the y below it."""
+        """Draw text, wrapped to the width of the box, from `y` downwards; return the y below it."""
         for line in self.wrapped(text, size, box.width, bold):
             self.text(box.x, y, line, size, color, bold)
             y += self.line_height(size)
         return y
 
     def wrapped(self, text: str, size: float, width: float, bold: bool = False) -> list[str]:
-        """The text as lines that fit the width."""
+        """Break a text into lines.
+
+        Parameters
+        ----------
+        text : str
+            Any text; its own line breaks stay.
+        size : float
+            Text size in canvas units.
+        width : float
+            The widest line allowed, in canvas units.
+        bold : bool
+            Whether the bold face is used.
+
+        Returns
+        -------
+        list of str
+            Lines that fit, broken at blanks and between Chinese characters; a word that is too wide is cut.
+        """
         lines: list[str] = []
         for paragraph in text.split("\n"):
             current = ""
@@ -166,7 +274,7 @@ class PageCanvas:
         return lines
 
     def _pieces(self, text: str, size: float, width: float, bold: bool) -> Iterator[str]:
-        """Words; a word wider than the line in parts that are not."""
+        """Yield the pieces between which a line may break; cut a piece that is wider than the line."""
         for piece in PIECES.findall(text):
             while len(piece) > 1 and self.text_width(piece.rstrip(), size, bold) > width:
                 fitting = len(piece) - 1
@@ -176,16 +284,31 @@ class PageCanvas:
                 piece = piece[fitting:]
             yield piece
 
-    def largest_size(self, box: Box, blocks: Sequence[str], sizes: Sequence[float]) -> float | None:
-        """The largest of the sizes at which all blocks, one under the other, fit the box; None when none does."""
+    def largest_size(self, box: Box, paragraphs: Sequence[str], sizes: Sequence[float]) -> float | None:
+        """Return the largest text size at which all paragraphs fit the box.
+
+        Parameters
+        ----------
+        box : Box
+            The space for all paragraphs, one under the other.
+        paragraphs : sequence of str
+            Each begins on a new line.
+        sizes : sequence of float
+            Text sizes in canvas units, largest first.
+
+        Returns
+        -------
+        float or None
+            One of the sizes; None where even the last is too large.
+        """
         for size in sizes:
-            n_lines = sum(len(self.wrapped(block, size, box.width)) for block in blocks)
+            n_lines = sum(len(self.wrapped(paragraph, size, box.width)) for paragraph in paragraphs)
             if n_lines * self.line_height(size) <= box.height:
                 return size
         return None
 
     def axes(self, box: Box) -> Axes:
-        """Axes on a part of the canvas."""
+        """Add matplotlib axes that cover a box."""
         position = (box.x / WIDTH, 1 - box.bottom / self.height, box.width / WIDTH, box.height / self.height)
         ax = self.figure.add_axes(position)
         ax.set_facecolor(self.palette.paper)
@@ -193,9 +316,9 @@ class PageCanvas:
 
     @cached_property
     def drawing(self) -> Axes:
-        """Axes over the whole canvas in its own units, for everything that is drawn by hand.
+        """Axes over the whole canvas in canvas units, shared by all scales and slices.
 
-        Making axes costs more than drawing into them, so all small drawings of a page share these.
+        Making axes costs more than drawing into them: with one pair of axes a page takes three quarters of the time.
         """
         ax = self.axes(Box(0, 0, WIDTH, self.height))
         ax.set(xlim=(0, WIDTH), ylim=(self.height, 0))
@@ -203,7 +326,7 @@ class PageCanvas:
         return ax
 
     def rectangle(self, box: Box, **style: Any) -> None:
-        """A rectangle in figure coordinates."""
+        """Draw a rectangle; `style` are keyword arguments of matplotlib's Rectangle."""
         self.figure.add_artist(
             Rectangle(
                 (box.x / WIDTH, 1 - box.bottom / self.height),
@@ -215,5 +338,5 @@ class PageCanvas:
         )
 
     def rule(self, x: float, y: float, width: float) -> None:
-        """A thin line across."""
+        """Draw a horizontal line of one canvas unit."""
         self.rectangle(Box(x, y, width, 1.0), facecolor=self.palette.line, edgecolor="none")

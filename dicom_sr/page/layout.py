@@ -1,4 +1,4 @@
-"""Where the parts of the page stand, on a dark 1024 x 1024 picture and on light A4 paper."""
+"""The layout of the page, on a dark 1024 x 1024 picture and on light A4 paper, and its pixels and PDF."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from config.arrays import RgbArray
 from dicom_sr.page import fonts, sections
 from dicom_sr.page.canvas import DARK, LIGHT, WIDTH, Box, PageCanvas
 from dicom_sr.page.sections import PatientCaption
@@ -23,14 +23,14 @@ from dicom_sr.report.wording import ENGLISH, WORDINGS, Wording
 A4_INCHES = (8.27, 11.69)
 SQUARE_PIXELS = 1024
 SQUARE_INCHES = (10.24, 10.24)
-VIEWER_OVERLAY = 1 / 8  # of the height: viewers lay their own text and the cine bar over it
+VIEWER_OVERLAY = 1 / 8  # of the height stays blank: viewers draw their own text and the cine bar over it
 MARGIN = {"dark": 26.0, "light": 62.0}
 FOOT = {"dark": 152.0, "light": 334.0}
 SMALL_TEXT = 12.0
 TEXT_SCALE = {"dark": 1.0, "light": 1.12}
-# over matplotlib's own defaults, whatever the machine's matplotlibrc says; Noto CJK has no TrueType outlines for 42
+# Over matplotlib's own defaults, so that a matplotlibrc of the machine changes nothing.
 DRAWING = {
-    "pdf.fonttype": 3,
+    "pdf.fonttype": 3,  # Noto CJK has no TrueType outlines, which type 42 needs
     "pdf.compression": 6,
     "path.simplify": True,
     "text.parse_math": False,
@@ -46,10 +46,25 @@ def render_page(
     language: Language = "en",
     patient: PatientCaption | None = None,
 ) -> Figure:
-    """The page of one report.
+    """Draw the page of one report.
 
-    style : "dark" is a 1024 x 1024 picture for viewers, its top eighth blank; "light" is an A4 page for print.
-    language : Chinese needs a Chinese font of the system; without one the wording is English (page.fonts).
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report, also a refusal.
+    pictures : PagePictures
+        Nomogram and slices; a page without any is complete, too.
+    style : Style
+        "dark" is a 1024 x 1024 picture for viewers, its top eighth blank; "light" is an A4 page for print.
+    language : Language
+        Chinese needs a Chinese font of the system; without one the wording is English, see `fonts`.
+    patient : PatientCaption or None
+        Patient and study; None leaves them out.
+
+    Returns
+    -------
+    Figure
+        For `page_pixels` (dark) and `page_pdf` (light).
     """
     chinese = fonts.chinese_font()
     words = WORDINGS[language] if chinese else ENGLISH
@@ -69,7 +84,8 @@ def _drawing() -> dict[Any, Any]:
 
 
 def _readable(patient: PatientCaption, chinese: str | None) -> PatientCaption:
-    """Name groups as a reader wants them; without a Chinese font the alphabetic group alone."""
+    """Separate the name groups by blanks; without a Chinese font keep the alphabetic group alone."""
+    # PS3.5 6.2.1: up to three groups (alphabetic, ideographic, phonetic) separated by "=", components by "^".
     groups = [group.replace("^", " ").strip() for group in patient.name.split("=")]
     shown = groups if chinese else groups[:1]
     return PatientCaption(
@@ -161,7 +177,7 @@ def _small_print(canvas: PageCanvas, box: Box, report: TreatmentReport, words: W
 
 
 def _refused(canvas: PageCanvas, box: Box, report: TreatmentReport, pictures: PagePictures, words: Wording) -> None:
-    """The reasons first and as large as they fit; then, from where they end, what is known."""
+    """Draw the page of a refusal: the reasons as large as they fit; below them everything that is known."""
     small_print = 190 * canvas.text_scale
     most = box.height - 2 * small_print
     y = sections.refusal(canvas, box.split(most)[0], report, words) + 14
@@ -176,7 +192,22 @@ def _refused(canvas: PageCanvas, box: Box, report: TreatmentReport, pictures: Pa
 
 
 def render_slice(picture: SequencePicture, report: TreatmentReport, language: Language = "en") -> Figure:
-    """One sequence large: the slice with the contour, and beside it what drove the scores."""
+    """Draw one sequence in large: the slice with the contour, and the same slice with its attribution map.
+
+    Parameters
+    ----------
+    picture : SequencePicture
+        The slice.
+    report : TreatmentReport
+        Decides whether the demonstration warning is shown.
+    language : Language
+        As in `render_page`.
+
+    Returns
+    -------
+    Figure
+        Dark, 1024 pixels wide, for `page_pixels`.
+    """
     chinese = fonts.chinese_font()
     words = WORDINGS[language] if chinese else ENGLISH
     with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
@@ -188,12 +219,12 @@ def render_slice(picture: SequencePicture, report: TreatmentReport, language: La
         if report.model.demonstration:
             strip, area = area.split(40)
             sections.banner(canvas, strip, words)
-        sections.one_sequence(canvas, area, picture, words)
+        sections.sequence(canvas, area, picture)
         return canvas.figure
 
 
 def preload_fonts() -> None:
-    """A canvas with every plain letter, drawn both ways: fonts are looked for and read, and measured, now."""
+    """Draw a page with every ASCII letter as pixels and as PDF, so that fonts are found, read and measured now."""
     letters = "".join(map(chr, range(ord(" "), 0x7F)))
     with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
         canvas = PageCanvas(A4_INCHES, LIGHT, 1.0, fonts.chinese_font())
@@ -203,8 +234,19 @@ def preload_fonts() -> None:
     page_pdf(canvas.figure, "", datetime(2000, 1, 1, tzinfo=UTC))
 
 
-def page_pixels(figure: Figure) -> NDArray[np.uint8]:
-    """The figure as (rows, columns, 3) RGB, 0..255."""
+def page_pixels(figure: Figure) -> RgbArray:
+    """Render a figure.
+
+    Parameters
+    ----------
+    figure : Figure
+        A page of this module.
+
+    Returns
+    -------
+    array of uint8, shape (rows, columns, 3)
+        RGB, 0 to 255; the dark page has 1024 x 1024 pixels.
+    """
     canvas = FigureCanvasAgg(figure)
     with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
         canvas.draw()
@@ -212,9 +254,24 @@ def page_pixels(figure: Figure) -> NDArray[np.uint8]:
 
 
 def page_pdf(figure: Figure, title: str, created: datetime) -> bytes:
-    """The figure as PDF: vectors and text, with the report's time, so that the same page gives the same bytes."""
-    made = io.BytesIO()
+    """Write a figure as PDF: vectors and text, not a picture.
+
+    Parameters
+    ----------
+    figure : Figure
+        A page of this module.
+    title : str
+        Title of the document.
+    created : datetime
+        Creation date of the document; with the report's own time the same page gives the same bytes.
+
+    Returns
+    -------
+    bytes
+        A PDF of one page.
+    """
+    pdf = io.BytesIO()
     metadata = {"Title": title, "Creator": "cptdn-node", "Producer": "matplotlib", "CreationDate": created}
     with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
-        FigureCanvasPdf(figure).print_pdf(made, metadata=metadata)
-    return made.getvalue()
+        FigureCanvasPdf(figure).print_pdf(pdf, metadata=metadata)
+    return pdf.getvalue()

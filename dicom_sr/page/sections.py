@@ -1,4 +1,4 @@
-"""The parts of the page, one function each: a canvas, what to show, and the box to show it in."""
+"""The sections of the page, one function each; all take the canvas, the box to draw in, the content and the wording."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from matplotlib.transforms import Affine2D, Bbox, TransformedBbox
 from config.indication.vocabulary import TreatmentArm
 from dicom_sr.page.canvas import Box, PageCanvas
 from dicom_sr.report import numbers
-from dicom_sr.report.plain_text import condition, difference_text, headline, input_rows, regimen, regimen_long, rule
+from dicom_sr.report.plain_text import (
+    decision_rule,
+    difference_text,
+    ebv_condition,
+    input_rows,
+    recommendation_text,
+    regimen_description,
+    regimen_name,
+)
 from dicom_sr.report.report_inputs import PagePictures, SequencePicture, Style
 from dicom_sr.report.treatment_report import ArmResult, DfsEstimate, Reason, Scenario, TreatmentReport
 from dicom_sr.report.wording import Wording, horizon
@@ -22,12 +30,13 @@ from dicom_sr.report.wording import Wording, horizon
 TEXT_SIZES = (14, 13.5, 13, 12.5, 12, 11.5, 11)
 INPUT_SIZES = (*TEXT_SIZES, 10.5, 10)
 PANEL_GAP = 36.0
-MARKERS = {TreatmentArm.ICT_CCRT: "o", TreatmentArm.CCRT: "s"}  # as in the nomogram
+# The regimens also differ in shape, as in the nomogram, so that a grey print tells them apart.
+MARKERS = {TreatmentArm.ICT_CCRT: "o", TreatmentArm.CCRT: "s"}
 
 
 @dataclass(frozen=True)
 class PatientCaption:
-    """Who the page is about, as the MR says."""
+    """Patient and study as the MR names them; dates as YYYY-MM-DD, empty where unknown."""
 
     name: str = ""
     birth_date: str = ""
@@ -37,7 +46,21 @@ class PatientCaption:
 
 
 def heading(canvas: PageCanvas, box: Box, report: TreatmentReport, patient: PatientCaption, words: Wording) -> None:
-    """Title and patient on the left, report and revision on the right."""
+    """Draw the heading: title and patient on the left, creation time and revision on the right.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        At least 64 units high, times the text scale.
+    report : TreatmentReport
+        The report.
+    patient : PatientCaption
+        With the name groups that are to be shown.
+    words : Wording
+        Wording of the language.
+    """
     created = f"{words.created} {report.created:%Y-%m-%d %H:%M} (UTC{report.created:%z})"
     status = [words.revision.format(n=report.revision), words.unsigned]
     second = ", ".join([*status[:1], *([words.replaces] if report.predecessors else []), *status[1:]])
@@ -55,7 +78,7 @@ def heading(canvas: PageCanvas, box: Box, report: TreatmentReport, patient: Pati
 
 
 def banner(canvas: PageCanvas, box: Box, words: Wording) -> None:
-    """A demonstration model cannot be mistaken for a clinical one."""
+    """Draw the demonstration warning: hatched, over the whole width, in letters as large as fit."""
     canvas.rectangle(box, facecolor=canvas.palette.alarm, edgecolor=canvas.palette.alarm_ink, hatch="//", lw=2)
     size = 24.0
     while size > 12 and canvas.text_width(words.demonstration, size, True) > box.width - 60:
@@ -68,23 +91,40 @@ def banner(canvas: PageCanvas, box: Box, words: Wording) -> None:
 
 
 def recommendation(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording) -> None:
-    """The answer, large, with what it means beside it; below it how it follows from the numbers."""
+    """Draw the recommended regimen in large letters, its full name beside it, and the decision rule below it."""
     common = report.recommendation
     accent = canvas.palette.ink if common is None else _color(canvas, common)
     canvas.rectangle(Box(box.x, box.y + 2, 6, box.height - 6), facecolor=accent, edgecolor="none")
     inner = Box(box.x + 18, box.y, box.width - 18, box.height)
     canvas.text(inner.x, inner.y, words.recommended, 14, canvas.palette.dim)
-    line = headline(report, words)
+    line = recommendation_text(report, words)
     top = inner.y + canvas.line_height(14) - 3
     y = canvas.fitted(inner, top, line, 34, bold=True, smallest=15)
     if common is not None:
-        beside = inner.x + canvas.text_width(line, 34, bold=True) + 20
-        canvas.text(beside, top + canvas.line_height(34) * 0.36, regimen_long(common, words), 15)
-    canvas.fitted(inner, y - 1, f"{rule(report, words)}.", 13, canvas.palette.dim, smallest=11.5)
+        x_after = inner.x + canvas.text_width(line, 34, bold=True) + 20
+        canvas.text(x_after, top + canvas.line_height(34) * 0.36, regimen_description(common, words), 15)
+    canvas.fitted(inner, y - 1, f"{decision_rule(report, words)}.", 13, canvas.palette.dim, smallest=11.5)
 
 
 def refusal(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording) -> float:
-    """Nothing was computed: the reasons, in large letters. Returns the y below them."""
+    """Draw "not computed" and the reasons in large letters; return the y below them.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        The space that the reasons may take; letters shrink to fit it.
+    report : TreatmentReport
+        A report with refusals.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    float
+        The y below the last reason.
+    """
     canvas.text(box.x, box.y, words.not_computed, 34, bold=True)
     below = box.split(canvas.line_height(34) + 6)[1]
     reasons = [reason.text for reason in report.refusals]
@@ -92,7 +132,19 @@ def refusal(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wordin
 
 
 def results(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording) -> None:
-    """DFS of both regimens with intervals and the difference; one row of panels per EBV DNA category."""
+    """Draw DFS of both regimens with intervals and difference.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        Is divided into one column per horizon, latest first, and one row per EBV DNA category.
+    report : TreatmentReport
+        A computed report.
+    words : Wording
+        Wording of the language.
+    """
     months = sorted(report.horizons_months, reverse=True)
     title = canvas.line_height(15)
     head, rest = box.split(title)
@@ -103,8 +155,8 @@ def results(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wordin
     for index, scenario in enumerate(report.scenarios):
         row = Box(rest.x, rest.y + index * height, rest.width, height)
         if len(report.scenarios) > 1:
-            advised = f"{words.recommended} {regimen(scenario.recommendation, words)}"
-            canvas.fitted(row, row.y + 1, f"{condition(report, scenario, words)}: {advised}", 14, bold=True)
+            recommended = f"{words.recommended} {regimen_name(scenario.recommendation, words)}"
+            canvas.fitted(row, row.y + 1, f"{ebv_condition(report, scenario, words)}: {recommended}", 14, bold=True)
             row = row.split(canvas.line_height(14) + 1)[1]
         for panel, horizon_months in zip(row.columns(len(months), PANEL_GAP), months, strict=True):
             _panel(canvas, panel, scenario, horizon_months, words)
@@ -122,7 +174,7 @@ def _panel(canvas: PageCanvas, box: Box, scenario: Scenario, months: int, words:
 
 
 def _rate(canvas: PageCanvas, box: Box, result: ArmResult, months: int, words: Wording) -> None:
-    """Name, value on a scale from 0 to 100 %, and the numbers."""
+    """Draw one regimen's DFS: name, value on a scale from 0 to 100 %, and the numbers."""
     estimate = result.dfs[months]
     color = _color(canvas, result.arm)
     middle = box.y + box.height / 2
@@ -130,7 +182,7 @@ def _rate(canvas: PageCanvas, box: Box, result: ArmResult, months: int, words: W
     figure, ci95 = f"{numbers.percent(estimate.value)} %", numbers.interval(estimate.ci95)
     name_width = canvas.text_width(words.regimen_ict, 14) + 8
     right = canvas.text_width("100.0 %", big, True) + canvas.text_width("100.0 to 100.0", small) + 18
-    canvas.text(box.x, middle - canvas.line_height(14) / 2, regimen(result.arm, words), 14)
+    canvas.text(box.x, middle - canvas.line_height(14) / 2, regimen_name(result.arm, words), 14)
     edge = box.x + box.width
     canvas.text(edge, middle - canvas.line_height(small) / 2, ci95, small, canvas.palette.dim, align="right")
     at = edge - canvas.text_width("100.0 to 100.0", small) - 8
@@ -140,10 +192,10 @@ def _rate(canvas: PageCanvas, box: Box, result: ArmResult, months: int, words: W
 
 
 def _interval(canvas: PageCanvas, box: Box, estimate: DfsEstimate, arm: TreatmentArm) -> None:
-    """A scale from 0 to 100 % with a little room at its ends; on it the value and its interval."""
+    """Draw a value and its interval on a scale from 0 to 100 %."""
     color, y = _color(canvas, arm), box.y + box.height / 2
 
-    def x(percent: float) -> float:
+    def x(percent: float) -> float:  # with 2 % of room at each end, so that a marker at 0 or 100 % is whole
         return box.x + box.width * (percent + 2) / 104
 
     def upright(percent: float, height: float) -> list[tuple[float, float]]:
@@ -165,7 +217,7 @@ def _color(canvas: PageCanvas, arm: TreatmentArm) -> str:
 
 
 def inputs(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording) -> None:
-    """What went in: name, value with unit, and where it comes from."""
+    """Draw the inputs: name, value with unit, and source; letters shrink until all lines fit the box."""
     canvas.text(box.x, box.y, words.inputs, 15, bold=True)
     body = box.split(canvas.line_height(15) + 2)[1]
     rows = input_rows(report, words)
@@ -182,20 +234,20 @@ def inputs(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording
 def _input_lines(
     canvas: PageCanvas, box: Box, rows: Sequence[tuple[str, str, str]], size: float
 ) -> list[list[tuple[float, str, bool, bool]]]:
-    """Lines of pieces (x, text, bold, dim): the source beside the value where it fits, else below it."""
+    """Lay out lines of pieces (x, text, bold, dim): the source after the value where it fits, else below it."""
     left = box.x + max(canvas.text_width(name, size) for name, _, _ in rows) + 12
     width = box.x + box.width - left
     lines: list[list[tuple[float, str, bool, bool]]] = []
     for name, value, source in rows:
         values = canvas.wrapped(value, size, width, bold=True)
-        made: list[list[tuple[float, str, bool, bool]]] = [[(left, line, True, False)] for line in values]
-        made[0].insert(0, (box.x, name, False, True))
-        after = left + canvas.text_width(values[-1], size, bold=True) + 10
-        if source and after + canvas.text_width(source, size) <= box.x + box.width:
-            made[-1].append((after, source, False, True))
+        row: list[list[tuple[float, str, bool, bool]]] = [[(left, line, True, False)] for line in values]
+        row[0].insert(0, (box.x, name, False, True))
+        x_after = left + canvas.text_width(values[-1], size, bold=True) + 10
+        if source and x_after + canvas.text_width(source, size) <= box.x + box.width:
+            row[-1].append((x_after, source, False, True))
         elif source:
-            made += [[(left, line, False, True)] for line in canvas.wrapped(source, size, width)]
-        lines += made
+            row += [[(left, line, False, True)] for line in canvas.wrapped(source, size, width)]
+        lines += row
     return lines
 
 
@@ -207,9 +259,28 @@ def notes(
     words: Wording,
     sizes: Sequence[float] = TEXT_SIZES,
 ) -> float:
-    """A titled list; when even the smallest letters do not hold it all, it says how many are left out.
+    """Draw a titled list.
 
-    Returns the y below what was written.
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        The space for title and list.
+    title : str
+        Drawn in bold.
+    texts : sequence of str
+        The items; "none" is drawn for an empty list.
+    words : Wording
+        Wording of the language.
+    sizes : sequence of float
+        Text sizes, largest first. Where the last is still too large, the list is shortened and a line says how many
+        items are missing.
+
+    Returns
+    -------
+    float
+        The y below the last line.
     """
     canvas.text(box.x, box.y, title, 15, bold=True)
     body = box.split(canvas.line_height(15) + 2)[1]
@@ -227,17 +298,34 @@ def notes(
 
 
 def _shortened(wrapped: Sequence[list[str]], room: int, words: Wording) -> list[str]:
-    """As many whole items as leave a line to say how many are missing; of a first one too long, its beginning."""
-    kept = len(wrapped)
-    while kept > 0 and sum(len(item) for item in wrapped[:kept]) > room - 1:
-        kept -= 1
-    if kept == 0:
+    """Return whole items and a line with the number of the others; the beginning of a first item that is too long."""
+    n_shown = len(wrapped)
+    while n_shown > 0 and sum(len(item) for item in wrapped[:n_shown]) > room - 1:
+        n_shown -= 1
+    if n_shown == 0:
         return [*wrapped[0][: room - 1], words.see_report]
-    return [*(line for item in wrapped[:kept] for line in item), words.more.format(n=len(wrapped) - kept)]
+    return [*(line for item in wrapped[:n_shown] for line in item), words.more.format(n=len(wrapped) - n_shown)]
 
 
 def notes_height(canvas: PageCanvas, width: float, texts: Sequence[str], size: float) -> float:
-    """What a titled list of these texts needs at one text size."""
+    """Return the height that a titled list needs.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    width : float
+        Width of the list in canvas units.
+    texts : sequence of str
+        The items.
+    size : float
+        Text size of the items in canvas units.
+
+    Returns
+    -------
+    float
+        Height of title and items in canvas units.
+    """
     n_lines = sum(len(canvas.wrapped(text, size, width)) for text in texts)
     return canvas.line_height(15) + 2 + n_lines * canvas.line_height(size)
 
@@ -245,9 +333,20 @@ def notes_height(canvas: PageCanvas, width: float, texts: Sequence[str], size: f
 def sequences(
     canvas: PageCanvas, box: Box, pictures: Sequence[SequencePicture], words: Wording, stacked: bool = False
 ) -> None:
-    """Per sequence the representative slice with the contour, and beside it what drove the scores.
+    """Draw the representative slice of each sequence with the contour, and its attribution map where there is one.
 
-    stacked : one under the other, for a narrow box.
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        Is divided into at least three cells.
+    pictures : sequence of SequencePicture
+        The slices, in the order in which they are shown.
+    words : Wording
+        Wording of the language.
+    stacked : bool
+        One under the other, for a narrow box; otherwise side by side.
     """
     canvas.text(box.x, box.y, words.sequences, 15, bold=True)
     has_heat = any(picture.attribution_yx is not None for picture in pictures)
@@ -257,11 +356,11 @@ def sequences(
     n = max(3, len(pictures))
     cells = body.rows(n, 6) if stacked else body.columns(n, 16)
     for cell, picture in zip(cells, pictures, strict=False):
-        one_sequence(canvas, cell, picture, words)
+        sequence(canvas, cell, picture)
 
 
-def one_sequence(canvas: PageCanvas, box: Box, picture: SequencePicture, words: Wording) -> None:
-    """Caption, the slice with the contour, and the same slice with the attribution where there is one."""
+def sequence(canvas: PageCanvas, box: Box, picture: SequencePicture) -> None:
+    """Draw caption, slice with contour, and the same slice with the attribution map where there is one."""
     caption = f"{picture.role.value}  {picture.caption}".strip()
     y = canvas.fitted(box, box.y, caption, 13, canvas.palette.dim)
     image_box = box.split(y - box.y)[1]
@@ -274,12 +373,14 @@ def one_sequence(canvas: PageCanvas, box: Box, picture: SequencePicture, words: 
 def _slice(
     canvas: PageCanvas, box: Box, picture: SequencePicture, outline: Sequence[Path], heat: bool
 ) -> Sequence[Path]:
-    """The slice as large as its box allows. Returns the contour in pixels, to be drawn on the next one, too."""
+    """Draw the slice as large as its box allows; return the contour in pixels, so that it is traced once a slice."""
     ax, (rows, columns) = canvas.drawing, np.shape(picture.image_yx)
     tall = rows * picture.spacing_mm[0] / (columns * picture.spacing_mm[1])
     width = min(box.width, box.height / tall)
     shown = Box(box.x, box.y + (box.height - width * tall) / 2, width, width * tall)
-    above = len(ax.images)  # a slice lies with its contour above the slices before it, and is one image in a PDF
+    # All slices share one pair of axes, so each has a z-order of its own: its contour is above it, and slice and
+    # attribution map, which have the same order, become one image in a PDF.
+    above = len(ax.images)
     place: dict[str, Any] = {
         "extent": (shown.x, shown.x + shown.width, shown.bottom, shown.y), "aspect": "auto",
         "interpolation": "bilinear", "vmin": 0, "vmax": 1, "zorder": above,
@@ -293,9 +394,9 @@ def _slice(
     to_canvas = Affine2D().translate(0.5, 0.5).scale(shown.width / columns, shown.height / rows)
     to_display = to_canvas.translate(shown.x, shown.y) + ax.transData
     if not outline:
-        found = ax.contour(np.asarray(picture.mask_yx, float), levels=[0.5], transform=to_display)
-        outline = found.get_paths()
-        found.remove()
+        contours = ax.contour(np.asarray(picture.mask_yx, float), levels=[0.5], transform=to_display)
+        outline = contours.get_paths()
+        contours.remove()
     edge = TransformedBbox(Bbox.from_bounds(-0.5, -0.5, columns, rows), to_display)
     for color, line_width in (("black", 2.2), (canvas.palette.contour, 1.2)):
         lines = PathCollection(
@@ -309,28 +410,45 @@ def _slice(
 def nomogram(
     canvas: PageCanvas, box: Box, report: TreatmentReport, pictures: PagePictures, style: Style, words: Wording
 ) -> None:
-    """This patient's nomogram, as the caller draws it, and the total points."""
+    """Draw this patient's nomogram as the caller of the report draws it, and write the total points above it.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        The space for title and drawing.
+    report : TreatmentReport
+        A computed report. With two scenarios the EBV DNA category of the drawing is written instead of the points.
+    pictures : PagePictures
+        With the drawing function; None leaves the box empty below its title.
+    style : Style
+        Is passed to the drawing function.
+    words : Wording
+        Wording of the language.
+    """
     canvas.text(box.x, box.y, words.nomogram, 15, bold=True)
-    shown = [each for each in report.scenarios if pictures.nomogram_category in (None, each.ebv_category)]
-    if len(report.scenarios) > 1 and len(shown) == 1:
-        canvas.text(box.x + box.width, box.y + 2, condition(report, shown[0], words), 12, align="right")
+    category = pictures.nomogram_category
+    drawn = [scenario for scenario in report.scenarios if category in (None, scenario.ebv_category)]
+    if len(report.scenarios) > 1 and len(drawn) == 1:
+        canvas.text(box.x + box.width, box.y + 2, ebv_condition(report, drawn[0], words), 12, align="right")
     elif len(report.scenarios) == 1:
         arms = (report.scenarios[0].ict_ccrt, report.scenarios[0].ccrt)
-        totals = ", ".join(f"{regimen(arm.arm, words)} {numbers.points(arm.total_points)}" for arm in arms)
+        totals = ", ".join(f"{regimen_name(arm.arm, words)} {numbers.points(arm.total_points)}" for arm in arms)
         canvas.text(box.x + box.width, box.y + 2, f"{words.points}: {totals}", 12, canvas.palette.dim, align="right")
     if pictures.draw_nomogram is not None:
         pictures.draw_nomogram(canvas.axes(box.split(canvas.line_height(15) + 2)[1]), style)
 
 
 def model_lines(report: TreatmentReport, words: Wording) -> list[str]:
-    """Which model said it."""
+    """Return the lines that name bundle, software version and, where there is one, the nomogram's source."""
     model = report.model
     lines = [f"{model.name} {model.version}, {model.digest[:19]}", f"cptdn-node {report.software_version}"]
     return [*lines, *([model.nomogram_citation] if model.nomogram_citation else [])]
 
 
 def warnings(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording) -> None:
-    """Warnings and quality findings; with a sign and their number, so that they are seen."""
-    found: Sequence[Reason] = (*report.warnings, *report.quality)
-    title = f"\u26a0 {words.warnings} ({len(found)})" if found else words.warnings
-    notes(canvas, box, title, [reason.text for reason in found], words)
+    """Draw warnings and quality findings; the title has a sign and their number, also where the list is shortened."""
+    reasons: Sequence[Reason] = (*report.warnings, *report.quality)
+    title = f"\u26a0 {words.warnings} ({len(reasons)})" if reasons else words.warnings
+    notes(canvas, box, title, [reason.text for reason in reasons], words)

@@ -1,0 +1,1 @@
+"""A report value from a Structured Report of this software."""

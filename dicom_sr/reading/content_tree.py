@@ -1,4 +1,7 @@
-"""Finding content items by code. Position, meaning and relationship may have been touched on the way; codes stay."""
+"""Content items of a Structured Report, found by their code, and their values.
+
+Systems on the way may change positions, code meanings and relationships, but not codes.
+"""
 
 from __future__ import annotations
 
@@ -16,60 +19,102 @@ CodeKey = tuple[str, str]
 
 
 def key_of(items: object) -> CodeKey | None:
-    """(value, scheme) of the first code of a code sequence."""
+    """Return (value, scheme) of the first item of a code sequence; None where it is empty or absent."""
     for item in items or ():  # type: ignore[attr-defined]
+        # A code longer than 16 characters is in another element than a short one (PS3.3 8.8).
         value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue")
         return str(value), str(item.get("CodingSchemeDesignator", ""))
     return None
 
 
 def named(parent: Dataset, name: Concept) -> Iterator[Dataset]:
-    """The children of `parent` with this concept name, in their order."""
+    """Yield the children of an item with the given concept name, in their order."""
     for child in parent.get("ContentSequence") or ():
         if key_of(child.get("ConceptNameCodeSequence")) == name.key:
             yield child
 
 
 def first(parent: Dataset, name: Concept) -> Dataset | None:
+    """Return the first child with the given concept name, None where there is none."""
     return next(named(parent, name), None)
 
 
 def required(parent: Dataset, name: Concept) -> Dataset:
-    """The first child of this name. Raises UnreadableReportError where it is absent."""
-    found = first(parent, name)
-    if found is None:
+    """Return the first child with the given concept name.
+
+    Parameters
+    ----------
+    parent : Dataset
+        A container item, or the document.
+    name : Concept
+        The concept name.
+
+    Returns
+    -------
+    Dataset
+        The content item.
+
+    Raises
+    ------
+    UnreadableReportError
+        There is no such child.
+    """
+    item = first(parent, name)
+    if item is None:
         raise UnreadableReportError(f"expected the content item {name.meaning!r} ({name.value}), found none")
-    return found
+    return item
 
 
 def text(parent: Dataset, name: Concept) -> str | None:
-    """Value of a TEXT item."""
+    """Return the value of a TEXT child with line breaks as newlines, None where it is absent."""
     item = first(parent, name)
     return None if item is None else text_value(item)
 
 
 def text_value(item: Dataset) -> str:
+    """Return the value of a TEXT item with line breaks as newlines."""
     return clean_text(str(item.get("TextValue") or ""))
 
 
 def code(parent: Dataset, name: Concept) -> CodeKey | None:
-    """Value of a CODE item."""
+    """Return (value, scheme) of a CODE child, None where it is absent."""
     item = first(parent, name)
     return None if item is None else key_of(item.get("ConceptCodeSequence"))
 
 
 def number(parent: Dataset, name: Concept) -> float | None:
-    """Value of a NUM item."""
+    """Return the value of a NUM child in the unit of the item, None where it is absent."""
     item = first(parent, name)
     return None if item is None else number_value(item)
 
 
 def required_number(parent: Dataset, name: Concept) -> float:
+    """Return the value of a NUM child; raise UnreadableReportError where it is absent."""
     return number_value(required(parent, name))
 
 
 def number_value(item: Dataset) -> float:
-    """The exact number where there is one, else the decimal string."""
+    """Return the value of a NUM item.
+
+    Parameters
+    ----------
+    item : Dataset
+        A NUM item.
+
+    Returns
+    -------
+    float
+        Floating Point Value where there is one, otherwise the decimal string; in the unit of the item.
+
+    Raises
+    ------
+    UnreadableReportError
+        The item has no number.
+
+    References
+    ----------
+    PS3.3 C.18.1.
+    """
     measured = (item.get("MeasuredValueSequence") or [None])[0]
     if measured is None or measured.get("NumericValue") is None:
         raise UnreadableReportError("expected a number in a NUM content item, found none")
@@ -78,26 +123,46 @@ def number_value(item: Dataset) -> float:
 
 
 def uid(parent: Dataset, name: Concept) -> str:
-    """Value of a UIDREF item that must be there."""
+    """Return the value of a UIDREF child; raise UnreadableReportError where it is absent."""
     return str(required(parent, name).UID)
 
 
 def day(parent: Dataset, name: Concept) -> date | None:
-    """Value of a DATE item."""
+    """Return the value of a DATE child, None where it is absent."""
     item = first(parent, name)
-    found = None if item is None else DA(item.Date)
-    return None if found is None else date(found.year, found.month, found.day)
+    value = None if item is None else DA(item.Date)
+    return None if value is None else date(value.year, value.month, value.day)
 
 
-def moment(parent: Dataset, name: Concept, offset: str | None) -> datetime:
-    """Value of a DATETIME item; `offset` is (0008,0201), which holds where the item has none of its own."""
-    found = DT(required(parent, name).DateTime)
-    if found is None:
+def date_time(parent: Dataset, name: Concept, offset: str | None) -> datetime:
+    """Return the value of a DATETIME child.
+
+    Parameters
+    ----------
+    parent : Dataset
+        A container item.
+    name : Concept
+        The concept name.
+    offset : str or None
+        Timezone Offset From UTC (0008,0201) of the data set, for a value without an offset; None counts as UTC.
+
+    Returns
+    -------
+    datetime
+        With a time zone.
+
+    Raises
+    ------
+    UnreadableReportError
+        The child is absent or empty.
+    """
+    value = DT(required(parent, name).DateTime)
+    if value is None:
         raise UnreadableReportError(f"expected a date and time in {name.meaning!r}, found none")
-    plain = datetime(
-        found.year, found.month, found.day, found.hour, found.minute, found.second, found.microsecond, found.tzinfo
+    moment = datetime(
+        value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond, value.tzinfo
     )
-    return plain if plain.tzinfo is not None else plain.replace(tzinfo=_zone(offset))
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=_zone(offset))
 
 
 def _zone(offset: str | None) -> timezone:

@@ -1,7 +1,7 @@
-"""A report of ours, read back from its SR alone.
+"""Reading a report of this software back from its SR alone.
 
-What a PACS may change is tolerated: a coerced Patient ID is taken as it stands now, added attributes and another
-transfer syntax do not matter, items are found by code and not by place.
+Changes that a PACS may make are accepted: a coerced Patient ID is the patient's ID now, additional attributes and
+another transfer syntax change nothing, and items are found by code, not by position.
 """
 
 from __future__ import annotations
@@ -41,9 +41,22 @@ READABLE_LAYOUTS = (LAYOUT,)  # each has a file in tests/dicom_sr/layouts that m
 
 
 def read_report(source: Path | str | Dataset) -> TreatmentReport:
-    """The TreatmentReport that an SR of ours was made from.
+    """Read the report that an SR of this software was built from.
 
-    Raises UnreadableReportError when the file is not DICOM, not an SR, not ours, or lacks an item.
+    Parameters
+    ----------
+    source : path or Dataset
+        A DICOM file, or its data set.
+
+    Returns
+    -------
+    TreatmentReport
+        Equal to the one that the SR was built from, except for a Patient ID that was changed on the way.
+
+    Raises
+    ------
+    UnreadableReportError
+        The file cannot be read, is not DICOM, not an SR of this software, or an item is missing or damaged.
     """
     ds = source if isinstance(source, Dataset) else _read(Path(source))
     _check_ours(ds)
@@ -59,7 +72,7 @@ def _read(path: Path) -> Dataset:
     try:
         return dcmread(path)
     except (InvalidDicomError, EOFError) as error:
-        raise UnreadableReportError(f"{path}: expected a DICOM file, found something else") from error
+        raise UnreadableReportError(f"{path}: expected a DICOM file, found another format") from error
     except OSError as error:
         raise UnreadableReportError(f"{path}: cannot be read: {error.strerror}") from error
 
@@ -71,7 +84,7 @@ def _check_ours(ds: Dataset) -> None:
         raise UnreadableReportError(f"expected a Structured Report of this software, found {name}")
     if tree.first(ds, codes.DETAILS) is None:
         title = (ds.get("ConceptNameCodeSequence") or [Dataset()])[0].get("CodeMeaning", "no title")
-        raise UnreadableReportError(f"expected a Structured Report of this software, found one of others ({title!r})")
+        raise UnreadableReportError(f"expected a Structured Report of this software, found another one ({title!r})")
 
 
 def _report(ds: Dataset) -> TreatmentReport:
@@ -89,7 +102,7 @@ def _report(ds: Dataset) -> TreatmentReport:
         study_instance_uid=str(ds.StudyInstanceUID),
         report_identity=tree.text(details, codes.REPORT_IDENTITY) or "",
         revision=int(tree.required_number(details, codes.REVISION)),
-        created=tree.moment(details, codes.REPORT_CREATED, ds.get("TimezoneOffsetFromUTC")),
+        created=tree.date_time(details, codes.REPORT_CREATED, ds.get("TimezoneOffsetFromUTC")),
         software_version=tree.text(details, codes.SOFTWARE_VERSION) or "",
         model=_model(evaluations, measurements, details),
         age_years=tree.number(inputs, codes.SUBJECT_AGE),
@@ -136,7 +149,7 @@ def _model(evaluations: Dataset, measurements: Dataset, details: Dataset) -> Mod
 
 def _ebv_dna(evaluations: Dataset, inputs: Dataset, details: Dataset) -> EbvDna:
     return EbvDna(
-        category=_chosen(tree.code(evaluations, codes.EBV_CATEGORY), codes.EBV_CATEGORIES),
+        category=_decoded(tree.code(evaluations, codes.EBV_CATEGORY), codes.EBV_CATEGORIES),
         copies_per_ml=tree.number(inputs, codes.EBV_COPIES),
         as_given=tree.text(details, codes.EBV_AS_GIVEN),
         threshold_copies_per_ml=tree.required_number(inputs, codes.EBV_THRESHOLD),
@@ -160,7 +173,7 @@ def _stage(evaluations: Dataset, details: Dataset) -> Stage:
 def _category(evaluations: Dataset, name: Concept) -> str | None:
     coded = tree.code(evaluations, name)
     if coded is not None:
-        return _chosen(coded, codes.STAGE_CODES)
+        return _decoded(coded, codes.STAGE_CODES)
     return tree.text(evaluations, name)
 
 
@@ -189,19 +202,19 @@ def _scenarios(groups: list[Dataset], evaluations: Dataset, horizons: tuple[int,
             for group in groups
             if tree.code(group, codes.EBV_ASSUMED) == category and tree.first(group, codes.REGIMEN) is not None
         }
-        chosen = _chosen(category, codes.EBV_CATEGORIES)
+        ebv_category = _decoded(category, codes.EBV_CATEGORIES)
         yield Scenario(
-            chosen,
+            ebv_category,
             _arm(TreatmentArm.ICT_CCRT, arms, horizons),
             _arm(TreatmentArm.CCRT, arms, horizons),
-            _recommendation(evaluations, chosen),
+            _recommendation(evaluations, ebv_category),
             {m: interval for m in horizons if (interval := _difference_interval(comparison, m)) is not None},
         )
 
 
 def _recommendation(evaluations: Dataset, category: EbvCategory) -> TreatmentArm:
     by_category = tree.code(evaluations, codes.RECOMMENDED_BY_CATEGORY[category])
-    return _chosen(by_category or tree.code(evaluations, codes.RECOMMENDED_REGIMEN), codes.REGIMENS)
+    return _decoded(by_category or tree.code(evaluations, codes.RECOMMENDED_REGIMEN), codes.REGIMENS)
 
 
 def _arm(arm: TreatmentArm, groups: Mapping[tree.CodeKey | None, Dataset], horizons: tuple[int, ...]) -> ArmResult:
@@ -233,7 +246,7 @@ def _series(item: Dataset) -> SeriesUsed:
     image = tree.required(item, codes.REPRESENTATIVE_IMAGE).ReferencedSOPSequence[0]
     frame = image.get("ReferencedFrameNumber")
     return SeriesUsed(
-        role=_chosen(tree.code(item, codes.SERIES_ROLE), codes.SERIES_ROLES),
+        role=_decoded(tree.code(item, codes.SERIES_ROLE), codes.SERIES_ROLES),
         series_instance_uid=tree.uid(item, codes.SERIES_INSTANCE_UID),
         sop_class_uid=str(image.ReferencedSOPClassUID),
         description=tree.text(item, codes.SERIES_DESCRIPTION) or "",
@@ -247,10 +260,10 @@ def _series(item: Dataset) -> SeriesUsed:
 def _contours(groups: list[Dataset], details: Dataset) -> Iterator[ContourUsed]:
     volumes = [tree.number(group, codes.VOLUME) for group in groups if tree.first(group, codes.VOLUME) is not None]
     for item, volume in zip(tree.named(details, codes.CONTOUR_USED), volumes, strict=True):
-        held = tree.required(item, codes.CONTOUR_OBJECT).ReferencedSOPSequence[0]
+        reference = tree.required(item, codes.CONTOUR_OBJECT).ReferencedSOPSequence[0]
         yield ContourUsed(
-            sop_instance_uid=str(held.ReferencedSOPInstanceUID),
-            sop_class_uid=str(held.ReferencedSOPClassUID),
+            sop_instance_uid=str(reference.ReferencedSOPInstanceUID),
+            sop_class_uid=str(reference.ReferencedSOPClassUID),
             series_instance_uid=tree.uid(item, codes.SERIES_INSTANCE_UID),
             study_instance_uid=tree.uid(item, codes.STUDY_INSTANCE_UID),
             roi_name=tree.text(item, codes.ROI_NAME) or "",
@@ -277,9 +290,9 @@ def _predecessors(ds: Dataset) -> Iterator[str]:
                 yield str(item.ReferencedSOPInstanceUID)
 
 
-def _chosen(found: tree.CodeKey | None, table: Mapping[Key, Concept]) -> Key:
-    for choice, concept in table.items():
-        if concept.key == found:
-            return choice
+def _decoded(code: tree.CodeKey | None, table: Mapping[Key, Concept]) -> Key:
+    for value, concept in table.items():
+        if concept.key == code:
+            return value
     known = ", ".join(concept.value for concept in table.values())
-    raise UnreadableReportError(f"expected one of the codes {known}, found {found}")
+    raise UnreadableReportError(f"expected one of the codes {known}, found {code}")

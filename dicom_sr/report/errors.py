@@ -1,8 +1,8 @@
 """Errors of this room.
 
 ReportError (ValueError)
- ├─ InvalidReportError      what was to be written does not hold together: nothing may be stored or sent
- └─ UnreadableReportError   what was to be read is not a report of ours, or was cut on the way
+ ├─ InvalidReportError      a report or an object contradicts itself: nothing may be stored or sent
+ └─ UnreadableReportError   a data set is not a report of this software, or is damaged
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The report as JSON: `dump`/`load` keep everything (the ledger's form), `to_json` is what other programs read."""
+"""The report as JSON: `dump` and `load` keep every field (for the ledger), `to_json` is for other programs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,58 @@ from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, Treatm
 
 
 def dump(report: TreatmentReport) -> dict[str, Any]:
-    """Every field as JSON values; `load` gives the equal report back."""
+    """Convert every field to JSON values.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report.
+
+    Returns
+    -------
+    dict
+        Nested dictionaries, lists, strings, numbers; `load` returns an equal report from it.
+    """
     return typing.cast(dict[str, Any], _plain(report))
 
 
 def load(document: Mapping[str, Any]) -> TreatmentReport:
-    """The report from `dump`'s form. Raises UnreadableReportError when it is none."""
+    """Read a report from the form that `dump` writes.
+
+    Parameters
+    ----------
+    document : mapping
+        What `dump` returned, also after a round trip through JSON text.
+
+    Returns
+    -------
+    TreatmentReport
+        Equal to the report that was dumped; unknown keys are ignored.
+
+    Raises
+    ------
+    UnreadableReportError
+        A field is missing or has another type.
+    """
     try:
         return typing.cast(TreatmentReport, _typed(TreatmentReport, document))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UnreadableReportError(f"expected a report as JSON, found something else: {error}") from error
+        raise UnreadableReportError(f"expected a report as JSON, found another document: {error}") from error
 
 
 def to_json(report: TreatmentReport) -> dict[str, Any]:
-    """The document of `cptdn report show --json`.
+    """Build the document of ``cptdn report show --json``.
 
-    Probabilities are fractions in [0, 1]; "dfs", "difference" and "points" are null when nothing was computed, and when
-    EBV DNA is unknown, where "by_ebv_dna_category" holds them for each category.
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report.
+
+    Returns
+    -------
+    dict
+        Probabilities are fractions in [0, 1]. "dfs", "difference" and "points" are null when nothing was computed, and
+        when EBV DNA is unknown; "by_ebv_dna_category" then contains them for each category.
     """
     single = report.scenarios[0] if len(report.scenarios) == 1 else None
     document = {
@@ -60,8 +95,11 @@ def to_json(report: TreatmentReport) -> dict[str, Any]:
     }
     if len(report.scenarios) > 1:
         document["by_ebv_dna_category"] = {
-            each.ebv_category.value: {**_scenario(report, each), "recommendation": each.recommendation.value}
-            for each in report.scenarios
+            scenario.ebv_category.value: {
+                **_scenario(report, scenario),
+                "recommendation": scenario.recommendation.value,
+            }
+            for scenario in report.scenarios
         }
     return document
 
@@ -86,7 +124,8 @@ def _dfs(result: ArmResult) -> dict[str, Any]:
 
 
 def _points(scenario: Scenario) -> dict[str, Any]:
-    """Points by factor; those of the Predictive-score differ between the regimens."""
+    # The treatment enters the nomogram by its interaction with the Predictive-score, so only that factor has other
+    # points under each regimen (Zhong et al., section 2.4).
     ict, ccrt = scenario.ict_ccrt.points, scenario.ccrt.points
     by_arm = {TreatmentArm.ICT_CCRT.value: ict, TreatmentArm.CCRT.value: ccrt}
     return {
@@ -113,7 +152,7 @@ def _reasons(reasons: tuple[Reason, ...]) -> list[dict[str, str]]:
 def _plain(value: Any) -> Any:
     """Dataclasses, enumerations, dates and tuples as JSON values."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        return {member.name: _plain(getattr(value, member.name)) for member in fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, date):
@@ -125,22 +164,22 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _typed(wanted: Any, value: Any) -> Any:
-    """A JSON value as the type that an annotation of the report's dataclasses names."""
-    origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+def _typed(annotation: Any, value: Any) -> Any:
+    """Convert a JSON value to the type that an annotation of the report's dataclasses names."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
-        inner = next(each for each in arguments if each is not type(None))
+        inner = next(argument for argument in arguments if argument is not type(None))
         return None if value is None else _typed(inner, value)
     if origin is tuple:
         kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         return tuple(_typed(kind, item) for kind, item in zip(kinds, value, strict=True))
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {_typed(arguments[0], key): _typed(arguments[1], item) for key, item in value.items()}
-    if isinstance(wanted, type) and is_dataclass(wanted):
-        hints = typing.get_type_hints(wanted)
+    if isinstance(annotation, type) and is_dataclass(annotation):
+        hints = typing.get_type_hints(annotation)
         known = {name: value[name] for name in hints if name in value}
-        made: Any = wanted
-        return made(**{name: _typed(hints[name], item) for name, item in known.items()})
-    if wanted in (date, datetime):
-        return wanted.fromisoformat(value)
-    return wanted(value) if wanted in (int, float) or issubclass(wanted, Enum) else value
+        constructor: Any = annotation
+        return constructor(**{name: _typed(hints[name], item) for name, item in known.items()})
+    if annotation in (date, datetime):
+        return annotation.fromisoformat(value)
+    return annotation(value) if annotation in (int, float) or issubclass(annotation, Enum) else value

@@ -1,59 +1,129 @@
-"""How numbers are written: one function per quantity, used by SR, picture, PDF, FHIR and terminal alike."""
+"""How numbers are written: one function per quantity, used by SR, picture, PDF, FHIR and terminal alike.
+
+Every function takes the number in the report's unit and returns the text without the unit; "-" is the ASCII hyphen, so
+that a copied number can be pasted into another program.
+"""
 
 from __future__ import annotations
 
 from config.indication.conventions import AGE_DECIMALS, POINTS_DECIMALS, SCORE_DECIMALS, VOLUME_DECIMALS
 
 PERCENT_DECIMALS = 1
-MINUS = "-"  # ASCII: a person may copy the number
+DS_MAX_CHARACTERS = 16  # of a decimal string (PS3.5 6.2), the form of a number in a Structured Report
 
 
 def percent(fraction: float) -> str:
-    """0.784 -> "78.4"."""
+    """Write a probability.
+
+    Parameters
+    ----------
+    fraction : float
+        In [0, 1].
+
+    Returns
+    -------
+    str
+        Percent with one decimal: 0.784 gives "78.4".
+    """
     return f"{fraction * 100:.{PERCENT_DECIMALS}f}"
 
 
 def signed_percent(fraction: float) -> str:
-    """0.074 -> "+7.4", 0 -> "0.0"."""
+    """Write a difference of two probabilities.
+
+    Parameters
+    ----------
+    fraction : float
+        In [-1, 1].
+
+    Returns
+    -------
+    str
+        Percentage points with sign and one decimal: 0.074 gives "+7.4"; zero has no sign, "0.0".
+    """
     return percent(fraction) if fraction == 0 else f"{fraction * 100:+.{PERCENT_DECIMALS}f}"
 
 
 def interval(ci95: tuple[float, float]) -> str:
-    """(0.7, 0.85) -> "70.0 to 85.0"; "to", because a dash beside a minus sign misleads."""
+    """Write the confidence interval of a probability.
+
+    Parameters
+    ----------
+    ci95 : pair of float
+        Lower and upper end, as fractions in [0, 1].
+
+    Returns
+    -------
+    str
+        (0.7, 0.85) gives "70.0 to 85.0": a dash would look like a minus sign.
+    """
     return f"{percent(ci95[0])} to {percent(ci95[1])}"
 
 
 def signed_interval(ci95: tuple[float, float]) -> str:
-    """(-0.02, 0.1) -> "-2.0 to +10.0"."""
+    """Write the confidence interval of a difference.
+
+    Parameters
+    ----------
+    ci95 : pair of float
+        Lower and upper end, as fractions in [-1, 1].
+
+    Returns
+    -------
+    str
+        (-0.02, 0.1) gives "-2.0 to +10.0".
+    """
     return f"{signed_percent(ci95[0])} to {signed_percent(ci95[1])}"
 
 
 def score(value: float) -> str:
-    """-0.4 -> "-0.4000"."""
+    """Write a Prognostic-score or Predictive-score with four decimals: -0.4 gives "-0.4000"."""
     return f"{value:.{SCORE_DECIMALS}f}"
 
 
 def points(value: float) -> str:
-    """104.52 -> "104.5"."""
+    """Write nomogram points with one decimal: 104.52 gives "104.5"."""
     return f"{value:.{POINTS_DECIMALS}f}"
 
 
 def age(years: float) -> str:
-    """43 -> "43.0"."""
+    """Write an age in years with one decimal: 43 gives "43.0"."""
     return f"{years:.{AGE_DECIMALS}f}"
 
 
 def volume(millilitres: float) -> str:
-    """23.4 -> "23.40"."""
+    """Write a volume in mL (= cm3) with two decimals: 23.4 gives "23.40"."""
     return f"{millilitres:.{VOLUME_DECIMALS}f}"
 
 
 def copies(per_ml: float) -> str:
-    """5000.0 -> "5000", 412.5 -> "412.5": as a laboratory writes it, at most 16 characters."""
-    whole = f"{per_ml:.0f}" if per_ml == round(per_ml) else f"{per_ml:.1f}"
-    return whole if len(whole) <= 16 else f"{per_ml:.9e}"
+    """Write an EBV DNA load as a laboratory does.
+
+    Parameters
+    ----------
+    per_ml : float
+        Copies per mL, >= 0.
+
+    Returns
+    -------
+    str
+        5000.0 gives "5000", 412.5 gives "412.5"; at most 16 characters, with an exponent where the number is longer.
+    """
+    plain = f"{per_ml:.0f}" if per_ml == round(per_ml) else f"{per_ml:.1f}"
+    return plain if len(plain) <= DS_MAX_CHARACTERS else f"{per_ml:.9e}"
 
 
 def threshold(fraction: float) -> str:
-    """Decision threshold as percent: 0.02 -> "2", 0.025 -> "2.5"."""
+    """Write the decision threshold.
+
+    Parameters
+    ----------
+    fraction : float
+        A difference of two probabilities, in [-1, 1].
+
+    Returns
+    -------
+    str
+        Percentage points, at most two decimals, without trailing zeros: 0.02 gives "2", 0.025 gives "2.5".
+    """
     return f"{fraction * 100:.2f}".rstrip("0").rstrip(".")

@@ -1,4 +1,4 @@
-"""The result in plain text: the SR's summary and table, and what the terminal prints, are these same lines."""
+"""The result in plain text: the summary and the table of the SR, and the output of ``cptdn report show``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,20 @@ GAP = "  "
 
 
 def plain_text(report: TreatmentReport, language: Language = "en") -> str:
-    """Everything a planner wants to read, recommendation first."""
+    """Write the whole report for a terminal.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report, also a refusal.
+    language : Language
+        Language of the words; reasons and sources keep the language in which they were recorded.
+
+    Returns
+    -------
+    str
+        Paragraphs for a fixed-width font: summary, table, inputs, notes; the recommendation is in the first.
+    """
     parts = [
         summary_text(report, language),
         result_table(report, language),
@@ -26,36 +39,66 @@ def plain_text(report: TreatmentReport, language: Language = "en") -> str:
 
 
 def summary_text(report: TreatmentReport, language: Language = "en") -> str:
-    """The result in a few sentences."""
+    """Write the result in a few lines.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report, also a refusal.
+    language : Language
+        Language of the words.
+
+    Returns
+    -------
+    str
+        The demonstration warning where it applies, the recommendation, then one line per scenario and horizon, the
+        latest horizon first; for a refusal its reasons.
+    """
     words = WORDINGS[language]
     lines = [words.demonstration] if report.model.demonstration else []
     if not report.computed:
         return "\n".join([*lines, words.not_computed, *(f"- {reason.text}" for reason in report.refusals)])
-    lines.append(f"{words.recommended}: {headline(report, words)}")
+    lines.append(f"{words.recommended}: {recommendation_text(report, words)}")
     for scenario in report.scenarios:
         lines += [_sentence(report, scenario, months, words) for months in reversed(report.horizons_months)]
     return "\n".join(lines)
 
 
-def headline(report: TreatmentReport, words: Wording) -> str:
-    """The recommended regimen; with an unknown EBV DNA that changes it, that of each category."""
+def recommendation_text(report: TreatmentReport, words: Wording) -> str:
+    """Name the recommended regimen.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        A computed report.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    str
+        One regimen; where EBV DNA is unknown and decides, the regimen of each category with its category.
+    """
     if report.recommendation is not None:
-        return regimen(report.recommendation, words)
+        return regimen_name(report.recommendation, words)
     return "; ".join(
-        f"{regimen(each.recommendation, words)} ({condition(report, each, words)})" for each in report.scenarios
+        f"{regimen_name(scenario.recommendation, words)} ({ebv_condition(report, scenario, words)})"
+        for scenario in report.scenarios
     )
 
 
-def regimen(arm: TreatmentArm, words: Wording) -> str:
+def regimen_name(arm: TreatmentArm, words: Wording) -> str:
+    """Return the abbreviation of a regimen, for example "ICT+CCRT"."""
     return words.regimen_ict if arm is TreatmentArm.ICT_CCRT else words.regimen_ccrt
 
 
-def regimen_long(arm: TreatmentArm, words: Wording) -> str:
+def regimen_description(arm: TreatmentArm, words: Wording) -> str:
+    """Return the full name of a regimen."""
     return words.regimen_ict_long if arm is TreatmentArm.ICT_CCRT else words.regimen_ccrt_long
 
 
-def condition(report: TreatmentReport, scenario: Scenario, words: Wording) -> str:
-    """Which EBV DNA category a scenario supposes."""
+def ebv_condition(report: TreatmentReport, scenario: Scenario, words: Wording) -> str:
+    """Write the EBV DNA category that a scenario assumes, with the threshold in copies/mL."""
     limit = numbers.copies(report.ebv_dna.threshold_copies_per_ml)
     if scenario.ebv_category is EbvCategory.ABOVE:
         return words.if_ebv_above.format(threshold=limit)
@@ -64,8 +107,8 @@ def condition(report: TreatmentReport, scenario: Scenario, words: Wording) -> st
     return f"{words.ebv} {words.ebv_unknown}"
 
 
-def rule(report: TreatmentReport, words: Wording) -> str:
-    """How the recommendation follows from the numbers."""
+def decision_rule(report: TreatmentReport, words: Wording) -> str:
+    """Write the rule by which the recommendation follows from the numbers, with horizon and threshold."""
     phrase = words.rule if report.model.threshold == 0 else words.rule_threshold
     limit = numbers.threshold(report.model.threshold)
     return phrase.format(horizon=horizon(report.model.horizon_months, words), threshold=limit)
@@ -74,7 +117,7 @@ def rule(report: TreatmentReport, words: Wording) -> str:
 def _sentence(report: TreatmentReport, scenario: Scenario, months: int, words: Wording) -> str:
     ict, ccrt = scenario.ict_ccrt.dfs[months], scenario.ccrt.dfs[months]
     gain = numbers.signed_percent(scenario.difference(months))
-    start = f"{condition(report, scenario, words)}: " if len(report.scenarios) > 1 else ""
+    start = f"{ebv_condition(report, scenario, words)}: " if len(report.scenarios) > 1 else ""
     return (
         f"{start}{horizon(months, words)}: {words.regimen_ict} {numbers.percent(ict.value)} %, "
         f"{words.regimen_ccrt} {numbers.percent(ccrt.value)} %, {words.difference} {gain} %"
@@ -82,7 +125,20 @@ def _sentence(report: TreatmentReport, scenario: Scenario, months: int, words: W
 
 
 def result_table(report: TreatmentReport, language: Language = "en") -> str:
-    """Both regimens by horizon, aligned for a fixed-width font; empty where nothing was computed."""
+    """Write both regimens by horizon as a table.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report.
+    language : Language
+        Language of the words.
+
+    Returns
+    -------
+    str
+        One table per scenario, aligned for a fixed-width font, the latest horizon first; empty for a refusal.
+    """
     words = WORDINGS[language]
     return "\n\n".join(_scenario_table(report, scenario, words) for scenario in report.scenarios)
 
@@ -94,27 +150,53 @@ def _scenario_table(report: TreatmentReport, scenario: Scenario, words: Wording)
         cells = [
             f"{numbers.percent(result.dfs[m].value)} % ({numbers.interval(result.dfs[m].ci95)})" for m in latest_first
         ]
-        rows.append([regimen(result.arm, words), *cells, numbers.points(result.total_points)])
+        rows.append([regimen_name(result.arm, words), *cells, numbers.points(result.total_points)])
     rows.append([words.difference, *(difference_text(scenario, m) for m in latest_first), ""])
-    title = [condition(report, scenario, words)] if len(report.scenarios) > 1 else []
+    title = [ebv_condition(report, scenario, words)] if len(report.scenarios) > 1 else []
     return "\n".join([*title, *aligned(rows)])
 
 
 def difference_text(scenario: Scenario, months: int) -> str:
-    """The difference with its interval where there is one."""
+    """Write the difference of a scenario.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        Both regimens for one EBV DNA category.
+    months : int
+        One of the report's horizons.
+
+    Returns
+    -------
+    str
+        For example "+12.6 % (+2.1 to +23.2)"; without the interval where none was computed.
+    """
     ci95 = scenario.difference_ci95.get(months)
     tail = f" ({numbers.signed_interval(ci95)})" if ci95 else ""
     return f"{numbers.signed_percent(scenario.difference(months))} %{tail}"
 
 
 def input_lines(report: TreatmentReport, language: Language = "en") -> str:
-    """Inputs with unit, source and date, one a line, aligned."""
+    """Write the inputs with unit, source and date, one per line, as an aligned table."""
     words = WORDINGS[language]
     return "\n".join(aligned([list(row) for row in input_rows(report, words)]))
 
 
 def input_rows(report: TreatmentReport, words: Wording) -> list[tuple[str, str, str]]:
-    """(name, value with unit, where it comes from) of every input."""
+    """List the inputs of a report.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    list of (str, str, str)
+        Name, value with its unit, and source of each input; the source may be empty.
+    """
     rows = []
     if report.age_years is not None:
         rows.append((words.age, f"{numbers.age(report.age_years)} {words.years}", report.age_source))
@@ -132,6 +214,7 @@ def input_rows(report: TreatmentReport, words: Wording) -> list[tuple[str, str, 
 
 
 def ebv_text(report: TreatmentReport, words: Wording) -> str:
+    """Write EBV DNA: the number or the laboratory's words where there are any, and the side of the threshold."""
     ebv = report.ebv_dna
     limit = numbers.copies(ebv.threshold_copies_per_ml)
     side = {
@@ -145,6 +228,7 @@ def ebv_text(report: TreatmentReport, words: Wording) -> str:
 
 
 def stage_text(report: TreatmentReport, words: Wording) -> str:
+    """Write the stage with its edition, and whether it is unverified."""
     stage = report.stage
     parts = [stage.text if stage.text != "unknown" else words.unknown]
     if stage.edition:
@@ -155,6 +239,7 @@ def stage_text(report: TreatmentReport, words: Wording) -> str:
 
 
 def fact_text(fact: Fact | None, words: Wording) -> str:
+    """Write the source of a clinical value, its date and the user who entered it; empty for None."""
     if fact is None:
         return ""
     parts = [fact.source]
@@ -166,9 +251,9 @@ def fact_text(fact: Fact | None, words: Wording) -> str:
 
 
 def note_lines(report: TreatmentReport, language: Language = "en") -> str:
-    """Warnings, quality findings, intended use, model."""
+    """Write decision rule, warnings, quality findings, intended use and model, one per line."""
     words = WORDINGS[language]
-    lines = [rule(report, words)] if report.computed else []
+    lines = [decision_rule(report, words)] if report.computed else []
     for title, notes in ((words.warnings, report.warnings), (words.quality, report.quality)):
         if notes:
             lines += [f"{title}:", *(f"- {note.text}" for note in notes)]
@@ -180,12 +265,23 @@ def note_lines(report: TreatmentReport, language: Language = "en") -> str:
 
 
 def display_width(text: str) -> int:
-    """Columns on a terminal; Chinese characters take two."""
+    """Return the number of terminal columns that a text takes: two for each wide (Chinese) character."""
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as lines with columns of equal width."""
+    """Lay out rows of cells as lines with columns of equal width.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        At least one row; all rows have the same number of cells.
+
+    Returns
+    -------
+    list of str
+        One line per row, without blanks at its end.
+    """
     widths = [max(display_width(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         GAP.join(cell + " " * (width - display_width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()

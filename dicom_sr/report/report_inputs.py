@@ -1,4 +1,4 @@
-"""What a report is built from beside the TreatmentReport itself, and what comes out."""
+"""The inputs of a report's objects beside the TreatmentReport itself, and the finished object."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 from pydicom import Dataset
 
+from config.arrays import AnyFloatArray, PixelArray
 from config.indication.vocabulary import EbvCategory, SeriesRole
 from dicom_sr.report.sr_classes import SrClass
 
@@ -25,24 +24,34 @@ ObjectKind = Literal["sr", "sc", "pdf", "seg", "attribution"]
 class SeriesMask:
     """The contour as it was used on one series.
 
-    mask_zyx : (n_slices, rows, columns), non-zero inside the contour.
-    slices   : per z the SOP Instance UID and, for Enhanced MR, the 1-based frame number.
+    Attributes
+    ----------
+    mask_zyx : array of shape (n_slices, rows, columns)
+        On the grid of the series, non-zero inside the contour.
+    slices : tuple of (str, int or None)
+        For each z the SOP Instance UID and, for Enhanced MR, the frame number (from 1).
     """
 
     role: SeriesRole
-    mask_zyx: NDArray[Any]
+    mask_zyx: PixelArray
     slices: tuple[tuple[str, int | None], ...]
 
 
 @dataclass(frozen=True)
 class SourceStudy:
-    """Data sets (without pixels) that were used.
+    """The data sets (without pixels) that a result was computed from.
 
-    mr            : every MR instance behind the result; patient and study come from the first.
-    contours      : RTSTRUCT or SEG objects that were used, from whatever study they stand in.
-    masks         : per series the contour on its grid; without them no SEG is made.
-    character_set : what the text of the data sets really is (for example "GB18030"), where a PACS labels it wrongly;
-                    None trusts (0008,0005).
+    Attributes
+    ----------
+    mr : tuple of Dataset
+        Every MR instance that was used; patient and study attributes are copied from the first.
+    contours : tuple of Dataset
+        The RTSTRUCT or SEG objects that were used; they may belong to another study of the patient.
+    masks : tuple of SeriesMask
+        The contour on the grid of each series; a SEG is built for each.
+    character_set : str or None
+        The real encoding of the text as a DICOM defined term (for example "GB18030"), where a PACS labels it wrongly;
+        None trusts Specific Character Set (0008,0005).
     """
 
     mr: tuple[Dataset, ...]
@@ -53,26 +62,42 @@ class SourceStudy:
 
 @dataclass(frozen=True)
 class SequencePicture:
-    """The representative slice of one sequence.
+    """The representative slice of one MR sequence.
 
-    image_yx, attribution_yx : (rows, columns) in 0..1; mask_yx : (rows, columns), non-zero inside the contour.
-    spacing_mm : row and column spacing.
+    Attributes
+    ----------
+    image_yx : array of shape (rows, columns)
+        Grey values in [0, 1].
+    mask_yx : array of shape (rows, columns)
+        Non-zero inside the contour.
+    spacing_mm : pair of float
+        Distance between rows, and between columns, as in Pixel Spacing (0028,0030).
+    attribution_yx : array of shape (rows, columns), or None
+        Attribution (Grad-CAM) in [0, 1].
+    caption : str
+        Shown after the role, for example "slice 3 of 6".
     """
 
     role: SeriesRole
-    image_yx: NDArray[np.floating[Any]]
-    mask_yx: NDArray[Any]
+    image_yx: AnyFloatArray
+    mask_yx: PixelArray
     spacing_mm: tuple[float, float] = (1.0, 1.0)
-    attribution_yx: NDArray[np.floating[Any]] | None = None
+    attribution_yx: AnyFloatArray | None = None
     caption: str = ""
 
 
 @dataclass(frozen=True)
 class PagePictures:
-    """What the page shows beside words and numbers.
+    """The pictures of the page.
 
-    draw_nomogram : draws this patient's nomogram into the axes, in the style.
-    nomogram_category : with an unknown EBV DNA, the category that the drawing supposes; the page says so beside it.
+    Attributes
+    ----------
+    draw_nomogram : callable or None
+        Draws this patient's nomogram into the axes, in the style; the nomogram itself is unknown to this room.
+    sequences : tuple of SequencePicture
+        At most one per series role, in the order in which they are shown.
+    nomogram_category : EbvCategory or None
+        Where EBV DNA is unknown, the category that the drawing assumes; the page names it.
     """
 
     draw_nomogram: Callable[[Axes, Style], None] | None = None
@@ -82,9 +107,20 @@ class PagePictures:
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """Choices of the site.
+    """The site's choices.
 
-    timezone : "+0800" as written to (0008,0201); None takes that of `report.created`.
+    Attributes
+    ----------
+    kinds : tuple of ObjectKind
+        The objects to be built.
+    sop_class : SrClass
+        The SOP class of the SR.
+    timezone : str or None
+        Offset from UTC as in (0008,0201), for example "+0800"; None takes that of `report.created`.
+    preliminary : bool
+        Whether the SR is flagged PRELIMINARY (0040,A496).
+    institution : str or None
+        Institution Name (0008,0080) of the objects.
     """
 
     kinds: tuple[ObjectKind, ...] = ("sr", "sc", "pdf", "seg")
@@ -97,7 +133,7 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class ReportObject:
-    """One finished DICOM object, ready to be stored; its data set is not changed any more."""
+    """One finished DICOM object. Its data set is not changed any more, since `encoded` is computed once."""
 
     kind: ObjectKind
     sop_class_uid: str
@@ -106,10 +142,13 @@ class ReportObject:
 
     @cached_property
     def encoded(self) -> bytes:
-        """The object as a file (PS3.10), encoded once: what was validated is what is stored.
+        """The object as a DICOM file (PS3.10); the bytes that were validated are the bytes that are stored.
 
-        Raises what pydicom raises where the data set cannot be encoded.
+        Raises
+        ------
+        AttributeError, TypeError, ValueError, UnicodeError
+            As pydicom raises them where the data set cannot be encoded.
         """
-        written = BytesIO()
-        self.dataset.save_as(written, enforce_file_format=True)
-        return written.getvalue()
+        file = BytesIO()
+        self.dataset.save_as(file, enforce_file_format=True)
+        return file.getvalue()

@@ -1,12 +1,12 @@
 """TreatmentReport: the finished result of one study, before it becomes DICOM.
 
-Every object that leaves the node (SR, picture, PDF, JSON) shows numbers from this one value. Numbers are rounded
-once, when the value is built, so a reader who subtracts two displayed rates gets the displayed difference. Text is
-settled at the same door: DICOM text keeps neither control characters nor blanks at its ends, so they go when the value
-is built, and what is written is what is read back.
+Every object that leaves the node (SR, picture, PDF, JSON) shows numbers of this one value. Numbers are rounded once,
+when the value is built, so that a reader who subtracts two displayed rates gets the displayed difference. Text is
+normalised at the same time: DICOM text has neither control characters nor blanks at its ends, so they are removed when
+the value is built, and the text that is written is the text that is read back.
 
 Units: DFS is a fraction in [0, 1] rounded to a tenth of a percent, horizons are months, ages years, volumes mL (= cm3),
-EBV DNA copies/mL. `prognostic_score` rises with risk; a low `predictive_score` favours ICT+CCRT. Both lie in (-1, 1).
+EBV DNA copies/mL. `prognostic_score` rises with risk; a low `predictive_score` favours ICT+CCRT. Both are in (-1, 1).
 Source of the quantities: Zhong et al., EBioMedicine 2021;70:103522.
 """
 
@@ -37,15 +37,44 @@ LINE_BREAK = "\n"
 
 
 def rounded_to(decimals: int) -> dict[str, int]:
-    """Metadata of a dataclass field whose numbers are rounded to so many decimals when the value is built."""
+    """Return the metadata of a dataclass field whose numbers are rounded when the value is built.
+
+    Parameters
+    ----------
+    decimals : int
+        Number of decimals, >= 0; mappings and tuples are rounded item by item.
+
+    Returns
+    -------
+    dict of str to int
+        For ``field(metadata=...)`` of a `NormalisedValue`.
+    """
     return {"decimals": decimals}
 
 
 def clean_text(text: str) -> str:
-    """The text as DICOM keeps it: no control characters but line breaks, no blanks at the ends of text or line."""
+    """Remove what DICOM text cannot keep: control characters except line breaks, and blanks at the ends of lines.
+
+    Parameters
+    ----------
+    text : str
+        Any text; CR and CR LF count as line breaks.
+
+    Returns
+    -------
+    str
+        Text with LF as line break, equal to itself after it was written to a data set and read again.
+
+    References
+    ----------
+    PS3.5 6.1.3 (control characters) and 6.2 (trailing spaces are padding).
+    """
     lines = text.replace("\r\n", LINE_BREAK).replace("\r", LINE_BREAK).split(LINE_BREAK)
-    kept = ("".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in line) for line in lines)
-    return LINE_BREAK.join(line.rstrip() for line in kept).strip()
+    return LINE_BREAK.join("".join(map(_printable, line)).rstrip() for line in lines).strip()
+
+
+def _printable(character: str) -> str:
+    return " " if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
 
 
 def _normalised(value: Any, decimals: int | None) -> Any:
@@ -55,7 +84,7 @@ def _normalised(value: Any, decimals: int | None) -> Any:
         return clean_text(value)
     if isinstance(value, int | float):
         if not math.isfinite(value):
-            raise ValueError(f"a report holds finite numbers only, found {value}")
+            raise ValueError(f"expected finite numbers in a report, found {value}")
         return value if decimals is None else round_to(value, decimals)
     if isinstance(value, Mapping):
         return {key: _normalised(item, decimals) for key, item in value.items()}
@@ -65,18 +94,25 @@ def _normalised(value: Any, decimals: int | None) -> Any:
 
 
 class NormalisedValue:
-    """Base of the report's values: text and numbers take their final form when the value is built."""
+    """Base of the report's values: text is cleaned and numbers are rounded when the value is built.
+
+    Raises
+    ------
+    ValueError
+        A number is infinite or not a number.
+    """
 
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]
             value = _normalised(getattr(self, each.name), each.metadata.get("decimals"))
-            absent = value == "" and each.type == "str | None"  # DICOM knows no empty text that is not absent
+            # A TEXT item cannot be empty (Text Value is of type 1C, PS3.3 C.17.3), so empty text would not be written.
+            absent = value == "" and each.type == "str | None"
             object.__setattr__(self, each.name, None if absent else value)
 
 
 @dataclass(frozen=True)
 class Reason(NormalisedValue):
-    """Why something was refused or is worth a warning: a stable code and a sentence for a person."""
+    """The reason of a refusal, a warning or a quality finding: a stable code, and a sentence for the reader."""
 
     code: str
     text: str
@@ -84,32 +120,54 @@ class Reason(NormalisedValue):
 
 @dataclass(frozen=True)
 class DfsEstimate(NormalisedValue):
-    """Disease-free survival at one horizon, as fractions, with its 95 % confidence interval."""
+    """Disease-free survival at one horizon.
+
+    Attributes
+    ----------
+    value : float
+        Probability in [0, 1], rounded to a tenth of a percent.
+    ci95 : pair of float
+        Lower and upper end of the 95 % confidence interval, low <= value <= high.
+    """
 
     value: float = field(metadata=rounded_to(DFS_DECIMALS))
     ci95: tuple[float, float] = field(metadata=rounded_to(DFS_DECIMALS))
 
     @classmethod
     def rounded(cls, value: float, low: float, high: float) -> DfsEstimate:
-        """The estimate from unrounded numbers."""
+        """Build the estimate from unrounded fractions: the value and the ends of its 95 % confidence interval."""
         return cls(value, (low, high))
 
 
 @dataclass(frozen=True)
 class ArmResult(NormalisedValue):
-    """One regimen: nomogram points by factor and DFS by horizon (months)."""
+    """The nomogram's result for one regimen.
+
+    Attributes
+    ----------
+    points : mapping of str to float
+        Nomogram points by factor: ``age``, ``ebv_dna``, ``prognostic_score``, ``predictive_score``.
+    total_points : float
+        The sum, rounded by itself: it may differ from the sum of the rounded points by a tenth or two.
+    dfs : mapping of int to DfsEstimate
+        DFS by horizon in months.
+    """
 
     arm: TreatmentArm
-    points: Mapping[str, float] = field(
-        metadata=rounded_to(POINTS_DECIMALS)
-    )  # age, ebv_dna, prognostic_score, predictive_score
+    points: Mapping[str, float] = field(metadata=rounded_to(POINTS_DECIMALS))
     total_points: float = field(metadata=rounded_to(POINTS_DECIMALS))
     dfs: Mapping[int, DfsEstimate]
 
 
 @dataclass(frozen=True)
 class Scenario(NormalisedValue):
-    """Both regimens for one EBV DNA category; an unknown category gives two scenarios."""
+    """Both regimens for one EBV DNA category; an unknown category gives two scenarios.
+
+    Attributes
+    ----------
+    difference_ci95 : mapping of int to pair of float
+        By horizon in months, the 95 % confidence interval of `difference`, as fractions; empty where none was computed.
+    """
 
     ebv_category: EbvCategory
     ict_ccrt: ArmResult
@@ -118,14 +176,25 @@ class Scenario(NormalisedValue):
     difference_ci95: Mapping[int, tuple[float, float]] = field(metadata=rounded_to(DFS_DECIMALS), default_factory=dict)
 
     def difference(self, horizon_months: int) -> float:
-        """DFS under ICT+CCRT minus DFS under CCRT, of the displayed (rounded) values."""
+        """Return DFS under ICT+CCRT minus DFS under CCRT, of the displayed (rounded) values.
+
+        Parameters
+        ----------
+        horizon_months : int
+            One of the report's horizons.
+
+        Returns
+        -------
+        float
+            A fraction in [-1, 1], to a tenth of a percent.
+        """
         gain = self.ict_ccrt.dfs[horizon_months].value - self.ccrt.dfs[horizon_months].value
         return round_to(gain, DFS_DECIMALS)
 
 
 @dataclass(frozen=True)
 class Fact(NormalisedValue):
-    """Where a clinical value came from."""
+    """The provenance of a clinical value: its source, its date, and the user who entered it."""
 
     source: str
     observed_on: date | None = None
@@ -134,7 +203,17 @@ class Fact(NormalisedValue):
 
 @dataclass(frozen=True)
 class EbvDna(NormalisedValue):
-    """Plasma EBV DNA before treatment. `as_given` keeps the laboratory's own words (">4000", "not detected")."""
+    """Plasma EBV DNA before treatment.
+
+    Attributes
+    ----------
+    copies_per_ml : float or None
+        The number, where the laboratory gave one.
+    as_given : str or None
+        The laboratory's own words, for example ">4000" or "not detected".
+    threshold_copies_per_ml : float
+        The threshold that `category` refers to.
+    """
 
     category: EbvCategory
     copies_per_ml: float | None = field(metadata=rounded_to(COPIES_DECIMALS), default=None)
@@ -147,7 +226,7 @@ class EbvDna(NormalisedValue):
 
 @dataclass(frozen=True)
 class Stage(NormalisedValue):
-    """Clinical stage as recorded; empty parts are unknown."""
+    """Clinical stage as recorded; a part that is None is unknown."""
 
     t: str | None = None
     n: str | None = None
@@ -158,12 +237,13 @@ class Stage(NormalisedValue):
 
     @property
     def text(self) -> str:
+        """The stage as it is written, for example ``T3N1M0``; "unknown" without any part."""
         return "".join(part for part in (self.t, self.n, self.m) if part) or "unknown"
 
 
 @dataclass(frozen=True)
 class SeriesUsed(NormalisedValue):
-    """One MR series behind the scores and its representative slice (highest predicted risk)."""
+    """One MR series that was scored, and its representative slice (highest predicted risk)."""
 
     role: SeriesRole
     series_instance_uid: str
@@ -177,7 +257,7 @@ class SeriesUsed(NormalisedValue):
 
 @dataclass(frozen=True)
 class ContourUsed(NormalisedValue):
-    """The contour that defined the tumour."""
+    """The contour that defined the tumour; `volume_ml` is in mL (= cm3), `n_slices` counts contoured slices."""
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -192,7 +272,7 @@ class ContourUsed(NormalisedValue):
 
 @dataclass(frozen=True)
 class Scores(NormalisedValue):
-    """Outputs of the multi-task network."""
+    """Outputs of the multi-task network, both in (-1, 1)."""
 
     prognostic_score: float = field(metadata=rounded_to(SCORE_DECIMALS))
     predictive_score: float = field(metadata=rounded_to(SCORE_DECIMALS))
@@ -200,11 +280,21 @@ class Scores(NormalisedValue):
 
 @dataclass(frozen=True)
 class ModelIdentity(NormalisedValue):
-    """Which model said it, on what it was trained, for what it may be used."""
+    """The model bundle behind a result: name, digests, training population, intended use and decision rule.
+
+    Attributes
+    ----------
+    digest : str
+        ``sha256:`` and the hex digest of the whole bundle.
+    horizon_months : int
+        The horizon of the recommendation.
+    threshold : float
+        ICT+CCRT is recommended where its DFS exceeds that of CCRT by more than this fraction.
+    """
 
     name: str
     version: str
-    digest: str  # sha256:... of the whole bundle
+    digest: str
     network_digest: str
     nomogram_digest: str
     intended_use: str
@@ -217,13 +307,25 @@ class ModelIdentity(NormalisedValue):
 
 @dataclass(frozen=True)
 class TreatmentReport(NormalisedValue):
-    """Everything that a report says. With `refusals` there are no scores and no scenarios."""
+    """The content of a report. With `refusals` there are no scores and no scenarios.
+
+    Attributes
+    ----------
+    report_identity : str
+        SHA-256 (hex) over inputs, bundle, software and decision settings; all UIDs of the objects follow from it.
+    revision : int
+        1 for the first report of a study, then counted up.
+    created : datetime
+        With a time zone; the time of all objects.
+    predecessors : tuple of str
+        SOP Instance UIDs of the SRs that this report replaces.
+    """
 
     patient_id: str
     study_instance_uid: str
-    report_identity: str  # sha256 hex over inputs, bundle, software and decision settings: the seed of all UIDs
+    report_identity: str
     revision: int
-    created: datetime  # timezone-aware
+    created: datetime
     software_version: str
     model: ModelIdentity
     age_years: float | None = field(metadata=rounded_to(AGE_DECIMALS))
@@ -238,18 +340,20 @@ class TreatmentReport(NormalisedValue):
     quality: tuple[Reason, ...] = ()
     warnings: tuple[Reason, ...] = ()
     refusals: tuple[Reason, ...] = ()
-    predecessors: tuple[str, ...] = ()  # SOP Instance UIDs of the SRs that this one replaces
+    predecessors: tuple[str, ...] = ()
 
     @property
     def computed(self) -> bool:
+        """Whether there is a result; otherwise `refusals` says why not."""
         return bool(self.scenarios)
 
     @property
     def tumour_volume_ml(self) -> float | None:
+        """Volume of the first contour in mL, None without a contour."""
         return self.contours[0].volume_ml if self.contours else None
 
     @property
     def recommendation(self) -> TreatmentArm | None:
         """The regimen that every scenario recommends; None when they disagree or nothing was computed."""
-        found = {scenario.recommendation for scenario in self.scenarios}
-        return found.pop() if len(found) == 1 else None
+        recommended = {scenario.recommendation for scenario in self.scenarios}
+        return recommended.pop() if len(recommended) == 1 else None

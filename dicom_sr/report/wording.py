@@ -1,4 +1,4 @@
-"""The words of the report in English and Simplified Chinese; the numbers are the same in both."""
+"""The words of the report in English and Simplified Chinese; the numbers are the same in both languages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dicom_sr.report.report_inputs import Language
 
 @dataclass(frozen=True)
 class Wording:
-    """Every phrase that a person reads in summary and page. Braces are filled by `str.format`."""
+    """Every phrase of summary and page. Fields in braces are filled by `str.format`."""
 
     title: str
     demonstration: str
@@ -195,7 +195,20 @@ WORDINGS: dict[Language, Wording] = {"en": ENGLISH, "zh": CHINESE}
 
 
 def horizon(months: int, words: Wording) -> str:
-    """36 -> "3-year DFS"; 30 -> "30-month DFS"."""
+    """Name a horizon of DFS.
+
+    Parameters
+    ----------
+    months : int
+        The horizon in months, > 0.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    str
+        In English, 36 gives "3-year DFS" and 30 gives "30-month DFS".
+    """
     if (years := whole_years(months)) is not None:
         return words.horizon_years.format(n=years)
     return words.horizon_months.format(n=months)

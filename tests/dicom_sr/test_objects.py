@@ -261,7 +261,7 @@ def test_an_object_that_lacks_what_its_iod_demands_is_refused() -> None:
         broken.update(each.dataset)
         broken.file_meta = each.dataset.file_meta
         del broken[keyword]
-        with pytest.raises(InvalidReportError, match=f"lacks .*{keyword}"):
+        with pytest.raises(InvalidReportError, match=f"missing .*{keyword}"):
             validate(
                 [ReportObject(each.kind, each.sop_class_uid, each.sop_instance_uid, broken)],
                 samples.scored(),
@@ -272,7 +272,7 @@ def test_an_object_that_lacks_what_its_iod_demands_is_refused() -> None:
 def test_evidence_that_lacks_an_instance_is_refused() -> None:
     [made] = build_objects(samples.scored(), samples.sources(), None, SR)
     more = (*samples.sources().mr, samples.mr_dataset(samples.ROLES[0], 17))
-    with pytest.raises(InvalidReportError, match="evidence lacks 1 instances"):
+    with pytest.raises(InvalidReportError, match="in the SR's evidence, 1 are missing"):
         validate([made], samples.scored(), replace(samples.sources(), mr=more))
 
 

@@ -91,7 +91,7 @@ def test_foreign_objects_are_refused_with_what_was_found(tmp_path: Path) -> None
         read_report(samples.mr_dataset(SeriesRole.T1W, 0))
     foreign = sent(samples.scored())
     foreign.ContentSequence = foreign.ContentSequence[:3]
-    with pytest.raises(UnreadableReportError, match="found one of others \\('Oncology Measurement Report'\\)"):
+    with pytest.raises(UnreadableReportError, match="found another one \\('Oncology Measurement Report'\\)"):
         read_report(foreign)
     (tmp_path / "text.dcm").write_text("no DICOM at all" * 20)
     with pytest.raises(UnreadableReportError, match="expected a DICOM file"):

@@ -11,7 +11,7 @@ from celery.signals import worker_process_init, worker_ready
 
 from config.errors import ModelBundleError
 from config.settings import Settings
-from dicom_sr.objects.preloading import preload_drawing, preload_validation_tables
+from dicom_sr.objects.preloading import preload_building, preload_drawing
 from node.audit.forwarding import forwarding
 from node.audit.recorder import audited, open_audit
 from node.ledger.database import open_ledger
@@ -78,7 +78,7 @@ def _warm_up(context: WorkerContext, ready_to_draw: Callable[[], None]) -> None:
     from workers.queue import steps
 
     log.debug("imported", modules=[steps.__name__])
-    preload_validation_tables()
+    preload_building()
     try:
         bundle = context.bundle(context.settings.model.bundle)
         warm_up(bundle, context.settings.model.device)
