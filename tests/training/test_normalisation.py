@@ -17,7 +17,8 @@ from workers.survival.cohort import Cohort, read_cohort
 from workers.training.dicom_images import learn_templates, patient_images
 from workers.training.image_source import image_source, normalisation_of
 from workers.volumes.bias_field import bias_field
-from workers.volumes.intensity import IntensityTemplate, foreground_threshold, landmarks_of, z_score_map
+from workers.volumes.intensity import IntensityTemplate, z_score_map
+from workers.volumes.landmarks import foreground_threshold, landmarks_of
 from workers.volumes.reader import read_series
 from workers.volumes.series_patches import extract_series_patches
 

@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from config.errors import IneligibleStudyError, ModelBundleError
-from workers.volumes.intensity import (
-    PERCENTILES,
-    FlatImageError,
-    IntensityTemplate,
-    foreground_threshold,
-    landmarks_of,
-)
+from workers.volumes.intensity import IntensityTemplate
+from workers.volumes.landmarks import PERCENTILES, FlatImageError, foreground_threshold, landmarks_of
 
 
 def head(seed: int = 0, air: int = 20, contrast: float = 1.0) -> NDArray[np.float64]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from config.errors import IneligibleStudyError
 from tests.volumes.synthetic import SeriesGeometry, tilted, write_series
-from workers.volumes.intensity import PERCENTILES, IntensityTemplate, foreground_threshold, landmarks_of
+from workers.volumes.intensity import IntensityTemplate
+from workers.volumes.landmarks import PERCENTILES, foreground_threshold, landmarks_of
 from workers.volumes.patches import extract_patches
 from workers.volumes.reader import read_series
 from workers.volumes.series_patches import extract_series_patches

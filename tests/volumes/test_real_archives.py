@@ -15,7 +15,8 @@ from pydicom import dcmread
 
 from config.errors import IneligibleStudyError
 from tests.peers import peer, unpacked
-from workers.volumes.intensity import IntensityTemplate, landmarks_of
+from workers.volumes.intensity import IntensityTemplate
+from workers.volumes.landmarks import landmarks_of
 from workers.volumes.reader import MrSeries, read_series, series_in
 from workers.volumes.series_patches import extract_series_patches
 

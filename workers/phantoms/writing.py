@@ -39,7 +39,8 @@ from workers.phantoms.images import (
     tumour_mask,
 )
 from workers.phantoms.population import PhantomPatient, Truth, draw_patient, patient_rng, published_nomogram
-from workers.volumes.intensity import IntensityTemplate, landmarks_of
+from workers.volumes.intensity import IntensityTemplate
+from workers.volumes.landmarks import landmarks_of
 from workers.volumes.patches import extract_patches
 
 R = TypeVar("R")

@@ -27,7 +27,8 @@ from node.ledger.database import now_utc
 from workers.pipeline.computation import prepare_study
 from workers.training.patch_store import PatientPatches
 from workers.volumes.bias_field import bias_field
-from workers.volumes.intensity import IntensityTemplate, Normalisation, landmarks_of
+from workers.volumes.intensity import IntensityTemplate, Normalisation
+from workers.volumes.landmarks import landmarks_of
 from workers.volumes.reader import read_series
 from workers.volumes.series_patches import landmark_slices
 

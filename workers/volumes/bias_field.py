@@ -1,6 +1,10 @@
-"""N4 bias field correction, an option: it takes tens of seconds a volume, and landmarks bear a mild bias field anyway.
+"""N4 bias field correction, an option of the training; the bundle says whether it is used.
 
-Source: Tustison et al., IEEE Trans Med Imaging 2010;29:1310-1320, in SimpleITK's implementation.
+It takes tens of seconds a volume, and a mild bias field moves the intensity landmarks little, so it is off by default.
+
+References
+----------
+Tustison et al., N4ITK: improved N3 bias correction, IEEE Trans Med Imaging 2010;29:1310-1320, as SimpleITK has it.
 """
 
 from __future__ import annotations
@@ -8,22 +12,36 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import SimpleITK as sitk
 
-from workers.volumes.intensity import foreground_threshold
+from config.arrays import Float32Array
+from workers.volumes.landmarks import foreground_threshold
 
 SHRINK_TO_MM = 4.0
-ITERATIONS = (30, 20, 10)
+ITERATIONS = (30, 20, 10)  # at each level, from the coarsest spline grid to the finest
 
 
-def bias_field(image: sitk.Image) -> npt.NDArray[np.float32]:
-    """The smooth field that multiplies the true image, zyx, on the image's grid; divide by it to correct.
+def bias_field(image: sitk.Image) -> Float32Array:
+    """Estimate the smooth field by which the coil's sensitivity multiplies the image.
 
-    Estimated on pixels of about 4 mm in the plane, within the foreground. Raises FlatImageError.
+    Parameters
+    ----------
+    image : SimpleITK image
+        Grey values of a whole volume, > 0 in tissue.
+
+    Returns
+    -------
+    float32, shape (slices, rows, columns)
+        On the grid of the image, around 1; divide the image by it to correct.
+
+    Raises
+    ------
+    FlatImageError
+        The image has no contrast from which the foreground could be told.
     """
     grey = sitk.Cast(image, sitk.sitkFloat32)
     foreground = sitk.Cast(grey > foreground_threshold(sitk.GetArrayFromImage(grey)), sitk.sitkUInt8)
+    # The field varies over centimetres: pixels of 4 mm show it and are fewer. Slices are not merged.
     factors = [max(1, int(SHRINK_TO_MM / spacing)) for spacing in image.GetSpacing()[:2]] + [1]
     corrector: Any = sitk.N4BiasFieldCorrectionImageFilter()
     corrector.SetMaximumNumberOfIterations(ITERATIONS)

@@ -13,7 +13,8 @@ import numpy as np
 from config.arrays import Float32Array, FloatArray, IndexArray, LabelArray, PixelArray
 from config.errors import IneligibleStudyError
 from workers.volumes.bias_field import bias_field
-from workers.volumes.intensity import IntensityTemplate, landmarks_of
+from workers.volumes.intensity import IntensityTemplate
+from workers.volumes.landmarks import landmarks_of
 from workers.volumes.patches import extract_patches
 from workers.volumes.reader import MrSeries
 from workers.volumes.stored_slice import StoredSlice
