@@ -12,7 +12,7 @@ from typing import Any
 
 from config.errors import IneligibleStudyError
 from node.cases.case_inputs import StoredInstance
-from node.cases.geometry import contains
+from node.cases.geometry import box_contains
 from node.cases.headers import RT_STRUCTURE_SET, SEGMENTATION, SPATIAL_REGISTRATION
 from node.cases.identity import patient_difference
 from node.cases.roi_choice import RoiChoice, choose_roi
@@ -127,7 +127,7 @@ def sentence_if_not_covered(structure: ContourObject, summary: SeriesSummary) ->
     link = structure.links.get(summary.series_instance_uid)
     if extent is None or bounds is None or link is None or link.by == "registration":
         return None
-    if contains(bounds, extent, (summary.stack.step_mm or 0.0) + 1.0):
+    if box_contains(bounds, extent, (summary.stack.step_mm or 0.0) + 1.0):
         return None
     name = structure.roi.name if structure.roi else ""
     return f"The contour {name!r} reaches beyond the slices of {summary.name}."

@@ -207,8 +207,9 @@ def _outside_window(result: EbvResult, start: date | None, study_day: date | Non
     drawn = result.provenance.observed_on
     if drawn is None:
         return None
+    # A draw on the first day of treatment counts: only days are known, and blood is drawn before the first fraction.
     if start is not None and drawn > start:
-        return f"the EBV DNA of {drawn.isoformat()} was drawn after the treatment began on {start.isoformat()}"
+        return f"the EBV DNA was drawn on {drawn.isoformat()}, after the treatment began on {start.isoformat()}"
     days = settings.clinical.ebv_window_days
     if study_day is not None and (study_day - drawn).days > days:
         return f"the EBV DNA of {drawn.isoformat()} is more than {days} days older than the MR"

@@ -1,4 +1,7 @@
-"""The stack of slices of one series: plane, step, gaps, duplicates, bounds; linear but for one sort."""
+"""The stack of slices of one series: plane, step, gaps, duplicates and bounds, from headers alone.
+
+Linear in the number of instances but for one sort: it runs for every assessment of a case.
+"""
 
 from __future__ import annotations
 
@@ -14,19 +17,34 @@ from node.cases.physics import numbers_of
 Plane = Literal["axial", "coronal", "sagittal", "unknown"]
 Point = tuple[float, float, float]
 
-SAME_POSITION_MM = 0.01
-GAP_FACTOR = 1.5  # a distance beyond this many median steps is a gap
-UNEVEN_FRACTION = 0.15  # of the median step
-SAME_DIRECTION = 0.002  # difference of direction cosines
+SAME_POSITION_MM = 0.01  # DS values of one position differ by rounding only
+GAP_FACTOR = 1.5  # a distance of more than this many steps is a gap
+UNEVEN_FRACTION = 0.15  # of the step; positions rounded to 0.1 mm differ by up to 10 % of a step of 1 mm
+SAME_DIRECTION = 0.002  # difference of direction cosines, 0.1 degrees
 MAX_NAMED_GAPS = 3
+MIN_NORMAL_LENGTH = 0.5  # of the cross product of the direction cosines, which is 1 for perpendicular ones
 
 
 @dataclass(frozen=True)
 class Stack:
     """Geometry of one series in patient coordinates (LPS, mm).
 
-    offsets_mm : different slice positions along the normal, ascending. bounds_mm : least and greatest corner of the
-    box around all slices. findings : (reason code of the contract, sentence) for each defect.
+    Attributes
+    ----------
+    plane : {"axial", "coronal", "sagittal", "unknown"}
+        The patient axis that is nearest to the normal.
+    oblique_degrees : float or None
+        Angle between the normal and the patient's z axis, 0 for axial slices.
+    normal : tuple of three floats, or None
+        Unit normal of the slices, row direction x column direction.
+    offsets_mm : tuple of float
+        Different slice positions along the normal, ascending.
+    step_mm : float or None
+        The most frequent distance of neighbouring slices, else their median; None for fewer than two slices.
+    bounds_mm : tuple of two points, or None
+        Least and greatest corner of the axis-parallel box around all slices, half a step beyond the outer ones.
+    findings : tuple of (str, str)
+        Reason code of the contract and half a sentence for each defect.
     """
 
     plane: Plane = "unknown"
@@ -39,11 +57,27 @@ class Stack:
 
     @property
     def n_slices(self) -> int:
+        """Number of different slice positions."""
         return len(self.offsets_mm)
 
 
 def stack_of(headers: Sequence[Mapping[str, Any]]) -> Stack:
-    """The stack that these instances of one series form, classic or Enhanced."""
+    """Compute the stack that the instances of one series form.
+
+    Parameters
+    ----------
+    headers : sequence of mapping
+        Headers of all instances, classic (one slice each) or Enhanced (``FrameOffsets``, mm along the normal).
+
+    Returns
+    -------
+    Stack
+        Defects are findings, not errors: the other series of the study must still be assessed.
+
+    References
+    ----------
+    PS3.3 C.7.6.2.1.1 (position and orientation).
+    """
     orientations = [numbers_of(header.get("ImageOrientationPatient")) for header in headers]
     first = next((numbers for numbers in orientations if len(numbers) == 6), None)
     if first is None:
@@ -59,7 +93,7 @@ def stack_of(headers: Sequence[Mapping[str, Any]]) -> Stack:
     distinct, duplicates = _distinct(sorted(offsets))
     if duplicates:
         findings.append(("inconsistent_geometry", f"{duplicates} slice positions are there more than once"))
-    step = _median([b - a for a, b in pairwise(distinct)])
+    step = _step([b - a for a, b in pairwise(distinct)])
     findings += _steps(distinct, step)
     plane, oblique = _plane(normal)
     return Stack(
@@ -73,8 +107,18 @@ def stack_of(headers: Sequence[Mapping[str, Any]]) -> Stack:
     )
 
 
-def contains(bounds: tuple[Point, Point], extent: Sequence[Sequence[float]], tolerance_mm: float) -> bool:
-    """Whether a box (for example around a contour) lies inside the stack's box."""
+def box_contains(bounds: tuple[Point, Point], extent: Sequence[Sequence[float]], tolerance_mm: float) -> bool:
+    """Return whether a box, for example around a contour, is inside the box of a stack.
+
+    Parameters
+    ----------
+    bounds : tuple of two points
+        Least and greatest corner of the stack, LPS, mm (see `Stack.bounds_mm`).
+    extent : [[x, y, z], [x, y, z]]
+        Least and greatest corner of the other box, LPS, mm.
+    tolerance_mm : float
+        How far it may reach beyond.
+    """
     least, greatest = bounds
     return all(
         least[axis] - tolerance_mm <= extent[0][axis] and extent[1][axis] <= greatest[axis] + tolerance_mm
@@ -83,7 +127,7 @@ def contains(bounds: tuple[Point, Point], extent: Sequence[Sequence[float]], tol
 
 
 def _offsets(header: Mapping[str, Any], normal: Point) -> list[float]:
-    frames = header.get("FrameOffsets")
+    frames = header.get("FrameOffsets")  # Enhanced MR: computed where the frames are read
     if isinstance(frames, list) and frames:
         return [float(offset) for offset in frames]
     position = numbers_of(header.get("ImagePositionPatient"))
@@ -103,7 +147,7 @@ def _differences(
     )
     turned += sum(1 for header in headers if header.get("FrameOrientations"))
     if turned:
-        findings.append(("inconsistent_geometry", f"{turned} of {len(headers)} instances lie in another plane"))
+        findings.append(("inconsistent_geometry", f"{turned} of {len(headers)} instances are in another plane"))
     for keyword, name in (("Rows", "rows"), ("Columns", "columns"), ("PixelSpacing", "pixel spacings")):
         values = {str(header[keyword]) for header in headers if header.get(keyword) is not None}
         if len(values) > 1:
@@ -161,7 +205,7 @@ def _bounds(
     offsets: Sequence[float],
     step: float | None,
 ) -> tuple[Point, Point] | None:
-    header = next((one for one in headers if len(numbers_of(one.get("ImagePositionPatient"))) == 3), None)
+    header = next((h for h in headers if len(numbers_of(h.get("ImagePositionPatient"))) == 3), None)
     if header is None or not offsets:
         return None
     position = numbers_of(header.get("ImagePositionPatient"))
@@ -169,8 +213,9 @@ def _bounds(
     size = numbers_of([header.get("Rows"), header.get("Columns")])
     if len(spacing) != 2 or len(size) != 2:
         return None
-    here = sum(n * p for n, p in zip(normal, position, strict=True))
+    own_offset = sum(n * p for n, p in zip(normal, position, strict=True))
     half = (step or 0.0) / 2
+    # PixelSpacing is row spacing, then column spacing (PS3.3 10.7.1.3): columns are spacing[1] apart along a row.
     along_row, along_column = (size[1] - 1) * spacing[1], (size[0] - 1) * spacing[0]
     corners = [
         tuple(
@@ -179,14 +224,15 @@ def _bounds(
         )
         for right in (0.0, along_row)
         for down in (0.0, along_column)
-        for depth in (offsets[0] - here - half, offsets[-1] - here + half)
+        for depth in (offsets[0] - own_offset - half, offsets[-1] - own_offset + half)
     ]
     least = tuple(min(corner[axis] for corner in corners) for axis in range(3))
     greatest = tuple(max(corner[axis] for corner in corners) for axis in range(3))
     return (least[0], least[1], least[2]), (greatest[0], greatest[1], greatest[2])
 
 
-def _median(values: Sequence[float]) -> float | None:
+def _step(values: Sequence[float]) -> float | None:
+    """The distance on which more than half of the neighbours agree to 0.01 mm, else the median."""
     if not values:
         return None
     counted = Counter(round(value, 2) for value in values)
@@ -202,4 +248,4 @@ def _cross(a: Sequence[float], b: Sequence[float]) -> Point:
 
 def _unit(vector: Point) -> Point | None:
     length = math.sqrt(sum(part * part for part in vector))
-    return (vector[0] / length, vector[1] / length, vector[2] / length) if length > 0.5 else None
+    return (vector[0] / length, vector[1] / length, vector[2] / length) if length > MIN_NORMAL_LENGTH else None

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from config.settings import SeriesRules
 from node.cases import vocabulary
-from node.cases.geometry import contains
+from node.cases.geometry import box_contains
 from node.cases.series_names import naming_of
 from node.cases.series_roles import ROLES, Role, RoleDecision, classify_header
 from node.cases.series_summary import SeriesSummary
@@ -102,7 +102,7 @@ def _same_geometry(first: SeriesSummary, second: SeriesSummary) -> bool:
     parallel = abs(sum(x * y for x, y in zip(a.normal, b.normal, strict=True))) > 0.99
     same_frame = bool(first.frames_of_reference & second.frames_of_reference)
     tolerance = 2 * max(a.step_mm or 0.0, b.step_mm or 0.0) + COVERAGE_TOLERANCE_MM
-    return parallel and same_frame and contains(a.bounds_mm, b.bounds_mm, tolerance)
+    return parallel and same_frame and box_contains(a.bounds_mm, b.bounds_mm, tolerance)
 
 
 def _one_for(
@@ -226,7 +226,7 @@ def _covering(candidates: Candidates, extent_mm: Sequence[Sequence[float]] | Non
     return {
         uid: one
         for uid, one in candidates.items()
-        if one.stack.bounds_mm is not None and contains(one.stack.bounds_mm, extent_mm, COVERAGE_TOLERANCE_MM)
+        if one.stack.bounds_mm is not None and box_contains(one.stack.bounds_mm, extent_mm, COVERAGE_TOLERANCE_MM)
     }
 
 

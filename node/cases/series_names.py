@@ -27,7 +27,8 @@ IMAGE_TYPES: Mapping[str, str] = {
     "MIP": "a projection", "MINIP": "a projection", "MNIP": "a projection",
     "SUB": "a subtraction", "SUBTRACTION": "a subtraction", "SUBTRACT": "a subtraction",
     "SPECTROSCOPY": "spectroscopy", "METABOLITE": "spectroscopy",
-    "PHASE": "a phase image", "P": "a phase image", "I": "an imaginary part", "IMAGINARY": "an imaginary part",
+    "PHASE": "a phase image", "P": "a phase image", "R": "a real part", "REAL": "a real part",
+    "I": "an imaginary part", "IMAGINARY": "an imaginary part",
     "VELOCITY": "a velocity map", "FLOW": "a flow image", "ANGIO": "angiography", "TOF": "angiography",
     "FAT": "a Dixon fat image", "F": "a Dixon fat image", "FF": "a fat fraction map", "OP": "an opposed-phase image",
     "OUT": "an opposed-phase image", "OPP": "an opposed-phase image",
@@ -36,7 +37,11 @@ IMAGE_TYPES: Mapping[str, str] = {
     "SW": "susceptibility-weighted", "SWI": "susceptibility-weighted",
     "VXTL": "the state of a viewer", "SCREEN": "a screenshot", "SCREENSHOT": "a screenshot", "REPORT": "a report",
 }  # fmt: skip
-SHORT_IMAGE_TYPES = frozenset({"P", "I", "F", "FF", "OP", "R2", "STAR", "FA"})  # meant so behind the first two values
+# Only from the third value on: values 1 and 2 are the pixel data and patient examination characteristics.
+SHORT_IMAGE_TYPES = frozenset({"P", "R", "I", "F", "FF", "OP", "R2", "STAR", "FA"})
+# Complex Image Component (0008,9208), PS3.3 C.8.13.3.1.2. Enhanced objects of MIXED frames are not excluded: the
+# magnitude frames among them are used.
+NOT_MAGNITUDE: Mapping[str, str] = {"PHASE": "a phase image", "REAL": "a real part", "IMAGINARY": "an imaginary part"}
 ACQUISITION_CONTRASTS: Mapping[str, str] = {
     "DIFFUSION": "diffusion-weighted", "PERFUSION": "perfusion", "FLUID_ATTENUATED": "FLAIR",
     "PROTON_DENSITY": "proton-density-weighted", "T2_STAR": "T2*-weighted", "TOF": "angiography",
@@ -147,6 +152,9 @@ def _not_a_role(
             return f"{IMAGE_TYPES[value]} (Image Type {value})"
         if value.startswith(("MIP", "PROJECTION", "METABOLITE", "PERFUSION", "DIFFUSION")):
             return f"a projection, perfusion, diffusion or metabolite image (Image Type {value})"
+    component = str(header.get("ComplexImageComponent") or "").upper()
+    if component in NOT_MAGNITUDE:
+        return f"{NOT_MAGNITUDE[component]} (Complex Image Component {component})"
     contrast = str(header.get("AcquisitionContrast") or "").upper()
     if contrast in ACQUISITION_CONTRASTS and not (contrast == "FLUID_ATTENUATED" and "T1" in weightings):
         return f"{ACQUISITION_CONTRASTS[contrast]} (Acquisition Contrast {contrast})"

@@ -124,7 +124,7 @@ def test_slices_that_are_there_twice_or_turned_are_refused() -> None:
     turned = series(1, T1W)
     turned[3] = replace(turned[3], header={**turned[3].header, "ImageOrientationPatient": [0, 1, 0, 0, 0, -1]})
     found = look(case(images=[*turned, *series(2, T2W), *series(3, CE_T1W)]))
-    assert "lie in another plane" in text_of(found, "inconsistent_geometry")
+    assert "in another plane" in text_of(found, "inconsistent_geometry")
 
 
 def test_the_contour_must_be_in_the_frame_of_the_images() -> None:
@@ -316,19 +316,39 @@ def test_the_age_of_the_patient() -> None:
     assert codes(aged(PatientBirthDate="", PatientAge=""))[1] == ["age_unknown"]
 
 
-def test_the_last_draw_before_treatment_counts() -> None:
-    def drawn(*results: tuple[str, date | None]) -> Assessment:
-        values = tuple(EbvResult(text, Provenance("lab", None, day)) for text, day in results)
-        return look(case(facts=replace(facts(), ebv_dna=values)))
+def drawn(*results: tuple[str, date | None], start: date = date(2026, 5, 11)) -> Assessment:
+    """EBV DNA results of several days; the MR is of 2026-05-01."""
+    values = tuple(EbvResult(text, Provenance("lab", None, day)) for text, day in results)
+    return look(case(facts=replace(facts(), ebv_dna=values, treatment_start=DateFact(start, BY_HAND))))
 
+
+def test_the_last_draw_before_treatment_counts() -> None:
     two = drawn(("9000", date(2026, 4, 20)), ("100", date(2026, 5, 5)))
     assert two.clinical["ebv_dna"]["copies_per_ml"] == 100
     after = drawn(("9000", date(2026, 4, 20)), ("100", date(2026, 6, 5)))
     assert after.clinical["ebv_dna"]["copies_per_ml"] == 9000
-    old = drawn(("9000", date(2025, 4, 20)))
-    assert codes(old) == ("held", ["ebv_dna_unusable"])
     close = drawn(("4100", date(2026, 5, 5)))
-    assert "ebv_dna_near_threshold" in [one["code"] for one in close.quality]
+    assert "ebv_dna_near_threshold" in [warning["code"] for warning in close.quality]
+
+
+def test_a_draw_on_the_day_on_which_treatment_starts_counts_and_one_of_the_next_day_does_not() -> None:
+    """Only days are known, and blood is drawn before the first infusion or fraction of that day."""
+    start = date(2026, 5, 11)
+    on_the_day = drawn(("9000", date(2026, 4, 20)), ("100", start), start=start)
+    assert on_the_day.clinical["ebv_dna"]["copies_per_ml"] == 100
+    assert on_the_day.state == "ready"
+    next_day = drawn(("9000", date(2026, 4, 20)), ("100", date(2026, 5, 12)), start=start)
+    assert next_day.clinical["ebv_dna"]["copies_per_ml"] == 9000
+    only_after = drawn(("100", date(2026, 5, 12)), start=start)
+    assert codes(only_after) == ("held", ["ebv_dna_unusable"])
+    assert "drawn on 2026-05-12, after the treatment began on 2026-05-11" in text_of(only_after, "ebv_dna_unusable")
+
+
+def test_a_draw_counts_for_as_many_days_before_the_mr_as_the_site_says() -> None:
+    days = timedelta(days=SETTINGS.clinical.ebv_window_days)
+    assert drawn(("9000", date(2026, 5, 1) - days)).clinical["ebv_dna"]["copies_per_ml"] == 9000
+    old = drawn(("9000", date(2026, 5, 1) - days - timedelta(days=1)))
+    assert codes(old) == ("held", ["ebv_dna_unusable"])
 
 
 def test_explanations_are_sentences_and_json() -> None:

@@ -146,6 +146,43 @@ def test_physics_wins_where_there_is_no_name() -> None:
     assert role(ScanningSequence="GR", RepetitionTime=400, EchoTime=3, FlipAngle=15) == "ambiguous"
 
 
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"ImageType": ["ORIGINAL", "PRIMARY", "R", "ND"]},  # Siemens
+        {"ImageType": ["ORIGINAL", "PRIMARY", "I", "ND"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "R_IR", "R", "IR"]},  # Philips
+        {"ImageType": ["ORIGINAL", "PRIMARY", "OTHER", "REAL"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "OTHER", "IMAGINARY"]},
+        {"ImageType": "ORIGINAL\\PRIMARY\\REAL"},
+        {"ComplexImageComponent": "REAL"},
+        {"ComplexImageComponent": "IMAGINARY"},
+        {"ComplexImageComponent": "PHASE"},
+    ],
+    ids=str,
+)
+def test_a_series_of_real_imaginary_or_phase_images_has_no_role(stated: dict[str, Any]) -> None:
+    for physics in (T1_SE, T2_SE, T1_GR):
+        assert role(SeriesDescription="t1_tse_tra" if physics is not T2_SE else "t2_tse_tra", **physics, **stated) == (
+            "other"
+        )
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [
+        {"ImageType": ["ORIGINAL", "PRIMARY", "M", "ND"]},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "M_SE", "M", "SE"]},
+        {"ComplexImageComponent": "MAGNITUDE"},
+        {"ComplexImageComponent": "MIXED"},
+    ],
+    ids=str,
+)
+def test_magnitude_images_keep_their_role(stated: dict[str, Any]) -> None:
+    assert role(SeriesDescription="t1_tse_tra", **T1_SE, **stated) == "T1w"
+
+
 def test_an_agent_counts_only_when_one_was_given() -> None:
     for none in ("", "NONE", "No", "无", "N/A"):
         assert role(SeriesDescription="T1 ax", ContrastBolusAgent=none, **T1_SE) == "T1w", none

@@ -168,7 +168,7 @@ ROWS = (
     Row("identity", "held", "identity_mismatch", ("Patient ID",), edit=change([CONTOUR], PatientID="SOMEBODY-ELSE")),
     Row("merged", "held", "identity_mismatch", ("birth date",), edit=change(["CE-T1w"], PatientBirthDate="19711111")),
     Row("slice", "incomplete", "missing_slice", ("1 slice is missing between",), send=with_a_gap, cure=send("T1w")),
-    Row("geometry", "held", "inconsistent_geometry", ("1 of 18 instances lie in another plane",), edit=one_turned),
+    Row("geometry", "held", "inconsistent_geometry", ("1 of 18 instances are in another plane",), edit=one_turned),
     Row("conflict", "held", "conflicting_instance", ("already stored with other content",), send=first_twice,
         cure=dismiss),
     Row("unreadable", "held", "unreadable_instance", ("cut off",), send=first_cut_off, cure=send("T1w")),
