@@ -101,10 +101,10 @@ def _compute(
 
     work = Reprocessor(ledger, settings, bundle, bulk=len(studies) > 1, dry_run=dry_run)
     outcomes = []
-    begun = [work.begin(study) for study in studies]
+    begun = [work.start(study) for study in studies]
     with progress("computed", len(studies)) as done:
         for one in begun:
-            outcome = work.finish(one, timeout)
+            outcome = work.wait(one, timeout)
             outcomes.append(outcome)
             done()
             if not as_json:
@@ -126,9 +126,9 @@ def _say(outcome: Outcome) -> None:
 
 
 def _say_difference(found: dict[str, Any]) -> None:
-    from node.workflow.reprocessing import in_words
+    from node.workflow.reprocessing import difference_lines
 
-    for line in in_words(found) or ["the result is the same"]:
+    for line in difference_lines(found) or ["the result is the same"]:
         typer.echo(f"    {line}")
 
 

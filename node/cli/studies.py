@@ -224,10 +224,10 @@ def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> Non
     from node.ledger.cases import get_case, record
     from node.ledger.fetches import request_now
     from node.workflow.casework import evaluate_case
-    from node.workflow.retrieval import asked_pacs
+    from node.workflow.retrieval import queryable_pacs
 
     settings = settings_of(ctx)
-    asked = asked_pacs(settings)
+    asked = queryable_pacs(settings)
     if not asked:
         names = ", ".join(pacs.name for pacs in settings.pacs)
         raise InputError(f"expected a [[pacs]] with query_retrieve = true, found none ({names})")

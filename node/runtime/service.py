@@ -40,7 +40,7 @@ from node.store.retention import Retention
 from node.store.study_store import StudyStore
 from node.workflow.casework import assess_due, seconds_to_next_assessment
 from node.workflow.delivery import requeue_overdue
-from node.workflow.retrieval import Retrieval, asked_pacs
+from node.workflow.retrieval import Retrieval, queryable_pacs
 
 log = structlog.get_logger("cptdn.service")
 
@@ -135,7 +135,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
         node = start_node(settings, intake, record_commitment(ledger), audit=audit)
         watchdog = Round("watchdog", Watchdog(ledger, settings, store, node).look, lambda: WATCHDOG_S)
         retrieval = Retrieval(ledger, settings, intake, beat.id)
-        fetching = [_fetching(retrieval)] if asked_pacs(settings) else []
+        fetching = [_fetching(retrieval)] if queryable_pacs(settings) else []
         clinical = ClinicalSources(ledger, settings)
         clinical.start()
         noticing = [Round("notices", notifier.check, lambda: NOTICES_S)] if notifier.channels else []
@@ -152,7 +152,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
 
 
 def _fetching(retrieval: Retrieval) -> Round:
-    return Round("fetching", retrieval.fetch_due, partial(retrieval.seconds_to_next, LONGEST_SLEEP_S))
+    return Round("fetching", retrieval.run_due, partial(retrieval.seconds_to_next, LONGEST_SLEEP_S))
 
 
 class Watchdog:

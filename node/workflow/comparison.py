@@ -1,9 +1,9 @@
-"""Comparing two model bundles over the store: both answer for every study, and nothing is reported or sent.
+"""Compare two model bundles over stored studies; nothing is reported or sent.
 
-An answer is looked up before it is computed: the current report where it was made of the same inputs by the same
-bundle, else an earlier computation for comparison with the same digest. So a comparison that was interrupted goes on
-where it stood when it is asked again. Only a few computations wait at a time, and as bulk work: routed studies come
-first.
+A result is looked up before it is computed: the current report where the same bundle made it from the same inputs, else
+an earlier job for comparison with the same digest. A comparison that was interrupted therefore continues when the same
+command is given again. At most `WAITING_AT_ONCE` studies are queued at a time, as bulk work: studies that the PACS
+routes are computed first.
 """
 
 from __future__ import annotations
@@ -32,19 +32,29 @@ from node.workflow.digests import artefacts_digest, comparison_digest
 from node.workflow.reprocessing import difference
 
 WAITING_AT_ONCE = 8
-LOOK_EVERY_S = 0.2
-WITHOUT_WORKER_S = 30.0  # a worker that is being restarted is waited for
+POLL_EVERY_S = 0.2
+WITHOUT_WORKER_S = 30.0  # longer than a worker needs to restart
 
 Kind = Literal["scored", "refused", "failed"]
 
 
 class NoWorkerError(CptdnError):
-    """Nothing computes; what was compared stays known."""
+    """No worker runs; results that are computed already remain in the ledger."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What one bundle says about one study: the report as the ledger keeps it, or the reason why there is none."""
+class BundleResult:
+    """Result of one study under one bundle.
+
+    Attributes
+    ----------
+    kind : str
+        scored, refused or failed.
+    report : mapping or None
+        The result as `Report.result` in the ledger, when it is scored.
+    code, text : str or None
+        Reason code and sentence, when it is not.
+    """
 
     kind: Kind
     report: Mapping[str, Any] | None = None
@@ -52,20 +62,32 @@ class Answer:
     text: str | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the form that `cptdn reprocess --no-send --json` prints."""
         reason = None if self.code is None else {"code": self.code, "text": self.text}
         return {"outcome": self.kind, "reason": reason, "scores": self.report["scores"] if self.report else None}
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One study under both bundles; without answers it cannot be computed at all, and `reasons` say why."""
+class ComparedStudy:
+    """One study under both bundles.
+
+    Attributes
+    ----------
+    study_instance_uid : str
+        Study Instance UID.
+    before, after : BundleResult or None
+        Results under the present and the proposed bundle; both are None when the study cannot be computed.
+    reasons : sequence of mappings
+        Code and text of each reason why it cannot be computed.
+    """
 
     study_instance_uid: str
-    before: Answer | None = None
-    after: Answer | None = None
+    before: BundleResult | None = None
+    after: BundleResult | None = None
     reasons: Sequence[Mapping[str, str]] = ()
 
     def to_json(self) -> dict[str, Any]:
+        """Return the form that `cptdn reprocess --no-send --json` prints."""
         both = self.before and self.before.report and self.after and self.after.report
         return {
             "study_instance_uid": self.study_instance_uid,
@@ -78,7 +100,15 @@ class Compared:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a comparison would do: answers that are known, and those to compute with or without reading DICOM."""
+    """Number of results that are known, that are computed from saved patches or from DICOM, and of other studies.
+
+    Attributes
+    ----------
+    known, from_patches, from_dicom : int
+        Results, two for each study.
+    not_computable : int
+        Studies without complete inputs.
+    """
 
     known: int
     from_patches: int
@@ -86,6 +116,7 @@ class Plan:
     not_computable: int
 
     def to_json(self) -> dict[str, int]:
+        """Return the form that `cptdn reprocess --no-send --dry-run --json` prints."""
         return {
             "known": self.known,
             "from_kept_patches": self.from_patches,
@@ -95,20 +126,34 @@ class Plan:
 
 
 @dataclass
-class _Asked:
-    """A study whose answers are waited for: each an answer, or the id of the job that will give it."""
+class _PendingStudy:
+    """A study in progress; each of its two results is there, or is the id of the job that computes it."""
 
     study: str
-    answers: list[Answer | str]
+    results: list[BundleResult | str]
     deadline: float
 
-    def waiting(self) -> list[str]:
-        return [one for one in self.answers if isinstance(one, str)]
+    def job_ids(self) -> list[str]:
+        return [result for result in self.results if isinstance(result, str)]
 
 
 @dataclass
 class Comparison:
-    """Two bundles over many studies. `before` is what is used now, `after` what is thought of."""
+    """Comparison of two bundles over many studies.
+
+    Attributes
+    ----------
+    ledger : Ledger
+        Where the studies are.
+    settings : Settings
+        Rules, decision and storage.
+    before, after : str
+        Name or folder of the present bundle, and of the proposed one.
+    manifests : pair of BundleManifest
+        Manifests of both, read when the comparison is made.
+    policies : pair of DecisionPolicy
+        The decision policy of each bundle under the settings of the site.
+    """
 
     ledger: Ledger
     settings: Settings
@@ -123,7 +168,13 @@ class Comparison:
         self.policies = policy_for_bundle(self.settings, self.before), policy_for_bundle(self.settings, self.after)
 
     def plan(self, studies: Iterable[str]) -> Plan:
-        """What there is to do, without doing it."""
+        """Count what a run would look up and compute; nothing is queued.
+
+        Raises
+        ------
+        InputError
+            When a study is unknown.
+        """
         store = StudyStore(self.settings.storage.root, self.settings.storage.min_free_gb)
         known = from_patches = from_dicom = not_computable = 0
         for study in studies:
@@ -134,7 +185,7 @@ class Comparison:
                     continue
                 for request, manifest in zip(requests, self.manifests, strict=True):
                     digest = request.digest()
-                    if self._known(session, study, digest, manifest) is not None:
+                    if self._find_known(session, study, digest, manifest) is not None:
                         known += 1
                     elif store.has_artefacts(study, artefacts_digest(digest, manifest.preprocessing_digest)):
                         from_patches += 1
@@ -142,58 +193,77 @@ class Comparison:
                         from_dicom += 1
         return Plan(known, from_patches, from_dicom, not_computable)
 
-    def run(self, studies: Sequence[str], timeout_s: float, done: Callable[[], None]) -> Iterator[Compared]:
-        """Each study once both bundles have answered, in the order in which they finish; `done` is called for each.
+    def run(self, studies: Sequence[str], timeout_s: float, done: Callable[[], None]) -> Iterator[ComparedStudy]:
+        """Yield each study when both bundles have a result.
 
-        Raises NoWorkerError when nothing computes, InputError for an unknown study.
+        Parameters
+        ----------
+        studies : sequence of str
+            Study Instance UIDs.
+        timeout_s : float
+            Longest time for one study in seconds; then its missing results are failures with code `not_finished`.
+        done : callable
+            Called once for each study, for a progress bar.
+
+        Yields
+        ------
+        ComparedStudy
+            In the order in which they finish.
+
+        Raises
+        ------
+        NoWorkerError
+            When no worker has been alive for `WITHOUT_WORKER_S` and nothing has finished.
+        InputError
+            When a study is unknown.
         """
-        remaining, asked, alone_since = iter(studies), list[_Asked](), None
+        remaining, pending, without_worker_since = iter(studies), list[_PendingStudy](), None
         while True:
-            while len(asked) < WAITING_AT_ONCE and (study := next(remaining, None)) is not None:
-                begun = self._ask(study, timeout_s)
-                if isinstance(begun, Compared):
+            while len(pending) < WAITING_AT_ONCE and (study := next(remaining, None)) is not None:
+                started = self._start(study, timeout_s)
+                if isinstance(started, ComparedStudy):
                     done()
-                    yield begun
+                    yield started
                 else:
-                    asked.append(begun)
-            if not asked:
+                    pending.append(started)
+            if not pending:
                 return
             with self.ledger.begin() as session:
-                finished = [one for one in asked if self._settled(session, one)]
-                computing = bool(live_processes(session, "worker"))
-            for one in finished:
-                asked.remove(one)
+                finished = [each for each in pending if self._collect_results(session, each)]
+                has_worker = bool(live_processes(session, "worker"))
+            for each in finished:
+                pending.remove(each)
                 done()
-                yield _compared(one)
-            if finished or computing:
-                alone_since = None
-            elif alone_since is None:
-                alone_since = time.monotonic()
-            elif time.monotonic() - alone_since > WITHOUT_WORKER_S:
+                yield _compared(each)
+            if finished or has_worker:
+                without_worker_since = None
+            elif without_worker_since is None:
+                without_worker_since = time.monotonic()
+            elif time.monotonic() - without_worker_since > WITHOUT_WORKER_S:
                 raise NoWorkerError(
                     "no worker is running: start one with `cptdn up` or `cptdn worker`, then give the same command "
-                    "again; what is compared already is not computed again"
+                    "again; results that are computed already are used"
                 )
             if not finished:
-                time.sleep(LOOK_EVERY_S)
+                time.sleep(POLL_EVERY_S)
 
-    def _ask(self, study: str, timeout_s: float) -> Compared | _Asked:
+    def _start(self, study: str, timeout_s: float) -> ComparedStudy | _PendingStudy:
         with self.ledger.begin() as session:
             requests, reasons = self._requests(session, study)
             if not requests:
-                return Compared(study, reasons=reasons)
-            answers = [
-                self._answer_or_job(session, study, request, name, manifest)
-                for request, name, manifest in zip(requests, (self.before, self.after), self.manifests, strict=True)
+                return ComparedStudy(study, reasons=reasons)
+            results = [
+                self._result_or_job(session, study, request, bundle, manifest)
+                for request, bundle, manifest in zip(requests, (self.before, self.after), self.manifests, strict=True)
             ]
-        asked = _Asked(study, answers, time.monotonic() + timeout_s)
-        return asked if asked.waiting() else _compared(asked)
+        pending = _PendingStudy(study, results, time.monotonic() + timeout_s)
+        return pending if pending.job_ids() else _compared(pending)
 
     def _requests(self, session: Session, study: str) -> tuple[list[ComputeRequest], Sequence[Mapping[str, str]]]:
-        """The inputs for both bundles, or none and the reasons: each is assessed by the rule of its bundle."""
+        """Return the inputs for each bundle, evaluated by the policy of that bundle, or none and the reasons."""
         requests = []
-        for name, policy in zip((self.before, self.after), self.policies, strict=True):
-            request, reasons = self._request(session, study, name, policy)
+        for bundle, policy in zip((self.before, self.after), self.policies, strict=True):
+            request, reasons = self._request(session, study, bundle, policy)
             if request is None:
                 return [], reasons
             requests.append(request)
@@ -202,7 +272,11 @@ class Comparison:
     def _request(
         self, session: Session, study: str, bundle: str, policy: DecisionPolicy
     ) -> tuple[ComputeRequest | None, Sequence[Mapping[str, str]]]:
-        """The inputs of the current report, so that the DICOM may be gone; else those of a new assessment."""
+        """Return the inputs for one bundle, or the reasons why there are none.
+
+        The inputs of the current report come first: they can be computed from patches after retention has removed the
+        images, when an assessment would find the study incomplete.
+        """
         case = get_case(session, study)
         report = current_report(session, study)
         if report is not None:
@@ -215,55 +289,56 @@ class Comparison:
             return None, assessment.reasons
         return (None, request.refusals) if request.refusals else (request, ())
 
-    def _answer_or_job(
-        self, session: Session, study: str, request: ComputeRequest, name: str, manifest: BundleManifest
-    ) -> Answer | str:
+    def _result_or_job(
+        self, session: Session, study: str, request: ComputeRequest, bundle: str, manifest: BundleManifest
+    ) -> BundleResult | str:
+        """Return the known result of one bundle, or the id of the job that computes it."""
         digest = request.digest()
-        known = self._known(session, study, digest, manifest)
+        known = self._find_known(session, study, digest, manifest)
         if known is None:
             computation = comparison_digest(digest, manifest.digest, self.settings)
             job = jobs.create_job(
-                session, study, request.to_json(), digest, name, send=False, bulk=True, computation=computation
+                session, study, request.to_json(), digest, bundle, send=False, bulk=True, computation=computation
             )
             text = f"Job {job.id} computes with {manifest.name} {manifest.version}, for comparison only."
             record(session, study, "comparison", text, "administrator")
             return job.id
         if isinstance(known, Report):
-            return Answer("scored", known.result)
-        return _answer_of(known) or known.id
+            return BundleResult("scored", known.result)
+        return _result_of(known) or known.id
 
-    def _known(self, session: Session, study: str, digest: str, manifest: BundleManifest) -> Report | Job | None:
-        """What answers already, or is about to: the current report, or a computation for comparison."""
+    def _find_known(self, session: Session, study: str, digest: str, manifest: BundleManifest) -> Report | Job | None:
+        """Return the current report or the job for comparison that has this result or computes it."""
         report = current_report(session, study)
         same = report is not None and report.request_digest == digest and report.bundle_digest == manifest.digest
         if report is not None and same and report.result["scores"]:
             return report
         return jobs.find_comparison(session, comparison_digest(digest, manifest.digest, self.settings))
 
-    def _settled(self, session: Session, asked: _Asked) -> bool:
-        """Take the answers that have come; True when none is waited for any more."""
-        late = time.monotonic() > asked.deadline
-        for at, one in enumerate(asked.answers):
-            if not isinstance(one, str):
+    def _collect_results(self, session: Session, pending: _PendingStudy) -> bool:
+        """Replace the ids of finished jobs by their results; return whether both results are there."""
+        late = time.monotonic() > pending.deadline
+        for index, job_id in enumerate(pending.results):
+            if not isinstance(job_id, str):
                 continue
-            answer = _answer_of(jobs.get_job(session, one))
-            if answer is None and late:
-                answer = Answer(
-                    "failed", None, "not_finished", f"job {one} took too long; `cptdn jobs show` follows it"
-                )
-            asked.answers[at] = answer or one
-        return not asked.waiting()
+            result = _result_of(jobs.get_job(session, job_id))
+            if result is None and late:
+                text = f"job {job_id} has not finished in time; `cptdn jobs show` follows it"
+                result = BundleResult("failed", None, "not_finished", text)
+            pending.results[index] = result or job_id
+        return not pending.job_ids()
 
 
-def _answer_of(job: Job) -> Answer | None:
-    """What a job has answered; None while it has not."""
+def _result_of(job: Job) -> BundleResult | None:
+    """Return the result of a job, None while it is active."""
     if job.state in jobs.ACTIVE:
         return None
     if job.state == "done" and job.error_code is None:
-        return Answer("scored", (job.result or {})["report"])
-    return Answer("refused" if job.state == "done" else "failed", None, job.error_code or job.state, job.error_text)
+        return BundleResult("scored", (job.result or {})["report"])
+    kind: Kind = "refused" if job.state == "done" else "failed"
+    return BundleResult(kind, None, job.error_code or job.state, job.error_text)
 
 
-def _compared(asked: _Asked) -> Compared:
-    before, after = (one if isinstance(one, Answer) else None for one in asked.answers)
-    return Compared(asked.study, before, after)
+def _compared(pending: _PendingStudy) -> ComparedStudy:
+    before, after = (result if isinstance(result, BundleResult) else None for result in pending.results)
+    return ComparedStudy(pending.study, before, after)

@@ -1,4 +1,4 @@
-"""What a comparison of two bundles comes to: who would get another recommendation, how far the scores move."""
+"""Summarise a comparison of two bundles: changed recommendations, and shifts of scores and of the DFS difference."""
 
 from __future__ import annotations
 
@@ -9,118 +9,134 @@ from typing import Any
 import numpy as np
 
 from config.arrays import FloatArray
-from node.workflow.comparison import Answer, Compared
+from node.workflow.comparison import BundleResult, ComparedStudy, Kind
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 SCORES = ("prognostic_score", "predictive_score")
 DIGITS = 6
 
 
-def summarise(compared: Sequence[Compared]) -> dict[str, Any]:
-    """Counts, changed recommendations, and shifts (after minus before) of both scores and of the DFS difference.
+def summarise(compared: Sequence[ComparedStudy]) -> dict[str, Any]:
+    """Summarise compared studies.
 
-    A study with unknown EBV DNA has one recommendation and one difference for each category. Rank correlation is
-    Spearman's, of before with after; None where it is not defined.
+    Parameters
+    ----------
+    compared : sequence of ComparedStudy
+        All studies of a comparison.
+
+    Returns
+    -------
+    dict
+        Counts of outcomes; Study Instance UIDs of changed recommendations, refusals and failures; `shifts`, after minus
+        before, of both scores (dimensionless) and of DFS under ICT+CCRT minus DFS under CCRT (fractions), each bundle
+        at its own horizon. A study with unknown EBV DNA counts once for each EBV DNA category in `recommendations` and
+        `dfs_difference`. `rank_correlation` is Spearman's, of before with after, None where a side is constant.
     """
-    both = [one for one in compared if _kinds(one) == ("scored", "scored")]
-    scores = {name: _shift([(_score(one.before, name), _score(one.after, name)) for one in both]) for name in SCORES}
-    pairs = [pair for one in both for pair in _scenarios(one)]
+    both = _with_kinds(compared, "scored", "scored")
+    scores = {
+        name: _shift([(_score(study.before, name), _score(study.after, name)) for study in both]) for name in SCORES
+    }
+    pairs = [pair for study in both for pair in _scenarios(study)]
+    gains = [
+        (_gain(study.before, before), _gain(study.after, after))
+        for study in both
+        for _, _, before, after in _scenarios(study)
+    ]
+    changes = Counter((before["recommendation"], after["recommendation"]) for _, _, before, after in pairs)
     return {
         "n": len(compared),
         "scored_by_both": len(both),
         "recommendation_changed": [
             {
-                "study_instance_uid": study,
+                "study_instance_uid": uid,
                 "ebv_category": category,
                 "before": before["recommendation"],
                 "after": after["recommendation"],
             }
-            for study, category, before, after in pairs
+            for uid, category, before, after in pairs
             if before["recommendation"] != after["recommendation"]
         ],
-        "recommendations": {
-            f"{before} -> {after}": n
-            for (before, after), n in sorted(
-                Counter((b["recommendation"], a["recommendation"]) for _, _, b, a in pairs).items()
-            )
-        },
-        "shifts": {**scores, "dfs_difference": _shift([(_gain(one.before, b), _gain(one.after, a)) for one in both
-                                                       for _, _, b, a in _scenarios(one)])},
+        "recommendations": {f"{before} -> {after}": n for (before, after), n in sorted(changes.items())},
+        "shifts": {**scores, "dfs_difference": _shift(gains)},
         "horizon_months": _horizon(both[0].after) if both else None,
         "horizon_months_before": _horizon(both[0].before) if both else None,
-        "newly_refused": [_reasoned(one, one.after) for one in compared if _kinds(one) == ("scored", "refused")],
-        "newly_scored": [one.study_instance_uid for one in compared if _kinds(one) == ("refused", "scored")],
-        "refused_by_both": [one.study_instance_uid for one in compared if _kinds(one) == ("refused", "refused")],
+        "newly_refused": [_with_reason(study, study.after) for study in _with_kinds(compared, "scored", "refused")],
+        "newly_scored": [study.study_instance_uid for study in _with_kinds(compared, "refused", "scored")],
+        "refused_by_both": [study.study_instance_uid for study in _with_kinds(compared, "refused", "refused")],
         "failed": [
-            _reasoned(one, next(answer for answer in (one.before, one.after) if answer and answer.kind == "failed"))
-            for one in compared
-            if "failed" in _kinds(one)
+            _with_reason(study, result)
+            for study in compared
+            if (result := next((r for r in (study.before, study.after) if r and r.kind == "failed"), None))
         ],
-        "not_computable": [one.study_instance_uid for one in compared if one.before is None],
-    }  # fmt: skip
+        "not_computable": [study.study_instance_uid for study in compared if study.before is None],
+    }
 
 
-def _kinds(one: Compared) -> tuple[str | None, str | None]:
-    return one.before.kind if one.before else None, one.after.kind if one.after else None
+def _with_kinds(compared: Sequence[ComparedStudy], before: Kind, after: Kind) -> list[ComparedStudy]:
+    return [
+        study
+        for study in compared
+        if study.before and study.after and (study.before.kind, study.after.kind) == (before, after)
+    ]
 
 
-def _report(answer: Answer | None) -> Mapping[str, Any]:
-    if answer is None or answer.report is None:
-        raise ValueError("expected an answer with scores, found none")
-    return answer.report
+def _report(result: BundleResult | None) -> Mapping[str, Any]:
+    if result is None or result.report is None:
+        raise ValueError("expected a result with scores, found none")
+    return result.report
 
 
-def _score(answer: Answer | None, name: str) -> float:
-    return float(_report(answer)["scores"][name])
+def _score(result: BundleResult | None, name: str) -> float:
+    return float(_report(result)["scores"][name])
 
 
-def _scenarios(one: Compared) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
-    """(study, EBV DNA category before, scenario before, scenario after)."""
-    before, after = (_report(answer)["scenarios"] for answer in (one.before, one.after))
+def _scenarios(study: ComparedStudy) -> Iterator[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield Study Instance UID, EBV DNA category before, scenario before and scenario after."""
+    before, after = (_report(result)["scenarios"] for result in (study.before, study.after))
     by_category = {scenario["ebv_category"]: scenario for scenario in after}
     for scenario in before:
         # Bundles with two biomarker thresholds may place one known value on different sides.
         match = after[0] if len(before) == len(after) == 1 else by_category[scenario["ebv_category"]]
-        yield one.study_instance_uid, scenario["ebv_category"], scenario, match
+        yield study.study_instance_uid, scenario["ebv_category"], scenario, match
 
 
-def _gain(answer: Answer | None, scenario: Mapping[str, Any]) -> float:
-    """DFS under ICT+CCRT minus that under CCRT at the horizon that decides, as a reader subtracts them."""
-    month = str(_report(answer)["model"]["horizon_months"])
+def _gain(result: BundleResult | None, scenario: Mapping[str, Any]) -> float:
+    """Return DFS under ICT+CCRT minus DFS under CCRT at the horizon of the decision, from the rounded values."""
+    month = str(_report(result)["model"]["horizon_months"])
     return float(scenario["ict_ccrt"]["dfs"][month]["value"]) - float(scenario["ccrt"]["dfs"][month]["value"])
 
 
-def _horizon(answer: Answer | None) -> int:
-    return int(_report(answer)["model"]["horizon_months"])
+def _horizon(result: BundleResult | None) -> int:
+    return int(_report(result)["model"]["horizon_months"])
 
 
-def _reasoned(one: Compared, answer: Answer | None) -> dict[str, Any]:
-    code, text = (answer.code, answer.text) if answer else (None, None)
-    return {"study_instance_uid": one.study_instance_uid, "code": code, "text": text}
+def _with_reason(study: ComparedStudy, result: BundleResult | None) -> dict[str, Any]:
+    code, text = (result.code, result.text) if result else (None, None)
+    return {"study_instance_uid": study.study_instance_uid, "code": code, "text": text}
 
 
 def _shift(pairs: Sequence[tuple[float, float]]) -> dict[str, Any]:
-    """n, mean, sd (of the sample) and quantiles of after minus before, and the rank correlation."""
+    """Return n, mean, sample standard deviation and quantiles of after minus before, and the rank correlation."""
     before, after = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-    moved = after - before
-    n = len(moved)
+    shift = after - before
+    n = len(shift)
     return {
         "n": n,
-        "mean": round(float(moved.mean()), DIGITS) if n else None,
-        "sd": round(float(moved.std(ddof=1)), DIGITS) if n > 1 else None,
-        "quantiles": {f"{q:g}": round(float(np.quantile(moved, q)), DIGITS) for q in QUANTILES} if n else {},
+        "mean": round(float(shift.mean()), DIGITS) if n else None,
+        "sd": round(float(shift.std(ddof=1)), DIGITS) if n > 1 else None,
+        "quantiles": {f"{q:g}": round(float(np.quantile(shift, q)), DIGITS) for q in QUANTILES} if n else {},
         "rank_correlation": _rank_correlation(before, after),
     }
 
 
-def _rank_correlation(one: FloatArray, other: FloatArray) -> float | None:
-    """Spearman's: Pearson's correlation of the ranks, ties sharing their mean rank."""
-    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
+def _rank_correlation(before: FloatArray, after: FloatArray) -> float | None:
+    """Return Spearman's correlation: Pearson's of the ranks, where ties share their mean rank."""
+    if len(before) < 2 or np.ptp(before) == 0 or np.ptp(after) == 0:
         return None
-    return round(float(np.corrcoef(_ranks(one), _ranks(other))[0, 1]), DIGITS)
+    return round(float(np.corrcoef(_ranks(before), _ranks(after))[0, 1]), DIGITS)
 
 
 def _ranks(values: FloatArray) -> FloatArray:
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    _, position, counts = np.unique(values, return_inverse=True, return_counts=True)
     mean_rank = np.cumsum(counts) - (counts - 1) / 2
-    return np.asarray(mean_rank[place], dtype=np.float64)
+    return np.asarray(mean_rank[position], dtype=np.float64)

@@ -1,8 +1,9 @@
-"""Delivering one report to one PACS: C-STORE of its objects, then storage commitment, step by step in the ledger.
+"""Deliver one report to one destination: C-STORE of its objects, then storage commitment, step by step in the ledger.
 
-Every step can be repeated. What a PACS has stored is not sent again unless it says that it cannot commit it; what is
-sent again has the same bytes. A worker that dies loses its lease, and the next one goes on from what stands in the
-ledger.
+    pending --C-STORE--> sent --N-EVENT-REPORT--> delivered      |--refused, or given_up after days--> dead
+
+Every step may be repeated. An object that a PACS has stored is sent again only when the PACS reports that it cannot
+commit it, and then with the same bytes. A worker that dies loses its lease; the next one continues from the ledger.
 """
 
 from __future__ import annotations
@@ -35,22 +36,31 @@ from node.ledger.lease import extending_lease
 from node.ledger.reports import StoredObject, objects_of, subject_of
 from node.ledger.tables import Delivery
 from node.store.study_store import StudyStore
+from node.workflow.destinations import FALLBACK, FHIR, destination, objects_for, refusal_of, remark_on, stored_object
 
 SAME_ASSOCIATION_WAIT_S = 1.0
-LEAST_TRIES = 8  # before a delivery is given up: a wall clock that jumped over the days is no reason to
-MOST_TRIES_NOT_UNDERSTOOD = 8
-FHIR = "fhir"  # name of the destination that gets FHIR resources, and kind of the object that holds them
-FALLBACK = "_fallback"  # kind of the object that stands in for one whose SOP class a PACS refuses, e.g. "sr_fallback"
+LEAST_ATTEMPTS = 8  # before a delivery is given up: a clock that jumps by days must not end it at the first failure
+MOST_ATTEMPTS_NOT_UNDERSTOOD = 8  # then Cxxx, "cannot understand" (PS3.4 B.2.3), counts as a refusal
 
 log = structlog.get_logger("cptdn.delivery")
 
-# Another form of a document whose SOP class the PACS refuses: (report id, kind, refused SOP class) -> stored object.
+# Makes another form of a document: (report id, kind, refused SOP Class UID) -> stored object, None if there is none.
 Fallback = Callable[[int, str, str], StoredObject | None]
 
 
 @dataclass(frozen=True)
 class DeliveryOutcome:
-    """How a delivery stands after one step; `claimed` is False when there was nothing to do for this worker."""
+    """State of a delivery after one step.
+
+    Attributes
+    ----------
+    state : str
+        As in the ledger: pending, sent, delivered, dead or superseded; "absent" when the delivery does not exist.
+    claimed : bool
+        False when another worker has the delivery, it is not due, or it is finished.
+    text : str
+        Reason of the state; empty when there is nothing to say.
+    """
 
     state: str
     claimed: bool
@@ -58,11 +68,11 @@ class DeliveryOutcome:
 
 
 class _LeaseLostError(Exception):
-    """This delivery is no longer in this step's hands."""
+    """The lease of this step has ended: the commitment arrived, or another worker took the delivery."""
 
 
 @dataclass(frozen=True)
-class _Work:
+class _ClaimedDelivery:
     """What one step needs, read under the lease."""
 
     delivery_id: int
@@ -82,16 +92,35 @@ def deliver(
     worker_name: str,
     fallback: Fallback | None = None,
 ) -> DeliveryOutcome:
-    """Do what this delivery needs next. Safe to run twice and by several workers at once.
+    """Do the next step of a delivery; it may run twice, and in several workers at the same time.
 
-    fallback : asked for another form of an object whose SOP class the PACS refuses.
+    Parameters
+    ----------
+    ledger : Ledger
+        Where the delivery is.
+    settings : Settings
+        Destinations and the length of a lease.
+    store : StudyStore
+        Where the objects of the report are.
+    delivery_id : int
+        Key of the delivery.
+    worker_name : str
+        Name of this worker, for the ledger.
+    fallback : callable, optional
+        Makes another form of an object whose SOP class the PACS refuses.
+
+    Returns
+    -------
+    DeliveryOutcome
+        The state afterwards. A destination that does not answer is no error: the delivery is postponed.
     """
-    owner = f"{worker_name}/{uuid.uuid4().hex[:8]}"  # of this very step: threads of one worker are told apart, too
+    # Of this step, not of the worker: two threads of one worker must not take each other's lease for their own.
+    owner = f"{worker_name}/{uuid.uuid4().hex[:8]}"
     lease = timedelta(seconds=settings.jobs.lease_s)
-    work = _begin(ledger, settings, delivery_id, owner, lease)
-    if isinstance(work, DeliveryOutcome):
-        return work
-    step = _Step(ledger, settings, store, owner, work, fallback)
+    claimed = _claim(ledger, settings, delivery_id, owner, lease)
+    if isinstance(claimed, DeliveryOutcome):
+        return claimed
+    step = _DeliveryStep(ledger, settings, store, owner, claimed, fallback)
     extend = partial(deliveries.extend_lease, delivery_id=delivery_id, owner=owner, lease=lease)
     try:
         with extending_lease(ledger, extend, lease):
@@ -101,90 +130,70 @@ def deliver(
                 return step.postpone(str(error))
             except FileNotFoundError as error:
                 return step.end_without_file(error)
-    except _LeaseLostError:  # the commitment came meanwhile, or another worker took over
+    except _LeaseLostError:
         with ledger.begin() as session:
             return DeliveryOutcome(session.get_one(Delivery, delivery_id).state, claimed=True)
 
 
 def requeue_overdue(session: Session, settings: Settings) -> int:
-    """For the watchdog: owe the broker what is due and has no message; returns how many deliveries that were."""
+    """Queue every delivery that is due and has no message in the broker, and return their number.
+
+    A delivery loses its message when a worker dies with it, or when the broker is emptied.
+    """
     return len(deliveries.requeue_due(session, now_utc()))
 
 
-def _begin(
+def _claim(
     ledger: Ledger, settings: Settings, delivery_id: int, owner: str, lease: timedelta
-) -> _Work | DeliveryOutcome:
+) -> _ClaimedDelivery | DeliveryOutcome:
     with ledger.begin() as session:
         delivery = deliveries.claim(session, delivery_id, owner, now_utc(), lease)
         if delivery is None:
-            found = session.get(Delivery, delivery_id)
-            return DeliveryOutcome(found.state if found else "absent", claimed=False)
-        pacs = _destination(settings, delivery.pacs)
+            other = session.get(Delivery, delivery_id)
+            return DeliveryOutcome(other.state if other else "absent", claimed=False)
+        pacs = destination(settings, delivery.pacs)
         if pacs is None:
-            text = f"no [[pacs]] named {delivery.pacs!r} is configured any more"
+            text = f"no [[pacs]] named {delivery.pacs!r} is configured"
             deliveries.finish(delivery, "dead", text)
             return DeliveryOutcome("dead", True, text)
-        objects = _objects_for(session, delivery, pacs)
+        objects = objects_for(session, delivery, pacs)
         status = {uid: entry["status"] for uid, entry in delivery.objects.items()}
-        return _Work(
+        return _ClaimedDelivery(
             delivery_id, delivery.report_id, pacs,
-            tuple(one for one in objects if status.get(one.sop_instance_uid) not in (STORED, REFUSED)),
+            tuple(stored for stored in objects if status.get(stored.sop_instance_uid) not in (STORED, REFUSED)),
             delivery.attempts, *subject_of(session, delivery.report_id),
         )  # fmt: skip
 
 
-def _destination(settings: Settings, name: str) -> PacsSettings | None:
-    """Where a delivery goes; the FHIR server is tried again by the rules of a PACS with the default settings."""
-    if name == FHIR and settings.fhir.report_url:
-        return PacsSettings(name=FHIR, send=(), storage_commitment=False)
-    return next((one for one in settings.pacs if one.name == name), None)
-
-
-def _objects_for(session: Session, delivery: Delivery, pacs: PacsSettings) -> list[StoredObject]:
-    """What this PACS shall get, in the order of its `send`; another form stands in for a refused SOP class."""
-    rows = objects_of(session, delivery.report_id)
-    refused = {
-        one.kind for one in rows if delivery.objects.get(one.sop_instance_uid, {}).get("status") == REFUSED
-    }  # fmt: skip
-    kinds: list[str] = [FHIR] if pacs.name == FHIR else []
-    for kind in pacs.send:
-        kinds += [kind, kind + FALLBACK] if kind in refused else [kind]
-    return [
-        StoredObject(o.kind, o.sop_class_uid, o.sop_instance_uid, o.transfer_syntax_uid, o.digest, o.path)
-        for kind in kinds
-        for o in rows
-        if o.kind == kind
-    ]
-
-
-class _Step:
+class _DeliveryStep:
     """One step of one claimed delivery."""
 
     def __init__(
-        self, ledger: Ledger, settings: Settings, store: StudyStore, owner: str, work: _Work,
+        self, ledger: Ledger, settings: Settings, store: StudyStore, owner: str, claimed: _ClaimedDelivery,
         fallback: Fallback | None,
     ) -> None:  # fmt: skip
         self.ledger, self.settings, self.store, self.owner = ledger, settings, store, owner
-        self.work, self.fallback, self.pacs = work, fallback, work.pacs
+        self.claimed, self.fallback, self.pacs = claimed, fallback, claimed.pacs
         self.audit = open_audit(settings, "worker")
 
     @contextmanager
     def _delivery(self) -> Iterator[tuple[Session, Delivery]]:
-        """The delivery, to be written, while it is still this step's. Raises _LeaseLostError."""
+        """Open a transaction with the delivery, while this step has its lease. Raises _LeaseLostError."""
         with self.ledger.begin() as session:
-            delivery = deliveries.get_leased(session, self.work.delivery_id, self.owner)
+            delivery = deliveries.get_leased(session, self.claimed.delivery_id, self.owner)
             if delivery is None:
                 raise _LeaseLostError
             yield session, delivery
 
     def run(self) -> DeliveryOutcome:
+        """Send what is not stored yet, then request commitment; a FHIR server gets its resources instead."""
         if self.pacs.name == FHIR:
             return self._post()
-        if self.work.to_send:
-            refused, later = self._send(self.work.to_send)
-            others = [other for one in refused if (other := self._other_form(one)) is not None]
-            if others:
-                later += self._send(others)[1]
+        if self.claimed.to_send:
+            refused, later = self._send(self.claimed.to_send)
+            fallbacks = [fallback for each in refused if (fallback := self._fallback_of(each)) is not None]
+            if fallbacks:
+                later += self._send(fallbacks)[1]
             if later:
                 return self.postpone(f"{len(later)} object(s) not stored yet: {later[0].note or 'no response'}")
         return self._commit()
@@ -192,16 +201,18 @@ class _Step:
     # --- storing ---
 
     def _send(self, objects: Sequence[StoredObject]) -> tuple[list[StoredObject], list[SendOutcome]]:
-        """Send and record; returns what was refused for its SOP class, and the outcomes to be tried again."""
-        study, patient_id = self.work.study_instance_uid, self.work.patient_id
-        sop_classes = Counter(one.sop_class_uid for one in objects)
+        """Send and record; return the objects of refused SOP classes, and the outcomes to be tried again."""
+        study, patient_id = self.claimed.study_instance_uid, self.claimed.patient_id
+        sop_classes = Counter(stored.sop_class_uid for stored in objects)
         self.audit.sending(self.pacs, study, patient_id, sop_classes)
         sendables = [
-            FileToSend(self.store.path(one.path), one.sop_class_uid, one.sop_instance_uid, one.transfer_syntax_uid)
-            for one in objects
+            FileToSend(self.store.path(each.path), each.sop_class_uid, each.sop_instance_uid, each.transfer_syntax_uid)
+            for each in objects
         ]
         try:
-            outcomes = [self._settled(outcome) for outcome in send(sendables, self.pacs, self.settings.node.ae_title)]
+            outcomes = [
+                self._final_outcome(outcome) for outcome in send(sendables, self.pacs, self.settings.node.ae_title)
+            ]
         except PacsUnavailableError as error:
             self.audit.sent(self.pacs, study, patient_id, sop_classes, failure=str(error))
             raise
@@ -211,54 +222,52 @@ class _Step:
                 if outcome.verdict is not Verdict.RETRY:
                     status = STORED if outcome.verdict is Verdict.STORED else REFUSED
                     deliveries.record_object(delivery, outcome.sop_instance_uid, status=status, note=outcome.note)
-        refused = [one for one, outcome in zip(objects, outcomes, strict=True) if outcome.class_refused]
+        refused = [each for each, outcome in zip(objects, outcomes, strict=True) if outcome.class_refused]
         return refused, [outcome for outcome in outcomes if outcome.verdict is Verdict.RETRY]
 
     def _record_transfer(self, objects: Sequence[StoredObject], outcomes: Sequence[SendOutcome]) -> None:
-        """One audit message for what the PACS took and one for what it did not: never one with mixed results."""
+        """Write one audit message for what the PACS stored and one for the rest: a message has one outcome."""
         stored = [outcome.verdict is Verdict.STORED for outcome in outcomes]
-        for taken, failure in ((True, ""), (False, "the PACS did not take these objects")):
-            classes = Counter(o.sop_class_uid for o, ok in zip(objects, stored, strict=True) if ok is taken)
+        for accepted, failure in ((True, ""), (False, "the PACS did not store these objects")):
+            classes = Counter(o.sop_class_uid for o, ok in zip(objects, stored, strict=True) if ok is accepted)
             if classes:
-                self.audit.sent(self.pacs, self.work.study_instance_uid, self.work.patient_id, classes, failure)
+                self.audit.sent(self.pacs, self.claimed.study_instance_uid, self.claimed.patient_id, classes, failure)
 
-    def _settled(self, outcome: SendOutcome) -> SendOutcome:
-        """`Cannot understand` again and again is a refusal."""
+    def _final_outcome(self, outcome: SendOutcome) -> SendOutcome:
+        """Return the outcome, with `cannot understand` (Cxxx) as a refusal after enough attempts."""
         cannot_understand = outcome.status is not None and outcome.status & 0xF000 == 0xC000
-        if cannot_understand and self.work.attempts + 1 >= MOST_TRIES_NOT_UNDERSTOOD:
+        if cannot_understand and self.claimed.attempts + 1 >= MOST_ATTEMPTS_NOT_UNDERSTOOD:
             return replace(outcome, verdict=Verdict.REFUSED)
         return outcome
 
-    def _other_form(self, refused: StoredObject) -> StoredObject | None:
+    def _fallback_of(self, refused: StoredObject) -> StoredObject | None:
         if refused.kind.endswith(FALLBACK):
             return None
         with self.ledger.begin() as session:
-            kept = [one for one in objects_of(session, self.work.report_id) if one.kind == refused.kind + FALLBACK]
-        if kept:
-            one = kept[0]
-            return StoredObject(
-                one.kind, one.sop_class_uid, one.sop_instance_uid, one.transfer_syntax_uid, one.digest, one.path
-            )
+            rows = objects_of(session, self.claimed.report_id)
+        for row in rows:
+            if row.kind == refused.kind + FALLBACK:
+                return stored_object(row)
         if self.fallback is None:
             return None
-        return self.fallback(self.work.report_id, refused.kind, refused.sop_class_uid)
+        return self.fallback(self.claimed.report_id, refused.kind, refused.sop_class_uid)
 
     # --- posting ---
 
     def _post(self) -> DeliveryOutcome:
-        """The report as FHIR resources; delivered when the server has taken them."""
+        """Post the report as FHIR resources; it is delivered when the server has accepted them."""
         state, text = "delivered", ""
         try:
-            for one in self.work.to_send:
-                post_report(self.store.path(one.path), self.settings.fhir)
+            for resource in self.claimed.to_send:
+                post_report(self.store.path(resource.path), self.settings.fhir)
         except ReportRefusedError as error:
             state, text = "dead", str(error)
         url = self.settings.fhir.report_url or ""
-        self.audit.exported(url, self.work.study_instance_uid, self.work.patient_id, failure=text)
+        self.audit.exported(url, self.claimed.study_instance_uid, self.claimed.patient_id, failure=text)
         with self._delivery() as (_session, delivery):
-            for one in self.work.to_send:
+            for resource in self.claimed.to_send:
                 deliveries.record_object(
-                    delivery, one.sop_instance_uid, status=REFUSED if text else STORED, note=text
+                    delivery, resource.sop_instance_uid, status=REFUSED if text else STORED, note=text
                 )  # fmt: skip
             delivery.sent_at = now_utc() if not text else None
             return self._end(delivery, state, text)
@@ -267,18 +276,18 @@ class _Step:
 
     def _commit(self) -> DeliveryOutcome:
         with self._delivery() as (session, delivery):
-            refusal = _refusal(session, delivery, self.pacs)
+            refusal = refusal_of(session, delivery, self.pacs)
             if refusal is not None:
                 return self._end(delivery, "dead", refusal)
             waiting = deliveries.awaiting_commitment(delivery)
             delivery.sent_at = delivery.sent_at or now_utc()
             if not self.pacs.storage_commitment or not waiting:
-                return self._end(delivery, "delivered", _notes(delivery))
+                return self._end(delivery, "delivered", remark_on(delivery))
             transaction_uid = str(generate_uid(prefix=None))
             delivery.state, delivery.transaction_uid = "sent", transaction_uid
             overdue = now_utc() + timedelta(seconds=self.pacs.commitment_wait_s)
             deliveries.wait_until(session, delivery, overdue)
-            classes = {one.sop_instance_uid: one.sop_class_uid for one in objects_of(session, self.work.report_id)}
+            classes = {row.sop_instance_uid: row.sop_class_uid for row in objects_of(session, self.claimed.report_id)}
         answer = request_commitment(
             self.pacs, self.settings.node.ae_title, transaction_uid, [(classes[uid], uid) for uid in waiting],
             SAME_ASSOCIATION_WAIT_S,
@@ -290,7 +299,7 @@ class _Step:
             deliveries.record_commitment(self.ledger)(answer.result)
         elif answer.supported and answer.status != 0x0000:
             status = "none" if answer.status is None else f"{answer.status:04X}"
-            return self.postpone(f"the PACS did not take the commitment request (status {status})")
+            return self.postpone(f"the PACS did not accept the commitment request (status {status})")
         with self._delivery() as (_session, delivery):
             if not answer.supported:
                 return self._end(delivery, "delivered", "stored; the PACS does not offer storage commitment")
@@ -305,22 +314,25 @@ class _Step:
         return DeliveryOutcome(state, True, text)
 
     def end_without_file(self, error: FileNotFoundError) -> DeliveryOutcome:
-        """One of our own files is gone: no waiting brings it back."""
+        """End the delivery because a file of the report is missing: another attempt would not find it either."""
         name = Path(str(error.filename)).name
         text = (
-            f"the stored object {name} is missing; `cptdn doctor --storage` says what else is, `cptdn reprocess` helps"
+            f"the stored object {name} is missing; `cptdn doctor --storage` lists missing files, "
+            "`cptdn reprocess` makes the report again"
         )
         with self._delivery() as (_, delivery):
             return self._end(delivery, "dead", text)
 
     def postpone(self, reason: str) -> DeliveryOutcome:
-        """Try again later, or give up after the configured days."""
+        """Schedule the next attempt, or give up after the configured days and enough attempts."""
         now = now_utc()
         with self._delivery() as (session, delivery):
             delivery.attempts += 1
             overdue = now - delivery.created_at > timedelta(days=self.pacs.give_up_after_days)
-            if overdue and delivery.attempts >= LEAST_TRIES:
-                text = f"given up after {self.pacs.give_up_after_days:g} days and {delivery.attempts} tries: {reason}"
+            if overdue and delivery.attempts >= LEAST_ATTEMPTS:
+                text = (
+                    f"given up after {self.pacs.give_up_after_days:g} days and {delivery.attempts} attempts: {reason}"
+                )
                 return self._end(delivery, "dead", text)
             delivery.error_text = reason
             deliveries.release(delivery)
@@ -328,24 +340,3 @@ class _Step:
             deliveries.wait_until(session, delivery, now + timedelta(seconds=seconds))
             log.warning("delivery_postponed", delivery=delivery.id, pacs=delivery.pacs, reason=reason, seconds=seconds)
             return DeliveryOutcome(delivery.state, True, reason)
-
-
-def _refusal(session: Session, delivery: Delivery, pacs: PacsSettings) -> str | None:
-    """Why this delivery is hopeless: the PACS refuses the document itself, or everything."""
-    rows = {one.sop_instance_uid: one.kind for one in objects_of(session, delivery.report_id)}
-    stored = {rows.get(uid, "") for uid, entry in delivery.objects.items() if entry["status"] == STORED}
-    refused = {
-        rows.get(uid, ""): entry["note"] for uid, entry in delivery.objects.items() if entry["status"] == REFUSED
-    }
-    leading = next((kind for kind in pacs.send if kind in rows.values()), None)
-    if leading is None:
-        return f"the report has none of the objects that this PACS shall get ({', '.join(pacs.send)})"
-    if leading in stored or leading + FALLBACK in stored:
-        return None
-    return f"the PACS refuses the {leading.upper()}: {refused.get(leading, 'no reason given')}"
-
-
-def _notes(delivery: Delivery) -> str:
-    """What an administrator should know of a delivery that ended well."""
-    refused = sum(entry["status"] == REFUSED for entry in delivery.objects.values())
-    return f"{refused} object(s) refused by the PACS" if refused else ""

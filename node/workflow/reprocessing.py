@@ -1,9 +1,13 @@
-"""Computing studies again: which ones, whether anything would change, and what did."""
+"""Compute studies again, and list the differences between two results.
+
+start: evaluate_case --> unchanged | not_ready | would_compute | queued
+wait:  queued --> computed | refused | failed, or still queued when no worker runs or the time is over
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,12 +26,28 @@ from node.workflow.digests import computation_digest
 
 Kind = Literal["unchanged", "not_ready", "would_compute", "queued", "computed", "refused", "failed"]
 
-LOOK_EVERY_S = 0.1
+POLL_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one study. `previous` and `new` are reports as the ledger keeps them."""
+    """Outcome of reprocessing one study.
+
+    Attributes
+    ----------
+    study_instance_uid : str
+        Study Instance UID.
+    kind : str
+        unchanged, not_ready, would_compute, queued, computed, refused or failed.
+    text : str
+        One sentence for the administrator.
+    reasons : sequence of mappings
+        Code and text of each reason when it is not_ready, refused or failed.
+    job_id : str or None
+        The job that computes or has computed it.
+    previous, new : mapping or None
+        Results of the reports before and after, as `Report.result` in the ledger.
+    """
 
     study_instance_uid: str
     kind: Kind
@@ -38,6 +58,7 @@ class Outcome:
     new: Mapping[str, Any] | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the form that `cptdn reprocess --json` prints."""
         return {
             "study_instance_uid": self.study_instance_uid,
             "outcome": self.kind,
@@ -50,7 +71,25 @@ class Outcome:
 
 @dataclass
 class Reprocessor:
-    """Looks at studies again with one bundle; `bulk` lets studies that arrive meanwhile go first."""
+    """Computes studies again with one bundle.
+
+    Attributes
+    ----------
+    ledger : Ledger
+        Where the studies are.
+    settings : Settings
+        Rules and wording.
+    bundle : str
+        Name or folder of the model bundle.
+    bulk : bool
+        True when many studies are reprocessed: studies that have just arrived are computed first.
+    dry_run : bool
+        True to find out what would be done; nothing is queued.
+    by : str
+        Name of the person who ordered it, for the history.
+    bundle_digest : str
+        Digest of the bundle, read from its manifest.
+    """
 
     ledger: Ledger
     settings: Settings
@@ -64,12 +103,18 @@ class Reprocessor:
         self.bundle = bundle_reference(self.bundle)
         self.bundle_digest = read_manifest(self.bundle).digest
 
-    def begin(self, study_instance_uid: str) -> Outcome:
-        """Queue the study unless nothing would change. Raises InputError when it is not known."""
-        with self.ledger.begin() as session:
-            return self._begin(session, study_instance_uid)
+    def start(self, study_instance_uid: str) -> Outcome:
+        """Queue a study unless its inputs, the bundle and the software are those of its report.
 
-    def _begin(self, session: Session, study: str) -> Outcome:
+        Raises
+        ------
+        InputError
+            When the study is unknown.
+        """
+        with self.ledger.begin() as session:
+            return self._start(session, study_instance_uid)
+
+    def _start(self, session: Session, study: str) -> Outcome:
         case = get_case(session, study)
         assessment = evaluate_case(session, self.settings, case, self.bundle)
         if assessment.request is None:
@@ -84,8 +129,8 @@ class Reprocessor:
             return Outcome(study, "would_compute", f"would be computed with {self.bundle}", previous=previous)
         for job in jobs.active_jobs(session, study):
             if (job.request_digest, bundle_reference(job.bundle)) == (digest, self.bundle):
-                return Outcome(study, "queued", f"on its way as job {job.id}", job_id=job.id, previous=previous)
-            jobs.supersede(session, job.id, "it is computed again")
+                return Outcome(study, "queued", f"being computed by job {job.id}", job_id=job.id, previous=previous)
+            jobs.supersede(session, job.id, "the study is computed again")
         job = jobs.create_job(session, study, assessment.request.to_json(), digest, self.bundle, bulk=self.bulk)
         set_state(session, case, "queued")
         record(session, study, "reprocess", f"Job {job.id} computes again with {self.bundle}.", self.by)
@@ -95,41 +140,65 @@ class Reprocessor:
         digest = computation_digest(request_digest, self.bundle_digest, self.settings.report)
         return report is not None and report.computation == digest
 
-    def finish(self, begun: Outcome, timeout_s: float) -> Outcome:
-        """Wait for a queued study; one that nothing computes stays queued, and the outcome says so."""
-        if begun.job_id is None:
-            return begun
+    def wait(self, started: Outcome, timeout_s: float) -> Outcome:
+        """Wait until a queued study is computed.
+
+        Parameters
+        ----------
+        started : Outcome
+            What `start` returned; an outcome that is not queued is returned as it is.
+        timeout_s : float
+            Longest time to wait in seconds.
+
+        Returns
+        -------
+        Outcome
+            computed, refused or failed; queued with an explanation when no worker runs or the time is over.
+        """
+        if started.job_id is None:
+            return started
         deadline = time.monotonic() + timeout_s
         while True:
             with self.ledger.begin() as session:
-                job = jobs.get_job(session, begun.job_id)
+                job = jobs.get_job(session, started.job_id)
                 if job.state not in jobs.ACTIVE:
-                    return self._ended(session, begun, job)
+                    return self._outcome_of(session, started, job)
                 computing = bool(live_processes(session, "worker"))
             if not computing:
-                return _still_queued(begun, "no worker is running; `cptdn up` or `cptdn worker` computes it")
+                return _still_queued(started, "no worker is running; `cptdn up` or `cptdn worker` computes it")
             if time.monotonic() > deadline:
-                return _still_queued(begun, f"not finished after {timeout_s:.0f} s; `cptdn jobs watch` follows it")
-            time.sleep(LOOK_EVERY_S)
+                return _still_queued(started, f"not finished after {timeout_s:.0f} s; `cptdn jobs watch` follows it")
+            time.sleep(POLL_EVERY_S)
 
-    def _ended(self, session: Session, begun: Outcome, job: Job) -> Outcome:
-        study = begun.study_instance_uid
+    def _outcome_of(self, session: Session, started: Outcome, job: Job) -> Outcome:
+        study = started.study_instance_uid
         if job.state == "done" and job.error_code is None:
             report = current_report(session, study)
             new = report.result if report is not None else None
-            return Outcome(study, "computed", "computed", (), job.id, begun.previous, new)
+            return Outcome(study, "computed", "computed", (), job.id, started.previous, new)
         reason = {"code": job.error_code or job.state, "text": job.error_text or job.state}
         kind: Kind = "refused" if job.state == "done" else "failed"
-        return Outcome(study, kind, f"{kind}: {reason['text']}", [reason], job.id, begun.previous)
+        return Outcome(study, kind, f"{kind}: {reason['text']}", [reason], job.id, started.previous)
 
 
-def _still_queued(begun: Outcome, why: str) -> Outcome:
-    return Outcome(begun.study_instance_uid, "queued", f"{begun.text}; {why}", (), begun.job_id, begun.previous)
+def _still_queued(started: Outcome, why: str) -> Outcome:
+    return Outcome(started.study_instance_uid, "queued", f"{started.text}; {why}", (), started.job_id, started.previous)
 
 
 def difference(previous: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What two reports (as the ledger keeps them) say differently: name -> [before, now]; empty when they agree."""
-    before, now = _shown(previous), _shown(new)
+    """Return what differs between two results.
+
+    Parameters
+    ----------
+    previous, new : mapping or None
+        `Report.result` of two reports; None for no report.
+
+    Returns
+    -------
+    dict of str to list
+        Name of each value that differs to [value before, value now]; empty when the results agree.
+    """
+    before, now = _compared_values(previous), _compared_values(new)
     return {
         name: [before.get(name), now.get(name)]
         for name in dict.fromkeys((*before, *now))
@@ -137,11 +206,11 @@ def difference(previous: Mapping[str, Any] | None, new: Mapping[str, Any] | None
     }
 
 
-def _shown(report: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The statements of a report that a reader would compare."""
+def _compared_values(report: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the values of a result that a reader compares, by name."""
     if report is None:
         return {}
-    shown: dict[str, Any] = {
+    values: dict[str, Any] = {
         "bundle": report["model"]["digest"],
         "age_years": report["age_years"],
         "ebv_dna": report["ebv_dna"]["as_given"] or report["ebv_dna"]["category"],
@@ -150,14 +219,17 @@ def _shown(report: Mapping[str, Any] | None) -> dict[str, Any]:
     }
     for scenario in report["scenarios"]:
         condition = f" (EBV DNA {scenario['ebv_category']})" if len(report["scenarios"]) > 1 else ""
-        shown[f"recommendation{condition}"] = scenario["recommendation"]
+        values[f"recommendation{condition}"] = scenario["recommendation"]
         for arm in (scenario["ict_ccrt"], scenario["ccrt"]):
             for months, dfs in arm["dfs"].items():
-                shown[f"{arm['arm']} DFS at {months} months{condition}"] = dfs["value"]
-    return shown
+                values[f"{arm['arm']} DFS at {months} months{condition}"] = dfs["value"]
+    return values
 
 
-def in_words(found: Mapping[str, Any]) -> list[str]:
-    """One line for each difference."""
-    say: Callable[[Any], str] = lambda value: "nothing" if value is None else str(value)  # noqa: E731
-    return [f"{name}: {say(before)} -> {say(now)}" for name, (before, now) in found.items()]
+def difference_lines(differences: Mapping[str, Any]) -> list[str]:
+    """Return one line of text for each entry of `difference`."""
+    return [f"{name}: {_text(before)} -> {_text(now)}" for name, (before, now) in differences.items()]
+
+
+def _text(value: Any) -> str:
+    return "nothing" if value is None else str(value)

@@ -1,10 +1,10 @@
-"""Fetching what a case lacks from a PACS that has it: asked after, chosen by headers, fetched, written down.
+"""Retrieve what a case is missing from a PACS: query, choose by headers, retrieve, record.
 
-    a case lacks something --want--> waiting --find_series, choose_series, retrieve--> waiting, with growing waits
-                                        |--nothing lacks any more--> idle   |--too long--> given_up
+    content is missing --request_missing--> waiting --find_series, choose_series, retrieve--> waiting, with longer waits
+                                               |--nothing is missing--> idle      |--too long--> given_up
 
-Only the study of the case and contours of its patient are asked for. What was fetched and did not help is not fetched
-again; what arrives is judged by the same rules as anything that a PACS sends by itself.
+Only the study of the case and contours of its patient are queried. A series that was retrieved and did not help is not
+retrieved again. What arrives passes the same checks as everything that a PACS sends by itself.
 """
 
 from __future__ import annotations
@@ -38,114 +38,125 @@ from node.store.part10 import FileMeta
 
 ACTOR = "node"
 STILL_ARRIVING_S = 5.0
-OF_A_CASE_THAT_WAITS = ("incomplete", "held")
+STATES_WITH_GAPS = ("incomplete", "held")
 
 log = structlog.get_logger("cptdn.retrieval")
 
 
-def asked_pacs(settings: Settings) -> tuple[PacsSettings, ...]:
-    """The PACS that may be asked."""
+def queryable_pacs(settings: Settings) -> tuple[PacsSettings, ...]:
+    """Return the configured PACS that may be queried (`query_retrieve = true`)."""
     return tuple(pacs for pacs in settings.pacs if pacs.query_retrieve)
 
 
 @dataclass(frozen=True)
-class _Question:
-    """What one look at a PACS needs."""
+class _Request:
+    """One claimed request to one PACS, read under the lease. `stored` counts the stored instances of each series."""
 
     study_instance_uid: str
     pacs: PacsSettings
-    lacks: tuple[str, ...]
+    missing: tuple[str, ...]
     patient: PatientKey
-    here: dict[str, int]
+    stored: dict[str, int]
     fetched: dict[str, Any]
 
 
 class Retrieval:
-    """Asks for everything that is due; safe in several nodes at once."""
+    """Answers requests for missing content; several nodes may run one at the same time.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where the requests are.
+    settings : Settings
+        Those PACS are queried that have `query_retrieve = true`.
+    intake : Intake
+        Checks and stores what arrives.
+    owner : str
+        Id of this process in the ledger, so that a request of a process that died is taken over.
+    """
 
     def __init__(self, ledger: Ledger, settings: Settings, intake: Intake, owner: str) -> None:
         self.ledger, self.settings, self.intake, self.owner = ledger, settings, intake, owner
-        self.pacs = {pacs.name: pacs for pacs in asked_pacs(settings)}
+        self.pacs = {pacs.name: pacs for pacs in queryable_pacs(settings)}
         self._audit = open_audit(settings, "node")
 
-    def fetch_due(self) -> int:
-        """Ask every PACS whose question is due; returns how many that were."""
-        asked = 0
-        while (question := self._begin()) is not None:
-            self._ask(question)
-            asked += 1
-        return asked
+    def run_due(self) -> int:
+        """Answer every request that is due, and return their number."""
+        n_requests = 0
+        while (request := self._claim()) is not None:
+            self._run(request)
+            n_requests += 1
+        return n_requests
 
     def seconds_to_next(self, longest: float) -> float:
+        """Return the seconds until the next request is due, at most `longest`."""
         with self.ledger.begin() as session:
             soonest = fetches.next_due(session)
         return longest if soonest is None else min(longest, max(0.1, (soonest - now_utc()).total_seconds()))
 
-    def _begin(self) -> _Question | None:
+    def _claim(self) -> _Request | None:
         with self.ledger.begin() as session:
             row = fetches.claim_due(session, self.owner, self.pacs)
             if row is None:
                 return None
             study = row.study_instance_uid
             case = get_case(session, study)
-            waits = case.state in OF_A_CASE_THAT_WAITS and not open_on_study(session, study)
-            return _Question(
-                study, self.pacs[row.pacs], tuple(row.missing) if waits else (),
+            has_gaps = case.state in STATES_WITH_GAPS and not open_on_study(session, study)
+            return _Request(
+                study, self.pacs[row.pacs], tuple(row.missing) if has_gaps else (),
                 _patient_of(session, case), count_by_series(session, study, case.patient_id),
                 dict(row.fetched),
             )  # fmt: skip
 
-    def _ask(self, question: _Question) -> None:
-        if not question.lacks:  # something is arriving or being computed: the next look at the case says more
-            return self._put_off(question, STILL_ARRIVING_S)
+    def _run(self, request: _Request) -> None:
+        if not request.missing:  # something arrives or is computed: the next assessment says what is still missing
+            return self._postpone(request, STILL_ARRIVING_S)
         try:
             offered = find_series(
-                question.pacs, self.settings.node.ae_title, question.study_instance_uid, question.patient,
-                modalities_of_other_studies(question.lacks),
-                lambda identifier: self._audit.queried(question.pacs, FIND, identifier, question.patient.patient_id),
+                request.pacs, self.settings.node.ae_title, request.study_instance_uid, request.patient,
+                modalities_of_other_studies(request.missing),
+                lambda identifier: self._audit.queried(request.pacs, FIND, identifier, request.patient.patient_id),
             )  # fmt: skip
             rules = self.settings.case.series_rules
-            wanted = choose_series(question.lacks, offered, question.here, question.fetched, rules)
-            if not wanted:
-                return self._end(question, f"has nothing more of use ({len(offered)} series looked at)")
-            self._say(question, f"Fetching from PACS {question.pacs.name!r}: {_in_words(wanted)}.")
-            outcomes = self._retrieve(question, [one.series for one in wanted])
+            chosen = choose_series(request.missing, offered, request.stored, request.fetched, rules)
+            if not chosen:
+                return self._finish(request, f"has no further series that is needed ({len(offered)} series found)")
+            self._record(request, f"Retrieving from PACS {request.pacs.name!r}: {_list_series(chosen)}.")
+            outcomes = self._retrieve(request, [each.series for each in chosen])
         except (PacsUnavailableError, SettingsError) as error:
-            return self._end(question, f"could not be asked: {error}")
-        except Exception as error:  # whatever a peer's answer led to; other cases must be asked for, too
-            log.exception("the question failed", study=question.study_instance_uid, pacs=question.pacs.name)
-            return self._end(question, f"could not be asked ({type(error).__name__})")
-        came = "; ".join(f"{one.series.name}: {one.text}" for one in outcomes)
-        return self._end(question, f"was fetched from: {came or 'nothing came'}")
+            return self._finish(request, f"could not be queried: {error}")
+        except Exception as error:  # an unexpected answer of one PACS must not end the requests of all other cases
+            log.exception("retrieval_failed", study=request.study_instance_uid, pacs=request.pacs.name)
+            return self._finish(request, f"could not be queried ({type(error).__name__})")
+        received = "; ".join(f"{outcome.series.name}: {outcome.text}" for outcome in outcomes)
+        return self._finish(request, f"answered: {received or 'no series arrived'}")
 
-    def _retrieve(self, question: _Question, series: Sequence[PacsSeries]) -> list[RetrievalOutcome]:
+    def _retrieve(self, request: _Request, series: Sequence[PacsSeries]) -> list[RetrievalOutcome]:
         outcomes: list[RetrievalOutcome] = []
         sender: Sender | None = None
         most_bytes = self.settings.node.max_object_mb * 1_000_000
 
         def take(meta: FileMeta, data: bytes | memoryview) -> Dataset:
             nonlocal sender
-            if sender is None:
-                peer = Peer(
-                    str(uuid.uuid4()), self.intake.node_id, question.pacs.ae_title, question.pacs.host, now_utc()
-                )
+            if sender is None:  # opened with the first object: an empty answer leaves no association in the ledger
+                peer = Peer(str(uuid.uuid4()), self.intake.node_id, request.pacs.ae_title, request.pacs.host, now_utc())
                 sender = self.intake.opened(peer)
             return store_response(self.intake.take(meta, data, sender))
 
         try:
-            for outcome in retrieve(question.pacs, self.settings.node.ae_title, series, take, most_bytes):
+            for outcome in retrieve(request.pacs, self.settings.node.ae_title, series, take, most_bytes):
                 outcomes.append(outcome)
-                self._note(question, outcome)
+                self._record_series(request, outcome)
         finally:
             if sender is not None:
                 self.intake.closed(sender)
         return outcomes
 
-    def _note(self, question: _Question, outcome: RetrievalOutcome) -> None:
-        """Remember the fetch before the next one begins: a node that dies does not begin all over again."""
+    def _record_series(self, request: _Request, outcome: RetrievalOutcome) -> None:
+        """Record a series before the next one begins: a node that dies does not retrieve it once more."""
         uid = outcome.series.series_instance_uid
         with self.ledger.begin() as session:
-            row = fetches.get_leased(session, question.study_instance_uid, question.pacs.name, self.owner)
+            row = fetches.get_leased(session, request.study_instance_uid, request.pacs.name, self.owner)
             if row is None:
                 return
             times = int(row.fetched.get(uid, {}).get("times", 0)) + 1
@@ -155,37 +166,38 @@ class Retrieval:
             }  # fmt: skip
             row.fetched = {**row.fetched, uid: entry}
 
-    def _say(self, question: _Question, text: str) -> None:
+    def _record(self, request: _Request, text: str) -> None:
         with self.ledger.begin() as session:
-            record(session, question.study_instance_uid, "fetch", text, actor=ACTOR)
+            record(session, request.study_instance_uid, "fetch", text, actor=ACTOR)
 
-    def _put_off(self, question: _Question, seconds: float) -> None:
+    def _postpone(self, request: _Request, seconds: float) -> None:
         with self.ledger.begin() as session:
-            row = fetches.get_leased(session, question.study_instance_uid, question.pacs.name, self.owner)
+            row = fetches.get_leased(session, request.study_instance_uid, request.pacs.name, self.owner)
             if row is not None:
                 row.not_before = now_utc() + timedelta(seconds=seconds)
                 fetches.release(row)
 
-    def _end(self, question: _Question, text: str) -> None:
-        """Write down what came of it, and when to ask again; a sentence that says nothing new makes no history."""
-        pacs = question.pacs
+    def _finish(self, request: _Request, text: str) -> None:
+        """Record the outcome and the time of the next attempt; the history repeats no sentence."""
+        pacs = request.pacs
         with self.ledger.begin() as session:
-            row = fetches.get_leased(session, question.study_instance_uid, pacs.name, self.owner)
+            row = fetches.get_leased(session, request.study_instance_uid, pacs.name, self.owner)
             if row is None:
                 return
-            said = f"PACS {pacs.name!r} {text}."
-            if said != row.text:
-                record(session, question.study_instance_uid, "fetch", said, actor=ACTOR)
-            if row.missing == sorted(question.lacks) and row.state == fetches.WAITING:
-                self._wait(row, pacs)
+            sentence = f"PACS {pacs.name!r} {text}."
+            if sentence != row.text:
+                record(session, request.study_instance_uid, "fetch", sentence, actor=ACTOR)
+            # An assessment may have changed the request while this one ran; then it is due at once, with short waits.
+            if row.missing == sorted(request.missing) and row.state == fetches.WAITING:
+                self._schedule_next(row, pacs)
                 if row.state == fetches.GIVEN_UP:
-                    last = f"PACS {pacs.name!r} is not asked any more after {pacs.give_up_after_days:g} days; "
-                    record(session, question.study_instance_uid, "fetch", f"{last}`cptdn studies fetch` asks again.")
-            row.text = said
+                    last = f"PACS {pacs.name!r} is not queried again after {pacs.give_up_after_days:g} days; "
+                    record(session, request.study_instance_uid, "fetch", f"{last}`cptdn studies fetch` queries it.")
+            row.text = sentence
             fetches.release(row)
-        log.info("asked", study=question.study_instance_uid, pacs=pacs.name)
+        log.info("retrieval_finished", study=request.study_instance_uid, pacs=pacs.name)
 
-    def _wait(self, row: Fetch, pacs: PacsSettings) -> None:
+    def _schedule_next(self, row: Fetch, pacs: PacsSettings) -> None:
         now = now_utc()
         row.attempts += 1
         row.not_before = now + timedelta(seconds=backoff_s(pacs.retry_first_s, pacs.retry_longest_s, row.attempts))
@@ -194,11 +206,11 @@ class Retrieval:
 
 
 def _patient_of(session: Session, case: Case) -> PatientKey:
-    """The patient with the birth date that the case's own images state."""
+    """Return the patient with the birth date of the case's images: an answer of the PACS must not contradict it."""
     images = instances_of_study(session, case.study_instance_uid)
     birth_dates = (str(image.header.get("PatientBirthDate") or "").strip() for image in images)
     return PatientKey(case.patient_id, case.issuer, next((date for date in birth_dates if date), ""))
 
 
-def _in_words(wanted: Sequence[SeriesRequest]) -> str:
-    return "; ".join(f"{one.series.name}, for {one.reason}" for one in wanted)
+def _list_series(chosen: Sequence[SeriesRequest]) -> str:
+    return "; ".join(f"{each.series.name}, for {each.reason}" for each in chosen)

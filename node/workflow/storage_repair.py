@@ -1,8 +1,8 @@
-"""Mending what ledger and disk do not agree on, where there is no doubt; the rest is left to a person, with advice.
+"""Repair differences between ledger and disk where no data can be lost; for the others there is advice.
 
-An orphan is taken in as if it had just arrived, by the same checks. A damaged file goes to quarantine. A lost or
-damaged instance loses its row, so that it is new when the PACS sends it again; its case says until then what it lacks,
-and when the same bytes come back, the report that stands is still the right one.
+A file without a row passes the same checks as an arriving instance. A damaged file goes to quarantine. A lost or
+damaged instance loses its row, so that it is new when the PACS sends it again; until then its case is incomplete. When
+the same bytes return, the inputs have the digest of the current report, and nothing is computed.
 """
 
 from __future__ import annotations
@@ -27,37 +27,48 @@ from node.store.consistency import Finding, digest_of
 from node.store.part10 import FileMeta, skip_file_header
 from node.store.study_store import StudyStore
 
-NOT_KEPT = (StoreStatus.OUT_OF_RESOURCES, StoreStatus.TOO_LARGE)
+NOT_STORED = (StoreStatus.OUT_OF_RESOURCES, StoreStatus.TOO_LARGE)
 SENDER = "CPTDN-REPAIR"
 
 ADVICE = {
     "missing_file": "send the study again from the PACS",
-    "damaged_file": "send the study again from the PACS; look at the disk",
-    "missing_report": "`cptdn reprocess` computes it again; look for the file in the backup",
+    "damaged_file": "send the study again from the PACS; check the disk for errors",
+    "missing_report": "restore the file from the backup, or compute it again with `cptdn reprocess`",
     "damaged_report": "restore the file from the backup; the PACS has the object as it was sent",
-    "orphan_report": "nothing to do: a step that is repeated uses it",
-    "missing_quarantine": "`cptdn quarantine dismiss` when it does not matter any more",
+    "orphan_report": "nothing to do: a repeated step uses the file",
+    "missing_quarantine": "`cptdn quarantine dismiss` when the file is not needed",
 }
 
 
 class Repair:
-    """Repairs findings of one ledger and store, one by one."""
+    """Repairs findings of `node.store.consistency.examine`, one at a time.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        The ledger that was examined.
+    store : StudyStore
+        The store that was examined; its deletion lock is held by the caller.
+    """
 
     def __init__(self, ledger: Ledger, store: StudyStore) -> None:
         self._ledger, self._store = ledger, store
-        self._ways: dict[str, Callable[[Finding], str]] = {
-            "missing_file": self._forget, "damaged_file": self._quarantine, "orphan_file": self._take_in,
-            "orphan_artefacts": self._remove, "leftover": self._remove,
-        }  # fmt: skip
+        self._repairs: dict[str, Callable[[Finding], str]] = {
+            "missing_file": self._delete_row_of_missing_file,
+            "damaged_file": self._quarantine,
+            "orphan_file": self._index_orphan,
+            "orphan_artefacts": self._remove,
+            "leftover": self._remove,
+        }
 
     def __call__(self, finding: Finding) -> str:
-        """Repair one finding; returns what was done, empty when that is left to a person."""
-        way = self._ways.get(finding.kind)
-        return way(finding) if way is not None else ""
+        """Repair one finding; return what was done, empty when the finding needs an administrator."""
+        repair = self._repairs.get(finding.kind)
+        return repair(finding) if repair is not None else ""
 
-    def _forget(self, finding: Finding) -> str:
-        self._drop_row(finding, "is missing on the disk")
-        return "its row is removed; the study waits for the PACS to send it again"
+    def _delete_row_of_missing_file(self, finding: Finding) -> str:
+        self._delete_row(finding, "is missing on the disk")
+        return "its row was deleted; send the study again from the PACS"
 
     def _quarantine(self, finding: Finding) -> str:
         digest = digest_of(self._store.path(finding.path)) or digest_of(self._store.path(finding.path), whole=True)
@@ -71,21 +82,21 @@ class Repair:
                     digest=digest, path=path, calling_ae=SENDER, received_at=now_utc(),
                 ),
             )  # fmt: skip
-        self._drop_row(finding, "is damaged on the disk")
-        return "moved to quarantine; the study waits for the PACS to send it again"
+        self._delete_row(finding, "is damaged on the disk")
+        return "moved to quarantine; send the study again from the PACS"
 
-    def _drop_row(self, finding: Finding, why: str) -> None:
+    def _delete_row(self, finding: Finding, why: str) -> None:
         study = finding.study_instance_uid or ""
         with self._ledger.begin() as session:
             row = session.get(Instance, finding.sop_instance_uid)
             if row is None or row.path != finding.path:
                 return
-            schedule_touched(session, [study])  # needs the row to find the patient
+            schedule_touched(session, [study])  # before the row is deleted: it is found by the row's Patient ID
             session.delete(row)
             text = f"Instance {finding.sop_instance_uid} {why}; send the study again."
             record(session, study, "storage", text, actor="administrator")
 
-    def _take_in(self, finding: Finding) -> str:
+    def _index_orphan(self, finding: Finding) -> str:
         path = self._store.path(finding.path)
         try:
             file_meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta
@@ -99,9 +110,9 @@ class Repair:
         except (InvalidDicomError, InputError, AttributeError, ValueError) as error:
             self._store.quarantine_stored(finding.path, UNREADABLE, f"not a DICOM file ({type(error).__name__})")
             return "not readable; moved to quarantine"
-        return self._indexed(finding, meta, data)
+        return self._take_as_arriving(finding, meta, data)
 
-    def _indexed(self, finding: Finding, meta: FileMeta, data: bytes) -> str:
+    def _take_as_arriving(self, finding: Finding, meta: FileMeta, data: bytes) -> str:
         def released(studies: set[str]) -> None:
             with self._ledger.begin() as session:
                 schedule_touched(session, studies)
@@ -115,12 +126,14 @@ class Repair:
             intake.closed(sender)
         with self._ledger.begin() as session:
             row = session.get(Instance, meta.sop_instance_uid)
-            named = row is not None and row.path == finding.path
-        if outcome.status in NOT_KEPT:
+            is_indexed = row is not None and row.path == finding.path
+        if outcome.status in NOT_STORED:
             return ""
-        if not named:
-            self._store.path(finding.path).unlink(missing_ok=True)  # its bytes stand elsewhere now
-        return "taken in" if outcome.status == StoreStatus.SUCCESS else f"moved to quarantine: {outcome.comment}"
+        if not is_indexed:
+            self._store.path(finding.path).unlink(
+                missing_ok=True
+            )  # the intake has stored these bytes under another name
+        return "indexed" if outcome.status == StoreStatus.SUCCESS else f"moved to quarantine: {outcome.comment}"
 
     def _remove(self, finding: Finding) -> str:
         path = self._store.path(finding.path)

@@ -96,8 +96,8 @@ def test_a_computation_on_its_way_is_not_begun_again(site: Site, monkeypatch: py
         going = create_job(session, OLD, {}, "inputs", "demonstration").id
         other = create_job(session, FAILED, {}, "other inputs", "demonstration").id
     work = Reprocessor(site.ledger, site.settings, "demonstration")
-    assert work.begin(OLD).job_id == going
-    assert work.begin(FAILED).job_id != other
+    assert work.start(OLD).job_id == going
+    assert work.start(FAILED).job_id != other
     with site.ledger.begin() as session:
         assert len(list_jobs_of(session, OLD)) == 1
         assert get_job(session, other).state == "cancelled"

@@ -141,7 +141,7 @@ def test_a_pacs_that_is_down_is_tried_again_until_the_days_are_over(owed: Owed, 
         late.attempts, late.not_before = 20, now_utc()
     outcome = owed.deliver(delivery)
     assert outcome.state == "dead"
-    assert "given up after 7 days and 21 tries" in outcome.text
+    assert "given up after 7 days and 21 attempts" in outcome.text
 
 
 def test_a_dead_delivery_can_be_given_a_new_life(owed: Owed, pacs: SmallPacs) -> None:
@@ -273,7 +273,7 @@ def test_the_work_of_a_dead_worker_is_taken_up(owed: Owed, pacs: SmallPacs) -> N
 
 def test_a_pacs_that_is_no_longer_configured_is_named(owed: Owed) -> None:
     outcome = owed.deliver(owed.report(pacs="gone"))
-    assert (outcome.state, outcome.text) == ("dead", "no [[pacs]] named 'gone' is configured any more")
+    assert (outcome.state, outcome.text) == ("dead", "no [[pacs]] named 'gone' is configured")
 
 
 def test_only_the_kinds_of_the_settings_are_sent(owed: Owed, pacs: SmallPacs) -> None:

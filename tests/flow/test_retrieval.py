@@ -57,7 +57,7 @@ def test_what_a_case_lacks_is_fetched_by_c_move(program: Program, pacs: SmallPac
     delivered(program, study.study_instance_uid, 1)
     explained = program.json("studies", "explain", study.study_instance_uid)
     told = [line["text"] for line in explained["history"] if line["kind"] == "fetch"]
-    assert told[0].startswith("Fetching from PACS 'main': ")
+    assert told[0].startswith("Retrieving from PACS 'main': ")
     assert "it is likely the missing T2w" in told[0]
     assert "22 instances by C-MOVE" in told[-1]
     assert explained["retrieval"][0]["state"] == "idle"
@@ -132,7 +132,7 @@ def test_what_does_not_help_is_not_fetched_and_the_case_goes_on_waiting(
     moved = [one for one in pacs.requests if one.startswith("C-MOVE")]
     assert moved == [f"C-MOVE {series['t2_tse_tra']}"]
     explained = program.json("studies", "explain", study.study_instance_uid)
-    assert explained["retrieval"][0]["text"].startswith("PACS 'main' has nothing more of use")
+    assert explained["retrieval"][0]["text"].startswith("PACS 'main' has no further series that is needed")
     told = [line["text"] for line in explained["history"] if line["kind"] == "fetch"]
     assert len(told) == len(set(told))  # the same answer again makes no history
     assert explained["reasons"][0]["code"] == "missing_series"

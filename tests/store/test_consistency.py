@@ -103,7 +103,7 @@ def test_an_orphan_is_taken_in_by_the_normal_checks(here: Scene) -> None:
     age(here.store.path(row.path))
     (found,) = findings(here)
     assert (found.kind, found.study_instance_uid) == ("orphan_file", row.study_instance_uid)
-    assert repair_all(here) == ["taken in"]
+    assert repair_all(here) == ["indexed"]
     back = next(one for one in here.instances() if one.sop_instance_uid == row.sop_instance_uid)
     assert (back.digest, back.path, back.header) == (row.digest, row.path, row.header)
     assert findings(here) == []

@@ -13,7 +13,7 @@ import node.workflow.comparison
 from config.settings import load_settings
 from node.ledger.cases import open_case
 from node.ledger.database import open_ledger
-from node.workflow.comparison import Answer, Compared, Comparison, NoWorkerError
+from node.workflow.comparison import BundleResult, ComparedStudy, Comparison, NoWorkerError
 from node.workflow.comparison_summary import summarise
 
 
@@ -38,19 +38,19 @@ def report(predictive: float, gains: dict[str, float]) -> dict[str, Any]:
     }
 
 
-def scored(predictive: float, **gains: float) -> Answer:
-    return Answer("scored", report(predictive, gains))
+def scored(predictive: float, **gains: float) -> BundleResult:
+    return BundleResult("scored", report(predictive, gains))
 
 
-REFUSED = Answer("refused", None, "out_of_distribution", "unlike the training images")
-FAILED = Answer("failed", None, "model_bundle", "the bundle is damaged")
+REFUSED = BundleResult("refused", None, "out_of_distribution", "unlike the training images")
+FAILED = BundleResult("failed", None, "model_bundle", "the bundle is damaged")
 
 
 def test_who_would_get_another_recommendation() -> None:
     found = summarise([
-        Compared("1.1", scored(0.1, above=0.02), scored(0.2, above=-0.01)),
-        Compared("1.2", scored(0.1, above=0.02, below=0.01), scored(0.1, above=0.03, below=-0.02)),
-        Compared("1.3", scored(0.3, above=0.02), scored(0.2, above=0.02)),
+        ComparedStudy("1.1", scored(0.1, above=0.02), scored(0.2, above=-0.01)),
+        ComparedStudy("1.2", scored(0.1, above=0.02, below=0.01), scored(0.1, above=0.03, below=-0.02)),
+        ComparedStudy("1.3", scored(0.3, above=0.02), scored(0.2, above=0.02)),
     ])  # fmt: skip
     assert found["scored_by_both"] == 3
     changed = [(one["study_instance_uid"], one["ebv_category"]) for one in found["recommendation_changed"]]
@@ -62,11 +62,11 @@ def test_who_would_get_another_recommendation() -> None:
 
 def test_every_study_is_counted_once() -> None:
     found = summarise([
-        Compared("1.1", scored(0.1, above=0.1), REFUSED),
-        Compared("1.2", REFUSED, scored(0.1, above=0.1)),
-        Compared("1.3", REFUSED, REFUSED),
-        Compared("1.4", scored(0.1, above=0.1), FAILED),
-        Compared("1.5", reasons=[{"code": "missing_series", "text": "no T2w"}]),
+        ComparedStudy("1.1", scored(0.1, above=0.1), REFUSED),
+        ComparedStudy("1.2", REFUSED, scored(0.1, above=0.1)),
+        ComparedStudy("1.3", REFUSED, REFUSED),
+        ComparedStudy("1.4", scored(0.1, above=0.1), FAILED),
+        ComparedStudy("1.5", reasons=[{"code": "missing_series", "text": "no T2w"}]),
     ])  # fmt: skip
     assert found["n"] == 5
     assert found["scored_by_both"] == 0
@@ -83,7 +83,7 @@ def test_shifts_agree_with_scipy_also_with_ties() -> None:
     before = rng.integers(-20, 20, 60) / 20  # many ties
     after = before + rng.integers(-6, 7, 60) / 20
     found = summarise([
-        Compared(f"1.{n}", scored(b, above=0.1), scored(a, above=0.1))
+        ComparedStudy(f"1.{n}", scored(b, above=0.1), scored(a, above=0.1))
         for n, (b, a) in enumerate(zip(before, after, strict=True))
     ])["shifts"]["predictive_score"]  # fmt: skip
     assert found["rank_correlation"] == pytest.approx(spearmanr(before, after).statistic, abs=1e-6)
@@ -114,8 +114,8 @@ def test_without_a_worker_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest
     with ledger.begin() as session:
         open_case(session, "1.2.3", "P1", "")
     work = Comparison(ledger, settings, "demonstration", "demonstration")
-    monkeypatch.setattr(work, "_ask", lambda study, _: node.workflow.comparison._Asked(study, ["job"], 1e12))
-    monkeypatch.setattr(work, "_settled", lambda *_: False)
+    monkeypatch.setattr(work, "_start", lambda study, _: node.workflow.comparison._PendingStudy(study, ["job"], 1e12))
+    monkeypatch.setattr(work, "_collect_results", lambda *_: False)
     with pytest.raises(NoWorkerError, match="cptdn worker"):
         list(work.run(["1.2.3"], 1.0, lambda: None))
     ledger.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from node.workflow.reprocessing import difference, in_words
+from node.workflow.reprocessing import difference, difference_lines
 
 
 def result(recommendation: str, ict: float, score: float) -> dict[str, Any]:
@@ -41,10 +41,10 @@ def test_what_a_reader_compares_is_named() -> None:
         "recommendation": ["ICT+CCRT", "CCRT"],
         "ICT+CCRT DFS at 60 months": [0.835, 0.601],
     }
-    assert "recommendation: ICT+CCRT -> CCRT" in in_words(found)
+    assert "recommendation: ICT+CCRT -> CCRT" in difference_lines(found)
 
 
 def test_a_first_result_differs_in_everything_it_says() -> None:
     found = difference(None, result("CCRT", 0.6, 0.1))
     assert found["recommendation"] == [None, "CCRT"]
-    assert "recommendation: nothing -> CCRT" in in_words(found)
+    assert "recommendation: nothing -> CCRT" in difference_lines(found)

@@ -39,7 +39,7 @@ from node.ledger.instances import paths_of
 from node.ledger.reports import StoredObject, add_object, current_report, record_report
 from node.ledger.tables import Job, Report
 from node.store.consistency import digest_of
-from node.workflow.delivery import FALLBACK, FHIR
+from node.workflow.destinations import FALLBACK, FHIR
 from node.workflow.digests import artefacts_digest, computation_digest, identity_of
 from workers.bundles.bundle import Bundle
 from workers.nomogram.drawing import PatientNomogram

@@ -84,7 +84,7 @@ def reprocess(visit: Visit) -> Response:
     with visit.context.ledger.begin() as session:
         study = case_of(visit, session).study_instance_uid
     again = Reprocessor(visit.context.ledger, settings, settings.model.bundle, by=visit.user)
-    outcome = again.begin(study)
+    outcome = again.start(study)
     if outcome.kind == "not_ready":
         return _done(visit, "said_not_ready", state=" ".join(reason["text"] for reason in outcome.reasons))
     return _done(visit, "said_unchanged" if outcome.kind == "unchanged" else "said_queued")
