@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from workers.features.inference import MatrixConvolution, folded
+from workers.features.inference import MatrixConvolution, fold_norms
 from workers.features.se_resnet import BackboneArchitecture, SEResNet, Variant
 
 
@@ -36,14 +36,14 @@ def test_folding_moves_features_by_float32_rounding_only(variant: Variant, patch
     exact.load_state_dict(backbone.state_dict())
     with torch.inference_mode():
         wanted = exact(patches.double())
-        found = folded(backbone, torch.float32)(patches).double()
+        found = fold_norms(backbone, torch.float32)(patches).double()
     assert torch.linalg.norm(found - wanted) < 1e-6 * torch.linalg.norm(wanted)
 
 
 def test_nothing_is_left_to_normalise_and_the_backbone_stays_as_it_was() -> None:
     backbone = _trained(BackboneArchitecture(width=0.0625))
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
-    made = folded(backbone, torch.bfloat16)
+    made = fold_norms(backbone, torch.bfloat16)
     assert not any(isinstance(one, nn.BatchNorm2d) for one in made.modules())
     assert {one.dtype for one in made.parameters()} == {torch.bfloat16}
     assert all(torch.equal(before[name], tensor) for name, tensor in backbone.state_dict().items())
@@ -51,11 +51,11 @@ def test_nothing_is_left_to_normalise_and_the_backbone_stays_as_it_was() -> None
 
 def test_it_is_made_once_and_again_when_the_weights_have_changed(patches: torch.Tensor) -> None:
     backbone = _trained(BackboneArchitecture(width=0.0625))
-    first = folded(backbone, torch.float32)
-    assert folded(backbone, torch.float32) is first
+    first = fold_norms(backbone, torch.float32)
+    assert fold_norms(backbone, torch.float32) is first
     with torch.no_grad():
         backbone.stem[1].bias.add_(1.0)
-    second = folded(backbone, torch.float32)
+    second = fold_norms(backbone, torch.float32)
     assert second is not first
     with torch.inference_mode():
         assert torch.allclose(second(patches), backbone(patches), rtol=1e-4, atol=1e-5)

@@ -1,9 +1,9 @@
-"""Deep features of patients: all slices of a bag at once, many patients in one batch.
+"""Deep features of patients: the slices of many patients in batches of one size.
 
-The network runs in evaluation mode, without gradients, channels last, as `inference.folded` makes it.
+The network runs in evaluation mode, without gradients, channels last, as `inference.fold_norms` makes it.
 
-Slices always run in batches of one size, the last one filled up with empty ones: libraries choose their kernels by the
-size of a batch, and what a report shows must not depend on who else was computed at the same time.
+All batches have one size, the last one is filled up with empty slices: libraries choose their kernels by the size of a
+batch, and the numbers of a report must not depend on the patients that were computed at the same time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 
 from config.arrays import Float32Array
 from config.errors import InputError
-from workers.features.inference import folded
+from workers.features.inference import fold_norms
 from workers.features.multiple_instance import maximum_instance
 from workers.features.se_resnet import PATCH_SIZE, SequenceNetwork
 
@@ -36,11 +36,16 @@ BATCH: dict[tuple[str, Precision], int] = {
 
 @dataclass(frozen=True)
 class DeepFeatures:
-    """What one sequence of one patient became.
+    """Features of one sequence of one patient.
 
-    features : (512 * width,) of the representative slice (or of the attention-weighted bag).
-    representative_index : row of the slice in the bag that represents the patient.
-    slice_risk : (n_slices,) predicted risk of every slice, in (-1, 1).
+    Attributes
+    ----------
+    features : float32, shape (512 * width,)
+        Of the representative slice, or of the attention-weighted bag.
+    representative_index : int
+        Row in the bag of the slice that represents the patient.
+    slice_risk : float32, shape (n_slices,)
+        Predicted risk of every slice, in (-1, 1).
     """
 
     features: Float32Array
@@ -49,15 +54,23 @@ class DeepFeatures:
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU.
+    """Return the torch device of a setting.
 
-    On CUDA, convolutions in float32 compute in float32 from here on: cuDNN would round what it multiplies to the ten
-    bits of TF32, and a GPU's report would not be a CPU's.
+    Parameters
+    ----------
+    name : str
+        ``auto`` (CUDA where there is one, else the CPU), ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Returns
+    -------
+    torch.device
+        On CUDA, float32 convolutions of the whole process compute in float32 from here on.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name)
     if device.type == "cuda":
+        # By default cuDNN rounds the factors to the ten bits of TF32; a GPU's report would differ from a CPU's.
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # type: ignore[attr-defined]
     return device
 
@@ -65,14 +78,31 @@ def resolve_device(name: str) -> torch.device:
 def extract(
     patches: Float32Array, network: SequenceNetwork, device: str | torch.device = "cpu"
 ) -> tuple[Float32Array, int]:
-    """Deep features of one bag.
+    """Compute the deep features of one patient's sequence.
 
-    patches : (n, 2, 128, 128) float32, image in 0..1 and mask in {0, 1}.
-    Returns the features (512 * width,) and the row of the representative slice.
-    Raises InputError when the bag is empty or of another shape.
+    Parameters
+    ----------
+    patches : float32, shape (n, 2, 128, 128)
+        Image in 0..1 and mask in {0, 1}; the bag of tumour slices.
+    network : SequenceNetwork
+        Moved to the device and put in evaluation mode.
+    device : str or torch.device
+        Where to compute.
+
+    Returns
+    -------
+    features : float32, shape (512 * width,)
+        Of the representative slice.
+    representative_index : int
+        Its row among the patches.
+
+    Raises
+    ------
+    InputError
+        There is no patch, or the patches have another shape.
     """
-    found = extract_many([patches], network, device)[0]
-    return found.features, found.representative_index
+    deep = extract_many([patches], network, device)[0]
+    return deep.features, deep.representative_index
 
 
 def extract_many(
@@ -81,25 +111,43 @@ def extract_many(
     device: str | torch.device = "cpu",
     precision: Precision = "float32",
 ) -> list[DeepFeatures]:
-    """Deep features of many bags, batched across patients; one result a bag, in order.
+    """Compute the deep features of many patients' sequences, batched across patients.
 
-    bags : each (n_i, 2, 128, 128) float32. They are copied to the device batch by batch, so memory stays bounded.
-    precision : of the backbone. In bfloat16 features differ by up to a hundredth and machines from each other, so the
-    service computes in float32; a cohort that is only compared may be faster.
+    Parameters
+    ----------
+    bags : sequence of float32, shape (n_i, 2, 128, 128) each
+        Tumour slices of each patient; copied to the device batch by batch.
+    network : SequenceNetwork
+        Moved to the device and put in evaluation mode.
+    device : str or torch.device
+        Where to compute.
+    precision : {'float32', 'bfloat16'}
+        Of the backbone. In bfloat16 features differ by up to a hundredth, and between machines; the service computes
+        in float32.
+
+    Returns
+    -------
+    list of DeepFeatures
+        One for each bag, in order.
+
+    Raises
+    ------
+    InputError
+        A bag is empty or has another shape; the message gives its number.
     """
     for number, bag in enumerate(bags):
         _check(bag, number)
     where = torch.device(device)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
     network = network.to(where).eval()
-    backbone = folded(network.backbone, dtype)
+    backbone = fold_norms(network.backbone, dtype)
     sizes = [len(bag) for bag in bags]
     features, risks = [], []
     with torch.inference_mode():
         for batch, used in _batches(bags, BATCH.get((where.type, precision), 16), where, dtype):
-            found = backbone(batch).float()
-            features.append(found[:used])
-            risks.append(network.risk(found)[:used])
+            batch_features = backbone(batch).float()
+            features.append(batch_features[:used])
+            risks.append(network.risk(batch_features)[:used])
         every, risk = torch.cat(features), torch.cat(risks)  # (n_slices, c), (n_slices,)
         if network.attention is None:
             rows = maximum_instance(risk, sizes)
@@ -125,11 +173,7 @@ def _check(bag: Float32Array, number: int) -> None:
 def _batches(
     bags: Sequence[Float32Array], slices: int, device: torch.device, dtype: torch.dtype
 ) -> Iterator[tuple[torch.Tensor, int]]:
-    """The slices of all bags in order, in batches of one size on the device, and how many of each are used; a bag may
-    be split between two.
-
-    A GPU gets each batch from pinned memory without being waited for, so the next one is laid out while it computes.
-    """
+    """Return the slices of all bags in order, in batches of one size, and how many of each batch are used."""
     left = list(bags)
     while left:
         batch = np.zeros((slices, *left[0].shape[1:]), dtype=np.float32)
@@ -143,5 +187,6 @@ def _batches(
                 left.pop(0)
         tensor = torch.from_numpy(batch)
         if device.type == "cuda":
+            # From pinned memory the copy runs while the GPU computes and the next batch is laid out.
             tensor = tensor.pin_memory().to(device, non_blocking=True)
         yield tensor.to(dtype).contiguous(memory_format=torch.channels_last), used

@@ -1,11 +1,11 @@
-"""The SE-ResNet as it runs when nothing is learned: the same function with fewer passes over memory.
+"""The SE-ResNet for inference: the same function with fewer passes over memory.
 
-Batch normalisation is a fixed affine map of each channel then, so it is folded into the convolution before it, in
-float64.
+In evaluation mode batch normalisation is a fixed affine map of each channel, so it is folded into the convolution
+before it, in float64.
 
-The 3 x 3 convolutions of the last stage look at maps of 4 x 4. On a CPU a convolution kernel works row by row, and a
-row of four fills a quarter of its registers; written out as one matrix product over all places of all slices (im2col)
-they run half as fast again. Larger maps fill the registers, and writing them out would cost more than it gains.
+The 3 x 3 convolutions of the last stage have maps of 4 x 4. On a CPU a convolution kernel works row by row, and a row
+of four fills a quarter of its registers; written out as one matrix product over all places of all slices (im2col) they
+run half as fast again. Larger maps fill the registers, and writing them out would cost more than it gains.
 """
 
 from __future__ import annotations
@@ -22,23 +22,31 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from workers.features.se_resnet import SEResNet
 
-SLICES_AT_ONCE = 8  # in one product, so that its operands stay near the core
+SLICES_AT_ONCE = 8  # in one product, so that its operands fit in the cache
 
 TensorState = tuple[int, int]  # address, and how often it was written to
 
 
-class _Kept(NamedTuple):
+class _FoldedBackbone(NamedTuple):
     key: tuple[torch.device, tuple[TensorState, ...]]
     folded: SEResNet
 
 
-_kept: WeakKeyDictionary[SEResNet, dict[torch.dtype, _Kept]] = WeakKeyDictionary()
+_folded: WeakKeyDictionary[SEResNet, dict[torch.dtype, _FoldedBackbone]] = WeakKeyDictionary()
 
 
 class MatrixConvolution(nn.Module):
-    """A convolution as one matrix product; for maps so small that their patches written out cost little.
+    """A convolution as one matrix product; for maps so small that writing out their windows costs little.
 
-    convolution : without groups and dilation, padded with zeros. Maps (n, c, h, w) in and out, channels last.
+    Parameters
+    ----------
+    convolution : torch.nn.Conv2d
+        Without groups and dilation, padded with zeros; its weights are copied.
+
+    Raises
+    ------
+    ValueError
+        The convolution is of another kind.
     """
 
     weight: Tensor
@@ -57,6 +65,7 @@ class MatrixConvolution(nn.Module):
         self.register_buffer("bias", None if convolution.bias is None else convolution.bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
+        """Convolve maps (n, c_in, h, w), channels last, to (n, c_out, h', w'), channels last."""
         vertical, horizontal = self.padding
         padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, horizontal, horizontal, vertical, vertical))
         windows = padded.unfold(1, self.kernel[0], self.stride[0]).unfold(2, self.kernel[1], self.stride[1])
@@ -69,34 +78,48 @@ class MatrixConvolution(nn.Module):
         rows = windows.permute(0, 1, 2, 4, 5, 3).reshape(windows.shape[:3].numel(), -1)
         if rows.dtype != torch.bfloat16:
             return functional.linear(rows, self.weight, self.bias)
-        product = torch.mm(self.weight, rows.t()).t()  # the second operand is packed first: here the smaller one
+        # In bfloat16 the library packs the second operand first; this order packs the smaller one.
+        product = torch.mm(self.weight, rows.t()).t()
         return product if self.bias is None else product + self.bias
 
 
-def folded(backbone: SEResNet, dtype: torch.dtype) -> SEResNet:
-    """The backbone for inference, on its device, in a precision, channels last; the backbone itself stays as it is.
+def fold_norms(backbone: SEResNet, dtype: torch.dtype) -> SEResNet:
+    """Return the backbone for inference, with its batch normalisations folded into the convolutions.
 
-    For each precision it is made once, and kept as long as the backbone lives and its tensors are not written to.
+    Parameters
+    ----------
+    backbone : SEResNet
+        Stays as it is.
+    dtype : torch.dtype
+        Precision of weights and maps.
+
+    Returns
+    -------
+    SEResNet
+        A copy on the same device, channels last; cached for each precision until the backbone's tensors change.
     """
     tensors = [*backbone.parameters(), *backbone.buffers()]
-    key = (tensors[0].device, tuple((one.data_ptr(), one._version) for one in tensors))
-    kept = _kept.setdefault(backbone, {})
-    found = kept.get(dtype)
-    if found is None or found.key != key:
-        found = kept[dtype] = _Kept(key, _fold(backbone, dtype))
-    return found.folded
+    # Address and version counter change when a tensor is replaced or written to in place, as load_state_dict does.
+    # The counter is a private name of torch that autograd documents; there is no public one.
+    key = (tensors[0].device, tuple((tensor.data_ptr(), tensor._version) for tensor in tensors))
+    by_dtype = _folded.setdefault(backbone, {})
+    cached = by_dtype.get(dtype)
+    if cached is None or cached.key != key:
+        cached = by_dtype[dtype] = _FoldedBackbone(key, _fold(backbone, dtype))
+    return cached.folded
 
 
 def _fold(backbone: SEResNet, dtype: torch.dtype) -> SEResNet:
-    made = copy.deepcopy(backbone).eval().requires_grad_(False)
-    for sequence in [one for one in made.modules() if isinstance(one, nn.Sequential)]:
+    network = copy.deepcopy(backbone).eval().requires_grad_(False)
+    for sequence in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
         for at, (first, second) in enumerate(pairwise(list(sequence))):
             if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                # In float64: the factor is a quotient of running statistics, whose rounding would add to every map.
                 sequence[at] = fuse_conv_bn_eval(first.double(), second.double())
                 sequence[at + 1] = nn.Identity()
     if next(backbone.parameters()).device.type == "cpu":
-        for sequence in [one for one in made.stages[-1].modules() if isinstance(one, nn.Sequential)]:
-            for at, one in enumerate(sequence):
-                if isinstance(one, nn.Conv2d) and one.kernel_size != (1, 1) and one.groups == 1:
-                    sequence[at] = MatrixConvolution(one)
-    return made.to(dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for sequence in [module for module in network.stages[-1].modules() if isinstance(module, nn.Sequential)]:
+            for at, layer in enumerate(sequence):
+                if isinstance(layer, nn.Conv2d) and layer.kernel_size != (1, 1) and layer.groups == 1:
+                    sequence[at] = MatrixConvolution(layer)
+    return network.to(dtype=dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

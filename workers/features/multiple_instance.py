@@ -1,8 +1,13 @@
-"""Multiple-instance learning: a bag of tumour slices stands for one patient.
+"""Multiple-instance learning: a bag of tumour slices represents one patient, the outcome is known for the bag only.
 
-The paper's way is the maximum instance: the slice with the highest predicted risk represents the patient; it is
-chosen in evaluation mode and alone carries the gradient. Attention pooling (Ilse, Tomczak and Welling, ICML 2018) is
-the alternative: every slice contributes with a weight that is learned.
+The paper takes the maximum instance: the slice with the highest predicted risk represents the patient; it is chosen in
+evaluation mode and alone receives the gradient. Attention pooling is the alternative: every slice contributes with a
+learned weight.
+
+References
+----------
+Zhong et al., EBioMedicine 2021;70:103522, section 2.3. Ilse, Tomczak and Welling, Attention-based deep multiple
+instance learning, ICML 2018 (arXiv:1802.04712).
 """
 
 from __future__ import annotations
@@ -14,11 +19,24 @@ from torch import Tensor, nn
 
 
 def maximum_instance(risk: Tensor, bag_sizes: Sequence[int]) -> Tensor:
-    """Row of the highest risk in each bag; the first of equals.
+    """Return the row of the highest risk in each bag.
 
-    risk : (sum(bag_sizes),) predicted risk of every slice, bag after bag.
-    Returns (n_bags,) row numbers into `risk`.
-    Raises ValueError when a bag is empty or the sizes do not add up.
+    Parameters
+    ----------
+    risk : tensor, shape (sum(bag_sizes),)
+        Predicted risk of every slice, bag after bag.
+    bag_sizes : sequence of int
+        Number of slices of each bag, at least 1.
+
+    Returns
+    -------
+    int tensor, shape (n_bags,)
+        Rows of `risk`; of equal risks the first.
+
+    Raises
+    ------
+    ValueError
+        A bag is empty, or the sizes do not add up to the number of slices.
     """
     starts = _starts(risk, bag_sizes)
     return torch.stack(
@@ -27,7 +45,15 @@ def maximum_instance(risk: Tensor, bag_sizes: Sequence[int]) -> Tensor:
 
 
 class AttentionPooling(nn.Module):
-    """Gated attention over the slices of each bag; equation 9 of Ilse et al. (arXiv:1802.04712)."""
+    """Gated attention over the slices of each bag; equation 9 of Ilse et al.
+
+    Parameters
+    ----------
+    n_features : int
+        Features of one slice.
+    hidden : int
+        Units of the content and of the gate layer.
+    """
 
     def __init__(self, n_features: int, hidden: int) -> None:
         super().__init__()
@@ -36,7 +62,22 @@ class AttentionPooling(nn.Module):
         self.weight = nn.Linear(hidden, 1, bias=False)
 
     def forward(self, features: Tensor, bag_sizes: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Features (n_slices, c) -> pooled features (n_bags, c) and the weight (n_slices,) of every slice."""
+        """Pool the features of each bag.
+
+        Parameters
+        ----------
+        features : tensor, shape (n_slices, c)
+            Bag after bag.
+        bag_sizes : sequence of int
+            Number of slices of each bag, at least 1.
+
+        Returns
+        -------
+        pooled : tensor, shape (n_bags, c)
+            Weighted means.
+        weights : tensor, shape (n_slices,)
+            0..1, sum 1 in each bag.
+        """
         starts = _starts(features, bag_sizes)
         scores = self.weight(torch.tanh(self.content(features)) * torch.sigmoid(self.gate(features))).squeeze(1)
         pooled, weights = [], []

@@ -1,11 +1,15 @@
-"""The SE-ResNet of one sequence: a tumour slice with its mask becomes 512 deep features (times the width).
+"""The SE-ResNet of one sequence: from a tumour slice with its mask to 512 deep features (times the width).
 
     (n, 2, 128, 128) ─ conv 5x5/2 32 ─ BN ─ ReLU ─ conv 3x3 64 ─ BN ─ ReLU ─ average pool 2 ─► (n, 64, 32, 32)
                      ─ stage 128 /2 ─► (n, 128, 16, 16) ─ stage 256 /2 ─► (n, 256, 8, 8)
                      ─ stage 512 /2 ─► (n, 512, 4, 4)
                      ─ global average pooling ─► (n, 512)
 
-Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.3 and supplement; depth and width are the bundle's choice.
+Depth and width are part of the bundle.
+
+References
+----------
+Zhong et al., EBioMedicine 2021;70:103522, section 2.3 and supplement.
 """
 
 from __future__ import annotations
@@ -33,14 +37,27 @@ Pooling = Literal["maximum", "attention"]
 
 @dataclass(frozen=True)
 class BackboneArchitecture:
-    """Everything that shapes the SE-ResNet of one sequence.
+    """Everything that determines the shape of the SE-ResNet of one sequence.
 
-    variant : `basic` (the paper's), or `bottleneck` with grouped convolutions.
-    blocks : SE blocks in each of the three stages; the paper's basic variant has 2-2-2, the deeper one 3-4-3.
-    width : multiplies every channel count; 1 is the paper's.
-    reduction : of the squeeze and excitation.
-    groups : of the bottleneck's 3 x 3 convolutions.
-    pooling : how a bag's slices become one patient; `maximum` (the paper's) or `attention`.
+    Parameters
+    ----------
+    variant : {'basic', 'bottleneck'}
+        The paper's basic blocks, or bottleneck blocks with grouped convolutions.
+    blocks : (int, int, int)
+        SE blocks in each of the three stages; the paper's basic variant has 2-2-2, the deeper one 3-4-3.
+    width : float
+        Multiplies every channel count, in (0, 4]; 1 is the paper's.
+    reduction : int
+        Of the squeeze and excitation.
+    groups : int
+        Of the bottleneck's 3 x 3 convolutions.
+    pooling : {'maximum', 'attention'}
+        How the slices of a bag represent one patient; the paper takes the maximum instance.
+
+    Raises
+    ------
+    ValueError
+        A value is outside its range, or the groups do not divide the bottleneck's inner channels.
     """
 
     variant: Variant = "basic"
@@ -67,18 +84,21 @@ class BackboneArchitecture:
             )
 
     def channels(self, at_width_one: int) -> int:
-        """A channel count of the paper at this width."""
+        """Return a channel count of the paper at this width, at least 1."""
         return max(1, round(at_width_one * self.width))
 
     @property
     def n_features(self) -> int:
+        """Number of deep features, 512 at width 1."""
         return self.channels(FEATURES)
 
     def to_json(self) -> dict[str, Any]:
+        """Return plain values for the bundle's manifest."""
         return {**asdict(self), "blocks": list(self.blocks)}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> BackboneArchitecture:
+        """Read what `to_json` wrote; raises ValueError, TypeError or KeyError where it does not fit."""
         return cls(**{**document, "blocks": tuple(document["blocks"])})
 
 
@@ -86,7 +106,13 @@ DEEPER = BackboneArchitecture(variant="bottleneck", blocks=(3, 4, 3))
 
 
 class SEResNet(nn.Module):
-    """Patches (n, 2, 128, 128) of image and mask -> deep features (n, 512 * width)."""
+    """Residual network with squeeze and excitation, from patches to deep features.
+
+    Parameters
+    ----------
+    architecture : BackboneArchitecture
+        Variant, depth and width.
+    """
 
     def __init__(self, architecture: BackboneArchitecture) -> None:
         super().__init__()
@@ -108,11 +134,12 @@ class SEResNet(nn.Module):
         self.stages = nn.Sequential(*stages)
 
     def forward(self, patches: Tensor) -> Tensor:
+        """Compute deep features (n, 512 * width) of patches (n, 2, 128, 128): image in 0..1 and mask."""
         pooled: Tensor = self.maps(patches).mean(dim=(2, 3))  # (n, 512)
         return pooled
 
     def maps(self, patches: Tensor) -> Tensor:
-        """The last stage's feature maps (n, 512 * width, 4, 4), where attributions look."""
+        """Compute the last stage's feature maps (n, 512 * width, 4, 4)."""
         last: Tensor = self.stages(self.stem(patches))
         return last
 
@@ -129,11 +156,20 @@ def _stage(architecture: BackboneArchitecture, channels_in: int, channels: int, 
 
 
 class SequenceNetwork(nn.Module):
-    """SE-ResNet with the two heads it is trained through; the heads also choose the representative slice.
+    """SE-ResNet with its two training heads; the prognosis head also chooses the representative slice.
 
     Prognosis: three tanh outputs in (-1, 1), in the order of ENDPOINTS; disease-free survival is their maximum.
     Response: one tanh output of a hidden layer that is multiplied by the treatment factor (+1/2 ICT+CCRT, -1/2 CCRT
-    in training, +1 when predicting): the modified covariate of Tian et al., JASA 2014;109:1517.
+    in training, +1 when predicting).
+
+    Parameters
+    ----------
+    architecture : BackboneArchitecture
+        Of the backbone and, by its width, of the heads.
+
+    References
+    ----------
+    Modified covariates: Tian et al., JASA 2014;109:1517, section 2.
     """
 
     def __init__(self, architecture: BackboneArchitecture) -> None:
@@ -143,13 +179,25 @@ class SequenceNetwork(nn.Module):
         self.backbone = SEResNet(architecture)
         self.prognosis = nn.Sequential(nn.Linear(n, hidden), nn.ReLU(), nn.Linear(hidden, len(ENDPOINTS)))
         self.response_hidden = nn.Sequential(nn.Linear(n, hidden), nn.ReLU())
-        self.response_output = nn.Linear(hidden, 1, bias=False)
+        self.response_output = nn.Linear(hidden, 1, bias=False)  # so that it is odd in the treatment factor
         self.attention = AttentionPooling(n, hidden) if architecture.pooling == "attention" else None
 
     def heads(self, features: Tensor, treatment_factor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-        """Features (n, 512 * width) -> prognosis (n, 3), response (n,).
+        """Compute the outputs of both heads.
 
-        treatment_factor : (n,) or a number that multiplies the response's hidden layer.
+        Parameters
+        ----------
+        features : tensor, shape (n, 512 * width)
+            Deep features.
+        treatment_factor : tensor, shape (n,), or float
+            Multiplies the response's hidden layer: T/2 in training, 1 when predicting.
+
+        Returns
+        -------
+        prognosis : tensor, shape (n, 3)
+            In (-1, 1), rising with risk, in the order of ENDPOINTS.
+        response : tensor, shape (n,)
+            In (-1, 1), odd in the treatment factor.
         """
         prognosis = torch.tanh(self.prognosis(features))  # (n, 3)
         factor = torch.as_tensor(treatment_factor, dtype=features.dtype, device=features.device)
@@ -157,9 +205,13 @@ class SequenceNetwork(nn.Module):
         return prognosis, torch.tanh(self.response_output(hidden)).squeeze(1)
 
     def forward(self, patches: Tensor, treatment_factor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
+        """Compute prognosis (n, 3) and response (n,) of patches (n, 2, 128, 128); see `heads`."""
         return self.heads(self.backbone(patches), treatment_factor)
 
     def risk(self, features: Tensor) -> Tensor:
-        """Predicted risk (n,) of disease-free survival, by which the maximum instance is chosen."""
+        """Compute the predicted risk of failure (n,), by which the maximum instance is chosen.
+
+        The largest prognosis output: it does not depend on the treatment, which is not chosen yet.
+        """
         highest: Tensor = torch.tanh(self.prognosis(features)).amax(dim=1)
         return highest

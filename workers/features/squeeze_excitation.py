@@ -1,9 +1,11 @@
-"""Squeeze, excite, scale: residual blocks whose channels are weighted by what the whole image shows.
+"""Squeeze and excitation: residual blocks whose channels are weighted by the content of the whole image.
 
         x ──► residual path ──► squeeze (mean) ► excite (two layers) ──► scale ──► + ──► ReLU
         └──────────────────────────── shortcut ────────────────────────────────────┘
 
-Source: Hu et al., Squeeze-and-Excitation Networks, CVPR 2018 (arXiv:1709.01507), equations 2 to 4.
+References
+----------
+Hu et al., Squeeze-and-Excitation Networks, CVPR 2018 (arXiv:1709.01507), equations 2 to 4.
 """
 
 from __future__ import annotations
@@ -15,8 +17,12 @@ from torch import Tensor, nn
 class SqueezeExcitation(nn.Module):
     """Weights each channel by a gate in (0, 1) computed from all channels' means.
 
-    channels : channels in and out.
-    reduction : the bottleneck has `channels // reduction` units, at least one.
+    Parameters
+    ----------
+    channels : int
+        Channels in and out.
+    reduction : int
+        The bottleneck has `channels // reduction` units, at least one.
     """
 
     def __init__(self, channels: int, reduction: int) -> None:
@@ -26,18 +32,28 @@ class SqueezeExcitation(nn.Module):
         self.expand = nn.Linear(hidden, channels)
 
     def gates(self, x: Tensor) -> Tensor:
-        """Maps (n, c, h, w) -> a gate for each channel (n, c, 1, 1)."""
+        """Compute the gate of each channel, (n, c, 1, 1), of maps (n, c, h, w)."""
         z = x.mean(dim=(2, 3))  # (n, c)  squeeze, equation 2
         s = torch.sigmoid(self.expand(torch.relu(self.reduce(z))))  # (n, c)  excite, equation 3
         return s[:, :, None, None]
 
     def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
-        """The scaled maps (equation 4) and the shortcut, added in one pass over them."""
+        """Add the scaled maps (equation 4) to the shortcut, both (n, c, h, w), in one pass over memory."""
         return torch.addcmul(shortcut, x, self.gates(x))
 
 
 class SEBasicBlock(nn.Module):
-    """Two 3 x 3 convolutions with batch normalisation, then squeeze and excitation on the residual path."""
+    """Two 3 x 3 convolutions with batch normalisation, then squeeze and excitation on the residual path.
+
+    Parameters
+    ----------
+    channels_in, channels : int
+        Channels in and out.
+    stride : int
+        Of the first convolution and of the shortcut.
+    reduction : int
+        Of the squeeze and excitation.
+    """
 
     def __init__(self, channels_in: int, channels: int, stride: int, reduction: int) -> None:
         super().__init__()
@@ -52,14 +68,28 @@ class SEBasicBlock(nn.Module):
         self.shortcut = _shortcut(channels_in, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute maps (n, channels, h / stride, w / stride) of maps (n, channels_in, h, w)."""
         return torch.relu_(self.excitation(self.residual(x), self.shortcut(x)))
 
 
 class SEBottleneckBlock(nn.Module):
     """1 x 1, grouped 3 x 3, 1 x 1 convolutions (ResNeXt form), then squeeze and excitation on the residual path.
 
-    channels : channels out; the grouped convolution has half as many, as in SE-ResNeXt.
-    groups : groups of the 3 x 3 convolution; must divide `channels // 2`.
+    Parameters
+    ----------
+    channels_in, channels : int
+        Channels in and out; the grouped convolution has half as many, as in SE-ResNeXt.
+    stride : int
+        Of the grouped convolution and of the shortcut.
+    reduction : int
+        Of the squeeze and excitation.
+    groups : int
+        Groups of the 3 x 3 convolution; must divide `channels // 2`.
+
+    Raises
+    ------
+    ValueError
+        The groups do not divide the inner channels.
     """
 
     def __init__(self, channels_in: int, channels: int, stride: int, reduction: int, groups: int) -> None:
@@ -81,11 +111,12 @@ class SEBottleneckBlock(nn.Module):
         self.shortcut = _shortcut(channels_in, channels, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Compute maps (n, channels, h / stride, w / stride) of maps (n, channels_in, h, w)."""
         return torch.relu_(self.excitation(self.residual(x), self.shortcut(x)))
 
 
 def _shortcut(channels_in: int, channels: int, stride: int) -> nn.Module:
-    """The identity where shapes agree, else a 1 x 1 convolution."""
+    """Return the identity where shapes agree, else a 1 x 1 convolution."""
     if channels_in == channels and stride == 1:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))

@@ -1,10 +1,12 @@
 """Grad-CAM: which parts of each sequence's representative slice raise the two scores.
 
-Both scores are differentiated with respect to the feature maps of one stage of each SE-ResNet; a map's weight is its
-mean gradient, and the weighted sum is kept where it is positive. For the Predictive-score the sign is turned, so that
-the picture shows what speaks for ICT+CCRT (low values favour it).
+Both scores are differentiated with respect to the feature maps of one stage of each SE-ResNet. The weight of a map is
+its mean gradient; negative values of the weighted sum are set to 0. For the Predictive-score the sign is turned, so
+that its map shows what favours ICT+CCRT (low scores favour it).
 
-Source: Selvaraju et al., Grad-CAM, ICCV 2017 (arXiv:1610.02391), equations 1 and 2.
+References
+----------
+Selvaraju et al., Grad-CAM, ICCV 2017 (arXiv:1610.02391), equations 1 and 2.
 """
 
 from __future__ import annotations
@@ -21,18 +23,26 @@ from config.arrays import Float32Array
 from workers.features.se_resnet import PATCH_SIZE, SequenceNetwork
 from workers.scores.multitask_network import SEQUENCES, MultitaskNetwork
 
-STAGE = 1  # maps of 8 x 8: the last stage's 4 x 4 would show no more than a quadrant
+STAGE = 1  # maps of 8 x 8: the last stage's 4 x 4 would show little more than a quadrant
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """Maps by role, each (128, 128) in 0..1: what raises the Prognostic-score, and what speaks for ICT+CCRT."""
+    """Grad-CAM maps of both scores.
+
+    Attributes
+    ----------
+    prognostic : mapping of str to float32, shape (128, 128)
+        By role (T1w, T2w, CE-T1w), in 0..1: what raises the Prognostic-score.
+    predictive : mapping of str to float32, shape (128, 128)
+        By role, in 0..1: what lowers the Predictive-score, and so favours ICT+CCRT.
+    """
 
     prognostic: Mapping[str, Float32Array]
     predictive: Mapping[str, Float32Array]
 
     def combined(self) -> dict[str, Float32Array]:
-        """The larger of both maps at each pixel."""
+        """Return the larger of both maps at each pixel, by role."""
         return {role: np.maximum(self.prognostic[role], self.predictive[role]) for role in self.prognostic}
 
 
@@ -43,11 +53,26 @@ def grad_cam(
     device: str | torch.device = "cpu",
     stage: int = STAGE,
 ) -> Attribution:
-    """Attribution of both scores on the representative slices.
+    """Compute the attribution of both scores on the representative slices.
 
-    slices : by role, (2, 128, 128) image and mask of the slice that represents the patient.
-    stage : whose maps are looked at (0: 16 x 16, 1: 8 x 8, 2: 4 x 4).
-    Each map is scaled so that the largest value over all sequences is 1; maps of a score that nothing raises are 0.
+    Parameters
+    ----------
+    slices : mapping of str to float32, shape (2, 128, 128)
+        By role, image (0..1) and mask of the slice that represents the patient.
+    sequence_networks : mapping of str to SequenceNetwork
+        By role; moved to the device and put in evaluation mode.
+    score_network : MultitaskNetwork
+        Likewise.
+    device : str or torch.device
+        Where to compute.
+    stage : {0, 1, 2}
+        Whose maps are used: 16 x 16, 8 x 8 or 4 x 4.
+
+    Returns
+    -------
+    Attribution
+        The largest value of each score over all sequences is 1, so that sequences can be compared; all maps of a score
+        are 0 when nothing raises it.
     """
     where = torch.device(device)
     score_network = score_network.to(where).eval()
@@ -59,11 +84,15 @@ def grad_cam(
             maps[role] = _stage_maps(network, patch, stage)  # (1, c, h, w)
             features.append(_features_after(network, maps[role], stage))
         prognosis, response = score_network(torch.cat(features, dim=1), 1.0)
-        return Attribution(prognostic=_weighted(maps, prognosis.amax()), predictive=_weighted(maps, -response.sum()))
+        return Attribution(
+            prognostic=_weighted(maps, prognosis.amax()),
+            predictive=_weighted(maps, -response.sum()),  # low values favour ICT+CCRT
+        )
 
 
 def _stage_maps(network: SequenceNetwork, patch: Tensor, stage: int) -> Tensor:
     backbone = network.backbone
+    # The gradient ends at these maps: what comes before them needs no graph.
     with torch.no_grad():
         maps: Tensor = backbone.stages[: stage + 1](backbone.stem(patch))
     return maps.requires_grad_()
@@ -76,11 +105,11 @@ def _features_after(network: SequenceNetwork, maps: Tensor, stage: int) -> Tenso
 
 def _weighted(maps: Mapping[str, Tensor], score: Tensor) -> dict[str, Float32Array]:
     gradients = torch.autograd.grad(score, list(maps.values()), retain_graph=True)
-    found = {}
+    cams = {}
     for (role, activation), gradient in zip(maps.items(), gradients, strict=True):
         alpha = gradient.mean(dim=(2, 3), keepdim=True)  # equation 1
         cam = torch.relu((alpha * activation.detach()).sum(dim=1, keepdim=True))  # equation 2
         large = functional.interpolate(cam, size=(PATCH_SIZE, PATCH_SIZE), mode="bilinear", align_corners=False)
-        found[role] = large[0, 0].cpu().numpy()
-    largest = max(float(cam.max()) for cam in found.values())
-    return {role: (cam / largest if largest > 0 else cam).astype(np.float32) for role, cam in found.items()}
+        cams[role] = large[0, 0].cpu().numpy()
+    largest = max(float(cam.max()) for cam in cams.values())
+    return {role: (cam / largest if largest > 0 else cam).astype(np.float32) for role, cam in cams.items()}

@@ -1,10 +1,14 @@
-"""The multi-task network: deep features of three sequences become Prognostic-score and Predictive-score.
+"""The multi-task network: from deep features of three sequences to Prognostic-score and Predictive-score.
 
     T1w, CE-T1w, T2w features (n, 3 x 512) ─ shared 4608 ReLU, dropout (keep 0.6) ┬─ 1536 ─ 512 ─────── 3 tanh prognosis
                                                                                   └─ 1536 ─ 512 x T/2 ─ 1 tanh response
 
-Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.3; the response branch is the modified covariate method of
-Tian et al., JASA 2014;109:1517: the hidden layer times T/2 (T = +1 ICT+CCRT, -1 CCRT) and no treatment main effect.
+The response branch is the modified covariate method: the hidden layer times T/2 (T = +1 ICT+CCRT, -1 CCRT), and no main
+effect of the treatment.
+
+References
+----------
+Zhong et al., EBioMedicine 2021;70:103522, section 2.3. Tian et al., JASA 2014;109:1517, section 2.
 """
 
 from __future__ import annotations
@@ -25,10 +29,19 @@ DROPOUT = 0.4  # keep 0.6
 
 @dataclass(frozen=True)
 class ScoresArchitecture:
-    """What shapes the multi-task network.
+    """Everything that determines the shape of the multi-task network.
 
-    n_features : deep features of one sequence (512 times the width of the SE-ResNet).
-    width : multiplies the hidden layers; 1 is the paper's.
+    Parameters
+    ----------
+    n_features : int
+        Deep features of one sequence (512 times the width of the SE-ResNet).
+    width : float
+        Multiplies the hidden layers, in (0, 4]; 1 is the paper's.
+
+    Raises
+    ------
+    ValueError
+        A value is outside its range.
     """
 
     n_features: int = 512
@@ -38,21 +51,30 @@ class ScoresArchitecture:
         if self.n_features < 1:
             raise ValueError(f"n_features must be at least 1, found {self.n_features}")
         if not 0 < self.width <= 4:
-            raise ValueError(f"width must lie in (0, 4], found {self.width}")
+            raise ValueError(f"width must be in (0, 4], found {self.width}")
 
     def units(self, at_width_one: int) -> int:
+        """Return the size of a hidden layer of the paper at this width, at least 1."""
         return max(1, round(at_width_one * self.width))
 
     def to_json(self) -> dict[str, Any]:
+        """Return plain values for the bundle's manifest."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> ScoresArchitecture:
+        """Read what `to_json` wrote; raises ValueError or TypeError where it does not fit."""
         return cls(**document)
 
 
 class MultitaskNetwork(nn.Module):
-    """Features (n, 3 * n_features) -> prognosis (n, 3) and response (n,), all in (-1, 1)."""
+    """Shared layer, prognosis branch and response branch on the features of three sequences.
+
+    Parameters
+    ----------
+    architecture : ScoresArchitecture
+        Number of features and width.
+    """
 
     feature_mean: Tensor
     feature_scale: Tensor
@@ -82,8 +104,21 @@ class MultitaskNetwork(nn.Module):
         self.response_output = nn.Linear(units(LAST), 1, bias=False)
 
     def forward(self, features: Tensor, treatment_factor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-        """
-        treatment_factor : (n,) T/2 in training; +1 for everybody when predicting.
+        """Compute prognosis and response.
+
+        Parameters
+        ----------
+        features : tensor, shape (n, 3 * n_features)
+            Deep features in the order of SEQUENCES, not standardised.
+        treatment_factor : tensor, shape (n,), or float
+            T/2 in training; 1 for every patient when predicting.
+
+        Returns
+        -------
+        prognosis : tensor, shape (n, 3)
+            In (-1, 1), rising with risk: OS, DMFS, LRRFS.
+        response : tensor, shape (n,)
+            In (-1, 1), odd in the treatment factor.
         """
         x = (features - self.feature_mean) / self.feature_scale
         shared = self.shared(x)  # (n, 4608)
@@ -93,7 +128,8 @@ class MultitaskNetwork(nn.Module):
         return prognosis, torch.tanh(self.response_output(hidden)).squeeze(1)
 
     def standardise(self, features: Tensor) -> None:
-        """Learn mean and scale of each feature from the training cohort (n, 3 * n_features)."""
+        """Set mean and scale of each feature from the features (n, 3 * n_features) of the training cohort."""
         scale = features.std(dim=0)
+        # A feature that is 0 for all patients (a ReLU that never fires) keeps its scale.
         self.get_buffer("feature_mean").copy_(features.mean(dim=0))
         self.get_buffer("feature_scale").copy_(torch.where(scale > 1e-6, scale, torch.ones_like(scale)))

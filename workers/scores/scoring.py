@@ -1,4 +1,4 @@
-"""Scores of patients from their deep features."""
+"""Prognostic-score and Predictive-score of patients from their deep features."""
 
 from __future__ import annotations
 
@@ -7,34 +7,48 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from config.arrays import Float32Array
+from config.arrays import Float32Array, FloatArray
 from config.errors import InputError
 from workers.scores.multitask_network import SEQUENCES, MultitaskNetwork
 
-BATCH = 16  # patients that run through the network together
+BATCH = 16  # patients in one pass of the network
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Both signatures, each (n,) in (-1, 1).
+    """Both scores of n patients.
 
-    prognostic : Prognostic-score, rises with the risk of failure.
-    predictive : Predictive-score, the direction of the log relative risk of ICT+CCRT against CCRT; low values favour
-    ICT+CCRT.
+    Attributes
+    ----------
+    prognostic : float64, shape (n,)
+        Prognostic-score in (-1, 1), rises with the risk of failure.
+    predictive : float64, shape (n,)
+        Predictive-score in (-1, 1), the direction of the log relative risk of ICT+CCRT against CCRT; low values favour
+        ICT+CCRT.
     """
 
-    prognostic: NDArray[np.float64]
-    predictive: NDArray[np.float64]
+    prognostic: FloatArray
+    predictive: FloatArray
 
 
 def concatenated(features: Mapping[str, Float32Array]) -> Float32Array:
-    """Features of the three sequences side by side, in the order of SEQUENCES.
+    """Concatenate the features of the three sequences in the order of SEQUENCES.
 
-    features : by role (T1w, CE-T1w, T2w), each (n_features,) or (n, n_features).
-    Returns (n, 3 * n_features).
-    Raises InputError naming the sequences expected and found.
+    Parameters
+    ----------
+    features : mapping of str to float32, shape (n_features,) or (n, n_features)
+        By role: T1w, CE-T1w, T2w.
+
+    Returns
+    -------
+    float32, shape (n, 3 * n_features)
+        One row for each patient.
+
+    Raises
+    ------
+    InputError
+        Other sequences than these three; the message lists both.
     """
     if set(features) != set(SEQUENCES):
         raise InputError(f"expected features of {', '.join(SEQUENCES)}; found {', '.join(sorted(features)) or 'none'}")
@@ -42,19 +56,52 @@ def concatenated(features: Mapping[str, Float32Array]) -> Float32Array:
 
 
 def score(features: Mapping[str, Float32Array], network: MultitaskNetwork, device: str = "cpu") -> tuple[float, float]:
-    """Prognostic-score and Predictive-score of one patient.
+    """Compute Prognostic-score and Predictive-score of one patient.
 
-    features : by role, each (n_features,).
+    Parameters
+    ----------
+    features : mapping of str to float32, shape (n_features,)
+        By role.
+    network : MultitaskNetwork
+        Moved to the device and put in evaluation mode.
+    device : str
+        Where to compute.
+
+    Returns
+    -------
+    (float, float)
+        Both in (-1, 1); see `Scores`.
+
+    Raises
+    ------
+    InputError
+        As `score_many`.
     """
-    found = score_many(features, network, device)
-    return float(found.prognostic[0]), float(found.predictive[0])
+    scores = score_many(features, network, device)
+    return float(scores.prognostic[0]), float(scores.predictive[0])
 
 
 def score_many(features: Mapping[str, Float32Array], network: MultitaskNetwork, device: str = "cpu") -> Scores:
-    """Both scores of many patients.
+    """Compute both scores of many patients; each patient's are the same as alone.
 
-    features : by role, each (n, n_features).
-    Raises InputError when a sequence is missing or has another number of features than the network.
+    Parameters
+    ----------
+    features : mapping of str to float32, shape (n, n_features)
+        By role, one row for each patient.
+    network : MultitaskNetwork
+        Moved to the device and put in evaluation mode.
+    device : str
+        Where to compute.
+
+    Returns
+    -------
+    Scores
+        In the order of the rows.
+
+    Raises
+    ------
+    InputError
+        A sequence is missing or has another number of features than the network.
     """
     rows = concatenated(features)
     expected = len(SEQUENCES) * network.architecture.n_features
@@ -64,7 +111,8 @@ def score_many(features: Mapping[str, Float32Array], network: MultitaskNetwork, 
     prognostic, predictive = np.empty(len(rows)), np.empty(len(rows))
     with torch.inference_mode():
         for start in range(0, len(rows), BATCH):
-            # Always batches of one size, so that the scores of a patient do not depend on who is scored with him.
+            # Batches of one size, filled up with zeros: libraries choose their kernels by the size, and the last bits
+            # of a patient's scores would depend on the other patients.
             some = rows[start : start + BATCH].astype(np.float32)
             padded = np.concatenate([some, np.zeros((BATCH - len(some), some.shape[1]), dtype=np.float32)])
             prognosis, response = network(torch.from_numpy(padded).to(device), 1.0)

@@ -195,7 +195,7 @@ def roi_mask(
 def _registration_matrix(
     roi: Roi, series: MrSeries, registrations: Sequence[Registration], trust_images: bool
 ) -> tuple[FloatArray | None, list[Finding]]:
-    """The matrix (4, 4) from the ROI's frame of reference to the series', None where they are the same."""
+    """Return the matrix (4, 4) from the ROI's frame of reference to the series', None where they are the same."""
     source, target = roi.frame_of_reference_uid, series.frame_of_reference_uid
     if source and source == target:
         return None, []
@@ -235,7 +235,7 @@ def _is_on_named_slices(roi: Roi, series: MrSeries) -> bool:
 
 
 def _closed_contours(roi: Roi, findings: list[Finding]) -> list[Contour]:
-    """The contours that may enclose an area, each once."""
+    """Return the contours that may enclose an area, each once."""
     closed = [contour for contour in roi.contours if contour.is_closed]
     if not closed:
         others = f"{len(roi.contours)} of type {', '.join(roi.geometric_types)}" if roi.contours else "none"

@@ -201,7 +201,7 @@ def _plane_axes(roi: Roi, points: Sequence[FloatArray]) -> FloatArray:
 
 
 def _normal(points: FloatArray) -> FloatArray:
-    """Normal of a closed line by Newell's method; its length is twice the area inside."""
+    """Return the normal of a closed line by Newell's method; its length is twice the area inside."""
     # Coordinates of hundreds of mm would cancel in the products; relative to their mean they do not.
     centred = points - points.mean(axis=0)
     return np.asarray(np.cross(centred, np.roll(centred, -1, axis=0)).sum(axis=0))

@@ -160,7 +160,7 @@ def _frames_of(dataset: Dataset, source: PixelSource) -> list[Frame]:
 
 
 def _macros(group: Dataset) -> list[Dataset]:
-    """The functional group macros of one item."""
+    """Functional group macros of one item."""
     return [element.value[0] for element in group if element.VR == "SQ" and element.value]
 
 

@@ -58,7 +58,7 @@ def first_value(levels: Sequence[Dataset], keyword: str) -> Any:
 
 @lru_cache(maxsize=4096)
 def _decoded(tag: int, vr: str, value: bytes, little_endian: bool) -> Any:
-    """The value of an encoded element; cached, since most are the same in all slices of a series."""
+    """Return the value of an encoded element; cached, since most are the same in all slices of a series."""
     raw = RawDataElement(Tag(tag), vr, len(value), value, 0, False, little_endian)
     return convert_raw_data_element(raw).value
 

@@ -115,7 +115,7 @@ def read_pixel_source(path: Path, dataset: Dataset, file: BinaryIO) -> PixelSour
 
 
 def _native(source: PixelSource, n_frames: int, implicit: bool, file: BinaryIO) -> PixelSource:
-    """The same source with the place of its first pixel."""
+    """Return the same source with the place of its first pixel."""
     claimed = source.frame_bytes * n_frames
     offset = native_pixels_offset(file, source.path, implicit, source.little_endian, claimed)
     return replace(source, offset=offset)

@@ -97,7 +97,7 @@ def read_registration(path: Path) -> Registration:
 
 
 def _matrix(item: Dataset, path: Path) -> FloatArray:
-    """The product of an item's matrices, the first one applied first (C.20.2.1.1)."""
+    """Return the product of an item's matrices, the first one applied first (C.20.2.1.1)."""
     product = np.eye(4)
     for registration in item.MatrixRegistrationSequence:
         for entry in registration.MatrixSequence:

@@ -155,7 +155,7 @@ def segment_on_series(segment: Segment, series: MrSeries) -> RoiMask:
 
 
 def _segment_number(dataset: Dataset, name: str) -> int:
-    """The number of the one segment of this label or number."""
+    """Return the number of the one segment of this label or number."""
     # A label map names its background as a segment, too: the one whose number is the pixel padding value.
     background = dataset.get("PixelPaddingValue")
     labels = {
@@ -172,7 +172,7 @@ def _segment_number(dataset: Dataset, name: str) -> int:
 
 
 def _with_frames_of(number: int, dataset: Dataset, file: BinaryIO, path: Path) -> Dataset:
-    """The data set with the frames that one segment needs, native; `file` is at the end of the header."""
+    """Return the data set with the frames that one segment needs, native; `file` is at the end of the header."""
     n_frames, rows, columns = (int(dataset[name].value) for name in ("NumberOfFrames", "Rows", "Columns"))
     if n_frames * rows * columns > MAX_VOXELS:
         raise ValueError(f"expected at most {MAX_VOXELS} voxels, found {n_frames} frames of {rows} x {columns}")
@@ -190,7 +190,7 @@ def _with_frames_of(number: int, dataset: Dataset, file: BinaryIO, path: Path) -
 
 
 def _frames_of_segment(groups: Sequence[Dataset], number: int) -> list[int]:
-    """Indices of the segment's frames, and of one frame at each position where it has none.
+    """Return the indices of the segment's frames, and of one frame at each position where it has none.
 
     highdicom's time and memory grow with the frames: 60 segments on 40 slices are 1,000 frames, of which 40 matter.
     """
@@ -269,7 +269,7 @@ def _mask(segmentation: hd.seg.Segmentation, number: int) -> sitk.Image:
 
 
 def _reference_image(grid: Grid) -> sitk.Image:
-    """An image that has the grid; its pixels are not used."""
+    """Return an image that has the grid; its pixels are not used."""
     image = sitk.Image(list(grid.size_xyz), sitk.sitkUInt8)
     image.SetSpacing(grid.spacing_xyz_mm)
     image.SetOrigin(grid.origin_lps_mm)
