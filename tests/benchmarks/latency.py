@@ -99,7 +99,7 @@ class BareComputation:
     def run(self, job: Job) -> dict[str, float]:
         """Seconds of each step; what the program kept is put aside, so that nothing is taken from it."""
         from dicom_sr.report.json_form import load
-        from workers.queue import steps
+        from workers.queue import report_objects, steps
 
         shutil.rmtree(self.settings.storage.root / "artefacts" / job.study_instance_uid)
         found: dict[str, float] = {}
@@ -115,7 +115,7 @@ class BareComputation:
         outcome = timed("features", lambda: steps.extract_features(self.context, job))
         bundle = self.context.bundle(job.bundle)
         draft = replace(load(outcome.result["report"]), report_identity="0" * 64, revision=1)
-        timed("report", lambda: steps.objects_of_report(self.context, job, draft, bundle))
+        timed("report", lambda: report_objects.build_report_objects(self.context, job, draft, bundle))
         return found
 
     def close(self) -> None:

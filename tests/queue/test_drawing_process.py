@@ -1,4 +1,4 @@
-"""The process beside a worker: another process does the work, and whatever becomes of it, the work is done."""
+"""The drawing process: another process computes, and when it ends, the worker does."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def beside() -> Iterator[DrawingProcess]:
-    made = DrawingProcess()
-    yield made
-    made.close()
+def drawing() -> Iterator[DrawingProcess]:
+    process = DrawingProcess()
+    yield process
+    process.close()
 
 
-def test_another_process_does_it_and_is_kept(beside: DrawingProcess) -> None:
-    first, second = beside.start(os.getpid), beside.start(os.getpid)
+def test_another_process_computes_and_is_reused(drawing: DrawingProcess) -> None:
+    first, second = drawing.start(os.getpid), drawing.start(os.getpid)
     assert first() == second() != os.getpid()
 
 
-def test_an_error_comes_back_as_it_was(beside: DrawingProcess) -> None:
+def test_an_error_of_the_function_is_raised_here(drawing: DrawingProcess) -> None:
     with pytest.raises(ValueError, match="invalid literal"):
-        beside.start(int, "x")()
+        drawing.start(int, "x")()
 
 
-def test_where_the_process_is_killed_at_work_this_one_does_it_and_the_next_call_gets_another(
-    beside: DrawingProcess,
+def test_when_the_process_is_killed_at_work_the_worker_computes_and_the_next_call_starts_another(
+    drawing: DrawingProcess,
 ) -> None:
-    gone = beside.start(os.getpid)()
-    begun = beside.start(_pid_unless, gone)
-    assert begun() == os.getpid()
-    assert beside.start(os.getpid)() not in (gone, os.getpid())
+    first_pid = drawing.start(os.getpid)()
+    wait_for_pid = drawing.start(_pid_unless, first_pid)
+    assert wait_for_pid() == os.getpid()
+    assert drawing.start(os.getpid)() not in (first_pid, os.getpid())
 
 
-def test_a_process_that_died_idle_is_replaced(beside: DrawingProcess) -> None:
-    gone = beside.start(os.getpid)()
-    os.kill(gone, signal.SIGKILL)
-    _wait_until_ended(gone)
-    assert beside.start(os.getpid)() != gone
-    assert beside.start(os.getpid)() not in (gone, os.getpid())
+def test_a_process_that_ended_idle_is_replaced(drawing: DrawingProcess) -> None:
+    first_pid = drawing.start(os.getpid)()
+    os.kill(first_pid, signal.SIGKILL)
+    _wait_until_ended(first_pid)
+    assert drawing.start(os.getpid)() != first_pid
+    assert drawing.start(os.getpid)() not in (first_pid, os.getpid())
 
 
 def test_it_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
@@ -64,22 +64,22 @@ def test_it_ends_with_a_worker_that_is_killed(tmp_path: Path) -> None:
     worker = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, env=environment)
     assert worker.stdout is not None
     with worker.stdout:
-        drawing = int(worker.stdout.readline())
-    assert Path("/proc", str(drawing)).exists()
+        drawing_pid = int(worker.stdout.readline())
+    assert Path("/proc", str(drawing_pid)).exists()
     worker.kill()
     worker.wait()
-    _wait_until_ended(drawing)
+    _wait_until_ended(drawing_pid)
 
 
 def _pid_unless(pid: int) -> int:
-    """The process that runs this; the one with this number is killed by it."""
+    """The id of the process that runs this; the process with the given id kills itself instead."""
     if os.getpid() == pid:
         os.kill(pid, signal.SIGKILL)
     return os.getpid()
 
 
 def _wait_until_ended(pid: int) -> None:
-    """Gone, or a zombie that nobody has asked for. Fails after half a minute."""
+    """Wait until a process has ended or is a zombie. Fails after half a minute."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         try:

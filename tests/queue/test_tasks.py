@@ -1,4 +1,4 @@
-"""How a step ends: what is refused, what waits for a person, what is tried again."""
+"""How a step ends: which errors refuse the study, which fail the job, which are tried again."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from config.errors import IneligibleStudyError, InputError, ModelBundleError, StorageFullError
 from config.settings import load_settings
@@ -26,6 +27,13 @@ from workers.queue.tasks import run_step
 STUDY = "1.2.3.4"
 
 
+@pytest.fixture(autouse=True)
+def _log_unformatted() -> Iterator[None]:
+    """The console's tracebacks with local variables take seconds each, of which no test here reads a line."""
+    with structlog.testing.capture_logs():
+        yield
+
+
 @pytest.fixture
 def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerContext]:
     monkeypatch.chdir(tmp_path)
@@ -33,9 +41,9 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WorkerC
     ledger: Ledger = open_ledger(settings.ledger.url or "")
     with ledger.begin() as session:
         open_case(session, STUDY, "P1", "")
-    made = WorkerContext(settings)
-    yield made
-    made.ledger.close()
+    worker = WorkerContext(settings)
+    yield worker
+    worker.ledger.close()
     ledger.close()
 
 
@@ -68,10 +76,10 @@ def test_a_study_that_cannot_be_scored_is_refused_with_its_reason(context: Worke
     [
         (ModelBundleError("expected sha256 a, found b"), "model_bundle"),
         (InvalidReportError("the SR reads back differently"), "invalid_report"),
-        (InputError("3 of 40 instances are not stored any more"), "cannot_compute"),
+        (InputError("3 of 40 instances are no longer stored"), "cannot_compute"),
     ],
 )
-def test_what_trying_again_cannot_mend_fails_visibly_at_once(
+def test_an_error_that_trying_again_cannot_change_fails_at_once(
     context: WorkerContext, error: Exception, code: str
 ) -> None:
     job, case = end_of(context, error)
@@ -80,7 +88,7 @@ def test_what_trying_again_cannot_mend_fails_visibly_at_once(
     assert str(error) in case.reasons[0]["text"]
 
 
-def test_the_unexpected_is_tried_again(context: WorkerContext) -> None:
+def test_an_unexpected_error_is_tried_again(context: WorkerContext) -> None:
     job, case = end_of(context, RuntimeError("out of memory"))
     assert job.state == "queued"
     assert "out of memory" in (job.error_text or "")
@@ -110,8 +118,8 @@ def test_a_storage_below_its_reserve_starts_no_step(context: WorkerContext, monk
     assert "the storage is full" in case.reasons[0]["text"]
 
 
-def test_lost_artefacts_are_made_again_once(context: WorkerContext) -> None:
-    error = ArtefactsMissingError("the patches are not there any more")
+def test_missing_artefacts_start_the_job_again_once(context: WorkerContext) -> None:
+    error = ArtefactsMissingError("the prepared study is missing")
     job, case = end_of(context, error)
     assert (job.state, job.step) == ("queued", "volumes")
     assert case.state == "running"

@@ -1,11 +1,12 @@
-"""What the steps of a computation keep on disk, so that none has to be done twice.
+"""Files that the steps of a computation leave, so that a repeated or later step need not compute them again.
 
-    artefacts/<study>/<digest>/material.npz + material.json   patches, masks, geometry   (step volumes)
-                               pictures.npz                   Grad-CAM maps              (step features)
+    artefacts/<study>/<digest>/material.npz + material.json   the prepared study        (step `volumes`)
+                               pictures.npz                   Grad-CAM maps             (step `features`)
 
-The digest covers the request and the part of the bundle that shaped the files. They are written under a temporary name
-and renamed, the JSON last: where it stands, everything stands. They are not forced to the disk: after a power cut
-what is damaged counts as absent, and is made again.
+The digest covers the request and the part of the bundle that determines the patches, so a new model scores the same
+patches without reading the DICOM again. Each file is written under a temporary name and renamed, the JSON last: where
+it is, the arrays are. The files are not forced to the disk; a file that a power cut damaged counts as missing, and is
+computed again.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from config.arrays import Float32Array, PixelArray
 from config.atomic_files import replacing, write_atomically
 from config.errors import CptdnError
 from config.indication.vocabulary import SeriesRole
@@ -27,57 +28,77 @@ from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
 from workers.volumes.stored_slice import StoredSlice
 
 DAMAGED = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
-"""What reading a file raises that a power cut left half-written."""
-
-
-class ArtefactsMissingError(CptdnError):
-    """What an earlier step kept is not there any more, or damaged; that step makes it again."""
-
+"""What reading raises for a file that a power cut left half-written."""
 
 _ARRAYS = ("patches", "mask_zyx")
 
 
-def save_prepared_study(folder: Path, material: PreparedStudy) -> None:
-    """Write the material of one study; done when it returns."""
+class ArtefactsMissingError(CptdnError):
+    """A file of an earlier step is missing or damaged; the job starts again with that step."""
+
+
+def save_prepared_study(folder: Path, study: PreparedStudy) -> None:
+    """Write a prepared study; another process may read it as soon as this returns.
+
+    Parameters
+    ----------
+    folder : Path
+        The artefact folder of this request and bundle; made if needed.
+    study : PreparedStudy
+        All series.
+
+    Raises
+    ------
+    OSError
+        The disk refuses; nothing of the file that failed is left.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {f"{role.value}/{name}": getattr(one, name) for role, one in material.items() for name in _ARRAYS}
-    facts = [{k: v for k, v in asdict(one).items() if k not in _ARRAYS} for one in material.values()]
+    arrays = {f"{role.value}/{name}": getattr(series, name) for role, series in study.items() for name in _ARRAYS}
+    facts = [{k: v for k, v in asdict(series).items() if k not in _ARRAYS} for series in study.values()]
     _write_npz(folder / "material.npz", arrays)
     write_atomically(folder / "material.json", json.dumps(facts, ensure_ascii=False).encode())
 
 
 def load_prepared_study(folder: Path) -> PreparedStudy | None:
-    """The material that was kept here, whole; None when it is not."""
+    """Read a prepared study.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `save_prepared_study` wrote it.
+
+    Returns
+    -------
+    PreparedStudy or None
+        None where it is missing, incomplete or damaged.
+    """
     try:
         facts = json.loads((folder / "material.json").read_text(encoding="utf-8"))
-        return _material(folder, facts)
+        with open(folder / "material.npz", "rb") as file, np.load(file) as arrays:
+            return {SeriesRole(series["role"]): _prepared_series(series, arrays) for series in facts}
     except (FileNotFoundError, *DAMAGED):
         return None
 
 
-def _material(folder: Path, facts: list[dict[str, Any]]) -> PreparedStudy:
-    with open(folder / "material.npz", "rb") as file, np.load(file) as arrays:
-        return {
-            SeriesRole(one["role"]): PreparedSeries(
-                **{
-                    **one,
-                    "role": SeriesRole(one["role"]),
-                    "slices": tuple(StoredSlice(uid, frame) for uid, frame in one["slices"]),
-                    "findings": tuple((code, text) for code, text in one["findings"]),
-                },
-                **{name: arrays[f"{one['role']}/{name}"] for name in _ARRAYS},
-            )
-            for one in facts
-        }
+def _prepared_series(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> PreparedSeries:
+    return PreparedSeries(
+        **{
+            **facts,
+            "role": SeriesRole(facts["role"]),
+            "slices": tuple(StoredSlice(uid, frame) for uid, frame in facts["slices"]),
+            "findings": tuple((code, text) for code, text in facts["findings"]),
+        },
+        **{name: arrays[f"{facts['role']}/{name}"] for name in _ARRAYS},
+    )
 
 
-def save_attributions(folder: Path, maps: Mapping[SeriesRole, NDArray[np.float32]]) -> None:
-    """Grad-CAM maps of the representative slices, each (128, 128) in 0..1."""
-    _write_npz(folder / "pictures.npz", {role.value: one for role, one in maps.items()})
+def save_attributions(folder: Path, maps: Mapping[SeriesRole, Float32Array]) -> None:
+    """Write the Grad-CAM maps of the representative slices, each (128, 128) in 0..1, into an existing folder."""
+    _write_npz(folder / "pictures.npz", {role.value: attribution for role, attribution in maps.items()})
 
 
-def load_attributions(folder: Path) -> dict[SeriesRole, NDArray[np.float32]]:
-    """The maps that were kept here; empty where there are none."""
+def load_attributions(folder: Path) -> dict[SeriesRole, Float32Array]:
+    """Read the maps that `save_attributions` wrote; empty where they are missing or damaged."""
     try:
         with open(folder / "pictures.npz", "rb") as file, np.load(file) as arrays:
             return {SeriesRole(name): arrays[name] for name in arrays.files}
@@ -85,6 +106,6 @@ def load_attributions(folder: Path) -> dict[SeriesRole, NDArray[np.float32]]:
         return {}
 
 
-def _write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+def _write_npz(path: Path, arrays: Mapping[str, PixelArray]) -> None:
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]

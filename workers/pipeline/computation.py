@@ -1,10 +1,11 @@
-"""The whole story in plain Python: stored series and contour in, scores and both arms' survival out.
+"""The steps of a computation in plain Python, without queue and ledger.
 
-    prepare_study   files -> geometry-true volumes -> contour on their grids -> patches             (volumes)
-    analyse_study   patches -> deep features -> Prognostic-score, Predictive-score -> nomogram      (features, scores)
+    prepare_study           files -> volumes, contour on their grids, patches
+    extract_study_features  patches -> deep features of the representative slices
+    score_studies           features -> Prognostic-score, Predictive-score, out-of-distribution reasons
+    predict_survival        scores, age, EBV DNA -> disease-free survival under both arms
 
-The queue (steps.py, tasks.py) and the command line (`cptdn score`) tell this same story; a notebook can, too. What the
-two parts found becomes a TreatmentReport in reporting.py.
+`analyse_study` and `analyse_studies` extract and score in one call.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from config.arrays import Float32Array
 from config.decision_policy import DecisionPolicy
 from config.errors import ModelBundleError
 from config.indication.conventions import SCORE_DECIMALS
@@ -31,27 +32,48 @@ from workers.features.extraction import Precision, extract, extract_many, resolv
 from workers.nomogram.result import NomogramResult
 from workers.scores.scoring import score, score_many
 from workers.survival.covariates import PatientCovariates
-from workers.volumes.contours import RoiMask, roi_on_series
+from workers.volumes.contour_source import contour_on_series
+from workers.volumes.patches import PATCH_SIZE
 from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
-from workers.volumes.reader import MrSeries, read_series
-from workers.volumes.registrations import read_registration
-from workers.volumes.rtstruct import read_rtstruct
-from workers.volumes.segmentations import read_segment, segment_on_series
+from workers.volumes.reader import read_series
 from workers.volumes.series_patches import extract_series_patches
 
 Files = Mapping[str, Path]
-"""Where the stored instances are: SOP Instance UID -> file."""
+"""Stored instances: SOP Instance UID -> file."""
 
 WARM_UP_SLICES = 8
 
 
 @dataclass(frozen=True)
-class Analysis:
-    """What the networks say about one study.
+class StudyFeatures:
+    """Deep features of n studies.
 
-    representative : row of the slice with the highest predicted risk among each sequence's patches.
-    out_of_distribution : sequences whose features lie outside what the training patients' spanned.
-    The scores are rounded to what a report shows: whoever feeds the shown scores to the nomogram gets its numbers.
+    Attributes
+    ----------
+    features : mapping of SeriesRole to float32, shape (n, n_features)
+        Of the representative slice of each study.
+    representative : mapping of SeriesRole to tuple of int, length n
+        Row of that slice among the series' patches.
+    """
+
+    features: Mapping[SeriesRole, Float32Array]
+    representative: Mapping[SeriesRole, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Result of the networks for one study.
+
+    Attributes
+    ----------
+    prognostic_score, predictive_score : float
+        In (-1, 1), rounded to the decimals of the report.
+    representative : mapping of SeriesRole to int
+        Row of the slice with the highest predicted risk among each series' patches.
+    out_of_distribution : tuple of Reason
+        One for each series whose features are farther from those of the training patients than the bundle's limit.
+    seconds : mapping of str to float
+        Time of extraction (``features``) and scoring (``scores``), the mean over the studies of one call.
     """
 
     prognostic_score: float
@@ -62,100 +84,176 @@ class Analysis:
 
 
 def prepare_study(request: ComputeRequest, files: Files, bundle: Preprocessing, case: CaseSettings) -> PreparedStudy:
-    """Read the three series, carry the contour onto their grids, and cut the patches; the three side by side.
+    """Read the series, rasterise the contour on their grids, and cut the patches.
 
-    Raises IneligibleStudyError with a reason code when an image or the contour cannot be used.
+    Parameters
+    ----------
+    request : ComputeRequest
+        Which instances, contours and registrations belong to each role.
+    files : mapping of str to Path
+        A file for every instance that the request names.
+    bundle : Preprocessing
+        Intensity templates and pixel spacing.
+    case : CaseSettings
+        The largest angle of the slices to axial ones.
+
+    Returns
+    -------
+    PreparedStudy
+        One prepared series for each role of the request.
+
+    Raises
+    ------
+    IneligibleStudyError
+        With the reason code of the first image or contour that cannot be used.
     """
     roles = [SeriesRole(role) for role in request.series]
+    # The series in parallel: reading, decoding and NumPy release the interpreter's lock.
     with ThreadPoolExecutor(len(roles)) as pool:
-        prepared = pool.map(lambda role: _prepare_sequence(role, request, files, bundle, case), roles)
-        return {one.role: one for one in prepared}
+        prepared = pool.map(lambda role: _prepare_series(role, request, files, bundle, case), roles)
+        return {series.role: series for series in prepared}
 
 
-def _prepare_sequence(
+def _prepare_series(
     role: SeriesRole, request: ComputeRequest, files: Files, bundle: Preprocessing, case: CaseSettings
 ) -> PreparedSeries:
-    wanted = request.series[role.value]
-    series = read_series([files[uid] for uid, _ in wanted["instances"]])
-    contour = _contour_on(series, request.contours[role.value], request.registrations.get(role.value), files)
+    instances = request.series[role.value]["instances"]
+    series = read_series([files[uid] for uid, _ in instances])
+    chosen, registration = request.contours[role.value], request.registrations.get(role.value)
+    contour = contour_on_series(
+        files[chosen["sop_instance_uid"]],
+        chosen["kind"],
+        chosen["roi_number"],
+        series,
+        files[registration["sop_instance_uid"]] if registration else None,
+    )
     template = bundle.templates[role.value]
-    tilt = case.series_rules.max_oblique_degrees
-    patches = extract_series_patches(series, contour.mask_zyx, template, bundle.spacing_mm, tilt)
+    max_oblique_degrees = case.series_rules.max_oblique_degrees
+    cut = extract_series_patches(series, contour.mask_zyx, template, bundle.spacing_mm, max_oblique_degrees)
     findings = (*series.findings, *contour.findings)
     return PreparedSeries(
         role=role,
         series_instance_uid=series.series_instance_uid,
         sop_class_uid=str(series.dataset.SOPClassUID),
         description=str(series.dataset.get("SeriesDescription") or ""),
-        patches=patches.patches,
-        slices=patches.slices,
-        mask_zyx=contour.mask_zyx[patches.slice_index],
+        patches=cut.patches,
+        slices=cut.slices,
+        mask_zyx=contour.mask_zyx[cut.slice_index],
         volume_ml=contour.volume_ml,
         n_slices=contour.n_slices,
-        landmark_distance=patches.distance,
+        landmark_distance=cut.distance,
         distance_limit=template.distance_limit,
         findings=tuple((finding.code, finding.text) for finding in findings),
     )
 
 
-def _contour_on(
-    series: MrSeries, chosen: Mapping[str, Any], registration: Mapping[str, Any] | None, files: Files
-) -> RoiMask:
-    """The chosen ROI or segment as a mask on a series, by its number."""
-    path = files[chosen["sop_instance_uid"]]
-    number = str(chosen["roi_number"])
-    if chosen["kind"] == "SEG":
-        return segment_on_series(read_segment(path, number), series)
-    roi = next(roi for roi in read_rtstruct(path) if str(roi.number) == number)
-    links = [read_registration(files[registration["sop_instance_uid"]])] if registration else []
-    return roi_on_series(roi, series, links)
+def extract_study_features(
+    studies: Sequence[PreparedStudy], bundle: Bundle, device: str, precision: Precision = "float32"
+) -> StudyFeatures:
+    """Compute the deep features of the representative slices, batched across studies.
 
+    Parameters
+    ----------
+    studies : sequence of PreparedStudy, not empty
+        All with the roles of the first.
+    bundle : Bundle
+        Its SE-ResNets.
+    device : str
+        As in the settings: ``auto``, ``cpu`` or ``cuda``.
+    precision : {'float32', 'bfloat16'}
+        Reports are computed in float32.
 
-def analyse_study(material: PreparedStudy, bundle: Bundle, device: str) -> Analysis:
-    """Features of the representative slices, and both scores from them."""
-    return analyse_studies([material], bundle, device)[0]
-
-
-def analyse_studies(
-    materials: Sequence[PreparedStudy], bundle: Bundle, device: str, precision: Precision = "float32"
-) -> list[Analysis]:
-    """The same for many studies, batched across patients; the numbers of each are those that it has alone.
-
-    precision : of the features. What a report shows is computed in float32.
+    Returns
+    -------
+    StudyFeatures
+        In the order of the studies; the numbers of each are those that it has alone.
     """
-    where = resolve_device(device)
-    started = time.perf_counter()
-    features, rows = {}, {}
-    for role in materials[0]:
+    features, representative = {}, {}
+    for role in studies[0]:
         network = bundle.sequence_network(role.value)
-        found = extract_many([one[role].patches for one in materials], network, where, precision)
-        features[role.value] = np.stack([one.features for one in found])
-        rows[role] = [one.representative_index for one in found]
-    extracted = time.perf_counter()
-    scores = score_many(features, bundle.score_network(), str(where))
-    scored = time.perf_counter()
-    share = {"features": (extracted - started) / len(materials), "scores": (scored - extracted) / len(materials)}
+        deep = extract_many([study[role].patches for study in studies], network, resolve_device(device), precision)
+        features[role] = np.stack([study.features for study in deep])
+        representative[role] = tuple(study.representative_index for study in deep)
+    return StudyFeatures(features, representative)
+
+
+def score_studies(extracted: StudyFeatures, bundle: Bundle, device: str) -> list[Analysis]:
+    """Compute both scores of each study, and compare its features with those of the training patients.
+
+    Parameters
+    ----------
+    extracted : StudyFeatures
+        Of n studies.
+    bundle : Bundle
+        Its multi-task network and feature distributions.
+    device : str
+        As in the settings.
+
+    Returns
+    -------
+    list of Analysis, length n
+        In the order of the studies. The nomogram is given the rounded scores, so that the report's numbers are what
+        `cptdn nomogram score` computes from the scores in the report.
+    """
+    by_role = {role.value: rows for role, rows in extracted.features.items()}
+    scores = score_many(by_role, bundle.score_network(), str(resolve_device(device)))
     return [
         Analysis(
-            prognostic_score=round(float(scores.prognostic[at]), SCORE_DECIMALS),
-            predictive_score=round(float(scores.predictive[at]), SCORE_DECIMALS),
-            representative={role: found[at] for role, found in rows.items()},
+            prognostic_score=round(float(scores.prognostic[study]), SCORE_DECIMALS),
+            predictive_score=round(float(scores.predictive[study]), SCORE_DECIMALS),
+            representative={role: rows[study] for role, rows in extracted.representative.items()},
             out_of_distribution=tuple(
-                reason for role in rows for reason in _unlike_training(role, features[role.value][at], bundle)
+                reason
+                for role, rows in extracted.features.items()
+                for reason in _feature_reasons(role, rows[study], bundle)
             ),
-            seconds=share,
         )
-        for at in range(len(materials))
+        for study in range(len(scores.prognostic))
     ]
 
 
-def _unlike_training(role: SeriesRole, features: NDArray[np.float32], bundle: Bundle) -> list[Reason]:
+def analyse_study(study: PreparedStudy, bundle: Bundle, device: str) -> Analysis:
+    """Extract and score one study; see `analyse_studies`."""
+    return analyse_studies([study], bundle, device)[0]
+
+
+def analyse_studies(
+    studies: Sequence[PreparedStudy], bundle: Bundle, device: str, precision: Precision = "float32"
+) -> list[Analysis]:
+    """Extract and score studies, batched across patients.
+
+    Parameters
+    ----------
+    studies : sequence of PreparedStudy, not empty
+        All with the roles of the first.
+    bundle : Bundle
+        The networks.
+    device : str
+        As in the settings.
+    precision : {'float32', 'bfloat16'}
+        Of the features; reports are computed in float32.
+
+    Returns
+    -------
+    list of Analysis
+        In the order of the studies.
+    """
+    begin = time.perf_counter()
+    extracted = extract_study_features(studies, bundle, device, precision)
+    between = time.perf_counter()
+    analyses = score_studies(extracted, bundle, device)
+    n, end = len(studies), time.perf_counter()
+    seconds = {"features": (between - begin) / n, "scores": (end - between) / n}
+    return [replace(analysis, seconds=seconds) for analysis in analyses]
+
+
+def _feature_reasons(role: SeriesRole, features: Float32Array, bundle: Bundle) -> list[Reason]:
     distribution = bundle.distributions[role.value]
     distance = distribution.distance(features)
     if distance <= distribution.limit:
         return []
     text = (
-        f"{role.value}: the deep features lie {distance:.2f} from those of the training patients "
+        f"{role.value}: the distance of the deep features from those of the training patients is {distance:.2f} "
         f"(training: at most {distribution.limit:.2f}); the scores may not hold."
     )
     return [Reason("out_of_distribution", text)]
@@ -164,7 +262,31 @@ def _unlike_training(role: SeriesRole, features: NDArray[np.float32], bundle: Bu
 def predict_survival(
     analysis: Analysis, request: ComputeRequest, bundle: Bundle, decision: DecisionPolicy
 ) -> dict[EbvCategory, NomogramResult]:
-    """Both arms' DFS for the patient's EBV DNA category, or for both categories when it is unknown."""
+    """Predict disease-free survival under both arms by the nomogram.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        Both scores.
+    request : ComputeRequest
+        Age in years and category of EBV DNA.
+    bundle : Bundle
+        Its nomogram.
+    decision : DecisionPolicy
+        Horizons in months and the threshold of the recommendation.
+
+    Returns
+    -------
+    dict of EbvCategory to NomogramResult
+        The patient's category, or both categories when EBV DNA is unknown.
+
+    Raises
+    ------
+    ModelBundleError
+        The category was assessed at another threshold than the bundle was fitted with.
+    HorizonError
+        A horizon is beyond the follow-up of the fitted cohort.
+    """
     assessed_at = request.decision.get("ebv_threshold_copies_per_ml", decision.ebv_threshold_copies_per_ml)
     if assessed_at != decision.ebv_threshold_copies_per_ml:
         raise ModelBundleError(
@@ -189,8 +311,8 @@ def predict_survival(
 
 
 def warm_up(bundle: Bundle, device: str) -> None:
-    """One inference on empty patches: everything that is slow the first time has happened afterwards."""
-    patches = np.zeros((WARM_UP_SLICES, 2, 128, 128), dtype=np.float32)
+    """Load all networks and run one inference on empty patches, so that the first study does not wait for it."""
+    patches = np.zeros((WARM_UP_SLICES, 2, PATCH_SIZE, PATCH_SIZE), dtype=np.float32)
     features = {}
     for role in SeriesRole:
         features[role.value], _ = extract(patches, bundle.sequence_network(role.value), resolve_device(device))

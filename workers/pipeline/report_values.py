@@ -1,4 +1,4 @@
-"""From what was found to the TreatmentReport, and from there to the objects that are stored and sent."""
+"""From the results of a computation to a TreatmentReport, before it has an identity, revision and predecessor."""
 
 from __future__ import annotations
 
@@ -36,29 +36,53 @@ SOP_CLASS_OF_CONTOUR = {"RTSTRUCT": "1.2.840.10008.5.1.4.1.1.481.3", "SEG": "1.2
 
 def draft_report(
     request: ComputeRequest,
-    material: PreparedStudy,
+    study: PreparedStudy,
     analysis: Analysis,
     nomogram: Mapping[EbvCategory, NomogramResult],
     bundle: Bundle,
     decision: DecisionPolicy,
     created: datetime,
 ) -> TreatmentReport:
-    """Everything that is known before the report gets its identity, revision and predecessor."""
-    some = next(iter(nomogram.values()))
+    """Build the report of a scored study.
+
+    Parameters
+    ----------
+    request : ComputeRequest
+        Patient, stage, EBV DNA and the chosen series, each with its reason.
+    study : PreparedStudy
+        Volumes, slices and findings.
+    analysis : Analysis
+        Both scores and the representative slices.
+    nomogram : mapping of EbvCategory to NomogramResult
+        As `predict_survival` returns it: one scenario for each category.
+    bundle : Bundle
+        Named in the report with its digests.
+    decision : DecisionPolicy
+        Horizons and the rule of the recommendation.
+    created : datetime
+        Time of the report; the job's, so that repeating a step gives the same report.
+
+    Returns
+    -------
+    TreatmentReport
+        Without identity and revision, which follow from the reports before it.
+    """
+    # The training ranges are the same for every category of EBV DNA.
+    extrapolations = next(iter(nomogram.values())).extrapolations()
     return TreatmentReport(
-        **_known_before(request, bundle, decision, created),
-        series=tuple(_series_used(role, request, material, analysis) for role in material),
-        contours=tuple(_contours_used(request, material)),
+        **_common_values(request, bundle, decision, created),
+        series=tuple(_series_used(role, request, study, analysis) for role in study),
+        contours=tuple(_contours_used(request, study)),
         scores=Scores(analysis.prognostic_score, analysis.predictive_score),
         scenarios=tuple(_scenario(category, result) for category, result in nomogram.items()),
         quality=tuple(
-            Reason(code, f"{role.value}: {text}") for role, one in material.items() for code, text in one.findings
+            Reason(code, f"{role.value}: {text}") for role, series in study.items() for code, text in series.findings
         ),
         warnings=(
             *(Reason(warning["code"], warning["text"]) for warning in request.warnings),
-            *out_of_distribution_intensities(material),
+            *out_of_distribution_intensities(study),
             *analysis.out_of_distribution,
-            *(_extrapolated(**found) for found in some.extrapolations()),
+            *(_extrapolated(**extrapolation) for extrapolation in extrapolations),
         ),
     )
 
@@ -66,34 +90,73 @@ def draft_report(
 def refusal_report(
     request: ComputeRequest, reasons: Sequence[Reason], bundle: Bundle, decision: DecisionPolicy, created: datetime
 ) -> TreatmentReport:
-    """The same document for a study that cannot be scored: the reasons stand in place of numbers."""
+    """Build the report of a study that cannot be scored: reasons instead of numbers.
+
+    Parameters
+    ----------
+    request : ComputeRequest
+        Patient and clinical facts.
+    reasons : sequence of Reason
+        Why it is refused, at least one.
+    bundle, decision, created
+        As of `draft_report`.
+
+    Returns
+    -------
+    TreatmentReport
+        Without identity and revision.
+    """
     return TreatmentReport(
-        **_known_before(request, bundle, decision, created),
+        **_common_values(request, bundle, decision, created),
         warnings=tuple(Reason(warning["code"], warning["text"]) for warning in request.warnings),
         refusals=tuple(reasons),
     )
 
 
-def out_of_distribution_intensities(material: PreparedStudy) -> list[Reason]:
-    """Sequences whose intensities lie outside what the training images spanned."""
+def out_of_distribution_intensities(study: PreparedStudy) -> list[Reason]:
+    """Return a reason for each series whose intensities are out of distribution.
+
+    Parameters
+    ----------
+    study : PreparedStudy
+        With the distance of each series' landmarks and the bundle's limit.
+
+    Returns
+    -------
+    list of Reason
+        Code ``out_of_distribution``, the distance and the limit in the text; empty where all are similar.
+    """
     return [
         Reason(
             "out_of_distribution",
-            f"{role.value}: the intensities differ from the training images by {one.landmark_distance:.2f} "
-            f"(training: at most {one.distance_limit:.2f}); the scores may not hold.",
+            f"{role.value}: the intensities differ from the training images by {series.landmark_distance:.2f} "
+            f"(training: at most {series.distance_limit:.2f}); the scores may not hold.",
         )
-        for role, one in material.items()
-        if one.landmark_distance > one.distance_limit
+        for role, series in study.items()
+        if series.landmark_distance > series.distance_limit
     ]
 
 
 def refuse_out_of_distribution(reasons: Sequence[Reason], settings: Settings) -> None:
-    """Images unlike the training data are refused, or only warned of, as the site has decided."""
+    """Refuse a study that is out of distribution, unless the site only warns of it.
+
+    Parameters
+    ----------
+    reasons : sequence of Reason
+        Of intensities or features; empty for a study like those of the training.
+    settings : Settings
+        ``eligibility.out_of_distribution``: refuse or warn.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``out_of_distribution`` with all reasons.
+    """
     if reasons and settings.eligibility.out_of_distribution == "refuse":
         raise IneligibleStudyError("out_of_distribution", " ".join(reason.text for reason in reasons))
 
 
-def _known_before(
+def _common_values(
     request: ComputeRequest, bundle: Bundle, decision: DecisionPolicy, created: datetime
 ) -> dict[str, Any]:
     return {
@@ -126,7 +189,7 @@ def _known_before(
 
 
 def model_identity(bundle: Bundle, decision: DecisionPolicy) -> ModelIdentity:
-    """Which model speaks, and by which rule it decides."""
+    """Return the model's names, digests and intended use, and the rule of the recommendation, for the report."""
     return ModelIdentity(
         name=bundle.manifest.name,
         version=bundle.manifest.version,
@@ -149,41 +212,42 @@ def _fact(provenance: Mapping[str, Any] | None) -> Fact | None:
     return Fact(provenance["source"], date.fromisoformat(day) if day else None, provenance.get("set_by"))
 
 
-def _series_used(role: SeriesRole, request: ComputeRequest, material: PreparedStudy, analysis: Analysis) -> SeriesUsed:
-    one = material[role]
-    uid, frame = one.slices[analysis.representative[role]]
+def _series_used(role: SeriesRole, request: ComputeRequest, study: PreparedStudy, analysis: Analysis) -> SeriesUsed:
+    series = study[role]
+    uid, frame = series.slices[analysis.representative[role]]
     return SeriesUsed(
-        role, one.series_instance_uid, one.sop_class_uid, one.description, one.n_slices, uid, frame,
+        role, series.series_instance_uid, series.sop_class_uid, series.description, series.n_slices, uid, frame,
         request.series[role.value].get("reason", ""),
     )  # fmt: skip
 
 
-def _contours_used(request: ComputeRequest, material: PreparedStudy) -> list[ContourUsed]:
-    """Each contour once, its volume measured on the series that it was drawn on where that is one of the three."""
+def _contours_used(request: ComputeRequest, study: PreparedStudy) -> list[ContourUsed]:
+    """Return each contour once, with the volume on the series that it was drawn on, where that is one of the three."""
     used: dict[tuple[str, int], ContourUsed] = {}
-    drawn_first = sorted(material, key=lambda role: _carried_over(material, role))
+    drawn_first = sorted(study, key=lambda role: _was_resampled(study, role))
     for role in drawn_first:
-        chosen, one = request.contours[role.value], material[role]
+        chosen, series = request.contours[role.value], study[role]
         key = (chosen["sop_instance_uid"], int(chosen["roi_number"]))
         used.setdefault(
             key,
             ContourUsed(
                 chosen["sop_instance_uid"], SOP_CLASS_OF_CONTOUR[chosen["kind"]], chosen["series_instance_uid"],
-                chosen["study_instance_uid"], chosen["roi_name"], int(chosen["roi_number"]), volume_ml=one.volume_ml,
-                n_slices=one.n_slices, reason=chosen.get("reason", ""),
+                chosen["study_instance_uid"], chosen["roi_name"], int(chosen["roi_number"]), volume_ml=series.volume_ml,
+                n_slices=series.n_slices, reason=chosen.get("reason", ""),
             ),
         )  # fmt: skip
     return list(used.values())
 
 
-def _carried_over(material: PreparedStudy, role: SeriesRole) -> bool:
-    return any(code == "contour_resampled" for code, _ in material[role].findings)
+def _was_resampled(study: PreparedStudy, role: SeriesRole) -> bool:
+    return any(code == "contour_resampled" for code, _ in study[role].findings)
 
 
 def _scenario(category: EbvCategory, result: NomogramResult) -> Scenario:
-    found = result.estimates_to_json()
-    arms = {arm: _arm(arm, found) for arm in TreatmentArm}
-    intervals = {int(month): ci for month, ci in found["difference_ci95"].items() if ci is not None}
+    # By way of the JSON form: the report has the numbers that `cptdn nomogram score --json` prints.
+    estimates = result.estimates_to_json()
+    arms = {arm: _arm(arm, estimates) for arm in TreatmentArm}
+    intervals = {int(month): ci for month, ci in estimates["difference_ci95"].items() if ci is not None}
     return Scenario(
         category,
         arms[TreatmentArm.ICT_CCRT],
@@ -193,12 +257,15 @@ def _scenario(category: EbvCategory, result: NomogramResult) -> Scenario:
     )
 
 
-def _arm(arm: TreatmentArm, found: Mapping[str, Any]) -> ArmResult:
+def _arm(arm: TreatmentArm, estimates: Mapping[str, Any]) -> ArmResult:
     points = {
-        name: value[arm.value] if isinstance(value, Mapping) else value for name, value in found["points"].items()
+        name: value[arm.value] if isinstance(value, Mapping) else value for name, value in estimates["points"].items()
     }
-    dfs = {int(month): DfsEstimate(one["value"], tuple(one["ci95"])) for month, one in found["dfs"][arm.value].items()}
-    return ArmResult(arm=arm, points=points, total_points=found["total_points"][arm.value], dfs=dfs)
+    dfs = {
+        int(month): DfsEstimate(estimate["value"], tuple(estimate["ci95"]))
+        for month, estimate in estimates["dfs"][arm.value].items()
+    }
+    return ArmResult(arm=arm, points=points, total_points=estimates["total_points"][arm.value], dfs=dfs)
 
 
 def _extrapolated(input: str, value: float, training_range: Sequence[float]) -> Reason:
@@ -206,5 +273,5 @@ def _extrapolated(input: str, value: float, training_range: Sequence[float]) -> 
     words = input.replace("_", " ")
     return Reason(
         "extrapolated",
-        f"The {words} {value:g} lies outside the training cohort ({low:g} to {high:g}); the numbers are extrapolated.",
+        f"The {words} {value:g} is outside the training cohort ({low:g} to {high:g}); the numbers are extrapolated.",
     )

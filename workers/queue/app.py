@@ -1,4 +1,4 @@
-"""A worker process from start to end: warm model, heartbeat, Celery."""
+"""A worker process from start to end: open the ledger, load the model, serve the queues by Celery."""
 
 from __future__ import annotations
 
@@ -27,18 +27,26 @@ log = structlog.get_logger(__name__)
 
 
 def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> None:
-    """Serve these queues until SIGTERM; what is begun is finished first.
+    """Serve queues until SIGTERM; tasks that have started are finished first.
 
-    One task at a time runs in this very process; several run in child processes, or in threads where they only deliver
-    (they wait for the network then).
+    Parameters
+    ----------
+    settings : Settings
+        Of this site.
+    queues : sequence of str
+        Names of queues: volumes, features, report, delivery, web.
+    concurrency : int
+        Tasks at once. One runs in this process; several run in child processes, or in threads when the worker only
+        delivers, because deliveries wait for the network.
     """
     delivers_only = set(queues) == {Queue.DELIVERY.value}
     computes = bool(set(queues) - {Queue.DELIVERY.value, Queue.WEB.value})
     pool = "threads" if delivers_only else ("solo" if concurrency == 1 else "prefork")
-    context, beside = WorkerContext(settings), DrawingProcess()
+    context, drawing_process = WorkerContext(settings), DrawingProcess()
     if computes and pool == "solo" and (os.cpu_count() or 1) > 1:
-        context.start = beside.start
-    ready_to_draw = context.start(preload_drawing)  # over there while this process loads its own libraries
+        context.start_drawing = drawing_process.start
+    # The drawing process loads its libraries while this process loads torch.
+    wait_for_drawing = context.start_drawing(preload_drawing)
     ledger = open_ledger(settings.ledger.url or "")
     app = make_celery(broker_url(settings), settings.broker)
     register(app, context, queues)
@@ -50,30 +58,27 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
         heartbeat(ledger, "worker", queues=list(queues), device=device) as beat,
     ):
         if computes:
-            worker_process_init.connect(lambda **_: _warm_up(context, ready_to_draw), weak=False)
+            worker_process_init.connect(lambda **_: _warm_up(context, wait_for_drawing), weak=False)
             if pool == "solo":
-                _warm_up(context, ready_to_draw)
+                _warm_up(context, wait_for_drawing)
         elif Queue.WEB.value in queues:
             from workers.web.web_queries import warm_up
 
             warm_up(context)
         worker_ready.connect(lambda **_: beat.ready(), weak=False)
-        # Workers tell each other nothing: the reading of such news blocks for ever when a broker comes back.
+        # No gossip and no mingle: reading the messages of other workers blocks for ever when a broker comes back. No
+        # heartbeat of Celery: the ledger has one.
         app.Worker(
             queues=list(queues), concurrency=concurrency, pool=pool, loglevel="WARNING", quiet=True,
             without_gossip=True, without_mingle=True, without_heartbeat=True,
         ).start()  # fmt: skip
-    beside.close()
+    drawing_process.close()
     context.tracer.close()
     ledger.close()
 
 
-def _warm_up(context: WorkerContext, ready_to_draw: Callable[[], None]) -> None:
-    """Load the bundle and run a first inference, and read what reports need, so that the first patient does not wait
-    for it. What is there then stays, so the garbage collector need not look at it again with every report.
-
-    A bundle that cannot be loaded is no reason to stop: the worker stays, and each job says what is wrong.
-    """
+def _warm_up(context: WorkerContext, wait_for_drawing: Callable[[], None]) -> None:
+    """Load the model bundle and the libraries of the reports, so that the first study does not wait for them."""
     from workers.pipeline.computation import warm_up
     from workers.queue import steps
 
@@ -83,10 +88,12 @@ def _warm_up(context: WorkerContext, ready_to_draw: Callable[[], None]) -> None:
         bundle = context.bundle(context.settings.model.bundle)
         warm_up(bundle, context.settings.model.device)
     except ModelBundleError as error:
+        # The worker stays, and each job fails with this sentence, which the pages show; a worker that ended would not.
         log.error("the model bundle cannot be used", error=str(error))
     else:
         log.info("the model is warm", bundle=bundle.digest)
-    ready_to_draw()
+    wait_for_drawing()
+    # Models and modules stay for the life of the process: the collector no longer visits them with every report.
     gc.collect()
     gc.freeze()
 

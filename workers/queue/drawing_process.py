@@ -1,7 +1,7 @@
-"""A process beside the worker that draws pages, while the worker builds and checks the other objects of the report.
+"""A second process that draws pages while the worker builds and validates the other objects of the report.
 
-Python runs one thread at a time, so only another process uses another core. Whatever happens to it, the page is drawn:
-where it is gone, the worker draws itself, and the next report gets a new process.
+Python runs one thread at a time, so only another process uses another core. When it ends unexpectedly, the worker draws
+the page itself, and the next report starts a new process.
 """
 
 from __future__ import annotations
@@ -21,47 +21,61 @@ log = structlog.get_logger(__name__)
 
 
 class DrawingProcess:
-    """One process, started with the first call and kept; it ends with this one."""
+    """One process, started by the first call and reused; it ends with the worker."""
 
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
 
     def start(self, function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-        """Begin `function(*arguments)` over there; what is returned waits for the result, or raises as it did."""
-        here = partial(function, *arguments)
+        """Start `function(*arguments)` in the drawing process.
+
+        Parameters
+        ----------
+        function : callable
+            Of a module, so that it can be pickled by name.
+        *arguments
+            Picklable values.
+
+        Returns
+        -------
+        callable
+            Waits for the result and returns it, or raises the error of the function. Computes it in this process when
+            the other one has ended.
+        """
+        compute_here = partial(function, *arguments)
         try:
-            self._pool = self._pool or ProcessPoolExecutor(
-                1, multiprocessing.get_context("spawn"), _follow_parent
-            )  # a fork would share threads and connections of a worker at work
+            # Spawned: a fork would copy locks and connections of the worker's threads in whatever state they are.
+            self._pool = self._pool or ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _follow_parent)
             future = self._pool.submit(function, *arguments)
         except (BrokenExecutor, OSError, RuntimeError) as error:
-            self._forget(error)
-            return here
+            self._discard(error)
+            return compute_here
 
         def result() -> Any:
             try:
                 return future.result()
             except BrokenExecutor as error:
-                self._forget(error)
-                return here()
+                self._discard(error)
+                return compute_here()
 
         return result
 
     def close(self) -> None:
-        """End the process; the next call starts another."""
+        """End the process; a later call of `start` starts another."""
         if self._pool is not None:
             self._pool.shutdown()
         self._pool = None
 
-    def _forget(self, error: Exception) -> None:
-        log.warning("the process that draws is gone; this one draws itself", error=str(error))
+    def _discard(self, error: Exception) -> None:
+        log.warning("the drawing process ended; the worker draws the page", error=str(error))
         if self._pool is not None:
             self._pool.shutdown(wait=False)
         self._pool = None
 
 
 def _follow_parent() -> None:
-    """End when the worker ends, however it ends; Ctrl-C is the worker's to answer, which finishes what it began."""
+    """End when the worker ends, also when it is killed."""
+    # Ctrl-C reaches all processes of the terminal; the worker finishes its tasks and ends this one then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
 

@@ -1,7 +1,8 @@
-"""What the queue runs: each task claims its work in the ledger, lets the pipeline do it, and writes down the outcome.
+"""Celery tasks: each claims a step of a job in the ledger, computes it, and records the outcome.
 
-Every task is safe to run twice, at once or after a crash: a claim is refused when the step is done or in another
-worker's hands, and results are written only while the lease is held.
+A message contains the id of a job or delivery and nothing else. Every task may run twice, at once or after a crash: a
+claim is refused when the step is done or another worker has its lease, and an outcome is recorded only while this
+worker still has the lease.
 """
 
 from __future__ import annotations
@@ -43,7 +44,17 @@ Step = Callable[[WorkerContext, Job], "StepOutcome"]
 
 
 def register(app: Celery, context: WorkerContext, queues: Collection[str]) -> None:
-    """Give the application the tasks of these queues; to deliver or to answer the pages no worker imports torch."""
+    """Register the tasks of these queues with the application.
+
+    Parameters
+    ----------
+    app : Celery
+        The application.
+    context : WorkerContext
+        Shared by all tasks of the process.
+    queues : collection of str
+        Names of queues. A worker that only delivers or answers pages does not import torch.
+    """
     if set(queues) - {Queue.DELIVERY, Queue.WEB}:
         _register_steps(app, context)
     if Queue.WEB in queues:
@@ -53,13 +64,13 @@ def register(app: Celery, context: WorkerContext, queues: Collection[str]) -> No
 
     @app.task(name=DELIVER_REPORT)
     def delivery(delivery_id: int) -> None:
-        """C-STORE one report's objects to one PACS, with storage commitment."""
+        """Send the objects of one report to one PACS by C-STORE, with storage commitment."""
         with context.ledger.begin() as session:
             job_id = job_of(session, delivery_id)
         with context.tracer.span("delivery", job_id, delivery=delivery_id):
             deliver(
                 context.ledger, context.settings, context.store, delivery_id, context.name,
-                partial(_other_form, context),
+                partial(_fallback_object, context),
             )  # fmt: skip
         relay_messages(app, context)
 
@@ -69,34 +80,49 @@ def _register_steps(app: Celery, context: WorkerContext) -> None:
 
     @app.task(name=PREPARE_VOLUMES)
     def volumes(job_id: str) -> None:
-        """Read the series, draw the contour on their grids, cut the patches, and keep them."""
+        """Read the series, rasterise the contour on their grids, cut the patches, and save them."""
         run_step(app, context, job_id, "volumes", steps.prepare_volumes)
 
     @app.task(name=EXTRACT_FEATURES)
     def features(job_id: str) -> None:
-        """Patches to features, scores and nomogram."""
+        """Compute features, scores, and survival under both arms."""
         run_step(app, context, job_id, "features", steps.extract_features)
 
     @app.task(name=WRITE_REPORT)
     def report(job_id: str) -> None:
-        """The result as DICOM objects, stored once, and its deliveries owed."""
+        """Build the objects of the report, save them, and queue their deliveries."""
         run_step(app, context, job_id, "report", steps.write_report)
 
 
-def _other_form(context: WorkerContext, report_id: int, kind: str, refused_class: str) -> StoredObject | None:
-    """Another form of an object that a PACS refuses; made only then, since it needs what computes."""
+def _fallback_object(context: WorkerContext, report_id: int, kind: str, refused_class: str) -> StoredObject | None:
+    """Build another form of an object that a PACS refuses."""
+    # Imported here: it needs torch, which a worker that only delivers loads in this rare case alone.
     from workers.queue.steps import fallback_sr
 
     try:
         return fallback_sr(context, report_id, kind, refused_class)
     except ArtefactsMissingError as error:
-        log.warning("no other form can be made", report=report_id, error=str(error))
+        log.warning("the fallback SR cannot be built", report=report_id, error=str(error))
         return None
 
 
 def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, compute: Step) -> None:
-    """Claim one step of a job, compute it, and write the outcome down in one transaction."""
-    owner = f"{context.name}/{uuid.uuid4().hex[:8]}"  # of this very try: forked children share the name
+    """Claim one step of a job, compute it, and record the outcome in one transaction.
+
+    Parameters
+    ----------
+    app : Celery
+        Sends the messages that the outcome makes due.
+    context : WorkerContext
+        Settings, ledger and store.
+    job_id, step : str
+        Which step. Nothing happens when it is done or another worker has its lease.
+    compute : callable
+        The step: context and leased job -> StepOutcome. Its errors are recorded, never raised.
+    """
+    # Unique to this attempt: forked children share the context's name, and an attempt that lost its lease must not
+    # take a later attempt of the same process for itself.
+    owner = f"{context.name}/{uuid.uuid4().hex[:8]}"
     lease = timedelta(seconds=context.settings.jobs.lease_s)
     with context.ledger.begin() as session:
         job = jobs.claim(session, job_id, step, owner, lease)
@@ -116,37 +142,41 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
                 outcome = compute(context, job)
         except (CptdnError, ReportError) as error:
             _write_failure(context, job_id, owner, error)
-        except Exception as error:  # whatever it was, the case must not hang: it is named, and tried again
+        except Exception as error:  # of any kind: the case must not hang, so the job fails by name or is tried again
             log.exception("the step failed unexpectedly")
             _write_failure(context, job_id, owner, error)
         else:
             seconds = {step: round(time.perf_counter() - started, 4), **outcome.seconds}
             with context.ledger.begin() as session:
-                held = jobs.get_leased(session, job_id, owner)
-                if held is None:
-                    log.warning("the lease was lost meanwhile; the outcome is dropped")
+                leased = jobs.get_leased(session, job_id, owner)
+                if leased is None:
+                    log.warning("the lease was lost during the computation; the outcome is not recorded")
                     return
-                outcome.write(session, held)
-                if held.state == "running":
-                    jobs.advance(session, held, seconds, outcome.result)
-                else:
-                    held.seconds = {**held.seconds, **seconds}
+                outcome.write(session, leased)
+                if leased.state == "running":
+                    jobs.advance(session, leased, seconds, outcome.result)
+                else:  # `write` has finished the job
+                    leased.seconds = {**leased.seconds, **seconds}
             log.info("the step is done", seconds=seconds[step])
     relay_messages(app, context)
 
 
 def _record_arrival(context: WorkerContext, job: Job) -> None:
-    """The first spans of a job's trace: its study came in, then it waited for a worker."""
+    """Record the first spans of a job's trace: receiving the study, and waiting for a worker."""
     with context.ledger.begin() as session:
         case = get_case(session, job.study_instance_uid)
-        came, complete = case.received_at, case.last_instance_at
-    context.tracer.record("receive", job.id, came, complete, study=job.study_instance_uid)
+        first_instance_at, last_instance_at = case.received_at, case.last_instance_at
+    context.tracer.record("receive", job.id, first_instance_at, last_instance_at, study=job.study_instance_uid)
     context.tracer.record("queue", job.id, job.created_at, now_utc(), study=job.study_instance_uid)
 
 
 def _write_failure(context: WorkerContext, job_id: str, owner: str, error: Exception) -> None:
-    """A study that cannot be scored is refused; a wrong model waits for the physicist; a full disk is waited for; the
-    rest is tried again."""
+    """Record the failure of a step by the kind of its error.
+
+    A study that cannot be scored is refused. A wrong model bundle, contradicting input or an invalid report fails at
+    once, since trying again would not help. A full disk makes the job wait for space, missing artefacts start it again.
+    Anything else is tried again a few times.
+    """
     result = _refusal_result(context, job_id, error) if isinstance(error, IneligibleStudyError) else None
     with context.ledger.begin() as session:
         job = jobs.get_leased(session, job_id, owner)
@@ -172,7 +202,7 @@ def _write_failure(context: WorkerContext, job_id: str, owner: str, error: Excep
 
 
 def _refusal_result(context: WorkerContext, job_id: str, error: IneligibleStudyError) -> dict[str, Any] | None:
-    """For sites that want a report of what was not computed, too."""
+    """Return the draft of a refusal report, for sites that want one."""
     if not context.settings.case.report_refusals:
         return None
     from workers.queue.steps import refusal_result
@@ -183,6 +213,14 @@ def _refusal_result(context: WorkerContext, job_id: str, error: IneligibleStudyE
 
 
 def relay_messages(app: Celery, context: WorkerContext) -> None:
-    """Hand the messages that this step made necessary to the broker at once; the node's relay is the safety net."""
+    """Send the messages that this task has written to the outbox; the node's relay sends those that fail here.
+
+    Parameters
+    ----------
+    app : Celery
+        Connection to the broker.
+    context : WorkerContext
+        Ledger, and the number of messages that may wait in a queue.
+    """
     room = partial(room_in_queues, context.broker, context.settings.broker.waiting_most)
     relay(context.ledger, partial(send, app), room)

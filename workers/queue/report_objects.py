@@ -1,0 +1,237 @@
+"""The objects of a report: DICOM objects and FHIR resources, built from a report and the stored study, and saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset, dcmread
+
+from config.decision_policy import DecisionPolicy, policy_of
+from config.errors import InputError
+from config.indication.vocabulary import EbvCategory, SeriesRole
+from config.settings import ObjectKind, Settings
+from dicom_sr.header.uids import uid_for
+from dicom_sr.objects.build import build_objects
+from dicom_sr.objects.fhir import PATIENT_IDENTIFIER, fhir_bundle
+from dicom_sr.report.report_inputs import (
+    PagePictures,
+    ReportObject,
+    ReportOptions,
+    SequencePicture,
+    SeriesMask,
+    SourceStudy,
+)
+from dicom_sr.report.treatment_report import TreatmentReport
+from node.cases.case_inputs import ComputeRequest
+from node.ledger.instances import paths_of
+from node.ledger.reports import StoredObject
+from node.ledger.tables import Job
+from node.store.consistency import digest_of
+from node.workflow.destinations import FHIR
+from node.workflow.digests import artefacts_digest
+from workers.bundles.bundle import Bundle
+from workers.nomogram.drawing import PatientNomogram
+from workers.pipeline.artefacts import ArtefactsMissingError, load_attributions, load_prepared_study
+from workers.pipeline.computation import Analysis, Files, predict_survival
+from workers.pipeline.context import WorkerContext
+from workers.volumes.prepared_study import PreparedStudy
+
+
+def build_report_objects(
+    context: WorkerContext, job: Job, report: TreatmentReport, bundle: Bundle, **changes: Any
+) -> list[ReportObject]:
+    """Build the DICOM objects of a report, each validated.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Settings, store, and how pages are drawn.
+    job : Job
+        Its request names the stored files, its result the representative slices.
+    report : TreatmentReport
+        With identity and revision.
+    bundle : Bundle
+        The one that computed the report.
+    **changes
+        Fields of `ReportOptions` that differ from the site's settings, for example another SR class.
+
+    Returns
+    -------
+    list of ReportObject
+        In the order in which they should be sent.
+
+    Raises
+    ------
+    ArtefactsMissingError
+        The prepared study of a scored report is missing.
+    InputError
+        A stored file that the request names is missing.
+    ReportError
+        The objects contradict the report.
+    """
+    settings, request = context.settings, ComputeRequest.from_json(job.request)
+    options = replace(
+        ReportOptions(
+            kinds=sent_kinds(settings),
+            language=settings.report.language,
+            sop_class=settings.report.sop_class,
+            timezone=settings.report.timezone,
+            preliminary=settings.report.preliminary,
+        ),
+        **changes,
+    )
+    folder = artefact_folder(context, job, bundle)
+    # A refusal may come before the step `volumes`: its report has no masks and no pictures then.
+    study = require_prepared_study(folder) if report.computed else load_prepared_study(folder) or {}
+    sources = _sources(stored_files(context, request), request, study)
+    rows = {SeriesRole(role): row for role, row in (job.result or {}).get("representative", {}).items()}
+    drawing, category = _nomogram_drawing(report, request, bundle, settings)
+    pictures = PagePictures(drawing, _slice_pictures(folder, study, rows, bundle), category)
+    return build_objects(report, sources, pictures, options, context.start_drawing)
+
+
+def save_object(context: WorkerContext, job: Job, built: ReportObject) -> StoredObject:
+    """Save one DICOM object in the store, durably, and return what the ledger records of it."""
+    path = context.store.save_report(job.study_instance_uid, built.sop_instance_uid, built.encoded)
+    return StoredObject(
+        kind=built.kind,
+        sop_class_uid=built.sop_class_uid,
+        sop_instance_uid=built.sop_instance_uid,
+        transfer_syntax_uid=str(built.dataset.file_meta.TransferSyntaxUID),
+        digest=digest_of(context.store.path(path), whole=True),
+        path=path,
+    )
+
+
+def save_fhir(
+    context: WorkerContext, job: Job, report: TreatmentReport, objects: Sequence[ReportObject]
+) -> StoredObject:
+    """Save the report as FHIR resources, with the PDF page as its presented form where there is one.
+
+    Parameters
+    ----------
+    context, job
+        As of `build_report_objects`.
+    report : TreatmentReport
+        With identity and revision.
+    objects : sequence of ReportObject
+        Its DICOM objects.
+
+    Returns
+    -------
+    StoredObject
+        Its UID follows from the report's identity, so that a repeated step overwrites the same file.
+    """
+    settings = context.settings
+    options = ReportOptions(language=settings.report.language, preliminary=settings.report.preliminary)
+    page = next((built.dataset.EncapsulatedDocument for built in objects if built.kind == "pdf"), None)
+    system = settings.fhir.identifier_system or PATIENT_IDENTIFIER
+    data = json.dumps(fhir_bundle(report, options, page, system), ensure_ascii=False, sort_keys=True).encode()
+    uid = uid_for(report.report_identity, FHIR)
+    path = context.store.save_report(job.study_instance_uid, uid, data, ".json")
+    return StoredObject(FHIR, "", uid, "", digest_of(context.store.path(path), whole=True), path)
+
+
+def sent_kinds(settings: Settings) -> tuple[ObjectKind, ...]:
+    """Return the kinds of objects that some PACS is sent; the SR always, since it is the report."""
+    return tuple(dict.fromkeys(("sr", *(kind for pacs in settings.pacs for kind in pacs.send))))
+
+
+def shows_attributions(settings: Settings) -> bool:
+    """Return whether some object that is sent shows Grad-CAM maps."""
+    return bool({"attribution", "sc", "pdf"} & set(sent_kinds(settings)))
+
+
+def artefact_folder(context: WorkerContext, job: Job, bundle: Bundle) -> Path:
+    """Return the folder of a job's artefacts, shared by all bundles with the same preprocessing."""
+    return context.store.artefact_folder(
+        job.study_instance_uid, artefacts_digest(job.request_digest, bundle.preprocessing_digest)
+    )
+
+
+def require_prepared_study(folder: Path) -> PreparedStudy:
+    """Load the prepared study of an artefact folder; raises ArtefactsMissingError where it is missing or damaged."""
+    study = load_prepared_study(folder)
+    if study is None:
+        raise ArtefactsMissingError(f"the prepared study in {folder.name[:16]} is missing or damaged")
+    return study
+
+
+def stored_files(context: WorkerContext, request: ComputeRequest) -> Files:
+    """Return the file of every instance that a request names.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Ledger and store.
+    request : ComputeRequest
+        Series, contours and registrations.
+
+    Returns
+    -------
+    mapping of str to Path
+        SOP Instance UID -> file.
+
+    Raises
+    ------
+    InputError
+        An instance is no longer stored.
+    """
+    uids = [uid for series in request.series.values() for uid, _ in series["instances"]]
+    uids += [chosen["sop_instance_uid"] for chosen in (*request.contours.values(), *request.registrations.values())]
+    with context.ledger.begin() as session:
+        paths = paths_of(session, uids)
+    if missing := set(uids) - set(paths):
+        raise InputError(
+            f"{len(missing)} of {len(set(uids))} instances are no longer stored, {min(missing)} among them; "
+            "send the study again"
+        )
+    return {uid: context.store.path(path) for uid, path in paths.items()}
+
+
+def decision_policy(bundle: Bundle, settings: Settings) -> DecisionPolicy:
+    """Return the rule by which this site recommends with a bundle; raises SettingsError where both contradict."""
+    return policy_of(settings, bundle.manifest.indication, f"the bundle {bundle.manifest.name!r}")
+
+
+def _sources(files: Files, request: ComputeRequest, study: PreparedStudy) -> SourceStudy:
+    def header(uid: str) -> Dataset:
+        return dcmread(files[uid], stop_before_pixels=True)
+
+    contours = dict.fromkeys(chosen["sop_instance_uid"] for chosen in request.contours.values())
+    return SourceStudy(
+        mr=tuple(header(uid) for series in request.series.values() for uid, _ in series["instances"]),
+        contours=tuple(header(uid) for uid in contours),
+        masks=tuple(SeriesMask(role, series.mask_zyx, series.slices) for role, series in study.items()),
+        character_set=request.character_set,
+    )
+
+
+def _slice_pictures(
+    folder: Path, study: PreparedStudy, rows: Mapping[SeriesRole, int], bundle: Bundle
+) -> tuple[SequencePicture, ...]:
+    attributions = load_attributions(folder)
+    spacing = (bundle.spacing_mm, bundle.spacing_mm)
+    return tuple(
+        SequencePicture(
+            role, series.patches[rows[role], 0], series.patches[rows[role], 1], spacing, attributions.get(role)
+        )
+        for role, series in study.items()
+        if role in rows
+    )  # fmt: skip
+
+
+def _nomogram_drawing(
+    report: TreatmentReport, request: ComputeRequest, bundle: Bundle, settings: Settings
+) -> tuple[PatientNomogram | None, EbvCategory | None]:
+    """The patient's nomogram; with unknown EBV DNA drawn for one category, which the page names."""
+    if report.scores is None:
+        return None, None
+    analysis = Analysis(report.scores.prognostic_score, report.scores.predictive_score, {})
+    results = predict_survival(analysis, request, bundle, decision_policy(bundle, settings))
+    category, patient = next(iter(results.items()))
+    return PatientNomogram(bundle.nomogram, patient, settings.report.language), category if len(results) > 1 else None
