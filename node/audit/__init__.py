@@ -1,1 +1,1 @@
-"""Who did what, and how it goes: PS3.15 audit messages, metrics, notifications, traces. See the README beside it."""
+"""Audit messages by DICOM PS3.15, metrics, notifications and traces; `README.md` of this folder describes them."""

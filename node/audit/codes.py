@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Code:
-    """A coded value as the audit schema has it."""
+    """A coded value: `csd-code`, `codeSystemName` and `originalText` of the audit schema."""
 
     value: str
     scheme: str
@@ -60,5 +60,5 @@ OUR_SCHEME = "99CPTDN"
 
 
 def command_code(name: str) -> Code:
-    """What was done, where DICOM has no code for it: a command of ours."""
+    """Return the code of a command of ours, because DICOM has none for it."""
     return Code(name.replace(" ", "-"), OUR_SCHEME, f"cptdn {name}")

@@ -1,7 +1,7 @@
-"""Sending the local trail on to the audit repository: in order, later where it is away, and each line at least once.
+"""Forward the local trail to the audit repository: in order, later when it is unreachable, each line at least once.
 
-The trail itself is the spool: a small file remembers how far it has been handed over. Every long-running process of a
-machine may forward; the one that holds the lock does, and another takes over when it ends.
+The trail is the spool: a small file records how far it has been forwarded. Every long-running process of a machine may
+forward; the one that has the lock does, and another one continues when it ends.
 """
 
 from __future__ import annotations
@@ -30,20 +30,44 @@ POSITION = "forwarded.json"
 
 @dataclass(frozen=True)
 class Position:
-    """How far the trail has been handed over: everything before `offset` of file `number`."""
+    """How far the trail has been forwarded.
+
+    Attributes
+    ----------
+    number : int
+        Number of the file.
+    offset : int
+        Bytes of that file, from its beginning, that the repository has; all earlier files it has as well.
+    """
 
     number: int
     offset: int
 
 
 class Forwarder:
-    """One attempt after another to bring the repository up to date."""
+    """Forwards what the repository does not have yet; one object for one repository.
+
+    Parameters
+    ----------
+    keep_days : int, optional
+        Closed files older than this are removed once they are forwarded; None keeps all.
+    """
 
     def __init__(self, trail: TrailFile, repository: Repository, keep_days: int | None = None) -> None:
         self._trail, self._repository, self._keep_days = trail, repository, keep_days
 
     def forward(self) -> int:
-        """Hand over what is there; returns the number of messages. Raises RepositoryError, OSError."""
+        """Send everything that was not forwarded yet; return the number of messages.
+
+        The position is saved after each batch: when it cannot be saved, the batch is sent again, never skipped.
+
+        Raises
+        ------
+        RepositoryError
+            When the repository does not accept messages.
+        OSError
+            When the trail cannot be read or the position not saved.
+        """
         n_sent, position = 0, read_position(self._trail)
         while True:
             messages, following = self._next(position)
@@ -56,14 +80,16 @@ class Forwarder:
             _write_position(self._trail, position)
 
     def close(self) -> None:
+        """Close the connection."""
         self._repository.close()
 
     def prune(self) -> None:
+        """Remove old files that are forwarded, where the site wants that."""
         if self._keep_days is not None:
             self._trail.prune(self._keep_days, read_position(self._trail).number)
 
     def _next(self, position: Position) -> tuple[list[bytes], Position]:
-        """Whole messages from here on, and where they end."""
+        """Return the next complete messages, and the position behind them."""
         path = self._trail.path(position.number)
         data = b""
         if path.exists():
@@ -79,16 +105,20 @@ class Forwarder:
 
 
 def read_position(trail: TrailFile) -> Position:
-    """Where forwarding goes on; the beginning of the trail where nothing was forwarded yet."""
+    """Return where forwarding continues.
+
+    That is the beginning of the trail when nothing was forwarded, and when the saved position cannot be read: sending a
+    line twice is better than never.
+    """
     try:
-        kept = json.loads((trail.folder / POSITION).read_text(encoding="ascii"))
-        return Position(int(kept["number"]), int(kept["offset"]))
+        saved = json.loads((trail.folder / POSITION).read_text(encoding="ascii"))
+        return Position(int(saved["number"]), int(saved["offset"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Position(min(trail.numbers(), default=1), 0)
 
 
 def backlog_bytes(trail: TrailFile) -> int:
-    """How much of the trail the repository has not got."""
+    """Return how many bytes of the trail the repository does not have."""
     position = read_position(trail)
     sizes = {n: trail.path(n).stat().st_size for n in trail.numbers() if n >= position.number}
     return max(0, sum(sizes.values()) - (position.offset if position.number in sizes else 0))
@@ -96,7 +126,10 @@ def backlog_bytes(trail: TrailFile) -> int:
 
 @contextmanager
 def forwarding(settings: Settings, trail: TrailFile) -> Iterator[None]:
-    """Forward in a thread of its own while the block lasts; does nothing where no repository is configured."""
+    """Forward in a thread of its own until the block ends; do nothing where no repository is configured.
+
+    At the end, one more attempt sends what was recorded last.
+    """
     syslog = settings.audit.syslog
     if syslog is None or not settings.audit.enabled:
         yield
@@ -117,7 +150,7 @@ def _run(forwarder: Forwarder, trail: TrailFile, stop: threading.Event) -> None:
         try:
             with trail.locked("forward.lock", wait=False):
                 _forward_until(forwarder, stop)
-        except OSError:  # another process forwards, or the folder is not there yet
+        except OSError:  # another process forwards, or the folder does not exist yet
             stop.wait(CHECK_EVERY_S)
     forwarder.close()
 
@@ -129,15 +162,15 @@ def _forward_until(forwarder: Forwarder, stop: threading.Event) -> None:
             forwarder.forward()
             forwarder.prune()
             if wait != CHECK_EVERY_S:
-                log.info("audit_repository_is_back")
+                log.info("audit_repository_reachable")
             wait = CHECK_EVERY_S
         except (RepositoryError, SettingsError, OSError) as error:
             if wait == CHECK_EVERY_S:
-                log.warning("audit_repository_is_away", reason=str(error))
+                log.warning("audit_repository_unreachable", reason=str(error))
             wait = TRY_AGAIN_S if wait == CHECK_EVERY_S else min(TRY_AGAIN_LONGEST_S, 2 * wait)
         if last:
             return
-        last = stop.wait(wait)  # one round more, so that what was said last is sent, too
+        last = stop.wait(wait)  # one attempt more, so that what was recorded last is sent, too
 
 
 def _write_position(trail: TrailFile, position: Position) -> None:

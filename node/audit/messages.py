@@ -1,7 +1,7 @@
-"""Audit messages by the schema of DICOM PS3.15 section A.5.1, one function for each kind of section A.5.3.
+"""Audit messages by the schema of DICOM PS3.15 section A.5.1, one function for each kind of subject in section A.5.3.
 
-Every message is one line of XML in UTF-8. No name of a patient ever stands in one: the schema asks for a
-ParticipantObjectName, and it is left empty.
+Every message is one line of XML in UTF-8. No message contains a patient's name: the schema requires a
+ParticipantObjectName, and it is empty.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from ipaddress import ip_address
-from xml.etree.ElementTree import Element, SubElement, tostring  # only writes; nothing is parsed here
+from xml.etree.ElementTree import (
+    Element,
+    SubElement,
+    tostring,
+)  # only writes XML; parsing untrusted XML would need defusedxml
 
 from node.audit import codes
 from node.audit.codes import Code
@@ -22,7 +26,7 @@ PERSON, SYSTEM_OBJECT = "1", "2"  # ParticipantObjectTypeCode
 PATIENT_ROLE, REPORT_ROLE, SECURITY_RESOURCE_ROLE = "1", "3", "13"  # ParticipantObjectTypeCodeRole
 APPLICATION_SERVER = "4"  # AuditSourceTypeCode
 
-# What XML 1.0 cannot hold, and line ends, since a message is one line.
+# What XML 1.0 cannot contain (section 2.2), and line ends, since a message is one line.
 _UNFIT = re.compile("[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]+")
 
 
@@ -37,7 +41,17 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True)
 class Event:
-    """What happened. action : C(reate), R(ead), U(pdate), D(elete) or E(xecute)."""
+    """EventIdentification of a message.
+
+    Attributes
+    ----------
+    action : str
+        EventActionCode: C(reate), R(ead), U(pdate), D(elete) or E(xecute).
+    types : tuple of Code
+        EventTypeCode, any number.
+    description : str
+        EventOutcomeDescription; empty: none.
+    """
 
     id: Code
     action: str
@@ -48,7 +62,19 @@ class Event:
 
 @dataclass(frozen=True)
 class Participant:
-    """Who took part. address : an IP address or a machine's name."""
+    """An ActiveParticipant: a user, a process, a machine or a medium.
+
+    Attributes
+    ----------
+    requestor : bool
+        UserIsRequestor: who caused the event; at most one participant of a message.
+    ae_title : str
+        AlternativeUserID; empty: none.
+    address : str
+        IP address or name of the machine; empty: none.
+    media : Code, optional
+        MediaType of an export.
+    """
 
     user_id: str
     requestor: bool
@@ -61,7 +87,17 @@ class Participant:
 
 @dataclass(frozen=True)
 class Subject:
-    """What it was about. details : type -> value; sop_classes : SOP Class UID -> number of instances."""
+    """A ParticipantObjectIdentification: a study, a patient, a query, or what an alert is about.
+
+    Attributes
+    ----------
+    details : mapping, optional
+        ParticipantObjectDetail: value by type; encoded as base64 in the message.
+    sop_classes : mapping, optional
+        Number of instances by SOP Class UID.
+    query : bytes, optional
+        ParticipantObjectQuery: the encoded identifier.
+    """
 
     id: str
     id_type: Code
@@ -74,29 +110,61 @@ class Subject:
 
 @dataclass(frozen=True)
 class Source:
-    """Who reports."""
+    """AuditSourceIdentification: the installation that reports."""
 
     id: str
     site: str | None = None
 
 
 def study(study_instance_uid: str, sop_classes: Mapping[str, int]) -> Subject:
-    """A study as participant object, tables of PS3.15 section A.5.3.7."""
+    """Return a study as participant object.
+
+    Parameters
+    ----------
+    sop_classes : mapping
+        Number of instances by SOP Class UID; may be empty.
+
+    References
+    ----------
+    PS3.15 section A.5.3.7.
+    """
     return Subject(study_instance_uid, codes.STUDY_INSTANCE_UID, SYSTEM_OBJECT, REPORT_ROLE, sop_classes=sop_classes)
 
 
 def patient(patient_id: str) -> Subject:
-    """A patient as participant object: the identifier, and no name."""
+    """Return a patient as participant object: the identifier, and no name."""
     return Subject(patient_id, codes.PATIENT_NUMBER, PERSON, PATIENT_ROLE)
 
 
 def alerted(subject: str, kind: Code, text: str) -> Subject:
-    """What a security alert is about: a node (NODE_ID) or a resource (URI), PS3.15 section A.5.3.12."""
+    """Return what a security alert is about.
+
+    Parameters
+    ----------
+    subject : str
+        Address or name of a machine, or a resource.
+    kind : Code
+        ``NODE_ID`` or ``URI``.
+
+    References
+    ----------
+    PS3.15 section A.5.3.11.
+    """
     return Subject(subject, kind, SYSTEM_OBJECT, SECURITY_RESOURCE_ROLE, details={"Alert Description": text})
 
 
 def queried(sop_class_uid: str, identifier: bytes, transfer_syntax_uid: str) -> Subject:
-    """A C-FIND and its identifier data set, PS3.15 section A.5.3.11."""
+    """Return a C-FIND as participant object.
+
+    Parameters
+    ----------
+    identifier : bytes
+        The identifier data set in `transfer_syntax_uid`.
+
+    References
+    ----------
+    PS3.15 section A.5.3.10.
+    """
     details = {"TransferSyntax": transfer_syntax_uid}
     return Subject(
         sop_class_uid, codes.SOP_CLASS_UID, SYSTEM_OBJECT, REPORT_ROLE, details=details, query=identifier
@@ -106,7 +174,24 @@ def queried(sop_class_uid: str, identifier: bytes, transfer_syntax_uid: str) -> 
 def audit_message(
     event: Event, participants: Sequence[Participant], source: Source, subjects: Sequence[Subject], when: datetime
 ) -> bytes:
-    """The message. when : aware. At least one participant is needed, and at most one is the requestor."""
+    """Return an audit message as one line of XML.
+
+    Parameters
+    ----------
+    participants : sequence of Participant
+        At least one, and at most one of them the requestor.
+    when : datetime
+        Aware.
+
+    Returns
+    -------
+    bytes
+        UTF-8, without XML declaration and without line ends.
+
+    References
+    ----------
+    PS3.15 section A.5.1.
+    """
     root = Element("AuditMessage")
     identified = SubElement(
         root, "EventIdentification",
@@ -132,7 +217,7 @@ def audit_message(
 
 
 def plain(text: str) -> str:
-    """Text without what XML or a line cannot hold."""
+    """Return the text with spaces for what XML 1.0 or a line cannot contain."""
     return _UNFIT.sub(" ", text)
 
 

@@ -1,7 +1,7 @@
-"""Metrics in Prometheus' format, and health: read from the ledger when asked for, never from a process's memory.
+"""Metrics in Prometheus' format, and health checks: computed from the ledger at each request, not counted in memory.
 
-Whichever process answers says the same, and what happened before a restart is not forgotten. Labels are states, steps
-and configured names; nothing of a patient or a study is in them.
+So every process gives the same numbers, and a restart loses none. Labels are states, steps and configured names;
+nothing about a patient or a study is in them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ WAITING_STATES = ("receiving", "incomplete", "held", "queued", "running")
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, whoever gives it."""
+    """An HTTP response, for the web part and for the small listener."""
 
     status: int
     content_type: str
@@ -45,28 +45,32 @@ class Answer:
 
 
 def metrics(ledger: Ledger, settings: Settings) -> Answer:
-    """`/metrics`. A ledger that does not answer is a metric, too: cptdn_ledger_up 0."""
+    """Return the response to `/metrics`; a ledger that does not answer is ``cptdn_ledger_up 0``, not an error."""
     registry = CollectorRegistry()
     registry.register(_Ledger(ledger, settings))
     return Answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
 
 
 def live() -> Answer:
-    """`/health/live`: this process answers; nothing else is asked."""
+    """Return the response to `/health/live`: 200 as soon as this process answers at all."""
     return _health(200, {"status": "alive"})
 
 
 def ready(ledger: Ledger, settings: Settings) -> Answer:
-    """`/health/ready`: studies can be received. 503 naming what is not well."""
+    """Return the response to `/health/ready`: 200 when studies can be received, else 503 with the failed checks.
+
+    The checks are ``ledger`` (it answers), ``storage`` (more space than `[storage] min_free_gb`) and ``node`` (one
+    listens).
+    """
     checks = {"ledger": False, "storage": _free_bytes(settings) >= settings.storage.min_free_gb * 1e9, "node": False}
     try:
         with ledger.begin() as session:
             checks["node"] = any(process.ready for process in live_processes(session, "node"))
         checks["ledger"] = True
     except SQLAlchemyError:
-        pass  # said by the check itself
-    well = all(checks.values())
-    return _health(200 if well else 503, {"status": "ready" if well else "not ready", "checks": checks})
+        pass  # the check of the ledger is False then
+    is_ready = all(checks.values())
+    return _health(200 if is_ready else 503, {"status": "ready" if is_ready else "not ready", "checks": checks})
 
 
 def _health(status: int, document: dict[str, object]) -> Answer:
@@ -79,7 +83,7 @@ def _free_bytes(settings: Settings) -> int:
 
 
 class _Ledger(Collector):
-    """One look at the ledger, in one transaction."""
+    """Reads the ledger in one transaction at each scrape."""
 
     def __init__(self, ledger: Ledger, settings: Settings) -> None:
         self._ledger, self._settings = ledger, settings
@@ -89,24 +93,24 @@ class _Ledger(Collector):
         up = GaugeMetricFamily("cptdn_ledger_up", "Whether the ledger answers")
         try:
             with self._ledger.begin() as session:
-                found = [*_counts(session), *_waiting(session), *_durations(session)]
+                families = [*_counts(session), *_waiting(session), *_durations(session)]
             up.add_metric([], 1)
         except SQLAlchemyError:
-            found = []
+            families = []
             up.add_metric([], 0)
         yield up
-        yield from found
+        yield from families
 
 
 def _of_this_machine(settings: Settings) -> Iterable[Metric]:
     yield _labelled("cptdn_build_info", "The program", "version", {version("cptdn-node"): 1})
     yield _plain("cptdn_storage_free_bytes", "Free bytes on the file system of the storage", _free_bytes(settings))
     least = settings.storage.min_free_gb * 1e9
-    yield _plain("cptdn_storage_min_free_bytes", "Below so many free bytes objects are refused", least)
+    yield _plain("cptdn_storage_min_free_bytes", "Objects are refused below this number of free bytes", least)
     if settings.audit.syslog is not None:
         trail = TrailFile(audit_folder(settings), 1)
         waiting = backlog_bytes(trail)
-        yield _plain("cptdn_audit_backlog_bytes", "Audit messages that the repository has not got", waiting)
+        yield _plain("cptdn_audit_backlog_bytes", "Bytes of the audit trail that the repository does not have", waiting)
 
 
 def _counts(session: Session) -> Iterable[Metric]:
@@ -123,47 +127,47 @@ def _counts(session: Session) -> Iterable[Metric]:
         for state in DELIVERY_STATES:
             deliveries.add_metric([pacs, state], states.get(state, 0))
     yield deliveries
-    kept = session.execute(
+    quarantined = session.execute(
         select(Quarantined.code, func.count()).where(Quarantined.dismissed_because.is_(None)).group_by(Quarantined.code)
     )
-    yield _labelled("cptdn_quarantined", "Objects kept aside that nobody has settled", "code", dict(kept.all()))
+    yield _labelled("cptdn_quarantined", "Quarantined objects that were not dismissed", "code", dict(quarantined.all()))
     stored = select(func.count(Instance.sop_instance_uid), func.coalesce(func.sum(Instance.size_bytes), 0))
     n, size = session.execute(stored).one()
-    yield _plain("cptdn_stored_instances", "Instances that stand here", n)
-    yield _plain("cptdn_stored_bytes", "Bytes of the instances that stand here", float(size))
+    yield _plain("cptdn_stored_instances", "Stored instances", n)
+    yield _plain("cptdn_stored_bytes", "Bytes of the stored instances", float(size))
     reports = session.scalar(select(func.count(Report.id))) or 0
     yield CounterMetricFamily("cptdn_reports", "Reports made, revisions included", value=reports)
-    open_ones = session.scalar(select(func.count()).select_from(Association).where(Association.closed_at.is_(None)))
-    yield _plain("cptdn_open_associations", "Associations that are storing something now", open_ones or 0)
+    n_open = session.scalar(select(func.count()).select_from(Association).where(Association.closed_at.is_(None)))
+    yield _plain("cptdn_open_associations", "Open associations that have stored something", n_open or 0)
     processes: dict[str, int] = dict.fromkeys(("node", "worker", "web"), 0)
     for process in live_processes(session):
         processes[process.kind] = processes.get(process.kind, 0) + 1
-    yield _labelled("cptdn_processes", "Living processes", "kind", processes)
+    yield _labelled("cptdn_processes", "Running processes", "kind", processes)
 
 
 def _waiting(session: Session) -> Iterable[Metric]:
     now = now_utc()
-    owed, oldest = session.execute(select(func.count(Outbox.id), func.min(Outbox.not_before))).one()
-    yield _plain("cptdn_outbox_messages", "Messages that the ledger owes the broker", owed)
+    n_messages, oldest = session.execute(select(func.count(Outbox.id), func.min(Outbox.not_before))).one()
+    yield _plain("cptdn_outbox_messages", "Messages that wait in the outbox for the broker", n_messages)
     yield _plain("cptdn_outbox_late_seconds", "How long the oldest of them is overdue", _age(now, oldest))
     ages = dict.fromkeys(WAITING_STATES, 0.0)
     query = select(Case.state, func.min(Case.updated_at)).where(Case.state.in_(WAITING_STATES)).group_by(Case.state)
     for state, since in session.execute(query):
         ages[state] = _age(now, since)
     yield _labelled("cptdn_case_oldest_seconds", "How long the oldest case has been in a waiting state", "state", ages)
-    waits = select(func.min(Delivery.created_at)).where(Delivery.state.in_(("pending", "sent")))
+    oldest_open = select(func.min(Delivery.created_at)).where(Delivery.state.in_(("pending", "sent")))
     yield _plain(
         "cptdn_delivery_oldest_seconds",
         "How long the oldest open delivery has waited",
-        _age(now, session.scalar(waits)),
+        _age(now, session.scalar(oldest_open)),
     )
-    untold = session.scalar(select(func.count(Notice.id)).where(Notice.closed_at.is_(None))) or 0
-    yield _plain("cptdn_notices_waiting", "Notices that nobody has been told of yet", untold)
+    n_open_notices = session.scalar(select(func.count(Notice.id)).where(Notice.closed_at.is_(None))) or 0
+    yield _plain("cptdn_notices_waiting", "Notices that were not sent by every channel", n_open_notices)
 
 
 def _durations(session: Session) -> Iterable[Metric]:
-    """Durations of the steps, over the computations that ended within the last day."""
-    steps = SummaryMetricFamily("cptdn_step_seconds", "Duration of a step, last day's computations", labels=["step"])
+    """Yield the durations of the steps, over the jobs that ended within the last day."""
+    steps = SummaryMetricFamily("cptdn_step_seconds", "Duration of a step in jobs of the last day", labels=["step"])
     sums: dict[str, tuple[int, float]] = {}
     recent = select(Job.seconds).where(Job.state == "done", Job.updated_at > now_utc() - DURATIONS_OF)
     for seconds in session.scalars(recent):

@@ -13,28 +13,31 @@ from config.settings import MetricsSettings, Settings
 from node.audit.metrics import Answer, live, metrics, ready
 from node.ledger.database import Ledger
 
-PATIENCE_S = 5.0  # a client that says nothing for so long is left
+TIMEOUT_S = 5.0  # a client that sends nothing for this long is disconnected
 
 
 @contextmanager
 def serving_metrics(ledger: Ledger, settings: Settings) -> Iterator[int | None]:
-    """Listen while the block lasts; gives the port, None where `[metrics]` is off.
+    """Listen until the block ends; return the port, or None where `[metrics]` is off.
 
-    Raises SettingsError when the address cannot be used.
+    Raises
+    ------
+    SettingsError
+        When the address cannot be used.
     """
     if not settings.metrics.enabled:
         yield None
         return
-    where = settings.metrics
+    listener = settings.metrics
     answers: dict[str, Callable[[], Answer]] = {
         "/metrics": lambda: metrics(ledger, settings),
         "/health/live": live,
         "/health/ready": lambda: ready(ledger, settings),
     }
     try:
-        server = _Server((where.bind, where.port), where, answers)
+        server = _Server((listener.bind, listener.port), listener, answers)
     except OSError as error:
-        raise SettingsError(f"[metrics] cannot listen on {where.bind}:{where.port}: {error.strerror}") from error
+        raise SettingsError(f"[metrics] cannot listen on {listener.bind}:{listener.port}: {error.strerror}") from error
     threading.Thread(target=server.serve_forever, args=(0.1,), name="metrics", daemon=True).start()
     try:
         yield int(server.server_address[1])
@@ -53,23 +56,23 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def verify_request(self, request: object, client_address: object) -> bool:
-        """Only named readers, or loopback where none is named."""
+        """Accept configured addresses, or loopback only where none is configured."""
         address = str(client_address[0])  # type: ignore[index]
         allowed = self.settings.allowed_addresses
         return is_within(address, allowed) if allowed else is_loopback(address)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no event."""
+        """Log nothing: a client that closed its connection is no event."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
-    timeout = PATIENCE_S
+    timeout = TIMEOUT_S
     server_version, sys_version = "cptdn", ""
 
     def do_GET(self) -> None:
-        give = self.server.answers.get(self.path.partition("?")[0])
-        answer = give() if give is not None else Answer(404, "text/plain", b"no such page\n")
+        respond = self.server.answers.get(self.path.partition("?")[0])
+        answer = respond() if respond is not None else Answer(404, "text/plain", b"no such page\n")
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
@@ -78,4 +81,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Requests for metrics are no events."""
+        """Log nothing: a request for metrics is no event."""

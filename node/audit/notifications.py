@@ -1,7 +1,7 @@
-"""Telling a person by mail or webhook: failed cases, dead deliveries, quarantine, a disk that fills.
+"""Notify people by mail or webhook: failed cases, dead deliveries, quarantined objects, little disk space.
 
-At most one message in `[notify] every_s`; what happens meanwhile is put together. A channel that does not answer is
-tried again with doubling waits until `retry_for_s` is over. A message holds ids, codes and UIDs, nothing of a patient.
+There is at most one message in `[notify] every_s`; notices in between are sent together. A channel that fails is tried
+again with doubling waits for `retry_for_s`. A message contains ids, codes and UIDs, nothing about a patient.
 """
 
 from __future__ import annotations
@@ -28,44 +28,50 @@ from node.store.study_store import StudyStore
 
 log = structlog.get_logger("cptdn.notify")
 
-LOOKS_BACK = timedelta(days=1)
+LOOKBACK = timedelta(days=1)  # a node that was off for longer does not send old news
 RETRY_FIRST_S, RETRY_LONGEST_S = 10.0, 3600.0
-LOW_DISK_FACTOR = 2.0  # warned of at so many times the free space at which objects are refused
+LOW_DISK_FACTOR = 2.0  # times the free space at which objects are refused
 TITLES = {
-    "failed_case": "Computations that failed", "dead_delivery": "Deliveries that were given up",
-    "low_disk": "Little room left", "quarantine": "Objects kept aside",
+    "failed_case": "Failed computations", "dead_delivery": "Deliveries given up",
+    "low_disk": "Little disk space left", "quarantine": "Quarantined objects",
 }  # fmt: skip
 
 Channel = Callable[[Sequence[tuple[str, str, datetime]]], None]  # (kind, text, when) of each notice
 
 
 class NotTakenError(Exception):
-    """A channel did not take the message now."""
+    """A channel did not accept the message now."""
 
 
 class Notifier:
-    """One look after another: note what is new, tell what is due. Several nodes may do so at once."""
+    """Records new notices and sends those that are due; several nodes may do so at once.
+
+    Attributes
+    ----------
+    channels : dict
+        Function that sends, by name of the channel; empty when none is configured.
+    """
 
     def __init__(self, ledger: Ledger, settings: Settings, store: StudyStore) -> None:
         self._ledger, self._settings, self._store = ledger, settings, store
         self.channels = channels_of(settings.notify, settings.node.ae_title)
 
     def check(self) -> int:
-        """Returns how many notices were told everywhere."""
+        """Record what is new and send what is due; return the number of notices that every channel has now accepted."""
         if not self.channels:
             return 0
         notify, now = self._settings.notify, now_utc()
         with self._ledger.begin() as session:
-            seen = [*find_causes(session, now - LOOKS_BACK), *self._low_disk(now)]
-            record_notices(session, seen, notify.on, now, notify.every_s)
+            causes = [*find_causes(session, now - LOOKBACK), *self._low_disk(now)]
+            record_notices(session, causes, notify.on, now, notify.every_s)
             due = claim_due(session, now, timedelta(seconds=10 * notify.timeout_s))
             items = [(row.id, row.kind, row.text, row.recorded_at, frozenset(row.sent_to)) for row in due]
-        return self._tell(items) if items else 0
+        return self._send(items) if items else 0
 
-    def _tell(self, items: Sequence[tuple[int, str, str, datetime, frozenset[str]]]) -> int:
-        taken: dict[int, set[str]] = {number: set(told) for number, _, _, _, told in items}
+    def _send(self, items: Sequence[tuple[int, str, str, datetime, frozenset[str]]]) -> int:
+        accepted_by: dict[int, set[str]] = {number: set(sent_to) for number, _, _, _, sent_to in items}
         for name, send in self.channels.items():
-            new = [one for one in items if name not in one[4]]
+            new = [item for item in items if name not in item[4]]
             if not new:
                 continue
             try:
@@ -74,16 +80,16 @@ class Notifier:
                 log.warning("notice_not_sent", channel=name, reason=str(error))
                 continue
             for number, *_ in new:
-                taken[number].add(name)
+                accepted_by[number].add(name)
         with self._ledger.begin() as session:
-            return sum(self._settle(session, number, told) for number, told in taken.items())
+            return sum(self._close_or_retry(session, number, channels) for number, channels in accepted_by.items())
 
-    def _settle(self, session: Session, number: int, told: set[str]) -> bool:
+    def _close_or_retry(self, session: Session, number: int, accepted_by: set[str]) -> bool:
         row, now = session.get_one(Notice, number), now_utc()
-        if told - set(row.sent_to):
-            row.sent_to = {**row.sent_to, **{name: now.isoformat() for name in told - set(row.sent_to)}}
+        if new := accepted_by - set(row.sent_to):
+            row.sent_to = {**row.sent_to, **{name: now.isoformat() for name in new}}
             row.sent_at = now
-        done = told >= set(self.channels)
+        done = accepted_by >= set(self.channels)
         if done or now - row.recorded_at > timedelta(seconds=self._settings.notify.retry_for_s):
             row.closed_at = now
             if not done:
@@ -103,15 +109,21 @@ class Notifier:
 
 
 def channels_of(notify: NotifySettings, ae_title: str) -> dict[str, Channel]:
-    """The channels that are configured. Raises SettingsError when a secret's file cannot be read."""
-    found: dict[str, Channel] = {}
+    """Return the channels that are configured.
+
+    Raises
+    ------
+    SettingsError
+        When the file of a secret cannot be read.
+    """
+    channels: dict[str, Channel] = {}
     if notify.smtp_host and notify.mail_to:
         password = _secret(notify.smtp_password_file)
-        found["mail"] = lambda items: _mail(notify, password, ae_title, items)
+        channels["mail"] = lambda items: _mail(notify, password, ae_title, items)
     if notify.webhook_url:
         token = _secret(notify.webhook_token_file)
-        found["webhook"] = lambda items: _post(notify, token, ae_title, items)
-    return found
+        channels["webhook"] = lambda items: _post(notify, token, ae_title, items)
+    return channels
 
 
 def _secret(path: Path | None) -> str:
@@ -122,10 +134,16 @@ def _secret(path: Path | None) -> str:
 
 
 def message_text(items: Sequence[tuple[str, str, datetime]]) -> str:
-    """What a person reads."""
+    """Return the text of a message, by kind of notice.
+
+    Parameters
+    ----------
+    items : sequence of (str, str, datetime)
+        Kind, text and time (UTC) of each notice.
+    """
     lines = []
     for kind, title in TITLES.items():
-        of_kind = [(text, when) for found, text, when in items if found == kind]
+        of_kind = [(text, when) for item_kind, text, when in items if item_kind == kind]
         if of_kind:
             lines += [f"{title} ({len(of_kind)}):"]
             lines += [f"  {when:%Y-%m-%d %H:%M} UTC  {text}" for text, when in of_kind]
@@ -140,11 +158,11 @@ def _mail(notify: NotifySettings, password: str, ae_title: str, items: Sequence[
     mail.set_content(message_text(items))
     try:
         context = ssl.create_default_context(cafile=str(notify.smtp_ca) if notify.smtp_ca else None)
-        where, port, wait = notify.smtp_host or "", notify.smtp_port, notify.timeout_s
+        host, port, timeout_s = notify.smtp_host or "", notify.smtp_port, notify.timeout_s
         with (
-            smtplib.SMTP_SSL(where, port, timeout=wait, context=context)
+            smtplib.SMTP_SSL(host, port, timeout=timeout_s, context=context)
             if notify.smtp_security == "tls"
-            else smtplib.SMTP(where, port, timeout=wait)
+            else smtplib.SMTP(host, port, timeout=timeout_s)
         ) as server:
             if notify.smtp_security == "starttls":
                 server.starttls(context=context)

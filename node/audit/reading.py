@@ -1,4 +1,4 @@
-"""Reading a line of our own audit trail back, for commands and pages."""
+"""Read lines of our own audit trail, for commands and pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,19 @@ from node.audit.syslog import body_of
 
 
 def read_message(line: bytes) -> dict[str, Any]:
-    """A recorded line as a plain value: when, event, types, outcome, description, who, about."""
+    """Return a recorded line as plain values.
+
+    Parameters
+    ----------
+    line : bytes
+        As `syslog_message` made it.
+
+    Returns
+    -------
+    dict
+        ``when``, ``event``, ``action``, ``types``, ``outcome``, ``description``; ``who``: a dict for each participant;
+        ``about``: a dict for each subject.
+    """
     root = fromstring(body_of(line))  # noqa: S314 - our own file, which only the service's user can write
     event = _child(root, "EventIdentification")
     return {
@@ -22,26 +34,26 @@ def read_message(line: bytes) -> dict[str, Any]:
         "description": event.findtext("EventOutcomeDescription") or "",
         "who": [
             {
-                "user": one.get("UserID", ""),
-                "requestor": one.get("UserIsRequestor") == "true",
-                "address": one.get("NetworkAccessPointID", ""),
-                "role": role.get("originalText", "") if (role := one.find("RoleIDCode")) is not None else "",
+                "user": participant.get("UserID", ""),
+                "requestor": participant.get("UserIsRequestor") == "true",
+                "address": participant.get("NetworkAccessPointID", ""),
+                "role": role.get("originalText", "") if (role := participant.find("RoleIDCode")) is not None else "",
             }
-            for one in root.findall("ActiveParticipant")
+            for participant in root.findall("ActiveParticipant")
         ],
         "about": [
             {
-                "kind": _child(one, "ParticipantObjectIDTypeCode").get("originalText", ""),
-                "id": one.get("ParticipantObjectID", ""),
+                "kind": _child(subject, "ParticipantObjectIDTypeCode").get("originalText", ""),
+                "id": subject.get("ParticipantObjectID", ""),
                 "sop_classes": {
-                    entry.get("UID", ""): int(entry.get("NumberOfInstances", "0")) for entry in one.iter("SOPClass")
+                    entry.get("UID", ""): int(entry.get("NumberOfInstances", "0")) for entry in subject.iter("SOPClass")
                 },
             }
-            for one in root.findall("ParticipantObjectIdentification")
+            for subject in root.findall("ParticipantObjectIdentification")
         ],
     }
 
 
 def _child(parent: Element, name: str) -> Element:
-    found = parent.find(name)
-    return found if found is not None else Element(name)
+    child = parent.find(name)
+    return child if child is not None else Element(name)

@@ -1,10 +1,10 @@
-"""What the rooms call to have something recorded: one method an event, each a sentence of PS3.15 section A.5.3.
+"""Record audit events: one method for each kind of event in DICOM PS3.15 section A.5.3.
 
     audit = open_audit(settings, "web")
     audit.authentication("anna", address="192.0.2.7", success=False, reason="wrong password")
 
-Recording writes and syncs one line in the caller's thread and never raises: what cannot be written is an error in the
-log. Nothing here stands between a C-STORE request and its response; an association is recorded when it has ended.
+Recording writes one line and forces it to the disk in the caller's thread. It never raises: a line that cannot be
+written is an error in the log. No C-STORE response waits for it, because an association is recorded when it has ended.
 """
 
 from __future__ import annotations
@@ -53,39 +53,53 @@ IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 
 @dataclass
 class StudyTally:
-    """What one association has stored of one study."""
+    """What one association has stored of one study.
+
+    Attributes
+    ----------
+    sop_classes : dict
+        Number of instances by SOP Class UID.
+    n_new : int
+        Instances that were not stored before.
+    """
 
     patient_id: str = ""
     sop_classes: dict[str, int] = field(default_factory=dict)  # SOP Class UID -> number of instances
     n_new: int = 0
 
     def add(self, sop_class_uid: str, patient_id: str, *, new: bool) -> None:
+        """Count one stored instance."""
         self.patient_id = patient_id
         self.sop_classes[sop_class_uid] = self.sop_classes.get(sop_class_uid, 0) + 1
         self.n_new += new
 
 
 class Audit:
-    """The audit trail of one process. Threads share it."""
+    """The audit trail of one process. Threads share it.
+
+    Parameters
+    ----------
+    process : str
+        ``node``, ``worker``, ``web`` or ``command``.
+    """
 
     def __init__(self, settings: Settings, process: str) -> None:
-        """process : "node", "worker", "web" or "command"."""
         self.settings = settings
         self.trail = TrailFile(audit_folder(settings), settings.audit.rotate_mb * 1_000_000)
         self._host = socket.gethostname()
         self._process = process
         self._source = Source(settings.audit.source_id or settings.node.ae_title, settings.audit.site)
-        self._alerts: dict[tuple[str, str], _Silence] = {}
+        self._alerts: dict[tuple[str, str], _Suppressed] = {}
         self._lock = threading.Lock()
 
     # --- the program ---
 
     def started(self) -> None:
-        """Application Start."""
+        """Record Application Start."""
         self._application(codes.APPLICATION_START)
 
     def stopped(self) -> None:
-        """Application Stop."""
+        """Record Application Stop."""
         self._application(codes.APPLICATION_STOP)
 
     def _application(self, kind: Code) -> None:
@@ -97,9 +111,9 @@ class Audit:
     # --- instances ---
 
     def received(self, calling_ae: str, address: str, studies: Mapping[str, StudyTally]) -> None:
-        """DICOM Instances Transferred, one message a study: an association that stored instances has ended.
+        """Record DICOM Instances Transferred, one message for each study: an association that stored them has ended.
 
-        The action is Create where at least one instance was new here, and Read where all were here before.
+        The action is Create when at least one instance was new, and Read when all were stored before.
         """
         for uid, tally in studies.items():
             sender = Participant(calling_ae, True, codes.SOURCE_ROLE, ae_title=calling_ae, address=address)
@@ -109,20 +123,26 @@ class Audit:
             )  # fmt: skip
 
     def sending(self, pacs: PacsSettings, study_uid: str, patient_id: str, sop_classes: Mapping[str, int]) -> None:
-        """Begin Transferring DICOM Instances: objects of a report are about to go to a PACS."""
+        """Record Begin Transferring DICOM Instances: objects of a report are about to be sent to a PACS."""
         event = Event(codes.BEGIN_TRANSFERRING, "E")
         self._record(event, self._to(pacs), [study(study_uid, sop_classes)], patient_id)
 
     def sent(
         self, pacs: PacsSettings, study_uid: str, patient_id: str, sop_classes: Mapping[str, int], failure: str = ""
     ) -> None:
-        """DICOM Instances Transferred: how it ended."""
+        """Record DICOM Instances Transferred: how the sending ended.
+
+        Parameters
+        ----------
+        failure : str
+            Why not all were accepted; empty: success.
+        """
         outcome = Outcome.MINOR_FAILURE if failure else Outcome.SUCCESS
         event = Event(codes.INSTANCES_TRANSFERRED, "C", (), outcome, failure)
         self._record(event, self._to(pacs), [study(study_uid, sop_classes)], patient_id)
 
     def exported(self, url: str, study_uid: str, patient_id: str, failure: str = "") -> None:
-        """Export: a report has left as other than DICOM."""
+        """Record Export: a report was sent as other than DICOM (FHIR)."""
         outcome = Outcome.MINOR_FAILURE if failure else Outcome.SUCCESS
         there = Participant(url, False, codes.DESTINATION_MEDIA, media=codes.URI_MEDIA)
         event = Event(codes.EXPORT, "R", (), outcome, failure)
@@ -131,36 +151,41 @@ class Audit:
     def accessed(
         self, user: str, what: str, study_uid: str, patient_id: str, *, action: str = "U", address: str = ""
     ) -> None:
-        """DICOM Instances Accessed: a person saw a study or its report (action R) or decided about it (U).
+        """Record DICOM Instances Accessed: a user saw a study or its report (action R) or decided about it (U).
 
-        what : the command or page, e.g. "studies hold".
+        Parameters
+        ----------
+        what : str
+            Command or page, for example ``studies hold``.
         """
         event = Event(codes.INSTANCES_ACCESSED, action, (codes.command_code(what),))
         about = [study(study_uid, {})] if study_uid else []
         self._record(event, [self._by(user, address)], about, patient_id)
 
     def patient_record(self, user: str, what: str, patient_id: str, address: str = "") -> None:
-        """Patient Record: a person changed a fact about a patient."""
+        """Record Patient Record: a user changed a fact about a patient."""
         event = Event(codes.PATIENT_RECORD, "U", (codes.command_code(what),))
         self._record(event, [self._by(user, address)], [], patient_id)
 
     def queried(self, pacs: PacsSettings, sop_class_uid: str, identifier: Dataset, patient_id: str) -> None:
-        """Query: a C-FIND of ours is about to be sent. Where the Patient ID shall not stand in the trail as it is, it
-        is left out of the identifier, too."""
-        asked = identifier
+        """Record Query: a C-FIND of ours is about to be sent.
+
+        Where the site does not want the Patient ID in the trail as it is, it is removed from the identifier as well.
+        """
+        recorded = identifier
         if self.settings.audit.patient_id != "plain" and "PatientID" in identifier:
-            asked = Dataset()  # not a copy: pydicom's copies share their elements
+            recorded = Dataset()  # not a copy: pydicom's copies share their elements
             for element in identifier:
                 if element.keyword != "PatientID":
-                    asked.add(element)
-        encoded = dataset_bytes(asked)
+                    recorded.add(element)
+        encoded = dataset_bytes(recorded)
         subject = queried(sop_class_uid, encoded, IMPLICIT_LITTLE_ENDIAN)
         self._record(Event(codes.QUERY, "E"), self._to(pacs), [subject], patient_id)
 
-    # --- doors ---
+    # --- access ---
 
     def authentication(self, user: str, *, address: str, success: bool, logout: bool = False, reason: str = "") -> None:
-        """User Authentication: somebody logged in, failed to, or logged out."""
+        """Record User Authentication: a log-in, a failed one, or a log-out."""
         outcome = Outcome.SUCCESS if success else Outcome.MINOR_FAILURE
         event = Event(
             codes.USER_AUTHENTICATION, "E", (codes.LOGOUT if logout else codes.LOGIN,), outcome, reason
@@ -171,33 +196,33 @@ class Audit:
         self, text: str, *, user: str = "", address: str = "", kind: Code = codes.USE_OF_RESTRICTED_FUNCTION,
         success: bool = False,
     ) -> None:  # fmt: skip
-        """Security Alert: somebody was refused, or changed what guards the node (`kind`, with success=True).
+        """Record Security Alert: a refusal, or a change of what protects the node (`kind`, with ``success=True``).
 
-        The same text about the same peer is recorded once in `[audit] alerts_every_s`; the next one says how many
-        there were, so that a scanner cannot fill the disk.
+        The same text about the same peer is recorded once in `[audit] alerts_every_s`, and the next message contains
+        the number of those in between: a port scan must not fill the disk.
         """
-        n_silent = 0 if success else self._n_silent(text, user or address)
-        if n_silent is None:
+        n_suppressed = 0 if success else self._n_suppressed(text, user or address)
+        if n_suppressed is None:
             return
-        said = f"{text} ({n_silent} more since the last message)" if n_silent else text
+        description = f"{text} ({n_suppressed} more since the last message)" if n_suppressed else text
         outcome = Outcome.SUCCESS if success else Outcome.SERIOUS_FAILURE
         participants = [self._us(None, not user)]
         if user or address:
             participants.append(Participant(user or "unknown", bool(user), address=address))
-        subject = alerted(address or self._host, codes.NODE_ID, said)
-        self._record(Event(codes.SECURITY_ALERT, "E", (kind,), outcome, said), participants, [subject])
+        subject = alerted(address or self._host, codes.NODE_ID, description)
+        self._record(Event(codes.SECURITY_ALERT, "E", (kind,), outcome, description), participants, [subject])
 
-    def _n_silent(self, text: str, peer: str) -> int | None:
-        """How many of these were not recorded since the last one; None when this one shall not be recorded."""
+    def _n_suppressed(self, text: str, peer: str) -> int | None:
+        """Return how many of these were not recorded since the last one; None when this one must not be recorded."""
         now = time.monotonic()
         with self._lock:
             if len(self._alerts) > 10_000:
                 self._alerts.clear()
-            silence = self._alerts.setdefault((text, peer), _Silence(until=now))
-            if now < silence.until:
-                silence.n += 1
+            suppressed = self._alerts.setdefault((text, peer), _Suppressed(until=now))
+            if now < suppressed.until:
+                suppressed.n += 1
                 return None
-            n, silence.n, silence.until = silence.n, 0, now + self.settings.audit.alerts_every_s
+            n, suppressed.n, suppressed.until = suppressed.n, 0, now + self.settings.audit.alerts_every_s
             return n
 
     # --- writing ---
@@ -228,32 +253,32 @@ class Audit:
             shown = self._patient_id(patient_id)
             about = [*subjects, patient(shown)] if shown else list(subjects)
             message = audit_message(event, participants, self._source, about, now)
-            fresh = self.trail.append(syslog_message(now, self._host, os.getpid(), message))
-            if fresh and settings.keep_days is not None and settings.syslog is None:
+            is_new_file = self.trail.append(syslog_message(now, self._host, os.getpid(), message))
+            if is_new_file and settings.keep_days is not None and settings.syslog is None:
                 self.trail.prune(settings.keep_days, before=max(self.trail.numbers()))
         except OSError as error:
             log.error("audit_not_written", event_name=event.id.meaning, error=str(error))
 
     def _patient_id(self, patient_id: str) -> str:
-        how = self.settings.audit.patient_id
-        if not patient_id or how == "none":
+        form = self.settings.audit.patient_id
+        if not patient_id or form == "none":
             return ""
-        if how == "plain":
+        if form == "plain":
             return patient_id
         key = _key(self.settings.storage.root / "audit" / KEY_FILE)
         return "hmac-sha256:" + hmac.new(key, patient_id.encode(), hashlib.sha256).hexdigest()[:32]
 
 
 @dataclass
-class _Silence:
-    """Until when an alert is only counted, and how often it was."""
+class _Suppressed:
+    """Until when (monotonic clock) an alert is only counted, and how often it was."""
 
     until: float
     n: int = 0
 
 
 def dataset_bytes(ds: Dataset) -> bytes:
-    """A data set in implicit VR little endian."""
+    """Return a data set encoded in implicit VR little endian."""
     buffer = DicomBytesIO()
     buffer.is_implicit_VR, buffer.is_little_endian = True, True
     write_dataset(buffer, ds)
@@ -261,13 +286,13 @@ def dataset_bytes(ds: Dataset) -> bytes:
 
 
 def open_audit(settings: Settings, process: str = "command") -> Audit:
-    """The audit trail that the settings name; nothing is written before something is recorded."""
+    """Return the audit trail that the settings name; nothing is written before the first event."""
     return Audit(settings, process)
 
 
 @contextmanager
 def audited(audit: Audit) -> Iterator[Audit]:
-    """Application Start and Application Stop around a process's work."""
+    """Record Application Start at the beginning of the block and Application Stop at its end."""
     audit.started()
     try:
         yield audit
@@ -276,12 +301,12 @@ def audited(audit: Audit) -> Iterator[Audit]:
 
 
 def audit_folder(settings: Settings) -> Path:
-    """A folder for each machine: a file that grows by appending is not for a shared file system."""
+    """Return the folder of the trail: one for each machine, because a shared file system does not append atomically."""
     return settings.audit.folder or settings.storage.root / "audit" / socket.gethostname()
 
 
 def command_user() -> str:
-    """The person at the command line, as login@machine."""
+    """Return the user of the command line as ``login@machine``."""
     return _person()
 
 
@@ -294,21 +319,21 @@ def _person() -> str:
 
 
 def _key(path: Path) -> bytes:
-    """The key under which patient identifiers are hashed, made on first use and kept beside the trail."""
+    """Return the key under which patient identifiers are hashed; it is created when it is first needed."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        aside = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(os.urandom(32))
             stream.flush()
             os.fsync(stream.fileno())
         try:
-            os.link(aside, path)  # the first one stays
+            os.link(temporary, path)  # not a rename: all processes must use the key of the first one
         except FileExistsError:
             pass
         finally:
-            aside.unlink()
+            temporary.unlink()
         return path.read_bytes()

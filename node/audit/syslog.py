@@ -1,7 +1,8 @@
 """Syslog for audit messages: the RFC 5424 header, and connections by TLS (RFC 5425), TCP (RFC 6587) and UDP (RFC 5426).
 
-PS3.15 section A.6 and A.7 ask for facility 10 (security) and for "DICOM+RFC3881" as MSGID. Syslog has no receipts: a
-message counts as handed over once the repository's machine has acknowledged its last byte and the connection stands.
+PS3.15 sections A.6 and A.7 require facility 10 (security) and the MSGID "DICOM+RFC3881". Syslog has no receipts: a
+message counts as forwarded once the repository's machine has acknowledged its last byte (TCP) and the connection is
+still open.
 """
 
 from __future__ import annotations
@@ -28,11 +29,19 @@ _NOT_PRINTABLE = re.compile(r"[^!-~]")
 
 
 class RepositoryError(OSError):
-    """The repository cannot be reached, or ended the connection."""
+    """The repository cannot be reached, or has closed the connection."""
 
 
 def syslog_message(when: datetime, host: str, process_id: int, message: bytes) -> bytes:
-    """One RFC 5424 message, without line ends."""
+    """Return one RFC 5424 message, without line ends.
+
+    Parameters
+    ----------
+    when : datetime
+        Aware.
+    message : bytes
+        XML in UTF-8.
+    """
     header = (
         f"<{PRIORITY}>1 {when.isoformat(timespec='milliseconds')} {_NOT_PRINTABLE.sub('-', host)[:255] or '-'} "
         f"{APPLICATION} {process_id} {MESSAGE_ID} - "
@@ -41,19 +50,29 @@ def syslog_message(when: datetime, host: str, process_id: int, message: bytes) -
 
 
 def body_of(line: bytes) -> bytes:
-    """The XML of a recorded line."""
+    """Return the XML of a recorded line."""
     return line.partition(BOM)[2]
 
 
 class Repository:
-    """A connection to the audit repository, opened when it is needed."""
+    """A connection to the audit repository, opened when it is first needed and again after a failure."""
 
     def __init__(self, settings: SyslogSettings) -> None:
         self._settings = settings
         self._socket: socket.socket | None = None
 
     def send(self, messages: Sequence[bytes]) -> None:
-        """Hand these over, in their order. Raises RepositoryError: then none of them counts as handed over."""
+        """Send these messages in their order.
+
+        Raises
+        ------
+        RepositoryError
+            When not all were accepted; then none of them counts as sent.
+
+        References
+        ----------
+        RFC 6587 section 3.4.1 (octet counting), which RFC 5425 requires for TLS.
+        """
         try:
             connection = self._connected()
             if self._settings.transport == "udp":
@@ -61,32 +80,33 @@ class Repository:
                     connection.send(message)
                 return
             connection.sendall(b"".join(b"%d %s" % (len(message), message) for message in messages))
-            self._wait_until_taken(connection)
+            self._wait_until_acknowledged(connection)
         except OSError as error:
             self.close()
             where = f"{self._settings.host}:{self._settings.port} by {self._settings.transport}"
             raise RepositoryError(f"the audit repository {where} did not take messages: {error}") from error
 
     def close(self) -> None:
+        """Close the connection; the next `send` opens a new one."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
     def _connected(self) -> socket.socket:
-        if self._socket is not None and self._settings.transport != "udp" and _has_left(self._socket):
+        if self._socket is not None and self._settings.transport != "udp" and _is_closed_by_peer(self._socket):
             self.close()
         if self._socket is None:
             self._socket = self._connect()
         return self._socket
 
     def _connect(self) -> socket.socket:
-        where = (self._settings.host, self._settings.port)
+        address_of_repository = (self._settings.host, self._settings.port)
         if self._settings.transport == "udp":
-            family, kind, protocol, _, address = socket.getaddrinfo(*where, type=socket.SOCK_DGRAM)[0]
+            family, kind, protocol, _, address = socket.getaddrinfo(*address_of_repository, type=socket.SOCK_DGRAM)[0]
             datagrams = socket.socket(family, kind, protocol)
             datagrams.connect(address)
             return datagrams
-        connection = socket.create_connection(where, self._settings.timeout_s)
+        connection = socket.create_connection(address_of_repository, self._settings.timeout_s)
         try:
             if self._settings.transport == "tls":
                 return client_context(self._settings).wrap_socket(connection, server_hostname=self._settings.host)
@@ -95,19 +115,25 @@ class Repository:
             raise
         return connection
 
-    def _wait_until_taken(self, connection: socket.socket) -> None:
-        """Until the last byte is acknowledged by the peer's machine. Raises OSError when that takes too long."""
+    def _wait_until_acknowledged(self, connection: socket.socket) -> None:
+        """Wait until the peer's machine has acknowledged the last byte. Raises OSError when that takes too long."""
         deadline = time.monotonic() + self._settings.timeout_s
         while struct.unpack("i", fcntl.ioctl(connection.fileno(), _UNSENT, b"\0\0\0\0"))[0]:
             if time.monotonic() > deadline:
-                raise TimeoutError("its machine does not acknowledge")
+                raise TimeoutError("its machine does not acknowledge what was sent")
             time.sleep(0.005)
-        if _has_left(connection):
-            raise ConnectionResetError("it closed the connection")
+        if _is_closed_by_peer(connection):
+            raise ConnectionResetError("it has closed the connection")
 
 
 def check_repository(settings: SyslogSettings) -> str | None:
-    """Connect and leave again; None when that worked, else why it did not. Raises SettingsError for wrong files."""
+    """Connect and disconnect; return why that failed, or None.
+
+    Raises
+    ------
+    SettingsError
+        When the files of the certificates cannot be used.
+    """
     repository = Repository(settings)
     try:
         repository.send(())
@@ -119,7 +145,13 @@ def check_repository(settings: SyslogSettings) -> str | None:
 
 
 def client_context(settings: SyslogSettings) -> ssl.SSLContext:
-    """TLS 1.2 or newer, the repository's certificate checked for its name. Raises SettingsError for wrong files."""
+    """Return a TLS context: 1.2 or newer, and the repository's certificate must fit its name.
+
+    Raises
+    ------
+    SettingsError
+        When the files of the certificates cannot be used.
+    """
     try:
         context = ssl.create_default_context(cafile=str(settings.ca))
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -130,8 +162,8 @@ def client_context(settings: SyslogSettings) -> ssl.SSLContext:
     return context
 
 
-def _has_left(connection: socket.socket) -> bool:
-    """Whether the peer has closed; a repository never sends anything else."""
+def _is_closed_by_peer(connection: socket.socket) -> bool:
+    """Return whether the peer has closed; a repository sends nothing but the end of the connection."""
     if not select.select([connection], [], [], 0)[0]:
         return False
     timeout = connection.gettimeout()

@@ -1,7 +1,7 @@
-"""OpenTelemetry traces through the pipeline, for sites that run a collector; nothing happens where they are off.
+"""OpenTelemetry traces of computations, for sites with a collector; nothing happens where tracing is off.
 
-One trace a computation: its id is made from the job's id, so that spans of node, workers and delivery belong together
-without a word in the broker's messages. Spans carry UIDs, job ids and steps.
+There is one trace for each job: its id is derived from the job's id, so that spans of node, workers and delivery belong
+together and messages of the broker need no field for it. Spans contain UIDs, job ids and steps.
 """
 
 from __future__ import annotations
@@ -18,16 +18,23 @@ from config.settings import Settings
 
 
 class Tracer:
-    """Gives spans to a collector; the one of a process that does not trace does nothing."""
+    """Sends spans to a collector; without a provider it does nothing."""
 
     def __init__(self, provider: Any = None) -> None:
         self._provider = provider
 
     @contextmanager
     def span(self, name: str, job_id: str | None = None, **attributes: str | int | float | bool) -> Iterator[None]:
-        """A span around the block; an error that passes through marks it as failed, by its type alone.
+        """Return a span around the block; an exception marks it as failed, by its type only.
 
-        job_id : the computation whose trace it belongs to; None: a trace of its own.
+        An exception's message may contain what a file said, so it is not recorded.
+
+        Parameters
+        ----------
+        job_id : str, optional
+            Job whose trace it belongs to; None: a trace of its own.
+        **attributes
+            Recorded as ``cptdn.<name>``.
         """
         if self._provider is None:
             yield
@@ -36,11 +43,11 @@ class Tracer:
 
         tracer = self._provider.get_tracer("cptdn")
         context = _context_of(job_id) if job_id else None
-        marked = {f"cptdn.{key}": value for key, value in attributes.items()}
+        labels = {f"cptdn.{key}": value for key, value in attributes.items()}
         if job_id:
-            marked["cptdn.job"] = job_id
+            labels["cptdn.job"] = job_id
         with tracer.start_as_current_span(
-            name, context=context, attributes=marked, record_exception=False, set_status_on_exception=False
+            name, context=context, attributes=labels, record_exception=False, set_status_on_exception=False
         ) as span:
             try:
                 yield
@@ -51,23 +58,35 @@ class Tracer:
     def record(
         self, name: str, job_id: str, begun: datetime, ended: datetime, **attributes: str | int | float | bool
     ) -> None:
-        """A span of something that is over."""
+        """Send a span of something that has ended.
+
+        Parameters
+        ----------
+        begun, ended : datetime
+            Aware; an end before the beginning (after a jump of the clock) becomes the beginning.
+        """
         if self._provider is None:
             return
-        marked = {f"cptdn.{key}": value for key, value in attributes.items()} | {"cptdn.job": job_id}
+        labels = {f"cptdn.{key}": value for key, value in attributes.items()} | {"cptdn.job": job_id}
         begun_ns, ended_ns = (int(when.timestamp() * 1e9) for when in (begun, max(begun, ended)))
         tracer = self._provider.get_tracer("cptdn")
-        span = tracer.start_span(name, context=_context_of(job_id), attributes=marked, start_time=begun_ns)
+        span = tracer.start_span(name, context=_context_of(job_id), attributes=labels, start_time=begun_ns)
         span.end(end_time=ended_ns)
 
     def close(self) -> None:
-        """Send what waits."""
+        """Send what waits, and end the threads of the exporter."""
         if self._provider is not None:
             self._provider.shutdown()
 
 
 def open_tracer(settings: Settings, process: str) -> Tracer:
-    """The tracer of a process. Raises SettingsError where tracing is on and its libraries are not installed."""
+    """Return the tracer of a process.
+
+    Raises
+    ------
+    SettingsError
+        When tracing is on and its libraries are not installed.
+    """
     if not settings.tracing.enabled:
         return Tracer()
     try:
@@ -85,7 +104,7 @@ def open_tracer(settings: Settings, process: str) -> Tracer:
 
 
 def trace_id_of(job_id: str) -> int:
-    """The trace of a job: its UUID, or a digest of anything else."""
+    """Return the trace id of a job, 128 bits: its UUID, or a digest of another id."""
     try:
         return uuid.UUID(job_id).int
     except ValueError:
@@ -93,7 +112,10 @@ def trace_id_of(job_id: str) -> int:
 
 
 def _context_of(job_id: str) -> Any:
-    """A context whose spans join the job's trace; the remote parent stands for the job itself."""
+    """Return a context whose spans join the job's trace.
+
+    OpenTelemetry takes the trace id from a parent only, so there is a remote parent, whose span is never sent.
+    """
     from opentelemetry import trace
 
     trace_id = trace_id_of(job_id)

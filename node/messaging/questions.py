@@ -1,9 +1,9 @@
-"""Questions to a worker that wait for their answer: what the pages cannot know without computing.
+"""Questions to a worker whose answer a page waits for: what the pages cannot know without computing.
 
     page --ANSWER_QUESTION [list, name, values]--> worker --LPUSH list--> page (BLPOP)
 
 The question is a Celery message like any other; the answer is JSON in a short-lived Redis list of the same broker,
-since the ledger must not hold what nobody needs a second later. A question that nobody took in time expires.
+because the ledger should not store what is useless a second later. A question that no worker has taken in time expires.
 """
 
 from __future__ import annotations
@@ -22,50 +22,68 @@ from config.errors import CptdnError, InputError
 from node.messaging.broker import redis_of
 from node.messaging.messages import ANSWER_QUESTION, Queue
 
-ANSWER_TIMEOUT_S = 8.0  # for numbers
-PICTURE_TIMEOUT_S = 30.0  # for pictures: several are asked for at once, and they come one after the other
-KEPT_S = 30
+ANSWER_TIMEOUT_S = 8.0  # of numbers
+PICTURE_TIMEOUT_S = 30.0  # of pictures: a page asks for several at once, and they come one after the other
+EXPIRES_S = 30  # an answer that the page no longer waits for
 
 
 class NoAnswerError(CptdnError):
-    """No worker answered, or the broker is away: what was asked for cannot be shown now."""
+    """No worker answered in time, or the broker does not answer."""
 
 
 class QuestionClient(Protocol):
-    """Whoever can be asked."""
+    """What pages use to ask a question; tests have one without workers."""
 
     def ask(self, question: str, values: Mapping[str, Any], wait_s: float = ANSWER_TIMEOUT_S) -> Any:
-        """The answer as JSON values. Raises NoAnswerError, or InputError where the values do not fit."""
+        """Return the answer as JSON values.
+
+        Parameters
+        ----------
+        question : str
+            Its name, see `workers/web`.
+        values : mapping
+            JSON values.
+        wait_s : float
+            How long to wait, in seconds.
+
+        Raises
+        ------
+        NoAnswerError
+            When no answer comes in time.
+        InputError
+            When the worker says that the values do not fit the question.
+        """
 
 
 class WorkerClient:
-    """The workers behind the broker; threads share it."""
+    """Asks the workers behind the broker; threads share it."""
 
     def __init__(self, celery: Celery, url: str) -> None:
         self._celery, self._redis = celery, redis_of(url, PICTURE_TIMEOUT_S + 5)
 
     def ask(self, question: str, values: Mapping[str, Any], wait_s: float = ANSWER_TIMEOUT_S) -> Any:
+        """Send the question and wait for its answer, see `QuestionClient.ask`."""
         answers = f"cptdn.answer.{uuid.uuid4().hex}"
         try:
-            self._redis.ping()  # a broker that is away is told at once; Celery would look for it for seconds
+            self._redis.ping()  # fails at once when the broker is down; Celery would retry for seconds
             self._celery.send_task(
                 ANSWER_QUESTION, args=[answers, question, dict(values)], queue=Queue.WEB.value, retry=False,
                 expires=wait_s,
             )  # fmt: skip
-            found: Any = self._redis.blpop([answers], timeout=wait_s)
+            response: Any = self._redis.blpop([answers], timeout=wait_s)
         except (OperationalError, RedisError, OSError) as error:
             raise NoAnswerError(f"the broker does not answer: {error}") from error
-        if found is None:
+        if response is None:
             raise NoAnswerError(f"no worker answered within {wait_s:g} s; is a worker of the queue `web` running?")
-        answer = json.loads(found[1])
+        answer = json.loads(response[1])
         if "error" in answer:
             raise InputError(answer["error"])
         return answer["answer"]
 
 
 def send_answer(redis: Redis, answers: str, document: Mapping[str, Any]) -> None:
-    """Put an answer where the asker waits for it; nobody fetches it after a while."""
+    """Send an answer to the list that the page reads; it expires when the page no longer waits."""
     with redis.pipeline() as pipeline:
         pipeline.lpush(answers, json.dumps(document, ensure_ascii=False))
-        pipeline.expire(answers, KEPT_S)
+        pipeline.expire(answers, EXPIRES_S)
         pipeline.execute()

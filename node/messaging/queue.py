@@ -1,4 +1,4 @@
-"""Sending by name over Celery, and what Celery says about its queues."""
+"""Celery and Redis as this program uses them: sending tasks by name, and the lengths of queues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from node.messaging.messages import QUEUE_OF_TASK, BrokerUnavailableError, Queue
 
 
 def make_celery(url: str, broker: BrokerSettings) -> Celery:
-    """A Celery application on this broker: JSON only, late acknowledgement, no results (the ledger holds them)."""
+    """Return a Celery application on this broker: JSON only, late acknowledgement, no results (the ledger has them)."""
     app = Celery("cptdn", broker=url, set_as_current=False)
     app.conf.update(
         task_serializer="json",
@@ -31,11 +31,11 @@ def make_celery(url: str, broker: BrokerSettings) -> Celery:
         broker_connection_max_retries=None,
         broker_transport_options={
             "visibility_timeout": broker.visibility_timeout_s,
-            # A broker that went away must be noticed in seconds, not when the kernel gives up.
+            # A broker that does not answer must be noticed in seconds, not when TCP gives up after many minutes.
             "socket_timeout": 10,
             "socket_connect_timeout": 5,
             "retry_on_timeout": True,
-            # One that vanished without a word (a cable, a firewall) is noticed by the kernel's own questions.
+            # A broker behind a pulled cable or a firewall closes nothing: TCP keep-alive notices it.
             "socket_keepalive": True,
             "socket_keepalive_options": {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 10, socket.TCP_KEEPCNT: 3},
         },
@@ -46,7 +46,13 @@ def make_celery(url: str, broker: BrokerSettings) -> Celery:
 
 
 def send(app: Celery, task: str, args: list[Any]) -> None:
-    """Give one message to the broker. Raises BrokerUnavailableError when it does not take it."""
+    """Send one message to the broker.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        When it does not accept the message.
+    """
     try:
         app.send_task(task, args=args, queue=QUEUE_OF_TASK[task].value, retry=False)
     except (OperationalError, OSError, RedisError) as error:
@@ -54,14 +60,26 @@ def send(app: Celery, task: str, args: list[Any]) -> None:
 
 
 def room_in_queues(broker: Redis, most: int) -> dict[str, int]:
-    """How many more messages each queue may get so that at most `most` wait in it. Raises BrokerUnavailableError."""
+    """Return how many more messages each queue may get until `most` wait in it; negative when more wait already.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        When the broker does not answer.
+    """
     return {queue: most - waiting for queue, waiting in queue_lengths(broker).items()}
 
 
 def queue_lengths(broker: Redis) -> dict[str, int]:
-    """Messages waiting in each queue. Raises BrokerUnavailableError.
+    """Return the number of messages that wait in each queue.
 
-    Asked without Celery: it would try for seconds, and each try leaves a descriptor to the garbage collector.
+    redis-py and not Celery: Celery would retry for seconds, and each retry leaves a descriptor to the garbage
+    collector.
+
+    Raises
+    ------
+    BrokerUnavailableError
+        When the broker does not answer.
     """
     try:
         return {queue.value: int(broker.llen(queue.value)) for queue in Queue}

@@ -16,6 +16,7 @@ from node.audit.forwarding import Forwarder, backlog_bytes, forwarding, read_pos
 from node.audit.recorder import Audit, open_audit
 from node.audit.syslog import Repository, RepositoryError, client_context
 from node.audit.trail_file import TrailFile
+from tests.audit.appending import append_lines
 from tests.audit.scenes import Rsyslog, audit_settings, checked, rsyslog
 from tests.dicom.certificates import Authority
 from tests.flow.program import wait_for
@@ -26,23 +27,17 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     return Authority(tmp_path_factory.mktemp("ca"))
 
 
-def _append(folder: Path, name: str, n: int) -> None:
-    trail = TrailFile(folder, 500)
-    for number in range(n):
-        trail.append(f"<85>1 {name} {number}".encode())
-
-
 def test_processes_that_write_at_once_lose_and_mix_nothing(tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=_append, args=(tmp_path, name, 40)) for name in "abc"]
+    workers = [context.Process(target=append_lines, args=(tmp_path, name, 40)) for name in "abc"]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(120)
     lines = [line.decode().split() for line in TrailFile(tmp_path, 500).lines()]
     assert len(lines) == 120
     for name in "abc":
-        assert [int(number) for _, found, number in lines if found == name] == list(range(40))
+        assert [int(number) for _, writer, number in lines if writer == name] == list(range(40))
     numbers = TrailFile(tmp_path, 500).numbers()
     assert len(numbers) > 1
     sizes = [(tmp_path / f"audit-{number:06d}.log").stat().st_size for number in numbers]

@@ -152,7 +152,7 @@ def test_a_dead_delivery_can_be_given_a_new_life(owed: Owed, pacs: SmallPacs) ->
     with owed.ledger.begin() as session:
         deliveries.retry_delivery(session, delivery)
     assert owed.deliver(delivery).state == "delivered"
-    with owed.ledger.begin() as session, pytest.raises(InputError, match="nothing to try again"):
+    with owed.ledger.begin() as session, pytest.raises(InputError, match="cannot be tried again"):
         deliveries.retry_delivery(session, delivery)
 
 
