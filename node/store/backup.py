@@ -1,13 +1,13 @@
-"""Backup and restore of one installation: the ledger as it was at one moment, and every file that it names.
+"""Backup and restore of one installation: the ledger as of one moment, and every file that it names.
 
     DIR/ledger.db | ledger.pgdump   the ledger at the moment of the backup
-    DIR/files/...                   the files that it names, under their names below the storage root
-    DIR/backup.json                 written last: what is in it, counted, with the digest of the ledger
+    DIR/files/...                   the files that it names, by their paths below the storage root
+    DIR/backup.json                 written last: the number of files, and the digest of the ledger
 
-A row is written only after its file is durable, and files never change; so a backup takes the ledger first and the
-files afterwards, while the node goes on working. Nothing is removed meanwhile. Hard links cost no space where the
-folder is on the storage's own file system; that protects from mistakes, not from a broken disk. What was computed on
-the way (artefacts) is not in a backup: it is made again.
+A row is written only after its file is durable, and files never change. A backup therefore saves the ledger first and
+copies the files afterwards, while the node goes on; the deletion lock keeps retention away until it is done. Hard links
+cost no space where the folder is on the storage's own file system; they protect from mistakes, not from a broken disk.
+Artefacts (what the steps have computed) are not saved, because they can be computed again.
 """
 
 from __future__ import annotations
@@ -34,13 +34,28 @@ from node.ledger.tables import Instance, Quarantined, ReportObject
 from node.store.study_store import StudyStore
 
 MANIFEST, FILES = "backup.json", "files"
+FOLDERS = ("studies", "reports", "quarantine")  # below the storage root: those with files that the ledger names
 SQLITE, POSTGRESQL = "ledger.db", "ledger.pgdump"
 COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup holds."""
+    """Contents of `backup.json`.
+
+    Attributes
+    ----------
+    taken_at : str
+        ISO 8601, UTC: the moment of the ledger.
+    software : str
+        Version of the program that took the backup.
+    ledger, ledger_sha256 : str
+        Name of the saved ledger and its digest in hexadecimal digits.
+    files : int
+        Number of copied files.
+    missing : list of str
+        Files that the ledger names and that did not exist, relative to the storage root.
+    """
 
     taken_at: str
     software: str
@@ -56,10 +71,21 @@ def back_up(
     hard_links: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
-    """Take a backup into a folder that does not exist yet, or is empty.
+    """Take a backup into a folder that is empty or does not exist.
 
-    hard_links : link files instead of copying them, where the file system allows it.
-    Raises InputError when the folder holds something, LedgerError when the ledger cannot be saved.
+    Parameters
+    ----------
+    hard_links : bool
+        Link files instead of copying them, where the file system allows it.
+    progress : callable
+        Called with (files done, files in all).
+
+    Raises
+    ------
+    InputError
+        When the folder is not empty, or there is no ledger.
+    LedgerError
+        When the ledger cannot be saved.
     """
     if into.exists() and any(into.iterdir()):
         raise InputError(f"expected an empty folder for the backup, found files in {into}")
@@ -89,59 +115,78 @@ def back_up(
 def restore(
     settings: Settings, source: Path, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Manifest:
-    """Put a backup into the configured places, which must be empty: the storage root, and the ledger.
+    """Restore a backup into the configured storage root and ledger, both of which must be empty.
 
-    Raises InputError when the folder holds no whole backup or the places are not empty, LedgerError when the database
-    does not take it.
+    The ledger is loaded last: a restore that is interrupted leaves no ledger that names missing files.
+
+    Parameters
+    ----------
+    progress : callable
+        Called with (files done, files in all).
+
+    Raises
+    ------
+    InputError
+        When the backup is not complete or damaged, its ledger is for another database, or the target is not empty.
+    LedgerError
+        When the database does not accept it.
     """
     manifest = read_manifest(source)
     if _digest(source / manifest.ledger) != manifest.ledger_sha256:
-        raise InputError(f"{source / manifest.ledger} is damaged: its digest is not the one in {MANIFEST}")
+        raise InputError(
+            f"{source / manifest.ledger} is damaged: its digest differs from the one in {MANIFEST}; use another backup"
+        )
     url = make_url(settings.ledger.url or "")
     if (url.get_backend_name() == "sqlite") != (manifest.ledger == SQLITE):
         raise InputError(
-            f"the backup holds {manifest.ledger}, and the ledger is configured as {url.get_backend_name()}"
+            f"expected a backup of a {url.get_backend_name()} ledger, as [ledger] url says, found {manifest.ledger}"
         )
     store = StudyStore(settings.storage.root)
-    taken = [room for room in ("studies", "reports", "quarantine") if any((store.root / room).glob("*"))]
-    if taken:
+    filled = [folder for folder in FOLDERS if any((store.root / folder).glob("*"))]
+    if filled:
         raise InputError(
-            f"expected an empty storage root, found files in {store.root / taken[0]}: move them away first"
+            f"expected an empty storage root, found files in {store.root / filled[0]}; move them away first"
         )
     store.prepare()
     files = [path for path in sorted((source / FILES).rglob("*")) if path.is_file()]
     for done, path in enumerate(files):
         _copy(path, store.path(str(path.relative_to(source / FILES))), hard_links=False)
         progress(done + 1, len(files))
-    for room in ("studies", "reports", "quarantine"):
-        for folder, _, _ in os.walk(store.root / room):
+    for name in FOLDERS:
+        for folder, _, _ in os.walk(store.root / name):
             _sync(Path(folder))
     _load_ledger(url, source / manifest.ledger)
     return manifest
 
 
 def read_manifest(source: Path) -> Manifest:
-    """Raises InputError when there is no finished backup in this folder."""
+    """Return the manifest of a finished backup.
+
+    Raises
+    ------
+    InputError
+        When the folder contains no finished backup.
+    """
     try:
         return Manifest(**json.loads((source / MANIFEST).read_text(encoding="utf-8")))
     except FileNotFoundError as error:
-        raise InputError(f"{source} holds no finished backup: there is no {MANIFEST}") from error
+        raise InputError(f"expected a finished backup in {source}, found no {MANIFEST}") from error
     except (ValueError, TypeError) as error:
-        raise InputError(f"{source / MANIFEST} is not the description of a backup: {error}") from error
+        raise InputError(f"expected the description of a backup in {source / MANIFEST}: {error}") from error
 
 
 # --- the ledger ---
 
 
 def _save_ledger(url: URL, into: Path) -> tuple[str, list[str]]:
-    """Save the ledger at one moment; returns the file's name and the files that the ledger names at that moment."""
+    """Save the ledger as of one moment; return the name of its file, and the paths that it names at that moment."""
     if url.get_backend_name() == "sqlite":
         saved = into / SQLITE
         if not Path(url.database or "").is_file():
-            raise InputError(f"there is no ledger {url.database} to save")
+            raise InputError(f"expected a ledger to save, found no file {url.database}")
         with _sqlite(url.database or "") as source, _sqlite(saved) as target:
-            source.backup(target)  # one read transaction; writers go on (WAL)
-            target.execute("PRAGMA journal_mode=DELETE")  # one file, with nothing beside it
+            source.backup(target)  # one read transaction: writers go on (WAL)
+            target.execute("PRAGMA journal_mode=DELETE")  # no -wal file that would have to be copied, too
         engine = create_engine(f"sqlite:///{saved}")
         try:
             with engine.connect() as connection:
@@ -153,6 +198,7 @@ def _save_ledger(url: URL, into: Path) -> tuple[str, list[str]]:
     engine = create_engine(url, isolation_level="REPEATABLE READ")
     try:
         with engine.connect() as connection:
+            # pg_dump and the query of the paths see the same moment only by a shared snapshot.
             snapshot = connection.execute(text("SELECT pg_export_snapshot()")).scalar_one()
             _run(["pg_dump", "--format=custom", f"--snapshot={snapshot}", f"--file={into / POSTGRESQL}"], url)
             return POSTGRESQL, _paths(connection)
@@ -164,7 +210,7 @@ def _load_ledger(url: URL, saved: Path) -> None:
     if url.get_backend_name() == "sqlite":
         final = Path(url.database or "")
         if final.exists():
-            raise InputError(f"expected no ledger yet, found {final}: move it away first")
+            raise InputError(f"expected no ledger, found {final}; move it away first")
         final.parent.mkdir(parents=True, exist_ok=True)
         _copy(saved, final, hard_links=False)
         _sync(final.parent)
@@ -176,27 +222,29 @@ def _load_ledger(url: URL, saved: Path) -> None:
     finally:
         engine.dispose()
     if tables:
-        raise InputError(f"expected an empty database, found {tables} tables: make a new one for the restored ledger")
+        raise InputError(f"expected an empty database, found {tables} tables; create a new one for the restored ledger")
     _run(["pg_restore", "--exit-on-error", "--no-owner", f"--dbname={url.database}", str(saved)], url)
 
 
 def _run(command: list[str], url: URL) -> None:
-    """A tool of PostgreSQL; where the database is goes through its environment, so no password is seen in a list."""
-    known = {
+    """Run a client program of PostgreSQL. The environment names the database: arguments are visible to all users."""
+    variables = {
         "PGHOST": url.query.get("host", url.host), "PGPORT": url.query.get("port", url.port),
         "PGUSER": url.username, "PGPASSWORD": url.password, "PGDATABASE": url.database,
     }  # fmt: skip
-    environment = {**os.environ, **{key: str(value) for key, value in known.items() if value is not None}}
+    environment = {**os.environ, **{key: str(value) for key, value in variables.items() if value is not None}}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise LedgerError(f"{command[0]} is not installed; the backup of a PostgreSQL ledger needs it") from error
-    if done.returncode != 0:
-        raise LedgerError(f"{command[0]} failed: {done.stderr.strip()}")
+        raise LedgerError(
+            f"expected the program {command[0]} for the PostgreSQL ledger, found none; install the client programs"
+        ) from error
+    if finished.returncode != 0:
+        raise LedgerError(f"{command[0]} failed: {finished.stderr.strip()}")
 
 
 def _paths(connection: Connection) -> list[str]:
-    """Every file that the ledger names, relative to the storage root."""
+    """Return every path that the ledger names, relative to the storage root."""
     return [path for table in (Instance, ReportObject, Quarantined) for path in connection.scalars(select(table.path))]
 
 
@@ -240,5 +288,5 @@ def _digest(path: Path) -> str:
             while piece := file.read(COPY_BYTES):
                 digest.update(piece)
     except FileNotFoundError as error:
-        raise InputError(f"the backup lacks its ledger: there is no {path}") from error
+        raise InputError(f"expected the ledger of the backup, found no {path}") from error
     return digest.hexdigest()

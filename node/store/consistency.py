@@ -1,17 +1,17 @@
-"""The ledger against the disk, both ways.
+"""Compare the ledger with the disk, in both directions.
 
-    missing_file        a row whose file is not there
+    missing_file        a row whose file does not exist
     damaged_file        a file with other bytes than were received
-    orphan_file         an instance's file without a row: never acknowledged, or left by an older ledger
-    missing_report      an object of a report that is not there
+    orphan_file         an instance's file without a row: never acknowledged, or from an older ledger
+    missing_report      an object of a report that does not exist
     damaged_report      one with other bytes than were sent
-    orphan_report       a report's file without a row: a step that was interrupted, and will use it
-    missing_quarantine  a row of the quarantine whose file is not there
-    orphan_artefacts    what was computed for a study that the ledger does not know
-    leftover            a file in incoming/ that no association is writing any more
+    orphan_report       a report's file without a row: of a step that was interrupted, which will use it
+    missing_quarantine  a row of the quarantine whose file does not exist
+    orphan_artefacts    artefacts of a study that the ledger does not have
+    leftover            a file in incoming/ that no association writes any more
 
-It may run beside a working node: what is young is left alone, and what seems wrong is looked at twice. `repair.py`
-mends what can be mended without a doubt.
+The check may run beside a working node: it skips files that are only minutes old, and checks a second time what seems
+to be wrong. `node/workflow/storage_repair.py` repairs what can be repaired safely.
 """
 
 from __future__ import annotations
@@ -33,13 +33,23 @@ from node.store.digests import content_hash
 from node.store.part10 import skip_file_header
 from node.store.study_store import ORPHAN_AFTER_S, StudyStore
 
-YOUNG_S = 300.0  # a file this young may be waiting for its row at this moment
+MIN_AGE_S = 300.0  # the row of a younger file may be written at this moment
 PIECE_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One disagreement between ledger and disk; `path` is relative to the storage root."""
+    """One disagreement between ledger and disk.
+
+    Attributes
+    ----------
+    kind : str
+        One of the kinds above.
+    path : str
+        Relative to the storage root.
+    text : str
+        A sentence for the administrator.
+    """
 
     kind: str
     path: str
@@ -50,7 +60,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Row:
-    """A row that names a file. digest : of the data set (`whole` False) or of the whole file; empty: unknown."""
+    """A row that names a file; `digest` is of the data set, or of the whole file, and empty when unknown."""
 
     table: type[Any]
     key: str | int
@@ -66,9 +76,14 @@ def check_consistency(
     digests: bool = True,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Finding]:
-    """Everything that ledger and disk do not agree on.
+    """Yield every disagreement between ledger and disk.
 
-    digests : read every file and compare its bytes, too. progress : told how many of the ledger's files are checked.
+    Parameters
+    ----------
+    digests : bool
+        Whether to read every file and compare its bytes, which takes as long as reading the whole store.
+    progress : callable
+        Called with (files checked, files that the ledger names).
     """
     with ledger.begin() as session:
         rows = list(_rows(session))
@@ -101,18 +116,26 @@ def _compare(store: StudyStore, row: _Row, digests: bool) -> Finding | None:
     uid = row.key if isinstance(row.key, str) else None
     path = store.path(row.path)
     if not path.is_file():
-        return Finding(f"missing_{kind}", row.path, "the ledger names this file, and it is not there", row.study, uid)
+        return Finding(f"missing_{kind}", row.path, "the ledger names this file, and it does not exist", row.study, uid)
     if not digests or not row.digest:
         return None
-    found = digest_of(path, row.whole)
-    if found == row.digest:
+    digest = digest_of(path, row.whole)
+    if digest == row.digest:
         return None
-    text = f"expected the digest {row.digest[:16]}, found {found[:16] or 'no readable file'}"
+    text = f"expected the digest {row.digest[:16]}, found {digest[:16] or 'no readable file'}"
     return Finding(f"damaged_{kind}", row.path, text, row.study, uid)
 
 
 def digest_of(path: Path, whole: bool = False) -> str:
-    """Digest of the data set in a file (or of the whole file); empty when it cannot be read."""
+    """Return the digest of the data set in a file, or of the whole file.
+
+    The digest of a received instance leaves the file meta information out, because this program writes that itself.
+
+    Returns
+    -------
+    str
+        Hexadecimal digits; empty when the file cannot be read.
+    """
     digest = content_hash()
     try:
         with open(path, "rb") as file:
@@ -126,37 +149,40 @@ def digest_of(path: Path, whole: bool = False) -> str:
 
 
 def _still_named(ledger: Ledger, row: _Row) -> bool:
-    """Whether the ledger still says so: retention may have removed both meanwhile."""
+    """Return whether the ledger still names the file: retention may have deleted row and file since the first query."""
     with ledger.begin() as session:
-        found = session.get(row.table, row.key)
-        return found is not None and found.path == row.path
+        current = session.get(row.table, row.key)
+        return current is not None and current.path == row.path
 
 
 def _orphans(ledger: Ledger, store: StudyStore, named: set[str]) -> Iterator[Finding]:
     paths = {"studies": (Instance.path, "orphan_file"), "reports": (ReportObject.path, "orphan_report")}
-    for room, (column, kind) in paths.items():
-        for path in _files(store.root / room):
+    for folder, (column, kind) in paths.items():
+        for path in _files(store.root / folder):
             relative = str(path.relative_to(store.root))
-            if relative in named or _age_s(path) < YOUNG_S:
+            if relative in named or _age_s(path) < MIN_AGE_S:
                 continue
             with ledger.begin() as session:
+                # Asked again: the row may be newer than the list of all rows.
                 if session.scalar(select(column).where(column == relative).limit(1)) is not None:
                     continue
             study = path.relative_to(store.root).parts[1]
-            yield Finding(kind, relative, "this file is there, and the ledger does not name it", study)
+            yield Finding(kind, relative, "this file exists, and the ledger does not name it", study)
 
 
 def _orphan_artefacts(store: StudyStore, studies: set[str | None]) -> Iterator[Finding]:
     for folder in sorted((store.root / "artefacts").glob("*")):
-        if folder.name not in studies and _age_s(folder) >= YOUNG_S:
+        if folder.name not in studies and _age_s(folder) >= MIN_AGE_S:
             path = str(folder.relative_to(store.root))
-            yield Finding("orphan_artefacts", path, "patches of a study that the ledger does not know", folder.name)
+            yield Finding("orphan_artefacts", path, "artefacts of a study that the ledger does not have", folder.name)
 
 
 def _leftovers(store: StudyStore) -> Iterator[Finding]:
     for path in _files(store.root / "incoming"):
         if _age_s(path) > ORPHAN_AFTER_S:
-            yield Finding("leftover", str(path.relative_to(store.root)), "half of a file that nobody writes any more")
+            yield Finding(
+                "leftover", str(path.relative_to(store.root)), "incomplete file that no association writes any more"
+            )
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -1,10 +1,10 @@
-"""Retention: images of studies that are reported and delivered go after `[storage] retention_days`, oldest first.
+"""Retention: delete the images of reported and delivered studies after `[storage] retention_days`, the oldest first.
 
-Never removed: what an open case, a running or waiting computation, an open association or an undelivered report needs,
-and what an administrator holds. The ledger keeps the case, its history, its reports and their files.
+Never deleted: what an open case, an active job, an open association or an undelivered report needs, and what an
+administrator holds. The ledger keeps the case, its history, its reports and their files.
 
-The order makes a crash at any moment harmless: the study's folders are moved to the trash and its rows are deleted in
-one transaction, and the trash is emptied afterwards. What stands in the trash with rows in the ledger is brought back.
+The order makes a crash at any moment harmless. The study's folders are moved to the trash and its rows deleted in one
+transaction; the trash is emptied afterwards. A study that is in the trash and still has rows is moved back.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from node.ledger.tables import Association, AssociationStudy, Case, Delivery, In
 from node.store.study_store import StudyStore
 
 CHECK_EVERY_S = 600.0
-GRACE_S = 3600.0  # after a start or a jump of the clock: a wrong date must not remove what is still needed
-AT_ONCE = 50
+GRACE_S = 3600.0  # after a start or a jump of the clock: a wrong date must not delete what is still needed
+BATCH = 50  # studies, so that a backup or another node need not wait long for the deletion lock
 UNFINISHED = ("pending", "sent", "dead")
 
 log = structlog.get_logger("cptdn.retention")
@@ -35,7 +35,15 @@ log = structlog.get_logger("cptdn.retention")
 
 @dataclass(frozen=True)
 class Retirable:
-    """A study whose images may go. `received_at` is that of its newest instance."""
+    """A study whose images may be deleted.
+
+    Attributes
+    ----------
+    received_at : datetime
+        When its newest instance arrived.
+    n_instances, size_bytes : int
+        What would be deleted.
+    """
 
     study_instance_uid: str
     received_at: datetime
@@ -44,7 +52,7 @@ class Retirable:
 
 
 class Retention:
-    """Retention as the watchdog calls it: rarely, and not soon after a start."""
+    """Retention as the node's watchdog calls it: at most every `CHECK_EVERY_S`, and not within `GRACE_S` of a start."""
 
     def __init__(self, ledger: Ledger, settings: Settings, store: StudyStore) -> None:
         self._ledger, self._store = ledger, store
@@ -53,34 +61,53 @@ class Retention:
         self.postpone()
 
     def postpone(self) -> None:
-        """The clock may be wrong: give it an hour to be set right."""
+        """Delete nothing for `GRACE_S`: the clock may be wrong, and an administrator needs time to set it."""
         self._next = time.monotonic() + GRACE_S
 
     def check(self) -> None:
+        """Finish interrupted deletions; delete what is due, when the time between two checks is over.
+
+        Nothing is deleted while another process has the deletion lock (a backup, another node).
+        """
         empty_or_undo_trash(self._ledger, self._store)
         if self._days is None or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + CHECK_EVERY_S
-        with self._store.deletion_lock(wait=False) as ours:
-            removed = retire_due(self._ledger, self._store, self._days, AT_ONCE) if ours else []
-        if removed:
-            log.info("retention", studies=len(removed), bytes=sum(one.size_bytes for one in removed))
+        with self._store.deletion_lock(wait=False) as locked:
+            retired = retire_due(self._ledger, self._store, self._days, BATCH) if locked else []
+        if retired:
+            log.info("retention", studies=len(retired), bytes=sum(study.size_bytes for study in retired))
 
 
 def retire_due(ledger: Ledger, store: StudyStore, days: int, at_once: int | None = None) -> list[Retirable]:
-    """Remove the images of all studies that are old enough and needed by nobody; returns those studies."""
+    """Delete the images of all studies that are old enough and not needed; return those studies.
+
+    Parameters
+    ----------
+    days : int
+        Least age of the newest instance and of the report.
+    at_once : int, optional
+        Most studies of this call; None: all.
+    """
     before = now_utc() - timedelta(days=days)
     with ledger.begin() as session:
-        found = retirable(session, before, at_once)
-    return [one for one in found if _retire(ledger, store, one, before)]
+        studies = retirable(session, before, at_once)
+    return [study for study in studies if _retire(ledger, store, study, before)]
 
 
 def retirable(
     session: Session, before: datetime, limit: int | None = None, study: str | None = None
 ) -> list[Retirable]:
-    """Studies whose images may go, those whose newest instance is oldest first.
+    """Return the studies whose images may be deleted, those with the oldest newest instance first.
 
-    before : nothing of the study, nor its report, may be newer. study : only this one.
+    Parameters
+    ----------
+    before : datetime
+        Aware; neither an instance of the study nor its report may be newer.
+    limit : int, optional
+        Most studies; None: all.
+    study : str, optional
+        Study Instance UID: only this one.
     """
     newest = (
         select(
@@ -110,7 +137,7 @@ def retirable(
 
 
 def _reported(uid: ColumnElement[str], before: datetime) -> ColumnElement[bool]:
-    """The study's case has its report since long, every delivery of it is done, and nothing is on its way."""
+    """Return the condition: the case has an old report, all its deliveries have ended, and no job is active."""
     report = exists().where(Report.id == Case.current_report_id, Report.created_at < before)
     unfinished = exists().where(
         Report.study_instance_uid == uid, Delivery.report_id == Report.id, Delivery.state.in_(UNFINISHED)
@@ -123,25 +150,26 @@ def _reported(uid: ColumnElement[str], before: datetime) -> ColumnElement[bool]:
 
 
 def _of_retired_patient(patient_id: ColumnElement[str]) -> ColumnElement[bool]:
-    """A study without MR (contours that came apart) goes with the last case of its patient."""
+    """Return the condition: a study without MR (contours of their own) whose patient's last case is retired."""
     retired = exists().where(Case.patient_id == patient_id, Case.retired_at.is_not(None))
     return retired & ~exists().where(Case.patient_id == patient_id, Case.retired_at.is_(None))
 
 
-def _retire(ledger: Ledger, store: StudyStore, one: Retirable, before: datetime) -> bool:
-    study = one.study_instance_uid
+def _retire(ledger: Ledger, store: StudyStore, candidate: Retirable, before: datetime) -> bool:
+    study = candidate.study_instance_uid
     try:
         with ledger.begin() as session:
             lock_study(session, study)
             has_case = session.get(Case, study) is not None
             case = lock_case(session, study) if has_case else None
+            # Again, under the locks: something of the study may have arrived since the list was made.
             if not retirable(session, before, study=study):
                 return False
             store.move_to_trash(study)
             session.execute(delete(Instance).where(Instance.study_instance_uid == study))
             if case is not None:
                 case.retired_at, case.assess_after = now_utc(), None
-                text = f"Retention removed {one.n_instances} instances; the report and its history stay."
+                text = f"Retention removed {candidate.n_instances} instances; the report and its history stay."
                 record(session, study, "retention", text)
     except BaseException:
         empty_or_undo_trash(ledger, store)
@@ -151,11 +179,11 @@ def _retire(ledger: Ledger, store: StudyStore, one: Retirable, before: datetime)
 
 
 def empty_or_undo_trash(ledger: Ledger, store: StudyStore) -> None:
-    """Finish or undo what an interrupted removal has left in the trash."""
+    """Finish or undo the deletions that were interrupted: rows in the ledger decide which of the two."""
     for study in store.studies_in_trash():
         with ledger.begin() as session:
             lock_study(session, study)
-            wanted = set(session.scalars(select(Instance.path).where(Instance.study_instance_uid == study)))
-            if wanted:
-                store.restore_from_trash(study, wanted)
+            named = set(session.scalars(select(Instance.path).where(Instance.study_instance_uid == study)))
+            if named:
+                store.restore_from_trash(study, named)
         store.empty_trash(study)

@@ -95,6 +95,6 @@ def test_half_a_backup_and_a_damaged_one_are_refused(tmp_path: Path) -> None:
         restore(settings, tmp_path / "backup")
     assert json.loads((tmp_path / "backup" / MANIFEST).read_text())["files"] == 1
     (tmp_path / "backup" / MANIFEST).unlink()
-    with pytest.raises(InputError, match="holds no finished backup"):
+    with pytest.raises(InputError, match="expected a finished backup"):
         read_manifest(tmp_path / "backup")
     assert not (settings.storage.root / "ledger.db").exists()
