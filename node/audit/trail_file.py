@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from config.atomic_files import force_to_disk
+
 _NAME = re.compile(r"audit-(\d{6,})\.log")
 FOLDER_MODE, FILE_MODE = 0o700, 0o600  # for the service's own user alone
 
@@ -55,7 +57,7 @@ class TrailFile:
             finally:
                 os.close(descriptor)
             if is_new:
-                _sync_folder(self.folder)
+                force_to_disk(self.folder)
             return is_new
 
     def numbers(self) -> list[int]:
@@ -108,11 +110,3 @@ class TrailFile:
 def _write_all(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -26,6 +26,7 @@ from pathlib import Path
 from sqlalchemy import Connection, create_engine, select, text
 from sqlalchemy.engine import URL, make_url
 
+from config.atomic_files import force_to_disk, write_atomically
 from config.errors import InputError, LedgerError
 from config.settings import Settings
 from config.version import software_version
@@ -102,13 +103,9 @@ def back_up(
                 missing.append(relative)
             progress(done + 1, len(paths))
     for folder in sorted({path.parent for path in (into / FILES).rglob("*")}):
-        _sync(folder)
+        force_to_disk(folder)
     manifest = Manifest(taken_at, software_version(), name, _digest(into / name), len(paths) - len(missing), missing)
-    with open(into / MANIFEST, "w", encoding="utf-8") as file:
-        json.dump(asdict(manifest), file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    _sync(into)
+    write_atomically(into / MANIFEST, json.dumps(asdict(manifest), indent=1), durable=True)
     return manifest
 
 
@@ -154,7 +151,7 @@ def restore(
         progress(done + 1, len(files))
     for name in FOLDERS:
         for folder, _, _ in os.walk(store.root / name):
-            _sync(Path(folder))
+            force_to_disk(Path(folder))
     _load_ledger(url, source / manifest.ledger)
     return manifest
 
@@ -193,7 +190,7 @@ def _save_ledger(url: URL, into: Path) -> tuple[str, list[str]]:
                 paths = _paths(connection)
         finally:
             engine.dispose()
-        _sync(saved)
+        force_to_disk(saved)
         return SQLITE, paths
     engine = create_engine(url, isolation_level="REPEATABLE READ")
     try:
@@ -213,7 +210,7 @@ def _load_ledger(url: URL, saved: Path) -> None:
             raise InputError(f"expected no ledger, found {final}; move it away first")
         final.parent.mkdir(parents=True, exist_ok=True)
         _copy(saved, final, hard_links=False)
-        _sync(final.parent)
+        force_to_disk(final.parent)
         return
     engine = create_engine(url)
     try:
@@ -270,15 +267,7 @@ def _copy(source: Path, target: Path, hard_links: bool) -> None:
             if isinstance(error, FileNotFoundError):
                 raise
     shutil.copyfile(source, target)
-    _sync(target)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    force_to_disk(target)
 
 
 def _digest(path: Path) -> str:

@@ -118,6 +118,15 @@ def test_the_hash_of_a_patient_id_is_the_same_in_every_process(tmp_path: Path) -
     assert found[0] == found[1] != []
 
 
+def test_the_hash_of_a_patient_id_is_hmac_sha256_under_the_key_of_the_store(tmp_path: Path) -> None:
+    """By `openssl dgst -sha256 -hmac KEY`: a site that has the key can look a patient up in its own trail."""
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "patient_id.key").write_bytes(b"0123456789abcdef0123456789abcdef")
+    (message,) = recorded(tmp_path, EVENTS["received"][0], patient_id="hashed")
+    [hashed] = message.xpath("//*[@ParticipantObjectTypeCode='1']/@ParticipantObjectID")
+    assert hashed == "hmac-sha256:fb863b6d68f65b540391e70d30c0051e"
+
+
 def test_hostile_text_stays_text_on_one_line(tmp_path: Path) -> None:
     nasty = 'A"><x>\x00\x1b[2J\r\n]]>&amp;\ud800\uffff'
 
