@@ -3,7 +3,10 @@
 Triggers (in the first migration) insert +1 and -1 as states change; the count is the sum. Rows are only inserted, so
 writers never wait for each other here, and the watchdog replaces them by their sums.
 
-See the figures below.
+Measured with 100,000 cases, jobs and deliveries (`python -m tests.benchmarks ledger`): 1.3 ms for all three, and 37 ms
+by counting rows with the index on `state` (PostgreSQL: 5 and 120 ms on busier cores). SQLite's write lock is held
+during a count, so each page would stop reception for that long. A change of state costs the same with and without
+triggers within the spread of the measurement.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from node.dicom.scu.store_scu import send_folder
 from node.ledger.tables import Case, Delivery, Instance, Job, Report
 from node.small_pacs.pacs import Behaviour
 from tests.faults.site import Senders, Site, kill_part, locked_ledger, parts_of, pause_part, site
@@ -128,14 +129,13 @@ def test_a_broker_that_is_killed_or_hangs_comes_back_empty_and_nothing_is_lost(h
 
 
 def test_a_ledger_that_is_locked_refuses_for_now_and_goes_on(here: Site, template: Template) -> None:
+    """Two objects of one association: the first refusal does not end it. Each waits for two seconds."""
     study = template.study(140)
-    here.tell_facts([study])
-    senders = Senders(here, [study], 1)
     with locked_ledger(here.settings.storage.root / "ledger.db"):
-        senders.start()
-        wait_for(lambda: senders.tries["A700"], WITHIN_S, here.logs)
-        assert study.study_instance_uid not in here.accepted
-    senders.join(WITHIN_S)
+        refused = send_folder(study.files[:2], "127.0.0.1", here.ports[0], "PACS", "CPTDN")
+    assert [outcome.status for outcome in refused] == [0xA700, 0xA700]
+    assert count(here, Instance, Instance.study_instance_uid == study.study_instance_uid) == 0
+    send(here, study)
     wait_settled(here)
 
 
