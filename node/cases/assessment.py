@@ -1,7 +1,7 @@
-"""One look at a case: from headers and facts to a state, its reasons, and the frozen inputs when it is ready.
+"""The assessment of a case: headers and facts to a state, its reasons, and the frozen inputs of a computation.
 
     headers -> series -> roles -> geometry --+
-    structure sets -> contour by series -----+--> gaps ---+
+    structure sets -> contour by series -----+--> gaps --+
     facts -> eligibility --------------------------------+--> state, reasons, explanation, request
 
 A pure function: the same inputs give the same assessment, and it is linear in the number of instances.
@@ -19,7 +19,7 @@ from config.settings import Settings
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
 from node.cases.completion import Gap, contour_gaps, geometry_gaps, role_gaps
 from node.cases.contour_choice import ContourObject, Contours, find_contours
-from node.cases.eligibility import Eligibility, Judgement, judge
+from node.cases.eligibility import Eligibility, EligibilityFinding, assess_eligibility
 from node.cases.identity import identity_conflict
 from node.cases.series_context import classify_series
 from node.cases.series_roles import ROLES, RoleDecision
@@ -28,15 +28,28 @@ from node.cases.series_summary import SeriesSummary, summarise_series
 __all__ = ["Assessment", "CaseInputs", "ComputeRequest", "QuarantinedFile", "StoredInstance", "assess_inputs"]
 
 State = Literal["receiving", "incomplete", "held", "refused", "ready"]
-NOT_SERIES = frozenset({"RTSTRUCT", "SEG", "REG"})
+NOT_IMAGES = frozenset({"RTSTRUCT", "SEG", "REG"})
+THICK_SLICES_MM = 7.0  # distance of slices beyond which the report warns
 
 
 @dataclass(frozen=True)
 class Assessment:
-    """What the rules say about a case now.
+    """The assessment of a case at one time.
 
-    `request` is there when the state is ready, and when a refused case shall get a report that says so. `missing` names
-    what a PACS may still have (see `Gap.missing`).
+    Attributes
+    ----------
+    state : {"receiving", "incomplete", "held", "refused", "ready"}
+        Of the case; later states (queued, reported) follow from jobs and reports.
+    reasons : tuple of {"code", "text"}
+        Every reason against the computation, refusals first.
+    series, contour, clinical, eligibility, quality
+        The JSON-able parts of `studies explain`; `quality` are the warnings for the report.
+    request : ComputeRequest or None
+        For a ready case, and for a refused one that gets a report of the refusal.
+    reassess_at : datetime or None
+        When the case must be assessed again although nothing arrives.
+    missing : tuple of str
+        What a PACS may still have (see `Gap.missing`).
     """
 
     state: State
@@ -51,19 +64,19 @@ class Assessment:
     missing: tuple[str, ...] = ()
 
     def explain_json(self) -> dict[str, Any]:
-        """The part of `studies explain` that the rules know."""
+        """Return the part of `studies explain` that the rules know."""
         return {
-            "series": [dict(one) for one in self.series],
+            "series": [dict(series) for series in self.series],
             "contour": dict(self.contour),
             "clinical": dict(self.clinical),
             "eligibility": dict(self.eligibility),
-            "quality": [dict(one) for one in self.quality],
+            "quality": [dict(warning) for warning in self.quality],
         }
 
 
 @dataclass
 class _Content:
-    """The images and contours of a case, sorted out."""
+    """The images and contours of a case, with roles, links and gaps."""
 
     series: dict[str, SeriesSummary]
     decisions: list[RoleDecision]
@@ -77,20 +90,37 @@ class _Content:
 def assess_inputs(
     inputs: CaseInputs, settings: Settings, policy: DecisionPolicy, now: datetime, open_associations: int = 0
 ) -> Assessment:
-    """Look at one case.
+    """Assess one case.
 
-    now : aware time. open_associations : associations that have touched the study and are not closed yet.
+    Parameters
+    ----------
+    inputs : CaseInputs
+        Images, contours, facts and decisions about the study.
+    settings : Settings
+        Rules of the site.
+    policy : DecisionPolicy
+        Stage gate and EBV DNA threshold of the active bundle.
+    now : datetime
+        Aware.
+    open_associations : int
+        Associations that have sent objects of the study and are still open.
+
+    Returns
+    -------
+    Assessment
+        Equal inputs give equal assessments; the cost is linear in the number of instances.
     """
     content = _content(inputs, settings)
-    eligibility = judge(content.header, inputs.facts, settings, policy)
+    eligibility = assess_eligibility(content.header, inputs.facts, settings, policy)
     state, reassess_at = _state(inputs, settings, now, open_associations, content.gaps, eligibility)
-    wanted = state == "ready" or (state == "refused" and settings.case.report_refusals and bool(content.header))
-    request = _request(inputs, policy, content, eligibility) if wanted else None
+    is_refusal_report = state == "refused" and settings.case.report_refusals and bool(content.header)
+    is_computed = state == "ready" or is_refusal_report
+    request = _request(inputs, policy, content, eligibility) if is_computed else None
     return Assessment(
         state=state,
         reasons=tuple(_reasons(content.gaps, eligibility)),
         series=tuple(_series_json(content, decision) for decision in content.decisions),
-        contour=_contour_json(content),
+        contour=_explained_contour(content),
         clinical=_clinical_json(eligibility),
         eligibility=dict(eligibility.explain),
         quality=tuple({"code": code, "text": text} for code, text in _quality(content, eligibility)),
@@ -101,41 +131,42 @@ def assess_inputs(
 
 
 def _content(inputs: CaseInputs, settings: Settings) -> _Content:
-    images = [one for one in inputs.images if str(one.header.get("Modality") or "MR") not in NOT_SERIES]
-    tied = [one for one in inputs.images if str(one.header.get("Modality") or "MR") in NOT_SERIES]
-    related = {one.sop_instance_uid: one for one in (*tied, *inputs.related)}
-    headers = [one.header for one in images]
+    images = [instance for instance in inputs.images if not _is_contour_or_registration(instance)]
+    inside = [instance for instance in inputs.images if _is_contour_or_registration(instance)]
+    related = {instance.sop_instance_uid: instance for instance in (*inside, *inputs.related)}
+    headers = [instance.header for instance in images]
     summaries = summarise_series(headers)
     header = next((h for h in headers if h.get("Modality") == "MR"), headers[0] if headers else {})
-    series_of = {one.sop_instance_uid: str(one.header.get("SeriesInstanceUID") or "") for one in images}
+    series_of = {image.sop_instance_uid: str(image.header.get("SeriesInstanceUID") or "") for image in images}
     contours = find_contours(
         inputs.study_instance_uid, summaries, series_of, header, list(related.values()), settings.case.roi_names
     )
     best = contours.best
+    # The extent is in the frame of reference of the contour; through a registration it cannot be compared with slices.
     same_frame = best is not None and all(link.by != "registration" for link in best.links.values())
     decisions = classify_series(
         summaries,
         settings.case.series_rules,
-        referenced=frozenset().union(*(structure.explicit for structure in contours.usable)),
+        referenced=frozenset().union(*(contour_object.explicit for contour_object in contours.usable)),
         extent_mm=best.roi.extent_mm if best and best.roi and same_frame else None,
         assigned=inputs.assignments,
     )
-    by_uid = {one.series_instance_uid: one for one in summaries}
-    least = settings.case.series_rules.min_confidence
+    by_uid = {summary.series_instance_uid: summary for summary in summaries}
+    min_confidence = settings.case.series_rules.min_confidence
     chosen = {
         str(role): by_uid[decision.series_instance_uid]
         for role in ROLES
         for decision in decisions
-        if decision.role == role and decision.confidence >= least
+        if decision.role == role and decision.confidence >= min_confidence
     }
-    by_series = contours.for_series([one.series_instance_uid for one in chosen.values()])
+    by_series = contours.for_series([summary.series_instance_uid for summary in chosen.values()])
     content = _Content(by_uid, decisions, chosen, contours, by_series, header)
-    content.gaps += role_gaps(decisions, by_uid, least)
+    content.gaps += role_gaps(decisions, by_uid, min_confidence)
     content.gaps += geometry_gaps(chosen)
     content.gaps += contour_gaps(contours, chosen, by_series)
-    mixed = identity_conflict(headers)
-    if mixed:
-        content.gaps.append(Gap("held", "identity_mismatch", mixed))
+    conflict = identity_conflict(headers)
+    if conflict:
+        content.gaps.append(Gap("held", "identity_mismatch", conflict))
     content.gaps += _quarantine_gaps(inputs)
     if inputs.hold:
         content.gaps.append(Gap("held", "administrator_hold", f"An administrator holds this case: {inputs.hold}"))
@@ -143,13 +174,18 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
 
 
 def _quarantine_gaps(inputs: CaseInputs) -> list[Gap]:
-    """Files in quarantine that leave it open what this study contains."""
-    stored = {one.sop_instance_uid for one in inputs.images}
+    """Quarantined files after which the content of the study is not certain."""
+    stored = {instance.sop_instance_uid for instance in inputs.images}
+    # An unreadable file whose instance arrived later was replaced; a conflict remains whichever came first.
     return [
-        Gap("held", entry.code, entry.text)
-        for entry in inputs.quarantined
-        if not (entry.code == "unreadable_instance" and entry.sop_instance_uid in stored)
+        Gap("held", file.code, file.text)
+        for file in inputs.quarantined
+        if not (file.code == "unreadable_instance" and file.sop_instance_uid in stored)
     ]
+
+
+def _is_contour_or_registration(instance: StoredInstance) -> bool:
+    return str(instance.header.get("Modality") or "MR") in NOT_IMAGES
 
 
 def _state(
@@ -160,56 +196,55 @@ def _state(
     gaps: Sequence[Gap],
     eligibility: Eligibility,
 ) -> tuple[State, datetime | None]:
-    """Refusal first, then what is lacking, then open questions."""
+    """Refusals take precedence over missing content, and that over questions: a refusal cannot be cured by sending."""
     if open_associations:
         return "receiving", None
-    if any(one.outcome == "refused" for one in eligibility.judgements):
+    if any(finding.outcome == "refused" for finding in eligibility.findings):
         return "refused", None
-    if any(one.outcome == "incomplete" for one in gaps):
-        last = inputs.last_instance_at or max((one.received_at for one in inputs.images), default=now)
+    if any(gap.outcome == "incomplete" for gap in gaps):
+        last = inputs.last_instance_at or max((image.received_at for image in inputs.images), default=now)
         deadline = last + timedelta(seconds=settings.case.stable_after_s)
-        clock_went_back = now < last
+        clock_went_back = now < last  # then the deadline may be hours away: the case is assessed as it is
         return ("receiving", deadline) if now < deadline and not clock_went_back else ("incomplete", None)
-    if gaps or eligibility.judgements:
+    if gaps or eligibility.findings:
         return "held", None
     return "ready", None
 
 
 def _reasons(gaps: Sequence[Gap], eligibility: Eligibility) -> list[Mapping[str, str]]:
-    found: list[Gap | Judgement] = [*eligibility.judgements, *gaps]
+    findings: list[Gap | EligibilityFinding] = [*eligibility.findings, *gaps]
     order = {"refused": 0, "incomplete": 1, "held": 2}
-    ranked = sorted(found, key=lambda one: order[one.outcome])
-    return [{"code": one.code, "text": one.text} for one in ranked]
+    ranked = sorted(findings, key=lambda finding: order[finding.outcome])
+    return [{"code": finding.code, "text": finding.text} for finding in ranked]
 
 
 def _request(inputs: CaseInputs, policy: DecisionPolicy, content: _Content, eligibility: Eligibility) -> ComputeRequest:
     instances: dict[str, list[list[str]]] = {}
-    for one in inputs.images:
-        instances.setdefault(str(one.header.get("SeriesInstanceUID") or ""), []).append(
-            [one.sop_instance_uid, one.digest]
-        )
-    reasons = {one.series_instance_uid: one.reason for one in content.decisions}
-    structures = {
-        role: content.by_series[one.series_instance_uid]
-        for role, one in content.chosen.items()
-        if one.series_instance_uid in content.by_series
+    for image in inputs.images:
+        series_uid = str(image.header.get("SeriesInstanceUID") or "")
+        instances.setdefault(series_uid, []).append([image.sop_instance_uid, image.digest])
+    reasons = {decision.series_instance_uid: decision.reason for decision in content.decisions}
+    contour_objects = {
+        role: content.by_series[summary.series_instance_uid]
+        for role, summary in content.chosen.items()
+        if summary.series_instance_uid in content.by_series
     }
-    contours = {role: _contour_of(structure) for role, structure in structures.items()}
+    contours = {role: _contour_json(contour_object) for role, contour_object in contour_objects.items()}
     return ComputeRequest(
         study_instance_uid=inputs.study_instance_uid,
         patient_id=inputs.patient_id or str(content.header.get("PatientID") or ""),
         issuer=inputs.issuer,
         series={
             role: {
-                "series_instance_uid": one.series_instance_uid,
-                "instances": sorted(instances[one.series_instance_uid]),
-                "reason": reasons[one.series_instance_uid],
+                "series_instance_uid": summary.series_instance_uid,
+                "instances": sorted(instances[summary.series_instance_uid]),
+                "reason": reasons[summary.series_instance_uid],
             }
-            for role, one in content.chosen.items()
+            for role, summary in content.chosen.items()
         },
         contour=next(iter(contours.values()), {}),
         contours=contours,
-        registrations=_registrations(content, structures),
+        registrations=_registrations(content, contour_objects),
         age_years=eligibility.age_years,
         age_source=eligibility.age_source,
         ebv=eligibility.ebv,
@@ -218,18 +253,20 @@ def _request(inputs: CaseInputs, policy: DecisionPolicy, content: _Content, elig
         decision=policy.to_json(),
         warnings=tuple({"code": code, "text": text} for code, text in _quality(content, eligibility)),
         refusals=tuple(
-            {"code": one.code, "text": one.text} for one in eligibility.judgements if one.outcome == "refused"
+            {"code": finding.code, "text": finding.text}
+            for finding in eligibility.findings
+            if finding.outcome == "refused"
         ),
     )
 
 
-def _contour_of(structure: ContourObject) -> dict[str, Any]:
-    header, roi = structure.instance.header, structure.roi
-    approved = " It is approved." if structure.approved else ""
+def _contour_json(contour_object: ContourObject) -> dict[str, Any]:
+    header, roi = contour_object.instance.header, contour_object.roi
+    approved = " It is approved." if contour_object.approved else ""
     return {
-        "kind": structure.kind,
-        "sop_instance_uid": structure.instance.sop_instance_uid,
-        "digest": structure.instance.digest,
+        "kind": contour_object.kind,
+        "sop_instance_uid": contour_object.instance.sop_instance_uid,
+        "digest": contour_object.instance.digest,
         "series_instance_uid": str(header.get("SeriesInstanceUID") or ""),
         "study_instance_uid": str(header.get("StudyInstanceUID") or ""),
         "roi_number": roi.number if roi else None,
@@ -238,40 +275,38 @@ def _contour_of(structure: ContourObject) -> dict[str, Any]:
     }
 
 
-def _registrations(content: _Content, structures: Mapping[str, ContourObject]) -> dict[str, dict[str, Any]]:
-    found = {}
-    for role, structure in structures.items():
-        link = structure.links[content.chosen[role].series_instance_uid]
+def _registrations(content: _Content, contour_objects: Mapping[str, ContourObject]) -> dict[str, dict[str, Any]]:
+    registrations = {}
+    for role, contour_object in contour_objects.items():
+        link = contour_object.links[content.chosen[role].series_instance_uid]
         if link.registration is not None:
-            found[role] = {
+            registrations[role] = {
                 "sop_instance_uid": link.registration.sop_instance_uid,
                 "digest": link.registration.digest,
                 "from_frame_of_reference_uid": link.from_frame,
                 "to_frame_of_reference_uid": link.to_frame,
             }
-    return found
+    return registrations
 
 
 def _quality(content: _Content, eligibility: Eligibility) -> list[tuple[str, str]]:
-    """Warnings that go into the report."""
-    found = list(eligibility.warnings)
+    """Warnings for the report."""
+    warnings = list(eligibility.warnings)
     for role, summary in content.chosen.items():
-        structure = content.by_series.get(summary.series_instance_uid)
-        link = structure.links.get(summary.series_instance_uid) if structure else None
+        contour_object = content.by_series.get(summary.series_instance_uid)
+        link = contour_object.links.get(summary.series_instance_uid) if contour_object else None
         if link is not None and link.by == "registration":
-            found.append(("contour_registered", f"The contour reaches the {role} through a spatial registration."))
-        if summary.header.get("MRAcquisitionType") == "2D" and (summary.stack.step_mm or 0) > 7:
-            found.append(("thick_slices", f"The slices of the {role} are {summary.stack.step_mm:g} mm apart."))
-    used = {structure.instance.sop_instance_uid for structure in content.by_series.values()}
+            warnings.append(("contour_registered", f"The contour reaches the {role} through a spatial registration."))
+        step_mm = summary.stack.step_mm or 0.0
+        if summary.header.get("MRAcquisitionType") == "2D" and step_mm > THICK_SLICES_MM:
+            warnings.append(("thick_slices", f"The slices of the {role} are {step_mm:g} mm apart."))
+    used = {contour_object.instance.sop_instance_uid for contour_object in content.by_series.values()}
     if len(used) > 1:
-        found.append(("several_structure_sets", "The sequences have structure sets of their own."))
-    if (
-        content.contours.best is not None
-        and not content.contours.best.approved
-        and content.contours.best.kind == "RTSTRUCT"
-    ):
-        found.append(("contour_not_approved", f"{content.contours.best.name} is not approved."))
-    return found
+        warnings.append(("several_structure_sets", "The sequences have structure sets of their own."))
+    best = content.contours.best
+    if best is not None and not best.approved and best.kind == "RTSTRUCT":
+        warnings.append(("contour_not_approved", f"{best.name} is not approved."))
+    return warnings
 
 
 def _series_json(content: _Content, decision: RoleDecision) -> dict[str, Any]:
@@ -287,17 +322,19 @@ def _series_json(content: _Content, decision: RoleDecision) -> dict[str, Any]:
     }
 
 
-def _contour_json(content: _Content) -> dict[str, Any]:
+def _explained_contour(content: _Content) -> dict[str, Any]:
     best = content.contours.best
-    found: dict[str, Any] = {"notes": list(content.contours.notes)}
+    notes = list(content.contours.notes)
     if best is None:
-        return found
+        return {"notes": notes}
     reached = {
-        role: content.by_series[one.series_instance_uid].links[one.series_instance_uid].by
-        for role, one in content.chosen.items()
-        if one.series_instance_uid in content.by_series
+        role: content.by_series[summary.series_instance_uid].links[summary.series_instance_uid].by
+        for role, summary in content.chosen.items()
+        if summary.series_instance_uid in content.by_series
     }
-    return {**_contour_of(best), "label": best.name, "approved": best.approved, "reaches": reached, **found}
+    return {
+        **_contour_json(best), "label": best.name, "approved": best.approved, "reaches": reached, "notes": notes,
+    }  # fmt: skip
 
 
 def _clinical_json(eligibility: Eligibility) -> dict[str, Any]:

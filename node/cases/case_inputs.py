@@ -1,4 +1,4 @@
-"""What goes into a look at a case, and the frozen inputs of a computation that come out of it."""
+"""The inputs of an assessment, and the frozen inputs of a computation that result from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from node.cases.clinical_facts import ClinicalFacts
 
 @dataclass(frozen=True)
 class StoredInstance:
-    """One stored instance: its identity, its bytes' digest and the header that `header_of` read."""
+    """One stored instance: its UID, the digest of its bytes, and the header that `header_of` read."""
 
     sop_instance_uid: str
     digest: str
@@ -25,7 +25,7 @@ class StoredInstance:
 
 @dataclass(frozen=True)
 class QuarantinedFile:
-    """A file of this study in quarantine: code unreadable_instance or conflicting_instance, and why."""
+    """A quarantined file of the study; `code` is unreadable_instance or conflicting_instance."""
 
     code: str
     text: str
@@ -34,10 +34,31 @@ class QuarantinedFile:
 
 @dataclass(frozen=True)
 class CaseInputs:
-    """Everything that the rules look at.
+    """Everything that the assessment of a case depends on, besides settings and time.
 
-    images : all instances of the MR study. related : RTSTRUCT, SEG and REG of the same patient from any study, and any
-    that name this study or its frame of reference. assignments : role -> Series Instance UID, by an administrator.
+    Attributes
+    ----------
+    study_instance_uid : str
+        The MR study.
+    images : tuple of StoredInstance
+        All instances of the study, its contours and registrations among them.
+    patient_id, issuer : str
+        Identity of the patient; empty where the images state none.
+    related : tuple of StoredInstance
+        RTSTRUCT, SEG and REG of the same patient from any study, and those that name this study or its frame of
+        reference. The latter may state another patient: such a mismatch is refused, not overlooked.
+    facts : ClinicalFacts
+        The patient's current facts.
+    assignments : mapping of role to Series Instance UID
+        Decisions of an administrator.
+    quarantined : tuple of QuarantinedFile
+        Files of this study in quarantine.
+    last_instance_at : datetime or None
+        When the last object of the study was received; aware.
+    character_set : str or None
+        Defined term of the text that the sender of the images writes, where (0008,0005) is wrong.
+    hold : str or None
+        Why an administrator holds the case.
     """
 
     study_instance_uid: str
@@ -49,7 +70,7 @@ class CaseInputs:
     assignments: Mapping[str, str] = field(default_factory=dict)
     quarantined: tuple[QuarantinedFile, ...] = ()
     last_instance_at: datetime | None = None
-    character_set: str | None = None  # what the sender of the images really writes, where it labels its text wrongly
+    character_set: str | None = None
     hold: str | None = None
 
 
@@ -58,16 +79,36 @@ _NOT_IN_DIGEST = frozenset({"reason", "reasons", "provenance", "warnings", "text
 
 @dataclass(frozen=True)
 class ComputeRequest:
-    """The frozen inputs of one computation.
+    """The frozen inputs of one computation, as JSON-able values.
 
-    series : role -> {"series_instance_uid", "instances": [[SOP Instance UID, digest], ...], "reason"}.
-    contour : the contour of the first role; contours : role -> contour ({"sop_instance_uid", "digest", "kind",
-    "series_instance_uid", "study_instance_uid", "roi_number", "roi_name", "reason"}). registrations : role ->
-    {"sop_instance_uid", "digest", "from_frame_of_reference_uid", "to_frame_of_reference_uid"} where the contour
-    comes from another frame of reference. refusals : {"code", "text"}; with them nothing is computed, and the report
-    says why. character_set : what the text of the images really is, where it is labelled wrongly.
-    ebv : {"category", "copies_per_ml", "as_given", "comparator", "observed_on",
-    "provenance"}; stage : {"t", "n", "m", "edition", "verified", "provenance"}.
+    Attributes
+    ----------
+    study_instance_uid, patient_id, issuer : str
+        The study and the patient of the report.
+    series : mapping of role to mapping
+        {"series_instance_uid", "instances": [[SOP Instance UID, digest], ...], "reason"}.
+    contour : mapping
+        The contour of the first role.
+    contours : mapping of role to mapping
+        {"sop_instance_uid", "digest", "kind", "series_instance_uid", "study_instance_uid", "roi_number", "roi_name",
+        "reason"}.
+    age_years : float or None
+        Completed years on the day of the study.
+    age_source : str
+        What the age was computed from.
+    ebv : mapping
+        {"category", "copies_per_ml", "as_given", "comparator", "observed_on", "provenance"}.
+    stage : mapping
+        {"t", "n", "m", "edition", "verified", "provenance"}.
+    decision : mapping
+        Horizon and thresholds of the recommendation.
+    registrations : mapping of role to mapping
+        {"sop_instance_uid", "digest", "from_frame_of_reference_uid", "to_frame_of_reference_uid"}, for a contour in
+        another frame of reference.
+    warnings, refusals : tuple of {"code", "text"}
+        With refusals nothing is computed, and the report says why.
+    character_set : str or None
+        As in `CaseInputs`.
     """
 
     study_instance_uid: str
@@ -87,13 +128,29 @@ class ComputeRequest:
     character_set: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON document that `from_json` reads back to an equal value."""
-        lists = {name: [dict(one) for one in getattr(self, name)] for name in ("warnings", "refusals")}
+        """Return a JSON document; `from_json` of it is an equal value."""
+        lists = {name: [dict(entry) for entry in getattr(self, name)] for name in ("warnings", "refusals")}
         return {**asdict(self), **lists}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ComputeRequest:
-        """Raises InputError naming the keys that are missing or unknown."""
+        """Read a document of `to_json`.
+
+        Parameters
+        ----------
+        document : mapping
+            Documents of earlier versions lack the newer optional keys.
+
+        Returns
+        -------
+        ComputeRequest
+            Equal to the one that was written.
+
+        Raises
+        ------
+        InputError
+            Naming the keys that are missing or unknown.
+        """
         known = set(cls.__dataclass_fields__)
         missing = known - {"registrations", "warnings", "refusals", "character_set"} - set(document)
         unknown = set(document) - known
@@ -101,11 +158,18 @@ class ComputeRequest:
             raise InputError(f"not a computation request: missing {sorted(missing)}, unknown {sorted(unknown)}")
         values = {key: document[key] for key in known if key in document}
         for name in ("warnings", "refusals"):
-            values[name] = tuple(dict(one) for one in document.get(name, ()))
+            values[name] = tuple(dict(entry) for entry in document.get(name, ()))
         return cls(**values)
 
     def digest(self) -> str:
-        """SHA-256 hex over what influences the result: canonical JSON without reasons, provenance and warnings."""
+        """Return the SHA-256 of everything that influences the result.
+
+        Returns
+        -------
+        str
+            64 hexadecimal digits, over canonical JSON without reasons, provenance and warnings: a fact that is sent
+            again from another source must not lead to another computation.
+        """
         document = _without(self.to_json())
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()

@@ -1,7 +1,7 @@
-"""What is known about a patient beside the images, each value with where it came from.
+"""Clinical facts of a patient, each with its provenance.
 
-A laboratory result is kept as the laboratory wrote it and judged when a case is looked at, so that a changed threshold
-or conversion judges it anew.
+A laboratory result is recorded as the laboratory wrote it and interpreted when a case is assessed, so a changed
+threshold or conversion applies to old results.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a value came from, who set it and when; `observed_on` is the day of the draw or examination."""
+    """The origin of a value: source, who set it and when; `observed_on` is the day of the draw or examination."""
 
     source: str
     set_by: str | None = None
@@ -37,6 +37,7 @@ class Provenance:
     recorded_at: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the JSON document of `studies explain`; times in ISO 8601."""
         return {
             "source": self.source,
             "set_by": self.set_by,
@@ -47,7 +48,7 @@ class Provenance:
 
 @dataclass(frozen=True)
 class EbvResult:
-    """One result of the laboratory in its own words."""
+    """One EBV DNA result in the words of the laboratory; `parse_ebv_dna` interprets it."""
 
     text: str
     provenance: Provenance
@@ -58,12 +59,16 @@ class EbvResult:
 
 @dataclass(frozen=True)
 class StageFact:
+    """A clinical stage with its provenance."""
+
     stage: StageValue
     provenance: Provenance
 
 
 @dataclass(frozen=True)
 class DateFact:
+    """A birth date or a start of treatment with its provenance."""
+
     day: date
     provenance: Provenance
 
@@ -79,7 +84,7 @@ class PriorTreatment:
 
 @dataclass(frozen=True)
 class ClinicalFacts:
-    """All current facts of one patient. `ebv_dna` holds one result per day of draw, the oldest first."""
+    """All current facts of one patient; `ebv_dna` contains one result for each day of draw, the oldest first."""
 
     ebv_dna: tuple[EbvResult, ...] = ()
     stage: StageFact | None = None

@@ -1,7 +1,7 @@
-"""Which contour belongs to which series: by frame of reference, by reference, or through a rigid registration.
+"""Choose the contour of each series: by frame of reference, by reference, or through a rigid registration.
 
-Of several structure sets the newest approved one with a matching ROI counts, then the newest. Where a site draws one
-structure set per sequence (each referencing one series only), each sequence gets its own.
+Of several structure sets the newest approved one with a matching ROI is used, else the newest. Where a site draws one
+structure set per sequence (each references one series only), each sequence gets its own.
 """
 
 from __future__ import annotations
@@ -25,9 +25,19 @@ KINDS = {RT_STRUCTURE_SET: "RTSTRUCT", SEGMENTATION: "SEG"}
 
 @dataclass(frozen=True)
 class Link:
-    """How a contour reaches a series. `registration` is the REG that joins their frames of reference."""
+    """The relation of a contour to a series.
 
-    by: str  # reference | frame | registration
+    Attributes
+    ----------
+    by : {"reference", "frame", "registration"}
+        Named by the contour, in the same frame of reference, or in one that a rigid registration joins to it.
+    registration : StoredInstance or None
+        The Spatial Registration.
+    from_frame, to_frame : str
+        Frame of Reference UIDs of the contour and of the series, for a registration.
+    """
+
+    by: str
     registration: StoredInstance | None = None
     from_frame: str = ""
     to_frame: str = ""
@@ -35,29 +45,59 @@ class Link:
 
 @dataclass(frozen=True)
 class ContourObject:
-    """A structure set or segmentation that concerns this study; `roi` is None where `problem` says why."""
+    """A structure set or segmentation that concerns this study.
+
+    Attributes
+    ----------
+    instance : StoredInstance
+        The object.
+    kind : {"RTSTRUCT", "SEG"}
+        Its modality.
+    roi : RoiChoice or None
+        The ROI of the primary tumour; None where `problem` says why.
+    problem : Finding or None
+        Reason code and half a sentence.
+    links : mapping of Series Instance UID to Link
+        The series that the contour reaches.
+    explicit : frozenset of str
+        Series Instance UIDs that the object itself names.
+    rank : tuple
+        The greatest is preferred.
+    """
 
     instance: StoredInstance
     kind: str
     roi: RoiChoice | None
     problem: Finding | None
-    links: Mapping[str, Link]  # Series Instance UID -> how it is reached
-    explicit: frozenset[str]  # Series Instance UIDs that it references by name
+    links: Mapping[str, Link]
+    explicit: frozenset[str]
     rank: tuple[Any, ...]
 
     @property
     def approved(self) -> bool:
+        """Whether Approval Status (300E,0002) is APPROVED."""
         return str(self.instance.header.get("ApprovalStatus") or "").upper() == "APPROVED"
 
     @property
     def name(self) -> str:
+        """Kind and label, by which a planner recognises the object."""
         label = self.instance.header.get("StructureSetLabel") or self.instance.header.get("SeriesDescription")
         return f"{self.kind} {label!r}" if label else f"{self.kind} {self.instance.sop_instance_uid}"
 
 
 @dataclass(frozen=True)
 class Contours:
-    """The structures of a study, best first, and what is wrong with those that were left out."""
+    """The contour objects of a study.
+
+    Attributes
+    ----------
+    usable : tuple of ContourObject
+        With a ROI and at least one series that they reach, the preferred one first.
+    findings : tuple of Finding
+        Problems that hold the case.
+    notes : tuple of str
+        Sentences about objects that were left out without consequence.
+    """
 
     usable: tuple[ContourObject, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -65,19 +105,32 @@ class Contours:
 
     @property
     def best(self) -> ContourObject | None:
+        """The preferred object; None when there is none."""
         return self.usable[0] if self.usable else None
 
     def for_series(self, series_uids: Sequence[str]) -> dict[str, ContourObject]:
-        """The structure for each of these series; a series that none reaches is absent."""
-        own = {structure.instance.sop_instance_uid: structure.explicit & set(series_uids) for structure in self.usable}
-        singles = {next(iter(uids)) for uids in own.values() if len(uids) == 1}
-        per_sequence = len(singles) > 1 and all(len(uids) == 1 for uids in own.values() if uids)
+        """Choose the contour object of each series.
+
+        Parameters
+        ----------
+        series_uids : sequence of str
+            Series Instance UIDs of the series that have a role.
+
+        Returns
+        -------
+        dict of Series Instance UID to ContourObject
+            A series that no object reaches is absent.
+        """
+        named = {each.instance.sop_instance_uid: each.explicit & set(series_uids) for each in self.usable}
+        drawn_alone = {next(iter(uids)) for uids in named.values() if len(uids) == 1}
+        # One object for each sequence: at least two name a single series, and none names several.
+        per_sequence = len(drawn_alone) > 1 and all(len(uids) == 1 for uids in named.values() if uids)
         chosen: dict[str, ContourObject] = {}
         for uid in series_uids:
-            reaching = [structure for structure in self.usable if uid in structure.links]
-            mine = [structure for structure in reaching if own[structure.instance.sop_instance_uid] == {uid}]
-            if per_sequence and mine:
-                chosen[uid] = mine[0]
+            reaching = [each for each in self.usable if uid in each.links]
+            own = [each for each in reaching if named[each.instance.sop_instance_uid] == {uid}]
+            if per_sequence and own:
+                chosen[uid] = own[0]
             elif reaching:
                 chosen[uid] = reaching[0]
         return chosen
@@ -91,49 +144,82 @@ def find_contours(
     related: Sequence[StoredInstance],
     roi_names: Sequence[str],
 ) -> Contours:
-    """Look through all structure sets and segmentations that may concern this study.
+    """Find the contour objects that concern a study.
 
-    patient : a header of the MR study; a structure of another patient that points here is refused as identity_mismatch.
+    Parameters
+    ----------
+    study_uid : str
+        The MR study.
+    series : sequence of SeriesSummary
+        Its series.
+    series_of_instance : mapping of SOP Instance UID to Series Instance UID
+        Its images.
+    patient : mapping
+        A header of the study; an object of another patient that refers to the study is an ``identity_mismatch``.
+    related : sequence of StoredInstance
+        RTSTRUCT, SEG and REG that may concern the study.
+    roi_names : sequence of str
+        Names of the primary tumour at this site.
+
+    Returns
+    -------
+    Contours
+        An object with an ambiguous ROI holds the case when it is preferred over a usable one; one without any matching
+        ROI does not, because sites save organs at risk in structure sets of their own.
     """
-    registrations = [one for one in related if one.header.get("SOPClassUID") == SPATIAL_REGISTRATION]
-    structures, findings, notes = [], [], []
+    registrations = [instance for instance in related if instance.header.get("SOPClassUID") == SPATIAL_REGISTRATION]
+    contour_objects, findings, notes = [], [], []
     for instance in related:
         kind = KINDS.get(str(instance.header.get("SOPClassUID")))
         if kind is None or instance.header.get("ManufacturerModelName") == OWN_MODEL_NAME:
-            continue  # our own segmentation that came back is a result, never a source
-        structure = _structure(instance, kind, series, series_of_instance, registrations, roi_names)
-        if not _concerns(structure, study_uid):
-            if structure.roi is not None and patient_difference(patient, instance.header) is None:
-                notes.append(f"{structure.name} is in another frame of reference and no registration joins it.")
+            continue  # a segmentation that this node delivered is a result, never a source
+        contour_object = _contour_object(instance, kind, series, series_of_instance, registrations, roi_names)
+        if not _concerns(contour_object, study_uid):
+            if contour_object.roi is not None and patient_difference(patient, instance.header) is None:
+                notes.append(f"{contour_object.name} is in another frame of reference and no registration joins it.")
             continue
         difference = patient_difference(patient, instance.header)
         if difference is not None:
-            findings.append(("identity_mismatch", f"{structure.name} points to this study, but {difference}."))
+            findings.append(("identity_mismatch", f"{contour_object.name} refers to this study, but {difference}."))
         elif str(instance.header.get("ApprovalStatus") or "").upper() == "REJECTED":
-            notes.append(f"{structure.name} is rejected and was left out.")
+            notes.append(f"{contour_object.name} is rejected and was left out.")
         else:
-            structures.append(structure)
-    structures.sort(key=lambda one: one.rank, reverse=True)
-    usable, problems = _sorted_out(structures)
-    return Contours(
-        tuple(usable), tuple(findings + ([] if usable and not _blocking(problems) else problems)), tuple(notes)
-    )
+            contour_objects.append(contour_object)
+    contour_objects.sort(key=lambda each: each.rank, reverse=True)
+    usable, problems = _usable(contour_objects)
+    if not usable or _is_blocking(problems):
+        findings += problems
+    return Contours(tuple(usable), tuple(findings), tuple(notes))
 
 
-def sentence_if_not_covered(structure: ContourObject, summary: SeriesSummary) -> str | None:
-    """A sentence when the contour reaches beyond the slices of a series in the same frame of reference."""
-    extent = structure.roi.extent_mm if structure.roi else None
+def sentence_if_not_covered(contour_object: ContourObject, summary: SeriesSummary) -> str | None:
+    """Return a sentence when the contour reaches beyond the slices of a series.
+
+    Parameters
+    ----------
+    contour_object : ContourObject
+        Its extent is known for an RTSTRUCT only.
+    summary : SeriesSummary
+        A series that it reaches.
+
+    Returns
+    -------
+    str or None
+        None when the contour is inside the slices, within one step and 1 mm, or when it cannot be compared: through a
+        registration the extent is in another frame of reference.
+    """
+    extent = contour_object.roi.extent_mm if contour_object.roi else None
     bounds = summary.stack.bounds_mm
-    link = structure.links.get(summary.series_instance_uid)
+    link = contour_object.links.get(summary.series_instance_uid)
     if extent is None or bounds is None or link is None or link.by == "registration":
         return None
     if box_contains(bounds, extent, (summary.stack.step_mm or 0.0) + 1.0):
         return None
-    name = structure.roi.name if structure.roi else ""
+    name = contour_object.roi.name if contour_object.roi else ""
     return f"The contour {name!r} reaches beyond the slices of {summary.name}."
 
 
-def _structure(
+def _contour_object(
     instance: StoredInstance,
     kind: str,
     series: Sequence[SeriesSummary],
@@ -151,10 +237,10 @@ def _structure(
     explicit = _referenced_series(header, series_of_instance)
     frames = _frames(header, roi)
     links: dict[str, Link] = {}
-    for one in series:
-        link = _link(one, frames, explicit, registrations)
+    for summary in series:
+        link = _link(summary, frames, explicit, registrations)
         if link is not None:
-            links[one.series_instance_uid] = link
+            links[summary.series_instance_uid] = link
     return ContourObject(
         instance=instance,
         kind=kind,
@@ -179,15 +265,16 @@ def _link(
         return Link("reference" if series.series_instance_uid in explicit else "frame")
     if not frames or not series.frames_of_reference:
         return Link("reference") if series.series_instance_uid in explicit else None
-    for registration in sorted(registrations, key=lambda one: one.received_at, reverse=True):
+    for registration in sorted(registrations, key=lambda each: each.received_at, reverse=True):
         joined = _rigidly_joined(registration.header)
-        for own in sorted(frames & joined):
-            for target in sorted(series.frames_of_reference & joined):
-                return Link("registration", registration, own, target)
+        sources, targets = sorted(frames & joined), sorted(series.frames_of_reference & joined)
+        if sources and targets:
+            return Link("registration", registration, sources[0], targets[0])
     return None
 
 
 def _rigidly_joined(header: Mapping[str, Any]) -> frozenset[str]:
+    # A scaled or affine matrix would change the volume of the contour: only RIGID joins (PS3.3 C.20.2).
     entries = header.get("RegisteredFrames") or []
     joined = {
         str(entry.get("frame_of_reference_uid") or "")
@@ -219,13 +306,13 @@ def _referenced_series(header: Mapping[str, Any], series_of_instance: Mapping[st
     return named | drawn_on
 
 
-def _concerns(structure: ContourObject, study_uid: str) -> bool:
-    references = structure.instance.header.get("ContourReferences") or {}
+def _concerns(contour_object: ContourObject, study_uid: str) -> bool:
+    references = contour_object.instance.header.get("ContourReferences") or {}
     named = study_uid in (references.get("study_instance_uids") or ())
     return (
-        bool(structure.links or structure.explicit)
+        bool(contour_object.links or contour_object.explicit)
         or named
-        or structure.instance.header.get("StudyInstanceUID") == study_uid
+        or contour_object.instance.header.get("StudyInstanceUID") == study_uid
     )
 
 
@@ -235,27 +322,27 @@ def _drawn_at(header: Mapping[str, Any]) -> str:
     return f"{day}{time}"
 
 
-def _sorted_out(structures: Sequence[ContourObject]) -> tuple[list[ContourObject], list[Finding]]:
-    """Usable structures, and the problems of those better ones that are not."""
+def _usable(contour_objects: Sequence[ContourObject]) -> tuple[list[ContourObject], list[Finding]]:
+    """Return the usable objects, and the problems of those that would be preferred over the first of them."""
     usable: list[ContourObject] = []
     problems: list[Finding] = []
-    for structure in structures:
-        if structure.roi is not None and structure.links:
-            usable.append(structure)
+    for contour_object in contour_objects:
+        if contour_object.roi is not None and contour_object.links:
+            usable.append(contour_object)
         elif not usable:
-            problems.append(_problem(structure))
+            problems.append(_problem(contour_object))
     return usable, problems
 
 
-def _problem(structure: ContourObject) -> Finding:
-    if structure.problem is not None:
-        return structure.problem[0], f"In {structure.name} {structure.problem[1]}."
+def _problem(contour_object: ContourObject) -> Finding:
+    if contour_object.problem is not None:
+        return contour_object.problem[0], f"In {contour_object.name} {contour_object.problem[1]}."
     return (
         "frame_of_reference_mismatch",
-        f"{structure.name} names this study, but its frame of reference is not that of any of its series.",
+        f"{contour_object.name} names this study, but its frame of reference is not that of any of its series.",
     )
 
 
-def _blocking(problems: Sequence[Finding]) -> bool:
-    """An ambiguous better structure set must not be passed over silently; one without tumour ROI may."""
+def _is_blocking(problems: Sequence[Finding]) -> bool:
+    """Whether a preferred object is ambiguous; one without any tumour ROI may be left out in silence."""
     return any(code == "ambiguous_roi" for code, _ in problems)

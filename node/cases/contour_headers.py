@@ -1,4 +1,7 @@
-"""What ties a structure set, a segmentation or a registration to images, read without touching its points twice."""
+"""Headers of structure sets, segmentations and registrations: their references, ROIs and extents.
+
+An RTSTRUCT of a whole plan has some hundred thousand points; they are read once, and only their extent is saved.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,30 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import Tag
 
-MAX_CONTOUR_BYTES = 4_000_000  # one contour beyond this says nothing about its extent; the worker reads it in full
-MAX_REFERENCES = 5_000
+MAX_CONTOUR_BYTES = 4_000_000  # the extent of a larger contour is not computed; the worker reads all of it
+MAX_REFERENCES = 5_000  # SOP Instance UIDs that are saved of one object
 CONTOUR_DATA = Tag("ContourData")
 
 
 def structure_set_header(ds: Dataset) -> dict[str, Any]:
-    """RTSTRUCT: references, approval and one entry per ROI, matched by ROI Number (PS3.3 A.19, C.8.8.5-8.8).
+    """Read an RTSTRUCT.
 
-    Rois: number, name, type (RT ROI Interpreted Type), n_contours, geometric_types, extent_mm
-    ([[x, y, z] least, [x, y, z] greatest] in patient coordinates) and frame_of_reference_uid.
+    Parameters
+    ----------
+    ds : Dataset
+        An RT Structure Set with all sequences.
+
+    Returns
+    -------
+    dict
+        ``Rois``, one entry per ROI: number, name, type (RT ROI Interpreted Type), n_contours, geometric_types,
+        extent_mm ([[x, y, z], [x, y, z]], least and greatest corner, LPS, mm, or None) and frame_of_reference_uid;
+        ``ContourReferences``, UIDs of frames of reference, series, studies and instances; label, date, time and
+        approval.
+
+    References
+    ----------
+    PS3.3 A.19, C.8.8.5 to C.8.8.8; the three sequences are matched by ROI Number, not by position.
     """
     references = _References()
     for frame in ds.get("ReferencedFrameOfReferenceSequence") or ():
@@ -35,8 +52,8 @@ def structure_set_header(ds: Dataset) -> dict[str, Any]:
         _number(item, "ReferencedROINumber"): str(item.get("RTROIInterpretedType") or "")
         for item in ds.get("RTROIObservationsSequence") or ()
     }
-    drawn = {
-        _number(item, "ReferencedROINumber"): _drawn(item.get("ContourSequence") or (), references)
+    contours = {
+        _number(item, "ReferencedROINumber"): _contours(item.get("ContourSequence") or (), references)
         for item in ds.get("ROIContourSequence") or ()
     }
     rois = []
@@ -49,7 +66,7 @@ def structure_set_header(ds: Dataset) -> dict[str, Any]:
             "name": str(item.get("ROIName") or "").strip(),
             "type": types.get(number, ""),
             "frame_of_reference_uid": frame_uid,
-            **drawn.get(number, {"n_contours": 0, "geometric_types": [], "extent_mm": None}),
+            **contours.get(number, {"n_contours": 0, "geometric_types": [], "extent_mm": None}),
         })  # fmt: skip
     header: dict[str, Any] = {"Rois": rois, "ContourReferences": references.as_dict()}
     for keyword in ("StructureSetLabel", "StructureSetDate", "StructureSetTime", "ApprovalStatus", "ReviewDate"):
@@ -61,7 +78,23 @@ def structure_set_header(ds: Dataset) -> dict[str, Any]:
 
 
 def segmentation_header(ds: Dataset) -> dict[str, Any]:
-    """SEG: segments as ROIs, the series and images they were drawn on (PS3.3 A.51)."""
+    """Read a SEG; its segments have the form of ROIs.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A Segmentation with all sequences, without pixels.
+
+    Returns
+    -------
+    dict
+        ``Rois`` and ``ContourReferences`` as of `structure_set_header`; n_contours is the number of frames of a
+        segment, and extent_mm is None because it would need the pixels.
+
+    References
+    ----------
+    PS3.3 A.51, C.8.20.
+    """
     references = _References()
     references.frames.append(_uid(ds, "FrameOfReferenceUID"))
     for series in ds.get("ReferencedSeriesSequence") or ():
@@ -94,9 +127,22 @@ def segmentation_header(ds: Dataset) -> dict[str, Any]:
 
 
 def registration_header(ds: Dataset) -> dict[str, Any]:
-    """Spatial Registration: which frames of reference it joins, and whether rigidly (PS3.3 A.39.1, C.20.2).
+    """Read a Spatial Registration.
 
-    RegisteredFrames: own frame of reference first, then one entry per registered frame with its matrix types.
+    Parameters
+    ----------
+    ds : Dataset
+        A Spatial Registration with all sequences.
+
+    Returns
+    -------
+    dict
+        ``RegisteredFrames``, one entry per item of the Registration Sequence: frame_of_reference_uid and matrix_types
+        (RIGID, RIGID_SCALE or AFFINE).
+
+    References
+    ----------
+    PS3.3 A.39.1, C.20.2.
     """
     frames = []
     for item in ds.get("RegistrationSequence") or ():
@@ -128,7 +174,7 @@ class _References:
         }
 
 
-def _drawn(contours: Sequence[Dataset], references: _References) -> dict[str, Any]:
+def _contours(contours: Sequence[Dataset], references: _References) -> dict[str, Any]:
     kinds: set[str] = set()
     corners: list[Any] = []
     for contour in contours:
@@ -147,7 +193,10 @@ def _drawn(contours: Sequence[Dataset], references: _References) -> dict[str, An
 
 
 def _points(contour: Dataset) -> Any:
-    """(n, 3) points of a contour; the text is split here because pydicom's number objects cost seconds on big sets."""
+    """Return the (n, 3) points of a contour, LPS, mm, or None.
+
+    The text is split here, because pydicom's number objects cost seconds for a large structure set.
+    """
     if CONTOUR_DATA not in contour:
         return None
     raw = contour.get_item(CONTOUR_DATA).value

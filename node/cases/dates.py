@@ -1,4 +1,4 @@
-"""Dates as files and messages write them; a form that two countries read differently is refused."""
+"""Dates as files and messages write them; a form with two readings is refused."""
 
 from __future__ import annotations
 
@@ -18,9 +18,24 @@ _FORMS = (
 
 
 def parse_date(text: str, what: str = "date") -> date:
-    """A calendar day from "2026-05-03", "20260503" (also with a time after it), "2026/5/3" or "2026年5月3日".
+    """Read a calendar day.
 
-    Raises InputError otherwise; "03/05/2026" is refused because it has two readings.
+    Parameters
+    ----------
+    text : str
+        "2026-05-03", "20260503" (a time may follow both), "2026/5/3", "2026.5.3" or "2026年5月3日".
+    what : str
+        Name of the value, for the error message.
+
+    Returns
+    -------
+    date
+        The day, without a time zone: 2026-05-03T23:30 is 3 May wherever it was written.
+
+    Raises
+    ------
+    InputError
+        For anything else; "03/05/2026" is refused because it has two readings.
     """
     plain = unicodedata.normalize("NFKC", str(text)).strip()
     for form in _FORMS:

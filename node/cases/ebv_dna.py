@@ -1,7 +1,7 @@
 """Plasma EBV DNA as laboratories write it, resolved to a side of the threshold or refused with a sentence.
 
-Units accepted: copies/mL and powers of ten of it, log10 copies/mL. IU/mL only where the site configures a conversion,
-whole blood never: neither is interchangeable with plasma copies/mL.
+Units accepted: copies/mL with powers of ten, and log10 copies/mL. IU/mL only where the site configures a conversion,
+because the factor differs by assay; whole blood never, because it is not interchangeable with plasma.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from config.indication.nasopharynx import NASOPHARYNX
 Comparator = Literal["=", ">", ">=", "<", "<=", "not-detected", "unknown"]
 Category = Literal[">threshold", "<=threshold", "unknown"]
 
-GREATEST_COPIES_PER_ML = 1e12
+MAX_COPIES_PER_ML = 1e12  # more is an error of unit or exponent
 CODE = "ebv_dna_unusable"
 UNKNOWN = frozenset(
     {"", "unknown", "not done", "not tested", "n/a", "na", "none", "未知", "未查", "未做", "未检测", "-", "?"}
@@ -42,6 +42,7 @@ _NUMBER = re.compile(
     r"^(?P<mantissa>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
     r"(?:\s*[e]\s*(?P<e>[+-]?\d{1,3})|\s*[x×*·]\s*10\s*(?:\^|\*\*|e)?\s*(?P<p>[+-]?\d{1,2})|\s*(?P<wan>万))?\s*(?P<unit>.*)$"
 )
+# 5.000 is five thousand where the dot groups digits, and five where it is the decimal point.
 _DOT_GROUPED = re.compile(r"^[1-9]\d{0,2}(?:\.\d{3})+$")
 _COPIES = re.compile(
     r"^(?:10\s*[\^*]\s*(?P<power>\d{1,2})\s*)?[\s.·*x×]*"
@@ -59,7 +60,21 @@ _WHOLE_BLOOD = re.compile(
 
 @dataclass(frozen=True)
 class EbvValue:
-    """One result. `copies_per_ml` is the exact number, or None for a comparator, "not detected" or unknown."""
+    """One interpreted result.
+
+    Attributes
+    ----------
+    category : {">threshold", "<=threshold", "unknown"}
+        The side of the threshold.
+    copies_per_ml : float or None
+        The exact number; None for a comparator, "not detected" or unknown.
+    as_given : str
+        The text of the laboratory.
+    comparator : str
+        "=", ">", ">=", "<", "<=", "not-detected" or "unknown".
+    bound_copies_per_ml : float or None
+        The number after a comparator; 0 for "not detected".
+    """
 
     category: Category
     copies_per_ml: float | None
@@ -77,12 +92,31 @@ def parse_ebv_dna(
     specimen: str | None = None,
     copies_per_iu: float | None = None,
 ) -> EbvValue:
-    """Resolve a laboratory's words to a side of the threshold (copies/mL).
+    """Resolve a laboratory result to a side of the threshold.
 
-    text : "5000", ">4000", "<400", "5.2e3", "not detected", "阴性", "unknown"; a unit may follow the number.
-    inclusive : whether a value equal to the threshold counts as above it. copies_per_iu : the site's conversion.
-    Raises IneligibleStudyError (ebv_dna_unusable) for another unit or specimen, for a comparator that leaves the side
-    open, and for anything that is not a number.
+    Parameters
+    ----------
+    text : str
+        "5000", ">4000", "<400", "5.2e3", "not detected", "阴性", "unknown"; a unit may follow the number.
+    threshold : float
+        Copies per mL of plasma.
+    inclusive : bool
+        Whether a value equal to the threshold counts as above it.
+    unit, specimen : str, optional
+        As sent beside the result; a unit in the text must agree with `unit`.
+    copies_per_iu : float, optional
+        The site's conversion of IU to copies.
+
+    Returns
+    -------
+    EbvValue
+        With category "unknown" for a text that says that nothing was measured.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``ebv_dna_unusable`` for another unit or specimen, for a comparator that allows both sides, and for anything
+        that is not a number.
     """
     given = str(text).strip()
     plain = unicodedata.normalize("NFKC", given).strip().lower()
@@ -101,7 +135,7 @@ def parse_ebv_dna(
 
 
 def _side(comparator: Comparator, bound: float, threshold: float, inclusive: bool, given: str) -> Category:
-    """The side on which every value allowed by the comparator lies."""
+    """Return the side of every value that the comparator allows."""
     if comparator == ">" and bound >= threshold:
         return ">threshold"
     if comparator == ">=" and (bound >= threshold if inclusive else bound > threshold):
@@ -110,7 +144,7 @@ def _side(comparator: Comparator, bound: float, threshold: float, inclusive: boo
         return "<=threshold"
     if comparator == "<=" and (bound < threshold if inclusive else bound <= threshold):
         return "<=threshold"
-    raise _refused(f"EBV DNA {given!r} leaves open on which side of {threshold:g} copies/mL it lies")
+    raise _refused(f"EBV DNA {given!r} leaves open on which side of {threshold:g} copies/mL it is")
 
 
 def _check_specimen(specimen: str | None) -> None:
@@ -123,10 +157,10 @@ def _comparator(plain: str, given: str) -> tuple[Comparator, str]:
     match = _COMPARATOR.match(plain)
     if match is None:
         return "=", plain
-    found = match.group(1)
-    if found not in _COMPARATORS:
+    word = match.group(1)
+    if word not in _COMPARATORS:
         raise _refused(f"EBV DNA {given!r} is approximate; expected a number or one of > >= < <=")
-    return _COMPARATORS[found], plain[match.end() :]
+    return _COMPARATORS[word], plain[match.end() :]
 
 
 def _number(rest: str, given: str) -> tuple[float, str]:
@@ -134,7 +168,7 @@ def _number(rest: str, given: str) -> tuple[float, str]:
     if match is None:
         raise _refused(f"EBV DNA {given!r} is not a number; expected for example 5000, >4000, <400 or not-detected")
     mantissa = match.group("mantissa")
-    exponent = int(match.group("e") or match.group("p") or (4 if match.group("wan") else 0))
+    exponent = int(match.group("e") or match.group("p") or (4 if match.group("wan") else 0))  # 万 is ten thousand
     if not exponent and _DOT_GROUPED.match(mantissa) and not _LOG.search(rest):
         raise _refused(f"EBV DNA {given!r} may mean thousands or decimals; write it without a separator")
     number = float(f"{mantissa.replace(',', '')}e{exponent}")
@@ -142,17 +176,17 @@ def _number(rest: str, given: str) -> tuple[float, str]:
 
 
 def _in_copies(number: float, written: str, unit: str | None, given: str, copies_per_iu: float | None) -> float:
-    """The number in copies/mL; a unit in the text and a unit beside it must agree."""
+    """Convert the number to copies/mL; a unit in the text and one beside it must give the same number."""
     stated = unicodedata.normalize("NFKC", unit or "").strip().lower()
-    both = [part for part in (written, stated) if part]
-    if any(_WHOLE_BLOOD.search(part) for part in both):
+    units = [part for part in (written, stated) if part]
+    if any(_WHOLE_BLOOD.search(part) for part in units):
         raise _refused(f"EBV DNA {given!r} is of another specimen; expected plasma or serum")
-    copies = {_converted(number, part, given, copies_per_iu) for part in both} or {number}
+    copies = {_converted(number, part, given, copies_per_iu) for part in units} or {number}
     if len(copies) > 1:
-        raise _refused(f"EBV DNA {given!r} carries two units that differ ({written!r} and {unit!r})")
+        raise _refused(f"EBV DNA {given!r} has two units that differ ({written!r} and {unit!r})")
     value = copies.pop()
-    if not 0 <= value <= GREATEST_COPIES_PER_ML:
-        raise _refused(f"EBV DNA {given!r} is not plausible; expected 0 to {GREATEST_COPIES_PER_ML:g} copies/mL")
+    if not 0 <= value <= MAX_COPIES_PER_ML:
+        raise _refused(f"EBV DNA {given!r} is not plausible; expected 0 to {MAX_COPIES_PER_ML:g} copies/mL")
     return value
 
 
@@ -168,7 +202,7 @@ def _converted(number: float, unit: str, given: str, copies_per_iu: float | None
         if match is None or (logarithmic and not re.search(r"cop|cp|拷贝|geq|kop", linear)):
             raise _refused(f"EBV DNA {given!r} has the unit {unit!r}; expected copies/mL")
         factor = 10.0 ** int(match.group("power") or 0)
-    if logarithmic and number > 12:
+    if logarithmic and number > 12:  # 10**number must not overflow before the range is checked
         raise _refused(f"EBV DNA {given!r} is not plausible as a logarithm")
     return (10.0**number if logarithmic else number) * factor
 

@@ -1,6 +1,6 @@
-"""Whether the method applies to this patient: stage, age, EBV DNA, time of the MR, earlier treatment.
+"""Whether the method applies to a patient: stage, age, EBV DNA, day of the MR, prior treatment.
 
-Source of the gate: Zhong et al., EBioMedicine 2021;70:103522 (T3N1M0, AJCC 8th edition, MR within 14 days before
+Source of the criteria: Zhong et al., EBioMedicine 2021;70:103522 (T3N1M0, AJCC 8th edition, MR within 14 days before
 treatment, no treatment before).
 """
 
@@ -22,12 +22,12 @@ from node.cases.dates import parse_date
 Outcome = Literal["refused", "held"]
 _PATIENT_AGE = re.compile(r"^\s*(\d{1,4})\s*([YMWD])\s*$", re.IGNORECASE)
 _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.1775, "D": 365.25}
-GREATEST_AGE_YEARS = 120
+GREATEST_AGE_YEARS = 120  # a birth date such as 1900-01-01 is a placeholder; then PatientAge is used
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """One thing that stands against computing: its state, the contract's code and a sentence."""
+class EligibilityFinding:
+    """A reason against the computation: the state of the case, the contract's reason code, and a sentence."""
 
     outcome: Outcome
     code: str
@@ -36,9 +36,25 @@ class Judgement:
 
 @dataclass
 class Eligibility:
-    """What was found; `explain` holds one plain sentence per question."""
+    """The answers to all questions about one patient.
 
-    judgements: list[Judgement] = field(default_factory=list)
+    Attributes
+    ----------
+    findings : list of EligibilityFinding
+        Reasons against the computation; empty when the method applies.
+    warnings : list of (code, sentence)
+        For the report.
+    explain : dict of str to str
+        One sentence for each question: stage, age, ebv_dna, mr_age, prior_treatment.
+    age_years : int or None
+        Completed years on the day of the study.
+    age_source : str
+        What the age was computed from.
+    ebv, stage : dict
+        As in the computation request (see `ComputeRequest`).
+    """
+
+    findings: list[EligibilityFinding] = field(default_factory=list)
     warnings: list[tuple[str, str]] = field(default_factory=list)
     explain: dict[str, str] = field(default_factory=dict)
     age_years: int | None = None
@@ -47,25 +63,45 @@ class Eligibility:
     stage: dict[str, Any] = field(default_factory=dict)
 
 
-def judge(header: Mapping[str, Any], facts: ClinicalFacts, settings: Settings, policy: DecisionPolicy) -> Eligibility:
-    """Judge the facts of one patient against one MR study.
+def assess_eligibility(
+    header: Mapping[str, Any], facts: ClinicalFacts, settings: Settings, policy: DecisionPolicy
+) -> Eligibility:
+    """Assess whether the method applies to one patient and one MR study.
 
-    header : any MR header of the study (study date, birth date, PatientAge).
+    Parameters
+    ----------
+    header : mapping of DICOM keyword to value
+        Any MR header of the study; used are study date, birth date and PatientAge.
+    facts : ClinicalFacts
+        The patient's current facts.
+    settings : Settings
+        The site's choices: windows in days, what to do without stage or EBV DNA, the conversion of IU.
+    policy : DecisionPolicy
+        Stage gate and EBV DNA threshold of the active bundle.
+
+    Returns
+    -------
+    Eligibility
+        Every question is answered, whatever the others say: an administrator sees all reasons at once.
+
+    References
+    ----------
+    Zhong et al., EBioMedicine 2021;70:103522.
     """
-    found = Eligibility()
+    eligibility = Eligibility()
     study_day = _day(header, "StudyDate") or _day(header, "AcquisitionDate") or _day(header, "SeriesDate")
-    _stage(found, facts, policy.stage, settings)
-    _age(found, header, facts, study_day)
-    _ebv(found, facts, settings, policy, study_day)
-    _mr_age(found, facts, settings, study_day)
-    _prior_treatment(found, facts)
-    return found
+    _assess_stage(eligibility, facts, policy.stage, settings)
+    _assess_age(eligibility, header, facts, study_day)
+    _assess_ebv(eligibility, facts, settings, policy, study_day)
+    _assess_mr_age(eligibility, facts, settings, study_day)
+    _assess_prior_treatment(eligibility, facts)
+    return eligibility
 
 
-def _stage(found: Eligibility, facts: ClinicalFacts, gate: StageGate, settings: Settings) -> None:
+def _assess_stage(eligibility: Eligibility, facts: ClinicalFacts, gate: StageGate, settings: Settings) -> None:
     fact = facts.stage
     stage = fact.stage if fact else parse_stage("unknown")
-    found.stage = {
+    eligibility.stage = {
         "t": stage.t,
         "n": stage.n,
         "m": stage.m,
@@ -74,105 +110,107 @@ def _stage(found: Eligibility, facts: ClinicalFacts, gate: StageGate, settings: 
         "provenance": fact.provenance.to_json() if fact else None,
     }
     needed = f"{gate.text} (AJCC {gate.edition})"
-    if {"y", "r"} & set(stage.prefix):
+    if {"y", "r"} & set(stage.prefix):  # UICC: y is a stage after treatment has begun, r one of a recurrence
         text = f"The stage {stage.prefix}{stage.text} was recorded after treatment or for a recurrence."
-        found.judgements.append(Judgement("refused", "prior_treatment", text))
-        found.explain["stage"] = text
+        eligibility.findings.append(EligibilityFinding("refused", "prior_treatment", text))
+        eligibility.explain["stage"] = text
         return
-    differing = [
-        mine
-        for mine, need in ((stage.t, gate.t), (stage.n, gate.n), (stage.m, gate.m))
-        if mine is not None and mine[:2] != need[:2]
-    ]
-    if differing and stage.edition == gate.edition:
+    parts = (("T", stage.t, gate.t), ("N", stage.n, gate.n), ("M", stage.m, gate.m))
+    # The first two characters: T3a is a T3.
+    differs = any(part is not None and part[:2] != required[:2] for _, part, required in parts)
+    # Categories of another edition have other meanings: they hold the case, they do not refuse it.
+    if differs and stage.edition == gate.edition:
         text = f"The stage is {stage.text}; the model is for {needed}."
-        found.judgements.append(Judgement("refused", "stage_not_eligible", text))
-        found.explain["stage"] = text
+        eligibility.findings.append(EligibilityFinding("refused", "stage_not_eligible", text))
+        eligibility.explain["stage"] = text
         return
-    lacking = [name for name, part in (("T", stage.t), ("N", stage.n), ("M", stage.m)) if part is None]
-    if not lacking and not differing and stage.edition == gate.edition:
-        found.explain["stage"] = f"The stage is {stage.text} (AJCC {stage.edition}), as the model needs."
+    missing = [letter for letter, part, _ in parts if part is None]
+    if not missing and not differs and stage.edition == gate.edition:
+        eligibility.explain["stage"] = f"The stage is {stage.text} (AJCC {stage.edition}), as the model needs."
         return
     if fact is None:
         text = f"The stage is not known; the model is for {needed}."
-    elif lacking:
-        text = f"The stage {stage.text} lacks {' and '.join(lacking)}; the model is for {needed}."
+    elif missing:
+        text = f"The stage {stage.text} does not state {' and '.join(missing)}; the model is for {needed}."
     else:
         edition = f"of edition {stage.edition}" if stage.edition else "without an edition"
-        text = f"The stage {stage.text} is {edition}; edition {gate.edition} is needed."
-    found.explain["stage"] = text
-    found.stage["verified"] = False
+        text = f"The stage {stage.text} is {edition}; the model is for edition {gate.edition}."
+    eligibility.explain["stage"] = text
+    eligibility.stage["verified"] = False
     if settings.eligibility.stage_unknown == "hold":
-        found.judgements.append(Judgement("held", "stage_unknown", text))
+        eligibility.findings.append(EligibilityFinding("held", "stage_unknown", text))
     else:
-        found.warnings.append(("stage_unknown", f"{text} The result is reported with the stage unverified."))
+        eligibility.warnings.append(("stage_unknown", f"{text} The result is reported with the stage unverified."))
 
 
-def _age(found: Eligibility, header: Mapping[str, Any], facts: ClinicalFacts, study_day: date | None) -> None:
-    stored = _day(header, "PatientBirthDate")
-    told = facts.birth_date.day if facts.birth_date else None
-    born = told or stored
+def _assess_age(
+    eligibility: Eligibility, header: Mapping[str, Any], facts: ClinicalFacts, study_day: date | None
+) -> None:
+    in_images = _day(header, "PatientBirthDate")
+    in_facts = facts.birth_date.day if facts.birth_date else None
+    born = in_facts or in_images
     if born is not None and study_day is not None and born <= study_day:
         age = study_day.year - born.year - ((study_day.month, study_day.day) < (born.month, born.day))
         if age <= GREATEST_AGE_YEARS:
-            source = "the birth date in the clinical facts" if told else "the birth date in the images"
-            found.age_years, found.age_source = age, f"{source} and the study date"
-    if found.age_years is None:
+            source = "the birth date in the clinical facts" if in_facts else "the birth date in the images"
+            eligibility.age_years, eligibility.age_source = age, f"{source} and the study date"
+    if eligibility.age_years is None:
         match = _PATIENT_AGE.match(str(header.get("PatientAge") or ""))
         if match:
-            found.age_years = int(int(match.group(1)) / _PER_YEAR[match.group(2).upper()])
-            found.age_source = "PatientAge in the images"
-    if told and stored and told != stored:
+            eligibility.age_years = int(int(match.group(1)) / _PER_YEAR[match.group(2).upper()])
+            eligibility.age_source = "PatientAge in the images"
+    if in_facts and in_images and in_facts != in_images:
         text = "The birth date in the clinical facts is not that in the images; the clinical facts were used."
-        found.warnings.append(("birth_date_differs", text))
-    if found.age_years is None:
+        eligibility.warnings.append(("birth_date_differs", text))
+    if eligibility.age_years is None:
         text = "The age is not known: the images give neither a birth date with a study date nor a PatientAge."
-        found.judgements.append(Judgement("held", "age_unknown", text))
-        found.explain["age"] = text
+        eligibility.findings.append(EligibilityFinding("held", "age_unknown", text))
+        eligibility.explain["age"] = text
     else:
-        found.explain["age"] = f"The age is {found.age_years} years, from {found.age_source}."
+        eligibility.explain["age"] = f"The age is {eligibility.age_years} years, from {eligibility.age_source}."
 
 
-def _ebv(
-    found: Eligibility, facts: ClinicalFacts, settings: Settings, policy: DecisionPolicy, study_day: date | None
+def _assess_ebv(
+    eligibility: Eligibility, facts: ClinicalFacts, settings: Settings, policy: DecisionPolicy, study_day: date | None
 ) -> None:
     start = facts.treatment_start.day if facts.treatment_start else None
-    chosen, refusals = None, []
-    for result in reversed(facts.ebv_dna):
+    usable: tuple[EbvResult, EbvValue] | None = None
+    refusals = []
+    for result in reversed(facts.ebv_dna):  # the last draw first
         reason = _outside_window(result, start, study_day, settings)
         if reason is None:
             try:
-                chosen = (result, _value(result, settings, policy))
+                usable = (result, _value(result, settings, policy))
                 break
             except IneligibleStudyError as error:
                 reason = error.text
         refusals.append(reason)
-    if chosen is not None and chosen[1].category != "unknown":
-        _known_ebv(found, *chosen, settings, policy)
+    if usable is not None and usable[1].category != "unknown":
+        _use_ebv(eligibility, *usable, settings, policy)
         return
-    found.ebv = {"category": "unknown", "copies_per_ml": None, "as_given": None, "comparator": "unknown",
+    eligibility.ebv = {"category": "unknown", "copies_per_ml": None, "as_given": None, "comparator": "unknown",
                  "observed_on": None, "provenance": None}  # fmt: skip
     if refusals:
         text = f"{refusals[0][:1].upper()}{refusals[0][1:]}."
-        found.judgements.append(Judgement("held", "ebv_dna_unusable", text))
+        eligibility.findings.append(EligibilityFinding("held", "ebv_dna_unusable", text))
     else:
         text = "The EBV DNA before treatment is not known."
         if settings.eligibility.ebv_unknown == "hold":
-            found.judgements.append(Judgement("held", "ebv_dna_unknown", text))
+            eligibility.findings.append(EligibilityFinding("held", "ebv_dna_unknown", text))
         else:
             text += " Both categories are reported."
-            found.warnings.append(("ebv_dna_unknown", text))
-    found.explain["ebv_dna"] = text
+            eligibility.warnings.append(("ebv_dna_unknown", text))
+    eligibility.explain["ebv_dna"] = text
 
 
-def _known_ebv(
-    found: Eligibility, result: EbvResult, value: EbvValue, settings: Settings, policy: DecisionPolicy
+def _use_ebv(
+    eligibility: Eligibility, result: EbvResult, value: EbvValue, settings: Settings, policy: DecisionPolicy
 ) -> None:
     threshold = policy.ebv_threshold_copies_per_ml
     observed = result.provenance.observed_on
     provenance = {**result.provenance.to_json(), "unit": result.unit, "specimen": result.specimen,
                   "laboratory": result.laboratory}  # fmt: skip
-    found.ebv = {
+    eligibility.ebv = {
         "category": value.category,
         "copies_per_ml": value.copies_per_ml,
         "as_given": value.as_given,
@@ -182,14 +220,14 @@ def _known_ebv(
     }
     side = "above" if value.category == ">threshold" else "not above"
     drawn = f", drawn on {observed.isoformat()}" if observed else ""
-    found.explain["ebv_dna"] = (
+    eligibility.explain["ebv_dna"] = (
         f"EBV DNA {value.as_given} is {side} {threshold:g} copies/mL{drawn} ({result.provenance.source})."
     )
     copies = value.copies_per_ml
     if copies is not None and abs(copies - threshold) <= settings.clinical.ebv_band_fraction * threshold:
-        close = f"EBV DNA {copies:g} copies/mL is close to the threshold of {threshold:g}"
-        text = f"{close}; a repeated draw may fall on the other side."
-        found.warnings.append(("ebv_dna_near_threshold", text))
+        near = f"EBV DNA {copies:g} copies/mL is close to the threshold of {threshold:g}"
+        text = f"{near}; a repeated draw may be on the other side."
+        eligibility.warnings.append(("ebv_dna_near_threshold", text))
 
 
 def _value(result: EbvResult, settings: Settings, policy: DecisionPolicy) -> EbvValue:
@@ -216,36 +254,35 @@ def _outside_window(result: EbvResult, start: date | None, study_day: date | Non
     return None
 
 
-def _mr_age(found: Eligibility, facts: ClinicalFacts, settings: Settings, study_day: date | None) -> None:
+def _assess_mr_age(eligibility: Eligibility, facts: ClinicalFacts, settings: Settings, study_day: date | None) -> None:
     if facts.treatment_start is None:
-        found.explain["mr_age"] = "The start of treatment is not known, so the age of the MR was not checked."
+        eligibility.explain["mr_age"] = "The start of treatment is not known, so the age of the MR was not checked."
         return
     start, limit = facts.treatment_start.day, settings.case.mr_max_age_days
     if study_day is None:
-        found.explain["mr_age"] = "The MR has no study date, so its age was not checked."
-        found.warnings.append(("mr_age_unknown", found.explain["mr_age"]))
+        eligibility.explain["mr_age"] = "The MR has no study date, so its age was not checked."
+        eligibility.warnings.append(("mr_age_unknown", eligibility.explain["mr_age"]))
         return
     days = (start - study_day).days
     if days < 0:
         text = f"The MR of {study_day.isoformat()} was taken after the treatment began on {start.isoformat()}."
-        found.judgements.append(Judgement("refused", "prior_treatment", text))
+        eligibility.findings.append(EligibilityFinding("refused", "prior_treatment", text))
     elif days > limit:
-        older = f"The MR of {study_day.isoformat()} is {days} days older than the treatment's start"
-        text = f"{older}; {limit} days are allowed."
-        found.judgements.append(Judgement("refused", "mr_too_old", text))
+        text = f"The MR of {study_day.isoformat()} was taken {days} days before the treatment; {limit} are allowed."
+        eligibility.findings.append(EligibilityFinding("refused", "mr_too_old", text))
     else:
-        text = f"The MR was taken {days} days before the treatment's start ({limit} are allowed)."
-    found.explain["mr_age"] = text
+        text = f"The MR was taken {days} days before the treatment ({limit} are allowed)."
+    eligibility.explain["mr_age"] = text
 
 
-def _prior_treatment(found: Eligibility, facts: ClinicalFacts) -> None:
+def _assess_prior_treatment(eligibility: Eligibility, facts: ClinicalFacts) -> None:
     if facts.prior_treatment is not None and facts.prior_treatment.given:
         detail = f" ({facts.prior_treatment.text})" if facts.prior_treatment.text else ""
         text = f"The tumour was treated before{detail}; the model is for untreated patients."
-        found.judgements.append(Judgement("refused", "prior_treatment", text))
-        found.explain["prior_treatment"] = text
+        eligibility.findings.append(EligibilityFinding("refused", "prior_treatment", text))
+        eligibility.explain["prior_treatment"] = text
     else:
-        found.explain["prior_treatment"] = "No earlier treatment is recorded."
+        eligibility.explain["prior_treatment"] = "No earlier treatment is recorded."
 
 
 def _day(header: Mapping[str, Any], keyword: str) -> date | None:

@@ -1,4 +1,4 @@
-"""Enhanced MR: values of the functional groups, hoisted to the keywords that classic MR uses (PS3.3 C.8.13)."""
+"""Enhanced MR: values of the functional groups under the keywords of classic MR (PS3.3 C.7.6.16, C.8.13)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-# (macro sequence, keyword inside, keyword that classic MR uses)
-HOISTED = (
+# Macro sequence, keyword inside it, keyword of classic MR.
+NUMBER_VALUES = (
     ("MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime"),
     ("MRTimingAndRelatedParametersSequence", "FlipAngle", "FlipAngle"),
     ("MRTimingAndRelatedParametersSequence", "EchoTrainLength", "EchoTrainLength"),
@@ -17,7 +17,7 @@ HOISTED = (
     ("PixelMeasuresSequence", "SliceThickness", "SliceThickness"),
     ("PixelMeasuresSequence", "SpacingBetweenSlices", "SpacingBetweenSlices"),
 )
-HOISTED_TEXT = (
+TEXT_VALUES = (
     ("MRImageFrameTypeSequence", "AcquisitionContrast"),
     ("MRImageFrameTypeSequence", "ComplexImageComponent"),
     ("MRModifierSequence", "InversionRecovery"),
@@ -25,25 +25,40 @@ HOISTED_TEXT = (
     ("MRModifierSequence", "Spoiling"),
     ("FrameContentSequence", "FrameAcquisitionDateTime"),
 )
-DECIMALS_MM = 3
+OFFSET_DECIMALS = 3  # of millimetres
+MAX_ECHO_TIMES = 16
 
 
 def frame_header(ds: Dataset) -> dict[str, Any]:
-    """Functional-group values under classic keywords, and the position of every frame.
+    """Read the functional groups of an Enhanced object.
 
-    FrameOffsets : one float per frame, mm along the first frame's slice normal (rounded to a micrometre).
-    FrameOrientations : number of different orientations when there is more than one (then offsets mean little).
-    FrameEchoTimes : different effective echo times when there is more than one.
+    Parameters
+    ----------
+    ds : Dataset
+        With SharedFunctionalGroupsSequence, PerFrameFunctionalGroupsSequence, or both.
+
+    Returns
+    -------
+    dict
+        Classic keywords with the value of the shared group, else of the first frame. Besides:
+        ``FrameOffsets``, one float per frame, mm along the slice normal of the first frame;
+        ``FrameOrientations``, the number of different orientations when there is more than one (the offsets are then
+        no slice positions);
+        ``FrameEchoTimes``, the different effective echo times in ms when there is more than one.
+
+    References
+    ----------
+    PS3.3 C.7.6.16.1 (a macro is either shared or per frame).
     """
     shared = _first(ds.get("SharedFunctionalGroupsSequence"))
     frames: Sequence[Dataset] = ds.get("PerFrameFunctionalGroupsSequence") or ()
     groups = [group for group in (shared, _first(frames)) if group is not None]
     header: dict[str, Any] = {}
-    for macro, keyword, classic in HOISTED:
+    for macro, keyword, classic in NUMBER_VALUES:
         value = _value(groups, macro, keyword)
         if value is not None:
             header[classic] = float(value)
-    for macro, keyword in HOISTED_TEXT:
+    for macro, keyword in TEXT_VALUES:
         value = _value(groups, macro, keyword)
         if value:
             header["AcquisitionDateTime" if keyword == "FrameAcquisitionDateTime" else keyword] = str(value)
@@ -62,28 +77,28 @@ def _positions(shared: Dataset | None, frames: Sequence[Dataset]) -> dict[str, A
     orientation = _vector(shared, "PlaneOrientationSequence", "ImageOrientationPatient")
     positions = [_vector(frame, "PlanePositionSequence", "ImagePositionPatient") or position for frame in frames]
     orientations = {
-        tuple(round(value, 4) for value in found)
+        tuple(round(value, 4) for value in cosines)
         for frame in frames
-        if (found := _vector(frame, "PlaneOrientationSequence", "ImageOrientationPatient"))
+        if (cosines := _vector(frame, "PlaneOrientationSequence", "ImageOrientationPatient"))
     }
     if orientation is None and frames:
         orientation = _vector(frames[0], "PlaneOrientationSequence", "ImageOrientationPatient")
     header: dict[str, Any] = {}
     if orientation is not None and len(orientation) == 6:
         header["ImageOrientationPatient"] = orientation
-    placed = [found for found in positions if found is not None and len(found) == 3]
+    placed = [point for point in positions if point is not None and len(point) == 3]
     if placed:
         header["ImagePositionPatient"] = placed[0]
     if orientation is not None and len(orientation) == 6 and placed and len(placed) == len(frames):
         normal = _cross(orientation[:3], orientation[3:])
         header["FrameOffsets"] = [
-            round(sum(n * p for n, p in zip(normal, found, strict=True)), DECIMALS_MM) for found in placed
+            round(sum(n * p for n, p in zip(normal, point, strict=True)), OFFSET_DECIMALS) for point in placed
         ]
     if len(orientations) > 1:
         header["FrameOrientations"] = len(orientations)
     echo_times = sorted({float(value) for frame in frames if (value := _value([frame], *_ECHO_TIME)) is not None})
     if len(echo_times) > 1:
-        header["FrameEchoTimes"] = echo_times[:16]
+        header["FrameEchoTimes"] = echo_times[:MAX_ECHO_TIMES]
     return header
 
 

@@ -232,7 +232,7 @@ def _bounds(
 
 
 def _step(values: Sequence[float]) -> float | None:
-    """The distance on which more than half of the neighbours agree to 0.01 mm, else the median."""
+    """Return the distance on which more than half of the neighbours agree to 0.01 mm, else the median."""
     if not values:
         return None
     counted = Counter(round(value, 2) for value in values)

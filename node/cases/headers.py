@@ -1,8 +1,8 @@
-"""What the case rules read from a data set, as a small JSON-able dict of DICOM keywords.
+"""The header of an instance: the attributes that the rules of a case use, as a small JSON-able dict of keywords.
 
-`header_of` runs once for every received instance on data sets read without pixels. It never raises on odd values:
-an element that cannot be decoded is left out, because a bad value in a keyword that no rule needs must not stop an
-intake, and a rule that needs it says that it is missing.
+`header_of` runs once for every received instance, on a data set read without pixels. It never raises for a damaged
+value: an element that cannot be decoded is left out, because a wrong value that no rule needs must not stop the
+reception, and a rule that needs it reports it as missing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
 
-# What decoding a damaged value may raise in pydicom; ArithmeticError covers decimal.InvalidOperation.
+# Exceptions of pydicom for damaged values; ArithmeticError covers decimal.InvalidOperation.
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -57,11 +57,20 @@ CODE_KEYWORDS = ("ContrastBolusAgentSequence",)
 
 
 def header_of(ds: Dataset) -> dict[str, Any]:
-    """The keywords of one instance that the case rules read; absent and undecodable elements are left out.
+    """Read the header of one instance.
 
-    Lengths are mm, times ms, angles degrees, as in the data set. Enhanced MR: values that differ per frame come from
-    the shared or the first per-frame functional group, and `FrameOffsets` holds one position per frame (mm along
-    the slice normal). RTSTRUCT, SEG and Spatial Registration add what ties them to images (see `objects.py`).
+    Parameters
+    ----------
+    ds : Dataset
+        Without pixels; of RTSTRUCT, SEG and Spatial Registration with all sequences.
+
+    Returns
+    -------
+    dict of keyword to value
+        Text as str, multi-valued text as list, numbers as int or float in the units of the data set (mm, ms, degrees).
+        Absent and undecodable elements are left out. Enhanced MR adds the values of its functional groups (see
+        `enhanced_mr`), contours and registrations their references (see `contour_headers`). ``HeaderProblem`` says
+        that these could not be read.
     """
     header: dict[str, Any] = {}
     _collect(header, ds, TEXT_KEYWORDS, _text)
@@ -70,33 +79,42 @@ def header_of(ds: Dataset) -> dict[str, Any]:
     _collect(header, ds, VECTOR_KEYWORDS, _vector)
     _collect(header, ds, CODE_KEYWORDS, _code_meanings)
     sop_class = header.get("SOPClassUID", "")
-    for part, reader in _SPECIAL.items():
-        if sop_class == part:
-            header.update(_guarded(reader, ds))
+    if sop_class in _CONTOUR_READERS:
+        header.update(_guarded(_CONTOUR_READERS[sop_class], ds))
     if "PerFrameFunctionalGroupsSequence" in ds or "SharedFunctionalGroupsSequence" in ds:
         header = {**_guarded(frame_header, ds), **header}
     return header
 
 
 def with_character_set(header: Mapping[str, Any], character_set: str | None) -> Mapping[str, Any]:
-    """The header with its text read in the character set that its sender really uses.
+    """Decode the text of a header again, for a sender that labels its text wrongly.
 
-    character_set : a defined term such as "GB18030" (PS3.3 C.12.1.1.2); None trusts (0008,0005). Text that is none in
-    that character set stays as it is.
+    Parameters
+    ----------
+    header : mapping
+        As `header_of` returns it, decoded by Specific Character Set (0008,0005).
+    character_set : str or None
+        Defined term of the character set that the sender writes, for example ``GB18030`` (PS3.3 C.12.1.1.2); None
+        trusts (0008,0005).
+
+    Returns
+    -------
+    mapping
+        The header with decoded text; text that is none in that character set stays as it is.
     """
     if character_set is None:
         return header
     labels = str(header.get("SpecificCharacterSet") or "ISO_IR 6").split("\\")
-    claimed, actual = (convert_encodings(one)[0] for one in (labels[0] or "ISO_IR 6", character_set))
-    found: Mapping[str, Any] = _reread(header, claimed, actual)
-    return found
+    claimed, actual = (convert_encodings(term)[0] for term in (labels[0] or "ISO_IR 6", character_set))
+    decoded: Mapping[str, Any] = _decoded_again(header, claimed, actual)
+    return decoded
 
 
-def _reread(value: Any, claimed: str, actual: str) -> Any:
+def _decoded_again(value: Any, claimed: str, actual: str) -> Any:
     if isinstance(value, Mapping):
-        return {key: _reread(part, claimed, actual) for key, part in value.items()}
+        return {key: _decoded_again(part, claimed, actual) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_reread(part, claimed, actual) for part in value]
+        return [_decoded_again(part, claimed, actual) for part in value]
     if not isinstance(value, str) or value.isascii():
         return value
     try:
@@ -105,7 +123,7 @@ def _reread(value: Any, claimed: str, actual: str) -> Any:
         return value
 
 
-_SPECIAL: Mapping[str, Callable[[Dataset], dict[str, Any]]] = {
+_CONTOUR_READERS: Mapping[str, Callable[[Dataset], dict[str, Any]]] = {
     RT_STRUCTURE_SET: structure_set_header,
     SEGMENTATION: segmentation_header,
     SPATIAL_REGISTRATION: registration_header,
@@ -165,7 +183,7 @@ def _vector(value: Any) -> list[float] | None:
 
 
 def _code_meanings(items: Any) -> list[str] | None:
-    """Code meanings of a code sequence; an item without one still counts as an item."""
+    """Code meanings of a code sequence; an item without one is an item all the same: an agent was given."""
     if not items:
         return None
     return [str(item.get("CodeMeaning", "") or item.get("CodeValue", "") or "unnamed") for item in items]

@@ -1,8 +1,9 @@
-"""Which ROI is the primary tumour: by the site's names, refused when none or more than one fits.
+"""Choose the ROI of the primary tumour by the site's names; none or more than one is refused.
 
 Names are compared without case, underscores, spaces and hyphens, so `GTV_nx`, `gtv-nx` and `GTVnx` are one name; `*`
-stands for any text. What a margin or a node is called never matches, whatever the site's list says.
-Source of names: AAPM TG-263 (GTVp) and usage in Chinese centres (GTVnx).
+matches any text. Names of margins, nodes and organs never match, whatever the site's list contains.
+
+Source of the names: AAPM TG-263 (GTVp) and usage in Chinese centres (GTVnx).
 """
 
 from __future__ import annotations
@@ -24,14 +25,26 @@ NOT_PRIMARY = re.compile(
     r"|minus|margin|expan|avoid|dose|淋巴|颈|脑干"
 )
 P_GTV = re.compile(r"^p[\s_]gtv$|^p-gtv")
-GENERIC = frozenset({"gtv", "gtv70"})  # names that say nothing of primary or node
+GENERIC = frozenset({"gtv", "gtv70"})  # state neither primary tumour nor node
 PLANAR = "CLOSED_PLANAR"
 GTV_TYPE = "GTV"
 
 
 @dataclass(frozen=True)
 class RoiChoice:
-    """The ROI that stands for the primary tumour, by ROI Number."""
+    """The ROI of the primary tumour.
+
+    Attributes
+    ----------
+    number : int
+        ROI Number (3006,0022), or Segment Number (0062,0004) of a SEG.
+    name : str
+        ROI Name as written.
+    reason : str
+        One sentence for `explain`.
+    extent_mm : [[x, y, z], [x, y, z]] or None
+        Least and greatest corner of its contours, LPS, mm; None for a segmentation.
+    """
 
     number: int
     name: str
@@ -40,22 +53,36 @@ class RoiChoice:
 
 
 def choose_roi(rois: Sequence[Mapping[str, Any]], roi_names: Sequence[str]) -> RoiChoice:
-    """The one ROI whose name the site calls the primary tumour.
+    """Choose the one ROI with a name of the site for the primary tumour.
 
-    rois : entries of `Rois` in a header (number, name, type, n_contours, geometric_types).
-    Raises IneligibleStudyError: no_matching_roi naming what was found, ambiguous_roi naming those that fit.
+    Parameters
+    ----------
+    rois : sequence of mapping
+        Entries of `Rois` in a header: number, name, type, n_contours, geometric_types, extent_mm.
+    roi_names : sequence of str
+        Names and patterns of `[case] roi_names`.
+
+    Returns
+    -------
+    RoiChoice
+        Identified by number, because names may repeat.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``no_matching_roi`` naming what was found, or ``ambiguous_roi`` naming those that match.
     """
-    named = [roi for roi in rois if matches(str(roi.get("name") or ""), roi_names)]
-    drawn = [roi for roi in named if _is_drawn(roi)]
+    matching = [roi for roi in rois if matches(str(roi.get("name") or ""), roi_names)]
+    drawn = [roi for roi in matching if _is_drawn(roi)]
     if not drawn:
-        raise IneligibleStudyError("no_matching_roi", _none_text(rois, named, roi_names))
-    chosen, because = _narrowed(drawn)
-    if len(chosen) > 1:
-        names = " and ".join(f"{roi['name']!r} (ROI {roi['number']})" for roi in chosen)
+        raise IneligibleStudyError("no_matching_roi", _none_text(rois, matching, roi_names))
+    preferred, because = _preferred(drawn)
+    if len(preferred) > 1:
+        names = " and ".join(f"{roi['name']!r} (ROI {roi['number']})" for roi in preferred)
         raise IneligibleStudyError(
             "ambiguous_roi", f"{names} may each be the primary tumour; keep one, or name it in case.roi_names"
         )
-    roi = chosen[0]
+    roi = preferred[0]
     return RoiChoice(
         number=int(roi["number"]),
         name=str(roi["name"]),
@@ -65,7 +92,20 @@ def choose_roi(rois: Sequence[Mapping[str, Any]], roi_names: Sequence[str]) -> R
 
 
 def matches(name: str, roi_names: Sequence[str]) -> bool:
-    """Whether a ROI name is one of the site's names for the primary tumour and not that of a node or a margin."""
+    """Return whether a ROI name is a name of the primary tumour.
+
+    Parameters
+    ----------
+    name : str
+        ROI Name.
+    roi_names : sequence of str
+        Names and patterns of the site.
+
+    Returns
+    -------
+    bool
+        False for a name of a node, a margin or an organ, even where a pattern of the site matches.
+    """
     plain = unicodedata.normalize("NFKC", name).strip().lower()
     if NOT_PRIMARY.search(plain) and not P_GTV.match(plain):
         return False
@@ -74,32 +114,35 @@ def matches(name: str, roi_names: Sequence[str]) -> bool:
 
 
 def normalised(name: str) -> str:
-    """A ROI name without case, underscores, spaces, hyphens and dots."""
+    """Return a ROI name without case, underscores, spaces, hyphens and dots."""
     return _JOINTS.sub("", unicodedata.normalize("NFKC", name).lower())
 
 
 def _is_drawn(roi: Mapping[str, Any]) -> bool:
+    # A point or an open curve encloses no volume (PS3.3 C.8.8.6.1).
     kinds = {str(kind) for kind in roi.get("geometric_types") or ()}
     return int(roi.get("n_contours") or 0) > 0 and not kinds <= {"POINT", "OPEN_PLANAR", "OPEN_NONPLANAR"}
 
 
-def _narrowed(drawn: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], str]:
-    """Prefer type GTV, then a name that says "primary" over a bare GTV."""
-    left, because = list(drawn), ""
-    if len(left) > 1:
-        typed = [roi for roi in left if str(roi.get("type") or "").upper() == GTV_TYPE]
-        if typed and len(typed) < len(left):
-            left, because = typed, " and has the type GTV"
-    if len(left) > 1:
-        telling = [roi for roi in left if normalised(str(roi["name"])) not in GENERIC]
-        if telling and len(telling) < len(left):
-            left, because = telling, f"{because} and says more than a bare GTV"
-    return left, because
+def _preferred(drawn: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], str]:
+    """Prefer the type GTV, then a name that states the primary tumour over a bare GTV."""
+    preferred, because = list(drawn), ""
+    if len(preferred) > 1:
+        typed = [roi for roi in preferred if str(roi.get("type") or "").upper() == GTV_TYPE]
+        if typed and len(typed) < len(preferred):
+            preferred, because = typed, " and has the type GTV"
+    if len(preferred) > 1:
+        specific = [roi for roi in preferred if normalised(str(roi["name"])) not in GENERIC]
+        if specific and len(specific) < len(preferred):
+            preferred, because = specific, f"{because} and says more than a bare GTV"
+    return preferred, because
 
 
-def _none_text(rois: Sequence[Mapping[str, Any]], named: Sequence[Mapping[str, Any]], roi_names: Sequence[str]) -> str:
-    if named:
-        names = ", ".join(repr(str(roi["name"])) for roi in named)
+def _none_text(
+    rois: Sequence[Mapping[str, Any]], matching: Sequence[Mapping[str, Any]], roi_names: Sequence[str]
+) -> str:
+    if matching:
+        names = ", ".join(repr(str(roi["name"])) for roi in matching)
         return f"{names} has no closed contour, so there is no primary tumour to measure"
-    found = ", ".join(repr(str(roi.get("name"))) for roi in rois) or "no ROI at all"
-    return f"no ROI is named like a primary tumour (expected one of {', '.join(roi_names)}; found {found})"
+    names = ", ".join(repr(str(roi.get("name"))) for roi in rois) or "no ROI at all"
+    return f"no ROI is named like a primary tumour (expected one of {', '.join(roi_names)}; found {names})"

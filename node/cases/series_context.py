@@ -1,7 +1,7 @@
-"""What only the whole study tells: plane, slices, contrast by order of acquisition, and one series for each role.
+"""Roles within a study: plane, slices, contrast by order of acquisition, and one series for each role.
 
-A role goes to the only candidate, or to the one that the administrator named, or to the one that wins the rules of
-preference alone. When two are equal the study is ambiguous and both are named.
+A role is given to the only candidate, to the one that an administrator assigned, or to the one that the rules of
+preference single out. Two equal candidates are ambiguous, and both are named.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from node.cases.series_names import naming_of
 from node.cases.series_roles import ROLES, Role, RoleDecision, classify_header
 from node.cases.series_summary import SeriesSummary
 
-SECOND_T1W_CONFIDENCE = 0.75
+SECOND_T1W_CONFIDENCE = 0.75  # above the least confidence of a role (0.7 by default)
 COVERAGE_TOLERANCE_MM = 5.0
 
 Candidates = dict[str, SeriesSummary]
@@ -29,34 +29,50 @@ def classify_series(
     extent_mm: Sequence[Sequence[float]] | None = None,
     assigned: Mapping[str, str] | None = None,
 ) -> list[RoleDecision]:
-    """The role of every series of one study, in the order given; at most one series holds each of the three roles.
+    """Classify the series of one study.
 
-    referenced : Series Instance UIDs that the contour was drawn on. extent_mm : box around the contour
-    ([least xyz, greatest xyz]). assigned : roles settled by an administrator, role -> Series Instance UID.
+    Parameters
+    ----------
+    series : sequence of SeriesSummary
+        All image series of the study.
+    rules : SeriesRules
+        Thresholds of the site.
+    referenced : collection of str
+        Series Instance UIDs that the contour was drawn on.
+    extent_mm : [[x, y, z], [x, y, z]], optional
+        Least and greatest corner of the box around the contour, LPS, mm.
+    assigned : mapping of role to Series Instance UID, optional
+        Decisions of an administrator.
+
+    Returns
+    -------
+    list of RoleDecision
+        In the order of `series`; at most one series has each of the three roles.
     """
     assigned = assigned or {}
     decisions = {
-        one.series_instance_uid: _fit_for_use(one, classify_header(one.header, rules), rules) for one in series
+        summary.series_instance_uid: _check_usable(summary, classify_header(summary.header, rules), rules)
+        for summary in series
     }
-    by_uid = {one.series_instance_uid: one for one in series}
+    by_uid = {summary.series_instance_uid: summary for summary in series}
     decisions.update(_second_t1w(by_uid, decisions))
     for role, uid in assigned.items():
         if uid in decisions and role in ROLES:
             reason = f"An administrator assigned {role} to it (the rules said {decisions[uid].role})."
             decisions[uid] = RoleDecision(uid, role, 1.0, reason)
     for role in ROLES:
-        decisions.update(_one_for(role, by_uid, decisions, referenced, extent_mm, assigned.get(role)))
-    return [replace(decisions[one.series_instance_uid], series_instance_uid=one.series_instance_uid) for one in series]
+        decisions.update(_choose_one(role, by_uid, decisions, referenced, extent_mm, assigned.get(role)))
+    return [replace(decisions[s.series_instance_uid], series_instance_uid=s.series_instance_uid) for s in series]
 
 
-def _fit_for_use(summary: SeriesSummary, decision: RoleDecision, rules: SeriesRules) -> RoleDecision:
-    """A series of the right weighting that cannot be used is `other`, with the reason."""
+def _check_usable(summary: SeriesSummary, decision: RoleDecision, rules: SeriesRules) -> RoleDecision:
+    """Return `other` with the reason for a series of the right weighting that cannot be used."""
     role = decision.possible_role or decision.role
     if role not in ROLES:
         return decision
     stack = summary.stack
     if rules.axial_only and stack.oblique_degrees is not None and stack.oblique_degrees > rules.max_oblique_degrees:
-        return _unused(decision, f"{role}, but {stack.plane}: an axial series is wanted.")
+        return _unused(decision, f"{role}, but {stack.plane}: an axial series is needed.")
     if summary.n_slices < rules.min_slices:
         return _unused(decision, f"{role}, but only {summary.n_slices} slices, fewer than a volume.")
     body_part = vocabulary.plain_text(summary.header.get("BodyPartExamined"))
@@ -74,13 +90,13 @@ def _unused(decision: RoleDecision, reason: str) -> RoleDecision:
 
 
 def _second_t1w(by_uid: Mapping[str, SeriesSummary], decisions: Mapping[str, RoleDecision]) -> dict[str, RoleDecision]:
-    """Without a recorded agent, a second T1w of the same geometry acquired later is taken as contrast-enhanced."""
+    """Return CE-T1w for a second T1w of the same geometry, acquired later, where no agent is recorded at all."""
     if any("CE-T1w" in (decision.role, decision.possible_role) for decision in decisions.values()):
         return {}
-    plain = [by_uid[uid] for uid, decision in decisions.items() if decision.role == "T1w"]
-    if len(plain) != 2 or naming_of(plain[0].header).contrast == naming_of(plain[1].header).contrast == "denied":
+    t1w = [by_uid[uid] for uid, decision in decisions.items() if decision.role == "T1w"]
+    if len(t1w) != 2 or naming_of(t1w[0].header).contrast == naming_of(t1w[1].header).contrast == "denied":
         return {}
-    first, second = sorted(plain, key=lambda one: one.acquired_at)
+    first, second = sorted(t1w, key=lambda summary: summary.acquired_at)
     if not first.acquired_at or first.acquired_at == second.acquired_at or not _same_geometry(first, second):
         return {}
     if naming_of(second.header).contrast == "denied" or _same_name(first, second):
@@ -90,8 +106,8 @@ def _second_t1w(by_uid: Mapping[str, SeriesSummary], decisions: Mapping[str, Rol
 
 
 def _same_name(first: SeriesSummary, second: SeriesSummary) -> bool:
-    """Two series of one name are more likely a repetition than before and after contrast."""
-    names = [str(one.header.get("SeriesDescription") or "").strip().lower() for one in (first, second)]
+    """Return whether both have one name: that is rather a repetition than before and after contrast."""
+    names = [str(summary.header.get("SeriesDescription") or "").strip().lower() for summary in (first, second)]
     return bool(names[0]) and names[0] == names[1] and naming_of(first.header).contrast != "denied"
 
 
@@ -105,7 +121,7 @@ def _same_geometry(first: SeriesSummary, second: SeriesSummary) -> bool:
     return parallel and same_frame and box_contains(a.bounds_mm, b.bounds_mm, tolerance)
 
 
-def _one_for(
+def _choose_one(
     role: Role,
     by_uid: Mapping[str, SeriesSummary],
     decisions: Mapping[str, RoleDecision],
@@ -113,19 +129,19 @@ def _one_for(
     extent_mm: Sequence[Sequence[float]] | None,
     assigned: str | None,
 ) -> dict[str, RoleDecision]:
-    """Keep the role for one series and say of the others why not; on a tie all become ambiguous."""
+    """Return the candidates' new decisions: one keeps the role, the others say why not; on a tie all are ambiguous."""
     candidates = {uid: by_uid[uid] for uid, decision in decisions.items() if decision.role == role}
     if len(candidates) < 2:
         return _drop_lesser(role, by_uid, decisions, candidates)
-    left, because = candidates, ""
-    for reason, keep in _preferences(role, referenced, extent_mm, assigned):
-        kept = keep(left)
-        if kept and len(kept) < len(left):
-            left, because = kept, reason
-        if len(left) == 1:
+    remaining, because = candidates, ""
+    for reason, preferred_of in _preferences(role, referenced, extent_mm, assigned):
+        preferred = preferred_of(remaining)
+        if preferred and len(preferred) < len(remaining):
+            remaining, because = preferred, reason
+        if len(remaining) == 1:
             break
-    if len(left) == 1:
-        uid, chosen = next(iter(left.items()))
+    if len(remaining) == 1:
+        uid, chosen = next(iter(remaining.items()))
         others = {
             other: replace(
                 decisions[other], role="other", reason=f"{role} as well, but {chosen.name} was chosen: {because}."
@@ -134,8 +150,8 @@ def _one_for(
             if other != uid
         }
         return {uid: replace(decisions[uid], reason=f"{decisions[uid].reason} Chosen: {because}."), **others}
-    names = " and ".join(one.name for one in left.values())
-    settled = {
+    names = " and ".join(summary.name for summary in remaining.values())
+    tied = {
         uid: replace(
             decisions[uid],
             role="ambiguous",
@@ -143,14 +159,14 @@ def _one_for(
             confidence=min(0.5, decisions[uid].confidence),
             reason=f"{names} are equally good for {role}; assign one.",
         )
-        for uid in left
+        for uid in remaining
     }
-    beaten = {
+    others = {
         uid: replace(decisions[uid], role="other", reason=f"{role} as well, but others are preferred: {because}.")
         for uid in candidates
-        if uid not in left
+        if uid not in remaining
     }
-    return {**settled, **beaten}
+    return {**tied, **others}
 
 
 def _drop_lesser(
@@ -159,11 +175,11 @@ def _drop_lesser(
     decisions: Mapping[str, RoleDecision],
     candidates: Mapping[str, SeriesSummary],
 ) -> dict[str, RoleDecision]:
-    """Where a role is settled, a STIR or a reformat that only leaned to it is no longer a question."""
+    """Return `other` for a STIR or a reformat that was possible for a role which another series has."""
     if not candidates:
         return {}
     chosen = next(iter(candidates.values()))
-    # One that says both with and without contrast may be the T1w that is still wanted: that stays a question.
+    # A name that says both with and without contrast may be the T1w that is missing: that stays a question.
     is_question = role == "CE-T1w" and not any(decision.role == "T1w" for decision in decisions.values())
     new_role: Role
     possible_role: Role | None
@@ -180,7 +196,7 @@ def _drop_lesser(
     }
 
 
-Preference = tuple[str, Callable[[Candidates], Candidates]]
+Preference = tuple[str, Callable[[Candidates], Candidates]]  # reason, and the preferred ones of some candidates
 
 
 def _preferences(
@@ -189,17 +205,17 @@ def _preferences(
     extent_mm: Sequence[Sequence[float]] | None,
     assigned: str | None,
 ) -> list[Preference]:
-    """Rules of preference in order; each keeps the better ones (or none, then it does not count)."""
-    in_phase_wanted = role != "CE-T1w"
+    """Return the rules of preference in order; a rule that no candidate satisfies is skipped."""
+    prefers_in_phase = role != "CE-T1w"
     phase = (
-        "its Dixon in-phase image shows the usual contrast" if in_phase_wanted else "its Dixon water image is better"
+        "its Dixon in-phase image shows the usual contrast" if prefers_in_phase else "its Dixon water image is better"
     )
     return [
         ("an administrator assigned it", lambda c: {u: s for u, s in c.items() if u == assigned}),
         ("the contour was drawn on it", lambda c: {u: s for u, s in c.items() if u in referenced}),
         ("it covers the contour", lambda c: _covering(c, extent_mm)),
         ("it is axial", lambda c: {u: s for u, s in c.items() if s.stack.plane == "axial"}),
-        (phase, lambda c: _of_phase(c, in_phase_wanted)),
+        (phase, lambda c: _of_phase(c, prefers_in_phase)),
         ("it is an original image", lambda c: {u: s for u, s in c.items() if not naming_of(s.header).derived}),
         ("it has the most slices", lambda c: _greatest(c, lambda s: s.n_slices)),
         (
@@ -210,10 +226,10 @@ def _preferences(
 
 
 def _of_phase(candidates: Candidates, in_phase: bool) -> Candidates:
-    """Only where a Dixon acquisition is among them."""
-    if not any(_in_phase(one) for one in candidates.values()):
+    """Return the in-phase images or the others, where a Dixon acquisition is among the candidates."""
+    if not any(_in_phase(summary) for summary in candidates.values()):
         return {}
-    return {uid: one for uid, one in candidates.items() if _in_phase(one) == in_phase}
+    return {uid: summary for uid, summary in candidates.items() if _in_phase(summary) == in_phase}
 
 
 def _in_phase(summary: SeriesSummary) -> bool:
@@ -224,12 +240,13 @@ def _covering(candidates: Candidates, extent_mm: Sequence[Sequence[float]] | Non
     if extent_mm is None:
         return {}
     return {
-        uid: one
-        for uid, one in candidates.items()
-        if one.stack.bounds_mm is not None and box_contains(one.stack.bounds_mm, extent_mm, COVERAGE_TOLERANCE_MM)
+        uid: summary
+        for uid, summary in candidates.items()
+        if summary.stack.bounds_mm is not None
+        and box_contains(summary.stack.bounds_mm, extent_mm, COVERAGE_TOLERANCE_MM)
     }
 
 
 def _greatest(candidates: Candidates, measure: Callable[[SeriesSummary], float]) -> Candidates:
-    best = max(measure(one) for one in candidates.values())
-    return {uid: one for uid, one in candidates.items() if measure(one) == best}
+    greatest = max(measure(summary) for summary in candidates.values())
+    return {uid: summary for uid, summary in candidates.items() if measure(summary) == greatest}

@@ -1,4 +1,4 @@
-"""What the names of a series say: the second witness after physics."""
+"""Names and stated values of a header: weighting, contrast agent, and what is no candidate for a role."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.1"
 LEGACY_ENHANCED_MR = "1.2.840.10008.5.1.4.1.1.4.4"
 MR_CLASSES = frozenset({MR_IMAGE, ENHANCED_MR, LEGACY_ENHANCED_MR})
 
-# Image Type and Frame Type values (PS3.3 C.8.3.1.1.1, C.8.13.3.1.1) and vendors' own -> what the image is.
+# Values of Image Type and Frame Type (PS3.3 C.8.3.1.1.1, C.8.13.1.1.1) and of vendors -> kind of image.
 IMAGE_TYPES: Mapping[str, str] = {
     "LOCALIZER": "a localizer",
     "DIFFUSION": "diffusion-weighted", "ADC": "diffusion-weighted", "TRACEW": "diffusion-weighted",
@@ -39,8 +39,8 @@ IMAGE_TYPES: Mapping[str, str] = {
 }  # fmt: skip
 # Only from the third value on: values 1 and 2 are the pixel data and patient examination characteristics.
 SHORT_IMAGE_TYPES = frozenset({"P", "R", "I", "F", "FF", "OP", "R2", "STAR", "FA"})
-# Complex Image Component (0008,9208), PS3.3 C.8.13.3.1.2. Enhanced objects of MIXED frames are not excluded: the
-# magnitude frames among them are used.
+# Complex Image Component (0008,9208) of Enhanced MR. Objects of MIXED frames are not excluded: the magnitude frames
+# among them are used.
 NOT_MAGNITUDE: Mapping[str, str] = {"PHASE": "a phase image", "REAL": "a real part", "IMAGINARY": "an imaginary part"}
 ACQUISITION_CONTRASTS: Mapping[str, str] = {
     "DIFFUSION": "diffusion-weighted", "PERFUSION": "perfusion", "FLUID_ATTENUATED": "FLAIR",
@@ -51,24 +51,57 @@ ACQUISITION_CONTRASTS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Naming:
-    """What names and stated values say. `text` is the plain text that was matched."""
+    """What names and stated values say.
+
+    Attributes
+    ----------
+    text : str
+        Plain text of description and protocol.
+    not_a_role : str or None
+        Why it is no candidate, for example "a localizer or calibration (named 'scout')".
+    weightings : frozenset of {"T1", "T2"}
+        Stated by description, protocol, sequence name, Image Type or Acquisition Contrast.
+    witnesses : int
+        Independent places that state the one weighting.
+    flair, stir, dixon_in_phase, fat_suppressed : bool
+        Whether it is stated.
+    part_of : str or None
+        What the series is only a part or a product of; the original is preferred.
+    derived : bool
+        Whether it is derived from other images in a way that is not stated.
+    contrast : {"given", "denied", "contradictory", "unsaid"}
+        Contrast agent, by recorded agent and names.
+    contrast_because : str
+        Half a sentence for it.
+    """
 
     text: str
-    not_a_role: str | None  # e.g. "a localizer or calibration (named so)"
-    weightings: frozenset[str]  # T1, T2 as said by the description, the protocol, the sequence or AcquisitionContrast
-    witnesses: int  # how many independent places said the one weighting
+    not_a_role: str | None
+    weightings: frozenset[str]
+    witnesses: int
     flair: bool
     stir: bool
     dixon_in_phase: bool
     fat_suppressed: bool
-    part_of: str | None  # what the series is only a part or a product of, when the original is wanted
-    derived: bool  # from other images in a way that is not stated; an original is preferred
+    part_of: str | None
+    derived: bool
     contrast: Contrast
     contrast_because: str
 
 
 def naming_of(header: Mapping[str, Any]) -> Naming:
-    """Read the names of one header."""
+    """Read the names and stated values of one header.
+
+    Parameters
+    ----------
+    header : mapping of DICOM keyword to value
+        As `header_of` or any converter writes it.
+
+    Returns
+    -------
+    Naming
+        Its patterns are in `vocabulary`.
+    """
     description, protocol = _names(header)
     text = vocabulary.plain_text(description, protocol)
     sequence = vocabulary.plain_text(
@@ -95,7 +128,7 @@ def naming_of(header: Mapping[str, Any]) -> Naming:
 
 
 def _image_type(header: Mapping[str, Any]) -> list[str]:
-    """Values of Image Type in capitals, also where a converter joined them; IN_PHASE is no phase image."""
+    """Return the values of Image Type in capitals, also where a converter joined them; IN_PHASE is no phase image."""
     values = [part.upper() for part in parts_of(header.get("ImageType"))]
     return [
         value for at, value in enumerate(values) if not (value == "PHASE" and at and values[at - 1] in ("IN", "IP"))
@@ -103,7 +136,7 @@ def _image_type(header: Mapping[str, Any]) -> list[str]:
 
 
 def _names(header: Mapping[str, Any]) -> tuple[str, str]:
-    """Description and protocol; GE's protocol names the whole examination, so it only speaks for a nameless series."""
+    """Return description and protocol; GE's protocol names the examination: it is used for a series without a name."""
     description = str(header.get("SeriesDescription") or "").strip()
     protocol = str(header.get("ProtocolName") or "").strip()
     examination = str(header.get("Manufacturer") or "").upper().startswith("GE")
@@ -113,26 +146,26 @@ def _names(header: Mapping[str, Any]) -> tuple[str, str]:
 def _weightings(
     header: Mapping[str, Any], description: str, protocol: str, sequence: str, image_type: list[str]
 ) -> tuple[frozenset[str], int]:
-    named = _said(vocabulary.plain_text(description)) or _said(vocabulary.plain_text(protocol))
-    places = [named, _said(sequence)]
+    named = _weightings_in(vocabulary.plain_text(description)) or _weightings_in(vocabulary.plain_text(protocol))
+    places = [named, _weightings_in(sequence)]
     contrast = str(header.get("AcquisitionContrast") or "").upper()
     stated = {contrast} & {"T1", "T2"} or set(image_type[2:]) & {"T1", "T2"}
     if stated:
         places.append(stated)
-    spoken = [place for place in places if place]
+    stating = [place for place in places if place]
     if named and len(named) == 1:
-        return frozenset(named), sum(place == named for place in spoken)
-    together = frozenset().union(*spoken)
-    return together, len(spoken)
+        return frozenset(named), sum(place == named for place in stating)
+    together = frozenset().union(*stating)
+    return together, len(stating)
 
 
-def _said(text: str) -> set[str]:
-    said = {kind for kind, pattern in (("T1", vocabulary.T1), ("T2", vocabulary.T2)) if pattern.search(text)}
-    if not said and vocabulary.T1_SEQUENCE.search(text):
+def _weightings_in(text: str) -> set[str]:
+    weightings = {kind for kind, pattern in (("T1", vocabulary.T1), ("T2", vocabulary.T2)) if pattern.search(text)}
+    if not weightings and vocabulary.T1_SEQUENCE.search(text):
         return {"T1"}
-    if not said and vocabulary.T2_SEQUENCE.search(text):
+    if not weightings and vocabulary.T2_SEQUENCE.search(text):
         return {"T2"}
-    return said
+    return weightings
 
 
 def _not_a_role(
@@ -161,9 +194,10 @@ def _not_a_role(
     if str(header.get("AngioFlag") or "").upper() == "Y":
         return "angiography (Angio Flag)"
     for meaning, pattern in vocabulary.NOT_A_ROLE.items():
-        found = pattern.search(text) or pattern.search(sequence)
-        if found and not (meaning.startswith("proton") and "T2" in weightings):
-            return f"{meaning} (named {found.group(0).strip()!r})"
+        word = pattern.search(text) or pattern.search(sequence)
+        # A dual-echo series is named "PD/T2": its weighting is settled by the echo time.
+        if word and not (meaning.startswith("proton") and "T2" in weightings):
+            return f"{meaning} (named {word.group(0).strip()!r})"
     if vocabulary.PRODUCT_OF_A_SERIES.match(str(header.get("SeriesDescription") or "")):
         return "a product of another series (named so)"
     if dixon and _rejected_phase(text):
@@ -192,7 +226,7 @@ def _part_of(text: str, image_type: list[str], dixon: bool) -> str | None:
 
 
 def _reformatted(text: str, image_type: list[str]) -> bool:
-    """By name only where Image Type does not say ORIGINAL: Siemens' t1_mpr_sag is an MPRAGE."""
+    """Return whether it is a reformat; by name only without ORIGINAL, because Siemens names an MPRAGE t1_mpr_sag."""
     if "MPR" in image_type or "REFORMATTED" in image_type:
         return True
     return "ORIGINAL" not in image_type and bool(vocabulary.REFORMAT.search(text))
@@ -217,8 +251,8 @@ def _contrast(header: Mapping[str, Any], text: str) -> tuple[Contrast, str]:
     sequence = header.get("ContrastBolusAgentSequence")
     stated = plain not in vocabulary.NO_AGENT or bool(sequence)
     names = vocabulary.POST_TREATMENT.sub(" ", text)
-    both = vocabulary.CONTRAST_WITH_AND_WITHOUT.search(names)
-    denied = None if both else vocabulary.CONTRAST_DENIED.search(names)
+    with_and_without = vocabulary.CONTRAST_WITH_AND_WITHOUT.search(names)
+    denied = None if with_and_without else vocabulary.CONTRAST_DENIED.search(names)
     said = None if denied else vocabulary.CONTRAST_SAID.search(names)
     if denied:
         because = f"named {denied.group(0).strip()!r}"
@@ -229,8 +263,8 @@ def _contrast(header: Mapping[str, Any], text: str) -> tuple[Contrast, str]:
         )
     if stated:
         return "given", f"contrast agent recorded ({agent or ', '.join(str(item) for item in sequence or ())[:40]})"
-    if both:
-        return "contradictory", f"the name says with and without contrast ({both.group(0).strip()!r})"
+    if with_and_without:
+        return "contradictory", f"the name says with and without contrast ({with_and_without.group(0).strip()!r})"
     if said:
         return "given", f"named {said.group(0).strip()!r}"
     if vocabulary.CONTRAST_UNCLEAR.search(names):

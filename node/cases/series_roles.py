@@ -1,7 +1,7 @@
-"""Series roles: T1w, T2w and CE-T1w told apart by physics first, names second; never a guess on a tie.
+"""Roles of single headers: T1w, T2w or CE-T1w by physics first and names second, and ambiguous instead of a guess.
 
-`classify_header` judges one header by itself: its weighting and contrast, whatever its plane. What only a study can
-tell (plane, slices, which of several, a second T1w after contrast) is in `series_context`.
+`classify_header` classifies one header by itself: weighting and contrast, in any plane. What depends on the study
+(plane, number of slices, one of several series, a second T1w after contrast) is in `series_context`.
 """
 
 from __future__ import annotations
@@ -12,21 +12,40 @@ from typing import Any, Literal
 
 from config.indication.nasopharynx import NASOPHARYNX
 from config.settings import SeriesRules
-from node.cases.physics import Physics, Weighting, numbers_of, physics_of, pixel_spacing_mm, weighting_of
+from node.cases.physics import Physics, numbers_of, physics_of, pixel_spacing_mm
 from node.cases.series_names import Naming, naming_of
+from node.cases.weighting import Weighting, weighting_of
 
 Role = Literal["T1w", "T2w", "CE-T1w", "other", "ambiguous"]
 ROLES: tuple[Role, ...] = tuple(role.value for role in NASOPHARYNX.series_roles)
 
-AGREEMENT, WITNESS = 0.1, 0.3
+# Confidences, against the least one of a role (0.7 by default). A name that agrees adds to the strength of the physics,
+# more where that is weak; without usable physics, two independent names are enough and one is not.
+GAIN_STRONG, GAIN_FAIR, GAIN_WEAK = 0.1, 0.2, 0.3
 TWO_WITNESSES, ONE_WITNESS, CONTRADICTION, NOTHING = 0.75, 0.6, 0.4, 0.3
-DERIVED = 0.72  # an unstated derivation: exports by workstations and PACS are, and so are resampled series
+MAX_CONFIDENCE = 0.97
+NAMES_DISAGREE = 0.72
+DERIVED = 0.72  # derived and secondary without a stated reason: exports of workstations and PACS, and resampled series
 EXCLUDED_BY_HEADER, EXCLUDED_BY_NAME = 0.95, 0.9
 
 
 @dataclass(frozen=True)
 class RoleDecision:
-    """The role of one series; `possible_role` is the one that an ambiguous series most likely has."""
+    """The role of one series.
+
+    Attributes
+    ----------
+    series_instance_uid : str
+        The series; empty for a header without one.
+    role : {"T1w", "T2w", "CE-T1w", "other", "ambiguous"}
+        Its role.
+    confidence : float
+        In [0, 1].
+    reason : str
+        One sentence or more for `explain`.
+    possible_role : Role or None
+        The role that an ambiguous series most likely has; None where it may be any.
+    """
 
     series_instance_uid: str
     role: Role
@@ -35,6 +54,7 @@ class RoleDecision:
     possible_role: Role | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the entry of `cptdn classify --json` and `studies explain --json`."""
         return {
             "series_instance_uid": self.series_instance_uid,
             "role": self.role,
@@ -44,22 +64,27 @@ class RoleDecision:
 
 
 def classify_header(header: Mapping[str, Any], rules: SeriesRules) -> RoleDecision:
-    """The role that one header supports by itself.
+    """Classify one header by itself.
 
-    header : DICOM keywords as `header_of` or any converter writes them; unknown keys are ignored.
-    A judgement below `rules.min_confidence` is "ambiguous", with the role it leans to in its reason.
+    Parameters
+    ----------
+    header : mapping of DICOM keyword to value
+        As `header_of` or any converter writes it; unknown keys are ignored.
+    rules : SeriesRules
+        Thresholds of the site.
+
+    Returns
+    -------
+    RoleDecision
+        "ambiguous" where the confidence is below `rules.min_confidence`; its reason names the possible role.
     """
     uid = str(header.get("SeriesInstanceUID") or "")
     naming, physics = naming_of(header), physics_of(header)
-    decision = _excluded(header, naming, physics, rules) or _judge(naming, physics, rules)
+    decision = _excluded(header, naming, physics, rules) or _classify(naming, physics, rules)
     if decision.role in ROLES and decision.confidence < rules.min_confidence:
-        possible_role = decision.role
-        decision = replace(
-            decision,
-            role="ambiguous",
-            possible_role=possible_role,
-            reason=f"{decision.reason}; perhaps {possible_role}",
-        )
+        possible = decision.role
+        reason = f"{decision.reason}; perhaps {possible}"
+        decision = replace(decision, role="ambiguous", possible_role=possible, reason=reason)
     return replace(decision, series_instance_uid=uid)
 
 
@@ -82,15 +107,16 @@ def _excluded(header: Mapping[str, Any], naming: Naming, physics: Physics, rules
 
 
 def _is_flair(naming: Naming, physics: Physics, rules: SeriesRules) -> bool:
+    """Return whether it is a T2 FLAIR; a "T1 FLAIR" is a T1w series with an inversion pulse and a short echo."""
     short_echo = physics.echo_time_ms is not None and physics.echo_time_ms <= rules.t1_max_echo_time_ms + 10
     return naming.flair and not (naming.weightings == {"T1"} or short_echo)
 
 
-def _judge(naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecision:
+def _classify(naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecision:
     weighting = weighting_of(physics, rules)
     if naming.stir and weighting.kind in ("T2", "none"):
-        short = physics.inversion_time_ms is None or physics.inversion_time_ms <= rules.stir_max_inversion_time_ms
-        weighting = Weighting("STIR", 0.85, f"named STIR, {weighting.because}") if short else weighting
+        nulls_fat = physics.inversion_time_ms is None or physics.inversion_time_ms <= rules.stir_max_inversion_time_ms
+        weighting = Weighting("STIR", 0.85, f"named STIR, {weighting.because}") if nulls_fat else weighting
     if weighting.kind == "STIR":
         return _stir(weighting, rules)
     if weighting.kind == "other":
@@ -111,27 +137,27 @@ def _judge(naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecision
 
 
 def _agree(weighting: Weighting, naming: Naming) -> tuple[str | None, float, str]:
-    """One kind out of two witnesses, or None when they contradict or say nothing."""
+    """Return one kind from physics and names, or None when they contradict each other or state nothing."""
     named = naming.weightings
     if len(named) > 1:
         named_text = "names say both T1 and T2"
         if weighting.kind == "none":
             return None, NOTHING, f"{weighting.because}; {named_text}"
-        return weighting.kind, min(weighting.strength, 0.72), f"{weighting.because}; {named_text}"
-    said = next(iter(named), None)
+        return weighting.kind, min(weighting.strength, NAMES_DISAGREE), f"{weighting.because}; {named_text}"
+    name = next(iter(named), None)
     if weighting.kind == "none":
-        if said is None:
-            return None, NOTHING, f"{weighting.because}, and no name tells the weighting"
-        if weighting.because.startswith("TR and TE"):
+        if name is None:
+            return None, NOTHING, f"{weighting.because}, and no name states the weighting"
+        if weighting.because.startswith("TR and TE"):  # neither is given: the names are all there is
             strength = TWO_WITNESSES if naming.witnesses > 1 else ONE_WITNESS
-            return said, strength, f"named {said}, but {weighting.because}"
-        return None, CONTRADICTION, f"named {said}, but {weighting.because}"
-    if said is None:
+            return name, strength, f"named {name}, but {weighting.because}"
+        return None, CONTRADICTION, f"named {name}, but {weighting.because}"
+    if name is None:
         return weighting.kind, weighting.strength, weighting.because
-    if said != weighting.kind:
-        return None, CONTRADICTION, f"named {said}, but {weighting.because} speaks for {weighting.kind}"
-    gain = WITNESS if weighting.strength < 0.5 else AGREEMENT if weighting.strength > 0.7 else 0.2
-    return said, min(0.97, weighting.strength + gain), f"{weighting.because}, and named {said}"
+    if name != weighting.kind:
+        return None, CONTRADICTION, f"named {name}, but {weighting.because} indicates {weighting.kind}"
+    gain = GAIN_WEAK if weighting.strength < 0.5 else GAIN_STRONG if weighting.strength > 0.7 else GAIN_FAIR
+    return name, min(MAX_CONFIDENCE, weighting.strength + gain), f"{weighting.because}, and named {name}"
 
 
 def _t1(naming: Naming, confidence: float, because: str) -> RoleDecision:

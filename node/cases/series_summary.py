@@ -1,4 +1,4 @@
-"""A series as the rules see it: one header for its physics, one stack for its geometry."""
+"""The summary of a series: one header for its acquisition, one stack for its geometry."""
 
 from __future__ import annotations
 
@@ -9,12 +9,26 @@ from typing import Any
 from node.cases.geometry import Stack, stack_of
 from node.cases.physics import numbers_of
 
-MAX_ECHO_TIMES = 4
-
 
 @dataclass(frozen=True)
 class SeriesSummary:
-    """One series of a study. `header` is that of its first instance by Instance Number."""
+    """One series of a study.
+
+    Attributes
+    ----------
+    series_instance_uid : str
+        Its UID.
+    header : mapping of DICOM keyword to value
+        Of the first instance by Instance Number.
+    n_instances, n_frames : int
+        Objects, and images in them.
+    stack : Stack
+        Geometry of its slices; empty for other modalities than MR.
+    echo_times_ms : tuple of float
+        Different echo times, ascending, rounded to 0.1 ms.
+    frames_of_reference : frozenset of str
+        Frame of Reference UIDs; more than one is a defect.
+    """
 
     series_instance_uid: str
     header: Mapping[str, Any]
@@ -26,18 +40,19 @@ class SeriesSummary:
 
     @property
     def n_slices(self) -> int:
+        """Number of different slice positions, or of frames where none is given."""
         return self.stack.n_slices or self.n_frames
 
     @property
     def name(self) -> str:
-        """What a person recognises the series by."""
+        """Description and number, by which an administrator recognises the series."""
         number = self.header.get("SeriesNumber")
         described = str(self.header.get("SeriesDescription") or self.header.get("ProtocolName") or "no description")
         return f"{described!r} (series {number})" if number is not None else repr(described)
 
     @property
     def acquired_at(self) -> str:
-        """DICOM date and time of acquisition as text that sorts; empty when not given."""
+        """DICOM date and time of the acquisition, as text that sorts; empty when no time is given."""
         moment = str(self.header.get("AcquisitionDateTime") or "")
         if not moment:
             day = self.header.get("AcquisitionDate") or self.header.get("SeriesDate") or self.header.get("StudyDate")
@@ -47,12 +62,23 @@ class SeriesSummary:
 
 
 def summarise_series(headers: Sequence[Mapping[str, Any]]) -> list[SeriesSummary]:
-    """Group instance headers into series, in order of Series Number. One pass over the instances and a sort."""
+    """Group the headers of a study into series.
+
+    Parameters
+    ----------
+    headers : sequence of mapping
+        Headers of all images, in any order.
+
+    Returns
+    -------
+    list of SeriesSummary
+        In order of Series Number, then UID.
+    """
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for header in headers:
         groups.setdefault(str(header.get("SeriesInstanceUID") or ""), []).append(header)
     summaries = [_summary(uid, sorted(group, key=_instance_number)) for uid, group in groups.items()]
-    return sorted(summaries, key=lambda one: (_number(one.header, "SeriesNumber"), one.series_instance_uid))
+    return sorted(summaries, key=lambda s: (_number(s.header, "SeriesNumber"), s.series_instance_uid))
 
 
 def _summary(uid: str, headers: Sequence[Mapping[str, Any]]) -> SeriesSummary:

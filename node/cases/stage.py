@@ -1,4 +1,4 @@
-"""Clinical TNM stage as people and systems write it."""
+"""The clinical TNM stage as it is written by hand and by information systems."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from config.errors import InputError
 
 _SEPARATORS = re.compile(r"[\s,;:/_.\-()]+")
-_SUB = r"(?:[abd]|c(?!N|M))?"  # a c before N or M is the prefix of that part
+_SUB = r"(?:[abd]|c(?!N|M))?"  # a c before N or M is the prefix of that category: cT3cN1cM0
 _STAGE = re.compile(
     rf"^(?P<prefix>[cpyra]{{0,3}})(?:T(?P<t>is|x|[0-4]{_SUB}))?(?:[cpyra]{{0,3}}N(?P<n>x|[0-3]{_SUB}))?"
     rf"(?:[cpyra]{{0,3}}M(?P<m>x|[01]{_SUB}))?$",
@@ -23,7 +23,17 @@ UNKNOWN = frozenset({"", "UNKNOWN", "未知", "NA", "N/A", "-", "?"})
 
 @dataclass(frozen=True)
 class StageValue:
-    """T, N and M as recorded ("T3", "N1", "M0"; None where absent or X), with prefix (c, p, y, r) and edition."""
+    """T, N and M categories.
+
+    Attributes
+    ----------
+    t, n, m : str or None
+        For example "T3", "N1", "M0"; None where absent or X (cannot be assessed).
+    prefix : str
+        Letters before T: c clinical, p pathological, y after treatment, r recurrence, a autopsy.
+    edition : str or None
+        "8" for the AJCC/UICC 8th edition.
+    """
 
     t: str | None = None
     n: str | None = None
@@ -33,17 +43,34 @@ class StageValue:
 
     @property
     def complete(self) -> bool:
+        """Whether all three categories are stated."""
         return None not in (self.t, self.n, self.m)
 
     @property
     def text(self) -> str:
+        """The stated categories without prefix, for example "T3N1M0"."""
         return "".join(part for part in (self.t, self.n, self.m) if part) or "unknown"
 
 
 def parse_stage(text: str, edition: str | None = None) -> StageValue:
-    """Read "T3N1M0", "cT3 N1 M0", "T3, N1, M0"; `edition` is "8" for AJCC/UICC 8th.
+    """Read a stage.
 
-    Raises InputError when the text is not TNM; a stage group alone ("III") does not tell T, N and M.
+    Parameters
+    ----------
+    text : str
+        "T3N1M0", "cT3 N1 M0", "T3, N1, M0", or a word for unknown.
+    edition : str, optional
+        See `parse_edition`.
+
+    Returns
+    -------
+    StageValue
+        Without any category for an unknown stage.
+
+    Raises
+    ------
+    InputError
+        When the text is not TNM; a stage group alone ("III") does not state T, N and M.
     """
     plain = unicodedata.normalize("NFKC", str(text)).strip()
     number = parse_edition(edition)
@@ -57,7 +84,23 @@ def parse_stage(text: str, edition: str | None = None) -> StageValue:
 
 
 def parse_edition(edition: str | None) -> str | None:
-    """ "8" out of "8", "AJCC 8", "8th edition", "AJCC第8版"; None when nothing is said."""
+    """Read the number of a staging edition.
+
+    Parameters
+    ----------
+    edition : str or None
+        "8", "AJCC 8", "8th edition", "AJCC第8版", or a word for unknown.
+
+    Returns
+    -------
+    str or None
+        "8"; None for no edition or an unknown one.
+
+    Raises
+    ------
+    InputError
+        For any other text.
+    """
     plain = unicodedata.normalize("NFKC", str(edition or "")).strip().upper()
     if plain in UNKNOWN:
         return None

@@ -1,8 +1,8 @@
-"""The words that scanners and radiographers write, sorted by what they mean for a series role.
+"""The words of scanners and radiographers, by what they mean for the role of a series.
 
-Patterns are matched on text made plain by `plain_text`: NFKC, lower case, separators turned to spaces, once as
-written and once with camel case split ("PostGd" -> "post gd"). English, German, French, Spanish, Italian and Chinese.
-Vendor names: Siemens, GE, Philips, Canon/Toshiba, Hitachi/Fujifilm, United Imaging.
+Patterns are matched on the result of `plain_text`: NFKC, lower case, separators replaced by spaces, once as written and
+once with camel case split ("PostGd" -> "post gd"). English, German, French, Spanish, Italian and Chinese. Vendor names:
+Siemens, GE, Philips, Canon/Toshiba, Hitachi/Fujifilm, United Imaging.
 """
 
 from __future__ import annotations
@@ -16,7 +16,18 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 
 
 def plain_text(*texts: object) -> str:
-    """Texts joined for matching: padded with spaces, as written and with camel case split."""
+    """Normalise texts for matching.
+
+    Parameters
+    ----------
+    *texts : object
+        Values of a header; empty ones are ignored.
+
+    Returns
+    -------
+    str
+        One line in lower case, padded with spaces; where camel case was split, both forms with " | " between them.
+    """
     joined = unicodedata.normalize("NFKC", " ".join(str(text) for text in texts if text))
     spaced = _SEPARATORS.sub(" ", joined)
     split = _CAMEL.sub(" ", spaced)
@@ -25,7 +36,7 @@ def plain_text(*texts: object) -> str:
 
 
 def _words(*alternatives: str) -> re.Pattern[str]:
-    """Whole words (or phrases with single spaces); a word of Chinese characters matches anywhere."""
+    """Compile whole words (or phrases with single spaces); a word of Chinese characters matches anywhere."""
     latin = [word for word in alternatives if word.isascii() or not _is_han(word)]
     han = [word for word in alternatives if word not in latin]
     parts = [rf"(?<![a-z0-9])(?:{'|'.join(latin)})(?![a-z0-9])"] if latin else []
@@ -36,7 +47,7 @@ def _is_han(word: str) -> bool:
     return any("一" <= character <= "鿿" for character in word)
 
 
-# What a series is when it is none of the three: meaning -> words.
+# Kinds of series that are none of the three: meaning -> words.
 NOT_A_ROLE: Mapping[str, re.Pattern[str]] = {
     "a localizer or calibration": _words(
         r"loc\d*", r"locali[sz]er\w*", r"locali[sz]ador\w*", r"lokali\w*", r"localis\w*", "scout", "aascout",
@@ -175,7 +186,7 @@ REFORMAT = _words(
     "重建", "重组",
 )  # fmt: skip
 
-# Weighting; up to two letters may stand before (Philips writes sT1W, eT2W) and a plane or sequence word may be glued.
+# Weighting; up to two letters may precede it (Philips writes sT1W, eT2W), or a plane or sequence word without a space.
 _PREFIX = r"(?<![a-z0-9])(?!mt)(?:[a-z]{1,2}|tra|cor|sag|[23]d|fse|tse|irfse|fs|obl)?"
 T1 = re.compile(_PREFIX + r"t1(?!\d|\s?rho|\s?map|\s?calc)")
 T2 = re.compile(_PREFIX + r"t2(?!\d|\s?\*|w\s?\*|\s?star|\s?rho|\s?map|\s?calc|\s?shine)")
@@ -212,7 +223,7 @@ FAT_SUPPRESSED = _words(
     "压脂", "抑脂", "脂肪抑制",
 )  # fmt: skip
 
-# Contrast agent, said and denied.
+# Contrast agent, stated and denied.
 CONTRAST_SAID = re.compile(
     r"\+ ?c(?![a-z0-9])|(?<![a-z0-9])c ?\+|\+ ?(?:gd|gad\w*|km|ce|contrast\w*|civ|iv|dye|k)(?![a-z0-9])|"
     r"(?<![a-z0-9])(?:t1w?i?c|t1w?i?ce|t1w?i?gd|t1w?i?km|ce ?t1w?i?\w*|t1w?i?\+(?=\s)|ce|gd|gad|gado\w*|gadd?\w*ate|km|"

@@ -76,7 +76,7 @@ def query_retrieve_models(pacs: PacsSettings) -> list[UID]:
 
 
 def _c_get_row(context: PresentationContext) -> Row:
-    """A storage class that a C-GET may bring: on that association this node is the SCP."""
+    """Return the row of a storage class that a C-GET may bring: on that association this node is the SCP."""
     uid, syntaxes = str(context.abstract_syntax), [str(syntax) for syntax in context.transfer_syntax]
     names = ", ".join(TRANSFER_SYNTAXES[syntax] for syntax in syntaxes)
     return STORAGE_CLASSES[uid], uid, names, ", ".join(syntaxes), "SCP (C-GET)", "SCP/SCU role selection"

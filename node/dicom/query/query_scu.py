@@ -187,7 +187,7 @@ class PacsQuery:
         return [uid for _, uid in sorted(studies, reverse=True)]
 
     def _find(self, query: Dataset, limit: int) -> Iterator[Dataset]:
-        """Identifiers of the matches that do not contradict the patient; after `limit` the query is cancelled."""
+        """Yield the identifiers that do not contradict the patient; after `limit` the query is cancelled."""
         n_answers, message_id = 0, next(self._message_ids)
         self._on_query(query)
         for status, identifier in self._assoc.send_c_find(query, FIND, msg_id=message_id):

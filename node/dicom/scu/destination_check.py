@@ -1,4 +1,4 @@
-"""Check a destination before it is needed: does it accept our reports, and can series be retrieved from it?"""
+"""Check a destination before it is needed: whether it accepts our reports, and offers query and retrieve."""
 
 from __future__ import annotations
 
