@@ -1,4 +1,4 @@
-"""`cptdn ready`: the question that a container engine or a service manager asks again and again."""
+"""`cptdn ready`: the health check of container engines and service managers."""
 
 from __future__ import annotations
 
@@ -16,21 +16,19 @@ def ready(
     anywhere: Annotated[bool, typer.Option("--anywhere", help="On any machine, not only on this one.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Whether such a process of this machine lives and can work: exit code 0, else 1. For health checks.
+    """Check whether a process of this kind is alive and ready on this machine: exit code 0, else 1.
 
     Example: cptdn ready worker
     """
     from config.errors import InputError
-    from node.ledger.processes import live_processes
+    from node.runtime.health import ready_processes
 
     here = socket.gethostname()
-    with ledger_of(ctx, migrate=False).begin() as session:
-        found = [one for one in live_processes(session, kind) if one.ready and (anywhere or one.host == here)]
-        rows = [{"kind": one.kind, "host": one.host, "pid": one.pid, **one.info} for one in found]
+    processes = ready_processes(ledger_of(ctx, migrate=False), kind, None if anywhere else here)
     if as_json:
-        print_json(rows)
-    elif rows:
-        typer.echo(f"{kind}: {len(rows)} ready")
-    if not rows:
+        print_json(processes)
+    elif processes:
+        typer.echo(f"{kind}: {len(processes)} ready")
+    if not processes:
         where = "any machine" if anywhere else here
         raise InputError(f"no {kind} is ready on {where}; `cptdn doctor` explains")

@@ -1,4 +1,4 @@
-"""`cptdn doctor --storage`: the ledger against the disk, finding by finding."""
+"""`cptdn doctor --storage`: print the differences between ledger and disk."""
 
 from __future__ import annotations
 
@@ -14,33 +14,38 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 
-def check_storage(settings: Settings, repair: bool, as_json: bool) -> int:
-    """Print every disagreement with what was or can be done; returns how many are left."""
-    from node.ledger.database import open_ledger
-    from node.store.consistency import check_consistency
-    from node.store.retention import empty_or_undo_trash
-    from node.store.study_store import StudyStore
-    from node.workflow.storage_repair import ADVICE, Repair
+def print_storage_check(settings: Settings, repair: bool, as_json: bool) -> int:
+    """Print every difference with what was or can be done.
 
-    ledger = open_ledger(settings.ledger.url or "")
-    store = StudyStore(settings.storage.root, settings.storage.min_free_gb)
-    store.prepare()
-    mend = Repair(ledger, store)
-    rows = []
-    with store.deletion_lock(wait=True):
-        empty_or_undo_trash(ledger, store)
-        for finding in check_consistency(ledger, store):
-            done = mend(finding) if repair else ""
-            advice = "" if done else ADVICE.get(finding.kind, "`cptdn doctor --storage --repair` mends it")
-            rows.append({**asdict(finding), "repaired": done, "advice": advice})
-            if not as_json:
-                where = f" (study {finding.study_instance_uid})" if finding.study_instance_uid else ""
-                typer.echo(f"{finding.kind}: {finding.path}{where}: {finding.text}. {(done or advice).capitalize()}.")
-    ledger.close()
+    Parameters
+    ----------
+    settings : Settings
+        Ledger and storage.
+    repair : bool
+        Whether to repair what can be repaired safely.
+    as_json : bool
+        Whether to print one JSON document at the end instead of lines.
+
+    Returns
+    -------
+    int
+        Number of differences that still need an administrator.
+    """
+    from node.runtime.health import check_storage
+
+    results = []
+    for result in check_storage(settings, repair):
+        results.append(result)
+        if not as_json:
+            finding = result.finding
+            where = f" (study {finding.study_instance_uid})" if finding.study_instance_uid else ""
+            action = (result.repaired or result.advice).capitalize()
+            typer.echo(f"{finding.kind}: {finding.path}{where}: {finding.text}. {action}.")
     if as_json:
-        print_json(rows)
-    elif rows:
-        typer.echo(", ".join(f"{kind} {n}" for kind, n in sorted(Counter(row["kind"] for row in rows).items())))
+        print_json([{**asdict(each.finding), "repaired": each.repaired, "advice": each.advice} for each in results])
+    elif results:
+        counts = Counter(result.finding.kind for result in results)
+        typer.echo(", ".join(f"{kind} {n}" for kind, n in sorted(counts.items())))
     else:
         typer.echo("Ledger and disk agree.")
-    return sum(not row["repaired"] and row["kind"] != "orphan_report" for row in rows)
+    return sum(result.is_open for result in results)

@@ -54,7 +54,7 @@ def node(ctx: typer.Context) -> None:
     from node.runtime.supervisor import stop_with_supervisor
 
     settings = checked_settings_of(ctx)
-    start_logging(keep=events_file(settings, "node"))
+    start_logging(file=events_file(settings, "node"))
     stop_with_supervisor()
     with running_node(settings):
         tune_interpreter()

@@ -17,6 +17,6 @@ def web(ctx: typer.Context) -> None:
     from node.web.serving import run_web
 
     settings = checked_settings_of(ctx)
-    start_logging(keep=events_file(settings, "web"))
+    start_logging(file=events_file(settings, "web"))
     stop_with_supervisor()
     run_web(settings)

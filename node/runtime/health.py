@@ -1,4 +1,8 @@
-"""What `cptdn doctor` and the health page check: every part of the program, each independent of the others."""
+"""Checks of every part of the program: `cptdn doctor`, `cptdn ready`, the health page and its probes share them.
+
+Modules of a part are imported where it is checked: `cptdn ready` runs every few seconds in a container, and must load
+neither Celery nor pynetdicom.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,33 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from config.addresses import is_loopback
+from config.settings import PacsSettings, Settings
 
 if TYPE_CHECKING:
-    from config.settings import PacsSettings, Settings
+    from node.ledger.database import Ledger
+    from node.store.consistency import Finding as Difference
 
 Verdict = Literal["ok", "warning", "failure"]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: what was looked at, how it stands, and what to do where it is not well."""
+    """Result of one check.
+
+    Attributes
+    ----------
+    part : str
+        The part that was checked.
+    verdict : str
+        ok, warning or failure; a failure keeps the program from working.
+    found : str
+        What was found.
+    advice : str
+        What to do; empty when nothing has to be done.
+    """
 
     part: str
     verdict: Verdict
@@ -24,8 +44,19 @@ class Finding:
     advice: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Finding]:
-    """All checks, each independent of the others."""
+def check_parts(settings: Settings) -> Iterator[Finding]:
+    """Check every part; no check depends on another, so that a broken ledger hides no broken broker.
+
+    Parameters
+    ----------
+    settings : Settings
+        The configuration; each `[[pacs]]` is tried by C-ECHO and an association that proposes what would be sent.
+
+    Yields
+    ------
+    Finding
+        One for each part, and for each PACS one more for each SOP class that it refuses.
+    """
     source = str(settings.source) if settings.source else "built-in defaults"
     yield Finding("configuration", "ok", source, "" if settings.source else "`cptdn init` writes one for this site")
     checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _workers, _audit, _fonts]
@@ -33,6 +64,91 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield check(settings)
     for pacs in settings.pacs:
         yield from _pacs(pacs, settings)
+
+
+def ready_processes(ledger: Ledger, kind: str, host: str | None = None) -> list[dict[str, Any]]:
+    """Return the live processes of a kind that are ready for work.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where processes have their heartbeats.
+    kind : str
+        node, worker or web.
+    host : str, optional
+        Only processes of this host name; None for any machine.
+
+    Returns
+    -------
+    list of dict
+        kind, host, pid, and what the process has told about itself.
+    """
+    from node.ledger.processes import live_processes
+
+    with ledger.begin() as session:
+        return [
+            {"kind": process.kind, "host": process.host, "pid": process.pid, **process.info}
+            for process in live_processes(session, kind)
+            if process.ready and (host is None or process.host == host)
+        ]
+
+
+@dataclass(frozen=True)
+class StorageFinding:
+    """A difference between ledger and disk, and what was or can be done about it.
+
+    Attributes
+    ----------
+    finding : node.store.consistency.Finding
+        The difference.
+    repaired : str
+        What was done; empty when nothing was.
+    advice : str
+        What to do; empty when it is repaired.
+    """
+
+    finding: Difference
+    repaired: str
+    advice: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an administrator has to act; a report without a row is used by the next attempt of its step."""
+        return not self.repaired and self.finding.kind != "orphan_report"
+
+
+def check_storage(settings: Settings, repair: bool) -> Iterator[StorageFinding]:
+    """Compare the ledger with the disk in both directions, and repair what can be repaired safely.
+
+    Parameters
+    ----------
+    settings : Settings
+        Ledger and storage.
+    repair : bool
+        Whether to repair.
+
+    Yields
+    ------
+    StorageFinding
+        Each difference. The deletion lock is held until the last one: retention must not delete what is compared.
+    """
+    from node.ledger.database import open_ledger
+    from node.store.consistency import check_consistency
+    from node.store.retention import empty_or_undo_trash
+    from node.store.study_store import StudyStore
+    from node.workflow.storage_repair import ADVICE, Repair
+
+    ledger = open_ledger(settings.ledger.url or "")
+    store = StudyStore(settings.storage.root, settings.storage.min_free_gb)
+    store.prepare()
+    repair_finding = Repair(ledger, store)
+    with store.deletion_lock(wait=True):
+        empty_or_undo_trash(ledger, store)
+        for finding in check_consistency(ledger, store):
+            done = repair_finding(finding) if repair else ""
+            advice = "" if done else ADVICE.get(finding.kind, "`cptdn doctor --storage --repair` repairs it")
+            yield StorageFinding(finding, done, advice)
+    ledger.close()
 
 
 def _ledger(settings: Settings) -> Finding:
@@ -44,7 +160,7 @@ def _ledger(settings: Settings) -> Finding:
     shown = make_url(settings.ledger.url or "").render_as_string(hide_password=True)
     try:
         open_ledger(settings.ledger.url or "").close()
-    except LedgerError as error:
+    except (LedgerError, OSError) as error:  # OSError: the folder of an SQLite ledger cannot be made
         return Finding("ledger", "failure", str(error), "check [ledger] url, and that the database runs")
     return Finding("ledger", "ok", shown)
 
@@ -84,14 +200,14 @@ def _node(settings: Settings) -> Finding:
         socket.create_connection((host, settings.node.port), timeout=3).close()
     except OSError as error:
         return Finding("node", "warning", f"{where} does not listen ({error})", "`cptdn up` or `cptdn node` starts it")
-    elsewhere = settings.node.bind not in ("127.0.0.1", "::1", "localhost")
+    elsewhere = not is_loopback(settings.node.bind)
     if elsewhere and not (settings.node.allowed_calling_aes or settings.node.allowed_addresses):
         advice = "name your PACS in node.allowed_calling_aes and node.allowed_addresses"
-        return Finding("node", "warning", f"{where} takes nothing from other machines", advice)
+        return Finding("node", "warning", f"{where} accepts no association from other machines", advice)
     if elsewhere and not settings.node.allowed_addresses:
-        advice = "AE titles are no secret: name your PACS in node.allowed_addresses, too, or use [node] tls"
+        advice = "AE titles are not secret: name your PACS in node.allowed_addresses, too, or use [node] tls"
         if settings.node.tls is None:
-            return Finding("node", "warning", f"{where} listens to any address that claims a known title", advice)
+            return Finding("node", "warning", f"{where} accepts any address that uses an allowed AE title", advice)
     return Finding("node", "ok", f"{where} listens")
 
 
@@ -103,7 +219,7 @@ def _model(settings: Settings) -> Finding:
     try:
         manifest = read_manifest(settings.model.bundle)
     except ModelBundleError as error:
-        return Finding("model bundle", "failure", str(error), "set [model] bundle, or call the physicist")
+        return Finding("model bundle", "failure", str(error), "set [model] bundle, or ask the physicist")
     found = f"{manifest.name} {manifest.version}, {manifest.digest[:19]}: {manifest.intended_use}"
     try:
         policy_of(settings, manifest.indication, f"the bundle {manifest.name!r}")
@@ -123,13 +239,13 @@ def _workers(settings: Settings) -> Finding:
     try:
         with open_ledger(settings.ledger.url or "").begin() as session:
             workers = live_processes(session, "worker")
-    except LedgerError as error:
-        return Finding("workers", "failure", f"unknown, for the ledger cannot be asked: {error}")
+    except (LedgerError, OSError) as error:
+        return Finding("workers", "failure", f"unknown: {error}")
     devices = [str(worker.info.get("device", "cpu")) for worker in workers]
     if not workers:
-        return Finding("workers", "warning", "none is running", "`cptdn up` or `cptdn worker` starts them")
+        return Finding("workers", "warning", "none is running", "`cptdn up` or `cptdn worker` starts one")
     if settings.model.device == "cuda" and not any(device.startswith("cuda") for device in devices):
-        return Finding("workers", "failure", f"model.device is cuda, and the workers found {', '.join(devices)}")
+        return Finding("workers", "failure", f"expected a worker with CUDA (model.device), found {', '.join(devices)}")
     return Finding(
         "workers", "ok", ", ".join(f"{worker.host} ({device})" for worker, device in zip(workers, devices, strict=True))
     )
@@ -148,9 +264,11 @@ def _audit(settings: Settings) -> Finding:
     where = f"{syslog.transport}://{syslog.host}:{syslog.port}"
     waiting = backlog_bytes(trail)
     if (why := check_repository(syslog)) is not None:
-        advice = "nothing is lost: the trail is sent on when the repository is back"
-        return Finding("audit", "warning", f"{where} does not take messages ({why}); {waiting} bytes wait", advice)
-    return Finding("audit", "ok", f"{where}; {waiting} bytes wait")
+        advice = "nothing is lost: the trail is forwarded when the repository answers"
+        return Finding(
+            "audit", "warning", f"{where} does not accept messages ({why}); {waiting} bytes are pending", advice
+        )
+    return Finding("audit", "ok", f"{where}; {waiting} bytes are pending")
 
 
 def _fonts(settings: Settings) -> Finding:

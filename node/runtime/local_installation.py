@@ -1,4 +1,4 @@
-"""Running everything on one machine: the parts of `cptdn up`, and waiting until they are ready."""
+"""Run broker, node, workers and pages on one machine as child processes (`cptdn up`, `cptdn demo`)."""
 
 from __future__ import annotations
 
@@ -19,27 +19,26 @@ from node.messaging.broker import embedded_broker
 from node.messaging.messages import Queue
 from node.runtime.supervisor import Supervisor, cptdn_command
 
-TEND_EVERY_S = 0.2
-# Delivery waits for the network, the rest for the processor: a slow PACS must not hold up a computation.
+CHECK_EVERY_S = 0.2
+# Delivery is a process of its own: it waits for the network, and a slow PACS must not delay a computation.
 PARTS = {
     "node": cptdn_command("node"),
     "worker": cptdn_command("worker", "--queues", f"{Queue.VOLUMES},{Queue.FEATURES},{Queue.REPORT}"),
     "delivery": cptdn_command("worker", "--queues", Queue.DELIVERY, "--concurrency", "2"),
 }
-# The pages, and who answers them: small, and never behind a computation.
+# The pages, and the worker that answers their questions: a page never waits behind a computation.
 PAGES = {
     "answers": cptdn_command("worker", "--queues", Queue.WEB),
     "web": cptdn_command("web"),
 }
-
-
-SWITCH_INTERVAL_S = 0.001  # a fifth of Python's own: with many senders at work, an echo is still answered soon
+SWITCH_INTERVAL_S = 0.001  # Python's default is 0.005; with many senders a C-ECHO then waits for each busy thread
 
 
 def tune_interpreter() -> None:
-    """Settle a process that has started and now serves many at once.
+    """Shorten the pauses of a process that serves many peers: thread switches and garbage collection.
 
-    The garbage collector stops everybody while it looks; what is there now stays, and need not be looked at.
+    A full collection stops all threads. The objects of the modules, which exist now, live until the process ends, so
+    they are excluded from it (`gc.freeze`).
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     gc.collect()
@@ -58,32 +57,64 @@ def running_parts(
     log: IO[str] | None = None,
     parts: Mapping[str, Sequence[str]] = PARTS,
 ) -> Iterator[Supervisor]:
-    """Broker, node and workers as child processes, from entering to leaving.
+    """Run broker and parts as child processes from entering to leaving; they are restarted when they end.
 
-    environment : settings of this run as CPTDN__... variables, for the children; log takes what they print.
-    parts : what to start, e.g. PARTS | PAGES.
+    Parameters
+    ----------
+    settings : Settings
+        The configuration; its file is passed on to the children.
+    environment : dict of str to str
+        Further variables for the children, such as CPTDN__SECTION__KEY settings of this run.
+    say : callable
+        Gets a sentence for the operator when a child ends and is restarted.
+    log : text file, optional
+        Takes what the children print; None: it goes where the output of this process goes.
+    parts : mapping of str to command, optional
+        Name and command of each child, such as `PARTS | PAGES`.
+
+    Yields
+    ------
+    Supervisor
+        Its children are started, and not ready yet; see `wait_until_ready`.
     """
     if settings.source is not None:
         environment = {CONFIG_VARIABLE: str(settings.source), **environment}
     with embedded_broker(settings):
         supervisor = Supervisor(parts, environment, say, log)
         stop = threading.Event()
-        tending = threading.Thread(target=_tend, args=(supervisor, stop), name="supervisor", daemon=True)
+        checking = threading.Thread(target=_check_children, args=(supervisor, stop), name="supervisor", daemon=True)
         try:
             supervisor.start()
-            tending.start()
+            checking.start()
             yield supervisor
         finally:
             stop.set()
-            if tending.is_alive():
-                tending.join()
+            if checking.is_alive():
+                checking.join()
             supervisor.stop()
 
 
 def wait_until_ready(
     ledger: Ledger, supervisor: Supervisor, timeout_s: float = 120.0, names: Collection[str] = tuple(PARTS)
 ) -> None:
-    """Wait until these children have said in the ledger that they can work. Raises NotReadyError."""
+    """Wait until child processes have reported in the ledger that they are ready.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where processes have their heartbeats.
+    supervisor : Supervisor
+        Whose children are waited for, as returned by `running_parts`.
+    timeout_s : float
+        Longest time to wait in seconds.
+    names : collection of str
+        Names of the parts.
+
+    Raises
+    ------
+    NotReadyError
+        When the time is over; the message names the parts.
+    """
     deadline = time.monotonic() + timeout_s
     while True:
         pids = {name: pid for name, pid in supervisor.pids().items() if name in names}
@@ -106,6 +137,6 @@ def wait_for_signal() -> None:
         continue
 
 
-def _tend(supervisor: Supervisor, stop: threading.Event) -> None:
-    while not stop.wait(TEND_EVERY_S):
-        supervisor.tend()
+def _check_children(supervisor: Supervisor, stop: threading.Event) -> None:
+    while not stop.wait(CHECK_EVERY_S):
+        supervisor.check()

@@ -1,7 +1,7 @@
-"""Structured logs: one line an event on stderr, with UIDs and job ids and never a name.
+"""Structured logs on stderr: one line for each event, with UIDs and job ids and without names of patients.
 
-On a terminal the lines are for a person, elsewhere they are JSON. The latest ones are kept below the storage root, too,
-for a support bundle: two files a kind of process, of a megabyte each.
+On a terminal the lines are coloured text, elsewhere they are JSON. The latest events of each kind of process are also
+in two files of one megabyte below the storage root, for a support bundle.
 """
 
 from __future__ import annotations
@@ -17,24 +17,29 @@ import structlog
 
 from config.settings import Settings
 
-KEPT_BYTES = 1_000_000
+FILE_BYTES = 1_000_000
 
 
-def start_logging(level: int = logging.INFO, keep: Path | None = None) -> None:
-    """Send our events and the libraries' warnings to stderr in one form.
+def start_logging(level: int = logging.INFO, file: Path | None = None) -> None:
+    """Write events of this program, and warnings of libraries, to stderr in one form.
 
-    keep : a file for the latest events; None: none are kept.
+    Parameters
+    ----------
+    level : int
+        Least level of events that are written, as in `logging`.
+    file : Path, optional
+        Takes the latest events as JSON lines, too; see `events_file`.
     """
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    kept: list[structlog.types.Processor] = [] if keep is None else [_Kept(keep)]
+    to_file: list[structlog.types.Processor] = [] if file is None else [_AppendToFile(file)]
     as_json = structlog.processors.JSONRenderer(ensure_ascii=False)
     renderer: structlog.types.Processor = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else as_json
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, *kept, renderer],
+        processors=[*shared, structlog.processors.format_exc_info, *to_file, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -45,12 +50,12 @@ def start_logging(level: int = logging.INFO, keep: Path | None = None) -> None:
 
 
 def events_file(settings: Settings, process: str) -> Path:
-    """Where a kind of process keeps its latest events."""
+    """Return the file of the latest events of a kind of process (node, worker, web)."""
     return settings.storage.root / "run" / "events" / f"{process}.jsonl"
 
 
-class _Kept:
-    """A processor that appends each event to a file; when it is full, it becomes the older one of two."""
+class _AppendToFile:
+    """A structlog processor that appends each event to a file; a full file becomes the older one of two."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -58,7 +63,7 @@ class _Kept:
     def __call__(self, _logger: Any, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
         line = json.dumps(event, default=str, ensure_ascii=False) + "\n"
         try:
-            if self._path.exists() and self._path.stat().st_size + len(line) > KEPT_BYTES:
+            if self._path.exists() and self._path.stat().st_size + len(line) > FILE_BYTES:
                 self._path.replace(self._path.with_suffix(".older.jsonl"))
             self._path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -67,5 +72,5 @@ class _Kept:
             finally:
                 os.close(descriptor)
         except OSError:
-            pass  # a full disk must not stop what is being logged; stderr has it
+            pass  # a full disk must not stop the work that is logged; stderr has the event
         return event

@@ -1,4 +1,4 @@
-"""One look at everything: what runs, what waits, what failed. `cptdn status` and the pages show it."""
+"""Counts and states of everything: what runs, what is queued, what failed; `cptdn status` and the pages show it."""
 
 from __future__ import annotations
 
@@ -14,17 +14,31 @@ from node.messaging.queue import queue_lengths
 
 
 def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
-    """The document of `cptdn status --json`."""
+    """Return the document that `cptdn status --json` prints.
+
+    Parameters
+    ----------
+    settings : Settings
+        Node, broker, storage and bundle.
+    ledger : Ledger
+        Cases, jobs, deliveries and processes.
+
+    Returns
+    -------
+    dict
+        node, queues, cases, jobs, deliveries, disk_free_gb (10^9 bytes) and bundle. A broker that does not answer is
+        `queues["error"]`, so that the rest is still shown.
+    """
     with ledger.begin() as session:
-        found: dict[str, Any] = {
+        document: dict[str, Any] = {
             "node": {
                 "ae_title": settings.node.ae_title,
                 "bind": settings.node.bind,
                 "port": settings.node.port,
                 "running": any(process.ready for process in processes.live_processes(session, "node")),
                 "processes": [
-                    {"kind": p.kind, "host": p.host, "pid": p.pid, "ready": p.ready, **p.info}
-                    for p in processes.live_processes(session)
+                    {"kind": each.kind, "host": each.host, "pid": each.pid, "ready": each.ready, **each.info}
+                    for each in processes.live_processes(session)
                 ],
             },
             "queues": {},
@@ -34,12 +48,12 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
             "outbox_empty": outbox.is_empty(session),
         }
     try:
-        found["queues"] = queue_lengths(redis_of(broker_url(settings)))
+        document["queues"] = queue_lengths(redis_of(broker_url(settings)))
     except BrokerUnavailableError as error:
         embedded = settings.broker.url == "embedded"
         missing = "the embedded broker does not run; `cptdn up` starts it"
-        found["queues"] = {"error": missing if embedded else f"the broker does not answer: {error}"}
+        document["queues"] = {"error": missing if embedded else f"the broker does not answer: {error}"}
     root = settings.storage.root
-    found["disk_free_gb"] = round(shutil.disk_usage(root if root.exists() else root.parent).free / 1e9, 2)
-    found["bundle"] = settings.model.bundle
-    return found
+    document["disk_free_gb"] = round(shutil.disk_usage(root if root.exists() else root.parent).free / 1e9, 2)
+    document["bundle"] = settings.model.bundle
+    return document

@@ -1,7 +1,7 @@
-"""`cptdn up`: every part on one machine, as child processes that are started again when they die.
+"""Child processes that are restarted when they end, with growing delays.
 
-The parts are the same commands that run alone in production (`cptdn node`, `cptdn worker`), so what works here works
-there. A child is ended by SIGTERM and, when it does not listen, by SIGKILL; the ledger survives both.
+The children are the commands that run alone in production (`cptdn node`, `cptdn worker`). A child is stopped by SIGTERM
+and, when it has not ended after `STOP_WAIT_S`, by SIGKILL; the ledger survives both.
 """
 
 from __future__ import annotations
@@ -18,18 +18,22 @@ from typing import IO
 
 STOP_WAIT_S = 10.0
 RESTART_FIRST_S, RESTART_LONGEST_S = 0.5, 30.0
-STEADY_AFTER_S = 60.0  # a child that lived so long starts again without delay
+STEADY_AFTER_S = 60.0  # a child that ran for this long is restarted without delay
 STDIN = 0
-LIFELINE = "CPTDN_LIFELINE"  # set in a child whose standard input is a pipe that only its supervisor holds
+LIFELINE = "CPTDN_LIFELINE"  # set in a child whose standard input is a pipe from its supervisor
 
 
 def stop_with_supervisor() -> None:
-    """In a supervised child: end when the supervisor is gone, however it went (a pipe closes even after SIGKILL)."""
+    """Send SIGTERM to this process when its supervisor ends; no effect in a process without supervisor.
+
+    The supervisor is the only writer of a pipe to the standard input of its children, and the kernel closes that pipe
+    even when the supervisor is ended by SIGKILL.
+    """
     if os.environ.pop(LIFELINE, None) is None:
         return
 
     def wait_for_end() -> None:
-        while os.read(STDIN, 4096):  # not sys.stdin: its lock would be held while the interpreter ends
+        while os.read(STDIN, 4096):  # sys.stdin has a lock, which would block the end of the interpreter
             continue
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -38,7 +42,21 @@ def stop_with_supervisor() -> None:
 
 @dataclass
 class Child:
-    """One part and what has become of it."""
+    """One child process.
+
+    Attributes
+    ----------
+    name : str
+        Name of the part.
+    command : sequence of str
+        Program and arguments.
+    process : Popen or None
+        The process; None while a restart is delayed.
+    started, start_at : float
+        Monotonic time of the last start and of the next one, in seconds.
+    failures : int
+        Number of ends in a row within `STEADY_AFTER_S`.
+    """
 
     name: str
     command: Sequence[str]
@@ -49,7 +67,19 @@ class Child:
 
 
 class Supervisor:
-    """Starts the children, keeps them running, stops them all."""
+    """Starts children, restarts those that end, and stops all.
+
+    Parameters
+    ----------
+    parts : mapping of str to sequence of str
+        Name and command of each child.
+    environment : mapping of str to str
+        Variables of the children beside those of this process.
+    say : callable
+        Gets a sentence for the operator when a child ends.
+    log : text file, optional
+        Takes what the children print; None: it goes where the output of this process goes.
+    """
 
     def __init__(
         self,
@@ -58,7 +88,6 @@ class Supervisor:
         say: Callable[[str], None],
         log: IO[str] | None = None,
     ) -> None:
-        """log : takes what the children print; None: it goes where ours goes."""
         self._children = [Child(name, command) for name, command in parts.items()]
         self._environment = {**os.environ, **environment, LIFELINE: "1"}
         self._say = say
@@ -66,23 +95,24 @@ class Supervisor:
         self._stopping = False
 
     def start(self) -> None:
+        """Start all children, in the order in which they were given."""
         for child in self._children:
             self._start(child)
 
-    def tend(self) -> None:
-        """One round: start again what has died."""
+    def check(self) -> None:
+        """Restart the children that have ended and whose delay is over; called periodically."""
         now = time.monotonic()
         for child in self._children:
             if child.process is not None and (code := child.process.poll()) is not None:
                 child.failures = 0 if now - child.started > STEADY_AFTER_S else child.failures + 1
                 wait = min(RESTART_LONGEST_S, RESTART_FIRST_S * 2**child.failures) if child.failures else 0.0
-                self._say(f"{child.name} ended with code {code}; it starts again in {wait:.0f} s")
+                self._say(f"{child.name} ended with code {code}; it is restarted in {wait:.0f} s")
                 child.process, child.start_at = None, now + wait
             if child.process is None and not self._stopping and now >= child.start_at:
                 self._start(child)
 
     def stop(self) -> None:
-        """End all children, in the opposite order of their start."""
+        """Stop all children, the last started first, and wait until they have ended."""
         self._stopping = True
         running = [child.process for child in reversed(self._children) if child.process is not None]
         for process in running:
@@ -97,10 +127,11 @@ class Supervisor:
                 process.wait()
 
     def pids(self) -> dict[str, int]:
+        """Return the process id of each running child, by name."""
         return {child.name: child.process.pid for child in self._children if child.process is not None}
 
     def _start(self, child: Child) -> None:
-        # A session of its own: Ctrl-C reaches the supervisor alone, which then stops the parts in order.
+        # A session of its own keeps the terminal's Ctrl-C away from the child: `stop` ends the children in order.
         child.process = subprocess.Popen(
             list(child.command), env=self._environment, stdin=subprocess.PIPE, stdout=self._log, stderr=self._log,
             start_new_session=True,
@@ -109,5 +140,5 @@ class Supervisor:
 
 
 def cptdn_command(*arguments: str) -> list[str]:
-    """How this very program is started again as a part."""
+    """Return the command that starts a `cptdn` command with the Python of this process."""
     return [sys.executable, "-m", "node", *arguments]

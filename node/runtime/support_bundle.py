@@ -1,8 +1,8 @@
-"""A support bundle: what a person who helps needs to see, and nothing about a patient.
+"""A support bundle: configuration, states and events for those who help a site, without patient data.
 
-Identifiers of studies, series and jobs are replaced by keyed digests whose key is thrown away, so that the same study
-is the same word within one bundle and nowhere else. Addresses of peers look like UIDs and are replaced with them.
-Secrets are left out, and of every reason only its code is taken.
+Identifiers of studies, series and jobs are replaced by keyed digests. The key is discarded, so a study has the same
+pseudonym within one bundle and in no other. IPv4 addresses have the form of UIDs and are replaced, too. Secrets are
+left out, and reasons are reduced to their codes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from node.ledger.processes import live_processes
 from node.ledger.tables import Case, Delivery, Job, Quarantined
 from node.runtime.logging import events_file
 
-MOST_ROWS, MOST_EVENTS = 2000, 5000
+MAX_ROWS, MAX_EVENTS = 2000, 5000
 SECRET_KEYS = frozenset({"bearer_token", "receive_token", "smtp_user", "mail_to", "mail_from"})
 EVENT_KEYS_LEFT_OUT = frozenset({"exception", "reason", "error", "text"})  # free text may quote a header
 PROCESSES = ("node", "worker", "web")
@@ -52,14 +52,34 @@ Studies and jobs have names that mean something within this bundle only. No pati
 
 
 def write_support_bundle(path: Path, settings: Settings, findings: Sequence[dict[str, Any]]) -> list[str]:
-    """Write the bundle; returns the names of its files. findings : those of `cptdn doctor`. Raises OSError."""
-    hidden = Pseudonyms()
+    """Write a support bundle.
+
+    Parameters
+    ----------
+    path : Path
+        The ZIP file to write; only its owner may read it.
+    settings : Settings
+        The configuration.
+    findings : sequence of dict
+        What `node.runtime.health.check_parts` found, as dictionaries.
+
+    Returns
+    -------
+    list of str
+        Names of the files in the bundle. Without ledger there are no metrics, and `states.json` says why.
+
+    Raises
+    ------
+    OSError
+        When the file cannot be written.
+    """
+    pseudonyms = Pseudonyms()
     files = {
         "README.txt": README,
         "versions.json": _document(versions()),
         "settings.json": _document(settings_without_secrets(settings)),
-        "doctor.json": hidden.in_text(_document(list(findings))),
-        "events.jsonl": "".join(_events(settings, hidden)),
+        "doctor.json": pseudonyms.in_text(_document(list(findings))),
+        "events.jsonl": "".join(_events(settings, pseudonyms)),
     }
     try:
         ledger = open_ledger(settings.ledger.url or "", migrate=False)
@@ -67,7 +87,7 @@ def write_support_bundle(path: Path, settings: Settings, findings: Sequence[dict
         files["states.json"] = _document({"ledger": str(error)})
     else:
         files["metrics.txt"] = metrics(ledger, settings).body.decode()
-        files["states.json"] = _document(_states(ledger, hidden))
+        files["states.json"] = _document(_states(ledger, pseudonyms))
         ledger.close()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as bundle:
@@ -77,39 +97,41 @@ def write_support_bundle(path: Path, settings: Settings, findings: Sequence[dict
 
 
 class Pseudonyms:
-    """Words for identifiers, by a key that lives as long as one bundle is written."""
+    """Pseudonyms of identifiers, by a random key that exists only while one bundle is written."""
 
     def __init__(self) -> None:
         self._key = os.urandom(32)
 
     def of(self, identifier: str) -> str:
+        """Return the pseudonym of an identifier: "id-" and 12 hexadecimal digits of its HMAC-SHA-256."""
         return "id-" + hmac.new(self._key, identifier.encode(), hashlib.sha256).hexdigest()[:12]
 
     def in_text(self, text: str) -> str:
-        """The text with every UID, dotted address and job id replaced."""
-        hidden = _DOTTED.sub(lambda found: self.of(found[0]), text)
-        return _JOB.sub(lambda found: self.of(found[0]), hidden)
+        """Return a text with every UID, IPv4 address and job id replaced by its pseudonym."""
+        without_uids = _DOTTED.sub(lambda match: self.of(match[0]), text)
+        return _JOB.sub(lambda match: self.of(match[0]), without_uids)
 
 
 def versions() -> dict[str, Any]:
+    """Return the versions of Python, the operating system and every installed library."""
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
-        "libraries": dict(sorted((one.metadata["Name"], one.version) for one in distributions())),
+        "libraries": dict(sorted((library.metadata["Name"], library.version) for library in distributions())),
     }
 
 
 def settings_without_secrets(settings: Settings) -> dict[str, Any]:
-    """The settings as JSON: passwords, tokens, queries of addresses and people's mail addresses are left out."""
-    found: dict[str, Any] = _cleaned(settings.model_dump(mode="json"))
-    return found
+    """Return the settings as JSON values, without passwords, tokens, queries of URLs and mail addresses."""
+    document: dict[str, Any] = _without_secrets(settings.model_dump(mode="json"))
+    return document
 
 
-def _cleaned(value: Any, key: str = "") -> Any:
+def _without_secrets(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
-        return {name: _cleaned(one, name) for name, one in value.items()}
+        return {name: _without_secrets(part, name) for name, part in value.items()}
     if isinstance(value, list) and key not in SECRET_KEYS:
-        return [_cleaned(one, key) for one in value]
+        return [_without_secrets(part, key) for part in value]
     if key in SECRET_KEYS:
         return "(left out)" if value else value
     if isinstance(value, str) and "://" in value:
@@ -120,12 +142,12 @@ def _cleaned(value: Any, key: str = "") -> Any:
     return value
 
 
-def _states(ledger: Ledger, hidden: Pseudonyms) -> dict[str, Any]:
+def _states(ledger: Ledger, pseudonyms: Pseudonyms) -> dict[str, Any]:
     with ledger.begin() as session:
         return {
             "cases": [
                 {
-                    "study": hidden.of(case.study_instance_uid), "state": case.state,
+                    "study": pseudonyms.of(case.study_instance_uid), "state": case.state,
                     "codes": [str(reason.get("code")) for reason in case.reasons], "held": case.hold is not None,
                     "received_at": case.received_at.isoformat(), "updated_at": case.updated_at.isoformat(),
                 }
@@ -133,7 +155,7 @@ def _states(ledger: Ledger, hidden: Pseudonyms) -> dict[str, Any]:
             ],
             "jobs": [
                 {
-                    "job": hidden.of(job.id), "study": hidden.of(job.study_instance_uid), "state": job.state,
+                    "job": pseudonyms.of(job.id), "study": pseudonyms.of(job.study_instance_uid), "state": job.state,
                     "step": job.step, "attempts": job.attempts, "error_code": job.error_code, "seconds": job.seconds,
                     "updated_at": job.updated_at.isoformat(),
                 }
@@ -142,7 +164,7 @@ def _states(ledger: Ledger, hidden: Pseudonyms) -> dict[str, Any]:
             "deliveries": [
                 {
                     "pacs": row.pacs, "state": row.state, "attempts": row.attempts,
-                    "objects": [one.get("status") for one in row.objects.values()],
+                    "objects": [entry.get("status") for entry in row.objects.values()],
                     "created_at": row.created_at.isoformat(),
                 }
                 for row in _latest(session, Delivery, Delivery.created_at)
@@ -156,10 +178,10 @@ def _states(ledger: Ledger, hidden: Pseudonyms) -> dict[str, Any]:
 
 
 def _latest(session: Session, table: Any, column: Any) -> list[Any]:
-    return list(session.scalars(select(table).order_by(column.desc()).limit(MOST_ROWS)))
+    return list(session.scalars(select(table).order_by(column.desc()).limit(MAX_ROWS)))
 
 
-def _events(settings: Settings, hidden: Pseudonyms) -> Iterator[str]:
+def _events(settings: Settings, pseudonyms: Pseudonyms) -> Iterator[str]:
     for process in PROCESSES:
         newest = events_file(settings, process)
         lines = [
@@ -168,13 +190,13 @@ def _events(settings: Settings, hidden: Pseudonyms) -> Iterator[str]:
             if path.exists()
             for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
         ]
-        for line in lines[-MOST_EVENTS:]:
+        for line in lines[-MAX_EVENTS:]:
             try:
                 event = json.loads(line)
             except ValueError:
-                continue  # cut off by a full disk
-            kept = {key: value for key, value in event.items() if key not in EVENT_KEYS_LEFT_OUT}
-            yield hidden.in_text(json.dumps({"process": process, **kept}, ensure_ascii=False)) + "\n"
+                continue  # a line that a full disk has cut off
+            allowed = {key: value for key, value in event.items() if key not in EVENT_KEYS_LEFT_OUT}
+            yield pseudonyms.in_text(json.dumps({"process": process, **allowed}, ensure_ascii=False)) + "\n"
 
 
 def _document(value: Any) -> str:

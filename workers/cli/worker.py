@@ -35,6 +35,6 @@ def worker(
     settings = checked_settings_of(ctx)
     if device is not None:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device})})
-    start_logging(keep=events_file(settings, "worker"))
+    start_logging(file=events_file(settings, "worker"))
     stop_with_supervisor()
     run_worker(settings, wanted, concurrency)

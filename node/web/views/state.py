@@ -9,6 +9,7 @@ from node.ledger.deliveries import list_deliveries
 from node.ledger.instances import count_instances
 from node.ledger.jobs import list_jobs
 from node.ledger.tables import Report
+from node.runtime.health import check_parts
 from node.runtime.overview import overview
 from node.web.page_request import Visit
 from node.web.pages import show
@@ -32,9 +33,7 @@ def health(visit: Visit) -> Response:
 
 def check(visit: Visit) -> Response:
     """What `cptdn doctor` finds now."""
-    from node.runtime.health import examine
-
-    return _health(visit, list(examine(visit.context.settings)))
+    return _health(visit, list(check_parts(visit.context.settings)))
 
 
 def _health(visit: Visit, findings: list[object] | None) -> Response:

@@ -1,0 +1,116 @@
+"""What the health checks say; `doctor`, `ready`, `status` and the pages share them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.settings import Settings, load_settings
+from node.ledger.database import Ledger, open_ledger
+from node.ledger.processes import heartbeat
+from node.runtime import health
+from node.runtime.health import check_parts, check_storage, ready_processes
+from node.runtime.overview import overview
+
+TOML = '[storage]\nroot = "data"\nmin_free_gb = 0\n[node]\nport = 1\n[audit]\nenabled = false\n'
+
+
+def _settings(folder: Path, more: str = "") -> Settings:
+    config = folder / "cptdn.toml"
+    config.write_text(TOML + more, encoding="utf-8")
+    return load_settings(config)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return _settings(tmp_path)
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    opened = open_ledger(settings.ledger.url or "")
+    yield opened
+    opened.close()
+
+
+def by_part(settings: Settings) -> dict[str, health.Finding]:
+    return {finding.part: finding for finding in check_parts(settings)}
+
+
+def test_every_part_has_one_finding_and_each_trouble_an_advice(settings: Settings) -> None:
+    findings = by_part(settings)
+    assert set(findings) == {
+        "configuration", "ledger", "storage", "broker", "node", "model bundle", "workers", "audit", "fonts",
+        "PACS main",
+    }  # fmt: skip
+    assert findings["ledger"].verdict == findings["storage"].verdict == "ok"
+    assert findings["broker"].verdict == findings["node"].verdict == findings["workers"].verdict == "warning"
+    assert all(finding.advice for finding in findings.values() if finding.verdict != "ok")
+
+
+def test_a_ledger_that_does_not_answer_hides_no_other_part(tmp_path: Path) -> None:
+    settings = _settings(tmp_path, '[ledger]\nurl = "sqlite:////proc/nowhere/ledger.db"\n')
+    findings = by_part(settings)
+    assert findings["ledger"].verdict == findings["workers"].verdict == "failure"
+    assert findings["storage"].verdict == "ok"
+
+
+def test_a_full_disk_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = _settings(tmp_path)
+    low = settings.model_copy(update={"storage": settings.storage.model_copy(update={"min_free_gb": 1e9})})
+    assert by_part(low)["storage"].verdict == "failure"
+
+
+def test_a_pacs_that_does_not_answer_is_a_failure_of_its_own(tmp_path: Path) -> None:
+    settings = _settings(tmp_path, '[[pacs]]\nname = "main"\nae_title = "P"\nhost = "127.0.0.1"\nport = 1\n')
+    assert by_part(settings)["PACS main"].verdict == "failure"
+
+
+def test_only_ready_processes_of_the_kind_and_host_count(ledger: Ledger) -> None:
+    assert ready_processes(ledger, "node") == []
+    with heartbeat(ledger, "node", ae_title="CPTDN") as beat:
+        assert ready_processes(ledger, "node") == []  # alive, not ready yet
+        beat.ready(port=11112)
+        (process,) = ready_processes(ledger, "node")
+        assert (process["ae_title"], process["port"]) == ("CPTDN", 11112)
+        assert ready_processes(ledger, "node", process["host"]) == [process]
+        assert ready_processes(ledger, "node", "another-machine") == []
+        assert ready_processes(ledger, "worker") == []
+    assert ready_processes(ledger, "node") == []
+
+
+def test_an_orphan_file_is_reported_and_repaired_once(settings: Settings, ledger: Ledger) -> None:
+    del ledger
+    leftover = settings.storage.root / "artefacts" / "1.2.3" / ("ab" * 32)
+    leftover.mkdir(parents=True)
+    (leftover / "patches.npz").write_bytes(b"x")
+    os.utime(leftover, (1, 1))
+    os.utime(leftover.parent, (1, 1))
+    (found,) = check_storage(settings, repair=False)
+    assert (found.repaired, found.is_open) == ("", True)
+    assert "--repair" in found.advice
+    (repaired,) = check_storage(settings, repair=True)
+    assert (repaired.repaired, repaired.advice, repaired.is_open) == ("removed", "", False)
+    assert list(check_storage(settings, repair=False)) == []
+
+
+def test_the_overview_shows_the_rest_when_the_broker_does_not_answer(settings: Settings, ledger: Ledger) -> None:
+    document = overview(settings, ledger)
+    assert document["queues"] == {"error": "the embedded broker does not run; `cptdn up` starts it"}
+    assert document["node"]["running"] is False
+    assert sum(document["cases"].values()) == 0
+    assert document["disk_free_gb"] > 0
+
+
+def test_the_health_check_of_a_container_loads_neither_celery_nor_pynetdicom() -> None:
+    code = (
+        "import sys; from node.runtime.health import ready_processes; import node.cli.ready; "
+        "print(sorted({'celery', 'pynetdicom', 'numpy'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
