@@ -26,7 +26,7 @@ from highdicom.sr import (
 from pydicom.valuerep import DA, DS, DT
 
 from dicom_sr.coding.codes import Concept
-from dicom_sr.report.treatment_report import LINE_BREAK
+from dicom_sr.report.normalisation import LINE_BREAK
 
 CONTAINS = RelationshipTypeValues.CONTAINS
 CONCEPT_MOD = RelationshipTypeValues.HAS_CONCEPT_MOD
@@ -58,6 +58,7 @@ def container(
     ContainerContentItem
         With its Content Sequence.
     """
+    # OHIF 3.13.2 shows no names at all of the items in a CONTINUOUS container.
     item = ContainerContentItem(name.code, False, template, relation)
     item.ContentSequence = ContentSequence(list(children))
     return item
@@ -165,7 +166,13 @@ def composite(name: Concept, sop_class: str, sop_instance: str) -> CompositeCont
 
 
 def keep_separate(item: ContentItem) -> None:
-    """Make every container of a tree SEPARATE, in place; highdicom's templates build CONTINUOUS ones."""
+    """Make every container of a tree SEPARATE; highdicom's templates build CONTINUOUS ones.
+
+    Parameters
+    ----------
+    item : ContentItem
+        The root; it and all items below it are changed in place.
+    """
     if isinstance(item, ContainerContentItem):
         item.ContinuityOfContent = "SEPARATE"
     for child in item.get("ContentSequence", ()):

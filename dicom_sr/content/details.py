@@ -17,6 +17,7 @@ from dicom_sr.coding.items import code, composite, container, day, image, moment
 from dicom_sr.report import numbers
 from dicom_sr.report.treatment_report import ContourUsed, Fact, SeriesUsed, TreatmentReport
 
+# Changes whenever a reader of the old layout could not read the new one; tests/dicom_sr/layouts has a file of each.
 LAYOUT = "1"
 IMAGE_CLASSES = (SegmentationStorage,)
 
@@ -55,6 +56,7 @@ def _facts(report: TreatmentReport) -> Iterator[ContentItem]:
     yield from _text(codes.EBV_AS_GIVEN, report.ebv_dna.as_given)
     if report.ebv_dna.provenance is not None:
         yield clinical_fact(codes.EBV_FACT, report.ebv_dna.provenance)
+    # Here and not among the evaluations: there it would take a line of the first screen before the numbers.
     yield code(codes.STAGE_VERIFIED, codes.YES if report.stage.verified else codes.NO)
     if report.stage.provenance is not None:
         yield clinical_fact(codes.STAGE_FACT, report.stage.provenance)

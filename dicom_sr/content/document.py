@@ -49,6 +49,7 @@ def document(
     children: list[ContentItem] = [
         *LanguageOfContentItemAndDescendants(codes.LANGUAGES[options.language].code),
         *observation_context(report),
+        # The imaging procedure (CID 100), not the algorithm that computed the result.
         code(codes.PROCEDURE_REPORTED, codes.MR_IMAGING, CONCEPT_MOD),
         qualitative_evaluations(report, options),
     ]

@@ -35,6 +35,7 @@ def qualitative_evaluations(report: TreatmentReport, options: ReportOptions) -> 
 
 
 def _coded(report: TreatmentReport) -> Iterator[ContentItem]:
+    # dsr2html and OHIF show the first items without scrolling: what the planner looks for is the very first.
     yield from recommendation_items(report)
     permitted = codes.DEMONSTRATION_ONLY if report.model.demonstration else codes.AS_INTENDED
     yield code(codes.PERMITTED_USE, permitted)
@@ -47,6 +48,7 @@ def _written(report: TreatmentReport, options: ReportOptions) -> Iterator[Conten
     yield from reason_items(codes.WARNING, report.warnings)
     yield from reason_items(codes.REFUSAL, report.refusals)
     if report.computed:
+        # OHIF draws a TEXT item named 121071 "Finding" in a fixed-width font, which an aligned table needs.
         yield text(codes.FINDING, result_table(report, options.language))
     yield from reason_items(codes.QUALITY_FINDING, report.quality)
     yield from (item for item in stage_items(report.stage) if item.ValueType == "TEXT")
@@ -57,7 +59,19 @@ def _written(report: TreatmentReport, options: ReportOptions) -> Iterator[Conten
 
 
 def recommendation_items(report: TreatmentReport) -> Iterator[ContentItem]:
-    """Yield the recommended regimen; where EBV DNA is unknown and decides, also the regimen of each category."""
+    """Yield the CODE items of the recommendation.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report.
+
+    Yields
+    ------
+    ContentItem
+        "Not computed" for a refusal; otherwise the recommended regimen; where EBV DNA is unknown and decides, "depends"
+        and the regimen of each category.
+    """
     if not report.computed:
         yield code(codes.OUTCOME, codes.NOT_COMPUTED)
         return
@@ -70,7 +84,18 @@ def recommendation_items(report: TreatmentReport) -> Iterator[ContentItem]:
 
 
 def stage_items(stage: Stage) -> Iterator[ContentItem]:
-    """Yield cT, cN, cM and the staging system; a category without a code in `codes` is written as text."""
+    """Yield the items of the clinical stage.
+
+    Parameters
+    ----------
+    stage : Stage
+        Any stage; unknown parts give no item.
+
+    Yields
+    ------
+    ContentItem
+        cT, cN, cM and staging system: CODE where `codes` has one, otherwise TEXT with the category as recorded.
+    """
     for name, category in ((codes.CLINICAL_T, stage.t), (codes.CLINICAL_N, stage.n), (codes.CLINICAL_M, stage.m)):
         if category in codes.STAGE_CODES:
             yield code(name, codes.STAGE_CODES[category])

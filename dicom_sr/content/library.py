@@ -46,6 +46,7 @@ def image_library_group(series: SeriesUsed, instance: Dataset | None) -> Contain
     ContainerContentItem
         Modality and frame of reference, then the image.
     """
+    # Few attributes: each is one more line between the result and the measurements in a viewer.
     children: list[ContentItem] = [
         code(codes.MODALITY, codes.MAGNETIC_RESONANCE, ACQ_CONTEXT),
     ]

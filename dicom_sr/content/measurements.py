@@ -63,6 +63,8 @@ def imaging_measurements(report: TreatmentReport, segments: Sequence[SegmentRefe
         Per EBV DNA category one group that compares the regimens, then one group per regimen, then inputs and scores,
         the contours, and the algorithm.
     """
+    # TID 1500 has the algorithm once for all groups; highdicom's templates only offer it per measurement, so it is
+    # appended to the container here.
     groups: list[Any] = [group[0] for group in _groups(report, segments)]
     measurements = container(codes.IMAGING_MEASUREMENTS, groups)
     measurements.ContentSequence.extend(algorithm_identification(report))
@@ -152,7 +154,18 @@ def regimen_group(
 
 
 def inputs_group(report: TreatmentReport) -> MeasurementsAndQualitativeEvaluations:
-    """Build the group of inputs (TID 1501): age, EBV DNA, its threshold, and the two scores, where they are known."""
+    """Build the group of inputs and scores (TID 1501).
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report.
+
+    Returns
+    -------
+    MeasurementsAndQualitativeEvaluations
+        Age in years, EBV DNA and its threshold in copies/mL, and the two scores, where they are known.
+    """
     measured = []
     if report.age_years is not None:
         measured.append(_measurement(codes.SUBJECT_AGE, numbers.age(report.age_years), codes.YEAR))
@@ -195,6 +208,8 @@ def tumour_group(
         "finding_sites": [FindingSite(codes.NASOPHARYNX.code)],
         "measurements": [volume],
     }
+    # PixelMed compares every TID 1501 group with TID 1411 as soon as one group of the document is of that template, and
+    # reports three false errors per group; dciodvfy and highdicom read both.
     if segment is None:
         return MeasurementsAndQualitativeEvaluations(**common)
     reference = ReferencedSegment(
@@ -207,7 +222,18 @@ def tumour_group(
 
 
 def algorithm_identification(report: TreatmentReport) -> AlgorithmIdentification:
-    """Build the algorithm identification (TID 4019): model name, version and digests, once for all measurements."""
+    """Build the algorithm identification (TID 4019), once for all measurements.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report.
+
+    Returns
+    -------
+    AlgorithmIdentification
+        Name and version of the model bundle; the digests of bundle, network and nomogram as parameters.
+    """
     model = report.model
     digests = (
         (BUNDLE_PARAMETER, model.digest),
@@ -231,6 +257,8 @@ def _named(report: TreatmentReport, scenario: Scenario, name: str) -> str:
 
 
 def _tracking(report: TreatmentReport, name: str) -> TrackingIdentifier:
+    # The Tracking UID is unique in the document, so the name of a group must be as well: with two scenarios it contains
+    # the EBV DNA category.
     return TrackingIdentifier(uid_for(report.report_identity, f"track/{name}"), name)
 
 
@@ -249,7 +277,7 @@ def _copies(name: codes.Concept, value: float) -> Measurement:
 def _measurement(name: codes.Concept, shown: str, unit: codes.Concept, exact: float | None = None) -> Measurement:
     """Build a measurement (TID 300) with the number as shown, and the exact one where that is another."""
     measurement = Measurement(name.code, 0, unit.code)
-    # highdicom writes a float with all its digits; a reader should see the string that every other object shows.
+    # highdicom writes all digits of a float; a reader should see the string that every other object shows.
     measured = measurement[0].MeasuredValueSequence[0]
     measured.NumericValue = DS(shown)
     if exact is not None and float(shown) != exact:

@@ -93,6 +93,7 @@ def build_sr(
         is_complete=True,
         is_final=not options.preliminary,
         is_verified=False,
+        # Whether it is preliminary is the site's choice; it is never verified, since no person has signed the result.
         previous_versions=_predecessors(report, options) or None,
         requested_procedures=referenced_request(sources) or None,
     )

@@ -43,6 +43,7 @@ COPIED_FROM_MR = (
 )  # fmt: skip
 FROM_OTHER_REQUEST = ("RequestedProcedureID", "RequestedProcedureDescription", "RequestedProcedureCodeSequence")
 
+# One series per kind and revision: in a series with two SRs, OHIF 3.13.2 shows the older one.
 SERIES_NUMBERS: dict[ObjectKind, int] = {"sr": 1, "sc": 2, "pdf": 3, "seg": 4, "attribution": 5}
 SERIES_NAMES: dict[ObjectKind, str] = {
     "sr": "result", "sc": "page", "pdf": "PDF", "seg": "contour", "attribution": "Grad-CAM"
@@ -105,13 +106,35 @@ def local_time(report: TreatmentReport, options: ReportOptions) -> datetime:
 
 
 def offset_text(moment: datetime) -> str:
-    """Write the offset of a time from UTC for (0008,0201): sign, hours, minutes, as in "-0330"."""
+    """Write the offset of a time from UTC as Timezone Offset From UTC (0008,0201) requires it.
+
+    Parameters
+    ----------
+    moment : datetime
+        With a time zone.
+
+    Returns
+    -------
+    str
+        Sign, hours and minutes, for example "+0800" or "-0330"; "+0000" for UTC.
+    """
     minutes = int((moment.utcoffset() or timedelta(0)).total_seconds() // 60)
     return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}{abs(minutes) % 60:02d}"
 
 
 def one_line(text: str) -> str:
-    """Convert a text to one value of VR LO: a single line without backslash, 1 to 64 characters (PS3.5 6.2)."""
+    """Convert a text to one value of VR LO.
+
+    Parameters
+    ----------
+    text : str
+        Any text.
+
+    Returns
+    -------
+    str
+        A single line of 1 to 64 characters without a backslash, which would separate two values (PS3.5 6.2).
+    """
     return " ".join(text.replace("\\", "/").split())[:64].strip() or "unknown"
 
 
@@ -203,6 +226,7 @@ def set_common_attributes(
     """
     for element in patient_and_study(sources):
         dataset.add(DataElement(element.tag, element.VR, element.value))
+    # highdicom has set dates and times to the present; the same report must give the same bytes.
     now = local_time(report, options)
     today, time = DA(now.date()), TM(now.time())
     dataset.TimezoneOffsetFromUTC = offset_text(now)
@@ -220,7 +244,9 @@ def _set_equipment(dataset: Dataset, report: TreatmentReport, options: ReportOpt
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = MODEL_NAME
     model = one_line(f"{report.model.name} {report.model.version}")
+    # There is no device with a serial number: the digest of the bundle tells two installations with other models apart.
     dataset.DeviceSerialNumber = report.model.digest.removeprefix("sha256:")[:16] or "none"
+    # At the top level only: dciodvfy has no Device UID in its table of the Contributing Equipment Sequence.
     dataset.DeviceUID = device_uid(report.model.digest)
     dataset.SoftwareVersions = [one_line(report.software_version), model]
     if options.institution:

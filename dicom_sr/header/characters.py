@@ -69,6 +69,7 @@ def _transcoded(source: Dataset, keyword: str, label: Label, actual: str | None)
     vr = dictionary_VR(keyword)
     if vr == "SQ":
         return DataElement(keyword, vr, [_transcoded_item(item, label, actual) for item in source[keyword].value or ()])
+    # Only these VRs depend on the character set (PS3.5 6.1.2.2); all others are ASCII or binary.
     if vr not in CUSTOMIZABLE_CHARSET_VR:
         return deepcopy(source[keyword])
     value = _decoded(source.get_item(keyword), keyword, label, actual)
@@ -111,6 +112,8 @@ def _bytes_of(element: Any, label: Label, actual: str | None) -> bytes | str:
         return b""
     if isinstance(element, RawDataElement):
         return bytes(value)
+    # pydicom keeps the received bytes of a name beside its text. Those of other text are gone once it was decoded, so
+    # it is encoded again as it was decoded.
     if isinstance(value, PersonName) and isinstance(value.original_string, bytes) and value.original_string:
         return value.original_string
     text = "\\".join(str(part) for part in value) if not isinstance(value, str | PersonName) else str(value)

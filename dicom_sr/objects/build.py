@@ -63,6 +63,7 @@ def build_objects(
     """
     pictures, options = pictures or PagePictures(), options or ReportOptions()
     check_report(report, sources)
+    # In the site's zone from here on: page, header and content show the same clock.
     report = replace(report, created=local_time(report, options))
     objects = [_object(kind, ds) for kind, ds in _datasets(report, sources, pictures, options, start)]
     validate(objects, report, sources)
@@ -78,6 +79,7 @@ def _datasets(
     drawn = {kind: start(function, *page) for kind, function in draw.items() if kind in options.kinds}
     segmentations: Sequence[Dataset] = ()
     if "seg" in options.kinds:
+        # Before the SR, whose measurement group refers to them and whose evidence lists them.
         segmentations = [build_seg(mask, report, sources, options) for mask in sources.masks]
         yield from (("seg", segmentation) for segmentation in segmentations)
     if "sr" in options.kinds:
@@ -93,12 +95,34 @@ def _datasets(
 def shown_page(
     report: TreatmentReport, pictures: PagePictures, language: Language, patient: PatientCaption
 ) -> RgbArray:
-    """Draw the page for viewers; return it as RGB, (rows, columns, 3), 0 to 255."""
+    """Draw the page for viewers.
+
+    Parameters
+    ----------
+    report, pictures, language, patient
+        As in `render_page`.
+
+    Returns
+    -------
+    array of uint8, shape (1024, 1024, 3)
+        RGB, 0 to 255.
+    """
     return page_pixels(render_page(report, pictures, "dark", language, patient))
 
 
 def printed_page(report: TreatmentReport, pictures: PagePictures, language: Language, patient: PatientCaption) -> bytes:
-    """Draw the page for print; return it as PDF."""
+    """Draw the page for print.
+
+    Parameters
+    ----------
+    report, pictures, language, patient
+        As in `render_page`.
+
+    Returns
+    -------
+    bytes
+        A PDF of one A4 page.
+    """
     return page_pdf(render_page(report, pictures, "light", language, patient), TITLE, report.created)
 
 

@@ -24,7 +24,7 @@ from dicom_sr.report.report_inputs import ReportOptions
 from dicom_sr.report.treatment_report import ArmResult, Scenario, TreatmentReport
 from dicom_sr.report.wording import WORDINGS, horizon
 
-DICOM_UID = "urn:dicom:uid"
+DICOM_UID = "urn:dicom:uid"  # the system of UIDs as identifiers; the value is then a URI, urn:oid:...
 PATIENT_IDENTIFIER = "urn:cptdn:patient-id"  # the system of Patient IDs where the site has configured none
 Resource = dict[str, Any]
 
@@ -178,6 +178,7 @@ def _risk(report: TreatmentReport, options: ReportOptions, scenario: Scenario, r
                     **_concept(codes.dfs(months)),
                     "text": f"{horizon(months, words)} under {result.arm.value}",
                 },
+                # In percent: R4 only requires that it is at most 100 (ras-2), so a fraction would be valid, and wrong.
                 "probabilityDecimal": float(numbers.percent(estimate.value)),
                 "whenRange": {"low": _months(0), "high": _months(months)},
                 "rationale": f"{numbers.percent(estimate.value)} %, 95 % CI {numbers.interval(estimate.ci95)} %",
@@ -205,6 +206,7 @@ def _device(report: TreatmentReport) -> Resource:
 
 
 def _status(report: TreatmentReport, options: ReportOptions) -> str:
+    # A report that replaces another one is "amended", so that a reader of the record knows of the earlier one.
     return "preliminary" if options.preliminary else "amended" if report.predecessors else "final"
 
 

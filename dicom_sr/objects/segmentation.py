@@ -82,13 +82,14 @@ def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, o
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
         software_versions=one_line(report.software_version),
-        device_serial_number="none",
+        device_serial_number="none",  # set below, like the other equipment attributes; highdicom requires a value
         content_label="GTVP",
         content_description=f"Contour used on {mask.role.value}",
+        # A SEG with all slices of a series would be mostly empty; frames refer to their source image by UID anyway.
         omit_empty_frames=True,
     )
     set_common_attributes(segmentation, "seg", report, sources, options)
-    segmentation.BodyPartExamined = "HEADNECK"
+    segmentation.BodyPartExamined = "HEADNECK"  # without it dciodvfy asks for Laterality
     _set_dimension_uids(segmentation, uid_for(report.report_identity, f"seg/{mask.role.value}/dimensions"))
     return segmentation
 

@@ -146,6 +146,7 @@ def validate(objects: Sequence[ReportObject], report: TreatmentReport, sources: 
     InvalidReportError
         An object cannot be encoded or lacks a required attribute, or the SR reads back as another report.
     """
+    # The encoded form is checked, not the data set in memory: encoding pads, strips and converts values.
     for built in objects:
         received = _as_received(built)
         missing = list(missing_attributes(received))
@@ -159,7 +160,7 @@ def _as_received(built: ReportObject) -> Dataset:
     """Return the object encoded and decoded again, as a receiver sees it."""
     try:
         received = dcmread(io.BytesIO(built.encoded))
-        received.decode()
+        received.decode()  # pydicom decodes lazily: without this a text in a wrong encoding would pass
     except (AttributeError, TypeError, ValueError, UnicodeError) as error:
         raise InvalidReportError(f"{built.kind} {built.sop_instance_uid}: cannot be encoded: {error}") from error
     return received

@@ -184,6 +184,7 @@ class PageCanvas:
         align : str
             "left", "center" or "right" of `x`.
         """
+        # 0.78 of the line height is above the baseline: about the ascent of DejaVu Sans and half of the extra spacing.
         self.figure.text(
             x / WIDTH,
             1 - (y + self.line_height(size) * 0.78) / self.height,
@@ -277,6 +278,7 @@ class PageCanvas:
         """Yield the pieces between which a line may break; cut a piece that is wider than the line."""
         for piece in PIECES.findall(text):
             while len(piece) > 1 and self.text_width(piece.rstrip(), size, bold) > width:
+                # Only a piece without any blank comes here, such as a UID or a path.
                 fitting = len(piece) - 1
                 while fitting > 1 and self.text_width(piece[:fitting], size, bold) > width:
                     fitting -= 1

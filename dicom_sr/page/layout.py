@@ -13,7 +13,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.figure import Figure
 
 from config.arrays import RgbArray
-from dicom_sr.page import fonts, sections
+from dicom_sr.page import fonts, picture_sections, sections
 from dicom_sr.page.canvas import DARK, LIGHT, WIDTH, Box, PageCanvas
 from dicom_sr.page.sections import PatientCaption
 from dicom_sr.report.report_inputs import Language, PagePictures, SequencePicture, Style
@@ -27,13 +27,13 @@ VIEWER_OVERLAY = 1 / 8  # of the height stays blank: viewers draw their own text
 MARGIN = {"dark": 26.0, "light": 62.0}
 FOOT = {"dark": 152.0, "light": 334.0}
 SMALL_TEXT = 12.0
-TEXT_SCALE = {"dark": 1.0, "light": 1.12}
+TEXT_SCALE = {"dark": 1.0, "light": 1.12}  # on A4, 12 units are 7.0 pt at scale 1
 # Over matplotlib's own defaults, so that a matplotlibrc of the machine changes nothing.
 DRAWING = {
     "pdf.fonttype": 3,  # Noto CJK has no TrueType outlines, which type 42 needs
     "pdf.compression": 6,
     "path.simplify": True,
-    "text.parse_math": False,
+    "text.parse_math": False,  # a "$" in the name of a ROI is not a formula
     "text.hinting": "no_hinting",  # hinted letters are up to 8 % wider than they were measured
     "hatch.linewidth": 3,
 }
@@ -107,6 +107,8 @@ def _compose(
     patient: PatientCaption,
 ) -> None:
     scale = canvas.text_scale
+    # From top to bottom: patient, permitted use, recommendation, numbers, pictures, inputs. A planner who sees only the
+    # upper half of the page has the answer. Heights are in canvas units at text scale 1.
     head, rest = area.split(64 * scale)
     sections.heading(canvas, head, report, patient, words)
     if report.model.demonstration:
@@ -131,17 +133,17 @@ def _pictures(
     canvas: PageCanvas, box: Box, report: TreatmentReport, pictures: PagePictures, style: Style, words: Wording
 ) -> None:
     if not pictures.sequences:
-        sections.nomogram(canvas, box, report, pictures, style, words)
+        picture_sections.nomogram(canvas, box, report, pictures, style, words)
     elif pictures.draw_nomogram is None:
-        sections.sequences(canvas, box.split(box.height - 8)[0], pictures.sequences, words)
+        picture_sections.sequences(canvas, box.split(box.height - 8)[0], pictures.sequences, words)
     elif style == "dark":
         left, right = box.split(box.height - 8)[0].beside(box.width * 0.66)
-        sections.nomogram(canvas, left, report, pictures, style, words)
-        sections.sequences(canvas, right, pictures.sequences, words, stacked=True)
+        picture_sections.nomogram(canvas, left, report, pictures, style, words)
+        picture_sections.sequences(canvas, right, pictures.sequences, words, stacked=True)
     else:
         upper, lower = box.split(box.height * 0.67)
-        sections.nomogram(canvas, upper.split(upper.height - 8)[0], report, pictures, style, words)
-        sections.sequences(canvas, lower.split(lower.height - 8)[0], pictures.sequences, words)
+        picture_sections.nomogram(canvas, upper.split(upper.height - 8)[0], report, pictures, style, words)
+        picture_sections.sequences(canvas, lower.split(lower.height - 8)[0], pictures.sequences, words)
 
 
 def _foot(canvas: PageCanvas, box: Box, report: TreatmentReport, style: Style, words: Wording) -> None:
@@ -184,7 +186,7 @@ def _refused(canvas: PageCanvas, box: Box, report: TreatmentReport, pictures: Pa
     rest = box.split(y - box.y)[1]
     if pictures.sequences and rest.height > 2 * small_print + 160:
         shown, rest = rest.split(min(260.0, rest.height - 2 * small_print))
-        sections.sequences(canvas, shown.split(shown.height - 10)[0], pictures.sequences, words)
+        picture_sections.sequences(canvas, shown.split(shown.height - 10)[0], pictures.sequences, words)
     canvas.rule(rest.x, rest.y, rest.width)
     upper, lower = rest.split(8)[1].split(small_print)
     _inputs_and_warnings(canvas, upper, report, words)
@@ -219,7 +221,7 @@ def render_slice(picture: SequencePicture, report: TreatmentReport, language: La
         if report.model.demonstration:
             strip, area = area.split(40)
             sections.banner(canvas, strip, words)
-        sections.sequence(canvas, area, picture)
+        picture_sections.sequence(canvas, area, picture)
         return canvas.figure
 
 

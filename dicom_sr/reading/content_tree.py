@@ -13,7 +13,7 @@ from pydicom.valuerep import DA, DT
 
 from dicom_sr.coding.codes import Concept
 from dicom_sr.report.errors import UnreadableReportError
-from dicom_sr.report.treatment_report import clean_text
+from dicom_sr.report.normalisation import clean_text
 
 CodeKey = tuple[str, str]
 
@@ -166,5 +166,6 @@ def date_time(parent: Dataset, name: Concept, offset: str | None) -> datetime:
 
 
 def _zone(offset: str | None) -> timezone:
+    # A value is written without an offset only in UTC, so UTC is right also where a PACS has removed (0008,0201).
     delta = datetime.strptime(offset or "+0000", "%z").utcoffset()
     return timezone(delta or timedelta(0))

@@ -78,6 +78,7 @@ def _read(path: Path) -> Dataset:
 
 
 def _check_ours(ds: Dataset) -> None:
+    # Another program's report may have the same SOP class and title, but not the container of the private scheme.
     sop_class = ds.get("SOPClassUID")
     if sop_class not in SR_SOP_CLASS_UIDS.values():
         name = getattr(sop_class, "name", sop_class) or "no SOP class"
@@ -97,6 +98,7 @@ def _report(ds: Dataset) -> TreatmentReport:
     groups = list(tree.named(measurements, codes.MEASUREMENT_GROUP))
     inputs = _group_of(groups, codes.EBV_THRESHOLD)
     horizons = tuple(int(tree.number_value(item)) for item in tree.named(details, codes.HORIZON))
+    # The Patient ID is that of the header: a PACS that coerces it changes it there and nowhere else.
     return TreatmentReport(
         patient_id=str(ds.get("PatientID") or ""),
         study_instance_uid=str(ds.StudyInstanceUID),
@@ -193,6 +195,7 @@ def _scores(inputs: Dataset) -> Scores | None:
     )
 
 
+# Groups are told apart by the measurements and codes in them, not by their tracking identifiers, which are text.
 def _scenarios(groups: list[Dataset], evaluations: Dataset, horizons: tuple[int, ...]) -> Iterator[Scenario]:
     comparisons = [group for group in groups if horizons and tree.first(group, codes.difference(horizons[0]))]
     for comparison in comparisons:
@@ -213,6 +216,7 @@ def _scenarios(groups: list[Dataset], evaluations: Dataset, horizons: tuple[int,
 
 
 def _recommendation(evaluations: Dataset, category: EbvCategory) -> TreatmentArm:
+    # The recommendation of a category is written only where the categories differ.
     by_category = tree.code(evaluations, codes.RECOMMENDED_BY_CATEGORY[category])
     return _decoded(by_category or tree.code(evaluations, codes.RECOMMENDED_REGIMEN), codes.REGIMENS)
 
@@ -279,6 +283,7 @@ def _reasons(evaluations: Dataset, name: Concept) -> tuple[Reason, ...]:
 
 
 def _reason(written: str) -> Reason:
+    # "Sentence [code]": the sentence may contain brackets, the code may not (`validation.REASON_CODE`).
     sentence, _, code = written.rpartition(" [")
     return Reason(code.removesuffix("]"), sentence)
 

@@ -157,7 +157,7 @@ def _plain(value: Any) -> Any:
         return value.value
     if isinstance(value, date):
         return value.isoformat()
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping):  # keys are horizons in months or names; JSON has text keys only
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_plain(item) for item in value]
@@ -177,6 +177,7 @@ def _typed(annotation: Any, value: Any) -> Any:
         return {_typed(arguments[0], key): _typed(arguments[1], item) for key, item in value.items()}
     if isinstance(annotation, type) and is_dataclass(annotation):
         hints = typing.get_type_hints(annotation)
+        # A ledger may have a report of an older version: a field that is missing takes its default, where it has one.
         known = {name: value[name] for name in hints if name in value}
         constructor: Any = annotation
         return constructor(**{name: _typed(hints[name], item) for name, item in known.items()})

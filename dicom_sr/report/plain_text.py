@@ -11,7 +11,7 @@ from dicom_sr.report.report_inputs import Language
 from dicom_sr.report.treatment_report import Fact, Scenario, TreatmentReport
 from dicom_sr.report.wording import WORDINGS, Wording, horizon
 
-GAP = "  "
+GAP = "  "  # of two blanks: in a fixed-width font a column then stays apart from the next without a line between
 
 
 def plain_text(report: TreatmentReport, language: Language = "en") -> str:
@@ -98,7 +98,22 @@ def regimen_description(arm: TreatmentArm, words: Wording) -> str:
 
 
 def ebv_condition(report: TreatmentReport, scenario: Scenario, words: Wording) -> str:
-    """Write the EBV DNA category that a scenario assumes, with the threshold in copies/mL."""
+    """Write the EBV DNA category that a scenario assumes.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Gives the threshold in copies/mL.
+    scenario : Scenario
+        One of its scenarios.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    str
+        For example "EBV DNA > 4000 copies/mL".
+    """
     limit = numbers.copies(report.ebv_dna.threshold_copies_per_ml)
     if scenario.ebv_category is EbvCategory.ABOVE:
         return words.if_ebv_above.format(threshold=limit)
@@ -108,7 +123,20 @@ def ebv_condition(report: TreatmentReport, scenario: Scenario, words: Wording) -
 
 
 def decision_rule(report: TreatmentReport, words: Wording) -> str:
-    """Write the rule by which the recommendation follows from the numbers, with horizon and threshold."""
+    """Write the rule by which the recommendation follows from the numbers.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Gives the horizon in months and the threshold as a fraction.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    str
+        A sentence without full stop; the threshold in percentage points is named where it is not zero.
+    """
     phrase = words.rule if report.model.threshold == 0 else words.rule_threshold
     limit = numbers.threshold(report.model.threshold)
     return phrase.format(horizon=horizon(report.model.horizon_months, words), threshold=limit)
@@ -266,6 +294,7 @@ def note_lines(report: TreatmentReport, language: Language = "en") -> str:
 
 def display_width(text: str) -> int:
     """Return the number of terminal columns that a text takes: two for each wide (Chinese) character."""
+    # Wide and Fullwidth of Unicode's UAX 11; "Ambiguous" characters are narrow in terminals that are not Chinese.
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 

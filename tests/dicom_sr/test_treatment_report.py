@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from config.indication.vocabulary import EbvCategory, TreatmentArm
 from dicom_sr.report import numbers
-from dicom_sr.report.treatment_report import ArmResult, DfsEstimate, EbvDna, Reason, Scenario, Scores, clean_text
+from dicom_sr.report.normalisation import clean_text
+from dicom_sr.report.treatment_report import ArmResult, DfsEstimate, EbvDna, Reason, Scenario, Scores
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
@@ -30,7 +31,7 @@ def test_numbers_are_rounded_when_the_value_is_built() -> None:
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
 def test_a_report_holds_finite_numbers_only(wrong: float) -> None:
-    with pytest.raises(ValueError, match="finite numbers only"):
+    with pytest.raises(ValueError, match="expected finite numbers"):
         Scores(wrong, 0.0)
 
 
