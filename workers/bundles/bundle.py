@@ -25,14 +25,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from config.arrays import Float32Array
-from config.bundle_manifest import MANIFEST, TEMPLATES, BundleManifest, read_manifest
+from config.atomic_files import write_atomically
+from config.bundle_manifest import INDICATION, MANIFEST, TEMPLATES, BundleManifest, read_indication, read_manifest
 from config.bundle_signature import NO_TRUST, Trust, check_signature, drop_signatures
 from config.errors import ModelBundleError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.vocabulary import SeriesRole
 from config.settings import BUNDLES
 from workers.nomogram.model import CoxNomogram
-from workers.nomogram.nomogram_file import nomogram_of_bundle
+from workers.nomogram.nomogram_file import load_nomogram, load_nomogram_for, nomogram_of_bundle
 from workers.volumes.intensity import IntensityTemplate
 
 if TYPE_CHECKING:
@@ -220,17 +221,19 @@ def known_bundles() -> list[BundleManifest]:
 def pack_bundle(folder: Path, content: Mapping[str, Any]) -> Bundle:
     """Write the manifest of a folder that holds all other files, and verify the whole.
 
-    content : the manifest without `files`. Raises ModelBundleError when a file is missing or does not fit.
+    content : the manifest without `files`; where it lacks the indication, that of the nomogram is written into it.
+    Raises ModelBundleError when a file is missing or does not fit, or the follow-up does not reach a horizon.
     """
     for name in FILES:
         if not (folder / name).is_file():
             raise ModelBundleError(f"{folder}: expected the file {name}, found no such file")
+    place = folder / NOMOGRAM
+    content = {INDICATION: load_nomogram(place).indication.model_dump(mode="json"), **content}
+    load_nomogram_for(read_indication(content[INDICATION], str(folder / MANIFEST)), place)
     for name in FILES:
         (folder / name).chmod(0o644)  # safetensors writes for its owner alone; a service reads as another user
     document = {**content, "files": {name: sha256_of(folder / name) for name in FILES}}
-    aside = folder / f".{MANIFEST}.part"
-    aside.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    aside.replace(folder / MANIFEST)
+    write_atomically(folder / MANIFEST, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     drop_signatures(folder)
     return verify_bundle(folder)
 

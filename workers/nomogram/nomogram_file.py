@@ -40,21 +40,40 @@ def nomogram_of_bundle(manifest: BundleManifest) -> CoxNomogram:
     ModelBundleError
         The nomogram was fitted for another biomarker threshold or stage, or gives no answer at a horizon.
     """
-    path, expected = manifest.folder / FILE_NAME, manifest.indication
-    nomogram = load_nomogram(path, expected)
-    if INDICATION in nomogram.document:
-        fitted = nomogram.indication
-        for name, here, there in (
-            ("biomarker.threshold", fitted.biomarker.threshold, expected.biomarker.threshold),
-            ("biomarker", fitted.biomarker, expected.biomarker),
-            ("stage", fitted.stage.text, expected.stage.text),
-        ):
-            if here != there:
-                raise ModelBundleError(
-                    f"{path}: the nomogram was fitted with {name} = {here}, the manifest says {there}"
-                )
-    require_horizons(nomogram, expected, str(path))
-    return replace(nomogram, indication=expected)
+    return load_nomogram_for(manifest.indication, manifest.folder / FILE_NAME)
+
+
+def load_nomogram_for(indication: Indication, path: Path) -> CoxNomogram:
+    """Read a nomogram that has to answer for an indication.
+
+    Parameters
+    ----------
+    indication : Indication
+        Stage and biomarker must be those that the nomogram was fitted with; the horizons may be others.
+    path : Path
+        The file.
+
+    Returns
+    -------
+    CoxNomogram
+        With this indication.
+
+    Raises
+    ------
+    ModelBundleError
+        The nomogram was fitted for another biomarker threshold or stage, or gives no answer at a horizon.
+    """
+    nomogram = load_nomogram(path)
+    fitted = nomogram.indication
+    for name, found, expected in (
+        ("biomarker.threshold", fitted.biomarker.threshold, indication.biomarker.threshold),
+        ("biomarker", fitted.biomarker, indication.biomarker),
+        ("stage", fitted.stage.text, indication.stage.text),
+    ):
+        if found != expected:
+            raise ModelBundleError(f"{path}: expected a nomogram fitted with {name} = {expected}, found {found}")
+    require_horizons(nomogram, indication, str(path))
+    return replace(nomogram, indication=indication)
 
 
 def require_horizons(nomogram: CoxNomogram, indication: Indication, where: str) -> None:
@@ -90,15 +109,14 @@ def require_horizons(nomogram: CoxNomogram, indication: Indication, where: str) 
             )
 
 
-def load_nomogram(source: Path | str | Mapping[str, Any], indication: Indication = NASOPHARYNX) -> CoxNomogram:
+def load_nomogram(source: Path | str | Mapping[str, Any]) -> CoxNomogram:
     """Read a nomogram from its JSON file, from a folder with a ``nomogram.json``, or from the parsed document.
 
     Parameters
     ----------
     source : Path, str or mapping
-        File, folder or document.
-    indication : Indication
-        What it was fitted with, where its document does not say so (the published one does not).
+        File, folder or document. One without an indication is the published nomogram, or was fitted when every
+        nomogram was for NASOPHARYNX.
 
     Returns
     -------
@@ -111,7 +129,7 @@ def load_nomogram(source: Path | str | Mapping[str, Any], indication: Indication
         Names the file, what was expected and what was found.
     """
     if isinstance(source, Mapping):
-        return _from_document(source, "the nomogram", indication)
+        return _from_document(source, "the nomogram")
     path = Path(source)
     path = path / FILE_NAME if path.is_dir() else path
     try:
@@ -120,10 +138,10 @@ def load_nomogram(source: Path | str | Mapping[str, Any], indication: Indication
         raise ModelBundleError(f"cannot read the nomogram {path}: {error.strerror}") from error
     except ValueError as error:
         raise ModelBundleError(f"the nomogram {path} is not JSON: {error}") from error
-    return _from_document(document, str(path), indication)
+    return _from_document(document, str(path))
 
 
-def _from_document(document: Mapping[str, Any], where: str, indication: Indication) -> CoxNomogram:
+def _from_document(document: Mapping[str, Any], where: str) -> CoxNomogram:
     try:
         terms = tuple(document["terms"])
         if set(terms) != set(TERMS):
@@ -147,7 +165,7 @@ def _from_document(document: Mapping[str, Any], where: str, indication: Indicati
             scale=PointsScale.of(coefficients, axes),
             training_ranges=ranges,
             mean_total_points=float(document["risk_cut"]["mean_total_points_training"]),
-            indication=read_indication(document[INDICATION], where) if INDICATION in document else indication,
+            indication=read_indication(document[INDICATION], where) if INDICATION in document else NASOPHARYNX,
             document=dict(document),
         )
         _check(nomogram, float(document["nomogram"]["lp_per_point"]), where)

@@ -30,7 +30,7 @@ from config.indication.profile import Indication
 from workers.bundles.bundle import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, Bundle, pack_bundle, save_weights
 from workers.bundles.drift import quantiles_of
 from workers.features.se_resnet import PATCH_SIZE
-from workers.nomogram.nomogram_file import load_nomogram, require_horizons, write_nomogram
+from workers.nomogram.nomogram_file import load_nomogram_for, write_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events, require_follow_up
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
@@ -103,8 +103,7 @@ def train_bundle(
         days = cohort.outcome("dfs").durations_days[training]
         require_follow_up(days, description.indication.horizons_months, cohort.source)
     else:
-        kept = load_nomogram(description.nomogram, description.indication)
-        require_horizons(kept, description.indication, str(description.nomogram))
+        kept = load_nomogram_for(description.indication, description.nomogram)
     claim_work_folder(work, config, cohort_file)
     source = images(cohort)
     store = build_store(
