@@ -1,0 +1,1 @@
+"""What can be set and what is shared: settings, errors, model bundle manifests, and the indication."""

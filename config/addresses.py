@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The IP address behind a text; an IPv4 address written in IPv6 becomes IPv4, a host name becomes None."""
+    """Parse an IP address; one of IPv4 that is written in IPv6 becomes IPv4, a host name becomes None."""
     try:
         parsed = ipaddress.ip_address(address.split("%")[0])
     except ValueError:
@@ -16,7 +16,7 @@ def parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_loopback(address: str) -> bool:
-    """Whether an address, or the name ``localhost``, is reached from this machine only."""
+    """Return whether an address, or the name ``localhost``, is reached from this machine only."""
     if address == "localhost":
         return True
     parsed = parse_address(address)
@@ -24,6 +24,14 @@ def is_loopback(address: str) -> bool:
 
 
 def is_within(address: str, networks: Iterable[str]) -> bool:
-    """Whether an IP address belongs to one of these addresses or networks (``192.0.2.7``, ``192.0.2.0/24``)."""
+    """Return whether an IP address is one of these addresses, or inside one of these networks.
+
+    Parameters
+    ----------
+    address : str
+        Without a port; a scope after ``%`` is ignored. A host name is in no network.
+    networks : iterable of str
+        For example ``192.0.2.7`` or ``192.0.2.0/24``.
+    """
     parsed = parse_address(address)
     return parsed is not None and any(parsed in ipaddress.ip_network(network, strict=False) for network in networks)

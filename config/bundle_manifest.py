@@ -25,11 +25,19 @@ TEMPLATES = "templates.json"  # intensity landmarks of each sequence
 
 @dataclass(frozen=True)
 class BundleManifest:
-    """A manifest as it stands in a bundle.
+    """The manifest of a bundle, as it was read.
 
-    digest : sha256 over the manifest's canonical JSON, which holds the sha256 of every other file of the bundle.
-    content : everything that stands in it.
-    indication : what the model was fitted with; a manifest without it is of the time when there was only NASOPHARYNX.
+    Attributes
+    ----------
+    folder : Path
+        The bundle.
+    digest : str
+        ``sha256:`` and the digest of the manifest's canonical JSON, which contains the sha256 of every other file of
+        the bundle: it names the whole.
+    content : dict
+        The whole JSON object.
+    indication : Indication
+        What the model was fitted with. A manifest without it was made when there was only NASOPHARYNX.
     """
 
     folder: Path
@@ -43,34 +51,45 @@ class BundleManifest:
 
     @property
     def preprocessing_digest(self) -> str:
-        """Of everything that shapes patches: bundles that agree here can share kept patches."""
+        """``sha256:`` digest of everything that shapes patches: bundles that agree here can share cached patches."""
         return manifest_digest({"templates": self.content["files"][TEMPLATES]} | self.content["preprocessing"])
 
 
 def bundle_folder(name_or_path: str | Path) -> Path:
-    """The folder of a bundle: a name below config/bundles, or a path."""
+    """Return the folder of a bundle: that of a name below config/bundles, else the path itself."""
     named = BUNDLES / str(name_or_path)
     return named if named.is_dir() else Path(name_or_path)
 
 
 def bundle_reference(name_or_path: str | Path) -> str:
-    """A bundle by a name that means the same in every process: one below config/bundles, or an absolute path."""
+    """Return a bundle's name below config/bundles, or its absolute path: both mean the same in every process."""
     folder = bundle_folder(name_or_path).resolve()
     return folder.name if folder.parent == BUNDLES.resolve() else str(folder)
 
 
 def manifest_digest(content: dict[str, Any]) -> str:
-    """`sha256:` and the digest of the canonical JSON: sorted keys, no blanks, UTF-8."""
+    """Return ``sha256:`` and the digest of the canonical JSON."""
     return "sha256:" + hashlib.sha256(canonical_json(content)).hexdigest()
 
 
 def canonical_json(content: dict[str, Any]) -> bytes:
-    """One form for equal content: sorted keys, no blanks, UTF-8. This is what is digested and signed."""
+    """Return the one form of equal content, which is digested and signed: sorted keys, no blanks, UTF-8."""
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def read_manifest(name_or_path: str | Path) -> BundleManifest:
-    """Read a bundle's manifest. Raises ModelBundleError naming what was expected and what was found."""
+    """Read a bundle's manifest; the files that it names are not looked at.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A name below config/bundles, or a folder.
+
+    Raises
+    ------
+    ModelBundleError
+        There is no such bundle, or a key of the manifest is missing or wrong; the sentence names the place.
+    """
     folder = bundle_folder(name_or_path)
     path = folder / MANIFEST
     try:

@@ -1,6 +1,6 @@
-"""Signatures of model bundles: Ed25519 over the manifest, whose digests cover every other file.
+"""Signatures of model bundles: Ed25519 (RFC 8032) over the manifest, whose digests cover every other file.
 
-`signatures.json` stands beside the manifest: for each signer the digest of the public key and the signature of the
+`signatures.json` beside the manifest contains for each signer the digest of the public key and the signature of the
 manifest's canonical JSON. Keys are those of `openssl genpkey -algorithm ed25519`.
 """
 
@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from config.atomic_files import write_atomically
 from config.bundle_manifest import BundleManifest, canonical_json
 from config.errors import InputError, ModelBundleError, SettingsError
 from config.settings import ModelSettings
@@ -32,7 +33,15 @@ SIGNATURES = "signatures.json"
 
 @dataclass(frozen=True)
 class Trust:
-    """Whose signatures count, and whether one is needed. keys : key id -> public key."""
+    """The signers that the site trusts.
+
+    Attributes
+    ----------
+    keys : dict
+        Key id (see `key_id`) to public key.
+    required : bool
+        Refuse bundles that none of them has signed.
+    """
 
     keys: dict[str, Ed25519PublicKey]
     required: bool = False
@@ -42,7 +51,13 @@ NO_TRUST = Trust({})
 
 
 def trust_of(model: ModelSettings) -> Trust:
-    """What the settings say. Raises SettingsError naming the file that is no public key."""
+    """Read the public keys that ``[model] trusted_keys`` names.
+
+    Raises
+    ------
+    SettingsError
+        Names the file that is no Ed25519 public key in PEM.
+    """
     keys = {}
     for path in model.trusted_keys:
         try:
@@ -56,15 +71,32 @@ def trust_of(model: ModelSettings) -> Trust:
 
 
 def key_id(key: Ed25519PublicKey) -> str:
-    """`sha256:` and the digest of the key's SubjectPublicKeyInfo."""
+    """Return ``sha256:`` and the digest of the key's SubjectPublicKeyInfo (RFC 5280, 4.1.2.7)."""
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return "sha256:" + hashlib.sha256(der).hexdigest()
 
 
 def sign(manifest: BundleManifest, key_file: Path, passphrase: str | None = None) -> str:
-    """Add this signer's signature to the bundle, or renew it; returns the key id.
+    """Add the signature of one signer to the bundle, or renew it.
 
-    Raises InputError when the file is no Ed25519 private key.
+    Parameters
+    ----------
+    manifest : BundleManifest
+        Of the bundle; its files should have been verified before.
+    key_file : Path
+        Ed25519 private key in PEM.
+    passphrase : str, optional
+        Of the key.
+
+    Returns
+    -------
+    str
+        The key id of the signer.
+
+    Raises
+    ------
+    InputError
+        The file is no Ed25519 private key, or the passphrase is wrong.
     """
     try:
         key = load_pem_private_key(key_file.read_bytes(), passphrase.encode() if passphrase else None)
@@ -74,40 +106,46 @@ def sign(manifest: BundleManifest, key_file: Path, passphrase: str | None = None
         raise InputError(f"expected an Ed25519 private key in {key_file}, found another kind")
     identity = key_id(key.public_key())
     signature = base64.b64encode(key.sign(canonical_json(manifest.content))).decode()
-    kept = {one["key"]: one["signature"] for one in _signatures(manifest)} | {identity: signature}
-    document = {"signatures": [{"key": name, "signature": value} for name, value in sorted(kept.items())]}
-    aside = manifest.folder / f".{SIGNATURES}.part"
-    aside.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    aside.replace(manifest.folder / SIGNATURES)
+    by_key = {entry["key"]: entry["signature"] for entry in _signatures(manifest)} | {identity: signature}
+    document = {"signatures": [{"key": name, "signature": value} for name, value in sorted(by_key.items())]}
+    write_atomically(manifest.folder / SIGNATURES, json.dumps(document, indent=1) + "\n")
     return identity
 
 
 def check_signature(manifest: BundleManifest, trust: Trust) -> str | None:
-    """The key id of a trusted signer of this very manifest; None where there is none and none is needed.
+    """Check the signatures of a bundle against the keys that the site trusts.
 
-    Raises ModelBundleError when a trusted signer signed something else, or when a signature is needed and missing.
+    Returns
+    -------
+    str or None
+        The key id of a trusted signer of this manifest; None where there is none and none is required.
+
+    Raises
+    ------
+    ModelBundleError
+        A trusted signer signed another content, or a signature is required and missing.
     """
     signed = canonical_json(manifest.content)
-    found = _signatures(manifest)
-    for one in found:
-        key = trust.keys.get(one["key"])
+    signatures = _signatures(manifest)
+    for entry in signatures:
+        key = trust.keys.get(entry["key"])
         if key is None:
             continue
         try:
-            key.verify(base64.b64decode(one["signature"], validate=True), signed)
+            key.verify(base64.b64decode(entry["signature"], validate=True), signed)
         except (InvalidSignature, ValueError) as error:
             raise ModelBundleError(
-                f"bundle {manifest.name}: its manifest is not the one that key {one['key'][:19]} has signed"
+                f"bundle {manifest.name}: its manifest is not the one that key {entry['key'][:19]} has signed"
             ) from error
-        return str(one["key"])
+        return str(entry["key"])
     if trust.required:
-        have = f"signatures of {len(found)} other key(s)" if found else "no signature"
+        have = f"signatures of {len(signatures)} other key(s)" if signatures else "no signature"
         raise ModelBundleError(f"bundle {manifest.name}: expected a signature by a trusted key, found {have}")
     return None
 
 
 def drop_signatures(folder: Path) -> None:
-    """The manifest was written anew: what was signed is no more."""
+    """Remove all signatures: the manifest was written again, so that none of them fits."""
     (folder / SIGNATURES).unlink(missing_ok=True)
 
 
@@ -117,6 +155,6 @@ def _signatures(manifest: BundleManifest) -> Sequence[dict[str, Any]]:
         return []
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return [{"key": str(one["key"]), "signature": str(one["signature"])} for one in document["signatures"]]
+        return [{"key": str(entry["key"]), "signature": str(entry["signature"])} for entry in document["signatures"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelBundleError(f"{path} holds no signatures: expected key and signature of each signer") from error
+        raise ModelBundleError(f"{path} contains no signatures: expected key and signature of each signer") from error

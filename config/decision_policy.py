@@ -163,7 +163,7 @@ def policy_of(settings: Settings, indication: Indication, model: str) -> Decisio
 
 
 def _plain_stage(text: str | None) -> str | None:
-    """A stage without what people put between its parts and before it: ``cT3 N1, M0`` is ``T3N1M0``."""
+    """Return a stage without separators and clinical prefix: ``cT3 N1, M0`` is ``T3N1M0``."""
     return None if text is None else re.sub(r"[\s,;/_-]", "", text).upper().removeprefix("C")
 
 

@@ -1,11 +1,11 @@
-"""The family of our errors. Each answers the operator's question "what now?".
+"""The errors of the program, by what an operator does about them.
 
 CptdnError
  ├─ SettingsError         correct the configuration
  ├─ InputError            correct what was given (a file, a value, a cohort); nothing was changed
  │   └─ IneligibleStudyError   this study cannot be scored; `code` is a reason code of the contract
  ├─ ModelBundleError      the model bundle is damaged, missing or not permitted: call the physicist
- ├─ StorageFullError      free space; what waits for it goes on by itself
+ ├─ StorageFullError      free space; waiting work then continues
  ├─ PacsUnavailableError  the peer did not answer or refused for now: tried again later
  └─ LedgerError           the ledger cannot be reached or is of another version
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 
 class CptdnError(Exception):
-    """Base of all errors that carry one clear sentence for a person."""
+    """Base of all errors whose message is one sentence for the operator."""
 
 
 class SettingsError(CptdnError, ValueError):
@@ -22,7 +22,7 @@ class SettingsError(CptdnError, ValueError):
 
 
 class InputError(CptdnError, ValueError):
-    """Something given to us cannot be used; the message says what was expected and what was found."""
+    """An input cannot be used; the message says what was expected and what was found."""
 
 
 class IneligibleStudyError(InputError):
@@ -39,7 +39,7 @@ class ModelBundleError(CptdnError):
 
 
 class StorageFullError(CptdnError):
-    """The disk of the storage is full, or so nearly full that the rest is kept for the ledger."""
+    """The disk of the storage has less free space than ``[storage] min_free_gb``."""
 
 
 class PacsUnavailableError(CptdnError):

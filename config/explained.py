@@ -1,4 +1,4 @@
-"""What default.toml says about each setting: the one explanation that commands and the reference repeat."""
+"""What default.toml says about each setting: the one explanation that `cptdn init` and the reference repeat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ _REST = re.compile(r"""^(?P<value>(?:"[^"]*"|[^"#])*?)\s*(?:# (?P<comment>.*))?$
 
 @dataclass(frozen=True)
 class ExplainedKey:
-    """One key: its default as TOML (for a key without default an example) and its explanation."""
+    """One key of a section.
+
+    Attributes
+    ----------
+    value : str
+        The default as TOML; for a key without default an example.
+    comment : str
+        The explanation.
+    """
 
     section: str
     name: str
@@ -36,24 +44,34 @@ class ExplainedSection:
 
 
 def explained(text: str | None = None) -> list[ExplainedSection]:
-    """All sections of default.toml (or of a text in its form).
+    """Read all sections of default.toml.
 
-    An explanation stands at the end of a key's line, or in comment lines right above it; a key that is commented out
-    has no default, and its value is an example.
+    An explanation is at the end of a key's line, or in comment lines right above it; a key that is commented out has
+    no default, and its value is an example.
+
+    Parameters
+    ----------
+    text : str, optional
+        Another text in the form of default.toml.
+
+    Returns
+    -------
+    list of ExplainedSection
+        In the order of the file.
     """
     lines = iter((DEFAULT_TOML.read_text(encoding="utf-8") if text is None else text).splitlines())
     sections: list[ExplainedSection] = []
     keys: list[ExplainedKey] = []
     above: list[str] = []
     for line in lines:
-        if found := _SECTION.match(line):
+        if match := _SECTION.match(line):
             keys = []
-            repeated, comment = line.startswith("[["), found["comment"] or ""
-            sections.append(ExplainedSection(found["name"], comment, repeated, ()))
-        elif (found := _KEY.match(line)) and sections:
-            value, comment = _value_and_comment(found["rest"], lines)
+            repeated, comment = line.startswith("[["), match["comment"] or ""
+            sections.append(ExplainedSection(match["name"], comment, repeated, ()))
+        elif (match := _KEY.match(line)) and sections:
+            value, comment = _value_and_comment(match["rest"], lines)
             comment = comment or " ".join(above)
-            keys.append(ExplainedKey(sections[-1].name, found["name"], value, comment, found["off"] is None))
+            keys.append(ExplainedKey(sections[-1].name, match["name"], value, comment, match["off"] is None))
             last = sections[-1]
             sections[-1] = ExplainedSection(last.name, last.comment, last.repeated, tuple(keys))
         elif line.startswith("# "):
@@ -65,8 +83,8 @@ def explained(text: str | None = None) -> list[ExplainedSection]:
 
 def _value_and_comment(rest: str, lines: Iterator[str]) -> tuple[str, str]:
     """Split a line behind `key =`; a list over several lines is read to its end."""
-    found = _REST.match(rest)
-    value, comment = (found["value"], found["comment"] or "") if found else (rest.rstrip(), "")
+    match = _REST.match(rest)
+    value, comment = (match["value"], match["comment"] or "") if match else (rest.rstrip(), "")
     if value == "[":
         for line in lines:
             value += line.strip()
@@ -77,9 +95,9 @@ def _value_and_comment(rest: str, lines: Iterator[str]) -> tuple[str, str]:
 
 
 def explanation_of(section: str, key: str) -> str:
-    """The explanation of one key. Raises KeyError where default.toml does not have it."""
-    for one in explained():
-        for each in one.keys:
-            if (one.name, each.name) == (section, key):
-                return each.comment
+    """Return the explanation of one key. Raises KeyError where default.toml does not have it."""
+    for explained_section in explained():
+        for explained_key in explained_section.keys:
+            if (explained_section.name, explained_key.name) == (section, key):
+                return explained_key.comment
     raise KeyError(f"[{section}] {key}")

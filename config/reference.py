@@ -17,14 +17,14 @@ from config.settings import ENV_PREFIX, Settings
 REFERENCE = Path(__file__).parent / "REFERENCE.md"
 HEAD = """# Configuration reference
 
-Written by `make docs` from `settings.py` and `default.toml`; a test checks that it is current. A file named by
-`--config`, by `$CPTDN_CONFIG` or `./cptdn.toml` holds what differs from the defaults; the environment goes before the
-file. Relative paths count from the file. `cptdn init` writes a first file.
+Written by `make docs` from `sections.py` and `default.toml`; a test checks that it is current. A file named by
+`--config`, by `$CPTDN_CONFIG` or `./cptdn.toml` contains what differs from the defaults; the environment takes
+precedence over the file. Relative paths are relative to the file. `cptdn init` writes a first file.
 """
 
 
 def reference() -> str:
-    """The whole document."""
+    """Return the whole document as Markdown."""
     return "\n".join([HEAD, *(line for section in explained() for line in _section(section))]) + "\n"
 
 
@@ -48,45 +48,45 @@ def _row(key: ExplainedKey, field: FieldInfo) -> str:
 
 
 def _model_of(name: str) -> type[BaseModel]:
-    """The settings class of a section, `case.series_rules` included."""
+    """Return the settings class of a section; a dotted name is a section inside another (`case.series_rules`)."""
     model: type[BaseModel] = Settings
     for part in name.split("."):
         annotation: Any = model.model_fields[part].annotation
-        inside = [one for one in (annotation, *typing.get_args(annotation)) if isinstance(one, type)]
-        model = next(one for one in inside if issubclass(one, BaseModel))
+        inside = [part for part in (annotation, *typing.get_args(annotation)) if isinstance(part, type)]
+        model = next(part for part in inside if issubclass(part, BaseModel))
     return model
 
 
 def _type(annotation: Any) -> str:
-    """A type in words of TOML."""
+    """Name a type with a word of TOML."""
     words = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
     if annotation in words:
         return words[annotation]
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
-        return " or ".join(f'"{one}"' for one in arguments)
+        return " or ".join(f'"{choice}"' for choice in arguments)
     if origin in (typing.Union, types.UnionType):
-        return _type(next(one for one in arguments if one is not type(None)))
+        return _type(next(part for part in arguments if part is not type(None)))
     if origin is tuple:
         return f"list of {_type(arguments[0])}"
     return "table"
 
 
 def _limits(field: FieldInfo) -> str:
-    """The bounds that a value must keep, as they stand in the settings."""
+    """Write the limits of a value, as the settings check them."""
     words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than",
              "min_length": "length at least", "max_length": "length at most"}  # fmt: skip
-    found = [
-        f"{text} {getattr(one, name):g}"
-        for one in field.metadata
+    limits = [
+        f"{text} {getattr(constraint, name):g}"
+        for constraint in field.metadata
         for name, text in words.items()
-        if getattr(one, name, None) is not None
+        if getattr(constraint, name, None) is not None
     ]
-    return f", {', '.join(found)}" if found else ""
+    return f", {', '.join(limits)}" if limits else ""
 
 
 def main() -> None:
-    """`python -m config.reference [FILE]` writes the reference."""
+    """Write the reference: ``python -m config.reference [FILE]``."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else REFERENCE
     target.write_text(reference(), encoding="utf-8")
 

@@ -1,328 +1,88 @@
-"""Typed settings: one frozen value per room, read from TOML and the environment.
+"""All settings as one frozen value, read from TOML and the environment.
 
-Order of precedence, highest first: environment (`CPTDN__SECTION__KEY`), the configuration file, the defaults
-below. Every key, its unit and its meaning also stand in `default.toml`, which a test compares with this module.
+Order of precedence, highest first: environment (`CPTDN__SECTION__KEY`), the configuration file, the defaults of
+`sections.py`. `default.toml` explains every key with its unit; a test compares it with the defaults.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.errors import SettingsError
+from config.sections import (
+    AuditSettings,
+    BrokerSettings,
+    CaseSettings,
+    CharacterSet,
+    ClinicalSettings,
+    DecisionSettings,
+    EligibilitySettings,
+    FhirSettings,
+    Hl7Settings,
+    JobSettings,
+    LedgerSettings,
+    MetricsSettings,
+    ModelSettings,
+    NodeSettings,
+    NotifiedEvent,
+    NotifySettings,
+    ObjectKind,
+    PacsSettings,
+    ReportSettings,
+    SeriesRules,
+    StorageSettings,
+    SyslogSettings,
+    TlsSettings,
+    TracingSettings,
+    WebSettings,
+    WebTlsSettings,
+)
+
+__all__ = [
+    "BUNDLES",
+    "CONFIG_VARIABLE",
+    "ENV_PREFIX",
+    "AuditSettings",
+    "BrokerSettings",
+    "CaseSettings",
+    "CharacterSet",
+    "ClinicalSettings",
+    "DecisionSettings",
+    "EligibilitySettings",
+    "FhirSettings",
+    "Hl7Settings",
+    "JobSettings",
+    "LedgerSettings",
+    "MetricsSettings",
+    "ModelSettings",
+    "NodeSettings",
+    "NotifiedEvent",
+    "NotifySettings",
+    "ObjectKind",
+    "PacsSettings",
+    "ReportSettings",
+    "SeriesRules",
+    "Settings",
+    "StorageSettings",
+    "SyslogSettings",
+    "TlsSettings",
+    "TracingSettings",
+    "WebSettings",
+    "WebTlsSettings",
+    "load_settings",
+]
 
 ENV_PREFIX = "CPTDN__"
 CONFIG_VARIABLE = "CPTDN_CONFIG"
 DEFAULT_FILE = Path("cptdn.toml")
 BUNDLES = Path(__file__).parent / "bundles"
-
-# Defined terms of (0008,0005), PS3.3 C.12.1.1.2, that stand alone.
-CharacterSet = Literal[
-    "GB18030", "GBK", "ISO_IR 192", "ISO_IR 100", "ISO_IR 101", "ISO_IR 109", "ISO_IR 110", "ISO_IR 144", "ISO_IR 127",
-    "ISO_IR 126", "ISO_IR 138", "ISO_IR 148", "ISO_IR 13", "ISO_IR 166",
-]  # fmt: skip
-ObjectKind = Literal["sr", "pdf", "sc", "seg", "attribution"]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _are_networks(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Addresses and networks such as 192.0.2.7, 192.0.2.0/24, 2001:db8::/32."""
-    for value in values:
-        ipaddress.ip_network(value, strict=False)
-    return values
-
-
-class TlsSettings(_Section):
-    """Certificates of one side of a DICOM connection; PEM files."""
-
-    certificate: Path
-    private_key: Path
-    ca: Path
-    require_client_certificate: bool = True
-
-
-class NodeSettings(_Section):
-    ae_title: str = Field("CPTDN", min_length=1, max_length=16)
-    bind: str = "127.0.0.1"
-    port: int = Field(11112, ge=0, le=65535)
-    max_associations: int = Field(64, ge=1)
-    max_pdu_bytes: int = Field(131072, ge=4096)
-    max_object_mb: int = Field(2048, ge=1)
-    network_timeout_s: float = Field(60.0, gt=0)
-    max_associations_per_peer: int = Field(48, ge=1)  # at once, from one address
-    associations_per_minute: int = Field(6000, ge=1)  # new ones, from one address
-    max_association_s: float = Field(14400.0, gt=0)
-    allowed_calling_aes: tuple[str, ...] = ()
-    allowed_addresses: tuple[str, ...] = ()  # addresses and networks; empty: any, where titles are named
-    require_called_ae: bool = True
-    character_sets: dict[str, CharacterSet] = {}  # calling AE title -> what its text really is
-    users_file: Path | None = None  # name:argon2 hash, one a line; None: user identities are not asked for
-    require_user_identity: bool = False
-    tls: TlsSettings | None = None
-
-    _networks = field_validator("allowed_addresses")(_are_networks)
-
-    @model_validator(mode="after")
-    def _identities_need_users(self) -> NodeSettings:
-        if self.require_user_identity and self.users_file is None:
-            raise ValueError("require_user_identity needs a users_file")
-        return self
-
-
-class PacsSettings(_Section):
-    name: str = "main"
-    ae_title: str = Field("PACS", min_length=1, max_length=16)
-    host: str = "127.0.0.1"
-    port: int = Field(11113, ge=1, le=65535)
-    send: tuple[ObjectKind, ...] = ("sr", "pdf", "sc", "seg")
-    storage_commitment: bool = True
-    commitment_wait_s: float = Field(3600.0, gt=0)
-    retry_first_s: float = Field(5.0, gt=0)
-    retry_longest_s: float = Field(3600.0, gt=0)
-    give_up_after_days: float = Field(7.0, gt=0)
-    timeout_s: float = Field(30.0, gt=0)
-    tls: TlsSettings | None = None
-    query_retrieve: bool = False
-    retrieve_by: Literal["auto", "move", "get"] = "auto"
-    retrieve_timeout_s: float = Field(300.0, gt=0)
-
-
-class StorageSettings(_Section):
-    root: Path = Path("./data")
-    min_free_gb: float = Field(5.0, ge=0)
-    retention_days: int | None = Field(None, ge=1)
-
-
-class LedgerSettings(_Section):
-    url: str | None = None  # None: sqlite:///<storage.root>/ledger.db
-    password_file: Path | None = None  # its content becomes the password of the url
-
-
-class BrokerSettings(_Section):
-    url: str = "embedded"
-    password_file: Path | None = None  # its content becomes the password of the url
-    visibility_timeout_s: int = Field(3600, ge=60)
-    waiting_most: int = Field(16, ge=1)
-
-
-class JobSettings(_Section):
-    """Computations and deliveries in the hands of workers."""
-
-    lease_s: float = Field(60.0, ge=1)
-
-
-class WebTlsSettings(_Section):
-    """Certificate of the pages; PEM files. The certificate's file may hold its chain."""
-
-    certificate: Path
-    private_key: Path
-
-
-class WebSettings(_Section):
-    bind: str = "127.0.0.1"
-    port: int = Field(8042, ge=0, le=65535)
-    tls: WebTlsSettings | None = None
-    hosts: tuple[str, ...] = ()  # names by which browsers may call the pages, beside loopback and the bound address
-    idle_minutes: int = Field(30, ge=1)
-    session_hours: int = Field(12, ge=1)
-
-
-class SeriesRules(_Section):
-    """Thresholds that tell T1w from T2w; milliseconds and degrees."""
-
-    t1_max_repetition_time_ms: float = 1000.0
-    t1_max_echo_time_ms: float = 30.0
-    t2_min_repetition_time_ms: float = 2000.0
-    t2_min_echo_time_ms: float = 60.0
-    t2_min_echo_train: int = 4  # with so many echoes a long TE is T2w whatever TR (single shot, SPACE)
-    max_echo_time_ms: float = 700.0  # beyond: hydrography
-    stir_max_inversion_time_ms: float = 300.0
-    t1_max_inversion_time_ms: float = 1700.0
-    flair_min_inversion_time_ms: float = 1300.0
-    flair_min_repetition_time_ms: float = 6000.0  # without a stated sequence type, a T2w this slow may be FLAIR
-    gr_t1_max_echo_time_ms: float = 10.0
-    gr_t1_max_repetition_time_ms: float = 800.0
-    max_pixel_spacing_mm: float = 1.7  # coarser in plane is functional or diffusion imaging, not one of the three
-    stir_as_t2w: bool = False  # True: the site's T2w is a STIR
-    min_slices: int = 8
-    axial_only: bool = True
-    max_oblique_degrees: float = 40.0
-    min_confidence: float = 0.7
-
-
-class CaseSettings(_Section):
-    roi_names: tuple[str, ...] = (
-        "GTVp", "GTVp_MR", "GTVnx", "GTV_nx", "GTV-NX", "GTV-T", "GTV_T", "GTVt", "GTV70", "P-GTV", "GTV-P", "GTV",
-        "鼻咽",
-    )  # fmt: skip
-    stable_after_s: float = Field(60.0, gt=0)
-    series_rules: SeriesRules = SeriesRules()
-    mr_max_age_days: int = Field(14, ge=0)
-    report_refusals: bool = False
-
-
-class EligibilitySettings(_Section):
-    stage: str | None = None  # None: the bundle's; another stage than the bundle's is an error
-    stage_edition: str | None = None  # AJCC/UICC edition of that stage; None: the bundle's
-    stage_unknown: Literal["hold", "report_unverified"] = "hold"
-    ebv_unknown: Literal["both_categories", "hold"] = "both_categories"
-    out_of_distribution: Literal["refuse", "warn"] = "refuse"
-
-
-class ClinicalSettings(_Section):
-    """Facts that come with no image: laboratory results, stage, dates."""
-
-    drop_folder: Path | None = None  # watched for .csv and .json; None: off
-    stage_edition_default: str | None = "8"  # assumed where a stage is given without its edition; None: then unknown
-    copies_per_iu: float | None = Field(None, gt=0)  # this site's conversion; None: results in IU/mL are refused
-    ebv_window_days: int = Field(60, ge=0)  # a draw longer before the MR does not describe this tumour
-    ebv_band_fraction: float = Field(0.25, ge=0, lt=1)  # a result this close to the threshold carries a warning
-
-
-class Hl7Settings(_Section):
-    """Laboratory results by HL7 v2 ORU^R01 over MLLP."""
-
-    enabled: bool = False
-    bind: str = "127.0.0.1"
-    port: int = Field(2575, ge=0, le=65535)
-    allowed_addresses: tuple[str, ...] = ()  # empty: loopback only
-    default_charset: str = "UTF-8"  # where MSH-18 says nothing
-    issuer: str | None = None  # taken for PID-3.4; None: PID-3.4 as sent
-    codes: dict[str, str] = {}  # local OBX-3 codes: {"EBVDNA": "ebv_dna", ...}; LOINC is known
-    max_message_kb: int = Field(1024, ge=1)
-    idle_timeout_s: float = Field(300.0, gt=0)
-    tls: TlsSettings | None = None
-
-
-class FhirSettings(_Section):
-    """Clinical facts by FHIR R4: polled from a server, or posted to the web part."""
-
-    base_url: str | None = None  # of the server to poll; None: off
-    poll_every_s: float = Field(300.0, gt=0)
-    poll_days: int = Field(60, ge=1)  # patients whose studies came within so many days are asked for
-    identifier_system: str | None = None  # system of the Patient ID; None: any
-    issuer: str = ""  # recorded with facts that come by FHIR
-    bearer_token: str | None = None  # by CPTDN__FHIR__BEARER_TOKEN
-    bearer_token_file: Path | None = None
-    timeout_s: float = Field(20.0, gt=0)
-    ca: Path | None = None  # certificate authority of the server; None: those of the system
-    codes: dict[str, str] = {}  # local Observation codes, as for [hl7]
-    receive: bool = False  # take resources posted to the web part
-    receive_token: str | None = Field(None, min_length=16)  # better given as CPTDN__FHIR__RECEIVE_TOKEN
-    report_url: str | None = None  # base address that gets each report as DiagnosticReport and RiskAssessment
-
-
-class ModelSettings(_Section):
-    bundle: str = "demonstration"  # a name under config/bundles, or a path
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    allow_demonstration: bool = False
-    trusted_keys: tuple[Path, ...] = ()  # PEM files with Ed25519 public keys of those who may sign bundles
-    require_signature: bool = False  # refuse bundles without a signature by one of them
-
-    @model_validator(mode="after")
-    def _signatures_need_keys(self) -> ModelSettings:
-        if self.require_signature and not self.trusted_keys:
-            raise ValueError("require_signature needs trusted_keys")
-        return self
-
-
-class DecisionSettings(_Section):
-    """The site's choices; None: as the bundle says. What contradicts the bundle is an error (`decision_policy.py`)."""
-
-    horizon_months: int | None = Field(None, ge=1)  # one of the bundle's horizons
-    threshold: float | None = Field(None, ge=-1, le=1)
-    ebv_threshold_copies_per_ml: float | None = Field(None, gt=0)
-    ebv_threshold_inclusive: bool | None = None  # True: a value equal to the threshold counts as above it
-
-
-class ReportSettings(_Section):
-    language: Literal["en", "zh"] = "en"
-    sop_class: Literal["comprehensive_3d", "comprehensive", "enhanced"] = "comprehensive_3d"
-    timezone: str | None = None  # e.g. "+0800"; None: that of the machine
-    preliminary: bool = True
-
-
-class SyslogSettings(_Section):
-    """The audit repository: RFC 5424 messages over TLS (RFC 5425), TCP (RFC 6587) or UDP (RFC 5426)."""
-
-    host: str
-    port: int = Field(6514, ge=1, le=65535)
-    transport: Literal["tls", "tcp", "udp"] = "tls"
-    ca: Path | None = None  # certificate authority of the repository; needed with tls
-    certificate: Path | None = None  # ours, where the repository asks for one
-    private_key: Path | None = None
-    timeout_s: float = Field(10.0, gt=0)
-
-    @model_validator(mode="after")
-    def _tls_needs_an_authority(self) -> SyslogSettings:
-        if self.transport == "tls" and self.ca is None:
-            raise ValueError("a syslog repository over tls needs its ca")
-        return self
-
-
-class AuditSettings(_Section):
-    """The audit trail, DICOM PS3.15 Annex A.5."""
-
-    enabled: bool = True
-    folder: Path | None = None  # None: <storage.root>/audit/<name of the machine>
-    patient_id: Literal["plain", "hashed", "none"] = "plain"  # names never stand in it
-    source_id: str | None = None  # AuditSourceID; None: node.ae_title
-    site: str | None = None  # AuditEnterpriseSiteID
-    rotate_mb: int = Field(64, ge=1)
-    keep_days: int | None = Field(None, ge=1)  # None: for ever
-    alerts_every_s: float = Field(60.0, ge=0)  # the same refusal of the same peer is reported once in this time
-    syslog: SyslogSettings | None = None
-
-
-class MetricsSettings(_Section):
-    """Prometheus metrics and health, by a listener of the node; the web part has them too."""
-
-    enabled: bool = False
-    bind: str = "127.0.0.1"
-    port: int = Field(9404, ge=0, le=65535)
-    allowed_addresses: tuple[str, ...] = ()  # who may read them; empty: loopback only
-
-    _networks = field_validator("allowed_addresses")(_are_networks)
-
-
-NotifiedEvent = Literal["failed_case", "dead_delivery", "low_disk", "quarantine"]
-
-
-class NotifySettings(_Section):
-    """Telling a person, by mail or webhook; nothing of a patient is in it."""
-
-    on: tuple[NotifiedEvent, ...] = ("failed_case", "dead_delivery", "low_disk", "quarantine")
-    every_s: float = Field(900.0, gt=0)  # at most one message in this time; what happens meanwhile is put together
-    retry_for_s: float = Field(86400.0, gt=0)
-    smtp_host: str | None = None  # None: no mail
-    smtp_port: int = Field(587, ge=1, le=65535)
-    smtp_security: Literal["starttls", "tls", "none"] = "starttls"
-    smtp_ca: Path | None = None
-    smtp_user: str | None = None
-    smtp_password_file: Path | None = None
-    mail_from: str = "cptdn-node"
-    mail_to: tuple[str, ...] = ()
-    webhook_url: str | None = None  # gets one JSON document by POST
-    webhook_token_file: Path | None = None  # sent as bearer token
-    timeout_s: float = Field(20.0, gt=0)
-
-
-class TracingSettings(_Section):
-    """OpenTelemetry traces through the pipeline; needs the optional libraries (pip install cptdn-node[tracing])."""
-
-    enabled: bool = False
-    endpoint: str = "http://127.0.0.1:4318/v1/traces"  # of a collector, OTLP over HTTP
-    service_name: str = "cptdn"
 
 
 class Settings(BaseSettings):
@@ -397,14 +157,27 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Put the environment before the file, whose values arrive as arguments; read no .env file and no secrets."""
         return env_settings, init_settings
 
 
 def load_settings(path: Path | None = None) -> Settings:
     """Read the settings.
 
-    path : a TOML file; None: `$CPTDN_CONFIG`, then `./cptdn.toml` where it exists, then the built-in defaults.
-    Raises SettingsError naming the file, the key, what was expected and what was found.
+    Parameters
+    ----------
+    path : Path, optional
+        A TOML file; None: ``$CPTDN_CONFIG``, then ``./cptdn.toml`` where it exists, then the built-in defaults.
+
+    Returns
+    -------
+    Settings
+        With absolute paths and with the content of secret files.
+
+    Raises
+    ------
+    SettingsError
+        Names the file, the key, what was expected and what was found.
     """
     chosen = path or (Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None)
     if chosen is None and DEFAULT_FILE.is_file():
@@ -431,7 +204,7 @@ def load_settings(path: Path | None = None) -> Settings:
 
 
 def _absolute(value: Any, base: Path) -> Any:
-    """The same value with every relative path in it counted from `base`."""
+    """Return the same value with every relative path in it counted from `base`."""
     if isinstance(value, Path):
         return base / value
     if isinstance(value, tuple):
@@ -451,7 +224,7 @@ def _secret(path: Path, key: str) -> str:
 
 
 def _with_password(url: str, path: Path | None, section: str) -> str:
-    """`url` with the password that a file holds."""
+    """Return `url` with the password that a file contains."""
     if path is None:
         return url
     scheme, mark, rest = url.partition("://")
@@ -461,7 +234,7 @@ def _with_password(url: str, path: Path | None, section: str) -> str:
 
 
 def _refuse_open_secrets(values: dict[str, Any], path: Path) -> None:
-    """A secret may stand in a configuration that only its owner can read. Raises SettingsError naming the key."""
+    """Refuse a secret in a configuration that others can read. Raises SettingsError naming the key."""
     if path.stat().st_mode & 0o077 == 0:
         return
     for section, key in (("ledger", "url"), ("broker", "url"), ("fhir", "bearer_token"), ("fhir", "receive_token")):

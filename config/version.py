@@ -8,5 +8,5 @@ from importlib.metadata import version
 
 @cache
 def software_version() -> str:
-    """The program with its version, for example ``cptdn-node 0.9.0``."""
+    """Return the program with its version, for example ``cptdn-node 0.9.0``."""
     return f"cptdn-node {version('cptdn-node')}"

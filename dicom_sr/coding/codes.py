@@ -3,6 +3,9 @@
 Public codes are from DCM (PS3.16 Annex D), SCT (SNOMED CT as used in PS3.16), LOINC, UCUM, UMLS and RFC 5646. Where no
 public code was found (DFS probability, the two regimens, nomogram points, the two scores), the private scheme 99CPTDN
 is used; it is declared in the Coding Scheme Identification Sequence of every object.
+The codes of a horizon are derived from its months, so that a model with other horizons than 36 and 60 has codes, too:
+``DFS_<months>`` and ``DIFF_<months>``, each with ``_LOW`` and ``_HIGH`` for the ends of its 95 % interval. With at most
+four digits of months they have at most 16 characters (VR SH of Code Value).
 Meanings have at most 64 characters (VR LO) and name the unit of time or the category where a reader needs it.
 """
 
