@@ -85,7 +85,7 @@ def test_other_specimens_are_refused(specimen: str) -> None:
 
 
 @pytest.mark.parametrize("specimen", ["Plasma", "serum", "血浆", "PLAS Plasma", None, ""])
-def test_plasma_and_serum_are_taken(specimen: str | None) -> None:
+def test_plasma_and_serum_are_accepted(specimen: str | None) -> None:
     assert parse_ebv_dna("5000", THRESHOLD, specimen=specimen).category == ABOVE
 
 
@@ -110,7 +110,7 @@ def test_no_text_crashes(text: str, unit: str | None, specimen: str | None) -> N
     st.integers(min_value=1, max_value=50_000),
     st.booleans(),
 )
-def test_a_comparator_is_taken_only_when_all_its_values_lie_on_one_side(
+def test_a_comparator_is_accepted_only_when_all_its_values_are_on_one_side(
     comparator: str, bound: int, threshold: int, inclusive: bool
 ) -> None:
     candidates = {0.0, 1e11, float(threshold)}

@@ -47,7 +47,7 @@ def test_two_that_fit_are_a_question_naming_both() -> None:
     assert caught.value.code == "ambiguous_roi"
 
 
-def test_the_type_and_the_telling_name_decide() -> None:
+def test_the_type_and_a_specific_name_are_preferred() -> None:
     assert choose_roi([roi(1, "GTVp", "AVOIDANCE"), roi(2, "GTV_nx", "GTV")], NAMES).number == 2
     assert choose_roi([roi(1, "GTV"), roi(2, "GTVp")], NAMES).number == 2
 

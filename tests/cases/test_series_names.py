@@ -38,7 +38,7 @@ def test_headers_without_a_name() -> None:
     assert [one for one in found if one] == []
 
 
-def test_most_names_that_tell_a_role_are_told() -> None:
+def test_most_names_that_state_a_role_are_classified() -> None:
     """Refusing to answer is no way to be right: of what has one right answer, at least 95 % get it."""
     sure = [(group, name) for group in KNOWN["names"] if len(group["accepted"]) == 1 for name in group["names"]]
     told = [

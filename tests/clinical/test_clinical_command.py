@@ -52,7 +52,7 @@ def test_set_and_show(run: Run) -> None:
     assert "T3N1M0" in run("show", "P1")[1]
 
 
-def test_a_later_word_replaces_an_earlier_one(run: Run) -> None:
+def test_a_later_fact_replaces_an_earlier_one(run: Run) -> None:
     run("set", "P1", "--ebv-dna", "5200", "--drawn-on", "2026-05-02")
     run("set", "P1", "--ebv-dna", "<400")
     assert [fact["value"]["text"] for fact in shown(run, "P1")] == ["<400"]

@@ -216,7 +216,7 @@ def polled(base_url: str, **more: Any) -> Settings:
     return Settings(fhir=FhirSettings(base_url=base_url, identifier_system=MRN, bearer_token="secret", **more))
 
 
-def test_polling_reads_every_page_once_and_wakes_the_case(ledger: Ledger, fhir_server: str) -> None:
+def test_polling_reads_every_page_once_and_schedules_the_case(ledger: Ledger, fhir_server: str) -> None:
     with ledger.begin() as session:
         open_case(session, "1.2.3", "P1", "")
         get_case(session, "1.2.3").assess_after = None
@@ -239,7 +239,7 @@ def test_a_patient_that_the_server_has_twice_or_not_at_all(fhir_server: str) -> 
     client.close()
 
 
-def test_a_server_that_is_away_or_refuses_is_asked_again_later(fhir_server: str) -> None:
+def test_a_server_that_is_away_or_refuses_is_polled_again(fhir_server: str) -> None:
     refused = FhirClient(Settings(fhir=FhirSettings(base_url=fhir_server, bearer_token="wrong")))
     with pytest.raises(FhirUnavailableError, match="status 401"):
         refused.resources_of("P1")

@@ -108,7 +108,7 @@ def test_a_correction_replaces_and_a_repetition_changes_nothing(sender: Sender, 
         assert len([row for row in history_of(session, "P1") if row.name == "ebv_dna"]) == 2
 
 
-def test_preliminary_results_are_passed_over_and_deleted_ones_withdrawn(sender: Sender, ledger: Ledger) -> None:
+def test_preliminary_results_are_ignored_and_deleted_ones_withdrawn(sender: Sender, ledger: Ledger) -> None:
     assert code(sender.send(oru(obx("5200", status="P")))) == "AA|1"
     assert facts(ledger).ebv_dna == ()
     sender.send(oru(obx("5200"), control_id="2"))
@@ -127,7 +127,7 @@ def test_preliminary_results_are_passed_over_and_deleted_ones_withdrawn(sender: 
         (obx("positive", kind="ST"), "not a number"),
     ],
 )
-def test_what_cannot_be_used_is_refused_and_kept_visible(
+def test_a_result_that_cannot_be_used_is_refused_and_recorded(
     sender: Sender, ledger: Ledger, observation: str, sentence: str
 ) -> None:
     answer = sender.send(oru(observation))
@@ -199,7 +199,7 @@ def test_the_specimen_segment_counts(sender: Sender, ledger: Ledger) -> None:
         (oru(obx("1"), patient=""), "AE|1", "PID-3"),
     ],
 )
-def test_what_is_not_ours_is_rejected_with_a_sentence(
+def test_other_messages_are_rejected_with_a_sentence(
     sender: Sender, ledger: Ledger, message: str, expected: str, sentence: str
 ) -> None:
     answer = sender.send(message)
@@ -208,7 +208,7 @@ def test_what_is_not_ours_is_rejected_with_a_sentence(
     assert facts(ledger).ebv_dna == ()
 
 
-def test_whatever_breaks_the_laboratory_gets_an_answer(
+def test_the_laboratory_gets_an_answer_after_any_failure(
     sender: Sender, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: object) -> bytes:
@@ -224,7 +224,7 @@ def test_whatever_breaks_the_laboratory_gets_an_answer(
     assert "Wang" not in said
 
 
-def test_other_results_are_taken_without_interest(sender: Sender, ledger: Ledger) -> None:
+def test_results_with_other_codes_are_acknowledged_and_ignored(sender: Sender, ledger: Ledger) -> None:
     assert code(sender.send(oru(obx("140", "g/L", "718-7^Hb^LN")))) == "AA|1"
     assert facts(ledger).birth_date is None
 
@@ -257,7 +257,7 @@ def test_an_endless_message_is_cut_off(sender: Sender) -> None:
     assert sender.socket.recv(1) == b""
 
 
-def test_strangers_are_not_served(ledger: Ledger) -> None:
+def test_senders_from_other_addresses_are_refused(ledger: Ledger) -> None:
     closed = MllpServer(ledger, Settings(hl7=Hl7Settings(port=0, allowed_addresses=("10.0.0.0/8",))))
     closed.start()
     try:

@@ -21,7 +21,7 @@ def test_nothing_runs_by_default(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_a_dropped_table_is_taken_while_running(tmp_path: Path) -> None:
+def test_a_dropped_table_is_recorded_while_running(tmp_path: Path) -> None:
     ledger = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
     folder = tmp_path / "drop"
     folder.mkdir()

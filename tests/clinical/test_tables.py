@@ -46,7 +46,7 @@ GOOD_AND_BAD = (
 )
 
 
-def test_good_rows_enter_and_each_bad_one_gets_a_sentence(tmp_path: Path, ledger: Ledger) -> None:
+def test_good_rows_are_recorded_and_each_bad_one_gets_a_sentence(tmp_path: Path, ledger: Ledger) -> None:
     result = import_file(table(tmp_path, GOOD_AND_BAD), ledger, SETTINGS, "tester")
     assert (result.n_rows, result.n_new_facts) == (7, 4)
     assert [bad.row for bad in result.bad] == [2, 3, 5, 6, 7]
@@ -137,14 +137,16 @@ def test_dropped_tables_move_to_done_or_rejected_with_the_reason(tmp_path: Path,
     assert import_drop_folder(folder, ledger, SETTINGS) == []
 
 
-def test_a_name_that_lies_there_already_is_kept(tmp_path: Path, ledger: Ledger) -> None:
+def test_a_file_of_the_same_name_is_not_replaced(tmp_path: Path, ledger: Ledger) -> None:
     for value in ("5000", "6000"):
         table(tmp_path, f"patient_id,ebv_dna\nA,{value}\n")
         import_drop_folder(tmp_path, ledger, SETTINGS)
     assert sorted(path.name for path in (tmp_path / "done").iterdir()) == ["facts-2.csv", "facts.csv"]
 
 
-def test_a_file_that_is_still_written_waits(tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_is_being_written_is_not_read(
+    tmp_path: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "drop"
     folder.mkdir()
     file = folder / "facts.csv"

@@ -13,6 +13,8 @@ from pynetdicom.sop_class import _VERIFICATION_CLASSES, StorageCommitmentPushMod
 
 from config.settings import NodeSettings, PacsSettings, ReportSettings, Settings
 from dicom_sr.objects.build import build_objects
+from dicom_sr.report.report_inputs import ReportObject
+from node.cli.app import main
 from node.conformance.document import Table, to_markdown
 from node.conformance.presentation_contexts import CONTEXT_COLUMNS
 from node.conformance.report_annex import CONTAINERS, PRIVATE_SCHEME_UID
@@ -21,13 +23,17 @@ from node.dicom.network.contexts import TRANSFER_SYNTAXES
 from node.dicom.query.retrieve_scu import get_contexts
 from tests.dicom.scenes import scene
 from tests.dicom_sr.samples import pictures, scored, sources
-from tests.flow.program import run_cptdn
 
 OTHER_SYNTAXES = ("1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.100", "1.2.3.4")
 
 
 def statement_text(settings: Settings) -> str:
     return to_markdown(conformance_statement(settings))
+
+
+@pytest.fixture(scope="module")
+def report_objects() -> list[ReportObject]:
+    return build_objects(scored(), sources(), pictures())
 
 
 def tables_of(text: str) -> list[list[list[str]]]:
@@ -88,18 +94,17 @@ def test_every_listed_context_is_negotiated_and_no_other(tmp_path: Path) -> None
     assert accepted == stated
 
 
-def test_the_contexts_to_send_are_those_of_the_objects() -> None:
+def test_the_contexts_to_send_are_those_of_the_objects(report_objects: list[ReportObject]) -> None:
     settings = Settings(pacs=(PacsSettings(send=("sr", "pdf", "sc", "seg")),))
-    objects = build_objects(scored(), sources(), pictures())
-    is_sent = {(str(o.dataset.SOPClassUID), str(o.dataset.file_meta.TransferSyntaxUID), "SCU") for o in objects}
+    is_sent = {(str(o.dataset.SOPClassUID), str(o.dataset.file_meta.TransferSyntaxUID), "SCU") for o in report_objects}
     stated = listed(statement_text(settings), 1)
     services = {"1.2.840.10008.1.1", str(StorageCommitmentPushModel)}
     fallback = "1.2.840.10008.5.1.4.1.1.88.33"  # Comprehensive SR is the fallback of Comprehensive 3D SR
     assert {row for row in stated if row[0] not in services | {fallback}} == is_sent
 
 
-def test_the_annex_describes_the_report_as_it_is() -> None:
-    sr = next(o.dataset for o in build_objects(scored(), sources(), pictures()) if o.kind == "sr")
+def test_the_annex_describes_the_report_as_it_is(report_objects: list[ReportObject]) -> None:
+    sr = next(o.dataset for o in report_objects if o.kind == "sr")
     in_report: list[tuple[str, str]] = []
 
     def walk(item: Dataset) -> None:
@@ -174,19 +179,29 @@ class _Reader(html.parser.HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_command_writes_markdown_and_html(tmp_path: Path) -> None:
-    shown = run_cptdn("conformance", cwd=tmp_path)
-    assert shown.returncode == 0, shown.stderr
-    assert shown.stdout == statement_text(Settings())
+def test_the_command_writes_markdown_and_html(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> int:
+        try:
+            main(["conformance", *arguments])
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
+
+    assert run() == 0
+    assert capsys.readouterr().out == statement_text(Settings())
     page = tmp_path / "conformance.html"
-    assert run_cptdn("conformance", "--html", "--out", str(page), cwd=tmp_path).returncode == 0
+    assert run("--html", "--out", str(page)) == 0
     reader = _Reader()
     reader.feed(page.read_text(encoding="utf-8"))
     assert reader.open == []
     rows = sum(len(block.rows) + 1 for block in conformance_statement(Settings()) if isinstance(block, Table))
     assert reader.n_rows == rows
-    failed = run_cptdn("conformance", "--out", str(tmp_path / "none" / "x"), cwd=tmp_path)
-    assert (failed.returncode, "cannot write" in failed.stderr) == (1, True)
+    assert run("--out", str(tmp_path / "none" / "x")) == 1
+    assert "cannot write" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["a | b", "<script>", "&"])

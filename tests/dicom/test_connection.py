@@ -14,7 +14,7 @@ from node.dicom.network.connection import echo
 from node.small_pacs.pacs import SmallPacs
 
 
-def test_a_release_is_not_slept_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_release_does_not_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """pynetdicom sleeps 10 ms when it looks at the end of an association too early."""
     slept: list[float] = []
 
