@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from workers.training.ablation import AblationArmResult, AblationResult
-from workers.validation.figures import FAINT, FORMATS, INK, SECOND, house_style
+from workers.validation.figure_style import FAINT, FORMATS, INK, SECOND, house_style
 
 NAME = "ablation"
 CHOICE_NAMES = {
