@@ -138,6 +138,7 @@ class PatientNomogram:
     language: Language
 
     def __call__(self, ax: Axes, style: Style) -> None:
+        """Draw into axes in one style."""
         draw_nomogram(ax, self.nomogram, self.patient, style, self.language)
 
 

@@ -1,4 +1,4 @@
-"""Who the patients are: table 1, follow-up, and how alike the two arms (or any two groups) are."""
+"""Table 1 of a cohort, its follow-up, and the balance of two groups of patients."""
 
 from __future__ import annotations
 
@@ -29,7 +29,18 @@ _SMALLEST_EXPECTED = 5.0  # below it, Fisher's exact test
 
 
 def table_1(cohort: Cohort) -> dict[str, Any]:
-    """Counts, percentages and quantiles of every factor that the cohort has; events of every endpoint."""
+    """Return counts, percentages and quantiles of every factor that the cohort has, and the events of every endpoint.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        n patients; unknown values are counted as such and enter no statistic. Percentages are of all n.
+
+    Returns
+    -------
+    dict
+        Factor -> counts by category, or mean, sd and quantiles.
+    """
     n = len(cohort)
     answer: dict[str, Any] = {"n": n, "treatment": _binary(cohort.treated.astype(np.float64), "ICT+CCRT", "CCRT")}
     if "sex_male" in cohort.values:
@@ -46,16 +57,31 @@ def table_1(cohort: Cohort) -> dict[str, Any]:
 
 
 def follow_up(cohort: Cohort) -> dict[str, Any] | None:
-    """Months of follow-up: plain quantiles of the overall-survival time (as the paper prints them), and the reverse
-    Kaplan-Meier estimate. None where the cohort has no overall survival."""
+    """Return the months of follow-up for overall survival.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        With or without overall survival.
+
+    Returns
+    -------
+    dict or None
+        Plain quantiles of the time (as the paper prints them) and the reverse Kaplan-Meier estimate; None where the
+        cohort has no overall survival.
+
+    References
+    ----------
+    Schemper and Smith, Control Clin Trials 1996;17:343 (reverse Kaplan-Meier).
+    """
     if "os" not in cohort.outcomes:
         return None
     outcome = cohort.outcomes["os"]
     reverse = kaplan_meier(outcome.durations_days, ~outcome.event_observed)
     quartiles = {"q1": 0.25, "median": 0.5, "q3": 0.75}
     plain = {name: float(np.quantile(outcome.durations_days, q)) / DAYS_PER_MONTH for name, q in quartiles.items()}
-    found = {name: reverse.quantile(q) for name, q in quartiles.items()}
-    reversed_months = {name: None if days is None else days / DAYS_PER_MONTH for name, days in found.items()}
+    quantiles = {name: reverse.quantile(q) for name, q in quartiles.items()}
+    reversed_months = {name: None if days is None else days / DAYS_PER_MONTH for name, days in quantiles.items()}
     return {"months": plain, "reverse_kaplan_meier_months": reversed_months}
 
 
@@ -63,9 +89,18 @@ def follow_up(cohort: Cohort) -> dict[str, Any] | None:
 class FactorBalance:
     """One factor in two groups.
 
-    smd : mean difference over the standard deviation of the first (focal) group (binary: sqrt(p (1 - p))), as MatchIt;
-    smd_pooled : over the root mean square of both groups' standard deviations.
-    p : Wilcoxon (numbers), chi-squared without correction (binary), Fisher where an expected count is below 5.
+    Attributes
+    ----------
+    factor : str
+        Column of the cohort.
+    means : pair of float
+        Focal group, other group.
+    smd : float
+        Mean difference over the standard deviation of the focal group (binary: sqrt(p (1 - p))), as MatchIt.
+    smd_pooled : float
+        Mean difference over the root mean square of both groups' standard deviations.
+    p : float
+        Wilcoxon (numbers), chi-squared without correction (binary), Fisher where an expected count is below 5.
     """
 
     factor: str
@@ -75,55 +110,82 @@ class FactorBalance:
     p: float
 
     def to_json(self) -> dict[str, Any]:
+        """Return the contract's JSON of one factor."""
         return {"means": list(self.means), "smd": self.smd, "smd_pooled": self.smd_pooled, "p": self.p}
 
 
 def balance(
     cohort: Cohort, focal: BoolArray, factors: Sequence[str], spread_of: Mapping[str, float] | None = None
 ) -> list[FactorBalance]:
-    """Compare `focal` patients (n,) with the others, factor by factor, on known values.
+    """Compare two groups factor by factor, on the patients whose value is known.
 
-    spread_of : factor -> standard deviation to divide by (that of the focal group before matching); None: taken here.
+    Parameters
+    ----------
+    cohort : Cohort
+        n patients.
+    focal : bool array, shape (n,)
+        True for the focal group; the other patients are the second group.
+    factors : sequence of str
+        Numeric columns.
+    spread_of : mapping of str to float, optional
+        Factor -> standard deviation to divide by, usually that of the focal group before matching.
+
+    Returns
+    -------
+    list of FactorBalance
+        Without factors that fewer than two patients of a group have.
     """
-    found: list[FactorBalance] = []
+    compared: list[FactorBalance] = []
     for factor in factors:
         values = cohort.column(factor)
         known = ~np.isnan(values)
-        one, other = values[known & focal], values[known & ~focal]
-        if min(len(one), len(other)) < 2:
+        focal_values, other_values = values[known & focal], values[known & ~focal]
+        if min(len(focal_values), len(other_values)) < 2:
             continue
-        spreads = (spread(one), spread(other))
-        difference = float(one.mean() - other.mean())
+        spreads = (spread(focal_values), spread(other_values))
+        difference = float(focal_values.mean() - other_values.mean())
         divisor = spreads[0] if spread_of is None else spread_of[factor]
         pooled = float(np.sqrt((spreads[0] ** 2 + spreads[1] ** 2) / 2))
-        found.append(
+        compared.append(
             FactorBalance(
                 factor,
-                (float(one.mean()), float(other.mean())),
+                (float(focal_values.mean()), float(other_values.mean())),
                 difference / divisor if divisor > 0 else 0.0,
                 difference / pooled if pooled > 0 else 0.0,
-                group_p(one, other),
+                group_p(focal_values, other_values),
             )
         )
-    return found
+    return compared
 
 
 def spread(values: FloatArray) -> float:
-    """Standard deviation: sqrt(p (1 - p)) of a binary factor, else with n - 1."""
+    """Return the standard deviation: sqrt(p (1 - p)) of a binary factor, else with n - 1."""
     if set(np.unique(values)) <= {0.0, 1.0}:
         share = float(values.mean())
         return float(np.sqrt(share * (1 - share)))
     return float(values.std(ddof=1))
 
 
-def group_p(one: FloatArray, other: FloatArray) -> float:
-    """p of a difference between two groups (see FactorBalance)."""
-    values = np.unique(np.concatenate((one, other)))
+def group_p(first: FloatArray, second: FloatArray) -> float:
+    """Return the p value of a difference between two groups.
+
+    Parameters
+    ----------
+    first, second : array
+        Values without NaN.
+
+    Returns
+    -------
+    float
+        Wilcoxon without continuity correction for more than two values, chi-squared without correction for two,
+        Fisher's exact test where an expected count is below 5; 1 where all values are equal.
+    """
+    values = np.unique(np.concatenate((first, second)))
     if len(values) == 1:
         return 1.0
     if len(values) > 2:
-        return float(stats.mannwhitneyu(one, other, method="asymptotic", use_continuity=False).pvalue)
-    counts = np.array([[int((group == value).sum()) for group in (one, other)] for value in values])
+        return float(stats.mannwhitneyu(first, second, method="asymptotic", use_continuity=False).pvalue)
+    counts = np.array([[int((group == value).sum()) for group in (first, second)] for value in values])
     expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0, keepdims=True) / counts.sum()
     if expected.min() < _SMALLEST_EXPECTED:
         return float(stats.fisher_exact(counts).pvalue)

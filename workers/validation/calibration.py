@@ -1,8 +1,9 @@
-"""Calibration of predicted survival at a horizon: quantile groups, Kaplan-Meier, Greenwood; nothing random.
+"""Calibration of predicted survival at a horizon: quantile groups, Kaplan-Meier, Greenwood; nothing is random.
 
 The paper's own Hosmer-Lemeshow test uses counts of bootstrap resamples as group sizes; here they are patients.
-Tests: Hosmer-Lemeshow in the form of Nam and D'Agostino (2003), and Greenwood-Nam-D'Agostino (Demler et al., Stat Med
-2015;34:1659) after merging groups with fewer than five events.
+
+References: Nam and D'Agostino 2003 (Hosmer-Lemeshow for survival); Demler et al., Stat Med 2015;34:1659
+(Greenwood-Nam-D'Agostino, after merging groups with fewer than five events).
 """
 
 from __future__ import annotations
@@ -24,7 +25,19 @@ FEWEST_EVENTS = 5
 
 @dataclass(frozen=True)
 class CalibrationGroup:
-    """Patients with similar predictions: mean prediction beside the observed survival with Greenwood's error."""
+    """Patients with similar predictions.
+
+    Attributes
+    ----------
+    n, events : int
+        Patients, and those with the event by the horizon.
+    predicted : float
+        Mean predicted survival.
+    observed, se : float
+        Kaplan-Meier estimate with Greenwood's standard error.
+    ci95 : pair of float or None
+        Log-log interval; None where the estimate is 0 or 1.
+    """
 
     n: int
     events: int
@@ -34,6 +47,7 @@ class CalibrationGroup:
     ci95: tuple[float, float] | None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the contract's JSON of one group."""
         return {
             "n": self.n,
             "n_events": self.events,
@@ -46,22 +60,35 @@ class CalibrationGroup:
 
 @dataclass(frozen=True)
 class ChiSquaredTest:
+    """A chi-squared statistic with its degrees of freedom."""
+
     chi2: float
     df: int
 
     @property
     def p(self) -> float:
+        """Upper tail probability."""
         return float(stats.chi2.sf(self.chi2, self.df))
 
     def to_json(self) -> dict[str, Any]:
+        """Return statistic, degrees of freedom and p."""
         return {"chi2": self.chi2, "df": self.df, "p": self.p}
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Groups from the lowest predicted survival to the highest, and overall agreement.
+    """Predicted and observed survival at a horizon.
 
-    merged : the groups after merging those with fewer than five events by the horizon.
+    Attributes
+    ----------
+    horizon_days : float
+        The horizon.
+    groups : tuple of CalibrationGroup
+        From the lowest predicted survival to the highest.
+    merged : tuple of CalibrationGroup
+        The groups after merging those with fewer than five events by the horizon.
+    mean_predicted, observed : float
+        Over all patients.
     """
 
     horizon_days: float
@@ -72,21 +99,35 @@ class Calibration:
 
     @property
     def hosmer_lemeshow_chi2(self) -> float:
-        """sum n (KM - predicted)^2 / (predicted (1 - predicted)) over the groups."""
+        """Sum of n (KM - predicted)^2 / (predicted (1 - predicted)) over the groups."""
         return sum(g.n * (g.observed - g.predicted) ** 2 / (g.predicted * (1 - g.predicted)) for g in self.groups)
 
     def hosmer_lemeshow(self, df: int | None = None) -> ChiSquaredTest:
-        """With groups - 1 degrees of freedom, or those given (the paper: 2 for three groups)."""
+        """Test calibration after Hosmer and Lemeshow, in the form of Nam and D'Agostino.
+
+        Parameters
+        ----------
+        df : int, optional
+            Degrees of freedom; groups - 1 by default (the paper: 2 for three groups).
+        """
         return ChiSquaredTest(self.hosmer_lemeshow_chi2, len(self.groups) - 1 if df is None else df)
 
     def greenwood_nam_dagostino(self) -> ChiSquaredTest | None:
-        """sum (KM - predicted)^2 / Greenwood variance over the merged groups; None where one has no event."""
+        """Test calibration after Greenwood, Nam and D'Agostino.
+
+        Returns
+        -------
+        ChiSquaredTest or None
+            Sum of (KM - predicted)^2 / Greenwood's variance over the merged groups; None where one of them has no
+            event or only one is left.
+        """
         if any(g.se == 0 for g in self.merged) or len(self.merged) < 2:
             return None
         chi2 = sum((g.observed - g.predicted) ** 2 / g.se**2 for g in self.merged)
         return ChiSquaredTest(chi2, len(self.merged) - 1)
 
     def tests_to_json(self) -> dict[str, Any]:
+        """Return overall agreement and both tests."""
         gnd = self.greenwood_nam_dagostino()
         return {
             "mean_predicted": self.mean_predicted,
@@ -98,11 +139,25 @@ class Calibration:
 
 
 def calibrate(predicted: FloatArray, outcome: Outcome, horizon_days: float, n_groups: int = 3) -> Calibration:
-    """Compare predicted survival (n,) at the horizon with the Kaplan-Meier estimate in quantile groups.
+    """Compare predicted survival at a horizon with the Kaplan-Meier estimate in quantile groups.
 
-    Groups are bounded by type-7 quantiles, closed at the right; fewer come out where predictions are tied.
+    Parameters
+    ----------
+    predicted : array, shape (n,)
+        Predicted survival at the horizon, in [0, 1].
+    outcome : Outcome
+        Follow-up of the same patients.
+    horizon_days : float
+        Days.
+    n_groups : int
+        Groups of equal size, bounded by type-7 quantiles and closed at the right; ties can leave fewer.
+
+    Returns
+    -------
+    Calibration
+        Groups, merged groups and overall means.
     """
-    edges = np.quantile(predicted, np.linspace(0, 1, n_groups + 1))
+    edges = np.quantile(predicted, np.linspace(0, 1, n_groups + 1))  # type 7, as R's quantile by default
     member = np.clip(np.searchsorted(edges, predicted, side="left"), 1, n_groups)
     numbers = [number for number in range(1, n_groups + 1) if (member == number).any()]
     return Calibration(
@@ -115,12 +170,40 @@ def calibrate(predicted: FloatArray, outcome: Outcome, horizon_days: float, n_gr
 
 
 def calibration_slope(linear_predictor: FloatArray, outcome: Outcome) -> CoxFit:
-    """Cox model of the linear predictor in this cohort; its coefficient is the calibration slope, 1 at best."""
+    """Fit the linear predictor in this cohort; its coefficient is the calibration slope, 1 at best.
+
+    Parameters
+    ----------
+    linear_predictor : array, shape (n,)
+        Of the model to test.
+    outcome : Outcome
+        Follow-up of the same patients.
+
+    Returns
+    -------
+    CoxFit
+        One term, ``slope``: below 1 the predictions are too extreme.
+    """
     return fit_cox(linear_predictor[:, None], ["slope"], outcome.durations_days, outcome.event_observed)
 
 
 def recalibrated(linear_predictor: FloatArray, outcome: Outcome, horizon_days: float) -> FloatArray:
-    """(n,) survival at the horizon after refitting slope and baseline in this cohort (the paper's figures show it)."""
+    """Return survival at a horizon after refitting slope and baseline in this cohort (the paper's figures show it).
+
+    Parameters
+    ----------
+    linear_predictor : array, shape (n,)
+        Of the model.
+    outcome : Outcome
+        Follow-up of the same patients.
+    horizon_days : float
+        Days.
+
+    Returns
+    -------
+    array, shape (n,)
+        Probabilities.
+    """
     fit = calibration_slope(linear_predictor, outcome)
     x = linear_predictor[:, None]
     baseline = step_baseline(x, outcome.durations_days, outcome.event_observed, fit.coefficients)
@@ -129,21 +212,22 @@ def recalibrated(linear_predictor: FloatArray, outcome: Outcome, horizon_days: f
 
 def _group(predicted: FloatArray, outcome: Outcome, mask: Any, horizon_days: float) -> CalibrationGroup:
     days, events = outcome.durations_days[mask], outcome.event_observed[mask]
-    found = kaplan_meier(days, events).at(horizon_days)
+    estimate = kaplan_meier(days, events).at(horizon_days)
     return CalibrationGroup(
         n=int(mask.sum()),
         events=int((events & (days <= horizon_days)).sum()),
         predicted=float(predicted[mask].mean()),
-        observed=found.value,
-        se=found.se,
-        ci95=found.ci95,
+        observed=estimate.value,
+        se=estimate.se,
+        ci95=estimate.ci95,
     )
 
 
 def _merged(
     predicted: FloatArray, outcome: Outcome, member: Any, n_groups: int, horizon_days: float
 ) -> tuple[CalibrationGroup, ...]:
-    """From the highest predicted survival downwards a group with too few events joins the next lower one."""
+    # Demler et al.: from the highest predicted survival downwards a group with too few events joins the next lower
+    # one; the lowest group, which has no lower neighbour, joins the next higher one.
     member = member.copy()
     early = outcome.event_observed & (outcome.durations_days <= horizon_days)
     for number in range(n_groups, 1, -1):

@@ -1,6 +1,6 @@
 """A nomogram tested on a cohort: discrimination, calibration, risk groups, treatment decisions, net benefit.
 
-Source: Zhong et al., EBioMedicine 2021;70:103522, sections 2.5 and 3; TRIPOD+AI, BMJ 2024;385:e078378.
+References: Zhong et al., EBioMedicine 2021;70:103522, sections 2.5 and 3; TRIPOD+AI, BMJ 2024;385:e078378.
 """
 
 from __future__ import annotations
@@ -65,7 +65,23 @@ N_CALIBRATION_GROUPS = 3
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What to compute. thresholds are fractions of DFS at decision_horizon_months."""
+    """What an evaluation computes.
+
+    Attributes
+    ----------
+    endpoint : str
+        ``dfs``, ``os``, ``dmfs`` or ``lrrfs``; calibration and net benefit exist for DFS only.
+    horizons_months : tuple of float
+        When survival and calibration are given.
+    thresholds : tuple of float
+        Fractions of DFS at the decision horizon from which ICT+CCRT is preferred.
+    decision_horizon_months : float
+        Horizon of the decision.
+    subgroup_columns : tuple of str
+        Columns whose values become subgroups.
+    development : bool
+        Also univariate tests, interactions, stepwise selection.
+    """
 
     endpoint: str = "dfs"
     horizons_months: tuple[float, ...] = HORIZONS_MONTHS
@@ -83,12 +99,35 @@ class ModelConcordance:
     harrell: Concordance
 
     def to_json(self) -> dict[str, Any]:
+        """Return Noether's C-index, with Harrell's inside."""
         return {**self.noether.to_json(), "harrell": self.harrell.to_json()}
 
 
 @dataclass(frozen=True)
 class PartEvaluation:
-    """One set of patients. Maps by arm have the keys "all", "CCRT" and "ICT+CCRT"."""
+    """Results on one set of patients. Mappings by arm have the keys ``all``, ``CCRT`` and ``ICT+CCRT``.
+
+    Attributes
+    ----------
+    n, n_events : int
+        Patients and events of the endpoint.
+    c_index : mapping of str to ModelConcordance
+        Of the nomogram, by arm.
+    c_index_of_models : mapping of str to mapping
+        Of the models fitted on the training patients, by name and arm.
+    risk : mapping of str to SurvivalComparison
+        High against low risk, by arm.
+    decision : mapping of str to mapping
+        Threshold (``0.02``) -> preferred regimen -> effect of the treatment.
+    calibration : mapping of float to Calibration
+        By months; empty for other endpoints than DFS.
+    calibration_slope : float or None
+        None for other endpoints, or without events.
+    net_benefit : DecisionCurve or None
+        None for other endpoints.
+    table_1, follow_up, balance
+        See `baseline_table`.
+    """
 
     n: int
     n_events: int
@@ -106,29 +145,32 @@ class PartEvaluation:
     balance: Sequence[FactorBalance]
 
     def to_json(self, horizons_months: Sequence[float]) -> dict[str, Any]:
+        """Return the contract's JSON of one set of patients."""
         return {
             "n": self.n,
             "n_events": self.n_events,
-            "c_index": {arm: found.to_json() for arm, found in self.c_index.items()},
+            "c_index": {arm: result.to_json() for arm, result in self.c_index.items()},
             "c_index_models": {
-                model: {arm: found.to_json() for arm, found in by_arm.items()}
+                model: {arm: result.to_json() for arm, result in by_arm.items()}
                 for model, by_arm in self.c_index_of_models.items()
             },
-            "risk_groups": {arm: found.to_json(horizons_months) for arm, found in self.risk.items()},
+            "risk_groups": {arm: result.to_json(horizons_months) for arm, result in self.risk.items()},
             "decision": {
-                threshold: {name: found.to_json(horizons_months) for name, found in groups.items()}
+                threshold: {name: result.to_json(horizons_months) for name, result in groups.items()}
                 for threshold, groups in self.decision.items()
             },
             "calibration": {
-                month_key(month): [group.to_json() for group in found.groups]
-                for month, found in self.calibration.items()
+                month_key(month): [group.to_json() for group in result.groups]
+                for month, result in self.calibration.items()
             },
-            "calibration_tests": {month_key(month): found.tests_to_json() for month, found in self.calibration.items()},
+            "calibration_tests": {
+                month_key(month): result.tests_to_json() for month, result in self.calibration.items()
+            },
             "calibration_slope": self.calibration_slope,
             "decision_curve": self.net_benefit.to_json() if self.net_benefit else None,
             "table_1": dict(self.table_1),
             "follow_up": self.follow_up,
-            "balance_of_arms": {found.factor: found.to_json() for found in self.balance},
+            "balance_of_arms": {result.factor: result.to_json() for result in self.balance},
         }
 
 
@@ -141,16 +183,33 @@ class SubgroupEvaluation:
     decision: Mapping[str, SurvivalComparison]
 
     def to_json(self, horizons_months: Sequence[float]) -> dict[str, Any]:
+        """Return the contract's JSON of one subgroup."""
         return {
             "n": self.n,
             "risk_groups": self.risk.to_json(horizons_months),
-            "decision": {name: found.to_json(horizons_months) for name, found in self.decision.items()},
+            "decision": {name: comparison.to_json(horizons_months) for name, comparison in self.decision.items()},
         }
 
 
 @dataclass(frozen=True)
 class Development:
-    """What building the model on this cohort shows."""
+    """Univariate tests, stepwise selections and comparison models on the training patients.
+
+    Attributes
+    ----------
+    label : str
+        ``training`` or ``all``.
+    univariate : sequence of FactorTest
+        Each factor alone and with the treatment.
+    selections : mapping of str to Selection
+        Stepwise searches by name.
+    models : mapping of str to CohortModel
+        Comparison models by name.
+    proportional_hazards : ProportionalHazards or None
+        Of the CPTDN fitted here.
+    not_fitted : mapping of str to str
+        What could not be fitted, with the reason.
+    """
 
     label: str
     univariate: Sequence[FactorTest]
@@ -160,11 +219,12 @@ class Development:
     not_fitted: Mapping[str, str]
 
     def to_json(self) -> dict[str, Any]:
+        """Return the contract's JSON of ``--development``."""
         hazards = self.proportional_hazards
         return {
             "cohort": self.label,
             "univariate": {test.factor: test.to_json() for test in self.univariate},
-            "stepwise": {name: found.to_json() for name, found in self.selections.items()},
+            "stepwise": {name: selection.to_json() for name, selection in self.selections.items()},
             "models": {name: model_to_json(model.fit) for name, model in self.models.items()},
             "proportional_hazards": {"p": hazards.p_by_term, "p_global": hazards.p_global} if hazards else None,
             "not_fitted": dict(self.not_fitted),
@@ -173,7 +233,7 @@ class Development:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that `nomogram evaluate` says."""
+    """Everything that ``nomogram evaluate`` reports."""
 
     options: EvaluationOptions
     nomogram: CoxNomogram
@@ -185,6 +245,7 @@ class Evaluation:
     development: Development | None = None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the contract's JSON of ``nomogram evaluate``."""
         answer: dict[str, Any] = {
             "endpoint": self.options.endpoint,
             "nomogram": {"name": self.nomogram.name, "digest": self.nomogram.digest},
@@ -194,7 +255,7 @@ class Evaluation:
             **self.whole.to_json(self.options.horizons_months),
             "cohorts": {label: part.to_json(self.options.horizons_months) for label, part in self.parts.items()},
             "subgroups": {
-                column: {label: found.to_json(self.options.horizons_months) for label, found in by_label.items()}
+                column: {label: subgroup.to_json(self.options.horizons_months) for label, subgroup in by_label.items()}
                 for column, by_label in self.subgroups.items()
             },
         }
@@ -204,20 +265,41 @@ class Evaluation:
 
 
 def subgroups_of_the_paper(cohort: Cohort) -> tuple[str, ...]:
-    """The paper's subgroup columns that this cohort has, with more than one value."""
+    """Return the paper's subgroup columns that this cohort has with more than one value."""
     columns = {"sex": "sex_male"}
-    found: list[str] = []
+    present: list[str] = []
     for name in PAPER_SUBGROUPS:
         values = cohort.values.get(columns.get(name, name))
         if values is not None and len(np.unique(values[~np.isnan(values)])) > 1:
-            found.append(name)
-    return tuple(found)
+            present.append(name)
+    return tuple(present)
 
 
 def evaluate(cohort: Cohort, nomogram: CoxNomogram, options: EvaluationOptions = EvaluationOptions()) -> Evaluation:
-    """Test a nomogram on the patients with known EBV DNA.
+    """Test a nomogram on the patients whose EBV DNA is known.
 
-    Raises InputError where the endpoint is absent or had no event.
+    Parameters
+    ----------
+    cohort : Cohort
+        Patients with a label ``training`` also fit the comparison models; without that label all patients do.
+    nomogram : CoxNomogram
+        Tested as it is.
+    options : EvaluationOptions
+        What to compute.
+
+    Returns
+    -------
+    Evaluation
+        All patients, and each label of the column cohort where there are several.
+
+    Raises
+    ------
+    InputError
+        The endpoint is missing or had no event.
+
+    References
+    ----------
+    Zhong et al. 2021, sections 2.5 and 3.
     """
     complete = cohort.with_known_ebv_dna()
     if not len(complete) or not complete.outcome(options.endpoint).event_observed.any():
@@ -251,7 +333,7 @@ def _evaluate_part(
     slope = None
     if options.endpoint == "dfs" and outcome.event_observed.any():
         slope = float(calibration_slope(nomogram.scale.linear_predictor(points), outcome).coefficients[0])
-    gains = result.difference[:, -1]
+    gains = result.difference[:, -1]  # the decision horizon is the last column, see _score
     return PartEvaluation(
         n=len(cohort),
         n_events=int(outcome.event_observed.sum()),
@@ -260,7 +342,7 @@ def _evaluate_part(
             name: {arm: _concordance(risk, outcome, mask) for arm, mask in rows.items()} for name, risk in risks.items()
         },
         risk={
-            arm: compare_risk_groups(_part_of(outcome, mask), points[mask], nomogram.mean_total_points)
+            arm: compare_risk_groups(outcome.where(mask), points[mask], nomogram.mean_total_points)
             for arm, mask in rows.items()
         },
         decision={
@@ -277,7 +359,7 @@ def _evaluate_part(
 
 
 def _score(cohort: Cohort, nomogram: CoxNomogram, options: EvaluationOptions) -> NomogramResult:
-    """Horizons of the options, and the decision horizon as the last column."""
+    """Score at the horizons of the options, and at the decision horizon as the last column."""
     horizons = (*options.horizons_months, options.decision_horizon_months)
     return nomogram.score(cohort.covariates(), horizons, decision_horizon=options.decision_horizon_months)
 
@@ -291,14 +373,14 @@ def _calibrations(cohort: Cohort, result: NomogramResult, options: EvaluationOpt
 
 
 def _received(result: NomogramResult, cohort: Cohort, column: int) -> FloatArray:
-    """(n,) predicted DFS under the treatment that each patient had."""
+    """Return the predicted DFS (n,) under the treatment that each patient received."""
     ict, ccrt = (result.arms[arm].dfs[:, column] for arm in (TreatmentArm.ICT_CCRT, TreatmentArm.CCRT))
     return np.where(cohort.treated, ict, ccrt)
 
 
 def _concordance(risk: FloatArray, outcome: Outcome, mask: Any) -> ModelConcordance:
     mask = mask & ~np.isnan(risk)
-    part = _part_of(outcome, mask)
+    part = outcome.where(mask)
     return ModelConcordance(
         noether_concordance(risk[mask], part.durations_days, part.event_observed),
         harrell_concordance(risk[mask], part.durations_days, part.event_observed),
@@ -327,22 +409,22 @@ def _net_benefit(
 def _subgroups(
     cohort: Cohort, column: str, nomogram: CoxNomogram, options: EvaluationOptions
 ) -> dict[str, SubgroupEvaluation]:
-    found: dict[str, SubgroupEvaluation] = {}
+    evaluations: dict[str, SubgroupEvaluation] = {}
     for label, mask in subgroup_masks(cohort, column).items():
         part = cohort.where(mask)
         if not len(part):
             continue
         outcome, result = part.outcome(options.endpoint), _score(part, nomogram, options)
-        found[label] = SubgroupEvaluation(
+        evaluations[label] = SubgroupEvaluation(
             n=len(part),
             risk=compare_risk_groups(outcome, total_points_received(result, part.treated), nomogram.mean_total_points),
             decision=compare_arms_by_preference(outcome, part.treated, result.difference[:, -1], options.thresholds[0]),
         )
-    return found
+    return evaluations
 
 
 def _compared_models(training: Cohort) -> tuple[dict[str, CohortModel], dict[str, str]]:
-    """The comparison models that can be fitted on DFS, and why the others cannot."""
+    """Fit the comparison models on DFS; return those that can be fitted, and why the others cannot."""
     if "dfs" not in training.outcomes or not training.outcomes["dfs"].event_observed.any():
         return {}, {"all": f"{training.source} has no event in dfs"}
     return fit_compared_models(training)
@@ -368,7 +450,7 @@ def _development(
     if "cptdn" in models:
         x = design_matrix(training, CPTDN_TERMS)
         complete = complete_cases(x)
-        outcome = _part_of(training.outcome("dfs"), complete)
+        outcome = training.outcome("dfs").where(complete)
         fit = fit_terms(training, CPTDN_TERMS)
         hazards = proportional_hazards_test(fit, x[complete], outcome.durations_days, outcome.event_observed)
     return Development(
@@ -379,7 +461,3 @@ def _development(
         proportional_hazards=hazards,
         not_fitted=reasons,
     )
-
-
-def _part_of(outcome: Outcome, mask: Any) -> Outcome:
-    return Outcome(outcome.durations_days[mask], outcome.event_observed[mask])

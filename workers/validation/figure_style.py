@@ -38,6 +38,6 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """matplotlib's settings for the time of drawing."""
+    """Apply the figures' matplotlib settings within a block."""
     with matplotlib.rc_context(STYLE):
         yield

@@ -1,8 +1,6 @@
-"""The figures of an evaluation, in one style: PNG, PDF and SVG that a journal would take.
+"""All figures of an evaluation, as PNG, PDF and SVG that a journal would take.
 
-Colours are Okabe and Ito's, which colour-blind readers tell apart; lines differ in dash and marks in shape as well,
-so a grey print loses nothing. Each function draws one figure from values that are already computed.
-Source of the forms: Zhong et al., EBioMedicine 2021;70:103522, Figures 2-5.
+References for the forms: Zhong et al., EBioMedicine 2021;70:103522, Figures 2-5.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ from workers.validation.survival_figure import survival_figure
 
 @dataclass(frozen=True)
 class NamedFigure:
-    """A figure with the name of its files and a sentence that says what it shows."""
+    """A figure with the name of its files and a caption."""
 
     name: str
     caption: str
@@ -40,18 +38,18 @@ class NamedFigure:
 
 
 def figures_of(evaluation: Evaluation) -> list[NamedFigure]:
-    """All figures of an evaluation, in the order of the report."""
+    """Return all figures of an evaluation, in the order of the report."""
     with house_style():
-        found = [
+        figures = [
             NamedFigure("nomogram", f"The nomogram: {evaluation.nomogram.name}.", nomogram_figure(evaluation.nomogram))
         ]
         for label, part in (evaluation.parts or {"": evaluation.whole}).items():
-            found.extend(_part_figures(evaluation, label, part))
+            figures.extend(_part_figures(evaluation, label, part))
         if evaluation.subgroups:
             forest = forest_figure(evaluation.subgroups)
             caption = "Hazard ratio of ICT+CCRT against CCRT by subgroup, for the patients for whom each is preferred."
-            found.append(NamedFigure("subgroups", caption, forest))
-    return found
+            figures.append(NamedFigure("subgroups", caption, forest))
+    return figures
 
 
 def _part_figures(evaluation: Evaluation, label: str, part: PartEvaluation) -> Iterator[NamedFigure]:
@@ -93,7 +91,25 @@ def _part_figures(evaluation: Evaluation, label: str, part: PartEvaluation) -> I
 
 
 def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
-    """Write every figure as PNG, PDF and SVG into a folder. Raises InputError where it cannot be written."""
+    """Write every figure as PNG (300 dpi), PDF and SVG into a folder.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        What to draw.
+    folder : Path
+        Created if necessary.
+
+    Returns
+    -------
+    list of Path
+        The written files.
+
+    Raises
+    ------
+    InputError
+        A file cannot be written.
+    """
     written: list[Path] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -110,6 +126,7 @@ def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
 
 
 def nomogram_figure(nomogram: CoxNomogram) -> Figure:
+    """Return the empty nomogram."""
     figure = Figure(figsize=(7.2, 4.6))
     draw_nomogram(figure.add_axes((0.02, 0.02, 0.96, 0.96)), nomogram)
     return figure

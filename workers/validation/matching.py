@@ -1,10 +1,11 @@
 """Nearest-neighbour 1:1 matching of the two arms on the propensity score.
 
-The patients of the smaller arm, from the highest propensity downwards, each take the free patient of the other arm
-whose propensity is nearest; without replacement. Optional: a caliper in standard deviations of the propensity score,
-and exact agreement in a column (the centre). Greedy and deterministic; MatchIt 4.5.1's own vector path does not
-always return the nearest free control, so pairs are compared with an exact greedy search written in R.
-Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.1; Ho et al., J Stat Softw 2011;42(8).
+The patients of the smaller arm, from the highest propensity downwards, each get the free patient of the other arm whose
+propensity is nearest; without replacement. Optional: a caliper in standard deviations of the propensity score, and
+exact agreement in a column (the centre). Greedy and deterministic; MatchIt 4.5.1's own vector path does not always
+return the nearest free control, so pairs are compared with an exact greedy search written in R.
+
+References: Zhong et al., EBioMedicine 2021;70:103522, section 2.1; Ho et al., J Stat Softw 2011;42(8).
 """
 
 from __future__ import annotations
@@ -26,11 +27,24 @@ _NO_PROPENSITY = "no propensity score can be fitted: the covariates separate the
 
 @dataclass(frozen=True)
 class Matching:
-    """Pairs of patients and how alike the arms are before and after.
+    """Pairs of patients, and the balance of the arms before and after.
 
-    pairs : (focal patient, matched patient) as row numbers of the cohort, in the order of matching.
-    propensity : (n,) probability of the focal (smaller) arm; NaN where a covariate is unknown.
-    caliper : largest difference of propensity allowed, absolute; None: no limit.
+    Attributes
+    ----------
+    cohort : Cohort
+        All n patients.
+    focal_arm : TreatmentArm
+        The smaller arm, whose patients are matched.
+    covariates : tuple of str
+        Columns of the propensity model.
+    propensity : array, shape (n,)
+        Probability of the focal arm; NaN where a covariate is unknown.
+    caliper : float or None
+        Largest allowed difference of propensity, absolute; None: no limit.
+    pairs : tuple of pairs of int
+        Focal patient, matched patient, as row numbers of the cohort in the order of matching.
+    before, after : tuple of FactorBalance
+        Of all complete cases, and of the matched patients.
     """
 
     cohort: Cohort
@@ -44,15 +58,18 @@ class Matching:
 
     @property
     def n_incomplete(self) -> int:
+        """Number of patients with an unknown covariate."""
         return int(np.isnan(self.propensity).sum())
 
     def matched(self) -> Cohort:
+        """Return the matched patients of both arms."""
         keep = np.zeros(len(self.cohort), dtype=np.bool_)
         keep[[row for pair in self.pairs for row in pair]] = True
         return self.cohort.where(keep)
 
     def to_json(self) -> dict[str, Any]:
-        after = {found.factor: found for found in self.after}
+        """Return the contract's JSON of ``match``."""
+        after = {balance.factor: balance for balance in self.after}
         return {
             "n": len(self.cohort),
             "n_pairs": len(self.pairs),
@@ -61,19 +78,34 @@ class Matching:
             "caliper": self.caliper,
             "n_incomplete": self.n_incomplete,
             "balance": {
-                found.factor: {
-                    "before": found.to_json(),
-                    "after": after[found.factor].to_json() if found.factor in after else None,
+                balance.factor: {
+                    "before": balance.to_json(),
+                    "after": after[balance.factor].to_json() if balance.factor in after else None,
                 }
-                for found in self.before
+                for balance in self.before
             },
         }
 
 
 def propensity_scores(x: FloatArray, focal: BoolArray) -> FloatArray:
-    """(n,) fitted probabilities of a logistic regression of `focal` on x (n, p) with an intercept.
+    """Fit a logistic regression with an intercept and return its probabilities.
 
-    Newton's method to 1e-12. Raises InputError where the covariates separate the arms or depend on each other.
+    Parameters
+    ----------
+    x : array, shape (n, p)
+        Covariates without NaN.
+    focal : bool array, shape (n,)
+        True for the arm whose probability is modelled.
+
+    Returns
+    -------
+    array, shape (n,)
+        Fitted probabilities; Newton's method to 1e-12.
+
+    Raises
+    ------
+    InputError
+        The covariates separate the arms, depend on each other, or one is constant.
     """
     width = x.std(axis=0)
     if not (width > 0).all():
@@ -102,9 +134,30 @@ def match(
 ) -> Matching:
     """Match the smaller arm to the larger one.
 
-    caliper : largest difference in propensity, in standard deviations of the propensity over all patients.
-    exact : a column in which partners must agree.
-    Patients with an unknown covariate are left out. Raises InputError for an absent column or arm.
+    Parameters
+    ----------
+    cohort : Cohort
+        Patients with an unknown covariate are left out.
+    covariates : sequence of str
+        Columns of the propensity model.
+    caliper : float, optional
+        Largest difference of propensity, in standard deviations (n - 1) of the propensity over all complete cases.
+    exact : str, optional
+        A column in which partners must agree.
+
+    Returns
+    -------
+    Matching
+        Pairs and balance.
+
+    Raises
+    ------
+    InputError
+        A column is missing, or an arm has no complete case.
+
+    References
+    ----------
+    Zhong et al. 2021, section 2.1.
     """
     x = np.column_stack([cohort.column(name) for name in covariates])
     complete = np.flatnonzero(~np.isnan(x).any(axis=1))
@@ -114,7 +167,7 @@ def match(
     focal_is_ict = bool(treated.sum() <= (~treated).sum())
     focal = treated == focal_is_ict
     score = propensity_scores(x[complete], focal)
-    limit = None if caliper is None else caliper * float(score.std(ddof=1))
+    limit = None if caliper is None else caliper * float(score.std(ddof=1))  # R's sd: sample, n - 1
     stratum = _strata(cohort, exact)[complete]
     pairs = [(int(complete[i]), int(complete[j])) for i, j in _greedy(score, focal, stratum, limit)]
     propensity = np.full(len(cohort), np.nan)
@@ -145,6 +198,7 @@ def _strata(cohort: Cohort, exact: str | None) -> Any:
 
 
 def _greedy(score: FloatArray, focal: BoolArray, stratum: Any, limit: float | None) -> list[tuple[int, int]]:
+    # Stable sorting and argmin decide ties of the propensity by the order of the file, as the R script does.
     order = np.argsort(-score, kind="stable")
     others = order[~focal[order]]
     free = np.ones(len(others), dtype=np.bool_)

@@ -20,22 +20,22 @@ FOREST_ENDS = (0.01, 100.0)  # hazard ratios beyond them end in an arrow
 
 
 def calibration_figure(by_month: Mapping[float, Calibration]) -> Figure:
-    """Observed against predicted survival at each horizon."""
+    """Return observed against predicted survival, one panel per horizon (months)."""
     figure = Figure(figsize=(3.6 * len(by_month), 3.5), layout="constrained")
     lowest = min(min(g.predicted, g.ci95[0] if g.ci95 else g.observed) for c in by_month.values() for g in c.groups)
     edge = max(0.0, np.floor(lowest * 10) / 10)
-    for column, (month, found) in enumerate(by_month.items()):
+    for column, (month, calibration) in enumerate(by_month.items()):
         ax = figure.add_subplot(1, len(by_month), column + 1)
         ax.plot([edge, 1], [edge, 1], color=FAINT, linewidth=0.9, linestyle=(0, (4, 2)), label="ideal")
-        x = np.array([group.predicted for group in found.groups])
-        y = np.array([group.observed for group in found.groups])
-        ends = [group.ci95 or (group.observed, group.observed) for group in found.groups]
+        x = np.array([group.predicted for group in calibration.groups])
+        y = np.array([group.observed for group in calibration.groups])
+        ends = [group.ci95 or (group.observed, group.observed) for group in calibration.groups]
         errors = np.abs(np.array(ends).T - y)
         ax.errorbar(
             x, y, yerr=errors, color=SECOND, marker="o", markersize=4, linewidth=1.2, capsize=2.5, elinewidth=0.8
         )
-        test = found.hosmer_lemeshow()
-        means = f"mean predicted {found.mean_predicted:.3f}, observed {found.observed:.3f}"
+        test = calibration.hosmer_lemeshow()
+        means = f"mean predicted {calibration.mean_predicted:.3f}, observed {calibration.observed:.3f}"
         text = f"Hosmer-Lemeshow {p_text(test.p)}\n{means}"
         ax.text(0.03, 0.97, text, transform=ax.transAxes, ha="left", va="top", fontsize=7.5)
         ax.set(xlim=(edge, 1.01), ylim=(edge, 1.01), xlabel="Predicted", title=f"{month:g} months")
@@ -46,16 +46,16 @@ def calibration_figure(by_month: Mapping[float, Calibration]) -> Figure:
 
 
 def concordance_figure(by_model: Mapping[str, Mapping[str, ModelConcordance]]) -> Figure:
-    """Bars of the C-index with intervals: models along the axis, arms side by side."""
+    """Return bars of the C-index with intervals: models along the axis, arms side by side."""
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     ax = figure.add_subplot()
     arms = list(next(iter(by_model.values())))
     width = 0.8 / len(arms)
     for at, arm in enumerate(arms):
         x = np.arange(len(by_model)) + (at - (len(arms) - 1) / 2) * width
-        found = [by_arm[arm].noether for by_arm in by_model.values()]
-        values = np.array([c.value for c in found])
-        errors = np.array([np.abs(np.array(c.ci95) - c.value) for c in found]).T
+        concordances = [by_arm[arm].noether for by_arm in by_model.values()]
+        values = np.array([c.value for c in concordances])
+        errors = np.array([np.abs(np.array(c.ci95) - c.value) for c in concordances]).T
         color = ("#999999", FIRST, SECOND)[at % 3]
         ax.bar(x, values, width * 0.92, color=color, alpha=0.85, label="all patients" if arm == "all" else arm)
         ax.errorbar(x, values, yerr=errors, fmt="none", ecolor=INK, elinewidth=0.8, capsize=2)
@@ -74,17 +74,23 @@ def concordance_figure(by_model: Mapping[str, Mapping[str, ModelConcordance]]) -
 
 
 def forest_figure(by_column: Mapping[str, Mapping[str, SubgroupEvaluation]]) -> Figure:
-    """Hazard ratios of the treatment by subgroup, ICT-preferred and CCRT-preferred patients beside each other."""
+    """Return hazard ratios of the treatment by subgroup, ICT-preferred and CCRT-preferred patients side by side.
+
+    Parameters
+    ----------
+    by_column : mapping of str to mapping of str to SubgroupEvaluation
+        Column -> label -> results. Intervals beyond 0.01 to 100 end in an arrow.
+    """
     rows: list[tuple[str, SubgroupEvaluation | None]] = []
     for column, by_label in by_column.items():
         rows.append((SUBGROUP_NAMES.get(column, column.capitalize()), None))
-        rows.extend((_subgroup_name(column, label), found) for label, found in by_label.items())
+        rows.extend((_subgroup_name(column, label), subgroup) for label, subgroup in by_label.items())
     figure = Figure(figsize=(9.0, 0.24 * len(rows) + 1.2), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
     for ax, group, color in zip(axes, (ICT_PREFERRED, CCRT_PREFERRED), (SECOND, FIRST), strict=True):
-        for at, (_, found) in enumerate(rows):
-            if found is not None:
-                _draw_forest_row(ax, len(rows) - at, found.decision[group], color)
+        for at, (_, subgroup) in enumerate(rows):
+            if subgroup is not None:
+                _draw_forest_row(ax, len(rows) - at, subgroup.decision[group], color)
         ax.axvline(1, color=INK, linewidth=0.7)
         ax.set_xscale("log")
         ax.set_xlim(*FOREST_ENDS)
@@ -96,8 +102,8 @@ def forest_figure(by_column: Mapping[str, Mapping[str, SubgroupEvaluation]]) -> 
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
     axes[0].set_yticks([len(rows) - at for at in range(len(rows))], [name for name, _ in rows])
-    for label, (_, found) in zip(axes[0].get_yticklabels(), rows, strict=True):
-        label.set_fontweight("bold" if found is None else "normal")
+    for label, (_, subgroup) in zip(axes[0].get_yticklabels(), rows, strict=True):
+        label.set_fontweight("bold" if subgroup is None else "normal")
     return figure
 
 
@@ -119,18 +125,18 @@ def _draw_forest_row(ax: Axes, y: float, groups: SurvivalComparison, color: str)
     ax.text(text_at, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=7)
 
 
-def decision_curve_figure(found: DecisionCurve) -> Figure:
-    """Net benefit over the threshold of risk."""
+def decision_curve_figure(curve: DecisionCurve) -> Figure:
+    """Return net benefit over the risk threshold."""
     figure = Figure(figsize=(4.6, 3.4), layout="constrained")
     ax = figure.add_subplot()
-    ax.plot(found.thresholds, found.treat_all, color=FAINT, linewidth=1.1, label="act on all")
+    ax.plot(curve.thresholds, curve.treat_all, color=FAINT, linewidth=1.1, label="act on all")
     ax.axhline(0, color=INK, linewidth=0.9, label="act on none")
-    for at, (name, values) in enumerate(found.by_rule.items()):
+    for at, (name, values) in enumerate(curve.by_rule.items()):
         label, dash = MODEL_NAMES.get(name, name), DASHES[at % len(DASHES)]
-        ax.plot(found.thresholds, values, color=SERIES[at], linestyle=dash, linewidth=1.5, label=label)
-    highest = max(float(values.max()) for values in (*found.by_rule.values(), found.treat_all))
-    ax.set(xlim=(0, float(found.thresholds.max())), ylim=(-0.25 * highest, 1.15 * highest))
-    ax.set_xlabel(f"Threshold of the risk of an event within {found.horizon_days / DAYS_PER_MONTH:g} months")
+        ax.plot(curve.thresholds, values, color=SERIES[at], linestyle=dash, linewidth=1.5, label=label)
+    highest = max(float(values.max()) for values in (*curve.by_rule.values(), curve.treat_all))
+    ax.set(xlim=(0, float(curve.thresholds.max())), ylim=(-0.25 * highest, 1.15 * highest))
+    ax.set_xlabel(f"Threshold of the risk of an event within {curve.horizon_days / DAYS_PER_MONTH:g} months")
     ax.set_ylabel("Net benefit")
     ax.legend(loc="upper right")
     return figure

@@ -1,7 +1,9 @@
-"""Two groups of patients compared: hazard ratio, log-rank test, Kaplan-Meier rates.
+"""Survival of two groups of patients compared: hazard ratio, log-rank test, Kaplan-Meier rates.
 
-Used for risk groups (high against low), for the treatment effect within ICT-preferred and CCRT-preferred patients,
-and within subgroups. Source: Zhong et al., EBioMedicine 2021;70:103522, sections 3.4 and 3.5.
+For risk groups (high against low), for the treatment effect among ICT-preferred and CCRT-preferred patients, and within
+subgroups.
+
+References: Zhong et al., EBioMedicine 2021;70:103522, sections 3.4 and 3.5.
 """
 
 from __future__ import annotations
@@ -33,8 +35,22 @@ MOST_CATEGORIES = 6
 class SurvivalComparison:
     """Comparison of a second group with a first one.
 
-    fit : Cox fit of the indicator of the second group; None where its hazard ratio diverges or a group is empty,
-    with the reason. score_chi2 : Cox score statistic, which exists where the hazard ratio does not.
+    Attributes
+    ----------
+    names : pair of str
+        First group, second group.
+    n, events : pair of int
+        Patients and events of each.
+    curves : pair of SurvivalCurve or None
+        Kaplan-Meier estimates; None for an empty group.
+    fit : CoxFit or None
+        Of the indicator of the second group; None where its hazard ratio diverges or a group is empty.
+    score_chi2 : float or None
+        Cox score statistic, which exists where the hazard ratio does not.
+    log_rank : LogRank or None
+        None where no event happened while both groups were at risk.
+    reason : str
+        Why there is no fit.
     """
 
     names: tuple[str, str]
@@ -47,6 +63,13 @@ class SurvivalComparison:
     reason: str = ""
 
     def to_json(self, horizons_months: Sequence[float] = HORIZONS_MONTHS) -> dict[str, Any]:
+        """Return the contract's JSON.
+
+        Parameters
+        ----------
+        horizons_months : sequence of float
+            When the survival of each group is given.
+        """
         fit = self.fit
         answer: dict[str, Any] = {
             "n": sum(self.n),
@@ -75,18 +98,33 @@ class SurvivalComparison:
         if curve is not None:
             answer["survival"] = {}
             for month in horizons_months:
-                found = curve.at(month * DAYS_PER_MONTH)
+                estimate = curve.at(month * DAYS_PER_MONTH)
                 answer["survival"][month_key(month)] = {
-                    "value": found.value,
-                    "se": found.se,
-                    "ci95": list(found.ci95) if found.ci95 else None,
-                    "n_at_risk": found.n_at_risk,
+                    "value": estimate.value,
+                    "se": estimate.se,
+                    "ci95": list(estimate.ci95) if estimate.ci95 else None,
+                    "n_at_risk": estimate.n_at_risk,
                 }
         return answer
 
 
 def compare_survival(outcome: Outcome, second: BoolArray, names: tuple[str, str]) -> SurvivalComparison:
-    """Compare the patients with `second` (n,) True against the others."""
+    """Compare the survival of two groups.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Follow-up of n patients.
+    second : bool array, shape (n,)
+        True for the patients of the second group.
+    names : pair of str
+        First group, second group.
+
+    Returns
+    -------
+    SurvivalComparison
+        The hazard ratio is that of the second group against the first.
+    """
     days, events = outcome.durations_days, outcome.event_observed
     masks = (~second, second)
     n = (int(masks[0].sum()), int(masks[1].sum()))
@@ -112,12 +150,35 @@ def compare_survival(outcome: Outcome, second: BoolArray, names: tuple[str, str]
 
 
 def compare_risk_groups(outcome: Outcome, total_points: FloatArray, cut: float) -> SurvivalComparison:
-    """High risk (total points above the cut) against low risk."""
+    """Compare high risk (total points above the cut) with low risk.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        Follow-up of n patients.
+    total_points : array, shape (n,)
+        Under the treatment received.
+    cut : float
+        Points; the mean of the training cohort in the paper.
+    """
     return compare_survival(outcome, total_points > cut, ("low risk", "high risk"))
 
 
 def total_points_received(result: NomogramResult, treated: BoolArray) -> FloatArray:
-    """(n,) total points under the treatment that each patient had."""
+    """Return the total points under the treatment that each patient received.
+
+    Parameters
+    ----------
+    result : NomogramResult
+        n patients.
+    treated : bool array, shape (n,)
+        True for ICT+CCRT.
+
+    Returns
+    -------
+    array, shape (n,)
+        Points.
+    """
     ict, ccrt = (result.arms[arm].total_points for arm in (TreatmentArm.ICT_CCRT, TreatmentArm.CCRT))
     return np.where(treated, ict, ccrt)
 
@@ -125,24 +186,56 @@ def total_points_received(result: NomogramResult, treated: BoolArray) -> FloatAr
 def compare_arms_by_preference(
     outcome: Outcome, treated: BoolArray, difference: FloatArray, threshold: float
 ) -> dict[str, SurvivalComparison]:
-    """Effect of ICT+CCRT against CCRT among the patients for whom each regimen is preferred at a threshold.
+    """Compare ICT+CCRT with CCRT among the patients for whom each regimen is preferred.
 
-    difference : (n,) DFS under ICT+CCRT minus DFS under CCRT at the decision horizon, as fractions.
+    Parameters
+    ----------
+    outcome : Outcome
+        Follow-up of n patients.
+    treated : bool array, shape (n,)
+        True for ICT+CCRT.
+    difference : array, shape (n,)
+        DFS under ICT+CCRT minus DFS under CCRT at the decision horizon, as fractions.
+    threshold : float
+        ICT+CCRT is preferred where the difference exceeds this fraction.
+
+    Returns
+    -------
+    dict of str to SurvivalComparison
+        ``ICT-preferred`` and ``CCRT-preferred``.
+
+    References
+    ----------
+    Zhong et al. 2021, section 3.5 and Figure 5.
     """
     preferred = difference > threshold
     arms = (TreatmentArm.CCRT.value, TreatmentArm.ICT_CCRT.value)
-    found: dict[str, SurvivalComparison] = {}
+    comparisons: dict[str, SurvivalComparison] = {}
     for name, mask in ((ICT_PREFERRED, preferred), (CCRT_PREFERRED, ~preferred)):
-        part = Outcome(outcome.durations_days[mask], outcome.event_observed[mask])
-        found[name] = compare_survival(part, treated[mask], arms)
-    return found
+        comparisons[name] = compare_survival(outcome.where(mask), treated[mask], arms)
+    return comparisons
 
 
 def subgroup_masks(cohort: Cohort, column: str) -> Mapping[str, BoolArray]:
-    """Label -> (n,) patients, for the values of a column.
+    """Return which patients are in each subgroup of a column.
 
-    A number with many values is cut at the paper's cut (age 42 years, volume 29 mL), else at its median; unknown
-    values are in no subgroup. Raises InputError for a column that is absent or constant.
+    Parameters
+    ----------
+    cohort : Cohort
+        n patients.
+    column : str
+        Its values become subgroups; a number with more than six values is cut at the paper's cut (age 42 years, volume
+        29 mL), else at its median.
+
+    Returns
+    -------
+    mapping of str to bool array, shape (n,)
+        Label -> patients; unknown values are in no subgroup.
+
+    Raises
+    ------
+    InputError
+        The column is missing or constant, or has too many values.
     """
     if column in ("sex", "sex_male") and "sex_male" in cohort.values:
         male = cohort.values["sex_male"]
@@ -153,14 +246,14 @@ def subgroup_masks(cohort: Cohort, column: str) -> Mapping[str, BoolArray]:
         if len(known) > MOST_CATEGORIES:
             cut = SUBGROUP_CUTS.get(column, float(np.median(values[~np.isnan(values)])))
             return {f"{column} <= {cut:g}": values <= cut, f"{column} > {cut:g}": values > cut}
-        found = {f"{column} = {value:g}": values == value for value in known}
+        masks = {f"{column} = {value:g}": values == value for value in known}
     elif column in cohort.texts:
         texts = np.array(cohort.texts[column])
-        found = {f"{column} = {text}": texts == text for text in sorted(set(texts)) if text}
+        masks = {f"{column} = {text}": texts == text for text in sorted(set(texts)) if text}
     else:
         raise InputError(f"{cohort.source} lacks the column {column}; found {', '.join(cohort.texts)}")
-    if not 2 <= len(found) <= MOST_CATEGORIES:
+    if not 2 <= len(masks) <= MOST_CATEGORIES:
         raise InputError(
-            f"{cohort.source}: a subgroup column needs 2 to {MOST_CATEGORIES} values, found {len(found)} in {column}"
+            f"{cohort.source}: a subgroup column needs 2 to {MOST_CATEGORIES} values, found {len(masks)} in {column}"
         )
-    return found
+    return masks

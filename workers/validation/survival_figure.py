@@ -19,7 +19,17 @@ LONGEST_MONTHS = 108
 def survival_figure(
     panels: Sequence[tuple[str, SurvivalComparison]], endpoint: str, colors: tuple[str, str] = (FIRST, SECOND)
 ) -> Figure:
-    """Kaplan-Meier curves of two groups in each panel, with the numbers at risk below."""
+    """Return Kaplan-Meier curves of two groups in each panel, with the numbers at risk below.
+
+    Parameters
+    ----------
+    panels : sequence of (str, SurvivalComparison)
+        Title and content, from left to right.
+    endpoint : str
+        Label of the axis.
+    colors : pair of str
+        First group, second group.
+    """
     figure = Figure(figsize=(3.6 * len(panels), 3.5), layout="constrained")
     grid = figure.add_gridspec(2, len(panels), height_ratios=[5, 1], hspace=0.02)
     longest = max((curve.days[-1] for _, groups in panels for curve in groups.curves if curve), default=0.0)
