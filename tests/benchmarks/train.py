@@ -18,7 +18,7 @@ from workers.bundles.bundle import load_bundle
 from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
 from workers.phantoms.population import published_nomogram
 from workers.phantoms.writing import PhantomCohort, phantom_patches
-from workers.training.patch_store import BAG_NAMES, build_store, saved_patch_reader
+from workers.training.patch_store import PATCH_KEYS, build_store, saved_patch_reader
 
 PATIENTS = 24
 BATCH = 32
@@ -86,5 +86,5 @@ def _write(folder: Path) -> list[str]:
     for number in range(PATIENTS):
         patient, bags = phantom_patches(number, cohort, nomogram, templates)
         names.append(str(patient.record["patient_id"]))
-        np.savez_compressed(folder / f"{names[-1]}.npz", **{BAG_NAMES[role]: bag for role, bag in bags.items()})
+        np.savez_compressed(folder / f"{names[-1]}.npz", **{PATCH_KEYS[role]: bag for role, bag in bags.items()})
     return names

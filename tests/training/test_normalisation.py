@@ -76,7 +76,7 @@ def cohort(study: Path) -> Cohort:
 
 
 def test_the_training_cuts_patches_by_the_chosen_rule(study: Path, cohort: Cohort, tmp_path: Path) -> None:
-    source = image_source(study / "dicom", normalisation="z_score", kept=tmp_path)(cohort)
+    source = image_source(study / "dicom", normalisation="z_score", cache=tmp_path)(cohort)
     assert {template.kind for template in source.templates.values()} == {"z_score"}
     patient_id = cohort.patient_ids[0]
     patches = source.read_patches(patient_id)["T2w"]
@@ -95,7 +95,7 @@ def test_the_training_cuts_patches_by_the_chosen_rule(study: Path, cohort: Cohor
     (tmp_path / "learned-templates.json").write_text(
         (tmp_path / "learned-templates.json").read_text().replace('"n_images": 1', '"n_images": 41')
     )
-    again = image_source(study / "dicom", normalisation="z_score", kept=tmp_path)(cohort)
+    again = image_source(study / "dicom", normalisation="z_score", cache=tmp_path)(cohort)
     assert {template.n_images for template in again.templates.values()} == {41}  # kept, not learned again
 
 

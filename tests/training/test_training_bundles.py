@@ -14,11 +14,11 @@ from config.settings import BUNDLES
 from workers.bundles.bundle import verify_bundle
 from workers.phantoms.feature_cohort import draw_features
 from workers.phantoms.writing import PhantomCohort, write_cohort
+from workers.training.early_stopping import signature_c_index
 from workers.training.image_source import image_source
 from workers.training.model_evaluation import add_phantom_metrics
 from workers.training.run import BundleDescription, train_bundle
 from workers.training.score_training import train_scores
-from workers.training.sequence_training import signature_c_index
 from workers.training.training_config import TrainingConfig, config_from_choices
 
 PUBLISHED = BUNDLES / "demonstration" / "nomogram.json"
@@ -137,12 +137,12 @@ def test_early_stopping_keeps_the_best_weights(tmp_path: Path) -> None:
 
 def test_a_working_folder_of_another_training_is_not_mixed(phantoms: Path, tmp_path: Path) -> None:
     train(phantoms, tmp_path / "bundle", small_config(epochs=1))
-    with pytest.raises(InputError, match="holds a training with epochs = 1, expected 2"):
+    with pytest.raises(InputError, match="contains a training with epochs = 1, expected 2"):
         train(phantoms, tmp_path / "bundle", small_config())
     rows = read_rows(phantoms / "cohort.csv")
     rows[0]["dfs_days"] = "777"
     changed = write_rows(tmp_path / "changed.csv", rows)
-    with pytest.raises(InputError, match="holds a training with cohort_sha256"):
+    with pytest.raises(InputError, match="contains a training with cohort_sha256"):
         train(phantoms, tmp_path / "bundle", small_config(epochs=1), changed)
 
 

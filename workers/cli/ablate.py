@@ -113,7 +113,7 @@ def ablate(
                 images,
                 progress=lambda done, total: tell(f"{grey} landmarks", done, total, ""),
                 normalisation=grey,
-                kept=place,
+                cache=place,
             )(patients)
             return build_store(
                 patients.patient_ids, source.read_patches, place, lambda done, n: tell(f"{grey} images", done, n, "")

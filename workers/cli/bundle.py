@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from config.atomic_files import write_atomically
 from config.errors import InputError, SettingsError
 from node.cli.context import print_json, print_table, record_configuration, settings_of
 
@@ -174,9 +175,7 @@ def activate(
     policy_of(settings, found.manifest.indication, f"the bundle {found.manifest.name!r}")
     named = bundle if bundle == found.folder.name else str(found.folder.resolve())
     text = settings.source.read_text(encoding="utf-8")
-    aside = settings.source.with_name(f".{settings.source.name}.part")
-    aside.write_text(with_bundle(text, named), encoding="utf-8")
-    aside.replace(settings.source)
+    write_atomically(settings.source, with_bundle(text, named))
     record_configuration(ctx, f"bundle {found.digest} activated")
     if as_json:
         print_json({**_summary(found.manifest), "bundle": named, "written": str(settings.source)})

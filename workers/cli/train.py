@@ -114,7 +114,7 @@ def train(
             images,
             progress=lambda done, total: tell("landmarks", done, total, ""),
             normalisation=grey,
-            kept=place,
+            cache=place,
         )
         bundle = train_bundle(cohort, source, out, place, config, description, loader, tell, folds)
         if phantoms:

@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from config.indication.nasopharynx import NASOPHARYNX
+from config.atomic_files import replacing
 from workers.phantoms.images import (
     OTHER_SCANNERS,
     ROLES,
@@ -39,6 +39,7 @@ from workers.phantoms.images import (
     tumour_mask,
 )
 from workers.phantoms.population import PhantomPatient, Truth, draw_patient, patient_rng, published_nomogram
+from workers.training.patch_store import PATCH_KEYS
 from workers.volumes.intensity import IntensityTemplate
 from workers.volumes.landmarks import landmarks_of
 from workers.volumes.patches import extract_patches
@@ -47,7 +48,6 @@ R = TypeVar("R")
 
 SPACING_MM = 1.0
 TEMPLATE_PATIENTS = 150
-BAG_NAMES = {role.value: role.file_stem for role in NASOPHARYNX.series_roles}
 SCANNERS: dict[str, ScannerRange] = {"training": TRAINING_SCANNERS, "other": OTHER_SCANNERS}
 HISTOGRAM_SECTIONS_MM = (-45.0, -25.0, 25.0, 45.0)  # sections beyond the tumour, for landmarks like a whole stack's
 
@@ -146,11 +146,13 @@ def write_cohort(
     """
     patches = out / "patches"
     patches.mkdir(parents=True, exist_ok=True)
-    kept = patches / "templates.json"
-    if templates is None and kept.is_file():
-        templates = templates_from(json.loads(kept.read_text(encoding="utf-8")))
+    templates_file = patches / "templates.json"
+    if templates is None and templates_file.is_file():
+        templates = templates_from(json.loads(templates_file.read_text(encoding="utf-8")))
     templates = templates or fit_templates(cohort, processes)
-    kept.write_text(json.dumps({role: t.to_json() for role, t in templates.items()}, indent=1), encoding="utf-8")
+    templates_file.write_text(
+        json.dumps({role: t.to_json() for role, t in templates.items()}, indent=1), encoding="utf-8"
+    )
     patients = write_tables(cohort, out)
     missing = [i for i, p in enumerate(patients) if not (patches / f"{p.record['patient_id']}.npz").is_file()]
     work = partial(_write_patches, cohort=cohort, nomogram=published_nomogram(), templates=templates, folder=patches)
@@ -193,10 +195,8 @@ def _write_patches(
 ) -> None:
     patient, bags = phantom_patches(number, cohort, nomogram, templates)
     target = folder / f"{patient.record['patient_id']}.npz"
-    partial_file = target.with_suffix(".part")
-    with partial_file.open("wb") as stream:
-        np.savez(stream, **{BAG_NAMES[role]: bag for role, bag in bags.items()})  # type: ignore[arg-type]
-    partial_file.replace(target)
+    with replacing(target) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, **{PATCH_KEYS[role]: bag for role, bag in bags.items()})  # type: ignore[arg-type]
 
 
 def _mapped(work: Callable[[int], R], numbers: Sequence[int] | range, processes: int) -> Iterator[R]:

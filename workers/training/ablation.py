@@ -1,9 +1,9 @@
 """Which choice is better on this cohort: trainings that differ in one choice, on the same folds with the same seeds.
 
-The reference has every choice as given; each alternative differs from it in one. All are cross-validated on the same
-folds, so their C-indices are compared on the same patients and the interval of a difference is that of the pairs.
-What such an interval holds is the chance of the patients; the chance of the first weights shows in repeats with other
-seeds. Several comparisons are not corrected for being several.
+The reference has every choice as configured; each alternative differs from it in one. All are cross-validated on the
+same folds, so their C-indices are compared on the same patients and the interval of a difference is paired. Such an
+interval contains the chance of the patients; the chance of the first weights shows in repeats with other seeds.
+Several comparisons are not corrected for multiplicity.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ from workers.training.loading import BatchLoader
 from workers.training.model_evaluation import CLEAR_BENEFIT, read_truth
 from workers.training.network_training import claim_work_folder
 from workers.training.patch_store import PatchStore
-from workers.training.sequence_training import Progress
-from workers.training.training_config import TrainingConfig, config_from_choices
+from workers.training.training_config import Progress, TrainingConfig, config_from_choices
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "pooling": ("maximum", "attention"),
@@ -51,7 +50,15 @@ TRUTH = "truth.csv"
 
 @dataclass(frozen=True)
 class AblationArm:
-    """One training that is compared: its name, the choice in which it differs, its config at the first seed."""
+    """One training to compare.
+
+    Attributes
+    ----------
+    name, choice, value : str
+        ``pooling=attention``, ``pooling``, ``attention``; the reference has no choice.
+    config : TrainingConfig
+        At the first seed.
+    """
 
     name: str
     choice: str
@@ -61,7 +68,17 @@ class AblationArm:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What to compare, and how thoroughly."""
+    """What to compare, and how thoroughly.
+
+    Attributes
+    ----------
+    arms : tuple of AblationArm
+        The reference first.
+    n_folds, n_repeats : int
+        Folds of each cross-validation; repeats with other folds and first weights.
+    nomogram : CoxNomogram or None
+        Used in every fold; None: one is fitted in each.
+    """
 
     arms: tuple[AblationArm, ...]
     n_folds: int = 5
@@ -73,8 +90,18 @@ class Ablation:
 class AblationArmResult:
     """One arm in all repeats, beside the reference.
 
-    concordance : one a repeat. difference : of the mean C-index from the reference's; None for the reference itself.
-    truth : agreement with the truth of phantoms and correlations, where it is known. seconds : a repeat's trainings.
+    Attributes
+    ----------
+    arm : AblationArm
+        What was trained.
+    concordance : tuple of Concordance
+        One per repeat.
+    difference : ConcordanceDifference or None
+        Of the mean C-index from that of the reference; None for the reference.
+    truth : dict or None
+        Agreement with the truth of phantoms, and correlations, where it is known.
+    seconds : float
+        Duration of the trainings of one repeat.
     """
 
     arm: AblationArm
@@ -85,14 +112,14 @@ class AblationArmResult:
 
     @property
     def c_index(self) -> tuple[float, tuple[float, float]]:
-        """Mean over the repeats with its 95 % interval over patients."""
+        """Mean over the repeats, with the ends of its 95 % interval over patients."""
         value, influence = mean_concordance(self.concordance)
         reach = Z_95 * float(np.sqrt((influence**2).sum()))
         return value, (value - reach, value + reach)
 
     @property
     def verdict(self) -> str:
-        """What the interval of the difference allows to say."""
+        """What the interval of the difference shows: ``higher``, ``lower`` or ``no difference shown``."""
         if self.difference is None:
             return REFERENCE
         low, high = self.difference.ci95
@@ -101,13 +128,14 @@ class AblationArmResult:
         return "higher" if low > 0 else "lower" if high < 0 else "no difference shown"
 
     def to_json(self) -> dict[str, Any]:
+        """Return the contract's JSON of one arm."""
         value, ci95 = self.c_index
         different = self.difference
         return {
             "name": self.arm.name,
             "choice": self.arm.choice,
             "value": self.arm.value,
-            "c_index": {"value": value, "ci95": list(ci95), "by_repeat": [one.value for one in self.concordance]},
+            "c_index": {"value": value, "ci95": list(ci95), "by_repeat": [repeat.value for repeat in self.concordance]},
             "difference": None if different is None else {"value": different.value, "ci95": list(different.ci95)},
             "verdict": self.verdict,
             "truth": self.truth,
@@ -118,7 +146,19 @@ class AblationArmResult:
 
 @dataclass(frozen=True)
 class AblationResult:
-    """The arms in order, the reference first. oracle : C-index of the true linear predictor, where it is known."""
+    """All arms in order, the reference first.
+
+    Attributes
+    ----------
+    cohort : str
+        File name.
+    n, n_events, n_folds, n_repeats : int
+        Size of the comparison.
+    arms : tuple of AblationArmResult
+        The reference first.
+    oracle : float or None
+        C-index of the true linear predictor of phantoms.
+    """
 
     cohort: str
     n: int
@@ -129,6 +169,7 @@ class AblationResult:
     oracle: float | None
 
     def to_json(self) -> dict[str, Any]:
+        """Return the contract's JSON of ``ablate``."""
         return {
             "cohort": self.cohort,
             "n": self.n,
@@ -141,10 +182,10 @@ class AblationResult:
         }
 
     def remarks(self) -> list[str]:
-        """What must be read beside the numbers."""
-        said = [
-            "Intervals hold the chance of the patients: paired, within folds, by the infinitesimal jackknife.",
-            "The chance of folds and first weights is not in them; "
+        """Return what a reader must know beside the numbers."""
+        remarks = [
+            "Intervals contain the chance of the patients: paired, within folds, by the infinitesimal jackknife.",
+            "They do not contain the chance of folds and first weights; "
             + (
                 "its size shows in the spread of the repeats."
                 if self.n_repeats > 1
@@ -154,26 +195,41 @@ class AblationResult:
         n_compared = len(self.arms) - 1
         if n_compared > 1:
             share = 1 - 0.95**n_compared
-            said.append(
+            remarks.append(
                 f"{n_compared} comparisons, not corrected: were all choices equal, one would still be called different "
                 f"in up to {100 * share:.0f} % of such cohorts."
             )
-        return said
+        return remarks
 
 
 def ablation_arms(options: Mapping[str, Any], vary: Sequence[str]) -> tuple[AblationArm, ...]:
-    """The reference and one arm for every other value of each choice that varies.
+    """Return the reference, and one arm for every other value of each choice that varies.
 
-    options : those of `config_from_choices`. Raises InputError for an unknown choice or a shape that cannot be built.
+    Parameters
+    ----------
+    options : mapping
+        Arguments of `config_from_choices`.
+    vary : sequence of str
+        Keys of `CHOICES`.
+
+    Returns
+    -------
+    tuple of AblationArm
+        The reference first.
+
+    Raises
+    ------
+    InputError
+        An unknown choice, or a network shape that cannot be built.
     """
     unknown = [name for name in vary if name not in CHOICES]
     if unknown or not vary:
         raise InputError(f"expected choices to vary among {', '.join(CHOICES)}, found {', '.join(unknown) or 'none'}")
     arms = [AblationArm(REFERENCE, "", "", config_from_choices(**options))]
     for choice in dict.fromkeys(vary):
-        given = _given(choice, arms[0].config)
+        reference_value = _value_of(choice, arms[0].config)
         for value in CHOICES[choice]:
-            if value != given:
+            if value != reference_value:
                 shown = ("no", "yes")[value] if isinstance(value, bool) else str(value)
                 arms.append(
                     AblationArm(f"{choice}={shown}", choice, shown, config_from_choices(**{**options, choice: value}))
@@ -181,8 +237,8 @@ def ablation_arms(options: Mapping[str, Any], vary: Sequence[str]) -> tuple[Abla
     return tuple(arms)
 
 
-def _given(choice: str, config: TrainingConfig) -> Any:
-    """The value that a config has for a choice."""
+def _value_of(choice: str, config: TrainingConfig) -> Any:
+    """Return the value that a configuration has for a choice."""
     if choice == "augmentation":
         return "scanner" if config.scanner_augmentation else "paper"
     return getattr(config.backbone if choice in ("pooling", "variant") else config, choice)
@@ -196,10 +252,32 @@ def run_ablation(
     loader: BatchLoader,
     progress: Progress,
 ) -> AblationResult:
-    """Cross-validate every arm and compare; a call after a kill goes on where it stood.
+    """Cross-validate every arm and compare; a call after a kill resumes where it stopped.
 
-    store_of : the patches of the cohort as a config wants them normalised. The truth is that of `truth.csv` beside the
-    cohort, where it stands. Raises InputError for a cohort or images that cannot be learned from.
+    Parameters
+    ----------
+    cohort_file : Path
+        Patients labelled ``training`` are used. A ``truth.csv`` beside it is the truth of phantoms.
+    store_of : callable
+        Returns the patches of the cohort with the normalisation of a configuration.
+    work : Path
+        Folder of the state, one subfolder per arm and seed.
+    plan : Ablation
+        Arms, folds, repeats.
+    loader : BatchLoader
+        Device and loader threads.
+    progress : Progress
+        Called after every epoch and check.
+
+    Returns
+    -------
+    AblationResult
+        Paired differences from the reference.
+
+    Raises
+    ------
+    InputError
+        The cohort or the images cannot be used.
     """
     cohort = read_cohort(cohort_file, need_scores=False, endpoints=OUTCOME_ENDPOINTS)
     training = np.array([label == TRAINING for label in cohort.labels])
@@ -210,21 +288,23 @@ def run_ablation(
     results: list[AblationArmResult] = []
     for number, arm in enumerate(plan.arms, start=1):
         store = store_of(cohort, arm.config)
-        found = []
+        repeats = []
         for repeat in range(plan.n_repeats):
             config = replace(arm.config, seed=arm.config.seed + repeat)
             folder = work / arm.name.replace("=", "-") / f"seed-{config.seed}"
             claim_work_folder(folder, config, cohort_file)
 
-            def tell(
+            def arm_progress(
                 stage: str, done: int, total: int, note: str, title: str = f"{number}/{len(plan.arms)} {arm.name}"
             ) -> None:
                 progress(f"{title}, {stage}", done, total, note)
 
-            found.append(
-                cross_validate(cohort, training, store, config, plan.n_folds, folder, plan.nomogram, loader, tell)
+            repeats.append(
+                cross_validate(
+                    cohort, training, store, config, plan.n_folds, folder, plan.nomogram, loader, arm_progress
+                )
             )
-        results.append(_compared(arm, found, results[0] if results else None, truth))
+        results.append(_compared(arm, repeats, results[0] if results else None, truth))
     outcome = patients.outcome("dfs")
     return AblationResult(
         cohort=cohort_file.name,
@@ -241,21 +321,21 @@ def run_ablation(
 
 def _compared(
     arm: AblationArm,
-    found: Sequence[OutOfFold],
+    repeats: Sequence[OutOfFold],
     reference: AblationArmResult | None,
     truth: Mapping[str, FloatArray] | None,
 ) -> AblationArmResult:
-    concordance = tuple(one.concordance() for one in found)
+    concordance = tuple(repeat.concordance() for repeat in repeats)
     return AblationArmResult(
         arm,
         concordance,
         None if reference is None else concordance_difference(concordance, reference.concordance),
-        None if truth is None else _against_truth(found, truth),
-        float(np.mean([one.seconds for one in found])),
+        None if truth is None else _against_truth(repeats, truth),
+        float(np.mean([repeat.seconds for repeat in repeats])),
     )
 
 
-def _against_truth(found: Sequence[OutOfFold], truth: Mapping[str, FloatArray]) -> dict[str, Any]:
+def _against_truth(repeats: Sequence[OutOfFold], truth: Mapping[str, FloatArray]) -> dict[str, Any]:
     """How often the recommendation agrees with the oracle's where the true difference of 5-year DFS exceeds 5 %.
 
     Counts are those of the mean over repeats, so that repeats do not narrow the (exact binomial) interval.
@@ -263,19 +343,19 @@ def _against_truth(found: Sequence[OutOfFold], truth: Mapping[str, FloatArray]) 
     benefit = truth["dfs_60_ict_ccrt"] - truth["dfs_60_ccrt"]
     clear = np.abs(benefit) > CLEAR_BENEFIT
     n = int(clear.sum())
-    agrees = float(np.mean([np.sum((one.benefit > 0)[clear] == (benefit > 0)[clear]) for one in found]))
+    agrees = float(np.mean([np.sum((repeat.benefit > 0)[clear] == (benefit > 0)[clear]) for repeat in repeats]))
     interval = binomtest(round(agrees), n).proportion_ci() if n else None
     return {
         "agreement": agrees / n if n else None,
         "ci95": None if interval is None else [float(interval.low), float(interval.high)],
         "n": n,
-        "correlation_prognostic": _correlation([one.scores.prognostic for one in found], truth["prognostic"]),
-        "correlation_predictive": _correlation([one.scores.predictive for one in found], truth["predictive"]),
+        "correlation_prognostic": _correlation([repeat.scores.prognostic for repeat in repeats], truth["prognostic"]),
+        "correlation_predictive": _correlation([repeat.scores.predictive for repeat in repeats], truth["predictive"]),
     }
 
 
 def _correlation(scores: Sequence[FloatArray], latent: FloatArray) -> float | None:
     """Mean over the repeats; None where a score is the same for everybody."""
-    if any(np.ptp(one) == 0 for one in scores):
+    if any(np.ptp(score) == 0 for score in scores):
         return None
-    return float(np.mean([np.corrcoef(one, latent)[0, 1] for one in scores]))
+    return float(np.mean([np.corrcoef(score, latent)[0, 1] for score in scores]))

@@ -1,4 +1,4 @@
-"""An ablation on paper: the table as CSV, the comparison as a figure, everything as JSON."""
+"""The result of an ablation as a table (CSV), a figure and JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ VALUE_NAMES = {
 
 
 def shown_name(result: AblationArmResult) -> str:
-    """The arm as a person reads it."""
+    """Return the name of an arm as tables and figures show it."""
     arm = result.arm
     if not arm.choice:
         return "Reference"
@@ -43,7 +43,7 @@ def shown_name(result: AblationArmResult) -> str:
 
 
 def write_ablation(result: AblationResult, folder: Path) -> list[Path]:
-    """ablation.json, .csv, .png, .pdf and .svg in a folder; returns their paths."""
+    """Write ablation.json, .csv, .png, .pdf and .svg into a folder and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / f"{NAME}.json", folder / f"{NAME}.csv"]
     written[0].write_text(json.dumps(result.to_json(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -58,48 +58,48 @@ def write_ablation(result: AblationResult, folder: Path) -> list[Path]:
 
 
 def _write_table(result: AblationResult, path: Path) -> None:
-    rows = [_table_row(one) for one in result.arms]
+    rows = [_table_row(arm) for arm in result.arms]
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _table_row(one: AblationArmResult) -> dict[str, Any]:
-    value, (low, high) = one.c_index
-    different, truth = one.difference, one.truth or {}
+def _table_row(result: AblationArmResult) -> dict[str, Any]:
+    value, (low, high) = result.c_index
+    different, truth = result.difference, result.truth or {}
     agreement = truth.get("ci95") or (None, None)
     return {
-        "choice": one.arm.choice or "reference",
-        "value": one.arm.value,
+        "choice": result.arm.choice or "reference",
+        "value": result.arm.value,
         "c_index": value,
         "c_index_low": low,
         "c_index_high": high,
         "difference": different and different.value,
         "difference_low": different and different.ci95[0],
         "difference_high": different and different.ci95[1],
-        "verdict": one.verdict,
+        "verdict": result.verdict,
         "agreement": truth.get("agreement"),
         "agreement_low": agreement[0],
         "agreement_high": agreement[1],
-        "seconds": round(one.seconds, 1),
+        "seconds": round(result.seconds, 1),
     }
 
 
 def ablation_figure(result: AblationResult) -> Figure:
-    """One row an arm: C-index, its difference from the reference, and agreement with the truth where it is known."""
+    """Return a figure with one row per arm: C-index, difference from the reference, agreement with a known truth."""
     known = result.arms[0].truth is not None
     n = len(result.arms)
     figure = Figure(figsize=(9.6 if known else 7.2, 0.42 * n + 1.25), layout="constrained")
     axes: list[Axes] = list(figure.subplots(1, 3 if known else 2, sharey=True))
-    for at, one in enumerate(result.arms):
+    for at, arm in enumerate(result.arms):
         y = n - at
-        value, ci95 = one.c_index
-        _row(axes[0], y, value, ci95, [c.value for c in one.concordance])
-        if one.difference is not None:
-            _row(axes[1], y, one.difference.value, one.difference.ci95, signed=True)
-        if known and one.truth and one.truth["agreement"] is not None:
-            _row(axes[2], y, one.truth["agreement"], tuple(one.truth["ci95"]))
+        value, ci95 = arm.c_index
+        _row(axes[0], y, value, ci95, [c.value for c in arm.concordance])
+        if arm.difference is not None:
+            _row(axes[1], y, arm.difference.value, arm.difference.ci95, signed=True)
+        if known and arm.truth and arm.truth["agreement"] is not None:
+            _row(axes[2], y, arm.truth["agreement"], tuple(arm.truth["ci95"]))
     axes[0].set_title("C-index, out of fold")
     axes[1].set_title("Difference from the reference")
     axes[1].axvline(0, color=INK, linewidth=0.7, zorder=0)
@@ -122,7 +122,7 @@ def ablation_figure(result: AblationResult) -> Figure:
         ax.margins(x=0.08)
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
-    axes[0].set_yticks([n - at for at in range(n)], [shown_name(one) for one in result.arms])
+    axes[0].set_yticks([n - at for at in range(n)], [shown_name(arm) for arm in result.arms])
     repeats = f"{result.n_repeats} repeats (rings)" if result.n_repeats > 1 else "1 repeat"
     figure.supxlabel(
         f"{result.n} patients, {result.n_events} events; {result.n_folds} folds, {repeats}; bars: 95 % intervals over "
@@ -140,7 +140,7 @@ def _row(
     repeats: Sequence[float] = (),
     signed: bool = False,
 ) -> None:
-    """A mark with its interval; every repeat as a small ring, where there are several."""
+    """Draw a mark with its interval, and each of several repeats as a small ring."""
     if not np.isfinite(value):
         return
     ax.plot(ci95, [y, y], color=SECOND, linewidth=1.2, solid_capstyle="butt")

@@ -1,7 +1,10 @@
-"""Training augmentation of patches: what another day, another scanner or another observer would have changed.
+"""Training augmentation of patches: variation between days, scanners and observers.
 
-The paper's: rotation by -10..10 degrees in steps of 5, grey shift, slight Gaussian smoothing, centre jitter of 5
-pixels; the mask stays nearest-neighbour. `scanner` adds mirror images, contrast, gamma, a linear bias field and noise.
+The paper's: rotation by -10 to 10 degrees in steps of 5, grey shift, slight Gaussian smoothing, centre jitter of 5
+pixels; the mask is resampled by nearest neighbour. The scanner augmentation adds mirror images, contrast, gamma, a
+linear bias field and noise.
+
+References: Zhong et al., EBioMedicine 2021;70:103522, supplement.
 """
 
 from __future__ import annotations
@@ -17,9 +20,21 @@ SMOOTHING_PIXELS = (0.3, 0.9)
 
 
 def augment(patches: Tensor, generator: torch.Generator, scanner: bool = True) -> Tensor:
-    """Patches (n, 2, h, w), image in 0..1 and mask in {0, 1} -> as many, each varied in its own way.
+    """Vary each patch independently; image and mask move together.
 
-    generator : of the CPU; all randomness comes from it.
+    Parameters
+    ----------
+    patches : Tensor, shape (n, 2, h, w)
+        Image in [0, 1] and mask in {0, 1}.
+    generator : torch.Generator
+        On the CPU; the only source of randomness.
+    scanner : bool
+        Also mirror, contrast, gamma, bias field and noise.
+
+    Returns
+    -------
+    Tensor, shape (n, 2, h, w)
+        Image in [0, 1], mask in {0, 1}.
     """
     image, mask = _moved(patches, generator, mirror=scanner)
     image = _smoothed(image, generator)
@@ -34,16 +49,18 @@ def _uniform(n: int, low: float, high: float, generator: torch.Generator) -> Ten
 
 
 def _moved(patches: Tensor, generator: torch.Generator, mirror: bool) -> tuple[Tensor, Tensor]:
-    """Rotation about the centre and jitter of the centre, in one resampling."""
+    """Rotate about the centre, shift and mirror, in one resampling."""
     n, _, h, w = patches.shape
-    chosen = torch.randint(len(ROTATIONS_DEGREES), (n,), generator=generator)
-    angle = torch.deg2rad(torch.tensor(ROTATIONS_DEGREES)[chosen])
+    index = torch.randint(len(ROTATIONS_DEGREES), (n,), generator=generator)
+    angle = torch.deg2rad(torch.tensor(ROTATIONS_DEGREES)[index])
+    # affine_grid counts from -1 to 1 across the image, so one pixel is 2 / w.
     shift = torch.randint(-JITTER_PIXELS, JITTER_PIXELS + 1, (n, 2), generator=generator) * 2.0 / torch.tensor([w, h])
     flip = torch.ones(n)
     if mirror:
         flip = 1.0 - 2.0 * torch.randint(2, (n,), generator=generator)
     cos, sin = torch.cos(angle), torch.sin(angle)
     rows = [torch.stack([flip * cos, -sin, shift[:, 0]], 1), torch.stack([flip * sin, cos, shift[:, 1]], 1)]
+    # One grid for both: the mask must move exactly as the image does, or the network learns a displaced contour.
     grid = functional.affine_grid(torch.stack(rows, 1), [n, 1, h, w], align_corners=False)
     image = functional.grid_sample(patches[:, :1], grid, mode="bilinear", align_corners=False)
     mask = functional.grid_sample(patches[:, 1:], grid, mode="nearest", align_corners=False)
@@ -51,7 +68,7 @@ def _moved(patches: Tensor, generator: torch.Generator, mirror: bool) -> tuple[T
 
 
 def _smoothed(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Gaussian smoothing of a third of the patches, each with its own width."""
+    """Smooth a third of the patches, each with its own Gaussian width."""
     n = len(image)
     touched = torch.rand(n, generator=generator) < 1 / 3
     if not bool(touched.any()):
@@ -60,17 +77,17 @@ def _smoothed(image: Tensor, generator: torch.Generator) -> Tensor:
     offsets = torch.arange(-2.0, 3.0)
     kernel = torch.exp(-0.5 * (offsets / sigma[:, None]) ** 2)
     kernel = kernel / kernel.sum(1, keepdim=True)  # (k, 5)
-    some = image[touched].transpose(0, 1)  # (1, k, h, w): one channel a patch
-    k = some.shape[1]
-    some = functional.conv2d(some, kernel[:, None, :, None], padding=(2, 0), groups=k)
-    some = functional.conv2d(some, kernel[:, None, None, :], padding=(0, 2), groups=k)
+    selected = image[touched].transpose(0, 1)  # (1, k, h, w): one channel a patch
+    k = selected.shape[1]
+    selected = functional.conv2d(selected, kernel[:, None, :, None], padding=(2, 0), groups=k)
+    selected = functional.conv2d(selected, kernel[:, None, None, :], padding=(0, 2), groups=k)
     image = image.clone()
-    image[touched] = some.transpose(0, 1)
+    image[touched] = selected.transpose(0, 1)
     return image
 
 
 def _rescanned(image: Tensor, generator: torch.Generator) -> Tensor:
-    """Contrast, gamma, a bias field that is linear in the plane, and noise."""
+    """Vary contrast, gamma, a bias field that is linear in the plane, and noise."""
     n, _, h, w = image.shape
     image = image.clamp(1e-4, 1) ** torch.exp(_uniform(n, -0.15, 0.15, generator))
     x = torch.linspace(-1, 1, w).reshape(1, 1, 1, w) * _uniform(n, -0.12, 0.12, generator)

@@ -1,4 +1,4 @@
-"""Which patients make a batch, who is kept back for early stopping, and the folds of a cross-validation."""
+"""Which patients make a batch, which ones validate, and the folds of a cross-validation."""
 
 from __future__ import annotations
 
@@ -12,11 +12,28 @@ PAPER_EVENT_SHARE = 27 / 64  # 27 of 64 patients in a batch had the event
 def epoch_batches(
     event_observed: BoolArray, batch_size: int, event_share: float | None, rng: np.random.Generator
 ) -> list[IndexArray]:
-    """One epoch of batches, every batch with its share of events.
+    """Return one epoch of batches, each with its share of events.
 
-    event_observed : (n,). event_share : share of patients with the event in each batch (the paper: 27 of 64, events
-    drawn again and again while each censored patient comes once); None: the cohort's own share, everybody once.
-    Returns index arrays into the patients. A cohort without events, or with nothing else, gets plain batches.
+    Parameters
+    ----------
+    event_observed : bool array, shape (n,)
+        Of the training patients.
+    batch_size : int
+        Patients per batch.
+    event_share : float or None
+        Share of patients with the event in each batch (the paper: 27 of 64): events are drawn repeatedly, each censored
+        patient once. None: the cohort's own share, each patient once.
+    rng : numpy Generator
+        Source of the order.
+
+    Returns
+    -------
+    list of int array
+        Positions of patients. A cohort without events, or with events only, gets plain batches.
+
+    References
+    ----------
+    Zhong et al. 2021, supplement.
     """
     events, censored = np.flatnonzero(event_observed), np.flatnonzero(~event_observed)
     if event_share is None or not len(events) or not len(censored):
@@ -35,14 +52,14 @@ def epoch_batches(
 def _stratified(
     events: IndexArray, censored: IndexArray, batch_size: int, rng: np.random.Generator
 ) -> list[IndexArray]:
-    """Everybody once, events spread evenly over the batches."""
+    """Return batches with each patient once and the events spread evenly."""
     n_batches = max(1, round((len(events) + len(censored)) / batch_size))
     shuffled = np.concatenate([rng.permutation(events), rng.permutation(censored)])
     return [shuffled[i::n_batches] for i in range(n_batches)]
 
 
 def _endless(rows: IndexArray, n: int, rng: np.random.Generator) -> IndexArray:
-    """n draws that go through all rows before any comes again."""
+    """Draw n rows; each is drawn once before any is drawn again."""
     rounds = -(-n // len(rows))
     return np.concatenate([rng.permutation(rows) for _ in range(rounds)])[:n]
 
@@ -50,24 +67,54 @@ def _endless(rows: IndexArray, n: int, rng: np.random.Generator) -> IndexArray:
 def validation_split(
     event_observed: BoolArray, treated: BoolArray, share: float, rng: np.random.Generator
 ) -> BoolArray:
-    """(n,) True for the patients kept for early stopping: the same share of every event-by-arm group."""
-    chosen = np.zeros(len(event_observed), dtype=np.bool_)
+    """Choose the patients for early stopping: the same share of every event-by-arm group.
+
+    Parameters
+    ----------
+    event_observed, treated : bool array, shape (n,)
+        Event, and ICT+CCRT.
+    share : float
+        In [0, 1].
+    rng : numpy Generator
+        Source of the choice.
+
+    Returns
+    -------
+    bool array, shape (n,)
+        True for a validation patient.
+    """
+    validating = np.zeros(len(event_observed), dtype=np.bool_)
     for event in (False, True):
         for arm in (False, True):
             group = np.flatnonzero((event_observed == event) & (treated == arm))
-            chosen[rng.permutation(group)[: round(share * len(group))]] = True
-    return chosen
+            validating[rng.permutation(group)[: round(share * len(group))]] = True
+    return validating
 
 
 def stratified_folds(
     event_observed: BoolArray, treated: BoolArray, n_folds: int, rng: np.random.Generator
 ) -> IndexArray:
-    """(n,) fold of each patient, 1..n_folds: folds of one size, each with its share of every event-by-arm group."""
+    """Assign patients to folds of equal size, each with its share of every event-by-arm group.
+
+    Parameters
+    ----------
+    event_observed, treated : bool array, shape (n,)
+        Event, and ICT+CCRT.
+    n_folds : int
+        Number of folds.
+    rng : numpy Generator
+        Source of the order.
+
+    Returns
+    -------
+    int array, shape (n,)
+        Fold of each patient, 1 to n_folds.
+    """
     folds = np.zeros(len(event_observed), dtype=np.intp)
-    given = 0
+    assigned = 0
     for event in (True, False):
         for arm in (True, False):
             group = rng.permutation(np.flatnonzero((event_observed == event) & (treated == arm)))
-            folds[group] = (given + np.arange(len(group))) % n_folds + 1
-            given += len(group)
+            folds[group] = (assigned + np.arange(len(group))) % n_folds + 1
+            assigned += len(group)
     return folds

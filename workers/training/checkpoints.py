@@ -1,6 +1,6 @@
-"""Checkpoints that survive a kill: all state of a training, written aside, synced, then renamed into place.
+"""Checkpoints that survive a kill: all state of a training, written under a temporary name, synced, renamed.
 
-Tensors go into a safetensors file, everything else into its header as JSON: no pickle.
+Tensors are in a safetensors file, everything else in its header as JSON: no pickle, which would execute code on load.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ STRUCTURE = "structure"
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     """Write a nested state of dicts, lists, tuples, tensors and plain values.
 
-    After a return the state is on the disk; a kill before leaves the previous checkpoint whole.
+    After the return the state is on the disk; a kill before leaves the previous checkpoint whole.
+
+    Parameters
+    ----------
+    path : Path
+        A .safetensors file; its folder is created if necessary.
+    state : mapping
+        Plain values must be JSON values; keys may be numbers.
     """
     tensors: dict[str, Tensor] = {}
     structure = _described(state, "", tensors)
@@ -33,7 +40,18 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """The state that was saved, or None where there is no checkpoint. Raises InputError for a damaged one."""
+    """Read the state that was saved.
+
+    Returns
+    -------
+    dict or None
+        None where there is no checkpoint.
+
+    Raises
+    ------
+    InputError
+        The file is damaged.
+    """
     if not path.is_file():
         return None
     try:
@@ -47,7 +65,7 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def _described(value: Any, name: str, tensors: dict[str, Tensor]) -> list[Any]:
-    """[kind, content] of a value; tensors are put aside under their name."""
+    """Return [kind, content] of a value; tensors are collected under their name."""
     if isinstance(value, Tensor):
         tensors[name] = value.detach().cpu().contiguous().clone()
         return ["tensor", name]

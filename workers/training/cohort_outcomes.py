@@ -1,4 +1,4 @@
-"""What learning takes from a cohort: who was treated how, and the follow-up of four endpoints."""
+"""The follow-up and treatment that the losses use, from the columns of a cohort."""
 
 from __future__ import annotations
 
@@ -17,7 +17,18 @@ OUTCOME_ENDPOINTS = tuple(endpoint.value for endpoint in NASOPHARYNX.learned_end
 
 
 def outcomes_from_columns(columns: Mapping[str, Sequence[Any]]) -> Outcomes:
-    """Follow-up and treatment from canonical cohort columns (a data frame, or lists by name)."""
+    """Convert canonical cohort columns to tensors.
+
+    Parameters
+    ----------
+    columns : mapping of str to sequence, length n
+        ``<endpoint>_days``, ``<endpoint>_event`` and ``treatment``; a data frame, or lists by name.
+
+    Returns
+    -------
+    Outcomes
+        Columns in the order of `OUTCOME_ENDPOINTS`.
+    """
     durations = np.column_stack([np.asarray(columns[f"{name}_days"], dtype=np.float32) for name in OUTCOME_ENDPOINTS])
     events = np.column_stack([np.asarray(columns[f"{name}_event"], dtype=np.float64) > 0 for name in OUTCOME_ENDPOINTS])
     treated = np.asarray(columns["treatment"]) == TreatmentArm.ICT_CCRT.value

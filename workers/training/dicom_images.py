@@ -1,8 +1,8 @@
-"""Images of a cohort as DICOM: one folder a patient, with the three series and the RTSTRUCT (or SEG) of the tumour.
+"""Images of a cohort as DICOM: one folder per patient, with the three series and the RTSTRUCT (or SEG) of the tumour.
 
-The same rules choose series and contour as in the service, and the same code cuts the patches. Two passes: the first
-takes the intensity landmarks of the training patients' series, the second makes the patches with the templates
-learned from them.
+The rules of the service select series and contour, and the code of the service cuts the patches. Two passes: the first
+takes the intensity landmarks of the training patients' series, the second cuts the patches with the templates learned
+from them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ UNKNOWN_AGE = "040Y"  # the rules ask for an age; training takes it from the coh
 
 @dataclass(frozen=True)
 class TrainingPreprocessing:
-    """What shapes patches before there is a bundle."""
+    """What shapes patches before there is a bundle: intensity templates by role, and the in-plane spacing in mm."""
 
     templates: Mapping[str, IntensityTemplate]
     spacing_mm: float
@@ -45,31 +45,46 @@ class TrainingPreprocessing:
 
 @dataclass(frozen=True)
 class PatientImages:
-    """Which files of a patient's folder are the three series and the contour."""
+    """Which files of a patient's folder are the three series and the contour, by SOP Instance UID."""
 
     request: ComputeRequest
     files: Mapping[str, Path]
 
 
 def patient_images(folder: Path, patient_id: str) -> PatientImages:
-    """Series and contour of one patient, chosen as the service would.
+    """Select series and contour of one patient by the rules of the service.
 
-    Raises InputError naming the patient and what is missing: no folder, no series of a role, no contour.
+    Parameters
+    ----------
+    folder : Path
+        DICOM files of one study, in any subfolders; the contour may be of another study.
+    patient_id : str
+        Names the patient in errors.
+
+    Returns
+    -------
+    PatientImages
+        The request that the service would queue, and its files.
+
+    Raises
+    ------
+    InputError
+        Names the patient and what is missing: no folder, no series of a role, no contour.
     """
     if not folder.is_dir():
         raise InputError(f"patient {patient_id}: expected a folder of DICOM files {folder}, found none")
     stored, files = _stored(sorted(path for path in folder.rglob("*") if path.is_file()))
-    images = [one for one in stored if one.header.get("Modality") == "MR"]
-    studies = sorted({str(one.header["StudyInstanceUID"]) for one in images})
+    images = [instance for instance in stored if instance.header.get("Modality") == "MR"]
+    studies = sorted({str(instance.header["StudyInstanceUID"]) for instance in images})
     if len(studies) != 1:
         raise InputError(f"patient {patient_id}: expected MR series of one study in {folder}, found {len(studies)}")
-    related = tuple(one for one in stored if one.header.get("Modality") != "MR")
+    related = tuple(instance for instance in stored if instance.header.get("Modality") != "MR")
     inputs = CaseInputs(studies[0], tuple(images), related=related)
-    found = assess_inputs(inputs, _lenient(), DecisionPolicy.of(NASOPHARYNX), now_utc())
-    if found.request is None:
-        reasons = "; ".join(reason["text"] for reason in found.reasons) or f"the study is {found.state}"
+    assessment = assess_inputs(inputs, _lenient(), DecisionPolicy.of(NASOPHARYNX), now_utc())
+    if assessment.request is None:
+        reasons = "; ".join(reason["text"] for reason in assessment.reasons) or f"the study is {assessment.state}"
         raise InputError(f"patient {patient_id}: {folder} cannot be used: {reasons}")
-    return PatientImages(found.request, files)
+    return PatientImages(assessment.request, files)
 
 
 def learn_templates(
@@ -78,25 +93,57 @@ def learn_templates(
     progress: Callable[[int], None] = lambda done: None,
     normalisation: Normalisation = "landmarks",
 ) -> dict[str, IntensityTemplate]:
-    """Intensity templates by role from the series of the training patients; their kind is the normalisation."""
+    """Learn intensity templates from the series of the training patients.
+
+    Parameters
+    ----------
+    patients : iterable of PatientImages
+        Read one after the other; few slices of each series are decoded.
+    roles : sequence of str
+        Series roles.
+    progress : callable
+        Called with the number of finished patients.
+    normalisation : {"landmarks", "n4_landmarks", "z_score"}
+        Kind of the templates.
+
+    Returns
+    -------
+    dict of str to IntensityTemplate
+        By role.
+    """
     rows: dict[str, list[NDArray[np.floating]]] = {role: [] for role in roles}
     for done, patient in enumerate(patients, start=1):
         for role in roles:
-            wanted = patient.request.series[role]["instances"]
-            series = read_series([patient.files[uid] for uid, _ in wanted])
+            instances = patient.request.series[role]["instances"]
+            series = read_series([patient.files[uid] for uid, _ in instances])
             sampled = landmark_slices(len(series.frames))
             pixels = series.pixels_zyx(sampled)
             if normalisation == "n4_landmarks":
                 pixels = pixels / bias_field(series.image)[sampled]
             rows[role].append(landmarks_of(pixels))
         progress(done)
-    return {role: IntensityTemplate.from_landmarks(found, normalisation) for role, found in rows.items()}
+    return {role: IntensityTemplate.from_landmarks(landmarks, normalisation) for role, landmarks in rows.items()}
 
 
 def dicom_patch_reader(
     root: Path, preprocessing: TrainingPreprocessing, settings: Settings | None = None
 ) -> Callable[[str], PatientPatches]:
-    """Reader of bags from `root/<patient_id>/`; raises InputError naming the patient."""
+    """Return a reader of patches from ``root/<patient_id>/``.
+
+    Parameters
+    ----------
+    root : Path
+        One folder per patient.
+    preprocessing : TrainingPreprocessing
+        Templates and spacing.
+    settings : Settings, optional
+        Its case rules; the defaults otherwise.
+
+    Returns
+    -------
+    callable
+        patient_id -> patches (n, 2, 128, 128) by role, floats in [0, 1]; raises InputError naming the patient.
+    """
     case = (settings or Settings()).case
 
     def read(patient_id: str) -> PatientPatches:
@@ -111,7 +158,7 @@ def dicom_patch_reader(
 
 
 def _lenient() -> Settings:
-    """Who belongs to a training cohort is the cohort's decision, not the gate's."""
+    # The site decides which patients belong to its training cohort, so stage and EBV DNA are not checked here.
     return Settings(eligibility=EligibilitySettings(stage_unknown="report_unverified", ebv_unknown="both_categories"))
 
 

@@ -1,39 +1,58 @@
-"""Where the images of a training come from: kept patches, or DICOM folders."""
+"""Where the images of a training come from: saved patches, or DICOM folders."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from config.atomic_files import write_atomically
 from config.errors import InputError, ModelBundleError
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort
-from workers.training.patch_store import saved_patch_reader
-from workers.training.run import ImageSource
+from workers.training.patch_store import PatientPatches, saved_patch_reader
 from workers.volumes.intensity import IntensityTemplate, Normalisation
 
 SPACING_MM = 1.0
-KEPT_TEMPLATES = "templates.json"
+SAVED_TEMPLATES = "templates.json"
 LEARNED_TEMPLATES = "learned-templates.json"
 
 
-def normalisation_of(root: Path, wanted: Normalisation | None) -> Normalisation:
-    """How the images of a folder are normalised: as wanted, else as kept patches were, else by landmarks.
+@dataclass(frozen=True)
+class ImageSource:
+    """A reader of patches for all patients, with the templates and the spacing (mm) that they were made with."""
 
-    Raises InputError where kept patches were normalised in another way than wanted.
+    read_patches: Callable[[str], PatientPatches]
+    templates: Mapping[str, IntensityTemplate]
+    spacing_mm: float
+
+
+def normalisation_of(root: Path, requested: Normalisation | None) -> Normalisation:
+    """Return how the images of a folder are normalised: as requested, else as saved patches were, else by landmarks.
+
+    Parameters
+    ----------
+    root : Path
+        Folder of saved patches or of DICOM folders.
+    requested : str or None
+        The operator's choice.
+
+    Raises
+    ------
+    InputError
+        Saved patches were normalised in another way than requested; that cannot be changed afterwards.
     """
-    if not (root / KEPT_TEMPLATES).is_file():
-        return wanted or "landmarks"
-    kinds = {template.kind for template in _kept_templates(root).values()}
-    found = kinds.pop()
-    if kinds or (wanted is not None and found != wanted):
+    if not (root / SAVED_TEMPLATES).is_file():
+        return requested or "landmarks"
+    kinds = {template.kind for template in _saved_templates(root).values()}
+    kind = kinds.pop()
+    if kinds or (requested is not None and kind != requested):
         raise InputError(
-            f"the kept patches in {root} are normalised by {', '.join(sorted({found, *kinds}))}, expected "
-            f"{wanted or 'one way'}; give the DICOM folders to choose another"
+            f"the saved patches in {root} are normalised by {', '.join(sorted({kind, *kinds}))}, expected "
+            f"{requested or 'one way'}; give the DICOM folders to choose another"
         )
-    return found
+    return kind
 
 
 def image_source(
@@ -41,13 +60,32 @@ def image_source(
     spacing_mm: float = SPACING_MM,
     progress: Callable[[int, int], None] = lambda done, total: None,
     normalisation: Normalisation = "landmarks",
-    kept: Path | None = None,
+    cache: Path | None = None,
 ) -> Callable[[Cohort], ImageSource]:
-    """The source for a folder that holds `<patient_id>.npz` with templates.json, or one DICOM folder a patient.
+    """Return the source for a folder of saved patches (with templates.json), or of one DICOM folder per patient.
 
-    spacing_mm, normalisation : of patches cut from DICOM; kept patches have theirs already.
-    kept : folder for what was learned from the DICOM, so that a resumed run need not look at it again.
-    Raises InputError where the folder holds neither.
+    Parameters
+    ----------
+    root : Path
+        The folder.
+    spacing_mm : float
+        In-plane spacing of patches cut from DICOM; saved patches have their own.
+    progress : callable
+        Called with finished and all patients while landmarks are learned.
+    normalisation : {"landmarks", "n4_landmarks", "z_score"}
+        For DICOM; saved patches have their own.
+    cache : Path, optional
+        Folder for templates learned from DICOM, so that a resumed run does not read the images again.
+
+    Returns
+    -------
+    callable
+        Cohort -> ImageSource.
+
+    Raises
+    ------
+    InputError
+        The folder has neither kind of images; other errors when the callable is called.
     """
     if not root.is_dir():
         raise InputError(f"expected a folder of images {root}, found none")
@@ -55,24 +93,24 @@ def image_source(
     def of(cohort: Cohort) -> ImageSource:
         first = cohort.patient_ids[0]
         if (root / f"{first}.npz").is_file():
-            return ImageSource(saved_patch_reader(root), _kept_templates(root), spacing_mm)
+            return ImageSource(saved_patch_reader(root), _saved_templates(root), spacing_mm)
         if (root / first).is_dir():
-            return _from_dicom(root, cohort, spacing_mm, progress, normalisation, kept)
+            return _from_dicom(root, cohort, spacing_mm, progress, normalisation, cache)
         raise InputError(
-            f"patient {first}: expected the kept patches {root / first}.npz "
+            f"patient {first}: expected the saved patches {root / first}.npz "
             f"or the DICOM folder {root / first}, found neither"
         )
 
     return of
 
 
-def _kept_templates(root: Path) -> dict[str, IntensityTemplate]:
-    path = root / KEPT_TEMPLATES
+def _saved_templates(root: Path) -> dict[str, IntensityTemplate]:
+    path = root / SAVED_TEMPLATES
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         return {role: IntensityTemplate.from_json(document[role]) for role in SEQUENCES}
     except (OSError, ValueError, KeyError, ModelBundleError) as error:
-        raise InputError(f"expected the intensity templates of the kept patches in {path}: {error}") from error
+        raise InputError(f"expected the intensity templates of the saved patches in {path}: {error}") from error
 
 
 def _from_dicom(
@@ -81,17 +119,17 @@ def _from_dicom(
     spacing_mm: float,
     progress: Callable[[int, int], None],
     normalisation: Normalisation,
-    kept: Path | None,
+    cache: Path | None,
 ) -> ImageSource:
     from workers.training.dicom_images import TrainingPreprocessing, dicom_patch_reader, learn_templates, patient_images
 
     learned_from = cohort.labelled(TRAINING).patient_ids
 
-    def learned() -> dict[str, IntensityTemplate]:
+    def learn() -> dict[str, IntensityTemplate]:
         patients = (patient_images(root / patient_id, patient_id) for patient_id in learned_from)
         return learn_templates(patients, SEQUENCES, lambda done: progress(done, len(learned_from)), normalisation)
 
-    templates = learned() if kept is None else _once(kept / LEARNED_TEMPLATES, learned_from, normalisation, learned)
+    templates = learn() if cache is None else _once(cache / LEARNED_TEMPLATES, learned_from, normalisation, learn)
     return ImageSource(dicom_patch_reader(root, TrainingPreprocessing(templates, spacing_mm)), templates, spacing_mm)
 
 
@@ -99,14 +137,14 @@ def _once(
     path: Path,
     patients: Sequence[str],
     normalisation: Normalisation,
-    learned: Callable[[], dict[str, IntensityTemplate]],
+    learn: Callable[[], dict[str, IntensityTemplate]],
 ) -> dict[str, IntensityTemplate]:
-    """What was learned from these patients before, else learned now and kept."""
+    """Return the saved templates where they are of these patients, else learn and save them."""
     if path.is_file():
         document = json.loads(path.read_text(encoding="utf-8"))
         if (document["patients"], document["normalisation"]) == (list(patients), normalisation):
             return {role: IntensityTemplate.from_json(document["templates"][role]) for role in SEQUENCES}
-    templates = learned()
+    templates = learn()
     document = {
         "patients": list(patients),
         "normalisation": normalisation,

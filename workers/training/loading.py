@@ -1,8 +1,8 @@
-"""Batches made ahead of the network: gathering and augmentation never hold a GPU up.
+"""Batches prepared ahead of the network, so that gathering and augmentation do not stall a GPU.
 
-Threads, not processes: patches are memory-mapped and the operations on them leave the interpreter's lock, so nothing is
-copied between processes and no shared memory is needed in a container. What a batch holds depends on its item alone,
-never on the thread that makes it: whatever the number of threads, a training on a CPU ends with the same weights.
+Threads, not processes: patches are memory-mapped and the operations on them release the interpreter lock, so nothing is
+copied between processes and a container needs no shared memory. The content of a batch depends on its item alone,
+never on the thread that prepares it: with any number of threads, a training on a CPU ends with the same weights.
 """
 
 from __future__ import annotations
@@ -21,23 +21,38 @@ from torch import Tensor
 T = TypeVar("T")
 
 AHEAD_PER_LOADER = 2
-MOST_LOADERS = 8  # on a GPU, where nobody says otherwise
+MOST_LOADERS = 8  # default limit beside a GPU
 
 
 @dataclass(frozen=True)
 class BatchLoader:
-    """Makes batches in order and hands them out on the device.
+    """Prepares batches in order and returns them on the device.
 
-    n_loaders : threads that work ahead; 0: each batch is made when it is asked for.
+    Attributes
+    ----------
+    device : torch.device
+        Where the network computes.
+    n_loaders : int
+        Threads that work ahead; 0: each batch is prepared when it is requested.
     """
 
     device: torch.device
     n_loaders: int = 0
 
     def batches(self, make: Callable[[T], Tensor], items: Iterable[T]) -> Iterator[Tensor]:
-        """`make(item)` for each item, in the order of the items, channels last on the device.
+        """Yield ``make(item)`` for each item, in the order of the items, channels last on the device.
 
-        make : called in a thread; must not depend on which batches were made before. Its error is raised here.
+        Parameters
+        ----------
+        make : callable
+            Called in a thread; must not depend on which batches were prepared before. Its error is raised here.
+        items : iterable
+            One per batch.
+
+        Yields
+        ------
+        Tensor, shape (n, c, h, w)
+            On the device.
         """
         if self.n_loaders == 0:
             for item in items:
@@ -69,11 +84,11 @@ ON_CPU = BatchLoader(torch.device("cpu"))
 
 
 def default_loader_count(device: torch.device) -> int:
-    """How many threads load where nobody says otherwise: none beside a CPU that is busy with the network itself."""
+    """Return the default number of loader threads: none on a CPU, which the network keeps busy."""
     return 0 if device.type == "cpu" else max(1, min(MOST_LOADERS, len(os.sched_getaffinity(0)) - 1))
 
 
 def seeded_generator(*numbers: int) -> torch.Generator:
-    """A generator whose stream is that of these numbers alone, e.g. the seed of a training and the number of a step."""
+    """Return a generator whose stream depends on these numbers alone, for example seed and step of a training."""
     word = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(word) & (2**63 - 1))

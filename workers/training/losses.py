@@ -1,7 +1,7 @@
 """Cox losses: the partial likelihood on tied data, and the composite loss that trains both signatures.
 
-Sources: Breslow, J R Stat Soc B 1972;34:216; Efron, JASA 1977;72:557; Zhong et al., EBioMedicine 2021;70:103522,
-supplement (weights of the endpoints and penalties).
+References: Breslow, J R Stat Soc B 1972;34:216; Efron, JASA 1977;72:557; Tian et al., JASA 2014;109:1517 (modified
+covariates); Zhong et al., EBioMedicine 2021;70:103522, supplement (weights of the endpoints and penalties).
 """
 
 from __future__ import annotations
@@ -18,12 +18,27 @@ Ties = Literal["breslow", "efron"]
 def cox_partial_log_likelihood(
     log_hazard: Tensor, durations: Tensor, event_observed: Tensor, ties: Ties = "breslow"
 ) -> Tensor:
-    """Log partial likelihood of a Cox model, summed over events.
+    """Return the log partial likelihood of a Cox model, summed over events.
 
-    log_hazard : (n,) rises with risk; carries the gradient.
-    durations : (n,) in any unit; rows with equal durations are tied.
-    event_observed : (n,) bool, True where the event happened.
-    The order of the rows is free, also among ties. Without any event the value is 0, with a zero gradient.
+    Parameters
+    ----------
+    log_hazard : Tensor, shape (n,)
+        Rises with risk; carries the gradient.
+    durations : Tensor, shape (n,)
+        In any unit; rows with equal durations are tied.
+    event_observed : bool Tensor, shape (n,)
+        True where the event happened.
+    ties : {"breslow", "efron"}
+        Treatment of tied event times.
+
+    Returns
+    -------
+    Tensor, shape ()
+        Does not depend on the order of the rows, also among ties; 0 with a zero gradient without any event.
+
+    References
+    ----------
+    Breslow 1972; Efron 1977.
     """
     order = torch.argsort(durations, descending=True, stable=True)
     lp, events = log_hazard[order], event_observed[order].bool()
@@ -38,7 +53,8 @@ def cox_partial_log_likelihood(
 
 
 def _efron_reduction(lp_events: Tensor, log_risk: Tensor, group: Tensor, n_groups: int) -> Tensor:
-    """log(1 - (l / d) D / R) of the l-th of d tied events, with D and R the sums over ties and risk set."""
+    # log(1 - (l / d) D / R) of the l-th of d tied events, with D and R the sums over ties and risk set. The largest
+    # term of each tie is factored out, so that extreme risks do not overflow.
     d = torch.bincount(group, minlength=n_groups)
     first = d.cumsum(0) - d
     rank = torch.arange(len(group), device=group.device) - first[group]  # l: 0 .. d-1 within its group
@@ -51,9 +67,21 @@ def _efron_reduction(lp_events: Tensor, log_risk: Tensor, group: Tensor, n_group
 
 
 def cox_loss(log_hazard: Tensor, durations: Tensor, event_observed: Tensor, ties: Ties = "breslow") -> Tensor:
-    """Negative log partial likelihood divided by the number of events; 0 for a batch without events.
+    """Return the negative log partial likelihood divided by the number of events; 0 for a batch without events.
 
     Risk sets shrink with the batch, so losses of different batch sizes must not be compared.
+
+    Parameters
+    ----------
+    log_hazard, durations, event_observed : Tensor, shape (n,)
+        See `cox_partial_log_likelihood`.
+    ties : {"breslow", "efron"}
+        Treatment of tied event times.
+
+    Returns
+    -------
+    Tensor, shape ()
+        >= 0 up to rounding.
     """
     n_events = event_observed.sum().clamp(min=1)
     return -cox_partial_log_likelihood(log_hazard, durations, event_observed, ties) / n_events
@@ -61,9 +89,16 @@ def cox_loss(log_hazard: Tensor, durations: Tensor, event_observed: Tensor, ties
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Follow-up of a batch: column order (os, dmfs, lrrfs, dfs).
+    """Follow-up of n patients; columns in the order os, dmfs, lrrfs, dfs.
 
-    durations : (n, 4). event_observed : (n, 4) bool. treatment : (n,) +1 ICT+CCRT, -1 CCRT.
+    Attributes
+    ----------
+    durations : Tensor, shape (n, 4)
+        Days.
+    event_observed : bool Tensor, shape (n, 4)
+        True where the event was observed.
+    treatment : Tensor, shape (n,)
+        +1 for ICT+CCRT, -1 for CCRT.
     """
 
     durations: Tensor
@@ -71,9 +106,11 @@ class Outcomes:
     treatment: Tensor
 
     def rows(self, index: Tensor) -> Outcomes:
+        """Return the follow-up of the patients at these positions."""
         return Outcomes(self.durations[index], self.event_observed[index], self.treatment[index])
 
     def to(self, device: torch.device) -> Outcomes:
+        """Return the same follow-up on a device."""
         return Outcomes(self.durations.to(device), self.event_observed.to(device), self.treatment.to(device))
 
 
@@ -85,13 +122,33 @@ MEAN_RESPONSE_WEIGHT = 0.1
 def signature_loss(
     prognosis: Tensor, response: Tensor, outcomes: Outcomes, ties: Ties = "breslow", response_offset: bool = False
 ) -> Tensor:
-    """1.5 DFS + OS + DMFS + LRRFS of the prognosis, plus DFS of the treatment-modified response.
+    """Return the loss of both signatures.
 
-    prognosis : (n, 3), in the order os, dmfs, lrrfs; DFS is their maximum.
-    response : (n,) computed with the factor T/2: odd in the treatment, no treatment main effect (Tian et al. 2014).
-    response_offset : the response is fitted beside the detached DFS prognosis, which explains away what both arms
-    share (efficiency augmentation, Tian et al., section 3); the paper fits it alone.
-    Adds 0.1 |mean response|, where each patient's response is turned back to the ICT+CCRT side.
+    1.5 DFS + OS + DMFS + LRRFS of the prognosis, plus DFS of the treatment-modified response, plus 0.1 |mean response|
+    with each patient's response turned back to the ICT+CCRT side.
+
+    Parameters
+    ----------
+    prognosis : Tensor, shape (n, 3)
+        Log hazards in the order os, dmfs, lrrfs; DFS is their maximum.
+    response : Tensor, shape (n,)
+        Computed with the factor T/2: odd in the treatment, without a treatment main effect.
+    outcomes : Outcomes
+        Of the same patients.
+    ties : {"breslow", "efron"}
+        Treatment of tied event times.
+    response_offset : bool
+        Fit the response beside the detached DFS prognosis, which explains what both arms share (efficiency
+        augmentation); the paper fits it alone.
+
+    Returns
+    -------
+    Tensor, shape ()
+        Carries the gradient.
+
+    References
+    ----------
+    Tian et al. 2014, sections 2 and 3; Zhong et al. 2021, supplement.
     """
     dfs = prognosis.amax(dim=1)
     modified = response + dfs.detach() if response_offset else response
@@ -106,7 +163,7 @@ def _endpoint(log_hazard: Tensor, outcomes: Outcomes, column: int, ties: Ties) -
 
 
 def weight_penalty(module: nn.Module, l2: float = 0.0, l1: float = 0.0) -> Tensor:
-    """l2 / 2 * sum of squares + l1 * sum of magnitudes of a module's weight matrices; biases and norms are free."""
+    """Return l2 / 2 * sum of squares + l1 * sum of magnitudes over the weight matrices; biases and norms are free."""
     weights = [p for p in module.parameters() if p.ndim > 1]
     total = weights[0].new_zeros(())
     for w in weights:

@@ -1,4 +1,4 @@
-"""What a trained model is worth: C-indices of every part of the cohort, and on phantoms the truth behind it."""
+"""The performance of a trained model: C-indices by part of the cohort, and on phantoms the distance to the truth."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lifelines.utils import concordance_index
 from numpy.typing import NDArray
 
 from config.arrays import FloatArray
@@ -22,6 +21,7 @@ from workers.nomogram.nomogram_file import load_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.scores.scoring import Scores, score_many
 from workers.survival.cohort import EBV, Cohort, read_cohort
+from workers.survival.concordance import harrell_concordance
 from workers.survival.covariates import PatientCovariates
 from workers.training.patch_store import saved_patch_reader
 
@@ -32,7 +32,18 @@ PATIENTS_AT_ONCE = 64
 
 
 def feature_distribution(features: NDArray[np.float32]) -> FeatureDistribution:
-    """Where features (n, c) lie; the limit is half again as far as 99 % of them."""
+    """Return the distribution of training features, for the out-of-distribution check of the service.
+
+    Parameters
+    ----------
+    features : float32 array, shape (n, c)
+        Deep features of the training patients, one role.
+
+    Returns
+    -------
+    FeatureDistribution
+        Mean, precision of the shrunken covariance, and the limit: 1.5 times the 99 % quantile of their distances.
+    """
     rows = features.astype(np.float64)
     mean = rows.mean(axis=0)
     covariance = np.cov(rows, rowvar=False)
@@ -45,11 +56,26 @@ def feature_distribution(features: NDArray[np.float32]) -> FeatureDistribution:
 
 
 def linear_predictor(cohort: Cohort, scores: Scores, nomogram: CoxNomogram) -> FloatArray:
-    """(n,) under the treatment received; NaN where EBV DNA is unknown."""
+    """Return the nomogram's linear predictor under the treatment received.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        n patients.
+    scores : Scores
+        Shape (n,) each, in place of any scores of the cohort.
+    nomogram : CoxNomogram
+        The model.
+
+    Returns
+    -------
+    array, shape (n,)
+        NaN where EBV DNA is unknown.
+    """
     covariates = _covariates(cohort, scores)
     both = {arm: nomogram.linear_predictor(covariates, arm) for arm in TreatmentArm}
-    found = np.where(cohort.treated, both[TreatmentArm.ICT_CCRT], both[TreatmentArm.CCRT])
-    return np.where(np.isnan(cohort.column(EBV)), np.nan, found)
+    received = np.where(cohort.treated, both[TreatmentArm.ICT_CCRT], both[TreatmentArm.CCRT])
+    return np.where(np.isnan(cohort.column(EBV)), np.nan, received)
 
 
 def _covariates(cohort: Cohort, scores: Scores) -> PatientCovariates:
@@ -58,38 +84,74 @@ def _covariates(cohort: Cohort, scores: Scores) -> PatientCovariates:
 
 
 def dfs_gain(cohort: Cohort, scores: Scores, nomogram: CoxNomogram, horizon_months: int | None = None) -> FloatArray:
-    """(n,) DFS under ICT+CCRT minus that under CCRT, at the nomogram's decision horizon or another one."""
+    """Return DFS under ICT+CCRT minus that under CCRT.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        n patients; unknown EBV DNA counts as not above the threshold.
+    scores : Scores
+        Shape (n,) each.
+    nomogram : CoxNomogram
+        The model.
+    horizon_months : int, optional
+        By default the nomogram's decision horizon.
+
+    Returns
+    -------
+    array, shape (n,)
+        Differences of fractions, in [-1, 1].
+    """
     month = nomogram.indication.decision.horizon_months if horizon_months is None else horizon_months
     by_arm = nomogram.dfs_by_arm(_covariates(cohort, scores), [month])
     return np.asarray((by_arm[TreatmentArm.ICT_CCRT] - by_arm[TreatmentArm.CCRT]).ravel())
 
 
 def performance(cohort: Cohort, scores: Scores, nomogram: Path) -> dict[str, Any]:
-    """C-index (Harrell) of the nomogram with these scores, by cohort label and arm."""
+    """Return Harrell's C-index of the nomogram with these scores, by cohort label and arm, for the manifest."""
     lp, outcome = linear_predictor(cohort, scores, load_nomogram(nomogram)), cohort.outcome("dfs")
-    found: dict[str, Any] = {}
+    by_label: dict[str, Any] = {}
     for label in sorted(set(cohort.labels)):
-        inside = np.array([one == label for one in cohort.labels]) & ~np.isnan(lp)
+        inside = np.array([patient_label == label for patient_label in cohort.labels]) & ~np.isnan(lp)
         groups = {"all": inside, "CCRT": inside & ~cohort.treated, "ICT+CCRT": inside & cohort.treated}
-        found[label] = {
+        by_label[label] = {
             name: c_index(outcome.durations_days[rows], lp[rows], outcome.event_observed[rows])
             for name, rows in groups.items()
         } | {"n": int(inside.sum()), "n_events": int(outcome.event_observed[inside].sum())}
-    return found
+    return by_label
 
 
 def c_index(durations: FloatArray, risk: FloatArray, event_observed: NDArray[np.bool_]) -> float | None:
-    """Harrell's C-index, or None where no pair can be compared."""
-    if not event_observed.any() or len(np.unique(durations)) < 2:
-        return None
-    try:
-        return round(float(concordance_index(durations, -risk, event_observed)), 4)
-    except ZeroDivisionError:  # lifelines: every event comes after all other follow-up
-        return None
+    """Return Harrell's C-index to four decimals.
+
+    Parameters
+    ----------
+    durations, risk : array, shape (n,)
+        Follow-up; a higher risk is a higher value.
+    event_observed : bool array, shape (n,)
+        True where the event was observed.
+
+    Returns
+    -------
+    float or None
+        None where no pair is comparable.
+    """
+    value = harrell_concordance(risk, durations, event_observed).value
+    return None if np.isnan(value) else round(value, 4)
 
 
 def score_phantoms(bundle: Bundle, folder: Path) -> tuple[Cohort, Scores, dict[str, float]]:
-    """Scores of a folder of phantoms by a bundle, and the share of patients unlike the training features."""
+    """Score a folder of phantoms by a bundle.
+
+    Returns
+    -------
+    cohort : Cohort
+        The phantoms.
+    scores : Scores
+        Shape (n,) each.
+    out_of_distribution : dict of str to float
+        By role the share of phantoms whose features are beyond the bundle's limit.
+    """
     cohort = read_cohort(folder / "cohort.csv", need_scores=False)
     read = saved_patch_reader(folder / "patches")
     features: dict[str, list[NDArray[np.float32]]] = {role: [] for role in SEQUENCES}
@@ -97,23 +159,35 @@ def score_phantoms(bundle: Bundle, folder: Path) -> tuple[Cohort, Scores, dict[s
         bags = [read(patient_id) for patient_id in cohort.patient_ids[start : start + PATIENTS_AT_ONCE]]
         for role in SEQUENCES:
             patches = [np.asarray(bag[role], dtype=np.float32) / np.float32(255) for bag in bags]
-            found = extract_many(patches, bundle.sequence_network(role))
-            features[role] += [one.features for one in found]
-    rows = {role: np.stack(found) for role, found in features.items()}
-    unlike = {
-        role: float(np.mean([bundle.distributions[role].distance(x) > bundle.distributions[role].limit for x in found]))
-        for role, found in rows.items()
+            extracted = extract_many(patches, bundle.sequence_network(role))
+            features[role] += [features_of_patient.features for features_of_patient in extracted]
+    rows = {role: np.stack(extracted) for role, extracted in features.items()}
+    out_of_distribution = {
+        role: float(
+            np.mean([bundle.distributions[role].distance(x) > bundle.distributions[role].limit for x in extracted])
+        )
+        for role, extracted in rows.items()
     }
-    return cohort, score_many(rows, bundle.score_network()), unlike
+    return cohort, score_many(rows, bundle.score_network()), out_of_distribution
 
 
 def phantom_metrics(bundle: Bundle, folder: Path) -> dict[str, Any]:
-    """How close a bundle comes to the truth of phantoms it was not trained on.
+    """Measure how close a bundle comes to the truth of phantoms that it was not trained on.
 
-    c_index beside that of the oracle (the true linear predictor); agreement with the oracle's recommendation where the
-    true difference of 5-year DFS exceeds 5 %; correlation of both scores with their latents.
+    Parameters
+    ----------
+    bundle : Bundle
+        The model.
+    folder : Path
+        Written by ``cptdn phantom``.
+
+    Returns
+    -------
+    dict
+        C-index beside that of the oracle (the true linear predictor); agreement with the oracle's recommendation where
+        the true difference of 5-year DFS exceeds 5 %; correlation of both scores with their latents.
     """
-    cohort, scores, unlike = score_phantoms(bundle, folder)
+    cohort, scores, out_of_distribution = score_phantoms(bundle, folder)
     truth = read_truth(folder / "truth.csv", cohort.patient_ids)
     outcome = cohort.outcome("dfs")
     lp = linear_predictor(cohort, scores, bundle.nomogram)
@@ -131,12 +205,12 @@ def phantom_metrics(bundle: Bundle, folder: Path) -> dict[str, Any]:
         "n_where_difference_exceeds_5_percent": int(clear.sum()),
         "correlation_prognostic": round(float(np.corrcoef(truth["prognostic"], scores.prognostic)[0, 1]), 4),
         "correlation_predictive": round(float(np.corrcoef(truth["predictive"], scores.predictive)[0, 1]), 4),
-        "share_unlike_training_features": unlike,
+        "share_unlike_training_features": out_of_distribution,
     }
 
 
 def add_phantom_metrics(bundle: Bundle, folders: Mapping[str, Path]) -> Bundle:
-    """The bundle packed anew, its manifest telling how it does on held-out phantoms: title -> folder of phantoms."""
+    """Pack a bundle again with its performance on held-out phantoms in the manifest: title -> folder of phantoms."""
     content = {name: value for name, value in bundle.manifest.content.items() if name != "files"}
     metrics = dict(content["metrics"])
     for title, folder in folders.items():
@@ -145,12 +219,30 @@ def add_phantom_metrics(bundle: Bundle, folders: Mapping[str, Path]) -> Bundle:
 
 
 def _origin(folder: Path) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads((folder / "phantoms.json").read_text(encoding="utf-8"))
-    return {name: made[name] for name in ("size", "seed", "scanners")}
+    description: dict[str, Any] = json.loads((folder / "phantoms.json").read_text(encoding="utf-8"))
+    return {name: description[name] for name in ("size", "seed", "scanners")}
 
 
 def read_truth(path: Path, patient_ids: Sequence[str]) -> Mapping[str, FloatArray]:
-    """Columns of truth.csv, (n,) each, for these phantoms in this order. Raises InputError where one has no truth."""
+    """Read the truth of phantoms.
+
+    Parameters
+    ----------
+    path : Path
+        truth.csv.
+    patient_ids : sequence of str, length n
+        Order of the result.
+
+    Returns
+    -------
+    mapping of str to array, shape (n,)
+        By column.
+
+    Raises
+    ------
+    InputError
+        A phantom has no truth.
+    """
     with path.open(newline="", encoding="utf-8") as stream:
         rows = {row.pop("patient_id"): row for row in csv.DictReader(stream)}
     unknown = [patient_id for patient_id in patient_ids if patient_id not in rows]

@@ -1,6 +1,6 @@
-"""Learning from patches: three SE-ResNets, the multi-task network on their features, and the CPTDN on its scores.
+"""Networks from patches: three SE-ResNets, the multi-task network on their features, and a CPTDN on its scores.
 
-Source: Zhong et al., EBioMedicine 2021;70:103522, sections 2.3 and 2.4.
+References: Zhong et al., EBioMedicine 2021;70:103522, sections 2.3 and 2.4.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.arrays import Float32Array
+from config.atomic_files import replacing, write_atomically
 from config.errors import InputError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
@@ -33,8 +34,8 @@ from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS, outcomes_from_co
 from workers.training.loading import BatchLoader
 from workers.training.patch_store import PatchStore
 from workers.training.score_training import ScoreTraining, train_scores
-from workers.training.sequence_training import Progress, cohort_features, train_sequence
-from workers.training.training_config import TrainingConfig
+from workers.training.sequence_training import cohort_features, train_sequence
+from workers.training.training_config import Progress, TrainingConfig
 
 TRANSFER_SOURCE = SeriesRole.CE_T1W  # the networks of the other two sequences may start from this one
 TRAINING_ORDER = (
@@ -45,7 +46,23 @@ TRAINING_ORDER = (
 
 @dataclass(frozen=True)
 class TrainedNetworks:
-    """What a run leaves before it is packed."""
+    """The result of a training before it is packed as a bundle.
+
+    Attributes
+    ----------
+    networks : mapping of str to SequenceNetwork
+        By role.
+    score_network : MultitaskNetwork
+        On the concatenated features.
+    features : mapping of str to array, shape (n, c)
+        Deep features of all n patients of the cohort, by role.
+    scores : Scores
+        Of all patients.
+    seconds : mapping of str to float
+        Duration of each part.
+    history : mapping of str to list
+        Loss and validation C-index by epoch or check.
+    """
 
     networks: Mapping[str, SequenceNetwork]
     score_network: MultitaskNetwork
@@ -56,22 +73,37 @@ class TrainedNetworks:
 
 
 def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path) -> None:
-    """Claim a working folder for one config on one cohort: resuming another one would mix two trainings.
+    """Claim a working folder for one configuration on one cohort table.
 
-    Raises InputError naming what differs from the training that the folder holds.
+    Resuming the training of another one would mix the two.
+
+    Parameters
+    ----------
+    work : Path
+        Created if necessary.
+    config : TrainingConfig
+        Its values are written into the folder.
+    cohort_file : Path
+        Its SHA-256 is written into the folder.
+
+    Raises
+    ------
+    InputError
+        The folder contains another training; names the first difference.
     """
     work.mkdir(parents=True, exist_ok=True)
     path = work / "recipe.json"
-    wanted = json.loads(json.dumps({**config.to_json(), "cohort_sha256": sha256_of(cohort_file)}))
+    # Through JSON and back, so that tuples compare equal to the lists of the file.
+    requested = json.loads(json.dumps({**config.to_json(), "cohort_sha256": sha256_of(cohort_file)}))
     if path.is_file():
-        found = json.loads(path.read_text(encoding="utf-8"))
-        changed = [name for name in wanted if found.get(name) != wanted[name]]
+        present = json.loads(path.read_text(encoding="utf-8"))
+        changed = [name for name in requested if present.get(name) != requested[name]]
         if changed:
             raise InputError(
-                f"{work} holds a training with {changed[0]} = {found.get(changed[0])!r}, expected "
-                f"{wanted[changed[0]]!r}: choose another working folder, or remove this one"
+                f"{work} contains a training with {changed[0]} = {present.get(changed[0])!r}, expected "
+                f"{requested[changed[0]]!r}: choose another working folder, or remove this one"
             )
-    path.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+    write_atomically(path, json.dumps(requested, indent=1))
 
 
 def train_networks(
@@ -83,10 +115,29 @@ def train_networks(
     loader: BatchLoader,
     progress: Progress,
 ) -> TrainedNetworks:
-    """The three SE-ResNets, then the multi-task network; weights are rounded as the bundle keeps them.
+    """Train the three SE-ResNets, then the multi-task network.
 
-    training : (n,) whom to learn from; features and scores are those of everybody. work : checkpoints, so that a call
-    after a kill goes on where it stood.
+    Parameters
+    ----------
+    cohort : Cohort
+        n patients.
+    training : bool array, shape (n,)
+        The patients to learn from; features and scores are returned for all.
+    store : PatchStore
+        Patches of all patients.
+    config : TrainingConfig
+        What to train.
+    work : Path
+        Folder of the checkpoints, so that a call after a kill resumes.
+    loader : BatchLoader
+        Device and loader threads.
+    progress : Progress
+        Called after every epoch and check.
+
+    Returns
+    -------
+    TrainedNetworks
+        With weights rounded to the precision of a bundle.
     """
     outcomes = outcomes_from_columns({name: list(column) for name, column in cohort.texts.items()})
     events = outcomes.event_observed[:, OUTCOME_ENDPOINTS.index(NASOPHARYNX.primary_endpoint)].numpy()
@@ -103,7 +154,7 @@ def train_networks(
         )
         first = first or (deepcopy(run.network) if config.transfer else None)
         networks[role] = _rounded(run.network, work / f"rounded-{WEIGHTS[role]}")
-        features[role] = _kept_features(store, role, networks[role], loader, work)
+        features[role] = _cached_features(store, role, networks[role], loader, work)
         seconds[role], history[role] = run.seconds, run.history
     trained = train_scores(concatenated(features), outcomes, inside, outside, config, work / SCORES, progress)
     score_network = _rounded(trained.network, work / f"rounded-{SCORES}")
@@ -116,23 +167,22 @@ def _thinned(run: ScoreTraining) -> list[dict[str, float]]:
 
 
 def _rounded(network: Any, path: Path) -> Any:
-    """The network with its weights as a bundle keeps them, so that what is measured is what is shipped."""
+    """Return the network with its weights as a bundle stores them, so that the shipped weights are measured."""
     save_weights(network, path)
     load_weights(network, path)
     return network
 
 
-def _kept_features(
+def _cached_features(
     store: PatchStore, role: str, network: SequenceNetwork, loader: BatchLoader, work: Path
 ) -> Float32Array:
     path = work / f"features-{role}.npy"
     if path.is_file():
-        found: Float32Array = np.load(path, allow_pickle=False)
-        return found
+        saved: Float32Array = np.load(path, allow_pickle=False)
+        return saved
     features = cohort_features(store, role, network, loader)
-    aside = path.with_suffix(".part.npy")
-    np.save(aside, features, allow_pickle=False)
-    aside.replace(path)
+    with replacing(path) as temporary, temporary.open("wb") as stream:
+        np.save(stream, features, allow_pickle=False)
     return features
 
 
@@ -144,7 +194,26 @@ def fit_training_nomogram(
     population: str,
     indication: Indication = NASOPHARYNX,
 ) -> CoxNomogram:
-    """The CPTDN on the training patients (n,) whose EBV DNA is known. Raises SeparationError, InputError."""
+    """Fit the CPTDN on the training patients whose EBV DNA is known.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        n patients.
+    training : bool array, shape (n,)
+        The patients to fit.
+    scores : Scores
+        Shape (n,) each.
+    name, population : str
+        Shown in reports.
+    indication : Indication
+        What the nomogram is fitted for.
+
+    Raises
+    ------
+    InputError
+        No event, constant column or short follow-up; SeparationError where the likelihood has no maximum.
+    """
     ebv = cohort.column(EBV)
     used = training & ~np.isnan(ebv)
     outcome = cohort.outcome("dfs")

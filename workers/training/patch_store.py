@@ -1,9 +1,10 @@
-"""Kept patches of a whole cohort in one memory-mapped file a sequence, so that loading never limits training.
+"""Patches of a whole cohort in one memory-mapped file per sequence, so that loading does not limit training.
 
-    FOLDER/t1w.bin, t2w.bin, ce_t1w.bin    bags one after the other: (2, 128, 128) a slice, image and mask
+    FOLDER/t1w.bin, t2w.bin, ce_t1w.bin    bags one after the other: (2, 128, 128) per slice, image and mask
     FOLDER/index.json                      patients in order, slices of each bag, number format
 
-Images come as `<patient_id>.npz` with the bags t1w, t2w and ce_t1w: (n, 2, 128, 128), floats in 0..1 or uint8.
+Images are read from ``<patient_id>.npz`` with the bags t1w, t2w and ce_t1w: (n, 2, 128, 128), floats in 0..1 or uint8.
+A bag (multiple-instance learning) is the set of all tumour slices of one patient in one sequence.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from config.arrays import Float32Array, IndexArray
+from config.atomic_files import write_atomically
 from config.errors import InputError
 from config.indication.nasopharynx import NASOPHARYNX
-from workers.features.se_resnet import PATCH_SIZE
-from workers.scores.multitask_network import SEQUENCES
+from workers.volumes.patches import PATCH_SIZE
 
-BAG_NAMES = {role.value: role.file_stem for role in NASOPHARYNX.series_roles}
+SEQUENCES = tuple(role.value for role in NASOPHARYNX.feature_order)
+PATCH_KEYS = {role.value: role.file_stem for role in NASOPHARYNX.series_roles}  # in `<patient_id>.npz`
 PATCH_SHAPE = (2, PATCH_SIZE, PATCH_SIZE)
 INDEX = "index.json"
 
@@ -32,10 +34,16 @@ PatientPatches = dict[str, NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class PatchStore:
-    """PatientPatches of every patient and sequence.
+    """Bags of every patient and sequence.
 
-    patient_ids : (n_patients,) in the order of the bags. starts : by role, (n_patients + 1,) first slice of each bag.
-    arrays : by role, (n_slices, 2, 128, 128), memory-mapped.
+    Attributes
+    ----------
+    patient_ids : tuple of str, length n
+        In the order of the bags.
+    starts : dict of str to int array, shape (n + 1,)
+        By role the first slice of each bag.
+    arrays : dict of str to array, shape (n_slices, 2, 128, 128)
+        By role, memory-mapped; uint8 (0..255) or float16 (0..1).
     """
 
     patient_ids: tuple[str, ...]
@@ -43,18 +51,31 @@ class PatchStore:
     arrays: dict[str, NDArray[np.generic]]
 
     def slices(self, role: str, rows: IndexArray) -> Float32Array:
-        """Patches (n, 2, 128, 128) float32 in 0..1 of slices anywhere in the cohort."""
-        order = np.argsort(rows, kind="stable")  # ascending reads are kind to the disk
-        found = np.empty((len(rows), *PATCH_SHAPE), dtype=np.float32)
-        found[order] = self.arrays[role][rows[order]]
-        return found / 255.0 if self.arrays[role].dtype == np.uint8 else found
+        """Return the patches of slices anywhere in the cohort.
+
+        Parameters
+        ----------
+        role : str
+            Series role.
+        rows : int array, shape (k,)
+            Slice numbers.
+
+        Returns
+        -------
+        float32 array, shape (k, 2, 128, 128)
+            Image in [0, 1], mask in {0, 1}.
+        """
+        order = np.argsort(rows, kind="stable")  # ascending reads of the memory map are sequential on disk
+        patches = np.empty((len(rows), *PATCH_SHAPE), dtype=np.float32)
+        patches[order] = self.arrays[role][rows[order]]
+        return patches / 255.0 if self.arrays[role].dtype == np.uint8 else patches
 
     def bag_rows(self, role: str, patient: int) -> IndexArray:
-        """Slice numbers of one patient's bag."""
+        """Return the slice numbers of one patient's bag."""
         return np.arange(self.starts[role][patient], self.starts[role][patient + 1])
 
     def bag_sizes(self, role: str, patients: IndexArray) -> list[int]:
-        """How many slices each of these patients has."""
+        """Return the number of slices of each of these patients."""
         return (self.starts[role][patients + 1] - self.starts[role][patients]).tolist()
 
 
@@ -64,16 +85,35 @@ def build_store(
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> PatchStore:
-    """Gather all bags of a cohort; a store of the same patients that is there already is opened as it is.
+    """Gather all bags of a cohort; a complete store of the same patients is opened as it is.
 
-    read_patches : patient_id -> bags by role. Raises InputError naming the patient whose images cannot be used.
+    Parameters
+    ----------
+    patient_ids : sequence of str
+        Order of the store.
+    read_patches : callable
+        patient_id -> bags by role.
+    folder : Path
+        Of the store.
+    progress : callable
+        Called with finished and all patients.
+
+    Returns
+    -------
+    PatchStore
+        Memory-mapped.
+
+    Raises
+    ------
+    InputError
+        Names the patient whose images cannot be used.
     """
     if _is_of(folder, patient_ids):
         return open_store(folder)
     folder.mkdir(parents=True, exist_ok=True)
     sizes: dict[str, list[int]] = {role: [] for role in SEQUENCES}
     dtype: np.dtype[np.generic] | None = None
-    streams = {role: (folder / f"{BAG_NAMES[role]}.bin").open("wb") for role in SEQUENCES}
+    streams = {role: (folder / f"{PATCH_KEYS[role]}.bin").open("wb") for role in SEQUENCES}
     try:
         for done, patient_id in enumerate(patient_ids, start=1):
             bags = read_patches(patient_id)
@@ -89,19 +129,17 @@ def build_store(
         for stream in streams.values():
             stream.close()
     index = {"patients": list(patient_ids), "slices": sizes, "format": str(dtype)}
-    aside = folder / f".{INDEX}.part"  # the index comes last: where it stands, the store is whole
-    aside.write_text(json.dumps(index), encoding="utf-8")
-    aside.replace(folder / INDEX)
+    write_atomically(folder / INDEX, json.dumps(index))  # written last: a store with an index is complete
     return open_store(folder)
 
 
 def open_store(folder: Path) -> PatchStore:
-    """The store that `build_store` left in a folder."""
+    """Open the store that `build_store` left in a folder."""
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     starts = {role: np.concatenate([[0], np.cumsum(index["slices"][role])]).astype(np.intp) for role in SEQUENCES}
     arrays: dict[str, NDArray[np.generic]] = {
         role: np.memmap(
-            folder / f"{BAG_NAMES[role]}.bin",
+            folder / f"{PATCH_KEYS[role]}.bin",
             dtype=index["format"],
             mode="r",
             shape=(int(starts[role][-1]), *PATCH_SHAPE),
@@ -112,17 +150,23 @@ def open_store(folder: Path) -> PatchStore:
 
 
 def saved_patch_reader(folder: Path) -> Callable[[str], PatientPatches]:
-    """Reader of `<patient_id>.npz` files; raises InputError for a patient without a readable one."""
+    """Return a reader of ``<patient_id>.npz`` files.
+
+    Returns
+    -------
+    callable
+        patient_id -> bags by role; raises InputError for a patient without a readable file.
+    """
 
     def read(patient_id: str) -> PatientPatches:
         path = folder / f"{patient_id}.npz"
         if not path.is_file():
-            raise InputError(f"patient {patient_id}: expected the kept patches {path}, found no such file")
+            raise InputError(f"patient {patient_id}: expected the saved patches {path}, found no such file")
         try:
             with np.load(path, allow_pickle=False) as archive:
-                return {role: archive[name] for role, name in BAG_NAMES.items() if name in archive}
+                return {role: archive[name] for role, name in PATCH_KEYS.items() if name in archive}
         except (ValueError, OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"patient {patient_id}: {path} is not a file of kept patches ({error})") from error
+            raise InputError(f"patient {patient_id}: {path} is not a file of saved patches ({error})") from error
 
     return read
 

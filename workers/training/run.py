@@ -2,8 +2,9 @@
 
     cohort ─► patches ─► three SE-ResNets ─► features ─► multi-task network ─► CPTDN ─► evaluation ─► bundle
 
-Every part leaves its state in the working folder; a run that was killed goes on where it stood.
-Source: Zhong et al., EBioMedicine 2021;70:103522, sections 2.3 and 2.4.
+Every part saves its state in the working folder; a run that was killed resumes where it stopped.
+
+References: Zhong et al., EBioMedicine 2021;70:103522, sections 2.3 and 2.4.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -29,19 +30,18 @@ from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
 from workers.bundles.bundle import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, Bundle, pack_bundle, save_weights
 from workers.bundles.drift import quantiles_of
-from workers.features.se_resnet import PATCH_SIZE
 from workers.nomogram.nomogram_file import load_nomogram_for, write_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events, require_follow_up
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
 from workers.training.cross_validation import cross_validate, out_of_fold_metrics, write_out_of_fold
+from workers.training.image_source import ImageSource
 from workers.training.loading import ON_CPU, BatchLoader
 from workers.training.model_evaluation import feature_distribution, performance
 from workers.training.network_training import TrainedNetworks, claim_work_folder, fit_training_nomogram, train_networks
-from workers.training.patch_store import PatientPatches, build_store
-from workers.training.sequence_training import Progress
-from workers.training.training_config import TrainingConfig
-from workers.volumes.intensity import IntensityTemplate
+from workers.training.patch_store import build_store
+from workers.training.training_config import Progress, TrainingConfig
+from workers.volumes.patches import PATCH_SIZE
 
 OUT_OF_FOLD = "out_of_fold.csv"
 INTENSITY = {
@@ -54,10 +54,18 @@ INTENSITY = {
 
 @dataclass(frozen=True)
 class BundleDescription:
-    """What the manifest will say about the model.
+    """What the manifest says about the model.
 
-    nomogram : a nomogram.json to keep instead of fitting one to the training patients.
-    indication : what the bundle answers for: its horizons, its biomarker threshold, its stage.
+    Attributes
+    ----------
+    name, version, intended_use, population : str
+        Shown by ``cptdn bundle show`` and in reports.
+    demonstration : bool
+        Every report is marked as a demonstration.
+    nomogram : Path or None
+        A nomogram.json to use instead of fitting one to the training patients.
+    indication : Indication
+        What the bundle answers for: horizons, biomarker threshold, stage.
     """
 
     name: str
@@ -67,15 +75,6 @@ class BundleDescription:
     population: str = "the site's own training cohort"
     nomogram: Path | None = None
     indication: Indication = NASOPHARYNX
-
-
-@dataclass(frozen=True)
-class ImageSource:
-    """Where patches come from: one reader for all patients, the templates and spacing they were made with."""
-
-    read_patches: Callable[[str], PatientPatches]
-    templates: Mapping[str, IntensityTemplate]
-    spacing_mm: float
 
 
 def train_bundle(
@@ -91,34 +90,65 @@ def train_bundle(
 ) -> Bundle:
     """Train everything and write a verified bundle.
 
-    images : makes the reader of patches for the patients of the cohort. work : checkpoints and gathered patches.
-    n_folds : also cross-validate; what comes out stands in the manifest, the scores in `work/out_of_fold.csv`.
-    Raises InputError with one sentence for a cohort or images that cannot be learned from.
+    Parameters
+    ----------
+    cohort_file : Path
+        Patients labelled ``training`` are learned from; the others are evaluated.
+    images : callable
+        Cohort -> ImageSource.
+    out : Path
+        Folder of the bundle.
+    work : Path
+        Folder of checkpoints and gathered patches.
+    config : TrainingConfig
+        What to train.
+    description : BundleDescription
+        For the manifest.
+    loader : BatchLoader
+        Device and loader threads.
+    progress : Progress
+        Called after every epoch and check.
+    n_folds : int
+        Also cross-validate; the result is in the manifest, the scores are in ``work/out_of_fold.csv``. 0: not.
+
+    Returns
+    -------
+    Bundle
+        Verified.
+
+    Raises
+    ------
+    InputError
+        The cohort or the images cannot be used.
+
+    References
+    ----------
+    Zhong et al. 2021, sections 2.3 and 2.4.
     """
     cohort = read_cohort(cohort_file, need_scores=False, endpoints=OUTCOME_ENDPOINTS)
     training = np.array([label == TRAINING for label in cohort.labels])
     require_events(cohort.labelled(TRAINING), "dfs")
-    kept = None
+    published = None
     if description.nomogram is None:
         days = cohort.outcome("dfs").durations_days[training]
         require_follow_up(days, description.indication.horizons_months, cohort.source)
     else:
-        kept = load_nomogram_for(description.indication, description.nomogram)
+        published = load_nomogram_for(description.indication, description.nomogram)
     claim_work_folder(work, config, cohort_file)
     source = images(cohort)
     store = build_store(
         cohort.patient_ids, source.read_patches, work / "patches", lambda done, n: progress("images", done, n, "")
     )
-    learned = train_networks(cohort, training, store, config, work, loader, progress)
+    trained = train_networks(cohort, training, store, config, work, loader, progress)
     checked = None
     if n_folds:
         checked = cross_validate(
-            cohort, training, store, config, n_folds, work, kept, loader, progress, description.indication
+            cohort, training, store, config, n_folds, work, published, loader, progress, description.indication
         )
         write_out_of_fold(checked, work / OUT_OF_FOLD)
     out.mkdir(parents=True, exist_ok=True)
-    _write_parts(out, learned, source, cohort, training, description)
-    content = _manifest(cohort, training, learned, source, config, description, out, loader.device)
+    _write_parts(out, trained, source, cohort, training, description)
+    content = _manifest(cohort, training, trained, source, config, description, out, loader.device)
     if checked is not None:
         content["metrics"]["out_of_fold"] = out_of_fold_metrics(checked)
     return pack_bundle(out, content)
@@ -126,26 +156,26 @@ def train_bundle(
 
 def _write_parts(
     out: Path,
-    learned: TrainedNetworks,
+    trained: TrainedNetworks,
     source: ImageSource,
     cohort: Cohort,
     training: NDArray[np.bool_],
     description: BundleDescription,
 ) -> None:
-    for role, network in learned.networks.items():
+    for role, network in trained.networks.items():
         save_weights(network, out / WEIGHTS[role])
-    save_weights(learned.score_network, out / SCORES)
+    save_weights(trained.score_network, out / SCORES)
     tensors: dict[str, NDArray[np.float32]] = {}
-    for role, features in learned.features.items():
-        found = feature_distribution(features[training])
-        tensors |= {f"{role}/mean": found.mean, f"{role}/precision": found.precision}
+    for role, features in trained.features.items():
+        distribution = feature_distribution(features[training])
+        tensors |= {f"{role}/mean": distribution.mean, f"{role}/precision": distribution.precision}
     save_file(tensors, out / DISTRIBUTIONS)
     templates = {role: template.to_json() for role, template in source.templates.items()}
     (out / TEMPLATES).write_text(json.dumps(templates, indent=1) + "\n", encoding="utf-8")
     if description.nomogram is None:
         name = f"CPTDN of {description.name}"
         fitted = fit_training_nomogram(
-            cohort, training, learned.scores, name, description.population, description.indication
+            cohort, training, trained.scores, name, description.population, description.indication
         )
         write_nomogram(fitted, out)
     elif description.nomogram.resolve() != (out / NOMOGRAM).resolve():
@@ -155,14 +185,14 @@ def _write_parts(
 def _manifest(
     cohort: Cohort,
     training: NDArray[np.bool_],
-    learned: TrainedNetworks,
+    trained: TrainedNetworks,
     source: ImageSource,
     config: TrainingConfig,
     description: BundleDescription,
     out: Path,
     device: torch.device,
 ) -> dict[str, Any]:
-    limits = {role: feature_distribution(features[training]).limit for role, features in learned.features.items()}
+    limits = {role: feature_distribution(features[training]).limit for role, features in trained.features.items()}
     return {
         "name": description.name,
         "version": description.version,
@@ -178,15 +208,15 @@ def _manifest(
         },
         "training": {
             "recipe": config.to_json(),
-            "seconds": {name: round(value, 1) for name, value in learned.seconds.items()},
+            "seconds": {name: round(value, 1) for name, value in trained.seconds.items()},
             "machine": machine(device),
-            "epochs": {role: len(learned.history[role]) for role in SEQUENCES},
-            "history": learned.history,
+            "epochs": {role: len(trained.history[role]) for role in SEQUENCES},
+            "history": trained.history,
         },
-        "metrics": performance(cohort, learned.scores, out / NOMOGRAM),
+        "metrics": performance(cohort, trained.scores, out / NOMOGRAM),
         "architecture": {
             "backbone": config.backbone.to_json(),
-            "scores": learned.score_network.architecture.to_json(),
+            "scores": trained.score_network.architecture.to_json(),
             "weights": "float16 matrices, float32 biases, norms and statistics",
         },
         "preprocessing": {
@@ -196,20 +226,20 @@ def _manifest(
         },
         "intensity_distance_limit": {role: t.distance_limit for role, t in source.templates.items()},
         "feature_distance_limit": limits,
-        "training_distributions": _distributions(learned, training, source, description),
+        "training_distributions": _distributions(trained, training, source, description),
         "software": {name: version(name) for name in ("cptdn-node", "torch", "numpy", "SimpleITK", "lifelines")},
     }
 
 
 def _distributions(
-    learned: TrainedNetworks, training: NDArray[np.bool_], source: ImageSource, description: BundleDescription
+    trained: TrainedNetworks, training: NDArray[np.bool_], source: ImageSource, description: BundleDescription
 ) -> dict[str, Any]:
-    """Scores and intensities of the training patients: do later studies look like them (workers/bundles/drift.py)?"""
+    # Later studies are compared with these quantiles (workers/bundles/drift.py).
     distances = {role: t.training_distances for role, t in source.templates.items() if t.training_distances}
     return {
         "description": description.population,
-        "prognostic_score": quantiles_of(learned.scores.prognostic[training]),
-        "predictive_score": quantiles_of(learned.scores.predictive[training]),
+        "prognostic_score": quantiles_of(trained.scores.prognostic[training]),
+        "predictive_score": quantiles_of(trained.scores.predictive[training]),
         "intensity_distance": {
             role: {"n": source.templates[role].n_images, "quantiles": list(at)} for role, at in distances.items()
         },
@@ -217,11 +247,12 @@ def _distributions(
 
 
 def cohort_name(cohort: Cohort) -> str:
+    """Return the file name of the cohort, without its folder: a manifest leaves the hospital."""
     return Path(cohort.source).name
 
 
 def machine(device: torch.device) -> str:
-    """What trained: for the manifest, without naming a host."""
+    """Return the hardware of the training for the manifest, without naming a host."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     threads = torch.get_num_threads()

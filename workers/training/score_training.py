@@ -1,12 +1,11 @@
 """Training the multi-task network on the deep features of a whole cohort: full batch, since risk sets shrink with it.
 
-Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.3 and supplement (penalties).
+References: Zhong et al., EBioMedicine 2021;70:103522, section 2.3 and supplement (penalties).
 """
 
 from __future__ import annotations
 
 import time
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,42 +18,44 @@ from torch import Tensor
 from config.arrays import IndexArray
 from workers.scores.multitask_network import SEQUENCES, MultitaskNetwork, ScoresArchitecture
 from workers.training.checkpoints import load_checkpoint, save_checkpoint
+from workers.training.early_stopping import EarlyStopping, signature_c_index
 from workers.training.losses import Outcomes, signature_loss, weight_penalty
-from workers.training.sequence_training import Progress, signature_c_index
-from workers.training.training_config import TrainingConfig, scores_optimizer, set_rate
+from workers.training.training_config import Progress, TrainingConfig, scores_optimizer, set_rate
 
 L2_SHARED, L2_PROGNOSIS, L2_RESPONSE, L1_OUTPUTS = 0.05, 0.2, 0.02, 0.01
 
 
 @dataclass
 class ScoreTraining:
-    """The training between two checks; everything here goes into the checkpoint."""
+    """The training between two checks; everything here is saved in the checkpoint."""
 
     network: MultitaskNetwork
     optimizer: torch.optim.Optimizer
     step: int = 0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
-    best_c_index: float = -1.0
-    last_gain_c_index: float = -1.0
-    checks_without_gain: int = 0
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
     def state(self) -> dict[str, Any]:
-        plain = {name: getattr(self, name) for name in _PLAIN_STATE}
-        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), **plain}
+        """Return the state for a checkpoint."""
+        return {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            **self.early_stopping.state(_COUNTER),
+            **{name: getattr(self, name) for name in _PLAIN_STATE},
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Take over the state of a checkpoint."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.early_stopping.restore(state, _COUNTER)
         for name in _PLAIN_STATE:
             setattr(self, name, state[name])
 
 
-_PLAIN_STATE = (
-    "step", "best_weights", "best_c_index", "last_gain_c_index", "checks_without_gain", "seconds",
-    "history",
-)  # fmt: skip
+_PLAIN_STATE = ("step", "seconds", "history")
+_COUNTER = "checks_without_gain"  # key in the checkpoints of this training
 
 
 def train_scores(
@@ -66,10 +67,32 @@ def train_scores(
     checkpoint: Path | None = None,
     progress: Progress = lambda stage, done, total, note: None,
 ) -> ScoreTraining:
-    """Train on the patients `training`; with early stopping (`config.patience`) on the C-index of `validation`.
+    """Train the multi-task network, with early stopping where the configuration has it.
 
-    features : (n, 3 * c) of all patients, in the order of SEQUENCES.
-    Each step draws its dropout from a generator seeded_generator by the step, so a resumed training is the same.
+    Parameters
+    ----------
+    features : float32 array, shape (n, 3 * c)
+        Of all patients, sequences in the order of SEQUENCES.
+    outcomes : Outcomes
+        Of all patients.
+    training, validation : int array
+        Positions of the patients to learn from, and of those for the validation C-index.
+    config : TrainingConfig
+        Its ``scores_*`` values. Each step draws its dropout from a generator seeded by the step, so a resumed training
+        is the same.
+    checkpoint : Path, optional
+        Written after every check; a call that finds one resumes from it.
+    progress : Progress
+        Called after every check.
+
+    Returns
+    -------
+    ScoreTraining
+        With the last weights, or the best ones after early stopping; in evaluation mode.
+
+    References
+    ----------
+    Zhong et al. 2021, section 2.3.
     """
     torch.manual_seed(config.seed)
     x = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
@@ -82,27 +105,26 @@ def train_scores(
     inside, outside = torch.from_numpy(training), torch.from_numpy(validation)
     followed, checked = outcomes.rows(inside), outcomes.rows(outside)
     x_training, x_validation = x[inside], x[outside]
-    while run.step < config.scores_steps and not config.stops_after(run.checks_without_gain):
+    while run.step < config.scores_steps and not config.stops_after(run.early_stopping.checks_without_gain):
         began = time.monotonic()
         loss = 0.0
         for _ in range(config.scores_check_every):
             loss = _step(run, x_training, followed, config)
         network.eval()
         c_index = signature_c_index(network, x_validation, checked)
-        _keep_best(run, c_index, config)
+        run.early_stopping.update(c_index, network, config)
         run.seconds += time.monotonic() - began
         run.history.append({"step": run.step, "loss": loss, "validation_c_index": c_index})
         if checkpoint is not None:
             save_checkpoint(checkpoint, run.state())
         progress("scores", run.step, config.scores_steps, f"loss {loss:.4f}, validation C-index {c_index:.3f}")
-    if config.stops_early and run.best_weights:
-        network.load_state_dict(run.best_weights)
+    run.early_stopping.restore_best(network, config)
     network.eval()
     return run
 
 
 def _step(run: ScoreTraining, x: Tensor, followed: Outcomes, config: TrainingConfig) -> float:
-    """One full-batch step."""
+    """Take one full-batch step and return its loss without the penalties."""
     torch.manual_seed(config.seed + 1 + run.step)
     run.network.train()
     set_rate(run.optimizer, config, config.scores_learning_rate, run.step, config.scores_steps)
@@ -117,7 +139,7 @@ def _step(run: ScoreTraining, x: Tensor, followed: Outcomes, config: TrainingCon
 
 
 def penalties(network: MultitaskNetwork) -> Tensor:
-    """The paper's weight penalties: L2 on the three parts, L1 on the outputs."""
+    """Return the paper's weight penalties: L2 on the three parts, L1 on the outputs."""
     return (
         weight_penalty(network.shared, l2=L2_SHARED)
         + weight_penalty(network.prognosis, l2=L2_PROGNOSIS)
@@ -125,14 +147,3 @@ def penalties(network: MultitaskNetwork) -> Tensor:
         + weight_penalty(network.prognosis_output, l1=L1_OUTPUTS)
         + weight_penalty(network.response_output, l1=L1_OUTPUTS)
     )
-
-
-def _keep_best(run: ScoreTraining, c_index: float, config: TrainingConfig) -> None:
-    if c_index > run.best_c_index:
-        run.best_c_index = c_index
-        run.best_weights = deepcopy(run.network.state_dict())
-    if c_index > run.last_gain_c_index * (1 + config.relative_gain):
-        run.last_gain_c_index = c_index
-        run.checks_without_gain = 0
-    else:
-        run.checks_without_gain += 1

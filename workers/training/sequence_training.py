@@ -1,20 +1,17 @@
 """Training the SE-ResNet of one sequence by multiple-instance learning.
 
-Source: Zhong et al., EBioMedicine 2021;70:103522, section 2.3 and supplement.
+References: Zhong et al., EBioMedicine 2021;70:103522, section 2.3 and supplement.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lifelines.utils import concordance_index
 from torch import Tensor
 
 from config.arrays import Float32Array, IndexArray
@@ -23,19 +20,18 @@ from workers.features.se_resnet import SequenceNetwork
 from workers.training.augmentation import augment
 from workers.training.batch_sampling import epoch_batches
 from workers.training.checkpoints import load_checkpoint, save_checkpoint
+from workers.training.early_stopping import NO_PREFERENCE, EarlyStopping, signature_c_index
 from workers.training.loading import ON_CPU, BatchLoader, seeded_generator
 from workers.training.losses import DFS, Outcomes, signature_loss
 from workers.training.patch_store import PatchStore
-from workers.training.training_config import TrainingConfig, convolution_optimizer, set_rate
-
-Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
+from workers.training.training_config import Progress, TrainingConfig, convolution_optimizer, set_rate
 
 SLICES_PER_BATCH = 512
 
 
 @dataclass
 class SequenceTraining:
-    """One sequence's training between two epochs; everything here goes into the checkpoint."""
+    """One sequence's training between two epochs; everything here is saved in the checkpoint."""
 
     network: SequenceNetwork
     optimizer: torch.optim.Optimizer
@@ -43,33 +39,32 @@ class SequenceTraining:
     epoch: int = 0
     step: int = 0
     representative: Tensor | None = None  # slice number of each training patient
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
-    best_c_index: float = -1.0
-    last_gain_c_index: float = -1.0
-    epochs_without_gain: int = 0
+    early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
     def state(self) -> dict[str, Any]:
+        """Return the state for a checkpoint."""
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "rng": self.rng.bit_generator.state,
+            **self.early_stopping.state(_COUNTER),
             **{name: getattr(self, name) for name in _PLAIN_STATE},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Take over the state of a checkpoint."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.rng.bit_generator.state = state["rng"]
+        self.early_stopping.restore(state, _COUNTER)
         for name in _PLAIN_STATE:
             setattr(self, name, state[name])
 
 
-_PLAIN_STATE = (
-    "epoch", "step", "representative", "best_weights", "best_c_index", "last_gain_c_index", "epochs_without_gain",
-    "seconds", "history",
-)  # fmt: skip
+_PLAIN_STATE = ("epoch", "step", "representative", "seconds", "history")
+_COUNTER = "epochs_without_gain"  # key in the checkpoints of this training
 
 
 def train_sequence(
@@ -84,16 +79,42 @@ def train_sequence(
     start_from: SequenceNetwork | None = None,
     progress: Progress = lambda stage, done, total, note: None,
 ) -> SequenceTraining:
-    """Train on the patients `training`; `validation` tells the C-index after every epoch.
+    """Train the SE-ResNet of one sequence.
 
-    With early stopping (`config.patience`, the paper's schedule has it) the weights of the best epoch stay. Without, a
-    cycle ends with the last ones, which its annealed rate has averaged, while single epochs differ by less than the
-    C-index of some dozen events can tell.
+    With early stopping (`config.patience`; the paper's schedule has it) the weights of the best epoch stay. Without it,
+    a one-cycle schedule ends with the last weights, which its annealed rate has averaged, while single epochs differ by
+    less than the C-index of some dozen events can resolve.
 
-    outcomes : of all patients of the store. checkpoint : written after every epoch; a call that finds one goes on
-    from there and, on a CPU, ends with the same weights as an uninterrupted call. start_from : a trained network whose
-    weights are the first ones, instead of random weights. loader : where the network computes, and how many threads
-    make its batches; the weights do not depend on that number.
+    Parameters
+    ----------
+    store : PatchStore
+        Patches of all n patients.
+    role : str
+        Series role.
+    outcomes : Outcomes
+        Of all n patients.
+    training, validation : int array
+        Positions of the patients to learn from, and of those for the validation C-index after every epoch.
+    config : TrainingConfig
+        What to train.
+    checkpoint : Path
+        Written after every epoch; a call that finds one resumes from it and, on a CPU, ends with the same weights as an
+        uninterrupted call.
+    loader : BatchLoader
+        Device and loader threads; the weights do not depend on the number of threads.
+    start_from : SequenceNetwork, optional
+        A trained network whose weights are the first ones, instead of random weights.
+    progress : Progress
+        Called after every epoch.
+
+    Returns
+    -------
+    SequenceTraining
+        With the trained network on the device.
+
+    References
+    ----------
+    Zhong et al. 2021, section 2.3.
     """
     torch.manual_seed(config.seed)
     network = SequenceNetwork(config.backbone).to(loader.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -108,7 +129,7 @@ def train_sequence(
     if saved is not None:
         run.restore(saved)
     images = _Images(store, role, loader, config.mixed_precision)
-    while run.epoch < config.epochs and not config.stops_after(run.epochs_without_gain):
+    while run.epoch < config.epochs and not config.stops_after(run.early_stopping.checks_without_gain):
         began = time.monotonic()
         loss = _epoch(run, images, outcomes, training, config)
         c_index = _validated(run, images, outcomes, validation, config)
@@ -116,8 +137,7 @@ def train_sequence(
         run.history.append({"epoch": run.epoch, "loss": loss, "validation_c_index": c_index})
         save_checkpoint(checkpoint, run.state())
         progress(role, run.epoch, config.epochs, f"loss {loss:.4f}, validation C-index {c_index:.3f}")
-    if config.stops_early and run.best_weights:
-        network.load_state_dict(run.best_weights)
+    run.early_stopping.restore_best(network, config)
     return run
 
 
@@ -138,8 +158,8 @@ class _Images:
     def features(self, network: SequenceNetwork, patches: Tensor) -> Tensor:
         """(n, c) of patches (n, 2, 128, 128) on the device."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
-            found = network.backbone(patches)
-        return found.float()
+            features = network.backbone(patches)
+        return features.float()
 
     def all_slices(self, patients: IndexArray) -> tuple[IndexArray, list[int]]:
         rows = [self.store.bag_rows(self.role, int(p)) for p in patients]
@@ -155,14 +175,14 @@ def _epoch(
     bags = [_slices_of(run, images, training, batch) for batch in batches]
     n_steps, first_step = config.epochs * len(batches), run.step
 
-    def augmented(number: int) -> Tensor:  # by the number of the step alone, whoever makes the batch
+    def augmented(number: int) -> Tensor:  # seeded by the step alone, so that the thread does not matter
         generator = seeded_generator(config.seed, first_step + number)
         return augment(images.patches(bags[number][0]), generator, config.scanner_augmentation)
 
     run.network.train()
     total = torch.zeros((), device=images.device)
-    made = images.loader.batches(augmented, range(len(batches)))
-    for batch, (_, sizes), patches in zip(batches, bags, made, strict=True):
+    batches_of_patches = images.loader.batches(augmented, range(len(batches)))
+    for batch, (_, sizes), patches in zip(batches, bags, batches_of_patches, strict=True):
         set_rate(run.optimizer, config, config.learning_rate, run.step, n_steps)
         loss = _batch_loss(run, images, patches, sizes, outcomes.rows(torch.from_numpy(training[batch])), config)
         run.optimizer.zero_grad(set_to_none=True)
@@ -175,7 +195,7 @@ def _epoch(
 
 
 def _choose_instances(run: SequenceTraining, images: _Images, training: IndexArray, config: TrainingConfig) -> None:
-    """Which slice stands for each training patient: a random one first, then the maximum instance."""
+    """Select the slice that represents each training patient: a random one first, then the maximum instance."""
     if config.backbone.pooling == "attention":
         return
     if run.epoch < config.random_epochs:
@@ -189,18 +209,24 @@ def _choose_instances(run: SequenceTraining, images: _Images, training: IndexArr
 
 
 def slice_features(network: SequenceNetwork, images: _Images, rows: IndexArray) -> Tensor:
-    """Features (n_slices, c) in evaluation mode, without gradients."""
+    """Return the features of slices in evaluation mode, without gradients.
+
+    Returns
+    -------
+    Tensor, shape (n_slices, c)
+        On the device.
+    """
     network.eval()
     blocks = [rows[i : i + SLICES_PER_BATCH] for i in range(0, len(rows), SLICES_PER_BATCH)]
-    made = images.loader.batches(images.patches, blocks)
+    blocks_of_patches = images.loader.batches(images.patches, blocks)
     with torch.no_grad():
-        return torch.cat([images.features(network, patches) for patches in made])
+        return torch.cat([images.features(network, patches) for patches in blocks_of_patches])
 
 
 def _slices_of(
     run: SequenceTraining, images: _Images, training: IndexArray, batch: IndexArray
 ) -> tuple[IndexArray, list[int]]:
-    """Slice numbers of a batch, and the sizes of its bags where whole bags are pooled by attention."""
+    """Return the slice numbers of a batch, and the sizes of its bags where whole bags are pooled by attention."""
     if run.representative is None:
         return images.all_slices(training[batch])
     return run.representative.numpy()[batch], []
@@ -225,24 +251,23 @@ def _batch_loss(
 def _validated(
     run: SequenceTraining, images: _Images, outcomes: Outcomes, validation: IndexArray, config: TrainingConfig
 ) -> float:
-    """C-index of prognosis plus response; keeps the best weights and counts epochs without a gain."""
-    c_index = 0.5
-    if len(validation):  # nobody is kept back of a tiny cohort
+    """Return the C-index of prognosis plus response after recording it for early stopping."""
+    c_index = NO_PREFERENCE
+    if len(validation):  # a tiny cohort has no validation patients
         features = patient_features(run.network, images, validation)
         c_index = signature_c_index(run.network.heads, features, outcomes.rows(torch.from_numpy(validation)))
-    if c_index > run.best_c_index:
-        run.best_c_index = c_index
-        run.best_weights = deepcopy(run.network.state_dict())
-    if run.epoch <= config.random_epochs or c_index > run.last_gain_c_index * (1 + config.relative_gain):
-        run.last_gain_c_index = max(run.last_gain_c_index, c_index)
-        run.epochs_without_gain = 0
-    else:
-        run.epochs_without_gain += 1
+    run.early_stopping.update(c_index, run.network, config, counts=run.epoch > config.random_epochs)
     return c_index
 
 
 def patient_features(network: SequenceNetwork, images: _Images, patients: IndexArray) -> Tensor:
-    """Features (n_patients, c) of the representative slice, or of the attention-weighted bag."""
+    """Return the features of the representative slice of each patient, or of the attention-weighted bag.
+
+    Returns
+    -------
+    Tensor, shape (n_patients, c)
+        On the device.
+    """
     rows, sizes = images.all_slices(patients)
     features = slice_features(network, images, rows)
     with torch.no_grad():
@@ -252,27 +277,19 @@ def patient_features(network: SequenceNetwork, images: _Images, patients: IndexA
         return features[maximum_instance(network.risk(features), sizes)]
 
 
-def signature_c_index(
-    heads: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]], features: Tensor, outcomes: Outcomes
-) -> float:
-    """Harrell's C-index of DFS prognosis + response under the treatment given; 0.5 where nothing can be compared."""
-    with torch.no_grad():
-        prognosis, response = heads(features, (outcomes.treatment / 2).to(features.device))
-    risk = (prognosis.amax(dim=1) + response).cpu().numpy()
-    events = outcomes.event_observed[:, DFS].numpy()
-    if not events.any():
-        return 0.5
-    try:
-        return float(concordance_index(outcomes.durations[:, DFS].numpy(), -risk, events))
-    except ZeroDivisionError:  # lifelines: every event comes after all other follow-up
-        return 0.5
-
-
 def cohort_features(
     store: PatchStore, role: str, network: SequenceNetwork, loader: BatchLoader = ON_CPU
 ) -> Float32Array:
-    """Deep features (n_patients, c) of every patient of a store, in float32 throughout."""
+    """Return the deep features of every patient of a store, computed in float32.
+
+    Returns
+    -------
+    float32 array, shape (n_patients, c)
+        In the order of the store.
+    """
     images = _Images(store, role, loader, mixed_precision=False)
     patients = np.arange(len(store.patient_ids))
-    found = [patient_features(network, images, block) for block in np.array_split(patients, -(-len(patients) // 128))]
-    return torch.cat(found).cpu().numpy()
+    features = [
+        patient_features(network, images, block) for block in np.array_split(patients, -(-len(patients) // 128))
+    ]
+    return torch.cat(features).cpu().numpy()

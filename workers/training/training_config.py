@@ -1,8 +1,9 @@
-"""How a model is trained: everything that may be chosen, with the reasons for the defaults in the room's README."""
+"""How a model is trained: everything that can be chosen, with the reasons for the defaults in the room's README."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ from workers.training.batch_sampling import PAPER_EVENT_SHARE
 from workers.training.losses import Ties
 from workers.volumes.intensity import Normalisation
 
+Progress = Callable[[str, int, int, str], None]  # stage, done, total, note
 Schedule = Literal["one_cycle", "paper"]
 Augmentation = Literal["scanner", "paper"]
 
@@ -33,19 +35,45 @@ DIVIDE_FIRST, DIVIDE_LAST = 25.0, 1e4
 class TrainingConfig:
     """A training from images to scores.
 
-    normalisation : of the images' grey values. backbone, scores_width : shape of the networks. schedule : `one_cycle`
-    (AdamW), or `paper` (SGD with Nesterov momentum, warm-up, decay by steps, event oversampling).
-    epochs, batch_size, learning_rate, weight_decay : of the SE-ResNets. event_share : see `sampling.epoch_batches`.
-    random_epochs : epochs in which a random slice stands for each patient, before the maximum instance does.
-    refresh_every : epochs between two choices of the maximum instance.
-    transfer : the SE-ResNets of T1w and T2w start from the trained one of CE-T1w instead of random weights.
-    scanner_augmentation : also vary contrast, noise and bias. mixed_precision : bfloat16 inside the SE-ResNet.
-    validation_share : of the training patients, kept for early stopping. patience : epochs (SE-ResNet) or checks
-    (multi-task network) without a relative_gain of their C-index that end a training, the best weights stay; None: it
-    goes to its end and the last weights stay.
-    scores_* : of the full-batch multi-task training.
-    penalty : multiplies the paper's weight penalties of the multi-task network.
-    response_offset : the response is fitted beside the (detached) prognosis instead of alone (augmented covariate).
+    Attributes
+    ----------
+    seed : int
+        Of folds, first weights, batches and augmentation.
+    normalisation : str
+        Of the images' grey values.
+    backbone : BackboneArchitecture
+        Shape of the SE-ResNets.
+    scores_width : float
+        Width of the multi-task network; 1 is the paper's.
+    schedule : {"one_cycle", "paper"}
+        AdamW in one cycle; or SGD with Nesterov momentum, warm-up, decay by steps and event oversampling.
+    ties : {"breslow", "efron"}
+        Of the Cox loss.
+    epochs, batch_size, learning_rate, weight_decay
+        Of the SE-ResNets; the learning rate is the peak.
+    event_share : float or None
+        See `batch_sampling.epoch_batches`.
+    random_epochs : int
+        Epochs in which a random slice represents each patient, before the maximum instance does.
+    refresh_every : int
+        Epochs between two selections of the maximum instance.
+    transfer : bool
+        The SE-ResNets of T1w and T2w start from the trained one of CE-T1w.
+    scanner_augmentation : bool
+        Also vary contrast, noise and bias.
+    mixed_precision : bool
+        bfloat16 inside the SE-ResNet.
+    validation_share : float
+        Share of the training patients that validate.
+    relative_gain, patience
+        A training ends after `patience` epochs (SE-ResNet) or checks (multi-task network) without this relative gain of
+        the validation C-index, and the best weights stay. patience None: it runs to its end and the last weights stay.
+    scores_steps, scores_learning_rate, scores_weight_decay, scores_check_every
+        Of the full-batch training of the multi-task network.
+    penalty : float
+        Factor of the paper's weight penalties of the multi-task network.
+    response_offset : bool
+        Fit the response beside the (detached) prognosis instead of alone (augmented covariate).
     """
 
     seed: int = 20260
@@ -75,14 +103,16 @@ class TrainingConfig:
     response_offset: bool = False
 
     def stops_after(self, without_gain: int) -> bool:
-        """Whether so many epochs or checks without a gain end the training."""
+        """Return whether so many epochs or checks without a gain end the training."""
         return self.patience is not None and without_gain >= self.patience
 
     @property
     def stops_early(self) -> bool:
+        """Whether early stopping is configured."""
         return self.patience is not None
 
     def to_json(self) -> dict[str, Any]:
+        """Return all values, for the manifest and the working folder."""
         return {**asdict(self), "backbone": self.backbone.to_json()}
 
 
@@ -100,10 +130,35 @@ def config_from_choices(
     augmentation: Augmentation | None = None,
     patience: int | None = None,
 ) -> TrainingConfig:
-    """The training that these choices name.
+    """Return the configuration that these choices name.
 
-    augmentation, patience : None: the schedule's own; patience 0: never stop early.
-    Raises InputError for a shape that cannot be built.
+    Parameters
+    ----------
+    width : float
+        Of all layers; 1 is the paper's.
+    variant : {"basic", "bottleneck"}
+        SE-ResNet blocks.
+    pooling : {"maximum", "attention"}
+        How the slices of a bag become one feature vector.
+    epochs, batch_size : int
+        Of the SE-ResNets; the paper's schedule has its own batch size.
+    transfer : bool
+        See `TrainingConfig`.
+    seed : int
+        See `TrainingConfig`.
+    schedule : {"one_cycle", "paper"}
+        See `TrainingConfig`.
+    normalisation : str
+        See `TrainingConfig`.
+    augmentation : {"scanner", "paper"}, optional
+        By default that of the schedule.
+    patience : int, optional
+        By default that of the schedule; 0: never stop early.
+
+    Raises
+    ------
+    InputError
+        The shape cannot be built.
     """
     blocks = DEEPER.blocks if variant == "bottleneck" else (2, 2, 2)
     try:
@@ -129,7 +184,7 @@ def config_from_choices(
 
 
 def _of_the_paper(config: TrainingConfig) -> TrainingConfig:
-    """SGD, batches of 37 censored patients and 27 with the event, the maximum instance in every epoch."""
+    """Return the paper's schedule: SGD, batches of 37 + 27 patients, the maximum instance in every epoch."""
     return replace(
         config,
         schedule="paper",
@@ -145,7 +200,7 @@ def _of_the_paper(config: TrainingConfig) -> TrainingConfig:
 
 
 def convolution_optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:
-    """Optimizer of an SE-ResNet with its heads."""
+    """Return the optimizer of an SE-ResNet with its heads."""
     if config.schedule == "paper":
         heads = [p for name, p in network.named_parameters() if not name.startswith("backbone")]
         groups = [
@@ -161,7 +216,7 @@ def convolution_optimizer(network: nn.Module, config: TrainingConfig) -> Optimiz
 
 
 def scores_optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:
-    """Optimizer of the multi-task network."""
+    """Return the optimizer of the multi-task network."""
     if config.schedule == "paper":
         groups = [{"params": list(network.parameters()), "name": "heads"}]
         return SGD(groups, lr=PAPER_FC_RATE, momentum=PAPER_MOMENTUM, nesterov=True)
@@ -176,7 +231,19 @@ def _decayed(network: nn.Module, rate: float, weight_decay: float) -> AdamW:
 
 
 def set_rate(optimizer: Optimizer, config: TrainingConfig, peak: float, step: int, n_steps: int) -> None:
-    """The learning rate of one step; a function of the step alone, so that a resumed training is the same."""
+    """Set the learning rate of one step, a function of the step alone, so that a resumed training is the same.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        From `convolution_optimizer` or `scores_optimizer`.
+    config : TrainingConfig
+        Its schedule.
+    peak : float
+        Highest rate of the one-cycle schedule.
+    step, n_steps : int
+        From 0; of all.
+    """
     for group in optimizer.param_groups:
         if config.schedule == "paper":
             group["lr"] = _paper_rate(step, convolutions=group["name"] == "convolutions")
@@ -192,7 +259,7 @@ def _paper_rate(step: int, convolutions: bool) -> float:
 
 
 def _one_cycle_rate(step: int, n_steps: int, peak: float) -> float:
-    """Smith and Topin, arXiv:1708.07120, with cosine flanks."""
+    # Smith and Topin, arXiv:1708.07120, with cosine flanks.
     top = max(1.0, WARM_UP_SHARE * n_steps)
     if step < top:
         return _cosine(peak / DIVIDE_FIRST, peak, step / top)
