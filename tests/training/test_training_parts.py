@@ -102,6 +102,21 @@ def test_the_mask_moves_by_five_pixels_at_most() -> None:
         assert (centre(after[:, 1]) - centre(before[:, 1])).abs().max() < 5 + 2.5
 
 
+@pytest.mark.parametrize("scanner", [False, True])
+def test_the_mask_moves_exactly_as_the_image(scanner: bool) -> None:
+    """A bright L on a dark field, and the same L as the mask: rotation, shift and mirror must leave them congruent."""
+    shape = torch.zeros(128, 128)
+    shape[40:88, 44:60] = 1
+    shape[72:88, 44:90] = 1
+    before = torch.stack([0.1 + 0.8 * shape, shape]).expand(60, 2, 128, 128)
+    after = augment(before, torch.Generator().manual_seed(3), scanner)
+    bright, mask = after[:, 0] > 0.45, after[:, 1] > 0.5
+    overlap = 2 * (bright & mask).sum(dim=(1, 2)) / (bright.sum(dim=(1, 2)) + mask.sum(dim=(1, 2)))
+    assert overlap.min() > 0.95
+    moved = (mask != before[:, 1].bool()).sum(dim=(1, 2))
+    assert (moved > 0).float().mean() > 0.9  # the test would say nothing of patches that stay
+
+
 def test_augmentation_is_the_generators_alone() -> None:
     first, again = (augment(patches(), torch.Generator().manual_seed(7)) for _ in range(2))
     assert torch.equal(first, again)
