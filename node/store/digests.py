@@ -1,8 +1,8 @@
 """The digest of received bytes: BLAKE3, 256 bits.
 
-Every arriving byte passes through it before the sender is answered. BLAKE3 is a cryptographic hash like SHA-256, so
-nobody can make two data sets with one digest, and costs a fifth of it on processors with instructions for SHA-256 and a
-tenth on those without.
+Every byte that arrives is hashed before the sender gets its response. BLAKE3 is a cryptographic hash like SHA-256, so
+two data sets with one digest cannot be made on purpose. It costs a fifth of SHA-256 on processors with instructions for
+SHA-256 and a tenth on those without.
 """
 
 from __future__ import annotations
@@ -11,5 +11,5 @@ from blake3 import blake3
 
 
 def content_hash() -> blake3:
-    """A new hash: `update(data)` as often as there is data, then `hexdigest()`, 64 hexadecimal digits."""
+    """Return a new hash: call `update` with each piece of data, then `hexdigest` for 64 hexadecimal digits."""
     return blake3()

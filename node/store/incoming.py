@@ -1,4 +1,4 @@
-"""A data set on its way to disk: bytes written and hashed as they come, nothing decoded."""
+"""The file of a data set that is being received: bytes are written and hashed as they arrive, nothing is decoded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from types import TracebackType
 from node.store.digests import content_hash
 from node.store.part10 import FileMeta, file_header
 
-EARLY_BYTES = 1 << 17  # so many new ones make it worth while to have the disk begin
+EARLY_WRITE_BYTES = 1 << 17  # fewer new bytes are not worth the system call that makes the disk begin
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _Bytes = bytes | bytearray | memoryview
@@ -19,85 +19,116 @@ _Bytes = bytes | bytearray | memoryview
 class IncomingFile:
     """A temporary Part-10 file on the file system of the store.
 
-    Write the data set in as many pieces as it comes in; the store then gives the file its place and its final name.
-    The temporary name goes with `discard`, and with it the file, if it has got no other one.
+    The data set is written in as many pieces as it arrives in; then the store gives the file its folder and its final
+    name. `discard` removes the temporary name, and with it the file unless it has got another name.
+
+    Parameters
+    ----------
+    path : str
+        Absolute; no file may be there.
+    meta : FileMeta
+        Written as file meta information in front of the data set.
+
+    Raises
+    ------
+    OSError
+        The file cannot be created.
     """
 
     def __init__(self, path: str, meta: FileMeta) -> None:
-        """Raises OSError when the file cannot be made."""
         self.path = path
         self.meta = meta
-        self.size_bytes = 0  # of the data set, without the head
+        self.size_bytes = 0  # of the data set, without the file header
         self._hash = content_hash()
-        head = file_header(meta)
-        self.data_offset = len(head)
-        self._not_written: list[_Bytes] = [head]  # goes with the first piece
-        self._begun = 0  # so many bytes of the file are on their way to the disk
+        header = file_header(meta)
+        self.data_offset = len(header)
+        self._unwritten: list[_Bytes] = [header]  # written together with the first piece, in one system call
+        self._early_written = 0  # bytes of the file that the disk was asked to write
         self._is_durable = False
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        self._is_open = self._is_named = True
+        self._is_open = self._has_temporary_name = True
 
     def write(self, *pieces: _Bytes) -> None:
-        """Append pieces of the data set. Raises OSError when the disk does not take them."""
-        self._put([*self._not_written, *pieces])
-        self._not_written = []
+        """Append pieces of the data set.
+
+        Parameters
+        ----------
+        *pieces : bytes-like
+            Written with one system call; at most 1024, the limit of ``writev``.
+
+        Raises
+        ------
+        OSError
+            The disk is full or failed.
+        """
+        self._append([*self._unwritten, *pieces])
+        self._unwritten = []
         self.size_bytes += sum(map(len, pieces))
-        if self.data_offset + self.size_bytes - self._begun >= EARLY_BYTES:
-            self.begin_writing()
-        for piece in pieces:  # while the disk is busy
+        if self.data_offset + self.size_bytes - self._early_written >= EARLY_WRITE_BYTES:
+            self.start_writing()
+        for piece in pieces:  # after the write, so that the disk works while the processor hashes
             self._hash.update(piece)
 
-    def _put(self, pieces: Sequence[_Bytes]) -> None:
+    def _append(self, pieces: Sequence[_Bytes]) -> None:
         written = os.writev(self._descriptor, pieces)
         if written < sum(map(len, pieces)):
             rest = memoryview(b"".join(pieces))[written:]
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
 
-    def begin_writing(self) -> None:
-        """Have the disk write what has come in, while other things are done: `finish` then waits for less.
+    def start_writing(self) -> None:
+        """Make the disk begin with the bytes that have arrived, so that `finish` waits for fewer of them.
 
-        The advice makes Linux do so; that it also would drop pages which are on the disk already does not matter.
+        POSIX_FADV_DONTNEED starts the writing of dirty pages on Linux and returns; that it also drops clean pages from
+        the cache does not matter. sync_file_range, made for this, has no Python binding.
         """
         end = self.data_offset + self.size_bytes
-        if end >= EARLY_BYTES and end > self._begun and hasattr(os, "posix_fadvise"):
-            with contextlib.suppress(OSError):  # some file systems take no advice
-                os.posix_fadvise(self._descriptor, self._begun, end - self._begun, os.POSIX_FADV_DONTNEED)
-            self._begun = end // _PAGE * _PAGE  # the page that is not full yet is written again
+        if end >= EARLY_WRITE_BYTES and end > self._early_written and hasattr(os, "posix_fadvise"):
+            with contextlib.suppress(OSError):  # some file systems do not support the advice
+                os.posix_fadvise(
+                    self._descriptor, self._early_written, end - self._early_written, os.POSIX_FADV_DONTNEED
+                )
+            self._early_written = end // _PAGE * _PAGE  # the last page is not full yet and is written again
 
-    def first_bytes(self, most: int) -> memoryview:
-        """The data set's first bytes, read back."""
+    def first_bytes(self, max_bytes: int) -> memoryview:
+        """Read back the beginning of the data set, at most a number of bytes."""
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.data_offset)
-            return memoryview(file.read(most))
+            return memoryview(file.read(max_bytes))
 
     @property
     def digest(self) -> str:
-        """Digest of the data set bytes so far, in hexadecimal: see node/store/digests.py."""
+        """Digest of the data set bytes so far, 64 hexadecimal digits; see node/store/digests.py."""
         return self._hash.hexdigest()
 
     def finish(self) -> None:
-        """Force the bytes to the disk; safe to call twice."""
+        """Force the bytes to the disk; safe to call twice.
+
+        Raises
+        ------
+        OSError
+            The bytes may not be on the disk.
+        """
         if self._is_durable:
             return
-        if self._not_written:
+        if self._unwritten:
             self.write()
         os.fsync(self._descriptor)
         self._is_durable = True
 
     def moved_to(self, path: str) -> None:
-        """The file, which the store has given a name, goes by that one for the time being."""
-        self.path, self._is_named = path, True
+        """Use a name that the store gave to the file as its temporary name, to move it away from there."""
+        self.path, self._has_temporary_name = path, True
 
     def remove_temporary_name(self) -> None:
-        """Remove the temporary name, and the file with it, unless it has got another one; safe to call twice."""
-        if self._is_named:
-            self._is_named = False
+        """Remove the temporary name, and the file with it unless it has another name; safe to call twice."""
+        if self._has_temporary_name:
+            self._has_temporary_name = False
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.path)
 
     def discard(self) -> None:
-        """Close the file and forget its temporary name; safe to call twice."""
+        """Close the file and remove its temporary name; safe to call twice."""
         if self._is_open:
             self._is_open = False
             os.close(self._descriptor)

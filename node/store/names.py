@@ -1,4 +1,4 @@
-"""Names that may become paths: DICOM UIDs that follow PS3.5, and nothing else."""
+"""Names that may become paths: DICOM UIDs that follow PS3.5, digests, and nothing else."""
 
 from __future__ import annotations
 
@@ -13,25 +13,58 @@ UID_LENGTH = 64
 
 
 def is_uid(text: str) -> bool:
-    """Whether `text` is a UID by PS3.5 section 9.1: numbers without leading zeros, joined by dots, 64 characters."""
+    """Return whether a text is a UID by PS3.5 section 9.1.
+
+    Parameters
+    ----------
+    text : str
+        Any text, of any length.
+
+    Returns
+    -------
+    bool
+        True for numbers without leading zeros, joined by dots, at most 64 characters in all.
+    """
     return len(text) <= UID_LENGTH and _has_form(text)
 
 
-@lru_cache(maxsize=4096)  # of short texts only: a sender may put 64 kB where a UID belongs
+@lru_cache(maxsize=4096)  # only texts of at most 64 characters: a sender may put 64 kB where a UID belongs
 def _has_form(text: str) -> bool:
     return _UID.fullmatch(text) is not None
 
 
 def uid_name(uid: str) -> str:
-    """`uid` as the name of a file or folder. Raises InputError when it is not a UID."""
+    """Return a UID as the name of a file or folder.
+
+    Raises
+    ------
+    InputError
+        The text is not a UID; any other text could leave the folder.
+    """
     if not is_uid(uid):
         raise InputError(f"expected a UID of digits and dots, at most 64 characters, found {uid[:80]!r}")
     return uid
 
 
 def digest_name(digest: str) -> str:
-    """A hexadecimal digest (with or without `sha256:`) as the name of a folder. Raises InputError."""
-    bare = digest.removeprefix("sha256:")
-    if _DIGEST.fullmatch(bare) is None:
+    """Return a digest as the name of a folder.
+
+    Parameters
+    ----------
+    digest : str
+        16 to 64 hexadecimal digits, with or without ``sha256:`` in front.
+
+    Returns
+    -------
+    str
+        The digits alone.
+
+    Raises
+    ------
+    InputError
+        The text is not a digest.
+    """
+    digits = digest.removeprefix("sha256:")
+    if _DIGEST.fullmatch(digits) is None:
         raise InputError(f"expected a hexadecimal digest, found {digest[:80]!r}")
-    return bare
+    return digits

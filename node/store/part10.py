@@ -1,6 +1,7 @@
-"""The head of a DICOM file (PS3.10 section 7.1): preamble, prefix, file meta information.
+"""The header of a DICOM file (PS3.10 section 7.1): preamble, prefix, file meta information.
 
-Written by hand because the receive path writes one per instance and the bytes must depend on nothing but the values.
+It is encoded here and not by pydicom: the receive path writes one for each instance, and its bytes must depend on the
+values only, not on the version of a library.
 """
 
 from __future__ import annotations
@@ -16,12 +17,22 @@ IMPLEMENTATION_CLASS_UID = "2.25.170761229088038168285627149970472198042"
 IMPLEMENTATION_VERSION_NAME = "CPTDN_NODE_1"
 
 _PREFIX = b"\x00" * 128 + b"DICM"
-_LONGEST_META = 65_536  # ours has about 400 bytes; a longer one is not ours
+_LONGEST_META = 65_536  # ours has about 400 bytes
 
 
 @dataclass(frozen=True)
 class FileMeta:
-    """What the association says of a data set; all of it goes into the file meta information."""
+    """What an association announces of a data set; all of it is written into the file meta information.
+
+    Parameters
+    ----------
+    sop_class_uid, sop_instance_uid : str
+        Of the C-STORE command; they are compared with the data set later.
+    transfer_syntax_uid : str
+        Of the accepted presentation context.
+    source_ae_title : str
+        (0002,0016); left out when empty.
+    """
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -30,7 +41,22 @@ class FileMeta:
 
 
 def file_header(meta: FileMeta) -> bytes:
-    """Preamble, prefix and file meta information, explicit VR little endian, as PS3.10 section 7.1 orders them."""
+    """Encode the header of a DICOM file.
+
+    Parameters
+    ----------
+    meta : FileMeta
+        Text that is not ASCII is replaced by question marks; such UIDs are refused later.
+
+    Returns
+    -------
+    bytes
+        Preamble of 128 zeros, prefix, and the group 0002 in explicit VR little endian.
+
+    References
+    ----------
+    PS3.10 section 7.1.
+    """
     elements = b"".join(
         (
             _before(meta.sop_class_uid),
@@ -43,7 +69,7 @@ def file_header(meta: FileMeta) -> bytes:
 
 @lru_cache
 def _before(sop_class_uid: str) -> bytes:
-    """What stands before the SOP Instance UID, after the group length."""
+    """Encode the elements between the group length and the SOP Instance UID."""
     version = struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01"
     return version + _text(0x0002, b"UI", sop_class_uid)
 
@@ -68,15 +94,27 @@ def _text(element: int, vr: bytes, value: str) -> bytes:
 
 
 def skip_file_header(file: BinaryIO) -> int:
-    """Position `file` at the first byte of the data set and return that offset.
+    """Move to the first byte of the data set of a DICOM file.
 
-    For files that this program or another careful one wrote: the group length (0002,0000) must be there.
-    Raises InputError when there is no DICM prefix or no group length.
+    Parameters
+    ----------
+    file : binary file
+        At its beginning. The group length (0002,0000), which PS3.10 requires but some writers leave out, must be there.
+
+    Returns
+    -------
+    int
+        Offset of the data set in bytes.
+
+    Raises
+    ------
+    InputError
+        There is no DICM prefix or no group length.
     """
-    head = file.read(144)
-    if len(head) < 144 or head[128:132] != b"DICM":
+    header = file.read(144)
+    if len(header) < 144 or header[128:132] != b"DICM":
         raise InputError("expected a DICOM file with preamble and DICM prefix")
-    group, element, vr, _, length = struct.unpack("<HH2sHI", head[132:144])
+    group, element, vr, _, length = struct.unpack("<HH2sHI", header[132:144])
     if (group, element, vr) != (0x0002, 0x0000, b"UL") or length > _LONGEST_META:
         raise InputError("expected the file meta information to begin with its group length (0002,0000)")
     return file.seek(144 + length)

@@ -136,7 +136,7 @@ def test_a_class_that_a_peer_does_not_take_is_an_outcome(tmp_path: Path) -> None
 def test_why_a_peer_cannot_be_used_is_said(node: Scene) -> None:
     with pytest.raises(PacsUnavailableError, match="cannot be reached"):
         echo(PacsSettings(port=free_port()), "CPTDN")
-    with pytest.raises(PacsUnavailableError, match="does not answer to its configured AE title"):
+    with pytest.raises(PacsUnavailableError, match="its AE title is another one than configured"):
         echo(PacsSettings(ae_title="WRONG", port=node.port), "MOD")
     assert echo(PacsSettings(ae_title="CPTDN", port=node.port), "MOD") < 2
 

@@ -30,7 +30,7 @@ from node.ledger.reports import StoredObject
 from node.ledger.tables import Job
 from node.messaging.messages import DELIVER_REPORT, EXTRACT_FEATURES, PREPARE_VOLUMES, WRITE_REPORT, Queue
 from node.messaging.queue import room_in_queues, send
-from node.store.study_store import FULL
+from node.store.study_store import DISK_FULL_ERRORS
 from node.workflow.delivery import deliver
 from workers.pipeline.artefacts import ArtefactsMissingError
 from workers.pipeline.context import WorkerContext
@@ -186,7 +186,7 @@ def _write_failure(context: WorkerContext, job_id: str, owner: str, error: Excep
             jobs.skip_to_report(session, job, result)
         elif isinstance(error, IneligibleStudyError):
             jobs.refuse(session, job, error.code, error.text)
-        elif isinstance(error, StorageFullError) or (isinstance(error, OSError) and error.errno in FULL):
+        elif isinstance(error, StorageFullError) or (isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS):
             jobs.wait_for_space(session, job, str(error))
         elif isinstance(error, ArtefactsMissingError):
             jobs.restart_job(session, job, str(error))

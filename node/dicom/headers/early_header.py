@@ -1,9 +1,9 @@
-"""What the first bytes of an image tell, while the rest of it is still arriving.
+"""The header of an image from its first bytes, read while the rest of it is still arriving.
 
-The elements before the pixels are walked over once. Most of them are the same in every slice of a series, so what an
-encoded element means is remembered; new ones are decoded here where their form is beyond doubt (numbers, UIDs, dates),
-and by pydicom otherwise. The result is the same as that of `read_header` and `header_of`, or there is none: then the
-object is read from its file like everything unusual.
+The elements before the pixels are read once, in order. Most of them are the same in every slice of a series, so the
+value of an encoded element is cached; new ones are decoded here where their form is beyond doubt (numbers, UIDs,
+dates), and by pydicom otherwise. The result is equal to that of `read_full_header`, or there is none: then the whole
+object is read, like everything unusual.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from node.cases.headers import (
     VECTOR_KEYWORDS,
     header_of,
 )
-from node.dicom.headers.full_header import decode
+from node.dicom.headers.full_header import decode_elements
+from node.dicom.headers.instance_header import InstanceHeader
 from node.dicom.headers.structure import (
     FIRST_TAG,
     IDENTIFYING_TAGS,
@@ -35,116 +36,132 @@ from node.dicom.headers.structure import (
     SOP_CLASS_UID,
     UNDEFINED,
     skip_sequence,
+    uid_text,
 )
 
+EARLY_HEADER_BYTES = 1 << 17  # enough for a header with 100 kB of private elements, which some scanners write
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"
 DEFLATED = "1.2.840.10008.1.2.1.99"
-MOST_REMEMBERED = 20_000
-LONGEST_REMEMBERED = 256  # bytes of an element; what is longer differs from slice to slice or is rare
+MAX_CACHED_ELEMENTS = 20_000
+LONGEST_CACHED_ELEMENT = 256  # bytes; what is longer differs from slice to slice or is rare
 
 CHARACTER_SET = 0x00080005
+# Shared and Per-frame Functional Groups: the header of an Enhanced MR is not read here
 _FUNCTIONAL_GROUPS = (0x52009229, 0x52009230)
-_GROUP = {name: kind for kind in (TEXT_KEYWORDS, LIST_KEYWORDS, NUMBER_KEYWORDS, VECTOR_KEYWORDS) for name in kind}
+_KIND = {name: kind for kind in (TEXT_KEYWORDS, LIST_KEYWORDS, NUMBER_KEYWORDS, VECTOR_KEYWORDS) for name in kind}
 _KEYWORDS = (*TEXT_KEYWORDS, *LIST_KEYWORDS, *NUMBER_KEYWORDS, *VECTOR_KEYWORDS, *CODE_KEYWORDS)
-WANTED = {int(tag_for_keyword(keyword) or 0): keyword for keyword in _KEYWORDS}
-_VR_OF = {tag: dictionary_VR(tag).encode() for tag in WANTED}
-_IN_ORDER = tuple(WANTED.items())
+_KEYWORD_OF = {int(tag_for_keyword(keyword) or 0): keyword for keyword in _KEYWORDS}
+_VR_OF = {tag: dictionary_VR(tag).encode() for tag in _KEYWORD_OF}
+_IN_ORDER = tuple(_KEYWORD_OF.items())
 _SHORT = struct.Struct("<HH2sH")
 _IMPLICIT = struct.Struct("<HHI")
 _LONG = struct.Struct("<I")
 
+# Only forms that pydicom reads without a decision: at most 15 digits, no multiple values, no unusual characters.
 _DECIMAL = re.compile(rb" *[+-]?\d{1,15}(?:\.\d{0,15})?(?:[eE][+-]?\d{1,2})? *\Z")
 _INTEGER = re.compile(rb" *[+-]?\d{1,9} *\Z")
 _UID = re.compile(rb"[0-9.]+\0?\Z")
 _PLAIN = re.compile(rb"[0-9A-Za-z.:+_-][0-9A-Za-z.:+_ -]* ?\Z")
 _PLAIN_VRS = frozenset({b"DA", b"TM", b"CS", b"AS"})
 
-NOTHING = object()
+_NO_VALUE = object()  # needs a decoder; None is the value of an element that cannot be decoded
 
 
-class _Memory:
-    """What encoded elements mean, by whether the VR is implicit and by character set."""
+class _ValueCache:
+    """Values of encoded elements, by whether the VR is implicit and by character set; threads share it."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[bool, bytes], dict[bytes, Any]] = {}
-        self._room = MOST_REMEMBERED
+        self._values: dict[tuple[bool, bytes], dict[bytes, Any]] = {}
+        self._room = MAX_CACHED_ELEMENTS
 
     def of(self, implicit: bool, character_set: bytes) -> dict[bytes, Any]:
-        """Element, as it is encoded, to its value; to be read only."""
-        return self._known.setdefault((implicit, character_set), {})
+        """Return the values by encoded element; to be read only."""
+        return self._values.setdefault((implicit, character_set), {})
 
-    def add(self, known: dict[bytes, Any], element: bytes, value: Any) -> None:
-        if len(element) > LONGEST_REMEMBERED:
+    def add(self, values: dict[bytes, Any], encoded: bytes, value: Any) -> None:
+        """Add the value of an encoded element to one of the dictionaries that `of` returned."""
+        if len(encoded) > LONGEST_CACHED_ELEMENT:
             return
         self._room -= 1
-        if self._room <= 0:
-            self._known.clear()
-            self._room = MOST_REMEMBERED
-        known[element] = value
+        if self._room <= 0:  # a sender may make up new values without end
+            self._values.clear()
+            self._room = MAX_CACHED_ELEMENTS
+        values[encoded] = value
 
 
-_memory = _Memory()
+_cache = _ValueCache()
 
 
 @dataclass(frozen=True)
 class EarlyHeader:
-    """The header of an image whose pixels may not be here yet.
+    """The header of an image whose pixels may not have arrived yet.
 
-    uids : as in a DataSetStructure. header : as `header_of` gives it. size_bytes : what the whole data set must have;
-    any other size means that there is more to be looked at.
+    Parameters
+    ----------
+    header : InstanceHeader
+        As it would be read from the whole object, if that has the expected size.
+    size_bytes : int
+        Expected size of the whole data set: the pixels are its last element.
     """
 
-    uids: Mapping[int, str]
-    header: dict[str, Any]
+    header: InstanceHeader
+    size_bytes: int
+
+
+class _Element(NamedTuple):
+    """Where an element is in the data set; `vr` is empty where it is implicit."""
+
+    tag: int
+    start: int
+    value_start: int
+    end: int
+    vr: bytes
+
+
+class _Elements(NamedTuple):
+    """The elements that the case rules read, the identifying UIDs, and the end of the pixels."""
+
+    by_tag: dict[int, _Element]
+    uids: dict[int, str]
     size_bytes: int
 
 
 def read_early_header(data: memoryview, transfer_syntax_uid: str) -> EarlyHeader | None:
-    """The header in the first bytes of a data set; None when they do not tell it all or hold anything unusual."""
+    """Read the header in the first bytes of a data set.
+
+    Parameters
+    ----------
+    data : memoryview of bytes
+        From the beginning of the data set; `EARLY_HEADER_BYTES` are enough.
+    transfer_syntax_uid : str
+        Of the presentation context.
+
+    Returns
+    -------
+    EarlyHeader or None
+        None when the header does not end in these bytes, when this is no single-frame MR image with pixels of a known
+        length, or when anything in it is unusual.
+    """
     try:
-        walked = walk(data, transfer_syntax_uid)
-        if walked is None:
+        elements = _read_elements(data, transfer_syntax_uid)
+        if elements is None:
             return None
-        return EarlyHeader(walked.uids, header_in(data, walked.wanted(), transfer_syntax_uid), walked.size_bytes)
-    except Exception:  # whatever is wrong with these bytes, the reading of the whole object names it
+        values = _values(data, elements.by_tag, transfer_syntax_uid == ImplicitVRLittleEndian, transfer_syntax_uid)
+        return EarlyHeader(InstanceHeader(values, elements.uids), elements.size_bytes)
+    except Exception:  # whatever is wrong with these bytes, reading the whole object names it
         return None
 
 
-class Element(NamedTuple):
-    """Where an element of a data set stands: its start, the start of its value and its end. VR: empty if implicit."""
+def _read_elements(data: memoryview, transfer_syntax_uid: str) -> _Elements | None:
+    """Read tags and lengths up to the pixels, by the rules of `validate_structure`; None for what is not read here.
 
-    tag: int
-    vr: bytes
-    start: int
-    begin: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Walked:
-    """The elements up to the pixels, in their order. size_bytes : where the pixels end."""
-
-    uids: dict[int, str]
-    elements: list[Element]
-    pixels: Element
-    size_bytes: int
-
-    def wanted(self) -> dict[int, Element]:
-        return {element.tag: element for element in self.elements if element.tag in WANTED}
-
-
-def walk(data: memoryview, transfer_syntax_uid: str) -> Walked | None:
-    """Over an MR image's elements to its pixels; None for what is no such image.
-
-    The rules are those of `validate_structure`.
-
-    Raises what the bytes provoke.
+    Raises struct.error and EncodingError for bytes that end early or are damaged.
     """
     if transfer_syntax_uid in (ExplicitVRBigEndian, DEFLATED):
         return None
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     uids: dict[int, str] = {}
-    elements: list[Element] = []
+    by_tag: dict[int, _Element] = {}
     offset, last, end = 0, -1, len(data)
     while True:
         start = offset
@@ -166,83 +183,71 @@ def walk(data: memoryview, transfer_syntax_uid: str) -> Walked | None:
         if tag == PIXEL_DATA:
             if length == UNDEFINED or uids.get(SOP_CLASS_UID) != MR_IMAGE:
                 return None
-            return Walked(uids, elements, Element(tag, vr, start, offset, offset), offset + length)
+            return _Elements(by_tag, uids, offset + length)
         if tag in _FUNCTIONAL_GROUPS:
             return None
-        begin = offset
-        offset = skip_sequence(data, begin, implicit or vr == b"UN") if length == UNDEFINED else begin + length
+        value_start = offset
+        if length == UNDEFINED:
+            offset = skip_sequence(data, value_start, implicit or vr == b"UN")
+        else:
+            offset = value_start + length
         if offset > end:
             return None
-        elements.append(Element(tag, vr, start, begin, offset))
+        if tag in _KEYWORD_OF:
+            by_tag[tag] = _Element(tag, start, value_start, offset, vr)
         if tag in IDENTIFYING_TAGS:
-            uids[tag] = uid_text(data[begin:offset])
+            uids[tag] = uid_text(data[value_start:offset])
 
 
-def uid_text(raw: bytes | memoryview) -> str:
-    """The text of a UID, as `validate_structure` notes it."""
-    return str(raw[:66], "latin-1").rstrip("\x00 ")
-
-
-def remembered(data: memoryview, elements: Mapping[int, Element], syntax: str) -> dict[bytes, Any]:
-    """What is known of elements in the character set of this data set: encoded element to value."""
-    found = elements.get(CHARACTER_SET)
-    character_set = bytes(data[found.begin : found.end]) if found else b""
-    return _memory.of(syntax == ImplicitVRLittleEndian, character_set)
-
-
-def value_of(known: dict[bytes, Any], tag: int, vr: bytes, encoded: bytes, raw: bytes) -> Any:
-    """The value of a wanted element that is known or needs no decoder; NOTHING otherwise.
-
-    encoded : the whole element; raw : its value.
-    """
-    value = known.get(encoded, NOTHING)
-    if value is NOTHING:
-        value = _plain(WANTED[tag], vr or _VR_OF[tag], raw)
-        if value is not NOTHING:
-            _memory.add(known, encoded, value)
-    return value
-
-
-def header_in(data: memoryview, elements: Mapping[int, Element], syntax: str) -> dict[str, Any]:
-    """The keywords that the case rules read, in the order in which `header_of` gives them."""
-    known = remembered(data, elements, syntax)
+def _values(
+    data: memoryview, elements: Mapping[int, _Element], implicit: bool, transfer_syntax_uid: str
+) -> dict[str, Any]:
+    """Decode the elements; the keywords are in the order in which `header_of` gives them."""
+    character_set = elements.get(CHARACTER_SET)
+    cached = _cache.of(
+        implicit, bytes(data[character_set.value_start : character_set.end]) if character_set is not None else b""
+    )
     values: dict[int, Any] = {}
-    unknown: dict[int, bytes] = {}
+    undecoded: dict[int, bytes] = {}
     for tag, element in elements.items():
         encoded = bytes(data[element.start : element.end])
-        value = value_of(known, tag, element.vr, encoded, encoded[element.begin - element.start :])
-        if value is NOTHING:
-            unknown[tag] = encoded
-        else:
-            values[tag] = value
-    if unknown:
-        told = _ask_pydicom(data, elements, syntax, unknown)
-        for tag, encoded in unknown.items():
-            values[tag] = told.get(WANTED[tag])
-            _memory.add(known, encoded, values[tag])
+        value = cached.get(encoded, _NO_VALUE)
+        if value is _NO_VALUE:
+            raw = encoded[element.value_start - element.start :]
+            value = _plain_value(_KEYWORD_OF[tag], element.vr or _VR_OF[tag], raw)
+            if value is _NO_VALUE:
+                undecoded[tag] = encoded
+                continue
+            _cache.add(cached, encoded, value)
+        values[tag] = value
+    if undecoded:
+        decoded = _decode_by_pydicom(data, elements, transfer_syntax_uid, undecoded)
+        for tag, encoded in undecoded.items():
+            values[tag] = decoded.get(_KEYWORD_OF[tag])
+            _cache.add(cached, encoded, values[tag])
     return {keyword: values[tag] for tag, keyword in _IN_ORDER if values.get(tag) is not None}
 
 
-def _ask_pydicom(
-    data: memoryview, elements: Mapping[int, Element], syntax: str, unknown: Iterable[int]
+def _decode_by_pydicom(
+    data: memoryview, elements: Mapping[int, _Element], transfer_syntax_uid: str, undecoded: Iterable[int]
 ) -> dict[str, Any]:
-    """Decode what is new as a small data set of its own, with the character set that its text needs."""
-    tags = sorted({*unknown, *({CHARACTER_SET} & set(elements))})
+    """Decode elements as a small data set of their own, with the character set that their text needs."""
+    tags = sorted({*undecoded, *({CHARACTER_SET} & set(elements))})
     encoded = b"".join(bytes(data[elements[tag].start : elements[tag].end]) for tag in tags)
-    return header_of(decode(encoded, syntax))
+    return header_of(decode_elements(encoded, transfer_syntax_uid))
 
 
-def _plain(keyword: str, vr: bytes, raw: bytes) -> Any:
-    """The value of an element whose form leaves no doubt, as `header_of` would give it; else NOTHING."""
-    kind = _GROUP.get(keyword)
+def _plain_value(keyword: str, vr: bytes, raw: bytes) -> Any:
+    """Decode an element whose form leaves no doubt, as `header_of` would; otherwise return `_NO_VALUE`."""
+    kind = _KIND.get(keyword)
     if vr == b"UI" and kind is TEXT_KEYWORDS and _UID.match(raw):
         return str(raw, "ascii").rstrip("\0")
     if vr in _PLAIN_VRS and kind is TEXT_KEYWORDS and _PLAIN.match(raw):
         return str(raw, "ascii").rstrip(" ")
     if kind is NUMBER_KEYWORDS or kind is VECTOR_KEYWORDS:
         convert = _CONVERT.get(vr)
-        return NOTHING if convert is None else convert(raw, kind is VECTOR_KEYWORDS)
-    return NOTHING
+        return _NO_VALUE if convert is None else convert(raw, kind is VECTOR_KEYWORDS)
+    return _NO_VALUE
 
 
 def _number(number: float) -> float | int:
@@ -252,7 +257,7 @@ def _number(number: float) -> float | int:
 def _decimal_string(raw: bytes, vector: bool) -> Any:
     parts = raw.split(b"\\")
     if not all(map(_DECIMAL.match, parts)) or (vector and len(parts) < 2):
-        return NOTHING
+        return _NO_VALUE
     numbers = [float(part) for part in parts]
     if vector:
         return numbers if all(abs(number) < 1e9 for number in numbers) else None
@@ -260,11 +265,11 @@ def _decimal_string(raw: bytes, vector: bool) -> Any:
 
 
 def _integer_string(raw: bytes, vector: bool) -> Any:
-    return NOTHING if vector or not _INTEGER.match(raw) else int(raw)
+    return _NO_VALUE if vector or not _INTEGER.match(raw) else int(raw)
 
 
 def _unsigned_short(raw: bytes, vector: bool) -> Any:
-    return NOTHING if vector or len(raw) != 2 else int.from_bytes(raw, "little")
+    return _NO_VALUE if vector or len(raw) != 2 else int.from_bytes(raw, "little")
 
 
 _CONVERT: Mapping[bytes, Callable[[bytes, bool], Any]] = {

@@ -1,8 +1,8 @@
-"""A look at the encoding of a data set before anything is decoded (PS3.5 section 7).
+"""Validation of the encoding of a data set before anything is decoded (PS3.5 section 7).
 
-`validate_structure` walks over the elements by their lengths, without recursion and without copying values, and finds
-what would make a decoder fail, hang or grow: lengths beyond the end, elements out of order, nesting bombs, text that is
-no data set at all. On the way it notes the few identifying values that the receive path needs.
+`validate_structure` reads tags and lengths of all elements, without recursion and without copying values, and finds
+what would make a decoder fail, hang or use too much memory: lengths beyond the end, elements out of order, deep
+nesting, text that is no data set at all. It also reads the identifying UIDs that the receive path needs.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from config.errors import InputError
 
-DEEPEST_NESTING = 24  # real objects stay below 10; decoders recurse
-MOST_INFLATED_BYTES = 256 * 1024 * 1024
+MAX_NESTING = 24  # real objects have less than 10 levels; decoders recurse
+MAX_INFLATED_BYTES = 256 * 1024 * 1024
 
 SOP_CLASS_UID = 0x00080016
 SOP_INSTANCE_UID = 0x00080018
@@ -38,9 +43,14 @@ SHORT_VRS = frozenset(
 
 
 class EncodingError(InputError):
-    """The bytes are not a data set in the transfer syntax they came in.
+    """The bytes are not a data set in the announced transfer syntax.
 
-    uids : identifying UIDs that stood before the damage, tag to text, as in `DataSetStructure`.
+    Parameters
+    ----------
+    text : str
+        Where, what was expected and what was found; free of patient data.
+    uids : dict of int to str, optional
+        Identifying UIDs before the damage, by tag.
     """
 
     def __init__(self, text: str, uids: dict[int, str] | None = None) -> None:
@@ -49,59 +59,129 @@ class EncodingError(InputError):
 
 
 class TooManyElementsError(Exception):
-    """The walk met more elements than it was asked to look at."""
+    """The data set has more elements than the caller allows."""
 
 
 @dataclass(frozen=True)
 class DataSetStructure:
-    """What the walk found. `uids` maps tag to text for the identifying UIDs; `pixel_offset` is None without pixels."""
+    """The outline of a valid data set.
+
+    Parameters
+    ----------
+    uids : dict of int to str
+        Texts of the identifying UIDs by tag.
+    pixel_offset : int or None
+        Where the element Pixel Data (7FE0,0010) begins, in bytes; None without pixels.
+    """
 
     uids: dict[int, str] = field(default_factory=dict)
     pixel_offset: int | None = None
 
 
 def inflate(data: bytes | memoryview) -> bytes:
-    """The data set inside a deflated one (PS3.5 section A.5), of bounded size. Raises EncodingError."""
+    """Inflate a deflated data set (PS3.5 section A.5).
+
+    Parameters
+    ----------
+    data : bytes-like
+        The raw deflate stream, without a zlib header; padding may follow.
+
+    Returns
+    -------
+    bytes
+        The encoded data set, at most `MAX_INFLATED_BYTES`.
+
+    Raises
+    ------
+    EncodingError
+        The bytes do not inflate, are cut off, or inflate to more than the limit.
+    """
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
-        inflated = engine.decompress(data, MOST_INFLATED_BYTES)
+        inflated = engine.decompress(data, MAX_INFLATED_BYTES)
     except zlib.error as error:
         raise EncodingError(f"expected a deflated data set, found bytes that do not inflate ({error})") from error
     if not engine.eof:
         if engine.unconsumed_tail:
-            raise EncodingError(f"the deflated data set inflates to more than {MOST_INFLATED_BYTES} bytes")
+            raise EncodingError(f"the deflated data set inflates to more than {MAX_INFLATED_BYTES} bytes")
         raise EncodingError("the deflated data set is cut off")
     return inflated
 
 
 def validate_structure(
-    data: bytes | memoryview, transfer_syntax_uid: str, most_elements: int | None = None
+    data: bytes | memoryview, transfer_syntax_uid: str, max_elements: int | None = None
 ) -> DataSetStructure:
-    """Walk over the whole data set.
+    """Validate the lengths, order and nesting of all elements of a data set.
 
-    data : the encoded data set without file meta information; for the deflated syntax, already inflated.
-    most_elements : elements and items to be looked at; beyond them TooManyElementsError is raised.
-    Raises EncodingError naming the offset, what was expected and what was found.
+    Parameters
+    ----------
+    data : bytes-like
+        The encoded data set without file meta information; for the deflated syntax, already inflated.
+    transfer_syntax_uid : str
+        The announced one; unknown UIDs are read as encapsulated explicit VR little endian.
+    max_elements : int, optional
+        Elements and items to read; no limit by default.
+
+    Returns
+    -------
+    DataSetStructure
+        UIDs and where the pixels begin.
+
+    Raises
+    ------
+    EncodingError
+        Names the offset, what was expected and what was found.
+    TooManyElementsError
+        There are more than `max_elements`.
+
+    References
+    ----------
+    PS3.5 sections 7.1 (elements), 7.5 (nesting) and A.4 (encapsulated pixels).
     """
-    walk = _StructureValidator(memoryview(data), transfer_syntax_uid, most_elements)
+    validator = _StructureValidator(memoryview(data), transfer_syntax_uid, max_elements)
     try:
-        return walk.run()
+        return validator.run()
     except EncodingError as error:
-        raise EncodingError(str(error), walk.uids) from error
+        raise EncodingError(str(error), validator.uids) from error
+
+
+def uid_text(raw: bytes | memoryview) -> str:
+    """Return the value of a UI element as text without padding, cut after 66 characters: a UID has at most 64."""
+    return str(raw[:66], "latin-1").rstrip("\x00 ")
 
 
 def skip_sequence(data: memoryview, offset: int, implicit: bool) -> int:
-    """Over a sequence of undefined length in little endian to what follows it. Raises EncodingError."""
-    walk = _StructureValidator(data, ImplicitVRLittleEndian if implicit else "1.2.840.10008.1.2.1")
-    return walk.sequence(offset, implicit)
+    """Skip a sequence of undefined length in little endian.
+
+    Parameters
+    ----------
+    data : memoryview of bytes
+        The encoded data set.
+    offset : int
+        Of the first item.
+    implicit : bool
+        Whether elements inside have implicit VR.
+
+    Returns
+    -------
+    int
+        Offset of the element after the sequence.
+
+    Raises
+    ------
+    EncodingError
+        The sequence does not end in these bytes, or is damaged.
+    """
+    syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return _StructureValidator(data, syntax).skip_sequence(offset, implicit)
 
 
 class _StructureValidator:
-    """The walk's state: one pass, a stack of the ends of open sequences and items, no recursion."""
+    """The state of one validation: one pass, a stack of open sequences and items, no recursion."""
 
-    def __init__(self, data: memoryview, transfer_syntax_uid: str, most_elements: int | None = None) -> None:
+    def __init__(self, data: memoryview, transfer_syntax_uid: str, max_elements: int | None = None) -> None:
         self.data = data
-        self.left = most_elements if most_elements is not None else len(data)
+        self.left = max_elements if max_elements is not None else len(data)
         self.end = len(data)
         self.implicit = transfer_syntax_uid == ImplicitVRLittleEndian
         order = ">" if transfer_syntax_uid == ExplicitVRBigEndian else "<"
@@ -109,7 +189,7 @@ class _StructureValidator:
         self.short = struct.Struct(order + "H")
         self.long = struct.Struct(order + "I")
         self.encapsulated = transfer_syntax_uid not in (
-            ImplicitVRLittleEndian, ExplicitVRBigEndian, "1.2.840.10008.1.2.1", DeflatedExplicitVRLittleEndian,
+            ImplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian,
         )  # fmt: skip
         self.uids: dict[int, str] = {}
         self.pixel_offset: int | None = None
@@ -120,43 +200,42 @@ class _StructureValidator:
             if self.pixel_offset is not None and not any(self.data[offset:]):
                 break  # zeros after the pixels pad some archives' files
             start = offset
-            tag, vr, length, offset = self.element(offset)
+            tag, vr, length, offset = self.read_element(offset)
             if tag <= last:
-                raise EncodingError(f"at byte {start}: {_name(tag)} stands after {_name(last)}")
+                raise EncodingError(f"at byte {start}: {_name(tag)} is after {_name(last)}, expected ascending tags")
             if last < 0 and not FIRST_TAG <= tag < 0x00400000:
                 raise EncodingError(f"expected a data set that begins with group 0008, found {_name(tag)}")
             last = tag
             if tag == PIXEL_DATA:
                 self.pixel_offset = start
             if length == UNDEFINED:
-                offset = self.fragments(offset) if tag == PIXEL_DATA else self.sequence(offset, vr == b"UN")
+                offset = self.skip_fragments(offset) if tag == PIXEL_DATA else self.skip_sequence(offset, vr == b"UN")
                 continue
-            self.fits(tag, offset, length)
+            self.require_length(tag, offset, length)
             if tag in IDENTIFYING_TAGS:
-                self.uids[tag] = str(self.data[offset : offset + min(length, 66)], "latin-1").rstrip("\x00 ")
+                self.uids[tag] = uid_text(self.data[offset : offset + length])
             offset += length
         return DataSetStructure(self.uids, self.pixel_offset)
 
-    def fits(self, tag: int, offset: int, length: int) -> None:
+    def require_length(self, tag: int, offset: int, length: int) -> None:
         if length > self.end - offset:
             raise EncodingError(
-                f"at byte {offset}: {_name(tag)} claims {length} bytes, {self.end - offset} are left: "
+                f"at byte {offset}: {_name(tag)} claims {length} bytes, {self.end - offset} remain: "
                 "the object is cut off"
             )
 
-    def header(self, offset: int) -> int:
-        """Tag at `offset`."""
+    def read_tag(self, offset: int) -> int:
         self.left -= 1
         if self.left < 0:
             raise TooManyElementsError
         if self.end - offset < 8:
-            raise EncodingError(f"at byte {offset}: {self.end - offset} bytes are left over, too few for an element")
+            raise EncodingError(f"at byte {offset}: {self.end - offset} bytes remain, too few for an element")
         group, element = self.tag.unpack_from(self.data, offset)
         return int(group) << 16 | int(element)
 
-    def element(self, offset: int, implicit: bool | None = None) -> tuple[int, bytes, int, int]:
-        """Tag, VR (empty when implicit), length and offset of the value."""
-        tag = self.header(offset)
+    def read_element(self, offset: int, implicit: bool | None = None) -> tuple[int, bytes, int, int]:
+        """Return tag, VR (empty when implicit), length and offset of the value."""
+        tag = self.read_tag(offset)
         if self.implicit if implicit is None else implicit:
             return tag, b"", self.long.unpack_from(self.data, offset + 4)[0], offset + 8
         vr = bytes(self.data[offset + 4 : offset + 6])
@@ -168,33 +247,33 @@ class _StructureValidator:
             raise EncodingError(f"at byte {offset}: {_name(tag)} is cut off")
         return tag, vr, self.long.unpack_from(self.data, offset + 8)[0], offset + 12
 
-    def fragments(self, offset: int) -> int:
-        """Over the fragments of encapsulated pixels (PS3.5 section A.4) to what follows them."""
+    def skip_fragments(self, offset: int) -> int:
+        """Return the offset after the fragments of encapsulated pixels (PS3.5 section A.4)."""
         if not self.encapsulated:
             raise EncodingError(f"at byte {offset}: pixel data of undefined length in an uncompressed transfer syntax")
         while True:
-            tag = self.header(offset)
+            tag = self.read_tag(offset)
             length = self.long.unpack_from(self.data, offset + 4)[0]
             offset += 8
             if tag == _SEQUENCE_END:
                 return offset
             if tag != _ITEM or length == UNDEFINED:
                 raise EncodingError(f"at byte {offset - 8}: expected a fragment of pixel data, found {_name(tag)}")
-            self.fits(tag, offset, length)
+            self.require_length(tag, offset, length)
             offset += length
 
-    def sequence(self, offset: int, implicit_inside: bool) -> int:
-        """Over a sequence of undefined length, whatever is nested in it, to what follows it.
+    def skip_sequence(self, offset: int, implicit_inside: bool) -> int:
+        """Return the offset after a sequence of undefined length and everything nested in it.
 
         A UN of undefined length is a sequence in implicit VR (PS3.5 section 6.2.2).
         """
         implicit = self.implicit or implicit_inside
-        open_ends: list[int] = [_SEQUENCE_END]  # what closes each open level; sequences and items take turns
+        open_ends: list[int] = [_SEQUENCE_END]  # the delimiter of each open level; sequences and items alternate
         while open_ends:
-            if len(open_ends) > 2 * DEEPEST_NESTING:
-                raise EncodingError(f"at byte {offset}: sequences are nested deeper than {DEEPEST_NESTING} levels")
+            if len(open_ends) > 2 * MAX_NESTING:
+                raise EncodingError(f"at byte {offset}: sequences are nested deeper than {MAX_NESTING} levels")
             if open_ends[-1] == _SEQUENCE_END:  # between items
-                tag = self.header(offset)
+                tag = self.read_tag(offset)
                 length = self.long.unpack_from(self.data, offset + 4)[0]
                 offset += 8
                 if tag == _SEQUENCE_END:
@@ -204,19 +283,19 @@ class _StructureValidator:
                 elif length == UNDEFINED:
                     open_ends.append(_ITEM_END)
                 else:
-                    self.fits(tag, offset, length)
+                    self.require_length(tag, offset, length)
                     offset += length
                 continue
-            tag = self.header(offset)
+            tag = self.read_tag(offset)
             if tag == _ITEM_END:
                 open_ends.pop()
                 offset += 8
                 continue
-            tag, _, length, offset = self.element(offset, implicit)
+            tag, _, length, offset = self.read_element(offset, implicit)
             if length == UNDEFINED:
                 open_ends.append(_SEQUENCE_END)
             else:
-                self.fits(tag, offset, length)
+                self.require_length(tag, offset, length)
                 offset += length
         return offset
 

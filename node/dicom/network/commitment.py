@@ -1,7 +1,7 @@
 """Storage Commitment Push Model, as SCU (PS3.4 Annex J).
 
-The request is an N-ACTION; the answer is an N-EVENT-REPORT that a PACS sends when it likes: at once on the same
-association, or minutes later on one that it opens to us. Both ways end in the same `CommitmentResult`.
+The request is an N-ACTION; the result is an N-EVENT-REPORT that a PACS sends at once on the same association, or
+minutes later on one that it opens to us. Both are read into the same `CommitmentResult`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,17 @@ UNSPECIFIED_FAILURE = 0x0110
 
 @dataclass(frozen=True)
 class CommitmentResult:
-    """What a PACS says of one transaction: instances committed, and instances failed with their Failure Reason."""
+    """The result of one transaction.
+
+    Parameters
+    ----------
+    transaction_uid : str
+        The UID that the request named.
+    committed : tuple of str
+        SOP Instance UIDs that the PACS has committed to keep.
+    failed : dict of str to int
+        SOP Instance UIDs with their Failure Reason (0008,1197), PS3.3 section C.14.1.1.
+    """
 
     transaction_uid: str
     committed: tuple[str, ...] = ()
@@ -30,7 +40,20 @@ class CommitmentResult:
 
 
 def commitment_request(transaction_uid: str, objects: Sequence[tuple[str, str]]) -> Dataset:
-    """Action Information of the request, PS3.4 Table J.3-1. objects : (SOP Class UID, SOP Instance UID)."""
+    """Build the Action Information of a request.
+
+    Parameters
+    ----------
+    transaction_uid : str
+        A new UID; the result refers to it.
+    objects : sequence of (str, str)
+        SOP Class UID and SOP Instance UID of each object.
+
+    Returns
+    -------
+    Dataset
+        PS3.4 Table J.3-1.
+    """
     ds = Dataset()
     ds.TransactionUID = transaction_uid
     ds.ReferencedSOPSequence = [_reference(sop_class, sop_instance) for sop_class, sop_instance in objects]
@@ -40,7 +63,24 @@ def commitment_request(transaction_uid: str, objects: Sequence[tuple[str, str]])
 def commitment_result(
     transaction_uid: str, committed: Sequence[tuple[str, str]], failed: Sequence[tuple[str, str, int]]
 ) -> tuple[int, Dataset]:
-    """Event Type ID and Event Information of an answer, PS3.4 Table J.3-2; what a storage commitment SCP sends."""
+    """Build the result that a storage commitment SCP sends.
+
+    Parameters
+    ----------
+    transaction_uid : str
+        The UID of the request.
+    committed : sequence of (str, str)
+        SOP Class UID and SOP Instance UID of each committed object.
+    failed : sequence of (str, str, int)
+        The same of each other object, with its Failure Reason.
+
+    Returns
+    -------
+    event_type : int
+        `EVENT_SUCCESS` or `EVENT_FAILURES_EXIST`.
+    event_information : Dataset
+        PS3.4 Table J.3-2.
+    """
     ds = Dataset()
     ds.TransactionUID = transaction_uid
     if committed:
@@ -56,7 +96,18 @@ def commitment_result(
 
 
 def read_result(information: Dataset | None) -> CommitmentResult | None:
-    """The result in an Event Information data set; None when there is no usable Transaction UID in it."""
+    """Read the result in an Event Information data set.
+
+    Parameters
+    ----------
+    information : Dataset or None
+        As the PACS sent it; attributes may be missing.
+
+    Returns
+    -------
+    CommitmentResult or None
+        None when there is no valid Transaction UID. A failed instance without a reason has 0110, processing failure.
+    """
     if information is None:
         return None
     transaction_uid = str(information.get("TransactionUID", None) or "")

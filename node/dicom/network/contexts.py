@@ -1,4 +1,4 @@
-"""Presentation contexts: what this node takes, and how it may be encoded."""
+"""Presentation contexts: what this node accepts, and how it may be encoded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ VERIFICATION = UID("1.2.840.10008.1.1")
 STORAGE_COMMITMENT_PUSH = UID("1.2.840.10008.1.20.1")
 STORAGE_COMMITMENT_INSTANCE = UID("1.2.840.10008.1.20.1.1")  # the well-known instance, PS3.4 section J.3.5
 
-# What a case can be made of; anything else a PACS may hold for a patient stays there.
+# What a case can be made of; other objects of a patient are not accepted.
 STORAGE_CLASSES: dict[str, str] = {
     "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
     "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
@@ -22,8 +22,8 @@ STORAGE_CLASSES: dict[str, str] = {
     "1.2.840.10008.5.1.4.1.1.66.1": "Spatial Registration Storage",
 }
 
-# The first that a peer proposes in a context is not preferred over another: pynetdicom takes the first of this list
-# that the peer offers, so plain little endian comes first.
+# In order of preference: pynetdicom accepts the first of this list that the peer offers in a context, whatever the
+# order of the offer (PS3.8 section 9.3.3.2 leaves the choice to the acceptor). Uncompressed little endian is read fastest.
 TRANSFER_SYNTAXES: dict[str, str] = {
     "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
     "1.2.840.10008.1.2": "Implicit VR Little Endian",
@@ -43,15 +43,17 @@ PLAIN_SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 
 
 class SharedContexts(list[PresentationContext]):
-    """Contexts that negotiating does not change. pynetdicom makes a deep copy for each association, a quarter of what
-    opening one costs."""
+    """Contexts that a negotiation does not change.
+
+    pynetdicom makes a deep copy for each association, a quarter of what opening one costs; this list is copied flat.
+    """
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> list[PresentationContext]:
         return list(self)
 
 
 def node_contexts() -> SharedContexts:
-    """Everything that this node accepts: verification, storage, and commitment results."""
+    """Build everything that this node accepts: verification, storage, and commitment results."""
     contexts = SharedContexts([build_context(VERIFICATION, list(PLAIN_SYNTAXES))])
     contexts += [build_context(uid, list(TRANSFER_SYNTAXES)) for uid in STORAGE_CLASSES]
     contexts.append(commitment_result_context())
@@ -59,7 +61,10 @@ def node_contexts() -> SharedContexts:
 
 
 def commitment_result_context() -> PresentationContext:
-    """Results of storage commitment on an association that the PACS opens as SCP (PS3.4 section J.3.3)."""
+    """Build the context for results of storage commitment, on an association that the PACS opens (PS3.4 section J.3.3).
+
+    The PACS is the SCP of the service but the requestor of the association, so both roles are accepted (PS3.7 D.3.3.4).
+    """
     context = build_context(STORAGE_COMMITMENT_PUSH, list(PLAIN_SYNTAXES))
     context.scu_role = True
     context.scp_role = True

@@ -1,4 +1,4 @@
-"""How this program wants pynetdicom and pydicom to behave; called by what starts a server or opens an association."""
+"""Process-wide settings of pynetdicom and pydicom; called by what starts a server or opens an association."""
 
 from __future__ import annotations
 
@@ -6,20 +6,17 @@ import logging
 import warnings
 
 import pydicom.config
-from pynetdicom import _config
+
+from node.dicom.network.pynetdicom_internals import set_switches
 
 
 def configure_pydicom_pynetdicom() -> None:
-    """Set the libraries' process-wide switches; safe to call again.
+    """Configure both libraries for this process; safe to call again.
 
-    - No log line of theirs: their handlers print identifiers with patient names and cost a third of the receive time.
-    - Files are sent with the bytes that stand on the disk.
-    - Values of others are read as they are; what does not follow the standard is our rules' business, not a warning's.
+    No log line of theirs is written. Values of other systems are read as they are: what does not follow the standard is
+    judged by our rules, not by a warning of pydicom.
     """
-    _config.LOG_HANDLER_LEVEL = "none"
-    _config.LOG_REQUEST_IDENTIFIERS = False
-    _config.LOG_RESPONSE_IDENTIFIERS = False
-    _config.STORE_SEND_CHUNKED_DATASET = True
+    set_switches()
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     warnings.filterwarnings("ignore", module=r"pydicom\..*")

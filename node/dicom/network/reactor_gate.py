@@ -1,9 +1,9 @@
-"""Where the thread of an association rests: while nothing is to be done, and while we wait for a peer's answer.
+"""Where the reactor thread of an association pauses: while there is no work, and while a request of ours is pending.
 
-pynetdicom's thread looks for incoming messages, and before a request it is asked to rest, because it would otherwise
-take the answer away from the request. With pynetdicom's own event a thread that has just been let go may still run on
-after the next request was sent, and on a busy machine an answer is lost now and then. Here the request waits until the
-thread really rests.
+pynetdicom's reactor polls for incoming messages. Before a request it is told to pause, because it would otherwise take
+the response from the queue. With pynetdicom's own event a thread that has just been released may still be running when
+the next request is sent: on a busy machine one response in some hundreds was lost. Here the request waits until the
+thread is really paused.
 """
 
 from __future__ import annotations
@@ -12,61 +12,80 @@ import threading
 import time
 from collections.abc import Callable
 
-CHECK_TIMERS_EVERY_S = 0.2  # at timers, which nobody rings for
-PAUSES_WITHIN_S = 2.0  # a thread that has ended never does
+CHECK_TIMERS_EVERY_S = 0.2  # nothing notifies the threads of an association of a timer that has expired
+PAUSES_WITHIN_S = 2.0  # a reactor that has ended never pauses
 
 
 class ReactorGate(threading.Event):
-    """Stands in for the event in `Association._reactor_checkpoint`: `clear` returns once the waiting thread rests."""
+    """Replaces the event of pynetdicom's association at which its reactor waits.
 
-    def __init__(self, is_wanted: Callable[[], bool], says_that_it_rests: Callable[[], None]) -> None:
-        """is_wanted : whether there is something to do; asked again after each `ring`.
-        says_that_it_rests : sets what pynetdicom looks at (`Association._is_paused`). It has to be said again and
-        again: where pynetdicom serves a request in a thread of its own (N-EVENT-REPORT), that one takes it back.
-        """
+    Parameters
+    ----------
+    has_work : callable
+        Whether the reactor has something to do; called again after each `notify`.
+    mark_paused : callable
+        Records that the reactor is paused, where pynetdicom looks for it. It is called again and again: where
+        pynetdicom serves a request in a thread of its own (N-EVENT-REPORT), that thread removes the mark at its end.
+    """
+
+    def __init__(self, has_work: Callable[[], bool], mark_paused: Callable[[], None]) -> None:
         super().__init__()
-        self._is_wanted = is_wanted
-        self._says_that_it_rests = says_that_it_rests
+        self._has_work = has_work
+        self._mark_paused = mark_paused
         self._changed = threading.Condition()
-        self._resting = False
-        self._reactor: int | None = None  # the thread that rests here
+        self._is_paused = False
+        self._reactor: int | None = None  # identifier of the thread that pauses here
         self.set()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Rest while it is cleared or there is nothing to do; the reactor calls this in each of its rounds.
+        """Pause while the gate is closed or there is no work; the reactor calls this in each of its rounds.
 
-        timeout : how long to rest at most when there is nothing to do (default: `CHECK_TIMERS_EVERY_S`).
+        Parameters
+        ----------
+        timeout : float, optional
+            Longest pause in seconds while the gate is open and there is no work; `CHECK_TIMERS_EVERY_S` by default.
+
+        Returns
+        -------
+        bool
+            Always True, as `threading.Event.wait` returns for an event that is set.
         """
         until = time.monotonic() + (CHECK_TIMERS_EVERY_S if timeout is None else timeout)
         with self._changed:
             self._reactor = threading.get_ident()
-            self._resting = True
+            self._is_paused = True
             self._changed.notify_all()
-            while not self.is_set() or not (self._is_wanted() or time.monotonic() >= until):
-                self._says_that_it_rests()
+            while not self.is_set() or not (self._has_work() or time.monotonic() >= until):
+                self._mark_paused()
                 self._changed.wait(max(0.0, until - time.monotonic()) if self.is_set() else CHECK_TIMERS_EVERY_S)
-            self._resting = False
+            self._is_paused = False
         return True
 
-    def ring(self) -> None:
-        """There may be something to do."""
+    def notify(self) -> None:
+        """Let the reactor check again whether there is work."""
         with self._changed:
             self._changed.notify_all()
 
     def set(self) -> None:
+        """Open the gate."""
         with self._changed:
             super().set()
             self._changed.notify_all()
 
-    def hold(self) -> None:
-        """Let the thread rest from its next round on, without waiting for it: it may be waiting for the caller."""
+    def close_without_waiting(self) -> None:
+        """Close the gate; the reactor pauses from its next round on.
+
+        For the upper layer's thread: the reactor may be waiting for that thread, so it must not wait for the reactor.
+        """
         with self._changed:
             super().clear()
 
     def clear(self) -> None:
+        """Close the gate and wait until the reactor is paused, at most `PAUSES_WITHIN_S`."""
         with self._changed:
             super().clear()
-            if threading.get_ident() == self._reactor:  # it serves a request, and sends one of its own for that
+            # The reactor itself serves a request and sends one of its own for it: it cannot wait for itself.
+            if threading.get_ident() == self._reactor:
                 return
-            if self._changed.wait_for(lambda: self._resting, PAUSES_WITHIN_S):
-                self._says_that_it_rests()
+            if self._changed.wait_for(lambda: self._is_paused, PAUSES_WITHIN_S):
+                self._mark_paused()

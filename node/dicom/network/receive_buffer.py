@@ -1,4 +1,4 @@
-"""Bytes that come in over one association: read from the socket as many at a time as there are, used piece by piece."""
+"""Bytes that arrive over one association: read from the socket in large pieces, consumed in small ones."""
 
 from __future__ import annotations
 
@@ -9,95 +9,121 @@ from collections.abc import Callable
 from typing import cast
 
 from node.dicom.network.guarded_socket import GuardedSocket
+from node.dicom.network.protocol_errors import ConnectionLostError
 
 BUFFER_BYTES = 1 << 18
 
 
-def nothing() -> None:
-    """Nobody has to be told."""
-
-
-class ConnectionLostError(OSError):
-    """The peer closed the connection in the middle of a message."""
+def _do_nothing() -> None:
+    pass
 
 
 class ReceiveBuffer:
-    """One buffer of fixed size, made with the first byte. What lies between `_start` and `_end` is not used yet."""
+    """One buffer of fixed size, allocated with the first byte; bytes from `_start` to `_end` are not consumed yet."""
 
     def __init__(self) -> None:
         self._buffer = memoryview(bytearray(0))
         self._start = self._end = 0
         self._connection: socket.socket | None = None
         self._poll: select.poll | None = None
-        self.before_reading: Callable[[], None] = nothing  # uses what `some` gave, for it will be written over
+        self._before_overwrite = _do_nothing
 
-    def take_over(self, guarded: GuardedSocket) -> None:
-        """Read from this socket now, beginning with what was pushed back into it."""
+    def attach(self, guarded: GuardedSocket) -> None:
+        """Read from this socket from now on, beginning with what was pushed back into it."""
         if self._connection is not guarded.socket or self._poll is None:
             self._connection = cast(socket.socket, guarded.socket)
             self._poll = select.poll()
             self._poll.register(self._connection, select.POLLIN)
-        pushed = guarded.take_pushed_back()
-        if pushed:
-            self._make_room(len(pushed))
-            self._buffer[: len(pushed)] = pushed
-            self._start, self._end = 0, len(pushed)
+        pushed_back = guarded.take_pushed_back()
+        if pushed_back:
+            self._make_room(len(pushed_back))
+            self._buffer[: len(pushed_back)] = pushed_back
+            self._start, self._end = 0, len(pushed_back)
 
-    def hand_back(self, guarded: GuardedSocket) -> None:
-        """Whoever reads from the socket next begins with what is not used."""
+    def detach(self, guarded: GuardedSocket) -> None:
+        """Push bytes that were not consumed back into the socket, so that its next reader begins with them."""
         if self._end > self._start:
             guarded.push_back(self._buffer[self._start : self._end])
         self._start = self._end = 0
 
-    def has(self, count: int) -> bool:
-        """Whether so many bytes are here, after waiting for them; False when the peer closes the connection first.
+    def before_overwrite(self, use: Callable[[], None] | None) -> None:
+        """Set what is called before bytes that `peek_available` returned may be overwritten; None: nothing."""
+        self._before_overwrite = use or _do_nothing
 
-        Raises OSError when it fails or stays silent for too long.
+    def fill(self, count: int) -> bool:
+        """Read until a number of bytes is in the buffer.
+
+        Parameters
+        ----------
+        count : int
+            Bytes, at most `BUFFER_BYTES`.
+
+        Returns
+        -------
+        bool
+            False when the peer closed the connection before.
+
+        Raises
+        ------
+        OSError
+            The connection failed, or nothing arrived within the network timeout.
         """
         while self._end - self._start < count:
-            self.before_reading()
+            self._before_overwrite()
             if self._start + count > len(self._buffer):
                 self._make_room(count)
-            got = cast(socket.socket, self._connection).recv_into(self._buffer[self._end :])
-            if got == 0:
+            received = cast(socket.socket, self._connection).recv_into(self._buffer[self._end :])
+            if received == 0:
                 return False
-            self._end += got
+            self._end += received
         return True
 
-    def need(self, count: int) -> None:
-        """As `has`; raises ConnectionLostError when the peer closes the connection first."""
-        if not self.has(count):
+    def require(self, count: int) -> None:
+        """Read until a number of bytes is in the buffer, as `fill`.
+
+        Raises
+        ------
+        ConnectionLostError
+            The peer closed the connection before.
+        OSError
+            The connection failed, or nothing arrived within the network timeout.
+        """
+        if not self.fill(count):
             raise ConnectionLostError("the connection was closed in the middle of an object")
 
     def peek(self, count: int) -> memoryview:
-        """The next bytes, which must be here; they stay. Valid until more is read."""
+        """Return the next bytes, which must be in the buffer, without consuming them; valid until more is read."""
         return self._buffer[self._start : self._start + count]
 
-    def some(self, most: int) -> memoryview:
-        """At least one of the next bytes, and as many of them as are here; they stay. Valid until more is read."""
+    def peek_available(self, max_bytes: int) -> memoryview:
+        """Return at least one of the next bytes and at most `max_bytes`, without consuming them.
+
+        The view is valid until more is read; `before_overwrite` is called before that happens.
+        """
         if self._start == self._end:
             self._start = self._end = 0
-            self.need(1)
-        return self._buffer[self._start : min(self._end, self._start + most)]
+            self.require(1)
+        return self._buffer[self._start : min(self._end, self._start + max_bytes)]
 
-    def skip(self, count: int) -> None:
-        """These bytes are used."""
+    def consume(self, count: int) -> None:
+        """Skip bytes that have been used."""
         self._start += count
 
-    def comes_within(self, seconds: float) -> bool:
-        """Whether the next byte is here or comes soon."""
+    def is_readable_within(self, seconds: float) -> bool:
+        """Return whether the next byte is in the buffer or arrives within a time."""
         if self._end > self._start:
             return True
+        # TLS decrypts whole records: bytes may be in the library although the socket has none.
         if isinstance(self._connection, ssl.SSLSocket) and self._connection.pending():
             return True
         return bool(cast(select.poll, self._poll).poll(seconds * 1000))
 
     def _make_room(self, count: int) -> None:
-        """Move what is not used to the front, so that `count` bytes from there fit in."""
+        """Move bytes that are not consumed to the front, so that `count` bytes from there fit in."""
         if not self._buffer.nbytes:
             self._buffer = memoryview(bytearray(BUFFER_BYTES))
         if count > BUFFER_BYTES:
-            raise ValueError(f"at most {BUFFER_BYTES} bytes can be looked at together, {count} were asked for")
-        kept = bytes(self._buffer[self._start : self._end])
-        self._buffer[: len(kept)] = kept
-        self._start, self._end = 0, len(kept)
+            raise ValueError(f"expected at most {BUFFER_BYTES} bytes to be looked at together, found {count}")
+        pending = bytes(self._buffer[self._start : self._end])
+        self._buffer[: len(pending)] = pending
+        self._start, self._end = 0, len(pending)

@@ -1,4 +1,4 @@
-"""The statuses that this node answers with, and how it reads those of its peers.
+"""The statuses that this node responds with, and how it reads those of its peers.
 
 A table to be read beside PS3.4 (Annex B.2.3, storage; Annex J.3, storage commitment) and PS3.7 (Annex C).
 """
@@ -15,16 +15,27 @@ class StoreStatus(IntEnum):
     OUT_OF_RESOURCES = 0xA700  # less than [storage] min_free_gb is free, or the ledger does not answer: send later
     SOP_CLASS_MISMATCH = 0xA900  # SOP Class UID of the data set is not the one of the command
     SOP_INSTANCE_MISMATCH = 0xA901  # SOP Instance UID of the data set is not the one of the command
-    UNREADABLE = 0xC000  # not a data set in the agreed transfer syntax; kept in quarantine
-    CONFLICTING_INSTANCE = 0xC001  # this SOP Instance UID is stored here with other bytes; kept in quarantine
-    TOO_LARGE = 0xC002  # larger than [node] max_object_mb; not kept
+    UNREADABLE = 0xC000  # not a data set in the agreed transfer syntax; quarantined
+    CONFLICTING_INSTANCE = 0xC001  # this SOP Instance UID is stored with other bytes; quarantined
+    TOO_LARGE = 0xC002  # larger than [node] max_object_mb; not stored
 
 
 LONGEST_COMMENT = 64  # Error Comment (0000,0902) is LO
 
 
 def error_comment(text: str) -> str:
-    """`text` as an Error Comment: printable ASCII, at most 64 characters."""
+    """Return a text as an Error Comment (0000,0902).
+
+    Parameters
+    ----------
+    text : str
+        Any text free of patient data.
+
+    Returns
+    -------
+    str
+        Printable ASCII without backslash, at most 64 characters: its VR is LO.
+    """
     plain = "".join(character if " " <= character <= "~" and character != "\\" else "?" for character in text)
     return plain if len(plain) <= LONGEST_COMMENT else plain[: LONGEST_COMMENT - 3] + "..."
 
@@ -35,11 +46,11 @@ class EventReportStatus(IntEnum):
     SUCCESS = 0x0000
     PROCESSING_FAILURE = 0x0110  # the ledger does not answer: report again later
     NO_SUCH_EVENT_TYPE = 0x0113  # event types other than 1 (success) and 2 (failures exist)
-    INVALID_ARGUMENT = 0x0115  # no Transaction UID, or one that no delivery of ours waits for
+    INVALID_ARGUMENT = 0x0115  # no Transaction UID, or one that no delivery of this node waits for
 
 
 class Verdict(Enum):
-    """What a peer's answer to one of our C-STORE requests means for its delivery."""
+    """What a peer's response to one of our C-STORE requests means for the delivery."""
 
     STORED = "stored"
     RETRY = "retry"  # the peer may take it later
@@ -49,19 +60,31 @@ class Verdict(Enum):
 _RETRY = frozenset(
     {
         0x0110,  # processing failure
-        0x0124,  # refused: not authorised - an administrator of the PACS may allow us
+        0x0124,  # refused: not authorised; an administrator of the PACS may allow it later
         0x0210,  # duplicate invocation
         0x0213,  # resource limitation
     }
 )
-DUPLICATE_SOP_INSTANCE = 0x0111  # PS3.7 section C.5.2: the peer has this instance already; our bytes never change
+DUPLICATE_SOP_INSTANCE = 0x0111  # PS3.7 section C.5.2: the peer has this instance already; our bytes of a UID never change
 
 
 def verdict_of(status: int) -> Verdict:
-    """Reads a C-STORE response of a peer, PS3.4 Table B.2-1.
+    """Read the status of a peer's C-STORE response.
 
-    `Cannot understand` (Cxxx) counts as "later": servers use it for their own failures too (a full disk, a database
-    that is away); the delivery's limits end the tries.
+    Parameters
+    ----------
+    status : int
+        0x0000 to 0xFFFF.
+
+    Returns
+    -------
+    Verdict
+        Warnings (Bxxx) and a duplicate (0111) count as stored. `Cannot understand` (Cxxx) counts as "later": servers
+        use it for failures of their own, too, such as a full disk; the delivery's limits end the attempts.
+
+    References
+    ----------
+    PS3.4 Table B.2-1; PS3.7 Annex C.
     """
     if status in (0x0000, DUPLICATE_SOP_INSTANCE) or status & 0xF000 == 0xB000:
         return Verdict.STORED

@@ -12,16 +12,45 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:!aNULL:!eNULL:!SHA1"
 
 
 def server_context(tls: TlsSettings) -> ssl.SSLContext:
-    """For connections that peers open to us. Raises SettingsError naming the file that cannot be used."""
+    """Build the TLS context for connections that peers open to us.
+
+    Parameters
+    ----------
+    tls : TlsSettings
+        PEM files of our certificate, its key and the accepted authorities, and whether peers need a certificate.
+
+    Returns
+    -------
+    ssl.SSLContext
+        TLS 1.2 or newer.
+
+    Raises
+    ------
+    SettingsError
+        A file cannot be used; the text names it.
+    """
     context = _context(ssl.PROTOCOL_TLS_SERVER, tls)
     context.verify_mode = ssl.CERT_REQUIRED if tls.require_client_certificate else ssl.CERT_NONE
     return context
 
 
 def client_context(tls: TlsSettings) -> ssl.SSLContext:
-    """For connections that we open: the peer must show a certificate of `ca` for its host name.
+    """Build the TLS context for connections that we open.
 
-    Raises SettingsError naming the file that cannot be used.
+    Parameters
+    ----------
+    tls : TlsSettings
+        PEM files of our certificate, its key and the accepted authorities.
+
+    Returns
+    -------
+    ssl.SSLContext
+        TLS 1.2 or newer; the peer must have a certificate of one of the authorities for its host name.
+
+    Raises
+    ------
+    SettingsError
+        A file cannot be used; the text names it.
     """
     context = _context(ssl.PROTOCOL_TLS_CLIENT, tls)
     context.verify_mode = ssl.CERT_REQUIRED

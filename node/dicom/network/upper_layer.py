@@ -1,149 +1,116 @@
-"""The upper layer of an association (PS3.8): pynetdicom's, which waits for what happens instead of looking for it.
+"""The upper layer of an association (PS3.8): pynetdicom's, driven by events instead of by polling.
 
-pynetdicom has two threads for each association that look a thousand times a second whether there is something to do: an
-association that only stands open would cost a tenth of a processor, and each step of a short one a millisecond. Here
-both rest until bytes come in, something is to be sent, or a message is to be handled.
+pynetdicom has two threads for each association that check a thousand times a second whether there is something to do:
+an association that is only open would cost a tenth of a processor core, and each step of a short one a millisecond.
+Here both threads wait until bytes arrive, something is to be sent, or a message is to be handled.
 """
 
 from __future__ import annotations
 
-import queue
-import select
-import socket
-import threading
 import time
 from collections.abc import Callable
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import structlog
 from pynetdicom import evt
 from pynetdicom.association import Association
-from pynetdicom.dul import DULServiceProvider
 from pynetdicom.fsm import StateMachine
 from pynetdicom.pdu import A_ABORT_RQ
-from pynetdicom.transport import AssociationSocket
 
+from node.dicom.network.guarded_socket import GuardedSocket
+from node.dicom.network.protocol_errors import ProtocolError
+from node.dicom.network.pynetdicom_internals import (
+    UpperLayerHooks,
+    mark_reactor_paused,
+    set_reactor_gate,
+    stop_reactor,
+)
 from node.dicom.network.reactor_gate import CHECK_TIMERS_EVERY_S, ReactorGate
+from node.dicom.network.wakeup import NotifyingQueue, WakeupPipe
 
 log = structlog.get_logger("cptdn.network")
 
-WAITS_FOR_CLOSE = "Sta13"  # PS3.8 section 9.2.1
+# States of the upper layer, PS3.8 section 9.2.1
+IDLE = "Sta1"
+AWAITING_ASSOCIATE_REQUEST = "Sta2"
+ESTABLISHED = "Sta6"
+AWAITING_CLOSE = "Sta13"
 
+# Events of the upper layer, PS3.8 section 9.2.2
+CONNECTION_CLOSED = "Evt17"
+INVALID_PDU = "Evt19"
 
-class ProtocolError(Exception):
-    """The peer broke PS3.8; the association is aborted."""
+SERVICE_PROVIDER = 0x02  # source of an A-ABORT, PS3.8 Table 9-26
 
 
 class PduReceiver(Protocol):
-    """Reads PDUs of an established association from the socket itself, instead of pynetdicom."""
+    """Reads PDUs of an established association from the socket itself, in place of pynetdicom."""
 
     def read(self) -> bool:
-        """Read what arrives; True when pynetdicom has to read the next PDU.
+        """Read what arrives.
+
+        Returns
+        -------
+        bool
+            True when pynetdicom has to read the next PDU, False when there is nothing more to read now.
 
         Raises
         ------
         OSError
             The connection failed.
         ProtocolError
-            The peer broke PS3.8.
+            The peer violated the protocol or a limit.
         """
 
 
-class WakeupPipe:
-    """Wakes a thread that waits for a connection."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()  # a descriptor that has been closed may be another one's by now
-        self._hears, self._rings = socket.socketpair()
-        self._hears.setblocking(False)
-        self._rings.setblocking(False)
-        self._is_rung = False
-
-    def ring(self) -> None:
-        """Safe from any thread, also after `close`."""
-        with self._lock:
-            if not self._is_rung and self._rings.fileno() >= 0:
-                self._is_rung = True
-                self._rings.send(b"\0")
-
-    def wait(self, connection: socket.socket | None, seconds: float) -> None:
-        """Until it is rung, or has been since the last time, or the connection has something to say."""
-        poll = select.poll()
-        poll.register(self._hears, select.POLLIN)
-        if connection is not None and connection.fileno() >= 0:
-            poll.register(connection, select.POLLIN)
-        poll.poll(seconds * 1000)
-        with self._lock:
-            if self._is_rung:
-                self._is_rung = False
-                self._hears.recv(1)
-
-    def close(self) -> None:
-        with self._lock:
-            self._hears.close()
-            self._rings.close()
-
-
-class NotifyingQueue(queue.Queue[Any]):
-    """A queue that says when something has been put into it."""
-
-    def __init__(self, ring: Callable[[], None]) -> None:
-        super().__init__()
-        self._ring = ring
-
-    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        super().put(item, block, timeout)
-        self._ring()
-
-
-class EventDrivenUpperLayer(DULServiceProvider):
-    """The upper layer of one association. Made in the place of pynetdicom's own before the association begins."""
+class EventDrivenUpperLayer(UpperLayerHooks):
+    """The upper layer of one association. It replaces pynetdicom's own before the association begins."""
 
     def __init__(self, assoc: Association) -> None:
         super().__init__(assoc)
-        self._idle_timer.timeout = assoc.network_timeout
-        self.artim_timer.timeout = assoc.acse_timeout
-        self._run_loop_delay = 0.0  # it rests elsewhere
-        self._bell = WakeupPipe()
+        self.set_timers(assoc.network_timeout, assoc.acse_timeout)
+        self.poll_without_delay()
+        self._wakeup = WakeupPipe()
         self._has_ended = False
-        self.reactor_gate = ReactorGate(self._association_is_wanted, self._association_rests)
-        self.to_provider_queue = NotifyingQueue(self._bell.ring)
-        self.to_user_queue = NotifyingQueue(self.reactor_gate.ring)
-        assoc.dimse.msg_queue = NotifyingQueue(self.reactor_gate.ring)
-        assoc._reactor_checkpoint = self.reactor_gate
+        self.reactor_gate = ReactorGate(self._reactor_has_work, lambda: mark_reactor_paused(assoc))
+        self.to_provider_queue = NotifyingQueue(self._wakeup.notify)
+        self.to_user_queue = NotifyingQueue(self.reactor_gate.notify)
+        assoc.dimse.msg_queue = NotifyingQueue(self.reactor_gate.notify)
+        set_reactor_gate(assoc, self.reactor_gate)
 
-    def _association_is_wanted(self) -> bool:
-        """Whether the association's own thread has something to do."""
+    def _reactor_has_work(self) -> bool:
         return bool(self._has_ended or self.to_user_queue.queue or self.assoc.dimse.msg_queue.queue)
 
-    def _association_rests(self) -> None:
-        self.assoc._is_paused = True
-
     def run_reactor(self) -> None:
+        """Run the loop of the upper layer until the association ends."""
         try:
             super().run_reactor()
         finally:
             self._has_ended = True
-            self._bell.close()
-            self.reactor_gate.ring()
+            self._wakeup.close()
+            self.reactor_gate.notify()
 
-    def _is_transport_event(self) -> bool:
-        """Asked once in a round when there is nothing to be sent: the place to rest."""
-        if self.state_machine.current_state != WAITS_FOR_CLOSE and self.event_queue.empty():
-            connection = self.socket
-            if connection is None or not connection._is_connected:
-                self._bell.wait(None, CHECK_TIMERS_EVERY_S)
+    def has_transport_event(self) -> bool:
+        """Wait for something to do, then read what has arrived and return whether something did.
+
+        pynetdicom calls this once in a round when there is nothing to send: the one place where its loop may wait.
+        """
+        if self.state_machine.current_state != AWAITING_CLOSE and self.event_queue.empty():
+            connection = cast("GuardedSocket | None", self.socket)
+            if connection is None or not connection.is_connected:
+                self._wakeup.wait(None, CHECK_TIMERS_EVERY_S)
             elif not connection.ready:
-                self._bell.wait(connection.socket, CHECK_TIMERS_EVERY_S)
-        return super()._is_transport_event()
+                self._wakeup.wait(connection.socket, CHECK_TIMERS_EVERY_S)
+        return super().has_transport_event()
 
     def kill_dul(self) -> None:
+        """End the loop; safe from any thread."""
         super().kill_dul()
-        self._bell.ring()
+        self._wakeup.notify()
 
     def stop_dul(self) -> bool:
-        """Whether the state machine has come to its end; if so, the thread has, too."""
-        if self.state_machine.current_state != "Sta1":
+        """Return whether the state machine has come to its end; if so, the loop's thread has ended, too."""
+        if self.state_machine.current_state != IDLE:
             return False
         self.kill_dul()
         self.join()
@@ -151,68 +118,80 @@ class EventDrivenUpperLayer(DULServiceProvider):
 
 
 class GuardedStateMachine(StateMachine):
-    """Tells a waiting association when its connection has gone before an association was asked for: health checks and
-    port scanners would otherwise hold a thread each until a timeout."""
+    """Tells a waiting association when its connection was closed before a request came.
+
+    Health checks and port scanners would otherwise hold a thread each until a timeout.
+    """
 
     def transition(self, state: str) -> None:
+        """Go to a state; an association that waits for a request is told when there is none."""
         before = self.current_state
         super().transition(state)
-        if state == "Sta1" and before in ("Sta2", "Sta13"):
+        if state == IDLE and before in (AWAITING_ASSOCIATE_REQUEST, AWAITING_CLOSE):
             self.dul.to_user_queue.put(None)
 
 
 class GuardedUpperLayer(EventDrivenUpperLayer):
-    """The upper layer of one association; a peer that breaks it gets an A-ABORT, and its association ends."""
+    """The upper layer of an association that a peer opened; one that violates the protocol is aborted."""
 
     def __init__(self, assoc: Association) -> None:
         super().__init__(assoc)
         self.state_machine = GuardedStateMachine(self)
         self.receiver: PduReceiver | None = None
+        self.on_end: Callable[[], None] = lambda: None  # called in the thread of the upper layer, after its loop
         self.started_at = time.monotonic()
 
-    def _read_pdu_data(self) -> None:
-        """Read what is coming in: C-STORE requests by the fast path, where there is one, everything else as ever."""
+    def read_pdu(self) -> None:
+        """Read what arrives: C-STORE requests by the fast path, where there is one, everything else by pynetdicom."""
         receiver = self.receiver
-        if receiver is not None and self.state_machine.current_state == "Sta6" and self.assoc.is_established:
+        if receiver is not None and self.state_machine.current_state == ESTABLISHED and self.assoc.is_established:
             try:
                 if not receiver.read():
                     return
             except ProtocolError as error:
                 log.warning("association_broken", error=str(error), peer=self.assoc.requestor.address)
-                self.event_queue.put("Evt19")  # invalid PDU received
+                self.event_queue.put(INVALID_PDU)
                 return
             except OSError as error:
                 log.warning("connection_lost", error=str(error), peer=self.assoc.requestor.address)
-                self.event_queue.put("Evt17")  # transport connection closed
+                self.event_queue.put(CONNECTION_CLOSED)
                 return
-        super()._read_pdu_data()
+        super().read_pdu()
 
     def run_reactor(self) -> None:
-        self.guarded(super().run_reactor)()
+        """Run the loop of the upper layer; an error in it aborts the association."""
+        try:
+            self.guarded(super().run_reactor)()
+        finally:
+            self.on_end()
 
     def guarded(self, step: Callable[[], None]) -> Callable[[], None]:
-        """The step of one of the association's two threads; a message that pynetdicom cannot take apart ends the
-        association there, and would end the thread alone otherwise."""
+        """Wrap a step of one of the association's two threads so that an error aborts the association.
+
+        A message that pynetdicom cannot decode would otherwise end one thread and leave the other one waiting.
+        """
 
         def run() -> None:
             try:
                 step()
             except Exception as error:
-                log.warning("association_broken", error=type(error).__name__, peer=self.assoc.requestor.address)
+                reason = str(error) if isinstance(error, ProtocolError) else type(error).__name__
+                log.warning("association_broken", error=reason, peer=self.assoc.requestor.address)
                 self._abort_at_once()
 
         return run
 
     def _abort_at_once(self) -> None:
-        """What the state machine would do, without it: it may be anywhere."""
-        connection = cast(AssociationSocket, self.socket)
+        """Send an A-ABORT and end both threads without the state machine, which may be in any state."""
+        connection = cast(GuardedSocket, self.socket)
         if connection.socket is not None:
             abort = A_ABORT_RQ()
-            abort.source, abort.reason_diagnostic = 0x02, 0x00
+            abort.source, abort.reason_diagnostic = SERVICE_PROVIDER, 0x00
             connection.send(abort.encode())
             connection.close()
         assoc = self.assoc
         assoc.is_aborted, assoc.is_established = True, False
         assoc.dimse.msg_queue.put((None, None))
-        assoc._kill = self._kill_thread = True
+        stop_reactor(assoc)
+        self.kill_dul()
         evt.trigger(assoc, evt.EVT_ABORTED, {})
