@@ -35,8 +35,7 @@ def retention(
         )
     ledger = ledger_of(ctx)
     if now:
-        store = StudyStore(settings.storage.root)
-        with store.deletion_lock(wait=True):
+        with StudyStore(settings.storage.root) as store, store.deletion_lock(wait=True):
             found = retire_due(ledger, store, age)
     else:
         with ledger.begin() as session:

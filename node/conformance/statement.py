@@ -22,7 +22,7 @@ from node.dicom.network.connection import MAX_PDU_BYTES
 from node.dicom.network.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT_PUSH, VERIFICATION
 from node.dicom.network.server import HANDSHAKE_TIMEOUT_S
 from node.dicom.network.statuses import EventReportStatus, StoreStatus
-from node.dicom.scp.fast_store import LEAST_BYTES_PER_S
+from node.dicom.scp.receive import MIN_BYTES_PER_S
 from node.ledger.deliveries import FAILURE_REASONS, NOT_RESENDABLE
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
@@ -265,7 +265,7 @@ def _communication(settings: Settings) -> list[Block]:
                 ("New associations of one peer", f"{node.associations_per_minute} a minute"),
                 ("Longest duration of an association", f"{node.max_association_s:g} s"),
                 ("Idle time after which an association is aborted", f"{node.network_timeout_s:g} s"),
-                ("Lowest data rate, after that time", f"{LEAST_BYTES_PER_S:g} bytes a second"),
+                ("Lowest data rate, after that time", f"{MIN_BYTES_PER_S:g} bytes a second"),
                 ("Largest object", f"{node.max_object_mb} MB"),
                 ("TLS handshake", f"at most {HANDSHAKE_TIMEOUT_S:g} s"),
             ),

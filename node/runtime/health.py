@@ -148,6 +148,7 @@ def check_storage(settings: Settings, repair: bool) -> Iterator[StorageFinding]:
             done = repair_finding(finding) if repair else ""
             advice = "" if done else ADVICE.get(finding.kind, "`cptdn doctor --storage --repair` repairs it")
             yield StorageFinding(finding, done, advice)
+    store.close()
     ledger.close()
 
 

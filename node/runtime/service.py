@@ -14,7 +14,8 @@ from node.audit.metrics_server import serving_metrics
 from node.audit.recorder import Audit, audited, open_audit
 from node.clinical.sources import ClinicalSources
 from node.dicom.scp.ae import RunningNode, start_node
-from node.dicom.scp.intake import Intake, Sender
+from node.dicom.scp.intake import Intake
+from node.dicom.scp.senders import Sender
 from node.ledger.cases import schedule_touched, schedule_unfinished
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.deliveries import record_commitment
@@ -98,6 +99,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
             clinical.stop()
             for task in reversed(tasks):
                 task.stop()
+    store.close()
     ledger.close()
 
 

@@ -91,9 +91,8 @@ def back_up(
     if into.exists() and any(into.iterdir()):
         raise InputError(f"expected an empty folder for the backup, found files in {into}")
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
-    store = StudyStore(settings.storage.root)
     taken_at = now_utc().isoformat()
-    with store.deletion_lock(wait=True):
+    with StudyStore(settings.storage.root) as store, store.deletion_lock(wait=True):
         name, paths = _save_ledger(make_url(settings.ledger.url or ""), into)
         missing = []
         for done, relative in enumerate(paths):

@@ -29,13 +29,13 @@ class FreeSpace:
     """
 
     def __init__(self, root: Path, min_free_gb: float) -> None:
-        self._root = root
+        self._file_system = root
         self._min_free_bytes = round(min_free_gb * BYTES_PER_GB)
         self._cached = (float("-inf"), 0)  # when, bytes
 
     def free_bytes(self) -> int:
         """Return the bytes that this program may still write."""
-        return shutil.disk_usage(self._root).free
+        return shutil.disk_usage(self._file_system).free
 
     def has_room(self, size_bytes: int = 0) -> bool:
         """Return whether a new object of this size leaves the configured space free."""

@@ -72,6 +72,7 @@ def run_web(settings: Settings) -> None:
     )  # fmt: skip
     with forwarding(settings, audit.trail), audited(audit):
         _serve(config, listener, ledger, settings)
+    store.close()
     ledger.close()
 
 

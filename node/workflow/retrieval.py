@@ -25,8 +25,9 @@ from node.audit.recorder import open_audit
 from node.cases.retrieval_choice import PacsSeries, SeriesRequest, choose_series, modalities_of_other_studies
 from node.dicom.query.query_scu import FIND, PatientKey, find_series
 from node.dicom.query.retrieve_scu import RetrievalOutcome, retrieve
-from node.dicom.scp.handlers import store_response
-from node.dicom.scp.intake import Intake, Sender
+from node.dicom.scp.intake import Intake
+from node.dicom.scp.senders import Sender
+from node.dicom.scp.store_messages import store_response
 from node.ledger import fetches
 from node.ledger.associations import Peer, open_on_study
 from node.ledger.backoff import backoff_s
@@ -140,8 +141,8 @@ class Retrieval:
             nonlocal sender
             if sender is None:  # opened with the first object: an empty answer leaves no association in the ledger
                 peer = Peer(str(uuid.uuid4()), self.intake.node_id, request.pacs.ae_title, request.pacs.host, now_utc())
-                sender = self.intake.opened(peer)
-            return store_response(self.intake.take(meta, data, sender))
+                sender = self.intake.senders.open(peer)
+            return store_response(self.intake.receive(meta, data, sender))
 
         try:
             for outcome in retrieve(request.pacs, self.settings.node.ae_title, series, take, most_bytes):
@@ -149,7 +150,7 @@ class Retrieval:
                 self._record_series(request, outcome)
         finally:
             if sender is not None:
-                self.intake.closed(sender)
+                self.intake.senders.close(sender)
         return outcomes
 
     def _record_series(self, request: _Request, outcome: RetrievalOutcome) -> None:

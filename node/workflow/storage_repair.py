@@ -17,7 +17,8 @@ from pydicom.errors import InvalidDicomError
 
 from config.errors import InputError
 from node.dicom.network.statuses import StoreStatus
-from node.dicom.scp.intake import UNREADABLE, Intake
+from node.dicom.scp.checks import UNREADABLE
+from node.dicom.scp.intake import Intake
 from node.ledger.associations import Peer
 from node.ledger.cases import record, schedule_touched
 from node.ledger.database import Ledger, now_utc
@@ -119,11 +120,12 @@ class Repair:
 
         intake = Intake(self._ledger, self._store, "repair", on_release=released)
         peer = Peer(str(uuid.uuid4()), "repair", meta.source_ae_title or SENDER, "", now_utc())
-        sender = intake.opened(peer)
+        sender = intake.senders.open(peer)
         try:
-            outcome = intake.take(meta, data, sender)
+            outcome = intake.receive(meta, data, sender)
         finally:
-            intake.closed(sender)
+            intake.senders.close(sender)
+            intake.close()
         with self._ledger.begin() as session:
             row = session.get(Instance, meta.sop_instance_uid)
             is_indexed = row is not None and row.path == finding.path

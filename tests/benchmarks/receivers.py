@@ -42,6 +42,7 @@ def ours(folder: Path, port: int, *, fsync: bool) -> None:
     tune_interpreter()
     _wait_for_end()
     running.stop(1.0)
+    store.close()
     ledger.close()
 
 

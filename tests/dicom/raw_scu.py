@@ -1,4 +1,4 @@
-"""A sender that knows only bytes: what they are is for the node to find out (PS3.8 section 9.3, PS3.7 section 9.3)."""
+"""A sender of bytes, valid DICOM or not (PS3.8 section 9.3, PS3.7 section 9.3)."""
 
 from __future__ import annotations
 
@@ -93,6 +93,22 @@ class RawSender:
             return None
         return self.response()
 
+    def store_packed(self, context_id: int, sop_class: str, sop_instance: str, data: bytes) -> Response | None:
+        """C-STORE as dcm4che sends it: each PDU is filled, so the first fragments are in the PDU of the command."""
+        command = store_request(sop_class, sop_instance)
+        pdvs = struct.pack(">IBB", len(command) + 2, context_id, 3) + command
+        offset = 0
+        try:
+            while offset < len(data) or pdvs:
+                size = min(len(data) - offset, self.peer_max_pdu - len(pdvs) - 6)
+                last = 2 if offset + size == len(data) else 0
+                pdvs += struct.pack(">IBB", size + 2, context_id, last) + data[offset : offset + size]
+                self.socket.sendall(struct.pack(">BBI", 0x04, 0, len(pdvs)) + pdvs)
+                offset, pdvs = offset + size, b""
+        except ConnectionError:
+            return None
+        return self.response()
+
     def response(self) -> Response | None:
         kind, body = self.read_pdu()
         if kind != 0x04:
@@ -133,7 +149,7 @@ def associate_request(contexts: list[tuple[str, list[str]]], calling: str, calle
     items = _item(0x10, b"1.2.840.10008.3.1.1.1")
     for number, (abstract, syntaxes) in enumerate(contexts):
         inner = (_item(0x30, abstract.encode()) if abstract else b"") + b"".join(
-            _item(0x40, one.encode()) for one in syntaxes
+            _item(0x40, syntax.encode()) for syntax in syntaxes
         )
         items += _item(0x20, bytes((2 * number + 1, 0, 0, 0)) + inner)
     items += _item(0x50, _item(0x51, struct.pack(">I", max_pdu)) + _item(0x52, b"1.2.3.4"))
@@ -158,12 +174,12 @@ def element(number: int, value: bytes) -> bytes:
 
 
 def read_command(data: bytes) -> dict[int, bytes]:
-    found, offset = {}, 0
+    elements, offset = {}, 0
     while offset < len(data):
         _, number, length = struct.unpack_from("<HHI", data, offset)
-        found[number] = data[offset + 8 : offset + 8 + length]
+        elements[number] = data[offset + 8 : offset + 8 + length]
         offset += 8 + length
-    return found
+    return elements
 
 
 def _item(kind: int, value: bytes) -> bytes:

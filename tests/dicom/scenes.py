@@ -91,6 +91,7 @@ def scene(
         yield Scene(settings, ledger, store, intake, running, released, seen, ended)
     finally:
         running.stop(1.0)
+        store.close()
         ledger.close()
 
 

@@ -15,10 +15,9 @@ from pydicom import Dataset, dcmread
 from pydicom.sequence import Sequence
 
 from node.cases.headers import header_of
-from node.dicom.headers.early_header import read_early_header
-from node.dicom.headers.full_header import decode
+from node.dicom.headers.early_header import EARLY_HEADER_BYTES, read_early_header
+from node.dicom.headers.full_header import decode_elements
 from node.dicom.headers.structure import SOP_INSTANCE_UID, validate_structure
-from node.dicom.scp.intake import EARLY_HEADER_BYTES
 from tests.dicom.raw_scu import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from tests.dicom.scenes import encoded, mr_slice
 from tests.peers import unpacked
@@ -36,7 +35,7 @@ def _read_values_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def header_of_all(data: bytes, syntax: str) -> dict[str, Any]:
     """As the whole object is read."""
-    return header_of(decode(data[: validate_structure(data, syntax).pixel_offset], syntax))
+    return header_of(decode_elements(data[: validate_structure(data, syntax).pixel_offset], syntax))
 
 
 @cache
@@ -69,12 +68,12 @@ def test_a_scanners_header_is_read_alike(syntax: str) -> None:
     for _ in range(2):  # decoded, then remembered
         head = read_early_header(memoryview(data)[:4096], syntax)
         assert head is not None
-        assert head.header == header_of_all(data, syntax)
-        assert list(head.header) == list(header_of_all(data, syntax))
-        assert head.uids == validate_structure(data, syntax).uids
+        assert head.header.values == header_of_all(data, syntax)
+        assert list(head.header.values) == list(header_of_all(data, syntax))
+        assert head.header.uids == validate_structure(data, syntax).uids
         assert head.size_bytes == len(data)
-    assert head.header["ContrastBolusAgentSequence"] == ["Gadobutrol"]
-    assert head.uids[SOP_INSTANCE_UID] == ds.SOPInstanceUID
+    assert head.header.values["ContrastBolusAgentSequence"] == ["Gadobutrol"]
+    assert head.header.uids[SOP_INSTANCE_UID] == ds.SOPInstanceUID
 
 
 def test_a_sequence_of_undefined_length_is_read_alike() -> None:
@@ -87,8 +86,8 @@ def test_a_sequence_of_undefined_length_is_read_alike() -> None:
     data = encoded(ds)
     head = read_early_header(memoryview(data), EXPLICIT)
     assert head is not None
-    assert head.header == header_of_all(data, EXPLICIT)
-    assert head.header["ContrastBolusAgentSequence"] == ["Gadoteric acid"]
+    assert head.header.values == header_of_all(data, EXPLICIT)
+    assert head.header.values["ContrastBolusAgentSequence"] == ["Gadoteric acid"]
 
 
 @pytest.mark.parametrize("syntax", [BIG_ENDIAN, DEFLATED])
@@ -138,7 +137,7 @@ def test_whatever_bytes_stand_there_they_are_read_alike(values: dict[int, bytes]
     data = with_values(values)
     found = read_early_header(memoryview(data), EXPLICIT)
     assert found is not None
-    assert found.header == header_of_all(data, EXPLICIT)
+    assert found.header.values == header_of_all(data, EXPLICIT)
 
 
 @pytest.mark.parametrize("name", ["mr_siemens_t2_classic", "mr_ge_pd_axial_brain", "mr_vendor_minis"])
@@ -155,5 +154,5 @@ def test_archives_of_real_scanners_are_read_alike(name: str, tmp_path: Path) -> 
         head = read_early_header(memoryview(data)[:EARLY_HEADER_BYTES], syntax)
         if head is not None:
             read += 1
-            assert head.header == header_of_all(data, syntax)
+            assert head.header.values == header_of_all(data, syntax)
     assert read > 0

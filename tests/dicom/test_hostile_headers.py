@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from node.dicom.headers import full_header
-from node.dicom.headers.full_header import read_header
+from node.dicom.headers.full_header import read_full_header
 from node.dicom.headers.structure import EncodingError
 from tests.dicom.raw_scu import MR, RawSender
 from tests.dicom.scenes import Scene, encoded, mr_slice
@@ -47,7 +47,7 @@ def kilobytes_of_this_process() -> int:
 def test_sequences_of_undefined_length(node: Scene, sequence: bytes, status: int, reason: str) -> None:
     before = kilobytes_of_this_process()
     data = object_with(sequence, "1.2.826.0.1.5")
-    with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
+    with RawSender(node.port, [(MR, [EXPLICIT])], timeout_s=120) as sender:  # a process of its own reads the header
         answer = sender.store(1, MR, "1.2.826.0.1.5", data)
         assert answer is not None
         assert answer.status == status, answer
@@ -67,7 +67,7 @@ def test_a_deflate_bomb_is_refused_and_costs_this_process_nothing(node: Scene) -
     bomb = engine.compress(whole) + b"".join(engine.compress(bytes(2**20)) for _ in range(300)) + engine.flush()
     assert len(bomb) < 2**20
     before = kilobytes_of_this_process()
-    with RawSender(node.port, [(MR, [DEFLATED])]) as sender:
+    with RawSender(node.port, [(MR, [DEFLATED])], timeout_s=120) as sender:
         answer = sender.store(1, MR, "1.2.826.0.1.6", bomb)
         assert answer is not None
         assert answer.status == 0xC000
@@ -79,15 +79,15 @@ def test_a_header_that_wants_more_than_its_share_is_refused(tmp_path: Path, monk
     """The process that reads it ends; the error says of what."""
     path = tmp_path / "large.dcm"
     path.write_bytes(object_with(EMPTY_ITEM * 200_000 + END, "1.2.826.0.1.7"))
-    assert read_header(path, 0, EXPLICIT).values["SOPInstanceUID"] == "1.2.826.0.1.7"
-    monkeypatch.setattr(full_header, "MOST_SECONDS", 0.05)
+    assert read_full_header(path, 0, EXPLICIT).values["SOPInstanceUID"] == "1.2.826.0.1.7"
+    monkeypatch.setattr(full_header, "MAX_SECONDS", 0.05)
     with pytest.raises(EncodingError, match=r"not read within"):
-        read_header(path, 0, EXPLICIT)
+        read_full_header(path, 0, EXPLICIT)
 
 
 def test_both_ways_of_reading_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "usual.dcm"
     path.write_bytes(encoded(mr_slice(SeriesDescription="T1 轴位", SpecificCharacterSet="GB18030"), EXPLICIT))
-    here = read_header(path, 0, EXPLICIT)
-    monkeypatch.setattr(full_header, "MOST_ELEMENTS_HERE", 3)
-    assert read_header(path, 0, EXPLICIT) == here
+    here = read_full_header(path, 0, EXPLICIT)
+    monkeypatch.setattr(full_header, "MAX_ELEMENTS_HERE", 3)
+    assert read_full_header(path, 0, EXPLICIT) == here

@@ -1,4 +1,4 @@
-"""The door: who may come in, how many, how fast, and how rude they may be."""
+"""Associations: who may open one, how many, how fast, and what protocol violations lead to."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ import struct
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pynetdicom.events import Event
 
 from config.settings import NodeSettings, PacsSettings
 from node.dicom.network.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT_PUSH, TRANSFER_SYNTAXES
 from node.dicom.network.statuses import StoreStatus
 from node.dicom.scp.admission import Admission, Request, admit, is_loopback
-from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender, associate_request, store_request
+from node.dicom.scp.handlers import handle_store
+from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender, associate_request, element, store_request
 from tests.dicom.scenes import Scene, encoded, mr_slice, scene
+from tests.flow.program import wait_for
 
 VERIFICATION = "1.2.840.10008.1.1"
 ECHO = [(VERIFICATION, [IMPLICIT])]
@@ -55,13 +59,13 @@ def test_who_is_admitted(allowed: tuple[str, ...], calling: str, address: str, d
     assert admit(Request(calling, "CPTDN", address), node, (archive,)) is decision
 
 
-def test_the_called_title_counts_unless_it_is_switched_off() -> None:
+def test_the_called_title_is_checked_unless_that_is_switched_off() -> None:
     request = Request("ANY", "OTHER", "127.0.0.1")
     assert admit(request, NodeSettings(), ()) is Admission.CALLED_AE_UNKNOWN
     assert admit(request, NodeSettings(require_called_ae=False), ()) is Admission.FULL
 
 
-def test_an_address_that_is_none_is_not_loopback() -> None:
+def test_a_host_name_is_not_a_loopback_address() -> None:
     assert not is_loopback("localhost.example.org")
 
 
@@ -77,8 +81,8 @@ def test_unknown_titles_are_rejected_on_the_wire(tmp_path: Path) -> None:
 
 def test_a_pacs_that_is_not_on_the_list_may_report_commitments_and_nothing_else(tmp_path: Path) -> None:
     with scene(tmp_path / "data", pacs=(PacsSettings(),), allowed_calling_aes=("MOD",)) as node:
-        wanted = [(MR, [EXPLICIT]), (STORAGE_COMMITMENT_PUSH, [IMPLICIT])]
-        with RawSender(node.port, wanted, calling="PACS") as sender:
+        requested = [(MR, [EXPLICIT]), (STORAGE_COMMITMENT_PUSH, [IMPLICIT])]
+        with RawSender(node.port, requested, calling="PACS") as sender:
             assert sender.accepted == {3: IMPLICIT}
 
 
@@ -94,13 +98,13 @@ def test_other_classes_are_not_accepted(node: Scene) -> None:
         assert sender.accepted == {3: EXPLICIT}
 
 
-def test_too_many_associations_are_told_so(tmp_path: Path) -> None:
+def test_associations_beyond_the_limit_are_rejected_with_the_reason(tmp_path: Path) -> None:
     with scene(tmp_path / "data", max_associations=2) as node:
-        open_ones = [RawSender(node.port, ECHO) for _ in range(2)]
+        senders = [RawSender(node.port, ECHO) for _ in range(2)]
         with RawSender(node.port, ECHO) as third:
             assert third.rejection == (2, 3, 2)
-        for one in open_ones:
-            one.release()
+        for sender in senders:
+            sender.release()
         time.sleep(0.2)
         check_echo(node.port)
 
@@ -108,39 +112,39 @@ def test_too_many_associations_are_told_so(tmp_path: Path) -> None:
 def silent_connections(port: int) -> list[socket.socket]:
     """Two that send half of a request and then nothing."""
     silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(2)]
-    for one in silent:
-        one.sendall(associate_request(ECHO, "RAW", "CPTDN", 16384)[:50])
+    for connection in silent:
+        connection.sendall(associate_request(ECHO, "RAW", "CPTDN", 16384)[:50])
     return silent
 
 
-def test_silent_connections_do_not_block_the_door(tmp_path: Path) -> None:
+def test_silent_connections_do_not_block_others(tmp_path: Path) -> None:
     with scene(tmp_path / "data", max_associations=3, network_timeout_s=60.0) as node:  # longer than an echo waits
         silent = silent_connections(node.port)
         check_echo(node.port)
-        for one in silent:
-            one.close()
+        for connection in silent:
+            connection.close()
 
 
-def test_silent_connections_do_not_stay(tmp_path: Path) -> None:
+def test_silent_connections_are_closed(tmp_path: Path) -> None:
     with scene(tmp_path / "data", max_associations=3, network_timeout_s=1.0) as node:
-        for one in silent_connections(node.port):
-            one.settimeout(10)
-            assert one.recv(100)[:1] in (b"", b"\x07")
-            one.close()
+        for connection in silent_connections(node.port):
+            connection.settimeout(10)
+            assert connection.recv(100)[:1] in (b"", b"\x07")
+            connection.close()
 
 
-def test_more_connections_than_ever_allowed_are_closed_unread(tmp_path: Path) -> None:
+def test_connections_beyond_the_limit_are_closed_unread(tmp_path: Path) -> None:
     with scene(tmp_path / "data", max_associations=2) as node:
         held = [socket.create_connection(("127.0.0.1", node.port)) for _ in range(4)]
         time.sleep(0.3)
         with socket.create_connection(("127.0.0.1", node.port), 5) as refused:
             assert refused.recv(10) == b""
-        for one in held:
-            one.close()
+        for connection in held:
+            connection.close()
 
 
 @pytest.mark.parametrize(
-    "rude",
+    "violation",
     [
         struct.pack(">BBI", 0x04, 0, 0xFFFFFFF0) + bytes(64),
         struct.pack(">BBI", 0x01, 0, 0x7FFFFFFF) + bytes(64),
@@ -152,9 +156,9 @@ def test_more_connections_than_ever_allowed_are_closed_unread(tmp_path: Path) ->
     ],
     ids=["4 GB of data", "2 GB of association", "unknown type", "http", "zeros", "noise", "nameless context"],
 )
-def test_rudeness_before_an_association_ends_the_connection_only(node: Scene, rude: bytes) -> None:
+def test_a_violation_before_an_association_ends_the_connection_only(node: Scene, violation: bytes) -> None:
     with socket.create_connection(("127.0.0.1", node.port), 10) as connection:
-        connection.sendall(rude)
+        connection.sendall(violation)
         connection.shutdown(socket.SHUT_WR)
         with contextlib.suppress(ConnectionResetError):
             while connection.recv(100):
@@ -163,7 +167,7 @@ def test_rudeness_before_an_association_ends_the_connection_only(node: Scene, ru
 
 
 @pytest.mark.parametrize(
-    "rude",
+    "violation",
     [
         struct.pack(">BBI", 0x04, 0, 0xFFFFFFF0) + bytes(64),
         struct.pack(">BBIIBB", 0x04, 0, 6, 0xFFFF, 1, 3),
@@ -174,21 +178,22 @@ def test_rudeness_before_an_association_ends_the_connection_only(node: Scene, ru
     ],
     ids=["4 GB of data", "longer than its PDU", "no command", "unknown context", "acceptance", "unknown type"],
 )
-def test_rudeness_within_an_association_ends_it_only(node: Scene, rude: bytes) -> None:
+def test_a_violation_within_an_association_ends_it_only(node: Scene, violation: bytes) -> None:
     ds = mr_slice()
     with RawSender(node.port, [(MR, [EXPLICIT])], timeout_s=10) as sender:
         answer = sender.store(1, MR, str(ds.SOPInstanceUID), encoded(ds))
         assert answer is not None
         assert answer.status == 0
-        sender.socket.sendall(rude)
+        sender.socket.sendall(violation)
         assert sender.read_pdu()[0] in (0x07, 0)
     assert node.wait_released()
     assert node.associations()[0].closed_at is not None
     check_echo(node.port)
 
 
-def test_an_object_beyond_the_limit_is_told_so_and_not_kept(tmp_path: Path) -> None:
-    with scene(tmp_path / "data", max_object_mb=1) as node:
+@pytest.mark.parametrize("fast", [True, False])
+def test_an_object_beyond_the_limit_gets_a_response_and_is_not_stored(tmp_path: Path, fast: bool) -> None:
+    with scene(tmp_path / "data", fast=fast, max_object_mb=1) as node:
         with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
             answer = sender.store(1, MR, "1.2.3", bytes(4_000_000))
             assert answer is not None
@@ -201,10 +206,10 @@ def test_an_object_beyond_the_limit_is_told_so_and_not_kept(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_an_object_far_beyond_the_limit_ends_its_association_before_memory_does(
+def test_an_object_far_beyond_the_limit_aborts_its_association(
     tmp_path: Path, fast: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.dicom.scp.fast_store.DRAINED_BYTES", 1_000_000)
+    monkeypatch.setattr("node.dicom.scp.instance.DRAINED_BYTES", 1_000_000)
     with scene(tmp_path / "data", fast=fast, max_object_mb=1) as node:
         with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
             assert sender.store(1, MR, "1.2.3", bytes(40_000_000)) is None
@@ -212,53 +217,121 @@ def test_an_object_far_beyond_the_limit_ends_its_association_before_memory_does(
         check_echo(node.port)
 
 
-def drip(sender: RawSender, end: float) -> None:
+def test_a_message_in_memory_far_beyond_the_limit_aborts_its_association(tmp_path: Path) -> None:
+    """Only data sets of C-STORE go to files; here it is that of an N-EVENT-REPORT."""
+    command = b"".join(
+        (
+            element(0x0002, STORAGE_COMMITMENT_PUSH.encode()), element(0x0100, struct.pack("<H", 0x0100)),
+            element(0x0110, struct.pack("<H", 1)), element(0x0800, struct.pack("<H", 0x0001)),
+            element(0x1000, b"1.2.840.10008.1.20.1.1"), element(0x1002, struct.pack("<H", 1)),
+        )
+    )  # fmt: skip
+    with scene(tmp_path / "data", max_object_mb=1) as node:
+        with RawSender(node.port, [(STORAGE_COMMITMENT_PUSH, [IMPLICIT])]) as sender:
+            sender.send_pdvs(1, element(0x0000, struct.pack("<I", len(command))) + command, command=True)
+            with contextlib.suppress(ConnectionError):
+                sender.send_pdvs(1, bytes(10_000_000), command=False)
+            assert sender.response() is None
+        check_echo(node.port)
+
+
+@pytest.mark.parametrize("in_data_set", [False, True], ids=["as a command", "as a fragment"])
+def test_a_pdu_larger_than_negotiated_is_not_waited_for(tmp_path: Path, in_data_set: bool) -> None:
+    """It ends its association at once, although the peer sends nothing more and leaves the connection open."""
+    with scene(tmp_path / "data", network_timeout_s=60.0) as node:
+        with RawSender(node.port, [(MR, [EXPLICIT])], timeout_s=10) as sender:
+            if in_data_set:
+                sender.send_pdvs(1, store_request(MR, "1.2.3"), command=True)
+                claimed = sender.peer_max_pdu + 1
+            else:
+                claimed = 0x7FFFFFFF
+            sender.socket.sendall(struct.pack(">BBIIBB", 0x04, 0, claimed, claimed - 4, 1, 0) + bytes(100))
+            assert sender.read_pdu()[0] in (0x07, 0)
+        check_echo(node.port)
+
+
+def send_a_byte_at_a_time(sender: RawSender, end: float) -> None:
     while time.monotonic() < end:
         sender.socket.sendall(struct.pack(">BBIIBBB", 0x04, 0, 7, 3, 1, 0, 0))
         time.sleep(0.1)
 
 
-def test_a_sender_that_drips_is_cut_off(tmp_path: Path) -> None:
+def test_a_sender_below_the_least_pace_is_aborted(tmp_path: Path) -> None:
     with scene(tmp_path / "data", network_timeout_s=0.5) as node:
         with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
             sender.send_pdvs(1, store_request(MR, "1.2.3"), command=True)
             end = time.monotonic() + 10
             with pytest.raises(ConnectionError):
-                drip(sender, end)
+                send_a_byte_at_a_time(sender, end)
         assert node.files() == set()
 
 
-def test_an_abort_in_the_middle_of_an_object_leaves_nothing(tmp_path: Path) -> None:
-    with scene(tmp_path / "data") as node:
+@pytest.mark.parametrize("fast", [True, False])
+def test_an_abort_in_the_middle_of_an_object_leaves_nothing(tmp_path: Path, fast: bool) -> None:
+    with scene(tmp_path / "data", fast=fast) as node:
         ds = mr_slice()
         with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
             answer = sender.store(1, MR, str(ds.SOPInstanceUID), encoded(ds))
             assert answer is not None
             sender.send_pdvs(1, store_request(MR, "1.2.3"), command=True)
             sender.socket.sendall(struct.pack(">BBIIBB", 0x04, 0, 106, 102, 1, 0) + bytes(100))
+            sender.socket.sendall(struct.pack(">BBIIBB", 0x04, 0, 106, 102, 1, 0) + bytes(100))
             sender.socket.sendall(struct.pack(">BBIBBBB", 0x07, 0, 4, 0, 0, 0, 0))
             assert node.wait_released()
-        assert len(node.files()) == 1
+        wait_for(lambda: len(node.files()) == 1, 10, lambda: str(node.files()))
 
 
-def test_a_command_and_its_data_in_one_pdu_are_understood(node: Scene) -> None:
-    """What some senders do; the fast path leaves it to pynetdicom."""
-    ds = mr_slice(rows=8)
-    command, data = store_request(MR, str(ds.SOPInstanceUID)), encoded(ds)
-    pdvs = struct.pack(">IBB", len(command) + 2, 1, 3) + command + struct.pack(">IBB", len(data) + 2, 1, 2) + data
-    with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
-        for _ in range(2):
-            sender.socket.sendall(struct.pack(">BBI", 0x04, 0, len(pdvs)) + pdvs)
-            answer = sender.response()
-            assert answer is not None
-            assert answer.status == 0
-            again = sender.store(1, MR, str(ds.SOPInstanceUID), data)
-            assert again is not None
-            assert again.status == 0
-    assert len(node.instances()) == 1
+@pytest.mark.parametrize("fast", [True, False])
+def test_data_set_fragments_in_the_pdu_of_the_command_are_read(
+    tmp_path: Path, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As dcm4che sends them; sizes from a whole object in the first PDU to several PDUs. All take the fast path."""
+    slow = []
+
+    def counted(event: Event, *arguments: Any) -> Any:
+        slow.append(event.request.AffectedSOPInstanceUID)
+        return handle_store(event, *arguments)
+
+    monkeypatch.setattr("node.dicom.scp.ae.handle_store", counted)
+    study = mr_slice().StudyInstanceUID
+    slices = [mr_slice(study, rows=(8, 64, 300, 512)[number % 4]) for number in range(200)]
+    with scene(tmp_path / "data", fast=fast) as node:
+        with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
+            for number, ds in enumerate(slices):
+                send = sender.store if number % 10 == 9 else sender.store_packed  # both forms on one association
+                answer = send(1, MR, str(ds.SOPInstanceUID), encoded(ds))
+                assert answer is not None
+                assert answer.status == 0
+        rows = {row.sop_instance_uid: row for row in node.instances()}
+        for ds in slices:
+            row = rows[ds.SOPInstanceUID]
+            assert node.store.path(row.path).read_bytes().endswith(encoded(ds))
+    assert len(slow) == (0 if fast else 200)
 
 
-def test_several_fragments_in_one_pdu_are_understood(node: Scene) -> None:
+@pytest.mark.parametrize(
+    "second",
+    [
+        struct.pack(">IBB", 4, 3, 2) + bytes(2),
+        struct.pack(">IBB", 4, 1, 3) + bytes(2),
+        struct.pack(">IBB", 400, 1, 2) + bytes(2),
+        bytes(3),
+    ],
+    ids=["another context", "a second command", "longer than its PDU", "too short"],
+)
+def test_a_command_with_a_broken_fragment_behind_it_ends_the_association(node: Scene, second: bytes) -> None:
+    command = store_request(MR, "1.2.3")
+    pdvs = struct.pack(">IBB", len(command) + 2, 1, 3) + command + second
+    with RawSender(node.port, [(MR, [EXPLICIT])], timeout_s=10) as sender:
+        sender.socket.sendall(struct.pack(">BBI", 0x04, 0, len(pdvs)) + pdvs)
+        sender.socket.shutdown(socket.SHUT_WR)
+        answer = sender.response()
+        assert answer is None or answer.status != 0
+    assert node.instances() == []
+    check_echo(node.port)
+
+
+def test_several_fragments_in_one_pdu_are_read(node: Scene) -> None:
     ds = mr_slice(rows=8)
     data = encoded(ds)
     half = len(data) // 2
@@ -273,7 +346,7 @@ def test_several_fragments_in_one_pdu_are_understood(node: Scene) -> None:
     assert len(node.instances()) == 1
 
 
-def test_an_association_that_falls_idle_is_ended(tmp_path: Path) -> None:
+def test_an_idle_association_is_ended(tmp_path: Path) -> None:
     with scene(tmp_path / "data", network_timeout_s=0.5) as node:
         ds = mr_slice()
         with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:

@@ -17,7 +17,7 @@ from config.settings import PacsSettings
 from node.cases.retrieval_choice import PacsSeries
 from node.dicom.query.query_scu import PatientKey, find_series
 from node.dicom.query.retrieve_scu import retrieve
-from node.dicom.scp.handlers import store_response
+from node.dicom.scp.store_messages import store_response
 from node.ledger.associations import Peer
 from node.ledger.database import now_utc
 from node.small_pacs.pacs import Behaviour, Destination, SmallPacs
@@ -67,14 +67,14 @@ class Exchange:
 
     def fetch(self, series: list[PacsSeries], by: str) -> list[str]:
         """The outcome for each series; the node's own intake gives the C-STORE responses."""
-        sender = self.node.intake.opened(Peer("fetch", "test-node", "PACS", "127.0.0.1", now_utc()))
+        sender = self.node.intake.senders.open(Peer("fetch", "test-node", "PACS", "127.0.0.1", now_utc()))
 
         def store(meta: FileMeta, data: bytes | memoryview) -> Dataset:
-            return store_response(self.node.intake.take(meta, data, sender))
+            return store_response(self.node.intake.receive(meta, data, sender))
 
         pacs = self.pacs.model_copy(update={"retrieve_by": by})
         outcomes = [outcome.text for outcome in retrieve(pacs, "CPTDN", series, store, 10_000_000)]
-        self.node.intake.closed(sender)
+        self.node.intake.senders.close(sender)
         return outcomes
 
     def here(self) -> dict[str, int]:

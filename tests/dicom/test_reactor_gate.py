@@ -1,4 +1,4 @@
-"""No answer is lost between pynetdicom's reactor thread and a request, and the thread rests when there is none."""
+"""No response is lost between pynetdicom's reactor thread and a request, and the thread pauses when it has no work."""
 
 from __future__ import annotations
 
@@ -10,98 +10,98 @@ import pytest
 from node.dicom.network.reactor_gate import CHECK_TIMERS_EVERY_S, ReactorGate
 
 
-def test_a_round_never_runs_while_a_request_waits_for_its_answer() -> None:
+def test_the_reactor_never_runs_while_a_request_waits_for_its_response() -> None:
     """The rule of pynetdicom's reactor: a round between two waits. A request owns the queue from `clear` to `set`."""
-    checkpoint, ended = ReactorGate(lambda: True, lambda: None), threading.Event()
+    gate, ended = ReactorGate(lambda: True, lambda: None), threading.Event()
     requesting = False
     overlaps = []
 
     def reactor() -> None:
         while not ended.is_set():
-            checkpoint.wait()
+            gate.wait()
             overlaps.append(requesting)
 
     thread = threading.Thread(target=reactor, daemon=True)
     thread.start()
     for _ in range(2000):
-        checkpoint.clear()
+        gate.clear()
         requesting = True
         requesting = False
-        checkpoint.set()
+        gate.set()
     ended.set()
     thread.join(10)
     assert not any(overlaps)
     assert not thread.is_alive()
 
 
-def test_it_rests_until_something_is_to_be_done() -> None:
+def test_it_pauses_until_there_is_work() -> None:
     work: list[str] = []
-    checkpoint = ReactorGate(lambda: bool(work), lambda: None)
-    thread = threading.Thread(target=checkpoint.wait, args=(30.0,), daemon=True)
+    gate = ReactorGate(lambda: bool(work), lambda: None)
+    thread = threading.Thread(target=gate.wait, args=(30.0,), daemon=True)
     thread.start()
-    checkpoint.ring()  # for nothing
+    gate.notify()  # without work
     thread.join(0.2)
     assert thread.is_alive()
     work.append("a message")
-    checkpoint.ring()
+    gate.notify()
     thread.join(10)
     assert not thread.is_alive()
 
 
-def test_it_looks_up_now_and_then_for_what_nobody_rings_for() -> None:
+def test_a_pause_without_work_ends_in_time_for_the_timers() -> None:
     begun = time.monotonic()
     ReactorGate(lambda: False, lambda: None).wait()
     assert time.monotonic() - begun >= 0.9 * CHECK_TIMERS_EVERY_S
 
 
-def test_it_stays_while_a_request_waits_however_much_is_to_be_done() -> None:
-    checkpoint = ReactorGate(lambda: True, lambda: None)
-    gone = threading.Event()
+def test_it_stays_paused_while_a_request_waits_whatever_work_there_is() -> None:
+    gate = ReactorGate(lambda: True, lambda: None)
+    left = threading.Event()
 
     def reactor() -> None:
-        checkpoint.wait()
-        gone.set()
+        gate.wait()
+        left.set()
 
-    checkpoint.hold()
+    gate.close_without_waiting()
     threading.Thread(target=reactor, daemon=True).start()
-    checkpoint.ring()
-    assert not gone.wait(2 * CHECK_TIMERS_EVERY_S)
-    checkpoint.set()
-    assert gone.wait(10)
+    gate.notify()
+    assert not left.wait(2 * CHECK_TIMERS_EVERY_S)
+    gate.set()
+    assert left.wait(10)
 
 
-def test_that_it_rests_is_said_again_when_another_thread_takes_it_back() -> None:
-    """pynetdicom serves an N-EVENT-REPORT in a thread of its own, which says at its end that the association's thread
-    does not rest; whoever asks for it next would wait for ever."""
-    said = threading.Event()
-    checkpoint, ended = ReactorGate(lambda: False, said.set), threading.Event()
+def test_a_pause_is_marked_again_when_another_thread_removes_the_mark() -> None:
+    """pynetdicom serves an N-EVENT-REPORT in a thread of its own, which at its end says that the reactor is not paused;
+    the next request would wait for ever."""
+    marked = threading.Event()
+    gate, ended = ReactorGate(lambda: False, marked.set), threading.Event()
 
     def reactor() -> None:
         while not ended.is_set():
-            checkpoint.wait()
+            gate.wait()
 
     threading.Thread(target=reactor, daemon=True).start()
-    assert said.wait(10)
+    assert marked.wait(10)
     for _ in range(3):
-        said.clear()
-        checkpoint.clear()
-        assert said.is_set()
-        said.clear()
-        assert said.wait(10)
-        checkpoint.set()
+        marked.clear()
+        gate.clear()
+        assert marked.is_set()
+        marked.clear()
+        assert marked.wait(10)
+        gate.set()
     ended.set()
 
 
-def test_the_thread_itself_may_send_a_request_while_it_serves_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stores of a C-GET: it would wait for itself to rest."""
+def test_the_reactor_itself_may_send_a_request_while_it_serves_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stores of a C-GET: it would wait for its own pause."""
     monkeypatch.setattr("node.dicom.network.reactor_gate.PAUSES_WITHIN_S", 100.0)
-    checkpoint = ReactorGate(lambda: True, lambda: None)
+    gate = ReactorGate(lambda: True, lambda: None)
 
     def reactor() -> None:
         for _ in range(3):
-            checkpoint.wait()
-            checkpoint.clear()
-            checkpoint.set()
+            gate.wait()
+            gate.clear()
+            gate.set()
 
     thread = threading.Thread(target=reactor, daemon=True)
     thread.start()
@@ -109,10 +109,10 @@ def test_the_thread_itself_may_send_a_request_while_it_serves_one(monkeypatch: p
     assert not thread.is_alive()
 
 
-def test_holding_does_not_wait_for_a_thread_that_may_wait_for_us(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The thread that receives holds the association's, which may just be waiting for it to end."""
+def test_closing_without_waiting_does_not_wait_for_the_reactor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that receives closes the gate of the reactor, which may be waiting for that thread to end."""
     monkeypatch.setattr("node.dicom.network.reactor_gate.PAUSES_WITHIN_S", 100.0)
-    thread = threading.Thread(target=ReactorGate(lambda: True, lambda: None).hold, daemon=True)
+    thread = threading.Thread(target=ReactorGate(lambda: True, lambda: None).close_without_waiting, daemon=True)
     thread.start()
     thread.join(10)
     assert not thread.is_alive()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import struct
 import threading
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
@@ -19,7 +21,7 @@ from node.dicom.scp.intake import Intake
 from node.ledger.associations import close_abandoned, open_on_study
 from node.ledger.database import now_utc
 from node.store.part10 import skip_file_header
-from tests.dicom.raw_scu import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, MR, RawSender
+from tests.dicom.raw_scu import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, MR, RawSender, store_request
 from tests.dicom.scenes import Scene, encoded, mr_slice, scene
 from tests.ledger.commits import watch_commits
 
@@ -46,7 +48,7 @@ def stored_bytes(node: Scene, path: str) -> bytes:
 
 
 @pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED])
-def test_bytes_stand_on_the_disk_as_they_came(node: Scene, syntax: str) -> None:
+def test_the_stored_bytes_are_those_received(node: Scene, syntax: str) -> None:
     ds = mr_slice()
     data = encoded(ds, syntax)
     assert send(node, ds, syntax, data) == (0x0000, "")
@@ -62,7 +64,7 @@ def test_bytes_stand_on_the_disk_as_they_came(node: Scene, syntax: str) -> None:
     assert read.PatientName == "Phantom^One"
 
 
-def test_the_ledger_row_says_what_the_header_says(node: Scene) -> None:
+def test_the_ledger_row_has_the_values_of_the_header(node: Scene) -> None:
     ds = mr_slice(IssuerOfPatientID="HOSPITAL", EchoTime=12.5)
     send(node, ds)
     [row] = node.instances()
@@ -88,7 +90,7 @@ def test_the_same_instance_again_is_a_success_and_changes_nothing(node: Scene) -
     assert len([name for name in node.files() if name.startswith("studies/")]) == 1
 
 
-def test_a_lost_file_comes_back_with_the_same_instance(node: Scene) -> None:
+def test_a_lost_file_is_restored_by_the_same_instance(node: Scene) -> None:
     ds = mr_slice()
     send(node, ds)
     path = node.store.path(node.instances()[0].path)
@@ -97,7 +99,7 @@ def test_a_lost_file_comes_back_with_the_same_instance(node: Scene) -> None:
     assert path.is_file()
 
 
-def test_the_same_uid_with_other_bytes_is_kept_aside_and_refused(node: Scene) -> None:
+def test_the_same_uid_with_other_bytes_is_quarantined_and_refused(node: Scene) -> None:
     ds = mr_slice()
     first = encoded(ds)
     send(node, ds)
@@ -211,7 +213,7 @@ DAMAGES = (
 def test_damage_is_refused_with_a_reason_and_nothing_is_lost(
     node: Scene, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("node.dicom.headers.structure.MOST_INFLATED_BYTES", 1_000_000)
+    monkeypatch.setattr("node.dicom.headers.structure.MAX_INFLATED_BYTES", 1_000_000)
     syntax, data = damaged(name)
     with RawSender(node.port, [(MR, [syntax]), (VERIFICATION, [IMPLICIT])]) as sender:
         answer = sender.store(1, MR, "1.2.3.4", data)
@@ -232,7 +234,7 @@ def test_zeros_behind_the_pixels_are_padding(node: Scene) -> None:
     assert send(node, ds, data=encoded(ds) + bytes(126))[0] == 0x0000
 
 
-def test_too_little_free_space_is_answered_before_anything_is_written(tmp_path: Path) -> None:
+def test_with_too_little_free_space_an_instance_is_refused_and_nothing_written(tmp_path: Path) -> None:
     with scene(tmp_path / "data", min_free_gb=1e6) as node:
         status, comment = send(node, mr_slice())
         assert status == StoreStatus.OUT_OF_RESOURCES
@@ -258,7 +260,7 @@ def test_a_ledger_that_does_not_answer_is_not_a_success(node: Scene, monkeypatch
         raise OperationalError("INSERT", {}, Exception("database is locked"))
 
     ds = mr_slice()
-    monkeypatch.setattr("node.dicom.scp.intake.instances.add_instance", locked)
+    monkeypatch.setattr("node.dicom.scp.index.instances.add_instance", locked)
     assert send(node, ds)[0] == StoreStatus.OUT_OF_RESOURCES
     monkeypatch.undo()
     assert send(node, ds)[0] == StoreStatus.SUCCESS
@@ -314,7 +316,7 @@ def test_a_file_whose_bytes_do_not_reach_the_disk_leaves_no_name(node: Scene, mo
     assert node.files() == set()
 
 
-def test_many_associations_at_once_keep_every_row(node: Scene) -> None:
+def test_no_row_is_lost_when_many_associations_send_at_once(node: Scene) -> None:
     """Their rows share transactions; each sender gets its own answer."""
     study, series = generate_uid(), generate_uid()
     slices = [[mr_slice(study, series) for _ in range(6)] for _ in range(8)]
@@ -400,7 +402,42 @@ def test_the_intake_works_without_a_network(node: Scene) -> None:
 
     ds = mr_slice()
     intake = Intake(node.ledger, node.store, "other")
-    sender = intake.opened(Peer("a", "other", "X", "127.0.0.1", now_utc()))
-    outcome = intake.take(FileMeta(MR, str(ds.SOPInstanceUID), EXPLICIT), encoded(ds), sender)
+    sender = intake.senders.open(Peer("a", "other", "X", "127.0.0.1", now_utc()))
+    outcome = intake.receive(FileMeta(MR, str(ds.SOPInstanceUID), EXPLICIT), encoded(ds), sender)
     assert outcome.status is StoreStatus.SUCCESS
-    intake.closed(sender)
+    intake.senders.close(sender)
+
+
+LARGE_BYTES = 200_000_000
+
+
+def large_object(ds: Dataset) -> Iterator[bytes]:
+    """The data set of an MR image whose pixels are replaced by 200 MB of zeros, in pieces."""
+    data = encoded(ds)
+    pixels = data.index(struct.pack("<HH2s", 0x7FE0, 0x0010, b"OW"))
+    yield data[:pixels] + struct.pack("<HH2sHI", 0x7FE0, 0x0010, b"OW", 0, LARGE_BYTES)
+    for _ in range(LARGE_BYTES // 50_000):
+        yield bytes(50_000)
+
+
+def peak_kilobytes() -> int:
+    return int(next(line for line in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in line).split()[1])
+
+
+def test_a_large_object_is_never_in_memory_as_a_whole(node: Scene) -> None:
+    """By either way; pynetdicom alone would need its size, twice while it grows."""
+    ds = mr_slice(sop_class=MR)
+    ds["PixelData"].VR = "OW"
+    with RawSender(node.port, [(MR, [EXPLICIT])], timeout_s=60) as sender:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        before = peak_kilobytes()
+        sender.send_pdvs(1, store_request(MR, str(ds.SOPInstanceUID)), command=True)
+        for piece in large_object(ds):
+            pdv = struct.pack(">IBB", len(piece) + 2, 1, 0) + piece
+            sender.socket.sendall(struct.pack(">BBI", 0x04, 0, len(pdv)) + pdv)
+        sender.send_pdvs(1, b"", command=False)
+        answer = sender.response()
+        assert answer is not None
+        assert answer.status == StoreStatus.SUCCESS
+        assert peak_kilobytes() - before < 20_000
+    assert node.instances()[0].size_bytes > LARGE_BYTES

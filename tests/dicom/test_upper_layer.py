@@ -1,4 +1,4 @@
-"""The threads of an association rest until something happens, and miss nothing of it."""
+"""The threads of an association wait until something happens, and are woken by everything that does."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ from node.dicom.network import reactor_gate, upper_layer
 from node.dicom.network.connection import association, echo
 from node.dicom.network.contexts import VERIFICATION
 from node.dicom.network.reactor_gate import CHECK_TIMERS_EVERY_S, ReactorGate
-from node.dicom.network.upper_layer import EventDrivenUpperLayer, NotifyingQueue, WakeupPipe
+from node.dicom.network.upper_layer import EventDrivenUpperLayer
+from node.dicom.network.wakeup import NotifyingQueue, WakeupPipe
 from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender, store_request
 from tests.dicom.scenes import Scene, encoded, mr_slice, scene
 
-LONG_S = 30.0  # nobody waits so long in these tests, unless something is wrong
+LONG_S = 30.0  # longer than anything waits in these tests, unless something is wrong
 
 
 def ends(thread: threading.Thread) -> bool:
@@ -32,64 +33,64 @@ def ends(thread: threading.Thread) -> bool:
     return not thread.is_alive()
 
 
-def waiting(bell: WakeupPipe, connection: socket.socket | None = None) -> threading.Thread:
-    thread = threading.Thread(target=bell.wait, args=(connection, LONG_S), daemon=True)
+def waiting(pipe: WakeupPipe, connection: socket.socket | None = None) -> threading.Thread:
+    thread = threading.Thread(target=pipe.wait, args=(connection, LONG_S), daemon=True)
     thread.start()
     return thread
 
 
-# --- the bell ---
+# --- the wakeup pipe ---
 
 
 @pytest.fixture
-def bell() -> Iterator[WakeupPipe]:
-    made = WakeupPipe()
-    yield made
-    made.close()
+def pipe() -> Iterator[WakeupPipe]:
+    wakeup_pipe = WakeupPipe()
+    yield wakeup_pipe
+    wakeup_pipe.close()
 
 
-def test_a_bell_wakes_whoever_waits(bell: WakeupPipe) -> None:
-    thread = waiting(bell)
-    bell.ring()
+def test_a_notification_wakes_the_thread_that_waits(pipe: WakeupPipe) -> None:
+    thread = waiting(pipe)
+    pipe.notify()
     assert ends(thread)
 
 
-def test_a_bell_that_was_rung_before_is_heard_once(bell: WakeupPipe) -> None:
-    for _ in range(100_000):  # more than a socket holds
-        bell.ring()
-    assert ends(waiting(bell))
+def test_notifications_before_a_wait_end_one_wait(pipe: WakeupPipe) -> None:
+    for _ in range(100_000):  # more than a socket buffers
+        pipe.notify()
+    assert ends(waiting(pipe))
     begun = time.monotonic()
-    bell.wait(None, 0.05)
+    pipe.wait(None, 0.05)
     assert time.monotonic() - begun >= 0.045
 
 
-def test_bytes_wake_whoever_waits_for_the_bell(bell: WakeupPipe) -> None:
+def test_bytes_of_the_connection_wake_the_thread_that_waits(pipe: WakeupPipe) -> None:
     ours, peers = socket.socketpair()
-    thread = waiting(bell, ours)
+    thread = waiting(pipe, ours)
     peers.send(b"x")
     assert ends(thread)
     ours.close()
-    assert ends(waiting(bell, peers))  # the peer has gone
+    assert ends(waiting(pipe, peers))  # the peer has closed it
     peers.close()
 
 
-def test_a_closed_bell_takes_no_harm_and_does_none(bell: WakeupPipe) -> None:
-    bell.close()
-    others = [one for _ in range(4) for one in socket.socketpair()]  # they get its descriptors
-    bell.ring()
-    for one in others:
-        one.setblocking(False)
+def test_notifying_a_closed_pipe_writes_to_no_other_socket(pipe: WakeupPipe) -> None:
+    pipe.close()
+    others = [end for _ in range(4) for end in socket.socketpair()]  # they get its descriptors
+    pipe.notify()
+    for end in others:
+        end.setblocking(False)
         with pytest.raises(BlockingIOError):
-            one.recv(1)
-    for one in others:
-        one.close()
+            end.recv(1)
+    for end in others:
+        end.close()
 
 
-def test_a_queue_rings_when_it_has_what_was_put_into_it() -> None:
-    found: list[object] = []
-    ringing: NotifyingQueue = NotifyingQueue(lambda: found.append(ringing.queue[0]))
-    ringing.put("a primitive")
-    assert found == ["a primitive"]
+def test_a_queue_notifies_after_the_item_is_in_it() -> None:
+    seen: list[object] = []
+    notifying: NotifyingQueue = NotifyingQueue(lambda: seen.append(notifying.queue[0]))
+    notifying.put("a primitive")
+    assert seen == ["a primitive"]
 
 
 # --- an association ---
@@ -97,35 +98,35 @@ def test_a_queue_rings_when_it_has_what_was_put_into_it() -> None:
 
 @pytest.fixture
 def rounds(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each of the two threads of all associations has looked whether there is something to do."""
+    """How often each of the two threads of all associations has gone through its loop."""
     counted: Counter[str] = Counter()
-    looks, rests = EventDrivenUpperLayer._is_transport_event, ReactorGate.wait
+    has_transport_event, wait = EventDrivenUpperLayer.has_transport_event, ReactorGate.wait
 
-    def look(provider: EventDrivenUpperLayer) -> bool:
+    def counted_event(layer: EventDrivenUpperLayer) -> bool:
         counted["upper layer"] += 1
-        return looks(provider)
+        return has_transport_event(layer)
 
-    def rest(place: ReactorGate, timeout: float | None = None) -> bool:
-        counted["association"] += 1
-        return rests(place, timeout)
+    def counted_wait(gate: ReactorGate, timeout: float | None = None) -> bool:
+        counted["reactor"] += 1
+        return wait(gate, timeout)
 
-    monkeypatch.setattr(EventDrivenUpperLayer, "_is_transport_event", look)
-    monkeypatch.setattr(ReactorGate, "wait", rest)
+    monkeypatch.setattr(EventDrivenUpperLayer, "has_transport_event", counted_event)
+    monkeypatch.setattr(ReactorGate, "wait", counted_wait)
     return counted
 
 
-def test_an_association_that_stands_open_rests(node: Scene, rounds: Counter[str]) -> None:
-    """pynetdicom's threads would look 900 times a second each."""
+def test_the_threads_of_an_idle_association_wait(node: Scene, rounds: Counter[str]) -> None:
+    """pynetdicom's threads would go through their loops 900 times a second each."""
     with RawSender(node.port, [(VERIFICATION, [IMPLICIT])]):
         time.sleep(0.3)
         rounds.clear()
         time.sleep(1.0)
         most = 1.0 / CHECK_TIMERS_EVERY_S + 2
         assert 1 <= rounds["upper layer"] <= most
-        assert 1 <= rounds["association"] <= most
+        assert 1 <= rounds["reactor"] <= most
 
 
-def test_our_own_association_rests_while_it_stands_open(tmp_path: Path, rounds: Counter[str]) -> None:
+def test_the_threads_of_our_own_idle_association_wait(tmp_path: Path, rounds: Counter[str]) -> None:
     with scene(tmp_path / "data") as node:
         pacs = PacsSettings(ae_title="CPTDN", port=node.port)
         with association(pacs, "RAW", [build_context(VERIFICATION, [IMPLICIT])]) as assoc:
@@ -135,11 +136,11 @@ def test_our_own_association_rests_while_it_stands_open(tmp_path: Path, rounds: 
             time.sleep(1.0)
             most = 2 * (1.0 / CHECK_TIMERS_EVERY_S + 2)  # both ends are in this process
             assert rounds["upper layer"] <= most
-            assert rounds["association"] <= most
+            assert rounds["reactor"] <= most
             assert assoc.send_c_echo().Status == 0x0000
 
 
-def test_an_association_that_rests_is_there_when_something_comes(node: Scene) -> None:
+def test_an_idle_association_receives_what_comes(node: Scene) -> None:
     ds = mr_slice()
     with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
         time.sleep(3 * CHECK_TIMERS_EVERY_S)
@@ -152,17 +153,17 @@ def test_an_association_that_rests_is_there_when_something_comes(node: Scene) ->
 
 
 @pytest.fixture
-def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is not rung for is missed: nothing is found by looking up now and then."""
+def no_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever does not notify a thread is missed: nothing is found by checking now and then."""
     for module in (reactor_gate, upper_layer):
         monkeypatch.setattr(module, "CHECK_TIMERS_EVERY_S", 100.0)
 
 
-@pytest.mark.usefixtures("nobody_looks")
+@pytest.mark.usefixtures("no_polling")
 @pytest.mark.parametrize("fast", [True, False])
-def test_everything_is_rung_for(tmp_path: Path, fast: bool) -> None:
-    """Requests one after the other, a release, the end of the threads, a node that stops: by both sides."""
-    ours_before = threading.active_count()
+def test_every_event_notifies_the_thread_that_waits_for_it(tmp_path: Path, fast: bool) -> None:
+    """Requests one after the other, a release, the end of the threads, a node that stops: on both sides."""
+    threads_before = threading.active_count()
     with scene(tmp_path / "data", fast=fast) as node:
         pacs = PacsSettings(ae_title="CPTDN", port=node.port, timeout_s=5.0)
         for _ in range(3):
@@ -179,16 +180,17 @@ def test_everything_is_rung_for(tmp_path: Path, fast: bool) -> None:
         assert node.wait_released(1, 5.0)
         with RawSender(node.port, [(VERIFICATION, [IMPLICIT])], timeout_s=5.0):
             node.node.stop(0.1)
+        node.store.close()  # on a slow disk it has threads of its own
         until = time.monotonic() + 5.0
-        while threading.active_count() > ours_before and time.monotonic() < until:
+        while threading.active_count() > threads_before and time.monotonic() < until:
             time.sleep(0.05)
-        assert threading.active_count() <= ours_before
+        assert threading.active_count() <= threads_before
 
 
-@pytest.mark.usefixtures("nobody_looks")
+@pytest.mark.usefixtures("no_polling")
 @pytest.mark.parametrize("fast", [True, False])
-def test_what_was_read_already_is_not_waited_for(tmp_path: Path, fast: bool) -> None:
-    """Several PDUs in one piece: the command in two fragments, which is not the fast path's affair, and its data."""
+def test_bytes_that_were_read_already_are_not_waited_for(tmp_path: Path, fast: bool) -> None:
+    """Several PDUs in one piece: the command in two fragments, which the fast path leaves to pynetdicom, and data."""
     ds = mr_slice()
     command = store_request(MR, str(ds.SOPInstanceUID))
     pieces = [(command[:20], 1), (command[20:], 3), (encoded(ds), 2)]
@@ -207,8 +209,9 @@ def p_data(context_id: int, data: bytes, control: int) -> bytes:
     return struct.pack(">BBIIBB", 0x04, 0, len(data) + 6, len(data) + 2, context_id, control) + data
 
 
-def test_associations_leave_no_descriptor_and_no_thread(tmp_path: Path) -> None:
-    with scene(tmp_path / "data", allowed_calling_aes=("RAW",)) as node:
+@pytest.mark.parametrize("fast", [True, False])
+def test_associations_leave_no_descriptor_and_no_thread(tmp_path: Path, fast: bool) -> None:
+    with scene(tmp_path / "data", fast=fast, allowed_calling_aes=("RAW",)) as node:
 
         def one_of_each() -> None:
             pacs = PacsSettings(ae_title="CPTDN", port=node.port)
@@ -216,11 +219,14 @@ def test_associations_leave_no_descriptor_and_no_thread(tmp_path: Path) -> None:
             with pytest.raises(PacsUnavailableError):
                 echo(pacs, "ELSE")  # rejected
             with pytest.raises(PacsUnavailableError):
-                echo(PacsSettings(port=1, timeout_s=1.0), "RAW")  # nobody listens
+                echo(PacsSettings(port=1, timeout_s=1.0), "RAW")  # no server
             with RawSender(node.port, [(MR, [EXPLICIT])], calling="RAW") as sender:
                 sender.release()
             with RawSender(node.port, [(MR, [EXPLICIT])], calling="RAW"):
-                pass  # gone without a word
+                pass  # closed without a release
+            with RawSender(node.port, [(MR, [EXPLICIT])], calling="RAW") as sender:
+                sender.send_pdvs(1, store_request(MR, "1.2.3"), command=True)
+                sender.socket.sendall(p_data(1, bytes(1000), 0))  # closed in the middle of an object
             socket.create_connection(("127.0.0.1", node.port)).close()
 
         def held() -> tuple[int, int]:
@@ -240,3 +246,4 @@ def test_associations_leave_no_descriptor_and_no_thread(tmp_path: Path) -> None:
         for _ in range(5):
             one_of_each()
         assert settled(before), (held(), before)
+        assert [name for name in node.files() if name.startswith("incoming/")] == []

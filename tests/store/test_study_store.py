@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pydicom
@@ -15,9 +16,10 @@ from pydicom.config import IGNORE
 from pydicom.uid import UID, generate_uid
 
 from config.errors import InputError
+from node.store.free_space import BYTES_PER_GB
 from node.store.names import digest_name, is_uid, uid_name
 from node.store.part10 import FileMeta, file_header, skip_file_header
-from node.store.study_store import BYTES_PER_GB, StudyStore
+from node.store.study_store import StudyStore
 from tests.dicom.scenes import encoded, mr_slice
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -25,10 +27,10 @@ MR = "1.2.840.10008.5.1.4.1.1.4"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> StudyStore:
-    made = StudyStore(tmp_path / "data")
-    made.prepare()
-    return made
+def store(tmp_path: Path) -> Iterator[StudyStore]:
+    with StudyStore(tmp_path / "data") as study_store:
+        study_store.prepare()
+        yield study_store
 
 
 def meta(sop_instance_uid: str = "1.2.3") -> FileMeta:
@@ -39,7 +41,7 @@ def files(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
 
 
-def test_a_kept_instance_is_a_dicom_file_with_the_bytes_as_received(store: StudyStore) -> None:
+def test_a_stored_instance_is_a_dicom_file_with_the_bytes_as_received(store: StudyStore) -> None:
     ds = mr_slice()
     data = encoded(ds)
     with store.open_incoming(meta(ds.SOPInstanceUID)) as incoming:
@@ -59,7 +61,7 @@ def test_a_kept_instance_is_a_dicom_file_with_the_bytes_as_received(store: Study
     assert files(store.root) == {kept.path}
 
 
-def test_the_head_is_what_pydicom_would_write() -> None:
+def test_the_file_header_is_what_pydicom_would_write() -> None:
     from io import BytesIO
 
     from pydicom.filewriter import write_file_meta_info
@@ -72,7 +74,7 @@ def test_the_head_is_what_pydicom_would_write() -> None:
     assert UID(read.ImplementationClassUID).is_valid
 
 
-def test_keeping_again_gives_the_same_file(store: StudyStore) -> None:
+def test_storing_again_gives_the_same_file(store: StudyStore) -> None:
     kept = []
     for _ in range(2):
         with store.open_incoming(meta()) as incoming:
@@ -91,7 +93,7 @@ def test_other_bytes_of_one_uid_never_overwrite(store: StudyStore) -> None:
     assert len(set(kept)) == 2
 
 
-def test_an_error_on_the_way_leaves_nothing(store: StudyStore) -> None:
+def test_an_error_while_receiving_leaves_nothing(store: StudyStore) -> None:
     def fail() -> None:
         with store.open_incoming(meta()) as incoming:
             incoming.write(b"half")
@@ -140,9 +142,7 @@ def test_bytes_name_and_folders_reach_the_disk(
     assert sorted(steps[3:]) == ["1.3", "bytes"]  # the folder of the file, and what is in it
 
 
-def test_a_file_that_stands_is_replaced_only_by_durable_bytes(
-    store: StudyStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_existing_file_is_replaced_only_by_durable_bytes(store: StudyStore, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         steps = traced(monkeypatch)
         with store.open_incoming(meta()) as incoming:
@@ -153,7 +153,7 @@ def test_a_file_that_stands_is_replaced_only_by_durable_bytes(
     assert files(store.root) == {kept.path}
 
 
-def test_the_free_space_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_object_must_leave_the_configured_space_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = StudyStore(tmp_path, min_free_gb=1.0)
     store.prepare()
     monkeypatch.setattr(StudyStore, "free_bytes", lambda _self: BYTES_PER_GB + 1000)
@@ -161,7 +161,7 @@ def test_the_free_space_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not store.has_room(1001)
 
 
-def test_leftovers_of_a_crash_are_removed_and_files_on_their_way_are_not(store: StudyStore) -> None:
+def test_orphans_of_a_crash_are_removed_and_files_being_received_are_not(store: StudyStore) -> None:
     old, new = store.root / "incoming" / "old.part", store.root / "incoming" / "new.part"
     for path in (old, new):
         path.write_bytes(b"x")
@@ -170,7 +170,7 @@ def test_leftovers_of_a_crash_are_removed_and_files_on_their_way_are_not(store: 
     assert files(store.root) == {"incoming/new.part"}
 
 
-def test_a_report_is_written_once_and_comes_back_with_the_same_bytes(store: StudyStore) -> None:
+def test_a_report_is_written_once_and_keeps_its_bytes(store: StudyStore) -> None:
     first = store.save_report("1.2", "1.2.3", b"first bytes")
     assert store.save_report("1.2", "1.2.3", b"other bytes") == first
     assert store.path(first).read_bytes() == b"first bytes"
@@ -221,15 +221,15 @@ def test_only_uids_become_names(text: str) -> None:
 @given(study=HOSTILE, series=HOSTILE, uid=HOSTILE, data=st.binary(max_size=30))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nothing_is_written_outside_the_root(tmp_path: Path, study: str, series: str, uid: str, data: bytes) -> None:
-    store = StudyStore(tmp_path / "a" / "b" / "root")
-    store.prepare()
-    with store.open_incoming(meta(uid)) as incoming:
-        incoming.write(data)
-        try:
-            kept = store.store_instance(incoming, study, series)
-        except InputError:
-            kept = store.quarantine(incoming, "unreadable_instance", f"{study} {series}")
-    assert store.path(kept.path).is_file()
+    with StudyStore(tmp_path / "a" / "b" / "root") as store:
+        store.prepare()
+        with store.open_incoming(meta(uid)) as incoming:
+            incoming.write(data)
+            try:
+                stored = store.store_instance(incoming, study, series)
+            except InputError:
+                stored = store.quarantine(incoming, "unreadable_instance", f"{study} {series}")
+    assert store.path(stored.path).is_file()
     assert all(name.startswith("a/b/root/") for name in files(tmp_path))
     assert not any(name.startswith("a/b/root/incoming") for name in files(tmp_path))
 
@@ -250,7 +250,7 @@ def test_a_digest_is_hexadecimal() -> None:
         digest_name("sha256:../../..")
 
 
-def test_a_file_without_a_head_is_told_apart(tmp_path: Path) -> None:
+def test_a_file_without_a_dicom_header_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "no.dcm"
     path.write_bytes(bytes(300))
     with open(path, "rb") as file, pytest.raises(InputError, match="DICM"):
@@ -261,7 +261,7 @@ def test_uids_made_by_others_are_uids() -> None:
     assert all(is_uid(uid) for uid in (generate_uid(), "1.2.840.10008.1.1", "2.25.0", "0.0", "1"))
 
 
-def test_two_associations_may_set_the_same_bytes_aside_at_once(store: StudyStore) -> None:
+def test_two_associations_may_quarantine_the_same_bytes_at_once(store: StudyStore) -> None:
     """Both have placed a conflicting object under its digest; the second finds it moved by the first."""
     ds = mr_slice()
     data = encoded(ds)
@@ -269,7 +269,19 @@ def test_two_associations_may_set_the_same_bytes_aside_at_once(store: StudyStore
         for incoming in (one, two):
             incoming.write(data)
             kept = store.store_instance(incoming, ds.StudyInstanceUID, ds.SeriesInstanceUID)
-            incoming.path = str(store.path(kept.path))
+            incoming.moved_to(str(store.path(kept.path)))
         aside = [store.quarantine(incoming, "conflicting_instance", "other content") for incoming in (one, two)]
     assert aside[0] == aside[1]
     assert store.path(aside[0].path).read_bytes().endswith(data)
+
+
+def test_a_closed_store_has_no_thread(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
+    with StudyStore(tmp_path / "data") as store:
+        store.prepare()
+        store._sync_took_s = 1.0  # a slow disk, where folders are forced to it in threads
+        with store.open_incoming(meta()) as incoming:
+            incoming.write(b"x")
+            store.store_instance(incoming, "1.2", "1.3")
+        assert set(threading.enumerate()) - before
+    assert not set(threading.enumerate()) - before

@@ -34,7 +34,7 @@ def read_instance_header(incoming: IncomingFile, early_header: EarlyHeader | Non
     """
     syntax = incoming.meta.transfer_syntax_uid
     early_header = early_header or read_early_header(incoming.first_bytes(EARLY_HEADER_BYTES), syntax)
-    # Any other size means that elements follow the pixels, or that the object is cut off: the whole has to be validated.
+    # Any other size means that elements follow the pixels, or that the object is cut off: the whole is validated then.
     if early_header is not None and early_header.size_bytes == incoming.size_bytes:
         return early_header.header
     return read_full_header(Path(incoming.path), incoming.data_offset, syntax)

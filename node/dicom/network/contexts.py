@@ -23,7 +23,7 @@ STORAGE_CLASSES: dict[str, str] = {
 }
 
 # In order of preference: pynetdicom accepts the first of this list that the peer offers in a context, whatever the
-# order of the offer (PS3.8 section 9.3.3.2 leaves the choice to the acceptor). Uncompressed little endian is read fastest.
+# order of the offer (PS3.8 section 9.3.3.2 leaves the choice to the acceptor). Uncompressed is read fastest.
 TRANSFER_SYNTAXES: dict[str, str] = {
     "1.2.840.10008.1.2.1": "Explicit VR Little Endian",
     "1.2.840.10008.1.2": "Implicit VR Little Endian",

@@ -50,11 +50,15 @@ class FileDimseProvider(DIMSEServiceProvider):
             The fragments are in a presentation context that was not accepted, or the data set exceeds its limit.
         """
         message = self.message
-        if message is not None and is_unfinished_store(message):
-            self._receiving = self._open_data_set(self._announced(message))
-            self._open.add(self._receiving)
-            attach_writer(message, self._receiving)
-        super().receive_primitive(primitive)
+        try:
+            if message is not None and is_unfinished_store(message):
+                self._receiving = self._open_data_set(self._announced(message))
+                self._open.add(self._receiving)
+                attach_writer(message, self._receiving)
+            super().receive_primitive(primitive)
+        except ProtocolError:  # before the peer is told: it may check that nothing is left
+            self.discard_unfinished()
+            raise
         if self.message is None:
             self._receiving = None
 

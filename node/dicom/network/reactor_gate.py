@@ -33,7 +33,7 @@ class ReactorGate(threading.Event):
         self._has_work = has_work
         self._mark_paused = mark_paused
         self._changed = threading.Condition()
-        self._is_paused = False
+        self._reactor_is_paused = False
         self._reactor: int | None = None  # identifier of the thread that pauses here
         self.set()
 
@@ -53,12 +53,12 @@ class ReactorGate(threading.Event):
         until = time.monotonic() + (CHECK_TIMERS_EVERY_S if timeout is None else timeout)
         with self._changed:
             self._reactor = threading.get_ident()
-            self._is_paused = True
+            self._reactor_is_paused = True
             self._changed.notify_all()
             while not self.is_set() or not (self._has_work() or time.monotonic() >= until):
                 self._mark_paused()
                 self._changed.wait(max(0.0, until - time.monotonic()) if self.is_set() else CHECK_TIMERS_EVERY_S)
-            self._is_paused = False
+            self._reactor_is_paused = False
         return True
 
     def notify(self) -> None:
@@ -87,5 +87,5 @@ class ReactorGate(threading.Event):
             # The reactor itself serves a request and sends one of its own for it: it cannot wait for itself.
             if threading.get_ident() == self._reactor:
                 return
-            if self._changed.wait_for(lambda: self._is_paused, PAUSES_WITHIN_S):
+            if self._changed.wait_for(lambda: self._reactor_is_paused, PAUSES_WITHIN_S):
                 self._mark_paused()

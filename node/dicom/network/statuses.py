@@ -65,7 +65,7 @@ _RETRY = frozenset(
         0x0213,  # resource limitation
     }
 )
-DUPLICATE_SOP_INSTANCE = 0x0111  # PS3.7 section C.5.2: the peer has this instance already; our bytes of a UID never change
+DUPLICATE_SOP_INSTANCE = 0x0111  # PS3.7 section C.5.2: the peer has it already; our bytes never change
 
 
 def verdict_of(status: int) -> Verdict:

@@ -1,7 +1,7 @@
-"""The door of the node: who may connect, how many and how often, and who they say they are.
+"""Access control: how many connections and associations a peer may open, how often, and which users it may name.
 
-`admission.py` decides by titles and addresses; this remembers what peers did lately, checks user identities, and tells
-the audit trail whom it sent away.
+`admission` decides by titles and addresses; this module remembers what peers did lately, checks user identities, and
+records rejections in the audit trail.
 """
 
 from __future__ import annotations
@@ -26,22 +26,37 @@ if TYPE_CHECKING:
 log = structlog.get_logger("cptdn.network")
 
 # Result, source and diagnostic of an A-ASSOCIATE-RJ, PS3.8 Table 9-21
-USER_UNKNOWN = (0x01, 0x01, 0x01)  # rejected by the service user; no reason given
+USER_UNKNOWN = (0x01, 0x01, 0x01)  # permanent, service user: no reason given
 CONGESTION = (0x02, 0x03, 0x01)  # transient: temporary congestion
 LOCAL_LIMIT = (0x02, 0x03, 0x02)  # transient: local limit exceeded
 
+# Reason for the log and the audit trail; result, source and diagnostic
 Rejection = tuple[str, tuple[int, int, int]]
 
-CONNECTIONS_PER_ASSOCIATION = 2  # of one peer; those that have not asked for an association yet count, too
+# Connections that have not requested an association yet count, too: half-open ones must not use up all places.
+CONNECTIONS_PER_ASSOCIATION = 2
 FORGET_AFTER_S = 120.0
+MAX_ADDRESSES = 10_000
 USERNAME, USERNAME_AND_PASSCODE = 1, 2  # User Identity Type, PS3.7 Table D.3-14
 
 
 class AccessControl:
-    """What is asked of each connection and each association request. Threads share it."""
+    """Decides on each connection and each association request. Threads share it.
+
+    Parameters
+    ----------
+    settings : Settings
+        Limits, lists and the users file.
+    audit : Audit
+        Records rejections and logins.
+
+    Raises
+    ------
+    SettingsError
+        The users file cannot be read.
+    """
 
     def __init__(self, settings: Settings, audit: Audit) -> None:
-        """Raises SettingsError when the users file cannot be read."""
         self.settings = settings
         self.server: GuardedServer | None = None
         self._audit = audit
@@ -49,11 +64,19 @@ class AccessControl:
         self._rate = RateLimit(settings.node.associations_per_minute)
 
     def may_connect(self, address: str, n_open: int) -> bool:
-        """Whether to read from a new connection at all."""
+        """Return whether to read from a new connection at all.
+
+        Parameters
+        ----------
+        address : str
+            Of the peer.
+        n_open : int
+            Connections from there that are open already.
+        """
         node = self.settings.node
         if not may_connect(address, node, self.settings.pacs):
             log.warning("connection_refused", reason="address_unknown", peer=address)
-            self.refused("address_unknown", "", address)
+            self.record_rejection("address_unknown", "", address)
             return False
         if n_open >= node.max_associations_per_peer * CONNECTIONS_PER_ASSOCIATION:
             log.warning("connection_refused", reason="too_many_of_one_peer", peer=address)
@@ -61,19 +84,29 @@ class AccessControl:
         return True
 
     def rejection_for_limits(self, address: str) -> Rejection | None:
-        """Whether this peer has too many associations now, or asks for new ones too fast."""
+        """Return why a peer is over its limits: new associations a minute, or open ones; None when it is not."""
         if not self._rate.allows(address):
             return "too_often", CONGESTION
         active = self.server.active_associations if self.server is not None else []
-        # The one that asks is among them.
-        if sum(a.requestor.address == address for a in active) > self.settings.node.max_associations_per_peer:
+        # The association that is being requested is one of the active ones.
+        if sum(assoc.requestor.address == address for assoc in active) > self.settings.node.max_associations_per_peer:
             return "too_many_of_one_peer", LOCAL_LIMIT
         return None
 
     def rejection_for_user_identity(self, assoc: Association) -> Rejection | None:
-        """Whether its user identity is wrong, or missing where one is required (PS3.7 section D.3.3.7).
+        """Return why the user identity of a request is not accepted; None when it is.
 
-        Username with passcode is the one form that is checked; where it was asked for, the acceptance says so.
+        Username with passcode is the one form that is accepted. Where the peer requested a positive response, the
+        acceptance contains one.
+
+        Parameters
+        ----------
+        assoc : Association
+            Requested and not accepted yet; the response is added to it.
+
+        References
+        ----------
+        PS3.7 section D.3.3.7.
         """
         if self._users is None:
             return None
@@ -81,43 +114,51 @@ class AccessControl:
         if item is None:
             return ("user_missing", USER_UNKNOWN) if self.settings.node.require_user_identity else None
         name = (item.primary_field or b"").decode("utf-8", errors="replace")
-        proven = item.user_identity_type == USERNAME_AND_PASSCODE and self._users.knows(
+        is_verified = item.user_identity_type == USERNAME_AND_PASSCODE and self._users.verify(
             name, item.secondary_field or b""
         )
         address = str(assoc.requestor.address)
         self._audit.authentication(
-            name, address=address, success=proven, reason="" if proven else "DICOM user identity"
+            name, address=address, success=is_verified, reason="" if is_verified else "DICOM user identity"
         )
-        if not proven:
+        if not is_verified:
             return "user_unknown", USER_UNKNOWN
         if item.positive_response_requested:
-            answer = UserIdentityNegotiation()
-            answer.server_response = b""
-            assoc.acceptor.add_negotiation_item(answer)
+            response = UserIdentityNegotiation()
+            response.server_response = b""
+            assoc.acceptor.add_negotiation_item(response)
         return None
 
-    def refused(self, reason: str, calling_ae: str, address: str) -> None:
-        """Tell the audit trail; the peer is named by its address and the title that it claims."""
+    def record_rejection(self, reason: str, calling_ae: str, address: str) -> None:
+        """Record a rejection in the audit trail; the peer is named by its address and the title that it claims."""
         text = f"association refused: {reason.replace('_', ' ')}"
         self._audit.security_alert(text, user=calling_ae, address=address, kind=NODE_AUTHENTICATION)
 
 
 class RateLimit:
-    """At most so many events a minute of each address: a bucket that refills evenly."""
+    """Limits the events a minute of each address by a token bucket that refills evenly.
+
+    Parameters
+    ----------
+    per_minute : int
+        Refilled in a minute; also the size of the bucket.
+    """
 
     def __init__(self, per_minute: int) -> None:
-        self._most = float(per_minute)
-        self._left: dict[str, tuple[float, float]] = {}  # address -> (events left, seen at)
+        self._capacity = float(per_minute)
+        self._buckets: dict[str, tuple[float, float]] = {}  # address -> (tokens, when)
         self._lock = threading.Lock()
 
     def allows(self, address: str) -> bool:
-        """Count one event; False when it is one too many."""
+        """Count one event of an address and return whether it is within the limit."""
         now = time.monotonic()
         with self._lock:
-            if len(self._left) > 10_000:
-                self._left = {a: (n, at) for a, (n, at) in self._left.items() if now - at < FORGET_AFTER_S}
-            left, seen = self._left.get(address, (self._most, now))
-            left = min(self._most, left + (now - seen) * self._most / 60.0)
-            allowed = left >= 1.0
-            self._left[address] = (left - 1.0 if allowed else left, now)
-            return allowed
+            if len(self._buckets) > MAX_ADDRESSES:
+                self._buckets = {
+                    known: (tokens, at) for known, (tokens, at) in self._buckets.items() if now - at < FORGET_AFTER_S
+                }
+            tokens, seen_at = self._buckets.get(address, (self._capacity, now))
+            tokens = min(self._capacity, tokens + (now - seen_at) * self._capacity / 60.0)
+            is_allowed = tokens >= 1.0
+            self._buckets[address] = (tokens - 1.0 if is_allowed else tokens, now)
+            return is_allowed

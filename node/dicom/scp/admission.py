@@ -11,18 +11,18 @@ from config.settings import NodeSettings, PacsSettings
 
 
 class Admission(Enum):
-    """The decision; values are (result, source, diagnostic) of an A-ASSOCIATE-RJ, PS3.8 Table 9-21."""
+    """The decision on a request; values are (result, source, diagnostic) of an A-ASSOCIATE-RJ, PS3.8 Table 9-21."""
 
     FULL = None
-    RESULTS_ONLY = "commitment results only"  # a configured PACS that is not on the list, answering a commitment
-    ADDRESS_UNKNOWN = (0x01, 0x01, 0x01)  # PS3.8 has no reason of its own for it
+    RESULTS_ONLY = "commitment results only"  # a configured PACS that is on no list, reporting a commitment
+    ADDRESS_UNKNOWN = (0x01, 0x01, 0x01)  # no reason given: PS3.8 has none for an address
     CALLING_AE_UNKNOWN = (0x01, 0x01, 0x03)
     CALLED_AE_UNKNOWN = (0x01, 0x01, 0x07)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What an A-ASSOCIATE-RQ says of itself, and where it came from."""
+    """Titles of an A-ASSOCIATE-RQ, and the address that it came from."""
 
     calling_ae: str
     called_ae: str
@@ -34,7 +34,21 @@ def admit(request: Request, node: NodeSettings, pacs: tuple[PacsSettings, ...]) 
 
     A peer must be on each list that is not empty: `allowed_calling_aes` and `allowed_addresses`. With both empty, any
     peer from loopback is admitted and none from elsewhere. A configured PACS may always report commitments, from its
-    own host.
+    own host: it opens an association of its own for them when ours has ended (PS3.4 section J.3.3).
+
+    Parameters
+    ----------
+    request : Request
+        Titles are compared without surrounding spaces, which are not significant (PS3.5 section 6.2, AE).
+    node : NodeSettings
+        Our title and the lists.
+    pacs : tuple of PacsSettings
+        Configured PACS.
+
+    Returns
+    -------
+    Admission
+        Full, commitment results only, or the reason of a rejection.
     """
     if node.require_called_ae and request.called_ae.strip() != node.ae_title.strip():
         return Admission.CALLED_AE_UNKNOWN
@@ -53,7 +67,7 @@ def admit(request: Request, node: NodeSettings, pacs: tuple[PacsSettings, ...]) 
 
 
 def may_connect(address: str, node: NodeSettings, pacs: tuple[PacsSettings, ...]) -> bool:
-    """Whether a connection from here is worth listening to; asked before a byte of it is read."""
+    """Return whether a connection from an address may lead to an association; called before a byte of it is read."""
     if not node.allowed_addresses:
         return bool(node.allowed_calling_aes) or is_loopback(address) or _is_pacs(address, pacs)
     return is_within(address, node.allowed_addresses) or _is_pacs(address, pacs)

@@ -1,4 +1,4 @@
-"""The node's application entity: everything is wired here and nowhere else."""
+"""The node's application entity: the one place where the server, its limits and its handlers are put together."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from functools import partial
 from typing import cast
 
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.events import EventHandlerType
 
 from config.errors import SettingsError
@@ -17,10 +18,9 @@ from node.dicom.network.library_settings import configure_pydicom_pynetdicom
 from node.dicom.network.server import GuardedServer
 from node.dicom.network.tls import server_context
 from node.dicom.network.upper_layer import GuardedUpperLayer
-from node.dicom.scp.access_control import AccessControl
-from node.dicom.scp.fast_store import StoreReceiver
+from node.dicom.scp.access_control import CONNECTIONS_PER_ASSOCIATION, AccessControl
+from node.dicom.scp.associations import OpenAssociations
 from node.dicom.scp.handlers import (
-    OpenAssociations,
     RecordCommitment,
     handle_echo,
     handle_ended,
@@ -29,10 +29,10 @@ from node.dicom.scp.handlers import (
     handle_requested,
     handle_store,
 )
+from node.dicom.scp.instance import IncomingInstance
 from node.dicom.scp.intake import Intake
-from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
-
-CONNECTIONS_PER_ASSOCIATION = 2  # connections that have not asked for an association yet count, too
+from node.dicom.scp.receive import FastReceiver
+from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, FileMeta
 
 
 @dataclass
@@ -40,8 +40,9 @@ class RunningNode:
     """A listening application entity."""
 
     server: GuardedServer
+    intake: Intake
     associations: OpenAssociations
-    longest_association_s: float
+    max_association_s: float
 
     @property
     def port(self) -> int:
@@ -49,20 +50,20 @@ class RunningNode:
         return int(self.server.server_address[1])
 
     def heartbeat(self) -> None:
-        """Tell other processes which associations are alive; call it every few seconds."""
-        self.server.end_older_than(self.longest_association_s)
-        self.associations.drop_dead()
-        self.associations.intake.heartbeat()
+        """Record which associations are alive, and end those that are too old or dead; call it every few seconds."""
+        self.server.end_older_than(self.max_association_s)
+        self.associations.end_dead()
+        self.intake.senders.heartbeat()
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Take no new connection, let open associations finish for `grace_s`, then abort what is left."""
+        """Accept no new connection, let open associations finish for `grace_s` seconds, then abort the others."""
         for assoc in self.server.stop(grace_s):
-            self.associations.ended(assoc)
-        self.associations.intake.close()
+            self.associations.end(assoc)
+        self.intake.close()
 
 
 def make_ae(ae_title: str, node: NodeSettings) -> AE:
-    """An application entity that names itself as this program, with the limits of the settings."""
+    """Build an application entity with this program's implementation UID and the limits of the settings."""
     ae = AE(ae_title=ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
@@ -83,22 +84,42 @@ def start_node(
 ) -> RunningNode:
     """Listen for associations until `stop` is called; returns at once.
 
-    fast : receive plain C-STORE requests by node/dicom/scp/fast_store.py; otherwise all of them by pynetdicom.
-    record_commitment : told each storage commitment result; answers whether a delivery of ours waited for it.
-    Raises SettingsError when the address cannot be used or the TLS files are wrong.
+    Parameters
+    ----------
+    settings : Settings
+        Address, lists, limits and TLS files.
+    intake : Intake
+        Where instances go; `stop` closes it.
+    record_commitment : callable
+        Records each storage commitment result; returns whether a delivery of this node was waiting for it.
+    fast : bool
+        Receive C-STORE requests by `FastReceiver`; otherwise all of them by pynetdicom.
+    audit : Audit, optional
+        Where rejections and logins are recorded; opened from the settings by default.
+
+    Returns
+    -------
+    RunningNode
+        Listening.
+
+    Raises
+    ------
+    SettingsError
+        The address cannot be used, or the TLS or users files are wrong.
     """
     configure_pydicom_pynetdicom()
     node = settings.node
-    associations = OpenAssociations(intake)
+    associations = OpenAssociations(intake.senders, intake.node_id)
+    max_object_bytes = node.max_object_mb * 1_000_000
     access = AccessControl(settings, audit or open_audit(settings, "node"))
     handlers: list[EventHandlerType] = [
         (evt.EVT_REQUESTED, handle_requested, [access]),
         (evt.EVT_RELEASED, handle_ended, [associations]),
         (evt.EVT_ABORTED, handle_ended, [associations]),
         (evt.EVT_CONN_CLOSE, handle_ended, [associations]),
-        (evt.EVT_PDU_RECV, handle_pdu, [node.max_object_mb * 1_000_000]),
+        (evt.EVT_PDU_RECV, handle_pdu, [max_object_bytes]),
         (evt.EVT_C_ECHO, handle_echo, []),
-        (evt.EVT_C_STORE, handle_store, [associations]),
+        (evt.EVT_C_STORE, handle_store, [intake, associations]),
         (evt.EVT_N_EVENT_REPORT, handle_event_report, [record_commitment]),
     ]
     ae = make_ae(node.ae_title, node)
@@ -109,17 +130,24 @@ def start_node(
             ssl_context=server_context(node.tls) if node.tls else None,
             evt_handlers=handlers,
             server_class=GuardedServer,
-            most_connections=node.max_associations * CONNECTIONS_PER_ASSOCIATION,
+            max_connections=node.max_associations * CONNECTIONS_PER_ASSOCIATION,
             may_connect=access.may_connect,
-            make_receiver=partial(_receiver, associations, node.max_object_mb * 1_000_000) if fast else None,
+            make_receiver=partial(_receiver, intake, associations, max_object_bytes) if fast else None,
+            open_data_set=partial(_begin, intake, max_object_bytes),
         )
     except OSError as error:
         raise SettingsError(f"[node] cannot listen on {node.bind}:{node.port}: {error.strerror}") from error
-    running = RunningNode(cast(GuardedServer, server), associations, node.max_association_s)
+    running = RunningNode(cast(GuardedServer, server), intake, associations, node.max_association_s)
     access.server = running.server
     running.server.start_thread()
     return running
 
 
-def _receiver(associations: OpenAssociations, most_bytes: int, provider: GuardedUpperLayer) -> StoreReceiver:
-    return StoreReceiver(provider, associations.intake, associations.sender_of, most_bytes)
+def _receiver(
+    intake: Intake, associations: OpenAssociations, max_bytes: int, upper_layer: GuardedUpperLayer
+) -> FastReceiver:
+    return FastReceiver(upper_layer, intake, associations, max_bytes)
+
+
+def _begin(intake: Intake, max_bytes: int, _assoc: Association, meta: FileMeta) -> IncomingInstance:
+    return intake.begin(meta, max_bytes)

@@ -1,4 +1,4 @@
-"""Names and passcodes of DICOM peers (PS3.7 section D.3.3.7): a file with argon2 hashes, one `name:hash` a line."""
+"""Users of DICOM peers (PS3.7 section D.3.3.7): a file with argon2 hashes, one `name:hash` a line."""
 
 from __future__ import annotations
 
@@ -13,10 +13,20 @@ _HASHER = PasswordHasher()
 
 
 class Users:
-    """The users of one file, read once."""
+    """The users of one file, read once.
+
+    Parameters
+    ----------
+    path : Path
+        UTF-8 text; empty lines and lines that begin with ``#`` are skipped.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be read, or a line is not ``name:hash``; the text names the line, not what it contains.
+    """
 
     def __init__(self, path: Path) -> None:
-        """Raises SettingsError naming the line that is not `name:hash`."""
         try:
             lines = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
@@ -27,19 +37,25 @@ class Users:
                 continue
             name, _, hashed = line.strip().partition(":")
             if not name or not hashed.startswith("$argon2"):
-                raise SettingsError(f"[node] users_file: {path} line {number}: expected name:$argon2..., found neither")
+                raise SettingsError(
+                    f"[node] users_file: {path} line {number}: expected name:$argon2..., found something else; "
+                    "node/README.md says how to make a line"
+                )
             self._hashes[name] = hashed
-        self._nobody = hash_passcode("nobody")  # an unknown name takes as long as a wrong passcode
+        self._hash_of_unknown = hash_passcode("unknown")
 
-    def knows(self, name: str, passcode: bytes) -> bool:
-        """Whether this is the passcode of this user."""
-        known = self._hashes.get(name)
+    def verify(self, name: str, passcode: bytes) -> bool:
+        """Return whether this is the passcode of this user.
+
+        An unknown name takes as long as a wrong passcode, so that the time does not tell which names exist.
+        """
+        expected = self._hashes.get(name)
         try:
-            return _HASHER.verify(known or self._nobody, passcode) and known is not None
+            return _HASHER.verify(expected or self._hash_of_unknown, passcode) and expected is not None
         except (VerificationError, InvalidHashError):
             return False
 
 
 def hash_passcode(passcode: str) -> str:
-    """The hash that stands in a users file."""
+    """Return the argon2 hash of a passcode, as in a users file."""
     return _HASHER.hash(passcode)

@@ -1,0 +1,83 @@
+"""What a received instance must be to be stored as a part of its study."""
+
+from __future__ import annotations
+
+from node.dicom.headers.instance_header import InstanceHeader
+from node.dicom.headers.structure import STUDY_INSTANCE_UID, EncodingError
+from node.dicom.network.statuses import StoreStatus
+from node.store.names import is_uid
+from node.store.part10 import FileMeta
+
+# Codes of quarantined objects; they name folders on the disk and rows of the ledger
+UNREADABLE = "unreadable_instance"
+CONFLICTING = "conflicting_instance"
+
+
+class InstanceRefusedError(Exception):
+    """The instance is not accepted as a part of a study; it goes to quarantine.
+
+    Parameters
+    ----------
+    status : StoreStatus
+        Of the response.
+    code : str
+        Of the quarantined object.
+    text : str
+        The reason, free of patient data.
+    study_instance_uid : str, optional
+        The study whose case names the object; None when it could not be read.
+    """
+
+    def __init__(self, status: StoreStatus, code: str, text: str, study_instance_uid: str | None = None) -> None:
+        super().__init__(text)
+        self.status, self.code, self.text, self.study_instance_uid = status, code, text, study_instance_uid
+
+    @classmethod
+    def of_encoding(cls, error: EncodingError) -> InstanceRefusedError:
+        """Return the refusal of an object that cannot be read, with its study where that came before the damage."""
+        study = error.uids.get(STUDY_INSTANCE_UID, "")
+        return cls(StoreStatus.UNREADABLE, UNREADABLE, str(error), study if is_uid(study) else None)
+
+    @classmethod
+    def of_conflict(cls, meta: FileMeta, study_instance_uid: str) -> InstanceRefusedError:
+        """Return the refusal of other bytes under a SOP Instance UID that is stored already."""
+        text = f"this SOP Instance UID is already stored with other content: {meta.sop_instance_uid}"
+        return cls(StoreStatus.CONFLICTING_INSTANCE, CONFLICTING, text, study_instance_uid)
+
+
+def check_identity(meta: FileMeta, header: InstanceHeader) -> None:
+    """Check that a data set is what the command announced, and that its UIDs can name files.
+
+    Parameters
+    ----------
+    meta : FileMeta
+        Of the command.
+    header : InstanceHeader
+        Of the data set.
+
+    Raises
+    ------
+    InstanceRefusedError
+        A UID is missing, invalid, or another one than announced.
+    """
+    for keyword, value in (
+        ("SOPClassUID", header.sop_class_uid), ("SOPInstanceUID", header.sop_instance_uid),
+        ("StudyInstanceUID", header.study_instance_uid), ("SeriesInstanceUID", header.series_instance_uid),
+    ):  # fmt: skip
+        if not is_uid(value):
+            problem = f"found {value[:80]!r}" if value else "it is missing or empty"
+            raise InstanceRefusedError(
+                StoreStatus.UNREADABLE, UNREADABLE, f"expected a UID in {keyword}, {problem}"
+            )  # fmt: skip
+    if header.sop_class_uid != meta.sop_class_uid:
+        raise InstanceRefusedError(
+            StoreStatus.SOP_CLASS_MISMATCH, UNREADABLE,
+            f"the command announces another SOP Class than the data set has: {meta.sop_class_uid}, "
+            f"{header.sop_class_uid}",
+        )  # fmt: skip
+    if header.sop_instance_uid != meta.sop_instance_uid:
+        raise InstanceRefusedError(
+            StoreStatus.SOP_INSTANCE_MISMATCH, UNREADABLE,
+            f"the command announces another SOP Instance than the data set has: {meta.sop_instance_uid}, "
+            f"{header.sop_instance_uid}",
+        )  # fmt: skip

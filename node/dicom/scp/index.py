@@ -1,0 +1,155 @@
+"""Ledger rows of received instances: on return they are committed."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from node.dicom.headers.instance_header import InstanceHeader
+from node.dicom.scp.checks import InstanceRefusedError
+from node.dicom.scp.senders import Sender
+from node.ledger import associations, instances
+from node.ledger.cases import record_arrival, schedule_assessment
+from node.ledger.database import Ledger, is_retryable, now_utc
+from node.ledger.group_commit import InstanceWriter
+from node.ledger.tables import Quarantined, Row
+from node.store.names import is_uid
+from node.store.part10 import FileMeta
+from node.store.study_store import StoredFile, StudyStore
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class IndexResult(Enum):
+    """What the ledger had for a SOP Instance UID."""
+
+    NEW = "new"
+    ALREADY_STORED = "already stored"  # the same bytes: a success without a second row
+    CONFLICT = "conflict"  # other bytes: the first ones stay
+
+
+class InstanceIndex:
+    """Adds instances to the ledger. Threads share it; call `close` at the end."""
+
+    def __init__(self, ledger: Ledger, store: StudyStore) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._writer = InstanceWriter(ledger, store.require_file)
+
+    def close(self) -> None:
+        """Release the connection to the ledger; safe to call twice."""
+        self._writer.close()
+
+    def add(self, row: Row, sender: Sender) -> IndexResult:
+        """Add an instance whose bytes are durable.
+
+        Parameters
+        ----------
+        row : Row
+            Every column of `instances`.
+        sender : Sender
+            The association it came over; updated.
+
+        Returns
+        -------
+        IndexResult
+            Whether the instance is new.
+
+        Raises
+        ------
+        SQLAlchemyError
+            The ledger does not answer.
+        OSError
+            Retention removed the file before the row was committed.
+        """
+        key = row["study_instance_uid"], row["modality"]
+        # The first instance of a study also opens its case and records the association; the others share transactions.
+        if key in sender.recorded and self._writer.add(row):
+            return IndexResult.NEW
+        try:
+            result = self._add_with_study(row, sender)
+        except SQLAlchemyError as error:
+            if not is_retryable(error):
+                raise
+            result = self._add_with_study(row, sender)
+        sender.studies.add(row["study_instance_uid"])
+        sender.recorded.add(key)
+        return result
+
+    def _add_with_study(self, row: Row, sender: Sender) -> IndexResult:
+        """Add the first instance of a study in an association, or one whose UID is in the ledger."""
+        study, modality = row["study_instance_uid"], row["modality"]
+        with self._ledger.begin() as session:
+            is_first = (study, modality) not in sender.recorded
+            if is_first:
+                instances.lock_study(session, study)
+                associations.record_study(session, sender.peer, study, row["received_at"])
+            stored = instances.add_instance(session, row)
+            if is_first:
+                record_arrival(session, modality, study, row["patient_id"], row["issuer"])
+            if stored is not None and stored.digest != row["digest"]:
+                # Its file is not required: another association may be moving the same bytes to quarantine.
+                return IndexResult.CONFLICT
+            if stored is not None and stored.path != row["path"]:
+                stored.path = row["path"]  # the file of the row was lost or moved; these are the same bytes
+            self._store.require_file(row["path"])
+        return IndexResult.NEW if stored is None else IndexResult.ALREADY_STORED
+
+    def add_quarantined(
+        self, meta: FileMeta, refusal: InstanceRefusedError, quarantined: StoredFile, sender: Sender
+    ) -> None:
+        """Add a quarantined object, and have the case of its study assessed again. Raises SQLAlchemyError."""
+        uid = meta.sop_instance_uid
+        with self._ledger.begin() as session:
+            instances.add_quarantined(
+                session,
+                Quarantined(
+                    code=refusal.code, text=refusal.text, sop_instance_uid=uid if is_uid(uid) else "",
+                    study_instance_uid=refusal.study_instance_uid, digest=quarantined.digest, path=quarantined.path,
+                    calling_ae=sender.peer.calling_ae, received_at=now_utc(),
+                ),
+            )  # fmt: skip
+            if refusal.study_instance_uid is not None:
+                schedule_assessment(session, refusal.study_instance_uid)
+
+
+def instance_row(meta: FileMeta, header: InstanceHeader, stored: StoredFile, sender: Sender) -> Row:
+    """Build the ledger row of a stored instance.
+
+    Parameters
+    ----------
+    meta : FileMeta
+        Of the command.
+    header : InstanceHeader
+        Checked against it.
+    stored : StoredFile
+        Where its bytes are.
+    sender : Sender
+        Who sent it.
+
+    Returns
+    -------
+    Row
+        Every column of `instances`; texts are cut to the length of their column.
+    """
+    values = header.values
+    frame_of_reference = _text(values.get("FrameOfReferenceUID"))
+    return {
+        "sop_instance_uid": meta.sop_instance_uid, "sop_class_uid": meta.sop_class_uid,
+        "transfer_syntax_uid": meta.transfer_syntax_uid,
+        "study_instance_uid": header.study_instance_uid, "series_instance_uid": header.series_instance_uid,
+        "frame_of_reference_uid": frame_of_reference if is_uid(frame_of_reference) else None,
+        "modality": _text(values.get("Modality"))[:16], "patient_id": _text(values.get("PatientID"))[:255],
+        "issuer": _text(values.get("IssuerOfPatientID"))[:255], "digest": stored.digest, "path": stored.path,
+        "size_bytes": stored.size_bytes, "header": values, "calling_ae": sender.peer.calling_ae,
+        "received_at": now_utc(),
+    }  # fmt: skip
+
+
+def _text(value: Any) -> str:
+    """Return a header value as text that any database accepts: PostgreSQL refuses NUL."""
+    text = str(value) if value is not None else ""
+    return text if text.isprintable() else _CONTROL.sub("", text)
