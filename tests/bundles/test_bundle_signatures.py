@@ -16,7 +16,8 @@ from config.errors import InputError, ModelBundleError, SettingsError
 from config.settings import BUNDLES, ModelSettings, Settings
 from tests.flow.program import run_cptdn
 from tests.peers import peer
-from workers.bundles.bundle import load_bundle, pack_bundle
+from workers.bundles.bundle import load_bundle
+from workers.bundles.packing import pack_bundle
 from workers.pipeline.context import WorkerContext
 
 

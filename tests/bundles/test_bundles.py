@@ -14,16 +14,9 @@ from safetensors.torch import load_file, save_file
 from config.bundle_manifest import MANIFEST
 from config.errors import ModelBundleError
 from config.settings import BUNDLES
-from workers.bundles.bundle import (
-    FILES,
-    Bundle,
-    load_bundle,
-    load_weights,
-    pack_bundle,
-    save_weights,
-    sha256_of,
-    verify_bundle,
-)
+from workers.bundles.bundle import Bundle, load_bundle, verify_bundle
+from workers.bundles.bundle_files import FILES, load_weights, save_weights, sha256_of
+from workers.bundles.packing import pack_bundle
 from workers.features.extraction import extract
 from workers.scores.scoring import score
 

@@ -14,7 +14,9 @@ from config.errors import InputError, ModelBundleError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.settings import BUNDLES
 from node.cli.app import main
-from workers.bundles.bundle import NOMOGRAM, pack_bundle, verify_bundle
+from workers.bundles.bundle import verify_bundle
+from workers.bundles.bundle_files import NOMOGRAM
+from workers.bundles.packing import pack_bundle
 from workers.nomogram.nomogram_file import load_nomogram
 from workers.phantoms.population import draw_patient, published_nomogram
 from workers.training.run import BundleDescription, ImageSource, train_bundle

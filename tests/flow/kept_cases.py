@@ -25,7 +25,7 @@ from node.ledger.tables import Case, Instance
 from node.store.study_store import StudyStore
 from node.workflow.casework import evaluate_case
 from node.workflow.digests import artefacts_digest
-from workers.bundles.bundle import pack_bundle
+from workers.bundles.packing import pack_bundle
 from workers.pipeline.artefacts import load_prepared_study, save_prepared_study
 
 KEPT_SLICES = 2  # of each sequence: enough to score, and quick

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from config.settings import BUNDLES
-from workers.bundles.bundle import FILES, sha256_of, verify_bundle
+from workers.bundles.bundle import verify_bundle
+from workers.bundles.bundle_files import FILES, sha256_of
 from workers.phantoms.writing import PhantomCohort, write_cohort
 
 CPTDN = str(Path(sys.executable).with_name("cptdn"))

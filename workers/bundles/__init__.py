@@ -1,0 +1,1 @@
+"""Model bundles: load, verify, pack; and the drift of incoming studies against the training."""

@@ -140,7 +140,7 @@ def pack(
     Example: cptdn bundle pack my_bundle --manifest description.json
     """
     from config.bundle_manifest import MANIFEST
-    from workers.bundles.bundle import pack_bundle
+    from workers.bundles.packing import pack_bundle
 
     source = manifest or folder / MANIFEST
     try:

@@ -228,7 +228,7 @@ def _slice_pictures(
 def _nomogram_drawing(
     report: TreatmentReport, request: ComputeRequest, bundle: Bundle, settings: Settings
 ) -> tuple[PatientNomogram | None, EbvCategory | None]:
-    """The patient's nomogram; with unknown EBV DNA drawn for one category, which the page names."""
+    """Return the patient's nomogram; with unknown EBV DNA drawn for one category, which the page names."""
     if report.scores is None:
         return None, None
     analysis = Analysis(report.scores.prognostic_score, report.scores.predictive_score, {})

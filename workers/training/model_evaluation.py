@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from config.arrays import FloatArray
 from config.errors import InputError
 from config.indication.vocabulary import TreatmentArm
-from workers.bundles.bundle import Bundle, FeatureDistribution, pack_bundle
+from workers.bundles.bundle import Bundle
+from workers.bundles.feature_distribution import FeatureDistribution
+from workers.bundles.packing import pack_bundle
 from workers.features.extraction import extract_many
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.nomogram_file import load_nomogram

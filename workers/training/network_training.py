@@ -21,7 +21,7 @@ from config.errors import InputError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
 from config.indication.vocabulary import SeriesRole
-from workers.bundles.bundle import SCORES, WEIGHTS, load_weights, save_weights, sha256_of
+from workers.bundles.bundle_files import SCORES, WEIGHTS, load_weights, save_weights, sha256_of
 from workers.features.se_resnet import SequenceNetwork
 from workers.nomogram.fitting import TrainingData, fit_nomogram
 from workers.nomogram.model import CoxNomogram

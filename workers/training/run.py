@@ -28,8 +28,10 @@ from safetensors.numpy import save_file
 from config.bundle_manifest import INDICATION, TEMPLATES
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
-from workers.bundles.bundle import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, Bundle, pack_bundle, save_weights
+from workers.bundles.bundle import Bundle
+from workers.bundles.bundle_files import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, save_weights
 from workers.bundles.drift import quantiles_of
+from workers.bundles.packing import pack_bundle
 from workers.nomogram.nomogram_file import load_nomogram_for, write_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events, require_follow_up

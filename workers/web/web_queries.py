@@ -1,7 +1,8 @@
-"""What workers answer to the pages: numbers of the nomogram, pictures of a study, the drift of what comes in.
+"""Answers to the queries of the pages: nomogram, pictures of a study, drift of the incoming studies.
 
-Each answer is JSON made of values; pictures are left as artefacts and named by their path below the storage root. All
-of it needs numpy, SimpleITK and matplotlib only, so a worker of the queue `web` starts quickly and stays small.
+A query has a name (a key of `QUERIES`) and JSON values; its answer is JSON, too. Pictures are saved as artefacts and
+named by their path below the storage root. NumPy, SimpleITK and matplotlib suffice, so a worker of the queue `web`
+starts quickly and stays small.
 """
 
 from __future__ import annotations
@@ -36,50 +37,65 @@ from workers.nomogram.result import NomogramResult
 from workers.pipeline.context import WorkerContext
 from workers.survival.covariates import PatientCovariates
 
-log = structlog.get_logger("cptdn.answers")
+log = structlog.get_logger("cptdn.web_queries")
 
 Values = Mapping[str, Any]
-Question = Callable[[WorkerContext, Values], Any]
+Query = Callable[[WorkerContext, Values], Any]
 
 
 def register_queries(app: Celery, context: WorkerContext) -> None:
-    """Give the application the task that answers."""
+    """Register the task that answers queries with the application."""
 
     @app.task(name=ANSWER_QUESTION, acks_late=False)
     def answer_question(answers: str, question: str, values: dict[str, Any]) -> None:
-        """Answer one question of a page; nobody waits for it twice, so it is never tried again."""
+        """Answer one query of a page; never tried again, since the page waits for it once."""
         send_answer(context.broker, answers, answer_query(context, question, values))
 
 
 def warm_up(context: WorkerContext) -> None:
-    """Import what answers need and answer once, so that the first page does not wait for it."""
+    """Answer one query of each slow kind, so that the first page does not wait for imports and fonts."""
     from workers.bundles import drift
     from workers.web import pictures
 
     log.debug("imported", modules=[drift.__name__, pictures.__name__])
     example = {"age_years": 40, "ebv_dna": ">4000", "prognostic_score": 0, "predictive_score": -0.4}
-    for question, values in (("score", example), ("drawing", {**example, "style": "light", "language": "en"})):
-        found = answer_query(context, question, values)
-        if "error" in found:
-            log.error("questions cannot be answered", question=question, error=found["error"])
+    for name, values in (("score", example), ("drawing", {**example, "style": "light", "language": "en"})):
+        answer = answer_query(context, name, values)
+        if "error" in answer:
+            log.error("queries of the pages cannot be answered", query=name, error=answer["error"])
 
 
-def answer_query(context: WorkerContext, question: str, values: Values) -> dict[str, Any]:
-    """{"answer": ...}, or {"error": one sentence} where the values do not fit or something broke."""
-    found = QUESTIONS.get(question)
-    if found is None:
-        return {"error": f"no such question: {question}"}
+def answer_query(context: WorkerContext, name: str, values: Values) -> dict[str, Any]:
+    """Answer one query.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Settings, ledger and store.
+    name : str
+        A key of `QUERIES`.
+    values : mapping of str to JSON values
+        As the query needs them.
+
+    Returns
+    -------
+    dict
+        ``{"answer": ...}``, or ``{"error": sentence}`` where the values do not fit or an error occurred.
+    """
+    query = QUERIES.get(name)
+    if query is None:
+        return {"error": f"expected a query out of {', '.join(QUERIES)}; found {name}"}
     try:
-        return {"answer": found(context, values)}
+        return {"answer": query(context, values)}
     except CptdnError as error:
         return {"error": str(error)}
-    except Exception as error:  # a page must hear of it rather than wait
-        log.exception("a question could not be answered", question=question)
+    except Exception as error:  # of any kind: the page gets an answer instead of waiting for its timeout
+        log.exception("a query could not be answered", query=name)
         return {"error": f"the worker could not answer: {type(error).__name__}"}
 
 
 def _nomogram(context: WorkerContext) -> CoxNomogram:
-    """That of the configured bundle; read without the networks, once a process."""
+    """Return the nomogram of the configured bundle, read without the networks, once a process."""
     return _read_nomogram(context.settings.model.bundle)
 
 
@@ -88,7 +104,7 @@ def _read_nomogram(bundle: str) -> CoxNomogram:
     return nomogram_of_bundle(read_manifest(bundle))
 
 
-def _given(values: Values) -> PatientInputs:
+def _patient_inputs(values: Values) -> PatientInputs:
     try:
         return PatientInputs(
             float(values["age_years"]), str(values["ebv_dna"]), float(values["prognostic_score"]),
@@ -99,19 +115,53 @@ def _given(values: Values) -> PatientInputs:
 
 
 def score_patient(context: WorkerContext, values: Values) -> dict[str, Any]:
-    """As `cptdn nomogram score --json`, with the same numbers as they are formatted, and both arms' curves."""
-    decision, nomogram, given = active_policy(context.settings), _nomogram(context), _given(values)
-    document = prediction_to_json(nomogram, given, decision, decision.horizons_months, decision.threshold)
+    """Score one patient.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Its settings name the bundle and the rule of the recommendation.
+    values : mapping
+        ``age_years``, ``ebv_dna`` (as `cptdn nomogram score --ebv-dna` takes it), ``prognostic_score``,
+        ``predictive_score``.
+
+    Returns
+    -------
+    dict
+        ``document`` as `cptdn nomogram score --json` prints it, ``printed`` with the same numbers as text, ``curves``
+        of both arms, and ``turning_point``, the Predictive-score at which the recommendation changes.
+
+    Raises
+    ------
+    InputError
+        A value is missing or outside its range.
+    """
+    decision, nomogram, patient = active_policy(context.settings), _nomogram(context), _patient_inputs(values)
+    document = prediction_to_json(nomogram, patient, decision, decision.horizons_months, decision.threshold)
     return {
         "document": document,
-        "printed": {category: formatted(one) for category, one in scenarios_by_category(document).items()},
-        "curves": survival_curves(nomogram, given, decision),
-        "turning_point": decision_boundary(nomogram, given, decision),
+        "printed": {category: formatted(result) for category, result in scenarios_by_category(document).items()},
+        "curves": survival_curves(nomogram, patient, decision),
+        "turning_point": decision_boundary(nomogram, patient, decision),
     }
 
 
 def nomogram_facts(context: WorkerContext, values: Values) -> dict[str, Any]:
-    """Which nomogram speaks: name, citation, ranges of the training cohort, hazard ratios."""
+    """Return the facts of the configured bundle's nomogram; `values` is empty.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Its settings name the bundle.
+    values : mapping
+        Not used.
+
+    Returns
+    -------
+    dict
+        Name, citation, digest, population, fit, log hazard ratios with standard errors, and the ranges of the training
+        cohort.
+    """
     nomogram = _nomogram(context)
     document = nomogram.document
     return {
@@ -128,7 +178,25 @@ def nomogram_facts(context: WorkerContext, values: Values) -> dict[str, Any]:
 
 
 def nomogram_drawing(context: WorkerContext, values: Values) -> dict[str, str]:
-    """The nomogram with one patient's lines as SVG; values as of `score_patient`, `style` and `language`."""
+    """Draw the nomogram with one patient's lines.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Its settings name the bundle and the horizons.
+    values : mapping
+        Those of `score_patient`, and ``style`` (light or dark), ``language`` (en or zh).
+
+    Returns
+    -------
+    dict
+        ``svg``, the same bytes for the same values.
+
+    Raises
+    ------
+    InputError
+        A value does not fit.
+    """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -138,15 +206,16 @@ def nomogram_drawing(context: WorkerContext, values: Values) -> dict[str, str]:
     if style not in PALETTES or language not in ("en", "zh"):
         raise InputError(f"expected the style light or dark and the language en or zh, found {style}, {language}")
     nomogram, decision = _nomogram(context), active_policy(context.settings)
-    covariates, _ = covariates_and_category(_given(values), decision)
+    covariates, _ = covariates_and_category(_patient_inputs(values), decision)
     figure = Figure(figsize=(9.0, 5.6), facecolor="none")
     draw_nomogram(
         figure.add_axes((0.01, 0.01, 0.98, 0.98)), nomogram, _result(decision, nomogram, covariates), style, language  # type: ignore[arg-type]
     )  # fmt: skip
-    made = StringIO()
+    svg = StringIO()
+    # matplotlib draws the ids within an SVG at random, unless it has a salt.
     with rc_context({"svg.hashsalt": "cptdn"}):
-        figure.savefig(made, format="svg", metadata={"Date": None}, transparent=True)
-    return {"svg": made.getvalue()}
+        figure.savefig(svg, format="svg", metadata={"Date": None}, transparent=True)
+    return {"svg": svg.getvalue()}
 
 
 def _result(decision: DecisionPolicy, nomogram: CoxNomogram, covariates: PatientCovariates) -> NomogramResult:
@@ -154,7 +223,25 @@ def _result(decision: DecisionPolicy, nomogram: CoxNomogram, covariates: Patient
 
 
 def series_picture(context: WorkerContext, values: Values) -> dict[str, Any]:
-    """One slice of a stored series, with the contour drawn where it reaches; see workers/web/pictures.py."""
+    """Draw one slice of a stored series.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Ledger and store.
+    values : mapping
+        ``study`` and ``series`` (UIDs), ``index`` (from 0, or None), ``contour`` (whether the outlines are drawn).
+
+    Returns
+    -------
+    dict
+        As `pictures.draw_slice`.
+
+    Raises
+    ------
+    InputError
+        The series is not stored, or cannot be read as a volume.
+    """
     from workers.web.pictures import draw_slice
 
     index = values.get("index")
@@ -165,26 +252,44 @@ def series_picture(context: WorkerContext, values: Values) -> dict[str, Any]:
 
 
 def report_page(context: WorkerContext, values: Values) -> dict[str, str]:
-    """The picture of a report as PNG. Raises InputError where the report has none."""
+    """Return the picture of a report as PNG.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Ledger and store.
+    values : mapping
+        ``report_id``, the row of the report.
+
+    Returns
+    -------
+    dict
+        ``path`` below the storage root.
+
+    Raises
+    ------
+    InputError
+        The report has no picture.
+    """
     from workers.web.pictures import draw_page
 
     with context.ledger.begin() as session:
         report = session.get(Report, int(values["report_id"]))
         objects = [] if report is None else objects_of(session, report.id)
-    page = next((one for one in objects if one.kind == "sc"), None)
+    page = next((stored for stored in objects if stored.kind == "sc"), None)
     if report is None or page is None:
-        raise InputError("this report has no picture; `send` of the PACS names no `sc`")
+        raise InputError("this report has no picture; `send` of no PACS contains `sc`")
     return {"path": draw_page(context.store, report.study_instance_uid, page.path)}
 
 
 def drift(context: WorkerContext, values: Values) -> dict[str, Any]:
-    """How the scores and intensities of incoming studies lie against the training of the configured bundle."""
+    """Compare incoming studies with the training of the configured bundle; `values` is empty, see `drift_of`."""
     from workers.bundles.drift import drift_of
 
     return drift_of(context.ledger, context.settings.model.bundle)
 
 
-QUESTIONS: dict[str, Question] = {
+QUERIES: dict[str, Query] = {
     "score": score_patient,
     "nomogram": nomogram_facts,
     "drawing": nomogram_drawing,

@@ -1,0 +1,84 @@
+"""Names of the files of a bundle, their digests, and the weights in them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from config.bundle_manifest import MANIFEST, TEMPLATES
+from config.errors import ModelBundleError
+from config.indication.nasopharynx import NASOPHARYNX
+
+if TYPE_CHECKING:  # names and digests need no torch
+    from torch import Tensor, nn
+
+WEIGHTS = {role.value: f"{role.file_stem}.safetensors" for role in NASOPHARYNX.series_roles}
+SCORES, DISTRIBUTIONS, NOMOGRAM = "scores.safetensors", "distributions.safetensors", "nomogram.json"
+FILES = (*WEIGHTS.values(), SCORES, DISTRIBUTIONS, TEMPLATES, NOMOGRAM)
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Save the weights of a network as safetensors, in half the size.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        On any device.
+    path : Path
+        Overwritten.
+    """
+    from safetensors.torch import save_file
+
+    # Matrices in half precision do not change a rounded score; biases, norms and running statistics are small, and sums
+    # of many features depend on them.
+    def stored(tensor: Tensor) -> Tensor:
+        halved = tensor.ndim > 1 and tensor.is_floating_point()
+        return (tensor.half() if halved else tensor).detach().cpu().contiguous()
+
+    save_file({name: stored(tensor) for name, tensor in network.state_dict().items()}, path)
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Load weights into a network.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Of the architecture that was saved; its tensors keep their types.
+    path : Path
+        As `save_weights` wrote it.
+
+    Raises
+    ------
+    ModelBundleError
+        The file is no safetensors file, or a tensor is missing, unknown or of another shape; the message names it.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelBundleError(f"{path} is not a safetensors file: {error}") from error
+    expected = network.state_dict()
+    wrong = sorted(set(expected) ^ set(tensors)) or sorted(
+        name for name in expected if expected[name].shape != tensors[name].shape
+    )
+    if wrong:
+        first = wrong[0]
+        raise ModelBundleError(
+            f"{path} does not fit the architecture in {MANIFEST}: tensor {first}: "
+            f"expected {_shape(expected.get(first))}, found {_shape(tensors.get(first))}"
+        )
+    network.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()})
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "no such tensor" if tensor is None else str(tuple(tensor.shape))
