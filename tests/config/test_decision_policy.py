@@ -15,7 +15,7 @@ from config.errors import SettingsError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.settings import BUNDLES, Settings, load_settings
 from node.cli.app import main
-from node.runtime.health import examine
+from node.runtime.health import check_parts
 
 # What CONTRACT.md says of [decision] and [eligibility]; a site may write it down.
 CONTRACT = """[eligibility]
@@ -116,7 +116,7 @@ def test_no_process_starts_with_a_contradiction(
 def test_doctor_names_a_contradiction(tmp_path: Path) -> None:
     text, named = CONTRADICTIONS[3]
     settings = settings_from(tmp_path, f"{text}[[pacs]]\nport = 1\ntimeout_s = 1\n")
-    (finding,) = [finding for finding in examine(settings) if finding.part == "model bundle"]
+    (finding,) = [finding for finding in check_parts(settings) if finding.part == "model bundle"]
     assert finding.verdict == "failure"
     assert all(part in finding.found for part in named)
 
