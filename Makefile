@@ -1,4 +1,4 @@
-# Every habit of the house on one screen: `make help`.
+# All commands of the project on one screen: `make help`.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
@@ -12,7 +12,7 @@ help: ## this list
 
 install: $(READY) ## virtual environment with pinned libraries and the `cptdn` command
 
-# torch first and by itself: whatever depends on it then keeps this build instead of fetching another one.
+# torch first and by itself: libraries that depend on it then keep this build instead of fetching another one.
 $(READY): requirements-torch.lock requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, found " + sys.version.split()[0])'
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -24,17 +24,17 @@ $(READY): requirements-torch.lock requirements.lock pyproject.toml
 demo: $(READY) ## the whole main job on this machine, with a synthetic patient; leaves out/demo
 	$(BIN)/cptdn demo --out out/demo
 
-# Two at a time, file by file: much of the suite waits for programs that it started. A crash names the test it was in.
+# Two processes, each with whole files: many tests wait for programs that they started. A crash names its test.
 test: $(READY) ## the whole test suite (CPTDN_REQUIRE_PEERS=1: a missing peer is a failure)
 	$(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder
 
-test-long: $(READY) ## the tests that take minutes: learning gates, chaos, fuzzing
+test-long: $(READY) ## the tests that take minutes each: learning gates, chaos, fuzzing
 	$(BIN)/python -m pytest -m long --timeout 7200 -s
 
 BENCH_READY := .venv-bench/.ready
 BENCH_LOCK := tests/benchmarks/requirements-bench.lock
 
-# Peers of the benchmarks get libraries of their own: they must not change those of the program.
+# Peers of the benchmarks have a virtual environment of their own, so that they cannot change the program's libraries.
 $(BENCH_READY): requirements-torch.lock $(BENCH_LOCK)
 	@test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
 	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-torch.lock
@@ -50,14 +50,15 @@ lint: $(READY) ## ruff, mypy, import directions
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(READY) ## lay the code out
+format: $(READY) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(READY) ## write config/REFERENCE.md anew from the settings
+docs: $(READY) ## write config/REFERENCE.md from the settings, and API pages from the docstrings into out/docs
 	$(BIN)/python -m config.reference
+	$(BIN)/python -m tests.api_pages out/docs
 
-lock: ## write requirements.lock anew from pyproject.toml, with hashes (torch stands alone in its own file)
+lock: ## write requirements.lock from pyproject.toml, with hashes (torch has a file of its own)
 	$(BIN)/pip-compile --quiet --all-extras --strip-extras --allow-unsafe --generate-hashes --no-header \
 	    --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	    -c requirements-torch.lock -o requirements.lock pyproject.toml
@@ -74,5 +75,5 @@ sbom: $(READY) ## bill of materials of this environment (CycloneDX) into out/sbo
 audit: $(READY) ## lock files pinned and hashed, installed as locked, known vulnerabilities (says what it could not check)
 	$(BIN)/python -m tests.supply_chain.audit
 
-clean: ## remove what can be made again
+clean: ## remove everything that can be built again
 	rm -rf .venv .venv-bench out build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

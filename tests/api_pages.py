@@ -14,10 +14,13 @@ import pdoc
 ROOMS = ("config", "node", "workers", "dicom_sr")
 # Alembic's scripts run inside a migration only.
 SKIPPED = ("!node.ledger.migrations",)
-# pynetdicom's imports for type checkers fail at run time ('str' | type), so its types cannot be linked.
-OF_PYNETDICOM = (
+# Types that exist for type checkers only, so that no page can link to them.
+UNRESOLVABLE = (
+    # pynetdicom's own imports for type checkers fail at run time ('str' | type).
     r"Failed to run TYPE_CHECKING code .* unsupported operand type\(s\) for \|: 'str' and 'type'",
     r"Error parsing type annotation .* Import of (NotificationEvent|_QueueType|_UserQueuePrimitives|Context) failed",
+    # select.poll is a function at run time.
+    r"Error parsing type annotation select\.poll \| None",
 )
 
 
@@ -37,7 +40,7 @@ def write_api_pages(folder: Path) -> None:
     pdoc.render.configure(docformat="numpy", show_source=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for message in OF_PYNETDICOM:
+        for message in UNRESOLVABLE:
             warnings.filterwarnings("ignore", message=message)
         pdoc.pdoc(*ROOMS, *SKIPPED, output_directory=folder)
 

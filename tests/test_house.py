@@ -1,4 +1,4 @@
-"""How the house stands: import directions, a node without torch, a command line that starts at once."""
+"""The structure of the project: import directions, a node without torch, start of the command line, documentation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.documentation import measure
 
 PROJECT = Path(__file__).parents[1]
 
@@ -65,7 +67,7 @@ def test_every_published_command_can_be_loaded_and_shows_an_example() -> None:
         assert "--config" in done.stdout or "COMMAND" in done.stdout, name
 
 
-def test_top_level_holds_only_what_was_agreed() -> None:
+def test_the_top_level_has_only_the_agreed_folders() -> None:
     tracked = subprocess.run(["git", "ls-files"], capture_output=True, text=True, cwd=PROJECT, check=True).stdout
     folders = {line.split("/")[0] for line in tracked.splitlines() if "/" in line}
     assert folders <= {"node", "workers", "dicom_sr", "config", "tests", "docker", ".ci"}
@@ -76,3 +78,61 @@ def test_versions_agree() -> None:
 
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert software_version() == f"cptdn-node {project['version']}"
+
+
+DOCUMENTED = ("dicom_sr",)
+SECTIONS_AT_LEAST = 51.0  # percent: highdicom as it was when this was agreed
+
+
+@pytest.mark.parametrize("room", DOCUMENTED)
+def test_everything_public_has_a_docstring(room: str) -> None:
+    assert measure(PROJECT / room).undocumented == []
+
+
+@pytest.mark.parametrize("room", DOCUMENTED)
+def test_most_functions_say_what_they_take_and_return(room: str) -> None:
+    assert measure(PROJECT / room).section_percent >= SECTIONS_AT_LEAST
+
+
+def test_the_measure_of_documentation_counts_what_it_says(tmp_path: Path) -> None:
+    """A package of which everything was counted by hand."""
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("# a licence\n\nX = 1\n", encoding="utf-8")
+    (package / "module.py").write_text(SAMPLE, encoding="utf-8")
+    (package / "_private.py").write_text("def f(): ...\n", encoding="utf-8")
+    counted = measure(package)
+    assert (counted.public, counted.documented) == (7, 4)  # 2 modules, 2 classes, 3 functions
+    assert counted.undocumented == ["package", "package.module.Documented.bare", "package.module.Bare"]
+    assert (counted.function_docstrings, counted.with_sections) == (2, 1)
+    assert (counted.comments, counted.lines) == (1, 20 + 2 + 1)
+
+
+SAMPLE = '''"""A module."""
+
+class Documented:
+    """A class."""
+
+    def __init__(self): ...
+
+    def method(self):
+        """Do it.
+
+        Returns
+        -------
+        int
+            One.
+        """
+        def nested(): ...
+        return 1  # behind code
+
+    def bare(self): ...
+    def _private(self): ...
+
+class Bare: ...
+
+if True:
+    # Why it is so.
+    def function():  # noqa: E501
+        """Return the Returns of nothing."""
+'''

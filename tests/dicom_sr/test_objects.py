@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import Dataset
+from pydicom.uid import EnhancedMRImageStorage
 
-from config.indication.vocabulary import EbvCategory, TreatmentArm
+from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.header.attributes import offset_text
 from dicom_sr.header.uids import series_uid_of
 from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.validation import evidence_uids, validate
 from dicom_sr.report.errors import InvalidReportError
-from dicom_sr.report.report_inputs import ReportObject, ReportOptions, SourceStudy
+from dicom_sr.report.report_inputs import ReportObject, ReportOptions, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import EbvDna, Fact, Reason, TreatmentReport
 from tests.dicom_sr import samples
 
@@ -287,3 +288,51 @@ def test_a_mask_that_is_not_of_these_images_is_refused(damage: str) -> None:
     }[damage]
     with pytest.raises(InvalidReportError, match="T1w"):
         build(samples.scored(), ReportOptions(kinds=("seg",)), replace(sources, masks=(wrong,)))
+
+
+def test_the_seg_of_an_enhanced_mr_refers_to_the_frames_of_the_mask() -> None:
+    """The mask has its own order: plane by plane it names a frame, and no plane is like another."""
+    enhanced = enhanced_mr(n_frames=5)
+    uid = str(enhanced.SOPInstanceUID)
+    mask = np.zeros((3, samples.ROWS, samples.COLUMNS), np.uint8)
+    frames = (2, 5, 4)
+    for plane, frame in enumerate(frames):
+        mask[plane, : 3 * frame, :4] = 1
+    used = SeriesMask(SeriesRole.T1W, mask, tuple((uid, frame) for frame in frames))
+    series = replace(samples.scored().series[0], representative_sop_instance_uid=uid, representative_frame_number=2)
+    report = samples.scored(series=(series,))
+    sources = SourceStudy((enhanced,), (samples.rtstruct(),), (used,))
+    [seg] = build_objects(report, sources, None, ReportOptions(kinds=("seg",)))
+    pixels = seg.dataset.pixel_array
+    shown = {}
+    for index, group in enumerate(seg.dataset.PerFrameFunctionalGroupsSequence):
+        source = group.DerivationImageSequence[0].SourceImageSequence[0]
+        position = group.PlanePositionSequence[0].ImagePositionPatient[2]
+        shown[int(source.ReferencedFrameNumber)] = (float(position), int(pixels[index].sum()))
+    assert shown == {frame: (4.0 * (frame - 1), 3 * frame * 4) for frame in frames}
+
+
+def enhanced_mr(n_frames: int) -> Dataset:
+    """An Enhanced MR without pixels; frame n is at z = 4 (n - 1) mm."""
+    ds = samples.mr_dataset(SeriesRole.T1W, 0, SOPClassUID=EnhancedMRImageStorage, NumberOfFrames=n_frames)
+    for keyword in ("PixelSpacing", "SliceThickness", "ImageOrientationPatient", "ImagePositionPatient"):
+        del ds[keyword]
+    measures, orientation = Dataset(), Dataset()
+    measures.PixelSpacing, measures.SliceThickness = [0.9, 0.9], 4.0
+    orientation.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    shared = Dataset()
+    shared.PixelMeasuresSequence, shared.PlaneOrientationSequence = [measures], [orientation]
+    ds.SharedFunctionalGroupsSequence = [shared]
+    groups = []
+    for index in range(n_frames):
+        position, content, group = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient = [-20, -20, 4.0 * index]
+        content.DimensionIndexValues = [index + 1]
+        group.PlanePositionSequence, group.FrameContentSequence = [position], [content]
+        groups.append(group)
+    ds.PerFrameFunctionalGroupsSequence = groups
+    organization, index_item = Dataset(), Dataset()
+    organization.DimensionOrganizationUID = index_item.DimensionOrganizationUID = "2.25.1"
+    index_item.DimensionIndexPointer, index_item.FunctionalGroupPointer = 0x00200032, 0x00209113
+    ds.DimensionOrganizationSequence, ds.DimensionIndexSequence = [organization], [index_item]
+    return ds

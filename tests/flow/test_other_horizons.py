@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from pydicom import Dataset, dcmread
 from node.small_pacs.pacs import SmallPacs
 from tests.flow.program import Program, know_each_other, run_cptdn, running_program
 from tests.flow.test_main_job import delivered, route
+from tests.peers import peer
 from workers.phantoms.dicom_study import WrittenStudy, write_phantom_study
 from workers.phantoms.population import draw_patient, published_nomogram
 from workers.phantoms.writing import PhantomCohort, write_cohort
@@ -138,10 +138,9 @@ def concepts(item: Dataset) -> Iterator[tuple[str, str]]:
 def test_picture_and_pdf_are_of_the_same_horizons(reported: Reported) -> None:
     picture = dcmread(reported.object("sc"))
     assert picture.pixel_array.std() > 0
-    if shutil.which("pdftotext") is None:
-        pytest.skip("needs pdftotext (poppler-utils) to read the PDF")
+    pdftotext = peer("pdftotext", "poppler-utils")
     document = bytes(dcmread(reported.object("pdf")).EncapsulatedDocument)
-    text = subprocess.run(["pdftotext", "-layout", "-", "-"], input=document, capture_output=True, check=True).stdout
+    text = subprocess.run([pdftotext, "-layout", "-", "-"], input=document, capture_output=True, check=True).stdout
     words = text.decode()
     assert "2-year DFS" in words
     assert "4-year DFS" in words
