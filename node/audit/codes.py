@@ -7,7 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Code:
-    """A coded value: `csd-code`, `codeSystemName` and `originalText` of the audit schema."""
+    """A coded value.
+
+    Attributes
+    ----------
+    value, scheme, meaning : str
+        `csd-code`, `codeSystemName` and `originalText` of the audit schema.
+    """
 
     value: str
     scheme: str
@@ -60,5 +66,11 @@ OUR_SCHEME = "99CPTDN"
 
 
 def command_code(name: str) -> Code:
-    """Return the code of a command of ours, because DICOM has none for it."""
+    """Return the code of a command of ours, because DICOM has none for it.
+
+    Parameters
+    ----------
+    name : str
+        Command without the program's name, for example ``studies hold``.
+    """
     return Code(name.replace(" ", "-"), OUR_SCHEME, f"cptdn {name}")

@@ -118,7 +118,13 @@ def read_position(trail: TrailFile) -> Position:
 
 
 def backlog_bytes(trail: TrailFile) -> int:
-    """Return how many bytes of the trail the repository does not have."""
+    """Return how much of the trail the repository does not have.
+
+    Returns
+    -------
+    int
+        Bytes of all lines after the saved position.
+    """
     position = read_position(trail)
     sizes = {n: trail.path(n).stat().st_size for n in trail.numbers() if n >= position.number}
     return max(0, sum(sizes.values()) - (position.offset if position.number in sizes else 0))

@@ -45,7 +45,13 @@ class Answer:
 
 
 def metrics(ledger: Ledger, settings: Settings) -> Answer:
-    """Return the response to `/metrics`; a ledger that does not answer is ``cptdn_ledger_up 0``, not an error."""
+    """Return the response to `/metrics`.
+
+    Returns
+    -------
+    Answer
+        Always 200: a ledger that does not answer is ``cptdn_ledger_up 0``, with the metrics of the machine.
+    """
     registry = CollectorRegistry()
     registry.register(_Ledger(ledger, settings))
     return Answer(200, CONTENT_TYPE_LATEST, generate_latest(registry))
@@ -57,10 +63,13 @@ def live() -> Answer:
 
 
 def ready(ledger: Ledger, settings: Settings) -> Answer:
-    """Return the response to `/health/ready`: 200 when studies can be received, else 503 with the failed checks.
+    """Return the response to `/health/ready`: whether studies can be received.
 
-    The checks are ``ledger`` (it answers), ``storage`` (more space than `[storage] min_free_gb`) and ``node`` (one
-    listens).
+    Returns
+    -------
+    Answer
+        200, or 503 with the failed checks: ``ledger`` (it answers), ``storage`` (more space than `[storage]
+        min_free_gb`), ``node`` (one listens).
     """
     checks = {"ledger": False, "storage": _free_bytes(settings) >= settings.storage.min_free_gb * 1e9, "node": False}
     try:

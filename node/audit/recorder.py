@@ -123,7 +123,17 @@ class Audit:
             )  # fmt: skip
 
     def sending(self, pacs: PacsSettings, study_uid: str, patient_id: str, sop_classes: Mapping[str, int]) -> None:
-        """Record Begin Transferring DICOM Instances: objects of a report are about to be sent to a PACS."""
+        """Record Begin Transferring DICOM Instances: objects of a report are about to be sent to a PACS.
+
+        Parameters
+        ----------
+        sop_classes : mapping
+            Number of objects by SOP Class UID.
+
+        References
+        ----------
+        PS3.15 section A.5.3.3.
+        """
         event = Event(codes.BEGIN_TRANSFERRING, "E")
         self._record(event, self._to(pacs), [study(study_uid, sop_classes)], patient_id)
 
@@ -142,7 +152,19 @@ class Audit:
         self._record(event, self._to(pacs), [study(study_uid, sop_classes)], patient_id)
 
     def exported(self, url: str, study_uid: str, patient_id: str, failure: str = "") -> None:
-        """Record Export: a report was sent as other than DICOM (FHIR)."""
+        """Record Export: a report was sent as other than DICOM (FHIR).
+
+        Parameters
+        ----------
+        url : str
+            Where it was sent.
+        failure : str
+            Why it was not accepted; empty: success.
+
+        References
+        ----------
+        PS3.15 section A.5.3.4.
+        """
         outcome = Outcome.MINOR_FAILURE if failure else Outcome.SUCCESS
         there = Participant(url, False, codes.DESTINATION_MEDIA, media=codes.URI_MEDIA)
         event = Event(codes.EXPORT, "R", (), outcome, failure)
@@ -163,7 +185,17 @@ class Audit:
         self._record(event, [self._by(user, address)], about, patient_id)
 
     def patient_record(self, user: str, what: str, patient_id: str, address: str = "") -> None:
-        """Record Patient Record: a user changed a fact about a patient."""
+        """Record Patient Record: a user changed a fact about a patient.
+
+        Parameters
+        ----------
+        what : str
+            Command or page, for example ``clinical set``.
+
+        References
+        ----------
+        PS3.15 section A.5.3.14.
+        """
         event = Event(codes.PATIENT_RECORD, "U", (codes.command_code(what),))
         self._record(event, [self._by(user, address)], [], patient_id)
 
@@ -185,7 +217,19 @@ class Audit:
     # --- access ---
 
     def authentication(self, user: str, *, address: str, success: bool, logout: bool = False, reason: str = "") -> None:
-        """Record User Authentication: a log-in, a failed one, or a log-out."""
+        """Record User Authentication: a log-in, a failed one, or a log-out.
+
+        Parameters
+        ----------
+        address : str
+            Of the user's machine; empty: this machine.
+        reason : str
+            Why a log-in failed; never what was typed as a password.
+
+        References
+        ----------
+        PS3.15 section A.5.3.12.
+        """
         outcome = Outcome.SUCCESS if success else Outcome.MINOR_FAILURE
         event = Event(
             codes.USER_AUTHENTICATION, "E", (codes.LOGOUT if logout else codes.LOGIN,), outcome, reason
@@ -196,10 +240,25 @@ class Audit:
         self, text: str, *, user: str = "", address: str = "", kind: Code = codes.USE_OF_RESTRICTED_FUNCTION,
         success: bool = False,
     ) -> None:  # fmt: skip
-        """Record Security Alert: a refusal, or a change of what protects the node (`kind`, with ``success=True``).
+        """Record Security Alert: a refusal, or a change of what protects the node.
 
         The same text about the same peer is recorded once in `[audit] alerts_every_s`, and the next message contains
         the number of those in between: a port scan must not fill the disk.
+
+        Parameters
+        ----------
+        text : str
+            What was refused or changed.
+        user, address : str
+            Who, as far as it is known.
+        kind : Code
+            EventTypeCode.
+        success : bool
+            True for a permitted change, which is always recorded.
+
+        References
+        ----------
+        PS3.15 section A.5.3.11.
         """
         n_suppressed = 0 if success else self._n_suppressed(text, user or address)
         if n_suppressed is None:
@@ -301,12 +360,24 @@ def audited(audit: Audit) -> Iterator[Audit]:
 
 
 def audit_folder(settings: Settings) -> Path:
-    """Return the folder of the trail: one for each machine, because a shared file system does not append atomically."""
+    """Return the folder of the trail.
+
+    Returns
+    -------
+    Path
+        One for each machine, because a shared file system does not append atomically.
+    """
     return settings.audit.folder or settings.storage.root / "audit" / socket.gethostname()
 
 
 def command_user() -> str:
-    """Return the user of the command line as ``login@machine``."""
+    """Return the user of the command line.
+
+    Returns
+    -------
+    str
+        ``login@machine``; ``uid<number>`` where the operating system has no name for the user.
+    """
     return _person()
 
 

@@ -50,7 +50,13 @@ def syslog_message(when: datetime, host: str, process_id: int, message: bytes) -
 
 
 def body_of(line: bytes) -> bytes:
-    """Return the XML of a recorded line."""
+    """Return the XML of a recorded line.
+
+    Returns
+    -------
+    bytes
+        UTF-8; empty when the line contains no message.
+    """
     return line.partition(BOM)[2]
 
 
@@ -127,7 +133,12 @@ class Repository:
 
 
 def check_repository(settings: SyslogSettings) -> str | None:
-    """Connect and disconnect; return why that failed, or None.
+    """Connect to the repository and disconnect.
+
+    Returns
+    -------
+    str or None
+        Why that failed; None when it worked.
 
     Raises
     ------

@@ -104,7 +104,13 @@ def open_tracer(settings: Settings, process: str) -> Tracer:
 
 
 def trace_id_of(job_id: str) -> int:
-    """Return the trace id of a job, 128 bits: its UUID, or a digest of another id."""
+    """Return the trace id of a job.
+
+    Returns
+    -------
+    int
+        128 bits: the job's UUID, or the beginning of the SHA-256 digest of another id.
+    """
     try:
         return uuid.UUID(job_id).int
     except ValueError:

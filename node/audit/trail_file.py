@@ -22,7 +22,15 @@ FOLDER_MODE, FILE_MODE = 0o700, 0o600  # for the service's own user alone
 
 
 class TrailFile:
-    """The files of one folder; threads and processes share it."""
+    """The files of one folder; threads and processes share it.
+
+    Parameters
+    ----------
+    folder : Path
+        Created with the first line, for the service's user only.
+    rotate_bytes : int
+        A file is closed before a line would make it longer.
+    """
 
     def __init__(self, folder: Path, rotate_bytes: int) -> None:
         self.folder = folder
@@ -79,7 +87,15 @@ class TrailFile:
                     yield line
 
     def prune(self, keep_days: int, before: int) -> None:
-        """Remove closed files that are older than `keep_days` and have a number below `before`."""
+        """Remove old files.
+
+        Parameters
+        ----------
+        keep_days : int
+            Least age, by the time of the last change.
+        before : int
+            Only files with lower numbers; the newest file always stays.
+        """
         oldest = time.time() - keep_days * 86400.0
         for number in self.numbers()[:-1]:
             path = self.path(number)

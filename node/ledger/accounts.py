@@ -78,7 +78,18 @@ def get_user(session: Session, name: str) -> User:
 
 
 def find_user(session: Session, name: str) -> User | None:
-    """Return the user of a name as it was typed (spaces around it are ignored), or None."""
+    """Return the user of a name as it was typed in a log-in form.
+
+    Parameters
+    ----------
+    name : str
+        Spaces around it are ignored; upper and lower case differ.
+
+    Returns
+    -------
+    User or None
+        None when there is no such user.
+    """
     return session.get(User, name.strip())
 
 
@@ -88,7 +99,13 @@ def list_users(session: Session) -> list[User]:
 
 
 def has_users(session: Session) -> bool:
-    """Return whether there is any user; without one the pages are open on loopback only."""
+    """Return whether there is any user.
+
+    Returns
+    -------
+    bool
+        While False, the pages ask for no log-in; they are then refused on other addresses than loopback.
+    """
     return bool(session.scalar(select(exists().select_from(User))))
 
 
@@ -121,7 +138,13 @@ def set_role(session: Session, name: str, role: str) -> None:
 
 
 def set_password(session: Session, name: str, password_hash: str) -> None:
-    """Store the hash of a new password and end all sessions that began with the old one."""
+    """Store the hash of a new password and end all sessions that began with the old one.
+
+    Raises
+    ------
+    InputError
+        When there is no such user.
+    """
     get_user(session, name).password_hash = password_hash
     end_sessions_of(session, name)
 
@@ -140,12 +163,24 @@ def _keep_an_administrator(session: Session, user: User) -> None:
 
 
 def token_digest(token: str) -> str:
-    """Return the SHA-256 digest, in hexadecimal digits, under which the ledger stores a token or a typed name."""
+    """Return the digest under which the ledger stores a token or a typed name.
+
+    Returns
+    -------
+    str
+        SHA-256, 64 hexadecimal digits.
+    """
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def begin_session(session: Session, user: User) -> str:
-    """Start a session for a user whose password was checked; return the token for the cookie (256 random bits)."""
+    """Start a session for a user whose password was checked.
+
+    Returns
+    -------
+    str
+        The token for the cookie: 256 random bits, URL-safe base64. Only its digest is stored.
+    """
     token, now = secrets.token_urlsafe(32), now_utc()
     session.add(WebSession(id=token_digest(token), user=user.name, created_at=now, seen_at=now))
     user.logged_in_at = now
@@ -196,7 +231,13 @@ def end_sessions_of(session: Session, name: str) -> None:
 
 
 def delete_expired_sessions(session: Session, idle: timedelta, longest: timedelta) -> None:
-    """Delete the sessions that are over, by the same two limits as `user_of_session`."""
+    """Delete the sessions that are over.
+
+    Parameters
+    ----------
+    idle, longest : timedelta
+        The limits of `user_of_session`.
+    """
     now = now_utc()
     session.execute(
         delete(WebSession).where((WebSession.seen_at < now - idle) | (WebSession.created_at < now - longest))

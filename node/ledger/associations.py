@@ -44,7 +44,15 @@ class Peer:
 
 
 def record_study(session: Session, peer: Peer, study_instance_uid: str, now: datetime) -> None:
-    """Record that an association has sent a part of a study; the same call again changes nothing."""
+    """Record that an association has sent a part of a study; the same call again changes nothing.
+
+    Parameters
+    ----------
+    peer : Peer
+        Its row is added with the first study.
+    now : datetime
+        Aware, UTC; when the object arrived.
+    """
     association = {
         "id": peer.association_id, "node_id": peer.node_id, "calling_ae": peer.calling_ae, "address": peer.address,
         "opened_at": peer.opened_at, "last_seen_at": now, "closed_at": None,
@@ -65,7 +73,15 @@ def close(session: Session, association_id: str, now: datetime) -> None:
 
 
 def heartbeat(session: Session, association_ids: Collection[str], now: datetime) -> None:
-    """Record that these associations are still open in a running process."""
+    """Record that these associations are still open in a running process.
+
+    Parameters
+    ----------
+    association_ids : collection of str
+        Unknown and closed ones are ignored.
+    now : datetime
+        Aware, UTC.
+    """
     session.execute(update(Association).where(Association.id.in_(tuple(association_ids))).values(last_seen_at=now))
 
 
@@ -88,7 +104,18 @@ def close_abandoned(session: Session, seen_before: datetime, now: datetime) -> l
 
 
 def close_all_of(session: Session, node_id: str, now: datetime) -> list[str]:
-    """Close associations that an earlier run of this node left open; return the Study Instance UIDs concerned."""
+    """Close associations that an earlier run of this node left open.
+
+    Parameters
+    ----------
+    node_id : str
+        As in `Peer`.
+
+    Returns
+    -------
+    list of str
+        Study Instance UIDs that these associations have sent, sorted.
+    """
     dead = list(
         session.scalars(select(Association.id).where(Association.closed_at.is_(None), Association.node_id == node_id))
     )
@@ -106,7 +133,13 @@ def studies_touched(session: Session, association_ids: Collection[str]) -> list[
 
 
 def open_on_study(session: Session, study_instance_uid: str) -> int:
-    """Return the number of open associations, in any process, that have sent a part of a study."""
+    """Return how many open associations have sent a part of a study.
+
+    Returns
+    -------
+    int
+        Associations of all processes; 0 means that the study may be complete.
+    """
     query = (
         select(func.count())
         .select_from(AssociationStudy)

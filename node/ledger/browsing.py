@@ -65,7 +65,13 @@ def find_cases(session: Session, states: Collection[str] = (), text: str = "", p
 
 
 def current_reports_of(session: Session, cases: Collection[Case]) -> dict[str, Report]:
-    """Return the current report by Study Instance UID, for those cases that have one."""
+    """Return the current reports of cases.
+
+    Returns
+    -------
+    dict of str to Report
+        By Study Instance UID; cases without a report are missing.
+    """
     ids = [case.current_report_id for case in cases if case.current_report_id is not None]
     reports = session.scalars(select(Report).where(Report.id.in_(ids)))
     return {report.study_instance_uid: report for report in reports}
@@ -75,6 +81,11 @@ def last_change(session: Session) -> tuple[int, str]:
     """Return a value that differs after anything that a page shows has changed.
 
     Live updates compare it once a second.
+
+    Returns
+    -------
+    (int, str)
+        Number of the newest line of history, and the newest times and numbers of deliveries as text.
     """
     newest = session.scalar(select(func.max(CaseEvent.id))) or 0
     moments: list[datetime | None] = [

@@ -40,7 +40,13 @@ def record(session: Session, study_instance_uid: str, kind: str, text: str, acto
 
 
 def open_case(session: Session, study_instance_uid: str, patient_id: str, issuer: str) -> bool:
-    """Add the case of an MR study when its first instance arrives; return whether it is new."""
+    """Add the case of an MR study when its first instance arrives.
+
+    Returns
+    -------
+    bool
+        Whether it is new; an existing case is not changed.
+    """
     now = now_utc()
     case = {
         "study_instance_uid": study_instance_uid, "patient_id": patient_id, "issuer": issuer, "state": "receiving",
@@ -100,7 +106,13 @@ def set_state(session: Session, case: Case, state: str, reasons: Sequence[dict[s
 
 
 def schedule_assessment(session: Session, study_instance_uid: str, when: datetime | None = None) -> None:
-    """Have a case assessed now, or at `when`."""
+    """Have a case assessed.
+
+    Parameters
+    ----------
+    when : datetime, optional
+        Aware; the present by default. It replaces an earlier or later time.
+    """
     session.execute(
         update(Case).where(Case.study_instance_uid == study_instance_uid).values(assess_after=when or now_utc())
     )
@@ -139,7 +151,13 @@ def record_arrival(session: Session, modality: str, study_instance_uid: str, pat
 
 
 def schedule_touched(session: Session, study_instance_uids: Collection[str]) -> None:
-    """Have these studies, and all cases of their patients, assessed: an association that sent them has ended."""
+    """Have these studies, and all cases of their patients, assessed: an association that sent them has ended.
+
+    Parameters
+    ----------
+    study_instance_uids : collection of str
+        A study without a case (contours of their own) finds the cases of its patient by its stored instances.
+    """
     studies = tuple(study_instance_uids)
     patients = select(Instance.patient_id).where(Instance.study_instance_uid.in_(studies))
     session.execute(
@@ -161,7 +179,18 @@ def schedule_unfinished(session: Session) -> None:
 
 
 def due_cases(session: Session, limit: int = 100) -> list[str]:
-    """Return Study Instance UIDs whose assessment is due, the earliest first."""
+    """Return the studies whose assessment is due.
+
+    Parameters
+    ----------
+    limit : int
+        Most studies.
+
+    Returns
+    -------
+    list of str
+        Study Instance UIDs, those that have been due longest first.
+    """
     query = (
         select(Case.study_instance_uid).where(Case.assess_after <= now_utc()).order_by(Case.assess_after).limit(limit)
     )
@@ -202,7 +231,13 @@ def count_by_state(session: Session) -> dict[str, int]:
 
 
 def history(session: Session, study_instance_uid: str) -> list[dict[str, Any]]:
-    """Return the history of a study, the oldest line first: ``at`` (ISO 8601), ``kind``, ``text``, ``actor``."""
+    """Return the history of a study.
+
+    Returns
+    -------
+    list of dict
+        The oldest line first: ``at`` (ISO 8601, UTC), ``kind``, ``text``, ``actor``.
+    """
     rows = session.scalars(
         select(CaseEvent).where(CaseEvent.study_instance_uid == study_instance_uid).order_by(CaseEvent.id)
     )

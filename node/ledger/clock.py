@@ -46,7 +46,10 @@ class ClockWatch:
 def written_in_the_future(session: Session) -> bool:
     """Return whether the ledger contains times later than now: the clock went back while nothing ran.
 
-    A difference up to `SKEW` does not count, since other machines write with clocks of their own.
+    Returns
+    -------
+    bool
+        False for times up to `SKEW` ahead, because other machines write with clocks of their own.
     """
     # A running node writes both all day: the newest row of either tells how late its clock was.
     latest = session.scalar(select(func.max(CaseEvent.at))), session.scalar(select(func.max(Process.seen_at)))

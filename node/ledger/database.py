@@ -26,7 +26,13 @@ DEADLOCK, SERIALIZATION_FAILURE = "40P01", "40001"  # SQLSTATE of PostgreSQL
 
 
 def now_utc() -> datetime:
-    """Return the present as an aware datetime in UTC; every time in the ledger comes from here."""
+    """Return the present; every time in the ledger comes from here.
+
+    Returns
+    -------
+    datetime
+        Aware, UTC, from the wall clock.
+    """
     return datetime.now(UTC)
 
 
@@ -92,6 +98,11 @@ def is_retryable(error: SQLAlchemyError) -> bool:
 
     Two first instances of one study insert the same case, or two writers wait for each other (PostgreSQL ends one of
     them). Repeated, the transaction finds what the other one has written.
+
+    Returns
+    -------
+    bool
+        True for violated unique keys, deadlocks and serialization failures.
     """
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
     return isinstance(error, IntegrityError) or code in (DEADLOCK, SERIALIZATION_FAILURE)

@@ -77,7 +77,13 @@ def claim(session: Session, delivery_id: int, owner: str, now: datetime, lease: 
 
 
 def extend_lease(session: Session, delivery_id: int, owner: str, lease: timedelta) -> bool:
-    """Let the lease of a running attempt begin again; return False when it was lost."""
+    """Let the lease of a running attempt begin again.
+
+    Returns
+    -------
+    bool
+        False when the lease was lost: the attempt must record nothing any more.
+    """
     extended = session.execute(
         update(Delivery)
         .where(Delivery.id == delivery_id, Delivery.lease_owner == owner)
@@ -120,13 +126,27 @@ def record_object(
 
 
 def wait_until(session: Session, delivery: Delivery, when: datetime) -> None:
-    """Set when the delivery is due next, and enqueue its message for that time."""
+    """Set when the delivery is due next, and enqueue its message for that time.
+
+    Parameters
+    ----------
+    when : datetime
+        Aware.
+    """
     delivery.not_before = when
     enqueue(session, DELIVER_REPORT, [delivery.id], not_before=when)
 
 
 def finish(delivery: Delivery, state: str, error_text: str | None = None) -> None:
-    """Set the last state of a delivery and end its lease."""
+    """Set the last state of a delivery and end its lease.
+
+    Parameters
+    ----------
+    state : str
+        ``delivered`` or ``dead``.
+    error_text : str, optional
+        Reason for people; None when nothing is left to say.
+    """
     delivery.state, delivery.error_text = state, error_text
     release(delivery)
 
@@ -218,9 +238,14 @@ def awaiting_commitment(delivery: Delivery, uncommittable: Collection[str] = ())
 
 
 def requeue_due(session: Session, now: datetime) -> list[int]:
-    """Enqueue a message for each delivery that is due, not leased and without one; return their ids.
+    """Enqueue a message for each delivery that is due, not leased, and without one.
 
     The watchdog calls it, for messages that were lost with the broker or a worker.
+
+    Returns
+    -------
+    list of int
+        Ids of these deliveries.
     """
     query = (
         select(Delivery.id)

@@ -105,7 +105,10 @@ def withdraw_fact(session: Session, patient_id: str, issuer: str, name: str, obs
 def facts_of(session: Session, patient_id: str, issuer: str = "") -> ClinicalFacts:
     """Return the current facts of a patient.
 
-    Facts without an issuer count for any issuer, and an MR study without an issuer gets those of every issuer.
+    Parameters
+    ----------
+    issuer : str
+        Issuer of the Patient ID. Facts without an issuer count for any; an empty `issuer` gets those of every issuer.
     """
     rows = current_rows(session, patient_id, issuer)
     single = {row.name: row for row in rows if row.name != "ebv_dna"}
@@ -125,7 +128,13 @@ def facts_of(session: Session, patient_id: str, issuer: str = "") -> ClinicalFac
 
 
 def current_rows(session: Session, patient_id: str, issuer: str = "") -> list[ClinicalFact]:
-    """Return the current rows: one per name, for EBV DNA one per day of draw, the oldest first."""
+    """Return the rows that are current.
+
+    Returns
+    -------
+    list of ClinicalFact
+        One for each name in the order of `NAMES`; for EBV DNA one for each day of draw, the oldest first.
+    """
     rows = _rows(session, patient_id, issuer)
     return [row for name in NAMES for row in _current(name, [row for row in rows if row.name == name])]
 
@@ -139,7 +148,13 @@ def history_of(session: Session, patient_id: str, issuer: str = "") -> list[Clin
 
 
 def is_recorded(session: Session, patient_id: str, source: str) -> bool:
-    """Return whether any fact of a patient came from this source (a message that is sent again)."""
+    """Return whether any fact of a patient came from a source.
+
+    Parameters
+    ----------
+    source : str
+        For example an HL7 message by its control id; a message that is sent again is recognised by it.
+    """
     query = select(ClinicalFact.id).where(ClinicalFact.patient_id == patient_id, ClinicalFact.source == source)
     return session.scalar(query.limit(1)) is not None
 
@@ -179,7 +194,20 @@ def _provenance(row: ClinicalFact) -> Provenance:
 
 
 def patients_changed_since(session: Session, since: datetime, set_by: str) -> list[str]:
-    """Return the Patient IDs about which a user or application has recorded facts since then, sorted."""
+    """Return the patients about whom a user or application has recorded facts.
+
+    Parameters
+    ----------
+    since : datetime
+        Aware.
+    set_by : str
+        As in `record_fact`.
+
+    Returns
+    -------
+    list of str
+        Patient IDs, sorted.
+    """
     query = (
         select(ClinicalFact.patient_id)
         .where(ClinicalFact.recorded_at >= since, ClinicalFact.set_by == set_by)

@@ -60,7 +60,13 @@ def restart_request(row: Fetch, missing: list[str], now: datetime, forget: bool 
 
 
 def request_now(session: Session, study_instance_uid: str, pacs: str, missing: Collection[str]) -> None:
-    """Have a PACS queried at once, by order of an administrator."""
+    """Have a PACS queried at once, by order of an administrator.
+
+    Parameters
+    ----------
+    missing : collection of str
+        As in `request_missing`. Series that were fetched before may be fetched again.
+    """
     now = now_utc()
     row = session.get(Fetch, (study_instance_uid, pacs))
     if row is None:
@@ -126,7 +132,13 @@ def next_due(session: Session) -> datetime | None:
 
 
 def fetches_of(session: Session, study_instance_uid: str) -> list[dict[str, Any]]:
-    """Return the requests of a study as `cptdn studies explain` shows them."""
+    """Return the requests of a study.
+
+    Returns
+    -------
+    list of dict
+        As `cptdn studies explain` shows them, in order of the names of the PACS; ``next_at`` is None when none is due.
+    """
     rows = session.scalars(select(Fetch).where(Fetch.study_instance_uid == study_instance_uid).order_by(Fetch.pacs))
     return [
         {

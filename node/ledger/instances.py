@@ -41,6 +41,11 @@ def lock_study(session: Session, study_instance_uid: str) -> None:
 
     SQLite admits one writer anyway. PostgreSQL needs an advisory lock, because there may be no row of the study to
     lock.
+
+    Parameters
+    ----------
+    study_instance_uid : str
+        Its SHA-256 digest gives the 64-bit key of the lock; two studies with one key would only wait for each other.
     """
     if session.get_bind().dialect.name == "postgresql":
         key = int.from_bytes(hashlib.sha256(study_instance_uid.encode()).digest()[:8], "big", signed=True)
@@ -74,7 +79,13 @@ def series_uids(session: Session, study_instance_uid: str) -> list[str]:
 
 
 def count_by_series(session: Session, study_instance_uid: str, patient_id: str) -> dict[str, int]:
-    """Return the number of stored instances by series, of a study and of all other studies of its patient."""
+    """Return the number of stored instances by series, of a study and of all other studies of its patient.
+
+    Returns
+    -------
+    dict of str to int
+        By Series Instance UID.
+    """
     query = (
         select(Instance.series_instance_uid, func.count())
         .where((Instance.study_instance_uid == study_instance_uid) | (Instance.patient_id == patient_id))
@@ -152,7 +163,13 @@ def list_quarantined(session: Session, limit: int = 100) -> list[Quarantined]:
 
 
 def paths_of(session: Session, sop_instance_uids: Sequence[str]) -> dict[str, str]:
-    """Return the path, relative to the storage root, of each of these SOP Instance UIDs that is stored."""
+    """Return where instances are stored.
+
+    Returns
+    -------
+    dict of str to str
+        Path relative to the storage root by SOP Instance UID, for those that are stored.
+    """
     query = select(Instance.sop_instance_uid, Instance.path).where(Instance.sop_instance_uid.in_(sop_instance_uids))
     return dict(session.execute(query).all())
 
@@ -165,7 +182,13 @@ def last_received(session: Session, study_instance_uid: str) -> datetime | None:
 
 
 def count_instances(session: Session) -> dict[str, Any]:
-    """Return totals for status pages: ``instances``, ``studies``, ``bytes``, ``quarantined``."""
+    """Return totals for status pages.
+
+    Returns
+    -------
+    dict
+        ``instances``, ``studies``, ``bytes``, and ``quarantined``, which includes dismissed objects.
+    """
     row = session.execute(
         select(func.count(), func.count(Instance.study_instance_uid.distinct()), func.sum(Instance.size_bytes))
     ).one()

@@ -106,7 +106,13 @@ def latest_job(session: Session, study_instance_uid: str) -> Job | None:
 
 
 def find_comparison(session: Session, computation: str) -> Job | None:
-    """Return the newest comparison, finished or still active, with this digest; None when there is none."""
+    """Return the newest comparison, finished or still active, that answers a question.
+
+    Parameters
+    ----------
+    computation : str
+        Digest over all that decides the answer, as in `create_job`.
+    """
     return session.scalar(
         select(Job)
         .where(Job.computation == computation, Job.state.in_((*ACTIVE, "done")))
@@ -149,7 +155,13 @@ def claim(session: Session, job_id: str, step: str, worker: str, lease: timedelt
 
 
 def extend_lease(session: Session, job_id: str, worker: str, lease: timedelta = LEASE) -> bool:
-    """Let the lease of a running step begin again; return False when it was lost."""
+    """Let the lease of a running step begin again.
+
+    Returns
+    -------
+    bool
+        False when the lease was lost: the worker must record nothing any more.
+    """
     extended = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == "running", Job.lease_owner == worker)
@@ -195,7 +207,13 @@ def advance(session: Session, job: Job, seconds: dict[str, float], result: dict[
 
 
 def skip_to_report(session: Session, job: Job, result: dict[str, Any]) -> None:
-    """Go to the last step with a result that explains why nothing was computed."""
+    """Go to the last step, because nothing could be computed.
+
+    Parameters
+    ----------
+    result : dict
+        Explains why; the report is made of it.
+    """
     job.step = STEPS[-2]
     advance(session, job, {}, result)
 
@@ -209,7 +227,15 @@ def finish(session: Session, job: Job, seconds: dict[str, float]) -> None:
 
 
 def finish_comparison(job: Job, seconds: dict[str, float], result: dict[str, Any]) -> None:
-    """Record the result of a comparison; no report is made of it."""
+    """Record the result of a comparison; no report is made of it.
+
+    Parameters
+    ----------
+    seconds : dict
+        Duration in seconds by step.
+    result : dict
+        Scores, or a refusal, as JSON values.
+    """
     job.step, job.result = "done", result
     _release(job, "done")
     job.seconds = {**job.seconds, **seconds}
@@ -246,7 +272,13 @@ def wait_for_space(session: Session, job: Job, text: str) -> None:
 
 
 def resume_after_full_disk(session: Session) -> int:
-    """Queue at once the jobs that wait for space, because there is space again; return their number."""
+    """Queue at once the jobs that wait for space, because there is space again.
+
+    Returns
+    -------
+    int
+        Number of these jobs.
+    """
     waiting = list(
         session.scalars(
             select(Job)
@@ -275,7 +307,13 @@ def restart_job(session: Session, job: Job, text: str) -> None:
 
 
 def refuse(session: Session, job: Job, code: str, text: str) -> None:
-    """End a job whose study the model is not made for. This is a result (``refused``), not a failure."""
+    """End a job whose study the model is not made for. This is a result (``refused``), not a failure.
+
+    Parameters
+    ----------
+    code, text : str
+        Reason for programs and for people, which the case shows.
+    """
     job.error_code, job.error_text = code, text
     _release(job, "done")
     if job.send:
@@ -379,7 +417,15 @@ def _lock_each(
 
 
 def list_jobs(session: Session, states: tuple[str, ...] = (), limit: int | None = None) -> list[Job]:
-    """Return jobs, the newest first."""
+    """Return jobs, the newest first, comparisons included.
+
+    Parameters
+    ----------
+    states : tuple of str
+        Empty: all states.
+    limit : int, optional
+        None: all.
+    """
     query = select(Job).order_by(Job.created_at.desc())
     if states:
         query = query.where(Job.state.in_(states))

@@ -54,7 +54,18 @@ def enqueue(
 
 
 def pending_ids(session: Session, tasks: Iterable[str]) -> set[Any]:
-    """Return the ids of jobs or deliveries whose messages of these tasks are still in the outbox."""
+    """Return whose messages are still in the outbox.
+
+    Parameters
+    ----------
+    tasks : iterable of str
+        Names of tasks.
+
+    Returns
+    -------
+    set
+        Ids of jobs (str) or deliveries (int).
+    """
     rows = session.scalars(select(Outbox.args).where(Outbox.task.in_(tuple(tasks))))
     return {args[0] for args in rows}
 
@@ -124,7 +135,18 @@ def _postpone(session: Session, rows: list[int], until: datetime) -> None:
 
 
 def seconds_to_next(session: Session, longest: float) -> float:
-    """Return how many seconds the relay may sleep before a message falls due, at most `longest`."""
+    """Return how long the relay may sleep before a message falls due.
+
+    Parameters
+    ----------
+    longest : float
+        Upper limit, in seconds.
+
+    Returns
+    -------
+    float
+        Seconds, at least 0. Messages that are due already do not count: they wait for room at the broker.
+    """
     now = now_utc()
     soonest = session.scalar(select(func.min(Outbox.not_before)).where(Outbox.not_before > now))
     if soonest is None:

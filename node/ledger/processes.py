@@ -81,10 +81,20 @@ def heartbeat(ledger: Ledger, kind: str, **info: Any) -> Iterator[Heartbeat]:
 
 
 def live_processes(session: Session, kind: str | None = None) -> list[Process]:
-    """Return the processes that were seen within `DEAD_AFTER`, the oldest first.
+    """Return the processes that were seen within `DEAD_AFTER`.
 
     A time in the future does not count as seen: after the clock went back, a process that had died would otherwise seem
     to run until the clock reaches that time again.
+
+    Parameters
+    ----------
+    kind : str, optional
+        ``node``, ``worker`` or ``web``; None: all.
+
+    Returns
+    -------
+    list of Process
+        Those that have run longest first.
     """
     now = now_utc()
     seen = (Process.seen_at > now - DEAD_AFTER, Process.seen_at < now + DEAD_AFTER)

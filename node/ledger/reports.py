@@ -71,7 +71,13 @@ def studies_reported_by(session: Session, bundle: str) -> set[str]:
 
 
 def subject_of(session: Session, report_id: int) -> tuple[str, str]:
-    """Return the Study Instance UID and the Patient ID of a report (empty when its case is unknown)."""
+    """Return whom a report is about.
+
+    Returns
+    -------
+    (str, str)
+        Study Instance UID, and Patient ID (empty when the case is unknown).
+    """
     report = session.get_one(Report, report_id)
     case = session.get(Case, report.study_instance_uid)
     return report.study_instance_uid, case.patient_id if case is not None else ""

@@ -26,7 +26,15 @@ Kind = Literal["cases", "jobs", "deliveries"]
 
 
 def count_states(session: Session, kind: Kind, states: Sequence[str]) -> dict[str, int]:
-    """Return the number of rows of a table in each of these states, in their order."""
+    """Return the number of rows of a table in each of these states.
+
+    Parameters
+    ----------
+    kind : str
+        Name of the table: ``cases``, ``jobs`` or ``deliveries``.
+    states : sequence of str
+        Order of the result; states without rows have the number 0.
+    """
     query = select(StateCount.state, func.sum(StateCount.n)).where(StateCount.kind == kind).group_by(StateCount.state)
     counts = {state: n for state, n in session.execute(query)}  # noqa: C416 - rows are no pairs to the type checker
     return {state: int(counts.get(state, 0)) for state in states}

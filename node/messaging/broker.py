@@ -37,7 +37,11 @@ log = structlog.get_logger("cptdn.broker")
 def socket_path(settings: Settings) -> Path:
     """Return the path of the embedded broker's socket, the same for every process of one storage root.
 
-    A path that is too long for a Unix socket is replaced by one in the temporary folder, with a digest of the root.
+    Returns
+    -------
+    Path
+        Below the storage root; where that is too long for a Unix socket, in the temporary folder, with a digest of the
+        root.
     """
     path = settings.storage.root / "run" / "broker.sock"
     if len(os.fsencode(path)) <= LONGEST_SOCKET_PATH:
@@ -47,7 +51,13 @@ def socket_path(settings: Settings) -> Path:
 
 
 def broker_url(settings: Settings) -> str:
-    """Return the URL for Celery and redis-py: the configured one, or that of the embedded broker."""
+    """Return the URL for Celery and redis-py.
+
+    Returns
+    -------
+    str
+        The configured one, or that of the embedded broker's socket.
+    """
     if settings.broker.url != EMBEDDED:
         return settings.broker.url
     return f"{SOCKET_SCHEME}{socket_path(settings)}"

@@ -82,7 +82,15 @@ class WorkerClient:
 
 
 def send_answer(redis: Redis, answers: str, document: Mapping[str, Any]) -> None:
-    """Send an answer to the list that the page reads; it expires when the page no longer waits."""
+    """Send an answer to the list that the page reads.
+
+    Parameters
+    ----------
+    answers : str
+        Key of the list, from the question.
+    document : mapping
+        ``{"answer": ...}``, or ``{"error": text}`` when the values did not fit.
+    """
     with redis.pipeline() as pipeline:
         pipeline.lpush(answers, json.dumps(document, ensure_ascii=False))
         pipeline.expire(answers, EXPIRES_S)

@@ -15,7 +15,15 @@ from node.messaging.messages import QUEUE_OF_TASK, BrokerUnavailableError, Queue
 
 
 def make_celery(url: str, broker: BrokerSettings) -> Celery:
-    """Return a Celery application on this broker: JSON only, late acknowledgement, no results (the ledger has them)."""
+    """Return a Celery application on this broker: JSON only, late acknowledgement, no results (the ledger has them).
+
+    Parameters
+    ----------
+    url : str
+        From `node.messaging.broker.broker_url`.
+    broker : BrokerSettings
+        `visibility_timeout_s` is how long a worker may have a message before Redis gives it to another one.
+    """
     app = Celery("cptdn", broker=url, set_as_current=False)
     app.conf.update(
         task_serializer="json",
