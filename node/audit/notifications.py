@@ -152,7 +152,7 @@ def message_text(items: Sequence[tuple[str, str, datetime]]) -> str:
 
 def _mail(notify: NotifySettings, password: str, ae_title: str, items: Sequence[tuple[str, str, datetime]]) -> None:
     mail = EmailMessage()
-    mail["Subject"] = f"{ae_title}: {len(items)} thing{'' if len(items) == 1 else 's'} to look at"
+    mail["Subject"] = f"{ae_title}: {len(items)} notice{'' if len(items) == 1 else 's'}"
     mail["From"], mail["To"] = notify.mail_from, ", ".join(notify.mail_to)
     mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain="cptdn.invalid")
     mail.set_content(message_text(items))

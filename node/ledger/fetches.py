@@ -1,7 +1,7 @@
 """Requests to a PACS for what a case is missing: one row for each case and PACS, leased by the node that queries.
 
 The lease has no end of its own: it belongs to a node process and ends when the process is no longer alive
-(`node/ledger/processes.py`), because a C-MOVE of a large study may take long and cannot extend a lease meanwhile.
+(`node/ledger/processes.py`), because a C-MOVE of a large study may take long and extends no lease while it runs.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_an_association_is_one_message_a_study_with_its_parties(tmp_path: Path) 
     assert not patient.findtext("ParticipantObjectName")
 
 
-def test_how_the_patient_id_stands_there_is_a_setting(tmp_path: Path) -> None:
+def test_the_form_of_the_patient_id_is_a_setting(tmp_path: Path) -> None:
     def shown(folder: str, how: str) -> list[str]:
         root = tmp_path / folder
         record = EVENTS["received"][0]
@@ -154,7 +154,7 @@ def test_a_query_is_kept_as_it_was_sent() -> None:
     assert base64.b64decode(found.find("ParticipantObjectDetail").get("value")) == b"1.2.840.10008.1.2.1"
 
 
-def test_a_query_holds_the_patient_id_only_where_it_may_stand(tmp_path: Path) -> None:
+def test_a_query_contains_the_patient_id_only_where_the_site_wants_that(tmp_path: Path) -> None:
     asked = Dataset()
     asked.QueryRetrieveLevel, asked.PatientID, asked.StudyInstanceUID = "STUDY", "NPC-0042", ""
 
@@ -184,7 +184,9 @@ def test_the_same_alert_of_the_same_peer_is_counted_not_repeated(tmp_path: Path)
     assert len(list(again.trail.lines())) == 3
 
 
-def test_what_was_not_repeated_is_said_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_alerts_that_were_not_repeated_are_counted_in_the_next_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = [1000.0]
     monkeypatch.setattr("node.audit.recorder.time.monotonic", lambda: clock[0])
     audit = open_audit(audit_settings(tmp_path, alerts_every_s=60), "node")

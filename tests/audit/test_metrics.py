@@ -52,7 +52,7 @@ def test_every_state_is_there_from_the_start(ledger: Ledger, settings: Settings)
     assert found["cptdn_outbox_late_seconds", ()] == 0
 
 
-def test_what_the_ledger_holds_is_what_is_said_by_any_process(ledger: Ledger, settings: Settings) -> None:
+def test_every_process_gives_the_numbers_of_the_ledger(ledger: Ledger, settings: Settings) -> None:
     with ledger.begin() as session:
         open_case(session, "1.2.3", "SECRET-1", "")
         open_case(session, "1.2.4", "SECRET-2", "")
@@ -84,7 +84,7 @@ def test_old_durations_are_left_out(ledger: Ledger, settings: Settings) -> None:
     assert ("cptdn_step_seconds_sum", (("step", "features"),)) not in values(ledger, settings)
 
 
-def test_a_ledger_that_is_away_is_a_metric_and_not_ready(tmp_path: Path) -> None:
+def test_an_unreachable_ledger_is_a_metric_and_not_ready(tmp_path: Path) -> None:
     from sqlalchemy import create_engine
 
     settings = Settings(storage=StorageSettings(root=tmp_path, min_free_gb=0))

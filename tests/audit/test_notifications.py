@@ -137,7 +137,7 @@ def scene(root: Path, min_free_gb: float = 0.0, **notify: Any) -> Iterator[Scene
     ledger.close()
 
 
-def test_each_kind_is_told_by_webhook_once_and_without_the_patient(tmp_path: Path, hook: Collector) -> None:
+def test_each_kind_is_sent_to_the_webhook_once_and_without_the_patient(tmp_path: Path, hook: Collector) -> None:
     (tmp_path / "token").write_text("open sesame\n")
     with scene(
         tmp_path / "data", webhook_url=hook.url, webhook_token_file=tmp_path / "token", min_free_gb=1e9, every_s=3600
@@ -174,7 +174,7 @@ def test_each_kind_is_told_by_webhook_once_and_without_the_patient(tmp_path: Pat
         assert hook.headers[0]["Authorization"] == "Bearer open sesame"
 
 
-def test_what_happens_soon_after_a_message_waits_and_comes_together(tmp_path: Path, hook: Collector) -> None:
+def test_notices_soon_after_a_message_are_sent_together(tmp_path: Path, hook: Collector) -> None:
     with scene(tmp_path / "data", webhook_url=hook.url, every_s=3600) as it:
         it.fail_a_case("1.2.1")
         assert it.notifier.check() == 1
@@ -218,7 +218,7 @@ def test_a_hook_that_fails_is_tried_again_and_in_the_end_given_up(tmp_path: Path
         assert given_up.sent_to == {}
 
 
-def test_two_nodes_tell_it_once(tmp_path: Path, hook: Collector) -> None:
+def test_two_nodes_send_a_notice_once(tmp_path: Path, hook: Collector) -> None:
     with scene(tmp_path / "data", webhook_url=hook.url) as one, scene(tmp_path / "data", webhook_url=hook.url) as two:
         one.fail_a_case()
         threads = [threading.Thread(target=node.notifier.check) for node in (one, two)]
@@ -229,7 +229,7 @@ def test_two_nodes_tell_it_once(tmp_path: Path, hook: Collector) -> None:
         assert len(hook.bodies) == 1
 
 
-def test_only_what_was_asked_for_is_told(tmp_path: Path, hook: Collector) -> None:
+def test_only_configured_kinds_are_sent(tmp_path: Path, hook: Collector) -> None:
     with scene(tmp_path / "data", webhook_url=hook.url, on=("quarantine",)) as it:
         it.fail_a_case()
         assert it.notifier.check() == 0
@@ -260,7 +260,7 @@ def test_a_mail_goes_out_encrypted_with_a_log_in(tmp_path: Path, authority: Auth
             assert len(hook.bodies) == 1  # the channel that had it does not get it again
         (sent,) = mailbox.mails
         assert mailbox.encrypted == [True]
-        assert sent["Subject"] == "CPTDN: 1 thing to look at"
+        assert sent["Subject"] == "CPTDN: 1 notice"
         assert sent["To"] == "a@example.org"
         text = sent.get_payload(decode=True).decode()
         assert "1.2.3: model_bundle" in text

@@ -60,7 +60,7 @@ def test_half_a_line_of_a_power_cut_is_left_alone(tmp_path: Path) -> None:
     assert list(trail.lines()) == [b"<85>1 whole", b"<85>1 hal", b"<85>1 next"]
 
 
-def test_closed_files_go_when_they_are_old_and_forwarded(tmp_path: Path) -> None:
+def test_closed_files_are_deleted_when_they_are_old_and_forwarded(tmp_path: Path) -> None:
     trail = TrailFile(tmp_path, 10)
     for number in range(4):
         trail.append(b"<85>1 %d" % number)
@@ -111,7 +111,7 @@ def test_rsyslog_gets_every_message_in_order(tmp_path: Path, authority: Authorit
         checked(first.split(b" ", 3)[3])
 
 
-def test_what_happens_while_the_repository_is_away_comes_later_and_once(tmp_path: Path, authority: Authority) -> None:
+def test_events_of_an_unreachable_repository_are_forwarded_later_and_once(tmp_path: Path, authority: Authority) -> None:
     with rsyslog(tmp_path / "repository", "tls", authority) as repository:
         audit = started(tmp_path / "data", repository)
         forwarder = Forwarder(audit.trail, Repository(repository.settings()))

@@ -1,4 +1,4 @@
-"""A report in a ledger that is owed to a small PACS."""
+"""A report whose delivery to a small PACS is pending."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PDF = "1.2.840.10008.5.1.4.1.1.104.1"
 
 
 @dataclass
-class Owed:
+class DeliveryScene:
     """A ledger, a store and settings, with functions that read like the story of a delivery."""
 
     ledger: Ledger

@@ -59,7 +59,7 @@ def test_it_starts_over_a_stale_socket(tmp_path: Path) -> None:
         socket_path(settings).touch()
 
 
-def test_a_second_program_is_told_so(tmp_path: Path) -> None:
+def test_a_second_program_is_refused_with_the_reason(tmp_path: Path) -> None:
     settings = settings_at(tmp_path / "data")
     with (
         embedded_broker(settings),
@@ -69,7 +69,7 @@ def test_a_second_program_is_told_so(tmp_path: Path) -> None:
         pass
 
 
-def test_what_a_killed_program_left_is_taken_over(tmp_path: Path) -> None:
+def test_a_server_that_a_killed_program_left_is_replaced(tmp_path: Path) -> None:
     settings = settings_at(tmp_path / "data")
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "data")], stdout=subprocess.PIPE)
     assert process.stdout is not None

@@ -81,14 +81,17 @@ class Postgres:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A fresh cluster; as root it is run by the user `postgres`, for PostgreSQL refuses to be root."""
+    """A fresh cluster, not forced to the disk (`-N`): tests kill the server, not the machine.
+
+    As root it is run by the user `postgres`, because PostgreSQL refuses to be root.
+    """
     initdb = _tool("initdb")
     folder = Path(tempfile.mkdtemp(prefix="cptdn-postgres-"))
     made = Postgres(folder, free_port())
     try:
         if os.getuid() == 0:
             shutil.chown(folder, "postgres")
-        command = _as_postgres(initdb, "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8")
+        command = _as_postgres(initdb, "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N")
         subprocess.run(command, check=True, capture_output=True, cwd="/")
         settings = f"port = {made.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{folder}'\n"
         with (folder / "data" / "postgresql.conf").open("a") as file:

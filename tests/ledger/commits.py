@@ -10,12 +10,12 @@ from sqlalchemy import event
 from node.ledger.database import Ledger
 
 
-def watch_commits(ledger: Ledger, told: Callable[[], None]) -> None:
-    """Call `told` when a commit begins, on every connection that is taken from the pool from now on."""
+def watch_commits(ledger: Ledger, on_commit: Callable[[], None]) -> None:
+    """Call `on_commit` when a commit begins, on every connection that is taken from the pool from now on."""
 
     def trace(statement: str) -> None:
         if statement == "COMMIT":
-            told()
+            on_commit()
 
     @event.listens_for(ledger.engine, "checkout")
     def _taken(connection: Any, _record: Any, _proxy: Any) -> None:

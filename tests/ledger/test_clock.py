@@ -68,7 +68,7 @@ def reset(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("hours", [-5.0, -0.01, 0.01, 5.0, 24 * 365.0])
-def test_a_jump_is_noticed_once(wall: WallClock, hours: float) -> None:
+def test_a_jump_is_reported_once(wall: WallClock, hours: float) -> None:
     watch = clock.ClockWatch()
     assert not watch.jump()
     wall.offset = timedelta(hours=hours)
@@ -160,7 +160,7 @@ def test_an_open_association_is_not_taken_for_abandoned_after_a_jump(ledger: Led
         assert close_abandoned(session, now - DEAD_AFTER, now) == [STUDY]
 
 
-def test_a_process_of_the_future_does_not_live(ledger: Ledger, wall: WallClock) -> None:
+def test_a_process_seen_in_the_future_does_not_count_as_alive(ledger: Ledger, wall: WallClock) -> None:
     with heartbeat(ledger, "worker"), ledger.begin() as session:
         assert len(live_processes(session)) == 1
         wall.offset = timedelta(hours=-1)

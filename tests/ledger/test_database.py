@@ -39,7 +39,7 @@ def test_a_ledger_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("url", ["nonsense", "postgresql+psycopg://nobody:secret@127.0.0.1:1/none"])
-def test_a_ledger_that_is_not_there_is_named_without_its_password(url: str) -> None:
+def test_an_unreachable_ledger_is_named_without_its_password(url: str) -> None:
     with pytest.raises(LedgerError) as caught:
         open_ledger(url)
     assert "secret" not in str(caught.value)
@@ -67,16 +67,16 @@ def test_times_come_back_in_utc(ledger: Ledger) -> None:
     with ledger.begin() as session:
         get_case(session, STUDY).received_at = there
     with ledger.begin() as session:
-        found = session.get_one(Case, STUDY).received_at
-    assert found == there
-    assert found.tzinfo is UTC
+        received_at = session.get_one(Case, STUDY).received_at
+    assert received_at == there
+    assert received_at.tzinfo is UTC
 
 
-def test_history_tells_changes_once(ledger: Ledger) -> None:
+def test_history_records_a_change_once(ledger: Ledger) -> None:
     with ledger.begin() as session:
         case = get_case(session, STUDY)
         for _ in range(2):
             set_state(session, case, "held", [{"code": "stage_unknown", "text": "The stage is not known."}])
     with ledger.begin() as session:
-        told = [line["text"] for line in history(session, STUDY) if line["kind"] == "held"]
-    assert told == ["receiving -> held: The stage is not known."]
+        texts = [line["text"] for line in history(session, STUDY) if line["kind"] == "held"]
+    assert texts == ["receiving -> held: The stage is not known."]

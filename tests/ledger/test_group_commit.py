@@ -21,8 +21,8 @@ from tests.ledger.commits import watch_commits
 
 
 def row(uid: str, **changes: Any) -> Row:
-    found = next(values for table, values in study_rows(1) if table is Instance)
-    return {**found, "sop_instance_uid": uid, **changes}
+    template = next(values for table, values in study_rows(1) if table is Instance)
+    return {**template, "sop_instance_uid": uid, **changes}
 
 
 def lost(path: str) -> None:
@@ -32,9 +32,9 @@ def lost(path: str) -> None:
 
 @pytest.fixture
 def writer(ledger: Ledger) -> Iterator[InstanceWriter]:
-    made = InstanceWriter(ledger, lost)
-    yield made
-    made.close()
+    instance_writer = InstanceWriter(ledger, lost)
+    yield instance_writer
+    instance_writer.close()
 
 
 def stored(ledger: Ledger) -> set[str]:
@@ -47,8 +47,8 @@ def test_a_row_is_added_once_as_the_mapped_class_would_add_it(ledger: Ledger, wr
     assert writer.add(values) is True
     assert writer.add(row("1.2.1", digest="0" * 64)) is False
     with ledger.begin() as session:
-        found = session.get_one(Instance, "1.2.1")
-        assert {name: getattr(found, name) for name in values} == values
+        instance = session.get_one(Instance, "1.2.1")
+        assert {name: getattr(instance, name) for name in values} == values
 
 
 def test_threads_that_wait_share_a_transaction_and_get_their_own_answers(
@@ -90,7 +90,7 @@ def test_threads_that_wait_share_a_transaction_and_get_their_own_answers(
 
 
 def write_together(writer: InstanceWriter, threads: list[threading.Thread]) -> None:
-    """Each adds a row; nobody writes before all of them wait."""
+    """Each adds a row; none is written before all of them wait."""
     with writer._write_lock:
         for thread in threads:
             thread.start()
@@ -109,7 +109,7 @@ def test_rows_that_wait_are_written_in_one_transaction(ledger: Ledger, writer: I
     assert len(commits) == 2  # the rows, and the reading above
 
 
-def test_a_ledger_that_is_locked_is_named_as_ever(tmp_path: Path) -> None:
+def test_a_locked_ledger_is_an_operational_error_and_leaves_nothing_locked(tmp_path: Path) -> None:
     """The driver's error as SQLAlchemy's, and the writer goes on once the lock is gone."""
     opened = open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}?timeout=0.05")
     writer = InstanceWriter(opened, lost)
@@ -124,7 +124,7 @@ def test_a_ledger_that_is_locked_is_named_as_ever(tmp_path: Path) -> None:
     opened.close()
 
 
-def test_a_value_that_no_column_takes_locks_nothing(ledger: Ledger, writer: InstanceWriter) -> None:
+def test_a_value_that_no_column_accepts_locks_nothing(ledger: Ledger, writer: InstanceWriter) -> None:
     with pytest.raises(UnicodeEncodeError):
         writer.add(row("1.6.1", patient_id="\udcff"))
     with ledger.begin() as session:  # takes the lock of writers
@@ -132,8 +132,10 @@ def test_a_value_that_no_column_takes_locks_nothing(ledger: Ledger, writer: Inst
     assert writer.add(row("1.6.2")) is True
 
 
-def test_a_value_that_no_column_takes_is_its_own_threads_error(ledger: Ledger, writer: InstanceWriter) -> None:
-    """Whoever writes for those that wait."""
+def test_a_value_that_no_column_accepts_is_an_error_of_its_own_thread_only(
+    ledger: Ledger, writer: InstanceWriter
+) -> None:
+    """Also when another thread writes its row."""
     answers: dict[str, bool | type[Exception]] = {}
 
     def add(uid: str, patient_id: str) -> None:
@@ -143,7 +145,7 @@ def test_a_value_that_no_column_takes_is_its_own_threads_error(ledger: Ledger, w
             answers[uid] = type(error)
 
     values = {f"1.7.{n}": "\udcff" if n == 3 else "P" for n in range(8)}
-    threads = [threading.Thread(target=add, args=one) for one in values.items()]
+    threads = [threading.Thread(target=add, args=item) for item in values.items()]
     write_together(writer, threads)
     assert answers == {uid: True if patient_id == "P" else UnicodeEncodeError for uid, patient_id in values.items()}
     assert stored(ledger) == {uid for uid, patient_id in values.items() if patient_id == "P"}
@@ -158,7 +160,7 @@ def test_on_postgresql_rows_outlive_a_crash_of_the_database() -> None:
         with pytest.raises(FileNotFoundError):
             writer.add(row("1.5.2", path="lost"))
         running.crash()
-        with pytest.raises(OperationalError):  # nobody listens
+        with pytest.raises(OperationalError):  # no server listens
             writer.add(row("1.5.3"))
         running.start()
         assert writer.add(row("1.5.3")) is True

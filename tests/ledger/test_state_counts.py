@@ -11,7 +11,7 @@ from node.ledger.tables import Case, Delivery, Job, StateCount
 from tests.benchmarks.growth import fill, study_uid
 
 
-def counted(ledger: Ledger) -> dict[str, dict[str, int]]:
+def by_rows(ledger: Ledger) -> dict[str, dict[str, int]]:
     """By counting every row."""
     with ledger.begin() as session:
         return {
@@ -22,35 +22,35 @@ def counted(ledger: Ledger) -> dict[str, dict[str, int]]:
         }
 
 
-def kept(ledger: Ledger) -> dict[str, dict[str, int]]:
+def by_triggers(ledger: Ledger) -> dict[str, dict[str, int]]:
     with ledger.begin() as session:
-        found = {
+        counts = {
             "cases": cases.count_by_state(session), "jobs": jobs.count_by_state(session),
             "deliveries": reports.count_deliveries(session),
         }  # fmt: skip
-    return {kind: {state: n for state, n in counts.items() if n} for kind, counts in found.items()}
+    return {kind: {state: n for state, n in counts_of_kind.items() if n} for kind, counts_of_kind in counts.items()}
 
 
-def test_counts_are_those_of_the_rows_whoever_changes_them(ledger: Ledger) -> None:
+def test_counts_are_those_of_the_rows_however_they_change(ledger: Ledger) -> None:
     fill(ledger, 120)
-    assert kept(ledger) == counted(ledger)
+    assert by_triggers(ledger) == by_rows(ledger)
     with ledger.begin() as session:  # a statement over many rows, a row by its object, a row removed
         session.execute(update(Delivery).where(Delivery.id <= 40).values(state="dead"))
         session.execute(update(Job).values(state="done"))
         cases.set_state(session, cases.get_case(session, study_uid(3)), "held")
         session.execute(delete(Delivery).where(Delivery.id == 100))
-    assert kept(ledger) == counted(ledger)
-    assert kept(ledger)["deliveries"] == {"dead": 40, "delivered": 79}
+    assert by_triggers(ledger) == by_rows(ledger)
+    assert by_triggers(ledger)["deliveries"] == {"dead": 40, "delivered": 79}
 
 
-def test_what_has_gathered_is_added_up_and_counts_the_same(ledger: Ledger) -> None:
+def test_compacted_changes_give_the_same_counts(ledger: Ledger) -> None:
     fill(ledger, COMPACT_AFTER)
-    before = kept(ledger)
+    before = by_triggers(ledger)
     for _ in range(2):
         with ledger.begin() as session:
             compact(session)
             assert session.scalar(select(func.count()).select_from(StateCount)) == 4  # cases: receiving and reported
-        assert kept(ledger) == before == counted(ledger)
+        assert by_triggers(ledger) == before == by_rows(ledger)
 
 
 def test_a_change_that_is_rolled_back_does_not_count(ledger: Ledger) -> None:
@@ -62,4 +62,4 @@ def test_a_change_that_is_rolled_back_does_not_count(ledger: Ledger) -> None:
             raise KeyError(now_utc())
     except KeyError:
         pass
-    assert kept(ledger)["cases"] == {"receiving": 1}
+    assert by_triggers(ledger)["cases"] == {"receiving": 1}

@@ -32,7 +32,7 @@ def send(running: Scene, folder: Path, n: int) -> None:
     assert {outcome.status for outcome in outcomes} == {0}
 
 
-def test_a_backup_during_arrivals_is_whole_and_comes_back(tmp_path: Path) -> None:
+def test_a_backup_during_reception_is_complete_and_can_be_restored(tmp_path: Path) -> None:
     with scene(tmp_path / "data") as running:
         send(running, tmp_path / "before", 5)
         sending = threading.Thread(target=send, args=(running, tmp_path / "during", 40))

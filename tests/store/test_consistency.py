@@ -95,7 +95,7 @@ def test_a_damaged_file_goes_to_quarantine_and_holds_the_case_until_it_is_sent_a
         assert "unreadable_instance" not in {reason["code"] for reason in assessment.reasons}
 
 
-def test_an_orphan_is_taken_in_by_the_normal_checks(here: Scene) -> None:
+def test_an_orphan_is_accepted_by_the_checks_of_arriving_objects(here: Scene) -> None:
     row = here.instances()[1]
     with here.ledger.begin() as session:
         session.delete(session.get_one(type(row), row.sop_instance_uid))
@@ -134,7 +134,7 @@ def test_an_orphan_that_is_no_dicom_file_goes_to_quarantine(here: Scene) -> None
     assert findings(here) == []
 
 
-def test_leftovers_and_artefacts_of_nobody_are_removed(here: Scene) -> None:
+def test_leftovers_and_artefacts_without_a_study_are_removed(here: Scene) -> None:
     leftover = here.store.root / "incoming" / "x.part"
     leftover.write_bytes(b"half")
     folder = here.store.artefact_folder(generate_uid(), "ab" * 32)
@@ -148,7 +148,7 @@ def test_leftovers_and_artefacts_of_nobody_are_removed(here: Scene) -> None:
     assert kept.is_dir()
 
 
-def test_reports_are_left_to_a_person(here: Scene) -> None:
+def test_reports_are_left_to_an_administrator(here: Scene) -> None:
     path = here.store.save_report("1.2.3", "1.2.3.4", b"a report that no row names")
     age(here.store.path(path))
     (found,) = findings(here)

@@ -72,7 +72,9 @@ def retire(here: Scene) -> list[str]:
     return [one.study_instance_uid for one in retire_due(here.ledger, here.store, DAYS)]
 
 
-def test_what_is_reported_delivered_and_old_goes_oldest_first_and_its_report_stays(here: Scene, tmp_path: Path) -> None:
+def test_old_reported_and_delivered_studies_are_deleted_oldest_first_and_their_reports_stay(
+    here: Scene, tmp_path: Path
+) -> None:
     newer, older = arrive(here, tmp_path / "a", days_ago=40), arrive(here, tmp_path / "b", days_ago=50)
     for study in (newer, older):
         reported(here, study)
@@ -102,7 +104,7 @@ def test_what_is_reported_delivered_and_old_goes_oldest_first_and_its_report_sta
         "open association",
     ],
 )
-def test_what_somebody_needs_stays(here: Scene, tmp_path: Path, needs: str) -> None:
+def test_what_is_needed_is_not_deleted(here: Scene, tmp_path: Path, needs: str) -> None:
     study = arrive(here, tmp_path / "a", days_ago=10 if needs == "young" else 40)
     if needs != "no report":
         states = {"pending delivery": "pending", "dead delivery": "dead"}
@@ -123,7 +125,9 @@ def _make_needed(session: Session, study: str, needs: str) -> None:
         record_study(session, Peer("a", "n", "PACS", "127.0.0.1", now_utc()), study, now_utc())
 
 
-def test_contours_that_came_apart_go_with_the_last_case_of_their_patient(here: Scene, tmp_path: Path) -> None:
+def test_contours_of_their_own_study_are_deleted_with_the_last_case_of_their_patient(
+    here: Scene, tmp_path: Path
+) -> None:
     contours = arrive(here, tmp_path / "contours", modality="RTSTRUCT")
     first, second = arrive(here, tmp_path / "a"), arrive(here, tmp_path / "b", days_ago=5)
     for study in (first, second):
@@ -137,7 +141,7 @@ def test_contours_that_came_apart_go_with_the_last_case_of_their_patient(here: S
     assert retire(here) == [contours]
 
 
-def test_a_retired_case_keeps_its_state_when_it_is_looked_at_again(here: Scene, tmp_path: Path) -> None:
+def test_a_retired_case_keeps_its_state_when_it_is_assessed_again(here: Scene, tmp_path: Path) -> None:
     study = arrive(here, tmp_path / "a")
     reported(here, study)
     retire(here)
@@ -187,7 +191,7 @@ def test_a_removal_that_was_interrupted_after_its_commit_is_finished(
     assert here.instances() == []
 
 
-def test_nothing_is_removed_while_somebody_holds_still(here: Scene) -> None:
+def test_nothing_is_deleted_under_the_deletion_lock_of_another(here: Scene) -> None:
     with here.store.deletion_lock(wait=False) as first, here.store.deletion_lock(wait=False) as second:
         assert first
         assert not second
@@ -195,7 +199,7 @@ def test_nothing_is_removed_while_somebody_holds_still(here: Scene) -> None:
         assert again
 
 
-def test_a_case_that_was_refused_with_a_report_goes_too(here: Scene, tmp_path: Path) -> None:
+def test_a_refused_case_with_a_report_is_deleted_too(here: Scene, tmp_path: Path) -> None:
     study = arrive(here, tmp_path / "a")
     reported(here, study)
     with here.ledger.begin() as session:
