@@ -81,7 +81,7 @@ class Postgres:
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A fresh cluster, not forced to the disk (`-N`): tests kill the server, not the machine.
+    """A fresh cluster without fsync: tests kill the server and not the machine, so the page cache keeps every write.
 
     As root it is run by the user `postgres`, because PostgreSQL refuses to be root.
     """
@@ -94,6 +94,7 @@ def postgres() -> Iterator[Postgres]:
         command = _as_postgres(initdb, "-D", str(folder / "data"), "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N")
         subprocess.run(command, check=True, capture_output=True, cwd="/")
         settings = f"port = {made.port}\nlisten_addresses = '127.0.0.1'\nunix_socket_directories = '{folder}'\n"
+        settings += "fsync = off\n"
         with (folder / "data" / "postgresql.conf").open("a") as file:
             file.write(settings)
         made.start()
