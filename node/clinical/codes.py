@@ -11,9 +11,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Meaning:
-    """The fact that a code names, with the unit and the specimen that the code itself states."""
+    """The fact that a code names, with the unit and the specimen that the code itself states.
 
-    fact: str  # ebv_dna | t | n | m | stage
+    Attributes
+    ----------
+    fact : {"ebv_dna", "t", "n", "m", "stage"}
+        The fact.
+    unit, specimen : str or None
+        Part of the code's definition; a unit sent with the result takes precedence.
+    """
+
+    fact: str
     unit: str | None = None
     specimen: str | None = None
 

@@ -24,7 +24,17 @@ EARLIEST_BIRTH_YEAR = 1880  # an earlier one is a typing error or a placeholder 
 
 @dataclass(frozen=True)
 class FactEntry:
-    """One checked fact; the forms of `value` are listed at `node.ledger.facts.record_fact`."""
+    """One checked fact.
+
+    Attributes
+    ----------
+    name : {"ebv_dna", "stage", "birth_date", "treatment_start", "prior_treatment"}
+        The fact.
+    value : dict
+        In the form that `node.ledger.facts.record_fact` lists for this name.
+    observed_on : date or None
+        Day of the draw or of the staging.
+    """
 
     name: str
     value: dict[str, Any]

@@ -16,7 +16,23 @@ _EDITION_IN_TEXT = re.compile(r"(?:AJCC|UICC|TNM)\D{0,24}?(\d)(?:th)?|(\d)(?:th|
 
 @dataclass(frozen=True)
 class CodedResult:
-    """One observation as sent; `withdrawn` for a result that its sender deleted or entered in error."""
+    """One observation as sent.
+
+    Attributes
+    ----------
+    meaning : Meaning
+        Of its code.
+    text : str
+        The value.
+    unit, specimen, laboratory : str or None
+        As sent.
+    observed_on : date or None
+        Day of the draw or of the staging.
+    edition : str or None
+        Staging edition, for a category of TNM.
+    withdrawn : bool
+        Whether the sender deleted the result or entered it in error.
+    """
 
     meaning: Meaning
     text: str

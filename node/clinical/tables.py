@@ -55,7 +55,19 @@ class BadRow:
 
 @dataclass(frozen=True)
 class ImportResult:
-    """The outcome of one table: rows read, new facts, refused rows, and columns that are not known."""
+    """The outcome of one table.
+
+    Attributes
+    ----------
+    n_rows : int
+        Data rows of the table.
+    n_new_facts : int
+        Facts that were not recorded before.
+    bad : tuple of BadRow
+        Rows that were refused.
+    ignored_columns : tuple of str
+        Columns that are not known, so that a misspelt heading is seen.
+    """
 
     n_rows: int
     n_new_facts: int

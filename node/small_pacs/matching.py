@@ -13,7 +13,15 @@ from pydicom.dataset import Dataset
 
 @dataclass(frozen=True)
 class Level:
-    """A query/retrieve level and the keyword of its unique key (PS3.4 C.6.1.1)."""
+    """A query/retrieve level.
+
+    Attributes
+    ----------
+    name : str
+        Value of Query/Retrieve Level (0008,0052).
+    key : str
+        Keyword of the unique key of the level (PS3.4 C.6.1.1).
+    """
 
     name: str
     key: str

@@ -104,7 +104,19 @@ class Destination:
 
 @dataclass
 class ArchivedFile:
-    """One object in the archive; `times_received` counts the C-STORE requests that brought it."""
+    """One object in the archive.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    sop_class_uid, sop_instance_uid, transfer_syntax_uid : str
+        As negotiated and requested, or of the file's meta information.
+    calling_ae : str
+        AE title of the sender; empty for a file that was added without the network.
+    times_received : int
+        Number of C-STORE requests with this SOP Instance UID.
+    """
 
     path: Path
     sop_class_uid: str
