@@ -61,10 +61,10 @@ def test_the_node_image_has_no_torch_and_the_worker_image_all_it_needs() -> None
     project = locked.dependencies((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     node = set(locked.selected(lock, project, []))
     worker = set(locked.selected(lock, project, ["workers"]))
-    heavy = {"torch", "simpleitk", "scipy", "pandas", "lifelines", "captum"}
+    heavy = {"torch", "simpleitk", "scipy", "pandas", "lifelines", "scikit-learn"}
     assert not heavy & node
     assert node | heavy - {"torch"} <= worker  # torch has a lock of its own
-    assert not {"pytest", "mypy", "ruff"} & worker
+    assert not {"captum", "pytest", "mypy", "ruff"} & worker
 
 
 @pytest.mark.long

@@ -147,6 +147,7 @@ class Bundle:
         if role not in WEIGHTS:
             raise ModelBundleError(f"expected one of {', '.join(WEIGHTS)}, found {role!r}")
         if role not in self._networks:
+            # Imported here: commands that only show a bundle start without torch.
             from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
 
             network = SequenceNetwork(
@@ -314,6 +315,7 @@ def _architecture_of(kind: Any, document: dict[str, Any], folder: Path) -> Any:
 
 
 def _digest_of(document: Mapping[str, Any]) -> str:
+    # Sorted and without spaces: the digest does not depend on how the manifest was written.
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -62,6 +62,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
     except (OSError, SafetensorError) as error:
         raise ModelBundleError(f"{path} is not a safetensors file: {error}") from error
     expected = network.state_dict()
+    # Names first; shapes can be compared only where both have the tensor.
     wrong = sorted(set(expected) ^ set(tensors)) or sorted(
         name for name in expected if expected[name].shape != tensors[name].shape
     )
@@ -71,6 +72,7 @@ def load_weights(network: nn.Module, path: Path) -> None:
             f"{path} does not fit the architecture in {MANIFEST}: tensor {first}: "
             f"expected {_shape(expected.get(first))}, found {_shape(tensors.get(first))}"
         )
+    # Back to the types of the network: matrices are saved in half precision.
     network.load_state_dict({name: tensor.to(expected[name].dtype) for name, tensor in tensors.items()})
 
 

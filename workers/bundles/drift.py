@@ -112,6 +112,7 @@ def compare(quantity: str, training: Mapping[str, Any], values: Sequence[float])
         return Drift(quantity, n, n_training, shown, (), None, None, "too_few")
     sample = np.sort(np.asarray(values, dtype=np.float64))
     statistic = ks_statistic(at, sample)
+    # n m / (n + m) is the effective size of two samples.
     p_value = float(kstwobign.sf(statistic * np.sqrt(n * n_training / (n + n_training))))
     shifted = p_value < UNLIKELY and statistic > MATTERS
     incoming = tuple(round(float(q), 4) for q in np.quantile(sample, SHOWN))

@@ -75,7 +75,7 @@ class BackboneArchitecture:
         if len(self.blocks) != 3 or min(self.blocks) < 1:
             raise ValueError(f"blocks must name three stages of at least one block, found {self.blocks}")
         if not 0 < self.width <= 4:
-            raise ValueError(f"width must lie in (0, 4], found {self.width}")
+            raise ValueError(f"width must be in (0, 4], found {self.width}")
         inner = [self.channels(c) // 2 for c in STAGES]
         if self.variant == "bottleneck" and any(c % self.groups for c in inner):
             raise ValueError(

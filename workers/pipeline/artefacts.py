@@ -56,6 +56,7 @@ def save_prepared_study(folder: Path, study: PreparedStudy) -> None:
     arrays = {f"{role.value}/{name}": getattr(series, name) for role, series in study.items() for name in _ARRAYS}
     facts = [{k: v for k, v in asdict(series).items() if k not in _ARRAYS} for series in study.values()]
     _write_npz(folder / "material.npz", arrays)
+    # Last: `load_prepared_study` begins with it, so that it never finds arrays without facts.
     write_atomically(folder / "material.json", json.dumps(facts, ensure_ascii=False).encode())
 
 

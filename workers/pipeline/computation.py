@@ -41,7 +41,7 @@ from workers.volumes.series_patches import extract_series_patches
 Files = Mapping[str, Path]
 """Stored instances: SOP Instance UID -> file."""
 
-WARM_UP_SLICES = 8
+WARM_UP_SLICES = 8  # one batch of a CPU, see `extraction.BATCH`
 
 
 @dataclass(frozen=True)
@@ -138,6 +138,7 @@ def _prepare_series(
         description=str(series.dataset.get("SeriesDescription") or ""),
         patches=cut.patches,
         slices=cut.slices,
+        # Only the touched slices: the report needs no others, and the artefact stays small.
         mask_zyx=contour.mask_zyx[cut.slice_index],
         volume_ml=contour.volume_ml,
         n_slices=contour.n_slices,
@@ -199,6 +200,7 @@ def score_studies(extracted: StudyFeatures, bundle: Bundle, device: str) -> list
     scores = score_many(by_role, bundle.score_network(), str(resolve_device(device)))
     return [
         Analysis(
+            # Rounded before the nomogram reads them, so that the report's numbers follow from the scores it shows.
             prognostic_score=round(float(scores.prognostic[study]), SCORE_DECIMALS),
             predictive_score=round(float(scores.predictive[study]), SCORE_DECIMALS),
             representative={role: rows[study] for role, rows in extracted.representative.items()},
@@ -287,6 +289,7 @@ def predict_survival(
     HorizonError
         A horizon is beyond the follow-up of the fitted cohort.
     """
+    # The job may be older than the active bundle: its category was assessed at the threshold of that time.
     assessed_at = request.decision.get("ebv_threshold_copies_per_ml", decision.ebv_threshold_copies_per_ml)
     if assessed_at != decision.ebv_threshold_copies_per_ml:
         raise ModelBundleError(
@@ -295,7 +298,7 @@ def predict_survival(
         )
     category = EbvCategory(request.ebv["category"])
     patient = PatientCovariates(
-        float(request.age_years or 0),
+        float(request.age_years or 0),  # None only in refused requests, which do not come here
         float(category is EbvCategory.ABOVE),
         analysis.prognostic_score,
         analysis.predictive_score,

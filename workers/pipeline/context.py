@@ -80,9 +80,11 @@ class WorkerContext:
         ModelBundleError
             The bundle is missing, changed, or not signed by a trusted key.
         """
+        # Imported here: a worker that only delivers does not need the libraries of the model.
         from config.bundle_signature import trust_of
         from workers.bundles.bundle import load_bundle
 
+        # The manifest is read for every job: an administrator may replace a bundle while the worker runs.
         bundle = self._bundles.get(name)
         if bundle is None or bundle.digest != read_manifest(name).digest:
             bundle = self._bundles[name] = load_bundle(name, trust_of(self.settings.model))

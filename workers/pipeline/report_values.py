@@ -162,7 +162,7 @@ def _common_values(
     return {
         "patient_id": request.patient_id,
         "study_instance_uid": request.study_instance_uid,
-        "report_identity": "",
+        "report_identity": "",  # set by the step `report`, which knows the reports before this one
         "revision": 0,
         "created": created,
         "software_version": software_version(),
@@ -224,6 +224,7 @@ def _series_used(role: SeriesRole, request: ComputeRequest, study: PreparedStudy
 def _contours_used(request: ComputeRequest, study: PreparedStudy) -> list[ContourUsed]:
     """Return each contour once, with the volume on the series that it was drawn on, where that is one of the three."""
     used: dict[tuple[str, int], ContourUsed] = {}
+    # False sorts before True: the series that the contour was drawn on come first, and `setdefault` keeps their volume.
     drawn_first = sorted(study, key=lambda role: _was_resampled(study, role))
     for role in drawn_first:
         chosen, series = request.contours[role.value], study[role]

@@ -58,6 +58,7 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
         heartbeat(ledger, "worker", queues=list(queues), device=device) as beat,
     ):
         if computes:
+            # Not weak: nothing else refers to the function, and Celery would lose it.
             worker_process_init.connect(lambda **_: _warm_up(context, wait_for_drawing), weak=False)
             if pool == "solo":
                 _warm_up(context, wait_for_drawing)

@@ -130,6 +130,7 @@ def save_fhir(
     options = ReportOptions(language=settings.report.language, preliminary=settings.report.preliminary)
     page = next((built.dataset.EncapsulatedDocument for built in objects if built.kind == "pdf"), None)
     system = settings.fhir.identifier_system or PATIENT_IDENTIFIER
+    # Sorted keys: the same report gives the same bytes, and so the same digest.
     data = json.dumps(fhir_bundle(report, options, page, system), ensure_ascii=False, sort_keys=True).encode()
     uid = uid_for(report.report_identity, FHIR)
     path = context.store.save_report(job.study_instance_uid, uid, data, ".json")
@@ -202,6 +203,7 @@ def _sources(files: Files, request: ComputeRequest, study: PreparedStudy) -> Sou
     def header(uid: str) -> Dataset:
         return dcmread(files[uid], stop_before_pixels=True)
 
+    # Each object once: the three roles usually share one contour.
     contours = dict.fromkeys(chosen["sop_instance_uid"] for chosen in request.contours.values())
     return SourceStudy(
         mr=tuple(header(uid) for series in request.series.values() for uid, _ in series["instances"]),

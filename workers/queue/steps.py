@@ -139,6 +139,7 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
     rows = {role.value: row for role, row in analysis.representative.items()}
     distances = {role.value: round(series.landmark_distance, 5) for role, series in study.items()}
     result = {"report": dump(report), "representative": rows, "intensity_distance": distances}
+    # A comparison of bundles reads the numbers only: no maps, no objects.
     if not job.send:
         return StepOutcome(write=lambda _session, leased: jobs.finish_comparison(leased, seconds, result))
     if shows_attributions(settings):
@@ -167,6 +168,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
     computation = computation_digest(job.request_digest, bundle.digest, settings.report)
     with context.ledger.begin() as session:
         predecessor = current_report(session, job.study_instance_uid)
+    # The same inputs, bundle and report settings give the same bytes; sending them again would only make a revision.
     if predecessor is not None and predecessor.computation == computation:
         return StepOutcome(write=_write_unchanged)
     identity = identity_of(computation, predecessor.identity if predecessor else None)

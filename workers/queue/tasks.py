@@ -132,7 +132,7 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
     with structlog.contextvars.bound_contextvars(job=job_id, study=job.study_instance_uid, step=step):
         started = time.perf_counter()
         try:
-            if step == STEPS[0] and job.attempts <= 1:
+            if step == STEPS[0] and job.attempts <= 1:  # once for a job
                 _record_arrival(context, job)
             with (
                 extending_lease(context.ledger, extend, lease),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.covariance import LedoitWolf
 
 from config.arrays import FloatArray
 from config.errors import InputError
@@ -27,7 +28,6 @@ from workers.survival.concordance import harrell_concordance
 from workers.survival.covariates import PatientCovariates
 from workers.training.patch_store import saved_patch_reader
 
-SHRINKAGE = 0.1  # of the feature covariance towards its diagonal
 LIMIT_QUANTILE, LIMIT_FACTOR = 0.99, 1.5  # as for the intensity templates
 CLEAR_BENEFIT = 0.05
 PATIENTS_AT_ONCE = 64
@@ -45,12 +45,17 @@ def feature_distribution(features: NDArray[np.float32]) -> FeatureDistribution:
     -------
     FeatureDistribution
         Mean, precision of the shrunken covariance, and the limit: 1.5 times the 99 % quantile of their distances.
+
+    References
+    ----------
+    Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices, J Multivar Anal
+    2004;88:365-411, as scikit-learn has it.
     """
     rows = features.astype(np.float64)
     mean = rows.mean(axis=0)
-    covariance = np.cov(rows, rowvar=False)
-    diagonal = np.diag(np.diag(covariance) + 1e-6)
-    precision = np.linalg.inv((1 - SHRINKAGE) * covariance + SHRINKAGE * diagonal)
+    # A cohort has fewer patients than features, and some features are 0 for all of them: the shrinkage follows from the
+    # data, and no direction keeps the variance 0, in which the smallest difference would be an infinite distance.
+    precision = LedoitWolf().fit(rows).precision_
     apart = rows - mean
     distances = np.sqrt(np.einsum("ij,jk,ik->i", apart, precision, apart) / rows.shape[1])
     limit = LIMIT_FACTOR * float(np.quantile(distances, LIMIT_QUANTILE))

@@ -168,6 +168,7 @@ def roi_mask(
     indices = np.split(grid.indices_of(np.concatenate(points)), split)
     tolerance = max(PLANE_TOLERANCE, PLANE_TOLERANCE_MM / grid.spacing_xyz_mm[2])
     on_slices = False
+    # A contour that extends along the normal was drawn in a plane across the slices.
     if any(np.ptp(i[:, 2]) > tolerance for i in indices):
         drawn = resample_across_slices(roi, points, grid, findings)
     elif on_slices := _on_slices(indices, tolerance, drawn_here):
@@ -188,7 +189,7 @@ def roi_mask(
         text = f"{roi_title(roi)}: the lines enclose {volume_ml:.3f} mL, its voxels are {mask_ml:.3f} mL; these count"
         findings.append(Finding("volume_of_voxels", text))
         volume_ml = mask_ml
-    mask_zyx = drawn.mask_zyx.view(np.uint8)
+    mask_zyx = drawn.mask_zyx.view(np.uint8)  # no copy: NumPy stores True as 1
     return RoiMask(roi.number, roi.name, grid, mask_zyx, volume_ml, mask_ml, n_slices, (x, y, z), tuple(findings))
 
 

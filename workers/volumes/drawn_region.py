@@ -112,6 +112,7 @@ def interpolate_between_slices(
     """
     x_mm, y_mm, z_mm = grid.spacing_xyz_mm
     polygons = [i[:, :2] for i in indices]
+    # Along the normal in slices of the grid: a single drawn plane is as thick as one slice.
     stack = DrawnStack.of(polygons, [float(i[:, 2].mean()) for i in indices], (y_mm, x_mm), 1.0)
     text = (
         f"{roi_title(roi)}: drawn in planes {stack.distance * z_mm:.2f} mm apart that are not the series' own slices "
@@ -161,6 +162,7 @@ def resample_across_slices(roi: Roi, points: Sequence[FloatArray], grid: Grid, f
     local = [p @ axes for p in points]  # along u, v and the normal, in mm
     polygons = [uvn[:, :2] / pixel for uvn in local]
     stack = DrawnStack.of(polygons, [float(uvn[:, 2].mean()) for uvn in local], (pixel, pixel), 0.0)
+    # A single plane across the slices has no thickness that could be assumed.
     if len(stack.positions) < 2:
         text = f"{roi_title(roi)}: expected contours in several parallel planes, found one plane across the slices"
         raise IneligibleStudyError("inconsistent_geometry", text)

@@ -106,16 +106,17 @@ class DrawnStack:
         float64, same shape
             1.25 is a quarter of the way from plane 1 to plane 2; NaN where no drawn plane is near enough.
         """
-        wanted = np.asarray(positions, dtype=np.float64)
-        above = np.searchsorted(self.positions, wanted, side="right")
+        heights = np.asarray(positions, dtype=np.float64)
+        above = np.searchsorted(self.positions, heights, side="right")
         below = np.clip(above - 1, 0, len(self.positions) - 1)
         above = np.clip(above, 0, len(self.positions) - 1)
-        before, after = np.abs(wanted - self.positions[below]), np.abs(self.positions[above] - wanted)
+        before, after = np.abs(heights - self.positions[below]), np.abs(self.positions[above] - heights)
         # Equal neighbours (outside the stack) have the gap 0; they are not joined, so the divisor does not matter.
         gap = self.positions[above] - self.positions[below]
         share = before / np.where(gap > 0, gap, 1.0)
         joined = (gap > 0) & (gap <= MAX_GAP * self.distance)
         nearest = np.where(after < before, above, below)
+        # The last plane reaches exactly half a distance; rounding must not decide whether that slice belongs to it.
         reached = np.minimum(before, after) <= self.distance / 2 * (1 + 1e-6)
         return np.where(joined, below + share, np.where(reached, nearest, np.nan))
 

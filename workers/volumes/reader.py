@@ -264,6 +264,7 @@ def _slice_distance(frames: Sequence[Frame], axes: FloatArray) -> float:
     off = np.abs(steps - step) > max(STEP_TOLERANCE * step, SAME_POSITION_MM)
     if off.any():
         at = int(np.flatnonzero(off)[0])
+        # Two or more whole distances are missing slices; anything between is an uneven series.
         gaps = np.rint(steps[off] / step)
         if np.all(gaps >= 2) and np.all(np.abs(steps[off] - gaps * step) <= 2 * STEP_TOLERANCE * gaps * step):
             raise IneligibleStudyError(

@@ -1,6 +1,6 @@
 """SEG objects: a tumour mask that was drawn as voxels, the second source beside RTSTRUCT.
 
-A SEG holds one frame for each slice and segment (PS3.3 A.51, C.8.20), empty frames are usually left out. One segment
+A SEG contains one frame for each slice and segment (PS3.3 A.51, C.8.20), empty frames are usually left out. One segment
 is read at a time: its own frames, and for each position where it has none the frame of another segment, so that the
 grid spans the whole object. highdicom turns these frames into a volume; `segment_on_series` carries it to the grid of a
 stored series.

@@ -114,6 +114,7 @@ def extract_series_patches(
         )
     tumour = np.flatnonzero(mask_zyx.any(axis=(1, 2)))
     sampled = landmark_slices(len(series.frames))
+    # Each slice is decoded once, whether for the tumour, for the landmarks or for both.
     decoded = np.union1d(tumour, sampled)
     pixels = series.pixels_zyx(decoded)
     if template.corrects_bias:

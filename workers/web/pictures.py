@@ -237,6 +237,7 @@ def _window(series: MrSeries) -> tuple[float, float]:
         {min(n - 1, max(0, n // 2 + step)) for step in range(-(WINDOW_SLICES // 2), WINDOW_SLICES // 2 + 1)}
     )
     low, high = np.percentile(series.pixels_zyx(around), (DARKEST, BRIGHTEST))
+    # An image of one grey value has no window; this one makes it black.
     return float(low), float(max(high, low + 1e-6))
 
 
@@ -256,6 +257,7 @@ def _picture(pixels_yx: Float32Array, facts: SeriesFacts, outlines: Outlines) ->
     steps = size[0] / grey.shape[1], size[1] / grey.shape[0]
     # Pixel centres have whole coordinates in the outlines; in a picture the first pixel's centre is at half a pixel.
     placed = [[((x + 0.5) * steps[0], (y + 0.5) * steps[1]) for x, y in line] for line in outlines]
+    # A dark line below the coloured one keeps the outline visible on bright tissue.
     for colour, width in ((HALO, 4), (CONTOUR_COLOUR, 2)):
         for line in placed:
             draw.line([*line, line[0]], fill=colour, width=width, joint="curve")
