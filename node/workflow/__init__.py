@@ -2,7 +2,7 @@
 
 A study. Each step ends in the ledger, so that any process may die between two of them:
 
-    arrive    `dicom.scp.intake.Intake.take` stores an instance, indexes it and opens its case; when an association
+    arrive    `dicom.scp.intake.Intake.finish` stores an instance, indexes it and opens its case; when an association
               ends, `ledger.cases.schedule_touched` makes the cases of its patients due
     assess    `casework.assess_due` -> `casework.assess_case`: `gather_inputs` reads the ledger, `evaluate_case` applies
               the rules of `node.cases`; the case becomes receiving, incomplete, held, refused or ready
