@@ -1,4 +1,4 @@
-"""The door: address lists, limits of one peer, user identities, and that the audit trail knows whom it sent away."""
+"""Access control: address lists, limits of one peer, user identities, and rejections in the audit trail."""
 
 from __future__ import annotations
 
@@ -72,18 +72,18 @@ def test_off_loopback_a_connection_needs_a_list(
     assert may_connect(address, node, (PacsSettings(host="192.0.2.7"),)) is listens
 
 
-def test_what_is_no_address_lies_nowhere() -> None:
+def test_a_host_name_is_within_no_network() -> None:
     assert not is_within("example.org", ("0.0.0.0/0",))
     with pytest.raises(ValueError, match=r"does not appear|not a valid"):
         NodeSettings(allowed_addresses=("example.org",))
 
 
 def alerts(node: Scene) -> list[dict[str, Any]]:
-    found = [read_message(line) for line in open_audit(node.settings).trail.lines()]
-    return [message for message in found if message["event"] == "Security Alert"]
+    messages = [read_message(line) for line in open_audit(node.settings).trail.lines()]
+    return [message for message in messages if message["event"] == "Security Alert"]
 
 
-def test_a_connection_from_elsewhere_is_closed_unread_and_recorded(tmp_path: Path) -> None:
+def test_a_connection_from_an_unlisted_address_is_closed_unread_and_recorded(tmp_path: Path) -> None:
     with scene(tmp_path / "data", allowed_addresses=("10.1.0.0/16",)) as node:
         with socket.create_connection(("127.0.0.1", node.port), 10) as connection:
             assert connection.recv(1) == b""
@@ -97,7 +97,7 @@ def test_a_rejected_association_is_recorded_with_its_title(tmp_path: Path) -> No
         with RawSender(node.port, ECHO, calling="STRANGER") as sender:
             assert sender.rejection == (1, 1, 3)
         (alert,) = wait_for(lambda: alerts(node), 10, lambda: "no alert")
-        assert {"STRANGER"} < {one["user"] for one in alert["who"]}
+        assert {"STRANGER"} < {user["user"] for user in alert["who"]}
         assert "calling ae unknown" in alert["description"]
 
 
@@ -110,9 +110,11 @@ def test_one_peer_cannot_take_all_associations(tmp_path: Path) -> None:
         half_open = [held.enter_context(socket.create_connection(("127.0.0.1", node.port), 10)) for _ in range(8)]
 
         def closed() -> bool:
-            return sum(_closed(one) for one in half_open) >= 4  # beyond twice the associations of one peer
+            return (
+                sum(_closed(connection) for connection in half_open) >= 4
+            )  # beyond twice the associations of one peer
 
-        wait_for(closed, 10, lambda: "all connections were kept")
+        wait_for(closed, 10, lambda: "all connections stayed open")
 
 
 def _closed(connection: socket.socket) -> bool:
@@ -125,7 +127,7 @@ def _closed(connection: socket.socket) -> bool:
         return True
 
 
-def test_a_peer_that_asks_too_often_is_told_to_come_later(tmp_path: Path) -> None:
+def test_a_peer_with_too_many_new_associations_is_rejected_for_a_time(tmp_path: Path) -> None:
     with scene(tmp_path / "data", associations_per_minute=3) as node:
         answers = []
         for _ in range(5):
@@ -145,7 +147,7 @@ def test_the_bucket_refills_evenly_and_for_each_address(monkeypatch: pytest.Monk
     assert [rate.allows("a") for _ in range(2)] == [True, False]
 
 
-def test_an_association_that_only_pretends_to_work_ends(tmp_path: Path) -> None:
+def test_an_association_ends_after_its_longest_duration_although_it_is_busy(tmp_path: Path) -> None:
     with scene(tmp_path / "data", max_association_s=0.5, network_timeout_s=30) as node:
         ds = mr_slice()
         with RawSender(node.port, [(MR, [EXPLICIT]), *ECHO]) as sender:
@@ -193,7 +195,7 @@ def associate(port: int, name: str | None, passcode: str = "", kind: int = 2, an
             assoc.release()
 
 
-def test_a_name_with_its_passcode_is_let_in_and_told_so(tmp_path: Path, users_file: Path) -> None:
+def test_a_name_with_its_passcode_is_accepted_with_a_response(tmp_path: Path, users_file: Path) -> None:
     with scene(tmp_path / "data", users_file=users_file, require_user_identity=True) as node:
         established, _, response = associate(node.port, "modality", "open sesame")
         assert established
@@ -208,14 +210,14 @@ def test_a_name_with_its_passcode_is_let_in_and_told_so(tmp_path: Path, users_fi
                           ("modality", "minor failure")]  # fmt: skip
 
 
-def test_without_a_requirement_only_a_wrong_identity_is_refused(tmp_path: Path, users_file: Path) -> None:
+def test_without_a_requirement_only_a_wrong_identity_is_rejected(tmp_path: Path, users_file: Path) -> None:
     with scene(tmp_path / "data", users_file=users_file) as node:
         assert associate(node.port, None)[0]
         assert associate(node.port, "modality", "open sesame", answer=False)[0]
         assert not associate(node.port, "modality", "wrong")[0]
 
 
-def test_dcmtk_shows_its_name_and_passcode(tmp_path: Path, users_file: Path) -> None:
+def test_dcmtk_sends_its_name_and_passcode(tmp_path: Path, users_file: Path) -> None:
     ds = mr_slice()
     path = write_file(ds, tmp_path / "one.dcm")
     with scene(tmp_path / "data", users_file=users_file, require_user_identity=True) as node:
@@ -239,8 +241,8 @@ def test_a_wrong_users_file_is_named_with_its_line(tmp_path: Path) -> None:
         NodeSettings(require_user_identity=True)
 
 
-def test_a_half_request_holds_nothing_but_its_connection(tmp_path: Path) -> None:
-    """Slow loris: a request that comes byte by byte is over when the network timeout is."""
+def test_half_a_request_is_closed_after_the_network_timeout(tmp_path: Path) -> None:
+    """As a slow-loris client leaves it."""
     with scene(tmp_path / "data", network_timeout_s=1.0) as node:
         with socket.create_connection(("127.0.0.1", node.port), 10) as slow:
             slow.sendall(struct.pack(">BBI", 0x01, 0, 5000))

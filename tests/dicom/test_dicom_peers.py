@@ -82,7 +82,7 @@ def test_dcmtk_sends_a_real_study(node: Scene, tmp_path: Path) -> None:
         assert kept.pixel_array.shape == (row.header["NumberOfFrames"], kept.Rows, kept.Columns)
 
 
-def test_what_dcmtk_dumps_of_a_kept_file(node: Scene, tmp_path: Path) -> None:
+def test_dcmtk_dumps_a_stored_file(node: Scene, tmp_path: Path) -> None:
     ds = mr_slice()
     send_folder([write_file(ds, tmp_path / "one.dcm")], "127.0.0.1", node.port, "MOD", "CPTDN")
     kept = node.store.path(node.instances()[0].path)
@@ -94,7 +94,7 @@ def test_what_dcmtk_dumps_of_a_kept_file(node: Scene, tmp_path: Path) -> None:
     assert "[MOD]" in done.stdout
 
 
-def test_we_send_to_dcmtk_the_bytes_that_stand_on_the_disk(tmp_path: Path) -> None:
+def test_the_stored_bytes_are_sent_to_dcmtk_unchanged(tmp_path: Path) -> None:
     ds = mr_slice(rows=128)
     path = write_file(ds, tmp_path / "one.dcm")
     with storescp(tmp_path / "at", "+B") as port:
@@ -106,7 +106,7 @@ def test_we_send_to_dcmtk_the_bytes_that_stand_on_the_disk(tmp_path: Path) -> No
     assert received_bytes.endswith(data)
 
 
-def test_a_small_object_takes_no_nagle_pause_to_dcmtk(tmp_path: Path) -> None:
+def test_a_small_object_is_sent_to_dcmtk_without_nagles_delay(tmp_path: Path) -> None:
     """A peer that leaves Nagle on is not our doing; tests/conftest.py switches it off in theirs."""
     ds = mr_slice(rows=16)
     path = write_file(ds, tmp_path / "one.dcm")
@@ -121,7 +121,7 @@ def test_a_small_object_takes_no_nagle_pause_to_dcmtk(tmp_path: Path) -> None:
     assert min(seconds) < 0.04  # one Nagle pause with a delayed acknowledgement is 40 ms
 
 
-def test_a_class_that_a_peer_does_not_take_is_an_outcome(tmp_path: Path) -> None:
+def test_a_class_that_a_peer_does_not_accept_is_an_outcome(tmp_path: Path) -> None:
     image, structures = mr_slice(), mr_slice(sop_class=RTSTRUCT)
     paths = [write_file(ds, tmp_path / f"{n}.dcm") for n, ds in enumerate((image, structures))]
     behind = tmp_path / "pacs"
@@ -133,7 +133,7 @@ def test_a_class_that_a_peer_does_not_take_is_an_outcome(tmp_path: Path) -> None
     assert only[0].class_refused
 
 
-def test_why_a_peer_cannot_be_used_is_said(node: Scene) -> None:
+def test_the_error_says_why_a_peer_cannot_be_used(node: Scene) -> None:
     with pytest.raises(PacsUnavailableError, match="cannot be reached"):
         echo(PacsSettings(port=free_port()), "CPTDN")
     with pytest.raises(PacsUnavailableError, match="its AE title is another one than configured"):

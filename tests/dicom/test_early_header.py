@@ -22,7 +22,7 @@ from tests.dicom.raw_scu import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT
 from tests.dicom.scenes import encoded, mr_slice
 from tests.peers import unpacked
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom's words about odd values
+pytestmark = pytest.mark.filterwarnings("ignore")  # pydicom warns of odd values
 
 ENHANCED = "1.2.840.10008.5.1.4.1.1.4.1"
 
@@ -34,25 +34,25 @@ def _read_values_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def header_of_all(data: bytes, syntax: str) -> dict[str, Any]:
-    """As the whole object is read."""
+    """The header as the whole object is read."""
     return header_of(decode_elements(data[: validate_structure(data, syntax).pixel_offset], syntax))
 
 
 @cache
 def parts() -> dict[int, bytes]:
     """The encoded elements of a small image by tag."""
-    found = {}
+    elements = {}
     for element in mr_slice():
-        one = Dataset()
-        one[element.tag] = element
+        ds = Dataset()
+        ds[element.tag] = element
         if element.keyword == "PixelData":
             element.VR = "OW"
-        found[int(element.tag)] = encoded(one)
-    return found
+        elements[int(element.tag)] = encoded(ds)
+    return elements
 
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT])
-def test_a_scanners_header_is_read_alike(syntax: str) -> None:
+def test_a_scanners_header_equals_that_of_the_whole_object(syntax: str) -> None:
     ds = mr_slice(
         SpecificCharacterSet="ISO_IR 192", PatientBirthDate="19700101", ImageType=["ORIGINAL", "PRIMARY"],
         EchoTime="12.5", RepetitionTime=620, FlipAngle="1.5e2", ScanningSequence="SE", ScanOptions=["FS", "SP"],
@@ -65,18 +65,18 @@ def test_a_scanners_header_is_read_alike(syntax: str) -> None:
     agent.CodeMeaning = "Gadobutrol"
     ds.ContrastBolusAgentSequence = Sequence([agent])
     data = encoded(ds, syntax)
-    for _ in range(2):  # decoded, then remembered
-        head = read_early_header(memoryview(data)[:4096], syntax)
-        assert head is not None
-        assert head.header.values == header_of_all(data, syntax)
-        assert list(head.header.values) == list(header_of_all(data, syntax))
-        assert head.header.uids == validate_structure(data, syntax).uids
-        assert head.size_bytes == len(data)
-    assert head.header.values["ContrastBolusAgentSequence"] == ["Gadobutrol"]
-    assert head.header.uids[SOP_INSTANCE_UID] == ds.SOPInstanceUID
+    for _ in range(2):  # decoded, then from the cache
+        early = read_early_header(memoryview(data)[:4096], syntax)
+        assert early is not None
+        assert early.header.values == header_of_all(data, syntax)
+        assert list(early.header.values) == list(header_of_all(data, syntax))
+        assert early.header.uids == validate_structure(data, syntax).uids
+        assert early.size_bytes == len(data)
+    assert early.header.values["ContrastBolusAgentSequence"] == ["Gadobutrol"]
+    assert early.header.uids[SOP_INSTANCE_UID] == ds.SOPInstanceUID
 
 
-def test_a_sequence_of_undefined_length_is_read_alike() -> None:
+def test_a_sequence_of_undefined_length_equals_that_of_the_whole_object() -> None:
     ds = mr_slice()
     agent = Dataset()
     agent.CodeMeaning = "Gadoteric acid"
@@ -84,18 +84,18 @@ def test_a_sequence_of_undefined_length_is_read_alike() -> None:
     ds.ContrastBolusAgentSequence = Sequence([agent])
     ds["ContrastBolusAgentSequence"].is_undefined_length = True
     data = encoded(ds)
-    head = read_early_header(memoryview(data), EXPLICIT)
-    assert head is not None
-    assert head.header.values == header_of_all(data, EXPLICIT)
-    assert head.header.values["ContrastBolusAgentSequence"] == ["Gadoteric acid"]
+    early = read_early_header(memoryview(data), EXPLICIT)
+    assert early is not None
+    assert early.header.values == header_of_all(data, EXPLICIT)
+    assert early.header.values["ContrastBolusAgentSequence"] == ["Gadoteric acid"]
 
 
 @pytest.mark.parametrize("syntax", [BIG_ENDIAN, DEFLATED])
-def test_other_encodings_are_left_to_the_whole_reading(syntax: str) -> None:
+def test_other_encodings_are_not_read_early(syntax: str) -> None:
     assert read_early_header(memoryview(encoded(mr_slice(), syntax)), syntax) is None
 
 
-def test_what_is_cut_off_or_unusual_is_left_to_the_whole_reading() -> None:
+def test_a_header_that_is_cut_off_or_unusual_is_not_read_early() -> None:
     data = encoded(mr_slice())
     pixels = validate_structure(data, EXPLICIT).pixel_offset
     assert pixels is not None
@@ -133,15 +133,15 @@ def with_values(values: Mapping[int, bytes]) -> bytes:
 
 @given(values=VALUES)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_bytes_stand_there_they_are_read_alike(values: dict[int, bytes]) -> None:
+def test_any_bytes_as_values_give_the_header_of_the_whole_object(values: dict[int, bytes]) -> None:
     data = with_values(values)
-    found = read_early_header(memoryview(data), EXPLICIT)
-    assert found is not None
-    assert found.header.values == header_of_all(data, EXPLICIT)
+    early = read_early_header(memoryview(data), EXPLICIT)
+    assert early is not None
+    assert early.header.values == header_of_all(data, EXPLICIT)
 
 
 @pytest.mark.parametrize("name", ["mr_siemens_t2_classic", "mr_ge_pd_axial_brain", "mr_vendor_minis"])
-def test_archives_of_real_scanners_are_read_alike(name: str, tmp_path: Path) -> None:
+def test_headers_of_real_scanners_equal_those_of_the_whole_objects(name: str, tmp_path: Path) -> None:
     read = 0
     for path in sorted(unpacked(name, tmp_path).rglob("*")):
         if not path.is_file():
@@ -151,8 +151,8 @@ def test_archives_of_real_scanners_are_read_alike(name: str, tmp_path: Path) -> 
         if syntax not in (EXPLICIT, IMPLICIT) or "PixelData" not in ds:
             continue
         data = encoded(ds, syntax)
-        head = read_early_header(memoryview(data)[:EARLY_HEADER_BYTES], syntax)
-        if head is not None:
+        early = read_early_header(memoryview(data)[:EARLY_HEADER_BYTES], syntax)
+        if early is not None:
             read += 1
-            assert head.header.values == header_of_all(data, syntax)
+            assert early.header.values == header_of_all(data, syntax)
     assert read > 0

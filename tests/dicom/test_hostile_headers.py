@@ -1,4 +1,4 @@
-"""Headers that are small on the wire and huge in memory, sent to a node: answered, named, and never at its expense."""
+"""Headers that are small on the wire and huge in memory: the node names them and needs no memory for them."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def test_a_deflate_bomb_is_refused_and_costs_this_process_nothing(node: Scene) -
     assert kilobytes_of_this_process() - before < 60_000
 
 
-def test_a_header_that_wants_more_than_its_share_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process that reads it ends; the error says of what."""
+def test_a_header_that_takes_too_long_to_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that reads it is ended, and the error names the limit."""
     path = tmp_path / "large.dcm"
     path.write_bytes(object_with(EMPTY_ITEM * 200_000 + END, "1.2.826.0.1.7"))
     assert read_full_header(path, 0, EXPLICIT).values["SOPInstanceUID"] == "1.2.826.0.1.7"

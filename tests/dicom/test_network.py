@@ -257,13 +257,33 @@ def send_a_byte_at_a_time(sender: RawSender, end: float) -> None:
 
 
 def test_a_sender_below_the_least_pace_is_aborted(tmp_path: Path) -> None:
-    with scene(tmp_path / "data", network_timeout_s=0.5) as node:
+    """It is never silent for as long as the network timeout, so no read of the node ends by that."""
+    with scene(tmp_path / "data", network_timeout_s=2.0) as node:
         with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
             sender.send_pdvs(1, store_request(MR, "1.2.3"), command=True)
             end = time.monotonic() + 10
             with pytest.raises(ConnectionError):
                 send_a_byte_at_a_time(sender, end)
         assert node.files() == set()
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_an_object_that_takes_longer_than_the_network_timeout_is_received(tmp_path: Path, fast: bool) -> None:
+    """The timeout is one of silence, and the sender is slow but above the least pace."""
+    ds = mr_slice(rows=128)
+    with scene(tmp_path / "data", fast=fast, network_timeout_s=1.0) as node:
+        with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
+            sender.send_pdvs(1, store_request(MR, str(ds.SOPInstanceUID)), command=True)
+            data, step = encoded(ds), 2048
+            for start in range(0, len(data), step):
+                last = 2 if start + step >= len(data) else 0
+                pdv = struct.pack(">IBB", len(data[start : start + step]) + 2, 1, last) + data[start : start + step]
+                sender.socket.sendall(struct.pack(">BBI", 0x04, 0, len(pdv)) + pdv)
+                time.sleep(0.15)
+            answer = sender.response()
+            assert answer is not None
+            assert answer.status == 0
+        assert len(node.instances()) == 1
 
 
 @pytest.mark.parametrize("fast", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import subprocess
@@ -92,11 +93,24 @@ def test_a_client_certificate_may_be_optional(tmp_path: Path, server: Certificat
         assert agreed(s_client(running.port, None, "-tls1_2"))
 
 
-def test_an_unfinished_handshake_does_not_block_the_door(secure: Scene, client: Certificate) -> None:
+def test_an_unfinished_handshake_does_not_block_other_connections(secure: Scene, client: Certificate) -> None:
     with socket.create_connection(("127.0.0.1", secure.port)) as silent:
         silent.sendall(b"\x16\x03\x01")
         pacs = PacsSettings(ae_title="CPTDN", port=secure.port, tls=client.settings(), timeout_s=5)
         echo(pacs, "MOD")  # within its timeout, which is shorter than the silent one's
+
+
+def test_an_unfinished_handshake_is_closed(
+    tmp_path: Path, server: Certificate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.dicom.network.server.HANDSHAKE_TIMEOUT_S", 0.3)
+    with (
+        scene(tmp_path / "data", tls=server.settings(), network_timeout_s=60.0) as running,
+        socket.create_connection(("127.0.0.1", running.port), 20) as silent,
+    ):
+        silent.sendall(b"\x16\x03\x01")
+        with contextlib.suppress(ConnectionResetError):
+            assert silent.recv(1) == b""
 
 
 def test_we_store_over_tls_with_our_certificate(secure: Scene, client: Certificate, tmp_path: Path) -> None:
