@@ -79,3 +79,16 @@ def test_the_same_arguments_write_the_same_bytes(study: WrittenStudy, tmp_path: 
     )
     for mine, theirs in zip(again.series["T1w"], study.series["T1w"], strict=True):
         assert mine.read_bytes() == theirs.read_bytes()
+
+
+def test_uids_depend_on_the_arguments_alone_and_never_change(study: WrittenStudy) -> None:
+    """Pinned: benchmarks, demonstrations and stored reports refer to phantoms by these UIDs."""
+    assert study.study_instance_uid == "1.2.826.0.1.3680043.8.498.64622361741646960028271704924580685705"
+    assert study.series_instance_uids == {
+        "T1w": "1.2.826.0.1.3680043.8.498.12594065026793603012079405542461374758",
+        "T2w": "1.2.826.0.1.3680043.8.498.19551021163824172050309183658666683828",
+        "CE-T1w": "1.2.826.0.1.3680043.8.498.43147404372454693437325028402299647352",
+    }
+    first = dcmread(study.series["T1w"][0], stop_before_pixels=True)
+    assert first.SOPInstanceUID == "1.2.826.0.1.3680043.8.498.78378701887513655133045254530090401470"
+    assert dcmread(study.rtstruct).SOPInstanceUID == "1.2.826.0.1.3680043.8.498.85808721444037857077584640613633329128"

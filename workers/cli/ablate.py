@@ -1,4 +1,4 @@
-"""`cptdn ablate`: which of the choices that the paper leaves open is better on this cohort."""
+"""`cptdn ablate`: compare the choices that the paper leaves open on a cohort."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def ablate(
     ],
     folds: Annotated[int, typer.Option(min=2, help="The same for every choice.")] = 5,
     repeats: Annotated[
-        int, typer.Option(min=1, help="Repeat with other folds and first weights: how much is chance?")
+        int, typer.Option(min=1, help="Repeats with other folds and first weights, which show the chance of both.")
     ] = 1,
     nomogram: KeptNomogramOption = None,
     schedule: ScheduleOption = "one_cycle",
@@ -74,9 +74,9 @@ def ablate(
 ) -> None:
     """Compare choices by cross-validation on the training patients: shared folds and seeds, one choice at a time.
 
-    Every alternative is compared with the reference, which the other options name. DIR gets ablation.json, .csv, .png,
-    .pdf and .svg; a run that was interrupted goes on where it stood when the same command is given again. Phantoms are
-    also compared with their truth.
+    Every alternative is compared with the reference, which the other options name. Writes ablation.json, .csv, .png,
+    .pdf and .svg into DIR; an interrupted run resumes when the same command is repeated. Phantoms are also compared
+    with their truth.
 
     Example: cptdn ablate cohort.csv --images dicom --out ablation --vary pooling --vary normalisation --repeats 3
     """
@@ -100,26 +100,29 @@ def ablate(
         "patience": patience,
     }
     arms = ablation_arms(options, vary)
-    for arm in arms:  # kept patches cannot be normalised anew: say so before anything is trained
+    for arm in arms:  # saved patches cannot be normalised again: refuse before anything is trained
         normalisation_of(images, arm.config.normalisation)
     plan = Ablation(arms, folds, repeats, None if nomogram is None else load_nomogram(nomogram))
     loader = loader_from(device, loaders, threads)
-    with stages(EVERY_NTH) as tell:
+    with stages(EVERY_NTH) as report_progress:
 
         def store_of(patients: Cohort, config: TrainingConfig) -> PatchStore:
             grey = config.normalisation
             place = out / "patches" / grey
             source = image_source(
                 images,
-                progress=lambda done, total: tell(f"{grey} landmarks", done, total, ""),
+                progress=lambda done, total: report_progress(f"{grey} landmarks", done, total, ""),
                 normalisation=grey,
                 cache=place,
             )(patients)
             return build_store(
-                patients.patient_ids, source.read_patches, place, lambda done, n: tell(f"{grey} images", done, n, "")
+                patients.patient_ids,
+                source.read_patches,
+                place,
+                lambda done, n: report_progress(f"{grey} images", done, n, ""),
             )
 
-        result = run_ablation(cohort, store_of, out / "runs", plan, loader, tell)
+        result = run_ablation(cohort, store_of, out / "runs", plan, loader, report_progress)
     written = write_ablation(result, out)
     if as_json:
         print_json({**result.to_json(), "written": [str(path) for path in written]})
@@ -132,20 +135,20 @@ def _print(result: AblationResult) -> None:
     from workers.training.ablation_report import shown_name
 
     rows = []
-    for one in result.arms:
-        value, (low, high) = one.c_index
-        row = [shown_name(one), f"{value:.3f} ({low:.3f} to {high:.3f})"]
-        if one.difference is None:
+    for arm in result.arms:
+        value, (low, high) = arm.c_index
+        row = [shown_name(arm), f"{value:.3f} ({low:.3f} to {high:.3f})"]
+        if arm.difference is None:
             row += ["-", "-"]
         else:
-            low, high = one.difference.ci95
-            row += [f"{one.difference.value:+.3f} ({low:+.3f} to {high:+.3f})", one.verdict]
+            low, high = arm.difference.ci95
+            row += [f"{arm.difference.value:+.3f} ({low:+.3f} to {high:+.3f})", arm.verdict]
         if result.n_repeats > 1:
-            values = [c.value for c in one.concordance]
+            values = [c.value for c in arm.concordance]
             row.append(f"{min(values):.3f} to {max(values):.3f}")
-        if one.truth is not None:
-            row.append("-" if one.truth["agreement"] is None else f"{one.truth['agreement']:.3f}, n = {one.truth['n']}")
-        rows.append([*row, time_left(one.seconds)])
+        if arm.truth is not None:
+            row.append("-" if arm.truth["agreement"] is None else f"{arm.truth['agreement']:.3f}, n = {arm.truth['n']}")
+        rows.append([*row, time_left(arm.seconds)])
     columns = ["", "C-index (95 % CI)", "difference (95 % CI)", "verdict"]
     columns += ["each repeat"] if result.n_repeats > 1 else []
     columns += ["agrees with the truth"] if result.arms[0].truth is not None else []

@@ -1,4 +1,4 @@
-"""`cptdn bench`: how fast this machine does it, as ratios against other programs in the same run."""
+"""`cptdn bench`: the speed on this machine, as ratios to other programs in the same run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 class Benchmark(StrEnum):
-    """What can be measured; each is a module of tests/benchmarks."""
+    """The benchmarks; each is a module of tests/benchmarks."""
 
     RECEIVE = "receive"
     LATENCY = "latency"
@@ -32,7 +32,7 @@ class Benchmark(StrEnum):
 
 
 class Device(StrEnum):
-    """Where networks run."""
+    """The device of the networks."""
 
     CPU = "cpu"
     CUDA = "cuda"

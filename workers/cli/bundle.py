@@ -1,4 +1,4 @@
-"""`cptdn bundle`: what a model bundle is, whether it is whole, and which one is used."""
+"""`cptdn bundle`: list, show, verify, sign, pack and activate model bundles."""
 
 from __future__ import annotations
 
@@ -34,10 +34,13 @@ def list_bundles(ctx: typer.Context, as_json: JsonOption = False) -> None:
     from workers.bundles.bundle import known_bundles
 
     configured = settings_of(ctx).model.bundle
-    found = known_bundles()
-    if configured not in {manifest.folder.name for manifest in found}:
-        found.append(read_manifest(configured))
-    rows = [{**_summary(one), "configured": one.folder == read_manifest(configured).folder} for one in found]
+    manifests = known_bundles()
+    if configured not in {manifest.folder.name for manifest in manifests}:
+        manifests.append(read_manifest(configured))
+    rows = [
+        {**_summary(manifest), "configured": manifest.folder == read_manifest(configured).folder}
+        for manifest in manifests
+    ]
     if as_json:
         print_json(rows)
         return
@@ -52,7 +55,7 @@ def list_bundles(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
 @app.command("show")
 def show(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption = False) -> None:
-    """Show a bundle's manifest: what it was trained on, what it may be used for, how well it does.
+    """Show a bundle's manifest: training data, intended use, performance.
 
     Example: cptdn bundle show demonstration --json
     """
@@ -75,7 +78,7 @@ def show(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption 
 
 @app.command("verify")
 def verify(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption = False) -> None:
-    """Check a bundle: signed by whom, every file there and unchanged, every weight fitting its architecture.
+    """Check a bundle: its signature, that every file is present and unchanged, that all weights fit the architecture.
 
     Example: cptdn bundle verify config/bundles/demonstration
     """
@@ -84,15 +87,15 @@ def verify(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOptio
 
     model = settings_of(ctx).model
     trust = trust_of(model)
-    found = verify_bundle(bundle or model.bundle, trust)
-    signer = check_signature(found.manifest, trust)
+    verified = verify_bundle(bundle or model.bundle, trust)
+    signer = check_signature(verified.manifest, trust)
     summary = {
-        "ok": True, **_summary(found.manifest), "signed_by": signer, "files": found.manifest.content["files"]
+        "ok": True, **_summary(verified.manifest), "signed_by": signer, "files": verified.manifest.content["files"]
     }  # fmt: skip
     if as_json:
         print_json(summary)
     else:
-        typer.echo(f"{found.manifest.name} {found.manifest.version} is whole: {found.digest}")
+        typer.echo(f"{verified.manifest.name} {verified.manifest.version} is whole: {verified.digest}")
         typer.echo(f"Signed by the trusted key {signer}." if signer else "Not signed by a key of [model] trusted_keys.")
 
 
@@ -104,7 +107,7 @@ def sign_(
     passphrase_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Holds the key's passphrase.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Sign a bundle: a statement that this very model was examined. The site's [model] trusted_keys name who may.
+    """Sign a bundle, to state that this model was examined; the site's [model] trusted_keys name accepted keys.
 
     Make a key with `openssl genpkey -algorithm ed25519 -out anna.key`, and the file for trusted_keys with
     `openssl pkey -in anna.key -pubout -out anna.pem`.
@@ -118,12 +121,12 @@ def sign_(
         passphrase = passphrase_file.read_text(encoding="utf-8").strip() if passphrase_file is not None else None
     except OSError as error:
         raise InputError(f"cannot read {passphrase_file}: {error.strerror}") from error
-    found = verify_bundle(bundle)
-    signer = sign(found.manifest, key, passphrase)
+    verified = verify_bundle(bundle)
+    signer = sign(verified.manifest, key, passphrase)
     if as_json:
-        print_json({**_summary(found.manifest), "signed_by": signer})
+        print_json({**_summary(verified.manifest), "signed_by": signer})
     else:
-        typer.echo(f"{found.manifest.name} {found.manifest.version} is signed with the key {signer}")
+        typer.echo(f"{verified.manifest.name} {verified.manifest.version} is signed with the key {signer}")
 
 
 @app.command("pack")
@@ -131,11 +134,11 @@ def pack(
     ctx: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Holds all files of a bundle, with a manifest or --manifest.")],
     manifest: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="What the manifest shall say (default: what it says now).")
+        Path | None, typer.Option(metavar="FILE.json", help="Content of the manifest (default: the present one).")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a bundle's manifest anew with the digests of its files, after a description or the nomogram was changed.
+    """Write a bundle's manifest again with the digests of its files, after a description or the nomogram was changed.
 
     Example: cptdn bundle pack my_bundle --manifest description.json
     """
@@ -160,7 +163,7 @@ def activate(
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A name or a folder.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Verify a bundle and make it the configured one, in the configuration file; running workers take it on restart.
+    """Verify a bundle and make it the configured one, in the configuration file; workers use it after a restart.
 
     Example: cptdn bundle activate /srv/cptdn/bundles/site-2025 --config cptdn.toml
     """
@@ -171,20 +174,28 @@ def activate(
     settings = settings_of(ctx)
     if settings.source is None:
         raise SettingsError("no configuration file to write to: name one with --config, or make ./cptdn.toml")
-    found = verify_bundle(bundle, trust_of(settings.model))
-    policy_of(settings, found.manifest.indication, f"the bundle {found.manifest.name!r}")
-    named = bundle if bundle == found.folder.name else str(found.folder.resolve())
+    verified = verify_bundle(bundle, trust_of(settings.model))
+    policy_of(settings, verified.manifest.indication, f"the bundle {verified.manifest.name!r}")
+    named = bundle if bundle == verified.folder.name else str(verified.folder.resolve())
     text = settings.source.read_text(encoding="utf-8")
     write_atomically(settings.source, with_bundle(text, named))
-    record_configuration(ctx, f"bundle {found.digest} activated")
+    record_configuration(ctx, f"bundle {verified.digest} activated")
     if as_json:
-        print_json({**_summary(found.manifest), "bundle": named, "written": str(settings.source)})
+        print_json({**_summary(verified.manifest), "bundle": named, "written": str(settings.source)})
     else:
         typer.echo(f"{settings.source} now names {named}; restart the workers")
 
 
 def with_bundle(text: str, name: str) -> str:
-    """The text of a configuration with `[model] bundle` set, everything else as it was."""
+    """Return the text of a configuration with ``[model] bundle`` set and everything else unchanged.
+
+    Parameters
+    ----------
+    text : str
+        TOML, with or without the section.
+    name : str
+        Name or folder of the bundle.
+    """
     line = f"bundle = {json.dumps(name, ensure_ascii=False)}"
     section = re.search(r"^\[model\][^\n]*$", text, re.MULTILINE)
     if section is None:
@@ -210,5 +221,5 @@ def _summary(manifest: BundleManifest) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {_shown(one)}" for name, one in value.items())
+        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
     return f"{value:.3f}" if isinstance(value, float) else str(value)

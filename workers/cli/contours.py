@@ -1,4 +1,4 @@
-"""`cptdn contours`: what a drawn region is on a series, before any network sees it."""
+"""`cptdn contours`: the ROIs of an RTSTRUCT as masks on a series, before any network."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def contours(
         raise typer.BadParameter(f"--out writes the mask of one ROI, found {len(chosen)}; name one with --roi")
     series = _series_of(series_folder, rois, series_uid)
     registrations = [read_registration(path) for path in registration or []]
-    rows = [_row(one, series, registrations, out, whole=roi is not None) for one in chosen]
+    rows = [_row(each, series, registrations, out, single=roi is not None) for each in chosen]
     document = {
         "series_instance_uid": series.series_instance_uid,
         "findings": [{"code": f.code, "text": f.text} for f in series.findings],
@@ -61,23 +61,23 @@ def contours(
 
 
 def _series_of(folder: Path, rois: list[Roi], series_uid: str | None) -> MrSeries:
-    """The one series of the folder; of several the named one, or the only one that the contours refer to."""
+    """Read the series of the folder; of several the named one, or the only one that the contours refer to."""
     from workers.volumes.reader import read_series, series_in
 
-    found = series_in(folder)
+    series_paths = series_in(folder)
     if series_uid is not None:
-        if series_uid not in found:
-            raise InputError(f"expected series {series_uid} in {folder}, found {', '.join(found)}")
-        return read_series(found[series_uid])
-    if len(found) == 1:
-        return read_series(next(iter(found.values())))
+        if series_uid not in series_paths:
+            raise InputError(f"expected series {series_uid} in {folder}, found {', '.join(series_paths)}")
+        return read_series(series_paths[series_uid])
+    if len(series_paths) == 1:
+        return read_series(next(iter(series_paths.values())))
     named = {uid for roi in rois for contour in roi.contours for uid in contour.sop_instance_uids}
-    referred = [uid for uid, paths in found.items() if named & _instances(paths)]
+    referred = [uid for uid, paths in series_paths.items() if named & _instances(paths)]
     if len(referred) != 1:
         raise InputError(
-            f"expected one series in {folder}, found {len(found)} ({', '.join(found)}); name one with --series"
+            f"expected one series in {folder}, found {len(series_paths)} ({', '.join(series_paths)}); name one with --series"
         )
-    return read_series(found[referred[0]])
+    return read_series(series_paths[referred[0]])
 
 
 def _instances(paths: list[Path]) -> set[str]:
@@ -86,15 +86,15 @@ def _instances(paths: list[Path]) -> set[str]:
     return {str(dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID) for path in paths}
 
 
-def _row(roi: Roi, series: MrSeries, registrations: list[Any], out: Path | None, *, whole: bool) -> dict[str, Any]:
-    """What is printed of one ROI. whole : a refusal ends the command; otherwise it stands in the row."""
+def _row(roi: Roi, series: MrSeries, registrations: list[Any], out: Path | None, *, single: bool) -> dict[str, Any]:
+    """Return the row of one ROI; an ROI without a mask is an error (`single`), or a row with the reason."""
     from workers.volumes.contours import roi_on_series
 
     row: dict[str, Any] = {"roi_number": roi.number, "roi_name": roi.name, "roi_type": roi.roi_type}
     try:
         mask = roi_on_series(roi, series, registrations, trust_images=True)
     except IneligibleStudyError as error:
-        if whole:
+        if single:
             raise
         return {**row, "error": {"code": error.code, "text": error.text}}
     if out is not None:

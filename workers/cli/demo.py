@@ -1,4 +1,4 @@
-"""`cptdn demo`: the whole main job on this machine with real parts, a small PACS and a synthetic patient."""
+"""`cptdn demo`: the main job on this machine with real parts, a small PACS and a synthetic patient."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ PARTS = ("volumes", "features", "scores", "nomogram", "report")
 
 
 class DemoFailedError(CptdnError):
-    """The main job did not come to its end."""
+    """The demonstration did not end with a delivered and committed report."""
 
 
 @dataclass(frozen=True)
-class Delivered:
-    """A report that came back, with the time of each part in seconds."""
+class DeliveredReport:
+    """A report that came back from the PACS, with the seconds of each part and whether it was committed."""
 
     report: Report
     seconds: Mapping[str, float]
@@ -55,8 +55,10 @@ def demo(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option(help="Where the report, its companions and summary.json go.")] = Path("out/demo"),
 ) -> None:
-    """Show the whole story with real parts: broker, ledger, node and workers start; a small PACS sends a synthetic
-    patient; the report comes back, committed, and is printed.
+    """Run the main job with real parts on this machine and print the report.
+
+    Broker, ledger, node and workers start; a small PACS sends a synthetic patient; the report comes back to it and is
+    committed.
 
     Example: cptdn demo --out out/demo
     """
@@ -75,7 +77,7 @@ def demo(
     )
     with ExitStack() as stack:
         settings, ledger, pacs = _start(stack, workplace, say)
-        _tell_facts(settings, ledger, say)
+        _record_facts(settings, ledger, say)
         delivered = _main_job(settings, ledger, pacs, study, say)
         files = _collect(out, ledger, pacs, delivered.report)
     report = read_report(files["sr"])
@@ -92,13 +94,13 @@ def demo(
     (out / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=1, default=str), encoding="utf-8")
     typer.echo("\n" + plain_text(report) + "\n")
     typer.echo("Seconds: " + ", ".join(f"{part} {seconds:.2f}" for part, seconds in delivered.seconds.items()))
-    typer.echo(f"Kept in {out}: " + ", ".join(sorted(path.name for path in out.iterdir() if path.is_file())))
+    typer.echo(f"Saved in {out}: " + ", ".join(sorted(path.name for path in out.iterdir() if path.is_file())))
     if not delivered.committed:
         raise DemoFailedError("the report was sent, but the PACS did not commit it")
 
 
 class _Narrator:
-    """Tells each step with the time since the start."""
+    """Prints each step with the time since the start."""
 
     def __init__(self) -> None:
         self._started = time.monotonic()
@@ -137,8 +139,8 @@ def _start(stack: ExitStack, workplace: Path, say: Callable[[str], None]) -> tup
     return settings, ledger, pacs
 
 
-def _tell_facts(settings: Settings, ledger: Ledger, say: Callable[[str], None]) -> None:
-    """What a laboratory system would tell: EBV DNA, and the stage."""
+def _record_facts(settings: Settings, ledger: Ledger, say: Callable[[str], None]) -> None:
+    """Record what a laboratory system would send: EBV DNA, and the stage."""
     from node.clinical.entries import ebv_entry, record_entries, stage_entry
 
     entries = [ebv_entry(settings, EBV_DNA), stage_entry(settings, STAGE)]
@@ -149,8 +151,8 @@ def _tell_facts(settings: Settings, ledger: Ledger, say: Callable[[str], None]) 
 
 def _main_job(
     settings: Settings, ledger: Ledger, pacs: SmallPacs, study: WrittenStudy, say: Callable[[str], None]
-) -> Delivered:
-    """The PACS routes the study; wait until its report has come back and is committed."""
+) -> DeliveredReport:
+    """Route the study from the PACS, and wait until its report is delivered and committed."""
     from node.dicom.scu.store_scu import send_folder
     from node.ledger.deliveries import deliveries_of
     from node.ledger.jobs import get_job
@@ -161,19 +163,21 @@ def _main_job(
     received = time.monotonic() - begun
     refused = [outcome for outcome in outcomes if outcome.status != 0x0000]
     if refused:
-        raise DemoFailedError(f"the node did not take {len(refused)} objects: {refused[0].note}")
+        raise DemoFailedError(f"the node refused {len(refused)} objects: {refused[0].note}")
     say(f"C-STORE: {len(outcomes)} objects sent and stored")
-    told = 0
+    printed_lines = 0
     while True:
         with ledger.begin() as session:
-            told = _tell_history(session, study.study_instance_uid, told, say)
+            printed_lines = _print_history(session, study.study_instance_uid, printed_lines, say)
             report = current_report(session, study.study_instance_uid)
             delivery = deliveries_of(session, report.id)[0] if report is not None else None
         if report is not None and delivery is not None and delivery.state in ("delivered", "dead"):
             break
         if time.monotonic() - begun > REPORT_WITHIN_S:
             where = settings.storage.root.parent / "log.txt"
-            raise DemoFailedError(f"no delivered report after {REPORT_WITHIN_S:.0f} s; the parts wrote {where}")
+            raise DemoFailedError(
+                f"expected a delivered report within {REPORT_WITHIN_S:.0f} s, found none; see {where}"
+            )
         time.sleep(LOOK_EVERY_S)
     total = time.monotonic() - begun
     with ledger.begin() as session:
@@ -184,15 +188,15 @@ def _main_job(
     parts = {name: round(float(seconds.get(name, 0.0)), 3) for name in PARTS}
     sent = ((delivery.committed_at or delivery.created_at) - delivery.created_at).total_seconds()
     timing = {"receive": round(received, 3), **parts, "delivery": round(sent, 3), "total": round(total, 3)}
-    return Delivered(report, timing, delivery.committed_at is not None)
+    return DeliveredReport(report, timing, delivery.committed_at is not None)
 
 
-def _tell_history(session: Session, study_instance_uid: str, told: int, say: Callable[[str], None]) -> int:
-    """Say what has happened to the case since the last look; returns how many lines are told."""
+def _print_history(session: Session, study_instance_uid: str, printed_lines: int, say: Callable[[str], None]) -> int:
+    """Print the new lines of the case's history; return how many lines it has now."""
     from node.ledger.cases import history
 
     lines = history(session, study_instance_uid)
-    for line in lines[told:]:
+    for line in lines[printed_lines:]:
         say(f"Case: {line['text']}")
     return len(lines)
 
@@ -206,10 +210,10 @@ def _collect(out: Path, ledger: Ledger, pacs: SmallPacs, report: Report) -> dict
     with ledger.begin() as session:
         objects = objects_of(session, report.id)
     files: dict[str, Path] = {}
-    for number, one in enumerate(objects):
-        name = NAMES.get(one.kind, f"{one.kind}-{number}.dcm")
-        files[one.kind if one.kind in NAMES else f"{one.kind}-{number}"] = out / name
-        shutil.copyfile(pacs.stored[one.sop_instance_uid].path, out / name)
+    for number, report_object in enumerate(objects):
+        name = NAMES.get(report_object.kind, f"{report_object.kind}-{number}.dcm")
+        files[report_object.kind if report_object.kind in NAMES else f"{report_object.kind}-{number}"] = out / name
+        shutil.copyfile(pacs.stored[report_object.sop_instance_uid].path, out / name)
     if "pdf" in files:
         encapsulated = dcmread(files["pdf"])
         data = bytes(encapsulated.EncapsulatedDocument)[: encapsulated.EncapsulatedDocumentLength]
@@ -222,7 +226,7 @@ def _collect(out: Path, ledger: Ledger, pacs: SmallPacs, report: Report) -> dict
 
 
 def _draw_nomogram(path: Path, report: TreatmentReport) -> None:
-    """The nomogram with this patient's lines, from the numbers that stand in the report."""
+    """Draw the nomogram with this patient's lines, from the numbers in the report."""
     from matplotlib.figure import Figure
 
     from config.indication.vocabulary import EbvCategory

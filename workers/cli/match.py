@@ -1,4 +1,4 @@
-"""`cptdn match`: comparable arms for a cohort that was not randomised."""
+"""`cptdn match`: comparable arms in a cohort that was not randomised."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def match(
     ctx: typer.Context,
     cohort: Annotated[Path, typer.Argument(metavar="COHORT.csv", help="A cohort in canonical columns.")],
-    out: Annotated[Path, typer.Option("--out", metavar="MATCHED.csv", help="Where the matched patients go.")],
+    out: Annotated[Path, typer.Option("--out", metavar="MATCHED.csv", help="File for the matched patients.")],
     caliper: Annotated[
         float | None, typer.Option(min=0, help="Largest difference, in standard deviations of the propensity score.")
     ] = None,
@@ -31,9 +31,9 @@ def match(
     ] = [],  # noqa: B006
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")] = False,
 ) -> None:
-    """Match the two arms 1:1 by nearest propensity score and print how alike they are before and after.
+    """Match the two arms 1:1 by nearest propensity score and print their balance before and after.
 
-    MATCHED.csv has the rows of COHORT.csv that found a partner, with the columns propensity_score and pair.
+    MATCHED.csv has the matched rows of COHORT.csv, with the columns propensity_score and pair.
 
     Example: cptdn match cohort.csv --out matched.csv --caliper 0.02 --exact centre
     """
@@ -42,38 +42,38 @@ def match(
     from workers.validation.matching import match as match_arms
 
     patients = read_cohort(cohort, need_scores=False, need_ebv_dna=False, endpoints=())
-    found = match_arms(patients, tuple(covariate) or MATCHED_FACTORS, caliper, exact)
-    _write(found, out)
-    document = {**found.to_json(), "exact": exact, "written": str(out)}
+    matching = match_arms(patients, tuple(covariate) or MATCHED_FACTORS, caliper, exact)
+    _write(matching, out)
+    document = {**matching.to_json(), "exact": exact, "written": str(out)}
     if as_json:
         print_json(document)
         return
     rows = []
-    for before in found.before:
-        after = next((b for b in found.after if b.factor == before.factor), None)
+    for before in matching.before:
+        after = next((b for b in matching.after if b.factor == before.factor), None)
         shown = (f"{after.smd:+.3f}", p_shown(after.p)) if after else ("-", "-")
         rows.append((before.factor, f"{before.smd:+.3f}", p_shown(before.p), *shown))
     columns = ("", "difference before", "p", "difference after", "p")
     print_table(columns, rows, title="Standardised mean differences of the arms")
     typer.echo(
-        f"{len(found.pairs)} pairs of {len(patients)} patients; each {found.focal_arm.value} patient was matched"
+        f"{len(matching.pairs)} pairs of {len(patients)} patients; each {matching.focal_arm.value} patient was matched"
     )
-    if found.n_incomplete:
-        typer.echo(f"{found.n_incomplete} patients with an unknown covariate were left out")
+    if matching.n_incomplete:
+        typer.echo(f"{matching.n_incomplete} patients with an unknown covariate were left out")
     typer.echo(f"written: {out}")
 
 
-def _write(found: Matching, out: Path) -> None:
-    texts = found.cohort.texts
+def _write(matching: Matching, out: Path) -> None:
+    texts = matching.cohort.texts
     columns = [name for name in texts if name not in ("propensity_score", "pair")]
     try:
         with out.open("w", newline="", encoding="utf-8") as stream:
             writer = csv.writer(stream)
             writer.writerow([*columns, "propensity_score", "pair"])
-            for number, pair in enumerate(found.pairs, 1):
+            for number, pair in enumerate(matching.pairs, 1):
                 for row in pair:
                     writer.writerow(
-                        [*(texts[name][row] for name in columns), repr(float(found.propensity[row])), number]
+                        [*(texts[name][row] for name in columns), repr(float(matching.propensity[row])), number]
                     )
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror}") from error

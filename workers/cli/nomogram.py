@@ -47,7 +47,7 @@ def score(
     threshold: ThresholdOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Disease-free survival under ICT+CCRT and CCRT for one patient or for a table of patients.
+    """Predict disease-free survival under ICT+CCRT and CCRT for one patient or for a table of patients.
 
     Example: cptdn nomogram score --age 40 --ebv-dna 5000 --prognostic-score 0 --predictive-score -0.4
     Example: cptdn nomogram score --batch patients.csv --out scored.csv
@@ -84,7 +84,7 @@ def _score_options(policy: DecisionPolicy, horizons: list[float], threshold: flo
 def _single_patient(
     age: float | None, ebv_dna: str | None, prognostic_score: float | None, predictive_score: float | None
 ) -> dict[str, Any]:
-    """What was given of one patient, by option."""
+    """Return the values of one patient by option; None where an option is missing."""
     return {
         "--age": age,
         "--ebv-dna": ebv_dna,
@@ -94,12 +94,12 @@ def _single_patient(
 
 
 def _given(single: dict[str, Any]) -> PatientInputs:
-    """One patient; raises wrong usage naming the options that lack."""
+    """Return one patient's inputs; BadParameter names the missing options."""
     from workers.nomogram.patient_prediction import PatientInputs
 
     missing = [name for name, value in single.items() if value is None]
     if missing:
-        raise typer.BadParameter(f"one patient needs {', '.join(missing)}")
+        raise typer.BadParameter(f"expected all values of one patient, missing {', '.join(missing)}")
     return PatientInputs(
         single["--age"], single["--ebv-dna"], single["--prognostic-score"], single["--predictive-score"]
     )

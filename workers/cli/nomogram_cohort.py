@@ -27,12 +27,12 @@ CohortLabelOption = Annotated[
 def fit(
     ctx: typer.Context,
     cohort: Annotated[Path, typer.Argument(metavar="COHORT.csv", help="A cohort in canonical columns.")],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where nomogram.json goes.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for nomogram.json.")],
     label: CohortLabelOption = None,
     horizons: HorizonsOption = None,
     decision_horizon: DecisionHorizonOption = None,
-    name: Annotated[str, typer.Option(help="Name of the nomogram; it stands in every report.")] = "",
-    population: Annotated[str, typer.Option(help="Whom it was fitted on; it stands in every report.")] = "",
+    name: Annotated[str, typer.Option(help="Name of the nomogram, shown in every report.")] = "",
+    population: Annotated[str, typer.Option(help="The patients it was fitted on, shown in every report.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Fit the CPTDN on a cohort; `nomogram score --nomogram DIR` then uses it.
@@ -131,12 +131,12 @@ def evaluate(
         subgroup_columns=columns,
         development=development or report is not None,
     )
-    found = evaluate(patients, model, options)
-    document = found.to_json()
+    evaluation = evaluate(patients, model, options)
+    document = evaluation.to_json()
     if figures is not None:
-        document["figures"] = [str(path) for path in draw_evaluation(found, figures)]
+        document["figures"] = [str(path) for path in draw_evaluation(evaluation, figures)]
     if report is not None:
-        document["report"] = str(write_report(found, report))
+        document["report"] = str(write_report(evaluation, report))
     if as_json:
         print_json(document)
         return
@@ -150,7 +150,12 @@ def evaluate(
 def _print_evaluation(document: dict[str, Any]) -> None:
     parts = {"all patients": document, **document["cohorts"]}
     rows = [
-        [name, str(part["n"]), str(part["n_events"]), *(_ratio(found, "value") for found in part["c_index"].values())]
+        [
+            name,
+            str(part["n"]),
+            str(part["n_events"]),
+            *(_ratio(comparison, "value") for comparison in part["c_index"].values()),
+        ]
         for name, part in parts.items()
     ]
     print_table(("", "n", "events", "C-index", "CCRT", "ICT+CCRT"), rows, title=f"Endpoint {document['endpoint']}")
@@ -158,21 +163,23 @@ def _print_evaluation(document: dict[str, Any]) -> None:
         rows = [
             [
                 f"high against low risk, {arm}",
-                str(found["n"]),
-                _ratio(found, "hazard_ratio"),
-                p_shown(found["p_log_rank"]),
+                str(comparison["n"]),
+                _ratio(comparison, "hazard_ratio"),
+                p_shown(comparison["p_log_rank"]),
             ]
-            for arm, found in part["risk_groups"].items()
+            for arm, comparison in part["risk_groups"].items()
         ]
         for threshold, groups in part["decision"].items():
-            for group, found in groups.items():
+            for group, comparison in groups.items():
                 text = f"ICT+CCRT against CCRT, {group} at {100 * float(threshold):g} %"
-                rows.append([text, str(found["n"]), _ratio(found, "hazard_ratio"), p_shown(found["p_log_rank"])])
+                rows.append(
+                    [text, str(comparison["n"]), _ratio(comparison, "hazard_ratio"), p_shown(comparison["p_log_rank"])]
+                )
         print_table(("", "n", "hazard ratio", "p (log-rank)"), rows, title=name)
 
 
-def _ratio(found: dict[str, Any], name: str) -> str:
-    if found[name] is None:
-        return str(found.get("reason", "-"))
-    low, high = found["ci95"]
-    return f"{found[name]:.3f} ({low:.3f} to {high:.3f})"
+def _ratio(estimate: dict[str, Any], name: str) -> str:
+    if estimate[name] is None:
+        return str(estimate.get("reason", "-"))
+    low, high = estimate["ci95"]
+    return f"{estimate[name]:.3f} ({low:.3f} to {high:.3f})"

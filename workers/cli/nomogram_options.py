@@ -100,5 +100,5 @@ def policy_of_nomogram(settings: Settings, nomogram: CoxNomogram) -> DecisionPol
 
 
 def p_shown(value: float | None) -> str:
-    """A p value as a table shows it."""
+    """Return a p value for a table cell."""
     return "-" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,4 +1,4 @@
-"""`cptdn report`: reads any report of ours back."""
+"""`cptdn report`: read a report of this program."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def show(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Show what a report says: recommendation, both regimens, inputs, warnings, model.
+    """Show a report: recommendation, both regimens, inputs, warnings, model.
 
     The file may come back from a PACS: what a PACS changes on the way (Patient ID, transfer syntax, added attributes)
     is tolerated. A report of other software is refused with what was found instead.

@@ -1,4 +1,4 @@
-"""`cptdn score`: the whole computation on files, without network and ledger."""
+"""`cptdn score`: the computation on files, without network and ledger."""
 
 from __future__ import annotations
 
@@ -55,7 +55,37 @@ def score_files(
     stage: str | None,
     bundle_name: str | None = None,
 ) -> TreatmentReport:
-    """The report of a study that stands in files. Raises IneligibleStudyError when the rules do not let it through."""
+    """Score a study from its files.
+
+    Parameters
+    ----------
+    settings : Settings
+        Rules, decision, model.
+    series : sequence of Path
+        Folders or files of the images.
+    rtstruct : Path
+        RTSTRUCT or SEG.
+    age_years : float or None
+        In place of the age in the images.
+    ebv_dna : str
+        Laboratory value, copies/mL.
+    stage : str or None
+        Without it, the stage is not checked and the report says so.
+    bundle_name : str or None
+        In place of the configured bundle.
+
+    Returns
+    -------
+    TreatmentReport
+        As the service would report it.
+
+    Raises
+    ------
+    IneligibleStudyError
+        The rules do not admit the study.
+    InputError
+        The files are not the MR series of one study.
+    """
     from config.bundle_signature import trust_of
     from config.decision_policy import policy_of
     from node.ledger.database import now_utc
@@ -64,7 +94,9 @@ def score_files(
     from workers.pipeline.report_values import draft_report, out_of_distribution_intensities, refuse_out_of_distribution
 
     stored, files = _stored([*_files(series), rtstruct])
-    studies = sorted({str(one.header["StudyInstanceUID"]) for one in stored if one.header.get("Modality") == "MR"})
+    studies = sorted(
+        {str(instance.header["StudyInstanceUID"]) for instance in stored if instance.header.get("Modality") == "MR"}
+    )
     if len(studies) != 1:
         raise InputError(f"expected the MR series of one study, found {len(studies)}: {', '.join(studies) or 'none'}")
     stored = _with_age(stored, age_years)
@@ -72,8 +104,8 @@ def score_files(
     lenient = settings.eligibility.model_copy(update={"stage_unknown": "report_unverified"})
     settings = settings.model_copy(update={"eligibility": lenient})
     now = now_utc()
-    images = tuple(one for one in stored if one.header.get("Modality") == "MR")
-    related = tuple(one for one in stored if one.header.get("Modality") != "MR")
+    images = tuple(instance for instance in stored if instance.header.get("Modality") == "MR")
+    related = tuple(instance for instance in stored if instance.header.get("Modality") != "MR")
     inputs = CaseInputs(studies[0], images, related=related, facts=_facts(ebv_dna, stage))
     bundle = load_bundle(bundle_name or settings.model.bundle, trust_of(settings.model))
     policy = policy_of(settings, bundle.manifest.indication, f"the bundle {bundle.manifest.name!r}")
@@ -97,14 +129,16 @@ def _not_ready(assessment: Assessment) -> IneligibleStudyError:
 
 
 def _files(series: Sequence[Path]) -> list[Path]:
-    found = [path for one in series for path in (sorted(one.rglob("*")) if one.is_dir() else [one]) if path.is_file()]
-    if not found:
+    paths = [
+        path for place in series for path in (sorted(place.rglob("*")) if place.is_dir() else [place]) if path.is_file()
+    ]
+    if not paths:
         raise InputError(f"expected DICOM files in {', '.join(map(str, series))}, found none")
-    return found
+    return paths
 
 
 def _stored(paths: Sequence[Path]) -> tuple[list[StoredInstance], dict[str, Path]]:
-    """What the ledger would hold of these files. Raises InputError naming a file that is no DICOM."""
+    """Read the headers as the ledger would store them; InputError for a file that is not DICOM."""
     from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
@@ -126,14 +160,14 @@ def _stored(paths: Sequence[Path]) -> tuple[list[StoredInstance], dict[str, Path
 
 
 def _with_age(stored: Sequence[StoredInstance], age_years: float | None) -> list[StoredInstance]:
-    """The instances as if the images gave this age; without one, as they are."""
+    """Return the instances as if the images contained this age; without one, unchanged."""
     if age_years is None:
         return list(stored)
-    said = {"PatientAge": f"{int(age_years):03d}Y", "PatientBirthDate": ""}
-    return [replace(one, header={**one.header, **said}) for one in stored]
+    age_attributes = {"PatientAge": f"{int(age_years):03d}Y", "PatientBirthDate": ""}
+    return [replace(instance, header={**instance.header, **age_attributes}) for instance in stored]
 
 
 def _facts(ebv_dna: str, stage: str | None) -> ClinicalFacts:
-    given = Provenance("given on the command line")
-    known = None if stage is None else StageFact(parse_stage(stage, "8"), given)
-    return ClinicalFacts(ebv_dna=(EbvResult(ebv_dna, given),), stage=known)
+    provenance = Provenance("given on the command line")
+    stage_fact = None if stage is None else StageFact(parse_stage(stage, "8"), provenance)
+    return ClinicalFacts(ebv_dna=(EbvResult(ebv_dna, provenance),), stage=stage_fact)

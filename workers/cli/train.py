@@ -54,7 +54,7 @@ def train(
     folds: Annotated[
         int,
         typer.Option(
-            min=0, help="Also cross-validate on so many folds: as many more trainings; 0: only the final model."
+            min=0, help="Also cross-validate on N folds, which takes N more trainings; 0: only the final model."
         ),
     ] = 0,
     schedule: ScheduleOption = "one_cycle",
@@ -75,9 +75,9 @@ def train(
 ) -> None:
     """Train three SE-ResNets, the multi-task network and the CPTDN, evaluate them, and pack a verified bundle.
 
-    A run that was interrupted goes on where it stood when the same command is given again. With --folds the manifest
-    also tells how the method does on patients that no part of it had seen, and BUNDLE.training/out_of_fold.csv holds
-    their scores for `cptdn nomogram evaluate`.
+    An interrupted run resumes when the same command is repeated. With --folds the manifest also contains the
+    performance on patients that no part of a model had seen, and BUNDLE.training/out_of_fold.csv contains their scores
+    for `cptdn nomogram evaluate`.
 
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025 --folds 5
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --horizons 24,48 --decision-horizon 48
@@ -90,7 +90,7 @@ def train(
 
     published = None if nomogram is None else load_nomogram(nomogram).indication
     indication = indication_of(horizons, decision_horizon, published)
-    grey = normalisation_of(images, normalisation)
+    image_normalisation = normalisation_of(images, normalisation)
     config = config_from_choices(
         width=width,
         variant=variant,
@@ -100,7 +100,7 @@ def train(
         transfer=transfer,
         seed=seed,
         schedule=schedule,
-        normalisation=grey,
+        normalisation=image_normalisation,
         augmentation=augmentation,
         patience=patience,
     )
@@ -109,14 +109,14 @@ def train(
     )
     place = work or out.with_name(f"{out.name}.training")
     loader = loader_from(device, loaders, threads)
-    with stages(EVERY_NTH) as tell:
+    with stages(EVERY_NTH) as report_progress:
         source = image_source(
             images,
-            progress=lambda done, total: tell("landmarks", done, total, ""),
-            normalisation=grey,
+            progress=lambda done, total: report_progress("landmarks", done, total, ""),
+            normalisation=image_normalisation,
             cache=place,
         )
-        bundle = train_bundle(cohort, source, out, place, config, description, loader, tell, folds)
+        bundle = train_bundle(cohort, source, out, place, config, description, loader, report_progress, folds)
         if phantoms:
             bundle = add_phantom_metrics(bundle, {f"phantoms_{folder.name}": folder for folder in phantoms})
     if as_json:
@@ -131,30 +131,30 @@ def train(
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
     rows = []
-    for label, found in metrics.items():
-        if "c_index" in found:
+    for label, metric in metrics.items():
+        if "c_index" in metric:
             continue
-        c = (_shown(found[group], found.get("ci95", {}).get(group)) for group in ("all", "CCRT", "ICT+CCRT"))
-        rows.append([_title(label, found), str(found["n"]), str(found["n_events"]), *c])
+        c = (_shown(metric[group], metric.get("ci95", {}).get(group)) for group in ("all", "CCRT", "ICT+CCRT"))
+        rows.append([_title(label, metric), str(metric["n"]), str(metric["n_events"]), *c])
     print_table(("", "n", "events", "C-index", "CCRT", "ICT+CCRT"), rows, title="Performance")
     rows = [
         [
             label.replace("_", " "),
-            str(found["n"]),
-            _shown(found["c_index"]),
-            _shown(found["oracle_c_index"]),
-            _shown(found["agreement_where_difference_exceeds_5_percent"]),
+            str(metric["n"]),
+            _shown(metric["c_index"]),
+            _shown(metric["oracle_c_index"]),
+            _shown(metric["agreement_where_difference_exceeds_5_percent"]),
         ]
-        for label, found in metrics.items()
-        if "c_index" in found
+        for label, metric in metrics.items()
+        if "c_index" in metric
     ]
     if rows:
         print_table(("", "n", "C-index", "oracle", "agreement"), rows, title="Against the truth")
 
 
-def _title(label: str, found: dict[str, Any]) -> str:
+def _title(label: str, metric: dict[str, Any]) -> str:
     if label == "out_of_fold":
-        return f"out of {found['folds']} folds"
+        return f"out of {metric['folds']} folds"
     return "training, seen" if label == "training" else label
 
 

@@ -1,4 +1,4 @@
-"""Options that `cptdn train` and `cptdn ablate` share: whatever the paper leaves open, its choice as the default."""
+"""Options that `cptdn train` and `cptdn ablate` share: the choices that the paper leaves open."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ if TYPE_CHECKING:
 CohortArgument = Annotated[Path, typer.Argument(metavar="COHORT.csv", help="A cohort in canonical columns.")]
 ImagesOption = Annotated[
     Path,
-    typer.Option("--images", metavar="DIR", help="<patient_id>.npz of kept patches, or one DICOM folder a patient."),
+    typer.Option("--images", metavar="DIR", help="<patient_id>.npz of saved patches, or one DICOM folder per patient."),
 ]
 KeptNomogramOption = Annotated[
-    Path | None, typer.Option("--nomogram", metavar="FILE.json", help="Keep this nomogram instead of fitting one.")
+    Path | None, typer.Option("--nomogram", metavar="FILE.json", help="Use this nomogram instead of fitting one.")
 ]
 ScheduleOption = Annotated[
     Literal["one_cycle", "paper"], typer.Option("--schedule", help="AdamW in one cycle, or the paper's SGD.")
 ]
-WidthOption = Annotated[float, typer.Option("--width", min=0.03, max=2, help="Of all layers; 1 is the paper's.")]
+WidthOption = Annotated[float, typer.Option("--width", min=0.03, max=2, help="Width of all layers; 1 is the paper's.")]
 VariantOption = Annotated[
     Literal["basic", "bottleneck"],
     typer.Option("--variant", help="SE-ResNet blocks; bottleneck is the deeper 3-4-3 network."),
 ]
 PoolingOption = Annotated[
-    Literal["maximum", "attention"], typer.Option("--pooling", help="How a patient's slices become one.")
+    Literal["maximum", "attention"], typer.Option("--pooling", help="How a patient's slices are combined.")
 ]
 NormalisationOption = Annotated[
     Literal["landmarks", "n4_landmarks", "z_score"] | None,
     typer.Option(
         "--normalisation",
         help="Grey values of DICOM images: landmarks of the histogram (default), the same after N4 bias correction "
-        "(seconds a series), z-scores of the foreground. Kept patches have theirs already.",
+        "(seconds per series), z-scores of the foreground. Saved patches are already normalised.",
     ),
 ]
-EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Of each SE-ResNet, at most.")]
-BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=2, help="Patients a batch; the paper's has 64.")]
+EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Largest number of epochs of each SE-ResNet.")]
+BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=2, help="Patients per batch; 64 in the paper.")]
 PatienceOption = Annotated[
     int | None,
     typer.Option(
         "--patience",
         min=0,
-        help="Stop early after so many epochs without a gain of the validation C-index and keep the best weights; "
+        help="Stop early after N epochs without a gain of the validation C-index and use the best weights; "
         "0: never (default: 0, with --schedule paper 5).",
     ),
 ]
@@ -81,7 +81,17 @@ EVERY_NTH = {"images": 100, "landmarks": 25, "scores": 50}  # plain lines of pro
 
 
 def loader_from(device: str, loaders: int | None, threads: int) -> BatchLoader:
-    """Where the networks compute and who prepares their batches; sets torch's threads."""
+    """Return the batch loader that the options name; sets torch's number of threads.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda"}
+        Where the networks compute.
+    loaders : int or None
+        Loader threads; None: the default of the device.
+    threads : int
+        CPU threads of torch.
+    """
     import torch
 
     from workers.features.extraction import resolve_device

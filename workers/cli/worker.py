@@ -17,7 +17,7 @@ def worker(
     concurrency: Annotated[int, typer.Option(min=1, help="Tasks at once: processes, or threads for delivery.")] = 1,
     device: Annotated[str | None, typer.Option(help="auto, cpu or cuda (default: as configured).")] = None,
 ) -> None:
-    """Run one worker on the broker; as many as you like may run, on as many machines.
+    """Run one worker on the broker; any number of workers can run, on any number of machines.
 
     Example: cptdn worker --queues features --concurrency 1 --device cuda
     """
@@ -26,8 +26,8 @@ def worker(
     from node.runtime.supervisor import stop_with_supervisor
     from workers.queue.app import run_worker
 
-    wanted = [queue.strip() for queue in queues.split(",")]
-    if wrong := [queue for queue in wanted if queue not in list(Queue)]:
+    requested = [queue.strip() for queue in queues.split(",")]
+    if wrong := [queue for queue in requested if queue not in list(Queue)]:
         raise typer.BadParameter(f"expected queues out of {', '.join(Queue)}; found {', '.join(wrong)}",
                                  param_hint="--queues")  # fmt: skip
     if device not in (None, "auto", "cpu", "cuda"):
@@ -37,4 +37,4 @@ def worker(
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device})})
     start_logging(file=events_file(settings, "worker"))
     stop_with_supervisor()
-    run_worker(settings, wanted, concurrency)
+    run_worker(settings, requested, concurrency)

@@ -16,7 +16,7 @@ from config.arrays import Float32Array, LabelArray
 
 
 class Tissue(IntEnum):
-    """What a pixel consists of; the number stands in the label maps."""
+    """The tissue of a pixel; the number is that of the label maps."""
 
     AIR = 0
     SKIN = 1
@@ -34,9 +34,18 @@ class Tissue(IntEnum):
 
 @dataclass(frozen=True)
 class Part:
-    """One ellipsoid of a tissue; `mirrored` parts stand on both sides.
+    """One ellipsoid of a tissue.
 
-    centre : x, y, z. radii : x, y, z. tilt_degrees : in the axial plane, towards the left.
+    Attributes
+    ----------
+    tissue : Tissue
+        What it consists of.
+    centre, radii : tuple of 3 float
+        x, y, z in mm.
+    tilt_degrees : float
+        Rotation in the axial plane, towards the left.
+    mirrored : bool
+        The part exists on both sides.
     """
 
     tissue: Tissue
@@ -101,16 +110,25 @@ PARTS: tuple[Part, ...] = (
     Part(T.VESSEL, (22, 4, -10), (3.2, 3.2, 90), 0, True),  # internal carotid artery
     Part(T.VESSEL, (29, 11, -20), (4.2, 3.8, 70), 0, True),  # internal jugular vein
 )
-WARP_MM = 8.0  # how far the random warp may carry a point; the margin of painting
+WARP_MM = 8.0  # largest displacement by the random warp; the margin of painting
 
 
 @dataclass(frozen=True)
 class Head:
     """One patient's variation of the anatomy.
 
-    scale : (3,) of x, y, z. shift_mm : (2,) in the axial plane. roll_degrees : in the axial plane.
-    warp : (k, 5) plane waves: amplitude along x and y (mm), wave numbers along x and y (1/mm), phase.
-    part_scale : (n_parts,) of each part's axial radii.
+    Attributes
+    ----------
+    scale : array, shape (3,)
+        Factors of x, y, z.
+    shift_mm : array, shape (2,)
+        In the axial plane.
+    roll_degrees : float
+        In the axial plane.
+    warp : array, shape (k, 5)
+        Plane waves: amplitude along x and y (mm), wave numbers along x and y (1/mm), phase.
+    part_scale : array, shape (n_parts,)
+        Of each part's axial radii.
     """
 
     scale: NDArray[np.float64]
@@ -121,7 +139,15 @@ class Head:
 
 
 def draw_head(rng: np.random.Generator, sex: str) -> Head:
-    """A head within ordinary variation."""
+    """Draw a head within ordinary variation.
+
+    Parameters
+    ----------
+    rng : numpy Generator
+        Of the patient.
+    sex : {"M", "F"}
+        Decides the mean size.
+    """
     size = (1.02 if sex == "M" else 0.96) * rng.normal(1.0, 0.03)
     waves = 4
     warp = np.column_stack(
@@ -143,10 +169,23 @@ def draw_head(rng: np.random.Generator, sex: str) -> Head:
 
 
 def section(head: Head, x_mm: Float32Array, y_mm: Float32Array, z_mm: float) -> LabelArray:
-    """Tissues of one axial section.
+    """Return the tissues of one axial section.
 
-    x_mm : (columns,), y_mm : (rows,) positions of pixel centres; z_mm : height of the section.
-    Returns labels (rows, columns) of Tissue.
+    Parameters
+    ----------
+    head : Head
+        The patient.
+    x_mm : array, shape (columns,)
+        Pixel centres.
+    y_mm : array, shape (rows,)
+        Pixel centres.
+    z_mm : float
+        Height of the section.
+
+    Returns
+    -------
+    uint8 array, shape (rows, columns)
+        Values of Tissue.
     """
     x, y = _warped(head, x_mm, y_mm)
     labels = np.full(x.shape, Tissue.AIR, dtype=np.uint8)
@@ -162,7 +201,7 @@ def section(head: Head, x_mm: Float32Array, y_mm: Float32Array, z_mm: float) -> 
 
 
 def _warped(head: Head, x_mm: Float32Array, y_mm: Float32Array) -> tuple[Float32Array, Float32Array]:
-    """Where each pixel lies in the unvaried anatomy: (rows, columns) x and y."""
+    """Return the position of each pixel in the anatomy without variation: (rows, columns) x and y."""
     angle = np.deg2rad(head.roll_degrees)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     xs = ((x_mm - head.shift_mm[0]) / head.scale[0]).astype(np.float32)[None, :]
@@ -202,16 +241,16 @@ def _paint(
 def _window(
     pixels: tuple[Float32Array, Float32Array], head: Head, cx: float, cy: float, radius: float
 ) -> tuple[slice, slice] | None:
-    """The part of the image that an ellipse can reach; None when it lies outside."""
+    """Return the part of the image that an ellipse can reach; None where it is outside."""
     angle = np.deg2rad(head.roll_degrees)
     px = head.scale[0] * (np.cos(angle) * cx - np.sin(angle) * cy) + head.shift_mm[0]
     py = head.scale[1] * (np.sin(angle) * cx + np.cos(angle) * cy) + head.shift_mm[1]
     reach = (radius + WARP_MM) * float(head.scale.max())
-    found = []
+    window = []
     for centre, positions in ((py, pixels[1]), (px, pixels[0])):
         first = int(np.searchsorted(positions, centre - reach))
         last = int(np.searchsorted(positions, centre + reach))
         if first >= last:
             return None
-        found.append(slice(first, last))
-    return found[0], found[1]
+        window.append(slice(first, last))
+    return window[0], window[1]

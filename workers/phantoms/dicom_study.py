@@ -1,7 +1,8 @@
 """A phantom patient as DICOM: a study of three MR series and an RTSTRUCT, as a scanner and a planning system send them.
 
 Every object says that it is synthetic: Patient Comments, Image Comments, manufacturer and device name.
-Sources: PS3.3 C.8.3 (MR Image), C.7.6.2 (Image Plane), C.8.8.5 and C.8.8.6 (Structure Set, ROI Contour).
+
+References: PS3.3 C.8.3 (MR Image), C.7.6.2 (Image Plane), C.8.8.5 and C.8.8.6 (Structure Set, ROI Contour).
 """
 
 from __future__ import annotations
@@ -42,13 +43,13 @@ MATRIX, SPACING_MM, THICKNESS_MM, N_SLICES = 256, 0.9, 5.0, 22
 RTSTRUCT = "rtstruct.dcm"
 LOWEST_MM = -52.5  # z of the first slice
 STUDY_TIME = datetime(2024, 3, 1, 9, 30)
-# Where the nasopharynx lies in the scanner's frame of reference: x, y, z in mm.
+# Position of the nasopharynx in the scanner's frame of reference: x, y, z in mm.
 TABLE_OFFSET_MM = (2.0, -14.0, 31.0)
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """Header physics of one series."""
+    """Acquisition parameters of one series; times in ms, `minutes_after_start` counts from the start of the study."""
 
     description: str
     protocol: str
@@ -67,13 +68,27 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 ROI_COLOURS = {"GTVp": (255, 0, 0), "GTVnd": (255, 128, 0), "PTV70": (0, 0, 255), "Brainstem": (0, 255, 0)}
 ROI_TYPES = {"GTVp": "GTV", "GTVnd": "GTV", "PTV70": "PTV", "Brainstem": "ORGAN"}
-# Numbers do not follow the order in the file, so whoever matches by position finds the wrong ROI.
+# Numbers do not follow the order in the file: a reader that matches ROIs by position finds the wrong one.
 ROI_NUMBERS = {"Brainstem": 1, "GTVnd": 3, "PTV70": 7, "GTVp": 5}
 
 
 @dataclass(frozen=True)
 class WrittenStudy:
-    """What was written: files by series role, the RTSTRUCT, and the UIDs."""
+    """The files of a written study, with its UIDs.
+
+    Attributes
+    ----------
+    folder : Path
+        Of all files.
+    study_instance_uid : str
+        Of the study.
+    series : mapping of str to tuple of Path
+        Images by role, from the lowest slice upwards.
+    series_instance_uids : mapping of str to str
+        By role.
+    rtstruct : Path
+        Contours on the CE-T1w series.
+    """
 
     folder: Path
     study_instance_uid: str
@@ -83,6 +98,7 @@ class WrittenStudy:
 
     @property
     def files(self) -> tuple[Path, ...]:
+        """All files, the RTSTRUCT last."""
         return (*(path for paths in self.series.values() for path in paths), self.rtstruct)
 
 
@@ -101,11 +117,35 @@ def write_study(
     number: int = 0,
     scanner: ScannerRange = TRAINING_SCANNERS,
 ) -> WrittenStudy:
-    """Write one phantom as a study: `folder/<role>/<n>.dcm` and `folder/rtstruct.dcm`.
+    """Write one phantom as a study: ``folder/<role>/<n>.dcm`` and ``folder/rtstruct.dcm``.
 
-    birth_date : None: the phantom's age on the day of the study. roles : which series, e.g. without T2w.
-    n_slices, matrix : of each series; the field of view stays. seed, number : of the phantom's images; the same
-    arguments always write the same pixels and UIDs.
+    Parameters
+    ----------
+    phantom : PhantomPatient
+        Facts and latent scores.
+    folder : Path
+        Created if necessary.
+    patient_id : str
+        Patient ID of all objects.
+    birth_date : date, optional
+        By default one that gives the phantom's age on the day of the study.
+    patient_name : str
+        Person Name.
+    study_datetime : datetime
+        Start of the study.
+    roles : sequence of str
+        Which series, for example without T2w. The contour is drawn on CE-T1w, else on the last one.
+    n_slices, matrix : int
+        Of each series; the field of view does not change.
+    seed, number : int
+        Of the phantom's images; equal arguments always write equal pixels and UIDs.
+    scanner : ScannerRange
+        The range from which each series' scanner is drawn.
+
+    Returns
+    -------
+    WrittenStudy
+        Files and UIDs.
     """
     subject = subject_of(phantom, seed, number)
     grid = _grid(n_slices, matrix)
@@ -127,7 +167,7 @@ def write_study(
 def write_phantom_study(
     folder: Path, *, seed: int, patient_id: str, birth_date: date, study_date: date, roles: Sequence[str] = ROLES
 ) -> WrittenStudy:
-    """One synthetic patient by seed, for demonstrations and tests; as `write_study`."""
+    """Write one synthetic patient by seed, for demonstrations and tests; see `write_study`."""
     phantom = draw_patient(seed, 0, published_nomogram())
     when = datetime.combine(study_date, STUDY_TIME.time())
     return write_study(phantom, folder, patient_id, birth_date, study_datetime=when, roles=roles, seed=seed)
@@ -136,7 +176,7 @@ def write_phantom_study(
 def write_cohort_studies(
     cohort: PhantomCohort, folder: Path, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> None:
-    """Every patient of a phantom cohort as a study in `folder/<patient_id>/`; studies that are there already stay."""
+    """Write every patient of a phantom cohort as a study in ``folder/<patient_id>/``; finished studies stay."""
     scanner = SCANNERS[cohort.scanners]
     for number, phantom in enumerate(cohort.patients()):
         patient_id = str(phantom.record["patient_id"])
@@ -187,7 +227,7 @@ class _Study:
 
 
 def _born(day: date, age_years: int) -> date:
-    """A birth date half a year before the last birthday but one day, so that the age is certain."""
+    # Half a year past the birthday: the age in years is the same however leap days are counted.
     return day - timedelta(days=int(age_years * 365.2425) + 183)
 
 

@@ -40,10 +40,22 @@ TUMOUR_SIGNAL = {"T1w": 0.44, "T2w": 0.52, "CE-T1w": 0.66}
 
 @dataclass(frozen=True)
 class ScannerRange:
-    """Uniform ranges from which a scanner's properties are drawn, one scanner a series.
+    """Uniform ranges from which a scanner's properties are drawn, one scanner per series.
 
-    gain : grey values per unit signal. gamma : exponent of the signal. bias : largest log multiplicative bias.
-    noise : standard deviation in units of signal. blur_mm : Gaussian sigma. spacing_mm, thickness_mm : of the grid.
+    Attributes
+    ----------
+    gain : pair of float
+        Grey values per unit of signal.
+    gamma : pair of float
+        Exponent of the signal.
+    bias : pair of float
+        Largest log multiplicative bias.
+    noise : pair of float
+        Standard deviation in units of signal.
+    blur_mm : pair of float
+        Gaussian sigma.
+    spacing_mm, thickness_mm : pair of float
+        Of the grid.
     """
 
     gain: tuple[float, float] = (400.0, 1600.0)
@@ -66,8 +78,14 @@ OTHER_SCANNERS = ScannerRange(
 class Tumour:
     """A lobulated ellipsoid in the wall of the nasopharynx.
 
-    centre_mm : (3,). radii_mm : (3,). lobes : (k, 4) relative amplitude, order in the axial plane, turn per mm of z,
-    phase. jitter : the same for the observer's contour.
+    Attributes
+    ----------
+    centre_mm, radii_mm : array, shape (3,)
+        x, y, z.
+    lobes : array, shape (k, 4)
+        Relative amplitude, order in the axial plane, turn per mm of z, phase.
+    jitter : array, shape (j, 4)
+        The same for the observer's contour.
     """
 
     centre_mm: NDArray[np.float64]
@@ -76,9 +94,21 @@ class Tumour:
     jitter: NDArray[np.float64]
 
     def outline(self, z_mm: float, angles: Float32Array, drawn: bool = False) -> Float32Array | None:
-        """Distance from the axis to the surface at each angle (mm), or None where the section misses the tumour.
+        """Return the distance from the axis to the surface in one section.
 
-        drawn : the observer's contour instead of the true surface.
+        Parameters
+        ----------
+        z_mm : float
+            Height of the section.
+        angles : array, shape (a,)
+            Radians in the axial plane.
+        drawn : bool
+            The observer's contour instead of the true surface.
+
+        Returns
+        -------
+        float32 array, shape (a,), or None
+            Millimetres; None where the section misses the tumour.
         """
         height = 1.0 - ((z_mm - self.centre_mm[2]) / self.radii_mm[2]) ** 2
         if height <= 0.02:
@@ -94,7 +124,7 @@ class Tumour:
 
 @dataclass(frozen=True)
 class Cues:
-    """What the images show of the latents, each about -2..2 standard deviations, cue noise included."""
+    """How strongly the images show the latents: about -2 to 2 standard deviations each, cue noise included."""
 
     texture: float
     rim: float
@@ -107,7 +137,7 @@ class Cues:
 
 @dataclass(frozen=True)
 class Subject:
-    """What stays the same in all three series of one phantom."""
+    """What is the same in all three series of one phantom: head, tumour, cues."""
 
     head: Head
     tumour: Tumour
@@ -115,23 +145,8 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class PhantomSeries:
-    """One series: arrays in z, y, x; z rises to the head.
-
-    image_zyx : float32 grey values >= 0. mask_zyx : the observer's contour, filled.
-    spacing_mm : (z, y, x). origin_mm : (x, y, z) of the first pixel's centre.
-    """
-
-    role: str
-    image_zyx: Float32Array
-    mask_zyx: LabelArray
-    spacing_mm: tuple[float, float, float]
-    origin_mm: tuple[float, float, float]
-
-
-@dataclass(frozen=True)
 class Grid:
-    """Pixel centres of a stack of axial sections."""
+    """Pixel centres of a stack of axial sections, in mm: x (columns,), y (rows,), z (slices,)."""
 
     x_mm: Float32Array
     y_mm: Float32Array
@@ -141,7 +156,19 @@ class Grid:
 def draw_subject(
     prognostic: float, predictive: float, sex: str, tumour_volume_ml: float, rng: np.random.Generator
 ) -> Subject:
-    """Anatomy, tumour and cues of one phantom whose latent scores are given."""
+    """Draw anatomy, tumour and cues of one phantom with these latent scores.
+
+    Parameters
+    ----------
+    prognostic, predictive : float
+        Latent scores in (-1, 1).
+    sex : {"M", "F"}
+        Decides the mean size of the head.
+    tumour_volume_ml : float
+        Volume of the ellipsoid before lobulation.
+    rng : numpy Generator
+        Of the patient's anatomy.
+    """
     noisy = [prognostic / PROGNOSTIC_SD + CUE_NOISE * rng.standard_normal() for _ in range(4)]
     noisy += [predictive / PREDICTIVE_SD + CUE_NOISE * rng.standard_normal() for _ in range(3)]
     cues = Cues(
@@ -168,7 +195,15 @@ def _draw_tumour(cues: Cues, volume_ml: float, rng: np.random.Generator) -> Tumo
 
 
 def grid_of(spacing_mm: float, thickness_mm: float, z_range_mm: tuple[float, float]) -> Grid:
-    """Sections over the field of view; the head's centre lies in the middle."""
+    """Return sections over the field of view; the centre of the head is in the middle.
+
+    Parameters
+    ----------
+    spacing_mm, thickness_mm : float
+        In the plane, and between slices.
+    z_range_mm : pair of float
+        First height, last height (included).
+    """
     n = round(FIELD_OF_VIEW_MM / spacing_mm)
     across = ((np.arange(n) - (n - 1) / 2) * spacing_mm).astype(np.float32)
     z = np.arange(z_range_mm[0], z_range_mm[1] + 1e-6, thickness_mm, dtype=np.float32)
@@ -176,27 +211,57 @@ def grid_of(spacing_mm: float, thickness_mm: float, z_range_mm: tuple[float, flo
 
 
 def tumour_mask(tumour: Tumour, grid: Grid) -> LabelArray:
-    """The observer's contour, filled at pixel centres: (z, y, x) uint8."""
+    """Return the observer's contour, filled at pixel centres.
+
+    Returns
+    -------
+    uint8 array, shape (slices, rows, columns)
+        0 or 1.
+    """
     mask = np.zeros((len(grid.z_mm), len(grid.y_mm), len(grid.x_mm)), dtype=np.uint8)
     for k, z in enumerate(grid.z_mm):
-        found = _relative_radius(tumour, grid, float(z), drawn=True)
-        if found is not None:
-            window, relative, _ = found
+        outline = _relative_radius(tumour, grid, float(z), drawn=True)
+        if outline is not None:
+            window, relative, _ = outline
             mask[k][window] = relative < 1.0
     return mask
 
 
 def tissues(head: Head, grid: Grid) -> LabelArray:
-    """Labels (z, y, x) of Tissue, the same for all sequences of one head."""
+    """Return the tissue labels of a head, the same for all sequences.
+
+    Returns
+    -------
+    uint8 array, shape (slices, rows, columns)
+        Values of Tissue.
+    """
     return np.stack([section(head, grid.x_mm, grid.y_mm, float(z)) for z in grid.z_mm])
 
 
 def render(
     subject: Subject, role: str, grid: Grid, labels_zyx: LabelArray, scanner: ScannerRange, rng: np.random.Generator
 ) -> Float32Array:
-    """Grey values (z, y, x) of one sequence of one subject, on a scanner drawn from the range.
+    """Return the grey values of one sequence on a scanner drawn from the range.
 
-    labels_zyx : the head's tissues on the grid.
+    Parameters
+    ----------
+    subject : Subject
+        The phantom.
+    role : str
+        Series role; decides signals and which cues are painted.
+    grid : Grid
+        Pixel centres.
+    labels_zyx : uint8 array, shape (slices, rows, columns)
+        From `tissues` on the same grid.
+    scanner : ScannerRange
+        Range of the scanner's properties.
+    rng : numpy Generator
+        Of this scan.
+
+    Returns
+    -------
+    float32 array, shape (slices, rows, columns)
+        Grey values >= 0.
     """
     gain, gamma, bias, noise, blur = (
         rng.uniform(*limits) for limits in (scanner.gain, scanner.gamma, scanner.bias, scanner.noise, scanner.blur_mm)
@@ -276,10 +341,10 @@ def _draw_tumour_signal(
     rng: np.random.Generator,
 ) -> None:
     """Paint tumour and rim into one section, with the cues of this sequence."""
-    found = _relative_radius(subject.tumour, grid, z_mm, drawn=False, margin_mm=RIM_MM)
-    if found is None:
+    outline = _relative_radius(subject.tumour, grid, z_mm, drawn=False, margin_mm=RIM_MM)
+    if outline is None:
         return
-    window, relative, surface = found
+    window, relative, surface = outline
     inside = relative < 1.0
     outside_mm = (relative - 1.0) * surface
     spacing = float(grid.x_mm[1] - grid.x_mm[0])
@@ -306,6 +371,6 @@ def _draw_tumour_signal(
 
 
 def _texture(shape: tuple[int, ...], sigma: float, rng: np.random.Generator) -> Float32Array:
-    """A Gaussian random field of unit variance and so many pixels' correlation."""
+    """Return a Gaussian random field of unit variance; `sigma` is its correlation length in pixels."""
     field = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma)
     return np.asarray((field - field.mean()) / max(float(field.std()), 1e-6), dtype=np.float32)

@@ -1,7 +1,7 @@
 """Phantom patients: latent scores drawn like the published ones, survival drawn from the published nomogram.
 
-Sources: quantiles of both scores, of follow-up, and clinical marginals of Zhong et al., EBioMedicine 2021;70:103522
-(aggregates of the matched training cohort); hazards from the published CPTDN that the demonstration bundle carries.
+References: quantiles of both scores, of follow-up, and clinical marginals of Zhong et al., EBioMedicine 2021;70:103522
+(aggregates of the matched training cohort); hazards from the published CPTDN of the demonstration bundle.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ENDPOINTS = tuple(endpoint.value for endpoint in NASOPHARYNX.endpoints)
 
 
 def published_nomogram() -> dict[str, Any]:
-    """The published CPTDN as the demonstration bundle carries it."""
+    """Return the document of the published CPTDN, which the demonstration bundle contains."""
     import json
 
     document: dict[str, Any] = json.loads((BUNDLES / "demonstration" / "nomogram.json").read_text(encoding="utf-8"))
@@ -47,11 +47,18 @@ def published_nomogram() -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class PhantomPatient:
-    """One phantom: what a cohort row holds, and the truth behind it.
+    """One phantom: its cohort row, and the truth behind it.
 
-    record : canonical columns of a cohort.
-    prognostic, predictive : latent scores in (-1, 1).
-    linear_predictor : the true one, under the treatment given. dfs_60 : true 5-year DFS under (CCRT, ICT+CCRT).
+    Attributes
+    ----------
+    record : mapping
+        Canonical columns of a cohort.
+    prognostic, predictive : float
+        Latent scores in (-1, 1).
+    linear_predictor : float
+        The true one, under the treatment that decided the survival.
+    dfs_60 : pair of float
+        True 5-year DFS under CCRT and under ICT+CCRT.
     """
 
     record: Mapping[str, Any]
@@ -70,8 +77,12 @@ class PhantomPatient:
 class Truth:
     """How survival depends on the latents.
 
-    interaction_scale : 1 as published; 0 removes main effect and interaction of the Predictive value.
-    flipped : treatment labels exchanged in the records, so that the recommendations of a learner must flip.
+    Attributes
+    ----------
+    interaction_scale : float
+        1 as published; 0 removes main effect and interaction of the Predictive value.
+    flipped : bool
+        Exchange the treatment labels in the records, so that the recommendations of a learner must flip.
     """
 
     interaction_scale: float = 1.0
@@ -81,7 +92,19 @@ class Truth:
 def draw_patient(
     seed: int, number: int, nomogram: Mapping[str, Any], cohort: str = "training", truth: Truth | None = None
 ) -> PhantomPatient:
-    """The phantom of this seed and number; the same for the same arguments."""
+    """Draw the phantom of a seed and number; equal arguments give an equal phantom.
+
+    Parameters
+    ----------
+    seed, number : int
+        Of the cohort, and of the patient in it.
+    nomogram : mapping
+        From `published_nomogram`.
+    cohort : str
+        Label in the column cohort.
+    truth : Truth, optional
+        By default as published.
+    """
     truth = truth or Truth()
     rng = patient_rng(seed, number, stream=0)
     u = rng.standard_normal()
@@ -95,11 +118,11 @@ def draw_patient(
     clinical = _clinical(rng)
     lps = [_linear_predictor(nomogram, age, prognostic, predictive, arm, ebv, truth) for arm in (0, 1)]
     h60 = _cumulative_hazard(nomogram, DECISION_DAYS)
-    given = 1 - ict if truth.flipped else ict
+    recorded = 1 - ict if truth.flipped else ict
     record = {
         "patient_id": f"PHANTOM-{seed}-{number:05d}",
         "cohort": cohort,
-        "treatment": "ICT+CCRT" if given else "CCRT",
+        "treatment": "ICT+CCRT" if recorded else "CCRT",
         "age_years": age,
         "ebv_dna_gt_4000": ebv,
         **clinical,
@@ -110,7 +133,7 @@ def draw_patient(
 
 
 def patient_rng(seed: int, number: int, stream: int) -> np.random.Generator:
-    """Independent generators of one phantom: stream 0 its facts, 1 its anatomy, 2.. its scans."""
+    """Return an independent generator of one phantom: stream 0 for facts, 1 for anatomy, 2 and up for scans."""
     return np.random.default_rng(np.random.SeedSequence([seed, number, stream]))
 
 
@@ -175,8 +198,8 @@ def _follow_up(nomogram: Mapping[str, Any], linear_predictor: float, rng: np.ran
         "dmfs": failure if kind == 0 else death,
         "lrrfs": failure if kind == 1 else death,
     }
-    found: dict[str, int] = {}
+    follow_up: dict[str, int] = {}
     for endpoint in ENDPOINTS:
-        found[f"{endpoint}_days"] = max(1, round(min(at[endpoint], end)))
-        found[f"{endpoint}_event"] = int(at[endpoint] <= end)
-    return found
+        follow_up[f"{endpoint}_days"] = max(1, round(min(at[endpoint], end)))
+        follow_up[f"{endpoint}_event"] = int(at[endpoint] <= end)
+    return follow_up

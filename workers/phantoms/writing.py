@@ -1,4 +1,4 @@
-"""Writing a phantom cohort: one table, the truth behind it, and the kept patches of every patient.
+"""Writing a phantom cohort: one table, the truth behind it, and the patches of every patient.
 
 DIR/cohort.csv              canonical columns of a cohort
 DIR/truth.csv               latent scores, true linear predictor and 5-year DFS of both arms
@@ -54,9 +54,18 @@ HISTOGRAM_SECTIONS_MM = (-45.0, -25.0, 25.0, 45.0)  # sections beyond the tumour
 
 @dataclass(frozen=True)
 class PhantomCohort:
-    """Which phantoms: the same description always makes the same images.
+    """Which phantoms: an equal description always gives equal images.
 
-    scanners : `training`, or `other` for gain, gamma, noise, bias and blur outside the training range.
+    Attributes
+    ----------
+    size, seed : int
+        Number of patients, and their seed.
+    cohort : str
+        Label in the column cohort.
+    scanners : {"training", "other"}
+        "other": gain, gamma, noise, bias and blur outside the training range.
+    truth : Truth
+        How survival depends on the latents.
     """
 
     size: int
@@ -66,12 +75,13 @@ class PhantomCohort:
     truth: Truth = field(default_factory=Truth)
 
     def patients(self) -> list[PhantomPatient]:
+        """Draw all patients."""
         nomogram = published_nomogram()
         return [draw_patient(self.seed, i, nomogram, self.cohort, self.truth) for i in range(self.size)]
 
 
 def subject_of(patient: PhantomPatient, seed: int, number: int) -> Subject:
-    """Anatomy and tumour of a phantom patient."""
+    """Return anatomy and tumour of a phantom patient."""
     record = patient.record
     return draw_subject(
         patient.prognostic, patient.predictive, record["sex"], record["tumour_volume_ml"], patient_rng(seed, number, 1)
@@ -79,7 +89,7 @@ def subject_of(patient: PhantomPatient, seed: int, number: int) -> Subject:
 
 
 def tumour_grid(tumour: Tumour, scanner: ScannerRange, rng: np.random.Generator) -> Grid:
-    """Sections through the tumour at this scanner's spacing, and a few beyond it for the histogram."""
+    """Return sections through the tumour at this scanner's spacing, and a few beyond it for the histogram."""
     spacing, thickness = rng.uniform(*scanner.spacing_mm), rng.uniform(*scanner.thickness_mm)
     reach = float(tumour.radii_mm[2])
     centre = float(tumour.centre_mm[2]) + rng.uniform(-thickness / 2, thickness / 2)
@@ -93,7 +103,17 @@ def tumour_grid(tumour: Tumour, scanner: ScannerRange, rng: np.random.Generator)
 def scan(
     patient: PhantomPatient, seed: int, number: int, scanner: ScannerRange
 ) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.uint8], float]:
-    """Grey values of the three series by role, the mask, and the pixel spacing."""
+    """Return the three series of a phantom patient.
+
+    Returns
+    -------
+    images : dict of str to float32 array, shape (slices, rows, columns)
+        Grey values by role.
+    mask : uint8 array, shape (slices, rows, columns)
+        The observer's contour.
+    spacing_mm : float
+        In the plane.
+    """
     subject = subject_of(patient, seed, number)
     rng = patient_rng(seed, number, 2)
     grid = tumour_grid(subject.tumour, scanner, rng)
@@ -109,7 +129,28 @@ def phantom_patches(
     templates: Mapping[str, IntensityTemplate],
     spacing_mm: float = SPACING_MM,
 ) -> tuple[PhantomPatient, dict[str, NDArray[np.uint8]]]:
-    """One phantom patient and the kept patches of its three series, each (n, 2, 128, 128) uint8."""
+    """Draw one phantom patient and cut its patches.
+
+    Parameters
+    ----------
+    number : int
+        Of the patient in the cohort.
+    cohort : PhantomCohort
+        Seed, scanners, truth.
+    nomogram : mapping
+        From `published_nomogram`.
+    templates : mapping of str to IntensityTemplate
+        By role.
+    spacing_mm : float
+        In-plane spacing of the patches.
+
+    Returns
+    -------
+    patient : PhantomPatient
+        Facts and truth.
+    patches : dict of str to uint8 array, shape (n, 2, 128, 128)
+        By role, image and mask of 0..255.
+    """
     patient = draw_patient(cohort.seed, number, nomogram, cohort.cohort, cohort.truth)
     images, mask, spacing = scan(patient, cohort.seed, number, SCANNERS[cohort.scanners])
     bags = {}
@@ -127,10 +168,10 @@ def _landmarks(number: int, cohort: PhantomCohort, nomogram: Mapping[str, Any]) 
 
 
 def fit_templates(cohort: PhantomCohort, processes: int = 1) -> dict[str, IntensityTemplate]:
-    """Intensity templates learned from the first phantoms of a cohort, by role."""
+    """Learn intensity templates from the first phantoms of a cohort, by role."""
     work = partial(_landmarks, cohort=cohort, nomogram=published_nomogram())
-    found = list(_mapped(work, range(min(cohort.size, TEMPLATE_PATIENTS)), processes))
-    return {role: IntensityTemplate.from_landmarks([row[role] for row in found]) for role in ROLES}
+    landmarks = list(_mapped(work, range(min(cohort.size, TEMPLATE_PATIENTS)), processes))
+    return {role: IntensityTemplate.from_landmarks([row[role] for row in landmarks]) for role in ROLES}
 
 
 def write_cohort(
@@ -140,9 +181,20 @@ def write_cohort(
     processes: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> None:
-    """Write table, truth and patches; patches that are there already are kept, so an interrupted call goes on.
+    """Write table, truth and patches; patches that exist are left as they are, so an interrupted call can be repeated.
 
-    templates : those of a bundle, for phantoms that a model is tested on; None: learned from this cohort.
+    Parameters
+    ----------
+    cohort : PhantomCohort
+        What to write.
+    out : Path
+        Folder, created if necessary.
+    templates : mapping of str to IntensityTemplate, optional
+        Those of a bundle, for phantoms that a model is tested on; by default learned from this cohort.
+    processes : int
+        That draw in parallel.
+    progress : callable
+        Called with finished and all patients.
     """
     patches = out / "patches"
     patches.mkdir(parents=True, exist_ok=True)
@@ -161,7 +213,7 @@ def write_cohort(
 
 
 def write_tables(cohort: PhantomCohort, out: Path) -> list[PhantomPatient]:
-    """cohort.csv, truth.csv and phantoms.json of a cohort; returns its patients."""
+    """Write cohort.csv, truth.csv and phantoms.json of a cohort; return its patients."""
     out.mkdir(parents=True, exist_ok=True)
     patients = cohort.patients()
     _write_csv(out / "cohort.csv", [patient.record for patient in patients])
@@ -171,11 +223,12 @@ def write_tables(cohort: PhantomCohort, out: Path) -> list[PhantomPatient]:
 
 
 def templates_from(document: Mapping[str, Any]) -> dict[str, IntensityTemplate]:
-    """Templates by role from the JSON of templates.json."""
+    """Return templates by role from the JSON of templates.json."""
     return {role: IntensityTemplate.from_json(document[role]) for role in ROLES}
 
 
 def truth_row(patient: PhantomPatient) -> dict[str, Any]:
+    """Return the row of truth.csv."""
     return {
         "patient_id": patient.record["patient_id"],
         "prognostic": round(patient.prognostic, 6),
