@@ -82,7 +82,7 @@ def test_the_same_arguments_write_the_same_bytes(study: WrittenStudy, tmp_path: 
 
 
 def test_uids_depend_on_the_arguments_alone_and_never_change(study: WrittenStudy) -> None:
-    """Pinned: benchmarks, demonstrations and stored reports refer to phantoms by these UIDs."""
+    """Pinned values: equal arguments must give equal UIDs in every version of this program and of pydicom."""
     assert study.study_instance_uid == "1.2.826.0.1.3680043.8.498.64622361741646960028271704924580685705"
     assert study.series_instance_uids == {
         "T1w": "1.2.826.0.1.3680043.8.498.12594065026793603012079405542461374758",

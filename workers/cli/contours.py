@@ -75,7 +75,8 @@ def _series_of(folder: Path, rois: list[Roi], series_uid: str | None) -> MrSerie
     referred = [uid for uid, paths in series_paths.items() if named & _instances(paths)]
     if len(referred) != 1:
         raise InputError(
-            f"expected one series in {folder}, found {len(series_paths)} ({', '.join(series_paths)}); name one with --series"
+            f"expected one series in {folder}, found {len(series_paths)} ({', '.join(series_paths)}); "
+            "name one with --series"
         )
     return read_series(series_paths[referred[0]])
 
