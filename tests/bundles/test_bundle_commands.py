@@ -1,4 +1,4 @@
-"""`cptdn bundle` as a person and as a program uses it."""
+"""`cptdn bundle` as an operator and as a program uses it."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def test_pickles_are_never_read(copy: Path) -> None:
         verify_bundle(copy)
 
 
-def test_kept_weights_are_rounded_to_half_precision_only_where_they_are_matrices(tmp_path: Path) -> None:
+def test_saved_weights_are_rounded_to_half_precision_only_where_they_are_matrices(tmp_path: Path) -> None:
     layer = torch.nn.Linear(3, 2)
     save_weights(layer, tmp_path / "w.safetensors")
     tensors = load_file(tmp_path / "w.safetensors")
@@ -152,7 +152,7 @@ def test_an_unknown_role_is_named(demonstration: Bundle) -> None:
         demonstration.sequence_network("FLAIR")
 
 
-def test_noise_lies_far_from_the_training_features(demonstration: Bundle) -> None:
+def test_noise_is_far_from_the_training_features(demonstration: Bundle) -> None:
     distribution = demonstration.distributions["CE-T1w"]
     assert distribution.distance(distribution.mean) == 0
     assert distribution.distance(distribution.mean + 100) > distribution.limit

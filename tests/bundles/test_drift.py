@@ -41,7 +41,7 @@ def test_a_difference_that_is_certain_but_small_is_not_named() -> None:
     assert found.verdict == "as_training"
 
 
-def test_few_results_say_nothing() -> None:
+def test_with_few_results_no_statement_is_made() -> None:
     found = compare("x", quantiles_of(np.linspace(0, 1, 500)), [9.0] * (FEWEST - 1))
     assert (found.verdict, found.statistic, found.n) == ("too_few", None, FEWEST - 1)
 

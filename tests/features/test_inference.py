@@ -40,7 +40,7 @@ def test_folding_moves_features_by_float32_rounding_only(variant: Variant, patch
     assert torch.linalg.norm(found - wanted) < 1e-6 * torch.linalg.norm(wanted)
 
 
-def test_nothing_is_left_to_normalise_and_the_backbone_stays_as_it_was() -> None:
+def test_all_norms_are_folded_and_the_backbone_is_not_changed() -> None:
     backbone = _trained(BackboneArchitecture(width=0.0625))
     before = {name: tensor.clone() for name, tensor in backbone.state_dict().items()}
     made = fold_norms(backbone, torch.bfloat16)
@@ -49,7 +49,7 @@ def test_nothing_is_left_to_normalise_and_the_backbone_stays_as_it_was() -> None
     assert all(torch.equal(before[name], tensor) for name, tensor in backbone.state_dict().items())
 
 
-def test_it_is_made_once_and_again_when_the_weights_have_changed(patches: torch.Tensor) -> None:
+def test_the_folded_network_is_cached_until_the_weights_change(patches: torch.Tensor) -> None:
     backbone = _trained(BackboneArchitecture(width=0.0625))
     first = fold_norms(backbone, torch.float32)
     assert fold_norms(backbone, torch.float32) is first

@@ -1,4 +1,4 @@
-"""Which slice stands for the patient."""
+"""Which slice represents the patient."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_attention_weights_add_up_to_one_in_each_bag() -> None:
     assert torch.allclose(pooled[0], weights[:2] @ features[:2])
 
 
-def test_attention_does_not_see_the_order_of_slices() -> None:
+def test_attention_does_not_depend_on_the_order_of_slices() -> None:
     pooling = AttentionPooling(4, 3)
     features = torch.randn(5, 4)
     again = pooling(features[[3, 0, 4, 1, 2]], [5])[0]

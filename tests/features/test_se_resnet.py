@@ -56,7 +56,7 @@ def test_excitation_scales_each_channel_by_its_gate() -> None:
     assert torch.allclose(found[0, :, 0, 0], 0.5 + torch.tensor([1.0, 2.0]) * gates)
 
 
-def test_the_response_is_odd_in_the_treatment_and_the_prognosis_blind_to_it() -> None:
+def test_the_response_is_odd_in_the_treatment_and_the_prognosis_does_not_depend_on_it() -> None:
     network = SequenceNetwork(SMALL).eval()
     features = torch.randn(5, SMALL.n_features)
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Grad-CAM against captum on the same layer, and its promises."""
+"""Grad-CAM against captum on the same layer."""
 
 from __future__ import annotations
 

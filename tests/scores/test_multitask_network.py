@@ -1,4 +1,4 @@
-"""The multi-task network against SCIENCE of the paper: sizes, bias-free outputs, the modified covariate."""
+"""The multi-task network against the paper: sizes, outputs without bias, modified covariates."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_the_response_is_odd_in_the_treatment() -> None:
     assert torch.allclose(response, -turned)
 
 
-def test_outputs_lie_inside_the_open_interval() -> None:
+def test_outputs_are_inside_the_open_interval() -> None:
     network = MultitaskNetwork(ScoresArchitecture(8, 0.05)).eval()
     with torch.inference_mode():
         prognosis, response = network(torch.randn(50, 24), 1.0)

@@ -22,7 +22,7 @@ def features(n: int, seed: int = 0) -> dict[str, np.ndarray]:
     return {role: rng.normal(size=(n, 4)).astype(np.float32) for role in ("T2w", "T1w", "CE-T1w")}
 
 
-def test_sequences_stand_in_the_papers_order() -> None:
+def test_sequences_are_concatenated_in_the_papers_order() -> None:
     given = {role: np.full(2, value, dtype=np.float32) for role, value in (("T2w", 3), ("T1w", 1), ("CE-T1w", 2))}
     assert concatenated(given).tolist() == [[1, 1, 2, 2, 3, 3]]
 

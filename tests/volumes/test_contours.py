@@ -24,6 +24,8 @@ from tests.volumes.synthetic import (
     write_rtstruct,
     write_series,
 )
+from tests.volumes.test_segmentations import write_seg
+from workers.volumes.contour_source import contour_on_series
 from workers.volumes.contours import RoiMask, roi_mask, roi_on_series
 from workers.volumes.geometry import Grid
 from workers.volumes.reader import MrSeries, read_series
@@ -204,7 +206,7 @@ def test_points_and_open_lines_are_ignored_with_a_note() -> None:
     assert [(f.code, "2 contours" in f.text) for f in found.findings] == [("contours_ignored", True)]
 
 
-def test_a_contour_given_twice_does_not_cancel_itself() -> None:
+def test_a_contour_stored_twice_does_not_cancel_itself() -> None:
     geometry = SeriesGeometry((1, 1, 2), (-20, -20, -10))
     drawn = sphere_contours(geometry, 10, np.zeros(3), 7.0)
     once, twice = (roi_mask(roi_of(d), grid_of(geometry, (40, 40, 10))) for d in (drawn, drawn * 2))
@@ -292,18 +294,19 @@ def test_the_frame_of_reference_must_be_the_series(tmp_path: Path, series: MrSer
     assert caught.value.code == "frame_of_reference_mismatch"
 
 
-def test_named_images_stand_in_for_an_absent_frame_of_reference(tmp_path: Path, series: MrSeries) -> None:
+def test_named_images_replace_an_absent_frame_of_reference(tmp_path: Path, series: MrSeries) -> None:
     images = {round(f.position_lps_mm[2], 2): f.sop_instance_uid for f in series.frames}
     path = write_rtstruct(tmp_path / "a.dcm", {"GTVp": drawn_on_series()}, "", images=images)
     roi = read_rtstruct(path)[0]
     assert [f.code for f in roi_on_series(roi, series).findings] == ["frame_of_reference_absent"]
-    strange = replace(roi, frame_of_reference_uid="1.2.9")
+    other_frame = replace(roi, frame_of_reference_uid="1.2.9")
     with pytest.raises(IneligibleStudyError):
-        roi_on_series(strange, series)
-    found = roi_on_series(strange, series, trust_images=True)
+        roi_on_series(other_frame, series)
+    found = roi_on_series(other_frame, series, trust_images=True)
     assert [f.code for f in found.findings] == ["frame_of_reference_mismatch"]
     moved = replace(
-        strange, contours=tuple(replace(c, points_lps_mm=c.points_lps_mm + np.array([0, 0, 2])) for c in roi.contours)
+        other_frame,
+        contours=tuple(replace(c, points_lps_mm=c.points_lps_mm + np.array([0, 0, 2])) for c in roi.contours),
     )
     with pytest.raises(IneligibleStudyError):
         roi_on_series(moved, series, trust_images=True)
@@ -345,3 +348,17 @@ def test_files_of_another_kind_are_refused(tmp_path: Path) -> None:
     broken.write_bytes(broken.read_bytes().replace(b".0000\\", b".00x0\\"))
     with pytest.raises(IneligibleStudyError, match="cannot be read as an RTSTRUCT"):
         read_rtstruct(broken)
+
+
+def test_the_chosen_region_is_found_by_its_number_whatever_object_it_is_in(tmp_path: Path) -> None:
+    """The same ball as ROI 14 of an RTSTRUCT and as segment 1 of a SEG; a number that is not there is refused."""
+    geometry = SeriesGeometry((1, 1, 2), (-32, -32, -12))
+    images = write_series(tmp_path / "mr", np.ones((12, 64, 64), np.uint16), geometry, frame_of_reference_uid="1.2.3")
+    series = read_series(images)
+    rtstruct = write_rtstruct(tmp_path / "rt.dcm", {"Brainstem": [], "GTVp": drawn_on_series()}, "1.2.3")
+    drawn = contour_on_series(rtstruct, "RTSTRUCT", 14, series)
+    seg = write_seg(tmp_path / "seg.dcm", images, [drawn.mask_zyx != 0])
+    np.testing.assert_array_equal(contour_on_series(seg, "SEG", "1", series).mask_zyx, drawn.mask_zyx)
+    with pytest.raises(IneligibleStudyError, match="expected an ROI of number 99, found none") as caught:
+        contour_on_series(rtstruct, "RTSTRUCT", 99, series)
+    assert caught.value.code == "no_matching_roi"

@@ -1,4 +1,4 @@
-"""`cptdn contours` as a person and as a program calls it."""
+"""`cptdn contours` as an operator and as a program calls it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,9 @@ def test_failures_are_one_sentence(
     assert "Traceback" not in error
 
 
-def test_a_folder_of_several_series_goes_by_the_references(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_several_series_in_a_folder_the_referenced_one_is_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "study"
     volume = np.ones((20, 100, 100), np.uint16)
     first = write_series(folder / "a", volume, GEOMETRY, series_uid="1.5.1", frame_of_reference_uid="1.2.3")

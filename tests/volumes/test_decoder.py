@@ -42,7 +42,7 @@ def test_a_decoder_that_fails_is_named_and_ended(program: str, said: str) -> Non
     decoder.close()
 
 
-def test_a_file_that_is_not_there_is_an_answer_and_the_decoder_goes_on() -> None:
+def test_a_missing_file_is_an_error_and_the_decoder_serves_on() -> None:
     decoder = Decoder()
     for _ in range(2):
         with pytest.raises(DecodingError, match=r"FileNotFoundError"):

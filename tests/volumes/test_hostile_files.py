@@ -1,4 +1,4 @@
-"""Damaged files end in a result or in one of our errors, never in anything else: cuts, flips, insertions, deletions."""
+"""Damaged files (cut, flipped, inserted, deleted bytes) end in a result or in a CptdnError, never in another error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The intensity template: what must not change under gain, offset, padding, and what an odd image is told apart by."""
+"""The intensity template: invariance to gain, offset and padding, and images that are out of distribution."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_gain_and_offset_change_nothing(gain: float, offset: float) -> None:
     np.testing.assert_allclose(FITTED.apply(gain * IMAGE + offset), FITTED.apply(IMAGE), atol=2e-6)
 
 
-def test_values_lie_in_zero_to_one_and_keep_their_order(template: IntensityTemplate) -> None:
+def test_values_are_in_zero_to_one_and_keep_their_order(template: IntensityTemplate) -> None:
     image = head(3)
     image[0, 0, 0], image[0, 0, 1] = -1e5, 1e6  # clipped, not wrapped
     standard = template.apply(image)
@@ -90,7 +90,7 @@ def test_thinning_gives_nearly_the_same_landmarks() -> None:
     np.testing.assert_allclose(thinned, whole, rtol=0.02)
 
 
-def test_distance_tells_other_images_from_training(template: IntensityTemplate) -> None:
+def test_images_of_another_histogram_are_out_of_distribution(template: IntensityTemplate) -> None:
     assert template.distance(landmarks_of(head(50))) < template.distance_limit
     assert not template.is_out_of_distribution(7.5 * landmarks_of(head(51)) + 100)
     assert template.is_out_of_distribution(landmarks_of(head(52, contrast=0.4)))

@@ -36,7 +36,7 @@ def test_equal_spacing_copies_pixels() -> None:
 
 @given(row=st.integers(0, 79), column=st.integers(0, 99), rows=st.integers(1, 30), columns=st.integers(1, 30))
 @settings(max_examples=40, deadline=None)
-def test_the_mask_is_centred_wherever_it_lies(row: int, column: int, rows: int, columns: int) -> None:
+def test_the_mask_is_centred_wherever_it_is(row: int, column: int, rows: int, columns: int) -> None:
     mask = np.zeros((1, 110, 130), np.uint8)
     mask[0, row : row + rows, column : column + columns] = 1
     image = np.ones(mask.shape, np.float32)

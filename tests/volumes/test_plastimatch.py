@@ -59,7 +59,7 @@ def test_oncentra_phantom(tmp_path: Path, rtstruct: str) -> None:
 
 
 @pytest.mark.parametrize("rtstruct", ["rt.dcm", "invalid_reference_rt.dcm"])
-def test_mim_phantom_on_the_slices_that_came(tmp_path: Path, rtstruct: str) -> None:
+def test_mim_phantom_on_the_slices_that_are_stored(tmp_path: Path, rtstruct: str) -> None:
     """Two of five slices are there; rt.dcm has a hole drawn as a second line (exclusive-or)."""
     folder = unpacked("rtstruct_mim_partial_series", tmp_path)
     theirs = by_plastimatch(folder / rtstruct, folder, tmp_path / "out")

@@ -110,7 +110,7 @@ def test_rescale_and_monochrome1_and_signed_twelve_bits(tmp_path: Path) -> None:
     assert set(np.unique(sitk.GetArrayFromImage(read_series(paths).image))) == {-5.0}
 
 
-def test_padding_takes_the_darkest_value(tmp_path: Path) -> None:
+def test_padding_takes_the_lowest_stored_value(tmp_path: Path) -> None:
     array = volume() + 100
     array[:, 0, 0] = 65000
     paths = write_series(tmp_path, array)
@@ -173,20 +173,22 @@ def test_sheared_slices_are_refused(tmp_path: Path) -> None:
         ({"ImageOrientationPatient": None}, "expected ImageOrientationPatient"),
     ],
 )
-def test_one_slice_unlike_the_others(tmp_path: Path, keywords: dict[str, object], said: str) -> None:
+def test_one_slice_that_differs_from_the_others_is_refused(
+    tmp_path: Path, keywords: dict[str, object], said: str
+) -> None:
     paths = write_series(tmp_path, volume())
     edit(paths[3], **keywords)
     assert said in refusal(paths, "inconsistent_geometry")
 
 
-def test_cosines_that_are_none(tmp_path: Path) -> None:
+def test_cosines_that_are_not_orthonormal_are_refused(tmp_path: Path) -> None:
     paths = write_series(tmp_path, volume())
     for path in paths:
         edit(path, ImageOrientationPatient=[1, 0, 0, 0.2, 1, 0])
     assert "not orthonormal" in refusal(paths, "inconsistent_geometry")
 
 
-def test_slices_of_another_size(tmp_path: Path) -> None:
+def test_slices_of_another_size_are_refused(tmp_path: Path) -> None:
     paths = write_series(tmp_path, volume(), series_uid="1.2.3", frame_of_reference_uid="1.2.4")
     small = write_series(tmp_path / "b", volume(1, 10, 10), SeriesGeometry(origin_lps_mm=(-64, -64, -12)),
                          series_uid="1.2.3", frame_of_reference_uid="1.2.4")  # fmt: skip
@@ -251,7 +253,9 @@ def test_truncated_pixels_are_refused(tmp_path: Path) -> None:
         ({"SamplesPerPixel": 3}, "expected grey values"),
     ],
 )
-def test_claims_are_held_against_the_file(tmp_path: Path, keywords: dict[str, object], said: str) -> None:
+def test_claims_of_the_header_are_compared_with_the_file(
+    tmp_path: Path, keywords: dict[str, object], said: str
+) -> None:
     paths = write_series(tmp_path, volume())
     edit(paths[0], **keywords)
     assert said in refusal(paths, "unreadable_instance")
@@ -280,7 +284,7 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     assert "x.dcm cannot be read as an image" in refusal([path], "unreadable_instance")
 
 
-def test_two_series_or_none_are_wrong_use(tmp_path: Path) -> None:
+def test_two_series_or_none_are_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="found none"):
         read_series([])
     paths = [*write_series(tmp_path / "a", volume()), *write_series(tmp_path / "b", volume())]
@@ -288,7 +292,7 @@ def test_two_series_or_none_are_wrong_use(tmp_path: Path) -> None:
         read_series(paths)
 
 
-def test_a_folder_is_parted_into_series(tmp_path: Path) -> None:
+def test_the_files_of_a_folder_are_grouped_by_series(tmp_path: Path) -> None:
     write_series(tmp_path / "a", volume(), series_uid="1.2.3")
     write_series(tmp_path / "a" / "b", volume(3), series_uid="1.2.4")
     (tmp_path / "notes.txt").write_text("not an image")

@@ -171,7 +171,7 @@ def test_no_nasty_file_stops_the_reader(tmp_path: Path) -> None:
     assert {"MR4_UNC", "MR4_J2KR", "MR-JPEGLosslessSV1.dcm", "J2K_pixelrep_mismatch.dcm"} <= set(good)
 
 
-def test_template_and_bag_on_real_images(tmp_path: Path) -> None:
+def test_template_and_patches_of_real_images(tmp_path: Path) -> None:
     """T1w before and after contrast of one patient: the same head, so each is near the other's template; T2w is not."""
     folder = unpacked("mr_nema_brtum_enhanced", tmp_path)
     t1, t2 = (read_series([folder / name]) for name in ("BRTUM005", "BRTUM004"))

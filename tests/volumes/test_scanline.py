@@ -22,7 +22,7 @@ def square(low: float, high: float) -> list[tuple[float, float]]:
     return [(low, low), (high, low), (high, high), (low, high)]
 
 
-def test_a_square_holds_the_centres_inside_it() -> None:
+def test_a_square_contains_the_pixel_centres_inside_it() -> None:
     expected = np.zeros((12, 12), bool)
     expected[3:7, 3:7] = True
     np.testing.assert_array_equal(filled(square(2.5, 6.5)), expected)
@@ -48,7 +48,7 @@ def test_a_keyhole_is_a_hole() -> None:
     np.testing.assert_array_equal(filled(keyhole), filled(outer, inner))
 
 
-def test_what_lies_beyond_the_image_is_cut_off() -> None:
+def test_a_region_is_cut_at_the_border_of_the_image() -> None:
     assert filled(square(-50.5, 5.5)).sum() == 36
     assert filled(square(8.5, 1e6)).sum() == 9
     assert filled(square(20, 30)).sum() == 0
@@ -94,7 +94,7 @@ def test_a_line_without_area_has_none() -> None:
     assert moments(Edges.of([np.array([(0.0, 1), (5, 1), (9, 1)])], [0]), 1).area[0] == 0
 
 
-def test_senselessly_dense_lines_are_refused() -> None:
+def test_more_crossings_than_a_region_can_have_are_refused() -> None:
     zigzag = np.column_stack([np.arange(100_000.0), np.arange(100_000) % 2])
     with pytest.raises(InputError, match="scanline crossings"):
         moments(Edges.of([zigzag], [0]), 1)
