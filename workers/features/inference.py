@@ -65,7 +65,18 @@ class MatrixConvolution(nn.Module):
         self.register_buffer("bias", None if convolution.bias is None else convolution.bias.detach())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve maps (n, c_in, h, w), channels last, to (n, c_out, h', w'), channels last."""
+        """Convolve maps.
+
+        Parameters
+        ----------
+        x : tensor, shape (n, c_in, h, w), channels last
+            Maps; small ones, since their windows are written out.
+
+        Returns
+        -------
+        tensor, shape (n, c_out, h', w'), channels last
+            As the convolution gives it, up to rounding.
+        """
         vertical, horizontal = self.padding
         padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, horizontal, horizontal, vertical, vertical))
         windows = padded.unfold(1, self.kernel[0], self.stride[0]).unfold(2, self.kernel[1], self.stride[1])

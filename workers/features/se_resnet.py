@@ -134,12 +134,34 @@ class SEResNet(nn.Module):
         self.stages = nn.Sequential(*stages)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Compute deep features (n, 512 * width) of patches (n, 2, 128, 128): image in 0..1 and mask."""
+        """Compute deep features.
+
+        Parameters
+        ----------
+        patches : tensor, shape (n, 2, 128, 128)
+            Image in 0..1 and mask in {0, 1}.
+
+        Returns
+        -------
+        tensor, shape (n, 512 * width)
+            Means of the last stage's maps, >= 0.
+        """
         pooled: Tensor = self.maps(patches).mean(dim=(2, 3))  # (n, 512)
         return pooled
 
     def maps(self, patches: Tensor) -> Tensor:
-        """Compute the last stage's feature maps (n, 512 * width, 4, 4)."""
+        """Compute the feature maps of the last stage.
+
+        Parameters
+        ----------
+        patches : tensor, shape (n, 2, 128, 128)
+            Image in 0..1 and mask in {0, 1}.
+
+        Returns
+        -------
+        tensor, shape (n, 512 * width, 4, 4)
+            After the last ReLU, >= 0.
+        """
         last: Tensor = self.stages(self.stem(patches))
         return last
 
@@ -205,13 +227,34 @@ class SequenceNetwork(nn.Module):
         return prognosis, torch.tanh(self.response_output(hidden)).squeeze(1)
 
     def forward(self, patches: Tensor, treatment_factor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
-        """Compute prognosis (n, 3) and response (n,) of patches (n, 2, 128, 128); see `heads`."""
+        """Compute the outputs of both heads from patches.
+
+        Parameters
+        ----------
+        patches : tensor, shape (n, 2, 128, 128)
+            Image in 0..1 and mask in {0, 1}.
+        treatment_factor : tensor, shape (n,), or float
+            As of `heads`.
+
+        Returns
+        -------
+        prognosis, response : tensors, shapes (n, 3) and (n,)
+            As of `heads`.
+        """
         return self.heads(self.backbone(patches), treatment_factor)
 
     def risk(self, features: Tensor) -> Tensor:
-        """Compute the predicted risk of failure (n,), by which the maximum instance is chosen.
+        """Compute the predicted risk of failure, by which the maximum instance is chosen.
 
-        The largest prognosis output: it does not depend on the treatment, which is not chosen yet.
+        Parameters
+        ----------
+        features : tensor, shape (n, 512 * width)
+            Deep features.
+
+        Returns
+        -------
+        tensor, shape (n,)
+            The largest prognosis output, in (-1, 1); it does not depend on the treatment, which is not chosen yet.
         """
         highest: Tensor = torch.tanh(self.prognosis(features)).amax(dim=1)
         return highest

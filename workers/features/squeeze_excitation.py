@@ -32,13 +32,35 @@ class SqueezeExcitation(nn.Module):
         self.expand = nn.Linear(hidden, channels)
 
     def gates(self, x: Tensor) -> Tensor:
-        """Compute the gate of each channel, (n, c, 1, 1), of maps (n, c, h, w)."""
+        """Compute the gate of each channel.
+
+        Parameters
+        ----------
+        x : tensor, shape (n, c, h, w)
+            Maps of the residual path.
+
+        Returns
+        -------
+        tensor, shape (n, c, 1, 1)
+            In (0, 1).
+        """
         z = x.mean(dim=(2, 3))  # (n, c)  squeeze, equation 2
         s = torch.sigmoid(self.expand(torch.relu(self.reduce(z))))  # (n, c)  excite, equation 3
         return s[:, :, None, None]
 
     def forward(self, x: Tensor, shortcut: Tensor) -> Tensor:
-        """Add the scaled maps (equation 4) to the shortcut, both (n, c, h, w), in one pass over memory."""
+        """Scale the maps (equation 4) and add the shortcut, in one pass over memory.
+
+        Parameters
+        ----------
+        x, shortcut : tensors, shape (n, c, h, w)
+            Maps of the residual path and of the shortcut.
+
+        Returns
+        -------
+        tensor, shape (n, c, h, w)
+            Before the ReLU.
+        """
         return torch.addcmul(shortcut, x, self.gates(x))
 
 

@@ -94,12 +94,31 @@ def _prepared_series(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Pre
 
 
 def save_attributions(folder: Path, maps: Mapping[SeriesRole, Float32Array]) -> None:
-    """Write the Grad-CAM maps of the representative slices, each (128, 128) in 0..1, into an existing folder."""
+    """Write the Grad-CAM maps of the representative slices.
+
+    Parameters
+    ----------
+    folder : Path
+        The artefact folder, which `save_prepared_study` has made.
+    maps : mapping of SeriesRole to float32, shape (128, 128)
+        In 0..1.
+    """
     _write_npz(folder / "pictures.npz", {role.value: attribution for role, attribution in maps.items()})
 
 
 def load_attributions(folder: Path) -> dict[SeriesRole, Float32Array]:
-    """Read the maps that `save_attributions` wrote; empty where they are missing or damaged."""
+    """Read the maps that `save_attributions` wrote.
+
+    Parameters
+    ----------
+    folder : Path
+        The artefact folder.
+
+    Returns
+    -------
+    dict of SeriesRole to float32, shape (128, 128)
+        Empty where they are missing or damaged.
+    """
     try:
         with open(folder / "pictures.npz", "rb") as file, np.load(file) as arrays:
             return {SeriesRole(name): arrays[name] for name in arrays.files}

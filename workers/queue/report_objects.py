@@ -95,7 +95,22 @@ def build_report_objects(
 
 
 def save_object(context: WorkerContext, job: Job, built: ReportObject) -> StoredObject:
-    """Save one DICOM object in the store, durably, and return what the ledger records of it."""
+    """Save one DICOM object in the store.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Its store.
+    job : Job
+        Of the study.
+    built : ReportObject
+        Validated.
+
+    Returns
+    -------
+    StoredObject
+        What the ledger records of it: UIDs, digest and path below the storage root.
+    """
     path = context.store.save_report(job.study_instance_uid, built.sop_instance_uid, built.encoded)
     return StoredObject(
         kind=built.kind,

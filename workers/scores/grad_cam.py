@@ -42,7 +42,13 @@ class Attribution:
     predictive: Mapping[str, Float32Array]
 
     def combined(self) -> dict[str, Float32Array]:
-        """Return the larger of both maps at each pixel, by role."""
+        """Return the larger of both maps at each pixel.
+
+        Returns
+        -------
+        dict of str to float32, shape (128, 128)
+            By role, in 0..1.
+        """
         return {role: np.maximum(self.prognostic[role], self.predictive[role]) for role in self.prognostic}
 
 

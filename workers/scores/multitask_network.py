@@ -128,7 +128,13 @@ class MultitaskNetwork(nn.Module):
         return prognosis, torch.tanh(self.response_output(hidden)).squeeze(1)
 
     def standardise(self, features: Tensor) -> None:
-        """Set mean and scale of each feature from the features (n, 3 * n_features) of the training cohort."""
+        """Set mean and scale of each feature from the training cohort.
+
+        Parameters
+        ----------
+        features : tensor, shape (n, 3 * n_features)
+            Deep features of its patients, n > 1.
+        """
         scale = features.std(dim=0)
         # A feature that is 0 for all patients (a ReLU that never fires) keeps its scale.
         self.get_buffer("feature_mean").copy_(features.mean(dim=0))

@@ -253,7 +253,18 @@ class IntensityTemplate:
         return float(np.sqrt(np.mean((_unit_scale(np.asarray(landmarks, dtype=np.float64)) - mean) ** 2)))
 
     def is_out_of_distribution(self, landmarks: npt.ArrayLike) -> bool:
-        """Return whether the image with these landmarks is farther from the template than its limit."""
+        """Return whether an image is farther from the template than its limit.
+
+        Parameters
+        ----------
+        landmarks : float, shape (n_percentiles,)
+            Of the image.
+
+        Returns
+        -------
+        bool
+            True for an image unlike those of the training.
+        """
         return self.distance(landmarks) > self.distance_limit
 
     def to_json(self) -> dict[str, Any]:
