@@ -14,7 +14,7 @@ def web(ctx: typer.Context) -> None:
     """
     from node.runtime.logging import events_file, start_logging
     from node.runtime.supervisor import stop_with_supervisor
-    from node.web.serving import run_web
+    from node.web.server import run_web
 
     settings = checked_settings_of(ctx)
     start_logging(file=events_file(settings, "web"))

@@ -1,4 +1,4 @@
-"""Where a browser finds the pages; apart from them, so that a command can say it without loading them."""
+"""The address of the pages, in a module of its own: `cptdn up` prints it without loading Starlette."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from config.settings import Settings
 
 
 def address_of(settings: Settings) -> str:
-    """Where a browser finds the pages."""
+    """Return the URL of the pages for a browser on this machine, or on another when they listen there."""
     host = "127.0.0.1" if settings.web.bind in ("0.0.0.0", "::") else settings.web.bind  # noqa: S104 - only compared
     host = f"[{host}]" if ":" in host else host
     return f"{'https' if settings.web.tls else 'http'}://{host}:{settings.web.port}/"

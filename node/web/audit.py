@@ -1,4 +1,4 @@
-"""What people do at the pages, told to the audit trail; and the routes that programs read: metrics and health."""
+"""Actions at the pages as audit messages, and the routes for programs: metrics and health."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from node.ledger.database import Ledger
 from node.ledger.tables import Case
 from node.web.context import WebEvent
 
-SEEN = {"case_seen": "web case", "report_seen": "web report"}
+VIEWS = {"case_seen": "web case", "report_seen": "web report"}
 
 
 def web_audit(audit: Audit, ledger: Ledger) -> Callable[[WebEvent], None]:
-    """What `run_web` calls with each event."""
+    """Return the function that writes an audit message for each event of the pages."""
 
-    def tell(event: WebEvent) -> None:
+    def write(event: WebEvent) -> None:
         user, address = event.user or "unknown", event.address
         match event.action:
             case "log_in" | "log_in_refused":
@@ -47,10 +47,10 @@ def web_audit(audit: Audit, ledger: Ledger) -> Callable[[WebEvent], None]:
                     audit.security_alert("facts posted without the token, or not usable", user=user, address=address)
             case _:
                 study, patient_id = event.study_instance_uid, _patient_of(ledger, event.study_instance_uid)
-                what, action = SEEN.get(event.action, "web decision"), "R" if event.action in SEEN else "U"
+                what, action = VIEWS.get(event.action, "web decision"), "R" if event.action in VIEWS else "U"
                 audit.accessed(user, what, study or event.detail, patient_id, action=action, address=address)
 
-    return tell
+    return write
 
 
 def _patient_of(ledger: Ledger, study_instance_uid: str) -> str:
@@ -61,25 +61,38 @@ def _patient_of(ledger: Ledger, study_instance_uid: str) -> str:
             case = session.get(Case, study_instance_uid)
             return case.patient_id if case is not None else ""
     except SQLAlchemyError:
-        return ""  # the page itself says that the ledger is away
+        return ""  # the page says that the ledger does not answer
 
 
 def program_routes(ledger: Ledger, settings: Settings) -> list[BaseRoute]:
-    """`/metrics`, for [metrics] allowed_addresses; `/health/live` and `/health/ready`, for everybody."""
+    """Return the routes for programs.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        What metrics and readiness are read from.
+    settings : Settings
+        `[metrics] allowed_addresses`; without them, loopback only.
+
+    Returns
+    -------
+    list of routes
+        `/metrics` for the allowed addresses, `/health/live` and `/health/ready` for every address.
+    """
 
     def allowed(request: Request) -> bool:
         address, networks = request.client.host if request.client else "", settings.metrics.allowed_addresses
         return is_within(address, networks) if networks else is_loopback(address)
 
-    def route(path: str, give: Callable[[], Answer], open_to_all: bool) -> Route:
+    def route(path: str, read: Callable[[], Answer], open_to_all: bool) -> Route:
         async def endpoint(request: Request) -> Response:
             if not (open_to_all or allowed(request)):
-                return Response("not for you\n", 403, media_type="text/plain")
-            answer = await run_in_threadpool(give)
+                return Response("not one of [metrics] allowed_addresses\n", 403, media_type="text/plain")
+            answer = await run_in_threadpool(read)
             return Response(answer.body, answer.status, media_type=answer.content_type)
 
-        taken: Callable[[Request], Awaitable[Response]] = endpoint
-        return Route(path, taken, methods=["GET"])
+        typed_endpoint: Callable[[Request], Awaitable[Response]] = endpoint
+        return Route(path, typed_endpoint, methods=["GET"])
 
     return [
         route("/metrics", lambda: metrics(ledger, settings), False),

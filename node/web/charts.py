@@ -1,4 +1,4 @@
-"""Small drawings as SVG, made of numbers that are there already. Colours and strokes stand in static/style.css."""
+"""Small charts as SVG, from numbers that a view has; colours and strokes are in static/style.css."""
 
 from __future__ import annotations
 
@@ -15,7 +15,22 @@ ARM_CLASSES = {TreatmentArm.ICT_CCRT.value: "ict", TreatmentArm.CCRT.value: "ccr
 
 
 def rate_bar(arm: str, value: float, ci95: Sequence[float] | None) -> Markup:
-    """One rate with its interval on a scale from 0 to 100 %; decoration beside the printed number."""
+    """Draw a rate with its interval on a scale from 0 to 100 %, beside the printed number.
+
+    Parameters
+    ----------
+    arm : str
+        "ICT+CCRT" (circle) or "CCRT" (square).
+    value : float
+        The rate in [0, 1].
+    ci95 : sequence of two floats, optional
+        Its 95 % interval in [0, 1].
+
+    Returns
+    -------
+    Markup
+        SVG, hidden from screen readers, which read the number.
+    """
     kind, low_end, length = ARM_CLASSES[arm], 5, 110
     at = low_end + length * value
     lines = [
@@ -39,7 +54,24 @@ def survival_curves(
     y_label: str,
     title: str,
 ) -> Markup:
-    """Both arms' step curves with their names at the end, and lines at the horizons, in months."""
+    """Draw the survival curves of both arms as steps, with the arms' names at their ends.
+
+    Parameters
+    ----------
+    months : sequence of float, (n,)
+        Times since diagnosis in months, increasing from 0.
+    arms : mapping of str to sequence of float, (n,)
+        Disease-free survival in [0, 1] of each arm.
+    horizons : sequence of int
+        Months with a vertical line and marks.
+    x_label, y_label, title : str
+        Texts in the language of the page; they are escaped.
+
+    Returns
+    -------
+    Markup
+        SVG with the title for screen readers.
+    """
     longest = months[-1]
 
     def x(month: float) -> float:
@@ -95,7 +127,18 @@ def _mark(kind: str, x: float, y: float) -> str:
 
 
 def quantile_strip(training: Sequence[float], incoming: Sequence[float]) -> Markup:
-    """Training (above) and incoming (below): 10 to 90 % thin, 25 to 75 % thick, median as a line."""
+    """Draw the quantiles of a quantity in training (above) and in incoming studies (below).
+
+    Parameters
+    ----------
+    training, incoming : sequence of float, (5,)
+        Quantiles 10, 25, 50, 75 and 90 %; `incoming` is empty when there are too few studies.
+
+    Returns
+    -------
+    Markup
+        SVG: 10 to 90 % thin, 25 to 75 % thick, the median as a vertical line.
+    """
     ends = [*training, *incoming]
     low, high = min(ends), max(ends)
     span = (high - low) or 1.0
@@ -116,7 +159,18 @@ def quantile_strip(training: Sequence[float], incoming: Sequence[float]) -> Mark
 
 
 def course(values: Sequence[float]) -> Markup:
-    """A validation figure over the steps of a training, from its least to its highest value."""
+    """Draw a validation metric over the steps of a training, scaled from its least to its highest value.
+
+    Parameters
+    ----------
+    values : sequence of float, (n_steps,)
+        The metric after each step; fewer than two give no chart.
+
+    Returns
+    -------
+    Markup
+        SVG, or an empty string.
+    """
     if len(values) < 2:
         return Markup("")
     low, high = min(values), max(values)

@@ -1,4 +1,4 @@
-"""What the pages are given: settings, ledger, store, whom to ask, and where to report what people did."""
+"""What all requests share: settings, ledger, store, the workers that answer questions, and the audit trail."""
 
 from __future__ import annotations
 
@@ -15,11 +15,22 @@ from node.store.study_store import StudyStore
 
 @dataclass(frozen=True)
 class WebEvent:
-    """Something that an auditor may ask for.
+    """An action at the pages that belongs into the audit trail.
 
-    action : log_in, log_in_refused, log_out, denied, case_seen, report_seen, decision, users_changed, facts_received.
-    user : empty where nobody is logged in. study_instance_uid : empty where no study is concerned. detail : what
-    else an auditor needs to know, such as the user who was changed; nothing of a patient.
+    Attributes
+    ----------
+    action : str
+        log_in, log_in_refused, log_out, denied, case_seen, report_seen, decision, users_changed or facts_received.
+    user : str
+        Name of the user; empty before a log-in.
+    address : str
+        IP address of the client.
+    success : bool
+        Whether the action was carried out.
+    study_instance_uid : str
+        The study; empty when the action concerns none.
+    detail : str
+        Further information, such as the user who was changed; nothing about a patient.
     """
 
     action: str
@@ -34,12 +45,26 @@ Audit = Callable[[WebEvent], None]
 
 
 def no_audit(_event: WebEvent) -> None:
-    """For a program without audit trail."""
+    """Discard an event: for tests, and where no audit trail is configured."""
 
 
 @dataclass(frozen=True)
 class WebContext:
-    """Made once by the entry point (or a test) and shared by all requests."""
+    """What all requests share; the entry point, or a test, makes one.
+
+    Attributes
+    ----------
+    settings : Settings
+        The whole configuration.
+    ledger : Ledger
+        Cases, reports, users and sessions.
+    store : StudyStore
+        Pictures that workers have left.
+    answers : QuestionClient
+        Asks workers for what needs the model or pixels.
+    audit : callable
+        Gets each `WebEvent`.
+    """
 
     settings: Settings
     ledger: Ledger
@@ -49,17 +74,20 @@ class WebContext:
 
     @property
     def idle(self) -> timedelta:
+        """How long a session lasts without an action of its user."""
         return timedelta(minutes=self.settings.web.idle_minutes)
 
     @property
     def longest(self) -> timedelta:
+        """How long a session lasts at most."""
         return timedelta(hours=self.settings.web.session_hours)
 
     @property
     def secure(self) -> bool:
-        """Whether browsers come by TLS."""
+        """Whether the pages are served by TLS."""
         return self.settings.web.tls is not None
 
     @property
     def on_loopback(self) -> bool:
+        """Whether only this machine can reach the pages."""
         return is_loopback(self.settings.web.bind)

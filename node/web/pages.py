@@ -1,22 +1,19 @@
-"""From a template and values to a page; everything that templates may call stands here."""
+"""Render templates as pages; the functions that templates may call are here."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
 from dicom_sr.report.numbers import percent, signed_percent
 from node.web import charts
-from node.web.translations import LANGUAGES, OTHER_NAMES
-
-if TYPE_CHECKING:
-    from node.web.page_request import Visit
+from node.web.page_request import PageRequest, delete_flash
+from node.web.translations import LANGUAGE_NAMES, LANGUAGES
 
 HERE = Path(__file__).parent
 MENU = (
@@ -27,36 +24,53 @@ MENU = (
 
 @cache
 def environment() -> Environment:
-    """Templates escape everything, and a name that is not given is an error."""
-    made = Environment(
+    """Return the templates: they escape every value, and a name that the view has not passed is an error."""
+    templates = Environment(
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.filters.update(moment=moment, percent=percent, signed=signed_percent, number=number)
-    made.globals.update(charts=charts, languages=LANGUAGES, language_names=OTHER_NAMES)
-    return made
+    templates.filters.update(moment=moment, percent=percent, signed=signed_percent, number=number)
+    templates.globals.update(charts=charts, languages=LANGUAGES, language_names=LANGUAGE_NAMES)
+    return templates
 
 
-def show(visit: Visit, template: str, http_status: int = 200, **values: Any) -> Response:
-    """A page of this visit. What an earlier form had to say is shown once."""
-    said = unquote(visit.request.cookies.get("said", ""))
-    menu = [(path, name) for path, name, role in MENU if visit.may(role)]
+def render_page(request: PageRequest, template: str, http_status: int = 200, **values: Any) -> Response:
+    """Render a template as the answer to a request.
+
+    Parameters
+    ----------
+    request : PageRequest
+        The request; the template gets it as `request`, and its translations as `t`.
+    template : str
+        File name in `templates/`.
+    http_status : int
+        Status code of the response.
+    **values
+        What the template shows.
+
+    Returns
+    -------
+    Response
+        HTML. A flash message is shown and then deleted.
+    """
+    flash = request.flash
+    menu = [(path, name) for path, name, role in MENU if request.may(role)]
     html = environment().get_template(template).render(
-        visit=visit, t=visit.words, said=said, menu=menu, here=visit.request.url.path, **values
+        request=request, t=request.translations, flash=flash, menu=menu, here=request.http.url.path, **values
     )  # fmt: skip
-    response = HTMLResponse(html, status_code=http_status, headers={"Content-Language": visit.words.lang})
-    if said:
-        response.delete_cookie("said", path="/", httponly=True, samesite="strict", secure=visit.context.secure)
+    response = HTMLResponse(html, status_code=http_status, headers={"Content-Language": request.translations.lang})
+    if flash:
+        delete_flash(request.context, response)
     return response
 
 
-def problem(visit: Visit, status: int, text: str) -> Response:
-    """A page for what did not work, with one clear sentence."""
-    return show(visit, "problem.html", status, status=status, text=text)
+def render_problem(request: PageRequest, status: int, text: str) -> Response:
+    """Render the page of an error: its status code and one sentence."""
+    return render_page(request, "problem.html", status, status=status, text=text)
 
 
 def moment(value: datetime | str | None) -> str:
-    """A time of the ledger (UTC) on this machine's clock, to the second."""
+    """Return a time of the ledger (UTC) in the time zone of this machine, to the second; empty for no time."""
     if value is None or value == "":
         return ""
     at = datetime.fromisoformat(value) if isinstance(value, str) else value
@@ -64,4 +78,5 @@ def moment(value: datetime | str | None) -> str:
 
 
 def number(value: float, decimals: int = 1) -> str:
+    """Return a number with fixed decimals."""
     return f"{value:.{decimals}f}"

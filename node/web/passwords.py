@@ -1,4 +1,4 @@
-"""Passwords: Argon2id hashes by argon2-cffi, at most two at a time, since each takes 64 MiB."""
+"""Passwords as Argon2id hashes by argon2-cffi; at most two are computed at a time, since each needs 64 MiB."""
 
 from __future__ import annotations
 
@@ -10,29 +10,49 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from config.errors import InputError
 
-SHORTEST, LONGEST = 10, 256  # characters; a limit above keeps nobody from a sentence, and megabytes out
+MIN_LENGTH, MAX_LENGTH = 10, 256  # characters; long enough for a sentence, short enough to hash
 _hasher = PasswordHasher()
-_at_once = threading.Semaphore(2)
+_two_at_a_time = threading.Semaphore(2)
 
 
 def hash_password(password: str) -> str:
-    """The hash to keep. Raises InputError for a password that is too short or too long."""
-    if not SHORTEST <= len(password) <= LONGEST:
-        raise InputError(f"expected a password of {SHORTEST} to {LONGEST} characters, found {len(password)}")
-    with _at_once:
+    """Return the Argon2id hash of a new password, with its parameters and salt.
+
+    Raises
+    ------
+    InputError
+        When it has fewer than `MIN_LENGTH` or more than `MAX_LENGTH` characters.
+    """
+    if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
+        raise InputError(f"expected a password of {MIN_LENGTH} to {MAX_LENGTH} characters, found {len(password)}")
+    with _two_at_a_time:
         return _hasher.hash(password)
 
 
-def password_fits(password: str, kept: str | None) -> bool:
-    """Whether this is the password behind a hash. Without a hash (no such user) it takes just as long, and says no."""
-    with _at_once:
+def password_fits(password: str, password_hash: str | None) -> bool:
+    """Return whether a password belongs to a hash.
+
+    Parameters
+    ----------
+    password : str
+        What was entered.
+    password_hash : str or None
+        The hash of the user; None for a user that does not exist. The check then takes as long and fails, so that the
+        time of the response does not tell which names exist.
+
+    Returns
+    -------
+    bool
+        Whether the password is right.
+    """
+    with _two_at_a_time:
         try:
-            fits = _hasher.verify(kept or _of_nobody(), password[:LONGEST])
+            is_right = _hasher.verify(password_hash or _hash_without_user(), password[:MAX_LENGTH])
         except (VerificationError, InvalidHashError):
             return False
-    return fits and kept is not None
+    return is_right and password_hash is not None
 
 
 @cache
-def _of_nobody() -> str:
-    return _hasher.hash("nobody has this password")
+def _hash_without_user() -> str:
+    return _hasher.hash("no user has this password")

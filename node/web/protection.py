@@ -1,6 +1,10 @@
-"""What protects the pages before any of them runs: host names, sizes, response headers.
+"""Middleware before every page: host names, sizes of requests, response headers.
 
-Pure ASGI, so that streams pass through. Sources: OWASP HTTP Headers and CSRF Prevention cheat sheets; RFC 9110.
+It is plain ASGI: Starlette's BaseHTTPMiddleware would buffer the streams of live updates.
+
+References
+----------
+OWASP HTTP Headers and CSRF Prevention cheat sheets; RFC 9110.
 """
 
 from __future__ import annotations
@@ -39,13 +43,23 @@ STRICT_TRANSPORT = {"Strict-Transport-Security": "max-age=31536000"}
 
 
 class ResponseHeaders:
-    """Adds the headers to every response; what carries a patient's data is never kept by a browser or a proxy."""
+    """Adds headers to every response; by default no browser and no proxy may store it, since it may have patient data.
+
+    Parameters
+    ----------
+    app : ASGI application
+        What comes next.
+    secure : bool
+        Whether the pages are served by TLS; browsers then use TLS for a year (HSTS).
+    """
 
     def __init__(self, app: ASGIApp, secure: bool) -> None:
         self._app = app
         self._headers: Mapping[str, str] = {**HEADERS, **(STRICT_TRANSPORT if secure else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI calls it."""
+
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -58,44 +72,76 @@ class ResponseHeaders:
 
 
 class KnownHosts:
-    """Refuses requests for other names than ours.
+    """Refuses requests for other host names than those of the pages (421).
 
-    Without it any web site could have its name resolve to 127.0.0.1 and read the pages through a visitor's browser.
+    Without it a web site could make its own name resolve to 127.0.0.1, and read the pages through the browser of a user
+    (DNS rebinding).
+
+    Parameters
+    ----------
+    app : ASGI application
+        What comes next.
+    web : WebSettings
+        `bind` and `hosts`.
     """
 
     def __init__(self, app: ASGIApp, web: WebSettings) -> None:
         self._app, self._web = app, web
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI calls it."""
         if scope["type"] == "http" and not host_is_known(Headers(scope=scope).get("host", ""), self._web):
-            refusal = PlainTextResponse("This name is not one of ours; [web] hosts lists them.\n", status_code=421)
+            refusal = PlainTextResponse("This host name is not one of [web] hosts.\n", status_code=421)
             await refusal(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
 
 def host_is_known(host: str, web: WebSettings) -> bool:
-    """host : of the Host header, with or without a port."""
+    """Return whether a request for a host name may be answered.
+
+    Parameters
+    ----------
+    host : str
+        Value of the Host header, with or without a port.
+    web : WebSettings
+        `bind` and `hosts`.
+
+    Returns
+    -------
+    bool
+        True for `bind`, the names of `hosts`, loopback names when the pages listen there, and any IP address when they
+        listen elsewhere: a browser with a bare address was not led here by the name of another site.
+    """
     name = host.rsplit(":", 1)[0] if host.rsplit(":", 1)[-1].isdigit() else host
     name = name.removeprefix("[").removesuffix("]").lower().rstrip(".")
-    if name in {one.lower() for one in web.hosts} or name == web.bind.lower():
+    if name in {known.lower() for known in web.hosts} or name == web.bind.lower():
         return True
     if is_loopback(name):
         return is_loopback(web.bind) or web.bind in ("0.0.0.0", "::")  # noqa: S104 - only compared
     try:
-        ip_address(name)  # a browser that was given a bare address was not led here by a foreign name
+        ip_address(name)
     except ValueError:
         return False
     return not is_loopback(web.bind)
 
 
 class LimitedBody:
-    """Refuses requests larger than `limit` bytes, announced or not."""
+    """Refuses requests that are too large (413), by their Content-Length or, without one, while they are read.
+
+    Parameters
+    ----------
+    app : ASGI application
+        What comes next.
+    limit : int
+        Largest body in bytes.
+    """
 
     def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
         self._app, self._limit = app, limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection, as ASGI calls it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -103,13 +149,13 @@ class LimitedBody:
         if not announced.isdigit() or int(announced) > self._limit:
             await PlainTextResponse("The request is too large.\n", status_code=413)(scope, receive, send)
             return
-        taken = 0
+        n_bytes = 0
 
         async def counted() -> Message:
-            nonlocal taken
+            nonlocal n_bytes
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self._limit:
+            n_bytes += len(message.get("body", b""))
+            if n_bytes > self._limit:
                 raise BodyTooLargeError
             return message
 
@@ -120,4 +166,4 @@ class LimitedBody:
 
 
 class BodyTooLargeError(Exception):
-    """More came than was announced."""
+    """The body is larger than the limit, although its Content-Length was not."""

@@ -1,4 +1,4 @@
-"""Reason codes for a person: what it is in a few words, and what to do. The full text stands in the case itself."""
+"""Reason codes in both languages: a short text, and what to do; the whole sentence is in the case itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Reason:
-    """English and Chinese of each."""
+    """Short text and advice of a reason code, each as (English, Chinese)."""
 
     short: tuple[str, str]
     advice: tuple[str, str]
@@ -19,10 +19,10 @@ def _r(en: str, zh: str, do: str, zh_do: str) -> Reason:
 
 REASONS: dict[str, Reason] = {
     "missing_series": _r(
-        "A series is missing", "缺少序列", "Send it, or settle the role below.", "补发该序列, 或在下方指定角色。"
+        "A series is missing", "缺少序列", "Send it, or assign the role below.", "补发该序列, 或在下方指定角色。"
     ),
     "ambiguous_series": _r(
-        "A series role is ambiguous", "序列角色不明确", "Settle the role below.", "请在下方指定序列角色。"
+        "A series role is ambiguous", "序列角色不明确", "Assign the role below.", "请在下方指定序列角色。"
     ),
     "missing_contour": _r(
         "The contour is missing", "缺少勾画", "Send the RTSTRUCT, or the registration.", "补发 RTSTRUCT 或配准对象。"
@@ -66,7 +66,7 @@ REASONS: dict[str, Reason] = {
         "确认正确者, 以新 UID 重发。",
     ),
     "unreadable_instance": _r("A file cannot be read", "文件无法读取", "Resend it.", "重发该文件。"),
-    "administrator_hold": _r("Held by a person", "人工暂停", "Release it below.", "请在下方解除暂停。"),
+    "administrator_hold": _r("Held by an administrator", "人工暂停", "Release it below.", "请在下方解除暂停。"),
     "stage_unknown": _r("The stage is unknown", "分期未知", "Enter the stage below.", "请在下方录入分期。"),
     "stage_not_eligible": _r(
         "The stage is not eligible",
@@ -92,26 +92,26 @@ REASONS: dict[str, Reason] = {
         "无需处理; 信息有误时请更正。",
     ),
     "out_of_distribution": _r(
-        "Unlike the training images", "与训练图像差异过大", "Check series and contour.", "请检查序列与勾画。"
+        "Out of distribution", "与训练图像差异过大", "Check series and contour.", "请检查序列与勾画。"
     ),
     "model_not_permitted": _r(
         "The model is not permitted", "模型未获准使用", "Activate a permitted bundle.", "启用获准的模型包。"
     ),
     "model_bundle": _r(
-        "The model bundle is damaged", "模型包损坏", "Call the physicist; then retry.", "请联系物理师, 然后重试。"
+        "The model bundle is damaged", "模型包损坏", "Ask the physicist; then retry.", "请联系物理师, 然后重试。"
     ),
     "worker_lost": _r(
         "A worker stopped",
         "计算进程中断",
-        "It is tried again; look at the log if it goes on.",
+        "It is tried again; read the log if it stops again.",
         "将自动重试; 如反复出现请查看日志。",
     ),
     "cannot_compute": _r(
-        "It cannot be computed", "无法计算", "Mend what the text names, then retry.", "按提示修复后重试。"
+        "It cannot be computed", "无法计算", "Correct what the text names, then retry.", "按提示修复后重试。"
     ),
-    "unexpected": _r("Something broke", "出现意外错误", "Look at the log, then retry.", "查看日志后重试。"),
+    "unexpected": _r("Unexpected error", "出现意外错误", "Read the log, then retry.", "查看日志后重试。"),
     "invalid_report": _r(
         "The report is invalid", "报告无效", "Tell the developers; then retry.", "请联系开发者, 然后重试。"
     ),
-    "cancelled": _r("Cancelled by a person", "已被人工取消", "Retry it below.", "可在下方重试。"),
+    "cancelled": _r("Cancelled by an administrator", "已被人工取消", "Retry it below.", "可在下方重试。"),
 }

@@ -1,4 +1,4 @@
-"""The pages' words in English and Simplified Chinese. Terms of the report are those of dicom_sr/report/wording.py."""
+"""Translations of the pages: English and Simplified Chinese; terms of the report as in dicom_sr/report/wording.py."""
 
 from __future__ import annotations
 
@@ -8,47 +8,54 @@ from datetime import datetime
 
 from config.indication.conventions import whole_years
 from node.ledger.database import now_utc
-from node.web.chinese import PHRASES
+from node.web.messages import MESSAGES
 from node.web.reasons import REASONS
 
 LANGUAGES = ("en", "zh")
 LANG_ATTRIBUTES = {"en": "en", "zh": "zh-Hans"}
-OTHER_NAMES = {"en": "English", "zh": "中文"}
+LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
 
 
 @dataclass(frozen=True)
-class Words:
-    """One language. Called with a key it gives the phrase; braces are filled by `str.format`."""
+class Translations:
+    """Messages of one language.
+
+    Attributes
+    ----------
+    language : str
+        One of `LANGUAGES`.
+    """
 
     language: str
 
     def __call__(self, key: str, **values: object) -> str:
-        phrase = PHRASES[key][LANGUAGES.index(self.language)]
-        return phrase.format(**values) if values else phrase
+        """Return the message of a key; `values` fill its braces. Raises KeyError for an unknown key."""
+        message = MESSAGES[key][LANGUAGES.index(self.language)]
+        return message.format(**values) if values else message
 
     @property
     def lang(self) -> str:
-        """The HTML attribute."""
+        """Value of the HTML attribute `lang`."""
         return LANG_ATTRIBUTES[self.language]
 
     def reason(self, code: str) -> str:
-        """A reason code in a few words; the code itself where it is not one of ours."""
-        found = REASONS.get(code)
-        return found.short[LANGUAGES.index(self.language)] if found else code.replace("_", " ")
+        """Return the short text of a reason code, the code itself where it is unknown."""
+        reason = REASONS.get(code)
+        return reason.short[LANGUAGES.index(self.language)] if reason else code.replace("_", " ")
 
     def advice(self, code: str) -> str:
-        """What to do about a reason; empty where nothing is known."""
-        found = REASONS.get(code)
-        return found.advice[LANGUAGES.index(self.language)] if found else ""
+        """Return what to do about a reason, empty where the code is unknown."""
+        reason = REASONS.get(code)
+        return reason.advice[LANGUAGES.index(self.language)] if reason else ""
 
     def horizon(self, months: int) -> str:
-        """36 -> "3-year DFS"; 30 -> "30-month DFS"."""
+        """Return the name of a horizon: 36 is "3-year DFS", 30 is "30-month DFS"."""
         if (years := whole_years(months)) is not None:
             return self("horizon_years", n=years)
         return self("horizon_months", n=months)
 
     def age(self, moment: datetime) -> str:
-        """How long ago, in one unit."""
+        """Return how long ago a time was, in one unit."""
         seconds = max(0, int((now_utc() - moment).total_seconds()))
         for key, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
             if seconds >= 2 * length or (key == "minutes" and seconds >= 60):
@@ -56,8 +63,9 @@ class Words:
         return self("ago_now")
 
 
-_WORDS: Mapping[str, Words] = {language: Words(language) for language in LANGUAGES}
+_TRANSLATIONS: Mapping[str, Translations] = {language: Translations(language) for language in LANGUAGES}
 
 
-def words_of(language: str) -> Words:
-    return _WORDS[language]
+def translations_of(language: str) -> Translations:
+    """Return the translations of a language, one of `LANGUAGES`."""
+    return _TRANSLATIONS[language]

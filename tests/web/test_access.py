@@ -13,14 +13,14 @@ from node.ledger import accounts
 from node.ledger.database import now_utc
 from node.ledger.tables import LogInFailure, User, WebSession
 from node.web.app import PAGES
-from node.web.page_request import safe_target
+from node.web.page_request import local_path
 from node.web.passwords import password_fits
 from tests.web.conftest import PASSWORD, Site, csrf, make_case, post
 
 PATHS = {
     "study": "1.2.3", "series": "1.2.3.1", "revision": "1", "job": "none", "delivery:int": "1", "name": "nobody",
 }  # fmt: skip
-RANKS = {"nobody": 0, "read": 1, "operate": 2, "admin": 3}
+RANKS = {"anonymous": 0, "read": 1, "operate": 2, "admin": 3}
 
 
 def filled(path: str) -> str:
@@ -57,7 +57,7 @@ def test_with_a_user_every_page_asks_for_a_log_in(site: Site) -> None:
     everybody(site)
     for path, method, _, role in PAGES:
         answer = site.browser().request(method, filled(path))
-        if role == "nobody":
+        if role == "anonymous":
             assert answer.status_code in (200, 403), path  # 403: a form without its token
         elif method == "GET":
             assert answer.status_code == 303, path
@@ -140,7 +140,7 @@ def test_the_ledger_keeps_neither_password_nor_token(site: Site) -> None:
     assert browser.cookies["cptdn"] not in row.id
     assert password_fits(PASSWORD, user.password_hash)
     assert not password_fits(PASSWORD + "x", user.password_hash)
-    assert not password_fits("nobody has this password", None)
+    assert not password_fits("no user has this password", None)
 
 
 def test_log_out_ends_the_session_everywhere(site: Site) -> None:
@@ -229,7 +229,7 @@ def test_an_unknown_name_and_a_wrong_password_look_the_same(site: Site) -> None:
     ],
 )  # fmt: skip
 def test_a_form_leads_to_our_own_pages_only(where: str, target: str) -> None:
-    assert safe_target(where) == target
+    assert local_path(where) == target
 
 
 def test_an_administrator_keeps_the_users(site: Site) -> None:

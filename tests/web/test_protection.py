@@ -15,7 +15,7 @@ from config.settings import WebSettings, load_settings
 from node.web.address import address_of
 from node.web.app import PAGES
 from node.web.protection import MAX_BODY_BYTES, host_is_known
-from node.web.serving import check_exposure
+from node.web.server import check_exposure
 from tests.web.conftest import Site, csrf, make_case
 
 ANYWHERE = "0.0.0.0"  # noqa: S104 - a setting under test

@@ -1,4 +1,4 @@
-"""The nomogram as a calculator: numbers from a worker, the page only writes them down."""
+"""The nomogram as a calculator: a worker computes the numbers, the page shows them."""
 
 from __future__ import annotations
 
@@ -8,59 +8,65 @@ from starlette.responses import Response
 
 from config.errors import InputError
 from node.messaging.questions import NoAnswerError
-from node.web.page_request import Visit
-from node.web.pages import show
-from node.web.views.one_case import drawing
-from node.web.views.tables import of_answer
+from node.web.page_request import PageRequest
+from node.web.pages import render_page
+from node.web.views.case import nomogram_drawing
+from node.web.views.rate_tables import rates_of_answer
 
 EXAMPLE = {"age": "40", "ebv_dna": ">4000", "prognostic_score": "0", "predictive_score": "-0.4"}
-LONGEST = 32
+MAX_LENGTH = 32
 
 
-def calculator(visit: Visit) -> Response:
-    """Query: age, ebv_dna, prognostic_score, predictive_score; without any, the published example."""
-    given = _given(visit)
+def calculator(request: PageRequest) -> Response:
+    """Render the calculator. Query: age, ebv_dna, prognostic_score, predictive_score; default: the paper's example."""
+    inputs = _inputs(request)
     try:
-        facts: dict[str, Any] | None = visit.context.answers.ask("nomogram", {})
+        facts: dict[str, Any] | None = request.context.answers.ask("nomogram", {})
     except (NoAnswerError, InputError):
         facts = None
-    return show(visit, "calculator.html", given=given, example=EXAMPLE, facts=facts, **_answer(visit, given))
+    return render_page(
+        request, "calculator.html", given=inputs, example=EXAMPLE, facts=facts, **_answer(request, inputs)
+    )
 
 
-def calculator_answer(visit: Visit) -> Response:
-    """Only the results, for the sliders."""
-    given = _given(visit)
-    return show(visit, "_answer.html", given=given, **_answer(visit, given))
+def calculator_answer(request: PageRequest) -> Response:
+    """Render the results alone, for the script that follows the sliders. Query: as of `calculator`."""
+    inputs = _inputs(request)
+    return render_page(request, "_calculation.html", given=inputs, **_answer(request, inputs))
 
 
-def calculator_nomogram(visit: Visit) -> Response:
-    return drawing(visit, _values(_given(visit)))
+def calculator_nomogram(request: PageRequest) -> Response:
+    """Return the nomogram with these inputs as SVG. Query: as of `calculator`, and style."""
+    return nomogram_drawing(request, _values(_inputs(request)))
 
 
-def _given(visit: Visit) -> dict[str, str]:
-    asked = {name: visit.asked(name)[:LONGEST] for name in EXAMPLE}
-    return asked if any(asked.values()) else dict(EXAMPLE)
+def _inputs(request: PageRequest) -> dict[str, str]:
+    inputs = {name: request.query_value(name)[:MAX_LENGTH] for name in EXAMPLE}
+    return inputs if any(inputs.values()) else dict(EXAMPLE)
 
 
-def _values(given: dict[str, str]) -> dict[str, Any]:
-    """Raises InputError naming the first field that is no number."""
-    values: dict[str, Any] = {"ebv_dna": given["ebv_dna"] or "unknown"}
+def _values(inputs: dict[str, str]) -> dict[str, Any]:
+    """Return the inputs as a worker takes them. Raises InputError naming the first field that is not a number."""
+    values: dict[str, Any] = {"ebv_dna": inputs["ebv_dna"] or "unknown"}
     for field, name in (("age", "age_years"), ("prognostic_score",) * 2, ("predictive_score",) * 2):
         try:
-            values[name] = float(given[field].replace("\N{MINUS SIGN}", "-"))
+            values[name] = float(inputs[field].replace("\N{MINUS SIGN}", "-"))
         except ValueError as error:
-            raise InputError(f"expected {field.replace('_', ' ')} as a number, found {given[field]!r}") from error
+            raise InputError(f"expected {field.replace('_', ' ')} as a number, found {inputs[field]!r}") from error
     return values
 
 
-def _answer(visit: Visit, given: dict[str, str]) -> dict[str, Any]:
+def _answer(request: PageRequest, inputs: dict[str, str]) -> dict[str, Any]:
     try:
-        found = visit.context.answers.ask("score", _values(given))
+        answer = request.context.answers.ask("score", _values(inputs))
     except NoAnswerError as error:
-        return {"found": None, "tables": [], "trouble": f"{visit.words('no_worker')} {error}"}
+        return {"found": None, "tables": [], "trouble": f"{request.translations('no_worker')} {error}"}
     except InputError as error:
         return {"found": None, "tables": [], "trouble": str(error)}
-    document = found["document"]
-    both = document.get("by_ebv_dna_category")
-    tables = [of_answer(both[name] if both else document, one) for name, one in found["printed"].items()]
-    return {"found": found, "tables": tables, "trouble": ""}
+    document = answer["document"]
+    by_category = document.get("by_ebv_dna_category")
+    tables = [
+        rates_of_answer(by_category[name] if by_category else document, printed)
+        for name, printed in answer["printed"].items()
+    ]
+    return {"found": answer, "tables": tables, "trouble": ""}

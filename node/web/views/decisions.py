@@ -1,4 +1,4 @@
-"""Forms of a case: each calls the same function as the command of its name, with the user's name."""
+"""Forms of a case: each calls the function of `node.workflow` that its command calls, with the user's name."""
 
 from __future__ import annotations
 
@@ -13,106 +13,110 @@ from node.clinical.entries import FactEntry
 from node.ledger.deliveries import get_delivery
 from node.ledger.jobs import get_job
 from node.ledger.reports import subject_of
-from node.web.page_request import Visit, back
-from node.web.views.one_case import case_of
+from node.web.page_request import PageRequest, redirect
+from node.web.views.case import case_of
 from node.workflow import decisions
 from node.workflow.reprocessing import Reprocessor
 
 SOURCE = "web page"
-LONGEST_TEXT = 500
+MAX_TEXT_LENGTH = 500
 
 
-def assign(visit: Visit) -> Response:
-    """Fields role_<ROLE>: a series UID, or empty for what the rules say."""
-    given: dict[str, str] = {role: visit.given(f"role_{role}") for role in ROLES}
-    chosen = {role: series for role, series in given.items() if series}
+def assign(request: PageRequest) -> Response:
+    """Assign series to roles. Fields: role_<ROLE> with a series UID, or empty to leave the role as it is."""
+    fields: dict[str, str] = {role: request.form_value(f"role_{role}") for role in ROLES}
+    chosen = {role: series for role, series in fields.items() if series}
     if not chosen:
-        raise InputError(visit.words("nothing_given"))
-    with visit.context.ledger.begin() as session:
-        study = case_of(visit, session).study_instance_uid
-        decisions.assign_roles(session, study, chosen, visit.user)
-    return _done(visit, "said_assigned")
+        raise InputError(request.translations("nothing_entered"))
+    with request.context.ledger.begin() as session:
+        study = case_of(request, session).study_instance_uid
+        decisions.assign_roles(session, study, chosen, request.user)
+    return _done(request, "flash_assigned")
 
 
-def hold(visit: Visit) -> Response:
-    because = visit.given("because")[:LONGEST_TEXT]
+def hold(request: PageRequest) -> Response:
+    """Hold the study. Field: because."""
+    because = request.form_value("because")[:MAX_TEXT_LENGTH]
     if not because:
-        raise InputError(visit.words("nothing_given"))
-    _set_hold(visit, because)
-    return _done(visit, "said_held")
+        raise InputError(request.translations("nothing_entered"))
+    _set_hold(request, because)
+    return _done(request, "flash_held")
 
 
-def release(visit: Visit) -> Response:
-    _set_hold(visit, None)
-    return _done(visit, "said_released")
+def release(request: PageRequest) -> Response:
+    """Release the study."""
+    _set_hold(request, None)
+    return _done(request, "flash_released")
 
 
-def _set_hold(visit: Visit, because: str | None) -> None:
-    with visit.context.ledger.begin() as session:
-        decisions.set_hold(session, case_of(visit, session).study_instance_uid, because, visit.user)
+def _set_hold(request: PageRequest, because: str | None) -> None:
+    with request.context.ledger.begin() as session:
+        decisions.set_hold(session, case_of(request, session).study_instance_uid, because, request.user)
 
 
-def set_facts(visit: Visit) -> Response:
-    entered = _entries(visit)
+def set_facts(request: PageRequest) -> Response:
+    """Record clinical facts. Fields, each may be empty: ebv_dna, drawn_on, stage, birth_date, treatment_start."""
+    entered = _entries(request)
     if not entered:
-        raise InputError(visit.words("nothing_given"))
-    with visit.context.ledger.begin() as session:
-        study = case_of(visit, session).study_instance_uid
-        new = decisions.set_facts(session, study, entered, SOURCE, visit.user)
-    return _done(visit, "said_facts" if new else "said_nothing_new", n=new)
+        raise InputError(request.translations("nothing_entered"))
+    with request.context.ledger.begin() as session:
+        study = case_of(request, session).study_instance_uid
+        new = decisions.set_facts(session, study, entered, SOURCE, request.user)
+    return _done(request, "flash_facts" if new else "flash_nothing_new", n=new)
 
 
-def _entries(visit: Visit) -> list[FactEntry]:
-    """What was entered, checked as the command checks it. Raises InputError."""
-    settings, found = visit.context.settings, []
-    if text := visit.given("ebv_dna"):
-        drawn = visit.given("drawn_on")
+def _entries(request: PageRequest) -> list[FactEntry]:
+    """Return the facts that were entered, validated as by the command. Raises InputError."""
+    settings, entries = request.context.settings, []
+    if text := request.form_value("ebv_dna"):
+        drawn = request.form_value("drawn_on")
         day = parse_date(drawn, "date of the draw") if drawn else None
-        found.append(facts.ebv_entry(settings, text[:LONGEST_TEXT], drawn_on=day))
-    if text := visit.given("stage"):
-        found.append(facts.stage_entry(settings, text[:LONGEST_TEXT]))
-    if text := visit.given("birth_date"):
-        found.append(facts.birth_date_entry(text))
-    if text := visit.given("treatment_start"):
-        found.append(facts.treatment_start_entry(text))
-    return found
+        entries.append(facts.ebv_entry(settings, text[:MAX_TEXT_LENGTH], drawn_on=day))
+    if text := request.form_value("stage"):
+        entries.append(facts.stage_entry(settings, text[:MAX_TEXT_LENGTH]))
+    if text := request.form_value("birth_date"):
+        entries.append(facts.birth_date_entry(text))
+    if text := request.form_value("treatment_start"):
+        entries.append(facts.treatment_start_entry(text))
+    return entries
 
 
-def reprocess(visit: Visit) -> Response:
+def reprocess(request: PageRequest) -> Response:
     """Queue the study again with the configured bundle, unless nothing would change."""
-    settings = visit.context.settings
-    with visit.context.ledger.begin() as session:
-        study = case_of(visit, session).study_instance_uid
-    again = Reprocessor(visit.context.ledger, settings, settings.model.bundle, by=visit.user)
-    outcome = again.start(study)
+    settings = request.context.settings
+    with request.context.ledger.begin() as session:
+        study = case_of(request, session).study_instance_uid
+    reprocessor = Reprocessor(request.context.ledger, settings, settings.model.bundle, by=request.user)
+    outcome = reprocessor.start(study)
     if outcome.kind == "not_ready":
-        return _done(visit, "said_not_ready", state=" ".join(reason["text"] for reason in outcome.reasons))
-    return _done(visit, "said_unchanged" if outcome.kind == "unchanged" else "said_queued")
+        return _done(request, "flash_not_ready", state=" ".join(reason["text"] for reason in outcome.reasons))
+    return _done(request, "flash_unchanged" if outcome.kind == "unchanged" else "flash_queued")
 
 
-def retry_job(visit: Visit) -> Response:
-    """From the case or from the list of failures."""
-    with visit.context.ledger.begin() as session:
-        study = _study_of_job(session, visit.path["job"])
-        decisions.retry_job(session, visit.path["job"], visit.user)
-    visit.audit("decision", study=study)
-    return back(visit, visit.given("next"), visit.words("said_retry"))
+def retry_job(request: PageRequest) -> Response:
+    """Queue a failed job again. Field: next, the page to return to (the case, or the list of failures)."""
+    with request.context.ledger.begin() as session:
+        study = _study_of_job(session, request.path["job"])
+        decisions.retry_job(session, request.path["job"], request.user)
+    request.audit("decision", study=study)
+    return redirect(request, request.form_value("next"), request.translations("flash_retry"))
 
 
 def _study_of_job(session: Session, job_id: str) -> str:
     return get_job(session, job_id).study_instance_uid
 
 
-def retry_delivery(visit: Visit) -> Response:
-    number = visit.path["delivery"]
-    with visit.context.ledger.begin() as session:
-        decisions.retry_delivery(session, int(number), visit.user)
+def retry_delivery(request: PageRequest) -> Response:
+    """Try a delivery again now. Field: next, the page to return to."""
+    number = request.path["delivery"]
+    with request.context.ledger.begin() as session:
+        decisions.retry_delivery(session, int(number), request.user)
         study, _ = subject_of(session, get_delivery(session, int(number)).report_id)
-    visit.audit("decision", study=study)
-    return back(visit, visit.given("next"), visit.words("said_retry"))
+    request.audit("decision", study=study)
+    return redirect(request, request.form_value("next"), request.translations("flash_retry"))
 
 
-def _done(visit: Visit, said: str, **values: object) -> Response:
-    study = visit.path["study"]
-    visit.audit("decision", study=study)
-    return back(visit, f"/cases/{study}", visit.words(said, **values))
+def _done(request: PageRequest, flash: str, **values: object) -> Response:
+    study = request.path["study"]
+    request.audit("decision", study=study)
+    return redirect(request, f"/cases/{study}", request.translations(flash, **values))

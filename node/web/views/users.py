@@ -1,4 +1,4 @@
-"""Log-in and log-out, one's own account, and the users."""
+"""Log-in and log-out, the account of the user, and the list of users."""
 
 from __future__ import annotations
 
@@ -8,128 +8,150 @@ from starlette.responses import RedirectResponse, Response
 
 from config.errors import InputError
 from node.ledger import accounts
-from node.web.page_request import NEXT, THEMES, Visit, back, safe_target, set_cookie, set_preference
-from node.web.pages import show
+from node.web.page_request import (
+    ANONYMOUS,
+    NEXT,
+    THEMES,
+    PageRequest,
+    local_path,
+    redirect,
+    set_preference,
+    set_session_cookie,
+)
+from node.web.pages import render_page
 from node.web.passwords import hash_password, password_fits
 from node.web.translations import LANGUAGES
 
-LONGEST_PASSWORD_FIELD = 1024
+MAX_PASSWORD_FIELD = 1024  # characters that are hashed at most; passwords have at most 256
 
 
-def log_in_form(visit: Visit) -> Response:
-    if visit.role != "nobody":
-        return RedirectResponse(safe_target(visit.asked(NEXT)), status_code=303)
-    return show(visit, "log_in.html", target=safe_target(visit.asked(NEXT)), name="", trouble="")
+def log_in_form(request: PageRequest) -> Response:
+    """Render the log-in. Query: next, the page to go to afterwards."""
+    if request.role != ANONYMOUS:
+        return RedirectResponse(local_path(request.query_value(NEXT)), status_code=303)
+    return render_page(request, "log_in.html", target=local_path(request.query_value(NEXT)), name="", trouble="")
 
 
-def log_in(visit: Visit) -> Response:
-    """A log-in gets a new token, so that a cookie from before it is worth nothing."""
-    context, name, target = visit.context, visit.given("name"), safe_target(visit.given(NEXT))
+def log_in(request: PageRequest) -> Response:
+    """Log a user in. Fields: name, password, next.
+
+    The session gets a new token, so that a cookie that someone planted before the log-in is worthless (session
+    fixation). Name and password are checked before the answer differs, so that an unknown name takes as long.
+    """
+    context, name, target = request.context, request.form_value("name"), local_path(request.form_value(NEXT))
     with context.ledger.begin() as session:
-        wait_s = accounts.log_in_blocked_for_s(session, visit.address, name)
+        wait_s = accounts.log_in_blocked_for_s(session, request.address, name)
         user = accounts.find_user(session, name)
-        kept = user.password_hash if user is not None else None
+        password_hash = user.password_hash if user is not None else None
     if wait_s:
-        visit.audit("log_in_refused", success=False)
-        text = visit.words("log_in_blocked", minutes=-(-wait_s // 60))
-        response = show(visit, "log_in.html", 429, target=target, name=name, trouble=text)
+        request.audit("log_in_refused", success=False)
+        text = request.translations("log_in_blocked", minutes=-(-wait_s // 60))
+        response = render_page(request, "log_in.html", 429, target=target, name=name, trouble=text)
         response.headers["Retry-After"] = str(wait_s)
         return response
-    password = visit.form.get("password")
-    fits = password_fits(password[:LONGEST_PASSWORD_FIELD] if isinstance(password, str) else "", kept)
+    password = request.form.get("password")
+    is_right = password_fits(password[:MAX_PASSWORD_FIELD] if isinstance(password, str) else "", password_hash)
     with context.ledger.begin() as session:
         user = accounts.find_user(session, name)
-        if not fits or user is None or user.password_hash != kept:
-            accounts.record_failed_log_in(session, visit.address, name)
+        if not is_right or user is None or user.password_hash != password_hash:
+            accounts.record_failed_log_in(session, request.address, name)
             token = None
         else:
             accounts.clear_failed_log_ins(session, name)
             accounts.delete_expired_sessions(session, context.idle, context.longest)
             token = accounts.begin_session(session, user)
-            visit.user = user.name
-    visit.audit("log_in", success=token is not None)
+            request.user = user.name
+    request.audit("log_in", success=token is not None)
     if token is None:
-        return show(visit, "log_in.html", 401, target=target, name=name, trouble=visit.words("log_in_failed"))
-    answer: Response = RedirectResponse(target, status_code=303)
-    set_cookie(context, answer, token)
-    return answer
+        return render_page(
+            request, "log_in.html", 401, target=target, name=name, trouble=request.translations("log_in_failed")
+        )
+    response = redirect(request, target)
+    set_session_cookie(context, response, token)
+    return response
 
 
-def log_out(visit: Visit) -> Response:
-    with visit.context.ledger.begin() as session:
-        accounts.end_session(session, visit.token)
-    visit.audit("log_out")
-    answer: Response = RedirectResponse("/log-in", status_code=303)
-    set_cookie(visit.context, answer, secrets.token_urlsafe(32))
-    return answer
+def log_out(request: PageRequest) -> Response:
+    """End the session, here and in the ledger."""
+    with request.context.ledger.begin() as session:
+        accounts.end_session(session, request.token)
+    request.audit("log_out")
+    response = redirect(request, "/log-in")
+    set_session_cookie(request.context, response, secrets.token_urlsafe(32))
+    return response
 
 
-def preferences(visit: Visit) -> Response:
-    """Language and appearance; the language also stands with the user, for other machines."""
-    language, theme = visit.given("language"), visit.given("theme")
-    answer = back(visit, visit.given(NEXT))
+def preferences(request: PageRequest) -> Response:
+    """Set language and appearance. The language is saved with the user, too, for the user's other machines."""
+    language, theme = request.form_value("language"), request.form_value("theme")
+    response = redirect(request, request.form_value(NEXT))
     if language in LANGUAGES:
-        set_preference(visit.context, answer, "language", language)
-        if visit.logged_in:
-            with visit.context.ledger.begin() as session:
-                accounts.set_language(session, visit.user, language)
+        set_preference(request.context, response, "language", language)
+        if request.logged_in:
+            with request.context.ledger.begin() as session:
+                accounts.set_language(session, request.user, language)
     if theme in THEMES:
-        set_preference(visit.context, answer, "theme", theme)
-    return answer
+        set_preference(request.context, response, "theme", theme)
+    return response
 
 
-def account(visit: Visit) -> Response:
-    return show(visit, "account.html")
+def account(request: PageRequest) -> Response:
+    """Render the account of the user."""
+    return render_page(request, "account.html")
 
 
-def change_password(visit: Visit) -> Response:
-    old, new = visit.form.get("old_password"), visit.form.get("new_password")
-    if not visit.logged_in or not isinstance(old, str) or not isinstance(new, str):
-        raise InputError(visit.words("nothing_given"))
-    with visit.context.ledger.begin() as session:
-        kept = accounts.get_user(session, visit.user).password_hash
-    if not password_fits(old[:LONGEST_PASSWORD_FIELD], kept):
-        visit.audit("users_changed", success=False)
-        raise InputError(visit.words("log_in_failed"))
-    hashed = hash_password(new)
-    with visit.context.ledger.begin() as session:
-        accounts.set_password(session, visit.user, hashed)
-    visit.audit("users_changed")
-    return back(visit, "/log-in", visit.words("password_changed"))
+def change_password(request: PageRequest) -> Response:
+    """Change the password of the user; all sessions of the user end. Fields: old_password, new_password."""
+    old, new = request.form.get("old_password"), request.form.get("new_password")
+    if not request.logged_in or not isinstance(old, str) or not isinstance(new, str):
+        raise InputError(request.translations("nothing_entered"))
+    with request.context.ledger.begin() as session:
+        password_hash = accounts.get_user(session, request.user).password_hash
+    if not password_fits(old[:MAX_PASSWORD_FIELD], password_hash):
+        request.audit("users_changed", success=False)
+        raise InputError(request.translations("log_in_failed"))
+    new_hash = hash_password(new)
+    with request.context.ledger.begin() as session:
+        accounts.set_password(session, request.user, new_hash)
+    request.audit("users_changed")
+    return redirect(request, "/log-in", request.translations("password_changed"))
 
 
-def users(visit: Visit) -> Response:
-    with visit.context.ledger.begin() as session:
-        found = accounts.list_users(session)
-    return show(visit, "users.html", users=found, roles=accounts.ROLES)
+def users(request: PageRequest) -> Response:
+    """Render the list of users."""
+    with request.context.ledger.begin() as session:
+        every_user = accounts.list_users(session)
+    return render_page(request, "users.html", users=every_user, roles=accounts.ROLES)
 
 
-def add_user(visit: Visit) -> Response:
-    name, password = visit.given("name"), visit.form.get("password")
+def add_user(request: PageRequest) -> Response:
+    """Add a user. Fields: name, role, password."""
+    name, password = request.form_value("name"), request.form.get("password")
     hashed = hash_password(password if isinstance(password, str) else "")
-    with visit.context.ledger.begin() as session:
-        accounts.add_user(session, name, hashed, visit.given("role"))
-    return _changed(visit, "user_added", name)
+    with request.context.ledger.begin() as session:
+        accounts.add_user(session, name, hashed, request.form_value("role"))
+    return _changed(request, "user_added", name)
 
 
-def change_user(visit: Visit) -> Response:
-    """A new role, a new password, or both."""
-    name, password = visit.path["name"], visit.form.get("password")
+def change_user(request: PageRequest) -> Response:
+    """Change role, password, or both. Fields: role, password (empty: unchanged)."""
+    name, password = request.path["name"], request.form.get("password")
     hashed = hash_password(password) if isinstance(password, str) and password else None
-    with visit.context.ledger.begin() as session:
-        accounts.set_role(session, name, visit.given("role"))
+    with request.context.ledger.begin() as session:
+        accounts.set_role(session, name, request.form_value("role"))
         if hashed is not None:
             accounts.set_password(session, name, hashed)
-    return _changed(visit, "user_changed", name)
+    return _changed(request, "user_changed", name)
 
 
-def remove_user(visit: Visit) -> Response:
-    name = visit.path["name"]
-    with visit.context.ledger.begin() as session:
+def remove_user(request: PageRequest) -> Response:
+    """Remove a user and end the sessions of that name."""
+    name = request.path["name"]
+    with request.context.ledger.begin() as session:
         accounts.remove_user(session, name)
-    return _changed(visit, "user_removed", name)
+    return _changed(request, "user_removed", name)
 
 
-def _changed(visit: Visit, said: str, name: str) -> Response:
-    visit.audit("users_changed", detail=f"{said} {name}")
-    return back(visit, "/users", visit.words(said, name=name))
+def _changed(request: PageRequest, change: str, name: str) -> Response:
+    request.audit("users_changed", detail=f"{change} {name}")
+    return redirect(request, "/users", request.translations(change, name=name))

@@ -1,9 +1,10 @@
-"""`[fhir] receive`: clinical facts posted as FHIR R4 resources; node/clinical/fhir.py reads them.
+"""The endpoint of `[fhir] receive`: clinical facts as FHIR R4 resources, which node/clinical/fhir.py reads.
 
     POST /fhir                  a Bundle, Observation or Condition
     POST /fhir/Observation      (or /Condition) the same
 
-Answered by an OperationOutcome: 200 recorded, 422 not usable, 400 not JSON, 401 without the token, 415 another type.
+The response is an OperationOutcome: 200 recorded, 422 not usable, 400 not JSON, 401 without the token, 415 another
+content type, 503 when the ledger does not answer.
 """
 
 from __future__ import annotations
@@ -24,22 +25,26 @@ from node.clinical.fhir import record_document
 from node.web.context import WebContext, WebEvent
 
 FHIR_JSON = "application/fhir+json"
-TAKEN_TYPES = (FHIR_JSON, "application/json")
+ACCEPTED_TYPES = (FHIR_JSON, "application/json")
 log = structlog.get_logger("cptdn.web")
 
 
 def fhir_endpoint(context: WebContext) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint; a JSON type is asked for, so that no web site can make a visitor's browser post here."""
+    """Return the endpoint.
+
+    It has no form token. A content type of JSON is required instead, which a web site cannot send from the browser of a
+    user without a preflight request, and none is answered.
+    """
 
     async def endpoint(request: Request) -> Response:
         address = request.client.host if request.client else ""
         token = context.settings.fhir.receive_token
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if token is not None and not hmac.compare_digest(given.encode(), token.encode()):
+        credentials = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if token is not None and not hmac.compare_digest(credentials.encode(), token.encode()):
             context.audit(WebEvent("facts_received", "FHIR", address, success=False))
             return _outcome(401, "login", "expected the configured bearer token", {"WWW-Authenticate": "Bearer"})
         kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-        if kind not in TAKEN_TYPES:
+        if kind not in ACCEPTED_TYPES:
             return _outcome(415, "not-supported", f"expected {FHIR_JSON}, found {kind or 'no content type'}")
         try:
             document = json.loads(await request.body())
@@ -47,21 +52,21 @@ def fhir_endpoint(context: WebContext) -> Callable[[Request], Awaitable[Response
             return _outcome(400, "structure", f"the body is not JSON: {type(error).__name__}")
         if not isinstance(document, dict):
             return _outcome(400, "structure", f"expected a JSON object, found {type(document).__name__}")
-        return await run_in_threadpool(_take, context, document, address)
+        return await run_in_threadpool(_record, context, document, address)
 
     return endpoint
 
 
-def _take(context: WebContext, document: dict[str, Any], address: str) -> Response:
+def _record(context: WebContext, document: dict[str, Any], address: str) -> Response:
     try:
-        found = record_document(document, context.ledger, context.settings)
+        result = record_document(document, context.ledger, context.settings)
     except SQLAlchemyError as error:
-        log.error("the ledger does not answer", error=type(error).__name__)
+        log.error("ledger_failed", error=type(error).__name__)
         return _outcome(503, "transient", "the ledger does not answer now; send it again")
     except CptdnError as error:
         return _outcome(422, "processing", str(error))
-    context.audit(WebEvent("facts_received", "FHIR", address, success=not found.problems))
-    return JSONResponse(found.operation_outcome(), 422 if found.problems else 200, media_type=FHIR_JSON)
+    context.audit(WebEvent("facts_received", "FHIR", address, success=not result.problems))
+    return JSONResponse(result.operation_outcome(), 422 if result.problems else 200, media_type=FHIR_JSON)
 
 
 def _outcome(status: int, code: str, text: str, headers: dict[str, str] | None = None) -> Response:

@@ -1,8 +1,8 @@
-"""Every phrase of the pages: key -> (English, Chinese)."""
+"""Every message of the pages: key -> (English, Chinese)."""
 
 from __future__ import annotations
 
-PHRASES: dict[str, tuple[str, str]] = {
+MESSAGES: dict[str, tuple[str, str]] = {
     # frame
     "program": ("CPTDN node", "CPTDN 节点"),
     "skip": ("Skip to the content", "跳到正文"),
@@ -60,7 +60,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "role_read": ("read", "查看"),
     "role_operate": ("operate", "操作"),
     "role_admin": ("administrate", "管理"),
-    "role_nobody": ("nobody", "无"),
+    "role_anonymous": ("not logged in", "未登录"),
     "user_name": ("User name", "用户名"),
     "password": ("Password", "密码"),
     "new_password": ("New password", "新密码"),
@@ -213,19 +213,19 @@ PHRASES: dict[str, tuple[str, str]] = {
     "birth_date": ("Birth date", "出生日期"),
     "treatment_start": ("Start of treatment", "治疗开始日期"),
     "no_role_to_act": ("Your role may look, not decide.", "您的角色只能查看, 不能操作。"),
-    "said_assigned": ("The decision is recorded; the study is looked at again.", "已记录; 正在重新评估该检查。"),
-    "said_held": ("The study is held.", "该检查已暂停。"),
-    "said_released": ("The study is released and looked at again.", "已解除暂停, 正在重新评估。"),
-    "said_facts": ("{n} facts recorded.", "已记录 {n} 项资料。"),
-    "said_nothing_new": ("Nothing new: this is recorded already.", "没有新内容: 已有相同记录。"),
-    "said_retry": ("It is tried again.", "正在重试。"),
-    "said_unchanged": (
+    "flash_assigned": ("The decision is recorded; the study is looked at again.", "已记录; 正在重新评估该检查。"),
+    "flash_held": ("The study is held.", "该检查已暂停。"),
+    "flash_released": ("The study is released and looked at again.", "已解除暂停, 正在重新评估。"),
+    "flash_facts": ("{n} facts recorded.", "已记录 {n} 项资料。"),
+    "flash_nothing_new": ("Nothing new: this is recorded already.", "没有新内容: 已有相同记录。"),
+    "flash_retry": ("It is tried again.", "正在重试。"),
+    "flash_unchanged": (
         "Nothing changed: inputs, bundle and software are the same.",
         "无变化: 输入、模型包和软件均相同。",
     ),
-    "said_queued": ("It is computed again.", "正在重新计算。"),
-    "said_not_ready": ("It cannot be computed yet: {state}.", "尚不能计算: {state}。"),
-    "nothing_given": ("Nothing was entered.", "未填写任何内容。"),
+    "flash_queued": ("It is computed again.", "正在重新计算。"),
+    "flash_not_ready": ("It cannot be computed yet: {state}.", "尚不能计算: {state}。"),
+    "nothing_entered": ("Nothing was entered.", "未填写任何内容。"),
     "details": ("Details", "详情"),
     # calculator
     "calculator_lead": (

@@ -1,4 +1,4 @@
-"""`cptdn web`: the pages as a process, from its checks to its end."""
+"""The process of `cptdn web`: checks of its exposure, uvicorn, heartbeat."""
 
 from __future__ import annotations
 
@@ -28,24 +28,37 @@ from node.web.app import create_app
 from node.web.audit import program_routes, web_audit
 from node.web.context import WebContext
 
-CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # TLS 1.2; those of TLS 1.3 are all good (RFC 9325)
-STREAMS_END_WITHIN_S = 2
+CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # for TLS 1.2 (RFC 9325); TLS 1.3 has no others
+SHUTDOWN_S = 2  # for open streams of live updates
 log = structlog.get_logger("cptdn.web")
 
 
 def check_exposure(settings: Settings, users: bool) -> None:
-    """What is reached from other machines needs users and TLS. Raises SettingsError with one sentence."""
+    """Check that pages which other machines can reach have TLS, a user, and a token for FHIR.
+
+    Parameters
+    ----------
+    settings : Settings
+        `[web]` and `[fhir]`.
+    users : bool
+        Whether the ledger has a user.
+
+    Raises
+    ------
+    SettingsError
+        When something is missing; it names the setting or the command.
+    """
     web = settings.web
     if is_loopback(web.bind):
         return
     if web.tls is None:
         raise SettingsError(
-            f"[web] bind = {web.bind!r} is reached from other machines and needs [web] tls = "
+            f"[web] bind = {web.bind!r} can be reached from other machines and needs [web] tls = "
             '{ certificate = "...", private_key = "..." }; or bind to 127.0.0.1'
         )
     if not users:
         raise SettingsError(
-            f"[web] bind = {web.bind!r} is reached from other machines and needs a user: "
+            f"[web] bind = {web.bind!r} can be reached from other machines and needs a user: "
             "`cptdn users add NAME --role admin`"
         )
     if settings.fhir.receive and settings.fhir.receive_token is None:
@@ -53,7 +66,20 @@ def check_exposure(settings: Settings, users: bool) -> None:
 
 
 def run_web(settings: Settings) -> None:
-    """Serve the pages until SIGTERM or Ctrl-C. Raises SettingsError where they must not or cannot be served."""
+    """Serve the pages until SIGTERM or Ctrl-C.
+
+    Parameters
+    ----------
+    settings : Settings
+        The whole configuration.
+
+    Raises
+    ------
+    SettingsError
+        When `check_exposure` refuses, or address or certificate cannot be used.
+    LedgerError
+        When the ledger cannot be opened.
+    """
     ledger = open_ledger(settings.ledger.url or "")
     with ledger.begin() as session:
         users = has_users(session)
@@ -67,7 +93,7 @@ def run_web(settings: Settings) -> None:
     app = create_app(context, program_routes(ledger, settings))
     config = uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
-        timeout_graceful_shutdown=STREAMS_END_WITHIN_S, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
+        timeout_graceful_shutdown=SHUTDOWN_S, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
         ws="none", **_tls(settings),
     )  # fmt: skip
     with forwarding(settings, audit.trail), audited(audit):
@@ -85,7 +111,7 @@ def _serve(config: uvicorn.Config, listener: socket.socket, ledger: Ledger, sett
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens; a signal ends it in good order, so that the heartbeat says goodbye, too."""
+    """uvicorn's server; it calls `ready` when it listens, and returns after a signal."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -93,7 +119,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """uvicorn's own raises the signal again when it has ended, which would end the process on the spot."""
+        """Return after a signal: the base class raises it again, which would end the process before the heartbeat."""
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
@@ -102,6 +128,7 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start listening, then report it."""
         await super().startup(sockets)
         self._ready()
 
@@ -116,7 +143,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _tls(settings: Settings) -> dict[str, Any]:
-    """uvicorn's arguments; the certificate is tried first, so that a wrong one gives a sentence."""
+    """Return the arguments for uvicorn, after trying the certificate: uvicorn would end with a traceback."""
     tls = settings.web.tls
     if tls is None:
         return {}

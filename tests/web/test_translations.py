@@ -10,12 +10,12 @@ import pytest
 
 import node.web
 from dicom_sr.report.wording import CHINESE, ENGLISH
-from node.web.chinese import PHRASES
+from node.web.messages import MESSAGES
 from node.web.reasons import REASONS
-from node.web.translations import words_of
+from node.web.translations import translations_of
 
 HERE = Path(node.web.__file__).parent
-# phrase -> field of dicom_sr/report/wording.py
+# message -> field of dicom_sr/report/wording.py
 SHARED = {
     "demonstration": "demonstration", "recommended": "recommended", "not_computed": "not_computed", "ci": "ci",
     "difference": "difference", "points": "points", "inputs": "inputs", "age": "age", "years": "years", "ebv": "ebv",
@@ -52,11 +52,11 @@ CONTRACT_CODES = [
 
 @pytest.mark.parametrize("key", SHARED)
 def test_terms_of_the_report_are_those_of_the_report(key: str) -> None:
-    assert PHRASES[key] == (getattr(ENGLISH, SHARED[key]), getattr(CHINESE, SHARED[key]))
+    assert MESSAGES[key] == (getattr(ENGLISH, SHARED[key]), getattr(CHINESE, SHARED[key]))
 
 
 def test_both_languages_fill_the_same_places() -> None:
-    for key, (english, chinese) in PHRASES.items():
+    for key, (english, chinese) in MESSAGES.items():
         fields = [
             {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
             for text in (english, chinese)
@@ -66,19 +66,21 @@ def test_both_languages_fill_the_same_places() -> None:
         assert chinese, key
 
 
-def test_every_phrase_that_a_template_or_view_names_is_there() -> None:
+def test_every_message_that_a_template_or_view_names_is_there() -> None:
     named: set[str] = set()
     for path in [*HERE.rglob("*.html"), *HERE.rglob("*.py")]:
-        named |= set(re.findall(r"""(?:\bt|words)\(\s*["']([a-z_]+)["']\s*[,)]""", path.read_text(encoding="utf-8")))
+        named |= set(
+            re.findall(r"""(?:\bt|translations)\(\s*["']([a-z_]+)["']\s*[,)]""", path.read_text(encoding="utf-8"))
+        )
     assert len(named) > 100
-    assert named - set(PHRASES) == set()
+    assert named - set(MESSAGES) == set()
 
 
 def test_every_reason_of_the_contract_has_words_and_advice() -> None:
     for code in CONTRACT_CODES:
         assert code in REASONS, code
         for language in ("en", "zh"):
-            words = words_of(language)
-            assert words.reason(code) != code.replace("_", " "), (code, language)
-            assert words.advice(code), (code, language)
-    assert words_of("en").reason("something_new") == "something new"
+            translations = translations_of(language)
+            assert translations.reason(code) != code.replace("_", " "), (code, language)
+            assert translations.advice(code), (code, language)
+    assert translations_of("en").reason("something_new") == "something new"

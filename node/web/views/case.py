@@ -1,0 +1,199 @@
+"""One case: its page, its series slice by slice, and its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy.orm import Session
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+
+from config.errors import InputError
+from node.cases.series_roles import ROLES
+from node.ledger.cases import get_case, history
+from node.ledger.deliveries import deliveries_of
+from node.ledger.facts import facts_of
+from node.ledger.jobs import list_jobs_of
+from node.ledger.reports import reports_of
+from node.ledger.tables import Case, Report
+from node.messaging.questions import PICTURE_TIMEOUT_S, NoAnswerError
+from node.web.page_request import PageRequest
+from node.web.pages import render_page
+from node.web.views.rate_tables import rates_of_report
+from node.web.views.work_list import recommended_regimen
+from node.workflow.reprocessing import difference
+
+SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
+
+
+def case_page(request: PageRequest) -> Response:
+    """Render the page of a case; it is recorded in the audit trail that the user saw it."""
+    with request.context.ledger.begin() as session:
+        case = case_of(request, session)
+        reports = reports_of(session, case.study_instance_uid)
+        deliveries = [(report, delivery) for report in reports for delivery in deliveries_of(session, report.id)]
+        jobs = list_jobs_of(session, case.study_instance_uid)
+        timeline = history(session, case.study_instance_uid)
+        facts = facts_of(session, case.patient_id, case.issuer)
+    current = reports[0] if reports else None
+    request.audit("case_seen", study=case.study_instance_uid)
+    series = sorted(case.assessment.get("series", ()), key=_rank_of)
+    return render_page(
+        request, "case.html", case=case, current=current, result=current.result if current else None,
+        advised=recommended_regimen(current.result) if current else None,
+        rule=rule_of(request, current.result) if current else "",
+        tables=[rates_of_report(scenario) for scenario in current.result["scenarios"]] if current else [],
+        versions=_versions(reports),
+        deliveries=deliveries, jobs=jobs, timeline=timeline, facts=facts, series=series, roles=ROLES,
+        contour=case.assessment.get("contour") or {}, quality=case.assessment.get("quality") or [],
+        retryable=next((job for job in jobs[:1] if job.state in ("failed", "cancelled")), None),
+        drawable=bool(current and len(current.result["scenarios"]) == 1 and current.result["age_years"] is not None),
+    )  # fmt: skip
+
+
+def _rank_of(series: Mapping[str, Any]) -> tuple[int, int]:
+    """Return the key that sorts the three roles first, then ambiguous series, then the others as they were scanned."""
+    ranks = {role: rank for rank, role in enumerate((*ROLES, "ambiguous"))}
+    number = str(series.get("series_number"))
+    return ranks.get(series["role"], len(ranks)), int(number) if number.isdigit() else 0
+
+
+def _versions(reports: list[Report]) -> list[dict[str, Any]]:
+    """Return every version, the newest first, with what differs from the version before it."""
+    versions: list[dict[str, Any]] = [
+        {"report": report, "differs": difference(before.result, report.result)} for report, before in pairwise(reports)
+    ]
+    return [*versions, *({"report": first, "differs": None} for first in reports[-1:])]
+
+
+def rule_of(request: PageRequest, result: Mapping[str, Any]) -> str:
+    """Return the sentence that says how the recommendation follows from the numbers, as in the report."""
+    threshold = float(result["model"]["threshold"])
+    limit = f"{threshold * 100:.2f}".rstrip("0").rstrip(".")
+    horizon = request.translations.horizon(int(result["model"]["horizon_months"]))
+    return request.translations("rule" if threshold == 0 else "rule_threshold", horizon=horizon, threshold=limit)
+
+
+def case_of(request: PageRequest, session: Session) -> Case:
+    """Return the case that the path names. Raises HTTPException 404 when it is unknown."""
+    try:
+        return get_case(session, request.path["study"])
+    except InputError as error:
+        raise HTTPException(404, request.translations("not_found")) from error
+
+
+def series_page(request: PageRequest) -> Response:
+    """Render one slice of a series. Query: slice (index from 0; default: chosen by the worker), contour=0."""
+    with request.context.ledger.begin() as session:
+        case = case_of(request, session)
+    series = next(
+        (s for s in case.assessment.get("series", ()) if s["series_instance_uid"] == request.path["series"]), None
+    )
+    if series is None:
+        raise HTTPException(404, request.translations("not_found"))
+    contour = request.query_value("contour", "1") != "0"
+    try:
+        picture, trouble = _picture(request, _slice_index(request), contour), ""
+    except (NoAnswerError, InputError) as error:
+        picture, trouble = None, str(error)
+    request.audit("case_seen", study=case.study_instance_uid)
+    return render_page(request, "series.html", case=case, one=series, found=picture, trouble=trouble, contour=contour)
+
+
+def series_picture(request: PageRequest) -> Response:
+    """Return a PNG of one slice. Query: as of `series_page`."""
+    picture = _picture(request, _slice_index(request), request.query_value("contour", "1") != "0")
+    return _png(request, picture["path"])
+
+
+def _picture(request: PageRequest, index: int | None, contour: bool) -> dict[str, Any]:
+    picture: dict[str, Any] = request.context.answers.ask(
+        "series",
+        {"study": request.path["study"], "series": request.path["series"], "index": index, "contour": contour},
+        PICTURE_TIMEOUT_S,
+    )
+    return picture
+
+
+def _slice_index(request: PageRequest) -> int | None:
+    text = request.query_value("slice")
+    return int(text) if text.isdigit() and len(text) < 7 else None
+
+
+def report_page(request: PageRequest) -> Response:
+    """Return a PNG of the report page of one version."""
+    with request.context.ledger.begin() as session:
+        report = _report_of(request, session)
+    picture = request.context.answers.ask("page", {"report_id": report.id}, PICTURE_TIMEOUT_S)
+    request.audit("report_seen", study=report.study_instance_uid)
+    return _png(request, picture["path"])
+
+
+def case_nomogram(request: PageRequest) -> Response:
+    """Return an SVG of the nomogram with the patient of one version. Query: style=light or dark.
+
+    Raises
+    ------
+    HTTPException
+        404 when the version has no single set of numbers to draw: it was refused, or its EBV DNA is unknown.
+    """
+    with request.context.ledger.begin() as session:
+        result = _report_of(request, session).result
+    if not result["scores"] or len(result["scenarios"]) != 1 or result["age_years"] is None:
+        raise HTTPException(404, request.translations("not_found"))
+    ebv = result["ebv_dna"]
+    above = ebv["category"] == ">threshold"
+    limit = f"{ebv['threshold_copies_per_ml']:g}"
+    values = {
+        "age_years": result["age_years"],
+        "ebv_dna": f">{limit}" if above else f"<{limit}",
+        "prognostic_score": result["scores"]["prognostic_score"],
+        "predictive_score": result["scores"]["predictive_score"],
+    }
+    return nomogram_drawing(request, values)
+
+
+def nomogram_drawing(request: PageRequest, values: Mapping[str, Any]) -> Response:
+    """Ask a worker for the drawing of the nomogram with one patient.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Its query has the style, its translations have the language.
+    values : mapping
+        age_years, ebv_dna (text, copies/mL), prognostic_score, predictive_score.
+
+    Returns
+    -------
+    Response
+        SVG with a policy of its own: styles inside the drawing are allowed, scripts are not.
+
+    Raises
+    ------
+    NoAnswerError
+        When no worker answers.
+    InputError
+        When a value cannot be used.
+    """
+    style = request.query_value("style", "light")
+    question = {
+        **values,
+        "style": style if style in ("light", "dark") else "light",
+        "language": request.translations.language,
+    }
+    svg = request.context.answers.ask("drawing", question, PICTURE_TIMEOUT_S)["svg"]
+    return Response(svg, media_type="image/svg+xml", headers={"Content-Security-Policy": SVG_POLICY})
+
+
+def _report_of(request: PageRequest, session: Session) -> Report:
+    case = case_of(request, session)
+    for report in reports_of(session, case.study_instance_uid):
+        if str(report.revision) == request.path["revision"]:
+            return report
+    raise HTTPException(404, request.translations("not_found"))
+
+
+def _png(request: PageRequest, relative: str) -> Response:
+    return FileResponse(request.context.store.path(relative), media_type="image/png")
