@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,52 @@ def test_imports_run_one_way() -> None:
     tool = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([str(tool)], capture_output=True, text=True, cwd=PROJECT, timeout=200, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def modules_of(rooms: tuple[str, ...]) -> dict[str, Path]:
+    """Dotted name -> file of every module; a package has the name of its folder."""
+    files = [path for room in rooms for path in (PROJECT / room).rglob("*.py")]
+    return {".".join(path.relative_to(PROJECT).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+
+
+def imports_of(path: Path, modules: dict[str, Path]) -> set[str]:
+    """Own modules that a file imports anywhere: at the top, in functions and for type checkers alone."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names} & set(modules)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            # `from room import module` needs the module; `from module import name` needs the module that has the name.
+            found |= {name if name in modules else node.module for name in names} & set(modules)
+    return found
+
+
+def cycle_in(imports: dict[str, set[str]]) -> list[str]:
+    """A chain of imports that ends where it began; empty when there is none."""
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
+def test_no_modules_import_each_other_in_circles_also_not_inside_functions_or_for_types() -> None:
+    modules = modules_of(("config", "dicom_sr", "node", "workers"))
+    assert cycle_in({name: imports_of(path, modules) for name, path in modules.items()}) == []
+
+
+def test_a_circle_of_imports_inside_functions_and_for_types_is_found(tmp_path: Path) -> None:
+    sources = {"one": "def f():\n    from two import g\n", "two": "if TYPE_CHECKING:\n    import one\n"}
+    for name, text in sources.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    modules = {name: tmp_path / f"{name}.py" for name in sources}
+    assert set(cycle_in({name: imports_of(path, modules) for name, path in modules.items()})) == {"one", "two"}
+
+
+@pytest.mark.parametrize("room", ["node", "workers", "dicom_sr"])
+def test_a_room_contains_packages_and_no_loose_module(room: str) -> None:
+    assert {path.name for path in (PROJECT / room).glob("*.py")} <= {"__init__.py", "__main__.py"}
 
 
 @pytest.mark.parametrize("heavy", ["torch", "SimpleITK", "pandas", "lifelines"])

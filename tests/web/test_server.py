@@ -149,7 +149,7 @@ def test_users_by_command(tmp_path: Path) -> None:
     for arguments, password, said in (
         (("add", "boss", "--password-stdin"), "a short sentence\n", "exists already"),
         (("add", "wang", "--password-stdin"), "short\n", "10 to 256 characters, found 5"),
-        (("add", "wang", "--role", "king", "--password-stdin"), "a short sentence\n", "expected a role out of read"),
+        (("add", "wang", "--role", "king", "--password-stdin"), "a short sentence\n", "expected one of the roles read"),
         (("add", "wang"), "", "expected a terminal"),
         (("remove", "nobody"), "", "no user nobody"),
     ):
