@@ -17,6 +17,7 @@ import pytest
 from config.errors import InputError
 from config.indication.vocabulary import TreatmentArm
 from config.settings import BUNDLES
+from node.cli.app import main
 from workers.nomogram.nomogram_file import load_nomogram
 from workers.phantoms.writing import PhantomCohort, write_cohort
 from workers.scores.scoring import Scores
@@ -115,12 +116,14 @@ def test_nobody_is_scored_by_a_model_that_has_seen_them(
     assert len(found.cohort) == 15
 
 
-def test_too_many_folds_are_one_sentence(phantoms: Path, tmp_path: Path) -> None:
-    done = subprocess.run(
-        command("train", phantoms, tmp_path / "bundle", "--folds", "7"), capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    assert "expected 2 to 6 folds (each needs an event), found 7" in done.stderr.splitlines()[-1]
+def test_too_many_folds_are_one_sentence_before_anything_is_trained(
+    phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(command("train", phantoms, tmp_path / "bundle", "--folds", "7")[1:])
+    assert stopped.value.code == 1
+    assert "expected 2 to 6 folds (each needs an event), found 7" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "bundle.training").exists()
 
 
 @pytest.mark.long
@@ -173,14 +176,13 @@ def test_every_other_value_of_a_choice_is_an_arm_and_nothing_else_changes() -> N
         assert [key for key in reference if reference[key] != config[key]] == [changed]
 
 
-def test_what_cannot_be_varied_is_told(phantoms: Path, tmp_path: Path) -> None:
+def test_what_cannot_be_varied_is_named(phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match=r"expected choices to vary among pooling, normalisation, .* found colour"):
         ablation_arms(OPTIONS, ["colour"])
-    done = subprocess.run(
-        command("ablate", phantoms, tmp_path / "a", "--vary", "normalisation"), capture_output=True, text=True
-    )
-    assert done.returncode == 1
-    assert "are normalised by landmarks, expected n4_landmarks; give the DICOM folders" in done.stderr
+    with pytest.raises(SystemExit) as stopped:
+        main(command("ablate", phantoms, tmp_path / "a", "--vary", "normalisation")[1:])
+    assert stopped.value.code == 1
+    assert "are normalised by landmarks, expected n4_landmarks; give the DICOM folders" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
 
 

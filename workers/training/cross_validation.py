@@ -129,9 +129,9 @@ def cross_validate(
     InputError
         Fewer events than folds, or a fold's nomogram cannot be fitted.
     """
+    require_folds(cohort, training, n_folds)
     rows = np.flatnonzero(training)
     events, treated = cohort.outcome("dfs").event_observed[rows], cohort.treated[rows]
-    _check(cohort, n_folds, int(events.sum()))
     fold = stratified_folds(events, treated, n_folds, np.random.default_rng(config.seed))
     names = ("prognostic", "predictive", "linear_predictor", "benefit")
     predictions = {name: np.full(len(rows), np.nan) for name in names}
@@ -170,7 +170,24 @@ def cross_validate(
     )
 
 
-def _check(cohort: Cohort, n_folds: int, n_events: int) -> None:
+def require_folds(cohort: Cohort, training: BoolArray, n_folds: int) -> None:
+    """Check that every fold can have an event.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        n patients.
+    training : bool array, shape (n,)
+        The patients to assign to folds.
+    n_folds : int
+        Number of folds.
+
+    Raises
+    ------
+    InputError
+        Fewer than 2 folds, or more than events.
+    """
+    n_events = int(cohort.outcome("dfs").event_observed[training].sum())
     if n_folds < FEWEST_FOLDS or n_folds > n_events:
         raise InputError(
             f"{cohort.source}: expected {FEWEST_FOLDS} to {n_events} folds (each needs an event), found {n_folds}"

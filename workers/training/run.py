@@ -36,7 +36,7 @@ from workers.nomogram.nomogram_file import load_nomogram_for, write_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events, require_follow_up
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
-from workers.training.cross_validation import cross_validate, out_of_fold_metrics, write_out_of_fold
+from workers.training.cross_validation import cross_validate, out_of_fold_metrics, require_folds, write_out_of_fold
 from workers.training.image_source import ImageSource
 from workers.training.loading import ON_CPU, BatchLoader
 from workers.training.model_evaluation import feature_distribution, performance
@@ -130,6 +130,8 @@ def train_bundle(
     cohort = read_cohort(cohort_file, need_scores=False, endpoints=OUTCOME_ENDPOINTS)
     training = np.array([label == TRAINING for label in cohort.labels])
     require_events(cohort.labelled(TRAINING), "dfs")
+    if n_folds:
+        require_folds(cohort, training, n_folds)  # the cross-validation comes last: refuse before hours of training
     published = None
     if description.nomogram is None:
         days = cohort.outcome("dfs").durations_days[training]
