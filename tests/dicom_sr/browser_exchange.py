@@ -61,10 +61,10 @@ class Viewer(SimpleHTTPRequestHandler):
             super().do_GET()
 
     def forward(self) -> None:
-        asked = Request(ORTHANC + self.path, headers={"Accept": self.headers["Accept"], "Host": VIEWER[7:]})  # noqa: S310
+        request = Request(ORTHANC + self.path, headers={"Accept": self.headers["Accept"], "Host": VIEWER[7:]})  # noqa: S310
         try:
-            with urlopen(asked, timeout=30) as found:  # noqa: S310  (always our own loopback)
-                self.answer(found.status, found.headers.get("Content-Type", ""), found.read())
+            with urlopen(request, timeout=30) as response:  # noqa: S310  (always our own loopback)
+                self.answer(response.status, response.headers.get("Content-Type", ""), response.read())
         except HTTPError as error:
             self.answer(error.code, "text/plain", error.read())
 
@@ -110,8 +110,8 @@ class Browser:
         while True:
             while b"\0" not in self.buffer:
                 self.buffer += os.read(self.read_end, 1 << 20)
-            one, self.buffer = self.buffer.split(b"\0", 1)
-            answer = json.loads(one)
+            line, self.buffer = self.buffer.split(b"\0", 1)
+            answer = json.loads(line)
             if answer.get("id") == self.count:
                 return answer["result"]
 
@@ -152,13 +152,13 @@ def main(folder: Path, dist: Path, study: str, named: list[str]) -> None:
     try:
         send(folder)
         browser = Browser(folder / "profile")
-        found = {}
+        pages = {}
         for name, series in (each.split("=") for each in named):
             address = f"{VIEWER}/viewer?StudyInstanceUIDs={study}&initialSeriesInstanceUID={series}"
             text = browser.look(address, "Qualitative Evaluations" if name == "sr" else "CPTDN")
             (folder / f"{name}.png").write_bytes(browser.picture())
-            found[name] = {"text": text, "bottoms": json.loads(browser.evaluate(LABELS))}
-        print(json.dumps(found))
+            pages[name] = {"text": text, "bottoms": json.loads(browser.evaluate(LABELS))}
+        print(json.dumps(pages))
     finally:
         for process in (orthanc, *([browser.process] if browser else [])):
             process.terminate()

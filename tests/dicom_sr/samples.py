@@ -229,12 +229,12 @@ def pictures() -> PagePictures:
     y, x = np.mgrid[:160, :160]
     mask = (((y - 78) / 22) ** 2 + ((x - 84) / 17) ** 2 <= 1).astype(np.uint8)
     head = np.clip(1.2 - np.hypot((y - 80) / 70, (x - 80) / 60), 0, 1) ** 0.5
-    made = []
+    sequences = []
     for role, gain in zip(ROLES, (0.5, 0.7, 0.9), strict=True):
         image = np.clip(head * (0.45 + 0.1 * np.sin(x / 9) * np.cos(y / 7)) + 0.3 * gain * mask, 0, 1)
         heat = np.exp(-(((y - 72) / 14) ** 2 + ((x - 90) / 12) ** 2))
-        made.append(SequencePicture(role, image, mask, (0.9, 0.9), heat, "slice 3 of 6"))
-    return PagePictures(draw_nomogram_stand_in, tuple(made))
+        sequences.append(SequencePicture(role, image, mask, (0.9, 0.9), heat, "slice 3 of 6"))
+    return PagePictures(draw_nomogram_stand_in, tuple(sequences))
 
 
 def draw_nomogram_stand_in(ax: Any, style: str) -> None:

@@ -71,7 +71,7 @@ def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, 
         horizon_months=st.sampled_from(horizons), threshold=st.floats(-0.5, 0.5),
     ))  # fmt: skip
     categories = draw(st.lists(st.sampled_from(list(EbvCategory)), unique=True, max_size=3))
-    found = tuple(draw(scenarios(category, horizons, model)) for category in categories)
+    drawn_scenarios = tuple(draw(scenarios(category, horizons, model)) for category in categories)
     some_reason = st.lists(st.builds(Reason, st.just("other"), some_words), min_size=1, max_size=2).map(tuple)
     series = st.builds(
         SeriesUsed, st.sampled_from(list(SeriesRole)), uids, st.sampled_from([MRImageStorage, EnhancedMRImageStorage]),
@@ -101,11 +101,11 @@ def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, 
         "series": tuple(draw(st.lists(series, max_size=3))),
         "contours": tuple(draw(st.lists(contour, max_size=2, unique_by=lambda used: used.sop_instance_uid))),
         "scores": draw(st.none() | st.builds(Scores, scores, scores)),
-        "scenarios": found,
+        "scenarios": drawn_scenarios,
         "horizons_months": horizons,
         "quality": draw(reasons),
         "warnings": draw(reasons),
-        "refusals": () if found else draw(some_reason),
+        "refusals": () if drawn_scenarios else draw(some_reason),
         "predecessors": tuple(draw(st.lists(uids, max_size=3, unique=True))),
     }  # fmt: skip
     return TreatmentReport(**values)

@@ -65,13 +65,13 @@ def test_the_override_also_helps_where_the_text_was_decoded_wrongly_before() -> 
     assert text_of(ds, "StudyDescription", "GB18030") == "鼻咽增强"
 
 
-def test_a_name_that_is_no_text_of_its_label_is_an_error_that_names_the_way_out() -> None:
+def test_a_name_that_is_not_text_of_its_character_set_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(ReportError, match=r"PatientName: expected text in ISO_IR 192.*real character set"):
         text_of(received("ISO_IR 192", "gb18030"), "PatientName")
     assert "\ufffd" in text_of(received("ISO_IR 192", "gb18030"), "StudyDescription")
 
 
-def test_sequences_are_decoded_with_the_character_set_of_the_whole() -> None:
+def test_sequences_are_decoded_with_the_character_set_of_the_data_set() -> None:
     ds = samples.mr_dataset(samples.ROLES[0], 0, SpecificCharacterSet="GB18030")
     ds.RequestAttributesSequence[0].RequestedProcedureDescription = "鼻咽 MRI"
     body = io.BytesIO()

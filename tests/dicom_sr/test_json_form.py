@@ -58,6 +58,6 @@ def test_a_refusal_has_reasons_in_place_of_numbers() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{}, {"patient_id": 3}, {**dump(samples.scored()), "created": "yesterday"}])
-def test_what_is_no_report_is_refused(wrong) -> None:
+def test_a_document_that_is_not_a_report_is_refused(wrong) -> None:
     with pytest.raises(UnreadableReportError, match="expected a report as JSON"):
         load(wrong)

@@ -30,24 +30,27 @@ ALL_KINDS = ReportOptions(kinds=("sr", "sc", "pdf", "seg", "attribution"))
 def build(
     report: TreatmentReport, options: ReportOptions = SR, sources: SourceStudy | None = None
 ) -> dict[str, Dataset]:
-    made = build_objects(report, sources or samples.sources(), samples.pictures(), options)
-    return {f"{each.kind} {each.dataset.InstanceNumber}": each.dataset for each in made}
+    objects = build_objects(report, sources or samples.sources(), samples.pictures(), options)
+    return {f"{built.kind} {built.dataset.InstanceNumber}": built.dataset for built in objects}
 
 
 def encoded(ds: Dataset) -> bytes:
-    made = io.BytesIO()
-    ds.save_as(made, enforce_file_format=True)
-    return made.getvalue()
+    file = io.BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    return file.getvalue()
 
 
 def test_every_kind_of_object_in_the_order_of_sending() -> None:
-    made = build_objects(samples.scored(), samples.sources(), samples.pictures(), ALL_KINDS)
-    assert [each.kind for each in made] == ["seg"] * 3 + ["sr", "sc", "pdf"] + ["attribution"] * 3
-    assert len({each.sop_instance_uid for each in made}) == len(made)
-    series = {each.kind: {str(o.dataset.SeriesInstanceUID) for o in made if o.kind == each.kind} for each in made}
+    objects = build_objects(samples.scored(), samples.sources(), samples.pictures(), ALL_KINDS)
+    assert [built.kind for built in objects] == ["seg"] * 3 + ["sr", "sc", "pdf"] + ["attribution"] * 3
+    assert len({built.sop_instance_uid for built in objects}) == len(objects)
+    series = {
+        built.kind: {str(other.dataset.SeriesInstanceUID) for other in objects if other.kind == built.kind}
+        for built in objects
+    }
     assert all(len(uids) == 1 for uids in series.values())
     assert len(set.union(*series.values())) == 5
-    assert len({int(each.dataset.SeriesNumber) for each in made}) == 5
+    assert len({int(built.dataset.SeriesNumber) for built in objects}) == 5
 
 
 def test_patient_study_and_request_are_those_of_the_mr() -> None:
@@ -78,7 +81,7 @@ def test_flags_and_times() -> None:
         build(samples.scored(created=samples.scored().created.replace(tzinfo=None)))
 
 
-def test_offsets_are_written_as_the_standard_wants_them() -> None:
+def test_offsets_are_written_as_the_standard_requires() -> None:
     created = samples.scored().created
     written = [offset_text(created.astimezone(timezone(timedelta(minutes=m)))) for m in (0, 480, 345, -210)]
     assert written == ["+0000", "+0800", "+0545", "-0330"]
@@ -90,10 +93,10 @@ def test_the_series_description_begins_with_what_differs_and_says_when_it_is_a_d
         assert ds.SeriesDescription.endswith("r1 DEMONSTRATION ONLY")
 
 
-def test_evidence_lists_every_instance_used_wherever_it_stands() -> None:
-    made = build(samples.scored(), replace(SR, kinds=("sr", "seg")))
-    sr = made["sr 1"]
-    segs = {str(ds.SOPInstanceUID) for name, ds in made.items() if name.startswith("seg")}
+def test_evidence_lists_every_instance_used_also_of_other_studies() -> None:
+    objects = build(samples.scored(), replace(SR, kinds=("sr", "seg")))
+    sr = objects["sr 1"]
+    segs = {str(ds.SOPInstanceUID) for name, ds in objects.items() if name.startswith("seg")}
     mr = {samples.instance_uid(role, z) for role in samples.ROLES for z in range(samples.N_SLICES)}
     rtstruct = samples.rtstruct()
     assert set(evidence_uids(sr)) == mr | segs | {rtstruct.SOPInstanceUID}
@@ -109,7 +112,7 @@ def test_the_contour_is_evidence_also_where_only_its_uids_are_known() -> None:
     assert samples.rtstruct().SOPInstanceUID in set(evidence_uids(sr))
 
 
-def test_predecessors_stand_each_in_the_series_that_follows_from_its_uid() -> None:
+def test_each_predecessor_is_referenced_in_the_series_that_follows_from_its_uid() -> None:
     first = build(samples.scored())["sr 1"]
     second = build(samples.reprocessed(predecessors=(str(first.SOPInstanceUID),)))["sr 1"]
     [study] = second.PredecessorDocumentsSequence
@@ -156,12 +159,12 @@ def test_another_identity_changes_every_uid_and_no_uid_stays() -> None:
 
 
 def test_fallback_classes_have_other_uids() -> None:
-    made = [
+    documents = [
         build(samples.scored(), replace(SR, sop_class=c))["sr 1"]
         for c in ("comprehensive_3d", "comprehensive", "enhanced")
     ]
-    assert [str(ds.SOPClassUID)[-2:] for ds in made] == ["34", "33", "22"]
-    assert len({str(ds.SOPInstanceUID) for ds in made}) == 3
+    assert [str(ds.SOPClassUID)[-2:] for ds in documents] == ["34", "33", "22"]
+    assert len({str(ds.SOPInstanceUID) for ds in documents}) == 3
 
 
 def test_the_device_uid_follows_from_the_bundle() -> None:
@@ -180,22 +183,22 @@ def test_the_secondary_capture_is_a_picture_that_viewers_show() -> None:
 
 def test_the_seg_is_the_mask_on_the_mr_grid() -> None:
     sources = samples.sources()
-    made = build(samples.scored(), ReportOptions(kinds=("seg",)), sources)
-    for ds, mask in zip(made.values(), sources.masks, strict=True):
-        wanted = {uid: mask.mask_zyx[z] for z, (uid, _) in enumerate(mask.slices) if mask.mask_zyx[z].any()}
-        found = {}
+    segmentations = build(samples.scored(), ReportOptions(kinds=("seg",)), sources)
+    for ds, mask in zip(segmentations.values(), sources.masks, strict=True):
+        planes = {uid: mask.mask_zyx[z] for z, (uid, _) in enumerate(mask.slices) if mask.mask_zyx[z].any()}
+        frames = {}
         for plane, item in zip(ds.pixel_array, ds.PerFrameFunctionalGroupsSequence, strict=True):
-            found[item.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID] = plane
-        assert found.keys() == wanted.keys()
-        for uid, plane in wanted.items():
-            np.testing.assert_array_equal(found[uid], plane)
+            frames[item.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID] = plane
+        assert frames.keys() == planes.keys()
+        for uid, plane in planes.items():
+            np.testing.assert_array_equal(frames[uid], plane)
         assert ds.FrameOfReferenceUID == sources.mr[0].FrameOfReferenceUID
 
 
-def test_the_tumour_group_points_at_the_seg() -> None:
-    made = build(samples.scored(), replace(SR, kinds=("sr", "seg")))
-    assert (templates(made["sr 1"]).count("1411"), templates(made["sr 1"]).count("1501")) == (1, 4)
-    assert str(made["seg 1"].SOPInstanceUID) in str(made["sr 1"].ContentSequence)
+def test_the_tumour_group_refers_to_the_seg() -> None:
+    objects = build(samples.scored(), replace(SR, kinds=("sr", "seg")))
+    assert (templates(objects["sr 1"]).count("1411"), templates(objects["sr 1"]).count("1501")) == (1, 4)
+    assert str(objects["seg 1"].SOPInstanceUID) in str(objects["sr 1"].ContentSequence)
     without = build(samples.scored(), SR, replace(samples.sources(), masks=()))["sr 1"]
     assert (templates(without).count("1411"), templates(without).count("1501")) == (0, 5)
 
@@ -203,7 +206,7 @@ def test_the_tumour_group_points_at_the_seg() -> None:
 def templates(item: Dataset) -> list[str]:
     """Template identifiers of a content tree, in order."""
     own = [str(each.TemplateIdentifier) for each in item.get("ContentTemplateSequence", [])]
-    return own + [found for child in item.get("ContentSequence", []) for found in templates(child)]
+    return own + [identifier for child in item.get("ContentSequence", []) for identifier in templates(child)]
 
 
 @pytest.mark.parametrize(
@@ -230,15 +233,15 @@ def templates(item: Dataset) -> list[str]:
         ),
     ],
 )  # fmt: skip
-def test_a_report_that_does_not_hold_together_is_never_built(changes, complaint: str) -> None:
+def test_a_report_that_contradicts_itself_is_never_built(changes, complaint: str) -> None:
     with pytest.raises(InvalidReportError, match=complaint):
         build(samples.scored(**changes))
 
 
-def test_every_field_of_the_report_is_guarded_by_reading_back() -> None:
-    """Change one field of the report after the SR was made: validation must notice."""
+def test_a_change_of_any_field_is_found_by_reading_back() -> None:
+    """Change one field of the report after the SR was built: validation must notice."""
     report = samples.scored(quality=(Reason("a", "b"),), predecessors=("2.25.9",))
-    [made] = build_objects(report, samples.sources(), None, SR)
+    [sr] = build_objects(report, samples.sources(), None, SR)
     other = samples.crowded()
     changed_values = {
         "patient_id": "X", "study_instance_uid": "2.25.1", "age_years": 50.0, "age_source": "?", "scores": None,
@@ -248,37 +251,37 @@ def test_every_field_of_the_report_is_guarded_by_reading_back() -> None:
     for each in fields(report):
         value = changed_values.get(each.name, getattr(other, each.name))
         with pytest.raises(InvalidReportError, match=f"reads back as another report: .*{each.name}"):
-            validate([made], replace(report, **{each.name: value}), samples.sources())
+            validate([sr], replace(report, **{each.name: value}), samples.sources())
 
 
-def test_an_object_that_lacks_what_its_iod_demands_is_refused() -> None:
-    made = build_objects(samples.scored(), samples.sources(), samples.pictures(), ALL_KINDS)
-    for each, keyword in zip(
-        made,
+def test_an_object_without_an_attribute_that_its_iod_requires_is_refused() -> None:
+    objects = build_objects(samples.scored(), samples.sources(), samples.pictures(), ALL_KINDS)
+    for built, keyword in zip(
+        objects,
         ["SegmentSequence"] * 3 + ["CompletionFlag", "ConversionType", "MIMETypeOfEncapsulatedDocument"],
         strict=False,
     ):
         broken = Dataset()
-        broken.update(each.dataset)
-        broken.file_meta = each.dataset.file_meta
+        broken.update(built.dataset)
+        broken.file_meta = built.dataset.file_meta
         del broken[keyword]
         with pytest.raises(InvalidReportError, match=f"missing .*{keyword}"):
             validate(
-                [ReportObject(each.kind, each.sop_class_uid, each.sop_instance_uid, broken)],
+                [ReportObject(built.kind, built.sop_class_uid, built.sop_instance_uid, broken)],
                 samples.scored(),
                 samples.sources(),
             )
 
 
-def test_evidence_that_lacks_an_instance_is_refused() -> None:
-    [made] = build_objects(samples.scored(), samples.sources(), None, SR)
+def test_evidence_without_an_instance_used_is_refused() -> None:
+    [sr] = build_objects(samples.scored(), samples.sources(), None, SR)
     more = (*samples.sources().mr, samples.mr_dataset(samples.ROLES[0], 17))
     with pytest.raises(InvalidReportError, match="in the SR's evidence, 1 are missing"):
-        validate([made], samples.scored(), replace(samples.sources(), mr=more))
+        validate([sr], samples.scored(), replace(samples.sources(), mr=more))
 
 
 @pytest.mark.parametrize("damage", ["empty", "unknown slice", "wrong length"])
-def test_a_mask_that_is_not_of_these_images_is_refused(damage: str) -> None:
+def test_a_mask_of_other_images_is_refused(damage: str) -> None:
     sources = samples.sources()
     mask = sources.masks[0]
     wrong = {

@@ -35,7 +35,7 @@ def texts_of(figure) -> list[Text]:
 
 @pytest.mark.parametrize(("language", "style"), EVERY_FORM)
 @pytest.mark.parametrize("name", CASES)
-def test_nothing_is_clipped_and_no_text_lies_on_another(name: str, language, style) -> None:
+def test_nothing_is_clipped_and_no_text_overlaps_another(name: str, language, style) -> None:
     figure = render_page(CASES[name](), samples.pictures(), style, language, PATIENT)
     texts = texts_of(figure)
     width, height = figure.bbox.width, figure.bbox.height
@@ -67,7 +67,7 @@ def test_the_page_shows_the_numbers_as_every_other_object_does(name: str) -> Non
 def test_numbers_are_the_same_in_both_languages() -> None:
     def digits(language) -> list[str]:
         shown = texts_of(render_page(samples.scored(), samples.pictures(), "dark", language, PATIENT))
-        return sorted(found for text in shown for found in re.findall(r"[-+]?\d+\.\d+", text.get_text()))
+        return sorted(number for text in shown for number in re.findall(r"[-+]?\d+\.\d+", text.get_text()))
 
     assert digits("en") == digits("zh")
 
@@ -96,15 +96,15 @@ def test_the_regimens_differ_also_without_colour() -> None:
 def test_the_pdf_says_it_in_words_and_is_one_page() -> None:
     chinese_font()
     report = samples.scored()
-    made = page_pdf(render_page(report, samples.pictures(), "light", "zh", PATIENT), "title", report.created)
+    pdf = page_pdf(render_page(report, samples.pictures(), "light", "zh", PATIENT), "title", report.created)
     text = subprocess.run(
-        [peer("pdftotext", "poppler-utils"), "-layout", "-", "-"], input=made, capture_output=True, check=True
+        [peer("pdftotext", "poppler-utils"), "-layout", "-", "-"], input=pdf, capture_output=True, check=True
     ).stdout.decode()
     assert text.count("\f") == 1
     for phrase in ("推荐方案", "79.1 %", "66.5 %", "+12.6 %", "PID-0042"):
         assert phrase in text
     again = page_pdf(render_page(report, samples.pictures(), "light", "zh", PATIENT), "title", report.created)
-    assert made == again
+    assert pdf == again
 
 
 def test_without_a_chinese_font_there_is_english_and_no_empty_box(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,14 +144,14 @@ def test_boxes_divide_without_losing_room() -> None:
     assert (left.width, right.x, right.width) == (60, 80, 30)
 
 
-def test_the_nomogram_says_which_category_it_supposes() -> None:
+def test_the_nomogram_says_which_category_it_assumes() -> None:
     pictures = replace(samples.pictures(), nomogram_category=EbvCategory.ABOVE)
     shown = [text.get_text() for text in texts_of(render_page(samples.unknown_ebv(), pictures, "dark", "en", PATIENT))]
     assert "EBV DNA > 4000 copies/mL" in shown
     assert "EBV DNA <= 4000 copies/mL" not in shown
 
 
-def test_both_words_tables_say_everything() -> None:
+def test_the_wording_is_complete_in_both_languages() -> None:
     for wording in (ENGLISH, CHINESE):
         assert all(vars(wording).values())
     for key, phrase in vars(ENGLISH).items():

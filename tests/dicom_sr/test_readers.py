@@ -63,7 +63,7 @@ def complaints(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_dciodvfy_finds_nothing(name: str, tmp_path: Path) -> None:
+def test_dciodvfy_finds_no_error(name: str, tmp_path: Path) -> None:
     """Every kind of object of the plainest and of the fullest report, the SR of all."""
     options = EVERYTHING if name in ("scored", "crowded") else replace(EVERYTHING, kinds=("sr", "seg"))
     for path in files_of(CASES[name](), tmp_path, options).values():
@@ -72,7 +72,7 @@ def test_dciodvfy_finds_nothing(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sop_class", ["comprehensive", pytest.param("enhanced", marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", CASES)
-def test_dciodvfy_finds_nothing_in_the_fallback_classes(name: str, sop_class, tmp_path: Path) -> None:
+def test_dciodvfy_finds_no_error_in_the_fallback_classes(name: str, sop_class, tmp_path: Path) -> None:
     paths = files_of(CASES[name](), tmp_path, ReportOptions(kinds=("sr",), sop_class=sop_class))
     assert complaints(paths["sr1"]) == []
 
@@ -125,9 +125,9 @@ def pixelmed_errors(path: Path) -> list[str]:
         absent("PixelMed is not installed (Debian package libpixelmed-java)")
     limits = [f"-Djdk.xml.xpath{name}Limit=0" for name in ("TotalOp", "ExprOp", "ExprGrp")]
     validator = ["-XX:TieredStopAtLevel=1", *limits, "-cp", jar, "com.pixelmed.validate.DicomSRValidator"]
-    found = run(peer("java", "default-jre"), *validator, path)
-    assert "IOD validation complete" in found
-    return [line for line in found.splitlines() if line.startswith("Error")]
+    output = run(peer("java", "default-jre"), *validator, path)
+    assert "IOD validation complete" in output
+    return [line for line in output.splitlines() if line.startswith("Error")]
 
 
 def test_pixelmed_finds_only_its_known_false_errors(scored: dict[str, Path]) -> None:
@@ -159,7 +159,7 @@ def test_highdicom_reads_the_groups(scored: dict[str, Path]) -> None:
     assert five_years == {"ICT+CCRT": 79.1, "CCRT": 66.5}
 
 
-def test_orthanc_files_it_under_the_study_and_gives_the_same_file_back(tmp_path: Path) -> None:
+def test_orthanc_adds_it_to_the_study_and_returns_the_same_file(tmp_path: Path) -> None:
     peer("Orthanc", "orthanc")
     report = samples.reprocessed()
     paths = files_of(report, tmp_path)

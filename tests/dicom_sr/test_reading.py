@@ -30,26 +30,26 @@ EVERY_REPORT = reports("PID-0042", samples.STUDY, INSTANCES)
 def sent(report: TreatmentReport, sources: SourceStudy | None = None) -> Dataset:
     """The SR as a receiver reads it from disk."""
     sources = samples.sources() if sources is None else sources
-    made = io.BytesIO()
-    build_sr(report, sources, SR_ONLY).save_as(made, enforce_file_format=True)
-    made.seek(0)
-    return dcmread(made)
+    file = io.BytesIO()
+    build_sr(report, sources, SR_ONLY).save_as(file, enforce_file_format=True)
+    file.seek(0)
+    return dcmread(file)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(EVERY_REPORT)
 def test_any_report_written_and_read_back_is_equal(report: TreatmentReport) -> None:
     """Building includes validation, which encodes the SR and decodes it again."""
-    [made] = build_objects(report, SMALL, None, SR_ONLY)
-    assert read_report(made.dataset) == report
+    [sr] = build_objects(report, SMALL, None, SR_ONLY)
+    assert read_report(sr.dataset) == report
 
 
 @pytest.mark.long
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(EVERY_REPORT)
 def test_many_reports_written_and_read_back_are_equal(report: TreatmentReport) -> None:
-    [made] = build_objects(report, SMALL, None, SR_ONLY)
-    assert read_report(made.dataset) == report
+    [sr] = build_objects(report, SMALL, None, SR_ONLY)
+    assert read_report(sr.dataset) == report
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_reads_every_case_in_every_class(make, sop_class, tmp_path: Path) -> Non
     assert read_report(tmp_path / "report.dcm") == report
 
 
-def test_what_a_pacs_changes_does_not_matter(tmp_path: Path) -> None:
+def test_changes_that_a_pacs_makes_do_not_matter(tmp_path: Path) -> None:
     ds = sent(samples.scored())
     ds.PatientID = "COERCED-1"
     ds.RetrieveAETitle, ds.InstanceAvailability = "PACS", "ONLINE"
@@ -77,7 +77,7 @@ def test_what_a_pacs_changes_does_not_matter(tmp_path: Path) -> None:
     assert read_report(tmp_path / "coerced.dcm") == replace(samples.scored(), patient_id="COERCED-1")
 
 
-def test_items_are_found_by_code_wherever_they_stand() -> None:
+def test_items_are_found_by_code_at_any_position() -> None:
     ds = sent(samples.unknown_ebv())
     ds.ContentSequence = list(reversed(ds.ContentSequence))
     for container in ds.ContentSequence:
@@ -86,7 +86,7 @@ def test_items_are_found_by_code_wherever_they_stand() -> None:
     assert read_report(ds) == samples.unknown_ebv()
 
 
-def test_foreign_objects_are_refused_with_what_was_found(tmp_path: Path) -> None:
+def test_objects_of_other_programs_are_refused_with_what_was_found(tmp_path: Path) -> None:
     with pytest.raises(UnreadableReportError, match="found MR Image Storage"):
         read_report(samples.mr_dataset(SeriesRole.T1W, 0))
     foreign = sent(samples.scored())
@@ -101,7 +101,7 @@ def test_foreign_objects_are_refused_with_what_was_found(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("lost", ["DETAILS/CREATED", "C0034375/PERMITTED_USE", "126010/ICT"])
-def test_a_cut_report_is_an_error_or_errs_to_the_safe_side(lost: str) -> None:
+def test_a_report_with_a_missing_item_is_an_error_or_reads_on_the_safe_side(lost: str) -> None:
     ds = sent(samples.scored())
     container_code, _, child_code = lost.partition("/")
     for container in ds.ContentSequence:

@@ -35,7 +35,7 @@ def test_a_report_holds_finite_numbers_only(wrong: float) -> None:
         Scores(wrong, 0.0)
 
 
-def test_text_takes_its_final_form_when_the_value_is_built() -> None:
+def test_text_is_cleaned_when_the_value_is_built() -> None:
     assert Reason("a", " one\x00two \r\n three\t").text == "one two\n three"
     assert EbvDna(EbvCategory.UNKNOWN, as_given="  ").as_given is None
 
