@@ -38,9 +38,9 @@ OUTER = rectangle(0, 0, 40, 30)  # 1200 mm2
         np.roll(OUTER, 2, axis=0),
         OUTER[::-1],
         np.vstack([OUTER, OUTER[:1]]),
-        OUTER + (0.01, -0.01),
+        OUTER + np.array([0.01, -0.01]),
         densely(OUTER),
-        densely(OUTER)[::-1] + (0.1, 0.1),
+        densely(OUTER)[::-1] + 0.1,
     ],
     ids=["exact", "other start", "reversed", "closed again", "rounded apart", "more points", "all of it"],
 )

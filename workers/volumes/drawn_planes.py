@@ -8,7 +8,6 @@ lie beside each other, is refused with the heights named: the volume would be a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
