@@ -21,7 +21,7 @@ import numpy as np
 
 from config.arrays import Float32Array
 from config.decision_policy import DecisionPolicy
-from config.errors import ModelBundleError
+from config.errors import IneligibleStudyError, ModelBundleError
 from config.indication.conventions import SCORE_DECIMALS
 from config.indication.vocabulary import EbvCategory, SeriesRole
 from config.settings import CaseSettings
@@ -39,6 +39,8 @@ from workers.volumes.reader import read_series
 from workers.volumes.series_patches import extract_series_patches
 
 Files = Mapping[str, Path]
+
+SMALLEST_TUMOUR_ML = 0.1  # a T3 tumour is hundreds of times larger; specks of 0.01 mL come from a slip of the mouse
 """Stored instances: SOP Instance UID -> file."""
 
 WARM_UP_SLICES = 8  # one batch of a CPU, see `extraction.BATCH`
@@ -127,6 +129,12 @@ def _prepare_series(
         series,
         files[registration["sop_instance_uid"]] if registration else None,
     )
+    if contour.volume_ml < SMALLEST_TUMOUR_ML:
+        text = (
+            f"{role.value}: expected a primary tumour of at least {SMALLEST_TUMOUR_ML:g} mL, found {contour.volume_ml:.2f} "
+            f"mL in ROI {contour.roi_number} {contour.roi_name!r}; check the contour"
+        )
+        raise IneligibleStudyError("implausible_volume", text)
     template = bundle.templates[role.value]
     max_oblique_degrees = case.series_rules.max_oblique_degrees
     cut = extract_series_patches(series, contour.mask_zyx, template, bundle.spacing_mm, max_oblique_degrees)

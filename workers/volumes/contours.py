@@ -2,15 +2,16 @@
 
 The method (`roi_mask`):
 
-1. Only closed contours count (CLOSED_PLANAR, PS3.3 C.8.8.6.1), exact repetitions once.
+1. Only closed contours count (CLOSED_PLANAR, PS3.3 C.8.8.6.1).
 2. The points are moved by the Spatial Registration, where one links the frames of reference, and converted to
    continuous voxel indices of the grid.
-3. `fill_slices`: contours on the grid's own slices are filled there at pixel centres. All contours of a plane are
-   combined by exclusive-or, which gives holes and keyholes (C.8.8.6.3).
-4. `interpolate_between_slices`: contours in parallel planes between the slices, or on every second slice throughout,
+3. The contours of each plane become one region (`plane_regions`): repeated ones count once, a contour inside another
+   is a hole, contours that overlap in part are joined.
+4. `fill_slices`: contours on the grid's own slices are filled there at pixel centres.
+5. `interpolate_between_slices`: contours in parallel planes between the slices, or on every second slice throughout,
    were drawn on another series of the same frame of reference. The signed distance to the lines is interpolated along
    the normal.
-5. `resample_across_slices`: contours in parallel planes of another orientation; the same in the contours' own
+6. `resample_across_slices`: contours in parallel planes of another orientation; the same in the contours' own
    coordinates.
 
 Volume and centroid come from the areas within the lines times the distance of the planes, so they do not depend on the
@@ -47,8 +48,11 @@ from workers.volumes.reader import MrSeries
 from workers.volumes.registrations import Registration
 from workers.volumes.rtstruct import Contour, Roi
 
-PLANE_TOLERANCE_MM = 0.05  # the same where slices are very thin
-MAX_VOLUME_DIFFERENCE = 0.01  # of the voxels' volume
+PLANE_TOLERANCE_MM = 0.2  # the same where slices are thin: coordinates rounded to 0.1 mm in three directions
+OTHER_SLICE = 0.5  # slices between the named one and the contour
+MAX_PLANE_TOLERANCE = 0.3  # of the slice distance, however thin the slices are
+MAX_VOLUME_DIFFERENCE = 0.01  # of the voxels' volume: beyond it the voxels of a cut region count
+MAX_VOLUME_DISAGREEMENT = 0.05  # of the voxels' volume: beyond it the contours were not understood
 
 
 @dataclass(frozen=True)
@@ -118,12 +122,16 @@ def roi_on_series(
     Raises
     ------
     IneligibleStudyError
-        ``frame_of_reference_mismatch``, and what `roi_mask` raises.
+        The problem of the ROI, ``frame_of_reference_mismatch``, and what `roi_mask` raises.
     """
+    if roi.problem is not None:
+        raise roi.problem
     stored = {frame.sop_instance_uid for frame in series.frames}
     named = {uid for contour in roi.contours for uid in contour.sop_instance_uids}
     matrix, findings = _registration_matrix(roi, series, registrations, trust_images)
     mask = roi_mask(roi, series.grid, matrix, drawn_here=bool(named & stored) if named else None)
+    if matrix is None:
+        findings += _named_elsewhere(roi, series)
     return replace(mask, findings=(*findings, *mask.findings))
 
 
@@ -156,7 +164,8 @@ def roi_mask(
     ------
     IneligibleStudyError
         ``missing_contour`` when the ROI has no closed contour or none with an area; ``contour_outside_image`` when no
-        voxel is inside; ``inconsistent_geometry`` when its contours are not planar or not parallel.
+        voxel is inside; ``inconsistent_geometry`` when its contours are not planar, not parallel or not evenly spaced,
+        or when the volumes of lines and voxels disagree by more than 5 %.
     InputError
         Coordinates so large that no drawn region can have them.
     """
@@ -166,7 +175,7 @@ def roi_mask(
     # All contours at once: a structure set has thousands of them, and one matrix product is fast.
     split = np.cumsum([len(p) for p in points])[:-1]
     indices = np.split(grid.indices_of(np.concatenate(points)), split)
-    tolerance = max(PLANE_TOLERANCE, PLANE_TOLERANCE_MM / grid.spacing_xyz_mm[2])
+    tolerance = max(PLANE_TOLERANCE, min(MAX_PLANE_TOLERANCE, PLANE_TOLERANCE_MM / grid.spacing_xyz_mm[2]))
     on_slices = False
     # A contour that extends along the normal was drawn in a plane across the slices.
     if any(np.ptp(i[:, 2]) > tolerance for i in indices):
@@ -189,6 +198,12 @@ def roi_mask(
         text = f"{roi_title(roi)}: the lines enclose {volume_ml:.3f} mL, its voxels are {mask_ml:.3f} mL; these count"
         findings.append(Finding("volume_of_voxels", text))
         volume_ml = mask_ml
+    if not cut and abs(volume_ml - mask_ml) > MAX_VOLUME_DISAGREEMENT * mask_ml:
+        text = (
+            f"{roi_title(roi)}: expected lines and the voxels inside them to have one volume, found {volume_ml:.2f} "
+            f"and {mask_ml:.2f} mL; redraw the contours on the slices of one series, or check them for a second set"
+        )
+        raise IneligibleStudyError("inconsistent_geometry", text)
     mask_zyx = drawn.mask_zyx.view(np.uint8)  # no copy: NumPy stores True as 1
     return RoiMask(roi.number, roi.name, grid, mask_zyx, volume_ml, mask_ml, n_slices, (x, y, z), tuple(findings))
 
@@ -235,8 +250,23 @@ def _is_on_named_slices(roi: Roi, series: MrSeries) -> bool:
     )
 
 
+def _named_elsewhere(roi: Roi, series: MrSeries) -> list[Finding]:
+    """State contours that name a slice of the series on which they are not: an image and its contour got apart."""
+    height = {frame.sop_instance_uid: z for z, frame in enumerate(series.frames)}
+    elsewhere = 0
+    for contour in roi.contours:
+        slices = {height[uid] for uid in contour.sop_instance_uids if uid in height}
+        if contour.is_closed and slices:
+            z = float(series.grid.indices_of(contour.points_lps_mm)[:, 2].mean())
+            elsewhere += min(abs(z - named) for named in slices) > OTHER_SLICE
+    if not elsewhere:
+        return []
+    text = f"{roi_title(roi)}: {elsewhere} contours name another slice than the one they are on; their place counts"
+    return [Finding("contour_names_other_slice", text)]
+
+
 def _closed_contours(roi: Roi, findings: list[Finding]) -> list[Contour]:
-    """Return the contours that may enclose an area, each once."""
+    """Return the contours that may enclose an area."""
     closed = [contour for contour in roi.contours if contour.is_closed]
     if not closed:
         others = f"{len(roi.contours)} of type {', '.join(roi.geometric_types)}" if roi.contours else "none"
@@ -246,13 +276,7 @@ def _closed_contours(roi: Roi, findings: list[Finding]) -> list[Contour]:
         ignored = len(roi.contours) - len(closed)
         text = f"{roi_title(roi)}: {ignored} contours that enclose no area (points, open lines) were ignored"
         findings.append(Finding("contours_ignored", text))
-    # Under exclusive-or a contour that is stored twice would cancel itself.
-    different = list({contour.points_lps_mm.tobytes(): contour for contour in closed}.values())
-    if len(different) < len(closed):
-        repeated = len(closed) - len(different)
-        text = f"{roi_title(roi)}: {repeated} contours repeat another exactly and were left out"
-        findings.append(Finding("contours_repeated", text))
-    return different
+    return closed
 
 
 def _on_slices(indices: Sequence[FloatArray], tolerance: float, drawn_here: bool | None) -> bool:

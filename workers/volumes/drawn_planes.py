@@ -18,8 +18,8 @@ from config.errors import IneligibleStudyError
 
 SAME_PLANE_MM = 0.45
 ROUNDING_MM = 0.011  # of coordinates written with two decimals
-EVEN_WITHIN = 0.25  # of the distance: how far a step may be from a whole number of it
-MOST_GAPS = 0.34  # share of the steps that may be longer than the distance
+EVEN_WITHIN = 0.25  # of the distance: how far a step may be from it
+MOST_UNEVEN = 0.34  # share of the steps that may be gaps or uneven; one is always allowed, between two parts
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,10 @@ def _same_plane_mm(heights: FloatArray) -> float:
 
 def _even_distance(planes: FloatArray) -> float:
     steps = np.diff(planes)
-    distance = float(np.median(steps[steps < 1.5 * steps.min()]))
-    multiples = steps / distance
-    uneven = np.abs(multiples - np.rint(multiples)) > EVEN_WITHIN
-    gaps = np.rint(multiples) > 1
-    if not uneven.any() and np.mean(gaps) <= MOST_GAPS:
-        return distance
+    usual = float(np.median(steps[steps < 1.5 * steps.min()]))  # gaps apart
+    even = np.abs(steps - usual) <= EVEN_WITHIN * usual
+    if np.count_nonzero(~even) <= max(1, MOST_UNEVEN * len(steps)):
+        return float(np.mean(steps[even]))
     at = int(np.argmax(steps <= steps.min() + ROUNDING_MM))  # the first of those that are nearest
     raise IneligibleStudyError(
         "inconsistent_geometry",

@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from config.arrays import BoolArray, FloatArray
+from config.arrays import BoolArray, FloatArray, IndexArray
 from config.errors import IneligibleStudyError
+from workers.volumes.drawn_planes import drawn_planes
 from workers.volumes.findings import Finding
 from workers.volumes.geometry import Grid
 from workers.volumes.interpolation import DrawnStack
-from workers.volumes.rtstruct import Roi
-from workers.volumes.scanline import Edges, fill_box, moments
+from workers.volumes.plane_regions import region_of_plane, without_repeated_points
+from workers.volumes.rtstruct import CLOSED_PLANAR_XOR, Roi
+from workers.volumes.scanline import Edges, Moments, fill_box, moments
 
 PLANE_TOLERANCE = 0.1  # of the slice distance: how far from a slice a contour may be and still belong to it
 PLANARITY_MM = 0.5
@@ -65,7 +68,7 @@ def fill_slices(roi: Roi, indices: Sequence[FloatArray], grid: Grid, findings: l
     Raises
     ------
     IneligibleStudyError
-        ``missing_contour`` when the lines enclose no area.
+        ``missing_contour`` when the lines enclose no area; what `region_of_plane` raises.
     """
     heights = np.array([round(float(i[:, 2].mean())) for i in indices], dtype=np.intp)
     planes, plane = np.unique(heights, return_inverse=True)
@@ -73,15 +76,15 @@ def fill_slices(roi: Roi, indices: Sequence[FloatArray], grid: Grid, findings: l
     if undrawn:
         text = f"{roi_title(roi)}: {undrawn} slices between drawn ones have no contour and stay empty"
         findings.append(Finding("contour_gap", text))
-    polygons = [i[:, :2] for i in indices]
+    y_mm, x_mm = grid.spacing_xyz_mm[1], grid.spacing_xyz_mm[0]
+    polygons, plane = combine_contours(roi, [i[:, :2] for i in indices], plane, (x_mm, y_mm), findings)
     edges = Edges.of(polygons, plane)
     mask = np.zeros(grid.shape_zyx, dtype=np.bool_)
     within = (planes >= 0) & (planes < grid.size_xyz[2])
     region, (top, left) = fill_box(edges, len(planes), grid.size_xyz[1], grid.size_xyz[0])
     mask[planes[within], top : top + region.shape[1], left : left + region.shape[2]] = region[within]
     _state_outside(roi, np.concatenate(indices), grid, findings)
-    area = moments(edges, len(planes))
-    return _region(roi, mask, area.area, (area.first_x, area.first_y), planes, grid, grid.voxel_volume_ml)
+    return _region(roi, mask, moments(edges, len(planes)), np.ones(len(planes)), planes, grid)
 
 
 def interpolate_between_slices(
@@ -108,12 +111,14 @@ def interpolate_between_slices(
     Raises
     ------
     IneligibleStudyError
-        ``missing_contour`` when the lines enclose no area.
+        ``missing_contour`` when the lines enclose no area; what `drawn_planes` and `region_of_plane` raise.
     """
     x_mm, y_mm, z_mm = grid.spacing_xyz_mm
-    polygons = [i[:, :2] for i in indices]
-    # Along the normal in slices of the grid: a single drawn plane is as thick as one slice.
-    stack = DrawnStack.of(polygons, [float(i[:, 2].mean()) for i in indices], (y_mm, x_mm), 1.0)
+    # A single drawn plane is as thick as one slice.
+    planes = drawn_planes([float(i[:, 2].mean()) * z_mm for i in indices], z_mm)
+    polygons, plane_of = combine_contours(roi, [i[:, :2] for i in indices], planes.plane_of, (x_mm, y_mm), findings)
+    heights = planes.heights_mm / z_mm
+    stack = DrawnStack.of(polygons, plane_of, heights, planes.distance_mm / z_mm, (y_mm, x_mm))
     text = (
         f"{roi_title(roi)}: drawn in planes {stack.distance * z_mm:.2f} mm apart that are not the series' own slices "
         f"({z_mm:.2f} mm apart); the mask was interpolated between them"
@@ -127,9 +132,7 @@ def interpolate_between_slices(
         plane = stack.plane_at(z)[first_y - top : last_y - top, first_x - left : last_x - left]
         mask[z, first_y:last_y, first_x:last_x] = plane
     _state_outside(roi, np.concatenate(indices), grid, findings)
-    area = stack.moments
-    slab_ml = grid.voxel_volume_ml * stack.distance
-    return _region(roi, mask, area.area, (area.first_x, area.first_y), stack.positions, grid, slab_ml)
+    return _region(roi, mask, stack.moments, stack.thickness, stack.positions, grid)
 
 
 def resample_across_slices(roi: Roi, points: Sequence[FloatArray], grid: Grid, findings: list[Finding]) -> DrawnRegion:
@@ -155,13 +158,15 @@ def resample_across_slices(roi: Roi, points: Sequence[FloatArray], grid: Grid, f
     ------
     IneligibleStudyError
         ``inconsistent_geometry`` when the planes are not parallel, or only one is drawn; ``missing_contour`` when the
-        lines enclose no area.
+        lines enclose no area; what `drawn_planes` and `region_of_plane` raise.
     """
     axes = _plane_axes(roi, points)
     pixel = min(grid.spacing_xyz_mm[:2])
     local = [p @ axes for p in points]  # along u, v and the normal, in mm
-    polygons = [uvn[:, :2] / pixel for uvn in local]
-    stack = DrawnStack.of(polygons, [float(uvn[:, 2].mean()) for uvn in local], (pixel, pixel), 0.0)
+    planes = drawn_planes([float(uvn[:, 2].mean()) for uvn in local], 0.0)
+    in_plane = [uvn[:, :2] / pixel for uvn in local]
+    polygons, plane_of = combine_contours(roi, in_plane, planes.plane_of, (pixel, pixel), findings)
+    stack = DrawnStack.of(polygons, plane_of, planes.heights_mm, planes.distance_mm, (pixel, pixel))
     # A single plane across the slices has no thickness that could be assumed.
     if len(stack.positions) < 2:
         text = f"{roi_title(roi)}: expected contours in several parallel planes, found one plane across the slices"
@@ -179,9 +184,75 @@ def resample_across_slices(roi: Roi, points: Sequence[FloatArray], grid: Grid, f
         inside = stack.contains(uvn[:, :2] / pixel, uvn[:, 2])
         mask[z, low[1] : high[1], low[0] : high[0]] = inside.reshape(high[1] - low[1], high[0] - low[0])
     _state_outside(roi, corners, grid, findings)
-    area, total = stack.moments, _total(roi, stack.moments.area)
-    middle = np.array([area.first_x.sum() * pixel, area.first_y.sum() * pixel, area.area @ stack.positions]) / total
-    return DrawnRegion(mask, total * pixel**2 * stack.distance / 1000.0, axes @ middle)
+    slabs, thickness = stack.moments, stack.thickness
+    total = _total(roi, slabs.area * thickness)
+    x, y = slabs.first_x @ thickness * pixel, slabs.first_y @ thickness * pixel
+    middle = np.array([x, y, (slabs.area * thickness) @ stack.positions]) / total
+    return DrawnRegion(mask, total * pixel**2 / 1000.0, axes @ middle)
+
+
+def combine_contours(
+    roi: Roi,
+    polygons: Sequence[FloatArray],
+    plane_of: IndexArray,
+    pixel_xy_mm: tuple[float, float],
+    findings: list[Finding],
+) -> tuple[list[FloatArray], IndexArray]:
+    """Combine the contours of each plane into lines that the even-odd rule fills as they were meant.
+
+    Parameters
+    ----------
+    roi : Roi
+        For messages, and for the geometric type of its contours.
+    polygons : sequence of float64, shape (n, 2) each
+        Corners x, y of the closed contours, in pixels.
+    plane_of : int, shape (n_polygons,)
+        Index of the plane of each contour.
+    pixel_xy_mm : (float, float)
+        Width and height of a pixel in mm.
+    findings : list of Finding
+        Statements are appended: what was left out, joined, or is a hole.
+
+    Returns
+    -------
+    lines : list of float64, shape (n, 2) each
+        In pixels; a plane with one contour keeps it unchanged but for repeated points.
+    plane_of : int, shape (n_lines,)
+        Index of the plane of each line.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``missing_contour`` when no line encloses an area; what `region_of_plane` raises.
+    """
+    exclusive = {contour.geometric_type for contour in roi.contours if contour.is_closed} == {CLOSED_PLANAR_XOR}
+    scale = np.asarray(pixel_xy_mm)
+    lines: list[FloatArray] = []
+    planes: list[int] = []
+    totals: Counter[str] = Counter()
+    for plane in np.unique(plane_of):
+        members = [polygons[at] for at in np.flatnonzero(plane_of == plane)]
+        region = region_of_plane([member * scale for member in members], exclusive=exclusive)
+        totals.update(region.counts)
+        # A contour that stands alone keeps its own coordinates: scaling back and forth would change the last digits.
+        rings = [without_repeated_points(members[0])] if len(members) == 1 else [ring / scale for ring in region.rings]
+        rings = rings if region.rings else []
+        lines += rings
+        planes += [int(plane)] * len(rings)
+    findings += [
+        Finding(code, f"{roi_title(roi)}: {totals[name]} {text}") for name, code, text in _COMBINED if totals[name]
+    ]
+    if not lines:
+        _total(roi, np.zeros(1))
+    return lines, np.asarray(planes, dtype=np.intp)
+
+
+_COMBINED = (
+    ("n_repeated", "contours_repeated", "contours repeat another one and were left out"),
+    ("n_without_area", "contours_ignored", "closed contours enclose no area and were left out"),
+    ("n_joined", "contours_overlap", "contours overlap in part; their union is the region"),
+    ("n_holes", "contour_holes", "contours are inside another one and are holes in it"),
+)
 
 
 def _plane_axes(roi: Roi, points: Sequence[FloatArray]) -> FloatArray:
@@ -219,16 +290,16 @@ def _state_outside(roi: Roi, indices: FloatArray, grid: Grid, findings: list[Fin
 def _region(
     roi: Roi,
     mask: BoolArray,
-    area: FloatArray,
-    first: tuple[FloatArray, FloatArray],
+    area: Moments,
+    thickness: FloatArray,
     heights: npt.NDArray[np.floating | np.integer],
     grid: Grid,
-    slab_ml: float,
 ) -> DrawnRegion:
-    """Volume and centroid from areas in pixels, (n_planes,), at plane heights in slices; slab_ml : one pixel's slab."""
-    total = _total(roi, area)
-    middle = np.array([first[0].sum(), first[1].sum(), area @ heights]) / total
-    return DrawnRegion(mask, total * slab_ml, grid.points_of(middle[None])[0])
+    """Volume and centroid from areas in pixels, thickness and height of each plane in slices, (n_planes,) each."""
+    total = _total(roi, area.area * thickness)
+    first_x, first_y = area.first_x @ thickness, area.first_y @ thickness
+    middle = np.array([first_x, first_y, (area.area * thickness) @ heights]) / total
+    return DrawnRegion(mask, total * grid.voxel_volume_ml, grid.points_of(middle[None])[0])
 
 
 def _total(roi: Roi, area: FloatArray) -> float:

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from config.arrays import BoolArray, Float32Array, FloatArray
+from config.arrays import BoolArray, Float32Array, FloatArray, IndexArray
 from config.errors import InputError
 from workers.volumes.scanline import Edges, Moments, fill, moments
 
@@ -38,11 +38,13 @@ class DrawnStack:
     positions : float64, shape (n_planes,)
         Along the planes' normal, rising, in the caller's unit.
     distance : float
-        Median distance of neighbouring planes, in the same unit.
+        Of neighbouring planes, in the same unit.
     signed_distance : float32, shape (n_planes, height, width)
         Distance to the border, positive inside, in the unit of ``pixel_yx``.
     corner_xy : (int, int)
         Lattice coordinates of the first pixel.
+    thickness : float64, shape (n_planes,)
+        Of the slab that each plane represents: half the way to each neighbour, beside a gap half the distance.
     moments : Moments
         Area and first moments of each plane, in lattice pixels.
     """
@@ -51,15 +53,17 @@ class DrawnStack:
     distance: float
     signed_distance: Float32Array
     corner_xy: tuple[int, int]
+    thickness: FloatArray
     moments: Moments
 
     @classmethod
     def of(
         cls,
         polygons: Sequence[FloatArray],
-        positions: Sequence[float],
+        plane_of: IndexArray,
+        positions: FloatArray,
+        distance: float,
         pixel_yx: tuple[float, float],
-        single_distance: float,
     ) -> DrawnStack:
         """Make the stack of closed polygons.
 
@@ -67,31 +71,39 @@ class DrawnStack:
         ----------
         polygons : sequence of float64, shape (n, 2) each
             Corners x, y in lattice pixels.
-        positions : sequence of float
-            Position of each polygon's plane along the normal; nearly equal ones are one plane.
+        plane_of : int, shape (n_polygons,)
+            Index of each polygon's plane.
+        positions : float64, shape (n_planes,)
+            Of the planes along the normal, rising.
+        distance : float
+            Of neighbouring planes, in the unit of the positions.
         pixel_yx : (float, float)
             Height and width of a pixel, of which only the ratio counts.
-        single_distance : float
-            Distance of planes that is assumed when only one plane is drawn.
 
         Raises
         ------
         InputError
             The lattice would be larger than a drawn region can be.
         """
-        heights, plane = _clustered(np.asarray(positions, dtype=np.float64))
-        distance = float(np.median(np.diff(heights))) if len(heights) > 1 else single_distance
         points = np.concatenate(polygons)
         low = np.floor(points.min(axis=0)).astype(int) - MARGIN
         width, height = (np.ceil(points.max(axis=0)).astype(int) + MARGIN + 1 - low).tolist()
-        if len(heights) * width * height > MAX_LATTICE:
+        n_planes = len(positions)
+        if n_planes * width * height > MAX_LATTICE:
             raise InputError(
-                f"expected a region of at most {MAX_LATTICE} lattice points, found {len(heights)} x {height} x {width}"
+                f"expected a region of at most {MAX_LATTICE} lattice points, found {n_planes} x {height} x {width}"
             )
-        filled = fill(Edges.of([polygon - low for polygon in polygons], plane), len(heights), height, width)
+        filled = fill(Edges.of([polygon - low for polygon in polygons], plane_of), n_planes, height, width)
         signed = np.stack([_signed_distance(inside, pixel_yx) for inside in filled])
         corner = (int(low[0]), int(low[1]))
-        return cls(heights, distance, signed, corner, moments(Edges.of(polygons, plane), len(heights)))
+        return cls(
+            positions,
+            distance,
+            signed,
+            corner,
+            _thickness(positions, distance),
+            moments(Edges.of(polygons, plane_of), n_planes),
+        )
 
     def plane_coordinates(self, positions: npt.ArrayLike) -> FloatArray:
         """Convert positions to fractional plane indices.
@@ -164,17 +176,11 @@ class DrawnStack:
         return inside
 
 
-def _clustered(positions: FloatArray) -> tuple[FloatArray, list[int]]:
-    """Planes among nearly equal positions: their rising mean positions, and the plane of each given position."""
-    order = np.argsort(positions, kind="stable")
-    steps = np.diff(positions[order])
-    # Points of one plane differ by rounding, drawn planes by millimetres: a tenth of the usual step separates both.
-    wide = steps[steps > 1e-3]
-    same = 0.1 * float(np.median(wide)) if wide.size else 1e-3
-    plane = np.empty(len(positions), dtype=np.intp)
-    plane[order] = np.concatenate([[0], np.cumsum(steps > same)])
-    heights = np.bincount(plane, weights=positions) / np.bincount(plane)
-    return heights, plane.tolist()
+def _thickness(positions: FloatArray, distance: float) -> FloatArray:
+    steps = np.diff(positions)
+    halves = np.where(steps <= MAX_GAP * distance, steps, distance) / 2
+    ends = [distance / 2]
+    return np.concatenate([ends, halves]) + np.concatenate([halves, ends])
 
 
 def _signed_distance(inside: BoolArray, pixel_yx: tuple[float, float]) -> Float32Array:

@@ -52,6 +52,16 @@ class PlaneRegion:
     n_holes: int = 0
     n_without_area: int = 0
 
+    @property
+    def counts(self) -> dict[str, int]:
+        """The counts by name."""
+        return {
+            "n_repeated": self.n_repeated,
+            "n_joined": self.n_joined,
+            "n_holes": self.n_holes,
+            "n_without_area": self.n_without_area,
+        }
+
 
 def region_of_plane(contours: Sequence[FloatArray], *, exclusive: bool = False) -> PlaneRegion:
     """Combine the closed contours of one plane into one region.

@@ -7,8 +7,9 @@ module, C.8.8.8).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ from config.errors import IneligibleStudyError, InputError
 from workers.volumes.parsing import PARSE_ERRORS
 
 RT_STRUCTURE_SET_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
-CLOSED_PLANAR = frozenset({"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"})
+CLOSED_PLANAR_XOR = "CLOSEDPLANAR_XOR"
+CLOSED_PLANAR = frozenset({"CLOSED_PLANAR", CLOSED_PLANAR_XOR})
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Contour:
     Attributes
     ----------
     geometric_type : str
-        Contour Geometric Type, for example ``CLOSED_PLANAR``.
+        Contour Geometric Type in upper case, for example ``CLOSED_PLANAR``; empty where none is given.
     points_lps_mm : float64, shape (n, 3)
         In drawing order; the last point of a closed contour is joined to the first.
     sop_instance_uids : tuple of str
@@ -45,8 +47,11 @@ class Contour:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the contour encloses an area: points, open lines and fewer than three points do not."""
-        return self.geometric_type in CLOSED_PLANAR and len(self.points_lps_mm) >= 3
+        """Whether the contour may enclose an area: points, open lines and fewer than three points do not.
+
+        A contour without a type, which is an error of its writer, counts as closed, as it does for the node.
+        """
+        return self.geometric_type in (*CLOSED_PLANAR, "") and len(self.points_lps_mm) >= 3
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,8 @@ class Roi:
         Of its points; empty where none is named.
     contours : tuple of Contour
         Of any geometric type; empty where the region was named but not drawn.
+    problem : IneligibleStudyError, optional
+        Why this region cannot be used although others of the structure set can.
     """
 
     number: int
@@ -72,6 +79,7 @@ class Roi:
     roi_type: str
     frame_of_reference_uid: str
     contours: tuple[Contour, ...]
+    problem: IneligibleStudyError | None = field(default=None, compare=False)
 
     @property
     def geometric_types(self) -> tuple[str, ...]:
@@ -145,18 +153,58 @@ def roi_named(rois: list[Roi], name: str) -> Roi:
 
 
 def _rois(dataset: Dataset) -> list[Roi]:
-    contours = {int(item.ReferencedROINumber): item for item in dataset.get("ROIContourSequence") or []}
+    items = list(dataset.get("StructureSetROISequence") or [])
+    numbers = Counter(int(item.ROINumber) for item in items)
+    drawn = _items_by_number(dataset)
     types = _roi_types(dataset)
-    return [
-        Roi(
-            number=int(item.ROINumber),
-            name=str(item.get("ROIName") or ""),
-            roi_type=types.get(int(item.ROINumber), ""),
-            frame_of_reference_uid=str(item.get("ReferencedFrameOfReferenceUID") or ""),
-            contours=_contours(contours.get(int(item.ROINumber))),
-        )
-        for item in dataset.get("StructureSetROISequence") or []
-    ]
+    common_frame = _frame_of_the_structure_set(dataset)
+    rois = []
+    for item in items:
+        number, name = int(item.ROINumber), str(item.get("ROIName") or "")
+        contours: tuple[Contour, ...] = ()
+        problem: IneligibleStudyError | None = None
+        try:
+            contours = tuple(contour for part in drawn.get(number, ()) for contour in _contours(part))
+        except PARSE_ERRORS as error:  # another ROI of the same structure set may be whole
+            text = f"ROI {number} {name!r}: expected readable contours, found {error}; send the structure set again"
+            problem = IneligibleStudyError("unreadable_instance", text)
+        if numbers[number] > 1:
+            names = [str(other.get("ROIName") or "") for other in items if int(other.ROINumber) == number]
+            problem = _ambiguous(number, names)
+        frame = str(item.get("ReferencedFrameOfReferenceUID") or "") or common_frame
+        rois.append(Roi(number, name, types.get(number, ""), frame, contours, problem))
+    return rois
+
+
+def _items_by_number(dataset: Dataset) -> Mapping[int, list[Dataset]]:
+    """Return the items of the ROI Contour Sequence by ROI Number; some writers begin a new item for each plane."""
+    items: dict[int, list[Dataset]] = {}
+    for item in dataset.get("ROIContourSequence") or []:
+        number = item.get("ReferencedROINumber")
+        if number is not None:  # without a number nobody can say whose contours these are
+            items.setdefault(int(number), []).append(item)
+    return items
+
+
+def _frame_of_the_structure_set(dataset: Dataset) -> str:
+    """Return the one frame of reference that the structure set names; empty where it names none or several."""
+    uids = {
+        str(item.FrameOfReferenceUID)
+        for item in dataset.get("ReferencedFrameOfReferenceSequence") or []
+        if item.get("FrameOfReferenceUID")
+    }
+    own = str(dataset.get("FrameOfReferenceUID") or "")
+    uids = uids or ({own} if own else set())
+    return uids.pop() if len(uids) == 1 else ""
+
+
+def _ambiguous(number: int, names: Sequence[str]) -> IneligibleStudyError:
+    """Return the refusal of an ROI Number that is not unique within the structure set (PS3.3 C.8.8.5)."""
+    text = (
+        f"expected one ROI with the number {number}, found {' and '.join(repr(name) for name in names)}; "
+        "give each ROI a number of its own and send the structure set again"
+    )
+    return IneligibleStudyError("ambiguous_roi", text)
 
 
 def _roi_types(dataset: Dataset) -> Mapping[int, str]:
@@ -167,12 +215,10 @@ def _roi_types(dataset: Dataset) -> Mapping[int, str]:
     }
 
 
-def _contours(item: Dataset | None) -> tuple[Contour, ...]:
-    if item is None:
-        return ()
-    return tuple(
-        Contour(
-            geometric_type=str(contour.get("ContourGeometricType") or ""),
+def _contours(item: Dataset) -> Iterator[Contour]:
+    for contour in item.get("ContourSequence") or []:
+        yield Contour(
+            geometric_type=str(contour.get("ContourGeometricType") or "").strip().upper(),
             points_lps_mm=_points(contour),
             sop_instance_uids=tuple(
                 str(image.ReferencedSOPInstanceUID)
@@ -180,8 +226,6 @@ def _contours(item: Dataset | None) -> tuple[Contour, ...]:
                 if image.get("ReferencedSOPInstanceUID")
             ),
         )
-        for contour in item.get("ContourSequence") or []
-    )
 
 
 def _points(contour: Dataset) -> FloatArray:
@@ -192,8 +236,9 @@ def _points(contour: Dataset) -> FloatArray:
     value = element.value
     # From the stored bytes: a long contour has ten thousands of decimal strings, and pydicom makes an object of each.
     if isinstance(element, RawDataElement) and isinstance(value, bytes):
-        value = value.rstrip(b" \0").split(b"\\") if value.strip(b" \0") else []
+        value = value.rstrip(b" \0\\").split(b"\\") if value.strip(b" \0\\") else []
     numbers = np.array(value if value is not None else [], dtype=np.float64).ravel()
     if numbers.size % 3 or not np.all(np.isfinite(numbers)):
-        raise ValueError(f"expected triples of finite coordinates in Contour Data, found {numbers.size} numbers")
+        kind = "that are not all finite" if numbers.size % 3 == 0 else "that are no triples"
+        raise ValueError(f"{numbers.size} coordinates {kind} in one contour")
     return np.asarray(numbers.reshape(-1, 3))
