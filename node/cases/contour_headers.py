@@ -52,14 +52,16 @@ def structure_set_header(ds: Dataset) -> dict[str, Any]:
         _number(item, "ReferencedROINumber"): str(item.get("RTROIInterpretedType") or "")
         for item in ds.get("RTROIObservationsSequence") or ()
     }
-    contours = {
-        _number(item, "ReferencedROINumber"): _contours(item.get("ContourSequence") or (), references)
-        for item in ds.get("ROIContourSequence") or ()
-    }
+    # Some writers begin a new item of the ROI Contour Sequence for each plane: all items of a number belong together.
+    parts: dict[int, list[Dataset]] = {}
+    for item in ds.get("ROIContourSequence") or ():
+        parts.setdefault(_number(item, "ReferencedROINumber"), []).extend(item.get("ContourSequence") or ())
+    contours = {number: _contours(of_roi, references) for number, of_roi in parts.items()}
+    common_frame_uid = _common_frame(references.frames)
     rois = []
     for item in ds.get("StructureSetROISequence") or ():
         number = _number(item, "ROINumber")
-        frame_uid = _uid(item, "ReferencedFrameOfReferenceUID")
+        frame_uid = _uid(item, "ReferencedFrameOfReferenceUID") or common_frame_uid
         references.frames.append(frame_uid)
         rois.append({
             "number": number,
@@ -178,7 +180,7 @@ def _contours(contours: Sequence[Dataset], references: _References) -> dict[str,
     kinds: set[str] = set()
     corners: list[Any] = []
     for contour in contours:
-        kinds.add(str(contour.get("ContourGeometricType") or ""))
+        kinds.add(str(contour.get("ContourGeometricType") or "").strip().upper())
         references.instances += [
             _uid(image, "ReferencedSOPInstanceUID") for image in contour.get("ContourImageSequence") or ()
         ]
@@ -209,6 +211,13 @@ def _points(contour: Dataset) -> Any:
     if values.size < 3 or values.size % 3 or not np.isfinite(values).all():
         return None
     return values.reshape(-1, 3)
+
+
+def _common_frame(uids: Sequence[str]) -> str:
+    """Return the one frame of reference that the structure set names; empty where it names none or several."""
+    # Type 1 for each ROI (PS3.3 C.8.8.5), yet often absent; workers/volumes/rtstruct.py reads by the same rule.
+    named = {uid for uid in uids if uid}
+    return named.pop() if len(named) == 1 else ""
 
 
 def _uid(item: Dataset, keyword: str) -> str:

@@ -83,6 +83,13 @@ def choose_roi(rois: Sequence[Mapping[str, Any]], roi_names: Sequence[str]) -> R
             "ambiguous_roi", f"{names} may each be the primary tumour; keep one, or name it in case.roi_names"
         )
     roi = preferred[0]
+    same_number = [str(other.get("name") or "") for other in rois if other.get("number") == roi.get("number")]
+    if len(same_number) > 1:  # the contours refer to the number, so nobody can say whose they are (PS3.3 C.8.8.5)
+        raise IneligibleStudyError(
+            "ambiguous_roi",
+            f"the ROI number {roi['number']} is given to {' and '.join(repr(name) for name in same_number)}; give each "
+            "ROI a number of its own and send the structure set again",
+        )
     return RoiChoice(
         number=int(roi["number"]),
         name=str(roi["name"]),

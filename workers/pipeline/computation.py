@@ -131,8 +131,8 @@ def _prepare_series(
     )
     if contour.volume_ml < SMALLEST_TUMOUR_ML:
         text = (
-            f"{role.value}: expected a primary tumour of at least {SMALLEST_TUMOUR_ML:g} mL, found {contour.volume_ml:.2f} "
-            f"mL in ROI {contour.roi_number} {contour.roi_name!r}; check the contour"
+            f"{role.value}: expected a primary tumour of at least {SMALLEST_TUMOUR_ML:g} mL, "
+            f"found {contour.volume_ml:.2f} mL in ROI {contour.roi_number} {contour.roi_name!r}; check the contour"
         )
         raise IneligibleStudyError("implausible_volume", text)
     template = bundle.templates[role.value]

@@ -231,7 +231,7 @@ def combine_contours(
     planes: list[int] = []
     totals: Counter[str] = Counter()
     for plane in np.unique(plane_of):
-        members = [polygons[at] for at in np.flatnonzero(plane_of == plane)]
+        members = [polygons[int(at)] for at in np.flatnonzero(plane_of == plane)]
         region = region_of_plane([member * scale for member in members], exclusive=exclusive)
         totals.update(region.counts)
         # A contour that stands alone keeps its own coordinates: scaling back and forth would change the last digits.
