@@ -20,7 +20,7 @@ from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.validation import evidence_uids, validate
 from dicom_sr.report.errors import InvalidReportError
 from dicom_sr.report.report_inputs import ReportObject, ReportOptions, SeriesMask, SourceStudy
-from dicom_sr.report.treatment_report import EbvDna, Fact, Reason, TreatmentReport
+from dicom_sr.report.treatment_report import DfsEstimate, EbvDna, Fact, Reason, TreatmentReport
 from tests.dicom_sr import samples
 
 SR = ReportOptions(kinds=("sr",))
@@ -236,6 +236,19 @@ def templates(item: Dataset) -> list[str]:
 def test_a_report_that_contradicts_itself_is_never_built(changes, complaint: str) -> None:
     with pytest.raises(InvalidReportError, match=complaint):
         build(samples.scored(**changes))
+
+
+@pytest.mark.parametrize(
+    ("dfs", "ends"), [(0.70, (0.75, 0.90)), (0.95, (0.75, 0.90)), (0.90, (0.75, 1.10)), (0.05, (-0.10, 0.20))],
+    ids=["below", "above", "beyond one", "negative"],
+)  # fmt: skip
+def test_a_rate_outside_its_interval_or_an_interval_outside_0_to_1_is_never_built(
+    dfs: float, ends: tuple[float, float]
+) -> None:
+    scenario = samples.scenario()
+    ccrt = replace(scenario.ccrt, dfs={**scenario.ccrt.dfs, 36: DfsEstimate(dfs, ends)})
+    with pytest.raises(InvalidReportError, match=r"CCRT: expected 0 <= low <= DFS <= high <= 1 at 36 months"):
+        build(samples.scored(scenarios=(replace(scenario, ccrt=ccrt),)))
 
 
 def test_a_change_of_any_field_is_found_by_reading_back() -> None:
