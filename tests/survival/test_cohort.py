@@ -76,8 +76,8 @@ def score_is_the_outcome(rows: list[list[str]], at: dict[str, int]) -> None:
 
 
 AT_THE_DOOR = [
-    (without("dfs_event"), "lacks the column dfs_event; found patient_id"),
-    (without("predictive_score"), "lacks the column predictive_score"),
+    (without("dfs_event"), "missing the column dfs_event; found patient_id"),
+    (without("predictive_score"), "missing the column predictive_score"),
     (put("treatment", "ICT"), r"patient S003, column treatment: expected CCRT or ICT\+CCRT, found 'ICT'"),
     (everywhere("treatment", "CCRT"), r"both arms are needed, no patient has the treatment ICT\+CCRT"),
     (put("dfs_days", "-5"), "patient S003, column dfs_days: expected days of follow-up, 0 or more, found '-5'"),
@@ -109,7 +109,7 @@ def test_wrong_cohorts_are_named_at_the_door(tmp_path: Path, edit: Edit, said: s
         (no_event_with("CCRT"), "no patient with CCRT had an event in dfs_event"),
         (everywhere("age_years", "40"), "age_years has the same value in all 240 patients"),
         (score_is_the_outcome, "separate"),
-        (without("dfs_days"), "lacks the column dfs_days"),
+        (without("dfs_days"), "missing the column dfs_days"),
     ],
 )
 def test_fitting_a_wrong_cohort_ends_with_one_sentence(
@@ -154,7 +154,7 @@ def test_what_a_good_cohort_holds(tmp_path: Path) -> None:
     assert len(cohort.with_known_ebv_dna()) == 239
     assert list(cohort.outcomes) == ["dfs"]
     assert set(cohort.column("sex_male")) == {0.0, 1.0}
-    with pytest.raises(InputError, match="lacks os_days and os_event; endpoints found: dfs"):
+    with pytest.raises(InputError, match="missing os_days and os_event; endpoints found: dfs"):
         cohort.outcome("os")
     with pytest.raises(InputError, match="no patient has the cohort 'external'; found training"):
         cohort.labelled("external")

@@ -101,8 +101,8 @@ def test_evaluate_as_the_contract_says(
 def test_unknown_endpoint_and_absent_endpoint(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, code, said in (
         (["--endpoint", "pfs"], 2, "dfs, os, dmfs, lrrfs"),
-        (["--endpoint", "os"], 1, "lacks the column os_days, os_event"),
-        (["--subgroup", "shoe_size"], 1, "lacks the column shoe_size"),
+        (["--endpoint", "os"], 1, "missing the column os_days, os_event"),
+        (["--subgroup", "shoe_size"], 1, "missing the column shoe_size"),
         (["--subgroup", "patient_id"], 1, "a subgroup column needs 2 to 6 values, found 240"),
     ):
         with pytest.raises(SystemExit) as stopped:
@@ -249,7 +249,7 @@ def test_match_writes_partners_side_by_side(capsys: pytest.CaptureFixture[str], 
 
 
 def test_matching_refuses_what_it_cannot_do(cohort: Cohort) -> None:
-    with pytest.raises(InputError, match="lacks the column hospital"):
+    with pytest.raises(InputError, match="missing the column hospital"):
         match(cohort, ("age_years",), exact="hospital")
     with pytest.raises(InputError, match="separate the arms"):
         propensity_scores(cohort.treated.astype(float)[:, None], cohort.treated)

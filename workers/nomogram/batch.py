@@ -74,7 +74,7 @@ def read_patients(path: Path, ebv_category: Callable[[str], EbvCategory]) -> Pat
     if EBV not in place and EBV_COPIES not in place:
         missing.append(f"{EBV_COPIES} or {EBV}")
     if missing:
-        raise InputError(f"{path} lacks the column {', '.join(missing)}; found {', '.join(place)}")
+        raise InputError(f"{path}: missing the column {', '.join(missing)}; found {', '.join(place)}")
     columns = {name: [row[at].strip() for row in rows] for name, at in place.items()}
     if EBV in place:
         above = [_flag(path, at, text) for at, text in enumerate(columns[EBV], 1)]

@@ -62,7 +62,7 @@ def _shells(
     tilt_degrees: float = 0.0,
     mirrored: bool = False,
 ) -> tuple[Part, ...]:
-    """Nested ellipsoids: each layer begins so many millimetres inside the outermost surface."""
+    """Return nested ellipsoids; each layer begins at its depth (mm) below the outermost surface."""
     x, y, z = radii
     return tuple(
         Part(tissue, centre, (x - depth, y - depth, z - depth), tilt_degrees, mirrored) for tissue, depth in layers

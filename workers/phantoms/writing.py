@@ -253,7 +253,7 @@ def _write_patches(
 
 
 def _mapped(work: Callable[[int], R], numbers: Sequence[int] | range, processes: int) -> Iterator[R]:
-    """Results in order, by several processes where asked for; few in flight, so memory stays bounded."""
+    """Yield results in order, computed by one or more processes; few are pending, so memory is bounded."""
     if processes <= 1:
         yield from map(work, numbers)
         return

@@ -152,7 +152,7 @@ class Cohort:
         """
         if endpoint not in self.outcomes:
             have = ", ".join(self.outcomes) or "none"
-            raise InputError(f"{self.source} lacks {endpoint}_days and {endpoint}_event; endpoints found: {have}")
+            raise InputError(f"{self.source}: missing {endpoint}_days and {endpoint}_event; endpoints found: {have}")
         return self.outcomes[endpoint]
 
     def column(self, name: str) -> FloatArray:
@@ -169,7 +169,7 @@ class Cohort:
             The file has no such numeric column.
         """
         if name not in self.values:
-            raise InputError(f"{self.source} lacks the numeric column {name}; found {', '.join(self.values)}")
+            raise InputError(f"{self.source}: missing the numeric column {name}; found {', '.join(self.values)}")
         return self.values[name]
 
     def covariates(self) -> PatientCovariates:
@@ -229,7 +229,7 @@ def read_cohort(
     needed += [f"{endpoint}_{part}" for endpoint in endpoints for part in ("days", "event")]
     missing = [name for name in needed if name not in header]
     if missing:
-        raise InputError(f"{path} lacks the column {', '.join(missing)}; found {', '.join(header)}")
+        raise InputError(f"{path}: missing the column {', '.join(missing)}; found {', '.join(header)}")
     texts = {name: tuple(row[at].strip() for row in rows) for at, name in enumerate(header)}
     identities = texts["patient_id"]
     _refuse_duplicates(path, identities)

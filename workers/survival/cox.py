@@ -139,7 +139,7 @@ def fit_cox(
     event_observed: BoolArray,
     ties: Ties = "efron",
 ) -> CoxFit:
-    """Fit by lifelines and polish by Newton steps (Efron), or by Newton alone (Breslow, which lifelines lacks).
+    """Fit by lifelines and polish by Newton steps (Efron), or by Newton alone (Breslow, missing in lifelines).
 
     Parameters
     ----------

@@ -125,7 +125,7 @@ def design_matrix(cohort: Cohort, terms: Sequence[str]) -> FloatArray:
     Raises
     ------
     InputError
-        The cohort lacks a column.
+        A column is missing.
     """
 
     def column(term: str) -> FloatArray:
@@ -311,7 +311,7 @@ def term_to_json(fit: CoxFit, at: int, per: float = 1.0) -> dict[str, Any]:
     at : int
         Position of the term.
     per : float
-        Scale: the effect of so many units of the covariate.
+        Units of the covariate whose effect is given.
     """
     low, high = (float(end) ** per for end in fit.hazard_ratio_ci95[at])
     return {

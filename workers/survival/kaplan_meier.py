@@ -96,7 +96,7 @@ class SurvivalCurve:
         return low, high
 
     def n_at_risk(self, days: float) -> int:
-        """Return the number of patients followed for at least so many days."""
+        """Return the number of patients with a follow-up of at least `days`."""
         return int((self.durations_days >= days).sum())
 
     def quantile(self, probability: float) -> float | None:

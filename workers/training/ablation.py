@@ -355,7 +355,7 @@ def _against_truth(repeats: Sequence[OutOfFold], truth: Mapping[str, FloatArray]
 
 
 def _correlation(scores: Sequence[FloatArray], latent: FloatArray) -> float | None:
-    """Mean over the repeats; None where a score is the same for everybody."""
+    """Return the mean over the repeats; None where a score is the same for all patients."""
     if any(np.ptp(score) == 0 for score in scores):
         return None
     return float(np.mean([np.corrcoef(score, latent)[0, 1] for score in scores]))

@@ -103,7 +103,7 @@ class TrainingConfig:
     response_offset: bool = False
 
     def stops_after(self, without_gain: int) -> bool:
-        """Return whether so many epochs or checks without a gain end the training."""
+        """Return whether this number of epochs or checks without a gain ends the training."""
         return self.patience is not None and without_gain >= self.patience
 
     @property

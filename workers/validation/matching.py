@@ -193,7 +193,7 @@ def _strata(cohort: Cohort, exact: str | None) -> Any:
     if exact is None:
         return np.zeros(len(cohort), dtype=np.int64)
     if exact not in cohort.texts:
-        raise InputError(f"{cohort.source} lacks the column {exact}; found {', '.join(cohort.texts)}")
+        raise InputError(f"{cohort.source}: missing the column {exact}; found {', '.join(cohort.texts)}")
     return np.unique(np.array(cohort.texts[exact]), return_inverse=True)[1]
 
 

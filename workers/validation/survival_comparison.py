@@ -251,7 +251,7 @@ def subgroup_masks(cohort: Cohort, column: str) -> Mapping[str, BoolArray]:
         texts = np.array(cohort.texts[column])
         masks = {f"{column} = {text}": texts == text for text in sorted(set(texts)) if text}
     else:
-        raise InputError(f"{cohort.source} lacks the column {column}; found {', '.join(cohort.texts)}")
+        raise InputError(f"{cohort.source}: missing the column {column}; found {', '.join(cohort.texts)}")
     if not 2 <= len(masks) <= MOST_CATEGORIES:
         raise InputError(
             f"{cohort.source}: a subgroup column needs 2 to {MOST_CATEGORIES} values, found {len(masks)} in {column}"
