@@ -7,7 +7,6 @@ import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from pydicom import Dataset, dcmread
 from node.small_pacs.pacs import SmallPacs
 from tests.flow.program import Program, know_each_other, run_cptdn, running_program
 from tests.flow.test_main_job import delivered, route
+from tests.flow.variants import small_study
 from tests.peers import peer
-from workers.phantoms.dicom_study import WrittenStudy, write_phantom_study
+from workers.phantoms.dicom_study import WrittenStudy
 from workers.phantoms.population import draw_patient, published_nomogram
 from workers.phantoms.writing import PhantomCohort, write_cohort
 
@@ -36,6 +36,8 @@ stable_after_s = 2
 report_url = "http://127.0.0.1:9/r4"
 """
 N_SCORED = 400
+
+pytestmark = pytest.mark.timeout(600)  # the first test fits, trains and starts the program
 
 
 def succeeded(*arguments: str) -> str:
@@ -87,15 +89,13 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reported]:
         "--out", str(bundle), "--nomogram", str(nomogram / "nomogram.json"), *HORIZONS, *TINY,
     )  # fmt: skip
     succeeded("bundle", "verify", str(bundle))
-    study = write_phantom_study(
-        folder / "study", seed=11, patient_id="H-1", birth_date=date(1980, 2, 3), study_date=date(2026, 3, 9)
-    )
+    study = small_study(folder / "study")
     with (
         SmallPacs(folder / "pacs", "PACS") as pacs,
         running_program(folder / "program", pacs.port, SETTINGS.format(bundle=bundle)) as program,
     ):
         know_each_other(pacs, program)
-        program.cptdn("clinical", "set", "H-1", "--ebv-dna", "3100", "--stage", "T3N1M0", "--ajcc", "8")
+        program.cptdn("clinical", "set", "SMALL", "--ebv-dna", "3100", "--stage", "T3N1M0", "--ajcc", "8")
         route(study.files, program)
         shown = delivered(program, study.study_instance_uid, 1)
         yield Reported(program, pacs, study, shown, nomogram)
