@@ -239,6 +239,7 @@ def _axes_to_json(
     fit: CoxFit, baseline: StepBaseline, data: TrainingData, horizons_months: Sequence[int]
 ) -> dict[str, Any]:
     inputs = validated_inputs(data.covariates)
+    # Extrapolation is marked against the observed range, the axes are drawn to the next tick beyond it.
     observed = {term: (float(inputs[term].min()), float(inputs[term].max())) for term in (AGE, PROGNOSTIC, PREDICTIVE)}
     axes = {term: pretty_range(*ends) for term, ends in observed.items()}
     axes[EBV] = (0.0, 1.0)

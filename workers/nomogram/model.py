@@ -237,6 +237,7 @@ class CoxNomogram:
         tables = {name: np.empty((n, len(horizons))) for name in _TABLES}
         lp = {arm: np.empty(n) for arm in TreatmentArm}
         ict_preferred = np.empty(n, dtype=np.bool_)
+        # A million patients at once would need gigabytes of temporary arrays; chunks are faster, too.
         for start in range(0, n, CHUNK):
             rows = slice(start, min(start + CHUNK, n))
             part = {name: values[rows] for name, values in inputs.items()}

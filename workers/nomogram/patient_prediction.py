@@ -229,6 +229,8 @@ def decision_boundary(nomogram: CoxNomogram, inputs: PatientInputs, decision: De
         )
         return bool(result.ict_preferred[0])
 
+    # At threshold 0 the recommendation changes exactly once between -1 and 1, and the bisection finds it; at other
+    # thresholds it can be the same at both ends.
     low, high = -1.0, 1.0
     if preferred(low) == preferred(high):
         return None

@@ -71,6 +71,7 @@ def pretty_range(low: float, high: float, intervals: int = 10) -> tuple[float, f
         Multiples of `pretty_step` that enclose the data.
     """
     step = pretty_step(low, high, intervals)
+    # R's pretty allows this relative error, so that 0.3 / 0.1 counts as 3.
     slack = 1e-10
     return math.floor(low / step + slack) * step, math.ceil(high / step - slack) * step
 
@@ -113,6 +114,7 @@ class PointsScale:
         arms = {arm: [_predictive(coefficients, arm, end) for end in axis_ranges[PREDICTIVE]] for arm in TreatmentArm}
         widths = [max(ends) - min(ends) for ends in (*effects.values(), *arms.values())]
         zero = {factor: min(ends) for factor, ends in effects.items()}
+        # One zero for both arms: the difference of their points is then the difference of their linear predictors.
         zero[PREDICTIVE] = min(min(ends) for ends in arms.values())
         return cls(coefficients, axis_ranges, max(widths) / FULL_SCALE, zero)
 

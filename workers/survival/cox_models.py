@@ -277,6 +277,7 @@ def examine_factor(cohort: Cohort, factor: str, endpoint: str = "dfs") -> Factor
         alone = fit_terms(known, [factor], endpoint)
     except InputError as error:
         return FactorTest(factor, per, len(known), None, None, None, None, str(error))
+    # A score test and a log-rank test agree for two groups but for ties; the log-rank test is what journals print.
     binary = set(np.unique(values[~np.isnan(values)])) == {0.0, 1.0}
     ranks = (
         log_rank(outcome.durations_days, outcome.event_observed, design_matrix(known, [factor])[:, 0] == 1)
@@ -313,6 +314,7 @@ def term_to_json(fit: CoxFit, at: int, per: float = 1.0) -> dict[str, Any]:
     per : float
         Units of the covariate whose effect is given.
     """
+    # exp(per * beta) = exp(beta) ** per, for the ends of the interval as well.
     low, high = (float(end) ** per for end in fit.hazard_ratio_ci95[at])
     return {
         "coef": float(fit.coefficients[at]) * per,

@@ -45,6 +45,7 @@ def read_table(path: Path, what: str = "table") -> tuple[list[str], list[list[st
     except csv.Error as error:
         raise InputError(f"the {what} {path} is not a CSV table: {error}") from error
     header = [name.strip() for name in lines[0]] if lines else []
+    # A spreadsheet in a locale with decimal commas saves semicolons; reading it would give one column.
     for delimiter, name in OTHER_DELIMITERS.items():
         if len(header) == 1 and delimiter in header[0]:
             raise InputError(f"the {what} {path}: expected cells separated by commas, found {name}")

@@ -75,6 +75,7 @@ class SurvivalCurve:
         variance = float(self.greenwood[step]) if step >= 0 else 0.0
         se = value * float(np.sqrt(variance)) if value > 0 else 0.0
         interval = None
+        # log(-log S) is not defined at 0 and 1; R prints no interval there, either.
         if 0 < value < 1:
             half = Z_95 * float(np.sqrt(variance)) / abs(float(np.log(value)))
             interval = (value ** float(np.exp(half)), value ** float(np.exp(-half)))
@@ -113,6 +114,7 @@ class SurvivalCurve:
             Days. Where the curve is level at exactly this height, the middle of that stretch, as R's
             quantile.survfit; None where the curve stays above.
         """
+        # The product of many factors is rarely exactly 0.5, where R's survfit finds it equal within its tolerance.
         level = 1.0 - probability
         reached = np.flatnonzero(self.survival <= level + 1e-12)
         if not reached.size:
@@ -146,6 +148,7 @@ def kaplan_meier(durations_days: FloatArray, event_observed: BoolArray) -> Survi
     days, place = np.unique(durations_days, return_inverse=True)
     leaving = np.bincount(place, minlength=len(days))
     died = np.bincount(place, weights=event_observed, minlength=len(days))
+    # A patient censored on the day of a death is still at risk for it.
     at_risk = len(durations_days) - np.concatenate(([0], np.cumsum(leaving)[:-1]))
     left = at_risk - died
     terms = np.divide(died, at_risk * left, out=np.zeros(len(days)), where=left > 0)
@@ -210,6 +213,7 @@ def log_rank(durations_days: FloatArray, event_observed: BoolArray, second_group
     second_died = np.bincount(place, weights=second_group[event_observed].astype(np.float64), minlength=len(days))
     share = at_risk_second / at_risk
     expected = float((died * share).sum())
+    # The hypergeometric variance divides by r - 1; a last patient alone contributes nothing.
     more = at_risk > 1
     spread = died * share * (1 - share) * (at_risk - died)
     variance = float((spread[more] / (at_risk[more] - 1)).sum())

@@ -145,6 +145,7 @@ def stepwise_aic(
         if not moves:
             break
         best = min(moves, key=lambda move: moves[move])
+        # Without the tolerance two equal models could be exchanged for ever.
         if moves[best] >= path[-1].aic - NO_GAIN:
             break
         terms = allowed[best]

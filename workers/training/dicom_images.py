@@ -169,6 +169,7 @@ def _stored(paths: Sequence[Path]) -> tuple[list[StoredInstance], dict[str, Path
             header = header_of(dcmread(path, stop_before_pixels=True))
         except (InvalidDicomError, OSError) as error:
             raise InputError(f"expected a DICOM file, found {path}: {error}") from error
+        # Anonymised images often have neither birth date nor age, and the cohort table has the age.
         header.setdefault("PatientAge", UNKNOWN_AGE)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         stored.append(StoredInstance(str(header["SOPInstanceUID"]), digest, now_utc(), header))

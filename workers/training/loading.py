@@ -68,6 +68,7 @@ class BatchLoader:
                 while waiting:
                     yield self._on_device(waiting.popleft().result())
             finally:
+                # An error or an early end of the epoch: batches that no step will use are not prepared.
                 for future in waiting:
                     future.cancel()
 

@@ -46,6 +46,8 @@ def cox_partial_log_likelihood(
         return lp.sum() * 0.0
     _, group, sizes = torch.unique_consecutive(durations[order], return_inverse=True, return_counts=True)
     ends = sizes.cumsum(0) - 1  # last row of each group of ties, when times fall
+    # Times fall, so the cumulative sum at the last row of a tie is the risk set of the whole tie: the value does not
+    # depend on the order within ties, as it would with a plain cumulative sum.
     log_risk = torch.logcumsumexp(lp, dim=0)[ends][group[events]]  # (n_events,) log of the sum over the risk set
     if ties == "efron":
         log_risk = log_risk + _efron_reduction(lp[events], log_risk, group[events], len(sizes))
@@ -151,6 +153,7 @@ def signature_loss(
     Tian et al. 2014, sections 2 and 3; Zhong et al. 2021, supplement.
     """
     dfs = prognosis.amax(dim=1)
+    # Detached: otherwise the response's loss would train the prognosis as well.
     modified = response + dfs.detach() if response_offset else response
     total = DFS_WEIGHT * _endpoint(dfs, outcomes, DFS, ties) + _endpoint(modified, outcomes, DFS, ties)
     for column in range(prognosis.shape[1]):

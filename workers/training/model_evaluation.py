@@ -86,6 +86,7 @@ def linear_predictor(cohort: Cohort, scores: Scores, nomogram: CoxNomogram) -> F
 
 
 def _covariates(cohort: Cohort, scores: Scores) -> PatientCovariates:
+    # The nomogram refuses NaN; callers blank the patients with unknown EBV DNA where the category matters.
     ebv = np.nan_to_num(cohort.column(EBV), nan=0.0)
     return PatientCovariates(cohort.column("age_years"), ebv, scores.prognostic, scores.predictive)
 

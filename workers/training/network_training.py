@@ -152,6 +152,7 @@ def train_networks(
         run = train_sequence(
             store, role, outcomes, inside, outside, config, work / WEIGHTS[role], loader, first, progress
         )
+        # A copy: the network itself is rounded to the precision of a bundle below.
         first = first or (deepcopy(run.network) if config.transfer else None)
         networks[role] = _rounded(run.network, work / f"rounded-{WEIGHTS[role]}")
         features[role] = _cached_features(store, role, networks[role], loader, work)

@@ -125,6 +125,7 @@ def train_scores(
 
 def _step(run: ScoreTraining, x: Tensor, followed: Outcomes, config: TrainingConfig) -> float:
     """Take one full-batch step and return its loss without the penalties."""
+    # Dropout draws from the global generator; seeded by the step, a resumed training draws the same masks.
     torch.manual_seed(config.seed + 1 + run.step)
     run.network.train()
     set_rate(run.optimizer, config, config.scores_learning_rate, run.step, config.scores_steps)

@@ -116,6 +116,7 @@ def train_sequence(
     ----------
     Zhong et al. 2021, section 2.3.
     """
+    # The first weights come from torch's global generator.
     torch.manual_seed(config.seed)
     network = SequenceNetwork(config.backbone).to(loader.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if start_from is not None:
@@ -204,6 +205,7 @@ def _choose_instances(run: SequenceTraining, images: _Images, training: IndexArr
         run.representative = torch.from_numpy(first + run.rng.integers(0, sizes))
     elif run.representative is None or (run.epoch - config.random_epochs) % config.refresh_every == 0:
         rows, sizes_found = images.all_slices(training)
+        # In evaluation mode and without augmentation, so that the selection does not depend on the batch.
         risk = run.network.risk(slice_features(run.network, images, rows))
         run.representative = torch.from_numpy(rows)[maximum_instance(risk, sizes_found).cpu()]
 

@@ -224,6 +224,7 @@ def scores_optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:
 
 
 def _decayed(network: nn.Module, rate: float, weight_decay: float) -> AdamW:
+    # Weight decay is meant for matrices; biases and normalisation scales are left free, as in the paper's penalties.
     weights = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": weights, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

@@ -77,6 +77,7 @@ def follow_up(cohort: Cohort) -> dict[str, Any] | None:
     if "os" not in cohort.outcomes:
         return None
     outcome = cohort.outcomes["os"]
+    # Reverse Kaplan-Meier: deaths censor the follow-up, so that early deaths do not make it look short.
     reverse = kaplan_meier(outcome.durations_days, ~outcome.event_observed)
     quartiles = {"q1": 0.25, "median": 0.5, "q3": 0.75}
     plain = {name: float(np.quantile(outcome.durations_days, q)) / DAYS_PER_MONTH for name, q in quartiles.items()}

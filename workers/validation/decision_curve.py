@@ -92,6 +92,8 @@ def _net_benefit(risk: FloatArray, outcome: Outcome, horizon_days: float, thresh
         if count not in survivors:  # an equal count means the same patients: the thresholds only rise
             part = kaplan_meier(outcome.durations_days[acted], outcome.event_observed[acted])
             survivors[count] = part.at(horizon_days).value
+        # True positives minus false positives, each as a share of all patients, the latter weighted by the odds of the
+        # threshold; with censoring both shares come from the Kaplan-Meier estimate of those acted on.
         share, alive = count / len(risk), survivors[count]
         benefit[at] = share * (1 - alive) - share * alive * threshold / (1 - threshold)
     return benefit

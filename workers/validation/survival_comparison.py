@@ -137,6 +137,7 @@ def compare_survival(outcome: Outcome, second: BoolArray, names: tuple[str, str]
         reason = "no event in either group"
     else:
         x = second.astype(np.float64)[:, None]
+        # The score statistic needs no fit, so it exists where the hazard ratio diverges.
         null = efron_sums(x, days, events, np.zeros(1))
         information = float(null.information[0, 0])
         score_chi2 = float(null.gradient[0]) ** 2 / information if information > 0 else None
