@@ -160,6 +160,8 @@ EBV_ASSUMED = _ours("EBV_ASSUMED", "EBV DNA category of these numbers", PAPER)
 EBV_COPIES = _ours("EBV_COPIES", "Plasma EBV DNA before treatment", PAPER)
 EBV_AS_GIVEN = _ours("EBV_AS_GIVEN", "Plasma EBV DNA as the laboratory wrote it")
 EBV_THRESHOLD = _ours("EBV_THRESHOLD", "Plasma EBV DNA threshold", PAPER)
+# cT, cN and cM are those of HL7's mCODE value sets. Only T3, N1 and M0 have a code here: a study of another stage is
+# not scored, and its refusal names the categories as text.
 CLINICAL_T = _sct("399504009", "cT category", MCODE)
 CLINICAL_N = _sct("399534004", "cN category", MCODE)
 CLINICAL_M = _sct("399387003", "cM category", MCODE)
@@ -241,6 +243,7 @@ REPORT_TITLE = Concept("18748-4", "LN", "Diagnostic imaging study", "LOINC")
 PERCENT = _unit("%", "percent")
 YEAR = _unit("a", "year")
 MONTH = _unit("mo", "month")
+# A volume is in cm3, because CID 7462 has no mL; the number is the same.
 CUBIC_CENTIMETRE = _unit("cm3", "cubic centimeter")
 COPIES_PER_ML = _unit("{copies}/mL", "copies per mL")
 SCORE = _unit("{score}", "score")  # with the unit "1" for no units, OHIF shows a score of 0 as "0 1"

@@ -124,6 +124,8 @@ def all_evidence(
 
 
 def _evidence(report: TreatmentReport, sources: SourceStudy, segmentations: Sequence[Dataset]) -> Iterator[Evidence]:
+    # highdicom sorts them into Current Requested Procedure Evidence (the study of the SR) and Pertinent Other Evidence
+    # (an RTSTRUCT of another study of the patient).
     for ds in (*sources.mr, *sources.contours, *segmentations):
         yield Evidence(str(ds.StudyInstanceUID), str(ds.SeriesInstanceUID), str(ds.SOPClassUID), str(ds.SOPInstanceUID))
     for series in report.series:

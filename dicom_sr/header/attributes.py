@@ -25,6 +25,7 @@ from dicom_sr.report.treatment_report import TreatmentReport
 
 MANUFACTURER = "cptdn-node"
 MODEL_NAME = "CPTDN node"
+# In the file meta information of every object (PS3.10 7.1): it identifies this program as the one that wrote the file.
 IMPLEMENTATION_CLASS_UID = "2.25.202796337823403205391208411563263434115"
 IMPLEMENTATION_VERSION = "CPTDN_NODE"
 
@@ -33,6 +34,8 @@ REQUIRED_FROM_MR = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate", "StudyTime",
     "ReferringPhysicianName", "StudyID", "AccessionNumber",
 )  # fmt: skip
+# Issuers, because the same Patient ID may belong to another patient of another hospital; trial and de-identification
+# attributes, because a report must be as anonymous as its images.
 COPIED_FROM_MR = (
     "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID", "OtherPatientIDsSequence",
     "PatientBirthTime", "PatientAge", "PatientSize", "PatientWeight", "PatientIdentityRemoved",

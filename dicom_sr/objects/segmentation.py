@@ -149,7 +149,7 @@ def _segment(report: TreatmentReport, mask: SeriesMask) -> SegmentDescription:
         f"Primary tumour on {mask.role.value}",
         codes.MORPHOLOGICALLY_ABNORMAL.code,
         codes.PRIMARY_NEOPLASM.code,
-        SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
+        SegmentAlgorithmTypeValues.SEMIAUTOMATIC,  # drawn by a physician, filled on the grid by a program
         algorithm_identification=algorithm,
         tracking_uid=uid_for(report.report_identity, f"track/segment/{mask.role.value}"),
         tracking_id=f"Primary tumour on {mask.role.value}",

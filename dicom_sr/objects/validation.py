@@ -22,6 +22,7 @@ from dicom_sr.report.report_inputs import ReportObject, SourceStudy
 from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, TreatmentReport
 
 REASON_CODE = re.compile(r"[A-Za-z0-9_.-]+")
+# PS3.5 9.1: numbers without leading zeros, separated by dots; the length of at most 64 is checked below.
 UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 # The displayed difference of two rates, each rounded to 0.001, is within 0.001 of the exact one. Nearer than that to
 # the threshold it may be on the other side of it than the exact difference, by which the regimen was recommended.

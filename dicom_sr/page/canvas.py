@@ -20,7 +20,8 @@ from dicom_sr.page import fonts
 WIDTH = 1024.0
 LINE_SPACING = 1.32
 SAFETY = 1.03  # renderers hint glyphs a little wider than their outlines
-# Pieces between which a line may break: Latin words with the blanks after them, and single Chinese characters.
+# Pieces between which a line may break: Latin words with the blanks after them, and single Chinese characters (CJK
+# radicals to unified ideographs, compatibility ideographs, fullwidth forms).
 PIECES = re.compile(r"[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]+\s*|\s+|[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
 
 

@@ -79,6 +79,7 @@ def render_page(
 
 
 def _drawing() -> dict[Any, Any]:
+    # rc_context refuses keys that the installed version of matplotlib does not have.
     known = {key: value for key, value in DRAWING.items() if key in mpl.rcParams}
     return {**known, "backend": "agg"}
 
