@@ -61,6 +61,12 @@ def test_an_island_in_a_hole_belongs_to_the_region() -> None:
     assert area(region) == pytest.approx(1200 - 100 + 16, rel=2e-3)
 
 
+def test_a_part_drawn_again_along_the_border_is_no_hole() -> None:
+    region = region_of_plane([OUTER, rectangle(0, 0, 20, 30)])
+    assert area(region) == pytest.approx(1200, rel=2e-3)
+    assert (region.n_holes, region.n_joined) == (0, 2)
+
+
 def test_contours_that_overlap_in_part_are_joined() -> None:
     region = region_of_plane([OUTER, rectangle(30, 0, 40, 30)])
     assert area(region) == pytest.approx(1200 + 1200 - 300, rel=2e-3)

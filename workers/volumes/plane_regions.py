@@ -2,8 +2,9 @@
 
 A structure set may hold a contour twice (another start point, reversed, rounded apart), parts that overlap, and holes.
 Each contour by itself is filled by the even-odd rule, so a keyhole stays a hole. Then a contour inside another is a
-hole in it, contours that overlap in part are joined, and a contour that repeats another counts once. CLOSEDPLANAR_XOR
-(PS3.3 C.8.8.6.3) says by its name that contours cancel where they overlap, so only repetitions are removed there.
+hole in it (unless it runs along the border), contours that overlap in part are joined, and a contour that repeats
+another counts once. CLOSEDPLANAR_XOR (PS3.3 C.8.8.6.3) says by its name that contours cancel where they overlap, so
+only repetitions are removed there.
 
 The geometry is computed by shapely (GEOS): exact, and far better tested than a clipper of our own would be.
 """
@@ -24,6 +25,7 @@ from config.errors import IneligibleStudyError
 SAME_CONTOUR_MM = 0.3  # contours nowhere farther apart than this are one; less than a pixel of any MR
 INSIDE_SHARE = 0.99  # of a contour's area: so much of it within another makes it a hole
 OVERLAP_SHARE = 0.005  # of the smaller area: contours that only touch by rounding do not overlap
+SHARED_BORDER = 0.1  # of its length: a contour that runs along another for longer is no hole in it
 LARGEST_HOLE_SHARE = 0.8  # a hole that fills more of its contour is as likely the same contour drawn twice
 LEAST_AREA_MM2 = 1e-3
 
@@ -160,7 +162,7 @@ def _relations(areas: Sequence[Geometry]) -> tuple[list[int | None], set[int]]:
     for pair in combinations(range(len(areas)), 2):
         inner, outer = sorted(pair, key=lambda at: areas[at].area)
         shared = shapely.intersection(areas[inner], areas[outer]).area
-        if shared >= INSIDE_SHARE * areas[inner].area:
+        if shared >= INSIDE_SHARE * areas[inner].area and not _shares_border(areas[inner], areas[outer]):
             _refuse_ambiguous_hole(areas[inner].area, areas[outer].area)
             held = container[inner]
             if held is None or areas[outer].area < areas[held].area:
@@ -168,6 +170,12 @@ def _relations(areas: Sequence[Geometry]) -> tuple[list[int | None], set[int]]:
         elif shared > OVERLAP_SHARE * areas[inner].area:
             overlapping |= {inner, outer}
     return container, overlapping
+
+
+def _shares_border(inner: Geometry, outer: Geometry) -> bool:
+    """Whether a contour inside another runs along it: then it is a part of it drawn again, and no hole."""
+    beside = shapely.intersection(inner.boundary, shapely.buffer(outer.boundary, SAME_CONTOUR_MM))
+    return bool(beside.length > SHARED_BORDER * inner.boundary.length)
 
 
 def _refuse_ambiguous_hole(inner_mm2: float, outer_mm2: float) -> None:
