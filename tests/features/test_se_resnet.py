@@ -82,7 +82,7 @@ def test_an_architecture_survives_json() -> None:
         ({"variant": "dense"}, "basic or bottleneck"),
         ({"pooling": "mean"}, "maximum or attention"),
         ({"blocks": (2, 2)}, "three stages"),
-        ({"width": 0}, "width must lie"),
+        ({"width": 0}, "width must be in"),
     ],
 )
 def test_a_wrong_architecture_is_named(wrong: dict[str, object], said: str) -> None:
