@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import struct
 import threading
 import time
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pynetdicom.association
 import pytest
 
+from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
 from node.dicom.network.connection import echo
 from node.small_pacs.pacs import SmallPacs
@@ -31,3 +34,32 @@ def test_a_release_does_not_sleep(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
             echo(PacsSettings(ae_title="PACS", port=pacs.port), "CPTDN")
         monkeypatch.undo()
     assert 0.01 not in slept
+
+
+def test_a_peer_that_stops_in_the_middle_of_a_pdu_is_not_waited_for() -> None:
+    """It accepts the connection, announces an A-ASSOCIATE-AC of 1,000 bytes, sends 100 of them, and stays open."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        held: list[socket.socket] = []
+
+        def half_an_answer() -> None:
+            connection, _ = listener.accept()
+            held.append(connection)
+            connection.recv(4096)
+            connection.sendall(struct.pack(">BBI", 0x02, 0, 1000) + bytes(100))
+
+        threading.Thread(target=half_an_answer, daemon=True).start()
+        outcome: list[Exception] = []
+
+        def ask() -> None:
+            try:
+                echo(PacsSettings(port=listener.getsockname()[1], timeout_s=1.0), "CPTDN")
+            except PacsUnavailableError as error:
+                outcome.append(error)
+
+        asking = threading.Thread(target=ask, daemon=True)
+        asking.start()
+        asking.join(20)
+        assert not asking.is_alive()
+        assert outcome
+        for connection in held:
+            connection.close()

@@ -136,7 +136,10 @@ def peer_name(pacs: PacsSettings) -> str:
 
 
 def _connected(event: Event, connections: list[socket.socket], timeout_s: float) -> None:
-    """EVT_CONN_OPEN: set a read timeout, for a peer that stops sending in the middle of a PDU."""
+    """EVT_CONN_OPEN: set a read timeout, for a peer that stops sending in the middle of a PDU.
+
+    pynetdicom removes the timeout of its socket when the connection is open.
+    """
     connection = cast(socket.socket, cast(AssociationSocket, event.assoc.dul.socket).socket)
     connection.settimeout(timeout_s)
     connections.append(connection)

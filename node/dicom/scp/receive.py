@@ -140,8 +140,6 @@ class FastReceiver:
         context = self._contexts.get(number)
         if context is None or control & 3 != COMMAND_FRAGMENT | LAST_FRAGMENT or length > LONGEST_COMMAND or left < 0:
             return None
-        if left and not self._is_data_set_next(end, left, number):
-            return None
         if not buffer.fill(end):
             return None
         request = decode_store_request(bytes(buffer.peek(end)[start:]), context)
@@ -149,13 +147,6 @@ class FastReceiver:
             buffer.consume(end)
             self._left_in_pdu = left
         return request
-
-    def _is_data_set_next(self, offset: int, left: int, number: int) -> bool:
-        """Whether the rest of a PDU, at an offset in the buffer, begins with a data set fragment of a context."""
-        if left < PDV_HEADER.size or not self._buffer.fill(offset + PDV_HEADER.size):
-            return False
-        _, next_number, control = PDV_HEADER.unpack(self._buffer.peek(offset + PDV_HEADER.size)[offset:])
-        return next_number == number and not control & COMMAND_FRAGMENT
 
     # --- the data set ---
 
