@@ -283,7 +283,11 @@ def test_an_object_that_takes_longer_than_the_network_timeout_is_received(tmp_pa
             answer = sender.response()
             assert answer is not None
             assert answer.status == 0
-        assert len(node.instances()) == 1
+            ds = mr_slice()  # the association goes on
+            answer = sender.store(1, MR, str(ds.SOPInstanceUID), encoded(ds))
+            assert answer is not None
+            assert answer.status == 0
+        assert len(node.instances()) == 2
 
 
 @pytest.mark.parametrize("fast", [True, False])
