@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO
 
+from sqlalchemy.exc import OperationalError
+
 from config.errors import CptdnError
 from config.settings import CONFIG_VARIABLE, Settings
 from node.ledger.database import Ledger
@@ -118,8 +120,11 @@ def wait_until_ready(
     deadline = time.monotonic() + timeout_s
     while True:
         pids = {name: pid for name, pid in supervisor.pids().items() if name in names}
-        with ledger.begin() as session:
-            ready = {process.pid for process in live_processes(session) if process.ready}
+        try:
+            with ledger.begin() as session:
+                ready = {process.pid for process in live_processes(session) if process.ready}
+        except OperationalError:  # locked or away for a moment: the children wait for the same ledger
+            ready = set()
         waiting = sorted(name for name, pid in pids.items() if pid not in ready)
         if len(pids) == len(names) and not waiting:
             return

@@ -12,6 +12,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
 from config.settings import SeriesRules
+from node.cases.contour_headers import structure_set_header
 from node.cases.headers import header_of, with_character_set
 from node.cases.series_context import classify_series
 from node.cases.series_summary import summarise_series
@@ -125,3 +126,41 @@ def test_text_of_a_sender_that_labels_it_wrongly(label: str | None, sent: bytes)
 
 def test_what_is_no_text_of_the_named_character_set_stays_as_it_is() -> None:
     assert with_character_set({"SeriesDescription": "\xff\xff"}, "GB18030") == {"SeriesDescription": "\xff\xff"}
+
+
+def structure_set(names: dict[int, str], items: list[tuple[int | None, int]], kind: str = "CLOSED_PLANAR") -> Dataset:
+    """A structure set with these ROIs; items : ROI Number and number of contours of each ROI Contour item."""
+    ds = Dataset()
+    ds.SOPClassUID = "1.2.840.10008.5.1.4.1.1.481.3"
+    frame = Dataset()
+    frame.FrameOfReferenceUID = "1.2.3"
+    ds.ReferencedFrameOfReferenceSequence = [frame]
+    ds.StructureSetROISequence, ds.ROIContourSequence = [], []
+    for number, name in names.items():
+        roi = Dataset()
+        roi.ROINumber, roi.ROIName = number, name
+        ds.StructureSetROISequence.append(roi)
+    for number, n_contours in items:
+        item, contour = Dataset(), Dataset()
+        if number is not None:
+            item.ReferencedROINumber = number
+        contour.ContourData = ["0", "0", "0", "9", "0", "0", "9", "9", "0"]
+        contour.add_new("ContourGeometricType", "CS", kind)
+        item.ContourSequence = [contour] * n_contours
+        ds.ROIContourSequence.append(item)
+    return ds
+
+
+def test_all_items_of_a_number_belong_to_its_roi_and_an_empty_one_changes_nothing() -> None:
+    header = structure_set_header(structure_set({5: "GTVp"}, [(5, 6), (None, 3), (5, 4), (5, 0)]))
+    assert header["Rois"][0]["n_contours"] == 10
+
+
+def test_a_roi_without_a_frame_of_reference_is_in_that_of_the_structure_set() -> None:
+    assert structure_set_header(structure_set({5: "GTVp"}, [(5, 1)]))["Rois"][0]["frame_of_reference_uid"] == "1.2.3"
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR CS")
+def test_a_geometric_type_in_lower_case_is_the_same_type() -> None:
+    header = structure_set_header(structure_set({5: "GTVp", 6: "Iso"}, [(5, 1), (6, 1)], kind="open_planar"))
+    assert header["Rois"][0]["geometric_types"] == ["OPEN_PLANAR"]

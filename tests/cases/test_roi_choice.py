@@ -41,6 +41,12 @@ def test_the_number_is_the_rois_own_not_its_position() -> None:
     assert "'GTV_nx'" in chosen.reason
 
 
+def test_a_number_that_two_rois_share_is_a_question_naming_both() -> None:
+    with pytest.raises(IneligibleStudyError, match=r"number 5 is given to 'GTVnd' and 'GTVp'") as question:
+        choose_roi([roi(5, "GTVnd"), roi(5, "GTVp")], NAMES)
+    assert question.value.code == "ambiguous_roi"
+
+
 def test_two_that_fit_are_a_question_naming_both() -> None:
     with pytest.raises(IneligibleStudyError, match=r"'GTVp' \(ROI 1\) and 'GTV_nx' \(ROI 2\)") as caught:
         choose_roi([roi(1, "GTVp"), roi(2, "GTV_nx")], NAMES)

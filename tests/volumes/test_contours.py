@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
+from pydicom import dcmread
 
 from config.errors import IneligibleStudyError, InputError
 from tests.volumes.synthetic import (
@@ -363,3 +364,44 @@ def test_the_chosen_region_is_found_by_its_number_whatever_object_it_is_in(tmp_p
     with pytest.raises(IneligibleStudyError, match="expected an ROI of number 99, found none") as caught:
         contour_on_series(rtstruct, "RTSTRUCT", 99, series)
     assert caught.value.code == "no_matching_roi"
+
+
+def test_a_contour_that_names_another_slice_is_stated(tmp_path: Path) -> None:
+    """Each contour names the slice above the one it is on: the place counts, and the mismatch is stated."""
+    geometry = SeriesGeometry((1, 1, 2), (-32, -32, -12))
+    images = write_series(tmp_path / "mr", np.ones((12, 64, 64), np.uint16), geometry, frame_of_reference_uid="1.2.3")
+    series = read_series(images)
+    contours = drawn_on_series()
+    named = {
+        round(float(points[0, 2]), 2): series.frames[round((float(points[0, 2]) + 12) / 2) + 1].sop_instance_uid
+        for points in contours
+    }
+    (roi,) = read_rtstruct(write_rtstruct(tmp_path / "rt.dcm", {"GTVp": contours}, "1.2.3", images=named))
+    plain = roi_on_series(replace(roi, contours=tuple(replace(c, sop_instance_uids=()) for c in roi.contours)), series)
+    mask = roi_on_series(roi, series)
+    np.testing.assert_array_equal(mask.mask_zyx, plain.mask_zyx)
+    assert [finding.code for finding in mask.findings] == ["contour_names_other_slice"]
+
+
+def test_a_damaged_roi_is_refused_by_name_and_another_one_is_usable(tmp_path: Path) -> None:
+    path = write_rtstruct(tmp_path / "rt.dcm", {"Brainstem": drawn_on_series(), "GTVp": drawn_on_series()}, "1.2.3")
+    ds = dcmread(path)
+    brainstem = next(item for item in ds.ROIContourSequence if item.ReferencedROINumber == 11)
+    brainstem.ContourSequence[0].ContourData = ["1", "2", "3", "4"]
+    ds.save_as(path)
+    images = write_series(
+        tmp_path / "mr", np.ones((12, 64, 64), np.uint16), SeriesGeometry((1, 1, 2), (-32, -32, -12)),
+        frame_of_reference_uid="1.2.3",
+    )  # fmt: skip
+    damaged, whole = read_rtstruct(path)
+    assert roi_on_series(whole, read_series(images)).volume_ml > 1
+    with pytest.raises(IneligibleStudyError, match="ROI 11 'Brainstem': expected readable contours") as refusal:
+        roi_on_series(damaged, read_series(images))
+    assert refusal.value.code == "unreadable_instance"
+
+
+def test_lines_and_voxels_that_disagree_by_more_than_five_percent_never_pass() -> None:
+    """Two discs of 1 mm radius on 1 mm pixels enclose 3.14 pixels each and hold the centres of 4 or 5."""
+    discs = [circle((0.5, 0.5, z), 1.0, (1, 0, 0), (0, 1, 0)) for z in (0.0, 3.0)]
+    with pytest.raises(IneligibleStudyError, match="expected lines and the voxels inside them to have one volume"):
+        roi_mask(roi_of(discs), grid_of(SeriesGeometry((1, 1, 3), (-20, -20, 0)), (40, 40, 4)))
