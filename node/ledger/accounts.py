@@ -21,11 +21,13 @@ from node.ledger.tables import LogInFailure, User, WebSession
 Role = Literal["read", "operate", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 NAME_LENGTH = 64
+# SQLite has one writer: a page with live updates must not compete with the reception of images.
 SEEN_EVERY = timedelta(seconds=30)  # a session is written at most this often, not at every request
 FAILURE_WINDOW = timedelta(minutes=15)
 # Failed log-ins within the window after which the next one is refused without checking the password: of one address
 # for one name; of one name from any address (a high limit, so that a stranger cannot easily lock a user out); of one
 # address for any name.
+# Passwords are hashed by Argon2id, which costs memory and time on purpose: the limits also protect the machine.
 FAILURES_OF_PAIR, FAILURES_OF_NAME, FAILURES_OF_ADDRESS = 5, 50, 30
 
 
@@ -53,6 +55,7 @@ def add_user(session: Session, name: str, password_hash: str, role: str, languag
         raise InputError(f"expected a user name of 1 to {NAME_LENGTH} printable characters, found {len(wanted)}")
     if session.get(User, wanted) is not None:
         raise InputError(f"the user {wanted} exists already; `cptdn users list` shows all users")
+    # With the first user the pages begin to ask for a log-in: without an administrator they could not be opened again.
     if _role(role) != "admin" and not has_users(session):
         raise InputError("the first user must have the role admin, because only an administrator can add others")
     user = User(
@@ -212,6 +215,7 @@ def user_of_session(
     row, now = session.get(WebSession, token_digest(token)), now_utc()
     if row is None:
         return None
+    # Checked here and not only by the periodic deletion: a session must end on time even when that task does not run.
     if now - row.seen_at > idle or now - row.created_at > longest:
         session.delete(row)
         return None
@@ -221,7 +225,13 @@ def user_of_session(
 
 
 def end_session(session: Session, token: str) -> None:
-    """Delete the session of this token (log-out)."""
+    """Delete the session of this token (log-out).
+
+    Parameters
+    ----------
+    token : str
+        Content of the cookie; an unknown token changes nothing.
+    """
     session.execute(delete(WebSession).where(WebSession.id == token_digest(token)))
 
 
@@ -256,6 +266,8 @@ def log_in_blocked_for_s(session: Session, address: str, name: str) -> int:
         Seconds until the next try is allowed, at least 1; 0 when it is allowed now.
     """
     since = now_utc() - FAILURE_WINDOW
+    # The name is digested with its surrounding spaces removed, as in `find_user`: " admin" is no second set of
+    # attempts.
     of_name, of_address = LogInFailure.name == token_digest(name.strip()), LogInFailure.address == address
     limits = (
         (of_name & of_address, FAILURES_OF_PAIR), (of_name, FAILURES_OF_NAME), (of_address, FAILURES_OF_ADDRESS),
@@ -268,9 +280,11 @@ def log_in_blocked_for_s(session: Session, address: str, name: str) -> int:
             )
         )
         if len(times) >= limit:
+            # The newest `limit` failures block until the oldest of them leaves the window.
             oldest.append(times[limit - 1])
     if not oldest:
         return 0
+    # At least one second: 0 would mean that the next try is allowed.
     return max(1, round((max(oldest) + FAILURE_WINDOW - now_utc()).total_seconds()))
 
 
@@ -278,6 +292,13 @@ def record_failed_log_in(session: Session, address: str, name: str) -> None:
     """Record a failed log-in, and delete those that no longer count.
 
     The name is stored as a digest, because users type their password into the wrong field.
+
+    Parameters
+    ----------
+    address : str
+        IP address of the browser.
+    name : str
+        As typed, whether or not there is such a user.
     """
     now = now_utc()
     session.execute(delete(LogInFailure).where(LogInFailure.at < now - FAILURE_WINDOW))
@@ -290,5 +311,11 @@ def clear_failed_log_ins(session: Session, name: str) -> None:
 
 
 def set_language(session: Session, name: str, language: str) -> None:
-    """Set the language of a user's pages."""
+    """Set the language of a user's pages.
+
+    Parameters
+    ----------
+    language : str
+        A language of `node.web.translations`; an unknown user changes nothing.
+    """
     session.execute(update(User).where(User.name == name).values(language=language))

@@ -57,6 +57,8 @@ def record_study(session: Session, peer: Peer, study_instance_uid: str, now: dat
         "id": peer.association_id, "node_id": peer.node_id, "calling_ae": peer.calling_ae, "address": peer.address,
         "opened_at": peer.opened_at, "last_seen_at": now, "closed_at": None,
     }  # fmt: skip
+    # Both rows by "on conflict do nothing": the second study of an association, or the same study in a repeated
+    # transaction, needs no query before it.
     insert_new(session, Association, association)
     touched = {"association_id": peer.association_id, "study_instance_uid": study_instance_uid}
     insert_new(session, AssociationStudy, touched)
@@ -66,6 +68,7 @@ def close(session: Session, association_id: str, now: datetime) -> None:
     """Record that an association was released, aborted or lost."""
     session.execute(
         update(Association)
+        # The first end counts: the watchdog may have closed an association whose process did not answer for a while.
         .where(Association.id == association_id, Association.closed_at.is_(None))
         .values(closed_at=now, last_seen_at=now)
         .execution_options(synchronize_session=False)

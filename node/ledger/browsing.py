@@ -52,6 +52,7 @@ def find_cases(session: Session, states: Collection[str] = (), text: str = "", p
     if wanted := text.strip():
         query = query.where(
             or_(
+                # UIDs have no letters, so they need no lower case.
                 Case.study_instance_uid.contains(wanted, autoescape=True),
                 func.lower(Case.patient_id).contains(wanted.lower(), autoescape=True),
             )
@@ -59,6 +60,7 @@ def find_cases(session: Session, states: Collection[str] = (), text: str = "", p
     n_cases = session.scalar(select(func.count()).select_from(query.subquery())) or 0
     n_pages = max(1, -(-n_cases // PAGE_LENGTH))
     number = min(max(1, page), n_pages)
+    # The UID makes the order total: two studies of one moment would otherwise appear on both pages, or on none.
     ordered = query.order_by(Case.received_at.desc(), Case.study_instance_uid)
     cases = list(session.scalars(ordered.offset((number - 1) * PAGE_LENGTH).limit(PAGE_LENGTH)))
     return CasePage(cases, number, n_pages, n_cases)
@@ -88,6 +90,7 @@ def last_change(session: Session) -> tuple[int, str]:
         Number of the newest line of history, and the newest times and numbers of deliveries as text.
     """
     newest = session.scalar(select(func.max(CaseEvent.id))) or 0
+    # Aggregates instead of a change counter, which every writer would have to update.
     moments: list[datetime | None] = [
         session.scalar(select(func.max(Case.updated_at))),
         session.scalar(select(func.max(Case.last_instance_at))),
@@ -96,6 +99,7 @@ def last_change(session: Session) -> tuple[int, str]:
         session.scalar(select(func.max(Delivery.committed_at))),
         session.scalar(select(func.max(Delivery.not_before))),
     ]
+    # The numbers by state, because a delivery that becomes dead changes none of the times above.
     states = session.execute(select(Delivery.state, func.count()).group_by(Delivery.state)).all()
     times = [moment.isoformat() if moment else "" for moment in moments]
     return newest, "|".join([*times, *(f"{state}{n}" for state, n in sorted(states))])

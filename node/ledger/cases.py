@@ -18,7 +18,10 @@ from node.ledger.database import insert_new, now_utc
 from node.ledger.state_counts import count_states
 from node.ledger.tables import Case, CaseEvent, Instance
 
+# Only MR opens a case. An RTSTRUCT, SEG or REG may come first, or in a study of its own (planning systems write a new
+# Study Instance UID): it completes the cases of its patient instead.
 MR_MODALITY = "MR"
+# In the order of a study's way; pages and `status` show the counts in this order.
 STATES = ("receiving", "incomplete", "held", "queued", "running", "reported", "refused", "failed")
 
 
@@ -42,6 +45,11 @@ def record(session: Session, study_instance_uid: str, kind: str, text: str, acto
 def open_case(session: Session, study_instance_uid: str, patient_id: str, issuer: str) -> bool:
     """Add the case of an MR study when its first instance arrives.
 
+    Parameters
+    ----------
+    patient_id, issuer : str
+        Of the first instance. Instances of another patient in the same study are found by the assessment, not here.
+
     Returns
     -------
     bool
@@ -53,6 +61,8 @@ def open_case(session: Session, study_instance_uid: str, patient_id: str, issuer
         "reasons": [], "assessment": {}, "assignments": {}, "received_at": now, "last_instance_at": now,
         "updated_at": now, "assess_after": now,
     }  # fmt: skip
+    # Two associations may bring the first two objects of one study at the same moment: the unique key decides, and the
+    # loser does not write a second "received" line.
     if not insert_new(session, Case, case):
         return False
     record(session, study_instance_uid, "received", "The first instance of this study arrived.")
@@ -84,6 +94,7 @@ def lock_case(session: Session, study_instance_uid: str) -> Case:
     InputError
         When the study is unknown.
     """
+    # SQLite ignores FOR UPDATE: there BEGIN IMMEDIATE has locked the whole file already.
     case = session.get(Case, study_instance_uid, with_for_update=True)
     return case if case is not None else get_case(session, study_instance_uid)
 
@@ -99,6 +110,8 @@ def set_state(session: Session, case: Case, state: str, reasons: Sequence[dict[s
         ``{"code": ..., "text": ...}``, in the order in which they are shown.
     """
     reasons = list(reasons)
+    # The same state with other reasons is a change that people must see; the same with the same reasons comes with each
+    # assessment and would fill the history.
     if case.state != state or (case.reasons != reasons and state != "receiving"):
         because = f": {' '.join(reason['text'] for reason in reasons)}" if reasons else "."
         record(session, case.study_instance_uid, state, f"{case.state} -> {state}{because}")
@@ -131,6 +144,7 @@ def schedule_patient(session: Session, patient_id: str, issuer: str = "") -> int
     int
         Number of cases.
     """
+    # All cases, reported ones too: a new EBV DNA result or a corrected contour leads to a new report.
     query = update(Case).where(Case.patient_id == patient_id)
     if issuer:
         query = query.where(Case.issuer.in_([issuer, ""]))
@@ -159,6 +173,7 @@ def schedule_touched(session: Session, study_instance_uids: Collection[str]) -> 
         A study without a case (contours of their own) finds the cases of its patient by its stored instances.
     """
     studies = tuple(study_instance_uids)
+    # By way of the instances, not of the cases: contours in a study of their own have no case.
     patients = select(Instance.patient_id).where(Instance.study_instance_uid.in_(studies))
     session.execute(
         update(Case)
@@ -171,6 +186,8 @@ def schedule_touched(session: Session, study_instance_uids: Collection[str]) -> 
 def schedule_unfinished(session: Session) -> None:
     """Have all cases assessed that wait for something: the node has started and may have missed its arrival."""
     session.execute(
+        # `queued` and `running` are left to the watchdog of jobs; `reported`, `refused` and `failed` wait for new
+        # content.
         update(Case)
         .where(Case.state.in_(("receiving", "incomplete", "held")))
         .values(assess_after=now_utc())

@@ -38,6 +38,8 @@ class ClockWatch:
             Positive when it went forward; zero for less than `JUMP`, which is a correction (NTP, a leap second).
         """
         wall, monotonic = now_utc(), time.monotonic()
+        # The monotonic clock does not count the sleep of a machine on Linux: waking up looks like a jump forward, and
+        # is treated like one, because every lease has ended while the machine slept.
         jumped = (wall - self._wall) - timedelta(seconds=monotonic - self._monotonic)
         self._wall, self._monotonic = wall, monotonic
         return jumped if abs(jumped) > JUMP else timedelta(0)
@@ -52,6 +54,7 @@ def written_in_the_future(session: Session) -> bool:
         False for times up to `SKEW` ahead, because other machines write with clocks of their own.
     """
     # A running node writes both all day: the newest row of either tells how late its clock was.
+    # Two tables, because an idle node writes no events and a stopped one no beats.
     latest = session.scalar(select(func.max(CaseEvent.at))), session.scalar(select(func.max(Process.seen_at)))
     limit = now_utc() + SKEW
     return any(at is not None and at > limit for at in latest)
@@ -70,12 +73,15 @@ def reset_leases_and_due_times(session: Session, lease: timedelta) -> None:
     """
     now = now_utc()
     changes = [
+        # Leases first and in the same transaction as the due times: a watchdog that ran in between would take the work
+        # of every running worker.
         update(Job).where(Job.lease_until.is_not(None)).values(lease_until=now + lease),
         update(Delivery).where(Delivery.lease_until.is_not(None)).values(lease_until=now + lease),
         update(Association).where(Association.closed_at.is_(None)).values(last_seen_at=now),
         update(Job).where(Job.not_before > now).values(not_before=now),
         update(Delivery).where(Delivery.not_before > now).values(not_before=now),
         update(Outbox).where(Outbox.not_before > now).values(not_before=now),
+        # A place up to `BULK_YIELDS` ahead is normal for bulk work.
         update(Outbox).where(Outbox.place > now + BULK_YIELDS).values(place=now),
         update(Fetch).where(Fetch.not_before > now).values(not_before=now),
         update(Case).where(Case.assess_after > now).values(assess_after=now),

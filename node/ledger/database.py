@@ -20,6 +20,8 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config.errors import LedgerError
 
+# Far above what a commit takes, even on a disk that needs a second for it: a writer that gives up loses an instance
+# that a sender has sent completely.
 BUSY_TIMEOUT_S = 30.0  # how long a writer of SQLite waits for another one
 BEGIN_OF = {"sqlite": "BEGIN IMMEDIATE"}  # by dialect; other drivers begin transactions by themselves
 DEADLOCK, SERIALIZATION_FAILURE = "40P01", "40001"  # SQLSTATE of PostgreSQL
@@ -47,11 +49,20 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        # Objects stay readable after the commit: callers return rows from a closed session to code that only reads
+        # them.
         self._sessions = sessionmaker(engine, expire_on_commit=False)
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """Return a session in one transaction: committed at the end, rolled back when an exception leaves the block."""
+        """Begin a transaction: committed at the end, rolled back when an exception leaves the block.
+
+        Yields
+        ------
+        Session
+            For one thread. SQLite's write lock is held from the first statement on: the block must not wait for the
+            network.
+        """
         with self._sessions.begin() as session:
             yield session
 
@@ -86,6 +97,16 @@ def as_json(value: Any) -> str:
 
     orjson, because a header is written with every instance; the standard library for what orjson refuses (keys that are
     no text, integers beyond 64 bits, lone surrogates).
+
+    Parameters
+    ----------
+    value : JSON value
+        NaN and infinity become null, as JSON has no number for them.
+
+    Returns
+    -------
+    str
+        Compact JSON.
     """
     try:
         return orjson.dumps(value).decode()
@@ -104,6 +125,7 @@ def is_retryable(error: SQLAlchemyError) -> bool:
     bool
         True for violated unique keys, deadlocks and serialization failures.
     """
+    # Read without importing the driver: psycopg is installed only where PostgreSQL is used.
     code = getattr(getattr(error, "orig", None), "sqlstate", None)
     return isinstance(error, IntegrityError) or code in (DEADLOCK, SERIALIZATION_FAILURE)
 
@@ -132,6 +154,7 @@ def open_ledger(url: str, migrate: bool = True) -> Ledger:
     shown = parsed.render_as_string(hide_password=True)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    # pool_pre_ping: a server that was restarted must cost one attempt of the pool and not the object that arrives next.
     engine = create_engine(parsed, pool_pre_ping=True, json_serializer=as_json)
     if engine.dialect.name == "sqlite":
         _use_sqlite_safely(engine, round(1000 * float(str(parsed.query.get("timeout", BUSY_TIMEOUT_S)))))
@@ -157,6 +180,8 @@ def _use_sqlite_safely(engine: Engine, busy_timeout_ms: int) -> None:
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # autocommit: the driver begins no transaction by itself
         cursor = connection.cursor()
+        # FULL, because a sender deletes its copy after our success status: with WAL and NORMAL, SQLite may lose the
+        # last commits in a power cut.
         for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_timeout_ms}", "foreign_keys=ON"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
@@ -167,7 +192,13 @@ def _use_sqlite_safely(engine: Engine, busy_timeout_ms: int) -> None:
 
 
 def alembic_config() -> Any:
-    """Return Alembic's configuration, built in memory: the package needs no ``alembic.ini``."""
+    """Return Alembic's configuration, built in memory: the package needs no ``alembic.ini``.
+
+    Returns
+    -------
+    alembic.config.Config
+        With the folder of the migrations; `upgrade` adds the connection.
+    """
     from alembic.config import Config
 
     config = Config()
@@ -190,11 +221,15 @@ def upgrade(engine: Engine) -> None:
     config = alembic_config()
     script = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
+        # DDL of PostgreSQL is transactional, so a second process waits here and then finds the schema up to date.
+        # SQLite's BEGIN IMMEDIATE does the same without a lock of its own.
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7035220)")  # any number, the same for all of us
         current = MigrationContext.configure(connection).get_current_revision()
         if current == script.get_current_head():
             return
+        # Alembic would fail with "can't locate revision", which does not tell an administrator that a downgrade is the
+        # cause.
         if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
             raise LedgerError(
                 f"the ledger's schema is {current}, newer than this program's {script.get_current_head()}: "

@@ -73,6 +73,7 @@ def claim(session: Session, delivery_id: int, owner: str, now: datetime, lease: 
     )
     if updated.rowcount != 1:  # type: ignore[attr-defined]
         return None
+    # The UPDATE went past the identity map of the session, which may contain the row as it was before.
     return session.get_one(Delivery, delivery_id, populate_existing=True)
 
 
@@ -103,7 +104,13 @@ def get_leased(session: Session, delivery_id: int, owner: str) -> Delivery | Non
 
 
 def release(delivery: Delivery) -> None:
-    """End the lease."""
+    """End the lease.
+
+    Parameters
+    ----------
+    delivery : Delivery
+        Its state and due time are not changed; only the owner may call this, after `get_leased`.
+    """
     delivery.lease_owner = delivery.lease_until = None
 
 
@@ -121,6 +128,8 @@ def record_object(
     note : str
         Reason for people; empty when there is none.
     """
+    # A new dictionary, because SQLAlchemy notices no change inside a JSON value: an assignment marks the column as
+    # changed.
     entry = {"status": status, "committed": committed, "note": note}
     delivery.objects = {**delivery.objects, sop_instance_uid: entry}
 
@@ -199,18 +208,25 @@ def write_commitment(session: Session, result: Commitment, now: datetime) -> Del
     """
     requested = select(Delivery).where(Delivery.transaction_uid == result.transaction_uid)
     delivery = session.scalar(requested.with_for_update())
+    # A PACS repeats its N-EVENT-REPORT when our response did not arrive (PS3.4 J.3.3 lets it do so on an association of
+    # its own), and a result may come after the deadline: `delivered`, `dead` and `superseded` stay what they are.
     if delivery is None or delivery.state != "sent":
         return delivery
+    # Only objects of this delivery: a PACS that reports other UIDs, too, must not add entries to it.
     for uid in result.committed:
         if uid in delivery.objects:
             record_object(delivery, uid, status=STORED, committed=True, note=delivery.objects[uid]["note"])
     send_again = False
     for uid, reason in result.failed.items():
         if uid in delivery.objects:
+            # "No such object instance" (0112H) and a processing failure may be cured by sending the object again: the
+            # PACS has lost or not finished it. What can never be committed stays "stored", because it is in the PACS.
             resend = reason not in NOT_RESENDABLE
             send_again = send_again or resend
             text = f"not committed: {FAILURE_REASONS.get(reason, f'reason {reason:04X}')}"
             record_object(delivery, uid, status=None if resend else STORED, note=text)
+    # The transaction UID stays in the row until the next request replaces it; state `pending` makes late results
+    # harmless.
     if send_again:
         delivery.state, delivery.attempts = "pending", delivery.attempts + 1
         delivery.error_text = f"the PACS could not commit {len(result.failed)} object(s); they are sent again"
@@ -247,6 +263,7 @@ def requeue_due(session: Session, now: datetime) -> list[int]:
     list of int
         Ids of these deliveries.
     """
+    # `sent` is included: a delivery that awaits its commitment is due when the time for that is over.
     query = (
         select(Delivery.id)
         .where(
@@ -257,6 +274,7 @@ def requeue_due(session: Session, now: datetime) -> list[int]:
         .order_by(Delivery.not_before)
         .with_for_update(skip_locked=True)
     )
+    # A message that is still in the outbox, because the broker is full or away, is not lost.
     pending = pending_ids(session, [DELIVER_REPORT])
     due = [delivery_id for delivery_id in session.scalars(query) if delivery_id not in pending]
     for delivery_id in due:
@@ -279,7 +297,13 @@ def get_delivery(session: Session, delivery_id: int) -> Delivery:
 
 
 def job_of(session: Session, delivery_id: int) -> str | None:
-    """Return the id of the job whose report is delivered."""
+    """Return the id of the job whose report is delivered.
+
+    Returns
+    -------
+    str or None
+        None when there is no such delivery.
+    """
     query = select(Report.job_id).join(Delivery, Delivery.report_id == Report.id).where(Delivery.id == delivery_id)
     return session.scalar(query)
 
@@ -300,7 +324,10 @@ def retry_delivery(session: Session, delivery_id: int) -> None:
         raise InputError(f"delivery {delivery_id} is {delivery.state}: it cannot be tried again")
     now = now_utc()
     if delivery.state == "dead":
+        # `created_at` is where the time until giving up is counted from.
         delivery.state, delivery.attempts, delivery.created_at = "pending", 0, now
+        # Refused objects are tried again, too: the usual reason for a retry is that the PACS was configured to accept
+        # them.
         delivery.objects = {uid: entry for uid, entry in delivery.objects.items() if entry["status"] == STORED}
         release(delivery)
     delivery.error_text = None
@@ -308,7 +335,15 @@ def retry_delivery(session: Session, delivery_id: int) -> None:
 
 
 def list_deliveries(session: Session, states: tuple[str, ...] = (), limit: int = 200) -> list[Delivery]:
-    """Return deliveries, the newest first."""
+    """Return deliveries, the newest first.
+
+    Parameters
+    ----------
+    states : tuple of str
+        Empty: all states.
+    limit : int
+        Most rows.
+    """
     query = select(Delivery).order_by(Delivery.id.desc()).limit(limit)
     return list(session.scalars(query.where(Delivery.state.in_(states)) if states else query))
 

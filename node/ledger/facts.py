@@ -69,7 +69,11 @@ def record_fact(
         raise InputError(f"expected one of the clinical facts {', '.join(NAMES)}, found {name!r}")
     if not patient_id.strip():
         raise InputError("expected a Patient ID for the clinical fact, found none")
+    # Rows of the same issuer only: an equal value of another issuer may be about another person with an equal Patient
+    # ID.
     own = [row for row in _rows(session, patient_id, issuer, name) if row.issuer == issuer]
+    # Laboratories send a result again with each change of its status. A second equal row would start the study's
+    # computation anew and fill the history.
     if any(_is_equal(row, name, value, observed_on) for row in _current(name, own)):
         return None
     fact = ClinicalFact(
@@ -96,6 +100,8 @@ def withdraw_fact(session: Session, patient_id: str, issuer: str, name: str, obs
     int
         Number of rows.
     """
+    # Every row of that day, corrected ones too: an older value must not become current by the withdrawal of its
+    # correction.
     rows = [row for row in _rows(session, patient_id, issuer, name) if row.observed_on == observed_on]
     for row in rows:
         row.withdrawn_at = now_utc()
@@ -109,6 +115,11 @@ def facts_of(session: Session, patient_id: str, issuer: str = "") -> ClinicalFac
     ----------
     issuer : str
         Issuer of the Patient ID. Facts without an issuer count for any; an empty `issuer` gets those of every issuer.
+
+    Returns
+    -------
+    ClinicalFacts
+        Without rows every field is None or empty; withdrawn rows never count.
     """
     rows = current_rows(session, patient_id, issuer)
     single = {row.name: row for row in rows if row.name != "ebv_dna"}
@@ -140,7 +151,18 @@ def current_rows(session: Session, patient_id: str, issuer: str = "") -> list[Cl
 
 
 def history_of(session: Session, patient_id: str, issuer: str = "") -> list[ClinicalFact]:
-    """Return every row about a patient, withdrawn ones included, the oldest first."""
+    """Return every row about a patient, withdrawn ones included, the oldest first.
+
+    Parameters
+    ----------
+    issuer : str
+        As in `facts_of`.
+
+    Returns
+    -------
+    list of ClinicalFact
+        In order of recording, not of the days of draw.
+    """
     query = select(ClinicalFact).where(ClinicalFact.patient_id == patient_id).order_by(ClinicalFact.id)
     if issuer:
         query = query.where(ClinicalFact.issuer.in_((issuer, "")))
@@ -170,8 +192,10 @@ def _current(name: str, rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
     by_day: dict[date | None, ClinicalFact] = {}
     for row in rows:
         if row.observed_on is None:
+            # Whether a result without a day is newer than a dated one cannot be told; what was recorded last counts.
             by_day.clear()
         by_day[row.observed_on] = row
+    # A result without a day counts as of the day of its recording, in UTC.
     return sorted(by_day.values(), key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
 
 

@@ -40,6 +40,7 @@ def request_missing(session: Session, study_instance_uid: str, pacs: Iterable[st
                 session.add(_row(study_instance_uid, name, wanted, now))
         elif not wanted:
             row.state = IDLE
+        # A longer or another list is a new question: the PACS may have the answer although it had none for the old one.
         elif row.missing != wanted or row.state == IDLE:
             restart_request(row, wanted, now)
     session.flush()
@@ -56,6 +57,7 @@ def restart_request(row: Fetch, missing: list[str], now: datetime, forget: bool 
     row.missing, row.state, row.attempts, row.not_before, row.began_at = missing, WAITING, 0, now, now
     row.updated_at = now
     if forget:
+        # `fetched` prevents a series that does not help from being fetched with every query.
         row.fetched = {}
 
 
@@ -95,12 +97,15 @@ def claim_due(session: Session, owner: str, pacs: Collection[str]) -> Fetch | No
         Names of the PACS that this node may query.
     """
     now = now_utc()
+    # This process is not among them: it queries in one thread, so a lease of its own that it finds here was left by an
+    # attempt that ended without recording anything.
     alive = select(Process.id).where(Process.seen_at > now - DEAD_AFTER, Process.id != owner)
     free = or_(Fetch.lease_owner.is_(None), Fetch.lease_owner.not_in(alive))
     due = (
         select(Fetch.study_instance_uid, Fetch.pacs)
         .where(Fetch.state == WAITING, Fetch.not_before <= now, Fetch.pacs.in_(tuple(pacs)), free)
         .order_by(Fetch.not_before)
+        # More than one, because another node may take the first between this query and the UPDATE below.
         .limit(5)
     )
     for study, name in session.execute(due).all():
@@ -116,7 +121,13 @@ def claim_due(session: Session, owner: str, pacs: Collection[str]) -> Fetch | No
 
 
 def get_leased(session: Session, study_instance_uid: str, pacs: str, owner: str) -> Fetch | None:
-    """Return the request, locked, while this node still has it; None otherwise."""
+    """Return the request, locked, while this node still has it; None otherwise.
+
+    Returns
+    -------
+    Fetch or None
+        None also when the row was removed, or another node has taken over because this one seemed to be dead.
+    """
     row = session.get(Fetch, (study_instance_uid, pacs), with_for_update=True)
     return row if row is not None and row.lease_owner == owner else None
 

@@ -96,6 +96,8 @@ class InstanceWriter:
         entry = _Entry(row)
         with self._waiting_lock:
             self._waiting.append(entry)
+        # No condition variable: the write lock is the queue. A thread that gets it either finds its row written by the
+        # thread before, or writes all rows that wait, its own among them unless more than `MOST_ROWS` are before it.
         while not entry.is_done:
             with self._write_lock:
                 if not entry.is_done:
@@ -118,6 +120,8 @@ class InstanceWriter:
         except (
             Exception
         ) as error:  # raised by the thread whose row it is: the writing thread must not fail for another's
+            # A duplicate or a value that cannot be bound concerns one row of the batch, and the driver does not say
+            # which. A lost connection concerns all: one by one, each would wait for the same timeout.
             if len(batch) > 1 and (isinstance(error, IntegrityError) or not isinstance(error, SQLAlchemyError)):
                 for entry in batch:
                     self._write([entry])
@@ -147,6 +151,7 @@ class InstanceWriter:
         What SQLAlchemy does around a statement takes longer than SQLite needs for the row.
         """
         try:
+            # One connection for all batches: the pool would test it (pool_pre_ping) and reset it for each of them.
             if self._connection is None:
                 self._connection = self._engine.raw_connection()
             cursor = self._connection.cursor()
@@ -156,6 +161,8 @@ class InstanceWriter:
                 cursor.executemany(self._statement, values)
             else:
                 cursor.execute(self._statement, values[0])
+            # After the insertion: from then until the commit SQLite's write lock keeps retention away. On PostgreSQL
+            # retention passes over the studies of open associations.
             for entry in batch:
                 self._require(entry.row["path"])
             self._connection.commit()
@@ -170,6 +177,7 @@ class InstanceWriter:
         dialect = self._engine.dialect
         lost = dialect.is_disconnect(error, self._connection, None)  # type: ignore[arg-type]
         if lost and self._connection is not None:
+            # The pool must not hand a dead connection to a session.
             self._connection.invalidate(error)
             self._connection = None
         self._roll_back()

@@ -53,7 +53,15 @@ def lock_study(session: Session, study_instance_uid: str) -> None:
 
 
 def add_quarantined(session: Session, entry: Quarantined) -> None:
-    """Record a quarantined object; the same bytes under the same UID again change nothing."""
+    """Record a quarantined object; the same bytes under the same UID again change nothing.
+
+    Parameters
+    ----------
+    entry : Quarantined
+        A new row, whose file is durable.
+    """
+    # A sender repeats a refused object as often as its own settings say: one row for it, whatever the number of
+    # attempts.
     same = select(Quarantined.id).where(
         Quarantined.sop_instance_uid == entry.sop_instance_uid, Quarantined.digest == entry.digest
     )
@@ -63,7 +71,13 @@ def add_quarantined(session: Session, entry: Quarantined) -> None:
 
 
 def instances_of_study(session: Session, study_instance_uid: str) -> list[Instance]:
-    """Return all instances of a study, series by series."""
+    """Return all instances of a study, series by series.
+
+    Returns
+    -------
+    list of Instance
+        In order of Series and SOP Instance UID, which is no anatomical order.
+    """
     query = (
         select(Instance)
         .where(Instance.study_instance_uid == study_instance_uid)
@@ -112,6 +126,9 @@ def instances_of_patient(
         In order of arrival.
     """
     query = select(Instance).where(Instance.patient_id == patient_id, Instance.modality.in_(tuple(modalities)))
+    # A site that has begun to send Issuer of Patient ID (0010,0021) has older objects without one, and RTSTRUCTs of
+    # planning systems often have none although their images have: a missing issuer must not separate a contour from its
+    # images.
     if issuer:
         query = query.where(Instance.issuer.in_((issuer, "")))
     return list(session.scalars(query.order_by(Instance.received_at, Instance.sop_instance_uid)))
@@ -125,6 +142,7 @@ def instances_of_frames(
     A contour in the frame of an image but with another Patient ID must be found, because it is a mistake that has to be
     reported.
     """
+    # An empty UID of a damaged header must not connect objects that have nothing to do with each other.
     frames = tuple(uid for uid in frame_of_reference_uids if uid)
     query = select(Instance).where(
         Instance.frame_of_reference_uid.in_(frames), Instance.modality.in_(tuple(modalities))
@@ -133,7 +151,13 @@ def instances_of_frames(
 
 
 def quarantined_of_study(session: Session, study_instance_uid: str) -> list[Quarantined]:
-    """Return the quarantined objects of a study that no administrator has dismissed."""
+    """Return the quarantined objects of a study that no administrator has dismissed.
+
+    Returns
+    -------
+    list of Quarantined
+        In order of arrival. Objects whose Study Instance UID could not be read belong to no study and are never here.
+    """
     query = select(Quarantined).where(
         Quarantined.study_instance_uid == study_instance_uid, Quarantined.dismissed_because.is_(None)
     )
@@ -158,7 +182,13 @@ def dismiss_quarantined(session: Session, number: int, because: str) -> Quaranti
 
 
 def list_quarantined(session: Session, limit: int = 100) -> list[Quarantined]:
-    """Return the quarantined objects, the newest first, dismissed ones included."""
+    """Return the quarantined objects, the newest first, dismissed ones included.
+
+    Parameters
+    ----------
+    limit : int
+        Most rows.
+    """
     return list(session.scalars(select(Quarantined).order_by(Quarantined.id.desc()).limit(limit)))
 
 
@@ -192,5 +222,6 @@ def count_instances(session: Session) -> dict[str, Any]:
     row = session.execute(
         select(func.count(), func.count(Instance.study_instance_uid.distinct()), func.sum(Instance.size_bytes))
     ).one()
+    # func.sum of no rows is NULL, not 0.
     n_quarantined = session.scalar(select(func.count()).select_from(Quarantined))
     return {"instances": row[0], "studies": row[1], "bytes": int(row[2] or 0), "quarantined": n_quarantined or 0}

@@ -31,7 +31,11 @@ ACTIVE = ("queued", "running")
 STATES = ("queued", "running", "done", "failed", "cancelled")
 LEASE = timedelta(seconds=60)
 LOST_AFTER = timedelta(seconds=60)  # a queued job whose message no worker has taken for this long is sent again
+# A crash of a worker counts as an attempt, too (`claim` counts, not `fail`): a study that kills every process that
+# computes it would otherwise be computed for ever.
 MAX_ATTEMPTS = 5
+# At most 2, 4, 8 and 16 s after the first four failures: the case says within a minute of lost time what is wrong. The
+# longer waits are for a full disk (`wait_for_space`), which only an administrator can help.
 RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 300.0
 OUT_OF_SPACE, ARTEFACTS_GONE = "out_of_space", "artefacts_gone"
 
@@ -70,6 +74,8 @@ def create_job(
         seconds={},
         created_at=now, updated_at=now,
     )  # fmt: skip
+    # Row and message in one transaction: a crash between two would leave a job without a message, or a message without
+    # a job. The broker gets the message later, from the outbox.
     session.add(job)
     _enqueue(session, job)
     return job
@@ -90,13 +96,25 @@ def get_job(session: Session, job_id: str) -> Job:
 
 
 def active_jobs(session: Session, study_instance_uid: str) -> list[Job]:
-    """Return the queued and running jobs of a study, the oldest first; comparisons do not count."""
+    """Return the queued and running jobs of a study, the oldest first; comparisons do not count.
+
+    Returns
+    -------
+    list of Job
+        Usually one at most; two for the moment in which a superseded job is replaced.
+    """
     query = select(Job).where(Job.study_instance_uid == study_instance_uid, Job.state.in_(ACTIVE), Job.send.is_(True))
     return list(session.scalars(query.order_by(Job.created_at)))
 
 
 def latest_job(session: Session, study_instance_uid: str) -> Job | None:
-    """Return the newest job of a study, whatever became of it; comparisons do not count."""
+    """Return the newest job of a study, whatever became of it; comparisons do not count.
+
+    Returns
+    -------
+    Job or None
+        None before the first. It may be failed or cancelled; the caller reads `state`.
+    """
     return session.scalar(
         select(Job)
         .where(Job.study_instance_uid == study_instance_uid, Job.send.is_(True))
@@ -141,11 +159,14 @@ def claim(session: Session, job_id: str, step: str, worker: str, lease: timedelt
     """
     job = _locked(session, job_id)
     now = now_utc()
+    # The broker delivers at least once, and the watchdog sends messages again: a message of a step that is over, or of
+    # a job that another worker computes, is normal and not an error.
     if job is None or job.step != step or job.state not in ACTIVE:
         return None
     if job.state == "running" and job.lease_until is not None and job.lease_until > now:
         return None
     job.state, job.lease_owner, job.lease_until, job.updated_at = "running", worker, now + lease, now
+    # Counted before the work, in the transaction of the lease: a process that is killed can record nothing afterwards.
     job.attempts += 1
     if job.send:
         case = get_case(session, job.study_instance_uid)
@@ -162,6 +183,8 @@ def extend_lease(session: Session, job_id: str, worker: str, lease: timedelta = 
     bool
         False when the lease was lost: the worker must record nothing any more.
     """
+    # One conditional UPDATE without reading the row first: the condition and the new time cannot be separated by
+    # another worker that takes an expired lease.
     extended = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == "running", Job.lease_owner == worker)
@@ -181,6 +204,9 @@ def get_leased(session: Session, job_id: str, worker: str) -> Job | None:
 
 def _locked(session: Session, job_id: str) -> Job | None:
     """Return the job, locked after its case."""
+    # The case is locked before its job, as everywhere: an assessment that supersedes the job locks in the same order,
+    # and PostgreSQL would end one of the two as a deadlock otherwise. The study of a job never changes, so reading it
+    # unlocked is safe.
     study = session.scalar(select(Job.study_instance_uid).where(Job.id == job_id))
     if study is None:
         return None
@@ -200,6 +226,7 @@ def advance(session: Session, job: Job, seconds: dict[str, float], result: dict[
     """
     job.step = STEPS[STEPS.index(job.step) + 1]
     _release(job, "queued")
+    # Each step has attempts of its own: five failures of a long way through three steps are not five of one step.
     job.attempts = 0
     job.seconds = {**job.seconds, **seconds}
     job.result = result if result is not None else job.result
@@ -214,12 +241,20 @@ def skip_to_report(session: Session, job: Job, result: dict[str, Any]) -> None:
     result : dict
         Explains why; the report is made of it.
     """
+    # `advance` goes to the step after this one, the report.
     job.step = STEPS[-2]
     advance(session, job, {}, result)
 
 
 def finish(session: Session, job: Job, seconds: dict[str, float]) -> None:
-    """Record that all steps are done."""
+    """Record that all steps are done.
+
+    Parameters
+    ----------
+    seconds : dict
+        Duration in seconds by step; added to those of earlier steps. The caller sets the state of the case, in the
+        transaction that records the report.
+    """
     job.step = "done"
     _release(job, "done")
     job.seconds = {**job.seconds, **seconds}
@@ -262,7 +297,13 @@ def fail(session: Session, job: Job, code: str, text: str, retry: bool) -> None:
 
 
 def wait_for_space(session: Session, job: Job, text: str) -> None:
-    """Queue a step again because the disk is full, without end; its case names the reason until then."""
+    """Queue a step again because the disk is full, without end; its case names the reason until then.
+
+    Parameters
+    ----------
+    text : str
+        Reason for people, which the case shows while it is ``queued``.
+    """
     job.error_code, job.error_text = OUT_OF_SPACE, text
     _requeue_in(session, job, backoff_s(RETRY_FIRST_S, RETRY_LONGEST_S, job.attempts))
     job.attempts = max(0, min(job.attempts, MAX_ATTEMPTS - 1))  # a full disk must not use up the attempts of a step
@@ -287,6 +328,8 @@ def resume_after_full_disk(session: Session) -> int:
         )
     )
     for job in waiting:
+        # `_enqueue` without a time makes the message due at once; the one that is due later finds the step done and is
+        # ignored.
         job.not_before = now_utc()
         _enqueue(session, job)
     return len(waiting)
@@ -296,7 +339,13 @@ def restart_job(session: Session, job: Job, text: str) -> None:
     """Start a job from its first step, once, because files of an earlier step are gone (power cut, restored backup).
 
     The second time it fails: something removes the files again.
+
+    Parameters
+    ----------
+    text : str
+        Which files are missing, for the history of the study.
     """
+    # `error_code` is the memory of the first restart: `finish` and `retry` clear it.
     if job.error_code == ARTEFACTS_GONE:
         fail(session, job, ARTEFACTS_GONE, f"{text}; computing them again did not help", retry=False)
         return
@@ -385,8 +434,12 @@ def watchdog(session: Session, lost_after: timedelta = LOST_AFTER) -> int:
         How long a message may be on its way before it is sent again.
     """
     now = now_utc()
+    # A running job whose lease is over lost its worker; a queued job that nobody has claimed lost its message. The two
+    # differ: only the first one counts as a failed attempt, because a restarted broker says nothing against the study.
     abandoned = (Job.state == "running", Job.lease_until < now)
     lost = (Job.state == "queued", Job.updated_at < now - lost_after, Job.not_before <= now)
+    # A message that is still in the outbox is not lost: the broker is only full or does not answer. Without this
+    # condition each pass would add one more message for each waiting job of a long queue.
     revived = 0
     for job in _lock_each(session, abandoned):
         fail(session, job, "worker_lost", f"the worker {job.lease_owner} stopped while it had this job", retry=True)
@@ -402,11 +455,13 @@ def _lock_each(
     session: Session, conditions: Sequence[ColumnElement[bool]], except_ids: Collection[str] = frozenset()
 ) -> Iterator[Job]:
     """Yield the jobs that meet the conditions, each locked after its case; what is locked elsewhere is passed over."""
+    # Ids only, then one lock at a time: locking all candidates at once would hold cases that a worker wants to record.
     candidates = select(Job.id, Job.study_instance_uid).where(*conditions).order_by(Job.created_at)
     for job_id, study in session.execute(candidates).all():
         if job_id in except_ids:
             continue
         case = select(Case).where(Case.study_instance_uid == study).with_for_update(skip_locked=True)
+        # Locked by a worker or another watchdog, which means that it is being handled: the next pass looks again.
         if session.scalar(case) is None:
             continue
         # The conditions again: another node may have queued the job between the first query and this lock.

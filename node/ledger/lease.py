@@ -33,12 +33,15 @@ def extending_lease(ledger: Ledger, extend: Callable[[Session], bool], lease: ti
     stopped = threading.Event()
 
     def extend_until_stopped() -> None:
+        # A quarter: two extensions in a row may fail, or wait for a busy ledger, and the lease is still not over.
         while not stopped.wait(lease.total_seconds() / 4):
             try:
                 with ledger.begin() as session:
                     if not extend(session):
                         return
             except SQLAlchemyError as error:
+                # The work goes on: whether the lease was lost is decided when the result is recorded (`get_leased`),
+                # not here.
                 log.warning("lease_not_extended", error=type(error).__name__)
 
     thread = threading.Thread(target=extend_until_stopped, name="lease", daemon=True)

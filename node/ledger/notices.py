@@ -38,8 +38,21 @@ class Cause:
 
 
 def find_causes(session: Session, since: datetime) -> list[Cause]:
-    """Return what went wrong since then: failed jobs, dead deliveries, quarantined objects."""
+    """Return what went wrong since then: failed jobs, dead deliveries, quarantined objects.
+
+    Parameters
+    ----------
+    since : datetime
+        Aware. Jobs count by their last change, deliveries by their due time, quarantined objects by their arrival.
+
+    Returns
+    -------
+    list of Cause
+        Known causes, too: `record_notices` drops them. Comparisons and dismissed quarantined objects do not count.
+    """
     causes = [
+        # The attempts and the creation time are a part of the subject: a job or delivery that was retried by hand and
+        # fails again is a new event.
         Cause(FAILED_CASE, f"{job.id}/{job.attempts}", f"study {job.study_instance_uid}: {job.error_code or 'failed'}")
         for job in session.scalars(select(Job).where(Job.state == "failed", Job.send, Job.updated_at >= since))
     ]
@@ -70,6 +83,7 @@ def record_notices(
     """
     n_new = 0
     for cause in causes:
+        # Closed notices, too: each event is notified once, whatever became of the message.
         known = select(Notice.id).where(Notice.kind == cause.kind, Notice.subject == cause.subject)
         if cause.kind in kinds and session.scalar(known) is None:
             row = Notice(
@@ -88,8 +102,23 @@ def last_sent_at(session: Session) -> datetime | None:
 
 
 def claim_due(session: Session, now: datetime, lease: timedelta) -> list[Notice]:
-    """Return all open notices once the first of them is due; no other node gets them before `lease` is over."""
+    """Return all open notices once the first of them is due; no other node gets them before `lease` is over.
+
+    Parameters
+    ----------
+    now : datetime
+        Aware, UTC.
+    lease : timedelta
+        Time for sending; after it the same notices are due again, so that a node that died loses none.
+
+    Returns
+    -------
+    list of Notice
+        In order of recording, with this attempt counted already; empty when none is due.
+    """
     waiting = select(Notice).where(Notice.closed_at.is_(None)).order_by(Notice.id)
+    # All open notices go into one message; on PostgreSQL rows that another node has locked are passed over, so that two
+    # nodes never send the same one.
     rows = list(session.scalars(waiting.with_for_update(skip_locked=True)))
     if not any(row.not_before <= now for row in rows):
         return []

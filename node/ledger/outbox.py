@@ -23,7 +23,9 @@ from node.ledger.tables import Outbox
 from node.messaging.messages import QUEUE_OF_TASK, BrokerUnavailableError, Queue
 
 BATCH = 200
+# Not without end: on a site with new studies all day a cohort would never be computed.
 BULK_YIELDS = timedelta(minutes=10)
+# Longer than sending a batch takes; a relay that died in between delays its messages by this time and loses none.
 HANDING_OVER = timedelta(seconds=30)  # after this, other relays send the rows of one that died with them
 
 
@@ -83,6 +85,7 @@ def relay(
         Returns how many more messages each queue of the broker may contain; without it, up to `BATCH` of each queue go.
     """
     with ledger.begin() as session:
+        # Most calls find nothing: this read is cheaper than asking the broker how full its queues are.
         if not session.scalar(select(exists().where(Outbox.not_before <= now_utc()))):
             return 0
     try:
@@ -98,6 +101,8 @@ def relay(
             sent.append(row_id)
     except BrokerUnavailableError:
         pass  # the rows stay; the next call tries again
+    # Three transactions: none is open while the broker is spoken to, since SQLite's write lock would stop reception for
+    # as long as the broker takes.
     _finish(ledger, sent, [row_id for row_id, _, _ in taken if row_id not in set(sent)])
     return len(sent)
 
@@ -149,6 +154,7 @@ def seconds_to_next(session: Session, longest: float) -> float:
     """
     now = now_utc()
     soonest = session.scalar(select(func.min(Outbox.not_before)).where(Outbox.not_before > now))
+    # Nothing is scheduled; what other processes enqueue is found after the longest wait.
     if soonest is None:
         return longest
     return min(longest, max(0.0, (soonest - now).total_seconds()))

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from node.ledger.database import Ledger, now_utc
 from node.ledger.tables import Process
 
+# Four beats: a checkpoint of the ledger or a busy disk may delay two or three of them, although the process runs.
 BEAT_S = 5.0
 DEAD_AFTER = timedelta(seconds=20)
 FORGET_AFTER = timedelta(days=1)
@@ -40,8 +41,15 @@ class Heartbeat:
         self._thread.start()
 
     def ready(self, **info: Any) -> None:
-        """Record that this process can do its work now; `info` is added to what its row says."""
+        """Record that this process can do its work now; `info` is added to what its row says.
+
+        Parameters
+        ----------
+        **info
+            JSON values, for example the active bundle; equal keys replace those of the start.
+        """
         with self._ledger.begin() as session:
+            # None after a restored backup or a pause longer than `FORGET_AFTER`: the process works on without a row.
             row = session.get(Process, self.id)
             if row is not None:
                 row.ready, row.info = True, {**row.info, **info}

@@ -41,7 +41,13 @@ class StoredObject:
 
 
 def current_report(session: Session, study_instance_uid: str) -> Report | None:
-    """Return the newest report of a study; None before the first."""
+    """Return the newest report of a study; None before the first.
+
+    Returns
+    -------
+    Report or None
+        The one with the highest revision; the case may still be computing its successor.
+    """
     return session.scalar(
         select(Report).where(Report.study_instance_uid == study_instance_uid).order_by(Report.revision.desc()).limit(1)
     )
@@ -61,9 +67,11 @@ def studies_reported_by(session: Session, bundle: str) -> set[str]:
     bundle : str
         Name of the bundle, or the beginning of its digest with or without ``sha256:``.
     """
+    # Ids grow with each report, so the largest of a study is its current one; one query instead of one for each study.
     newest = select(func.max(Report.id)).group_by(Report.study_instance_uid)
     prefix = bundle if bundle.startswith("sha256:") else f"sha256:{bundle}"
     return {
+        # In Python, because the name is inside a JSON column and the two databases search JSON in different ways.
         report.study_instance_uid
         for report in session.scalars(select(Report).where(Report.id.in_(newest)))
         if report.result["model"]["name"] == bundle or report.bundle_digest.startswith(prefix)
@@ -84,12 +92,24 @@ def subject_of(session: Session, report_id: int) -> tuple[str, str]:
 
 
 def objects_of(session: Session, report_id: int) -> list[ReportObject]:
-    """Return the stored objects of a report."""
+    """Return the stored objects of a report.
+
+    Returns
+    -------
+    list of ReportObject
+        In no particular order.
+    """
     return list(session.scalars(select(ReportObject).where(ReportObject.report_id == report_id)))
 
 
 def add_object(session: Session, report_id: int, stored: StoredObject) -> None:
-    """Record a stored object of a report; the same one again changes nothing."""
+    """Record a stored object of a report; the same one again changes nothing.
+
+    Parameters
+    ----------
+    stored : StoredObject
+        Its file is durable.
+    """
     if session.get(ReportObject, stored.sop_instance_uid) is None:
         session.add(
             ReportObject(
@@ -157,6 +177,8 @@ def record_report(
     if predecessor is not None:
         session.execute(
             update(Delivery)
+            # Only `pending`: what is sent is in the PACS, and its commitment says something about objects that remain
+            # there.
             .where(Delivery.report_id == predecessor.id, Delivery.state == "pending")
             .values(state="superseded", error_text=f"replaced by revision {revision} before it was sent")
         )
@@ -166,6 +188,7 @@ def record_report(
         )  # fmt: skip
         session.add(delivery)
         session.flush()
+        # In the transaction of the report: a crash leaves either no report or one with its deliveries.
         enqueue(session, DELIVER_REPORT, [delivery.id], bulk=bulk)
     case = get_case(session, study_instance_uid)
     case.current_report_id = report.id

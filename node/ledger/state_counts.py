@@ -42,8 +42,11 @@ def count_states(session: Session, kind: Kind, states: Sequence[str]) -> dict[st
 
 def compact(session: Session) -> None:
     """Replace the inserted changes by their sums, once there are `COMPACT_AFTER`."""
+    # Not at each call: a sum over so few rows costs readers nothing that is worth a write.
     if (session.scalar(select(func.count()).select_from(StateCount)) or 0) < COMPACT_AFTER:
         return
+    # DELETE ... RETURNING is atomic: a change that is inserted at the same moment is either summed here or stays as a
+    # row.
     changes = session.execute(delete(StateCount).returning(StateCount.kind, StateCount.state, StateCount.n)).all()
     sums: Counter[tuple[str, str]] = Counter()
     for kind, state, n in changes:

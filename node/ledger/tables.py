@@ -25,6 +25,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Convert an aware datetime to UTC for the database."""
+        # The same instant on every database: aware times compare wrongly as text in SQLite unless all have one offset.
         return value.astimezone(UTC) if value is not None else None
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
@@ -40,6 +41,8 @@ Row = dict[str, Any]  # a value by column, for statements without mapped objects
 class Base(DeclarativeBase):
     """Base of all mapped tables; maps Python types to column types."""
 
+    # A text without a length of its own gets 255 characters, which PostgreSQL enforces and SQLite ignores: writers cut
+    # what comes from outside (`node/dicom/scp/index.py`).
     type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[Any]: JSON, str: String(255)}  # noqa: RUF012
 
 
@@ -151,6 +154,7 @@ class Case(Base):
         Index("ix_cases_due", "assess_after"),
         Index("ix_cases_received", "received_at"),
     )
+    # Optimistic lock: on SQLite, FOR UPDATE locks nothing, and a second writer of a stale row must fail, not overwrite.
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
 
 
