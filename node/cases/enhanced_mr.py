@@ -7,6 +7,8 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
+from node.cases.slice_rules import are_one_orientation, are_one_spacing, is_pixel_spacing
+
 # Macro sequence, keyword inside it, keyword of classic MR.
 NUMBER_VALUES = (
     ("MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime"),
@@ -26,6 +28,7 @@ TEXT_VALUES = (
     ("FrameContentSequence", "FrameAcquisitionDateTime"),
 )
 OFFSET_DECIMALS = 3  # of millimetres
+LEAST_SHEAR_MM = 0.01  # a smaller shift of the frames within their plane is noise of floating point and not kept
 MAX_ECHO_TIMES = 16
 
 
@@ -41,9 +44,12 @@ def frame_header(ds: Dataset) -> dict[str, Any]:
     -------
     dict
         Classic keywords with the value of the shared group, else of the first frame. Besides:
-        ``FrameOffsets``, one float per frame, mm along the slice normal of the first frame;
+        ``FrameOffsets``, one float per frame, mm along the slice normal of the first frame; absent unless every frame
+        has a position and an orientation;
         ``FrameOrientations``, the number of different orientations when there is more than one (the offsets are then
         no slice positions);
+        ``FramePixelSpacings``, the number of different pixel spacings when there is more than one;
+        ``FrameShear``, the greatest shift of the frames against each other within their plane, mm, where there is one;
         ``FrameEchoTimes``, the different effective echo times in ms when there is more than one.
 
     References
@@ -65,37 +71,46 @@ def frame_header(ds: Dataset) -> dict[str, Any]:
     times = _value(groups, "MRModifierSequence", "InversionTimes")
     if times is not None:
         header["InversionTime"] = float(times[0] if isinstance(times, Sequence) else times)
-    spacing = _value(groups, "PixelMeasuresSequence", "PixelSpacing")
-    if spacing:
-        header["PixelSpacing"] = [float(value) for value in spacing]
+    header.update(_spacings(shared, frames))
     header.update(_positions(shared, frames))
+    return header
+
+
+def _spacings(shared: Dataset | None, frames: Sequence[Dataset]) -> dict[str, Any]:
+    """Return the pixel spacing of all frames; nothing where a frame has none."""
+    common = _vector(shared, "PixelMeasuresSequence", "PixelSpacing")
+    spacings = [_vector(frame, "PixelMeasuresSequence", "PixelSpacing") or common for frame in frames] or [common]
+    known = [spacing for spacing in spacings if spacing is not None]
+    if not known or len(known) < len(spacings):
+        return {}
+    header: dict[str, Any] = {"PixelSpacing": known[0]}
+    if all(is_pixel_spacing(spacing) for spacing in known) and not are_one_spacing(known):
+        header["FramePixelSpacings"] = len({tuple(spacing) for spacing in known})
     return header
 
 
 def _positions(shared: Dataset | None, frames: Sequence[Dataset]) -> dict[str, Any]:
     position = _vector(shared, "PlanePositionSequence", "ImagePositionPatient")
-    orientation = _vector(shared, "PlaneOrientationSequence", "ImageOrientationPatient")
+    common = _vector(shared, "PlaneOrientationSequence", "ImageOrientationPatient")
     positions = [_vector(frame, "PlanePositionSequence", "ImagePositionPatient") or position for frame in frames]
-    orientations = {
-        tuple(round(value, 4) for value in cosines)
-        for frame in frames
-        if (cosines := _vector(frame, "PlaneOrientationSequence", "ImageOrientationPatient"))
-    }
-    if orientation is None and frames:
-        orientation = _vector(frames[0], "PlaneOrientationSequence", "ImageOrientationPatient")
+    by_frame = [_vector(frame, "PlaneOrientationSequence", "ImageOrientationPatient") or common for frame in frames]
+    orientations = [cosines for cosines in by_frame if cosines is not None and len(cosines) == 6]
     header: dict[str, Any] = {}
+    orientation = orientations[0] if orientations else common
     if orientation is not None and len(orientation) == 6:
         header["ImageOrientationPatient"] = orientation
     placed = [point for point in positions if point is not None and len(point) == 3]
     if placed:
         header["ImagePositionPatient"] = placed[0]
-    if orientation is not None and len(orientation) == 6 and placed and len(placed) == len(frames):
-        normal = _cross(orientation[:3], orientation[3:])
-        header["FrameOffsets"] = [
-            round(sum(n * p for n, p in zip(normal, point, strict=True)), OFFSET_DECIMALS) for point in placed
-        ]
-    if len(orientations) > 1:
-        header["FrameOrientations"] = len(orientations)
+    if orientations and len(orientations) == len(placed) == len(frames):
+        row, column = orientations[0][:3], orientations[0][3:]
+        header["FrameOffsets"] = [round(_dot(_cross(row, column), point), OFFSET_DECIMALS) for point in placed]
+        along = [[_dot(axis, point) for point in placed] for axis in (row, column)]
+        shear = max(max(values) - min(values) for values in along)
+        if shear > LEAST_SHEAR_MM:
+            header["FrameShear"] = round(shear, OFFSET_DECIMALS)
+    if not are_one_orientation(orientations):
+        header["FrameOrientations"] = len({tuple(round(value, 4) for value in cosines) for cosines in orientations})
     echo_times = sorted({float(value) for frame in frames if (value := _value([frame], *_ECHO_TIME)) is not None})
     if len(echo_times) > 1:
         header["FrameEchoTimes"] = echo_times[:MAX_ECHO_TIMES]
@@ -120,6 +135,10 @@ def _value(groups: Sequence[Dataset], macro: str, keyword: str) -> Any:
 def _vector(group: Dataset | None, macro: str, keyword: str) -> list[float] | None:
     value = _value([group], macro, keyword) if group is not None else None
     return [float(part) for part in value] if value else None
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 def _cross(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:

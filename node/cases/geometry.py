@@ -7,22 +7,31 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from node.cases.physics import numbers_of
+from node.cases.physics import numbers_of, parts_of
+from node.cases.slice_rules import (
+    SHEAR_TOLERANCE_MM,
+    SliceSpacing,
+    are_one_orientation,
+    are_one_spacing,
+    hidden_gap_mm,
+    images_missing,
+    is_one_position,
+    is_orthonormal,
+    is_pixel_spacing,
+    slice_spacing,
+)
 
 Plane = Literal["axial", "coronal", "sagittal", "unknown"]
 Point = tuple[float, float, float]
 
-SAME_POSITION_MM = 0.01  # DS values of one position differ by rounding only
-GAP_FACTOR = 1.5  # a distance of more than this many steps is a gap
-UNEVEN_FRACTION = 0.15  # of the step; positions rounded to 0.1 mm differ by up to 10 % of a step of 1 mm
-SAME_DIRECTION = 0.002  # difference of direction cosines, 0.1 degrees
 MAX_NAMED_GAPS = 3
-MIN_NORMAL_LENGTH = 0.5  # of the cross product of the direction cosines, which is 1 for perpendicular ones
+
+Defect = tuple[str, str]  # reason code, half a sentence
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ class Stack:
     offsets_mm : tuple of float
         Different slice positions along the normal, ascending.
     step_mm : float or None
-        The most frequent distance of neighbouring slices, else their median; None for fewer than two slices.
+        Distance of neighbouring slices, missing ones left aside, to 0.01 mm; None for fewer than two slices.
     bounds_mm : tuple of two points, or None
         Least and greatest corner of the axis-parallel box around all slices, half a step beyond the outer ones.
     findings : tuple of (str, str)
@@ -83,18 +92,22 @@ def stack_of(headers: Sequence[Mapping[str, Any]]) -> Stack:
     if first is None:
         return Stack(findings=(("inconsistent_geometry", "no slice orientation is given"),))
     normal = _unit(_cross(first[:3], first[3:]))
-    if normal is None:
-        return Stack(findings=(("inconsistent_geometry", "the slice orientation is not two directions"),))
+    if normal is None or not is_orthonormal(first):
+        return Stack(findings=(("inconsistent_geometry", "the slice orientation is not two perpendicular directions"),))
     findings = _differences(headers, orientations, first)
-    offsets = [offset for header in headers for offset in _offsets(header, normal)]
-    missing = sum(1 for header in headers if not _offsets(header, normal))
+    offsets_by_header = [_offsets(header, normal) for header in headers]
+    missing = sum(not offsets for offsets in offsets_by_header)
     if missing:
         findings.append(("inconsistent_geometry", f"{missing} of {len(headers)} instances give no slice position"))
-    distinct, duplicates = _distinct(sorted(offsets))
+    distinct, duplicates = _distinct(sorted(offset for offsets in offsets_by_header for offset in offsets))
     if duplicates:
         findings.append(("inconsistent_geometry", f"{duplicates} slice positions are there more than once"))
-    step = _step([b - a for a, b in pairwise(distinct)])
-    findings += _steps(distinct, step)
+    stated_mm = _greatest(headers, "SpacingBetweenSlices")
+    spacing = slice_spacing(distinct, stated_mm)
+    step = None if spacing is None else round(spacing.step_mm, 2)
+    findings += _shear(headers, first, normal)
+    findings += _steps(distinct, spacing, stated_mm, _greatest(headers, "SliceThickness"))
+    findings += _counts(headers)
     plane, oblique = _plane(normal)
     return Stack(
         plane=plane,
@@ -131,65 +144,118 @@ def _offsets(header: Mapping[str, Any], normal: Point) -> list[float]:
     if isinstance(frames, list) and frames:
         return [float(offset) for offset in frames]
     position = numbers_of(header.get("ImagePositionPatient"))
-    if len(position) != 3:
+    # One position for an object of many frames is none: the other frames' places are not known.
+    if len(position) != 3 or _number(header, "NumberOfFrames") > 1:
         return []
-    return [sum(n * p for n, p in zip(normal, position, strict=True))]
+    return [_dot(normal, position)]
 
 
 def _differences(
     headers: Sequence[Mapping[str, Any]], orientations: Sequence[Sequence[float]], first: Sequence[float]
-) -> list[tuple[str, str]]:
+) -> list[Defect]:
     findings = []
-    turned = sum(
-        1
-        for numbers in orientations
-        if len(numbers) == 6 and max(abs(a - b) for a, b in zip(numbers, first, strict=True)) > SAME_DIRECTION
-    )
+    total = len(headers)
+    complete = [numbers for numbers in orientations if len(numbers) == 6]
+    if len(complete) < total:
+        text = f"{total - len(complete)} of {total} instances give no slice orientation"
+        findings.append(("inconsistent_geometry", text))
+    turned = sum(not are_one_orientation([numbers, first]) for numbers in complete)
     turned += sum(1 for header in headers if header.get("FrameOrientations"))
-    if turned:
-        findings.append(("inconsistent_geometry", f"{turned} of {len(headers)} instances are in another plane"))
-    for keyword, name in (("Rows", "rows"), ("Columns", "columns"), ("PixelSpacing", "pixel spacings")):
+    if turned or not are_one_orientation(complete):
+        text = f"{max(turned, 1)} of {total} instances are in another plane"
+        findings.append(("inconsistent_geometry", text))
+    for keyword, name in (("Rows", "rows"), ("Columns", "columns")):
         values = {str(header[keyword]) for header in headers if header.get(keyword) is not None}
         if len(values) > 1:
             findings.append(
                 ("inconsistent_geometry", f"the slices have different {name}: {', '.join(sorted(values)[:3])}")
             )
-    frames = {header["FrameOfReferenceUID"] for header in headers if header.get("FrameOfReferenceUID")}
+    findings += _pixel_spacings(headers)
+    # A slice without a frame of reference is in another one than the slices that name theirs.
+    frames = {str(header.get("FrameOfReferenceUID") or "") for header in headers}
     if len(frames) > 1:
         findings.append(("inconsistent_geometry", f"the slices are in {len(frames)} frames of reference"))
     return findings
+
+
+def _pixel_spacings(headers: Sequence[Mapping[str, Any]]) -> list[Defect]:
+    spacings = [numbers_of(header.get("PixelSpacing")) for header in headers]
+    usable = [spacing for spacing in spacings if is_pixel_spacing(spacing)]
+    if len(usable) < len(spacings):
+        text = f"{len(spacings) - len(usable)} of {len(spacings)} instances give no pixel spacing greater than 0"
+        return [("inconsistent_geometry", text)]
+    if not are_one_spacing(usable) or any(header.get("FramePixelSpacings") for header in headers):
+        listed = ", ".join(sorted({f"{y:g} x {x:g} mm" for y, x in usable})[:3])
+        return [("inconsistent_geometry", f"the slices have different pixel spacings: {listed}")]
+    return []
 
 
 def _distinct(ordered: Sequence[float]) -> tuple[list[float], int]:
     distinct: list[float] = []
     repeated = 0
     for offset in ordered:
-        if distinct and offset - distinct[-1] <= SAME_POSITION_MM:
+        if distinct and is_one_position(distinct[-1], offset):
             repeated += 1
         else:
             distinct.append(offset)
     return distinct, repeated
 
 
-def _steps(offsets: Sequence[float], step: float | None) -> list[tuple[str, str]]:
-    if step is None:
+def _shear(headers: Sequence[Mapping[str, Any]], first: Sequence[float], normal: Point) -> list[Defect]:
+    """Return a defect where slices are shifted within their plane against the first one."""
+    shift = max((_number(header, "FrameShear") for header in headers), default=0.0)
+    positions = [numbers_of(header.get("ImagePositionPatient")) for header in headers]
+    positions = [position for position in positions if len(position) == 3]
+    row = first[:3]
+    column = _cross(normal, row)
+    for axis in (row, column):
+        along = [_dot(axis, position) for position in positions]
+        shift = max(shift, max(along, default=0.0) - min(along, default=0.0))
+    if shift <= SHEAR_TOLERANCE_MM:
         return []
-    gaps, uneven = [], 0
-    for low, high in pairwise(offsets):
-        distance = high - low
-        if distance > GAP_FACTOR * step:
-            gaps.append((low, high, max(1, round(distance / step) - 1)))
-        elif abs(distance - step) > UNEVEN_FRACTION * step:
-            uneven += 1
-    findings = []
-    if gaps:
-        places = ", ".join(f"{low:.1f} and {high:.1f} mm" for low, high, _ in gaps[:MAX_NAMED_GAPS])
-        total = sum(count for *_, count in gaps)
-        noun = "slice is" if total == 1 else "slices are"
-        findings.append(("missing_slice", f"{total} {noun} missing between {places} (step {step:.2f} mm)"))
-    if uneven:
-        findings.append(("inconsistent_geometry", f"{uneven} slice distances differ from the step of {step:.2f} mm"))
-    return findings
+    text = f"the slices are shifted against each other in their plane by up to {shift:.2f} mm"
+    return [("inconsistent_geometry", text)]
+
+
+def _steps(
+    offsets: Sequence[float], spacing: SliceSpacing | None, stated_mm: float | None, thickness_mm: float | None
+) -> list[Defect]:
+    if spacing is None:
+        if offsets and not (stated_mm or thickness_mm):
+            return [("inconsistent_geometry", "the only slice has no thickness")]
+        return []
+    step = spacing.step_mm
+    if not spacing.is_even:
+        distances = [high - low for low, high in pairwise(offsets)]
+        text = f"slice distances from {min(distances):.2f} to {max(distances):.2f} mm, not even"
+        return [("inconsistent_geometry", text)]
+    if spacing.gaps:
+        places = ", ".join(f"{offsets[at]:.1f} and {offsets[at + 1]:.1f} mm" for at, _ in spacing.gaps[:MAX_NAMED_GAPS])
+        noun = "slice is" if spacing.n_missing == 1 else "slices are"
+        text = f"{spacing.n_missing} {noun} missing between {places} (step {step:.2f} mm)"
+        return [("missing_slice", text)]
+    expected = hidden_gap_mm(step, stated_mm, thickness_mm)
+    if expected is None:
+        return []
+    text = f"slices are missing: expected one every {expected:.2f} mm by the header, found one every {step:.2f} mm"
+    return [("missing_slice", text)]
+
+
+def _counts(headers: Sequence[Mapping[str, Any]]) -> list[Defect]:
+    """Return a defect where an acquisition contains more images than are there."""
+    stated_distance = bool(_greatest(headers, "SpacingBetweenSlices") or _greatest(headers, "SliceThickness"))
+    images: Counter[str] = Counter()
+    stated: dict[str, float] = {}
+    for header in headers:
+        acquisition = str(header.get("AcquisitionNumber") or "")
+        images[acquisition] += max(1, int(_number(header, "NumberOfFrames")))
+        if "ORIGINAL" in parts_of(header.get("ImageType")):
+            stated[acquisition] = max(stated.get(acquisition, 0.0), _number(header, "ImagesInAcquisition"))
+    return [
+        ("missing_slice", f"{images[number]} of the {expected:.0f} images of the acquisition are there")
+        for number, expected in stated.items()
+        if images_missing(images[number], expected, stated_distance)
+    ]
 
 
 def _plane(normal: Point) -> tuple[Plane, float]:
@@ -213,7 +279,7 @@ def _bounds(
     size = numbers_of([header.get("Rows"), header.get("Columns")])
     if len(spacing) != 2 or len(size) != 2:
         return None
-    own_offset = sum(n * p for n, p in zip(normal, position, strict=True))
+    own_offset = _dot(normal, position)
     half = (step or 0.0) / 2
     # PixelSpacing is row spacing, then column spacing (PS3.3 10.7.1.3): columns are spacing[1] apart along a row.
     along_row, along_column = (size[1] - 1) * spacing[1], (size[0] - 1) * spacing[0]
@@ -231,15 +297,18 @@ def _bounds(
     return (least[0], least[1], least[2]), (greatest[0], greatest[1], greatest[2])
 
 
-def _step(values: Sequence[float]) -> float | None:
-    """Return the distance on which more than half of the neighbours agree to 0.01 mm, else the median."""
-    if not values:
-        return None
-    counted = Counter(round(value, 2) for value in values)
-    common, times = counted.most_common(1)[0]
-    if times * 2 > len(values) and common > 0:
-        return common
-    return sorted(values)[len(values) // 2]
+def _greatest(headers: Iterable[Mapping[str, Any]], keyword: str) -> float | None:
+    return max((_number(header, keyword) for header in headers), default=0.0) or None
+
+
+def _number(header: Mapping[str, Any], keyword: str) -> float:
+    """Return a number that is greater than 0, else 0."""
+    numbers = numbers_of([header.get(keyword)])
+    return max(numbers[0], 0.0) if numbers else 0.0
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 def _cross(a: Sequence[float], b: Sequence[float]) -> Point:
@@ -248,4 +317,4 @@ def _cross(a: Sequence[float], b: Sequence[float]) -> Point:
 
 def _unit(vector: Point) -> Point | None:
     length = math.sqrt(sum(part * part for part in vector))
-    return (vector[0] / length, vector[1] / length, vector[2] / length) if length > MIN_NORMAL_LENGTH else None
+    return (vector[0] / length, vector[1] / length, vector[2] / length) if length > 0 else None

@@ -50,7 +50,7 @@ NUMBER_KEYWORDS = (
     "RepetitionTime", "EchoTime", "InversionTime", "FlipAngle", "EchoTrainLength", "MagneticFieldStrength",
     "SliceThickness", "SpacingBetweenSlices", "SliceLocation", "ContrastBolusVolume", "DiffusionBValue",
     "TriggerTime", "NumberOfTemporalPositions", "TemporalPositionIdentifier", "EchoNumbers", "InstanceNumber",
-    "SeriesNumber", "AcquisitionNumber", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
+    "SeriesNumber", "AcquisitionNumber", "ImagesInAcquisition", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
 )  # fmt: skip
 VECTOR_KEYWORDS = ("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
 CODE_KEYWORDS = ("ContrastBolusAgentSequence",)

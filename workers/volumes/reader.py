@@ -7,12 +7,12 @@ The method, step by step in `read_series`:
 3. One orientation, size and pixel spacing is required of all frames, with orthonormal cosines (C.7.6.2.1.1).
 4. Frames are ordered by the position of their first pixel along the common normal. Two frames at one position must be
    pixel-identical (one is left out); otherwise they are several volumes, or contradict each other.
-5. Neighbouring positions must be evenly spaced along the normal and not shifted within the plane. A distance that is a
-   multiple of the others is a missing slice.
+5. Positions must be evenly spaced along the normal and not shifted within the plane, apart from their rounding. A
+   distance that is a multiple of the others is a missing slice; so is a step much greater than the header states.
 
-What is repaired is stated as a `Finding`; everything else is refused by an `IneligibleStudyError` with a reason code of
-the contract. Slice Location and Instance Number are not used: the standard ties neither to the geometry. The nominal
-slice distance of the header counts only where a series has one slice.
+`node.cases.slice_rules` decides what steps 3 to 5 accept, here and for the headers in the node. What is repaired is
+stated as a `Finding`; everything else is refused by an `IneligibleStudyError` with a reason code of the contract. Slice
+Location and Instance Number are not used: the standard ties neither to the geometry.
 
 References
 ----------
@@ -25,6 +25,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -32,20 +33,24 @@ from pydicom import Dataset, dcmread
 
 from config.arrays import Float32Array, FloatArray
 from config.errors import IneligibleStudyError, InputError
+from node.cases.slice_rules import (
+    SHEAR_TOLERANCE_MM,
+    are_one_orientation,
+    are_one_spacing,
+    hidden_gap_mm,
+    images_missing,
+    is_one_position,
+    is_orthonormal,
+    is_pixel_spacing,
+    slice_spacing,
+)
 from workers.volumes.findings import Finding
 from workers.volumes.frames import Frame, read_frames
 from workers.volumes.geometry import Grid
-from workers.volumes.parsing import PARSE_ERRORS
+from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable
 from workers.volumes.pixels import decode
 from workers.volumes.stored_slice import StoredSlice
 
-COSINE_TOLERANCE = 1e-3
-SPACING_TOLERANCE = 1e-3  # of the pixel spacing
-SAME_POSITION_MM = 0.01
-# Of the slice distance. Positions rounded to two decimals, as some scanners write them, move a step by up to 0.01 mm,
-# which is allowed in any case.
-STEP_TOLERANCE = 0.02
-SHEAR_TOLERANCE_MM = 0.1
 MAX_VOXELS = 2**30
 
 
@@ -146,6 +151,7 @@ def read_series(paths: Sequence[Path]) -> MrSeries:
     findings: list[Finding] = []
     frames = _magnitude_only(frames, findings)
     _check_one_plane(frames)
+    _check_image_count(frames)
     axes = _axes(frames[0])
     frames = _in_order(frames, axes[:, 2], findings)
     step = _slice_distance(frames, axes)
@@ -189,17 +195,28 @@ def _check_one_plane(frames: Sequence[Frame]) -> None:
     sizes = sorted({(frame.source.rows, frame.source.columns) for frame in frames})
     if len(sizes) > 1:
         raise _inconsistent(frames, "slices of different size: " + ", ".join(f"{r} x {c}" for r, c in sizes))
-    orientations = np.array([frame.orientation for frame in frames])
-    if np.abs(orientations - orientations[0]).max() > COSINE_TOLERANCE:
+    if not are_one_orientation([frame.orientation for frame in frames]):
         raise _inconsistent(frames, "slices of different orientation")
-    spacings = np.array([frame.spacing_yx_mm for frame in frames])
-    if spacings.min() <= 0 or np.abs(spacings / spacings[0] - 1).max() > SPACING_TOLERANCE:
-        listed = ", ".join(f"{y:g} x {x:g}" for y, x in sorted({frame.spacing_yx_mm for frame in frames}))
+    spacings = [frame.spacing_yx_mm for frame in frames]
+    if not all(map(is_pixel_spacing, spacings)) or not are_one_spacing(spacings):
+        listed = ", ".join(f"{y:g} x {x:g}" for y, x in sorted(set(spacings)))
         raise _inconsistent(frames, f"pixel spacings {listed} mm")
-    row, column = orientations[0][:3], orientations[0][3:]
-    lengths = np.array([row @ row, column @ column])
-    if abs(row @ column) > COSINE_TOLERANCE or np.abs(lengths - 1).max() > 2 * COSINE_TOLERANCE:
+    if not is_orthonormal(first.orientation):
         raise _inconsistent(frames, f"direction cosines that are not orthonormal: {list(first.orientation)}")
+
+
+def _check_image_count(frames: Sequence[Frame]) -> None:
+    """Refuse a series with fewer images than its acquisitions contain, where the header states their number."""
+    stated_distance = bool(_greatest(frames, "SpacingBetweenSlices") or _greatest(frames, "SliceThickness"))
+    acquisitions: dict[str, list[Frame]] = {}
+    for frame in frames:
+        acquisitions.setdefault(str(_value(frame, "AcquisitionNumber") or ""), []).append(frame)
+    for images in acquisitions.values():
+        original = [frame for frame in images if "ORIGINAL" in (_value(frame, "ImageType") or ())]
+        stated = _greatest(original, "ImagesInAcquisition")
+        if images_missing(len(images), stated, stated_distance):
+            text = f"series {_uid(frames)}: expected the {stated:.0f} images of the acquisition, found {len(images)}"
+            raise IneligibleStudyError("missing_slice", text)
 
 
 def _axes(frame: Frame) -> FloatArray:
@@ -224,7 +241,7 @@ def _in_order(frames: Sequence[Frame], normal: FloatArray, findings: list[Findin
     )
     positions: list[list[Frame]] = []
     for frame in ordered:
-        if positions and height_mm(frame) - height_mm(positions[-1][0]) < SAME_POSITION_MM:
+        if positions and is_one_position(height_mm(positions[-1][0]), height_mm(frame)):
             positions[-1].append(frame)
         else:
             positions.append([frame])
@@ -259,21 +276,20 @@ def _slice_distance(frames: Sequence[Frame], axes: FloatArray) -> float:
     positions = np.array([frame.position_lps_mm for frame in frames])
     offsets_mm = (positions - positions[0]) @ axes  # along a row, along a column, along the normal
     steps = np.diff(offsets_mm[:, 2])
-    # The median is the true distance as long as fewer than half of the slices are missing.
-    step = float(np.median(steps))
-    off = np.abs(steps - step) > max(STEP_TOLERANCE * step, SAME_POSITION_MM)
-    if off.any():
-        at = int(np.flatnonzero(off)[0])
-        # Two or more whole distances are missing slices; anything between is an uneven series.
-        gaps = np.rint(steps[off] / step)
-        if np.all(gaps >= 2) and np.all(np.abs(steps[off] - gaps * step) <= 2 * STEP_TOLERANCE * gaps * step):
-            raise IneligibleStudyError(
-                "missing_slice",
-                f"series {_uid(frames)}: expected a slice every {step:.2f} mm, found a gap of {steps[at]:.2f} mm "
-                f"between {_place(frames[at])} and {_place(frames[at + 1])} ({int((gaps - 1).sum())} missing in all)",
-            )
+    stated_mm = _greatest(frames, "SpacingBetweenSlices")
+    spacing = slice_spacing(offsets_mm[:, 2].tolist(), stated_mm)
+    if spacing is None or not spacing.is_even:
         raise _inconsistent(frames, f"slice distances from {steps.min():.2f} to {steps.max():.2f} mm")
-    shear = float(np.abs(offsets_mm[:, :2]).max())
+    if spacing.gaps:
+        at = spacing.gaps[0][0]
+        text = f"expected a slice every {spacing.step_mm:.2f} mm, found a gap of {steps[at]:.2f} mm between "
+        text += f"{_place(frames[at])} and {_place(frames[at + 1])} ({spacing.n_missing} missing in all)"
+        raise IneligibleStudyError("missing_slice", f"series {_uid(frames)}: {text}")
+    expected_mm = hidden_gap_mm(spacing.step_mm, stated_mm, _greatest(frames, "SliceThickness"))
+    if expected_mm is not None:
+        text = f"expected a slice every {expected_mm:.2f} mm by the header, found one every {spacing.step_mm:.2f} mm"
+        raise IneligibleStudyError("missing_slice", f"series {_uid(frames)}: {text}; send the missing slices")
+    shear = float(np.ptp(offsets_mm[:, :2], axis=0).max())
     if shear > SHEAR_TOLERANCE_MM:
         raise _inconsistent(frames, f"slices shifted against each other in their plane by up to {shear:.2f} mm")
     # The mean, not the median: rounding errors of positions cancel, and the last slice is at its stored position.
@@ -283,6 +299,19 @@ def _slice_distance(frames: Sequence[Frame], axes: FloatArray) -> float:
 def _inconsistent(frames: Sequence[Frame], defect: str) -> IneligibleStudyError:
     text = f"series {_uid(frames)}: expected parallel slices of one size at even distances, found {defect}"
     return IneligibleStudyError("inconsistent_geometry", text)
+
+
+def _value(frame: Frame, keyword: str) -> Any:
+    try:
+        return first_value(frame.levels, keyword)
+    except PARSE_ERRORS as error:
+        raise unreadable(frame.source.path, f"{type(error).__name__}: {error}") from error
+
+
+def _greatest(frames: Sequence[Frame], keyword: str) -> float | None:
+    """Return the greatest value of a number that is greater than 0, or None."""
+    numbers = [_value(frame, keyword) for frame in frames]
+    return max((float(number) for number in numbers if isinstance(number, int | float)), default=0.0) or None
 
 
 def _uid(frames: Sequence[Frame]) -> str:
