@@ -77,15 +77,15 @@ def frame_header(ds: Dataset) -> dict[str, Any]:
 
 
 def _spacings(shared: Dataset | None, frames: Sequence[Dataset]) -> dict[str, Any]:
-    """Return the pixel spacing of all frames; nothing where a frame has none."""
+    """Return the pixel spacing of all frames; nothing where a frame has no usable one."""
     common = _vector(shared, "PixelMeasuresSequence", "PixelSpacing")
     spacings = [_vector(frame, "PixelMeasuresSequence", "PixelSpacing") or common for frame in frames] or [common]
-    known = [spacing for spacing in spacings if spacing is not None]
-    if not known or len(known) < len(spacings):
+    usable = [spacing for spacing in spacings if spacing is not None and is_pixel_spacing(spacing)]
+    if len(usable) < len(spacings):
         return {}
-    header: dict[str, Any] = {"PixelSpacing": known[0]}
-    if all(is_pixel_spacing(spacing) for spacing in known) and not are_one_spacing(known):
-        header["FramePixelSpacings"] = len({tuple(spacing) for spacing in known})
+    header: dict[str, Any] = {"PixelSpacing": usable[0]}
+    if not are_one_spacing(usable):
+        header["FramePixelSpacings"] = len({tuple(spacing) for spacing in usable})
     return header
 
 
