@@ -145,6 +145,8 @@ def extract_many(
     features, risks = [], []
     with torch.inference_mode():
         for batch, used in _batches(bags, BATCH.get((where.type, precision), 16), where, dtype):
+            # Back to float32 before the heads: with the eight significant bits of bfloat16 neighbouring slices would
+            # tie for the maximum.
             batch_features = backbone(batch).float()
             features.append(batch_features[:used])
             risks.append(network.risk(batch_features)[:used])

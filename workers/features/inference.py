@@ -78,6 +78,7 @@ class MatrixConvolution(nn.Module):
             As the convolution gives it, up to rounding.
         """
         vertical, horizontal = self.padding
+        # `pad` counts from the last axis, which is the channels here: none, then columns, then rows.
         padded = functional.pad(x.permute(0, 2, 3, 1), (0, 0, horizontal, horizontal, vertical, vertical))
         windows = padded.unfold(1, self.kernel[0], self.stride[0]).unfold(2, self.kernel[1], self.stride[1])
         n, height, width = windows.shape[:3]  # windows: (n, h, w, c, k, k)

@@ -39,6 +39,7 @@ def maximum_instance(risk: Tensor, bag_sizes: Sequence[int]) -> Tensor:
         A bag is empty, or the sizes do not add up to the number of slices.
     """
     starts = _starts(risk, bag_sizes)
+    # Bag by bag, since bags differ in size; padding would need a value below every risk.
     return torch.stack(
         [start + risk[start : start + size].argmax() for start, size in zip(starts, bag_sizes, strict=True)]
     )
@@ -83,6 +84,7 @@ class AttentionPooling(nn.Module):
         pooled, weights = [], []
         for start, size in zip(starts, bag_sizes, strict=True):
             rows = slice(start, start + size)
+            # Within the bag: weights of other patients' slices must not enter.
             a = torch.softmax(scores[rows], dim=0)  # (size,)
             weights.append(a)
             pooled.append(a @ features[rows])  # (c,)

@@ -118,6 +118,7 @@ class SEResNet(nn.Module):
         super().__init__()
         wide = architecture.channels
         self.stem = nn.Sequential(
+            # No bias where a batch normalisation follows: its mean would remove it, and its shift replaces it.
             nn.Conv2d(2, wide(32), 5, stride=2, padding=2, bias=False),  # (n, 32, 64, 64)
             nn.BatchNorm2d(wide(32)),
             nn.ReLU(inplace=True),
@@ -169,6 +170,7 @@ class SEResNet(nn.Module):
 def _stage(architecture: BackboneArchitecture, channels_in: int, channels: int, n_blocks: int) -> nn.Sequential:
     blocks: list[nn.Module] = []
     for i in range(n_blocks):
+        # The first block of a stage halves the map, the others keep its size.
         into, stride = (channels_in, 2) if i == 0 else (channels, 1)
         if architecture.variant == "basic":
             blocks.append(SEBasicBlock(into, channels, stride, architecture.reduction))
@@ -199,6 +201,8 @@ class SequenceNetwork(nn.Module):
         n, hidden = architecture.n_features, architecture.channels(HEAD)
         self.architecture = architecture
         self.backbone = SEResNet(architecture)
+        # Zhong et al. 2021, section 2.3: heads of the training of one sequence; the bundle uses `risk` and the features
+        # alone.
         self.prognosis = nn.Sequential(nn.Linear(n, hidden), nn.ReLU(), nn.Linear(hidden, len(ENDPOINTS)))
         self.response_hidden = nn.Sequential(nn.Linear(n, hidden), nn.ReLU())
         self.response_output = nn.Linear(hidden, 1, bias=False)  # so that it is odd in the treatment factor
@@ -256,5 +260,6 @@ class SequenceNetwork(nn.Module):
         tensor, shape (n,)
             The largest prognosis output, in (-1, 1); it does not depend on the treatment, which is not chosen yet.
         """
+        # The risk that selects the representative slice: DFS, the maximum of the three endpoints. tanh keeps the order.
         highest: Tensor = torch.tanh(self.prognosis(features)).amax(dim=1)
         return highest

@@ -61,6 +61,7 @@ class SqueezeExcitation(nn.Module):
         tensor, shape (n, c, h, w)
             Before the ReLU.
         """
+        # Scale (equation 4) and the sum with the shortcut in one pass over the maps, which limit the speed on a CPU.
         return torch.addcmul(shortcut, x, self.gates(x))
 
 

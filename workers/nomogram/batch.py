@@ -135,6 +135,8 @@ def score_patients(
     if unknown.any():
         each = nomogram.score_each_category(covariates, **options)
         low, high = (each[category].ict_preferred for category in CATEGORY_COLUMN)
+        # With EBV DNA unknown there is a recommendation where both categories agree; at threshold 0 they always do,
+        # because the sign of the difference does not depend on EBV DNA.
         recommended = np.where(unknown & (low != high), "", recommended)
     table: dict[str, Column] = {
         "patient_id": patients.patient_ids,
@@ -187,6 +189,7 @@ def _number_columns(
 
 
 def _shown(values: FloatArray, shown: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Column:
+    # NaN is a missing interval; a cell is empty then, since a spreadsheet would read "nan" as text.
     filled = shown & ~np.isnan(values)
     if filled.all():
         return values.tolist()
@@ -205,6 +208,7 @@ def _numbers(path: Path, columns: Mapping[str, list[str]], name: str) -> FloatAr
     try:
         return np.array(columns[name], dtype=np.float64)
     except ValueError:
+        # The whole column failed at once; row by row the message can name the cell.
         for at, text in enumerate(columns[name], 1):
             _number(path, at, name, text)
         raise

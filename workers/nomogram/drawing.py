@@ -151,6 +151,7 @@ class _Canvas:
         box = ax.get_window_extent()
         width_inches = box.width / ax.figure.dpi
         height_inches = box.height / ax.figure.dpi
+        # The page of a report and a window have different shapes; the smaller side decides, or labels would overlap.
         self.size = float(np.clip(min(width_inches * 1.0, height_inches * 1.75), 4.0, 12.0))
         ax.set_xlim(0, 1)
         ax.set_ylim(0, 1)
@@ -164,6 +165,7 @@ class _Canvas:
         return LEFT + (RIGHT - LEFT) * place
 
     def text(self, x: float, y: float, text: str, size: float = 1.0, color: str = "", **options: Any) -> None:
+        # The patient's lines run through the labels of the axes; the halo keeps them legible.
         halo = [patheffects.withStroke(linewidth=self.size * 0.32, foreground=self.palette.paper)]
         self.ax.text(
             x, y, text, fontsize=self.size * size, color=color or self.palette.ink, family=self.fonts,
@@ -235,6 +237,7 @@ def _rows(nomogram: CoxNomogram, horizons: Sequence[float], words: dict[str, str
         rows[factor] = _Row(words[factor], places, [_number(v) for v in values], (min(places), max(places)))
     ebv = [scale.of_factor(EBV, value) / FULL_SCALE for value in (0.0, 1.0)]
     biomarker = nomogram.indication.biomarker
+    # The signs follow the rule in force: a patient at exactly the threshold belongs to one side only.
     low, high = ("<", "≥") if biomarker.threshold_inclusive else ("≤", ">")
     sides = [f"{sign} {biomarker.threshold:g}" for sign in (low, high)]
     rows[EBV] = _Row(words[EBV], ebv, sides, (min(ebv), max(ebv)))
@@ -260,6 +263,7 @@ def total_points_end(nomogram: CoxNomogram) -> float:
 def _dfs_row(nomogram: CoxNomogram, month: float, longest: float, words: dict[str, str]) -> _Row:
     hazard = float(nomogram.baseline_hazard([month])[0])
     places = {dfs: float(nomogram.scale.total(float(np.log(-np.log(dfs) / hazard)))) / longest for dfs in DFS_TICKS}
+    # A low hazard puts the small rates beyond the highest total that a patient can reach.
     shown = {dfs: place for dfs, place in places.items() if 0.0 <= place <= 1.0}
     years = whole_years(month)
     label = words["dfs months"].format(months=month) if years is None else words["dfs"].format(years=years)
@@ -311,6 +315,7 @@ def _ticks(low: float, high: float, step: float) -> list[float]:
 
 
 def _number(value: float) -> str:
+    # Rounded first: `g` would print a tick that is 1e-17 in place of 0.
     return f"{round(value, 10):g}".replace("-", "\N{MINUS SIGN}")
 
 

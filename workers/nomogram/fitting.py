@@ -181,6 +181,7 @@ def fit_nomogram(
     ----------
     Zhong et al. 2021, section 2.4.
     """
+    # Uncentred, as it is stored: the baseline hazard of the file is that of x = 0.
     x = design_matrix(data)
     longest = float(data.durations_days.max())
     require_follow_up(data.durations_days, indication.horizons_months, data_source or name)
@@ -216,6 +217,7 @@ def fit_nomogram(
 
 def _baseline_to_json(baseline: StepBaseline, longest_days: float, horizons_months: Sequence[int]) -> dict[str, Any]:
     year_days = MONTHS_PER_YEAR * DAYS_PER_MONTH
+    # Every year, so that pages and commands have intervals at other horizons than those of the decision as well.
     years = range(year_days, int(longest_days) + 1, year_days)
     kept_days = sorted({*years, *(month * DAYS_PER_MONTH for month in horizons_months)})
     horizons = {month_key(days): float(days) for days in kept_days}
@@ -246,6 +248,7 @@ def _axes_to_json(
     coefficients = dict(zip(TERMS, fit.coefficients.tolist(), strict=True))
     scale = PointsScale.of(coefficients, axes)
     highest = sum(max(scale.of_factor(term, end) for end in axes[term]) for term in (AGE, PROGNOSTIC, EBV))
+    # One arm's axis counts, never both: a patient receives one regimen.
     highest += max(scale.of_predictive_score(arm, end) for arm in TreatmentArm for end in axes[PREDICTIVE])
     step = pretty_step(0.0, highest)
     axes["total_points"] = (0.0, highest // step * step)  # as rms: to the last tick that can be reached
@@ -263,9 +266,13 @@ def _axes_to_json(
         },
         "decision": {
             "rule": "ICT+CCRT if S_ict - S_ccrt > threshold else CCRT",
+            # The product's and the treatment's effect cancel at this score: b_treatment + b_product * score = 0. The
+            # baseline drops out, so it is the same for every patient and every horizon.
             "predictive_score_equal_arms": -coefficients[TREATMENT] / coefficients[INTERACTION],
         },
         "risk_cut": {
+            # Under the treatment received. The paper cuts high and low risk at the training cohort's mean, in other
+            # cohorts, too.
             "mean_lp_training": float(lp.mean()),
             "mean_total_points_training": float(scale.total(lp).mean()),
         },
@@ -280,4 +287,5 @@ def _totals(scale: PointsScale, hazard: float) -> list[float]:
     """Return the total points at which DFS equals each tick; empty before the first event."""
     if hazard == 0:
         return []
+    # S = exp(-H0 exp(lp)) solved for lp, then in points.
     return [float(scale.total(float(np.log(-np.log(dfs) / hazard)))) for dfs in DFS_TICKS]

@@ -74,6 +74,7 @@ def term_columns(inputs: Mapping[str, FloatArray], treated: bool | BoolArray) ->
     array, shape (n, 6)
         In the order of `points.TERMS`.
     """
+    # One value for all patients or one for each: predictions use both arms, a fit the arm received.
     treatment = np.broadcast_to(np.asarray(treated, dtype=np.float64), inputs[AGE].shape)
     columns = {
         AGE: inputs[AGE],

@@ -157,6 +157,8 @@ class CoxNomogram:
                 f"the cohort behind {self.name!r} was followed for {longest:.1f} months at most, "
                 f"found a horizon of {float(days.max()) / DAYS_PER_MONTH:g} months"
             )
+        # A step function, as survfit has it: side "right" counts the events up to and including the day, and before the
+        # first event the hazard is 0. Interpolation between the steps would change reported rates.
         steps = np.concatenate(([0.0], self.cumulative_hazard))
         return steps[np.searchsorted(self.event_days, days, side="right")]
 
@@ -232,6 +234,8 @@ class CoxNomogram:
         decision_horizon = float(fitted.decision.horizon_months if decision_horizon is None else decision_horizon)
         hazard = self.baseline_hazard(horizons)
         decisive_hazard = self.baseline_hazard([decision_horizon])
+        # Rounded, since 4.1 months are 122.99999999999999 days in double precision and the keys are those of a JSON
+        # file.
         terms = [self.variance_terms.get(round(month * DAYS_PER_MONTH, 6)) for month in horizons]
         n = len(inputs[AGE])
         tables = {name: np.empty((n, len(horizons))) for name in _TABLES}
@@ -247,6 +251,8 @@ class CoxNomogram:
             for arm in TreatmentArm:
                 lp[arm][rows] = estimates[f"lp {arm}"]
             ict, ccrt = (np.exp(-decisive_hazard * np.exp(estimates[f"lp {arm}"])) for arm in TreatmentArm)
+            # From unrounded survival, and strictly: at exact equality the regimen without induction chemotherapy is
+            # advised.
             ict_preferred[rows] = ict - ccrt > threshold
         return self._result(inputs, horizons, threshold, decision_horizon, tables, lp, ict_preferred)
 
@@ -289,12 +295,15 @@ class CoxNomogram:
         n, h = len(inputs[AGE]), len(hazard)
         out = {name: np.full((n, h), np.nan) for name in _TABLES}
         for at in range(h):
+            # S(t|x) = exp(-H0(t) exp(lp)), Zhong et al. 2021, section 2.4.
             s = {arm: np.exp(-hazard[at] * relative[arm]) for arm in TreatmentArm}
             difference = s[TreatmentArm.ICT_CCRT] - s[TreatmentArm.CCRT]
             out["difference"][:, at] = difference
             for arm in TreatmentArm:
                 out[f"dfs {arm}"][:, at] = s[arm]
             variance_terms = terms[at]
+            # A horizon without stored sums has an estimate and no interval: the sums need the patients' rows, which the
+            # file does not contain.
             if variance_terms is None:
                 continue
             # var(log S) = exp(2 lp) (A + g' Cov g) with g = H0 x - q: the first part is the chance of the baseline,
@@ -306,12 +315,18 @@ class CoxNomogram:
                 for arm in TreatmentArm
             }
             for arm in TreatmentArm:
+                # On the log scale, the default of R's survfit.coxph; the upper end is cut at 1 as there.
                 width = np.exp(Z_95 * se[arm])
                 out[f"low {arm}"][:, at] = s[arm] / width
                 out[f"high {arm}"][:, at] = np.minimum(s[arm] * width, 1.0)
             ict, ccrt = TreatmentArm.ICT_CCRT, TreatmentArm.CCRT
+            # Delta method for S1 - S0: var = S1^2 var(log S1) + S0^2 var(log S0) - 2 S1 S0 cov(log S1, log S0). Adding
+            # the two variances without the covariance would make the interval of the difference too wide: both arms
+            # have the same baseline, and their covariates differ in the treatment and its product alone.
             cross = relative[ict] * relative[ccrt] * (variance_terms.a + np.einsum("ij,ij->i", g_cov[ict], g[ccrt]))
             variance = (s[ict] * se[ict]) ** 2 + (s[ccrt] * se[ccrt]) ** 2 - 2 * s[ict] * s[ccrt] * cross
+            # Where both arms have nearly the same survival the three terms cancel, and rounding can leave a negative
+            # rest.
             half = Z_95 * np.sqrt(np.maximum(variance, 0.0))
             out["difference low"][:, at] = difference - half
             out["difference high"][:, at] = difference + half
@@ -355,6 +370,7 @@ class CoxNomogram:
             difference_high=tables["difference high"],
             ict_preferred=ict_preferred,
             extrapolated={
+                # A patient at the end of the training range must not be marked because the range went through JSON.
                 name: (inputs[name] < low - _RANGE_TOLERANCE) | (inputs[name] > high + _RANGE_TOLERANCE)
                 for name, (low, high) in ranges.items()
             },

@@ -66,6 +66,7 @@ def load_nomogram_for(indication: Indication, path: Path) -> CoxNomogram:
     nomogram = load_nomogram(path)
     fitted = nomogram.indication
     for name, found, expected in (
+        # First, although the next line contains it: the message then names the number that differs.
         ("biomarker.threshold", fitted.biomarker.threshold, indication.biomarker.threshold),
         ("biomarker", fitted.biomarker, indication.biomarker),
         ("stage", fitted.stage.text, indication.stage.text),
@@ -146,6 +147,8 @@ def _from_document(document: Mapping[str, Any], where: str) -> CoxNomogram:
         terms = tuple(document["terms"])
         if set(terms) != set(TERMS):
             raise ModelBundleError(f"{where}: expected the terms {list(TERMS)}, found {list(terms)}")
+        # A file may list the terms in another order; covariance and q are permuted, since wrong rows would give
+        # plausible intervals.
         order = [terms.index(term) for term in TERMS]
         confidence, baseline = document["confidence"], document["baseline"]
         ranges = {name: _pair(pair) for name, pair in document["training_ranges"].items()}
@@ -157,6 +160,7 @@ def _from_document(document: Mapping[str, Any], where: str) -> CoxNomogram:
             covariance=np.asarray(document["covariance"], dtype=np.float64)[np.ix_(order, order)],
             event_days=np.asarray(baseline["times"], dtype=np.float64),
             cumulative_hazard=np.asarray(baseline["cumulative_hazard"], dtype=np.float64),
+            # The longest follow-up, not the last event: in between the hazard stays at its last step.
             follow_up_days=ranges["dfs_days"][1],
             variance_terms={
                 float(days): VarianceTerms(float(a), np.asarray(confidence["q"][days], dtype=np.float64)[order])
@@ -181,6 +185,7 @@ def _check(nomogram: CoxNomogram, lp_per_point: float, where: str) -> None:
         raise ModelBundleError(f"{where}: the baseline needs one cumulative hazard for each event time")
     if bool(np.any(steps <= 0)) or bool(np.any(np.diff(nomogram.event_days) <= 0)):
         raise ModelBundleError(f"{where}: the baseline must rise at each event time, and the times too")
+    # Stored twice on purpose: coefficients edited by hand no longer agree with the scale.
     if abs(nomogram.scale.lp_per_point - lp_per_point) > 1e-9:
         expected = nomogram.scale.lp_per_point
         raise ModelBundleError(

@@ -158,7 +158,9 @@ def _difference(scenario: Mapping[str, Any], month: str) -> dict[str, str | None
     ict, ccrt = (round_dfs(scenario["dfs"][arm.value][month]["value"]) for arm in TreatmentArm)
     ends = scenario["difference_ci95"][month]
     return {
+        # Rounded again: a difference of two decimals is not a decimal (0.847 - 0.812 = 0.03499...).
         "value": numbers.signed_percent(round_dfs(ict - ccrt)),
+        # The interval is rounded from its own ends; half its width around the rounded difference would move it.
         "ci95": None if ends is None else numbers.signed_interval(_ends(ends)),
     }
 
@@ -187,6 +189,7 @@ def survival_curves(nomogram: CoxNomogram, inputs: PatientInputs, decision: Deci
     """
     covariates, category = covariates_and_category(inputs, decision)
     longest = nomogram.follow_up_days / DAYS_PER_MONTH
+    # From the first step on, since the nomogram refuses a horizon of 0; S(0) = 1 is put in front below.
     months = [CURVE_STEP_MONTHS * (i + 1) for i in range(int(longest / CURVE_STEP_MONTHS))]
     categories = [EbvCategory.NOT_ABOVE, EbvCategory.ABOVE] if category is EbvCategory.UNKNOWN else [category]
     by_category = {}
@@ -234,6 +237,7 @@ def decision_boundary(nomogram: CoxNomogram, inputs: PatientInputs, decision: De
     low, high = -1.0, 1.0
     if preferred(low) == preferred(high):
         return None
+    # The direction of the change is measured, not assumed: the product's coefficient is fitted.
     at_low = preferred(low)
     while high - low > 1e-3:
         middle = (low + high) / 2

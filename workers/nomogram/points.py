@@ -45,6 +45,7 @@ def pretty_step(low: float, high: float, intervals: int = 10) -> float:
     float
         1, 2, 5 or 10 times a power of ten.
     """
+    # Written out because matplotlib's and numpy's ticks differ from R's, and the widest axis decides all points.
     cell = (high - low) / intervals
     base = 10.0 ** math.floor(math.log10(cell))
     unit = base
@@ -112,6 +113,7 @@ class PointsScale:
             factor: [coefficients[factor] * end for end in axis_ranges[factor]] for factor in (AGE, PROGNOSTIC, EBV)
         }
         arms = {arm: [_predictive(coefficients, arm, end) for end in axis_ranges[PREDICTIVE]] for arm in TreatmentArm}
+        # Each arm's axis of the Predictive-score has its own slope, so each can be the widest.
         widths = [max(ends) - min(ends) for ends in (*effects.values(), *arms.values())]
         zero = {factor: min(ends) for factor, ends in effects.items()}
         # One zero for both arms: the difference of their points is then the difference of their linear predictors.
@@ -143,4 +145,5 @@ class PointsScale:
 def _predictive(coefficients: Mapping[str, float], arm: TreatmentArm, value: Values) -> Values:
     if arm is TreatmentArm.CCRT:
         return coefficients[PREDICTIVE] * value
+    # The treatment's main effect is on this axis, since it applies to exactly the patients who read their points here.
     return coefficients[TREATMENT] + (coefficients[PREDICTIVE] + coefficients[INTERACTION]) * value

@@ -177,4 +177,5 @@ def month_key(months: float) -> str:
 
 
 def _interval(low: float, high: float) -> list[float] | None:
+    # JSON has no NaN; null says that this horizon has no stored variance terms.
     return None if np.isnan(low) else [float(low), float(high)]

@@ -194,6 +194,7 @@ def section(head: Head, x_mm: Float32Array, y_mm: Float32Array, z_mm: float) -> 
         height = 1.0 - ((z - part.centre[2]) / part.radii[2]) ** 2
         if height <= 0:
             continue
+        # Large parts keep their size: a skull that varies on its own would leave gaps to the skin.
         shrink = np.sqrt(height) * (part_scale if part.radii[0] < 40 else 1.0)
         for side in (1, -1) if part.mirrored else (1,):
             _paint(labels, x, y, part, shrink, side, (x_mm, y_mm), head)
@@ -245,6 +246,7 @@ def _window(
     angle = np.deg2rad(head.roll_degrees)
     px = head.scale[0] * (np.cos(angle) * cx - np.sin(angle) * cy) + head.shift_mm[0]
     py = head.scale[1] * (np.sin(angle) * cx + np.cos(angle) * cy) + head.shift_mm[1]
+    # Most ellipses reach a small part of the image; all pixels would be tested for each of them otherwise.
     reach = (radius + WARP_MM) * float(head.scale.max())
     window = []
     for centre, positions in ((py, pixels[1]), (px, pixels[0])):

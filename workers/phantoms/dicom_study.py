@@ -287,6 +287,7 @@ def _describe_plane(ds: Dataset, grid: Grid, z_mm: float, k: int) -> None:
     ox, oy, oz = TABLE_OFFSET_MM
     ds.InstanceNumber = k + 1
     ds.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+    # Rounded to 0.1 um: a DS value has at most 16 characters (PS3.5, section 6.2).
     ds.ImagePositionPatient = [
         round(float(grid.x_mm[0]) + ox, 4),
         round(float(grid.y_mm[0]) + oy, 4),
@@ -300,6 +301,7 @@ def _describe_plane(ds: Dataset, grid: Grid, z_mm: float, k: int) -> None:
 def _describe_pixels(ds: Dataset, plane: np.ndarray[tuple[int, ...], np.dtype[np.uint16]]) -> None:
     ds.Rows, ds.Columns = plane.shape
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    # 12 bits in 16, as MR scanners send them; PS3.3 C.8.3.1 asks for MONOCHROME2 or MONOCHROME1.
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
     ds.WindowCenter, ds.WindowWidth = round(float(plane.max()) / 2), round(float(plane.max()))
     ds.PixelData = plane.astype("<u2").tobytes()
@@ -402,6 +404,7 @@ def _contour(
     item = Dataset()
     item.ContourGeometricType = "CLOSED_PLANAR"
     item.NumberOfContourPoints = len(xy)
+    # In the frame of reference, so with the table's offset; 0.001 mm fits into 16 characters (PS3.5, section 6.2).
     item.ContourData = [f"{value:.3f}" for x, y in xy for value in (x + ox, y + oy, z)]
     item.ContourImageSequence = [_image_reference(study, role, k)]
     return item

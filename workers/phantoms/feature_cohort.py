@@ -52,7 +52,9 @@ def draw_features(n: int, seed: int, n_features: int = 128, truth: Truth | None 
     """
     nomogram = published_nomogram()
     patients = tuple(draw_patient(seed, i, nomogram, truth=truth) for i in range(n))
+    # Standardised by the deviations of the published scores, so that both latents are equally visible.
     latents = np.array([[p.prognostic / 0.48, p.predictive / 0.55] for p in patients])
+    # The mixing is the same for all cohorts: a network trained on one seed must work on another.
     mixing = np.random.default_rng(7)
     rng = np.random.default_rng([seed, 1])
     blocks = []

@@ -111,6 +111,7 @@ class Tumour:
             Millimetres; None where the section misses the tumour.
         """
         height = 1.0 - ((z_mm - self.centre_mm[2]) / self.radii_mm[2]) ** 2
+        # Near the pole a section would be a contour of a few pixels, which observers do not draw.
         if height <= 0.02:
             return None
         relative = np.ones_like(angles)
@@ -169,6 +170,7 @@ def draw_subject(
     rng : numpy Generator
         Of the patient's anatomy.
     """
+    # Each cue has noise of its own, so no single sequence determines the latent and all three are needed.
     noisy = [prognostic / PROGNOSTIC_SD + CUE_NOISE * rng.standard_normal() for _ in range(4)]
     noisy += [predictive / PREDICTIVE_SD + CUE_NOISE * rng.standard_normal() for _ in range(3)]
     cues = Cues(
@@ -179,8 +181,10 @@ def draw_subject(
 
 
 def _draw_tumour(cues: Cues, volume_ml: float, rng: np.random.Generator) -> Tumour:
+    # The sphere of this volume: 1 mL is 1000 mm^3. The lobes change the volume by a few per cent.
     radius = (3000.0 * volume_ml / (4 * np.pi)) ** (1 / 3)
     shape = np.exp(rng.normal(0, 0.10, 3))
+    # Product 1: the ellipsoid keeps the volume.
     shape /= np.prod(shape) ** (1 / 3)
     orders = np.array([3.0, 4.0, 5.0, 7.0])
     amplitude = (0.075 + 0.033 * np.clip(cues.lobulation, -2, 2.2)) * np.array([1.0, 0.9, 0.8, 0.5])
@@ -279,6 +283,8 @@ def render(
         dy, dx = rng.integers(0, 384 - min(labels.shape[0], 383), 2)
         plane *= 1.0 + tile[dy : dy + labels.shape[0], dx : dx + labels.shape[1]]
         _draw_tumour_signal(plane, labels, subject, role, grid, float(z), tumour_signal, rng)
+        # In the order of an acquisition: tissue, point spread, coil sensitivity; then gamma (contrast differs between
+        # scanners), noise and gain.
         plane = ndimage.gaussian_filter(plane, blur / spacing)
         plane *= field.section(grid, float(z))
         image[k] = np.float32(gain) * _rician(np.maximum(plane, 0) ** np.float32(gamma), noise, rng)
@@ -301,6 +307,8 @@ class _BiasField:
 
 def _rician(signal: Float32Array, noise: float, rng: np.random.Generator) -> Float32Array:
     """Magnitude of a complex signal with Gaussian noise in both channels."""
+    # The magnitude of two noisy channels is Rician, not Gaussian: air is not 0 but positive, which shifts the low
+    # landmarks.
     real = signal + np.float32(noise) * rng.standard_normal(signal.shape, dtype=np.float32)
     imaginary = np.float32(noise) * rng.standard_normal(signal.shape, dtype=np.float32)
     return np.asarray(np.hypot(real, imaginary), dtype=np.float32)
@@ -313,6 +321,7 @@ def _relative_radius(
 
     Returns (window, relative (h, w), surface_mm (h, w)), or None where the section misses the tumour.
     """
+    # Both ends, so that interpolation over the angle has no gap at -180 degrees.
     angles = np.linspace(-np.pi, np.pi, N_ANGLES + 1, dtype=np.float32)
     outline = tumour.outline(z_mm, angles, drawn)
     if outline is None:
@@ -364,6 +373,8 @@ def _draw_tumour_signal(
         margin = np.exp(-((outside_mm / 3.0) ** 2))
         value *= 1.0 + 0.06 * fine - core * float(np.clip(0.40 + 0.30 * cues.core, 0.0, 1.1))
         value += margin * 0.14 * float(np.clip(cues.margin, -2.4, 2.4))
+    # The rim carries a cue on purpose: peritumoral tissue is part of the patch, and a network that reads the mask alone
+    # fails. Air gives no signal to change.
     rim = (outside_mm >= 0) & (outside_mm < RIM_MM) & (labels[window] != Tissue.AIR)
     painted = plane[window]
     painted[rim] *= rim_factor

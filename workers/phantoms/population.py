@@ -108,16 +108,20 @@ def draw_patient(
     truth = truth or Truth()
     rng = patient_rng(seed, number, stream=0)
     u = rng.standard_normal()
+    # A Gaussian copula: correlated normals, whose ranks then take the published scores' quantiles. The published tails
+    # are far from normal, so the scores cannot be drawn directly.
     w = SCORE_CORRELATION * u + np.sqrt(1 - SCORE_CORRELATION**2) * rng.standard_normal()
     prognostic, predictive = (
         float(np.interp(_normal_cdf(z), SCORE_QUANTILES, at)) for z, at in ((u, PROGNOSTIC_AT), (w, PREDICTIVE_AT))
     )
     age = round(float(np.clip(rng.normal(42.6, 10.2), 14, 72)))
     ebv = int(rng.random() < EBV_PREVALENCE)
+    # Randomised: the true difference of the arms is then free of confounding.
     ict = int(rng.random() < 0.5)
     clinical = _clinical(rng)
     lps = [_linear_predictor(nomogram, age, prognostic, predictive, arm, ebv, truth) for arm in (0, 1)]
     h60 = _cumulative_hazard(nomogram, DECISION_DAYS)
+    # Survival follows the treatment given, the table shows the other: a pipeline must then advise the opposite.
     recorded = 1 - ict if truth.flipped else ict
     record = {
         "patient_id": f"PHANTOM-{seed}-{number:05d}",
@@ -178,6 +182,7 @@ def _baseline(nomogram: Mapping[str, Any]) -> tuple[FloatArray, FloatArray]:
     days = np.concatenate([[0.0], np.asarray(steps["times"], dtype=np.float64)])
     hazard = np.concatenate([[0.0], np.asarray(steps["cumulative_hazard"], dtype=np.float64)])
     later = 10 * days[-1]
+    # Without the continuation no patient could fail after the last published event.
     return np.append(days, later), np.append(hazard, hazard[-1] * later / days[-1])
 
 
@@ -188,18 +193,23 @@ def _cumulative_hazard(nomogram: Mapping[str, Any], days: float) -> float:
 def _follow_up(nomogram: Mapping[str, Any], linear_predictor: float, rng: np.random.Generator) -> dict[str, int]:
     """Days and events of the four endpoints."""
     days, hazard = _baseline(nomogram)
+    # Inverse transform: H0(T) exp(lp) is exponential with mean 1. Linear between the steps, so that times are not all
+    # tied.
     failure = float(np.interp(rng.exponential() / np.exp(linear_predictor), hazard, days))
+    # Potential follow-up is drawn independently of the failure: censoring carries no information.
     end = float(np.interp(rng.random(), FOLLOW_UP_QUANTILES, FOLLOW_UP_MONTHS)) * DAYS_PER_MONTH
     kind = rng.choice(3, p=FAILURE_SHARES)
     death = failure if kind == 2 else failure + rng.exponential(MEAN_SURVIVAL_AFTER_FAILURE_DAYS)
     at = {
         "dfs": failure,
         "os": death,
+        # A death ends each endpoint, as in the definitions of DMFS and LRRFS; another kind of failure does not.
         "dmfs": failure if kind == 0 else death,
         "lrrfs": failure if kind == 1 else death,
     }
     follow_up: dict[str, int] = {}
     for endpoint in ENDPOINTS:
+        # Whole days, at least one: a follow-up of 0 would be in no risk set.
         follow_up[f"{endpoint}_days"] = max(1, round(min(at[endpoint], end)))
         follow_up[f"{endpoint}_event"] = int(at[endpoint] <= end)
     return follow_up

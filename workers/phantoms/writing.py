@@ -257,6 +257,7 @@ def _mapped(work: Callable[[int], R], numbers: Sequence[int] | range, processes:
     if processes <= 1:
         yield from map(work, numbers)
         return
+    # Spawned: a fork of a process whose libraries have started threads can deadlock.
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
         for block in _blocks(numbers, 64 * processes):
             yield from pool.map(work, block, chunksize=8)

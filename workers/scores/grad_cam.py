@@ -89,6 +89,7 @@ def grad_cam(
             patch = torch.from_numpy(np.ascontiguousarray(slices[role], dtype=np.float32))[None].to(where)
             maps[role] = _stage_maps(network, patch, stage)  # (1, c, h, w)
             features.append(_features_after(network, maps[role], stage))
+        # Factor +1 as in prediction, not T/2: the Predictive-score does not depend on a treatment.
         prognosis, response = score_network(torch.cat(features, dim=1), 1.0)
         return Attribution(
             prognostic=_weighted(maps, prognosis.amax()),
@@ -118,4 +119,5 @@ def _weighted(maps: Mapping[str, Tensor], score: Tensor) -> dict[str, Float32Arr
         large = functional.interpolate(cam, size=(PATCH_SIZE, PATCH_SIZE), mode="bilinear", align_corners=False)
         cams[role] = large[0, 0].cpu().numpy()
     largest = max(float(cam.max()) for cam in cams.values())
+    # One scale for all sequences: scaled one by one, a sequence without influence would look as bright as the others.
     return {role: (cam / largest if largest > 0 else cam).astype(np.float32) for role, cam in cams.items()}

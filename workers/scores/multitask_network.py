@@ -94,6 +94,7 @@ class MultitaskNetwork(nn.Module):
             nn.Linear(units(BRANCH), units(LAST)),
             nn.ReLU(),
         )
+        # No bias, as in the paper: but for tanh, a constant added to all risks does not change the partial likelihood.
         self.prognosis_output = nn.Linear(units(LAST), N_ENDPOINTS, bias=False)
         self.response = nn.Sequential(
             nn.Linear(units(SHARED), units(BRANCH)),
@@ -101,6 +102,8 @@ class MultitaskNetwork(nn.Module):
             nn.Linear(units(BRANCH), units(LAST)),
             nn.ReLU(),
         )
+        # A bias here would be a main effect of the treatment, which the modified covariate method leaves out; without
+        # it the output is odd in T.
         self.response_output = nn.Linear(units(LAST), 1, bias=False)
 
     def forward(self, features: Tensor, treatment_factor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:

@@ -117,6 +117,7 @@ def score_many(features: Mapping[str, Float32Array], network: MultitaskNetwork, 
             padded = np.concatenate([some, np.zeros((BATCH - len(some), some.shape[1]), dtype=np.float32)])
             prognosis, response = network(torch.from_numpy(padded).to(device), 1.0)
             here = slice(start, start + len(some))
+            # Zhong et al. 2021, section 2.3: the Prognostic-score is the largest of the three endpoints' risks.
             prognostic[here] = prognosis.amax(dim=1)[: len(some)].cpu().numpy()
             predictive[here] = response[: len(some)].cpu().numpy()
     return Scores(prognostic, predictive)

@@ -46,6 +46,7 @@ class StepBaseline:
 
     def hazard_at(self, days: float) -> float:
         """Return the cumulative hazard at a time, in the unit of the fit's durations; steps are right-continuous."""
+        # A patient who fails on the day itself has failed by then: the step of that day is included.
         return float(self.increments[self.event_days <= days].sum())
 
     def a_at(self, days: float) -> float:
@@ -80,9 +81,13 @@ def step_baseline(
     StepBaseline
         Steps at the distinct event times.
     """
+    # Uncentred x: the stored hazard is that of x = 0, and the nomogram multiplies it by exp(sum of coefficient x). A
+    # centred one would need the cohort's means wherever the nomogram is used.
     sums = efron_sums(x, durations, event_observed, beta, ties)
     days, group, count = np.unique(sums.event_days, return_inverse=True, return_counts=True)
+    # Increments of H0, of A = sum 1 / s0^2 and of q = sum s1 / s0^2 in var(log S) = exp(2 lp) (A + g' Cov g).
     rows = np.column_stack((1 / sums.s0, 1 / sums.s0**2, sums.s1 / sums.s0[:, None] ** 2))
     steps = np.zeros((len(days), rows.shape[1]))
+    # Unbuffered: `steps[group] += rows` would add one of several events on the same day.
     np.add.at(steps, group, rows)
     return StepBaseline(days, count, steps[:, 0], steps[:, 1], steps[:, 2:])

@@ -108,6 +108,7 @@ class Cohort:
         Cohort
             In the same order, with all columns.
         """
+        # Positions, because tuples cannot be indexed by a mask.
         at = np.flatnonzero(selected)
         return replace(
             self,
@@ -244,6 +245,7 @@ def read_cohort(
     if "sex" in texts:
         values["sex_male"] = reader.choice("sex", {"M": 1.0, "F": 0.0})
     arms = {TreatmentArm.CCRT.value: 0.0, TreatmentArm.ICT_CCRT.value: 1.0}
+    # The exact words only: with a code 0/1 a swapped coding would flip every recommendation unnoticed.
     treated = reader.choice("treatment", arms, unknown_allowed=False) == 1
     for arm, present in ((TreatmentArm.ICT_CCRT, treated.any()), (TreatmentArm.CCRT, not treated.all())):
         if not present:
@@ -320,6 +322,7 @@ class _ColumnReader:
         low, high = allowed
         expected = f"a number from {low:g} to {high:g}"
         values = self._each(name, expected, float, unknown_allowed)
+        # NaN (unknown) compares false with both limits and passes here.
         bad = np.flatnonzero((values < low) | (values > high) | np.isinf(values))
         if bad.size:
             raise self._error(int(bad[0]), name, expected)
@@ -335,10 +338,12 @@ class _ColumnReader:
     def outcome(self, endpoint: str) -> Outcome:
         days_column, event_column = f"{endpoint}_days", f"{endpoint}_event"
         days = self._each(days_column, "days of follow-up", float, unknown_allowed=False)
+        # The negation refuses "nan" as well, which float() accepts.
         bad = np.flatnonzero(~(days >= 0) | np.isinf(days))
         if bad.size:
             raise self._error(int(bad[0]), days_column, "days of follow-up, 0 or more")
         meanings = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}
+        # Months in the column of days would give a plausible fit with all horizons far beyond the follow-up.
         if len(days) and days.max() < SHORTEST_FOLLOW_UP_DAYS:
             raise InputError(
                 f"{self.source}: {days_column} ends at {days.max():g}: expected days, at least one patient followed "

@@ -108,7 +108,10 @@ def noether_concordance(risk: FloatArray, durations: FloatArray, event_observed:
         value = float(c.sum() / (c.sum() + d.sum()))
         pc, pd = c.sum() / (n * (n - 1)), d.sum() / (n * (n - 1))
         triples = n * (n - 1) * (n - 2)
+        # A patient's c (c - 1) ordered pairs of concordant partners are the concordant triples around that patient; the
+        # products c d count the mixed ones.
         pcc, pdd, pcd = (c * (c - 1)).sum() / triples, (d * (d - 1)).sum() / triples, (c * d).sum() / triples
+        # Pencina and D'Agostino 2004, as survcomp computes it: only usable pairs, those without a tie, enter.
         variance = 4 / (pc + pd) ** 4 * (pd**2 * pcc - 2 * pc * pd * pcd + pc**2 * pdd) / n
         se = float(np.sqrt(max(variance, 0.0)))  # rounding can leave it a hair below zero for a perfect risk
     return Concordance(value, se, int(c.sum()) // 2, int(d.sum()) // 2, int(pairs.tied_risk.sum()) // 2, n)
@@ -141,12 +144,15 @@ def harrell_concordance(
     """
     pairs = _count(risk, durations, event_observed, deaths_first=True, strata=strata)
     c, d, t = (counts.astype(np.float64) for counts in (pairs.concordant, pairs.discordant, pairs.tied_risk))
+    # Each pair is counted at both of its members, hence the halves here and in the counts below.
     total = (c.sum() + d.sum() + t.sum()) / 2
     value = se = float("nan")
     influence = np.full(len(risk), np.nan)
     if total > 0:
         somers_d = (c.sum() - d.sum()) / (2 * total)
         value = float((somers_d + 1) / 2)
+        # Somers' d runs from -1 to 1 and C is (d + 1) / 2, so the influence on C is half of that on d. The same
+        # quotient rule that R applies: derivative of (C - D) / total with respect to the weight of each patient.
         influence = (c - d - (c + d + t) * somers_d) / (2 * total)
         se = float(np.sqrt((influence**2).sum()))
     return Concordance(value, se, int(c.sum()) // 2, int(d.sum()) // 2, int(t.sum()) // 2, len(risk), influence)
@@ -207,6 +213,8 @@ def concordance_difference(first: Sequence[Concordance], second: Sequence[Concor
         contrast of ``concordance(fit1, fit2)``).
     """
     (first_mean, first_influence), (second_mean, second_influence) = mean_concordance(first), mean_concordance(second)
+    # Both means are over the same patients, so the difference is formed for each patient before squaring: two separate
+    # variances would ignore that the models order the same patients.
     se = float(np.sqrt(((first_influence - second_influence) ** 2).sum()))
     return ConcordanceDifference(first_mean - second_mean, se)
 
@@ -222,11 +230,13 @@ def _count(
     counts = [np.zeros(n, dtype=np.int64) for _ in range(3)]
     # Rows of the pair matrix in blocks: 4 million pairs at a time bound the memory for cohorts of any size.
     step = max(1, _PAIRS_AT_ONCE // max(n, 1))
+    # Only a patient with an event can be the earlier member of a usable pair; rows of censored patients would be empty.
     with_event = np.flatnonzero(event_observed)
     for start in range(0, len(with_event), step):
         first = with_event[start : start + step]
         comparable = durations[first, None] < durations[None, :]
         if deaths_first:
+            # Two deaths on the same day are never compared; a censoring on the day of a death is known to be later.
             comparable |= (durations[first, None] == durations[None, :]) & ~event_observed[None, :]
         if strata is not None:
             comparable &= strata[first, None] == strata[None, :]

@@ -64,6 +64,7 @@ class CoxFit:
     @property
     def p_values(self) -> FloatArray:
         """Two-sided Wald p of each coefficient, shape (p,)."""
+        # The upper tail, not 1 - cdf: that difference is 0 from |z| = 8.3 on in double precision.
         return np.asarray(2 * stats.norm.sf(np.abs(self.z)))
 
     @property
@@ -75,6 +76,7 @@ class CoxFit:
     def hazard_ratio_ci95(self) -> FloatArray:
         """Ends of the 95 % Wald intervals of the hazard ratios, shape (p, 2)."""
         half = Z_95 * self.standard_errors
+        # On the log scale, where the estimate is close to normal and the interval cannot fall below 0.
         return np.exp(np.column_stack((self.coefficients - half, self.coefficients + half)))
 
     @property
@@ -85,6 +87,7 @@ class CoxFit:
     @property
     def bic(self) -> float:
         """Bayesian information criterion with the number of events, as R's BIC of a coxph."""
+        # A censored patient adds no term to the partial likelihood; Volinsky and Raftery (2000) give the reason.
         return float(np.log(self.n_events)) * len(self.terms) - 2 * self.log_likelihood
 
     @property
@@ -172,10 +175,15 @@ def fit_cox(
     constant = [term for term, width in zip(terms, spread, strict=True) if not width > 0]
     if constant:
         raise InputError(f"{', '.join(constant)} has the same value in all {len(x)} patients: no effect can be fitted")
+    # The partial likelihood does not change when a constant is added to a covariate, and uncentred ages would make the
+    # exponentials large and the information ill-conditioned.
     centred = x - x.mean(axis=0)
     start = None
+    # lifelines has Efron's treatment of ties only; a Breslow fit starts Newton's method from zeros.
     if ties == "efron":
         start = _lifelines_fit(x, terms, durations, event_observed)
+        # Before Newton's method: from a start that has diverged, the information can be singular and the error less
+        # clear.
         _refuse_divergence(terms, start * spread, np.zeros(len(terms)))
     # lifelines sometimes stops at 1e-8 in spite of its tolerance of 1e-14; one or two Newton steps finish the fit.
     beta, fitted = newton(centred, durations, event_observed, ties, start)
@@ -191,6 +199,7 @@ def fit_cox(
         covariance=covariance,
         log_likelihood=fitted.log_likelihood,
         log_likelihood_null=null.log_likelihood,
+        # At beta = 0, so it is the log-rank statistic for one binary covariate without ties.
         score_chi2=float(null.gradient @ np.linalg.solve(null.information, null.gradient)),
         n=len(x),
         n_events=int(event_observed.sum()),
@@ -202,6 +211,7 @@ def _lifelines_fit(x: FloatArray, terms: Sequence[str], durations: FloatArray, e
     from lifelines import CoxPHFitter
     from lifelines.exceptions import ConvergenceError, ConvergenceWarning
 
+    # Own column names: a factor of the cohort could be called durations or events.
     frame = pd.DataFrame(x, columns=[f"x{at}" for at in range(len(terms))])
     frame["durations"], frame["events"] = durations, event_observed
     fitter = CoxPHFitter()
@@ -225,6 +235,7 @@ def _dependent(terms: Sequence[str]) -> SeparationError:
 def _refuse_divergence(terms: Sequence[str], effect: FloatArray, error: FloatArray) -> None:
     # `effect` and `error` are per standard deviation of each covariate, so one limit fits years, millilitres and 0/1.
     for term, size, spread in zip(terms, effect, error, strict=True):
+        # Written as a negation so that NaN is refused, too.
         if not (abs(size) < DIVERGED and spread < DIVERGED):
             raise SeparationError(
                 f"the effect of {term} diverges (log hazard ratio {size:.3g}, standard error {spread:.3g} per "

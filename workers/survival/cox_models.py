@@ -94,6 +94,7 @@ class CohortModel:
         array, shape (n,)
             Probability of no event by then; NaN where a factor is unknown.
         """
+        # S(t|x) = exp(-H0(t) exp(lp)), with the baseline of x = 0 and the uncentred predictor.
         return np.exp(-self.baseline.hazard_at(days) * np.exp(self.risk(cohort)))
 
     def risk(self, cohort: Cohort) -> FloatArray:
@@ -155,6 +156,7 @@ def fit_terms(cohort: Cohort, terms: Sequence[str], endpoint: str = "dfs") -> Co
         A column is missing, constant, or there is no event; SeparationError where the likelihood has no maximum.
     """
     x = design_matrix(cohort, terms)
+    # Complete cases, as coxph with na.omit.
     complete = ~np.isnan(x).any(axis=1)
     outcome = cohort.outcome(endpoint)
     return fit_cox(x[complete], terms, outcome.durations_days[complete], outcome.event_observed[complete])
@@ -177,6 +179,8 @@ def fit_compared_models(cohort: Cohort, endpoint: str = "dfs") -> tuple[dict[str
     fitted: dict[str, CohortModel] = {}
     not_fitted: dict[str, str] = {}
     for name, specification in COMPARED_MODELS.items():
+        # Zhong et al. 2021, section 2.5: two of the clinical models are of one arm alone, but give every patient a
+        # risk.
         part = cohort if specification.arm is None else cohort.arm(specification.arm)
         try:
             fit = fit_terms(part, specification.terms, endpoint)
@@ -185,6 +189,7 @@ def fit_compared_models(cohort: Cohort, endpoint: str = "dfs") -> tuple[dict[str
             continue
         x = design_matrix(part, specification.terms)
         complete, outcome = complete_cases(x), part.outcome(endpoint)
+        # From the rows of the fit; others would give a hazard that does not belong to the coefficients.
         baseline = step_baseline(
             x[complete], outcome.durations_days[complete], outcome.event_observed[complete], fit.coefficients
         )
@@ -240,6 +245,7 @@ class FactorTest:
             aic=self.fit.aic,
         )
         if self.interaction is not None:
+            # The product is the last term of the interaction model.
             at = len(self.interaction.terms) - 1
             effect = term_to_json(self.interaction, at, self.per)
             answer["treatment_interaction"] = {**effect, "p_likelihood_ratio": self.interaction_lr_p}
@@ -270,6 +276,7 @@ def examine_factor(cohort: Cohort, factor: str, endpoint: str = "dfs") -> Factor
     Zhong et al. 2021, section 2.4 and Table 2.
     """
     values = design_matrix(cohort, [factor])[:, 0]
+    # One set of patients for all models of this factor, since a likelihood-ratio test compares models of equal rows.
     known = cohort.where(~np.isnan(values))
     per = PER_UNIT.get(factor, 1.0)
     outcome = known.outcome(endpoint)
@@ -289,6 +296,7 @@ def examine_factor(cohort: Cohort, factor: str, endpoint: str = "dfs") -> Factor
         try:
             main = fit_terms(known, [TREATMENT, factor], endpoint)
             interaction = fit_terms(known, [TREATMENT, factor, f"{factor}:{TREATMENT}"], endpoint)
+            # The two models differ in the product alone: one degree of freedom.
             lr_p = float(stats.chi2.sf(2 * (interaction.log_likelihood - main.log_likelihood), 1))
         except SeparationError as error:
             reason = str(error)

@@ -41,6 +41,7 @@ def read_table(path: Path, what: str = "table") -> tuple[list[str], list[list[st
         raise InputError(f"cannot read the {what} {path}: {error.strerror}") from error
     try:
         rows = csv.reader(io.StringIO(_decoded(raw, path, what), newline=""))
+        # Spreadsheets save emptied rows as commas alone.
         lines = [row for row in rows if any(map(str.strip, row))]
     except csv.Error as error:
         raise InputError(f"the {what} {path} is not a CSV table: {error}") from error
@@ -56,6 +57,7 @@ def read_table(path: Path, what: str = "table") -> tuple[list[str], list[list[st
     if twice:
         raise InputError(f"the {what} {path} has the column {twice[0]} twice")
     for at, row in enumerate(lines[1:], 1):
+        # A decimal comma ("1,5") or an unquoted comma in a text shifts every cell after it: refused, not padded.
         if len(row) != len(header):
             raise InputError(f"the {what} {path}: row {at} has {len(row)} cells, expected {len(header)}")
     return header, lines[1:]

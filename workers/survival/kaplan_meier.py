@@ -73,10 +73,13 @@ class SurvivalCurve:
         step = int(np.searchsorted(self.days, days, side="right")) - 1
         value = float(self.survival[step]) if step >= 0 else 1.0
         variance = float(self.greenwood[step]) if step >= 0 else 0.0
+        # Greenwood's sum is that of var(log S); the delta method gives se(S) = S sqrt(sum).
         se = value * float(np.sqrt(variance)) if value > 0 else 0.0
         interval = None
         # log(-log S) is not defined at 0 and 1; R prints no interval there, either.
         if 0 < value < 1:
+            # The log(-log S) transformation, R's conf.type = "log-log", keeps the interval inside (0, 1); S +- 1.96 se
+            # can exceed 1 in a small group with few events.
             half = Z_95 * float(np.sqrt(variance)) / abs(float(np.log(value)))
             interval = (value ** float(np.exp(half)), value ** float(np.exp(-half)))
         return SurvivalEstimate(value, se, interval, self.n_at_risk(days))
@@ -90,6 +93,7 @@ class SurvivalCurve:
             Equal to S where S is 0 or 1.
         """
         inside = (self.survival > 0) & (self.survival < 1)
+        # 0.5 is a harmless value for the places that `low` and `high` replace: log 0 would warn.
         log_s = np.log(np.where(inside, self.survival, 0.5))
         half = Z_95 * np.sqrt(np.where(inside, self.greenwood, 0.0)) / np.abs(log_s)
         low = np.where(inside, np.exp(log_s * np.exp(half)), self.survival)
@@ -121,6 +125,8 @@ class SurvivalCurve:
             return None
         first = int(reached[0])
         below = np.flatnonzero(self.survival < level - 1e-12)
+        # The curve is exactly at the level between two steps; every time between them is a quantile, R takes the
+        # middle.
         if abs(self.survival[first] - level) <= 1e-12 and below.size:
             return float((self.days[first] + self.days[below[0]]) / 2)
         return float(self.days[first])
@@ -151,6 +157,8 @@ def kaplan_meier(durations_days: FloatArray, event_observed: BoolArray) -> Survi
     # A patient censored on the day of a death is still at risk for it.
     at_risk = len(durations_days) - np.concatenate(([0], np.cumsum(leaving)[:-1]))
     left = at_risk - died
+    # Greenwood's term d / (r (r - d)). It is infinite where the last patients at risk all die; S is 0 from there on,
+    # and `SurvivalCurve.at` gives a standard error of 0 and no interval.
     terms = np.divide(died, at_risk * left, out=np.zeros(len(days)), where=left > 0)
     return SurvivalCurve(
         days=days,
@@ -203,9 +211,11 @@ def log_rank(durations_days: FloatArray, event_observed: BoolArray, second_group
     ----------
     Mantel, Cancer Chemother Rep 1966;50:163; as R's survdiff.
     """
+    # Times without an event add nothing to observed minus expected.
     days = np.unique(durations_days[event_observed])
     order = np.sort(durations_days)
     order_second = np.sort(durations_days[second_group])
+    # Side "left": those with exactly this follow-up are still at risk on the day.
     at_risk = len(order) - np.searchsorted(order, days)
     at_risk_second = len(order_second) - np.searchsorted(order_second, days)
     place = np.searchsorted(days, durations_days[event_observed])

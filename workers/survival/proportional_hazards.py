@@ -48,6 +48,7 @@ def proportional_hazards_test(
     ----------
     Grambsch and Therneau, Biometrika 1994;81:515.
     """
+    # Centred, since the score below is a difference of two sums of like size; the test does not depend on the origin.
     sums = efron_sums(x - x.mean(axis=0), durations, event_observed, fit.coefficients)
     information = sums.information_of_events
     days = np.unique(durations[event_observed])
@@ -55,13 +56,17 @@ def proportional_hazards_test(
     died = np.array([((durations == day) & event_observed).sum() for day in days])
     before = np.concatenate(([1.0], np.cumprod(1 - died / at_risk)[:-1]))  # cox.zph uses the estimate just before t
     g = (1 - before)[np.searchsorted(days, sums.event_days)]
+    # As cox.zph does. A constant in g drops out of the test, since the plain score is 0 at the fit; centring saves
+    # digits.
     g = g - g.mean()
     observed = (x - x.mean(axis=0))[event_observed]
+    # In the order of `sums`, which is ascending in time; the order within ties does not matter, as g is equal there.
     observed = observed[np.argsort(durations[event_observed], kind="stable")]
     residual_score = (g[:, None] * observed).sum(axis=0) - (g[:, None] * sums.s1 / sums.s0[:, None]).sum(axis=0)
     plain = information.sum(axis=0)
     mixed = (g[:, None, None] * information).sum(axis=0)
     squared = (g[:, None, None] ** 2 * information).sum(axis=0)
+    # Schur complement: information about x g(t) when the constant effects are estimated as well.
     left = squared - mixed @ np.linalg.solve(plain, mixed)
     by_term: dict[str, float] = {}
     for at, term in enumerate(fit.terms):

@@ -135,6 +135,7 @@ def stepwise_aic(
             f"{cohort.source}: no event in {endpoint} among {len(events)} patients with every candidate known"
         )
     spread = x[complete].std(axis=0)
+    # A factor without variation among the complete cases makes the information singular; the result names it instead.
     varying = [term for term, width in zip(candidates, spread, strict=True) if width > 0]
     search = _Search(tuple(varying), design_matrix(cohort, varying)[complete], durations, events)
     terms = list(varying) if start_full else []
@@ -144,6 +145,7 @@ def stepwise_aic(
         moves = {m: search.aic(result) for m, result in allowed.items() if m.startswith("-") or not backward_only}
         if not moves:
             break
+        # Of equal AIC values the first in the order of stepAIC, so that the same path is taken.
         best = min(moves, key=lambda move: moves[move])
         # Without the tolerance two equal models could be exchanged for ever.
         if moves[best] >= path[-1].aic - NO_GAIN:
@@ -153,6 +155,7 @@ def stepwise_aic(
     fit = None
     if terms:
         fit = fit_cox(search.columns(terms), terms, durations, events)
+        # The reported model and the last step of the path show the same digits.
         path[-1] = Step(path[-1].move, fit.aic)
     left_out = tuple(term for term in candidates if term not in varying)
     return Selection(tuple(terms), tuple(path), fit, int(complete.sum()), left_out)
@@ -177,12 +180,15 @@ class _Search:
             if chosen:
                 _, sums = newton(x, self.durations, self.events)
             else:
+                # The empty model has a likelihood, too: minus the sum of the logarithms of the risk-set sizes, with
+                # Efron's ties.
                 sums = efron_sums(x, self.durations, self.events, np.zeros(0))
             self.known[key] = 2 * len(chosen) - 2 * sums.log_likelihood
         return self.known[key]
 
     def moves(self, terms: Sequence[str]) -> dict[str, list[str]]:
         """Return the terms after each allowed move; deletions first, then additions, as stepAIC lists them."""
+        # Marginality: without its main effects a product would depend on where the factors have their zero.
         needed = {part for term in terms if ":" in term for part in term.split(":")}
         moves = {f"- {term}": [t for t in terms if t != term] for term in terms if term not in needed}
         for term in self.terms:

@@ -290,6 +290,7 @@ def run_ablation(
         store = store_of(cohort, arm.config)
         repeats = []
         for repeat in range(plan.n_repeats):
+            # The same seeds for every arm: folds and batches agree, and the difference is paired over patients.
             config = replace(arm.config, seed=arm.config.seed + repeat)
             folder = work / arm.name.replace("=", "-") / f"seed-{config.seed}"
             claim_work_folder(folder, config, cohort_file)
@@ -343,6 +344,7 @@ def _against_truth(repeats: Sequence[OutOfFold], truth: Mapping[str, FloatArray]
     benefit = truth["dfs_60_ict_ccrt"] - truth["dfs_60_ccrt"]
     clear = np.abs(benefit) > CLEAR_BENEFIT
     n = int(clear.sum())
+    # Mean over the repeats first: pooled, the same patient would count once per repeat and narrow the interval.
     agrees = float(np.mean([np.sum((repeat.benefit > 0)[clear] == (benefit > 0)[clear]) for repeat in repeats]))
     interval = binomtest(round(agrees), n).proportion_ci() if n else None
     return {
@@ -356,6 +358,7 @@ def _against_truth(repeats: Sequence[OutOfFold], truth: Mapping[str, FloatArray]
 
 def _correlation(scores: Sequence[FloatArray], latent: FloatArray) -> float | None:
     """Return the mean over the repeats; None where a score is the same for all patients."""
+    # corrcoef would give NaN with a warning, and JSON has no NaN.
     if any(np.ptp(score) == 0 for score in scores):
         return None
     return float(np.mean([np.corrcoef(score, latent)[0, 1] for score in scores]))

@@ -59,6 +59,7 @@ def _moved(patches: Tensor, generator: torch.Generator, mirror: bool) -> tuple[T
     if mirror:
         flip = 1.0 - 2.0 * torch.randint(2, (n,), generator=generator)
     cos, sin = torch.cos(angle), torch.sin(angle)
+    # grid_sample maps output to input, so these are the inverse rotation and shift; both are drawn symmetrically.
     rows = [torch.stack([flip * cos, -sin, shift[:, 0]], 1), torch.stack([flip * sin, cos, shift[:, 1]], 1)]
     # One grid for both: the mask must move exactly as the image does, or the network learns a displaced contour.
     grid = functional.affine_grid(torch.stack(rows, 1), [n, 1, h, w], align_corners=False)
@@ -79,6 +80,7 @@ def _smoothed(image: Tensor, generator: torch.Generator) -> Tensor:
     kernel = kernel / kernel.sum(1, keepdim=True)  # (k, 5)
     selected = image[touched].transpose(0, 1)  # (1, k, h, w): one channel a patch
     k = selected.shape[1]
+    # A Gaussian separates: two passes of 5 in place of one of 25.
     selected = functional.conv2d(selected, kernel[:, None, :, None], padding=(2, 0), groups=k)
     selected = functional.conv2d(selected, kernel[:, None, None, :], padding=(0, 2), groups=k)
     image = image.clone()
@@ -89,6 +91,7 @@ def _smoothed(image: Tensor, generator: torch.Generator) -> Tensor:
 def _rescanned(image: Tensor, generator: torch.Generator) -> Tensor:
     """Vary contrast, gamma, a bias field that is linear in the plane, and noise."""
     n, _, h, w = image.shape
+    # Clamped: the grey shift leaves negative values, whose power is NaN.
     image = image.clamp(1e-4, 1) ** torch.exp(_uniform(n, -0.15, 0.15, generator))
     x = torch.linspace(-1, 1, w).reshape(1, 1, 1, w) * _uniform(n, -0.12, 0.12, generator)
     y = torch.linspace(-1, 1, h).reshape(1, 1, h, 1) * _uniform(n, -0.12, 0.12, generator)

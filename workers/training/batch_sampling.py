@@ -41,6 +41,8 @@ def epoch_batches(
     n_events = min(max(1, round(batch_size * event_share)), batch_size - 1)
     n_censored = batch_size - n_events
     rest = rng.permutation(censored)
+    # An epoch is one pass over the censored patients (but for an incomplete batch); events are fewer and are drawn
+    # again.
     n_batches = max(1, len(rest) // n_censored)
     drawn = _endless(events, n_batches * n_events, rng)
     return [
@@ -55,6 +57,8 @@ def _stratified(
     """Return batches with each patient once and the events spread evenly."""
     n_batches = max(1, round((len(events) + len(censored)) / batch_size))
     shuffled = np.concatenate([rng.permutation(events), rng.permutation(censored)])
+    # Every n-th of events followed by censored: each batch has its share of both, and none is without events unless
+    # there are fewer events than batches.
     return [shuffled[i::n_batches] for i in range(n_batches)]
 
 
@@ -87,6 +91,7 @@ def validation_split(
     for event in (False, True):
         for arm in (False, True):
             group = np.flatnonzero((event_observed == event) & (treated == arm))
+            # Within each group of event and arm: by chance alone a small validation set can have no event in one arm.
             validating[rng.permutation(group)[: round(share * len(group))]] = True
     return validating
 
@@ -115,6 +120,7 @@ def stratified_folds(
     for event in (True, False):
         for arm in (True, False):
             group = rng.permutation(np.flatnonzero((event_observed == event) & (treated == arm)))
+            # The count continues from group to group, so that the remainders do not all go to the first folds.
             folds[group] = (assigned + np.arange(len(group))) % n_folds + 1
             assigned += len(group)
     return folds

@@ -67,9 +67,11 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
 def _described(value: Any, name: str, tensors: dict[str, Tensor]) -> list[Any]:
     """Return [kind, content] of a value; tensors are collected under their name."""
     if isinstance(value, Tensor):
+        # Cloned: safetensors refuses tensors that share memory.
         tensors[name] = value.detach().cpu().contiguous().clone()
         return ["tensor", name]
     if isinstance(value, Mapping):
+        # A list of pairs, because JSON turns the optimizer's integer keys into strings.
         return ["dict", [[key, _described(item, f"{name}/{key}", tensors)] for key, item in value.items()]]
     if isinstance(value, (list, tuple)):
         items = [_described(item, f"{name}/{i}", tensors) for i, item in enumerate(value)]

@@ -29,9 +29,12 @@ def outcomes_from_columns(columns: Mapping[str, Sequence[Any]]) -> Outcomes:
     Outcomes
         Columns in the order of `OUTCOME_ENDPOINTS`.
     """
+    # Whole days up to 2^24 are exact in float32, so ties stay ties.
     durations = np.column_stack([np.asarray(columns[f"{name}_days"], dtype=np.float32) for name in OUTCOME_ENDPOINTS])
     events = np.column_stack([np.asarray(columns[f"{name}_event"], dtype=np.float64) > 0 for name in OUTCOME_ENDPOINTS])
     treated = np.asarray(columns["treatment"]) == TreatmentArm.ICT_CCRT.value
     return Outcomes(
+        # T is +1 and -1, not 1 and 0: the modified covariate method needs both arms on opposite sides (Tian et al.
+        # 2014).
         torch.from_numpy(durations), torch.from_numpy(events), torch.from_numpy(np.where(treated, 1.0, -1.0)).float()
     )

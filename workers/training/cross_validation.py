@@ -132,6 +132,7 @@ def cross_validate(
     require_folds(cohort, training, n_folds)
     rows = np.flatnonzero(training)
     events, treated = cohort.outcome("dfs").event_observed[rows], cohort.treated[rows]
+    # From the seed of the configuration: arms of an ablation with the same seed are compared on the same folds.
     fold = stratified_folds(events, treated, n_folds, np.random.default_rng(config.seed))
     names = ("prognostic", "predictive", "linear_predictor", "benefit")
     predictions = {name: np.full(len(rows), np.nan) for name in names}
@@ -162,6 +163,7 @@ def cross_validate(
         inside = fold == number
         with np.load(saved, allow_pickle=False) as archive:
             for name, values in predictions.items():
+                # A fold's file has predictions for the whole cohort; only those for the patients left out are read.
                 values[inside] = archive[name][rows[inside]]
             seconds += float(archive["seconds"])
     scores = Scores(predictions["prognostic"], predictions["predictive"])
@@ -211,6 +213,8 @@ def out_of_fold_metrics(predictions: OutOfFold) -> dict[str, Any]:
     cohort, known = predictions.cohort, ~np.isnan(predictions.linear_predictor)
     groups = {"all": known, **{arm.value: cohort.treated == (arm is TreatmentArm.ICT_CCRT) for arm in ARM_NAMES}}
     c = {name: predictions.concordance(patients).to_json() for name, patients in groups.items()}
+    # NaN gains (EBV DNA unknown) compare false and would count as CCRT-preferred; `dfs_gain` has none, since the sign
+    # of the gain does not depend on EBV DNA.
     decision = compare_arms_by_preference(cohort.outcome("dfs"), cohort.treated, predictions.benefit, 0.0)
     return {
         **{name: None if value["value"] is None else round(value["value"], 4) for name, value in c.items()},

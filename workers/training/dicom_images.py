@@ -119,6 +119,7 @@ def learn_templates(
             sampled = landmark_slices(len(series.frames))
             pixels = series.pixels_zyx(sampled)
             if normalisation == "n4_landmarks":
+                # The field is estimated on the whole volume before slices are sampled, as the service does.
                 pixels = pixels / bias_field(series.image)[sampled]
             rows[role].append(landmarks_of(pixels))
         progress(done)

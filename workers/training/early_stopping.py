@@ -53,6 +53,8 @@ class EarlyStopping:
         counts : bool
             False during the epochs of random instances, which cannot end a training.
         """
+        # The best weights follow every gain, the counter only gains of 0.5 % and more: many small steps must not
+        # prolong a training, and the last of them is still worth keeping.
         if c_index > self.best_c_index:
             self.best_c_index = c_index
             self.best_weights = deepcopy(network.state_dict())
@@ -105,7 +107,9 @@ def signature_c_index(
     """
     with torch.no_grad():
         prognosis, response = heads(features, (outcomes.treatment / 2).to(features.device))
+    # With the response under the treatment received: the prognosis alone would not reward a better Predictive-score.
     risk = (prognosis.amax(dim=1) + response).cpu().numpy()
     durations, events = outcomes.durations[:, DFS].numpy(), outcomes.event_observed[:, DFS].numpy()
     c_index = harrell_concordance(risk, durations, events).value
+    # NaN is never greater, so a training without a comparable pair would have no best weights to restore.
     return NO_PREFERENCE if np.isnan(c_index) else c_index

@@ -123,6 +123,7 @@ def _from_dicom(
 ) -> ImageSource:
     from workers.training.dicom_images import TrainingPreprocessing, dicom_patch_reader, learn_templates, patient_images
 
+    # Templates of the training patients alone: test images must not shape their own normalisation.
     learned_from = cohort.labelled(TRAINING).patient_ids
 
     def learn() -> dict[str, IntensityTemplate]:

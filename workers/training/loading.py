@@ -63,6 +63,8 @@ class BatchLoader:
             try:
                 for item in items:
                     waiting.append(pool.submit(self._made, make, item))
+                    # The limit bounds the memory of prepared batches, and the queue keeps their order whatever thread
+                    # is first.
                     if len(waiting) > AHEAD_PER_LOADER * self.n_loaders:
                         yield self._on_device(waiting.popleft().result())
                 while waiting:

@@ -43,6 +43,7 @@ def cox_partial_log_likelihood(
     order = torch.argsort(durations, descending=True, stable=True)
     lp, events = log_hazard[order], event_observed[order].bool()
     if not bool(events.any()):
+        # Zero with a gradient of zero: a batch without events must not stop the training, and `backward` needs a graph.
         return lp.sum() * 0.0
     _, group, sizes = torch.unique_consecutive(durations[order], return_inverse=True, return_counts=True)
     ends = sizes.cumsum(0) - 1  # last row of each group of ties, when times fall
@@ -61,6 +62,7 @@ def _efron_reduction(lp_events: Tensor, log_risk: Tensor, group: Tensor, n_group
     first = d.cumsum(0) - d
     rank = torch.arange(len(group), device=group.device) - first[group]  # l: 0 .. d-1 within its group
     largest = torch.full((n_groups,), -torch.inf, dtype=lp_events.dtype, device=lp_events.device)
+    # Detached: the shift cancels, so its gradient would only add rounding.
     largest = largest.scatter_reduce(0, group, lp_events.detach(), reduce="amax")
     summed = torch.zeros_like(largest).scatter_add(0, group, torch.exp(lp_events - largest[group]))
     log_tied = torch.log(summed[group]) + largest[group]
@@ -85,6 +87,8 @@ def cox_loss(log_hazard: Tensor, durations: Tensor, event_observed: Tensor, ties
     Tensor, shape ()
         >= 0 up to rounding.
     """
+    # Per event, so that batches with few and many events weigh alike; values of different batch sizes still cannot be
+    # compared, since the risk sets grow with the batch.
     n_events = event_observed.sum().clamp(min=1)
     return -cox_partial_log_likelihood(log_hazard, durations, event_observed, ties) / n_events
 
@@ -152,12 +156,17 @@ def signature_loss(
     ----------
     Tian et al. 2014, sections 2 and 3; Zhong et al. 2021, supplement.
     """
+    # Zhong et al. 2021, section 2.3: the risk of DFS is the largest of the three endpoints' risks.
     dfs = prognosis.amax(dim=1)
     # Detached: otherwise the response's loss would train the prognosis as well.
     modified = response + dfs.detach() if response_offset else response
+    # Tian et al. 2014: the response is already multiplied by T/2 in the network and has no main effect of the
+    # treatment; its Cox loss on DFS then estimates the interaction without a model of the main effects.
     total = DFS_WEIGHT * _endpoint(dfs, outcomes, DFS, ties) + _endpoint(modified, outcomes, DFS, ties)
     for column in range(prognosis.shape[1]):
         total = total + _endpoint(prognosis[:, column], outcomes, column, ties)
+    # (response * T) undoes the sign of T/2, so the mean is that of the score; it is held near 0, because a constant
+    # response is a main effect of the treatment.
     return total + MEAN_RESPONSE_WEIGHT * (response * outcomes.treatment).mean().abs()
 
 

@@ -57,6 +57,8 @@ def feature_distribution(features: NDArray[np.float32]) -> FeatureDistribution:
     # data, and no direction keeps the variance 0, in which the smallest difference would be an infinite distance.
     precision = LedoitWolf().fit(rows).precision_
     apart = rows - mean
+    # Mahalanobis distance divided by the square root of the dimension, so that limits of different widths can be
+    # compared.
     distances = np.sqrt(np.einsum("ij,jk,ik->i", apart, precision, apart) / rows.shape[1])
     limit = LIMIT_FACTOR * float(np.quantile(distances, LIMIT_QUANTILE))
     return FeatureDistribution(mean.astype(np.float32), precision.astype(np.float32), limit)
@@ -81,6 +83,7 @@ def linear_predictor(cohort: Cohort, scores: Scores, nomogram: CoxNomogram) -> F
     """
     covariates = _covariates(cohort, scores)
     both = {arm: nomogram.linear_predictor(covariates, arm) for arm in TreatmentArm}
+    # Under the treatment received, for which the outcome was observed.
     received = np.where(cohort.treated, both[TreatmentArm.ICT_CCRT], both[TreatmentArm.CCRT])
     return np.where(np.isnan(cohort.column(EBV)), np.nan, received)
 
@@ -201,6 +204,7 @@ def phantom_metrics(bundle: Bundle, folder: Path) -> dict[str, Any]:
     lp = linear_predictor(cohort, scores, bundle.nomogram)
     benefit = truth["dfs_60_ict_ccrt"] - truth["dfs_60_ccrt"]
     predicted = dfs_gain(cohort, scores, bundle.nomogram)
+    # Where the true difference is near 0, agreement is a matter of chance and says nothing about the model.
     clear = np.abs(benefit) > CLEAR_BENEFIT
     return {
         "n": len(cohort),

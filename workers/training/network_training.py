@@ -98,6 +98,7 @@ def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path) -> 
     if path.is_file():
         present = json.loads(path.read_text(encoding="utf-8"))
         changed = [name for name in requested if present.get(name) != requested[name]]
+        # A resumed run with other settings would mix two trainings in one bundle.
         if changed:
             raise InputError(
                 f"{work} contains a training with {changed[0]} = {present.get(changed[0])!r}, expected "
@@ -216,6 +217,7 @@ def fit_training_nomogram(
         No event, constant column or short follow-up; SeparationError where the likelihood has no maximum.
     """
     ebv = cohort.column(EBV)
+    # Complete cases for the fit; patients without EBV DNA still trained the networks, which do not read it.
     used = training & ~np.isnan(ebv)
     outcome = cohort.outcome("dfs")
     covariates = PatientCovariates(

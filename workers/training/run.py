@@ -132,6 +132,7 @@ def train_bundle(
     require_events(cohort.labelled(TRAINING), "dfs")
     if n_folds:
         require_folds(cohort, training, n_folds)  # the cross-validation comes last: refuse before hours of training
+    # Refusals come before the hours of training: a nomogram that does not fit and a follow-up that is too short.
     published = None
     if description.nomogram is None:
         days = cohort.outcome("dfs").durations_days[training]

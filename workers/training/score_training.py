@@ -97,6 +97,7 @@ def train_scores(
     torch.manual_seed(config.seed)
     x = torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
     network = MultitaskNetwork(ScoresArchitecture(x.shape[1] // len(SEQUENCES), config.scores_width))
+    # From the training patients alone: the validation patients' moments would leak into the weights that they select.
     network.standardise(x[torch.from_numpy(training)])
     run = ScoreTraining(network, scores_optimizer(network, config))
     saved = load_checkpoint(checkpoint) if checkpoint is not None else None
@@ -142,6 +143,7 @@ def _step(run: ScoreTraining, x: Tensor, followed: Outcomes, config: TrainingCon
 def penalties(network: MultitaskNetwork) -> Tensor:
     """Return the paper's weight penalties: L2 on the three parts, L1 on the outputs."""
     return (
+        # Zhong et al. 2021, supplement. L1 on the outputs drives weights of the last layer to exactly 0.
         weight_penalty(network.shared, l2=L2_SHARED)
         + weight_penalty(network.prognosis, l2=L2_PROGNOSIS)
         + weight_penalty(network.response, l2=L2_RESPONSE)

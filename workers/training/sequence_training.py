@@ -160,6 +160,7 @@ class _Images:
         """(n, c) of patches (n, 2, 128, 128) on the device."""
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
             features = network.backbone(patches)
+        # The losses run in float32: log-sum-exp over a risk set loses the small terms in bfloat16.
         return features.float()
 
     def all_slices(self, patients: IndexArray) -> tuple[IndexArray, list[int]]:
@@ -170,6 +171,7 @@ class _Images:
 def _epoch(
     run: SequenceTraining, images: _Images, outcomes: Outcomes, training: IndexArray, config: TrainingConfig
 ) -> float:
+    # Batches are balanced by DFS, the composite of the other three endpoints.
     events = outcomes.event_observed[:, DFS].numpy()[training]
     _choose_instances(run, images, training, config)
     batches = epoch_batches(events, config.batch_size, config.event_share, run.rng)
@@ -201,6 +203,8 @@ def _choose_instances(run: SequenceTraining, images: _Images, training: IndexArr
         return
     if run.epoch < config.random_epochs:
         sizes = np.array(images.store.bag_sizes(images.role, training))
+        # A random slice first: the maximum of an untrained network is arbitrary and would be trained to stay the
+        # maximum.
         first = images.store.starts[images.role][training]
         run.representative = torch.from_numpy(first + run.rng.integers(0, sizes))
     elif run.representative is None or (run.epoch - config.random_epochs) % config.refresh_every == 0:
@@ -246,6 +250,7 @@ def _batch_loss(
     if run.network.attention is not None:
         features, _ = run.network.attention(features, sizes)
     followed = followed.to(images.device)
+    # T/2 in training, +1 in prediction: Tian et al. 2014, section 2.
     prognosis, response = run.network.heads(features, followed.treatment / 2)
     return signature_loss(prognosis, response, followed, config.ties, config.response_offset)
 
@@ -258,6 +263,7 @@ def _validated(
     if len(validation):  # a tiny cohort has no validation patients
         features = patient_features(run.network, images, validation)
         c_index = signature_c_index(run.network.heads, features, outcomes.rows(torch.from_numpy(validation)))
+    # Epochs with random slices do not count: early stopping is about the training on the maximum instance.
     run.early_stopping.update(c_index, run.network, config, counts=run.epoch > config.random_epochs)
     return c_index
 
@@ -289,6 +295,7 @@ def cohort_features(
     float32 array, shape (n_patients, c)
         In the order of the store.
     """
+    # In float32, as the service computes them: the multi-task network must see the features that it will get.
     images = _Images(store, role, loader, mixed_precision=False)
     patients = np.arange(len(store.patient_ids))
     features = [

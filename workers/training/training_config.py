@@ -173,6 +173,7 @@ def config_from_choices(
         epochs=epochs,
         batch_size=batch_size,
         transfer=transfer,
+        # Two thirds of the epochs with random slices; the reasons and figures are in the room's README.
         random_epochs=max(1, 2 * epochs // 3),
         refresh_every=2,
     )
@@ -180,6 +181,7 @@ def config_from_choices(
         config = _of_the_paper(config)
     if augmentation is not None:
         config = replace(config, scanner_augmentation=augmentation == "scanner")
+    # Patience 0 switches early stopping off, also that of the paper's schedule.
     return config if patience is None else replace(config, patience=patience or None)
 
 

@@ -80,6 +80,7 @@ def follow_up(cohort: Cohort) -> dict[str, Any] | None:
     # Reverse Kaplan-Meier: deaths censor the follow-up, so that early deaths do not make it look short.
     reverse = kaplan_meier(outcome.durations_days, ~outcome.event_observed)
     quartiles = {"q1": 0.25, "median": 0.5, "q3": 0.75}
+    # Both are given: many papers print the plain median, and the reverse estimate is the one to compare.
     plain = {name: float(np.quantile(outcome.durations_days, q)) / DAYS_PER_MONTH for name, q in quartiles.items()}
     quantiles = {name: reverse.quantile(q) for name, q in quartiles.items()}
     reversed_months = {name: None if days is None else days / DAYS_PER_MONTH for name, days in quantiles.items()}
@@ -145,6 +146,8 @@ def balance(
             continue
         spreads = (spread(focal_values), spread(other_values))
         difference = float(focal_values.mean() - other_values.mean())
+        # MatchIt's standardised difference divides by the focal arm's deviation, most papers by the pooled one; both
+        # are given.
         divisor = spreads[0] if spread_of is None else spread_of[factor]
         pooled = float(np.sqrt((spreads[0] ** 2 + spreads[1] ** 2) / 2))
         compared.append(
@@ -184,17 +187,20 @@ def group_p(first: FloatArray, second: FloatArray) -> float:
     values = np.unique(np.concatenate((first, second)))
     if len(values) == 1:
         return 1.0
+    # Without continuity correction and without exact p, as R's wilcox.test(exact = FALSE, correct = FALSE).
     if len(values) > 2:
         return float(stats.mannwhitneyu(first, second, method="asymptotic", use_continuity=False).pvalue)
     counts = np.array([[int((group == value).sum()) for group in (first, second)] for value in values])
     expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0, keepdims=True) / counts.sum()
     if expected.min() < _SMALLEST_EXPECTED:
         return float(stats.fisher_exact(counts).pvalue)
+    # Yates's correction is off: it is conservative, and Fisher's test covers the small tables.
     return float(stats.chi2_contingency(counts, correction=False).pvalue)
 
 
 def _binary(values: FloatArray, yes: str, no: str) -> dict[str, Any]:
     n = len(values)
+    # Percentages are of all patients, unknown ones included, so that the rows of a factor add up to 100.
     counts = {yes: int((values == 1).sum()), no: int((values == 0).sum())}
     answer: dict[str, Any] = {name: {"n": count, "percent": 100 * count / n} for name, count in counts.items()}
     answer["unknown"] = int(np.isnan(values).sum())

@@ -121,9 +121,11 @@ class Calibration:
             Sum of (KM - predicted)^2 / Greenwood's variance over the merged groups; None where one of them has no
             event or only one is left.
         """
+        # Without an event Greenwood's error is 0 and the statistic would divide by it.
         if any(g.se == 0 for g in self.merged) or len(self.merged) < 2:
             return None
         chi2 = sum((g.observed - g.predicted) ** 2 / g.se**2 for g in self.merged)
+        # Demler et al. 2015: one degree of freedom less than groups after merging.
         return ChiSquaredTest(chi2, len(self.merged) - 1)
 
     def tests_to_json(self) -> dict[str, Any]:
@@ -158,12 +160,15 @@ def calibrate(predicted: FloatArray, outcome: Outcome, horizon_days: float, n_gr
         Groups, merged groups and overall means.
     """
     edges = np.quantile(predicted, np.linspace(0, 1, n_groups + 1))  # type 7, as R's quantile by default
+    # Groups (edge, next edge], the lowest with its lower edge, as R's cut(include.lowest = TRUE). Equal predictions
+    # stay in one group, which can therefore be empty.
     member = np.clip(np.searchsorted(edges, predicted, side="left"), 1, n_groups)
     numbers = [number for number in range(1, n_groups + 1) if (member == number).any()]
     return Calibration(
         horizon_days=horizon_days,
         groups=tuple(_group(predicted, outcome, member == number, horizon_days) for number in numbers),
         merged=_merged(predicted, outcome, member, n_groups, horizon_days),
+        # Calibration in the large: mean predicted survival against the Kaplan-Meier estimate of all patients.
         mean_predicted=float(predicted.mean()),
         observed=kaplan_meier(outcome.durations_days, outcome.event_observed).at(horizon_days).value,
     )
@@ -184,6 +189,7 @@ def calibration_slope(linear_predictor: FloatArray, outcome: Outcome) -> CoxFit:
     CoxFit
         One term, ``slope``: below 1 the predictions are too extreme.
     """
+    # Slope 1 is perfect; below 1 the predictions are too extreme, as those of an overfitted model.
     return fit_cox(linear_predictor[:, None], ["slope"], outcome.durations_days, outcome.event_observed)
 
 
@@ -215,6 +221,7 @@ def _group(predicted: FloatArray, outcome: Outcome, mask: Any, horizon_days: flo
     estimate = kaplan_meier(days, events).at(horizon_days)
     return CalibrationGroup(
         n=int(mask.sum()),
+        # Events after the horizon say nothing about survival up to it.
         events=int((events & (days <= horizon_days)).sum()),
         predicted=float(predicted[mask].mean()),
         observed=estimate.value,

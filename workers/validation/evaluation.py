@@ -301,10 +301,13 @@ def evaluate(cohort: Cohort, nomogram: CoxNomogram, options: EvaluationOptions =
     ----------
     Zhong et al. 2021, sections 2.5 and 3.
     """
+    # A nomogram needs the category. Patients without one are counted in the report rather than imputed.
     complete = cohort.with_known_ebv_dna()
     if not len(complete) or not complete.outcome(options.endpoint).event_observed.any():
         raise InputError(f"{cohort.source}: no event in {options.endpoint} among {len(complete)} patients to evaluate")
     labels = sorted(set(complete.labels) - {""}, key=lambda label: (label != TRAINING, label))
+    # From the training patients where the table has any; else the comparison models are tested on the patients that
+    # they were fitted on, and look better than they are.
     training = complete.labelled(TRAINING) if TRAINING in labels else complete
     models, not_fitted = _compared_models(training)
     parts = {label: complete.labelled(label) for label in labels} if len(labels) > 1 else {}
@@ -329,9 +332,11 @@ def _evaluate_part(
     rows = {name: cohort.treated == (arm is TreatmentArm.ICT_CCRT) for name, arm in ARMS.items() if arm is not None}
     rows = {ALL: np.ones(len(cohort), dtype=np.bool_), **rows}
     risks = {name: model.risk(cohort) for name, model in models.items()}
+    # The nomogram predicts DFS; its rates compared with another endpoint would not be a calibration.
     calibrations = _calibrations(cohort, result, options) if options.endpoint == "dfs" else {}
     slope = None
     if options.endpoint == "dfs" and outcome.event_observed.any():
+        # Points are linear in the linear predictor, so it is recovered from them without scoring again.
         slope = float(calibration_slope(nomogram.scale.linear_predictor(points), outcome).coefficients[0])
     gains = result.difference[:, -1]  # the decision horizon is the last column, see _score
     return PartEvaluation(
@@ -360,6 +365,7 @@ def _evaluate_part(
 
 def _score(cohort: Cohort, nomogram: CoxNomogram, options: EvaluationOptions) -> NomogramResult:
     """Score at the horizons of the options, and at the decision horizon as the last column."""
+    # One pass for both, even where the decision horizon is also reported: the last column is always the decision's.
     horizons = (*options.horizons_months, options.decision_horizon_months)
     return nomogram.score(cohort.covariates(), horizons, decision_horizon=options.decision_horizon_months)
 
@@ -379,6 +385,7 @@ def _received(result: NomogramResult, cohort: Cohort, column: int) -> FloatArray
 
 
 def _concordance(risk: FloatArray, outcome: Outcome, mask: Any) -> ModelConcordance:
+    # A comparison model can need a factor that is unknown for some patients; it is judged on the others.
     mask = mask & ~np.isnan(risk)
     part = outcome.where(mask)
     return ModelConcordance(
@@ -401,6 +408,7 @@ def _net_benefit(
     for name in ("clinical_all", "clinical_prognostic_score"):
         if name in models:
             predicted = 1 - models[name].survival(cohort, days)
+            # Curves of different patients cannot be compared, so a rule with gaps is left out.
             if not np.isnan(predicted).any():
                 rules[name] = predicted
     return decision_curve(rules, outcome, days)
@@ -418,6 +426,7 @@ def _subgroups(
         evaluations[label] = SubgroupEvaluation(
             n=len(part),
             risk=compare_risk_groups(outcome, total_points_received(result, part.treated), nomogram.mean_total_points),
+            # At the first threshold only: subgroups divided further contain few events.
             decision=compare_arms_by_preference(outcome, part.treated, result.difference[:, -1], options.thresholds[0]),
         )
     return evaluations
@@ -435,6 +444,7 @@ def _development(
 ) -> Development:
     searches: dict[str, tuple[Cohort, list[str]]] = {
         "clinical_all": (training, clinical_candidates(training)),
+        # Zhong et al. 2021, section 2.5: the clinical models of one arm are selected within it.
         "clinical_ccrt": (training.arm(TreatmentArm.CCRT), clinical_candidates(training)),
         "clinical_ict_ccrt": (training.arm(TreatmentArm.ICT_CCRT), clinical_candidates(training)),
         "cptdn": (training, cptdn_candidates(training)),
@@ -451,6 +461,7 @@ def _development(
         x = design_matrix(training, CPTDN_TERMS)
         complete = complete_cases(x)
         outcome = training.outcome("dfs").where(complete)
+        # Fitted here, not taken from the nomogram: the test needs the rows of the fit.
         fit = fit_terms(training, CPTDN_TERMS)
         hazards = proportional_hazards_test(fit, x[complete], outcome.durations_days, outcome.event_observed)
     return Development(

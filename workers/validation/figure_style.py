@@ -31,6 +31,7 @@ STYLE: dict[Any, Any] = {
     "xtick.major.width": 0.7,
     "ytick.major.width": 0.7,
     "legend.frameon": False,
+    # Ids of SVG elements are random without a salt, and fonts of type 42 stay text that a journal can edit.
     "svg.hashsalt": "cptdn",
     "pdf.fonttype": 42,
 }

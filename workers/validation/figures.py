@@ -116,6 +116,8 @@ def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:
         for named in figures_of(evaluation):
             for suffix in FORMATS:
                 path = folder / f"{named.name}.{suffix}"
+                # No date in the files: equal input gives equal bytes, and a comparison of two runs shows real changes
+                # only.
                 metadata = {"Date": None} if suffix == "svg" else {"CreationDate": None} if suffix == "pdf" else None
                 with house_style():
                     named.figure.savefig(path, dpi=300, metadata=metadata)

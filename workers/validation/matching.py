@@ -110,17 +110,23 @@ def propensity_scores(x: FloatArray, focal: BoolArray) -> FloatArray:
     width = x.std(axis=0)
     if not (width > 0).all():
         raise InputError("a covariate of the matching has the same value in all patients")
+    # Standardised: a volume in mL beside 0/1 factors would make the normal equations ill-conditioned. The fitted
+    # propensity does not depend on the scale.
     design = np.column_stack((np.ones(len(x)), (x - x.mean(axis=0)) / width))
     beta = np.zeros(design.shape[1])
     y = focal.astype(np.float64)
     for _ in range(50):
         fitted = 1 / (1 + np.exp(-design @ beta))
+        # Iteratively reweighted least squares, which for the logit link is Newton's method; R's glm takes the same
+        # steps.
         weight = fitted * (1 - fitted)
         try:
             step = np.linalg.solve((design * weight[:, None]).T @ design, design.T @ (y - fitted))
         except np.linalg.LinAlgError as error:
             raise InputError(_NO_PROPENSITY) from error
         beta = beta + step
+        # R's glm stops at a relative change of the deviance of 1e-8. Pairs are chosen by comparing propensities, and a
+        # loose fit could exchange near ties.
         if np.abs(step).max() < 1e-12:
             return np.asarray(1 / (1 + np.exp(-design @ beta)))
     raise InputError(_NO_PROPENSITY)
@@ -164,15 +170,19 @@ def match(
     treated = cohort.treated[complete]
     if not 0 < treated.sum() < len(treated):
         raise InputError(f"{cohort.source}: both arms need patients whose covariates are all known")
+    # The smaller arm is matched, so that each of its patients can have a partner; of equal arms it is ICT+CCRT.
     focal_is_ict = bool(treated.sum() <= (~treated).sum())
     focal = treated == focal_is_ict
     score = propensity_scores(x[complete], focal)
     limit = None if caliper is None else caliper * float(score.std(ddof=1))  # R's sd: sample, n - 1
     stratum = _strata(cohort, exact)[complete]
+    # `_greedy` counts among the complete cases; pairs are rows of the whole cohort.
     pairs = [(int(complete[i]), int(complete[j])) for i, j in _greedy(score, focal, stratum, limit)]
     propensity = np.full(len(cohort), np.nan)
     propensity[complete] = score
     whole = cohort.where(np.isin(np.arange(len(cohort)), complete))
+    # From the focal arm before matching and for both tables: a divisor that shrinks with the matching would hide the
+    # gain.
     spreads = {name: spread(whole.column(name)[focal]) for name in covariates}
     chosen = np.zeros(len(cohort), dtype=np.bool_)
     chosen[[row for pair in pairs for row in pair]] = True
@@ -203,6 +213,7 @@ def _greedy(score: FloatArray, focal: BoolArray, stratum: Any, limit: float | No
     others = order[~focal[order]]
     free = np.ones(len(others), dtype=np.bool_)
     pairs: list[tuple[int, int]] = []
+    # From the highest propensity, as MatchIt's m.order = "largest": those patients have the fewest near partners.
     for patient in order[focal[order]]:
         distance = np.abs(score[others] - score[patient])
         distance[~free | (stratum[others] != stratum[patient])] = np.inf

@@ -23,6 +23,7 @@ def calibration_figure(by_month: Mapping[float, Calibration]) -> Figure:
     """Return observed against predicted survival, one panel per horizon (months)."""
     figure = Figure(figsize=(3.6 * len(by_month), 3.5), layout="constrained")
     lowest = min(min(g.predicted, g.ci95[0] if g.ci95 else g.observed) for c in by_month.values() for g in c.groups)
+    # Survival of 0.8 to 1 on axes from 0 would be three points in a corner.
     edge = max(0.0, np.floor(lowest * 10) / 10)
     for column, (month, calibration) in enumerate(by_month.items()):
         ax = figure.add_subplot(1, len(by_month), column + 1)
@@ -66,6 +67,7 @@ def concordance_figure(by_model: Mapping[str, Mapping[str, ModelConcordance]]) -
         range(len(by_model)),
         [MODEL_NAMES.get(name, name).replace(" (", "\n(").replace(" + ", " +\n") for name in by_model],
     )
+    # From 0.4: 0.5 is chance, and bars from 0 would make all models look alike.
     ax.set_ylim(0.4, 1.06)
     ax.axhline(0.5, color=FAINT, linewidth=0.8, linestyle=(0, (4, 2)))
     ax.set_ylabel("C-index")
@@ -92,6 +94,7 @@ def forest_figure(by_column: Mapping[str, Mapping[str, SubgroupEvaluation]]) -> 
             if subgroup is not None:
                 _draw_forest_row(ax, len(rows) - at, subgroup.decision[group], color)
         ax.axvline(1, color=INK, linewidth=0.7)
+        # Ratios: 0.5 and 2 are the same effect in opposite directions.
         ax.set_xscale("log")
         ax.set_xlim(*FOREST_ENDS)
         ax.set_xticks([0.02, 0.1, 1, 10, 50], ["0.02", "0.1", "1", "10", "50"])
@@ -118,8 +121,10 @@ def _draw_forest_row(ax: Axes, y: float, groups: SurvivalComparison, color: str)
     first, last = FOREST_ENDS
     ax.plot([max(low, first), min(high, last)], [y, y], color=color, linewidth=1.1, solid_capstyle="butt")
     for end, edge, mark in ((low, first, "<"), (high, last, ">")):
+        # Small subgroups have intervals over several powers of ten; an arrow says that the interval goes on.
         if (end < edge) if mark == "<" else (end > edge):
             ax.plot([edge], [y], mark, color=color, markersize=4, clip_on=False)
+    # The area grows with the events, since they and not the patients determine the precision.
     ax.plot([ratio], [y], "s", color=color, markersize=3 + 4 * np.sqrt(sum(groups.events)) / 12)
     text = f"{ratio:.2f} ({low:.2f} to {high:.2f}), {n}"
     ax.text(text_at, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=7)
@@ -135,6 +140,7 @@ def decision_curve_figure(curve: DecisionCurve) -> Figure:
         label, dash = MODEL_NAMES.get(name, name), DASHES[at % len(DASHES)]
         ax.plot(curve.thresholds, values, color=SERIES[at], linestyle=dash, linewidth=1.5, label=label)
     highest = max(float(values.max()) for values in (*curve.by_rule.values(), curve.treat_all))
+    # Net benefit falls without limit for "act on all"; the cut keeps the useful part legible.
     ax.set(xlim=(0, float(curve.thresholds.max())), ylim=(-0.25 * highest, 1.15 * highest))
     ax.set_xlabel(f"Threshold of the risk of an event within {curve.horizon_days / DAYS_PER_MONTH:g} months")
     ax.set_ylabel("Net benefit")

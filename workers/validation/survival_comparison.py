@@ -145,6 +145,8 @@ def compare_survival(outcome: Outcome, second: BoolArray, names: tuple[str, str]
         try:
             fit = fit_cox(x, [names[1]], days, events)
         except SeparationError:
+            # With no event in one group the likelihood rises to a hazard ratio of 0 or infinity; coxph warns and prints
+            # a large number.
             empty = [name for name, count in zip(names, n_events, strict=True) if count == 0]
             reason = f"the hazard ratio diverges: no event in {empty[0]}" if empty else "the hazard ratio diverges"
     return SurvivalComparison(names, n, n_events, (curves[0], curves[1]), fit, score_chi2, ranks, reason)
@@ -180,6 +182,7 @@ def total_points_received(result: NomogramResult, treated: BoolArray) -> FloatAr
     array, shape (n,)
         Points.
     """
+    # Risk groups are formed by the treatment received: the outcome was observed under it.
     ict, ccrt = (result.arms[arm].total_points for arm in (TreatmentArm.ICT_CCRT, TreatmentArm.CCRT))
     return np.where(treated, ict, ccrt)
 
@@ -209,6 +212,7 @@ def compare_arms_by_preference(
     ----------
     Zhong et al. 2021, section 3.5 and Figure 5.
     """
+    # Strictly, as in the nomogram's recommendation.
     preferred = difference > threshold
     arms = (TreatmentArm.CCRT.value, TreatmentArm.ICT_CCRT.value)
     comparisons: dict[str, SurvivalComparison] = {}
@@ -239,12 +243,14 @@ def subgroup_masks(cohort: Cohort, column: str) -> Mapping[str, BoolArray]:
         The column is missing or constant, or has too many values.
     """
     if column in ("sex", "sex_male") and "sex_male" in cohort.values:
+        # NaN is equal to neither value, so a patient of unknown sex is in no subgroup.
         male = cohort.values["sex_male"]
         return {"male": male == 1, "female": male == 0}
     if column in cohort.values:
         values = cohort.values[column]
         known = np.unique(values[~np.isnan(values)])
         if len(known) > MOST_CATEGORIES:
+            # Own subgroups are cut at this cohort's median, which moves with the cohort; the paper's two cuts do not.
             cut = SUBGROUP_CUTS.get(column, float(np.median(values[~np.isnan(values)])))
             return {f"{column} <= {cut:g}": values <= cut, f"{column} > {cut:g}": values > cut}
         masks = {f"{column} = {value:g}": values == value for value in known}

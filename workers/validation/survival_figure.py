@@ -33,6 +33,7 @@ def survival_figure(
     figure = Figure(figsize=(3.6 * len(panels), 3.5), layout="constrained")
     grid = figure.add_gridspec(2, len(panels), height_ratios=[5, 1], hspace=0.02)
     longest = max((curve.days[-1] for _, groups in panels for curve in groups.curves if curve), default=0.0)
+    # Whole years, at most nine: beyond them a few patients at risk would stretch the axis.
     months = int(np.clip(np.ceil(longest / DAYS_PER_MONTH / MONTHS_PER_YEAR) * MONTHS_PER_YEAR, 12, LONGEST_MONTHS))
     for column, (title, groups) in enumerate(panels):
         ax = figure.add_subplot(grid[0, column])
@@ -49,6 +50,7 @@ def _draw_survival(ax: Axes, groups: SurvivalComparison, months: int, colors: tu
     for at, (curve, color) in enumerate(zip(groups.curves, colors, strict=True)):
         if curve is None:
             continue
+        # The estimate begins at its first observed time; S(0) = 1 is put in front.
         x = np.concatenate(([0.0], curve.days / DAYS_PER_MONTH))
         low, high = (np.concatenate(([1.0], band)) for band in curve.interval_band())
         ax.fill_between(x, low, high, step="post", color=color, alpha=0.13, linewidth=0)

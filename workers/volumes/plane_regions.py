@@ -131,7 +131,7 @@ def _encloses_area(ring: FloatArray) -> bool:
 
 
 def _even_odd_area(ring: FloatArray) -> Geometry:
-    """The area inside one line by the even-odd rule, also where it touches or crosses itself (keyholes)."""
+    """Return the area inside one line by the even-odd rule, also where it touches or crosses itself (keyholes)."""
     polygon = Polygon(ring)
     return polygon if polygon.is_valid else shapely.make_valid(polygon)
 
