@@ -36,5 +36,7 @@ def outcomes_from_columns(columns: Mapping[str, Sequence[Any]]) -> Outcomes:
     return Outcomes(
         # T is +1 and -1, not 1 and 0: the modified covariate method needs both arms on opposite sides (Tian et al.
         # 2014).
-        torch.from_numpy(durations), torch.from_numpy(events), torch.from_numpy(np.where(treated, 1.0, -1.0)).float()
+        torch.from_numpy(durations),
+        torch.from_numpy(events),
+        torch.from_numpy(np.where(treated, 1.0, -1.0)).float(),
     )
