@@ -1,7 +1,7 @@
-"""The `cptdn` command, assembled from what each installed room offers.
+"""The `cptdn` command, assembled from the tables of commands of the installed rooms.
 
-A room publishes a table `COMMANDS` under the entry-point group `cptdn.commands`: name -> (where it stands, one line of
-help). Only the module of the command that is called is imported, so help is fast and a node without torch works.
+A room publishes a table `COMMANDS` under the entry-point group `cptdn.commands`: name -> ("module:attribute", one line
+of help). Only the module of the command that is called is imported, so help is fast and a node without torch works.
 
 Exit codes: 0 success, 2 wrong usage, 1 a failure with one clear sentence on stderr (`--debug` shows the traceback).
 """
@@ -25,8 +25,7 @@ import typer
 from config.errors import CptdnError
 
 ENTRY_POINT_GROUP = "cptdn.commands"
-# Python's own numbers have the garbage collector look at modules that are being loaded again and again, which makes
-# loading them a quarter slower.
+# With Python's defaults the garbage collector runs while modules are loaded, which makes loading a quarter slower.
 COLLECT_AFTER = (10_000, 20, 20)
 OVERVIEW = "A node beside the PACS that reads pre-treatment MR and contour and writes the CPTDN result into the study."
 
@@ -34,7 +33,7 @@ CommandTable = Mapping[str, tuple[str, str]]
 
 
 def command_table() -> dict[str, tuple[str, str]]:
-    """All commands of the installed rooms: name -> ("module:attribute", one line of help)."""
+    """Return all commands of the installed rooms: name -> ("module:attribute", one line of help)."""
     table: dict[str, tuple[str, str]] = {}
     for point in entry_points(group=ENTRY_POINT_GROUP):
         table.update(point.load())
@@ -42,20 +41,30 @@ def command_table() -> dict[str, tuple[str, str]]:
 
 
 def load_command(root: typer.Typer, name: str, where: str, help_text: str) -> None:
-    """Import one command, a Typer application (a group) or a plain function, and hang it into the root."""
+    """Import one command and add it to the root.
+
+    Parameters
+    ----------
+    root : typer.Typer
+        The `cptdn` command.
+    name, help_text : str
+        Name of the command and its line of help.
+    where : str
+        "module:attribute" of a Typer application (a group of commands) or a plain function.
+    """
     module, attribute = where.split(":")
-    found = getattr(importlib.import_module(module), attribute)
-    if isinstance(found, typer.Typer):
-        for command in found.registered_commands:
+    loaded = getattr(importlib.import_module(module), attribute)
+    if isinstance(loaded, typer.Typer):
+        for command in loaded.registered_commands:
             if command.callback is not None and not hasattr(command.callback, "__wrapped__"):  # once a process
-                command.callback = _with_house_options(command.callback)
-        root.add_typer(found, name=name, help=help_text)
+                command.callback = _with_common_options(command.callback)
+        root.add_typer(loaded, name=name, help=help_text)
     else:
-        root.command(name)(_with_house_options(found))
+        root.command(name)(_with_common_options(loaded))
 
 
-def _with_house_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same command, which also takes `--config FILE` and `--debug` and keeps them in the context's object."""
+def _with_common_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the command with the options `--config FILE` and `--debug`, which `ctx.obj` contains afterwards."""
 
     @functools.wraps(function)
     def called(*args: Any, config: Path | None, debug: bool, **kwargs: Any) -> Any:
@@ -74,11 +83,11 @@ def _with_house_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _with_example_lines(text: str) -> str:
-    """Help in which each example stands on a line of its own (click re-flows a paragraph unless it begins with \\b)."""
+    """Return help with each example on a line of its own: click joins the lines of a paragraph without a mark."""
     return re.sub(r"\n+Example: ", "\n\n\b\nExample: ", text)
 
 
-def _remember(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+def _put_into_context(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
     if value:
         ctx.ensure_object(dict)[param.name] = value
     return value
@@ -87,39 +96,40 @@ def _remember(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
-        "--config", metavar="FILE", callback=_remember, is_eager=True,
+        "--config", metavar="FILE", callback=_put_into_context, is_eager=True,
         help="Configuration file (default: $CPTDN_CONFIG, then ./cptdn.toml, then built-in defaults).",
     ),
 ]  # fmt: skip
 DebugOption = Annotated[
-    bool, typer.Option("--debug", callback=_remember, is_eager=True, help="Show the whole traceback of a failure.")
+    bool,
+    typer.Option("--debug", callback=_put_into_context, is_eager=True, help="Show the whole traceback of a failure."),
 ]
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
-    """The root command; commands other than the one called are only named, not imported."""
+    """Return the root command; commands other than the called one have their help, and are not imported."""
     root = typer.Typer(
         name="cptdn", help=OVERVIEW, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
         context_settings={"max_content_width": 120},
     )  # fmt: skip
     root.callback()(_root)
-    called = next((word for word in _typed() or arguments if not word.startswith("-")), None)
+    called = next((word for word in _words_to_complete() or arguments if not word.startswith("-")), None)
     for name, (where, help_text) in command_table().items():
         if name == called:
             load_command(root, name, where, help_text)
         else:
-            root.command(name, help=help_text)(_only_named)
+            root.command(name, help=help_text)(_not_called)
     return root
 
 
-def _typed() -> list[str]:
-    """The words that a shell wants completed, without the program's name; empty when it wants nothing."""
+def _words_to_complete() -> list[str]:
+    """Return the words that a shell completes, without the program's name; empty outside a completion."""
     line = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
     return line.split()[1:] if "_CPTDN_COMPLETE" in os.environ else []
 
 
-def _only_named() -> None:
-    """Stands in the overview for a command that is not called."""
+def _not_called() -> None:
+    """Take the place of a command that is not called."""
 
 
 def _print_version(ctx: typer.Context, value: bool) -> None:
@@ -139,13 +149,19 @@ def _root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of the `cptdn` command."""
+    """Run the `cptdn` command; it ends the process with the exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words after `cptdn`; None: those of the process.
+    """
     if arguments is None:
         gc.set_threshold(*COLLECT_AFTER)
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     state: dict[str, Any] = {}
     try:
-        build(given)(args=given, prog_name="cptdn", obj=state)
+        build(words)(args=words, prog_name="cptdn", obj=state)
     except CptdnError as error:
         _fail(str(error), state)
     except ModuleNotFoundError as error:
@@ -156,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except Exception as error:  # the last door: a person gets a sentence, --debug gets the traceback
+    except Exception as error:  # the user gets a sentence, --debug shows the traceback
         _fail(f"unexpected {type(error).__name__}: {error} (run again with --debug for the traceback)", state)
 
 

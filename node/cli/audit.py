@@ -16,29 +16,29 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 @app.command("list")
 def list_(
     ctx: typer.Context,
-    last: Annotated[int, typer.Option(min=1, help="So many messages, the newest last.")] = 50,
+    last: Annotated[int, typer.Option(min=1, help="Number of messages, the newest last.")] = 50,
     study: Annotated[str | None, typer.Option(metavar="STUDY_UID", help="Only about this study.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Who did what: one line a message of the trail.
+    """List the messages of the trail, one line for each: who did what.
 
     Example: cptdn audit list --last 20
     """
     from node.audit.reading import read_message
 
-    found = [read_message(line) for line in audit_of(ctx).trail.lines()]
+    messages = [read_message(line) for line in audit_of(ctx).trail.lines()]
     if study is not None:
-        found = [message for message in found if study in {about["id"] for about in message["about"]}]
-    found = found[-last:]
+        messages = [message for message in messages if study in {about["id"] for about in message["about"]}]
+    messages = messages[-last:]
     if as_json:
-        print_json(found)
+        print_json(messages)
         return
-    print_table(("when", "event", "outcome", "who", "about"), [_row(message) for message in found])
+    print_table(("when", "event", "outcome", "who", "about"), [_row(message) for message in messages])
 
 
 @app.command()
 def backlog(ctx: typer.Context, as_json: Json = False) -> None:
-    """What the audit repository has not got yet.
+    """Show how much the audit repository has not received yet.
 
     Example: cptdn audit backlog
     """
@@ -51,13 +51,13 @@ def backlog(ctx: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print_json({"folder": str(audit.trail.folder), "repository": where, "backlog_bytes": waiting})
     elif where is None:
-        typer.echo(f"No repository is configured; the trail stands in {audit.trail.folder}")
+        typer.echo(f"No repository is configured; the trail is in {audit.trail.folder}")
     else:
         typer.echo(f"{waiting} bytes of {audit.trail.folder} wait for {where}")
 
 
 def _row(message: dict[str, Any]) -> tuple[str, ...]:
     event = ", ".join(filter(None, [message["event"], *message["types"]]))
-    who = next((one["user"] for one in message["who"] if one["requestor"]), message["who"][0]["user"])
+    who = next((person["user"] for person in message["who"] if person["requestor"]), message["who"][0]["user"])
     about = ", ".join(about["id"] for about in message["about"])
     return message["when"][:19], event, message["outcome"], who, about or message["description"]

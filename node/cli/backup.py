@@ -21,7 +21,7 @@ def backup(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Save the ledger as it is at this moment, and every file that it names, while the node goes on working.
+    """Save the ledger as it is now, and every file that it names; the node may run.
 
     Example: cptdn backup /backup/cptdn-2026-05-02
     """
@@ -33,18 +33,20 @@ def backup(
     else:
         typer.echo(f"The ledger and {manifest.files} files are saved in {folder}.")
         for path in manifest.missing:
-            typer.echo(f"missing on the disk: {path} (`cptdn doctor --storage` says more)", err=True)
+            typer.echo(f"missing on the disk: {path} (`cptdn doctor --storage` explains)", err=True)
     if manifest.missing:
         raise typer.Exit(1)
 
 
 def restore(
     ctx: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `cptdn backup` has filled.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that `cptdn backup` has written.")],
     as_json: Json = False,
 ) -> None:
-    """Put a backup into the configured storage and ledger, which must be empty. Start the node afterwards: it goes on
-    where it was when the backup was taken, and a report that the PACS has already comes with the same UID.
+    """Put a backup into the configured storage and ledger, which must be empty.
+
+    Start the node afterwards: it continues from the time of the backup. A report that the PACS already has is made with
+    the same UID.
 
     Example: cptdn restore /backup/cptdn-2026-05-02
     """

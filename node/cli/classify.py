@@ -1,4 +1,4 @@
-"""`cptdn classify`: which of the three sequences a series is, and why."""
+"""`cptdn classify`: the role of each series, with its reason."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def classify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Series roles from headers: T1w, T2w, CE-T1w, other, or ambiguous, each with its reason.
+    """Show series roles from headers: T1w, T2w, CE-T1w, other, or ambiguous, each with its reason.
 
-    A list of headers is judged header by header (weighting and contrast). Files are judged as the node would judge
-    the studies they belong to: plane, slices and the other series of the study count too.
+    A list of headers is classified header by header (weighting and contrast). Files are classified as the node would
+    classify their studies: plane, slices and the other series of the study count, too.
 
     Example: cptdn classify /data/study1
     Example: cptdn classify --headers headers.json --json
@@ -100,7 +100,7 @@ def _of_files(paths: Sequence[Path], rules: SeriesRules) -> list[dict[str, Any]]
 
 
 def _read(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """Headers of all DICOM files; other files are passed over."""
+    """Yield the headers of all DICOM files; other files are skipped."""
     import warnings
 
     from pydicom import dcmread

@@ -1,4 +1,4 @@
-"""`cptdn clinical`: facts about patients that no image carries."""
+"""`cptdn clinical`: clinical facts of patients, which no image contains."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ def set_(
     birth_date: Annotated[str | None, typer.Option("--birth-date", metavar="YYYY-MM-DD")] = None,
     treatment_start: Annotated[str | None, typer.Option("--treatment-start", metavar="YYYY-MM-DD")] = None,
     prior_treatment: Annotated[
-        str | None, typer.Option("--prior-treatment", help="no, yes, or what was given before the MR.")
+        str | None, typer.Option("--prior-treatment", help="no, yes, or the treatment before the MR.")
     ] = None,
     issuer: Issuer = "",
     as_json: Json = False,
 ) -> None:
-    """Set facts of one patient; older values stay as history and the patient's studies are looked at again.
+    """Set facts of one patient; older values stay as history and the patient's studies are assessed again.
 
     Example: cptdn clinical set NPC-0042 --ebv-dna 5200 --drawn-on 2026-05-02 --stage T3N1M0 --ajcc 8
     """
@@ -69,7 +69,7 @@ def set_(
     elif new:
         typer.echo(f"{new} fact{'' if new == 1 else 's'} recorded for patient {patient_id}.")
     else:
-        typer.echo(f"Nothing new: these facts of patient {patient_id} are recorded already.")
+        typer.echo(f"Nothing new: these facts of patient {patient_id} are already recorded.")
 
 
 @app.command("import")
@@ -78,7 +78,7 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .json table with a patient_id column.")],
     as_json: Json = False,
 ) -> None:
-    """Enter the facts of a table: good rows enter, bad rows are listed and make the exit code 1.
+    """Record the facts of a table; rows that cannot be used are listed, and the exit code is then 1.
 
     Columns: patient_id, issuer, ebv_dna, ebv_dna_unit, ebv_dna_specimen, ebv_dna_date, laboratory, stage (or t, n,
     m), ajcc, stage_date, birth_date, treatment_start, prior_treatment.
@@ -108,7 +108,7 @@ def import_(
 
 @app.command()
 def show(ctx: typer.Context, patient_id: PatientId, issuer: Issuer = "", as_json: Json = False) -> None:
-    """The facts of one patient with their history, the newest last.
+    """Show the facts of one patient with their history, the newest last.
 
     Example: cptdn clinical show NPC-0042 --json
     """
@@ -128,7 +128,7 @@ def show(ctx: typer.Context, patient_id: PatientId, issuer: Issuer = "", as_json
         [
             (
                 row["name"],
-                _in_words(row["value"]),
+                _value_text(row["value"]),
                 row["observed_on"] or "",
                 row["source"],
                 row["set_by"],
@@ -154,7 +154,7 @@ def _row_json(row: Any, current: bool) -> dict[str, Any]:
     }
 
 
-def _in_words(value: dict[str, Any]) -> str:
+def _value_text(value: dict[str, Any]) -> str:
     if "text" in value and "unit" in value:
         return " ".join(str(value[key]) for key in ("text", "unit", "specimen") if value.get(key))
     if "day" in value:

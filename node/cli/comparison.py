@@ -1,4 +1,4 @@
-"""The summary of a comparison of two bundles, as a person reads it."""
+"""Print the summary of a comparison of two bundles as text."""
 
 from __future__ import annotations
 
@@ -19,29 +19,40 @@ TITLES = {
 
 
 def print_summary(bundles: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
-    """What changes between `bundles["before"]` and `bundles["after"]`."""
+    """Print what changes between two bundles.
+
+    Parameters
+    ----------
+    bundles : mapping
+        name, version and digest of the bundles "before" and "after".
+    summary : mapping
+        As `node.workflow.comparison_summary.summarise` returns it.
+    """
     for title in ("before", "after"):
-        one = bundles[title]
-        typer.echo(f"{title:6} {one['name']} {one['version']}  {one['digest'][:19]}")
+        bundle = bundles[title]
+        typer.echo(f"{title:6} {bundle['name']} {bundle['version']}  {bundle['digest'][:19]}")
     n, both, changed = summary["n"], summary["scored_by_both"], summary["recommendation_changed"]
     typer.echo(f"{n} studies, {both} scored by both bundles")
     if both:
-        typer.echo(f"{len({one['study_instance_uid'] for one in changed})} would get another recommendation: "
+        typer.echo(f"{len({one['study_instance_uid'] for one in changed})} get another recommendation: "
                    + ", ".join(f"{what}: {count}" for what, count in summary["recommendations"].items()))  # fmt: skip
         _print_shifts(summary)
     _print_uids("another recommendation", [_changed(one) for one in changed])
-    _print_uids("newly refused", [_reasoned(one) for one in summary["newly_refused"]])
-    _print_uids("scored only now", summary["newly_scored"])
+    _print_uids("newly refused", [_with_reason(one) for one in summary["newly_refused"]])
+    _print_uids("scored by the second bundle only", summary["newly_scored"])
     _print_uids("refused by both", summary["refused_by_both"])
-    _print_uids("failed", [_reasoned(one) for one in summary["failed"]])
+    _print_uids("failed", [_with_reason(one) for one in summary["failed"]])
     _print_uids("cannot be computed (`cptdn studies explain` says why)", summary["not_computable"])
 
 
 def _print_shifts(summary: Mapping[str, Any]) -> None:
-    found = [summary["shifts"][name] for name in TITLES]
-    rows = [("mean", *(_signed(one["mean"]) for one in found)), ("sd", *(_number(one["sd"]) for one in found))]
-    rows += [(label, *(_signed(one["quantiles"][q]) for one in found)) for q, label in SHOWN.items()]
-    rows.append(("rank correlation", *(_number(one["rank_correlation"]) for one in found)))
+    shifts = [summary["shifts"][name] for name in TITLES]
+    rows = [
+        ("mean", *(_signed(shift["mean"]) for shift in shifts)),
+        ("sd", *(_number(shift["sd"]) for shift in shifts)),
+    ]
+    rows += [(label, *(_signed(shift["quantiles"][q]) for shift in shifts)) for q, label in SHOWN.items()]
+    rows.append(("rank correlation", *(_number(shift["rank_correlation"]) for shift in shifts)))
     horizons = dict.fromkeys((summary["horizon_months_before"], summary["horizon_months"]))
     months = " and ".join(str(each) for each in horizons)  # the bundles may decide at different horizons
     titles = [title.format(months=months) for title in TITLES.values()]
@@ -63,7 +74,7 @@ def _changed(one: Mapping[str, Any]) -> str:
     return f"{one['study_instance_uid']}  {one['before']} -> {one['after']}{category}"
 
 
-def _reasoned(one: Mapping[str, Any]) -> str:
+def _with_reason(one: Mapping[str, Any]) -> str:
     return f"{one['study_instance_uid']}  {one['text']} [{one['code']}]"
 
 

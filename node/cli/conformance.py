@@ -16,7 +16,7 @@ def conformance(
     as_html: Annotated[bool, typer.Option("--html", help="One HTML page instead of Markdown.")] = False,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="Write there instead of stdout.")] = None,
 ) -> None:
-    """The DICOM conformance statement (PS3.2), generated from the configuration in use.
+    """Write the DICOM conformance statement (PS3.2) of the configuration in use.
 
     Example: cptdn conformance --html --out conformance.html
     """

@@ -1,4 +1,4 @@
-"""What a command needs from the command line it was called on."""
+"""What every command uses: settings, ledger, audit trail, JSON and tables."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def settings_of(ctx: typer.Context) -> Settings:
-    """The settings that this call's `--config` names."""
+    """Return the settings that `--config` of this call names. Raises SettingsError."""
     return load_settings((ctx.obj or {}).get("config"))
 
 
 def checked_settings_of(ctx: typer.Context) -> Settings:
-    """The settings of a process that serves. Raises SettingsError where one contradicts the configured bundle."""
+    """Return the settings of a process that serves. Raises SettingsError where one contradicts the bundle."""
     from config.decision_policy import active_policy
 
     settings = settings_of(ctx)
@@ -31,21 +31,34 @@ def checked_settings_of(ctx: typer.Context) -> Settings:
 
 
 def ledger_of(ctx: typer.Context, migrate: bool = True) -> Ledger:
-    """The ledger that this call's settings name; migrate=False leaves its schema as it is."""
+    """Open the ledger of this call.
+
+    Parameters
+    ----------
+    ctx : typer.Context
+        Context of the call.
+    migrate : bool
+        Whether to bring its schema up to date; health checks do not.
+
+    Raises
+    ------
+    LedgerError
+        When it cannot be opened.
+    """
     from node.ledger.database import open_ledger
 
     return open_ledger(settings_of(ctx).ledger.url or "", migrate)
 
 
 def audit_of(ctx: typer.Context) -> Audit:
-    """The audit trail that this call's settings name."""
+    """Open the audit trail of this call."""
     from node.audit.recorder import open_audit
 
     return open_audit(settings_of(ctx))
 
 
 def record_about_studies(ctx: typer.Context, command: str, study_uids: Iterable[str]) -> None:
-    """Tell the audit trail that the person at the command line decided about these studies."""
+    """Write an audit message for each study about which the user of the command line decided."""
     from node.audit.recorder import command_user
     from node.ledger.tables import Case
 
@@ -57,7 +70,7 @@ def record_about_studies(ctx: typer.Context, command: str, study_uids: Iterable[
 
 
 def record_configuration(ctx: typer.Context, what: str) -> None:
-    """Tell the audit trail that the person at the command line changed what the program does."""
+    """Write an audit message that the user of the command line changed the configuration."""
     from node.audit.codes import SOFTWARE_CONFIGURATION
     from node.audit.recorder import command_user
 
@@ -65,7 +78,7 @@ def record_configuration(ctx: typer.Context, what: str) -> None:
 
 
 def record_users(ctx: typer.Context, what: str) -> None:
-    """Tell the audit trail that the person at the command line changed who may log in."""
+    """Write an audit message that the user of the command line changed the users of the pages."""
     from node.audit.codes import USER_ATTRIBUTES_CHANGED
     from node.audit.recorder import command_user
 
@@ -73,7 +86,7 @@ def record_users(ctx: typer.Context, what: str) -> None:
 
 
 def print_json(document: Any) -> None:
-    """One JSON document on stdout and nothing else."""
+    """Print one JSON document on stdout."""
     sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1, default=str) + "\n")
 
 
@@ -83,12 +96,22 @@ COLOURS = {
     **dict.fromkeys(("failure", "failed", "dead", "cancelled"), BAD),
     **dict.fromkeys(("warning", "held", "incomplete", "refused", "pending", "sent", "queued", "running"), WAITS),
 }
-PIPE_WIDTH = 1000  # a program that reads our tables gets each row on one line
+PIPE_WIDTH = 1000  # characters: a program that reads a table gets each row on one line
 NAMES_FIT = 32  # characters: a first column of names up to here keeps its lines, the others wrap
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """A table for a person: states in colours and long cells folded on a terminal, plain lines elsewhere."""
+    """Print a table: on a terminal with coloured states and folded cells, elsewhere one line for each row.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Headings; without any text there is no line of headings.
+    rows : sequence of sequence of str
+        Cells, as many as columns.
+    title : str, optional
+        Line above the table.
+    """
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Column, Table
@@ -107,8 +130,14 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     console.print(table)
 
 
-def known_states(given: Sequence[str], states: Sequence[str]) -> tuple[str, ...]:
-    """The states given by --state. Raises wrong usage naming those that there are."""
-    if wrong := [state for state in given if state not in states]:
+def known_states(names: Sequence[str], states: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of `--state`.
+
+    Raises
+    ------
+    typer.BadParameter
+        When one of them does not exist; it names those that do.
+    """
+    if wrong := [state for state in names if state not in states]:
         raise typer.BadParameter(f"expected one of {', '.join(states)}; found {', '.join(wrong)}", param_hint="--state")
-    return tuple(given)
+    return tuple(names)

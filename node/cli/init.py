@@ -1,4 +1,4 @@
-"""`cptdn init`: a first configuration from five questions, or from options where nobody is there to ask."""
+"""`cptdn init`: write a first configuration from five questions, or from options."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import typer
 from config.addresses import is_loopback
 from config.errors import CptdnError, InputError
 
-HEAD = """# Configuration of cptdn-node, written by `cptdn init`. What does not stand here has its default; each setting
-# is explained in default.toml and REFERENCE.md of the program's folder `config`. Check it with `cptdn doctor`.
+HEAD = """# Configuration of cptdn-node, written by `cptdn init`. A setting that is not here has its default; each is
+# explained in default.toml and REFERENCE.md of the program's folder `config`. Check it with `cptdn doctor`.
 """
 ANYWHERE = "0.0.0.0"  # noqa: S104 - offered only together with a list of peers
 DEFAULT_BUNDLE = "demonstration"
@@ -57,23 +57,27 @@ def init(
         list[str] | None, typer.Option("--allow", metavar="AE", help="A title that may call us; repeatable.")
     ] = None,
     data: Annotated[str | None, typer.Option(metavar="DIR", help="Where studies and reports are kept.")] = None,
-    min_free_gb: Annotated[float | None, typer.Option(min=0, help="GB that stay free on that disk.")] = None,
+    min_free_gb: Annotated[float | None, typer.Option(min=0, help="GB that remain free on that disk.")] = None,
     bundle: Annotated[str | None, typer.Option(help="Model bundle: a name or a folder.")] = None,
     allow_demonstration: Annotated[
         bool | None,
         typer.Option("--allow-demonstration/--no-allow-demonstration", help="Send reports of a demonstration model."),
     ] = None,
 ) -> None:
-    """Write a commented configuration: asks what our title and port are, where the PACS is, who may call, where data
-    stand, and which model is used. With --yes it asks nothing. An existing file is never touched.
+    """Write a commented configuration from five questions.
+
+    They are: our AE title and port, the PACS, who may call, the folder of data, the model. With --yes it asks nothing.
+    An existing file is never changed.
 
     Example: cptdn init
     Example: cptdn init --yes --pacs-ae HOSPITALPACS --pacs-host 192.0.2.10 --pacs-port 104 --data /srv/cptdn
     """
     if out.exists():
-        raise InputError(f"{out} exists already and stays as it is; name another file with --out, or move it away")
+        raise InputError(f"{out} exists already and is not changed; name another file with --out, or move it away")
     if not yes and not sys.stdin.isatty():
-        raise InputError("there is no terminal to ask on; give --yes and the answers as options (`cptdn init --help`)")
+        raise InputError(
+            "expected a terminal to ask on, found none; give --yes and the answers as options (`cptdn init --help`)"
+        )
     given = {
         "ae_title": ae_title, "port": port, "bind": bind, "pacs_ae": pacs_ae, "pacs_host": pacs_host,
         "pacs_port": pacs_port, "allow": allow, "data": data, "min_free_gb": min_free_gb, "bundle": bundle,
@@ -87,8 +91,7 @@ def init(
 
 
 class _Asker:
-    """Takes an answer from the options, from the person, or from the default; a wrong one from a person is asked
-    again, a wrong option is wrong usage."""
+    """Takes an answer from the options, the terminal or the default; the terminal is asked again after a wrong one."""
 
     def __init__(self, given: dict[str, Any], asks: bool) -> None:
         self._given, self._asks = given, asks
@@ -130,9 +133,9 @@ def _answers(ask: _Asker) -> Site:
     away = not is_loopback(pacs_host)
     allow = ask("allow", "Titles that may call us", pacs_ae if away else "", _ae_titles)
     bind = _checked(ask._given["bind"] or (ANYWHERE if away or allow else "127.0.0.1"), _host, "--bind")
-    ask.title("4. Data. Received studies, reports and what the computation keeps stand in one folder.")
+    ask.title("4. Data. Received studies, reports and intermediate results are in one folder.")
     data = ask("data", "Folder", "./data", _folder)
-    min_free_gb = ask("min_free_gb", "GB that stay free on its disk", 5.0, _gigabytes)
+    min_free_gb = ask("min_free_gb", "GB that remain free on its disk", 5.0, _gigabytes)
     ask.title("5. The model. The bundled one is trained on synthetic phantoms and only shows that the program works.")
     bundle = ask("bundle", "Model bundle, a name or a folder", DEFAULT_BUNDLE, _bundle)
     allow_demonstration = False
@@ -218,7 +221,18 @@ def _yes_or_no(text: str) -> bool:
 
 
 def configuration(site: Site) -> str:
-    """The commented TOML of a site; each key carries its explanation from default.toml."""
+    """Return the commented TOML of a site.
+
+    Parameters
+    ----------
+    site : Site
+        The answers.
+
+    Returns
+    -------
+    str
+        TOML; each key has its explanation from default.toml as a comment.
+    """
     sections: dict[str, dict[str, Any]] = {
         "node": {"ae_title": site.ae_title, "bind": site.bind, "port": site.port, "allowed_calling_aes": site.allow},
         "pacs": {
@@ -267,13 +281,13 @@ def _write(out: Path, text: str) -> None:
 
 
 def next_steps(site: Site, out: Path) -> list[str]:
-    """What to type next, here and at the PACS."""
+    """Return lines that say what to do next, here and at the PACS."""
     named = "" if out == Path("cptdn.toml") else f" --config {out}"
     here = "127.0.0.1" if is_loopback(site.bind) else socket.gethostname()
     steps = {
         "cptdn up": "starts everything on this machine; Ctrl-C stops it",
         "cptdn doctor": "in another terminal: checks every part, the PACS by C-ECHO",
-        "cptdn studies list": "shows what arrived and what became of it",
+        "cptdn studies list": "shows what arrived and its state",
     }
     lines = ["", "Next:", *(f"  {f'{step}{named}':<{len(named) + 20}} {what}" for step, what in steps.items())]
     lines.append(

@@ -1,4 +1,4 @@
-"""`cptdn jobs`: computations and deliveries, what failed and why, and trying again."""
+"""`cptdn jobs`: list, watch, retry and cancel computations and deliveries."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
 JobIds = Annotated[list[str], typer.Argument(metavar="JOB...")]
 
-app = typer.Typer(help="Computations and deliveries: what waits, runs, failed; try again or cancel.")
+app = typer.Typer(help="Computations and deliveries: list, watch, retry, cancel.")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
 
 def job_json(job: Job) -> dict[str, Any]:
+    """Return the form of a job that `--json` prints."""
     return {
         "id": job.id,
         "study_instance_uid": job.study_instance_uid,
@@ -36,7 +37,7 @@ def job_json(job: Job) -> dict[str, Any]:
 
 
 def delivery_json(delivery: Delivery) -> dict[str, Any]:
-    """A delivery under the name that `jobs show` and `jobs retry` take."""
+    """Return the form of a delivery that `--json` prints; `jobs show` and `jobs retry` take its id."""
     return {
         "id": f"delivery-{delivery.id}",
         "report_id": delivery.report_id,
@@ -59,7 +60,7 @@ def list_(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Computations and the deliveries that are not finished.
+    """List computations, and the deliveries that are not finished.
 
     Example: cptdn jobs list --state failed
     """
@@ -93,7 +94,7 @@ def list_(
 
 @app.command()
 def show(ctx: typer.Context, job_id: Annotated[str, typer.Argument(metavar="JOB")], as_json: Json = False) -> None:
-    """One computation or delivery with all its facts.
+    """Show all values of one computation or delivery.
 
     Example: cptdn jobs show 0f8fad5b-d9cb-469f-a165-70867728950e --json
     """
@@ -102,20 +103,20 @@ def show(ctx: typer.Context, job_id: Annotated[str, typer.Argument(metavar="JOB"
 
     number = _delivery_number(job_id)
     with ledger_of(ctx).begin() as session:
-        found = job_json(get_job(session, job_id)) if number is None else delivery_json(get_delivery(session, number))
+        values = job_json(get_job(session, job_id)) if number is None else delivery_json(get_delivery(session, number))
     if as_json:
-        print_json(found)
+        print_json(values)
         return
-    print_table(("", ""), [(key, str(value)) for key, value in found.items()])
+    print_table(("", ""), [(key, str(value)) for key, value in values.items()])
 
 
 @app.command()
 def watch(
     ctx: typer.Context,
-    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks.")] = 1.0,
+    interval: Annotated[float, typer.Option(min=0.05, help="Seconds between two queries.")] = 1.0,
     as_json: Json = False,
 ) -> None:
-    """Follow all computations until none is waiting or running (Ctrl-C stops watching only).
+    """Follow all computations until none is queued or running (Ctrl-C stops the command alone).
 
     With --json, all jobs that were followed are printed at the end.
 
@@ -164,7 +165,7 @@ def retry(ctx: typer.Context, job_ids: JobIds, as_json: Json = False) -> None:
                 retry_delivery(session, number)
                 studies.append(subject_of(session, get_delivery(session, number).report_id)[0])
     record_about_studies(ctx, "jobs retry", studies)
-    _say(as_json, job_ids, "queued")
+    _print_states(as_json, job_ids, "queued")
 
 
 @app.command()
@@ -174,7 +175,7 @@ def cancel(
     because: Annotated[str, typer.Option(help="The reason, kept in the history.")] = "by the administrator",
     as_json: Json = False,
 ) -> None:
-    """Stop computations that are not finished; the study itself stays.
+    """Cancel computations that are not finished; the study itself remains.
 
     Example: cptdn jobs cancel 0f8fad5b-d9cb-469f-a165-70867728950e --because "wrong contour"
     """
@@ -190,7 +191,7 @@ def cancel(
                 reason = {"code": "cancelled", "text": f"The computation was cancelled: {because}."}
                 set_state(session, get_case(session, job.study_instance_uid), "failed", [reason])
     record_about_studies(ctx, "jobs cancel", studies)
-    _say(as_json, job_ids, "cancelled")
+    _print_states(as_json, job_ids, "cancelled")
 
 
 def _delivery_number(job_id: str) -> int | None:
@@ -198,7 +199,7 @@ def _delivery_number(job_id: str) -> int | None:
     return int(number) if prefix == "delivery" and number.isdigit() else None
 
 
-def _say(as_json: bool, job_ids: list[str], state: str) -> None:
+def _print_states(as_json: bool, job_ids: list[str], state: str) -> None:
     if as_json:
         print_json([{"id": job_id, "state": state} for job_id in job_ids])
     else:

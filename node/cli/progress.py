@@ -1,4 +1,4 @@
-"""Telling how far long work is: a bar on a terminal, plain lines now and then elsewhere; always on stderr."""
+"""Progress of long work on stderr: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,17 +12,27 @@ from typing import TYPE_CHECKING, TextIO
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-LINES = 20  # without a terminal: about so many lines for the whole work
-SILENT_S = 20.0  # slow steps are told one by one
+LINES = 20  # without a terminal: about this many lines for the whole work
+SILENT_S = 20.0  # longest time without a line
 
 Tell = Callable[[str, int, int, str], None]  # stage, done, total, note
 
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Gives a function to call once for each of `total` things done.
+    """Show the progress of work on equal items.
 
-    Example: with progress("compared", 200) as done: ...; done()
+    Parameters
+    ----------
+    what : str
+        What is done to an item, such as "compared".
+    total : int
+        Number of items.
+
+    Yields
+    ------
+    callable
+        To be called once for each item.
     """
     with stages({what: max(1, total // LINES)}) as tell:
         n = 0
@@ -37,9 +47,19 @@ def progress(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def stages(every_nth: Mapping[str, int] | None = None, stream: TextIO | None = None) -> Iterator[Tell]:
-    """Gives a function that shows how far each stage is; stdout keeps the result alone.
+    """Show the progress of work in stages, away from stdout, which has the result.
 
-    every_nth : stage -> how many steps lie between two plain lines, where they come fast. stream : default stderr.
+    Parameters
+    ----------
+    every_nth : mapping of str to int, optional
+        Stage to the number of steps between two plain lines.
+    stream : text stream, optional
+        Where to; None: stderr.
+
+    Yields
+    ------
+    callable
+        To be called with stage, steps done, number of steps and a note.
     """
     where = stream or sys.stderr
     if not where.isatty():
@@ -63,7 +83,7 @@ def stages(every_nth: Mapping[str, int] | None = None, stream: TextIO | None = N
 
 
 def time_left(seconds: float) -> str:
-    """Hours, minutes and seconds for a person: `2 h 05 min`, `4 min 10 s`, `12 s`."""
+    """Return a duration as text: `2 h 05 min`, `4 min 10 s` or `12 s`."""
     whole = round(seconds)
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02} min"
@@ -72,7 +92,7 @@ def time_left(seconds: float) -> str:
 
 @dataclass
 class _Lines:
-    """One line now and then: stage, done, total, note, and the time left at the pace since the stage was first seen."""
+    """Prints plain lines: stage, steps, note, and the time left at the pace since the first step of the stage."""
 
     every_nth: Mapping[str, int]
     stream: TextIO
@@ -94,7 +114,7 @@ class _Lines:
 
 @dataclass
 class _Bars:
-    """One bar a stage."""
+    """Draws one bar for each stage."""
 
     bars: Progress
     tasks: dict[str, TaskID] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""`cptdn quarantine`: files that were kept aside, and settling them."""
+"""`cptdn quarantine`: list quarantined files, and dismiss those that do not matter."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import typer
 
 from node.cli.context import ledger_of, print_json, print_table, record_about_studies
 
-app = typer.Typer(help="Files that were not accepted, with their reasons; settle those that hold a case.")
+app = typer.Typer(help="Quarantined files, with their reasons; dismiss those that hold a case.")
 
 
 @app.command("list")
 def list_(
     ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
 ) -> None:
-    """What was kept aside, the newest first.
+    """List quarantined files, the newest first.
 
     Example: cptdn quarantine list
     """
     from node.ledger.instances import list_quarantined
 
     with ledger_of(ctx).begin() as session:
-        found = [
+        files = [
             {
                 "number": row.id,
                 "code": row.code,
@@ -37,19 +37,19 @@ def list_(
             for row in list_quarantined(session)
         ]
     if as_json:
-        print_json(found)
+        print_json(files)
         return
     print_table(
-        ("number", "from", "reason", "study", "settled"),
+        ("number", "from", "reason", "study", "dismissed"),
         [
             (
-                str(one["number"]),
-                str(one["calling_ae"]),
-                str(one["text"]),
-                str(one["study_instance_uid"] or ""),
-                str(one["dismissed_because"] or "no"),
+                str(file["number"]),
+                str(file["calling_ae"]),
+                str(file["text"]),
+                str(file["study_instance_uid"] or ""),
+                str(file["dismissed_because"] or "no"),
             )
-            for one in found
+            for file in files
         ],
     )
 
@@ -61,7 +61,7 @@ def dismiss(
     because: Annotated[str, typer.Option(help="The reason, kept in the history of the study.")],
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Decide that a file kept aside does not matter: what is stored counts, and its study is looked at again.
+    """Decide that a quarantined file does not matter: the stored one counts, and its study is assessed again.
 
     Example: cptdn quarantine dismiss 3 --because "a resend with a corrected name; the images are the same"
     """
@@ -78,4 +78,4 @@ def dismiss(
     if as_json:
         print_json({"number": number, "dismissed_because": because})
     else:
-        typer.echo(f"File {number} is dismissed; it stays in quarantine.")
+        typer.echo(f"File {number} is dismissed; it remains in quarantine.")

@@ -29,23 +29,26 @@ def reprocess(
     state: Annotated[list[str] | None, typer.Option("--state", help="Only these states (may be given again).")] = None,
     made_with: Annotated[
         str | None,
-        typer.Option("--made-with", metavar="BUNDLE", help="Whose report this bundle made: its name or digest."),
+        typer.Option(
+            "--made-with", metavar="BUNDLE", help="Studies whose report this bundle made: its name or digest."
+        ),
     ] = None,
     bundle: Annotated[str | None, typer.Option(help="Another model bundle (a name or a folder).")] = None,
     against: Annotated[
         str | None, typer.Option(metavar="BUNDLE", help="With --no-send: compare with this one (default: configured).")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     no_send: Annotated[bool, typer.Option("--no-send", help="Compare both bundles; make and send no report.")] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each study.")] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Compute studies again and show the difference to the previous result. A study of which nothing has changed -
-    inputs, bundle, software - is left alone.
+    """Compute studies again and show the difference to the previous result.
 
-    With --no-send, the configured bundle and --bundle both answer for every study, from kept patches where there are
-    any, and a summary says who would get another recommendation. An interrupted comparison goes on when the same
-    command is given again.
+    A study whose inputs, bundle and software are unchanged is not computed.
+
+    With --no-send, every study is computed with the configured bundle and with --bundle, from saved patches where there
+    are any; a summary shows which recommendations change. An interrupted comparison continues when the same command is
+    given again.
 
     Example: cptdn reprocess --since 2026-01-01 --bundle site-2
     Example: cptdn reprocess --all --bundle site-2 --no-send
@@ -57,7 +60,7 @@ def reprocess(
     with ledger.begin() as session:
         studies = _selected(session, study_uids or [], all_, since, [*(state or ()), *(["failed"] * failed)], made_with)
     if not studies and not as_json:
-        typer.echo("No study fits this selection.")
+        typer.echo("No study matches this selection.")
         return
     chosen = bundle or settings.model.bundle
     if no_send:
@@ -77,7 +80,7 @@ def _selected(
     states: list[str],
     made_with: str | None,
 ) -> list[str]:
-    """The studies that are meant, the oldest first."""
+    """Return the selected studies, the oldest first."""
     from node.ledger.cases import STATES, list_cases
     from node.ledger.reports import studies_reported_by
 
@@ -108,27 +111,27 @@ def _compute(
             outcomes.append(outcome)
             done()
             if not as_json:
-                _say(outcome)
+                _print_outcome(outcome)
     if as_json:
         print_json([outcome.to_json() for outcome in outcomes])
     if any(outcome.kind == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 
 
-def _say(outcome: Outcome) -> None:
+def _print_outcome(outcome: Outcome) -> None:
     from node.workflow.reprocessing import difference
 
     typer.echo(f"{outcome.study_instance_uid}: {outcome.text}")
     for reason in outcome.reasons:
         typer.echo(f"    {reason['text']} [{reason['code']}]")
     if outcome.new is not None:
-        _say_difference(difference(outcome.previous, outcome.new))
+        _print_difference(difference(outcome.previous, outcome.new))
 
 
-def _say_difference(found: dict[str, Any]) -> None:
+def _print_difference(differences: dict[str, Any]) -> None:
     from node.workflow.reprocessing import difference_lines
 
-    for line in difference_lines(found) or ["the result is the same"]:
+    for line in difference_lines(differences) or ["the result is the same"]:
         typer.echo(f"    {line}")
 
 
@@ -142,7 +145,7 @@ def _compare(
     as_json: bool,
     each: bool,
 ) -> None:
-    """Both bundles over the studies. each : show every study's difference, since a person named them."""
+    """Compare both bundles over the studies; `each` prints the difference of every study, too."""
     from node.cli.comparison import print_summary
     from node.workflow.comparison import Comparison
     from node.workflow.comparison_summary import summarise
@@ -167,7 +170,7 @@ def _compare(
         for one in compared if each else ():
             typer.echo(one.study_instance_uid)
             if found := one.to_json()["difference"]:
-                _say_difference(found)
+                _print_difference(found)
         print_summary(document, summary)
     if summary["failed"]:
         raise typer.Exit(1)

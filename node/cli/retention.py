@@ -1,4 +1,4 @@
-"""`cptdn retention`: what is old enough to go, and letting it go."""
+"""`cptdn retention`: list the studies whose images may be removed, or remove them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from node.cli.context import ledger_of, print_json, print_table, settings_of
 
 def retention(
     ctx: typer.Context,
-    now: Annotated[bool, typer.Option("--now", help="Remove them now, not only say what would be removed.")] = False,
-    days: Annotated[int | None, typer.Option(min=1, help="Another age than [storage] retention_days.")] = None,
+    now: Annotated[bool, typer.Option("--now", help="Remove them now.")] = False,
+    days: Annotated[int | None, typer.Option(min=1, help="Age in days instead of [storage] retention_days.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Studies whose images may go: reported, delivered, older than `[storage] retention_days`, needed by nobody. The
-    node removes them by itself; this command shows them, and with --now does not wait for it. Reports stay.
+    """List the studies whose images may be removed, or remove them now.
+
+    They are reported and delivered, older than `[storage] retention_days`, and no case needs them. The node removes
+    them by itself; with --now this command does. Reports are kept.
 
     Example: cptdn retention --days 365
     """
@@ -31,7 +33,7 @@ def retention(
     age = days or settings.storage.retention_days
     if age is None:
         raise InputError(
-            "[storage] retention_days is not set, so nothing is ever removed; give --days to see what could"
+            "[storage] retention_days is not set, so nothing is ever removed; give --days to see what could be removed"
         )
     ledger = ledger_of(ctx)
     if now:

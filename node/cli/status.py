@@ -1,4 +1,4 @@
-"""`cptdn status`: one screen of what runs, what waits and what failed."""
+"""`cptdn status`: what runs, what is queued and what failed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from node.cli.context import ledger_of, print_json, print_table, settings_of
 def status(
     ctx: typer.Context, as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False
 ) -> None:
-    """What runs, what waits and what failed, in one screen.
+    """Show what runs, what is queued and what failed.
 
     Example: cptdn status --json
     """
     from node.runtime.overview import overview
 
-    found = overview(settings_of(ctx), ledger_of(ctx))
+    document = overview(settings_of(ctx), ledger_of(ctx))
     if as_json:
-        print_json(found)
+        print_json(document)
         return
-    node = found["node"]
+    node = document["node"]
     running = ", ".join(f"{p['kind']} (pid {p['pid']})" for p in node["processes"]) or "nothing"
     typer.echo(f"Node {node['ae_title']} on {node['bind']}:{node['port']}; running: {running}")
-    typer.echo(f"Model bundle {found['bundle']}; {found['disk_free_gb']:.1f} GB free for storage")
+    typer.echo(f"Model bundle {document['bundle']}; {document['disk_free_gb']:.1f} GB free for storage")
     rows = [
-        (title, ", ".join(f"{state} {n}" for state, n in found[key].items() if n) or "none")
+        (title, ", ".join(f"{state} {n}" for state, n in document[key].items() if n) or "none")
         for title, key in (("cases", "cases"), ("computations", "jobs"), ("deliveries", "deliveries"))
     ]
-    queues = ", ".join(f"{name} {n}" for name, n in found["queues"].items() if name != "error")
-    rows.append(("queues", found["queues"].get("error") or queues))
+    queues = ", ".join(f"{name} {n}" for name, n in document["queues"].items() if name != "error")
+    rows.append(("queues", document["queues"].get("error") or queues))
     print_table(("", ""), rows)

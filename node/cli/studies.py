@@ -1,4 +1,4 @@
-"""`cptdn studies`: what arrived, in what state it is, and why."""
+"""`cptdn studies`: states, reasons and decisions of studies."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from node.ledger.tables import Case
 
-app = typer.Typer(help="Studies: their state, the reasons for it, and the administrator's decisions.")
+app = typer.Typer(help="Studies: states, reasons, decisions.")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 StudyUid = Annotated[str, typer.Argument(metavar="STUDY_UID")]
 
 
 def study_json(session: Session, case: Case) -> dict[str, Any]:
-    """The contract's form of one study."""
+    """Return the form of a study that `--json` prints."""
     from node.ledger.reports import reports_of
 
     reports = reports_of(session, case.study_instance_uid)
@@ -54,10 +54,10 @@ def study_json(session: Session, case: Case) -> dict[str, Any]:
 def list_(
     ctx: typer.Context,
     state: Annotated[list[str] | None, typer.Option("--state", help="Only these states (may be given again).")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many (default: all).")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Largest number (default: all).")] = None,
     as_json: Json = False,
 ) -> None:
-    """All studies, the newest first.
+    """List studies, the newest first.
 
     Example: cptdn studies list --state held --state incomplete
     """
@@ -86,7 +86,7 @@ def list_(
 
 @app.command()
 def show(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None:
-    """One study with its reports and deliveries.
+    """Show one study with its reports and deliveries.
 
     Example: cptdn studies show 1.2.840.113619.2.1
     """
@@ -119,7 +119,7 @@ def show(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None
 
 @app.command()
 def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None:
-    """Why a study is where it is: series roles, contour, clinical facts, eligibility, and what would happen now.
+    """Explain the state of a study: series roles, contour, clinical facts, eligibility, and what would happen now.
 
     Example: cptdn studies explain 1.2.840.113619.2.1
     """
@@ -156,19 +156,19 @@ def _print_explanation(found: dict[str, Any]) -> None:
     )
     for title, key in (("Contour", "contour"), ("Clinical facts", "clinical"), ("Eligibility", "eligibility")):
         value = found.get(key)
-        lines = [(str(name), _in_words(part)) for name, part in value.items()] if isinstance(value, dict) else []
+        lines = [(str(name), _value_text(part)) for name, part in value.items()] if isinstance(value, dict) else []
         if lines:
             print_table(("", ""), lines, title=title)
         else:
             typer.echo(f"{title}: none")
     for finding in found.get("quality") or ():
-        typer.echo(f"Quality: {_in_words(finding)}")
+        typer.echo(f"Quality: {_value_text(finding)}")
     for asked in found["retrieval"]:
-        when = f"; asked again after {asked['next_at'][:19]}" if asked["next_at"] else ""
-        said = asked["text"] or f"PACS {asked['pacs']!r} has not been asked yet."
+        when = f"; queried again after {asked['next_at'][:19]}" if asked["next_at"] else ""
+        said = asked["text"] or f"PACS {asked['pacs']!r} has not been queried yet."
         typer.echo(f"Retrieval: {said} It is {asked['state']} after {asked['tries']} tries{when}.")
     would = found["would_be"]
-    typer.echo(f"Looked at now it would be {would['state']}.")
+    typer.echo(f"Assessed now, it would be {would['state']}.")
     for reason in would["reasons"]:
         typer.echo(f"  - {reason['text']} [{reason['code']}]")
     print_table(
@@ -178,11 +178,11 @@ def _print_explanation(found: dict[str, Any]) -> None:
     )
 
 
-def _in_words(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_in_words(part)}" for key, part in value.items() if part is not None)
+        return ", ".join(f"{key} {_value_text(part)}" for key, part in value.items() if part is not None)
     if isinstance(value, list):
-        return "; ".join(_in_words(part) for part in value)
+        return "; ".join(_value_text(part) for part in value)
     return "unknown" if value is None else str(value)
 
 
@@ -191,10 +191,10 @@ def assign(
     ctx: typer.Context,
     study_uid: StudyUid,
     role: Annotated[list[str], typer.Option("--role", metavar="ROLE=SERIES_UID", help="T1w, T2w or CE-T1w.")],
-    by: Annotated[str, typer.Option("--by", help="Who decides; kept in the history.")] = "administrator",
+    by: Annotated[str, typer.Option("--by", help="Name of the person who decides, for the history.")] = "administrator",
     as_json: Json = False,
 ) -> None:
-    """Settle which series plays which role; the study is looked at again at once.
+    """Assign series to roles; the study is assessed again at once.
 
     Example: cptdn studies assign 1.2.840.113619.2.1 --role CE-T1w=1.2.840.113619.2.1.7
     """
@@ -211,12 +211,12 @@ def assign(
     with ledger_of(ctx).begin() as session:
         assign_roles(session, study_uid, decided, by)
     record_about_studies(ctx, "studies assign", [study_uid])
-    _decided(as_json, study_uid, "assigned", "The decision is recorded; the study is looked at again.")
+    _print_decision(as_json, study_uid, "assigned", "The decision is recorded; the study is assessed again.")
 
 
 @app.command()
 def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None:
-    """Ask the PACS at once for what a study lacks, also for series that were fetched before and did not help.
+    """Query the PACS at once for missing content, also for series that were retrieved before and did not help.
 
     Example: cptdn studies fetch 1.2.840.113619.2.1
     """
@@ -235,25 +235,23 @@ def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> Non
         case = get_case(session, study_uid)
         lacks = evaluate_case(session, settings, case).missing
         if not lacks:
-            raise InputError(f"study {study_uid} lacks no series, contour or registration; it is {case.state}")
+            raise InputError(f"study {study_uid} misses no series, contour or registration; it is {case.state}")
         for pacs in asked:
             request_now(session, study_uid, pacs.name, lacks)
-        record(
-            session, study_uid, "fetch", "An administrator asked the PACS for what is missing.", actor="administrator"
-        )
+        record(session, study_uid, "fetch", "An administrator requested the missing content.", actor="administrator")
     record_about_studies(ctx, "studies fetch", [study_uid])
     if as_json:
         print_json({"study_instance_uid": study_uid, "asked_for": list(lacks), "pacs": [pacs.name for pacs in asked]})
     else:
-        typer.echo(f"Asked for now: {', '.join(lacks)}; `cptdn studies explain` tells what came of it.")
+        typer.echo(f"Requested now: {', '.join(lacks)}; `cptdn studies explain` shows the outcome.")
 
 
 @app.command()
 def hold(
     ctx: typer.Context,
     study_uid: StudyUid,
-    because: Annotated[str, typer.Option(help="The reason; it stands in the case until the study is released.")],
-    by: Annotated[str, typer.Option("--by", help="Who decides; kept in the history.")] = "administrator",
+    because: Annotated[str, typer.Option(help="The reason; the case shows it until the study is released.")],
+    by: Annotated[str, typer.Option("--by", help="Name of the person who decides, for the history.")] = "administrator",
     as_json: Json = False,
 ) -> None:
     """Hold a study: nothing is computed for it until it is released.
@@ -262,26 +260,26 @@ def hold(
     """
     _set_hold(ctx, study_uid, because, by)
     record_about_studies(ctx, "studies hold", [study_uid])
-    _decided(as_json, study_uid, "held", "The study is held; `cptdn studies release` lets it go on.")
+    _print_decision(as_json, study_uid, "held", "The study is held; `cptdn studies release` releases it.")
 
 
 @app.command()
 def release(
     ctx: typer.Context,
     study_uid: StudyUid,
-    by: Annotated[str, typer.Option("--by", help="Who decides; kept in the history.")] = "administrator",
+    by: Annotated[str, typer.Option("--by", help="Name of the person who decides, for the history.")] = "administrator",
     as_json: Json = False,
 ) -> None:
-    """Let a held study go on; it is looked at again at once.
+    """Release a held study; it is assessed again at once.
 
     Example: cptdn studies release 1.2.840.113619.2.1
     """
     _set_hold(ctx, study_uid, None, by)
     record_about_studies(ctx, "studies release", [study_uid])
-    _decided(as_json, study_uid, "released", "The study is released and looked at again.")
+    _print_decision(as_json, study_uid, "released", "The study is released and assessed again.")
 
 
-def _decided(as_json: bool, study_uid: str, decision: str, sentence: str) -> None:
+def _print_decision(as_json: bool, study_uid: str, decision: str, sentence: str) -> None:
     if as_json:
         print_json({"study_instance_uid": study_uid, "decision": decision})
     else:

@@ -27,14 +27,14 @@ def up(ctx: typer.Context) -> None:
 
     settings = checked_settings_of(ctx)
     ledger = open_ledger(settings.ledger.url or "")
-    typer.echo(f"Starting; data stands in {settings.storage.root}")
+    typer.echo(f"Starting; data are in {settings.storage.root}")
     with running_parts(settings, {}, typer.echo, parts=PARTS | PAGES) as supervisor:
         wait_until_ready(ledger, supervisor)
-        try:  # the node works without its pages
+        try:  # the node is useful without its pages
             wait_until_ready(ledger, supervisor, PAGES_WITHIN_S, tuple(PAGES))
             typer.echo(f"Pages: {address_of(settings)}")
         except NotReadyError as error:
-            typer.echo(f"The pages are not there ({error}); the lines above say why.")
+            typer.echo(f"The pages are not ready ({error}); the lines above have the reason.")
         typer.echo(
             f"Ready: {settings.node.ae_title} listens on {settings.node.bind}:{settings.node.port}; Ctrl-C stops it."
         )
@@ -44,7 +44,7 @@ def up(ctx: typer.Context) -> None:
 
 
 def node(ctx: typer.Context) -> None:
-    """Run the node alone: the DICOM side, the looks at cases, and the outbox to the broker.
+    """Run the node alone: DICOM, clinical sources, assessment of cases, and messages to the broker.
 
     Example: cptdn node --config /etc/cptdn/cptdn.toml
     """

@@ -1,4 +1,4 @@
-"""`cptdn users`: who may log in to the pages."""
+"""`cptdn users`: add, list and remove the users of the pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Add a user; the password is asked for twice, and kept as an Argon2id hash only.
+    """Add a user; the password is asked for twice, and only its Argon2id hash is saved.
 
     Example: cptdn users add wang --role operate
     """
@@ -36,12 +36,12 @@ def add(
     hashed = hash_password(_password(password_stdin))
     with ledger_of(ctx).begin() as session:
         user = add_user(session, name, hashed, role)
-        said = {"name": user.name, "role": user.role}
+        added = {"name": user.name, "role": user.role}
     record_users(ctx, f"user {name} added with the role {role}")
     if as_json:
-        print_json(said)
+        print_json(added)
     else:
-        typer.echo(f"{said['name']} may log in with the role {said['role']}.")
+        typer.echo(f"{added['name']} may log in with the role {added['role']}.")
 
 
 def _password(from_stdin: bool) -> str:
@@ -54,14 +54,14 @@ def _password(from_stdin: bool) -> str:
 
 @app.command("list")
 def list_(ctx: typer.Context, as_json: Json = False) -> None:
-    """All users with their roles.
+    """List users with their roles.
 
     Example: cptdn users list
     """
     from node.ledger.accounts import list_users
 
     with ledger_of(ctx).begin() as session:
-        found = [
+        users = [
             {
                 "name": user.name,
                 "role": user.role,
@@ -71,10 +71,10 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
             for user in list_users(session)
         ]
     if as_json:
-        print_json(found)
+        print_json(users)
         return
     rows = [
-        (str(u["name"]), str(u["role"]), str(u["created_at"])[:19], str(u["logged_in_at"] or "")[:19]) for u in found
+        (str(u["name"]), str(u["role"]), str(u["created_at"])[:19], str(u["logged_in_at"] or "")[:19]) for u in users
     ]
     print_table(("user", "role", "since", "last log-in"), rows)
 

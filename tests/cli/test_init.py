@@ -31,7 +31,7 @@ def test_a_person_answers_five_questions_and_a_wrong_one_again(tmp_path: Path) -
         terminal.answer("Its DICOM port [11113]", "104")
         terminal.answer("Titles that may call us [HOSPITALPACS]", "HOSPITALPACS, PLANNING")
         terminal.answer("Folder [./data]", "store")
-        terminal.answer("GB that stay free on its disk [5]", "")
+        terminal.answer("GB that remain free on its disk [5]", "")
         terminal.answer("Model bundle, a name or a folder [demonstration]", "nowhere")
         terminal.until("no model bundle 'nowhere'")
         terminal.answer("Model bundle, a name or a folder [demonstration]", "")

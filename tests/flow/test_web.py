@@ -170,7 +170,7 @@ def test_every_picture_of_the_case_opens(site: Site, wang: Visitor) -> None:
 
 def test_another_role_makes_a_new_report(site: Site, wang: Visitor) -> None:
     page = wang.open(case_path(site))
-    page.click("summary:has-text('Settle series roles')")
+    page.click("summary:has-text('Assign series roles')")
     page.select_option("select[name='role_T1w']", site.repeated)
     page.click("form[action$='/assign'] button")
     shows(page, "revision 2, committed")
@@ -244,7 +244,7 @@ def test_who_may_only_read_finds_no_form(site: Site, browser: Browser) -> None:
     with visitor(browser, site.address) as person:
         log_in(person, "li")
         page = person.open(case_path(site))
-        assert "Your role may look, not decide." in page.inner_text("main")
+        assert "Your role can see everything and change nothing." in page.inner_text("main")
         assert page.locator("main form[method=post]").count() == 0
         assert person.open("/users").inner_text("h1").startswith("This did not work")
 

@@ -149,7 +149,7 @@ def test_dead_letters_and_failures_can_be_tried_again(site: Site) -> None:
     with site.ledger.begin() as session:
         assert list_deliveries(session)[0].state == "pending"
         assert session.get_one(Job, job_id).state == "queued"
-    assert "It is tried again." in browser.get("/deliveries").text
+    assert "A new attempt is queued." in browser.get("/deliveries").text
     assert "tried again, ordered by local" in browser.get(f"/cases/{study}").text
 
 
@@ -197,7 +197,7 @@ def test_pictures_of_files_that_are_gone_are_an_error_not_a_crash(site: Site) ->
 
 def test_health_shows_processes_and_checks_every_part(site: Site) -> None:
     browser = site.browser()
-    assert "Nothing runs" in browser.get("/status").text
+    assert "No process runs" in browser.get("/status").text
     token = re.search(r'name="csrf" value="(\w+)"', browser.get("/status").text)
     assert token is not None
     checked = browser.post("/status", data={"csrf": token[1]}).text
