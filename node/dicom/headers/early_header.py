@@ -108,20 +108,10 @@ class EarlyHeader:
     size_bytes: int
 
 
-class _Element(NamedTuple):
-    """Where an element is in the data set; `vr` is empty where it is implicit."""
-
-    tag: int
-    start: int
-    value_start: int
-    end: int
-    vr: bytes
-
-
 class _Elements(NamedTuple):
     """The elements that the case rules read, the identifying UIDs, and the end of the pixels."""
 
-    by_tag: dict[int, _Element]
+    by_tag: dict[int, tuple[bytes, int, bytes]]  # encoded, where the value begins in it, VR (empty where implicit)
     uids: dict[int, str]
     size_bytes: int
 
@@ -146,7 +136,7 @@ def read_early_header(data: memoryview, transfer_syntax_uid: str) -> EarlyHeader
         elements = _read_elements(data, transfer_syntax_uid)
         if elements is None:
             return None
-        values = _values(data, elements.by_tag, transfer_syntax_uid == ImplicitVRLittleEndian, transfer_syntax_uid)
+        values = _values(elements.by_tag, transfer_syntax_uid)
         return EarlyHeader(InstanceHeader(values, elements.uids), elements.size_bytes)
     except Exception:  # whatever is wrong with these bytes, reading the whole object names it
         return None
@@ -161,7 +151,7 @@ def _read_elements(data: memoryview, transfer_syntax_uid: str) -> _Elements | No
         return None
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     uids: dict[int, str] = {}
-    by_tag: dict[int, _Element] = {}
+    by_tag: dict[int, tuple[bytes, int, bytes]] = {}
     offset, last, end = 0, -1, len(data)
     while True:
         start = offset
@@ -194,34 +184,28 @@ def _read_elements(data: memoryview, transfer_syntax_uid: str) -> _Elements | No
         if offset > end:
             return None
         if tag in _KEYWORD_OF:
-            by_tag[tag] = _Element(tag, start, value_start, offset, vr)
+            by_tag[tag] = (bytes(data[start:offset]), value_start - start, vr)
         if tag in IDENTIFYING_TAGS:
             uids[tag] = uid_text(data[value_start:offset])
 
 
-def _values(
-    data: memoryview, elements: Mapping[int, _Element], implicit: bool, transfer_syntax_uid: str
-) -> dict[str, Any]:
+def _values(elements: Mapping[int, tuple[bytes, int, bytes]], transfer_syntax_uid: str) -> dict[str, Any]:
     """Decode the elements; the keywords are in the order in which `header_of` gives them."""
-    character_set = elements.get(CHARACTER_SET)
-    cached = _cache.of(
-        implicit, bytes(data[character_set.value_start : character_set.end]) if character_set is not None else b""
-    )
+    character_set, value_start, _ = elements.get(CHARACTER_SET, (b"", 0, b""))
+    cached = _cache.of(transfer_syntax_uid == ImplicitVRLittleEndian, character_set[value_start:])
     values: dict[int, Any] = {}
     undecoded: dict[int, bytes] = {}
-    for tag, element in elements.items():
-        encoded = bytes(data[element.start : element.end])
+    for tag, (encoded, value_start, vr) in elements.items():
         value = cached.get(encoded, _NO_VALUE)
         if value is _NO_VALUE:
-            raw = encoded[element.value_start - element.start :]
-            value = _plain_value(_KEYWORD_OF[tag], element.vr or _VR_OF[tag], raw)
+            value = _plain_value(_KEYWORD_OF[tag], vr or _VR_OF[tag], encoded[value_start:])
             if value is _NO_VALUE:
                 undecoded[tag] = encoded
                 continue
             _cache.add(cached, encoded, value)
         values[tag] = value
     if undecoded:
-        decoded = _decode_by_pydicom(data, elements, transfer_syntax_uid, undecoded)
+        decoded = _decode_by_pydicom(elements, transfer_syntax_uid, undecoded)
         for tag, encoded in undecoded.items():
             values[tag] = decoded.get(_KEYWORD_OF[tag])
             _cache.add(cached, encoded, values[tag])
@@ -229,12 +213,11 @@ def _values(
 
 
 def _decode_by_pydicom(
-    data: memoryview, elements: Mapping[int, _Element], transfer_syntax_uid: str, undecoded: Iterable[int]
+    elements: Mapping[int, tuple[bytes, int, bytes]], transfer_syntax_uid: str, undecoded: Iterable[int]
 ) -> dict[str, Any]:
     """Decode elements as a small data set of their own, with the character set that their text needs."""
     tags = sorted({*undecoded, *({CHARACTER_SET} & set(elements))})
-    encoded = b"".join(bytes(data[elements[tag].start : elements[tag].end]) for tag in tags)
-    return header_of(decode_elements(encoded, transfer_syntax_uid))
+    return header_of(decode_elements(b"".join(elements[tag][0] for tag in tags), transfer_syntax_uid))
 
 
 def _plain_value(keyword: str, vr: bytes, raw: bytes) -> Any:
