@@ -85,6 +85,8 @@ class Bundle:
     @property
     def network_digest(self) -> str:
         """``sha256:...`` of all weights and their architecture."""
+        # The manifest's digest also changes with a description or the nomogram; this one says whether the networks are
+        # the same.
         return _digest_of({name: self._sha256(name) for name in (*WEIGHTS.values(), SCORES)} | self._architecture)
 
     @property
@@ -294,6 +296,7 @@ def _check_keys(manifest: BundleManifest) -> None:
 
 
 def _check_files(manifest: BundleManifest) -> None:
+    # Hashed at every load: a weight that was changed on disk would give plausible scores.
     for name in FILES:
         path, expected = manifest.folder / name, manifest.content["files"][name]
         if not path.is_file():

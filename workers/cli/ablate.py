@@ -108,6 +108,7 @@ def ablate(
 
         def store_of(patients: Cohort, config: TrainingConfig) -> PatchStore:
             grey = config.normalisation
+            # One store for each normalisation, shared by all arms that use it.
             place = out / "patches" / grey
             source = image_source(
                 images,

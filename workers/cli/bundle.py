@@ -35,6 +35,7 @@ def list_bundles(ctx: typer.Context, as_json: JsonOption = False) -> None:
 
     configured = settings_of(ctx).model.bundle
     manifests = known_bundles()
+    # The configuration may name a folder outside config/bundles.
     if configured not in {manifest.folder.name for manifest in manifests}:
         manifests.append(read_manifest(configured))
     rows = [
@@ -121,6 +122,7 @@ def sign_(
         passphrase = passphrase_file.read_text(encoding="utf-8").strip() if passphrase_file is not None else None
     except OSError as error:
         raise InputError(f"cannot read {passphrase_file}: {error.strerror}") from error
+    # Without a trust check: the bundle is not signed yet.
     verified = verify_bundle(bundle)
     signer = sign(verified.manifest, key, passphrase)
     if as_json:
@@ -175,6 +177,7 @@ def activate(
     if settings.source is None:
         raise SettingsError("no configuration file to write to: name one with --config, or make ./cptdn.toml")
     verified = verify_bundle(bundle, trust_of(settings.model))
+    # Raises where configured horizons or thresholds contradict the bundle, before the file is written.
     policy_of(settings, verified.manifest.indication, f"the bundle {verified.manifest.name!r}")
     named = bundle if bundle == verified.folder.name else str(verified.folder.resolve())
     text = settings.source.read_text(encoding="utf-8")
@@ -196,11 +199,14 @@ def with_bundle(text: str, name: str) -> str:
     name : str
         Name or folder of the bundle.
     """
+    # A JSON string is a valid TOML basic string for these names; TOML has no writer in the standard library, and a
+    # library would lose the comments of the file.
     line = f"bundle = {json.dumps(name, ensure_ascii=False)}"
     section = re.search(r"^\[model\][^\n]*$", text, re.MULTILINE)
     if section is None:
         return f"{text.rstrip()}\n\n[model]\n{line}\n".lstrip()
     rest = text[section.end() :]
+    # Only within [model]: other tables may have a key `bundle`, too.
     following = re.search(r"^\[", rest, re.MULTILINE)
     inside = rest[: following.start()] if following else rest
     changed, n_changed = re.subn(r"^bundle\s*=[^\n]*$", lambda _: line, inside, count=1, flags=re.MULTILINE)

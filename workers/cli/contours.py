@@ -72,6 +72,8 @@ def _series_of(folder: Path, rois: list[Roi], series_uid: str | None) -> MrSerie
     if len(series_paths) == 1:
         return read_series(next(iter(series_paths.values())))
     named = {uid for roi in rois for contour in roi.contours for uid in contour.sop_instance_uids}
+    # Contours name the images that they were drawn on (PS3.3 C.8.8.6), so a folder of a whole study often needs no
+    # option.
     referred = [uid for uid, paths in series_paths.items() if named & _instances(paths)]
     if len(referred) != 1:
         raise InputError(
@@ -93,6 +95,8 @@ def _row(roi: Roi, series: MrSeries, registrations: list[Any], out: Path | None,
 
     row: dict[str, Any] = {"roi_number": roi.number, "roi_name": roi.name, "roi_type": roi.roi_type}
     try:
+        # Here an operator examines one structure set, so contours that name their slices are drawn in spite of another
+        # frame of reference; the finding says so.
         mask = roi_on_series(roi, series, registrations, trust_images=True)
     except IneligibleStudyError as error:
         if single:

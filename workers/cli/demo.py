@@ -68,6 +68,7 @@ def demo(
     from workers.phantoms.dicom_study import write_phantom_study
 
     workplace = out / "work"
+    # A report of an earlier run would be a predecessor, and a demonstration starts from nothing.
     shutil.rmtree(out, ignore_errors=True)
     workplace.mkdir(parents=True)
     say = _Narrator()
@@ -161,6 +162,7 @@ def _main_job(
     begun = time.monotonic()
     outcomes = send_folder(study.files, "127.0.0.1", settings.node.port, PACS_AE, NODE_AE)
     received = time.monotonic() - begun
+    # Any status but 0000 counts, the warnings (Bxxx, PS3.7 C) too: the node gives none for an object that it stores.
     refused = [outcome for outcome in outcomes if outcome.status != 0x0000]
     if refused:
         raise DemoFailedError(f"the node refused {len(refused)} objects: {refused[0].note}")
@@ -171,6 +173,7 @@ def _main_job(
             printed_lines = _print_history(session, study.study_instance_uid, printed_lines, say)
             report = current_report(session, study.study_instance_uid)
             delivery = deliveries_of(session, report.id)[0] if report is not None else None
+        # Delivered and dead are the only final states; in all others the node tries again.
         if report is not None and delivery is not None and delivery.state in ("delivered", "dead"):
             break
         if time.monotonic() - begun > REPORT_WITHIN_S:
@@ -216,6 +219,7 @@ def _collect(out: Path, ledger: Ledger, pacs: SmallPacs, report: Report) -> dict
         shutil.copyfile(pacs.stored[report_object.sop_instance_uid].path, out / name)
     if "pdf" in files:
         encapsulated = dcmread(files["pdf"])
+        # The value is padded to even length (PS3.5 8.2); the true length is in (0042,0015).
         data = bytes(encapsulated.EncapsulatedDocument)[: encapsulated.EncapsulatedDocumentLength]
         (out / "report.pdf").write_bytes(data)
     if "sc" in files:
@@ -248,5 +252,6 @@ def _draw_nomogram(path: Path, report: TreatmentReport) -> None:
 
 def _free_port() -> int:
     with socket.socket() as probe:
+        # Port 0: the system chooses a free one.
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

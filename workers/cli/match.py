@@ -41,6 +41,7 @@ def match(
     from workers.validation.baseline_table import MATCHED_FACTORS
     from workers.validation.matching import match as match_arms
 
+    # Matching precedes the scores and needs no follow-up.
     patients = read_cohort(cohort, need_scores=False, need_ebv_dna=False, endpoints=())
     matching = match_arms(patients, tuple(covariate) or MATCHED_FACTORS, caliper, exact)
     _write(matching, out)
@@ -65,6 +66,7 @@ def match(
 
 def _write(matching: Matching, out: Path) -> None:
     texts = matching.cohort.texts
+    # A table that was matched before has these two columns already.
     columns = [name for name in texts if name not in ("propensity_score", "pair")]
     try:
         with out.open("w", newline="", encoding="utf-8") as stream:
@@ -73,6 +75,7 @@ def _write(matching: Matching, out: Path) -> None:
             for number, pair in enumerate(matching.pairs, 1):
                 for row in pair:
                     writer.writerow(
+                        # repr keeps all digits of a float64, so that a caliper can be checked from the file.
                         [*(texts[name][row] for name in columns), repr(float(matching.propensity[row])), number]
                     )
     except OSError as error:

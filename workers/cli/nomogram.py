@@ -121,6 +121,7 @@ def _score_table(
     table = score_patients(model, read_patients(batch, category), **options)
     write_table(out, table)
     counts = Counter(str(name) for name in table["recommendation"])
+    # An empty cell is an unknown EBV DNA whose two categories disagree.
     undecided = counts.pop("", 0)
     summary = {
         "n": len(table["patient_id"]),
@@ -199,6 +200,7 @@ def plot(
     patient = None
     if any(value is not None for value in single.values()):
         covariates, category = covariates_and_category(_given(single), policy)
+        # One drawing shows one pair of lines; the two categories have four.
         if category is EbvCategory.UNKNOWN:
             limit = f"{policy.ebv_threshold_copies_per_ml:g}"
             raise InputError(f"a drawing needs a known EBV DNA category; draw >{limit} and <{limit} each")

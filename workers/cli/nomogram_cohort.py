@@ -48,9 +48,11 @@ def fit(
 
     indication = indication_of(horizons, decision_horizon)
     patients = read_cohort(cohort)
+    # Without --cohort a table with a training label is fitted on that part alone: the others are for the test.
     chosen = label or (TRAINING if TRAINING in patients.labels else None)
     if chosen is not None:
         patients = patients.labelled(chosen)
+    # Complete cases; the number left out is printed and is part of the JSON.
     complete = patients.with_known_ebv_dna()
     require_events(complete, "dfs")
     outcome = complete.outcome("dfs")
@@ -122,6 +124,7 @@ def evaluate(
     patients = patients if label is None else patients.labelled(label)
     columns = tuple(subgroup)
     if not columns and (figures or report):
+        # The forest plot needs subgroups; those of the paper are the default where one is drawn.
         columns = subgroups_of_the_paper(patients)
     options = EvaluationOptions(
         endpoint=endpoint,
@@ -129,6 +132,7 @@ def evaluate(
         horizons_months=tuple(map(float, policy.horizons_months)),
         decision_horizon_months=float(policy.horizon_months),
         subgroup_columns=columns,
+        # TRIPOD+AI asks for the model's development, so a report always contains it.
         development=development or report is not None,
     )
     evaluation = evaluate(patients, model, options)

@@ -74,6 +74,7 @@ def indication_of(horizons: str | None, decision_horizon: int | None, usual: Ind
             f"expected whole months separated by commas, found {horizons!r}", param_hint="--horizons"
         ) from error
     decisive = decision_horizon or usual.decision.horizon_months
+    # A recommendation needs a reported horizon; the last one has the most events.
     if decision_horizon is None and decisive not in months:
         decisive = months[-1]
     try:
@@ -89,6 +90,7 @@ def nomogram_of(settings: Settings, chosen: Path | None) -> CoxNomogram:
 
     if chosen is None:
         return nomogram_of_bundle(read_manifest(settings.model.bundle))
+    # A folder with a manifest is a bundle, whose indication applies; a nomogram alone has its own.
     return nomogram_of_bundle(read_manifest(chosen)) if (chosen / MANIFEST).is_file() else load_nomogram(chosen)
 
 

@@ -47,6 +47,7 @@ def phantom(
             known_templates = templates_from(json.loads(templates.read_text(encoding="utf-8")))
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"expected intensity templates in {templates}: {error}") from error
+    # Tables first: they are small, and the patches of a killed run are completed by the next one.
     write_tables(cohort, out)
     with stages({"patches": 100, "studies": 100}) as report_progress:
         if patches:

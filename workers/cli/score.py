@@ -97,6 +97,7 @@ def score_files(
     studies = sorted(
         {str(instance.header["StudyInstanceUID"]) for instance in stored if instance.header.get("Modality") == "MR"}
     )
+    # The node groups by study, too: series of two studies were acquired at different times.
     if len(studies) != 1:
         raise InputError(f"expected the MR series of one study, found {len(studies)}: {', '.join(studies) or 'none'}")
     stored = _with_age(stored, age_years)
@@ -114,8 +115,10 @@ def score_files(
         raise _not_ready(assessment)
     request = assessment.request
     if age_years is not None:
+        # PatientAge has whole years (AS, PS3.5 6.2); the nomogram gets the age as it was entered.
         request = replace(request, age_years=age_years, age_source="given on the command line")
     material = prepare_study(request, files, bundle, settings.case)
+    # Before the networks run, as in the service: intensities can refuse a study in a second.
     refuse_out_of_distribution(out_of_distribution_intensities(material), settings)
     analysis = analyse_study(material, bundle, settings.model.device)
     refuse_out_of_distribution(analysis.out_of_distribution, settings)
@@ -163,6 +166,7 @@ def _with_age(stored: Sequence[StoredInstance], age_years: float | None) -> list
     """Return the instances as if the images contained this age; without one, unchanged."""
     if age_years is None:
         return list(stored)
+    # The rules refuse a study without an age and compare both attributes, so the birth date is emptied.
     age_attributes = {"PatientAge": f"{int(age_years):03d}Y", "PatientBirthDate": ""}
     return [replace(instance, header={**instance.header, **age_attributes}) for instance in stored]
 

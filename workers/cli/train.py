@@ -88,6 +88,7 @@ def train(
     from workers.training.run import BundleDescription, train_bundle
     from workers.training.training_config import config_from_choices
 
+    # A published nomogram brings its own indication; horizons given as options replace those in it.
     published = None if nomogram is None else load_nomogram(nomogram).indication
     indication = indication_of(horizons, decision_horizon, published)
     image_normalisation = normalisation_of(images, normalisation)
@@ -107,6 +108,7 @@ def train(
     description = BundleDescription(
         name or out.name, version, intended_use, demonstration, population, nomogram, indication
     )
+    # Beside the bundle and not inside it: a bundle is copied to other machines, checkpoints are not.
     place = work or out.with_name(f"{out.name}.training")
     loader = loader_from(device, loaders, threads)
     with stages(EVERY_NTH) as report_progress:
@@ -161,6 +163,7 @@ def _title(label: str, metric: dict[str, Any]) -> str:
 def _shown(value: float | None, interval: list[float] | None = None) -> str:
     if value is None:
         return "-"
+    # A Wald interval of a C-index near 1 exceeds it; the table is cut there, the JSON is not.
     return f"{value:.3f}" + (f" ({max(interval[0], 0):.3f} to {min(interval[1], 1):.3f})" if interval else "")
 
 

@@ -97,6 +97,8 @@ def loader_from(device: str, loaders: int | None, threads: int) -> BatchLoader:
     from workers.features.extraction import resolve_device
     from workers.training.loading import BatchLoader, default_loader_count
 
+    # One by default: on two busy cores a step with two threads took up to ten times as long, as threads wait for each
+    # other.
     torch.set_num_threads(threads)
     where = resolve_device(device)
     return BatchLoader(where, default_loader_count(where) if loaders is None else loaders)

@@ -36,5 +36,6 @@ def worker(
     if device is not None:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device})})
     start_logging(file=events_file(settings, "worker"))
+    # A supervisor that was killed cannot stop its children; they notice its end themselves.
     stop_with_supervisor()
     run_worker(settings, requested, concurrency)

@@ -274,6 +274,7 @@ def render(
     tumour_signal = TUMOUR_SIGNAL[role] * rng.normal(1.0, 0.03)
     field = _BiasField(bias, rng)
     tile = ndimage.gaussian_filter(rng.standard_normal((384, 384), dtype=np.float32), 1.2, mode="wrap")
+    # One noise tile for all sections, shifted at random; the texture of healthy tissue carries no cue.
     tile *= np.float32(0.035 / tile.std())
     spacing = float(grid.x_mm[1] - grid.x_mm[0])
     image = np.empty((len(grid.z_mm), len(grid.y_mm), len(grid.x_mm)), dtype=np.float32)
@@ -287,6 +288,7 @@ def render(
         # scanners), noise and gain.
         plane = ndimage.gaussian_filter(plane, blur / spacing)
         plane *= field.section(grid, float(z))
+        # Gain after the noise: a scanner's amplification scales both.
         image[k] = np.float32(gain) * _rician(np.maximum(plane, 0) ** np.float32(gamma), noise, rng)
     return image
 

@@ -92,6 +92,7 @@ def tumour_grid(tumour: Tumour, scanner: ScannerRange, rng: np.random.Generator)
     """Return sections through the tumour at this scanner's spacing, and a few beyond it for the histogram."""
     spacing, thickness = rng.uniform(*scanner.spacing_mm), rng.uniform(*scanner.thickness_mm)
     reach = float(tumour.radii_mm[2])
+    # Slices do not meet the tumour's centre by design: their phase is drawn.
     centre = float(tumour.centre_mm[2]) + rng.uniform(-thickness / 2, thickness / 2)
     full = grid_of(spacing, thickness, (centre - reach - thickness, centre + reach + thickness))
     angles = np.zeros(1, dtype=np.float32)
@@ -157,6 +158,8 @@ def phantom_patches(
     for role, image in images.items():
         standardise = templates[role].map_of(image, landmarks_of(image))
         patches, _ = extract_patches(image, mask, (spacing, spacing), spacing_mm, standardise=standardise)
+        # One byte: its steps of 1/255 are far below the noise of the phantoms' scanners, and a cohort of thousands
+        # stays small.
         bags[role] = np.round(patches * 255).astype(np.uint8)
     return patient, bags
 

@@ -253,6 +253,7 @@ def analyse_studies(
     between = time.perf_counter()
     analyses = score_studies(extracted, bundle, device)
     n, end = len(studies), time.perf_counter()
+    # Of one study: a batch is timed as a whole and shared out evenly.
     seconds = {"features": (between - begin) / n, "scores": (end - between) / n}
     return [replace(analysis, seconds=seconds) for analysis in analyses]
 
@@ -260,6 +261,7 @@ def analyse_studies(
 def _feature_reasons(role: SeriesRole, features: Float32Array, bundle: Bundle) -> list[Reason]:
     distribution = bundle.distributions[role.value]
     distance = distribution.distance(features)
+    # Reasons only: the setting `eligibility.out_of_distribution` decides whether they refuse the study or are warnings.
     if distance <= distribution.limit:
         return []
     text = (

@@ -38,6 +38,7 @@ class WorkerContext:
     """
 
     settings: Settings
+    # `partial` draws in this process, when the result is asked for; `run_worker` replaces it.
     start_drawing: StartDrawing = partial
     _bundles: dict[str, Bundle] = field(default_factory=dict)
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}")

@@ -92,6 +92,7 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
     if request.refusals:
         texts = " ".join(refusal["text"] for refusal in request.refusals)
         raise IneligibleStudyError(request.refusals[0]["code"], texts)
+    # Before any image is read: a demonstration bundle must not even leave artefacts for a real patient.
     _require_permission(bundle, context.settings)
     folder = artefact_folder(context, job, bundle)
     study = load_prepared_study(folder)

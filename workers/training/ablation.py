@@ -113,6 +113,8 @@ class AblationArmResult:
     @property
     def c_index(self) -> tuple[float, tuple[float, float]]:
         """Mean over the repeats, with the ends of its 95 % interval over patients."""
+        # Influences are averaged before squaring: the patients are the same in every repeat, so repeats do not narrow
+        # the interval over patients.
         value, influence = mean_concordance(self.concordance)
         reach = Z_95 * float(np.sqrt((influence**2).sum()))
         return value, (value - reach, value + reach)

@@ -35,6 +35,7 @@ class EarlyStopping:
     """
 
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    # Below every C-index, so that the first check has weights to keep, however poor.
     best_c_index: float = -1.0
     last_gain_c_index: float = -1.0
     checks_without_gain: int = 0

@@ -46,6 +46,7 @@ def normalisation_of(root: Path, requested: Normalisation | None) -> Normalisati
     if not (root / SAVED_TEMPLATES).is_file():
         return requested or "landmarks"
     kinds = {template.kind for template in _saved_templates(root).values()}
+    # Saved patches cannot be normalised again, so their templates decide.
     kind = kinds.pop()
     if kinds or (requested is not None and kind != requested):
         raise InputError(
@@ -143,6 +144,8 @@ def _once(
     """Return the saved templates where they are of these patients, else learn and save them."""
     if path.is_file():
         document = json.loads(path.read_text(encoding="utf-8"))
+        # Learning reads every training image; a run that was killed must not do it twice, and other patients give other
+        # templates.
         if (document["patients"], document["normalisation"]) == (list(patients), normalisation):
             return {role: IntensityTemplate.from_json(document["templates"][role]) for role in SEQUENCES}
     templates = learn()

@@ -166,6 +166,7 @@ def score_phantoms(bundle: Bundle, folder: Path) -> tuple[Cohort, Scores, dict[s
     cohort = read_cohort(folder / "cohort.csv", need_scores=False)
     read = saved_patch_reader(folder / "patches")
     features: dict[str, list[NDArray[np.float32]]] = {role: [] for role in SEQUENCES}
+    # In blocks: the patches of a whole test cohort do not fit in the memory of a small machine.
     for start in range(0, len(cohort), PATIENTS_AT_ONCE):
         bags = [read(patient_id) for patient_id in cohort.patient_ids[start : start + PATIENTS_AT_ONCE]]
         for role in SEQUENCES:

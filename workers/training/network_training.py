@@ -159,12 +159,14 @@ def train_networks(
         features[role] = _cached_features(store, role, networks[role], loader, work)
         seconds[role], history[role] = run.seconds, run.history
     trained = train_scores(concatenated(features), outcomes, inside, outside, config, work / SCORES, progress)
+    # float16 matrices are shipped: scores, nomogram and metrics are computed with the weights that a site will load.
     score_network = _rounded(trained.network, work / f"rounded-{SCORES}")
     seconds["scores"], history["scores"] = trained.seconds, _thinned(trained)
     return TrainedNetworks(networks, score_network, features, score_many(features, score_network), seconds, history)
 
 
 def _thinned(run: ScoreTraining) -> list[dict[str, float]]:
+    # The manifest is text that people read; a few dozen points show the course.
     return run.history[:: max(1, len(run.history) // 20)]
 
 

@@ -165,6 +165,7 @@ def saved_patch_reader(folder: Path) -> Callable[[str], PatientPatches]:
             raise InputError(f"patient {patient_id}: expected the saved patches {path}, found no such file")
         try:
             with np.load(path, allow_pickle=False) as archive:
+                # Read inside the block: an npz is opened lazily and cannot be read once it is closed.
                 return {role: archive[name] for role, name in PATCH_KEYS.items() if name in archive}
         except (ValueError, OSError, zipfile.BadZipFile) as error:
             raise InputError(f"patient {patient_id}: {path} is not a file of saved patches ({error})") from error

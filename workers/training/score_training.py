@@ -132,6 +132,7 @@ def _step(run: ScoreTraining, x: Tensor, followed: Outcomes, config: TrainingCon
     set_rate(run.optimizer, config, config.scores_learning_rate, run.step, config.scores_steps)
     prognosis, response = run.network(x, followed.treatment / 2)
     loss = signature_loss(prognosis, response, followed, config.ties, config.response_offset)
+    # The loss is reported without the penalties, which change with the width of the network.
     total = loss + config.penalty * penalties(run.network)
     run.optimizer.zero_grad(set_to_none=True)
     total.backward()

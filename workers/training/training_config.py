@@ -197,6 +197,8 @@ def _of_the_paper(config: TrainingConfig) -> TrainingConfig:
         patience=PAPER_PATIENCE,
         scanner_augmentation=False,
         scores_steps=PAPER_SCORES_STEPS,
+        # The paper stops early on the validation C-index, so it needs more patients to validate on than a run that
+        # keeps its last weights.
         validation_share=0.2,
     )
 
@@ -258,6 +260,7 @@ def _paper_rate(step: int, convolutions: bool) -> float:
     rate, warm_up = (PAPER_CNN_RATE, PAPER_CNN_WARM_UP) if convolutions else (PAPER_FC_RATE, PAPER_FC_WARM_UP)
     if step < warm_up:
         return rate * (step + 1) / warm_up
+    # In stairs of 80 steps after the warm-up (Zhong et al. 2021, supplement).
     return float(rate * PAPER_DECAY ** ((step - warm_up) // PAPER_DECAY_STEPS))
 
 

@@ -46,4 +46,5 @@ def bias_field(image: sitk.Image) -> Float32Array:
     corrector: Any = sitk.N4BiasFieldCorrectionImageFilter()
     corrector.SetMaximumNumberOfIterations(ITERATIONS)
     corrector.Execute(sitk.Shrink(grey, factors), sitk.Shrink(foreground, factors))
+    # N4 gives the logarithm on its spline grid; evaluated on the full grid, so the pixels themselves were never shrunk.
     return np.exp(sitk.GetArrayFromImage(corrector.GetLogBiasFieldAsImage(grey))).astype(np.float32)

@@ -226,6 +226,7 @@ def combine_contours(
         ``missing_contour`` when no line encloses an area; what `region_of_plane` raises.
     """
     exclusive = {contour.geometric_type for contour in roi.contours if contour.is_closed} == {CLOSED_PLANAR_XOR}
+    # In mm: the tolerances of `plane_regions` are lengths and areas, and pixels need not be square.
     scale = np.asarray(pixel_xy_mm)
     lines: list[FloatArray] = []
     planes: list[int] = []

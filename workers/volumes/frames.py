@@ -177,6 +177,7 @@ def _frame(dataset: Dataset, source: PixelSource, number: int | None, levels: Se
         orientation=_numbers(levels, "ImageOrientationPatient", 6, source.path),
         spacing_yx_mm=_numbers(levels, "PixelSpacing", 2, source.path),
         thickness_mm=_nominal_slice_distance(levels),
+        # MR images often have no rescale; a slope of 0 would make every slice black and counts as absent.
         slope=float(first_value(levels, "RescaleSlope") or 1.0),
         intercept=float(first_value(levels, "RescaleIntercept") or 0.0),
         magnitude=_is_magnitude(levels),
@@ -202,6 +203,7 @@ def _numbers(levels: Sequence[Dataset], keyword: str, count: int, path: Path) ->
 
 
 def _nominal_slice_distance(levels: Sequence[Dataset]) -> float | None:
+    # Slice Thickness is the thickness of the slab and leaves out the gap (PS3.3 C.7.6.2); it is the second choice.
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
         value = first_value(levels, keyword)
         if value and float(value) > 0:

@@ -81,6 +81,8 @@ class Grid:
         float64, shape (n, 3)
             Indices x, y, z; whole numbers are voxel centres, values outside the volume are allowed.
         """
+        # The inverse and not the transpose: spacing is part of the matrix, and rounded cosines are not exactly
+        # orthogonal.
         offsets_mm = np.asarray(points_lps_mm, dtype=np.float64) - np.asarray(self.origin_lps_mm)
         return np.asarray(offsets_mm @ np.linalg.inv(self.index_to_lps).T)
 

@@ -151,6 +151,8 @@ class IntensityTemplate:
         mean = rows.mean(axis=0)
         standard = LOWEST_STANDARD + mean * (HIGHEST_STANDARD - LOWEST_STANDARD)
         distances = np.sqrt(np.mean((rows - mean) ** 2, axis=1))
+        # The 99th percentile times a margin: the largest distance would depend on one image, and scanners that were not
+        # in the training are not all refused.
         limit = LIMIT_FACTOR * float(np.quantile(distances, LIMIT_QUANTILE))
         quantiles = tuple(round(float(d), 5) for d in np.quantile(distances, np.linspace(0, 1, 101)))
         return cls(PERCENTILES, tuple(float(s) for s in standard), limit, len(rows), quantiles, kind)
@@ -203,6 +205,8 @@ class IntensityTemplate:
         grey, first = np.unique(np.asarray(landmarks, dtype=np.float64), return_inverse=True)
         if len(grey) < 2:
             raise FlatImageError(f"expected landmarks of different grey values, found {grey.tolist()} only")
+        # Landmarks of equal grey value (a coarse 8-bit image) get the mean of their standard values; `np.interp` needs
+        # rising ones.
         standard = np.bincount(first, weights=np.asarray(self.standard)) / np.bincount(first)
         # Without the extension, everything above the 99th percentile would be one grey value, enhancement among it.
         below = grey[0] - standard[0] * (grey[1] - grey[0]) / (standard[1] - standard[0])
@@ -249,6 +253,7 @@ class IntensityTemplate:
         FlatImageError
             The landmarks do not rise.
         """
+        # Compared on the unit scale, so that gain and offset do not count as distance.
         mean = _unit_scale(np.asarray(self.standard))
         return float(np.sqrt(np.mean((_unit_scale(np.asarray(landmarks, dtype=np.float64)) - mean) ** 2)))
 
@@ -340,6 +345,7 @@ def z_score_map(image: npt.ArrayLike) -> IntensityMap:
     mean, deviation = float(tissue.mean()), float(tissue.std())
     if not deviation > 0:
         raise FlatImageError(f"expected tissue of different grey values, found {mean:g} only")
+    # Both ends are clipped by the map: a z-score beyond them becomes 0 or 1.
     ends = np.array([mean + LOWEST_Z * deviation, mean + HIGHEST_Z * deviation])
     return IntensityMap(ends, np.array([0.0, STANDARD_MAXIMUM]))
 

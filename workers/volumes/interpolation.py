@@ -151,6 +151,7 @@ class DrawnStack:
         below = min(int(coordinate), len(self.positions) - 1)
         above = min(below + 1, len(self.positions) - 1)
         share = np.float32(coordinate - below)
+        # Positive inside, so the interpolated border is where the weighted distances cancel (Raya and Udupa 1990).
         return self.signed_distance[below] * (1 - share) + self.signed_distance[above] * share > 0
 
     def contains(self, xy: FloatArray, positions: FloatArray) -> BoolArray:

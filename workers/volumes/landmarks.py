@@ -108,10 +108,13 @@ def _foreground_start(pixels: AnyFloatArray) -> int:
         raise FlatImageError("expected an image with contrast, found no finite pixel")
     if pixels[0] == pixels[-1]:
         raise FlatImageError(f"expected an image with contrast, found the one grey value {pixels[0]:g}")
+    # A percentile and not the minimum: one dead pixel or a padding value would move the threshold.
     darkest = _percentiles(pixels, (DARKEST_PERCENT,))[0]
     start = int(np.searchsorted(pixels, darkest, side="right"))
     if start == len(pixels):
         raise FlatImageError(f"expected an image with contrast, found almost only the grey value {darkest:g}")
+    # The bright end is taken from the foreground, and the foreground from the bright end: a few rounds until both
+    # agree, independent of the share of air.
     for _ in range(FOREGROUND_ROUNDS):
         brightest = _percentiles(pixels[start:], (BRIGHTEST_PERCENT,))[0]
         threshold = darkest + FOREGROUND_FRACTION * (brightest - darkest)
@@ -131,5 +134,6 @@ def _sorted_sample(image: npt.NDArray[Any], max_samples: int) -> AnyFloatArray:
     while image.size > max_samples and max(image.shape[-2:]) > 1:
         rows_longer = image.ndim > 1 and image.shape[-2] >= image.shape[-1]
         image = image[..., ::2, :] if rows_longer else image[..., ::2]
+    # Converted after the sorting: percentiles are interpolated between neighbours in float64.
     pixels = np.sort(image, axis=None).astype(np.float64)
     return pixels[np.isfinite(pixels)]

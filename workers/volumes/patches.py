@@ -64,6 +64,7 @@ def extract_patches(
         raise ValueError(f"expected image and mask of one zyx shape, found {image_zyx.shape} and {mask_zyx.shape}")
     slice_index = np.flatnonzero(mask_zyx.any(axis=(1, 2)))
     patches = np.zeros((len(slice_index), 2, size, size), dtype=np.float32)
+    # Row spacing first: Pixel Spacing is (between rows, between columns), PS3.3 10.7.1.3.
     steps = (target_spacing_mm / spacing_yx_mm[0], target_spacing_mm / spacing_yx_mm[1])
     for patch, z in zip(patches, slice_index, strict=True):
         mask_yx = mask_zyx[z]
@@ -91,9 +92,12 @@ class _AxisResampler:
     """
 
     def __init__(self, centre: int, step: float, size: int, length: int) -> None:
+        # Pixel size // 2 of the patch is the centre: an even patch has no middle pixel.
         positions = centre + (np.arange(size) - size // 2) * step
         self.inside = np.flatnonzero((positions >= -0.5) & (positions <= length - 0.5))
         positions = positions[self.inside]
+        # floor(x + 0.5), since rint rounds halves to even: at half steps it would take some pixels twice and skip
+        # others.
         self.nearest = np.clip(np.floor(positions + 0.5).astype(np.intp), 0, length - 1)
         # A kernel narrower than a target pixel would skip source pixels and alias fine texture.
         reach = max(1.0, step)

@@ -159,6 +159,7 @@ def native_pixels_offset(file: BinaryIO, path: Path, implicit_vr: bool, little_e
         raise unreadable(path, f"expected pixel data (7FE0,0010), found ({group:04X},{element:04X})")
     (length,) = struct.unpack(order + "I", header[-4:])
     offset = file.tell()
+    # The claimed size is compared with the file's before memory is allocated: a damaged header can claim terabytes.
     available = file.seek(0, os.SEEK_END) - offset
     if length == UNDEFINED_LENGTH or min(length, available) < claimed_bytes:
         found = "encapsulated data" if length == UNDEFINED_LENGTH else f"{min(length, available)} bytes"

@@ -95,5 +95,6 @@ def _bright_is_signal(values: PixelArray, source: PixelSource) -> PixelArray:
             values = np.where(padded, values[~padded].min(), values)
     if not source.inverted:
         return values
+    # Of signed values the inverse is -1 - v, which keeps the range.
     highest = -1 if source.signed else 2**source.bits_stored - 1
     return highest - values.astype(np.int64)

@@ -51,6 +51,7 @@ class Registration:
         to_registered = {self.frame_of_reference_uid: np.eye(4), **self.matrices}
         if source_uid not in to_registered or target_uid not in to_registered:
             return None
+        # By way of the registered frame, which has the identity: each stored matrix leads into it (PS3.3 C.20.2.1.1).
         return np.asarray(np.linalg.inv(to_registered[target_uid]) @ to_registered[source_uid])
 
 

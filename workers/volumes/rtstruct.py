@@ -145,6 +145,7 @@ def roi_named(rois: list[Roi], name: str) -> Roi:
     InputError
         No ROI or several have this name; the message lists all.
     """
+    # Names first: an ROI may be called "3", and a number as text is the fallback.
     same = [roi for roi in rois if roi.name == name] or [roi for roi in rois if str(roi.number) == name]
     if len(same) != 1:
         known = ", ".join(f"{roi.number} {roi.name}" for roi in rois) or "none"
@@ -154,6 +155,8 @@ def roi_named(rois: list[Roi], name: str) -> Roi:
 
 def _rois(dataset: Dataset) -> list[Roi]:
     items = list(dataset.get("StructureSetROISequence") or [])
+    # ROI Number is unique by the standard (PS3.3 C.8.8.5), yet files merged from two structure sets repeat one; names
+    # and contours could then be tied in more than one way.
     numbers = Counter(int(item.ROINumber) for item in items)
     drawn = _items_by_number(dataset)
     types = _roi_types(dataset)
@@ -195,6 +198,7 @@ def _frame_of_the_structure_set(dataset: Dataset) -> str:
     }
     own = str(dataset.get("FrameOfReferenceUID") or "")
     uids = uids or ({own} if own else set())
+    # Of several frames none can be assumed: contours would be placed in the wrong one without a sign.
     return uids.pop() if len(uids) == 1 else ""
 
 

@@ -49,6 +49,7 @@ class Edges:
         """
         points = np.concatenate(polygons)
         following = np.concatenate([np.roll(polygon, -1, axis=0) for polygon in polygons])
+        # Each edge runs upwards in y, so that one comparison decides which end belongs to it.
         upwards = points[:, 1:] <= following[:, 1:]
         starts, ends = np.where(upwards, points, following), np.where(upwards, following, points)
         return cls(starts, ends, np.repeat(np.asarray(planes, dtype=np.intp), [len(p) for p in polygons]))
@@ -146,6 +147,7 @@ def fill_box(edges: Edges, n_planes: int, height: int, width: int) -> tuple[Bool
         First row and first column of the region.
     """
     plane, row, x = edges.crossings(0.0, 1.0, height)
+    # A pixel centre exactly on a crossing is right of it: ceil at both ends, so that neighbours share no pixel.
     column = np.clip(np.ceil(x), 0, width).astype(np.intp)
     if not len(plane):
         return np.zeros((n_planes, 0, 0), dtype=np.bool_), (0, 0)
@@ -184,11 +186,13 @@ def moments(edges: Edges, n_planes: int) -> Moments:
     low, high = np.full(n_planes, np.inf), np.full(n_planes, -np.inf)
     np.minimum.at(low, edges.planes, edges.starts[:, 1])
     np.maximum.at(high, edges.planes, edges.ends[:, 1])
+    # Each plane has its own lines, so that a small region is measured as finely as a large one.
     step = np.where(high > low, (high - low) / AREA_LINES, 1.0)
     in_lines = [np.column_stack([xy[:, 0], (xy[:, 1] - low[edges.planes]) / step[edges.planes]])
                 for xy in (edges.starts, edges.ends)]  # fmt: skip
     plane, line, x = Edges(in_lines[0], in_lines[1], edges.planes).crossings(0.5, 1.0, AREA_LINES)
     order = np.lexsort((x, line, plane))
+    # Sorted along each line, crossings come in pairs of entry and exit: by the even-odd rule their number is even.
     plane, line, x = plane[order][0::2], line[order][0::2], x[order]
     left, right = x[0::2], x[1::2]
 
@@ -196,4 +200,5 @@ def moments(edges: Edges, n_planes: int) -> Moments:
         return np.bincount(plane, weights=lengths * step[plane], minlength=n_planes).astype(np.float64)
 
     y = low[plane] + (line + 0.5) * step[plane]
+    # Area, and the integrals of x and y over it; divided by the area they are the centroid.
     return Moments(summed(right - left), summed((right**2 - left**2) / 2), summed((right - left) * y))

@@ -137,6 +137,7 @@ def segment_on_series(segment: Segment, series: MrSeries) -> RoiMask:
     inside_zyx = np.argwhere(sitk.GetArrayViewFromImage(segment.mask))
     if not len(inside_zyx):
         raise IneligibleStudyError("missing_contour", f"{title}: expected voxels inside, found none")
+    # Nearest neighbour: a label has no values between 0 and 1, and linear interpolation would need a threshold.
     mask = sitk.Resample(segment.mask, _reference_image(series.grid), sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     mask_zyx = sitk.GetArrayFromImage(mask)
     n_slices = int(mask_zyx.any(axis=(1, 2)).sum())
@@ -148,6 +149,7 @@ def segment_on_series(segment: Segment, series: MrSeries) -> RoiMask:
         findings.append(Finding("contour_resampled", text))
     x, y, z = (float(c) for c in own.points_of(inside_zyx[:, ::-1].mean(axis=0)[None])[0])
     mask_ml = int(np.count_nonzero(mask_zyx)) * series.grid.voxel_volume_ml
+    # Volume and centroid from the SEG's own voxels; resampling to thick slices would change both.
     own_ml = len(inside_zyx) * own.voxel_volume_ml
     return RoiMask(
         segment.number, segment.label, series.grid, mask_zyx, own_ml, mask_ml, n_slices, (x, y, z), tuple(findings)

@@ -63,6 +63,7 @@ def landmark_slices(n_slices: int) -> IndexArray:
     int, shape (m,), m <= 24
         0 and every k-th slice after it, with the smallest k that gives at most 24 slices.
     """
+    # Ceiling division: at most the limit, evenly spaced from the first slice on.
     return np.arange(0, n_slices, -(-n_slices // MAX_LANDMARK_SLICES))
 
 
@@ -144,6 +145,8 @@ def _radiological_view(
     """
     # Axial series are also stored with rows and columns exchanged or reversed (PS3.3 C.7.6.2.1.1 allows any cosines);
     # the networks have seen one view only.
+    # LPS: x rises to the patient's left and y to the back, so rows run from front to back and columns from the
+    # patient's right to the left.
     swap = abs(axes[0, 1]) > abs(axes[0, 0])
     right, down = (axes[:, 1], axes[:, 0]) if swap else (axes[:, 0], axes[:, 1])
     steps = (slice(None), slice(None, None, -1 if down[1] < 0 else 1), slice(None, None, -1 if right[0] < 0 else 1))

@@ -98,8 +98,10 @@ def draw_slice(context: WorkerContext, study: str, series: str, index: int | Non
     chosen = _chosen_contour(context, study, series)
     folder = context.store.artefact_folder(study, _digest_of([digest, chosen]))
     facts = _series_facts(context, study, files, folder, chosen)
+    # The number comes from a page, which may be older than the series: the nearest slice is shown.
     at = facts.shown if index is None else min(max(0, index), facts.n_slices - 1)
     outlines = facts.outlines.get(str(at), []) if contour else []
+    # A slice without outlines is the same picture either way and is saved once.
     path = folder / f"{at}{'-contour' if outlines else ''}.png"
     if not path.exists():
         _save_png(_picture(_cached_series(files).pixels_zyx([at])[0], facts, outlines), path)

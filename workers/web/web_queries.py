@@ -276,6 +276,7 @@ def report_page(context: WorkerContext, values: Values) -> dict[str, str]:
     with context.ledger.begin() as session:
         report = session.get(Report, int(values["report_id"]))
         objects = [] if report is None else objects_of(session, report.id)
+    # The secondary capture is the page as pixels; a PDF would need a renderer.
     page = next((stored for stored in objects if stored.kind == "sc"), None)
     if report is None or page is None:
         raise InputError("this report has no picture; `send` of no PACS contains `sc`")
