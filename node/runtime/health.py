@@ -196,6 +196,7 @@ def _broker(settings: Settings) -> Finding:
 
 def _node(settings: Settings) -> Finding:
     where = f"{settings.node.ae_title} on {settings.node.bind}:{settings.node.port}"
+    # 0.0.0.0 means every address of this machine; as a destination it works on some systems only.
     host = "127.0.0.1" if settings.node.bind == "0.0.0.0" else settings.node.bind  # noqa: S104 - only compared
     try:
         socket.create_connection((host, settings.node.port), timeout=3).close()

@@ -50,7 +50,20 @@ def start_logging(level: int = logging.INFO, file: Path | None = None) -> None:
 
 
 def events_file(settings: Settings, process: str) -> Path:
-    """Return the file of the latest events of a kind of process (node, worker, web)."""
+    """Return the file of the latest events of a kind of process.
+
+    Parameters
+    ----------
+    settings : Settings
+        Its storage root.
+    process : str
+        node, worker or web.
+
+    Returns
+    -------
+    Path
+        JSON lines; the file may not exist yet. Older events are beside it, with the suffix `.older.jsonl`.
+    """
     return settings.storage.root / "run" / "events" / f"{process}.jsonl"
 
 

@@ -53,7 +53,7 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
         embedded = settings.broker.url == "embedded"
         missing = "the embedded broker does not run; `cptdn up` starts it"
         document["queues"] = {"error": missing if embedded else f"the broker does not answer: {error}"}
-    root = settings.storage.root
+    root = settings.storage.root  # made by the first start; before it the disk of its parent counts
     document["disk_free_gb"] = round(shutil.disk_usage(root if root.exists() else root.parent).free / 1e9, 2)
     document["bundle"] = settings.model.bundle
     return document

@@ -85,7 +85,20 @@ class PeriodicTask:
 
 
 def relay_task(ledger: Ledger, settings: Settings) -> PeriodicTask:
-    """Return the task that hands pending messages of the ledger to the broker."""
+    """Return the task that hands pending messages of the ledger to the broker.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where the messages are.
+    settings : Settings
+        `[broker]`: its URL, and how many messages of each queue it may have at a time.
+
+    Returns
+    -------
+    PeriodicTask
+        Not started. It waits until the next message is due, at most `LONGEST_WAIT_S`.
+    """
     celery = make_celery(broker_url(settings), settings.broker)
     room = partial(room_in_queues, redis_of(broker_url(settings)), settings.broker.waiting_most)
 
@@ -121,12 +134,40 @@ def assessment_task(ledger: Ledger, settings: Settings, on_assessed: Callable[[]
 
 
 def watchdog_task(ledger: Ledger, settings: Settings, store: StudyStore, node: RunningNode) -> PeriodicTask:
-    """Return the task that recovers lost work and refreshes the heartbeat of open associations."""
+    """Return the task that recovers lost work and refreshes the heartbeat of open associations.
+
+    Parameters
+    ----------
+    ledger, settings, store, node
+        As for `Watchdog`.
+
+    Returns
+    -------
+    PeriodicTask
+        Not started; it runs every `WATCHDOG_EVERY_S`, much more often than a process without heartbeat counts as dead.
+    """
     return PeriodicTask("watchdog", Watchdog(ledger, settings, store, node).check, lambda: WATCHDOG_EVERY_S)
 
 
 def retrieval_tasks(ledger: Ledger, settings: Settings, intake: Intake, process_id: str) -> list[PeriodicTask]:
-    """Return the task that retrieves missing content, none where no PACS may be queried."""
+    """Return the task that retrieves missing content.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where the requests are.
+    settings : Settings
+        Its `[[pacs]]` with `query_retrieve = true`.
+    intake : Intake
+        Checks and stores what arrives.
+    process_id : str
+        Id of this process in the ledger.
+
+    Returns
+    -------
+    list of PeriodicTask
+        One task, not started; none where no PACS may be queried.
+    """
     if not queryable_pacs(settings):
         return []
     retrieval = Retrieval(ledger, settings, intake, process_id)
@@ -134,7 +175,18 @@ def retrieval_tasks(ledger: Ledger, settings: Settings, intake: Intake, process_
 
 
 def notification_tasks(ledger: Ledger, settings: Settings, store: StudyStore) -> list[PeriodicTask]:
-    """Return the task that notifies administrators, none where no channel is configured."""
+    """Return the task that notifies administrators of states that need them.
+
+    Parameters
+    ----------
+    ledger, settings, store
+        As for `Notifier`.
+
+    Returns
+    -------
+    list of PeriodicTask
+        One task, not started; none where no channel is configured.
+    """
     notifier = Notifier(ledger, settings, store)
     if not notifier.channels:
         return []

@@ -103,6 +103,7 @@ class Supervisor:
         """Restart the children that have ended and whose delay is over; called periodically."""
         now = time.monotonic()
         for child in self._children:
+            # An end after a long run is no reason to wait; repeated ends double the delay.
             if child.process is not None and (code := child.process.poll()) is not None:
                 child.failures = 0 if now - child.started > STEADY_AFTER_S else child.failures + 1
                 wait = min(RESTART_LONGEST_S, RESTART_FIRST_S * 2**child.failures) if child.failures else 0.0
@@ -140,5 +141,16 @@ class Supervisor:
 
 
 def cptdn_command(*arguments: str) -> list[str]:
-    """Return the command that starts a `cptdn` command with the Python of this process."""
+    """Return the command that starts a `cptdn` command with the Python of this process.
+
+    Parameters
+    ----------
+    *arguments : str
+        The words after `cptdn`.
+
+    Returns
+    -------
+    list of str
+        Program and arguments.
+    """
     return [sys.executable, "-m", "node", *arguments]

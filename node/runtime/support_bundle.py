@@ -89,6 +89,7 @@ def write_support_bundle(path: Path, settings: Settings, findings: Sequence[dict
         files["metrics.txt"] = metrics(ledger, settings).body.decode()
         files["states.json"] = _document(_states(ledger, pseudonyms))
         ledger.close()
+    # Created with its final rights: no moment in which another user of the machine can open it.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name, text in files.items():
@@ -103,11 +104,33 @@ class Pseudonyms:
         self._key = os.urandom(32)
 
     def of(self, identifier: str) -> str:
-        """Return the pseudonym of an identifier: "id-" and 12 hexadecimal digits of its HMAC-SHA-256."""
+        """Return the pseudonym of an identifier.
+
+        Parameters
+        ----------
+        identifier : str
+            A UID or the id of a job.
+
+        Returns
+        -------
+        str
+            "id-" and 12 hexadecimal digits of its HMAC-SHA-256, the same for equal identifiers of one bundle.
+        """
         return "id-" + hmac.new(self._key, identifier.encode(), hashlib.sha256).hexdigest()[:12]
 
     def in_text(self, text: str) -> str:
-        """Return a text with every UID, IPv4 address and job id replaced by its pseudonym."""
+        """Return a text without identifiers.
+
+        Parameters
+        ----------
+        text : str
+            JSON or a line of a log.
+
+        Returns
+        -------
+        str
+            The text with every UID, IPv4 address and job id replaced by its pseudonym.
+        """
         without_uids = _DOTTED.sub(lambda match: self.of(match[0]), text)
         return _JOB.sub(lambda match: self.of(match[0]), without_uids)
 
@@ -122,7 +145,18 @@ def versions() -> dict[str, Any]:
 
 
 def settings_without_secrets(settings: Settings) -> dict[str, Any]:
-    """Return the settings as JSON values, without passwords, tokens, queries of URLs and mail addresses."""
+    """Return the settings as JSON values without secrets.
+
+    Parameters
+    ----------
+    settings : Settings
+        The whole configuration.
+
+    Returns
+    -------
+    dict
+        Passwords, tokens, queries of URLs and mail addresses are replaced by "(left out)".
+    """
     document: dict[str, Any] = _without_secrets(settings.model_dump(mode="json"))
     return document
 

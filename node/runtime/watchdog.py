@@ -67,7 +67,15 @@ class Watchdog:
 
 
 def recover_from_clock(ledger: Ledger, settings: Settings) -> None:
-    """Reset leases and due times when the clock went back while no node was running."""
+    """Reset leases and due times when the clock went back while no node was running.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Whose newest times are compared with the clock.
+    settings : Settings
+        `[jobs] lease_s` is the length of the new leases.
+    """
     with ledger.begin() as session:
         if clock.written_in_the_future(session):
             log.warning("clock_went_back", reason="the ledger contains times later than the clock of this machine")

@@ -23,7 +23,20 @@ VIEWS = {"case_seen": "web case", "report_seen": "web report"}
 
 
 def web_audit(audit: Audit, ledger: Ledger) -> Callable[[WebEvent], None]:
-    """Return the function that writes an audit message for each event of the pages."""
+    """Return the function that writes an audit message for each event of the pages.
+
+    Parameters
+    ----------
+    audit : Audit
+        The audit trail.
+    ledger : Ledger
+        Where the Patient ID of a study is looked up.
+
+    Returns
+    -------
+    callable
+        Takes a `WebEvent`; the message about a study names its patient, too.
+    """
 
     def write(event: WebEvent) -> None:
         user, address = event.user or "unknown", event.address

@@ -30,10 +30,20 @@ log = structlog.get_logger("cptdn.web")
 
 
 def fhir_endpoint(context: WebContext) -> Callable[[Request], Awaitable[Response]]:
-    """Return the endpoint.
+    """Return the endpoint of `POST /fhir`.
 
-    It has no form token. A content type of JSON is required instead, which a web site cannot send from the browser of a
+    It has no form token. A content type of JSON is required instead: a web site cannot send it from the browser of a
     user without a preflight request, and none is answered.
+
+    Parameters
+    ----------
+    context : WebContext
+        `[fhir] receive_token` is the bearer token; without it only loopback serves this endpoint (`check_exposure`).
+
+    Returns
+    -------
+    callable
+        An endpoint for Starlette.
     """
 
     async def endpoint(request: Request) -> Response:

@@ -80,25 +80,88 @@ class PageRequest:
         return unquote(self.http.cookies.get(FLASH, ""))
 
     def may(self, role: str) -> bool:
-        """Return whether the user has this role or a higher one."""
+        """Return whether the user has a role.
+
+        Parameters
+        ----------
+        role : str
+            One of `ROLE_RANKS`.
+
+        Returns
+        -------
+        bool
+            True for this role and every higher one.
+        """
         return ROLE_RANKS[self.role] >= ROLE_RANKS[role]
 
     def form_value(self, name: str) -> str:
-        """Return a field of the form without blanks at its ends; empty when it is absent."""
+        """Return a field of the form.
+
+        Parameters
+        ----------
+        name : str
+            Name of the field.
+
+        Returns
+        -------
+        str
+            Its value without blanks at its ends; empty when it is absent or a file.
+        """
         value = self.form.get(name)
         return value.strip() if isinstance(value, str) else ""
 
     def query_value(self, name: str, default: str = "") -> str:
-        """Return a parameter of the query without blanks at its ends."""
+        """Return a parameter of the query.
+
+        Parameters
+        ----------
+        name : str
+            Name of the parameter.
+        default : str
+            Value when it is absent.
+
+        Returns
+        -------
+        str
+            Its first value without blanks at its ends.
+        """
         return self.http.query_params.get(name, default).strip()
 
     def audit(self, action: str, *, success: bool = True, study: str = "", detail: str = "") -> None:
-        """Report an action of this user to the audit trail; see `WebEvent` for the actions."""
+        """Report an action of the user to the audit trail.
+
+        Parameters
+        ----------
+        action : str
+            One of the actions of `WebEvent`.
+        success : bool
+            Whether it was carried out.
+        study : str
+            Study Instance UID; empty when it concerns no study.
+        detail : str
+            Further information; nothing about a patient.
+        """
         self.context.audit(WebEvent(action, self.user, self.address, success, study, detail))
 
 
 def anonymous_request(context: WebContext, http: Request, form: FormData) -> PageRequest:
-    """Return the request before its user is known."""
+    """Return a request before its user is known.
+
+    Parameters
+    ----------
+    context : WebContext
+        What all requests share.
+    http : starlette Request
+        The HTTP request.
+    form : FormData
+        Its fields; empty for a GET.
+
+    Returns
+    -------
+    PageRequest
+        Role `ANONYMOUS`; language and theme by cookies and browser. Without a session cookie it has a new token, which
+        protects the log-in form, too.
+    """
     token = http.cookies.get(session_cookie_name(context)) or secrets.token_urlsafe(32)
     theme = http.cookies.get("theme", "auto")
     return PageRequest(
@@ -108,7 +171,18 @@ def anonymous_request(context: WebContext, http: Request, form: FormData) -> Pag
 
 
 def language_of(http: Request) -> str:
-    """Return the language of the cookie, else the first of the browser's languages that exists, else English."""
+    """Return the language of a request.
+
+    Parameters
+    ----------
+    http : starlette Request
+        Its cookie `language` counts first, then `Accept-Language` in its order.
+
+    Returns
+    -------
+    str
+        One of `LANGUAGES`; English when the browser wants none of them.
+    """
     chosen = http.cookies.get("language", "")
     if chosen in LANGUAGES:
         return chosen
@@ -120,7 +194,18 @@ def language_of(http: Request) -> str:
 
 
 def csrf_token(session_token: str) -> str:
-    """Return the token of the forms of a session: it can be computed from the cookie, and not the reverse."""
+    """Return the token of the forms of a session.
+
+    Parameters
+    ----------
+    session_token : str
+        Value of the session cookie.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits of SHA-256. It is in every page, and the cookie cannot be computed from it.
+    """
     return hashlib.sha256(f"csrf/{session_token}".encode()).hexdigest()
 
 
@@ -156,7 +241,18 @@ def delete_flash(context: WebContext, response: Response) -> None:
 
 
 def local_path(target: str) -> str:
-    """Return the target of a redirect when it is a path of these pages, else the work list."""
+    """Return the target of a redirect as a path of these pages.
+
+    Parameters
+    ----------
+    target : str
+        What a form or a query asks for; not trusted.
+
+    Returns
+    -------
+    str
+        The target when it is a path, `/cases` when it is the address of another site or not printable.
+    """
     parts = urlsplit(target)
     # Browsers read "//host" and "/\host" as addresses of another site.
     inside = target.startswith("/") and not target.startswith("//") and "\\" not in target

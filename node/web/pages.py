@@ -65,12 +65,38 @@ def render_page(request: PageRequest, template: str, http_status: int = 200, **v
 
 
 def render_problem(request: PageRequest, status: int, text: str) -> Response:
-    """Render the page of an error: its status code and one sentence."""
+    """Render the page of an error.
+
+    Parameters
+    ----------
+    request : PageRequest
+        The request that failed.
+    status : int
+        HTTP status code.
+    text : str
+        One sentence for the user.
+
+    Returns
+    -------
+    Response
+        HTML with this status.
+    """
     return render_page(request, "problem.html", status, status=status, text=text)
 
 
 def moment(value: datetime | str | None) -> str:
-    """Return a time of the ledger (UTC) in the time zone of this machine, to the second; empty for no time."""
+    """Return a time of the ledger as text.
+
+    Parameters
+    ----------
+    value : datetime, str or None
+        Aware, or in ISO form.
+
+    Returns
+    -------
+    str
+        In the time zone of this machine, to the second; empty for no time.
+    """
     if value is None or value == "":
         return ""
     at = datetime.fromisoformat(value) if isinstance(value, str) else value
@@ -78,5 +104,13 @@ def moment(value: datetime | str | None) -> str:
 
 
 def number(value: float, decimals: int = 1) -> str:
-    """Return a number with fixed decimals."""
+    """Return a number with fixed decimals.
+
+    Parameters
+    ----------
+    value : float
+        The number.
+    decimals : int
+        Digits after the point.
+    """
     return f"{value:.{decimals}f}"

@@ -39,23 +39,67 @@ class Translations:
         return LANG_ATTRIBUTES[self.language]
 
     def reason(self, code: str) -> str:
-        """Return the short text of a reason code, the code itself where it is unknown."""
+        """Return the short text of a reason code.
+
+        Parameters
+        ----------
+        code : str
+            As in `Case.reasons`, such as "missing_series".
+
+        Returns
+        -------
+        str
+            Its text; for an unknown code the code itself, with blanks.
+        """
         reason = REASONS.get(code)
         return reason.short[LANGUAGES.index(self.language)] if reason else code.replace("_", " ")
 
     def advice(self, code: str) -> str:
-        """Return what to do about a reason, empty where the code is unknown."""
+        """Return what to do about a reason.
+
+        Parameters
+        ----------
+        code : str
+            As in `Case.reasons`.
+
+        Returns
+        -------
+        str
+            A sentence; empty for an unknown code.
+        """
         reason = REASONS.get(code)
         return reason.advice[LANGUAGES.index(self.language)] if reason else ""
 
     def horizon(self, months: int) -> str:
-        """Return the name of a horizon: 36 is "3-year DFS", 30 is "30-month DFS"."""
+        """Return the name of a horizon.
+
+        Parameters
+        ----------
+        months : int
+            The horizon in months.
+
+        Returns
+        -------
+        str
+            36 is "3-year DFS", 30 is "30-month DFS".
+        """
         if (years := whole_years(months)) is not None:
             return self("horizon_years", n=years)
         return self("horizon_months", n=months)
 
     def age(self, moment: datetime) -> str:
-        """Return how long ago a time was, in one unit."""
+        """Return how long ago a time was.
+
+        Parameters
+        ----------
+        moment : datetime
+            An aware time.
+
+        Returns
+        -------
+        str
+            In days from two days on, else in hours from two hours on, else in minutes; "just now" below one minute.
+        """
         seconds = max(0, int((now_utc() - moment).total_seconds()))
         for key, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
             if seconds >= 2 * length or (key == "minutes" and seconds >= 60):

@@ -176,6 +176,7 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
     study = case.study_instance_uid
     stored = instances_of_study(session, study)
     related = instances_of_patient(session, case.patient_id, RELATED_MODALITIES, case.issuer)
+    # By frame of reference, too: a contour of another Patient ID must be seen to be refused, not overlooked.
     frames = {row.frame_of_reference_uid or "" for row in stored}
     related += instances_of_frames(session, frames, RELATED_MODALITIES)
     related += [row for row in stored if row.modality in RELATED_MODALITIES]

@@ -283,6 +283,8 @@ class _DeliveryStep:
             delivery.sent_at = delivery.sent_at or now_utc()
             if not self.pacs.storage_commitment or not waiting:
                 return self._end(delivery, "delivered", remark_on(delivery))
+            # The state is written before the request: the PACS may report on an association of its own, before the
+            # response to the request has arrived here.
             transaction_uid = str(generate_uid(prefix=None))
             delivery.state, delivery.transaction_uid = "sent", transaction_uid
             overdue = now_utc() + timedelta(seconds=self.pacs.commitment_wait_s)

@@ -37,7 +37,7 @@ def everybody(site: Site) -> None:
 def test_without_users_the_pages_open_on_loopback_and_say_so(site: Site) -> None:
     answer = site.browser().get("/cases")
     assert answer.status_code == 200
-    assert "No user is set up" in answer.text
+    assert "There is no user yet" in answer.text
     assert site.browser().get("/users").status_code == 200
 
 

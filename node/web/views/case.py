@@ -69,7 +69,20 @@ def _versions(reports: list[Report]) -> list[dict[str, Any]]:
 
 
 def rule_of(request: PageRequest, result: Mapping[str, Any]) -> str:
-    """Return the sentence that says how the recommendation follows from the numbers, as in the report."""
+    """Return the sentence that says how the recommendation follows from the numbers, as in the report.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Its language.
+    result : mapping
+        `Report.result` of the ledger.
+
+    Returns
+    -------
+    str
+        With the horizon of the decision and, unless it is 0, the threshold in percentage points.
+    """
     threshold = float(result["model"]["threshold"])
     limit = f"{threshold * 100:.2f}".rstrip("0").rstrip(".")
     horizon = request.translations.horizon(int(result["model"]["horizon_months"]))
@@ -77,7 +90,20 @@ def rule_of(request: PageRequest, result: Mapping[str, Any]) -> str:
 
 
 def case_of(request: PageRequest, session: Session) -> Case:
-    """Return the case that the path names. Raises HTTPException 404 when it is unknown."""
+    """Return the case that the path names.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Its path has the parameter `study`.
+    session : Session
+        An open transaction.
+
+    Raises
+    ------
+    HTTPException
+        404 when the study is unknown.
+    """
     try:
         return get_case(session, request.path["study"])
     except InputError as error:

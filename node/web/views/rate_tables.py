@@ -55,7 +55,18 @@ class RateTable:
 
 
 def rates_of_report(scenario: Mapping[str, Any]) -> RateTable:
-    """Return the rates of one scenario of `Report.result`, whose numbers are rounded already."""
+    """Return the rates of one scenario of a report.
+
+    Parameters
+    ----------
+    scenario : mapping
+        One of `Report.result["scenarios"]`, whose numbers are rounded already.
+
+    Returns
+    -------
+    RateTable
+        The difference is that of the rounded rates, so that a reader who subtracts them gets the same.
+    """
     results = {scenario[name]["arm"]: scenario[name] for name in ("ict_ccrt", "ccrt")}
     months = sorted((int(month) for month in scenario["ict_ccrt"]["dfs"]), reverse=True)
     arms = {arm: {month: _rate(result["dfs"][str(month)]) for month in months} for arm, result in results.items()}

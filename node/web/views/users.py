@@ -49,6 +49,7 @@ def log_in(request: PageRequest) -> Response:
         response = render_page(request, "log_in.html", 429, target=target, name=name, trouble=text)
         response.headers["Retry-After"] = str(wait_s)
         return response
+    # No transaction is open here: Argon2id takes tens of milliseconds, and SQLite has one writer.
     password = request.form.get("password")
     is_right = password_fits(password[:MAX_PASSWORD_FIELD] if isinstance(password, str) else "", password_hash)
     with context.ledger.begin() as session:

@@ -47,12 +47,17 @@ def work_list(request: PageRequest) -> Response:
 
 
 def recommended_regimen(report: dict[str, object]) -> str | None:
-    """Return what every scenario of a report recommends; empty where they differ, None where nothing was computed.
+    """Return what every scenario of a report recommends.
 
     Parameters
     ----------
     report : dict
-        `Report.result` of the ledger. With unknown EBV DNA it has one scenario for each category.
+        `Report.result` of the ledger; with unknown EBV DNA it has one scenario for each category.
+
+    Returns
+    -------
+    str or None
+        The recommendation; empty where scenarios differ, None where nothing was computed.
     """
     scenarios = report.get("scenarios")
     if not isinstance(scenarios, list) or not scenarios:
