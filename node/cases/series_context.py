@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from config.settings import SeriesRules
 from node.cases import vocabulary
@@ -16,7 +17,7 @@ from node.cases.series_names import naming_of
 from node.cases.series_roles import ROLES, Role, RoleDecision, classify_header
 from node.cases.series_summary import SeriesSummary
 
-SECOND_T1W_CONFIDENCE = 0.75  # above the least confidence of a role (0.7 by default)
+QUESTION = 0.5  # confidence of what only a user can decide
 COVERAGE_TOLERANCE_MM = 5.0
 
 Candidates = dict[str, SeriesSummary]
@@ -55,6 +56,7 @@ def classify_series(
         for summary in series
     }
     by_uid = {summary.series_instance_uid: summary for summary in series}
+    decisions.update(_agent_in_all(by_uid, decisions))
     decisions.update(_second_t1w(by_uid, decisions))
     for role, uid in assigned.items():
         if uid in decisions and role in ROLES:
@@ -90,19 +92,61 @@ def _unused(decision: RoleDecision, reason: str) -> RoleDecision:
 
 
 def _second_t1w(by_uid: Mapping[str, SeriesSummary], decisions: Mapping[str, RoleDecision]) -> dict[str, RoleDecision]:
-    """Return CE-T1w for a second T1w of the same geometry, acquired later, where no agent is recorded at all."""
+    """Return a question for a second T1w of the same geometry, acquired later, where no agent is recorded at all.
+
+    It may be after contrast; it may also be the same with fat suppression. Images of the wrong kind would be scored
+    without a sign of it, so the order of acquisition names the candidate but does not decide.
+    """
     if any("CE-T1w" in (decision.role, decision.possible_role) for decision in decisions.values()):
         return {}
     t1w = [by_uid[uid] for uid, decision in decisions.items() if decision.role == "T1w"]
-    if len(t1w) != 2 or naming_of(t1w[0].header).contrast == naming_of(t1w[1].header).contrast == "denied":
+    if len(t1w) != 2 or not _same_geometry(*t1w):
         return {}
-    first, second = sorted(t1w, key=lambda summary: summary.acquired_at)
-    if not first.acquired_at or first.acquired_at == second.acquired_at or not _same_geometry(first, second):
+    first, second = _by_time(t1w)
+    if first.acquired_at is None or second.acquired_at is None or first.acquired_at == second.acquired_at:
         return {}
     if naming_of(second.header).contrast == "denied" or _same_name(first, second):
         return {}
-    reason = f"A second T1w of the same geometry, acquired after {first.name}: taken as contrast-enhanced."
-    return {second.series_instance_uid: RoleDecision("", "CE-T1w", SECOND_T1W_CONFIDENCE, reason)}
+    reason = (
+        f"A second T1w of the same geometry, acquired after {first.name}, without a record of a contrast agent: "
+        "assign CE-T1w to it if it was acquired after contrast."
+    )
+    return {second.series_instance_uid: _question("CE-T1w", reason)}
+
+
+def _agent_in_all(
+    by_uid: Mapping[str, SeriesSummary], decisions: Mapping[str, RoleDecision]
+) -> dict[str, RoleDecision]:
+    """Return questions where an agent is recorded in every T1-weighted series: the record then tells nothing.
+
+    Scanners keep the agent of the first entry for the whole examination. Series whose names state contrast keep their
+    role; the others are probably before contrast, or where no name does, all but the last.
+    """
+    enhanced = [by_uid[uid] for uid, decision in decisions.items() if decision.role == "CE-T1w"]
+    if len(enhanced) < 2 or any(decision.role == "T1w" for decision in decisions.values()):
+        return {}
+    recorded = [summary for summary in enhanced if not naming_of(summary.header).contrast_named]
+    if not recorded or not any(_same_geometry(summary, other) for summary in recorded for other in enhanced
+                               if other is not summary):  # fmt: skip
+        return {}
+    ordered = _by_time(recorded)
+    last = ordered[-1] if len(recorded) == len(enhanced) else None
+    reason = "A contrast agent is recorded in every T1-weighted series, also in those before contrast: assign"
+    return {
+        summary.series_instance_uid: _question("CE-T1w", f"{reason} CE-T1w to it if it was acquired after contrast.")
+        if summary is last
+        else _question("T1w", f"{reason} T1w to it if it was acquired before contrast.")
+        for summary in ordered
+    }
+
+
+def _by_time(series: Sequence[SeriesSummary]) -> list[SeriesSummary]:
+    """Return series in order of acquisition, those of unknown time first."""
+    return sorted(series, key=lambda summary: summary.acquired_at or datetime.min)
+
+
+def _question(possible_role: Role, reason: str) -> RoleDecision:
+    return RoleDecision("", "ambiguous", QUESTION, reason, possible_role)
 
 
 def _same_name(first: SeriesSummary, second: SeriesSummary) -> bool:

@@ -73,6 +73,8 @@ class Naming:
         Contrast agent, by recorded agent and names.
     contrast_because : str
         Half a sentence for it.
+    contrast_named : bool
+        Whether a name states that an agent was given, whatever is recorded.
     """
 
     text: str
@@ -87,6 +89,7 @@ class Naming:
     derived: bool
     contrast: Contrast
     contrast_because: str
+    contrast_named: bool
 
 
 def naming_of(header: Mapping[str, Any]) -> Naming:
@@ -124,6 +127,7 @@ def naming_of(header: Mapping[str, Any]) -> Naming:
         derived=image_type[:2] == ["DERIVED", "SECONDARY"],
         contrast=contrast,
         contrast_because=because,
+        contrast_named=contrast == "given" and bool(vocabulary.CONTRAST_SAID.search(_without_treatment(text))),
     )
 
 
@@ -245,12 +249,25 @@ def _fat_suppressed(header: Mapping[str, Any], text: str, image_type: list[str],
     )
 
 
-def _contrast(header: Mapping[str, Any], text: str) -> tuple[Contrast, str]:
-    agent = str(header.get("ContrastBolusAgent") or "").strip()
-    plain = vocabulary.plain_text(agent).split("|")[0].strip()
+def _without_treatment(text: str) -> str:
+    """Return names without "post op" and the like, which do not mean "after contrast"."""
+    return vocabulary.POST_TREATMENT.sub(" ", text)
+
+
+def _agents(header: Mapping[str, Any]) -> list[str]:
+    """Return the recorded contrast agents; a text that denies one is none."""
+    text = str(header.get("ContrastBolusAgent") or "").strip()
+    if not vocabulary.denies_agent(text):
+        return [text]
     sequence = header.get("ContrastBolusAgentSequence")
-    stated = plain not in vocabulary.NO_AGENT or bool(sequence)
-    names = vocabulary.POST_TREATMENT.sub(" ", text)
+    items = sequence if isinstance(sequence, list | tuple) else [sequence] if sequence else []
+    return [str(item) for item in items if not vocabulary.denies_agent(item)]
+
+
+def _contrast(header: Mapping[str, Any], text: str) -> tuple[Contrast, str]:
+    agents = _agents(header)
+    stated = bool(agents)
+    names = _without_treatment(text)
     with_and_without = vocabulary.CONTRAST_WITH_AND_WITHOUT.search(names)
     denied = None if with_and_without else vocabulary.CONTRAST_DENIED.search(names)
     said = None if denied else vocabulary.CONTRAST_SAID.search(names)
@@ -262,7 +279,7 @@ def _contrast(header: Mapping[str, Any], text: str) -> tuple[Contrast, str]:
             else ("denied", because)
         )
     if stated:
-        return "given", f"contrast agent recorded ({agent or ', '.join(str(item) for item in sequence or ())[:40]})"
+        return "given", f"contrast agent recorded ({', '.join(agents)[:40]})"
     if with_and_without:
         return "contradictory", f"the name says with and without contrast ({with_and_without.group(0).strip()!r})"
     if said:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from node.cases.dates import dicom_moment
 from node.cases.geometry import Stack, stack_of
 from node.cases.physics import numbers_of
 
@@ -51,14 +53,17 @@ class SeriesSummary:
         return f"{described!r} (series {number})" if number is not None else repr(described)
 
     @property
-    def acquired_at(self) -> str:
-        """DICOM date and time of the acquisition, as text that sorts; empty when no time is given."""
-        moment = str(self.header.get("AcquisitionDateTime") or "")
-        if not moment:
-            day = self.header.get("AcquisitionDate") or self.header.get("SeriesDate") or self.header.get("StudyDate")
-            time = self.header.get("AcquisitionTime") or self.header.get("SeriesTime")
-            moment = f"{day or ''}{time}" if time else ""
-        return moment
+    def acquired_at(self) -> datetime | None:
+        """When the first instance was acquired; None where the header gives no readable day and time."""
+        header = self.header
+        study = (header.get("StudyDate"), header.get("StudyTime"))
+        acquired = dicom_moment(
+            header.get("AcquisitionDateTime"),
+            header.get("AcquisitionDate") or header.get("SeriesDate"),
+            header.get("AcquisitionTime"),
+            study,
+        )
+        return acquired or dicom_moment(None, header.get("SeriesDate"), header.get("SeriesTime"), study)
 
 
 def summarise_series(headers: Sequence[Mapping[str, Any]]) -> list[SeriesSummary]:

@@ -262,6 +262,46 @@ NO_AGENT = frozenset({
     "nil", "unknown", "off", "无", "无造影剂", "未使用",
 })  # fmt: skip
 
+AGENT_DENIED = re.compile(
+    r"(?<![a-z0-9])(?:no|non|not|none|nil|null|nothing|never|false|negativ\w*|nein|kein\w*|nicht\w*|nix|aucune?|"
+    r"pas de|ning\w*|ness\w*|geen|zonder|ingen|utan|uden|nej|brak|bez|n a|nac)(?![a-z0-9])|"
+    "无|無|未|否|没有|沒有|不用|不使用|なし|ナシ|いいえ|없음|미사용|нет|без|не введ|" + CONTRAST_DENIED.pattern
+)
+AGENT_NOT_GIVEN = re.compile(
+    r"(?<![a-z0-9])(?:not|nicht) (?:given|used|administered|applied|injected|gegeben|verabreicht|appliziert|"
+    r"gespritzt|benutzt)(?![a-z0-9])"
+)
+AGENT_NAME = re.compile(
+    r"(?<![a-z0-9])(?:gad\w*|gd\w*|dota\w*|magne\w*|omnisc\w*|multih\w*|proh\w*|claris\w*|primov\w*|eovist|elucirem|vueway|"
+    r"artirem|ablavar|vasovist|feraheme|resovist|optimark)|钆|釓|莫迪司|马根维显|磁显葡胺|ガド|マグネ|プロハンス|가도|гад"
+)
+_NO_DOSE = re.compile(r"(?<![\d.,])0+(?:[.,]0+)?\s*(?:(?:ml|cc|mmol|µmol|mg|g|l)\b|$)")
+
+
+def denies_agent(text: object) -> bool:
+    """Return whether a text in a field for the contrast agent says that none was given.
+
+    Technicians write the answer into the field in their own language, and with it what they know besides.
+
+    Parameters
+    ----------
+    text : object
+        Contrast/Bolus Agent, or the meaning of a code for it.
+
+    Returns
+    -------
+    bool
+        True for an empty text, a dose of 0, and words of denial; where an agent is named, only for denial before the
+        name ("ohne Gadovist") or of the administration ("Gadovist, not given").
+    """
+    written = unicodedata.normalize("NFKC", str(text or "")).lower().strip()
+    plain = plain_text(text).split("|")[0].strip()
+    if plain in NO_AGENT or _NO_DOSE.search(written) or AGENT_NOT_GIVEN.search(plain):
+        return True
+    denial, agent = AGENT_DENIED.search(plain), AGENT_NAME.search(plain)
+    return denial is not None and (agent is None or denial.start() < agent.start())
+
+
 # Body parts that are not head and neck, in BodyPartExamined or a study description.
 NOT_HEAD_NECK = _words(
     "abdomen", "abdom\\w*", "pelvis", "prostate", "knee", "shoulder", "hip", "ankle", "foot", "wrist", "hand",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pytest
+
 from config.settings import SeriesRules
 from node.cases.case_inputs import StoredInstance
 from node.cases.series_context import classify_series
@@ -46,13 +48,59 @@ def test_an_oblique_axial_series_is_axial() -> None:
     assert only(roles(series(1, {**T1W, "ImageOrientationPatient": tilted}))) == {1: "T1w"}
 
 
-def test_a_second_later_t1w_of_the_same_geometry_is_after_contrast() -> None:
-    late = {**T1W, "SeriesDescription": "t1_tse_tra_fs", "AcquisitionTime": "103000"}
+FAT_SUPPRESSED = {**T1W, "SeriesDescription": "t1_tse_tra_fs", "ScanOptions": ["FS"]}
+
+
+def test_a_second_later_t1w_of_the_same_geometry_is_a_question_and_never_taken_for_after_contrast() -> None:
+    late = {**FAT_SUPPRESSED, "AcquisitionTime": "103000"}
     found = roles(series(1, T1W), series(2, T2W), series(3, late))
-    assert only(found) == {1: "T1w", 2: "T2w", 3: "CE-T1w"}
-    assert "acquired after" in found[3][1]
+    assert only(found) == {1: "T1w", 2: "T2w", 3: "ambiguous"}
+    assert "acquired after 't1_tse_tra' (series 1)" in found[3][1]
+    assert "assign CE-T1w" in found[3][1]
     earlier = {**late, "AcquisitionTime": "090000"}
-    assert only(roles(series(1, T1W), series(3, earlier))) == {1: "CE-T1w", 3: "T1w"}
+    assert only(roles(series(1, T1W), series(3, earlier))) == {1: "ambiguous", 3: "T1w"}
+    settled = roles(series(1, T1W), series(3, late), assigned={"CE-T1w": f"{STUDY}.3"})
+    assert only(settled) == {1: "T1w", 3: "CE-T1w"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"AcquisitionTime": "93600"}, {"AcquisitionTime": "101500"}),
+        ({"AcquisitionTime": "09:36:00"}, {"AcquisitionTime": "101500"}),
+        ({"AcquisitionTime": "0936"}, {"AcquisitionTime": "93601.5"}),
+        ({"AcquisitionTime": "235500", "AcquisitionDate": "20260501"},
+         {"AcquisitionTime": "001000", "AcquisitionDate": "20260502"}),
+        ({"AcquisitionTime": "235500"}, {"AcquisitionTime": "001000"}),  # the study began at 23:30
+        ({"AcquisitionTime": "", "SeriesTime": "234000"}, {"AcquisitionDateTime": "20260502001000.00+0100"}),
+    ],
+)  # fmt: skip
+def test_times_are_compared_as_times(first: dict[str, Any], second: dict[str, Any]) -> None:
+    study = {"StudyDate": "20260501", "StudyTime": "233000" if "23" in str(first) else "93000"}
+    for numbers in ((1, 3), (3, 1)):
+        groups = (
+            series(numbers[0], {**T1W, **first}, **study),
+            series(numbers[1], {**FAT_SUPPRESSED, **second}, **study),
+        )
+        assert only(roles(*groups)) == {numbers[0]: "T1w", numbers[1]: "ambiguous"}
+
+
+def test_series_of_unknown_time_are_in_no_order() -> None:
+    unreadable = {**FAT_SUPPRESSED, "AcquisitionTime": "256199"}
+    found = roles(series(1, T1W), series(3, unreadable))
+    assert "CE-T1w" not in only(found).values()
+    assert not any("acquired after" in reason for _, reason in found.values())
+
+
+def test_an_agent_recorded_in_all_series_is_a_question_that_names_the_candidate() -> None:
+    agent = {"ContrastBolusAgent": "Gadovist"}
+    late = {**FAT_SUPPRESSED, **agent, "AcquisitionTime": "103000"}
+    found = roles(series(1, {**T1W, **agent}), series(2, {**T2W, **agent}), series(3, late))
+    assert only(found) == {1: "ambiguous", 2: "T2w", 3: "ambiguous"}
+    assert "T1w to it if it was acquired before contrast" in found[1][1]
+    assert "CE-T1w to it if it was acquired after contrast" in found[3][1]
+    named = roles(series(1, {**T1W, **agent}), series(3, CE_T1W))
+    assert only(named) == {1: "ambiguous", 3: "CE-T1w"}
 
 
 def test_a_repeated_t1w_of_the_same_name_is_a_question() -> None:

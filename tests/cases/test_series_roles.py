@@ -190,6 +190,30 @@ def test_an_agent_counts_only_when_one_was_given() -> None:
     assert role(SeriesDescription="T1 ax", ContrastBolusAgentSequence=["Gadolinium"], **T1_SE) == "CE-T1w"
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["KEIN", "kein KM", "Keine", "ohne", "ohne KM", "o. KM", "ohne Gadovist", "否", "なし", "無し", "无造影剂",
+     "未注射", "nativ", "Nativ", "unenhanced", "UNENHANCED", "without", "w/o contrast", "none", "NONE GIVEN", "no",
+     "No contrast", "no gadolinium", "0 ml", "0.0 ml", "0,0", "0", "Gadovist 0 ml", "not given",
+     "Gadovist (not given)", "nicht gegeben", "-", "--", "n/a", "N.A.", "KM: nein", "sans injection",
+     "sin contraste", "senza mdc", "ninguno", "нет", "없음", " "],
+)  # fmt: skip
+def test_a_text_that_denies_an_agent_is_no_contrast(text: str) -> None:
+    assert role(SeriesDescription="t1_tse_tra_fs", ContrastBolusAgent=text, **T1_SE) == "T1w"
+    assert role(SeriesDescription="t1_tse_tra_fs", ContrastBolusAgentSequence=[text], **T1_SE) == "T1w"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Gadovist", "Dotarem 15 ml", "钆喷酸葡胺", "钆布醇 7.5ml 无不良反应", "GADOVIST 0.1 mmol/kg", "10 ml Dotarem",
+     "ガドビスト", "Gd-DTPA", "Gadovist, no reaction", "ProHance 10.0 ml", "yes", "KM", "C", "20 ml", "是",
+     "Gadolinium (synthetic)"],
+)  # fmt: skip
+def test_a_recorded_agent_is_contrast(text: str) -> None:
+    assert role(SeriesDescription="t1_tse_tra_fs", ContrastBolusAgent=text, **T1_SE) == "CE-T1w"
+    assert role(SeriesDescription="t1_tse_tra_fs", ContrastBolusAgentSequence=[text], **T1_SE) == "CE-T1w"
+
+
 def test_values_come_in_any_form() -> None:
     assert role(ScanningSequence="GR\\IR", SequenceVariant="SP\\MP", RepetitionTime="2300", EchoTime="2.9",
                 InversionTime="900", FlipAngle="9") == "T1w"  # fmt: skip

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import InputError
-from node.cases.dates import parse_date
+from node.cases.dates import parse_date, parse_dicom_time
 from node.cases.stage import parse_edition, parse_stage
 
 
@@ -72,3 +72,31 @@ def test_no_text_crashes(text: str) -> None:
             read(text)
         except InputError:
             continue
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("101500", time(10, 15)),
+        ("93600", time(9, 36)),
+        (93600, time(9, 36)),
+        ("936", time(9, 36)),
+        ("09", time(9)),
+        ("9", time(9)),
+        ("10:15:07", time(10, 15, 7)),
+        ("9:5", time(9, 5)),
+        ("101500.25", time(10, 15, 0, 250_000)),
+        ("93600.1234567", time(9, 36, 0, 123_456)),
+        ("235960", time(23, 59, 59)),
+        ("000000", time(0)),
+        ("256199", None),
+        ("240000", None),
+        ("1015.5", None),
+        ("1015007", None),
+        ("", None),
+        (None, None),
+        ("morning", None),
+    ],
+)
+def test_a_dicom_time_is_read_in_every_form_that_scanners_write(text: object, expected: time | None) -> None:
+    assert parse_dicom_time(text) == expected
