@@ -86,6 +86,7 @@ def check_consistency(
         Called with (files checked, files that the ledger names).
     """
     with ledger.begin() as session:
+        # One list at one time; the files are read without a transaction, which would stop reception for hours.
         rows = list(_rows(session))
         studies = set(session.scalars(select(Case.study_instance_uid))) | {row.study for row in rows}
     for done, row in enumerate(rows):
@@ -117,6 +118,7 @@ def _compare(store: StudyStore, row: _Row, digests: bool) -> Finding | None:
     path = store.path(row.path)
     if not path.is_file():
         return Finding(f"missing_{kind}", row.path, "the ledger names this file, and it does not exist", row.study, uid)
+    # Quarantined objects are only looked for: nothing is computed from them.
     if not digests or not row.digest:
         return None
     digest = digest_of(path, row.whole)
@@ -160,6 +162,7 @@ def _orphans(ledger: Ledger, store: StudyStore, named: set[str]) -> Iterator[Fin
     for folder, (column, kind) in paths.items():
         for path in _files(store.root / folder):
             relative = str(path.relative_to(store.root))
+            # A file is durable before its row is written: a young file without a row is normal.
             if relative in named or _age_s(path) < MIN_AGE_S:
                 continue
             with ledger.begin() as session:
@@ -195,4 +198,5 @@ def _age_s(path: Path) -> float:
     try:
         return time.time() - path.stat().st_mtime
     except FileNotFoundError:
+        # Gone since it was listed: counted as young, so that nothing is reported.
         return 0.0

@@ -34,15 +34,38 @@ class FreeSpace:
         self._cached = (float("-inf"), 0)  # when, bytes
 
     def free_bytes(self) -> int:
-        """Return the bytes that this program may still write."""
+        """Return the bytes that this program may still write.
+
+        Returns
+        -------
+        int
+            Without blocks that are reserved for root.
+        """
         return shutil.disk_usage(self._file_system).free
 
     def has_room(self, size_bytes: int = 0) -> bool:
-        """Return whether a new object of this size leaves the configured space free."""
+        """Return whether a new object of this size leaves the configured space free.
+
+        Parameters
+        ----------
+        size_bytes : int
+            Size of the object; 0 where it is not known yet.
+
+        Returns
+        -------
+        bool
+            From a number that may be `CACHED_FOR_S` old, which objects that arrive together can exceed a little.
+        """
         return self._free_bytes_lately() - size_bytes >= self._min_free_bytes
 
     def has_room_for_work(self) -> bool:
-        """Return whether accepted studies may still be computed and reported."""
+        """Return whether accepted studies may still be computed and reported.
+
+        Returns
+        -------
+        bool
+            False only when all but a tenth of ``min_free_gb`` is used up, too.
+        """
         return self._free_bytes_lately() >= self._min_free_bytes * LEDGER_SHARE
 
     def require_room_for_work(self) -> None:
@@ -63,5 +86,6 @@ class FreeSpace:
         checked_at, free = self._cached
         if time.monotonic() - checked_at > CACHED_FOR_S:
             free = self.free_bytes()
+            # Time and number in one assignment: threads share the object without a lock.
             self._cached = (time.monotonic(), free)
         return free

@@ -45,6 +45,8 @@ class IncomingFile:
         self._unwritten: list[_Bytes] = [header]  # written together with the first piece, in one system call
         self._early_written = 0  # bytes of the file that the disk was asked to write
         self._is_durable = False
+        # 0666 and the process's umask decide who may read. O_EXCL: the name is random, and an existing file is never
+        # reused.
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         self._is_open = self._has_temporary_name = True
 
@@ -71,6 +73,7 @@ class IncomingFile:
 
     def _append(self, pieces: Sequence[_Bytes]) -> None:
         written = os.writev(self._descriptor, pieces)
+        # writev may write less than it was given, for example when the disk becomes full.
         if written < sum(map(len, pieces)):
             rest = memoryview(b"".join(pieces))[written:]
             while rest:
@@ -91,7 +94,23 @@ class IncomingFile:
             self._early_written = end // _PAGE * _PAGE  # the last page is not full yet and is written again
 
     def first_bytes(self, max_bytes: int) -> memoryview:
-        """Read back the beginning of the data set, at most a number of bytes."""
+        """Read back the beginning of the data set, at most a number of bytes.
+
+        Parameters
+        ----------
+        max_bytes : int
+            Bytes.
+
+        Returns
+        -------
+        memoryview of bytes
+            Shorter where the data set is.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        """
         with open(self.path, "rb", buffering=0) as file:
             file.seek(self.data_offset)
             return memoryview(file.read(max_bytes))
@@ -117,7 +136,13 @@ class IncomingFile:
         self._is_durable = True
 
     def moved_to(self, path: str) -> None:
-        """Use a name that the store gave to the file as its temporary name, to move it away from there."""
+        """Use a name that the store gave to the file as its temporary name, to move it away from there.
+
+        Parameters
+        ----------
+        path : str
+            Absolute. `discard` removes the file there unless it was moved away.
+        """
         self.path, self._has_temporary_name = path, True
 
     def remove_temporary_name(self) -> None:

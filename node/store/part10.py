@@ -70,6 +70,8 @@ def file_header(meta: FileMeta) -> bytes:
 @lru_cache
 def _before(sop_class_uid: str) -> bytes:
     """Encode the elements between the group length and the SOP Instance UID."""
+    # File Meta Information Version (0002,0001) is 00H, 01H; OB has two reserved bytes and a length of four (PS3.5
+    # 7.1.2).
     version = struct.pack("<HH2sHI", 0x0002, 0x0001, b"OB", 0, 2) + b"\x00\x01"
     return version + _text(0x0002, b"UI", sop_class_uid)
 
@@ -88,6 +90,7 @@ def _after(transfer_syntax_uid: str, source_ae_title: str) -> bytes:
 
 def _text(element: int, vr: bytes, value: str) -> bytes:
     encoded = value.encode("ascii", errors="replace")
+    # Even lengths (PS3.5 section 7.1): UIDs are padded with a null, other texts with a space (section 6.2).
     if len(encoded) % 2:
         encoded += b"\x00" if vr == b"UI" else b" "
     return struct.pack("<HH2sH", 0x0002, element, vr, len(encoded)) + encoded
@@ -115,6 +118,7 @@ def skip_file_header(file: BinaryIO) -> int:
     if len(header) < 144 or header[128:132] != b"DICM":
         raise InputError("expected a DICOM file with preamble and DICM prefix")
     group, element, vr, _, length = struct.unpack("<HH2sHI", header[132:144])
+    # Every file of the store begins so, because this program has written it.
     if (group, element, vr) != (0x0002, 0x0000, b"UL") or length > _LONGEST_META:
         raise InputError("expected the file meta information to begin with its group length (0002,0000)")
     return file.seek(144 + length)

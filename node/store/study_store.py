@@ -91,6 +91,7 @@ class StudyStore(FreeSpace):
         oldest = time.time() - ORPHAN_AFTER_S
         for orphan in (self.root / "incoming").iterdir():
             try:
+                # By age and not by owner: on a shared file system another machine may be receiving into this folder.
                 if orphan.stat().st_mtime < oldest:
                     orphan.unlink()
             except FileNotFoundError:
@@ -148,9 +149,11 @@ class StudyStore(FreeSpace):
         if folder is None:
             folder = f"studies/{uid_name(study_instance_uid)}/{uid_name(series_instance_uid)}"
             self._make_durable(self.root / folder)
+            # All at once: an entry costs one system call to make again.
             if len(self._series_folders) >= MAX_CACHED_FOLDERS:
                 self._series_folders.clear()
             self._series_folders[study_instance_uid, series_instance_uid] = folder
+        # 64 bits of the digest: enough to keep two contents of one UID apart, and the whole digest is in the ledger.
         name = f"{uid_name(incoming.meta.sop_instance_uid)}-{incoming.digest[:16]}.dcm"
         return self._place(incoming, folder, name)
 
@@ -177,14 +180,39 @@ class StudyStore(FreeSpace):
         self._make_durable(self.root / folder)
         stored = self._place(incoming, folder, f"{incoming.digest}.dcm")
         note = self.root / folder / f"{incoming.digest}.txt"
+        # After the object: a note without its object would be worse than an object without its note, which the ledger
+        # has, too.
         note.write_text(f"{code}: {reason}\n", encoding="utf-8", errors="backslashreplace")
         return stored
 
     def quarantine_stored(self, relative: str, code: str, reason: str) -> str:
-        """Move a file of the store to quarantine and return its new path, relative to the root."""
+        """Move a file of the store to quarantine and return its new path, relative to the root.
+
+        Parameters
+        ----------
+        relative : str
+            Path of the file, relative to the root.
+        code : str
+            Kind of refusal; the name of a folder.
+        reason : str
+            One sentence, free of patient data.
+
+        Returns
+        -------
+        str
+            New path, relative to the root.
+
+        Raises
+        ------
+        InputError
+            The path is outside the root.
+        OSError
+            The file does not exist or cannot be moved.
+        """
         source = self.path(relative)
         folder = self.root / "quarantine" / code
         self._make_durable(folder)
+        # A number of its own: several damaged copies of one instance must not replace each other.
         final = folder / f"{source.stem[-16:]}-{uuid.uuid4().hex}.dcm"
         os.rename(source, final)
         force_to_disk(folder)
@@ -199,6 +227,7 @@ class StudyStore(FreeSpace):
         FileNotFoundError
             Retention has removed it.
         """
+        # Without `Path`, because it is called for each received instance.
         os.stat(f"{self._root}/{relative}")
 
     def _place(self, incoming: IncomingFile, folder: str, name: str) -> StoredFile:
@@ -271,6 +300,7 @@ class StudyStore(FreeSpace):
         if final.exists():
             return relative
         self._make_durable(folder)
+        # In `incoming`, so that `prepare` removes what a crash leaves.
         temporary = self.root / "incoming" / f"{uuid.uuid4().hex}.part"
         try:
             with open(temporary, "xb") as file:
@@ -286,29 +316,69 @@ class StudyStore(FreeSpace):
         return relative
 
     def artefact_folder(self, study_instance_uid: str, digest: str) -> Path:
-        """Create, if needed, and return the folder for results of the computation with this digest."""
+        """Create, if needed, and return the folder for results of the computation with this digest.
+
+        Parameters
+        ----------
+        study_instance_uid : str
+            The study.
+        digest : str
+            16 to 64 hexadecimal digits, with or without ``sha256:`` in front.
+
+        Returns
+        -------
+        Path
+            Absolute and durable; it may contain results already.
+        """
         folder = self.root / "artefacts" / uid_name(study_instance_uid) / digest_name(digest)
         self._make_durable(folder)
         return folder
 
     def has_artefacts(self, study_instance_uid: str, digest: str) -> bool:
-        """Return whether there are results of the computation with this digest."""
+        """Return whether there are results of the computation with this digest.
+
+        Returns
+        -------
+        bool
+            False for an empty folder, too: a step that was interrupted may have created it.
+        """
         folder = self.root / "artefacts" / uid_name(study_instance_uid) / digest_name(digest)
         return folder.is_dir() and any(folder.iterdir())
 
     # --- removing ---
 
     def move_to_trash(self, study_instance_uid: str) -> None:
-        """Move the received files of a study, and then its artefacts, to the trash: one rename for each."""
+        """Move the received files of a study, and then its artefacts, to the trash: one rename for each.
+
+        Parameters
+        ----------
+        study_instance_uid : str
+            A study without files is no error. The caller holds the study's lock in the ledger.
+
+        Raises
+        ------
+        OSError
+            A rename failed; what was moved before stays in the trash, for `restore_from_trash`.
+        """
         for room in _REMOVABLE:
             folder, trash = self._removable(room, study_instance_uid)
             if folder.is_dir():
                 shutil.rmtree(trash, ignore_errors=True)
                 trash.parent.mkdir(parents=True, exist_ok=True)
+                # A rename is atomic and fast: the study is gone for readers at once, and deleting thousands of files
+                # needs no transaction.
                 os.rename(folder, trash)
 
     def restore_from_trash(self, study_instance_uid: str, paths: Collection[str]) -> None:
-        """Undo `move_to_trash` for files of the study that the ledger still names, by paths relative to the root."""
+        """Undo `move_to_trash` for files of the study that the ledger still names, by paths relative to the root.
+
+        Parameters
+        ----------
+        study_instance_uid : str
+            The study.
+        paths : collection of str
+            Files that are missing in the trash, or exist at their place, are left as they are.
+        """
         for relative in paths:
             room, _, rest = relative.partition("/")
             trashed, final = self.root / "trash" / room / rest, self.root / relative
@@ -318,12 +388,24 @@ class StudyStore(FreeSpace):
                 force_to_disk(final.parent)
 
     def empty_trash(self, study_instance_uid: str) -> None:
-        """Delete what is in the trash of a study."""
+        """Delete what is in the trash of a study.
+
+        Parameters
+        ----------
+        study_instance_uid : str
+            Errors of the disk are ignored: the next check tries again.
+        """
         for room in _REMOVABLE:
             shutil.rmtree(self._removable(room, study_instance_uid)[1], ignore_errors=True)
 
     def studies_in_trash(self) -> list[str]:
-        """Return the Study Instance UIDs whose removal was begun and not finished."""
+        """Return the Study Instance UIDs whose removal was begun and not finished.
+
+        Returns
+        -------
+        list of str
+            Sorted, each once.
+        """
         rooms = [self.root / "trash" / room for room in _REMOVABLE]
         return sorted({folder.name for room in rooms if room.is_dir() for folder in room.iterdir()})
 
@@ -345,6 +427,7 @@ class StudyStore(FreeSpace):
         bool
             False when `wait` is False and another process has the lock.
         """
+        # flock ends with the process, so a crash leaves no lock behind.
         with open(self.run_folder() / "removing.lock", "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -363,6 +446,7 @@ class StudyStore(FreeSpace):
         InputError
             The path is outside the root.
         """
+        # Resolved, because a path of a restored or edited ledger may contain ".." or a link.
         absolute = (self.root / relative).resolve()
         if not absolute.is_relative_to(self.root):
             raise InputError(f"expected a path inside the storage root, found {relative!r}")
@@ -380,6 +464,7 @@ class StudyStore(FreeSpace):
             return
         missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        # A new folder is a name in its parent: fsync of the folder itself does not make that name durable.
         for created in reversed(missing):
             force_to_disk(created.parent)
         self._durable_folders.add(folder)

@@ -147,6 +147,7 @@ def _read_elements(data: memoryview, transfer_syntax_uid: str) -> _Elements | No
 
     Raises struct.error and EncodingError for bytes that end early or are damaged.
     """
+    # Rare, and each would need a reader of its own here.
     if transfer_syntax_uid in (ExplicitVRBigEndian, DEFLATED):
         return None
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
@@ -171,6 +172,8 @@ def _read_elements(data: memoryview, transfer_syntax_uid: str) -> _Elements | No
             return None
         last = tag
         if tag == PIXEL_DATA:
+            # Other classes have few objects in a study, and long headers. Where compressed pixels end is known only
+            # once the whole object has been read.
             if length == UNDEFINED or uids.get(SOP_CLASS_UID) != MR_IMAGE:
                 return None
             return _Elements(by_tag, uids, offset + length)
@@ -181,6 +184,7 @@ def _read_elements(data: memoryview, transfer_syntax_uid: str) -> _Elements | No
             offset = skip_sequence(data, value_start, implicit or vr == b"UN")
         else:
             offset = value_start + length
+        # The element ends beyond these bytes.
         if offset > end:
             return None
         if tag in _KEYWORD_OF:
@@ -192,6 +196,7 @@ def _read_elements(data: memoryview, transfer_syntax_uid: str) -> _Elements | No
 def _values(elements: Mapping[int, tuple[bytes, int, bytes]], transfer_syntax_uid: str) -> dict[str, Any]:
     """Decode the elements; the keywords are in the order in which `header_of` gives them."""
     character_set, value_start, _ = elements.get(CHARACTER_SET, (b"", 0, b""))
+    # By character set, because the bytes of a name mean different texts in different ones (PS3.3 section C.12.1.1.2).
     cached = _cache.of(transfer_syntax_uid == ImplicitVRLittleEndian, character_set[value_start:])
     values: dict[int, Any] = {}
     undecoded: dict[int, bytes] = {}
@@ -243,6 +248,7 @@ def _decimal_string(raw: bytes, vector: bool) -> Any:
         return _NO_VALUE
     numbers = [float(part) for part in parts]
     if vector:
+        # As `header_of` decides: a position this far away is damage.
         return numbers if all(abs(number) < 1e9 for number in numbers) else None
     return _number(numbers[0])
 

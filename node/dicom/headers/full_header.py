@@ -32,6 +32,7 @@ from node.dicom.headers.structure import (
     validate_structure,
 )
 
+# Elements and not bytes: an empty item has 8 bytes in the file and is a whole Dataset in memory.
 MAX_ELEMENTS_HERE = 30_000  # elements and items; an Enhanced MR of 500 frames has about as many
 MAX_HEADER_BYTES_HERE = 1_000_000
 MAX_MEMORY_BYTES = 2 * 2**30
@@ -67,8 +68,10 @@ def read_full_header(path: Path, data_offset: int, transfer_syntax_uid: str) -> 
         data = _mapped(path, data_offset)
         try:
             structure = validate_structure(data, transfer_syntax_uid, MAX_ELEMENTS_HERE)
+            # Without pixels everything is header: a structure set with long contours goes to the process of its own.
             if (structure.pixel_offset or len(data)) <= MAX_HEADER_BYTES_HERE:
                 return _decode(bytes(data[: structure.pixel_offset]), transfer_syntax_uid, structure)
+        # Not an error of the object: only too much to be read here.
         except TooManyElementsError:
             pass
     return _read_in_own_process(path, data_offset, transfer_syntax_uid)
@@ -119,6 +122,7 @@ def _at_pixels(tag: BaseTag, _vr: Any, _length: int) -> bool:
 
 def _read_in_own_process(path: Path, data_offset: int, transfer_syntax_uid: str) -> InstanceHeader:
     command = [sys.executable, "-m", "node.dicom.headers.full_header", str(path), str(data_offset), transfer_syntax_uid]
+    # Waiting here delays the response, so the senders of such objects slow down.
     with _process_slots:
         try:
             done = subprocess.run(command, capture_output=True, timeout=MAX_SECONDS, check=False)
@@ -138,6 +142,7 @@ def _read_in_own_process(path: Path, data_offset: int, transfer_syntax_uid: str)
 
 def main(path: str, data_offset: str, transfer_syntax_uid: str) -> None:
     """Read one header under limits and print it as JSON; the process that `read_full_header` starts."""
+    # Set by the process itself: `preexec_fn` of subprocess is not safe in a program with threads.
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_PROCESSOR_SECONDS, MAX_PROCESSOR_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would contain patient data

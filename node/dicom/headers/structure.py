@@ -96,8 +96,10 @@ def inflate(data: bytes | memoryview) -> bytes:
     EncodingError
         The bytes do not inflate, are cut off, or inflate to more than the limit.
     """
+    # A negative window size means raw deflate: PS3.5 section A.5 has no zlib header, which zlib expects by default.
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
     try:
+        # A limit, because deflate reaches a factor of 1000: some megabytes on the network would be gigabytes in memory.
         inflated = engine.decompress(data, MAX_INFLATED_BYTES)
     except zlib.error as error:
         raise EncodingError(f"expected a deflated data set, found bytes that do not inflate ({error})") from error
@@ -184,6 +186,7 @@ class _StructureValidator:
         self.left = max_elements if max_elements is not None else len(data)
         self.end = len(data)
         self.implicit = transfer_syntax_uid == ImplicitVRLittleEndian
+        # Explicit VR big endian is retired (PS3.5 section A.3) and still in archives.
         order = ">" if transfer_syntax_uid == ExplicitVRBigEndian else "<"
         self.tag = struct.Struct(order + "HH")
         self.short = struct.Struct(order + "H")
@@ -201,8 +204,11 @@ class _StructureValidator:
                 break  # zeros after the pixels pad some archives' files
             start = offset
             tag, vr, length, offset = self.read_element(offset)
+            # PS3.5 section 7.1: ascending, each tag once. Of two elements with one tag, different programs use
+            # different ones.
             if tag <= last:
                 raise EncodingError(f"at byte {start}: {_name(tag)} is after {_name(last)}, expected ascending tags")
+            # Every real data set begins with a group from 0008 to 003F; random bytes seldom do.
             if last < 0 and not FIRST_TAG <= tag < 0x00400000:
                 raise EncodingError(f"expected a data set that begins with group 0008, found {_name(tag)}")
             last = tag
@@ -241,6 +247,7 @@ class _StructureValidator:
         vr = bytes(self.data[offset + 4 : offset + 6])
         if vr in SHORT_VRS:
             return tag, vr, self.short.unpack_from(self.data, offset + 6)[0], offset + 8
+        # The length field of an unknown VR may have two bytes or four: nothing after it could be trusted.
         if vr not in LONG_VRS:
             raise EncodingError(f"at byte {offset}: {_name(tag)} has no known value representation, found {vr!r}")
         if self.end - offset < 12:
@@ -249,6 +256,7 @@ class _StructureValidator:
 
     def skip_fragments(self, offset: int) -> int:
         """Return the offset after the fragments of encapsulated pixels (PS3.5 section A.4)."""
+        # PS3.5 section A.4 allows an undefined length of Pixel Data in encapsulated syntaxes only.
         if not self.encapsulated:
             raise EncodingError(f"at byte {offset}: pixel data of undefined length in an uncompressed transfer syntax")
         while True:
@@ -267,6 +275,7 @@ class _StructureValidator:
 
         A UN of undefined length is a sequence in implicit VR (PS3.5 section 6.2.2).
         """
+        # Inherited by everything nested in the UN.
         implicit = self.implicit or implicit_inside
         open_ends: list[int] = [_SEQUENCE_END]  # the delimiter of each open level; sequences and items alternate
         while open_ends:

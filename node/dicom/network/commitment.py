@@ -83,6 +83,7 @@ def commitment_result(
     """
     ds = Dataset()
     ds.TransactionUID = transaction_uid
+    # One or more items are required (PS3.4 Table J.3-2): no sequence rather than an empty one.
     if committed:
         ds.ReferencedSOPSequence = [_reference(sop_class, sop_instance) for sop_class, sop_instance in committed]
     if not failed:
@@ -113,6 +114,7 @@ def read_result(information: Dataset | None) -> CommitmentResult | None:
     transaction_uid = str(information.get("TransactionUID", None) or "")
     if not is_uid(transaction_uid):
         return None
+    # Both sequences are read whatever the event type says: an object in the Failed SOP Sequence is not committed.
     committed = tuple(
         str(item.get("ReferencedSOPInstanceUID", "")) for item in information.get("ReferencedSOPSequence", None) or []
     )

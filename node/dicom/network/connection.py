@@ -102,6 +102,7 @@ def association(
     ae = PeerAE(ae_title=calling_ae)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    # One time for all of them, as the settings have it: connecting, negotiation, each response and each silence.
     ae.connection_timeout = ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = pacs.timeout_s
     connections: list[socket.socket] = []
     own_handlers: list[EventHandlerType] = [
@@ -119,6 +120,7 @@ def association(
             raise error(f"{peer_name(pacs)} {reason}")
         try:
             yield assoc
+        # An abort tells the peer that what it has got may be incomplete; a release would say that all is well.
         except BaseException:
             if assoc.is_established:
                 assoc.abort()
@@ -131,7 +133,18 @@ def association(
 
 
 def peer_name(pacs: PacsSettings) -> str:
-    """Return how messages name a PACS: its name in the settings, AE title, host and port."""
+    """Return how messages name a PACS: its name in the settings, AE title, host and port.
+
+    Parameters
+    ----------
+    pacs : PacsSettings
+        The peer.
+
+    Returns
+    -------
+    str
+        For example ``PACS 'archive' (ARCHIVE at pacs.example:104)``.
+    """
     return f"PACS {pacs.name!r} ({pacs.ae_title} at {pacs.host}:{pacs.port})"
 
 
@@ -141,6 +154,7 @@ def _connected(event: Event, connections: list[socket.socket], timeout_s: float)
     pynetdicom removes the timeout of its socket when the connection is open.
     """
     connection = cast(socket.socket, cast(AssociationSocket, event.assoc.dul.socket).socket)
+    # pynetdicom's timers are checked between PDUs only.
     connection.settimeout(timeout_s)
     connections.append(connection)
 
@@ -163,6 +177,7 @@ def _reason(assoc: Association, was_connected: bool, pacs: PacsSettings) -> str:
         return f"rejected the association: {reason}"
     if not was_connected:
         return "cannot be reached" + (" by TLS" if pacs.tls else "")
+    # An association without an accepted context is established by PS3.8, and pynetdicom aborts it.
     if assoc.rejected_contexts and not assoc.accepted_contexts:
         return NO_CONTEXT_ACCEPTED
     return "closed the connection while the association was being negotiated"

@@ -53,7 +53,13 @@ class SharedContexts(list[PresentationContext]):
 
 
 def node_contexts() -> SharedContexts:
-    """Build everything that this node accepts: verification, storage, and commitment results."""
+    """Build everything that this node accepts: verification, storage, and commitment results.
+
+    Returns
+    -------
+    SharedContexts
+        One context for each SOP class, with all transfer syntaxes that it may have.
+    """
     contexts = SharedContexts([build_context(VERIFICATION, list(PLAIN_SYNTAXES))])
     contexts += [build_context(uid, list(TRANSFER_SYNTAXES)) for uid in STORAGE_CLASSES]
     contexts.append(commitment_result_context())
@@ -64,6 +70,11 @@ def commitment_result_context() -> PresentationContext:
     """Build the context for results of storage commitment, on an association that the PACS opens (PS3.4 section J.3.3).
 
     The PACS is the SCP of the service but the requestor of the association, so both roles are accepted (PS3.7 D.3.3.4).
+
+    Returns
+    -------
+    PresentationContext
+        Storage Commitment Push Model in uncompressed little endian.
     """
     context = build_context(STORAGE_COMMITMENT_PUSH, list(PLAIN_SYNTAXES))
     context.scu_role = True

@@ -51,19 +51,35 @@ class FileDimseProvider(DIMSEServiceProvider):
         """
         message = self.message
         try:
+            # A data set that came completely in the PDU of the command never gets here: small objects need no file of
+            # their own.
             if message is not None and is_unfinished_store(message):
                 self._receiving = self._open_data_set(self._announced(message))
+                # Before the first write, which may fail: what is in `_open` is discarded with the association in any
+                # case.
                 self._open.add(self._receiving)
                 attach_writer(message, self._receiving)
             super().receive_primitive(primitive)
         except ProtocolError:  # before the peer is told: it may check that nothing is left
             self.discard_unfinished()
             raise
+        # The message is complete and in the queue of the reactor, whose handler takes the file.
         if self.message is None:
             self._receiving = None
 
     def take(self, request: C_STORE) -> DataSetWriter | None:
-        """Return the file of a request's data set, which the caller then discards; None when it is in memory."""
+        """Return the file of a request's data set, which the caller then discards; None when it is in memory.
+
+        Parameters
+        ----------
+        request : C_STORE
+            As the handler gets it.
+
+        Returns
+        -------
+        DataSetWriter or None
+            The caller owns it.
+        """
         writer = writer_of(request)
         if writer is not None:
             self._open.discard(writer)

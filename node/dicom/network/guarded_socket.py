@@ -56,6 +56,8 @@ class GuardedSocket(SocketHooks):
             pynetdicom would allocate up to 4 GB for the length field of a PDU (PS3.8 section 9.3.1).
         """
         assoc = self.assoc
+        # The negotiated maximum counts for P-DATA only (PS3.8 section D.1.1); an association request may be longer than
+        # it.
         largest = max(LARGEST_OTHER_PDU, assoc.acceptor.maximum_length or 0)
         if nr_bytes > largest:
             log.warning("pdu_too_large", claimed=nr_bytes, limit=largest, peer=assoc.requestor.address)
@@ -66,6 +68,7 @@ class GuardedSocket(SocketHooks):
             received += self._pushed_back[:nr_bytes]
             self._pushed_back = self._pushed_back[nr_bytes:]
         while len(received) < nr_bytes:
+            # In pieces: the memory grows with what has arrived, not with what a length field claims.
             piece = connection.recv(min(_RECEIVE_BYTES, nr_bytes - len(received)))
             if not piece:
                 break

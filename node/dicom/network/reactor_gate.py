@@ -57,6 +57,7 @@ class ReactorGate(threading.Event):
             self._changed.notify_all()
             while not self.is_set() or not (self._has_work() or time.monotonic() >= until):
                 self._mark_paused()
+                # While the gate is closed the time does not end the pause; the mark is only renewed.
                 self._changed.wait(max(0.0, until - time.monotonic()) if self.is_set() else CHECK_TIMERS_EVERY_S)
             self._reactor_is_paused = False
         return True
@@ -87,5 +88,6 @@ class ReactorGate(threading.Event):
             # The reactor itself serves a request and sends one of its own for it: it cannot wait for itself.
             if threading.get_ident() == self._reactor:
                 return
+            # Without success the request goes on all the same: the association has ended, and sending reports it.
             if self._changed.wait_for(lambda: self._reactor_is_paused, PAUSES_WITHIN_S):
                 self._mark_paused()

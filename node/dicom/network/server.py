@@ -50,6 +50,7 @@ class GuardedRequestHandler(RequestHandlerHooks):
         assoc = super().create_association()
         dimse = None
         if server.open_data_set is not None:
+            # Before the upper layer, which replaces the message queue of the provider that it finds.
             assoc.dimse = dimse = FileDimseProvider(assoc, partial(server.open_data_set, assoc))
         upper_layer = GuardedUpperLayer(assoc)
         if server.make_receiver is not None:
@@ -146,12 +147,27 @@ class GuardedServer(ThreadedAssociationServer):
         """Accept a connection and set its options, the read timeout among them."""
         connection, address = cast(socket.socket, self.socket).accept()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A peer that was switched off sends no FIN: without keepalive its idle association would count until its
+        # timeout.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         connection.settimeout(self.ae.network_timeout)
         return connection, address
 
     def verify_request(self, request: Any, client_address: Any) -> bool:
-        """Return whether to read from a new connection at all."""
+        """Return whether to read from a new connection at all.
+
+        Parameters
+        ----------
+        request : socket.socket
+            Accepted, nothing is read from it.
+        client_address : tuple
+            IP address and port.
+
+        Returns
+        -------
+        bool
+            False closes the connection without an A-ASSOCIATE-RJ, for which a request would have to be read first.
+        """
         active = self.active_associations
         if len(active) >= self.max_connections:
             log.warning("too_many_connections", limit=self.max_connections, peer=client_address[0])
@@ -160,7 +176,13 @@ class GuardedServer(ThreadedAssociationServer):
         return self.may_connect(client_address[0], n_open)
 
     def end_older_than(self, seconds: float) -> None:
-        """Abort associations that have lasted longer than a time, also when they are busy."""
+        """Abort associations that have lasted longer than a time, also when they are busy.
+
+        Parameters
+        ----------
+        seconds : float
+            Longest duration of an association. Does not wait for the aborted ones to end.
+        """
         now = time.monotonic()
         for assoc in self.active_associations:
             if now - cast(GuardedUpperLayer, assoc.dul).started_at > seconds:
@@ -178,6 +200,7 @@ class GuardedServer(ThreadedAssociationServer):
         """Do the TLS handshake, if any, and begin the association."""
         if self.ssl_context is not None:
             try:
+                # Shorter than the network timeout: a handshake needs no disk and no operator.
                 request.settimeout(HANDSHAKE_TIMEOUT_S)
                 request = self.ssl_context.wrap_socket(request, server_side=True)
                 request.settimeout(self.ae.network_timeout)

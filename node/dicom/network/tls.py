@@ -61,7 +61,9 @@ def _context(protocol: int, tls: TlsSettings) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(_CIPHERS)
+    # Renegotiation lets a client make the server compute; compression leaks what it compresses (CRIME).
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    # OpenSSL's error for a missing file does not name it.
     for path in (tls.certificate, tls.private_key, tls.ca):
         if not path.is_file():
             raise SettingsError(f"[tls] expected a PEM file at {path}, found none")

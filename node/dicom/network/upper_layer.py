@@ -69,10 +69,12 @@ class EventDrivenUpperLayer(UpperLayerHooks):
     def __init__(self, assoc: Association) -> None:
         super().__init__(assoc)
         self.set_timers(assoc.network_timeout, assoc.acse_timeout)
+        # The wait is in `has_transport_event`; a delay in each round would be added to every message.
         self.poll_without_delay()
         self._wakeup = WakeupPipe()
         self._has_ended = False
         self.reactor_gate = ReactorGate(self._reactor_has_work, lambda: mark_reactor_paused(assoc))
+        # All three queues, because each of them is a reason for one of the two threads to stop waiting.
         self.to_provider_queue = NotifyingQueue(self._wakeup.notify)
         self.to_user_queue = NotifyingQueue(self.reactor_gate.notify)
         assoc.dimse.msg_queue = NotifyingQueue(self.reactor_gate.notify)
@@ -124,7 +126,13 @@ class GuardedStateMachine(StateMachine):
     """
 
     def transition(self, state: str) -> None:
-        """Go to a state; an association that waits for a request is told when there is none."""
+        """Go to a state; an association that waits for a request is told when there is none.
+
+        Parameters
+        ----------
+        state : str
+            Next state, ``Sta1`` to ``Sta13`` (PS3.8 section 9.2.1).
+        """
         before = self.current_state
         super().transition(state)
         if state == IDLE and before in (AWAITING_ASSOCIATE_REQUEST, AWAITING_CLOSE):
@@ -144,6 +152,7 @@ class GuardedUpperLayer(EventDrivenUpperLayer):
     def read_pdu(self) -> None:
         """Read what arrives: C-STORE requests by the fast path, where there is one, everything else by pynetdicom."""
         receiver = self.receiver
+        # Only in Sta6: during negotiation and release the PDUs are others than P-DATA.
         if receiver is not None and self.state_machine.current_state == ESTABLISHED and self.assoc.is_established:
             try:
                 if not receiver.read():
@@ -169,6 +178,16 @@ class GuardedUpperLayer(EventDrivenUpperLayer):
         """Wrap a step of one of the association's two threads so that an error aborts the association.
 
         A message that pynetdicom cannot decode would otherwise end one thread and leave the other one waiting.
+
+        Parameters
+        ----------
+        step : callable
+            Body of a thread.
+
+        Returns
+        -------
+        callable
+            Never raises an Exception; the reason is in the log.
         """
 
         def run() -> None:
@@ -185,6 +204,7 @@ class GuardedUpperLayer(EventDrivenUpperLayer):
         """Send an A-ABORT and end both threads without the state machine, which may be in any state."""
         connection = cast(GuardedSocket, self.socket)
         if connection.socket is not None:
+            # Sent directly: the state machine runs in the thread that may just have failed.
             abort = A_ABORT_RQ()
             abort.source, abort.reason_diagnostic = SERVICE_PROVIDER, 0x00
             connection.send(abort.encode())

@@ -39,6 +39,8 @@ class WakeupPipe:
         seconds : float
             The longest wait, >= 0. A notification since the last wait ends it at once.
         """
+        # A poll object for each wait: the connection may be another one, or closed, than at the last wait. select()
+        # would fail for descriptors above 1023.
         poll = select.poll()
         poll.register(self._reader, select.POLLIN)
         if connection is not None and connection.fileno() >= 0:

@@ -63,6 +63,16 @@ class PatientKey:
 
         An identity attribute that the answer omits or leaves empty says nothing: at the SERIES and IMAGE levels of the
         Study Root model a PACS need not return any.
+
+        Parameters
+        ----------
+        answer : Dataset
+            Identifier of a C-FIND response.
+
+        Returns
+        -------
+        bool
+            False also for an answer without any identity.
         """
         known = {
             "PatientID": self.patient_id,
@@ -119,11 +129,14 @@ class PacsQuery:
         PacsUnavailableError
             When the PACS refuses the query or does not answer it to its end.
         """
+        # An empty value is universal matching and requests the attribute (PS3.4 C.2.2.2.3).
         keys = {"StudyInstanceUID": study_instance_uid, "SeriesInstanceUID": "", "Modality": modality}
         query = _query("SERIES", {**keys, **dict.fromkeys(_SERIES_KEYS, "")})
         return [
             _series(answer, study_instance_uid, modality)
             for answer in self._find(query, MAX_SERIES)
+            # A PACS that ignores the study's UID answers with the series of all studies: an answer that names another
+            # one is left out, one that names none counts as an answer to this query.
             if is_uid(str(answer.get("SeriesInstanceUID") or ""))
             and str(answer.get("StudyInstanceUID") or study_instance_uid) == study_instance_uid
         ]
@@ -147,6 +160,8 @@ class PacsQuery:
             When the association ended; the next query would fail as well.
         """
         unique = {"StudyInstanceUID": series.study_instance_uid, "SeriesInstanceUID": series.series_instance_uid}
+        # One instance is enough: what the rules need of a series (times, contrast agent) is the same in all of its
+        # slices.
         query = _query("IMAGE", {**unique, "SOPInstanceUID": "", **dict.fromkeys(_IMAGE_KEYS)})
         try:
             answers = list(self._find(query, 1))
@@ -176,12 +191,14 @@ class PacsQuery:
             When the PACS refuses the query or does not answer it to its end.
         """
         keys = {
+            # The issuer is requested and not matched: a PACS without issuers would answer nothing.
             "PatientID": self._patient.patient_id, "IssuerOfPatientID": "", "PatientBirthDate": "",
             "ModalitiesInStudy": modality, "StudyInstanceUID": "", "StudyDate": "",
         }  # fmt: skip
         studies = []
         for answer in self._find(_query("STUDY", keys), MAX_STUDIES):
             uid = str(answer.get("StudyInstanceUID") or "")
+            # The Patient ID must be equal here, not only uncontradicted: this query may return any patient's studies.
             if is_uid(uid) and str(answer.get("PatientID") or "").strip() == self._patient.patient_id:
                 studies.append((str(answer.get("StudyDate") or ""), uid))
         return [uid for _, uid in sorted(studies, reverse=True)]
@@ -197,6 +214,7 @@ class PacsQuery:
             if code in PENDING:
                 if identifier is not None and n_answers < limit and not self._patient.contradicts(identifier):
                     yield identifier
+                # Left-out answers count: a PACS that ignores the keys and sends its whole archive has to be stopped.
                 n_answers += 1
                 if n_answers == limit:
                     self._assoc.send_c_cancel(message_id, query_model=FIND)
@@ -208,7 +226,13 @@ class PacsQuery:
 
 
 def query_contexts() -> list[PresentationContext]:
-    """Return the presentation contexts that a query needs."""
+    """Return the presentation contexts that a query needs.
+
+    Returns
+    -------
+    list of PresentationContext
+        C-FIND of the Study Root model in both uncompressed little endian syntaxes.
+    """
     return [build_context(FIND, list(PLAIN_SYNTAXES))]
 
 

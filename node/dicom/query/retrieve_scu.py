@@ -121,6 +121,8 @@ def retrieve(
     remaining, why_not_move = list(series), ""
     if pacs.retrieve_by != "get":
         try:
+            # Series by series, so that a PACS without this destination costs one request, and what has come already is
+            # not retrieved again by C-GET.
             for outcome in _move(slow_pacs, ae_title, remaining):
                 if outcome.status in CANNOT_MOVE and pacs.retrieve_by == "auto":
                     why_not_move = outcome.text
@@ -171,6 +173,7 @@ def _get(
     ]
     try:
         with association(pacs, ae_title, get_contexts(), handlers, roles) as assoc:
+            # The storage contexts may be accepted although the service is not.
             if not any(context.abstract_syntax == GET for context in assoc.accepted_contexts):
                 raise ServiceNotOfferedError("it offers no C-GET")
             for each in series:
@@ -192,6 +195,8 @@ def get_contexts() -> list[PresentationContext]:
     """
     contexts = [build_context(GET, list(PLAIN_SYNTAXES))]
     for uid in STORAGE_CLASSES:
+        # Structure sets and registrations have no pixels to compress, and a request has room for 128 contexts (PS3.8
+        # section 9.3.2.2).
         contexts.append(build_context(uid, list(PLAIN_SYNTAXES)))
         if STORAGE_CLASSES[uid].endswith("MR Image Storage"):
             contexts += [build_context(uid, syntax) for syntax in TRANSFER_SYNTAXES if syntax not in PLAIN_SYNTAXES]

@@ -85,6 +85,7 @@ class AccessControl:
 
     def rejection_for_limits(self, address: str) -> Rejection | None:
         """Return why a peer is over its limits: new associations a minute, or open ones; None when it is not."""
+        # "Transient" with "temporary congestion": a well-behaved sender waits and tries again, PS3.8 Table 9-21.
         if not self._rate.allows(address):
             return "too_often", CONGESTION
         active = self.server.active_associations if self.server is not None else []
@@ -108,12 +109,14 @@ class AccessControl:
         ----------
         PS3.7 section D.3.3.7.
         """
+        # Without a users file, identities are ignored and not refused: PS3.7 D.3.3.7 lets an acceptor do so.
         if self._users is None:
             return None
         item = assoc.requestor.user_identity
         if item is None:
             return ("user_missing", USER_UNKNOWN) if self.settings.node.require_user_identity else None
         name = (item.primary_field or b"").decode("utf-8", errors="replace")
+        # Kerberos, SAML and JWT (types 3 to 5) would need a server of the site; a username alone proves nothing.
         is_verified = item.user_identity_type == USERNAME_AND_PASSCODE and self._users.verify(
             name, item.secondary_field or b""
         )
@@ -123,6 +126,8 @@ class AccessControl:
         )
         if not is_verified:
             return "user_unknown", USER_UNKNOWN
+        # For a passcode the server response is empty; it only says that the identity was evaluated (PS3.7 Table
+        # D.3-15).
         if item.positive_response_requested:
             response = UserIdentityNegotiation()
             response.server_response = b""
@@ -130,7 +135,15 @@ class AccessControl:
         return None
 
     def record_rejection(self, reason: str, calling_ae: str, address: str) -> None:
-        """Record a rejection in the audit trail; the peer is named by its address and the title that it claims."""
+        """Record a rejection in the audit trail; the peer is named by its address and the title that it claims.
+
+        Parameters
+        ----------
+        reason : str
+            A code with underscores, as in the log.
+        calling_ae, address : str
+            As the peer claims, and as its connection shows; the title may be empty.
+        """
         text = f"association refused: {reason.replace('_', ' ')}"
         self._audit.security_alert(text, user=calling_ae, address=address, kind=NODE_AUTHENTICATION)
 
@@ -150,9 +163,21 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def allows(self, address: str) -> bool:
-        """Count one event of an address and return whether it is within the limit."""
+        """Count one event of an address and return whether it is within the limit.
+
+        Parameters
+        ----------
+        address : str
+            Each one has a bucket of its own, which is full at first.
+
+        Returns
+        -------
+        bool
+            False when the bucket is empty; the event is not counted then.
+        """
         now = time.monotonic()
         with self._lock:
+            # Sources of a scan must not fill the memory; a bucket this old is full again anyway.
             if len(self._buckets) > MAX_ADDRESSES:
                 self._buckets = {
                     known: (tokens, at) for known, (tokens, at) in self._buckets.items() if now - at < FORGET_AFTER_S
@@ -160,5 +185,6 @@ class RateLimit:
             tokens, seen_at = self._buckets.get(address, (self._capacity, now))
             tokens = min(self._capacity, tokens + (now - seen_at) * self._capacity / 60.0)
             is_allowed = tokens >= 1.0
+            # A refused event costs nothing: a peer that goes on trying is admitted again at the configured rate.
             self._buckets[address] = (tokens - 1.0 if is_allowed else tokens, now)
             return is_allowed

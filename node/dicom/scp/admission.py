@@ -50,10 +50,12 @@ def admit(request: Request, node: NodeSettings, pacs: tuple[PacsSettings, ...]) 
     Admission
         Full, commitment results only, or the reason of a rejection.
     """
+    # First: a peer that addresses another application entity learns nothing about our lists.
     if node.require_called_ae and request.called_ae.strip() != node.ae_title.strip():
         return Admission.CALLED_AE_UNKNOWN
     titles = {title.strip() for title in node.allowed_calling_aes}
     calling = request.calling_ae.strip()
+    # The address first: titles are claimed by the peer, an address at least has to route back.
     unknown = None
     if node.allowed_addresses and not is_within(request.address, node.allowed_addresses):
         unknown = Admission.ADDRESS_UNKNOWN
@@ -61,13 +63,30 @@ def admit(request: Request, node: NodeSettings, pacs: tuple[PacsSettings, ...]) 
         unknown = Admission.CALLING_AE_UNKNOWN
     if unknown is None:
         return Admission.FULL
+    # Title and host together: a title alone would let anybody report that objects are committed.
     if any(calling == peer.ae_title.strip() and _is_host(request.address, peer.host) for peer in pacs):
         return Admission.RESULTS_ONLY
     return unknown
 
 
 def may_connect(address: str, node: NodeSettings, pacs: tuple[PacsSettings, ...]) -> bool:
-    """Return whether a connection from an address may lead to an association; called before a byte of it is read."""
+    """Return whether a connection from an address may lead to an association; called before a byte of it is read.
+
+    Parameters
+    ----------
+    address : str
+        Of the peer.
+    node : NodeSettings
+        The lists.
+    pacs : tuple of PacsSettings
+        Configured PACS, which may connect from any list.
+
+    Returns
+    -------
+    bool
+        True does not mean that an association will be admitted: titles are known only later.
+    """
+    # Titles are known only after the request was read; until then each address may belong to an allowed title.
     if not node.allowed_addresses:
         return bool(node.allowed_calling_aes) or is_loopback(address) or _is_pacs(address, pacs)
     return is_within(address, node.allowed_addresses) or _is_pacs(address, pacs)
@@ -78,11 +97,14 @@ def _is_pacs(address: str, pacs: tuple[PacsSettings, ...]) -> bool:
 
 
 def _is_host(address: str, host: str) -> bool:
+    # Normalised, because a dual-stack socket reports IPv4 peers as ::ffff:a.b.c.d.
     return str(parse_address(address)) in _addresses(host)
 
 
 def _addresses(host: str) -> set[str]:
     try:
+        # Resolved anew for each request: a PACS that fails over keeps its name and changes its address.
         return {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
+    # A name that cannot be resolved now admits nobody; the other rules still apply.
     except OSError:
         return set()

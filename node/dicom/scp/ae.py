@@ -56,20 +56,41 @@ class RunningNode:
         self.intake.senders.heartbeat()
 
     def stop(self, grace_s: float = 5.0) -> None:
-        """Accept no new connection, let open associations finish for `grace_s` seconds, then abort the others."""
+        """Accept no new connection, let open associations finish for `grace_s` seconds, then abort the others.
+
+        Parameters
+        ----------
+        grace_s : float
+            Seconds that open associations have; the intake is closed afterwards.
+        """
         for assoc in self.server.stop(grace_s):
             self.associations.end(assoc)
         self.intake.close()
 
 
 def make_ae(ae_title: str, node: NodeSettings) -> AE:
-    """Build an application entity with this program's implementation UID and the limits of the settings."""
+    """Build an application entity with this program's implementation UID and the limits of the settings.
+
+    Parameters
+    ----------
+    ae_title : str
+        At most 16 characters.
+    node : NodeSettings
+        Limits and timeouts, in seconds.
+
+    Returns
+    -------
+    AE
+        Without contexts; the server gets them.
+    """
     ae = AE(ae_title=ae_title)
     ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
     ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     ae.maximum_pdu_size = node.max_pdu_bytes
     ae.maximum_associations = node.max_associations
     ae.network_timeout = node.network_timeout_s
+    # 30 s at most: a peer has nothing to compute or to load before it answers a request for an association or its
+    # release.
     ae.acse_timeout = min(30.0, node.network_timeout_s)
     ae.dimse_timeout = node.network_timeout_s
     return ae
@@ -116,6 +137,7 @@ def start_node(
         (evt.EVT_REQUESTED, handle_requested, [access]),
         (evt.EVT_RELEASED, handle_ended, [associations]),
         (evt.EVT_ABORTED, handle_ended, [associations]),
+        # All three, because a lost connection brings only this one; `end` accepts repetitions.
         (evt.EVT_CONN_CLOSE, handle_ended, [associations]),
         (evt.EVT_PDU_RECV, handle_pdu, [max_object_bytes]),
         (evt.EVT_C_ECHO, handle_echo, []),
@@ -130,6 +152,7 @@ def start_node(
             ssl_context=server_context(node.tls) if node.tls else None,
             evt_handlers=handlers,
             server_class=GuardedServer,
+            # pynetdicom's own limit counts associations and reads from a connection before it rejects.
             max_connections=node.max_associations * CONNECTIONS_PER_ASSOCIATION,
             may_connect=access.may_connect,
             make_receiver=partial(_receiver, intake, associations, max_object_bytes) if fast else None,
@@ -138,6 +161,7 @@ def start_node(
     except OSError as error:
         raise SettingsError(f"[node] cannot listen on {node.bind}:{node.port}: {error.strerror}") from error
     running = RunningNode(cast(GuardedServer, server), intake, associations, node.max_association_s)
+    # After the server exists and before it accepts: the limits count its associations.
     access.server = running.server
     running.server.start_thread()
     return running

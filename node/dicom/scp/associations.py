@@ -28,11 +28,23 @@ class OpenAssociations:
         self._senders: dict[Association, Sender] = {}
 
     def sender_of(self, assoc: Association) -> Sender:
-        """Return the sender of an association, a new one for its first instance."""
+        """Return the sender of an association, a new one for its first instance.
+
+        Parameters
+        ----------
+        assoc : Association
+            Accepted.
+
+        Returns
+        -------
+        Sender
+            The same one until `end`.
+        """
         sender = self._senders.get(assoc)
         if sender is None:
             peer = Peer(
                 association_id=str(uuid.uuid4()), node_id=self._node_id,
+                # PS3.8 allows 16 characters; the column has no more.
                 calling_ae=str(assoc.requestor.ae_title).strip()[:16], address=str(assoc.requestor.address),
                 opened_at=now_utc(),
             )  # fmt: skip

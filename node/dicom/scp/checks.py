@@ -64,11 +64,13 @@ def check_identity(meta: FileMeta, header: InstanceHeader) -> None:
         ("SOPClassUID", header.sop_class_uid), ("SOPInstanceUID", header.sop_instance_uid),
         ("StudyInstanceUID", header.study_instance_uid), ("SeriesInstanceUID", header.series_instance_uid),
     ):  # fmt: skip
+        # UIDs become names of files and folders: anything but digits and dots could leave the storage root.
         if not is_uid(value):
             problem = f"found {value[:80]!r}" if value else "it is missing or empty"
             raise InstanceRefusedError(
                 StoreStatus.UNREADABLE, UNREADABLE, f"expected a UID in {keyword}, {problem}"
             )  # fmt: skip
+    # PS3.4 Table B.2-1: A9xx, "data set does not match SOP Class".
     if header.sop_class_uid != meta.sop_class_uid:
         raise InstanceRefusedError(
             StoreStatus.SOP_CLASS_MISMATCH, UNREADABLE,

@@ -34,7 +34,15 @@ RecordCommitment = Callable[[CommitmentResult], bool]
 
 
 def handle_requested(event: Event, access: AccessControl) -> None:
-    """EVT_REQUESTED: reject peers that are not allowed, before anything is negotiated."""
+    """EVT_REQUESTED: reject peers that are not allowed, before anything is negotiated.
+
+    Parameters
+    ----------
+    event : Event
+        Its association is rejected and its thread ended, or its contexts are limited to commitment results.
+    access : AccessControl
+        Decides, and records a rejection in the audit trail.
+    """
     assoc = event.assoc
     primitive = cast(A_ASSOCIATE, assoc.requestor.primitive)
     request = Request(
@@ -60,25 +68,50 @@ def handle_requested(event: Event, access: AccessControl) -> None:
         assoc.acse.send_reject(*code)
         assoc.kill()  # returns when the rejection was sent; the connection would be closed before it otherwise
     elif decision is Admission.RESULTS_ONLY:
+        # All other contexts are rejected by the negotiation itself, so no handler has to ask for the kind of admission.
         assoc.acceptor.supported_contexts = [commitment_result_context()]
 
 
 def handle_ended(event: Event, associations: OpenAssociations) -> None:
-    """EVT_RELEASED, EVT_ABORTED, EVT_CONN_CLOSE: close the sender of the association."""
+    """EVT_RELEASED, EVT_ABORTED, EVT_CONN_CLOSE: close the sender of the association.
+
+    Parameters
+    ----------
+    event : Event
+        May come twice for one association (released, then closed).
+    associations : OpenAssociations
+        Knows the sender; an association without instances has none.
+    """
     associations.end(event.assoc)
 
 
 def handle_pdu(event: Event, max_bytes: int) -> None:
-    """EVT_PDU_RECV: abort an association whose message in memory grows beyond the limit."""
+    """EVT_PDU_RECV: abort an association whose message in memory grows beyond the limit.
+
+    Parameters
+    ----------
+    event : Event
+        After each PDU.
+    max_bytes : int
+        Limit of a data set.
+    """
+    # The PDU event comes before the PDVs of that PDU are added, so the limit can be exceeded by one PDU.
     message = event.assoc.dimse.message
     if message is not None and message.data_set is not None and message.data_set.tell() > max_bytes:
         log.warning("object_too_large", limit_bytes=max_bytes, peer=event.assoc.requestor.address)
+        # The memory is released at once, and not when the association has ended.
         message.data_set = BytesIO()
         event.assoc.abort()
 
 
 def handle_echo(event: Event) -> int:
-    """EVT_C_ECHO: success."""
+    """EVT_C_ECHO: success.
+
+    Returns
+    -------
+    int
+        0x0000, success: verification says that the node answers, and nothing about ledger and disk.
+    """
     return SUCCESS
 
 
@@ -99,6 +132,7 @@ def handle_store(event: Event, intake: Intake, associations: OpenAssociations) -
     Dataset
         Status and Error Comment of the response.
     """
+    # `event.dataset` would decode the data set; it stays encoded up to the file.
     request = cast(C_STORE, event.request)
     sender = associations.sender_of(event.assoc)
     instance = cast("IncomingInstance | None", cast(FileDimseProvider, event.assoc.dimse).take(request))
@@ -130,6 +164,7 @@ def handle_event_report(event: Event, record: RecordCommitment) -> tuple[int, Da
     event_reply : None
         PS3.4 defines no Event Reply for storage commitment.
     """
+    # PS3.4 Table J.3-2: 1 is "Storage Commitment Request Successful", 2 "... Complete - Failures Exist".
     if event.event_type not in (EVENT_SUCCESS, EVENT_FAILURES_EXIST):
         return int(EventReportStatus.NO_SUCH_EVENT_TYPE), None
     result = read_result(_information(event))
@@ -140,6 +175,7 @@ def handle_event_report(event: Event, record: RecordCommitment) -> tuple[int, Da
     except SQLAlchemyError as error:
         log.error("commitment_not_recorded", transaction=result.transaction_uid, error=type(error).__name__)
         return int(EventReportStatus.PROCESSING_FAILURE), None
+    # A failure status, because the PACS may have mixed up two nodes: success would make it forget the result.
     if not is_known:
         log.warning("commitment_unknown", transaction=result.transaction_uid, peer=event.assoc.remote["ae_title"])
         return int(EventReportStatus.INVALID_ARGUMENT), None

@@ -20,6 +20,7 @@ from node.store.names import is_uid
 from node.store.part10 import FileMeta
 from node.store.study_store import StoredFile, StudyStore
 
+# PostgreSQL refuses NUL in text; other control characters would break tables and logs.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -67,14 +68,17 @@ class InstanceIndex:
         """
         key = row["study_instance_uid"], row["modality"]
         # The first instance of a study also opens its case and records the association; the others share transactions.
+        # False means that the UID is known: the slow way then compares the digests.
         if key in sender.recorded and self._writer.add(row):
             return IndexResult.NEW
         try:
             result = self._add_with_study(row, sender)
         except SQLAlchemyError as error:
+            # Two associations that open one case at the same moment: the second attempt finds the row of the first.
             if not is_retryable(error):
                 raise
             result = self._add_with_study(row, sender)
+        # Only after the commit: `recorded` lets the next instance skip association and case.
         sender.studies.add(row["study_instance_uid"])
         sender.recorded.add(key)
         return result
@@ -85,6 +89,8 @@ class InstanceIndex:
         with self._ledger.begin() as session:
             is_first = (study, modality) not in sender.recorded
             if is_first:
+                # Before the first row: retention may be deleting this very study, and the row of a new object would
+                # lose its file.
                 instances.lock_study(session, study)
                 associations.record_study(session, sender.peer, study, row["received_at"])
             stored = instances.add_instance(session, row)
@@ -95,13 +101,26 @@ class InstanceIndex:
                 return IndexResult.CONFLICT
             if stored is not None and stored.path != row["path"]:
                 stored.path = row["path"]  # the file of the row was lost or moved; these are the same bytes
+            # Last, under the lock: the file may have been removed between its fsync and this transaction.
             self._store.require_file(row["path"])
         return IndexResult.NEW if stored is None else IndexResult.ALREADY_STORED
 
     def add_quarantined(
         self, meta: FileMeta, refusal: InstanceRefusedError, quarantined: StoredFile, sender: Sender
     ) -> None:
-        """Add a quarantined object, and have the case of its study assessed again. Raises SQLAlchemyError."""
+        """Add a quarantined object, and have the case of its study assessed again. Raises SQLAlchemyError.
+
+        Parameters
+        ----------
+        meta : FileMeta
+            What was announced; a UID that is none is recorded as empty.
+        refusal : InstanceRefusedError
+            Code and reason.
+        quarantined : StoredFile
+            Durable.
+        sender : Sender
+            The association it came over.
+        """
         uid = meta.sop_instance_uid
         with self._ledger.begin() as session:
             instances.add_quarantined(

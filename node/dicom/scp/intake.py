@@ -77,6 +77,8 @@ class Intake:
         IncomingInstance
             Write the data set into it, then `finish` and discard it. Its `failure` is set when there is no room.
         """
+        # The instance is read to its end although nothing is stored: the sender reads our response only after its data
+        # set.
         if not self._store.has_room(expected_bytes):
             failure = Outcome(StoreStatus.OUT_OF_RESOURCES, "storage is below its free-space limit")
             return IncomingInstance(meta, None, max_bytes, failure)
@@ -102,10 +104,14 @@ class Intake:
         """
         if instance.failure is not None:
             return instance.failure
+        # The disk writes while the header is read and checked; `store_instance` then waits for less.
         instance.file.start_writing()
         meta = instance.meta
         try:
             try:
+                # The order is the promise to the sender: it may delete its copy after our success. File before row,
+                # because a row without a file is a lost object, and a file without a row is only an orphan, which the
+                # next attempt replaces.
                 header = read_instance_header(instance.file, instance.early_header)
                 check_identity(meta, header)
                 stored = self._store.store_instance(
@@ -114,17 +120,23 @@ class Intake:
                 row = instance_row(meta, header, stored, sender)
                 result = self._index.add(row, sender)
                 if result is IndexResult.CONFLICT:
+                    # The losing file has its final name in the study's folder already; quarantine moves it away from
+                    # there.
                     instance.file.moved_to(str(self._store.path(stored.path)))
                     raise InstanceRefusedError.of_conflict(meta, header.study_instance_uid)
+            # Refused, and still saved: the object is the only evidence of what its sender got wrong.
             except EncodingError as error:
                 return self._quarantine(instance, InstanceRefusedError.of_encoding(error), sender)
             except InstanceRefusedError as refusal:
                 return self._quarantine(instance, refusal, sender)
             is_new = result is IndexResult.NEW
+            # After the commit only: the audit trail must not report objects that the ledger does not have.
             sender.count(row, is_new=is_new)
             if is_new:
                 self._on_instance(header.study_instance_uid)
             return Outcome(StoreStatus.SUCCESS, study_instance_uid=header.study_instance_uid)
+        # "Out of resources" (A7xx) says that the same bytes may be accepted later; Cxxx would blame the object (PS3.4
+        # Table B.2-1).
         except SQLAlchemyError as error:
             log.error("ledger_failed", sop_instance_uid=meta.sop_instance_uid, error=str(error.__cause__))
             return Outcome(StoreStatus.OUT_OF_RESOURCES, "the ledger does not answer")
@@ -132,7 +144,22 @@ class Intake:
             return storage_failed(meta, error)
 
     def receive(self, meta: FileMeta, data: bytes | memoryview, sender: Sender) -> Outcome:
-        """Begin, write and finish an instance whose data set is in memory."""
+        """Begin, write and finish an instance whose data set is in memory.
+
+        Parameters
+        ----------
+        meta : FileMeta
+            What was announced.
+        data : bytes-like
+            The whole encoded data set.
+        sender : Sender
+            The association it came over.
+
+        Returns
+        -------
+        Outcome
+            As from `finish`.
+        """
         with self.begin(meta, expected_bytes=len(data)) as instance:
             instance.write(data)
             return self.finish(instance, sender)

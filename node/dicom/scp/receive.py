@@ -88,6 +88,7 @@ class FastReceiver:
         """
         if not self._max_pdu_bytes:
             self._note_negotiated()
+        # A message whose first fragments took pynetdicom's way must be read to its end there.
         if self._assoc.dimse.message is not None:
             return True  # pynetdicom is in the middle of a message
         # The reactor would end an association whose object takes longer than the network timeout.
@@ -128,6 +129,8 @@ class FastReceiver:
         buffer = self._buffer
         if not buffer.fill(PDU_HEADER.size):
             return None
+        # Only looked at, not consumed: everything that is no C-STORE request is given to pynetdicom from its first
+        # byte.
         kind, pdu_length = PDU_HEADER.unpack(buffer.peek(PDU_HEADER.size))
         if kind != P_DATA or not PDV_HEADER.size < pdu_length <= self._max_pdu_bytes:
             return None
@@ -143,6 +146,7 @@ class FastReceiver:
         if not buffer.fill(end):
             return None
         request = decode_store_request(bytes(buffer.peek(end)[start:]), context)
+        # A command that is not a plain C-STORE request stays in the buffer, too; `detach` pushes it back.
         if request is not None:
             buffer.consume(end)
             self._left_in_pdu = left
@@ -155,6 +159,8 @@ class FastReceiver:
         context = request.context
         meta = FileMeta(context.sop_class_uid, request.sop_instance_uid, context.transfer_syntax_uid, self._calling_ae)
         sender = self._associations.sender_of(self._assoc)
+        # The file is opened before its first byte arrives, so that a full disk is known, and answered, without an
+        # abort.
         with self._intake.begin(meta, self._max_bytes) as instance:  # closed after the response is sent
             if not self._read_data_set(context, instance):
                 return False
@@ -163,6 +169,8 @@ class FastReceiver:
         return True
 
     def _read_data_set(self, context: StorageContext, instance: IncomingInstance) -> bool:
+        # The pieces are views of the receive buffer: they must be on their way to the file before the buffer is filled
+        # again.
         self._buffer.before_overwrite(lambda: self._flush(instance))
         try:
             is_whole = self._read_fragments(context, instance)
@@ -178,26 +186,32 @@ class FastReceiver:
         begun, received = time.monotonic(), 0
         left, self._left_in_pdu = self._left_in_pdu, 0
         while True:
+            # The first data set fragments may be in the PDU of the command; then there is no PDU header to read.
             if not left:
                 buffer.require(PDU_HEADER.size)
                 kind, left = PDU_HEADER.unpack(buffer.peek(PDU_HEADER.size))
                 if kind != P_DATA:
                     return False
                 buffer.consume(PDU_HEADER.size)
+                # Checked before anything is read: the length field can announce 4 GB.
                 if left > self._max_pdu_bytes:
                     raise ProtocolError(f"expected a PDU of at most {self._max_pdu_bytes} bytes, found {left}")
             is_last = False
             while left:
+                # With bytes that are no whole fragment, or that follow the last one, sender and receiver would disagree
+                # about where the next message begins (PS3.8 section 9.3.5).
                 if left < PDV_HEADER.size or is_last:
                     raise ProtocolError("expected a list of fragments, found a PDU with bytes behind it")
                 buffer.require(PDV_HEADER.size)
                 length, number, control = PDV_HEADER.unpack(buffer.peek(PDV_HEADER.size))
+                # The length of a PDV counts its context number and control header, PS3.8 Table 9-23, but not itself.
                 size = length - (PDV_HEADER.size - PDV_LENGTH_BYTES)
                 if not 0 <= size <= left - PDV_HEADER.size or number != context.number or control & COMMAND_FRAGMENT:
                     raise ProtocolError("expected a fragment of the announced data set")
                 buffer.consume(PDV_HEADER.size)
                 is_last = bool(control & LAST_FRAGMENT)
                 left -= PDV_HEADER.size + size
+                # The first fragment may be empty.
                 if received == 0 and size:
                     self._read_header(size, context, instance)
                 self._read_fragment(size, instance)
@@ -217,6 +231,7 @@ class FastReceiver:
         while size:
             piece = buffer.peek_available(size)
             self._pieces.append(piece)
+            # A sender with small PDUs puts many fragments into one buffer: one system call for all of them.
             if len(self._pieces) == MAX_PIECES:
                 self._flush(instance)
             size -= len(piece)
@@ -240,6 +255,7 @@ class FastReceiver:
 
     def _has_more(self) -> bool:
         """Whether the next PDU begins soon, and this thread has nothing else to do."""
+        # An abort or release of our own waits in the queue of the upper layer, whose loop this thread is.
         if self._upper_layer.is_ending or not self._upper_layer.to_provider_queue.empty():
             return False
         return self._buffer.is_readable_within(LINGER_S)

@@ -68,7 +68,13 @@ class OpenSenders:
         self._lock = threading.Lock()
 
     def open(self, peer: Peer) -> Sender:
-        """Return the sender of an association that has been accepted."""
+        """Return the sender of an association that has been accepted.
+
+        Parameters
+        ----------
+        peer : Peer
+            With a new id; its row is written with the first instance, not here.
+        """
         sender = Sender(peer)
         with self._lock:
             self._senders[peer.association_id] = sender
@@ -78,6 +84,7 @@ class OpenSenders:
         """Record the end of an association, released, aborted or lost; safe to call twice."""
         with self._lock:
             open_sender = self._senders.pop(sender.peer.association_id, None)
+        # A C-ECHO or a rejected object touches no study: nothing to record, and no row to close.
         if open_sender is None or not open_sender.studies:
             return
         try:
@@ -92,6 +99,7 @@ class OpenSenders:
     def heartbeat(self) -> None:
         """Record that the associations of this process are alive, for other processes; called every few seconds."""
         with self._lock:
+            # An association without instances has no row.
             ids = [sender.peer.association_id for sender in self._senders.values() if sender.studies]
         if ids:
             with self._ledger.begin() as session:

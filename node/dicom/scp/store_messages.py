@@ -68,8 +68,10 @@ def decode_store_request(command: bytes, context: StorageContext) -> StoreReques
         sop_class_uid, sop_instance_uid = (str(elements[number], "ascii").rstrip("\0 ") for number in (0x0002, 0x1000))
     except (KeyError, UnicodeDecodeError):
         return None
+    # The Command Data Set Type has one value for "none", 0101H; every other value announces a data set (PS3.7 E.1).
     if field != _C_STORE_RQ or data_set_type == _NO_DATA_SET:
         return None
+    # A class other than the context's is an error of the sender that pynetdicom answers.
     if sop_class_uid != context.sop_class_uid or not sop_instance_uid:
         return None
     return StoreRequest(context, message_id, sop_instance_uid)
@@ -95,6 +97,7 @@ def decode_command(data: bytes) -> Mapping[int, bytes] | None:
             return None
         group, number, length = _COMMAND_ELEMENT.unpack_from(data, offset)
         offset += _COMMAND_ELEMENT.size
+        # Command sets are in implicit VR little endian whatever the context's transfer syntax is (PS3.7 section 6.3.1).
         if group != 0x0000 or length > end - offset:
             return None
         elements[number] = data[offset : offset + length]
@@ -103,7 +106,18 @@ def decode_command(data: bytes) -> Mapping[int, bytes] | None:
 
 
 def store_response(outcome: Outcome) -> Dataset:
-    """Return the status of a response as pynetdicom's handlers return it, with its Error Comment."""
+    """Return the status of a response as pynetdicom's handlers return it, with its Error Comment.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        What became of the instance.
+
+    Returns
+    -------
+    Dataset
+        Status, and Error Comment (0000,0902) unless it is a success.
+    """
     response = Dataset()
     response.Status = int(outcome.status)
     if outcome.status is not StoreStatus.SUCCESS:

@@ -36,6 +36,7 @@ class Users:
             if not line.strip() or line.startswith("#"):
                 continue
             name, _, hashed = line.strip().partition(":")
+            # The line itself is not shown: in a file with a mistake it may be a plain passcode.
             if not name or not hashed.startswith("$argon2"):
                 raise SettingsError(
                     f"[node] users_file: {path} line {number}: expected name:$argon2..., found something else; "
@@ -48,6 +49,18 @@ class Users:
         """Return whether this is the passcode of this user.
 
         An unknown name takes as long as a wrong passcode, so that the time does not tell which names exist.
+
+        Parameters
+        ----------
+        name : str
+            Primary field of the identity.
+        passcode : bytes
+            Secondary field, as it was sent: PS3.7 gives it no character set.
+
+        Returns
+        -------
+        bool
+            False also for an unknown name and a damaged hash.
         """
         expected = self._hashes.get(name)
         try:
@@ -57,5 +70,11 @@ class Users:
 
 
 def hash_passcode(passcode: str) -> str:
-    """Return the argon2 hash of a passcode, as in a users file."""
+    """Return the argon2 hash of a passcode, as in a users file.
+
+    Returns
+    -------
+    str
+        With parameters and a random salt: two calls differ.
+    """
     return _HASHER.hash(passcode)

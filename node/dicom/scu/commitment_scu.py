@@ -90,6 +90,8 @@ def request_commitment(
                 STORAGE_COMMITMENT_INSTANCE,
             )  # fmt: skip
             status = response.get("Status")
+            # A PACS may report at once on this association, or later on one of its own (PS3.4 J.3.3), which the node
+            # accepts.
             if status == 0x0000 and receiver.received.wait(wait_s):
                 time.sleep(RESPONSE_TIME_S)
     except NoContextAcceptedError:

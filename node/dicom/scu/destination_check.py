@@ -71,6 +71,7 @@ def check_destination(pacs: PacsSettings, settings: Settings) -> DestinationChec
     if pacs.storage_commitment:
         sent[UID(StorageCommitmentPushModel)] = None
     queried = [UID(uid) for uid in _query_retrieve_classes(pacs)]
+    # Only negotiated: nothing is sent.
     contexts = [build_context(uid, ExplicitVRLittleEndian) for uid in (*sent, *queried)]
     with association(pacs, settings.node.ae_title, contexts) as assoc:
         accepted = {str(context.abstract_syntax) for context in assoc.accepted_contexts}

@@ -81,10 +81,13 @@ def send(files: Sequence[FileToSend], pacs: PacsSettings, calling_ae: str) -> li
     outcomes: list[SendOutcome] = []
     try:
         with association(pacs, calling_ae, contexts_for(files)) as assoc:
+            # With one transfer syntax in each context, what is accepted is exactly what can be sent as it is.
             accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in assoc.accepted_contexts}
             lost = False
             for file in files:
                 outcome = _send_file(assoc, file, accepted, lost)
+                # Without a response the object may be stored or not. It is sent again; the same bytes under the same
+                # UID do no harm.
                 lost = lost or (outcome.status is None and not outcome.class_refused)
                 outcomes.append(outcome)
     except NoContextAcceptedError:
@@ -93,7 +96,19 @@ def send(files: Sequence[FileToSend], pacs: PacsSettings, calling_ae: str) -> li
 
 
 def contexts_for(files: Sequence[FileToSend]) -> list[PresentationContext]:
-    """Return exactly the presentation contexts that these files need: fewer contexts are negotiated faster."""
+    """Return exactly the presentation contexts that these files need: fewer contexts are negotiated faster.
+
+    Parameters
+    ----------
+    files : sequence of FileToSend
+        Any number.
+
+    Returns
+    -------
+    list of PresentationContext
+        One for each pair of SOP class and transfer syntax, in order of appearance.
+    """
+    # At most 128 contexts fit into a request (PS3.8 section 9.3.2.2).
     needed = dict.fromkeys((file.sop_class_uid, file.transfer_syntax_uid) for file in files)
     return [build_context(sop_class, syntax) for sop_class, syntax in needed]
 
