@@ -45,6 +45,7 @@ def build_pdf(pdf: bytes, report: TreatmentReport, sources: SourceStudy, options
     document.SeriesNumber = series_number("pdf", report.revision)
     document.InstanceNumber = 1
     document.Modality = "DOC"  # PS3.3 C.24.1
+    # "SD" (scanned document) is the only document among the defined terms of PS3.3 C.8.6.1.
     document.ConversionType = "SD"
     set_common_attributes(document, "pdf", report, sources, options)
     document.AcquisitionDateTime = None

@@ -122,6 +122,7 @@ def _observations(report: TreatmentReport, options: ReportOptions) -> Iterator[R
         copies = numbers.copies(report.ebv_dna.copies_per_ml)
         load = _observation(report, options, codes.EBV_COPIES, copies, codes.COPIES_PER_ML)
         provenance = report.ebv_dna.provenance
+        # The laboratory's date; that of the report would make an old measurement look new.
         if provenance is not None and provenance.observed_on is not None:
             load["effectiveDateTime"] = provenance.observed_on.isoformat()
         yield load
@@ -145,6 +146,7 @@ def _observation(
         "code": _concept(name),
         "effectiveDateTime": report.created.isoformat(timespec="milliseconds"),
         "valueQuantity": {
+            # The number as it is shown, not as it was computed: SR, page and FHIR must not differ in a digit.
             "value": float(shown), "unit": unit.meaning, "system": codes.PERCENT.system, "code": unit.value,
         },
     }  # fmt: skip
@@ -221,6 +223,7 @@ def _uid_identifier(uid: str) -> dict[str, str]:
 
 def _url(resource: Resource) -> str:
     """Return the URL by which the entries of the bundle refer to a resource; it follows from its identifier."""
+    # A UUID that follows from the identifier: the same report gives the same bundle, byte for byte.
     name: UUID = uuid5(NAMESPACE, f"{resource['resourceType']}/{resource['identifier'][0]['value']}")
     return f"urn:uuid:{name}"
 
@@ -233,6 +236,8 @@ def _entry(resource: Resource) -> Resource:
         "request": {
             "method": "POST",
             "url": resource["resourceType"],
+            # Sent again after a lost answer, an entry finds its resource and makes no second one (FHIR R4, conditional
+            # create).
             "ifNoneExist": f"identifier={identifier['system']}|{identifier['value']}",
         },
     }

@@ -81,6 +81,7 @@ def _set_capture_attributes(capture: Any, report: TreatmentReport, options: Repo
     capture.PatientOrientation = None
     capture.DateOfSecondaryCapture, capture.TimeOfSecondaryCapture = DA(now.date()), TM(now.time())
     capture.BodyPartExamined = BODY_PART
+    # The page contains name and date of birth: anonymisers must treat the pixels, too (PS3.3 C.7.6.1).
     capture.BurnedInAnnotation = "YES"
     capture.SecondaryCaptureDeviceManufacturer = MANUFACTURER
     capture.ImageComments = "Computed result, not verified by a person"

@@ -78,6 +78,7 @@ def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, o
         series_instance_uid=uid_for(report.report_identity, "seg/series"),
         series_number=series_number("seg", report.revision),
         sop_instance_uid=seg_uid(report, mask),
+        # From the role and not from the order of the masks: the same series has the same number in every report.
         instance_number=1 + list(codes.SERIES_ROLES).index(mask.role),
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
@@ -113,6 +114,7 @@ def _on_source_grid(mask: SeriesMask, sources: SourceStudy) -> tuple[list[Datase
     # Every frame of the Enhanced MR needs a plane, also those that were not used; empty planes are left out of the SEG.
     frames = np.zeros((int(enhanced.NumberOfFrames), *binary.shape[1:]), np.uint8)
     for plane, (_, frame) in zip(binary, mask.slices, strict=True):
+        # Frame numbers count from 1 (PS3.3 C.7.6.6), planes of the array from 0.
         frames[(frame or 1) - 1] = plane
     return [enhanced], frames
 

@@ -86,6 +86,7 @@ def _source_contradictions(report: TreatmentReport, sources: SourceStudy) -> Ite
     if not sources.mr:
         yield "expected the MR instances of the study, found none"
         return
+    # A report from another patient's images would look valid in every other respect.
     patient_and_study = text_of(sources.mr[0], "PatientID", sources.character_set), str(sources.mr[0].StudyInstanceUID)
     if patient_and_study != (report.patient_id, report.study_instance_uid):
         yield "expected the patient and the study of the report, found MR instances of another"
@@ -172,6 +173,7 @@ def _check_sr(ds: Dataset, report: TreatmentReport, sources: SourceStudy) -> Non
         read_back = read_report(ds)
     except ReportError as error:
         raise InvalidReportError(f"the SR cannot be read back: {error}") from error
+    # Both values are normalised and rounded, so equality is exact: any difference is a loss on the way.
     if read_back != report:
         names = [name for name in vars(report) if getattr(report, name) != getattr(read_back, name)]
         raise InvalidReportError(f"the SR reads back as another report: {', '.join(names)} differ")
@@ -185,7 +187,22 @@ def _check_sr(ds: Dataset, report: TreatmentReport, sources: SourceStudy) -> Non
 
 
 def evidence_uids(ds: Dataset) -> Iterator[str]:
-    """Yield the SOP Instance UIDs in both evidence sequences of an SR (PS3.3 C.17.2.3)."""
+    """Yield the SOP Instance UIDs in both evidence sequences of an SR.
+
+    Parameters
+    ----------
+    ds : Dataset
+        A Structured Report.
+
+    Yields
+    ------
+    str
+        UIDs of the current requested procedure, then of the pertinent other evidence.
+
+    References
+    ----------
+    PS3.3 C.17.2.3.
+    """
     for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence"):
         for study in ds.get(keyword) or ():
             for series in study.ReferencedSeriesSequence:

@@ -123,6 +123,7 @@ class PageCanvas:
     """
 
     def __init__(self, inches: tuple[float, float], palette: Palette, text_scale: float, chinese: str | None) -> None:
+        # A Figure of its own: pyplot keeps a list of figures and is not safe in threads.
         self.figure = Figure(figsize=inches, dpi=WIDTH / inches[0], facecolor=palette.paper)
         self.height = WIDTH * inches[1] / inches[0]
         self.palette = palette
@@ -135,7 +136,18 @@ class PageCanvas:
         return size * self.text_scale * self._points_per_unit
 
     def line_height(self, size: float) -> float:
-        """Return the distance of two baselines, in canvas units, for a text size in canvas units."""
+        """Return the distance of two baselines for a text size.
+
+        Parameters
+        ----------
+        size : float
+            Text size in canvas units at text scale 1.
+
+        Returns
+        -------
+        float
+            Canvas units.
+        """
         return size * self.text_scale * LINE_SPACING
 
     def text_width(self, text: str, size: float, bold: bool = False) -> float:
@@ -156,6 +168,7 @@ class PageCanvas:
             Width in canvas units, at least as wide as any renderer draws it.
         """
         drawn = fonts.drawable(text, self.chinese)
+        # The drawn text is measured, in which characters without a font are an ellipsis.
         return fonts.width_pt(drawn, self.points(size), bold, self.chinese) / self._points_per_unit * SAFETY
 
     def text(
@@ -231,6 +244,7 @@ class PageCanvas:
         float
             The y below the text.
         """
+        # Smaller letters before a second line: the box below has no room to give.
         while size > smallest and self.text_width(text, size, bold) > box.width:
             size -= 0.5
         return self.paragraph(box, y, text, size, color, bold)
@@ -238,7 +252,28 @@ class PageCanvas:
     def paragraph(
         self, box: Box, y: float, text: str, size: float, color: str | None = None, bold: bool = False
     ) -> float:
-        """Draw text, wrapped to the width of the box, from `y` downwards; return the y below it."""
+        """Draw text from `y` downwards, wrapped to the width of the box.
+
+        Parameters
+        ----------
+        box : Box
+            Its x and width are used.
+        y : float
+            Upper edge of the first line, in canvas units from the top.
+        text : str
+            Line breaks begin new lines.
+        size : float
+            Text size in canvas units at text scale 1.
+        color : str, optional
+            Hex colour; the palette's ink by default.
+        bold : bool
+            Weight of the letters.
+
+        Returns
+        -------
+        float
+            The y below the last line.
+        """
         for line in self.wrapped(text, size, box.width, bold):
             self.text(box.x, y, line, size, color, bold)
             y += self.line_height(size)
@@ -267,6 +302,7 @@ class PageCanvas:
         for paragraph in text.split("\n"):
             current = ""
             for piece in self._pieces(paragraph, size, width, bold):
+                # The blank at the end of a line takes no room.
                 if current and self.text_width((current + piece).rstrip(), size, bold) > width:
                     lines.append(current.rstrip())
                     current = piece.lstrip()
@@ -324,6 +360,8 @@ class PageCanvas:
         Making axes costs more than drawing into them: with one pair of axes a page takes three quarters of the time.
         """
         ax = self.axes(Box(0, 0, WIDTH, self.height))
+        # One pair of axes for all drawing, in canvas units with y downwards: matplotlib's axes are costly to make and
+        # to draw.
         ax.set(xlim=(0, WIDTH), ylim=(self.height, 0))
         ax.set_axis_off()
         return ax

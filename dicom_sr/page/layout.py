@@ -253,6 +253,8 @@ def page_pixels(figure: Figure) -> RgbArray:
     canvas = FigureCanvasAgg(figure)
     with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
         canvas.draw()
+    # Alpha is dropped, since the paper is opaque; contiguous, because the slice is a view that DICOM cannot write as it
+    # is.
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
@@ -274,6 +276,7 @@ def page_pdf(figure: Figure, title: str, created: datetime) -> bytes:
         A PDF of one page.
     """
     pdf = io.BytesIO()
+    # The report's time and no other: matplotlib would write the present one, and equal reports would differ.
     metadata = {"Title": title, "Creator": "cptdn-node", "Producer": "matplotlib", "CreationDate": created}
     with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
         FigureCanvasPdf(figure).print_pdf(pdf, metadata=metadata)

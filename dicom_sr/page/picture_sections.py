@@ -41,6 +41,7 @@ def sequences(
     legend = f"{words.with_contour} / {words.attribution}" if has_heat else words.with_contour
     canvas.text(box.x + box.width, box.y + 2, legend, 12, canvas.palette.dim, align="right")
     body = box.split(canvas.line_height(15) + 2)[1]
+    # At least three cells: a single slice would fill the page and show its pixels.
     n = max(3, len(pictures))
     cells = body.rows(n, 6) if stacked else body.columns(n, 16)
     for cell, picture in zip(cells, pictures, strict=False):
@@ -63,6 +64,7 @@ def _slice(
 ) -> Sequence[Path]:
     """Draw the slice as large as its box allows; return the contour in pixels, so that it is traced once a slice."""
     ax, (rows, columns) = canvas.drawing, np.shape(picture.image_yx)
+    # In millimetres: a patch with other spacings in rows and columns must not be stretched.
     tall = rows * picture.spacing_mm[0] / (columns * picture.spacing_mm[1])
     width = min(box.width, box.height / tall)
     shown = Box(box.x, box.y + (box.height - width * tall) / 2, width, width * tall)

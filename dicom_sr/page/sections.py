@@ -187,9 +187,11 @@ def _rate(canvas: PageCanvas, box: Box, result: ArmResult, months: int, words: W
     estimate = result.dfs[months]
     color = _color(canvas, result.arm)
     middle = box.y + box.height / 2
+    # With two categories of EBV DNA the rows are half as high; the number must not touch the next one.
     big, small = min(20.0, box.height / canvas.text_scale / 1.15), 12.0
     figure, ci95 = f"{numbers.percent(estimate.value)} %", numbers.interval(estimate.ci95)
     name_width = canvas.text_width(words.regimen_ict, 14) + 8
+    # The widest texts that can occur, so that the scales of both regimens begin and end at the same places.
     right = canvas.text_width("100.0 %", big, True) + canvas.text_width("100.0 to 100.0", small) + 18
     canvas.text(box.x, middle - canvas.line_height(14) / 2, regimen_name(result.arm, words), 14)
     edge = box.x + box.width
@@ -309,6 +311,7 @@ def notes(
 def _shortened(wrapped: Sequence[list[str]], room: int, words: Wording) -> list[str]:
     """Return whole items and a line with the number of the others; the beginning of a first item that is too long."""
     n_shown = len(wrapped)
+    # Whole items only: half a warning can mean the opposite.
     while n_shown > 0 and sum(len(item) for item in wrapped[:n_shown]) > room - 1:
         n_shown -= 1
     if n_shown == 0:

@@ -19,7 +19,22 @@ CodeKey = tuple[str, str]
 
 
 def key_of(items: object) -> CodeKey | None:
-    """Return (value, scheme) of the first item of a code sequence; None where it is empty or absent."""
+    """Return value and scheme of the first item of a code sequence.
+
+    Parameters
+    ----------
+    items : sequence of Dataset or None
+        Value of a code sequence.
+
+    Returns
+    -------
+    pair of str or None
+        Code value, short or long, and scheme; None where the sequence is empty or absent.
+
+    References
+    ----------
+    PS3.3 8.8 (Code Sequence macro).
+    """
     for item in items or ():  # type: ignore[attr-defined]
         # A code longer than 16 characters is in another element than a short one (PS3.3 8.8).
         value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue")
@@ -28,8 +43,22 @@ def key_of(items: object) -> CodeKey | None:
 
 
 def named(parent: Dataset, name: Concept) -> Iterator[Dataset]:
-    """Yield the children of an item with the given concept name, in their order."""
+    """Yield the children of an item with the given concept name.
+
+    Parameters
+    ----------
+    parent : Dataset
+        Content item, or the whole SR.
+    name : Concept
+        Compared by value and scheme; the meaning may differ.
+
+    Yields
+    ------
+    Dataset
+        Content items; none where the parent has no children.
+    """
     for child in parent.get("ContentSequence") or ():
+        # By value and scheme: a meaning is for display and may be translated (PS3.3 8.3).
         if key_of(child.get("ConceptNameCodeSequence")) == name.key:
             yield child
 
@@ -83,7 +112,25 @@ def code(parent: Dataset, name: Concept) -> CodeKey | None:
 
 
 def number(parent: Dataset, name: Concept) -> float | None:
-    """Return the value of a NUM child in the unit of the item, None where it is absent."""
+    """Return the value of a NUM child.
+
+    Parameters
+    ----------
+    parent : Dataset
+        Content item, or the whole SR.
+    name : Concept
+        Its concept name.
+
+    Returns
+    -------
+    float or None
+        In the unit of the item; None where the item is absent.
+
+    Raises
+    ------
+    UnreadableReportError
+        The item has no number.
+    """
     item = first(parent, name)
     return None if item is None else number_value(item)
 
@@ -118,6 +165,8 @@ def number_value(item: Dataset) -> float:
     measured = (item.get("MeasuredValueSequence") or [None])[0]
     if measured is None or measured.get("NumericValue") is None:
         raise UnreadableReportError("expected a number in a NUM content item, found none")
+    # Numeric Value is a decimal string of 16 characters (PS3.5 6.2); Floating Point Value has all digits where it is
+    # present (PS3.3 C.18.1).
     exact = measured.get("FloatingPointValue")
     return float(measured.NumericValue if exact is None else exact)
 
@@ -159,6 +208,7 @@ def date_time(parent: Dataset, name: Concept, offset: str | None) -> datetime:
     value = DT(required(parent, name).DateTime)
     if value is None:
         raise UnreadableReportError(f"expected a date and time in {name.meaning!r}, found none")
+    # A new datetime: pydicom's DT is a subclass that is printed as the text from which it was read.
     moment = datetime(
         value.year, value.month, value.day, value.hour, value.minute, value.second, value.microsecond, value.tzinfo
     )

@@ -142,9 +142,11 @@ def _model(evaluations: Dataset, measurements: Dataset, details: Dataset) -> Mod
         nomogram_digest=parameters.get(NOMOGRAM_PARAMETER, ""),
         intended_use=tree.text(evaluations, codes.INTENDED_USE) or "",
         training_population=tree.text(evaluations, codes.TRAINING_POPULATION) or "",
+        # An unknown or missing code counts as a demonstration: the doubt must not make a result usable.
         demonstration=tree.code(evaluations, codes.PERMITTED_USE) != codes.AS_INTENDED.key,
         nomogram_citation=tree.text(details, codes.NOMOGRAM_CITATION) or "",
         horizon_months=int(tree.required_number(details, codes.DECISION_HORIZON)),
+        # Fractions inside, percent in the SR; values are rounded when they are built, so the division leaves no trace.
         threshold=tree.required_number(details, codes.DECISION_THRESHOLD) / 100,
     )
 
@@ -262,6 +264,7 @@ def _series(item: Dataset) -> SeriesUsed:
 
 
 def _contours(groups: list[Dataset], details: Dataset) -> Iterator[ContourUsed]:
+    # Volume groups and contours are written in one order; strict=True refuses a report from which one was removed.
     volumes = [tree.number(group, codes.VOLUME) for group in groups if tree.first(group, codes.VOLUME) is not None]
     for item, volume in zip(tree.named(details, codes.CONTOUR_USED), volumes, strict=True):
         reference = tree.required(item, codes.CONTOUR_OBJECT).ReferencedSOPSequence[0]

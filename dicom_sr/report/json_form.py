@@ -69,6 +69,8 @@ def to_json(report: TreatmentReport) -> dict[str, Any]:
         Probabilities are fractions in [0, 1]. "dfs", "difference" and "points" are null when nothing was computed, and
         when EBV DNA is unknown; "by_ebv_dna_category" then contains them for each category.
     """
+    # With unknown EBV DNA there are two scenarios, and no number at the top level that a program could take for the
+    # result.
     single = report.scenarios[0] if len(report.scenarios) == 1 else None
     document = {
         "patient_id": report.patient_id,
@@ -153,8 +155,10 @@ def _plain(value: Any) -> Any:
     """Dataclasses, enumerations, dates and tuples as JSON values."""
     if is_dataclass(value) and not isinstance(value, type):
         return {member.name: _plain(getattr(value, member.name)) for member in fields(value)}
+    # Before the other types: the enumerations of the report are text as well, and the value is what is stored.
     if isinstance(value, Enum):
         return value.value
+    # datetime is a date, too; both have the ISO form that `fromisoformat` reads.
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Mapping):  # keys are horizons in months or names; JSON has text keys only
@@ -168,9 +172,11 @@ def _typed(annotation: Any, value: Any) -> Any:
     """Convert a JSON value to the type that an annotation of the report's dataclasses names."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (typing.Union, types.UnionType):
+        # The report's unions are all of one type and None, so the first other member is the type.
         inner = next(argument for argument in arguments if argument is not type(None))
         return None if value is None else _typed(inner, value)
     if origin is tuple:
+        # tuple[X, ...] has any length; tuple[float, float] has one, which strict=True checks.
         kinds = arguments[:1] * len(value) if arguments[-1] is Ellipsis else arguments
         return tuple(_typed(kind, item) for kind, item in zip(kinds, value, strict=True))
     if isinstance(origin, type) and issubclass(origin, Mapping):
@@ -183,4 +189,5 @@ def _typed(annotation: Any, value: Any) -> Any:
         return constructor(**{name: _typed(hints[name], item) for name, item in known.items()})
     if annotation in (date, datetime):
         return annotation.fromisoformat(value)
+    # JSON has one type of number: 36 may come back as 36.0 and a horizon must be a whole number; keys are text.
     return annotation(value) if annotation in (int, float) or issubclass(annotation, Enum) else value

@@ -51,15 +51,21 @@ def clean_text(text: str) -> str:
     ----------
     PS3.5 6.1.3 (control characters) and 6.2 (trailing spaces are padding).
     """
+    # DICOM writes line breaks as CR LF (PS3.5 6.1.3), systems on the way as either alone; inside the program they are
+    # one.
     lines = text.replace("\r\n", LINE_BREAK).replace("\r", LINE_BREAK).split(LINE_BREAK)
+    # Blanks at the end are not significant in most text VRs (PS3.5 6.2), and a PACS may remove them.
     return LINE_BREAK.join("".join(map(_printable, line)).rstrip() for line in lines).strip()
 
 
 def _printable(character: str) -> str:
+    # Control characters are not allowed in text values (PS3.5 6.1.3), lone surrogates cannot be encoded; a blank keeps
+    # the words around them apart.
     return " " if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") else character
 
 
 def _normalised(value: Any, decimals: int | None) -> Any:
+    # bool is an int and the enumerations are str: neither must be rounded or cleaned.
     if isinstance(value, Enum | bool):
         return value
     if isinstance(value, str):
@@ -89,4 +95,5 @@ class NormalisedValue:
             value = _normalised(getattr(self, each.name), each.metadata.get("decimals"))
             # A TEXT item cannot be empty (Text Value is of type 1C, PS3.3 C.17.3), so empty text would not be written.
             absent = value == "" and each.type == "str | None"
+            # The dataclasses are frozen; this is the one place where a field is set.
             object.__setattr__(self, each.name, None if absent else value)

@@ -41,6 +41,7 @@ def signed_percent(fraction: float) -> str:
     str
         Percentage points with sign and one decimal: 0.074 gives "+7.4"; zero has no sign, "0.0".
     """
+    # No sign at zero: "+0.0" and "-0.0" would say which regimen is better.
     return percent(fraction) if fraction == 0 else f"{fraction * 100:+.{PERCENT_DECIMALS}f}"
 
 
@@ -109,6 +110,7 @@ def copies(per_ml: float) -> str:
     str
         5000.0 gives "5000", 412.5 gives "412.5"; at most 16 characters, with an exponent where the number is longer.
     """
+    # Laboratories report whole copies; a decimal would claim a precision that the assay has not.
     plain = f"{per_ml:.0f}" if per_ml == round(per_ml) else f"{per_ml:.1f}"
     return plain if len(plain) <= DS_MAX_CHARACTERS else f"{per_ml:.9e}"
 
@@ -126,4 +128,5 @@ def threshold(fraction: float) -> str:
     str
         Percentage points, at most two decimals, without trailing zeros: 0.02 gives "2", 0.025 gives "2.5".
     """
+    # Two decimals at most and none that are zero: 2 % is "2", 2.5 % is "2.5".
     return f"{fraction * 100:.2f}".rstrip("0").rstrip(".")

@@ -55,11 +55,13 @@ def summary_text(report: TreatmentReport, language: Language = "en") -> str:
         latest horizon first; for a refusal its reasons.
     """
     words = WORDINGS[language]
+    # First, since viewers show the beginning of a long text only.
     lines = [words.demonstration] if report.model.demonstration else []
     if not report.computed:
         return "\n".join([*lines, words.not_computed, *(f"- {reason.text}" for reason in report.refusals)])
     lines.append(f"{words.recommended}: {recommendation_text(report, words)}")
     for scenario in report.scenarios:
+        # The longest horizon first: it is that of the decision unless the site chooses another.
         lines += [_sentence(report, scenario, months, words) for months in reversed(report.horizons_months)]
     return "\n".join(lines)
 
@@ -144,6 +146,7 @@ def decision_rule(report: TreatmentReport, words: Wording) -> str:
 
 def _sentence(report: TreatmentReport, scenario: Scenario, months: int, words: Wording) -> str:
     ict, ccrt = scenario.ict_ccrt.dfs[months], scenario.ccrt.dfs[months]
+    # The difference of the displayed rates, not the rounded difference: a reader who subtracts gets this number.
     gain = numbers.signed_percent(scenario.difference(months))
     start = f"{ebv_condition(report, scenario, words)}: " if len(report.scenarios) > 1 else ""
     return (
@@ -250,6 +253,7 @@ def ebv_text(report: TreatmentReport, words: Wording) -> str:
         EbvCategory.NOT_ABOVE: words.ebv_not_above.format(threshold=limit),
         EbvCategory.UNKNOWN: words.ebv_unknown,
     }[ebv.category]
+    # "<400" or "not detected" has no number; the laboratory's words are shown then.
     if ebv.copies_per_ml is not None:
         return f"{numbers.copies(ebv.copies_per_ml)} {words.copies} ({side})"
     return f"{ebv.as_given} ({side})" if ebv.as_given else side
@@ -293,7 +297,22 @@ def note_lines(report: TreatmentReport, language: Language = "en") -> str:
 
 
 def display_width(text: str) -> int:
-    """Return the number of terminal columns that a text takes: two for each wide (Chinese) character."""
+    """Return the number of terminal columns that a text takes.
+
+    Parameters
+    ----------
+    text : str
+        One line.
+
+    Returns
+    -------
+    int
+        Columns: two for each wide (Chinese) character, one for all others.
+
+    References
+    ----------
+    Unicode UAX 11.
+    """
     # Wide and Fullwidth of Unicode's UAX 11; "Ambiguous" characters are narrow in terminals that are not Chinese.
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
@@ -311,6 +330,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     list of str
         One line per row, without blanks at its end.
     """
+    # By display width and not by length: a Chinese character takes two columns of a terminal.
     widths = [max(display_width(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         GAP.join(cell + " " * (width - display_width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip()

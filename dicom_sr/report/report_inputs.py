@@ -127,6 +127,7 @@ class ReportOptions:
     language: Language = "en"
     sop_class: SrClass = "comprehensive_3d"
     timezone: str | None = None
+    # Preliminary unless the site says otherwise: no person has verified the result (PS3.3 C.17.2, Preliminary Flag).
     preliminary: bool = True
     institution: str | None = None
 
@@ -150,5 +151,6 @@ class ReportObject:
             As pydicom raises them where the data set cannot be encoded.
         """
         file = BytesIO()
+        # With preamble and meta information, since the bytes are also the file on disk (PS3.10 7.1).
         self.dataset.save_as(file, enforce_file_format=True)
         return file.getvalue()

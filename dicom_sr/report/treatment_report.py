@@ -122,6 +122,7 @@ class Scenario(NormalisedValue):
         float
             A fraction in [-1, 1], to a tenth of a percent.
         """
+        # Of the rounded rates, and rounded again: a difference of two decimals is not a decimal in binary.
         gain = self.ict_ccrt.dfs[horizon_months].value - self.ccrt.dfs[horizon_months].value
         return round_to(gain, DFS_DECIMALS)
 

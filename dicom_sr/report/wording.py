@@ -71,6 +71,7 @@ class Wording:
     unsigned: str
 
 
+# "copies/mL", "DFS" and the regimens stay in Latin letters in both languages: guidelines and laboratories use them so.
 ENGLISH = Wording(
     title="Treatment decision nomogram (CPTDN), nasopharyngeal carcinoma",
     demonstration="DEMONSTRATION MODEL - NOT FOR CLINICAL USE",

@@ -166,7 +166,8 @@ def _with_age(stored: Sequence[StoredInstance], age_years: float | None) -> list
     """Return the instances as if the images contained this age; without one, unchanged."""
     if age_years is None:
         return list(stored)
-    # The rules refuse a study without an age and compare both attributes, so the birth date is emptied.
+    # The rules take the birth date first and PatientAge second (node/cases/eligibility.py), so the birth date is
+    # emptied.
     age_attributes = {"PatientAge": f"{int(age_years):03d}Y", "PatientBirthDate": ""}
     return [replace(instance, header={**instance.header, **age_attributes}) for instance in stored]
 

@@ -126,11 +126,37 @@ class PointsScale:
         return sum(self.zero.values())
 
     def of_factor(self, factor: str, value: Values) -> Values:
-        """Return the points of age (years), Prognostic-score or EBV DNA (0/1); numbers or arrays."""
+        """Return the points of age, Prognostic-score or EBV DNA on its axis.
+
+        Parameters
+        ----------
+        factor : str
+            ``age_years``, ``prognostic_score`` or ``ebv_dna_gt_4000``.
+        value : float or array
+            Years, a score in [-1, 1], or 0/1.
+
+        Returns
+        -------
+        float or array
+            0 at the end of the axis with the smallest effect; beyond the axis below 0 or above its last point.
+        """
         return (self.coefficients[factor] * value - self.zero[factor]) / self.lp_per_point
 
     def of_predictive_score(self, arm: TreatmentArm, value: Values) -> Values:
-        """Return the points of the Predictive-score on one arm's axis, the arm's own effect included."""
+        """Return the points of the Predictive-score on one arm's axis, the arm's own effect included.
+
+        Parameters
+        ----------
+        arm : TreatmentArm
+            Whose axis.
+        value : float or array
+            Predictive-score in [-1, 1].
+
+        Returns
+        -------
+        float or array
+            Points; the difference between both arms is that of their linear predictors.
+        """
         return (_predictive(self.coefficients, arm, value) - self.zero[PREDICTIVE]) / self.lp_per_point
 
     def total(self, linear_predictor: Values) -> Values:

@@ -86,7 +86,18 @@ class NomogramResult:
         return TreatmentArm.ICT_CCRT if self.ict_preferred[patient] else TreatmentArm.CCRT
 
     def extrapolations(self, patient: int = 0) -> list[dict[str, Any]]:
-        """Return the inputs of one patient that are outside the training cohort, with that cohort's range."""
+        """Return the inputs of one patient that are outside the training cohort, with that cohort's range.
+
+        Parameters
+        ----------
+        patient : int
+            Counted from 0.
+
+        Returns
+        -------
+        list of dict
+            ``input``, ``value`` and ``training_range`` of each; empty where all are inside.
+        """
         return [
             {"input": name, "value": float(self.inputs[name][patient]), "training_range": [low, high]}
             for name, (low, high) in self.training_ranges.items()

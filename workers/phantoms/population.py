@@ -137,7 +137,20 @@ def draw_patient(
 
 
 def patient_rng(seed: int, number: int, stream: int) -> np.random.Generator:
-    """Return an independent generator of one phantom: stream 0 for facts, 1 for anatomy, 2 and up for scans."""
+    """Return an independent generator of one phantom.
+
+    Parameters
+    ----------
+    seed, number : int
+        Of the cohort, and of the phantom in it, counted from 0.
+    stream : int
+        0 for facts, 1 for anatomy, 2 and up for scans.
+
+    Returns
+    -------
+    numpy Generator
+        Independent of the other streams, so that another scanner does not change a patient.
+    """
     return np.random.default_rng(np.random.SeedSequence([seed, number, stream]))
 
 

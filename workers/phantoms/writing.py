@@ -89,7 +89,22 @@ def subject_of(patient: PhantomPatient, seed: int, number: int) -> Subject:
 
 
 def tumour_grid(tumour: Tumour, scanner: ScannerRange, rng: np.random.Generator) -> Grid:
-    """Return sections through the tumour at this scanner's spacing, and a few beyond it for the histogram."""
+    """Return sections through the tumour at this scanner's spacing, and a few beyond it for the histogram.
+
+    Parameters
+    ----------
+    tumour : Tumour
+        Of the subject.
+    scanner : ScannerRange
+        Range from which spacing and thickness are drawn.
+    rng : numpy Generator
+        Of this scan.
+
+    Returns
+    -------
+    Grid
+        Pixel centres in mm; z ascending, not evenly spaced beyond the tumour.
+    """
     spacing, thickness = rng.uniform(*scanner.spacing_mm), rng.uniform(*scanner.thickness_mm)
     reach = float(tumour.radii_mm[2])
     # Slices do not meet the tumour's centre by design: their phase is drawn.

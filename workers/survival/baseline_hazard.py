@@ -45,16 +45,49 @@ class StepBaseline:
         return np.cumsum(self.increments)
 
     def hazard_at(self, days: float) -> float:
-        """Return the cumulative hazard at a time, in the unit of the fit's durations; steps are right-continuous."""
+        """Return the cumulative hazard at a time; steps are right-continuous.
+
+        Parameters
+        ----------
+        days : float
+            In the unit of the fit's durations, >= 0.
+
+        Returns
+        -------
+        float
+            H0 of a patient with x = 0; 0 before the first event, and constant after the last one.
+        """
         # A patient who fails on the day itself has failed by then: the step of that day is included.
         return float(self.increments[self.event_days <= days].sum())
 
     def a_at(self, days: float) -> float:
-        """Return the sum of `increments_a` up to and including a time."""
+        """Return the sum of `increments_a` up to and including a time.
+
+        Parameters
+        ----------
+        days : float
+            In the unit of the fit's durations.
+
+        Returns
+        -------
+        float
+            A in var(log S) = exp(2 lp) (A + g' Cov g).
+        """
         return float(self.increments_a[self.event_days <= days].sum())
 
     def q_at(self, days: float) -> FloatArray:
-        """Return the sum of `increments_q` up to and including a time, shape (p,)."""
+        """Return the sum of `increments_q` up to and including a time.
+
+        Parameters
+        ----------
+        days : float
+            In the unit of the fit's durations.
+
+        Returns
+        -------
+        array, shape (p,)
+            q in g = H0 x - q, in the order of the covariates.
+        """
         return np.asarray(self.increments_q[self.event_days <= days].sum(axis=0))
 
 

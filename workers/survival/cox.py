@@ -116,7 +116,18 @@ class CoxFit:
         return float(stats.chi2.sf(chi2, len(self.terms)))
 
     def index(self, term: str) -> int:
-        """Return the position of a term; ValueError where the model has no such term."""
+        """Return the position of a term in coefficients and covariance.
+
+        Parameters
+        ----------
+        term : str
+            As it was given to the fit.
+
+        Raises
+        ------
+        ValueError
+            The model has no such term.
+        """
         return self.terms.index(term)
 
     def linear_predictor(self, x: FloatArray) -> FloatArray:

@@ -304,7 +304,24 @@ def examine_factor(cohort: Cohort, factor: str, endpoint: str = "dfs") -> Factor
 
 
 def univariate(cohort: Cohort, endpoint: str = "dfs") -> list[FactorTest]:
-    """Examine every clinical factor that the cohort has, the treatment and both scores."""
+    """Examine every clinical factor that the cohort has, the treatment and both scores.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Usually the training patients.
+    endpoint : str
+        Which follow-up.
+
+    Returns
+    -------
+    list of FactorTest
+        Clinical factors in the order of `CLINICAL_FACTORS`, then the treatment, then the scores.
+
+    References
+    ----------
+    Zhong et al. 2021, section 2.4 and Table 2.
+    """
     have = [factor for factor in CLINICAL_FACTORS if factor in cohort.values]
     scores = [score for score in ("prognostic_score", "predictive_score") if score in cohort.values]
     return [examine_factor(cohort, factor, endpoint) for factor in (*have, TREATMENT, *scores)]
@@ -334,7 +351,18 @@ def term_to_json(fit: CoxFit, at: int, per: float = 1.0) -> dict[str, Any]:
 
 
 def model_to_json(fit: CoxFit) -> dict[str, Any]:
-    """Return all terms and the overall tests of a fitted model."""
+    """Return all terms and the overall tests of a fitted model.
+
+    Parameters
+    ----------
+    fit : CoxFit
+        The model.
+
+    Returns
+    -------
+    dict
+        Hazard ratios of age and volume per ten units (see `PER_UNIT`), all others per unit.
+    """
     return {
         "terms": {term: term_to_json(fit, at, PER_UNIT.get(term, 1.0)) for at, term in enumerate(fit.terms)},
         "n": fit.n,

@@ -101,7 +101,18 @@ class SurvivalCurve:
         return low, high
 
     def n_at_risk(self, days: float) -> int:
-        """Return the number of patients with a follow-up of at least `days`."""
+        """Return the number of patients at risk at a time.
+
+        Parameters
+        ----------
+        days : float
+            Days since the start of follow-up.
+
+        Returns
+        -------
+        int
+            Patients with a follow-up of at least `days`; an event or a censoring on that day counts as at risk.
+        """
         return int((self.durations_days >= days).sum())
 
     def quantile(self, probability: float) -> float | None:

@@ -92,6 +92,17 @@ def default_loader_count(device: torch.device) -> int:
 
 
 def seeded_generator(*numbers: int) -> torch.Generator:
-    """Return a generator whose stream depends on these numbers alone, for example seed and step of a training."""
+    """Return a generator whose stream depends on these numbers alone.
+
+    Parameters
+    ----------
+    *numbers : int
+        For example seed and step of a training; each >= 0.
+
+    Returns
+    -------
+    torch.Generator
+        On the CPU; streams of different numbers are independent.
+    """
     word = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
     return torch.Generator().manual_seed(int(word) & (2**63 - 1))

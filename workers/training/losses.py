@@ -112,7 +112,18 @@ class Outcomes:
     treatment: Tensor
 
     def rows(self, index: Tensor) -> Outcomes:
-        """Return the follow-up of the patients at these positions."""
+        """Return the follow-up of the patients at these positions.
+
+        Parameters
+        ----------
+        index : int tensor, shape (m,)
+            Rows; a row may occur more than once.
+
+        Returns
+        -------
+        Outcomes
+            Of m patients, in this order.
+        """
         return Outcomes(self.durations[index], self.event_observed[index], self.treatment[index])
 
     def to(self, device: torch.device) -> Outcomes:
@@ -175,7 +186,20 @@ def _endpoint(log_hazard: Tensor, outcomes: Outcomes, column: int, ties: Ties) -
 
 
 def weight_penalty(module: nn.Module, l2: float = 0.0, l1: float = 0.0) -> Tensor:
-    """Return l2 / 2 * sum of squares + l1 * sum of magnitudes over the weight matrices; biases and norms are free."""
+    """Return the penalty of the weight matrices; biases and norms are free.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        With at least one weight matrix.
+    l2, l1 : float
+        Factors of half the sum of squares, and of the sum of magnitudes.
+
+    Returns
+    -------
+    tensor, scalar
+        With gradient.
+    """
     weights = [p for p in module.parameters() if p.ndim > 1]
     total = weights[0].new_zeros(())
     for w in weights:

@@ -71,7 +71,20 @@ class PatchStore:
         return patches / 255.0 if self.arrays[role].dtype == np.uint8 else patches
 
     def bag_rows(self, role: str, patient: int) -> IndexArray:
-        """Return the slice numbers of one patient's bag."""
+        """Return the slice numbers of one patient's bag.
+
+        Parameters
+        ----------
+        role : str
+            The sequence.
+        patient : int
+            Position in `patient_ids`.
+
+        Returns
+        -------
+        int array, shape (n_slices,)
+            Rows of the sequence's file, consecutive.
+        """
         return np.arange(self.starts[role][patient], self.starts[role][patient + 1])
 
     def bag_sizes(self, role: str, patients: IndexArray) -> list[int]:
@@ -135,7 +148,18 @@ def build_store(
 
 
 def open_store(folder: Path) -> PatchStore:
-    """Open the store that `build_store` left in a folder."""
+    """Open the store that `build_store` left in a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        With its index.
+
+    Returns
+    -------
+    PatchStore
+        Arrays are memory-mapped read-only: nothing is read before a slice is asked for.
+    """
     index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
     starts = {role: np.concatenate([[0], np.cumsum(index["slices"][role])]).astype(np.intp) for role in SEQUENCES}
     arrays: dict[str, NDArray[np.generic]] = {

@@ -142,7 +142,22 @@ def _step(run: ScoreTraining, x: Tensor, followed: Outcomes, config: TrainingCon
 
 
 def penalties(network: MultitaskNetwork) -> Tensor:
-    """Return the paper's weight penalties: L2 on the three parts, L1 on the outputs."""
+    """Return the paper's weight penalties: L2 on the three parts, L1 on the outputs.
+
+    Parameters
+    ----------
+    network : MultitaskNetwork
+        In training.
+
+    Returns
+    -------
+    tensor, scalar
+        With gradient; to be added to the loss.
+
+    References
+    ----------
+    Zhong et al. 2021, supplement.
+    """
     return (
         # Zhong et al. 2021, supplement. L1 on the outputs drives weights of the last layer to exactly 0.
         weight_penalty(network.shared, l2=L2_SHARED)

@@ -163,7 +163,18 @@ def balance(
 
 
 def spread(values: FloatArray) -> float:
-    """Return the standard deviation: sqrt(p (1 - p)) of a binary factor, else with n - 1."""
+    """Return the standard deviation: sqrt(p (1 - p)) of a binary factor, else with n - 1.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+        No value is unknown; n > 1.
+
+    Returns
+    -------
+    float
+        As R's MatchIt computes it for the standardised mean difference.
+    """
     if set(np.unique(values)) <= {0.0, 1.0}:
         share = float(values.mean())
         return float(np.sqrt(share * (1 - share)))
