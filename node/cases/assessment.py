@@ -64,7 +64,13 @@ class Assessment:
     missing: tuple[str, ...] = ()
 
     def explain_json(self) -> dict[str, Any]:
-        """Return the part of `studies explain` that the rules know."""
+        """Return the part of `studies explain` that the rules know.
+
+        Returns
+        -------
+        dict
+            ``series``, ``contour``, ``clinical``, ``eligibility`` and ``quality`` as JSON values.
+        """
         return {
             "series": [dict(series) for series in self.series],
             "contour": dict(self.contour),
@@ -133,11 +139,14 @@ def assess_inputs(
 def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     images = [instance for instance in inputs.images if not _is_contour_or_registration(instance)]
     inside = [instance for instance in inputs.images if _is_contour_or_registration(instance)]
+    # By UID: contours inside the study are also found by its frame of reference.
     related = {instance.sop_instance_uid: instance for instance in (*inside, *inputs.related)}
     headers = [instance.header for instance in images]
     summaries = summarise_series(headers)
+    # Any MR header serves: identity, study date and age are attributes of patient and study.
     header = next((h for h in headers if h.get("Modality") == "MR"), headers[0] if headers else {})
     series_of = {image.sop_instance_uid: str(image.header.get("SeriesInstanceUID") or "") for image in images}
+    # Contours before roles: that a contour was drawn on a series is an argument for its role.
     contours = find_contours(
         inputs.study_instance_uid, summaries, series_of, header, list(related.values()), settings.case.roi_names
     )
@@ -197,11 +206,14 @@ def _state(
     eligibility: Eligibility,
 ) -> tuple[State, datetime | None]:
     """Refusals take precedence over missing content, and that over questions: a refusal cannot be cured by sending."""
+    # Before everything else: what is missing may be on its way, and a refusal would be reported too early.
     if open_associations:
         return "receiving", None
     if any(finding.outcome == "refused" for finding in eligibility.findings):
         return "refused", None
     if any(gap.outcome == "incomplete" for gap in gaps):
+        # Senders that use one association for each object leave pauses between them: "incomplete" only after a quiet
+        # time.
         last = inputs.last_instance_at or max((image.received_at for image in inputs.images), default=now)
         deadline = last + timedelta(seconds=settings.case.stable_after_s)
         clock_went_back = now < last  # then the deadline may be hours away: the case is assessed as it is
@@ -214,6 +226,7 @@ def _state(
 def _reasons(gaps: Sequence[Gap], eligibility: Eligibility) -> list[Mapping[str, str]]:
     findings: list[Gap | EligibilityFinding] = [*eligibility.findings, *gaps]
     order = {"refused": 0, "incomplete": 1, "held": 2}
+    # A stable sort: within one outcome the questions keep their order, so equal cases have equal texts.
     ranked = sorted(findings, key=lambda finding: order[finding.outcome])
     return [{"code": finding.code, "text": finding.text} for finding in ranked]
 
@@ -237,6 +250,7 @@ def _request(inputs: CaseInputs, policy: DecisionPolicy, content: _Content, elig
         series={
             role: {
                 "series_instance_uid": summary.series_instance_uid,
+                # Sorted, because the order of arrival must not change the digest of the request.
                 "instances": sorted(instances[summary.series_instance_uid]),
                 "reason": reasons[summary.series_instance_uid],
             }
@@ -298,6 +312,7 @@ def _quality(content: _Content, eligibility: Eligibility) -> list[tuple[str, str
         if link is not None and link.by == "registration":
             warnings.append(("contour_registered", f"The contour reaches the {role} through a spatial registration."))
         step_mm = summary.stack.step_mm or 0.0
+        # 2D only: in a 3D acquisition the step follows from interpolation as well.
         if summary.header.get("MRAcquisitionType") == "2D" and step_mm > THICK_SLICES_MM:
             warnings.append(("thick_slices", f"The slices of the {role} are {step_mm:g} mm apart."))
     used = {contour_object.instance.sop_instance_uid for contour_object in content.by_series.values()}

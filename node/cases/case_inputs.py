@@ -74,6 +74,7 @@ class CaseInputs:
     hold: str | None = None
 
 
+# What explains a value without changing the result; a corrected sentence must not start a cohort's computation anew.
 _NOT_IN_DIGEST = frozenset({"reason", "reasons", "provenance", "warnings", "text", "age_source"})
 
 
@@ -152,6 +153,7 @@ class ComputeRequest:
             Naming the keys that are missing or unknown.
         """
         known = set(cls.__dataclass_fields__)
+        # Jobs of an earlier version may be queued while the program is upgraded.
         missing = known - {"registrations", "warnings", "refusals", "character_set"} - set(document)
         unknown = set(document) - known
         if missing or unknown:
@@ -171,6 +173,7 @@ class ComputeRequest:
             again from another source must not lead to another computation.
         """
         document = _without(self.to_json())
+        # ASCII and sorted keys: the same bytes on each machine and Python version.
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 

@@ -89,6 +89,7 @@ def geometry_gaps(chosen: Mapping[str, SeriesSummary]) -> list[Gap]:
     for role, summary in chosen.items():
         for code, text in summary.stack.findings:
             sentence = f"{role} {summary.name}: {text}."
+            # Lost on the way, most likely: a PACS may have them. The other defects are in the images themselves.
             if code == "missing_slice":
                 gaps.append(Gap("incomplete", code, sentence, summary.series_instance_uid))
             else:

@@ -175,12 +175,14 @@ def find_contours(
             continue  # a segmentation that this node delivered is a result, never a source
         contour_object = _contour_object(instance, kind, series, series_of_instance, registrations, roi_names)
         if not _concerns(contour_object, study_uid):
+            # Without a tumour ROI, or of another patient, the object says nothing about this case and is not mentioned.
             if contour_object.roi is not None and patient_difference(patient, instance.header) is None:
                 notes.append(f"{contour_object.name} is in another frame of reference and no registration joins it.")
             continue
         difference = patient_difference(patient, instance.header)
         if difference is not None:
             findings.append(("identity_mismatch", f"{contour_object.name} refers to this study, but {difference}."))
+        # REJECTED is a statement of a person (PS3.3 C.8.8.16); UNAPPROVED is only the absence of one.
         elif str(instance.header.get("ApprovalStatus") or "").upper() == "REJECTED":
             notes.append(f"{contour_object.name} is rejected and was left out.")
         else:
@@ -249,8 +251,10 @@ def _contour_object(
         links=links,
         explicit=frozenset(explicit),
         rank=(
+            # Contours of the planning system before a segmentation, which may be a product of another program.
             kind == "RTSTRUCT",
             str(header.get("ApprovalStatus") or "").upper() == "APPROVED",
+            # When it was drawn, and only then when it arrived: archives send old objects late.
             _drawn_at(header),
             instance.received_at,
             instance.sop_instance_uid,
@@ -261,10 +265,13 @@ def _contour_object(
 def _link(
     series: SeriesSummary, frames: frozenset[str], explicit: set[str], registrations: Sequence[StoredInstance]
 ) -> Link | None:
+    # The frame of reference decides (PS3.3 C.7.4.1); that the series is named as well is only recorded.
     if frames & series.frames_of_reference:
         return Link("reference" if series.series_instance_uid in explicit else "frame")
+    # Without a frame of reference on one side, the reference to the images themselves is what is left.
     if not frames or not series.frames_of_reference:
         return Link("reference") if series.series_instance_uid in explicit else None
+    # The newest first: a registration that was repeated replaces the earlier one.
     for registration in sorted(registrations, key=lambda each: each.received_at, reverse=True):
         joined = _rigidly_joined(registration.header)
         sources, targets = sorted(frames & joined), sorted(series.frames_of_reference & joined)
@@ -281,6 +288,7 @@ def _rigidly_joined(header: Mapping[str, Any]) -> frozenset[str]:
         for entry in entries
         if all(str(kind).upper() == "RIGID" for kind in entry.get("matrix_types") or ())
     }
+    # The frame of reference of the registration itself is the target of all its matrices (PS3.3 C.20.2).
     own = str(header.get("FrameOfReferenceUID") or "")
     return frozenset(uid for uid in joined | {own} if uid)
 
@@ -299,6 +307,7 @@ def _frames(header: Mapping[str, Any], roi: RoiChoice | None) -> frozenset[str]:
 def _referenced_series(header: Mapping[str, Any], series_of_instance: Mapping[str, str]) -> set[str]:
     references = header.get("ContourReferences") or {}
     known = set(series_of_instance.values())
+    # Only series that are stored here: a reference to one that has not arrived does not make it known.
     named = {str(uid) for uid in references.get("series_instance_uids") or ()} & known
     drawn_on = {
         series_of_instance[uid] for uid in references.get("sop_instance_uids") or () if uid in series_of_instance
@@ -329,6 +338,7 @@ def _usable(contour_objects: Sequence[ContourObject]) -> tuple[list[ContourObjec
     for contour_object in contour_objects:
         if contour_object.roi is not None and contour_object.links:
             usable.append(contour_object)
+        # Only what would have been preferred: a damaged old structure set beside a usable newer one is no question.
         elif not usable:
             problems.append(_problem(contour_object))
     return usable, problems

@@ -48,6 +48,7 @@ def structure_set_header(ds: Dataset) -> dict[str, Any]:
                 references.instances += [
                     _uid(image, "ReferencedSOPInstanceUID") for image in series.get("ContourImageSequence") or ()
                 ]
+    # By ROI Number: the three sequences may have different orders and lengths (PS3.3 C.8.8.5, C.8.8.6, C.8.8.8).
     types = {
         _number(item, "ReferencedROINumber"): str(item.get("RTROIInterpretedType") or "")
         for item in ds.get("RTROIObservationsSequence") or ()
@@ -104,6 +105,7 @@ def segmentation_header(ds: Dataset) -> dict[str, Any]:
         references.instances += [
             _uid(image, "ReferencedSOPInstanceUID") for image in series.get("ReferencedInstanceSequence") or ()
         ]
+    # Counted, because a segment may be declared without any frame.
     frames_of: dict[int, int] = {}
     for frame in ds.get("PerFrameFunctionalGroupsSequence") or ():
         for item in frame.get("SegmentIdentificationSequence") or ():
@@ -199,6 +201,7 @@ def _points(contour: Dataset) -> Any:
 
     The text is split here, because pydicom's number objects cost seconds for a large structure set.
     """
+    # `get_item` and not the attribute: decoding would make an object of each number.
     if CONTOUR_DATA not in contour:
         return None
     raw = contour.get_item(CONTOUR_DATA).value
@@ -208,6 +211,7 @@ def _points(contour: Dataset) -> Any:
         values = np.array([float(part) for part in raw.strip(b" \0").split(b"\\") if part.strip()])
     else:
         values = np.asarray(raw if raw is not None else [], dtype=float)
+    # A damaged contour has no extent; the worker, which reads all contours, refuses or uses it.
     if values.size < 3 or values.size % 3 or not np.isfinite(values).all():
         return None
     return values.reshape(-1, 3)

@@ -8,6 +8,7 @@ from datetime import date, datetime, time, timedelta
 
 from config.errors import InputError
 
+# The year comes first in all of them: otherwise every day up to the 12th of a month would have two readings.
 _FORMS = (
     re.compile(r"^(\d{4})-(\d{1,2})-(\d{1,2})(?:[T ].*)?$"),
     re.compile(r"^(\d{4})/(\d{1,2})/(\d{1,2})(?: .*)?$"),

@@ -144,11 +144,13 @@ def _side(comparator: Comparator, bound: float, threshold: float, inclusive: boo
         return "<=threshold"
     if comparator == "<=" and (bound < threshold if inclusive else bound <= threshold):
         return "<=threshold"
+    # For example "<10000": the limit of a diluted assay may be above the threshold.
     raise _refused(f"EBV DNA {given!r} leaves open on which side of {threshold:g} copies/mL it is")
 
 
 def _check_specimen(specimen: str | None) -> None:
     plain = unicodedata.normalize("NFKC", specimen or "").strip().lower()
+    # "Plasma of whole blood" names both and is plasma.
     if _WHOLE_BLOOD.search(plain) and not re.search(r"plasma|血浆", plain):
         raise _refused(f"EBV DNA in {specimen} is not interchangeable with plasma; expected plasma or serum")
 
@@ -158,6 +160,7 @@ def _comparator(plain: str, given: str) -> tuple[Comparator, str]:
     if match is None:
         return "=", plain
     word = match.group(1)
+    # "about 4000" cannot be put on a side of 4000.
     if word not in _COMPARATORS:
         raise _refused(f"EBV DNA {given!r} is approximate; expected a number or one of > >= < <=")
     return _COMPARATORS[word], plain[match.end() :]
@@ -181,6 +184,7 @@ def _in_copies(number: float, written: str, unit: str | None, given: str, copies
     units = [part for part in (written, stated) if part]
     if any(_WHOLE_BLOOD.search(part) for part in units):
         raise _refused(f"EBV DNA {given!r} is of another specimen; expected plasma or serum")
+    # As a set: a unit in the text and one beside it are two statements about one number, and both must be the same.
     copies = {_converted(number, part, given, copies_per_iu) for part in units} or {number}
     if len(copies) > 1:
         raise _refused(f"EBV DNA {given!r} has two units that differ ({written!r} and {unit!r})")
@@ -199,6 +203,7 @@ def _converted(number: float, unit: str, given: str, copies_per_iu: float | None
         factor = copies_per_iu
     else:
         match = _COPIES.match(linear)
+        # "log" alone may be the logarithm of IU or of copies.
         if match is None or (logarithmic and not re.search(r"cop|cp|拷贝|geq|kop", linear)):
             raise _refused(f"EBV DNA {given!r} has the unit {unit!r}; expected copies/mL")
         factor = 10.0 ** int(match.group("power") or 0)

@@ -21,6 +21,7 @@ from node.cases.dates import parse_date
 
 Outcome = Literal["refused", "held"]
 _PATIENT_AGE = re.compile(r"^\s*(\d{1,4})\s*([YMWD])\s*$", re.IGNORECASE)
+# Patient's Age (0010,1010) is an AS: three digits and a unit of days, weeks, months or years (PS3.5 section 6.2).
 _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.1775, "D": 365.25}
 GREATEST_AGE_YEARS = 120  # a birth date such as 1900-01-01 is a placeholder; then PatientAge is used
 
@@ -89,6 +90,7 @@ def assess_eligibility(
     Zhong et al., EBioMedicine 2021;70:103522.
     """
     eligibility = Eligibility()
+    # The study date first: it is type 2 in every image, the others are optional (PS3.3 C.7.2.1, C.7.3.1, C.7.6.1).
     study_day = _day(header, "StudyDate") or _day(header, "AcquisitionDate") or _day(header, "SeriesDate")
     _assess_stage(eligibility, facts, policy.stage, settings)
     _assess_age(eligibility, header, facts, study_day)
@@ -148,8 +150,10 @@ def _assess_age(
 ) -> None:
     in_images = _day(header, "PatientBirthDate")
     in_facts = facts.birth_date.day if facts.birth_date else None
+    # The clinical facts first: images may have a placeholder (see `GREATEST_AGE_YEARS`).
     born = in_facts or in_images
     if born is not None and study_day is not None and born <= study_day:
+        # Completed years by the calendar; days divided by 365.25 are wrong around birthdays.
         age = study_day.year - born.year - ((study_day.month, study_day.day) < (born.month, born.day))
         if age <= GREATEST_AGE_YEARS:
             source = "the birth date in the clinical facts" if in_facts else "the birth date in the images"
@@ -191,6 +195,7 @@ def _assess_ebv(
     eligibility.ebv = {"category": "unknown", "copies_per_ml": None, "as_given": None, "comparator": "unknown",
                  "observed_on": None, "provenance": None}  # fmt: skip
     if refusals:
+        # The reason of the last draw.
         text = f"{refusals[0][:1].upper()}{refusals[0][1:]}."
         eligibility.findings.append(EligibilityFinding("held", "ebv_dna_unusable", text))
     else:
@@ -223,6 +228,7 @@ def _use_ebv(
     eligibility.explain["ebv_dna"] = (
         f"EBV DNA {value.as_given} is {side} {threshold:g} copies/mL{drawn} ({result.provenance.source})."
     )
+    # Only an exact number can be near: a comparator on the right side of the threshold states no distance.
     copies = value.copies_per_ml
     if copies is not None and abs(copies - threshold) <= settings.clinical.ebv_band_fraction * threshold:
         near = f"EBV DNA {copies:g} copies/mL is close to the threshold of {threshold:g}"
@@ -264,6 +270,7 @@ def _assess_mr_age(eligibility: Eligibility, facts: ClinicalFacts, settings: Set
         eligibility.warnings.append(("mr_age_unknown", eligibility.explain["mr_age"]))
         return
     days = (start - study_day).days
+    # An MR after the start of treatment shows a treated tumour: another reason than its age.
     if days < 0:
         text = f"The MR of {study_day.isoformat()} was taken after the treatment began on {start.isoformat()}."
         eligibility.findings.append(EligibilityFinding("refused", "prior_treatment", text))

@@ -58,8 +58,10 @@ def frame_header(ds: Dataset) -> dict[str, Any]:
     """
     shared = _first(ds.get("SharedFunctionalGroupsSequence"))
     frames: Sequence[Dataset] = ds.get("PerFrameFunctionalGroupsSequence") or ()
+    # A macro is in the shared group or in each frame, never in both (PS3.3 C.7.6.16.1).
     groups = [group for group in (shared, _first(frames)) if group is not None]
     header: dict[str, Any] = {}
+    # Under the keywords of classic MR, so that the rules know one form; EffectiveEchoTime is the Echo Time of a frame.
     for macro, keyword, classic in NUMBER_VALUES:
         value = _value(groups, macro, keyword)
         if value is not None:
@@ -70,6 +72,7 @@ def frame_header(ds: Dataset) -> dict[str, Any]:
             header["AcquisitionDateTime" if keyword == "FrameAcquisitionDateTime" else keyword] = str(value)
     times = _value(groups, "MRModifierSequence", "InversionTimes")
     if times is not None:
+        # Inversion Times (0018,9079) has one value for each inversion pulse; classic MR has a single one.
         header["InversionTime"] = float(times[0] if isinstance(times, Sequence) else times)
     header.update(_spacings(shared, frames))
     header.update(_positions(shared, frames))
@@ -102,8 +105,10 @@ def _positions(shared: Dataset | None, frames: Sequence[Dataset]) -> dict[str, A
     placed = [point for point in positions if point is not None and len(point) == 3]
     if placed:
         header["ImagePositionPatient"] = placed[0]
+    # All or nothing: with positions of some frames only, gaps between them would mean nothing.
     if orientations and len(orientations) == len(placed) == len(frames):
         row, column = orientations[0][:3], orientations[0][3:]
+        # Along the normal of the first frame: the z coordinate is no slice position in an oblique stack.
         header["FrameOffsets"] = [round(_dot(_cross(row, column), point), OFFSET_DECIMALS) for point in placed]
         along = [[_dot(axis, point) for point in placed] for axis in (row, column)]
         shear = max(max(values) - min(values) for values in along)

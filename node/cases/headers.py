@@ -115,6 +115,7 @@ def _decoded_again(value: Any, claimed: str, actual: str) -> Any:
         return {key: _decoded_again(part, claimed, actual) for key, part in value.items()}
     if isinstance(value, list | tuple):
         return [_decoded_again(part, claimed, actual) for part in value]
+    # ASCII has the same bytes in every character set of DICOM but ISO-IR 14, where two characters differ.
     if not isinstance(value, str) or value.isascii():
         return value
     try:
@@ -170,6 +171,7 @@ def _number(value: Any) -> float | int | None:
     if value is None or value == "":
         return None
     number = float(value)
+    # NaN and infinity are no JSON, and no rule can compare with them.
     if number != number or number in (float("inf"), float("-inf")):
         return None
     return int(number) if number.is_integer() else number
@@ -179,6 +181,7 @@ def _vector(value: Any) -> list[float] | None:
     if value is None or value == "" or not isinstance(value, MultiValue | list | tuple):
         return None
     numbers = [float(part) for part in value]
+    # Positions of kilometres are damage; they would make boxes and offsets meaningless.
     return numbers if all(abs(number) < 1e9 for number in numbers) else None
 
 

@@ -21,11 +21,13 @@ def patient_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> s
         None for one patient, else half a sentence without the patient's name. A missing Patient ID is a difference;
         an issuer or birth date that one side does not state is not.
     """
+    # Spaces around an LO are not significant (PS3.5 section 6.2).
     first_id, second_id = (str(header.get("PatientID") or "").strip() for header in (first, second))
     if first_id != second_id:
         return f"its Patient ID is {second_id!r} and not {first_id!r}"
     for keyword, name in (("IssuerOfPatientID", "issuer of the Patient ID"), ("PatientBirthDate", "birth date")):
         values = [str(header.get(keyword) or "").strip() for header in (first, second)]
+        # A structure set may leave out birth date and issuer.
         if all(values) and values[0] != values[1]:
             return f"its {name} differs"
     return None

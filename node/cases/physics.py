@@ -147,12 +147,14 @@ def _positive(header: Mapping[str, Any], keyword: str) -> float | None:
 
 def _family(header: Mapping[str, Any], scanning: set[str], image_type: set[str], words: str) -> Family:
     echo = str(header.get("EchoPulseSequence") or "").upper()
+    # Spin echo first: GRASE and other hybrids state both and have spin-echo contrast.
     if "SE" in scanning or echo in ("SPIN", "BOTH") or "SE" in image_type:
         return "SE"
     if "GR" in scanning or echo == "GRADIENT" or "FFE" in image_type or "FFE" in scanning:
         return "GR"
     if re.search(r"\b(?:t1 tfe|tfe|ffe|t1tfe|t1ffe)\b", words) or vocabulary.GRADIENT_ECHO_SEQUENCE.search(words):
         return "GR"
+    # IR alone: inversion recovery is read out by spin echoes unless a gradient echo is stated.
     if vocabulary.SPIN_ECHO_SEQUENCE.search(words) or "IR" in scanning:
         return "SE"
     return "unknown"
@@ -169,6 +171,7 @@ def _spoiled(header: Mapping[str, Any], variant: set[str]) -> bool | None:
         return True
     if str(header.get("SteadyStatePulseSequence") or "").upper() in ("FREE_PRECESSION", "TRANSVERSE", "TIME_REVERSED"):
         return False
+    # Steady state without spoiling; without either term the vendor has not said it.
     return False if "SS" in variant else None
 
 

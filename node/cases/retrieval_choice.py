@@ -117,6 +117,7 @@ def choose_series(
         if usefulness is not None:
             likelihood, reason = usefulness
             candidates.append((likelihood, SeriesRequest(series, reason)))
+    # Equal ones in order of Series Number, so that a repeated query chooses the same series.
     candidates.sort(key=lambda entry: (-entry[0], str(entry[1].series.header.get("SeriesNumber") or "")))
     requests: list[SeriesRequest] = []
     n_instances = 0
@@ -130,6 +131,7 @@ def choose_series(
 
 def _is_stored(series: PacsSeries, missing: Collection[str], n_stored: Mapping[str, int]) -> bool:
     count = n_stored.get(series.series_instance_uid, 0)
+    # A study that is still being acquired grows in the PACS: the number decides, not that something is stored.
     if series.n_instances is not None:
         return count >= series.n_instances
     return count > 0 and series.series_instance_uid not in missing
@@ -169,6 +171,7 @@ def _usefulness_for_role(series: PacsSeries, missing: Collection[str], rules: Se
     decision = classify_header(answered, rules)
     if decision.role in roles:
         return decision.confidence, f"it is likely the missing {decision.role}"
+    # Contrast/Bolus Agent is an optional key of a query, so its absence says nothing.
     if decision.role == "T1w" and "CE-T1w" in roles:
         return 0.5, "it may be the missing CE-T1w: a query does not always tell a contrast agent"
     if decision.role == "ambiguous" and decision.possible_role in (None, *roles):

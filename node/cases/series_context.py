@@ -57,8 +57,10 @@ def classify_series(
     }
     by_uid = {summary.series_instance_uid: summary for summary in series}
     decisions.update(_agent_in_all(by_uid, decisions))
+    # Before the choice of one series for each role: both would be candidates for T1w otherwise.
     decisions.update(_second_t1w(by_uid, decisions))
     for role, uid in assigned.items():
+        # An assignment to a series that is not stored has no effect.
         if uid in decisions and role in ROLES:
             reason = f"An administrator assigned {role} to it (the rules said {decisions[uid].role})."
             decisions[uid] = RoleDecision(uid, role, 1.0, reason)
@@ -80,6 +82,7 @@ def _check_usable(summary: SeriesSummary, decision: RoleDecision, rules: SeriesR
     body_part = vocabulary.plain_text(summary.header.get("BodyPartExamined"))
     if vocabulary.NOT_HEAD_NECK.search(body_part):
         return _unused(decision, f"{role}, but of another body part ({body_part.strip()}).")
+    # A dual-echo series: its first echo is proton-density-weighted, so one weighting for all images would be wrong.
     if len(summary.echo_times_ms) > 1:
         times = ", ".join(f"{time:g}" for time in summary.echo_times_ms[:4])
         text = f"Several echo times in one series ({times} ms); perhaps {role}."
@@ -97,6 +100,7 @@ def _second_t1w(by_uid: Mapping[str, SeriesSummary], decisions: Mapping[str, Rol
     It may be after contrast; it may also be the same with fat suppression. Images of the wrong kind would be scored
     without a sign of it, so the order of acquisition names the candidate but does not decide.
     """
+    # Only where nothing else claims the role: this is the weakest of all arguments.
     if any("CE-T1w" in (decision.role, decision.possible_role) for decision in decisions.values()):
         return {}
     t1w = [by_uid[uid] for uid, decision in decisions.items() if decision.role == "T1w"]
@@ -178,6 +182,7 @@ def _choose_one(
     if len(candidates) < 2:
         return _drop_lesser(role, by_uid, decisions, candidates)
     remaining, because = candidates, ""
+    # A later rule decides only among the candidates that the earlier ones left.
     for reason, preferred_of in _preferences(role, referenced, extent_mm, assigned):
         preferred = preferred_of(remaining)
         if preferred and len(preferred) < len(remaining):

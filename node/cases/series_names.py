@@ -165,6 +165,7 @@ def _weightings(
 
 def _weightings_in(text: str) -> set[str]:
     weightings = {kind for kind, pattern in (("T1", vocabulary.T1), ("T2", vocabulary.T2)) if pattern.search(text)}
+    # Only without a stated weighting: the name of a sequence is the weaker statement.
     if not weightings and vocabulary.T1_SEQUENCE.search(text):
         return {"T1"}
     if not weightings and vocabulary.T2_SEQUENCE.search(text):
@@ -193,10 +194,12 @@ def _not_a_role(
     if component in NOT_MAGNITUDE:
         return f"{NOT_MAGNITUDE[component]} (Complex Image Component {component})"
     contrast = str(header.get("AcquisitionContrast") or "").upper()
+    # A "T1 FLAIR" has FLUID_ATTENUATED contrast and is a T1w series.
     if contrast in ACQUISITION_CONTRASTS and not (contrast == "FLUID_ATTENUATED" and "T1" in weightings):
         return f"{ACQUISITION_CONTRASTS[contrast]} (Acquisition Contrast {contrast})"
     if str(header.get("AngioFlag") or "").upper() == "Y":
         return "angiography (Angio Flag)"
+    # Names last: what the header states in defined terms is surer than a word in a description.
     for meaning, pattern in vocabulary.NOT_A_ROLE.items():
         word = pattern.search(text) or pattern.search(sequence)
         # A dual-echo series is named "PD/T2": its weighting is settled by the echo time.
@@ -210,8 +213,10 @@ def _not_a_role(
 
 
 def _rejected_phase(text: str) -> bool:
+    # One series of a Dixon acquisition may name several images; with a usable one among them it is not excluded.
     if vocabulary.DIXON_IN.search(text) or vocabulary.DIXON_WATER.search(text):
         return False
+    # "fat sat" contains "fat": the words of fat suppression are removed first.
     return bool(vocabulary.DIXON_REJECTED.search(vocabulary.FAT_SUPPRESSED.sub(" ", text)))
 
 
@@ -269,6 +274,7 @@ def _contrast(header: Mapping[str, Any], text: str) -> tuple[Contrast, str]:
     stated = bool(agents)
     names = _without_treatment(text)
     with_and_without = vocabulary.CONTRAST_WITH_AND_WITHOUT.search(names)
+    # Denial before statement: "non contrast" contains "contrast".
     denied = None if with_and_without else vocabulary.CONTRAST_DENIED.search(names)
     said = None if denied else vocabulary.CONTRAST_SAID.search(names)
     if denied:

@@ -92,10 +92,12 @@ def _excluded(header: Mapping[str, Any], naming: Naming, physics: Physics, rules
     if naming.not_a_role:
         by_name = "(named" in naming.not_a_role
         return _other(f"It is {naming.not_a_role}.", EXCLUDED_BY_NAME if by_name else EXCLUDED_BY_HEADER)
+    # GRASE combines spin echoes with short EPI trains and has spin-echo contrast.
     if physics.echo_planar and "grase" not in naming.text:
         return _other("It is an echo-planar sequence.", EXCLUDED_BY_HEADER)
     if _number(header, "DiffusionBValue") > 0:
         return _other("It is diffusion-weighted (b value).", EXCLUDED_BY_HEADER)
+    # The phases of a dynamic series differ in contrast; which of them would be the CE-T1w is not stated.
     if _number(header, "NumberOfTemporalPositions") > 1:
         return _other("It is a dynamic series (several temporal positions).", EXCLUDED_BY_NAME)
     spacing = pixel_spacing_mm(header)
@@ -120,6 +122,7 @@ def _classify(naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecis
     if weighting.kind == "STIR":
         return _stir(weighting, rules)
     if weighting.kind == "other":
+        # Physics that is not beyond doubt does not override a name: a person decides.
         if naming.weightings and weighting.strength < EXCLUDED_BY_NAME:
             named = " and ".join(sorted(naming.weightings))
             return _unsure(f"{weighting.because}, although named {named}", CONTRADICTION)
@@ -127,6 +130,7 @@ def _classify(naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecis
     kind, confidence, because = _agree(weighting, naming)
     if kind is None:
         return _unsure(because, confidence)
+    # Below the least confidence of a role: a question where no original has the role.
     if naming.part_of:
         confidence, because = min(confidence, ONE_WITNESS), f"{because}; it is {naming.part_of}, the original is wanted"
     if naming.derived and confidence > DERIVED:
@@ -139,6 +143,7 @@ def _classify(naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecis
 def _agree(weighting: Weighting, naming: Naming) -> tuple[str | None, float, str]:
     """Return one kind from physics and names, or None when they contradict each other or state nothing."""
     named = naming.weightings
+    # Physics decides, with less confidence than without the contradiction.
     if len(named) > 1:
         named_text = "names say both T1 and T2"
         if weighting.kind == "none":
@@ -155,6 +160,7 @@ def _agree(weighting: Weighting, naming: Naming) -> tuple[str | None, float, str
     if name is None:
         return weighting.kind, weighting.strength, weighting.because
     if name != weighting.kind:
+        # No vote between name and physics: a wrong series gives a wrong prognosis, a question only costs time.
         return None, CONTRADICTION, f"named {name}, but {weighting.because} indicates {weighting.kind}"
     gain = GAIN_WEAK if weighting.strength < 0.5 else GAIN_STRONG if weighting.strength > 0.7 else GAIN_FAIR
     return name, min(MAX_CONFIDENCE, weighting.strength + gain), f"{weighting.because}, and named {name}"
@@ -163,6 +169,7 @@ def _agree(weighting: Weighting, naming: Naming) -> tuple[str | None, float, str
 def _t1(naming: Naming, confidence: float, because: str) -> RoleDecision:
     if naming.contrast == "given":
         return RoleDecision("", "CE-T1w", confidence, f"T1-weighted: {because}; {naming.contrast_because}.")
+    # Whether a T1w shows enhancement is not visible in a header: never guessed.
     if naming.contrast == "contradictory":
         text = f"T1-weighted: {because}; {naming.contrast_because}"
         return RoleDecision("", "ambiguous", CONTRADICTION, f"{text}.", "CE-T1w")

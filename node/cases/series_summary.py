@@ -89,6 +89,7 @@ def summarise_series(headers: Sequence[Mapping[str, Any]]) -> list[SeriesSummary
 def _summary(uid: str, headers: Sequence[Mapping[str, Any]]) -> SeriesSummary:
     echo_times: set[float] = set()
     for header in headers:
+        # To 0.1 ms: less is rounding of the scanner and not a second echo.
         values = header.get("FrameEchoTimes") or [header.get("EchoTime")]
         echo_times.update(round(number, 1) for number in numbers_of(values) if number > 0)
     first = headers[0]

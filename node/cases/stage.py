@@ -77,6 +77,7 @@ def parse_stage(text: str, edition: str | None = None) -> StageValue:
     if plain.upper() in UNKNOWN:
         return StageValue(edition=number)
     match = _STAGE.match(_SEPARATORS.sub("", plain))
+    # A stage group has several combinations of T, N and M, and which ones depends on the edition.
     if match is None or not any(match.group(part) for part in "tnm"):
         raise InputError(f"the stage {text!r} is not TNM; expected for example T3N1M0")
     t, n, m = (_part(letter, match.group(letter.lower())) for letter in "TNM")

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Mapping
 
 _SEPARATORS = re.compile(r"[_\-./\\|,;:()<>\[\]{}=&%#\"'!?~]+")
+# Before lower-casing, which would lose where the words of "PostGd" begin.
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
 
 
@@ -37,6 +38,7 @@ def plain_text(*texts: object) -> str:
 
 def _words(*alternatives: str) -> re.Pattern[str]:
     """Compile whole words (or phrases with single spaces); a word of Chinese characters matches anywhere."""
+    # `\b` would not do: it counts Chinese characters as letters, so "t1增强" has no boundary after the 1.
     latin = [word for word in alternatives if word.isascii() or not _is_han(word)]
     han = [word for word in alternatives if word not in latin]
     parts = [rf"(?<![a-z0-9])(?:{'|'.join(latin)})(?![a-z0-9])"] if latin else []

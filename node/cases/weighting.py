@@ -52,6 +52,7 @@ def weighting_of(physics: Physics, rules: SeriesRules) -> Weighting:
     """
     if physics.repetition_time_ms is None or physics.echo_time_ms is None:
         return _partial(physics, rules)
+    # Some converters write seconds, which would make a long TR a very short one.
     if physics.repetition_time_ms < SHORTEST_REPETITION_MS or physics.echo_time_ms < SHORTEST_ECHO_MS[physics.family]:
         return Weighting("none", 0.0, f"{_times(physics)} are no times in milliseconds for such a sequence")
     if physics.family == "GR":
@@ -77,6 +78,8 @@ def _times(physics: Physics) -> str:
 def _spin_echo(physics: Physics, rules: SeriesRules) -> Weighting:
     repetition, echo = physics.repetition_time_ms or 0.0, physics.echo_time_ms or 0.0
     stated = f"spin echo, {_times(physics)}"
+    # A long echo train, or a 3D sequence with variable flip angles, gives T2 contrast at a TR that would be too short
+    # for a single echo.
     train = physics.echo_train_length >= rules.t2_min_echo_train or physics.three_d is True
     if echo > rules.max_echo_time_ms:
         return Weighting("other", 0.9, f"{stated}: hydrography")
@@ -91,6 +94,7 @@ def _spin_echo(physics: Physics, rules: SeriesRules) -> Weighting:
             return Weighting("T2", PARTIAL, f"{stated}: TR near the limit")
         return Weighting("none", 0.0, f"{stated}: short TR with long TE fits no weighting")
     if repetition <= rules.t1_max_repetition_time_ms and echo <= rules.t1_max_echo_time_ms:
+        # A spin echo with a TR below 100 ms hardly exists: the family is doubtful, and a name should agree.
         return Weighting("T1", STRONG if repetition >= 100 else FAIR, stated)
     if echo >= 0.8 * rules.t2_min_echo_time_ms and repetition >= rules.t2_min_repetition_time_ms:
         return Weighting("T2", PARTIAL, f"{stated}: TE near the limit")
@@ -109,12 +113,14 @@ def _inversion_recovery(physics: Physics, rules: SeriesRules) -> Weighting:
         if echo >= rules.t2_min_echo_time_ms and repetition >= rules.t2_min_repetition_time_ms:
             return Weighting("none", 0.0, f"{stated}: STIR or FLAIR, the inversion time is missing")
         return Weighting("T1" if echo <= rules.t1_max_echo_time_ms else "none", PARTIAL, stated)
+    # TI = T1 ln 2 nulls fat: about 150 ms at 1.5 T, 200 ms and more at 3 T.
     if inversion <= rules.stir_max_inversion_time_ms and repetition > rules.t1_max_repetition_time_ms:
         return Weighting("STIR", STRONG, f"{stated}: the inversion nulls fat")
     if echo > rules.t1_max_echo_time_ms + 10:
         if inversion >= rules.flair_min_inversion_time_ms:
             return Weighting("other", 0.9, f"{stated}: FLAIR, the inversion nulls water")
         return Weighting("none", 0.0, f"{stated}: fits no weighting")
+    # TI is a part of TR; near the whole of it the time is misread or the sequence another one.
     if inversion <= rules.t1_max_inversion_time_ms and inversion < 0.7 * repetition:
         fits = 2 * inversion <= repetition
         return Weighting("T1", FAIR if fits else PARTIAL, f"{stated}: T1 inversion recovery")
@@ -129,12 +135,15 @@ def _gradient_echo(physics: Physics, rules: SeriesRules) -> Weighting:
             return Weighting("T1", WEAK, f"{stated}: TE long for T1")
         return Weighting("other", FAIR, f"{stated}: a long TE gives T2* weighting")
     inverted = physics.inversion_time_ms is not None and physics.inversion_time_ms >= 300
+    # MPRAGE and its relatives: the preparation gives the T1 contrast, so TR between the echoes and flip angle say
+    # little.
     if (physics.prepared or inverted) and physics.three_d is not False:
         return Weighting("T1", STRONG, f"magnetisation-prepared {stated}")
     if repetition > rules.gr_t1_max_repetition_time_ms:
         return Weighting("none", 0.0, f"{stated}: TR too long for T1 weighting")
     if physics.flip_angle_deg is None:
         return Weighting("T1", PARTIAL, f"{stated}, flip angle not given")
+    # Below the Ernst angle the signal depends on proton density more than on T1.
     if not _above_ernst(physics, 1.0):
         return Weighting("none", 0.0, f"{stated}: below the Ernst angle, proton-density weighting")
     clear = _above_ernst(physics, 1.2) and physics.spoiled is not False and physics.three_d is not False
