@@ -139,6 +139,7 @@ def decision_rule(report: TreatmentReport, words: Wording) -> str:
     str
         A sentence without full stop; the threshold in percentage points is named where it is not zero.
     """
+    # "Over 0 percentage points above" would be correct and hard to read.
     phrase = words.rule if report.model.threshold == 0 else words.rule_threshold
     limit = numbers.threshold(report.model.threshold)
     return phrase.format(horizon=horizon(report.model.horizon_months, words), threshold=limit)
@@ -265,6 +266,7 @@ def stage_text(report: TreatmentReport, words: Wording) -> str:
     parts = [stage.text if stage.text != "unknown" else words.unknown]
     if stage.edition:
         parts.append(words.edition.format(edition=stage.edition))
+    # The word is part of the value, so that no line shows an unverified stage without it.
     if not stage.verified:
         parts.append(words.unverified)
     return ", ".join(parts)

@@ -166,6 +166,7 @@ def drift_of(ledger: Ledger, bundle: str) -> dict[str, Any]:
             select(Report.result, Job.result)
             .join(Case, Case.current_report_id == Report.id)
             .join(Job, Job.id == Report.job_id)
+            # Scores of another bundle have another distribution, and would look like drift.
             .where(Report.bundle_digest == manifest.digest)
             .order_by(Report.created_at.desc())
             .limit(NEWEST)

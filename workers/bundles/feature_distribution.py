@@ -46,6 +46,7 @@ class FeatureDistribution:
             Mahalanobis distance divided by the square root of c: about 1 for a patient like those of the training,
             whatever the number of features.
         """
+        # In float64: the quadratic form sums n^2 terms of both signs.
         difference = np.asarray(features, dtype=np.float64) - self.mean
         # Rounding of a nearly singular precision can give a negative form for features at the mean.
         return float(np.sqrt(max(float(difference @ self.precision @ difference), 0.0) / len(difference)))

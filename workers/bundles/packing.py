@@ -47,5 +47,6 @@ def pack_bundle(folder: Path, content: Mapping[str, Any]) -> Bundle:
         (folder / name).chmod(0o644)
     document = {**content, "files": {name: sha256_of(folder / name) for name in FILES}}
     write_atomically(folder / MANIFEST, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    # A signature is of the digest, which has just changed.
     drop_signatures(folder)
     return verify_bundle(folder)

@@ -156,6 +156,7 @@ def extract_many(
             patients = every[rows]  # (n_bags, c)
         else:
             patients, weights = network.attention(every, sizes)
+            # With attention no slice stands for the patient; pages show the one with the largest weight.
             rows = maximum_instance(weights, sizes)
     start, results = 0, []
     slice_risk = risk.cpu().numpy()

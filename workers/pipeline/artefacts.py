@@ -86,6 +86,7 @@ def _prepared_series(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Pre
         **{
             **facts,
             "role": SeriesRole(facts["role"]),
+            # JSON has lists only; equal studies must compare equal after they were saved and loaded.
             "slices": tuple(StoredSlice(uid, frame) for uid, frame in facts["slices"]),
             "findings": tuple((code, text) for code, text in facts["findings"]),
         },

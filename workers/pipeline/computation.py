@@ -129,6 +129,7 @@ def _prepare_series(
         series,
         files[registration["sop_instance_uid"]] if registration else None,
     )
+    # Before any pixel of the images is decoded: the contour alone shows the slip.
     if contour.volume_ml < SMALLEST_TUMOUR_ML:
         text = (
             f"{role.value}: expected a primary tumour of at least {SMALLEST_TUMOUR_ML:g} mL, "

@@ -214,6 +214,7 @@ def _fact(provenance: Mapping[str, Any] | None) -> Fact | None:
 
 def _series_used(role: SeriesRole, request: ComputeRequest, study: PreparedStudy, analysis: Analysis) -> SeriesUsed:
     series = study[role]
+    # The row counts the tumour's slices, not those of the series: `slices` is in the order of the patches.
     uid, frame = series.slices[analysis.representative[role]]
     return SeriesUsed(
         role, series.series_instance_uid, series.sop_class_uid, series.description, series.n_slices, uid, frame,
@@ -263,6 +264,7 @@ def _arm(arm: TreatmentArm, estimates: Mapping[str, Any]) -> ArmResult:
         name: value[arm.value] if isinstance(value, Mapping) else value for name, value in estimates["points"].items()
     }
     dfs = {
+        # Every horizon of a bundle has its variance terms (`require_horizons`), so the interval is never None here.
         int(month): DfsEstimate(estimate["value"], tuple(estimate["ci95"]))
         for month, estimate in estimates["dfs"][arm.value].items()
     }

@@ -76,6 +76,7 @@ def build_report_objects(
     settings, request = context.settings, ComputeRequest.from_json(job.request)
     options = replace(
         ReportOptions(
+            # Only what some PACS is sent: a page that is drawn and not sent costs time for nothing.
             kinds=sent_kinds(settings),
             language=settings.report.language,
             sop_class=settings.report.sop_class,

@@ -90,6 +90,7 @@ class RiskSets:
     """
 
     def __init__(self, x: FloatArray, durations: FloatArray, event_observed: BoolArray, ties: Ties = "efron") -> None:
+        # Latest first: a risk set is then all rows up to one position, and a cumulative sum gives every one of them.
         order = np.argsort(-durations, kind="stable")
         self.x, self.events = x[order], event_observed[order]
         n, self.p = x.shape
@@ -132,6 +133,7 @@ class RiskSets:
         # over the rows in place of one per event.
         at_risk = np.cumsum(np.add.reduceat(weighted[: self.enters[-1]], starts, axis=0), axis=0)
         dying = np.add.reduceat(weighted[self.events], self.first_of_tie, axis=0)
+        # Efron's mean over the orders in which d tied patients could have failed; with Breslow's the share is 0.
         sums = (at_risk[self.group] - self.thinned[:, None] * dying[self.group])[::-1]
         return EfronSums(
             event_days=self.event_days[::-1],

@@ -80,6 +80,7 @@ def comparison_text(comparison: SurvivalComparison, separator: str = "\n") -> st
     separator : str
         Between the two: a line break in figures, a comma in running text.
     """
+    # The log-rank test exists where the hazard ratio diverges, so its p is given in both cases.
     p = f"log-rank {p_text(comparison.log_rank.p)}" if comparison.log_rank else "log-rank not defined"
     if comparison.fit is None:
         return f"HR not estimable ({comparison.reason}){separator}{p}" if comparison.reason else p

@@ -92,6 +92,7 @@ def report_html(evaluation: Evaluation) -> str:
         "endpoint": ENDPOINT_NAMES[options.endpoint],
         "nomogram": nomogram,
         "biomarker": nomogram.indication.biomarker,
+        # Without its folder: the report leaves the hospital, and paths can contain names.
         "cohort_file": Path(evaluation.source).name,
         "software": software_version(),
         "days_per_month": DAYS_PER_MONTH,

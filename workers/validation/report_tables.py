@@ -148,6 +148,7 @@ def specification_tables(nomogram: CoxNomogram) -> list[ReportTable]:
     ]
     coefficients[0][0] = "Age (per year)"  # the contract's name is per ten years, the coefficient is not
     hazards = []
+    # At these times the nomogram file has interval terms as well: every year of the follow-up and the horizons.
     for days in nomogram.variance_terms:
         month = days / DAYS_PER_MONTH
         hazards.append([f"{month:g}", f"{float(nomogram.baseline_hazard([month])[0]):.8f}"])
@@ -175,6 +176,7 @@ def performance_tables(label: str, part: PartEvaluation, horizons_months: Sequen
         ),
         ReportTable(f"Risk groups and treatment decisions, {label}", COMPARISON_HEADER, comparisons),
     ]
+    # Empty for other endpoints than DFS, which the nomogram does not predict.
     tests = part.to_json(horizons_months)["calibration_tests"]
     if tests:
         header = ("months", "mean predicted", "observed", "Hosmer-Lemeshow", "Greenwood-Nam-D'Agostino")
@@ -201,6 +203,8 @@ def subgroup_tables(evaluation: Evaluation) -> list[ReportTable]:
 
 def _concordance_row(name: str, by_arm: Mapping[str, ModelConcordance]) -> list[str]:
     cells = [interval_text(c.noether.value, c.noether.ci95, 3) for c in by_arm.values()]
+    # All patients only: the paper prints Noether's definition, Harrell's is beside it for comparison with other
+    # studies.
     harrell = next(iter(by_arm.values())).harrell
     return [name, *cells, interval_text(harrell.value, harrell.ci95, 3)]
 

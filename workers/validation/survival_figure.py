@@ -53,6 +53,7 @@ def _draw_survival(ax: Axes, groups: SurvivalComparison, months: int, colors: tu
         # The estimate begins at its first observed time; S(0) = 1 is put in front.
         x = np.concatenate(([0.0], curve.days / DAYS_PER_MONTH))
         low, high = (np.concatenate(([1.0], band)) for band in curve.interval_band())
+        # Steps, as the estimate: a sloping band would show survival between two events that the data do not have.
         ax.fill_between(x, low, high, step="post", color=color, alpha=0.13, linewidth=0)
         y = np.concatenate(([1.0], curve.survival))
         ax.step(x, y, where="post", color=color, linestyle=DASHES[at], linewidth=1.4, label=groups.names[at])

@@ -203,10 +203,12 @@ def nomogram_drawing(context: WorkerContext, values: Values) -> dict[str, str]:
     from workers.nomogram.drawing import PALETTES, draw_nomogram
 
     style, language = str(values.get("style")), str(values.get("language"))
+    # The values come from a browser and become keys of tables below.
     if style not in PALETTES or language not in ("en", "zh"):
         raise InputError(f"expected the style light or dark and the language en or zh, found {style}, {language}")
     nomogram, decision = _nomogram(context), active_policy(context.settings)
     covariates, _ = covariates_and_category(_patient_inputs(values), decision)
+    # Transparent, since the page's own background shows through in both styles.
     figure = Figure(figsize=(9.0, 5.6), facecolor="none")
     draw_nomogram(
         figure.add_axes((0.01, 0.01, 0.98, 0.98)), nomogram, _result(decision, nomogram, covariates), style, language  # type: ignore[arg-type]
