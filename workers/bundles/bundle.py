@@ -161,7 +161,18 @@ class Bundle:
         return cached
 
     def score_network(self) -> MultitaskNetwork:
-        """Return the multi-task network, in evaluation mode; raises ModelBundleError where its weights do not fit."""
+        """Return the multi-task network, in evaluation mode.
+
+        Returns
+        -------
+        MultitaskNetwork
+            Loaded by the first call.
+
+        Raises
+        ------
+        ModelBundleError
+            Its weights do not fit the architecture.
+        """
         if SCORES not in self._networks:
             from workers.scores.multitask_network import MultitaskNetwork, ScoresArchitecture
 

@@ -116,7 +116,18 @@ def prediction_to_json(
 
 
 def scenarios_by_category(document: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the numbers by EBV DNA category: one category where it is known, else both."""
+    """Return the numbers by EBV DNA category: one category where it is known, else both.
+
+    Parameters
+    ----------
+    document : mapping
+        From `prediction_to_json`.
+
+    Returns
+    -------
+    dict
+        Category -> points, DFS and difference.
+    """
     both = document.get("by_ebv_dna_category")
     return dict(both) if both else {document["ebv_dna_category"]: document}
 

@@ -105,7 +105,18 @@ class NomogramResult:
         ]
 
     def to_json(self, patient: int = 0) -> dict[str, Any]:
-        """Return the contract's JSON of one patient, without the nomogram's identity."""
+        """Return the contract's JSON of one patient, without the nomogram's identity.
+
+        Parameters
+        ----------
+        patient : int
+            Counted from 0.
+
+        Returns
+        -------
+        dict
+            Inputs, estimates, recommendation, threshold, decision horizon and extrapolated inputs.
+        """
         answer = {
             "inputs": {name: float(values[patient]) for name, values in self.inputs.items()},
             **self.estimates_to_json(patient),
@@ -117,7 +128,18 @@ class NomogramResult:
         return answer
 
     def estimates_to_json(self, patient: int = 0) -> dict[str, Any]:
-        """Return points, totals, DFS of both arms and their difference of one patient."""
+        """Return points, totals, DFS of both arms and their difference of one patient.
+
+        Parameters
+        ----------
+        patient : int
+            Counted from 0.
+
+        Returns
+        -------
+        dict
+            DFS and difference as fractions by months; an interval is None where the horizon has no variance terms.
+        """
         arms = self.arms.items()
         return {
             "points": {

@@ -170,7 +170,7 @@ def draw_subject(
     rng : numpy Generator
         Of the patient's anatomy.
     """
-    # Each cue has noise of its own, so no single sequence determines the latent and all three are needed.
+    # Each cue has noise of its own, so no single sequence determines a latent and each of them adds information.
     noisy = [prognostic / PROGNOSTIC_SD + CUE_NOISE * rng.standard_normal() for _ in range(4)]
     noisy += [predictive / PREDICTIVE_SD + CUE_NOISE * rng.standard_normal() for _ in range(3)]
     cues = Cues(
@@ -375,8 +375,8 @@ def _draw_tumour_signal(
         margin = np.exp(-((outside_mm / 3.0) ** 2))
         value *= 1.0 + 0.06 * fine - core * float(np.clip(0.40 + 0.30 * cues.core, 0.0, 1.1))
         value += margin * 0.14 * float(np.clip(cues.margin, -2.4, 2.4))
-    # The rim carries a cue on purpose: peritumoral tissue is part of the patch, and a network that reads the mask alone
-    # fails. Air gives no signal to change.
+    # The rim carries a cue on purpose: peritumoral tissue is part of the patch, and what reads the mask alone misses
+    # it. Air gives no signal to change.
     rim = (outside_mm >= 0) & (outside_mm < RIM_MM) & (labels[window] != Tissue.AIR)
     painted = plane[window]
     painted[rim] *= rim_factor

@@ -292,7 +292,7 @@ def run_ablation(
         store = store_of(cohort, arm.config)
         repeats = []
         for repeat in range(plan.n_repeats):
-            # The same seeds for every arm: folds and batches agree, and the difference is paired over patients.
+            # The same seeds for every arm: the folds agree, and the difference is paired over patients.
             config = replace(arm.config, seed=arm.config.seed + repeat)
             folder = work / arm.name.replace("=", "-") / f"seed-{config.seed}"
             claim_work_folder(folder, config, cohort_file)

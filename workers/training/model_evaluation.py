@@ -119,7 +119,22 @@ def dfs_gain(cohort: Cohort, scores: Scores, nomogram: CoxNomogram, horizon_mont
 
 
 def performance(cohort: Cohort, scores: Scores, nomogram: Path) -> dict[str, Any]:
-    """Return Harrell's C-index of the nomogram with these scores, by cohort label and arm, for the manifest."""
+    """Return Harrell's C-index of the nomogram with these scores, by cohort label and arm, for the manifest.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        n patients; those with unknown EBV DNA are left out.
+    scores : Scores
+        Of the n patients, in order.
+    nomogram : Path
+        Its file.
+
+    Returns
+    -------
+    dict
+        Label -> C-index of all patients and of each arm (None without a comparable pair), n and n_events.
+    """
     lp, outcome = linear_predictor(cohort, scores, load_nomogram(nomogram)), cohort.outcome("dfs")
     by_label: dict[str, Any] = {}
     for label in sorted(set(cohort.labels)):

@@ -159,7 +159,7 @@ def penalties(network: MultitaskNetwork) -> Tensor:
     Zhong et al. 2021, supplement.
     """
     return (
-        # Zhong et al. 2021, supplement. L1 on the outputs drives weights of the last layer to exactly 0.
+        # Zhong et al. 2021, supplement. L1 on the outputs favours few features of the last layers over many small ones.
         weight_penalty(network.shared, l2=L2_SHARED)
         + weight_penalty(network.prognosis, l2=L2_PROGNOSIS)
         + weight_penalty(network.response, l2=L2_RESPONSE)

@@ -204,7 +204,20 @@ def _of_the_paper(config: TrainingConfig) -> TrainingConfig:
 
 
 def convolution_optimizer(network: nn.Module, config: TrainingConfig) -> Optimizer:
-    """Return the optimizer of an SE-ResNet with its heads."""
+    """Return the optimizer of an SE-ResNet with its heads.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        A SequenceNetwork.
+    config : TrainingConfig
+        Its schedule decides: AdamW, or the paper's SGD with Nesterov momentum.
+
+    Returns
+    -------
+    torch.optim.Optimizer
+        `set_rate` sets the learning rate before each step.
+    """
     if config.schedule == "paper":
         heads = [p for name, p in network.named_parameters() if not name.startswith("backbone")]
         groups = [

@@ -66,7 +66,22 @@ def p_text(p: float) -> str:
 
 
 def interval_text(value: float, ends: Sequence[float], decimals: int = 2) -> str:
-    """Return a value with the ends of its interval: ``0.21 (0.11 to 0.38)``."""
+    """Return a value with the ends of its interval: ``0.21 (0.11 to 0.38)``.
+
+    Parameters
+    ----------
+    value : float
+        The estimate.
+    ends : pair of float
+        Lower and upper end.
+    decimals : int
+        Of all three numbers.
+
+    Returns
+    -------
+    str
+        As journals print it; "to" and no hyphen, since the ends can be negative.
+    """
     return f"{value:.{decimals}f} ({ends[0]:.{decimals}f} to {ends[1]:.{decimals}f})"
 
 

@@ -265,7 +265,18 @@ class Evaluation:
 
 
 def subgroups_of_the_paper(cohort: Cohort) -> tuple[str, ...]:
-    """Return the paper's subgroup columns that this cohort has with more than one value."""
+    """Return the paper's subgroup columns that this cohort has with more than one value.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Any number of patients.
+
+    Returns
+    -------
+    tuple of str
+        In the order of `PAPER_SUBGROUPS`; a column with one known value would be one subgroup.
+    """
     columns = {"sex": "sex_male"}
     present: list[str] = []
     for name in PAPER_SUBGROUPS:

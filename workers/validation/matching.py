@@ -62,7 +62,13 @@ class Matching:
         return int(np.isnan(self.propensity).sum())
 
     def matched(self) -> Cohort:
-        """Return the matched patients of both arms."""
+        """Return the matched patients of both arms.
+
+        Returns
+        -------
+        Cohort
+            In the order of the whole cohort, not pair by pair.
+        """
         keep = np.zeros(len(self.cohort), dtype=np.bool_)
         keep[[row for pair in self.pairs for row in pair]] = True
         return self.cohort.where(keep)

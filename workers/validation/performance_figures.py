@@ -20,7 +20,18 @@ FOREST_ENDS = (0.01, 100.0)  # hazard ratios beyond them end in an arrow
 
 
 def calibration_figure(by_month: Mapping[float, Calibration]) -> Figure:
-    """Return observed against predicted survival, one panel per horizon (months)."""
+    """Return observed against predicted survival, one panel per horizon.
+
+    Parameters
+    ----------
+    by_month : mapping of float to Calibration
+        Months -> groups, from `calibrate`; not empty.
+
+    Returns
+    -------
+    Figure
+        Axes from the lowest value, rounded down to a tenth, to 1.
+    """
     figure = Figure(figsize=(3.6 * len(by_month), 3.5), layout="constrained")
     lowest = min(min(g.predicted, g.ci95[0] if g.ci95 else g.observed) for c in by_month.values() for g in c.groups)
     # Survival of 0.8 to 1 on axes from 0 would be three points in a corner.
@@ -47,7 +58,22 @@ def calibration_figure(by_month: Mapping[float, Calibration]) -> Figure:
 
 
 def concordance_figure(by_model: Mapping[str, Mapping[str, ModelConcordance]]) -> Figure:
-    """Return bars of the C-index with intervals: models along the axis, arms side by side."""
+    """Return bars of the C-index with intervals: models along the axis, arms side by side.
+
+    Parameters
+    ----------
+    by_model : mapping of str to mapping of str to ModelConcordance
+        Model -> arm -> both definitions; Noether's is drawn, as in the paper.
+
+    Returns
+    -------
+    Figure
+        A model without comparable pairs has no bar.
+
+    References
+    ----------
+    Zhong et al. 2021, Figure 3.
+    """
     figure = Figure(figsize=(7.2, 3.4), layout="constrained")
     ax = figure.add_subplot()
     arms = list(next(iter(by_model.values())))
@@ -131,7 +157,18 @@ def _draw_forest_row(ax: Axes, y: float, groups: SurvivalComparison, color: str)
 
 
 def decision_curve_figure(curve: DecisionCurve) -> Figure:
-    """Return net benefit over the risk threshold."""
+    """Return net benefit over the risk threshold.
+
+    Parameters
+    ----------
+    curve : DecisionCurve
+        Of one or more rules.
+
+    Returns
+    -------
+    Figure
+        With the lines of acting on all and on no patient.
+    """
     figure = Figure(figsize=(4.6, 3.4), layout="constrained")
     ax = figure.add_subplot()
     ax.plot(curve.thresholds, curve.treat_all, color=FAINT, linewidth=1.1, label="act on all")

@@ -141,7 +141,22 @@ def _models_table(development: Development) -> ReportTable:
 
 
 def specification_tables(nomogram: CoxNomogram) -> list[ReportTable]:
-    """Return all that is needed to compute a prediction by hand: coefficients and baseline hazard."""
+    """Return all that is needed to compute a prediction by hand: coefficients and baseline hazard.
+
+    Parameters
+    ----------
+    nomogram : CoxNomogram
+        The tested one.
+
+    Returns
+    -------
+    list of ReportTable
+        Log hazard ratios per unit (age per year), and H0 of x = 0 at every month with interval terms.
+
+    References
+    ----------
+    TRIPOD+AI, BMJ 2024;385:e078378 (full specification of the model).
+    """
     coefficients = [
         [FACTOR_NAMES.get(CONTRACT_TERMS[term], CONTRACT_TERMS[term].replace("_", " ")), f"{value:.6f}"]
         for term, value in nomogram.coefficients.items()
@@ -159,7 +174,22 @@ def specification_tables(nomogram: CoxNomogram) -> list[ReportTable]:
 
 
 def performance_tables(label: str, part: PartEvaluation, horizons_months: Sequence[float]) -> list[ReportTable]:
-    """Return C-indices, comparisons of groups and (for DFS) calibration of one part of the cohort."""
+    """Return C-indices, comparisons of groups and (for DFS) calibration of one part of the cohort.
+
+    Parameters
+    ----------
+    label : str
+        Name of the part, for the captions.
+    part : PartEvaluation
+        Its results.
+    horizons_months : sequence of float
+        When survival was evaluated.
+
+    Returns
+    -------
+    list of ReportTable
+        Two or three tables.
+    """
     models = {"CPTDN, as given": part.c_index}
     models |= {f"{MODEL_NAMES[name]}, fitted here": by_arm for name, by_arm in part.c_index_of_models.items()}
     arms = [arm if arm != "all" else "all patients" for arm in part.c_index]
