@@ -112,6 +112,7 @@ def copies(per_ml: float) -> str:
     """
     # Laboratories report whole copies; a decimal would claim a precision that the assay has not.
     plain = f"{per_ml:.0f}" if per_ml == round(per_ml) else f"{per_ml:.1f}"
+    # Ten digits in scientific notation take 15 characters.
     return plain if len(plain) <= DS_MAX_CHARACTERS else f"{per_ml:.9e}"
 
 

@@ -186,6 +186,7 @@ def fit_nomogram(
     longest = float(data.durations_days.max())
     require_follow_up(data.durations_days, indication.horizons_months, data_source or name)
     fit = fit_cox(x, TERMS, data.durations_days, data.event_observed)
+    # Not lifelines' own baseline, which is Breslow's and interpolated between events (baseline_hazard.py).
     baseline = step_baseline(x, data.durations_days, data.event_observed, fit.coefficients)
     document = {
         "name": name,
@@ -244,6 +245,7 @@ def _axes_to_json(
     # Extrapolation is marked against the observed range, the axes are drawn to the next tick beyond it.
     observed = {term: (float(inputs[term].min()), float(inputs[term].max())) for term in (AGE, PROGNOSTIC, PREDICTIVE)}
     axes = {term: pretty_range(*ends) for term, ends in observed.items()}
+    # A category has two points and no range that could be rounded.
     axes[EBV] = (0.0, 1.0)
     coefficients = dict(zip(TERMS, fit.coefficients.tolist(), strict=True))
     scale = PointsScale.of(coefficients, axes)

@@ -104,6 +104,8 @@ class CoxNomogram:
     @property
     def digest(self) -> str:
         """``sha256:...`` of the canonical JSON (keys sorted, no spaces): equal for equal content."""
+        # json writes each number as the shortest text that reads back as the same double, so the digest is the same on
+        # every machine.
         canonical = json.dumps(self.document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
