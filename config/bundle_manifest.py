@@ -56,24 +56,68 @@ class BundleManifest:
 
 
 def bundle_folder(name_or_path: str | Path) -> Path:
-    """Return the folder of a bundle: that of a name below config/bundles, else the path itself."""
+    """Return the folder of a bundle: that of a name below config/bundles, else the path itself.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A name below config/bundles, or a folder.
+
+    Returns
+    -------
+    Path
+        Need not exist; a name takes precedence over a folder of the same name.
+    """
     named = BUNDLES / str(name_or_path)
     return named if named.is_dir() else Path(name_or_path)
 
 
 def bundle_reference(name_or_path: str | Path) -> str:
-    """Return a bundle's name below config/bundles, or its absolute path: both mean the same in every process."""
+    """Return a bundle's name below config/bundles, or its absolute path: both mean the same in every process.
+
+    Parameters
+    ----------
+    name_or_path : str or Path
+        A name below config/bundles, or a folder, which may be relative to the working folder.
+
+    Returns
+    -------
+    str
+        For the ledger and for other processes, whose working folder may be another one.
+    """
     folder = bundle_folder(name_or_path).resolve()
     return folder.name if folder.parent == BUNDLES.resolve() else str(folder)
 
 
 def manifest_digest(content: dict[str, Any]) -> str:
-    """Return ``sha256:`` and the digest of the canonical JSON."""
+    """Return ``sha256:`` and the digest of the canonical JSON.
+
+    Parameters
+    ----------
+    content : dict
+        JSON values.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits of SHA-256 after the prefix.
+    """
     return "sha256:" + hashlib.sha256(canonical_json(content)).hexdigest()
 
 
 def canonical_json(content: dict[str, Any]) -> bytes:
-    """Return the one form of equal content, which is digested and signed: sorted keys, no blanks, UTF-8."""
+    """Return the one form of equal content, which is digested and signed: sorted keys, no blanks, UTF-8.
+
+    Parameters
+    ----------
+    content : dict
+        JSON values.
+
+    Returns
+    -------
+    bytes
+        Equal for equal content, whatever the order and the blanks of the file that it was read from.
+    """
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -141,6 +185,8 @@ def read_indication(document: Any, where: str) -> Indication:
         message = first["msg"].removeprefix("Value error, ")
         found = f", found {first['input']!r}" if isinstance(first["input"], str | int | float | list) else ""
         raise ModelBundleError(f"{where}: [{place}] {message[:1].lower()}{message[1:]}{found}") from error
+    # Stage, biomarker and horizons may differ from one bundle to another; these four are built into networks and
+    # report.
     for name in ("arms", "series_roles", "feature_order", "endpoints"):
         expected, found = getattr(NASOPHARYNX, name), getattr(indication, name)
         if found != expected:  # networks, report and codes are made for these

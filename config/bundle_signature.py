@@ -71,7 +71,18 @@ def trust_of(model: ModelSettings) -> Trust:
 
 
 def key_id(key: Ed25519PublicKey) -> str:
-    """Return ``sha256:`` and the digest of the key's SubjectPublicKeyInfo (RFC 5280, 4.1.2.7)."""
+    """Return ``sha256:`` and the digest of the key's SubjectPublicKeyInfo (RFC 5280, 4.1.2.7).
+
+    Parameters
+    ----------
+    key : Ed25519PublicKey
+        Of a signer.
+
+    Returns
+    -------
+    str
+        Independent of the file that the key was read from: comments and line ends of a PEM file do not count.
+    """
     der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return "sha256:" + hashlib.sha256(der).hexdigest()
 
@@ -106,6 +117,7 @@ def sign(manifest: BundleManifest, key_file: Path, passphrase: str | None = None
         raise InputError(f"expected an Ed25519 private key in {key_file}, found another kind")
     identity = key_id(key.public_key())
     signature = base64.b64encode(key.sign(canonical_json(manifest.content))).decode()
+    # One signature for each key: signing again replaces the own one, and leaves those of others.
     by_key = {entry["key"]: entry["signature"] for entry in _signatures(manifest)} | {identity: signature}
     document = {"signatures": [{"key": name, "signature": value} for name, value in sorted(by_key.items())]}
     write_atomically(manifest.folder / SIGNATURES, json.dumps(document, indent=1) + "\n")
@@ -125,10 +137,13 @@ def check_signature(manifest: BundleManifest, trust: Trust) -> str | None:
     ModelBundleError
         A trusted signer signed another content, or a signature is required and missing.
     """
+    # Not the bytes of the file: a manifest that was formatted again has the same content.
     signed = canonical_json(manifest.content)
     signatures = _signatures(manifest)
     for entry in signatures:
         key = trust.keys.get(entry["key"])
+        # An unknown signer is no reason to refuse: a physicist and a vendor may both have signed, and a site may trust
+        # one.
         if key is None:
             continue
         try:
@@ -145,7 +160,13 @@ def check_signature(manifest: BundleManifest, trust: Trust) -> str | None:
 
 
 def drop_signatures(folder: Path) -> None:
-    """Remove all signatures: the manifest was written again, so that none of them fits."""
+    """Remove all signatures: the manifest was written again, so that none of them fits.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the bundle; without signatures nothing is done.
+    """
     (folder / SIGNATURES).unlink(missing_ok=True)
 
 

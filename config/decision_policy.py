@@ -41,7 +41,18 @@ class DecisionPolicy:
 
     @classmethod
     def of(cls, indication: Indication) -> DecisionPolicy:
-        """Return the rule that a model's indication names, where no site has chosen anything."""
+        """Return the rule that a model's indication names, where no site has chosen anything.
+
+        Parameters
+        ----------
+        indication : Indication
+            What the model was fitted with.
+
+        Returns
+        -------
+        DecisionPolicy
+            For training and validation, where settings of a site must not count.
+        """
         return cls(indication, indication.decision.horizon_months, indication.decision.threshold)
 
     @property
@@ -65,7 +76,13 @@ class DecisionPolicy:
         return self.indication.biomarker.threshold_inclusive
 
     def to_json(self) -> dict[str, Any]:
-        """Return the rule as a request for computation records it; its form is part of the request's digest."""
+        """Return the rule as a request for computation records it; its form is part of the request's digest.
+
+        Returns
+        -------
+        dict
+            Horizon in months, threshold as a difference of two probabilities, EBV DNA threshold in copies/mL.
+        """
         return {
             "horizon_months": self.horizon_months,
             "threshold": self.threshold,
@@ -107,6 +124,7 @@ def policy_for_bundle(settings: Settings, name_or_path: str | Path) -> DecisionP
     path = bundle_folder(name_or_path) / MANIFEST
     try:
         status = path.stat()
+    # Not cached: a bundle that is put in place later counts at once.
     except OSError:
         indication = read_manifest(name_or_path).indication  # raises with the names of the known bundles
     else:
@@ -147,6 +165,8 @@ def policy_of(settings: Settings, indication: Indication, model: str) -> Decisio
         ("eligibility.stage_edition", eligibility.stage_edition, stage.edition, ""),
     )
     for key, chosen, fitted, form in facts:
+        # An error and not a precedence: with either value the recommendation would be another one than the model's or
+        # than the site's.
         if chosen is not None and chosen != fitted:
             raise SettingsError(
                 f"[{key}] is {_toml(chosen, form)}, but {model} was fitted with {_toml(fitted, form)}: "

@@ -95,7 +95,18 @@ def _value_and_comment(rest: str, lines: Iterator[str]) -> tuple[str, str]:
 
 
 def explanation_of(section: str, key: str) -> str:
-    """Return the explanation of one key. Raises KeyError where default.toml does not have it."""
+    """Return the explanation of one key. Raises KeyError where default.toml does not have it.
+
+    Parameters
+    ----------
+    section, key : str
+        For example ``node`` and ``port``; a section inside another has a dotted name.
+
+    Returns
+    -------
+    str
+        Text without the comment mark.
+    """
     for explained_section in explained():
         for explained_key in explained_section.keys:
             if (explained_section.name, explained_key.name) == (section, key):

@@ -24,7 +24,13 @@ precedence over the file. Relative paths are relative to the file. `cptdn init` 
 
 
 def reference() -> str:
-    """Return the whole document as Markdown."""
+    """Return the whole document as Markdown.
+
+    Returns
+    -------
+    str
+        Sections and keys in the order of default.toml, with a line end at the end.
+    """
     return "\n".join([HEAD, *(line for section in explained() for line in _section(section))]) + "\n"
 
 

@@ -128,6 +128,7 @@ class Settings(BaseSettings):
     def _paths_are_absolute(self) -> Settings:
         """Paths in a file are relative to that file, so a service manager's working folder does not matter."""
         base = self.source.parent if self.source else Path.cwd()
+        # The value is frozen for everyone else; here it is still being built.
         for name in type(self).model_fields:
             object.__setattr__(self, name, _absolute(getattr(self, name), base))
         root = (base / self.storage.root).resolve()
@@ -135,6 +136,7 @@ class Settings(BaseSettings):
         relative = url.removeprefix("sqlite:///")
         if url.startswith("sqlite:///") and relative != ":memory:":
             url = f"sqlite:///{(base / relative).resolve()}"
+        # A name of a bundle that the program brings takes precedence, as in `bundle_folder`.
         if not (BUNDLES / self.model.bundle).is_dir() and (base / self.model.bundle).is_dir():
             bundle = str((base / self.model.bundle).resolve())
             object.__setattr__(self, "model", self.model.model_copy(update={"bundle": bundle}))
@@ -158,6 +160,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the environment before the file, whose values arrive as arguments; read no .env file and no secrets."""
+        # No .env file: a file in the working folder must not change what a service does.
         return env_settings, init_settings
 
 
@@ -197,6 +200,7 @@ def load_settings(path: Path | None = None) -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        # Values of secrets are not shown: the message goes to a log.
         shown = isinstance(first["input"], str | int | float) and "token" not in key and "url" not in key
         found = f", found {first['input']!r}" if shown and first["type"] != "extra_forbidden" else ""
         where = chosen or "the environment"
@@ -229,6 +233,7 @@ def _with_password(url: str, path: Path | None, section: str) -> str:
         return url
     scheme, mark, rest = url.partition("://")
     user, _, host = rest.rpartition("@")
+    # Characters such as "@" and "/" would otherwise end the user part of the URL.
     password = quote(_secret(path, f"{section}.password_file"), safe="")
     return f"{scheme}{mark}{user.partition(':')[0]}:{password}@{host}" if mark else url
 

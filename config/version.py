@@ -8,5 +8,11 @@ from importlib.metadata import version
 
 @cache
 def software_version() -> str:
-    """Return the program with its version, for example ``cptdn-node 0.9.0``."""
+    """Return the program with its version, for example ``cptdn-node 0.9.0``.
+
+    Returns
+    -------
+    str
+        From the metadata of the installed distribution, cached: a report of one process has one version.
+    """
     return f"cptdn-node {version('cptdn-node')}"

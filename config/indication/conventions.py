@@ -51,6 +51,7 @@ def round_to(value: float, decimals: int) -> float:
     float
         The rounded number.
     """
+    # Adding 0.0 turns -0.0 into 0.0, which would be displayed as "-0.000".
     return round(float(value), decimals) + 0.0
 
 

@@ -82,6 +82,7 @@ class Indication(_Part):
             raise ValueError(f"expected feature_order to name {', '.join(self.series_roles)}, each once")
         if self.arms[0] == self.arms[1]:
             raise ValueError(f"expected two different arms, found {self.arms[0]} twice")
+        # Reports and drawings place the columns in this order and take the last one as the end of the follow-up.
         if list(self.horizons_months) != sorted(set(self.horizons_months)) or self.horizons_months[0] <= 0:
             raise ValueError(f"expected ascending positive horizons_months, found {_listed(self.horizons_months)}")
         if self.decision.horizon_months not in self.horizons_months:

@@ -96,10 +96,13 @@ class Forwarder:
             with path.open("rb") as stream:
                 stream.seek(position.offset)
                 data = stream.read(BATCH_BYTES)
+        # Only whole lines: another process may be writing the last one at this moment.
         whole = data[: data.rfind(b"\n") + 1]
         if whole:
+            # Half a line that a power cut left does not begin with "<" and is no message.
             messages = [line for line in whole.split(b"\n") if line.startswith(b"<")]
             return messages, Position(position.number, position.offset + len(whole))
+        # A later file exists only after this one was closed: nothing will be added to it any more.
         later = [number for number in self._trail.numbers() if number > position.number]
         return [], Position(later[0], 0) if later else position
 
@@ -114,6 +117,7 @@ def read_position(trail: TrailFile) -> Position:
         saved = json.loads((trail.folder / POSITION).read_text(encoding="ascii"))
         return Position(int(saved["number"]), int(saved["offset"]))
     except (OSError, ValueError, KeyError, TypeError):
+        # Numbers begin above 1 where old files were removed.
         return Position(min(trail.numbers(), default=1), 0)
 
 
@@ -148,12 +152,14 @@ def forwarding(settings: Settings, trail: TrailFile) -> Iterator[None]:
         yield
     finally:
         stop.set()
+        # One attempt to connect and one to send; what was not sent is in the trail for the next start.
         thread.join(2 * syslog.timeout_s)
 
 
 def _run(forwarder: Forwarder, trail: TrailFile, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
+            # Two forwarders would send each line twice and overwrite each other's position.
             with trail.locked("forward.lock", wait=False):
                 _forward_until(forwarder, stop)
         except OSError:  # another process forwards, or the folder does not exist yet
@@ -171,6 +177,7 @@ def _forward_until(forwarder: Forwarder, stop: threading.Event) -> None:
                 log.info("audit_repository_reachable")
             wait = CHECK_EVERY_S
         except (RepositoryError, SettingsError, OSError) as error:
+            # One warning for each failure of the repository, not one for each attempt.
             if wait == CHECK_EVERY_S:
                 log.warning("audit_repository_unreachable", reason=str(error))
             wait = TRY_AGAIN_S if wait == CHECK_EVERY_S else min(TRY_AGAIN_LONGEST_S, 2 * wait)

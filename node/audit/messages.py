@@ -132,7 +132,18 @@ def study(study_instance_uid: str, sop_classes: Mapping[str, int]) -> Subject:
 
 
 def patient(patient_id: str) -> Subject:
-    """Return a patient as participant object: the identifier, and no name."""
+    """Return a patient as participant object: the identifier, and no name.
+
+    Parameters
+    ----------
+    patient_id : str
+        Patient ID (0010,0020) as it was received.
+
+    Returns
+    -------
+    Subject
+        Without ParticipantObjectName, which would be the patient's name.
+    """
     return Subject(patient_id, codes.PATIENT_NUMBER, PERSON, PATIENT_ROLE)
 
 
@@ -217,7 +228,18 @@ def audit_message(
 
 
 def plain(text: str) -> str:
-    """Return the text with spaces for what XML 1.0 or a line cannot contain."""
+    """Return the text with spaces for what XML 1.0 or a line cannot contain.
+
+    Parameters
+    ----------
+    text : str
+        Any text; a sender may have put control characters or lone surrogates into it.
+
+    Returns
+    -------
+    str
+        One line that XML 1.0 can contain.
+    """
     return _UNFIT.sub(" ", text)
 
 

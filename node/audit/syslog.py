@@ -81,11 +81,15 @@ class Repository:
         """
         try:
             connection = self._connected()
+            # RFC 5426: one message is one datagram, without a count of octets; its loss is not reported.
             if self._settings.transport == "udp":
                 for message in messages:
                     connection.send(message)
                 return
+            # One call for all: many small writes would be many segments, each acknowledged for itself.
             connection.sendall(b"".join(b"%d %s" % (len(message), message) for message in messages))
+            # Syslog has no answer: what was written to a socket may still be lost with a connection that breaks. An
+            # acknowledgement by TCP is the most that the protocol can give.
             self._wait_until_acknowledged(connection)
         except OSError as error:
             self.close()
@@ -175,6 +179,7 @@ def client_context(settings: SyslogSettings) -> ssl.SSLContext:
 
 def _is_closed_by_peer(connection: socket.socket) -> bool:
     """Return whether the peer has closed; a repository sends nothing but the end of the connection."""
+    # A repository never sends: readable means that it has closed, and the next message would be lost without an error.
     if not select.select([connection], [], [], 0)[0]:
         return False
     timeout = connection.gettimeout()

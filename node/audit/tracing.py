@@ -68,6 +68,7 @@ class Tracer:
         if self._provider is None:
             return
         labels = {f"cptdn.{key}": value for key, value in attributes.items()} | {"cptdn.job": job_id}
+        # Nanoseconds since 1970, as OpenTelemetry takes them.
         begun_ns, ended_ns = (int(when.timestamp() * 1e9) for when in (begun, max(begun, ended)))
         tracer = self._provider.get_tracer("cptdn")
         span = tracer.start_span(name, context=_context_of(job_id), attributes=labels, start_time=begun_ns)
@@ -126,5 +127,6 @@ def _context_of(job_id: str) -> Any:
 
     trace_id = trace_id_of(job_id)
     sampled = trace.TraceFlags(trace.TraceFlags.SAMPLED)
+    # A span id of zero is invalid in OpenTelemetry, hence `or 1`.
     parent = trace.SpanContext(trace_id, (trace_id & (2**64 - 1)) or 1, is_remote=True, trace_flags=sampled)
     return trace.set_span_in_context(trace.NonRecordingSpan(parent))

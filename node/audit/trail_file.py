@@ -50,6 +50,8 @@ class TrailFile:
             When the disk does not accept it.
         """
         self.folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+        # A lock between processes and not only O_APPEND: size, rotation and the torn line are looked at before the
+        # write.
         with self.locked("append.lock"):
             number, path = self._current()
             if path.exists() and path.stat().st_size + len(line) > self._rotate_bytes:
@@ -61,9 +63,12 @@ class TrailFile:
                 # A power cut may leave half a line; a line end keeps this message out of it.
                 is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
                 _write_all(descriptor, (b"\n" if is_torn else b"") + line + b"\n")
+                # Before the audited action is reported as done: an action without its record is what an audit trail
+                # must exclude.
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+            # The name of a new file is in the folder, which has to be forced to the disk for itself.
             if is_new:
                 force_to_disk(self.folder)
             return is_new
@@ -76,11 +81,28 @@ class TrailFile:
         return sorted(int(match[1]) for match in matches if match)
 
     def path(self, number: int) -> Path:
-        """Return the path of a file by its number."""
+        """Return the path of a file by its number.
+
+        Parameters
+        ----------
+        number : int
+            From 1.
+
+        Returns
+        -------
+        Path
+            The file may not exist.
+        """
         return self.folder / f"audit-{number:06d}.log"
 
     def lines(self) -> Iterator[bytes]:
-        """Yield every complete message, the oldest first."""
+        """Yield every complete message, the oldest first.
+
+        Yields
+        ------
+        bytes
+            One RFC 5424 message without its line end; a torn line is left out.
+        """
         for number in self.numbers():
             for line in self.path(number).read_bytes().split(b"\n"):
                 if line.startswith(b"<"):
@@ -97,6 +119,7 @@ class TrailFile:
             Only files with lower numbers; the newest file always stays.
         """
         oldest = time.time() - keep_days * 86400.0
+        # The newest file is still written.
         for number in self.numbers()[:-1]:
             path = self.path(number)
             if number < before and path.stat().st_mtime < oldest:

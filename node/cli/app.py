@@ -33,9 +33,16 @@ CommandTable = Mapping[str, tuple[str, str]]
 
 
 def command_table() -> dict[str, tuple[str, str]]:
-    """Return all commands of the installed rooms: name -> ("module:attribute", one line of help)."""
+    """Return all commands of the installed rooms: name -> ("module:attribute", one line of help).
+
+    Returns
+    -------
+    dict of str to (str, str)
+        In alphabetical order; of two rooms with one name the later one counts.
+    """
     table: dict[str, tuple[str, str]] = {}
     for point in entry_points(group=ENTRY_POINT_GROUP):
+        # A room that is not installed publishes no table, so its commands are not offered.
         table.update(point.load())
     return dict(sorted(table.items()))
 
@@ -107,13 +114,25 @@ DebugOption = Annotated[
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
-    """Return the root command; commands other than the called one have their help, and are not imported."""
+    """Return the root command; commands other than the called one have their help, and are not imported.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        Words of the call; the first one without a hyphen names the command.
+
+    Returns
+    -------
+    typer.Typer
+        With all names, for help and completion.
+    """
     root = typer.Typer(
         name="cptdn", help=OVERVIEW, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
         context_settings={"max_content_width": 120},
     )  # fmt: skip
     root.callback()(_root)
     called = next((word for word in _words_to_complete() or arguments if not word.startswith("-")), None)
+    # Names only: importing every command would load pynetdicom, Celery and matplotlib for a line of help.
     for name, (where, help_text) in command_table().items():
         if name == called:
             load_command(root, name, where, help_text)
@@ -164,12 +183,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         build(words)(args=words, prog_name="cptdn", obj=state)
     except CptdnError as error:
         _fail(str(error), state)
+    # A node is installed without torch: that is no fault of the program.
     except ModuleNotFoundError as error:
         needed = f"{error.name}, which is not installed here"
         _fail(f"this command needs {needed}; call it where the extra `workers` is installed", state)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
+        # Python flushes stdout at its end and would report the broken pipe a second time.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:  # the user gets a sentence, --debug shows the traceback

@@ -26,6 +26,7 @@ def checked_settings_of(ctx: typer.Context) -> Settings:
     from config.decision_policy import active_policy
 
     settings = settings_of(ctx)
+    # At the start and not with the first patient: a setting that contradicts the bundle is an error of the operator.
     active_policy(settings)
     return settings
 
@@ -64,6 +65,7 @@ def record_about_studies(ctx: typer.Context, command: str, study_uids: Iterable[
 
     audit, user = audit_of(ctx), command_user()
     with ledger_of(ctx).begin() as session:
+        # An unknown study is recorded as well, without a patient: that someone asked is the event.
         cases = [(uid, session.get(Case, uid)) for uid in study_uids]
     for uid, case in cases:
         audit.accessed(user, command, uid, case.patient_id if case is not None else "")
@@ -118,6 +120,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: st
     from rich.text import Text
 
     console = Console()
+    # Without this, rich folds cells at 80 characters, and a program that reads the output finds broken UIDs.
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)
     headers = [Column(name, overflow="fold") for name in columns]

@@ -73,6 +73,7 @@ def init(
     Example: cptdn init --yes --pacs-ae HOSPITALPACS --pacs-host 192.0.2.10 --pacs-port 104 --data /srv/cptdn
     """
     if out.exists():
+        # Never overwritten: the file may be the only copy of a site's configuration.
         raise InputError(f"{out} exists already and is not changed; name another file with --out, or move it away")
     if not yes and not sys.stdin.isatty():
         raise InputError(
@@ -130,6 +131,7 @@ def _answers(ask: _Asker) -> Site:
     pacs_host = ask("pacs_host", "Its name or address", "127.0.0.1", _host)
     pacs_port = ask("pacs_port", "Its DICOM port", 11113, _port)
     ask.title("3. Who may call. Separate several titles by commas; empty: any program of this machine, no other.")
+    # Loopback unless other machines have to reach the node: an open port is a decision, not a default.
     away = not is_loopback(pacs_host)
     allow = ask("allow", "Titles that may call us", pacs_ae if away else "", _ae_titles)
     bind = _checked(ask._given["bind"] or (ANYWHERE if away or allow else "127.0.0.1"), _host, "--bind")
@@ -268,12 +270,14 @@ def _write(out: Path, text: str) -> None:
     """Write a file that does not exist yet, for its owner and group alone; what was written is read back first."""
     from config.settings import load_settings
 
+    # Read back by the program itself before it is written: a file that cannot be loaded is of no use.
     with tempfile.NamedTemporaryFile("w", suffix=".toml", encoding="utf-8") as trial:
         trial.write(text)
         trial.flush()
         load_settings(Path(trial.name))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        # O_EXCL: of two calls at one moment the second one fails.
         with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640), "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:

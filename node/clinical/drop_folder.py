@@ -65,6 +65,7 @@ def import_drop_folder(path: Path, ledger: Ledger, settings: Settings) -> list[D
     try:
         for folder in (path, path / "done", path / "rejected"):
             folder.mkdir(parents=True, exist_ok=True)
+        # The oldest first, so that a corrected file that was dropped later has the last word.
         files = sorted(_complete_files(path), key=lambda file: file.stat().st_mtime)
     except OSError as error:
         raise InputError(f"the drop folder {path} cannot be used: {error.strerror}") from error
@@ -86,6 +87,7 @@ def _moved(file: Path, accepted: bool, n_new_facts: int, sentences: tuple[str, .
     target = _unused_name(file.parent / ("done" if accepted else "rejected") / file.name)
     if sentences:  # first, so that a rejected file always has its reason beside it
         target.with_name(f"{target.name}.reason.txt").write_text("\n".join(sentences) + "\n", encoding="utf-8")
+    # After the rows are committed: a crash in between records the same rows again, which changes nothing.
     file.rename(target)
     return DroppedFile(target, accepted, n_new_facts, sentences)
 
@@ -93,6 +95,7 @@ def _moved(file: Path, accepted: bool, n_new_facts: int, sentences: tuple[str, .
 def _complete_files(folder: Path) -> Iterator[Path]:
     before = time.time() - UNCHANGED_S
     for file in folder.iterdir():
+        # A name that begins with "." or "~" is that of a program that is still writing.
         ready = file.suffix.lower() in SUFFIXES and not file.name.startswith((".", "~"))
         if ready and file.is_file() and not file.is_symlink() and file.stat().st_mtime <= before:
             yield file

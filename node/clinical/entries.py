@@ -77,6 +77,7 @@ def ebv_entry(
     IneligibleStudyError
         ``ebv_dna_unusable`` when `check` is true and the result cannot be used.
     """
+    # The checks of the assessment itself, so that what is accepted here cannot be refused there for its form.
     if check:
         decision = active_policy(settings)
         parse_ebv_dna(
@@ -120,7 +121,18 @@ def stage_entry(settings: Settings, text: str, edition: str | None = None, stage
 
 
 def birth_date_entry(text: str) -> FactEntry:
-    """Build the entry of a birth date; a day in the future or before 1880 is refused with InputError."""
+    """Build the entry of a birth date; a day in the future or before 1880 is refused with InputError.
+
+    Parameters
+    ----------
+    text : str
+        In a form of `node.cases.dates`.
+
+    Returns
+    -------
+    FactEntry
+        Named ``birth_date``.
+    """
     day = parse_date(text, "birth date")
     if day.year < EARLIEST_BIRTH_YEAR or day > date.today():
         raise InputError(
@@ -130,13 +142,36 @@ def birth_date_entry(text: str) -> FactEntry:
 
 
 def treatment_start_entry(text: str) -> FactEntry:
-    """Build the entry of the first day of treatment; a text that is no date is refused with InputError."""
+    """Build the entry of the first day of treatment; a text that is no date is refused with InputError.
+
+    Parameters
+    ----------
+    text : str
+        In a form of `node.cases.dates`; a day in the future is a planned start.
+
+    Returns
+    -------
+    FactEntry
+        Named ``treatment_start``.
+    """
     return FactEntry("treatment_start", {"day": parse_date(text, "start of treatment").isoformat()})
 
 
 def prior_treatment_entry(text: str) -> FactEntry:
-    """Build the entry from "yes" or "no"; any other text describes the treatment that was given."""
+    """Build the entry from "yes" or "no"; any other text describes the treatment that was given.
+
+    Parameters
+    ----------
+    text : str
+        A word of `YES` or `NO`, or a description.
+
+    Returns
+    -------
+    FactEntry
+        Named ``prior_treatment``.
+    """
     plain = text.strip()
+    # Any text but a "no" means that something was done: a description is safer as a "yes" than ignored.
     if plain.lower() in NO:
         return FactEntry("prior_treatment", {"given": False, "text": ""})
     detail = "" if plain.lower() in YES else plain

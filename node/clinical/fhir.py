@@ -65,6 +65,8 @@ def record_document(document: Mapping[str, Any], ledger: Ledger, settings: Setti
     recorded = RecordedResources()
     resources = list(_resources(document))
     patients = {_reference_of(each): each for each in resources if each.get("resourceType") == "Patient"}
+    # By patient first: a Bundle may have several, and T, N and M of one patient are separate resources that make one
+    # stage.
     by_patient: dict[str, list[Mapping[str, Any]]] = {}
     for resource in resources:
         if resource.get("resourceType") not in ("Observation", "Condition"):
@@ -149,11 +151,13 @@ def patient_id_of(resource: Mapping[str, Any], patients: Mapping[str, Mapping[st
         contained = [each for each in _objects(resource.get("contained")) if each.get("id") == reference[1:]]
         identifiers += [entry for each in contained for entry in _objects(each.get("identifier"))]
     for known, patient in patients.items():
+        # References may be absolute (a server's URL) or relative; a Bundle names its resources in either way.
         if known and (known == reference or reference.endswith(f"/{known}")):
             identifiers += _objects(patient.get("identifier"))
     system = settings.fhir.identifier_system
     for identifier in identifiers:
         value = str(identifier.get("value") or "").strip()
+        # Without a configured system the first identifier is taken: right only where a patient has one.
         if value and (system is None or identifier.get("system") == system):
             return value
     expected = f" of the system {system}" if system else ""
@@ -186,6 +190,8 @@ def _groups(resources: Sequence[Mapping[str, Any]], settings: Settings) -> list[
     """Return results in order of time; T, N and M of one day are in one group, because they make one stage."""
     dated = sorted(
         ((result, _recency(resource)) for resource in resources for result in results_of(resource, settings)),
+        # By day and then by the time of the last change: of two results of one day the corrected one comes last and
+        # counts.
         key=lambda pair: (pair[0].observed_on or date.min, pair[1]),
     )
     groups: list[list[CodedResult]] = []
@@ -203,6 +209,7 @@ def _groups(resources: Sequence[Mapping[str, Any]], settings: Settings) -> list[
 
 def _observation(resource: Mapping[str, Any], settings: Settings) -> list[CodedResult]:
     status = str(resource.get("status") or "")
+    # Preliminary and registered results may still change: the final one is sent again.
     if status not in FINAL and status not in WITHDRAWN:
         return []
     meaning = _meaning(resource.get("code"), settings)
@@ -226,6 +233,7 @@ def _observation(resource: Mapping[str, Any], settings: Settings) -> list[CodedR
 
 def _condition(resource: Mapping[str, Any]) -> list[CodedResult]:
     verification = _codes(resource.get("verificationStatus"))
+    # A Condition has no status of its stage: a refuted diagnosis withdraws nothing that another source has recorded.
     if "entered-in-error" in verification or "refuted" in verification:
         return []
     results = []
@@ -257,6 +265,7 @@ def _meaning(concept: Any, settings: Settings) -> Meaning | None:
 
 
 def _value(resource: Mapping[str, Any], meaning: Meaning | None) -> tuple[str, str | None]:
+    # A comparator is a field of its own in FHIR: without it "<400" would be read as 400.
     quantity = _object(resource.get("valueQuantity"))
     if quantity.get("value") is not None:
         unit = quantity.get("unit") or quantity.get("code")
@@ -316,6 +325,7 @@ def _resources(document: Mapping[str, Any], depth: int = 0) -> Iterator[Mapping[
     """Yield the resources of a Bundle, or the resource itself."""
     if document.get("resourceType") != "Bundle":
         yield document
+    # A Bundle in itself, or many levels of them, must not exhaust the stack.
     elif depth < MAX_DEPTH:
         for entry in _objects(document.get("entry")):
             resource = _object(entry.get("resource"))

@@ -95,11 +95,14 @@ class FhirClient:
             for match in self._search("Patient", {"identifier": identifier})
             if match.get("resourceType") == "Patient"
         ]
+        # Two patients with one identifier are an error of the registry; taking the first would be a guess about a
+        # person.
         if len(patients) > 1:
             raise InputError(f"the FHIR server has {len(patients)} patients with the identifier {patient_id!r}")
         if not patients:
             return []
         reference = str(patients[0].get("id") or "")
+        # By code on the server: all observations of a patient may be tens of thousands.
         codes = ",".join([*(f"{LOINC_SYSTEM}|{code}" for code in LOINC), *self.settings.fhir.codes])
         resources = list(self._search("Observation", {"patient": reference, "code": codes}))
         resources += self._search("Condition", {"patient": reference})
@@ -191,6 +194,7 @@ class FhirPoller:
                 log.warning("FHIR data of a patient were refused", reason=type(error).__name__)
                 continue
             with self.ledger.begin() as session:
+                # One transaction for each patient: a server that fails half-way leaves whole patients.
                 recorded, problems = record_resources(
                     session, patient_id, resources, self.settings, f"FHIR {self._client.base_url}", "FHIR"
                 )
@@ -203,6 +207,7 @@ class FhirPoller:
 
     def _patients(self) -> list[str]:
         with self.ledger.begin() as session:
+            # Recent studies only: a result that comes years later changes no decision about them.
             since = now_utc() - timedelta(days=self.settings.fhir.poll_days)
             return sorted({case.patient_id for case in list_cases(session, since=since) if case.patient_id})
 

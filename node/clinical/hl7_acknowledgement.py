@@ -39,6 +39,7 @@ def acknowledge(raw: bytes, code: Acknowledgement, problems: list[str], charset:
     now = datetime.now(UTC).strftime("%Y%m%d%H%M%S+0000")
     trigger = sent[8].split(encoding[0])[1] if encoding[0] in sent[8] else ""
     message_type = encoding[0].join(part for part in ("ACK", trigger, "ACK") if part)
+    # MSA-2 repeats MSH-10 exactly: the sender finds its message by it.
     control_id = sent[9]
     # Sender and receiver (MSH-3/4 and MSH-5/6) are exchanged.
     lines = [

@@ -6,7 +6,20 @@ from typing import Any
 
 
 def field_text(segment: Any, number: int) -> str:
-    """Return a whole field as text; empty where the segment is shorter."""
+    """Return a whole field as text; empty where the segment is shorter.
+
+    Parameters
+    ----------
+    segment : hl7.Segment
+        A parsed segment.
+    number : int
+        Field number as in the standard.
+
+    Returns
+    -------
+    str
+        With the separators of its components and repetitions.
+    """
     return str(segment[number]).strip() if len(segment) > number else ""
 
 
@@ -33,7 +46,20 @@ def component(segment: Any, number: int, index: int) -> str:
 
 
 def component_of(repetition: Any, index: int) -> str:
-    """Return a component of one repetition, from 0; a repetition without separators has one component."""
+    """Return a component of one repetition, from 0; a repetition without separators has one component.
+
+    Parameters
+    ----------
+    repetition : hl7.Repetition or str
+        One repetition of a field.
+    index : int
+        From 0.
+
+    Returns
+    -------
+    str
+        The first subcomponent; empty where the component is absent.
+    """
     if isinstance(repetition, str):
         return repetition.strip() if index == 0 else ""
     if index >= len(repetition):

@@ -30,6 +30,7 @@ from node.ledger.cases import schedule_patient
 from node.ledger.database import Ledger
 from node.ledger.facts import facts_of, is_recorded, withdraw_fact
 
+# HL7 table 0211 and what interfaces write instead of it. GBK and GB2312 are subsets of GB18030.
 CHARSETS: Mapping[str, str] = {
     "": "", "ASCII": "ascii", "8859/1": "latin-1", "8859/15": "iso8859-15", "UNICODE": "utf-8",
     "UNICODE UTF-8": "utf-8", "UTF-8": "utf-8", "UTF8": "utf-8", "GB 18030-2000": "gb18030", "GB18030": "gb18030",
@@ -94,6 +95,7 @@ def handle_message(raw: bytes, ledger: Ledger, settings: Settings) -> bytes:
     except RejectedMessageError as error:
         return acknowledge(raw, "AR", [str(error)])
     problems = list(message.problems)
+    # Committed before the acknowledgement is built: with AA the laboratory forgets the message.
     with ledger.begin() as session:
         for patient, results in message.results:
             problems += _record(session, patient, results, message, settings)
@@ -170,6 +172,7 @@ def parse_oru(text: str, settings: Settings) -> OruMessage:
     if not control_id or len(control_id) > CONTROL_ID_LENGTH:
         raise RejectedMessageError("the message control id (MSH-10) is missing or too long")
     processing = component(header, 11, 0)
+    # T and D are test data (table 0103): a result of an invented patient must not reach a real one.
     if processing not in ("", "P"):
         raise RejectedMessageError(f"processing id {processing!r} (MSH-11) is not production")
     sender = "/".join(part for part in (component(header, 3, 0), component(header, 4, 0)) if part)
@@ -189,6 +192,7 @@ def parse_oru(text: str, settings: Settings) -> OruMessage:
 def _record(
     session: Session, patient: Patient, results: list[CodedResult], message: OruMessage, settings: Settings
 ) -> list[str]:
+    # Senders repeat a message whose acknowledgement they did not get; it is acknowledged again and recorded once.
     if is_recorded(session, patient.patient_id, message.source):
         return []
     interpreted = interpret_results(results, settings)
@@ -242,7 +246,9 @@ def _patient(segment: Any, settings: Settings) -> Patient | None:
             identifiers.append(parts)
     if not identifiers:
         return None
+    # PID-3 may have the social security number first; MR, PI and PT of table 0203 are numbers of the hospital.
     chosen = next((parts for parts in identifiers if parts[4] in ("MR", "PI", "PT")), identifiers[0])
+    # The site's setting first: interface engines write other names of the authority than the images have.
     issuer = settings.hl7.issuer if settings.hl7.issuer is not None else chosen[3]
     return Patient(chosen[0], issuer, field_text(segment, 7)[:8])
 
@@ -260,9 +266,11 @@ def _results(segments: list[Any], facility: str, settings: Settings) -> Iterator
         if name != "OBX":
             continue
         status = field_text(segment, 11).upper()
+        # Preliminary results (P, I, R) are replaced by the final one (table 0085).
         if status not in (FINAL, CORRECTED) and status not in WITHDRAWN:
             continue
         meaning = None
+        # OBX-3 has a code and an alternative one; either may be the LOINC code.
         for code, system in ((0, 2), (3, 5)):
             meaning = meaning or meaning_of(
                 component(segment, 3, code), component(segment, 3, system), settings.hl7.codes

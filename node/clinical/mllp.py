@@ -73,6 +73,7 @@ class MllpServer:
 
 
 class _Server(socketserver.ThreadingTCPServer):
+    # Otherwise the port stays in use for a minute after a restart.
     allow_reuse_address = True
     daemon_threads = True
 
@@ -86,6 +87,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
     def verify_request(self, request: object, client_address: object) -> bool:
         """Return whether the sender is on the configured list, or on loopback where the list is empty."""
+        # Before anything is read: a thread for each connection, and no more of them than this.
         if len(self._open) >= MAX_CONNECTIONS:
             log.warning("too many HL7 connections", limit=MAX_CONNECTIONS)
             return False
@@ -141,6 +143,7 @@ class _Connection(socketserver.BaseRequestHandler):
                 message, buffer = buffer[start + 1 : end], buffer[end + 1 :].lstrip(CARRIAGE_RETURN)
                 if start >= 0:
                     connection.sendall(START_BLOCK + self._answer(message) + END_BLOCK + CARRIAGE_RETURN)
+            # Without an end block the buffer would grow as long as something is sent.
             if len(buffer) > limit:
                 answer = acknowledge(
                     buffer.partition(START_BLOCK)[2], "AR", [f"the message is larger than {limit} bytes"]

@@ -77,6 +77,7 @@ def interpret_results(results: list[CodedResult], settings: Settings) -> Interpr
         elif result.withdrawn:
             interpreted.withdrawn.append(("stage", result.observed_on))
         else:
+            # The last one of a category counts: results are in order of time, or as the message has them.
             tnm[result.meaning.fact] = result
     if tnm:
         _interpret_stage(interpreted, tnm, settings)
@@ -102,6 +103,7 @@ def _interpret_ebv(interpreted: InterpretedResults, result: CodedResult, setting
         ebv_entry(settings, result.text, check=True, **details)  # type: ignore[arg-type]
     except IneligibleStudyError as error:
         interpreted.refused.append(error.text)
+    # Recorded although it cannot be used: the case then names it, instead of waiting for a result that has come.
     interpreted.entries.append(ebv_entry(settings, result.text, check=False, **details))  # type: ignore[arg-type]
 
 

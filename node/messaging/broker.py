@@ -77,6 +77,7 @@ def redis_of(url: str, timeout_s: float = 10.0) -> Redis:
 
     if url.startswith(SOCKET_SCHEME):
         url = "unix://" + url.removeprefix(SOCKET_SCHEME)
+    # A broker that does not answer must not block a periodic task; the caller tries again.
     return Redis.from_url(url, socket_connect_timeout=5, socket_timeout=timeout_s)
 
 

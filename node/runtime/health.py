@@ -59,6 +59,7 @@ def check_parts(settings: Settings) -> Iterator[Finding]:
     """
     source = str(settings.source) if settings.source else "built-in defaults"
     yield Finding("configuration", "ok", source, "" if settings.source else "`cptdn init` writes one for this site")
+    # What other parts depend on comes first: the first failure is often the cause of those below it.
     checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _workers, _audit, _fonts]
     for check in checks:
         yield check(settings)
@@ -168,6 +169,7 @@ def _ledger(settings: Settings) -> Finding:
 
 def _storage(settings: Settings) -> Finding:
     root = settings.storage.root
+    # Before the first start the root does not exist: the disk of its parent is the one that counts.
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
     free_gb = shutil.disk_usage(existing).free / 1e9
     found = f"{root}: {free_gb:.1f} GB free"
@@ -246,6 +248,7 @@ def _workers(settings: Settings) -> Finding:
     devices = [str(worker.info.get("device", "cpu")) for worker in workers]
     if not workers:
         return Finding("workers", "warning", "none is running", "`cptdn up` or `cptdn worker` starts one")
+    # A worker with a broken driver computes on the processor, much more slowly, and nothing else says so.
     if settings.model.device == "cuda" and not any(device.startswith("cuda") for device in devices):
         return Finding("workers", "failure", f"expected a worker with CUDA (model.device), found {', '.join(devices)}")
     return Finding(

@@ -79,6 +79,7 @@ def running_parts(
     Supervisor
         Its children are started, and not ready yet; see `wait_until_ready`.
     """
+    # By environment, because the children are commands of their own that would look for ./cptdn.toml.
     if settings.source is not None:
         environment = {CONFIG_VARIABLE: str(settings.source), **environment}
     with embedded_broker(settings):

@@ -76,9 +76,11 @@ class _AppendToFile:
     def __call__(self, _logger: Any, _name: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
         line = json.dumps(event, default=str, ensure_ascii=False) + "\n"
         try:
+            # Two processes may rotate at the same moment; at worst the older file loses some lines.
             if self._path.exists() and self._path.stat().st_size + len(line) > FILE_BYTES:
                 self._path.replace(self._path.with_suffix(".older.jsonl"))
             self._path.parent.mkdir(parents=True, exist_ok=True)
+            # Opened for each event: a file that another process has rotated would otherwise be written on.
             descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
             try:
                 os.write(descriptor, line.encode(errors="backslashreplace"))

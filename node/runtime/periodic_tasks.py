@@ -80,6 +80,7 @@ class PeriodicTask:
             except Exception:  # an error with one case must not end the work for all others
                 log.exception("periodic_task_failed", task=self.name)
                 wait_s = LONGEST_WAIT_S
+            # Cleared after the wait: a notification during the work ends the wait at once, so nothing is missed.
             self._notified.wait(wait_s)
             self._notified.clear()
 

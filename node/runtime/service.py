@@ -58,6 +58,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
     ledger = open_ledger(settings.ledger.url or "")
     store = StudyStore(settings.storage.root, settings.storage.min_free_gb)
     store.prepare()
+    # Before anything claims work: leases of a clock that was wrong would seem to be held for hours.
     recover_from_clock(ledger, settings)
     with ledger.begin() as session:
         schedule_unfinished(session)
@@ -86,6 +87,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
             *retrieval_tasks(ledger, settings, intake, beat.id),
             *notification_tasks(ledger, settings, store),
         ]
+        # After `start_node`: a DICOM port that is in use ends the process before any fact is taken.
         clinical.start()
         for task in tasks:
             task.start()

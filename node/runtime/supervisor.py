@@ -118,6 +118,7 @@ class Supervisor:
         running = [child.process for child in reversed(self._children) if child.process is not None]
         for process in running:
             if process.poll() is None:
+                # To all of them first: they end at the same time, and the limit is one for all.
                 process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + STOP_WAIT_S
         for process in running:

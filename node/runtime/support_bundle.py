@@ -131,12 +131,19 @@ class Pseudonyms:
         str
             The text with every UID, IPv4 address and job id replaced by its pseudonym.
         """
+        # UIDs of others may contain dates, device numbers or patient numbers.
         without_uids = _DOTTED.sub(lambda match: self.of(match[0]), text)
         return _JOB.sub(lambda match: self.of(match[0]), without_uids)
 
 
 def versions() -> dict[str, Any]:
-    """Return the versions of Python, the operating system and every installed library."""
+    """Return the versions of Python, the operating system and every installed library.
+
+    Returns
+    -------
+    dict
+        ``python``, ``system``, and ``libraries``: version by name of the distribution.
+    """
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
@@ -171,6 +178,7 @@ def _without_secrets(value: Any, key: str = "") -> Any:
     if isinstance(value, str) and "://" in value:
         parts = urlsplit(value)
         host = parts.netloc.rpartition("@")[2]
+        # The host stays: which database or PACS is used is what support needs to know.
         shown = f"(left out)@{host}" if "@" in parts.netloc else host
         return parts._replace(netloc=shown, query="", fragment="").geturl() if key != "webhook_url" else "(left out)"
     return value

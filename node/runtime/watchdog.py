@@ -50,10 +50,12 @@ class Watchdog:
             self._retention.postpone()
             with self._ledger.begin() as session:
                 clock.reset_leases_and_due_times(session, self._lease)
+        # Before abandoned associations are looked for: a busy process must not close its own.
         self._node.heartbeat()
         now = now_utc()
         with self._ledger.begin() as session:
             n_jobs = jobs.watchdog(session, self._lease)
+            # Only then: a job that starts on a full disk would fail at once and wait again.
             if self._store.has_room_for_work():
                 n_jobs += jobs.resume_after_full_disk(session)
             if studies := close_abandoned(session, now - DEAD_AFTER, now):
@@ -63,6 +65,7 @@ class Watchdog:
             compact(session)
         if n_jobs or n_deliveries:
             log.info("work_recovered", jobs=n_jobs, deliveries=n_deliveries)
+        # Last and in transactions of its own: deleting may take long, and nothing may wait for it.
         self._retention.check()
 
 

@@ -88,6 +88,7 @@ def back_up(
     LedgerError
         When the ledger cannot be saved.
     """
+    # An older backup in the same folder would be mixed with this one, and its manifest would seem to be true for both.
     if into.exists() and any(into.iterdir()):
         raise InputError(f"expected an empty folder for the backup, found files in {into}")
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -101,6 +102,7 @@ def back_up(
             except FileNotFoundError:
                 missing.append(relative)
             progress(done + 1, len(paths))
+    # The names of the copied files, before the manifest says that the backup is whole.
     for folder in sorted({path.parent for path in (into / FILES).rglob("*")}):
         force_to_disk(folder)
     manifest = Manifest(taken_at, software_version(), name, _digest(into / name), len(paths) - len(missing), missing)
@@ -128,6 +130,7 @@ def restore(
         When the database does not accept it.
     """
     manifest = read_manifest(source)
+    # Before anything is written: half a restore of a damaged ledger would look like data loss.
     if _digest(source / manifest.ledger) != manifest.ledger_sha256:
         raise InputError(
             f"{source / manifest.ledger} is damaged: its digest differs from the one in {MANIFEST}; use another backup"
@@ -263,6 +266,7 @@ def _copy(source: Path, target: Path, hard_links: bool) -> None:
             os.link(source, target)
             return
         except OSError as error:
+            # Any other reason (another file system, no support of links) is answered by a copy.
             if isinstance(error, FileNotFoundError):
                 raise
     shutil.copyfile(source, target)

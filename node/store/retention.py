@@ -69,6 +69,7 @@ class Retention:
 
         Nothing is deleted while another process has the deletion lock (a backup, another node).
         """
+        # At each check, also without retention: a power cut may have left a study half removed.
         empty_or_undo_trash(self._ledger, self._store)
         if self._days is None or time.monotonic() < self._next:
             return
@@ -165,6 +166,8 @@ def _retire(ledger: Ledger, store: StudyStore, candidate: Retirable, before: dat
             # Again, under the locks: something of the study may have arrived since the list was made.
             if not retirable(session, before, study=study):
                 return False
+            # Inside the transaction and before the rows: when the commit fails, the rows still name the files, and the
+            # trash is undone.
             store.move_to_trash(study)
             session.execute(delete(Instance).where(Instance.study_instance_uid == study))
             if case is not None:

@@ -64,12 +64,14 @@ def identify(context: WebContext, http: Request, form: FormData) -> PageRequest:
     is_live_update = LIVE_HEADER in http.headers
     with context.ledger.begin() as session:
         user = user_of_session(session, request.token, context.idle, context.longest, seen=not is_live_update)
+        # Asked only without a session: with one, the number of users does not matter.
         without_users = user is None and not has_users(session)
     if user is not None:
         request.user, request.role, request.logged_in = user.name, user.role, True
         if user.language in LANGUAGES and "language" not in http.cookies:
             request.translations = translations_of(user.language)
     elif without_users:
+        # Behind a proxy on this machine every client seems to be 127.0.0.1, wherever it is.
         if not context.on_loopback or any(name in http.headers for name in FORWARDED):
             raise DeniedError(request.translations("no_user_yet"))
         request.user, request.role = LOCAL, "admin"
@@ -87,6 +89,7 @@ def refuse_role(request: PageRequest, role: str) -> Response:
     if request.role != ANONYMOUS:
         needed = request.translations(f"role_{role}")
         raise DeniedError(request.translations("role_needed", role=needed))
+    # A redirect would give the log-in page to a script, or lose the form that was sent.
     if LIVE_HEADER in request.http.headers or request.http.method != "GET":
         return Response(status_code=401)
     url = request.http.url
@@ -108,9 +111,11 @@ def check_form_origin(request: PageRequest) -> None:
     ----------
     OWASP Cross-Site Request Forgery Prevention Cheat Sheet; Fetch Metadata (`Sec-Fetch-Site`).
     """
+    # In constant time: the time of a comparison by "==" tells how many digits are right.
     is_fresh = hmac.compare_digest(request.form_value("csrf").encode(), request.csrf.encode())
     headers = request.http.headers
     origin = headers.get("origin")
+    # Old browsers send no Origin with forms; the token protects those.
     is_ours = origin is None or (origin != "null" and urlsplit(origin).netloc == headers.get("host"))
     if not is_fresh or not is_ours or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise DeniedError(request.translations("form_out_of_date"))

@@ -85,6 +85,7 @@ def create_app(context: WebContext, more_routes: Sequence[BaseRoute] = ()) -> St
         post = fhir_endpoint(context)
         routes += [Route("/fhir", post, methods=["POST"]), Route("/fhir/{kind}", post, methods=["POST"])]
     middleware = [
+        # In this order: refusals of the two below get the headers, too.
         Middleware(ResponseHeaders, secure=context.secure),
         Middleware(KnownHosts, web=context.settings.web),
         Middleware(LimitedBody),

@@ -45,6 +45,7 @@ def page_endpoint(context: WebContext, view: View, role: str = "read") -> Endpoi
     """
 
     async def endpoint(http: Request) -> Response:
+        # No page takes a file, and a form with thousands of fields is an attack on memory.
         form = await http.form(max_files=0, max_fields=MAX_FIELDS) if http.method == "POST" else FormData()
         return await run_in_threadpool(_respond, context, http, form, view, role)
 
@@ -56,6 +57,8 @@ def _respond(context: WebContext, http: Request, form: FormData, view: View, rol
     request = anonymous_request(context, http, form)
     try:
         request = identify(context, http, form)
+        # The role before the form's origin: an anonymous user is sent to the log-in and not told that a form is out of
+        # date.
         if not request.may(role):
             return refuse_role(request, role)
         if http.method == "POST":
@@ -76,6 +79,7 @@ def _respond(context: WebContext, http: Request, form: FormData, view: View, rol
     except Exception:  # the user gets a sentence without details, the log has the traceback
         log.exception("page_failed", page=view.__name__)
         response = render_problem(request, 500, request.translations("page_failed"))
+    # The first page sets the cookie that the token of the log-in form belongs to.
     if session_cookie_name(context) not in http.cookies and "set-cookie" not in response.headers:
         set_session_cookie(context, response, request.token)
     return response

@@ -50,6 +50,7 @@ def fhir_endpoint(context: WebContext) -> Callable[[Request], Awaitable[Response
         address = request.client.host if request.client else ""
         token = context.settings.fhir.receive_token
         credentials = request.headers.get("authorization", "").removeprefix("Bearer ")
+        # The token before anything of the body is read.
         if token is not None and not hmac.compare_digest(credentials.encode(), token.encode()):
             context.audit(WebEvent("facts_received", "FHIR", address, success=False))
             return _outcome(401, "login", "expected the configured bearer token", {"WWW-Authenticate": "Bearer"})

@@ -47,6 +47,7 @@ class LiveUpdates:
             return Response(status_code=401)
         if len(self._streams) >= MAX_STREAMS:
             return Response(status_code=503)
+        # nginx would collect the events otherwise, and send them together minutes later.
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         return StreamingResponse(self._lines(http), media_type="text/event-stream", headers=headers)
 
@@ -60,6 +61,7 @@ class LiveUpdates:
         if self._polling is None or self._polling.done():
             self._polling = asyncio.create_task(self._poll())
         try:
+            # The browser connects again after 3 s, for example after a restart of the pages.
             yield "retry: 3000\n\n"
             while not await http.is_disconnected():
                 try:

@@ -186,6 +186,7 @@ def language_of(http: Request) -> str:
     chosen = http.cookies.get("language", "")
     if chosen in LANGUAGES:
         return chosen
+    # In the order of the header; weights are not read, because browsers write them in descending order.
     for part in http.headers.get("accept-language", "").split(","):
         language = part.split(";")[0].strip().lower()[:2]
         if language in LANGUAGES:
@@ -220,17 +221,38 @@ def session_cookie_name(context: WebContext) -> str:
 
 
 def set_session_cookie(context: WebContext, response: Response, token: str) -> None:
-    """Set the session cookie; it ends with the browser."""
+    """Set the session cookie; it ends with the browser.
+
+    Parameters
+    ----------
+    context : WebContext
+        Whether the pages are served by TLS.
+    response : Response
+        Gets the cookie.
+    token : str
+        Of the session, or the token of a form before a log-in.
+    """
     _set_cookie(context, response, session_cookie_name(context), token, None)
 
 
 def set_preference(context: WebContext, response: Response, name: str, value: str) -> None:
-    """Set the cookie of a preference (language, theme) for a year."""
+    """Set the cookie of a preference (language, theme) for a year.
+
+    Parameters
+    ----------
+    context : WebContext
+        Whether the pages are served by TLS.
+    response : Response
+        Gets the cookie.
+    name, value : str
+        Not secret; the reader checks the value against the known ones.
+    """
     _set_cookie(context, response, name, value, YEAR_S)
 
 
 def _set_cookie(context: WebContext, response: Response, name: str, value: str, max_age_s: int | None) -> None:
     response.set_cookie(
+        # "strict" and HttpOnly: no other site can send the cookie, and no script can read it.
         name, value, max_age=max_age_s, path="/", secure=context.secure, httponly=True, samesite="strict"
     )  # fmt: skip
 

@@ -65,6 +65,7 @@ class ResponseHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
+                # A default only: a response that may be stored says so itself.
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
@@ -113,6 +114,7 @@ def host_is_known(host: str, web: WebSettings) -> bool:
         True for `bind`, the names of `hosts`, loopback names when the pages listen there, and any IP address when they
         listen elsewhere: a browser with a bare address was not led here by the name of another site.
     """
+    # An IPv6 address in a Host header is in brackets, so a colon before digits at the end is the port.
     name = host.rsplit(":", 1)[0] if host.rsplit(":", 1)[-1].isdigit() else host
     name = name.removeprefix("[").removesuffix("]").lower().rstrip(".")
     if name in {known.lower() for known in web.hosts} or name == web.bind.lower():
@@ -146,6 +148,7 @@ class LimitedBody:
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
+        # Refused before the body is read.
         if not announced.isdigit() or int(announced) > self._limit:
             await PlainTextResponse("The request is too large.\n", status_code=413)(scope, receive, send)
             return

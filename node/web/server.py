@@ -84,6 +84,7 @@ def run_web(settings: Settings) -> None:
     with ledger.begin() as session:
         users = has_users(session)
     check_exposure(settings, users)
+    # Before uvicorn, which would end the process with a traceback for a port that is in use.
     listener = _listen(settings)
     store = StudyStore(settings.storage.root, settings.storage.min_free_gb)
     url = broker_url(settings)
@@ -92,6 +93,8 @@ def run_web(settings: Settings) -> None:
     context = WebContext(settings, ledger, store, workers, web_audit(audit, ledger))
     app = create_app(context, program_routes(ledger, settings))
     config = uvicorn.Config(
+        # No access log: paths contain Study Instance UIDs; the audit trail records who saw which study. proxy_headers
+        # off: a client could claim any address by X-Forwarded-For.
         app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
         timeout_graceful_shutdown=SHUTDOWN_S, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
         ws="none", **_tls(settings),

@@ -57,10 +57,12 @@ def assess_due(ledger: Ledger, settings: Settings) -> int:
     """
     with ledger.begin() as session:
         due = due_cases(session)
+    # A transaction for each: a case that is locked by another node, or fails, keeps no other from being assessed.
     for study_instance_uid in due:
         try:
             with ledger.begin() as session:
                 assess_case(session, settings, study_instance_uid)
+        # Another node has assessed the same case at the same moment; what it recorded is as new as this.
         except StaleDataError:
             log.info("case_changed_by_another_node", study=study_instance_uid)
         except SQLAlchemyError:
@@ -83,7 +85,18 @@ def _record_failure(ledger: Ledger, study_instance_uid: str, error: Exception) -
 
 
 def seconds_to_next_assessment(session: Session, longest: float) -> float:
-    """Return the seconds until the next case is due, in [0, longest]."""
+    """Return the seconds until the next case is due, in [0, longest].
+
+    Parameters
+    ----------
+    longest : float
+        Upper limit in seconds, returned when no case is due.
+
+    Returns
+    -------
+    float
+        Seconds; 0 when a case is due already.
+    """
     soonest = next_due(session)
     return longest if soonest is None else min(longest, max(0.0, (soonest - now_utc()).total_seconds()))
 
@@ -179,6 +192,7 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
     # By frame of reference, too: a contour of another Patient ID must be seen to be refused, not overlooked.
     frames = {row.frame_of_reference_uid or "" for row in stored}
     related += instances_of_frames(session, frames, RELATED_MODALITIES)
+    # Contours inside the study, whatever patient they name.
     related += [row for row in stored if row.modality in RELATED_MODALITIES]
     return CaseInputs(
         study_instance_uid=study,
@@ -205,6 +219,7 @@ def _record_assessment(session: Session, settings: Settings, case: Case, assessm
     case.assess_after = assessment.reassess_at
     _request_missing_content(session, settings, case, assessment)
     if assessment.request is None:
+        # A result of inputs that no longer hold must not be reported.
         _stop_jobs(session, case, f"the study became {assessment.state}")
         set_state(session, case, assessment.state, [dict(reason) for reason in assessment.reasons])
     else:
@@ -214,10 +229,12 @@ def _record_assessment(session: Session, settings: Settings, case: Case, assessm
 def _queue_if_new(session: Session, settings: Settings, case: Case, request: ComputeRequest) -> None:
     """Queue a job for the request unless it is computed, being computed, or has failed already."""
     study, digest = case.study_instance_uid, request.digest()
+    # The job that runs has the same inputs: a repeated message, or a late object that changes nothing.
     if any(job.request_digest == digest for job in jobs.active_jobs(session, study)):
         return
     _stop_jobs(session, case, "its inputs changed")
     report = current_report(session, study)
+    # Inputs have returned to those of the report, for example after an assignment was taken back.
     if report is not None and report.request_digest == digest:
         _show_report(session, case, report)
         return

@@ -111,6 +111,7 @@ def set_facts(session: Session, study_instance_uid: str, entries: Sequence[FactE
     """
     case = get_case(session, study_instance_uid)
     n_new = record_entries(session, case.patient_id, case.issuer, list(entries), source, by)
+    # An equal fact that is entered again neither starts an assessment nor fills the history.
     if n_new:
         names = ", ".join(entry.name.replace("_", " ") for entry in entries)
         record(session, study_instance_uid, "facts", f"Clinical facts entered by {by}: {names}.", actor=by)

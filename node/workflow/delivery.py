@@ -139,6 +139,11 @@ def requeue_overdue(session: Session, settings: Settings) -> int:
     """Queue every delivery that is due and has no message in the broker, and return their number.
 
     A delivery loses its message when a worker dies with it, or when the broker is emptied.
+
+    Returns
+    -------
+    int
+        Deliveries that are leased or have a message in the outbox do not count.
     """
     return len(deliveries.requeue_due(session, now_utc()))
 
@@ -152,6 +157,7 @@ def _claim(
             other = session.get(Delivery, delivery_id)
             return DeliveryOutcome(other.state if other else "absent", claimed=False)
         pacs = destination(settings, delivery.pacs)
+        # Dead and not postponed: no waiting brings back a destination that was removed from the configuration.
         if pacs is None:
             text = f"no [[pacs]] named {delivery.pacs!r} is configured"
             deliveries.finish(delivery, "dead", text)
@@ -191,9 +197,11 @@ class _DeliveryStep:
             return self._post()
         if self.claimed.to_send:
             refused, later = self._send(self.claimed.to_send)
+            # On an association of their own: what is proposed cannot be changed on one that is established.
             fallbacks = [fallback for each in refused if (fallback := self._fallback_of(each)) is not None]
             if fallbacks:
                 later += self._send(fallbacks)[1]
+            # Commitment is requested only once all objects are stored.
             if later:
                 return self.postpone(f"{len(later)} object(s) not stored yet: {later[0].note or 'no response'}")
         return self._commit()
@@ -219,6 +227,7 @@ class _DeliveryStep:
         self._record_transfer(objects, outcomes)
         with self._delivery() as (_session, delivery):
             for outcome in outcomes:
+                # Recorded before the next step: what is stored is not sent again by a worker that takes over.
                 if outcome.verdict is not Verdict.RETRY:
                     status = STORED if outcome.verdict is Verdict.STORED else REFUSED
                     deliveries.record_object(delivery, outcome.sop_instance_uid, status=status, note=outcome.note)
@@ -285,6 +294,7 @@ class _DeliveryStep:
                 return self._end(delivery, "delivered", remark_on(delivery))
             # The state is written before the request: the PACS may report on an association of its own, before the
             # response to the request has arrived here.
+            # A new UID for each request (PS3.4 J.3.2.1): a late result of an earlier one must not count for this one.
             transaction_uid = str(generate_uid(prefix=None))
             delivery.state, delivery.transaction_uid = "sent", transaction_uid
             overdue = now_utc() + timedelta(seconds=self.pacs.commitment_wait_s)
@@ -297,6 +307,7 @@ class _DeliveryStep:
         return self._answered(answer)
 
     def _answered(self, answer: CommitmentAnswer) -> DeliveryOutcome:
+        # The result came on the same association; otherwise the node's own association receives it.
         if answer.result is not None:
             deliveries.record_commitment(self.ledger)(answer.result)
         elif answer.supported and answer.status != 0x0000:

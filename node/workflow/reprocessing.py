@@ -128,8 +128,10 @@ class Reprocessor:
         if self.dry_run:
             return Outcome(study, "would_compute", f"would be computed with {self.bundle}", previous=previous)
         for job in jobs.active_jobs(session, study):
+            # The same computation is under way: it is waited for and not queued a second time.
             if (job.request_digest, bundle_reference(job.bundle)) == (digest, self.bundle):
                 return Outcome(study, "queued", f"being computed by job {job.id}", job_id=job.id, previous=previous)
+            # Active jobs of other inputs or another bundle: their report would come after the new one.
             jobs.supersede(session, job.id, "the study is computed again")
         job = jobs.create_job(session, study, assessment.request.to_json(), digest, self.bundle, bulk=self.bulk)
         set_state(session, case, "queued")
@@ -163,6 +165,7 @@ class Reprocessor:
                 job = jobs.get_job(session, started.job_id)
                 if job.state not in jobs.ACTIVE:
                     return self._outcome_of(session, started, job)
+                # Without a worker the wait would never end; the job stays queued for one that is started later.
                 computing = bool(live_processes(session, "worker"))
             if not computing:
                 return _still_queued(started, "no worker is running; `cptdn up` or `cptdn worker` computes it")

@@ -82,7 +82,13 @@ class Retrieval:
         self._audit = open_audit(settings, "node")
 
     def run_due(self) -> int:
-        """Answer every request that is due, and return their number."""
+        """Answer every request that is due, and return their number.
+
+        Returns
+        -------
+        int
+            Number of requests, those that found nothing or failed included.
+        """
         n_requests = 0
         while (request := self._claim()) is not None:
             self._run(request)
@@ -102,6 +108,7 @@ class Retrieval:
                 return None
             study = row.study_instance_uid
             case = get_case(session, study)
+            # While the study arrives by itself, retrieving would bring the same objects twice.
             has_gaps = case.state in STATES_WITH_GAPS and not open_on_study(session, study)
             return _Request(
                 study, self.pacs[row.pacs], tuple(row.missing) if has_gaps else (),
@@ -186,6 +193,7 @@ class Retrieval:
             if row is None:
                 return
             sentence = f"PACS {pacs.name!r} {text}."
+            # A PACS that is away for a night would add the same line for each attempt.
             if sentence != row.text:
                 record(session, request.study_instance_uid, "fetch", sentence, actor=ACTOR)
             # An assessment may have changed the request while this one ran; then it is due at once, with short waits.
@@ -202,6 +210,7 @@ class Retrieval:
         now = now_utc()
         row.attempts += 1
         row.not_before = now + timedelta(seconds=backoff_s(pacs.retry_first_s, pacs.retry_longest_s, row.attempts))
+        # By time and not by attempts: a PACS that is switched off for a weekend is not given up.
         if now - row.began_at > timedelta(days=pacs.give_up_after_days):
             row.state = fetches.GIVEN_UP
 

@@ -73,6 +73,7 @@ class Repair:
 
     def _quarantine(self, finding: Finding) -> str:
         digest = digest_of(self._store.path(finding.path)) or digest_of(self._store.path(finding.path), whole=True)
+        # The file first: a row that is deleted before would leave a damaged file without any trace if this stops here.
         path = self._store.quarantine_stored(finding.path, UNREADABLE, finding.text)
         with self._ledger.begin() as session:
             add_quarantined(
@@ -90,6 +91,7 @@ class Repair:
         study = finding.study_instance_uid or ""
         with self._ledger.begin() as session:
             row = session.get(Instance, finding.sop_instance_uid)
+            # Repaired or received again since the check.
             if row is None or row.path != finding.path:
                 return
             schedule_touched(session, [study])  # before the row is deleted: it is found by the row's Patient ID
@@ -122,6 +124,7 @@ class Repair:
         peer = Peer(str(uuid.uuid4()), "repair", meta.source_ae_title or SENDER, "", now_utc())
         sender = intake.senders.open(peer)
         try:
+            # By the intake, so that an orphan passes exactly the checks of an arriving object.
             outcome = intake.receive(meta, data, sender)
         finally:
             intake.senders.close(sender)

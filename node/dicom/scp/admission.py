@@ -63,7 +63,7 @@ def admit(request: Request, node: NodeSettings, pacs: tuple[PacsSettings, ...]) 
         unknown = Admission.CALLING_AE_UNKNOWN
     if unknown is None:
         return Admission.FULL
-    # Title and host together: a title alone would let anybody report that objects are committed.
+    # Title and host together: with a title alone any peer could report that objects are committed.
     if any(calling == peer.ae_title.strip() and _is_host(request.address, peer.host) for peer in pacs):
         return Admission.RESULTS_ONLY
     return unknown
@@ -105,6 +105,6 @@ def _addresses(host: str) -> set[str]:
     try:
         # Resolved anew for each request: a PACS that fails over keeps its name and changes its address.
         return {str(entry[4][0]) for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    # A name that cannot be resolved now admits nobody; the other rules still apply.
+    # A name that cannot be resolved now admits no peer; the other rules still apply.
     except OSError:
         return set()
