@@ -10,13 +10,8 @@ from pydicom import Dataset
 
 from dicom_sr.content.document import document
 from dicom_sr.content.measurements import SegmentReference
-from dicom_sr.header.attributes import (
-    MANUFACTURER,
-    patient_and_study,
-    referenced_request,
-    series_number,
-    set_common_attributes,
-)
+from dicom_sr.header.attributes import MANUFACTURER, series_number, set_common_attributes
+from dicom_sr.header.copied_values import patient_and_study, referenced_request
 from dicom_sr.header.uids import series_uid_of, uid_for
 from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
 from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS, SrClass

@@ -1,7 +1,7 @@
 """Attributes that all objects of a report have in common: patient, study, series, equipment, times, character set.
 
-Patient, study, accession number, issuers and the request are copied from the MR, so that a PACS adds the objects to the
-same study. All times are the report's own, so that the same report gives the same bytes.
+Patient and study are copied from the MR (`copied_values`). All times are the report's own: the same report gives the
+same bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydicom.valuerep import DA, TM
 
 from dicom_sr.coding import codes
 from dicom_sr.coding.items import date_time
-from dicom_sr.header.characters import UTF8, transcoded
+from dicom_sr.header.copied_values import patient_and_study
 from dicom_sr.header.uids import device_uid
 from dicom_sr.report.errors import InvalidReportError
 from dicom_sr.report.report_inputs import ObjectKind, ReportOptions, SourceStudy
@@ -28,23 +28,6 @@ MODEL_NAME = "CPTDN node"
 # In the file meta information of every object (PS3.10 7.1): it identifies this program as the one that wrote the file.
 IMPLEMENTATION_CLASS_UID = "2.25.202796337823403205391208411563263434115"
 IMPLEMENTATION_VERSION = "CPTDN_NODE"
-
-# Type 1 and 2 attributes of PS3.3 C.7.1.1 and C.7.2.1: present in every object, empty where the MR has no value.
-REQUIRED_FROM_MR = (
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate", "StudyTime",
-    "ReferringPhysicianName", "StudyID", "AccessionNumber",
-)  # fmt: skip
-# Issuers, because the same Patient ID may belong to another patient of another hospital; trial and de-identification
-# attributes, because a report must be as anonymous as its images.
-COPIED_FROM_MR = (
-    "IssuerOfPatientID", "IssuerOfPatientIDQualifiersSequence", "TypeOfPatientID", "OtherPatientIDsSequence",
-    "PatientBirthTime", "PatientAge", "PatientSize", "PatientWeight", "PatientIdentityRemoved",
-    "DeidentificationMethod", "DeidentificationMethodCodeSequence", "StudyDescription",
-    "IssuerOfAccessionNumberSequence", "ClinicalTrialSponsorName", "ClinicalTrialProtocolID",
-    "ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName", "ClinicalTrialSubjectID",
-    "ClinicalTrialSubjectReadingID",
-)  # fmt: skip
-FROM_OTHER_REQUEST = ("RequestedProcedureID", "RequestedProcedureDescription", "RequestedProcedureCodeSequence")
 
 # One series per kind and revision: in a series with two SRs, OHIF 3.13.2 shows the older one.
 SERIES_NUMBERS: dict[ObjectKind, int] = {"sr": 1, "sc": 2, "pdf": 3, "seg": 4, "attribution": 5}
@@ -139,74 +122,6 @@ def one_line(text: str) -> str:
         A single line of 1 to 64 characters without a backslash, which would separate two values (PS3.5 6.2).
     """
     return " ".join(text.replace("\\", "/").split())[:64].strip() or "unknown"
-
-
-def patient_and_study(sources: SourceStudy) -> Dataset:
-    """Copy patient and study attributes from the first MR instance.
-
-    Parameters
-    ----------
-    sources : SourceStudy
-        With at least one MR instance.
-
-    Returns
-    -------
-    Dataset
-        Text decoded and to be written as UTF-8; attributes of type 2 are present, empty where the MR has no value.
-
-    Raises
-    ------
-    ReportError
-        A person's name is not a text of its character set.
-    """
-    first = sources.mr[0]
-    attributes = Dataset()
-    attributes.SpecificCharacterSet = UTF8
-    for keyword in (*REQUIRED_FROM_MR, *COPIED_FROM_MR):
-        element = transcoded(first, keyword, sources.character_set)
-        if element is not None and (keyword in REQUIRED_FROM_MR or not element.is_empty):
-            attributes.add(element)
-        elif keyword in REQUIRED_FROM_MR:
-            setattr(attributes, keyword, None)
-    # Another value than the defined terms M, F and O is written as unknown, which is empty (PS3.3 C.7.1.1).
-    if attributes.PatientSex not in ("M", "F", "O"):
-        attributes.PatientSex = None
-    return attributes
-
-
-def referenced_request(sources: SourceStudy) -> list[Dataset]:
-    """Build the items of the Referenced Request Sequence from the MR's request attributes.
-
-    Parameters
-    ----------
-    sources : SourceStudy
-        The first MR instance has the Request Attributes Sequence (0040,0275), or not.
-
-    Returns
-    -------
-    list of Dataset
-        One item per request, with the attributes of type 2 present; empty without a request.
-
-    References
-    ----------
-    PS3.3 C.17.2 (SR Document General module).
-    """
-    first = sources.mr[0]
-    requests = transcoded(first, "RequestAttributesSequence", sources.character_set)
-    study = patient_and_study(sources)
-    items = []
-    for request in requests.value if requests is not None else ():
-        item = Dataset()
-        item.StudyInstanceUID = request.get("StudyInstanceUID") or study.StudyInstanceUID
-        item.ReferencedStudySequence = []
-        item.AccessionNumber = request.get("AccessionNumber") or study.AccessionNumber
-        item.PlacerOrderNumberImagingServiceRequest = request.get("PlacerOrderNumberImagingServiceRequest")
-        item.FillerOrderNumberImagingServiceRequest = request.get("FillerOrderNumberImagingServiceRequest")
-        item.RequestedProcedureID = request.get("RequestedProcedureID")
-        item.RequestedProcedureDescription = request.get("RequestedProcedureDescription")
-        item.RequestedProcedureCodeSequence = request.get("RequestedProcedureCodeSequence", [])
-        items.append(item)
-    return items
 
 
 def set_common_attributes(

@@ -1,111 +1,102 @@
-"""Text of the source data sets, decoded once and written as UTF-8 (ISO_IR 192).
+"""Text of the source data sets, decoded once; the objects of a report contain it as UTF-8 (ISO_IR 192).
 
 In GB18030 and GBK the second byte of a character may be that of a backslash or a caret, which separate values and name
 components in DICOM, so a value is decoded as a whole before it is split. Some PACS label GBK as ISO_IR 100: for those
-the site names the real encoding (`actual`).
+the site names the real encoding (`actual`). Text that is not of its character set is an error, never replacement
+characters: a report with a damaged name could be filed under another patient.
 """
 
 from __future__ import annotations
 
-from copy import deepcopy
+import warnings
 from typing import Any
 
 from pydicom import Dataset
-from pydicom.charset import convert_encodings, decode_bytes
-from pydicom.datadict import dictionary_VM, dictionary_VR
-from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, PN_DELIMS, TEXT_VR_DELIMS, PersonName
+from pydicom.charset import convert_encodings, default_encoding
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, PersonName
 
+from dicom_sr.header.code_extensions import decode_with_extensions, has_code_extensions
+from dicom_sr.header.value_rules import without_padding
 from dicom_sr.report.errors import ReportError
 
 UTF8 = "ISO_IR 192"
 DEFAULT = "ISO_IR 6"
-Label = str | list[str]
+Labels = list[str]
 
 
-def transcoded(source: Dataset, keyword: str, actual: str | None = None) -> DataElement | None:
-    """Return one element of a data set with its text decoded.
+def character_set_of(source: Dataset) -> Labels:
+    """Return the values of Specific Character Set (0008,0005); the default repertoire where it has none."""
+    label = source.get("SpecificCharacterSet") or DEFAULT
+    return [label] if isinstance(label, str) else [part or DEFAULT for part in label]
+
+
+def text_of(source: Dataset, keyword: str, actual: str | None = None, labels: Labels | None = None) -> str:
+    """Return the text of one element as it was received, decoded and without padding.
 
     Parameters
     ----------
     source : Dataset
         As it was read; its elements may still be undecoded bytes.
     keyword : str
-        The element; of a sequence, the text of all items is decoded.
+        An element whose value is text; several values are separated by backslashes.
     actual : str or None
         The real encoding as a DICOM defined term, where Specific Character Set of the source is wrong.
+    labels : list of str or None
+        The values of Specific Character Set that apply to an item without one of its own (PS3.5 7.5.3).
 
     Returns
     -------
-    DataElement or None
-        A copy with text as str; None where the element is absent.
+    str
+        Empty where the element is absent or empty. Whether it conforms to its value representation is not checked.
 
     Raises
     ------
     ReportError
-        The bytes of a person's name are not a text of the encoding. Other text gets replacement characters instead.
+        The bytes are not a text of the encoding.
 
     References
     ----------
-    PS3.5 6.1.2 (character repertoires), 7.5.3 (character set of sequence items); PS3.3 C.12.1.1.2.
+    PS3.5 6.1.2 (character repertoires); PS3.3 C.12.1.1.2.
     """
     if keyword not in source:
-        return None
-    return _transcoded(source, keyword, _label(source), actual)
-
-
-def text_of(source: Dataset, keyword: str, actual: str | None = None) -> str:
-    """Return the text of one element, decoded as by `transcoded`; empty where it is absent or empty."""
-    element = transcoded(source, keyword, actual)
-    return "" if element is None or element.value is None else str(element.value)
-
-
-def _label(source: Dataset) -> Label:
-    label = source.get("SpecificCharacterSet") or DEFAULT
-    return label if isinstance(label, str) else [part or DEFAULT for part in label]
-
-
-def _transcoded(source: Dataset, keyword: str, label: Label, actual: str | None) -> DataElement:
+        return ""
     vr = dictionary_VR(keyword)
-    if vr == "SQ":
-        return DataElement(keyword, vr, [_transcoded_item(item, label, actual) for item in source[keyword].value or ()])
-    # Only these VRs depend on the character set (PS3.5 6.1.2.2); all others are ASCII or binary.
+    labels = labels or character_set_of(source)
+    element = source.get_item(keyword)
+    # Only these VRs depend on the character set (PS3.5 6.1.2.2); all others are ASCII.
     if vr not in CUSTOMIZABLE_CHARSET_VR:
-        return deepcopy(source[keyword])
-    value = _decoded(source.get_item(keyword), keyword, label, actual)
-    return DataElement(keyword, vr, value if dictionary_VM(keyword) == "1" or vr == "UT" else value.split("\\"))
+        labels, actual = [DEFAULT], None
+    raw = _bytes_of(element, labels, actual)
+    text = raw if isinstance(raw, str) else _decoded(raw, keyword, [actual] if actual else labels)
+    return without_padding(text, vr)
 
 
-def _transcoded_item(item: Dataset, label: Label, actual: str | None) -> Dataset:
-    # An item has the character set of the data set unless it has a Specific Character Set of its own (PS3.5 7.5.3).
-    own = _label(item) if "SpecificCharacterSet" in item else label
-    decoded = Dataset()
-    for tag in item:
-        keyword = tag.keyword
-        if keyword and keyword != "SpecificCharacterSet":
-            decoded.add(_transcoded(item, keyword, own, actual))
-    return decoded
-
-
-def _decoded(element: Any, keyword: str, label: Label, actual: str | None) -> str:
-    raw = _bytes_of(element, label, actual)
-    if isinstance(raw, str):
-        return raw.strip(" \0")
-    labels = [actual] if actual else [label] if isinstance(label, str) else label
-    person = dictionary_VR(keyword) == "PN"
-    encodings = convert_encodings(labels)
-    if len(encodings) > 1:  # code extensions: escape sequences switch the encoding within the value (PS3.5 6.1.2.4)
-        return decode_bytes(raw, encodings, PN_DELIMS if person else TEXT_VR_DELIMS).strip(" \0")
+def _decoded(raw: bytes, keyword: str, labels: Labels) -> str:
     try:
-        return raw.decode(encodings[0], errors="strict" if person else "replace").strip(" \0")
-    except UnicodeDecodeError as error:
+        if has_code_extensions(labels):
+            return decode_with_extensions(raw, labels, person=dictionary_VR(keyword) == "PN")
+        # pydicom takes Latin-1 for the default repertoire, in which GB18030 without a label becomes other letters.
+        return raw.decode("ascii" if raw.isascii() or labels[0] == DEFAULT else _codec_of(labels[0]))
+    except (UnicodeDecodeError, LookupError) as error:
         raise ReportError(
             f"{keyword}: expected text in {labels[0]}, found bytes that are not ({raw[:12]!r}); "
             "name the real character set of this source"
         ) from error
 
 
-def _bytes_of(element: Any, label: Label, actual: str | None) -> bytes | str:
+def _codec_of(label: str) -> str:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        codec = convert_encodings(label)[0]
+    # pydicom corrects misspelled terms such as "ISO-IR 192", and takes Latin-1 for unknown ones.
+    if codec == default_encoding and not label.endswith("100"):
+        raise LookupError(label)
+    return codec
+
+
+def _bytes_of(element: Any, labels: Labels, actual: str | None) -> bytes | str:
     """Return the bytes as received; the text where it was decoded before and no other encoding is claimed."""
     value = element.value
     if value is None:
@@ -116,5 +107,12 @@ def _bytes_of(element: Any, label: Label, actual: str | None) -> bytes | str:
     # it is encoded again as it was decoded.
     if isinstance(value, PersonName) and isinstance(value.original_string, bytes) and value.original_string:
         return value.original_string
-    text = "\\".join(str(part) for part in value) if not isinstance(value, str | PersonName) else str(value)
-    return text if actual is None else text.encode(convert_encodings(label)[0])
+    if isinstance(value, bytes):
+        return value
+    text = str(value) if isinstance(value, str | PersonName | int | float) else "\\".join(str(part) for part in value)
+    if actual is None:
+        return text
+    try:
+        return text.encode(convert_encodings(labels[0])[0])
+    except UnicodeEncodeError:
+        return text

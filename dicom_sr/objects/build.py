@@ -12,7 +12,7 @@ from pydicom import Dataset
 from config.arrays import RgbArray
 from dicom_sr.content.structured_report import build_sr
 from dicom_sr.header.attributes import local_time
-from dicom_sr.header.characters import text_of
+from dicom_sr.header.copied_values import patient_and_study, with_header_findings
 from dicom_sr.objects.encapsulated_pdf import TITLE, build_pdf
 from dicom_sr.objects.secondary_capture import build_attributions, build_sc
 from dicom_sr.objects.segmentation import build_seg
@@ -41,7 +41,7 @@ def build_objects(
     Parameters
     ----------
     report : TreatmentReport
-        Any report, also a refusal.
+        Any report, also a refusal. Values of the MR that are not copied are added as quality findings.
     sources : SourceStudy
         The data sets that were used; patient and study are copied from the first MR instance.
     pictures : PagePictures or None
@@ -62,6 +62,7 @@ def build_objects(
         The report contradicts itself or its sources, or an object lacks what its IOD requires.
     """
     pictures, options = pictures or PagePictures(), options or ReportOptions()
+    report = with_header_findings(report, sources)
     check_report(report, sources)
     # In the site's zone from here on: page, header and content show the same clock.
     report = replace(report, created=local_time(report, options))
@@ -127,14 +128,14 @@ def printed_page(report: TreatmentReport, pictures: PagePictures, language: Lang
 
 
 def patient_caption(sources: SourceStudy) -> PatientCaption:
-    """Read patient and study from the first MR instance, with dates as YYYY-MM-DD."""
-    first, actual = sources.mr[0], sources.character_set
+    """Read what the objects copy from the first MR instance, with dates as YYYY-MM-DD."""
+    copied = patient_and_study(sources)
+    name, born, sex, day, accession = (
+        "" if copied.get(keyword) is None else str(copied[keyword].value)
+        for keyword in ("PatientName", "PatientBirthDate", "PatientSex", "StudyDate", "AccessionNumber")
+    )
     return PatientCaption(
-        name=text_of(first, "PatientName", actual),
-        birth_date=_readable_date(text_of(first, "PatientBirthDate")),
-        sex=text_of(first, "PatientSex"),
-        study_date=_readable_date(text_of(first, "StudyDate")),
-        accession=text_of(first, "AccessionNumber", actual),
+        name=name, birth_date=_readable_date(born), sex=sex, study_date=_readable_date(day), accession=accession
     )
 
 

@@ -15,10 +15,10 @@ from dicom_sr.header.attributes import (
     MANUFACTURER,
     MODEL_NAME,
     one_line,
-    patient_and_study,
     series_number,
     set_common_attributes,
 )
+from dicom_sr.header.copied_values import patient_and_study
 from dicom_sr.header.uids import uid_for
 from dicom_sr.report.errors import InvalidReportError
 from dicom_sr.report.report_inputs import ReportOptions, SeriesMask, SourceStudy

@@ -11,10 +11,12 @@ import re
 from collections.abc import Iterator, Sequence
 
 from pydicom import Dataset, dcmread
+from pydicom.multival import MultiValue
 
 from config.indication.vocabulary import TreatmentArm
 from dicom_sr.coding import codes
-from dicom_sr.header.characters import text_of
+from dicom_sr.header.copied_values import patient_and_study
+from dicom_sr.header.value_rules import RULES
 from dicom_sr.objects.mandatory_attributes import missing_attributes
 from dicom_sr.reading.reader import read_report
 from dicom_sr.report.errors import InvalidReportError, ReportError
@@ -87,8 +89,8 @@ def _source_contradictions(report: TreatmentReport, sources: SourceStudy) -> Ite
         yield "expected the MR instances of the study, found none"
         return
     # A report from another patient's images would look valid in every other respect.
-    patient_and_study = text_of(sources.mr[0], "PatientID", sources.character_set), str(sources.mr[0].StudyInstanceUID)
-    if patient_and_study != (report.patient_id, report.study_instance_uid):
+    copied = patient_and_study(sources)
+    if (str(copied.PatientID or ""), str(copied.StudyInstanceUID)) != (report.patient_id, report.study_instance_uid):
         yield "expected the patient and the study of the report, found MR instances of another"
     instances = {str(ds.SOPInstanceUID) for ds in sources.mr}
     for series in report.series:
@@ -154,8 +156,38 @@ def validate(objects: Sequence[ReportObject], report: TreatmentReport, sources: 
         missing = list(missing_attributes(received))
         if missing:
             raise InvalidReportError(f"{built.kind} {built.sop_instance_uid}: missing {', '.join(missing)}")
+        for violation in value_violations(received):
+            raise InvalidReportError(f"{built.kind} {built.sop_instance_uid}: {violation}")
         if built.kind == "sr":
             _check_sr(received, report, sources)
+
+
+def value_violations(ds: Dataset) -> Iterator[str]:
+    """Yield the values of an object that do not conform to their value representation, also those of items.
+
+    Parameters
+    ----------
+    ds : Dataset
+        An object of this report, as a receiver reads it.
+
+    Yields
+    ------
+    str
+        Attribute, what was expected and what was found.
+
+    References
+    ----------
+    PS3.5 table 6.2-1.
+    """
+    for element in ds.iterall():
+        # References keep the UIDs of others, which may have leading zeros; `check_report` checks them.
+        if element.VR not in RULES or element.VR == "UI" or element.is_empty:
+            continue
+        expected, conforms = RULES[element.VR]
+        values = element.value if isinstance(element.value, MultiValue | list | tuple) else [element.value]
+        for value in values:
+            if str(value) and not conforms(str(value)):
+                yield f"{element.keyword or element.tag}: expected {expected}, found {str(value)[:80]!r}"
 
 
 def _as_received(built: ReportObject) -> Dataset:

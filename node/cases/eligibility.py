@@ -21,9 +21,11 @@ from node.cases.dates import parse_date
 
 Outcome = Literal["refused", "held"]
 _PATIENT_AGE = re.compile(r"^\s*(\d{1,4})\s*([YMWD])\s*$", re.IGNORECASE)
+_PLACEHOLDER_AGE = re.compile(r"^\s*0+\s*Y\s*$", re.IGNORECASE)
 # Patient's Age (0010,1010) is an AS: three digits and a unit of days, weeks, months or years (PS3.5 section 6.2).
 _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.1775, "D": 365.25}
-GREATEST_AGE_YEARS = 120  # a birth date such as 1900-01-01 is a placeholder; then PatientAge is used
+# De-identification writes birth dates such as 1900-01-01 and ages such as 000Y or 999Y: these state no age.
+GREATEST_AGE_YEARS = 110
 
 
 @dataclass(frozen=True)
@@ -152,26 +154,47 @@ def _assess_age(
     in_facts = facts.birth_date.day if facts.birth_date else None
     # The clinical facts first: images may have a placeholder (see `GREATEST_AGE_YEARS`).
     born = in_facts or in_images
-    if born is not None and study_day is not None and born <= study_day:
+    by_attribute = _patient_age(header)
+    stated: int | None = None
+    if born is not None and study_day is not None:
         # Completed years by the calendar; days divided by 365.25 are wrong around birthdays.
-        age = study_day.year - born.year - ((study_day.month, study_day.day) < (born.month, born.day))
-        if age <= GREATEST_AGE_YEARS:
-            source = "the birth date in the clinical facts" if in_facts else "the birth date in the images"
-            eligibility.age_years, eligibility.age_source = age, f"{source} and the study date"
-    if eligibility.age_years is None:
-        match = _PATIENT_AGE.match(str(header.get("PatientAge") or ""))
-        if match:
-            eligibility.age_years = int(int(match.group(1)) / _PER_YEAR[match.group(2).upper()])
-            eligibility.age_source = "PatientAge in the images"
+        stated = study_day.year - born.year - ((study_day.month, study_day.day) < (born.month, born.day))
+        origin = "the birth date in the clinical facts" if in_facts else "the birth date in the images"
+        eligibility.age_source = f"{origin} and the study date"
+    elif by_attribute is not None:
+        stated, eligibility.age_source = int(by_attribute), "PatientAge in the images"
+    # "000Y" is what de-identification writes; an infant has an age in days, weeks or months.
+    placeholder = eligibility.age_source.startswith("PatientAge") and _PLACEHOLDER_AGE.match(str(header["PatientAge"]))
+    if stated is not None and 0 <= stated <= GREATEST_AGE_YEARS and not placeholder:
+        eligibility.age_years = stated
     if in_facts and in_images and in_facts != in_images:
         text = "The birth date in the clinical facts is not that in the images; the clinical facts were used."
         eligibility.warnings.append(("birth_date_differs", text))
-    if eligibility.age_years is None:
-        text = "The age is not known: the images give neither a birth date with a study date nor a PatientAge."
-        eligibility.findings.append(EligibilityFinding("held", "age_unknown", text))
-        eligibility.explain["age"] = text
-    else:
+    if eligibility.age_years is not None:
         eligibility.explain["age"] = f"The age is {eligibility.age_years} years, from {eligibility.age_source}."
+        if by_attribute is not None and abs(int(by_attribute) - eligibility.age_years) > 1:
+            text = (
+                f"The age is {eligibility.age_years} years by {eligibility.age_source}, and PatientAge in the images "
+                f"is {str(header['PatientAge']).strip()}; the birth date was used."
+            )
+            eligibility.warnings.append(("patient_age_differs", text))
+        return
+    if stated is None:
+        text = "The age is not known: the images give neither a birth date with a study date nor a PatientAge."
+    else:
+        text = (
+            f"The age is not known: expected 0 to {GREATEST_AGE_YEARS} years, found {stated} by "
+            f"{eligibility.age_source}; enter the birth date in the clinical facts."
+        )
+    eligibility.age_source = ""
+    eligibility.findings.append(EligibilityFinding("held", "age_unknown", text))
+    eligibility.explain["age"] = text
+
+
+def _patient_age(header: Mapping[str, Any]) -> float | None:
+    """Return PatientAge (0010,1010) in years; None where it is absent or in another form."""
+    match = _PATIENT_AGE.match(str(header.get("PatientAge") or ""))
+    return None if match is None else int(match.group(1)) / _PER_YEAR[match.group(2).upper()]
 
 
 def _assess_ebv(

@@ -314,6 +314,30 @@ def test_the_age_of_the_patient() -> None:
         assessment = aged(**header)
         assert assessment.clinical["age_years"] == years
     assert codes(aged(PatientBirthDate="", PatientAge=""))[1] == ["age_unknown"]
+    for header in (
+        {"PatientBirthDate": "", "PatientAge": "000Y"},
+        {"PatientBirthDate": "", "PatientAge": "999Y"},
+        {"PatientBirthDate": "", "PatientAge": "111Y"},
+        {"PatientBirthDate": "19100101", "PatientAge": ""},
+        {"PatientBirthDate": "19100101", "PatientAge": "046Y"},
+        {"PatientBirthDate": "20300101", "PatientAge": ""},
+        {"PatientBirthDate": "00/00/0000", "PatientAge": ""},
+    ):
+        assert (aged(**header).state, "age_unknown" in codes(aged(**header))[1]) == ("held", True)
+    assert aged(PatientBirthDate="00/00/0000", PatientAge="046Y").clinical["age_years"] == 46
+    oldest = aged(PatientBirthDate="19160501", PatientAge="110Y")
+    assert (oldest.clinical["age_years"], "age_unknown" in codes(oldest)[1]) == (110, False)
+
+
+@pytest.mark.parametrize(
+    ("age", "warns"),
+    [("046Y", False), ("047Y", False), ("048Y", True), ("044Y", True), ("000Y", True)],
+)
+def test_a_patient_age_that_contradicts_the_birth_date_is_a_warning(age: str, warns: bool) -> None:
+    header = {"PatientBirthDate": "19800501", "PatientAge": age}
+    assessment = assessed(case(images=[replace(image, header={**image.header, **header}) for image in whole_study()]))
+    assert assessment.clinical["age_years"] == 46
+    assert ("patient_age_differs" in [warning["code"] for warning in assessment.quality]) is warns
 
 
 def drawn(*results: tuple[str, date | None], start: date = date(2026, 5, 11)) -> Assessment:

@@ -86,8 +86,12 @@ def score_files(
     InputError
         The files are not the MR series of one study.
     """
+    from pydicom import dcmread
+
     from config.bundle_signature import trust_of
     from config.decision_policy import policy_of
+    from dicom_sr.header.copied_values import with_header_findings
+    from dicom_sr.report.report_inputs import SourceStudy
     from node.ledger.database import now_utc
     from workers.bundles.bundle import load_bundle
     from workers.pipeline.computation import analyse_study, predict_survival, prepare_study
@@ -123,7 +127,10 @@ def score_files(
     analysis = analyse_study(material, bundle, settings.model.device)
     refuse_out_of_distribution(analysis.out_of_distribution, settings)
     nomogram = predict_survival(analysis, request, bundle, policy)
-    return draft_report(request, material, analysis, nomogram, bundle, policy, now)
+    report = draft_report(request, material, analysis, nomogram, bundle, policy, now)
+    first = next(uid for used in request.series.values() for uid, _ in used["instances"])
+    header = dcmread(files[first], stop_before_pixels=True)
+    return with_header_findings(report, SourceStudy((header,), character_set=request.character_set))
 
 
 def _not_ready(assessment: Assessment) -> IneligibleStudyError:

@@ -14,6 +14,7 @@ from config.decision_policy import DecisionPolicy, policy_of
 from config.errors import InputError
 from config.indication.vocabulary import EbvCategory, SeriesRole
 from config.settings import ObjectKind, Settings
+from dicom_sr.header.copied_values import with_header_findings
 from dicom_sr.header.uids import uid_for
 from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.fhir import PATIENT_IDENTIFIER, fhir_bundle
@@ -39,6 +40,36 @@ from workers.pipeline.artefacts import ArtefactsMissingError, load_attributions,
 from workers.pipeline.computation import Analysis, Files, predict_survival
 from workers.pipeline.context import WorkerContext
 from workers.volumes.prepared_study import PreparedStudy
+
+
+def note_header_values(context: WorkerContext, job: Job, report: TreatmentReport) -> TreatmentReport:
+    """Add to a report which values of the MR headers its objects do not copy, because they do not conform.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Its ledger and store.
+    job : Job
+        Its request names the stored files.
+    report : TreatmentReport
+        Of this job.
+
+    Returns
+    -------
+    TreatmentReport
+        With quality findings (see `with_header_findings`), so that the stored report and its objects say the same.
+
+    Raises
+    ------
+    InputError
+        A stored file that the request names is missing.
+    """
+    request = ComputeRequest.from_json(job.request)
+    uids = [uid for series in request.series.values() for uid, _ in series["instances"]]
+    if not uids:
+        return report
+    first = dcmread(stored_files(context, request)[uids[0]], stop_before_pixels=True)
+    return with_header_findings(report, SourceStudy((first,), character_set=request.character_set))
 
 
 def build_report_objects(

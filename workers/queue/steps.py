@@ -39,6 +39,7 @@ from workers.queue.report_objects import (
     artefact_folder,
     build_report_objects,
     decision_policy,
+    note_header_values,
     require_prepared_study,
     save_fhir,
     save_object,
@@ -179,6 +180,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
         revision=predecessor.revision + 1 if predecessor else 1,
         predecessors=(predecessor.sop_instance_uid,) if predecessor else (),
     )
+    report = note_header_values(context, job, report)
     objects = build_report_objects(context, job, report, bundle)
     stored = [save_object(context, job, built) for built in objects]
     if settings.fhir.report_url:

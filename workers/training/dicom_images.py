@@ -170,8 +170,9 @@ def _stored(paths: Sequence[Path]) -> tuple[list[StoredInstance], dict[str, Path
             header = header_of(dcmread(path, stop_before_pixels=True))
         except (InvalidDicomError, OSError) as error:
             raise InputError(f"expected a DICOM file, found {path}: {error}") from error
-        # Anonymised images often have neither birth date nor age, and the cohort table has the age.
-        header.setdefault("PatientAge", UNKNOWN_AGE)
+        # Anonymised images often have no birth date or age, or placeholders such as 1900-01-01 and 000Y; the cohort
+        # table has the age.
+        header |= {"PatientAge": UNKNOWN_AGE, "PatientBirthDate": ""}
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         stored.append(StoredInstance(str(header["SOPInstanceUID"]), digest, now_utc(), header))
         files[str(header["SOPInstanceUID"])] = path
