@@ -132,6 +132,7 @@ def test_what_the_node_calls_ready_the_worker_reads(stack: dict[str, Any]) -> No
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1800)
 @settings(max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
 @given(stacks())
 def test_what_the_node_calls_ready_the_worker_reads_in_two_thousand_series(stack: dict[str, Any]) -> None:
