@@ -64,6 +64,7 @@ class Notifier:
         with self._ledger.begin() as session:
             causes = [*find_causes(session, now - LOOKBACK), *self._low_disk(now)]
             record_notices(session, causes, notify.on, now, notify.every_s)
+            # Claimed for ten times the timeout of a channel: two nodes never send the same notice.
             due = claim_due(session, now, timedelta(seconds=10 * notify.timeout_s))
             items = [(row.id, row.kind, row.text, row.recorded_at, frozenset(row.sent_to)) for row in due]
         return self._send(items) if items else 0
@@ -154,6 +155,7 @@ def _mail(notify: NotifySettings, password: str, ae_title: str, items: Sequence[
     mail = EmailMessage()
     mail["Subject"] = f"{ae_title}: {len(items)} notice{'' if len(items) == 1 else 's'}"
     mail["From"], mail["To"] = notify.mail_from, ", ".join(notify.mail_to)
+    # A name of our own: the host name of a server in the clinic does not belong into a mail.
     mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain="cptdn.invalid")
     mail.set_content(message_text(items))
     try:
@@ -170,6 +172,7 @@ def _mail(notify: NotifySettings, password: str, ae_title: str, items: Sequence[
                 server.login(notify.smtp_user, password)
             server.send_message(mail)
     except (OSError, smtplib.SMTPException) as error:
+        # The type of the error only: its text may quote addresses or credentials.
         raise NotTakenError(f"{notify.smtp_host}:{notify.smtp_port}: {type(error).__name__}") from error
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from config.settings import SeriesRules
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+# Preamble and prefix: a shorter file cannot be DICOM (PS3.10 section 7.1).
 SMALLEST_FILE_BYTES = 132
 _JSON_NAMES = {dict: "an object", list: "a list", str: "a text", int: "a number", float: "a number", type(None): "null"}
 
@@ -68,6 +69,7 @@ def _of_headers(path: Path, rules: SeriesRules) -> list[dict[str, Any]]:
             raise InputError(f"expected header objects in {path}, found {kind} in place {place}")
     found = []
     for number, one in enumerate(document):
+        # A table of test cases has the expected role beside each header; it must not be visible to the rules.
         header = {key: value for key, value in one.items() if key != "label" and not key.startswith("_")}
         decision = classify_header(header, rules).to_json()
         found.append({"id": one.get("id", number), **{k: decision[k] for k in ("role", "confidence", "reason")}})
@@ -110,6 +112,7 @@ def _read(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
 
     for path in _files(paths):
         with warnings.catch_warnings():
+            # pydicom warns of each invalid value of each slice; the reasons of the roles say what matters of it.
             warnings.simplefilter("ignore")
             try:
                 yield header_of(dcmread(path, stop_before_pixels=True))

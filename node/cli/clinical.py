@@ -93,6 +93,8 @@ def import_(
     ledger, begun, audit = ledger_of(ctx), now_utc(), audit_of(ctx)
     result = import_file(file, ledger, settings_of(ctx), _user())
     with ledger.begin() as session:
+        # By time and user: an import commits row by row, and the audit trail must name each patient whose facts
+        # changed.
         changed = patients_changed_since(session, begun, _user())
     for patient_id in changed:
         audit.patient_record(command_user(), "clinical import", patient_id)
@@ -166,4 +168,5 @@ def _value_text(value: dict[str, Any]) -> str:
 
 
 def _user() -> str:
+    # Not `getpass.getuser`, which fails in a container whose user has no entry in the password file.
     return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"

@@ -20,7 +20,18 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.
 
 
 def job_json(job: Job) -> dict[str, Any]:
-    """Return the form of a job that `--json` prints."""
+    """Return the form of a job that `--json` prints.
+
+    Parameters
+    ----------
+    job : Job
+        A row of the ledger.
+
+    Returns
+    -------
+    dict
+        JSON values; times in ISO 8601, durations in seconds by step.
+    """
     return {
         "id": job.id,
         "study_instance_uid": job.study_instance_uid,
@@ -37,7 +48,18 @@ def job_json(job: Job) -> dict[str, Any]:
 
 
 def delivery_json(delivery: Delivery) -> dict[str, Any]:
-    """Return the form of a delivery that `--json` prints; `jobs show` and `jobs retry` take its id."""
+    """Return the form of a delivery that `--json` prints; `jobs show` and `jobs retry` take its id.
+
+    Parameters
+    ----------
+    delivery : Delivery
+        A row of the ledger.
+
+    Returns
+    -------
+    dict
+        JSON values; times in ISO 8601.
+    """
     return {
         "id": f"delivery-{delivery.id}",
         "report_id": delivery.report_id,
@@ -129,6 +151,7 @@ def watch(
     while True:
         with ledger.begin() as session:
             jobs = list_jobs(session, limit=200)
+            # Jobs that ended between two queries are followed to their last state, too.
             followed = [job for job in reversed(jobs) if job.state in ACTIVE or job.id in seen]
             for job in followed:
                 now = (job.state, job.step)

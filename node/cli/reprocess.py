@@ -55,6 +55,7 @@ def reprocess(
     """
     settings = settings_of(ctx)
     ledger = ledger_of(ctx)
+    # Without --no-send there is one result for each study, and nothing to compare it with.
     if against is not None and not no_send:
         raise typer.BadParameter("--against BUNDLE goes with --no-send")
     with ledger.begin() as session:
@@ -85,6 +86,7 @@ def _selected(
     from node.ledger.reports import studies_reported_by
 
     selecting = all_ or since or states or made_with
+    # Neither would mean every study, which has to be said by --all; both would leave open which of them counts.
     if bool(study_uids) == bool(selecting):
         raise typer.BadParameter(
             "expected study UIDs, or a selection by --all, --since DATE, --failed, --state STATE, --made-with BUNDLE"
@@ -104,6 +106,7 @@ def _compute(
 
     work = Reprocessor(ledger, settings, bundle, bulk=len(studies) > 1, dry_run=dry_run)
     outcomes = []
+    # All are queued before the first one is waited for, so that several workers share them.
     begun = [work.start(study) for study in studies]
     with progress("computed", len(studies)) as done:
         for one in begun:
@@ -114,6 +117,7 @@ def _compute(
                 _print_outcome(outcome)
     if as_json:
         print_json([outcome.to_json() for outcome in outcomes])
+    # A refusal is a result and no error of this command.
     if any(outcome.kind == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 

@@ -27,7 +27,20 @@ StudyUid = Annotated[str, typer.Argument(metavar="STUDY_UID")]
 
 
 def study_json(session: Session, case: Case) -> dict[str, Any]:
-    """Return the form of a study that `--json` prints."""
+    """Return the form of a study that `--json` prints.
+
+    Parameters
+    ----------
+    session : Session
+        An open transaction; it is only read from.
+    case : Case
+        Of the study.
+
+    Returns
+    -------
+    dict
+        JSON values; the reports are the newest first, so `current_report` is the first of them.
+    """
     from node.ledger.reports import reports_of
 
     reports = reports_of(session, case.study_instance_uid)
@@ -228,11 +241,13 @@ def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> Non
 
     settings = settings_of(ctx)
     asked = queryable_pacs(settings)
+    # An error and not an empty success: a request that no PACS answers would never be carried out.
     if not asked:
         names = ", ".join(pacs.name for pacs in settings.pacs)
         raise InputError(f"expected a [[pacs]] with query_retrieve = true, found none ({names})")
     with ledger_of(ctx).begin() as session:
         case = get_case(session, study_uid)
+        # Assessed now: the recorded list may be older than the last object.
         lacks = evaluate_case(session, settings, case).missing
         if not lacks:
             raise InputError(f"study {study_uid} misses no series, contour or registration; it is {case.state}")

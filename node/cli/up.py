@@ -57,5 +57,6 @@ def node(ctx: typer.Context) -> None:
     start_logging(file=events_file(settings, "node"))
     stop_with_supervisor()
     with running_node(settings):
+        # After the start: what is loaded by then lives as long as the process.
         tune_interpreter()
         wait_for_signal()

@@ -46,7 +46,9 @@ def add(
 
 def _password(from_stdin: bool) -> str:
     if from_stdin:
+        # Only the line end is removed: spaces may be a part of the password.
         return sys.stdin.readline().rstrip("\r\n")
+    # A password from a pipe has to be announced by --password-stdin: a prompt would not be seen.
     if not sys.stdin.isatty():
         raise InputError("expected a terminal to ask for the password, or --password-stdin")
     return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))

@@ -125,6 +125,7 @@ def import_file(path: Path, ledger: Ledger, settings: Settings, set_by: str) -> 
         except InputError as error:
             bad.append(BadRow(number, str(error)))
             continue
+        # A transaction for each row: a row that fails does not take the good ones with it.
         with ledger.begin() as session:
             new += record_entries(session, patient_id, issuer, entries, f"file {path.name}", set_by)
     return ImportResult(len(rows), new, tuple(bad), tuple(ignored))
@@ -190,6 +191,7 @@ def entries_of(row: Mapping[str, str], settings: Settings) -> tuple[str, str, li
     for key, text in row.items():
         column = _column(key)
         if column is not None and text.strip():
+            # Two headings may mean one column; with different values neither is more right than the other.
             if column in known and known[column] != text.strip():
                 raise InputError(f"it gives {column} twice with different values")
             known[column] = text.strip()

@@ -77,6 +77,7 @@ def to_html(blocks: Sequence[Block]) -> str:
     body = "\n".join(_html_of(block) for block in blocks)
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
+        # The style is inside the page: the statement is sent by mail and archived as one file.
         f"<style>{STYLE}</style></head><body>\n{body}\n</body></html>\n"
     )
 

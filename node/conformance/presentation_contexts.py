@@ -59,6 +59,7 @@ def proposed_contexts(pacs: PacsSettings, settings: Settings) -> list[Row]:
         One row for each context, in the columns of `CONTEXT_COLUMNS`.
     """
     explicit = (TRANSFER_SYNTAXES[EXPLICIT_LITTLE_ENDIAN], EXPLICIT_LITTLE_ENDIAN)
+    # `sent_classes` is about all destinations of some settings: these have one.
     only_this = settings.model_copy(update={"pacs": (pacs,)})
     rows: list[Row] = [(sent.name, sent.uid, *explicit, "SCU", "none") for sent in sent_classes(only_this)]
     services = [VERIFICATION] + ([STORAGE_COMMITMENT_PUSH] if pacs.storage_commitment else [])
@@ -70,7 +71,18 @@ def proposed_contexts(pacs: PacsSettings, settings: Settings) -> list[Row]:
 
 
 def query_retrieve_models(pacs: PacsSettings) -> list[UID]:
-    """Return the query/retrieve SOP classes used with a PACS: FIND always, MOVE and GET as `retrieve_by` says."""
+    """Return the query/retrieve SOP classes used with a PACS: FIND always, MOVE and GET as `retrieve_by` says.
+
+    Parameters
+    ----------
+    pacs : PacsSettings
+        With ``query_retrieve``.
+
+    Returns
+    -------
+    list of UID
+        Of the Study Root information model; FIND first.
+    """
     retrieval = {"auto": (MOVE, GET), "move": (MOVE,), "get": (GET,)}[pacs.retrieve_by]
     return [UID(uid) for uid in (FIND, *retrieval)]
 

@@ -11,6 +11,7 @@ from node.conformance.sent_objects import sent_classes
 
 PRIVATE_SCHEME, PRIVATE_SCHEME_UID = "99CPTDN", "2.25.324273081584558895343000411411136428078"
 # Containers of the content tree in their order: concept, code, template, content.
+# By hand and not read from `dicom_sr`, whose modules build a report and have no table of it; a test compares both.
 CONTAINERS = (
     ("Oncology Measurement Report", "126001 DCM", "TID 1500", "the root; language, observer (a device), procedure"),
     (

@@ -35,6 +35,7 @@ def sent_classes(settings: Settings) -> list[SentClass]:
     uids: dict[UID, None] = {}
     for pacs in settings.pacs:
         for kind in pacs.send:
+            # Both forms of the report: a destination that accepts one only must see both in the statement.
             classes = sr_sop_class_uids_sent(settings.report.sop_class) if kind == "sr" else (COMPANION_CLASSES[kind],)
             uids.update(dict.fromkeys(classes))
     return [SentClass(str(uid), uid.name) for uid in uids]

@@ -60,6 +60,7 @@ def conformance_statement(settings: Settings) -> list[Block]:
     """
     return [
         Heading(1, f"DICOM Conformance Statement of {PRODUCT} {version(PRODUCT)}"),
+        # The order of sections is that of PS3.2 Annex A; readers compare statements of products section by section.
         *_overview(settings),
         *_introduction(),
         *_model(settings),

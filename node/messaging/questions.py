@@ -66,6 +66,7 @@ class WorkerClient:
         answers = f"cptdn.answer.{uuid.uuid4().hex}"
         try:
             self._redis.ping()  # fails at once when the broker is down; Celery would retry for seconds
+            # It expires when the page stops waiting: workers must not compute answers that are not read.
             self._celery.send_task(
                 ANSWER_QUESTION, args=[answers, question, dict(values)], queue=Queue.WEB.value, retry=False,
                 expires=wait_s,
@@ -93,5 +94,6 @@ def send_answer(redis: Redis, answers: str, document: Mapping[str, Any]) -> None
     """
     with redis.pipeline() as pipeline:
         pipeline.lpush(answers, json.dumps(document, ensure_ascii=False))
+        # The page may have stopped waiting: without an expiry its list would stay in the broker.
         pipeline.expire(answers, EXPIRES_S)
         pipeline.execute()

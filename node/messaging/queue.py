@@ -26,12 +26,16 @@ def make_celery(url: str, broker: BrokerSettings) -> Celery:
     """
     app = Celery("cptdn", broker=url, set_as_current=False)
     app.conf.update(
+        # JSON only: with pickle, a process that can write to the broker could run code in the workers.
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
+        # A message is confirmed after its step, so a worker that dies does not lose it; each step may run twice.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_default_queue=Queue.VOLUMES.value,
+        # One message for each process of a worker: one with a long step must not keep others that an idle worker could
+        # take.
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,

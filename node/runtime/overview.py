@@ -50,6 +50,7 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
     try:
         document["queues"] = queue_lengths(redis_of(broker_url(settings)))
     except BrokerUnavailableError as error:
+        # The usual cause differs: an embedded broker ends with `cptdn up`, another one has a service of its own.
         embedded = settings.broker.url == "embedded"
         missing = "the embedded broker does not run; `cptdn up` starts it"
         document["queues"] = {"error": missing if embedded else f"the broker does not answer: {error}"}

@@ -34,6 +34,7 @@ def page_fonts() -> dict[str, str] | None:
     """
     if importlib.util.find_spec("matplotlib") is None:
         return None
+    # -P: a file of the working folder with the name of a library must not be imported in its place.
     command = [sys.executable, "-P", "-m", "dicom_sr.page.fonts"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True)

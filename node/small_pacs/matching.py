@@ -37,7 +37,18 @@ _NOT_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "RetrieveAE
 
 
 def level_of(query: Dataset) -> Level:
-    """Return the level of a query; the study level where it states none of the four."""
+    """Return the level of a query; the study level where it states none of the four.
+
+    Parameters
+    ----------
+    query : Dataset
+        Identifier of a request.
+
+    Returns
+    -------
+    Level
+        One of `LEVELS`.
+    """
     return LEVELS.get(str(query.get("QueryRetrieveLevel", "")).strip().upper(), LEVELS["STUDY"])
 
 
@@ -108,6 +119,7 @@ def _value_matches(value: str, key: DataElement) -> bool:
         first, _, last = text.partition("-")
         # Compared on the precision that the range states: 2026-2027 includes all of 2027.
         return (not first or value[: len(first)] >= first) and (not last or value[: len(last)] <= last)
+    # Without regard to case, as PS3.4 C.2.2.2.1 allows for names, and with any further components.
     if key.VR == "PN":
         return re.match(fnmatch.translate(text.casefold().rstrip("^") + "*"), value.casefold()) is not None
     if "*" in text or "?" in text:

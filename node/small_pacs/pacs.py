@@ -259,6 +259,7 @@ class SmallPacs:
         return contexts
 
     def _requested(self, event: Event) -> None:
+        # For each association, so that a test can change the behaviour while the server runs.
         event.assoc.acceptor.supported_contexts = self._contexts()
 
     # --- storage ---
@@ -277,6 +278,7 @@ class SmallPacs:
             str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID), str(event.context.transfer_syntax),
             str(event.assoc.requestor.ae_title).strip(),
         )  # fmt: skip
+        # The bytes as they came: tests compare them with what was sent.
         self._save(meta, event.encoded_dataset(include_meta=False))
         return behaviour.store_status
 

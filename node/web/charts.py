@@ -103,6 +103,7 @@ def survival_curves(
                 parts.append(_mark(ARM_CLASSES[arm], x(month), y(at)))
         ends[arm] = values[-1]
     for arm, end in ends.items():
+        # The name of the upper curve above it and that of the lower one below, so that neither is crossed by a line.
         higher = end >= max(ends.values())
         place = y(end) + (-8 if higher else 18)
         parts.append(

@@ -100,6 +100,7 @@ class Translations:
         str
             In days from two days on, else in hours from two hours on, else in minutes; "just now" below one minute.
         """
+        # Clocks of two machines may differ by some seconds: nothing is in the future.
         seconds = max(0, int((now_utc() - moment).total_seconds()))
         for key, length in (("days", 86400), ("hours", 3600), ("minutes", 60)):
             if seconds >= 2 * length or (key == "minutes" and seconds >= 60):

@@ -171,8 +171,6 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
         `[node] character_sets` names calling AE titles whose text is encoded otherwise than it is labelled.
     case : Case
         The row of the case.
-    bundle : str, optional
-        Name or folder of the bundle that computes, whose stage and biomarker threshold apply; None: the configured one.
 
     Returns
     -------

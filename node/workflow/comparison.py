@@ -176,6 +176,7 @@ class Comparison:
             When a study is unknown.
         """
         store = StudyStore(self.settings.storage.root, self.settings.storage.min_free_gb)
+        # Counted in the same way as `run` looks results up, so that the plan is what is done.
         known = from_patches = from_dicom = not_computable = 0
         for study in studies:
             with self.ledger.begin() as session:
@@ -239,6 +240,7 @@ class Comparison:
                 without_worker_since = None
             elif without_worker_since is None:
                 without_worker_since = time.monotonic()
+            # After some time only: workers that are restarted are away for seconds.
             elif time.monotonic() - without_worker_since > WITHOUT_WORKER_S:
                 raise NoWorkerError(
                     "no worker is running: start one with `cptdn up` or `cptdn worker`, then give the same command "
@@ -297,6 +299,7 @@ class Comparison:
         known = self._find_known(session, study, digest, manifest)
         if known is None:
             computation = comparison_digest(digest, manifest.digest, self.settings)
+            # send=False: the case is not touched, and no report is made of it.
             job = jobs.create_job(
                 session, study, request.to_json(), digest, bundle, send=False, bulk=True, computation=computation
             )

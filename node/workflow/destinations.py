@@ -68,6 +68,7 @@ def refusal_of(session: Session, delivery: Delivery, pacs: PacsSettings) -> str 
     refused = {
         rows.get(uid, ""): entry["note"] for uid, entry in delivery.objects.items() if entry["status"] == REFUSED
     }
+    # The site decides by the order of `send` which object is the document.
     leading = next((kind for kind in pacs.send if kind in rows.values()), None)
     if leading is None:
         return f"expected one of the objects that this PACS gets ({', '.join(pacs.send)}), the report has none of them"

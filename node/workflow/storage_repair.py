@@ -42,7 +42,7 @@ ADVICE = {
 
 
 class Repair:
-    """Repairs findings of `node.store.consistency.examine`, one at a time.
+    """Repairs findings of `node.store.consistency.check_consistency`, one at a time.
 
     Parameters
     ----------

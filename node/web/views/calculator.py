@@ -22,6 +22,7 @@ def calculator(request: PageRequest) -> Response:
     inputs = _inputs(request)
     try:
         facts: dict[str, Any] | None = request.context.answers.ask("nomogram", {})
+    # The page is useful without the ranges of the sliders.
     except (NoAnswerError, InputError):
         facts = None
     return render_page(
@@ -42,6 +43,7 @@ def calculator_nomogram(request: PageRequest) -> Response:
 
 def _inputs(request: PageRequest) -> dict[str, str]:
     inputs = {name: request.query_value(name)[:MAX_LENGTH] for name in EXAMPLE}
+    # A page that is opened for the first time shows the example instead of four errors.
     return inputs if any(inputs.values()) else dict(EXAMPLE)
 
 
@@ -50,6 +52,7 @@ def _values(inputs: dict[str, str]) -> dict[str, Any]:
     values: dict[str, Any] = {"ebv_dna": inputs["ebv_dna"] or "unknown"}
     for field, name in (("age", "age_years"), ("prognostic_score",) * 2, ("predictive_score",) * 2):
         try:
+            # Numbers that were copied from a paper have a minus sign and not a hyphen.
             values[name] = float(inputs[field].replace("\N{MINUS SIGN}", "-"))
         except ValueError as error:
             raise InputError(f"expected {field.replace('_', ' ')} as a number, found {inputs[field]!r}") from error

@@ -38,6 +38,7 @@ def case_page(request: PageRequest) -> Response:
         timeline = history(session, case.study_instance_uid)
         facts = facts_of(session, case.patient_id, case.issuer)
     current = reports[0] if reports else None
+    # Before the page is rendered: what was read from the ledger counts as seen, even when rendering fails.
     request.audit("case_seen", study=case.study_instance_uid)
     series = sorted(case.assessment.get("series", ()), key=_rank_of)
     return render_page(
@@ -145,6 +146,7 @@ def _picture(request: PageRequest, index: int | None, contour: bool) -> dict[str
 
 def _slice_index(request: PageRequest) -> int | None:
     text = request.query_value("slice")
+    # At most six digits: int() of a very long text takes time that grows with its square.
     return int(text) if text.isdigit() and len(text) < 7 else None
 
 
@@ -167,6 +169,7 @@ def case_nomogram(request: PageRequest) -> Response:
     """
     with request.context.ledger.begin() as session:
         result = _report_of(request, session).result
+    # Two scenarios (EBV DNA unknown) have two sets of points, and one drawing shows one.
     if not result["scores"] or len(result["scenarios"]) != 1 or result["age_years"] is None:
         raise HTTPException(404, request.translations("not_found"))
     ebv = result["ebv_dna"]
@@ -174,6 +177,7 @@ def case_nomogram(request: PageRequest) -> Response:
     limit = f"{ebv['threshold_copies_per_ml']:g}"
     values = {
         "age_years": result["age_years"],
+        # The category and not the number: the nomogram has only the two sides of the threshold.
         "ebv_dna": f">{limit}" if above else f"<{limit}",
         "prognostic_score": result["scores"]["prognostic_score"],
         "predictive_score": result["scores"]["predictive_score"],
@@ -222,4 +226,5 @@ def _report_of(request: PageRequest, session: Session) -> Report:
 
 
 def _png(request: PageRequest, relative: str) -> Response:
+    # The worker names the file; `path` refuses one outside the storage root.
     return FileResponse(request.context.store.path(relative), media_type="image/png")

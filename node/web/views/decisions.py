@@ -36,6 +36,7 @@ def assign(request: PageRequest) -> Response:
 
 def hold(request: PageRequest) -> Response:
     """Hold the study. Field: because."""
+    # Cut and not refused: the history has room for a sentence, not for a document.
     because = request.form_value("because")[:MAX_TEXT_LENGTH]
     if not because:
         raise InputError(request.translations("nothing_entered"))

@@ -69,6 +69,7 @@ def _ratios(nomogram: Mapping[str, Any]) -> list[tuple[str, str]]:
         error = nomogram["standard_errors"].get(term)
         text = f"{exp(coefficient):.3f}"
         if error is not None:
+            # Symmetric for the logarithm of the hazard ratio, so not for the ratio itself.
             text += f" ({exp(coefficient - Z_95 * error):.3f} to {exp(coefficient + Z_95 * error):.3f})"
         rows.append((term.replace("_", " "), text))
     return rows

@@ -40,6 +40,7 @@ def log_in(request: PageRequest) -> Response:
     """
     context, name, target = request.context, request.form_value("name"), local_path(request.form_value(NEXT))
     with context.ledger.begin() as session:
+        # Before the password is checked: a blocked address must not make the server compute hashes.
         wait_s = accounts.log_in_blocked_for_s(session, request.address, name)
         user = accounts.find_user(session, name)
         password_hash = user.password_hash if user is not None else None
@@ -54,6 +55,7 @@ def log_in(request: PageRequest) -> Response:
     is_right = password_fits(password[:MAX_PASSWORD_FIELD] if isinstance(password, str) else "", password_hash)
     with context.ledger.begin() as session:
         user = accounts.find_user(session, name)
+        # Read again: the user may have been removed, or got another password, while the hash was computed.
         if not is_right or user is None or user.password_hash != password_hash:
             accounts.record_failed_log_in(session, request.address, name)
             token = None
@@ -78,6 +80,7 @@ def log_out(request: PageRequest) -> Response:
         accounts.end_session(session, request.token)
     request.audit("log_out")
     response = redirect(request, "/log-in")
+    # A new token, so that a page that is still open in another tab cannot send its forms.
     set_session_cookie(request.context, response, secrets.token_urlsafe(32))
     return response
 
@@ -128,6 +131,7 @@ def users(request: PageRequest) -> Response:
 def add_user(request: PageRequest) -> Response:
     """Add a user. Fields: name, role, password."""
     name, password = request.form_value("name"), request.form.get("password")
+    # Outside the transaction, as at the log-in.
     hashed = hash_password(password if isinstance(password, str) else "")
     with request.context.ledger.begin() as session:
         accounts.add_user(session, name, hashed, request.form_value("role"))
