@@ -26,6 +26,7 @@ class _Section(BaseModel):
 
 def _are_networks(values: tuple[str, ...]) -> tuple[str, ...]:
     """Addresses and networks such as 192.0.2.7, 192.0.2.0/24, 2001:db8::/32."""
+    # strict=False: administrators write "192.0.2.7/24" for the network of a machine.
     for value in values:
         ipaddress.ip_network(value, strict=False)
     return values
@@ -53,6 +54,7 @@ class NodeSettings(_Section):
     max_associations_per_peer: int = Field(48, ge=1)  # at once, from one address
     associations_per_minute: int = Field(6000, ge=1)  # new ones, from one address
     max_association_s: float = Field(14400.0, gt=0)
+    # Both empty: any peer on loopback and none from elsewhere, so that a fresh installation is closed.
     allowed_calling_aes: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()  # addresses and networks; empty: any, where titles are named
     require_called_ae: bool = True
@@ -171,6 +173,7 @@ class CaseSettings(_Section):
     stable_after_s: float = Field(60.0, gt=0)
     series_rules: SeriesRules = SeriesRules()
     mr_max_age_days: int = Field(14, ge=0)
+    # Off: a PACS gets no document that says only that nothing was computed, unless the site wants it.
     report_refusals: bool = False
 
 
@@ -181,6 +184,7 @@ class EligibilitySettings(_Section):
     stage_edition: str | None = None  # AJCC/UICC edition of that stage; None: the bundle's
     stage_unknown: Literal["hold", "report_unverified"] = "hold"
     ebv_unknown: Literal["both_categories", "hold"] = "both_categories"
+    # Refused by default: a score for images unlike those of the training is a number without evidence.
     out_of_distribution: Literal["refuse", "warn"] = "refuse"
 
 

@@ -57,6 +57,7 @@ class _Server(ThreadingHTTPServer):
 
     def verify_request(self, request: object, client_address: object) -> bool:
         """Accept configured addresses, or loopback only where none is configured."""
+        # By address and not by a password: what is collected contains nothing about a patient.
         address = str(client_address[0])  # type: ignore[index]
         allowed = self.settings.allowed_addresses
         return is_within(address, allowed) if allowed else is_loopback(address)

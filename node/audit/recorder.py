@@ -115,6 +115,7 @@ class Audit:
 
         The action is Create when at least one instance was new, and Read when all were stored before.
         """
+        # One message for each study: one for each instance would make the trail a hundred times as long.
         for uid, tally in studies.items():
             sender = Participant(calling_ae, True, codes.SOURCE_ROLE, ae_title=calling_ae, address=address)
             self._record(

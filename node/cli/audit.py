@@ -29,6 +29,7 @@ def list_(
     messages = [read_message(line) for line in audit_of(ctx).trail.lines()]
     if study is not None:
         messages = [message for message in messages if study in {about["id"] for about in message["about"]}]
+    # After the selection of the study: the last messages about it, not those about it among the last ones.
     messages = messages[-last:]
     if as_json:
         print_json(messages)
@@ -47,6 +48,7 @@ def backlog(ctx: typer.Context, as_json: Json = False) -> None:
     audit = audit_of(ctx)
     syslog = audit.settings.audit.syslog
     where = None if syslog is None else f"{syslog.transport}://{syslog.host}:{syslog.port}"
+    # Without a repository nothing waits, whatever the trail contains.
     waiting = backlog_bytes(audit.trail) if where else 0
     if as_json:
         print_json({"folder": str(audit.trail.folder), "repository": where, "backlog_bytes": waiting})

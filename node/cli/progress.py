@@ -62,6 +62,7 @@ def stages(every_nth: Mapping[str, int] | None = None, stream: TextIO | None = N
         To be called with stage, steps done, number of steps and a note.
     """
     where = stream or sys.stderr
+    # A log file would get thousands of redrawn bars.
     if not where.isatty():
         yield _Lines(every_nth or {}, where)
         return
@@ -83,7 +84,18 @@ def stages(every_nth: Mapping[str, int] | None = None, stream: TextIO | None = N
 
 
 def time_left(seconds: float) -> str:
-    """Return a duration as text: `2 h 05 min`, `4 min 10 s` or `12 s`."""
+    """Return a duration as text: `2 h 05 min`, `4 min 10 s` or `12 s`.
+
+    Parameters
+    ----------
+    seconds : float
+        At least 0; rounded to whole seconds.
+
+    Returns
+    -------
+    str
+        With the two largest units.
+    """
     whole = round(seconds)
     if whole >= 3600:
         return f"{whole // 3600} h {whole % 3600 // 60:02} min"

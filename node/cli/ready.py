@@ -24,6 +24,7 @@ def ready(
     from node.runtime.health import ready_processes
 
     here = socket.gethostname()
+    # migrate=False: a health check that runs every few seconds must neither change nor lock the schema.
     processes = ready_processes(ledger_of(ctx, migrate=False), kind, None if anywhere else here)
     if as_json:
         print_json(processes)

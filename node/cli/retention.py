@@ -37,10 +37,12 @@ def retention(
         )
     ledger = ledger_of(ctx)
     if now:
+        # Waits for a backup or a node: an administrator who asked for the removal wants it done, not refused.
         with StudyStore(settings.storage.root) as store, store.deletion_lock(wait=True):
             found = retire_due(ledger, store, age)
     else:
         with ledger.begin() as session:
+            # Without a lock: the list is information, and `retire_due` checks each study again.
             found = retirable(session, now_utc() - timedelta(days=age))
     if as_json:
         print_json({"days": age, "removed": now, "studies": [asdict(one) for one in found]})

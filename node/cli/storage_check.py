@@ -35,6 +35,7 @@ def print_storage_check(settings: Settings, repair: bool, as_json: bool) -> int:
 
     results = []
     for result in check_storage(settings, repair):
+        # Printed as they are found: reading the whole store takes hours.
         results.append(result)
         if not as_json:
             finding = result.finding

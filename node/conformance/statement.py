@@ -170,6 +170,8 @@ def _storage_scp(node: NodeSettings) -> list[Block]:
         Heading(4, "4.1.4 C-STORE responses"),
         Table(
             ("Status", "Name", "Meaning"),
+            # From the enumeration that the server answers with: a new status without a meaning is a KeyError in the
+            # tests.
             tuple((f"{int(s):04X}", s.name.replace("_", " ").lower(), STORE_MEANINGS[s]) for s in StoreStatus),
         ),
         Heading(4, "4.1.5 N-EVENT-REPORT responses"),

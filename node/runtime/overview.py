@@ -35,6 +35,7 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
                 "ae_title": settings.node.ae_title,
                 "bind": settings.node.bind,
                 "port": settings.node.port,
+                # Ready and not only alive: a node that still starts receives nothing.
                 "running": any(process.ready for process in processes.live_processes(session, "node")),
                 "processes": [
                     {"kind": each.kind, "host": each.host, "pid": each.pid, "ready": each.ready, **each.info}

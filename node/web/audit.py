@@ -59,6 +59,7 @@ def web_audit(audit: Audit, ledger: Ledger) -> Callable[[WebEvent], None]:
                 else:
                     audit.security_alert("facts posted without the token, or not usable", user=user, address=address)
             case _:
+                # Looked up here, so that no view has to pass a patient's identifier around.
                 study, patient_id = event.study_instance_uid, _patient_of(ledger, event.study_instance_uid)
                 what, action = VIEWS.get(event.action, "web decision"), "R" if event.action in VIEWS else "U"
                 audit.accessed(user, what, study or event.detail, patient_id, action=action, address=address)

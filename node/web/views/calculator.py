@@ -37,7 +37,20 @@ def calculator_answer(request: PageRequest) -> Response:
 
 
 def calculator_nomogram(request: PageRequest) -> Response:
-    """Return the nomogram with these inputs as SVG. Query: as of `calculator`, and style."""
+    """Return the nomogram with these inputs as SVG. Query: as of `calculator`, and style.
+
+    Returns
+    -------
+    Response
+        SVG.
+
+    Raises
+    ------
+    InputError
+        When an input is not a number.
+    NoAnswerError
+        When no worker answers.
+    """
     return nomogram_drawing(request, _values(_inputs(request)))
 
 

@@ -29,7 +29,23 @@ SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; fram
 
 
 def case_page(request: PageRequest) -> Response:
-    """Render the page of a case; it is recorded in the audit trail that the user saw it."""
+    """Render the page of a case; it is recorded in the audit trail that the user saw it.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Its path has the parameter `study`.
+
+    Returns
+    -------
+    Response
+        With every version, delivery and line of history.
+
+    Raises
+    ------
+    HTTPException
+        404 when the study is unknown.
+    """
     with request.context.ledger.begin() as session:
         case = case_of(request, session)
         reports = reports_of(session, case.study_instance_uid)
@@ -112,7 +128,23 @@ def case_of(request: PageRequest, session: Session) -> Case:
 
 
 def series_page(request: PageRequest) -> Response:
-    """Render one slice of a series. Query: slice (index from 0; default: chosen by the worker), contour=0."""
+    """Render one slice of a series. Query: slice (index from 0; default: chosen by the worker), contour=0.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Its path has the parameters `study` and `series`.
+
+    Returns
+    -------
+    Response
+        With a sentence instead of the picture when no worker answers.
+
+    Raises
+    ------
+    HTTPException
+        404 when the study or the series is unknown.
+    """
     with request.context.ledger.begin() as session:
         case = case_of(request, session)
     series = next(
@@ -151,7 +183,25 @@ def _slice_index(request: PageRequest) -> int | None:
 
 
 def report_page(request: PageRequest) -> Response:
-    """Return a PNG of the report page of one version."""
+    """Return a PNG of the report page of one version.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Its path has the parameters `study` and `revision`.
+
+    Returns
+    -------
+    Response
+        PNG, which a worker has drawn.
+
+    Raises
+    ------
+    HTTPException
+        404 when there is no such version.
+    NoAnswerError
+        When no worker answers.
+    """
     with request.context.ledger.begin() as session:
         report = _report_of(request, session)
     picture = request.context.answers.ask("page", {"report_id": report.id}, PICTURE_TIMEOUT_S)

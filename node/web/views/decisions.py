@@ -23,7 +23,23 @@ MAX_TEXT_LENGTH = 500
 
 
 def assign(request: PageRequest) -> Response:
-    """Assign series to roles. Fields: role_<ROLE> with a series UID, or empty to leave the role as it is."""
+    """Assign series to roles. Fields: role_<ROLE> with a series UID, or empty to leave the role as it is.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Its path has the parameter `study`.
+
+    Returns
+    -------
+    Response
+        To the page of the case.
+
+    Raises
+    ------
+    InputError
+        When no role is chosen, or the study has no such series.
+    """
     fields: dict[str, str] = {role: request.form_value(f"role_{role}") for role in ROLES}
     chosen = {role: series for role, series in fields.items() if series}
     if not chosen:
@@ -56,7 +72,23 @@ def _set_hold(request: PageRequest, because: str | None) -> None:
 
 
 def set_facts(request: PageRequest) -> Response:
-    """Record clinical facts. Fields, each may be empty: ebv_dna, drawn_on, stage, birth_date, treatment_start."""
+    """Record clinical facts. Fields, each may be empty: ebv_dna, drawn_on, stage, birth_date, treatment_start.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Its path has the parameter `study`.
+
+    Returns
+    -------
+    Response
+        To the page of the case, with the number of new facts.
+
+    Raises
+    ------
+    InputError
+        When nothing is entered, or a value cannot be used; then none of them is recorded.
+    """
     entered = _entries(request)
     if not entered:
         raise InputError(request.translations("nothing_entered"))

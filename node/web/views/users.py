@@ -105,7 +105,23 @@ def account(request: PageRequest) -> Response:
 
 
 def change_password(request: PageRequest) -> Response:
-    """Change the password of the user; all sessions of the user end. Fields: old_password, new_password."""
+    """Change the password of the user; all sessions of the user end. Fields: old_password, new_password.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Of a user who is logged in; the local user of an installation without users has no password.
+
+    Returns
+    -------
+    Response
+        To the log-in, since the session of this request has ended as well.
+
+    Raises
+    ------
+    InputError
+        When the old password is wrong, or the new one too short or too long.
+    """
     old, new = request.form.get("old_password"), request.form.get("new_password")
     if not request.logged_in or not isinstance(old, str) or not isinstance(new, str):
         raise InputError(request.translations("nothing_entered"))

@@ -19,7 +19,9 @@ def home(request: PageRequest) -> Response:
 
 def work_list(request: PageRequest) -> Response:
     """Render the work list. Query: state (repeatable), q (part of a study UID or Patient ID), page (from 1)."""
+    # Unknown states are left out: an old bookmark still shows a list.
     states = [state for state in request.http.query_params.getlist("state") if state in STATES]
+    # 64 characters: the longest UID.
     text, page_number = request.query_value("q")[:64], request.query_value("page", "1")
     with request.context.ledger.begin() as session:
         page = find_cases(
