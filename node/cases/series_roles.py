@@ -169,7 +169,7 @@ def _agree(weighting: Weighting, naming: Naming) -> tuple[str | None, float, str
 def _t1(naming: Naming, confidence: float, because: str) -> RoleDecision:
     if naming.contrast == "given":
         return RoleDecision("", "CE-T1w", confidence, f"T1-weighted: {because}; {naming.contrast_because}.")
-    # Whether a T1w shows enhancement is not visible in a header: never guessed.
+    # A header that contradicts itself about the contrast agent is not resolved here: a person decides.
     if naming.contrast == "contradictory":
         text = f"T1-weighted: {because}; {naming.contrast_because}"
         return RoleDecision("", "ambiguous", CONTRADICTION, f"{text}.", "CE-T1w")

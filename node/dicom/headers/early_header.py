@@ -184,7 +184,7 @@ def _read_elements(data: memoryview, transfer_syntax_uid: str) -> _Elements | No
             offset = skip_sequence(data, value_start, implicit or vr == b"UN")
         else:
             offset = value_start + length
-        # The element ends beyond these bytes.
+        # Not damage: the element ends beyond the bytes that are here, and the whole object is read later.
         if offset > end:
             return None
         if tag in _KEYWORD_OF:
