@@ -6,16 +6,20 @@ import io
 import warnings
 
 import pytest
-from pydicom import Dataset, dcmread
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom import Dataset, config, dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
+from pydicom.valuerep import validate_value
 
 from dicom_sr.header.copied_values import (
     COPIED_FROM_MR,
     REQUIRED_FROM_MR,
     STUDY_UID,
     patient_and_study,
+    referenced_request,
     with_header_findings,
 )
 from dicom_sr.objects.build import build_objects
@@ -146,3 +150,70 @@ def test_validation_names_a_value_that_does_not_conform() -> None:
     assert list(value_violations(ds)) == [
         f"AccessionNumber: expected a line of at most 16 characters, found '{'A' * 40}'"
     ]
+
+
+SOME_BYTES = st.one_of(
+    st.binary(max_size=80),
+    st.text(max_size=70).map(lambda text: text.encode("utf-8", "replace")),
+    st.text(st.sampled_from("0123456789.:/+-\\^= YMEe"), max_size=20).map(str.encode),
+    st.from_regex(r"(19|20)[0-9]{6}|[0-2][0-9][0-6][0-9][0-6][0-9](\.[0-9]{1,7})?", fullmatch=True).map(str.encode),
+)
+LABELS = st.sampled_from(["ISO_IR 192", "GB18030", "ISO_IR 100", "\\ISO 2022 IR 58", "ISO 2022 IR 13\\ISO 2022 IR 87"])
+
+
+def conforms_or_is_refused(keyword: str, value: bytes, label: str, in_request: bool = False) -> None:
+    """Every value of the copied data sets passes pydicom's strict validation after it was encoded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sources = sources_with(keyword, value, label, in_request)
+        with_header_findings(samples.scored(), sources)
+        copied = patient_and_study(sources)
+        copied.ReferencedRequestSequence = referenced_request(sources)
+        received = encoded_again(copied)
+    assert list(value_violations(received)) == []
+    for element in received.iterall():
+        if element.VR != "SQ" and not element.is_empty:
+            values = [element.value] if isinstance(element.value, str | bytes) or element.VM == 1 else element.value
+            for each in values:
+                validate_value(element.VR, str(each) if element.VR in ("DS", "IS") else each, config.RAISE)
+
+
+@pytest.mark.parametrize("keyword", COPIED)
+def test_no_value_of_a_copied_attribute_stops_the_report(keyword: str) -> None:
+    @settings(max_examples=40, deadline=None)
+    @given(SOME_BYTES, LABELS)
+    def each(value: bytes, label: str) -> None:
+        conforms_or_is_refused(keyword, value, label)
+
+    each()
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.sampled_from(COPIED), SOME_BYTES, LABELS)
+def test_an_sr_is_built_and_validated_whatever_one_header_value_is(keyword: str, value: bytes, label: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sources = sources_with(keyword, value, label)
+        report = samples.scored(patient_id=str(patient_and_study(sources).PatientID or ""))
+        assert build_objects(report, sources, options=ONLY_SR)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("keyword", COPIED)
+def test_no_value_of_a_copied_attribute_stops_the_report_1000_times(keyword: str) -> None:
+    @settings(max_examples=1000, deadline=None)
+    @given(SOME_BYTES, LABELS)
+    def each(value: bytes, label: str) -> None:
+        conforms_or_is_refused(keyword, value, label)
+
+    each()
+
+
+@pytest.mark.parametrize("keyword", REQUESTED)
+def test_no_value_of_a_request_stops_the_report(keyword: str) -> None:
+    @settings(max_examples=40, deadline=None)
+    @given(SOME_BYTES)
+    def each(value: bytes) -> None:
+        conforms_or_is_refused(keyword, value, "ISO_IR 192", in_request=True)
+
+    each()
