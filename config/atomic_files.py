@@ -71,7 +71,7 @@ def write_atomically(path: Path, content: str | bytes, *, durable: bool = False)
         temporary.write_bytes(data)
 
 
-def force_to_disk(path: Path) -> None:
+def force_to_disk(path: Path | str) -> None:
     """Wait until the content of a file, or the names in a folder, are on the disk (fsync).
 
     Parameters

@@ -272,7 +272,7 @@ class StudyStore(FreeSpace):
 
     def _sync_name(self, final: str) -> None:
         begun = time.monotonic()
-        force_to_disk(Path(os.path.dirname(final)))
+        force_to_disk(os.path.dirname(final))
         self._sync_took_s = time.monotonic() - begun
 
     # --- our own objects ---

@@ -52,7 +52,7 @@ _KIND = {name: kind for kind in (TEXT_KEYWORDS, LIST_KEYWORDS, NUMBER_KEYWORDS, 
 _KEYWORDS = (*TEXT_KEYWORDS, *LIST_KEYWORDS, *NUMBER_KEYWORDS, *VECTOR_KEYWORDS, *CODE_KEYWORDS)
 _KEYWORD_OF = {int(tag_for_keyword(keyword) or 0): keyword for keyword in _KEYWORDS}
 _VR_OF = {tag: dictionary_VR(tag).encode() for tag in _KEYWORD_OF}
-_IN_ORDER = tuple(_KEYWORD_OF.items())
+_PLACE_OF = {tag: place for place, tag in enumerate(_KEYWORD_OF)}
 _SHORT = struct.Struct("<HH2sH")
 _IMPLICIT = struct.Struct("<HHI")
 _LONG = struct.Struct("<I")
@@ -214,7 +214,8 @@ def _values(elements: Mapping[int, tuple[bytes, int, bytes]], transfer_syntax_ui
         for tag, encoded in undecoded.items():
             values[tag] = decoded.get(_KEYWORD_OF[tag])
             _cache.add(cached, encoded, values[tag])
-    return {keyword: values[tag] for tag, keyword in _IN_ORDER if values.get(tag) is not None}
+    in_order = sorted(values, key=_PLACE_OF.__getitem__)
+    return {_KEYWORD_OF[tag]: values[tag] for tag in in_order if values[tag] is not None}
 
 
 def _decode_by_pydicom(
