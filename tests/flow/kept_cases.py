@@ -27,6 +27,7 @@ from node.workflow.casework import evaluate_case
 from node.workflow.digests import artefacts_digest
 from workers.bundles.packing import pack_bundle
 from workers.pipeline.artefacts import load_prepared_study, save_prepared_study
+from workers.volumes.stored_slice import StoredSlice
 
 KEPT_SLICES = 2  # of each sequence: enough to score, and quick
 UID_COLUMNS = ("sop_instance_uid", "study_instance_uid", "series_instance_uid", "frame_of_reference_uid")
@@ -111,6 +112,8 @@ def _renamed(value: Any, renamed: dict[str, str]) -> Any:
         return renamed.get(value, value)
     if isinstance(value, dict):
         return {key: _renamed(part, renamed) for key, part in value.items()}
+    if isinstance(value, StoredSlice):
+        return StoredSlice(_renamed(value.sop_instance_uid, renamed), value.frame_number)
     if isinstance(value, list | tuple):
         return type(value)(_renamed(part, renamed) for part in value)
     return value
