@@ -26,7 +26,7 @@ class Locked:
 
 
 def normalised(name: str) -> str:
-    """A library's name as the package index compares it."""
+    """Return a library's name as package indexes compare it."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -57,12 +57,13 @@ def selected(lock: dict[str, Locked], project: dict[str, list[str]], extras: Col
 
 
 def dependencies(pyproject: str) -> dict[str, list[str]]:
-    """The project's own dependencies under "", and those of each extra."""
+    """Return the project's own dependencies under "", and those of each extra."""
     project = tomllib.loads(pyproject)["project"]
     return {"": project["dependencies"], **project.get("optional-dependencies", {})}
 
 
 def main(extras: list[str]) -> None:
+    """Print the locked requirements of these extras, with their hashes."""
     lock = read_lock((ROOT / "requirements.lock").read_text(encoding="utf-8"))
     project = dependencies((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     for name in selected(lock, project, extras):

@@ -19,6 +19,8 @@ UNRESOLVABLE = (
     # pynetdicom's own imports for type checkers fail at run time ('str' | type).
     r"Failed to run TYPE_CHECKING code .* unsupported operand type\(s\) for \|: 'str' and 'type'",
     r"Error parsing type annotation .* Import of (NotificationEvent|_QueueType|_UserQueuePrimitives|Context) failed",
+    # The constructor that Python makes for a NamedTuple is outside the module whose names it uses.
+    r"Error parsing type annotation ForwardRef\('\w+'\) for .*\.__(init|new)__",
     # select.poll is a function at run time.
     r"Error parsing type annotation select\.poll \| None",
 )
