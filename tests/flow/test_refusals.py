@@ -184,7 +184,7 @@ ROWS = (
     Row("no-ebv", "held", "ebv_dna_unknown", facts=(("ebv_dna", ""),), cure=told("--ebv-dna", "500")),
     Row("old-ebv", "held", "ebv_dna_unusable", ("60 days older",), facts=(("ebv_dna_date", "2025-06-01"),),
         cure=told("--ebv-dna", "500", "--drawn-on", "2026-03-01")),
-    Row("old-mr", "refused", "mr_too_old", ("42 days older",), facts=(("treatment_start", "2026-04-20"),),
+    Row("old-mr", "refused", "mr_too_old", ("42 days before",), facts=(("treatment_start", "2026-04-20"),),
         cure=told("--treatment-start", "2026-03-12")),
     Row("treated", "refused", "prior_treatment", ("after the treatment began",),
         facts=(("treatment_start", "2026-03-01"),), cure=told("--treatment-start", "2026-03-12")),
@@ -291,7 +291,7 @@ def test_model_not_permitted(pacs: SmallPacs, small: WrittenStudy, tmp_path: Pat
 
 
 def test_every_row_of_the_table_is_driven() -> None:
-    table = (PROJECT / "node" / "cases" / "README.md").read_text(encoding="utf-8").partition("## Refusals")[2]
+    table = (PROJECT / "node" / "cases" / "README.md").read_text(encoding="utf-8").partition("## Reasons")[2]
     codes = set(re.findall(r"^\| ([a-z_]+) \|", table, re.MULTILINE)) - {"code"}
     assert len(codes) >= 22
     assert codes - {row.code for row in ROWS} == {"model_not_permitted"}  # which has a program of its own
