@@ -131,7 +131,6 @@ def test_a_broker_that_is_killed_or_hangs_comes_back_empty_and_nothing_is_lost(h
 def test_a_ledger_that_is_locked_refuses_for_now_and_goes_on(here: Site, template: Template) -> None:
     """Two objects of one association: the first refusal does not end it. Each waits for two seconds."""
     study = template.study(140)
-    wait_for(lambda: "Ready" in here.logs(), WITHIN_S, here.logs)
     with locked_ledger(here.settings.storage.root / "ledger.db"):
         refused = send_folder(study.files[:2], "127.0.0.1", here.ports[0], "PACS", "CPTDN")
     assert [outcome.status for outcome in refused] == [0xA700, 0xA700]

@@ -152,7 +152,7 @@ def test_separation_is_told_in_one_sentence(phantoms: Path, tmp_path: Path) -> N
         row["dfs_event"] = row["ebv_dna_gt_4000"]
         row["dfs_days"] = str(2000 + at)
     table = write_rows(tmp_path / "cohort.csv", rows)
-    with pytest.raises(InputError, match="separates the patients with events"):
+    with pytest.raises(InputError, match="depend on each other or separate the events"):
         train(phantoms, tmp_path / "bundle", small_config(epochs=1), table, nomogram=None)
 
 
