@@ -84,7 +84,7 @@ def choose_roi(rois: Sequence[Mapping[str, Any]], roi_names: Sequence[str]) -> R
         )
     roi = preferred[0]
     same_number = [str(other.get("name") or "") for other in rois if other.get("number") == roi.get("number")]
-    if len(same_number) > 1:  # the contours refer to the number, so nobody can say whose they are (PS3.3 C.8.8.5)
+    if len(same_number) > 1:  # the contours refer to the number, so their owner is unknown (PS3.3 C.8.8.5)
         raise IneligibleStudyError(
             "ambiguous_roi",
             f"the ROI number {roi['number']} is given to {' and '.join(repr(name) for name in same_number)}; give each "

@@ -434,7 +434,7 @@ def watchdog(session: Session, lost_after: timedelta = LOST_AFTER) -> int:
         How long a message may be on its way before it is sent again.
     """
     now = now_utc()
-    # A running job whose lease is over lost its worker; a queued job that nobody has claimed lost its message. The two
+    # A running job whose lease is over lost its worker; a queued job without a claim lost its message. The two
     # differ: only the first one counts as a failed attempt, because a restarted broker says nothing against the study.
     abandoned = (Job.state == "running", Job.lease_until < now)
     lost = (Job.state == "queued", Job.updated_at < now - lost_after, Job.not_before <= now)

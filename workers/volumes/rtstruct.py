@@ -184,7 +184,7 @@ def _items_by_number(dataset: Dataset) -> Mapping[int, list[Dataset]]:
     items: dict[int, list[Dataset]] = {}
     for item in dataset.get("ROIContourSequence") or []:
         number = item.get("ReferencedROINumber")
-        if number is not None:  # without a number nobody can say whose contours these are
+        if number is not None:  # without a number the owner of the contours is unknown
             items.setdefault(int(number), []).append(item)
     return items
 

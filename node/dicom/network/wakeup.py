@@ -24,7 +24,7 @@ class WakeupPipe:
     def notify(self) -> None:
         """Wake the thread that waits, or the next one to wait; safe from any thread, also after `close`."""
         with self._lock:
-            # One byte at a time: a pipe that nobody reads would fill up and block, or raise, in the notifying thread.
+            # One byte at a time: a pipe without a reader would fill up and block, or raise, in the notifying thread.
             if not self._is_notified and self._writer.fileno() >= 0:
                 self._is_notified = True
                 self._writer.send(b"\0")
