@@ -1,4 +1,4 @@
-"""Names that all rooms share: treatment arms, series roles, biomarker categories, endpoints."""
+"""Names that all rooms share: treatment arms, series roles, biomarker categories, conditions of use, endpoints."""
 
 from __future__ import annotations
 
@@ -31,6 +31,30 @@ class EbvCategory(StrEnum):
     ABOVE = ">threshold"
     NOT_ABOVE = "<=threshold"
     UNKNOWN = "unknown"
+
+
+class Condition(StrEnum):
+    """The conditions of use of the model, in the order in which reports list them."""
+
+    DISEASE = "disease"
+    STAGE = "stage"
+    TREATMENT_NAIVE = "treatment_naive"
+    PRIOR_MALIGNANCY = "prior_malignancy"
+    MR_AGE = "mr_age"
+    CONTRAST = "contrast"
+    CONTOUR_APPROVED = "contour_approved"
+    CONTOUR_DATE = "contour_date"
+    EBV_DNA_WINDOW = "ebv_dna_window"
+    EBV_DNA_ASSAY = "ebv_dna_assay"
+    MODEL_RANGE = "model_range"
+
+
+class ConditionState(StrEnum):
+    """Whether a condition of use is fulfilled, not fulfilled, or was not checked."""
+
+    MET = "met"
+    NOT_MET = "not_met"
+    NOT_CHECKED = "not_checked"
 
 
 class Endpoint(StrEnum):

@@ -17,7 +17,7 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem as SchemeIte
 from highdicom.sr import CodedConcept
 
 from config.indication.conventions import whole_years
-from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 
 PRIVATE_SCHEME = "99CPTDN"
 PRIVATE_SCHEME_UID = "2.25.324273081584558895343000411411136428078"
@@ -146,6 +146,29 @@ REFUSAL = _ours("REFUSAL", "Reason why not computed")
 QUALITY_FINDING = _ours("QUALITY", "Quality finding")
 INTENDED_USE = _ours("INTENDED_USE", "Intended use")
 TRAINING_POPULATION = _ours("TRAINING", "Training population")
+CONDITIONS_OF_USE = _ours("CONDITIONS", "Conditions of use of the model")
+CONDITION_OF_USE = _ours("CONDITION", "Condition of use")
+CONDITION = _ours("CONDITION_NAME", "Condition")
+CONDITION_STATE = _ours("CONDITION_STATE", "State of the condition")
+CONDITION_GROUNDS = _ours("CONDITION_TEXT", "Grounds of the state")
+CONDITIONS = {
+    Condition.DISEASE: _ours("C_DISEASE", "Disease of the model", PAPER),
+    Condition.STAGE: _ours("C_STAGE", "Stage of the model", PAPER),
+    Condition.TREATMENT_NAIVE: _ours("C_NAIVE", "No treatment before the MR", PAPER),
+    Condition.PRIOR_MALIGNANCY: _ours("C_MALIGNANCY", "No earlier malignancy", PAPER),
+    Condition.MR_AGE: _ours("C_MR_AGE", "MR shortly before treatment", PAPER),
+    Condition.CONTRAST: _ours("C_CONTRAST", "Contrast agent in the CE-T1w", PAPER),
+    Condition.CONTOUR_APPROVED: _ours("C_APPROVED", "Contour approved"),
+    Condition.CONTOUR_DATE: _ours("C_CONTOUR_DATE", "Contour of the same time as the MR"),
+    Condition.EBV_DNA_WINDOW: _ours("C_EBV_WINDOW", "EBV DNA before treatment, near the MR", PAPER),
+    Condition.EBV_DNA_ASSAY: _ours("C_EBV_ASSAY", "EBV DNA assay comparable to that of the cohort"),
+    Condition.MODEL_RANGE: _ours("C_RANGE", "Patient within the range of the training cohort"),
+}
+CONDITION_STATES = {
+    ConditionState.MET: _ours("MET", "Met"),
+    ConditionState.NOT_MET: _ours("NOT_MET", "Not met"),
+    ConditionState.NOT_CHECKED: _ours("NOT_CHECKED", "Not checked"),
+}
 SUMMARY = _dcm("121111", "Summary")
 FINDING = _dcm("121071", "Finding")
 

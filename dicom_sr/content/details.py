@@ -15,7 +15,7 @@ from dicom_sr.coding import codes
 from dicom_sr.coding.codes import Concept
 from dicom_sr.coding.items import code, composite, container, day, image, moment, number, text, uid
 from dicom_sr.report import numbers
-from dicom_sr.report.treatment_report import ContourUsed, Fact, SeriesUsed, TreatmentReport
+from dicom_sr.report.treatment_report import ConditionOfUse, ContourUsed, Fact, SeriesUsed, TreatmentReport
 
 # Changes whenever a reader of the old layout could not read the new one; tests/dicom_sr/layouts has a file of each.
 LAYOUT = "1"
@@ -40,6 +40,7 @@ def details(report: TreatmentReport, created: datetime) -> ContainerContentItem:
     children = [*_decision(report), *_facts(report)]
     children += [series_used(series) for series in report.series]
     children += [contour_used(contour) for contour in report.contours]
+    children += [condition_of_use(condition) for condition in report.conditions]
     return container(codes.DETAILS, [*children, *_versions(report, created)])
 
 
@@ -116,6 +117,18 @@ def contour_used(contour: ContourUsed) -> ContainerContentItem:
             refer(codes.CONTOUR_OBJECT, contour.sop_class_uid, contour.sop_instance_uid),
             uid(codes.SERIES_INSTANCE_UID, contour.series_instance_uid),
             uid(codes.STUDY_INSTANCE_UID, contour.study_instance_uid),
+        ],
+    )
+
+
+def condition_of_use(condition: ConditionOfUse) -> ContainerContentItem:
+    """Build the container of one condition of use: which one, its state, and the grounds."""
+    return container(
+        codes.CONDITION_OF_USE,
+        [
+            code(codes.CONDITION, codes.CONDITIONS[condition.code]),
+            code(codes.CONDITION_STATE, codes.CONDITION_STATES[condition.state]),
+            *_text(codes.CONDITION_GROUNDS, condition.text),
         ],
     )
 

@@ -11,7 +11,7 @@ from highdicom.sr import ContainerContentItem, ContentItem
 
 from dicom_sr.coding import codes
 from dicom_sr.coding.items import code, container, text
-from dicom_sr.report.plain_text import result_table, summary_text
+from dicom_sr.report.plain_text import condition_lines, result_table, summary_text
 from dicom_sr.report.report_inputs import ReportOptions
 from dicom_sr.report.treatment_report import Reason, Stage, TreatmentReport
 
@@ -51,6 +51,8 @@ def _written(report: TreatmentReport, options: ReportOptions) -> Iterator[Conten
         # OHIF draws a TEXT item named 121071 "Finding" in a fixed-width font, which an aligned table needs.
         yield text(codes.FINDING, result_table(report, options.language))
     yield from reason_items(codes.QUALITY_FINDING, report.quality)
+    if report.conditions:
+        yield text(codes.CONDITIONS_OF_USE, condition_lines(report, options.language))
     yield from (item for item in stage_items(report.stage) if item.ValueType == "TEXT")
     if report.model.intended_use:
         yield text(codes.INTENDED_USE, report.model.intended_use)

@@ -134,6 +134,8 @@ def _observations(report: TreatmentReport, options: ReportOptions) -> Iterator[R
         shown = numbers.volume(contour.volume_ml)
         volume = _observation(report, options, codes.VOLUME, shown, codes.CUBIC_CENTIMETRE, f"/{index}")
         yield {**volume, "bodySite": _concept(codes.NASOPHARYNX), "note": [{"text": f"Contour {contour.roi_name}"}]}
+    if report.conditions:
+        yield _conditions(report, options)
 
 
 def _observation(
@@ -150,6 +152,24 @@ def _observation(
             "value": float(shown), "unit": unit.meaning, "system": codes.PERCENT.system, "code": unit.value,
         },
     }  # fmt: skip
+
+
+def _conditions(report: TreatmentReport, options: ReportOptions) -> Resource:
+    """One Observation with a component for each condition of use; its value is the state, its text the grounds."""
+    return {
+        "resourceType": "Observation",
+        "identifier": [_uid_identifier(uid_for(report.report_identity, "fhir/conditions"))],
+        "status": _status(report, options),
+        "code": _concept(codes.CONDITIONS_OF_USE),
+        "effectiveDateTime": report.created.isoformat(timespec="milliseconds"),
+        "component": [
+            {
+                "code": _concept(codes.CONDITIONS[condition.code]),
+                "valueCodeableConcept": {**_concept(codes.CONDITION_STATES[condition.state]), "text": condition.text},
+            }
+            for condition in report.conditions
+        ],
+    }
 
 
 def _risks(report: TreatmentReport, options: ReportOptions) -> Iterator[Resource]:

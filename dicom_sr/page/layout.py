@@ -25,7 +25,7 @@ SQUARE_PIXELS = 1024
 SQUARE_INCHES = (10.24, 10.24)
 VIEWER_OVERLAY = 1 / 8  # of the height stays blank: viewers draw their own text and the cine bar over it
 MARGIN = {"dark": 26.0, "light": 62.0}
-FOOT = {"dark": 152.0, "light": 334.0}
+FOOT = {"dark": 184.0, "light": 334.0}
 SMALL_TEXT = 12.0
 TEXT_SCALE = {"dark": 1.0, "light": 1.12}  # on A4, 12 units are 7.0 pt at scale 1
 # Over matplotlib's own defaults, so that a matplotlibrc of the machine changes nothing.
@@ -151,7 +151,7 @@ def _foot(canvas: PageCanvas, box: Box, report: TreatmentReport, style: Style, w
     canvas.rule(box.x, box.y, box.width)
     body = box.split(6)[1]
     if style == "dark":
-        left, right = body.columns(2, 28)
+        left, right = sections.conditions_line(canvas, body, report, words).columns(2, 28)
         sections.inputs(canvas, left, report, words)
         use = f"{report.model.intended_use} ({sections.model_lines(report, words)[0]})"
         needed = sections.notes_height(canvas, right.width, [use], SMALL_TEXT) + 4
@@ -176,6 +176,7 @@ def _small_print(canvas: PageCanvas, box: Box, report: TreatmentReport, words: W
     upper, lower = left.split(min(needed, left.height * 0.55))
     sections.notes(canvas, upper, words.intended_use, [report.model.intended_use], words)
     sections.notes(canvas, lower, words.model, sections.model_lines(report, words), words)
+    right = sections.conditions(canvas, right, report, words)
     sections.notes(canvas, right, words.training, [report.model.training_population], words)
 
 

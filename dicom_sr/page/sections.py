@@ -11,6 +11,7 @@ from config.indication.vocabulary import TreatmentArm
 from dicom_sr.page.canvas import Box, PageCanvas
 from dicom_sr.report import numbers
 from dicom_sr.report.plain_text import (
+    condition_summary,
     decision_rule,
     difference_text,
     ebv_condition,
@@ -354,3 +355,61 @@ def warnings(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wordi
     reasons: Sequence[Reason] = (*report.warnings, *report.quality)
     title = f"\u26a0 {words.warnings} ({len(reasons)})" if reasons else words.warnings
     notes(canvas, box, title, [reason.text for reason in reasons], words)
+
+
+def conditions(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording) -> Box:
+    """Draw the conditions of use at the bottom of a box: those not met, those not checked, the number of those met.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        The list takes at most half of its height.
+    report : TreatmentReport
+        A report without conditions, of an earlier version, draws nothing.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    Box
+        The part of the box above the list.
+    """
+    lines = condition_summary(report, words)
+    if not lines:
+        return box
+    needed = notes_height(canvas, box.width, lines, TEXT_SIZES[-1]) + 8
+    above, below = box.split(box.height - min(needed, box.height / 2))
+    notes(canvas, below, words.conditions, lines, words, TEXT_SIZES[-1:])
+    return above
+
+
+def conditions_line(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording) -> Box:
+    """Draw the conditions of use as one paragraph at the bottom of a box; return the part of the box above it.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        As wide as the page, so that the paragraph has two lines as a rule.
+    report : TreatmentReport
+        A report without conditions, of an earlier version, draws nothing.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    Box
+        The part of the box above the paragraph.
+    """
+    summary = condition_summary(report, words)
+    if not summary:
+        return box
+    size = TEXT_SIZES[-1]
+    lines = canvas.wrapped(f"{words.conditions}: {'; '.join(summary)}", size, box.width, bold=True)
+    above, below = box.split(box.height - len(lines) * canvas.line_height(size) - 4)
+    for number, line in enumerate(lines):
+        canvas.text(below.x, below.y + 4 + number * canvas.line_height(size), line, size, bold=True)
+    return above

@@ -23,6 +23,7 @@ from dicom_sr.report.errors import UnreadableReportError
 from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS
 from dicom_sr.report.treatment_report import (
     ArmResult,
+    ConditionOfUse,
     ContourUsed,
     DfsEstimate,
     EbvDna,
@@ -120,6 +121,7 @@ def _report(ds: Dataset) -> TreatmentReport:
         warnings=_reasons(evaluations, codes.WARNING),
         refusals=_reasons(evaluations, codes.REFUSAL),
         predecessors=tuple(_predecessors(ds)),
+        conditions=tuple(_conditions(details)),
     )
 
 
@@ -278,6 +280,15 @@ def _contours(groups: list[Dataset], details: Dataset) -> Iterator[ContourUsed]:
             volume_ml=volume or 0.0,
             n_slices=int(tree.required_number(item, codes.CONTOUR_SLICES)),
             reason=tree.text(item, codes.CONTOUR_REASON) or "",
+        )
+
+
+def _conditions(details: Dataset) -> Iterator[ConditionOfUse]:
+    for item in tree.named(details, codes.CONDITION_OF_USE):
+        yield ConditionOfUse(
+            _decoded(tree.code(item, codes.CONDITION), codes.CONDITIONS),
+            _decoded(tree.code(item, codes.CONDITION_STATE), codes.CONDITION_STATES),
+            tree.text(item, codes.CONDITION_GROUNDS) or "",
         )
 
 

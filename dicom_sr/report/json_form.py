@@ -83,6 +83,7 @@ def to_json(report: TreatmentReport) -> dict[str, Any]:
         "scores": _plain(report.scores),
         "tumour_volume_ml": report.tumour_volume_ml,
         "bundle": _plain(report.model),
+        "conditions": _plain(report.conditions),
         "warnings": _reasons(report.warnings),
         "quality": _reasons(report.quality),
         "intended_use": report.model.intended_use,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from config.indication.vocabulary import EbvCategory, TreatmentArm
+from config.indication.vocabulary import ConditionState, EbvCategory, TreatmentArm
 from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import Language
 from dicom_sr.report.treatment_report import Fact, Scenario, TreatmentReport
@@ -33,6 +33,7 @@ def plain_text(report: TreatmentReport, language: Language = "en") -> str:
         summary_text(report, language),
         result_table(report, language),
         input_lines(report, language),
+        condition_lines(report, language, title=True),
         note_lines(report, language),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -243,6 +244,65 @@ def input_rows(report: TreatmentReport, words: Wording) -> list[tuple[str, str, 
         size = f"{numbers.volume(contour.volume_ml)} mL"
         rows.append((words.volume, size, f"{contour.roi_name}, {words.slices.format(n=contour.n_slices)}"))
     return rows
+
+
+# What limits the result comes first; a condition that is met needs no action of the reader.
+_CONDITION_ORDER = (ConditionState.NOT_MET, ConditionState.NOT_CHECKED, ConditionState.MET)
+
+
+def condition_lines(report: TreatmentReport, language: Language = "en", title: bool = False) -> str:
+    """Write the conditions of use, one per line, as an aligned table of state, condition and grounds.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report.
+    language : Language
+        Language of states and conditions; the grounds are in English.
+    title : bool
+        Whether a line with the title of the list comes first.
+
+    Returns
+    -------
+    str
+        Conditions that are not met first, then those that were not checked, then those that are met; empty for a
+        report without conditions.
+    """
+    words = WORDINGS[language]
+    rows = [
+        (words.condition_states[condition.state], words.condition_titles[condition.code], condition.text)
+        for state in _CONDITION_ORDER
+        for condition in report.conditions
+        if condition.state is state
+    ]
+    heading = [f"{words.conditions}:"] if title and rows else []
+    return "\n".join([*heading, *(aligned(rows) if rows else ())])
+
+
+def condition_summary(report: TreatmentReport, words: Wording) -> list[str]:
+    """Name the conditions of use that limit the result, for a page with little room.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    list of str
+        One line for each state that occurs: "Not met: ...", "Not checked: ...", and the number of those that are met;
+        empty for a report without conditions.
+    """
+    lines = []
+    for state in _CONDITION_ORDER:
+        titles = [words.condition_titles[condition.code] for condition in report.conditions if condition.state is state]
+        if titles and state is ConditionState.MET:
+            lines.append(words.conditions_met.format(n=len(titles), total=len(report.conditions)))
+        elif titles:
+            lines.append(f"{words.condition_states[state]}: {', '.join(titles)}")
+    return lines
 
 
 def ebv_text(report: TreatmentReport, words: Wording) -> str:

@@ -27,7 +27,7 @@ from config.indication.conventions import (
     round_to,
 )
 from config.indication.nasopharynx import NASOPHARYNX
-from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.report.normalisation import NormalisedValue, rounded_to
 
 
@@ -36,6 +36,15 @@ class Reason(NormalisedValue):
     """The reason of a refusal, a warning or a quality finding: a stable code, and a sentence for the reader."""
 
     code: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ConditionOfUse(NormalisedValue):
+    """One condition under which the model may be used, its state for this patient, and a sentence with the grounds."""
+
+    code: Condition
+    state: ConditionState
     text: str
 
 
@@ -254,6 +263,8 @@ class TreatmentReport(NormalisedValue):
         With a time zone; the time of all objects.
     predecessors : tuple of str
         SOP Instance UIDs of the SRs that this report replaces.
+    conditions : tuple of ConditionOfUse
+        Each condition of use once, in the order of `Condition`; empty in reports of earlier versions.
     """
 
     patient_id: str
@@ -276,6 +287,7 @@ class TreatmentReport(NormalisedValue):
     warnings: tuple[Reason, ...] = ()
     refusals: tuple[Reason, ...] = ()
     predecessors: tuple[str, ...] = ()
+    conditions: tuple[ConditionOfUse, ...] = ()
 
     @property
     def computed(self) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from config.indication.conventions import whole_years
+from config.indication.vocabulary import Condition, ConditionState
 from dicom_sr.report.report_inputs import Language
 
 
@@ -64,6 +66,10 @@ class Wording:
     created: str
     revision: str
     replaces: str
+    conditions: str
+    conditions_met: str
+    condition_titles: Mapping[Condition, str]
+    condition_states: Mapping[ConditionState, str]
     rule: str
     rule_threshold: str
     more: str
@@ -125,6 +131,26 @@ ENGLISH = Wording(
     created="Report",
     revision="revision {n}",
     replaces="replaces an earlier result",
+    conditions="Conditions of use",
+    conditions_met="{n} of {total} met",
+    condition_titles={
+        Condition.DISEASE: "disease",
+        Condition.STAGE: "stage",
+        Condition.TREATMENT_NAIVE: "no earlier treatment",
+        Condition.PRIOR_MALIGNANCY: "no earlier malignancy",
+        Condition.MR_AGE: "age of the MR",
+        Condition.CONTRAST: "contrast agent",
+        Condition.CONTOUR_APPROVED: "contour approved",
+        Condition.CONTOUR_DATE: "date of the contour",
+        Condition.EBV_DNA_WINDOW: "date of the EBV DNA",
+        Condition.EBV_DNA_ASSAY: "EBV DNA assay",
+        Condition.MODEL_RANGE: "range of the training cohort",
+    },
+    condition_states={
+        ConditionState.MET: "met",
+        ConditionState.NOT_MET: "NOT MET",
+        ConditionState.NOT_CHECKED: "not checked",
+    },
     rule="ICT+CCRT is advised when its {horizon} is higher than that of CCRT",
     rule_threshold="ICT+CCRT is advised when its {horizon} is over {threshold} percentage points above that of CCRT",
     more="and {n} more: see the structured report",
@@ -185,6 +211,26 @@ CHINESE = Wording(
     created="报告",
     revision="第 {n} 版",
     replaces="替代先前结果",
+    conditions="使用条件",
+    conditions_met="符合 {n}/{total} 项",
+    condition_titles={
+        Condition.DISEASE: "疾病",
+        Condition.STAGE: "分期",
+        Condition.TREATMENT_NAIVE: "未接受过治疗",
+        Condition.PRIOR_MALIGNANCY: "无既往恶性肿瘤",
+        Condition.MR_AGE: "MR 时间",
+        Condition.CONTRAST: "对比剂",
+        Condition.CONTOUR_APPROVED: "勾画已审核",
+        Condition.CONTOUR_DATE: "勾画日期",
+        Condition.EBV_DNA_WINDOW: "EBV DNA 日期",
+        Condition.EBV_DNA_ASSAY: "EBV DNA 检测方法",
+        Condition.MODEL_RANGE: "训练人群范围",
+    },
+    condition_states={
+        ConditionState.MET: "符合",
+        ConditionState.NOT_MET: "不符合",
+        ConditionState.NOT_CHECKED: "未检查",
+    },
     rule="当 ICT+CCRT 的 {horizon} 高于 CCRT 时推荐 ICT+CCRT",
     rule_threshold="当 ICT+CCRT 的 {horizon} 比 CCRT 高出 {threshold} 个百分点以上时推荐 ICT+CCRT",
     more="另有 {n} 条, 见结构化报告",

@@ -15,9 +15,11 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from config.decision_policy import DecisionPolicy
+from config.indication.vocabulary import SeriesRole
 from config.settings import Settings
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
 from node.cases.completion import Gap, contour_gaps, geometry_gaps, role_gaps
+from node.cases.conditions_of_use import CheckedCase, conditions_of_use
 from node.cases.contour_choice import ContourObject, Contours, find_contours
 from node.cases.eligibility import Eligibility, EligibilityFinding, assess_eligibility
 from node.cases.identity import identity_conflict
@@ -42,8 +44,9 @@ class Assessment:
         Of the case; later states (queued, reported) follow from jobs and reports.
     reasons : tuple of {"code", "text"}
         Every reason against the computation, refusals first.
-    series, contour, clinical, eligibility, quality
-        The JSON-able parts of `studies explain`; `quality` are the warnings for the report.
+    series, contour, clinical, eligibility, quality, conditions
+        The JSON-able parts of `studies explain`; `quality` are the warnings for the report, `conditions` the conditions
+        of use.
     request : ComputeRequest or None
         For a ready case, and for a refused one that gets a report of the refusal.
     reassess_at : datetime or None
@@ -59,6 +62,7 @@ class Assessment:
     clinical: Mapping[str, Any]
     eligibility: Mapping[str, Any]
     quality: tuple[Mapping[str, str], ...] = ()
+    conditions: tuple[Mapping[str, str], ...] = ()
     request: ComputeRequest | None = None
     reassess_at: datetime | None = None
     missing: tuple[str, ...] = ()
@@ -69,7 +73,7 @@ class Assessment:
         Returns
         -------
         dict
-            ``series``, ``contour``, ``clinical``, ``eligibility`` and ``quality`` as JSON values.
+            ``series``, ``contour``, ``clinical``, ``eligibility``, ``quality`` and ``conditions`` as JSON values.
         """
         return {
             "series": [dict(series) for series in self.series],
@@ -77,6 +81,7 @@ class Assessment:
             "clinical": dict(self.clinical),
             "eligibility": dict(self.eligibility),
             "quality": [dict(warning) for warning in self.quality],
+            "conditions": [dict(condition) for condition in self.conditions],
         }
 
 
@@ -121,7 +126,8 @@ def assess_inputs(
     state, reassess_at = _state(inputs, settings, now, open_associations, content.gaps, eligibility)
     is_refusal_report = state == "refused" and settings.case.report_refusals and bool(content.header)
     is_computed = state == "ready" or is_refusal_report
-    request = _request(inputs, policy, content, eligibility) if is_computed else None
+    conditions = _conditions(inputs, content, eligibility)
+    request = _request(inputs, policy, content, eligibility, conditions) if is_computed else None
     return Assessment(
         state=state,
         reasons=tuple(_reasons(content.gaps, eligibility)),
@@ -130,6 +136,7 @@ def assess_inputs(
         clinical=_clinical_json(eligibility),
         eligibility=dict(eligibility.explain),
         quality=tuple({"code": code, "text": text} for code, text in _quality(content, eligibility)),
+        conditions=conditions,
         request=request,
         reassess_at=reassess_at,
         missing=tuple(dict.fromkeys(gap.missing for gap in content.gaps if gap.missing)),
@@ -231,7 +238,27 @@ def _reasons(gaps: Sequence[Gap], eligibility: Eligibility) -> list[Mapping[str,
     return [{"code": finding.code, "text": finding.text} for finding in ranked]
 
 
-def _request(inputs: CaseInputs, policy: DecisionPolicy, content: _Content, eligibility: Eligibility) -> ComputeRequest:
+def _conditions(inputs: CaseInputs, content: _Content, eligibility: Eligibility) -> tuple[Mapping[str, str], ...]:
+    enhanced = content.chosen.get(SeriesRole.CE_T1W)
+    reasons = {decision.series_instance_uid: decision.reason for decision in content.decisions}
+    used = {contour.instance.sop_instance_uid: contour for contour in content.by_series.values()}
+    case = CheckedCase(
+        facts=inputs.facts,
+        eligibility=eligibility,
+        ce_t1w=enhanced.header if enhanced else None,
+        ce_t1w_reason=reasons[enhanced.series_instance_uid] if enhanced else "",
+        contours=list(used.values()),
+    )
+    return tuple(conditions_of_use(case))
+
+
+def _request(
+    inputs: CaseInputs,
+    policy: DecisionPolicy,
+    content: _Content,
+    eligibility: Eligibility,
+    conditions: tuple[Mapping[str, str], ...],
+) -> ComputeRequest:
     instances: dict[str, list[list[str]]] = {}
     for image in inputs.images:
         series_uid = str(image.header.get("SeriesInstanceUID") or "")
@@ -271,6 +298,7 @@ def _request(inputs: CaseInputs, policy: DecisionPolicy, content: _Content, elig
             for finding in eligibility.findings
             if finding.outcome == "refused"
         ),
+        conditions=conditions,
     )
 
 

@@ -75,7 +75,10 @@ class CaseInputs:
 
 
 # What explains a value without changing the result; a corrected sentence must not start a cohort's computation anew.
-_NOT_IN_DIGEST = frozenset({"reason", "reasons", "provenance", "warnings", "text", "age_source"})
+_NOT_IN_DIGEST = frozenset({"reason", "reasons", "provenance", "warnings", "conditions", "text", "age_source"})
+
+
+_LISTS = ("warnings", "refusals", "conditions")
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class ComputeRequest:
         another frame of reference.
     warnings, refusals : tuple of {"code", "text"}
         With refusals nothing is computed, and the report says why.
+    conditions : tuple of {"code", "state", "text"}
+        The conditions of use (see `conditions_of_use`).
     character_set : str or None
         As in `CaseInputs`.
     """
@@ -126,11 +131,12 @@ class ComputeRequest:
     registrations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warnings: tuple[Mapping[str, str], ...] = ()
     refusals: tuple[Mapping[str, str], ...] = ()
+    conditions: tuple[Mapping[str, str], ...] = ()
     character_set: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON document; `from_json` of it is an equal value."""
-        lists = {name: [dict(entry) for entry in getattr(self, name)] for name in ("warnings", "refusals")}
+        lists = {name: [dict(entry) for entry in getattr(self, name)] for name in _LISTS}
         return {**asdict(self), **lists}
 
     @classmethod
@@ -154,12 +160,12 @@ class ComputeRequest:
         """
         known = set(cls.__dataclass_fields__)
         # Jobs of an earlier version may be queued while the program is upgraded.
-        missing = known - {"registrations", "warnings", "refusals", "character_set"} - set(document)
+        missing = known - {"registrations", *_LISTS, "character_set"} - set(document)
         unknown = set(document) - known
         if missing or unknown:
             raise InputError(f"not a computation request: missing {sorted(missing)}, unknown {sorted(unknown)}")
         values = {key: document[key] for key in known if key in document}
-        for name in ("warnings", "refusals"):
+        for name in _LISTS:
             values[name] = tuple(dict(entry) for entry in document.get(name, ()))
         return cls(**values)
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from config.errors import IneligibleStudyError
+from config.errors import IneligibleStudyError, InputError
 from node.cases.case_inputs import StoredInstance
+from node.cases.dates import parse_date
 from node.cases.geometry import box_contains
 from node.cases.headers import RT_STRUCTURE_SET, SEGMENTATION, SPATIAL_REGISTRATION
 from node.cases.identity import patient_difference
@@ -77,6 +79,14 @@ class ContourObject:
     def approved(self) -> bool:
         """Whether Approval Status (300E,0002) is APPROVED."""
         return str(self.instance.header.get("ApprovalStatus") or "").upper() == "APPROVED"
+
+    @property
+    def drawn_on(self) -> date | None:
+        """The day on which the contour was drawn; None where the object does not state one."""
+        try:
+            return parse_date(_drawn_at(self.instance.header)[:8])
+        except InputError:
+            return None
 
     @property
     def name(self) -> str:

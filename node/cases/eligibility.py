@@ -55,6 +55,8 @@ class Eligibility:
         What the age was computed from.
     ebv, stage : dict
         As in the computation request (see `ComputeRequest`).
+    study_day : date or None
+        The day of the MR.
     """
 
     findings: list[EligibilityFinding] = field(default_factory=list)
@@ -64,6 +66,7 @@ class Eligibility:
     age_source: str = ""
     ebv: dict[str, Any] = field(default_factory=dict)
     stage: dict[str, Any] = field(default_factory=dict)
+    study_day: date | None = None
 
 
 def assess_eligibility(
@@ -94,6 +97,7 @@ def assess_eligibility(
     eligibility = Eligibility()
     # The study date first: it is type 2 in every image, the others are optional (PS3.3 C.7.2.1, C.7.3.1, C.7.6.1).
     study_day = _day(header, "StudyDate") or _day(header, "AcquisitionDate") or _day(header, "SeriesDate")
+    eligibility.study_day = study_day
     _assess_stage(eligibility, facts, policy.stage, settings)
     _assess_age(eligibility, header, facts, study_day)
     _assess_ebv(eligibility, facts, settings, policy, study_day)

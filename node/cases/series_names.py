@@ -259,8 +259,8 @@ def _without_treatment(text: str) -> str:
     return vocabulary.POST_TREATMENT.sub(" ", text)
 
 
-def _agents(header: Mapping[str, Any]) -> list[str]:
-    """Return the recorded contrast agents; a text that denies one is none."""
+def recorded_agents(header: Mapping[str, Any]) -> list[str]:
+    """Return the recorded contrast agents of a header; a text that denies one is none."""
     text = str(header.get("ContrastBolusAgent") or "").strip()
     if not vocabulary.denies_agent(text):
         return [text]
@@ -270,7 +270,7 @@ def _agents(header: Mapping[str, Any]) -> list[str]:
 
 
 def _contrast(header: Mapping[str, Any], text: str) -> tuple[Contrast, str]:
-    agents = _agents(header)
+    agents = recorded_agents(header)
     stated = bool(agents)
     names = _without_treatment(text)
     with_and_without = vocabulary.CONTRAST_WITH_AND_WITHOUT.search(names)

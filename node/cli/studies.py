@@ -176,6 +176,11 @@ def _print_explanation(found: dict[str, Any]) -> None:
             typer.echo(f"{title}: none")
     for finding in found.get("quality") or ():
         typer.echo(f"Quality: {_value_text(finding)}")
+    print_table(
+        ("condition of use", "state", "grounds"),
+        [(c["code"], c["state"].replace("_", " "), c["text"]) for c in found["conditions"]],
+        title="Conditions of use",
+    )
     for asked in found["retrieval"]:
         when = f"; queried again after {asked['next_at'][:19]}" if asked["next_at"] else ""
         said = asked["text"] or f"PACS {asked['pacs']!r} has not been queried yet."

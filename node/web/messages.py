@@ -184,6 +184,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "previous": ("Previous", "上一层"),
     "next": ("Next", "下一层"),
     "series_keys": ("Arrow keys show the previous and the next slice.", "可用方向键翻层。"),
+    "conditions": ("Conditions of use", "使用条件"),
     "quality": ("Quality findings", "质量提示"),
     "warnings": ("Warnings", "警告"),
     "none": ("none", "无"),

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from config.indication.conventions import whole_years
+from config.indication.vocabulary import Condition, ConditionState
+from dicom_sr.report.report_inputs import Language
+from dicom_sr.report.wording import WORDINGS
 from node.ledger.database import now_utc
 from node.web.messages import MESSAGES
 from node.web.reasons import REASONS
 
-LANGUAGES = ("en", "zh")
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
 LANG_ATTRIBUTES = {"en": "en", "zh": "zh-Hans"}
 LANGUAGE_NAMES = {"en": "English", "zh": "中文"}
 
@@ -22,11 +25,11 @@ class Translations:
 
     Attributes
     ----------
-    language : str
+    language : Language
         One of `LANGUAGES`.
     """
 
-    language: str
+    language: Language
 
     def __call__(self, key: str, **values: object) -> str:
         """Return the message of a key; `values` fill its braces. Raises KeyError for an unknown key."""
@@ -53,6 +56,14 @@ class Translations:
         """
         reason = REASONS.get(code)
         return reason.short[LANGUAGES.index(self.language)] if reason else code.replace("_", " ")
+
+    def condition(self, code: str) -> str:
+        """Return the name of a condition of use, as the report has it."""
+        return WORDINGS[self.language].condition_titles[Condition(code)]
+
+    def condition_state(self, state: str) -> str:
+        """Return the name of a state of a condition of use, as the report has it."""
+        return WORDINGS[self.language].condition_states[ConditionState(state)]
 
     def advice(self, code: str) -> str:
         """Return what to do about a reason.

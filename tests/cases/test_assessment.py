@@ -381,7 +381,7 @@ def test_explanations_are_sentences_in_json() -> None:
     assert {series["role"] for series in document["series"]} == {"T1w", "T2w", "CE-T1w", "other"}
     assert all(series["reason"].endswith(".") for series in document["series"])
     assert all(text.endswith(".") for text in document["eligibility"].values())
-    assert set(document) == {"series", "contour", "clinical", "eligibility", "quality"}
+    assert set(document) == {"series", "contour", "clinical", "eligibility", "quality", "conditions"}
 
 
 def test_no_images_at_all_is_incomplete() -> None:

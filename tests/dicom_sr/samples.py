@@ -9,10 +9,11 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import MRImageStorage, RTStructureSetStorage
 
-from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.report.report_inputs import PagePictures, SequencePicture, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import (
     ArmResult,
+    ConditionOfUse,
     ContourUsed,
     DfsEstimate,
     EbvDna,
@@ -169,8 +170,25 @@ def scored(**changes: Any) -> TreatmentReport:
         "scores": Scores(0.1234, -0.4321),
         "scenarios": (scenario(),),
         "warnings": (Reason("extrapolated", "Age 43.1 lies inside the range; the Prognostic-score is near its end."),),
+        "conditions": conditions(),
     }
     return TreatmentReport(**{**values, **changes})
+
+
+def conditions() -> tuple[ConditionOfUse, ...]:
+    """One condition in each state; the others are met."""
+    unmet = {
+        Condition.CONTOUR_DATE: (ConditionState.NOT_MET, "Contour and MR are 9 days apart; the MR is of 2024-03-11."),
+        Condition.PRIOR_MALIGNANCY: (ConditionState.NOT_CHECKED, "Earlier malignancies are not recorded."),
+        Condition.EBV_DNA_ASSAY: (
+            ConditionState.NOT_CHECKED,
+            "Whether the assay agrees with the cohort's is not known.",
+        ),
+    }
+    return tuple(
+        ConditionOfUse(condition, *unmet.get(condition, (ConditionState.MET, f"Checked: {condition.value}.")))
+        for condition in Condition
+    )
 
 
 def unknown_ebv(**changes: Any) -> TreatmentReport:

@@ -8,9 +8,10 @@ from typing import Any
 from hypothesis import strategies as st
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, RTStructureSetStorage, SegmentationStorage
 
-from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.report.treatment_report import (
     ArmResult,
+    ConditionOfUse,
     ContourUsed,
     DfsEstimate,
     EbvDna,
@@ -81,6 +82,8 @@ def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, 
         ContourUsed, uids, st.sampled_from([RTStructureSetStorage, SegmentationStorage]), uids, uids, some_words,
         st.integers(0, 9999), st.floats(0, 900), st.integers(0, 500), words,
     )  # fmt: skip
+    states = st.sampled_from(list(ConditionState))
+    conditions = st.builds(ConditionOfUse, st.sampled_from(list(Condition)), states, words)
     part = st.none() | st.sampled_from(["T3", "N1", "M0", "T4", "N2b", "MX"]) | words
     values: dict[str, Any] = {
         "patient_id": patient_id,
@@ -107,5 +110,6 @@ def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, 
         "warnings": draw(reasons),
         "refusals": () if drawn_scenarios else draw(some_reason),
         "predecessors": tuple(draw(st.lists(uids, max_size=3, unique=True))),
+        "conditions": tuple(draw(st.lists(conditions, max_size=11, unique_by=lambda condition: condition.code))),
     }  # fmt: skip
     return TreatmentReport(**values)

@@ -55,6 +55,22 @@ def test_probabilities_are_the_numbers_of_the_report() -> None:
         assert f"{numbers.signed_percent(scenario.difference(60))} %" in document["conclusion"]
 
 
+def test_each_condition_of_use_is_a_component_with_its_state_and_grounds() -> None:
+    [conditions] = [
+        observation
+        for observation in resources(fhir_bundle(samples.scored()), "Observation")
+        if observation["code"]["coding"][0]["code"] == "CONDITIONS"
+    ]
+    states = {
+        component["code"]["coding"][0]["code"]: component["valueCodeableConcept"]
+        for component in conditions["component"]
+    }
+    assert len(states) == 11
+    assert states["C_CONTOUR_DATE"]["coding"][0]["code"] == "NOT_MET"
+    assert states["C_CONTOUR_DATE"]["text"] == "Contour and MR are 9 days apart; the MR is of 2024-03-11."
+    assert states["C_MALIGNANCY"]["coding"][0]["code"] == "NOT_CHECKED"
+
+
 def test_the_report_names_the_sr_and_the_study() -> None:
     [made] = build_objects(samples.scored(), samples.sources(), None, ReportOptions(kinds=("sr",)))
     [document] = resources(fhir_bundle(samples.scored()), "DiagnosticReport")

@@ -260,6 +260,7 @@ def test_a_change_of_any_field_is_found_by_reading_back() -> None:
         "patient_id": "X", "study_instance_uid": "2.25.1", "age_years": 50.0, "age_source": "?", "scores": None,
         "contours": (), "series": report.series[:1], "horizons_months": (60,), "refusals": (Reason("c", "d"),),
         "software_version": "9", "created": report.created + timedelta(microseconds=1), "stage": other.stage,
+        "conditions": report.conditions[:-1],
     }  # fmt: skip
     for each in fields(report):
         value = changed_values.get(each.name, getattr(other, each.name))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from config.indication.vocabulary import EbvCategory
+from config.indication.vocabulary import Condition, ConditionState, EbvCategory
 from dicom_sr.page import fonts
 from dicom_sr.page.canvas import DARK, Box, PageCanvas
 from dicom_sr.page.layout import page_pdf, page_pixels, render_page, render_slice
@@ -154,7 +154,11 @@ def test_the_nomogram_says_which_category_it_assumes() -> None:
 def test_the_wording_is_complete_in_both_languages() -> None:
     for wording in (ENGLISH, CHINESE):
         assert all(vars(wording).values())
+    for titles, words in ((Condition, "condition_titles"), (ConditionState, "condition_states")):
+        assert all(set(getattr(wording, words)) == set(titles) for wording in (ENGLISH, CHINESE))
     for key, phrase in vars(ENGLISH).items():
+        if not isinstance(phrase, str):
+            continue
         places = re.findall(r"{\w+}", phrase)
         assert sorted(places) == sorted(re.findall(r"{\w+}", getattr(CHINESE, key))), key
 

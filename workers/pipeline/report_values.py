@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
 from config.decision_policy import DecisionPolicy
 from config.errors import IneligibleStudyError
-from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 from config.settings import Settings
 from config.version import software_version
 from dicom_sr.report.treatment_report import (
     ArmResult,
+    ConditionOfUse,
     ContourUsed,
     DfsEstimate,
     EbvDna,
@@ -31,6 +32,7 @@ from workers.nomogram.result import NomogramResult
 from workers.pipeline.computation import Analysis
 from workers.volumes.prepared_study import PreparedStudy
 
+WITHIN_RANGE = "Intensities, features, age and scores are within the range of the training cohort."
 SOP_CLASS_OF_CONTOUR = {"RTSTRUCT": "1.2.840.10008.5.1.4.1.1.481.3", "SEG": "1.2.840.10008.5.1.4.1.1.66.4"}
 
 
@@ -69,6 +71,11 @@ def draft_report(
     """
     # The training ranges are the same for every category of EBV DNA.
     extrapolations = next(iter(nomogram.values())).extrapolations()
+    outside = (
+        *out_of_distribution_intensities(study),
+        *analysis.out_of_distribution,
+        *(_extrapolated(**extrapolation) for extrapolation in extrapolations),
+    )
     return TreatmentReport(
         **_common_values(request, bundle, decision, created),
         series=tuple(_series_used(role, request, study, analysis) for role in study),
@@ -80,10 +87,9 @@ def draft_report(
         ),
         warnings=(
             *(Reason(warning["code"], warning["text"]) for warning in request.warnings),
-            *out_of_distribution_intensities(study),
-            *analysis.out_of_distribution,
-            *(_extrapolated(**extrapolation) for extrapolation in extrapolations),
+            *outside,
         ),
+        conditions=tuple(_conditions(request, outside)),
     )
 
 
@@ -110,7 +116,20 @@ def refusal_report(
         **_common_values(request, bundle, decision, created),
         warnings=tuple(Reason(warning["code"], warning["text"]) for warning in request.warnings),
         refusals=tuple(reasons),
+        conditions=tuple(_conditions(request, None)),
     )
+
+
+def _conditions(request: ComputeRequest, outside: Sequence[Reason] | None) -> Iterator[ConditionOfUse]:
+    """Yield the conditions of the request; `outside` are the reasons against ``model_range``, None without scores."""
+    for condition in request.conditions:
+        code, state, text = Condition(condition["code"]), ConditionState(condition["state"]), condition["text"]
+        if code is Condition.MODEL_RANGE and outside is not None:
+            state = ConditionState.NOT_MET if outside else ConditionState.MET
+            text = " ".join(reason.text for reason in outside) or WITHIN_RANGE
+        elif code is Condition.MODEL_RANGE:
+            text = "Nothing was computed."
+        yield ConditionOfUse(code, state, text)
 
 
 def out_of_distribution_intensities(study: PreparedStudy) -> list[Reason]:

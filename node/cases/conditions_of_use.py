@@ -1,0 +1,181 @@
+"""The conditions of use of the model: which are met, which are not, and which nobody has checked.
+
+What the program cannot check is said, so that a reader does not take silence for an answer. The list has every
+condition once; the worker completes ``model_range``, which needs the scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from config.indication.vocabulary import Condition, ConditionState
+from node.cases.clinical_facts import ClinicalFacts
+from node.cases.contour_choice import ContourObject
+from node.cases.eligibility import Eligibility
+from node.cases.series_names import recorded_agents
+
+Answer = tuple[ConditionState, str]
+
+
+@dataclass(frozen=True)
+class CheckedCase:
+    """What the conditions of one case are checked on.
+
+    Attributes
+    ----------
+    facts : ClinicalFacts
+        Facts of the patient.
+    eligibility : Eligibility
+        The answers of `assess_eligibility`.
+    ce_t1w : mapping of DICOM keyword to value, or None
+        A header of the series that has the role CE-T1w.
+    ce_t1w_reason : str
+        Why it has that role.
+    contours : sequence of ContourObject
+        The contours that are used, each once.
+    """
+
+    facts: ClinicalFacts
+    eligibility: Eligibility
+    ce_t1w: Mapping[str, Any] | None
+    ce_t1w_reason: str
+    contours: Sequence[ContourObject]
+
+
+def conditions_of_use(case: CheckedCase) -> list[dict[str, str]]:
+    """Check the conditions of use of one case.
+
+    Parameters
+    ----------
+    case : CheckedCase
+        Facts, headers and contours.
+
+    Returns
+    -------
+    list of {"code", "state", "text"}
+        Every condition once, in the order of `Condition`.
+
+    References
+    ----------
+    Zhong et al., EBioMedicine 2021;70:103522, section 2.1 (inclusion and exclusion criteria).
+    """
+    conditions = []
+    for condition in Condition:
+        state, text = _CHECKS[condition](case)
+        conditions.append({"code": condition.value, "state": state.value, "text": text})
+    return conditions
+
+
+def _disease(case: CheckedCase) -> Answer:
+    return ConditionState.NOT_CHECKED, "The diagnosis is not recorded."
+
+
+def _stage(case: CheckedCase) -> Answer:
+    text = case.eligibility.explain["stage"]
+    if _has_finding(case, "stage_not_eligible"):
+        return ConditionState.NOT_MET, text
+    return (ConditionState.MET if case.eligibility.stage["verified"] else ConditionState.NOT_CHECKED), text
+
+
+def _treatment_naive(case: CheckedCase) -> Answer:
+    refusals = [finding.text for finding in case.eligibility.findings if finding.code == "prior_treatment"]
+    if refusals:
+        return ConditionState.NOT_MET, refusals[0]
+    prior = case.facts.prior_treatment
+    if prior is None:
+        return ConditionState.NOT_CHECKED, "Whether the tumour was treated before is not recorded."
+    return ConditionState.MET, f"Recorded as not treated before ({prior.provenance.source})."
+
+
+def _prior_malignancy(case: CheckedCase) -> Answer:
+    return ConditionState.NOT_CHECKED, "Earlier malignancies are not recorded."
+
+
+def _mr_age(case: CheckedCase) -> Answer:
+    text = case.eligibility.explain["mr_age"]
+    if _has_finding(case, "mr_too_old") or (case.facts.treatment_start and _has_finding(case, "prior_treatment")):
+        return ConditionState.NOT_MET, text
+    is_known = case.facts.treatment_start is not None and case.eligibility.study_day is not None
+    return (ConditionState.MET if is_known else ConditionState.NOT_CHECKED), text
+
+
+def _contrast(case: CheckedCase) -> Answer:
+    if case.ce_t1w is None:
+        return ConditionState.NOT_CHECKED, "No series has the role CE-T1w."
+    agents = recorded_agents(case.ce_t1w)
+    if agents:
+        return ConditionState.MET, f"Recorded in the CE-T1w: {', '.join(agents)}."
+    return (
+        ConditionState.NOT_CHECKED,
+        f"No contrast agent is recorded in the CE-T1w ({case.ce_t1w_reason.rstrip('.')}).",
+    )
+
+
+def _contour_approved(case: CheckedCase) -> Answer:
+    if not case.contours:
+        return ConditionState.NOT_CHECKED, "There is no contour."
+    unapproved = [contour for contour in case.contours if not contour.approved]
+    if not unapproved:
+        return ConditionState.MET, f"{_names(case.contours)}: approved."
+    # A segmentation has no attribute for an approval (PS3.3 A.51).
+    if all(contour.kind == "SEG" for contour in unapproved):
+        return ConditionState.NOT_CHECKED, f"{_names(unapproved)}: a segmentation states no approval."
+    return ConditionState.NOT_MET, f"{_names(unapproved)}: not approved."
+
+
+def _contour_date(case: CheckedCase) -> Answer:
+    study_day = case.eligibility.study_day
+    days = [contour.drawn_on for contour in case.contours]
+    if study_day is None or not days or None in days:
+        return ConditionState.NOT_CHECKED, "The date of the MR or of the contour is not known."
+    apart = max(abs((day - study_day).days) for day in days if day is not None)
+    if apart == 0:
+        return ConditionState.MET, f"Contour and MR are of {study_day.isoformat()}."
+    return ConditionState.NOT_MET, f"Contour and MR are {apart} days apart; the MR is of {study_day.isoformat()}."
+
+
+def _ebv_dna_window(case: CheckedCase) -> Answer:
+    text = case.eligibility.explain["ebv_dna"]
+    drawn_on = case.eligibility.ebv.get("observed_on")
+    if drawn_on is None:
+        return ConditionState.NOT_CHECKED, text
+    if case.facts.treatment_start is None or case.eligibility.study_day is None:
+        return ConditionState.NOT_CHECKED, f"Drawn on {drawn_on}; treatment start or date of the MR unknown."
+    return ConditionState.MET, text
+
+
+def _ebv_dna_assay(case: CheckedCase) -> Answer:
+    # Expert laboratories agreed at an intraclass correlation of 0.59 to 0.70 before harmonising (Le et al., Clin Cancer
+    # Res 2013;19:2208), so a number of copies is comparable within an assay only.
+    laboratory = (case.eligibility.ebv.get("provenance") or {}).get("laboratory")
+    of_whom = f"of {laboratory} " if laboratory else ""
+    return ConditionState.NOT_CHECKED, f"Whether the assay {of_whom}agrees with that of the cohort is not known."
+
+
+def _model_range(case: CheckedCase) -> Answer:
+    return ConditionState.NOT_CHECKED, "Is checked when the study is computed."
+
+
+_CHECKS: Mapping[Condition, Callable[[CheckedCase], Answer]] = {
+    Condition.DISEASE: _disease,
+    Condition.STAGE: _stage,
+    Condition.TREATMENT_NAIVE: _treatment_naive,
+    Condition.PRIOR_MALIGNANCY: _prior_malignancy,
+    Condition.MR_AGE: _mr_age,
+    Condition.CONTRAST: _contrast,
+    Condition.CONTOUR_APPROVED: _contour_approved,
+    Condition.CONTOUR_DATE: _contour_date,
+    Condition.EBV_DNA_WINDOW: _ebv_dna_window,
+    Condition.EBV_DNA_ASSAY: _ebv_dna_assay,
+    Condition.MODEL_RANGE: _model_range,
+}
+
+
+def _has_finding(case: CheckedCase, code: str) -> bool:
+    return any(finding.code == code for finding in case.eligibility.findings)
+
+
+def _names(contours: Sequence[ContourObject]) -> str:
+    return ", ".join(contour.name for contour in contours)
