@@ -130,17 +130,18 @@ def _contour_date(case: CheckedCase) -> Answer:
     days = [contour.drawn_on for contour in case.contours]
     if study_day is None or not days or None in days:
         return ConditionState.NOT_CHECKED, "The date of the MR or of the contour is not known."
-    apart = max(abs((day - study_day).days) for day in days if day is not None)
-    if apart == 0:
+    other_days = sorted({day.isoformat() for day in days if day is not None and day != study_day})
+    if not other_days:
         return ConditionState.MET, f"Contour and MR are of {study_day.isoformat()}."
-    return ConditionState.NOT_MET, f"Contour and MR are {apart} days apart; the MR is of {study_day.isoformat()}."
+    return ConditionState.NOT_MET, f"The contour is of {', '.join(other_days)}, the MR of {study_day.isoformat()}."
 
 
 def _ebv_dna_window(case: CheckedCase) -> Answer:
     text = case.eligibility.explain["ebv_dna"]
     drawn_on = case.eligibility.ebv.get("observed_on")
     if drawn_on is None:
-        return ConditionState.NOT_CHECKED, text
+        unknown = case.eligibility.ebv.get("category") == "unknown"
+        return ConditionState.NOT_CHECKED, text if unknown else "The day of the draw is not known."
     if case.facts.treatment_start is None or case.eligibility.study_day is None:
         return ConditionState.NOT_CHECKED, f"Drawn on {drawn_on}; treatment start or date of the MR unknown."
     return ConditionState.MET, text

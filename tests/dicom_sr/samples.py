@@ -178,7 +178,7 @@ def scored(**changes: Any) -> TreatmentReport:
 def conditions() -> tuple[ConditionOfUse, ...]:
     """One condition in each state; the others are met."""
     unmet = {
-        Condition.CONTOUR_DATE: (ConditionState.NOT_MET, "Contour and MR are 9 days apart; the MR is of 2024-03-11."),
+        Condition.CONTOUR_DATE: (ConditionState.NOT_MET, "The contour is of 2024-03-20, the MR of 2024-03-11."),
         Condition.PRIOR_MALIGNANCY: (ConditionState.NOT_CHECKED, "Earlier malignancies are not recorded."),
         Condition.EBV_DNA_ASSAY: (
             ConditionState.NOT_CHECKED,

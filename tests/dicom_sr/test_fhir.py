@@ -67,7 +67,7 @@ def test_each_condition_of_use_is_a_component_with_its_state_and_grounds() -> No
     }
     assert len(states) == 11
     assert states["C_CONTOUR_DATE"]["coding"][0]["code"] == "NOT_MET"
-    assert states["C_CONTOUR_DATE"]["text"] == "Contour and MR are 9 days apart; the MR is of 2024-03-11."
+    assert states["C_CONTOUR_DATE"]["text"] == "The contour is of 2024-03-20, the MR of 2024-03-11."
     assert states["C_MALIGNANCY"]["coding"][0]["code"] == "NOT_CHECKED"
 
 
