@@ -99,6 +99,8 @@ class FastReceiver:
                 request = self._next_request()
                 if request is None or not self._receive(request):
                     return True
+                # Before the gate opens: after a long object the reactor would find the timer expired in the moment
+                # until pynetdicom restarts it.
                 self._upper_layer.restart_idle_timer()
                 if not self._has_more():
                     return False
