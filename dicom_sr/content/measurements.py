@@ -41,10 +41,24 @@ NOMOGRAM_PARAMETER = "nomogram"
 
 @dataclass(frozen=True)
 class SegmentReference:
-    """A segment of this report's SEG objects: the contour on the grid of one series."""
+    """A segment of this report's SEG objects: the contour on the grid of one series.
+
+    Attributes
+    ----------
+    sop_instance_uid : str
+        The SEG.
+    source_series_uid : str
+        The MR series.
+    contour : (str, int) or None
+        SOP Instance UID of the contour object and ROI or segment number of the contour.
+    drawn_here : bool
+        False where the contour was drawn on another grid and resampled.
+    """
 
     sop_instance_uid: str
     source_series_uid: str
+    contour: tuple[str, int] | None
+    drawn_here: bool = True
 
 
 def imaging_measurements(report: TreatmentReport, segments: Sequence[SegmentReference]) -> ContainerContentItem:
@@ -55,7 +69,8 @@ def imaging_measurements(report: TreatmentReport, segments: Sequence[SegmentRefe
     report : TreatmentReport
         Any report, also a refusal.
     segments : sequence of SegmentReference
-        The group of the n-th contour refers to the n-th segment; contours without one are written without geometry.
+        The group of a contour refers to the segment of the same contour, preferably on the series that it was drawn on;
+        contours without one are written without geometry.
 
     Returns
     -------
@@ -82,7 +97,13 @@ def _groups(
             yield regimen_group(report, scenario, result)
     yield inputs_group(report)
     for index, contour in enumerate(report.contours):
-        yield tumour_group(report, index, contour, segments[index] if index < len(segments) else None)
+        yield tumour_group(report, index, contour, _segment_of(contour, segments))
+
+
+def _segment_of(contour: ContourUsed, segments: Sequence[SegmentReference]) -> SegmentReference | None:
+    """Return the segment whose voxels have the volume of the contour: the first one drawn on its own series."""
+    same = [each for each in segments if each.contour == (contour.sop_instance_uid, contour.roi_number)]
+    return min(same, key=lambda each: not each.drawn_here, default=None)
 
 
 def comparison_group(report: TreatmentReport, scenario: Scenario) -> MeasurementsAndQualitativeEvaluations:

@@ -60,7 +60,7 @@ def build_sr(
     options : ReportOptions
         SOP class, language, flags.
     segmentations : sequence of Dataset
-        The SEG objects of this report; the group of the n-th contour refers to the n-th SEG.
+        The SEG objects of this report, one for each of `sources.masks` in their order, or none at all.
 
     Returns
     -------
@@ -71,7 +71,10 @@ def build_sr(
     ----------
     PS3.3 A.35.13 (Comprehensive 3D SR IOD); PS3.16 TID 1500.
     """
-    references = [SegmentReference(seg.SOPInstanceUID, _source_series(seg)) for seg in segmentations]
+    references = [
+        SegmentReference(str(seg.SOPInstanceUID), _source_series(seg), mask.contour, mask.drawn_here)
+        for seg, mask in zip(segmentations, sources.masks if segmentations else (), strict=True)
+    ]
     sop_instance_uid = sr_uid(report, options.sop_class)
     evidence = [each.as_dataset() for each in all_evidence(report, sources, segmentations)]
     # highdicom copies patient and study from the first evidence.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from highdicom.content import AlgorithmIdentificationSequence
 from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
 from pydicom import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, MRImageStorage
+from pydicom.valuerep import DSfloat
 
 from config.arrays import LabelArray
 from dicom_sr.coding import codes
@@ -26,14 +29,17 @@ from dicom_sr.report.treatment_report import TreatmentReport
 
 # What a SEG needs of its source images. Nothing that contains text: highdicom would copy its encoding into the SEG.
 GEOMETRY = (
-    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "FrameOfReferenceUID",
-    "PositionReferenceIndicator", "Rows", "Columns", "PixelSpacing", "SliceThickness", "SpacingBetweenSlices",
-    "ImagePositionPatient", "ImageOrientationPatient", "NumberOfFrames", "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence", "DimensionOrganizationSequence", "DimensionIndexSequence",
+    "SeriesInstanceUID", "Modality", "FrameOfReferenceUID", "PositionReferenceIndicator", "Rows", "Columns",
 )  # fmt: skip
-GEOMETRY_GROUPS = (
-    "PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence", "FrameContentSequence",
-)  # fmt: skip
+# Of an Enhanced MR these are in a functional group of the frame, else in the shared one (PS3.3 C.7.6.16.2.1 to 4).
+MACRO_OF = {
+    "PixelSpacing": "PixelMeasuresSequence",
+    "SliceThickness": "PixelMeasuresSequence",
+    "SpacingBetweenSlices": "PixelMeasuresSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "ImagePositionPatient": "PlanePositionSequence",
+}
+REQUIRED_OF_A_PLANE = ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient")
 
 
 def seg_uid(report: TreatmentReport, mask: SeriesMask) -> str:
@@ -69,10 +75,11 @@ def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, o
     ----------
     PS3.3 A.51 (Segmentation IOD).
     """
-    images, pixels = _on_source_grid(mask, sources)
+    binary = _checked(mask)
+    planes = _source_planes(mask, report, sources)
     segmentation = Segmentation(
-        source_images=images,
-        pixel_array=pixels,
+        source_images=planes,
+        pixel_array=binary,
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[_segment(report, mask)],
         series_instance_uid=uid_for(report.report_identity, "seg/series"),
@@ -89,55 +96,109 @@ def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, o
         # A SEG with all slices of a series would be mostly empty; frames refer to their source image by UID anyway.
         omit_empty_frames=True,
     )
+    _refer_to_stored_slices(segmentation, mask, sources)
     set_common_attributes(segmentation, "seg", report, sources, options)
     segmentation.BodyPartExamined = "HEADNECK"  # without it dciodvfy asks for Laterality
     _set_dimension_uids(segmentation, uid_for(report.report_identity, f"seg/{mask.role.value}/dimensions"))
     return segmentation
 
 
-def _on_source_grid(mask: SeriesMask, sources: SourceStudy) -> tuple[list[Dataset], LabelArray]:
-    """Return source images without text, and the mask in their order: Enhanced MR frames, or one image per slice."""
+def _checked(mask: SeriesMask) -> LabelArray:
     binary = (np.asarray(mask.mask_zyx) != 0).astype(np.uint8)
     if len(binary) != len(mask.slices) or not binary.any():
         raise InvalidReportError(
             f"{mask.role.value}: expected a contour on {len(mask.slices)} slices, "
             f"found {len(binary)} with {int(binary.sum())} pixels inside"
         )
+    return binary
+
+
+def _source_planes(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy) -> list[Dataset]:
+    """Return one image without pixels and text for each slice of the mask, whatever objects the slices are stored in.
+
+    highdicom takes several images or one multi-frame object, but not several multi-frame objects. Each slice is
+    therefore an image with a UID of its own, which `_refer_to_stored_slices` replaces afterwards.
+    """
     by_uid = {str(ds.SOPInstanceUID): ds for ds in sources.mr}
     missing = [uid for uid, _ in mask.slices if uid not in by_uid]
     if missing:
         raise InvalidReportError(f"{mask.role.value}: the contour names {missing[0]}, which is not among the sources")
     patient = patient_and_study(sources)
-    if mask.slices[0][1] is None:
-        return [_geometry(by_uid[uid], patient) for uid, _ in mask.slices], binary
-    enhanced = _geometry(by_uid[mask.slices[0][0]], patient)
-    # Every frame of the Enhanced MR needs a plane, also those that were not used; empty planes are left out of the SEG.
-    frames = np.zeros((int(enhanced.NumberOfFrames), *binary.shape[1:]), np.uint8)
-    for plane, (_, frame) in zip(binary, mask.slices, strict=True):
-        # Frame numbers count from 1 (PS3.3 C.7.6.6), planes of the array from 0.
-        frames[(frame or 1) - 1] = plane
-    return [enhanced], frames
+    planes = [_plane(by_uid[uid], frame, mask, patient) for uid, frame in mask.slices]
+    if not planes[0].SliceThickness:
+        planes[0].SliceThickness = planes[0].SpacingBetweenSlices or _slice_distance_mm(planes)
+    for index, plane in enumerate(planes):
+        plane.SOPClassUID, plane.SOPInstanceUID = MRImageStorage, _plane_uid(index)
+        # Type 1 (PS3.3 C.7.4.1). Images without a frame of reference share one with their SEG and with nothing else.
+        if not plane.get("FrameOfReferenceUID"):
+            plane.FrameOfReferenceUID = uid_for(report.report_identity, f"seg/{mask.role.value}/frame-of-reference")
+        # A SEG has one orientation and spacing. Those of its slices may differ by the rounding of their writer.
+        for keyword in MACRO_OF.keys() - {"ImagePositionPatient"}:
+            setattr(plane, keyword, planes[0].get(keyword))
+    return planes
 
 
-def _geometry(source: Dataset, patient: Dataset) -> Dataset:
-    geometry = Dataset()
+def _slice_distance_mm(planes: Sequence[Dataset]) -> DSfloat:
+    """Return what the slices are apart, which the pixel measures of a SEG require where the MR has no thickness."""
+    positions = np.array([plane.ImagePositionPatient for plane in planes], dtype=float)
+    distances = np.linalg.norm(np.diff(positions, axis=0), axis=1)
+    return DSfloat(float(distances.min()) if distances.size else 1.0, auto_format=True)
+
+
+def _plane(source: Dataset, frame: int | None, mask: SeriesMask, patient: Dataset) -> Dataset:
+    plane = Dataset()
     for element in patient:
-        geometry.add(element)
+        plane.add(element)
     for keyword in GEOMETRY:
         if keyword in source:
-            geometry.add(source[keyword])
-    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        if keyword in source:
-            setattr(geometry, keyword, [_geometry_group(item) for item in source[keyword].value])
-    return geometry
+            plane.add(source[keyword])
+    groups = _functional_groups(source, frame, mask)
+    for keyword, macro in MACRO_OF.items():
+        items = [item for group in groups for item in (group.get(macro) or ())[:1]]
+        values = (item.get(keyword) for item in (*items, source))
+        value = next((value for value in values if value not in (None, "")), None)
+        if value is None and keyword in REQUIRED_OF_A_PLANE:
+            raise InvalidReportError(
+                f"{mask.role.value}: expected {keyword} of {source.SOPInstanceUID}, frame {frame}, found none"
+            )
+        setattr(plane, keyword, value)
+    return plane
 
 
-def _geometry_group(item: Dataset) -> Dataset:
-    group = Dataset()
-    for keyword in GEOMETRY_GROUPS:
-        if keyword in item:
-            group.add(item[keyword])
-    return group
+def _functional_groups(source: Dataset, frame: int | None, mask: SeriesMask) -> list[Dataset]:
+    """Return the functional groups of a frame, its own before the shared ones; none of a single-frame image."""
+    if frame is None:
+        return []
+    own = source.get("PerFrameFunctionalGroupsSequence") or ()
+    # Frame numbers count from 1 (PS3.3 C.7.6.16).
+    if not 1 <= frame <= len(own):
+        raise InvalidReportError(
+            f"{mask.role.value}: the contour names frame {frame} of {source.SOPInstanceUID}, which has {len(own)}"
+        )
+    return [own[frame - 1], *(source.get("SharedFunctionalGroupsSequence") or ())[:1]]
+
+
+def _plane_uid(index: int) -> str:
+    return f"1.{index + 1}"
+
+
+def _refer_to_stored_slices(segmentation: Dataset, mask: SeriesMask, sources: SourceStudy) -> None:
+    """Let the references name the stored instances, each once, and the references of a frame also its source frame."""
+    stored = {_plane_uid(index): each for index, each in enumerate(mask.slices)}
+    classes = {str(ds.SOPInstanceUID): ds.SOPClassUID for ds in sources.mr}
+    for group in segmentation.PerFrameFunctionalGroupsSequence:
+        for item in group.DerivationImageSequence[0].SourceImageSequence:
+            uid, frame = stored[item.ReferencedSOPInstanceUID]
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = classes[uid], UID(uid)
+            if frame is not None:
+                item.ReferencedFrameNumber = frame
+    instances = []
+    for uid in dict.fromkeys(uid for uid, _ in mask.slices):
+        instance = Dataset()
+        instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = classes[uid], UID(uid)
+        instances.append(instance)
+    segmentation.SourceImageSequence = instances
+    segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence = instances
 
 
 def _segment(report: TreatmentReport, mask: SeriesMask) -> SegmentDescription:

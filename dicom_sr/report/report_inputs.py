@@ -30,11 +30,18 @@ class SeriesMask:
         On the grid of the series, non-zero inside the contour.
     slices : tuple of (str, int or None)
         For each z the SOP Instance UID and, for Enhanced MR, the frame number (from 1).
+    contour : (str, int) or None
+        SOP Instance UID of the contour object and ROI or segment number of the contour; None where it is not known, so
+        that the SR does not tie a volume to this mask.
+    drawn_here : bool
+        False where the contour was drawn on another grid and resampled.
     """
 
     role: SeriesRole
     mask_zyx: PixelArray
     slices: tuple[tuple[str, int | None], ...]
+    contour: tuple[str, int] | None = None
+    drawn_here: bool = True
 
 
 @dataclass(frozen=True)

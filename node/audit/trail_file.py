@@ -54,7 +54,8 @@ class TrailFile:
         # write.
         with self.locked("append.lock"):
             number, path = self._current()
-            if path.exists() and path.stat().st_size + len(line) > self._rotate_bytes:
+            # With the line end, and with the one that a torn line may still need.
+            if path.exists() and path.stat().st_size + len(line) + 2 > self._rotate_bytes:
                 path = self.path(number + 1)
             is_new = not path.exists()
             descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, FILE_MODE)

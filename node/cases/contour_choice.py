@@ -291,16 +291,21 @@ def _link(
 
 
 def _rigidly_joined(header: Mapping[str, Any]) -> frozenset[str]:
-    # A scaled or affine matrix would change the volume of the contour: only RIGID joins (PS3.3 C.20.2).
+    # A scaled or affine matrix would change the volume of the contour: only rigid ones join (PS3.3 C.20.2).
     entries = header.get("RegisteredFrames") or []
-    joined = {
-        str(entry.get("frame_of_reference_uid") or "")
-        for entry in entries
-        if all(str(kind).upper() == "RIGID" for kind in entry.get("matrix_types") or ())
-    }
+    joined = {str(entry.get("frame_of_reference_uid") or "") for entry in entries if _is_rigid(entry)}
+    if all("is_rigid" in entry for entry in entries):
+        return frozenset(uid for uid in joined if uid)
     # The frame of reference of the registration itself is the target of all its matrices (PS3.3 C.20.2).
     own = str(header.get("FrameOfReferenceUID") or "")
     return frozenset(uid for uid in joined | {own} if uid)
+
+
+def _is_rigid(entry: Mapping[str, Any]) -> bool:
+    # Headers of older versions, which stay in the ledger, have the stated types instead of what the numbers say.
+    if "is_rigid" in entry:
+        return bool(entry["is_rigid"])
+    return all(str(kind).upper() == "RIGID" for kind in entry.get("matrix_types") or ())
 
 
 def _frames(header: Mapping[str, Any], roi: RoiChoice | None) -> frozenset[str]:

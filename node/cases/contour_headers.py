@@ -13,6 +13,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.tag import Tag
 
+from node.cases.rigid_registration import joined_frames
+
 MAX_CONTOUR_BYTES = 4_000_000  # the extent of a larger contour is not computed; the worker reads all of it
 MAX_REFERENCES = 5_000  # SOP Instance UIDs that are saved of one object
 CONTOUR_DATA = Tag("ContourData")
@@ -105,12 +107,7 @@ def segmentation_header(ds: Dataset) -> dict[str, Any]:
         references.instances += [
             _uid(image, "ReferencedSOPInstanceUID") for image in series.get("ReferencedInstanceSequence") or ()
         ]
-    # Counted, because a segment may be declared without any frame.
-    frames_of: dict[int, int] = {}
-    for frame in ds.get("PerFrameFunctionalGroupsSequence") or ():
-        for item in frame.get("SegmentIdentificationSequence") or ():
-            number = _number(item, "ReferencedSegmentNumber")
-            frames_of[number] = frames_of.get(number, 0) + 1
+    frames_of = _frames_of_segments(ds)
     rois = [
         {
             "number": (number := _number(item, "SegmentNumber")),
@@ -130,6 +127,23 @@ def segmentation_header(ds: Dataset) -> dict[str, Any]:
     return header
 
 
+def _frames_of_segments(ds: Dataset) -> dict[int, int]:
+    """Count the frames of each segment, because a segment may be declared without any frame."""
+
+    def shown(group: Dataset) -> list[int]:
+        items = group.get("SegmentIdentificationSequence") or ()
+        return [_number(item, "ReferencedSegmentNumber") for item in items]
+
+    # A single segment is named once in the shared groups (PS3.3 C.7.6.16.2.17), and a frame of a label map shows all.
+    declared = [_number(item, "SegmentNumber") for item in ds.get("SegmentSequence") or ()]
+    of_all = [number for group in (ds.get("SharedFunctionalGroupsSequence") or ())[:1] for number in shown(group)]
+    frames_of: dict[int, int] = {}
+    for frame in ds.get("PerFrameFunctionalGroupsSequence") or ():
+        for number in shown(frame) or of_all or declared:
+            frames_of[number] = frames_of.get(number, 0) + 1
+    return frames_of
+
+
 def registration_header(ds: Dataset) -> dict[str, Any]:
     """Read a Spatial Registration.
 
@@ -141,21 +155,19 @@ def registration_header(ds: Dataset) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``RegisteredFrames``, one entry per item of the Registration Sequence: frame_of_reference_uid and matrix_types
-        (RIGID, RIGID_SCALE or AFFINE).
+        ``RegisteredFrames``, one entry per frame of reference that the object names, its own among them:
+        frame_of_reference_uid and is_rigid, whether points of it are carried by one rigid matrix.
 
     References
     ----------
     PS3.3 A.39.1, C.20.2.
     """
-    frames = []
-    for item in ds.get("RegistrationSequence") or ():
-        matrix_types = []
-        for registration in item.get("MatrixRegistrationSequence") or ():
-            for matrix in registration.get("MatrixSequence") or ():
-                matrix_types.append(str(matrix.get("FrameOfReferenceTransformationMatrixType") or ""))
-        frames.append({"frame_of_reference_uid": _uid(item, "FrameOfReferenceUID"), "matrix_types": matrix_types})
-    return {"RegisteredFrames": frames}
+    matrices, problems = joined_frames(ds)
+    return {
+        "RegisteredFrames": [
+            {"frame_of_reference_uid": uid, "is_rigid": uid in matrices} for uid in (*matrices, *problems)
+        ]
+    }
 
 
 class _References:

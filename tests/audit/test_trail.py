@@ -44,6 +44,18 @@ def test_processes_that_write_at_once_lose_and_mix_nothing(tmp_path: Path) -> No
     assert max(sizes) <= 500
 
 
+@pytest.mark.parametrize("length", range(7, 40))
+def test_no_file_is_longer_than_its_limit_with_line_ends_and_torn_lines(tmp_path: Path, length: int) -> None:
+    trail = TrailFile(tmp_path, 100)
+    for _ in range(20):
+        trail.append(b"<85>1 " + b"x" * (length - 6))
+    last = trail.path(trail.numbers()[-1])
+    os.truncate(last, last.stat().st_size - 1)
+    trail.append(b"<85>1 " + b"x" * (length - 6))
+    assert max(trail.path(number).stat().st_size for number in trail.numbers()) <= 100
+    assert len(trail.numbers()) > 1
+
+
 def test_only_the_service_may_read_the_trail(tmp_path: Path) -> None:
     trail = TrailFile(tmp_path / "audit", 1_000)
     trail.append(b"<85>1 x")

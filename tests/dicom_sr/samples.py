@@ -31,6 +31,7 @@ STUDY = "1.2.826.0.1.3680043.8.498.1"
 ROLES = (SeriesRole.T1W, SeriesRole.T2W, SeriesRole.CE_T1W)
 N_SLICES = 6
 ROWS, COLUMNS = 40, 48
+CONTOUR, ROI_NUMBER = f"{STUDY}.77.5.1", 7
 CHINESE_NAME = "Wang^XiaoDong=王^小东"
 
 
@@ -84,7 +85,8 @@ def sources(**changes: Any) -> SourceStudy:
     for z in range(1, 5):
         mask[z, ((y - 18 - z) / (5 + z)) ** 2 + ((x - 24) / 6) ** 2 <= 1] = 1
     masks = tuple(
-        SeriesMask(role, mask, tuple((instance_uid(role, z), None) for z in range(N_SLICES))) for role in ROLES
+        SeriesMask(role, mask, tuple((instance_uid(role, z), None) for z in range(N_SLICES)), (CONTOUR, ROI_NUMBER))
+        for role in ROLES
     )
     mr = tuple(mr_dataset(role, z, **changes) for role in ROLES for z in range(N_SLICES))
     return SourceStudy(mr, (rtstruct(),), masks)
@@ -146,7 +148,7 @@ def scored(**changes: Any) -> TreatmentReport:
         used.SeriesInstanceUID,
         used.StudyInstanceUID,
         "GTVp",
-        7,
+        ROI_NUMBER,
         23.41,
         4,
         "Name matches GTVp; the only such ROI",

@@ -245,7 +245,7 @@ def _contours_used(request: ComputeRequest, study: PreparedStudy) -> list[Contou
     """Return each contour once, with the volume on the series that it was drawn on, where that is one of the three."""
     used: dict[tuple[str, int], ContourUsed] = {}
     # False sorts before True: the series that the contour was drawn on come first, and `setdefault` keeps their volume.
-    drawn_first = sorted(study, key=lambda role: _was_resampled(study, role))
+    drawn_first = sorted(study, key=lambda role: not study[role].drawn_here)
     for role in drawn_first:
         chosen, series = request.contours[role.value], study[role]
         key = (chosen["sop_instance_uid"], int(chosen["roi_number"]))
@@ -258,10 +258,6 @@ def _contours_used(request: ComputeRequest, study: PreparedStudy) -> list[Contou
             ),
         )  # fmt: skip
     return list(used.values())
-
-
-def _was_resampled(study: PreparedStudy, role: SeriesRole) -> bool:
-    return any(code == "contour_resampled" for code, _ in study[role].findings)
 
 
 def _scenario(category: EbvCategory, result: NomogramResult) -> Scenario:

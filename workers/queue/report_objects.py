@@ -39,7 +39,7 @@ from workers.nomogram.drawing import PatientNomogram
 from workers.pipeline.artefacts import ArtefactsMissingError, load_attributions, load_prepared_study
 from workers.pipeline.computation import Analysis, Files, predict_survival
 from workers.pipeline.context import WorkerContext
-from workers.volumes.prepared_study import PreparedStudy
+from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
 
 
 def note_header_values(context: WorkerContext, job: Job, report: TreatmentReport) -> TreatmentReport:
@@ -255,9 +255,15 @@ def _sources(files: Files, request: ComputeRequest, study: PreparedStudy) -> Sou
     return SourceStudy(
         mr=tuple(header(uid) for series in request.series.values() for uid, _ in series["instances"]),
         contours=tuple(header(uid) for uid in contours),
-        masks=tuple(SeriesMask(role, series.mask_zyx, series.slices) for role, series in study.items()),
+        masks=tuple(_mask(role, series, request) for role, series in study.items()),
         character_set=request.character_set,
     )
+
+
+def _mask(role: SeriesRole, series: PreparedSeries, request: ComputeRequest) -> SeriesMask:
+    chosen = request.contours[role.value]
+    contour = (chosen["sop_instance_uid"], int(chosen["roi_number"]))
+    return SeriesMask(role, series.mask_zyx, series.slices, contour, series.drawn_here)
 
 
 def _slice_pictures(

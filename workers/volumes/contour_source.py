@@ -28,7 +28,7 @@ def contour_on_series(
     series : MrSeries
         The series whose grid the mask has.
     registration : Path, optional
-        A Spatial Registration that links the frames of reference of an RTSTRUCT and the series.
+        A Spatial Registration that links the frames of reference of the contour and the series.
 
     Returns
     -------
@@ -43,10 +43,11 @@ def contour_on_series(
     InputError
         The segmentation has no segment of this number.
     """
+    registrations = [read_registration(registration)] if registration is not None else []
     if kind == "SEG":
-        return segment_on_series(read_segment(path, str(number)), series)
+        return segment_on_series(read_segment(path, str(number)), series, registrations)
     roi = next((roi for roi in read_rtstruct(path) if str(roi.number) == str(number)), None)
     if roi is None:
         text = f"{path.name}: expected an ROI of number {number}, found none; send the structure set again"
         raise IneligibleStudyError("no_matching_roi", text)
-    return roi_on_series(roi, series, [read_registration(registration)] if registration is not None else [])
+    return roi_on_series(roi, series, registrations)

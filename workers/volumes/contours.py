@@ -45,7 +45,7 @@ from workers.volumes.drawn_region import (
 from workers.volumes.findings import Finding
 from workers.volumes.geometry import Grid
 from workers.volumes.reader import MrSeries
-from workers.volumes.registrations import Registration
+from workers.volumes.registrations import Registration, frame_mismatch, movement
 from workers.volumes.rtstruct import Contour, Roi
 
 PLANE_TOLERANCE_MM = 0.2  # the same where slices are thin: coordinates rounded to 0.1 mm in three directions
@@ -219,22 +219,15 @@ def _registration_matrix(
     if not (source and target) and _is_on_named_slices(roi, series):
         text = f"{roi_title(roi)}: no frame of reference is named; each contour names the slice that it is on"
         return None, [Finding("frame_of_reference_absent", text)]
-    for registration in registrations if source and target else ():
-        matrix = registration.between(source, target)
-        if matrix is not None:
-            text = f"{roi_title(roi)}: moved by the Spatial Registration {registration.sop_instance_uid}"
-            return matrix, [Finding("registration_applied", text)]
+    if moved := movement(roi_title(roi), source, series, registrations):
+        return moved[0], [moved[1]]
     if trust_images and _is_on_named_slices(roi, series):
         text = (
             f"{roi_title(roi)}: names the frame of reference {source}, not {target} of the series, but each contour "
             "names the slice that it is on; the node would refuse such a case"
         )
         return None, [Finding("frame_of_reference_mismatch", text)]
-    raise IneligibleStudyError(
-        "frame_of_reference_mismatch",
-        f"{roi_title(roi)}: expected the frame of reference {target or '(none)'} of series "
-        f"{series.series_instance_uid} or a registration to it, found {source or '(none)'}",
-    )
+    raise frame_mismatch(roi_title(roi), source, series, registrations)
 
 
 def _is_on_named_slices(roi: Roi, series: MrSeries) -> bool:

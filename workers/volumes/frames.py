@@ -26,6 +26,8 @@ from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable
 from workers.volumes.pixel_source import PixelSource, read_pixel_source
 
 MAX_FRAMES = 20_000
+# Legacy Converted Enhanced MR: attributes of the classic images for which there is no macro (PS3.3 A.71).
+UNASSIGNED = frozenset({"UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence"})
 # Value 3 and later of Image Type, as Philips, Siemens and GE write it for images that are no magnitude.
 NOT_MAGNITUDE = frozenset(
     {"P", "PHASE", "PHASE MAP", "P_FFE", "R", "REAL", "REAL_FFE", "I", "IMAGINARY", "VELOCITY MAP"}
@@ -150,18 +152,25 @@ def _frames_of(dataset: Dataset, source: PixelSource) -> list[Frame]:
         raise unreadable(
             source.path, f"expected as many functional groups as the {n_frames} frames, found {len(per_frame)}"
         )
-    shared = [macro for group in (dataset.get("SharedFunctionalGroupsSequence") or [])[:1] for macro in _macros(group)]
-    # The same macro may be in the frame's own groups or in the shared ones (C.7.6.16.1.1), and some writers leave
-    # attributes in the object itself.
-    return [
-        _frame(dataset, source, number, [*_macros(group), *shared, dataset])
-        for number, group in enumerate(per_frame, start=1)
-    ]
+    common = dataset.get("SharedFunctionalGroupsSequence") or []
+    shared, shared_rest = _macros(common[0]) if common else ([], [])
+    frames = []
+    for number, group in enumerate(per_frame, start=1):
+        # The same macro may be in the frame's own groups or in the shared ones (C.7.6.16.1.1), and some writers leave
+        # attributes in the object itself.
+        own, own_rest = _macros(group)
+        frames.append(_frame(dataset, source, number, [*own, *shared, *own_rest, *shared_rest, dataset]))
+    return frames
 
 
-def _macros(group: Dataset) -> list[Dataset]:
-    """Functional group macros of one item."""
-    return [element.value[0] for element in group if element.VR == "SQ" and element.value]
+def _macros(group: Dataset) -> tuple[list[Dataset], list[Dataset]]:
+    """Functional group macros of one item, and the attributes of a converted object that are in none of them."""
+    macros: list[Dataset] = []
+    unassigned: list[Dataset] = []
+    for element in group:
+        if element.VR == "SQ" and element.value and not element.tag.is_private:
+            (unassigned if element.keyword in UNASSIGNED else macros).append(element.value[0])
+    return macros, unassigned
 
 
 def _frame(dataset: Dataset, source: PixelSource, number: int | None, levels: Sequence[Dataset]) -> Frame:

@@ -40,8 +40,8 @@ class PixelSource:
         Encoding of one pixel.
     inverted : bool
         MONOCHROME1: low values are bright.
-    padding : int or None
-        Pixel Padding Value.
+    padding : (int, int) or None
+        Least and greatest stored value of the padding, both inclusive; None where there is none.
     """
 
     path: Path
@@ -55,7 +55,7 @@ class PixelSource:
     signed: bool
     little_endian: bool
     inverted: bool
-    padding: int | None
+    padding: tuple[int, int] | None
 
     @property
     def frame_bytes(self) -> int:
@@ -103,15 +103,34 @@ def read_pixel_source(path: Path, dataset: Dataset, file: BinaryIO) -> PixelSour
     syntax = dataset.file_meta.get("TransferSyntaxUID") or UID(
         "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1"
     )
-    padding = dataset.get("PixelPaddingValue")
     source = PixelSource(
         path, syntax, None, rows, columns, bits, stored, high,
         bool(value("PixelRepresentation")), bool(little),
-        value("PhotometricInterpretation") == "MONOCHROME1", padding if isinstance(padding, int) else None,
+        value("PhotometricInterpretation") == "MONOCHROME1", None,
     )  # fmt: skip
+    source = replace(source, padding=_padding(dataset, source))
     if syntax not in NATIVE:
         return source
     return _native(source, int(value("NumberOfFrames") or 1), bool(implicit), file)
+
+
+def _padding(dataset: Dataset, source: PixelSource) -> tuple[int, int] | None:
+    """Return the stored values that are padding: one, or a range with both ends (PS3.3 C.7.5.1.1.2)."""
+    value, limit = dataset.get("PixelPaddingValue"), dataset.get("PixelPaddingRangeLimit")
+    if not isinstance(value, int):
+        return None
+    ends = [_as_stored(end, source) for end in (value, limit) if isinstance(end, int)]
+    return min(ends), max(ends)  # of MONOCHROME1 the padding value is the greater one
+
+
+def _as_stored(value: int, source: PixelSource) -> int:
+    """Return a value of VR US or SS as the pixels have it; writers choose the wrong one of both."""
+    value %= 1 << source.bits_allocated
+    if source.signed:
+        for bits in (source.bits_allocated, source.bits_stored):
+            if 1 << (bits - 1) <= value < 1 << bits:
+                return value - (1 << bits)
+    return value
 
 
 def _native(source: PixelSource, n_frames: int, implicit: bool, file: BinaryIO) -> PixelSource:

@@ -86,15 +86,29 @@ def _decode_compressed(source: PixelSource, frames: Sequence[Frame]) -> list[Pix
 
 
 def _bright_is_signal(values: PixelArray, source: PixelSource) -> PixelArray:
-    """Values where bright means much signal; padding takes the lowest stored value of its slice."""
-    # A padding value of 0 is left as it is: 0 is "no signal" in MR anyway. Others (65535, -2000) would be the ends of
-    # the histogram from which the intensity landmarks come (PS3.3 C.7.5.1.1.2).
-    if source.padding:
-        padded = values == source.padding
-        if padded.any() and not padded.all():
-            values = np.where(padded, values[~padded].min(), values)
+    """Values where bright means much signal; padding becomes as dark as the darkest pixel of its slice."""
+    if source.padding is not None:
+        values = _dark_padding(values, source.padding, source)
     if not source.inverted:
         return values
-    # Of signed values the inverse is -1 - v, which keeps the range.
-    highest = -1 if source.signed else 2**source.bits_stored - 1
-    return highest - values.astype(np.int64)
+    return _highest(source) - values.astype(np.int64)
+
+
+def _dark_padding(values: PixelArray, padding: tuple[int, int], source: PixelSource) -> PixelArray:
+    """Replace padding by the darkest stored value: the least one, of MONOCHROME1 the greatest (PS3.3 C.7.5.1.1.2)."""
+    # Padding (65535, -2000) would otherwise be an end of the histogram from which the intensity landmarks come.
+    padded = (values >= padding[0]) & (values <= padding[1])
+    if not padded.any():
+        return values
+    if padded.all():
+        return np.full_like(values, _highest(source) if source.inverted else 0)  # no signal at all
+    darkest = values[~padded].max() if source.inverted else values[~padded].min()
+    # 0 is "no signal" in MR and stays darker than the darkest pixel.
+    if padding == (0, 0) and not source.inverted and darkest >= 0:
+        return values
+    return np.where(padded, darkest, values)
+
+
+def _highest(source: PixelSource) -> int:
+    """Return the stored value whose inverse is 0; of signed values the inverse is -1 - v, which keeps the range."""
+    return -1 if source.signed else 2**source.bits_stored - 1

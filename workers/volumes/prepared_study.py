@@ -51,6 +51,11 @@ class PreparedSeries:
     distance_limit: float
     findings: tuple[tuple[str, str], ...]
 
+    @property
+    def drawn_here(self) -> bool:
+        """Whether the contour was drawn on the grid of this series, not carried to it from another one."""
+        return all(code != "contour_resampled" for code, _ in self.findings)
+
 
 PreparedStudy = Mapping[SeriesRole, PreparedSeries]
 """The three prepared series of one study by their role."""

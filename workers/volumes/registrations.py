@@ -1,20 +1,26 @@
-"""Spatial Registration: rigid transformations between frames of reference (PS3.3 A.39.1, C.20.2)."""
+"""Spatial Registration: rigid transformations between frames of reference (PS3.3 A.39.1, C.20.2).
+
+Contours of an RTSTRUCT and segments of a SEG are moved by the same functions, and `node.cases.rigid_registration`
+decides what a registration joins, here and in the node.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 
 from config.arrays import FloatArray
 from config.errors import IneligibleStudyError
+from node.cases.rigid_registration import joined_frames
+from workers.volumes.findings import Finding
 from workers.volumes.parsing import PARSE_ERRORS
+from workers.volumes.reader import MrSeries
 
 SPATIAL_REGISTRATION_STORAGE = "1.2.840.10008.5.1.4.1.1.66.1"
-RIGID_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -25,15 +31,15 @@ class Registration:
     ----------
     sop_instance_uid : str
         The object.
-    frame_of_reference_uid : str
-        The registered frame of reference, to which all matrices lead.
     matrices : mapping of str to float64, shape (4, 4)
-        Frame of Reference UID -> homogeneous matrix from it to the registered one, in mm.
+        Frame of Reference UID -> homogeneous matrix from it to the registered frame of reference, in mm.
+    problems : mapping of str to str
+        Frame of Reference UID -> why points of it cannot be moved.
     """
 
     sop_instance_uid: str
-    frame_of_reference_uid: str
     matrices: Mapping[str, FloatArray]
+    problems: Mapping[str, str] = field(default_factory=dict)
 
     def between(self, source_uid: str, target_uid: str) -> FloatArray | None:
         """Return the matrix that carries points of one frame of reference to another.
@@ -47,12 +53,14 @@ class Registration:
         -------
         float64, shape (4, 4), or None
             For column vectors (x, y, z, 1) in mm; None when the object does not link the two.
+
+        References
+        ----------
+        PS3.3 C.20.2.1.1: each stored matrix leads into the registered frame of reference.
         """
-        to_registered = {self.frame_of_reference_uid: np.eye(4), **self.matrices}
-        if source_uid not in to_registered or target_uid not in to_registered:
+        if source_uid not in self.matrices or target_uid not in self.matrices:
             return None
-        # By way of the registered frame, which has the identity: each stored matrix leads into it (PS3.3 C.20.2.1.1).
-        return np.asarray(np.linalg.inv(to_registered[target_uid]) @ to_registered[source_uid])
+        return np.asarray(np.linalg.inv(self.matrices[target_uid]) @ self.matrices[source_uid])
 
 
 def read_registration(path: Path) -> Registration:
@@ -66,17 +74,13 @@ def read_registration(path: Path) -> Registration:
     Returns
     -------
     Registration
-        One matrix for each frame of reference that it names.
+        One matrix for each frame of reference that it joins rigidly.
 
     Raises
     ------
     IneligibleStudyError
-        ``unreadable_instance`` when the file is damaged or of another kind; ``frame_of_reference_mismatch`` when a
-        transformation is not rigid.
-
-    References
-    ----------
-    PS3.3 C.20.2.1.1: the matrix of an item leads from its frame of reference to the registered one.
+        ``unreadable_instance`` when the file is damaged or of another kind; ``frame_of_reference_mismatch`` when it
+        joins no two frames of reference rigidly.
     """
     try:
         dataset = dcmread(path)
@@ -84,31 +88,61 @@ def read_registration(path: Path) -> Registration:
             sop_class = dataset.get("SOPClassUID") or "no SOP class"
             text = f"{path.name}: expected a Spatial Registration, found {getattr(sop_class, 'name', sop_class)}"
             raise IneligibleStudyError("unreadable_instance", text)
-        matrices = {
-            str(item.FrameOfReferenceUID): _matrix(item, path)
-            for item in dataset.RegistrationSequence
-            if item.get("FrameOfReferenceUID")
-        }
-        return Registration(str(dataset.SOPInstanceUID), str(dataset.FrameOfReferenceUID), matrices)
+        matrices, problems = joined_frames(dataset)
+        uid = str(dataset.SOPInstanceUID)
     except IneligibleStudyError:
         raise
     except PARSE_ERRORS as error:
         text = f"{path.name} cannot be read as a Spatial Registration: {type(error).__name__}: {error}"
         raise IneligibleStudyError("unreadable_instance", text) from error
-
-
-def _matrix(item: Dataset, path: Path) -> FloatArray:
-    """Return the product of an item's matrices, the first one applied first (C.20.2.1.1)."""
-    product = np.eye(4)
-    for registration in item.MatrixRegistrationSequence:
-        for entry in registration.MatrixSequence:
-            matrix = np.array([float(v) for v in entry.FrameOfReferenceTransformationMatrix]).reshape(4, 4)
-            product = matrix @ product
-    # The stated type (RIGID, RIGID_SCALE, AFFINE) is not relied on. A scaling would change the tumour's volume, and a
-    # determinant below 0 would be a mirror image.
-    rotation = product[:3, :3]
-    rigid = np.abs(rotation @ rotation.T - np.eye(3)).max() < RIGID_TOLERANCE and np.linalg.det(rotation) > 0
-    if not rigid or np.abs(product[3] - (0, 0, 0, 1)).max() > RIGID_TOLERANCE:
-        text = f"{path.name}: expected a rigid registration, found the matrix {np.round(product, 4).tolist()}"
+    if len(matrices) < 2:
+        found = "; ".join(problems.values()) or f"{len(matrices)} frames of reference"
+        text = f"{path.name}: expected a rigid registration of two frames of reference, found {found}"
         raise IneligibleStudyError("frame_of_reference_mismatch", text)
-    return product
+    return Registration(uid, matrices, problems)
+
+
+def movement(
+    title: str, source_uid: str, series: MrSeries, registrations: Sequence[Registration]
+) -> tuple[FloatArray, Finding] | None:
+    """Find the registration that carries a contour to a series.
+
+    Parameters
+    ----------
+    title : str
+        Of the contour, for the finding.
+    source_uid : str
+        Its frame of reference.
+    series : MrSeries
+        In another frame of reference.
+    registrations : sequence of Registration
+        The first one that links both is taken.
+
+    Returns
+    -------
+    (float64 of shape (4, 4), Finding) or None
+        Matrix from the contour's frame of reference to that of the series, in mm; None where none links them.
+    """
+    target_uid = series.frame_of_reference_uid
+    for registration in registrations if source_uid and target_uid else ():
+        matrix = registration.between(source_uid, target_uid)
+        if matrix is not None:
+            text = f"{title}: moved by the Spatial Registration {registration.sop_instance_uid}"
+            return matrix, Finding("registration_applied", text)
+    return None
+
+
+def frame_mismatch(
+    title: str, source_uid: str, series: MrSeries, registrations: Sequence[Registration]
+) -> IneligibleStudyError:
+    """Return the refusal of a contour that no registration carries to a series; parameters as of `movement`."""
+    target_uid = series.frame_of_reference_uid
+    text = (
+        f"{title}: expected the frame of reference {target_uid or '(none)'} of series "
+        f"{series.series_instance_uid} or a registration to it, found {source_uid or '(none)'}"
+    )
+    for registration in registrations:
+        for uid in (source_uid, target_uid):
+            if uid in registration.problems:
+                text += f"; the Spatial Registration {registration.sop_instance_uid} has {registration.problems[uid]}"
+    return IneligibleStudyError("frame_of_reference_mismatch", text)

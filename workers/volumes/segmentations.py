@@ -26,7 +26,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import pack_bits
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from config.arrays import PixelArray
+from config.arrays import FloatArray, PixelArray
 from config.errors import IneligibleStudyError, InputError
 from workers.volumes.contours import RoiMask
 from workers.volumes.decoder_client import decode_frames
@@ -36,10 +36,13 @@ from workers.volumes.geometry import Grid
 from workers.volumes.parsing import PARSE_ERRORS
 from workers.volumes.pixel_source import NATIVE, native_pixels_offset
 from workers.volumes.reader import MAX_VOXELS, MrSeries
+from workers.volumes.registrations import Registration, frame_mismatch, movement
 
 SEGMENTATION_STORAGES = frozenset({"1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"})
 SAME_GRID_MM = 0.01
 INSIDE = 0.5  # of a fractional segment
+BORDER = 0.1  # voxels that rounding may move a voxel beyond the border
+STATED_DIFFERENCE = 0.05  # of the volume on both grids
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,20 @@ class Segment:
         Frame of reference of the volume.
     mask : SimpleITK image, uint8, LPS
         1 inside, on the grid of the segmentation, right-handed axes.
+    sop_instance_uids : frozenset of str
+        Images that its frames name as their sources; often empty.
     """
 
     number: int
     label: str
     frame_of_reference_uid: str
     mask: sitk.Image
+    sop_instance_uids: frozenset[str] = frozenset()
+
+    @property
+    def title(self) -> str:
+        """Number and label, for messages."""
+        return f"segment {self.number} {self.label!r}"
 
 
 def read_segment(path: Path, name: str) -> Segment:
@@ -104,21 +115,24 @@ def read_segment(path: Path, name: str) -> Segment:
         raise IneligibleStudyError("unreadable_instance", text) from error
 
 
-def segment_on_series(segment: Segment, series: MrSeries) -> RoiMask:
+def segment_on_series(segment: Segment, series: MrSeries, registrations: Sequence[Registration] = ()) -> RoiMask:
     """Carry the mask of a segment to the grid of a stored series, as `roi_on_series` does for contours.
 
     Parameters
     ----------
     segment : Segment
-        In the frame of reference of the series; Spatial Registrations are not applied to segments.
+        In the frame of reference of the series, or in one that a registration links to it.
     series : MrSeries
         Any orientation.
+    registrations : sequence of Registration
+        The first one that links both frames of reference is applied.
 
     Returns
     -------
     RoiMask
         `volume_ml` counts the voxels of the segment's own grid, `mask_volume_ml` those of the series. Another grid is
-        resampled to the nearest voxel, with the finding ``contour_resampled``.
+        resampled to the nearest voxel, with the finding ``contour_resampled``; a part beyond the series is stated by
+        ``contour_beyond_image``.
 
     Raises
     ------
@@ -126,34 +140,68 @@ def segment_on_series(segment: Segment, series: MrSeries) -> RoiMask:
         ``frame_of_reference_mismatch``; ``missing_contour`` when the segment is empty; ``contour_outside_image`` when
         no voxel of it is within the series.
     """
-    title = f"segment {segment.number} {segment.label!r}"
-    if segment.frame_of_reference_uid != series.frame_of_reference_uid:
-        raise IneligibleStudyError(
-            "frame_of_reference_mismatch",
-            f"{title}: expected the frame of reference {series.frame_of_reference_uid or '(none)'} of series "
-            f"{series.series_instance_uid}, found {segment.frame_of_reference_uid}",
-        )
-    own = Grid.of(segment.mask)
-    inside_zyx = np.argwhere(sitk.GetArrayViewFromImage(segment.mask))
+    title = segment.title
+    placed, findings = _in_frame_of(series, segment, registrations)
+    own = Grid.of(placed)
+    inside_zyx = np.argwhere(sitk.GetArrayViewFromImage(placed))
     if not len(inside_zyx):
         raise IneligibleStudyError("missing_contour", f"{title}: expected voxels inside, found none")
     # Nearest neighbour: a label has no values between 0 and 1, and linear interpolation would need a threshold.
-    mask = sitk.Resample(segment.mask, _reference_image(series.grid), sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+    mask = sitk.Resample(placed, _reference_image(series.grid), sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     mask_zyx = sitk.GetArrayFromImage(mask)
     n_slices = int(mask_zyx.any(axis=(1, 2)).sum())
     if not n_slices:
         raise IneligibleStudyError("contour_outside_image", f"{title}: expected voxels within the series, found none")
-    findings = []
-    if not _on_lattice(own, series.grid):
-        text = f"{title}: drawn on another grid than the series'; the mask was resampled to the nearest voxel"
-        findings.append(Finding("contour_resampled", text))
     x, y, z = (float(c) for c in own.points_of(inside_zyx[:, ::-1].mean(axis=0)[None])[0])
     mask_ml = int(np.count_nonzero(mask_zyx)) * series.grid.voxel_volume_ml
     # Volume and centroid from the SEG's own voxels; resampling to thick slices would change both.
     own_ml = len(inside_zyx) * own.voxel_volume_ml
+    if not _on_lattice(own, series.grid):
+        text = f"{title}: drawn on another grid than the series'; the mask was resampled to the nearest voxel"
+        if abs(own_ml - mask_ml) > STATED_DIFFERENCE * own_ml:
+            text += f", where it has {mask_ml:.2f} instead of {own_ml:.2f} mL; the volume is that of the segment"
+        findings.append(Finding("contour_resampled", text))
+    if beyond := _n_beyond(own.points_of(inside_zyx[:, ::-1]), series.grid):
+        share = 100.0 * beyond / len(inside_zyx)
+        text = f"{title}: {share:.1f} % of it is beyond the series; the mask ends at its border"
+        findings.append(Finding("contour_beyond_image", text))
     return RoiMask(
         segment.number, segment.label, series.grid, mask_zyx, own_ml, mask_ml, n_slices, (x, y, z), tuple(findings)
     )
+
+
+def _in_frame_of(
+    series: MrSeries, segment: Segment, registrations: Sequence[Registration]
+) -> tuple[sitk.Image, list[Finding]]:
+    """Return the mask where it is in the frame of reference of the series."""
+    source, target = segment.frame_of_reference_uid, series.frame_of_reference_uid
+    if source == target:
+        return segment.mask, []
+    if not (source and target) and _is_on_named_slices(segment, series):
+        text = f"{segment.title}: no frame of reference is named; each frame names the slice that it is on"
+        return segment.mask, [Finding("frame_of_reference_absent", text)]
+    if moved := movement(segment.title, source, series, registrations):
+        matrix, finding = moved
+        # The grid moves and not the voxels, so that they are resampled once.
+        placed = sitk.Image(segment.mask)
+        own = Grid.of(placed)
+        placed.SetOrigin((matrix[:3, :3] @ np.asarray(own.origin_lps_mm) + matrix[:3, 3]).tolist())
+        placed.SetDirection((matrix[:3, :3] @ own.axes).ravel().tolist())
+        return placed, [finding]
+    raise frame_mismatch(segment.title, source, series, registrations)
+
+
+def _is_on_named_slices(segment: Segment, series: MrSeries) -> bool:
+    stored = {frame.sop_instance_uid for frame in series.frames}
+    is_named = bool(segment.sop_instance_uids) and segment.sop_instance_uids <= stored
+    return is_named and _on_lattice(Grid.of(segment.mask), series.grid)
+
+
+def _n_beyond(points_lps_mm: FloatArray, grid: Grid) -> int:
+    """Count the points that are beyond the border voxels of a grid."""
+    indices = grid.indices_of(points_lps_mm)
+    last = np.asarray(grid.size_xyz) - 0.5
+    return int(np.any((indices < -0.5 - BORDER) | (indices > last + BORDER), axis=1).sum())
 
 
 def _segment_number(dataset: Dataset, name: str) -> int:
@@ -248,7 +296,18 @@ def _segment(segmentation: hd.seg.Segmentation, number: int, path: Path) -> Segm
         text = f"{path.name}: expected segmentation frames that make a volume, found other places of frames"
         raise IneligibleStudyError("inconsistent_geometry", text)
     label = str(segmentation.get_segment_description(number).segment_label)
-    return Segment(number, label, str(segmentation.FrameOfReferenceUID), _mask(segmentation, number))
+    frame_uid = str(segmentation.get("FrameOfReferenceUID") or "")
+    return Segment(number, label, frame_uid, _mask(segmentation, number), _named_sources(segmentation))
+
+
+def _named_sources(segmentation: Dataset) -> frozenset[str]:
+    return frozenset(
+        str(image.ReferencedSOPInstanceUID)
+        for group in segmentation.PerFrameFunctionalGroupsSequence
+        for derivation in group.get("DerivationImageSequence") or ()
+        for image in derivation.get("SourceImageSequence") or ()
+        if image.get("ReferencedSOPInstanceUID")
+    )
 
 
 def _mask(segmentation: hd.seg.Segmentation, number: int) -> sitk.Image:
