@@ -186,6 +186,7 @@ class EligibilitySettings(_Section):
     ebv_unknown: Literal["both_categories", "hold"] = "both_categories"
     # Refused by default: a score for images unlike those of the training is a number without evidence.
     out_of_distribution: Literal["refuse", "warn"] = "refuse"
+    diagnosis: Literal["require", "assume"] = "require"  # where no diagnosis is recorded
 
 
 class ClinicalSettings(_Section):

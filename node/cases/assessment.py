@@ -18,14 +18,16 @@ from config.decision_policy import DecisionPolicy
 from config.indication.vocabulary import SeriesRole
 from config.settings import Settings
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
+from node.cases.confirmations import separate_confirmed
 from node.cases.completion import Gap, contour_gaps, geometry_gaps, role_gaps
 from node.cases.conditions_of_use import CheckedCase, conditions_of_use
 from node.cases.contour_choice import ContourObject, Contours, find_contours
-from node.cases.eligibility import Eligibility, EligibilityFinding, assess_eligibility
+from node.cases.eligibility import Eligibility, EligibilityFinding, assess_eligibility, study_day
 from node.cases.identity import identity_conflict
 from node.cases.series_context import classify_series
 from node.cases.series_roles import ROLES, RoleDecision
 from node.cases.series_summary import SeriesSummary, summarise_series
+from node.cases.study_purpose import study_questions
 
 __all__ = ["Assessment", "CaseInputs", "ComputeRequest", "QuarantinedFile", "StoredInstance", "assess_inputs"]
 
@@ -95,7 +97,9 @@ class _Content:
     contours: Contours
     by_series: dict[str, ContourObject]
     header: Mapping[str, Any]
+    headers: Sequence[Mapping[str, Any]] = ()
     gaps: list[Gap] = field(default_factory=list)
+    confirmed: list[tuple[str, str]] = field(default_factory=list)
 
 
 def assess_inputs(
@@ -122,7 +126,9 @@ def assess_inputs(
         Equal inputs give equal assessments; the cost is linear in the number of instances.
     """
     content = _content(inputs, settings)
-    eligibility = assess_eligibility(content.header, inputs.facts, settings, policy)
+    eligibility = assess_eligibility(content.header, inputs.facts, settings, policy, content.headers)
+    eligibility.findings, confirmed = separate_confirmed(eligibility.findings, inputs.confirmations)
+    eligibility.warnings += confirmed
     state, reassess_at = _state(inputs, settings, now, open_associations, content.gaps, eligibility)
     is_refusal_report = state == "refused" and settings.case.report_refusals and bool(content.header)
     is_computed = state == "ready" or is_refusal_report
@@ -176,10 +182,12 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
         if decision.role == role and decision.confidence >= min_confidence
     }
     by_series = contours.for_series([summary.series_instance_uid for summary in chosen.values()])
-    content = _Content(by_uid, decisions, chosen, contours, by_series, header)
+    content = _Content(by_uid, decisions, chosen, contours, by_series, header, headers)
     content.gaps += role_gaps(decisions, by_uid, min_confidence)
     content.gaps += geometry_gaps(chosen)
     content.gaps += contour_gaps(contours, chosen, by_series)
+    asked, content.confirmed = separate_confirmed(_questions(content), inputs.confirmations)
+    content.gaps += asked
     conflict = identity_conflict(headers)
     if conflict:
         content.gaps.append(Gap("held", "identity_mismatch", conflict))
@@ -187,6 +195,15 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     if inputs.hold:
         content.gaps.append(Gap("held", "administrator_hold", f"An administrator holds this case: {inputs.hold}"))
     return content
+
+
+def _questions(content: _Content) -> list[Gap]:
+    """Questions about region, treatment before the MR and the day of the contour."""
+    used = {each.instance.sop_instance_uid: each for each in content.by_series.values()}
+    series_headers = [summary.header for summary in content.chosen.values()]
+    return study_questions(
+        content.headers, series_headers, [used[uid] for uid in sorted(used)], study_day(content.header)
+    )
 
 
 def _quarantine_gaps(inputs: CaseInputs) -> list[Gap]:
@@ -333,7 +350,7 @@ def _registrations(content: _Content, contour_objects: Mapping[str, ContourObjec
 
 def _quality(content: _Content, eligibility: Eligibility) -> list[tuple[str, str]]:
     """Warnings for the report."""
-    warnings = list(eligibility.warnings)
+    warnings = [*eligibility.warnings, *content.confirmed]
     for role, summary in content.chosen.items():
         contour_object = content.by_series.get(summary.series_instance_uid)
         link = contour_object.links.get(summary.series_instance_uid) if contour_object else None
@@ -384,6 +401,7 @@ def _clinical_json(eligibility: Eligibility) -> dict[str, Any]:
     return {
         "age_years": eligibility.age_years,
         "age_source": eligibility.age_source,
+        "diagnosis": eligibility.diagnosis or None,
         "ebv_dna": eligibility.ebv,
         "stage": eligibility.stage,
     }

@@ -59,6 +59,8 @@ class CaseInputs:
         Defined term of the text that the sender of the images writes, where (0008,0005) is wrong.
     hold : str or None
         Why an administrator holds the case.
+    confirmations : mapping of reason code to mapping
+        Questions that an operator has answered, see `node.cases.confirmations`.
     """
 
     study_instance_uid: str
@@ -72,6 +74,7 @@ class CaseInputs:
     last_instance_at: datetime | None = None
     character_set: str | None = None
     hold: str | None = None
+    confirmations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 # What explains a value without changing the result; a corrected sentence must not start a cohort's computation anew.

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from node.cases.diagnosis import Diagnosis
 from node.cases.ebv_dna import EbvValue, parse_ebv_dna
 from node.cases.stage import StageValue, parse_stage
 
 __all__ = [
     "ClinicalFacts",
     "DateFact",
+    "Diagnosis",
+    "DiagnosisFact",
     "EbvResult",
     "EbvValue",
     "PriorTreatment",
@@ -66,6 +69,14 @@ class StageFact:
 
 
 @dataclass(frozen=True)
+class DiagnosisFact:
+    """A diagnosis as it was recorded, with its provenance."""
+
+    diagnosis: Diagnosis
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
 class DateFact:
     """A birth date or a start of treatment with its provenance."""
 
@@ -84,10 +95,26 @@ class PriorTreatment:
 
 @dataclass(frozen=True)
 class ClinicalFacts:
-    """All current facts of one patient; `ebv_dna` contains one result for each day of draw, the oldest first."""
+    """All current facts of one patient.
+
+    Attributes
+    ----------
+    ebv_dna : tuple of EbvResult
+        One result for each day of draw, the oldest first.
+    stage : StageFact or None
+        The newest clinical stage; of other kinds only where there is none.
+    stages : tuple of StageFact
+        One for each day and kind of staging (clinical, after treatment, pathological, ...), the oldest first.
+    diagnoses : tuple of DiagnosisFact
+        Every diagnosis that counts, the oldest first.
+    birth_date, treatment_start, prior_treatment : optional
+        The newest.
+    """
 
     ebv_dna: tuple[EbvResult, ...] = ()
     stage: StageFact | None = None
+    stages: tuple[StageFact, ...] = ()
+    diagnoses: tuple[DiagnosisFact, ...] = ()
     birth_date: DateFact | None = None
     treatment_start: DateFact | None = None
     prior_treatment: PriorTreatment | None = None

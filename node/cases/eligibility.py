@@ -7,7 +7,7 @@ treatment, no treatment before).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -16,8 +16,10 @@ from config.decision_policy import DecisionPolicy
 from config.errors import IneligibleStudyError, InputError
 from config.indication.profile import StageGate
 from config.settings import Settings
-from node.cases.clinical_facts import ClinicalFacts, EbvResult, EbvValue, parse_ebv_dna, parse_stage
+from node.cases.clinical_facts import ClinicalFacts, EbvResult, EbvValue, parse_ebv_dna
 from node.cases.dates import parse_date
+from node.cases.diagnosis_eligibility import answer_diagnosis
+from node.cases.stage_eligibility import answer_stage
 
 Outcome = Literal["refused", "held"]
 _PATIENT_AGE = re.compile(r"^\s*(\d{1,4})\s*([YMWD])\s*$", re.IGNORECASE)
@@ -48,7 +50,7 @@ class Eligibility:
     warnings : list of (code, sentence)
         For the report.
     explain : dict of str to str
-        One sentence for each question: stage, age, ebv_dna, mr_age, prior_treatment.
+        One sentence for each question: diagnosis, stage, age, ebv_dna, mr_age, prior_treatment.
     age_years : int or None
         Completed years on the day of the study.
     age_source : str
@@ -57,6 +59,8 @@ class Eligibility:
         As in the computation request (see `ComputeRequest`).
     study_day : date or None
         The day of the MR.
+    diagnosis : str
+        As recorded; empty for none.
     """
 
     findings: list[EligibilityFinding] = field(default_factory=list)
@@ -67,10 +71,15 @@ class Eligibility:
     ebv: dict[str, Any] = field(default_factory=dict)
     stage: dict[str, Any] = field(default_factory=dict)
     study_day: date | None = None
+    diagnosis: str = ""
 
 
 def assess_eligibility(
-    header: Mapping[str, Any], facts: ClinicalFacts, settings: Settings, policy: DecisionPolicy
+    header: Mapping[str, Any],
+    facts: ClinicalFacts,
+    settings: Settings,
+    policy: DecisionPolicy,
+    headers: Sequence[Mapping[str, Any]] = (),
 ) -> Eligibility:
     """Assess whether the method applies to one patient and one MR study.
 
@@ -83,7 +92,9 @@ def assess_eligibility(
     settings : Settings
         The site's choices: windows in days, what to do without stage or EBV DNA, the conversion of IU.
     policy : DecisionPolicy
-        Stage gate and EBV DNA threshold of the active bundle.
+        Disease, stage gate and EBV DNA threshold of the active bundle.
+    headers : sequence of mapping
+        All headers of the study, for the diagnosis that the order gave them; `header` alone by default.
 
     Returns
     -------
@@ -95,60 +106,69 @@ def assess_eligibility(
     Zhong et al., EBioMedicine 2021;70:103522.
     """
     eligibility = Eligibility()
-    # The study date first: it is type 2 in every image, the others are optional (PS3.3 C.7.2.1, C.7.3.1, C.7.6.1).
-    study_day = _day(header, "StudyDate") or _day(header, "AcquisitionDate") or _day(header, "SeriesDate")
-    eligibility.study_day = study_day
-    _assess_stage(eligibility, facts, policy.stage, settings)
-    _assess_age(eligibility, header, facts, study_day)
-    _assess_ebv(eligibility, facts, settings, policy, study_day)
-    _assess_mr_age(eligibility, facts, settings, study_day)
+    day = study_day(header)
+    eligibility.study_day = day
+    _assess_diagnosis(eligibility, facts, headers or (header,), settings, policy)
+    _assess_stage(eligibility, facts, policy.stage, settings, day)
+    _assess_age(eligibility, header, facts, day)
+    _assess_ebv(eligibility, facts, settings, policy, day)
+    _assess_mr_age(eligibility, facts, settings, day)
     _assess_prior_treatment(eligibility, facts)
     return eligibility
 
 
-def _assess_stage(eligibility: Eligibility, facts: ClinicalFacts, gate: StageGate, settings: Settings) -> None:
-    fact = facts.stage
-    stage = fact.stage if fact else parse_stage("unknown")
-    eligibility.stage = {
-        "t": stage.t,
-        "n": stage.n,
-        "m": stage.m,
-        "edition": stage.edition,
-        "verified": True,
-        "provenance": fact.provenance.to_json() if fact else None,
-    }
-    needed = f"{gate.text} (AJCC {gate.edition})"
-    if {"y", "r"} & set(stage.prefix):  # UICC: y is a stage after treatment has begun, r one of a recurrence
-        text = f"The stage {stage.prefix}{stage.text} was recorded after treatment or for a recurrence."
-        eligibility.findings.append(EligibilityFinding("refused", "prior_treatment", text))
-        eligibility.explain["stage"] = text
-        return
-    parts = (("T", stage.t, gate.t), ("N", stage.n, gate.n), ("M", stage.m, gate.m))
-    # The first two characters: T3a is a T3.
-    differs = any(part is not None and part[:2] != required[:2] for _, part, required in parts)
-    # Categories of another edition have other meanings: they hold the case, they do not refuse it.
-    if differs and stage.edition == gate.edition:
-        text = f"The stage is {stage.text}; the model is for {needed}."
-        eligibility.findings.append(EligibilityFinding("refused", "stage_not_eligible", text))
-        eligibility.explain["stage"] = text
-        return
-    missing = [letter for letter, part, _ in parts if part is None]
-    if not missing and not differs and stage.edition == gate.edition:
-        eligibility.explain["stage"] = f"The stage is {stage.text} (AJCC {stage.edition}), as the model needs."
-        return
-    if fact is None:
-        text = f"The stage is not known; the model is for {needed}."
-    elif missing:
-        text = f"The stage {stage.text} does not state {' and '.join(missing)}; the model is for {needed}."
+def study_day(header: Mapping[str, Any]) -> date | None:
+    """Return the day of the MR; None where no date of the header can be read.
+
+    Parameters
+    ----------
+    header : mapping of DICOM keyword to value
+        Any MR header of the study.
+    """
+    # The study date first: it is type 2 in every image, the others are optional (PS3.3 C.7.2.1, C.7.3.1, C.7.6.1).
+    return _day(header, "StudyDate") or _day(header, "AcquisitionDate") or _day(header, "SeriesDate")
+
+
+def _assess_stage(
+    eligibility: Eligibility, facts: ClinicalFacts, gate: StageGate, settings: Settings, study_day: date | None
+) -> None:
+    answer = answer_stage(facts, gate, study_day)
+    judgement = answer.judgement
+    eligibility.stage = answer.to_json()
+    eligibility.explain["stage"] = answer.text
+    eligibility.warnings += judgement.warnings
+    if judgement.eligible == "yes":
+        eligibility.warnings += [("stage_not_used", text) for text in answer.unused]
+    elif answer.treated_before:
+        eligibility.findings.append(EligibilityFinding("refused", "prior_treatment", answer.treated_before))
+        eligibility.explain["stage"] = answer.treated_before
+    elif judgement.eligible == "no":
+        eligibility.findings.append(EligibilityFinding("refused", judgement.code, answer.text))
+    # A category that speaks against the model holds the case whatever the site does without a stage.
+    elif judgement.is_open and settings.eligibility.stage_unknown == "report_unverified":
+        text = f"{answer.text} The result is reported with the stage unverified."
+        eligibility.warnings.append(("stage_unknown", text))
     else:
-        edition = f"of edition {stage.edition}" if stage.edition else "without an edition"
-        text = f"The stage {stage.text} is {edition}; the model is for edition {gate.edition}."
-    eligibility.explain["stage"] = text
-    eligibility.stage["verified"] = False
-    if settings.eligibility.stage_unknown == "hold":
-        eligibility.findings.append(EligibilityFinding("held", "stage_unknown", text))
-    else:
-        eligibility.warnings.append(("stage_unknown", f"{text} The result is reported with the stage unverified."))
+        eligibility.findings.append(EligibilityFinding("held", "stage_unknown", answer.text))
+
+
+def _assess_diagnosis(
+    eligibility: Eligibility,
+    facts: ClinicalFacts,
+    headers: Sequence[Mapping[str, Any]],
+    settings: Settings,
+    policy: DecisionPolicy,
+) -> None:
+    answer = answer_diagnosis(
+        facts.diagnoses, headers, policy.indication.disease, settings.eligibility.diagnosis
+    )  # fmt: skip
+    eligibility.explain["diagnosis"] = answer.text
+    eligibility.diagnosis = answer.recorded
+    if answer.state == "assumed":
+        eligibility.warnings.append((answer.code, answer.text))
+    elif answer.state != "met":
+        outcome: Outcome = "refused" if answer.state == "refused" else "held"
+        eligibility.findings.append(EligibilityFinding(outcome, answer.code, answer.text))
 
 
 def _assess_age(

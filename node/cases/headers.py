@@ -43,7 +43,8 @@ TEXT_KEYWORDS = (
     "ContrastBolusAgent", "AcquisitionContrast", "ComplexImageComponent", "VolumetricProperties",
     "EchoPulseSequence", "EchoPlanarPulseSequence", "MultipleSpinEcho", "SteadyStatePulseSequence",
     "SpectrallySelectedSuppression", "TimeOfFlightContrast", "PhaseContrast", "PhotometricInterpretation",
-    "BurnedInAnnotation", "SeriesType",
+    "BurnedInAnnotation", "SeriesType", "AdmittingDiagnosesDescription", "ReasonForStudy",
+    "ReasonForTheRequestedProcedure", "RequestedProcedureDescription", "PerformedProcedureStepDescription",
 )  # fmt: skip
 LIST_KEYWORDS = ("ImageType", "ScanningSequence", "SequenceVariant", "ScanOptions")
 NUMBER_KEYWORDS = (
@@ -53,7 +54,13 @@ NUMBER_KEYWORDS = (
     "SeriesNumber", "AcquisitionNumber", "ImagesInAcquisition", "NumberOfFrames", "Rows", "Columns", "BitsAllocated",
 )  # fmt: skip
 VECTOR_KEYWORDS = ("PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient")
-CODE_KEYWORDS = ("ContrastBolusAgentSequence",)
+AGENT_KEYWORDS = ("ContrastBolusAgentSequence",)
+CODED_TEXT_KEYWORDS = (
+    "AdmittingDiagnosesCodeSequence", "ReasonForRequestedProcedureCodeSequence", "RequestedProcedureCodeSequence",
+    "ProcedureCodeSequence", "AnatomicRegionSequence",
+)  # fmt: skip
+REQUEST_KEYWORDS = ("RequestAttributesSequence",)
+CODE_KEYWORDS = (*AGENT_KEYWORDS, *CODED_TEXT_KEYWORDS, *REQUEST_KEYWORDS)
 
 
 def header_of(ds: Dataset) -> dict[str, Any]:
@@ -77,7 +84,9 @@ def header_of(ds: Dataset) -> dict[str, Any]:
     _collect(header, ds, LIST_KEYWORDS, _texts)
     _collect(header, ds, NUMBER_KEYWORDS, _number)
     _collect(header, ds, VECTOR_KEYWORDS, _vector)
-    _collect(header, ds, CODE_KEYWORDS, _code_meanings)
+    _collect(header, ds, AGENT_KEYWORDS, _code_meanings)
+    _collect(header, ds, CODED_TEXT_KEYWORDS, _coded_texts)
+    _collect(header, ds, REQUEST_KEYWORDS, _requested)
     sop_class = header.get("SOPClassUID", "")
     if sop_class in _CONTOUR_READERS:
         header.update(_guarded(_CONTOUR_READERS[sop_class], ds))
@@ -190,3 +199,15 @@ def _code_meanings(items: Any) -> list[str] | None:
     if not items:
         return None
     return [str(item.get("CodeMeaning", "") or item.get("CodeValue", "") or "unnamed") for item in items]
+
+
+def _coded_texts(items: Any) -> list[str] | None:
+    """Code values with their meanings: of a diagnosis both count."""
+    texts = [f"{item.get('CodeValue', '')} {item.get('CodeMeaning', '')}".strip() for item in items or ()]
+    return [text for text in texts if text] or None
+
+
+def _requested(items: Any) -> list[str] | None:
+    """The descriptions of the requested procedure and of the scheduled step (PS3.3 table 10-9)."""
+    keywords = ("RequestedProcedureDescription", "ScheduledProcedureStepDescription")
+    return [str(item.get(keyword)) for item in items or () for keyword in keywords if item.get(keyword)] or None

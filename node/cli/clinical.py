@@ -28,6 +28,15 @@ def set_(
     laboratory: Annotated[str | None, typer.Option("--laboratory", help="Laboratory of the EBV DNA.")] = None,
     stage: Annotated[str | None, typer.Option("--stage", help="For example T3N1M0.")] = None,
     ajcc: Annotated[str | None, typer.Option("--ajcc", help="Edition of the stage (default: the site's, 8).")] = None,
+    ene: Annotated[
+        str | None,
+        typer.Option(
+            "--ene", metavar="yes|no", help="Advanced extranodal extension; of an N3 of the 9th: N3 only by it."
+        ),
+    ] = None,
+    diagnosis: Annotated[
+        str | None, typer.Option("--diagnosis", help="A code or a text: C11.9, nasopharyngeal carcinoma, 鼻咽癌.")
+    ] = None,
     birth_date: Annotated[str | None, typer.Option("--birth-date", metavar="YYYY-MM-DD")] = None,
     treatment_start: Annotated[str | None, typer.Option("--treatment-start", metavar="YYYY-MM-DD")] = None,
     prior_treatment: Annotated[
@@ -50,7 +59,11 @@ def set_(
         day = parse_date(drawn_on, "date of the draw") if drawn_on else None
         entries.append(facts.ebv_entry(settings, ebv_dna, laboratory=laboratory, drawn_on=day))
     if stage is not None:
-        entries.append(facts.stage_entry(settings, stage, ajcc))
+        entries.append(facts.stage_entry(settings, stage, ajcc, ene=ene))
+    elif ajcc is not None or ene is not None:
+        raise typer.BadParameter("--ajcc and --ene belong to a stage; give --stage too")
+    if diagnosis is not None:
+        entries.append(facts.diagnosis_entry(diagnosis))
     if birth_date is not None:
         entries.append(facts.birth_date_entry(birth_date))
     if treatment_start is not None:
@@ -59,17 +72,59 @@ def set_(
         entries.append(facts.prior_treatment_entry(prior_treatment))
     if not entries:
         raise typer.BadParameter(
-            "nothing to set; give --ebv-dna, --stage, --birth-date, --treatment-start or --prior-treatment"
+            "nothing to set; give --ebv-dna, --stage, --diagnosis, --birth-date, --treatment-start or --prior-treatment"
         )
     with ledger_of(ctx).begin() as session:
         new = facts.record_entries(session, patient_id, issuer, entries, "command line", _user())
     audit_of(ctx).patient_record(command_user(), "clinical set", patient_id)
     if as_json:
         print_json({"patient_id": patient_id, "new_facts": new, "facts": {e.name: e.value for e in entries}})
-    elif new:
+        return
+    for sentence in _remarks(entries, settings):
+        typer.echo(sentence, err=True)
+    if new:
         typer.echo(f"{new} fact{'' if new == 1 else 's'} recorded for patient {patient_id}.")
     else:
         typer.echo(f"Nothing new: these facts of patient {patient_id} are already recorded.")
+
+
+@app.command("check-stage")
+def check_stage(
+    ctx: typer.Context,
+    texts: Annotated[list[str], typer.Argument(metavar="TEXT...", help="Stages as they are written.")],
+    ajcc: Annotated[str | None, typer.Option("--ajcc", help="Edition of the stages, as it is written.")] = None,
+    ene: Annotated[
+        str | None, typer.Option("--ene", metavar="yes|no", help="As of `clinical set`: advanced extranodal extension.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what the program makes of stage texts: categories, edition, group, and whether the model is for them.
+
+    Example: cptdn clinical check-stage "T3N1M0" "T3N3M0 (AJCC 9)" --ene no --json
+    """
+    from config.decision_policy import active_policy
+    from node.clinical.stage_check import check_stage_text
+
+    settings = settings_of(ctx)
+    gate = active_policy(settings).stage
+    checked = [check_stage_text(text, gate, settings, ajcc, ene) for text in texts]
+    if as_json:
+        print_json(checked)
+        return
+    print_table(
+        ("text", "T N M", "edition", "group", "eligible", "reason"),
+        [
+            (
+                found["text"],
+                " ".join(str(found[key] or "-") for key in ("t", "n", "m")),
+                found["edition"] or "unknown",
+                found["group"] or "",
+                found["eligible"],
+                found["reason"],
+            )
+            for found in checked
+        ],
+    )
 
 
 @app.command("import")
@@ -81,7 +136,7 @@ def import_(
     """Record the facts of a table; rows that cannot be used are listed, and the exit code is then 1.
 
     Columns: patient_id, issuer, ebv_dna, ebv_dna_unit, ebv_dna_specimen, ebv_dna_date, laboratory, stage (or t, n,
-    m), ajcc, stage_date, birth_date, treatment_start, prior_treatment.
+    m), ajcc, ene, stage_date, diagnosis, morphology, diagnosis_date, birth_date, treatment_start, prior_treatment.
 
     Example: cptdn clinical import facts.csv
     """
@@ -156,6 +211,17 @@ def _row_json(row: Any, current: bool) -> dict[str, Any]:
     }
 
 
+def _remarks(entries: list[Any], settings: Any) -> list[str]:
+    """Return what the stage that was entered leaves open, so that the operator hears of it at once."""
+    from config.decision_policy import active_policy
+    from node.cases.stage import StageValue
+    from node.cases.stage_gate import judge_stage
+
+    gate = active_policy(settings).stage
+    judged = [judge_stage(StageValue(**entry.value), gate) for entry in entries if entry.name == "stage"]
+    return [judgement.reason for judgement in judged if judgement.eligible != "yes"]
+
+
 def _value_text(value: dict[str, Any]) -> str:
     if "text" in value and "unit" in value:
         return " ".join(str(value[key]) for key in ("text", "unit", "specimen") if value.get(key))
@@ -163,6 +229,8 @@ def _value_text(value: dict[str, Any]) -> str:
         return str(value["day"])
     if "given" in value:
         return (value.get("text") or "yes") if value["given"] else "no"
+    if "is_only" in value:
+        return str(value["text"])
     stage = "".join(str(value[key]) for key in ("t", "n", "m") if value.get(key))
     return f"{value.get('prefix') or ''}{stage} (AJCC {value.get('edition') or 'edition unknown'})"
 

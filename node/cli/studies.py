@@ -233,6 +233,27 @@ def assign(
 
 
 @app.command()
+def confirm(
+    ctx: typer.Context,
+    study_uid: StudyUid,
+    code: Annotated[str, typer.Argument(metavar="CODE", help="Reason code of the question, as `explain` shows it.")],
+    because: Annotated[str, typer.Option(help="Why it is right as it is; the report shows it.")],
+    by: Annotated[str, typer.Option("--by", help="Name of the person who decides, for the history.")] = "administrator",
+    as_json: Json = False,
+) -> None:
+    """Answer a question about a study: it is right as it is. The study is assessed again at once.
+
+    Example: cptdn studies confirm 1.2.840.113619.2.1 treatment_response --because "no treatment before this MR"
+    """
+    from node.workflow.decisions import confirm as confirm_question
+
+    with ledger_of(ctx).begin() as session:
+        confirm_question(session, study_uid, code, because, by)
+    record_about_studies(ctx, "studies confirm", [study_uid])
+    _print_decision(as_json, study_uid, "confirmed", "The answer is recorded; the study is assessed again.")
+
+
+@app.command()
 def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None:
     """Query the PACS at once for missing content, also for series that were retrieved before and did not help.
 

@@ -1,12 +1,14 @@
-"""Codes under which laboratories and registries send EBV DNA and TNM; no other module contains one.
+"""Codes under which laboratories and registries send EBV DNA and diagnoses; those of TNM are in `staging_codes`.
 
-LOINC from loinc.org; SNOMED CT as in mCODE STU3 (TNM value sets).
+LOINC from loinc.org.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from node.clinical.staging_codes import STAGED
 
 
 @dataclass(frozen=True)
@@ -15,15 +17,21 @@ class Meaning:
 
     Attributes
     ----------
-    fact : {"ebv_dna", "t", "n", "m", "stage"}
+    fact : {"ebv_dna", "diagnosis", "t", "n", "m", "stage"}
         The fact.
     unit, specimen : str or None
         Part of the code's definition; a unit sent with the result takes precedence.
+    prefix : str
+        "p" for the code of a pathological category.
+    edition : str or None
+        Staging edition, where the code itself names it.
     """
 
     fact: str
     unit: str | None = None
     specimen: str | None = None
+    prefix: str = ""
+    edition: str | None = None
 
 
 LOINC: Mapping[str, Meaning] = {
@@ -32,18 +40,10 @@ LOINC: Mapping[str, Meaning] = {
     "100677-4": Meaning("ebv_dna", "log10", "plasma or serum"),
     "36923-1": Meaning("ebv_dna", "copies/mL", "whole blood"),
     "93840-7": Meaning("ebv_dna", "IU/mL", "whole blood"),
-    "21905-5": Meaning("t"),
-    "21906-3": Meaning("n"),
-    "21907-1": Meaning("m"),
-    "21908-9": Meaning("stage"),
+    "29308-4": Meaning("diagnosis"),
+    "52797-8": Meaning("diagnosis"),
 }
-LOCAL_NAMES = {"ebv_dna": Meaning("ebv_dna"), "t": Meaning("t"), "n": Meaning("n"), "m": Meaning("m"),
-               "stage": Meaning("stage")}  # fmt: skip
-
-SNOMED_TNM: Mapping[str, str] = {
-    "1228938002": "T3", "1229973008": "N1", "1229901006": "M0",
-}  # fmt: skip
-SNOMED_AJCC_8 = "897275008"
+LOCAL_NAMES = {name: Meaning(name) for name in ("ebv_dna", "diagnosis", "t", "n", "m", "stage")}
 SNOMED_NOT_DETECTED = frozenset({"260415000", "260385009"})  # Not detected; Negative
 
 
@@ -57,7 +57,7 @@ def meaning_of(code: str, system: str, local: Mapping[str, str]) -> Meaning | No
     system : str
         Coding system as HL7 v2 (``LN``) or FHIR (a URI) names it; an empty one is taken as LOINC.
     local : mapping of str to str
-        The site's own codes -> ebv_dna, t, n, m or stage; they take precedence, whatever the system.
+        The site's own codes -> ebv_dna, diagnosis, t, n, m or stage; they take precedence, whatever the system.
 
     Returns
     -------
@@ -68,4 +68,15 @@ def meaning_of(code: str, system: str, local: Mapping[str, str]) -> Meaning | No
         return LOCAL_NAMES.get(local[code])
     if system.upper() in ("LN", "LOINC", "HTTP://LOINC.ORG", "") and code in LOINC:
         return LOINC[code]
+    if code in STAGED and _is_system_of(code, system):
+        fact, prefix, edition = STAGED[code]
+        return Meaning(fact, prefix=prefix, edition=edition)
     return None
+
+
+def _is_system_of(code: str, system: str) -> bool:
+    """Return whether a code may be of the system that is named with it; SNOMED CT and NCI Thesaurus are named."""
+    named = system.upper()
+    if "-" in code:
+        return named in ("LN", "LOINC", "HTTP://LOINC.ORG", "")
+    return any(name in named for name in (("NCI",) if code.startswith("C") else ("SNOMED", "SCT")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -12,6 +12,7 @@ from config.decision_policy import active_policy
 from config.errors import InputError
 from config.settings import Settings
 from node.cases.dates import parse_date
+from node.cases.diagnosis import read_diagnosis
 from node.cases.ebv_dna import parse_ebv_dna
 from node.cases.stage import parse_stage
 from node.ledger.cases import schedule_patient
@@ -28,7 +29,7 @@ class FactEntry:
 
     Attributes
     ----------
-    name : {"ebv_dna", "stage", "birth_date", "treatment_start", "prior_treatment"}
+    name : {"ebv_dna", "diagnosis", "stage", "birth_date", "treatment_start", "prior_treatment"}
         The fact.
     value : dict
         In the form that `node.ledger.facts.record_fact` lists for this name.
@@ -92,19 +93,23 @@ def ebv_entry(
     return FactEntry("ebv_dna", value, drawn_on)
 
 
-def stage_entry(settings: Settings, text: str, edition: str | None = None, staged_on: date | None = None) -> FactEntry:
-    """Build the entry of a clinical stage.
+def stage_entry(
+    settings: Settings, text: str, edition: str | None = None, staged_on: date | None = None, ene: str | None = None
+) -> FactEntry:
+    """Build the entry of a stage.
 
     Parameters
     ----------
     settings : Settings
-        `[clinical] stage_edition_default` is used where no edition is given.
+        `[clinical] stage_edition_default` is used where no edition is named, never for one that cannot be read.
     text : str
-        TNM, for example ``cT3 N1 M0``.
+        TNM, for example ``cT3 N1 M0`` or ``T3N1M0 (AJCC 8th ed.)``; see `node.cases.stage.parse_stage`.
     edition : str, optional
-        For example ``8`` or ``AJCC 8th edition``.
+        For example ``8`` or ``AJCC 8th edition``; one that cannot be read makes the edition unknown.
     staged_on : date, optional
         Day of the staging.
+    ene : str, optional
+        yes, no or unknown: advanced extranodal extension.
 
     Returns
     -------
@@ -114,10 +119,40 @@ def stage_entry(settings: Settings, text: str, edition: str | None = None, stage
     Raises
     ------
     InputError
-        When the text is not TNM, or the edition is not known.
+        When the text is not TNM.
     """
-    stage = parse_stage(text, edition or settings.clinical.stage_edition_default)
-    return FactEntry("stage", asdict(stage), staged_on)
+    stage = parse_stage(text, edition, default_edition=settings.clinical.stage_edition_default, ene=ene)
+    return FactEntry("stage", stage.to_json(), staged_on)
+
+
+def diagnosis_entry(text: str, diagnosed_on: date | None = None, *, is_only: bool = True) -> FactEntry:
+    """Build the entry of a diagnosis; it is recorded as written and interpreted when a case is assessed.
+
+    Parameters
+    ----------
+    text : str
+        A code (ICD-10, ICD-O, SNOMED CT), a text in English or Chinese, or both.
+    diagnosed_on : date, optional
+        Day of the diagnosis.
+    is_only : bool, default True
+        Whether it replaces what was recorded before; False for one of the many diagnoses of a record.
+
+    Returns
+    -------
+    FactEntry
+        Named ``diagnosis``.
+
+    Raises
+    ------
+    InputError
+        When it is stated as the only one and names no disease for certain.
+    """
+    diagnosis = read_diagnosis(text)
+    if is_only and diagnosis.kind == "unclear":
+        raise InputError(
+            f"expected a diagnosis with its site, for example C11.9 or nasopharyngeal carcinoma, found {text.strip()!r}"
+        )
+    return FactEntry("diagnosis", {"text": diagnosis.text, "is_only": is_only}, diagnosed_on)
 
 
 def birth_date_entry(text: str) -> FactEntry:

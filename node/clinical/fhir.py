@@ -1,11 +1,10 @@
-"""FHIR R4 resources to facts: Observation (EBV DNA, TNM) and Condition.stage, alone or in a Bundle.
+"""FHIR R4 resources to facts: Observation (EBV DNA, TNM) and Condition (diagnosis, stage), alone or in a Bundle.
 
 Source: hl7.org/fhir/R4 observation.html, condition.html; TNM as in mCODE STU3.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -16,9 +15,10 @@ from sqlalchemy.orm import Session
 from config.errors import InputError
 from config.settings import Settings
 from node.cases.dates import parse_date
-from node.clinical.codes import SNOMED_AJCC_8, SNOMED_NOT_DETECTED, SNOMED_TNM, Meaning, meaning_of
+from node.clinical.codes import SNOMED_NOT_DETECTED, Meaning, meaning_of
 from node.clinical.entries import record_entries
-from node.clinical.results import CodedResult, edition_in, interpret_results
+from node.clinical.results import CodedResult, edition_words, interpret_results
+from node.clinical.staging_codes import CATEGORIES, EDITIONS
 from node.ledger.cases import schedule_patient
 from node.ledger.database import Ledger
 from node.ledger.facts import withdraw_fact
@@ -197,7 +197,7 @@ def _groups(resources: Sequence[Mapping[str, Any]], settings: Settings) -> list[
     groups: list[list[CodedResult]] = []
     tnm_of: dict[date | None, list[CodedResult]] = {}
     for result, _ in dated:
-        if result.meaning.fact == "ebv_dna" or result.withdrawn:
+        if result.meaning.fact in ("ebv_dna", "diagnosis") or result.withdrawn:
             groups.append([result])
         elif result.observed_on in tnm_of:
             tnm_of[result.observed_on].append(result)
@@ -216,7 +216,6 @@ def _observation(resource: Mapping[str, Any], settings: Settings) -> list[CodedR
     text, unit = _value(resource, meaning)
     if meaning is None or (not text and status in FINAL):
         return []
-    method = " ".join(_words(resource.get("method")))
     return [
         CodedResult(
             meaning=meaning,
@@ -225,7 +224,7 @@ def _observation(resource: Mapping[str, Any], settings: Settings) -> list[CodedR
             specimen=_specimen(resource),
             observed_on=_day(resource),
             laboratory=_laboratory(resource),
-            edition="8" if SNOMED_AJCC_8 in _codes(resource.get("method")) else edition_in(f"{text} {method}"),
+            edition=_edition(resource.get("method")),
             withdrawn=status in WITHDRAWN,
         )
     ]  # fmt: skip
@@ -236,24 +235,59 @@ def _condition(resource: Mapping[str, Any]) -> list[CodedResult]:
     # A Condition has no status of its stage: a refuted diagnosis withdraws nothing that another source has recorded.
     if "entered-in-error" in verification or "refuted" in verification:
         return []
-    results = []
+    results = _diagnosis(resource, verification)
     for stage in _objects(resource.get("stage")):
-        words = _words(stage.get("summary"))
-        edition = "8" if SNOMED_AJCC_8 in _codes(stage.get("type")) else edition_in(" ".join(_words(stage.get("type"))))
-        text = " ".join([SNOMED_TNM.get(code, "") for code in _codes(stage.get("summary"))]).strip() or " ".join(
-            words[:1]
-        )
-        for meaning, part in _tnm(text):
-            results.append(CodedResult(meaning, part, observed_on=_day(resource), edition=edition or edition_in(text)))
+        kind = _meaning_of_type(stage.get("type"))
+        for text in _stage_texts(stage.get("summary")):
+            edition = _edition(stage.get("type"))
+            results.append(CodedResult(kind, text, observed_on=_day(resource), edition=edition))
     return results
 
 
-def _tnm(text: str) -> Iterator[tuple[Meaning, str]]:
-    """Yield the parts of a stage text that are T, N or M."""
-    for letter in "TNM":
-        match = re.search(rf"(?<![A-Z])([cpyr]{{0,2}}{letter}(?:[0-4][a-d]?|is|[xX]))", text)
-        if match:
-            yield Meaning(letter.lower()), match.group(1)
+def _diagnosis(resource: Mapping[str, Any], verification: set[str]) -> list[CodedResult]:
+    """Return code, site and histology of a confirmed condition as one text."""
+    status = _codes(resource.get("clinicalStatus"))
+    # A suspicion is no diagnosis (hl7.org/fhir/R4/valueset-condition-ver-status.html).
+    if verification & {"provisional", "differential", "unconfirmed"}:
+        return []
+    concepts = [resource.get("code"), *_objects(resource.get("bodySite"))]
+    concepts += [extension.get("valueCodeableConcept") for extension in _objects(resource.get("extension"))]
+    texts = [text for concept in concepts for text in _coded_words(concept)]
+    if status & {"recurrence", "relapse", "remission", "resolved"}:
+        texts.append("recurrent")  # treated before
+    return [CodedResult(Meaning("diagnosis"), " ".join(texts), observed_on=_day(resource))] if texts else []
+
+
+def _coded_words(concept: Any) -> list[str]:
+    """Return codes and words of a concept, each once."""
+    codes = [str(coding["code"]) for coding in _objects(_object(concept).get("coding")) if coding.get("code")]
+    return list(dict.fromkeys([*codes, *_words(concept)]))
+
+
+def _stage_texts(summary: Any) -> list[str]:
+    """Return the stage of a summary: by its codes, each of which may be one category, else by its text."""
+    coded = [CATEGORIES[code] for code in sorted(_codes(summary)) if code in CATEGORIES]
+    return [" ".join(sorted(coded, key=_tnm_order))] if coded else _words(summary)[:1]
+
+
+def _tnm_order(text: str) -> int:
+    return next((position for position, letter in enumerate("TNM") if letter in text), 3)
+
+
+def _meaning_of_type(concept: Any) -> Meaning:
+    """Return whether a stage is a pathological one, by its type."""
+    for coding in _objects(_object(concept).get("coding")):
+        meaning = meaning_of(str(coding.get("code") or ""), str(coding.get("system") or "?"), {})
+        if meaning is not None and meaning.fact in ("t", "n", "m", "stage"):
+            return Meaning("stage", prefix=meaning.prefix, edition=meaning.edition)
+    return Meaning("stage")
+
+
+def _edition(concept: Any) -> str | None:
+    """Return the words that name the edition, in a method or a type."""
+    coded = [EDITIONS[code] for code in sorted(_codes(concept)) if code in EDITIONS]
+    # Two codes of different editions are two editions, which `read_edition` does not choose between.
+    return " ".join(dict.fromkeys(coded)) or edition_words(*_words(concept))
 
 
 def _meaning(concept: Any, settings: Settings) -> Meaning | None:
@@ -275,8 +309,10 @@ def _value(resource: Mapping[str, Any], meaning: Meaning | None) -> tuple[str, s
         codes = _codes(concept)
         if codes & SNOMED_NOT_DETECTED:
             return "not detected", None
-        tnm = next((SNOMED_TNM[code] for code in codes if code in SNOMED_TNM), None)
-        return tnm or next(iter(_words(concept)), ""), None
+        if meaning is not None and meaning.fact == "diagnosis":
+            return " ".join(_coded_words(concept)), None
+        coded = next(iter(_stage_texts(concept)), "") if codes & set(CATEGORIES) else ""
+        return coded or next(iter(_words(concept)), ""), None
     for key in ("valueString", "valueInteger"):
         if resource.get(key) is not None:
             return _number(resource[key]), None

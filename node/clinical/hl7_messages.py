@@ -21,11 +21,12 @@ from sqlalchemy.orm import Session
 from config.errors import InputError
 from config.settings import Settings
 from node.cases.dates import parse_date
-from node.clinical.codes import SNOMED_NOT_DETECTED, meaning_of
+from node.clinical.codes import SNOMED_NOT_DETECTED, Meaning, meaning_of
 from node.clinical.entries import FactEntry, birth_date_entry, record_entries
 from node.clinical.hl7_acknowledgement import CONTROL_ID_LENGTH, acknowledge
 from node.clinical.hl7_fields import component, component_of, field_text
-from node.clinical.results import CodedResult, edition_in, interpret_results
+from node.clinical.results import CodedResult, edition_words, interpret_results
+from node.clinical.staging_codes import CATEGORIES
 from node.ledger.cases import schedule_patient
 from node.ledger.database import Ledger
 from node.ledger.facts import facts_of, is_recorded, withdraw_fact
@@ -149,7 +150,7 @@ def parse_oru(text: str, settings: Settings) -> OruMessage:
     Returns
     -------
     OruMessage
-        Results of OBX segments with a known code; others are ignored.
+        Results of OBX segments with a known code, and diagnoses of DG1 segments; others are ignored.
 
     Raises
     ------
@@ -229,7 +230,7 @@ def _patients(message: Any) -> Iterator[tuple[Any, list[Any]]]:
             if belonging:
                 yield current, belonging
             current, belonging = segment, []
-        elif name in ("OBR", "OBX", "SPM"):
+        elif name in ("OBR", "OBX", "SPM", "DG1"):
             belonging.append(segment)
     if belonging:
         yield current, belonging
@@ -263,6 +264,8 @@ def _results(segments: list[Any], facility: str, settings: Settings) -> Iterator
         name = str(segment[0])
         if name == "OBR":
             group = index
+        if name == "DG1":
+            yield from _diagnosis(segment)
         if name != "OBX":
             continue
         status = field_text(segment, 11).upper()
@@ -284,7 +287,7 @@ def _results(segments: list[Any], facility: str, settings: Settings) -> Iterator
             specimen=_specimen_of(specimens, group, index, segments),
             observed_on=_observed_on(segment, segments[group] if group is not None else None),
             laboratory=component(segment, 15, 1) or component(segment, 15, 0) or facility or None,
-            edition=edition_in(f"{field_text(segment, 5)} {field_text(segment, 17)}"),
+            edition=edition_words(component(segment, 17, 1) or component(segment, 17, 0)),
             withdrawn=status in WITHDRAWN,
         )
 
@@ -297,8 +300,23 @@ def _value(segment: Any) -> str:
         return f"{parts[0]}{parts[1]}{parts[2]}{parts[3]}"
     if kind in ("CE", "CWE", "CNE", "CF"):
         code, text = component(segment, 5, 0), component(segment, 5, 1)
+        if code in CATEGORIES:
+            return CATEGORIES[code]
         return "not detected" if code in SNOMED_NOT_DETECTED else text or code
     return field_text(segment, 5)
+
+
+def _diagnosis(segment: Any) -> Iterator[CodedResult]:
+    """Yield the diagnosis of a DG1: code and text of DG1-3, description of DG1-4, day of DG1-5 (HL7 v2.5.1 6.5.2)."""
+    parts = [component(segment, 3, 0), component(segment, 3, 1), field_text(segment, 4)]
+    text = " ".join(dict.fromkeys(part for part in parts if part))
+    if not text or field_text(segment, 21).upper() == "D":  # deleted
+        return
+    day = field_text(segment, 5)[:8]
+    try:
+        yield CodedResult(Meaning("diagnosis"), text, observed_on=parse_date(day) if day else None)
+    except InputError:
+        yield CodedResult(Meaning("diagnosis"), text)
 
 
 def _specimen(segment: Any) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from config.errors import IneligibleStudyError, InputError
 from config.settings import Settings
+from node.cases.diagnosis import read_diagnosis
+from node.cases.stage import StageValue, parse_stage, read_group
+from node.cases.stage_parts import join_parts, parse_category
 from node.clinical.codes import Meaning
-from node.clinical.entries import FactEntry, ebv_entry, stage_entry
+from node.clinical.entries import FactEntry, diagnosis_entry, ebv_entry
 
-_EDITION_IN_TEXT = re.compile(r"(?:AJCC|UICC|TNM)\D{0,24}?(\d)(?:th)?|(\d)(?:th|ª|\.)? ?ed", re.IGNORECASE)
+_NAMES_AN_EDITION = re.compile(r"ajcc|uicc|tnm|edition|version|auflage|\bed\b|版", re.IGNORECASE)
+_TNM_IN_TEXT = re.compile(r"(?<![A-Za-z])[cpyra]{0,3}[TNM]\s?(?:[0-4xX]|is)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class CodedResult:
     observed_on : date or None
         Day of the draw or of the staging.
     edition : str or None
-        Staging edition, for a category of TNM.
+        The words that name the staging edition, for a category of TNM; `read_edition` reads them.
     withdrawn : bool
         Whether the sender deleted the result or entered it in error.
     """
@@ -70,24 +74,34 @@ def interpret_results(results: list[CodedResult], settings: Settings) -> Interpr
         so that its sender is told.
     """
     interpreted = InterpretedResults()
-    tnm: dict[str, CodedResult] = {}
+    # By kind: a pathological T and a clinical N of one day are not one stage.
+    tnm: dict[str, dict[str, CodedResult]] = {}
     for result in results:
         if result.meaning.fact == "ebv_dna":
             _interpret_ebv(interpreted, result, settings)
         elif result.withdrawn:
-            interpreted.withdrawn.append(("stage", result.observed_on))
+            name = "diagnosis" if result.meaning.fact == "diagnosis" else "stage"
+            interpreted.withdrawn.append((name, result.observed_on))
+        elif result.meaning.fact == "diagnosis":
+            _interpret_diagnosis(interpreted, result)
         else:
             # The last one of a category counts: results are in order of time, or as the message has them.
-            tnm[result.meaning.fact] = result
-    if tnm:
-        _interpret_stage(interpreted, tnm, settings)
+            tnm.setdefault(result.meaning.prefix, {})[result.meaning.fact] = result
+    for of_kind in tnm.values():
+        _interpret_stage(interpreted, of_kind, settings)
     return interpreted
 
 
-def edition_in(text: str) -> str | None:
-    """Return the staging edition that a text names ("8" for "AJCC 8th edition"), or None."""
-    match = _EDITION_IN_TEXT.search(text)
-    return (match.group(1) or match.group(2)) if match else None
+def edition_words(*texts: str) -> str | None:
+    """Return the texts that name a staging edition, joined, or None; what they name is for `read_edition`.
+
+    Parameters
+    ----------
+    *texts : str
+        For example the method of an observation; one about the examination (MRI) names no edition.
+    """
+    naming = [text for text in texts if _NAMES_AN_EDITION.search(text)]
+    return " ".join(naming) or None
 
 
 def _interpret_ebv(interpreted: InterpretedResults, result: CodedResult, settings: Settings) -> None:
@@ -107,26 +121,35 @@ def _interpret_ebv(interpreted: InterpretedResults, result: CodedResult, setting
     interpreted.entries.append(ebv_entry(settings, result.text, check=False, **details))  # type: ignore[arg-type]
 
 
+def _interpret_diagnosis(interpreted: InterpretedResults, result: CodedResult) -> None:
+    # A record lists every disease of a patient; hypertension says nothing about the tumour.
+    if read_diagnosis(result.text).is_tumour:
+        interpreted.entries.append(diagnosis_entry(result.text, result.observed_on, is_only=False))
+
+
 def _interpret_stage(interpreted: InterpretedResults, tnm: dict[str, CodedResult], settings: Settings) -> None:
-    parts = [tnm[letter] for letter in ("t", "n", "m") if letter in tnm]
-    if parts:
-        text = " ".join(_tnm_part(part) for part in parts)
-    elif not re.search(r"T[0-4X]", tnm["stage"].text, re.IGNORECASE):
-        return  # a stage group such as "III" states neither T nor N nor M; it is no error to send one
-    else:
-        text = tnm["stage"].text
-    any_part = next(iter(tnm.values()))
-    edition = next((part.edition for part in tnm.values() if part.edition), None)
     try:
-        interpreted.entries.append(stage_entry(settings, text, edition, any_part.observed_on))
+        parts = [part for result in tnm.values() if (part := _part(result)) is not None]
+        # A stage group such as "III" states neither T nor N nor M; it is no error to send one alone.
+        if not any(part.t or part.n or part.m for part in parts):
+            return
+        stage = join_parts(parts, settings.clinical.stage_edition_default)
     except InputError as error:
         interpreted.refused.append(str(error))
+        return
+    days = [result.observed_on for result in tnm.values() if result.observed_on is not None]
+    interpreted.entries.append(FactEntry("stage", stage.to_json(), days[0] if days else None))
 
 
-def _tnm_part(result: CodedResult) -> str:
-    letter = result.meaning.fact.upper()
-    text = result.text.strip()
-    named = re.search(rf"(?<![A-Za-z])([cpyra]{{0,3}}{letter}(?:is|[0-4xX][a-d]?))(?![A-Za-z0-9])", text)
-    if named:
-        return named.group(1)
-    return text if letter in text.upper() else f"{letter}{text}"
+def _part(result: CodedResult) -> StageValue | None:
+    """Read one result; None for a stage text without TNM and without a group."""
+    edition = result.edition or result.meaning.edition
+    if result.meaning.fact != "stage":
+        part = parse_category(result.meaning.fact.upper(), result.text, edition)
+    elif _TNM_IN_TEXT.search(result.text):
+        part = parse_stage(result.text, edition)
+    else:
+        group = read_group(result.text)
+        return None if group is None else replace(parse_stage("unknown", edition), group=group)
+    prefix = result.meaning.prefix
+    return part if not prefix or prefix in part.prefix else replace(part, prefix=f"{prefix}{part.prefix}")

@@ -16,6 +16,7 @@ from node.cases.dates import parse_date
 from node.clinical.entries import (
     FactEntry,
     birth_date_entry,
+    diagnosis_entry,
     ebv_entry,
     prior_treatment_entry,
     record_entries,
@@ -38,7 +39,13 @@ ALIASES: Mapping[str, str] = {
     "laboratory": "laboratory",
     "stage": "stage", "tnm": "stage", "t": "t", "n": "n", "m": "m", "t_stage": "t", "n_stage": "n", "m_stage": "m",
     "ajcc": "ajcc", "ajcc_edition": "ajcc", "edition": "ajcc",
-    "stage_date": "stage_date",
+    "stage_date": "stage_date", "staging_date": "stage_date", "staged_on": "stage_date",
+    "tnm分期": "stage", "分期": "stage", "临床分期": "stage", "t分期": "t", "n分期": "n", "m分期": "m",
+    "ajcc_version": "ajcc", "tnm_edition": "ajcc", "uicc": "ajcc", "分期版本": "ajcc",
+    "ene": "ene", "extranodal_extension": "ene",
+    "diagnosis": "diagnosis", "icd10": "diagnosis", "icd_10": "diagnosis", "icd": "diagnosis", "诊断": "diagnosis",
+    "morphology": "morphology", "icd_o": "morphology", "icdo": "morphology", "icd_o_3": "morphology",
+    "diagnosis_date": "diagnosis_date",
     "birth_date": "birth_date", "date_of_birth": "birth_date", "dob": "birth_date",
     "treatment_start": "treatment_start",
     "prior_treatment": "prior_treatment",
@@ -221,7 +228,10 @@ def entries_of(row: Mapping[str, str], settings: Settings) -> tuple[str, str, li
     stage = known.get("stage") or _stage_text(known)
     if stage:
         staged_on = parse_date(known["stage_date"], "date of staging") if "stage_date" in known else None
-        entries.append(stage_entry(settings, stage, known.get("ajcc"), staged_on))
+        entries.append(stage_entry(settings, stage, known.get("ajcc"), staged_on, known.get("ene")))
+    if "diagnosis" in known:
+        day = parse_date(known["diagnosis_date"], "date of the diagnosis") if "diagnosis_date" in known else None
+        entries.append(diagnosis_entry(f"{known['diagnosis']} {known.get('morphology', '')}", day))
     if not entries:
         raise InputError(f"it has no fact about patient {patient_id}")
     return patient_id, known.get("issuer", ""), entries

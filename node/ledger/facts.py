@@ -1,7 +1,9 @@
 """Clinical facts in the ledger: rows are appended and never changed; the newest row of a name is current.
 
 EBV DNA results are separate by the day of the blood draw. A result without a day replaces all before it; a result for a
-day that exists corrects that day.
+day that exists corrects that day. Stages are separate by day and kind (clinical, after treatment, pathological), so a
+restaging does not replace the stage before treatment; current is the newest clinical one by its day. A diagnosis that is
+stated as the only one (command, table, page) replaces all before it; those of a record (HL7, FHIR) are added.
 """
 
 from __future__ import annotations
@@ -17,16 +19,19 @@ from config.errors import InputError
 from node.cases.clinical_facts import (
     ClinicalFacts,
     DateFact,
+    DiagnosisFact,
     EbvResult,
     PriorTreatment,
     Provenance,
     StageFact,
     StageValue,
 )
+from node.cases.diagnosis import read_diagnosis
 from node.ledger.database import now_utc
 from node.ledger.tables import ClinicalFact
 
-NAMES = ("ebv_dna", "stage", "birth_date", "treatment_start", "prior_treatment")
+NAMES = ("ebv_dna", "diagnosis", "stage", "birth_date", "treatment_start", "prior_treatment")
+NOT_CLINICAL = frozenset("yrpa")  # prefixes of stages that are not clinical ones before treatment
 
 
 def record_fact(
@@ -49,14 +54,15 @@ def record_fact(
     name : str
         One of `NAMES`.
     value : dict
-        ``{"text", "unit", "specimen", "laboratory"}`` for ``ebv_dna``, ``{"t", "n", "m", "prefix", "edition"}`` for
-        ``stage``, ``{"day"}`` (ISO 8601) for the two dates, ``{"given", "text"}`` for ``prior_treatment``.
+        ``{"text", "unit", "specimen", "laboratory"}`` for ``ebv_dna``, `StageValue.to_json` for ``stage``, ``{"text",
+        "is_only"}`` for ``diagnosis``, ``{"day"}`` (ISO 8601) for the two dates, ``{"given", "text"}`` for
+        ``prior_treatment``.
     source : str
         Message, file or page that the fact comes from.
     set_by : str
         User or sending application.
     observed_on : date, optional
-        Day of the draw, for EBV DNA.
+        Day of the draw or of the staging.
     recorded_at : datetime, optional
         Aware; the present by default.
 
@@ -74,7 +80,7 @@ def record_fact(
     own = [row for row in _rows(session, patient_id, issuer, name) if row.issuer == issuer]
     # Laboratories send a result again with each change of its status. A second equal row would start the study's
     # computation anew and fill the history.
-    if any(_is_equal(row, name, value, observed_on) for row in _current(name, own)):
+    if any(_is_equal(row, name, value, observed_on) for row in _comparable(name, own, value)):
         return None
     fact = ClinicalFact(
         patient_id=patient_id.strip(),
@@ -122,12 +128,18 @@ def facts_of(session: Session, patient_id: str, issuer: str = "") -> ClinicalFac
         Without rows every field is None or empty; withdrawn rows never count.
     """
     rows = current_rows(session, patient_id, issuer)
-    single = {row.name: row for row in rows if row.name != "ebv_dna"}
+    single = {row.name: row for row in rows if row.name not in ("ebv_dna", "diagnosis")}
     stage, born = single.get("stage"), single.get("birth_date")
     start, prior = single.get("treatment_start"), single.get("prior_treatment")
     return ClinicalFacts(
         ebv_dna=tuple(_result(row) for row in rows if row.name == "ebv_dna"),
-        stage=StageFact(StageValue(**stage.value), _provenance(stage)) if stage else None,
+        diagnoses=tuple(
+            DiagnosisFact(read_diagnosis(str(row.value["text"])), _provenance(row))
+            for row in rows
+            if row.name == "diagnosis"
+        ),
+        stage=_stage(stage) if stage else None,
+        stages=tuple(_stage(row) for row in _stages(_rows(session, patient_id, issuer, "stage"))),
         birth_date=DateFact(date.fromisoformat(born.value["day"]), _provenance(born)) if born else None,
         treatment_start=DateFact(date.fromisoformat(start.value["day"]), _provenance(start)) if start else None,
         prior_treatment=(
@@ -144,7 +156,8 @@ def current_rows(session: Session, patient_id: str, issuer: str = "") -> list[Cl
     Returns
     -------
     list of ClinicalFact
-        One for each name in the order of `NAMES`; for EBV DNA one for each day of draw, the oldest first.
+        One for each name in the order of `NAMES`; for EBV DNA one for each day of draw, the oldest first, and every
+        diagnosis that counts.
     """
     rows = _rows(session, patient_id, issuer)
     return [row for name in NAMES for row in _current(name, [row for row in rows if row.name == name])]
@@ -187,6 +200,12 @@ def _rows(session: Session, patient_id: str, issuer: str, name: str | None = Non
 
 
 def _current(name: str, rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
+    if name == "stage":
+        stages = _stages(rows)
+        clinical = [row for row in stages if not _kind(row.value)]
+        return (clinical or stages)[-1:]
+    if name == "diagnosis":
+        return _diagnoses(rows)
     if name != "ebv_dna":
         return list(rows[-1:])
     by_day: dict[date | None, ClinicalFact] = {}
@@ -199,8 +218,45 @@ def _current(name: str, rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
     return sorted(by_day.values(), key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
 
 
+def _stages(rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
+    """The last recorded stage of each day and kind, in order of the days; one without a day is of its recording."""
+    by_day = {(row.observed_on, _kind(row.value)): row for row in rows}
+    return sorted(by_day.values(), key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
+
+
+def _kind(stage: dict[str, Any]) -> str:
+    return "".join(letter for letter in str(stage.get("prefix") or "") if letter in NOT_CLINICAL)
+
+
+def _diagnoses(rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
+    """The last diagnosis that was stated as the only one, and every other one since, each text once."""
+    current: dict[str, ClinicalFact] = {}
+    for row in rows:
+        if row.value.get("is_only"):
+            current.clear()
+        current[str(row.value["text"])] = row
+    return list(current.values())
+
+
+def _comparable(name: str, rows: Sequence[ClinicalFact], value: dict[str, Any]) -> list[ClinicalFact]:
+    """The rows of which an equal one makes a new one superfluous."""
+    if name == "stage":
+        return _stages(rows)
+    current = _current(name, rows)
+    # A diagnosis that is stated again as the only one also ends what was added after it.
+    return current if name != "diagnosis" or not value.get("is_only") or len(current) == 1 else []
+
+
 def _is_equal(row: ClinicalFact, name: str, value: dict[str, Any], observed_on: date | None) -> bool:
-    return row.name == name and row.value == value and row.observed_on == observed_on
+    recorded = row.value
+    if value.get("edition_assumed"):  # without an edition it says no more than the same stage with it
+        value = {key: part for key, part in value.items() if key != "edition_assumed"}
+        recorded = {key: part for key, part in recorded.items() if key != "edition_assumed"}
+    return row.name == name and recorded == value and row.observed_on == observed_on
+
+
+def _stage(row: ClinicalFact) -> StageFact:
+    return StageFact(StageValue(**row.value), _provenance(row))
 
 
 def _result(row: ClinicalFact) -> EbvResult:

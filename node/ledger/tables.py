@@ -140,6 +140,8 @@ class Case(Base):
     reasons: Mapped[list[Any]]  # [{"code", "text"}]
     assessment: Mapped[dict[str, Any]]  # what `explain` prints: roles with reasons, contour, clinical, eligibility
     assignments: Mapped[dict[str, Any]]  # roles assigned by an administrator: {"CE-T1w": series UID}
+    # Questions that an operator has answered: {code: {"text", "because", "by", "at"}}.
+    confirmations: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     hold: Mapped[str | None] = mapped_column(Text)  # reason of an administrator's hold
     current_report_id: Mapped[int | None]
     received_at: Mapped[datetime]
@@ -203,7 +205,7 @@ class ClinicalFact(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     patient_id: Mapped[str]
     issuer: Mapped[str] = mapped_column(default="")
-    name: Mapped[str] = mapped_column(String(32))  # ebv_dna | stage | birth_date | treatment_start | prior_treatment
+    name: Mapped[str] = mapped_column(String(32))  # ebv_dna | diagnosis | stage | birth_date | treatment_start | prior_treatment
     value: Mapped[dict[str, Any]]
     source: Mapped[str]
     set_by: Mapped[str]

@@ -36,6 +36,7 @@ PAGES: tuple[tuple[str, str, View, str], ...] = (
     ("/cases/{study}/reports/{revision}/nomogram.svg", "GET", case.case_nomogram, "read"),
     ("/cases/{study}/assign", "POST", decisions.assign, "operate"),
     ("/cases/{study}/facts", "POST", decisions.set_facts, "operate"),
+    ("/cases/{study}/confirm", "POST", decisions.confirm, "operate"),
     ("/cases/{study}/hold", "POST", decisions.hold, "operate"),
     ("/cases/{study}/release", "POST", decisions.release, "operate"),
     ("/cases/{study}/reprocess", "POST", decisions.reprocess, "operate"),

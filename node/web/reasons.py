@@ -74,6 +74,42 @@ REASONS: dict[str, Reason] = {
         "Nothing; correct the stage if it is wrong.",
         "无需处理; 分期有误时请更正。",
     ),
+    "diagnosis_unknown": _r(
+        "The diagnosis is not recorded", "未记录诊断", "Enter the diagnosis below.", "请在下方录入诊断。"
+    ),
+    "diagnosis_not_eligible": _r(
+        "Another diagnosis", "诊断不符合", "Nothing; correct the diagnosis if it is wrong.", "无需处理; 诊断有误时请更正。"
+    ),
+    "diagnosis_contradiction": _r(
+        "Diagnoses contradict each other",
+        "诊断记录相互矛盾",
+        "Correct the diagnosis, or confirm the study below.",
+        "更正诊断, 或在下方确认该检查。",
+    ),
+    "region_contradiction": _r(
+        "Another body region is named",
+        "检查部位描述不符",
+        "Check the study; confirm it below if it is right.",
+        "请核对检查; 无误时在下方确认。",
+    ),
+    "treatment_response": _r(
+        "The MR may be after treatment",
+        "MR 可能在治疗之后",
+        "Confirm below if nothing was treated before it.",
+        "如此前未治疗, 请在下方确认。",
+    ),
+    "contour_adaptive": _r(
+        "The contour may be of a later plan",
+        "勾画可能属于后续计划",
+        "Send the first contour, or confirm this one below.",
+        "补发首次勾画, 或在下方确认。",
+    ),
+    "contour_not_contemporary": _r(
+        "Contour and MR are of different times",
+        "勾画与 MR 时间不符",
+        "Send a contour of this MR, or confirm this one below.",
+        "补发该 MR 的勾画, 或在下方确认。",
+    ),
     "age_unknown": _r("The age is unknown", "年龄未知", "Enter the birth date below.", "请在下方录入出生日期。"),
     "ebv_dna_unknown": _r("EBV DNA is unknown", "EBV DNA 未知", "Enter the result below.", "请在下方录入结果。"),
     "ebv_dna_unusable": _r(

@@ -208,6 +208,7 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
             (character_sets[row.calling_ae] for row in stored if row.calling_ae in character_sets), None
         ),
         hold=case.hold,
+        confirmations=case.confirmations,
     )
 
 

@@ -10,10 +10,12 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
+from node.cases.confirmations import CONFIRMABLE
 from node.cases.series_roles import ROLES
 from node.clinical.entries import FactEntry, record_entries
 from node.ledger import deliveries, jobs
 from node.ledger.cases import get_case, record, schedule_assessment
+from node.ledger.database import now_utc
 from node.ledger.instances import series_uids
 from node.ledger.tables import Job, Report
 
@@ -52,6 +54,43 @@ def assign_roles(
         # SQLAlchemy notices a new dictionary, not a changed one.
         case.assignments = {**case.assignments, role: series}
         record(session, study_instance_uid, "assigned", f"{role} is series {series}, decided by {by}.", actor=by)
+    session.flush()
+    schedule_assessment(session, study_instance_uid)
+
+
+def confirm(session: Session, study_instance_uid: str, code: str, because: str, by: str = ADMINISTRATOR) -> None:
+    """Answer a question about a study: it is right as it is.
+
+    Parameters
+    ----------
+    session : Session
+        An open transaction.
+    study_instance_uid : str
+        Study Instance UID of the case.
+    code : str
+        Reason code of the question.
+    because : str
+        Why; the report shows it.
+    by : str
+        Name of the person who decides, for the history.
+
+    Raises
+    ------
+    InputError
+        When the study is unknown, or does not have this question.
+    """
+    case = get_case(session, study_instance_uid)
+    asked = [reason["text"] for reason in case.reasons if reason["code"] == code]
+    if code not in CONFIRMABLE or not asked:
+        open_codes = [reason["code"] for reason in case.reasons if reason["code"] in CONFIRMABLE]
+        raise InputError(
+            f"expected an open question of study {study_instance_uid} ({', '.join(open_codes) or 'there is none'}), found "
+            f"{code}"
+        )
+    answer = {"text": asked[0], "because": because, "by": by, "at": now_utc().isoformat()}
+    # SQLAlchemy notices a new dictionary, not a changed one.
+    case.confirmations = {**case.confirmations, code: answer}
+    record(session, study_instance_uid, "confirmed", f"{code} was confirmed by {by}: {because}", actor=by)
     session.flush()
     schedule_assessment(session, study_instance_uid)
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 PACS_AE, NODE_AE = "DEMOPACS", "CPTDN"
 PATIENT_ID = "DEMO-0001"
 BIRTH_DATE, STUDY_DATE = date(1979, 5, 17), date(2026, 3, 9)
-EBV_DNA, STAGE = "6200", "T3N1M0"
+EBV_DNA, DIAGNOSIS, STAGE, EDITION = "6200", "C11.9", "T3N1M0", "8"
 SEED = 79
 REPORT_WITHIN_S = 120.0
 LOOK_EVERY_S = 0.02
@@ -141,13 +141,13 @@ def _start(stack: ExitStack, workplace: Path, say: Callable[[str], None]) -> tup
 
 
 def _record_facts(settings: Settings, ledger: Ledger, say: Callable[[str], None]) -> None:
-    """Record what a laboratory system would send: EBV DNA, and the stage."""
-    from node.clinical.entries import ebv_entry, record_entries, stage_entry
+    """Record what a hospital's systems would send: EBV DNA, diagnosis and stage."""
+    from node.clinical.entries import diagnosis_entry, ebv_entry, record_entries, stage_entry
 
-    entries = [ebv_entry(settings, EBV_DNA), stage_entry(settings, STAGE)]
+    entries = [ebv_entry(settings, EBV_DNA), diagnosis_entry(DIAGNOSIS), stage_entry(settings, STAGE, EDITION)]
     with ledger.begin() as session:
         record_entries(session, PATIENT_ID, "", entries, source="cptdn demo", set_by="demo")
-    say(f"Clinical facts: EBV DNA {EBV_DNA} copies/mL, stage {STAGE} (AJCC 8)")
+    say(f"Clinical facts: EBV DNA {EBV_DNA} copies/mL, diagnosis {DIAGNOSIS}, stage {STAGE} (AJCC {EDITION})")
 
 
 def _main_job(

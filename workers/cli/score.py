@@ -12,7 +12,8 @@ import typer
 
 from config.errors import IneligibleStudyError, InputError
 from node.cases.assessment import Assessment, CaseInputs, StoredInstance, assess_inputs
-from node.cases.clinical_facts import ClinicalFacts, EbvResult, Provenance, StageFact, parse_stage
+from node.cases.clinical_facts import ClinicalFacts, DiagnosisFact, EbvResult, Provenance, StageFact, StageValue
+from node.cases.diagnosis import read_diagnosis
 from node.cli.context import print_json, settings_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ def score(
     ] = None,
     ebv_dna: Annotated[str, typer.Option(help="Copies/mL: 5000, >4000, <400, not-detected or unknown.")] = "unknown",
     stage: Annotated[str | None, typer.Option(help="Clinical stage; without it, it is not checked.")] = None,
+    ajcc: Annotated[str | None, typer.Option("--ajcc", help="Edition of the stage (default: the site's, 8).")] = None,
+    ene: Annotated[str | None, typer.Option("--ene", metavar="yes|no", help="Advanced extranodal extension.")] = None,
+    diagnosis: Annotated[
+        str | None, typer.Option(help="A code or a text, C11.9; without it and in the images, it is not checked.")
+    ] = None,
+    confirm: Annotated[
+        list[str] | None, typer.Option(metavar="CODE", help="A question that is answered: it is right as it is.")
+    ] = None,
     bundle: Annotated[str | None, typer.Option(help="Model bundle (default: as configured).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -39,11 +48,13 @@ def score(
     from dicom_sr.report.json_form import to_json
     from dicom_sr.report.plain_text import plain_text
 
-    report = score_files(settings_of(ctx), series, rtstruct, age, ebv_dna, stage, bundle)
+    settings = settings_of(ctx)
+    facts = stated_facts(settings, ebv_dna, stage, ajcc, ene, diagnosis)
+    report = score_files(settings, series, rtstruct, age, facts, bundle, confirm or ())
     if as_json:
         print_json(to_json(report))
     else:
-        typer.echo(plain_text(report, settings_of(ctx).report.language))
+        typer.echo(plain_text(report, settings.report.language))
 
 
 def score_files(
@@ -51,9 +62,9 @@ def score_files(
     series: Sequence[Path],
     rtstruct: Path,
     age_years: float | None,
-    ebv_dna: str,
-    stage: str | None,
+    facts: ClinicalFacts,
     bundle_name: str | None = None,
+    confirmed: Sequence[str] = (),
 ) -> TreatmentReport:
     """Score a study from its files.
 
@@ -67,12 +78,12 @@ def score_files(
         RTSTRUCT or SEG.
     age_years : float or None
         In place of the age in the images.
-    ebv_dna : str
-        Laboratory value, copies/mL.
-    stage : str or None
-        Without it, the stage is not checked and the report says so.
+    facts : ClinicalFacts
+        As of `stated_facts`; without stage or diagnosis these are not checked and the report says so.
     bundle_name : str or None
         In place of the configured bundle.
+    confirmed : sequence of str
+        Reason codes of questions that are answered.
 
     Returns
     -------
@@ -105,16 +116,23 @@ def score_files(
     if len(studies) != 1:
         raise InputError(f"expected the MR series of one study, found {len(studies)}: {', '.join(studies) or 'none'}")
     stored = _with_age(stored, age_years)
-    # Without a stage the gate cannot be checked here; the report says so.
-    lenient = settings.eligibility.model_copy(update={"stage_unknown": "report_unverified"})
+    # Without a stage or a diagnosis these cannot be checked here; the report says so.
+    lenient = settings.eligibility.model_copy(update={"stage_unknown": "report_unverified", "diagnosis": "assume"})
     settings = settings.model_copy(update={"eligibility": lenient})
     now = now_utc()
     images = tuple(instance for instance in stored if instance.header.get("Modality") == "MR")
     related = tuple(instance for instance in stored if instance.header.get("Modality") != "MR")
-    inputs = CaseInputs(studies[0], images, related=related, facts=_facts(ebv_dna, stage))
+    inputs = CaseInputs(studies[0], images, related=related, facts=facts)
     bundle = load_bundle(bundle_name or settings.model.bundle, trust_of(settings.model))
     policy = policy_of(settings, bundle.manifest.indication, f"the bundle {bundle.manifest.name!r}")
     assessment = assess_inputs(inputs, settings, policy, now)
+    answered = {reason["code"]: reason for reason in assessment.reasons if reason["code"] in confirmed}
+    if answered:
+        answers = {
+            code: {"text": reason["text"], "because": "--confirm", "by": "the command line"}
+            for code, reason in answered.items()
+        }
+        assessment = assess_inputs(replace(inputs, confirmations=answers), settings, policy, now)
     if assessment.request is None:
         raise _not_ready(assessment)
     request = assessment.request
@@ -179,7 +197,46 @@ def _with_age(stored: Sequence[StoredInstance], age_years: float | None) -> list
     return [replace(instance, header={**instance.header, **age_attributes}) for instance in stored]
 
 
-def _facts(ebv_dna: str, stage: str | None) -> ClinicalFacts:
+def stated_facts(
+    settings: Settings,
+    ebv_dna: str = "unknown",
+    stage: str | None = None,
+    edition: str | None = None,
+    ene: str | None = None,
+    diagnosis: str | None = None,
+) -> ClinicalFacts:
+    """Build the facts that are stated with the command, by the parsers of every other source.
+
+    Parameters
+    ----------
+    settings : Settings
+        The site's default edition.
+    ebv_dna : str
+        Laboratory value, copies/mL.
+    stage, edition, ene : str, optional
+        As of `cptdn clinical set`.
+    diagnosis : str, optional
+        A code or a text.
+
+    Returns
+    -------
+    ClinicalFacts
+        With the provenance "given on the command line".
+
+    Raises
+    ------
+    InputError
+        A text that cannot be read.
+    """
+    from node.clinical.entries import diagnosis_entry, stage_entry
+
     provenance = Provenance("given on the command line")
-    stage_fact = None if stage is None else StageFact(parse_stage(stage, "8"), provenance)
-    return ClinicalFacts(ebv_dna=(EbvResult(ebv_dna, provenance),), stage=stage_fact)
+    stage_fact = None
+    if stage is not None:
+        stage_fact = StageFact(StageValue(**stage_entry(settings, stage, edition, ene=ene).value), provenance)
+    diagnoses = () if diagnosis is None else (diagnosis_entry(diagnosis).value["text"],)
+    return ClinicalFacts(
+        ebv_dna=(EbvResult(ebv_dna, provenance),),
+        stage=stage_fact,
+        diagnoses=tuple(DiagnosisFact(read_diagnosis(text), provenance) for text in diagnoses),
+    )

@@ -218,12 +218,22 @@ class _Study:
         ds.StudyDate, ds.StudyTime = self.when.strftime("%Y%m%d"), self.when.strftime("%H%M%S")
         ds.StudyID, ds.AccessionNumber = "1", ""
         ds.StudyDescription = "MR nasopharynx (synthetic phantom)"
+        # What an order for such a study states (PS3.3 C.7.2.2), so that the diagnosis comes with the images.
+        ds.AdmittingDiagnosesDescription = "Nasopharyngeal carcinoma"
+        ds.AdmittingDiagnosesCodeSequence = [_diagnosis_code()]
         ds.ReferringPhysicianName = ""
         ds.Manufacturer = "cptdn-node phantom generator"
         ds.ManufacturerModelName = "phantom"
         ds.DeviceSerialNumber = "0"
         ds.SoftwareVersions = "1"
         return ds
+
+
+def _diagnosis_code() -> Dataset:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator = "C11.9", "I10"  # ICD-10, PS3.16 table 8-1
+    code.CodeMeaning = "Malignant neoplasm of nasopharynx, unspecified"
+    return code
 
 
 def _born(day: date, age_years: int) -> date:

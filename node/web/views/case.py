@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from config.errors import InputError
+from node.cases.confirmations import CONFIRMABLE
 from node.cases.series_roles import ROLES
 from node.ledger.cases import get_case, history
 from node.ledger.deliveries import deliveries_of
@@ -65,6 +66,7 @@ def case_page(request: PageRequest) -> Response:
         versions=_versions(reports),
         deliveries=deliveries, jobs=jobs, timeline=timeline, facts=facts, series=series, roles=ROLES,
         contour=case.assessment.get("contour") or {}, quality=case.assessment.get("quality") or [],
+        confirmable=CONFIRMABLE,
         retryable=next((job for job in jobs[:1] if job.state in ("failed", "cancelled")), None),
         drawable=bool(current and len(current.result["scenarios"]) == 1 and current.result["age_years"] is not None),
     )  # fmt: skip

@@ -71,8 +71,35 @@ def _set_hold(request: PageRequest, because: str | None) -> None:
         decisions.set_hold(session, case_of(request, session).study_instance_uid, because, request.user)
 
 
+def confirm(request: PageRequest) -> Response:
+    """Answer a question about the study. Fields: code, because.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Its path has the parameter `study`.
+
+    Returns
+    -------
+    Response
+        To the page of the case.
+
+    Raises
+    ------
+    InputError
+        When no reason is entered, or the study does not have the question.
+    """
+    because = request.form_value("because")[:MAX_TEXT_LENGTH]
+    if not because:
+        raise InputError(request.translations("nothing_entered"))
+    with request.context.ledger.begin() as session:
+        study = case_of(request, session).study_instance_uid
+        decisions.confirm(session, study, request.form_value("code"), because, request.user)
+    return _done(request, "flash_confirmed")
+
+
 def set_facts(request: PageRequest) -> Response:
-    """Record clinical facts. Fields, each may be empty: ebv_dna, drawn_on, stage, birth_date, treatment_start.
+    """Record clinical facts. Fields, each may be empty: ebv_dna, drawn_on, diagnosis, stage, birth_date, treatment_start.
 
     Parameters
     ----------
@@ -105,6 +132,8 @@ def _entries(request: PageRequest) -> list[FactEntry]:
         drawn = request.form_value("drawn_on")
         day = parse_date(drawn, "date of the draw") if drawn else None
         entries.append(facts.ebv_entry(settings, text[:MAX_TEXT_LENGTH], drawn_on=day))
+    if text := request.form_value("diagnosis"):
+        entries.append(facts.diagnosis_entry(text[:MAX_TEXT_LENGTH]))
     if text := request.form_value("stage"):
         entries.append(facts.stage_entry(settings, text[:MAX_TEXT_LENGTH]))
     if text := request.form_value("birth_date"):

@@ -1,0 +1,127 @@
+"""Whether a recorded diagnosis says that the patient has the disease of the model.
+
+Facts (command, table, HL7, FHIR) come first; without one the diagnosis that the images carry from the order counts:
+Admitting Diagnoses and the reason for the procedure (PS3.3 C.7.2.2, C.7.3.1, table 10-9). A study description alone is
+no diagnosis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from node.cases.clinical_facts import DiagnosisFact
+from node.cases.diagnosis import Diagnosis, read_diagnosis
+from node.cases.study_purpose import confirmable_text
+
+# The attributes of a header that state a diagnosis, and their names for people.
+HEADER_DIAGNOSES: Mapping[str, str] = {
+    "AdmittingDiagnosesCodeSequence": "admitting diagnosis",
+    "AdmittingDiagnosesDescription": "admitting diagnosis",
+    "ReasonForRequestedProcedureCodeSequence": "reason for the procedure",
+    "ReasonForTheRequestedProcedure": "reason for the procedure",
+    "ReasonForStudy": "reason for the study",
+}
+UNKNOWN, OTHER, CONTRADICTION = "diagnosis_unknown", "diagnosis_not_eligible", "diagnosis_contradiction"
+
+
+@dataclass(frozen=True)
+class DiagnosisAnswer:
+    """The answer about the diagnosis of one patient.
+
+    Attributes
+    ----------
+    state : {"met", "held", "refused", "assumed"}
+        "assumed" where nothing is recorded and the site assumes the disease.
+    code : str
+        Reason code of the contract; empty for "met".
+    text : str
+        One sentence or more.
+    recorded : str
+        The diagnosis that counts, as recorded; empty for none.
+    """
+
+    state: Literal["met", "held", "refused", "assumed"]
+    code: str
+    text: str
+    recorded: str = ""
+
+
+def answer_diagnosis(
+    facts: Sequence[DiagnosisFact], headers: Iterable[Mapping[str, Any]], disease: str, unknown: str
+) -> DiagnosisAnswer:
+    """Answer whether the diagnosis is that of the model.
+
+    Parameters
+    ----------
+    facts : sequence of DiagnosisFact
+        The patient's current diagnoses.
+    headers : iterable of mapping
+        Headers of the images.
+    disease : str
+        The disease of the indication, for the sentences.
+    unknown : {"require", "assume"}
+        What the site does without a diagnosis, `[eligibility] diagnosis`.
+
+    Returns
+    -------
+    DiagnosisAnswer
+        "refused" for recorded facts of another disease, "held" where nothing is recorded, records contradict each other,
+        or only the images name another disease.
+    """
+    recorded = [(fact.diagnosis, f"({fact.provenance.source})") for fact in facts]
+    in_images = _in_images(headers)
+    eligible = [one for one in recorded if one[0].kind == "nasopharyngeal_carcinoma"]
+    others = [one for one in recorded if one[0].kind in ("other", "recurrent")]
+    if others and not eligible:
+        diagnosis, source = others[-1]
+        text = f"The diagnosis is {diagnosis.text!r} {source}; the model is for untreated {disease}."
+        return DiagnosisAnswer("refused", OTHER, text, diagnosis.text)
+    against = [*others, *(one for one in in_images if one[0].kind in ("other", "recurrent") and one[0].is_tumour)]
+    eligible += [one for one in in_images if one[0].kind == "nasopharyngeal_carcinoma"]
+    if against:
+        return _contradiction(eligible, against, disease)
+    if eligible:
+        diagnosis, source = eligible[-1] if len(recorded) == 0 else eligible[0]
+        return DiagnosisAnswer("met", "", f"The diagnosis is {diagnosis.text!r} {source}.", diagnosis.text)
+    return _without(recorded, disease, unknown)
+
+
+def _contradiction(
+    eligible: Sequence[tuple[Diagnosis, str]], against: Sequence[tuple[Diagnosis, str]], disease: str
+) -> DiagnosisAnswer:
+    other, source = against[-1]
+    beside = f", beside {eligible[-1][0].text!r} {eligible[-1][1]}" if eligible else ""
+    sentence = f"Expected the diagnosis {disease} alone, found {other.text!r} {source}{beside}."
+    if eligible:
+        sentence = confirmable_text(sentence, CONTRADICTION)
+    else:
+        sentence += " Enter the diagnosis with cptdn clinical set PATIENT_ID --diagnosis CODE."
+    recorded = eligible[-1][0].text if eligible else other.text
+    return DiagnosisAnswer("held", CONTRADICTION if eligible else UNKNOWN, sentence, recorded)
+
+
+def _without(recorded: Sequence[tuple[Diagnosis, str]], disease: str, unknown: str) -> DiagnosisAnswer:
+    found = f"found {recorded[-1][0].text!r} {recorded[-1][1]}" if recorded else "found none"
+    if unknown == "assume":
+        text = f"The diagnosis is not recorded ({found}) and was not checked: {disease} is assumed."
+        return DiagnosisAnswer("assumed", "diagnosis_assumed", text)
+    text = (
+        f"Expected a recorded diagnosis of {disease}, {found}; enter it with cptdn clinical set PATIENT_ID --diagnosis "
+        "C11.9."
+    )
+    return DiagnosisAnswer("held", UNKNOWN, text)
+
+
+def _in_images(headers: Iterable[Mapping[str, Any]]) -> list[tuple[Diagnosis, str]]:
+    """Return the certain diagnoses of the images, each text once, in an order that does not depend on arrival."""
+    texts: dict[tuple[str, str], None] = {}
+    for header in headers:
+        for keyword in HEADER_DIAGNOSES:
+            value = header.get(keyword)
+            for text in value if isinstance(value, list) else [value]:
+                if text:
+                    texts[keyword, str(text)] = None
+    read = [(read_diagnosis(text), f"({HEADER_DIAGNOSES[keyword]} in the images)") for keyword, text in sorted(texts)]
+    return [one for one in read if one[0].kind != "unclear"]

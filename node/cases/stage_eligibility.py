@@ -1,0 +1,126 @@
+"""The stage of a patient for one MR: which of the recorded ones counts, and what follows from it.
+
+Used is the newest clinical stage before treatment, by the day of the staging and not of its arrival. Stages after
+treatment (y), of a recurrence (r), of an operation (p) or an autopsy (a) are named and not used: a restaging says nothing
+about the patient before treatment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from config.indication.profile import StageGate
+from node.cases.clinical_facts import ClinicalFacts, StageFact
+from node.cases.stage import StageValue
+from node.cases.stage_gate import NOT_BEFORE_TREATMENT, StageJudgement, described, judge_stage
+
+DAYS_AFTER_MR = 45  # a stage of a later day describes another state of the tumour
+
+
+@dataclass(frozen=True)
+class StageAnswer:
+    """The answer about the stage of one patient.
+
+    Attributes
+    ----------
+    judgement : StageJudgement
+        Of the stage that counts; of an unknown one where none does.
+    fact : StageFact or None
+        The stage that counts.
+    unused : tuple of str
+        A sentence for each stage that was not used.
+    treated_before : str
+        A sentence where a stage of a day before the MR says that treatment had begun; else empty.
+    """
+
+    judgement: StageJudgement
+    fact: StageFact | None
+    unused: tuple[str, ...]
+    treated_before: str = ""
+
+    @property
+    def text(self) -> str:
+        """The reason, and the stages that were not used."""
+        return " ".join((self.judgement.reason, *self.unused))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the stage as a request for computation records it; its form is part of the request's digest.
+
+        Returns
+        -------
+        dict
+            Categories, edition, whether the stage is verified, provenance; extranodal extension where it is recorded.
+        """
+        stage = self.fact.stage if self.fact else StageValue()
+        extension = {} if stage.ene is None else {"ene": stage.ene}
+        return {
+            "t": stage.t,
+            "n": stage.n,
+            "m": stage.m,
+            "edition": stage.edition,
+            **extension,
+            "verified": self.judgement.eligible != "ask",
+            "provenance": self.fact.provenance.to_json() if self.fact else None,
+        }
+
+
+def answer_stage(facts: ClinicalFacts, gate: StageGate, study_day: date | None) -> StageAnswer:
+    """Choose the stage that counts for one MR, and judge it.
+
+    Parameters
+    ----------
+    facts : ClinicalFacts
+        Its stages, and the start of treatment where it is known.
+    gate : StageGate
+        The stage that the model was fitted with.
+    study_day : date or None
+        Day of the MR.
+
+    Returns
+    -------
+    StageAnswer
+        Equal facts give an equal answer in whatever order they arrived.
+    """
+    start = facts.treatment_start.day if facts.treatment_start else None
+    recorded: Sequence[StageFact] = facts.stages or ((facts.stage,) if facts.stage else ())
+    reasons = [(fact, _reason_against(fact, start, study_day)) for fact in recorded]
+    usable = [fact for fact, reason in reasons if reason is None]
+    unused = tuple(
+        f"The stage {fact.stage.prefix}{described(fact.stage)}{_day(fact)} {reason} and was not used."
+        for fact, reason in reasons if reason is not None
+    )  # fmt: skip
+    fact = usable[-1] if usable else None
+    judgement = judge_stage(fact.stage if fact else StageValue(), gate)
+    treated = [
+        f"The stage {other.stage.prefix}{other.stage.text}{_day(other)} was made after treatment or for a recurrence, and "
+        "the MR is not older."
+        for other in recorded if fact is None and _says_treated_before(other, study_day)
+    ]  # fmt: skip
+    return StageAnswer(judgement, fact, unused, treated[0] if treated else "")
+
+
+def _reason_against(fact: StageFact, start: date | None, study_day: date | None) -> str | None:
+    for letter in fact.stage.prefix:
+        if letter in NOT_BEFORE_TREATMENT:
+            return f"was made {NOT_BEFORE_TREATMENT[letter]}"
+    day = fact.provenance.observed_on
+    if day is None:
+        return None
+    if start is not None and day > start:
+        return f"was made after the treatment began on {start.isoformat()}"
+    if study_day is not None and day > study_day + timedelta(days=DAYS_AFTER_MR):
+        return f"was made more than {DAYS_AFTER_MR} days after the MR of {study_day.isoformat()}"
+    return None
+
+
+def _says_treated_before(fact: StageFact, study_day: date | None) -> bool:
+    day = fact.provenance.observed_on
+    return bool({"y", "r"} & set(fact.stage.prefix)) and day is not None and study_day is not None and day <= study_day
+
+
+def _day(fact: StageFact) -> str:
+    day = fact.provenance.observed_on
+    return f" of {day.isoformat()}" if day else ""
