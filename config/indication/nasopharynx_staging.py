@@ -6,8 +6,8 @@ divided by the number of lesions, and the groups have other names; T stays.
 
 References
 ----------
-AJCC Cancer Staging Manual, 7th edition, chapter 4, and 8th edition, chapter 9; AJCC Version 9, Nasopharynx, as in Pan et
-al., JAMA Oncol 2024, "Ninth version of the AJCC and UICC nasopharyngeal cancer TNM staging classification", table 2.
+AJCC Cancer Staging Manual, 7th edition, chapter 4, and 8th edition, chapter 9; AJCC Version 9, Nasopharynx, as in Pan
+et al., JAMA Oncol 2024, "Ninth version of the AJCC and UICC nasopharyngeal cancer TNM staging classification", table 2.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ from config.decision_policy import DecisionPolicy
 from config.indication.vocabulary import SeriesRole
 from config.settings import Settings
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
-from node.cases.confirmations import separate_confirmed
 from node.cases.completion import Gap, contour_gaps, geometry_gaps, role_gaps
 from node.cases.conditions_of_use import CheckedCase, conditions_of_use
+from node.cases.confirmations import separate_confirmed
 from node.cases.contour_choice import ContourObject, Contours, find_contours
 from node.cases.eligibility import Eligibility, EligibilityFinding, assess_eligibility, study_day
 from node.cases.identity import identity_conflict

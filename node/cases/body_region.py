@@ -38,8 +38,8 @@ _OTHER: dict[str, str] = {
     "breast": r"breasts?|mamma\w*|brust|seins?|mama|mamas|mammella|乳",
     "chest": r"chest|thora\w*|lungs?|pulmo\w*|mediast\w*|torax|tórax|胸|肺|纵隔",
     "heart": r"heart|cardi\w*|herz\w*|c[oœ]eur|corazón|cuore|心脏|心肌",
-    "spine": r"[clt]? ?spines?|spinal\w*|lumb\w*|sacr\w*|[hbl]ws|wirbels\w*|rachis|columna|colonna|vertebr\w*|脊柱|脊椎|脊髓|"
-    r"颈椎|頸椎|胸椎|腰椎|骶",
+    "spine": r"[clt]? ?spines?|spinal\w*|lumb\w*|sacr\w*|[hbl]ws|wirbels\w*|rachis|columna|colonna|vertebr\w*|"
+    r"脊柱|脊椎|脊髓|颈椎|頸椎|胸椎|腰椎|骶",
     "knee": r"knees?|knie\w*|genou\w*|rodilla\w*|ginocchio|膝",
     "hip": r"hips?|hüft\w*|huft\w*|hanches?|cadera\w*|femoral head|femoral neck|head of femur|髋|股骨",
     "shoulder": r"shoulders?|schulter\w*|épaules?|epaules?|hombro\w*|spalla|肩",

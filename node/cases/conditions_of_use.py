@@ -69,7 +69,10 @@ def conditions_of_use(case: CheckedCase) -> list[dict[str, str]]:
 
 
 def _disease(case: CheckedCase) -> Answer:
-    return ConditionState.NOT_CHECKED, "The diagnosis is not recorded."
+    text = case.eligibility.explain["diagnosis"]
+    if _has_finding(case, "diagnosis_not_eligible") or _has_finding(case, "diagnosis_contradiction"):
+        return ConditionState.NOT_MET, text
+    return (ConditionState.MET if case.eligibility.is_diagnosed else ConditionState.NOT_CHECKED), text
 
 
 def _stage(case: CheckedCase) -> Answer:
@@ -90,6 +93,8 @@ def _treatment_naive(case: CheckedCase) -> Answer:
 
 
 def _prior_malignancy(case: CheckedCase) -> Answer:
+    if case.eligibility.other_tumour:
+        return ConditionState.NOT_MET, f"Another tumour is recorded: {case.eligibility.other_tumour}."
     return ConditionState.NOT_CHECKED, "Earlier malignancies are not recorded."
 
 

@@ -28,8 +28,8 @@ _NO_STATEMENT = re.compile(r"not otherwise specified|not elsewhere classified|un
 _HISTOLOGY = frozenset({
     "squamous", "cell", "carcinoma", "carcinomas", "undifferentiated", "nonkeratinizing", "non", "keratinizing",
     "keratinising", "nonkeratinising", "cancer", "malignant", "neoplasm", "tumor", "tumour", "malignancy", "primary",
-    "differentiated", "poorly", "moderately", "well", "basaloid", "lymphoepithelial", "癌", "恶性肿瘤", "鳞癌", "鳞状细胞癌",
-    "of", "the", "disease", "disorder", "type", "who",
+    "differentiated", "poorly", "moderately", "well", "basaloid", "lymphoepithelial",
+    "癌", "恶性肿瘤", "鳞癌", "鳞状细胞癌", "of", "the", "disease", "disorder", "type", "who",
 })  # fmt: skip
 
 

@@ -40,12 +40,18 @@ class DiagnosisAnswer:
         One sentence or more.
     recorded : str
         The diagnosis that counts, as recorded; empty for none.
+    other_tumour : str
+        Another one that is recorded beside it; empty for none.
+    is_diagnosed : bool
+        Whether the disease of the model is recorded, alone or beside another one.
     """
 
     state: Literal["met", "held", "refused", "assumed"]
     code: str
     text: str
     recorded: str = ""
+    other_tumour: str = ""
+    is_diagnosed: bool = False
 
 
 def answer_diagnosis(
@@ -67,8 +73,8 @@ def answer_diagnosis(
     Returns
     -------
     DiagnosisAnswer
-        "refused" for recorded facts of another disease, "held" where nothing is recorded, records contradict each other,
-        or only the images name another disease.
+        "refused" for recorded facts of another disease, "held" where nothing is recorded, records contradict each
+        other, or only the images name another disease.
     """
     recorded = [(fact.diagnosis, f"({fact.provenance.source})") for fact in facts]
     in_images = _in_images(headers)
@@ -84,7 +90,7 @@ def answer_diagnosis(
         return _contradiction(eligible, against, disease)
     if eligible:
         diagnosis, source = eligible[-1] if len(recorded) == 0 else eligible[0]
-        return DiagnosisAnswer("met", "", f"The diagnosis is {diagnosis.text!r} {source}.", diagnosis.text)
+        return DiagnosisAnswer("met", "", f"The diagnosis is {diagnosis.text!r} {source}.", diagnosis.text, "", True)
     return _without(recorded, disease, unknown)
 
 
@@ -99,7 +105,8 @@ def _contradiction(
     else:
         sentence += " Enter the diagnosis with cptdn clinical set PATIENT_ID --diagnosis CODE."
     recorded = eligible[-1][0].text if eligible else other.text
-    return DiagnosisAnswer("held", CONTRADICTION if eligible else UNKNOWN, sentence, recorded)
+    code = CONTRADICTION if eligible else UNKNOWN
+    return DiagnosisAnswer("held", code, sentence, recorded, other.text if eligible else "", bool(eligible))
 
 
 def _without(recorded: Sequence[tuple[Diagnosis, str]], disease: str, unknown: str) -> DiagnosisAnswer:

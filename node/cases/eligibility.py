@@ -59,8 +59,10 @@ class Eligibility:
         As in the computation request (see `ComputeRequest`).
     study_day : date or None
         The day of the MR.
-    diagnosis : str
+    diagnosis, other_tumour : str
         As recorded; empty for none.
+    is_diagnosed : bool
+        Whether the disease of the model is recorded.
     """
 
     findings: list[EligibilityFinding] = field(default_factory=list)
@@ -72,6 +74,8 @@ class Eligibility:
     stage: dict[str, Any] = field(default_factory=dict)
     study_day: date | None = None
     diagnosis: str = ""
+    other_tumour: str = ""
+    is_diagnosed: bool = False
 
 
 def assess_eligibility(
@@ -163,7 +167,8 @@ def _assess_diagnosis(
         facts.diagnoses, headers, policy.indication.disease, settings.eligibility.diagnosis
     )  # fmt: skip
     eligibility.explain["diagnosis"] = answer.text
-    eligibility.diagnosis = answer.recorded
+    eligibility.diagnosis, eligibility.other_tumour = answer.recorded, answer.other_tumour
+    eligibility.is_diagnosed = answer.is_diagnosed
     if answer.state == "assumed":
         eligibility.warnings.append((answer.code, answer.text))
     elif answer.state != "met":

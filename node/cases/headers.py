@@ -202,12 +202,12 @@ def _code_meanings(items: Any) -> list[str] | None:
 
 
 def _coded_texts(items: Any) -> list[str] | None:
-    """Code values with their meanings: of a diagnosis both count."""
+    """Return code values with their meanings: of a diagnosis both count."""
     texts = [f"{item.get('CodeValue', '')} {item.get('CodeMeaning', '')}".strip() for item in items or ()]
     return [text for text in texts if text] or None
 
 
 def _requested(items: Any) -> list[str] | None:
-    """The descriptions of the requested procedure and of the scheduled step (PS3.3 table 10-9)."""
+    """Return the descriptions of requested procedure and scheduled step (PS3.3 table 10-9)."""
     keywords = ("RequestedProcedureDescription", "ScheduledProcedureStepDescription")
     return [str(item.get(keyword)) for item in items or () for keyword in keywords if item.get(keyword)] or None

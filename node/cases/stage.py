@@ -24,8 +24,8 @@ from node.cases.stage_edition import (
 )
 
 _BETWEEN = r"[\s,;:/_.\-()|、，。·+&]*"
-# Several tumours, by m or their number; sentinel node and fine needle aspiration (UICC). A number at the end of the text
-# is an edition: T4N3M1b (9).
+# Several tumours, by m or their number; sentinel node and fine needle aspiration (UICC). A number at the end of the
+# text is an edition: T4N3M1b (9).
 _SUFFIXES = {"T": r"(?:\s?\((?:m|s|\d(?=\)\s?[cpyra]{0,3}N))\))?", "N": r"(?:\s?\((?:f|sn)\))?", "M": ""}
 # A c before N or M is the prefix of that category: cT3cN1cM0.
 _SUB = r"(?:mi|[abde]\d?|c\d?(?![NM]))?"

@@ -18,13 +18,14 @@ ORDINALS = {
 }  # fmt: skip
 EDITION_WORDS = frozenset({
     "ajcc", "uicc", "tnm", "edition", "ed", "edn", "editions", "version", "ver", "vers", "v", "auflage", "aufl",
-    "édition", "edición", "edizione", "edicion", "版", "第", "版本", "manual", "th", "st", "nd", "rd", "e", "ème", "eme",
-    "ª", "a", "o", "º",
+    "édition", "edición", "edizione", "edicion", "版", "第", "版本", "manual", "th", "st", "nd", "rd", "e", "ème",
+    "eme", "ª", "a", "o", "º",
 })  # fmt: skip
 NEUTRAL_WORDS = frozenset({
     "american", "joint", "committee", "commission", "on", "cancer", "union", "for", "international", "control",
     "staging", "stage", "system", "classification", "the", "of", "by", "per", "according", "to", "and", "neoplasm",
-    "tumor", "tumour", "staging)", "malignant", "tumours", "tumors", "分期", "标准", "美国癌症联合委员会", "国际抗癌联盟",
+    "tumor", "tumour", "staging)", "malignant", "tumours", "tumors", "分期", "标准",
+    "美国癌症联合委员会", "国际抗癌联盟",
 })  # fmt: skip
 # Systems of their own: the same letters mean other things (paranasal sinuses are T4 in the Chinese 2008 system).
 OTHER_SYSTEM = re.compile(

@@ -1,8 +1,8 @@
 """The stage of a patient for one MR: which of the recorded ones counts, and what follows from it.
 
 Used is the newest clinical stage before treatment, by the day of the staging and not of its arrival. Stages after
-treatment (y), of a recurrence (r), of an operation (p) or an autopsy (a) are named and not used: a restaging says nothing
-about the patient before treatment.
+treatment (y), of a recurrence (r), of an operation (p) or an autopsy (a) are named and not used: a restaging says
+nothing about the patient before treatment.
 """
 
 from __future__ import annotations
@@ -95,8 +95,8 @@ def answer_stage(facts: ClinicalFacts, gate: StageGate, study_day: date | None) 
     fact = usable[-1] if usable else None
     judgement = judge_stage(fact.stage if fact else StageValue(), gate)
     treated = [
-        f"The stage {other.stage.prefix}{other.stage.text}{_day(other)} was made after treatment or for a recurrence, and "
-        "the MR is not older."
+        f"The stage {other.stage.prefix}{other.stage.text}{_day(other)} was made after treatment or for a "
+        "recurrence, and the MR is not older."
         for other in recorded if fact is None and _says_treated_before(other, study_day)
     ]  # fmt: skip
     return StageAnswer(judgement, fact, unused, treated[0] if treated else "")

@@ -1,8 +1,8 @@
 """Whether a stage is one that the model answers for, across editions.
 
-T3N1M0 of the 9th edition is contained in T3N1M0 of the 8th: the 9th moves nodes with advanced extranodal extension from
-N1 to N3, and T is the same. T3N1M0 of the 7th is not: its N1 reaches down to the supraclavicular fossa, the 8th's to the
-cricoid cartilage.
+T3N1M0 of the 9th edition is contained in T3N1M0 of the 8th: the 9th moves nodes with advanced extranodal extension
+from N1 to N3, and T is the same. T3N1M0 of the 7th is not: its N1 reaches down to the supraclavicular fossa, the 8th's
+to the cricoid cartilage.
 
 References
 ----------
@@ -188,8 +188,8 @@ def _eligible(stage: StageValue, gate: StageGate) -> StageJudgement:
         group = stage_group(gate.t, gate.n, gate.m, gate.edition)
         because = " without the extranodal extension" if stage.ene_only else ""
         reason = (
-            f"The stage {described(stage)} is contained in {gate.text} of AJCC {gate.edition} (stage {group}){because}, "
-            "for which the model is."
+            f"The stage {described(stage)} is contained in {gate.text} of AJCC {gate.edition} (stage {group})"
+            f"{because}, for which the model is."
         )
     return StageJudgement("yes", f"{reason}{_note(stage)}", warnings=_warnings(stage))
 
@@ -203,8 +203,8 @@ def _note(stage: StageValue) -> str:
     if len(groups) == 1:
         return f" In the 9th it is stage {groups[0]}."
     return (
-        f" In the 9th it is stage {groups[0]}, or N3 and stage {groups[1]} with advanced extranodal extension, which is "
-        "not recorded."
+        f" In the 9th it is stage {groups[0]}, or N3 and stage {groups[1]} with advanced extranodal extension, "
+        "which is not recorded."
     )
 
 
@@ -212,10 +212,10 @@ def _warnings(stage: StageValue) -> tuple[tuple[str, str], ...]:
     if stage.ene != "yes":
         return ()
     if stage.edition == "9" and not stage.ene_only:
-        text = f"Advanced extranodal extension is recorded with {stage.n} of AJCC 9, where it would be N3; check the stage."
+        text = f"Advanced extranodal extension is recorded with {stage.n} of AJCC 9, where it would be N3: check it."
     else:
         text = (
-            "Advanced extranodal extension is recorded: N3, stage III in the 9th edition. The edition of the model does "
-            "not count it, so the numbers may be too favourable for this patient."
+            "Advanced extranodal extension is recorded: N3, stage III in the 9th edition. The edition of the model "
+            "does not count it, so the numbers may be too favourable for this patient."
         )
     return (("extranodal_extension", text),)

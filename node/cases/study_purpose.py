@@ -10,11 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from config.errors import InputError
 from node.cases.body_region import other_region
 from node.cases.completion import Gap
 from node.cases.contour_choice import ContourObject
-from node.cases.dates import parse_date
 from node.cases.vocabulary import plain_text
 
 REGION, RESPONSE = "region_contradiction", "treatment_response"
@@ -48,13 +46,15 @@ _TREATMENT = (
     r"treat\w*|tx|therap\w*|rx|irradiat\w*|(?:\d ?)?cycles?\w*)"
 )
 _RESPONSE = re.compile(
-    rf"(?<![a-z])(?:(?:post|after|following|s ?p|status post|during|mid|end of|completed|completion of) ?-? ?{_TREATMENT}|"
-    r"follow ?-? ?up\w*|f ?u|fup|flup|response|responder|restag\w*|re ?staging|surveillance|recurr\w*|relaps\w*|residual|"
-    r"salvage|re ?irradiat\w*|(?:treatment|therapy) (?:monitor\w*|evaluation|assessment)|on treatment|"
+    r"(?<![a-z])(?:(?:post|after|following|s ?p|status post|during|mid|end of|completed|completion of)"
+    rf" ?-? ?{_TREATMENT}|follow ?-? ?up\w*|f ?u|fup|flup|response|responder|restag\w*|re ?staging|surveillance|"
+    r"recurr\w*|relaps\w*|residual|salvage|"
+    r"re ?irradiat\w*|(?:treatment|therapy) (?:monitor\w*|evaluation|assessment)|on treatment|"
     r"(?:wk|week|woche|fx|fraction) ?\d{1,2}|\d{1,2} ?(?:wk|weeks?|months?|mo) (?:post|after)|"
     r"nach (?:rt|rct|op|bestrahl\w*|radio\w*|chemo\w*|therap\w*)|nachsorge|verlauf\w*|rezidiv\w*|"
     r"suivi|r[ée]cidive|apr[eè]s (?:rt|radio\w*|chimio\w*|traitement)|seguimiento|control post\w*|recidiva|"
-    r"dopo (?:rt|radio\w*|chemio\w*|terapia)|(?:despu[eé]s|tras) (?:de )?(?:rt|radio\w*|quimio\w*|tratamiento))(?![a-z])|"
+    r"dopo (?:rt|radio\w*|chemio\w*|terapia)|"
+    r"(?:despu[eé]s|tras) (?:de )?(?:rt|radio\w*|quimio\w*|tratamiento))(?![a-z])|"
     r"复查|複查|复诊|随访|隨訪|疗效|療效|(?:治疗|放疗|化疗|放化疗|诱导|同期)(?:后|後|中)|術後|术后|复发|復發|残留|再程|第\d+周期后"
 )
 _ADAPTIVE = re.compile(
@@ -138,8 +138,8 @@ def _response_question(texts: Sequence[tuple[str, str, str]]) -> Gap | None:
         words = _RESPONSE.search(plain_text(text))
         if words:
             sentence = (
-                f"Expected an MR before any treatment, found the {name} {text!r}, which speaks of treatment or follow-up "
-                f"({words.group().strip()!r})."
+                f"Expected an MR before any treatment, found the {name} {text!r}, which speaks of treatment or "
+                f"follow-up ({words.group().strip()!r})."
             )
             return Gap("held", RESPONSE, confirmable_text(sentence, RESPONSE))
     return None
@@ -164,7 +164,7 @@ def _contour_names(contour: ContourObject) -> Iterator[tuple[str, str]]:
 
 def _age_question(contours: Sequence[ContourObject], study_day: date | None) -> Gap | None:
     for contour in contours:
-        drawn = _day(contour.instance.header)
+        drawn = contour.drawn_on
         if drawn is None or study_day is None or abs((drawn - study_day).days) <= CONTOUR_DAYS:
             continue
         when = "after" if drawn > study_day else "before"
@@ -174,11 +174,3 @@ def _age_question(contours: Sequence[ContourObject], study_day: date | None) -> 
         )
         return Gap("held", CONTOUR_AGE, confirmable_text(sentence, CONTOUR_AGE))
     return None
-
-
-def _day(header: Mapping[str, Any]) -> date | None:
-    text = str(header.get("StructureSetDate") or "")
-    try:
-        return parse_date(text) if text else None
-    except InputError:
-        return None

@@ -1,7 +1,7 @@
 """Codes of TNM: what is staged, by which edition, and the categories; no other module contains one.
 
-SNOMED CT: the AJCC allowable values and the staging systems as in mCODE STU4 (hl7.org/fhir/us/mcode); NCI Thesaurus: stage
-findings and stage types as there. LOINC from loinc.org.
+SNOMED CT: the AJCC allowable values and the staging systems as in mCODE STU4 (hl7.org/fhir/us/mcode); NCI Thesaurus:
+stage findings and stage types as there. LOINC from loinc.org.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ def open_case(session: Session, study_instance_uid: str, patient_id: str, issuer
     now = now_utc()
     case = {
         "study_instance_uid": study_instance_uid, "patient_id": patient_id, "issuer": issuer, "state": "receiving",
-        "reasons": [], "assessment": {}, "assignments": {}, "confirmations": {}, "received_at": now, "last_instance_at": now,
-        "updated_at": now, "assess_after": now,
+        "reasons": [], "assessment": {}, "assignments": {}, "confirmations": {}, "received_at": now,
+        "last_instance_at": now, "updated_at": now, "assess_after": now,
     }  # fmt: skip
     # Two associations may bring the first two objects of one study at the same moment: the unique key decides, and the
     # loser does not write a second "received" line.

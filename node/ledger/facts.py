@@ -2,8 +2,8 @@
 
 EBV DNA results are separate by the day of the blood draw. A result without a day replaces all before it; a result for a
 day that exists corrects that day. Stages are separate by day and kind (clinical, after treatment, pathological), so a
-restaging does not replace the stage before treatment; current is the newest clinical one by its day. A diagnosis that is
-stated as the only one (command, table, page) replaces all before it; those of a record (HL7, FHIR) are added.
+restaging does not replace the stage before treatment; current is the newest clinical one by its day. A diagnosis that
+is stated as the only one (command, table, page) replaces all before it; those of a record (HL7, FHIR) are added.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def _current(name: str, rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
 
 
 def _stages(rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
-    """The last recorded stage of each day and kind, in order of the days; one without a day is of its recording."""
+    """Return the last recorded stage of each day and kind, in order of the days; without one that of its recording."""
     by_day = {(row.observed_on, _kind(row.value)): row for row in rows}
     return sorted(by_day.values(), key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
 
@@ -229,7 +229,7 @@ def _kind(stage: dict[str, Any]) -> str:
 
 
 def _diagnoses(rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
-    """The last diagnosis that was stated as the only one, and every other one since, each text once."""
+    """Return the last diagnosis that was stated as the only one, and every other one since, each text once."""
     current: dict[str, ClinicalFact] = {}
     for row in rows:
         if row.value.get("is_only"):
@@ -239,7 +239,7 @@ def _diagnoses(rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
 
 
 def _comparable(name: str, rows: Sequence[ClinicalFact], value: dict[str, Any]) -> list[ClinicalFact]:
-    """The rows of which an equal one makes a new one superfluous."""
+    """Return the rows of which an equal one makes a new one superfluous."""
     if name == "stage":
         return _stages(rows)
     current = _current(name, rows)

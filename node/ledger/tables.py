@@ -205,7 +205,9 @@ class ClinicalFact(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     patient_id: Mapped[str]
     issuer: Mapped[str] = mapped_column(default="")
-    name: Mapped[str] = mapped_column(String(32))  # ebv_dna | diagnosis | stage | birth_date | treatment_start | prior_treatment
+    name: Mapped[str] = mapped_column(
+        String(32)
+    )  # ebv_dna | diagnosis | stage | birth_date | treatment_start | prior_treatment
     value: Mapped[dict[str, Any]]
     source: Mapped[str]
     set_by: Mapped[str]

@@ -78,7 +78,10 @@ REASONS: dict[str, Reason] = {
         "The diagnosis is not recorded", "未记录诊断", "Enter the diagnosis below.", "请在下方录入诊断。"
     ),
     "diagnosis_not_eligible": _r(
-        "Another diagnosis", "诊断不符合", "Nothing; correct the diagnosis if it is wrong.", "无需处理; 诊断有误时请更正。"
+        "Another diagnosis",
+        "诊断不符合",
+        "Nothing; correct the diagnosis if it is wrong.",
+        "无需处理; 诊断有误时请更正。",
     ),
     "diagnosis_contradiction": _r(
         "Diagnoses contradict each other",

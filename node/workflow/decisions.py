@@ -84,8 +84,8 @@ def confirm(session: Session, study_instance_uid: str, code: str, because: str, 
     if code not in CONFIRMABLE or not asked:
         open_codes = [reason["code"] for reason in case.reasons if reason["code"] in CONFIRMABLE]
         raise InputError(
-            f"expected an open question of study {study_instance_uid} ({', '.join(open_codes) or 'there is none'}), found "
-            f"{code}"
+            f"expected an open question of study {study_instance_uid} ({', '.join(open_codes) or 'there is none'}), "
+            f"found {code}"
         )
     answer = {"text": asked[0], "because": because, "by": by, "at": now_utc().isoformat()}
     # SQLAlchemy notices a new dictionary, not a changed one.

@@ -10,11 +10,13 @@ from node.cases.case_inputs import CaseInputs, StoredInstance
 from node.cases.clinical_facts import (
     ClinicalFacts,
     DateFact,
+    DiagnosisFact,
     EbvResult,
     Provenance,
     StageFact,
     parse_stage,
 )
+from node.cases.diagnosis import read_diagnosis
 
 STUDY = "1.2.826.0.1.1"
 FRAME = "1.2.826.0.1.99"
@@ -134,6 +136,7 @@ def facts(ebv_dna: str | None = "12000", stage: str | None = "T3N1M0", edition: 
     return ClinicalFacts(
         ebv_dna=(EbvResult(ebv_dna, BY_HAND),) if ebv_dna else (),
         stage=StageFact(parse_stage(stage, edition), BY_HAND) if stage else None,
+        diagnoses=(DiagnosisFact(read_diagnosis("C11.9"), BY_HAND),),
         treatment_start=DateFact(date(2026, 5, 11), BY_HAND),
     )
 

@@ -50,7 +50,7 @@ def test_conditions_with_recorded_grounds_are_met() -> None:
 
 
 def test_what_nobody_recorded_is_not_checked_rather_than_met() -> None:
-    nothing = replace(facts(ebv_dna=None, stage=None), treatment_start=None)
+    nothing = replace(facts(ebv_dna=None, stage=None), treatment_start=None, diagnoses=())
     unknown = states(facts=nothing, images=study(ContrastBolusAgent=""), related=[])
     assert set(unknown.values()) == {"not_checked"}
 

@@ -12,7 +12,14 @@ from sqlalchemy import delete, select
 
 from config.settings import Settings, load_settings
 from node.cases.case_inputs import StoredInstance
-from node.clinical.entries import FactEntry, diagnosis_entry, ebv_entry, record_entries, stage_entry, treatment_start_entry
+from node.clinical.entries import (
+    FactEntry,
+    diagnosis_entry,
+    ebv_entry,
+    record_entries,
+    stage_entry,
+    treatment_start_entry,
+)
 from node.ledger import jobs
 from node.ledger.cases import get_case, history, record_arrival
 from node.ledger.database import Ledger, now_utc, open_ledger
@@ -52,7 +59,10 @@ class Site:
         self.arrive([*whole_study(), structure_set()])
         settings = self.settings
         self.learn(
-            ebv_entry(settings, "12000"), diagnosis_entry("C11.9"), stage_entry(settings, "T3N1M0", "8"), treatment_start_entry("2026-05-11")
+            ebv_entry(settings, "12000"),
+            diagnosis_entry("C11.9"),
+            stage_entry(settings, "T3N1M0", "8"),
+            treatment_start_entry("2026-05-11"),
         )
 
     def remove_instances(self, series_instance_uid: str) -> None:

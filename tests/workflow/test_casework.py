@@ -13,7 +13,7 @@ from sqlalchemy import select
 import node.workflow.casework
 from node.cases.assessment import Assessment, assess_inputs
 from node.cases.case_inputs import CaseInputs
-from node.clinical.entries import ebv_entry, stage_entry
+from node.clinical.entries import diagnosis_entry, ebv_entry, stage_entry
 from node.ledger import jobs
 from node.ledger.associations import Peer, record_study
 from node.ledger.cases import get_case, open_case
@@ -86,7 +86,7 @@ def test_a_study_whose_association_is_open_is_receiving_and_has_no_job(ready: Si
 
 def test_a_study_without_stage_is_held_until_the_stage_is_recorded(here: Site) -> None:
     here.arrive([*whole_study(), structure_set()])
-    here.learn(ebv_entry(here.settings, "12000"))
+    here.learn(ebv_entry(here.settings, "12000"), diagnosis_entry("C11.9"))
     assess_all(here)
     state, codes = here.codes()
     assert state == "held"

@@ -99,7 +99,9 @@ def confirm(request: PageRequest) -> Response:
 
 
 def set_facts(request: PageRequest) -> Response:
-    """Record clinical facts. Fields, each may be empty: ebv_dna, drawn_on, diagnosis, stage, birth_date, treatment_start.
+    """Record clinical facts.
+
+    Fields, each may be empty: ebv_dna, drawn_on, diagnosis, stage, birth_date, treatment_start.
 
     Parameters
     ----------
