@@ -58,6 +58,8 @@ class NodeSettings(_Section):
     allowed_calling_aes: tuple[str, ...] = ()
     allowed_addresses: tuple[str, ...] = ()  # addresses and networks; empty: any, where titles are named
     require_called_ae: bool = True
+    # Of objects that no case is made of: many senders stop at the first one that is not accepted.
+    other_classes: Literal["accept_and_discard", "reject"] = "accept_and_discard"
     character_sets: dict[str, CharacterSet] = {}  # calling AE title -> what its text really is
     users_file: Path | None = None  # name:argon2 hash, one a line; None: user identities are not asked for
     require_user_identity: bool = False

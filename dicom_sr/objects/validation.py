@@ -26,6 +26,8 @@ from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, Treatm
 REASON_CODE = re.compile(r"[A-Za-z0-9_.-]+")
 # PS3.5 9.1: numbers without leading zeros, separated by dots; the length of at most 64 is checked below.
 UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
+# UIDs of others are copied as they are: with leading zeros removed, a reference would name another object.
+COPIED_UID = re.compile(r"\d+(\.\d+)+", re.ASCII)
 # The displayed difference of two rates, each rounded to 0.001, is within 0.001 of the exact one. Nearer than that to
 # the threshold it may be on the other side of it than the exact difference, by which the regimen was recommended.
 ROUNDING = 0.0011
@@ -74,14 +76,17 @@ def _contradictions(report: TreatmentReport, sources: SourceStudy) -> Iterator[s
 
 
 def _uid_contradictions(report: TreatmentReport) -> Iterator[str]:
-    uids = [report.study_instance_uid, *report.predecessors]
+    uids = [report.study_instance_uid]
     for series in report.series:
         uids += [series.series_instance_uid, series.sop_class_uid, series.representative_sop_instance_uid]
     for used in report.contours:
         uids += [used.sop_instance_uid, used.sop_class_uid, used.series_instance_uid, used.study_instance_uid]
     for uid in uids:
-        if len(uid) > 64 or not UID.fullmatch(uid):
+        if len(uid) > 64 or not COPIED_UID.fullmatch(uid):
             yield f"expected a DICOM UID, found {uid!r}"
+    for uid in report.predecessors:
+        if len(uid) > 64 or not UID.fullmatch(uid):
+            yield f"expected the UID of a report of ours, found {uid!r}"
 
 
 def _source_contradictions(report: TreatmentReport, sources: SourceStudy) -> Iterator[str]:

@@ -24,6 +24,7 @@ from node.cases.confirmations import separate_confirmed
 from node.cases.contour_choice import ContourObject, Contours, find_contours
 from node.cases.eligibility import Eligibility, EligibilityFinding, assess_eligibility, study_day
 from node.cases.identity import identity_conflict
+from node.cases.quarantined_files import quarantine_gaps
 from node.cases.series_context import classify_series
 from node.cases.series_roles import ROLES, RoleDecision
 from node.cases.series_summary import SeriesSummary, summarise_series
@@ -191,7 +192,9 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     conflict = identity_conflict(headers)
     if conflict:
         content.gaps.append(Gap("held", "identity_mismatch", conflict))
-    content.gaps += _quarantine_gaps(inputs)
+    stored = {instance.sop_instance_uid for instance in inputs.images}
+    is_incomplete = any(gap.outcome == "incomplete" for gap in content.gaps)
+    content.gaps += quarantine_gaps(inputs.quarantined, stored, is_incomplete)
     if inputs.hold:
         content.gaps.append(Gap("held", "administrator_hold", f"An administrator holds this case: {inputs.hold}"))
     return content
@@ -204,17 +207,6 @@ def _questions(content: _Content) -> list[Gap]:
     return study_questions(
         content.headers, series_headers, [used[uid] for uid in sorted(used)], study_day(content.header)
     )
-
-
-def _quarantine_gaps(inputs: CaseInputs) -> list[Gap]:
-    """Quarantined files after which the content of the study is not certain."""
-    stored = {instance.sop_instance_uid for instance in inputs.images}
-    # An unreadable file whose instance arrived later was replaced; a conflict remains whichever came first.
-    return [
-        Gap("held", file.code, file.text)
-        for file in inputs.quarantined
-        if not (file.code == "unreadable_instance" and file.sop_instance_uid in stored)
-    ]
 
 
 def _is_contour_or_registration(instance: StoredInstance) -> bool:

@@ -25,11 +25,24 @@ class StoredInstance:
 
 @dataclass(frozen=True)
 class QuarantinedFile:
-    """A quarantined file of the study; `code` is unreadable_instance or conflicting_instance."""
+    """A quarantined file of the study, or one that may belong to it.
+
+    Attributes
+    ----------
+    code : str
+        unreadable_instance or conflicting_instance.
+    text : str
+        The reason, one sentence.
+    sop_instance_uid : str
+        As the sender announced it; empty where that is no UID.
+    is_of_study : bool
+        False for a file of unknown study that came in one association with objects of this study and of others.
+    """
 
     code: str
     text: str
     sop_instance_uid: str = ""
+    is_of_study: bool = True
 
 
 @dataclass(frozen=True)

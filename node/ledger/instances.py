@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from config.errors import InputError
 from node.ledger.database import insert_new
-from node.ledger.tables import Instance, Quarantined, Row
+from node.ledger.tables import AssociationStudy, Instance, Quarantined, Row
 
 
 def find_instance(session: Session, sop_instance_uid: str) -> Instance | None:
@@ -156,12 +156,38 @@ def quarantined_of_study(session: Session, study_instance_uid: str) -> list[Quar
     Returns
     -------
     list of Quarantined
-        In order of arrival. Objects whose Study Instance UID could not be read belong to no study and are never here.
+        In order of arrival. Objects whose Study Instance UID could not be found are not here: see
+        `quarantined_beside_study`.
     """
     query = select(Quarantined).where(
         Quarantined.study_instance_uid == study_instance_uid, Quarantined.dismissed_because.is_(None)
     )
     return list(session.scalars(query.order_by(Quarantined.id)))
+
+
+def quarantined_beside_study(session: Session, study_instance_uid: str) -> list[tuple[Quarantined, int]]:
+    """Return the quarantined objects of unknown study from the associations that sent a part of a study.
+
+    Returns
+    -------
+    list of (Quarantined, int)
+        In order of arrival, without dismissed ones; the number is that of the studies which the association sent parts
+        of: with one, the object belongs to it.
+    """
+    associations = select(AssociationStudy.association_id).where(
+        AssociationStudy.study_instance_uid == study_instance_uid
+    )
+    n_studies = (
+        select(func.count())
+        .select_from(AssociationStudy)
+        .where(AssociationStudy.association_id == Quarantined.association_id)
+        .scalar_subquery()
+    )
+    query = select(Quarantined, n_studies).where(
+        Quarantined.study_instance_uid.is_(None), Quarantined.dismissed_because.is_(None),
+        Quarantined.association_id.in_(associations),
+    )  # fmt: skip
+    return [(row, int(n)) for row, n in session.execute(query.order_by(Quarantined.id))]
 
 
 def dismiss_quarantined(session: Session, number: int, because: str) -> Quarantined:

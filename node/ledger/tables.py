@@ -121,12 +121,24 @@ class Quarantined(Base):
     digest: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
     calling_ae: Mapped[str]
+    association_id: Mapped[str | None] = mapped_column(String(36))  # that brought it: the other way to its study
     received_at: Mapped[datetime]
     dismissed_because: Mapped[str | None] = mapped_column(Text)  # set by an administrator; the file stays
     __table_args__ = (
         UniqueConstraint("sop_instance_uid", "digest"),
         Index("ix_quarantine_study", "study_instance_uid"),
+        Index("ix_quarantine_association", "association_id"),
     )
+
+
+class Discarded(Base):
+    """How many objects of one other storage class were received of a study and discarded; nothing else of them is kept."""
+
+    __tablename__ = "discarded"
+    study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)  # empty where it could not be read
+    sop_class_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    n: Mapped[int]
+    received_at: Mapped[datetime]  # the last one
 
 
 class Case(Base):

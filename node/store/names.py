@@ -1,4 +1,4 @@
-"""Names that may become paths: DICOM UIDs that follow PS3.5, digests, and nothing else."""
+"""Names that may become paths: DICOM UIDs, digests, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from functools import lru_cache
 
 from config.errors import InputError
 
-_UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))*", re.ASCII)
+# With leading zeros, which PS3.5 section 9.1 forbids: scanners and archives that write them are in use, and a UID is
+# compared as text. Ours have none (dicom_sr/header/uids.py).
+_UID = re.compile(r"[0-9]+(?:\.[0-9]+)*", re.ASCII)
 _DIGEST = re.compile(r"[0-9a-f]{16,64}", re.ASCII)
 UID_LENGTH = 64
 
 
 def is_uid(text: str) -> bool:
-    """Return whether a text is a UID by PS3.5 section 9.1.
+    """Return whether a text is a UID by PS3.5 section 9.1, or one that has leading zeros and is none otherwise.
 
     Parameters
     ----------
@@ -23,7 +25,8 @@ def is_uid(text: str) -> bool:
     Returns
     -------
     bool
-        True for numbers without leading zeros, joined by dots, at most 64 characters in all.
+        True for numbers joined by dots, at most 64 characters in all: nothing else may become a path, and receivers
+        cut longer texts, so that two of them would become one.
     """
     return len(text) <= UID_LENGTH and _has_form(text)
 

@@ -25,7 +25,13 @@ from node.ledger.associations import open_on_study
 from node.ledger.cases import due_cases, get_case, lock_case, next_due, record, schedule_assessment, set_state
 from node.ledger.database import Ledger, now_utc
 from node.ledger.facts import facts_of
-from node.ledger.instances import instances_of_frames, instances_of_patient, instances_of_study, quarantined_of_study
+from node.ledger.instances import (
+    instances_of_frames,
+    instances_of_patient,
+    instances_of_study,
+    quarantined_beside_study,
+    quarantined_of_study,
+)
 from node.ledger.reports import current_report
 from node.ledger.tables import Case, Instance, Report
 
@@ -200,9 +206,7 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
         related=tuple(stored_instance(row) for row in {row.sop_instance_uid: row for row in related}.values()),
         facts=facts_of(session, case.patient_id, case.issuer),
         assignments=case.assignments,
-        quarantined=tuple(
-            QuarantinedFile(row.code, row.text, row.sop_instance_uid) for row in quarantined_of_study(session, study)
-        ),
+        quarantined=_quarantined_files(session, study),
         last_instance_at=max((row.received_at for row in stored), default=None),
         character_set=next(
             (character_sets[row.calling_ae] for row in stored if row.calling_ae in character_sets), None
@@ -210,6 +214,19 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
         hold=case.hold,
         confirmations=case.confirmations,
     )
+
+
+def _quarantined_files(session: Session, study_instance_uid: str) -> tuple[QuarantinedFile, ...]:
+    files = [
+        QuarantinedFile(row.code, row.text, row.sop_instance_uid)
+        for row in quarantined_of_study(session, study_instance_uid)
+    ]
+    # An association that sent parts of one study only sent the objects without a readable study for it, too.
+    files += [
+        QuarantinedFile(row.code, row.text, row.sop_instance_uid, is_of_study=n_studies == 1)
+        for row, n_studies in quarantined_beside_study(session, study_instance_uid)
+    ]
+    return tuple(files)
 
 
 def _record_assessment(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:

@@ -81,7 +81,7 @@ class Repair:
                 Quarantined(
                     code=UNREADABLE, text=f"The stored file of this instance is damaged: {finding.text}.",
                     sop_instance_uid=finding.sop_instance_uid or "", study_instance_uid=finding.study_instance_uid,
-                    digest=digest, path=path, calling_ae=SENDER, received_at=now_utc(),
+                    digest=digest, path=path, calling_ae=SENDER, association_id=None, received_at=now_utc(),
                 ),
             )  # fmt: skip
         self._delete_row(finding, "is damaged on the disk")

@@ -162,7 +162,8 @@ def test_the_same_other_bytes_from_many_senders_at_once_are_one_conflict(node: S
     [
         ({"SOPInstanceUID": generate_uid()}, StoreStatus.SOP_INSTANCE_MISMATCH, "another SOP Instance"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, StoreStatus.SOP_CLASS_MISMATCH, "another SOP Class"),
-        ({"StudyInstanceUID": "1.2.03"}, StoreStatus.UNREADABLE, "expected a UID in StudyInstanceUID"),
+        ({"StudyInstanceUID": "1.2..3"}, StoreStatus.UNREADABLE, "expected a UID in StudyInstanceUID"),
+        ({"StudyInstanceUID": "1." * 32 + "12"}, StoreStatus.UNREADABLE, "more than 64 characters"),
         ({"SeriesInstanceUID": "../../etc"}, StoreStatus.UNREADABLE, "expected a UID in SeriesInstanceUID"),
         ({"StudyInstanceUID": ""}, StoreStatus.UNREADABLE, "missing or empty"),
     ],

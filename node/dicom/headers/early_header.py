@@ -31,14 +31,13 @@ from node.dicom.headers.instance_header import InstanceHeader
 from node.dicom.headers.structure import (
     FIRST_TAG,
     IDENTIFYING_TAGS,
-    LONG_VRS,
     PIXEL_DATA,
-    SHORT_VRS,
     SOP_CLASS_UID,
     UNDEFINED,
     skip_sequence,
     uid_text,
 )
+from node.dicom.headers.vr_forms import LONG_VRS, SHORT_VRS
 
 EARLY_HEADER_BYTES = 1 << 17  # enough for a header with 100 kB of private elements, which some scanners write
 MR_IMAGE = "1.2.840.10008.5.1.4.1.1.4"

@@ -23,6 +23,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from node.cases.headers import header_of
+from node.dicom.headers.conforming import header_bytes
 from node.dicom.headers.instance_header import InstanceHeader
 from node.dicom.headers.structure import (
     DataSetStructure,
@@ -37,6 +38,7 @@ MAX_ELEMENTS_HERE = 30_000  # elements and items; an Enhanced MR of 500 frames h
 MAX_HEADER_BYTES_HERE = 1_000_000
 MAX_MEMORY_BYTES = 2 * 2**30
 MAX_PROCESSOR_SECONDS, MAX_SECONDS = 30, 120.0
+MAX_FINDINGS = 20  # of one object that are saved
 MAX_PROCESSES = 2  # at once, so that what all of them use together is limited, too
 _PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 _process_slots = threading.BoundedSemaphore(MAX_PROCESSES)
@@ -70,7 +72,7 @@ def read_full_header(path: Path, data_offset: int, transfer_syntax_uid: str) -> 
             structure = validate_structure(data, transfer_syntax_uid, MAX_ELEMENTS_HERE)
             # Without pixels everything is header: a structure set with long contours goes to the process of its own.
             if (structure.pixel_offset or len(data)) <= MAX_HEADER_BYTES_HERE:
-                return _decode(bytes(data[: structure.pixel_offset]), transfer_syntax_uid, structure)
+                return _decode(data, transfer_syntax_uid, structure)
         # Not an error of the object: only too much to be read here.
         except TooManyElementsError:
             pass
@@ -107,13 +109,17 @@ def _mapped(path: Path, data_offset: int) -> memoryview:
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[data_offset:]
 
 
-def _decode(encoded: bytes, transfer_syntax_uid: str, structure: DataSetStructure) -> InstanceHeader:
+def _decode(data: memoryview, transfer_syntax_uid: str, structure: DataSetStructure) -> InstanceHeader:
+    encoded = header_bytes(data, transfer_syntax_uid, structure)
     try:
-        return InstanceHeader(header_of(decode_elements(encoded, transfer_syntax_uid)), structure.uids)
+        values = header_of(decode_elements(encoded, transfer_syntax_uid))
     except RecursionError as error:
         raise EncodingError("sequences are nested too deeply to be read", structure.uids) from error
     except Exception as error:  # values are decoded here for the first time; damage makes pydicom raise anything
         raise EncodingError(f"the header cannot be read ({type(error).__name__})", structure.uids) from error
+    if structure.findings:
+        values["EncodingFindings"] = list(structure.findings[:MAX_FINDINGS])
+    return InstanceHeader(values, structure.uids)
 
 
 def _at_pixels(tag: BaseTag, _vr: Any, _length: int) -> bool:
@@ -147,11 +153,11 @@ def main(path: str, data_offset: str, transfer_syntax_uid: str) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (MAX_PROCESSOR_SECONDS, MAX_PROCESSOR_SECONDS))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would contain patient data
     try:
-        data: bytes | memoryview = _mapped(Path(path), int(data_offset))
+        data = _mapped(Path(path), int(data_offset))
         if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-            data = inflate(data)
+            data = memoryview(inflate(data))
         structure = validate_structure(data, transfer_syntax_uid)
-        header = _decode(bytes(data[: structure.pixel_offset]), transfer_syntax_uid, structure)
+        header = _decode(data, transfer_syntax_uid, structure)
         answer: dict[str, Any] = {"values": header.values, "uids": header.uids}
     except EncodingError as error:
         answer = {"error": str(error), "uids": error.uids}

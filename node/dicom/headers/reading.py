@@ -6,7 +6,9 @@ from pathlib import Path
 
 from node.dicom.headers.early_header import EARLY_HEADER_BYTES, EarlyHeader, read_early_header
 from node.dicom.headers.full_header import read_full_header
+from node.dicom.headers.identifying_uids import SEARCHED_BYTES, find_identifying_uids
 from node.dicom.headers.instance_header import InstanceHeader
+from node.dicom.headers.structure import EncodingError
 from node.store.incoming import IncomingFile
 
 
@@ -28,7 +30,8 @@ def read_instance_header(incoming: IncomingFile, early_header: EarlyHeader | Non
     Raises
     ------
     EncodingError
-        The bytes are not a data set in the transfer syntax of the file, or reading them takes too much.
+        The bytes are not a data set in the transfer syntax of the file, or reading them takes too much; with the
+        identifying UIDs that could be found all the same.
     OSError
         The file cannot be read back.
     """
@@ -37,4 +40,8 @@ def read_instance_header(incoming: IncomingFile, early_header: EarlyHeader | Non
     # Any other size means that elements follow the pixels, or that the object is cut off: the whole is validated then.
     if early_header is not None and early_header.size_bytes == incoming.size_bytes:
         return early_header.header
-    return read_full_header(Path(incoming.path), incoming.data_offset, syntax)
+    try:
+        return read_full_header(Path(incoming.path), incoming.data_offset, syntax)
+    except EncodingError as error:
+        found = find_identifying_uids(incoming.first_bytes(SEARCHED_BYTES), syntax)
+        raise EncodingError(str(error), {**found, **error.uids}) from error

@@ -1,8 +1,11 @@
 """Validation of the encoding of a data set before anything is decoded (PS3.5 section 7).
 
 `validate_structure` reads tags and lengths of all elements, without recursion and without copying values, and finds
-what would make a decoder fail, hang or use too much memory: lengths beyond the end, elements out of order, deep
-nesting, text that is no data set at all. It also reads the identifying UIDs that the receive path needs.
+what would make a decoder fail, hang or use too much memory: lengths beyond the end, deep nesting, text that is no data
+set at all. It also reads the identifying UIDs that the receive path needs.
+
+Elements that do not conform and have one meaning all the same (an unknown or missing value representation, another
+order, an element twice) are findings and no errors: `conforming.py` writes them as PS3.5 has them.
 """
 
 from __future__ import annotations
@@ -10,7 +13,9 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from pydicom.datadict import dictionary_has_tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -19,8 +24,10 @@ from pydicom.uid import (
 )
 
 from config.errors import InputError
+from node.dicom.headers.vr_forms import LONG_VRS, SHORT_VRS, ElementForm, form_of_element
 
 MAX_NESTING = 24  # real objects have less than 10 levels; decoders recurse
+MAX_NONCONFORMING = 2_000  # elements of unknown form: to find the form of each takes time
 MAX_INFLATED_BYTES = 256 * 1024 * 1024
 
 SOP_CLASS_UID = 0x00080016
@@ -33,13 +40,6 @@ FIRST_TAG = 0x00080000  # lower groups belong to commands and file meta informat
 PIXEL_DATA = 0x7FE00010
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
-LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-SHORT_VRS = frozenset(
-    {
-        b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
-        b"ST", b"TM", b"UI", b"UL", b"US",
-    }
-)  # fmt: skip
 
 
 class EncodingError(InputError):
@@ -62,9 +62,18 @@ class TooManyElementsError(Exception):
     """The data set has more elements than the caller allows."""
 
 
+class Element(NamedTuple):
+    """Where one element of the first level is, in bytes of the data set."""
+
+    tag: int
+    form: ElementForm
+    start: int
+    end: int
+
+
 @dataclass(frozen=True)
 class DataSetStructure:
-    """The outline of a valid data set.
+    """The outline of a readable data set.
 
     Parameters
     ----------
@@ -72,10 +81,19 @@ class DataSetStructure:
         Texts of the identifying UIDs by tag.
     pixel_offset : int or None
         Where the element Pixel Data (7FE0,0010) begins, in bytes; None without pixels.
+    findings : tuple of str
+        What does not conform to PS3.5, each once; empty for a conforming data set.
+    elements : tuple of Element
+        Those of the first level as they are stored, repetitions included.
+    nonconforming : tuple of int
+        Offsets of the elements, nested ones included, whose own encoding does not conform.
     """
 
     uids: dict[int, str] = field(default_factory=dict)
     pixel_offset: int | None = None
+    findings: tuple[str, ...] = ()
+    elements: tuple[Element, ...] = ()
+    nonconforming: tuple[int, ...] = ()
 
 
 def inflate(data: bytes | memoryview) -> bytes:
@@ -113,7 +131,7 @@ def inflate(data: bytes | memoryview) -> bytes:
 def validate_structure(
     data: bytes | memoryview, transfer_syntax_uid: str, max_elements: int | None = None
 ) -> DataSetStructure:
-    """Validate the lengths, order and nesting of all elements of a data set.
+    """Validate the lengths and nesting of all elements of a data set.
 
     Parameters
     ----------
@@ -127,7 +145,7 @@ def validate_structure(
     Returns
     -------
     DataSetStructure
-        UIDs and where the pixels begin.
+        UIDs, where the pixels begin, and what does not conform.
 
     Raises
     ------
@@ -138,7 +156,7 @@ def validate_structure(
 
     References
     ----------
-    PS3.5 sections 7.1 (elements), 7.5 (nesting) and A.4 (encapsulated pixels).
+    PS3.5 sections 6.2 (unknown value representations), 7.1 (elements), 7.5 (nesting) and A.4 (encapsulated pixels).
     """
     validator = _StructureValidator(memoryview(data), transfer_syntax_uid, max_elements)
     try:
@@ -194,39 +212,75 @@ class _StructureValidator:
         self.encapsulated = transfer_syntax_uid not in (
             ImplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian,
         )  # fmt: skip
+        self.little_endian = order == "<"
         self.uids: dict[int, str] = {}
         self.pixel_offset: int | None = None
+        self.elements: list[Element] = []
+        self.findings: dict[str, None] = {}  # each once, in the order of the data set
+        self.nonconforming: list[int] = []
 
     def run(self) -> DataSetStructure:
         offset, last = 0, -1
+        places: dict[int, int] = {}  # of each tag in `elements`
         while offset < self.end:
             if self.pixel_offset is not None and not any(self.data[offset:]):
                 break  # zeros after the pixels pad some archives' files
             start = offset
-            tag, vr, length, offset = self.read_element(offset)
-            # PS3.5 section 7.1: ascending, each tag once. Of two elements with one tag, different programs use
-            # different ones.
-            if tag <= last:
-                raise EncodingError(f"at byte {start}: {_name(tag)} is after {_name(last)}, expected ascending tags")
+            tag, form = self.read_element(offset)
+            offset = form.value_offset
             # Every real data set begins with a group from 0008 to 003F; random bytes seldom do.
             if last < 0 and not FIRST_TAG <= tag < 0x00400000:
-                raise EncodingError(f"expected a data set that begins with group 0008, found {_name(tag)}")
+                raise EncodingError(f"expected a data set that begins with group 0008, found {tag_name(tag)}")
+            if tag < last:
+                self.require_known(tag, start, last, places)
+                self.findings[f"{tag_name(tag)} is after {tag_name(last)}"] = None
             last = tag
             if tag == PIXEL_DATA:
                 self.pixel_offset = start
-            if length == UNDEFINED:
-                offset = self.skip_fragments(offset) if tag == PIXEL_DATA else self.skip_sequence(offset, vr == b"UN")
-                continue
-            self.require_length(tag, offset, length)
+            if form.length == UNDEFINED:
+                is_implicit = form.vr == b"UN"
+                offset = self.skip_fragments(offset) if tag == PIXEL_DATA else self.skip_sequence(offset, is_implicit)
+            else:
+                self.require_length(tag, offset, form.length)
+                offset += form.length
+            self.add(Element(tag, form, start, offset), places)
+        n_without_vr = sum(not element.form.vr for element in self.elements)
+        if not self.implicit and 2 * n_without_vr > len(self.elements):
+            raise EncodingError("expected explicit VR, found a data set in implicit VR")
+        return DataSetStructure(
+            self.uids, self.pixel_offset, tuple(self.findings), tuple(self.elements), tuple(self.nonconforming)
+        )
+
+    def add(self, element: Element, places: dict[int, int]) -> None:
+        """Add an element of the first level; the same element again is a finding."""
+        tag, value = element.tag, self.data[element.form.value_offset : element.end]
+        if tag in places:
+            before = self.elements[places[tag]]
+            # PS3.5 section 7.1: each tag once. Of two different values, different programs use different ones; of
+            # private elements this program uses none.
+            if not tag >> 16 & 1 and self.data[before.form.value_offset : before.end] != value:
+                raise EncodingError(f"at byte {element.start}: {tag_name(tag)} is there twice, with different values")
+            self.findings[f"{tag_name(tag)} is there twice"] = None
+        else:
+            places[tag] = len(self.elements)
             if tag in IDENTIFYING_TAGS:
-                self.uids[tag] = uid_text(self.data[offset : offset + length])
-            offset += length
-        return DataSetStructure(self.uids, self.pixel_offset)
+                self.uids[tag] = uid_text(value)
+        self.elements.append(element)
+
+    def require_known(self, tag: int, start: int, last: int, places: dict[int, int]) -> None:
+        """In implicit VR, refuse an element out of order that may be anything.
+
+        Nothing else than the order tells elements from arbitrary bytes there: only tags of the dictionary, and private
+        ones of a block that was reserved before (PS3.5 section 7.8.1), are elements all the same.
+        """
+        creator = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+        if self.implicit and not (dictionary_has_tag(tag) or (tag >> 16 & 1 and creator in places)):
+            raise EncodingError(f"at byte {start}: {tag_name(tag)} is after {tag_name(last)}, expected ascending tags")
 
     def require_length(self, tag: int, offset: int, length: int) -> None:
         if length > self.end - offset:
             raise EncodingError(
-                f"at byte {offset}: {_name(tag)} claims {length} bytes, {self.end - offset} remain: "
+                f"at byte {offset}: {tag_name(tag)} claims {length} bytes, {self.end - offset} remain: "
                 "the object is cut off"
             )
 
@@ -239,20 +293,29 @@ class _StructureValidator:
         group, element = self.tag.unpack_from(self.data, offset)
         return int(group) << 16 | int(element)
 
-    def read_element(self, offset: int, implicit: bool | None = None) -> tuple[int, bytes, int, int]:
-        """Return tag, VR (empty when implicit), length and offset of the value."""
+    def read_element(self, offset: int, implicit: bool | None = None) -> tuple[int, ElementForm]:
+        """Return tag and form of an element."""
         tag = self.read_tag(offset)
         if self.implicit if implicit is None else implicit:
-            return tag, b"", self.long.unpack_from(self.data, offset + 4)[0], offset + 8
+            return tag, ElementForm(b"", offset + 8, self.long.unpack_from(self.data, offset + 4)[0])
         vr = bytes(self.data[offset + 4 : offset + 6])
         if vr in SHORT_VRS:
-            return tag, vr, self.short.unpack_from(self.data, offset + 6)[0], offset + 8
-        # The length field of an unknown VR may have two bytes or four: nothing after it could be trusted.
-        if vr not in LONG_VRS:
-            raise EncodingError(f"at byte {offset}: {_name(tag)} has no known value representation, found {vr!r}")
-        if self.end - offset < 12:
-            raise EncodingError(f"at byte {offset}: {_name(tag)} is cut off")
-        return tag, vr, self.long.unpack_from(self.data, offset + 8)[0], offset + 12
+            return tag, ElementForm(vr, offset + 8, self.short.unpack_from(self.data, offset + 6)[0])
+        if vr in LONG_VRS:
+            if self.end - offset < 12:
+                raise EncodingError(f"at byte {offset}: {tag_name(tag)} is cut off")
+            if not any(self.data[offset + 6 : offset + 8]):
+                return tag, ElementForm(vr, offset + 12, self.long.unpack_from(self.data, offset + 8)[0])
+        form = form_of_element(self.data, offset, self.little_endian)
+        if form is None:
+            raise EncodingError(f"at byte {offset}: {tag_name(tag)} has no known value representation, found {vr!r}")
+        if form.vr not in LONG_VRS or form.value_offset != offset + 12:
+            if len(self.nonconforming) == MAX_NONCONFORMING:
+                raise EncodingError(f"more than {MAX_NONCONFORMING} elements have no known value representation")
+            self.nonconforming.append(offset)
+            what = f"the value representation {vr.decode('latin-1')!r}" if form.vr else "no value representation"
+            self.findings[f"{tag_name(tag)} has {what}"] = None
+        return tag, form
 
     def skip_fragments(self, offset: int) -> int:
         """Return the offset after the fragments of encapsulated pixels (PS3.5 section A.4)."""
@@ -266,7 +329,7 @@ class _StructureValidator:
             if tag == _SEQUENCE_END:
                 return offset
             if tag != _ITEM or length == UNDEFINED:
-                raise EncodingError(f"at byte {offset - 8}: expected a fragment of pixel data, found {_name(tag)}")
+                raise EncodingError(f"at byte {offset - 8}: expected a fragment of pixel data, found {tag_name(tag)}")
             self.require_length(tag, offset, length)
             offset += length
 
@@ -288,7 +351,7 @@ class _StructureValidator:
                 if tag == _SEQUENCE_END:
                     open_ends.pop()
                 elif tag != _ITEM:
-                    raise EncodingError(f"at byte {offset - 8}: expected an item, found {_name(tag)}")
+                    raise EncodingError(f"at byte {offset - 8}: expected an item, found {tag_name(tag)}")
                 elif length == UNDEFINED:
                     open_ends.append(_ITEM_END)
                 else:
@@ -300,14 +363,16 @@ class _StructureValidator:
                 open_ends.pop()
                 offset += 8
                 continue
-            tag, _, length, offset = self.read_element(offset, implicit)
-            if length == UNDEFINED:
+            tag, form = self.read_element(offset, implicit)
+            offset = form.value_offset
+            if form.length == UNDEFINED:
                 open_ends.append(_SEQUENCE_END)
             else:
-                self.require_length(tag, offset, length)
-                offset += length
+                self.require_length(tag, offset, form.length)
+                offset += form.length
         return offset
 
 
-def _name(tag: int) -> str:
+def tag_name(tag: int) -> str:
+    """Return a tag as the standard writes it, for example ``(0010,0020)``."""
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from pydicom import config
 from pydicom.uid import UID
 from pynetdicom import build_context
+from pynetdicom.pdu_primitives import SOPClassCommonExtendedNegotiation
 from pynetdicom.presentation import PresentationContext
 
 VERIFICATION = UID("1.2.840.10008.1.1")
 STORAGE_COMMITMENT_PUSH = UID("1.2.840.10008.1.20.1")
 STORAGE_COMMITMENT_INSTANCE = UID("1.2.840.10008.1.20.1.1")  # the well-known instance, PS3.4 section J.3.5
 
-# What a case can be made of; other objects of a patient are not accepted.
+# The service class of C-STORE, PS3.6 Annex A; pynetdicom knows no service for a private storage class.
+STORAGE_SERVICE = UID("1.2.840.10008.4.2")
+
+# What a case can be made of; objects of other classes are accepted and discarded, or not accepted.
 STORAGE_CLASSES: dict[str, str] = {
     "1.2.840.10008.5.1.4.1.1.4": "MR Image Storage",
     "1.2.840.10008.5.1.4.1.1.4.1": "Enhanced MR Image Storage",
@@ -39,6 +45,9 @@ TRANSFER_SYNTAXES: dict[str, str] = {
     "1.2.840.10008.1.2.4.50": "JPEG Baseline",
     "1.2.840.10008.1.2.4.51": "JPEG Extended (12 bit)",
 }
+_STANDARD = "1.2.840.10008."
+_STANDARD_STORAGE = "1.2.840.10008.5.1."  # SOP classes of storage, patients' objects or not (PS3.6 Annex A)
+_COMPOSITE_STORAGE = "1.2.840.10008.5.1.4.1.1."
 PLAIN_SYNTAXES = ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
 
 
@@ -64,6 +73,88 @@ def node_contexts() -> SharedContexts:
     contexts += [build_context(uid, list(TRANSFER_SYNTAXES)) for uid in STORAGE_CLASSES]
     contexts.append(commitment_result_context())
     return contexts
+
+
+def is_other_storage_class(uid: str) -> bool:
+    """Return whether a SOP class stores objects that no case is made of.
+
+    Parameters
+    ----------
+    uid : str
+        Abstract syntax of a presentation context.
+
+    Returns
+    -------
+    bool
+        True for every standard storage class outside `STORAGE_CLASSES`, retired ones included, for later ones that
+        this program does not know by name, and for private SOP classes: which service those belong to is written
+        nowhere, and almost all that scanners propose are storage.
+
+    References
+    ----------
+    PS3.4 section B.5 and Annex GG (standard storage classes), section B.6 (private ones); PS3.6 Annex A.
+    """
+    if uid in STORAGE_CLASSES:
+        return False
+    if not uid.startswith(_STANDARD):
+        return True
+    registered = UID(uid, validation_mode=config.IGNORE)
+    if registered.type:
+        # By name: queries of protocols and inventories have UIDs among those of storage.
+        is_storage = " Storage" in registered.name or registered.name in ("", uid)
+        return registered.type == "SOP Class" and uid.startswith(_STANDARD_STORAGE) and is_storage
+    return uid.startswith(_COMPOSITE_STORAGE)
+
+
+def other_storage_contexts(proposed: Iterable[PresentationContext]) -> list[PresentationContext]:
+    """Return contexts that accept what a peer proposes to store of other classes, in any transfer syntax.
+
+    Parameters
+    ----------
+    proposed : iterable of PresentationContext
+        Of an A-ASSOCIATE-RQ.
+
+    Returns
+    -------
+    list of PresentationContext
+        One for each SOP class: its objects are not read, so each transfer syntax will do. Those of
+        `TRANSFER_SYNTAXES` are preferred, because the Study Instance UID can be read in them.
+    """
+    syntaxes: dict[str, dict[str, None]] = {}
+    for context in proposed:
+        uid = str(context.abstract_syntax or "")
+        if is_other_storage_class(uid):
+            syntaxes.setdefault(uid, {}).update(dict.fromkeys(map(str, context.transfer_syntax or ())))
+    return [
+        build_context(uid, [*(known for known in TRANSFER_SYNTAXES if known in offered),
+                            *(syntax for syntax in offered if syntax not in TRANSFER_SYNTAXES)])
+        for uid, offered in syntaxes.items()
+    ]  # fmt: skip
+
+
+def storage_service_of(
+    contexts: Iterable[PresentationContext],
+) -> dict[UID, SOPClassCommonExtendedNegotiation]:
+    """Return the storage service as the service of SOP classes that pynetdicom does not know.
+
+    Parameters
+    ----------
+    contexts : iterable of PresentationContext
+        Those that an association supports.
+
+    Returns
+    -------
+    dict of UID to SOPClassCommonExtendedNegotiation
+        As pynetdicom expects it from its handler of SOP Class Common Extended Negotiation (PS3.7 section D.3.3.6),
+        which it asks whether the peer has proposed such items or not.
+    """
+    items = {}
+    for context in contexts:
+        if is_other_storage_class(str(context.abstract_syntax)):
+            item = SOPClassCommonExtendedNegotiation()
+            item.sop_class_uid, item.service_class_uid = context.abstract_syntax, STORAGE_SERVICE
+            items[UID(str(context.abstract_syntax))] = item
+    return items
 
 
 def commitment_result_context() -> PresentationContext:

@@ -27,6 +27,7 @@ from node.dicom.scp.handlers import (
     handle_event_report,
     handle_pdu,
     handle_requested,
+    handle_service_of_classes,
     handle_store,
 )
 from node.dicom.scp.instance import IncomingInstance
@@ -135,6 +136,7 @@ def start_node(
     access = AccessControl(settings, audit or open_audit(settings, "node"))
     handlers: list[EventHandlerType] = [
         (evt.EVT_REQUESTED, handle_requested, [access]),
+        (evt.EVT_SOP_COMMON, handle_service_of_classes, []),
         (evt.EVT_RELEASED, handle_ended, [associations]),
         (evt.EVT_ABORTED, handle_ended, [associations]),
         # All three, because a lost connection brings only this one; `end` accepts repetitions.

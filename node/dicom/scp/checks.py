@@ -5,7 +5,7 @@ from __future__ import annotations
 from node.dicom.headers.instance_header import InstanceHeader
 from node.dicom.headers.structure import STUDY_INSTANCE_UID, EncodingError
 from node.dicom.network.statuses import StoreStatus
-from node.store.names import is_uid
+from node.store.names import UID_LENGTH, is_uid
 from node.store.part10 import FileMeta
 
 # Codes of quarantined objects; they name folders on the disk and rows of the ledger
@@ -34,7 +34,7 @@ class InstanceRefusedError(Exception):
 
     @classmethod
     def of_encoding(cls, error: EncodingError) -> InstanceRefusedError:
-        """Return the refusal of an object that cannot be read, with its study where that came before the damage."""
+        """Return the refusal of an object that cannot be read, with its study where that could be found."""
         study = error.uids.get(STUDY_INSTANCE_UID, "")
         return cls(StoreStatus.UNREADABLE, UNREADABLE, str(error), study if is_uid(study) else None)
 
@@ -58,8 +58,9 @@ def check_identity(meta: FileMeta, header: InstanceHeader) -> None:
     Raises
     ------
     InstanceRefusedError
-        A UID is missing, invalid, or another one than announced.
+        A UID is missing, invalid, or another one than announced; with the study where its UID is valid.
     """
+    study = header.study_instance_uid if is_uid(header.study_instance_uid) else None
     for keyword, value in (
         ("SOPClassUID", header.sop_class_uid), ("SOPInstanceUID", header.sop_instance_uid),
         ("StudyInstanceUID", header.study_instance_uid), ("SeriesInstanceUID", header.series_instance_uid),
@@ -67,19 +68,20 @@ def check_identity(meta: FileMeta, header: InstanceHeader) -> None:
         # UIDs become names of files and folders: anything but digits and dots could leave the storage root.
         if not is_uid(value):
             problem = f"found {value[:80]!r}" if value else "it is missing or empty"
-            raise InstanceRefusedError(
-                StoreStatus.UNREADABLE, UNREADABLE, f"expected a UID in {keyword}, {problem}"
-            )  # fmt: skip
+            if len(value) > UID_LENGTH:
+                problem = f"found more than {UID_LENGTH} characters: {value[:80]!r}"
+            text = f"expected a UID in {keyword}, {problem}"
+            raise InstanceRefusedError(StoreStatus.UNREADABLE, UNREADABLE, text, study)
     # PS3.4 Table B.2-1: A9xx, "data set does not match SOP Class".
     if header.sop_class_uid != meta.sop_class_uid:
         raise InstanceRefusedError(
             StoreStatus.SOP_CLASS_MISMATCH, UNREADABLE,
             f"the command announces another SOP Class than the data set has: {meta.sop_class_uid}, "
-            f"{header.sop_class_uid}",
+            f"{header.sop_class_uid}", study,
         )  # fmt: skip
     if header.sop_instance_uid != meta.sop_instance_uid:
         raise InstanceRefusedError(
             StoreStatus.SOP_INSTANCE_MISMATCH, UNREADABLE,
             f"the command announces another SOP Instance than the data set has: {meta.sop_instance_uid}, "
-            f"{header.sop_instance_uid}",
+            f"{header.sop_instance_uid}", study,
         )  # fmt: skip

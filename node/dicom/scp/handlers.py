@@ -8,13 +8,14 @@ from typing import cast
 
 import structlog
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.events import Event
-from pynetdicom.pdu_primitives import A_ASSOCIATE
+from pynetdicom.pdu_primitives import A_ASSOCIATE, SOPClassCommonExtendedNegotiation
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.dicom.network.commitment import EVENT_FAILURES_EXIST, EVENT_SUCCESS, CommitmentResult, read_result
-from node.dicom.network.contexts import commitment_result_context
+from node.dicom.network.contexts import commitment_result_context, other_storage_contexts, storage_service_of
 from node.dicom.network.dimse import FileDimseProvider
 from node.dicom.network.statuses import EventReportStatus
 from node.dicom.scp.access_control import AccessControl
@@ -39,7 +40,8 @@ def handle_requested(event: Event, access: AccessControl) -> None:
     Parameters
     ----------
     event : Event
-        Its association is rejected and its thread ended, or its contexts are limited to commitment results.
+        Its association is rejected and its thread ended, its contexts are limited to commitment results, or contexts
+        for objects of other storage classes are added to them.
     access : AccessControl
         Decides, and records a rejection in the audit trail.
     """
@@ -70,6 +72,26 @@ def handle_requested(event: Event, access: AccessControl) -> None:
     elif decision is Admission.RESULTS_ONLY:
         # All other contexts are rejected by the negotiation itself, so no handler has to ask for the kind of admission.
         assoc.acceptor.supported_contexts = [commitment_result_context()]
+    elif access.settings.node.other_classes == "accept_and_discard":
+        # From the proposal, because no list contains private classes and those of later editions.
+        proposed = primitive.presentation_context_definition_list
+        assoc.acceptor.supported_contexts = [*assoc.acceptor.supported_contexts, *other_storage_contexts(proposed)]
+
+
+def handle_service_of_classes(event: Event) -> dict[UID, SOPClassCommonExtendedNegotiation]:
+    """EVT_SOP_COMMON: name the service of classes that pynetdicom does not know, such as private ones.
+
+    Parameters
+    ----------
+    event : Event
+        Comes once for each association; what the peer has proposed about its classes is not needed.
+
+    Returns
+    -------
+    dict of UID to SOPClassCommonExtendedNegotiation
+        Without it, pynetdicom would abort an association whose C-STORE request takes its way.
+    """
+    return storage_service_of(event.assoc.acceptor.supported_contexts)
 
 
 def handle_ended(event: Event, associations: OpenAssociations) -> None:

@@ -128,7 +128,8 @@ class InstanceIndex:
                 Quarantined(
                     code=refusal.code, text=refusal.text, sop_instance_uid=uid if is_uid(uid) else "",
                     study_instance_uid=refusal.study_instance_uid, digest=quarantined.digest, path=quarantined.path,
-                    calling_ae=sender.peer.calling_ae, received_at=now_utc(),
+                    calling_ae=sender.peer.calling_ae,
+                    association_id=sender.peer.association_id, received_at=now_utc(),
                 ),
             )  # fmt: skip
             if refusal.study_instance_uid is not None:

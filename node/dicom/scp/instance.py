@@ -15,6 +15,8 @@ from node.store.part10 import FileMeta
 
 DRAINED_BYTES = 64 * 1024 * 1024  # read beyond the limit, so that the sender gets a response instead of an abort
 
+BEGINNING_BYTES = 1 << 16  # of an object that is discarded: its Study Instance UID is in them
+
 log = structlog.get_logger("cptdn.intake")
 
 
@@ -119,3 +121,32 @@ class IncomingInstance:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.discard()
+
+
+class DiscardedInstance(IncomingInstance):
+    """An object of which no case is made: read to its end, and nothing of it is written anywhere.
+
+    Its beginning is in memory until the response, for the Study Instance UID alone.
+
+    Parameters
+    ----------
+    meta : FileMeta
+        What the command announced.
+    """
+
+    def __init__(self, meta: FileMeta) -> None:
+        super().__init__(meta, None)
+        self.beginning = bytearray()
+
+    def write(self, *pieces: bytes | memoryview) -> None:
+        """Drop pieces of the data set, all but its beginning.
+
+        Parameters
+        ----------
+        *pieces : bytes-like
+            In the order of the data set; there is no limit, because nothing fills up.
+        """
+        for piece in pieces:
+            if len(self.beginning) >= BEGINNING_BYTES:
+                return
+            self.beginning += piece[: BEGINNING_BYTES - len(self.beginning)]

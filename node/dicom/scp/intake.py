@@ -1,8 +1,9 @@
-"""The steps from a received data set to the status of its response. No network and no pynetdicom here.
+"""The steps from a received data set to the status of its response. No network here.
 
-A success status means, in this order: the header was read and agrees with the command, the bytes and their final name
-are on the disk (fsync of file and folder), the ledger row is committed. Any other outcome has a status of its own, and
-what is not accepted is quarantined with its reason.
+An object of a class that no case is made of is read to its end, counted and discarded. Of every other object, a success
+status means, in this order: the header was read and agrees with the command, the bytes and their final name are on the
+disk (fsync of file and folder), the ledger row is committed. Any other outcome has a status of its own, and what is not
+accepted is quarantined with its reason.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from collections.abc import Callable
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from node.dicom.headers.identifying_uids import find_identifying_uids
 from node.dicom.headers.reading import read_instance_header
-from node.dicom.headers.structure import EncodingError
+from node.dicom.headers.structure import STUDY_INSTANCE_UID, EncodingError
+from node.dicom.network.contexts import is_other_storage_class
 from node.dicom.network.statuses import StoreStatus
 from node.dicom.scp.checks import InstanceRefusedError, check_identity
 from node.dicom.scp.index import IndexResult, InstanceIndex, instance_row
-from node.dicom.scp.instance import IncomingInstance, Outcome, storage_failed
+from node.dicom.scp.instance import DiscardedInstance, IncomingInstance, Outcome, storage_failed
 from node.dicom.scp.senders import OpenSenders, Sender
 from node.ledger.database import Ledger
+from node.ledger.discarded import DiscardedObject
+from node.store.names import is_uid
 from node.store.part10 import FileMeta
 from node.store.study_store import StudyStore
 
@@ -75,8 +80,12 @@ class Intake:
         Returns
         -------
         IncomingInstance
-            Write the data set into it, then `finish` and discard it. Its `failure` is set when there is no room.
+            Write the data set into it, then `finish` and discard it. Its `failure` is set when there is no room; of a
+            class that no case is made of it is a `DiscardedInstance`.
         """
+        # Before the free space is checked: nothing of it is stored.
+        if is_other_storage_class(meta.sop_class_uid):
+            return DiscardedInstance(meta)
         # The instance is read to its end although nothing is stored: the sender reads our response only after its data
         # set.
         if not self._store.has_room(expected_bytes):
@@ -102,6 +111,8 @@ class Intake:
         Outcome
             Nothing that a sender, the disk or the ledger can do raises an error here.
         """
+        if isinstance(instance, DiscardedInstance):
+            return self._discard(instance)
         if instance.failure is not None:
             return instance.failure
         # The disk writes while the header is read and checked; `store_instance` then waits for less.
@@ -163,6 +174,15 @@ class Intake:
         with self.begin(meta, expected_bytes=len(data)) as instance:
             instance.write(data)
             return self.finish(instance, sender)
+
+    def _discard(self, instance: DiscardedInstance) -> Outcome:
+        """Count an object of another class; a success, because a refusal makes many senders stop."""
+        meta = instance.meta
+        study = find_identifying_uids(instance.beginning, meta.transfer_syntax_uid).get(STUDY_INSTANCE_UID, "")
+        study = study if is_uid(study) else ""
+        self.senders.count_discarded(DiscardedObject(study, meta.sop_class_uid, meta.sop_instance_uid))
+        log.info("discarded", sop_class_uid=meta.sop_class_uid, sop_instance_uid=meta.sop_instance_uid, study=study)
+        return Outcome(StoreStatus.SUCCESS, study_instance_uid=study or None)
 
     def _quarantine(self, instance: IncomingInstance, refusal: InstanceRefusedError, sender: Sender) -> Outcome:
         quarantined = self._store.quarantine(instance.file, refusal.code, refusal.text)

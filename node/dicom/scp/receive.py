@@ -12,7 +12,7 @@ import time
 from typing import cast
 
 from node.dicom.headers.early_header import EARLY_HEADER_BYTES, read_early_header
-from node.dicom.network.contexts import STORAGE_CLASSES
+from node.dicom.network.contexts import STORAGE_CLASSES, is_other_storage_class
 from node.dicom.network.guarded_socket import GuardedSocket
 from node.dicom.network.protocol_errors import ProtocolError
 from node.dicom.network.receive_buffer import ReceiveBuffer
@@ -111,11 +111,10 @@ class FastReceiver:
     def _note_negotiated(self) -> None:
         assoc = self._assoc
         for context in assoc.accepted_contexts:
-            if context.abstract_syntax in STORAGE_CLASSES and context.transfer_syntax:
+            sop_class = str(context.abstract_syntax)
+            if context.transfer_syntax and (sop_class in STORAGE_CLASSES or is_other_storage_class(sop_class)):
                 number = cast(int, context.context_id)
-                self._contexts[number] = StorageContext(
-                    number, str(context.abstract_syntax), str(context.transfer_syntax[0])
-                )
+                self._contexts[number] = StorageContext(number, sop_class, str(context.transfer_syntax[0]))
         self._calling_ae = str(assoc.requestor.ae_title).strip()
         self._max_pdu_bytes = max(assoc.acceptor.maximum_length or 0, LONGEST_COMMAND)
 

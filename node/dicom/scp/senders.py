@@ -13,9 +13,12 @@ from node.audit.recorder import StudyTally
 from node.ledger import associations
 from node.ledger.associations import Peer
 from node.ledger.database import Ledger, now_utc
+from node.ledger.discarded import DiscardedObject, record_discarded
 from node.ledger.tables import Row
 
 log = structlog.get_logger("cptdn.intake")
+
+MOST_UNRECORDED = 100_000  # discarded objects that wait for a ledger that does not answer
 
 
 @dataclass
@@ -65,6 +68,7 @@ class OpenSenders:
         self._on_release = on_release
         self._on_transfer = on_transfer
         self._senders: dict[str, Sender] = {}
+        self._discarded: list[DiscardedObject] = []  # not in the ledger yet
         self._lock = threading.Lock()
 
     def open(self, peer: Peer) -> Sender:
@@ -84,6 +88,7 @@ class OpenSenders:
         """Record the end of an association, released, aborted or lost; safe to call twice."""
         with self._lock:
             open_sender = self._senders.pop(sender.peer.association_id, None)
+        self._record_discarded()
         # A C-ECHO or a rejected object touches no study: nothing to record, and no row to close.
         if open_sender is None or not open_sender.studies:
             return
@@ -98,9 +103,29 @@ class OpenSenders:
 
     def heartbeat(self) -> None:
         """Record that the associations of this process are alive, for other processes; called every few seconds."""
+        self._record_discarded()
         with self._lock:
             # An association without instances has no row.
             ids = [sender.peer.association_id for sender in self._senders.values() if sender.studies]
         if ids:
             with self._ledger.begin() as session:
                 associations.heartbeat(session, ids, now_utc())
+
+    def count_discarded(self, discarded: DiscardedObject) -> None:
+        """Count an object that was received and discarded; written to the ledger with the next heartbeat or end."""
+        with self._lock:
+            self._discarded.append(discarded)
+
+    def _record_discarded(self) -> None:
+        with self._lock:
+            discarded, self._discarded = self._discarded, []
+        if not discarded:
+            return
+        try:
+            # One transaction for all: a commit for each would cost more than receiving them.
+            with self._ledger.begin() as session:
+                record_discarded(session, discarded)
+        except SQLAlchemyError as error:
+            log.error("discarded_not_recorded", n=len(discarded), error=type(error).__name__)
+            with self._lock:
+                self._discarded = (discarded + self._discarded)[:MOST_UNRECORDED]
