@@ -27,6 +27,7 @@ from node.audit.recorder import audit_folder
 from node.audit.trail_file import TrailFile
 from node.ledger import cases, jobs
 from node.ledger.database import Ledger, now_utc
+from node.ledger.discarded import count_discarded
 from node.ledger.processes import live_processes
 from node.ledger.tables import Association, Case, Delivery, Instance, Job, Notice, Outbox, Quarantined, Report
 
@@ -140,6 +141,12 @@ def _counts(session: Session) -> Iterable[Metric]:
         select(Quarantined.code, func.count()).where(Quarantined.dismissed_because.is_(None)).group_by(Quarantined.code)
     )
     yield _labelled("cptdn_quarantined", "Quarantined objects that were not dismissed", "code", dict(quarantined.all()))
+    discarded = CounterMetricFamily(
+        "cptdn_discarded_objects", "Received objects of other storage classes, discarded", labels=["sop_class"]
+    )
+    for name, n in count_discarded(session).items():
+        discarded.add_metric([name], n)
+    yield discarded
     stored = select(func.count(Instance.sop_instance_uid), func.coalesce(func.sum(Instance.size_bytes), 0))
     n, size = session.execute(stored).one()
     yield _plain("cptdn_stored_instances", "Stored instances", n)

@@ -10,9 +10,7 @@ from node.cases.completion import Gap
 UNREADABLE = "unreadable_instance"
 
 
-def quarantine_gaps(
-    files: Sequence[QuarantinedFile], stored: Collection[str], is_incomplete: bool
-) -> list[Gap]:
+def quarantine_gaps(files: Sequence[QuarantinedFile], stored: Collection[str], is_incomplete: bool) -> list[Gap]:
     """Return the reasons for which quarantined files hold a case.
 
     Parameters
@@ -45,7 +43,8 @@ def quarantine_gaps(
 
 def _sentence(files: Sequence[QuarantinedFile], which: str) -> str:
     first = files[0]
-    name = f"SOP Instance UID {first.sop_instance_uid}" if first.sop_instance_uid else "without a valid SOP Instance UID"
+    uid = first.sop_instance_uid
+    name = f"SOP Instance UID {uid}" if uid else "without a valid SOP Instance UID"
     objects = f"An object {which} cannot be read ({name})" if len(files) == 1 else (
         f"{len(files)} objects {which} cannot be read, the first of them ({name})"
     )  # fmt: skip

@@ -105,17 +105,17 @@ def _read(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
     """Yield the headers of all DICOM files; other files are skipped."""
     import warnings
 
-    from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
     from node.cases.headers import UNREADABLE, header_of
+    from node.dicom.headers.conforming import read_conforming
 
     for path in _files(paths):
         with warnings.catch_warnings():
             # pydicom warns of each invalid value of each slice; the reasons of the roles say what matters of it.
             warnings.simplefilter("ignore")
             try:
-                yield header_of(dcmread(path, stop_before_pixels=True))
+                yield header_of(read_conforming(path, stop_before_pixels=True))
             except (InvalidDicomError, *UNREADABLE):
                 continue
 

@@ -40,12 +40,13 @@ def list_(
         print_json(files)
         return
     print_table(
-        ("number", "from", "reason", "study", "dismissed"),
+        ("number", "from", "reason", "object", "study", "dismissed"),
         [
             (
                 str(file["number"]),
                 str(file["calling_ae"]),
                 str(file["text"]),
+                str(file["sop_instance_uid"]),
                 str(file["study_instance_uid"] or ""),
                 str(file["dismissed_because"] or "no"),
             )
@@ -65,6 +66,7 @@ def dismiss(
 
     Example: cptdn quarantine dismiss 3 --because "a resend with a corrected name; the images are the same"
     """
+    from node.ledger.associations import studies_touched
     from node.ledger.cases import record, schedule_assessment
     from node.ledger.instances import dismiss_quarantined
 
@@ -74,6 +76,10 @@ def dismiss(
             text = f"File {number} in quarantine was dismissed: {because}"
             record(session, entry.study_instance_uid, "dismissed", text, actor="administrator")
             schedule_assessment(session, entry.study_instance_uid)
+        elif entry.association_id is not None:
+            # Of unknown study: each study of its association may wait for this decision.
+            for study in studies_touched(session, [entry.association_id]):
+                schedule_assessment(session, study)
     record_about_studies(ctx, "quarantine dismiss", [entry.study_instance_uid or ""])
     if as_json:
         print_json({"number": number, "dismissed_because": because})

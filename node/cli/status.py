@@ -32,4 +32,6 @@ def status(
     ]
     queues = ", ".join(f"{name} {n}" for name, n in document["queues"].items() if name != "error")
     rows.append(("queues", document["queues"].get("error") or queues))
+    if document["discarded"]:
+        rows.append(("discarded objects", ", ".join(f"{name} {n}" for name, n in document["discarded"].items())))
     print_table(("", ""), rows)

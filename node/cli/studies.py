@@ -137,7 +137,9 @@ def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> N
     Example: cptdn studies explain 1.2.840.113619.2.1
     """
     from node.ledger.cases import get_case, history
+    from node.ledger.discarded import discarded_of_study
     from node.ledger.fetches import fetches_of
+    from node.ledger.instances import quarantined_json
     from node.workflow.casework import evaluate_case
 
     settings = settings_of(ctx)
@@ -148,6 +150,8 @@ def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> N
         found.update(assessment.explain_json())
         found["would_be"] = {"state": assessment.state, "reasons": [dict(reason) for reason in assessment.reasons]}
         found["retrieval"] = fetches_of(session, study_uid)
+        found["quarantined"] = quarantined_json(session, study_uid)
+        found["discarded"] = discarded_of_study(session, study_uid)
         found["history"] = history(session, study_uid)
     if as_json:
         print_json(found)
@@ -181,6 +185,14 @@ def _print_explanation(found: dict[str, Any]) -> None:
         [(c["code"], c["state"].replace("_", " "), c["text"]) for c in found["conditions"]],
         title="Conditions of use",
     )
+    for file in found["quarantined"]:
+        whose = "" if file["known_by"] == "study" else " (of unknown study, from the same association)"
+        name = file["sop_instance_uid"] or "without a valid SOP Instance UID"
+        typer.echo(f"Quarantined {file['number']}: {name}{whose}: {file['text']} [{file['code']}]")
+    if found["discarded"]:
+        names = ", ".join(f"{row['name']} {row['n']}" for row in found["discarded"])
+        n = sum(row["n"] for row in found["discarded"])
+        typer.echo(f"Discarded: {n} {'object' if n == 1 else 'objects'} of other classes: {names}")
     for asked in found["retrieval"]:
         when = f"; queried again after {asked['next_at'][:19]}" if asked["next_at"] else ""
         said = asked["text"] or f"PACS {asked['pacs']!r} has not been queried yet."

@@ -27,9 +27,24 @@ from node.ledger.deliveries import FAILURE_REASONS, NOT_RESENDABLE
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 PRODUCT = "cptdn-node"
+OTHER_CLASSES = {
+    "accept_and_discard": (
+        "Objects of every other storage class (PS3.4 section B.5, retired and private classes among them) are accepted "
+        "in any transfer syntax that the peer proposes, counted by study and class, and discarded. Their success "
+        "status means that they were received, not that they are stored: they must stay where they come from. "
+        "A sender that stops at the first object that is not accepted gets through to its end."
+    ),
+    "reject": (
+        "Presentation contexts of every other storage class are rejected (result 3, abstract syntax not supported). A "
+        "sender that stops at the first object that is not accepted does not send those after it."
+    ),
+}
 
 STORE_MEANINGS = {
-    StoreStatus.SUCCESS: "the instance is on the disk (fsync) and indexed; also for an instance that is stored already",
+    StoreStatus.SUCCESS: (
+        "the instance is on the disk (fsync) and indexed; also for an instance that is stored already, and for an "
+        "object of another class that was discarded (4.1.1)"
+    ),
     StoreStatus.OUT_OF_RESOURCES: "too little free space, a disk failure, or no answer of the ledger: send it later",
     StoreStatus.SOP_CLASS_MISMATCH: "the data set has another SOP Class than the command; quarantined",
     StoreStatus.SOP_INSTANCE_MISMATCH: "the data set has another SOP Instance than the command; quarantined",
@@ -148,13 +163,17 @@ def _storage_scp(node: NodeSettings) -> list[Block]:
                 (STORAGE_COMMITMENT_PUSH.name, str(STORAGE_COMMITMENT_PUSH), "yes (results only)", "no"),
             ),
         ),
+        Paragraph(OTHER_CLASSES[node.other_classes]),
         Heading(4, "4.1.2 Association policies"),
         _policies(node.max_pdu_bytes, str(node.max_associations)),
         Heading(4, "4.1.3 Association acceptance"),
         Table(CONTEXT_COLUMNS, tuple(accepted_contexts()), "Accepted presentation contexts"),
         Paragraph(
             "Of the transfer syntaxes that a peer proposes in one context, the first of the table is accepted. Level 2 "
-            "(full) storage: all attributes are stored as they were sent; nothing is coerced."
+            "(full) storage: all attributes are stored as they were sent; nothing is coerced. Data sets with elements "
+            "that do not conform to PS3.5 section 7.1 (unknown or missing value representations, another order, an "
+            "element twice) are stored where these have one meaning, and refused where not. UIDs with leading zeros "
+            "(PS3.5 section 9.1) are stored and referred to as they are."
         ),
         Table(
             ("Result", "Source", "Reason", "When"),
@@ -270,6 +289,7 @@ def _communication(settings: Settings) -> list[Block]:
                 ("Idle time after which an association is aborted", f"{node.network_timeout_s:g} s"),
                 ("Lowest data rate, after that time", f"{MIN_BYTES_PER_S:g} bytes a second"),
                 ("Largest object", f"{node.max_object_mb} MB"),
+                ("Objects of other storage classes", node.other_classes.replace("_", " ")),
                 ("TLS handshake", f"at most {HANDSHAKE_TIMEOUT_S:g} s"),
             ),
         ),

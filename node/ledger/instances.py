@@ -190,6 +190,24 @@ def quarantined_beside_study(session: Session, study_instance_uid: str) -> list[
     return [(row, int(n)) for row, n in session.execute(query.order_by(Quarantined.id))]
 
 
+def quarantined_json(session: Session, study_instance_uid: str) -> list[dict[str, Any]]:
+    """Return the quarantined objects of a study, and those that may belong to it, as `studies explain` prints them.
+
+    Returns
+    -------
+    list of dict
+        ``number`` (for `cptdn quarantine dismiss`), ``code``, ``text``, ``sop_instance_uid`` as announced, and
+        ``known_by``: "study" where its Study Instance UID could be found, "association" where it came with this study.
+    """
+    rows = [(row, "study") for row in quarantined_of_study(session, study_instance_uid)]
+    rows += [(row, "association") for row, _ in quarantined_beside_study(session, study_instance_uid)]
+    return [
+        {"number": row.id, "code": row.code, "text": row.text, "sop_instance_uid": row.sop_instance_uid,
+         "known_by": known_by}
+        for row, known_by in rows
+    ]  # fmt: skip
+
+
 def dismiss_quarantined(session: Session, number: int, because: str) -> Quarantined:
     """Record that a quarantined object does not matter, with the reason; its file stays in quarantine.
 

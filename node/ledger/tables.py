@@ -132,7 +132,7 @@ class Quarantined(Base):
 
 
 class Discarded(Base):
-    """How many objects of one other storage class were received of a study and discarded; nothing else of them is kept."""
+    """How many objects of one other storage class were received of a study and discarded; no more of them is kept."""
 
     __tablename__ = "discarded"
     study_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)  # empty where it could not be read

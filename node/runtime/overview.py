@@ -8,6 +8,7 @@ from typing import Any
 from config.settings import Settings
 from node.ledger import cases, jobs, outbox, processes, reports
 from node.ledger.database import Ledger
+from node.ledger.discarded import count_discarded
 from node.messaging.broker import broker_url, redis_of
 from node.messaging.messages import BrokerUnavailableError
 from node.messaging.queue import queue_lengths
@@ -26,7 +27,8 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
     Returns
     -------
     dict
-        node, queues, cases, jobs, deliveries, disk_free_gb (10^9 bytes) and bundle. A broker that does not answer is
+        node, queues, cases, jobs, deliveries, disk_free_gb (10^9 bytes), bundle, and discarded: received objects of
+        other storage classes by the name of their class. A broker that does not answer is
         `queues["error"]`, so that the rest is still shown.
     """
     with ledger.begin() as session:
@@ -47,6 +49,7 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
             "jobs": jobs.count_by_state(session),
             "deliveries": reports.count_deliveries(session),
             "outbox_empty": outbox.is_empty(session),
+            "discarded": count_discarded(session),
         }
     try:
         document["queues"] = queue_lengths(redis_of(broker_url(settings)))

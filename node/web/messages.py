@@ -372,6 +372,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "verdict_failure": ("failure", "故障"),
     "quarantined": ("Quarantined files", "隔离的文件"),
     "quarantine_hint": ("`cptdn quarantine list` lists them.", "`cptdn quarantine list` 可列出。"),
+    "discarded": ("Discarded objects of other classes", "已丢弃的其他类型对象"),
+    "discarded_of_study": ("{n} objects of other classes discarded: {names}", "已丢弃 {n} 个其他类型的对象: {names}"),
+    "quarantined_of_study": ("Quarantined files of this study", "本检查被隔离的文件"),
+    "known_by_association": (
+        "its study is unknown; it came in the same association as this study",
+        "所属检查未知; 与本检查在同一连接中收到",
+    ),
+    "no_valid_uid": ("no valid SOP Instance UID", "无有效的 SOP Instance UID"),
     "time": ("Time", "时间"),
     "what": ("What", "内容"),
 }

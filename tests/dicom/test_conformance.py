@@ -19,7 +19,7 @@ from node.conformance.document import Table, to_markdown
 from node.conformance.presentation_contexts import CONTEXT_COLUMNS
 from node.conformance.report_annex import CONTAINERS, PRIVATE_SCHEME_UID
 from node.conformance.statement import conformance_statement
-from node.dicom.network.contexts import TRANSFER_SYNTAXES
+from node.dicom.network.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from node.dicom.query.retrieve_scu import get_contexts
 from tests.dicom.scenes import scene
 from tests.dicom_sr.samples import pictures, scored, sources
@@ -73,9 +73,21 @@ def negotiated(port: int, abstract: str, syntaxes: tuple[str, ...], role: str) -
     return accepted
 
 
+def test_other_storage_classes_are_accepted_where_the_statement_says_so(tmp_path: Path) -> None:
+    others = [context.abstract_syntax for context in AllStoragePresentationContexts]
+    others = [uid for uid in others if uid not in STORAGE_CLASSES]
+    with scene(tmp_path / "data") as node:
+        assert "are accepted in any transfer syntax" in statement_text(node.settings)
+        for begin in range(0, len(others), 120):
+            contexts = [build_context(uid) for uid in others[begin : begin + 120]]
+            assoc = AE(ae_title="PROBE").associate("127.0.0.1", node.port, contexts=contexts, ae_title="CPTDN")
+            assert assoc.rejected_contexts == []
+            assoc.release()
+
+
 def test_every_listed_context_is_negotiated_and_no_other(tmp_path: Path) -> None:
     syntaxes = (*TRANSFER_SYNTAXES, *OTHER_SYNTAXES)
-    with scene(tmp_path / "data") as node:
+    with scene(tmp_path / "data", other_classes="reject") as node:
         stated = listed(statement_text(node.settings))
         abstracts = {str(context.abstract_syntax) for context in AllStoragePresentationContexts}
         abstracts |= set(_VERIFICATION_CLASSES.values()) | {uid for uid, _, role in stated if role == "SCP"}

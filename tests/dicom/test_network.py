@@ -93,8 +93,11 @@ def test_every_class_and_syntax_that_a_case_can_be_made_of_is_accepted(node: Sce
             assert len(sender.accepted) == len(STORAGE_CLASSES)
 
 
-def test_other_classes_are_not_accepted(node: Scene) -> None:
-    with RawSender(node.port, [(CT, [EXPLICIT]), (MR, [EXPLICIT])]) as sender:
+def test_other_classes_are_not_accepted_where_the_site_rejects_them(tmp_path: Path) -> None:
+    with (
+        scene(tmp_path / "data", other_classes="reject") as node,
+        RawSender(node.port, [(CT, [EXPLICIT]), (MR, [EXPLICIT])]) as sender,
+    ):
         assert sender.accepted == {3: EXPLICIT}
 
 

@@ -102,7 +102,7 @@ def test_dcmtk_reads_the_same(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("odd", "words"),
     [
-        (Part(0x00080021, b"DA", b"20260101").sound() + Part(0x00080021, b"DA", b"20260102").sound(), "(0008,0021) is there twice"),
+        (b"".join(Part(0x00080021, b"DA", day).sound() for day in (b"20260101", b"20260102")), "(0008,0021) is there"),
         (CREATOR + PRIVATE.head + b"??\xf0\xff" + b"ABCD", "(0019,1008) has no known value representation"),
     ],
 )  # fmt: skip

@@ -9,7 +9,8 @@ from node.store.names import _has_form, is_uid
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("1.2.840", True), ("0", True), ("1.02", True), ("1.2.", False), (".1", False), ("1.2 ", False), ("", False), ("1..2", False), ("1.2\n", False), ("1" * 64, True),
+    [("1.2.840", True), ("0", True), ("1.02", True), ("1.2.", False), (".1", False),
+     ("1.2 ", False), ("", False), ("1..2", False), ("1.2\n", False), ("1" * 64, True),
      ("1" * 65, False)],
 )  # fmt: skip
 def test_uids_by_their_form(text: str, expected: bool) -> None:

@@ -97,12 +97,11 @@ def score_files(
     InputError
         The files are not the MR series of one study.
     """
-    from pydicom import dcmread
-
     from config.bundle_signature import trust_of
     from config.decision_policy import policy_of
     from dicom_sr.header.copied_values import with_header_findings
     from dicom_sr.report.report_inputs import SourceStudy
+    from node.dicom.headers.conforming import read_conforming
     from node.ledger.database import now_utc
     from workers.bundles.bundle import load_bundle
     from workers.pipeline.computation import analyse_study, predict_survival, prepare_study
@@ -147,7 +146,7 @@ def score_files(
     nomogram = predict_survival(analysis, request, bundle, policy)
     report = draft_report(request, material, analysis, nomogram, bundle, policy, now)
     first = next(uid for used in request.series.values() for uid, _ in used["instances"])
-    header = dcmread(files[first], stop_before_pixels=True)
+    header = read_conforming(files[first], stop_before_pixels=True)
     return with_header_findings(report, SourceStudy((header,), character_set=request.character_set))
 
 
@@ -167,16 +166,16 @@ def _files(series: Sequence[Path]) -> list[Path]:
 
 def _stored(paths: Sequence[Path]) -> tuple[list[StoredInstance], dict[str, Path]]:
     """Read the headers as the ledger would store them; InputError for a file that is not DICOM."""
-    from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
 
     from node.cases.headers import header_of
+    from node.dicom.headers.conforming import read_conforming
     from node.ledger.database import now_utc
 
     stored, files = [], {}
     for path in paths:
         try:
-            ds = dcmread(path, stop_before_pixels=True)
+            ds = read_conforming(path, stop_before_pixels=True)
         except (InvalidDicomError, OSError) as error:
             raise InputError(f"expected a DICOM file, found {path}: {error}") from error
         header = header_of(ds)

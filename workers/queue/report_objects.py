@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
 from config.decision_policy import DecisionPolicy, policy_of
 from config.errors import InputError
@@ -28,6 +28,7 @@ from dicom_sr.report.report_inputs import (
 )
 from dicom_sr.report.treatment_report import TreatmentReport
 from node.cases.case_inputs import ComputeRequest
+from node.dicom.headers.conforming import read_conforming
 from node.ledger.instances import paths_of
 from node.ledger.reports import StoredObject
 from node.ledger.tables import Job
@@ -68,7 +69,7 @@ def note_header_values(context: WorkerContext, job: Job, report: TreatmentReport
     uids = [uid for series in request.series.values() for uid, _ in series["instances"]]
     if not uids:
         return report
-    first = dcmread(stored_files(context, request)[uids[0]], stop_before_pixels=True)
+    first = read_conforming(stored_files(context, request)[uids[0]], stop_before_pixels=True)
     return with_header_findings(report, SourceStudy((first,), character_set=request.character_set))
 
 
@@ -248,7 +249,7 @@ def decision_policy(bundle: Bundle, settings: Settings) -> DecisionPolicy:
 
 def _sources(files: Files, request: ComputeRequest, study: PreparedStudy) -> SourceStudy:
     def header(uid: str) -> Dataset:
-        return dcmread(files[uid], stop_before_pixels=True)
+        return read_conforming(files[uid], stop_before_pixels=True)
 
     # Each object once: the three roles usually share one contour.
     contours = dict.fromkeys(chosen["sop_instance_uid"] for chosen in request.contours.values())

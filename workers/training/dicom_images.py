@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
 from config.decision_policy import DecisionPolicy
@@ -23,6 +22,7 @@ from config.indication.nasopharynx import NASOPHARYNX
 from config.settings import EligibilitySettings, Settings
 from node.cases.assessment import CaseInputs, ComputeRequest, StoredInstance, assess_inputs
 from node.cases.headers import header_of
+from node.dicom.headers.conforming import read_conforming
 from node.ledger.database import now_utc
 from workers.pipeline.computation import prepare_study
 from workers.training.patch_store import PatientPatches
@@ -167,7 +167,7 @@ def _stored(paths: Sequence[Path]) -> tuple[list[StoredInstance], dict[str, Path
     stored, files = [], {}
     for path in paths:
         try:
-            header = header_of(dcmread(path, stop_before_pixels=True))
+            header = header_of(read_conforming(path, stop_before_pixels=True))
         except (InvalidDicomError, OSError) as error:
             raise InputError(f"expected a DICOM file, found {path}: {error}") from error
         # Anonymised images often have no birth date or age, or placeholders such as 1900-01-01 and 000Y; the cohort

@@ -22,14 +22,15 @@ import resource
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from pydicom import dcmread
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, JPEGExtended12Bit
 
 from config.arrays import PixelArray
+from node.dicom.headers.conforming import read_conforming
 
 MAX_MEMORY_BYTES = 4 * 2**30
 STDOUT = 1
@@ -96,7 +97,7 @@ def decode(request: Request) -> Iterator[PixelArray]:
     if syntax == JPEGExtended12Bit and request.bits_stored > 8:
         frames = _jpeg_12_bit(request)
     else:
-        dataset, decoder = dcmread(request.path), get_decoder(syntax)
+        dataset, decoder = read_conforming(Path(request.path)), get_decoder(syntax)
         frames = (decoder.as_array(dataset, index=index)[0] for index in request.indices)
     for frame in frames:
         if frame.shape != (request.rows, request.columns):

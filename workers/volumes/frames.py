@@ -15,13 +15,14 @@ No pixel is decoded here; see `pixels.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from pydicom import Dataset, dcmread
 
 from config.errors import IneligibleStudyError
+from node.dicom.headers.conforming import ConformingFile, open_conforming
 from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable
 from workers.volumes.pixel_source import PixelSource, read_pixel_source
 
@@ -128,9 +129,12 @@ def read_frames(path: Path) -> list[Frame]:
         ``inconsistent_geometry`` when a frame has no position, orientation or pixel spacing.
     """
     try:
-        with path.open("rb") as file:
+        with open_conforming(path) as file:
             dataset = dcmread(file, stop_before_pixels=True)
             source = read_pixel_source(path, dataset, file)
+            if isinstance(file, ConformingFile) and source.offset is not None:
+                # Found in the file that was written anew; the pixels are read from the stored one.
+                source = replace(source, offset=source.offset + file.pixel_shift)
         return _frames_of(dataset, source)
     except IneligibleStudyError:
         raise

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 
 from config.arrays import Float32Array, FloatArray
 from config.errors import IneligibleStudyError, InputError
@@ -44,6 +44,7 @@ from node.cases.slice_rules import (
     is_pixel_spacing,
     slice_spacing,
 )
+from node.dicom.headers.conforming import read_conforming
 from workers.volumes.findings import Finding
 from workers.volumes.frames import Frame, read_frames
 from workers.volumes.geometry import Grid
@@ -346,7 +347,7 @@ def series_in(folder: Path) -> dict[str, list[Path]]:
     paths_by_series: dict[str, list[Path]] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         try:
-            header = dcmread(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Rows"])
+            header = read_conforming(path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Rows"])
             if "Rows" in header:
                 paths_by_series.setdefault(str(header.get("SeriesInstanceUID")), []).append(path)
         except PARSE_ERRORS:

@@ -11,11 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread
-
 from config.arrays import FloatArray
 from config.errors import IneligibleStudyError
 from node.cases.rigid_registration import joined_frames
+from node.dicom.headers.conforming import read_conforming
 from workers.volumes.findings import Finding
 from workers.volumes.parsing import PARSE_ERRORS
 from workers.volumes.reader import MrSeries
@@ -83,7 +82,7 @@ def read_registration(path: Path) -> Registration:
         joins no two frames of reference rigidly.
     """
     try:
-        dataset = dcmread(path)
+        dataset = read_conforming(path)
         if dataset.get("SOPClassUID") != SPATIAL_REGISTRATION_STORAGE:
             sop_class = dataset.get("SOPClassUID") or "no SOP class"
             text = f"{path.name}: expected a Spatial Registration, found {getattr(sop_class, 'name', sop_class)}"

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydicom import Dataset, dcmread
+from pydicom import Dataset
 from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
 
 from config.arrays import FloatArray
 from config.errors import IneligibleStudyError, InputError
+from node.dicom.headers.conforming import read_conforming
 from workers.volumes.parsing import PARSE_ERRORS
 
 RT_STRUCTURE_SET_STORAGE = "1.2.840.10008.5.1.4.1.1.481.3"
@@ -112,7 +113,7 @@ def read_rtstruct(rtstruct_path: Path) -> list[Roi]:
     PS3.3 A.19 (RT Structure Set IOD), C.8.8.5, C.8.8.6, C.8.8.8.
     """
     try:
-        dataset = dcmread(rtstruct_path)
+        dataset = read_conforming(rtstruct_path)
         if dataset.get("SOPClassUID") != RT_STRUCTURE_SET_STORAGE:
             sop_class = dataset.get("SOPClassUID") or dataset.get("Modality") or "no SOP class"
             raise IneligibleStudyError("unreadable_instance", f"{rtstruct_path.name}: expected an RT Structure Set, "

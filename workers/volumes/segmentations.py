@@ -28,6 +28,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from config.arrays import FloatArray, PixelArray
 from config.errors import IneligibleStudyError, InputError
+from node.dicom.headers.conforming import open_conforming, read_conforming
 from workers.volumes.contours import RoiMask
 from workers.volumes.decoder_client import decode_frames
 from workers.volumes.decoder_process import Request
@@ -99,7 +100,7 @@ def read_segment(path: Path, name: str) -> Segment:
         ``inconsistent_geometry`` when its frames do not make a volume.
     """
     try:
-        with path.open("rb") as file:
+        with open_conforming(path) as file:
             dataset = dcmread(file, stop_before_pixels=True)
             if dataset.get("SOPClassUID") not in SEGMENTATION_STORAGES:
                 sop_class = dataset.get("SOPClassUID") or "no SOP class"
@@ -273,7 +274,7 @@ def _stored_frames(dataset: Dataset, file: BinaryIO, path: Path, indices: Sequen
         implicit, little_endian = dataset.original_encoding
         start = native_pixels_offset(file, path, bool(implicit), bool(little_endian), claimed)
     else:  # deflated: there is no place in the file, the whole is inflated
-        stored, start = dcmread(path).PixelData, 0
+        stored, start = read_conforming(path).PixelData, 0
         if len(stored) < claimed:
             raise ValueError(f"expected {claimed} bytes of pixels, found {len(stored)}")
         file = BytesIO(stored)

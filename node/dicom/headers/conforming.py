@@ -15,9 +15,11 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from pydicom import dcmread
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from config.errors import InputError
@@ -69,7 +71,7 @@ def open_conforming(path: Path) -> BinaryIO:
     OSError
         The file cannot be opened.
     """
-    file = open(path, "rb")
+    file = open(path, "rb")  # noqa: SIM115 - the caller closes it
     try:
         conforming = _written_anew(file)
     except (InputError, ValueError, struct.error):  # EncodingError is one; mmap refuses an empty file by ValueError
@@ -79,6 +81,25 @@ def open_conforming(path: Path) -> BinaryIO:
         return file
     file.close()
     return conforming
+
+
+def read_conforming(path: Path, **options: Any) -> FileDataset:
+    """Read a DICOM file by pydicom, with elements that do not conform as `open_conforming` has them.
+
+    Parameters
+    ----------
+    path : Path
+        A file with preamble and file meta information.
+    **options
+        Of `pydicom.dcmread`.
+
+    Returns
+    -------
+    FileDataset
+        As `pydicom.dcmread` returns it; raises what that raises.
+    """
+    with open_conforming(path) as file:
+        return dcmread(file, **options)
 
 
 def _written_anew(file: BinaryIO) -> ConformingFile | None:

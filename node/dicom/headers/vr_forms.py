@@ -59,8 +59,8 @@ def form_of_element(data: memoryview, offset: int, little_endian: bool) -> Eleme
     Returns
     -------
     ElementForm or None
-        The form that leads to a usual element, or to the end, over the fewest other elements of unknown form; None where
-        no form does. Of several, two capital letters have 32 bits of length, as a value representation of a later
+        The form that leads to a usual element, or to the end, over the fewest other elements of unknown form; None
+        where no form does. Of several, two capital letters have 32 bits of length, as a value representation of a later
         edition has; other printable characters have 16 bits; and anything else is a length.
 
     References
@@ -70,7 +70,7 @@ def form_of_element(data: memoryview, offset: int, little_endian: bool) -> Eleme
     reader = _Reader(data, "<" if little_endian else ">")
     distances = {form: reader.distance(offset, form, MAX_CHANGES) for form in reader.forms(offset)}
     nearest = min((distance for distance in distances.values() if distance is not None), default=None)
-    forms = [form for form, distance in distances.items() if distance == nearest is not None]
+    forms = [form for form, distance in distances.items() if distance is not None and distance == nearest]
     if len(forms) > 1:
         vr = bytes(data[offset + 4 : offset + 6])
         if vr.isalpha() and vr.isupper():
@@ -115,7 +115,9 @@ class _Reader:
             ends_well = self._ends_well(following)
             if ends_well is not None:
                 return passed if ends_well else None
-            same = next((other for other in self.forms(following) if _is_same_form(offset, form, following, other)), None)
+            same = next(
+                (other for other in self.forms(following) if _is_same_form(offset, form, following, other)), None
+            )
             if same is None or self.tag_at(following) <= self.tag_at(offset):
                 others = self.forms(following) if n_changes else ()
                 distances = [self.distance(following, other, n_changes - 1) for other in others]

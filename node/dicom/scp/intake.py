@@ -178,7 +178,7 @@ class Intake:
     def _discard(self, instance: DiscardedInstance) -> Outcome:
         """Count an object of another class; a success, because a refusal makes many senders stop."""
         meta = instance.meta
-        study = find_identifying_uids(instance.beginning, meta.transfer_syntax_uid).get(STUDY_INSTANCE_UID, "")
+        study = find_identifying_uids(bytes(instance.beginning), meta.transfer_syntax_uid).get(STUDY_INSTANCE_UID, "")
         study = study if is_uid(study) else ""
         self.senders.count_discarded(DiscardedObject(study, meta.sop_class_uid, meta.sop_instance_uid))
         log.info("discarded", sop_class_uid=meta.sop_class_uid, sop_instance_uid=meta.sop_instance_uid, study=study)

@@ -15,7 +15,9 @@ from node.cases.confirmations import CONFIRMABLE
 from node.cases.series_roles import ROLES
 from node.ledger.cases import get_case, history
 from node.ledger.deliveries import deliveries_of
+from node.ledger.discarded import discarded_of_study
 from node.ledger.facts import facts_of
+from node.ledger.instances import quarantined_json
 from node.ledger.jobs import list_jobs_of
 from node.ledger.reports import reports_of
 from node.ledger.tables import Case, Report
@@ -54,6 +56,8 @@ def case_page(request: PageRequest) -> Response:
         jobs = list_jobs_of(session, case.study_instance_uid)
         timeline = history(session, case.study_instance_uid)
         facts = facts_of(session, case.patient_id, case.issuer)
+        quarantined = quarantined_json(session, case.study_instance_uid)
+        discarded = discarded_of_study(session, case.study_instance_uid)
     current = reports[0] if reports else None
     # Before the page is rendered: what was read from the ledger counts as seen, even when rendering fails.
     request.audit("case_seen", study=case.study_instance_uid)
@@ -63,7 +67,7 @@ def case_page(request: PageRequest) -> Response:
         advised=recommended_regimen(current.result) if current else None,
         rule=rule_of(request, current.result) if current else "",
         tables=[rates_of_report(scenario) for scenario in current.result["scenarios"]] if current else [],
-        versions=_versions(reports),
+        versions=_versions(reports), quarantined=quarantined, discarded=discarded,
         deliveries=deliveries, jobs=jobs, timeline=timeline, facts=facts, series=series, roles=ROLES,
         contour=case.assessment.get("contour") or {}, quality=case.assessment.get("quality") or [],
         confirmable=CONFIRMABLE,
