@@ -23,6 +23,7 @@ from node.cases.conditions_of_use import CheckedCase, conditions_of_use
 from node.cases.confirmations import separate_confirmed
 from node.cases.contour_choice import ContourObject, Contours, find_contours
 from node.cases.eligibility import Eligibility, EligibilityFinding, assess_eligibility, study_day
+from node.cases.encoding_warnings import encoding_warnings
 from node.cases.identity import identity_conflict
 from node.cases.quarantined_files import quarantine_gaps
 from node.cases.series_context import classify_series
@@ -99,6 +100,7 @@ class _Content:
     by_series: dict[str, ContourObject]
     header: Mapping[str, Any]
     headers: Sequence[Mapping[str, Any]] = ()
+    encoding: Sequence[tuple[str, str]] = ()
     gaps: list[Gap] = field(default_factory=list)
     confirmed: list[tuple[str, str]] = field(default_factory=list)
 
@@ -183,7 +185,8 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
         if decision.role == role and decision.confidence >= min_confidence
     }
     by_series = contours.for_series([summary.series_instance_uid for summary in chosen.values()])
-    content = _Content(by_uid, decisions, chosen, contours, by_series, header, headers)
+    encoding = encoding_warnings(instance.header for instance in (*images, *related.values()))
+    content = _Content(by_uid, decisions, chosen, contours, by_series, header, headers, encoding)
     content.gaps += role_gaps(decisions, by_uid, min_confidence)
     content.gaps += geometry_gaps(chosen)
     content.gaps += contour_gaps(contours, chosen, by_series)
@@ -342,7 +345,7 @@ def _registrations(content: _Content, contour_objects: Mapping[str, ContourObjec
 
 def _quality(content: _Content, eligibility: Eligibility) -> list[tuple[str, str]]:
     """Warnings for the report."""
-    warnings = [*eligibility.warnings, *content.confirmed]
+    warnings = [*eligibility.warnings, *content.confirmed, *content.encoding]
     for role, summary in content.chosen.items():
         contour_object = content.by_series.get(summary.series_instance_uid)
         link = contour_object.links.get(summary.series_instance_uid) if contour_object else None

@@ -1,0 +1,31 @@
+"""A warning about received objects whose encoding does not conform to the standard and was read all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def encoding_warnings(headers: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Return the warning for the report, if any.
+
+    Parameters
+    ----------
+    headers : iterable of mapping
+        Of the objects that a computation may use; ``EncodingFindings`` is what the receive path found in one.
+
+    Returns
+    -------
+    list of (code, text)
+        ``nonconforming_encoding`` with the number of objects and the first finding; empty without findings.
+
+    References
+    ----------
+    PS3.5 sections 6.2 and 7.1.
+    """
+    findings = [header["EncodingFindings"][0] for header in headers if header.get("EncodingFindings")]
+    if not findings:
+        return []
+    objects = "1 received object has" if len(findings) == 1 else f"{len(findings)} received objects have"
+    text = f"{objects} elements that do not conform to PS3.5 and were read all the same; the first: {findings[0]}."
+    return [("nonconforming_encoding", text)]
