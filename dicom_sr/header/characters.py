@@ -13,16 +13,18 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.charset import convert_encodings, default_encoding
-from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import RawDataElement
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, PersonName
 
-from dicom_sr.header.code_extensions import decode_with_extensions, has_code_extensions
+from dicom_sr.header.code_extensions import ESCAPE, decode_with_extensions, has_code_extensions
 from dicom_sr.header.value_rules import without_padding
 from dicom_sr.report.errors import ReportError
 
 UTF8 = "ISO_IR 192"
 DEFAULT = "ISO_IR 6"
+# ROI Contour Sequence and the functional groups: without text of their own, and with thousands of items.
+_LONG_SEQUENCES = frozenset({0x30060039, 0x52009229, 0x52009230})
 Labels = list[str]
 
 
@@ -116,3 +118,37 @@ def _bytes_of(element: Any, labels: Labels, actual: str | None) -> bytes | str:
         return text.encode(convert_encodings(labels[0])[0])
     except UnicodeEncodeError:
         return text
+
+
+def decode_code_extensions(ds: Dataset, inherited: Labels | None = None) -> None:
+    """Decode the text of a data set that has escape sequences, and put it in the place of the bytes.
+
+    What is read from it afterwards is right where pydicom leaves escape sequences in the text (ISO 2022 IR 58).
+
+    Parameters
+    ----------
+    ds : Dataset
+        As it was read; changed in place, its items included. Nothing is changed where Specific Character Set names no
+        code extensions, and text that is none of its character sets stays as pydicom decodes it.
+    inherited : list of str or None
+        The values of Specific Character Set that apply to an item without one of its own (PS3.5 7.5.3).
+
+    References
+    ----------
+    PS3.5 6.1.2.5 and Annexes H, I and K.
+    """
+    labels = character_set_of(ds) if "SpecificCharacterSet" in ds else inherited or [DEFAULT]
+    if inherited is None and not has_code_extensions(labels):
+        return
+    for tag in list(ds.keys()):
+        element = ds.get_item(tag)
+        vr = element.VR or (dictionary_VR(tag) if dictionary_has_tag(tag) else None)
+        if vr == "SQ" and tag not in _LONG_SEQUENCES:
+            for item in ds[tag].value or ():
+                decode_code_extensions(item, labels)
+        elif isinstance(element, RawDataElement) and vr in CUSTOMIZABLE_CHARSET_VR and ESCAPE in (element.value or b""):
+            try:
+                text = decode_with_extensions(element.value, labels, person=vr == "PN")
+            except (UnicodeDecodeError, LookupError):
+                continue
+            ds[tag] = DataElement(tag, vr, text.rstrip(" \0"))

@@ -7,6 +7,7 @@ reception, and a rule that needs it reports it as missing.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydicom.charset import convert_encodings
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
+from dicom_sr.header.characters import decode_code_extensions
 from node.cases.contour_headers import registration_header, segmentation_header, structure_set_header
 from node.cases.enhanced_mr import frame_header
 
@@ -79,6 +81,9 @@ def header_of(ds: Dataset) -> dict[str, Any]:
         `enhanced_mr`), contours and registrations their references (see `contour_headers`). ``HeaderProblem`` says
         that these could not be read.
     """
+    # By the decoder that the report uses: a name on a page must be the name in the report.
+    with contextlib.suppress(*UNREADABLE):
+        decode_code_extensions(ds)
     header: dict[str, Any] = {}
     _collect(header, ds, TEXT_KEYWORDS, _text)
     _collect(header, ds, LIST_KEYWORDS, _texts)

@@ -32,13 +32,15 @@ class RawSender:
         timeout_s: float = 20.0,
         max_pdu: int = 16384,
         host: str = "127.0.0.1",
+        request: bytes = b"",
     ) -> None:
+        """`request` is sent in place of the A-ASSOCIATE-RQ that the other parameters describe."""
         self.socket = socket.create_connection((host, port), timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.peer_max_pdu = 16384
         self.accepted: dict[int, str] = {}
         self.rejection: tuple[int, int, int] | None = None
-        self.socket.sendall(associate_request(contexts, calling, called, max_pdu))
+        self.socket.sendall(request or associate_request(contexts, calling, called, max_pdu))
         kind, body = self.read_pdu()
         if kind == 0x02:
             self._read_acceptance(body)

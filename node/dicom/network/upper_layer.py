@@ -7,6 +7,7 @@ Here both threads wait until bytes arrive, something is to be sent, or a message
 
 from __future__ import annotations
 
+import struct
 import time
 from collections.abc import Callable
 from typing import Protocol, cast
@@ -17,6 +18,7 @@ from pynetdicom.association import Association
 from pynetdicom.fsm import StateMachine
 from pynetdicom.pdu import A_ABORT_RQ
 
+from node.dicom.network.association_pdus import ASSOCIATE_ACCEPT, ASSOCIATE_REQUEST, readable_associate
 from node.dicom.network.guarded_socket import GuardedSocket
 from node.dicom.network.protocol_errors import ProtocolError
 from node.dicom.network.pynetdicom_internals import (
@@ -33,6 +35,9 @@ log = structlog.get_logger("cptdn.network")
 # States of the upper layer, PS3.8 section 9.2.1
 IDLE = "Sta1"
 AWAITING_ASSOCIATE_REQUEST = "Sta2"
+AWAITING_ASSOCIATE_RESPONSE = "Sta5"
+# The request may be there before the event of its connection was handled.
+BEFORE_ASSOCIATION = frozenset({IDLE, AWAITING_ASSOCIATE_REQUEST, AWAITING_ASSOCIATE_RESPONSE})
 ESTABLISHED = "Sta6"
 AWAITING_CLOSE = "Sta13"
 
@@ -40,6 +45,7 @@ AWAITING_CLOSE = "Sta13"
 CONNECTION_CLOSED = "Evt17"
 INVALID_PDU = "Evt19"
 
+PDU_HEADER = struct.Struct(">BxI")  # type, length of what follows
 SERVICE_PROVIDER = 0x02  # source of an A-ABORT, PS3.8 Table 9-26
 
 
@@ -104,6 +110,28 @@ class EventDrivenUpperLayer(UpperLayerHooks):
             elif not connection.ready:
                 self._wakeup.wait(connection.socket, CHECK_TIMERS_EVERY_S)
         return super().has_transport_event()
+
+    def read_pdu(self) -> None:
+        """Read one PDU; what pynetdicom would refuse in a request for an association, or its answer, is left out."""
+        if self.state_machine.current_state in BEFORE_ASSOCIATION:
+            try:
+                self._replace_associate(cast(GuardedSocket, self.socket))
+            except OSError as error:
+                log.warning("connection_lost", error=str(error), peer=self.assoc.requestor.address)
+                self.event_queue.put(CONNECTION_CLOSED)
+                return
+        super().read_pdu()
+
+    @staticmethod
+    def _replace_associate(connection: GuardedSocket) -> None:
+        """Read the next PDU, and push it back as pynetdicom reads it; one that is cut off is pushed back as it is."""
+        head = bytes(connection.recv(PDU_HEADER.size))
+        if len(head) == PDU_HEADER.size:
+            kind, length = PDU_HEADER.unpack(head)
+            if kind in (ASSOCIATE_REQUEST, ASSOCIATE_ACCEPT):
+                body = bytes(connection.recv(length))
+                head = readable_associate(head + body) if len(body) == length else head + body
+        connection.push_back(head)
 
     def kill_dul(self) -> None:
         """End the loop; safe from any thread."""
