@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
 from config.arrays import FloatArray
 from config.errors import IneligibleStudyError
 from node.cases.rigid_registration import joined_frames
