@@ -141,7 +141,7 @@ def decode_code_extensions(ds: Dataset, inherited: Labels | None = None) -> None
     if inherited is None and not has_code_extensions(labels):
         return
     for tag in list(ds.keys()):
-        element = ds.get_item(tag)
+        element: Any = ds.get_item(tag)
         vr = element.VR or (dictionary_VR(tag) if dictionary_has_tag(tag) else None)
         if vr == "SQ" and tag not in _LONG_SEQUENCES:
             for item in ds[tag].value or ():
