@@ -148,7 +148,7 @@ def decode_code_extensions(ds: Dataset, inherited: Labels | None = None) -> None
                 decode_code_extensions(item, labels)
         elif isinstance(element, RawDataElement) and vr in CUSTOMIZABLE_CHARSET_VR and ESCAPE in (element.value or b""):
             try:
-                text = decode_with_extensions(element.value, labels, person=vr == "PN")
+                text = decode_with_extensions(element.value or b"", labels, person=vr == "PN")
             except (UnicodeDecodeError, LookupError):
                 continue
             ds[tag] = DataElement(tag, vr, text.rstrip(" \0"))

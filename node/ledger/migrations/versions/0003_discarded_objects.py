@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002_discarded_objects"
-down_revision = "0001_first_ledger"
+revision = "0003_discarded_objects"
+down_revision = "0002_confirmations"
 branch_labels = None
 depends_on = None
 
