@@ -162,6 +162,8 @@ class SeriesRules(_Section):
     min_slices: int = 8
     axial_only: bool = True
     max_oblique_degrees: float = 40.0
+    # False: a scanner states more Images in Acquisition than a series contains.
+    check_image_count: bool = True
     min_confidence: float = 0.7
 
 

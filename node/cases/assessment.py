@@ -17,7 +17,8 @@ from typing import Any, Literal
 from config.decision_policy import DecisionPolicy
 from config.indication.vocabulary import SeriesRole
 from config.settings import Settings
-from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
+from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance, arrival_order
+from node.cases.chosen_volumes import series_request, volume_findings
 from node.cases.completion import Gap, contour_gaps, geometry_gaps, role_gaps
 from node.cases.conditions_of_use import CheckedCase, conditions_of_use
 from node.cases.confirmations import separate_confirmed
@@ -29,6 +30,7 @@ from node.cases.quarantined_files import quarantine_gaps
 from node.cases.series_context import classify_series
 from node.cases.series_roles import ROLES, RoleDecision
 from node.cases.series_summary import SeriesSummary, summarise_series
+from node.cases.split_series import join_parts
 from node.cases.study_purpose import study_questions
 
 __all__ = ["Assessment", "CaseInputs", "ComputeRequest", "QuarantinedFile", "StoredInstance", "assess_inputs"]
@@ -158,13 +160,17 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     # By UID: contours inside the study are also found by its frame of reference.
     related = {instance.sop_instance_uid: instance for instance in (*inside, *inputs.related)}
     headers = [instance.header for instance in images]
-    summaries = summarise_series(headers)
+    check_count = settings.case.series_rules.check_image_count
+    # In order of arrival: of identical images the first is used, so that a repetition does not change the inputs.
+    arrived = [image.header for image in sorted(images, key=arrival_order)]
+    summaries = join_parts(
+        summarise_series(arrived, inputs.pixel_digest_of, check_count), inputs.assignments.values(), check_count
+    )
     # Any MR header serves: identity, study date and age are attributes of patient and study.
     header = next((h for h in headers if h.get("Modality") == "MR"), headers[0] if headers else {})
-    series_of = {image.sop_instance_uid: str(image.header.get("SeriesInstanceUID") or "") for image in images}
     # Contours before roles: that a contour was drawn on a series is an argument for its role.
     contours = find_contours(
-        inputs.study_instance_uid, summaries, series_of, header, list(related.values()), settings.case.roi_names
+        inputs.study_instance_uid, summaries, header, list(related.values()), settings.case.roi_names
     )
     best = contours.best
     # The extent is in the frame of reference of the contour; through a registration it cannot be compared with slices.
@@ -176,15 +182,15 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
         extent_mm=best.roi.extent_mm if best and best.roi and same_frame else None,
         assigned=inputs.assignments,
     )
-    by_uid = {summary.series_instance_uid: summary for summary in summaries}
+    by_uid = {summary.key: summary for summary in summaries}
     min_confidence = settings.case.series_rules.min_confidence
     chosen = {
-        str(role): by_uid[decision.series_instance_uid]
+        str(role): by_uid[decision.key]
         for role in ROLES
         for decision in decisions
         if decision.role == role and decision.confidence >= min_confidence
     }
-    by_series = contours.for_series([summary.series_instance_uid for summary in chosen.values()])
+    by_series = contours.for_series([summary.key for summary in chosen.values()])
     encoding = encoding_warnings(instance.header for instance in (*images, *related.values()))
     content = _Content(by_uid, decisions, chosen, contours, by_series, header, headers, encoding)
     content.gaps += role_gaps(decisions, by_uid, min_confidence)
@@ -252,13 +258,13 @@ def _reasons(gaps: Sequence[Gap], eligibility: Eligibility) -> list[Mapping[str,
 
 def _conditions(inputs: CaseInputs, content: _Content, eligibility: Eligibility) -> tuple[Mapping[str, str], ...]:
     enhanced = content.chosen.get(SeriesRole.CE_T1W)
-    reasons = {decision.series_instance_uid: decision.reason for decision in content.decisions}
+    reasons = {decision.key: decision.reason for decision in content.decisions}
     used = {contour.instance.sop_instance_uid: contour for contour in content.by_series.values()}
     case = CheckedCase(
         facts=inputs.facts,
         eligibility=eligibility,
         ce_t1w=enhanced.header if enhanced else None,
-        ce_t1w_reason=reasons[enhanced.series_instance_uid] if enhanced else "",
+        ce_t1w_reason=reasons[enhanced.key] if enhanced else "",
         contours=list(used.values()),
     )
     return tuple(conditions_of_use(case))
@@ -271,15 +277,12 @@ def _request(
     eligibility: Eligibility,
     conditions: tuple[Mapping[str, str], ...],
 ) -> ComputeRequest:
-    instances: dict[str, list[list[str]]] = {}
-    for image in inputs.images:
-        series_uid = str(image.header.get("SeriesInstanceUID") or "")
-        instances.setdefault(series_uid, []).append([image.sop_instance_uid, image.digest])
-    reasons = {decision.series_instance_uid: decision.reason for decision in content.decisions}
+    digests = {image.sop_instance_uid: image.digest for image in inputs.images}
+    reasons = {decision.key: decision.reason for decision in content.decisions}
     contour_objects = {
-        role: content.by_series[summary.series_instance_uid]
+        role: content.by_series[summary.key]
         for role, summary in content.chosen.items()
-        if summary.series_instance_uid in content.by_series
+        if summary.key in content.by_series
     }
     contours = {role: _contour_json(contour_object) for role, contour_object in contour_objects.items()}
     return ComputeRequest(
@@ -287,13 +290,7 @@ def _request(
         patient_id=inputs.patient_id or str(content.header.get("PatientID") or ""),
         issuer=inputs.issuer,
         series={
-            role: {
-                "series_instance_uid": summary.series_instance_uid,
-                # Sorted, because the order of arrival must not change the digest of the request.
-                "instances": sorted(instances[summary.series_instance_uid]),
-                "reason": reasons[summary.series_instance_uid],
-            }
-            for role, summary in content.chosen.items()
+            role: series_request(summary, digests, reasons[summary.key]) for role, summary in content.chosen.items()
         },
         contour=next(iter(contours.values()), {}),
         contours=contours,
@@ -332,7 +329,7 @@ def _contour_json(contour_object: ContourObject) -> dict[str, Any]:
 def _registrations(content: _Content, contour_objects: Mapping[str, ContourObject]) -> dict[str, dict[str, Any]]:
     registrations = {}
     for role, contour_object in contour_objects.items():
-        link = contour_object.links[content.chosen[role].series_instance_uid]
+        link = contour_object.links[content.chosen[role].key]
         if link.registration is not None:
             registrations[role] = {
                 "sop_instance_uid": link.registration.sop_instance_uid,
@@ -347,8 +344,9 @@ def _quality(content: _Content, eligibility: Eligibility) -> list[tuple[str, str
     """Warnings for the report."""
     warnings = [*eligibility.warnings, *content.confirmed, *content.encoding]
     for role, summary in content.chosen.items():
-        contour_object = content.by_series.get(summary.series_instance_uid)
-        link = contour_object.links.get(summary.series_instance_uid) if contour_object else None
+        warnings += volume_findings(role, summary)
+        contour_object = content.by_series.get(summary.key)
+        link = contour_object.links.get(summary.key) if contour_object else None
         if link is not None and link.by == "registration":
             warnings.append(("contour_registered", f"The contour reaches the {role} through a spatial registration."))
         step_mm = summary.stack.step_mm or 0.0
@@ -361,19 +359,23 @@ def _quality(content: _Content, eligibility: Eligibility) -> list[tuple[str, str
     best = content.contours.best
     if best is not None and not best.approved and best.kind == "RTSTRUCT":
         warnings.append(("contour_not_approved", f"{best.name} is not approved."))
+    if content.contours.newer:
+        warnings.append(("newer_contour", content.contours.newer))
     return warnings
 
 
 def _series_json(content: _Content, decision: RoleDecision) -> dict[str, Any]:
-    summary = content.series[decision.series_instance_uid]
+    summary = content.series[decision.key]
     return {
         **decision.to_json(),
+        "key": summary.key,
         "n_instances": summary.n_instances,
         "n_slices": summary.n_slices,
         "description": str(summary.header.get("SeriesDescription") or ""),
         "series_number": summary.header.get("SeriesNumber"),
         "plane": summary.stack.plane,
         "findings": [text for _, text in summary.stack.findings],
+        **({"other_part": decision.other_part} if decision.other_part else {}),
     }
 
 
@@ -383,9 +385,9 @@ def _explained_contour(content: _Content) -> dict[str, Any]:
     if best is None:
         return {"notes": notes}
     reached = {
-        role: content.by_series[summary.series_instance_uid].links[summary.series_instance_uid].by
+        role: content.by_series[summary.key].links[summary.key].by
         for role, summary in content.chosen.items()
-        if summary.series_instance_uid in content.by_series
+        if summary.key in content.by_series
     }
     return {
         **_contour_json(best), "label": best.name, "approved": best.approved, "reaches": reached, "notes": notes,

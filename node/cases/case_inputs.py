@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,11 @@ class StoredInstance:
     digest: str
     received_at: datetime
     header: Mapping[str, Any]
+
+
+def arrival_order(instance: Any) -> tuple[Any, ...]:
+    """Return the key that sorts instances, or their rows, as they arrived; those of one moment by Instance Number."""
+    return instance.received_at, instance.header.get("InstanceNumber") or 0, instance.sop_instance_uid
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,8 @@ class CaseInputs:
         reference. The latter may state another patient: such a mismatch is refused, not overlooked.
     facts : ClinicalFacts
         The patient's current facts.
-    assignments : mapping of role to Series Instance UID
-        Decisions of an administrator.
+    assignments : mapping of role to key
+        Decisions of an administrator (see `SeriesSummary.key`).
     quarantined : tuple of QuarantinedFile
         Files of this study in quarantine.
     last_instance_at : datetime or None
@@ -74,6 +79,9 @@ class CaseInputs:
         Why an administrator holds the case.
     confirmations : mapping of reason code to mapping
         Questions that an operator has answered, see `node.cases.confirmations`.
+    pixel_digest_of : callable or None
+        SOP Instance UID -> digest of what the pixels of a stored image show, empty where they cannot be read. Called
+        only for images that nothing in their headers tells apart.
     """
 
     study_instance_uid: str
@@ -88,6 +96,7 @@ class CaseInputs:
     character_set: str | None = None
     hold: str | None = None
     confirmations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    pixel_digest_of: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
 
 
 # What explains a value without changing the result; a corrected sentence must not start a cohort's computation anew.
@@ -106,7 +115,10 @@ class ComputeRequest:
     study_instance_uid, patient_id, issuer : str
         The study and the patient of the report.
     series : mapping of role to mapping
-        {"series_instance_uid", "instances": [[SOP Instance UID, digest], ...], "reason"}.
+        {"series_instance_uid", "instances": [[SOP Instance UID, digest], ...], "reason"}. Besides, for one of several
+        volumes of a series ``volume``, its name; ``frames``, SOP Instance UID -> frame numbers from 1, of objects of
+        which only some frames belong to it; and ``other_series``, SOP Instance UID -> Series Instance UID, of the
+        instances of a series that was joined.
     contour : mapping
         The contour of the first role.
     contours : mapping of role to mapping

@@ -13,6 +13,7 @@ from node.cases.series_summary import SeriesSummary
 Outcome = Literal["incomplete", "held"]
 CONTOUR, REGISTRATION = "contour", "registration"
 MAX_NAMED_SERIES = 3  # a sentence that names every rejected series of a long study is not read
+MAX_NAMED_QUESTIONS = 8
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ def role_gaps(
     Parameters
     ----------
     decisions : sequence of RoleDecision
-        One for each series of the study.
-    series : mapping of Series Instance UID to SeriesSummary
+        One for each series, or volume of a series, of the study.
+    series : mapping of key to SeriesSummary
         The same series; their names are used in the sentences.
     min_confidence : float
         In [0, 1]; a role with less is a question to the administrator.
@@ -64,7 +65,12 @@ def role_gaps(
         unsure = [decision for decision in decisions if decision.role == role]
         possible = [d for d in decisions if d.role == "ambiguous" and d.possible_role == role]
         if unsure or possible:
-            named = "; ".join(f"{series[d.series_instance_uid].name}: {d.reason}" for d in [*unsure, *possible])
+            questions = [*unsure, *possible]
+            # One sentence is about several volumes: it is said once.
+            reasons = dict.fromkeys(f"{series[d.key].name}: {d.reason}" for d in questions[:MAX_NAMED_QUESTIONS])
+            named = "; ".join(reasons)
+            if len(questions) > MAX_NAMED_QUESTIONS:
+                named += f"; and {len(questions) - MAX_NAMED_QUESTIONS} more"
             gaps.append(Gap("held", "ambiguous_series", f"Which series is the {role} needs a decision. {named}"))
         else:
             hint = _nearest_candidates(role, decisions, series)
@@ -108,7 +114,7 @@ def contour_gaps(
         All contour objects of the study, the preferred one first.
     chosen : mapping of role to SeriesSummary
         The series that have the roles.
-    by_series : mapping of Series Instance UID to ContourObject
+    by_series : mapping of key to ContourObject
         The contour object for each of these series; a series that none reaches is absent.
 
     Returns
@@ -125,7 +131,7 @@ def contour_gaps(
             gaps.append(Gap("incomplete", "missing_contour", sentence, CONTOUR))
         return gaps
     for role, summary in chosen.items():
-        contour_object = by_series.get(summary.series_instance_uid)
+        contour_object = by_series.get(summary.key)
         if contour_object is None:
             sentence = (
                 f"{contours.best.name} is not in the frame of reference of the {role} {summary.name}, "
@@ -141,6 +147,6 @@ def _nearest_candidates(role: str, decisions: Sequence[RoleDecision], series: Ma
     """Sentences about series of the right weighting that cannot be used, else about series of unknown weighting."""
     rejected = [d for d in decisions if d.role == "other" and d.reason.startswith(f"{role}, but")]
     if rejected:
-        return "".join(f" {series[d.series_instance_uid].name} is {d.reason}" for d in rejected[:MAX_NAMED_SERIES])
+        return "".join(f" {series[d.key].name} is {d.reason}" for d in rejected[:MAX_NAMED_SERIES])
     undecided = [d for d in decisions if d.role == "ambiguous" and d.possible_role is None]
-    return "".join(f" It may be {series[d.series_instance_uid].name}: {d.reason}" for d in undecided[:2])
+    return "".join(f" It may be {series[d.key].name}: {d.reason}" for d in undecided[:2])

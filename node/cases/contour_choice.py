@@ -13,6 +13,7 @@ from typing import Any
 
 from config.errors import IneligibleStudyError, InputError
 from node.cases.case_inputs import StoredInstance
+from node.cases.contour_references import ContourPlaces, referenced_keys
 from node.cases.dates import parse_date
 from node.cases.geometry import box_contains
 from node.cases.headers import RT_STRUCTURE_SET, SEGMENTATION, SPATIAL_REGISTRATION
@@ -59,10 +60,10 @@ class ContourObject:
         The ROI of the primary tumour; None where `problem` says why.
     problem : Finding or None
         Reason code and half a sentence.
-    links : mapping of Series Instance UID to Link
-        The series that the contour reaches.
+    links : mapping of key to Link
+        The series, or volumes of a series, that the contour reaches (see `SeriesSummary.key`).
     explicit : frozenset of str
-        Series Instance UIDs that the object itself names.
+        Keys of those that the object itself names.
     rank : tuple
         The greatest is preferred.
     """
@@ -107,36 +108,39 @@ class Contours:
         Problems that hold the case.
     notes : tuple of str
         Sentences about objects that were left out without consequence.
+    newer : str
+        A sentence where a structure set that is not approved is newer than the approved one that is used.
     """
 
     usable: tuple[ContourObject, ...] = ()
     findings: tuple[Finding, ...] = ()
     notes: tuple[str, ...] = ()
+    newer: str = ""
 
     @property
     def best(self) -> ContourObject | None:
         """The preferred object; None when there is none."""
         return self.usable[0] if self.usable else None
 
-    def for_series(self, series_uids: Sequence[str]) -> dict[str, ContourObject]:
+    def for_series(self, keys: Sequence[str]) -> dict[str, ContourObject]:
         """Choose the contour object of each series.
 
         Parameters
         ----------
-        series_uids : sequence of str
-            Series Instance UIDs of the series that have a role.
+        keys : sequence of str
+            Keys of the series or volumes that have a role.
 
         Returns
         -------
-        dict of Series Instance UID to ContourObject
+        dict of key to ContourObject
             A series that no object reaches is absent.
         """
-        named = {each.instance.sop_instance_uid: each.explicit & set(series_uids) for each in self.usable}
+        named = {each.instance.sop_instance_uid: each.explicit & set(keys) for each in self.usable}
         drawn_alone = {next(iter(uids)) for uids in named.values() if len(uids) == 1}
         # One object for each sequence: at least two name a single series, and none names several.
         per_sequence = len(drawn_alone) > 1 and all(len(uids) == 1 for uids in named.values() if uids)
         chosen: dict[str, ContourObject] = {}
-        for uid in series_uids:
+        for uid in keys:
             reaching = [each for each in self.usable if uid in each.links]
             own = [each for each in reaching if named[each.instance.sop_instance_uid] == {uid}]
             if per_sequence and own:
@@ -149,7 +153,6 @@ class Contours:
 def find_contours(
     study_uid: str,
     series: Sequence[SeriesSummary],
-    series_of_instance: Mapping[str, str],
     patient: Mapping[str, Any],
     related: Sequence[StoredInstance],
     roi_names: Sequence[str],
@@ -161,9 +164,7 @@ def find_contours(
     study_uid : str
         The MR study.
     series : sequence of SeriesSummary
-        Its series.
-    series_of_instance : mapping of SOP Instance UID to Series Instance UID
-        Its images.
+        Its series and volumes.
     patient : mapping
         A header of the study; an object of another patient that refers to the study is an ``identity_mismatch``.
     related : sequence of StoredInstance
@@ -179,11 +180,12 @@ def find_contours(
     """
     registrations = [instance for instance in related if instance.header.get("SOPClassUID") == SPATIAL_REGISTRATION]
     contour_objects, findings, notes = [], [], []
+    places = ContourPlaces.of(series)
     for instance in related:
         kind = KINDS.get(str(instance.header.get("SOPClassUID")))
         if kind is None or instance.header.get("ManufacturerModelName") == OWN_MODEL_NAME:
             continue  # a segmentation that this node delivered is a result, never a source
-        contour_object = _contour_object(instance, kind, series, series_of_instance, registrations, roi_names)
+        contour_object = _contour_object(instance, kind, series, places, registrations, roi_names)
         if not _concerns(contour_object, study_uid):
             # Without a tumour ROI, or of another patient, the object says nothing about this case and is not mentioned.
             if contour_object.roi is not None and patient_difference(patient, instance.header) is None:
@@ -201,7 +203,7 @@ def find_contours(
     usable, problems = _usable(contour_objects)
     if not usable or _is_blocking(problems):
         findings += problems
-    return Contours(tuple(usable), tuple(findings), tuple(notes))
+    return Contours(tuple(usable), tuple(findings), tuple(notes), _newer_unapproved(usable))
 
 
 def sentence_if_not_covered(contour_object: ContourObject, summary: SeriesSummary) -> str | None:
@@ -222,7 +224,7 @@ def sentence_if_not_covered(contour_object: ContourObject, summary: SeriesSummar
     """
     extent = contour_object.roi.extent_mm if contour_object.roi else None
     bounds = summary.stack.bounds_mm
-    link = contour_object.links.get(summary.series_instance_uid)
+    link = contour_object.links.get(summary.key)
     if extent is None or bounds is None or link is None or link.by == "registration":
         return None
     if box_contains(bounds, extent, (summary.stack.step_mm or 0.0) + 1.0):
@@ -235,7 +237,7 @@ def _contour_object(
     instance: StoredInstance,
     kind: str,
     series: Sequence[SeriesSummary],
-    series_of_instance: Mapping[str, str],
+    places: ContourPlaces,
     registrations: Sequence[StoredInstance],
     roi_names: Sequence[str],
 ) -> ContourObject:
@@ -246,13 +248,13 @@ def _contour_object(
         roi = choose_roi(header.get("Rois") or [], roi_names)
     except IneligibleStudyError as error:
         problem = (error.code, error.text)
-    explicit = _referenced_series(header, series_of_instance)
+    explicit = referenced_keys(header, places)
     frames = _frames(header, roi)
     links: dict[str, Link] = {}
     for summary in series:
         link = _link(summary, frames, explicit, registrations)
         if link is not None:
-            links[summary.series_instance_uid] = link
+            links[summary.key] = link
     return ContourObject(
         instance=instance,
         kind=kind,
@@ -277,10 +279,10 @@ def _link(
 ) -> Link | None:
     # The frame of reference decides (PS3.3 C.7.4.1); that the series is named as well is only recorded.
     if frames & series.frames_of_reference:
-        return Link("reference" if series.series_instance_uid in explicit else "frame")
+        return Link("reference" if series.key in explicit else "frame")
     # Without a frame of reference on one side, the reference to the images themselves is what is left.
     if not frames or not series.frames_of_reference:
-        return Link("reference") if series.series_instance_uid in explicit else None
+        return Link("reference") if series.key in explicit else None
     # The newest first: a registration that was repeated replaces the earlier one.
     for registration in sorted(registrations, key=lambda each: each.received_at, reverse=True):
         joined = _rigidly_joined(registration.header)
@@ -319,17 +321,6 @@ def _frames(header: Mapping[str, Any], roi: RoiChoice | None) -> frozenset[str]:
     return frozenset(str(uid) for uid in stated if uid)
 
 
-def _referenced_series(header: Mapping[str, Any], series_of_instance: Mapping[str, str]) -> set[str]:
-    references = header.get("ContourReferences") or {}
-    known = set(series_of_instance.values())
-    # Only series that are stored here: a reference to one that has not arrived does not make it known.
-    named = {str(uid) for uid in references.get("series_instance_uids") or ()} & known
-    drawn_on = {
-        series_of_instance[uid] for uid in references.get("sop_instance_uids") or () if uid in series_of_instance
-    }
-    return named | drawn_on
-
-
 def _concerns(contour_object: ContourObject, study_uid: str) -> bool:
     references = contour_object.instance.header.get("ContourReferences") or {}
     named = study_uid in (references.get("study_instance_uids") or ())
@@ -357,6 +348,36 @@ def _usable(contour_objects: Sequence[ContourObject]) -> tuple[list[ContourObjec
         elif not usable:
             problems.append(_problem(contour_object))
     return usable, problems
+
+
+def _newer_unapproved(usable: Sequence[ContourObject]) -> str:
+    """Return a sentence about a newer structure set that is not used because it is not approved."""
+    if not usable or not usable[0].approved:
+        return ""
+    used = usable[0]
+    newer = [
+        each
+        for each in usable[1:]
+        if each.kind == used.kind
+        and not each.approved
+        and _drawn_at(each.instance.header) > _drawn_at(used.instance.header)
+    ]
+    if not newer:
+        return ""
+    latest = max(newer, key=lambda each: _drawn_at(each.instance.header))
+    return (
+        f"The approved {used.name} of {_day(used)} is used; {latest.name} of {_day(latest)} is newer and not approved: "
+        "approve it if it corrects the contour."
+    )
+
+
+def _day(contour_object: ContourObject) -> str:
+    written = _drawn_at(contour_object.instance.header)
+    if not written[:8].isdigit() or len(written) < 8:
+        return "an unknown day"
+    clock = written[8:]
+    at = f" {clock[:2]}:{clock[2:4]}" if len(clock) >= 4 and clock[:4].isdigit() else ""
+    return f"{written[:4]}-{written[4:6]}-{written[6:8]}{at}"
 
 
 def _problem(contour_object: ContourObject) -> Finding:

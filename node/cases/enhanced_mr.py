@@ -18,6 +18,8 @@ NUMBER_VALUES = (
     ("MRDiffusionSequence", "DiffusionBValue", "DiffusionBValue"),
     ("PixelMeasuresSequence", "SliceThickness", "SliceThickness"),
     ("PixelMeasuresSequence", "SpacingBetweenSlices", "SpacingBetweenSlices"),
+    ("FrameContentSequence", "TemporalPositionIndex", "TemporalPositionIdentifier"),
+    ("FrameContentSequence", "FrameAcquisitionNumber", "AcquisitionNumber"),
 )
 TEXT_VALUES = (
     ("MRImageFrameTypeSequence", "AcquisitionContrast"),
@@ -47,7 +49,8 @@ def frame_header(ds: Dataset) -> dict[str, Any]:
         ``FrameOffsets``, one float per frame, mm along the slice normal of the first frame; absent unless every frame
         has a position and an orientation;
         ``FrameOrientations``, the number of different orientations when there is more than one (the offsets are then
-        no slice positions);
+        no slice positions), and ``FramePlanes``: their ``orientations``, the first ``positions`` and ``shears`` in
+        each, the index ``of`` each frame among them and its ``offsets`` along the normal of its own plane;
         ``FramePixelSpacings``, the number of different pixel spacings when there is more than one;
         ``FrameShear``, the greatest shift of the frames against each other within their plane, mm, where there is one;
         ``FrameEchoTimes``, the different effective echo times in ms when there is more than one.
@@ -107,19 +110,48 @@ def _positions(shared: Dataset | None, frames: Sequence[Dataset]) -> dict[str, A
         header["ImagePositionPatient"] = placed[0]
     # All or nothing: with positions of some frames only, gaps between them would mean nothing.
     if orientations and len(orientations) == len(placed) == len(frames):
-        row, column = orientations[0][:3], orientations[0][3:]
         # Along the normal of the first frame: the z coordinate is no slice position in an oblique stack.
-        header["FrameOffsets"] = [round(_dot(_cross(row, column), point), OFFSET_DECIMALS) for point in placed]
-        along = [[_dot(axis, point) for point in placed] for axis in (row, column)]
-        shear = max(max(values) - min(values) for values in along)
+        header["FrameOffsets"], shear = _along(orientations[0], placed)
         if shear > LEAST_SHEAR_MM:
             header["FrameShear"] = round(shear, OFFSET_DECIMALS)
+        planes = _planes(orientations, placed)
+        if len(planes["orientations"]) > 1:
+            header["FramePlanes"] = planes
     if not are_one_orientation(orientations):
         header["FrameOrientations"] = len({tuple(round(value, 4) for value in cosines) for cosines in orientations})
     echo_times = sorted({float(value) for frame in frames if (value := _value([frame], *_ECHO_TIME)) is not None})
     if len(echo_times) > 1:
         header["FrameEchoTimes"] = echo_times[:MAX_ECHO_TIMES]
     return header
+
+
+def _along(orientation: Sequence[float], points: Sequence[Sequence[float]]) -> tuple[list[float], float]:
+    """Return the offsets of points along the normal, and their greatest shift within the plane, mm."""
+    row, column = orientation[:3], orientation[3:]
+    normal = _cross(row, column)
+    offsets = [round(_dot(normal, point), OFFSET_DECIMALS) for point in points]
+    along = [[_dot(axis, point) for point in points] for axis in (row, column)]
+    return offsets, max(max(values) - min(values) for values in along)
+
+
+def _planes(orientations: Sequence[list[float]], points: Sequence[Sequence[float]]) -> dict[str, list[Any]]:
+    """Return the different planes of the frames (see ``FramePlanes`` in `frame_header`)."""
+    planes: list[list[float]] = []
+    of = []
+    for cosines in orientations:
+        at = next((at for at, plane in enumerate(planes) if are_one_orientation([plane, cosines])), len(planes))
+        if at == len(planes):
+            planes.append(cosines)
+        of.append(at)
+    offsets, positions, shears = [0.0] * len(of), [], []
+    for number, plane in enumerate(planes):
+        members = [at for at, each in enumerate(of) if each == number]
+        along, shear = _along(plane, [points[at] for at in members])
+        for at, offset in zip(members, along, strict=True):
+            offsets[at] = offset
+        positions.append(list(points[members[0]]))
+        shears.append(round(shear, OFFSET_DECIMALS))
+    return {"orientations": planes, "of": of, "offsets": offsets, "positions": positions, "shears": shears}
 
 
 _ECHO_TIME = ("MREchoSequence", "EffectiveEchoTime")

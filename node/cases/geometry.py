@@ -70,13 +70,21 @@ class Stack:
         return len(self.offsets_mm)
 
 
-def stack_of(headers: Sequence[Mapping[str, Any]]) -> Stack:
-    """Compute the stack that the instances of one series form.
+def stack_of(
+    headers: Sequence[Mapping[str, Any]],
+    series_headers: Sequence[Mapping[str, Any]] | None = None,
+    check_image_count: bool = True,
+) -> Stack:
+    """Compute the stack that the instances of one volume form.
 
     Parameters
     ----------
     headers : sequence of mapping
-        Headers of all instances, classic (one slice each) or Enhanced (``FrameOffsets``, mm along the normal).
+        Headers of all its instances, classic (one slice each) or Enhanced (``FrameOffsets``, mm along the normal).
+    series_headers : sequence of mapping, optional
+        Headers of the whole series, where the volume is only one of several in it: Images in Acquisition counts all.
+    check_image_count : bool
+        Whether Images in Acquisition is compared with the images that are there.
 
     Returns
     -------
@@ -91,11 +99,11 @@ def stack_of(headers: Sequence[Mapping[str, Any]]) -> Stack:
     first = next((numbers for numbers in orientations if len(numbers) == 6), None)
     if first is None:
         return Stack(findings=(("inconsistent_geometry", "no slice orientation is given"),))
-    normal = _unit(_cross(first[:3], first[3:]))
+    normal = unit_normal(first)
     if normal is None or not is_orthonormal(first):
         return Stack(findings=(("inconsistent_geometry", "the slice orientation is not two perpendicular directions"),))
     findings = _differences(headers, orientations, first)
-    offsets_by_header = [_offsets(header, normal) for header in headers]
+    offsets_by_header = [slice_offsets_mm(header, normal) for header in headers]
     missing = sum(not offsets for offsets in offsets_by_header)
     if missing:
         findings.append(("inconsistent_geometry", f"{missing} of {len(headers)} instances give no slice position"))
@@ -107,7 +115,8 @@ def stack_of(headers: Sequence[Mapping[str, Any]]) -> Stack:
     step = None if spacing is None else round(spacing.step_mm, 2)
     findings += _shear(headers, first, normal)
     findings += _steps(distinct, spacing, stated_mm, _greatest(headers, "SliceThickness"))
-    findings += _counts(headers)
+    if check_image_count:
+        findings += _counts(headers, series_headers)
     plane, oblique = _plane(normal)
     return Stack(
         plane=plane,
@@ -139,7 +148,8 @@ def box_contains(bounds: tuple[Point, Point], extent: Sequence[Sequence[float]],
     )
 
 
-def _offsets(header: Mapping[str, Any], normal: Point) -> list[float]:
+def slice_offsets_mm(header: Mapping[str, Any], normal: Sequence[float]) -> list[float]:
+    """Return the slice positions of one instance along the normal, mm; empty where they are not known."""
     frames = header.get("FrameOffsets")  # Enhanced MR: computed where the frames are read
     if isinstance(frames, list) and frames:
         return [float(offset) for offset in frames]
@@ -241,9 +251,14 @@ def _steps(
     return [("missing_slice", text)]
 
 
-def _counts(headers: Sequence[Mapping[str, Any]]) -> list[Defect]:
+def _counts(headers: Sequence[Mapping[str, Any]], series_headers: Sequence[Mapping[str, Any]] | None) -> list[Defect]:
     """Return a defect where an acquisition contains more images than are there."""
     stated_distance = bool(_greatest(headers, "SpacingBetweenSlices") or _greatest(headers, "SliceThickness"))
+    if series_headers is not None:
+        # Of several volumes the count does not tell which one is incomplete; the slice distance does.
+        if stated_distance:
+            return []
+        headers = series_headers
     images: Counter[str] = Counter()
     stated: dict[str, float] = {}
     for header in headers:
@@ -305,6 +320,11 @@ def _number(header: Mapping[str, Any], keyword: str) -> float:
     """Return a number that is greater than 0, else 0."""
     numbers = numbers_of([header.get(keyword)])
     return max(numbers[0], 0.0) if numbers else 0.0
+
+
+def unit_normal(orientation: Sequence[float]) -> Point | None:
+    """Return the unit normal of six direction cosines, row direction x column direction; None where there is none."""
+    return _unit(_cross(orientation[:3], orientation[3:]))
 
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:

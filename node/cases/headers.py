@@ -18,6 +18,8 @@ from pydicom.multival import MultiValue
 from dicom_sr.header.characters import decode_code_extensions
 from node.cases.contour_headers import registration_header, segmentation_header, structure_set_header
 from node.cases.enhanced_mr import frame_header
+from node.cases.frame_values import frame_values
+from node.cases.slice_rules import has_repeated_positions
 
 RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -78,8 +80,8 @@ def header_of(ds: Dataset) -> dict[str, Any]:
     dict of keyword to value
         Text as str, multi-valued text as list, numbers as int or float in the units of the data set (mm, ms, degrees).
         Absent and undecodable elements are left out. Enhanced MR adds the values of its functional groups (see
-        `enhanced_mr`), contours and registrations their references (see `contour_headers`). ``HeaderProblem`` says
-        that these could not be read.
+        `enhanced_mr` and `frame_values`), contours and registrations their references (see `contour_headers`).
+        ``HeaderProblem`` says that these could not be read.
     """
     # By the decoder that the report uses: a name on a page must be the name in the report.
     with contextlib.suppress(*UNREADABLE):
@@ -97,6 +99,9 @@ def header_of(ds: Dataset) -> dict[str, Any]:
         header.update(_guarded(_CONTOUR_READERS[sop_class], ds))
     if "PerFrameFunctionalGroupsSequence" in ds or "SharedFunctionalGroupsSequence" in ds:
         header = {**_guarded(frame_header, ds), **header}
+        # Read only where the frames are no single stack: it costs as much as everything else of an Enhanced header.
+        if header.get("FramePlanes") or has_repeated_positions(header.get("FrameOffsets") or ()):
+            header.update(_guarded(frame_values, ds))
     return header
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from config.settings import SeriesRules
 from node.cases import vocabulary
@@ -16,9 +15,18 @@ from node.cases.geometry import box_contains
 from node.cases.series_names import naming_of
 from node.cases.series_roles import ROLES, Role, RoleDecision, classify_header
 from node.cases.series_summary import SeriesSummary
+from node.cases.split_series import possible_parts
+from node.cases.volume_roles import (
+    acquisitions_of,
+    assigned_decisions,
+    named,
+    question,
+    question_of_parts,
+    questions_between_volumes,
+)
 
-QUESTION = 0.5  # confidence of what only a user can decide
 COVERAGE_TOLERANCE_MM = 5.0
+MOST_SLICES = "it has the most slices"
 
 Candidates = dict[str, SeriesSummary]
 
@@ -35,38 +43,36 @@ def classify_series(
     Parameters
     ----------
     series : sequence of SeriesSummary
-        All image series of the study.
+        All image series of the study, a series of several volumes once for each.
     rules : SeriesRules
         Thresholds of the site.
     referenced : collection of str
-        Series Instance UIDs that the contour was drawn on.
+        Keys of the series or volumes that the contour was drawn on.
     extent_mm : [[x, y, z], [x, y, z]], optional
         Least and greatest corner of the box around the contour, LPS, mm.
-    assigned : mapping of role to Series Instance UID, optional
-        Decisions of an administrator.
+    assigned : mapping of role to key, optional
+        Decisions of an administrator (see `SeriesSummary.key`); the UID of a series means any of its volumes.
 
     Returns
     -------
     list of RoleDecision
-        In the order of `series`; at most one series has each of the three roles.
+        In the order of `series`; at most one series or volume has each of the three roles.
     """
     assigned = assigned or {}
     decisions = {
-        summary.series_instance_uid: _check_usable(summary, classify_header(summary.header, rules), rules)
-        for summary in series
+        summary.key: _check_usable(summary, classify_header(summary.header, rules), rules) for summary in series
     }
-    by_uid = {summary.series_instance_uid: summary for summary in series}
+    by_uid = {summary.key: summary for summary in series}
+    decisions.update(questions_between_volumes(by_uid, decisions))
     decisions.update(_agent_in_all(by_uid, decisions))
     # Before the choice of one series for each role: both would be candidates for T1w otherwise.
     decisions.update(_second_t1w(by_uid, decisions))
-    for role, uid in assigned.items():
-        # An assignment to a series that is not stored has no effect.
-        if uid in decisions and role in ROLES:
-            reason = f"An administrator assigned {role} to it (the rules said {decisions[uid].role})."
-            decisions[uid] = RoleDecision(uid, role, 1.0, reason)
+    for role, target in assigned.items():
+        if role in ROLES:
+            decisions.update(assigned_decisions(role, target, by_uid, decisions))
     for role in ROLES:
         decisions.update(_choose_one(role, by_uid, decisions, referenced, extent_mm, assigned.get(role)))
-    return [replace(decisions[s.series_instance_uid], series_instance_uid=s.series_instance_uid) for s in series]
+    return [named(decisions[summary.key], summary) for summary in series]
 
 
 def _check_usable(summary: SeriesSummary, decision: RoleDecision, rules: SeriesRules) -> RoleDecision:
@@ -95,27 +101,45 @@ def _unused(decision: RoleDecision, reason: str) -> RoleDecision:
 
 
 def _second_t1w(by_uid: Mapping[str, SeriesSummary], decisions: Mapping[str, RoleDecision]) -> dict[str, RoleDecision]:
-    """Return a question for a second T1w of the same geometry, acquired later, where no agent is recorded at all.
+    """Return questions for a second T1w of the same geometry, where no agent is recorded at all.
 
-    It may be after contrast; it may also be the same with fat suppression. Images of the wrong kind would be scored
-    without a sign of it, so the order of acquisition names the candidate but does not decide.
+    The later one may be after contrast; it may also be the same with fat suppression. Images of the wrong kind would be
+    scored without a sign of it, so the order of acquisition names the candidate but does not decide. Where times are
+    equal or unreadable, both are named.
     """
     # Only where nothing else claims the role: this is the weakest of all arguments.
     if any("CE-T1w" in (decision.role, decision.possible_role) for decision in decisions.values()):
         return {}
-    t1w = [by_uid[uid] for uid, decision in decisions.items() if decision.role == "T1w"]
-    if len(t1w) != 2 or not _same_geometry(*t1w):
+    acquisitions = acquisitions_of([by_uid[uid] for uid, decision in decisions.items() if decision.role == "T1w"])
+    if len(acquisitions) != 2 or not _same_geometry(acquisitions[0][0], acquisitions[1][0]):
         return {}
-    first, second = _by_time(t1w)
-    if first.acquired_at is None or second.acquired_at is None or first.acquired_at == second.acquired_at:
+    (first, *_), (second, *_) = acquisitions
+    if any(naming_of(summary.header).contrast == "denied" for summary in (first, second)) and not _is_ordered(
+        first, second
+    ):
         return {}
     if naming_of(second.header).contrast == "denied" or _same_name(first, second):
         return {}
+    if not _is_ordered(first, second):
+        reason = (
+            f"{first.name} and {second.name} are T1w of the same geometry, with equal or without readable times and "
+            "without a record of a contrast agent: assign CE-T1w to the one with contrast and T1w to the other."
+        )
+        roles: tuple[Role, Role] = ("T1w", "CE-T1w")
+        return {
+            summary.key: question(role, reason)
+            for role, summaries in zip(roles, acquisitions, strict=True)
+            for summary in summaries
+        }
     reason = (
         f"A second T1w of the same geometry, acquired after {first.name}, without a record of a contrast agent: "
         "assign CE-T1w to it if it was acquired after contrast."
     )
-    return {second.series_instance_uid: _question("CE-T1w", reason)}
+    return {summary.key: question("CE-T1w", reason) for summary in acquisitions[1]}
+
+
+def _is_ordered(first: SeriesSummary, second: SeriesSummary) -> bool:
+    return None not in (first.acquired_at, second.acquired_at) and first.acquired_at != second.acquired_at
 
 
 def _agent_in_all(
@@ -126,31 +150,21 @@ def _agent_in_all(
     Scanners keep the agent of the first entry for the whole examination. Series whose names state contrast keep their
     role; the others are probably before contrast, or where no name does, all but the last.
     """
-    enhanced = [by_uid[uid] for uid, decision in decisions.items() if decision.role == "CE-T1w"]
+    enhanced = acquisitions_of([by_uid[uid] for uid, decision in decisions.items() if decision.role == "CE-T1w"])
     if len(enhanced) < 2 or any(decision.role == "T1w" for decision in decisions.values()):
         return {}
-    recorded = [summary for summary in enhanced if not naming_of(summary.header).contrast_named]
-    if not recorded or not any(_same_geometry(summary, other) for summary in recorded for other in enhanced
-                               if other is not summary):  # fmt: skip
+    recorded = [group for group in enhanced if not naming_of(group[0].header).contrast_named]
+    if not any(_same_geometry(group[0], other[0]) for group in recorded for other in enhanced if other is not group):
         return {}
-    ordered = _by_time(recorded)
-    last = ordered[-1] if len(recorded) == len(enhanced) else None
+    last = recorded[-1] if len(recorded) == len(enhanced) else None
     reason = "A contrast agent is recorded in every T1-weighted series, also in those before contrast: assign"
     return {
-        summary.series_instance_uid: _question("CE-T1w", f"{reason} CE-T1w to it if it was acquired after contrast.")
-        if summary is last
-        else _question("T1w", f"{reason} T1w to it if it was acquired before contrast.")
-        for summary in ordered
+        summary.key: question("CE-T1w", f"{reason} CE-T1w to it if it was acquired after contrast.")
+        if group is last
+        else question("T1w", f"{reason} T1w to it if it was acquired before contrast.")
+        for group in recorded
+        for summary in group
     }
-
-
-def _by_time(series: Sequence[SeriesSummary]) -> list[SeriesSummary]:
-    """Return series in order of acquisition, those of unknown time first."""
-    return sorted(series, key=lambda summary: summary.acquired_at or datetime.min)
-
-
-def _question(possible_role: Role, reason: str) -> RoleDecision:
-    return RoleDecision("", "ambiguous", QUESTION, reason, possible_role)
 
 
 def _same_name(first: SeriesSummary, second: SeriesSummary) -> bool:
@@ -184,6 +198,10 @@ def _choose_one(
     remaining, because = candidates, ""
     # A later rule decides only among the candidates that the earlier ones left.
     for reason, preferred_of in _preferences(role, referenced, extent_mm, assigned):
+        # More slices are no argument for one of two halves.
+        parts = possible_parts(remaining.values()) if reason == MOST_SLICES else None
+        if parts is not None:
+            return question_of_parts(role, candidates, parts)
         preferred = preferred_of(remaining)
         if preferred and len(preferred) < len(remaining):
             remaining, because = preferred, reason
@@ -260,18 +278,26 @@ def _preferences(
         "its Dixon in-phase image shows the usual contrast" if prefers_in_phase else "its Dixon water image is better"
     )
     return [
-        ("an administrator assigned it", lambda c: {u: s for u, s in c.items() if u == assigned}),
+        ("an administrator assigned it", lambda c: _of_key(c, assigned)),
         ("the contour was drawn on it", lambda c: {u: s for u, s in c.items() if u in referenced}),
         ("it covers the contour", lambda c: _covering(c, extent_mm)),
         ("it is axial", lambda c: {u: s for u, s in c.items() if s.stack.plane == "axial"}),
         (phase, lambda c: _of_phase(c, prefers_in_phase)),
         ("it is an original image", lambda c: {u: s for u, s in c.items() if not naming_of(s.header).derived}),
-        ("it has the most slices", lambda c: _greatest(c, lambda s: s.n_slices)),
+        (MOST_SLICES, lambda c: _greatest(c, lambda s: s.n_slices)),
         (
             "it is fat-suppressed",
             lambda c: {u: s for u, s in c.items() if naming_of(s.header).fat_suppressed} if role == "CE-T1w" else {},
         ),
     ]  # fmt: skip
+
+
+def _of_key(candidates: Candidates, assigned: str | None) -> Candidates:
+    """Return the assigned candidate, or the volumes of the assigned series."""
+    if assigned is None:
+        return {}
+    exact = {uid: summary for uid, summary in candidates.items() if uid == assigned}
+    return exact or {uid: s for uid, s in candidates.items() if s.series_instance_uid == assigned}
 
 
 def _of_phase(candidates: Candidates, in_phase: bool) -> Candidates:

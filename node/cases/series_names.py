@@ -123,7 +123,7 @@ def naming_of(header: Mapping[str, Any]) -> Naming:
         stir=bool(vocabulary.STIR.search(text)) or str(header.get("AcquisitionContrast") or "").upper() == "STIR",
         dixon_in_phase=(dixon and bool(vocabulary.DIXON_IN.search(text))) or _in_phase(image_type),
         fat_suppressed=_fat_suppressed(header, text, image_type, dixon),
-        part_of=_part_of(text, image_type, dixon),
+        part_of=_part_of(text, image_type, dixon, is_one_volume=bool(header.get("VolumeOfSeries"))),
         derived=image_type[:2] == ["DERIVED", "SECONDARY"],
         contrast=contrast,
         contrast_because=because,
@@ -220,7 +220,7 @@ def _rejected_phase(text: str) -> bool:
     return bool(vocabulary.DIXON_REJECTED.search(vocabulary.FAT_SUPPRESSED.sub(" ", text)))
 
 
-def _part_of(text: str, image_type: list[str], dixon: bool) -> str | None:
+def _part_of(text: str, image_type: list[str], dixon: bool, is_one_volume: bool) -> str | None:
     if _reformatted(text, image_type):
         return "a reformatted image"
     if "COMBINED" in image_type[2:]:
@@ -229,7 +229,8 @@ def _part_of(text: str, image_type: list[str], dixon: bool) -> str | None:
         return "an MP2RAGE image"
     if vocabulary.DYNAMIC.search(text):
         return "a phase of a dynamic series"
-    if dixon and vocabulary.SEVERAL_IMAGES.search(text):
+    # The images of such a series are told apart where they are stored; this is one of them then.
+    if dixon and not is_one_volume and vocabulary.SEVERAL_IMAGES.search(text):
         return "all images of a Dixon acquisition in one series"
     return None
 

@@ -45,6 +45,10 @@ class RoleDecision:
         One sentence or more for `explain`.
     possible_role : Role or None
         The role that an ambiguous series most likely has; None where it may be any.
+    key, volume : str
+        Of the summary that it is about; `volume` is empty where the series is one volume.
+    other_part : str
+        Key of this series joined with another one that may be the rest of its acquisition.
     """
 
     series_instance_uid: str
@@ -52,11 +56,15 @@ class RoleDecision:
     confidence: float
     reason: str
     possible_role: Role | None = None
+    key: str = ""
+    volume: str = ""
+    other_part: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of `cptdn classify --json` and `studies explain --json`."""
         return {
             "series_instance_uid": self.series_instance_uid,
+            "volume": self.volume,
             "role": self.role,
             "confidence": round(self.confidence, 2),
             "reason": self.reason,

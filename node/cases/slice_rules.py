@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -33,6 +33,14 @@ HIDDEN_GAP_FACTOR = 1.8
 # the gap between them, as some scanners write it against the standard.
 LEAST_OVERLAP_SPACING = 0.4
 SUM_TOLERANCE = 0.1  # of the step
+# Values of Image Type from the third on, as Philips, Siemens and GE write them for images that are no magnitude.
+NOT_MAGNITUDE: Mapping[str, str] = {
+    "P": "phase", "PHASE": "phase", "PHASE MAP": "phase", "PHASE_MAP": "phase", "P_FFE": "phase", "P_SE": "phase",
+    "R": "real", "REAL": "real", "REAL_FFE": "real", "R_FFE": "real", "R_SE": "real",
+    "I": "imaginary", "IMAGINARY": "imaginary", "IMAG": "imaginary", "I_FFE": "imaginary", "I_SE": "imaginary",
+    "IMAGINARY_FFE": "imaginary", "VELOCITY MAP": "velocity", "VELOCITY_MAP": "velocity",
+}  # fmt: skip
+MAGNITUDE = "magnitude"
 
 
 @dataclass(frozen=True)
@@ -59,9 +67,40 @@ class SliceSpacing:
         return sum(count for _, count in self.gaps)
 
 
+def complex_component(image_type: Sequence[str], component: str | None) -> str:
+    """Return which part of the complex signal an image shows.
+
+    Parameters
+    ----------
+    image_type : sequence of str
+        Image Type (0008,0008) or Frame Type (0008,9007); vendors of classic MR write the part after the second value.
+    component : str or None
+        Complex Image Component (0008,9208) of Enhanced MR, where it is given.
+
+    Returns
+    -------
+    str
+        "magnitude", or "phase", "real", "imaginary", "velocity" or "mixed".
+
+    References
+    ----------
+    PS3.3 C.8.13.3.1.1.
+    """
+    # Enhanced MR says it in a defined term; MIXED is the term of an object whose frames differ.
+    if component:
+        return str(component).strip().lower()
+    parts = [NOT_MAGNITUDE[value.strip().upper()] for value in image_type[2:] if value.strip().upper() in NOT_MAGNITUDE]
+    return parts[0] if parts else MAGNITUDE
+
+
 def is_one_position(lower_mm: float, higher_mm: float) -> bool:
     """Return whether two offsets along the normal are one slice position."""
     return higher_mm - lower_mm <= SAME_POSITION_MM
+
+
+def has_repeated_positions(offsets_mm: Sequence[float]) -> bool:
+    """Return whether two offsets along the normal, in any order, are one slice position."""
+    return any(is_one_position(low, high) for low, high in pairwise(sorted(offsets_mm)))
 
 
 def are_one_orientation(orientations: Sequence[Sequence[float]]) -> bool:

@@ -79,9 +79,13 @@ def _of_headers(path: Path, rules: SeriesRules) -> list[dict[str, Any]]:
 def _of_files(paths: Sequence[Path], rules: SeriesRules) -> list[dict[str, Any]]:
     from node.cases.series_context import classify_series
     from node.cases.series_summary import summarise_series
+    from node.cases.split_series import join_parts
+    from node.store.pixel_digests import pixel_digests
 
     studies: dict[str, list[dict[str, Any]]] = {}
-    for header in _read(paths):
+    files: dict[str, Path] = {}
+    for path, header in _read(paths):
+        files[str(header.get("SOPInstanceUID") or "")] = path
         if header.get("Modality", "MR") not in ("RTSTRUCT", "SEG", "REG"):
             studies.setdefault(str(header.get("StudyInstanceUID") or ""), []).append(header)
     if not studies:
@@ -89,10 +93,11 @@ def _of_files(paths: Sequence[Path], rules: SeriesRules) -> list[dict[str, Any]]
         raise InputError(f"expected DICOM images in {named}, found none")
     found = []
     for headers in studies.values():
-        series = summarise_series(headers)
+        summaries = summarise_series(headers, pixel_digests(files), rules.check_image_count)
+        series = join_parts(summaries, check_image_count=rules.check_image_count)
         for summary, decision in zip(series, classify_series(series, rules), strict=True):
             found.append({
-                "id": summary.series_instance_uid,
+                "id": summary.key,
                 **decision.to_json(),
                 "description": str(summary.header.get("SeriesDescription") or ""),
                 "n_instances": summary.n_instances,
@@ -101,8 +106,8 @@ def _of_files(paths: Sequence[Path], rules: SeriesRules) -> list[dict[str, Any]]
     return found
 
 
-def _read(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
-    """Yield the headers of all DICOM files; other files are skipped."""
+def _read(paths: Iterable[Path]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield all DICOM files with their headers; other files are skipped."""
     import warnings
 
     from pydicom.errors import InvalidDicomError
@@ -115,7 +120,7 @@ def _read(paths: Iterable[Path]) -> Iterator[dict[str, Any]]:
             # pydicom warns of each invalid value of each slice; the reasons of the roles say what matters of it.
             warnings.simplefilter("ignore")
             try:
-                yield header_of(read_conforming(path, stop_before_pixels=True))
+                yield path, header_of(read_conforming(path, stop_before_pixels=True))
             except (InvalidDicomError, *UNREADABLE):
                 continue
 

@@ -165,10 +165,7 @@ def _print_explanation(found: dict[str, Any]) -> None:
         typer.echo(f"  - {reason['text']} [{reason['code']}]")
     print_table(
         ("role", "series", "instances", "confidence", "reason"),
-        [
-            (s["role"], s["series_instance_uid"], str(s["n_instances"]), f"{s['confidence']:.2f}", s["reason"])
-            for s in found["series"]
-        ],
+        [(s["role"], s["key"], str(s["n_instances"]), f"{s['confidence']:.2f}", s["reason"]) for s in found["series"]],
         title="Series",
     )
     for title, key in (("Contour", "contour"), ("Clinical facts", "clinical"), ("Eligibility", "eligibility")):
@@ -220,24 +217,32 @@ def _value_text(value: Any) -> str:
 def assign(
     ctx: typer.Context,
     study_uid: StudyUid,
-    role: Annotated[list[str], typer.Option("--role", metavar="ROLE=SERIES_UID", help="T1w, T2w or CE-T1w.")],
+    role: Annotated[
+        list[str],
+        typer.Option("--role", metavar="ROLE=SERIES", help="T1w, T2w or CE-T1w = UID, UID:VOLUME or UID+UID."),
+    ],
     by: Annotated[str, typer.Option("--by", help="Name of the person who decides, for the history.")] = "administrator",
     as_json: Json = False,
 ) -> None:
     """Assign series to roles; the study is assessed again at once.
 
+    A series with several volumes is named with the volume (SERIES_UID:VOLUME, as `studies explain` lists them); one
+    acquisition in two series with both (SERIES_UID+SERIES_UID, or --role twice).
+
     Example: cptdn studies assign 1.2.840.113619.2.1 --role CE-T1w=1.2.840.113619.2.1.7
+    Example: cptdn studies assign 1.2.840.113619.2.1 --role T1w=1.2.840.113619.2.1.8:IP
     """
     from node.cases.series_roles import ROLES
+    from node.cases.series_summary import JOINED
     from node.workflow.decisions import assign_roles
 
     decided: dict[str, str] = {}
     for given in role:
         name, _, series = given.partition("=")
         if name not in ROLES or not series:
-            expected = f"ROLE=SERIES_UID with ROLE one of {', '.join(ROLES)}"
+            expected = f"ROLE=SERIES with ROLE one of {', '.join(ROLES)}"
             raise typer.BadParameter(f"expected {expected}, found {given!r}", param_hint="--role")
-        decided[name] = series
+        decided[name] = f"{decided[name]}{JOINED}{series}" if name in decided else series
     with ledger_of(ctx).begin() as session:
         assign_roles(session, study_uid, decided, by)
     record_about_studies(ctx, "studies assign", [study_uid])

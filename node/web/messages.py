@@ -211,6 +211,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "hold_because": ("Reason for the hold", "暂停原因"),
     "release": ("Release", "解除暂停"),
     "assign": ("Assign series roles", "指定序列角色"),
+    "both_parts": ("Both parts", "两部分合并"),
     "assign_hint": ("The study is assessed again at once.", "保存后立即重新评估该检查。"),
     "as_chosen": ("by the rules", "按规则判定"),
     "save": ("Save", "保存"),

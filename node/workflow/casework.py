@@ -34,6 +34,7 @@ from node.ledger.instances import (
 )
 from node.ledger.reports import current_report
 from node.ledger.tables import Case, Instance, Report
+from node.store.pixel_digests import pixel_digests
 
 log = structlog.get_logger(__name__)
 
@@ -213,6 +214,7 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
         ),
         hold=case.hold,
         confirmations=case.confirmations,
+        pixel_digest_of=pixel_digests({row.sop_instance_uid: settings.storage.root / row.path for row in stored}),
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from config.errors import InputError
 from node.cases.confirmations import CONFIRMABLE
 from node.cases.series_roles import ROLES
+from node.cases.series_summary import JOINED, OF_SERIES
 from node.clinical.entries import FactEntry, record_entries
 from node.ledger import deliveries, jobs
 from node.ledger.cases import get_case, record, schedule_assessment
@@ -34,23 +35,21 @@ def assign_roles(
     study_instance_uid : str
         Study Instance UID of the case.
     series_by_role : mapping of str to str
-        Role (one of `ROLES`) to Series Instance UID.
+        Role (one of `ROLES`) to the key of a series (see `SeriesSummary.key`): ``SERIES_UID``, ``SERIES_UID:VOLUME``
+        for one of several volumes, or ``SERIES_UID+SERIES_UID`` for one acquisition in two series.
     by : str
         Name of the person who decides, for the history.
 
     Raises
     ------
     InputError
-        When the study is unknown, a role does not exist, or the study has no such series.
+        When the study is unknown, a role does not exist, or the study has no such series or volume.
     """
     case = get_case(session, study_instance_uid)
-    known = set(series_uids(session, study_instance_uid))
     for role, series in series_by_role.items():
         if role not in ROLES:
             raise InputError(f"expected a role out of {', '.join(ROLES)}, found {role!r}")
-        if series not in known:
-            existing = ", ".join(sorted(known)) or "none"
-            raise InputError(f"expected a series of study {study_instance_uid} ({existing}), found {series}")
+        _require_series(session, study_instance_uid, series)
         # SQLAlchemy notices a new dictionary, not a changed one.
         case.assignments = {**case.assignments, role: series}
         record(session, study_instance_uid, "assigned", f"{role} is series {series}, decided by {by}.", actor=by)
@@ -93,6 +92,25 @@ def confirm(session: Session, study_instance_uid: str, code: str, because: str, 
     record(session, study_instance_uid, "confirmed", f"{code} was confirmed by {by}: {because}", actor=by)
     session.flush()
     schedule_assessment(session, study_instance_uid)
+
+
+def _require_series(session: Session, study_instance_uid: str, key: str) -> None:
+    """Check that the study has the series and volumes that a key names."""
+    known = series_uids(session, study_instance_uid)
+    for part in key.split(JOINED):
+        uid, _, volume = part.partition(OF_SERIES)
+        if uid not in known:
+            existing = ", ".join(known) or "none"
+            raise InputError(f"expected a series of study {study_instance_uid} ({existing}), found {uid}")
+        if volume and volume not in (names := _volume_names(session, study_instance_uid, uid)):
+            existing = ", ".join(names) or "the series is one volume, without a name"
+            raise InputError(f"expected a volume of series {uid} ({existing}), found {volume}")
+
+
+def _volume_names(session: Session, study_instance_uid: str, series_uid: str) -> list[str]:
+    case = get_case(session, study_instance_uid)
+    explained = [entry for entry in case.assessment.get("series", ()) if entry["series_instance_uid"] == series_uid]
+    return [entry["volume"] for entry in explained if entry.get("volume")]
 
 
 def set_hold(session: Session, study_instance_uid: str, because: str | None, by: str = ADMINISTRATOR) -> None:

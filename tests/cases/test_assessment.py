@@ -410,3 +410,24 @@ def test_cost_grows_linearly_with_instances() -> None:
         return n_calls
 
     assert calls(1000) < 12 * calls(100)
+
+
+def test_a_newer_structure_set_that_is_not_approved_is_named() -> None:
+    older = structure_set(uid="1.2.826.0.1.7.1", StructureSetDate="20260502", StructureSetLabel="first")
+    newer = structure_set(
+        uid="1.2.826.0.1.7.2", StructureSetDate="20260504", StructureSetLabel="corrected", ApprovalStatus="UNAPPROVED"
+    )
+    found = assessed(case(related=[older, newer]))
+    assert found.state == "ready"
+    assert found.contour["label"] == "RTSTRUCT 'first'"
+    (finding,) = [finding["text"] for finding in found.quality if finding["code"] == "newer_contour"]
+    assert "'first' of 2026-05-02 is used" in finding
+    assert "'corrected' of 2026-05-04 is newer and not approved" in finding
+    assert found.request is not None
+    assert any(warning["code"] == "newer_contour" for warning in found.request.warnings)
+    for other in (
+        structure_set(uid="1.2.826.0.1.7.2", StructureSetDate="20260501", ApprovalStatus="UNAPPROVED"),
+        structure_set(uid="1.2.826.0.1.7.2", StructureSetDate="20260504", ApprovalStatus="REJECTED"),
+        structure_set([roi(1, "Brainstem")], uid="1.2.826.0.1.7.2", StructureSetDate="20260504", ApprovalStatus=""),
+    ):
+        assert not [f for f in assessed(case(related=[older, other])).quality if f["code"] == "newer_contour"]

@@ -152,11 +152,28 @@ def test_a_stir_is_no_question_beside_a_t2w() -> None:
     assert only(roles(series(2, stir))) == {2: "ambiguous"}
 
 
-def test_several_echoes_in_one_series_are_a_question() -> None:
-    both = [*series(1, {**T2W, "EchoTime": 20}), *series(1, T2W)]
-    assert only(roles(both)) == {1: "ambiguous"}
+def test_echoes_that_share_no_position_are_a_question() -> None:
+    first = series(1, {**T2W, "EchoTime": 70}, n_slices=10)
+    second = [one for one in series(1, T2W) if one.header["InstanceNumber"] > 10]
+    found = roles([*first, *second])
+    assert only(found) == {1: "ambiguous"}
+    assert "70, 90 ms" in found[1][1]
 
 
 def test_another_body_part_is_left_out() -> None:
     assert only(roles(series(1, {**T1W, "BodyPartExamined": "KNEE"}))) == {1: "other"}
     assert only(roles(series(1, {**T1W, "BodyPartExamined": "HEADNECK"}))) == {1: "T1w"}
+
+
+@pytest.mark.parametrize("time", ["103000", "256199", ""])
+def test_two_t1w_without_an_order_of_time_are_a_question_that_names_both(time: str) -> None:
+    found = roles(series(1, {**T1W, "AcquisitionTime": time}), series(2, T2W),
+                  series(3, {**FAT_SUPPRESSED, "AcquisitionTime": time}))  # fmt: skip
+    assert only(found) == {1: "ambiguous", 2: "T2w", 3: "ambiguous"}
+    for number in (1, 3):
+        assert "(series 1)" in found[number][1]
+        assert "(series 3)" in found[number][1]
+        assert "equal or without readable times" in found[number][1]
+    settled = roles(series(1, {**T1W, "AcquisitionTime": time}), series(3, {**FAT_SUPPRESSED, "AcquisitionTime": time}),
+                    assigned={"CE-T1w": f"{STUDY}.3", "T1w": f"{STUDY}.1"})  # fmt: skip
+    assert only(settled) == {1: "T1w", 3: "CE-T1w"}

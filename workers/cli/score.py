@@ -103,6 +103,7 @@ def score_files(
     from dicom_sr.report.report_inputs import SourceStudy
     from node.dicom.headers.conforming import read_conforming
     from node.ledger.database import now_utc
+    from node.store.pixel_digests import pixel_digests
     from workers.bundles.bundle import load_bundle
     from workers.pipeline.computation import analyse_study, predict_survival, prepare_study
     from workers.pipeline.report_values import draft_report, out_of_distribution_intensities, refuse_out_of_distribution
@@ -121,7 +122,7 @@ def score_files(
     now = now_utc()
     images = tuple(instance for instance in stored if instance.header.get("Modality") == "MR")
     related = tuple(instance for instance in stored if instance.header.get("Modality") != "MR")
-    inputs = CaseInputs(studies[0], images, related=related, facts=facts)
+    inputs = CaseInputs(studies[0], images, related=related, facts=facts, pixel_digest_of=pixel_digests(files))
     bundle = load_bundle(bundle_name or settings.model.bundle, trust_of(settings.model))
     policy = policy_of(settings, bundle.manifest.indication, f"the bundle {bundle.manifest.name!r}")
     assessment = assess_inputs(inputs, settings, policy, now)

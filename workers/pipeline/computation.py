@@ -32,10 +32,10 @@ from workers.features.extraction import Precision, extract, extract_many, resolv
 from workers.nomogram.result import NomogramResult
 from workers.scores.scoring import score, score_many
 from workers.survival.covariates import PatientCovariates
+from workers.volumes.chosen_series import read_chosen
 from workers.volumes.contour_source import contour_on_series
 from workers.volumes.patches import PATCH_SIZE
 from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
-from workers.volumes.reader import read_series
 from workers.volumes.series_patches import extract_series_patches
 
 Files = Mapping[str, Path]
@@ -119,8 +119,7 @@ def prepare_study(request: ComputeRequest, files: Files, bundle: Preprocessing, 
 def _prepare_series(
     role: SeriesRole, request: ComputeRequest, files: Files, bundle: Preprocessing, case: CaseSettings
 ) -> PreparedSeries:
-    instances = request.series[role.value]["instances"]
-    series = read_series([files[uid] for uid, _ in instances])
+    series = read_chosen(request.series[role.value], files, case.series_rules.check_image_count)
     chosen, registration = request.contours[role.value], request.registrations.get(role.value)
     contour = contour_on_series(
         files[chosen["sop_instance_uid"]],

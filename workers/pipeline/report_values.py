@@ -235,9 +235,12 @@ def _series_used(role: SeriesRole, request: ComputeRequest, study: PreparedStudy
     series = study[role]
     # The row counts the tumour's slices, not those of the series: `slices` is in the order of the patches.
     uid, frame = series.slices[analysis.representative[role]]
+    used = request.series[role.value]
+    # An acquisition may be stored in two series: the reference needs that of the slice itself.
+    series_uid = used.get("other_series", {}).get(uid, used["series_instance_uid"])
     return SeriesUsed(
-        role, series.series_instance_uid, series.sop_class_uid, series.description, series.n_slices, uid, frame,
-        request.series[role.value].get("reason", ""),
+        role, series_uid, series.sop_class_uid, series.description, series.n_slices, uid, frame,
+        used.get("reason", ""),
     )  # fmt: skip
 
 

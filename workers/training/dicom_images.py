@@ -24,12 +24,13 @@ from node.cases.assessment import CaseInputs, ComputeRequest, StoredInstance, as
 from node.cases.headers import header_of
 from node.dicom.headers.conforming import read_conforming
 from node.ledger.database import now_utc
+from node.store.pixel_digests import pixel_digests
 from workers.pipeline.computation import prepare_study
 from workers.training.patch_store import PatientPatches
 from workers.volumes.bias_field import bias_field
+from workers.volumes.chosen_series import read_chosen
 from workers.volumes.intensity import IntensityTemplate, Normalisation
 from workers.volumes.landmarks import landmarks_of
-from workers.volumes.reader import read_series
 from workers.volumes.series_patches import landmark_slices
 
 UNKNOWN_AGE = "040Y"  # the rules ask for an age; training takes it from the cohort
@@ -79,7 +80,7 @@ def patient_images(folder: Path, patient_id: str) -> PatientImages:
     if len(studies) != 1:
         raise InputError(f"patient {patient_id}: expected MR series of one study in {folder}, found {len(studies)}")
     related = tuple(instance for instance in stored if instance.header.get("Modality") != "MR")
-    inputs = CaseInputs(studies[0], tuple(images), related=related)
+    inputs = CaseInputs(studies[0], tuple(images), related=related, pixel_digest_of=pixel_digests(files))
     assessment = assess_inputs(inputs, _lenient(), DecisionPolicy.of(NASOPHARYNX), now_utc())
     if assessment.request is None:
         reasons = "; ".join(reason["text"] for reason in assessment.reasons) or f"the study is {assessment.state}"
@@ -114,8 +115,7 @@ def learn_templates(
     rows: dict[str, list[NDArray[np.floating]]] = {role: [] for role in roles}
     for done, patient in enumerate(patients, start=1):
         for role in roles:
-            instances = patient.request.series[role]["instances"]
-            series = read_series([patient.files[uid] for uid, _ in instances])
+            series = read_chosen(patient.request.series[role], patient.files)
             sampled = landmark_slices(len(series.frames))
             pixels = series.pixels_zyx(sampled)
             if normalisation == "n4_landmarks":

@@ -22,6 +22,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 
 from config.errors import IneligibleStudyError
+from node.cases.slice_rules import MAGNITUDE, complex_component
 from node.dicom.headers.conforming import ConformingFile, open_conforming
 from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable
 from workers.volumes.pixel_source import PixelSource, read_pixel_source
@@ -29,10 +30,6 @@ from workers.volumes.pixel_source import PixelSource, read_pixel_source
 MAX_FRAMES = 20_000
 # Legacy Converted Enhanced MR: attributes of the classic images for which there is no macro (PS3.3 A.71).
 UNASSIGNED = frozenset({"UnassignedPerFrameConvertedAttributesSequence", "UnassignedSharedConvertedAttributesSequence"})
-# Value 3 and later of Image Type, as Philips, Siemens and GE write it for images that are no magnitude.
-NOT_MAGNITUDE = frozenset(
-    {"P", "PHASE", "PHASE MAP", "P_FFE", "R", "REAL", "REAL_FFE", "I", "IMAGINARY", "VELOCITY MAP"}
-)
 # Facts that distinguish one volume from another where several share their positions.
 VOLUME_FACTS = (
     "EchoTime", "EffectiveEchoTime", "EchoNumbers", "InversionTime", "TemporalPositionIdentifier",
@@ -225,10 +222,6 @@ def _nominal_slice_distance(levels: Sequence[Dataset]) -> float | None:
 
 
 def _is_magnitude(levels: Sequence[Dataset]) -> bool:
-    # Enhanced MR says it in a defined term (C.8.13.3.1), classic MR in the vendor's part of Image Type.
-    component = first_value(levels, "ComplexImageComponent")
-    if component:
-        return str(component) == "MAGNITUDE"
-    image_type = first_value(levels, "ImageType") or ()
-    values = [image_type] if isinstance(image_type, str) else list(image_type)
-    return not NOT_MAGNITUDE & set(values[2:])
+    image_type = first_value(levels, "FrameType") or first_value(levels, "ImageType") or ()
+    values = [image_type] if isinstance(image_type, str) else [str(value) for value in image_type]
+    return complex_component(values, first_value(levels, "ComplexImageComponent")) == MAGNITUDE

@@ -21,7 +21,7 @@ PS3.3 C.7.6.2 (Image Plane), C.7.6.16.2 (functional groups of Enhanced MR), C.7.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +48,7 @@ from node.dicom.headers.conforming import read_conforming
 from workers.volumes.findings import Finding
 from workers.volumes.frames import Frame, read_frames
 from workers.volumes.geometry import Grid
+from workers.volumes.lossy_compression import lossy_findings
 from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable
 from workers.volumes.pixels import decode
 from workers.volumes.stored_slice import StoredSlice
@@ -119,18 +120,35 @@ class MrSeries:
         return self.frames[0].series_instance_uid
 
     @property
+    def series_uids(self) -> frozenset[str]:
+        """Series Instance UIDs of all slices: one acquisition may be stored in two series."""
+        return frozenset(frame.series_instance_uid for frame in self.frames)
+
+    @property
     def frame_of_reference_uid(self) -> str:
         """Frame of Reference UID, empty where the series names none."""
         return self.frames[0].frame_of_reference_uid
 
 
-def read_series(paths: Sequence[Path]) -> MrSeries:
-    """Read the files of one series, classic or Enhanced, in any orientation, compressed or not.
+def read_series(
+    paths: Sequence[Path],
+    *,
+    frames_of: Mapping[str, Sequence[int]] | None = None,
+    is_joined: bool = False,
+    check_image_count: bool = True,
+) -> MrSeries:
+    """Read the files of one volume, classic or Enhanced, in any orientation, compressed or not.
 
     Parameters
     ----------
     paths : sequence of Path
-        All files of the series, in any order.
+        All files of the series, or those of one of its volumes, in any order.
+    frames_of : mapping of SOP Instance UID to sequence of int, optional
+        Frame numbers, from 1, to be read of Enhanced objects that contain frames of other volumes as well.
+    is_joined : bool
+        Whether the files may be of several series that one acquisition was stored in.
+    check_image_count : bool
+        Whether Images in Acquisition is compared with the images; it counts all volumes of a series.
 
     Returns
     -------
@@ -148,11 +166,13 @@ def read_series(paths: Sequence[Path]) -> MrSeries:
     if not paths:
         raise InputError("expected the files of a series, found none")
     frames = [frame for path in sorted(paths) for frame in read_frames(Path(path))]
-    _check_one_series(frames)
+    frames = _of_volume(frames, frames_of or {})
+    _check_one_series(frames, is_joined)
     findings: list[Finding] = []
     frames = _magnitude_only(frames, findings)
     _check_one_plane(frames)
-    _check_image_count(frames)
+    if check_image_count:
+        _check_image_count(frames)
     axes = _axes(frames[0])
     frames = _in_order(frames, axes[:, 2], findings)
     step = _slice_distance(frames, axes)
@@ -164,6 +184,7 @@ def read_series(paths: Sequence[Path]) -> MrSeries:
     # Inverted on decoding; the statement tells a reader who compares with another viewer.
     if any(frame.source.inverted for frame in frames):
         findings.append(Finding("monochrome1", "the series is stored as MONOCHROME1; its grey values were inverted"))
+    findings += lossy_findings(frames)
     y_mm, x_mm = first.spacing_yx_mm
     x, y, z = first.position_lps_mm
     grid = Grid((first.source.columns, first.source.rows, len(frames)), (x_mm, y_mm, step), (x, y, z),
@@ -171,9 +192,19 @@ def read_series(paths: Sequence[Path]) -> MrSeries:
     return MrSeries(grid, tuple(frames), tuple(findings))
 
 
-def _check_one_series(frames: Sequence[Frame]) -> None:
+def _of_volume(frames: Sequence[Frame], frames_of: Mapping[str, Sequence[int]]) -> list[Frame]:
+    """Return the frames that belong to the volume; all of an object that is not named."""
+    numbers = {uid: frozenset(chosen) for uid, chosen in frames_of.items()}
+    return [
+        frame
+        for frame in frames
+        if frame.sop_instance_uid not in numbers or frame.frame_number in numbers[frame.sop_instance_uid]
+    ]
+
+
+def _check_one_series(frames: Sequence[Frame], is_joined: bool) -> None:
     series = sorted({frame.series_instance_uid for frame in frames})
-    if len(series) > 1:
+    if len(series) > 1 and not is_joined:
         raise InputError(f"expected the files of one series, found {len(series)}: {', '.join(series)}")
     references = {frame.frame_of_reference_uid for frame in frames}
     if len(references) > 1:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,10 +24,14 @@ from pydicom import dcmread
 from config.arrays import Float32Array, FloatArray, LabelArray
 from config.atomic_files import replacing, write_atomically
 from config.errors import CptdnError, InputError
+from node.cases.case_inputs import arrival_order
+from node.cases.series_summary import JOINED, OF_SERIES, summarise_series
+from node.cases.split_series import join_parts
 from node.ledger.cases import get_case
 from node.ledger.instances import instances_of_study, paths_of
 from node.ledger.jobs import latest_job
 from node.ledger.reports import current_report
+from node.store.pixel_digests import pixel_digests
 from node.store.study_store import StudyStore
 from workers.pipeline.context import WorkerContext
 from workers.volumes.contour_source import contour_on_series
@@ -36,6 +41,17 @@ WIDTH = 512  # pixels of a picture's longer side
 DARKEST, BRIGHTEST = 1.0, 99.7  # percentiles of the middle slices: fat and vessels may be white
 CONTOUR_COLOUR, HALO = (255, 176, 0), (0, 0, 0)
 WINDOW_SLICES = 5
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What is read for one picture: files, frame numbers of objects that contain other volumes as well."""
+
+    paths: tuple[Path, ...]
+    frames: tuple[tuple[str, tuple[int, ...]], ...]
+    is_joined: bool
+    is_part: bool
+
 
 Outlines = list[list[tuple[float, float]]]
 
@@ -76,7 +92,7 @@ def draw_slice(context: WorkerContext, study: str, series: str, index: int | Non
     context : WorkerContext
         Ledger and store.
     study, series : str
-        Study and Series Instance UID.
+        Study Instance UID, and key of the series or volume (see `SeriesSummary.key`).
     index : int, optional
         Slice from 0, limited to the series. By default the representative slice of the report, else the middle of the
         contour, else the middle of the series.
@@ -139,12 +155,34 @@ def draw_page(store: StudyStore, study: str, secondary_capture: str) -> str:
     return str(path.relative_to(store.root))
 
 
-def _series_files(context: WorkerContext, study: str, series: str) -> tuple[tuple[Path, ...], str]:
+def _series_files(context: WorkerContext, study: str, series: str) -> tuple[_Files, str]:
+    """Return what is read for a series or volume, and the digest of its bytes; `series` is `SeriesSummary.key`."""
     with context.ledger.begin() as session:
-        rows = [row for row in instances_of_study(session, study) if row.series_instance_uid == series]
+        rows = instances_of_study(session, study)
+        uids = {part.partition(OF_SERIES)[0] for part in series.split(JOINED)}
+        rows = [row for row in rows if row.series_instance_uid in uids]
     if not rows:
         raise InputError(f"study {study} has no series {series}")
-    return tuple(context.store.path(row.path) for row in rows), _digest_of([row.digest for row in rows])
+    files = {row.sop_instance_uid: context.store.path(row.path) for row in rows}
+    frames: Mapping[str, tuple[int, ...]] = {}
+    arrived = sorted(rows, key=arrival_order)
+    digest_of = pixel_digests(files)
+    check_count = context.settings.case.series_rules.check_image_count
+    summaries = join_parts(
+        summarise_series([row.header for row in arrived], digest_of, check_count), [series], check_count
+    )
+    summary = next((summary for summary in summaries if summary.key == series), None)
+    if summary is not None:
+        used = {str(header["SOPInstanceUID"]) for header in summary.volume.headers}
+        rows, frames = [row for row in rows if row.sop_instance_uid in used], summary.volume.frames
+    chosen = _Files(
+        tuple(files[row.sop_instance_uid] for row in rows),
+        tuple(frames.items()),
+        JOINED in series,
+        bool(summary is not None and summary.volume_names) or not check_count,
+    )
+    document = [row.digest for row in rows]
+    return chosen, _digest_of([document, chosen.frames] if chosen.frames else document)
 
 
 def _chosen_contour(context: WorkerContext, study: str, series: str) -> dict[str, Any] | None:
@@ -152,7 +190,7 @@ def _chosen_contour(context: WorkerContext, study: str, series: str) -> dict[str
     with context.ledger.begin() as session:
         job, case = latest_job(session, study), get_case(session, study)
         request = job.request if job is not None else {}
-        roles = [r for r, used in request.get("series", {}).items() if used["series_instance_uid"] == series]
+        roles = [r for r, used in request.get("series", {}).items() if _key_of(used) == series]
         role = roles[0] if roles else None
         contour = request["contours"].get(role) if role else case.assessment.get("contour")
         registration = request.get("registrations", {}).get(role) if role else None
@@ -169,14 +207,28 @@ def _chosen_contour(context: WorkerContext, study: str, series: str) -> dict[str
     }
 
 
+def _key_of(entry: Mapping[str, Any]) -> str:
+    """Return the key of the series or volume that a computation used for one role."""
+    uid = str(entry["series_instance_uid"])
+    others = set(entry.get("other_series", {}).values())
+    if others:
+        return JOINED.join(sorted({uid, *others}))
+    return f"{uid}{OF_SERIES}{entry['volume']}" if entry.get("volume") else uid
+
+
 @lru_cache(maxsize=6)
-def _cached_series(files: tuple[Path, ...]) -> MrSeries:
+def _cached_series(files: _Files) -> MrSeries:
     """Headers of the series in slice order, cached for an operator who goes through its slices."""
-    return read_series(files)
+    return read_series(
+        files.paths,
+        frames_of=dict(files.frames),
+        is_joined=files.is_joined,
+        check_image_count=not files.is_part,
+    )
 
 
 def _series_facts(
-    context: WorkerContext, study: str, files: tuple[Path, ...], folder: Path, chosen: dict[str, Any] | None
+    context: WorkerContext, study: str, files: _Files, folder: Path, chosen: dict[str, Any] | None
 ) -> SeriesFacts:
     saved = folder / "series.json"
     if saved.exists():
@@ -202,9 +254,11 @@ def _first_shown(context: WorkerContext, study: str, series: MrSeries, otherwise
     with context.ledger.begin() as session:
         report = current_report(session, study)
     for used in report.result["series"] if report is not None else ():
-        if used["series_instance_uid"] == series.series_instance_uid:
+        if used["series_instance_uid"] in series.series_uids:
             named = (used["representative_sop_instance_uid"], used["representative_frame_number"])
-            return series.slices.index(named) if named in series.slices else otherwise
+            # Two volumes of one series may have two roles: the slice is in one of them.
+            if named in series.slices:
+                return series.slices.index(named)
     return otherwise
 
 

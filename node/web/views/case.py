@@ -61,7 +61,7 @@ def case_page(request: PageRequest) -> Response:
     current = reports[0] if reports else None
     # Before the page is rendered: what was read from the ledger counts as seen, even when rendering fails.
     request.audit("case_seen", study=case.study_instance_uid)
-    series = sorted(case.assessment.get("series", ()), key=_rank_of)
+    series = sorted(({**s, "key": key_of(s)} for s in case.assessment.get("series", ())), key=_rank_of)
     return render_page(
         request, "case.html", case=case, current=current, result=current.result if current else None,
         advised=recommended_regimen(current.result) if current else None,
@@ -74,6 +74,11 @@ def case_page(request: PageRequest) -> Response:
         retryable=next((job for job in jobs[:1] if job.state in ("failed", "cancelled")), None),
         drawable=bool(current and len(current.result["scenarios"]) == 1 and current.result["age_years"] is not None),
     )  # fmt: skip
+
+
+def key_of(series: Mapping[str, Any]) -> str:
+    """Return what names an explained series or volume; an assessment of an earlier version has series only."""
+    return str(series.get("key") or series["series_instance_uid"])
 
 
 def _rank_of(series: Mapping[str, Any]) -> tuple[int, int]:
@@ -153,9 +158,7 @@ def series_page(request: PageRequest) -> Response:
     """
     with request.context.ledger.begin() as session:
         case = case_of(request, session)
-    series = next(
-        (s for s in case.assessment.get("series", ()) if s["series_instance_uid"] == request.path["series"]), None
-    )
+    series = next((s for s in case.assessment.get("series", ()) if key_of(s) == request.path["series"]), None)
     if series is None:
         raise HTTPException(404, request.translations("not_found"))
     contour = request.query_value("contour", "1") != "0"
@@ -164,7 +167,16 @@ def series_page(request: PageRequest) -> Response:
     except (NoAnswerError, InputError) as error:
         picture, trouble = None, str(error)
     request.audit("case_seen", study=case.study_instance_uid)
-    return render_page(request, "series.html", case=case, one=series, found=picture, trouble=trouble, contour=contour)
+    return render_page(
+        request,
+        "series.html",
+        case=case,
+        one=series,
+        key=key_of(series),
+        found=picture,
+        trouble=trouble,
+        contour=contour,
+    )
 
 
 def series_picture(request: PageRequest) -> Response:
