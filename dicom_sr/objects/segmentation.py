@@ -129,6 +129,8 @@ def _source_planes(mask: SeriesMask, report: TreatmentReport, sources: SourceStu
         planes[0].SliceThickness = planes[0].SpacingBetweenSlices or _slice_distance_mm(planes)
     for index, plane in enumerate(planes):
         plane.SOPClassUID, plane.SOPInstanceUID = MRImageStorage, _plane_uid(index)
+        # One acquisition may be stored in two series; highdicom takes the images of one.
+        plane.SeriesInstanceUID = planes[0].SeriesInstanceUID
         # Type 1 (PS3.3 C.7.4.1). Images without a frame of reference share one with their SEG and with nothing else.
         if not plane.get("FrameOfReferenceUID"):
             plane.FrameOfReferenceUID = uid_for(report.report_identity, f"seg/{mask.role.value}/frame-of-reference")
@@ -192,13 +194,18 @@ def _refer_to_stored_slices(segmentation: Dataset, mask: SeriesMask, sources: So
             item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = classes[uid], UID(uid)
             if frame is not None:
                 item.ReferencedFrameNumber = frame
-    instances = []
+    series_of = {str(ds.SOPInstanceUID): str(ds.SeriesInstanceUID) for ds in sources.mr}
+    instances: dict[str, list[Dataset]] = {}
     for uid in dict.fromkeys(uid for uid, _ in mask.slices):
         instance = Dataset()
         instance.ReferencedSOPClassUID, instance.ReferencedSOPInstanceUID = classes[uid], UID(uid)
-        instances.append(instance)
-    segmentation.SourceImageSequence = instances
-    segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence = instances
+        instances.setdefault(series_of[uid], []).append(instance)
+    segmentation.SourceImageSequence = [instance for of_series in instances.values() for instance in of_series]
+    segmentation.ReferencedSeriesSequence = []
+    for series_uid, of_series in instances.items():
+        series = Dataset()
+        series.SeriesInstanceUID, series.ReferencedInstanceSequence = UID(series_uid), of_series
+        segmentation.ReferencedSeriesSequence.append(series)
 
 
 def _segment(report: TreatmentReport, mask: SeriesMask) -> SegmentDescription:
