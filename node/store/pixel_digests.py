@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
 
 from node.cases.headers import UNREADABLE
 
@@ -52,6 +53,6 @@ def _digest_of(path: Path, _modified_ns: int) -> str:
         for keyword in MEANING:
             digest.update(f"{keyword}={ds.get(keyword)};".encode())
         digest.update(ds.PixelData)
-    except UNREADABLE:
+    except (InvalidDicomError, *UNREADABLE):
         return ""
     return digest.hexdigest()
