@@ -55,6 +55,11 @@ class Assessment:
         of use.
     request : ComputeRequest or None
         For a ready case, and for a refused one that gets a report of the refusal.
+    settled_request : ComputeRequest or None
+        What `request` would be if nothing were arriving and no stored instance were questioned (`Gap.keeps_report`):
+        a report of these inputs remains current.
+    notices : tuple of {"code", "text"}
+        The reasons that such a report keeps.
     reassess_at : datetime or None
         When the case must be assessed again although nothing arrives.
     missing : tuple of str
@@ -70,6 +75,8 @@ class Assessment:
     quality: tuple[Mapping[str, str], ...] = ()
     conditions: tuple[Mapping[str, str], ...] = ()
     request: ComputeRequest | None = None
+    settled_request: ComputeRequest | None = None
+    notices: tuple[Mapping[str, str], ...] = ()
     reassess_at: datetime | None = None
     missing: tuple[str, ...] = ()
 
@@ -135,8 +142,10 @@ def assess_inputs(
     eligibility.findings, confirmed = separate_confirmed(eligibility.findings, inputs.confirmations)
     eligibility.warnings += confirmed
     state, reassess_at = _state(inputs, settings, now, open_associations, content.gaps, eligibility)
-    is_refusal_report = state == "refused" and settings.case.report_refusals and bool(content.header)
-    is_computed = state == "ready" or is_refusal_report
+    lasting_gaps = [gap for gap in content.gaps if not gap.keeps_report]
+    settled_state, _ = _state(inputs, settings, now, 0, lasting_gaps, eligibility)
+    is_refusal_report = settled_state == "refused" and settings.case.report_refusals and bool(content.header)
+    is_computed = settled_state == "ready" or is_refusal_report
     conditions = _conditions(inputs, content, eligibility)
     request = _request(inputs, policy, content, eligibility, conditions) if is_computed else None
     return Assessment(
@@ -148,7 +157,9 @@ def assess_inputs(
         eligibility=dict(eligibility.explain),
         quality=tuple({"code": code, "text": text} for code, text in _quality(content, eligibility)),
         conditions=conditions,
-        request=request,
+        request=request if state == settled_state else None,
+        settled_request=request,
+        notices=tuple({"code": gap.code, "text": gap.text} for gap in content.gaps if gap.keeps_report),
         reassess_at=reassess_at,
         missing=tuple(dict.fromkeys(gap.missing for gap in content.gaps if gap.missing)),
     )
@@ -201,9 +212,8 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     conflict = identity_conflict(headers)
     if conflict:
         content.gaps.append(Gap("held", "identity_mismatch", conflict))
-    stored = {instance.sop_instance_uid for instance in inputs.images}
     is_incomplete = any(gap.outcome == "incomplete" for gap in content.gaps)
-    content.gaps += quarantine_gaps(inputs.quarantined, stored, is_incomplete)
+    content.gaps += quarantine_gaps(inputs, by_uid, is_incomplete)
     if inputs.hold:
         content.gaps.append(Gap("held", "administrator_hold", f"An administrator holds this case: {inputs.hold}"))
     return content

@@ -30,7 +30,7 @@ def arrival_order(instance: Any) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class QuarantinedFile:
-    """A quarantined file of the study, or one that may belong to it.
+    """A quarantined file of the study, of an object that is related to it, or one that may belong to it.
 
     Attributes
     ----------

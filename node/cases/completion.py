@@ -31,12 +31,16 @@ class Gap:
     missing : str
         What a PACS may still have: a role, `CONTOUR`, `REGISTRATION`, or the Series Instance UID of a series with
         missing slices; empty where a retrieval cannot help.
+    keeps_report : bool
+        Whether a report of the same inputs stays the case's answer: the gap questions the inputs and does not change
+        them.
     """
 
     outcome: Outcome
     code: str
     text: str
     missing: str = ""
+    keeps_report: bool = False
 
 
 def role_gaps(

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Mapping, Sequence
 
-from node.cases.case_inputs import QuarantinedFile
+from node.cases.case_inputs import CaseInputs, QuarantinedFile
 from node.cases.completion import Gap
+from node.cases.series_summary import SeriesSummary
 
-UNREADABLE = "unreadable_instance"
+UNREADABLE, CONFLICTING = "unreadable_instance", "conflicting_instance"
+MAX_NAMED_ATTRIBUTES = 4
+# The text of a conflict names in parentheses what differs: keywords, or why that is not known.
+_DIFFERENCES = re.compile(r"other content \((.*)\)")
 
 
-def quarantine_gaps(files: Sequence[QuarantinedFile], stored: Collection[str], is_incomplete: bool) -> list[Gap]:
+def quarantine_gaps(inputs: CaseInputs, series: Mapping[str, SeriesSummary], is_incomplete: bool) -> list[Gap]:
     """Return the reasons for which quarantined files hold a case.
 
     Parameters
     ----------
-    files : sequence of QuarantinedFile
-        Of the study, and those that may belong to it.
-    stored : collection of str
-        SOP Instance UIDs of the study's stored instances. An unreadable file whose instance is there was sent again;
-        a conflict remains whichever came first.
+    inputs : CaseInputs
+        Its quarantined files, and the stored instances. An unreadable file whose instance is stored was sent again; a
+        conflict remains whichever came first.
+    series : mapping of Series Instance UID to SeriesSummary
+        Of the study; their names are used in the sentences.
     is_incomplete : bool
         Whether the case is missing something. A file that may belong to another study is a reason only then: a study
         that is whole has no place for it.
@@ -27,10 +32,14 @@ def quarantine_gaps(files: Sequence[QuarantinedFile], stored: Collection[str], i
     Returns
     -------
     list of Gap
-        Held; ``unreadable_instance`` once for all unreadable files, ``conflicting_instance`` for each.
+        Held; ``unreadable_instance`` once for all unreadable files, ``conflicting_instance`` once for each series. The
+        latter never takes a report away: the stored instances are those that it was computed from.
     """
-    gaps = [Gap("held", file.code, file.text) for file in files if file.code != UNREADABLE]
-    unreadable = [file for file in files if file.code == UNREADABLE and file.sop_instance_uid not in stored]
+    stored = {image.sop_instance_uid for image in inputs.images}
+    gaps = _conflicts(inputs, series)
+    unreadable = [
+        file for file in inputs.quarantined if file.code == UNREADABLE and file.sop_instance_uid not in stored
+    ]
     certain = [file for file in unreadable if file.is_of_study]
     possible = [file for file in unreadable if not file.is_of_study] if is_incomplete else []
     if certain:
@@ -51,4 +60,33 @@ def _sentence(files: Sequence[QuarantinedFile], which: str) -> str:
     return (
         f"{objects}: {first.text.rstrip('.')}; send again what `cptdn quarantine list` shows, or dismiss it with "
         "`cptdn quarantine dismiss`."
+    )
+
+
+def _conflicts(inputs: CaseInputs, series: Mapping[str, SeriesSummary]) -> list[Gap]:
+    headers = {stored.sop_instance_uid: stored.header for stored in (*inputs.related, *inputs.images)}
+    by_series: dict[str, list[QuarantinedFile]] = {}
+    for file in inputs.quarantined:
+        if file.code == CONFLICTING:
+            uid = str(headers.get(file.sop_instance_uid, {}).get("SeriesInstanceUID") or "")
+            by_series.setdefault(uid, []).append(file)
+    gaps = []
+    for uid, files in by_series.items():
+        modality = headers.get(files[0].sop_instance_uid, {}).get("Modality") or "object"
+        name = series[uid].name if uid in series else f"{modality} {uid}"
+        gaps.append(Gap("held", CONFLICTING, _conflict(name, files, inputs.study_instance_uid), keeps_report=True))
+    return gaps
+
+
+def _conflict(name: str, files: Sequence[QuarantinedFile], study_instance_uid: str) -> str:
+    n = len({file.sop_instance_uid for file in files})
+    instances = "1 instance" if n == 1 else f"{n} instances"
+    found = (match for file in files for match in _DIFFERENCES.findall(file.text))
+    differences = list(dict.fromkeys(keyword for match in found for keyword in match.split(", ")))
+    named = ", ".join([*differences[:MAX_NAMED_ATTRIBUTES], *(["..."] if differences[MAX_NAMED_ATTRIBUTES:] else [])])
+    return (
+        f"{name}: {instances} came again under a SOP Instance UID that is already stored with other content"
+        f"{f' ({named})' if named else ''}; the first ones are used. Find out which are right: dismiss the later ones "
+        f"(`cptdn quarantine dismiss --study {study_instance_uid} --because TEXT`), or send the right ones under new "
+        "UIDs."
     )

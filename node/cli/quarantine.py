@@ -58,16 +58,38 @@ def list_(
 @app.command()
 def dismiss(
     ctx: typer.Context,
-    number: Annotated[int, typer.Argument(metavar="NUMBER", help="As `cptdn quarantine list` shows it.")],
     because: Annotated[str, typer.Option(help="The reason, kept in the history of the study.")],
+    number: Annotated[
+        int | None, typer.Argument(metavar="[NUMBER]", help="One file, as `cptdn quarantine list` shows it.")
+    ] = None,
+    study: Annotated[
+        str | None, typer.Option("--study", metavar="STUDY_UID", help="All files that the case of this study names.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
-    """Decide that a quarantined file does not matter: the stored one counts, and its study is assessed again.
+    """Decide that quarantined files do not matter: the stored ones count, and their study is assessed again.
 
-    Example: cptdn quarantine dismiss 3 --because "a resend with a corrected name; the images are the same"
+    Example: cptdn quarantine dismiss --study 1.2.840.113619.2.1 --because "sent by mistake with other windows"
     """
+    from node.workflow.decisions import dismiss_quarantined
+
+    if (number is None) == (study is None):
+        raise typer.BadParameter("expected either the number of a file or --study STUDY_UID")
+    if number is not None:
+        _dismiss_one(ctx, number, because, as_json)
+        return
+    with ledger_of(ctx).begin() as session:
+        n_files = dismiss_quarantined(session, str(study), because)
+    record_about_studies(ctx, "quarantine dismiss", [str(study)])
+    if as_json:
+        print_json({"study_instance_uid": study, "dismissed": n_files, "dismissed_because": because})
+    else:
+        typer.echo(f"{n_files} files are dismissed; they remain in quarantine.")
+
+
+def _dismiss_one(ctx: typer.Context, number: int, because: str, as_json: bool) -> None:
     from node.ledger.associations import studies_touched
-    from node.ledger.cases import record, schedule_assessment
+    from node.ledger.cases import record, schedule_assessment, schedule_touched
     from node.ledger.instances import dismiss_quarantined
 
     with ledger_of(ctx).begin() as session:
@@ -75,7 +97,7 @@ def dismiss(
         if entry.study_instance_uid is not None:
             text = f"File {number} in quarantine was dismissed: {because}"
             record(session, entry.study_instance_uid, "dismissed", text, actor="administrator")
-            schedule_assessment(session, entry.study_instance_uid)
+            schedule_touched(session, [entry.study_instance_uid])
         elif entry.association_id is not None:
             # Of unknown study: each study of its association may wait for this decision.
             for study in studies_touched(session, [entry.association_id]):

@@ -150,7 +150,7 @@ def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> N
         found.update(assessment.explain_json())
         found["would_be"] = {"state": assessment.state, "reasons": [dict(reason) for reason in assessment.reasons]}
         found["retrieval"] = fetches_of(session, study_uid)
-        found["quarantined"] = quarantined_json(session, study_uid)
+        found["quarantined"] = quarantined_json(session, case)
         found["discarded"] = discarded_of_study(session, study_uid)
         found["history"] = history(session, study_uid)
     if as_json:

@@ -49,7 +49,7 @@ STORE_MEANINGS = {
     StoreStatus.SOP_CLASS_MISMATCH: "the data set has another SOP Class than the command; quarantined",
     StoreStatus.SOP_INSTANCE_MISMATCH: "the data set has another SOP Instance than the command; quarantined",
     StoreStatus.UNREADABLE: "not a data set of the agreed transfer syntax, or without valid UIDs; quarantined",
-    StoreStatus.CONFLICTING_INSTANCE: "this SOP Instance UID is stored with other bytes; quarantined",
+    StoreStatus.CONFLICTING_INSTANCE: "this SOP Instance UID is stored with other content; quarantined",
     StoreStatus.TOO_LARGE: "larger than the configured limit; not stored",
 }
 EVENT_MEANINGS = {

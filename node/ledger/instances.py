@@ -12,7 +12,9 @@ from sqlalchemy.orm import Session
 
 from config.errors import InputError
 from node.ledger.database import insert_new
-from node.ledger.tables import AssociationStudy, Instance, Quarantined, Row
+from node.ledger.tables import AssociationStudy, Case, Instance, Quarantined, Row
+
+RELATED_MODALITIES = ("RTSTRUCT", "SEG", "REG")
 
 
 def find_instance(session: Session, sop_instance_uid: str) -> Instance | None:
@@ -150,8 +152,39 @@ def instances_of_frames(
     return list(session.scalars(query.order_by(Instance.received_at, Instance.sop_instance_uid)))
 
 
-def quarantined_of_study(session: Session, study_instance_uid: str) -> list[Quarantined]:
-    """Return the quarantined objects of a study that no administrator has dismissed.
+def related_instances(
+    session: Session, stored: Sequence[Instance], patient_id: str, issuer: str = ""
+) -> list[Instance]:
+    """Return the contours and registrations that may belong to a study, each once.
+
+    Parameters
+    ----------
+    stored : sequence of Instance
+        All instances of the study.
+    patient_id, issuer : str
+        Of its case; see `instances_of_patient`.
+
+    Returns
+    -------
+    list of Instance
+        Of the patient in any study, in the study's frames of reference, and inside the study.
+    """
+    related = instances_of_patient(session, patient_id, RELATED_MODALITIES, issuer)
+    # By frame of reference, too: a contour of another Patient ID must be seen to be refused, not overlooked.
+    frames = {row.frame_of_reference_uid or "" for row in stored}
+    related += instances_of_frames(session, frames, RELATED_MODALITIES)
+    # Contours inside the study, whatever patient they name.
+    related += [row for row in stored if row.modality in RELATED_MODALITIES]
+    return list({row.sop_instance_uid: row for row in related}.values())
+
+
+def quarantined_of_case(session: Session, study_instance_uid: str, related: Iterable[Instance]) -> list[Quarantined]:
+    """Return the quarantined objects that concern a case and that no administrator has dismissed.
+
+    Parameters
+    ----------
+    related : iterable of Instance
+        As from `related_instances`: another content of one of them concerns the case, whatever study it is in.
 
     Returns
     -------
@@ -159,8 +192,11 @@ def quarantined_of_study(session: Session, study_instance_uid: str) -> list[Quar
         In order of arrival. Objects whose Study Instance UID could not be found are not here: see
         `quarantined_beside_study`.
     """
+    elsewhere = [row.sop_instance_uid for row in related if row.study_instance_uid != study_instance_uid]
     query = select(Quarantined).where(
-        Quarantined.study_instance_uid == study_instance_uid, Quarantined.dismissed_because.is_(None)
+        (Quarantined.study_instance_uid == study_instance_uid)
+        | ((Quarantined.code == "conflicting_instance") & Quarantined.sop_instance_uid.in_(elsewhere)),
+        Quarantined.dismissed_because.is_(None),
     )
     return list(session.scalars(query.order_by(Quarantined.id)))
 
@@ -190,8 +226,8 @@ def quarantined_beside_study(session: Session, study_instance_uid: str) -> list[
     return [(row, int(n)) for row, n in session.execute(query.order_by(Quarantined.id))]
 
 
-def quarantined_json(session: Session, study_instance_uid: str) -> list[dict[str, Any]]:
-    """Return the quarantined objects of a study, and those that may belong to it, as `studies explain` prints them.
+def quarantined_json(session: Session, case: Case) -> list[dict[str, Any]]:
+    """Return the quarantined objects of a case, and those that may belong to it, as `studies explain` prints them.
 
     Returns
     -------
@@ -199,8 +235,10 @@ def quarantined_json(session: Session, study_instance_uid: str) -> list[dict[str
         ``number`` (for `cptdn quarantine dismiss`), ``code``, ``text``, ``sop_instance_uid`` as announced, and
         ``known_by``: "study" where its Study Instance UID could be found, "association" where it came with this study.
     """
-    rows = [(row, "study") for row in quarantined_of_study(session, study_instance_uid)]
-    rows += [(row, "association") for row, _ in quarantined_beside_study(session, study_instance_uid)]
+    study = case.study_instance_uid
+    related = related_instances(session, instances_of_study(session, study), case.patient_id, case.issuer)
+    rows = [(row, "study") for row in quarantined_of_case(session, study, related)]
+    rows += [(row, "association") for row, _ in quarantined_beside_study(session, study)]
     return [
         {"number": row.id, "code": row.code, "text": row.text, "sop_instance_uid": row.sop_instance_uid,
          "known_by": known_by}

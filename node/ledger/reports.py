@@ -192,7 +192,8 @@ def record_report(
         enqueue(session, DELIVER_REPORT, [delivery.id], bulk=bulk)
     case = get_case(session, study_instance_uid)
     case.current_report_id = report.id
-    set_state(session, case, case_state, reasons)
+    # What questions a stored instance stays visible beside the new report.
+    set_state(session, case, case_state, [*reasons, *case.assessment.get("notices", ())])
     return report
 
 

@@ -20,7 +20,7 @@ class IncomingFile:
     """A temporary Part-10 file on the file system of the store.
 
     The data set is written in as many pieces as it arrives in; then the store gives the file its folder and its final
-    name. `discard` removes the temporary name, and with it the file unless it has got another name.
+    name beside the temporary one. `discard` removes the temporary name, and with it the file unless it has another.
 
     Parameters
     ----------
@@ -134,16 +134,6 @@ class IncomingFile:
             self.write()
         os.fsync(self._descriptor)
         self._is_durable = True
-
-    def moved_to(self, path: str) -> None:
-        """Use a name that the store gave to the file as its temporary name, to move it away from there.
-
-        Parameters
-        ----------
-        path : str
-            Absolute. `discard` removes the file there unless it was moved away.
-        """
-        self.path, self._has_temporary_name = path, True
 
     def remove_temporary_name(self) -> None:
         """Remove the temporary name, and the file with it unless it has another name; safe to call twice."""

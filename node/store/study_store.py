@@ -157,6 +157,16 @@ class StudyStore(FreeSpace):
         name = f"{uid_name(incoming.meta.sop_instance_uid)}-{incoming.digest[:16]}.dcm"
         return self._place(incoming, folder, name)
 
+    def remove_instance(self, relative: str) -> None:
+        """Remove the name that `store_instance` gave to an object which the ledger does not have.
+
+        Parameters
+        ----------
+        relative : str
+            Path relative to the root. No row may name it; another association may have removed it.
+        """
+        self.path(relative).unlink(missing_ok=True)
+
     def quarantine(self, incoming: IncomingFile, code: str, reason: str) -> StoredFile:
         """Store an object that is not accepted, with the reason; on return both are durable.
 
@@ -237,10 +247,8 @@ class StudyStore(FreeSpace):
         try:
             self._link(incoming, final)
         except FileNotFoundError:  # retention removed the folder after it was made
-            if not os.path.exists(final) or os.path.exists(incoming.path):
-                self._make_durable(self.root / folder)
-                self._link(incoming, final)
-            # else another association has just moved the same bytes there
+            self._make_durable(self.root / folder)
+            self._link(incoming, final)
         return StoredFile(relative, incoming.digest, incoming.size_bytes)
 
     def _link(self, incoming: IncomingFile, final: str) -> None:
@@ -248,13 +256,16 @@ class StudyStore(FreeSpace):
 
         The name comes first, so that a file system with a journal writes it together with the bytes. Where the disk is
         slow, the folder is forced to it in another thread at the same time as the file; where it is fast, handing work
-        to a thread would cost more than that saves.
+        to a thread would cost more than that saves. The temporary name stays until the caller discards the file: the
+        bytes can be read, or go to quarantine, whatever another association does with the final name.
         """
         try:
             os.link(incoming.path, final)
         except FileExistsError:
             incoming.finish()  # the existing file may be indexed: only durable bytes may replace it
-            os.replace(incoming.path, final)
+            second_name = f"{incoming.path}.link"
+            os.link(incoming.path, second_name)
+            os.replace(second_name, final)
             self._sync_name(final)
             return
         syncing_name = self._disk.submit(self._sync_name, final) if self._sync_took_s > SLOW_SYNC_S else None
@@ -268,7 +279,6 @@ class StudyStore(FreeSpace):
                 syncing_name.result()
         if syncing_name is None:
             self._sync_name(final)
-        incoming.remove_temporary_name()
 
     def _sync_name(self, final: str) -> None:
         begun = time.monotonic()

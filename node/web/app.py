@@ -39,6 +39,7 @@ PAGES: tuple[tuple[str, str, View, str], ...] = (
     ("/cases/{study}/confirm", "POST", decisions.confirm, "operate"),
     ("/cases/{study}/hold", "POST", decisions.hold, "operate"),
     ("/cases/{study}/release", "POST", decisions.release, "operate"),
+    ("/cases/{study}/dismiss", "POST", decisions.dismiss_quarantined, "operate"),
     ("/cases/{study}/reprocess", "POST", decisions.reprocess, "operate"),
     ("/jobs/{job}/retry", "POST", decisions.retry_job, "operate"),
     ("/deliveries", "GET", deliveries.deliveries, "read"),

@@ -62,8 +62,8 @@ REASONS: dict[str, Reason] = {
     "conflicting_instance": _r(
         "One UID, two contents",
         "同一 UID 内容不同",
-        "Find out which is right; resend under a new UID.",
-        "确认正确者, 以新 UID 重发。",
+        "Find out which is right; dismiss the later files, or resend under new UIDs.",
+        "确认正确者; 忽略后到的文件, 或以新 UID 重发。",
     ),
     "unreadable_instance": _r("A file cannot be read", "文件无法读取", "Resend it.", "重发该文件。"),
     "administrator_hold": _r("Held by an administrator", "人工暂停", "Release it below.", "请在下方解除暂停。"),

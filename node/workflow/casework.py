@@ -8,6 +8,7 @@ every active job, and of the latest job that ended with an error.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
@@ -26,11 +27,10 @@ from node.ledger.cases import due_cases, get_case, lock_case, next_due, record, 
 from node.ledger.database import Ledger, now_utc
 from node.ledger.facts import facts_of
 from node.ledger.instances import (
-    instances_of_frames,
-    instances_of_patient,
     instances_of_study,
     quarantined_beside_study,
-    quarantined_of_study,
+    quarantined_of_case,
+    related_instances,
 )
 from node.ledger.reports import current_report
 from node.ledger.tables import Case, Instance, Report
@@ -39,7 +39,6 @@ from node.store.pixel_digests import pixel_digests
 log = structlog.get_logger(__name__)
 
 AFTER_FAILURE_S = 60
-RELATED_MODALITIES = ("RTSTRUCT", "SEG", "REG")
 
 
 def assess_due(ledger: Ledger, settings: Settings) -> int:
@@ -193,21 +192,16 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
 
     study = case.study_instance_uid
     stored = instances_of_study(session, study)
-    related = instances_of_patient(session, case.patient_id, RELATED_MODALITIES, case.issuer)
-    # By frame of reference, too: a contour of another Patient ID must be seen to be refused, not overlooked.
-    frames = {row.frame_of_reference_uid or "" for row in stored}
-    related += instances_of_frames(session, frames, RELATED_MODALITIES)
-    # Contours inside the study, whatever patient they name.
-    related += [row for row in stored if row.modality in RELATED_MODALITIES]
+    related = related_instances(session, stored, case.patient_id, case.issuer)
     return CaseInputs(
         study_instance_uid=study,
         images=tuple(stored_instance(row) for row in stored),
         patient_id=case.patient_id,
         issuer=case.issuer,
-        related=tuple(stored_instance(row) for row in {row.sop_instance_uid: row for row in related}.values()),
+        related=tuple(stored_instance(row) for row in related),
         facts=facts_of(session, case.patient_id, case.issuer),
         assignments=case.assignments,
-        quarantined=_quarantined_files(session, study),
+        quarantined=_quarantined_files(session, study, related),
         last_instance_at=max((row.received_at for row in stored), default=None),
         character_set=next(
             (character_sets[row.calling_ae] for row in stored if row.calling_ae in character_sets), None
@@ -218,10 +212,12 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
     )
 
 
-def _quarantined_files(session: Session, study_instance_uid: str) -> tuple[QuarantinedFile, ...]:
+def _quarantined_files(
+    session: Session, study_instance_uid: str, related: Sequence[Instance]
+) -> tuple[QuarantinedFile, ...]:
     files = [
         QuarantinedFile(row.code, row.text, row.sop_instance_uid)
-        for row in quarantined_of_study(session, study_instance_uid)
+        for row in quarantined_of_case(session, study_instance_uid, related)
     ]
     # An association that sent parts of one study only sent the objects without a readable study for it, too.
     files += [
@@ -233,35 +229,37 @@ def _quarantined_files(session: Session, study_instance_uid: str) -> tuple[Quara
 
 def _record_assessment(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:
     """Record the outcome in the case; a request with new inputs becomes a job."""
-    case.assessment = assessment.explain_json()
+    # With the notices: a report that is recorded before the next assessment shows them, too.
+    case.assessment = {**assessment.explain_json(), "notices": [dict(notice) for notice in assessment.notices]}
     case.assess_after = assessment.reassess_at
     _request_missing_content(session, settings, case, assessment)
-    if assessment.request is None:
+    report = current_report(session, case.study_instance_uid)
+    settled = assessment.settled_request
+    # Compared with what is settled: an instance that is sent again, one that no rule uses, or a question about a stored
+    # one changes no input of the report, and people go on seeing it.
+    if report is not None and settled is not None and report.request_digest == settled.digest():
+        _show_report(session, case, report, assessment)
+    elif assessment.request is None:
         # A result of inputs that no longer hold must not be reported.
         _stop_jobs(session, case, f"the study became {assessment.state}")
         set_state(session, case, assessment.state, [dict(reason) for reason in assessment.reasons])
     else:
-        _queue_if_new(session, settings, case, assessment.request)
+        _queue_if_new(session, settings, case, assessment.request, is_first=report is None)
 
 
-def _queue_if_new(session: Session, settings: Settings, case: Case, request: ComputeRequest) -> None:
-    """Queue a job for the request unless it is computed, being computed, or has failed already."""
+def _queue_if_new(session: Session, settings: Settings, case: Case, request: ComputeRequest, *, is_first: bool) -> None:
+    """Queue a job for the request unless it is being computed, or has failed already."""
     study, digest = case.study_instance_uid, request.digest()
     # The job that runs has the same inputs: a repeated message, or a late object that changes nothing.
     if any(job.request_digest == digest for job in jobs.active_jobs(session, study)):
         return
     _stop_jobs(session, case, "its inputs changed")
-    report = current_report(session, study)
-    # Inputs have returned to those of the report, for example after an assignment was taken back.
-    if report is not None and report.request_digest == digest:
-        _show_report(session, case, report)
-        return
     latest = jobs.latest_job(session, study)
     if latest is not None and latest.request_digest == digest and latest.error_code not in (None, "superseded"):
         return  # refused, failed or cancelled with the same inputs: only `jobs retry` or other inputs queue it again
     job = jobs.create_job(session, study, request.to_json(), digest, settings.model.bundle)
     set_state(session, case, "queued")
-    why = "its inputs have changed" if report is not None else "all required inputs are present"
+    why = "all required inputs are present" if is_first else "its inputs have changed"
     record(session, study, "job", f"Job {job.id} was queued: {why}.")
 
 
@@ -270,10 +268,18 @@ def _stop_jobs(session: Session, case: Case, because: str) -> None:
         jobs.supersede(session, job.id, because)
 
 
-def _show_report(session: Session, case: Case, report: Report) -> None:
-    """Set the state that follows from the current report: inputs may return to those it was computed from."""
+def _show_report(session: Session, case: Case, report: Report, assessment: Assessment) -> None:
+    """Set the state that follows from the current report, with what questions it.
+
+    The inputs are those of the report, or have returned to them, for example after an assignment was taken back.
+    """
+    # The same inputs with another bundle.
+    if any(job.request_digest == report.request_digest for job in jobs.active_jobs(session, case.study_instance_uid)):
+        return
+    _stop_jobs(session, case, "its inputs changed")
     refusals = report.result.get("refusals") or ()
-    set_state(session, case, "refused" if refusals else "reported", refusals)
+    notices = [dict(notice) for notice in assessment.notices]
+    set_state(session, case, "refused" if refusals else "reported", [*refusals, *notices])
 
 
 def _request_missing_content(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:

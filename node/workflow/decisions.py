@@ -15,12 +15,19 @@ from node.cases.series_roles import ROLES
 from node.cases.series_summary import JOINED, OF_SERIES
 from node.clinical.entries import FactEntry, record_entries
 from node.ledger import deliveries, jobs
-from node.ledger.cases import get_case, record, schedule_assessment
+from node.ledger.cases import get_case, record, schedule_assessment, schedule_touched
 from node.ledger.database import now_utc
-from node.ledger.instances import series_uids
+from node.ledger.instances import (
+    instances_of_study,
+    quarantined_beside_study,
+    quarantined_of_case,
+    related_instances,
+    series_uids,
+)
 from node.ledger.tables import Job, Report
 
 ADMINISTRATOR = "administrator"
+MAX_NAMED_FILES = 10
 
 
 def assign_roles(
@@ -138,6 +145,49 @@ def set_hold(session: Session, study_instance_uid: str, because: str | None, by:
     record(session, study_instance_uid, "hold" if because else "release", text, actor=by)
     session.flush()
     schedule_assessment(session, study_instance_uid)
+
+
+def dismiss_quarantined(session: Session, study_instance_uid: str, because: str, by: str = ADMINISTRATOR) -> int:
+    """Decide that the quarantined files which a case names do not matter: the stored instances count.
+
+    Parameters
+    ----------
+    session : Session
+        An open transaction.
+    study_instance_uid : str
+        Study Instance UID of the case.
+    because : str
+        The reason, for the history.
+    by : str
+        Name of the person who decides, for the history.
+
+    Returns
+    -------
+    int
+        Number of files; they remain in quarantine.
+
+    Raises
+    ------
+    InputError
+        When the study is unknown, or its case names no quarantined file.
+    """
+    case = get_case(session, study_instance_uid)
+    stored = instances_of_study(session, study_instance_uid)
+    related = related_instances(session, stored, case.patient_id, case.issuer)
+    files = quarantined_of_case(session, study_instance_uid, related)
+    # Of unknown study, but from an association that has sent parts of this one only.
+    files += [file for file, n_studies in quarantined_beside_study(session, study_instance_uid) if n_studies == 1]
+    if not files:
+        raise InputError(f"expected a study with quarantined files, found none of {study_instance_uid}")
+    for file in files:
+        file.dismissed_because = because
+    numbers = ", ".join(str(file.id) for file in files[:MAX_NAMED_FILES]) + (", ..." if files[MAX_NAMED_FILES:] else "")
+    text = f"{len(files)} files in quarantine were dismissed by {by} ({numbers}): {because}"
+    record(session, study_instance_uid, "dismissed", text, actor=by)
+    session.flush()
+    # A conflicting contour may concern other cases of its patient, too.
+    schedule_touched(session, {study_instance_uid, *(file.study_instance_uid or "" for file in files)})
+    return len(files)
 
 
 def set_facts(session: Session, study_instance_uid: str, entries: Sequence[FactEntry], source: str, by: str) -> int:

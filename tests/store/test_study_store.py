@@ -149,7 +149,7 @@ def test_an_existing_file_is_replaced_only_by_durable_bytes(store: StudyStore, m
             incoming.write(b"x")
             kept = store.store_instance(incoming, "1.2", "1.3")
         monkeypatch.undo()
-    assert steps == ["bytes", "replace", "1.3"]
+    assert steps == ["bytes", "link", "replace", "1.3"]  # the bytes, then a second name that replaces the first file
     assert files(store.root) == {kept.path}
 
 
@@ -262,16 +262,20 @@ def test_uids_made_by_others_are_uids() -> None:
 
 
 def test_two_associations_may_quarantine_the_same_bytes_at_once(store: StudyStore) -> None:
-    """Both have placed a conflicting object under its digest; the second finds it moved by the first."""
+    """Both have placed a conflicting object under its digest; the second finds its name removed by the first."""
     ds = mr_slice()
     data = encoded(ds)
     with store.open_incoming(meta(ds.SOPInstanceUID)) as one, store.open_incoming(meta(ds.SOPInstanceUID)) as two:
         for incoming in (one, two):
             incoming.write(data)
             kept = store.store_instance(incoming, ds.StudyInstanceUID, ds.SeriesInstanceUID)
-            incoming.moved_to(str(store.path(kept.path)))
-        aside = [store.quarantine(incoming, "conflicting_instance", "other content") for incoming in (one, two)]
+        aside = []
+        for incoming in (one, two):
+            store.remove_instance(kept.path)
+            aside.append(store.quarantine(incoming, "conflicting_instance", "other content"))
     assert aside[0] == aside[1]
+    assert not store.path(kept.path).exists()
+    assert list((store.root / "incoming").iterdir()) == []
     assert store.path(aside[0].path).read_bytes().endswith(data)
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from node.ledger.cases import get_case, history
+from node.ledger.cases import get_case, history, set_state
+from node.ledger.database import now_utc
 from node.ledger.facts import facts_of
+from node.ledger.instances import add_quarantined, list_quarantined
+from node.ledger.tables import Quarantined
 from tests.web.conftest import Site, make_case, post
 
 SERIES = ("1.2.3.1", "1.2.3.2")
@@ -74,6 +77,31 @@ def test_a_case_is_held_and_released(case: Site) -> None:
     with case.ledger.begin() as session:
         assert get_case(session, "1.2.3").hold is None
     assert [line[2] for line in lines(case)[-2:]] == ["wang", "wang"]
+
+
+def test_all_conflicts_of_a_study_are_dismissed_at_once(case: Site) -> None:
+    browser = case.logged_in("wang")
+    form = 'action="/cases/1.2.3/dismiss"'
+    assert form not in browser.get("/cases/1.2.3").text
+    assert post(browser, "/cases/1.2.3/dismiss", {"because": "nothing to dismiss"}).status_code == 400
+    with case.ledger.begin() as session:
+        for number in range(3):
+            row = Quarantined(
+                code="conflicting_instance", text="other content", sop_instance_uid=f"1.2.3.1.{number}",
+                study_instance_uid="1.2.3", digest=str(number), path="quarantine/x.dcm", calling_ae="PACS",
+                received_at=now_utc(),
+            )  # fmt: skip
+            add_quarantined(session, row)
+        set_state(session, get_case(session, "1.2.3"), "held", [{"code": "conflicting_instance", "text": "Two."}])
+    assert form in browser.get("/cases/1.2.3").text
+    assert post(browser, "/cases/1.2.3/dismiss", {"because": ""}).status_code == 400
+    assert post(browser, "/cases/1.2.3/dismiss", {"because": "the first ones are right"}).status_code == 303
+    with case.ledger.begin() as session:
+        assert {row.dismissed_because for row in list_quarantined(session)} == {"the first ones are right"}
+        assert get_case(session, "1.2.3").assess_after is not None
+    assert lines(case)[-1] == (
+        "dismissed", "3 files in quarantine were dismissed by wang (1, 2, 3): the first ones are right", "wang",
+    )  # fmt: skip
 
 
 def test_facts_are_entered_once_and_carry_the_name(case: Site) -> None:

@@ -285,6 +285,6 @@ def _write_unchanged(session: Session, leased: Job) -> None:
     case = get_case(session, leased.study_instance_uid)
     text = f"Job {leased.id} found the result unchanged; nothing is sent."
     record(session, leased.study_instance_uid, "unchanged", text)
-    set_state(session, case, "reported")
+    set_state(session, case, "reported", case.assessment.get("notices", ()))
     leased.result = {**(leased.result or {}), "unchanged": True}
     jobs.finish(session, leased, {})

@@ -16,7 +16,7 @@ class StoreStatus(IntEnum):
     SOP_CLASS_MISMATCH = 0xA900  # SOP Class UID of the data set is not the one of the command
     SOP_INSTANCE_MISMATCH = 0xA901  # SOP Instance UID of the data set is not the one of the command
     UNREADABLE = 0xC000  # not a data set in the agreed transfer syntax; quarantined
-    CONFLICTING_INSTANCE = 0xC001  # this SOP Instance UID is stored with other bytes; quarantined
+    CONFLICTING_INSTANCE = 0xC001  # this SOP Instance UID is stored with other content; quarantined
     TOO_LARGE = 0xC002  # larger than [node] max_object_mb; not stored
 
 

@@ -9,6 +9,7 @@ object, `IncomingInstance`:
     check     checks                 the data set is what the command announced, and its UIDs are valid
     store     StudyStore             final name; file and folder are forced to the disk
     index     index                  the ledger row is committed
+    compare   content                only where the UID is stored with other bytes: whether the content is the same
     count     senders                what the association brought of each study, for the audit trail
 
 `intake.Intake` calls the steps in this order and returns the outcome for the response. An instance that fails a check

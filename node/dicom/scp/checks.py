@@ -39,9 +39,19 @@ class InstanceRefusedError(Exception):
         return cls(StoreStatus.UNREADABLE, UNREADABLE, str(error), study if is_uid(study) else None)
 
     @classmethod
-    def of_conflict(cls, meta: FileMeta, study_instance_uid: str) -> InstanceRefusedError:
-        """Return the refusal of other bytes under a SOP Instance UID that is stored already."""
-        text = f"this SOP Instance UID is already stored with other content: {meta.sop_instance_uid}"
+    def of_conflict(cls, meta: FileMeta, study_instance_uid: str, differences: str) -> InstanceRefusedError:
+        """Return the refusal of other content under a SOP Instance UID that is stored already.
+
+        Parameters
+        ----------
+        meta : FileMeta
+            Of the command.
+        study_instance_uid : str
+            The study of the stored instance.
+        differences : str
+            Keywords of what differs, or why that is not known; without values.
+        """
+        text = f"this SOP Instance UID is already stored with other content ({differences}): {meta.sop_instance_uid}"
         return cls(StoreStatus.CONFLICTING_INSTANCE, CONFLICTING, text, study_instance_uid)
 
 

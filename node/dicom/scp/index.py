@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
@@ -12,7 +13,7 @@ from node.dicom.headers.instance_header import InstanceHeader
 from node.dicom.scp.checks import InstanceRefusedError
 from node.dicom.scp.senders import Sender
 from node.ledger import associations, instances
-from node.ledger.cases import record_arrival, schedule_assessment
+from node.ledger.cases import record_arrival, schedule_assessment, schedule_touched
 from node.ledger.database import Ledger, is_retryable, now_utc
 from node.ledger.group_commit import InstanceWriter
 from node.ledger.tables import Quarantined, Row
@@ -29,7 +30,24 @@ class IndexResult(Enum):
 
     NEW = "new"
     ALREADY_STORED = "already stored"  # the same bytes: a success without a second row
-    CONFLICT = "conflict"  # other bytes: the first ones stay
+    OTHER_BYTES = "other bytes"  # the first ones stay; whether the content is the same is compared afterwards
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What became of a row.
+
+    Attributes
+    ----------
+    result : IndexResult
+        What the ledger had.
+    stored_path, stored_study_instance_uid : str
+        Of the instance that has the UID already, where its bytes are others; else empty.
+    """
+
+    result: IndexResult
+    stored_path: str = ""
+    stored_study_instance_uid: str = ""
 
 
 class InstanceIndex:
@@ -44,7 +62,7 @@ class InstanceIndex:
         """Release the connection to the ledger; safe to call twice."""
         self._writer.close()
 
-    def add(self, row: Row, sender: Sender) -> IndexResult:
+    def add(self, row: Row, sender: Sender) -> Indexed:
         """Add an instance whose bytes are durable.
 
         Parameters
@@ -52,11 +70,12 @@ class InstanceIndex:
         row : Row
             Every column of `instances`.
         sender : Sender
-            The association it came over; updated.
+            The association it came over; updated where the instance is new. One that is stored already is no arrival:
+            neither its case nor its association is recorded as receiving.
 
         Returns
         -------
-        IndexResult
+        Indexed
             Whether the instance is new.
 
         Raises
@@ -70,40 +89,48 @@ class InstanceIndex:
         # The first instance of a study also opens its case and records the association; the others share transactions.
         # False means that the UID is known: the slow way then compares the digests.
         if key in sender.recorded and self._writer.add(row):
-            return IndexResult.NEW
+            return Indexed(IndexResult.NEW)
         try:
-            result = self._add_with_study(row, sender)
+            indexed = self._add_with_study(row, sender)
         except SQLAlchemyError as error:
             # Two associations that open one case at the same moment: the second attempt finds the row of the first.
             if not is_retryable(error):
                 raise
-            result = self._add_with_study(row, sender)
+            indexed = self._add_with_study(row, sender)
         # Only after the commit: `recorded` lets the next instance skip association and case.
-        sender.studies.add(row["study_instance_uid"])
-        sender.recorded.add(key)
-        return result
+        if indexed.result is IndexResult.NEW:
+            sender.studies.add(row["study_instance_uid"])
+            sender.recorded.add(key)
+        return indexed
 
-    def _add_with_study(self, row: Row, sender: Sender) -> IndexResult:
-        """Add the first instance of a study in an association, or one whose UID is in the ledger."""
+    def _add_with_study(self, row: Row, sender: Sender) -> Indexed:
+        """Add the first new instance of a study in an association, or one whose UID is in the ledger."""
         study, modality = row["study_instance_uid"], row["modality"]
         with self._ledger.begin() as session:
-            is_first = (study, modality) not in sender.recorded
-            if is_first:
-                # Before the first row: retention may be deleting this very study, and the row of a new object would
-                # lose its file.
-                instances.lock_study(session, study)
-                associations.record_study(session, sender.peer, study, row["received_at"])
+            # Before the first row: retention may be deleting this very study, and the row of a new object would lose
+            # its file.
+            instances.lock_study(session, study)
             stored = instances.add_instance(session, row)
-            if is_first:
+            if stored is None and (study, modality) not in sender.recorded:
+                associations.record_study(session, sender.peer, study, row["received_at"])
                 record_arrival(session, modality, study, row["patient_id"], row["issuer"])
             if stored is not None and stored.digest != row["digest"]:
-                # Its file is not required: another association may be moving the same bytes to quarantine.
-                return IndexResult.CONFLICT
+                # Its file is not required: another association may be removing the same bytes.
+                return Indexed(IndexResult.OTHER_BYTES, stored.path, stored.study_instance_uid)
             if stored is not None and stored.path != row["path"]:
                 stored.path = row["path"]  # the file of the row was lost or moved; these are the same bytes
             # Last, under the lock: the file may have been removed between its fsync and this transaction.
             self._store.require_file(row["path"])
-        return IndexResult.NEW if stored is None else IndexResult.ALREADY_STORED
+        return Indexed(IndexResult.NEW if stored is None else IndexResult.ALREADY_STORED)
+
+    def remove_file(self, row: Row) -> None:
+        """Remove the file of a row that was not added, unless the ledger names it by now. Raises SQLAlchemyError."""
+        with self._ledger.begin() as session:
+            # Under the lock: the stored row may have been deleted, and the same bytes added by another association.
+            instances.lock_study(session, row["study_instance_uid"])
+            stored = instances.find_instance(session, row["sop_instance_uid"])
+            if stored is None or stored.path != row["path"]:
+                self._store.remove_instance(row["path"])
 
     def add_quarantined(
         self, meta: FileMeta, refusal: InstanceRefusedError, quarantined: StoredFile, sender: Sender
@@ -133,7 +160,9 @@ class InstanceIndex:
                 ),
             )  # fmt: skip
             if refusal.study_instance_uid is not None:
+                # All cases of its patient: a conflicting contour may be in a study of its own, which has no case.
                 schedule_assessment(session, refusal.study_instance_uid)
+                schedule_touched(session, [refusal.study_instance_uid])
 
 
 def instance_row(meta: FileMeta, header: InstanceHeader, stored: StoredFile, sender: Sender) -> Row:

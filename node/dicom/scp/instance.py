@@ -109,6 +109,11 @@ class IncomingInstance:
             except OSError as error:
                 self.failure = storage_failed(self.meta, error)
 
+    def remove_temporary_name(self) -> None:
+        """Remove the temporary name of the file; the file goes with it unless it was stored. Safe to call twice."""
+        if self._file is not None:
+            self._file.remove_temporary_name()
+
     def discard(self) -> None:
         """Close the file; it is removed unless it was stored. Safe to call twice."""
         if self._file is not None:

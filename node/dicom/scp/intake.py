@@ -9,21 +9,24 @@ accepted is quarantined with its reason.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from node.dicom.content.comparison_client import ComparisonFailedError, ContentComparison
 from node.dicom.headers.identifying_uids import find_identifying_uids
 from node.dicom.headers.reading import read_instance_header
 from node.dicom.headers.structure import STUDY_INSTANCE_UID, EncodingError
 from node.dicom.network.contexts import is_other_storage_class
 from node.dicom.network.statuses import StoreStatus
 from node.dicom.scp.checks import InstanceRefusedError, check_identity
-from node.dicom.scp.index import IndexResult, InstanceIndex, instance_row
+from node.dicom.scp.index import Indexed, IndexResult, InstanceIndex, instance_row
 from node.dicom.scp.instance import DiscardedInstance, IncomingInstance, Outcome, storage_failed
 from node.dicom.scp.senders import OpenSenders, Sender
 from node.ledger.database import Ledger
 from node.ledger.discarded import DiscardedObject
+from node.ledger.tables import Row
 from node.store.names import is_uid
 from node.store.part10 import FileMeta
 from node.store.study_store import StudyStore
@@ -60,10 +63,12 @@ class Intake:
         self._store = store
         self._on_instance = on_instance
         self._index = InstanceIndex(ledger, store)
+        self._comparison = ContentComparison()
 
     def close(self) -> None:
         """Release what receiving needs; no instance may arrive any more."""
         self._index.close()
+        self._comparison.close()
 
     def begin(self, meta: FileMeta, max_bytes: int | None = None, expected_bytes: int = 0) -> IncomingInstance:
         """Begin an instance that a command announced.
@@ -113,8 +118,13 @@ class Intake:
         """
         if isinstance(instance, DiscardedInstance):
             return self._discard(instance)
-        if instance.failure is not None:
-            return instance.failure
+        try:
+            return instance.failure or self._finish(instance, sender)
+        finally:
+            # Before the response: nothing is left in `incoming` then. The file is closed after it.
+            instance.remove_temporary_name()
+
+    def _finish(self, instance: IncomingInstance, sender: Sender) -> Outcome:
         # The disk writes while the header is read and checked; `store_instance` then waits for less.
         instance.file.start_writing()
         meta = instance.meta
@@ -129,18 +139,15 @@ class Intake:
                     instance.file, header.study_instance_uid, header.series_instance_uid
                 )
                 row = instance_row(meta, header, stored, sender)
-                result = self._index.add(row, sender)
-                if result is IndexResult.CONFLICT:
-                    # The losing file has its final name in the study's folder already; quarantine moves it away from
-                    # there.
-                    instance.file.moved_to(str(self._store.path(stored.path)))
-                    raise InstanceRefusedError.of_conflict(meta, header.study_instance_uid)
+                indexed = self._index.add(row, sender)
+                if indexed.result is IndexResult.OTHER_BYTES:
+                    self._require_same_content(instance, row, indexed)
             # Refused, and still saved: the object is the only evidence of what its sender got wrong.
             except EncodingError as error:
                 return self._quarantine(instance, InstanceRefusedError.of_encoding(error), sender)
             except InstanceRefusedError as refusal:
                 return self._quarantine(instance, refusal, sender)
-            is_new = result is IndexResult.NEW
+            is_new = indexed.result is IndexResult.NEW
             # After the commit only: the audit trail must not report objects that the ledger does not have.
             sender.count(row, is_new=is_new)
             if is_new:
@@ -183,6 +190,22 @@ class Intake:
         self.senders.count_discarded(DiscardedObject(study, meta.sop_class_uid, meta.sop_instance_uid))
         log.info("discarded", sop_class_uid=meta.sop_class_uid, sop_instance_uid=meta.sop_instance_uid, study=study)
         return Outcome(StoreStatus.SUCCESS, study_instance_uid=study or None)
+
+    def _require_same_content(self, instance: IncomingInstance, row: Row, indexed: Indexed) -> None:
+        """Remove other bytes of a stored instance from its study; refuse them unless their content is the same.
+
+        The first bytes stay, because the inputs of a report are named by their digest. Senders of such objects wait
+        for the comparison, in a process of its own; nobody else does.
+        """
+        stored = self._store.path(indexed.stored_path)
+        self._store.require_file(indexed.stored_path)
+        try:
+            differences = ", ".join(self._comparison.differences(stored, Path(instance.path)))
+        except ComparisonFailedError as error:
+            differences = f"not comparable: {error}"
+        self._index.remove_file(row)
+        if differences:
+            raise InstanceRefusedError.of_conflict(instance.meta, indexed.stored_study_instance_uid, differences)
 
     def _quarantine(self, instance: IncomingInstance, refusal: InstanceRefusedError, sender: Sender) -> Outcome:
         quarantined = self._store.quarantine(instance.file, refusal.code, refusal.text)

@@ -30,9 +30,10 @@ class Sender:
     peer : Peer
         Who opened it.
     studies : set of str
-        Studies that it is recorded to have sent a part of.
+        Studies that it is recorded to have sent a new part of.
     recorded : set of (str, str)
-        Study and modality of instances after which the ledger has rows for association and case: only MR opens a case.
+        Study and modality of new instances after which the ledger has rows for association and case: only MR opens a
+        case.
     tallies : dict of str to StudyTally
         What was stored, by study, for the audit trail.
     """
@@ -90,16 +91,21 @@ class OpenSenders:
             open_sender = self._senders.pop(sender.peer.association_id, None)
         self._record_discarded()
         # A C-ECHO or a rejected object touches no study: nothing to record, and no row to close.
-        if open_sender is None or not open_sender.studies:
+        if open_sender is None or not open_sender.tallies:
             return
+        # Instances that were stored before have no row of the association and change no case.
+        if open_sender.studies:
+            self._record_end(sender)
+        self._on_release(set(open_sender.studies))
+        self._on_transfer(open_sender)
+
+    def _record_end(self, sender: Sender) -> None:
         try:
             with self._ledger.begin() as session:
                 associations.close(session, sender.peer.association_id, now_utc())
         except SQLAlchemyError as error:
             # Its row says "open"; the watchdog closes it when no heartbeat comes any more.
             log.error("association_not_closed", association=sender.peer.association_id, error=type(error).__name__)
-        self._on_release(set(open_sender.studies))
-        self._on_transfer(open_sender)
 
     def heartbeat(self) -> None:
         """Record that the associations of this process are alive, for other processes; called every few seconds."""

@@ -56,7 +56,7 @@ def case_page(request: PageRequest) -> Response:
         jobs = list_jobs_of(session, case.study_instance_uid)
         timeline = history(session, case.study_instance_uid)
         facts = facts_of(session, case.patient_id, case.issuer)
-        quarantined = quarantined_json(session, case.study_instance_uid)
+        quarantined = quarantined_json(session, case)
         discarded = discarded_of_study(session, case.study_instance_uid)
     current = reports[0] if reports else None
     # Before the page is rendered: what was read from the ledger counts as seen, even when rendering fails.

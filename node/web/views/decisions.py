@@ -98,6 +98,17 @@ def confirm(request: PageRequest) -> Response:
     return _done(request, "flash_confirmed")
 
 
+def dismiss_quarantined(request: PageRequest) -> Response:
+    """Dismiss the quarantined files that the case names. Field: because."""
+    because = request.form_value("because")[:MAX_TEXT_LENGTH]
+    if not because:
+        raise InputError(request.translations("nothing_entered"))
+    with request.context.ledger.begin() as session:
+        study = case_of(request, session).study_instance_uid
+        n_files = decisions.dismiss_quarantined(session, study, because, request.user)
+    return _done(request, "flash_dismissed", n=n_files)
+
+
 def set_facts(request: PageRequest) -> Response:
     """Record clinical facts.
 
