@@ -8,7 +8,8 @@ reception, and a rule that needs it reports it as missing.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from pydicom.charset import convert_encodings
@@ -16,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
 from dicom_sr.header.characters import decode_code_extensions
-from node.cases.contour_headers import registration_header, segmentation_header, structure_set_header
+from node.cases.contour_headers import ContourItem, registration_header, segmentation_header, structure_set_header
 from node.cases.enhanced_mr import frame_header
 from node.cases.frame_values import frame_values
 from node.cases.slice_rules import has_repeated_positions
@@ -67,13 +68,15 @@ REQUEST_KEYWORDS = ("RequestAttributesSequence",)
 CODE_KEYWORDS = (*AGENT_KEYWORDS, *CODED_TEXT_KEYWORDS, *REQUEST_KEYWORDS)
 
 
-def header_of(ds: Dataset) -> dict[str, Any]:
+def header_of(ds: Dataset, contour_items: Mapping[int, Sequence[ContourItem]] | None = None) -> dict[str, Any]:
     """Read the header of one instance.
 
     Parameters
     ----------
     ds : Dataset
         Without pixels; of RTSTRUCT, SEG and Spatial Registration with all sequences.
+    contour_items : mapping, optional
+        The contours of an RTSTRUCT, where they were read before; see `structure_set_header`.
 
     Returns
     -------
@@ -95,7 +98,9 @@ def header_of(ds: Dataset) -> dict[str, Any]:
     _collect(header, ds, CODED_TEXT_KEYWORDS, _coded_texts)
     _collect(header, ds, REQUEST_KEYWORDS, _requested)
     sop_class = header.get("SOPClassUID", "")
-    if sop_class in _CONTOUR_READERS:
+    if sop_class == RT_STRUCTURE_SET and contour_items is not None:
+        header.update(_guarded(partial(structure_set_header, contour_items=contour_items), ds))
+    elif sop_class in _CONTOUR_READERS:
         header.update(_guarded(_CONTOUR_READERS[sop_class], ds))
     if "PerFrameFunctionalGroupsSequence" in ds or "SharedFunctionalGroupsSequence" in ds:
         header = {**_guarded(frame_header, ds), **header}
@@ -154,7 +159,8 @@ def _guarded(reader: Callable[[Dataset], dict[str, Any]], ds: Dataset) -> dict[s
     try:
         return reader(ds)
     except UNREADABLE as error:
-        return {"HeaderProblem": f"{reader.__name__.replace('_', ' ')} unreadable ({type(error).__name__})"}
+        name = getattr(reader, "func", reader).__name__.replace("_", " ")
+        return {"HeaderProblem": f"{name} unreadable ({type(error).__name__})"}
 
 
 def _collect(header: dict[str, Any], ds: Dataset, keywords: Iterable[str], convert: Callable[[Any], Any]) -> None:

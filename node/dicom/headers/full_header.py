@@ -25,6 +25,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from node.cases.headers import header_of
 from node.dicom.headers.conforming import header_bytes
 from node.dicom.headers.instance_header import InstanceHeader
+from node.dicom.headers.roi_contours import ROI_CONTOUR_SEQUENCE, read_contour_items
 from node.dicom.headers.structure import (
     DataSetStructure,
     EncodingError,
@@ -110,9 +111,8 @@ def _mapped(path: Path, data_offset: int) -> memoryview:
 
 
 def _decode(data: memoryview, transfer_syntax_uid: str, structure: DataSetStructure) -> InstanceHeader:
-    encoded = header_bytes(data, transfer_syntax_uid, structure)
     try:
-        values = header_of(decode_elements(encoded, transfer_syntax_uid))
+        values = _read_values(data, transfer_syntax_uid, structure)
     except RecursionError as error:
         raise EncodingError("sequences are nested too deeply to be read", structure.uids) from error
     except Exception as error:  # values are decoded here for the first time; damage makes pydicom raise anything
@@ -120,6 +120,17 @@ def _decode(data: memoryview, transfer_syntax_uid: str, structure: DataSetStruct
     if structure.findings:
         values["EncodingFindings"] = list(structure.findings[:MAX_FINDINGS])
     return InstanceHeader(values, structure.uids)
+
+
+def _read_values(data: memoryview, transfer_syntax_uid: str, structure: DataSetStructure) -> dict[str, Any]:
+    contours = next((element for element in structure.elements if element.tag == ROI_CONTOUR_SEQUENCE), None)
+    if contours is not None and not structure.findings:
+        items = read_contour_items(data, transfer_syntax_uid, contours)
+        if items is not None:
+            # Without the sequence that was read: pydicom would take seconds for it.
+            rest = bytes(data[: contours.start]) + bytes(data[contours.end : structure.pixel_offset])
+            return header_of(decode_elements(rest, transfer_syntax_uid), items)
+    return header_of(decode_elements(header_bytes(data, transfer_syntax_uid, structure), transfer_syntax_uid))
 
 
 def _at_pixels(tag: BaseTag, _vr: Any, _length: int) -> bool:

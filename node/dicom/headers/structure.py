@@ -207,6 +207,7 @@ class _StructureValidator:
         # Explicit VR big endian is retired (PS3.5 section A.3) and still in archives.
         order = ">" if transfer_syntax_uid == ExplicitVRBigEndian else "<"
         self.tag = struct.Struct(order + "HH")
+        self.head = struct.Struct(order + "HH2sH")
         self.short = struct.Struct(order + "H")
         self.long = struct.Struct(order + "I")
         self.encapsulated = transfer_syntax_uid not in (
@@ -358,6 +359,13 @@ class _StructureValidator:
                     self.require_length(tag, offset, length)
                     offset += length
                 continue
+            # The usual element at once: a structure set may have a quarter of a million of them.
+            if not implicit and self.left >= 2 and self.end - offset >= 8:
+                _, _, vr, length = self.head.unpack_from(self.data, offset)
+                if vr in SHORT_VRS and length <= self.end - offset - 8:
+                    self.left -= 2
+                    offset += 8 + length
+                    continue
             tag = self.read_tag(offset)
             if tag == _ITEM_END:
                 open_ends.pop()
