@@ -16,6 +16,7 @@ from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement
 
 from dicom_sr.header.characters import UTF8, Labels, character_set_of, text_of
+from dicom_sr.header.item_rules import ONE_ITEM, missing_in
 from dicom_sr.header.value_rules import RULES, expected_instead, values_of
 from dicom_sr.report.errors import ReportError
 from dicom_sr.report.report_inputs import SourceStudy
@@ -46,6 +47,12 @@ FINDING = "header_value"
 LONGEST_QUOTATION = 48
 # PS3.3 C.7.1.3: the module requires sponsor, protocol and subject, so without one of its values none of it is written.
 CLINICAL_TRIAL = "ClinicalTrial"
+TRIAL_REQUIRES = (
+    ("ClinicalTrialSponsorName",), ("ClinicalTrialProtocolID",),
+    ("ClinicalTrialSubjectID", "ClinicalTrialSubjectReadingID"),
+)  # fmt: skip
+TRIAL_MAY_BE_EMPTY = ("ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName")
+DEIDENTIFICATION = ("DeidentificationMethod", "DeidentificationMethodCodeSequence")
 # What pydicom raises for damaged sequences.
 UNREADABLE = (
     ValueError, TypeError, AttributeError, ArithmeticError, LookupError, NotImplementedError, RecursionError, OSError,
@@ -100,10 +107,10 @@ class _Copy:
             encoding = self.actual or labels[0]
             raw = getattr(source.get_item(keyword), "value", None)
             found = f"the bytes {raw[:12]!r}" if isinstance(raw, bytes) else type(error).__name__
-            return self._refuse(path + keyword, f"text in {encoding}", found)
+            return self.refuse(path + keyword, f"text in {encoding}", found)
         expected = expected_instead(keyword, text)
         if expected is not None:
-            return self._refuse(path + keyword, expected, _quoted(text))
+            return self.refuse(path + keyword, expected, _quoted(text))
         values = values_of(keyword, text)
         # A Python str of one value; VM 1-n is a list, also of one value, as pydicom reads it.
         return DataElement(keyword, vr, values[0] if dictionary_VM(keyword) == "1" or len(values) == 1 else values)
@@ -112,13 +119,15 @@ class _Copy:
         try:
             items = list(source[keyword].value or ())
         except UNREADABLE as error:
-            return self._refuse(path + keyword, "a sequence", f"one that cannot be read ({type(error).__name__})")
+            return self.refuse(path + keyword, "a sequence", f"one that cannot be read ({type(error).__name__})")
         if not all(isinstance(item, Dataset) for item in items):
-            return self._refuse(path + keyword, "a sequence", "a value")
-        copied = [self._item(item, labels, f"{path}{keyword} > ") for item in items]
-        return DataElement(keyword, "SQ", [item for item in copied if item is not None])
+            return self.refuse(path + keyword, "a sequence", "a value")
+        if keyword in ONE_ITEM and len(items) > 1:
+            return self.refuse(path + keyword, "one item", str(len(items)))
+        copied = [self._item(item, labels, keyword, f"{path}{keyword} > ") for item in items]
+        return DataElement(keyword, "SQ", [item for item in copied if item])
 
-    def _item(self, item: Dataset, labels: Labels, path: str) -> Dataset | None:
+    def _item(self, item: Dataset, labels: Labels, sequence: str, path: str) -> Dataset | None:
         # An item has the character set of the data set unless it has a Specific Character Set of its own (PS3.5 7.5.3).
         own = character_set_of(item) if "SpecificCharacterSet" in item else labels
         copied, refused_before = Dataset(), len(self.refused)
@@ -126,8 +135,12 @@ class _Copy:
             keyword = keyword_for_tag(tag)
             if keyword and keyword != "SpecificCharacterSet":
                 element = self.element(item, keyword, own, path)
-                if element is not None:
+                # Most attributes of these items are of type 1 or 1C, which may be absent but not empty.
+                if element is not None and not element.is_empty:
                     copied.add(element)
+        missing = missing_in(sequence, copied) if len(self.refused) == refused_before else None
+        if missing is not None:
+            self.refuse(path + missing, "a value beside the others of its item", "none")
         # A code without its meaning, or an identifier without its issuer, says something else than the whole item.
         return copied if len(self.refused) == refused_before else None
 
@@ -135,9 +148,10 @@ class _Copy:
         try:
             return deepcopy(source[keyword])
         except UNREADABLE as error:
-            return self._refuse(path + keyword, f"a value of VR {dictionary_VR(keyword)}", type(error).__name__)
+            return self.refuse(path + keyword, f"a value of VR {dictionary_VR(keyword)}", type(error).__name__)
 
-    def _refuse(self, keyword: str, expected: str, found: str) -> DataElement | None:
+    def refuse(self, keyword: str, expected: str, found: str) -> DataElement | None:
+        """Note a value that is not copied; returns None, the element that there is not."""
         self.refused.append(RefusedValue(keyword, expected, found))
         return None
 
@@ -171,11 +185,26 @@ def _patient_and_study(sources: SourceStudy) -> tuple[Dataset, list[RefusedValue
             attributes.add(element)
         elif keyword in REQUIRED_FROM_MR:
             setattr(attributes, keyword, None)
-    if any(refused.keyword.startswith(CLINICAL_TRIAL) for refused in copy.refused):
-        for keyword in COPIED_FROM_MR:
-            if keyword.startswith(CLINICAL_TRIAL) and keyword in attributes:
-                del attributes[keyword]
+    _complete_clinical_trial(attributes, copy)
+    if attributes.get("PatientIdentityRemoved") == "YES" and not any(name in attributes for name in DEIDENTIFICATION):
+        attributes.DeidentificationMethod = "Not stated in the MR"  # type 1C (PS3.3 C.7.1.1)
     return attributes, copy.refused
+
+
+def _complete_clinical_trial(attributes: Dataset, copy: _Copy) -> None:
+    """Leave the clinical trial whole or not at all; attributes of type 2 may be empty but not absent."""
+    present = [keyword for keyword in COPIED_FROM_MR if keyword.startswith(CLINICAL_TRIAL) and keyword in attributes]
+    is_damaged = any(refused.keyword.startswith(CLINICAL_TRIAL) for refused in copy.refused)
+    missing = [names[0] for names in TRIAL_REQUIRES if not any(name in attributes for name in names)]
+    if present and missing and not is_damaged:
+        copy.refuse(missing[0], "a value beside the others of the clinical trial", "none")
+    if is_damaged or missing:
+        for keyword in present:
+            del attributes[keyword]
+    else:
+        for keyword in TRIAL_MAY_BE_EMPTY:
+            if keyword not in attributes:
+                setattr(attributes, keyword, None)
 
 
 def referenced_request(sources: SourceStudy) -> list[Dataset]:

@@ -101,7 +101,9 @@ def values_of(keyword: str, text: str) -> list[str]:
     """
     vr = dictionary_VR(keyword)
     several = dictionary_VM(keyword) != "1" and vr not in _ONE_VALUE
-    return [without_padding(value, vr) for value in (text.split("\\") if several else [text])]
+    values = [without_padding(value, vr) for value in (text.split("\\") if several else [text])]
+    # A backslash between nothing and nothing is no value: an attribute of type 1C would be present and empty.
+    return values if any(values) else [""]
 
 
 def expected_instead(keyword: str, text: str) -> str | None:

@@ -10,19 +10,22 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 
-from pydicom import Dataset, dcmread
+from pydicom import DataElement, Dataset, dcmread
+from pydicom.datadict import dictionary_VM
 from pydicom.multival import MultiValue
 
 from config.indication.vocabulary import TreatmentArm
 from dicom_sr.coding import codes
 from dicom_sr.header.copied_values import patient_and_study
-from dicom_sr.header.value_rules import RULES
+from dicom_sr.header.value_rules import ENUMERATED, RULES
 from dicom_sr.objects.mandatory_attributes import missing_attributes
 from dicom_sr.reading.reader import read_report
 from dicom_sr.report.errors import InvalidReportError, ReportError
 from dicom_sr.report.report_inputs import ReportObject, SourceStudy
 from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, TreatmentReport
 
+UID_LENGTH = 64
+OWN_UIDS = ("SOPInstanceUID", "SeriesInstanceUID")  # generated here, without leading zeros
 REASON_CODE = re.compile(r"[A-Za-z0-9_.-]+")
 # PS3.5 9.1: numbers without leading zeros, separated by dots; the length of at most 64 is checked below.
 UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
@@ -184,15 +187,30 @@ def value_violations(ds: Dataset) -> Iterator[str]:
     ----------
     PS3.5 table 6.2-1.
     """
+    for keyword in OWN_UIDS:
+        uid = str(ds.get(keyword) or "0.0")
+        if len(uid) > UID_LENGTH or not UID.fullmatch(uid):
+            yield f"{keyword}: expected a UID of our own, found {uid[:80]!r}"
     for element in ds.iterall():
-        # References keep the UIDs of others, which may have leading zeros; `check_report` checks them.
-        if element.VR not in RULES or element.VR == "UI" or element.is_empty:
+        if element.VR not in RULES or element.is_empty:
             continue
-        expected, conforms = RULES[element.VR]
-        values = element.value if isinstance(element.value, MultiValue | list | tuple) else [element.value]
-        for value in values:
-            if str(value) and not conforms(str(value)):
+        several = element.value if isinstance(element.value, MultiValue | list | tuple) else None
+        if several is not None and len(several) > 1 and dictionary_VM(element.tag) == "1":
+            yield f"{element.keyword}: expected one value, found {len(several)}"
+        for value in [element.value] if several is None else several:
+            if str(value) and not _conforms(element, str(value)):
+                expected = _expected(element)
                 yield f"{element.keyword or element.tag}: expected {expected}, found {str(value)[:80]!r}"
+
+
+def _conforms(element: DataElement, text: str) -> bool:
+    if element.VR == "UI":
+        return len(text) <= UID_LENGTH and COPIED_UID.fullmatch(text) is not None
+    return RULES[element.VR][1](text) and text in ENUMERATED.get(element.keyword, (text,))
+
+
+def _expected(element: DataElement) -> str:
+    return " or ".join(ENUMERATED.get(element.keyword, ())) or RULES[element.VR][0]
 
 
 def _as_received(built: ReportObject) -> Dataset:

@@ -57,6 +57,15 @@ REASONS: dict[str, Reason] = {
         "Correct and resend; nothing is merged by itself.",
         "更正后重发; 系统不会自动合并。",
     ),
+    "contour_outside_image": _r(
+        "The contour is outside the image", "勾画在图像之外", "Draw a contour on this MR.", "请在该 MR 上勾画。"
+    ),
+    "implausible_volume": _r(
+        "The tumour volume is implausible",
+        "肿瘤体积不合理",
+        "Check the contour, correct and resend it.",
+        "请检查勾画, 更正后重发。",
+    ),
     "missing_slice": _r("Slices are missing", "缺少层面", "Resend the series.", "重发该序列。"),
     "inconsistent_geometry": _r("The geometry is inconsistent", "几何信息不一致", "Resend the series.", "重发该序列。"),
     "conflicting_instance": _r(
@@ -144,6 +153,13 @@ REASONS: dict[str, Reason] = {
         "计算进程中断",
         "It is tried again; read the log if it stops again.",
         "将自动重试; 如反复出现请查看日志。",
+    ),
+    "artefacts_gone": _r(
+        "Intermediate results were lost", "中间结果丢失", "Check the disk; then retry.", "请检查磁盘, 然后重试。"
+    ),
+    "out_of_space": _r("The disk is full", "磁盘已满", "Free space; it then continues.", "请释放空间, 随后自动继续。"),
+    "superseded": _r(
+        "Replaced by a newer job", "已被新任务取代", "Nothing; see the newer job.", "无需处理; 请查看新任务。"
     ),
     "cannot_compute": _r(
         "It cannot be computed", "无法计算", "Correct what the text names, then retry.", "按提示修复后重试。"

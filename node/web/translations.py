@@ -11,6 +11,7 @@ from config.indication.vocabulary import Condition, ConditionState
 from dicom_sr.report.report_inputs import Language
 from dicom_sr.report.wording import WORDINGS
 from node.ledger.database import now_utc
+from node.web.finding_texts import FINDINGS
 from node.web.messages import MESSAGES
 from node.web.reasons import REASONS
 
@@ -42,19 +43,19 @@ class Translations:
         return LANG_ATTRIBUTES[self.language]
 
     def reason(self, code: str) -> str:
-        """Return the short text of a reason code.
+        """Return the short text of the code of a reason, warning or finding.
 
         Parameters
         ----------
         code : str
-            As in `Case.reasons`, such as "missing_series".
+            As in `Case.reasons`, such as "missing_series", or of a warning of the report, such as "thick_slices".
 
         Returns
         -------
         str
             Its text; for an unknown code the code itself, with blanks.
         """
-        reason = REASONS.get(code)
+        reason = REASONS.get(code) or FINDINGS.get(code)
         return reason.short[LANGUAGES.index(self.language)] if reason else code.replace("_", " ")
 
     def condition(self, code: str) -> str:
@@ -78,7 +79,7 @@ class Translations:
         str
             A sentence; empty for an unknown code.
         """
-        reason = REASONS.get(code)
+        reason = REASONS.get(code) or FINDINGS.get(code)
         return reason.advice[LANGUAGES.index(self.language)] if reason else ""
 
     def horizon(self, months: int) -> str:

@@ -140,6 +140,67 @@ def test_a_damaged_code_of_a_request_is_left_out_whole() -> None:
     assert "RequestedProcedureCodeSequence > CodeMeaning" in read_report(sr).quality[0].text
 
 
+def item(**values: str) -> Dataset:
+    ds = Dataset()
+    for keyword, value in values.items():
+        setattr(ds, keyword, value)
+    return ds
+
+
+INCOMPLETE = [  # PS3.3 tables 10-17, C.7-1 and 8.8-1
+    ("IssuerOfAccessionNumberSequence", [item(UniversalEntityID="1.2.3")], "UniversalEntityIDType"),
+    ("IssuerOfAccessionNumberSequence", [item(LocalNamespaceEntityID="HIS", UniversalEntityIDType="ISO")],
+     "UniversalEntityID"),
+    ("OtherPatientIDsSequence", [item(PatientID="P-2")], "TypeOfPatientID"),
+    ("OtherPatientIDsSequence", [item(PatientID="P-2", TypeOfPatientID="")], "TypeOfPatientID"),
+    ("DeidentificationMethodCodeSequence", [item(CodeValue="1", CodingSchemeDesignator="DCM")], "CodeMeaning"),
+    ("DeidentificationMethodCodeSequence", [item(CodeValue="1", CodeMeaning="Basic")], "CodingSchemeDesignator"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("keyword", "items", "missing"), INCOMPLETE)
+def test_an_incomplete_item_is_not_copied_and_what_it_lacks_is_named(
+    keyword: str, items: list[Dataset], missing: str
+) -> None:
+    sources = samples.sources()
+    setattr(sources.mr[0], keyword, items)
+    assert keyword not in patient_and_study(sources)
+    (reason,) = with_header_findings(samples.scored(), sources).quality
+    assert reason.text.startswith(f"{keyword} > {missing} of the MR: expected a value beside the others of its item, ")
+
+
+def test_a_second_issuer_of_the_accession_number_makes_both_unclear() -> None:
+    sources = samples.sources()
+    sources.mr[0].IssuerOfAccessionNumberSequence = [item(LocalNamespaceEntityID=name) for name in ("HIS", "RIS")]
+    assert "IssuerOfAccessionNumberSequence" not in patient_and_study(sources)
+    (reason,) = with_header_findings(samples.scored(), sources).quality
+    assert "expected one item, found 2" in reason.text
+
+
+TRIAL = {"ClinicalTrialSponsorName": "S", "ClinicalTrialProtocolID": "P", "ClinicalTrialSubjectID": "7"}
+
+
+@pytest.mark.parametrize("left_out", [None, *TRIAL])
+def test_a_clinical_trial_is_copied_whole_or_not_at_all(left_out: str | None) -> None:
+    """PS3.3 C.7.1.3: sponsor, protocol and subject are required; names and site may be empty."""
+    sources = samples.sources(**{keyword: value for keyword, value in TRIAL.items() if keyword != left_out})
+    copied = patient_and_study(sources)
+    trial = {element.keyword: element.value for element in copied if element.keyword.startswith("ClinicalTrial")}
+    empty = dict.fromkeys(("ClinicalTrialProtocolName", "ClinicalTrialSiteID", "ClinicalTrialSiteName"), "")
+    assert {keyword: value or "" for keyword, value in trial.items()} == ({} if left_out else {**TRIAL, **empty})
+    named = [reason.text.split(" of the MR")[0] for reason in with_header_findings(samples.scored(), sources).quality]
+    assert named == ([left_out] if left_out else [])
+
+
+def test_images_without_identity_say_how_only_where_the_mr_says_it() -> None:
+    """PS3.3 C.7.1.1: a method is required beside Patient Identity Removed (0012,0062) = YES."""
+    copied = patient_and_study(samples.sources(PatientIdentityRemoved="YES"))
+    assert (copied.PatientIdentityRemoved, copied.DeidentificationMethod) == ("YES", "Not stated in the MR")
+    stated = samples.sources(PatientIdentityRemoved="YES", DeidentificationMethod="CTP")
+    assert patient_and_study(stated).DeidentificationMethod == "CTP"
+    assert "DeidentificationMethod" not in patient_and_study(samples.sources(PatientIdentityRemoved="NO"))
+
+
 def test_validation_names_a_value_that_does_not_conform() -> None:
     ds = Dataset()
     item = Dataset()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from node.web.finding_texts import FINDINGS
 from node.web.reasons import REASONS
 from tests.cli.test_contract import ALL
 from tests.flow.program import wait_for
@@ -81,6 +82,8 @@ def test_every_state_and_reason_is_explained() -> None:
         assert f"| `{word}` |" in text, word
     for code in REASONS:
         assert f"`{code}`" in text or f"| {code} |" in refusals, code
+    for code in FINDINGS:
+        assert f"| `{code}` |" in text, code
 
 
 def test_the_manual_stays_readable() -> None:

@@ -1,0 +1,120 @@
+"""Warnings and findings of a report in both languages; they change no state, and the sentence has the particulars."""
+
+from __future__ import annotations
+
+from node.web.reasons import Reason
+
+
+def _f(en: str, zh: str, do: str, zh_do: str) -> Reason:
+    return Reason((en, zh), (do, zh_do))
+
+
+FINDINGS: dict[str, Reason] = {
+    # The contour.
+    "contour_beyond_image": _f(
+        "The contour leaves the series", "勾画超出该序列", "Check the contour's ends.", "请检查勾画的边界。"
+    ),
+    "contour_gap": _f(
+        "The contour has a gap",
+        "勾画有缺层",
+        "Draw the slices between, if they are tumour.",
+        "若缺层属于肿瘤, 请补画。",
+    ),
+    "contour_holes": _f(
+        "The contour has holes", "勾画内有空洞", "Check that they are meant.", "请确认空洞是有意勾画的。"
+    ),
+    "contour_names_other_slice": _f(
+        "A contour names another slice",
+        "勾画引用了其他层面",
+        "Check that images and contour belong together.",
+        "请确认图像与勾画相互对应。",
+    ),
+    "contour_not_approved": _f(
+        "The contour is not approved",
+        "勾画未经批准",
+        "Have it approved, or confirm that it is final.",
+        "请批准该勾画, 或确认其为最终版本。",
+    ),
+    "contour_registered": _f(
+        "The contour comes by a registration", "勾画经配准而来", "Check the registration.", "请检查配准。"
+    ),
+    "contour_resampled": _f(
+        "The contour was carried to another grid",
+        "勾画被重采样到其他网格",
+        "Nothing; draw on this series for an exact mask.",
+        "无需处理; 在该序列上勾画可得到精确掩膜。",
+    ),
+    "contours_ignored": _f(
+        "Points and open lines were ignored",
+        "点和开放线已忽略",
+        "Check that none was meant as tumour.",
+        "请确认其不属于肿瘤。",
+    ),
+    "contours_overlap": _f(
+        "Contours overlap", "勾画相互重叠", "Check that their union is the tumour.", "请确认其并集为肿瘤。"
+    ),
+    "contours_repeated": _f(
+        "A contour is stored twice", "勾画重复存储", "Nothing; it counts once.", "无需处理; 只计算一次。"
+    ),
+    "frame_of_reference_absent": _f(
+        "No frame of reference is named",
+        "未注明参考坐标系",
+        "Check that images and contour belong together.",
+        "请确认图像与勾画相互对应。",
+    ),
+    "registration_applied": _f(
+        "A registration moved the contour", "勾画经配准移动", "Check the registration.", "请检查配准。"
+    ),
+    "several_structure_sets": _f(
+        "Sequences have contours of their own",
+        "各序列使用不同的勾画",
+        "Check that they show the same tumour.",
+        "请确认其为同一肿瘤。",
+    ),
+    "volume_of_voxels": _f(
+        "The volume was counted in voxels",
+        "体积按体素计算",
+        "Nothing; check the contour's ends.",
+        "无需处理; 请检查勾画边界。",
+    ),
+    # The images.
+    "duplicate_slice": _f(
+        "A slice is stored twice",
+        "层面重复存储",
+        "Nothing; identical copies count once.",
+        "无需处理; 相同副本只计算一次。",
+    ),
+    "frames_left_out": _f(
+        "Phase images were left out",
+        "相位图像已略去",
+        "Nothing; magnitude images are used.",
+        "无需处理; 使用幅值图像。",
+    ),
+    "monochrome1": _f(
+        "Grey values are stored inverted", "灰度以反色存储", "Nothing; they were inverted back.", "无需处理; 已转换。"
+    ),
+    "thick_slices": _f("The slices are far apart", "层间距较大", "Read the result with caution.", "请谨慎解读结果。"),
+    # Facts and header values.
+    "birth_date_differs": _f("Birth dates differ", "出生日期不一致", "Correct the wrong one.", "请更正错误的日期。"),
+    "ebv_dna_near_threshold": _f(
+        "EBV DNA is near the threshold",
+        "EBV DNA 接近阈值",
+        "Consider the result of the other side as well.",
+        "请同时参考阈值另一侧的结果。",
+    ),
+    "extrapolated": _f(
+        "Outside the training range", "超出训练范围", "Read the result with caution.", "请谨慎解读结果。"
+    ),
+    "header_value": _f(
+        "A header value is not copied",
+        "头信息值未被复制",
+        "Correct it in the system that wrote it.",
+        "请在写入该值的系统中更正。",
+    ),
+    "mr_age_unknown": _f(
+        "The age of the MR is not known", "MR 时间未知", "Correct the study date of the MR.", "请更正 MR 的检查日期。"
+    ),
+    "patient_age_differs": _f(
+        "Age and birth date differ", "年龄与出生日期不符", "Correct the wrong one.", "请更正错误的一项。"
+    ),
+}
