@@ -72,7 +72,7 @@ def stage_group(t: str | None, n: str | None, m: str | None, edition: str | None
     if m.startswith("M1"):
         groups = WITH_METASTASES[edition]
         return groups.get(m, groups["M1"])
-    if n is None or t is None:
+    if n is None or t is None or not {main_category(t), main_category(n), m} <= CATEGORIES[edition]:
         return None
     return _group_without_metastases(main_category(t), main_category(n), edition)
 

@@ -183,20 +183,44 @@ EBV_ASSUMED = _ours("EBV_ASSUMED", "EBV DNA category of these numbers", PAPER)
 EBV_COPIES = _ours("EBV_COPIES", "Plasma EBV DNA before treatment", PAPER)
 EBV_AS_GIVEN = _ours("EBV_AS_GIVEN", "Plasma EBV DNA as the laboratory wrote it")
 EBV_THRESHOLD = _ours("EBV_THRESHOLD", "Plasma EBV DNA threshold", PAPER)
-# cT, cN and cM are those of HL7's mCODE value sets. Only T3, N1 and M0 have a code here: a study of another stage is
-# not scored, and its refusal names the categories as text.
+# cT, cN and cM are those of HL7's mCODE value sets. Only T3, N1, M0 and the N3 of the 9th edition have a code here: a
+# study of another stage is not scored, and its refusal names the categories as text.
 CLINICAL_T = _sct("399504009", "cT category", MCODE)
 CLINICAL_N = _sct("399534004", "cN category", MCODE)
 CLINICAL_M = _sct("399387003", "cM category", MCODE)
 STAGING_SYSTEM = _ours("STAGING_SYSTEM", "Staging system")
-AJCC_8 = _sct("897275008", "AJCC Cancer Staging Manual, 8th edition", MCODE)
+STAGING_SYSTEMS = {
+    "7": _sct("443830009", "AJCC Cancer Staging Manual, 7th edition", MCODE),
+    "8": _sct("897275008", "AJCC Cancer Staging Manual, 8th edition", MCODE),
+    "9": _sct("1269566009", "AJCC Cancer Staging Manual, 9th version", MCODE),
+}
+# No public code names a stage group together with its edition.
+STAGE_GROUPS = {
+    "7": _ours("STAGE_GROUP_7", "Stage group, AJCC/UICC 7th edition"),
+    "8": _ours("STAGE_GROUP_8", "Stage group, AJCC/UICC 8th edition"),
+    "9": _ours("STAGE_GROUP_9", "Stage group, AJCC/UICC 9th edition"),
+}
+STAGE_GROUP_IF_EXTENDED = _ours("STAGE_GROUP_9ENE", "Stage group, 9th edition, if advanced extranodal extension")
+EXTRANODAL_EXTENSION = _ours("EXTRANODAL", "Advanced extranodal extension")
+STAGE_GROUP_VALUES = {
+    "0": _sct("1222605001", "AJCC stage 0", MCODE),
+    "I": _sct("1222723001", "AJCC stage I", MCODE),
+    "IA": _sct("1222724007", "AJCC stage IA", MCODE),
+    "IB": _sct("1222728005", "AJCC stage IB", MCODE),
+    "II": _sct("1222765007", "AJCC stage II", MCODE),
+    "III": _sct("1222801008", "AJCC stage III", MCODE),
+    "IV": _sct("1222837003", "AJCC stage IV", MCODE),
+    "IVA": _sct("1222838008", "AJCC stage IVA", MCODE),
+    "IVB": _sct("1222841004", "AJCC stage IVB", MCODE),
+    "IVC": _sct("1222842006", "AJCC stage IVC", MCODE),
+}
 STAGE_CODES = {
     "T3": _sct("1228938002", "AJCC cT3", MCODE),
     "N1": _sct("1229973008", "AJCC cN1", MCODE),
+    "N3": _sct("1229984001", "AJCC cN3", MCODE),
     "M0": _sct("1229901006", "AJCC cM0", MCODE),
 }
 STAGE_VERIFIED = _ours("STAGE_VERIFIED", "Stage confirmed as eligible")
-EDITION_8 = "8"
 YES = _sct("373066001", "Yes", "CID 231")
 NO = _sct("373067005", "No", "CID 231")
 SUBJECT_AGE = _dcm("121033", "Subject Age")

@@ -96,17 +96,33 @@ def stage_items(stage: Stage) -> Iterator[ContentItem]:
     Yields
     ------
     ContentItem
-        cT, cN, cM and staging system: CODE where `codes` has one, otherwise TEXT with the category as recorded.
+        cT, cN, cM and staging system: CODE where `codes` has one, otherwise TEXT with the category as recorded; then
+        extranodal extension and the stage groups by both editions, as far as they follow.
     """
     for name, category in ((codes.CLINICAL_T, stage.t), (codes.CLINICAL_N, stage.n), (codes.CLINICAL_M, stage.m)):
         if category in codes.STAGE_CODES:
             yield code(name, codes.STAGE_CODES[category])
         elif category:
             yield text(name, category)
-    if stage.edition == codes.EDITION_8:
-        yield code(codes.STAGING_SYSTEM, codes.AJCC_8)
+    if stage.edition in codes.STAGING_SYSTEMS:
+        yield code(codes.STAGING_SYSTEM, codes.STAGING_SYSTEMS[stage.edition])
     elif stage.edition:
         yield text(codes.STAGING_SYSTEM, stage.edition)
+    yield from _group_items(stage)
+
+
+def _group_items(stage: Stage) -> Iterator[ContentItem]:
+    """Yield the stage groups of both editions, so that no reader takes one for the other."""
+    if stage.extranodal_extension is not None:
+        value = codes.YES if stage.extranodal_extension == "yes" else codes.NO
+        yield code(codes.EXTRANODAL_EXTENSION, value)
+    if stage.edition is not None and stage.group is not None:
+        yield code(codes.STAGE_GROUPS[stage.edition], codes.STAGE_GROUP_VALUES[stage.group])
+    if stage.other_group is not None:
+        edition, groups = stage.other_group
+        yield code(codes.STAGE_GROUPS[edition], codes.STAGE_GROUP_VALUES[groups[0]])
+        if len(groups) > 1:
+            yield code(codes.STAGE_GROUP_IF_EXTENDED, codes.STAGE_GROUP_VALUES[groups[1]])
 
 
 def reason_items(name: codes.Concept, reasons: Iterable[Reason]) -> Iterator[ContentItem]:

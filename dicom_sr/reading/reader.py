@@ -168,12 +168,20 @@ def _stage(evaluations: Dataset, details: Dataset) -> Stage:
         t=_category(evaluations, codes.CLINICAL_T),
         n=_category(evaluations, codes.CLINICAL_N),
         m=_category(evaluations, codes.CLINICAL_M),
-        edition=codes.EDITION_8
-        if tree.code(evaluations, codes.STAGING_SYSTEM) == codes.AJCC_8.key
-        else tree.text(evaluations, codes.STAGING_SYSTEM),
+        edition=_edition(evaluations),
         verified=tree.code(details, codes.STAGE_VERIFIED) == codes.YES.key,
         provenance=_fact(details, codes.STAGE_FACT),
+        extranodal_extension={codes.YES.key: "yes", codes.NO.key: "no"}.get(
+            tree.code(evaluations, codes.EXTRANODAL_EXTENSION) or ("", "")
+        ),
     )
+
+
+def _edition(evaluations: Dataset) -> str | None:
+    coded = tree.code(evaluations, codes.STAGING_SYSTEM)
+    if coded is None:
+        return tree.text(evaluations, codes.STAGING_SYSTEM)
+    return _decoded(coded, codes.STAGING_SYSTEMS)
 
 
 def _category(evaluations: Dataset, name: Concept) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from config.indication.vocabulary import TreatmentArm
 from dicom_sr.report.errors import UnreadableReportError
-from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, TreatmentReport
+from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, Stage, TreatmentReport
 
 
 def dump(report: TreatmentReport) -> dict[str, Any]:
@@ -144,8 +144,23 @@ def _inputs(report: TreatmentReport) -> dict[str, Any]:
         "age_years": report.age_years,
         "age_source": report.age_source,
         "ebv_dna": _plain(report.ebv_dna),
-        "stage": {**typing.cast(dict[str, Any], _plain(report.stage)), "text": report.stage.text},
+        "stage": {
+            **typing.cast(dict[str, Any], _plain(report.stage)),
+            "text": report.stage.text,
+            "groups": _stage_groups(report.stage),
+        },
     }
+
+
+def _stage_groups(stage: Stage) -> dict[str, list[str]]:
+    """Stage groups by edition; two where extranodal extension is not recorded and decides."""
+    groups: dict[str, list[str]] = {}
+    if stage.edition is not None and stage.group is not None:
+        groups[stage.edition] = [stage.group]
+    if stage.other_group is not None:
+        edition, others = stage.other_group
+        groups[edition] = list(others)
+    return groups
 
 
 def _reasons(reasons: tuple[Reason, ...]) -> list[dict[str, str]]:

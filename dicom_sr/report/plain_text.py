@@ -321,11 +321,17 @@ def ebv_text(report: TreatmentReport, words: Wording) -> str:
 
 
 def stage_text(report: TreatmentReport, words: Wording) -> str:
-    """Write the stage with its edition, and whether it is unverified."""
+    """Write the stage with its edition, the groups by both editions, and whether it is unverified."""
     stage = report.stage
     parts = [stage.text if stage.text != "unknown" else words.unknown]
     if stage.edition:
         parts.append(words.edition.format(edition=stage.edition))
+    if stage.group is not None:
+        parts.append(words.stage_group.format(group=stage.group))
+    if stage.other_group is not None:
+        edition, groups = stage.other_group
+        named = [words.stage_group.format(group=group) for group in groups]
+        parts.append(words.other_edition.format(edition=edition, groups=words.or_.join(named)))
     # The word is part of the value, so that no line shows an unverified stage without it.
     if not stage.verified:
         parts.append(words.unverified)

@@ -27,6 +27,7 @@ from config.indication.conventions import (
     round_to,
 )
 from config.indication.nasopharynx import NASOPHARYNX
+from config.indication.nasopharynx_staging import other_group, stage_group
 from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.report.normalisation import NormalisedValue, rounded_to
 
@@ -178,11 +179,22 @@ class Stage(NormalisedValue):
     edition: str | None = None  # "8" for AJCC/UICC 8th edition
     verified: bool = True
     provenance: Fact | None = None
+    extranodal_extension: str | None = None  # advanced one: "yes" or "no", None where it is not recorded
 
     @property
     def text(self) -> str:
         """The stage as it is written, for example ``T3N1M0``; "unknown" without any part."""
         return "".join(part for part in (self.t, self.n, self.m) if part) or "unknown"
+
+    @property
+    def group(self) -> str | None:
+        """The stage group by the recorded edition, for example ``III``; None where it is left open."""
+        return stage_group(self.t, self.n, self.m, self.edition)
+
+    @property
+    def other_group(self) -> tuple[str, tuple[str, ...]] | None:
+        """The groups by the other one of the editions 8 and 9, see `nasopharynx_staging.other_group`."""
+        return other_group(self.t, self.n, self.m, self.edition, self.extranodal_extension)
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,9 @@ class Wording:
     copies: str
     stage: str
     edition: str
+    stage_group: str
+    other_edition: str
+    or_: str
     unverified: str
     unknown: str
     prognostic: str
@@ -105,6 +108,9 @@ ENGLISH = Wording(
     copies="copies/mL",
     stage="Stage",
     edition="AJCC/UICC {edition}th edition",
+    stage_group="stage {group}",
+    other_edition="{edition}th: {groups}",
+    or_=" or ",
     unverified="not verified",
     unknown="unknown",
     prognostic="Prognostic-score",
@@ -185,6 +191,9 @@ CHINESE = Wording(
     copies="copies/mL",
     stage="分期",
     edition="AJCC/UICC 第 {edition} 版",
+    stage_group="{group} 期",
+    other_edition="第 {edition} 版: {groups}",
+    or_=" 或 ",
     unverified="未核实",
     unknown="未知",
     prognostic="Prognostic-score (预后评分)",

@@ -107,6 +107,8 @@ def check_stage(
 
     settings = settings_of(ctx)
     gate = active_policy(settings).stage
+    if ene is not None and ene.lower() not in ("yes", "no"):
+        raise typer.BadParameter(f"expected yes or no, found {ene!r}", param_hint="--ene")
     checked = [check_stage_text(text, gate, settings, ajcc, ene) for text in texts]
     if as_json:
         print_json(checked)

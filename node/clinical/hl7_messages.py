@@ -282,7 +282,7 @@ def _results(segments: list[Any], facility: str, settings: Settings) -> Iterator
             continue
         yield CodedResult(
             meaning=meaning,
-            text=_value(segment),
+            text=_code_and_text(segment, 5) if meaning.fact == "diagnosis" else _value(segment),
             unit=component(segment, 6, 0) or None,
             specimen=_specimen_of(specimens, group, index, segments),
             observed_on=_observed_on(segment, segments[group] if group is not None else None),
@@ -308,8 +308,7 @@ def _value(segment: Any) -> str:
 
 def _diagnosis(segment: Any) -> Iterator[CodedResult]:
     """Yield the diagnosis of a DG1: code and text of DG1-3, description of DG1-4, day of DG1-5 (HL7 v2.5.1 6.5.2)."""
-    parts = [component(segment, 3, 0), component(segment, 3, 1), field_text(segment, 4)]
-    text = " ".join(dict.fromkeys(part for part in parts if part))
+    text = f"{_code_and_text(segment, 3)} {field_text(segment, 4)}".strip()
     if not text or field_text(segment, 21).upper() == "D":  # deleted
         return
     day = field_text(segment, 5)[:8]
@@ -317,6 +316,12 @@ def _diagnosis(segment: Any) -> Iterator[CodedResult]:
         yield CodedResult(Meaning("diagnosis"), text, observed_on=parse_date(day) if day else None)
     except InputError:
         yield CodedResult(Meaning("diagnosis"), text)
+
+
+def _code_and_text(segment: Any, number: int) -> str:
+    """Return code and text of a coded field, each where it is there: of a diagnosis both count."""
+    parts = (component(segment, number, index) for index in range(2))
+    return " ".join(part for part in parts if part)
 
 
 def _specimen(segment: Any) -> str:

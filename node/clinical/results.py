@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass, field, replace
 from datetime import date
 
@@ -14,7 +15,13 @@ from node.cases.stage_parts import join_parts, parse_category
 from node.clinical.codes import Meaning
 from node.clinical.entries import FactEntry, diagnosis_entry, ebv_entry
 
-_NAMES_AN_EDITION = re.compile(r"ajcc|uicc|tnm|edition|version|auflage|\bed\b|版", re.IGNORECASE)
+# How a stage was found out: such a method says nothing about the edition. Any other text names a system, known or not.
+_EXAMINATION = re.compile(
+    r"(?:\b(?:mri?|mrt|ct|pet|ultrasound|us|x-?ray|imaging|radiolog\w*|endoscop\w*|nasopharyngoscop\w*|biops\w*|"
+    r"clinical\w*|physical|examination|exam|palpation|histolog\w*|and|with|contrast|of|the|head|neck|scan|bone)\b"
+    r"|[\s,;:/+.()&-])*",
+    re.IGNORECASE,
+)
 _TNM_IN_TEXT = re.compile(r"(?<![A-Za-z])[cpyra]{0,3}[TNM]\s?(?:[0-4xX]|is)", re.IGNORECASE)
 
 
@@ -98,9 +105,10 @@ def edition_words(*texts: str) -> str | None:
     Parameters
     ----------
     *texts : str
-        For example the method of an observation; one about the examination (MRI) names no edition.
+        For example the method of an observation. A method that is an examination (MRI) names no edition; any other text
+        does, so that a system that is not known is never taken for the site's default.
     """
-    naming = [text for text in texts if _NAMES_AN_EDITION.search(text)]
+    naming = [text.strip() for text in texts if not _EXAMINATION.fullmatch(text.strip())]
     return " ".join(naming) or None
 
 
@@ -130,8 +138,8 @@ def _interpret_diagnosis(interpreted: InterpretedResults, result: CodedResult) -
 def _interpret_stage(interpreted: InterpretedResults, tnm: dict[str, CodedResult], settings: Settings) -> None:
     try:
         parts = [part for result in tnm.values() if (part := _part(result)) is not None]
-        # A stage group such as "III" states neither T nor N nor M; it is no error to send one alone.
-        if not any(part.t or part.n or part.m for part in parts):
+        # A stage group such as "III" states neither T nor N nor M; it is no error to send one alone. TX NX MX is one.
+        if all(_is_group_alone(result) for result in tnm.values()):
             return
         stage = join_parts(parts, settings.clinical.stage_edition_default)
     except InputError as error:
@@ -146,10 +154,18 @@ def _part(result: CodedResult) -> StageValue | None:
     edition = result.edition or result.meaning.edition
     if result.meaning.fact != "stage":
         part = parse_category(result.meaning.fact.upper(), result.text, edition)
-    elif _TNM_IN_TEXT.search(result.text):
+    elif _TNM_IN_TEXT.search(_normal(result.text)):
         part = parse_stage(result.text, edition)
     else:
         group = read_group(result.text)
         return None if group is None else replace(parse_stage("unknown", edition), group=group)
     prefix = result.meaning.prefix
     return part if not prefix or prefix in part.prefix else replace(part, prefix=f"{prefix}{part.prefix}")
+
+
+def _is_group_alone(result: CodedResult) -> bool:
+    return result.meaning.fact == "stage" and not _TNM_IN_TEXT.search(_normal(result.text))
+
+
+def _normal(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)

@@ -106,3 +106,45 @@ def test_issuers_are_kept_apart_and_an_unissued_fact_counts_for_all(tmp_path: Pa
         )
         assert facts_of(session, "P1", "B").stage is not None
     ledger.close()
+
+
+def test_a_stage_text_is_checked_with_exactly_these_keys(run: Run) -> None:
+    code, out, err = run("check-stage", "cT3 N1 M0", "T4N3M1b (9)", "III", "--json")
+    assert (code, err) == (0, "")
+    first, second, third = json.loads(out)
+    assert list(first) == ["text", "t", "n", "m", "prefix", "edition", "ene", "group", "eligible", "reason"]
+    assert [first[key] for key in ("t", "n", "m", "prefix", "edition", "ene", "group", "eligible")] == [
+        "T3", "N1", "M0", "c", "8", None, "III", "yes",
+    ]  # fmt: skip
+    assert [second[key] for key in ("m", "edition", "group", "eligible")] == ["M1b", "9", "IVB", "no"]
+    assert (third["t"], third["group"], third["eligible"]) == (None, None, "ask")
+    answered = json.loads(run("check-stage", "T3N3M0", "--ajcc", "Version 9 (2025)", "--ene", "no", "--json")[1])
+    assert (answered[0]["ene"], answered[0]["eligible"]) == ("no", "no")
+    assert run("check-stage", "T3N1M0", "--ene", "perhaps")[0] == 2
+    code, out, _ = run("check-stage", "T3N1M0", "--ajcc", "9")
+    assert code == 0
+    assert "contained in T3N1M0 of AJCC 8" in " ".join(out.split())
+
+
+def test_an_edition_that_cannot_be_read_is_recorded_as_unknown_and_said(run: Run) -> None:
+    code, _, err = run("set", "P1", "--stage", "T3N1M0", "--ajcc", "AJCC 10")
+    assert code == 0
+    assert "'AJCC 10', which is not known" in " ".join(err.split())
+    (stage,) = shown(run, "P1")
+    assert (stage["value"]["edition"], stage["value"]["edition_text"]) == (None, "AJCC 10")
+
+
+def test_a_diagnosis_is_set_by_code_or_text_and_replaces_the_one_before(run: Run) -> None:
+    assert run("set", "P1", "--diagnosis", "C20")[0] == 0
+    assert run("set", "P1", "--diagnosis", "鼻咽癌")[0] == 0
+    assert [fact["value"]["text"] for fact in shown(run, "P1")] == ["鼻咽癌"]
+    code, out, err = run("set", "P2", "--diagnosis", "suspected NPC")
+    assert (code, out) == (1, "")
+    assert "expected a diagnosis with its site" in err
+
+
+def test_a_restaging_does_not_replace_the_stage_before_treatment(run: Run) -> None:
+    run("set", "P1", "--stage", "cT3N1M0", "--ajcc", "8")
+    run("set", "P1", "--stage", "ycT1N0M0", "--ajcc", "8")
+    run("set", "P1", "--stage", "rT2N0M0", "--ajcc", "9")
+    assert [(fact["value"]["t"], fact["value"]["prefix"]) for fact in shown(run, "P1")] == [("T3", "c")]

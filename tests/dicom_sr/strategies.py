@@ -84,7 +84,7 @@ def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, 
     )  # fmt: skip
     states = st.sampled_from(list(ConditionState))
     conditions = st.builds(ConditionOfUse, st.sampled_from(list(Condition)), states, words)
-    part = st.none() | st.sampled_from(["T3", "N1", "M0", "T4", "N2b", "MX"]) | words
+    part = st.none() | st.sampled_from(["T3", "N1", "M0", "T4", "N2b", "N3", "M1b", "MX"]) | words
     values: dict[str, Any] = {
         "patient_id": patient_id,
         "study_instance_uid": study,
@@ -99,8 +99,8 @@ def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, 
             EbvDna, st.sampled_from(list(EbvCategory)), st.none() | st.floats(0, 1e12), st.none() | words,
             st.floats(0, 1e7), facts,
         )),
-        "stage": draw(st.builds(Stage, part, part, part, st.none() | st.sampled_from(["7", "8"]) | words, st.booleans(),
-                                facts)),
+        "stage": draw(st.builds(Stage, part, part, part, st.none() | st.sampled_from(["7", "8", "9"]) | words,
+                                st.booleans(), facts, st.sampled_from([None, "yes", "no"]))),
         "series": tuple(draw(st.lists(series, max_size=3))),
         "contours": tuple(draw(st.lists(contour, max_size=2, unique_by=lambda used: used.sop_instance_uid))),
         "scores": draw(st.none() | st.builds(Scores, scores, scores)),

@@ -29,7 +29,7 @@ from node.workflow.casework import (
     gather_inputs,
     seconds_to_next_assessment,
 )
-from node.workflow.decisions import assign_roles, dismiss_quarantined, retry_job, set_hold
+from node.workflow.decisions import assign_roles, confirm, dismiss_quarantined, retry_job, set_hold
 from tests.cases.case_headers import CE_T1W, FRAME, STUDY, T1W, T2W, series, structure_set, whole_study
 from tests.workflow.scenes import Site, received_now, site
 
@@ -508,3 +508,21 @@ def test_nothing_is_requested_while_the_study_arrives_or_where_no_pacs_may_be_qu
         assess_all(queried)
         assert queried.case().state == "receiving"
         assert _requests(queried) == []
+
+
+def test_a_question_about_the_study_is_answered_once_and_asked_again_when_it_changes(here: Site) -> None:
+    here.arrive_whole()
+    here.arrive(series(9, {**T2W, "SeriesDescription": "localizer", "StudyDescription": "MR neck post RT"}, n_slices=3))
+    assess_all(here)
+    assert here.codes() == ("held", {"treatment_response"})
+    with here.ledger.begin() as session, pytest.raises(InputError, match="open question"):
+        confirm(session, STUDY, "region_contradiction", "a slip")
+    with here.ledger.begin() as session:
+        confirm(session, STUDY, "treatment_response", "planned, not given", "dr.li")
+    assess_all(here)
+    assert here.codes()[0] == "queued"
+    here.arrive(
+        series(10, {**T2W, "SeriesDescription": "localizer", "StudyDescription": "MR neck after IC"}, n_slices=3)
+    )
+    assess_all(here)
+    assert here.codes() == ("held", {"treatment_response"})

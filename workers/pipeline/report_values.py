@@ -200,6 +200,7 @@ def _common_values(
             n=request.stage.get("n"),
             m=request.stage.get("m"),
             edition=request.stage.get("edition"),
+            extranodal_extension=request.stage.get("ene"),
             verified=bool(request.stage.get("verified")),
             provenance=_fact(request.stage.get("provenance")),
         ),
