@@ -15,9 +15,15 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
 from config.errors import IneligibleStudyError
+from node.cases.chosen_volumes import series_request
 from node.cases.geometry import stack_of
 from node.cases.headers import header_of
+from node.cases.series_summary import summarise_series
+from node.cases.split_series import join_parts
+from node.store.pixel_digests import pixel_digests
+from tests.volumes.generated_series import generated_series, write
 from tests.volumes.synthetic import SeriesGeometry, tilted, write_enhanced, write_series
+from workers.volumes.chosen_series import read_chosen
 from workers.volumes.reader import read_series
 
 ROWS, COLUMNS = 4, 5
@@ -137,6 +143,40 @@ def test_what_the_node_calls_ready_the_worker_reads(stack: dict[str, Any]) -> No
 @given(stacks())
 def test_what_the_node_calls_ready_the_worker_reads_in_two_thousand_series(stack: dict[str, Any]) -> None:
     check(stack)
+
+
+def check_volumes(plan: dict[str, Any]) -> None:
+    """Whatever the node finds no fault with is read as one volume, with the images of one volume only."""
+    outcomes = []
+    with tempfile.TemporaryDirectory() as folder:
+        files = {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID): path for path in write(Path(folder), plan)}
+        headers = [header_of(dcmread(path, stop_before_pixels=True)) for path in files.values()]
+        digests = dict.fromkeys(files, "")
+        for summary in join_parts(summarise_series(headers, pixel_digests(files))):
+            if summary.stack.findings:
+                outcomes.append(summary.stack.findings[0][0])
+                continue
+            series = read_chosen(series_request(summary, digests, ""), files)
+            outcomes.append("read")
+            assert len(series.frames) == summary.n_slices
+            greys = {int(grey) for grey in np.unique(series.pixels_zyx(range(len(series.frames))))}
+            # With identical volumes the grey value is that of the slice.
+            assert len(greys) == (summary.n_slices if plan["identical"] else 1), greys
+    event(f"{plan['enhanced']}, {'one series' if plan['split'] is None else 'two'}: {', '.join(sorted(set(outcomes)))}")
+
+
+@settings(max_examples=140)
+@given(generated_series())
+def test_each_volume_that_the_node_calls_ready_is_read_alone(plan: dict[str, Any]) -> None:
+    check_volumes(plan)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@settings(max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
+@given(generated_series())
+def test_each_volume_of_two_thousand_series_that_the_node_calls_ready_is_read_alone(plan: dict[str, Any]) -> None:
+    check_volumes(plan)
 
 
 @pytest.mark.parametrize("decimals", [1, 2])
