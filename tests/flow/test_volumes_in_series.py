@@ -7,11 +7,13 @@ the same volumes, so the scores are the same numbers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
@@ -131,7 +133,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, pacs: SmallPacs) -> Iterat
 
 
 def answer(program: Program, study: Variant, questions: dict[str, int]) -> None:
-    """Answer by what the explanation names: the first volume of each series is the original one."""
+    """Answer by what the explanation names, the last role on the page; the first volume is the original one."""
     uid = study.study_instance_uid
     held = program.wait_for_state(uid, "held", timeout_s=WITHIN_S)
     explained = program.json("studies", "explain", uid)["series"]
@@ -141,7 +143,20 @@ def answer(program: Program, study: Variant, questions: dict[str, int]) -> None:
         assert len(keys) == number
         text = next(reason["text"] for reason in held["reasons"] if f"is the {role} needs" in reason["text"])
         assert all(key in text for key in keys)
-        program.cptdn("studies", "assign", uid, "--role", f"{role}={keys[0]}")
+        if role != list(questions)[-1]:
+            program.cptdn("studies", "assign", uid, "--role", f"{role}={keys[0]}")
+            continue
+        with httpx.Client(base_url=f"http://127.0.0.1:{program.web_port}", timeout=60) as page:
+            case = page.get(f"/cases/{uid}").text
+            assert all(f'<option value="{key}"' in case for key in keys)
+            pictures = [page.get(f"/cases/{uid}/series/{key}/picture") for key in keys]
+            assert [picture.headers["content-type"] for picture in pictures] == ["image/png"] * number
+            # Each volume is shown as itself.
+            assert len({picture.content for picture in pictures}) == number
+            token = re.search(r'name="csrf" value="([^"]+)"', case)
+            assert token is not None
+            form = {"csrf": token.group(1), f"role_{role}": keys[0]}
+            assert page.post(f"/cases/{uid}/assign", data=form).status_code == 303
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from pydicom import dcmread
 
 from node.cli.app import main
 from tests.volumes.synthetic import SeriesGeometry, sphere_contours, write_rtstruct, write_series
@@ -97,3 +98,21 @@ def test_a_mask_is_written_of_one_roi_only(files: tuple[str, str], capsys: pytes
         main(["contours", *files, "--out", "mask.nii.gz"])
     assert ended.value.code == 2  # wrong usage
     assert "found 2" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_series_of_several_volumes_has_one_mask_on_the_grid_of_one(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for at, path in enumerate(sorted((tmp_path / "mr").iterdir())):
+        ds = dcmread(path)
+        ds.EchoTime = 10
+        ds.save_as(path)
+        ds.EchoTime, ds.SOPInstanceUID = 90, f"1.2.3.{at}"
+        ds.PixelData = bytes(len(ds.PixelData))
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        ds.save_as(path.with_name(f"second-{path.name}"))
+    row = json.loads(output(capsys, *files, "--roi", "GTVp", "--json"))
+    assert row["volume_ml"] == pytest.approx(4 / 3 * np.pi * 12**3 / 1000, rel=0.01)
+    assert row["series"]["findings"] == [
+        {"code": "volume_of_series", "text": "the series contains 2 volumes; the mask is on the grid of te-10"}
+    ]

@@ -45,6 +45,28 @@ def test_roles_are_settled_by_name(case: Site) -> None:
     assert case.events[-2].action == "decision"
 
 
+def test_a_volume_of_a_series_or_both_parts_of_an_acquisition_are_offered_and_assigned(case: Site) -> None:
+    with case.ledger.begin() as session:
+        found = get_case(session, "1.2.3")
+        first, second = found.assessment["series"][:2]
+        volumes = [{**first, "volume": name, "key": f"1.2.3.1:{name}"} for name in ("IP", "W")]
+        parts = [{**each, "volume": "", "key": each["series_instance_uid"], "other_part": "1.2.3.1+1.2.3.2"}
+                 for each in (first, second)]  # fmt: skip
+        found.assessment = {**found.assessment, "series": [*volumes, *parts]}
+    browser = case.logged_in("wang")
+    page = browser.get("/cases/1.2.3").text
+    for key in ("1.2.3.1:IP", "1.2.3.1:W", "1.2.3.1+1.2.3.2"):
+        assert f'<option value="{key}"' in page
+        assert post(browser, "/cases/1.2.3/assign", {"role_T1w": key}).status_code == 303
+        with case.ledger.begin() as session:
+            assert get_case(session, "1.2.3").assignments == {"T1w": key}
+    assert '<option value="1.2.3.1+1.2.3.2" selected>' in browser.get("/cases/1.2.3").text
+    assert browser.get("/cases/1.2.3/series/1.2.3.1:W").status_code == 200
+    refused = post(browser, "/cases/1.2.3/assign", {"role_T1w": "1.2.3.1:OP"})
+    assert refused.status_code == 400
+    assert "expected a volume of series 1.2.3.1 (IP, W), found OP" in refused.text
+
+
 def test_the_command_leaves_the_same_as_the_page(case: Site) -> None:
     post(case.logged_in("wang"), "/cases/1.2.3/assign", {"role_T1w": "1.2.3.2"})
     program = Path(sys.executable).with_name("cptdn")

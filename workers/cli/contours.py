@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from config.errors import IneligibleStudyError, InputError
+from config.errors import CptdnError, IneligibleStudyError, InputError
 from node.cli.context import print_json, print_table
 
 if TYPE_CHECKING:
+    from node.cases.series_summary import SeriesSummary
     from workers.volumes.contours import RoiMask
     from workers.volumes.reader import MrSeries
     from workers.volumes.rtstruct import Roi
@@ -62,16 +63,16 @@ def contours(
 
 def _series_of(folder: Path, rois: list[Roi], series_uid: str | None) -> MrSeries:
     """Read the series of the folder; of several the named one, or the only one that the contours refer to."""
-    from workers.volumes.reader import read_series, series_in
+    from workers.volumes.reader import series_in
 
     series_paths = series_in(folder)
+    named = {uid for roi in rois for contour in roi.contours for uid in contour.sop_instance_uids}
     if series_uid is not None:
         if series_uid not in series_paths:
             raise InputError(f"expected series {series_uid} in {folder}, found {', '.join(series_paths)}")
-        return read_series(series_paths[series_uid])
+        return _volume_of(series_paths[series_uid], named)
     if len(series_paths) == 1:
-        return read_series(next(iter(series_paths.values())))
-    named = {uid for roi in rois for contour in roi.contours for uid in contour.sop_instance_uids}
+        return _volume_of(next(iter(series_paths.values())), named)
     # Contours name the images that they were drawn on (PS3.3 C.8.8.6), so a folder of a whole study often needs no
     # option.
     referred = [uid for uid, paths in series_paths.items() if named & _instances(paths)]
@@ -80,7 +81,41 @@ def _series_of(folder: Path, rois: list[Roi], series_uid: str | None) -> MrSerie
             f"expected one series in {folder}, found {len(series_paths)} ({', '.join(series_paths)}); "
             "name one with --series"
         )
-    return read_series(series_paths[referred[0]])
+    return _volume_of(series_paths[referred[0]], named)
+
+
+def _volume_of(paths: list[Path], named: set[str]) -> MrSeries:
+    """Read a series; of several volumes the one that the contours name, else the first: a mask needs no grey values."""
+    from dataclasses import replace
+
+    from node.cases.chosen_volumes import series_request
+    from node.cases.headers import header_of
+    from node.cases.series_summary import summarise_series
+    from node.dicom.headers.conforming import read_conforming
+    from node.store.pixel_digests import pixel_digests
+    from workers.volumes.chosen_series import read_chosen
+    from workers.volumes.findings import Finding
+    from workers.volumes.parsing import PARSE_ERRORS
+    from workers.volumes.reader import read_series
+
+    try:
+        headers = [header_of(read_conforming(path, stop_before_pixels=True)) for path in paths]
+    except (CptdnError, *PARSE_ERRORS):
+        return read_series(paths)  # which names the damaged file
+    files = {str(header.get("SOPInstanceUID")): path for header, path in zip(headers, paths, strict=True)}
+    volumes = summarise_series(headers, pixel_digests(files))
+    if len(volumes) == 1 and not volumes[0].volume.left_out:
+        return read_series(paths)
+
+    def n_named(summary: SeriesSummary) -> int:
+        return sum(str(header.get("SOPInstanceUID")) in named for header in summary.volume.headers)
+
+    chosen = max(volumes, key=n_named)
+    series = read_chosen(series_request(chosen, dict.fromkeys(files, ""), ""), files)
+    if not chosen.volume.name:
+        return series
+    text = f"the series contains {len(volumes)} volumes; the mask is on the grid of {chosen.volume.name}"
+    return replace(series, findings=(*series.findings, Finding("volume_of_series", text)))
 
 
 def _instances(paths: list[Path]) -> set[str]:

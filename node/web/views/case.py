@@ -61,7 +61,7 @@ def case_page(request: PageRequest) -> Response:
     current = reports[0] if reports else None
     # Before the page is rendered: what was read from the ledger counts as seen, even when rendering fails.
     request.audit("case_seen", study=case.study_instance_uid)
-    series = sorted(({**s, "key": key_of(s)} for s in case.assessment.get("series", ())), key=_rank_of)
+    series = sorted(map(_shown_series, case.assessment.get("series", ())), key=_rank_of)
     return render_page(
         request, "case.html", case=case, current=current, result=current.result if current else None,
         advised=recommended_regimen(current.result) if current else None,
@@ -79,6 +79,11 @@ def case_page(request: PageRequest) -> Response:
 def key_of(series: Mapping[str, Any]) -> str:
     """Return what names an explained series or volume; an assessment of an earlier version has series only."""
     return str(series.get("key") or series["series_instance_uid"])
+
+
+def _shown_series(series: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an explained series with all keys that the page reads."""
+    return {"volume": "", "other_part": "", **series, "key": key_of(series)}
 
 
 def _rank_of(series: Mapping[str, Any]) -> tuple[int, int]:
