@@ -24,7 +24,7 @@ from node.dicom.query.retrieve_scu import get_contexts
 from tests.dicom.scenes import scene
 from tests.dicom_sr.samples import pictures, scored, sources
 
-OTHER_SYNTAXES = ("1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.100", "1.2.3.4")
+OTHER_SYNTAXES = ("1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93", "1.2.840.10008.1.2.4.100", "1.2.3.4")
 
 
 def statement_text(settings: Settings) -> str:

@@ -82,13 +82,13 @@ def test_odd_contours_are_read_as_pydicom_reads_them(name: str, syntax: str) -> 
 
 @pytest.mark.parametrize("undefined_lengths", [True, False])
 def test_its_header_costs_two_seconds_at_most(undefined_lengths: bool, tmp_path: Path) -> None:
-    """Processor time, not duration: other tests run beside this one. The best of three, for the same reason."""
+    """Processor time, not duration: other tests run beside this one. The best of five, for the same reason."""
     data = large_structure_set("1.2.77", undefined_lengths=undefined_lengths)
     assert len(data) > 25_000_000
     path = tmp_path / "data"
     path.write_bytes(data)
     costs = []
-    for _ in range(3):
+    for _ in range(5):
         before = processor_seconds(resource.RUSAGE_CHILDREN) + processor_seconds(resource.RUSAGE_SELF)
         header = read_full_header(path, 0, EXPLICIT)
         costs.append(processor_seconds(resource.RUSAGE_CHILDREN) + processor_seconds(resource.RUSAGE_SELF) - before)

@@ -3,8 +3,8 @@
 Codecs are C code that reads files from outside: a damaged stream can crash them, make them loop, or make them ask for
 gigabytes. Here that ends this process only; `decoder_client.py`, which started it, names the file and starts another.
 
-GDCM decodes JPEG (12-bit and lossless too), JPEG-LS and JPEG 2000; pydicom itself RLE. 12-bit JPEG is read by GDCM's
-own file reader, since pydicom does not let GDCM decode single frames of that kind.
+GDCM decodes JPEG (12-bit and lossless too), JPEG-LS, JPEG 2000 and HTJ2K; pydicom itself RLE. 12-bit JPEG is read by
+GDCM's own file reader, since pydicom does not let GDCM decode single frames of that kind.
 
 Protocol on the pipes: one request a line, as JSON. For each frame the answer is a line {"dtype", "shape"} and the
 array's bytes, or {"error"}.
@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, JPEGExtended12Bit
 
 from config.arrays import PixelArray
+from node.dicom.content.codecs import decoder_of
 from node.dicom.headers.conforming import read_conforming
 
 MAX_MEMORY_BYTES = 4 * 2**30
@@ -97,7 +97,8 @@ def decode(request: Request) -> Iterator[PixelArray]:
     if syntax == JPEGExtended12Bit and request.bits_stored > 8:
         frames = _jpeg_12_bit(request)
     else:
-        dataset, decoder = read_conforming(Path(request.path)), get_decoder(syntax)
+        dataset = read_conforming(Path(request.path))
+        decoder = decoder_of(dataset, syntax)
         frames = (decoder.as_array(dataset, index=index)[0] for index in request.indices)
     for frame in frames:
         if frame.shape != (request.rows, request.columns):

@@ -8,10 +8,10 @@ from itertools import zip_longest
 import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import ExplicitVRBigEndian
 
 from config.arrays import PixelArray
+from node.dicom.content.codecs import decoder_of
 
 PIXEL_KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 # With one value of each, the same bytes are the same pixels.
@@ -89,7 +89,7 @@ def _frames(ds: Dataset) -> Iterator[PixelArray]:
     # A codec gives values from bit 0 on; native ones are where High Bit says.
     lowest_bit = 0 if syntax.is_encapsulated else int(ds.get("HighBit") or stored_bits - 1) + 1 - stored_bits
     is_signed = bool(ds.get("PixelRepresentation"))
-    for frame, _ in get_decoder(syntax).iter_array(ds):
+    for frame, _ in decoder_of(ds, syntax).iter_array(ds):
         yield frame if is_float else _stored_values(frame, stored_bits, max(lowest_bit, 0), is_signed)
 
 
