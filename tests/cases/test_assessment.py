@@ -246,6 +246,23 @@ def test_quarantined_files_hold_the_case() -> None:
     assert assessed(case(quarantined=(came_later,))).state == "ready"
 
 
+def test_unreadable_files_are_one_reason_that_names_the_first() -> None:
+    files = tuple(QuarantinedFile("unreadable_instance", f"Damage {n}.", f"{STUDY}.1.9{n}") for n in range(3))
+    [reason] = assessed(case(quarantined=files)).reasons
+    assert "3 objects of this study cannot be read" in reason["text"]
+    assert f"{STUDY}.1.90" in reason["text"]
+    assert "Damage 0;" in reason["text"]
+
+
+def test_a_file_that_may_belong_to_another_study_is_named_only_where_something_is_missing() -> None:
+    file = QuarantinedFile("unreadable_instance", "No data set.", "1.2.99", is_of_study=False)
+    assert assessed(case(quarantined=(file,))).state == "ready"
+    images = [image for image in whole_study() if image.header["SeriesInstanceUID"] != f"{STUDY}.2"]
+    state, found = codes(assessed(case(images=images, quarantined=(file,))))
+    assert state == "incomplete"
+    assert found == ["missing_series", "unreadable_instance"]
+
+
 def test_an_administrator_may_hold_and_assign() -> None:
     assert codes(assessed(case(hold="waiting for the tumour board"))) == ("held", ["administrator_hold"])
     twice = [*whole_study(), *series(4, CE_T1W)]
