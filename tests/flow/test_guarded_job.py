@@ -247,7 +247,8 @@ def test_the_computation_is_one_trace_from_receiving_to_delivery(reported: dict[
 
 def test_what_was_kept_aside_reaches_a_person(reported: dict[str, Any], guarded: Guarded, tmp_path: Path) -> None:
     ds = dcmread(guarded.study.files[0])
-    ds.ImageComments = f"about {PATIENT_NAME}"  # the same instance with other content
+    ds.ImageComments = f"about {PATIENT_NAME}"
+    ds.PixelData = bytes(len(ds.PixelData))  # the same instance with other content
     ds.save_as(tmp_path / "other.dcm")
     send_by_tls(guarded, [tmp_path / "other.dcm"])
     wait_for(lambda: guarded.hook.bodies, 60, lambda: guarded.program.log.read_text()[-2000:])
