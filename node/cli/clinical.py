@@ -10,7 +10,7 @@ import typer
 
 from node.cli.context import audit_of, ledger_of, print_json, print_table, settings_of
 
-app = typer.Typer(help="Clinical facts: EBV DNA, stage, birth date, start of treatment.", no_args_is_help=True)
+app = typer.Typer(help="Clinical facts: EBV DNA, diagnosis, stage, birth date, start of treatment.", no_args_is_help=True)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 PatientId = Annotated[str, typer.Argument(metavar="PATIENT_ID")]
@@ -47,7 +47,7 @@ def set_(
 ) -> None:
     """Set facts of one patient; older values stay as history and the patient's studies are assessed again.
 
-    Example: cptdn clinical set NPC-0042 --ebv-dna 5200 --drawn-on 2026-05-02 --stage T3N1M0 --ajcc 8
+    Example: cptdn clinical set NPC-0042 --ebv-dna 5200 --drawn-on 2026-05-02 --diagnosis C11.9 --stage T3N1M0 --ajcc 8
     """
     from node.audit.recorder import command_user
     from node.cases.dates import parse_date
