@@ -10,7 +10,9 @@ import typer
 
 from node.cli.context import audit_of, ledger_of, print_json, print_table, settings_of
 
-app = typer.Typer(help="Clinical facts: EBV DNA, diagnosis, stage, birth date, start of treatment.", no_args_is_help=True)
+app = typer.Typer(
+    help="Clinical facts: EBV DNA, diagnosis, stage, birth date, start of treatment.", no_args_is_help=True
+)
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 PatientId = Annotated[str, typer.Argument(metavar="PATIENT_ID")]
