@@ -74,6 +74,25 @@ def meaning_of(code: str, system: str, local: Mapping[str, str]) -> Meaning | No
     return None
 
 
+def searched_codes() -> list[str]:
+    """Return every known code as a token of a FHIR search, ``system|code``.
+
+    Returns
+    -------
+    list of str
+        LOINC, SNOMED CT and NCI Thesaurus; the site's own codes are not among them.
+    """
+    return [f"{_system_of(code)}|{code}" for code in (*LOINC, *STAGED)]
+
+
+def _system_of(code: str) -> str:
+    if "-" in code:
+        return "http://loinc.org"
+    if code.startswith("C"):
+        return "http://ncicb.nci.nih.gov/xml/owl/EVS/Thesaurus.owl"
+    return "http://snomed.info/sct"
+
+
 def _is_system_of(code: str, system: str) -> bool:
     """Return whether a code may be of the system that is named with it; SNOMED CT and NCI Thesaurus are named."""
     named = system.upper()

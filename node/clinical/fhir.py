@@ -23,8 +23,6 @@ from node.ledger.cases import schedule_patient
 from node.ledger.database import Ledger
 from node.ledger.facts import withdraw_fact
 
-LOINC_SYSTEM = "http://loinc.org"
-SNOMED_SYSTEM = "http://snomed.info/sct"
 FINAL = frozenset({"final", "amended", "corrected"})  # hl7.org/fhir/R4/valueset-observation-status.html
 WITHDRAWN = frozenset({"entered-in-error", "cancelled"})
 MAX_DEPTH = 3  # of Bundles in Bundles

@@ -14,8 +14,8 @@ import structlog
 
 from config.errors import CptdnError, InputError
 from config.settings import Settings
-from node.clinical.codes import LOINC
-from node.clinical.fhir import LOINC_SYSTEM, record_resources
+from node.clinical.codes import searched_codes
+from node.clinical.fhir import record_resources
 from node.ledger.cases import list_cases
 from node.ledger.database import Ledger, now_utc
 
@@ -103,7 +103,7 @@ class FhirClient:
             return []
         reference = str(patients[0].get("id") or "")
         # By code on the server: all observations of a patient may be tens of thousands.
-        codes = ",".join([*(f"{LOINC_SYSTEM}|{code}" for code in LOINC), *self.settings.fhir.codes])
+        codes = ",".join([*searched_codes(), *self.settings.fhir.codes])
         resources = list(self._search("Observation", {"patient": reference, "code": codes}))
         resources += self._search("Condition", {"patient": reference})
         return resources

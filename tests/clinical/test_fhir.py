@@ -189,6 +189,9 @@ class _Server(BaseHTTPRequestHandler):
     def _matches(kind: str, one: dict[str, Any], query: dict[str, list[str]]) -> bool:
         if kind == "Patient":
             return any(f"{i['system']}|{i['value']}" in query["identifier"] for i in one["identifier"])
+        asked = query["code"][0].split(",") if kind == "Observation" else None
+        if asked and not any(f"{c['system']}|{c['code']}" in asked for c in one["code"]["coding"]):
+            return False  # a server answers with the codes that were asked for only
         return one["subject"]["reference"] == f"Patient/{query['patient'][0]}"
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -228,6 +231,28 @@ def test_polling_reads_every_page_once_and_schedules_the_case(ledger: Ledger, fh
     assert poller.poll() == 0
     assert any("offset=2" in path for path in _Server.asked)
     poller.stop()
+
+
+@pytest.mark.parametrize(
+    ("system", "codes"),
+    [(LOINC, ("21905-5", "21906-3", "21907-1")), (SNOMED, ("399504009", "399534004", "399387003"))],
+)
+def test_polling_asks_for_the_categories_of_tnm_too(
+    ledger: Ledger, fhir_server: str, system: str, codes: tuple[str, ...]
+) -> None:
+    values = ("1228938002", "1229973008", "1229901006")
+    _Server.stored["Observation"] = [
+        observation(code, number=code, valueCodeableConcept=concept(value, SNOMED)) | {"code": concept(code, system)}
+        for code, value in zip(codes, values, strict=True)
+    ]
+    with ledger.begin() as session:
+        open_case(session, "1.2.3", "P1", "")
+    poller = FhirPoller(ledger, polled(fhir_server))
+    assert poller.poll() == 1
+    poller.stop()
+    stage = facts(ledger).stage
+    assert stage is not None
+    assert stage.stage.text == "T3N1M0"
 
 
 def test_a_patient_that_the_server_has_twice_or_not_at_all(fhir_server: str) -> None:
