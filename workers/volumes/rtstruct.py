@@ -205,8 +205,9 @@ def _frame_of_the_structure_set(dataset: Dataset) -> str:
 
 def _ambiguous(number: int, names: Sequence[str]) -> IneligibleStudyError:
     """Return the refusal of an ROI Number that is not unique within the structure set (PS3.3 C.8.8.5)."""
+    owners = " and ".join(repr(name) for name in names)
     text = (
-        f"expected one ROI with the number {number}, found {' and '.join(repr(name) for name in names)}; "
+        f"the ROI number {number} is ambiguous: expected one ROI with it, found {owners}; "
         "give each ROI a number of its own and send the structure set again"
     )
     return IneligibleStudyError("ambiguous_roi", text)
