@@ -43,7 +43,8 @@ _TNM = re.compile(
     re.IGNORECASE,
 )
 _ANOTHER = re.compile(r"(?<![A-Za-z0-9])[cpyra]{0,3}[TNM]\s?[0-9X]", re.IGNORECASE)
-_RANGE = re.compile(r"^\s*[-/~–—]\s*(?:[cpyra]{0,3}[TNM]?\s?\d|x)", re.IGNORECASE)
+# T3-4, N1/2; "T3N1M0 - 8th edition" and "T3N1M0-III" are none.
+_RANGE = re.compile(r"^\s*[-/~–—]\s*(?:[cpyra]{0,3}[TNM]?\s?[0-4](?!\s*(?:th|版))|x\b)", re.IGNORECASE)
 _LETTER_O = re.compile(r"[TNM]\s?O(?![a-z])", re.IGNORECASE)
 _GROUP = re.compile(
     r"(?:(?<![A-Za-z])(?:stage|stadium|stade|estadio|group)\s*(?:group\s*)?[:=]?\s*)"
@@ -57,7 +58,7 @@ _ENE = re.compile(
     r"(?P<before>\b(?:no|without|ohne|kein\w*)\s+|无|未见)?(?:(?:advanced|radiologic(?:al)?|image[- ]detected)\s+)*"
     r"(?:\b[ri]?ENE\b|\bECE\b|\bECS\b|extra-?nodal\s+(?:extension|spread)|extra-?capsular\s+(?:extension|spread)"
     r"|(?:淋巴结)?(?:包膜外|结外)(?:侵犯|受侵|扩展))"
-    r"\s*[:=]?\s*\(?\s*(?P<value>\+|-|positive|pos|negative|neg|present|absent|yes|no|unknown|x(?![a-z])|阳性|阴性|有|无|未知"
+    r"\s*[:=]?\s*\(?\s*(?:-(?=pos|neg|pres|abs|yes|no))?(?P<value>\+|-|positive|pos|negative|neg|present|absent|yes|no|unknown|x(?![a-z])|阳性|阴性|有|无|未知"
     r"|不详)?\s*\)?",
     re.IGNORECASE,
 )
@@ -79,10 +80,18 @@ _KNOWN_WORDS = NEUTRAL_WORDS | frozenset({
     "clinical", "clin", "staged", "category", "categories", "primary", "initial", "baseline", "pretreatment", "pre",
     "treatment", "therapy", "before", "prior", "at", "diagnosis", "npc", "nasopharyngeal", "nasopharynx", "carcinoma",
     "finding", "qualifier", "value", "group", "is", "klinisch", "clinique", "chemo", "rt", "ict", "ccrt", "op",
-    "chemotherapy", "radiotherapy", "induction", "im", "stadium",
+    "chemotherapy", "radiotherapy", "induction", "im", "stadium", "mri", "mr", "ct", "pet", "imaging", "non",
+    "keratinizing", "nonkeratinizing", "undifferentiated", "squamous", "cell",
 })  # fmt: skip
-_GRADE = re.compile(r"(?<![A-Za-z0-9])G[1-4X](?![A-Za-z0-9])", re.IGNORECASE)  # differentiation: not part of the stage
-_KNOWN_HAN = re.compile(r"鼻咽癌|鼻咽|临床分期|临床|分期|治疗前|放疗前|初诊|初治|诊断|按|依据|标准|为|期")
+# Differentiation and EBV: no part of the stage.
+_BESIDE = re.compile(
+    r"(?<![A-Za-z0-9])(?:G[1-4X]|EB(?:V|ER)\s?(?:DNA\s?)?(?:\+|-|positive|negative|阳性|阴性)?)(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
+_KNOWN_HAN = re.compile(
+    r"鼻咽癌|鼻咽|非角化(?:性|型)?|未分化(?:性|型)?|分化(?:性|型)|鳞癌|癌|临床分期|临床|分期"
+    r"|治疗前|放疗前|初诊|初治|诊断|按|依据|标准|为|期"
+)
 
 
 @dataclass(frozen=True)
@@ -268,7 +277,7 @@ def _take_extension(plain: str) -> tuple[str, str | None]:
 def _with_words(stage: StageValue, remainder: str, written: str) -> StageValue:
     """Add group, prefix words and edition of the words beside T, N and M; refuse a text with any other word."""
     groups = {_group_of(match) for match in _GROUP.finditer(remainder)}
-    remainder = _GRADE.sub(" ", _GROUP.sub(" ", remainder))
+    remainder = _BESIDE.sub(" ", _GROUP.sub(" ", remainder))
     prefix = stage.prefix
     for letter, words in _TIMES.items():
         if words.search(remainder):

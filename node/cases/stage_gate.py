@@ -20,7 +20,7 @@ from node.cases.stage import StageValue
 
 Eligible = Literal["yes", "no", "ask"]
 NOT_BEFORE_TREATMENT = {
-    "y": "after treatment had begun", "r": "of a recurrence", "p": "by an operation (pathological)",
+    "y": "after treatment had begun", "r": "for a recurrence", "p": "by an operation (pathological)",
     "a": "by an autopsy",
 }  # fmt: skip
 
@@ -212,10 +212,10 @@ def _warnings(stage: StageValue) -> tuple[tuple[str, str], ...]:
     if stage.ene != "yes":
         return ()
     if stage.edition == "9" and not stage.ene_only:
-        text = f"Advanced extranodal extension is recorded with {stage.n} of AJCC 9, where it would be N3: check it."
+        text = f"Extranodal extension is recorded with {stage.n} of AJCC 9, where an advanced one is N3: check it."
     else:
         text = (
-            "Advanced extranodal extension is recorded: N3, stage III in the 9th edition. The edition of the model "
-            "does not count it, so the numbers may be too favourable for this patient."
+            "Extranodal extension is recorded: where it is advanced, it is N3 and stage III in the 9th edition. "
+            "The edition of the model does not count it, so the numbers may be too favourable for this patient."
         )
     return (("extranodal_extension", text),)
