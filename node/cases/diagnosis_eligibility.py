@@ -112,7 +112,8 @@ def _contradiction(
 def _without(recorded: Sequence[tuple[Diagnosis, str]], disease: str, unknown: str) -> DiagnosisAnswer:
     found = f"found {recorded[-1][0].text!r} {recorded[-1][1]}" if recorded else "found none"
     if unknown == "assume":
-        text = f"The diagnosis is not recorded ({found}) and was not checked: {disease} is assumed."
+        unclear = f" ({found})" if recorded else ""
+        text = f"The diagnosis is not recorded{unclear} and was not checked: {disease} is assumed."
         return DiagnosisAnswer("assumed", "diagnosis_assumed", text)
     text = (
         f"Expected a recorded diagnosis of {disease}, {found}; enter it with cptdn clinical set PATIENT_ID --diagnosis "

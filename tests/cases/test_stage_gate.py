@@ -181,7 +181,8 @@ def test_parts_of_a_stage_are_joined_with_all_that_they_say() -> None:
 @pytest.mark.parametrize(
     "text",
     ["T3N1M0 - 8th edition AJCC/UICC", "T3N1M0/III (AJCC 8)", "cT3N1M0III期（AJCC第8版）",
-     "NPC T3N1M0 EBV+, AJCC 8, G3", "鼻咽非角化性癌 cT3N1M0 Ⅲ期 第8版", "T3(m)N1(f)M0 AJCC 8", "T: 3, N: 1, M: 0 (8)", "UICC/AJCC 2018 T3N1M0, MRI"],
+     "NPC T3N1M0 EBV+, AJCC 8, G3", "鼻咽非角化性癌 cT3N1M0 Ⅲ期 第8版",
+     "T3(m)N1(f)M0 AJCC 8", "T: 3, N: 1, M: 0 (8)", "UICC/AJCC 2018 T3N1M0, MRI"],
 )  # fmt: skip
 def test_what_clinics_write_beside_a_stage_does_not_hide_it(text: str) -> None:
     stage = parse_stage(text)
