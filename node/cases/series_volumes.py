@@ -7,9 +7,9 @@ headers say. In this order, until no position repeats:
 1. stacks of another plane, size, pixel spacing or frame of reference, each of at least three images;
 2. magnitude, phase, real and imaginary images;
 3. values that describe the image (`VALUES`): Image Type, echo, b value, time point, dimensions;
-4. pixel-identical repetitions: the first to arrive is used, the others are left out;
-5. acquisitions (`TIMES`): by their values, or by their order at every position where each slice has a value of its own;
-6. the order of Instance Numbers, which is a question and no answer.
+4. acquisitions (`TIMES`): by their values, or by their order at every position where each slice has a value of its own;
+5. pixel-identical repetitions: the first to arrive is used, the others are left out;
+6. Content Time, and the order of Instance Numbers, which is a question and no answer.
 
 References
 ----------
@@ -31,11 +31,21 @@ from node.cases.slice_rules import (
     are_one_spacing,
     is_one_position,
 )
-from node.cases.volume_attributes import INSTANCE_NUMBER, TIMES, VALUES, Attribute, Header, Image, component_of
+from node.cases.volume_attributes import (
+    CONTENT_TIME,
+    INSTANCE_NUMBER,
+    TIMES,
+    VALUES,
+    Attribute,
+    Header,
+    Image,
+    component_of,
+)
 
 PixelDigest = Callable[[str], str]
 """SOP Instance UID -> digest of what its pixels show; empty where it is not known."""
 
+MAX_COMPARED = 2_000  # images of one series whose pixels are compared: each file is read once
 LEAST_STACK = 3  # images; fewer of another plane or size are strays in a series, not a volume
 MAX_NAME = 24
 PLANES = ("sagittal", "coronal", "axial")
@@ -204,14 +214,14 @@ def _by_value(part: _Part, pixel_digest_of: PixelDigest | None) -> list[_Part]:
         # A value of every slice's own describes no volume.
         if _separates(positions, attribute) and len(groups) <= 4 * most:
             return [each for split in _named(part, attribute, groups) for each in _by_value(split, pixel_digest_of)]
-    unique = _without_repetitions(part, positions, pixel_digest_of)
-    if unique is not None:
-        return _by_value(unique, pixel_digest_of)
     for attribute in TIMES:
         ordered = _by_time(part, positions, most, attribute)
         if ordered:
             return [each for split in ordered for each in _by_value(split, pixel_digest_of)]
-    return _by_instance_number(part, positions, most) or [part]
+    unique = _without_repetitions(part, positions, pixel_digest_of)
+    if unique is not None:
+        return _by_value(unique, pixel_digest_of)
+    return _by_time(part, positions, most, CONTENT_TIME) or _by_instance_number(part, positions, most) or [part]
 
 
 def _separates(positions: Sequence[Sequence[Image]], attribute: Attribute) -> bool:
@@ -280,7 +290,7 @@ def _without_repetitions(
     part: _Part, positions: Sequence[Sequence[Image]], pixel_digest_of: PixelDigest | None
 ) -> _Part | None:
     """Return the part without images that repeat others pixel by pixel; None where there are none."""
-    if pixel_digest_of is None:
+    if pixel_digest_of is None or len(part.images) > MAX_COMPARED:
         return None
     remaining: set[int] = set()
     for images in positions:

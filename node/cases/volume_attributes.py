@@ -158,7 +158,8 @@ TIMES = (
     _number("TriggerTime", "trigger", "trigger time {} ms", 1),
     _number("AcquisitionNumber", "acquisition", "acquisition {}"),
     _moment("AcquisitionTime", _acquired, "acquired"),
-    _moment("ContentTime", _created, "created"),
 )
+# After the comparison of pixels: an image that is written again has another time of its own.
+CONTENT_TIME = _moment("ContentTime", _created, "created")
 
 INSTANCE_NUMBER = _number("InstanceNumber", "instance", "instance number {}")

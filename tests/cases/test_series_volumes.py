@@ -255,6 +255,25 @@ def test_a_repetition_that_arrives_later_does_not_change_the_inputs() -> None:
     assert after.request.digest() == before.request.digest()
 
 
+def test_images_that_were_written_again_at_another_time_are_repetitions_all_the_same() -> None:
+    images = several(1, T1W, [{"ContentTime": "100100"}, {"ContentTime": "153000"}])
+    assert names(images, same_pixels(images)) == {"": 20}
+    assert names(images, {}) == {"created-100100": 20, "created-153000": 20}
+
+
+def test_pixels_are_compared_only_where_nothing_else_tells_images_apart() -> None:
+    def read(uid: str) -> str:
+        raise AssertionError(f"the pixels of {uid} were read")
+
+    for change in (
+        [{"EchoTime": 11}, {"EchoTime": 22}],
+        [{"AcquisitionTime": "100000"}, {"AcquisitionTime": "101500"}],
+    ):
+        headers = [one.header for one in several(1, T1W, change)]
+        assert len(volumes_of(headers, read)) == 2
+    assert len(volumes_of([one.header for one in series(1, T1W)], read)) == 1
+
+
 def test_one_repeated_slice_with_other_pixels_is_held() -> None:
     images = several(1, T1W, [{}, {}])[:21]
     found = assessed(images, series(2, T2W), series(3, CE_T1W), pixel_digest_of=lambda uid: uid)
