@@ -147,6 +147,14 @@ def test_of_a_dixon_series_before_contrast_the_in_phase_image_is_used() -> None:
     assert role_of(found)["1:IP"] == "T1w"
 
 
+def test_the_images_of_one_dixon_acquisition_are_not_two_series_with_an_agent() -> None:
+    # Recorded but not named: in two series of their own it would tell nothing.
+    dixon = several(3, {**CE_T1W, **DIXON, "SeriesDescription": "mDIXON_T1_TSE"}, FOUR)
+    found = assessed(series(2, T2W), dixon)
+    assert role_of(found)["3:W-DERIVED"] == "CE-T1w"
+    assert [reason["code"] for reason in found.reasons] == ["missing_series"]
+
+
 def test_a_series_of_one_volume_keeps_the_form_and_digest_of_its_inputs() -> None:
     found = assessed(series(1, T1W), series(2, T2W), series(3, CE_T1W))
     assert found.request is not None
@@ -290,6 +298,13 @@ def test_images_in_acquisition_counts_all_volumes_of_a_series() -> None:
     fewer = [one for one in dixon if one.header["InstanceNumber"] not in (5, 25, 45, 65)]
     found = assessed(series(1, T1W), series(2, T2W), fewer)
     assert {reason["code"] for reason in found.reasons} == {"missing_slice"}
+
+
+def test_a_slice_that_is_missing_in_another_volume_does_not_matter_where_the_distance_is_stated() -> None:
+    stated = {"ImagesInAcquisition": 80, "SliceThickness": 3.0, "SpacingBetweenSlices": 3.0}
+    dixon = several(3, {**CE_T1W, **DIXON, **stated}, FOUR)
+    # The last image is of the fat image.
+    assert assessed(series(1, T1W), series(2, T2W), dixon[:-1]).state == "ready"
 
 
 def test_a_site_may_switch_the_count_of_images_off() -> None:
