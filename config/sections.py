@@ -7,8 +7,9 @@ each key means. None as a default means: not set, and the comment behind the fie
 from __future__ import annotations
 
 import ipaddress
+from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -177,6 +178,7 @@ class CaseSettings(_Section):
     stable_after_s: float = Field(60.0, gt=0)
     series_rules: SeriesRules = SeriesRules()
     mr_max_age_days: int = Field(14, ge=0)
+    freeze_after_days: int = Field(45, ge=0)  # from then on only a person makes a new revision of a report
     # Off: a PACS gets no document that says only that nothing was computed, unless the site wants it.
     report_refusals: bool = False
 
@@ -193,14 +195,54 @@ class EligibilitySettings(_Section):
     diagnosis: Literal["require", "assume"] = "require"  # where no diagnosis is recorded
 
 
+def plain_name(text: str | None) -> str:
+    """Return a name for comparison: without case, and with single spaces."""
+    return " ".join((text or "").casefold().split())
+
+
+class IuFactor(_Section):
+    """Copies per international unit of EBV DNA, as one laboratory has measured them with one assay."""
+
+    factor: float = Field(gt=0)
+    laboratory: str | None = None  # as in its results; None: any
+    assay: str | None = None  # as in its results; None: any
+    since: date | None = None  # first day of a draw for which it holds
+    until: date | None = None  # last day of a draw for which it holds
+
+    def holds_with(self, other: IuFactor) -> bool:
+        """Return whether both are for one laboratory and assay, and for a day in common."""
+        named = [(plain_name(each.laboratory), plain_name(each.assay)) for each in (self, other)]
+        begins = max(self.since or date.min, other.since or date.min)
+        ends = min(self.until or date.max, other.until or date.max)
+        return named[0] == named[1] and begins <= ends
+
+
 class ClinicalSettings(_Section):
     """Facts that no image contains: laboratory results, stage, dates."""
 
     drop_folder: Path | None = None  # watched for .csv and .json; None: off
     stage_edition_default: str | None = "8"  # assumed where a stage is given without its edition; None: then unknown
-    copies_per_iu: float | None = Field(None, gt=0)  # this site's conversion; None: results in IU/mL are refused
+    copies_per_iu: tuple[IuFactor, ...] = ()  # conversions of the site's laboratories; without one, IU/mL is refused
     ebv_window_days: int = Field(60, ge=0)  # a draw longer before the MR does not describe this tumour
+    ebv_window_after_days: int = Field(14, ge=0)  # a draw longer after the MR is a follow-up
     ebv_band_fraction: float = Field(0.25, ge=0, lt=1)  # a result this close to the threshold carries a warning
+
+    @field_validator("copies_per_iu", mode="before")
+    @classmethod
+    def _one_number_is_a_factor_for_all(cls, value: Any) -> Any:
+        """Read the number of earlier versions as a factor that holds for every laboratory, assay and day."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return ({"factor": value},)
+        return value
+
+    @field_validator("copies_per_iu")
+    @classmethod
+    def _factors_do_not_contradict(cls, factors: tuple[IuFactor, ...]) -> tuple[IuFactor, ...]:
+        for number, first in enumerate(factors):
+            for second in factors[number + 1 :]:
+                if first.holds_with(second) and first.factor != second.factor:
+                    raise ValueError(f"two factors hold for the same draws: {first.factor:g} and {second.factor:g}")
+        return factors
 
 
 class Hl7Settings(_Section):

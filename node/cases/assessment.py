@@ -23,8 +23,10 @@ from node.cases.completion import Gap, contour_gaps, geometry_gaps, role_gaps
 from node.cases.conditions_of_use import CheckedCase, conditions_of_use
 from node.cases.confirmations import separate_confirmed
 from node.cases.contour_choice import ContourObject, Contours, find_contours
-from node.cases.eligibility import Eligibility, EligibilityFinding, assess_eligibility, study_day
+from node.cases.eligibility import assess_eligibility
+from node.cases.eligibility_answers import Eligibility, EligibilityFinding
 from node.cases.encoding_warnings import encoding_warnings
+from node.cases.fact_choice import study_day_of
 from node.cases.identity import identity_conflict
 from node.cases.quarantined_files import quarantine_gaps
 from node.cases.series_context import classify_series
@@ -64,6 +66,8 @@ class Assessment:
         When the case must be assessed again although nothing arrives.
     missing : tuple of str
         What a PACS may still have (see `Gap.missing`).
+    has_content_gaps : bool
+        Whether images or contours are a reason against the computation, not the facts alone.
     """
 
     state: State
@@ -79,6 +83,7 @@ class Assessment:
     notices: tuple[Mapping[str, str], ...] = ()
     reassess_at: datetime | None = None
     missing: tuple[str, ...] = ()
+    has_content_gaps: bool = False
 
     def explain_json(self) -> dict[str, Any]:
         """Return the part of `studies explain` that the rules know.
@@ -141,13 +146,15 @@ def assess_inputs(
     eligibility = assess_eligibility(content.header, inputs.facts, settings, policy, content.headers)
     eligibility.findings, confirmed = separate_confirmed(eligibility.findings, inputs.confirmations)
     eligibility.warnings += confirmed
+    if inputs.freeze is not None:
+        eligibility.explain["frozen"] = inputs.freeze.sentence
     state, reassess_at = _state(inputs, settings, now, open_associations, content.gaps, eligibility)
     lasting_gaps = [gap for gap in content.gaps if not gap.keeps_report]
     settled_state, _ = _state(inputs, settings, now, 0, lasting_gaps, eligibility)
     is_refusal_report = settled_state == "refused" and settings.case.report_refusals and bool(content.header)
     is_computed = settled_state == "ready" or is_refusal_report
     conditions = _conditions(inputs, content, eligibility)
-    request = _request(inputs, policy, content, eligibility, conditions) if is_computed else None
+    request = _request(inputs, policy, content, eligibility, conditions, now) if is_computed else None
     return Assessment(
         state=state,
         reasons=tuple(_reasons(content.gaps, eligibility)),
@@ -162,6 +169,7 @@ def assess_inputs(
         notices=tuple({"code": gap.code, "text": gap.text} for gap in content.gaps if gap.keeps_report),
         reassess_at=reassess_at,
         missing=tuple(dict.fromkeys(gap.missing for gap in content.gaps if gap.missing)),
+        has_content_gaps=bool(content.gaps),
     )
 
 
@@ -209,7 +217,7 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     content.gaps += contour_gaps(contours, chosen, by_series)
     asked, content.confirmed = separate_confirmed(_questions(content), inputs.confirmations)
     content.gaps += asked
-    conflict = identity_conflict(headers)
+    conflict = identity_conflict(headers) or _issuer_conflict(inputs)
     if conflict:
         content.gaps.append(Gap("held", "identity_mismatch", conflict))
     is_incomplete = any(gap.outcome == "incomplete" for gap in content.gaps)
@@ -224,8 +232,30 @@ def _questions(content: _Content) -> list[Gap]:
     used = {each.instance.sop_instance_uid: each for each in content.by_series.values()}
     series_headers = [summary.header for summary in content.chosen.values()]
     return study_questions(
-        content.headers, series_headers, [used[uid] for uid in sorted(used)], study_day(content.header)
+        content.headers, series_headers, [used[uid] for uid in sorted(used)], study_day_of(content.header)
     )
+
+
+def _issuer_conflict(inputs: CaseInputs) -> str | None:
+    """Two issuers may have given one Patient ID to two persons; without an issuer in the images nothing tells which."""
+    if inputs.issuer or len(inputs.facts.issuers) < 2:
+        return None
+    issuers = " and ".join(inputs.facts.issuers)
+    return (
+        f"Expected facts of one issuer of the Patient ID, found {issuers}, and the images name none; "
+        "say which one is meant with `cptdn studies assign STUDY --issuer`."
+    )
+
+
+def _quarantine_gaps(inputs: CaseInputs) -> list[Gap]:
+    """Quarantined files after which the content of the study is not certain."""
+    stored = {instance.sop_instance_uid for instance in inputs.images}
+    # An unreadable file whose instance arrived later was replaced; a conflict remains whichever came first.
+    return [
+        Gap("held", file.code, file.text)
+        for file in inputs.quarantined
+        if not (file.code == "unreadable_instance" and file.sop_instance_uid in stored)
+    ]
 
 
 def _is_contour_or_registration(instance: StoredInstance) -> bool:
@@ -286,6 +316,7 @@ def _request(
     content: _Content,
     eligibility: Eligibility,
     conditions: tuple[Mapping[str, str], ...],
+    now: datetime,
 ) -> ComputeRequest:
     digests = {image.sop_instance_uid: image.digest for image in inputs.images}
     reasons = {decision.key: decision.reason for decision in content.decisions}
@@ -310,6 +341,7 @@ def _request(
         ebv=eligibility.ebv,
         stage=eligibility.stage,
         character_set=inputs.character_set,
+        facts_until=(inputs.facts_until or now).isoformat(),
         decision=policy.to_json(),
         warnings=tuple({"code": code, "text": text} for code, text in _quality(content, eligibility)),
         refusals=tuple(
@@ -411,4 +443,6 @@ def _clinical_json(eligibility: Eligibility) -> dict[str, Any]:
         "diagnosis": eligibility.diagnosis or None,
         "ebv_dna": eligibility.ebv,
         "stage": eligibility.stage,
+        "treatment_start": eligibility.treatment_start,
+        "later_facts": [later.to_json() for later in eligibility.later],
     }

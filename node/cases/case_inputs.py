@@ -11,6 +11,7 @@ from typing import Any
 
 from config.errors import InputError
 from node.cases.clinical_facts import ClinicalFacts
+from node.cases.freezing import Freeze
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,10 @@ class CaseInputs:
     pixel_digest_of : callable or None
         SOP Instance UID -> digest of what the pixels of a stored image show, empty where they cannot be read. Called
         only for images that nothing in their headers tells apart.
+    freeze : Freeze or None
+        For a reported case whose treatment has begun.
+    facts_until : datetime or None
+        Facts without a day that were recorded later are left out; aware. None: until now.
     """
 
     study_instance_uid: str
@@ -97,10 +102,14 @@ class CaseInputs:
     hold: str | None = None
     confirmations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pixel_digest_of: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
+    freeze: Freeze | None = None
+    facts_until: datetime | None = None
 
 
 # What explains a value without changing the result; a corrected sentence must not start a cohort's computation anew.
-_NOT_IN_DIGEST = frozenset({"reason", "reasons", "provenance", "warnings", "conditions", "text", "age_source"})
+_NOT_IN_DIGEST = frozenset(
+    {"reason", "reasons", "provenance", "warnings", "conditions", "text", "age_source", "facts_until"}
+)
 
 
 _LISTS = ("warnings", "refusals", "conditions")
@@ -143,6 +152,8 @@ class ComputeRequest:
         The conditions of use (see `conditions_of_use`).
     character_set : str or None
         As in `CaseInputs`.
+    facts_until : str or None
+        ISO 8601: when the facts were read; once the report is frozen, it decides which facts are later ones.
     """
 
     study_instance_uid: str
@@ -161,6 +172,7 @@ class ComputeRequest:
     refusals: tuple[Mapping[str, str], ...] = ()
     conditions: tuple[Mapping[str, str], ...] = ()
     character_set: str | None = None
+    facts_until: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON document; `from_json` of it is an equal value."""
@@ -188,7 +200,7 @@ class ComputeRequest:
         """
         known = set(cls.__dataclass_fields__)
         # Jobs of an earlier version may be queued while the program is upgraded.
-        missing = known - {"registrations", *_LISTS, "character_set"} - set(document)
+        missing = known - {"registrations", *_LISTS, "character_set", "facts_until"} - set(document)
         unknown = set(document) - known
         if missing or unknown:
             raise InputError(f"not a computation request: missing {sorted(missing)}, unknown {sorted(unknown)}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from node.cases.diagnosis import Diagnosis
 from node.cases.ebv_dna import EbvValue, parse_ebv_dna
@@ -21,10 +21,12 @@ __all__ = [
     "DiagnosisFact",
     "EbvResult",
     "EbvValue",
+    "LaterFact",
     "PriorTreatment",
     "Provenance",
     "StageFact",
     "StageValue",
+    "StartKind",
     "parse_ebv_dna",
     "parse_stage",
 ]
@@ -32,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Provenance:
-    """The origin of a value: source, who set it and when; `observed_on` is the day of the draw or examination."""
+    """The origin of a value: source, who set it and when; `observed_on` is the day of the draw or staging."""
 
     source: str
     set_by: str | None = None
@@ -58,6 +60,7 @@ class EbvResult:
     unit: str | None = None
     specimen: str | None = None
     laboratory: str | None = None
+    assay: str | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,9 @@ class StageFact:
 
     stage: StageValue
     provenance: Provenance
+
+
+StartKind = Literal["stated", "given", "planned"]
 
 
 @dataclass(frozen=True)
@@ -78,10 +84,62 @@ class DiagnosisFact:
 
 @dataclass(frozen=True)
 class DateFact:
-    """A birth date or a start of treatment with its provenance."""
+    """A birth date or a start of treatment with its provenance.
+
+    Attributes
+    ----------
+    day : date
+        The day.
+    kind : {"stated", "given", "planned"}
+        Of a start of treatment: the first day as a person or table states it, a day on which treatment was given, or
+        one for which it was ordered.
+    """
 
     day: date
     provenance: Provenance
+    kind: StartKind = "stated"
+
+
+@dataclass(frozen=True)
+class LaterFact:
+    """A recorded fact that is shown and not used.
+
+    Attributes
+    ----------
+    name : str
+        As of `node.ledger.facts.NAMES`.
+    text : str
+        The value in words.
+    day : date or None
+        Of the draw, staging or treatment.
+    why : str
+        Half a sentence.
+    source : str
+        Where it comes from.
+    """
+
+    name: str
+    text: str
+    day: date | None
+    why: str
+    source: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The whole sentence for explanation, page and report."""
+        of = f" of {self.day.isoformat()}" if self.day else ""
+        return f"{_LABELS.get(self.name, self.name)} {self.text}{of} was recorded and not used: {self.why}."
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON document of `studies explain`."""
+        day = self.day.isoformat() if self.day else None
+        return {"fact": self.name, "value": self.text, "of": day, "source": self.source, "text": self.sentence}
+
+
+_LABELS = {
+    "ebv_dna": "EBV DNA", "stage": "The stage", "treatment_start": "The start of treatment",
+    "prior_treatment": "The prior treatment", "birth_date": "The birth date", "diagnosis": "The diagnosis",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,20 +153,26 @@ class PriorTreatment:
 
 @dataclass(frozen=True)
 class ClinicalFacts:
-    """All current facts of one patient.
+    """The current facts of one patient; `fact_choice` chooses those that count for one MR.
 
     Attributes
     ----------
     ebv_dna : tuple of EbvResult
         One result for each day of draw, the oldest first.
-    stage : StageFact or None
-        The newest clinical stage; of other kinds only where there is none.
+    stage, treatment_start : StageFact, DateFact or None
+        The newest ones, where nothing is known of an MR; of the stages a clinical one, where there is one.
+    birth_date, prior_treatment : DateFact, PriorTreatment or None
+        The newest ones.
     stages : tuple of StageFact
         One for each day and kind of staging (clinical, after treatment, pathological, ...), the oldest first.
+    treatment_starts : tuple of DateFact
+        All that are recorded, in order of recording.
     diagnoses : tuple of DiagnosisFact
         Every diagnosis that counts, the oldest first.
-    birth_date, treatment_start, prior_treatment : optional
-        The newest.
+    later : tuple of LaterFact
+        Recorded after the report of the case was frozen.
+    issuers : tuple of str
+        Issuers of the Patient ID that the facts come from, without the empty one.
     """
 
     ebv_dna: tuple[EbvResult, ...] = ()
@@ -118,3 +182,6 @@ class ClinicalFacts:
     birth_date: DateFact | None = None
     treatment_start: DateFact | None = None
     prior_treatment: PriorTreatment | None = None
+    treatment_starts: tuple[DateFact, ...] = ()
+    later: tuple[LaterFact, ...] = ()
+    issuers: tuple[str, ...] = ()

@@ -13,7 +13,7 @@ from typing import Any
 from config.indication.vocabulary import Condition, ConditionState
 from node.cases.clinical_facts import ClinicalFacts
 from node.cases.contour_choice import ContourObject
-from node.cases.eligibility import Eligibility
+from node.cases.eligibility_answers import Eligibility
 from node.cases.series_names import recorded_agents
 
 Answer = tuple[ConditionState, str]
@@ -100,9 +100,10 @@ def _prior_malignancy(case: CheckedCase) -> Answer:
 
 def _mr_age(case: CheckedCase) -> Answer:
     text = case.eligibility.explain["mr_age"]
-    if _has_finding(case, "mr_too_old") or (case.facts.treatment_start and _has_finding(case, "prior_treatment")):
+    start = case.eligibility.treatment_start
+    if _has_finding(case, "mr_too_old") or (start and _has_finding(case, "prior_treatment")):
         return ConditionState.NOT_MET, text
-    is_known = case.facts.treatment_start is not None and case.eligibility.study_day is not None
+    is_known = bool(start) and case.eligibility.study_day is not None
     return (ConditionState.MET if is_known else ConditionState.NOT_CHECKED), text
 
 
@@ -147,17 +148,23 @@ def _ebv_dna_window(case: CheckedCase) -> Answer:
     if drawn_on is None:
         unknown = case.eligibility.ebv.get("category") == "unknown"
         return ConditionState.NOT_CHECKED, text if unknown else "The day of the draw is not known."
-    if case.facts.treatment_start is None or case.eligibility.study_day is None:
-        return ConditionState.NOT_CHECKED, f"Drawn on {drawn_on}; treatment start or date of the MR unknown."
+    if not case.eligibility.treatment_start:
+        return ConditionState.NOT_CHECKED, f"Drawn on {drawn_on}; treatment start unknown: not checked."
+    if case.eligibility.study_day is None:
+        return ConditionState.NOT_CHECKED, f"Drawn on {drawn_on}; the date of the MR is not known."
     return ConditionState.MET, text
 
 
 def _ebv_dna_assay(case: CheckedCase) -> Answer:
     # Expert laboratories agreed at an intraclass correlation of 0.59 to 0.70 before harmonising (Le et al., Clin Cancer
     # Res 2013;19:2208), so a number of copies is comparable within an assay only.
-    laboratory = (case.eligibility.ebv.get("provenance") or {}).get("laboratory")
-    of_whom = f"of {laboratory} " if laboratory else ""
-    return ConditionState.NOT_CHECKED, f"Whether the assay {of_whom}agrees with that of the cohort is not known."
+    provenance = case.eligibility.ebv.get("provenance") or {}
+    whose = ", ".join(str(provenance[key]) for key in ("assay", "laboratory") if provenance.get(key))
+    text = (
+        f"The threshold depends on the assay; whether the one of this result ({whose or 'not stated'}) agrees with "
+        "that of the cohort is not known."
+    )
+    return ConditionState.NOT_CHECKED, text
 
 
 def _model_range(case: CheckedCase) -> Answer:

@@ -2,6 +2,9 @@
 
 Units accepted: copies/mL with powers of ten, and log10 copies/mL. IU/mL only where the site configures a conversion,
 because the factor differs by assay; whole blood never, because it is not interchangeable with plasma.
+
+One rule for separators, for every route: the decimal sign is a point; commas, spaces and apostrophes group digits by
+three. Text that follows another convention, or that may follow two ("5.000", "0,500", "12,5"), is refused.
 """
 
 from __future__ import annotations
@@ -39,11 +42,14 @@ _COMPARATORS: dict[str, Comparator] = {
     "<": "<", "less than": "<", "below": "<", "小于": "<", "低于": "<", "少于": "<", "=": "=",
 }  # fmt: skip
 _NUMBER = re.compile(
-    r"^(?P<mantissa>\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
+    r"^(?P<mantissa>[1-9]\d{0,2}(?: \d{3})+(?:\.\d+)?(?![\d.,'’])|\.\d+|\d(?:[\d.,'’]*\d)?)"
     r"(?:\s*[e]\s*(?P<e>[+-]?\d{1,3})|\s*[x×*·]\s*10\s*(?:\^|\*\*|e)?\s*(?P<p>[+-]?\d{1,2})|\s*(?P<wan>万))?\s*(?P<unit>.*)$"
 )
+_SEPARATORS = re.compile(r"[,'’ ]")
+_PLAIN = re.compile(r"^(?:\d*\.)?\d+$")
+_GROUPED = re.compile(r"^[1-9]\d{0,2}(?:(?:,\d{3})+|(?: \d{3})+|(?:['’]\d{3})+)(?:\.\d+)?$")
 # 5.000 is five thousand where the dot groups digits, and five where it is the decimal point.
-_DOT_GROUPED = re.compile(r"^[1-9]\d{0,2}(?:\.\d{3})+$")
+_DOT_GROUPED = re.compile(r"^[1-9]\d{0,2}\.\d{3}$")
 _COPIES = re.compile(
     r"^(?:10\s*[\^*]\s*(?P<power>\d{1,2})\s*)?[\s.·*x×]*"
     r"(?:\{?\[?(?:dna |ebv |ebv dna )?"
@@ -74,6 +80,8 @@ class EbvValue:
         "=", ">", ">=", "<", "<=", "not-detected" or "unknown".
     bound_copies_per_ml : float or None
         The number after a comparator; 0 for "not detected".
+    is_converted : bool
+        Whether the result was in IU/mL.
     """
 
     category: Category
@@ -81,6 +89,7 @@ class EbvValue:
     as_given: str
     comparator: Comparator = "="
     bound_copies_per_ml: float | None = None
+    is_converted: bool = False
 
 
 def parse_ebv_dna(
@@ -126,12 +135,32 @@ def parse_ebv_dna(
     if NOT_DETECTED.match(plain):
         return EbvValue("<=threshold", None, given, "not-detected", 0.0)
     comparator, rest = _comparator(plain, given)
-    number, written_unit = _number(rest, given)
+    number, written_unit = _number(rest, given, unit or "")
     copies = _in_copies(number, written_unit, unit, given, copies_per_iu)
+    is_converted = any(_is_iu(part) for part in (written_unit, _plain_unit(unit)))
     if comparator == "=":
         above = copies >= threshold if inclusive else copies > threshold
-        return EbvValue(">threshold" if above else "<=threshold", copies, given, "=", copies)
-    return EbvValue(_side(comparator, copies, threshold, inclusive, given), None, given, comparator, copies)
+        return EbvValue(">threshold" if above else "<=threshold", copies, given, "=", copies, is_converted)
+    side = _side(comparator, copies, threshold, inclusive, given)
+    return EbvValue(side, None, given, comparator, copies, is_converted)
+
+
+def is_in_iu(text: str, unit: str | None = None) -> bool:
+    """Return whether a result is in international units, which are another statement about a draw than copies.
+
+    Parameters
+    ----------
+    text : str
+        The result; a unit may follow the number.
+    unit : str, optional
+        As sent beside it.
+
+    Returns
+    -------
+    bool
+        Whether the unit or the text names IU.
+    """
+    return any(_is_iu(_plain_unit(part)) for part in (text, unit))
 
 
 def _side(comparator: Comparator, bound: float, threshold: float, inclusive: bool, given: str) -> Category:
@@ -166,21 +195,26 @@ def _comparator(plain: str, given: str) -> tuple[Comparator, str]:
     return _COMPARATORS[word], plain[match.end() :]
 
 
-def _number(rest: str, given: str) -> tuple[float, str]:
+def _number(rest: str, given: str, unit: str) -> tuple[float, str]:
     match = _NUMBER.match(rest)
     if match is None:
         raise _refused(f"EBV DNA {given!r} is not a number; expected for example 5000, >4000, <400 or not-detected")
     mantissa = match.group("mantissa")
+    has_exponent = bool(match.group("e") or match.group("p") or match.group("wan"))
+    # A logarithm of 3.716 has decimals, whatever the convention: thousands of it would be no amount of anything.
+    logarithmic = _LOG.search(rest) or _LOG.search(unit.lower())
+    has_two_readings = _DOT_GROUPED.match(mantissa) and not has_exponent and not logarithmic
+    is_grouped_logarithm = "," in mantissa and logarithmic
+    if has_two_readings or is_grouped_logarithm or not (_PLAIN.match(mantissa) or _GROUPED.match(mantissa)):
+        raise _refused(f"EBV DNA {given!r} may mean thousands or decimals; write the decimal sign as a point")
     exponent = int(match.group("e") or match.group("p") or (4 if match.group("wan") else 0))  # 万 is ten thousand
-    if not exponent and _DOT_GROUPED.match(mantissa) and not _LOG.search(rest):
-        raise _refused(f"EBV DNA {given!r} may mean thousands or decimals; write it without a separator")
-    number = float(f"{mantissa.replace(',', '')}e{exponent}")
+    number = float(f"{_SEPARATORS.sub('', mantissa)}e{exponent}")
     return number, match.group("unit").strip()
 
 
 def _in_copies(number: float, written: str, unit: str | None, given: str, copies_per_iu: float | None) -> float:
     """Convert the number to copies/mL; a unit in the text and one beside it must give the same number."""
-    stated = unicodedata.normalize("NFKC", unit or "").strip().lower()
+    stated = _plain_unit(unit)
     units = [part for part in (written, stated) if part]
     if any(_WHOLE_BLOOD.search(part) for part in units):
         raise _refused(f"EBV DNA {given!r} is of another specimen; expected plasma or serum")
@@ -196,10 +230,13 @@ def _in_copies(number: float, written: str, unit: str | None, given: str, copies
 
 def _converted(number: float, unit: str, given: str, copies_per_iu: float | None) -> float:
     logarithmic = bool(_LOG.search(unit))
-    linear = _LOG.sub("", unit.translate(_UNBRACED)).strip(" .*") if logarithmic else unit
-    if _IU.search(linear):
+    linear = _linear(unit)
+    if _is_iu(unit):
         if copies_per_iu is None:
-            raise _refused(f"EBV DNA {given!r} is in IU/mL; expected copies/mL (clinical.copies_per_iu is not set)")
+            raise _refused(
+                f"EBV DNA {given!r} is in IU/mL; expected copies/mL, or a factor of its laboratory, assay and day in "
+                "[clinical] copies_per_iu"
+            )
         factor = copies_per_iu
     else:
         match = _COPIES.match(linear)
@@ -210,6 +247,18 @@ def _converted(number: float, unit: str, given: str, copies_per_iu: float | None
     if logarithmic and number > 12:  # 10**number must not overflow before the range is checked
         raise _refused(f"EBV DNA {given!r} is not plausible as a logarithm")
     return (10.0**number if logarithmic else number) * factor
+
+
+def _plain_unit(unit: str | None) -> str:
+    return unicodedata.normalize("NFKC", unit or "").strip().lower()
+
+
+def _linear(unit: str) -> str:
+    return _LOG.sub("", unit.translate(_UNBRACED)).strip(" .*") if _LOG.search(unit) else unit
+
+
+def _is_iu(unit: str) -> bool:
+    return bool(_IU.search(_linear(unit)))
 
 
 def _refused(sentence: str) -> IneligibleStudyError:

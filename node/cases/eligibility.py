@@ -8,74 +8,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 from config.decision_policy import DecisionPolicy
-from config.errors import IneligibleStudyError, InputError
+from config.errors import InputError
 from config.indication.profile import StageGate
 from config.settings import Settings
-from node.cases.clinical_facts import ClinicalFacts, EbvResult, EbvValue, parse_ebv_dna
+from node.cases.clinical_facts import ClinicalFacts, LaterFact
 from node.cases.dates import parse_date
 from node.cases.diagnosis_eligibility import answer_diagnosis
+from node.cases.ebv_eligibility import assess_ebv
+from node.cases.eligibility_answers import Eligibility, EligibilityFinding, Outcome
+from node.cases.fact_choice import choose_facts, study_day_of
 from node.cases.stage_eligibility import answer_stage
 
-Outcome = Literal["refused", "held"]
 _PATIENT_AGE = re.compile(r"^\s*(\d{1,4})\s*([YMWD])\s*$", re.IGNORECASE)
 _PLACEHOLDER_AGE = re.compile(r"^\s*0+\s*Y\s*$", re.IGNORECASE)
 # Patient's Age (0010,1010) is an AS: three digits and a unit of days, weeks, months or years (PS3.5 section 6.2).
 _PER_YEAR = {"Y": 1.0, "M": 12.0, "W": 52.1775, "D": 365.25}
 # De-identification writes birth dates such as 1900-01-01 and ages such as 000Y or 999Y: these state no age.
 GREATEST_AGE_YEARS = 110
-
-
-@dataclass(frozen=True)
-class EligibilityFinding:
-    """A reason against the computation: the state of the case, the contract's reason code, and a sentence."""
-
-    outcome: Outcome
-    code: str
-    text: str
-
-
-@dataclass
-class Eligibility:
-    """The answers to all questions about one patient.
-
-    Attributes
-    ----------
-    findings : list of EligibilityFinding
-        Reasons against the computation; empty when the method applies.
-    warnings : list of (code, sentence)
-        For the report.
-    explain : dict of str to str
-        One sentence for each question: diagnosis, stage, age, ebv_dna, mr_age, prior_treatment.
-    age_years : int or None
-        Completed years on the day of the study.
-    age_source : str
-        What the age was computed from.
-    ebv, stage : dict
-        As in the computation request (see `ComputeRequest`).
-    study_day : date or None
-        The day of the MR.
-    diagnosis, other_tumour : str
-        As recorded; empty for none.
-    is_diagnosed : bool
-        Whether the disease of the model is recorded.
-    """
-
-    findings: list[EligibilityFinding] = field(default_factory=list)
-    warnings: list[tuple[str, str]] = field(default_factory=list)
-    explain: dict[str, str] = field(default_factory=dict)
-    age_years: int | None = None
-    age_source: str = ""
-    ebv: dict[str, Any] = field(default_factory=dict)
-    stage: dict[str, Any] = field(default_factory=dict)
-    study_day: date | None = None
-    diagnosis: str = ""
-    other_tumour: str = ""
-    is_diagnosed: bool = False
+MACHINES = ("HL7", "FHIR")  # who sets facts without a person's look at the images
 
 
 def assess_eligibility(
@@ -110,37 +65,35 @@ def assess_eligibility(
     Zhong et al., EBioMedicine 2021;70:103522.
     """
     eligibility = Eligibility()
-    day = study_day(header)
-    eligibility.study_day = day
+    day = eligibility.study_day = study_day_of(header)
+    chosen = choose_facts(facts, day, settings)
+    facts = replace(facts, treatment_start=chosen.treatment_start)
+    eligibility.later += chosen.later
+    eligibility.warnings += chosen.notes
+    eligibility.warnings += [("later_fact", later.sentence) for later in chosen.later]
     _assess_diagnosis(eligibility, facts, headers or (header,), settings, policy)
-    _assess_stage(eligibility, facts, policy.stage, settings, day)
+    _assess_stage(eligibility, facts, policy.stage, settings)
     _assess_age(eligibility, header, facts, day)
-    _assess_ebv(eligibility, facts, settings, policy, day)
+    assess_ebv(eligibility, chosen, settings, policy)
     _assess_mr_age(eligibility, facts, settings, day)
+    _assess_identity(eligibility, header, facts)
     _assess_prior_treatment(eligibility, facts)
+    if eligibility.later:
+        eligibility.explain["later_facts"] = " ".join(later.sentence for later in eligibility.later)
     return eligibility
 
 
-def study_day(header: Mapping[str, Any]) -> date | None:
-    """Return the day of the MR; None where no date of the header can be read.
-
-    Parameters
-    ----------
-    header : mapping of DICOM keyword to value
-        Any MR header of the study.
-    """
-    # The study date first: it is type 2 in every image, the others are optional (PS3.3 C.7.2.1, C.7.3.1, C.7.6.1).
-    return _day(header, "StudyDate") or _day(header, "AcquisitionDate") or _day(header, "SeriesDate")
-
-
-def _assess_stage(
-    eligibility: Eligibility, facts: ClinicalFacts, gate: StageGate, settings: Settings, study_day: date | None
-) -> None:
-    answer = answer_stage(facts, gate, study_day)
+def _assess_stage(eligibility: Eligibility, facts: ClinicalFacts, gate: StageGate, settings: Settings) -> None:
+    answer = answer_stage(facts, gate, eligibility.study_day, settings.case.mr_max_age_days)
     judgement = answer.judgement
     eligibility.stage = answer.to_json()
     eligibility.explain["stage"] = answer.text
     eligibility.warnings += judgement.warnings
+    eligibility.later += [
+        LaterFact("stage", f"{fact.stage.prefix}{fact.stage.text}", fact.provenance.observed_on, why,
+                  fact.provenance.source)
+        for fact, why in answer.left_out
+    ]  # fmt: skip
     if judgement.eligible == "yes":
         eligibility.warnings += [("stage_not_used", text) for text in answer.unused]
     elif answer.treated_before:
@@ -226,96 +179,16 @@ def _patient_age(header: Mapping[str, Any]) -> float | None:
     return None if match is None else int(match.group(1)) / _PER_YEAR[match.group(2).upper()]
 
 
-def _assess_ebv(
-    eligibility: Eligibility, facts: ClinicalFacts, settings: Settings, policy: DecisionPolicy, study_day: date | None
-) -> None:
-    start = facts.treatment_start.day if facts.treatment_start else None
-    usable: tuple[EbvResult, EbvValue] | None = None
-    refusals = []
-    for result in reversed(facts.ebv_dna):  # the last draw first
-        reason = _outside_window(result, start, study_day, settings)
-        if reason is None:
-            try:
-                usable = (result, _value(result, settings, policy))
-                break
-            except IneligibleStudyError as error:
-                reason = error.text
-        refusals.append(reason)
-    if usable is not None and usable[1].category != "unknown":
-        _use_ebv(eligibility, *usable, settings, policy)
-        return
-    eligibility.ebv = {"category": "unknown", "copies_per_ml": None, "as_given": None, "comparator": "unknown",
-                 "observed_on": None, "provenance": None}  # fmt: skip
-    if refusals:
-        # The reason of the last draw.
-        text = f"{refusals[0][:1].upper()}{refusals[0][1:]}."
-        eligibility.findings.append(EligibilityFinding("held", "ebv_dna_unusable", text))
-    else:
-        text = "The EBV DNA before treatment is not known."
-        if settings.eligibility.ebv_unknown == "hold":
-            eligibility.findings.append(EligibilityFinding("held", "ebv_dna_unknown", text))
-        else:
-            text += " Both categories are reported."
-            eligibility.warnings.append(("ebv_dna_unknown", text))
-    eligibility.explain["ebv_dna"] = text
-
-
-def _use_ebv(
-    eligibility: Eligibility, result: EbvResult, value: EbvValue, settings: Settings, policy: DecisionPolicy
-) -> None:
-    threshold = policy.ebv_threshold_copies_per_ml
-    observed = result.provenance.observed_on
-    provenance = {**result.provenance.to_json(), "unit": result.unit, "specimen": result.specimen,
-                  "laboratory": result.laboratory}  # fmt: skip
-    eligibility.ebv = {
-        "category": value.category,
-        "copies_per_ml": value.copies_per_ml,
-        "as_given": value.as_given,
-        "comparator": value.comparator,
-        "observed_on": observed.isoformat() if observed else None,
-        "provenance": provenance,
-    }
-    side = "above" if value.category == ">threshold" else "not above"
-    drawn = f", drawn on {observed.isoformat()}" if observed else ""
-    eligibility.explain["ebv_dna"] = (
-        f"EBV DNA {value.as_given} is {side} {threshold:g} copies/mL{drawn} ({result.provenance.source})."
-    )
-    # Only an exact number can be near: a comparator on the right side of the threshold states no distance.
-    copies = value.copies_per_ml
-    if copies is not None and abs(copies - threshold) <= settings.clinical.ebv_band_fraction * threshold:
-        near = f"EBV DNA {copies:g} copies/mL is close to the threshold of {threshold:g}"
-        text = f"{near}; a repeated draw may be on the other side."
-        eligibility.warnings.append(("ebv_dna_near_threshold", text))
-
-
-def _value(result: EbvResult, settings: Settings, policy: DecisionPolicy) -> EbvValue:
-    return parse_ebv_dna(
-        result.text,
-        policy.ebv_threshold_copies_per_ml,
-        policy.ebv_threshold_inclusive,
-        unit=result.unit,
-        specimen=result.specimen,
-        copies_per_iu=settings.clinical.copies_per_iu,
-    )
-
-
-def _outside_window(result: EbvResult, start: date | None, study_day: date | None, settings: Settings) -> str | None:
-    drawn = result.provenance.observed_on
-    if drawn is None:
-        return None
-    # A draw on the first day of treatment counts: only days are known, and blood is drawn before the first fraction.
-    if start is not None and drawn > start:
-        return f"the EBV DNA was drawn on {drawn.isoformat()}, after the treatment began on {start.isoformat()}"
-    days = settings.clinical.ebv_window_days
-    if study_day is not None and (study_day - drawn).days > days:
-        return f"the EBV DNA of {drawn.isoformat()} is more than {days} days older than the MR"
-    return None
-
-
 def _assess_mr_age(eligibility: Eligibility, facts: ClinicalFacts, settings: Settings, study_day: date | None) -> None:
     if facts.treatment_start is None:
-        eligibility.explain["mr_age"] = "The start of treatment is not known, so the age of the MR was not checked."
+        text = "Age of the MR, day of the EBV DNA draw and stage: treatment start unknown: not checked."
+        eligibility.explain["treatment_start"] = eligibility.explain["mr_age"] = text
         return
+    fact = facts.treatment_start
+    eligibility.treatment_start = {"day": fact.day.isoformat(), "kind": fact.kind,
+                                   "provenance": fact.provenance.to_json()}  # fmt: skip
+    how = {"stated": "began or begins", "given": "was given", "planned": "is planned"}[fact.kind]
+    eligibility.explain["treatment_start"] = f"Treatment {how} on {fact.day.isoformat()} ({fact.provenance.source})."
     start, limit = facts.treatment_start.day, settings.case.mr_max_age_days
     if study_day is None:
         eligibility.explain["mr_age"] = "The MR has no study date, so its age was not checked."
@@ -332,6 +205,27 @@ def _assess_mr_age(eligibility: Eligibility, facts: ClinicalFacts, settings: Set
     else:
         text = f"The MR was taken {days} days before the treatment ({limit} are allowed)."
     eligibility.explain["mr_age"] = text
+
+
+def _assess_identity(eligibility: Eligibility, header: Mapping[str, Any], facts: ClinicalFacts) -> None:
+    """Hold the case where a fact cannot be about the person in the images."""
+    in_images, fact = _day(header, "PatientBirthDate"), facts.birth_date
+    start = facts.treatment_start.day if facts.treatment_start else None
+    born = fact.day if fact else in_images
+    text = ""
+    if start is not None and born is not None and start < born:
+        text = f"The treatment began on {start.isoformat()}, before the birth of the patient"
+    # A person's entry corrects the images; a message of another system is about whomever its sender meant.
+    elif fact is not None and fact.provenance.set_by in MACHINES and _is_birth_date(in_images) and born != in_images:
+        text = f"The birth date by {fact.provenance.source} is not the one in the images"
+    if text:
+        text += ": expected facts and images of one person; correct the fact, or enter the right one by hand."
+        eligibility.findings.append(EligibilityFinding("held", "identity_mismatch", text))
+        eligibility.explain["identity"] = text
+
+
+def _is_birth_date(day: date | None) -> bool:
+    return day is not None and (day.month, day.day) != (1, 1)  # what de-identification writes
 
 
 def _assess_prior_treatment(eligibility: Eligibility, facts: ClinicalFacts) -> None:

@@ -17,8 +17,6 @@ from node.cases.clinical_facts import ClinicalFacts, StageFact
 from node.cases.stage import StageValue
 from node.cases.stage_gate import NOT_BEFORE_TREATMENT, StageJudgement, described, judge_stage
 
-DAYS_AFTER_MR = 45  # a stage of a later day describes another state of the tumour
-
 
 @dataclass(frozen=True)
 class StageAnswer:
@@ -34,12 +32,15 @@ class StageAnswer:
         A sentence for each stage that was not used.
     treated_before : str
         A sentence where a stage of a day before the MR says that treatment had begun; else empty.
+    left_out : tuple of (StageFact, str)
+        The stages that were not used, each with half a sentence.
     """
 
     judgement: StageJudgement
     fact: StageFact | None
     unused: tuple[str, ...]
     treated_before: str = ""
+    left_out: tuple[tuple[StageFact, str], ...] = ()
 
     @property
     def text(self) -> str:
@@ -67,7 +68,7 @@ class StageAnswer:
         }
 
 
-def answer_stage(facts: ClinicalFacts, gate: StageGate, study_day: date | None) -> StageAnswer:
+def answer_stage(facts: ClinicalFacts, gate: StageGate, study_day: date | None, days_after_mr: int = 14) -> StageAnswer:
     """Choose the stage that counts for one MR, and judge it.
 
     Parameters
@@ -78,6 +79,9 @@ def answer_stage(facts: ClinicalFacts, gate: StageGate, study_day: date | None) 
         The stage that the model was fitted with.
     study_day : date or None
         Day of the MR.
+    days_after_mr : int
+        The longest allowed time between MR and treatment: where the start of treatment is not known, a later stage is
+        after it in every patient whom the model is for.
 
     Returns
     -------
@@ -86,7 +90,8 @@ def answer_stage(facts: ClinicalFacts, gate: StageGate, study_day: date | None) 
     """
     start = facts.treatment_start.day if facts.treatment_start else None
     recorded: Sequence[StageFact] = facts.stages or ((facts.stage,) if facts.stage else ())
-    reasons = [(fact, _reason_against(fact, start, study_day)) for fact in recorded]
+    last = study_day + timedelta(days=days_after_mr) if study_day is not None else None
+    reasons = [(fact, _reason_against(fact, start, study_day, last)) for fact in recorded]
     usable = [fact for fact, reason in reasons if reason is None]
     unused = tuple(
         f"The stage {fact.stage.prefix}{described(fact.stage)}{_day(fact)} {reason} and was not used."
@@ -99,10 +104,11 @@ def answer_stage(facts: ClinicalFacts, gate: StageGate, study_day: date | None) 
         "recurrence, and the MR is not older."
         for other in recorded if fact is None and _says_treated_before(other, study_day)
     ]  # fmt: skip
-    return StageAnswer(judgement, fact, unused, treated[0] if treated else "")
+    left_out = tuple((fact, f"it {reason}") for fact, reason in reasons if reason is not None)
+    return StageAnswer(judgement, fact, unused, treated[0] if treated else "", left_out)
 
 
-def _reason_against(fact: StageFact, start: date | None, study_day: date | None) -> str | None:
+def _reason_against(fact: StageFact, start: date | None, study_day: date | None, last: date | None) -> str | None:
     for letter in fact.stage.prefix:
         if letter in NOT_BEFORE_TREATMENT:
             return f"was made {NOT_BEFORE_TREATMENT[letter]}"
@@ -111,8 +117,8 @@ def _reason_against(fact: StageFact, start: date | None, study_day: date | None)
         return None
     if start is not None and day > start:
         return f"was made after the treatment began on {start.isoformat()}"
-    if study_day is not None and day > study_day + timedelta(days=DAYS_AFTER_MR):
-        return f"was made more than {DAYS_AFTER_MR} days after the MR of {study_day.isoformat()}"
+    if start is None and study_day is not None and last is not None and day > last:
+        return f"was made more than {(last - study_day).days} days after the MR of {study_day.isoformat()}"
     return None
 
 

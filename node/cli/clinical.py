@@ -28,6 +28,7 @@ def set_(
     ] = None,
     drawn_on: Annotated[str | None, typer.Option("--drawn-on", help="Day of the EBV DNA draw, YYYY-MM-DD.")] = None,
     laboratory: Annotated[str | None, typer.Option("--laboratory", help="Laboratory of the EBV DNA.")] = None,
+    assay: Annotated[str | None, typer.Option("--assay", help="Assay of the EBV DNA.")] = None,
     stage: Annotated[str | None, typer.Option("--stage", help="For example T3N1M0.")] = None,
     ajcc: Annotated[str | None, typer.Option("--ajcc", help="Edition of the stage (default: the site's, 8).")] = None,
     ene: Annotated[
@@ -39,6 +40,7 @@ def set_(
     diagnosis: Annotated[
         str | None, typer.Option("--diagnosis", help="A code or a text: C11.9, nasopharyngeal carcinoma, 鼻咽癌.")
     ] = None,
+    staged_on: Annotated[str | None, typer.Option("--staged-on", help="Day of the staging, YYYY-MM-DD.")] = None,
     birth_date: Annotated[str | None, typer.Option("--birth-date", metavar="YYYY-MM-DD")] = None,
     treatment_start: Annotated[str | None, typer.Option("--treatment-start", metavar="YYYY-MM-DD")] = None,
     prior_treatment: Annotated[
@@ -59,11 +61,12 @@ def set_(
     entries = []
     if ebv_dna is not None:
         day = parse_date(drawn_on, "date of the draw") if drawn_on else None
-        entries.append(facts.ebv_entry(settings, ebv_dna, laboratory=laboratory, drawn_on=day))
+        entries.append(facts.ebv_entry(settings, ebv_dna, laboratory=laboratory, assay=assay, drawn_on=day))
     if stage is not None:
-        entries.append(facts.stage_entry(settings, stage, ajcc, ene=ene))
-    elif ajcc is not None or ene is not None:
-        raise typer.BadParameter("--ajcc and --ene belong to a stage; give --stage too")
+        day = parse_date(staged_on, "date of staging") if staged_on else None
+        entries.append(facts.stage_entry(settings, stage, ajcc, day, ene=ene))
+    elif ajcc is not None or ene is not None or staged_on is not None:
+        raise typer.BadParameter("--ajcc, --ene and --staged-on belong to a stage; give --stage too")
     if diagnosis is not None:
         entries.append(facts.diagnosis_entry(diagnosis))
     if birth_date is not None:
@@ -139,8 +142,9 @@ def import_(
 ) -> None:
     """Record the facts of a table; rows that cannot be used are listed, and the exit code is then 1.
 
-    Columns: patient_id, issuer, ebv_dna, ebv_dna_unit, ebv_dna_specimen, ebv_dna_date, laboratory, stage (or t, n,
-    m), ajcc, ene, stage_date, diagnosis, morphology, diagnosis_date, birth_date, treatment_start, prior_treatment.
+    Columns: patient_id, issuer, ebv_dna, ebv_dna_unit, ebv_dna_specimen, ebv_dna_date, ebv_dna_assay, laboratory,
+    stage (or t, n, m), ajcc, ene, stage_date, diagnosis, morphology, diagnosis_date, birth_date, treatment_start,
+    prior_treatment. A heading that is nearly one of them, or a patient with different values in two rows, is an error.
 
     Example: cptdn clinical import facts.csv
     """

@@ -175,6 +175,8 @@ def _print_explanation(found: dict[str, Any]) -> None:
             print_table(("", ""), lines, title=title)
         else:
             typer.echo(f"{title}: none")
+    for later in found["clinical"]["later_facts"]:
+        typer.echo(f"Later fact: {later['text']}")
     for finding in found.get("quality") or ():
         typer.echo(f"Quality: {_value_text(finding)}")
     print_table(
@@ -218,13 +220,16 @@ def assign(
     ctx: typer.Context,
     study_uid: StudyUid,
     role: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option("--role", metavar="ROLE=SERIES", help="T1w, T2w or CE-T1w = UID, UID:VOLUME or UID+UID."),
-    ],
+    ] = None,
+    issuer: Annotated[
+        str | None, typer.Option("--issuer", help="Issuer of the Patient ID, where the images name none.")
+    ] = None,
     by: Annotated[str, typer.Option("--by", help="Name of the person who decides, for the history.")] = "administrator",
     as_json: Json = False,
 ) -> None:
-    """Assign series to roles; the study is assessed again at once.
+    """Assign series to roles, or the study to an issuer of its Patient ID; it is assessed again at once.
 
     A series with several volumes is named with the volume (SERIES_UID:VOLUME, as `studies explain` lists them); one
     acquisition in two series with both (SERIES_UID+SERIES_UID, or --role twice).
@@ -234,17 +239,22 @@ def assign(
     """
     from node.cases.series_roles import ROLES
     from node.cases.series_summary import JOINED
-    from node.workflow.decisions import assign_roles
+    from node.workflow.decisions import assign_issuer, assign_roles
 
+    if not role and not issuer:
+        raise typer.BadParameter("nothing to assign; give --role or --issuer")
     decided: dict[str, str] = {}
-    for given in role:
+    for given in role or ():
         name, _, series = given.partition("=")
         if name not in ROLES or not series:
             expected = f"ROLE=SERIES with ROLE one of {', '.join(ROLES)}"
             raise typer.BadParameter(f"expected {expected}, found {given!r}", param_hint="--role")
         decided[name] = f"{decided[name]}{JOINED}{series}" if name in decided else series
     with ledger_of(ctx).begin() as session:
-        assign_roles(session, study_uid, decided, by)
+        if decided:
+            assign_roles(session, study_uid, decided, by)
+        if issuer:
+            assign_issuer(session, study_uid, issuer, by)
     record_about_studies(ctx, "studies assign", [study_uid])
     _print_decision(as_json, study_uid, "assigned", "The decision is recorded; the study is assessed again.")
 

@@ -1,6 +1,7 @@
-"""Codes under which laboratories and registries send EBV DNA and diagnoses; those of TNM are in `staging_codes`.
+"""Codes under which laboratories, registries and pharmacies send facts; those of TNM are in `staging_codes`.
 
-LOINC from loinc.org.
+LOINC from loinc.org; SNOMED CT of treatments as in mCODE and CodeX; ATC group L01 are the antineoplastic agents (WHO
+Collaborating Centre for Drug Statistics Methodology).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ class Meaning:
 
     Attributes
     ----------
-    fact : {"ebv_dna", "diagnosis", "t", "n", "m", "stage"}
+    fact : {"ebv_dna", "diagnosis", "t", "n", "m", "stage", "treatment_start"}
         The fact.
     unit, specimen : str or None
         Part of the code's definition; a unit sent with the result takes precedence.
@@ -43,8 +44,41 @@ LOINC: Mapping[str, Meaning] = {
     "29308-4": Meaning("diagnosis"),
     "52797-8": Meaning("diagnosis"),
 }
-LOCAL_NAMES = {name: Meaning(name) for name in ("ebv_dna", "diagnosis", "t", "n", "m", "stage")}
+LOCAL_NAMES = {name: Meaning(name) for name in ("ebv_dna", "diagnosis", "t", "n", "m", "stage", "treatment_start")}
+KNOWN_CODES = frozenset(LOINC) | {code for code in STAGED if "-" in code}  # of LOINC, which need no other system
 SNOMED_NOT_DETECTED = frozenset({"260415000", "260385009"})  # Not detected; Negative
+
+
+# Radiation oncology and/or radiotherapy; radiotherapy; course of it; teleradiotherapy; external beam with photons;
+# IMRT; VMAT; chemotherapy; combined chemotherapy and radiation therapy.
+SNOMED_TREATMENTS = frozenset(
+    {"108290001", "1287742003", "1217123003", "33195004", "1156506007", "441799006", "1156530009", "367336001",
+     "703423002"}
+)  # fmt: skip
+ATC_ANTINEOPLASTIC = "L01"
+LOINC_SYSTEMS = ("LN", "LOINC", "HTTP://LOINC.ORG", "")
+SNOMED_SYSTEMS = ("SCT", "SNM", "SNOMED", "SNOMED-CT", "SNOMED CT", "HTTP://SNOMED.INFO/SCT")
+ATC_SYSTEMS = ("ATC", "WC", "HTTP://WWW.WHOCC.NO/ATC", "URN:OID:2.16.840.1.113883.6.73")  # WC: HL7 table 0396
+
+
+def is_treatment(code: str, system: str, local: Mapping[str, str]) -> bool:
+    """Return whether a code names a treatment of the tumour, whose first day is the start of treatment.
+
+    Parameters
+    ----------
+    code, system, local
+        As of `meaning_of`; a local code with the meaning ``treatment_start`` names one.
+
+    Returns
+    -------
+    bool
+        True for radiotherapy, chemotherapy and antineoplastic agents.
+    """
+    if code in local:
+        return local[code] == "treatment_start"
+    if system.upper() in SNOMED_SYSTEMS:
+        return code in SNOMED_TREATMENTS
+    return system.upper() in ATC_SYSTEMS and code.upper().startswith(ATC_ANTINEOPLASTIC)
 
 
 def meaning_of(code: str, system: str, local: Mapping[str, str]) -> Meaning | None:
@@ -57,7 +91,8 @@ def meaning_of(code: str, system: str, local: Mapping[str, str]) -> Meaning | No
     system : str
         Coding system as HL7 v2 (``LN``) or FHIR (a URI) names it; an empty one is taken as LOINC.
     local : mapping of str to str
-        The site's own codes -> ebv_dna, diagnosis, t, n, m or stage; they take precedence, whatever the system.
+        The site's own codes -> ebv_dna, diagnosis, t, n, m, stage or treatment_start; they take precedence, whatever
+        the system.
 
     Returns
     -------
@@ -66,7 +101,7 @@ def meaning_of(code: str, system: str, local: Mapping[str, str]) -> Meaning | No
     """
     if code in local:
         return LOCAL_NAMES.get(local[code])
-    if system.upper() in ("LN", "LOINC", "HTTP://LOINC.ORG", "") and code in LOINC:
+    if system.upper() in LOINC_SYSTEMS and code in LOINC:
         return LOINC[code]
     if code in STAGED and _is_system_of(code, system):
         fact, prefix, edition = STAGED[code]

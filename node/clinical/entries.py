@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -11,12 +11,15 @@ from sqlalchemy.orm import Session
 from config.decision_policy import active_policy
 from config.errors import InputError
 from config.settings import Settings
+from node.cases.clinical_facts import ClinicalFacts, StartKind
 from node.cases.dates import parse_date
 from node.cases.diagnosis import read_diagnosis
-from node.cases.ebv_dna import parse_ebv_dna
+from node.cases.ebv_dna import EbvValue, parse_ebv_dna
+from node.cases.iu_conversion import iu_factor
 from node.cases.stage import parse_stage
 from node.ledger.cases import schedule_patient
-from node.ledger.facts import record_fact
+from node.ledger.database import now_utc
+from node.ledger.facts import facts_of, record_fact
 
 YES = frozenset({"yes", "y", "true", "1", "ja", "oui", "是", "有"})
 NO = frozenset({"no", "n", "false", "0", "nein", "non", "否", "无"})
@@ -49,6 +52,7 @@ def ebv_entry(
     unit: str | None = None,
     specimen: str | None = None,
     laboratory: str | None = None,
+    assay: str | None = None,
     drawn_on: date | None = None,
     check: bool = True,
 ) -> FactEntry:
@@ -60,7 +64,7 @@ def ebv_entry(
         Threshold and conversion of the site, for the check.
     text : str
         The result, for example ``5200``, ``>4000`` or ``not detected``.
-    unit, specimen, laboratory : str, optional
+    unit, specimen, laboratory, assay : str, optional
         As sent.
     drawn_on : date, optional
         Day of the draw; without it the result replaces all earlier ones.
@@ -77,20 +81,50 @@ def ebv_entry(
     ------
     IneligibleStudyError
         ``ebv_dna_unusable`` when `check` is true and the result cannot be used.
+    InputError
+        When the day of the draw is in the future.
     """
+    _check_past(settings, drawn_on, "date of the draw")
     # The checks of the assessment itself, so that what is accepted here cannot be refused there for its form.
-    if check:
-        decision = active_policy(settings)
-        parse_ebv_dna(
-            text,
-            decision.ebv_threshold_copies_per_ml,
-            decision.ebv_threshold_inclusive,
-            unit=unit,
-            specimen=specimen,
-            copies_per_iu=settings.clinical.copies_per_iu,
-        )
     value = {"text": text.strip(), "unit": unit, "specimen": specimen, "laboratory": laboratory}
-    return FactEntry("ebv_dna", value, drawn_on)
+    if assay:  # left out otherwise: results of earlier versions have none, and an equal one must be recognised
+        value["assay"] = assay
+    entry = FactEntry("ebv_dna", value, drawn_on)
+    if check:
+        ebv_value(entry, settings)
+    return entry
+
+
+def ebv_value(entry: FactEntry, settings: Settings) -> EbvValue:
+    """Interpret the entry of an EBV DNA result.
+
+    Parameters
+    ----------
+    entry : FactEntry
+        Named ``ebv_dna``.
+    settings : Settings
+        Threshold and conversions of the site.
+
+    Returns
+    -------
+    EbvValue
+        As an assessment interprets it.
+
+    Raises
+    ------
+    IneligibleStudyError
+        ``ebv_dna_unusable`` when it cannot be used.
+    """
+    value, decision = entry.value, active_policy(settings)
+    factor = iu_factor(settings.clinical.copies_per_iu, value["laboratory"], value.get("assay"), entry.observed_on)
+    return parse_ebv_dna(
+        value["text"],
+        decision.ebv_threshold_copies_per_ml,
+        decision.ebv_threshold_inclusive,
+        unit=value["unit"],
+        specimen=value["specimen"],
+        copies_per_iu=factor.factor if factor else None,
+    )
 
 
 def stage_entry(
@@ -119,8 +153,9 @@ def stage_entry(
     Raises
     ------
     InputError
-        When the text is not TNM.
+        When the text is not TNM, or the day is in the future.
     """
+    _check_past(settings, staged_on, "date of staging")
     stage = parse_stage(text, edition, default_edition=settings.clinical.stage_edition_default, ene=ene)
     return FactEntry("stage", stage.to_json(), staged_on)
 
@@ -176,20 +211,27 @@ def birth_date_entry(text: str) -> FactEntry:
     return FactEntry("birth_date", {"day": day.isoformat()})
 
 
-def treatment_start_entry(text: str) -> FactEntry:
+def treatment_start_entry(text: str, kind: StartKind = "stated", order: str | None = None) -> FactEntry:
     """Build the entry of the first day of treatment; a text that is no date is refused with InputError.
 
     Parameters
     ----------
     text : str
         In a form of `node.cases.dates`; a day in the future is a planned start.
+    kind : {"stated", "given", "planned"}
+        As of `DateFact`.
+    order : str, optional
+        Number of the order, by which its later messages change or cancel it.
 
     Returns
     -------
     FactEntry
         Named ``treatment_start``.
     """
-    return FactEntry("treatment_start", {"day": parse_date(text, "start of treatment").isoformat()})
+    value = {"day": parse_date(text, "start of treatment").isoformat()}
+    if kind != "stated":
+        value |= {"kind": kind, **({"order": order} if order else {})}
+    return FactEntry("treatment_start", value)
 
 
 def prior_treatment_entry(text: str) -> FactEntry:
@@ -214,7 +256,13 @@ def prior_treatment_entry(text: str) -> FactEntry:
 
 
 def record_entries(
-    session: Session, patient_id: str, issuer: str, entries: list[FactEntry], source: str, set_by: str
+    session: Session,
+    patient_id: str,
+    issuer: str,
+    entries: list[FactEntry],
+    source: str,
+    set_by: str,
+    stated_at: datetime | None = None,
 ) -> int:
     """Record facts of one patient, and schedule an assessment of the patient's cases.
 
@@ -228,16 +276,96 @@ def record_entries(
         The facts.
     source, set_by : str
         Provenance: where they come from, and which user or program recorded them.
+    stated_at : datetime, optional
+        When the sender wrote them; aware.
 
     Returns
     -------
     int
         Number of facts that were new; the same fact again changes nothing.
+
+    Raises
+    ------
+    InputError
+        When they contradict each other or what is recorded: something happened before the patient's birth. Then none
+        of them is recorded.
     """
+    check_entries(facts_of(session, patient_id.strip(), issuer), entries)
     new = 0
     for entry in entries:
-        if record_fact(session, patient_id, issuer, entry.name, entry.value, source, set_by, entry.observed_on):
+        value = dict(entry.value)
+        if record_fact(
+            session, patient_id, issuer, entry.name, value, source, set_by, entry.observed_on, stated_at=stated_at
+        ):
             new += 1
     if new:
         schedule_patient(session, patient_id.strip(), issuer)
     return new
+
+
+def check_entries(known: ClinicalFacts, entries: list[FactEntry]) -> None:
+    """Refuse facts of days before the patient's birth.
+
+    Parameters
+    ----------
+    known : ClinicalFacts
+        What is recorded about the patient.
+    entries : list of FactEntry
+        New facts; a birth date among them counts in place of the recorded one.
+
+    Raises
+    ------
+    InputError
+        Naming both days.
+    """
+    born_in = next((entry.value["day"] for entry in entries if entry.name == "birth_date"), None)
+    born = date.fromisoformat(born_in) if born_in else (known.birth_date.day if known.birth_date else None)
+    if born is None:
+        return
+    days = [(_EVENTS[entry.name], _day_of(entry)) for entry in entries if entry.name in _EVENTS]
+    if born_in:  # the new birth date must fit to what is recorded
+        days += [(_EVENTS["treatment_start"], fact.day) for fact in known.treatment_starts]
+        days += [(_EVENTS["ebv_dna"], result.provenance.observed_on) for result in known.ebv_dna]
+        days += [(_EVENTS["stage"], fact.provenance.observed_on) for fact in known.stages]
+    for what, day in days:
+        if day is not None and day < born:
+            raise InputError(
+                f"expected {what} after the birth of the patient on {born.isoformat()}, found {day.isoformat()}; "
+                "correct one of the two"
+            )
+
+
+_EVENTS = {"ebv_dna": "a draw of EBV DNA", "stage": "a staging", "treatment_start": "a start of treatment"}
+
+
+def _day_of(entry: FactEntry) -> date | None:
+    return date.fromisoformat(entry.value["day"]) if entry.name == "treatment_start" else entry.observed_on
+
+
+def today_at_site(settings: Settings) -> date:
+    """Return the present day at the site.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``[report] timezone``; without it that of this machine.
+
+    Returns
+    -------
+    date
+        A container often runs in UTC while the laboratory's morning is its yesterday.
+    """
+    offset = settings.report.timezone
+    if offset is None:
+        return now_utc().astimezone().date()
+    sign = -1 if offset.startswith("-") else 1
+    digits = offset.lstrip("+-").replace(":", "")
+    return now_utc().astimezone(timezone(sign * timedelta(hours=int(digits[:2]), minutes=int(digits[2:4] or 0)))).date()
+
+
+def _check_past(settings: Settings, day: date | None, what: str) -> None:
+    today = today_at_site(settings)
+    if day is not None and day > today:
+        raise InputError(
+            f"the {what} {day.isoformat()} is in the future; expected a day up to today, {today.isoformat()}"
+        )

@@ -1,6 +1,6 @@
-"""FHIR R4 resources to facts: Observation (EBV DNA, TNM) and Condition (diagnosis, stage), alone or in a Bundle.
+"""FHIR R4 resources to facts: Observation (EBV DNA, TNM), Condition (diagnosis, stage) and treatments, or a Bundle.
 
-Source: hl7.org/fhir/R4 observation.html, condition.html; TNM as in mCODE STU3.
+Source: hl7.org/fhir/R4 observation.html, condition.html; TNM as in mCODE STU3. Treatments: see `fhir_treatments`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from config.settings import Settings
 from node.cases.dates import parse_date
 from node.clinical.codes import SNOMED_NOT_DETECTED, Meaning, meaning_of
 from node.clinical.entries import record_entries
+from node.clinical.fhir_treatments import TREATMENTS, treatments_of
+from node.clinical.number_text import number_text
 from node.clinical.results import CodedResult, edition_words, interpret_results
 from node.clinical.staging_codes import CATEGORIES, EDITIONS
 from node.ledger.cases import schedule_patient
@@ -67,7 +69,7 @@ def record_document(document: Mapping[str, Any], ledger: Ledger, settings: Setti
     # stage.
     by_patient: dict[str, list[Mapping[str, Any]]] = {}
     for resource in resources:
-        if resource.get("resourceType") not in ("Observation", "Condition"):
+        if resource.get("resourceType") not in ("Observation", "Condition", *TREATMENTS):
             continue
         try:
             patient_id = patient_id_of(resource, patients, settings)
@@ -109,14 +111,27 @@ def record_resources(
         Number of new facts, and one sentence for each result that cannot be used.
     """
     issuer = settings.fhir.issuer
-    new, problems = 0, []
+    new, n_withdrawn, problems = 0, 0, []
     for group in _groups(resources, settings):
         results = interpret_results(group, settings)
-        new += record_entries(session, patient_id, issuer, results.entries, source, by)
         problems += results.refused
-        n_withdrawn = sum(withdraw_fact(session, patient_id, issuer, name, day) for name, day in results.withdrawn)
-        if n_withdrawn:
-            schedule_patient(session, patient_id, issuer)
+        try:
+            new += record_entries(session, patient_id, issuer, results.entries, source, by)
+        except InputError as error:
+            problems.append(str(error))
+        n_withdrawn += sum(withdraw_fact(session, patient_id, issuer, name, day) for name, day in results.withdrawn)
+    treatments = treatments_of(resources, settings)
+    problems += treatments.problems
+    for entry in treatments.starts:
+        try:
+            new += record_entries(session, patient_id, issuer, [entry], source, by)
+        except InputError as error:
+            problems.append(str(error))
+    n_withdrawn += sum(
+        withdraw_fact(session, patient_id, issuer, "treatment_start", None, order) for order in treatments.cancelled
+    )
+    if n_withdrawn:
+        schedule_patient(session, patient_id, issuer)
     return new, problems
 
 
@@ -194,9 +209,15 @@ def _groups(resources: Sequence[Mapping[str, Any]], settings: Settings) -> list[
     )
     groups: list[list[CodedResult]] = []
     tnm_of: dict[date | None, list[CodedResult]] = {}
+    draws_of: dict[date | None, list[CodedResult]] = {}
     for result, _ in dated:
-        if result.meaning.fact in ("ebv_dna", "diagnosis") or result.withdrawn:
+        if result.meaning.fact in ("diagnosis", "treatment_start") or result.withdrawn:
             groups.append([result])
+        elif result.meaning.fact == "ebv_dna":
+            # All results of a draw together: the usable one counts, whatever its unit and its place in the Bundle.
+            if result.observed_on not in draws_of:
+                groups.append(draws_of.setdefault(result.observed_on, []))
+            draws_of[result.observed_on].append(result)
         elif result.observed_on in tnm_of:
             tnm_of[result.observed_on].append(result)
         else:
@@ -212,7 +233,7 @@ def _observation(resource: Mapping[str, Any], settings: Settings) -> list[CodedR
         return []
     meaning = _meaning(resource.get("code"), settings)
     text, unit = _value(resource, meaning)
-    if meaning is None or (not text and status in FINAL):
+    if meaning is None or (not text and status in FINAL and meaning.fact != "treatment_start"):
         return []
     return [
         CodedResult(
@@ -224,6 +245,8 @@ def _observation(resource: Mapping[str, Any], settings: Settings) -> list[CodedR
             laboratory=_laboratory(resource),
             edition=_edition(resource.get("method")),
             withdrawn=status in WITHDRAWN,
+            assay=" ".join(_words(resource.get("method"))) or None,
+            written=_recency(resource) or ("" if status == "final" else status),
         )
     ]  # fmt: skip
 
@@ -301,7 +324,7 @@ def _value(resource: Mapping[str, Any], meaning: Meaning | None) -> tuple[str, s
     quantity = _object(resource.get("valueQuantity"))
     if quantity.get("value") is not None:
         unit = quantity.get("unit") or quantity.get("code")
-        return f"{quantity.get('comparator') or ''}{_number(quantity['value'])}", str(unit) if unit else None
+        return f"{quantity.get('comparator') or ''}{number_text(quantity['value'])}", str(unit) if unit else None
     concept = resource.get("valueCodeableConcept")
     if concept:
         codes = _codes(concept)
@@ -311,14 +334,10 @@ def _value(resource: Mapping[str, Any], meaning: Meaning | None) -> tuple[str, s
             return " ".join(_coded_words(concept)), None
         coded = next(iter(_stage_texts(concept)), "") if codes & set(CATEGORIES) else ""
         return coded or next(iter(_words(concept)), ""), None
-    for key in ("valueString", "valueInteger"):
+    for key in ("valueString", "valueInteger", "valueDateTime"):
         if resource.get(key) is not None:
-            return _number(resource[key]), None
+            return number_text(resource[key]), None
     return "", None
-
-
-def _number(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _specimen(resource: Mapping[str, Any]) -> str | None:

@@ -16,6 +16,7 @@ from config.errors import CptdnError, InputError
 from config.settings import Settings
 from node.clinical.codes import searched_codes
 from node.clinical.fhir import record_resources
+from node.clinical.fhir_treatments import TREATMENTS
 from node.ledger.cases import list_cases
 from node.ledger.database import Ledger, now_utc
 
@@ -25,7 +26,15 @@ log = structlog.get_logger(__name__)
 
 
 class FhirUnavailableError(CptdnError):
-    """The FHIR server did not answer, or not with FHIR; the next poll tries again."""
+    """The FHIR server did not answer, or not with FHIR; the next poll tries again.
+
+    Attributes
+    ----------
+    status : int or None
+        HTTP status of an answer that is an error.
+    """
+
+    status: int | None = None
 
 
 class FhirClient:
@@ -75,7 +84,8 @@ class FhirClient:
         Returns
         -------
         list of mapping
-            Observations with one of the known codes, and all Conditions; empty when the server has no such Patient.
+            Observations with one of the known codes, all Conditions and treatments; empty when the server has no such
+            Patient.
 
         Raises
         ------
@@ -106,6 +116,14 @@ class FhirClient:
         codes = ",".join([*searched_codes(), *self.settings.fhir.codes])
         resources = list(self._search("Observation", {"patient": reference, "code": codes}))
         resources += self._search("Condition", {"patient": reference})
+        for kind in TREATMENTS:
+            try:
+                resources += self._search(kind, {"patient": reference})
+            # A laboratory's server has no treatments and may answer that it does not know them.
+            except FhirUnavailableError as error:
+                if error.status not in (400, 403, 404, 405, 501):
+                    raise
+                log.info("the FHIR server has no such resources", kind=kind, status=error.status)
         return resources
 
     def _search(self, kind: str, parameters: dict[str, str]) -> Iterator[Mapping[str, Any]]:
@@ -136,7 +154,10 @@ class FhirClient:
             response.raise_for_status()
             document = response.json()
         except (httpx.HTTPError, ValueError) as error:
-            raise FhirUnavailableError(f"the FHIR server {self.base_url} cannot be read: {_cause(error)}") from error
+            unavailable = FhirUnavailableError(f"the FHIR server {self.base_url} cannot be read: {_cause(error)}")
+            if isinstance(error, httpx.HTTPStatusError):
+                unavailable.status = error.response.status_code
+            raise unavailable from error
         if not isinstance(document, Mapping) or document.get("resourceType") != "Bundle":
             raise FhirUnavailableError(f"the FHIR server {self.base_url} did not answer with a Bundle")
         return document

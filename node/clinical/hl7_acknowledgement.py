@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Literal
 
 Acknowledgement = Literal["AA", "AE", "AR"]
 
 CONTROL_ID_LENGTH = 120
+ACCEPTED = "0"  # table 0357
 OTHER_ERROR = "207"  # table 0357, application internal error: the text of ERR-8 says more
 
 
-def acknowledge(raw: bytes, code: Acknowledgement, problems: list[str], charset: str = "utf-8") -> bytes:
+def acknowledge(
+    raw: bytes, code: Acknowledgement, problems: list[str], charset: str = "utf-8", notes: Sequence[str] = ()
+) -> bytes:
     """Build the ACK of a message.
 
     Parameters
@@ -24,6 +28,8 @@ def acknowledge(raw: bytes, code: Acknowledgement, problems: list[str], charset:
         One ERR segment each.
     charset : str
         Python codec of the message, used for the ERR segments.
+    notes : sequence of str
+        Information that is no error, one ERR segment with severity I each.
 
     Returns
     -------
@@ -50,8 +56,9 @@ def acknowledge(raw: bytes, code: Acknowledgement, problems: list[str], charset:
         separator.join(["MSA", code, control_id]),
     ]  # fmt: skip
     lines += [
-        separator.join(["ERR", "", "", OTHER_ERROR, "E", "", "", "", _escaped(text, separator, encoding)])
-        for text in problems
+        separator.join(["ERR", "", "", number, severity, "", "", "", _escaped(text, separator, encoding)])
+        for number, severity, texts in ((OTHER_ERROR, "E", problems), (ACCEPTED, "I", notes))
+        for text in texts
     ]
     return b"".join(_encoded(line, charset) + b"\r" for line in lines)
 

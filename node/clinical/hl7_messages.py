@@ -1,18 +1,19 @@
-"""HL7 v2 ORU^R01: laboratory results to facts.
+"""HL7 v2 messages to facts: laboratory results (ORU^R01), and orders of treatment (ORM, RDS and their successors).
 
 The acknowledgement is AA when everything is recorded (also for a repeated message), AE when a result or its patient
 cannot be used (what can be used is recorded), and AR for a message that is not processed here: another message type,
-test data, or no HL7.
+test data, or no HL7. A result with a known code that is left out is never AA.
 
-Source: HL7 v2.5.1 chapters 2 (MSH) and 7 (ORU), tables 0008, 0085 and 0211.
+Source: HL7 v2.5.1 chapters 2 (MSH), 4 (orders) and 7 (ORU), tables 0008, 0085 and 0211.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 import hl7
@@ -20,13 +21,12 @@ from sqlalchemy.orm import Session
 
 from config.errors import InputError
 from config.settings import Settings
-from node.cases.dates import parse_date
-from node.clinical.codes import SNOMED_NOT_DETECTED, Meaning, meaning_of
 from node.clinical.entries import FactEntry, birth_date_entry, record_entries
 from node.clinical.hl7_acknowledgement import CONTROL_ID_LENGTH, acknowledge
 from node.clinical.hl7_fields import component, component_of, field_text
-from node.clinical.results import CodedResult, edition_words, interpret_results
-from node.clinical.staging_codes import CATEGORIES
+from node.clinical.hl7_observations import read_observations
+from node.clinical.hl7_orders import ORDER_MESSAGES, CancelledOrder, orders_of
+from node.clinical.results import CodedResult, interpret_results
 from node.ledger.cases import schedule_patient
 from node.ledger.database import Ledger
 from node.ledger.facts import facts_of, is_recorded, withdraw_fact
@@ -37,7 +37,6 @@ CHARSETS: Mapping[str, str] = {
     "UNICODE UTF-8": "utf-8", "UTF-8": "utf-8", "UTF8": "utf-8", "GB 18030-2000": "gb18030", "GB18030": "gb18030",
     "GBK": "gb18030", "GB2312": "gb18030", "CP936": "gb18030", "BIG-5": "big5", "BIG5": "big5",
 }  # fmt: skip
-FINAL, CORRECTED, WITHDRAWN = "F", "C", frozenset({"D", "W", "X"})
 SOURCE_LENGTH = 255  # of the ledger's column
 
 
@@ -51,22 +50,50 @@ class Patient:
 
 
 @dataclass
-class OruMessage:
-    """A parsed message: its sender, results by patient, and a sentence for each patient without an identifier."""
+class PatientContent:
+    """What a message says about one patient."""
+
+    patient: Patient
+    results: list[CodedResult] = field(default_factory=list)
+    starts: list[FactEntry] = field(default_factory=list)
+    cancelled: list[CancelledOrder] = field(default_factory=list)
+
+
+@dataclass
+class ClinicalMessage:
+    """A parsed message: its sender, content by patient, and a sentence for each result that is left out."""
 
     control_id: str
     sender: str
     sent_at: str
-    results: list[tuple[Patient, list[CodedResult]]] = field(default_factory=list)
+    digest: str
+    contents: list[PatientContent] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     @property
     def source(self) -> str:
         """The source recorded with each fact; a message with the same source is a repetition.
 
-        MSH-7 is part of it, because senders restart their control ids.
+        MSH-7 is part of it, because senders restart their control ids, and a digest of the content, because a sender
+        that corrects a refused message may send it again under the same id.
         """
-        return f"HL7 {self.sender} message {self.control_id} of {self.sent_at}"[:SOURCE_LENGTH]
+        name = f"HL7 {self.sender} message {self.control_id} of {self.sent_at}"
+        return f"{name[: SOURCE_LENGTH - len(self.digest) - 3]} ({self.digest})"
+
+    @property
+    def written_at(self) -> datetime | None:
+        """The time of MSH-7 in UTC; None where it is no time. Without an offset it is local time of this machine."""
+        match = re.fullmatch(r"(\d{8})(\d{2})?(\d{2})?(\d{2})?(?:\.\d+)?([+-]\d{4})?", self.sent_at)
+        if match is None:
+            return None
+        day, hours, minutes, seconds, offset = match.groups()
+        text = f"{day}{hours or '00'}{minutes or '00'}{seconds or '00'}"
+        try:
+            if offset:
+                return datetime.strptime(text + offset, "%Y%m%d%H%M%S%z").astimezone(UTC)
+            return datetime.strptime(text, "%Y%m%d%H%M%S").astimezone(UTC)
+        except (ValueError, OverflowError, OSError):
+            return None
 
 
 class RejectedMessageError(InputError):
@@ -74,7 +101,7 @@ class RejectedMessageError(InputError):
 
 
 def handle_message(raw: bytes, ledger: Ledger, settings: Settings) -> bytes:
-    """Record the facts of one ORU message, and acknowledge it.
+    """Record the facts of one message, and acknowledge it.
 
     Parameters
     ----------
@@ -92,15 +119,17 @@ def handle_message(raw: bytes, ledger: Ledger, settings: Settings) -> bytes:
     """
     try:
         text, charset = decode(raw, settings.hl7.default_charset)
-        message = parse_oru(text, settings)
+        message = parse_message(text, settings)
     except RejectedMessageError as error:
         return acknowledge(raw, "AR", [str(error)])
-    problems = list(message.problems)
+    problems, notes = list(message.problems), []
     # Committed before the acknowledgement is built: with AA the laboratory forgets the message.
     with ledger.begin() as session:
-        for patient, results in message.results:
-            problems += _record(session, patient, results, message, settings)
-    return acknowledge(raw, "AE" if problems else "AA", problems, charset)
+        for content in message.contents:
+            refused, not_needed = _record(session, content, message, settings)
+            problems += refused
+            notes += not_needed
+    return acknowledge(raw, "AE" if problems else "AA", problems, charset, notes)
 
 
 def decode(raw: bytes, default_charset: str) -> tuple[str, str]:
@@ -137,8 +166,8 @@ def decode(raw: bytes, default_charset: str) -> tuple[str, str]:
         raise RejectedMessageError(f"the message is not text in {declared or default_charset} (MSH-18)") from error
 
 
-def parse_oru(text: str, settings: Settings) -> OruMessage:
-    """Parse an ORU^R01 message.
+def parse_message(text: str, settings: Settings) -> ClinicalMessage:
+    """Parse a message of results or of orders.
 
     Parameters
     ----------
@@ -149,8 +178,9 @@ def parse_oru(text: str, settings: Settings) -> OruMessage:
 
     Returns
     -------
-    OruMessage
-        Results of OBX segments with a known code, and diagnoses of DG1 segments; others are ignored.
+    ClinicalMessage
+        Results of OBX segments with a known code, diagnoses of DG1 segments, and orders of treatment; others are
+        ignored.
 
     Raises
     ------
@@ -167,8 +197,9 @@ def parse_oru(text: str, settings: Settings) -> OruMessage:
     except (hl7.HL7Exception, KeyError, IndexError, ValueError, AssertionError) as error:
         raise RejectedMessageError(f"the message cannot be parsed: {error}") from error
     kind, trigger = component(header, 9, 0), component(header, 9, 1)
-    if (kind, trigger) != ("ORU", "R01"):
-        raise RejectedMessageError(f"message type {kind}^{trigger} is not supported; expected ORU^R01")
+    if (kind, trigger) != ("ORU", "R01") and kind not in ORDER_MESSAGES:
+        expected = f"ORU^R01, {', '.join(sorted(ORDER_MESSAGES))}"
+        raise RejectedMessageError(f"message type {kind}^{trigger} is not supported; expected {expected}")
     control_id = field_text(header, 10)
     if not control_id or len(control_id) > CONTROL_ID_LENGTH:
         raise RejectedMessageError("the message control id (MSH-10) is missing or too long")
@@ -177,47 +208,61 @@ def parse_oru(text: str, settings: Settings) -> OruMessage:
     if processing not in ("", "P"):
         raise RejectedMessageError(f"processing id {processing!r} (MSH-11) is not production")
     sender = "/".join(part for part in (component(header, 3, 0), component(header, 4, 0)) if part)
-    oru = OruMessage(control_id, sender, field_text(header, 7))
+    digest = hashlib.sha256(normal.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    clinical = ClinicalMessage(control_id, sender, field_text(header, 7), digest)
     for patient_segment, segments in _patients(message):
-        results = list(_results(segments, component(header, 4, 0), settings))
-        if not results:
+        observations = read_observations(segments, component(header, 4, 0), settings)
+        orders = orders_of(segments, settings) if kind in ORDER_MESSAGES else None
+        clinical.problems += [*observations.problems, *(orders.problems if orders else ())]
+        if not observations.results and not (orders and (orders.starts or orders.cancelled)):
             continue
         patient = _patient(patient_segment, settings)
         if patient is None:
-            oru.problems.append("a result has no patient identifier (PID-3)")
-        else:
-            oru.results.append((patient, results))
-    return oru
+            clinical.problems.append("a result has no patient identifier (PID-3)")
+            continue
+        content = PatientContent(patient, observations.results)
+        if orders is not None:
+            content.starts, content.cancelled = orders.starts, orders.cancelled
+        clinical.contents.append(content)
+    return clinical
 
 
 def _record(
-    session: Session, patient: Patient, results: list[CodedResult], message: OruMessage, settings: Settings
-) -> list[str]:
-    # Senders repeat a message whose acknowledgement they did not get; it is acknowledged again and recorded once.
+    session: Session, content: PatientContent, message: ClinicalMessage, settings: Settings
+) -> tuple[list[str], list[str]]:
+    """Record what a message says about one patient; return the sentences of what cannot be used or was not needed."""
+    patient = content.patient
+    interpreted = interpret_results(content.results, settings)
+    # Senders repeat a message whose acknowledgement they did not get; it is acknowledged as before and recorded once.
     if is_recorded(session, patient.patient_id, message.source):
-        return []
-    interpreted = interpret_results(results, settings)
-    entries: list[FactEntry] = list(interpreted.entries)
+        return interpreted.refused, interpreted.notes
+    entries: list[FactEntry] = [*interpreted.entries, *content.starts]
     known = facts_of(session, patient.patient_id, patient.issuer).birth_date
     if patient.birth_date:
         try:
             born = birth_date_entry(patient.birth_date)
         except InputError as error:
-            return [f"{error} (PID-7)"]
+            return [f"{error} (PID-7)"], []
         # A wrong birth date means a wrong patient, or a Patient ID used twice: nothing of the message is recorded.
         if known is not None and known.day.isoformat() != born.value["day"]:
-            return [
+            sentence = (
                 f"the birth date of patient {patient.patient_id} (PID-7) is not the one on record; nothing was recorded"
-            ]
+            )
+            return [sentence], []
         if known is None:
             entries.append(born)
-    record_entries(session, patient.patient_id, patient.issuer, entries, message.source, "HL7")
-    n_withdrawn = sum(
-        withdraw_fact(session, patient.patient_id, patient.issuer, name, day) for name, day in interpreted.withdrawn
+    identity = (session, patient.patient_id, patient.issuer)
+    try:
+        record_entries(*identity, entries, message.source, "HL7", message.written_at)
+    except InputError as error:
+        return [*interpreted.refused, f"{error}; nothing was recorded"], interpreted.notes
+    n_withdrawn = sum(withdraw_fact(*identity, name, day) for name, day in interpreted.withdrawn)
+    n_withdrawn += sum(
+        withdraw_fact(*identity, "treatment_start", None, cancelled.number) for cancelled in content.cancelled
     )
     if n_withdrawn:
-        schedule_patient(session, patient.patient_id, patient.issuer)
-    return interpreted.refused
+        schedule_patient(*identity)
+    return interpreted.refused, interpreted.notes
 
 
 def _patients(message: Any) -> Iterator[tuple[Any, list[Any]]]:
@@ -230,7 +275,7 @@ def _patients(message: Any) -> Iterator[tuple[Any, list[Any]]]:
             if belonging:
                 yield current, belonging
             current, belonging = segment, []
-        elif name in ("OBR", "OBX", "SPM", "DG1"):
+        elif name in ("ORC", "TQ1", "OBR", "OBX", "SPM", "DG1", "RXO", "RXE", "RXD", "RXG", "RXA"):
             belonging.append(segment)
     if belonging:
         yield current, belonging
@@ -242,7 +287,7 @@ def _patient(segment: Any, settings: Settings) -> Patient | None:
         return None
     identifiers = []
     for repetition in segment[3]:
-        parts = [component_of(repetition, index) for index in range(5)]
+        parts = [component_of(repetition, index, segment) for index in range(5)]
         if parts[0]:
             identifiers.append(parts)
     if not identifiers:
@@ -252,101 +297,3 @@ def _patient(segment: Any, settings: Settings) -> Patient | None:
     # The site's setting first: interface engines write other names of the authority than the images have.
     issuer = settings.hl7.issuer if settings.hl7.issuer is not None else chosen[3]
     return Patient(chosen[0], issuer, field_text(segment, 7)[:8])
-
-
-def _results(segments: list[Any], facility: str, settings: Settings) -> Iterator[CodedResult]:
-    """Yield the results of final, corrected or withdrawn OBX segments with a known code."""
-    specimens = {
-        index: _specimen(segment) for index, segment in enumerate(segments) if str(segment[0]) in ("SPM", "OBR")
-    }
-    group = None
-    for index, segment in enumerate(segments):
-        name = str(segment[0])
-        if name == "OBR":
-            group = index
-        if name == "DG1":
-            yield from _diagnosis(segment)
-        if name != "OBX":
-            continue
-        status = field_text(segment, 11).upper()
-        # Preliminary results (P, I, R) are replaced by the final one (table 0085).
-        if status not in (FINAL, CORRECTED) and status not in WITHDRAWN:
-            continue
-        meaning = None
-        # OBX-3 has a code and an alternative one; either may be the LOINC code.
-        for code, system in ((0, 2), (3, 5)):
-            meaning = meaning or meaning_of(
-                component(segment, 3, code), component(segment, 3, system), settings.hl7.codes
-            )
-        if meaning is None:
-            continue
-        yield CodedResult(
-            meaning=meaning,
-            text=_code_and_text(segment, 5) if meaning.fact == "diagnosis" else _value(segment),
-            unit=component(segment, 6, 0) or None,
-            specimen=_specimen_of(specimens, group, index, segments),
-            observed_on=_observed_on(segment, segments[group] if group is not None else None),
-            laboratory=component(segment, 15, 1) or component(segment, 15, 0) or facility or None,
-            edition=edition_words(component(segment, 17, 1) or component(segment, 17, 0)),
-            withdrawn=status in WITHDRAWN,
-        )
-
-
-def _value(segment: Any) -> str:
-    """Return OBX-5 as text: of SN the comparator and the number, of a coded value its text."""
-    kind = field_text(segment, 2).upper()
-    if kind == "SN":
-        parts = [component(segment, 5, index) for index in range(4)]
-        return f"{parts[0]}{parts[1]}{parts[2]}{parts[3]}"
-    if kind in ("CE", "CWE", "CNE", "CF"):
-        code, text = component(segment, 5, 0), component(segment, 5, 1)
-        if code in CATEGORIES:
-            return CATEGORIES[code]
-        return "not detected" if code in SNOMED_NOT_DETECTED else text or code
-    return field_text(segment, 5)
-
-
-def _diagnosis(segment: Any) -> Iterator[CodedResult]:
-    """Yield the diagnosis of a DG1: code and text of DG1-3, description of DG1-4, day of DG1-5 (HL7 v2.5.1 6.5.2)."""
-    text = f"{_code_and_text(segment, 3)} {field_text(segment, 4)}".strip()
-    if not text or field_text(segment, 21).upper() == "D":  # deleted
-        return
-    day = field_text(segment, 5)[:8]
-    try:
-        yield CodedResult(Meaning("diagnosis"), text, observed_on=parse_date(day) if day else None)
-    except InputError:
-        yield CodedResult(Meaning("diagnosis"), text)
-
-
-def _code_and_text(segment: Any, number: int) -> str:
-    """Return code and text of a coded field, each where it is there: of a diagnosis both count."""
-    parts = (component(segment, number, index) for index in range(2))
-    return " ".join(part for part in parts if part)
-
-
-def _specimen(segment: Any) -> str:
-    """Return SPM-4 (CWE), or OBR-15 (SPS) of older messages."""
-    number = 4 if str(segment[0]) == "SPM" else 15
-    parts = [component(segment, number, index) for index in range(2)]
-    return " ".join(part for part in parts if part)
-
-
-def _specimen_of(specimens: Mapping[int, str], group: int | None, index: int, segments: list[Any]) -> str | None:
-    """Return the specimen of an OBX: an SPM of its order group, before or after it, else the order's OBR-15."""
-    start = group if group is not None else 0
-    end = next((i for i in range(index, len(segments)) if str(segments[i][0]) == "OBR"), len(segments))
-    own = [text for i, text in specimens.items() if start <= i < end and text and str(segments[i][0]) == "SPM"]
-    ordered = [specimens[group]] if group is not None and specimens.get(group) else []
-    return next(iter([*own, *ordered]), None)
-
-
-def _observed_on(segment: Any, order: Any) -> date | None:
-    """Return the day of OBX-14, else of the order's OBR-7."""
-    for source, number in ((segment, 14), (order, 7)):
-        text = field_text(source, number) if source is not None else ""
-        if text:
-            try:
-                return parse_date(text[:14] if len(text) >= 14 else text[:8])
-            except InputError:
-                continue
-    return None

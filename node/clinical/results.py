@@ -7,13 +7,14 @@ import unicodedata
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from config.errors import IneligibleStudyError, InputError
+from config.errors import InputError
 from config.settings import Settings
 from node.cases.diagnosis import read_diagnosis
 from node.cases.stage import StageValue, parse_stage, read_group
 from node.cases.stage_parts import join_parts, parse_category
 from node.clinical.codes import Meaning
-from node.clinical.entries import FactEntry, diagnosis_entry, ebv_entry
+from node.clinical.ebv_results import EbvStatement, interpret_draws
+from node.clinical.entries import FactEntry, diagnosis_entry, treatment_start_entry
 
 # How a stage was found out: such a method says nothing about the edition. Any other text names a system, known or not.
 _EXAMINATION = re.compile(
@@ -35,7 +36,7 @@ class CodedResult:
         Of its code.
     text : str
         The value.
-    unit, specimen, laboratory : str or None
+    unit, specimen, laboratory, assay : str or None
         As sent.
     observed_on : date or None
         Day of the draw or of the staging.
@@ -43,6 +44,8 @@ class CodedResult:
         The words that name the staging edition, for a category of TNM; `read_edition` reads them.
     withdrawn : bool
         Whether the sender deleted the result or entered it in error.
+    written : str
+        Sorts the sender's statements about one draw: a later one corrects an earlier one.
     """
 
     meaning: Meaning
@@ -53,15 +56,26 @@ class CodedResult:
     laboratory: str | None = None
     edition: str | None = None
     withdrawn: bool = False
+    assay: str | None = None
+    written: str = ""
 
 
 @dataclass
 class InterpretedResults:
-    """Facts to record, facts to withdraw by name and day, and a sentence for each result that cannot be used."""
+    """Facts to record, facts to withdraw by name and day, and sentences.
+
+    Attributes
+    ----------
+    refused : list of str
+        One for each result that cannot be used.
+    notes : list of str
+        One for each result that was not needed, because another one of the same draw was used.
+    """
 
     entries: list[FactEntry] = field(default_factory=list)
     withdrawn: list[tuple[str, date | None]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def interpret_results(results: list[CodedResult], settings: Settings) -> InterpretedResults:
@@ -85,7 +99,9 @@ def interpret_results(results: list[CodedResult], settings: Settings) -> Interpr
     tnm: dict[str, dict[str, CodedResult]] = {}
     for result in results:
         if result.meaning.fact == "ebv_dna":
-            _interpret_ebv(interpreted, result, settings)
+            continue
+        if result.meaning.fact == "treatment_start":
+            _interpret_start(interpreted, result)
         elif result.withdrawn:
             name = "diagnosis" if result.meaning.fact == "diagnosis" else "stage"
             interpreted.withdrawn.append((name, result.observed_on))
@@ -94,6 +110,7 @@ def interpret_results(results: list[CodedResult], settings: Settings) -> Interpr
         else:
             # The last one of a category counts: results are in order of time, or as the message has them.
             tnm.setdefault(result.meaning.prefix, {})[result.meaning.fact] = result
+    _interpret_ebv(interpreted, [result for result in results if result.meaning.fact == "ebv_dna"], settings)
     for of_kind in tnm.values():
         _interpret_stage(interpreted, of_kind, settings)
     return interpreted
@@ -112,21 +129,42 @@ def edition_words(*texts: str) -> str | None:
     return " ".join(naming) or None
 
 
-def _interpret_ebv(interpreted: InterpretedResults, result: CodedResult, settings: Settings) -> None:
-    if result.withdrawn:
-        interpreted.withdrawn.append(("ebv_dna", result.observed_on))
-        return
-    unit = result.unit or result.meaning.unit
+def _interpret_ebv(interpreted: InterpretedResults, results: list[CodedResult], settings: Settings) -> None:
+    stated = [result for result in results if not result.withdrawn]
+    days = {result.observed_on for result in stated}
+    # A result that is deleted and sent anew in one message is replaced, not deleted.
+    interpreted.withdrawn += [
+        ("ebv_dna", result.observed_on) for result in results if result.withdrawn and result.observed_on not in days
+    ]
+    draws = interpret_draws([_statement(result) for result in stated], settings)
+    interpreted.entries += draws.entries
+    interpreted.refused += draws.refused
+    interpreted.notes += draws.notes
+
+
+def _statement(result: CodedResult) -> EbvStatement:
     specimen = result.specimen or result.meaning.specimen
     if result.meaning.specimen == "whole blood":  # a code for whole blood is not corrected by a text "plasma"
         specimen = result.meaning.specimen
-    details = {"unit": unit, "specimen": specimen, "laboratory": result.laboratory, "drawn_on": result.observed_on}
+    return EbvStatement(
+        text=result.text, unit=result.unit or result.meaning.unit, specimen=specimen, laboratory=result.laboratory,
+        assay=result.assay, drawn_on=result.observed_on, written=result.written,
+    )  # fmt: skip
+
+
+def _interpret_start(interpreted: InterpretedResults, result: CodedResult) -> None:
     try:
-        ebv_entry(settings, result.text, check=True, **details)  # type: ignore[arg-type]
-    except IneligibleStudyError as error:
-        interpreted.refused.append(error.text)
-    # Recorded although it cannot be used: the case then names it, instead of waiting for a result that has come.
-    interpreted.entries.append(ebv_entry(settings, result.text, check=False, **details))  # type: ignore[arg-type]
+        entry = treatment_start_entry(result.text)
+    except InputError as error:
+        if result.observed_on is None:
+            interpreted.refused.append(str(error))
+            return
+        # A text such as "given" is about the day of the observation itself.
+        entry = treatment_start_entry(result.observed_on.isoformat(), "given")
+    if result.withdrawn:
+        interpreted.withdrawn.append(("treatment_start", date.fromisoformat(entry.value["day"])))
+    else:
+        interpreted.entries.append(entry)
 
 
 def _interpret_diagnosis(interpreted: InterpretedResults, result: CodedResult) -> None:
@@ -138,8 +176,10 @@ def _interpret_diagnosis(interpreted: InterpretedResults, result: CodedResult) -
 def _interpret_stage(interpreted: InterpretedResults, tnm: dict[str, CodedResult], settings: Settings) -> None:
     try:
         parts = [part for result in tnm.values() if (part := _part(result)) is not None]
-        # A stage group such as "III" states neither T nor N nor M; it is no error to send one alone. TX NX MX is one.
+        # TX NX MX is a stage, a group such as "III" states neither T nor N nor M.
         if all(_is_group_alone(result) for result in tnm.values()):
+            text = next(iter(tnm.values())).text
+            interpreted.refused.append(f"the stage {text!r} states neither T nor N nor M; expected for example T3N1M0")
             return
         stage = join_parts(parts, settings.clinical.stage_edition_default)
     except InputError as error:

@@ -13,42 +13,25 @@ from typing import Any
 from config.errors import InputError
 from config.settings import Settings
 from node.cases.dates import parse_date
+from node.cases.ebv_dna import is_in_iu
+from node.clinical.columns import column_of, is_like_patient_id, near_miss
 from node.clinical.entries import (
     FactEntry,
     birth_date_entry,
     diagnosis_entry,
     ebv_entry,
+    ebv_value,
     prior_treatment_entry,
     record_entries,
     stage_entry,
     treatment_start_entry,
 )
+from node.clinical.number_text import number_text
 from node.ledger.database import Ledger
 
 ENCODINGS = ("utf-8-sig", "gb18030")
 SURPLUS = "(more values than columns)"  # no heading: a row with a decimal comma has one value more
 MAX_FILE_BYTES = 64 * 1024 * 1024
-ALIASES: Mapping[str, str] = {
-    "patient_id": "patient_id", "patientid": "patient_id", "pid": "patient_id",
-    "病人编号": "patient_id", "患者编号": "patient_id",
-    "issuer": "issuer", "issuer_of_patient_id": "issuer",
-    "ebv_dna": "ebv_dna", "ebv_dna_copies_per_ml": "ebv_dna", "pre_ebv_dna": "ebv_dna",
-    "ebv_dna_unit": "ebv_dna_unit", "unit": "ebv_dna_unit",
-    "ebv_dna_specimen": "ebv_dna_specimen", "specimen": "ebv_dna_specimen",
-    "ebv_dna_date": "ebv_dna_date", "drawn_on": "ebv_dna_date",
-    "laboratory": "laboratory",
-    "stage": "stage", "tnm": "stage", "t": "t", "n": "n", "m": "m", "t_stage": "t", "n_stage": "n", "m_stage": "m",
-    "ajcc": "ajcc", "ajcc_edition": "ajcc", "edition": "ajcc",
-    "stage_date": "stage_date", "staging_date": "stage_date", "staged_on": "stage_date",
-    "ajcc_version": "ajcc", "tnm_edition": "ajcc", "uicc": "ajcc",
-    "ene": "ene", "extranodal_extension": "ene",
-    "diagnosis": "diagnosis", "icd10": "diagnosis", "icd_10": "diagnosis", "icd": "diagnosis",
-    "morphology": "morphology", "icd_o": "morphology", "icdo": "morphology", "icd_o_3": "morphology",
-    "diagnosis_date": "diagnosis_date",
-    "birth_date": "birth_date", "date_of_birth": "birth_date", "dob": "birth_date",
-    "treatment_start": "treatment_start",
-    "prior_treatment": "prior_treatment",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,19 +105,53 @@ def import_file(path: Path, ledger: Ledger, settings: Settings, set_by: str) -> 
         When the file is no table at all.
     """
     rows = read_rows(path)
-    ignored = sorted({key for row in rows for key in row if key != SURPLUS and _column(key) is None})
+    ignored = sorted({key for row in rows for key in row if key != SURPLUS and column_of(key) is None})
     bad: list[BadRow] = []
-    new = 0
+    good: dict[int, tuple[str, str, list[FactEntry]]] = {}
     for number, row in enumerate(rows, start=1):
         try:
-            patient_id, issuer, entries = entries_of(row, settings)
+            good[number] = entries_of(row, settings)
         except InputError as error:
             bad.append(BadRow(number, str(error)))
-            continue
+    for number, text in _contradictions(good, settings).items():
+        bad.append(BadRow(number, text))
+        del good[number]
+    new = 0
+    for number, (patient_id, issuer, entries) in good.items():
         # A transaction for each row: a row that fails does not take the good ones with it.
-        with ledger.begin() as session:
-            new += record_entries(session, patient_id, issuer, entries, f"file {path.name}", set_by)
-    return ImportResult(len(rows), new, tuple(bad), tuple(ignored))
+        try:
+            with ledger.begin() as session:
+                new += record_entries(session, patient_id, issuer, entries, f"file {path.name}", set_by)
+        except InputError as error:
+            bad.append(BadRow(number, str(error)))
+    return ImportResult(len(rows), new, tuple(sorted(bad, key=lambda each: each.row)), tuple(ignored))
+
+
+def _contradictions(good: Mapping[int, tuple[str, str, list[FactEntry]]], settings: Settings) -> dict[int, str]:
+    """Return a sentence for each row that gives a fact of a patient and day otherwise than another row."""
+    first: dict[tuple[Any, ...], tuple[int, Any]] = {}
+    sentences: dict[int, str] = {}
+    for number, (patient_id, issuer, entries) in good.items():
+        for entry in entries:
+            key = (patient_id, issuer, entry.name, entry.observed_on, _is_in_iu(entry))
+            earlier, value = first.setdefault(key, (number, _compared(entry, settings)))
+            if value != _compared(entry, settings):
+                what = entry.name.replace("_", " ").replace("ebv dna", "EBV DNA")
+                text = f"rows {earlier} and {number} give different values of {what} for patient {patient_id}; keep one"
+                sentences[earlier] = sentences[number] = text
+    return sentences
+
+
+def _is_in_iu(entry: FactEntry) -> bool:
+    return entry.name == "ebv_dna" and is_in_iu(entry.value["text"], entry.value["unit"])
+
+
+def _compared(entry: FactEntry, settings: Settings) -> Any:
+    """Return what two rows must agree in: of EBV DNA the result and not its spelling."""
+    if entry.name != "ebv_dna":
+        return entry.value
+    value = ebv_value(entry, settings)
+    return value.category, value.copies_per_ml, value.comparator, value.bound_copies_per_ml, entry.value["specimen"]
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -153,7 +170,8 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     Raises
     ------
     InputError
-        When the file is too large, cannot be read or decoded, or has no rows or no column ``patient_id``.
+        When the file is too large, cannot be read or decoded, has no rows or no column ``patient_id``, or a column
+        whose heading is nearly a known one.
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -165,9 +183,16 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     rows = _json_rows(text, path) if path.suffix.lower() == ".json" else _csv_rows(text, path)
     if not rows:
         raise InputError(f"{path} has no rows; expected a heading and at least one row")
-    if not any(_column(key) == "patient_id" for row in rows for key in row):
-        columns = ", ".join(sorted({key for row in rows for key in row})[:12])
-        raise InputError(f"{path} has no column patient_id; found {columns}")
+    headings = sorted({key for row in rows for key in row if key != SURPLUS})
+    if not any(column_of(key) == "patient_id" for key in headings):
+        like = next((key for key in headings if is_like_patient_id(key)), None)
+        meant = f"; rename {like!r} to patient_id if that is what it contains" if like else ""
+        raise InputError(f"{path} has no column patient_id; found {', '.join(headings[:12])}{meant}")
+    # An unknown heading is left out silently by most programs, and with it the fact that it has.
+    near = {key: column for key in headings if (column := near_miss(key)) is not None}
+    if near:
+        named = " and ".join(f"{key!r} (did you mean {column}?)" for key, column in near.items())
+        raise InputError(f"{path} has columns that are not known: {named}; rename or remove them, nothing was entered")
     return rows
 
 
@@ -195,7 +220,7 @@ def entries_of(row: Mapping[str, str], settings: Settings) -> tuple[str, str, li
         raise InputError("it has more values than the table has columns")
     known: dict[str, str] = {}
     for key, text in row.items():
-        column = _column(key)
+        column = column_of(key)
         if column is not None and text.strip():
             # Two headings may mean one column; with different values neither is more right than the other.
             if column in known and known[column] != text.strip():
@@ -221,6 +246,7 @@ def entries_of(row: Mapping[str, str], settings: Settings) -> tuple[str, str, li
                 unit=known.get("ebv_dna_unit"),
                 specimen=known.get("ebv_dna_specimen"),
                 laboratory=known.get("laboratory"),
+                assay=known.get("ebv_dna_assay"),
                 drawn_on=parse_date(known["ebv_dna_date"], "date of the draw") if "ebv_dna_date" in known else None,
             )
         )
@@ -243,10 +269,6 @@ def _stage_text(known: Mapping[str, str]) -> str:
         if value:
             parts.append(value if letter in value.lower() else f"{letter}{value}")
     return " ".join(parts)
-
-
-def _column(key: str) -> str | None:
-    return ALIASES.get(key.strip().lower().replace(" ", "_").replace("-", "_"))
 
 
 def _decoded(raw: bytes, path: Path) -> str:
@@ -285,8 +307,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
+    if isinstance(value, float):
+        return number_text(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ",".join(str(part) for part in value)
     return str(value)

@@ -2,13 +2,15 @@
 
 EBV DNA results are separate by the day of the blood draw. A result without a day replaces all before it; a result for a
 day that exists corrects that day. Stages are separate by day and kind (clinical, after treatment, pathological), so a
-restaging does not replace the stage before treatment; current is the newest clinical one by its day. A diagnosis that
-is stated as the only one (command, table, page) replaces all before it; those of a record (HL7, FHIR) are added.
+restaging does not replace the stage before treatment; current is the newest clinical one by its day. Starts of
+treatment are separate by order, or by day where treatment was given. A diagnosis that is stated as the only one
+(command, table, page) replaces all before it; those of a record (HL7, FHIR) are added.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -21,17 +23,50 @@ from node.cases.clinical_facts import (
     DateFact,
     DiagnosisFact,
     EbvResult,
+    LaterFact,
     PriorTreatment,
     Provenance,
     StageFact,
     StageValue,
 )
 from node.cases.diagnosis import read_diagnosis
+from node.cases.ebv_dna import is_in_iu
 from node.ledger.database import now_utc
 from node.ledger.tables import ClinicalFact
 
 NAMES = ("ebv_dna", "diagnosis", "stage", "birth_date", "treatment_start", "prior_treatment")
 NOT_CLINICAL = frozenset("yrpa")  # prefixes of stages that are not clinical ones before treatment
+
+
+@dataclass(frozen=True)
+class Cutoff:
+    """What counts for a frozen report.
+
+    Attributes
+    ----------
+    recorded_at : datetime
+        When the facts of the report were read; aware. What was recorded until then counts.
+    since : date
+        First day on which the report is frozen.
+    everything : bool
+        Whether nothing that was recorded later counts; else what is of a day up to `since` does.
+    """
+
+    recorded_at: datetime
+    since: date
+    everything: bool
+
+    def excludes(self, row: ClinicalFact) -> bool:
+        """Return whether a fact is a later one, which is shown and not used."""
+        if row.recorded_at <= self.recorded_at:
+            return False
+        day = effective_day(row)
+        # The start of treatment itself freezes the report: it counts whenever it arrives.
+        if row.name == "treatment_start":
+            return day is None or day > self.since
+        if self.everything:
+            return True
+        return row.name != "birth_date" and (day is None or day > self.since)
 
 
 def record_fact(
@@ -44,6 +79,7 @@ def record_fact(
     set_by: str,
     observed_on: date | None = None,
     recorded_at: datetime | None = None,
+    stated_at: datetime | None = None,
 ) -> ClinicalFact | None:
     """Append a fact; return None when the current one is equal (a repeated message changes nothing).
 
@@ -54,9 +90,10 @@ def record_fact(
     name : str
         One of `NAMES`.
     value : dict
-        ``{"text", "unit", "specimen", "laboratory"}`` for ``ebv_dna``, `StageValue.to_json` for ``stage``, ``{"text",
-        "is_only"}`` for ``diagnosis``, ``{"day"}`` (ISO 8601) for the two dates, ``{"given", "text"}`` for
-        ``prior_treatment``.
+        ``{"text", "unit", "specimen", "laboratory"}`` and perhaps ``"assay"`` for ``ebv_dna``, `StageValue.to_json`
+        for ``stage``, ``{"text", "is_only"}`` for ``diagnosis``, ``{"day"}`` (ISO 8601) for the two dates, with
+        ``"kind"`` and ``"order"`` for a start of treatment that is not a statement of its first day, ``{"given",
+        "text"}`` for ``prior_treatment``.
     source : str
         Message, file or page that the fact comes from.
     set_by : str
@@ -65,6 +102,8 @@ def record_fact(
         Day of the draw or of the staging.
     recorded_at : datetime, optional
         Aware; the present by default.
+    stated_at : datetime, optional
+        When the sender wrote it; aware. A message that was written earlier and arrives later corrects nothing.
 
     Raises
     ------
@@ -90,6 +129,7 @@ def record_fact(
         source=source,
         set_by=set_by,
         observed_on=observed_on,
+        stated_at=stated_at,
         recorded_at=recorded_at or now_utc(),
         withdrawn_at=None,
     )
@@ -98,8 +138,19 @@ def record_fact(
     return fact
 
 
-def withdraw_fact(session: Session, patient_id: str, issuer: str, name: str, observed_on: date | None) -> int:
-    """Withdraw what is recorded under a name for a day: a laboratory has deleted its result.
+def withdraw_fact(
+    session: Session, patient_id: str, issuer: str, name: str, observed_on: date | None, order: str | None = None
+) -> int:
+    """Withdraw what is recorded under a name for a day or an order: a sender has deleted or cancelled it.
+
+    Parameters
+    ----------
+    patient_id, issuer, name : str
+        As of `record_fact`.
+    observed_on : date or None
+        Day of the draw, of the staging, or of the treatment.
+    order : str, optional
+        Number of the order, for a start of treatment; the day is then not used.
 
     Returns
     -------
@@ -108,46 +159,62 @@ def withdraw_fact(session: Session, patient_id: str, issuer: str, name: str, obs
     """
     # Every row of that day, corrected ones too: an older value must not become current by the withdrawal of its
     # correction.
-    rows = [row for row in _rows(session, patient_id, issuer, name) if row.observed_on == observed_on]
+    rows = [
+        row
+        for row in _rows(session, patient_id, issuer, name)
+        if (effective_day(row) == observed_on if order is None else row.value.get("order") == order)
+    ]
     for row in rows:
         row.withdrawn_at = now_utc()
     return len(rows)
 
 
-def facts_of(session: Session, patient_id: str, issuer: str = "") -> ClinicalFacts:
+def facts_of(session: Session, patient_id: str, issuer: str = "", cutoff: Cutoff | None = None) -> ClinicalFacts:
     """Return the current facts of a patient.
 
     Parameters
     ----------
     issuer : str
         Issuer of the Patient ID. Facts without an issuer count for any; an empty `issuer` gets those of every issuer.
+    cutoff : Cutoff, optional
+        Of a frozen report; what it excludes is among `later`.
 
     Returns
     -------
     ClinicalFacts
         Without rows every field is None or empty; withdrawn rows never count.
     """
-    rows = current_rows(session, patient_id, issuer)
-    single = {row.name: row for row in rows if row.name not in ("ebv_dna", "diagnosis")}
-    stage, born = single.get("stage"), single.get("birth_date")
-    start, prior = single.get("treatment_start"), single.get("prior_treatment")
+    rows = _rows(session, patient_id, issuer)
+    later = [row for row in rows if cutoff is not None and cutoff.excludes(row)]
+    used = [row for row in rows if row not in later]
+    current = {name: _current(name, [row for row in used if row.name == name]) for name in NAMES}
+    stage, start = current["stage"][-1:], current["treatment_start"][-1:]
+    born, prior = current["birth_date"][-1:], current["prior_treatment"][-1:]
     return ClinicalFacts(
-        ebv_dna=tuple(_result(row) for row in rows if row.name == "ebv_dna"),
+        ebv_dna=tuple(_result(row) for row in current["ebv_dna"]),
         diagnoses=tuple(
-            DiagnosisFact(read_diagnosis(str(row.value["text"])), _provenance(row))
-            for row in rows
-            if row.name == "diagnosis"
+            DiagnosisFact(read_diagnosis(str(row.value["text"])), _provenance(row)) for row in current["diagnosis"]
         ),
-        stage=_stage(stage) if stage else None,
-        stages=tuple(_stage(row) for row in _stages(_rows(session, patient_id, issuer, "stage"))),
-        birth_date=DateFact(date.fromisoformat(born.value["day"]), _provenance(born)) if born else None,
-        treatment_start=DateFact(date.fromisoformat(start.value["day"]), _provenance(start)) if start else None,
+        stage=_stage(stage[0]) if stage else None,
+        stages=tuple(_stage(row) for row in _stages([row for row in used if row.name == "stage"])),
+        birth_date=_date_fact(born[0]) if born else None,
+        treatment_start=_date_fact(start[0]) if start else None,
         prior_treatment=(
-            PriorTreatment(bool(prior.value["given"]), _provenance(prior), str(prior.value.get("text") or ""))
+            PriorTreatment(bool(prior[0].value["given"]), _provenance(prior[0]), str(prior[0].value.get("text") or ""))
             if prior
             else None
         ),
+        treatment_starts=tuple(_date_fact(row) for row in current["treatment_start"]),
+        later=tuple(_later(row) for row in later),
+        issuers=tuple(sorted({row.issuer for row in rows if row.issuer})),
     )
+
+
+def effective_day(row: ClinicalFact) -> date | None:
+    """Return the day that a fact is about; None where it states none."""
+    if row.name == "treatment_start":
+        return date.fromisoformat(row.value["day"])
+    return row.observed_on
 
 
 def current_rows(session: Session, patient_id: str, issuer: str = "") -> list[ClinicalFact]:
@@ -206,22 +273,52 @@ def _current(name: str, rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
         return (clinical or stages)[-1:]
     if name == "diagnosis":
         return _diagnoses(rows)
-    if name != "ebv_dna":
+    if name not in ("ebv_dna", "treatment_start"):
         return list(rows[-1:])
-    by_day: dict[date | None, ClinicalFact] = {}
+    if name == "ebv_dna":
+        # Whether a result without a day is newer than a dated one cannot be told; what was recorded last counts.
+        first = max((number for number, row in enumerate(rows) if row.observed_on is None), default=0)
+        rows = rows[first:]
+    current = _last_of_each(rows)
+    if name == "ebv_dna":
+        # A result without a day counts as of the day of its recording, in UTC.
+        return sorted(current, key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
+    return sorted(current, key=lambda row: row.id)
+
+
+def _last_of_each(rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
+    """Return the newest row of each thing that rows are about."""
+    by_key: dict[Hashable, ClinicalFact] = {}
     for row in rows:
-        if row.observed_on is None:
-            # Whether a result without a day is newer than a dated one cannot be told; what was recorded last counts.
-            by_day.clear()
-        by_day[row.observed_on] = row
-    # A result without a day counts as of the day of its recording, in UTC.
-    return sorted(by_day.values(), key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
+        key = _key(row)
+        if key not in by_key or not _was_written_before(row, by_key[key]):
+            by_key[key] = row
+    return list(by_key.values())
+
+
+def _key(row: ClinicalFact) -> Hashable:
+    """Return what a row is about: a row with the same key corrects it."""
+    if row.name == "ebv_dna":
+        # Copies and international units of one draw are two results: neither corrects the other.
+        return (row.observed_on, is_in_iu(str(row.value.get("text")), row.value.get("unit")))
+    if row.name == "stage":
+        return (row.observed_on, _kind(row.value))
+    kind = row.value.get("kind", "stated")
+    if kind == "stated":
+        return kind
+    return (kind, row.value.get("order") or row.value["day"])
+
+
+def _was_written_before(row: ClinicalFact, other: ClinicalFact) -> bool:
+    """Whether a message overtook this one on its way. Only of one kind of sender, whose clocks agree."""
+    if row.stated_at is None or other.stated_at is None or row.set_by != other.set_by:
+        return False
+    return row.stated_at < other.stated_at
 
 
 def _stages(rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
     """Return the last recorded stage of each day and kind, in order of the days; without one that of its recording."""
-    by_day = {(row.observed_on, _kind(row.value)): row for row in rows}
-    return sorted(by_day.values(), key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
+    return sorted(_last_of_each(rows), key=lambda row: (row.observed_on or row.recorded_at.date(), row.id))
 
 
 def _kind(stage: dict[str, Any]) -> str:
@@ -255,18 +352,35 @@ def _is_equal(row: ClinicalFact, name: str, value: dict[str, Any], observed_on: 
     return row.name == name and recorded == value and row.observed_on == observed_on
 
 
-def _stage(row: ClinicalFact) -> StageFact:
-    return StageFact(StageValue(**row.value), _provenance(row))
-
-
 def _result(row: ClinicalFact) -> EbvResult:
     return EbvResult(
         text=str(row.value["text"]),
         unit=row.value.get("unit"),
         specimen=row.value.get("specimen"),
         laboratory=row.value.get("laboratory"),
+        assay=row.value.get("assay"),
         provenance=_provenance(row),
     )
+
+
+def _stage(row: ClinicalFact) -> StageFact:
+    return StageFact(StageValue(**row.value), _provenance(row))
+
+
+def _date_fact(row: ClinicalFact) -> DateFact:
+    return DateFact(date.fromisoformat(row.value["day"]), _provenance(row), row.value.get("kind", "stated"))
+
+
+def _later(row: ClinicalFact) -> LaterFact:
+    value = row.value
+    texts = {
+        "ebv_dna": " ".join(str(value[key]) for key in ("text", "unit") if value.get(key)),
+        "stage": f"{value.get('prefix') or ''}{''.join(str(value[k]) for k in 'tnm' if value.get(k))}",
+        "prior_treatment": str(value.get("text") or ("yes" if value.get("given") else "no")),
+    }
+    text = texts.get(row.name, str(value.get("day", "")))
+    why = f"it was recorded on {row.recorded_at.date().isoformat()}, after the report was frozen"
+    return LaterFact(row.name, text, row.observed_on, why, row.source)
 
 
 def _provenance(row: ClinicalFact) -> Provenance:

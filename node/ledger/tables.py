@@ -224,6 +224,7 @@ class ClinicalFact(Base):
     source: Mapped[str]
     set_by: Mapped[str]
     observed_on: Mapped[date | None]
+    stated_at: Mapped[datetime | None]  # when the sender wrote the message; orders the messages of one kind of sender
     recorded_at: Mapped[datetime]
     withdrawn_at: Mapped[datetime | None]
     __table_args__ = (Index("ix_clinical_facts_patient", "patient_id", "name", "id"),)

@@ -20,12 +20,21 @@ from config.decision_policy import policy_for_bundle
 from config.settings import Settings
 from node.cases.assessment import Assessment, assess_inputs
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
+from node.cases.freezing import Freeze
 from node.cases.headers import with_character_set
 from node.ledger import fetches, jobs
 from node.ledger.associations import open_on_study
-from node.ledger.cases import due_cases, get_case, lock_case, next_due, record, schedule_assessment, set_state
+from node.ledger.cases import (
+    MR_MODALITY,
+    due_cases,
+    get_case,
+    lock_case,
+    next_due,
+    record,
+    schedule_assessment,
+    set_state,
+)
 from node.ledger.database import Ledger, now_utc
-from node.ledger.facts import facts_of
 from node.ledger.instances import (
     instances_of_study,
     quarantined_beside_study,
@@ -35,6 +44,7 @@ from node.ledger.instances import (
 from node.ledger.reports import current_report
 from node.ledger.tables import Case, Instance, Report
 from node.store.pixel_digests import pixel_digests
+from node.workflow.frozen_reports import facts_for_case, is_left_frozen, record_later_facts
 
 log = structlog.get_logger(__name__)
 
@@ -130,15 +140,18 @@ def assess_case(session: Session, settings: Settings, study_instance_uid: str) -
         When the study is unknown.
     """
     case = lock_case(session, study_instance_uid)
-    assessment = evaluate_case(session, settings, case)
+    inputs = gather_inputs(session, settings, case)
+    assessment = _assess(session, settings, inputs, settings.model.bundle)
     if case.retired_at is not None and not instances_of_study(session, study_instance_uid):
         case.assess_after = None  # without its images the study would become incomplete; its report remains current
         return assessment
-    _record_assessment(session, settings, case, assessment)
+    _record_assessment(session, settings, case, assessment, inputs.freeze)
     return assessment
 
 
-def evaluate_case(session: Session, settings: Settings, case: Case, bundle: str | None = None) -> Assessment:
+def evaluate_case(
+    session: Session, settings: Settings, case: Case, bundle: str | None = None, by_person: bool = False
+) -> Assessment:
     """Apply the rules to a case as it is now; nothing is written.
 
     Parameters
@@ -151,22 +164,29 @@ def evaluate_case(session: Session, settings: Settings, case: Case, bundle: str 
         The row of the case.
     bundle : str, optional
         Name or folder of the bundle that computes, whose stage and biomarker threshold apply; None: the configured one.
+    by_person : bool
+        Whether a person asked for a new revision: then all facts count, also after the report was frozen.
 
     Returns
     -------
     Assessment
         State, reasons and explanation; with a compute request when the state is ready or a refusal is reported.
     """
+    inputs = gather_inputs(session, settings, case, by_person)
+    return _assess(session, settings, inputs, bundle or settings.model.bundle)
+
+
+def _assess(session: Session, settings: Settings, inputs: CaseInputs, bundle: str) -> Assessment:
     return assess_inputs(
-        gather_inputs(session, settings, case),
+        inputs,
         settings,
-        policy_for_bundle(settings, bundle or settings.model.bundle),
+        policy_for_bundle(settings, bundle),
         now_utc(),
-        open_associations=open_on_study(session, case.study_instance_uid),
+        open_associations=open_on_study(session, inputs.study_instance_uid),
     )
 
 
-def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInputs:
+def gather_inputs(session: Session, settings: Settings, case: Case, by_person: bool = False) -> CaseInputs:
     """Read everything that the rules evaluate: images, related objects, facts, decisions and quarantined files.
 
     Parameters
@@ -177,6 +197,8 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
         `[node] character_sets` names calling AE titles whose text is encoded otherwise than it is labelled.
     case : Case
         The row of the case.
+    by_person : bool
+        As of `evaluate_case`.
 
     Returns
     -------
@@ -193,13 +215,15 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
     study = case.study_instance_uid
     stored = instances_of_study(session, study)
     related = related_instances(session, stored, case.patient_id, case.issuer)
+    image = next((row.header for row in stored if row.modality == MR_MODALITY), {})
+    known = facts_for_case(session, settings, case, image, by_person)
     return CaseInputs(
         study_instance_uid=study,
         images=tuple(stored_instance(row) for row in stored),
         patient_id=case.patient_id,
         issuer=case.issuer,
         related=tuple(stored_instance(row) for row in related),
-        facts=facts_of(session, case.patient_id, case.issuer),
+        facts=known.facts,
         assignments=case.assignments,
         quarantined=_quarantined_files(session, study, related),
         last_instance_at=max((row.received_at for row in stored), default=None),
@@ -207,6 +231,8 @@ def gather_inputs(session: Session, settings: Settings, case: Case) -> CaseInput
             (character_sets[row.calling_ae] for row in stored if row.calling_ae in character_sets), None
         ),
         hold=case.hold,
+        freeze=known.freeze,
+        facts_until=known.until,
         confirmations=case.confirmations,
         pixel_digest_of=pixel_digests({row.sop_instance_uid: settings.storage.root / row.path for row in stored}),
     )
@@ -227,8 +253,12 @@ def _quarantined_files(
     return tuple(files)
 
 
-def _record_assessment(session: Session, settings: Settings, case: Case, assessment: Assessment) -> None:
+def _record_assessment(
+    session: Session, settings: Settings, case: Case, assessment: Assessment, freeze: Freeze | None
+) -> None:
     """Record the outcome in the case; a request with new inputs becomes a job."""
+    if freeze is not None:
+        record_later_facts(session, case, assessment)
     # With the notices: a report that is recorded before the next assessment shows them, too.
     case.assessment = {**assessment.explain_json(), "notices": [dict(notice) for notice in assessment.notices]}
     case.assess_after = assessment.reassess_at
@@ -239,6 +269,9 @@ def _record_assessment(session: Session, settings: Settings, case: Case, assessm
     # one changes no input of the report, and people go on seeing it.
     if report is not None and settled is not None and report.request_digest == settled.digest():
         _show_report(session, case, report, assessment)
+    elif report is not None and freeze is not None and is_left_frozen(session, case, assessment, freeze):
+        if not jobs.active_jobs(session, case.study_instance_uid):
+            _show_report(session, case, report, assessment)
     elif assessment.request is None:
         # A result of inputs that no longer hold must not be reported.
         _stop_jobs(session, case, f"the study became {assessment.state}")

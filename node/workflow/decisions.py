@@ -17,6 +17,7 @@ from node.clinical.entries import FactEntry, record_entries
 from node.ledger import deliveries, jobs
 from node.ledger.cases import get_case, record, schedule_assessment, schedule_touched
 from node.ledger.database import now_utc
+from node.ledger.facts import facts_of
 from node.ledger.instances import (
     instances_of_study,
     quarantined_beside_study,
@@ -60,6 +61,38 @@ def assign_roles(
         # SQLAlchemy notices a new dictionary, not a changed one.
         case.assignments = {**case.assignments, role: series}
         record(session, study_instance_uid, "assigned", f"{role} is series {series}, decided by {by}.", actor=by)
+    session.flush()
+    schedule_assessment(session, study_instance_uid)
+
+
+def assign_issuer(session: Session, study_instance_uid: str, issuer: str, by: str = ADMINISTRATOR) -> None:
+    """Say which issuer the Patient ID of a study is of, where its images name none; facts of others then do not count.
+
+    Parameters
+    ----------
+    session : Session
+        An open transaction.
+    study_instance_uid : str
+        Study Instance UID of the case.
+    issuer : str
+        As recorded with the facts.
+    by : str
+        Name of the person who decides, for the history.
+
+    Raises
+    ------
+    InputError
+        When the study is unknown, its images name another issuer, or no fact of the patient comes from this one.
+    """
+    case = get_case(session, study_instance_uid)
+    named = {row.issuer for row in instances_of_study(session, study_instance_uid) if row.issuer}
+    if named - {issuer}:
+        raise InputError(f"expected the issuer that the images name, {' and '.join(sorted(named))}, found {issuer}")
+    known = facts_of(session, case.patient_id).issuers
+    if issuer not in known:
+        raise InputError(f"expected an issuer of the patient's facts ({', '.join(known) or 'none'}), found {issuer}")
+    case.issuer = issuer
+    record(session, study_instance_uid, "assigned", f"The Patient ID is of {issuer}, decided by {by}.", actor=by)
     session.flush()
     schedule_assessment(session, study_instance_uid)
 

@@ -116,7 +116,8 @@ class Reprocessor:
 
     def _start(self, session: Session, study: str) -> Outcome:
         case = get_case(session, study)
-        assessment = evaluate_case(session, self.settings, case, self.bundle)
+        # All facts: a person who asks for it may have waited for one that came after the report was frozen.
+        assessment = evaluate_case(session, self.settings, case, self.bundle, True)
         if assessment.request is None:
             text = f"cannot be computed: {assessment.state}"
             return Outcome(study, "not_ready", text, [dict(reason) for reason in assessment.reasons])

@@ -132,3 +132,31 @@ def test_a_number_is_read_back(copies: float, inclusive: bool) -> None:
     value = parse_ebv_dna(repr(copies) if copies % 1 else str(int(copies)), THRESHOLD, inclusive, unit="copies/mL")
     assert value.copies_per_ml == copies
     assert (value.category == ABOVE) == (copies >= THRESHOLD if inclusive else copies > THRESHOLD)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "copies"),
+    [
+        ("12,500.5", None, 12500.5), ("1,234,567", None, 1234567), ("5 200", None, 5200), ("12 500.5", None, 12500.5),
+        ("5'200", None, 5200), ("5’200", None, 5200), ("5\u202f200", None, 5200), ("0.500", None, 0.5),
+        ("5000.125", None, 5000.125), ("5.200e3", None, 5200), ("5.20", "10*3 copies/mL", 5200),
+        ("5 10*3 copies/mL", None, 5000), ("3.716", "log10 copies/mL", 10**3.716),
+        ("3.716 log10 copies/mL", None, 10**3.716),
+    ],
+)  # fmt: skip
+def test_one_rule_for_decimals_and_groups(text: str, unit: str | None, copies: float) -> None:
+    """Point for decimals; comma, space or apostrophe for groups of three: the convention of SI and of laboratories."""
+    assert parse_ebv_dna(text, THRESHOLD, unit=unit).copies_per_ml == pytest.approx(copies)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("5.000", None), ("0,500", None), ("12,5", None), ("5200,5", None), ("12.500,5", None), ("1.234.567", None),
+        ("5,0000", None), ("5,000,00", None), ("5,000'000", None), ("00,500", None), ("5.000", "copies/mL"),
+        ("3,716", "log10 copies/mL"), ("3,716 log10 copies/mL", None), ("5.000", "10*3 copies/mL"), ("5..5", None),
+    ],
+)  # fmt: skip
+def test_another_convention_or_two_readings_are_refused_with_the_rule(text: str, unit: str | None) -> None:
+    with pytest.raises(IneligibleStudyError, match="may mean thousands or decimals; write the decimal sign as a point"):
+        parse_ebv_dna(text, THRESHOLD, unit=unit)

@@ -108,8 +108,10 @@ def test_a_correction_replaces_and_a_repetition_changes_nothing(sender: Sender, 
         assert len([row for row in history_of(session, "P1") if row.name == "ebv_dna"]) == 2
 
 
-def test_preliminary_results_are_ignored_and_deleted_ones_withdrawn(sender: Sender, ledger: Ledger) -> None:
-    assert code(sender.send(oru(obx("5200", status="P")))) == "AA|1"
+def test_preliminary_results_are_not_recorded_and_deleted_ones_withdrawn(sender: Sender, ledger: Ledger) -> None:
+    answer = sender.send(oru(obx("5200", status="P")))
+    assert code(answer) == "AE|1"
+    assert "preliminary" in answer
     assert facts(ledger).ebv_dna == ()
     sender.send(oru(obx("5200"), control_id="2"))
     sender.send(oru(obx('""', status="D"), control_id="3"))

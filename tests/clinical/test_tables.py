@@ -158,10 +158,92 @@ def test_a_file_that_is_being_written_is_not_read(
 
 
 def test_history_keeps_what_was_replaced(tmp_path: Path, ledger: Ledger) -> None:
-    table(tmp_path, "patient_id,stage\nA,T2N1M0\nA,T3N1M0\n")
-    import_drop_folder(tmp_path, ledger, SETTINGS)
+    for stage in ("T2N1M0", "T3N1M0"):  # in two files: in one they would contradict each other
+        table(tmp_path, f"patient_id,stage\nA,{stage}\n")
+        import_drop_folder(tmp_path, ledger, SETTINGS)
     with ledger.begin() as session:
         assert len(history_of(session, "A")) == 2
         stage = facts_of(session, "A").stage
         assert stage is not None
         assert stage.stage.text == "T3N1M0"
+
+
+@pytest.mark.parametrize(
+    ("heading", "meant"),
+    [
+        ("EBV", "ebv_dna"), ("EBV-DNA(copies/mL)", "ebv_dna"), ("EB病毒DNA", "ebv_dna"), ("ebv_dna_dat", "ebv_dna"),
+        ("EBV date", "ebv_dna_date"), ("采血日期", "ebv_dna_date"), ("draw date", "ebv_dna_date"), ("分期", "stage"),
+        ("临床分期", "stage"), ("TNM分期", "stage"), ("Stages", "stage"), ("T分期", "t"), ("cN", "n"),
+        ("分期版本", "ajcc"), ("出生日期", "birth_date"), ("birthdate", "birth_date"), ("lab", "laboratory"),
+        ("start of treatment", "treatment_start"), ("治疗开始日期", "treatment_start"),
+        ("treatement_start", "treatment_start"), ("prior therapy", "prior_treatment"),
+    ],
+)  # fmt: skip
+def test_a_heading_that_is_nearly_right_is_an_error_that_names_the_right_one(
+    tmp_path: Path, ledger: Ledger, heading: str, meant: str
+) -> None:
+    file = table(tmp_path, f"patient_id,{heading},prior_treatment\nA,5000,no\n")
+    with pytest.raises(InputError, match=f"did you mean {meant}\\?") as caught:
+        import_file(file, ledger, SETTINGS, "tester")
+    assert heading in str(caught.value)
+    with ledger.begin() as session:
+        assert history_of(session, "A") == []
+
+
+@pytest.mark.parametrize(
+    "heading", ["room", "patient name", "age", "sex", "EBV VCA IgA", "treatment arm", "stage comment", "MRI date", "hb"]
+)
+def test_other_headings_are_ignored_and_named(tmp_path: Path, ledger: Ledger, heading: str) -> None:
+    result = import_file(table(tmp_path, f"patient_id,ebv_dna,{heading}\nA,5000,x\n"), ledger, SETTINGS, "tester")
+    assert (result.bad, result.ignored_columns) == ((), (heading,))
+
+
+def test_a_missing_patient_id_column_is_told_with_the_one_that_may_be_it(tmp_path: Path, ledger: Ledger) -> None:
+    with pytest.raises(InputError, match="rename '住院号' to patient_id"):
+        import_file(table(tmp_path, "住院号,ebv_dna\nA,5000\n"), ledger, SETTINGS, "tester")
+
+
+@pytest.mark.parametrize(
+    ("rows", "bad"),
+    [
+        ("A,5000,,T3N1M0,,\nA,900,,T3N1M0,,\n", [1, 2]),
+        ("A,5000,2026-05-01,,,\nB,1,,,,\nA,900,2026-05-01,,,\n", [1, 3]),
+        ("A,,,,1980-02-03,\nA,,,,1980-02-04,\n", [1, 2]),
+        ("A,,,,,2026-05-11\nA,5000,,,,2026-05-12\n", [1, 2]),
+        ("A,5000,2026-05-01,,,\nA,900,2026-05-04,,,\n", []),
+        ("A,5000,,T3N1M0,,\nA,\"5,000\",,T3N1M0,,\n", []),
+        ("A,5000,,,,\nB,900,,,,\n", []),
+    ],
+)  # fmt: skip
+def test_one_patient_twice_with_different_values_is_an_error_of_both_rows(
+    tmp_path: Path, ledger: Ledger, rows: str, bad: list[int]
+) -> None:
+    file = table(tmp_path, f"patient_id,ebv_dna,ebv_dna_date,stage,birth_date,treatment_start\n{rows}")
+    result = import_file(file, ledger, SETTINGS, "tester")
+    assert [each.row for each in result.bad] == bad
+    assert all("different values of" in each.text and "patient A" in each.text for each in result.bad)
+    with ledger.begin() as session:
+        assert (history_of(session, "A") == []) is bool(bad)
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("A,5000,2999-01-01,,", "is in the future; expected a day up to today"),
+        ("A,,,2026-05-03,1926-05-02", "expected a start of treatment after the birth of the patient on 2026-05-03"),
+        ("A,5000,2026-05-01,2026-05-03,", "expected a draw of EBV DNA after the birth"),
+    ],
+)
+def test_days_that_cannot_be_are_refused_with_both_days(
+    tmp_path: Path, ledger: Ledger, row: str, sentence: str
+) -> None:
+    file = table(tmp_path, f"patient_id,ebv_dna,ebv_dna_date,birth_date,treatment_start\n{row}\n")
+    result = import_file(file, ledger, SETTINGS, "tester")
+    assert sentence in result.bad[0].text
+    assert result.n_new_facts == 0
+
+
+def test_a_birth_date_after_what_is_recorded_is_refused(tmp_path: Path, ledger: Ledger) -> None:
+    import_file(table(tmp_path, "patient_id,treatment_start\nA,2026-05-11\n"), ledger, SETTINGS, "tester")
+    result = import_file(table(tmp_path, "patient_id,birth_date\nA,2026-06-01\n"), ledger, SETTINGS, "tester")
+    assert "found 2026-05-11" in result.bad[0].text

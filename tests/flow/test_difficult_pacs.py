@@ -36,7 +36,9 @@ def program(tmp_path_factory: pytest.TempPathFactory, old_pacs: SmallPacs) -> It
 def test_a_pacs_without_comprehensive_3d_sr_gets_a_comprehensive_sr(
     program: Program, old_pacs: SmallPacs, study: WrittenStudy
 ) -> None:
-    program.cptdn("clinical", "set", "FLOW-1", "--ebv-dna", "3100", "--stage", "T3N1M0")
+    program.cptdn(
+        "clinical", "set", "FLOW-1", "--ebv-dna", "3100", "--stage", "T3N1M0", "--staged-on", "2026-03-02"
+    )  # fmt: skip
     route(study.files, program)
     done = delivered(program, study.study_instance_uid, 1)
     (kept,) = old_pacs.of_class(COMPREHENSIVE_SR)
@@ -50,7 +52,7 @@ def test_a_pacs_without_comprehensive_3d_sr_gets_a_comprehensive_sr(
 def test_a_refused_study_gets_a_report_without_numbers(
     program: Program, old_pacs: SmallPacs, study: WrittenStudy
 ) -> None:
-    program.cptdn("clinical", "set", "FLOW-1", "--stage", "T4N2M0")
+    program.cptdn("clinical", "set", "FLOW-1", "--stage", "T4N2M0", "--staged-on", "2026-03-08")
     done = delivered(program, study.study_instance_uid, 2)
     assert done["state"] == "refused"
     report = _newest(old_pacs)

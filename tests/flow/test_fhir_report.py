@@ -62,7 +62,8 @@ def test_the_report_reaches_a_fhir_server_that_was_away(
 ) -> None:
     extra = f'{ALLOW_DEMONSTRATION}[fhir]\nreport_url = "{fhir_server.url}"\n'
     with running_program(tmp_path / "program", pacs.port, extra) as program:
-        program.cptdn("clinical", "set", "FLOW-1", "--ebv-dna", "3100", "--stage", "T3N1M0")
+        program.cptdn("clinical", "set", "FLOW-1", "--ebv-dna", "3100", "--drawn-on", "2026-03-05",
+                      "--stage", "T3N1M0")  # fmt: skip
         route(study.files, program)
 
         def posted() -> dict[str, Any] | None:
@@ -78,7 +79,7 @@ def test_the_report_reaches_a_fhir_server_that_was_away(
         assert {"DiagnosticReport", "RiskAssessment", "Observation", "Device"} <= kinds
         assert fhir_server.received[0] == fhir_server.received[1]  # the same bytes again
         fhir_server.status = 422
-        program.cptdn("clinical", "set", "FLOW-1", "--ebv-dna", "9100")
+        program.cptdn("clinical", "set", "FLOW-1", "--ebv-dna", "9100", "--drawn-on", "2026-03-08")
 
         def refused() -> dict[str, Any] | None:
             deliveries = program.json("studies", "show", study.study_instance_uid)["deliveries"]

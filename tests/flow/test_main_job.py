@@ -44,7 +44,9 @@ def report_at(pacs: SmallPacs, sop_instance_uid: str) -> Path:
 @pytest.fixture(scope="module")
 def first(program: Program, study: WrittenStudy) -> dict[str, Any]:
     """The study after its first report."""
-    program.cptdn("clinical", "set", "FLOW-1", "--ebv-dna", "3100", "--stage", "T3N1M0", "--ajcc", "8")
+    program.cptdn(
+        "clinical", "set", "FLOW-1", "--ebv-dna", "3100", "--drawn-on", "2026-03-05", "--stage", "T3N1M0", "--ajcc", "8"
+    )  # fmt: skip
     route(study.files, program)
     return delivered(program, study.study_instance_uid, 1)
 
@@ -116,7 +118,7 @@ def test_reprocessing_an_unchanged_study_says_so(first: dict[str, Any], program:
 def test_a_changed_laboratory_value_makes_a_successor(
     first: dict[str, Any], pacs: SmallPacs, program: Program, study: WrittenStudy
 ) -> None:
-    program.cptdn("clinical", "set", "FLOW-1", "--ebv-dna", "52000")
+    program.cptdn("clinical", "set", "FLOW-1", "--ebv-dna", "52000", "--drawn-on", "2026-03-08")
     second = delivered(program, study.study_instance_uid, 2)
     report = read_report(report_at(pacs, second["current_report"]))
     assert report.predecessors == (first["current_report"],)

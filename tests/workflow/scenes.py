@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from node.ledger.tables import Case, Instance, Job, Report
 from tests.cases.case_headers import STUDY, structure_set, whole_study
 
 PATIENT = "P1"
+DRAWN = date(2026, 4, 29)  # of the EBV DNA, before the MR of 2026-05-01
 RESULT: dict[str, Any] = {"model": {"digest": "sha256:b", "name": "demonstration"}, "scores": {}, "refusals": []}
 
 
@@ -59,7 +61,7 @@ class Site:
         self.arrive([*whole_study(), structure_set()])
         settings = self.settings
         self.learn(
-            ebv_entry(settings, "12000"),
+            ebv_entry(settings, "12000", drawn_on=DRAWN),
             diagnosis_entry("C11.9"),
             stage_entry(settings, "T3N1M0", "8"),
             treatment_start_entry("2026-05-11"),

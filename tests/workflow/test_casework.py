@@ -31,7 +31,7 @@ from node.workflow.casework import (
 )
 from node.workflow.decisions import assign_roles, confirm, dismiss_quarantined, retry_job, set_hold
 from tests.cases.case_headers import CE_T1W, FRAME, STUDY, T1W, T2W, series, structure_set, whole_study
-from tests.workflow.scenes import Site, received_now, site
+from tests.workflow.scenes import DRAWN, Site, received_now, site
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_new_inputs_stop_the_active_job_and_queue_one_with_them(ready: Site) -> 
 def test_a_new_fact_after_the_report_queues_a_job_and_says_why(ready: Site) -> None:
     assess_all(ready)
     ready.end_job()
-    ready.learn(ebv_entry(ready.settings, "13000"))
+    ready.learn(ebv_entry(ready.settings, "13000", drawn_on=DRAWN))
     assess_all(ready)
     assert [job.state for job in ready.jobs()] == ["done", "queued"]
     assert "its inputs have changed" in ready.history()[-1]
@@ -221,9 +221,9 @@ def test_a_new_fact_after_the_report_queues_a_job_and_says_why(ready: Site) -> N
 def test_inputs_that_return_to_those_of_the_report_stop_the_job_and_need_no_other(ready: Site) -> None:
     assess_all(ready)
     ready.end_job()
-    ready.learn(ebv_entry(ready.settings, "13000"))
+    ready.learn(ebv_entry(ready.settings, "13000", drawn_on=DRAWN))
     assess_all(ready)
-    ready.learn(ebv_entry(ready.settings, "12000"))
+    ready.learn(ebv_entry(ready.settings, "12000", drawn_on=DRAWN))
     assess_all(ready)
     assert [job.state for job in ready.jobs()] == ["done", "cancelled"]
     assert ready.codes() == ("reported", set())
@@ -360,7 +360,7 @@ def test_a_conflict_does_not_keep_a_changed_study_reported(ready: Site) -> None:
     assess_all(ready)
     ready.end_job()
     conflicts(ready, 1, 1)
-    ready.learn(ebv_entry(ready.settings, "13000"))
+    ready.learn(ebv_entry(ready.settings, "13000", drawn_on=DRAWN))
     assess_all(ready)
     assert ready.codes() == ("held", {"conflicting_instance"})
 

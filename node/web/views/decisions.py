@@ -112,7 +112,7 @@ def dismiss_quarantined(request: PageRequest) -> Response:
 def set_facts(request: PageRequest) -> Response:
     """Record clinical facts.
 
-    Fields, each may be empty: ebv_dna, drawn_on, diagnosis, stage, birth_date, treatment_start.
+    Fields, each may be empty: ebv_dna, drawn_on, diagnosis, stage, staged_on, birth_date, treatment_start.
 
     Parameters
     ----------
@@ -148,7 +148,9 @@ def _entries(request: PageRequest) -> list[FactEntry]:
     if text := request.form_value("diagnosis"):
         entries.append(facts.diagnosis_entry(text[:MAX_TEXT_LENGTH]))
     if text := request.form_value("stage"):
-        entries.append(facts.stage_entry(settings, text[:MAX_TEXT_LENGTH]))
+        staged = request.form_value("staged_on")
+        day = parse_date(staged, "date of staging") if staged else None
+        entries.append(facts.stage_entry(settings, text[:MAX_TEXT_LENGTH], staged_on=day))
     if text := request.form_value("birth_date"):
         entries.append(facts.birth_date_entry(text))
     if text := request.form_value("treatment_start"):

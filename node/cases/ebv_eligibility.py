@@ -1,0 +1,115 @@
+"""The EBV DNA of a patient for one MR: the last usable draw within the window, or why there is none."""
+
+from __future__ import annotations
+
+from config.decision_policy import DecisionPolicy
+from config.errors import IneligibleStudyError
+from config.settings import IuFactor, Settings
+from node.cases.clinical_facts import EbvResult, EbvValue, parse_ebv_dna
+from node.cases.eligibility_answers import Eligibility, EligibilityFinding
+from node.cases.fact_choice import ChosenFacts
+from node.cases.iu_conversion import iu_factor
+
+
+def assess_ebv(eligibility: Eligibility, chosen: ChosenFacts, settings: Settings, policy: DecisionPolicy) -> None:
+    """Resolve the EBV DNA to a side of the threshold.
+
+    Parameters
+    ----------
+    eligibility : Eligibility
+        Gets the value, its explanation, warnings for the report, and a finding where no result is usable.
+    chosen : ChosenFacts
+        Draws within the window, and those outside it with their reasons.
+    settings : Settings
+        What to do without a result; the site's conversions; the band around the threshold.
+    policy : DecisionPolicy
+        Threshold of the active bundle.
+    """
+    unusable: list[tuple[EbvResult, str]] = []
+    for result in chosen.ebv_dna:
+        try:
+            value = _value(result, settings, policy)
+        except IneligibleStudyError as error:
+            unusable.append((result, error.text))
+            continue
+        # "Not done" is no draw: the one before it counts.
+        if value.category != "unknown":
+            _use(eligibility, result, value, settings, policy)
+            _warn_of_unusable_later(eligibility, unusable, result)
+            return
+    refusals = [why for _, why in (*unusable, *chosen.outside)]
+    eligibility.ebv = {"category": "unknown", "copies_per_ml": None, "as_given": None, "comparator": "unknown",
+                 "observed_on": None, "provenance": None}  # fmt: skip
+    if refusals:
+        # The reason of the last draw within the window, where there is one.
+        text = f"{refusals[0][:1].upper()}{refusals[0][1:]}."
+        eligibility.findings.append(EligibilityFinding("held", "ebv_dna_unusable", text))
+    else:
+        text = "The EBV DNA before treatment is not known."
+        if settings.eligibility.ebv_unknown == "hold":
+            eligibility.findings.append(EligibilityFinding("held", "ebv_dna_unknown", text))
+        else:
+            text += " Both categories are reported."
+            eligibility.warnings.append(("ebv_dna_unknown", text))
+    eligibility.explain["ebv_dna"] = text
+
+
+def _value(result: EbvResult, settings: Settings, policy: DecisionPolicy) -> EbvValue:
+    factor = _factor(result, settings)
+    return parse_ebv_dna(
+        result.text,
+        policy.ebv_threshold_copies_per_ml,
+        policy.ebv_threshold_inclusive,
+        unit=result.unit,
+        specimen=result.specimen,
+        copies_per_iu=factor.factor if factor else None,
+    )
+
+
+def _factor(result: EbvResult, settings: Settings) -> IuFactor | None:
+    return iu_factor(
+        settings.clinical.copies_per_iu, result.laboratory, result.assay, result.provenance.observed_on
+    )  # fmt: skip
+
+
+def _use(
+    eligibility: Eligibility, result: EbvResult, value: EbvValue, settings: Settings, policy: DecisionPolicy
+) -> None:
+    threshold = policy.ebv_threshold_copies_per_ml
+    observed = result.provenance.observed_on
+    provenance = {**result.provenance.to_json(), "unit": result.unit, "specimen": result.specimen,
+                  "laboratory": result.laboratory, "assay": result.assay}  # fmt: skip
+    eligibility.ebv = {
+        "category": value.category,
+        "copies_per_ml": value.copies_per_ml,
+        "as_given": value.as_given,
+        "comparator": value.comparator,
+        "observed_on": observed.isoformat() if observed else None,
+        "provenance": provenance,
+    }
+    side = "above" if value.category == ">threshold" else "not above"
+    drawn = f", drawn on {observed.isoformat()}" if observed else ""
+    eligibility.explain["ebv_dna"] = (
+        f"EBV DNA {value.as_given} is {side} {threshold:g} copies/mL{drawn} ({result.provenance.source})."
+    )
+    # Only an exact number can be near: a comparator on the right side of the threshold states no distance.
+    copies = value.copies_per_ml
+    if copies is not None and abs(copies - threshold) <= settings.clinical.ebv_band_fraction * threshold:
+        near = f"EBV DNA {copies:g} copies/mL is close to the threshold of {threshold:g}"
+        text = f"{near}; a repeated draw may be on the other side."
+        eligibility.warnings.append(("ebv_dna_near_threshold", text))
+    factor = _factor(result, settings)
+    if value.is_converted and factor is not None:
+        whose = f"{factor.laboratory or 'any laboratory'}, {factor.assay or 'any assay'}"
+        text = f"IU/mL were converted by {factor.factor:g} copies/IU (the factor of {whose})."
+        eligibility.warnings.append(("ebv_dna_converted", text))
+
+
+def _warn_of_unusable_later(eligibility: Eligibility, unusable: list[tuple[EbvResult, str]], used: EbvResult) -> None:
+    day = used.provenance.observed_on
+    # Another result of the same draw is no other information.
+    why = next((why for result, why in unusable if day is None or result.provenance.observed_on != day), None)
+    if why is not None:
+        drawn = f" of {day.isoformat()}" if day else ""
+        text = f"A later result cannot be used, so the EBV DNA{drawn} was taken: {why}."
+        eligibility.warnings.append(("ebv_dna_later_unusable", text))
