@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import struct
 import subprocess
+import time
+import zlib
 from io import BytesIO
 from pathlib import Path
 
@@ -13,18 +15,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.filereader import read_dataset
 
-from node.dicom.headers.conforming import conforming_data_set, open_conforming
+from node.dicom.headers.conforming import conforming_data_set, open_conforming, read_conforming
 from node.dicom.headers.early_header import read_early_header
 from node.dicom.headers.full_header import read_full_header
 from node.dicom.headers.identifying_uids import find_identifying_uids
 from node.dicom.headers.structure import STUDY_INSTANCE_UID, EncodingError, validate_structure
 from node.store.part10 import FileMeta, file_header
 from tests.dicom.odd_elements import CREATOR, Part, parts_of, with_element
-from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender
+from tests.dicom.raw_scu import DEFLATED, EXPLICIT, IMPLICIT, MR, RawSender
 from tests.dicom.scenes import Scene, encoded, mr_slice
 
+RLE = "1.2.840.10008.1.2.5"
 PRIVATE = Part(0x00191008, b"LO", b"ABCD")
 ODD = {
     "unknown VR, 16 bits": CREATOR + PRIVATE.short(b"??"),
@@ -165,6 +169,46 @@ def test_any_elements_in_odd_forms_give_the_values_of_the_sound_data_set(data: s
         return
     anew = read_dataset(BytesIO(conforming_data_set(memoryview(odd), EXPLICIT, structure)), False, True)
     assert values_of(anew) == values_of(read_dataset(BytesIO(sound), False, True))
+
+
+def test_a_deflated_and_a_compressed_file_are_read_anew(tmp_path: Path) -> None:
+    sound = encoded(mr_slice(StudyDescription="Neck"))
+    odd = with_element(sound, 0x00190000, ODD["unknown VR, 32 bits"])
+    engine = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    path, begin = stored(tmp_path, engine.compress(odd) + engine.flush(), DEFLATED)
+    assert read_full_header(path, begin, DEFLATED).values["StudyDescription"] == "Neck"
+    assert values_of(read_conforming(path)) == values_of(read_dataset(BytesIO(sound), False, True))
+    *parts, pixels = parts_of(odd.replace(ODD["unknown VR, 32 bits"], b""))
+    fragments = encapsulate([pixels.value])
+    end = struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    head = pixels.head + b"OB\0\0\xff\xff\xff\xff"
+    before = b"".join(part.sound() for part in parts)
+    path, begin = stored(tmp_path, with_element(before, 0x00190000, ODD["no VR"]) + head + fragments + end, RLE)
+    assert read_full_header(path, begin, RLE).values["StudyDescription"] == "Neck"
+    assert next(generate_frames(read_conforming(path).PixelData, number_of_frames=1)) == pixels.value
+
+
+def test_an_odd_element_within_a_sequence_is_read(tmp_path: Path) -> None:
+    """In an item of a sequence of undefined length, as pydicom's own reader meets it."""
+    inside = Part(0x00081150, b"UI", b"1.2.3\0").sound() + CREATOR + PRIVATE.long(b"RE")
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + inside + struct.pack("<HHI", 0xFFFE, 0xE00D, 0)
+    sequence = struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF) + item
+    sequence += struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    path, begin = stored(tmp_path, with_element(encoded(mr_slice()), 0x00081140, sequence))
+    header = read_full_header(path, begin, EXPLICIT)
+    assert header.values["EncodingFindings"] == ["(0019,1008) has the value representation 'RE'"]
+    [item_read] = read_conforming(path).ReferencedImageSequence
+    assert (item_read.ReferencedSOPClassUID, item_read[0x00191008].value) == ("1.2.3", b"ABCD")
+
+
+def test_elements_of_unknown_form_without_end_cost_little() -> None:
+    """Half a million bytes of them; the reader gives up, and names why."""
+    begun = time.process_time()
+    data = encoded(mr_slice()).partition(b"\x20\0\x0d\0")[0]
+    data += b"".join(Part(0x00191000 + n, b"", b"").short(b"??") for n in range(60_000))
+    with pytest.raises(EncodingError, match="more than 2000 elements"):
+        validate_structure(data, EXPLICIT)
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize("vr", [b"??", b"  ", b"RE"])

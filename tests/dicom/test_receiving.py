@@ -185,6 +185,21 @@ def test_a_data_set_that_is_not_what_was_announced_is_refused(
     assert {name.split("/")[0] for name in node.files()} == {"quarantine"}
 
 
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_uids_with_leading_zeros_are_stored_as_they_are(node: Scene) -> None:
+    """PS3.5 section 9.1 forbids them, and scanners write them."""
+    ds = mr_slice(study="1.2.03", series="1.2.03.004", SOPInstanceUID="01.2.3", FrameOfReferenceUID="1.2.00")
+    with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
+        answer = sender.store(1, MR, "01.2.3", encoded(ds))
+    assert answer is not None
+    assert answer.status == StoreStatus.SUCCESS
+    [row] = node.instances()
+    assert (row.sop_instance_uid, row.study_instance_uid, row.series_instance_uid, row.frame_of_reference_uid) == (
+        "01.2.3", "1.2.03", "1.2.03.004", "1.2.00",
+    )  # fmt: skip
+    assert node.store.path(row.path).is_file()
+
+
 def damaged(name: str) -> tuple[str, bytes]:
     data = encoded(mr_slice())
     before_pixels = data[: data.index(b"\xe0\x7f\x10\x00")]
