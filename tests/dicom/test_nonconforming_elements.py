@@ -222,3 +222,18 @@ def test_an_odd_element_does_not_stop_a_sender(node: Scene, vr: bytes) -> None:
     [row] = node.instances()
     assert row.study_instance_uid == ds.StudyInstanceUID
     assert node.store.path(row.path).read_bytes().endswith(odd)  # byte for byte as it was received
+
+
+def test_of_several_forms_the_one_next_to_a_usual_element_counts(tmp_path: Path) -> None:
+    """Without its VR, the length of the Patient ID is also a VR with an empty value: its text is then a tag, and the
+    next element, of 12 bytes behind its head, a value that ends where another element begins."""
+    parts = {part.tag: part.sound() for part in parts_of(encoded(mr_slice(PatientID="XXX", PatientName="Phantom^One")))}
+    name = parts.pop(0x00100010)
+    assert name.endswith(b"Phantom^One ")
+    patient_id = Part(0x00100020, b"", b"XXX ").without_vr()
+    parts[0x00100020] = patient_id + name
+    header = read_full_header(*stored(tmp_path, b"".join(parts[tag] for tag in sorted(parts))), EXPLICIT)
+    assert header.values["PatientID"] == "XXX"
+    assert header.values["EncodingFindings"] == [
+        "(0010,0020) has no value representation", "(0010,0010) is after (0010,0020)",
+    ]  # fmt: skip
