@@ -78,8 +78,8 @@ def questions_between_volumes(
                 "that nothing in their headers tells apart" if not summary.volume.is_certain else "of different times"
             )
             reason = (
-                f"{summary.volume.text}; its series contains {len(summary.volume_names)} volumes {differ} "
-                f"({volume_list(summary)}): look at them and assign {role} to one, as {uid}."
+                f"{summary.volume.text}, one of {len(summary.volume_names)} volumes of its series {differ}: "
+                f"look at them and assign {role} to one (this is {uid})."
             )
             questions[uid] = question(role, reason)
     return questions

@@ -144,3 +144,35 @@ def known_states(names: Sequence[str], states: Sequence[str]) -> tuple[str, ...]
     if wrong := [state for state in names if state not in states]:
         raise typer.BadParameter(f"expected one of {', '.join(states)}; found {', '.join(wrong)}", param_hint="--state")
     return tuple(names)
+
+
+def series_by_role(given: Sequence[str]) -> dict[str, str]:
+    """Read the values of `--role`.
+
+    Parameters
+    ----------
+    given : sequence of str
+        ``ROLE=SERIES`` each, with the key of a series or volume (see `SeriesSummary.key`). A role that is given twice
+        means both series together.
+
+    Returns
+    -------
+    dict of str to str
+        Role to key.
+
+    Raises
+    ------
+    typer.BadParameter
+        Another form, or no such role.
+    """
+    from node.cases.series_roles import ROLES
+    from node.cases.series_summary import JOINED
+
+    decided: dict[str, str] = {}
+    for text in given:
+        name, _, series = text.partition("=")
+        if name not in ROLES or not series:
+            expected = f"ROLE=SERIES with ROLE one of {', '.join(ROLES)}"
+            raise typer.BadParameter(f"expected {expected}, found {text!r}", param_hint="--role")
+        decided[name] = f"{decided[name]}{JOINED}{series}" if name in decided else series
+    return decided

@@ -12,6 +12,7 @@ from node.cli.context import (
     print_json,
     print_table,
     record_about_studies,
+    series_by_role,
     settings_of,
 )
 
@@ -237,19 +238,11 @@ def assign(
     Example: cptdn studies assign 1.2.840.113619.2.1 --role CE-T1w=1.2.840.113619.2.1.7
     Example: cptdn studies assign 1.2.840.113619.2.1 --role T1w=1.2.840.113619.2.1.8:IP
     """
-    from node.cases.series_roles import ROLES
-    from node.cases.series_summary import JOINED
     from node.workflow.decisions import assign_issuer, assign_roles
 
     if not role and not issuer:
         raise typer.BadParameter("nothing to assign; give --role or --issuer")
-    decided: dict[str, str] = {}
-    for given in role or ():
-        name, _, series = given.partition("=")
-        if name not in ROLES or not series:
-            expected = f"ROLE=SERIES with ROLE one of {', '.join(ROLES)}"
-            raise typer.BadParameter(f"expected {expected}, found {given!r}", param_hint="--role")
-        decided[name] = f"{decided[name]}{JOINED}{series}" if name in decided else series
+    decided = series_by_role(role or ())
     with ledger_of(ctx).begin() as session:
         if decided:
             assign_roles(session, study_uid, decided, by)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from config.errors import IneligibleStudyError, InputError
 from node.cases.assessment import Assessment, CaseInputs, StoredInstance, assess_inputs
 from node.cases.clinical_facts import ClinicalFacts, DiagnosisFact, EbvResult, Provenance, StageFact, StageValue
 from node.cases.diagnosis import read_diagnosis
-from node.cli.context import print_json, settings_of
+from node.cli.context import print_json, series_by_role, settings_of
 
 if TYPE_CHECKING:
     from config.settings import Settings
@@ -38,6 +38,10 @@ def score(
     confirm: Annotated[
         list[str] | None, typer.Option(metavar="CODE", help="A question that is answered: it is right as it is.")
     ] = None,
+    role: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ROLE=SERIES", help="T1w, T2w or CE-T1w = UID, UID:VOLUME or UID+UID, as classify shows."),
+    ] = None,
     bundle: Annotated[str | None, typer.Option(help="Model bundle (default: as configured).")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -50,7 +54,7 @@ def score(
 
     settings = settings_of(ctx)
     facts = stated_facts(settings, ebv_dna, stage, ajcc, ene, diagnosis)
-    report = score_files(settings, series, rtstruct, age, facts, bundle, confirm or ())
+    report = score_files(settings, series, rtstruct, age, facts, bundle, confirm or (), series_by_role(role or ()))
     if as_json:
         print_json(to_json(report))
     else:
@@ -65,6 +69,7 @@ def score_files(
     facts: ClinicalFacts,
     bundle_name: str | None = None,
     confirmed: Sequence[str] = (),
+    assigned: Mapping[str, str] | None = None,
 ) -> TreatmentReport:
     """Score a study from its files.
 
@@ -84,6 +89,8 @@ def score_files(
         In place of the configured bundle.
     confirmed : sequence of str
         Reason codes of questions that are answered.
+    assigned : mapping of role to key, optional
+        Series or volumes that are to be used (see `SeriesSummary.key`).
 
     Returns
     -------
@@ -122,7 +129,10 @@ def score_files(
     now = now_utc()
     images = tuple(instance for instance in stored if instance.header.get("Modality") == "MR")
     related = tuple(instance for instance in stored if instance.header.get("Modality") != "MR")
-    inputs = CaseInputs(studies[0], images, related=related, facts=facts, pixel_digest_of=pixel_digests(files))
+    inputs = CaseInputs(
+        studies[0], images, related=related, facts=facts, assignments=dict(assigned or {}),
+        pixel_digest_of=pixel_digests(files),
+    )  # fmt: skip
     bundle = load_bundle(bundle_name or settings.model.bundle, trust_of(settings.model))
     policy = policy_of(settings, bundle.manifest.indication, f"the bundle {bundle.manifest.name!r}")
     assessment = assess_inputs(inputs, settings, policy, now)
