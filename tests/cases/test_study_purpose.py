@@ -20,12 +20,15 @@ OTHER_REGIONS = {
     "MR hip femoral head": "hip", "head of femur": "hip", "股骨头 MRI": "hip", "Hüftkopfnekrose": "hip",
     "MR of pancreatic head": "pancreas", "宫颈癌MRI": "uterus or ovary", "MRT Mamma": "breast", "乳腺MR": "breast",
     "ABDOMEN^LIVER": "abdomen", "MRCP": "liver", "RMN fegato": "liver", "MRI thigh": "limb", "cardiac MR": "heart",
+    "骨盤MRI": "pelvis", "前立腺MRI": "prostate", "무릎 MRI": "knee", "복부": "abdomen", "МРТ простаты": "prostate",
+    "МРТ коленного сустава": "knee", "RM joelho": "knee", "MRI bekken": "pelvis", "MRT der Leber": "liver",
 }  # fmt: skip
 HEAD_AND_NECK = [
     "MR nasopharynx", "HEADNECK", "MR Kopf/Hals", "鼻咽部MRI平扫+增强", "MRI face/neck", "IRM cavum", "MR brain",
     "MR HNS",
     "MR Schädel", "neck and thorax", "MR Skull base", "head and spine", "", "t1_tse_tra", "WHOLEBODY", "MRI IAC",
-    "头颈部",
+    "头颈部", "頭頸部 MRI",
+    "비인두 MRI", "МРТ носоглотки и шеи", "RM cabeça e pescoço", "MRI hoofd hals", "両側頸部リンパ節",
 ]  # fmt: skip
 TREATED = [
     "MR NPC after IC", "MR neck post RT", "MRI nasopharynx follow-up", "鼻咽MRI复查", "鼻咽癌放疗后", "MR NPC F/U",

@@ -174,3 +174,31 @@ def test_nothing_of_an_unknown_study_or_job_can_be_decided(case: Site) -> None:
         assert post(browser, f"/cases/9.9/{action}", form).status_code == 404, action
     assert post(browser, "/jobs/none/retry", {}).status_code == 400
     assert post(browser, "/deliveries/77/retry", {}).status_code == 400
+
+
+def test_a_question_is_answered_on_the_page_with_its_reason(case: Site) -> None:
+    question = "Expected an MR before any treatment, found 'MR neck post RT'."
+    with case.ledger.begin() as session:
+        set_state(session, get_case(session, "1.2.3"), "held", [{"code": "treatment_response", "text": question}])
+    browser = case.logged_in("wang")
+    assert 'name="code" value="treatment_response"' in browser.get("/cases/1.2.3").text
+    refused = post(browser, "/cases/1.2.3/confirm", {"code": "stage_unknown", "because": "x"})
+    assert refused.status_code == 400
+    assert "expected an open question" in refused.text
+    assert post(browser, "/cases/1.2.3/confirm", {"code": "treatment_response", "because": ""}).status_code == 400
+    form = {"code": "treatment_response", "because": "no treatment was given"}
+    assert post(browser, "/cases/1.2.3/confirm", form).status_code == 303
+    with case.ledger.begin() as session:
+        answer = get_case(session, "1.2.3").confirmations["treatment_response"]
+        assert (answer["text"], answer["because"], answer["by"]) == (question, "no treatment was given", "wang")
+    assert lines(case)[-1][2] == "wang"
+
+
+def test_diagnosis_and_stage_with_their_editions_are_entered_on_the_page(case: Site) -> None:
+    form = {"diagnosis": "鼻咽癌", "stage": "cT3N1M0 (AJCC Version 9)"}
+    assert post(case.logged_in("wang"), "/cases/1.2.3/facts", form).status_code == 303
+    with case.ledger.begin() as session:
+        known = facts_of(session, get_case(session, "1.2.3").patient_id)
+    assert [fact.diagnosis.text for fact in known.diagnoses] == ["鼻咽癌"]
+    assert known.stage is not None
+    assert (known.stage.stage.text, known.stage.stage.edition) == ("T3N1M0", "9")
