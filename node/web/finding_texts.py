@@ -62,6 +62,12 @@ FINDINGS: dict[str, Reason] = {
         "Check that images and contour belong together.",
         "请确认图像与勾画相互对应。",
     ),
+    "newer_contour": _f(
+        "A newer contour was not used",
+        "较新的勾画未被采用",
+        "Approve the newer one, if it is the right one.",
+        "若较新的勾画正确, 请批准。",
+    ),
     "registration_applied": _f(
         "A registration moved the contour", "勾画经配准移动", "Check the registration.", "请检查配准。"
     ),
@@ -89,6 +95,24 @@ FINDINGS: dict[str, Reason] = {
         "相位图像已略去",
         "Nothing; magnitude images are used.",
         "无需处理; 使用幅值图像。",
+    ),
+    "lossy_compression": _f(
+        "The images are lossily compressed",
+        "图像经有损压缩",
+        "Send the original images, if the archive has them.",
+        "若存档中有原始图像, 请发送。",
+    ),
+    "series_joined": _f(
+        "Two series were joined",
+        "两个序列已合并",
+        "Check that they are one acquisition.",
+        "请确认其为同一次采集。",
+    ),
+    "volume_of_series": _f(
+        "One volume of several was used",
+        "仅使用了多个容积之一",
+        "Check that it is the right one.",
+        "请确认所用容积正确。",
     ),
     "monochrome1": _f(
         "Grey values are stored inverted", "灰度以反色存储", "Nothing; they were inverted back.", "无需处理; 已转换。"
