@@ -87,8 +87,8 @@ def choose_roi(rois: Sequence[Mapping[str, Any]], roi_names: Sequence[str]) -> R
     if len(same_number) > 1:  # the contours refer to the number, so their owner is unknown (PS3.3 C.8.8.5)
         raise IneligibleStudyError(
             "ambiguous_roi",
-            f"the ROI number {roi['number']} is shared by {' and '.join(repr(name) for name in same_number)}; give each "
-            "ROI a number of its own and send the structure set again",
+            f"the ROI number {roi['number']} is shared by {' and '.join(repr(name) for name in same_number)}; give "
+            "each ROI a number of its own and send the structure set again",
         )
     return RoiChoice(
         number=int(roi["number"]),

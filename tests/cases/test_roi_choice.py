@@ -42,7 +42,7 @@ def test_the_number_is_the_rois_own_not_its_position() -> None:
 
 
 def test_a_number_that_two_rois_share_is_a_question_naming_both() -> None:
-    with pytest.raises(IneligibleStudyError, match=r"number 5 is given to 'GTVnd' and 'GTVp'") as question:
+    with pytest.raises(IneligibleStudyError, match=r"number 5 is shared by 'GTVnd' and 'GTVp'") as question:
         choose_roi([roi(5, "GTVnd"), roi(5, "GTVp")], NAMES)
     assert question.value.code == "ambiguous_roi"
 
