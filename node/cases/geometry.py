@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from node.cases.physics import numbers_of, parts_of
 from node.cases.slice_rules import (
+    BITS_ALLOCATED,
+    MAX_SIDE_PIXELS,
     SHEAR_TOLERANCE_MM,
     SliceSpacing,
     are_one_orientation,
@@ -102,7 +104,7 @@ def stack_of(
     normal = unit_normal(first)
     if normal is None or not is_orthonormal(first):
         return Stack(findings=(("inconsistent_geometry", "the slice orientation is not two perpendicular directions"),))
-    findings = _differences(headers, orientations, first)
+    findings = [*_unreadable(headers), *_differences(headers, orientations, first)]
     offsets_by_header = [slice_offsets_mm(header, normal) for header in headers]
     missing = sum(not offsets for offsets in offsets_by_header)
     if missing:
@@ -158,6 +160,26 @@ def slice_offsets_mm(header: Mapping[str, Any], normal: Sequence[float]) -> list
     if len(position) != 3 or _number(header, "NumberOfFrames") > 1:
         return []
     return [_dot(normal, position)]
+
+
+def _unreadable(headers: Sequence[Mapping[str, Any]]) -> list[Defect]:
+    """Return defects for which the workers refuse a file before they read its pixels."""
+    findings = []
+    sides = [_number(header, keyword) for header in headers for keyword in ("Rows", "Columns")]
+    if not all(0 < side <= MAX_SIDE_PIXELS for side in sides):
+        text = f"expected 1 to {MAX_SIDE_PIXELS} rows and columns, found {min(sides):.0f} to {max(sides):.0f}"
+        findings.append(("unreadable_instance", text))
+    bits = {header["BitsAllocated"] for header in headers if header.get("BitsAllocated") is not None}
+    if bits - {*BITS_ALLOCATED}:
+        text = f"expected 8, 16 or 32 bits allocated, found {', '.join(f'{each:g}' for each in sorted(bits))}"
+        findings.append(("unreadable_instance", text))
+    for header in headers:
+        described, stated = len(header.get("FrameOffsets") or ()), _number(header, "NumberOfFrames")
+        if described and stated and described != stated:
+            text = f"an object states {stated:.0f} frames and describes {described}"
+            findings.append(("unreadable_instance", text))
+            break
+    return findings
 
 
 def _differences(

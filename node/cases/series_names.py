@@ -185,6 +185,9 @@ def _not_a_role(
     modality = str(header.get("Modality") or "MR").upper()
     if (sop_class and sop_class not in MR_CLASSES) or modality != "MR":
         return "not an MR image (SOP class or modality)"
+    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2").upper()
+    if not photometric.startswith("MONOCHROME"):
+        return f"a colour image (Photometric Interpretation {photometric})"
     for value in image_type:
         if value in IMAGE_TYPES and not (value in SHORT_IMAGE_TYPES and value not in image_type[2:]):
             return f"{IMAGE_TYPES[value]} (Image Type {value})"

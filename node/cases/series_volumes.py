@@ -151,9 +151,11 @@ def _images(headers: Sequence[Header]) -> list[Image] | None:
         normal = unit_normal(stacks[numbers[0]][2])
         offsets = slice_offsets_mm(header, normal) if normal is not None else []
         offsets = planes["offsets"] if planes and offsets else offsets
-        if not offsets:
-            return None
         is_multiframe = bool(header.get("FrameOffsets"))
+        # A number of frames that contradicts the functional groups: which frame is which is not known.
+        stated = numbers_of([header.get("NumberOfFrames")])
+        if not offsets or (is_multiframe and stated and stated[0] != len(offsets)):
+            return None
         for at, offset in enumerate(offsets):
             stack = numbers[planes["of"][at]] if planes else numbers[0]
             images.append(Image(header, at + 1 if is_multiframe else 0, offset, stack))

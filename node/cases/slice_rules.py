@@ -41,6 +41,9 @@ NOT_MAGNITUDE: Mapping[str, str] = {
     "IMAGINARY_FFE": "imaginary", "VELOCITY MAP": "velocity", "VELOCITY_MAP": "velocity",
 }  # fmt: skip
 MAGNITUDE = "magnitude"
+# Larger images and other pixel sizes are no MR; a damaged header may claim anything.
+MAX_SIDE_PIXELS = 8192
+BITS_ALLOCATED = (8, 16, 32)
 
 
 @dataclass(frozen=True)

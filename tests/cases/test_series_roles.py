@@ -169,6 +169,14 @@ def test_a_series_of_real_imaginary_or_phase_images_has_no_role(stated: dict[str
         )
 
 
+def test_a_colour_image_has_no_role() -> None:
+    t2w = {"Modality": "MR", "SeriesDescription": "t2_tse_tra", "ScanningSequence": "SE", "RepetitionTime": 4000,
+           "EchoTime": 90}  # fmt: skip
+    assert classify_header({**t2w, "PhotometricInterpretation": "MONOCHROME1"}, RULES).role == "T2w"
+    colour = classify_header({**t2w, "PhotometricInterpretation": "RGB"}, RULES)
+    assert (colour.role, "colour image" in colour.reason) == ("other", True)
+
+
 @pytest.mark.parametrize(
     "stated",
     [

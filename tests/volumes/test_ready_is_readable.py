@@ -187,6 +187,30 @@ def test_rounded_positions_are_usable(tmp_path: Path, step_mm: float, degrees: f
     assert compare(written(tmp_path, {**WHOLE, **stack})) == ([], None)
 
 
+@pytest.mark.parametrize("claim", [{"Rows": 9000}, {"Columns": 0}, {"BitsAllocated": 12}, {"Rows": None}])
+def test_claims_of_a_header_that_no_image_has_are_refused_by_both(tmp_path: Path, claim: dict[str, Any]) -> None:
+    paths = write_series(tmp_path, np.zeros((6, ROWS, COLUMNS), np.uint16))
+    for path in paths:
+        ds = dcmread(path)
+        for keyword, value in claim.items():
+            setattr(ds, keyword, value)
+        ds.save_as(path, enforce_file_format=True)
+    codes, refused = compare(paths)
+    assert codes[0] == refused == "unreadable_instance"
+
+
+def test_a_number_of_frames_that_contradicts_their_descriptions_is_refused_by_both(tmp_path: Path) -> None:
+    path = write_enhanced(tmp_path / "e.dcm", np.zeros((8, ROWS, COLUMNS), np.uint16), temporal_positions=2)
+    ds = dcmread(path)
+    ds.NumberOfFrames = 9
+    ds.PixelData = bytes(9 * ROWS * COLUMNS * 2)
+    ds.save_as(path, enforce_file_format=True)
+    headers = [header_of(dcmread(path, stop_before_pixels=True))]
+    (summary,) = summarise_series(headers)
+    assert summary.stack.findings[0] == ("unreadable_instance", "an object states 9 frames and describes 8")
+    assert compare([path])[1] == "unreadable_instance"
+
+
 @pytest.mark.parametrize("name", sorted(name for name in DEFECTS if "frame of reference" not in name))
 def test_an_enhanced_object_with_a_defect_is_refused_by_both(tmp_path: Path, name: str) -> None:
     path = write_enhanced(tmp_path / "e.dcm", np.zeros((6, ROWS, COLUMNS), np.uint16))

@@ -12,11 +12,11 @@ from typing import BinaryIO
 from pydicom import Dataset
 from pydicom.uid import UID
 
+from node.cases.slice_rules import BITS_ALLOCATED, MAX_SIDE_PIXELS
 from workers.volumes.parsing import first_value, unreadable
 
 NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"})
 PIXEL_DATA = 0x7FE00010
-MAX_SIDE_PIXELS = 8192
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
@@ -92,7 +92,7 @@ def read_pixel_source(path: Path, dataset: Dataset, file: BinaryIO) -> PixelSour
     if int(value("SamplesPerPixel") or 1) != 1:
         raise unreadable(path, f"expected grey values, found {value('SamplesPerPixel')} samples per pixel")
     bits = int(value("BitsAllocated"))
-    if bits not in (8, 16, 32):
+    if bits not in BITS_ALLOCATED:
         raise unreadable(path, f"expected 8, 16 or 32 bits allocated, found {bits}")
     stored = int(value("BitsStored") or bits)
     high = int(value("HighBit") or stored - 1)
