@@ -4,6 +4,7 @@
 rest of it arrives (`early_header`); everything else is validated as a whole (`structure`) and then decoded by pydicom
 (`full_header`). No network here, and no pynetdicom.
 
-What does not conform and has one meaning (`vr_forms`) is read all the same, by workers, too (`conforming`). The contours
-of an RTSTRUCT are read from its bytes (`roi_contours`). Of what cannot be read, `identifying_uids` finds the study.
+What does not conform and has one meaning (`vr_forms`) is read all the same, by workers, too (`conforming`). The
+contours of an RTSTRUCT are read from its bytes (`roi_contours`). Of what cannot be read, `identifying_uids` finds the
+study.
 """
