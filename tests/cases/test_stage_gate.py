@@ -187,3 +187,9 @@ def test_parts_of_a_stage_are_joined_with_all_that_they_say() -> None:
 def test_what_clinics_write_beside_a_stage_does_not_hide_it(text: str) -> None:
     stage = parse_stage(text)
     assert (stage.text, stage.edition) == ("T3N1M0", "8")
+
+
+@pytest.mark.parametrize("text", ["T3-4N1M0", "T3N1-2M0", "T3N1M0-1", "T3N1M0/1"])
+def test_a_range_is_named_as_such(text: str) -> None:
+    with pytest.raises(InputError, match="found a range"):
+        parse_stage(text, "8")

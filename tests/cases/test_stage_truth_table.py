@@ -21,7 +21,7 @@ from node.cases.diagnosis import read_diagnosis
 from node.cases.eligibility import assess_eligibility
 from node.clinical.entries import FactEntry, stage_entry
 from node.clinical.fhir import results_of
-from node.clinical.hl7_messages import parse_oru
+from node.clinical.hl7_messages import parse_message
 from node.clinical.results import interpret_results
 from node.clinical.stage_check import check_stage_text
 from node.clinical.tables import entries_of, read_rows
@@ -180,7 +180,7 @@ def by_hl7(stage: Written) -> tuple[list[FactEntry], list[str]]:
         "MSH|^~\\&|REG|H|CPTDN|N|20260309||ORU^R01^ORU_R01|1|P|2.5.1\rPID|1||P1^^^^MR||A^B\rOBR|1||1|S\r"
         f"OBX|1|ST|21908-9^Stage^LN||{escaped}||||||F|||20260301|||^{stage.edition or ''}\r"
     )
-    results = [result for _, own in parse_oru(message, SETTINGS).results for result in own]
+    results = [result for content in parse_message(message, SETTINGS).contents for result in content.results]
     interpreted = interpret_results(results, SETTINGS)
     return interpreted.entries, interpreted.refused
 

@@ -221,3 +221,18 @@ def test_a_restaging_before_the_mr_says_that_it_is_of_a_treated_tumour(ledger: L
         record_entries(session, "P1", "", [entry], "test", "a tester")
     assert "the MR is not older" in answer_stage(facts(ledger), GATE, date(2026, 3, 9)).treated_before
     assert answer_stage(facts(ledger), GATE, date(2026, 2, 1)).treated_before == ""
+
+
+def test_a_stage_of_a_day_after_the_start_of_treatment_is_not_used(ledger: Ledger) -> None:
+    entries = [
+        stage_entry(SETTINGS, "cT3N1M0", "8", date(2026, 3, 1)),
+        stage_entry(SETTINGS, "T1N0M0", "8", date(2026, 3, 22)),
+    ]
+    with ledger.begin() as session:
+        record_entries(session, "P1", "", entries, "test", "a tester")
+    assert answer_stage(facts(ledger), GATE, date(2026, 3, 9)).judgement.eligible == "no"
+    with ledger.begin() as session:
+        record_entries(session, "P1", "", [treatment_start_entry("2026-03-20")], "test", "a tester")
+    answer = answer_stage(facts(ledger), GATE, date(2026, 3, 9))
+    assert answer.judgement.eligible == "yes"
+    assert "after the treatment began on 2026-03-20" in answer.unused[0]
