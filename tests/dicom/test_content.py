@@ -25,6 +25,7 @@ from node.dicom.content.comparison_client import ComparisonFailedError, ContentC
 from tests.dicom.instances import (
     BIG_ENDIAN,
     CONTOUR_EDITS,
+    DEFLATED,
     EDITS,
     IMAGE_EDITS,
     IMPLICIT,
@@ -65,7 +66,7 @@ def edited(ds: Dataset, *edits: Edit) -> Dataset:
     for edit in edits:
         edit(changed)
     buffer = BytesIO()
-    changed.save_as(buffer)
+    changed.save_as(buffer, enforce_file_format=True)
     return dcmread(BytesIO(buffer.getvalue()))
 
 
@@ -324,3 +325,71 @@ def test_a_process_that_crashes_or_hangs_is_an_error_in_time(image_path: Path, b
         comparison.differences(image_path, image_path)
     assert time.monotonic() - begun < 5
     comparison.close()
+
+
+# --- objects of several frames ---
+
+
+def enhanced(n_frames: int = 3) -> Dataset:
+    """An Enhanced MR of a few frames; what a functional group says of each frame is in its own sequence."""
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds.SOPClassUID, ds.SOPInstanceUID, ds.Modality = "1.2.840.10008.5.1.4.1.1.4.1", "1.2.5", "MR"
+    ds.PatientID, ds.SeriesDescription = "P-1", "t2_tse"
+    frames = []
+    for number in range(n_frames):
+        position, echo, frame = Dataset(), Dataset(), Dataset()
+        position.ImagePositionPatient, echo.EffectiveEchoTime = [0, 0, 5.0 * number], 90.0
+        frame.PlanePositionSequence, frame.MREchoSequence = Sequence([position]), Sequence([echo])
+        frames.append(frame)
+    ds.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    ds.NumberOfFrames, ds.Rows, ds.Columns, ds.SamplesPerPixel = n_frames, 8, 8, 1
+    ds.PhotometricInterpretation, ds.PixelRepresentation = "MONOCHROME2", 0
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, 12, 11
+    ds.PixelData = np.random.default_rng(1).integers(0, 4096, (n_frames, 8, 8), dtype="<u2").tobytes()
+    return ds
+
+
+def _private_in_frames(ds: Dataset) -> None:
+    for frame in ds.PerFrameFunctionalGroupsSequence:
+        frame.private_block(0x2005, "VENDOR", create=True).add_new(0x01, "FD", 1.5)
+
+
+@pytest.mark.parametrize("syntax", UNCOMPRESSED)
+def test_an_enhanced_image_in_another_encoding_is_the_same(syntax: str) -> None:
+    assert differences_between(enhanced(), in_syntax(edited(enhanced(), _private_in_frames), syntax)) == ()
+
+
+def test_a_position_or_a_grey_value_of_one_frame_is_another_image() -> None:
+    moved, other_echo, brighter = enhanced(), enhanced(), enhanced()
+    moved.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0].ImagePositionPatient = [0, 0, 5.5]
+    other_echo.PerFrameFunctionalGroupsSequence[2].MREchoSequence[0].EffectiveEchoTime = 80.0
+    brighter.PixelData = brighter.PixelData[:-2] + b"\xff\x0f"
+    expected = ["ImagePositionPatient", "EffectiveEchoTime", "PixelData"]
+    for other, keyword in zip((moved, other_echo, brighter), expected, strict=True):
+        assert differences_between(enhanced(), in_syntax(other, BIG_ENDIAN)) == (keyword,)
+
+
+def segmentation() -> Dataset:
+    """Three frames of 5 x 5 pixels of one bit: frames begin within a byte (PS3.5 section 8.1.1)."""
+    ds = enhanced()
+    ds.SOPClassUID, ds.Modality, ds.SegmentationType = "1.2.840.10008.5.1.4.1.1.66.4", "SEG", "BINARY"
+    ds.Rows = ds.Columns = 5
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = 1, 1, 0
+    segment = Dataset()
+    segment.SegmentNumber, segment.SegmentLabel = 1, "GTVp"
+    ds.SegmentSequence = Sequence([segment])
+    ds.PixelData = bytes([0b10101010, 0xF0, 0x0F, 0x55, 0xAA, 0xFF, 0x3C, 0xC3, 0x81, 0x00])
+    ds["PixelData"].VR = "OB"
+    return ds
+
+
+def test_a_segmentation_is_its_segments_and_bits() -> None:
+    assert differences_between(segmentation(), in_syntax(segmentation(), DEFLATED)) == ()
+    other = segmentation()
+    other.PixelData = other.PixelData[:8] + b"\x80\x00"
+    assert differences_between(segmentation(), in_syntax(other, IMPLICIT)) == ("PixelData",)
+    renamed = segmentation()
+    renamed.SegmentSequence[0].SegmentLabel = "GTVn"
+    assert differences_between(segmentation(), renamed) == ("SegmentLabel",)

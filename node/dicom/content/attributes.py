@@ -12,6 +12,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR
 
+from config.arrays import FloatArray
 from config.errors import InputError
 from dicom_sr.header.characters import character_set_of, text_of
 from dicom_sr.report.errors import ReportError
@@ -67,10 +68,10 @@ def _differing_values(
 ) -> Iterator[str]:
     """Yield the keyword, or those of its items, where the two data sets differ in it."""
     vr = dictionary_VR(keyword)
+    if _has_equal_bytes(stored, arrived, keyword, vr, labels):
+        return
     if vr == "SQ":
         yield from _differing_items(stored, arrived, keyword, labels)
-        return
-    if _has_equal_bytes(stored, arrived, keyword, vr):
         return
     first, second = (_value(ds, keyword, vr, label) for ds, label in zip((stored, arrived), labels, strict=True))
     if when_both_state_it and (first is None or second is None):
@@ -79,9 +80,16 @@ def _differing_values(
         yield keyword
 
 
-def _has_equal_bytes(stored: Dataset, arrived: Dataset, keyword: str, vr: str) -> bool:
-    """Return whether both have the same undecoded ASCII text: a structure set has a million numbers of it."""
-    if vr in CUSTOMIZABLE_CHARSET_VR or vr in BINARY_NUMBERS or keyword not in stored or keyword not in arrived:
+def _has_equal_bytes(stored: Dataset, arrived: Dataset, keyword: str, vr: str, labels: tuple[Any, Any]) -> bool:
+    """Return whether both have the same bytes, still undecoded, with the same meaning.
+
+    A structure set has a million numbers: what has not changed is not decoded.
+    """
+    if keyword not in stored or keyword not in arrived:
+        return False
+    is_text = vr in CUSTOMIZABLE_CHARSET_VR or vr == "SQ"
+    is_binary = vr in BINARY_NUMBERS or vr in ("AT", "SQ")
+    if (is_text and labels[0] != labels[1]) or (is_binary and stored.original_encoding != arrived.original_encoding):
         return False
     first: Any = stored.get_item(keyword)
     second: Any = arrived.get_item(keyword)
@@ -99,15 +107,23 @@ def _value(ds: Dataset, keyword: str, vr: str, labels: Any) -> Any:
         return ds[keyword].value or None
     if vr == "AT":
         return str(ds[keyword].value)
+    if vr in TEXT_NUMBERS and (numbers := _numbers(ds.get_item(keyword))) is not None:
+        return numbers
     text = _text(ds, keyword, labels)
     if not text:
         return np.array([DEFAULTS[keyword]]) if keyword in DEFAULTS else None
-    if vr in TEXT_NUMBERS:
-        try:
-            return np.array([float(part) for part in text.split("\\")])
-        except ValueError:  # no number: compared as the text that it is
-            return text
     return _NORMAL_FORMS.get(vr, _plain)(text)
+
+
+def _numbers(element: Any) -> FloatArray | None:
+    """Return the numbers of a DS or IS; None where it is empty, or no number and compared as the text that it is."""
+    value = element.value
+    try:
+        if isinstance(value, bytes):
+            return np.array([float(part) for part in value.rstrip(b"\0 ").split(b"\\")])
+        return None if value in (None, "") else np.atleast_1d(np.asarray(value, dtype=float))
+    except (ValueError, TypeError):
+        return None
 
 
 def _text(ds: Dataset, keyword: str, labels: Any) -> str:
@@ -206,10 +222,10 @@ def _public_keywords(item: Dataset) -> set[str]:
 
 def _names_read_as(ds: Dataset) -> tuple[Any, ...]:
     """Return what the series rules read in the names of an image; nothing for other objects."""
-    header = header_of(ds)
-    if header.get("SOPClassUID") not in MR_CLASSES:
+    # Asked first: reading the header of a large structure set takes seconds.
+    if str(ds.get("SOPClassUID")) not in MR_CLASSES:
         return ()
-    naming = naming_of(header)
+    naming = naming_of(header_of(ds))
     return (
         naming.not_a_role is None, naming.weightings, naming.flair, naming.stir, naming.dixon_in_phase,
         naming.fat_suppressed, naming.part_of is None, naming.derived, naming.contrast, naming.contrast_named,
