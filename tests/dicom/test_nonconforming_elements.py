@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import struct
 import subprocess
@@ -25,8 +26,9 @@ from node.dicom.headers.identifying_uids import find_identifying_uids
 from node.dicom.headers.structure import STUDY_INSTANCE_UID, EncodingError, validate_structure
 from node.store.part10 import FileMeta, file_header
 from tests.dicom.odd_elements import CREATOR, Part, parts_of, with_element
-from tests.dicom.raw_scu import DEFLATED, EXPLICIT, IMPLICIT, MR, RawSender
+from tests.dicom.raw_scu import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, MR, RawSender
 from tests.dicom.scenes import Scene, encoded, mr_slice
+from tests.fuzz.mutations import mutated
 
 RLE = "1.2.840.10008.1.2.5"
 PRIVATE = Part(0x00191008, b"LO", b"ABCD")
@@ -133,8 +135,8 @@ def test_elements_out_of_order_are_read_in_implicit_vr_where_they_are_known(tmp_
     swapped[a], swapped[b] = parts[b], parts[a]
     header = read_full_header(*stored(tmp_path, b"".join(p.without_vr() for p in swapped), IMPLICIT), IMPLICIT)
     assert header.values["EncodingFindings"] == ["(0010,0010) is after (0010,0020)"]
-    unknown = [*parts[:-1], Part(0x00071234, b"", b"1234"), parts[-1]]
-    with pytest.raises(EncodingError, match=r"\(0007,1234\) is after"):
+    unknown = [*parts[:-1], Part(0x00191234, b"", b"1234"), parts[-1]]
+    with pytest.raises(EncodingError, match=r"\(0019,1234\) is after"):
         validate_structure(b"".join(part.without_vr() for part in unknown), IMPLICIT)
 
 
@@ -237,3 +239,21 @@ def test_of_several_forms_the_one_next_to_a_usual_element_counts(tmp_path: Path)
     assert header.values["EncodingFindings"] == [
         "(0010,0020) has no value representation", "(0010,0010) is after (0010,0020)",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+def test_any_damage_is_refused_or_written_anew_without_a_finding(syntax: str) -> None:
+    """Whatever the bytes are: one error, or a data set that conforms."""
+    rng = random.Random(syntax)
+    sound = encoded(mr_slice(rows=4, ReferencedImageSequence=[Dataset()]), syntax)
+    n_read = 0
+    for _ in range(400):
+        data = mutated(sound, rng, sound)
+        try:
+            structure = validate_structure(data, syntax)
+            anew = conforming_data_set(memoryview(data), syntax, structure)
+        except EncodingError:
+            continue
+        n_read += 1
+        assert validate_structure(anew, syntax).findings == ()
+    assert n_read > 20

@@ -54,6 +54,7 @@ def discarded(node: Scene, study: str) -> dict[str, int]:
         ("1.2.840.10008.5.1.4.34.7", True),  # RT Beams Delivery Instruction
         ("1.2.840.10008.5.1.1.29", True),  # Hardcopy Grayscale Image, retired
         ("1.2.840.10008.5.1.4.1.1.999.1", True),  # of a later edition
+        ("", False), ("no UID", False),
         ("1.2.840.10008.1.1", False),  # Verification
         ("1.2.840.10008.1.20.1", False),  # Storage Commitment
         ("1.2.840.10008.3.1.2.3.3", False),  # Modality Performed Procedure Step

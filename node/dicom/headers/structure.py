@@ -232,6 +232,8 @@ class _StructureValidator:
             # Every real data set begins with a group from 0008 to 003F; random bytes seldom do.
             if last < 0 and not FIRST_TAG <= tag < 0x00400000:
                 raise EncodingError(f"expected a data set that begins with group 0008, found {tag_name(tag)}")
+            if tag < FIRST_TAG:
+                raise EncodingError(f"at byte {start}: {tag_name(tag)} is no element of a data set")
             if tag < last:
                 self.require_known(tag, start, last, places)
                 self.findings[f"{tag_name(tag)} is after {tag_name(last)}"] = None

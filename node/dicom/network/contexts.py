@@ -97,7 +97,7 @@ def is_other_storage_class(uid: str) -> bool:
     ----------
     PS3.4 section B.5 and Annex GG (standard storage classes), section B.6 (private ones); PS3.6 Annex A.
     """
-    if uid in STORAGE_CLASSES:
+    if uid in STORAGE_CLASSES or not uid or uid.strip("0123456789."):
         return False
     if not uid.startswith(_STANDARD):
         return True
