@@ -6,6 +6,7 @@ Laboratories report a draw in several units, and send a corrected result beside 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -98,8 +99,8 @@ def _interpret(interpreted: InterpretedDraws, draw: list[EbvStatement], settings
             interpreted.refused.append(sentence)
             _record(interpreted, statement, settings)
         return
-    # Copies before what was converted, and a number before a comparator.
-    measured.sort(key=lambda pair: (pair[1].is_converted, pair[1].copies_per_ml is None))
+    # Copies before what was converted, a number before a comparator, and one that is not rounded as a logarithm.
+    measured.sort(key=lambda pair: (pair[1].is_converted, pair[1].copies_per_ml is None, _is_logarithm(pair[0])))
     chosen, value = measured[0]
     contradicting = [other for other, found in measured[1:] if not _is_one_result(value, found)]
     if contradicting:
@@ -112,6 +113,10 @@ def _interpret(interpreted: InterpretedDraws, draw: list[EbvStatement], settings
     interpreted.notes += [
         f"not needed, because {chosen.text!r} of the same draw was used: {sentence}" for _, sentence in unusable
     ]
+
+
+def _is_logarithm(statement: EbvStatement) -> bool:
+    return bool(re.search(r"log|\blg\b", f"{statement.text} {statement.unit or ''}".lower()))
 
 
 def _record(

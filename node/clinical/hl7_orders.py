@@ -93,7 +93,7 @@ def _groups(segments: list[Any]) -> Iterator[dict[str, Any]]:
     group: dict[str, Any] = {}
     for segment in segments:
         name = str(segment[0])
-        if name in group and name in ("ORC", "OBR", "RXA"):
+        if group and (name == "ORC" or (name in group and name in ("OBR", "RXA"))):
             yield group
             # Further administrations belong to the same order.
             group = {"ORC": group["ORC"]} if name != "ORC" and "ORC" in group else {}

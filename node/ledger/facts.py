@@ -64,9 +64,10 @@ class Cutoff:
         # The start of treatment itself freezes the report: it counts whenever it arrives.
         if row.name == "treatment_start":
             return day is None or day > self.since
-        if self.everything:
-            return True
-        return row.name != "birth_date" and (day is None or day > self.since)
+        if self.everything or day is None:
+            return self.everything or row.name != "birth_date"
+        # Draws and stages of later days are left out for their day, with that as the reason.
+        return day > self.since and row.name not in ("ebv_dna", "stage")
 
 
 def record_fact(

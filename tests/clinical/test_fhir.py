@@ -283,3 +283,69 @@ def test_a_page_on_another_server_is_not_followed() -> None:
     with pytest.raises(FhirUnavailableError, match="another server"):
         client.resources_of("P1")
     client.close()
+
+
+# --- starts of treatment ---
+
+SUBJECT = {"reference": "Patient/7", "identifier": {"system": MRN, "value": "P1"}}
+RADIOTHERAPY = concept("1217123003", SNOMED)
+
+
+def procedure(status: str = "in-progress", code: Any = RADIOTHERAPY, **more: Any) -> dict[str, Any]:
+    when = more or {"performedPeriod": {"start": "2026-05-11T09:00:00+08:00"}}
+    return checked(
+        {"resourceType": "Procedure", "id": "rt", "status": status, "code": code, "subject": SUBJECT, **when}
+    )
+
+
+def administration(day: str, number: str = "1", status: str = "completed") -> dict[str, Any]:
+    return checked({
+        "resourceType": "MedicationAdministration", "id": number, "status": status, "subject": SUBJECT,
+        "medicationCodeableConcept": concept("L01XA01", "http://www.whocc.no/atc"), "effectiveDateTime": day,
+    })  # fmt: skip
+
+
+CARE_PLAN = checked({
+    "resourceType": "CarePlan", "id": "plan", "status": "active", "intent": "plan", "subject": SUBJECT,
+    "category": [concept("367336001", SNOMED)], "period": {"start": "2026-05-12"},
+})  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("resource", "expected"),
+    [
+        (procedure(), [("2026-05-11", "given")]),
+        (procedure(performedDateTime="2026-05-10"), [("2026-05-10", "given")]),
+        (procedure("preparation"), [("2026-05-11", "planned")]),
+        (procedure("not-done"), []),
+        (procedure(code=concept("80146002", SNOMED)), []),  # appendectomy
+        (administration("2026-05-11"), [("2026-05-11", "given")]),
+        (CARE_PLAN, [("2026-05-12", "planned")]),
+        (bundle(PATIENT, administration("2026-06-01", "2"), administration("2026-05-11")),
+         [("2026-06-01", "given"), ("2026-05-11", "given")]),
+    ],
+)  # fmt: skip
+def test_a_start_of_treatment_comes_by_procedure_administration_or_plan(
+    ledger: Ledger, resource: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    assert record_document(resource, ledger, SETTINGS).problems == []
+    assert [(str(start.day), start.kind) for start in facts(ledger).treatment_starts] == expected
+
+
+def test_a_treatment_that_is_entered_in_error_is_withdrawn(ledger: Ledger) -> None:
+    record_document(procedure(), ledger, SETTINGS)
+    record_document(procedure("entered-in-error"), ledger, SETTINGS)
+    assert facts(ledger).treatment_starts == ()
+
+
+def test_a_number_of_json_has_one_reading(ledger: Ledger) -> None:
+    """In JSON a point is the decimal sign (RFC 8259); the text 500.125 would have two readings."""
+    assert record_document(observation(**quantity(500.125)), ledger, SETTINGS).problems == []
+    assert float(facts(ledger).ebv_dna[0].text) == 500.125
+
+
+def test_both_units_of_a_draw_in_one_bundle_are_one_result(ledger: Ledger) -> None:
+    iu = observation("43730-1", number="2", **quantity(1300, "[IU]/mL"))
+    for resources in ((iu, observation(**quantity(5200))), (observation(**quantity(5200)), iu)):
+        assert record_document(bundle(PATIENT, *resources), ledger, SETTINGS).problems == []
+    assert [result.text for result in facts(ledger).ebv_dna] == ["5200"]

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from config.errors import IneligibleStudyError
 from config.settings import Hl7Settings, Settings
 from node.cases.clinical_facts import ClinicalFacts
+from node.cases.ebv_dna import parse_ebv_dna
+from node.clinical.hl7_fields import unescaped
 from node.clinical.hl7_messages import handle_message
 from node.clinical.mllp import MllpServer
 from node.ledger.database import Ledger, open_ledger
@@ -276,3 +279,146 @@ def test_a_site_may_name_its_own_codes(ledger: Ledger) -> None:
     assert b"MSA|AA" in answer
     with ledger.begin() as session:
         assert {row.issuer for row in history_of(session, "P1")} == {"SITE"}
+
+
+# --- escapes, several results of a draw, statuses (HL7 v2.5.1 sections 2.7 and 7) ---
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("5.2x10\\S\\3", "5.2x10^3"), ("a\\T\\b", "a&b"), ("a\\F\\b", "a|b"), ("a\\R\\b", "a~b"), ("a\\E\\b", "a\\b"),
+        ("\\E\\S\\E\\", "\\S\\"), ("\\X3C\\400", "<400"), ("\\H\\5200\\N\\", "5200"),
+        ("5200\\.br\\copies", "5200 copies"),
+        ("C:\\data", "C:\\data"), ("a\\q\\b", "a\\q\\b"), ("plain", "plain"), ("\\Zx\\5", "5"),
+    ],
+)  # fmt: skip
+def test_escape_sequences_are_undone_once(text: str, expected: str) -> None:
+    """The sequences and their meaning are those of HL7 v2.5.1 section 2.7."""
+    assert unescaped(text) == expected
+
+
+IU = obx("1300", "IU/mL", "43730-1^EBV DNA^LN")
+
+
+@pytest.mark.parametrize(
+    ("observations", "used"),
+    [
+        ([obx("5.2x10\\S\\3", kind="ST")], 5200), ([obx("5.2", "10\\S\\3 copies/mL")], 5200),
+        ([obx("5.2", "10^3 copies/mL")], 5200), ([obx("5200"), IU], 5200), ([IU, obx("5200")], 5200),
+        ([obx("3.716", "log10 copies/mL", "100677-4^EBV^LN"), obx("5200")], 5200),
+        ([obx("not done", kind="ST"), obx("5200")], 5200), ([obx("haemolysed", kind="ST"), obx("5200")], 5200),
+        ([obx("5200", status="C"), obx("9999")], 5200), ([obx("9999"), obx("5200", status="C")], 5200),
+        ([obx("9999", status="D"), obx("5200")], 5200),
+    ],
+)  # fmt: skip
+def test_the_usable_result_of_a_draw_counts_whatever_its_place(
+    sender: Sender, ledger: Ledger, observations: list[str], used: float
+) -> None:
+    assert code(sender.send(oru(*observations))) == "AA|1"
+    (result,) = facts(ledger).ebv_dna
+    assert parse_ebv_dna(result.text, unit=result.unit).copies_per_ml == pytest.approx(used)
+
+
+def test_results_of_one_draw_that_differ_are_a_question(sender: Sender, ledger: Ledger) -> None:
+    answer = sender.send(oru(obx("5200"), obx("900")))
+    assert code(answer) == "AE|1"
+    assert "results that differ (5200 copies/mL and 900 copies/mL)" in answer
+    (result,) = facts(ledger).ebv_dna
+    with pytest.raises(IneligibleStudyError):
+        parse_ebv_dna(result.text, unit=result.unit)
+
+
+def test_the_other_unit_in_a_later_message_does_not_replace_a_usable_result(sender: Sender, ledger: Ledger) -> None:
+    sender.send(oru(obx("5200")))
+    sender.send(oru(IU, control_id="2"))
+    assert "5200" in [result.text for result in facts(ledger).ebv_dna]
+
+
+@pytest.mark.parametrize(
+    ("observation", "sentence"),
+    [
+        (obx("5200", status=""), "status (OBX-11) is empty"), (obx("5200", status="U"), "U announces"),
+        (obx("5200", status="I"), "pending"), (obx("5200", status="Q"), "'Q' is not known"),
+        (obx("", kind="NM"), "has no value"), (obx('""', kind="NM"), "has no value"),
+        (obx("5200", code="47982-4^EBV DNA^L"), "coding system 'L'"),
+        (obx("III", "", "21908-9^Stage^LN", kind="ST"), "neither T nor N nor M"),
+        (obx("5200").replace("20260501", "29990501"), "in the future"),
+    ],
+)  # fmt: skip
+def test_a_known_code_that_is_left_out_is_never_acknowledged_as_accepted(
+    sender: Sender, ledger: Ledger, observation: str, sentence: str
+) -> None:
+    answer = sender.send(oru(observation))
+    assert code(answer) == "AE|1"
+    assert sentence in answer
+    assert facts(ledger).ebv_dna == ()
+    assert facts(ledger).stages == ()
+
+
+def test_a_message_that_was_refused_and_is_corrected_under_the_same_id_is_recorded(
+    sender: Sender, ledger: Ledger
+) -> None:
+    refused = oru(obx("positive", kind="ST"))
+    assert code(sender.send(refused)) == "AE|1"
+    assert code(sender.send(refused)) == "AE|1"  # the same again is no better
+    assert code(sender.send(oru(obx("5200")))) == "AA|1"
+    assert [result.text for result in facts(ledger).ebv_dna] == ["5200"]
+    assert code(sender.send(refused)) == "AE|1"
+    assert [result.text for result in facts(ledger).ebv_dna] == ["5200"]
+
+
+def test_a_message_that_was_overtaken_by_its_correction_corrects_nothing(sender: Sender, ledger: Ledger) -> None:
+    later = oru(obx("2500", status="C"), control_id="2").replace("20260502101500", "20260503101500")
+    sender.send(later)
+    assert code(sender.send(oru(obx("5200"), control_id="1"))) == "AA|1"
+    assert [result.text for result in facts(ledger).ebv_dna] == ["2500"]
+
+
+# --- starts of treatment (HL7 v2.5.1 chapter 4) ---
+
+CISPLATIN = "L01XA01^cisplatin^ATC"
+
+
+def starts(ledger: Ledger) -> list[tuple[str, str]]:
+    return [(str(start.day), start.kind) for start in facts(ledger).treatment_starts]
+
+
+@pytest.mark.parametrize(
+    ("kind", "segments", "expected"),
+    [
+        ("ORM^O01", ["ORC|NW|77|||||^^^20260511080000", f"RXO|{CISPLATIN}"], ("2026-05-11", "planned")),
+        ("ORM^O01", ["ORC|SC|77|||||^^^20260511080000|", "OBR|1|77||RT-01^Radiotherapy^L"], ("2026-05-11", "planned")),
+        ("OMP^O09", ["ORC|NW|77", "TQ1|1||||||20260511080000", f"RXO|{CISPLATIN}"], ("2026-05-11", "planned")),
+        ("RDS^O13", ["ORC|RE|77", f"RXD|1|{CISPLATIN}|202605110800"], ("2026-05-11", "given")),
+        ("RAS^O17", ["ORC|RE|77", f"RXA|0|1|202605110800||{CISPLATIN}"], ("2026-05-11", "given")),
+        ("ORU^R01", [obx("20260511", "", "TXSTART^Start^L", kind="DT")], ("2026-05-11", "stated")),
+        ("ORU^R01", [obx("given", "", "TXSTART^Start^L", kind="ST")], ("2026-05-01", "given")),
+    ],
+)  # fmt: skip
+def test_a_start_of_treatment_comes_by_order_dispense_administration_or_code(
+    ledger: Ledger, kind: str, segments: list[str], expected: tuple[str, str]
+) -> None:
+    settings = Settings(hl7=Hl7Settings(codes={"TXSTART": "treatment_start", "RT-01": "treatment_start"}))
+    assert b"MSA|AA" in handle_message(oru(*segments, kind=kind).encode(), ledger, settings)
+    assert starts(ledger) == [expected]
+
+
+def test_a_cancelled_order_is_withdrawn_and_a_changed_one_replaced(sender: Sender, ledger: Ledger) -> None:
+    def order(control: str, day: str, number: str) -> str:
+        return oru(f"ORC|{control}|77|||||^^^{day}", f"RXO|{CISPLATIN}", kind="ORM^O01", control_id=number)
+
+    sender.send(order("NW", "20260511", "1"))
+    sender.send(order("XO", "20260513", "2"))
+    assert starts(ledger) == [("2026-05-13", "planned")]
+    sender.send(order("CA", "20260513", "3"))
+    assert starts(ledger) == []
+
+
+def test_an_order_of_treatment_without_a_day_is_told(sender: Sender, ledger: Ledger) -> None:
+    answer = sender.send(oru("ORC|NW|77", f"RXO|{CISPLATIN}", kind="ORM^O01", order="NTE|1||x"))
+    assert code(answer) == "AE|1"
+    assert "names no day of treatment" in answer
+    other = oru("ORC|NW|78|||||^^^20260511", "RXO|N02BE01^paracetamol^ATC", kind="ORM^O01", control_id="2")
+    assert code(sender.send(other)) == "AA|2"
+    assert starts(ledger) == []
