@@ -70,7 +70,8 @@ def test_the_draw_that_counts_is_the_last_of_the_window_in_any_order(
 
 FACTORS = (
     IuFactor(factor=1.0, laboratory="Lab A"), IuFactor(factor=2.0, laboratory="lab a", assay="cobas"),
-    IuFactor(factor=3.0, laboratory="Lab A", assay="cobas", since=date(2026, 4, 1)), IuFactor(factor=4.0, assay="other"),
+    IuFactor(factor=3.0, laboratory="Lab A", assay="cobas", since=date(2026, 4, 1)),
+    IuFactor(factor=4.0, assay="other"),
 )  # fmt: skip
 
 
