@@ -120,6 +120,18 @@ FINDINGS: dict[str, Reason] = {
     "thick_slices": _f("The slices are far apart", "层间距较大", "Read the result with caution.", "请谨慎解读结果。"),
     # Facts and header values.
     "birth_date_differs": _f("Birth dates differ", "出生日期不一致", "Correct the wrong one.", "请更正错误的日期。"),
+    "ebv_dna_converted": _f(
+        "EBV DNA was converted from IU/mL",
+        "EBV DNA 由 IU/mL 换算而来",
+        "Check the site's factor.",
+        "请核对本中心的换算系数。",
+    ),
+    "ebv_dna_later_unusable": _f(
+        "A later EBV DNA result is unusable",
+        "较晚的 EBV DNA 结果不可用",
+        "Enter the later result in copies/mL, if it counts.",
+        "如应采用较晚的结果, 请以 copies/mL 录入。",
+    ),
     "ebv_dna_near_threshold": _f(
         "EBV DNA is near the threshold",
         "EBV DNA 接近阈值",
