@@ -39,6 +39,7 @@ __all__ = ["Assessment", "CaseInputs", "ComputeRequest", "QuarantinedFile", "Sto
 
 State = Literal["receiving", "incomplete", "held", "refused", "ready"]
 NOT_IMAGES = frozenset({"RTSTRUCT", "SEG", "REG"})
+MAX_LISTED_VOLUMES = 12  # of one series without a role: a functional or diffusion series has hundreds
 THICK_SLICES_MM = 7.0  # distance of slices beyond which the report warns
 
 
@@ -158,7 +159,7 @@ def assess_inputs(
     return Assessment(
         state=state,
         reasons=tuple(_reasons(content.gaps, eligibility)),
-        series=tuple(_series_json(content, decision) for decision in content.decisions),
+        series=tuple(_explained_series(content)),
         contour=_explained_contour(content),
         clinical=_clinical_json(eligibility),
         eligibility=dict(eligibility.explain),
@@ -404,6 +405,25 @@ def _quality(content: _Content, eligibility: Eligibility) -> list[tuple[str, str
     if content.contours.newer:
         warnings.append(("newer_contour", content.contours.newer))
     return warnings
+
+
+def _explained_series(content: _Content) -> list[dict[str, Any]]:
+    """Return an entry for each series or volume; many volumes without a role in one series have one together."""
+    entries: list[dict[str, Any]] = []
+    together: dict[str, dict[str, Any]] = {}
+    for decision in content.decisions:
+        summary = content.series[decision.key]
+        first = together.get(summary.series_instance_uid)
+        if decision.role != "other" or len(summary.volume_names) <= MAX_LISTED_VOLUMES:
+            entries.append(_series_json(content, decision))
+        elif first is None:
+            entries.append(_series_json(content, decision))
+            together[summary.series_instance_uid] = entries[-1]
+        else:
+            first["n_volumes"] = first.get("n_volumes", 1) + 1
+    for entry in together.values():
+        entry["reason"] = f"{entry['reason']} The same for {entry.get('n_volumes', 1) - 1} more volumes of its series."
+    return entries
 
 
 def _series_json(content: _Content, decision: RoleDecision) -> dict[str, Any]:

@@ -70,9 +70,11 @@ def role_gaps(
         possible = [d for d in decisions if d.role == "ambiguous" and d.possible_role == role]
         if unsure or possible:
             questions = [*unsure, *possible]
-            # One sentence is about several volumes: it is said once.
-            reasons = dict.fromkeys(f"{series[d.key].name}: {d.reason}" for d in questions[:MAX_NAMED_QUESTIONS])
-            named = "; ".join(reasons)
+            # One sentence may be about several of them: it is said once.
+            names_of: dict[str, list[str]] = {}
+            for d in questions[:MAX_NAMED_QUESTIONS]:
+                names_of.setdefault(d.reason, []).append(series[d.key].name)
+            named = "; ".join(f"{' and '.join(names)}: {reason}" for reason, names in names_of.items())
             if len(questions) > MAX_NAMED_QUESTIONS:
                 named += f"; and {len(questions) - MAX_NAMED_QUESTIONS} more"
             gaps.append(Gap("held", "ambiguous_series", f"Which series is the {role} needs a decision. {named}"))

@@ -20,7 +20,7 @@ from dicom_sr.header.characters import decode_code_extensions
 from node.cases.contour_headers import ContourItem, registration_header, segmentation_header, structure_set_header
 from node.cases.enhanced_mr import frame_header
 from node.cases.frame_values import frame_values
-from node.cases.slice_rules import has_repeated_positions
+from node.cases.slice_rules import has_shared_places
 
 RT_STRUCTURE_SET = "1.2.840.10008.5.1.4.1.1.481.3"
 SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
@@ -105,7 +105,7 @@ def header_of(ds: Dataset, contour_items: Mapping[int, Sequence[ContourItem]] | 
     if "PerFrameFunctionalGroupsSequence" in ds or "SharedFunctionalGroupsSequence" in ds:
         header = {**_guarded(frame_header, ds), **header}
         # Read only where the frames are no single stack: it costs as much as everything else of an Enhanced header.
-        if header.get("FramePlanes") or has_repeated_positions(header.get("FrameOffsets") or ()):
+        if header.get("FramePlanes") or has_shared_places(header.get("FrameOffsets") or ()):
             header.update(_guarded(frame_values, ds))
     return header
 

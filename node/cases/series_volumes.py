@@ -29,7 +29,7 @@ from node.cases.slice_rules import (
     MAGNITUDE,
     are_one_orientation,
     are_one_spacing,
-    is_one_position,
+    is_one_place,
 )
 from node.cases.volume_attributes import (
     CONTENT_TIME,
@@ -314,7 +314,7 @@ def _positions(images: Sequence[Image]) -> list[list[Image]]:
     """Return the images of each slice position, in the order in which they were given."""
     positions: list[list[Image]] = []
     for image in sorted(images, key=lambda image: image.offset_mm):
-        if positions and is_one_position(positions[-1][0].offset_mm, image.offset_mm):
+        if positions and is_one_place(positions[-1][0].offset_mm, image.offset_mm):
             positions[-1].append(image)
         else:
             positions.append([image])

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 SAME_POSITION_MM = 0.01  # DS values of one position differ by rounding only
+# Slices of one MR volume are never this close; images of two volumes at one place may be, by rounding or a shift of the
+# reconstruction.
+SHARED_PLACE_MM = 0.1
 COSINE_TOLERANCE = 1e-3  # of direction cosines, 0.06 degrees; some writers round them to three decimals
 SPACING_TOLERANCE = 1e-3  # of the pixel spacing
 GAP_FACTOR = 1.5  # a distance of more than this many steps is a gap
@@ -101,9 +104,14 @@ def is_one_position(lower_mm: float, higher_mm: float) -> bool:
     return higher_mm - lower_mm <= SAME_POSITION_MM
 
 
-def has_repeated_positions(offsets_mm: Sequence[float]) -> bool:
-    """Return whether two offsets along the normal, in any order, are one slice position."""
-    return any(is_one_position(low, high) for low, high in pairwise(sorted(offsets_mm)))
+def is_one_place(lower_mm: float, higher_mm: float) -> bool:
+    """Return whether two offsets along the normal are too close for two slices of one volume."""
+    return higher_mm - lower_mm <= SHARED_PLACE_MM
+
+
+def has_shared_places(offsets_mm: Sequence[float]) -> bool:
+    """Return whether two offsets along the normal, in any order, are one place: there may be several volumes."""
+    return any(is_one_place(low, high) for low, high in pairwise(sorted(offsets_mm)))
 
 
 def are_one_orientation(orientations: Sequence[Sequence[float]]) -> bool:

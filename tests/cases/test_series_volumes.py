@@ -226,6 +226,15 @@ def test_the_volume_that_the_contour_names_is_preferred() -> None:
     assert role_of(found)["3:IP"] == "CE-T1w"
 
 
+def test_a_series_of_many_volumes_without_a_role_is_explained_in_one_entry() -> None:
+    functional = several(7, {**T2W, "SeriesDescription": "bold rest"},
+                         [{"TemporalPositionIdentifier": n} for n in range(1, 41)], n_slices=9)  # fmt: skip
+    found = assessed(series(1, T1W), series(2, T2W), series(3, CE_T1W), functional)
+    assert found.state == "ready"
+    assert len(found.series) == 4
+    assert "The same for 39 more volumes" in found.series[-1]["reason"]
+
+
 # --- repetitions ---
 
 
@@ -313,3 +322,11 @@ def test_a_site_may_switch_the_count_of_images_off() -> None:
     lenient = Settings().model_copy(update={"case": Settings().case.model_copy(update={"series_rules": rules})})
     assert assessed(series(1, T1W), more, series(3, CE_T1W)).state == "incomplete"
     assert assessed(series(1, T1W), more, series(3, CE_T1W), settings=lenient).state == "ready"
+
+
+def test_volumes_that_are_shifted_by_less_than_rounding_share_their_places() -> None:
+    images = several(1, T1W, [{"EchoTime": 11}, {"EchoTime": 22}])
+    for one in images[20:]:
+        x, y, z = one.header["ImagePositionPatient"]
+        one.header["ImagePositionPatient"] = [x, y, z + 0.06]  # type: ignore[index]
+    assert names(images) == {"te-11": 20, "te-22": 20}
