@@ -27,6 +27,7 @@ from workers.volumes.chosen_series import read_chosen
 from workers.volumes.reader import read_series
 
 ROWS, COLUMNS = 4, 5
+LEAST_SLICES = 3
 # Of one slice, for classic and Enhanced objects; each alone makes a series that must not be read.
 DEFECTS: dict[str, Callable[[Dataset, Dataset], Any]] = {
     "no position": lambda _, place: place.__delattr__("ImagePositionPatient"),
@@ -158,6 +159,9 @@ def check_volumes(plan: dict[str, Any]) -> None:
                 continue
             series = read_chosen(series_request(summary, digests, ""), files)
             outcomes.append("read")
+            # Two images at two places may be of one volume or of two; so few slices never have a role.
+            if summary.n_slices < LEAST_SLICES:
+                continue
             assert len(series.frames) == summary.n_slices
             greys = {int(grey) for grey in np.unique(series.pixels_zyx(range(len(series.frames))))}
             # With identical volumes the grey value is that of the slice.
@@ -165,7 +169,7 @@ def check_volumes(plan: dict[str, Any]) -> None:
     event(f"{plan['enhanced']}, {'one series' if plan['split'] is None else 'two'}: {', '.join(sorted(set(outcomes)))}")
 
 
-# Two acquisitions in two series whose only slice is shifted by 0.05 mm were read as one volume of two slices.
+# Images of two acquisitions that are 0.05 mm apart were read as one volume.
 @example({
     "n_slices": 3, "step_mm": 0.8, "decimals": None, "degrees": 0.0, "kinds": ["acquisition"], "n_volumes": 2,
     "identical": False, "enhanced": "classic", "split": "interleaved", "dropped": set(), "moved_mm": 0.05,
