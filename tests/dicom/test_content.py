@@ -108,6 +108,9 @@ def test_signed_values_in_fewer_bits_are_the_same_values(image: Dataset) -> None
     values = np.frombuffer(overlay.PixelData, "<u2") | 0x8000  # beyond the 12 stored bits
     overlay.PixelData = values.astype("<u2").tobytes()
     assert differences_between(image, overlay) == ()
+    high = copy.deepcopy(image)
+    high.HighBit, high.PixelData = 15, (np.frombuffer(image.PixelData, "<u2") << 4).astype("<u2").tobytes()
+    assert differences_between(image, high) == ()
 
 
 @pytest.mark.parametrize("name", [*EDITS, *IMAGE_EDITS])

@@ -89,7 +89,8 @@ def _frames(ds: Dataset) -> Iterator[PixelArray]:
     # A codec gives values from bit 0 on; native ones are where High Bit says.
     lowest_bit = 0 if syntax.is_encapsulated else int(ds.get("HighBit") or stored_bits - 1) + 1 - stored_bits
     is_signed = bool(ds.get("PixelRepresentation"))
-    for frame, _ in decoder_of(ds, syntax).iter_array(ds):
+    # pydicom's own correction takes the lowest bits, wherever High Bit says that the value is.
+    for frame, _ in decoder_of(ds, syntax).iter_array(ds, correct_unused_bits=False):
         yield frame if is_float else _stored_values(frame, stored_bits, max(lowest_bit, 0), is_signed)
 
 
