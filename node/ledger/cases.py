@@ -48,7 +48,8 @@ def open_case(session: Session, study_instance_uid: str, patient_id: str, issuer
     Parameters
     ----------
     patient_id, issuer : str
-        Of the first instance. Instances of another patient in the same study are found by the assessment, not here.
+        Of the first instance; empty where that cannot be read. Instances of another patient in the same study are
+        found by the assessment, not here.
 
     Returns
     -------
@@ -159,6 +160,9 @@ def record_arrival(session: Session, modality: str, study_instance_uid: str, pat
     """
     if modality == MR_MODALITY:
         if not open_case(session, study_instance_uid, patient_id, issuer):
+            # Opened by an object that could not be read: now it is known whose case it is.
+            unnamed = update(Case).where(Case.study_instance_uid == study_instance_uid, Case.patient_id == "")
+            session.execute(unnamed.values(patient_id=patient_id, issuer=issuer))
             schedule_assessment(session, study_instance_uid)
     else:
         schedule_patient(session, patient_id, issuer)

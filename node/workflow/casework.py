@@ -226,7 +226,8 @@ def gather_inputs(session: Session, settings: Settings, case: Case, by_person: b
         facts=known.facts,
         assignments=case.assignments,
         quarantined=_quarantined_files(session, study, related),
-        last_instance_at=max((row.received_at for row in stored), default=None),
+        # Of a study without a stored instance: when the first object that could not be read arrived.
+        last_instance_at=max((row.received_at for row in stored), default=case.last_instance_at),
         character_set=next(
             (character_sets[row.calling_ae] for row in stored if row.calling_ae in character_sets), None
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ from node.dicom.headers.identifying_uids import find_identifying_uids
 from node.dicom.headers.structure import SERIES_INSTANCE_UID, STUDY_INSTANCE_UID
 from node.ledger.cases import get_case
 from node.ledger.instances import dismiss_quarantined, quarantined_beside_study, quarantined_json
+from node.workflow.casework import assess_case
 from tests.dicom.odd_elements import CREATOR, Part, with_element
 from tests.dicom.raw_scu import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, MR, RawSender
 from tests.dicom.scenes import Scene, encoded, mr_slice
@@ -48,6 +50,18 @@ def test_a_damaged_object_is_named_in_the_case_of_its_study(node: Scene) -> None
     assert (row.study_instance_uid, row.sop_instance_uid) == ("1.2.5", str(ds.SOPInstanceUID))
     assert "(0019,1008) has no known value representation" in row.text
     assert node.seen == ["1.2.5"]
+    with node.ledger.begin() as session:  # it is the only place where this study can be seen
+        case = get_case(session, "1.2.5")
+        assert (case.state, case.patient_id) == ("receiving", "")
+        assessment = assess_case(session, node.settings, "1.2.5")
+        assert "unreadable_instance" in [reason["code"] for reason in assessment.reasons]
+        case.last_instance_at -= timedelta(seconds=node.settings.case.stable_after_s)
+        assert assess_case(session, node.settings, "1.2.5").state == "incomplete"
+    sound = mr_slice(study="1.2.5")
+    with RawSender(node.port, [(MR, [EXPLICIT])]) as sender:
+        assert send(sender, str(sound.SOPInstanceUID), encoded(sound)) == 0
+    with node.ledger.begin() as session:
+        assert get_case(session, "1.2.5").patient_id == "P-1"
 
 
 def test_an_object_without_a_study_is_named_beside_what_came_with_it(node: Scene) -> None:

@@ -10,10 +10,10 @@ from typing import Any
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.dicom.headers.instance_header import InstanceHeader
-from node.dicom.scp.checks import InstanceRefusedError
+from node.dicom.scp.checks import UNREADABLE, InstanceRefusedError
 from node.dicom.scp.senders import Sender
 from node.ledger import associations, instances
-from node.ledger.cases import record_arrival, schedule_assessment, schedule_touched
+from node.ledger.cases import open_case, record_arrival, schedule_assessment, schedule_touched
 from node.ledger.database import Ledger, is_retryable, now_utc
 from node.ledger.group_commit import InstanceWriter
 from node.ledger.tables import Quarantined, Row
@@ -21,6 +21,10 @@ from node.store.names import is_uid
 from node.store.part10 import FileMeta
 from node.store.study_store import StoredFile, StudyStore
 
+# Images of which a case is made (PS3.4 section B.5).
+MR_CLASSES = frozenset({
+    "1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1", "1.2.840.10008.5.1.4.1.1.4.4",
+})  # fmt: skip
 # PostgreSQL refuses NUL in text; other control characters would break tables and logs.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -160,6 +164,9 @@ class InstanceIndex:
                 ),
             )  # fmt: skip
             if refusal.study_instance_uid is not None:
+                # A study of which nothing can be read has a case, too: it is the place where that is seen.
+                if refusal.code == UNREADABLE and meta.sop_class_uid in MR_CLASSES:
+                    open_case(session, refusal.study_instance_uid, "", "")
                 # All cases of its patient: a conflicting contour may be in a study of its own, which has no case.
                 schedule_assessment(session, refusal.study_instance_uid)
                 schedule_touched(session, [refusal.study_instance_uid])
