@@ -193,6 +193,8 @@ class EligibilitySettings(_Section):
     # Refused by default: a score for images unlike those of the training is a number without evidence.
     out_of_distribution: Literal["refuse", "warn"] = "refuse"
     diagnosis: Literal["require", "assume"] = "require"  # where no diagnosis is recorded
+    # Refused by default: noise, a flipped series or a contour elsewhere gives a number as confident as any other.
+    plausibility: Literal["refuse", "warn"] = "refuse"
 
 
 def plain_name(text: str | None) -> str:

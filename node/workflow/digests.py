@@ -47,14 +47,16 @@ def comparison_digest(request_digest: str, bundle_digest: str, settings: Setting
     request_digest, bundle_digest : str
         As for `computation_digest`.
     settings : Settings
-        The two settings count that turn a score into a refusal: out-of-distribution policy, demonstration models.
+        The settings count that turn a score into a refusal: out-of-distribution and plausibility policy, demonstration
+        models.
 
     Returns
     -------
     str
         64 hexadecimal digits of SHA-256; a comparison that was interrupted finds its finished jobs by it.
     """
-    policy = [settings.eligibility.out_of_distribution, settings.model.allow_demonstration]
+    eligibility = settings.eligibility
+    policy = [eligibility.out_of_distribution, eligibility.plausibility, settings.model.allow_demonstration]
     parts = [request_digest, bundle_digest, software_version(), policy]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

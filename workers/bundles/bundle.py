@@ -6,6 +6,7 @@
     distributions.safetensors  mean and precision of the training features, for the out-of-distribution check
     templates.json             intensity landmarks of each sequence
     nomogram.json              the CPTDN
+    plausibility.json          limits of the plausibility checks; bundles of earlier versions have none
 
 Weights are safetensors only: reading them runs no code. The bundle's digest is that of the manifest's canonical JSON,
 which names the sha256 of every other file. Networks are loaded on first use, so that a bundle can be shown without
@@ -31,6 +32,8 @@ from config.settings import BUNDLES
 from workers.bundles.bundle_files import (
     DISTRIBUTIONS,
     FILES,
+    OPTIONAL_FILES,
+    PLAUSIBILITY,
     SCORES,
     WEIGHTS,
     load_weights,
@@ -39,6 +42,7 @@ from workers.bundles.bundle_files import (
 from workers.bundles.feature_distribution import FeatureDistribution
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.nomogram_file import nomogram_of_bundle
+from workers.plausibility.limits import PlausibilityLimits, read_limits
 from workers.volumes.intensity import IntensityTemplate
 
 if TYPE_CHECKING:
@@ -116,6 +120,13 @@ class Bundle:
     def nomogram(self) -> CoxNomogram:
         """The CPTDN."""
         return nomogram_of_bundle(self.manifest)
+
+    @cached_property
+    def plausibility(self) -> PlausibilityLimits | None:
+        """Limits of the plausibility checks; None for a bundle without them, whose studies are not checked."""
+        # By the manifest and not by the folder: a file that was added or removed later changes no report.
+        listed = PLAUSIBILITY in self.manifest.content["files"]
+        return read_limits(self.folder / PLAUSIBILITY) if listed else None
 
     @cached_property
     def distributions(self) -> dict[str, FeatureDistribution]:
@@ -278,7 +289,7 @@ def verify_bundle(name_or_path: str | Path, trust: Trust = NO_TRUST) -> Bundle:
         raise ModelBundleError(
             f"{bundle.folder}: the multi-task network takes {inputs} features a sequence, the SE-ResNets give {outputs}"
         )
-    _ = bundle.templates, bundle.nomogram
+    _ = bundle.templates, bundle.nomogram, bundle.plausibility
     return bundle
 
 
@@ -308,8 +319,9 @@ def _check_keys(manifest: BundleManifest) -> None:
 
 def _check_files(manifest: BundleManifest) -> None:
     # Hashed at every load: a weight that was changed on disk would give plausible scores.
-    for name in FILES:
-        path, expected = manifest.folder / name, manifest.content["files"][name]
+    files = manifest.content["files"]
+    for name in (*FILES, *(name for name in OPTIONAL_FILES if name in files)):
+        path, expected = manifest.folder / name, files[name]
         if not path.is_file():
             raise ModelBundleError(f"bundle {manifest.name}: expected the file {path}, found no such file")
         actual = sha256_of(path)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:  # names and digests need no torch
 
 WEIGHTS = {role.value: f"{role.file_stem}.safetensors" for role in NASOPHARYNX.series_roles}
 SCORES, DISTRIBUTIONS, NOMOGRAM = "scores.safetensors", "distributions.safetensors", "nomogram.json"
+PLAUSIBILITY = "plausibility.json"
 FILES = (*WEIGHTS.values(), SCORES, DISTRIBUTIONS, TEMPLATES, NOMOGRAM)
+OPTIONAL_FILES = (PLAUSIBILITY,)
+"""What bundles of earlier versions do not have; in the manifest where it is present."""
 
 
 def save_weights(network: nn.Module, path: Path) -> None:

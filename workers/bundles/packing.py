@@ -12,7 +12,7 @@ from config.bundle_manifest import INDICATION, MANIFEST, read_indication
 from config.bundle_signature import drop_signatures
 from config.errors import ModelBundleError
 from workers.bundles.bundle import Bundle, verify_bundle
-from workers.bundles.bundle_files import FILES, NOMOGRAM, sha256_of
+from workers.bundles.bundle_files import FILES, NOMOGRAM, OPTIONAL_FILES, sha256_of
 from workers.nomogram.nomogram_file import load_nomogram, load_nomogram_for
 
 
@@ -42,10 +42,11 @@ def pack_bundle(folder: Path, content: Mapping[str, Any]) -> Bundle:
     nomogram = folder / NOMOGRAM
     content = {INDICATION: load_nomogram(nomogram).indication.model_dump(mode="json"), **content}
     load_nomogram_for(read_indication(content[INDICATION], str(folder / MANIFEST)), nomogram)
-    for name in FILES:
+    present = (*FILES, *(name for name in OPTIONAL_FILES if (folder / name).is_file()))
+    for name in present:
         # safetensors writes files that only their owner can read; a service reads them as another user.
         (folder / name).chmod(0o644)
-    document = {**content, "files": {name: sha256_of(folder / name) for name in FILES}}
+    document = {**content, "files": {name: sha256_of(folder / name) for name in present}}
     write_atomically(folder / MANIFEST, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     # A signature is of the digest, which has just changed.
     drop_signatures(folder)

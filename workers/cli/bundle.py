@@ -78,26 +78,47 @@ def show(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption 
 
 
 @app.command("verify")
-def verify(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption = False) -> None:
-    """Check a bundle: its signature, that every file is present and unchanged, that all weights fit the architecture.
+def verify(
+    ctx: typer.Context,
+    bundle: BundleArgument = None,
+    hostile: Annotated[
+        int,
+        typer.Option(metavar="N", min=0, help="Measure the hostile suite anew on N patients; 0: show the record."),
+    ] = 0,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Validation patients, one DICOM folder each (demonstration: phantoms)."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check a bundle: its signature, its files, that all weights fit; and show what its hostile suite stops.
 
-    Example: cptdn bundle verify config/bundles/demonstration
+    The suite makes noise, flipped, shifted, exchanged and shuffled series, series of another patient and contours in
+    other places from validation patients. Its record stays beside the manifest; a bundle whose record misses the stated
+    rates is activated only with a reason.
+
+    Example: cptdn bundle verify config/bundles/demonstration --hostile 40
     """
     from config.bundle_signature import check_signature, trust_of
     from workers.bundles.bundle import verify_bundle
+    from workers.cli.hostile import measured_record, print_record
+    from workers.hostile.record import read_record
 
     model = settings_of(ctx).model
     trust = trust_of(model)
     verified = verify_bundle(bundle or model.bundle, trust)
     signer = check_signature(verified.manifest, trust)
+    record = measured_record(verified, hostile, images) if hostile else read_record(verified.manifest)
     summary = {
-        "ok": True, **_summary(verified.manifest), "signed_by": signer, "files": verified.manifest.content["files"]
+        "ok": True, **_summary(verified.manifest), "signed_by": signer, "files": verified.manifest.content["files"],
+        "hostile_suite": None if record is None else record.to_json(),
     }  # fmt: skip
     if as_json:
         print_json(summary)
     else:
         typer.echo(f"{verified.manifest.name} {verified.manifest.version} is whole: {verified.digest}")
         typer.echo(f"Signed by the trusted key {signer}." if signer else "Not signed by a key of [model] trusted_keys.")
+        print_record(record)
 
 
 @app.command("sign")
@@ -159,19 +180,59 @@ def pack(
         typer.echo(f"{packed.manifest.name} {packed.manifest.version} packed: {packed.digest}")
 
 
+@app.command("calibrate")
+def calibrate(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of the bundle; it is packed again.")],
+    images: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Patients that no network learned from, one DICOM folder each.")
+    ] = None,
+    phantoms: Annotated[int, typer.Option(metavar="N", min=0, help="Draw N phantoms, for a demonstration.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of the phantoms.")] = 4242,
+    rate: Annotated[
+        float, typer.Option(min=0.001, max=0.2, help="False-alarm rate of the deep features, of a study.")
+    ] = 0.01,
+    as_json: JsonOption = False,
+) -> None:
+    """Take the limits of plausibility and of the deep features from patients, and pack the bundle with them.
+
+    Networks, templates and nomogram stay as they are: no score changes. Without limits of plausibility a bundle's
+    studies are not checked, and every report says so.
+
+    Example: cptdn bundle calibrate bundles/site-2025 --images validation
+    """
+    from workers.cli.hostile import calibrated
+
+    packed, n = calibrated(folder, images, phantoms, seed, rate)
+    if as_json:
+        print_json({**_summary(packed.manifest), "folder": str(folder), "patients": n})
+    else:
+        typer.echo(f"{packed.manifest.name} {packed.manifest.version} is calibrated on {n} patients: {packed.digest}")
+
+
 @app.command("activate")
 def activate(
     ctx: typer.Context,
     bundle: Annotated[str, typer.Argument(metavar="BUNDLE", help="A name or a folder.")],
+    because: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Why a bundle is activated that was not measured or misses the stated rates."
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Verify a bundle and make it the configured one, in the configuration file; workers use it after a restart.
+
+    A bundle whose hostile suite (`cptdn bundle verify --hostile`) was not run or misses the stated rates needs a
+    reason, which the audit trail records.
 
     Example: cptdn bundle activate /srv/cptdn/bundles/site-2025 --config cptdn.toml
     """
     from config.bundle_signature import trust_of
     from config.decision_policy import policy_of
     from workers.bundles.bundle import verify_bundle
+    from workers.cli.hostile import required_reason
 
     settings = settings_of(ctx)
     if settings.source is None:
@@ -179,12 +240,14 @@ def activate(
     verified = verify_bundle(bundle, trust_of(settings.model))
     # Raises where configured horizons or thresholds contradict the bundle, before the file is written.
     policy_of(settings, verified.manifest.indication, f"the bundle {verified.manifest.name!r}")
+    reason = required_reason(verified.manifest, because)
     named = bundle if bundle == verified.folder.name else str(verified.folder.resolve())
     text = settings.source.read_text(encoding="utf-8")
     write_atomically(settings.source, with_bundle(text, named))
-    record_configuration(ctx, f"bundle {verified.digest} activated")
+    record_configuration(ctx, f"bundle {verified.digest} activated" + (f" because: {reason}" if reason else ""))
     if as_json:
-        print_json({**_summary(verified.manifest), "bundle": named, "written": str(settings.source)})
+        written = {"bundle": named, "written": str(settings.source), "because": reason}
+        print_json({**_summary(verified.manifest), **written})
     else:
         typer.echo(f"{settings.source} now names {named}; restart the workers")
 

@@ -113,7 +113,13 @@ def score_files(
     from node.store.pixel_digests import pixel_digests
     from workers.bundles.bundle import load_bundle
     from workers.pipeline.computation import analyse_study, predict_survival, prepare_study
-    from workers.pipeline.report_values import draft_report, out_of_distribution_intensities, refuse_out_of_distribution
+    from workers.pipeline.report_values import (
+        draft_report,
+        implausible_reasons,
+        out_of_distribution_intensities,
+        refuse_implausible,
+        refuse_out_of_distribution,
+    )
 
     stored, files = _stored([*_files(series), rtstruct])
     studies = sorted(
@@ -151,11 +157,13 @@ def score_files(
         request = replace(request, age_years=age_years, age_source="given on the command line")
     material = prepare_study(request, files, bundle, settings.case)
     # Before the networks run, as in the service: intensities can refuse a study in a second.
+    stops, questions = implausible_reasons(material, bundle)
+    refuse_implausible(stops, settings)
     refuse_out_of_distribution(out_of_distribution_intensities(material), settings)
     analysis = analyse_study(material, bundle, settings.model.device)
     refuse_out_of_distribution(analysis.out_of_distribution, settings)
     nomogram = predict_survival(analysis, request, bundle, policy)
-    report = draft_report(request, material, analysis, nomogram, bundle, policy, now)
+    report = draft_report(request, material, analysis, nomogram, bundle, policy, now, implausible=(*stops, *questions))
     first = next(uid for used in request.series.values() for uid, _ in used["instances"])
     header = read_conforming(files[first], stop_before_pixels=True)
     return with_header_findings(report, SourceStudy((header,), character_set=request.character_set))

@@ -148,7 +148,7 @@ def write_study(
         Files and UIDs.
     """
     subject = subject_of(phantom, seed, number)
-    grid = _grid(n_slices, matrix)
+    grid = study_grid(n_slices, matrix)
     labels = tissues(subject.head, grid)
     born = birth_date or _born(study_datetime.date(), int(phantom.record["age_years"]))
     study = _Study(patient_id, patient_name, born, str(phantom.record["sex"]), study_datetime, f"{seed}.{number}")
@@ -241,7 +241,14 @@ def _born(day: date, age_years: int) -> date:
     return day - timedelta(days=int(age_years * 365.2425) + 183)
 
 
-def _grid(n_slices: int, matrix: int) -> Grid:
+def study_grid(n_slices: int = N_SLICES, matrix: int = MATRIX) -> Grid:
+    """Return the sections of a study's series; the field of view does not depend on their number.
+
+    Parameters
+    ----------
+    n_slices, matrix : int
+        Of each series.
+    """
     spacing = SPACING_MM * MATRIX / matrix
     across = ((np.arange(matrix) - (matrix - 1) / 2) * spacing).astype(np.float32)
     thickness = THICKNESS_MM * N_SLICES / n_slices

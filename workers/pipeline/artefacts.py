@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from config.arrays import Float32Array, PixelArray
 from config.atomic_files import replacing, write_atomically
 from config.errors import CptdnError
 from config.indication.vocabulary import SeriesRole
+from workers.volumes.picture import PICTURE_ARRAYS, Picture
 from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
 from workers.volumes.stored_slice import StoredSlice
 
@@ -31,6 +31,7 @@ DAMAGED = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 """What reading raises for a file that a power cut left half-written."""
 
 _ARRAYS = ("patches", "mask_zyx")
+_PICTURES = ("picture", "close_up")
 
 
 class ArtefactsMissingError(CptdnError):
@@ -54,7 +55,15 @@ def save_prepared_study(folder: Path, study: PreparedStudy) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     arrays = {f"{role.value}/{name}": getattr(series, name) for role, series in study.items() for name in _ARRAYS}
-    facts = [{k: v for k, v in asdict(series).items() if k not in _ARRAYS} for series in study.values()]
+    facts = []
+    for role, series in study.items():
+        pictures = {name: getattr(series, name) for name in _PICTURES}
+        documents = {name: None if picture is None else picture.geometry() for name, picture in pictures.items()}
+        plain = {k: v for k, v in vars(series).items() if k not in (*_ARRAYS, *_PICTURES)}
+        facts.append({**plain, **documents})
+        for name, picture in pictures.items():
+            if picture is not None:
+                arrays |= {f"{role.value}/{name}/{part}": array for part, array in picture.arrays().items()}
     _write_npz(folder / "material.npz", arrays)
     # Last: `load_prepared_study` begins with it, so that it never finds arrays without facts.
     write_atomically(folder / "material.json", json.dumps(facts, ensure_ascii=False).encode())
@@ -89,9 +98,18 @@ def _prepared_series(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Pre
             # JSON has lists only; equal studies must compare equal after they were saved and loaded.
             "slices": tuple(StoredSlice(uid, frame) for uid, frame in facts["slices"]),
             "findings": tuple((code, text) for code, text in facts["findings"]),
+            **{name: _picture(facts, name, arrays) for name in _PICTURES},
         },
         **{name: arrays[f"{facts['role']}/{name}"] for name in _ARRAYS},
     )
+
+
+def _picture(facts: Mapping[str, Any], name: str, arrays: Mapping[str, Any]) -> Picture | None:
+    # A KeyError where an earlier version saved no pictures: the study is then prepared again.
+    geometry = facts[name]
+    if geometry is None:
+        return None
+    return Picture.of(geometry, {part: arrays[f"{facts['role']}/{name}/{part}"] for part in PICTURE_ARRAYS})
 
 
 def save_attributions(folder: Path, maps: Mapping[SeriesRole, Float32Array]) -> None:

@@ -21,7 +21,7 @@ import numpy as np
 
 from config.arrays import Float32Array
 from config.decision_policy import DecisionPolicy
-from config.errors import IneligibleStudyError, ModelBundleError
+from config.errors import ModelBundleError
 from config.indication.conventions import SCORE_DECIMALS
 from config.indication.vocabulary import EbvCategory, SeriesRole
 from config.settings import CaseSettings
@@ -30,6 +30,7 @@ from node.cases.case_inputs import ComputeRequest
 from workers.bundles.bundle import Bundle, Preprocessing
 from workers.features.extraction import Precision, extract, extract_many, resolve_device
 from workers.nomogram.result import NomogramResult
+from workers.plausibility.contour_alone import require_outside_organs, require_tumour_volume
 from workers.scores.scoring import score, score_many
 from workers.survival.covariates import PatientCovariates
 from workers.volumes.chosen_series import read_chosen
@@ -39,8 +40,6 @@ from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
 from workers.volumes.series_patches import extract_series_patches
 
 Files = Mapping[str, Path]
-
-SMALLEST_TUMOUR_ML = 0.1  # a T3 tumour is hundreds of times larger; specks of 0.01 mL come from a slip of the mouse
 """Stored instances: SOP Instance UID -> file."""
 
 WARM_UP_SLICES = 8  # one batch of a CPU, see `extraction.BATCH`
@@ -128,17 +127,13 @@ def _prepare_series(
         series,
         files[registration["sop_instance_uid"]] if registration else None,
     )
-    # Before any pixel of the images is decoded: the contour alone shows the slip.
-    if contour.volume_ml < SMALLEST_TUMOUR_ML:
-        text = (
-            f"{role.value}: expected a primary tumour of at least {SMALLEST_TUMOUR_ML:g} mL, "
-            f"found {contour.volume_ml:.2f} mL in ROI {contour.roi_number} {contour.roi_name!r}; check the contour"
-        )
-        raise IneligibleStudyError("implausible_volume", text)
+    # Before any pixel of the images is decoded: the contour alone shows the slip, and an organ of its structure set.
+    require_tumour_volume(role.value, contour)
+    organs = require_outside_organs(role.value, files[chosen["sop_instance_uid"]], chosen["kind"], contour)
     template = bundle.templates[role.value]
     max_oblique_degrees = case.series_rules.max_oblique_degrees
     cut = extract_series_patches(series, contour.mask_zyx, template, bundle.spacing_mm, max_oblique_degrees)
-    findings = (*series.findings, *contour.findings)
+    findings = (*series.findings, *contour.findings, *organs)
     return PreparedSeries(
         role=role,
         series_instance_uid=series.series_instance_uid,
@@ -153,6 +148,8 @@ def _prepare_series(
         landmark_distance=cut.distance,
         distance_limit=template.distance_limit,
         findings=tuple((finding.code, finding.text) for finding in findings),
+        picture=cut.picture,
+        close_up=cut.close_up,
     )
 
 

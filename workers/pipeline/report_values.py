@@ -30,6 +30,8 @@ from node.cases.case_inputs import ComputeRequest
 from workers.bundles.bundle import Bundle
 from workers.nomogram.result import NomogramResult
 from workers.pipeline.computation import Analysis
+from workers.plausibility.checks import implausibilities
+from workers.plausibility.measures import study_measures
 from workers.volumes.prepared_study import PreparedStudy
 
 WITHIN_RANGE = "Intensities, features, age and scores are within the range of the training cohort."
@@ -44,6 +46,7 @@ def draft_report(
     bundle: Bundle,
     decision: DecisionPolicy,
     created: datetime,
+    implausible: Sequence[Reason] = (),
 ) -> TreatmentReport:
     """Build the report of a scored study.
 
@@ -63,6 +66,8 @@ def draft_report(
         Horizons and the rule of the recommendation.
     created : datetime
         Time of the report; the job's, so that repeating a step gives the same report.
+    implausible : sequence of Reason
+        What `implausible_reasons` returned, as warnings.
 
     Returns
     -------
@@ -87,6 +92,7 @@ def draft_report(
         ),
         warnings=(
             *(Reason(warning["code"], warning["text"]) for warning in request.warnings),
+            *implausible,
             *outside,
         ),
         conditions=tuple(_conditions(request, outside)),
@@ -173,6 +179,54 @@ def refuse_out_of_distribution(reasons: Sequence[Reason], settings: Settings) ->
     """
     if reasons and settings.eligibility.out_of_distribution == "refuse":
         raise IneligibleStudyError("out_of_distribution", " ".join(reason.text for reason in reasons))
+
+
+def implausible_reasons(study: PreparedStudy, bundle: Bundle) -> tuple[list[Reason], list[Reason]]:
+    """Return why a study cannot be what the model was made for, and what is only unusual.
+
+    Parameters
+    ----------
+    study : PreparedStudy
+        With the pictures of its series.
+    bundle : Bundle
+        Its limits of plausibility.
+
+    Returns
+    -------
+    stops, questions : list of Reason
+        The first refuse the study unless the site only warns of them; the second are warnings of the report, among
+        them ``plausibility_not_checked`` where the bundle has no limits.
+    """
+    limits = bundle.plausibility
+    measures = study_measures(study) if limits is not None else {}
+    if limits is None or not measures:
+        text = (
+            f"The bundle {bundle.manifest.name} has no limits of plausibility: whether the images show one head with "
+            "contrast and a tumour in the contour was not checked; calibrate it with cptdn bundle calibrate."
+        )
+        return [], [Reason("plausibility_not_checked", text)]
+    found = implausibilities(measures, limits)
+    stops = [Reason(one.code, f"{one.text}.") for one in found if one.stops]
+    return stops, [Reason(one.code, f"{one.text}.") for one in found if not one.stops]
+
+
+def refuse_implausible(reasons: Sequence[Reason], settings: Settings) -> None:
+    """Refuse a study that is not plausible, unless the site only warns of it.
+
+    Parameters
+    ----------
+    reasons : sequence of Reason
+        The stops of `implausible_reasons`.
+    settings : Settings
+        ``eligibility.plausibility``: refuse or warn.
+
+    Raises
+    ------
+    IneligibleStudyError
+        The code of the first reason with the sentences of all.
+    """
+    if reasons and settings.eligibility.plausibility == "refuse":
+        raise IneligibleStudyError(reasons[0].code, " ".join(reason.text for reason in reasons))
 
 
 def _common_values(

@@ -31,8 +31,10 @@ from workers.pipeline.computation import analyse_study, predict_survival, prepar
 from workers.pipeline.context import WorkerContext
 from workers.pipeline.report_values import (
     draft_report,
+    implausible_reasons,
     out_of_distribution_intensities,
     refusal_report,
+    refuse_implausible,
     refuse_out_of_distribution,
 )
 from workers.queue.report_objects import (
@@ -86,8 +88,8 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
     Raises
     ------
     IneligibleStudyError
-        The case was refused, the bundle is not permitted here, an image or the contour cannot be used, or the
-        intensities are out of distribution.
+        The case was refused, the bundle is not permitted here, an image or the contour cannot be used, the study
+        is not plausible, or the intensities are out of distribution.
     """
     request, bundle = ComputeRequest.from_json(job.request), context.bundle(job.bundle)
     if request.refusals:
@@ -100,6 +102,8 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
     if study is None:
         study = prepare_study(request, stored_files(context, request), bundle, context.settings.case)
         save_prepared_study(folder, study)
+    stops, _ = implausible_reasons(study, bundle)
+    refuse_implausible(stops, context.settings)
     refuse_out_of_distribution(out_of_distribution_intensities(study), context.settings)
     return StepOutcome()
 
@@ -136,7 +140,10 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
     policy = decision_policy(bundle, settings)
     nomogram = predict_survival(analysis, request, bundle, policy)
     end = time.perf_counter()
-    report = draft_report(request, study, analysis, nomogram, bundle, policy, job.created_at)
+    stops, questions = implausible_reasons(study, bundle)
+    report = draft_report(
+        request, study, analysis, nomogram, bundle, policy, job.created_at, implausible=(*stops, *questions)
+    )
     seconds = {part: round(s, 4) for part, s in {**analysis.seconds, "nomogram": end - begin}.items()}
     rows = {role.value: row for role, row in analysis.representative.items()}
     distances = {role.value: round(series.landmark_distance, 5) for role, series in study.items()}

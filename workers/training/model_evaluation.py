@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.covariance import LedoitWolf
 
 from config.arrays import FloatArray
 from config.errors import InputError
@@ -26,9 +25,9 @@ from workers.scores.scoring import Scores, score_many
 from workers.survival.cohort import EBV, Cohort, read_cohort
 from workers.survival.concordance import harrell_concordance
 from workers.survival.covariates import PatientCovariates
+from workers.training.distribution_limits import feature_distributions
 from workers.training.patch_store import saved_patch_reader
 
-LIMIT_QUANTILE, LIMIT_FACTOR = 0.99, 1.5  # as for the intensity templates
 CLEAR_BENEFIT = 0.05
 PATIENTS_AT_ONCE = 64
 
@@ -44,24 +43,10 @@ def feature_distribution(features: NDArray[np.float32]) -> FeatureDistribution:
     Returns
     -------
     FeatureDistribution
-        Mean, precision of the shrunken covariance, and the limit: 1.5 times the 99 % quantile of their distances.
-
-    References
-    ----------
-    Ledoit and Wolf, A well-conditioned estimator for large-dimensional covariance matrices, J Multivar Anal
-    2004;88:365-411, as scikit-learn has it.
+        Mean, precision of the shrunken covariance, and the limit from out-of-fold distances.
     """
-    rows = features.astype(np.float64)
-    mean = rows.mean(axis=0)
-    # A cohort has fewer patients than features, and some features are 0 for all of them: the shrinkage follows from the
-    # data, and no direction keeps the variance 0, in which the smallest difference would be an infinite distance.
-    precision = LedoitWolf().fit(rows).precision_
-    apart = rows - mean
-    # Mahalanobis distance divided by the square root of the dimension, so that limits of different widths can be
-    # compared.
-    distances = np.sqrt(np.einsum("ij,jk,ik->i", apart, precision, apart) / rows.shape[1])
-    limit = LIMIT_FACTOR * float(np.quantile(distances, LIMIT_QUANTILE))
-    return FeatureDistribution(mean.astype(np.float32), precision.astype(np.float32), limit)
+    distributions, _ = feature_distributions({"": features})
+    return distributions[""]
 
 
 def linear_predictor(cohort: Cohort, scores: Scores, nomogram: CoxNomogram) -> FloatArray:

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from config.arrays import Float32Array
+from config.arrays import Float32Array, IndexArray
 from config.atomic_files import replacing, write_atomically
 from config.errors import InputError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
 from config.indication.vocabulary import SeriesRole
 from workers.bundles.bundle_files import SCORES, WEIGHTS, load_weights, save_weights, sha256_of
+from workers.bundles.feature_distribution import FeatureDistribution
 from workers.features.se_resnet import SequenceNetwork
 from workers.nomogram.fitting import TrainingData, fit_nomogram
 from workers.nomogram.model import CoxNomogram
@@ -31,6 +32,7 @@ from workers.survival.cohort import EBV, Cohort
 from workers.survival.covariates import PatientCovariates
 from workers.training.batch_sampling import validation_split
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS, outcomes_from_columns
+from workers.training.distribution_limits import feature_distributions
 from workers.training.loading import BatchLoader
 from workers.training.patch_store import PatchStore
 from workers.training.score_training import ScoreTraining, train_scores
@@ -62,6 +64,8 @@ class TrainedNetworks:
         Duration of each part.
     history : mapping of str to list
         Loss and validation C-index by epoch or check.
+    validation : int array, optional
+        Training patients that only decided when to stop.
     """
 
     networks: Mapping[str, SequenceNetwork]
@@ -70,6 +74,19 @@ class TrainedNetworks:
     scores: Scores
     seconds: Mapping[str, float]
     history: Mapping[str, Any] = field(default_factory=dict)
+    validation: IndexArray | None = None
+
+    def distributions(self, training: NDArray[np.bool_]) -> tuple[dict[str, FeatureDistribution], dict[str, Any]]:
+        """Return the distributions of the training patients' features, and how their limits were taken.
+
+        Parameters
+        ----------
+        training : bool array, shape (n,)
+            The patients that were learned from, validation patients among them.
+        """
+        rows = np.flatnonzero(training)
+        held_out = None if self.validation is None else np.searchsorted(rows, self.validation)
+        return feature_distributions({role: features[rows] for role, features in self.features.items()}, held_out)
 
 
 def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path) -> None:
@@ -162,7 +179,8 @@ def train_networks(
     # float16 matrices are shipped: scores, nomogram and metrics are computed with the weights that a site will load.
     score_network = _rounded(trained.network, work / f"rounded-{SCORES}")
     seconds["scores"], history["scores"] = trained.seconds, _thinned(trained)
-    return TrainedNetworks(networks, score_network, features, score_many(features, score_network), seconds, history)
+    scores = score_many(features, score_network)
+    return TrainedNetworks(networks, score_network, features, scores, seconds, history, outside)
 
 
 def _thinned(run: ScoreTraining) -> list[dict[str, float]]:

@@ -39,7 +39,7 @@ from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
 from workers.training.cross_validation import cross_validate, out_of_fold_metrics, require_folds, write_out_of_fold
 from workers.training.image_source import ImageSource
 from workers.training.loading import ON_CPU, BatchLoader
-from workers.training.model_evaluation import feature_distribution, performance
+from workers.training.model_evaluation import performance
 from workers.training.network_training import TrainedNetworks, claim_work_folder, fit_training_nomogram, train_networks
 from workers.training.patch_store import build_store
 from workers.training.training_config import Progress, TrainingConfig
@@ -171,8 +171,7 @@ def _write_parts(
         save_weights(network, out / WEIGHTS[role])
     save_weights(trained.score_network, out / SCORES)
     tensors: dict[str, NDArray[np.float32]] = {}
-    for role, features in trained.features.items():
-        distribution = feature_distribution(features[training])
+    for role, distribution in trained.distributions(training)[0].items():
         tensors |= {f"{role}/mean": distribution.mean, f"{role}/precision": distribution.precision}
     save_file(tensors, out / DISTRIBUTIONS)
     templates = {role: template.to_json() for role, template in source.templates.items()}
@@ -197,7 +196,7 @@ def _manifest(
     out: Path,
     device: torch.device,
 ) -> dict[str, Any]:
-    limits = {role: feature_distribution(features[training]).limit for role, features in trained.features.items()}
+    distributions, calibration = trained.distributions(training)
     return {
         "name": description.name,
         "version": description.version,
@@ -230,7 +229,8 @@ def _manifest(
             "intensity": INTENSITY[config.normalisation],
         },
         "intensity_distance_limit": {role: t.distance_limit for role, t in source.templates.items()},
-        "feature_distance_limit": limits,
+        "feature_distance_limit": {role: distribution.limit for role, distribution in distributions.items()},
+        "feature_distance_calibration": calibration,
         "training_distributions": _distributions(trained, training, source, description),
         "software": {name: version(name) for name in ("cptdn-node", "torch", "numpy", "SimpleITK", "lifelines")},
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from config.arrays import Float32Array, LabelArray
 from config.indication.vocabulary import SeriesRole
+from workers.volumes.picture import Picture
 from workers.volumes.stored_slice import StoredSlice
 
 
@@ -36,6 +37,8 @@ class PreparedSeries:
         Largest distance that counts as similar to the training images; from the model bundle.
     findings : tuple of (code, text)
         What was repaired or noticed while reading; stated in the report.
+    picture, close_up : Picture, optional
+        All decoded slices at about 2 mm and the tumour's region at about 1 mm, for the checks of plausibility.
     """
 
     role: SeriesRole
@@ -50,6 +53,8 @@ class PreparedSeries:
     landmark_distance: float
     distance_limit: float
     findings: tuple[tuple[str, str], ...]
+    picture: Picture | None = None
+    close_up: Picture | None = None
 
     @property
     def drawn_here(self) -> bool:

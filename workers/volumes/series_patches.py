@@ -5,22 +5,48 @@ Only the tumour's slices are decoded, and at most 24 evenly spaced ones for the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+import SimpleITK as sitk
 
 from config.arrays import Float32Array, FloatArray, IndexArray, LabelArray, PixelArray
 from config.errors import IneligibleStudyError
 from workers.volumes.bias_field import bias_field
+from workers.volumes.geometry import Grid
 from workers.volumes.intensity import IntensityTemplate
 from workers.volumes.landmarks import landmarks_of
 from workers.volumes.patches import extract_patches
-from workers.volumes.reader import MrSeries
+from workers.volumes.picture import Picture, close_up_of, picture_of
 from workers.volumes.stored_slice import StoredSlice
 
 MAX_LANDMARK_SLICES = 24
 MAX_OBLIQUE_DEGREES = 40.0
+
+
+class SliceSource(Protocol):
+    """A series of which single slices can be decoded: `MrSeries`, or a volume in memory."""
+
+    @property
+    def grid(self) -> Grid:
+        """Size and place of the volume."""
+
+    @property
+    def series_instance_uid(self) -> str:
+        """Series Instance UID."""
+
+    @property
+    def slices(self) -> tuple[StoredSlice, ...]:
+        """Reference to the stored slice of each z index."""
+
+    @property
+    def image(self) -> sitk.Image:
+        """The whole volume."""
+
+    def pixels_zyx(self, z_indices: Iterable[int]) -> Float32Array:
+        """Grey values of chosen slices."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +65,8 @@ class SeriesPatches:
         Grey values of the series at the percentiles of its foreground.
     distance : float
         Distance of the landmarks from the template; see `IntensityTemplate.distance`.
+    picture, close_up : Picture or None
+        All decoded slices at about 2 mm, and the tumour's region at about 1 mm; None for an empty mask.
     """
 
     patches: Float32Array
@@ -46,6 +74,8 @@ class SeriesPatches:
     slices: tuple[StoredSlice, ...]
     landmarks: tuple[float, ...]
     distance: float
+    picture: Picture | None
+    close_up: Picture | None
 
 
 def landmark_slices(n_slices: int) -> IndexArray:
@@ -68,7 +98,7 @@ def landmark_slices(n_slices: int) -> IndexArray:
 
 
 def extract_series_patches(
-    series: MrSeries,
+    series: SliceSource,
     mask_zyx: LabelArray,
     template: IntensityTemplate,
     spacing_mm: float,
@@ -78,8 +108,8 @@ def extract_series_patches(
 
     Parameters
     ----------
-    series : MrSeries
-        Slices at most `max_oblique_degrees` from axial.
+    series : SliceSource
+        A stored series, or one in memory; slices at most `max_oblique_degrees` from axial.
     mask_zyx : uint8, shape (slices, rows, columns)
         Tumour mask on the series' grid.
     template : IntensityTemplate
@@ -114,7 +144,7 @@ def extract_series_patches(
             f"found {grid.tilt_degrees:.0f} degrees",
         )
     tumour = np.flatnonzero(mask_zyx.any(axis=(1, 2)))
-    sampled = landmark_slices(len(series.frames))
+    sampled = landmark_slices(grid.size_xyz[2])
     # Each slice is decoded once, whether for the tumour, for the landmarks or for both.
     decoded = np.union1d(tumour, sampled)
     pixels = series.pixels_zyx(decoded)
@@ -123,8 +153,8 @@ def extract_series_patches(
     landmark_pixels = pixels[np.searchsorted(decoded, sampled)]
     landmarks = landmarks_of(landmark_pixels)
     image, tumour_mask = pixels[np.searchsorted(decoded, tumour)], mask_zyx[tumour]
-    x_mm, y_mm, _ = grid.spacing_xyz_mm
-    turn, spacing_yx_mm = _radiological_view(grid.axes, (y_mm, x_mm))
+    view = _radiological_view(grid)
+    turn, spacing_yx_mm = view.turn, view.spacing_xyz_mm[1::-1]
     standardise = template.map_of(landmark_pixels, landmarks)
     patches, _ = extract_patches(turn(image), turn(tumour_mask), spacing_yx_mm, spacing_mm, standardise=standardise)
     return SeriesPatches(
@@ -133,25 +163,51 @@ def extract_series_patches(
         tuple(series.slices[z] for z in tumour),
         tuple(float(v) for v in landmarks),
         template.distance(landmarks),
+        *_pictures(pixels, mask_zyx[decoded], decoded, grid.size_xyz[2], view),
     )
 
 
-def _radiological_view(
-    axes: FloatArray, spacing_yx_mm: tuple[float, float]
-) -> tuple[Callable[[PixelArray], PixelArray], tuple[float, float]]:
-    """How to turn zyx arrays so that columns run to the left and rows to the back, and the spacing after it.
+@dataclass(frozen=True)
+class _RadiologicalView:
+    """How to turn zyx arrays so that columns run to the left and rows to the back, and the geometry after it."""
 
-    axes : (3, 3), columns are the LPS directions of x and y (and z). Only quarter turns and flips: no resampling.
-    """
+    turn: Callable[[PixelArray], PixelArray]
+    spacing_xyz_mm: tuple[float, float, float]
+    origin_lps_mm: FloatArray
+    axes: FloatArray
+
+
+def _pictures(
+    pixels_zyx: Float32Array, mask_zyx: LabelArray, decoded: IndexArray, n_slices: int, view: _RadiologicalView
+) -> tuple[Picture | None, Picture | None]:
+    if not mask_zyx.any():
+        return None, None
+    pixels, mask = view.turn(pixels_zyx), view.turn(mask_zyx)
+    geometry = (decoded, n_slices, view.spacing_xyz_mm, view.origin_lps_mm, view.axes)
+    picture = picture_of(pixels, mask, *geometry)
+    return picture, close_up_of(pixels, mask, *geometry, picture.brightest)
+
+
+def _radiological_view(grid: Grid) -> _RadiologicalView:
+    """Return the quarter turns and flips that give the radiological view: no resampling."""
     # Axial series are also stored with rows and columns exchanged or reversed (PS3.3 C.7.6.2.1.1 allows any cosines);
     # the networks have seen one view only.
     # LPS: x rises to the patient's left and y to the back, so rows run from front to back and columns from the
     # patient's right to the left.
+    axes, (x_mm, y_mm, z_mm), (columns, rows, _) = grid.axes, grid.spacing_xyz_mm, grid.size_xyz
     swap = abs(axes[0, 1]) > abs(axes[0, 0])
     right, down = (axes[:, 1], axes[:, 0]) if swap else (axes[:, 0], axes[:, 1])
-    steps = (slice(None), slice(None, None, -1 if down[1] < 0 else 1), slice(None, None, -1 if right[0] < 0 else 1))
+    spacing = (y_mm, x_mm) if swap else (x_mm, y_mm)
+    last = (rows - 1, columns - 1) if swap else (columns - 1, rows - 1)
+    flip_x, flip_y = right[0] < 0, down[1] < 0
+    steps = (slice(None), slice(None, None, -1 if flip_y else 1), slice(None, None, -1 if flip_x else 1))
+    # A flipped axis begins at the pixel that was its last one.
+    origin = (
+        np.asarray(grid.origin_lps_mm) + right * spacing[0] * last[0] * flip_x + down * spacing[1] * last[1] * flip_y
+    )
 
     def turn(array_zyx: PixelArray) -> PixelArray:
         return (array_zyx.transpose(0, 2, 1) if swap else array_zyx)[steps]
 
-    return turn, (spacing_yx_mm[::-1] if swap else spacing_yx_mm)
+    turned = np.column_stack([-right if flip_x else right, -down if flip_y else down, axes[:, 2]])
+    return _RadiologicalView(turn, (*spacing, z_mm), origin, turned)

@@ -1,0 +1,196 @@
+"""Parts of `cptdn bundle` that need patients: calibration, the hostile suite, and the reason of an activation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from config.errors import InputError, ModelBundleError
+from node.cli.context import print_table
+from node.cli.progress import progress
+
+if TYPE_CHECKING:
+    from config.bundle_manifest import BundleManifest
+    from workers.bundles.bundle import Bundle
+    from workers.hostile.record import VerificationRecord
+    from workers.hostile.study_volumes import StudyVolumes
+
+SUITE_SEED, OTHER_SEED = 5151, 6161  # other phantoms than those of training, tests and calibration
+MORE_UNTOUCHED = 2  # for each patient of the suite: 2 % needs more studies than 95 % does
+
+
+def calibrated(folder: Path, images: Path | None, phantoms: int, seed: int, rate: float) -> tuple[Bundle, int]:
+    """Calibrate a bundle on stored patients or on phantoms.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the bundle.
+    images : Path, optional
+        One DICOM folder for each patient.
+    phantoms, seed : int
+        Number of phantoms, in place of images, and their seed.
+    rate : float
+        False-alarm rate of the deep features.
+
+    Returns
+    -------
+    bundle : Bundle
+        Packed again.
+    n : int
+        Number of patients.
+
+    Raises
+    ------
+    InputError
+        Neither or both of images and phantoms; phantoms for a bundle that is not a demonstration.
+    """
+    from workers.bundles.bundle import verify_bundle
+    from workers.hostile.calibration import calibrated_bundle, measure_patients
+
+    if (images is None) == (not phantoms):
+        raise InputError("expected either --images DIR or --phantoms N")
+    bundle = verify_bundle(folder)
+    if images is None:
+        require_demonstration(bundle.manifest)
+        studies, n = _phantoms(seed, phantoms), phantoms
+        description: dict[str, Any] = {
+            "description": "synthetic phantoms that the networks did not learn from, no patient", "seed": seed
+        }  # fmt: skip
+    else:
+        studies, n = _stored(images)
+        description = {"description": f"the patients of {images.name}"}
+    with progress("measured", n) as advance:
+        measured = measure_patients(studies, bundle, progress=advance)
+    return calibrated_bundle(bundle, measured, description, rate), n
+
+
+def measured_record(bundle: Bundle, n: int, images: Path | None) -> VerificationRecord:
+    """Run the hostile suite of a bundle and write its record where the folder can be written to.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Verified.
+    n : int
+        Patients of the suite; as many again twice are scored untouched.
+    images : Path, optional
+        Validation patients, one DICOM folder each; a demonstration bundle takes phantoms.
+
+    Returns
+    -------
+    VerificationRecord
+        Of this run.
+
+    Raises
+    ------
+    InputError
+        No images for a bundle that is not a demonstration, or fewer than two patients.
+    """
+    from workers.hostile.record import new_record, write_record
+    from workers.hostile.suite import n_studies, run_suite
+
+    others: Iterator[StudyVolumes] = iter(())
+    n_other = 0
+    if images is None:
+        require_demonstration(bundle.manifest)
+        everyone, available = _phantoms(SUITE_SEED, n * (1 + MORE_UNTOUCHED)), n * (1 + MORE_UNTOUCHED)
+        n_other = n * (1 + MORE_UNTOUCHED)
+        others = _phantoms(OTHER_SEED, n_other, "other")
+        patients_text = f"synthetic phantoms, seeds {SUITE_SEED} and {OTHER_SEED}"
+    else:
+        everyone, available = _stored(images)
+        patients_text = f"the patients of {images.name}"
+    if min(n, available) < 2:
+        raise InputError(f"expected at least 2 patients for the hostile suite, found {min(n, available)}")
+    n = min(n, available)
+    patients = [next(everyone) for _ in range(n)]
+    with progress("measured", n_studies(n, available - n, n_other)) as advance:
+        shares = run_suite(bundle, patients, everyone, others, progress=advance)
+    record = new_record(bundle.manifest, patients_text, shares)
+    try:
+        write_record(bundle.folder, record)
+    except OSError as error:
+        typer.echo(f"the record could not be written into {bundle.folder}: {error.strerror}", err=True)
+    return record
+
+
+def require_demonstration(manifest: BundleManifest) -> None:
+    """Refuse phantoms for a bundle that is for patients."""
+    if not manifest.demonstration:
+        raise InputError(f"expected --images DIR with patients for the bundle {manifest.name}, found none")
+
+
+def required_reason(manifest: BundleManifest, because: str | None) -> str | None:
+    """Return the reason that an activation records; None for a bundle that needs none.
+
+    Parameters
+    ----------
+    manifest : BundleManifest
+        Of the bundle that is to be activated.
+    because : str or None
+        What the operator gave.
+
+    Raises
+    ------
+    ModelBundleError
+        The bundle was not measured or misses the stated rates, and no reason was given.
+    """
+    from workers.hostile.record import read_record
+
+    record = read_record(manifest)
+    given = (because or "").strip()
+    if given or (record is not None and not record.below):
+        return given or None
+    if record is None:
+        found = "found no record of this digest; run cptdn bundle verify --hostile 40"
+    else:
+        found = f"found too few or too many stopped: {', '.join(record.below)}"
+    raise ModelBundleError(
+        f"the bundle {manifest.name} expected a record of its hostile suite that meets the stated rates, {found}, or "
+        "give a reason with --because TEXT"
+    )
+
+
+def print_record(record: VerificationRecord | None) -> None:
+    """Print the shares of a record, and whether they are as required."""
+    if record is None:
+        typer.echo("Hostile suite: no record of this digest; run cptdn bundle verify --hostile 40")
+        return
+    rows = []
+    for share in record.shares:
+        required = "stated only"
+        if share.at_least is not None:
+            required = f"at least {share.at_least:.0%}"
+        elif share.at_most is not None:
+            required = f"at most {share.at_most:.0%}"
+        rows.append(
+            (
+                share.kind,
+                str(share.n),
+                str(share.stopped),
+                f"{share.share:.1%}",
+                required,
+                "" if share.meets else "missed",
+            )
+        )
+    print_table(("made from validation patients", "n", "stopped", "share", "required", ""), rows)
+    typer.echo(f"Hostile suite of {record.created} on {record.patients}")
+    verdict = "meets" if not record.below else "misses"
+    typer.echo(f"The bundle {verdict} the stated rates" + (f": {', '.join(record.below)}" if record.below else "."))
+
+
+def _phantoms(seed: int, n: int, scanners: str = "training") -> Iterator[StudyVolumes]:
+    from workers.hostile.phantom_volumes import phantom_volumes
+
+    return (phantom_volumes(seed, number, scanners) for number in range(n))
+
+
+def _stored(images: Path) -> tuple[Iterator[StudyVolumes], int]:
+    from workers.hostile.stored_volumes import patient_folders, stored_volumes
+
+    folders = patient_folders(images)
+    return stored_volumes(folders), len(folders)

@@ -1,0 +1,105 @@
+"""Calibration of a finished bundle on patients that its networks did not learn from.
+
+Limits of plausibility come from the measures of these patients, limits of the deep features from their distances to the
+training patients' distribution. Networks, templates and nomogram stay as they are, so no score changes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from config.arrays import FloatArray
+from config.atomic_files import write_atomically
+from workers.bundles.bundle import Bundle
+from workers.bundles.bundle_files import PLAUSIBILITY
+from workers.bundles.packing import pack_bundle
+from workers.hostile.study_volumes import StudyVolumes, prepare_volumes
+from workers.pipeline.computation import extract_study_features
+from workers.plausibility.limits import PlausibilityLimits, calibrate
+from workers.plausibility.measures import study_measures
+from workers.training.distribution_limits import FALSE_ALARM_RATE, calibration_document, joint_limits
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Measures of calibration patients, and distances of their features by role."""
+
+    measures: list[dict[str, float]]
+    distances: dict[str, FloatArray]
+
+
+def measure_patients(
+    studies: Iterable[StudyVolumes], bundle: Bundle, device: str = "cpu", progress: Callable[[], None] = lambda: None
+) -> Measured:
+    """Measure patients one after the other.
+
+    Parameters
+    ----------
+    studies : iterable of StudyVolumes
+        Patients that the networks did not learn from.
+    bundle : Bundle
+        Its preprocessing and networks.
+    device : str
+        As in the settings.
+    progress : callable
+        Called after every patient.
+
+    Returns
+    -------
+    Measured
+        In the order of the patients.
+    """
+    measures: list[dict[str, float]] = []
+    distances: dict[str, list[float]] = {role: [] for role in bundle.distributions}
+    for study in studies:
+        prepared = prepare_volumes(study, bundle)
+        measures.append(study_measures(prepared))
+        for role, rows in extract_study_features([prepared], bundle, device).features.items():
+            distances[role.value].append(bundle.distributions[role.value].distance(rows[0]))
+        progress()
+    return Measured(measures, {role: np.array(values) for role, values in distances.items()})
+
+
+def calibrated_bundle(
+    bundle: Bundle, measured: Measured, description: Mapping[str, Any], rate: float = FALSE_ALARM_RATE
+) -> Bundle:
+    """Write the limits into a bundle and pack it again.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        In a folder that can be written to.
+    measured : Measured
+        From `measure_patients`.
+    description : mapping
+        Whose measures they are, for plausibility.json and the manifest.
+    rate : float
+        Stated false-alarm rate of the deep features, of a study.
+
+    Returns
+    -------
+    Bundle
+        Verified; signatures of the earlier manifest are removed.
+
+    Raises
+    ------
+    ModelBundleError
+        Too few patients.
+    """
+    limits: PlausibilityLimits = calibrate(measured.measures, description)
+    feature_limits = joint_limits(measured.distances, rate)
+    write_atomically(bundle.folder / PLAUSIBILITY, json.dumps(limits.to_json(), indent=1, ensure_ascii=False) + "\n")
+    how = "distances of patients that the networks did not learn from"
+    content = {
+        **{key: value for key, value in bundle.manifest.content.items() if key != "files"},
+        "feature_distance_limit": feature_limits,
+        "feature_distance_calibration": {
+            **calibration_document(len(measured.measures), rate, how), "patients": dict(description),
+        },
+    }  # fmt: skip
+    return pack_bundle(bundle.folder, content)
