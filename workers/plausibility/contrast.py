@@ -11,10 +11,12 @@ from __future__ import annotations
 import numpy as np
 
 from config.arrays import BoolArray, Float32Array
+from workers.plausibility.images import correlation
 
 BINS = 24
 TAIL_PERCENT = 4.0
 SMALLEST_BIN = 40
+MOST_PIXELS = 40_000  # sorting all of them takes a tenth of a second and tells no more
 
 
 def enhancement(t1_zyx: Float32Array, contrast_zyx: Float32Array, inside: BoolArray) -> float:
@@ -34,6 +36,8 @@ def enhancement(t1_zyx: Float32Array, contrast_zyx: Float32Array, inside: BoolAr
         tissue; > 0 after contrast, < 0 for exchanged series, about 0 without contrast.
     """
     before, after = t1_zyx[inside].astype(np.float64), contrast_zyx[inside].astype(np.float64)
+    every = max(1, before.size // MOST_PIXELS)
+    before, after = before[::every], after[::every]
     if before.size < BINS * SMALLEST_BIN:
         return 0.0
     low, high = np.percentile(after, (5.0, 95.0))
@@ -54,4 +58,4 @@ def likeness(t1_zyx: Float32Array, contrast_zyx: Float32Array, inside: BoolArray
     before, after = t1_zyx[inside].astype(np.float64), contrast_zyx[inside].astype(np.float64)
     if before.size < 2 or not before.std() > 0 or not after.std() > 0:
         return 1.0
-    return float(np.corrcoef(before, after)[0, 1])
+    return correlation(before, after)
