@@ -142,6 +142,60 @@ REASONS: dict[str, Reason] = {
     "out_of_distribution": _r(
         "Out of distribution", "与训练图像差异过大", "Check series and contour.", "请检查序列与勾画。"
     ),
+    "not_an_image": _r(
+        "A series is no image", "序列不是有效图像", "Look at it; send it again.", "请查看该序列并重发。"
+    ),
+    "slices_out_of_order": _r(
+        "Slices are out of order", "层面顺序错误", "Look at the series; send it again.", "请查看该序列并重发。"
+    ),
+    "series_do_not_match": _r(
+        "The series do not match",
+        "各序列不一致",
+        "Look at all three; assign or resend the one that differs.",
+        "请查看三个序列, 重新指定或重发不一致者。",
+    ),
+    "no_contrast": _r(
+        "No contrast in CE-T1w",
+        "增强 T1w 无强化",
+        "Look at T1w and CE-T1w; assign the right series.",
+        "请查看 T1w 与增强 T1w, 并指定正确序列。",
+    ),
+    "not_a_head": _r(
+        "The images show no head",
+        "图像不是头部",
+        "Look at the series; send the right ones.",
+        "请查看序列并发送正确者。",
+    ),
+    "contour_does_not_fit": _r(
+        "The contour does not fit",
+        "勾画与图像不符",
+        "Look at the contour on the images; correct and resend it.",
+        "请在图像上查看勾画, 更正后重发。",
+    ),
+    "contour_in_organ": _r(
+        "The contour is in an organ",
+        "勾画位于器官内",
+        "Look at the contour and the organ; correct and resend.",
+        "请查看勾画与该器官, 更正后重发。",
+    ),
+    "implausible_location": _r(
+        "The tumour is in an unusual place",
+        "肿瘤位置异常",
+        "Look at the contour on the images; correct and resend it.",
+        "请在图像上查看勾画, 更正后重发。",
+    ),
+    "implausible_volume": _r(
+        "The tumour has an unusual size",
+        "肿瘤大小异常",
+        "Check the contour; correct and resend it.",
+        "请检查勾画, 更正后重发。",
+    ),
+    "plausibility_not_checked": _r(
+        "Plausibility was not checked",
+        "未检查合理性",
+        "Calibrate the bundle: cptdn bundle calibrate.",
+        "请校准模型包: cptdn bundle calibrate。",
+    ),
     "model_not_permitted": _r(
         "The model is not permitted", "模型未获准使用", "Activate a permitted bundle.", "启用获准的模型包。"
     ),
