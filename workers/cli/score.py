@@ -120,6 +120,7 @@ def score_files(
         refuse_implausible,
         refuse_out_of_distribution,
     )
+    from workers.plausibility.measures import study_measures
 
     stored, files = _stored([*_files(series), rtstruct])
     studies = sorted(
@@ -157,7 +158,7 @@ def score_files(
         request = replace(request, age_years=age_years, age_source="given on the command line")
     material = prepare_study(request, files, bundle, settings.case)
     # Before the networks run, as in the service: intensities can refuse a study in a second.
-    stops, questions = implausible_reasons(material, bundle)
+    stops, questions = implausible_reasons(study_measures(material), bundle)
     refuse_implausible(stops, settings)
     refuse_out_of_distribution(out_of_distribution_intensities(material), settings)
     analysis = analyse_study(material, bundle, settings.model.device)

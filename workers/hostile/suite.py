@@ -15,6 +15,7 @@ from workers.hostile.record import OTHER_SCANNERS_AT_MOST, STOPPED_AT_LEAST, UNT
 from workers.hostile.study_volumes import StudyVolumes, prepare_volumes
 from workers.pipeline.computation import analyse_study
 from workers.pipeline.report_values import implausible_reasons, out_of_distribution_intensities
+from workers.plausibility.measures import study_measures
 
 UNTOUCHED, UNTOUCHED_OTHER = "untouched", "untouched, other scanners"
 
@@ -38,7 +39,8 @@ def stopping_codes(study: StudyVolumes, bundle: Bundle, device: str = "cpu") -> 
     """
     try:
         prepared = prepare_volumes(study, bundle)
-        reasons = [*implausible_reasons(prepared, bundle)[0], *out_of_distribution_intensities(prepared)]
+        stops, _ = implausible_reasons(study_measures(prepared), bundle)
+        reasons = [*stops, *out_of_distribution_intensities(prepared)]
         if not reasons and any(not series.n_slices for series in prepared.values()):
             return ["contour_outside_image"]
         reasons = reasons or list(analyse_study(prepared, bundle, device).out_of_distribution)

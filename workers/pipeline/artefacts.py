@@ -1,6 +1,7 @@
 """Files that the steps of a computation leave, so that a repeated or later step need not compute them again.
 
     artefacts/<study>/<digest>/material.npz + material.json   the prepared study        (step `volumes`)
+                               measures.json                  measures of plausibility  (step `volumes`)
                                pictures.npz                   Grad-CAM maps             (step `features`)
 
 The digest covers the request and the part of the bundle that determines the patches, so a new model scores the same
@@ -110,6 +111,28 @@ def _picture(facts: Mapping[str, Any], name: str, arrays: Mapping[str, Any]) -> 
     if geometry is None:
         return None
     return Picture.of(geometry, {part: arrays[f"{facts['role']}/{name}/{part}"] for part in PICTURE_ARRAYS})
+
+
+def save_measures(folder: Path, measures: Mapping[str, float]) -> None:
+    """Write the measures of plausibility of the prepared study in the same folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The artefact folder, which `save_prepared_study` has made.
+    measures : mapping of str to float
+        By name.
+    """
+    write_atomically(folder / "measures.json", json.dumps(measures))
+
+
+def load_measures(folder: Path) -> dict[str, float] | None:
+    """Read what `save_measures` wrote; None where it is missing or damaged."""
+    try:
+        measures = json.loads((folder / "measures.json").read_text(encoding="utf-8"))
+        return {str(name): float(value) for name, value in measures.items()}
+    except (FileNotFoundError, AttributeError, *DAMAGED):
+        return None
 
 
 def save_attributions(folder: Path, maps: Mapping[SeriesRole, Float32Array]) -> None:

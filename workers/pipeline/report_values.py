@@ -31,7 +31,6 @@ from workers.bundles.bundle import Bundle
 from workers.nomogram.result import NomogramResult
 from workers.pipeline.computation import Analysis
 from workers.plausibility.checks import implausibilities
-from workers.plausibility.measures import study_measures
 from workers.volumes.prepared_study import PreparedStudy
 
 WITHIN_RANGE = "Intensities, features, age and scores are within the range of the training cohort."
@@ -181,13 +180,13 @@ def refuse_out_of_distribution(reasons: Sequence[Reason], settings: Settings) ->
         raise IneligibleStudyError("out_of_distribution", " ".join(reason.text for reason in reasons))
 
 
-def implausible_reasons(study: PreparedStudy, bundle: Bundle) -> tuple[list[Reason], list[Reason]]:
+def implausible_reasons(measures: Mapping[str, float], bundle: Bundle) -> tuple[list[Reason], list[Reason]]:
     """Return why a study cannot be what the model was made for, and what is only unusual.
 
     Parameters
     ----------
-    study : PreparedStudy
-        With the pictures of its series.
+    measures : mapping of str to float
+        From `study_measures`.
     bundle : Bundle
         Its limits of plausibility.
 
@@ -198,7 +197,6 @@ def implausible_reasons(study: PreparedStudy, bundle: Bundle) -> tuple[list[Reas
         them ``plausibility_not_checked`` where the bundle has no limits.
     """
     limits = bundle.plausibility
-    measures = study_measures(study) if limits is not None else {}
     if limits is None or not measures:
         text = (
             f"The bundle {bundle.manifest.name} has no limits of plausibility: whether the images show one head with "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -26,7 +27,13 @@ from node.ledger.tables import Job, Report
 from node.workflow.destinations import FALLBACK, FHIR
 from node.workflow.digests import computation_digest, identity_of
 from workers.bundles.bundle import Bundle
-from workers.pipeline.artefacts import load_prepared_study, save_attributions, save_prepared_study
+from workers.pipeline.artefacts import (
+    load_measures,
+    load_prepared_study,
+    save_attributions,
+    save_measures,
+    save_prepared_study,
+)
 from workers.pipeline.computation import analyse_study, predict_survival, prepare_study
 from workers.pipeline.context import WorkerContext
 from workers.pipeline.report_values import (
@@ -37,6 +44,7 @@ from workers.pipeline.report_values import (
     refuse_implausible,
     refuse_out_of_distribution,
 )
+from workers.plausibility.measures import study_measures
 from workers.queue.report_objects import (
     artefact_folder,
     build_report_objects,
@@ -48,6 +56,7 @@ from workers.queue.report_objects import (
     shows_attributions,
     stored_files,
 )
+from workers.volumes.prepared_study import PreparedStudy
 
 
 @dataclass(frozen=True)
@@ -102,7 +111,7 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
     if study is None:
         study = prepare_study(request, stored_files(context, request), bundle, context.settings.case)
         save_prepared_study(folder, study)
-    stops, _ = implausible_reasons(study, bundle)
+    stops, _ = implausible_reasons(_measures(folder, study), bundle)
     refuse_implausible(stops, context.settings)
     refuse_out_of_distribution(out_of_distribution_intensities(study), context.settings)
     return StepOutcome()
@@ -140,7 +149,7 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
     policy = decision_policy(bundle, settings)
     nomogram = predict_survival(analysis, request, bundle, policy)
     end = time.perf_counter()
-    stops, questions = implausible_reasons(study, bundle)
+    stops, questions = implausible_reasons(_measures(folder, study), bundle)
     report = draft_report(
         request, study, analysis, nomogram, bundle, policy, job.created_at, implausible=(*stops, *questions)
     )
@@ -277,6 +286,15 @@ def fallback_sr(context: WorkerContext, report_id: int, kind: str, refused_class
     with context.ledger.begin() as session:
         add_object(session, report_id, fallback)
     return fallback
+
+
+def _measures(folder: Path, study: PreparedStudy) -> dict[str, float]:
+    """Return the measures of a prepared study, computed once for both steps and for every bundle that shares it."""
+    measures = load_measures(folder)
+    if measures is None:
+        measures = study_measures(study)
+        save_measures(folder, measures)
+    return measures
 
 
 def _require_permission(bundle: Bundle, settings: Settings) -> None:
