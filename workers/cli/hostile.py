@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +66,50 @@ def calibrated(folder: Path, images: Path | None, phantoms: int, seed: int, rate
     with progress("measured", n) as advance:
         measured = measure_patients(studies, bundle, progress=advance)
     return calibrated_bundle(bundle, measured, description, rate), n
+
+
+def with_limits(
+    bundle: Bundle, images: Path, cohort: Path, report_progress: Callable[[str, int, int, str], None]
+) -> Bundle:
+    """Take the limits of plausibility of a bundle that was just trained from its training patients.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Just packed.
+    images : Path
+        Where the training's images are; saved patches show no whole head, and give no limits.
+    cohort : Path
+        The training's table.
+    report_progress : callable
+        Stage, done, total, note.
+
+    Returns
+    -------
+    Bundle
+        With limits, or as it was where there are none to take; stderr then says why.
+    """
+    from workers.hostile.calibration import plausible_bundle
+    from workers.hostile.stored_volumes import stored_volumes
+    from workers.survival.cohort import TRAINING, read_cohort
+
+    patients = read_cohort(cohort, need_scores=False).labelled(TRAINING).patient_ids
+    folders = [images / patient for patient in patients if (images / patient).is_dir()]
+    if len(folders) < len(patients):
+        typer.echo("no limits of plausibility: the images are saved patches; run cptdn bundle calibrate", err=True)
+        return bundle
+    done = 0
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        report_progress("plausibility", done, len(folders), "")
+
+    try:
+        return plausible_bundle(bundle, stored_volumes(folders), {"description": bundle.training_population}, advance)
+    except ModelBundleError as error:
+        typer.echo(f"no limits of plausibility: {error}", err=True)
+        return bundle
 
 
 def measured_record(bundle: Bundle, n: int, images: Path | None) -> VerificationRecord:

@@ -82,6 +82,7 @@ def train(
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025 --folds 5
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --horizons 24,48 --decision-horizon 48
     """
+    from workers.cli.hostile import with_limits
     from workers.nomogram.nomogram_file import load_nomogram
     from workers.training.image_source import image_source, normalisation_of
     from workers.training.model_evaluation import add_phantom_metrics
@@ -119,6 +120,7 @@ def train(
             cache=place,
         )
         bundle = train_bundle(cohort, source, out, place, config, description, loader, report_progress, folds)
+        bundle = with_limits(bundle, images, cohort, report_progress)
         if phantoms:
             bundle = add_phantom_metrics(bundle, {f"phantoms_{folder.name}": folder for folder in phantoms})
     if as_json:

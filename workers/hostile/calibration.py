@@ -65,6 +65,50 @@ def measure_patients(
     return Measured(measures, {role: np.array(values) for role, values in distances.items()})
 
 
+def plausible_bundle(
+    bundle: Bundle, studies: Iterable[StudyVolumes], description: Mapping[str, Any], progress: Callable[[], None]
+) -> Bundle:
+    """Write limits of plausibility from the training patients themselves into a new bundle, and pack it again.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        In a folder that can be written to.
+    studies : iterable of StudyVolumes
+        Whole series of the training patients; the networks play no part in these measures.
+    description : mapping
+        Whose measures they are.
+    progress : callable
+        Called after every patient.
+
+    Returns
+    -------
+    Bundle
+        Verified.
+
+    Raises
+    ------
+    ModelBundleError
+        Too few patients.
+    """
+    measures = []
+    for study in studies:
+        measures.append(study_measures(prepare_volumes(study, bundle)))
+        progress()
+    _write_limits(bundle, calibrate(measures, description))
+    return pack_bundle(bundle.folder, _content(bundle))
+
+
+def _write_limits(bundle: Bundle, limits: PlausibilityLimits) -> None:
+    document = json.dumps(limits.to_json(), indent=1, ensure_ascii=False)
+    write_atomically(bundle.folder / PLAUSIBILITY, document + "\n")
+
+
+def _content(bundle: Bundle) -> dict[str, Any]:
+    """Return the manifest without the digests of the files, which packing writes anew."""
+    return {key: value for key, value in bundle.manifest.content.items() if key != "files"}
+
+
 def calibrated_bundle(
     bundle: Bundle, measured: Measured, description: Mapping[str, Any], rate: float = FALSE_ALARM_RATE
 ) -> Bundle:
@@ -93,10 +137,10 @@ def calibrated_bundle(
     """
     limits: PlausibilityLimits = calibrate(measured.measures, description)
     feature_limits = joint_limits(measured.distances, rate)
-    write_atomically(bundle.folder / PLAUSIBILITY, json.dumps(limits.to_json(), indent=1, ensure_ascii=False) + "\n")
+    _write_limits(bundle, limits)
     how = "distances of patients that the networks did not learn from"
     content = {
-        **{key: value for key, value in bundle.manifest.content.items() if key != "files"},
+        **_content(bundle),
         "feature_distance_limit": feature_limits,
         "feature_distance_calibration": {
             **calibration_document(len(measured.measures), rate, how), "patients": dict(description),

@@ -34,7 +34,7 @@ def smoothness(picture: Picture) -> float:
 def foreground_share(picture: Picture) -> float:
     """Return the share of the picture that is tissue, 0..1."""
     sample = picture.grey_zyx[:, ::2, ::2]
-    return float(np.mean(sample > foreground_threshold(sample)))
+    return float(np.mean(sample >= foreground_threshold(sample)))
 
 
 def slice_order(picture: Picture) -> float:
@@ -80,4 +80,4 @@ def correlation(first: np.ndarray, second: np.ndarray) -> float:
 def foreground_of_view(grey_zyx: Float32Array) -> np.ndarray:
     """Return where a volume shows tissue: bool, of the same shape."""
     # Every second row and column: the threshold is found by sorting, and needs no more.
-    return np.asarray(grey_zyx > foreground_threshold(grey_zyx[:, ::2, ::2]))
+    return np.asarray(grey_zyx >= foreground_threshold(grey_zyx[:, ::2, ::2]))

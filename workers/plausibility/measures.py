@@ -144,7 +144,7 @@ def _air(close_view: CommonView, view: CommonView) -> float:
     for role in (SeriesRole.T1W, SeriesRole.T2W):
         # The threshold of the whole picture: the close-up alone may contain no air. Both are over one brightest value
         # each, which differ by a few per cent.
-        dark &= close_view.grey_zyx[role][inside] <= foreground_threshold(view.grey_zyx[role][:, ::2, ::2])
+        dark &= close_view.grey_zyx[role][inside] < foreground_threshold(view.grey_zyx[role][:, ::2, ::2])
     return float(dark.mean())
 
 
