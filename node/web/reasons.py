@@ -184,12 +184,6 @@ REASONS: dict[str, Reason] = {
         "Look at the contour on the images; correct and resend it.",
         "请在图像上查看勾画, 更正后重发。",
     ),
-    "implausible_volume": _r(
-        "The tumour has an unusual size",
-        "肿瘤大小异常",
-        "Check the contour; correct and resend it.",
-        "请检查勾画, 更正后重发。",
-    ),
     "plausibility_not_checked": _r(
         "Plausibility was not checked",
         "未检查合理性",

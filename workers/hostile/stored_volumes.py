@@ -11,8 +11,8 @@ from config.errors import InputError
 from config.indication.vocabulary import SeriesRole
 from workers.hostile.study_volumes import StudyVolumes, Volume
 from workers.training.dicom_images import PatientImages, patient_images
+from workers.volumes.chosen_series import read_chosen
 from workers.volumes.contour_source import contour_on_series
-from workers.volumes.reader import read_series
 
 
 def patient_folders(root: Path) -> list[Path]:
@@ -49,7 +49,7 @@ def _volumes(patient: PatientImages) -> StudyVolumes:
     request, files = patient.request, patient.files
     study = {}
     for name, entry in request.series.items():
-        series = read_series([files[uid] for uid, _ in entry["instances"]])
+        series = read_chosen(entry, files)
         chosen, registration = request.contours[name], request.registrations.get(name)
         contour = contour_on_series(
             files[chosen["sop_instance_uid"]], chosen["kind"], chosen["roi_number"], series,

@@ -33,6 +33,7 @@ from workers.pipeline.computation import Analysis
 from workers.plausibility.checks import implausibilities
 from workers.volumes.prepared_study import PreparedStudy
 
+NOT_CHECKED = "plausibility_not_checked"
 WITHIN_RANGE = "Intensities, features, age and scores are within the range of the training cohort."
 SOP_CLASS_OF_CONTOUR = {"RTSTRUCT": "1.2.840.10008.5.1.4.1.1.481.3", "SEG": "1.2.840.10008.5.1.4.1.1.66.4"}
 
@@ -76,6 +77,7 @@ def draft_report(
     # The training ranges are the same for every category of EBV DNA.
     extrapolations = next(iter(nomogram.values())).extrapolations()
     outside = (
+        *(reason for reason in implausible if reason.code != NOT_CHECKED),
         *out_of_distribution_intensities(study),
         *analysis.out_of_distribution,
         *(_extrapolated(**extrapolation) for extrapolation in extrapolations),
@@ -91,7 +93,7 @@ def draft_report(
         ),
         warnings=(
             *(Reason(warning["code"], warning["text"]) for warning in request.warnings),
-            *implausible,
+            *(reason for reason in implausible if reason.code == NOT_CHECKED),
             *outside,
         ),
         conditions=tuple(_conditions(request, outside)),
@@ -202,7 +204,7 @@ def implausible_reasons(measures: Mapping[str, float], bundle: Bundle) -> tuple[
             f"The bundle {bundle.manifest.name} has no limits of plausibility: whether the images show one head with "
             "contrast and a tumour in the contour was not checked; calibrate it with cptdn bundle calibrate."
         )
-        return [], [Reason("plausibility_not_checked", text)]
+        return [], [Reason(NOT_CHECKED, text)]
     found = implausibilities(measures, limits)
     stops = [Reason(one.code, f"{one.text}.") for one in found if one.stops]
     return stops, [Reason(one.code, f"{one.text}.") for one in found if not one.stops]

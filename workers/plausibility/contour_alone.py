@@ -50,7 +50,7 @@ def require_outside_organs(role: str, path: Path, kind: str, contour: RoiMask) -
     path : Path
         The stored object of the contour.
     kind : {'RTSTRUCT', 'SEG'}
-        A SEG names no organs here.
+        A SEG names no organs here, and a contour that a registration moved is not compared.
     contour : RoiMask
         On the series.
 
@@ -64,7 +64,8 @@ def require_outside_organs(role: str, path: Path, kind: str, contour: RoiMask) -
     IneligibleStudyError
         ``contour_in_organ`` when a tenth of the tumour is inside an organ, or a quarter of the organ inside the tumour.
     """
-    if kind != "RTSTRUCT":
+    # A registration has moved the tumour and not the organs; where they are then is not known here.
+    if kind != "RTSTRUCT" or any(finding.code == "registration_applied" for finding in contour.findings):
         return []
     rois = read_rtstruct(path)
     frames = {roi.frame_of_reference_uid for roi in rois if str(roi.number) == str(contour.roi_number)}
@@ -72,7 +73,7 @@ def require_outside_organs(role: str, path: Path, kind: str, contour: RoiMask) -
     for roi in rois:
         if str(roi.number) == str(contour.roi_number) or not is_uninvaded_organ(roi.name):
             continue
-        # In another frame of reference the organ is somewhere else; a registration moves the tumour alone.
+        # In another frame of reference the organ is somewhere else.
         if roi.problem is not None or roi.frame_of_reference_uid not in frames or not _is_near(roi, contour):
             continue
         overlap = _overlap(roi, contour)
@@ -98,7 +99,6 @@ def _is_near(roi: Roi, contour: RoiMask) -> bool:
         return False
     indices = contour.grid.indices_of(np.concatenate(closed))
     touched = np.argwhere(contour.mask_zyx)[:, ::-1]
-    # A registration would move the tumour's mask but not this organ; both are then in different frames.
     return bool(
         np.all(indices.max(axis=0) >= touched.min(axis=0)) and np.all(indices.min(axis=0) <= touched.max(axis=0))
     )
