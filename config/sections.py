@@ -194,7 +194,7 @@ class EligibilitySettings(_Section):
     out_of_distribution: Literal["refuse", "warn"] = "refuse"
     diagnosis: Literal["require", "assume"] = "require"  # where no diagnosis is recorded
     # Refused by default: noise, a flipped series or a contour elsewhere gives a number as confident as any other.
-    plausibility: Literal["refuse", "warn"] = "refuse"
+    plausibility: Literal["refuse", "warn"] | None = None  # None: as out_of_distribution
 
 
 def plain_name(text: str | None) -> str:

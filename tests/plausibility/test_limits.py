@@ -13,7 +13,7 @@ from config.indication.organs import is_uninvaded_organ
 from config.settings import Settings
 from workers.bundles.bundle import load_bundle
 from workers.pipeline.report_values import implausible_reasons
-from workers.plausibility.checks import CODES, implausibilities
+from workers.plausibility.checks import GROUPS, implausibilities
 from workers.plausibility.limits import SIDES, calibrate, read_limits
 
 
@@ -43,6 +43,9 @@ def test_limits_are_the_median_plus_one_and_a_half_times_the_distance_to_the_ext
     assert limits["volume_ml"].high == pytest.approx(expected, rel=1e-3)
     # A better fit of the mirror image is wrong, however far from the median 0 is.
     assert limits["outline_mirrored"].low == 0.0
+    # Enhancement is 0 without contrast: the limit is between that and the least enhancement.
+    least = calibrate([{"enhancement": 0.2 + 0.002 * i} for i in range(101)], {}).limits["enhancement"].low
+    assert least == pytest.approx(0.25 * 0.202, abs=1e-4)
 
 
 def test_a_size_outside_the_range_is_a_question_and_far_outside_a_refusal() -> None:
@@ -79,6 +82,13 @@ def test_limits_are_read_as_they_were_written(tmp_path: Path) -> None:
         read_limits(path)
 
 
+def test_of_several_causes_the_first_is_named_and_not_what_follows_from_it() -> None:
+    limits = calibrate(cohort(), {})
+    usual = {name: limits.limits[name].median for name in limits.limits}
+    found = implausibilities({**usual, "smoothness.T1w": 0.0, "outline": -1.0, "volume_ml": 1e6}, limits)
+    assert [one.code for one in found] == ["not_an_image"]
+
+
 def test_few_patients_give_no_limits() -> None:
     with pytest.raises(ModelBundleError, match="at least 20"):
         calibrate(cohort(19), {})
@@ -92,7 +102,7 @@ def test_every_measure_has_a_sentence_that_names_what_to_do(kind: str) -> None:
     found = [one for value in (-100.0, 100.0) for one in implausibilities({kind + role: value}, limits) if one.stops]
     assert found
     for one in found:
-        assert one.code in CODES
+        assert one.code in GROUPS
         assert "expected" in one.text
         assert "found" in one.text
         assert "None" not in one.text
@@ -105,7 +115,7 @@ def test_a_bundle_without_limits_says_that_nothing_was_checked(monkeypatch: pyte
     stops, questions = implausible_reasons({"outline": 0.3}, bundle)
     assert stops == []
     assert [reason.code for reason in questions] == ["plausibility_not_checked"]
-    assert Settings().eligibility.plausibility == "refuse"
+    assert Settings().eligibility.plausibility is None  # as out_of_distribution
 
 
 @pytest.mark.parametrize(

@@ -96,10 +96,11 @@ def test_enhancement_changes_its_sign_with_the_roles_and_is_zero_without_contras
     contrast = (0.8 * t1 + 0.1).astype(np.float32)
     contrast[:, 10:16, 10:16] += 0.6  # what takes up contrast
     inside = np.ones(t1.shape, dtype=bool)
-    after = enhancement(t1, contrast, inside)
-    assert after > 0.1
-    assert enhancement(contrast, t1, inside) == pytest.approx(-after)
-    assert enhancement(t1, 5.0 * t1, inside) == pytest.approx(0.0, abs=1e-6)
+    skewness, gain = enhancement(t1, contrast, inside)
+    assert skewness > 0.1
+    assert gain > 0.1
+    assert enhancement(contrast, t1, inside)[1] == pytest.approx(-gain)
+    assert enhancement(t1, 5.0 * t1, inside) == pytest.approx((0.0, 0.0), abs=1e-6)
     assert likeness(t1, 5.0 * t1, inside) == pytest.approx(1.0)
     assert likeness(t1, contrast, inside) < 0.95
 
@@ -128,15 +129,15 @@ def test_an_outline_fits_where_it_was_drawn_and_not_elsewhere() -> None:
             role: close_up_of(image, mask.astype(np.uint8), np.arange(10), 10, (1.0, 1.0, 5.0), np.zeros(3), AXES, 1.0)
             for role in SeriesRole
         }
-        return contour_fit(common_view(study), midline_mm=0.0)
+        return contour_fit(common_view(study))
 
     right, wrong = fit(tumour), fit(np.roll(tumour, 10, axis=1))
     assert right.here > right.moved + 0.2
-    assert right.here > right.mirrored
+    assert right.unmirrored > right.mirrored
     assert wrong.moved > wrong.here + 0.2
     assert wrong.moved_yx_mm == pytest.approx((-10.0, 0.0), abs=1.1)
     flipped = fit(tumour[:, :, ::-1])
-    assert flipped.mirrored > flipped.here
+    assert flipped.mirrored > flipped.unmirrored
 
 
 @pytest.mark.parametrize("direction", [AXES, np.diag([-1.0, 1.0, -1.0]), np.diag([1.0, 1.0, -1.0])])

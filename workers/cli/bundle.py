@@ -190,13 +190,14 @@ def calibrate(
     phantoms: Annotated[int, typer.Option(metavar="N", min=0, help="Draw N phantoms, for a demonstration.")] = 0,
     seed: Annotated[int, typer.Option(help="Of the phantoms.")] = 4242,
     rate: Annotated[
-        float, typer.Option(min=0.001, max=0.2, help="False-alarm rate of the deep features, of a study.")
+        float,
+        typer.Option(min=0.001, max=0.2, help="False-alarm rate of intensities and of features, each of a study."),
     ] = 0.01,
     as_json: JsonOption = False,
 ) -> None:
-    """Take the limits of plausibility and of the deep features from patients, and pack the bundle with them.
+    """Take the limits of plausibility, intensities and deep features from patients, and pack the bundle with them.
 
-    Networks, templates and nomogram stay as they are: no score changes. Without limits of plausibility a bundle's
+    Networks, landmarks and nomogram stay as they are: no score changes. Without limits of plausibility a bundle's
     studies are not checked, and every report says so.
 
     Example: cptdn bundle calibrate bundles/site-2025 --images validation

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,12 +55,19 @@ def calibrated(folder: Path, images: Path | None, phantoms: int, seed: int, rate
     if (images is None) == (not phantoms):
         raise InputError("expected either --images DIR or --phantoms N")
     bundle = verify_bundle(folder)
+    studies: Iterator[StudyVolumes]
     if images is None:
         require_demonstration(bundle.manifest)
-        studies, n = _phantoms(seed, phantoms), phantoms
+        # Of both ranges: the limits of a demonstration must not depend on how noisy its scanners were drawn.
+        studies, n = (
+            chain(_phantoms(seed, 0, phantoms // 2), _phantoms(seed, phantoms // 2, phantoms, "other")),
+            phantoms,
+        )
         description: dict[str, Any] = {
-            "description": "synthetic phantoms that the networks did not learn from, no patient", "seed": seed
-        }  # fmt: skip
+            "description": "synthetic phantoms of both ranges of scanners that the networks did not learn from, no "
+            "patient",
+            "seed": seed,
+        }
     else:
         studies, n = _stored(images)
         description = {"description": f"the patients of {images.name}"}
@@ -141,9 +149,9 @@ def measured_record(bundle: Bundle, n: int, images: Path | None) -> Verification
     n_other = 0
     if images is None:
         require_demonstration(bundle.manifest)
-        everyone, available = _phantoms(SUITE_SEED, n * (1 + MORE_UNTOUCHED)), n * (1 + MORE_UNTOUCHED)
+        everyone, available = _phantoms(SUITE_SEED, 0, n * (1 + MORE_UNTOUCHED)), n * (1 + MORE_UNTOUCHED)
         n_other = n * (1 + MORE_UNTOUCHED)
-        others = _phantoms(OTHER_SEED, n_other, "other")
+        others = _phantoms(OTHER_SEED, 0, n_other, "other")
         patients_text = f"synthetic phantoms, seeds {SUITE_SEED} and {OTHER_SEED}"
     else:
         everyone, available = _stored(images)
@@ -227,10 +235,10 @@ def print_record(record: VerificationRecord | None) -> None:
     typer.echo(f"The bundle {verdict} the stated rates" + (f": {', '.join(record.below)}" if record.below else "."))
 
 
-def _phantoms(seed: int, n: int, scanners: str = "training") -> Iterator[StudyVolumes]:
+def _phantoms(seed: int, first: int, stop: int, scanners: str = "training") -> Iterator[StudyVolumes]:
     from workers.hostile.phantom_volumes import phantom_volumes
 
-    return (phantom_volumes(seed, number, scanners) for number in range(n))
+    return (phantom_volumes(seed, number, scanners) for number in range(first, stop))
 
 
 def _stored(images: Path) -> tuple[Iterator[StudyVolumes], int]:

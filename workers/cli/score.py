@@ -116,8 +116,7 @@ def score_files(
     from workers.pipeline.report_values import (
         draft_report,
         implausible_reasons,
-        out_of_distribution_intensities,
-        refuse_implausible,
+        refuse_before_networks,
         refuse_out_of_distribution,
     )
     from workers.plausibility.measures import study_measures
@@ -159,8 +158,7 @@ def score_files(
     material = prepare_study(request, files, bundle, settings.case)
     # Before the networks run, as in the service: intensities can refuse a study in a second.
     stops, questions = implausible_reasons(study_measures(material), bundle)
-    refuse_implausible(stops, settings)
-    refuse_out_of_distribution(out_of_distribution_intensities(material), settings)
+    refuse_before_networks(material, stops, settings)
     analysis = analyse_study(material, bundle, settings.model.device)
     refuse_out_of_distribution(analysis.out_of_distribution, settings)
     nomogram = predict_survival(analysis, request, bundle, policy)

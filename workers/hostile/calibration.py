@@ -1,20 +1,22 @@
 """Calibration of a finished bundle on patients that its networks did not learn from.
 
-Limits of plausibility come from the measures of these patients, limits of the deep features from their distances to the
-training patients' distribution. Networks, templates and nomogram stay as they are, so no score changes.
+Limits of plausibility come from the measures of these patients, those of intensities and of deep features from their
+distances to the training's templates and distribution. Networks, landmarks and nomogram stay as they are, so no score
+changes.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from config.arrays import FloatArray
 from config.atomic_files import write_atomically
+from config.bundle_manifest import TEMPLATES
 from workers.bundles.bundle import Bundle
 from workers.bundles.bundle_files import PLAUSIBILITY
 from workers.bundles.packing import pack_bundle
@@ -22,15 +24,21 @@ from workers.hostile.study_volumes import StudyVolumes, prepare_volumes
 from workers.pipeline.computation import extract_study_features
 from workers.plausibility.limits import PlausibilityLimits, calibrate
 from workers.plausibility.measures import study_measures
-from workers.training.distribution_limits import FALSE_ALARM_RATE, calibration_document, joint_limits
+from workers.training.distribution_limits import (
+    FALSE_ALARM_RATE,
+    calibration_document,
+    conformal_quantile,
+    joint_limits,
+)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Measures of calibration patients, and distances of their features by role."""
+    """Measures of calibration patients, and by role the distances of their intensities and of their features."""
 
     measures: list[dict[str, float]]
-    distances: dict[str, FloatArray]
+    intensities: dict[str, FloatArray]
+    features: dict[str, FloatArray]
 
 
 def measure_patients(
@@ -55,14 +63,20 @@ def measure_patients(
         In the order of the patients.
     """
     measures: list[dict[str, float]] = []
-    distances: dict[str, list[float]] = {role: [] for role in bundle.distributions}
+    intensities: dict[str, list[float]] = {role: [] for role in bundle.distributions}
+    features: dict[str, list[float]] = {role: [] for role in bundle.distributions}
     for study in studies:
         prepared = prepare_volumes(study, bundle)
         measures.append(study_measures(prepared))
         for role, rows in extract_study_features([prepared], bundle, device).features.items():
-            distances[role.value].append(bundle.distributions[role.value].distance(rows[0]))
+            intensities[role.value].append(prepared[role].landmark_distance)
+            features[role.value].append(bundle.distributions[role.value].distance(rows[0]))
         progress()
-    return Measured(measures, {role: np.array(values) for role, values in distances.items()})
+    return Measured(
+        measures,
+        {role: np.array(values) for role, values in intensities.items()},
+        {role: np.array(values) for role, values in features.items()},
+    )
 
 
 def plausible_bundle(
@@ -123,7 +137,7 @@ def calibrated_bundle(
     description : mapping
         Whose measures they are, for plausibility.json and the manifest.
     rate : float
-        Stated false-alarm rate of the deep features, of a study.
+        Stated false-alarm rate of the intensities, and of the deep features, of a study with all its series.
 
     Returns
     -------
@@ -136,14 +150,30 @@ def calibrated_bundle(
         Too few patients.
     """
     limits: PlausibilityLimits = calibrate(measured.measures, description)
-    feature_limits = joint_limits(measured.distances, rate)
     _write_limits(bundle, limits)
+    intensity_limits = _intensity_limits(bundle, measured, rate)
+    templates = {
+        role: replace(template, distance_limit=intensity_limits[role]).to_json()
+        for role, template in bundle.templates.items()
+    }
+    write_atomically(bundle.folder / TEMPLATES, json.dumps(templates, indent=1) + "\n")
     how = "distances of patients that the networks did not learn from"
+    calibration = {
+        **calibration_document(len(measured.measures), rate, how), "patients": dict(description)
+    }  # fmt: skip
     content = {
         **_content(bundle),
-        "feature_distance_limit": feature_limits,
-        "feature_distance_calibration": {
-            **calibration_document(len(measured.measures), rate, how), "patients": dict(description),
-        },
-    }  # fmt: skip
+        "intensity_distance_limit": intensity_limits,
+        "intensity_distance_calibration": calibration,
+        "feature_distance_limit": joint_limits(measured.features, rate),
+        "feature_distance_calibration": calibration,
+    }
     return pack_bundle(bundle.folder, content)
+
+
+def _intensity_limits(bundle: Bundle, measured: Measured, rate: float) -> dict[str, float]:
+    """Return the limits of the intensities, in the ratio that the training gave them and not below those."""
+    present = {role: template.distance_limit for role, template in bundle.templates.items()}
+    relative = np.max([measured.intensities[role] / limit for role, limit in present.items()], axis=0)
+    factor = max(1.0, conformal_quantile(relative, rate))
+    return {role: factor * limit for role, limit in present.items()}

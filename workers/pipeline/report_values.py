@@ -206,26 +206,31 @@ def implausible_reasons(measures: Mapping[str, float], bundle: Bundle) -> tuple[
         )
         return [], [Reason(NOT_CHECKED, text)]
     found = implausibilities(measures, limits)
-    stops = [Reason(one.code, f"{one.text}.") for one in found if one.stops]
-    return stops, [Reason(one.code, f"{one.text}.") for one in found if not one.stops]
+    reasons = [(one.stops, Reason(one.code, f"{one.text[:1].upper()}{one.text[1:]}.")) for one in found]
+    return [reason for stops, reason in reasons if stops], [reason for stops, reason in reasons if not stops]
 
 
-def refuse_implausible(reasons: Sequence[Reason], settings: Settings) -> None:
-    """Refuse a study that is not plausible, unless the site only warns of it.
+def refuse_before_networks(study: PreparedStudy, stops: Sequence[Reason], settings: Settings) -> None:
+    """Refuse a study by its images and contour, before any network runs, unless the site only warns.
 
     Parameters
     ----------
-    reasons : sequence of Reason
-        The stops of `implausible_reasons`.
+    study : PreparedStudy
+        With the distances of its intensities.
+    stops : sequence of Reason
+        Of `implausible_reasons`.
     settings : Settings
-        ``eligibility.plausibility``: refuse or warn.
+        ``eligibility.out_of_distribution`` and ``eligibility.plausibility``: refuse or warn.
 
     Raises
     ------
     IneligibleStudyError
-        The code of the first reason with the sentences of all.
+        The code of the first reason, intensities before the others, with the sentences of all.
     """
-    if reasons and settings.eligibility.plausibility == "refuse":
+    policy = settings.eligibility
+    intensities = out_of_distribution_intensities(study) if policy.out_of_distribution == "refuse" else []
+    implausible = stops if (policy.plausibility or policy.out_of_distribution) == "refuse" else []
+    if reasons := [*intensities, *implausible]:
         raise IneligibleStudyError(reasons[0].code, " ".join(reason.text for reason in reasons))
 
 

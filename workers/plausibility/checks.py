@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from workers.plausibility.limits import Limit, PlausibilityLimits
 
 SIZES = ("volume_ml", "slices", "extent_x_mm", "extent_y_mm", "extent_z_mm")
+QUESTIONS = SIZES[1:]  # the volume decides: slices and extents depend on the thickness, and on the tumour's direction
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,12 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
         "{value:.2f}: no contrast agent, or T1w and CE-T1w exchanged; check both series and assign them with cptdn "
         "studies assign",
     ),
+    "enhancement_gain": (
+        "no_contrast",
+        "expected CE-T1w to be brighter where it deviates from T1w, more than the other way round (measure of at least "
+        "{low:.2f}), found {value:.2f}: no contrast agent, or T1w and CE-T1w exchanged; check both series and assign "
+        "them with cptdn studies assign",
+    ),
     "likeness": (
         "no_contrast",
         "expected CE-T1w to differ from T1w as contrast does (correlation of at most {high:.2f}), found {value:.3f}: "
@@ -112,15 +119,14 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "slices": (
         "implausible_volume",
-        "expected a primary tumour on {low:.0f} to {high:.0f} slices (training cohort {lowest:.0f} to {highest:.0f}), "
-        "found {value:.0f}; " + _CONTOUR,
+        "expected a primary tumour on {low:.0f} to {high:.0f} slices as in the training cohort, found {value:.0f}; "
+        + _CONTOUR,
     ),
     **{
         f"extent_{axis}_mm": (
             "implausible_volume",
-            f"expected a primary tumour of {{low:.0f}} to {{high:.0f}} mm {direction} (training cohort "
-            f"{{lowest:.0f}} to "
-            "{highest:.0f}), found {value:.0f} mm; " + _CONTOUR,
+            f"expected a primary tumour of {{low:.0f}} to {{high:.0f}} mm {direction} as in the training cohort, found "
+            "{value:.0f} mm; " + _CONTOUR,
         )
         for axis, direction in (("x", "from right to left"), ("y", "from front to back"), ("z", "from feet to head"))
     },
@@ -150,7 +156,8 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
         "{value_abs:.2f}): the contour or all series may be flipped left to right; " + _CONTOUR,
     ),
 }  # fmt: skip
-CODES = tuple(dict.fromkeys(code for code, _ in _SENTENCES.values()))
+GROUPS = tuple(dict.fromkeys(code for code, _ in _SENTENCES.values()))
+"""Reason codes, causes before what follows from them."""
 
 
 def implausibilities(measures: Mapping[str, float], limits: PlausibilityLimits) -> list[Implausibility]:
@@ -166,7 +173,9 @@ def implausibilities(measures: Mapping[str, float], limits: PlausibilityLimits) 
     Returns
     -------
     list of Implausibility
-        Those that stop the study first. A size outside the cohort's range but within the limits is a question.
+        Those that stop the study first, and of them only the first group that has any: where a series is no image,
+        everything that follows from it is wrong as well. A size outside the cohort's range but within the limits is a
+        question.
     """
     found = []
     for name, limit in limits.limits.items():
@@ -174,11 +183,13 @@ def implausibilities(measures: Mapping[str, float], limits: PlausibilityLimits) 
             continue
         value = measures[name]
         kind = name.split(".")[0]
-        if limit.is_outside(value):
+        if kind not in QUESTIONS and limit.is_outside(value):
             found.append(_implausibility(name, value, limit, stops=True))
         elif kind in SIZES and limit.is_outside_range(value):
             found.append(_implausibility(name, value, limit, stops=False))
-    return sorted(found, key=lambda one: not one.stops)
+    groups = [one.code for one in sorted(found, key=lambda one: GROUPS.index(one.code)) if one.stops]
+    stops = [one for one in found if one.stops and one.code == groups[0]]
+    return [*stops, *(one for one in found if not one.stops)]
 
 
 def _implausibility(name: str, value: float, limit: Limit, *, stops: bool) -> Implausibility:

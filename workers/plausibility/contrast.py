@@ -18,8 +18,8 @@ SMALLEST_BIN = 40
 MOST_PIXELS = 40_000  # sorting all of them takes a tenth of a second and tells no more
 
 
-def enhancement(t1_zyx: Float32Array, contrast_zyx: Float32Array, inside: BoolArray) -> float:
-    """Return how much more the deviations of CE-T1w from T1w are skewed to the bright side than those of T1w from it.
+def enhancement(t1_zyx: Float32Array, contrast_zyx: Float32Array, inside: BoolArray) -> tuple[float, float]:
+    """Return how the deviations of CE-T1w from T1w are skewed to the bright side.
 
     Parameters
     ----------
@@ -30,16 +30,19 @@ def enhancement(t1_zyx: Float32Array, contrast_zyx: Float32Array, inside: BoolAr
 
     Returns
     -------
-    float
-        > 0 after contrast, 0 for one series twice; the sign changes when the two are exchanged. Fat, motion and noise
-        skew the deviations of real series as well, but in both directions, so that their part cancels.
+    skewness : float
+        > 0 after contrast, 0 for one series twice.
+    gain : float
+        The skewness less that of T1w from CE-T1w: its sign changes when the two are exchanged. Fat and motion skew the
+        deviations of real series, too, but in both directions, so that their part cancels.
     """
     before, after = t1_zyx[inside].astype(np.float64), contrast_zyx[inside].astype(np.float64)
     every = max(1, before.size // MOST_PIXELS)
     before, after = before[::every], after[::every]
     if before.size < BINS * SMALLEST_BIN:
-        return 0.0
-    return _skewness(before, after) - _skewness(after, before)
+        return 0.0, 0.0
+    skewness = _skewness(before, after)
+    return skewness, skewness - _skewness(after, before)
 
 
 def _skewness(known: FloatArray, other: FloatArray) -> float:

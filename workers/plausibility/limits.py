@@ -4,8 +4,9 @@
 
 `low` and `high` are the limits, null where one side is never wrong. A cohort's extremes are estimates themselves, and
 scanners that it does not contain are not all refused: a limit is the median plus 1.5 times the distance to the 1st or
-99th percentile, as for the intensities, and 2.5 times for what depends on the scanner most. Measures that compare the
-contour with itself elsewhere have their own zero: a better place elsewhere is wrong however far from the median it is.
+99th percentile, as for the intensities, 2 times (of the logarithm) for sizes, and 2.5 times for what depends on the
+scanner most. Measures that compare the contour with itself elsewhere, and those of enhancement, have their own zero: a
+better place elsewhere is wrong, and no contrast is none, however far from the median they are.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ from config.errors import ModelBundleError
 
 VERSION = 1
 FEWEST_PATIENTS = 20
-EXTREME_QUANTILE, MARGIN, WIDE_MARGIN = 0.01, 1.5, 2.5
+EXTREME_QUANTILE, MARGIN, SIZE_MARGIN, WIDE_MARGIN = 0.01, 1.5, 2.0, 2.5
+SHARE_OF_LEAST_ENHANCEMENT = 0.25
+LEAST_AIR = 0.02  # of a contour: a few dark pixels at its border are no air
 COMPARISON_QUANTILE = 0.005
 
 BELOW, ABOVE, BOTH = "below", "above", "both"
@@ -33,6 +36,7 @@ SIDES: Mapping[str, str] = {
     "same_head_gap": ABOVE,
     "same_side": BELOW,
     "enhancement": BELOW,
+    "enhancement_gain": BELOW,
     "likeness": ABOVE,
     "head_width_mm": BOTH,
     "head_depth_mm": BOTH,
@@ -52,9 +56,11 @@ SIDES: Mapping[str, str] = {
 }
 """On which side of its limits a measure is wrong."""
 
-COMPARISONS = frozenset({"outline_moved", "outline_slices", "outline_mirrored", "same_side"})
+# Comparisons of one place with another: how much better the other one must be, as a share of the usual difference.
+CLEARLY_BETTER: Mapping[str, float] = {"same_side": 0.0, "outline_moved": 0.3, "outline_slices": 0.75}
+ENHANCEMENTS = frozenset({"enhancement", "enhancement_gain"})
 # Noise, resolution and field of view of other scanners change these most, and what they look for is far away.
-WIDE = frozenset({"smoothness", "slice_order", "same_head", "head_width_mm", "head_depth_mm"})
+WIDE = frozenset({"smoothness", "slice_order", "same_head", "same_head_gap", "head_width_mm", "head_depth_mm"})
 LOGARITHMIC = frozenset({"volume_ml", "slices", "extent_x_mm", "extent_y_mm", "extent_z_mm"})
 
 
@@ -149,10 +155,19 @@ def _limit(name: str, values: np.ndarray) -> Limit:
     scaled = np.log(np.maximum(values, 1e-6)) if logarithmic else values
     median = float(np.median(scaled))
     lowest, highest = (float(np.quantile(scaled, q)) for q in (EXTREME_QUANTILE, 1 - EXTREME_QUANTILE))
-    margin = WIDE_MARGIN if kind in WIDE else MARGIN
+    margin = WIDE_MARGIN if kind in WIDE else SIZE_MARGIN if logarithmic else MARGIN
     low, high = (median + margin * (extreme - median) for extreme in (lowest, highest))
-    if kind in COMPARISONS:
-        low = min(0.0, float(np.quantile(scaled, COMPARISON_QUANTILE)))
+    if kind == "outline_mirrored":
+        # Of a tumour near the midline both outlines fit almost equally well; the usual margin would let half of the
+        # mirrored ones pass.
+        low = min(0.0, MARGIN * float(np.quantile(scaled, COMPARISON_QUANTILE)))
+    elif kind in CLEARLY_BETTER:
+        low = min(0.0, -CLEARLY_BETTER[kind] * median)
+    elif kind in ENHANCEMENTS and lowest > 0:
+        # Without contrast the measure is 0: a quarter of the least enhancement is far from both.
+        low = SHARE_OF_LEAST_ENHANCEMENT * lowest
+    elif kind == "air":
+        high = max(high, LEAST_AIR)
     if logarithmic:
         low, high = float(np.exp(low)), float(np.exp(high))
     side = SIDES[kind]

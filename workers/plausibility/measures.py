@@ -4,8 +4,8 @@
 |---|---|---|
 | smoothness | each series | noise instead of an image |
 | slice_order | each series | slices in another order than their positions |
-| same_head, same_head_gap, same_side | each series | another head than in the other two series, or flipped |
-| enhancement, likeness | T1w, CE-T1w | no contrast agent, or the two exchanged; one series sent twice |
+| same_head, same_head_gap, same_side | each series | another head than in the others, or flipped |
+| enhancement, enhancement_gain, likeness | T1w, CE-T1w | no contrast agent, exchanged, one series twice |
 | outline and outline_* | contour | the outline follows no edges, or better ones moved, mirrored, in other slices |
 | air | contour | air inside the contour |
 | head_width_mm, head_depth_mm | study | another part of the body |
@@ -66,7 +66,7 @@ def study_measures(study: PreparedStudy) -> dict[str, float]:
         return measures
     place = _place(view, mean, frame)
     close_view = common_view(close_ups)
-    fit = contour_fit(close_view, place["midline_mm"])
+    fit = contour_fit(close_view)
     return {
         **measures,
         **place,
@@ -75,7 +75,7 @@ def study_measures(study: PreparedStudy) -> dict[str, float]:
         "outline": fit.here,
         "outline_moved": fit.here - fit.moved,
         "outline_slices": fit.here - fit.other_slices,
-        "outline_mirrored": fit.here - fit.mirrored,
+        "outline_mirrored": fit.unmirrored - fit.mirrored,
     }
 
 
@@ -97,7 +97,8 @@ def _same_head(view: CommonView) -> dict[str, float]:
 def _contrast(view: CommonView) -> dict[str, float]:
     t1, contrast = (view.grey_zyx[role] for role in (SeriesRole.T1W, SeriesRole.CE_T1W))
     tissue = tissue_of(view, (SeriesRole.T1W, SeriesRole.CE_T1W))
-    return {"enhancement": enhancement(t1, contrast, tissue), "likeness": likeness(t1, contrast, tissue)}
+    skewness, gain = enhancement(t1, contrast, tissue)
+    return {"enhancement": skewness, "enhancement_gain": gain, "likeness": likeness(t1, contrast, tissue)}
 
 
 def _place(view: CommonView, mean_zyx: Float32Array, frame: HeadFrame) -> dict[str, float]:

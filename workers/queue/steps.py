@@ -39,9 +39,8 @@ from workers.pipeline.context import WorkerContext
 from workers.pipeline.report_values import (
     draft_report,
     implausible_reasons,
-    out_of_distribution_intensities,
     refusal_report,
-    refuse_implausible,
+    refuse_before_networks,
     refuse_out_of_distribution,
 )
 from workers.plausibility.measures import study_measures
@@ -112,8 +111,7 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
         study = prepare_study(request, stored_files(context, request), bundle, context.settings.case)
         save_prepared_study(folder, study)
     stops, _ = implausible_reasons(_measures(folder, study), bundle)
-    refuse_implausible(stops, context.settings)
-    refuse_out_of_distribution(out_of_distribution_intensities(study), context.settings)
+    refuse_before_networks(study, stops, context.settings)
     return StepOutcome()
 
 
