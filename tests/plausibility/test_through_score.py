@@ -14,7 +14,7 @@ from pydicom import Dataset, dcmread
 from config.errors import IneligibleStudyError
 from config.settings import EligibilitySettings, Settings, load_settings
 from dicom_sr.report.treatment_report import TreatmentReport
-from workers.cli.score import score_files
+from workers.cli.score import score_files, stated_facts
 from workers.phantoms.dicom_study import write_phantom_study
 
 ROLES = ("T1w", "T2w", "CE-T1w")
@@ -29,10 +29,10 @@ def sent(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def scored(folder: Path, settings: Settings | None = None) -> TreatmentReport:
-    return score_files(
-        settings or load_settings(None), [folder / role for role in ROLES], folder / "rtstruct.dcm", None, "6200",
-        "T3N1M0",
-    )  # fmt: skip
+    settings = settings or load_settings(None)
+    facts = stated_facts(settings, "6200", "T3N1M0", diagnosis="C11.9")
+    series = [folder / role for role in ROLES]
+    return score_files(settings, series, folder / "rtstruct.dcm", None, facts)
 
 
 def copy_of(sent: Path, folder: Path, change: Callable[[str, list[Dataset]], None]) -> Path:
