@@ -102,6 +102,17 @@ def test_any_transfer_syntax_will_do(node: Scene) -> None:
     assert discarded(node, "") == {"Video Endoscopic Image Storage": 1}
 
 
+def test_an_image_in_the_context_of_another_class_needs_a_syntax_of_its_own(node: Scene) -> None:
+    for syntax, status in ((EXPLICIT, 0x0000), (MPEG4, 0xC000)):
+        ds = mr_slice(study="1.2.13")
+        with RawSender(node.port, [(CT, [syntax])]) as sender:
+            answer = sender.store(1, MR, str(ds.SOPInstanceUID), encoded(ds))
+            assert answer is not None
+            assert answer.status == status
+    assert len(node.instances()) == 1
+    assert MPEG4 in node.quarantined()[0].text
+
+
 def test_their_size_and_a_full_disk_do_not_matter(tmp_path: Path) -> None:
     with scene(tmp_path / "data", min_free_gb=1e6, max_object_mb=1) as node:
         ds = object_of(CT, "1.2.9")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from node.dicom.headers.instance_header import InstanceHeader
 from node.dicom.headers.structure import STUDY_INSTANCE_UID, EncodingError
+from node.dicom.network.contexts import TRANSFER_SYNTAXES
 from node.dicom.network.statuses import StoreStatus
 from node.store.names import UID_LENGTH, is_uid
 from node.store.part10 import FileMeta
@@ -82,6 +83,10 @@ def check_identity(meta: FileMeta, header: InstanceHeader) -> None:
                 problem = f"found more than {UID_LENGTH} characters: {value[:80]!r}"
             text = f"expected a UID in {keyword}, {problem}"
             raise InstanceRefusedError(StoreStatus.UNREADABLE, UNREADABLE, text, study)
+    # The context of another class accepts any syntax; an image does not get in through it (PS3.7 section 9.3.1.1).
+    if meta.transfer_syntax_uid not in TRANSFER_SYNTAXES:
+        text = f"expected a transfer syntax that this node accepts for this class, found {meta.transfer_syntax_uid}"
+        raise InstanceRefusedError(StoreStatus.UNREADABLE, UNREADABLE, text, study)
     # PS3.4 Table B.2-1: A9xx, "data set does not match SOP Class".
     if header.sop_class_uid != meta.sop_class_uid:
         raise InstanceRefusedError(
