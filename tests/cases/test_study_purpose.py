@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from config.decision_policy import active_policy
 from config.settings import Settings
 from node.cases.assessment import Assessment, assess_inputs
 from node.cases.body_region import other_region
-from tests.cases.case_headers import CE_T1W, NOW, T1W, T2W, case, roi, series, structure_set
+from tests.cases.case_headers import CE_T1W, NOW, T1W, T2W, case, facts, roi, series, structure_set
 
 OTHER_REGIONS = {
     "MRI rectum staging": "rectum", "直肠MRI": "rectum", "MR Becken": "pelvis", "IRM du bassin": "pelvis",
@@ -129,6 +130,12 @@ def test_an_answer_opens_the_case_is_said_in_the_report_and_ends_with_its_questi
     warnings = {warning["code"]: warning["text"] for warning in answered.request.warnings}
     assert warnings["treatment_response"].endswith("Confirmed by dr.li: typing error")
     assert assessed(StudyDescription="MR neck post ICT", confirmations=answer).state == "held"
-    # Only questions can be answered away.
-    other = {"stage_unknown": {"text": "x", "because": "y", "by": "z"}}
-    assert assessed(StudyDescription="MR neck post RT", confirmations=other).state == "held"
+
+
+def test_a_missing_fact_cannot_be_answered_away() -> None:
+    settings = Settings()
+    inputs = case(facts=facts(stage="T3"))
+    (asked,) = assess_inputs(inputs, settings, active_policy(settings), NOW).reasons
+    answer = {asked["code"]: {"text": asked["text"], "because": "it is right", "by": "dr.li"}}
+    answered = replace(inputs, confirmations=answer)
+    assert codes(assess_inputs(answered, settings, active_policy(settings), NOW)) == ["stage_unknown"]

@@ -28,7 +28,10 @@ from workers.phantoms.dicom_study import WrittenStudy
 
 IMAGES = ("T1w", "T2w", "CE-T1w")
 SETTINGS = ALLOW_DEMONSTRATION + '[case]\nstable_after_s = 1\n[eligibility]\nebv_unknown = "hold"\n'
-FACTS = {"stage": "T3N1M0", "ajcc": "8", "ebv_dna": "500", "ebv_dna_date": "", "treatment_start": ""}
+FACTS = {
+    "stage": "T3N1M0", "ajcc": "8", "stage_date": "", "ebv_dna": "500", "ebv_dna_date": "", "treatment_start": "",
+    "diagnosis": "",
+}  # fmt: skip
 GOES_ON = ("queued", "running", "reported")
 WITHIN_S = 280.0
 
@@ -55,6 +58,13 @@ def send(*roles: str) -> Cure:
 
 def told(*facts: str) -> Cure:
     return lambda program, study: program.cptdn("clinical", "set", study.patient_id, *facts) and None
+
+
+def confirmed(code: str) -> Cure:
+    def answer(program: Program, study: Variant) -> None:
+        program.cptdn("studies", "confirm", study.study_instance_uid, code, "--because", "it is right", "--by", "Dr A")
+
+    return answer
 
 
 # --- what is wrong ---
@@ -188,7 +198,23 @@ ROWS = (
         cure=told("--treatment-start", "2026-03-12")),
     Row("treated", "refused", "prior_treatment", ("after the treatment began",),
         facts=(("treatment_start", "2026-03-01"),), cure=told("--treatment-start", "2026-03-12")),
-    Row("y-stage", "refused", "prior_treatment", ("after treatment",), facts=(("stage", "yT3N1M0"),)),
+    Row("y-stage", "refused", "prior_treatment", ("after treatment",),
+        facts=(("stage", "yT3N1M0"), ("stage_date", "2026-03-01"))),
+    Row("restaged", "held", "stage_unknown", ("yT3N1M0", "was not used"), facts=(("stage", "yT3N1M0"),)),
+    Row("n3", "held", "stage_unknown", ("N3 only by extranodal extension",), facts=(("stage", "T3N3M0"), ("ajcc", "9")),
+        cure=told("--stage", "T3N3M0", "--ajcc", "9", "--ene", "yes")),
+    Row("no-diagnosis", "held", "diagnosis_unknown", ("--diagnosis C11.9",), cure=told("--diagnosis", "C11.9"),
+        edit=change([*IMAGES, CONTOUR], AdmittingDiagnosesDescription="", AdmittingDiagnosesCodeSequence=[])),
+    Row("other-disease", "refused", "diagnosis_not_eligible", ("'C20'",), facts=(("diagnosis", "C20"),)),
+    Row("two-tumours", "held", "diagnosis_contradiction", ("rectal carcinoma",), facts=(("diagnosis", "C11.9"),),
+        edit=change([*IMAGES], AdmittingDiagnosesDescription="rectal carcinoma")),
+    Row("region", "held", "region_contradiction", ("'MRI rectum staging': rectum",),
+        edit=change([*IMAGES], StudyDescription="MRI rectum staging"), cure=confirmed("region_contradiction")),
+    Row("response", "held", "treatment_response", ("'MR neck post RT'",),
+        edit=change([*IMAGES], StudyDescription="MR neck post RT")),
+    Row("replan", "held", "contour_adaptive", ("'ADAPT2'",), edit=change([CONTOUR], StructureSetLabel="ADAPT2")),
+    Row("later-contour", "held", "contour_not_contemporary", ("days after it",),
+        edit=change([CONTOUR], StructureSetDate="20260420")),
     Row("strange", "refused", "out_of_distribution", edit=upside_down),
 )  # fmt: skip
 CURED = tuple(row for row in ROWS if row.cure is not None)
