@@ -155,6 +155,8 @@ def test_two_series_of_other_pixels_and_slices_are_put_in_one_place(direction: F
     first, second = series((1.0, 1.0, 6.0), (80, 80, 11)), series((0.8, 1.6, 2.0), (100, 50, 31))
     view = common_view({SeriesRole.T1W: first, SeriesRole.T2W: second})
     assert view.reference is SeriesRole.T1W
+    # The grey values rise with the height: slices run to the head, however they were stored.
+    assert np.all(np.diff(view.grey_zyx[SeriesRole.T1W][:, 20, 20]) > 0)
     both = view.covered_zyx[SeriesRole.T1W] & view.covered_zyx[SeriesRole.T2W]
     inner = ndimage.binary_erosion(both)
     assert inner.sum() > 1000

@@ -160,7 +160,11 @@ def dicom_patch_reader(
 
 def _lenient() -> Settings:
     # The site decides which patients belong to its training cohort, so stage and EBV DNA are not checked here.
-    return Settings(eligibility=EligibilitySettings(stage_unknown="report_unverified", ebv_unknown="both_categories"))
+    return Settings(
+        eligibility=EligibilitySettings(
+            stage_unknown="report_unverified", ebv_unknown="both_categories", diagnosis="assume"
+        )
+    )
 
 
 def _stored(paths: Sequence[Path]) -> tuple[list[StoredInstance], dict[str, Path]]:
