@@ -68,6 +68,9 @@ FINDINGS: dict[str, Reason] = {
         "Approve the newer one, if it is the right one.",
         "若较新的勾画正确, 请批准。",
     ),
+    "organ_overlap": _f(
+        "The contour overlaps an organ", "勾画与器官部分重叠", "Check both contours.", "请检查两者的勾画。"
+    ),
     "registration_applied": _f(
         "A registration moved the contour", "勾画经配准移动", "Check the registration.", "请检查配准。"
     ),

@@ -23,13 +23,20 @@ CALLED = {
 }  # fmt: skip
 # Modules whose `Finding` or pairs of texts are something else.
 NO_REASONS = ("node/store/consistency.py", "node/runtime/health.py", "node/web/", "node/clinical/",
-              "node/dicom/scp/access_control.py", "node/cli/", "workers/cli/", "node/audit/")  # fmt: skip
+              "node/dicom/scp/access_control.py", "node/cli/", "workers/cli/", "node/audit/",
+              "workers/hostile/")  # fmt: skip
 # What a series name says about contrast, and half a sentence; no reasons of a case.
 OTHERS = frozenset({"given", "none", "unsaid", "contradictory"})
 
 
 def is_code(text: str) -> bool:
-    return text.isascii() and text.replace("_", "").isalnum() and text == text.lower() and not text.isdigit()
+    return (
+        len(text) > 1
+        and text.isascii()
+        and text.replace("_", "").isalnum()
+        and text == text.lower()
+        and not text.isdigit()
+    )
 
 
 def codes_in(tree: ast.Module) -> Iterator[str]:
