@@ -40,8 +40,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "smoothness": (
         "not_an_image",
         "{role}: expected neighbouring pixels to be alike (correlation of at least {low:.2f}), found {value:.2f}, as "
-        "of "
-        "noise; " + _IMAGE,
+        "of noise; " + _IMAGE,
     ),
     "slice_order": (
         "slices_out_of_order",
@@ -60,39 +59,35 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "same_side": (
         "series_do_not_match",
-        "{role}: expected the edges of the other series, found that they agree better with this series flipped left to "
-        "right (by {value_abs:.2f}); " + _IMAGE,
+        "{role}: expected the edges of the other series, found that they agree better with this series flipped left "
+        "to right (by {value_abs:.2f}); " + _IMAGE,
     ),
     "enhancement": (
         "no_contrast",
         "expected mucosa, vessels or tumour to be brighter in CE-T1w than in T1w (measure of at least {low:.2f}), "
-        "found "
-        "{value:.2f}: no contrast agent, or T1w and CE-T1w exchanged; check both series and assign them with cptdn "
-        "studies assign",
+        "found {value:.2f}: no contrast agent, or T1w and CE-T1w exchanged; check both series and assign them with "
+        "cptdn studies assign",
     ),
     "enhancement_gain": (
         "no_contrast",
-        "expected CE-T1w to be brighter where it deviates from T1w, more than the other way round (measure of at least "
-        "{low:.2f}), found {value:.2f}: no contrast agent, or T1w and CE-T1w exchanged; check both series and assign "
-        "them with cptdn studies assign",
+        "expected CE-T1w to be brighter where it deviates from T1w, more than the other way round (measure of at "
+        "least {low:.2f}), found {value:.2f}: no contrast agent, or T1w and CE-T1w exchanged; check both series and "
+        "assign them with cptdn studies assign",
     ),
     "likeness": (
         "no_contrast",
         "expected CE-T1w to differ from T1w as contrast does (correlation of at most {high:.2f}), found {value:.3f}: "
-        "one "
-        "series twice, or no contrast agent; check both series and assign them with cptdn studies assign",
+        "one series twice, or no contrast agent; check both series and assign them with cptdn studies assign",
     ),
     "head_width_mm": (
         "not_a_head",
         "expected a head {low:.0f} to {high:.0f} mm wide in the slices, found {value:.0f} mm: another part of the "
-        "body, "
-        "or wrong pixel spacing; " + _IMAGE,
+        "body, or wrong pixel spacing; " + _IMAGE,
     ),
     "head_depth_mm": (
         "not_a_head",
         "expected a head {low:.0f} to {high:.0f} mm from front to back in the slices, found {value:.0f} mm: another "
-        "part "
-        "of the body, or wrong pixel spacing; " + _IMAGE,
+        "part of the body, or wrong pixel spacing; " + _IMAGE,
     ),
     "midline_mm": (
         "implausible_location",
@@ -102,20 +97,17 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     "depth": (
         "implausible_location",
         "expected the tumour's centre at {low:.2f} to {high:.2f} of the way from the front to the back of the head, "
-        "found "
-        "{value:.2f}; " + _CONTOUR,
+        "found {value:.2f}; " + _CONTOUR,
     ),
     "below_air_mm": (
         "implausible_location",
         "expected the tumour's centre {low:.0f} to {high:.0f} mm below the upper end of the air spaces at the skull "
-        "base, "
-        "found {value:.0f} mm; " + _CONTOUR,
+        "base, found {value:.0f} mm; " + _CONTOUR,
     ),
     "volume_ml": (
         "implausible_volume",
         "expected a primary tumour of {low:.1f} to {high:.1f} mL (training cohort {lowest:.1f} to {highest:.1f}), "
-        "found "
-        "{value:.2f} mL; " + _CONTOUR,
+        "found {value:.2f} mL; " + _CONTOUR,
     ),
     "slices": (
         "implausible_volume",
@@ -142,8 +134,8 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "outline_moved": (
         "contour_does_not_fit",
-        "expected the contour to follow edges of the images best where it is, found a better place 6 to 16 mm away (by "
-        "{value_abs:.2f}); " + _CONTOUR,
+        "expected the contour to follow edges of the images best where it is, found a better place 6 to 16 mm away "
+        "(by {value_abs:.2f}); " + _CONTOUR,
     ),
     "outline_slices": (
         "contour_does_not_fit",
