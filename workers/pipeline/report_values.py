@@ -76,6 +76,7 @@ def draft_report(
     """
     # The training ranges are the same for every category of EBV DNA.
     extrapolations = next(iter(nomogram.values())).extrapolations()
+    unchecked = tuple(reason for reason in implausible if reason.code == NOT_CHECKED)
     outside = (
         *(reason for reason in implausible if reason.code != NOT_CHECKED),
         *out_of_distribution_intensities(study),
@@ -93,10 +94,10 @@ def draft_report(
         ),
         warnings=(
             *(Reason(warning["code"], warning["text"]) for warning in request.warnings),
-            *(reason for reason in implausible if reason.code == NOT_CHECKED),
+            *unchecked,
             *outside,
         ),
-        conditions=tuple(_conditions(request, outside)),
+        conditions=tuple(_conditions(request, model_range_state(outside, unchecked))),
     )
 
 
@@ -123,20 +124,38 @@ def refusal_report(
         **_common_values(request, bundle, decision, created),
         warnings=tuple(Reason(warning["code"], warning["text"]) for warning in request.warnings),
         refusals=tuple(reasons),
-        conditions=tuple(_conditions(request, None)),
+        conditions=tuple(_conditions(request, (ConditionState.NOT_CHECKED, "Nothing was computed."))),
     )
 
 
-def _conditions(request: ComputeRequest, outside: Sequence[Reason] | None) -> Iterator[ConditionOfUse]:
-    """Yield the conditions of the request; `outside` are the reasons against ``model_range``, None without scores."""
+def _conditions(request: ComputeRequest, model_range: tuple[ConditionState, str]) -> Iterator[ConditionOfUse]:
     for condition in request.conditions:
         code, state, text = Condition(condition["code"]), ConditionState(condition["state"]), condition["text"]
-        if code is Condition.MODEL_RANGE and outside is not None:
-            state = ConditionState.NOT_MET if outside else ConditionState.MET
-            text = " ".join(reason.text for reason in outside) or WITHIN_RANGE
-        elif code is Condition.MODEL_RANGE:
-            text = "Nothing was computed."
+        if code is Condition.MODEL_RANGE:
+            state, text = model_range
         yield ConditionOfUse(code, state, text)
+
+
+def model_range_state(outside: Sequence[Reason], unchecked: Sequence[Reason]) -> tuple[ConditionState, str]:
+    """Return the state of the condition ``model_range`` and its grounds.
+
+    Parameters
+    ----------
+    outside : sequence of Reason
+        Everything of the study that is outside the training cohort's range.
+    unchecked : sequence of Reason
+        Checks that were not made. They are no reason against the condition, and the condition is not met by them.
+
+    Returns
+    -------
+    pair of ConditionState and str
+        State and sentence.
+    """
+    if outside:
+        return ConditionState.NOT_MET, " ".join(reason.text for reason in outside)
+    if unchecked:
+        return ConditionState.NOT_CHECKED, " ".join(reason.text for reason in unchecked)
+    return ConditionState.MET, WITHIN_RANGE
 
 
 def out_of_distribution_intensities(study: PreparedStudy) -> list[Reason]:
