@@ -31,7 +31,9 @@ print(json.dumps({"chinese": fonts.chinese_font(), "files": listed, "texts": [t.
 
 def install_font(folder: Path) -> Path:
     """A font of the most preferred family: a square for each character of the Chinese wording."""
-    characters = sorted({c for phrase in vars(CHINESE).values() for c in phrase if c.isprintable()})
+    named = [*CHINESE.condition_titles.values(), *CHINESE.condition_states.values()]
+    phrases = [phrase for phrase in vars(CHINESE).values() if isinstance(phrase, str)]
+    characters = sorted({c for phrase in (*phrases, *named) for c in phrase if c.isprintable()})
     names = {ord(c): f"uni{ord(c):04X}" for c in characters}
     pen = TTGlyphPen(None)
     pen.moveTo((100, 0))
