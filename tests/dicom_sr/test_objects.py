@@ -218,7 +218,7 @@ def templates(item: Dataset) -> list[str]:
         ({"scenarios": ()}, "found neither"),
         ({"warnings": (Reason("two words", "y"),)}, "a code and a sentence"),
         ({"warnings": (Reason("code", ""),)}, "a code and a sentence"),
-        ({"predecessors": ("1.2..3",)}, "expected a DICOM UID"),
+        ({"predecessors": ("1.2..3",)}, "expected the UID of a report of ours"),
         ({"horizons_months": (60, 36)}, "ascending horizons"),
         ({"horizons_months": (36,)}, "expected DFS at"),
         ({"revision": 0}, "revision of at least 1"),
