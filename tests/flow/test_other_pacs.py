@@ -62,7 +62,17 @@ def test_real_enhanced_mr_through_dcmtk(tmp_path: Path) -> None:
     ):
         patient = str(header.PatientID)
         program.cptdn(
-            "clinical", "set", patient, "--ebv-dna", ">4000", "--stage", "T3N1M0", "--birth-date", "1950-06-01"
+            "clinical",
+            "set",
+            patient,
+            "--ebv-dna",
+            ">4000",
+            "--stage",
+            "T3N1M0",
+            "--birth-date",
+            "1950-06-01",
+            "--diagnosis",
+            "C11.9",
         )
         storescu(program.port, [*sorted(folder.iterdir()), rtstruct])
         done = delivered(program, str(header.StudyInstanceUID))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,12 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
+from node.small_pacs.pacs import SmallPacs
 from tests.dicom.instances import CONTOUR_EDITS, EDITS, IMAGE_EDITS
 from tests.dicom.raw_scu import EXPLICIT, MR, RawSender
 from tests.dicom.scenes import encoded
-from tests.flow.program import Program, wait_for
+from tests.flow.conftest import ALLOW_DEMONSTRATION
+from tests.flow.program import Program, know_each_other, running_program, wait_for
 from tests.flow.servers import WITHOUT_NAGLE
 from tests.flow.variants import CONTOUR, Variant, save, small_study, variant
 from tests.peers import peer
@@ -79,6 +81,15 @@ class Watched:
         assert (shown["state"], left) == ("reported", [])
         assert (len(shown["reports"]), len(shown["jobs"]), len(shown["deliveries"])) == (1, 1, 1)
         return len(shown["reasons"]) == reasons
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory, pacs: SmallPacs) -> Iterator[Program]:
+    """`cptdn up`; the pictures of the small study are coarser than those of the training."""
+    extra = ALLOW_DEMONSTRATION + '[case]\nstable_after_s = 2\n[eligibility]\nout_of_distribution = "warn"\n'
+    with running_program(tmp_path_factory.mktemp("program"), pacs.port, extra) as running:
+        know_each_other(pacs, running)
+        yield running
 
 
 @pytest.fixture(scope="module")

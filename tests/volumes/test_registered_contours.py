@@ -168,7 +168,8 @@ def registration(folder: Path, items: list[Dataset], own: str = FRAME) -> Path:
 
 def stored(path: Path, uid: str) -> StoredInstance:
     patient = {"PatientID": "P1", "PatientBirthDate": "19800615"}
-    return StoredInstance(uid, uid[-1] * 64, NOW, {**header_of(dcmread(path)), **patient})
+    drawn = dict.fromkeys(("StructureSetDate", "ContentDate", "SeriesDate"), "20260501")  # the day of the MR
+    return StoredInstance(uid, uid[-1] * 64, NOW, {**header_of(dcmread(path)), **patient, **drawn})
 
 
 def node_joins(seg: Path, rtstruct: Path, reg: Path) -> set[str]:
