@@ -54,6 +54,9 @@ def test_real_enhanced_mr_through_dcmtk(tmp_path: Path) -> None:
     ds = dcmread(rtstruct)
     for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex"):
         setattr(ds, keyword, header.get(keyword, ""))
+    ds.StructureSetDate = header.StudyDate
+    # The contours are those of a phantom: on this brain its brainstem is elsewhere.
+    ds.StructureSetROISequence = [roi for roi in ds.StructureSetROISequence if roi.ROIName != "Brainstem"]
     ds.save_as(rtstruct)
     received = tmp_path / "received"
     with (
