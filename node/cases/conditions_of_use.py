@@ -1,4 +1,4 @@
-"""The conditions of use of the model: which are met, which are not, and which nobody has checked.
+"""The conditions of use of the model: which are met, which are not, and which were not checked.
 
 What the program cannot check is said, so that a reader does not take silence for an answer. The list has every
 condition once; the worker completes ``model_range``, which needs the scores.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from node.cases.study_purpose import CONFIRMABLE
+from node.cases.study_purpose import CONFIRMABLE, HOW_TO_CONFIRM
 
 __all__ = ["CONFIRMABLE", "separate_confirmed"]
 
@@ -45,8 +45,8 @@ def separate_confirmed(
     for question in questions:
         answer = confirmations.get(question.code)
         if question.code in CONFIRMABLE and answer is not None and answer.get("text") == question.text:
-            asked = question.text.split(" If it is right all the same:")[0]
-            warnings.append((question.code, f"{asked} Confirmed by {answer.get('by')}: {answer.get('because')}"))
+            sentence = question.text.removesuffix(HOW_TO_CONFIRM.format(code=question.code))
+            warnings.append((question.code, f"{sentence} Confirmed by {answer.get('by')}: {answer.get('because')}"))
         else:
             still_open.append(question)
     return still_open, warnings

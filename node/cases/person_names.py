@@ -11,14 +11,17 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-# De-identification and emergency registration write these: they name nobody.
+# De-identification and emergency registration write these instead of a name.
 _PLACEHOLDERS = frozenset(
     {"anonymous", "anonymized", "anonymised", "anonym", "anon", "unknown", "noname", "none", "null", "nn", "na", "xxx",
      "deidentified", "removed", "redacted", "patient", "name", "test", "匿名", "未知", "无名"}
 )  # fmt: skip
-# Letters without a decomposition, and spellings of umlauts: "Mueller", "Müller" and "Muller" are one name.
+# Letters without a decomposition.
 _LETTERS = str.maketrans({"ø": "o", "đ": "d", "ð": "d", "ł": "l", "ı": "i", "þ": "th", "æ": "ae", "œ": "oe"})
+# Spellings of umlauts: "Mueller", "Müller" and "Muller" are one name. Behind j, q, x, y, l and n "ue" is a final of
+# pinyin, and Xue and Xu, Yue and Yu are different names: there it is an umlaut only beside a name written with one.
 _UMLAUTS = re.compile(r"([aou])e")
+_UMLAUTS_NOT_PINYIN = re.compile(r"([ao]|(?<![jqxyln])u)e")
 _SEPARATORS = re.compile(r"[\s^=,;.\-_/·・\u3000]+")
 _PREFIX, _SUFFIX = 3, 4  # components of PN: family, given, middle, prefix, suffix
 _TITLES = frozenset({"dr", "mr", "mrs", "ms", "prof", "herr", "frau", "jr", "sr", "先生", "女士"})
@@ -44,7 +47,9 @@ def names_differ(first: object, second: object) -> bool:
     ----------
     DICOM PS3.5 section 6.2.1 (component groups and components of PN); PS3.18 and PS3.3 C.7.1.1 state no comparison.
     """
-    one, other = _by_script(first), _by_script(second)
+    written = unicodedata.normalize("NFD", f"{first}{second}")
+    umlauts = _UMLAUTS if "\u0308" in written else _UMLAUTS_NOT_PINYIN  # U+0308: combining diaeresis
+    one, other = _by_script(first, umlauts), _by_script(second, umlauts)
     common = one.keys() & other.keys()
     differing = {script for script in common if not _may_be_one(one[script], other[script])}
     if "CJK" in common:
@@ -52,13 +57,13 @@ def names_differ(first: object, second: object) -> bool:
     return bool(common) and differing == common
 
 
-def _by_script(value: object) -> dict[str, list[list[str]]]:
+def _by_script(value: object, umlauts: re.Pattern[str]) -> dict[str, list[list[str]]]:
     """Return the words of each component by script; of several groups in one script the first counts."""
     scripts: dict[str, list[list[str]]] = {}
     for group in str(value or "").split("="):
         if _is_decoded_wrongly(group):
             continue
-        words = _components(group)
+        words = _components(group, umlauts)
         script = _script("".join(word for component in words for word in component))
         if script:
             scripts.setdefault(script, words)
@@ -71,20 +76,20 @@ def _is_decoded_wrongly(group: str) -> bool:
     return "\ufffd" in group or 2 * sum("\x80" <= char <= "\xff" for char in written) > len(written) > 0
 
 
-def _components(group: str) -> list[list[str]]:
+def _components(group: str, umlauts: re.Pattern[str]) -> list[list[str]]:
     plain = unicodedata.normalize("NFKC", group)
     components = []
     for number, component in enumerate(plain.split("^")):
         if number not in (_PREFIX, _SUFFIX):
-            words = [_plain(word) for word in _SEPARATORS.split(component)]
+            words = [_plain(word, umlauts) for word in _SEPARATORS.split(component)]
             components.append([word for word in words if word and word not in _TITLES])
     return [words for words in components if words]
 
 
-def _plain(word: str) -> str:
+def _plain(word: str, umlauts: re.Pattern[str]) -> str:
     folded = word.casefold().translate(_LETTERS)
     bare = "".join(char for char in unicodedata.normalize("NFKD", folded) if char.isalnum())
-    return _UMLAUTS.sub(r"\1", bare)
+    return umlauts.sub(r"\1", bare)
 
 
 def _script(text: str) -> str:
@@ -94,7 +99,7 @@ def _script(text: str) -> str:
     letters = [char for char in text if char.isalpha()]
     kinds = [unicodedata.name(char, "?").split()[0] for char in letters]
     if not kinds:
-        return ""  # digits only: a number that stands for the name
+        return ""  # digits only: a number instead of the name
     return max(sorted(set(kinds)), key=kinds.count)
 
 
@@ -108,8 +113,8 @@ def _may_be_one(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) ->
         return True
     # Family name equal, and one given name the beginning of the other: cut ends, and "Xiao Dong" for "XiaoDong".
     if len(one) > 1 and len(other) > 1 and "".join(one[0]) == "".join(other[0]):
-        given = ["".join(word for component in each[1:] for word in component) for each in (one, other)]
-        return given[0].startswith(given[1]) or given[1].startswith(given[0])
+        first, second = ("".join(word for component in each[1:] for word in component) for each in (one, other))
+        return first.startswith(second) or second.startswith(first)
     return False
 
 

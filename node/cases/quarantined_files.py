@@ -81,8 +81,8 @@ def _conflicts(inputs: CaseInputs, series: Mapping[str, SeriesSummary]) -> list[
 def _conflict(name: str, files: Sequence[QuarantinedFile], study_instance_uid: str) -> str:
     n = len({file.sop_instance_uid for file in files})
     instances = "1 instance" if n == 1 else f"{n} instances"
-    found = (match for file in files for match in _DIFFERENCES.findall(file.text))
-    differences = list(dict.fromkeys(keyword for match in found for keyword in match.split(", ")))
+    lists = (keywords for file in files for keywords in _DIFFERENCES.findall(file.text))
+    differences = list(dict.fromkeys(keyword for keywords in lists for keyword in keywords.split(", ")))
     named = ", ".join([*differences[:MAX_NAMED_ATTRIBUTES], *(["..."] if differences[MAX_NAMED_ATTRIBUTES:] else [])])
     return (
         f"{name}: {instances} came again under a SOP Instance UID that is already stored with other content"

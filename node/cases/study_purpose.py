@@ -21,6 +21,8 @@ ADAPTIVE, CONTOUR_AGE = "contour_adaptive", "contour_not_contemporary"
 CONFIRMABLE = frozenset({REGION, RESPONSE, ADAPTIVE, CONTOUR_AGE, "diagnosis_contradiction"})
 CONTOUR_DAYS = 30  # a contour drawn longer before or after the MR shows another state of the tumour
 
+HOW_TO_CONFIRM = " If it is right all the same: cptdn studies confirm STUDY_UID {code} --because TEXT."
+
 # Attributes of the study and its order, then those of a series; a series name has short words with other meanings (ARMS
 # is a sequence of Philips), so fewer regions are looked for there.
 STUDY_TEXTS: Mapping[str, str] = {
@@ -104,7 +106,7 @@ def confirmable_text(text: str, code: str) -> str:
     code : str
         One of `CONFIRMABLE`.
     """
-    return f"{text} If it is right all the same: cptdn studies confirm STUDY_UID {code} --because TEXT."
+    return text + HOW_TO_CONFIRM.format(code=code)
 
 
 def _texts(headers: Iterable[Mapping[str, Any]], keywords: Mapping[str, str]) -> list[tuple[str, str, str]]:

@@ -68,7 +68,7 @@ def treatments_of(resources: Sequence[Mapping[str, Any]], settings: Settings) ->
             continue
         how = _KINDS.get((kind, status))
         if how is None:
-            continue  # a draft, or a state that nobody knows
+            continue  # a draft, or an unknown state
         try:
             order = reference if resource.get("id") else None
             treatments.starts.append(treatment_start_entry(_day(resource), how, order))

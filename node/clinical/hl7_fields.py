@@ -24,7 +24,7 @@ def unescaped(text: str, separators: str = "\r|~^&", escape: str = "\\") -> str:
     Returns
     -------
     str
-        Each sequence is read once, from left to right: what a sequence stands for is no part of another one. Sequences
+        Each sequence is read once, from left to right: the character that replaces it is not read again. Sequences
         of highlighting and of a sender's own are left out; an unknown one, or a lone escape character, stays.
 
     References

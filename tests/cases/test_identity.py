@@ -27,6 +27,7 @@ ONE_PERSON = [
     ("Íõ^Î°", "Wang^Wei"), ("Wang^Wei=Íõ^Î°", "Wang^Wei=王^伟"), ("Ä^Ö", "Wang^Wei"),
 ]  # fmt: skip
 TWO_PERSONS = [
+    ("Xue^Li", "Xu^Li"), ("Yue^Hong", "Yu^Hong"),  # pinyin, not umlauts
     ("Wang^Wei", "Li^Na"), ("Else^Somebody", "Wang^Wei"), ("王^伟", "李^娜"), ("Wang^Wei=王^伟", "Wang^Wei=汪^薇"),
     ("Smith^John", "Smith^Jane"), ("Smith^John", "Jones^John"), ("Wang^Wei=王^伟", "李娜"), ("Smith^J", "Smith^Peter"),
     ("Müller^Jürgen", "Maier^Jürgen"), ("Иванов^Иван", "Петров^Пётр"), ("S^J", "Jones^Mary"),

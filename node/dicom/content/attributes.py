@@ -25,7 +25,7 @@ TEXT_NUMBERS = frozenset({"DS", "IS"})
 BINARY_NUMBERS = frozenset({"FL", "FD", "SL", "SS", "UL", "US", "SV", "UV"})
 # Ten decimal places fit into a DS (16 characters) of up to four digits before the point; writers round to fewer.
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 1e-6, 1e-6
-SERIES_NAMES = "SeriesDescription"  # stands for all names that the series rules read
+SERIES_NAMES = "SeriesDescription"  # represents all names that the series rules read
 MAX_NAMED = 20
 
 

@@ -23,7 +23,6 @@ from node.dicom.network.library_settings import configure_pydicom_pynetdicom
 
 MAX_MEMORY_BYTES = 4 * 2**30
 IDLE_S = 60.0
-MAX_ERROR_CHARACTERS = 200
 STDIN, STDOUT = 0, 1
 
 
@@ -44,7 +43,7 @@ def answer(line: bytes) -> bytes:
         stored, arrived = (read_conforming(Path(path)) for path in json.loads(line))
         document = {"differences": differences_between(stored, arrived)}
     except Exception as error:  # the kind of error depends on the damage
-        return json.dumps({"error": type(error).__name__[:MAX_ERROR_CHARACTERS]}).encode() + b"\n"
+        return json.dumps({"error": type(error).__name__}).encode() + b"\n"
     return json.dumps(document).encode() + b"\n"
 
 

@@ -123,7 +123,7 @@ class _Reader:
                 distances = [self.distance(following, other, n_changes - 1) for other in others]
                 return min((MAX_FOLLOWING + passed + far for far in distances if far is not None), default=None)
             offset, form = following, same
-        return MAX_FOLLOWING  # so many elements of one form do not come about by chance
+        return MAX_FOLLOWING  # a run of this length is not accidental
 
     def _ends_well(self, offset: int) -> bool | None:
         """Return whether an element may end at an offset; None where one of unknown form follows."""
