@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from config.arrays import BoolArray, FloatArray
+from config.arrays import BoolArray, FloatArray, Int64Array
 from config.errors import InputError
 
 Ties = Literal["efron", "breslow"]
@@ -182,6 +182,7 @@ def newton(
     ties: Ties = "efron",
     start: FloatArray | None = None,
     max_steps: int = 60,
+    strata: Int64Array | None = None,
 ) -> tuple[FloatArray, EfronSums]:
     """Maximise the partial likelihood by Newton's method with step halving.
 
@@ -199,6 +200,8 @@ def newton(
         First coefficients; zeros by default.
     max_steps : int
         A likelihood without a maximum stops here; the caller judges the result.
+    strata : int array, shape (n,), optional
+        Each value has its own baseline hazard: only its patients are in a risk set together, as with R's ``strata()``.
 
     Returns
     -------
@@ -212,17 +215,17 @@ def newton(
     SeparationError
         The information is singular or the likelihood is not finite.
     """
-    risk_sets = RiskSets(x, durations, event_observed, ties)
+    risk_sets = _stratified(x, durations, event_observed, ties, strata)
     beta = np.zeros(x.shape[1]) if start is None else start
     with np.errstate(all="ignore"):  # a step that is too long has no finite likelihood and is halved
-        here = risk_sets.at(beta, shifted=True)
+        here = _summed(risk_sets, beta)
         for _ in range(max_steps):
             try:
                 step = np.linalg.solve(here.information, here.gradient)
             except np.linalg.LinAlgError as error:
                 raise SeparationError(_SINGULAR) from error
             for _ in range(30):  # nothing is gained below 2^-30 of a step in double precision
-                there = risk_sets.at(beta + step, shifted=True)
+                there = _summed(risk_sets, beta + step)
                 if there.log_likelihood >= here.log_likelihood - 1e-12 * abs(here.log_likelihood):
                     break
                 step = step / 2
@@ -233,3 +236,28 @@ def newton(
     if not np.isfinite(here.log_likelihood):
         raise SeparationError(_SINGULAR)
     return beta, here
+
+
+def _stratified(
+    x: FloatArray, durations: FloatArray, event_observed: BoolArray, ties: Ties, strata: Int64Array | None
+) -> list[RiskSets]:
+    if strata is None:
+        return [RiskSets(x, durations, event_observed, ties)]
+    # A stratum without an event has no risk set and adds nothing to the likelihood.
+    parts = (strata == value for value in np.unique(strata[event_observed]))
+    return [RiskSets(x[part], durations[part], event_observed[part], ties) for part in parts]
+
+
+def _summed(strata: list[RiskSets], beta: FloatArray) -> EfronSums:
+    sums = [risk_sets.at(beta, shifted=True) for risk_sets in strata]
+    if len(sums) == 1:
+        return sums[0]
+    # The log likelihood and its derivatives are sums over events, so the events of all strata can follow each other.
+    return EfronSums(
+        event_days=np.concatenate([part.event_days for part in sums]),
+        s0=np.concatenate([part.s0 for part in sums]),
+        s1=np.concatenate([part.s1 for part in sums]),
+        s2=np.concatenate([part.s2 for part in sums]),
+        sum_of_events=np.sum([part.sum_of_events for part in sums], axis=0),
+        lp_of_events=sum(part.lp_of_events for part in sums),
+    )
