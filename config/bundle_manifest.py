@@ -50,6 +50,12 @@ class BundleManifest:
     indication: Indication
 
     @property
+    def n_members(self) -> int | None:
+        """Number of members of the ensemble; None for a bundle of an earlier version, with one network a sequence."""
+        n: int | None = self.content.get("architecture", {}).get("members")
+        return n
+
+    @property
     def preprocessing_digest(self) -> str:
         """``sha256:`` digest of everything that shapes patches: bundles that agree here can share cached patches."""
         return manifest_digest({"templates": self.content["files"][TEMPLATES]} | self.content["preprocessing"])

@@ -1,12 +1,15 @@
 """Model bundles: everything that was learned, in one folder, identified by one digest.
 
     manifest.json              what it is, what it may be used for, how it was trained and tested, sha256 of each file
-    t1w.safetensors, t2w.safetensors, ce_t1w.safetensors    the SE-ResNet of each sequence
-    scores.safetensors         the multi-task network
-    distributions.safetensors  mean and precision of the training features, for the out-of-distribution check
-    templates.json             intensity landmarks of each sequence
+    templates.json             intensity landmarks of each sequence, on whose scale patches are cut
     nomogram.json              the CPTDN
     plausibility.json          limits of the plausibility checks; bundles of earlier versions have none
+    member-1/, member-2/ ...   the members of the ensemble; a bundle of an earlier version has these files beside the
+                               manifest, as its only member:
+        t1w.safetensors, t2w.safetensors, ce_t1w.safetensors    the SE-ResNet of each sequence
+        scores.safetensors         the multi-task network
+        distributions.safetensors  mean and precision of the training features, for the out-of-distribution check
+        templates.json             intensity landmarks of the patients that this member learned from
 
 Weights are safetensors only: reading them runs no code. The bundle's digest is that of the manifest's canonical JSON,
 which names the sha256 of every other file. Networks are loaded on first use, so that a bundle can be shown without
@@ -17,11 +20,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
 
 from config.arrays import Float32Array
 from config.bundle_manifest import MANIFEST, TEMPLATES, BundleManifest, read_manifest
@@ -30,24 +35,21 @@ from config.errors import ModelBundleError
 from config.indication.vocabulary import SeriesRole
 from config.settings import BUNDLES
 from workers.bundles.bundle_files import (
-    DISTRIBUTIONS,
-    FILES,
+    NETWORK_FILES,
     OPTIONAL_FILES,
     PLAUSIBILITY,
-    SCORES,
     WEIGHTS,
-    load_weights,
+    files_of,
+    member_prefixes,
     sha256_of,
 )
-from workers.bundles.feature_distribution import FeatureDistribution
+from workers.bundles.member import BundleMember, read_templates
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.nomogram_file import nomogram_of_bundle
 from workers.plausibility.limits import PlausibilityLimits, read_limits
 from workers.volumes.intensity import IntensityTemplate
 
 if TYPE_CHECKING:
-    from workers.features.se_resnet import SequenceNetwork
-    from workers.scores.multitask_network import MultitaskNetwork
     from workers.volumes.prepared_study import PreparedStudy
 
 
@@ -74,7 +76,6 @@ class Bundle:
     """
 
     manifest: BundleManifest
-    _networks: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def folder(self) -> Path:
@@ -87,11 +88,28 @@ class Bundle:
         return self.manifest.digest
 
     @property
+    def n_members(self) -> int:
+        """Number of trainings whose scores are averaged."""
+        return len(member_prefixes(self.manifest.n_members))
+
+    @cached_property
+    def members(self) -> tuple[BundleMember, ...]:
+        """The members of the ensemble."""
+        limits = self.manifest.content["feature_distance_limit"]
+        return tuple(
+            BundleMember(self.folder / prefix, self._architecture, limits, self.templates)
+            for prefix in member_prefixes(self.manifest.n_members)
+        )
+
+    @property
     def network_digest(self) -> str:
         """``sha256:...`` of all weights and their architecture."""
         # The manifest's digest also changes with a description or the nomogram; this one says whether the networks are
         # the same.
-        return _digest_of({name: self._sha256(name) for name in (*WEIGHTS.values(), SCORES)} | self._architecture)
+        names = (
+            f"{prefix}{name}" for prefix in member_prefixes(self.manifest.n_members) for name in NETWORK_FILES
+        )
+        return _digest_of({name: self._sha256(name) for name in names} | self._architecture)
 
     @property
     def preprocessing_digest(self) -> str:
@@ -110,11 +128,8 @@ class Bundle:
 
     @cached_property
     def templates(self) -> dict[str, IntensityTemplate]:
-        """Intensity template of each role; raises ModelBundleError where one is missing or damaged."""
-        document = _json(self.folder / TEMPLATES)
-        if missing := set(WEIGHTS) - set(document):
-            raise ModelBundleError(f"{self.folder / TEMPLATES}: expected a template of {', '.join(sorted(missing))}")
-        return {role: IntensityTemplate.from_json(document[role]) for role in WEIGHTS}
+        """Intensity template of each role, on whose scale patches are cut."""
+        return read_templates(self.folder)
 
     @cached_property
     def nomogram(self) -> CoxNomogram:
@@ -128,70 +143,22 @@ class Bundle:
         listed = PLAUSIBILITY in self.manifest.content["files"]
         return read_limits(self.folder / PLAUSIBILITY) if listed else None
 
-    @cached_property
-    def distributions(self) -> dict[str, FeatureDistribution]:
-        """Distribution of the training features of each role."""
-        from safetensors.numpy import load_file
-
-        tensors, limits = load_file(self.folder / DISTRIBUTIONS), self.manifest.content["feature_distance_limit"]
-        return {
-            role: FeatureDistribution(tensors[f"{role}/mean"], tensors[f"{role}/precision"], float(limits[role]))
-            for role in WEIGHTS
-        }
-
-    def sequence_network(self, role: str) -> SequenceNetwork:
-        """Return the SE-ResNet of one sequence, in evaluation mode.
+    def feature_distance(self, role: str, features: Sequence[Float32Array]) -> float:
+        """Return the distance of one patient's features from those of the training, the mean over the members.
 
         Parameters
         ----------
         role : str
-            T1w, T2w or CE-T1w.
-
-        Returns
-        -------
-        SequenceNetwork
-            The same one on every call.
-
-        Raises
-        ------
-        ModelBundleError
-            The role is another one, or the weights do not fit the architecture.
+            The sequence.
+        features : sequence of float32, shape (c,) each
+            Of each member.
         """
-        if role not in WEIGHTS:
-            raise ModelBundleError(f"expected one of {', '.join(WEIGHTS)}, found {role!r}")
-        if role not in self._networks:
-            # Imported here: commands that only show a bundle start without torch.
-            from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
+        pairs = zip(self.members, features, strict=True)
+        return float(np.mean([member.distributions[role].distance(own) for member, own in pairs]))
 
-            network = SequenceNetwork(
-                _architecture_of(BackboneArchitecture, self._architecture["backbone"], self.folder)
-            )
-            load_weights(network, self.folder / WEIGHTS[role])
-            self._networks[role] = network.eval()
-        cached: SequenceNetwork = self._networks[role]
-        return cached
-
-    def score_network(self) -> MultitaskNetwork:
-        """Return the multi-task network, in evaluation mode.
-
-        Returns
-        -------
-        MultitaskNetwork
-            Loaded by the first call.
-
-        Raises
-        ------
-        ModelBundleError
-            Its weights do not fit the architecture.
-        """
-        if SCORES not in self._networks:
-            from workers.scores.multitask_network import MultitaskNetwork, ScoresArchitecture
-
-            network = MultitaskNetwork(_architecture_of(ScoresArchitecture, self._architecture["scores"], self.folder))
-            load_weights(network, self.folder / SCORES)
-            self._networks[SCORES] = network.eval()
-        cached: MultitaskNetwork = self._networks[SCORES]
-        return cached
+    def feature_limit(self, role: str) -> float:
+        """Return the largest distance of a sequence's features that is not out of distribution."""
+        return float(self.manifest.content["feature_distance_limit"][role])
 
     def attribution(
         self, study: PreparedStudy, representative: Mapping[SeriesRole, int], device: str = "cpu"
@@ -210,15 +177,11 @@ class Bundle:
         Returns
         -------
         dict of SeriesRole to float32, shape (128, 128)
-            0..1, the larger of both maps at each pixel.
+            0..1, the larger of both maps at each pixel, the mean over the members.
         """
-        from workers.features.extraction import resolve_device
-        from workers.scores.grad_cam import grad_cam
-
         slices = {role.value: series.patches[representative[role]] for role, series in study.items()}
-        networks = {role: self.sequence_network(role) for role in slices}
-        maps = grad_cam(slices, networks, self.score_network(), resolve_device(device)).combined()
-        return {role: maps[role.value] for role in study}
+        maps = [member.attribution(slices, device) for member in self.members]
+        return {role: np.mean([each[role.value] for each in maps], axis=0, dtype=np.float32) for role in study}
 
     @property
     def _architecture(self) -> dict[str, Any]:
@@ -276,19 +239,8 @@ def verify_bundle(name_or_path: str | Path, trust: Trust = NO_TRUST) -> Bundle:
         As of `load_bundle`, or when two parts do not fit each other.
     """
     bundle = load_bundle(name_or_path, trust)
-    for role in WEIGHTS:
-        network = bundle.sequence_network(role)
-        if len(bundle.distributions[role].mean) != network.architecture.n_features:
-            raise ModelBundleError(
-                f"{bundle.folder / DISTRIBUTIONS}: expected {network.architecture.n_features} features of {role}, "
-                f"found {len(bundle.distributions[role].mean)}"
-            )
-    inputs = bundle.score_network().architecture.n_features
-    outputs = bundle.sequence_network(SeriesRole.T1W.value).architecture.n_features
-    if inputs != outputs:
-        raise ModelBundleError(
-            f"{bundle.folder}: the multi-task network takes {inputs} features a sequence, the SE-ResNets give {outputs}"
-        )
+    for member in bundle.members:
+        member.verify()
     _ = bundle.templates, bundle.nomogram, bundle.plausibility
     return bundle
 
@@ -299,13 +251,18 @@ def known_bundles() -> list[BundleManifest]:
 
 
 def _check_keys(manifest: BundleManifest) -> None:
+    members = manifest.n_members
+    if members is not None and not (isinstance(members, int) and members > 0):
+        raise ModelBundleError(
+            f"{manifest.folder / MANIFEST}: expected 'architecture.members' as a number from 1, found {members!r}"
+        )
     needed = {
         "architecture": {"backbone", "scores"},
         "preprocessing": {"spacing_mm", "patch_size"},
         "training_data": {"description"},
         "feature_distance_limit": set(WEIGHTS),
         "metrics": set(),
-        "files": set(FILES),
+        "files": set(files_of(manifest.n_members)),
     }
     for key, inner in needed.items():
         value = manifest.content.get(key)
@@ -320,7 +277,7 @@ def _check_keys(manifest: BundleManifest) -> None:
 def _check_files(manifest: BundleManifest) -> None:
     # Hashed at every load: a weight that was changed on disk would give plausible scores.
     files = manifest.content["files"]
-    for name in (*FILES, *(name for name in OPTIONAL_FILES if name in files)):
+    for name in (*files_of(manifest.n_members), *(name for name in OPTIONAL_FILES if name in files)):
         path, expected = manifest.folder / name, files[name]
         if not path.is_file():
             raise ModelBundleError(f"bundle {manifest.name}: expected the file {path}, found no such file")
@@ -331,26 +288,7 @@ def _check_files(manifest: BundleManifest) -> None:
             )
 
 
-def _architecture_of(kind: Any, document: dict[str, Any], folder: Path) -> Any:
-    try:
-        return kind.from_json(document)
-    except (TypeError, ValueError, KeyError) as error:
-        raise ModelBundleError(
-            f"{folder / MANIFEST}: expected an architecture of this version, found: {error}"
-        ) from error
-
-
 def _digest_of(document: Mapping[str, Any]) -> str:
     # Sorted and without spaces: the digest does not depend on how the manifest was written.
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelBundleError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ModelBundleError(f"{path}: expected a JSON object, found {type(document).__name__}")
-    return document

@@ -1,4 +1,8 @@
-"""Names of the files of a bundle, their digests, and the weights in them."""
+"""Names of the files of a bundle, their digests, and the weights in them.
+
+A member of an ensemble has a folder of its own; a bundle of an earlier version is one member, whose files are beside
+the manifest.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +20,29 @@ if TYPE_CHECKING:  # names and digests need no torch
 WEIGHTS = {role.value: f"{role.file_stem}.safetensors" for role in NASOPHARYNX.series_roles}
 SCORES, DISTRIBUTIONS, NOMOGRAM = "scores.safetensors", "distributions.safetensors", "nomogram.json"
 PLAUSIBILITY = "plausibility.json"
-FILES = (*WEIGHTS.values(), SCORES, DISTRIBUTIONS, TEMPLATES, NOMOGRAM)
+SHARED_FILES = (TEMPLATES, NOMOGRAM)
+"""What all members have in common."""
+NETWORK_FILES = (*WEIGHTS.values(), SCORES)
+MEMBER_FILES = (*NETWORK_FILES, DISTRIBUTIONS, TEMPLATES)
 OPTIONAL_FILES = (PLAUSIBILITY,)
 """What bundles of earlier versions do not have; in the manifest where it is present."""
+
+
+def member_prefixes(n_members: int | None) -> tuple[str, ...]:
+    """Return the folder of each member below that of the bundle, with a slash.
+
+    Parameters
+    ----------
+    n_members : int or None
+        None for a bundle of an earlier version: one member, whose files are beside the manifest.
+    """
+    return ("",) if n_members is None else tuple(f"member-{number}/" for number in range(1, n_members + 1))
+
+
+def files_of(n_members: int | None) -> tuple[str, ...]:
+    """Return the names of all files that a bundle must have, in the order of the manifest."""
+    members = (f"{prefix}{name}" for prefix in member_prefixes(n_members) for name in MEMBER_FILES)
+    return tuple(dict.fromkeys((*members, *SHARED_FILES)))
 
 
 def save_weights(network: nn.Module, path: Path) -> None:

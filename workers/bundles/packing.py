@@ -12,7 +12,7 @@ from config.bundle_manifest import INDICATION, MANIFEST, read_indication
 from config.bundle_signature import drop_signatures
 from config.errors import ModelBundleError
 from workers.bundles.bundle import Bundle, verify_bundle
-from workers.bundles.bundle_files import FILES, NOMOGRAM, OPTIONAL_FILES, sha256_of
+from workers.bundles.bundle_files import NOMOGRAM, OPTIONAL_FILES, files_of, sha256_of
 from workers.nomogram.nomogram_file import load_nomogram, load_nomogram_for
 
 
@@ -22,7 +22,7 @@ def pack_bundle(folder: Path, content: Mapping[str, Any]) -> Bundle:
     Parameters
     ----------
     folder : Path
-        Contains every file of `FILES`.
+        Contains every file of `files_of` for the members in ``architecture``.
     content : mapping
         The manifest without ``files``; where it lacks the indication, that of the nomogram is written into it.
 
@@ -36,13 +36,14 @@ def pack_bundle(folder: Path, content: Mapping[str, Any]) -> Bundle:
     ModelBundleError
         A file is missing or does not fit, or the follow-up of the nomogram's cohort does not reach a horizon.
     """
-    for name in FILES:
+    needed = files_of(content.get("architecture", {}).get("members"))
+    for name in needed:
         if not (folder / name).is_file():
             raise ModelBundleError(f"{folder}: expected the file {name}, found no such file")
     nomogram = folder / NOMOGRAM
     content = {INDICATION: load_nomogram(nomogram).indication.model_dump(mode="json"), **content}
     load_nomogram_for(read_indication(content[INDICATION], str(folder / MANIFEST)), nomogram)
-    present = (*FILES, *(name for name in OPTIONAL_FILES if (folder / name).is_file()))
+    present = (*needed, *(name for name in OPTIONAL_FILES if (folder / name).is_file()))
     for name in present:
         # safetensors writes files that only their owner can read; a service reads them as another user.
         (folder / name).chmod(0o644)

@@ -63,14 +63,15 @@ def measure_patients(
         In the order of the patients.
     """
     measures: list[dict[str, float]] = []
-    intensities: dict[str, list[float]] = {role: [] for role in bundle.distributions}
-    features: dict[str, list[float]] = {role: [] for role in bundle.distributions}
+    intensities: dict[str, list[float]] = {role: [] for role in bundle.templates}
+    features: dict[str, list[float]] = {role: [] for role in bundle.templates}
     for study in studies:
         prepared = prepare_volumes(study, bundle)
         measures.append(study_measures(prepared))
-        for role, rows in extract_study_features([prepared], bundle, device).features.items():
+        extracted = extract_study_features([prepared], bundle, device)
+        for role in prepared:
             intensities[role.value].append(prepared[role].landmark_distance)
-            features[role.value].append(bundle.distributions[role.value].distance(rows[0]))
+            features[role.value].append(bundle.feature_distance(role.value, extracted.of_study(role, 0)))
         progress()
     return Measured(
         measures,

@@ -21,12 +21,14 @@ import numpy as np
 
 from config.arrays import FloatArray
 from config.errors import InputError
-from config.indication.conventions import DAYS_PER_MONTH, Z_95
+from config.indication.conventions import DAYS_PER_MONTH
 from config.indication.profile import Indication
 from config.indication.vocabulary import EbvCategory, TreatmentArm
 from workers.nomogram.inputs import term_columns, validated_inputs
+from workers.nomogram.intervals import TABLES, CoxTerms, VarianceTerms, estimate_horizon
 from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC, TERMS, PointsScale
 from workers.nomogram.result import ArmEstimates, NomogramResult
+from workers.nomogram.score_spread import ScoreSpread
 from workers.survival.covariates import PatientCovariates
 
 CHUNK = 1 << 14  # patients at a time: the working arrays stay in the processor's cache
@@ -36,26 +38,6 @@ _RANGE_TOLERANCE = 1e-9
 
 class HorizonError(InputError):
     """A horizon exceeds the follow-up of the fitted cohort, or is not a positive number of months."""
-
-
-@dataclass(frozen=True)
-class VarianceTerms:
-    """Terms of the closed-form variance of log S at one horizon, as R's survfit.coxph.
-
-    Attributes
-    ----------
-    a : float
-        Sum over the events of 1 / s0^2, s0 being the weight of the risk set.
-    q : array, shape (6,)
-        Sum over the events of (weighted mean covariates) / s0.
-
-    References
-    ----------
-    Tsiatis, Ann Stat 1981;9:93; Therneau and Grambsch, section 10.2.
-    """
-
-    a: float
-    q: FloatArray
 
 
 @dataclass(frozen=True)
@@ -82,6 +64,8 @@ class CoxNomogram:
         Smallest and largest value of each input in the training cohort.
     mean_total_points : float
         Of the training cohort; the cut between low and high risk.
+    mean_linear_predictor : float
+        Of the training cohort, under the treatment received.
     indication : Indication
         What it was fitted for: horizons, biomarker threshold, stage.
     document : mapping
@@ -98,6 +82,7 @@ class CoxNomogram:
     scale: PointsScale
     training_ranges: Mapping[str, tuple[float, float]]
     mean_total_points: float
+    mean_linear_predictor: float
     indication: Indication
     document: Mapping[str, Any]
 
@@ -200,6 +185,7 @@ class CoxNomogram:
         horizons_months: Sequence[float] | None = None,
         threshold: float = 0.0,
         decision_horizon: float | None = None,
+        spread: ScoreSpread | None = None,
     ) -> NomogramResult:
         """Return points, DFS of both arms with 95 % intervals, their difference and the recommended regimen.
 
@@ -213,12 +199,13 @@ class CoxNomogram:
             ICT+CCRT is recommended where its DFS at the decision horizon exceeds CCRT's by more than this fraction.
         decision_horizon : float, optional
             Months, by default that of the nomogram's indication; need not be among the reported horizons.
+        spread : ScoreSpread, optional
+            How uncertain the scores are; without it the intervals are those of the Cox model only.
 
         Returns
         -------
         NomogramResult
-            Intervals are S exp(-+ 1.96 se(log S)), at most 1; that of the difference by the delta method with the
-            covariance of both arms. NaN at horizons whose variance terms the nomogram does not store.
+            Intervals as `intervals` defines them; NaN at horizons whose variance terms the nomogram does not store.
 
         Raises
         ------
@@ -240,14 +227,14 @@ class CoxNomogram:
         # file.
         terms = [self.variance_terms.get(round(month * DAYS_PER_MONTH, 6)) for month in horizons]
         n = len(inputs[AGE])
-        tables = {name: np.empty((n, len(horizons))) for name in _TABLES}
+        tables = {name: np.empty((n, len(horizons))) for name in TABLES}
         lp = {arm: np.empty(n) for arm in TreatmentArm}
         ict_preferred = np.empty(n, dtype=np.bool_)
         # A million patients at once would need gigabytes of temporary arrays; chunks are faster, too.
         for start in range(0, n, CHUNK):
             rows = slice(start, min(start + CHUNK, n))
             part = {name: values[rows] for name, values in inputs.items()}
-            estimates = self._estimate(part, hazard, terms)
+            estimates = self._estimate(part, hazard, terms, None if spread is None else spread.rows(rows))
             for name, table in tables.items():
                 table[rows] = estimates[name]
             for arm in TreatmentArm:
@@ -256,7 +243,7 @@ class CoxNomogram:
             # From unrounded survival, and strictly: at exact equality the regimen without induction chemotherapy is
             # advised.
             ict_preferred[rows] = ict - ccrt > threshold
-        return self._result(inputs, horizons, threshold, decision_horizon, tables, lp, ict_preferred)
+        return self._result(inputs, horizons, threshold, decision_horizon, tables, lp, ict_preferred, spread)
 
     def score_each_category(self, covariates: PatientCovariates, **options: Any) -> dict[EbvCategory, NomogramResult]:
         """Score patients whose EBV DNA is unknown once for each category.
@@ -288,51 +275,18 @@ class CoxNomogram:
         return np.array([self.coefficients[term] for term in TERMS])
 
     def _estimate(
-        self, inputs: Mapping[str, FloatArray], hazard: FloatArray, terms: Sequence[VarianceTerms | None]
+        self,
+        inputs: Mapping[str, FloatArray],
+        hazard: FloatArray,
+        terms: Sequence[VarianceTerms | None],
+        spread: ScoreSpread | None,
     ) -> dict[str, FloatArray]:
         """Return DFS, intervals and difference of one chunk: name -> (n, h), and the linear predictors (n,)."""
         x = {arm: term_columns(inputs, arm is TreatmentArm.ICT_CCRT) for arm in TreatmentArm}
-        lp = {arm: x[arm] @ self._beta() for arm in TreatmentArm}
-        relative = {arm: np.exp(lp[arm]) for arm in TreatmentArm}
-        n, h = len(inputs[AGE]), len(hazard)
-        out = {name: np.full((n, h), np.nan) for name in _TABLES}
-        for at in range(h):
-            # S(t|x) = exp(-H0(t) exp(lp)), Zhong et al. 2021, section 2.4.
-            s = {arm: np.exp(-hazard[at] * relative[arm]) for arm in TreatmentArm}
-            difference = s[TreatmentArm.ICT_CCRT] - s[TreatmentArm.CCRT]
-            out["difference"][:, at] = difference
-            for arm in TreatmentArm:
-                out[f"dfs {arm}"][:, at] = s[arm]
-            variance_terms = terms[at]
-            # A horizon without stored sums has an estimate and no interval: the sums need the patients' rows, which the
-            # file does not contain.
-            if variance_terms is None:
-                continue
-            # var(log S) = exp(2 lp) (A + g' Cov g) with g = H0 x - q: the first part is the chance of the baseline,
-            # the second that of the coefficients. Both arms share both parts, hence the cross term of the difference.
-            g = {arm: hazard[at] * x[arm] - variance_terms.q for arm in TreatmentArm}
-            g_cov = {arm: g[arm] @ self.covariance for arm in TreatmentArm}
-            se = {
-                arm: relative[arm] * np.sqrt(variance_terms.a + np.einsum("ij,ij->i", g_cov[arm], g[arm]))
-                for arm in TreatmentArm
-            }
-            for arm in TreatmentArm:
-                # On the log scale, the default of R's survfit.coxph; the upper end is cut at 1 as there.
-                width = np.exp(Z_95 * se[arm])
-                out[f"low {arm}"][:, at] = s[arm] / width
-                out[f"high {arm}"][:, at] = np.minimum(s[arm] * width, 1.0)
-            ict, ccrt = TreatmentArm.ICT_CCRT, TreatmentArm.CCRT
-            # Delta method for S1 - S0: var = S1^2 var(log S1) + S0^2 var(log S0) - 2 S1 S0 cov(log S1, log S0). Adding
-            # the two variances without the covariance would make the interval of the difference too wide: both arms
-            # have the same baseline, and their covariates differ in the treatment and its product alone.
-            cross = relative[ict] * relative[ccrt] * (variance_terms.a + np.einsum("ij,ij->i", g_cov[ict], g[ccrt]))
-            variance = (s[ict] * se[ict]) ** 2 + (s[ccrt] * se[ccrt]) ** 2 - 2 * s[ict] * s[ccrt] * cross
-            # Where both arms have nearly the same survival the three terms cancel, and rounding can leave a negative
-            # rest.
-            half = Z_95 * np.sqrt(np.maximum(variance, 0.0))
-            out["difference low"][:, at] = difference - half
-            out["difference high"][:, at] = difference + half
-        return {**out, **{f"lp {arm}": lp[arm] for arm in TreatmentArm}}
+        cox = CoxTerms(x, self._beta(), self.covariance, self.mean_linear_predictor)
+        horizons = [estimate_horizon(cox, float(h), at, spread) for h, at in zip(hazard, terms, strict=True)]
+        tables = {name: np.column_stack([horizon[name] for horizon in horizons]) for name in TABLES}
+        return tables | {f"lp {arm}": cox.linear_predictor(arm) for arm in TreatmentArm}
 
     def _result(
         self,
@@ -343,6 +297,7 @@ class CoxNomogram:
         tables: Mapping[str, FloatArray],
         lp: Mapping[TreatmentArm, FloatArray],
         ict_preferred: Any,
+        spread: ScoreSpread | None,
     ) -> NomogramResult:
         arms = {
             arm: ArmEstimates(
@@ -377,12 +332,6 @@ class CoxNomogram:
                 for name, (low, high) in ranges.items()
             },
             training_ranges=ranges,
+            spread=spread,
         )
 
-
-_TABLES = (
-    *(f"{what} {arm}" for what in ("dfs", "low", "high") for arm in TreatmentArm),
-    "difference",
-    "difference low",
-    "difference high",
-)

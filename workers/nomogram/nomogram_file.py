@@ -16,7 +16,8 @@ from config.errors import InputError, ModelBundleError
 from config.indication.conventions import DAYS_PER_MONTH
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
-from workers.nomogram.model import CoxNomogram, VarianceTerms
+from workers.nomogram.intervals import VarianceTerms
+from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import TERMS, PointsScale
 
 FILE_NAME = "nomogram.json"
@@ -169,6 +170,7 @@ def _from_document(document: Mapping[str, Any], where: str) -> CoxNomogram:
             scale=PointsScale.of(coefficients, axes),
             training_ranges=ranges,
             mean_total_points=float(document["risk_cut"]["mean_total_points_training"]),
+            mean_linear_predictor=float(document["risk_cut"]["mean_lp_training"]),
             indication=read_indication(document[INDICATION], where) if INDICATION in document else NASOPHARYNX,
             document=dict(document),
         )

@@ -11,6 +11,9 @@ import numpy as np
 from config.arrays import BoolArray, FloatArray
 from config.indication.vocabulary import EbvCategory, TreatmentArm
 from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC
+from workers.nomogram.score_spread import ScoreSpread
+
+COX_MODEL_ONLY, COX_MODEL_AND_SCORES = "cox_model_only", "cox_model_and_scores"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class NomogramResult:
         True where an input is outside the range of the training cohort.
     training_ranges : mapping of str to pair of float
         Those ranges.
+    spread : ScoreSpread or None
+        How uncertain the scores are, as far as the intervals contain it; None: intervals of the Cox model only.
     """
 
     inputs: Mapping[str, FloatArray]
@@ -77,6 +82,7 @@ class NomogramResult:
     ict_preferred: BoolArray
     extrapolated: Mapping[str, BoolArray]
     training_ranges: Mapping[str, tuple[float, float]]
+    spread: ScoreSpread | None = None
 
     def __len__(self) -> int:
         return len(self.ict_preferred)
@@ -123,9 +129,16 @@ class NomogramResult:
             "recommendation": self.recommendation(patient).value,
             "threshold": self.threshold,
             "decision_horizon_months": self.decision_horizon_months,
+            "interval": self.interval_to_json(patient),
         }
         answer["extrapolated"] = self.extrapolations(patient)
         return answer
+
+    def interval_to_json(self, patient: int = 0) -> dict[str, Any]:
+        """Return what the intervals contain: ``covers``, and the spread of the scores where they contain it."""
+        if self.spread is None:
+            return {"covers": COX_MODEL_ONLY}
+        return {"covers": COX_MODEL_AND_SCORES, "score_spread": self.spread.to_json(patient)}
 
     def estimates_to_json(self, patient: int = 0) -> dict[str, Any]:
         """Return points, totals, DFS of both arms and their difference of one patient.
@@ -193,6 +206,7 @@ def both_categories_to_json(by_category: Mapping[EbvCategory, NomogramResult], p
         "recommendation": recommended.pop() if len(recommended) == 1 else None,
         "threshold": first.threshold,
         "decision_horizon_months": first.decision_horizon_months,
+        "interval": first.interval_to_json(patient),
         "by_ebv_dna_category": {
             category.value: {
                 **result.estimates_to_json(patient),

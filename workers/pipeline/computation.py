@@ -30,6 +30,7 @@ from node.cases.case_inputs import ComputeRequest
 from workers.bundles.bundle import Bundle, Preprocessing
 from workers.features.extraction import Precision, extract, extract_many, resolve_device
 from workers.nomogram.result import NomogramResult
+from workers.nomogram.score_spread import ScoreSpread
 from workers.plausibility.contour_alone import require_outside_organs, require_tumour_volume
 from workers.scores.scoring import score, score_many
 from workers.survival.covariates import PatientCovariates
@@ -47,18 +48,22 @@ WARM_UP_SLICES = 8  # one batch of a CPU, see `extraction.BATCH`
 
 @dataclass(frozen=True)
 class StudyFeatures:
-    """Deep features of n studies.
+    """Deep features of n studies, of each member of the bundle.
 
     Attributes
     ----------
-    features : mapping of SeriesRole to float32, shape (n, n_features)
-        Of the representative slice of each study.
+    features : tuple of mapping of SeriesRole to float32, shape (n, n_features)
+        By member, of the slice that represents the study for this member.
     representative : mapping of SeriesRole to tuple of int, length n
-        Row of that slice among the series' patches.
+        Row among the series' patches of the slice that most members take; of equally many the first.
     """
 
-    features: Mapping[SeriesRole, Float32Array]
+    features: tuple[Mapping[SeriesRole, Float32Array], ...]
     representative: Mapping[SeriesRole, tuple[int, ...]]
+
+    def of_study(self, role: SeriesRole, study: int) -> list[Float32Array]:
+        """Return the features of one study and sequence, of each member: float32, shape (n_features,)."""
+        return [member[role][study] for member in self.features]
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,9 @@ class Analysis:
     Attributes
     ----------
     prognostic_score, predictive_score : float
-        In (-1, 1), rounded to the decimals of the report.
+        In (-1, 1), the mean of the members' scores, rounded to the decimals of the report.
+    spread : ScoreSpread or None
+        How far the members' scores are apart; None for a bundle with one member.
     representative : mapping of SeriesRole to int
         Row of the slice with the highest predicted risk among each series' patches.
     out_of_distribution : tuple of Reason
@@ -80,6 +87,7 @@ class Analysis:
     prognostic_score: float
     predictive_score: float
     representative: Mapping[SeriesRole, int]
+    spread: ScoreSpread | None = None
     out_of_distribution: tuple[Reason, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -174,13 +182,25 @@ def extract_study_features(
     StudyFeatures
         In the order of the studies; the numbers of each are those that it has alone.
     """
-    features, representative = {}, {}
-    for role in studies[0]:
-        network = bundle.sequence_network(role.value)
-        deep = extract_many([study[role].patches for study in studies], network, resolve_device(device), precision)
-        features[role] = np.stack([study.features for study in deep])
-        representative[role] = tuple(study.representative_index for study in deep)
-    return StudyFeatures(features, representative)
+    where = resolve_device(device)
+    features: list[dict[SeriesRole, Float32Array]] = []
+    votes: dict[SeriesRole, list[list[int]]] = {role: [] for role in studies[0]}
+    for member in bundle.members:
+        of_member = {}
+        for role in studies[0]:
+            bags = [member.patches_on_own_scale(role.value, study[role].patches) for study in studies]
+            deep = extract_many(bags, member.sequence_network(role.value), where, precision)
+            of_member[role] = np.stack([study.features for study in deep])
+            votes[role].append([study.representative_index for study in deep])
+        features.append(of_member)
+    representative = {role: tuple(_most_frequent(rows) for rows in zip(*by_member, strict=True))
+                      for role, by_member in votes.items()}
+    return StudyFeatures(tuple(features), representative)
+
+
+def _most_frequent(rows: Sequence[int]) -> int:
+    """Return the row that most members take, of equally many the first in the series."""
+    return int(np.bincount(rows).argmax())
 
 
 def score_studies(extracted: StudyFeatures, bundle: Bundle, device: str) -> list[Analysis]:
@@ -201,21 +221,27 @@ def score_studies(extracted: StudyFeatures, bundle: Bundle, device: str) -> list
         In the order of the studies. The nomogram is given the rounded scores, so that the report's numbers are what
         `cptdn nomogram score` computes from the scores in the report.
     """
-    by_role = {role.value: rows for role, rows in extracted.features.items()}
-    scores = score_many(by_role, bundle.score_network(), str(resolve_device(device)))
+    where = str(resolve_device(device))
+    scores = [
+        score_many({role.value: rows for role, rows in features.items()}, member.score_network(), where)
+        for member, features in zip(bundle.members, extracted.features, strict=True)
+    ]
+    prognostic = np.array([member.prognostic for member in scores])  # (members, n)
+    predictive = np.array([member.predictive for member in scores])
     return [
         Analysis(
             # Rounded before the nomogram reads them, so that the report's numbers follow from the scores it shows.
-            prognostic_score=round(float(scores.prognostic[study]), SCORE_DECIMALS),
-            predictive_score=round(float(scores.predictive[study]), SCORE_DECIMALS),
+            prognostic_score=round(float(prognostic[:, study].mean()), SCORE_DECIMALS),
+            predictive_score=round(float(predictive[:, study].mean()), SCORE_DECIMALS),
             representative={role: rows[study] for role, rows in extracted.representative.items()},
+            spread=ScoreSpread.of_members(prognostic[:, study], predictive[:, study]),
             out_of_distribution=tuple(
                 reason
-                for role, rows in extracted.features.items()
-                for reason in _feature_reasons(role, rows[study], bundle)
+                for role in extracted.representative
+                for reason in _feature_reasons(role, extracted.of_study(role, study), bundle)
             ),
         )
-        for study in range(len(scores.prognostic))
+        for study in range(prognostic.shape[1])
     ]
 
 
@@ -255,15 +281,14 @@ def analyse_studies(
     return [replace(analysis, seconds=seconds) for analysis in analyses]
 
 
-def _feature_reasons(role: SeriesRole, features: Float32Array, bundle: Bundle) -> list[Reason]:
-    distribution = bundle.distributions[role.value]
-    distance = distribution.distance(features)
+def _feature_reasons(role: SeriesRole, features: Sequence[Float32Array], bundle: Bundle) -> list[Reason]:
+    distance, limit = bundle.feature_distance(role.value, features), bundle.feature_limit(role.value)
     # Reasons only: the setting `eligibility.out_of_distribution` decides whether they refuse the study or are warnings.
-    if distance <= distribution.limit:
+    if distance <= limit:
         return []
     text = (
         f"{role.value}: the distance of the deep features from those of the training patients is {distance:.2f} "
-        f"(training: at most {distribution.limit:.2f}); the scores may not hold."
+        f"(training: at most {limit:.2f}); the scores may not hold."
     )
     return [Reason("out_of_distribution", text)]
 
@@ -314,6 +339,7 @@ def predict_survival(
         "horizons_months": tuple(float(month) for month in decision.horizons_months),
         "threshold": decision.threshold,
         "decision_horizon": float(decision.horizon_months),
+        "spread": analysis.spread,
     }
     if category is EbvCategory.UNKNOWN:
         return bundle.nomogram.score_each_category(patient, **options)
@@ -323,7 +349,7 @@ def predict_survival(
 def warm_up(bundle: Bundle, device: str) -> None:
     """Load all networks and run one inference on empty patches, so that the first study does not wait for it."""
     patches = np.zeros((WARM_UP_SLICES, 2, PATCH_SIZE, PATCH_SIZE), dtype=np.float32)
-    features = {}
-    for role in SeriesRole:
-        features[role.value], _ = extract(patches, bundle.sequence_network(role.value), resolve_device(device))
-    score(features, bundle.score_network(), str(resolve_device(device)))
+    where = resolve_device(device)
+    for member in bundle.members:
+        features = {role.value: extract(patches, member.sequence_network(role.value), where)[0] for role in SeriesRole}
+        score(features, member.score_network(), str(where))

@@ -350,6 +350,30 @@ def z_score_map(image: npt.ArrayLike) -> IntensityMap:
     return IntensityMap(ends, np.array([0.0, STANDARD_MAXIMUM]))
 
 
+def rescaled(patches: Float32Array, have: IntensityTemplate, wanted: IntensityTemplate) -> Float32Array:
+    """Return patches that were standardised by one template as another template standardises them.
+
+    Parameters
+    ----------
+    patches : float32, shape (n, 2, rows, columns)
+        Channel 0 image in 0..1 on the scale of `have`, channel 1 mask.
+    have, wanted : IntensityTemplate
+        Of one kind and with the same percentiles.
+
+    Returns
+    -------
+    float32, same shape
+        The same array where the scales are the same; z-scores have no scale of a cohort.
+    """
+    if have.kind == "z_score" or have.standard == wanted.standard:
+        return patches
+    ends = (0.0, *have.standard, STANDARD_MAXIMUM), (0.0, *wanted.standard, STANDARD_MAXIMUM)
+    out = patches.copy()
+    grey, standard = (np.array(values) / STANDARD_MAXIMUM for values in ends)
+    out[:, 0] = np.interp(patches[:, 0], grey, standard)
+    return out
+
+
 def _unit_scale(landmarks: AnyFloatArray) -> AnyFloatArray:
     """Landmarks shifted and scaled so that the lowest is 0 and the highest 1."""
     span = landmarks[-1] - landmarks[0]
