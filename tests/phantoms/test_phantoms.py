@@ -16,8 +16,8 @@ from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import read_cohort
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
 from workers.training.dicom_images import TrainingPreprocessing, dicom_patch_reader, learn_templates, patient_images
-from workers.training.model_evaluation import read_truth
 from workers.training.patch_store import saved_patch_reader
+from workers.training.phantom_evaluation import read_truth
 from workers.volumes.landmarks import landmarks_of
 from workers.volumes.patches import extract_patches
 

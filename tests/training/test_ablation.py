@@ -23,7 +23,7 @@ from workers.phantoms.writing import PhantomCohort, write_cohort
 from workers.scores.scoring import Scores
 from workers.survival.cohort import Cohort, read_cohort
 from workers.survival.concordance import concordance_difference, harrell_concordance
-from workers.training import cross_validation
+from workers.training import cross_fitting
 from workers.training.ablation import CHOICES, REFERENCE, AblationArmResult, AblationResult, ablation_arms
 from workers.training.ablation_report import ablation_figure, write_ablation
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
@@ -68,7 +68,7 @@ def test_out_of_fold_scores_stand_beside_the_final_model(phantoms: Path, tmp_pat
         command("train", phantoms, out, "--folds", "3", "--json"), capture_output=True, text=True, check=True
     )
     metrics = json.loads(done.stdout)["metrics"]
-    assert set(metrics) == {"training", "out_of_fold"}
+    assert set(metrics) == {"out_of_fold"}
     found = metrics["out_of_fold"]
     assert (found["n"], found["n_events"], found["folds"]) == (18, 6, 3)
     # Recomputed from the table that was left, with the nomogram that was kept.
@@ -86,8 +86,10 @@ def test_out_of_fold_scores_stand_beside_the_final_model(phantoms: Path, tmp_pat
     ]
     pairs = [np.array([c.concordant, c.discordant, c.tied_risk]) for c in by_fold]
     concordant, discordant, tied = np.sum(pairs, axis=0)
-    assert found["all"] == pytest.approx((concordant + tied / 2) / (concordant + discordant + tied), abs=1e-4)
-    assert "fold 3/3" in done.stderr
+    assert found["c_index"]["all"]["value"] == pytest.approx(
+        (concordant + tied / 2) / (concordant + discordant + tied), abs=1e-4
+    )
+    assert "member 3/3" in done.stderr
 
 
 def test_nobody_is_scored_by_a_model_that_has_seen_them(
@@ -97,17 +99,18 @@ def test_nobody_is_scored_by_a_model_that_has_seen_them(
     cohort = read_cohort(phantoms / "cohort.csv", need_scores=False, endpoints=OUTCOME_ENDPOINTS)
     seen: list[np.ndarray] = []
 
-    def learned(cohort: Cohort, training: np.ndarray, *others: Any) -> Any:
+    def learned(cohort: Cohort, training: np.ndarray, *others: Any, watched: np.ndarray) -> Any:
+        assert not (training & watched).any()
         seen.append(training.copy())
         others[2].mkdir(parents=True)
         scores = Scores(np.where(training, 0.5, -0.5), np.full(len(cohort), len(seen) / 10))
         return SimpleNamespace(scores=scores, seconds={"all": 2.0})
 
-    monkeypatch.setattr(cross_validation, "train_networks", learned)
+    monkeypatch.setattr(cross_fitting, "train_networks", learned)
     training = np.arange(18) < 15
     options = (4, tmp_path, load_nomogram(NOMOGRAM), ON_CPU, lambda *_: None)
     store, config = cast(Any, None), ablation_arms(OPTIONS, ["transfer"])[0].config
-    found = cross_validation.cross_validate(cohort, training, store, config, *options)
+    found = cross_fitting.cross_validate(cohort, training, store, config, *options)
     assert len(seen) == 4
     assert not any(mask[15:].any() for mask in seen)  # nor from patients that are not to be learned from
     assert (found.scores.prognostic == -0.5).all()  # everybody's score comes from a model that had not seen them

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from config.arrays import Float32Array, FloatArray
-from workers.training.model_evaluation import feature_distribution
+from workers.bundles.feature_distribution import FeatureDistribution
+from workers.training.distribution_limits import ensemble_distributions
+
+
+def feature_distribution(features: Float32Array, folds: int = 10) -> FeatureDistribution:
+    """Of the first of ten members, which share their features."""
+    fold = 1 + np.random.default_rng(0).permutation(len(features)) % folds
+    members, _ = ensemble_distributions([{"": features}] * folds, fold)
+    return members[0][""]
 
 
 def patients(n: int, c: int, seed: int) -> Float32Array:
@@ -29,8 +37,10 @@ def ledoit_wolf_by_hand(rows: FloatArray) -> FloatArray:
 
 
 def test_the_covariance_is_shrunk_as_ledoit_and_wolf_define_it() -> None:
-    features = patients(40, 24, seed=1)
-    distribution = feature_distribution(features)
+    features = patients(44, 24, seed=1)
+    # The first member learned from all but the first four patients.
+    members, _ = ensemble_distributions([{"": features}] * 2, np.repeat([1, 2], [4, 40]))
+    distribution, features = members[0][""], features[4:]
     expected = np.linalg.inv(ledoit_wolf_by_hand(features.astype(np.float64)))
     np.testing.assert_allclose(distribution.precision, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 

@@ -16,7 +16,7 @@ from workers.phantoms.feature_cohort import draw_features
 from workers.phantoms.writing import PhantomCohort, write_cohort
 from workers.training.early_stopping import signature_c_index
 from workers.training.image_source import image_source
-from workers.training.model_evaluation import add_phantom_metrics
+from workers.training.phantom_evaluation import add_phantom_metrics
 from workers.training.run import BundleDescription, train_bundle
 from workers.training.score_training import train_scores
 from workers.training.training_config import TrainingConfig, config_from_choices
@@ -59,7 +59,9 @@ def train(
 ) -> Path:
     description = BundleDescription("tiny", demonstration=True, nomogram=nomogram)
     table = cohort or phantoms / "cohort.csv"
-    train_bundle(table, image_source(phantoms / "patches"), out, out.with_suffix(".work"), config, description)
+    train_bundle(
+        table, image_source(phantoms / "patches"), out, out.with_suffix(".work"), config, description, n_folds=2
+    )
     return out
 
 
@@ -77,9 +79,9 @@ def test_every_variant_ends_with_a_verified_bundle(phantoms: Path, tmp_path: Pat
     bundle = verify_bundle(train(phantoms, tmp_path / "bundle", config))
     content = bundle.manifest.content
     assert content["training_data"]["n"] == 16
-    assert set(content["metrics"]) == {"training", "internal"}
-    assert content["metrics"]["internal"]["n"] == 8
-    assert bundle.sequence_network("T2w").architecture == config.backbone
+    assert set(content["metrics"]) == {"out_of_fold", "internal"}
+    assert (content["metrics"]["out_of_fold"]["n"], content["metrics"]["internal"]["n"]) == (16, 8)
+    assert [member.sequence_network("T2w").architecture for member in bundle.members] == [config.backbone] * 2
     tested = verify_bundle(add_phantom_metrics(bundle, {"held_out": phantoms}).folder)
     assert tested.manifest.content["metrics"]["held_out"]["n"] == 24
     assert tested.network_digest == bundle.network_digest

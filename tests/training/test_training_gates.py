@@ -26,7 +26,7 @@ from workers.survival.cohort import TreatmentArm
 from workers.survival.concordance import harrell_concordance
 from workers.survival.covariates import PatientCovariates
 from workers.survival.cox import fit_cox
-from workers.training.model_evaluation import CLEAR_BENEFIT, phantom_metrics
+from workers.training.phantom_evaluation import CLEAR_BENEFIT, phantom_metrics
 from workers.training.score_training import train_scores
 from workers.training.training_config import TrainingConfig
 

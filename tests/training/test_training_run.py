@@ -13,12 +13,25 @@ import pytest
 
 from config.settings import BUNDLES
 from workers.bundles.bundle import verify_bundle
-from workers.bundles.bundle_files import FILES, sha256_of
+from workers.bundles.bundle_files import files_of, sha256_of
 from workers.phantoms.writing import PhantomCohort, write_cohort
 
 CPTDN = str(Path(sys.executable).with_name("cptdn"))
 NOMOGRAM = BUNDLES / "demonstration" / "nomogram.json"
-SMALL = ("--epochs", "3", "--batch-size", "8", "--width", "0.0625", "--device", "cpu", "--nomogram", str(NOMOGRAM))
+SMALL = (
+    "--folds",
+    "2",
+    "--epochs",
+    "3",
+    "--batch-size",
+    "8",
+    "--width",
+    "0.0625",
+    "--device",
+    "cpu",
+    "--nomogram",
+    str(NOMOGRAM),
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,22 +51,24 @@ def test_a_killed_training_resumes_to_the_same_weights(phantoms: Path, tmp_path:
     done = subprocess.run(command(phantoms, whole, "--json"), capture_output=True, text=True, check=True)
     said = json.loads(done.stdout)
     assert said["digest"] == verify_bundle(whole).digest
-    assert {"all", "CCRT", "ICT+CCRT", "n", "n_events"} <= set(said["metrics"]["training"])
+    assert set(said["metrics"]) == {"out_of_fold"}  # nothing of patients that were seen
 
     with subprocess.Popen(command(phantoms, killed), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        for line in process.stderr:  # CE-T1w is trained, T1w is in its second epoch
-            if line.split()[:2] == ["T1w", "1"]:
+        for line in process.stderr:  # of the second member CE-T1w is trained, T1w is in its second epoch
+            if line.split()[:4] == ["member", "2/2", "T1w", "1"]:
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
     assert not (killed / "manifest.json").exists()
     resumed = subprocess.run(command(phantoms, killed), capture_output=True, text=True, check=True)
-    stages = [line.split()[:2] for line in resumed.stderr.splitlines()]
-    assert not [stage for stage in stages if stage[0] == "CE-T1w" or stage == ["T1w", "1"]]
+    stages = [line.split()[1:4] for line in resumed.stderr.splitlines() if line.startswith("member")]
+    assert not [stage for stage in stages if stage[0] == "1/2" or stage[1] == "CE-T1w" or stage[1:] == ["T1w", "1"]]
 
     assert verify_bundle(killed).network_digest == verify_bundle(whole).network_digest
-    assert {name: sha256_of(killed / name) for name in FILES} == {name: sha256_of(whole / name) for name in FILES}
+    assert {name: sha256_of(killed / name) for name in files_of(2)} == {
+        name: sha256_of(whole / name) for name in files_of(2)
+    }
 
 
 @pytest.mark.parametrize(

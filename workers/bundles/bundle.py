@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from config.arrays import Float32Array
-from config.bundle_manifest import MANIFEST, TEMPLATES, BundleManifest, read_manifest
+from config.bundle_manifest import MANIFEST, BundleManifest, read_manifest
 from config.bundle_signature import NO_TRUST, Trust, check_signature
 from config.errors import ModelBundleError
 from config.indication.vocabulary import SeriesRole
@@ -106,9 +106,7 @@ class Bundle:
         """``sha256:...`` of all weights and their architecture."""
         # The manifest's digest also changes with a description or the nomogram; this one says whether the networks are
         # the same.
-        names = (
-            f"{prefix}{name}" for prefix in member_prefixes(self.manifest.n_members) for name in NETWORK_FILES
-        )
+        names = (f"{prefix}{name}" for prefix in member_prefixes(self.manifest.n_members) for name in NETWORK_FILES)
         return _digest_of({name: self._sha256(name) for name in names} | self._architecture)
 
     @property

@@ -179,8 +179,8 @@ class BundleMember:
             expected = self.bundle_templates[role].kind
             if template.kind != expected:
                 raise ModelBundleError(
-                    f"{self.folder / TEMPLATES}: expected a template of {role} of the kind {expected}, as the bundle's, "
-                    f"found {template.kind}"
+                    f"{self.folder / TEMPLATES}: expected a template of {role} of the kind {expected}, as the "
+                    f"bundle's, found {template.kind}"
                 )
 
     def _architecture_of(self, kind: Any, name: str) -> Any:

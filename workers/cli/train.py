@@ -54,9 +54,11 @@ def train(
     folds: Annotated[
         int,
         typer.Option(
-            min=0, help="Also cross-validate on N folds, which takes N more trainings; 0: only the final model."
+            min=2,
+            help="Members of the ensemble, each trained without one of N folds; the nomogram is fitted on the "
+            "scores of patients that a member had not seen.",
         ),
-    ] = 0,
+    ] = 5,
     schedule: ScheduleOption = "one_cycle",
     width: WidthOption = 1.0,
     variant: VariantOption = "basic",
@@ -73,19 +75,18 @@ def train(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train three SE-ResNets, the multi-task network and the CPTDN, evaluate them, and pack a verified bundle.
+    """Train an ensemble of SE-ResNets and multi-task networks and the CPTDN, evaluate it, and pack a verified bundle.
 
-    An interrupted run resumes when the same command is repeated. With --folds the manifest also contains the
-    performance on patients that no part of a model had seen, and BUNDLE.training/out_of_fold.csv contains their scores
-    for `cptdn nomogram evaluate`.
+    An interrupted run resumes when the same command is repeated. All figures are of patients that the predicting part
+    had not seen; BUNDLE.training/out_of_fold.csv contains their scores for `cptdn nomogram evaluate`.
 
-    Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025 --folds 5
+    Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --horizons 24,48 --decision-horizon 48
     """
     from workers.cli.hostile import with_limits
     from workers.nomogram.nomogram_file import load_nomogram
     from workers.training.image_source import image_source, normalisation_of
-    from workers.training.model_evaluation import add_phantom_metrics
+    from workers.training.phantom_evaluation import add_phantom_metrics
     from workers.training.run import BundleDescription, train_bundle
     from workers.training.training_config import config_from_choices
 
@@ -129,44 +130,54 @@ def train(
     _print_metrics(bundle.manifest.content["metrics"])
     _print_seconds(bundle.manifest.content["training"])
     typer.echo(f"{bundle.manifest.name} {bundle.manifest.version} is trained and verified: {bundle.digest}")
-    if folds:
-        typer.echo(f"out-of-fold scores: {place / 'out_of_fold.csv'}")
+    typer.echo(f"out-of-fold scores: {place / 'out_of_fold.csv'}")
 
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
-    rows = []
-    for label, metric in metrics.items():
-        if "c_index" in metric:
-            continue
-        c = (_shown(metric[group], metric.get("ci95", {}).get(group)) for group in ("all", "CCRT", "ICT+CCRT"))
-        rows.append([_title(label, metric), str(metric["n"]), str(metric["n_events"]), *c])
-    print_table(("", "n", "events", "C-index", "CCRT", "ICT+CCRT"), rows, title="Performance")
+    against_truth = {label: metric for label, metric in metrics.items() if "oracle_c_index" in metric}
+    unseen = {label: metric for label, metric in metrics.items() if label not in against_truth}
+    unseen |= {label: metric["performance"] for label, metric in against_truth.items()}
+    rows = [
+        [
+            _title(label, metric),
+            str(metric["n"]),
+            str(metric["n_events"]),
+            *(_shown(metric["c_index"][group]) for group in ("all", "CCRT", "ICT+CCRT")),
+            _shown(metric["calibration_slope"]),
+            _shown(list(metric["ipa"].values())[-1]),
+        ]
+        for label, metric in unseen.items()
+        if "calibration_slope" in metric
+    ]
+    title = "Performance on patients that the predicting part had not seen"
+    columns = ("unseen patients", "n", "events", "C-index", "CCRT", "ICT+CCRT", "calibration slope", "IPA")
+    print_table(columns, rows, title=title)
     rows = [
         [
             label.replace("_", " "),
             str(metric["n"]),
-            _shown(metric["c_index"]),
-            _shown(metric["oracle_c_index"]),
-            _shown(metric["agreement_where_difference_exceeds_5_percent"]),
+            f"{metric['c_index']:.3f}",
+            f"{metric['oracle_c_index']:.3f}",
+            f"{metric['agreement_where_difference_exceeds_5_percent']:.3f}",
+            f"{metric['against_truth']['coverage']['difference']:.3f}",
         ]
-        for label, metric in metrics.items()
-        if "c_index" in metric
+        for label, metric in against_truth.items()
     ]
     if rows:
-        print_table(("", "n", "C-index", "oracle", "agreement"), rows, title="Against the truth")
+        print_table(
+            ("", "n", "C-index", "oracle", "agreement", "interval covers"), rows, title="Against the truth of phantoms"
+        )
 
 
 def _title(label: str, metric: dict[str, Any]) -> str:
-    if label == "out_of_fold":
-        return f"out of {metric['folds']} folds"
-    return "training, seen" if label == "training" else label
+    return f"training, out of {metric['folds']} folds" if label == "out_of_fold" else label.replace("_", " ")
 
 
-def _shown(value: float | None, interval: list[float] | None = None) -> str:
-    if value is None:
+def _shown(figure: dict[str, Any]) -> str:
+    if figure["value"] is None:
         return "-"
-    # A Wald interval of a C-index near 1 exceeds it; the table is cut there, the JSON is not.
-    return f"{value:.3f}" + (f" ({max(interval[0], 0):.3f} to {min(interval[1], 1):.3f})" if interval else "")
+    interval = figure["ci95"]
+    return f"{figure['value']:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
 
 
 def _print_seconds(training: dict[str, Any]) -> None:

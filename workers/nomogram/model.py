@@ -334,4 +334,3 @@ class CoxNomogram:
             training_ranges=ranges,
             spread=spread,
         )
-

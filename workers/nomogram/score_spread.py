@@ -61,8 +61,9 @@ class ScoreSpread:
                 "expected the spread of at least 2 members with standard deviations of the scores from 0 to 2, found "
                 f"{self.members} members, {np.max(deviations):g}"
             )
-        if not bool(np.all(np.abs(np.asarray(self.correlation)) <= 1)):
-            raise InputError(f"expected a correlation from -1 to 1, found {np.max(np.abs(np.asarray(self.correlation)))}")
+        largest = float(np.max(np.abs(np.asarray(self.correlation))))
+        if not largest <= 1:  # a NaN is refused, too
+            raise InputError(f"expected a correlation of the scores from -1 to 1, found {largest:g}")
 
     @classmethod
     def of_members(cls, prognostic: FloatArray, predictive: FloatArray) -> ScoreSpread | None:

@@ -193,8 +193,9 @@ def extract_study_features(
             of_member[role] = np.stack([study.features for study in deep])
             votes[role].append([study.representative_index for study in deep])
         features.append(of_member)
-    representative = {role: tuple(_most_frequent(rows) for rows in zip(*by_member, strict=True))
-                      for role, by_member in votes.items()}
+    representative = {
+        role: tuple(_most_frequent(rows) for rows in zip(*by_member, strict=True)) for role, by_member in votes.items()
+    }
     return StudyFeatures(tuple(features), representative)
 
 

@@ -29,11 +29,11 @@ from workers.survival.concordance import (
     mean_concordance,
 )
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
-from workers.training.cross_validation import OutOfFold, cross_validate
+from workers.training.cross_fitting import OutOfFold, cross_validate
 from workers.training.loading import BatchLoader
-from workers.training.model_evaluation import CLEAR_BENEFIT, read_truth
 from workers.training.network_training import claim_work_folder
 from workers.training.patch_store import PatchStore
+from workers.training.phantom_evaluation import CLEAR_BENEFIT, read_truth
 from workers.training.training_config import Progress, TrainingConfig, config_from_choices
 
 CHOICES: dict[str, tuple[Any, ...]] = {

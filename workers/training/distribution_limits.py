@@ -2,7 +2,7 @@
 
 With fewer patients than features the covariance follows its own patients, and they are nearer to the mean than any new
 patient of the same population: a limit from their distances refuses most new patients. So the distances are those of
-patients that were left out: a held-out part of the cohort, or each of K folds with mean and covariance of the others.
+each fold from mean and covariance of the others, with features of the networks that had not seen the fold.
 The limit is the conformal quantile of the study's largest relative distance, so that the stated rate is that of a study
 with all its series and not of each series alone.
 
@@ -16,7 +16,7 @@ quantile).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ from config.arrays import Float32Array, FloatArray, IndexArray
 from workers.bundles.feature_distribution import FeatureDistribution
 
 FALSE_ALARM_RATE = 0.01
-FOLDS = 10
 
 
 def mean_and_precision(features: Float32Array) -> tuple[Float32Array, Float32Array]:
@@ -54,35 +53,6 @@ def distances_from(features: Float32Array, mean: Float32Array, precision: Float3
     apart = features.astype(np.float64) - mean
     forms = np.einsum("ij,ij->i", apart @ precision.astype(np.float64), apart)
     return np.asarray(np.sqrt(np.maximum(forms, 0.0) / features.shape[1]))
-
-
-def out_of_fold_distances(
-    features: Mapping[str, Float32Array], folds: int = FOLDS, seed: int = 0
-) -> dict[str, FloatArray]:
-    """Return the distance of each patient from mean and covariance of the other folds.
-
-    Parameters
-    ----------
-    features : mapping of str to float32, shape (n, c)
-        By role, the same n patients.
-    folds : int
-        Number of parts, at most n.
-    seed : int
-        Of the division.
-
-    Returns
-    -------
-    dict of str to float64, shape (n,)
-        By role.
-    """
-    n = len(next(iter(features.values())))
-    parts = np.array_split(np.random.default_rng(seed).permutation(n), min(folds, n))
-    distances = {role: np.empty(n) for role in features}
-    for part in parts:
-        others = np.setdiff1d(np.arange(n), part)
-        for role, rows in features.items():
-            distances[role][part] = distances_from(rows[part], *mean_and_precision(rows[others]))
-    return distances
 
 
 def conformal_quantile(values: FloatArray, rate: float) -> float:
@@ -125,48 +95,42 @@ def joint_limits(distances: Mapping[str, FloatArray], rate: float = FALSE_ALARM_
     return {role: factor * median for role, median in medians.items()}
 
 
-def feature_distributions(
-    features: Mapping[str, Float32Array], held_out: IndexArray | None = None, rate: float = FALSE_ALARM_RATE
-) -> tuple[dict[str, FeatureDistribution], dict[str, Any]]:
-    """Return the distributions of the training features with calibrated limits.
+def ensemble_distributions(
+    features: Sequence[Mapping[str, Float32Array]], fold: IndexArray, rate: float = FALSE_ALARM_RATE
+) -> tuple[list[dict[str, FeatureDistribution]], dict[str, Any]]:
+    """Return the distributions of each member's training features, with limits from the patients it had not seen.
 
     Parameters
     ----------
-    features : mapping of str to float32, shape (n, c)
-        By role, of the training patients.
-    held_out : int array, optional
-        Rows of the patients that the networks did not learn from; used where they are enough for the rate.
+    features : sequence of mapping of str to float32, shape (n, c)
+        Of each member k by role, of the same n patients.
+    fold : int array, shape (n,)
+        Member k (from 1) learned from the patients of all folds but k; 0: not in the training.
     rate : float
         Stated false-alarm rate of a study.
 
     Returns
     -------
-    distributions : dict of str to FeatureDistribution
-        By role.
+    distributions : list of dict of str to FeatureDistribution
+        By member and role; the limit of a role is the same for all members.
     document : dict
         For the manifest: rate, number of patients, and how the limits were taken.
     """
-    n = len(next(iter(features.values())))
-    if held_out is not None and len(held_out) >= fewest_patients(rate):
-        inside = np.setdiff1d(np.arange(n), held_out)
-        fitted = {role: mean_and_precision(rows[inside]) for role, rows in features.items()}
-        distances = {role: distances_from(rows[held_out], *fitted[role]) for role, rows in features.items()}
-        how = "distances of validation patients, which the networks did not learn from"
-    else:
-        fitted = {role: mean_and_precision(rows) for role, rows in features.items()}
-        distances = out_of_fold_distances(features)
-        how = (
-            f"out-of-fold distances of {min(FOLDS, n)} folds; the networks had seen these patients, and features of "
-            "new patients may be farther"
-        )
-    limits = joint_limits(distances, rate)
-    document = calibration_document(len(next(iter(distances.values()))), rate, how)
-    return {role: FeatureDistribution(*fitted[role], limits[role]) for role in features}, document
-
-
-def fewest_patients(rate: float) -> int:
-    """Return the number of patients from which on the conformal quantile is not simply the largest value."""
-    return math.ceil(1.0 / rate) - 1
+    fitted: list[dict[str, tuple[Float32Array, Float32Array]]] = []
+    distances = {role: np.full(len(fold), np.nan) for role in features[0]}
+    for number, by_role in enumerate(features, start=1):
+        own, held_out = (fold > 0) & (fold != number), fold == number
+        fitted.append({role: mean_and_precision(rows[own]) for role, rows in by_role.items()})
+        for role, rows in by_role.items():
+            distances[role][held_out] = distances_from(rows[held_out], *fitted[-1][role])
+    unseen = {role: values[fold > 0] for role, values in distances.items()}
+    limits = joint_limits(unseen, rate)
+    how = "distances of patients whom the member's networks had not seen"
+    document = calibration_document(int((fold > 0).sum()), rate, how)
+    members = [
+        {role: FeatureDistribution(*moments, limits[role]) for role, moments in by_role.items()} for by_role in fitted
+    ]
+    return members, document
 
 
 def calibration_document(n: int, rate: float, how: str) -> dict[str, Any]:

@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from config.arrays import Float32Array, IndexArray
+from config.arrays import BoolArray, Float32Array
 from config.atomic_files import replacing, write_atomically
 from config.errors import InputError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
 from config.indication.vocabulary import SeriesRole
 from workers.bundles.bundle_files import SCORES, WEIGHTS, load_weights, save_weights, sha256_of
-from workers.bundles.feature_distribution import FeatureDistribution
 from workers.features.se_resnet import SequenceNetwork
 from workers.nomogram.fitting import TrainingData, fit_nomogram
 from workers.nomogram.model import CoxNomogram
@@ -32,7 +31,6 @@ from workers.survival.cohort import EBV, Cohort
 from workers.survival.covariates import PatientCovariates
 from workers.training.batch_sampling import validation_split
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS, outcomes_from_columns
-from workers.training.distribution_limits import feature_distributions
 from workers.training.loading import BatchLoader
 from workers.training.patch_store import PatchStore
 from workers.training.score_training import ScoreTraining, train_scores
@@ -64,8 +62,6 @@ class TrainedNetworks:
         Duration of each part.
     history : mapping of str to list
         Loss and validation C-index by epoch or check.
-    validation : int array, optional
-        Training patients that only decided when to stop.
     """
 
     networks: Mapping[str, SequenceNetwork]
@@ -74,22 +70,9 @@ class TrainedNetworks:
     scores: Scores
     seconds: Mapping[str, float]
     history: Mapping[str, Any] = field(default_factory=dict)
-    validation: IndexArray | None = None
-
-    def distributions(self, training: NDArray[np.bool_]) -> tuple[dict[str, FeatureDistribution], dict[str, Any]]:
-        """Return the distributions of the training patients' features, and how their limits were taken.
-
-        Parameters
-        ----------
-        training : bool array, shape (n,)
-            The patients that were learned from, validation patients among them.
-        """
-        rows = np.flatnonzero(training)
-        held_out = None if self.validation is None else np.searchsorted(rows, self.validation)
-        return feature_distributions({role: features[rows] for role, features in self.features.items()}, held_out)
 
 
-def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path) -> None:
+def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path, n_folds: int | None = None) -> None:
     """Claim a working folder for one configuration on one cohort table.
 
     Resuming the training of another one would mix the two.
@@ -102,6 +85,8 @@ def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path) -> 
         Its values are written into the folder.
     cohort_file : Path
         Its SHA-256 is written into the folder.
+    n_folds : int, optional
+        Number of members, where they decide the content of the folder.
 
     Raises
     ------
@@ -111,7 +96,9 @@ def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path) -> 
     work.mkdir(parents=True, exist_ok=True)
     path = work / "recipe.json"
     # Through JSON and back, so that tuples compare equal to the lists of the file.
-    requested = json.loads(json.dumps({**config.to_json(), "cohort_sha256": sha256_of(cohort_file)}))
+    requested = json.loads(
+        json.dumps({**config.to_json(), "cohort_sha256": sha256_of(cohort_file), "members": n_folds})
+    )
     if path.is_file():
         present = json.loads(path.read_text(encoding="utf-8"))
         changed = [name for name in requested if present.get(name) != requested[name]]
@@ -132,6 +119,7 @@ def train_networks(
     work: Path,
     loader: BatchLoader,
     progress: Progress,
+    watched: BoolArray | None = None,
 ) -> TrainedNetworks:
     """Train the three SE-ResNets, then the multi-task network.
 
@@ -151,6 +139,9 @@ def train_networks(
         Device and loader threads.
     progress : Progress
         Called after every epoch and check.
+    watched : bool array, shape (n,), optional
+        Patients outside the training whose C-index the history shows; nothing is decided by it. With early stopping a
+        part of the training patients is held back and watched instead.
 
     Returns
     -------
@@ -160,10 +151,13 @@ def train_networks(
     outcomes = outcomes_from_columns({name: list(column) for name, column in cohort.texts.items()})
     events = outcomes.event_observed[:, OUTCOME_ENDPOINTS.index(NASOPHARYNX.primary_endpoint)].numpy()
     rows = np.flatnonzero(training)
-    held = validation_split(
-        events[rows], cohort.treated[rows], config.validation_share, np.random.default_rng(config.seed)
-    )
-    inside, outside = rows[~held], rows[held]
+    inside, outside = rows, np.flatnonzero(watched) if watched is not None else rows[:0]
+    if config.stops_early:
+        # Patients that decide when to stop are seen by the networks; those of a fold must not be.
+        held = validation_split(
+            events[rows], cohort.treated[rows], config.validation_share, np.random.default_rng(config.seed)
+        )
+        inside, outside = rows[~held], rows[held]
     networks, features, seconds, history = {}, {}, {}, {}
     first: SequenceNetwork | None = None
     for role in TRAINING_ORDER:
@@ -180,7 +174,7 @@ def train_networks(
     score_network = _rounded(trained.network, work / f"rounded-{SCORES}")
     seconds["scores"], history["scores"] = trained.seconds, _thinned(trained)
     scores = score_many(features, score_network)
-    return TrainedNetworks(networks, score_network, features, scores, seconds, history, outside)
+    return TrainedNetworks(networks, score_network, features, scores, seconds, history)
 
 
 def _thinned(run: ScoreTraining) -> list[dict[str, float]]:

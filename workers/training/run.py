@@ -1,6 +1,7 @@
 """The paper's training in one resumable run: images and a cohort in, a verified model bundle out.
 
-    cohort ─► patches ─► three SE-ResNets ─► features ─► multi-task network ─► CPTDN ─► evaluation ─► bundle
+    cohort ─► patches ─► K members: three SE-ResNets ─► features ─► multi-task network ─► out-of-fold scores
+                                                                        CPTDN ─► evaluation ─► bundle ◄──┘
 
 Every part saves its state in the working folder; a run that was killed resumes where it stopped.
 
@@ -13,7 +14,7 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -25,26 +26,32 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from config.arrays import BoolArray
 from config.bundle_manifest import INDICATION, TEMPLATES
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
 from workers.bundles.bundle import Bundle
-from workers.bundles.bundle_files import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, save_weights
+from workers.bundles.bundle_files import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, member_prefixes, save_weights
 from workers.bundles.drift import quantiles_of
+from workers.bundles.feature_distribution import FeatureDistribution
 from workers.bundles.packing import pack_bundle
+from workers.nomogram.model import CoxNomogram
 from workers.nomogram.nomogram_file import load_nomogram_for, write_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events, require_follow_up
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
-from workers.training.cross_validation import cross_validate, out_of_fold_metrics, require_folds, write_out_of_fold
+from workers.training.cross_fitting import CrossFit, assign_folds, cross_fit, out_of_fold_metrics, predict_out_of_fold
+from workers.training.distribution_limits import ensemble_distributions
 from workers.training.image_source import ImageSource
 from workers.training.loading import ON_CPU, BatchLoader
-from workers.training.model_evaluation import performance
-from workers.training.network_training import TrainedNetworks, claim_work_folder, fit_training_nomogram, train_networks
+from workers.training.model_evaluation import unseen_performance_by_label
+from workers.training.network_training import claim_work_folder, fit_training_nomogram
+from workers.training.out_of_fold_table import write_out_of_fold
 from workers.training.patch_store import build_store
 from workers.training.training_config import Progress, TrainingConfig
 from workers.volumes.patches import PATCH_SIZE
 
+DEFAULT_FOLDS = 5
 OUT_OF_FOLD = "out_of_fold.csv"
 INTENSITY = {
     "landmarks": "landmark histogram standardisation (Nyul), clipped to 0..2048, divided by 2048",
@@ -88,7 +95,7 @@ def train_bundle(
     description: BundleDescription,
     loader: BatchLoader = ON_CPU,
     progress: Progress = lambda stage, done, total, note: None,
-    n_folds: int = 0,
+    n_folds: int = DEFAULT_FOLDS,
 ) -> Bundle:
     """Train everything and write a verified bundle.
 
@@ -111,7 +118,8 @@ def train_bundle(
     progress : Progress
         Called after every epoch and check.
     n_folds : int
-        Also cross-validate; the result is in the manifest, the scores are in ``work/out_of_fold.csv``. 0: not.
+        Members of the ensemble, each trained without one fold. ``work/out_of_fold.csv`` has the scores of each patient
+        by the member that had not seen the patient.
 
     Returns
     -------
@@ -130,73 +138,89 @@ def train_bundle(
     cohort = read_cohort(cohort_file, need_scores=False, endpoints=OUTCOME_ENDPOINTS)
     training = np.array([label == TRAINING for label in cohort.labels])
     require_events(cohort.labelled(TRAINING), "dfs")
-    if n_folds:
-        require_folds(cohort, training, n_folds)  # the cross-validation comes last: refuse before hours of training
-    # Refusals come before the hours of training: a nomogram that does not fit and a follow-up that is too short.
+    # Refusals come before the hours of training: folds without events, a nomogram that does not fit, a follow-up that
+    # is too short.
+    assign_folds(cohort, training, n_folds, config.seed)
     published = None
     if description.nomogram is None:
         days = cohort.outcome("dfs").durations_days[training]
         require_follow_up(days, description.indication.horizons_months, cohort.source)
     else:
         published = load_nomogram_for(description.indication, description.nomogram)
-    claim_work_folder(work, config, cohort_file)
+    claim_work_folder(work, config, cohort_file, n_folds)
     source = images(cohort)
     store = build_store(
         cohort.patient_ids, source.read_patches, work / "patches", lambda done, n: progress("images", done, n, "")
     )
-    trained = train_networks(cohort, training, store, config, work, loader, progress)
-    checked = None
-    if n_folds:
-        checked = cross_validate(
-            cohort, training, store, config, n_folds, work, published, loader, progress, description.indication
-        )
-        write_out_of_fold(checked, work / OUT_OF_FOLD)
+    fit = cross_fit(cohort, training, store, config, n_folds, work, loader, progress)
+    unseen = predict_out_of_fold(
+        cohort, fit.fold, fit.out_of_fold, published, description.indication, sum(fit.seconds.values())
+    )
+    write_out_of_fold(unseen, work / OUT_OF_FOLD)
+    distributions, calibration = ensemble_distributions([member.features for member in fit.members], fit.fold)
     out.mkdir(parents=True, exist_ok=True)
-    _write_parts(out, trained, source, cohort, training, description)
-    content = _manifest(cohort, training, trained, source, config, description, out, loader.device)
-    if checked is not None:
-        content["metrics"]["out_of_fold"] = out_of_fold_metrics(checked)
+    _write_members(out, fit, distributions, source)
+    nomogram = _write_nomogram(out, cohort, training, fit, description)
+    content = _manifest(cohort, training, fit, source, config, description, loader.device)
+    content |= {
+        "feature_distance_limit": {role: each.limit for role, each in distributions[0].items()},
+        "feature_distance_calibration": calibration,
+        "metrics": {
+            "out_of_fold": out_of_fold_metrics(unseen),
+            **unseen_performance_by_label(cohort, fit.ensemble, nomogram),
+        },
+    }
     return pack_bundle(out, content)
 
 
-def _write_parts(
-    out: Path,
-    trained: TrainedNetworks,
-    source: ImageSource,
-    cohort: Cohort,
-    training: NDArray[np.bool_],
-    description: BundleDescription,
+def _write_members(
+    out: Path, fit: CrossFit, distributions: Sequence[Mapping[str, FeatureDistribution]], source: ImageSource
 ) -> None:
-    for role, network in trained.networks.items():
-        save_weights(network, out / WEIGHTS[role])
-    save_weights(trained.score_network, out / SCORES)
-    tensors: dict[str, NDArray[np.float32]] = {}
-    for role, distribution in trained.distributions(training)[0].items():
-        tensors |= {f"{role}/mean": distribution.mean, f"{role}/precision": distribution.precision}
-    save_file(tensors, out / DISTRIBUTIONS)
     templates = {role: template.to_json() for role, template in source.templates.items()}
-    (out / TEMPLATES).write_text(json.dumps(templates, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(templates, indent=1) + "\n"
+    (out / TEMPLATES).write_text(text, encoding="utf-8")
+    for prefix, member, by_role in zip(member_prefixes(len(fit.members)), fit.members, distributions, strict=True):
+        folder = out / prefix
+        folder.mkdir(exist_ok=True)
+        for role, network in member.networks.items():
+            save_weights(network, folder / WEIGHTS[role])
+        save_weights(member.score_network, folder / SCORES)
+        tensors: dict[str, NDArray[np.float32]] = {}
+        for role, distribution in by_role.items():
+            tensors |= {f"{role}/mean": distribution.mean, f"{role}/precision": distribution.precision}
+        save_file(tensors, folder / DISTRIBUTIONS)
+        (folder / TEMPLATES).write_text(text, encoding="utf-8")
+
+
+def _write_nomogram(
+    out: Path, cohort: Cohort, training: BoolArray, fit: CrossFit, description: BundleDescription
+) -> CoxNomogram:
     if description.nomogram is None:
-        name = f"CPTDN of {description.name}"
         fitted = fit_training_nomogram(
-            cohort, training, trained.scores, name, description.population, description.indication
+            cohort,
+            training,
+            fit.out_of_fold,
+            f"CPTDN of {description.name}",
+            description.population,
+            description.indication,
         )
         write_nomogram(fitted, out)
-    elif description.nomogram.resolve() != (out / NOMOGRAM).resolve():
+        return fitted
+    if description.nomogram.resolve() != (out / NOMOGRAM).resolve():
         shutil.copyfile(description.nomogram, out / NOMOGRAM)
+    return load_nomogram_for(description.indication, out / NOMOGRAM)
 
 
 def _manifest(
     cohort: Cohort,
-    training: NDArray[np.bool_],
-    trained: TrainedNetworks,
+    training: BoolArray,
+    fit: CrossFit,
     source: ImageSource,
     config: TrainingConfig,
     description: BundleDescription,
-    out: Path,
     device: torch.device,
 ) -> dict[str, Any]:
-    distributions, calibration = trained.distributions(training)
+    first = fit.members[0]
     return {
         "name": description.name,
         "version": description.version,
@@ -212,15 +236,18 @@ def _manifest(
         },
         "training": {
             "recipe": config.to_json(),
-            "seconds": {name: round(value, 1) for name, value in trained.seconds.items()},
+            "members": len(fit.members),
+            "scores": "the nomogram is fitted on out-of-fold scores; a patient's scores are the mean of the members'",
+            "seconds": {name: round(value, 1) for name, value in fit.seconds.items()},
             "machine": machine(device),
-            "epochs": {role: len(trained.history[role]) for role in SEQUENCES},
-            "history": trained.history,
+            "epochs": {role: len(first.history[role]) for role in SEQUENCES},
+            # The C-index of the watched patients: the fold that the member did not see.
+            "history": {f"member-{number}": member.history for number, member in enumerate(fit.members, start=1)},
         },
-        "metrics": performance(cohort, trained.scores, out / NOMOGRAM),
         "architecture": {
+            "members": len(fit.members),
             "backbone": config.backbone.to_json(),
-            "scores": trained.score_network.architecture.to_json(),
+            "scores": first.score_network.architecture.to_json(),
             "weights": "float16 matrices, float32 biases, norms and statistics",
         },
         "preprocessing": {
@@ -229,22 +256,19 @@ def _manifest(
             "intensity": INTENSITY[config.normalisation],
         },
         "intensity_distance_limit": {role: t.distance_limit for role, t in source.templates.items()},
-        "feature_distance_limit": {role: distribution.limit for role, distribution in distributions.items()},
-        "feature_distance_calibration": calibration,
-        "training_distributions": _distributions(trained, training, source, description),
+        "training_distributions": _distributions(fit, source, description),
         "software": {name: version(name) for name in ("cptdn-node", "torch", "numpy", "SimpleITK", "lifelines")},
     }
 
 
-def _distributions(
-    trained: TrainedNetworks, training: NDArray[np.bool_], source: ImageSource, description: BundleDescription
-) -> dict[str, Any]:
-    # Later studies are compared with these quantiles (workers/bundles/drift.py).
+def _distributions(fit: CrossFit, source: ImageSource, description: BundleDescription) -> dict[str, Any]:
+    # Later studies are compared with these quantiles (workers/bundles/drift.py): unseen patients with unseen ones.
     distances = {role: t.training_distances for role, t in source.templates.items() if t.training_distances}
+    inside = fit.fold > 0
     return {
         "description": description.population,
-        "prognostic_score": quantiles_of(trained.scores.prognostic[training]),
-        "predictive_score": quantiles_of(trained.scores.predictive[training]),
+        "prognostic_score": quantiles_of(fit.out_of_fold.prognostic[inside]),
+        "predictive_score": quantiles_of(fit.out_of_fold.predictive[inside]),
         "intensity_distance": {
             role: {"n": source.templates[role].n_images, "quantiles": list(at)} for role, at in distances.items()
         },

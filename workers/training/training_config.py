@@ -64,7 +64,7 @@ class TrainingConfig:
     mixed_precision : bool
         bfloat16 inside the SE-ResNet.
     validation_share : float
-        Share of the training patients that validate.
+        Share of the training patients that decide when to stop; nobody is held back where nothing stops early.
     relative_gain, patience
         A training ends after `patience` epochs (SE-ResNet) or checks (multi-task network) without this relative gain of
         the validation C-index, and the best weights stay. patience None: it runs to its end and the last weights stay.
@@ -110,6 +110,10 @@ class TrainingConfig:
     def stops_early(self) -> bool:
         """Whether early stopping is configured."""
         return self.patience is not None
+
+    def with_seed(self, seed: int) -> TrainingConfig:
+        """Return the same configuration with another seed."""
+        return replace(self, seed=seed)
 
     def to_json(self) -> dict[str, Any]:
         """Return all values, for the manifest and the working folder."""
