@@ -47,6 +47,7 @@ class Condition(StrEnum):
     EBV_DNA_WINDOW = "ebv_dna_window"
     EBV_DNA_ASSAY = "ebv_dna_assay"
     MODEL_RANGE = "model_range"
+    INTERVAL = "interval"
 
 
 class ConditionState(StrEnum):

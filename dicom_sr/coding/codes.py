@@ -163,6 +163,7 @@ CONDITIONS = {
     Condition.EBV_DNA_WINDOW: _ours("C_EBV_WINDOW", "EBV DNA before treatment, near the MR", PAPER),
     Condition.EBV_DNA_ASSAY: _ours("C_EBV_ASSAY", "EBV DNA assay comparable to that of the cohort"),
     Condition.MODEL_RANGE: _ours("C_RANGE", "Patient within the range of the training cohort"),
+    Condition.INTERVAL: _ours("C_INTERVAL", "Interval contains the uncertainty of the scores"),
 }
 CONDITION_STATES = {
     ConditionState.MET: _ours("MET", "Met"),
@@ -228,6 +229,10 @@ SUBJECT_AGE = _dcm("121033", "Subject Age")
 # Scores, points, tumour
 PROGNOSTIC_SCORE = _ours("PROGNOSTIC", "Prognostic-score (higher: higher risk)", PAPER)
 PREDICTIVE_SCORE = _ours("PREDICTIVE", "Predictive-score (lower favours ICT+CCRT)", PAPER)
+MODELS = _ours("MODELS", "Models whose scores are averaged")
+PROGNOSTIC_SD = _ours("PROGNOSTIC_SD", "Prognostic-score, standard deviation over the models")
+PREDICTIVE_SD = _ours("PREDICTIVE_SD", "Predictive-score, standard deviation over the models")
+SCORES_CORRELATION = _ours("SCORES_CORR", "Correlation of both scores over the models")
 TOTAL_POINTS = _ours("POINTS_TOTAL", "Nomogram points, total", PAPER)
 POINTS = {
     "age": _ours("POINTS_AGE", "Nomogram points, age", PAPER),

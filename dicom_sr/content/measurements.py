@@ -30,7 +30,7 @@ from dicom_sr.coding.items import container, keep_separate
 from dicom_sr.header.uids import uid_for
 from dicom_sr.report import numbers
 from dicom_sr.report.plain_text import ebv_condition
-from dicom_sr.report.treatment_report import ArmResult, ContourUsed, Scenario, TreatmentReport
+from dicom_sr.report.treatment_report import ArmResult, ContourUsed, Scenario, Scores, TreatmentReport
 from dicom_sr.report.wording import ENGLISH
 
 SEGMENT_NUMBER = 1
@@ -197,7 +197,19 @@ def inputs_group(report: TreatmentReport) -> MeasurementsAndQualitativeEvaluatio
         prognostic, predictive = report.scores.prognostic_score, report.scores.predictive_score
         measured.append(_measurement(codes.PROGNOSTIC_SCORE, numbers.score(prognostic), codes.SCORE))
         measured.append(_measurement(codes.PREDICTIVE_SCORE, numbers.score(predictive), codes.SCORE))
+        measured += [_measurement(name, shown, codes.SCORE) for name, shown in _spread(report.scores)]
     return MeasurementsAndQualitativeEvaluations(_tracking(report, "Inputs and scores"), measurements=measured)
+
+
+def _spread(scores: Scores) -> list[tuple[codes.Concept, str]]:
+    if scores.spread is None:
+        return []
+    return [
+        (codes.MODELS, str(scores.spread.members)),
+        (codes.PROGNOSTIC_SD, numbers.score(scores.spread.prognostic_sd)),
+        (codes.PREDICTIVE_SD, numbers.score(scores.spread.predictive_sd)),
+        (codes.SCORES_CORRELATION, numbers.score(scores.spread.correlation)),
+    ]
 
 
 def tumour_group(

@@ -33,6 +33,7 @@ from dicom_sr.report.treatment_report import (
     Scenario,
     Scores,
     SeriesUsed,
+    SpreadOfScores,
     Stage,
     TreatmentReport,
 )
@@ -202,8 +203,18 @@ def _fact(details: Dataset, name: Concept) -> Fact | None:
 def _scores(inputs: Dataset) -> Scores | None:
     if tree.first(inputs, codes.PROGNOSTIC_SCORE) is None:
         return None
+    spread = None
+    if tree.first(inputs, codes.MODELS) is not None:
+        spread = SpreadOfScores(
+            int(tree.required_number(inputs, codes.MODELS)),
+            tree.required_number(inputs, codes.PROGNOSTIC_SD),
+            tree.required_number(inputs, codes.PREDICTIVE_SD),
+            tree.required_number(inputs, codes.SCORES_CORRELATION),
+        )
     return Scores(
-        tree.required_number(inputs, codes.PROGNOSTIC_SCORE), tree.required_number(inputs, codes.PREDICTIVE_SCORE)
+        tree.required_number(inputs, codes.PROGNOSTIC_SCORE),
+        tree.required_number(inputs, codes.PREDICTIVE_SCORE),
+        spread,
     )
 
 

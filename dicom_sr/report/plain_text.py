@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from config.indication.vocabulary import ConditionState, EbvCategory, TreatmentArm
 from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import Language
-from dicom_sr.report.treatment_report import Fact, Scenario, TreatmentReport
+from dicom_sr.report.treatment_report import Fact, Scenario, Scores, TreatmentReport
 from dicom_sr.report.wording import WORDINGS, Wording, horizon
 
 GAP = "  "  # of two blanks: in a fixed-width font a column then stays apart from the next without a line between
@@ -238,12 +238,21 @@ def input_rows(report: TreatmentReport, words: Wording) -> list[tuple[str, str, 
     rows.append((words.ebv, ebv_text(report, words), fact_text(report.ebv_dna.provenance, words)))
     rows.append((words.stage, stage_text(report, words), fact_text(report.stage.provenance, words)))
     if report.scores is not None:
-        rows.append((words.prognostic, numbers.score(report.scores.prognostic_score), ""))
-        rows.append((words.predictive, numbers.score(report.scores.predictive_score), ""))
+        rows += _score_rows(report.scores, words)
     for contour in report.contours:
         size = f"{numbers.volume(contour.volume_ml)} mL"
         rows.append((words.volume, size, f"{contour.roi_name}, {words.slices.format(n=contour.n_slices)}"))
     return rows
+
+
+def _score_rows(scores: Scores, words: Wording) -> list[tuple[str, str, str]]:
+    values, notes = (scores.prognostic_score, scores.predictive_score), ("", "")
+    if spread := scores.spread:
+        shown = (numbers.score(sd) for sd in (spread.prognostic_sd, spread.predictive_sd))
+        first, second = (words.of_models.format(n=spread.members, sd=sd) for sd in shown)
+        notes = (first, second)
+    names = (words.prognostic, words.predictive)
+    return [(name, numbers.score(value), note) for name, value, note in zip(names, values, notes, strict=True)]
 
 
 # What limits the result comes first; a condition that is met needs no action of the reader.

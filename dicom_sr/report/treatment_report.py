@@ -227,11 +227,38 @@ class ContourUsed(NormalisedValue):
 
 
 @dataclass(frozen=True)
+class SpreadOfScores(NormalisedValue):
+    """How far the scores of the models of an ensemble are apart; the intervals contain it.
+
+    Attributes
+    ----------
+    members : int
+        Number of models, at least 2.
+    prognostic_sd, predictive_sd : float
+        Sample standard deviations.
+    correlation : float
+        Of both scores over the models, -1 to 1.
+    """
+
+    members: int
+    prognostic_sd: float = field(metadata=rounded_to(SCORE_DECIMALS))
+    predictive_sd: float = field(metadata=rounded_to(SCORE_DECIMALS))
+    correlation: float = field(metadata=rounded_to(SCORE_DECIMALS))
+
+
+@dataclass(frozen=True)
 class Scores(NormalisedValue):
-    """Outputs of the multi-task network, both in (-1, 1)."""
+    """Outputs of the multi-task network, both in (-1, 1); of an ensemble the means.
+
+    Attributes
+    ----------
+    spread : SpreadOfScores or None
+        None where there is one model, or an earlier version made the report.
+    """
 
     prognostic_score: float = field(metadata=rounded_to(SCORE_DECIMALS))
     predictive_score: float = field(metadata=rounded_to(SCORE_DECIMALS))
+    spread: SpreadOfScores | None = None
 
 
 @dataclass(frozen=True)

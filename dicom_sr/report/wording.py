@@ -47,6 +47,7 @@ class Wording:
     unknown: str
     prognostic: str
     predictive: str
+    of_models: str
     volume: str
     contour: str
     slices: str
@@ -115,6 +116,7 @@ ENGLISH = Wording(
     unknown="unknown",
     prognostic="Prognostic-score",
     predictive="Predictive-score",
+    of_models="mean of {n} models, standard deviation {sd}",
     volume="Tumour volume",
     contour="Contour",
     slices="{n} slices",
@@ -151,6 +153,7 @@ ENGLISH = Wording(
         Condition.EBV_DNA_WINDOW: "date of the EBV DNA",
         Condition.EBV_DNA_ASSAY: "EBV DNA assay",
         Condition.MODEL_RANGE: "range of the training cohort",
+        Condition.INTERVAL: "interval with uncertainty of scores",
     },
     condition_states={
         ConditionState.MET: "met",
@@ -198,6 +201,7 @@ CHINESE = Wording(
     unknown="未知",
     prognostic="Prognostic-score (预后评分)",
     predictive="Predictive-score (预测评分)",
+    of_models="{n} 个模型的均值, 标准差 {sd}",
     volume="肿瘤体积",
     contour="勾画",
     slices="{n} 层",
@@ -234,6 +238,7 @@ CHINESE = Wording(
         Condition.EBV_DNA_WINDOW: "EBV DNA 日期",
         Condition.EBV_DNA_ASSAY: "EBV DNA 检测方法",
         Condition.MODEL_RANGE: "训练人群范围",
+        Condition.INTERVAL: "区间含评分的不确定性",
     },
     condition_states={
         ConditionState.MET: "符合",

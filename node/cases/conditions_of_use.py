@@ -1,7 +1,7 @@
 """The conditions of use of the model: which are met, which are not, and which were not checked.
 
 What the program cannot check is said, so that a reader does not take silence for an answer. The list has every
-condition once; the worker completes ``model_range``, which needs the scores.
+condition once; the worker completes ``model_range`` and ``interval``, which need the scores.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ def _ebv_dna_assay(case: CheckedCase) -> Answer:
     return ConditionState.NOT_CHECKED, text
 
 
-def _model_range(case: CheckedCase) -> Answer:
+def _by_the_worker(case: CheckedCase) -> Answer:
     return ConditionState.NOT_CHECKED, "Is checked when the study is computed."
 
 
@@ -182,7 +182,8 @@ _CHECKS: Mapping[Condition, Callable[[CheckedCase], Answer]] = {
     Condition.CONTOUR_DATE: _contour_date,
     Condition.EBV_DNA_WINDOW: _ebv_dna_window,
     Condition.EBV_DNA_ASSAY: _ebv_dna_assay,
-    Condition.MODEL_RANGE: _model_range,
+    Condition.MODEL_RANGE: _by_the_worker,
+    Condition.INTERVAL: _by_the_worker,
 }
 
 

@@ -124,7 +124,7 @@ def _what_bfloat16_changes(options: Options, result: Result) -> None:
     for materials in phantom_materials(n, at_once=50):
         exact, rough = (analyse_studies(materials, bundle, options.device, one) for one in PRECISIONS)
         for role in materials[0]:
-            network = bundle.sequence_network(role.value)
+            network = bundle.members[0].sequence_network(role.value)
             bags = [one[role].patches[:1] for one in materials]
             pairs = zip(*(extract_many(bags, network, options.device, one) for one in PRECISIONS), strict=True)
             apart += [_relative(one.features, other.features) for one, other in pairs]

@@ -15,7 +15,7 @@ from config.bundle_manifest import MANIFEST
 from config.errors import ModelBundleError
 from config.settings import BUNDLES
 from workers.bundles.bundle import Bundle, load_bundle, verify_bundle
-from workers.bundles.bundle_files import FILES, load_weights, save_weights, sha256_of
+from workers.bundles.bundle_files import files_of, load_weights, save_weights, sha256_of
 from workers.bundles.packing import pack_bundle
 from workers.features.extraction import extract
 from workers.scores.scoring import score
@@ -68,12 +68,15 @@ def test_a_copy_has_the_same_digest_and_the_same_scores(demonstration: Bundle, c
 
     def scored(bundle: Bundle) -> tuple[float, float]:
         roles = ("T1w", "T2w", "CE-T1w")
-        return score({r: extract(patches, bundle.sequence_network(r))[0] for r in roles}, bundle.score_network())
+        return score(
+            {r: extract(patches, bundle.members[0].sequence_network(r))[0] for r in roles},
+            bundle.members[0].score_network(),
+        )
 
     assert scored(other) == scored(demonstration)
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", files_of(None))
 def test_one_changed_byte_is_found(copy: Path, name: str) -> None:
     data = bytearray((copy / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -149,10 +152,10 @@ def test_saved_weights_are_rounded_to_half_precision_only_where_they_are_matrice
 
 def test_an_unknown_role_is_named(demonstration: Bundle) -> None:
     with pytest.raises(ModelBundleError, match="expected one of T1w, T2w, CE-T1w, found 'FLAIR'"):
-        demonstration.sequence_network("FLAIR")
+        demonstration.members[0].sequence_network("FLAIR")
 
 
 def test_noise_is_far_from_the_training_features(demonstration: Bundle) -> None:
-    distribution = demonstration.distributions["CE-T1w"]
+    distribution = demonstration.members[0].distributions["CE-T1w"]
     assert distribution.distance(distribution.mean) == 0
     assert distribution.distance(distribution.mean + 100) > distribution.limit

@@ -23,6 +23,7 @@ from dicom_sr.report.treatment_report import (
     Scenario,
     Scores,
     SeriesUsed,
+    SpreadOfScores,
     Stage,
     TreatmentReport,
 )
@@ -34,6 +35,8 @@ from workers.plausibility.checks import implausibilities
 from workers.volumes.prepared_study import PreparedStudy
 
 NOT_CHECKED = "plausibility_not_checked"
+NOTHING_COMPUTED = (ConditionState.NOT_CHECKED, "Nothing was computed.")
+COX_MODEL_ONLY = "The 95 % CI is of the Cox model only; the model cannot say how uncertain its scores are."
 WITHIN_RANGE = "Intensities, features, age and scores are within the range of the training cohort."
 SOP_CLASS_OF_CONTOUR = {"RTSTRUCT": "1.2.840.10008.5.1.4.1.1.481.3", "SEG": "1.2.840.10008.5.1.4.1.1.66.4"}
 
@@ -87,7 +90,7 @@ def draft_report(
         **_common_values(request, bundle, decision, created),
         series=tuple(_series_used(role, request, study, analysis) for role in study),
         contours=tuple(_contours_used(request, study)),
-        scores=Scores(analysis.prognostic_score, analysis.predictive_score),
+        scores=Scores(analysis.prognostic_score, analysis.predictive_score, _spread_of(analysis)),
         scenarios=tuple(_scenario(category, result) for category, result in nomogram.items()),
         quality=tuple(
             Reason(code, f"{role.value}: {text}") for role, series in study.items() for code, text in series.findings
@@ -97,7 +100,15 @@ def draft_report(
             *unchecked,
             *outside,
         ),
-        conditions=tuple(_conditions(request, model_range_state(outside, unchecked))),
+        conditions=tuple(
+            _conditions(
+                request,
+                {
+                    Condition.MODEL_RANGE: model_range_state(outside, unchecked),
+                    Condition.INTERVAL: interval_state(analysis),
+                },
+            )
+        ),
     )
 
 
@@ -124,16 +135,42 @@ def refusal_report(
         **_common_values(request, bundle, decision, created),
         warnings=tuple(Reason(warning["code"], warning["text"]) for warning in request.warnings),
         refusals=tuple(reasons),
-        conditions=tuple(_conditions(request, (ConditionState.NOT_CHECKED, "Nothing was computed."))),
+        conditions=tuple(
+            _conditions(request, dict.fromkeys((Condition.MODEL_RANGE, Condition.INTERVAL), NOTHING_COMPUTED))
+        ),
     )
 
 
-def _conditions(request: ComputeRequest, model_range: tuple[ConditionState, str]) -> Iterator[ConditionOfUse]:
+def _conditions(
+    request: ComputeRequest, of_worker: Mapping[Condition, tuple[ConditionState, str]]
+) -> Iterator[ConditionOfUse]:
     for condition in request.conditions:
-        code, state, text = Condition(condition["code"]), ConditionState(condition["state"]), condition["text"]
-        if code is Condition.MODEL_RANGE:
-            state, text = model_range
+        code = Condition(condition["code"])
+        state, text = of_worker.get(code, (ConditionState(condition["state"]), condition["text"]))
         yield ConditionOfUse(code, state, text)
+
+
+def _spread_of(analysis: Analysis) -> SpreadOfScores | None:
+    return None if analysis.spread is None else SpreadOfScores(**analysis.spread.to_json())
+
+
+def interval_state(analysis: Analysis) -> tuple[ConditionState, str]:
+    """Return the state of the condition ``interval``: what the 95 % intervals contain.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        With the spread of the scores, where the bundle has more than one member.
+
+    Returns
+    -------
+    pair of ConditionState and str
+        State and sentence.
+    """
+    if analysis.spread is None:
+        return ConditionState.NOT_CHECKED, COX_MODEL_ONLY
+    n = analysis.spread.members
+    return ConditionState.MET, f"The 95 % CI contains the uncertainty of the Cox model and of the scores ({n} models)."
 
 
 def model_range_state(outside: Sequence[Reason], unchecked: Sequence[Reason]) -> tuple[ConditionState, str]:

@@ -1,10 +1,10 @@
 """Cross-fitting: K members, each trained without one fold of the patients.
 
-Every patient is scored by the member that had not seen that patient. The nomogram is fitted on these out-of-fold scores. Scores of patients that a network has learned from are too good, and
-a nomogram on them promises more than it keeps: on 684 feature phantoms its calibration slope on unseen patients is
-0.44 to 0.55. For the figures of the manifest the nomogram is cross-fitted, too: that of a fold was fitted on the
-out-of-fold scores of the other folds. Scores of different folds come from different networks, so C-indices count pairs
-within folds.
+Every patient is scored by the member that had not seen that patient. The nomogram is fitted on these out-of-fold
+scores. Scores of patients that a network has learned from are too good, and a nomogram on them promises more than it
+keeps: on 684 feature phantoms its calibration slope on unseen patients is 0.44 to 0.55. For the figures of the manifest
+the nomogram is cross-fitted, too: that of a fold was fitted on the out-of-fold scores of the other folds. Scores of
+different folds come from different networks, so C-indices count pairs within folds.
 
 References
 ----------
