@@ -230,9 +230,9 @@ SUBJECT_AGE = _dcm("121033", "Subject Age")
 PROGNOSTIC_SCORE = _ours("PROGNOSTIC", "Prognostic-score (higher: higher risk)", PAPER)
 PREDICTIVE_SCORE = _ours("PREDICTIVE", "Predictive-score (lower favours ICT+CCRT)", PAPER)
 MODELS = _ours("MODELS", "Models whose scores are averaged")
-PROGNOSTIC_SD = _ours("PROGNOSTIC_SD", "Prognostic-score, standard deviation over the models")
-PREDICTIVE_SD = _ours("PREDICTIVE_SD", "Predictive-score, standard deviation over the models")
-SCORES_CORRELATION = _ours("SCORES_CORR", "Correlation of both scores over the models")
+PROGNOSTIC_SE = _ours("PROGNOSTIC_SE", "Prognostic-score, standard error")
+PREDICTIVE_SE = _ours("PREDICTIVE_SE", "Predictive-score, standard error")
+SCORES_CORRELATION = _ours("SCORES_CORR", "Correlation of the errors of both scores")
 TOTAL_POINTS = _ours("POINTS_TOTAL", "Nomogram points, total", PAPER)
 POINTS = {
     "age": _ours("POINTS_AGE", "Nomogram points, age", PAPER),

@@ -197,18 +197,18 @@ def inputs_group(report: TreatmentReport) -> MeasurementsAndQualitativeEvaluatio
         prognostic, predictive = report.scores.prognostic_score, report.scores.predictive_score
         measured.append(_measurement(codes.PROGNOSTIC_SCORE, numbers.score(prognostic), codes.SCORE))
         measured.append(_measurement(codes.PREDICTIVE_SCORE, numbers.score(predictive), codes.SCORE))
-        measured += [_measurement(name, shown, codes.SCORE) for name, shown in _spread(report.scores)]
+        measured += [_measurement(name, shown, codes.SCORE) for name, shown in _errors(report.scores)]
     return MeasurementsAndQualitativeEvaluations(_tracking(report, "Inputs and scores"), measurements=measured)
 
 
-def _spread(scores: Scores) -> list[tuple[codes.Concept, str]]:
-    if scores.spread is None:
+def _errors(scores: Scores) -> list[tuple[codes.Concept, str]]:
+    if scores.error is None:
         return []
     return [
-        (codes.MODELS, str(scores.spread.members)),
-        (codes.PROGNOSTIC_SD, numbers.score(scores.spread.prognostic_sd)),
-        (codes.PREDICTIVE_SD, numbers.score(scores.spread.predictive_sd)),
-        (codes.SCORES_CORRELATION, numbers.score(scores.spread.correlation)),
+        (codes.MODELS, str(scores.error.members)),
+        (codes.PROGNOSTIC_SE, numbers.score(scores.error.prognostic_se)),
+        (codes.PREDICTIVE_SE, numbers.score(scores.error.predictive_se)),
+        (codes.SCORES_CORRELATION, numbers.score(scores.error.correlation)),
     ]
 
 

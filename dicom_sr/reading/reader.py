@@ -27,13 +27,13 @@ from dicom_sr.report.treatment_report import (
     ContourUsed,
     DfsEstimate,
     EbvDna,
+    ErrorOfScores,
     Fact,
     ModelIdentity,
     Reason,
     Scenario,
     Scores,
     SeriesUsed,
-    SpreadOfScores,
     Stage,
     TreatmentReport,
 )
@@ -203,18 +203,18 @@ def _fact(details: Dataset, name: Concept) -> Fact | None:
 def _scores(inputs: Dataset) -> Scores | None:
     if tree.first(inputs, codes.PROGNOSTIC_SCORE) is None:
         return None
-    spread = None
+    error = None
     if tree.first(inputs, codes.MODELS) is not None:
-        spread = SpreadOfScores(
+        error = ErrorOfScores(
             int(tree.required_number(inputs, codes.MODELS)),
-            tree.required_number(inputs, codes.PROGNOSTIC_SD),
-            tree.required_number(inputs, codes.PREDICTIVE_SD),
+            tree.required_number(inputs, codes.PROGNOSTIC_SE),
+            tree.required_number(inputs, codes.PREDICTIVE_SE),
             tree.required_number(inputs, codes.SCORES_CORRELATION),
         )
     return Scores(
         tree.required_number(inputs, codes.PROGNOSTIC_SCORE),
         tree.required_number(inputs, codes.PREDICTIVE_SCORE),
-        spread,
+        error,
     )
 
 

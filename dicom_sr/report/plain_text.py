@@ -247,9 +247,9 @@ def input_rows(report: TreatmentReport, words: Wording) -> list[tuple[str, str, 
 
 def _score_rows(scores: Scores, words: Wording) -> list[tuple[str, str, str]]:
     values, notes = (scores.prognostic_score, scores.predictive_score), ("", "")
-    if spread := scores.spread:
-        shown = (numbers.score(sd) for sd in (spread.prognostic_sd, spread.predictive_sd))
-        first, second = (words.of_models.format(n=spread.members, sd=sd) for sd in shown)
+    if error := scores.error:
+        shown = (numbers.score(se) for se in (error.prognostic_se, error.predictive_se))
+        first, second = (words.of_models.format(n=error.members, se=se) for se in shown)
         notes = (first, second)
     names = (words.prognostic, words.predictive)
     return [(name, numbers.score(value), note) for name, value, note in zip(names, values, notes, strict=True)]

@@ -227,22 +227,22 @@ class ContourUsed(NormalisedValue):
 
 
 @dataclass(frozen=True)
-class SpreadOfScores(NormalisedValue):
-    """How far the scores of the models of an ensemble are apart; the intervals contain it.
+class ErrorOfScores(NormalisedValue):
+    """Standard errors of both scores; the intervals contain them.
 
     Attributes
     ----------
     members : int
-        Number of models, at least 2.
-    prognostic_sd, predictive_sd : float
-        Sample standard deviations.
+        Number of models whose scores are averaged, at least 2.
+    prognostic_se, predictive_se : float
+        Standard errors.
     correlation : float
-        Of both scores over the models, -1 to 1.
+        Of both errors, -1 to 1.
     """
 
     members: int
-    prognostic_sd: float = field(metadata=rounded_to(SCORE_DECIMALS))
-    predictive_sd: float = field(metadata=rounded_to(SCORE_DECIMALS))
+    prognostic_se: float = field(metadata=rounded_to(SCORE_DECIMALS))
+    predictive_se: float = field(metadata=rounded_to(SCORE_DECIMALS))
     correlation: float = field(metadata=rounded_to(SCORE_DECIMALS))
 
 
@@ -252,13 +252,13 @@ class Scores(NormalisedValue):
 
     Attributes
     ----------
-    spread : SpreadOfScores or None
+    error : ErrorOfScores or None
         None where there is one model, or an earlier version made the report.
     """
 
     prognostic_score: float = field(metadata=rounded_to(SCORE_DECIMALS))
     predictive_score: float = field(metadata=rounded_to(SCORE_DECIMALS))
-    spread: SpreadOfScores | None = None
+    error: ErrorOfScores | None = None
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 Of the Cox model only (a nomogram alone): log S with the standard error of R's survfit.coxph, at most 1; the difference
 by the delta method with the covariance of both arms, cut at -1 and 1.
 
-Of a model with learned scores: the variance of the Cox model, that of the scores over training cohorts (the members'
-spread) and a relative error of the learned effect are added (`score_spread`), on scales without ends: log(-log S) for
-an arm, atanh for the difference. The formulas are in the README of this room.
+Of a model with learned scores: the variances of the Cox model and of the scores (`score_error`) are added, on scales
+without ends: log(-log S) for an arm, atanh for the difference. The formulas are in the README of this room.
 
 References
 ----------
@@ -24,7 +23,7 @@ from config.arrays import FloatArray
 from config.indication.conventions import Z_95
 from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.points import INTERACTION, PREDICTIVE, PROGNOSTIC, TERMS
-from workers.nomogram.score_spread import RELATIVE_ERROR, ScoreSpread
+from workers.nomogram.score_error import ScoreError
 
 ICT, CCRT = TreatmentArm.ICT_CCRT, TreatmentArm.CCRT
 TABLES = (
@@ -67,14 +66,11 @@ class CoxTerms:
     coefficients : array, shape (6,)
     covariance : array, shape (6, 6)
         Of the coefficients.
-    mean_linear_predictor : float
-        Of the training cohort, under the treatment received.
     """
 
     x: Mapping[TreatmentArm, FloatArray]
     coefficients: FloatArray
     covariance: FloatArray
-    mean_linear_predictor: float
 
     def linear_predictor(self, arm: TreatmentArm) -> FloatArray:
         """Return the uncentred linear predictor under one arm, shape (n,)."""
@@ -88,7 +84,7 @@ class CoxTerms:
 
 
 def estimate_horizon(
-    cox: CoxTerms, hazard: float, terms: VarianceTerms | None, spread: ScoreSpread | None
+    cox: CoxTerms, hazard: float, terms: VarianceTerms | None, score_error: ScoreError | None
 ) -> dict[str, FloatArray]:
     """Return survival of both arms, their difference, and the intervals at one horizon.
 
@@ -100,8 +96,8 @@ def estimate_horizon(
         Cumulative baseline hazard at the horizon.
     terms : VarianceTerms or None
         None: no interval can be given at this horizon (NaN); the sums need the rows of the fitted patients.
-    spread : ScoreSpread or None
-        Of the n patients' scores; None: intervals of the Cox model only.
+    score_error : ScoreError or None
+        Errors of the n patients' scores; None: intervals of the Cox model only.
 
     Returns
     -------
@@ -130,8 +126,8 @@ def estimate_horizon(
     variances = {arm: covariance[arm, arm] for arm in TreatmentArm}
     intervals = (
         _of_cox_model(s, variances, variance)
-        if spread is None
-        else _with_scores(cox, rate, s, variances, variance, spread)
+        if score_error is None
+        else _with_scores(cox, rate, s, variances, variance, score_error)
     )
     return out | intervals
 
@@ -171,14 +167,13 @@ def _with_scores(
     s: Mapping[TreatmentArm, FloatArray],
     variances: Mapping[TreatmentArm, FloatArray],
     variance: FloatArray,
-    spread: ScoreSpread,
+    score_error: ScoreError,
 ) -> dict[str, FloatArray]:
     out, gradient = {}, []
     for arm in TreatmentArm:
         lp, slopes = cox.linear_predictor(arm), cox.score_slopes(arm)
         ones = np.ones_like(lp)
-        learned = spread.variance(slopes[0] * ones, slopes[1] * ones)
-        learned = learned + (RELATIVE_ERROR * (lp - cox.mean_linear_predictor)) ** 2
+        learned = score_error.variance(slopes[0] * ones, slopes[1] * ones)
         # var(log(-log S)) = var(log S) / (log S)^2; before the first event nothing is uncertain.
         of_cox = np.divide(variances[arm], rate[arm] ** 2, out=np.zeros_like(lp), where=rate[arm] > 0)
         factor = np.exp(Z_95 * np.sqrt(of_cox + learned))
@@ -188,7 +183,7 @@ def _with_scores(
         gradient.append([sign * -s[arm] * rate[arm] * slope for slope in slopes])
     by_prognostic, by_predictive = (first + second for first, second in zip(*gradient, strict=True))
     difference = np.clip(s[ICT] - s[CCRT], -_NEARLY_ONE, _NEARLY_ONE)
-    learned = spread.variance(by_prognostic, by_predictive) + (RELATIVE_ERROR * difference) ** 2
+    learned = score_error.variance(by_prognostic, by_predictive)
     # d atanh(D) / dD = 1 / (1 - D^2).
     reach = Z_95 * np.sqrt(variance + learned) / (1 - difference**2)
     middle = np.arctanh(difference)

@@ -28,7 +28,7 @@ from workers.nomogram.inputs import term_columns, validated_inputs
 from workers.nomogram.intervals import TABLES, CoxTerms, VarianceTerms, estimate_horizon
 from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC, TERMS, PointsScale
 from workers.nomogram.result import ArmEstimates, NomogramResult
-from workers.nomogram.score_spread import ScoreSpread
+from workers.nomogram.score_error import ScoreError
 from workers.survival.covariates import PatientCovariates
 
 CHUNK = 1 << 14  # patients at a time: the working arrays stay in the processor's cache
@@ -64,8 +64,6 @@ class CoxNomogram:
         Smallest and largest value of each input in the training cohort.
     mean_total_points : float
         Of the training cohort; the cut between low and high risk.
-    mean_linear_predictor : float
-        Of the training cohort, under the treatment received.
     indication : Indication
         What it was fitted for: horizons, biomarker threshold, stage.
     document : mapping
@@ -82,7 +80,6 @@ class CoxNomogram:
     scale: PointsScale
     training_ranges: Mapping[str, tuple[float, float]]
     mean_total_points: float
-    mean_linear_predictor: float
     indication: Indication
     document: Mapping[str, Any]
 
@@ -185,7 +182,7 @@ class CoxNomogram:
         horizons_months: Sequence[float] | None = None,
         threshold: float = 0.0,
         decision_horizon: float | None = None,
-        spread: ScoreSpread | None = None,
+        score_error: ScoreError | None = None,
     ) -> NomogramResult:
         """Return points, DFS of both arms with 95 % intervals, their difference and the recommended regimen.
 
@@ -199,7 +196,7 @@ class CoxNomogram:
             ICT+CCRT is recommended where its DFS at the decision horizon exceeds CCRT's by more than this fraction.
         decision_horizon : float, optional
             Months, by default that of the nomogram's indication; need not be among the reported horizons.
-        spread : ScoreSpread, optional
+        score_error : ScoreError, optional
             How uncertain the scores are; without it the intervals are those of the Cox model only.
 
         Returns
@@ -234,7 +231,7 @@ class CoxNomogram:
         for start in range(0, n, CHUNK):
             rows = slice(start, min(start + CHUNK, n))
             part = {name: values[rows] for name, values in inputs.items()}
-            estimates = self._estimate(part, hazard, terms, None if spread is None else spread.rows(rows))
+            estimates = self._estimate(part, hazard, terms, None if score_error is None else score_error.rows(rows))
             for name, table in tables.items():
                 table[rows] = estimates[name]
             for arm in TreatmentArm:
@@ -243,7 +240,7 @@ class CoxNomogram:
             # From unrounded survival, and strictly: at exact equality the regimen without induction chemotherapy is
             # advised.
             ict_preferred[rows] = ict - ccrt > threshold
-        return self._result(inputs, horizons, threshold, decision_horizon, tables, lp, ict_preferred, spread)
+        return self._result(inputs, horizons, threshold, decision_horizon, tables, lp, ict_preferred, score_error)
 
     def score_each_category(self, covariates: PatientCovariates, **options: Any) -> dict[EbvCategory, NomogramResult]:
         """Score patients whose EBV DNA is unknown once for each category.
@@ -279,12 +276,12 @@ class CoxNomogram:
         inputs: Mapping[str, FloatArray],
         hazard: FloatArray,
         terms: Sequence[VarianceTerms | None],
-        spread: ScoreSpread | None,
+        score_error: ScoreError | None,
     ) -> dict[str, FloatArray]:
         """Return DFS, intervals and difference of one chunk: name -> (n, h), and the linear predictors (n,)."""
         x = {arm: term_columns(inputs, arm is TreatmentArm.ICT_CCRT) for arm in TreatmentArm}
-        cox = CoxTerms(x, self._beta(), self.covariance, self.mean_linear_predictor)
-        horizons = [estimate_horizon(cox, float(h), at, spread) for h, at in zip(hazard, terms, strict=True)]
+        cox = CoxTerms(x, self._beta(), self.covariance)
+        horizons = [estimate_horizon(cox, float(h), at, score_error) for h, at in zip(hazard, terms, strict=True)]
         tables = {name: np.column_stack([horizon[name] for horizon in horizons]) for name in TABLES}
         return tables | {f"lp {arm}": cox.linear_predictor(arm) for arm in TreatmentArm}
 
@@ -297,7 +294,7 @@ class CoxNomogram:
         tables: Mapping[str, FloatArray],
         lp: Mapping[TreatmentArm, FloatArray],
         ict_preferred: Any,
-        spread: ScoreSpread | None,
+        score_error: ScoreError | None,
     ) -> NomogramResult:
         arms = {
             arm: ArmEstimates(
@@ -332,5 +329,5 @@ class CoxNomogram:
                 for name, (low, high) in ranges.items()
             },
             training_ranges=ranges,
-            spread=spread,
+            score_error=score_error,
         )

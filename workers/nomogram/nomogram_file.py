@@ -170,7 +170,6 @@ def _from_document(document: Mapping[str, Any], where: str) -> CoxNomogram:
             scale=PointsScale.of(coefficients, axes),
             training_ranges=ranges,
             mean_total_points=float(document["risk_cut"]["mean_total_points_training"]),
-            mean_linear_predictor=float(document["risk_cut"]["mean_lp_training"]),
             indication=read_indication(document[INDICATION], where) if INDICATION in document else NASOPHARYNX,
             document=dict(document),
         )

@@ -11,7 +11,7 @@ import numpy as np
 from config.arrays import BoolArray, FloatArray
 from config.indication.vocabulary import EbvCategory, TreatmentArm
 from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC
-from workers.nomogram.score_spread import ScoreSpread
+from workers.nomogram.score_error import ScoreError
 
 COX_MODEL_ONLY, COX_MODEL_AND_SCORES = "cox_model_only", "cox_model_and_scores"
 
@@ -66,7 +66,7 @@ class NomogramResult:
         True where an input is outside the range of the training cohort.
     training_ranges : mapping of str to pair of float
         Those ranges.
-    spread : ScoreSpread or None
+    score_error : ScoreError or None
         How uncertain the scores are, as far as the intervals contain it; None: intervals of the Cox model only.
     """
 
@@ -82,7 +82,7 @@ class NomogramResult:
     ict_preferred: BoolArray
     extrapolated: Mapping[str, BoolArray]
     training_ranges: Mapping[str, tuple[float, float]]
-    spread: ScoreSpread | None = None
+    score_error: ScoreError | None = None
 
     def __len__(self) -> int:
         return len(self.ict_preferred)
@@ -135,10 +135,10 @@ class NomogramResult:
         return answer
 
     def interval_to_json(self, patient: int = 0) -> dict[str, Any]:
-        """Return what the intervals contain: ``covers``, and the spread of the scores where they contain it."""
-        if self.spread is None:
+        """Return what the intervals contain: ``covers``, and the errors of the scores where they contain them."""
+        if self.score_error is None:
             return {"covers": COX_MODEL_ONLY}
-        return {"covers": COX_MODEL_AND_SCORES, "score_spread": self.spread.to_json(patient)}
+        return {"covers": COX_MODEL_AND_SCORES, "score_error": self.score_error.to_json(patient)}
 
     def estimates_to_json(self, patient: int = 0) -> dict[str, Any]:
         """Return points, totals, DFS of both arms and their difference of one patient.

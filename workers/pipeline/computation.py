@@ -30,9 +30,10 @@ from node.cases.case_inputs import ComputeRequest
 from workers.bundles.bundle import Bundle, Preprocessing
 from workers.features.extraction import Precision, extract, extract_many, resolve_device
 from workers.nomogram.result import NomogramResult
-from workers.nomogram.score_spread import ScoreSpread
+from workers.nomogram.score_error import ScoreError, score_error_of
 from workers.plausibility.contour_alone import require_outside_organs, require_tumour_volume
-from workers.scores.scoring import score, score_many
+from workers.scores.ensemble import score_by_ensemble
+from workers.scores.scoring import score
 from workers.survival.covariates import PatientCovariates
 from workers.volumes.chosen_series import read_chosen
 from workers.volumes.contour_source import contour_on_series
@@ -74,8 +75,8 @@ class Analysis:
     ----------
     prognostic_score, predictive_score : float
         In (-1, 1), the mean of the members' scores, rounded to the decimals of the report.
-    spread : ScoreSpread or None
-        How far the members' scores are apart; None for a bundle with one member.
+    score_error : ScoreError or None
+        Standard errors of the scores; None for a bundle with one member.
     representative : mapping of SeriesRole to int
         Row of the slice with the highest predicted risk among each series' patches.
     out_of_distribution : tuple of Reason
@@ -87,7 +88,7 @@ class Analysis:
     prognostic_score: float
     predictive_score: float
     representative: Mapping[SeriesRole, int]
-    spread: ScoreSpread | None = None
+    score_error: ScoreError | None = None
     out_of_distribution: tuple[Reason, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
@@ -222,27 +223,24 @@ def score_studies(extracted: StudyFeatures, bundle: Bundle, device: str) -> list
         In the order of the studies. The nomogram is given the rounded scores, so that the report's numbers are what
         `cptdn nomogram score` computes from the scores in the report.
     """
-    where = str(resolve_device(device))
-    scores = [
-        score_many({role.value: rows for role, rows in features.items()}, member.score_network(), where)
-        for member, features in zip(bundle.members, extracted.features, strict=True)
-    ]
-    prognostic = np.array([member.prognostic for member in scores])  # (members, n)
-    predictive = np.array([member.predictive for member in scores])
+    by_role = [{role.value: rows for role, rows in member.items()} for member in extracted.features]
+    networks = [member.score_network() for member in bundle.members]
+    scores = score_by_ensemble(by_role, networks, str(resolve_device(device)))
+    mean, errors = scores.mean, score_error_of(scores)
     return [
         Analysis(
             # Rounded before the nomogram reads them, so that the report's numbers follow from the scores it shows.
-            prognostic_score=round(float(prognostic[:, study].mean()), SCORE_DECIMALS),
-            predictive_score=round(float(predictive[:, study].mean()), SCORE_DECIMALS),
+            prognostic_score=round(float(mean.prognostic[study]), SCORE_DECIMALS),
+            predictive_score=round(float(mean.predictive[study]), SCORE_DECIMALS),
             representative={role: rows[study] for role, rows in extracted.representative.items()},
-            spread=ScoreSpread.of_members(prognostic[:, study], predictive[:, study]),
+            score_error=None if errors is None else errors.of_patient(study),
             out_of_distribution=tuple(
                 reason
                 for role in extracted.representative
                 for reason in _feature_reasons(role, extracted.of_study(role, study), bundle)
             ),
         )
-        for study in range(prognostic.shape[1])
+        for study in range(len(mean.prognostic))
     ]
 
 
@@ -340,7 +338,7 @@ def predict_survival(
         "horizons_months": tuple(float(month) for month in decision.horizons_months),
         "threshold": decision.threshold,
         "decision_horizon": float(decision.horizon_months),
-        "spread": analysis.spread,
+        "score_error": analysis.score_error,
     }
     if category is EbvCategory.UNKNOWN:
         return bundle.nomogram.score_each_category(patient, **options)

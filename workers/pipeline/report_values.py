@@ -17,13 +17,13 @@ from dicom_sr.report.treatment_report import (
     ContourUsed,
     DfsEstimate,
     EbvDna,
+    ErrorOfScores,
     Fact,
     ModelIdentity,
     Reason,
     Scenario,
     Scores,
     SeriesUsed,
-    SpreadOfScores,
     Stage,
     TreatmentReport,
 )
@@ -90,7 +90,7 @@ def draft_report(
         **_common_values(request, bundle, decision, created),
         series=tuple(_series_used(role, request, study, analysis) for role in study),
         contours=tuple(_contours_used(request, study)),
-        scores=Scores(analysis.prognostic_score, analysis.predictive_score, _spread_of(analysis)),
+        scores=Scores(analysis.prognostic_score, analysis.predictive_score, _error_of(analysis)),
         scenarios=tuple(_scenario(category, result) for category, result in nomogram.items()),
         quality=tuple(
             Reason(code, f"{role.value}: {text}") for role, series in study.items() for code, text in series.findings
@@ -150,8 +150,8 @@ def _conditions(
         yield ConditionOfUse(code, state, text)
 
 
-def _spread_of(analysis: Analysis) -> SpreadOfScores | None:
-    return None if analysis.spread is None else SpreadOfScores(**analysis.spread.to_json())
+def _error_of(analysis: Analysis) -> ErrorOfScores | None:
+    return None if analysis.score_error is None else ErrorOfScores(**analysis.score_error.to_json())
 
 
 def interval_state(analysis: Analysis) -> tuple[ConditionState, str]:
@@ -160,16 +160,16 @@ def interval_state(analysis: Analysis) -> tuple[ConditionState, str]:
     Parameters
     ----------
     analysis : Analysis
-        With the spread of the scores, where the bundle has more than one member.
+        With the errors of the scores, where the bundle has more than one member.
 
     Returns
     -------
     pair of ConditionState and str
         State and sentence.
     """
-    if analysis.spread is None:
+    if analysis.score_error is None:
         return ConditionState.NOT_CHECKED, COX_MODEL_ONLY
-    n = analysis.spread.members
+    n = analysis.score_error.members
     return ConditionState.MET, f"The 95 % CI contains the uncertainty of the Cox model and of the scores ({n} models)."
 
 

@@ -121,3 +121,26 @@ def score_many(features: Mapping[str, Float32Array], network: MultitaskNetwork, 
             prognostic[here] = prognosis.amax(dim=1)[: len(some)].cpu().numpy()
             predictive[here] = response[: len(some)].cpu().numpy()
     return Scores(prognostic, predictive)
+
+
+def score_without_each_series(
+    features: Mapping[str, Float32Array], network: MultitaskNetwork, device: str = "cpu"
+) -> list[Scores]:
+    """Compute both scores once for each series, with its features replaced by the mean of the training.
+
+    Parameters
+    ----------
+    features, network, device
+        As of `score_many`.
+
+    Returns
+    -------
+    list of Scores
+        In the order of SEQUENCES.
+    """
+    mean = network.get_buffer("feature_mean").cpu().numpy()
+    own = np.split(mean, len(SEQUENCES))
+    return [
+        score_many({**features, role: np.broadcast_to(own[at], features[role].shape)}, network, device)
+        for at, role in enumerate(SEQUENCES)
+    ]

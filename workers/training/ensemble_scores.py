@@ -11,36 +11,37 @@ from numpy.typing import NDArray
 from config.arrays import Float32Array, FloatArray
 from workers.bundles.bundle import Bundle
 from workers.features.extraction import extract_many, resolve_device
-from workers.nomogram.score_spread import ScoreSpread
+from workers.nomogram.score_error import ScoreError, score_error_of
+from workers.scores.ensemble import score_by_ensemble
 from workers.scores.multitask_network import SEQUENCES
-from workers.scores.scoring import Scores, score_many
+from workers.scores.scoring import Scores
 from workers.training.patch_store import PatientPatches
 
 PATIENTS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
-class EnsembleScores:
+class PatientScores:
     """Scores of n patients by a bundle.
 
     Attributes
     ----------
     mean : Scores
         Of the members, shape (n,) each.
-    spread : ScoreSpread or None
-        Over the members; None for one.
+    error : ScoreError or None
+        Standard errors; None for a bundle with one member.
     feature_distances : mapping of str to float64, shape (n,)
         By role.
     """
 
     mean: Scores
-    spread: ScoreSpread | None
+    error: ScoreError | None
     feature_distances: Mapping[str, FloatArray]
 
 
 def score_patches(
     bundle: Bundle, patient_ids: Sequence[str], read: Callable[[str], PatientPatches], device: str = "cpu"
-) -> EnsembleScores:
+) -> PatientScores:
     """Score patients from their patches, a block at a time.
 
     Parameters
@@ -55,32 +56,22 @@ def score_patches(
         As in the settings.
     """
     where = resolve_device(device)
-    prognostic: list[FloatArray] = []
-    predictive: list[FloatArray] = []
-    distances: dict[str, list[float]] = {role: [] for role in SEQUENCES}
+    features: list[dict[str, list[Float32Array]]] = [{role: [] for role in SEQUENCES} for _ in bundle.members]
     # In blocks: the patches of a whole cohort do not fit in the memory of a small machine.
     for start in range(0, len(patient_ids), PATIENTS_AT_ONCE):
         bags = [read(patient_id) for patient_id in patient_ids[start : start + PATIENTS_AT_ONCE]]
-        scores, features = [], []
-        for member in bundle.members:
-            rows = {}
+        for member, by_role in zip(bundle.members, features, strict=True):
             for role in SEQUENCES:
                 patches = [member.patches_on_own_scale(role, _unit_patches(bag[role])) for bag in bags]
                 deep = extract_many(patches, member.sequence_network(role), where)
-                rows[role] = np.stack([patient.features for patient in deep])
-            features.append(rows)
-            scores.append(score_many(rows, member.score_network(), str(where)))
-        prognostic.append(np.array([each.prognostic for each in scores]))
-        predictive.append(np.array([each.predictive for each in scores]))
-        for role in SEQUENCES:
-            for at in range(len(bags)):
-                distances[role].append(bundle.feature_distance(role, [rows[role][at] for rows in features]))
-    both = np.concatenate(prognostic, axis=1), np.concatenate(predictive, axis=1)  # (members, n)
-    return EnsembleScores(
-        Scores(both[0].mean(axis=0), both[1].mean(axis=0)),
-        ScoreSpread.of_members(*both),
-        {role: np.array(values) for role, values in distances.items()},
-    )
+                by_role[role] += [patient.features for patient in deep]
+    rows = [{role: np.stack(of_role) for role, of_role in by_role.items()} for by_role in features]
+    scores = score_by_ensemble(rows, [member.score_network() for member in bundle.members], str(where))
+    distances = {
+        role: np.array([bundle.feature_distance(role, own) for own in zip(*(m[role] for m in rows), strict=True)])
+        for role in SEQUENCES
+    }
+    return PatientScores(scores.mean, score_error_of(scores), distances)
 
 
 def _unit_patches(bag: NDArray[np.generic]) -> Float32Array:

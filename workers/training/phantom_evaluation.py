@@ -18,7 +18,7 @@ from workers.bundles.packing import pack_bundle
 from workers.nomogram.model import CoxNomogram
 from workers.survival.cohort import EBV, Cohort, read_cohort
 from workers.survival.covariates import PatientCovariates
-from workers.training.ensemble_scores import EnsembleScores, score_patches
+from workers.training.ensemble_scores import PatientScores, score_patches
 from workers.training.model_evaluation import c_index, dfs_gain, linear_predictor, survival_as_treated
 from workers.training.patch_store import saved_patch_reader
 from workers.validation.unseen_performance import unseen_performance
@@ -79,7 +79,7 @@ def phantom_metrics(bundle: Bundle, folder: Path) -> dict[str, Any]:
 
 
 def against_truth(
-    cohort: Cohort, scored: EnsembleScores, nomogram: CoxNomogram, truth: Mapping[str, FloatArray]
+    cohort: Cohort, scored: PatientScores, nomogram: CoxNomogram, truth: Mapping[str, FloatArray]
 ) -> dict[str, Any]:
     """Compare intervals and answers with the truth of phantoms.
 
@@ -87,7 +87,7 @@ def against_truth(
     ----------
     cohort : Cohort
         n phantoms, all with known EBV DNA.
-    scored : EnsembleScores
+    scored : PatientScores
         Their scores.
     nomogram : CoxNomogram
         The model.
@@ -104,7 +104,7 @@ def against_truth(
     covariates = PatientCovariates(
         cohort.column("age_years"), cohort.column(EBV), scored.mean.prognostic, scored.mean.predictive
     )
-    result = nomogram.score(covariates, (float(TRUTH_MONTHS),), spread=scored.spread)
+    result = nomogram.score(covariates, (float(TRUTH_MONTHS),), score_error=scored.error)
     low, high = result.difference_low[:, 0], result.difference_high[:, 0]
     true = truth["dfs_60_ict_ccrt"] - truth["dfs_60_ccrt"]
     columns = {TreatmentArm.ICT_CCRT: "dfs_60_ict_ccrt", TreatmentArm.CCRT: "dfs_60_ccrt"}
