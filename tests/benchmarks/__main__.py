@@ -32,6 +32,7 @@ NAMES = {
     "growth": "the ledger's questions from 100 to 100,000 stored studies",
     "ledger": "rows of instances by group commit, states by triggers: against the plain form of both",
     "startup": "commands, and `cptdn up` until it is ready",
+    "honesty": "what a trained model promises beside what it keeps, on phantoms with known truth",
 }
 OWN_NETWORK = ("receive", "latency", "throughput")
 

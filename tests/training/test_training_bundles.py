@@ -83,7 +83,9 @@ def test_every_variant_ends_with_a_verified_bundle(phantoms: Path, tmp_path: Pat
     assert (content["metrics"]["out_of_fold"]["n"], content["metrics"]["internal"]["n"]) == (16, 8)
     assert [member.sequence_network("T2w").architecture for member in bundle.members] == [config.backbone] * 2
     tested = verify_bundle(add_phantom_metrics(bundle, {"held_out": phantoms}).folder)
-    assert tested.manifest.content["metrics"]["held_out"]["n"] == 24
+    held_out = tested.manifest.content["metrics"]["held_out"]
+    assert held_out["n"] == 24
+    assert set(held_out["against_truth"]["coverage"]) == {"difference", "ICT+CCRT", "CCRT"}
     assert tested.network_digest == bundle.network_digest
 
 

@@ -29,6 +29,7 @@ class Benchmark(StrEnum):
     GROWTH = "growth"
     LEDGER = "ledger"
     STARTUP = "startup"
+    HONESTY = "honesty"
 
 
 class Device(StrEnum):

@@ -134,9 +134,6 @@ def train(
 
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
-    against_truth = {label: metric for label, metric in metrics.items() if "oracle_c_index" in metric}
-    unseen = {label: metric for label, metric in metrics.items() if label not in against_truth}
-    unseen |= {label: metric["performance"] for label, metric in against_truth.items()}
     rows = [
         [
             _title(label, metric),
@@ -146,27 +143,31 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
             _shown(metric["calibration_slope"]),
             _shown(list(metric["ipa"].values())[-1]),
         ]
-        for label, metric in unseen.items()
+        for label, metric in metrics.items()
         if "calibration_slope" in metric
     ]
-    title = "Performance on patients that the predicting part had not seen"
     columns = ("unseen patients", "n", "events", "C-index", "CCRT", "ICT+CCRT", "calibration slope", "IPA")
-    print_table(columns, rows, title=title)
-    rows = [
+    print_table(columns, rows, title="Performance on patients that the predicting part had not seen")
+    truth = {label: metric for label, metric in metrics.items() if "against_truth" in metric}
+    compared = [
         [
             label.replace("_", " "),
             str(metric["n"]),
-            f"{metric['c_index']:.3f}",
+            f"{metric['c_index']['all']['value']:.3f}",
             f"{metric['oracle_c_index']:.3f}",
-            f"{metric['agreement_where_difference_exceeds_5_percent']:.3f}",
+            *(f"{metric['against_truth'][name]:.3f}" for name in ("agreement", "firm")),
+            _share(metric["against_truth"]["wrong_of_firm"]),
             f"{metric['against_truth']['coverage']['difference']:.3f}",
         ]
-        for label, metric in against_truth.items()
+        for label, metric in truth.items()
     ]
-    if rows:
-        print_table(
-            ("", "n", "C-index", "oracle", "agreement", "interval covers"), rows, title="Against the truth of phantoms"
-        )
+    if compared:
+        columns = ("unseen phantoms", "n", "C-index", "oracle", "agreement", "firm", "wrong of firm", "interval covers")
+        print_table(columns, compared, title="Against the truth")
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _title(label: str, metric: dict[str, Any]) -> str:

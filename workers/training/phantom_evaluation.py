@@ -16,10 +16,11 @@ from config.indication.vocabulary import TreatmentArm
 from workers.bundles.bundle import Bundle
 from workers.bundles.packing import pack_bundle
 from workers.nomogram.model import CoxNomogram
-from workers.survival.cohort import EBV, Cohort, read_cohort
+from workers.nomogram.score_error import ScoreError
+from workers.survival.cohort import EBV, read_cohort
 from workers.survival.covariates import PatientCovariates
-from workers.training.ensemble_scores import PatientScores, score_patches
-from workers.training.model_evaluation import c_index, dfs_gain, linear_predictor, survival_as_treated
+from workers.training.ensemble_scores import score_patches
+from workers.training.model_evaluation import c_index, linear_predictor, survival_as_treated
 from workers.training.patch_store import saved_patch_reader
 from workers.validation.unseen_performance import unseen_performance
 
@@ -40,84 +41,82 @@ def phantom_metrics(bundle: Bundle, folder: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        C-index beside that of the oracle (the true linear predictor); agreement with the oracle's recommendation where
-        the true difference of 5-year DFS exceeds 5 %; correlation of both scores with their latents.
+        `unseen_performance`; the C-index of the oracle (the true linear predictor); correlation of both scores with
+        their latents; `against_truth`.
     """
     cohort = read_cohort(folder / "cohort.csv", need_scores=False)
     scored = score_patches(bundle, cohort.patient_ids, saved_patch_reader(folder / "patches"))
     truth = read_truth(folder / "truth.csv", cohort.patient_ids)
     outcome, nomogram, scores = cohort.outcome("dfs"), bundle.nomogram, scored.mean
-    lp = linear_predictor(cohort, scores, nomogram)
-    benefit = truth["dfs_60_ict_ccrt"] - truth["dfs_60_ccrt"]
-    predicted = dfs_gain(cohort, scores, nomogram, TRUTH_MONTHS)
-    # Where the true difference is near 0, agreement is a matter of chance and says nothing about the model.
-    clear = np.abs(benefit) > CLEAR_BENEFIT
+    covariates = PatientCovariates(cohort.column("age_years"), cohort.column(EBV), scores.prognostic, scores.predictive)
     return {
-        "n": len(cohort),
-        "n_events": int(outcome.event_observed.sum()),
-        "c_index": c_index(outcome.durations_days, lp, outcome.event_observed),
-        "oracle_c_index": c_index(outcome.durations_days, truth["linear_predictor"], outcome.event_observed),
-        "agreement_where_difference_exceeds_5_percent": round(
-            float(np.mean((predicted > 0) == (benefit > 0), where=clear)), 4
+        **unseen_performance(
+            linear_predictor(cohort, scores, nomogram),
+            survival_as_treated(cohort, scores, nomogram, nomogram.indication.horizons_months),
+            outcome.durations_days,
+            outcome.event_observed,
+            cohort.treated,
         ),
-        "n_where_difference_exceeds_5_percent": int(clear.sum()),
+        "oracle_c_index": c_index(outcome.durations_days, truth["linear_predictor"], outcome.event_observed),
         "correlation_prognostic": round(float(np.corrcoef(truth["prognostic"], scores.prognostic)[0, 1]), 4),
         "correlation_predictive": round(float(np.corrcoef(truth["predictive"], scores.predictive)[0, 1]), 4),
         "share_unlike_training_features": {
             role: float(np.mean(distances > bundle.feature_limit(role)))
             for role, distances in scored.feature_distances.items()
         },
-        "performance": unseen_performance(
-            lp,
-            survival_as_treated(cohort, scores, nomogram, nomogram.indication.horizons_months),
-            outcome.durations_days,
-            outcome.event_observed,
-            cohort.treated,
+        "against_truth": against_truth(
+            nomogram, covariates, scored.error, truth["dfs_60_ict_ccrt"], truth["dfs_60_ccrt"]
         ),
-        "against_truth": against_truth(cohort, scored, nomogram, truth),
     }
 
 
 def against_truth(
-    cohort: Cohort, scored: PatientScores, nomogram: CoxNomogram, truth: Mapping[str, FloatArray]
+    nomogram: CoxNomogram,
+    covariates: PatientCovariates,
+    error: ScoreError | None,
+    true_ict: FloatArray,
+    true_ccrt: FloatArray,
 ) -> dict[str, Any]:
-    """Compare intervals and answers with the truth of phantoms.
+    """Compare recommendations and intervals with the truth of phantoms.
 
     Parameters
     ----------
-    cohort : Cohort
-        n phantoms, all with known EBV DNA.
-    scored : PatientScores
-        Their scores.
     nomogram : CoxNomogram
         The model.
-    truth : mapping of str to array, shape (n,)
-        From `read_truth`.
+    covariates : PatientCovariates
+        n phantoms with their predicted scores.
+    error : ScoreError or None
+        Errors of these scores.
+    true_ict, true_ccrt : array, shape (n,)
+        True 5-year DFS under each arm.
 
     Returns
     -------
     dict
-        ``coverage``: share of phantoms whose true 5-year DFS (of each arm), and true difference, the 95 % interval
-        contains. ``firm_share``: share whose interval of the difference excludes 0; ``wrong_of_firm``: share of these
-        whose true difference has the other sign. ``rmse_difference``.
+        ``agreement``: share with the oracle's recommendation where the true difference exceeds 5 %; ``coverage``: share
+        whose 95 % interval contains the true difference, and the true DFS of each arm; ``firm``: share whose interval
+        of the difference excludes 0; ``wrong_of_firm``: share of these whose true difference has the other sign;
+        ``rmse_difference``.
     """
-    covariates = PatientCovariates(
-        cohort.column("age_years"), cohort.column(EBV), scored.mean.prognostic, scored.mean.predictive
+    result = nomogram.score(covariates, (float(TRUTH_MONTHS),), score_error=error)
+    low, high, difference = (
+        table[:, 0] for table in (result.difference_low, result.difference_high, result.difference)
     )
-    result = nomogram.score(covariates, (float(TRUTH_MONTHS),), score_error=scored.error)
-    low, high = result.difference_low[:, 0], result.difference_high[:, 0]
-    true = truth["dfs_60_ict_ccrt"] - truth["dfs_60_ccrt"]
-    columns = {TreatmentArm.ICT_CCRT: "dfs_60_ict_ccrt", TreatmentArm.CCRT: "dfs_60_ccrt"}
+    true = true_ict - true_ccrt
+    # Where the true difference is near 0, agreement is a matter of chance and says nothing about the model.
+    clear = np.abs(true) > CLEAR_BENEFIT
+    firm = (low > 0) | (high < 0)
+    wrong = (difference > 0) != (true > 0)
     coverage = {"difference": _covered(low, true, high)} | {
-        arm.value: _covered(result.arms[arm].low[:, 0], truth[column], result.arms[arm].high[:, 0])
-        for arm, column in columns.items()
+        arm.value: _covered(result.arms[arm].low[:, 0], dfs, result.arms[arm].high[:, 0])
+        for arm, dfs in ((TreatmentArm.ICT_CCRT, true_ict), (TreatmentArm.CCRT, true_ccrt))
     }
-    firm, difference = (low > 0) | (high < 0), result.difference[:, 0]
-    wrong = float(np.mean((difference > 0)[firm] != (true > 0)[firm])) if firm.any() else None
     return {
+        "agreement": round(float(np.mean(~wrong[clear])), 4),
+        "n_where_difference_exceeds_5_percent": int(clear.sum()),
         "coverage": coverage,
-        "firm_share": round(float(firm.mean()), 4),
-        "wrong_of_firm": None if wrong is None else round(wrong, 4),
+        "firm": round(float(firm.mean()), 4),
+        "wrong_of_firm": round(float(wrong[firm].mean()), 4) if firm.any() else None,
         "rmse_difference": round(float(np.sqrt(np.mean((difference - true) ** 2))), 4),
     }
 
