@@ -233,6 +233,7 @@ MODELS = _ours("MODELS", "Models whose scores are averaged")
 PROGNOSTIC_SE = _ours("PROGNOSTIC_SE", "Prognostic-score, standard error")
 PREDICTIVE_SE = _ours("PREDICTIVE_SE", "Predictive-score, standard error")
 SCORES_CORRELATION = _ours("SCORES_CORR", "Correlation of the errors of both scores")
+SCORES_DF = _ours("SCORES_DF", "Degrees of freedom of the errors of both scores")
 TOTAL_POINTS = _ours("POINTS_TOTAL", "Nomogram points, total", PAPER)
 POINTS = {
     "age": _ours("POINTS_AGE", "Nomogram points, age", PAPER),

@@ -209,6 +209,7 @@ def _errors(scores: Scores) -> list[tuple[codes.Concept, str]]:
         (codes.PROGNOSTIC_SE, numbers.score(scores.error.prognostic_se)),
         (codes.PREDICTIVE_SE, numbers.score(scores.error.predictive_se)),
         (codes.SCORES_CORRELATION, numbers.score(scores.error.correlation)),
+        (codes.SCORES_DF, f"{scores.error.degrees_of_freedom:.1f}"),
     ]
 
 

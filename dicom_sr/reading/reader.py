@@ -210,6 +210,7 @@ def _scores(inputs: Dataset) -> Scores | None:
             tree.required_number(inputs, codes.PROGNOSTIC_SE),
             tree.required_number(inputs, codes.PREDICTIVE_SE),
             tree.required_number(inputs, codes.SCORES_CORRELATION),
+            tree.required_number(inputs, codes.SCORES_DF),
         )
     return Scores(
         tree.required_number(inputs, codes.PROGNOSTIC_SCORE),

@@ -238,12 +238,15 @@ class ErrorOfScores(NormalisedValue):
         Standard errors.
     correlation : float
         Of both errors, -1 to 1.
+    degrees_of_freedom : float
+        Of the variances, at least 1.
     """
 
     members: int
     prognostic_se: float = field(metadata=rounded_to(SCORE_DECIMALS))
     predictive_se: float = field(metadata=rounded_to(SCORE_DECIMALS))
     correlation: float = field(metadata=rounded_to(SCORE_DECIMALS))
+    degrees_of_freedom: float = field(metadata=rounded_to(1))
 
 
 @dataclass(frozen=True)

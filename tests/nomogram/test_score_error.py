@@ -57,6 +57,19 @@ def test_patients_and_series_add_up_by_hand() -> None:
     assert np.asarray(errors.correlation)[0] == pytest.approx(0.6, abs=1e-3)
 
 
+def test_the_degrees_of_freedom_are_satterthwaites() -> None:
+    """Welch's example: variances of means 0.4 with 4 and 0.1 with 2 degrees: 0.25 / (0.04 + 0.005)."""
+    members = np.sqrt(0.4 * 5 / 4 / 10) * column(-2.0, -1.0, 0.0, 1.0, 2.0)  # sum of squares 10, times 4 / 5
+    series = np.sqrt(0.1 * 3 / 2 / 2) * column(-1.0, 0.0, 1.0)
+    errors = score_error_of(Jackknifed(Both(members, members), Both(series, series)))
+    assert errors is not None
+    assert np.asarray(errors.degrees_of_freedom)[0] == pytest.approx(0.25 / (0.4**2 / 4 + 0.1**2 / 2), abs=0.05)
+    # Half of the variance from the scores: t with 4 times the degrees; 2.086 for 20 in any table.
+    five = ScoreError(5, 0.1, 0.1, 0.0, 5.0)
+    assert five.quantile(np.array([0.3]), np.array([0.3]))[0] == pytest.approx(2.086, abs=5e-4)
+    assert five.quantile(np.array([0.0]), np.array([0.3]))[0] == pytest.approx(1.959964, abs=1e-6)
+
+
 def test_one_member_has_no_error_that_it_could_know() -> None:
     one = column(0.5)
     assert score_error_of(Jackknifed(Both(one, one), Both(one, one))) is None
@@ -71,7 +84,7 @@ def test_impossible_errors_are_refused(wrong: dict[str, float]) -> None:
 
 
 scores = st.floats(-1, 1)
-errors = st.builds(ScoreError, st.just(5), st.floats(0, 2), st.floats(0, 2), st.floats(-1, 1))
+errors = st.builds(ScoreError, st.just(5), st.floats(0, 2), st.floats(0, 2), st.floats(-1, 1), st.floats(1, 100))
 
 
 @given(st.floats(14, 72), st.sampled_from([0.0, 1.0]), scores, scores, errors)
@@ -95,7 +108,7 @@ def test_intervals_are_bounded_contain_the_estimate_and_grow_with_the_error(
 
 def test_the_interval_agrees_with_simulated_scores() -> None:
     """Scores drawn around the estimate with the stated errors: the spread of S and D on their scales, by simulation."""
-    error = ScoreError(5, 0.06, 0.05, 0.4)
+    error = ScoreError(5, 0.06, 0.05, 0.4, degrees_of_freedom=1e9)  # the normal quantile
     covariance = np.array([[0.06**2, 0.4 * 0.06 * 0.05], [0.4 * 0.06 * 0.05, 0.05**2]])
     drawn = np.random.default_rng(3).multivariate_normal([-0.2, -0.3], covariance, 20_000)
     many = NOMOGRAM.dfs_by_arm(PatientCovariates(np.full(20_000, 40.0), np.ones(20_000), *drawn.T), [60.0])
@@ -124,6 +137,7 @@ def _variance(one_end: float, other_end: float) -> float:
 def test_without_errors_the_json_says_that_the_interval_is_of_the_cox_model_only() -> None:
     patient = PatientCovariates(40.0, 1.0, 0.0, -0.4)
     assert NOMOGRAM.score(patient).to_json()["interval"] == {"covers": "cox_model_only"}
-    told = NOMOGRAM.score(patient, score_error=ScoreError(5, 0.1, 0.2, 0.3)).to_json()["interval"]
+    told = NOMOGRAM.score(patient, score_error=ScoreError(5, 0.1, 0.2, 0.3, 4.0)).to_json()["interval"]
     assert told["covers"] == "cox_model_and_scores"
-    assert told["score_error"] == {"members": 5, "prognostic_se": 0.1, "predictive_se": 0.2, "correlation": 0.3}
+    expected = {"members": 5, "prognostic_se": 0.1, "predictive_se": 0.2, "correlation": 0.3, "degrees_of_freedom": 4.0}
+    assert told["score_error"] == expected

@@ -176,7 +176,7 @@ def _with_scores(
         learned = score_error.variance(slopes[0] * ones, slopes[1] * ones)
         # var(log(-log S)) = var(log S) / (log S)^2; before the first event nothing is uncertain.
         of_cox = np.divide(variances[arm], rate[arm] ** 2, out=np.zeros_like(lp), where=rate[arm] > 0)
-        factor = np.exp(Z_95 * np.sqrt(of_cox + learned))
+        factor = np.exp(score_error.quantile(learned, of_cox) * np.sqrt(of_cox + learned))
         out[f"low {arm}"], out[f"high {arm}"] = s[arm] ** factor, s[arm] ** (1 / factor)
         # dS/dlp, with the sign that the arm has in the difference.
         sign = 1.0 if arm is ICT else -1.0
@@ -185,6 +185,6 @@ def _with_scores(
     difference = np.clip(s[ICT] - s[CCRT], -_NEARLY_ONE, _NEARLY_ONE)
     learned = score_error.variance(by_prognostic, by_predictive)
     # d atanh(D) / dD = 1 / (1 - D^2).
-    reach = Z_95 * np.sqrt(variance + learned) / (1 - difference**2)
+    reach = score_error.quantile(learned, variance) * np.sqrt(variance + learned) / (1 - difference**2)
     middle = np.arctanh(difference)
     return out | {"difference low": np.tanh(middle - reach), "difference high": np.tanh(middle + reach)}
