@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.measuring import Options, Result
-from workers.training.honesty import feature_honesty
+from workers.phantoms.honesty import feature_honesty
 from workers.training.training_config import TrainingConfig
 
 N = 684  # the published training cohort
