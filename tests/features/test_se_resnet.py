@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from workers.features.se_resnet import DEEPER, BackboneArchitecture, SequenceNetwork, SEResNet
-from workers.features.squeeze_excitation import SEBottleneckBlock, SqueezeExcitation
+from workers.features.squeeze_excitation import SEBottleneckBlock, SqueezeExcitation, StridedPointwise
 
 SMALL = BackboneArchitecture(width=0.125)
 
@@ -93,3 +93,20 @@ def test_a_wrong_architecture_is_named(wrong: dict[str, object], said: str) -> N
 def test_groups_that_do_not_divide_are_named() -> None:
     with pytest.raises(ValueError, match="groups must divide the 9 inner channels"):
         SEBottleneckBlock(18, 18, 1, 4, groups=8)
+
+
+@pytest.mark.parametrize("channels", [4, 6, 12])
+def test_gradients_of_a_strided_shortcut_are_those_of_double_precision(channels: int) -> None:
+    """oneDNN's own gradient crashes or is wrong for fewer channels than fill a register (oneDNN issue 6035)."""
+    torch.manual_seed(0)
+    convolution = StridedPointwise(channels, 2 * channels, 1, 2, bias=False).train()
+    maps = torch.rand(8, channels, 32, 32).contiguous(memory_format=torch.channels_last)
+    convolution(maps).square().sum().backward()
+    exact = nn.Conv2d(channels, 2 * channels, 1, 2, bias=False).double()
+    exact.load_state_dict(convolution.state_dict())
+    exact(maps.double()).square().sum().backward()
+    assert convolution.weight.grad is not None
+    assert exact.weight.grad is not None
+    torch.testing.assert_close(convolution.weight.grad.double(), exact.weight.grad, rtol=1e-4, atol=1e-3)
+    with torch.no_grad():  # the service computes the strided convolution itself
+        torch.testing.assert_close(convolution.eval()(maps).double(), exact(maps.double()), rtol=1e-5, atol=1e-6)

@@ -71,6 +71,23 @@ def test_fit_as_the_contract_says(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert scored["nomogram"]["digest"] == found["nomogram"]["digest"]
 
 
+def test_a_penalised_fit_is_written_with_its_penalty(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    ridge = json.loads((REFERENCE / "ridge.json").read_text())["fits"][1]  # penalty 20, by R's survival::ridge
+    found = run_json(capsys, "nomogram", "fit", str(COHORT_CSV), "--out", str(tmp_path), "--penalty", "20")
+    per_unit = [effect["coef"] for effect in found["coefficients"].values()]
+    per_unit[0] /= 10
+    assert per_unit == pytest.approx(ridge["coef"], abs=1e-7)
+    assert (found["penalty"], found["effective_terms"]) == (20, pytest.approx(ridge["df"]))
+    written = load_nomogram(tmp_path).document
+    assert written["fit"]["penalty_chosen"] == "given"
+    np.testing.assert_allclose(np.diag(written["covariance"]), np.diag(ridge["covariance"]), atol=1e-7)
+    chosen = run_json(capsys, "nomogram", "fit", str(COHORT_CSV), "--out", str(tmp_path), "--penalty", "auto")
+    assert 0.1 <= chosen["penalty"] <= 1000
+    with pytest.raises(SystemExit):
+        main(["nomogram", "fit", str(COHORT_CSV), "--out", str(tmp_path), "--penalty", "-3"])
+    assert "expected auto or a number above 0" in capsys.readouterr().err
+
+
 def test_written_nomogram_scores_as_before_writing(nomogram: CoxNomogram) -> None:
     again = load_nomogram(json.loads(json.dumps(nomogram.document)))
     patient = PatientCovariates(40, True, 0.0, -0.4)

@@ -23,6 +23,7 @@ from workers.cli.training_options import (
     NormalisationOption,
     PatienceOption,
     PoolingOption,
+    PrecisionOption,
     ScheduleOption,
     SeedOption,
     ThreadsOption,
@@ -70,6 +71,7 @@ def ablate(
     loaders: LoadersOption = None,
     threads: ThreadsOption = 1,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Compare choices by cross-validation on the training patients: shared folds and seeds, one choice at a time.
@@ -81,11 +83,14 @@ def ablate(
     Example: cptdn ablate cohort.csv --images dicom --out ablation --vary pooling --vary normalisation --repeats 3
     """
     from workers.nomogram.nomogram_file import load_nomogram
-    from workers.training.ablation import Ablation, ablation_arms, run_ablation
+    from workers.training.ablation import REFERENCE, Ablation, ablation_arms, run_ablation
     from workers.training.ablation_report import write_ablation
     from workers.training.image_source import image_source, normalisation_of
     from workers.training.patch_store import build_store
+    from workers.training.precision import choose_precision
+    from workers.training.training_config import backbone_of
 
+    loader = loader_from(device, loaders, threads)
     options = {
         "width": width,
         "variant": variant,
@@ -98,12 +103,14 @@ def ablate(
         "normalisation": normalisation_of(images, normalisation),
         "augmentation": augmentation,
         "patience": patience,
+        "precision": choose_precision(
+            precision, backbone_of(width, variant, pooling), loader.device, out / "runs" / REFERENCE / f"seed-{seed}"
+        ),
     }
     arms = ablation_arms(options, vary)
     for arm in arms:  # saved patches cannot be normalised again: refuse before anything is trained
         normalisation_of(images, arm.config.normalisation)
     plan = Ablation(arms, folds, repeats, None if nomogram is None else load_nomogram(nomogram))
-    loader = loader_from(device, loaders, threads)
     with stages(EVERY_NTH) as report_progress:
 
         def store_of(patients: Cohort, config: TrainingConfig) -> PatchStore:

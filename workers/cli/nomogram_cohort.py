@@ -13,9 +13,11 @@ from workers.cli.nomogram_options import (
     HorizonsOption,
     JsonOption,
     NomogramOption,
+    PenaltyOption,
     indication_of,
     nomogram_of,
     p_shown,
+    penalty_of,
     policy_of_nomogram,
 )
 
@@ -33,6 +35,7 @@ def fit(
     decision_horizon: DecisionHorizonOption = None,
     name: Annotated[str, typer.Option(help="Name of the nomogram, shown in every report.")] = "",
     population: Annotated[str, typer.Option(help="The patients it was fitted on, shown in every report.")] = "",
+    penalty: PenaltyOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Fit the CPTDN on a cohort; `nomogram score --nomogram DIR` then uses it.
@@ -41,6 +44,7 @@ def fit(
 
     Example: cptdn nomogram fit cohort.csv --out our-nomogram --name "CPTDN, our hospital 2015-2022"
     Example: cptdn nomogram fit cohort.csv --out our-nomogram --horizons 24,48 --decision-horizon 48
+    Example: cptdn nomogram fit cohort.csv --out our-nomogram --penalty auto
     """
     from workers.nomogram.fitting import TrainingData, fit_nomogram
     from workers.nomogram.nomogram_file import write_nomogram
@@ -62,6 +66,7 @@ def fit(
         population=population or f"{len(complete)} patients of {cohort.name}",
         data_source=f"{cohort.name}" + (f", cohort {chosen}" if chosen else ""),
         indication=indication,
+        penalty=penalty_of(penalty),
     )
     path = write_nomogram(fitted.nomogram, out)
     document = {
@@ -80,6 +85,8 @@ def fit(
         rows.append([term, *numbers, f"{low:.3f} to {high:.3f}", f"{effect['p']:.2g}"])
     print_table(("term", "coefficient", "se", "hazard ratio", "95 % CI", "p"), rows)
     typer.echo(f"{document['n']} patients, {document['n_events']} events, AIC {document['aic']:.2f}")
+    if document["penalty"]:
+        typer.echo(f"ridge penalty {document['penalty']:.3g}: {document['effective_terms']:.2f} effective terms")
     if document["n_excluded_ebv_dna_unknown"]:
         typer.echo(f"{document['n_excluded_ebv_dna_unknown']} patients with unknown EBV DNA were left out")
     typer.echo(f"written: {path}")

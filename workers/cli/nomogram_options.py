@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from config.decision_policy import DecisionPolicy
     from config.indication.profile import Indication
     from workers.nomogram.model import CoxNomogram
+    from workers.survival.ridge import Penalty
 
 NomogramOption = Annotated[
     Path | None,
@@ -60,6 +61,31 @@ DecisionHorizonOption = Annotated[
         help="The horizon of the recommendation (default: 60, or the last of --horizons).",
     ),
 ]  # fmt: skip
+
+
+PenaltyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--penalty", metavar="auto|NUMBER",
+        help="Ridge penalty of the Cox fit on standardised terms, for few events; auto: by cross-validation "
+        "(default: none).",
+    ),
+]  # fmt: skip
+
+
+def penalty_of(option: str | None) -> Penalty:
+    """Return the penalty that the option names."""
+    if option is None:
+        return None
+    if option == "auto":
+        return "auto"
+    try:
+        value = float(option)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise typer.BadParameter(f"expected auto or a number above 0, found {option!r}", param_hint="--penalty")
+    return value
 
 
 def indication_of(horizons: str | None, decision_horizon: int | None, usual: Indication | None = None) -> Indication:

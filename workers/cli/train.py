@@ -24,6 +24,7 @@ from workers.cli.training_options import (
     NormalisationOption,
     PatienceOption,
     PoolingOption,
+    PrecisionOption,
     ScheduleOption,
     SeedOption,
     ThreadsOption,
@@ -73,6 +74,7 @@ def train(
     loaders: LoadersOption = None,
     threads: ThreadsOption = 1,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Train an ensemble of SE-ResNets and multi-task networks and the CPTDN, evaluate it, and pack a verified bundle.
@@ -87,13 +89,17 @@ def train(
     from workers.nomogram.nomogram_file import load_nomogram
     from workers.training.image_source import image_source, normalisation_of
     from workers.training.phantom_evaluation import add_phantom_metrics
+    from workers.training.precision import choose_precision
     from workers.training.run import BundleDescription, train_bundle
-    from workers.training.training_config import config_from_choices
+    from workers.training.training_config import backbone_of, config_from_choices
 
     # A published nomogram brings its own indication; horizons given as options replace those in it.
     published = None if nomogram is None else load_nomogram(nomogram).indication
     indication = indication_of(horizons, decision_horizon, published)
     image_normalisation = normalisation_of(images, normalisation)
+    # Beside the bundle and not inside it: a bundle is copied to other machines, checkpoints are not.
+    place = work or out.with_name(f"{out.name}.training")
+    loader = loader_from(device, loaders, threads)
     config = config_from_choices(
         width=width,
         variant=variant,
@@ -106,13 +112,11 @@ def train(
         normalisation=image_normalisation,
         augmentation=augmentation,
         patience=patience,
+        precision=choose_precision(precision, backbone_of(width, variant, pooling), loader.device, place),
     )
     description = BundleDescription(
         name or out.name, version, intended_use, demonstration, population, nomogram, indication
     )
-    # Beside the bundle and not inside it: a bundle is copied to other machines, checkpoints are not.
-    place = work or out.with_name(f"{out.name}.training")
-    loader = loader_from(device, loaders, threads)
     with stages(EVERY_NTH) as report_progress:
         source = image_source(
             images,
@@ -184,4 +188,4 @@ def _shown(figure: dict[str, Any]) -> str:
 def _print_seconds(training: dict[str, Any]) -> None:
     rows = [[stage, str(training["epochs"].get(stage, "-")), time_left(s)] for stage, s in training["seconds"].items()]
     print_table(("trained", "epochs", "time"), rows)
-    typer.echo(f"on {training['machine']}")
+    typer.echo(f"on {training['machine']}, in {training['precision']}")

@@ -56,6 +56,12 @@ AugmentationOption = Annotated[
         "paper).",
     ),
 ]
+PrecisionOption = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option(
+        "--precision", help="Of the networks in training; auto: the one whose step is faster here, measured in seconds."
+    ),
+]
 TransferOption = Annotated[
     bool, typer.Option("--transfer/--no-transfer", help="Start T1w and T2w from the trained CE-T1w network.")
 ]

@@ -38,6 +38,7 @@ from workers.survival.baseline_hazard import StepBaseline, step_baseline
 from workers.survival.cohort import require_follow_up
 from workers.survival.covariates import PatientCovariates
 from workers.survival.cox import CoxFit, fit_cox
+from workers.survival.ridge import Penalty, cross_validated_penalty, fit_ridge_cox
 
 DFS_TICKS = (0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 CONTRACT_TERMS = {
@@ -90,6 +91,8 @@ class FittedNomogram:
             "coefficients": coefficients_to_json(self.fit),
             "log_likelihood": self.fit.log_likelihood,
             "aic": self.fit.aic,
+            "penalty": self.fit.penalty or None,
+            "effective_terms": self.fit.effective_terms,
             "baseline_survival": {month_key(m): float(np.exp(-h)) for m, h in zip(months, hazard, strict=True)},
             "mean_total_points": self.nomogram.mean_total_points,
             "predictive_score_of_equal_arms": self.nomogram.document["decision"]["predictive_score_equal_arms"],
@@ -148,6 +151,7 @@ def fit_nomogram(
     data_source: str = "",
     citation: str = "",
     indication: Indication = NASOPHARYNX,
+    penalty: Penalty = None,
 ) -> FittedNomogram:
     """Fit the CPTDN and lay out its nomogram.
 
@@ -164,6 +168,8 @@ def fit_nomogram(
         Where the rows come from, and what to cite.
     indication : Indication
         What it is fitted for; stored in the document, so that scoring uses its horizons and threshold.
+    penalty : float, "auto" or None
+        Of a ridge-penalised fit, given or chosen by cross-validation (see `workers.survival.ridge`); None: no penalty.
 
     Returns
     -------
@@ -175,7 +181,7 @@ def fit_nomogram(
     InputError
         No event, a follow-up that does not reach a horizon, or a constant column.
     SeparationError
-        The likelihood has no maximum.
+        The likelihood has no maximum; a penalised one always has one.
 
     References
     ----------
@@ -185,7 +191,7 @@ def fit_nomogram(
     x = design_matrix(data)
     longest = float(data.durations_days.max())
     require_follow_up(data.durations_days, indication.horizons_months, data_source or name)
-    fit = fit_cox(x, TERMS, data.durations_days, data.event_observed)
+    fit = _fit(x, data, penalty)
     # Not lifelines' own baseline, which is Breslow's and interpolated between events (baseline_hazard.py).
     baseline = step_baseline(x, data.durations_days, data.event_observed, fit.coefficients)
     document = {
@@ -197,15 +203,7 @@ def fit_nomogram(
         "endpoint": "disease-free survival",
         "time_unit": "day",
         "days_per_month": DAYS_PER_MONTH,
-        "fit": {
-            "method": "Cox partial likelihood, Efron ties",
-            "software": f"lifelines {version('lifelines')}, to 1e-14",
-            "n": fit.n,
-            "events": fit.n_events,
-            "loglik_null": fit.log_likelihood_null,
-            "loglik": fit.log_likelihood,
-            "aic": fit.aic,
-        },
+        "fit": _fit_to_json(fit, penalty),
         "terms": list(TERMS),
         "coefficients": dict(zip(TERMS, fit.coefficients.tolist(), strict=True)),
         "se": dict(zip(TERMS, fit.standard_errors.tolist(), strict=True)),
@@ -214,6 +212,38 @@ def fit_nomogram(
         **_axes_to_json(fit, baseline, data, indication.horizons_months),
     }
     return FittedNomogram(fit, load_nomogram(document))
+
+
+def _fit(x: FloatArray, data: TrainingData, penalty: Penalty) -> CoxFit:
+    if penalty is None:
+        return fit_cox(x, TERMS, data.durations_days, data.event_observed)
+    if penalty == "auto":
+        penalty = cross_validated_penalty(x, TERMS, data.durations_days, data.event_observed)
+    return fit_ridge_cox(x, TERMS, data.durations_days, data.event_observed, penalty)
+
+
+def _fit_to_json(fit: CoxFit, penalty: Penalty) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "method": "Cox partial likelihood, Efron ties",
+        "software": f"lifelines {version('lifelines')}, to 1e-14",
+        "n": fit.n,
+        "events": fit.n_events,
+        "loglik_null": fit.log_likelihood_null,
+        "loglik": fit.log_likelihood,
+        "aic": fit.aic,
+    }
+    if penalty is None:
+        return document
+    return {
+        **document,
+        "method": "Cox partial likelihood, Efron ties, minus penalty / 2 times the sum of squared effects per standard "
+        "deviation",
+        "software": f"cptdn-node {version('cptdn-node')}, Newton's method",
+        "penalty": fit.penalty,
+        "penalty_chosen": "by cross-validated partial likelihood" if penalty == "auto" else "given",
+        "effective_terms": fit.effective_terms,
+        "covariance": "inverse of the penalised information (posterior under a normal prior of variance 1 / penalty)",
+    }
 
 
 def _baseline_to_json(baseline: StepBaseline, longest_days: float, horizons_months: Sequence[int]) -> dict[str, Any]:

@@ -17,10 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from config.arrays import BoolArray, FloatArray, Int64Array
+from config.arrays import AnyFloatArray, BoolArray, FloatArray, Int64Array
 from config.indication.conventions import Z_95
-
-_PAIRS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -226,24 +224,75 @@ def _count(
     deaths_first: bool,
     strata: Int64Array | None = None,
 ) -> _Pairs:
-    n = len(risk)
-    counts = [np.zeros(n, dtype=np.int64) for _ in range(3)]
-    # Rows of the pair matrix in blocks: 4 million pairs at a time bound the memory for cohorts of any size.
-    step = max(1, _PAIRS_AT_ONCE // max(n, 1))
-    # Only a patient with an event can be the earlier member of a usable pair; rows of censored patients would be empty.
-    with_event = np.flatnonzero(event_observed)
-    for start in range(0, len(with_event), step):
-        first = with_event[start : start + step]
-        comparable = durations[first, None] < durations[None, :]
-        if deaths_first:
-            # Two deaths on the same day are never compared; a censoring on the day of a death is known to be later.
-            comparable |= (durations[first, None] == durations[None, :]) & ~event_observed[None, :]
-        if strata is not None:
-            comparable &= strata[first, None] == strata[None, :]
-        higher = risk[first, None] > risk[None, :]
-        lower = risk[first, None] < risk[None, :]
-        for counted, condition in zip(counts, (higher, lower, ~(higher | lower)), strict=True):
-            pairs = comparable & condition
-            counted[first] += pairs.sum(axis=1)
-            counted += pairs.sum(axis=0)
-    return _Pairs(*counts)
+    """Count the pairs of n patients in O(n log n) time and O(n) memory."""
+    if not len(risk):
+        return _Pairs(*np.zeros((3, 0), dtype=np.int64))
+    events = event_observed.astype(bool)
+    everyone = np.ones(len(risk), dtype=bool)
+    stratum = np.zeros(len(risk), dtype=np.int64) if strata is None else _ranks(strata)
+    rising = _ranks(risk)
+    falling = rising.max() - rising
+    # A pair is usable where the patient with the event comes strictly before the other one. Two deaths on the same day
+    # are never compared; a censoring on the day of a death is known to be later where deaths come first.
+    time = 2 * _ranks(durations) + (deaths_first & ~events)
+    backwards = time.max() - time
+    # Each patient once as the later member, whatever the own outcome, and once as the earlier one, with an event.
+    earlier = _before(stratum, time, events)
+    earlier_higher = _before_and_lower(stratum, time, falling, events)
+    earlier_lower = _before_and_lower(stratum, time, rising, events)
+    later = np.where(events, _before(stratum, backwards, everyone), 0)
+    later_lower = np.where(events, _before_and_lower(stratum, backwards, rising, everyone), 0)
+    later_higher = np.where(events, _before_and_lower(stratum, backwards, falling, everyone), 0)
+    concordant, discordant = earlier_higher + later_lower, earlier_lower + later_higher
+    return _Pairs(concordant, discordant, earlier + later - concordant - discordant)
+
+
+def _ranks(values: AnyFloatArray | Int64Array) -> Int64Array:
+    """Return the place of each value among the distinct ones, from 0."""
+    return np.asarray(np.unique(values, return_inverse=True)[1], dtype=np.int64)
+
+
+def _before(stratum: Int64Array, time: Int64Array, counted: BoolArray) -> Int64Array:
+    """Return for each patient the number of counted patients of the same stratum with a smaller time."""
+    first = stratum * (time.max() + 1)  # strata one after the other on one axis
+    order = np.argsort(first + time)
+    places = (first + time)[order]
+    n_counted = np.concatenate(([0], np.cumsum(counted[order])))
+    return np.asarray(n_counted[np.searchsorted(places, first + time)] - n_counted[np.searchsorted(places, first)])
+
+
+def _before_and_lower(stratum: Int64Array, time: Int64Array, rank: Int64Array, counted: BoolArray) -> Int64Array:
+    """Return for each patient the number of counted patients of the same stratum with a smaller time and a lower rank.
+
+    Patients get positions by time. Of two positions the smaller one has a 0 and the other a 1 at the highest bit in
+    which they differ. So for each bit: among the patients who agree in all higher bits, in the order of their ranks,
+    each with a 1 counts those with a 0 who come first. The patients of a 0 and of a 1 are then separated, as in a radix
+    sort, for the next bit: log2(n) passes over n patients.
+    """
+    n = len(time)
+    place = np.arange(n)
+    # Neither a patient of the same time nor one of the same rank may count, so with equal times the higher rank takes
+    # the smaller position, and with equal ranks the greater position comes first. Patients of another stratum with
+    # smaller positions have higher ranks.
+    by_time = np.lexsort((-rank, time, stratum))
+    patients = np.lexsort((-place, rank[by_time], -stratum[by_time]))  # positions, in the order of their ranks
+    counted_at, numbers = counted[by_time], np.zeros(n, dtype=np.int64)
+    for bit in reversed(range((n - 1).bit_length())):
+        start = patients >> (bit + 1) << (bit + 1)  # where the patients with the same higher bits begin
+        second = (patients >> bit & 1).astype(bool)
+        n_first = _exclusive_sum(~second)
+        n_first -= n_first[start]
+        n_counted = _exclusive_sum(~second & counted_at[patients])
+        n_counted -= n_counted[start]
+        numbers[patients[second]] += n_counted[second]
+        separated = np.empty_like(patients)
+        separated[start + np.where(second, (1 << bit) + place - start - n_first, n_first)] = patients
+        patients = separated
+    result = np.empty_like(numbers)
+    result[by_time] = numbers
+    return result
+
+
+def _exclusive_sum(flags: BoolArray) -> Int64Array:
+    """Return for each place the number of true flags before it."""
+    return np.asarray(np.cumsum(flags) - flags)

@@ -40,6 +40,10 @@ class CoxFit:
         Score statistic of all coefficients at zero; for one binary factor the log-rank statistic.
     n, n_events : int
         Numbers of patients and events.
+    penalty : float
+        Of a penalised fit (`ridge`), whose covariance is the inverse of the penalised information; else 0.
+    effective_terms : float, optional
+        Of a penalised fit: its degrees of freedom, at most p.
     """
 
     terms: tuple[str, ...]
@@ -50,6 +54,8 @@ class CoxFit:
     score_chi2: float
     n: int
     n_events: int
+    penalty: float = 0.0
+    effective_terms: float | None = None
 
     @cached_property
     def standard_errors(self) -> FloatArray:
@@ -82,13 +88,18 @@ class CoxFit:
     @property
     def aic(self) -> float:
         """Akaike's information criterion."""
-        return 2 * len(self.terms) - 2 * self.log_likelihood
+        return 2 * self.degrees_of_freedom - 2 * self.log_likelihood
+
+    @property
+    def degrees_of_freedom(self) -> float:
+        """Number of terms, or the effective one of a penalised fit."""
+        return len(self.terms) if self.effective_terms is None else self.effective_terms
 
     @property
     def bic(self) -> float:
         """Bayesian information criterion with the number of events, as R's BIC of a coxph."""
         # A censored patient adds no term to the partial likelihood; Volinsky and Raftery (2000) give the reason.
-        return float(np.log(self.n_events)) * len(self.terms) - 2 * self.log_likelihood
+        return float(np.log(self.n_events)) * self.degrees_of_freedom - 2 * self.log_likelihood
 
     @property
     def lr_chi2(self) -> float:

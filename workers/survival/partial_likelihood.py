@@ -183,8 +183,9 @@ def newton(
     start: FloatArray | None = None,
     max_steps: int = 60,
     strata: Int64Array | None = None,
+    penalty: float = 0.0,
 ) -> tuple[FloatArray, EfronSums]:
-    """Maximise the partial likelihood by Newton's method with step halving.
+    """Maximise the partial likelihood, or a penalised one, by Newton's method with step halving.
 
     Parameters
     ----------
@@ -202,13 +203,16 @@ def newton(
         A likelihood without a maximum stops here; the caller judges the result.
     strata : int array, shape (n,), optional
         Each value has its own baseline hazard: only its patients are in a risk set together, as with R's ``strata()``.
+    penalty : float
+        Half of it times the sum of the squared coefficients is subtracted from the log likelihood (ridge).
 
     Returns
     -------
     beta : array, shape (p,)
         Log hazard ratios.
     sums : EfronSums
-        Risk-set sums there, with shifted linear predictors: for likelihood, gradient and information only.
+        Risk-set sums there, with shifted linear predictors: for likelihood, gradient and information only, all three
+        without the penalty.
 
     Raises
     ------
@@ -221,15 +225,17 @@ def newton(
         here = _summed(risk_sets, beta)
         for _ in range(max_steps):
             try:
-                step = np.linalg.solve(here.information, here.gradient)
+                ridge = penalty * np.eye(len(beta))
+                step = np.linalg.solve(here.information + ridge, here.gradient - penalty * beta)
             except np.linalg.LinAlgError as error:
                 raise SeparationError(_SINGULAR) from error
             for _ in range(30):  # nothing is gained below 2^-30 of a step in double precision
                 there = _summed(risk_sets, beta + step)
-                if there.log_likelihood >= here.log_likelihood - 1e-12 * abs(here.log_likelihood):
+                cost = penalty / 2 * float((beta + step) @ (beta + step) - beta @ beta)
+                gain = there.log_likelihood - here.log_likelihood - cost
+                if gain >= -1e-12 * abs(here.log_likelihood):
                     break
                 step = step / 2
-            gain = there.log_likelihood - here.log_likelihood
             beta, here = beta + step, there
             if not abs(gain) >= 1e-13 * abs(here.log_likelihood):
                 break

@@ -33,6 +33,7 @@ from workers.training.batch_sampling import validation_split
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS, outcomes_from_columns
 from workers.training.loading import BatchLoader
 from workers.training.patch_store import PatchStore
+from workers.training.precision import RECIPE
 from workers.training.score_training import ScoreTraining, train_scores
 from workers.training.sequence_training import cohort_features, train_sequence
 from workers.training.training_config import Progress, TrainingConfig
@@ -94,7 +95,7 @@ def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path, n_f
         The folder contains another training; names the first difference.
     """
     work.mkdir(parents=True, exist_ok=True)
-    path = work / "recipe.json"
+    path = work / RECIPE
     # Through JSON and back, so that tuples compare equal to the lists of the file.
     requested = json.loads(
         json.dumps({**config.to_json(), "cohort_sha256": sha256_of(cohort_file), "members": n_folds})
@@ -169,7 +170,9 @@ def train_networks(
         networks[role] = _rounded(run.network, work / f"rounded-{WEIGHTS[role]}")
         features[role] = _cached_features(store, role, networks[role], loader, work)
         seconds[role], history[role] = run.seconds, run.history
-    trained = train_scores(concatenated(features), outcomes, inside, outside, config, work / SCORES, progress)
+    trained = train_scores(
+        concatenated(features), outcomes, inside, outside, config, work / SCORES, progress, loader.device
+    )
     # float16 matrices are shipped: scores, nomogram and metrics are computed with the weights that a site will load.
     score_network = _rounded(trained.network, work / f"rounded-{SCORES}")
     seconds["scores"], history["scores"] = trained.seconds, _thinned(trained)

@@ -236,6 +236,7 @@ def _manifest(
         },
         "training": {
             "recipe": config.to_json(),
+            "precision": config.precision,
             "members": len(fit.members),
             "scores": "the nomogram is fitted on out-of-fold scores; a patient's scores are the mean of the members'",
             "seconds": {name: round(value, 1) for name, value in fit.seconds.items()},

@@ -22,6 +22,7 @@ from workers.training.early_stopping import EarlyStopping, signature_c_index
 from workers.training.losses import Outcomes, signature_loss, weight_penalty
 from workers.training.training_config import Progress, TrainingConfig, scores_optimizer, set_rate
 
+CPU = torch.device("cpu")
 L2_SHARED, L2_PROGNOSIS, L2_RESPONSE, L1_OUTPUTS = 0.05, 0.2, 0.02, 0.01
 
 
@@ -66,6 +67,7 @@ def train_scores(
     config: TrainingConfig,
     checkpoint: Path | None = None,
     progress: Progress = lambda stage, done, total, note: None,
+    device: torch.device = CPU,
 ) -> ScoreTraining:
     """Train the multi-task network, with early stopping where the configuration has it.
 
@@ -84,11 +86,13 @@ def train_scores(
         Written after every check; a call that finds one resumes from it.
     progress : Progress
         Called after every check.
+    device : torch.device
+        Where to train.
 
     Returns
     -------
     ScoreTraining
-        With the last weights, or the best ones after early stopping; in evaluation mode.
+        With the last weights, or the best ones after early stopping; in evaluation mode, on the CPU.
 
     References
     ----------
@@ -99,13 +103,14 @@ def train_scores(
     network = MultitaskNetwork(ScoresArchitecture(x.shape[1] // len(SEQUENCES), config.scores_width))
     # From the training patients alone: the validation patients' moments would leak into the weights that they select.
     network.standardise(x[torch.from_numpy(training)])
+    network.to(device)  # first weights and moments come from the CPU, the same for every device
     run = ScoreTraining(network, scores_optimizer(network, config))
     saved = load_checkpoint(checkpoint) if checkpoint is not None else None
     if saved is not None:
         run.restore(saved)
     inside, outside = torch.from_numpy(training), torch.from_numpy(validation)
-    followed, checked = outcomes.rows(inside), outcomes.rows(outside)
-    x_training, x_validation = x[inside], x[outside]
+    followed, checked = outcomes.rows(inside).to(device), outcomes.rows(outside)
+    x_training, x_validation = x[inside].to(device), x[outside].to(device)
     while run.step < config.scores_steps and not config.stops_after(run.early_stopping.checks_without_gain):
         began = time.monotonic()
         loss = 0.0
@@ -120,7 +125,7 @@ def train_scores(
             save_checkpoint(checkpoint, run.state())
         progress("scores", run.step, config.scores_steps, f"loss {loss:.4f}, validation C-index {c_index:.3f}")
     run.early_stopping.restore_best(network, config)
-    network.eval()
+    network.to(CPU).eval()
     return run
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from config.arrays import Float32Array, IndexArray
+from workers.features.extraction import Precision
 from workers.features.multiple_instance import maximum_instance
 from workers.features.se_resnet import SequenceNetwork
 from workers.training.augmentation import augment
@@ -24,6 +25,7 @@ from workers.training.early_stopping import NO_PREFERENCE, EarlyStopping, signat
 from workers.training.loading import ON_CPU, BatchLoader, seeded_generator
 from workers.training.losses import DFS, Outcomes, signature_loss
 from workers.training.patch_store import PatchStore
+from workers.training.precision import autocast
 from workers.training.training_config import Progress, TrainingConfig, convolution_optimizer, set_rate
 
 SLICES_PER_BATCH = 512
@@ -129,7 +131,7 @@ def train_sequence(
     saved = load_checkpoint(checkpoint)
     if saved is not None:
         run.restore(saved)
-    images = _Images(store, role, loader, config.mixed_precision)
+    images = _Images(store, role, loader, config.precision)
     while run.epoch < config.epochs and not config.stops_after(run.early_stopping.checks_without_gain):
         began = time.monotonic()
         loss = _epoch(run, images, outcomes, training, config)
@@ -147,7 +149,7 @@ class _Images:
     store: PatchStore
     role: str
     loader: BatchLoader
-    mixed_precision: bool
+    precision: Precision
 
     @property
     def device(self) -> torch.device:
@@ -158,7 +160,7 @@ class _Images:
 
     def features(self, network: SequenceNetwork, patches: Tensor) -> Tensor:
         """(n, c) of patches (n, 2, 128, 128) on the device."""
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.mixed_precision):
+        with autocast(self.device, self.precision):
             features = network.backbone(patches)
         # The losses run in float32: log-sum-exp over a risk set loses the small terms in bfloat16.
         return features.float()
@@ -296,7 +298,7 @@ def cohort_features(
         In the order of the store.
     """
     # In float32, as the service computes them: the multi-task network must see the features that it will get.
-    images = _Images(store, role, loader, mixed_precision=False)
+    images = _Images(store, role, loader, precision="float32")
     patients = np.arange(len(store.patient_ids))
     features = [
         patient_features(network, images, block) for block in np.array_split(patients, -(-len(patients) // 128))

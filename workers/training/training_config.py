@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from config.errors import InputError
+from workers.features.extraction import Precision
 from workers.features.se_resnet import DEEPER, BackboneArchitecture, Pooling, Variant
 from workers.training.batch_sampling import PAPER_EVENT_SHARE
 from workers.training.losses import Ties
@@ -61,8 +62,8 @@ class TrainingConfig:
         The SE-ResNets of T1w and T2w start from the trained one of CE-T1w.
     scanner_augmentation : bool
         Also vary contrast, noise and bias.
-    mixed_precision : bool
-        bfloat16 inside the SE-ResNet.
+    precision : {"float32", "bfloat16"}
+        Of the SE-ResNets' convolutions in training; see `precision.choose_precision`.
     validation_share : float
         Share of the training patients that decide when to stop; nobody is held back where nothing stops early.
     relative_gain, patience
@@ -91,7 +92,7 @@ class TrainingConfig:
     refresh_every: int = 2
     transfer: bool = False
     scanner_augmentation: bool = True
-    mixed_precision: bool = True
+    precision: Precision = "float32"
     validation_share: float = 0.12
     relative_gain: float = 0.005
     patience: int | None = None
@@ -133,6 +134,7 @@ def config_from_choices(
     normalisation: Normalisation = "landmarks",
     augmentation: Augmentation | None = None,
     patience: int | None = None,
+    precision: Precision = "float32",
 ) -> TrainingConfig:
     """Return the configuration that these choices name.
 
@@ -158,21 +160,19 @@ def config_from_choices(
         By default that of the schedule.
     patience : int, optional
         By default that of the schedule; 0: never stop early.
+    precision : {"float32", "bfloat16"}
+        See `TrainingConfig`.
 
     Raises
     ------
     InputError
         The shape cannot be built.
     """
-    blocks = DEEPER.blocks if variant == "bottleneck" else (2, 2, 2)
-    try:
-        backbone = BackboneArchitecture(variant, blocks, width, pooling=pooling)
-    except ValueError as error:
-        raise InputError(str(error)) from error
     config = TrainingConfig(
         seed=seed,
         normalisation=normalisation,
-        backbone=backbone,
+        precision=precision,
+        backbone=backbone_of(width, variant, pooling),
         scores_width=width,
         epochs=epochs,
         batch_size=batch_size,
@@ -187,6 +187,21 @@ def config_from_choices(
         config = replace(config, scanner_augmentation=augmentation == "scanner")
     # Patience 0 switches early stopping off, also that of the paper's schedule.
     return config if patience is None else replace(config, patience=patience or None)
+
+
+def backbone_of(width: float, variant: Variant, pooling: Pooling) -> BackboneArchitecture:
+    """Return the SE-ResNet that these choices name (see `config_from_choices`).
+
+    Raises
+    ------
+    InputError
+        The shape cannot be built.
+    """
+    blocks = DEEPER.blocks if variant == "bottleneck" else (2, 2, 2)
+    try:
+        return BackboneArchitecture(variant, blocks, width, pooling=pooling)
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def _of_the_paper(config: TrainingConfig) -> TrainingConfig:
