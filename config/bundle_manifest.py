@@ -8,11 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from config.bundle_admission import Admission, judge_bundle
+from config.bundle_origin import demonstration_signs
 from config.errors import ModelBundleError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
@@ -36,6 +39,8 @@ class BundleManifest:
         the bundle: it names the whole.
     content : dict
         The whole JSON object.
+    demonstration : bool
+        Whether any sign says that it learned from phantoms (`bundle_origin`), whatever the key ``demonstration`` says.
     indication : Indication
         What the model was fitted with. A manifest without it was made when there was only NASOPHARYNX.
     """
@@ -48,6 +53,11 @@ class BundleManifest:
     digest: str
     content: dict[str, Any]
     indication: Indication
+
+    @cached_property
+    def admission(self) -> Admission:
+        """The verdict over its figures, judged now and not read from the file."""
+        return judge_bundle(self.content)
 
     @property
     def n_members(self) -> int | None:
@@ -161,7 +171,7 @@ def read_manifest(name_or_path: str | Path) -> BundleManifest:
         name=content["name"],
         version=content["version"],
         intended_use=content["intended_use"],
-        demonstration=content["demonstration"],
+        demonstration=bool(demonstration_signs(content)),
         digest=manifest_digest(content),
         content=content,
         indication=read_indication(content[INDICATION], str(path)) if INDICATION in content else NASOPHARYNX,

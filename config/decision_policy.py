@@ -8,15 +8,17 @@ arm has to be better.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from config.bundle_manifest import MANIFEST, bundle_folder, read_manifest
+from config.bundle_conditions import ModelCondition, model_conditions
+from config.bundle_manifest import MANIFEST, BundleManifest, bundle_folder, read_manifest
 from config.errors import SettingsError
 from config.indication.profile import Indication, StageGate
 from config.settings import Settings
+from config.trial_evidence import trial_evidence
 
 CACHED_MANIFESTS = 16
 
@@ -33,11 +35,14 @@ class DecisionPolicy:
         The horizon of the recommendation, one of ``indication.horizons_months``.
     threshold : float
         A difference of two probabilities in [-1, 1]: ICT+CCRT is recommended where it gains more than this.
+    conditions : tuple of ModelCondition
+        The conditions of use that the bundle itself decides; empty for an indication without a bundle.
     """
 
     indication: Indication
     horizon_months: int
     threshold: float
+    conditions: tuple[ModelCondition, ...] = field(default=(), compare=False)  # say something, decide nothing
 
     @classmethod
     def of(cls, indication: Indication) -> DecisionPolicy:
@@ -126,17 +131,39 @@ def policy_for_bundle(settings: Settings, name_or_path: str | Path) -> DecisionP
         status = path.stat()
     # Not cached: a bundle that is put in place later counts at once.
     except OSError:
-        indication = read_manifest(name_or_path).indication  # raises with the names of the known bundles
+        manifest = read_manifest(name_or_path)  # raises with the names of the known bundles
     else:
-        indication = _indication_in(path, status.st_mtime_ns, status.st_size)
-    return policy_of(settings, indication, f"the bundle {str(name_or_path)!r}")
+        manifest = _manifest_in(path, status.st_mtime_ns, status.st_size)
+    return policy_for_manifest(settings, manifest, f"the bundle {str(name_or_path)!r}")
+
+
+def policy_for_manifest(settings: Settings, manifest: BundleManifest, model: str = "") -> DecisionPolicy:
+    """Return the rule of a bundle whose manifest was read, with the conditions of use that the bundle decides.
+
+    Parameters
+    ----------
+    settings : Settings
+        ``[decision]``, ``[eligibility]`` and ``[model] trial_evidence`` are read.
+    manifest : BundleManifest
+        The bundle.
+    model : str
+        How an error message calls it; by default by its name.
+
+    Raises
+    ------
+    SettingsError
+        A setting contradicts the bundle, or the table of trials cannot be read.
+    """
+    policy = policy_of(settings, manifest.indication, model or f"the bundle {manifest.name!r}")
+    evidence = trial_evidence(settings.model.trial_evidence)
+    return replace(policy, conditions=model_conditions(manifest.content, evidence))
 
 
 @lru_cache(CACHED_MANIFESTS)
-def _indication_in(path: Path, mtime_ns: int, size: int) -> Indication:
+def _manifest_in(path: Path, mtime_ns: int, size: int) -> BundleManifest:
     # Every assessment of a case asks; the time and size of the file are part of the key, so that a bundle that is
     # packed again under a running node counts at once.
-    return read_manifest(path.parent).indication
+    return read_manifest(path.parent)
 
 
 def policy_of(settings: Settings, indication: Indication, model: str) -> DecisionPolicy:

@@ -288,6 +288,7 @@ class ModelSettings(_Section):
     allow_demonstration: bool = False
     trusted_keys: tuple[Path, ...] = ()  # PEM files with Ed25519 public keys of those who may sign bundles
     require_signature: bool = False  # refuse bundles without a signature by one of them
+    trial_evidence: Path | None = None  # TOML; None: config/trial_evidence.toml
 
     @model_validator(mode="after")
     def _signatures_need_keys(self) -> ModelSettings:

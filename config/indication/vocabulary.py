@@ -48,6 +48,8 @@ class Condition(StrEnum):
     EBV_DNA_ASSAY = "ebv_dna_assay"
     MODEL_RANGE = "model_range"
     INTERVAL = "interval"
+    MODEL_ADMISSION = "model_admission"
+    TRIAL_EVIDENCE = "trial_evidence"
 
 
 class ConditionState(StrEnum):

@@ -164,6 +164,8 @@ CONDITIONS = {
     Condition.EBV_DNA_ASSAY: _ours("C_EBV_ASSAY", "EBV DNA assay comparable to that of the cohort"),
     Condition.MODEL_RANGE: _ours("C_RANGE", "Patient within the range of the training cohort"),
     Condition.INTERVAL: _ours("C_INTERVAL", "Interval contains the uncertainty of the scores"),
+    Condition.MODEL_ADMISSION: _ours("C_ADMISSION", "Figures of the model on unseen patients"),
+    Condition.TRIAL_EVIDENCE: _ours("C_TRIALS", "Mean effect in agreement with randomised trials"),
 }
 CONDITION_STATES = {
     ConditionState.MET: _ours("MET", "Met"),

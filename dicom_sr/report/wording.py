@@ -154,6 +154,8 @@ ENGLISH = Wording(
         Condition.EBV_DNA_ASSAY: "EBV DNA assay",
         Condition.MODEL_RANGE: "range of the training cohort",
         Condition.INTERVAL: "interval with uncertainty of scores",
+        Condition.MODEL_ADMISSION: "figures of the model",
+        Condition.TRIAL_EVIDENCE: "agreement with trials",
     },
     condition_states={
         ConditionState.MET: "met",
@@ -239,6 +241,8 @@ CHINESE = Wording(
         Condition.EBV_DNA_ASSAY: "EBV DNA 检测方法",
         Condition.MODEL_RANGE: "训练人群范围",
         Condition.INTERVAL: "区间含评分的不确定性",
+        Condition.MODEL_ADMISSION: "模型性能指标",
+        Condition.TRIAL_EVIDENCE: "与随机试验一致",
     },
     condition_states={
         ConditionState.MET: "符合",

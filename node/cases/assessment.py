@@ -154,7 +154,7 @@ def assess_inputs(
     settled_state, _ = _state(inputs, settings, now, 0, lasting_gaps, eligibility)
     is_refusal_report = settled_state == "refused" and settings.case.report_refusals and bool(content.header)
     is_computed = settled_state == "ready" or is_refusal_report
-    conditions = _conditions(inputs, content, eligibility)
+    conditions = _conditions(inputs, content, eligibility, policy)
     request = _request(inputs, policy, content, eligibility, conditions, now) if is_computed else None
     return Assessment(
         state=state,
@@ -297,7 +297,9 @@ def _reasons(gaps: Sequence[Gap], eligibility: Eligibility) -> list[Mapping[str,
     return [{"code": finding.code, "text": finding.text} for finding in ranked]
 
 
-def _conditions(inputs: CaseInputs, content: _Content, eligibility: Eligibility) -> tuple[Mapping[str, str], ...]:
+def _conditions(
+    inputs: CaseInputs, content: _Content, eligibility: Eligibility, policy: DecisionPolicy
+) -> tuple[Mapping[str, str], ...]:
     enhanced = content.chosen.get(SeriesRole.CE_T1W)
     reasons = {decision.key: decision.reason for decision in content.decisions}
     used = {contour.instance.sop_instance_uid: contour for contour in content.by_series.values()}
@@ -307,6 +309,7 @@ def _conditions(inputs: CaseInputs, content: _Content, eligibility: Eligibility)
         ce_t1w=enhanced.header if enhanced else None,
         ce_t1w_reason=reasons[enhanced.key] if enhanced else "",
         contours=list(used.values()),
+        of_model=policy.conditions,
     )
     return tuple(conditions_of_use(case))
 

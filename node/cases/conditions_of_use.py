@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from config.bundle_conditions import ModelCondition
 from config.indication.vocabulary import Condition, ConditionState
 from node.cases.clinical_facts import ClinicalFacts
 from node.cases.contour_choice import ContourObject
@@ -35,6 +36,8 @@ class CheckedCase:
         Why it has that role.
     contours : sequence of ContourObject
         The contours that are used, each once.
+    of_model : sequence of ModelCondition
+        What the active bundle itself decides.
     """
 
     facts: ClinicalFacts
@@ -42,6 +45,7 @@ class CheckedCase:
     ce_t1w: Mapping[str, Any] | None
     ce_t1w_reason: str
     contours: Sequence[ContourObject]
+    of_model: Sequence[ModelCondition] = ()
 
 
 def conditions_of_use(case: CheckedCase) -> list[dict[str, str]]:
@@ -171,6 +175,14 @@ def _by_the_worker(case: CheckedCase) -> Answer:
     return ConditionState.NOT_CHECKED, "Is checked when the study is computed."
 
 
+def _of_model(condition: Condition) -> Callable[[CheckedCase], Answer]:
+    def check(case: CheckedCase) -> Answer:
+        answers = [(each.state, each.text) for each in case.of_model if each.code is condition]
+        return answers[0] if answers else (ConditionState.NOT_CHECKED, "Is checked when a bundle computes the study.")
+
+    return check
+
+
 _CHECKS: Mapping[Condition, Callable[[CheckedCase], Answer]] = {
     Condition.DISEASE: _disease,
     Condition.STAGE: _stage,
@@ -184,6 +196,8 @@ _CHECKS: Mapping[Condition, Callable[[CheckedCase], Answer]] = {
     Condition.EBV_DNA_ASSAY: _ebv_dna_assay,
     Condition.MODEL_RANGE: _by_the_worker,
     Condition.INTERVAL: _by_the_worker,
+    Condition.MODEL_ADMISSION: _of_model(Condition.MODEL_ADMISSION),
+    Condition.TRIAL_EVIDENCE: _of_model(Condition.TRIAL_EVIDENCE),
 }
 
 

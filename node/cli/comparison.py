@@ -45,6 +45,31 @@ def print_summary(bundles: Mapping[str, Any], summary: Mapping[str, Any]) -> Non
     _print_uids("cannot be computed (`cptdn studies explain` says why)", summary["not_computable"])
 
 
+def print_changes(summary: Mapping[str, Any], err: bool = False) -> None:
+    """Print what a computation would change in the current reports.
+
+    Parameters
+    ----------
+    summary : mapping
+        As `node.workflow.report_changes.summarise_changes` returns it.
+    err : bool
+        On stderr, where stdout has a JSON document.
+    """
+    changed = {one["study_instance_uid"] for one in summary["recommendation_changed"]}
+    typer.echo(
+        f"Of {summary['n']} studies, {len(changed)} would get another recommendation, {len(summary['newly_refused'])} "
+        f"would be refused, {len(summary['newly_scored'])} refused ones would be scored, "
+        f"{len(summary['first_reports'])} would get their first report.",
+        err=err,
+    )
+    if err:
+        return
+    _print_uids("another recommendation", [_changed(one) for one in summary["recommendation_changed"]])
+    _print_uids("newly refused", [_with_reason(one) for one in summary["newly_refused"]])
+    _print_uids("failed", [_with_reason(one) for one in summary["failed"]])
+    _print_uids("cannot be computed (`cptdn studies explain` says why)", summary["not_computable"])
+
+
 def _print_shifts(summary: Mapping[str, Any]) -> None:
     shifts = [summary["shifts"][name] for name in TITLES]
     rows = [

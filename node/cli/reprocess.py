@@ -39,6 +39,9 @@ def reprocess(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     no_send: Annotated[bool, typer.Option("--no-send", help="Compare both bundles; make and send no report.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With a selection: send the new reports; without this nothing is sent.")
+    ] = False,
     timeout: Annotated[float, typer.Option(help="Seconds to wait for each study.")] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")] = False,
 ) -> None:
@@ -46,11 +49,14 @@ def reprocess(
 
     A study whose inputs, bundle and software are unchanged is not computed.
 
+    With a selection (--all, --since, --failed, --state, --made-with) it first shows how many recommendations would
+    change and how many studies would be refused; reports are made and sent with --yes only.
+
     With --no-send, every study is computed with the configured bundle and with --bundle, from saved patches where there
     are any; a summary shows which recommendations change. An interrupted comparison continues when the same command is
     given again.
 
-    Example: cptdn reprocess --since 2026-01-01 --bundle site-2
+    Example: cptdn reprocess --since 2026-01-01 --bundle site-2 --yes
     Example: cptdn reprocess --all --bundle site-2 --no-send
     """
     settings = settings_of(ctx)
@@ -67,10 +73,14 @@ def reprocess(
     if no_send:
         _compare(ledger, settings, studies, (against or settings.model.bundle, chosen), dry_run, timeout, as_json,
                  each=bool(study_uids))  # fmt: skip
-    else:
-        if not dry_run:
-            record_about_studies(ctx, "reprocess", studies)
-        _compute(ledger, settings, studies, chosen, dry_run, timeout, as_json)
+        return
+    # Before anything is sent in bulk: what would change is known to whoever orders it.
+    if studies and not study_uids and not dry_run and not _may_send(ledger, settings, studies, chosen, timeout, yes,
+                                                                    as_json):  # fmt: skip
+        return
+    if not dry_run:
+        record_about_studies(ctx, "reprocess", studies)
+    _compute(ledger, settings, studies, chosen, dry_run, timeout, as_json)
 
 
 def _selected(
@@ -97,6 +107,26 @@ def _selected(
     found = [case.study_instance_uid for case in reversed(cases)]
     made = studies_reported_by(session, made_with) if made_with else None
     return found if made is None else [study for study in found if study in made]
+
+
+def _may_send(
+    ledger: Ledger, settings: Settings, studies: list[str], bundle: str, timeout: float, yes: bool, as_json: bool
+) -> bool:
+    """Show what the computation would change, and return whether it may be sent."""
+    from node.cli.comparison import print_changes
+    from node.workflow.report_changes import ReportChanges, summarise_changes
+
+    with progress("compared", len(studies)) as done:
+        compared = list(ReportChanges(ledger, settings, bundle).run(studies, timeout, done))
+    summary = summarise_changes(compared)
+    # With --yes, stdout has the outcomes.
+    if as_json and not yes:
+        print_json({"sent": False, "changes": summary, "studies": [one.to_json() for one in compared]})
+    else:
+        print_changes(summary, err=as_json)
+    if not yes and not as_json:
+        typer.echo("Nothing was sent; give the same command with --yes to make and send these reports.")
+    return yes
 
 
 def _compute(

@@ -26,6 +26,9 @@ def status(
     running = ", ".join(f"{p['kind']} (pid {p['pid']})" for p in node["processes"]) or "nothing"
     typer.echo(f"Node {node['ae_title']} on {node['bind']}:{node['port']}; running: {running}")
     typer.echo(f"Model bundle {document['bundle']}; {document['disk_free_gb']:.1f} GB free for storage")
+    admission = document["bundle_admission"]
+    if admission["texts"]:
+        typer.echo(f"  {admission['state']}: {' '.join(admission['texts'])}")
     rows = [
         (title, ", ".join(f"{state} {n}" for state, n in document[key].items() if n) or "none")
         for title, key in (("cases", "cases"), ("computations", "jobs"), ("deliveries", "deliveries"))

@@ -59,6 +59,20 @@ def reports_of(session: Session, study_instance_uid: str) -> list[Report]:
     return list(session.scalars(query))
 
 
+def newest_reports(session: Session) -> list[Report]:
+    """Return the current report of every study, the latest one first."""
+    latest = (
+        select(Report.study_instance_uid, func.max(Report.revision).label("revision"))
+        .group_by(Report.study_instance_uid)
+        .subquery()
+    )
+    query = select(Report).join(
+        latest,
+        (Report.study_instance_uid == latest.c.study_instance_uid) & (Report.revision == latest.c.revision),
+    )
+    return list(session.scalars(query.order_by(Report.created_at.desc())))
+
+
 def studies_reported_by(session: Session, bundle: str) -> set[str]:
     """Return the studies whose current report comes from a model bundle.
 

@@ -60,7 +60,16 @@ def check_parts(settings: Settings) -> Iterator[Finding]:
     source = str(settings.source) if settings.source else "built-in defaults"
     yield Finding("configuration", "ok", source, "" if settings.source else "`cptdn init` writes one for this site")
     # What other parts depend on comes first: the first failure is often the cause of those below it.
-    checks: list[Callable[[Settings], Finding]] = [_ledger, _storage, _broker, _node, _model, _workers, _audit, _fonts]
+    checks: list[Callable[[Settings], Finding]] = [
+        _ledger,
+        _storage,
+        _broker,
+        _node,
+        check_model,
+        _workers,
+        _audit,
+        _fonts,
+    ]
     for check in checks:
         yield check(settings)
     for pacs in settings.pacs:
@@ -215,10 +224,12 @@ def _node(settings: Settings) -> Finding:
     return Finding("node", "ok", f"{where} listens")
 
 
-def _model(settings: Settings) -> Finding:
+def check_model(settings: Settings) -> Finding:
+    """Check the configured bundle: whether it can be read, fits the settings and may compute, and its marks."""
     from config.bundle_manifest import read_manifest
-    from config.decision_policy import policy_of
+    from config.decision_policy import policy_for_manifest
     from config.errors import ModelBundleError, SettingsError
+    from config.indication.vocabulary import ConditionState
 
     try:
         manifest = read_manifest(settings.model.bundle)
@@ -226,12 +237,19 @@ def _model(settings: Settings) -> Finding:
         return Finding("model bundle", "failure", str(error), "set [model] bundle, or ask the physicist")
     found = f"{manifest.name} {manifest.version}, {manifest.digest[:19]}: {manifest.intended_use}"
     try:
-        policy_of(settings, manifest.indication, f"the bundle {manifest.name!r}")
+        policy = policy_for_manifest(settings, manifest)
     except SettingsError as error:
         return Finding("model bundle", "failure", str(error), "change that setting; the program does not start with it")
+    if refused := manifest.admission.refused:
+        reasons = " ".join(finding.text for finding in refused)
+        advice = "activate another bundle; every study is refused (model_not_permitted)"
+        return Finding("model bundle", "failure", f"{found}; refused: {reasons}", advice)
     if manifest.demonstration and not settings.model.allow_demonstration:
         advice = "train a bundle of your own, or set model.allow_demonstration for a trial"
         return Finding("model bundle", "warning", found, advice)
+    if marks := [one.text for one in policy.conditions if one.state is ConditionState.NOT_MET]:
+        advice = "every report says so; ask the physicist whether the bundle should be used"
+        return Finding("model bundle", "warning", f"{found}; marked: {' '.join(marks)}", advice)
     return Finding("model bundle", "ok", found)
 
 

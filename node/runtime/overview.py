@@ -5,6 +5,10 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
+from config.bundle_manifest import read_manifest
+from config.decision_policy import policy_for_bundle
+from config.errors import CptdnError
+from config.indication.vocabulary import Condition, ConditionState
 from config.settings import Settings
 from node.ledger import cases, jobs, outbox, processes, reports
 from node.ledger.database import Ledger
@@ -27,9 +31,9 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
     Returns
     -------
     dict
-        node, queues, cases, jobs, deliveries, disk_free_gb (10^9 bytes), bundle, and discarded: received objects of
-        other storage classes by the name of their class. A broker that does not answer is
-        `queues["error"]`, so that the rest is still shown.
+        node, queues, cases, jobs, deliveries, disk_free_gb (10^9 bytes), bundle, bundle_admission (see there), and
+        discarded: received objects of other storage classes by the name of their class. A broker that does not answer
+        is `queues["error"]`, so that the rest is still shown.
     """
     with ledger.begin() as session:
         document: dict[str, Any] = {
@@ -61,4 +65,32 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
     root = settings.storage.root  # made by the first start; before it the disk of its parent counts
     document["disk_free_gb"] = round(shutil.disk_usage(root if root.exists() else root.parent).free / 1e9, 2)
     document["bundle"] = settings.model.bundle
+    document["bundle_admission"] = bundle_admission(settings)
     return document
+
+
+def bundle_admission(settings: Settings) -> dict[str, Any]:
+    """Return whether the configured bundle may compute, and what every report of it says.
+
+    Parameters
+    ----------
+    settings : Settings
+        Names bundle and table of trials.
+
+    Returns
+    -------
+    dict
+        ``state``: admitted, marked or refused, or unknown where the bundle cannot be read; ``texts``: the reasons.
+    """
+    try:
+        manifest, policy = read_manifest(settings.model.bundle), policy_for_bundle(settings, settings.model.bundle)
+    except CptdnError as error:
+        return {"state": "unknown", "texts": [str(error)]}
+    admission = manifest.admission
+    trials = [
+        one.text
+        for one in policy.conditions
+        if one.code is Condition.TRIAL_EVIDENCE and one.state is ConditionState.NOT_MET
+    ]
+    state = "marked" if admission.state == "admitted" and trials else admission.state
+    return {"state": state, "texts": [*(finding.text for finding in admission.findings), *trials]}

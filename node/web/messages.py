@@ -27,6 +27,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
         "Computed results, not verified by a person. Not a medical device.",
         "计算结果, 未经人工核实。非医疗器械。",
     ),
+    "bundle_refused": (
+        "This bundle is refused: no study is computed with it.",
+        "该模型包被拒绝: 不会用它计算任何检查。",
+    ),
+    "bundle_marked": ("Every report of this bundle says:", "该模型包的每份报告均注明:"),
+    "admission": ("Admission", "准入"),
     "demonstration": (
         "DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
         "演示模型 — 不得用于临床 / DEMONSTRATION MODEL - NOT FOR CLINICAL USE",

@@ -126,14 +126,15 @@ class Plan:
 
 
 @dataclass
-class _PendingStudy:
-    """A study in progress; each of its two results is there, or is the id of the job that computes it."""
+class PendingStudy:
+    """A study in progress; each of its two results is there, or missing, or the id of the job that computes it."""
 
     study: str
-    results: list[BundleResult | str]
+    results: list[BundleResult | str | None]
     deadline: float
 
     def job_ids(self) -> list[str]:
+        """Return the jobs that are waited for."""
         return [result for result in self.results if isinstance(result, str)]
 
 
@@ -218,7 +219,7 @@ class Comparison:
         InputError
             When a study is unknown.
         """
-        remaining, pending, without_worker_since = iter(studies), list[_PendingStudy](), None
+        remaining, pending, without_worker_since = iter(studies), list[PendingStudy](), None
         while True:
             while len(pending) < WAITING_AT_ONCE and (study := next(remaining, None)) is not None:
                 started = self._start(study, timeout_s)
@@ -235,7 +236,7 @@ class Comparison:
             for each in finished:
                 pending.remove(each)
                 done()
-                yield _compared(each)
+                yield compared_study(each)
             if finished or has_worker:
                 without_worker_since = None
             elif without_worker_since is None:
@@ -249,17 +250,17 @@ class Comparison:
             if not finished:
                 time.sleep(POLL_EVERY_S)
 
-    def _start(self, study: str, timeout_s: float) -> ComparedStudy | _PendingStudy:
+    def _start(self, study: str, timeout_s: float) -> ComparedStudy | PendingStudy:
         with self.ledger.begin() as session:
             requests, reasons = self._requests(session, study)
             if not requests:
                 return ComparedStudy(study, reasons=reasons)
-            results = [
+            results: list[BundleResult | str | None] = [
                 self._result_or_job(session, study, request, bundle, manifest)
                 for request, bundle, manifest in zip(requests, (self.before, self.after), self.manifests, strict=True)
             ]
-        pending = _PendingStudy(study, results, time.monotonic() + timeout_s)
-        return pending if pending.job_ids() else _compared(pending)
+        pending = PendingStudy(study, results, time.monotonic() + timeout_s)
+        return pending if pending.job_ids() else compared_study(pending)
 
     def _requests(self, session: Session, study: str) -> tuple[list[ComputeRequest], Sequence[Mapping[str, str]]]:
         """Return the inputs for each bundle, evaluated by the policy of that bundle, or none and the reasons."""
@@ -318,7 +319,7 @@ class Comparison:
             return report
         return jobs.find_comparison(session, comparison_digest(digest, manifest.digest, self.settings))
 
-    def _collect_results(self, session: Session, pending: _PendingStudy) -> bool:
+    def _collect_results(self, session: Session, pending: PendingStudy) -> bool:
         """Replace the ids of finished jobs by their results; return whether both results are there."""
         late = time.monotonic() > pending.deadline
         for index, job_id in enumerate(pending.results):
@@ -342,6 +343,7 @@ def _result_of(job: Job) -> BundleResult | None:
     return BundleResult(kind, None, job.error_code or job.state, job.error_text)
 
 
-def _compared(pending: _PendingStudy) -> ComparedStudy:
+def compared_study(pending: PendingStudy) -> ComparedStudy:
+    """Return the comparison of a study whose jobs have finished."""
     before, after = (result if isinstance(result, BundleResult) else None for result in pending.results)
     return ComparedStudy(pending.study, before, after)

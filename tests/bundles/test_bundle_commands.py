@@ -65,7 +65,7 @@ def test_activate_names_the_bundle_in_the_configuration(capsys: pytest.CaptureFi
     folder = Path(shutil.copytree(BUNDLES / "demonstration", tmp_path / "mine"))
     config = tmp_path / "cptdn.toml"
     config.write_text('[model]\nbundle = "demonstration"  \ndevice = "cpu"\n\n[web]\nport = 8099\n')
-    code, _, err = called(capsys, "activate", str(folder), "--config", str(config))
+    code, _, err = called(capsys, "activate", str(folder), "--yes", "--because", "a test", "--config", str(config))
     assert code == 0, err
     found = tomllib.loads(config.read_text())
     assert found == {"model": {"bundle": str(folder), "device": "cpu"}, "web": {"port": 8099}}

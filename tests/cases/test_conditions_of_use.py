@@ -52,6 +52,8 @@ def test_conditions_with_recorded_grounds_are_met() -> None:
 def test_what_nobody_recorded_is_not_checked_rather_than_met() -> None:
     nothing = replace(facts(ebv_dna=None, stage=None), treatment_start=None, diagnoses=())
     unknown = states(facts=nothing, images=study(ContrastBolusAgent=""), related=[])
+    for of_model in active_policy(Settings()).conditions:
+        assert unknown.pop(of_model.code.value) == of_model.state  # the bundle's own, whatever the case
     assert set(unknown.values()) == {"not_checked"}
 
 

@@ -180,6 +180,25 @@ def test_a_terminal_shows_a_bar_and_the_summary(kept: Kept) -> None:
     assert "\x1b[" in terminal.raw  # colours: it is a terminal
 
 
+def test_what_would_change_is_shown_before_it_is_sent_or_activated(kept: Kept) -> None:
+    n_reports, configuration = kept.n_reports(), kept.program.config.read_text()
+    bulk = kept.program.json("reprocess", "--state", "reported", "--bundle", str(kept.other))
+    assert bulk["sent"] is False
+    (compared,) = bulk["studies"]
+    activation = kept.program.cptdn(
+        "bundle", "activate", str(kept.other), "--because", "a test", "--json", check=False
+    )  # fmt: skip
+    changes = json.loads(activation.stdout)["changes"]
+    assert (activation.returncode, changes["n_reported"], changes["n_compared"]) == (1, 1, 1)
+    assert "nothing was changed" in activation.stderr
+    # Two ways to the same answer: by a worker, and in the command's own process.
+    assert [one["after"] for one in changes["changed"]] == [
+        one["after"] for one in bulk["changes"]["recommendation_changed"]
+    ]
+    assert ("recommendation" in compared["difference"]) is bool(changes["changed"])
+    assert (kept.n_reports(), kept.program.config.read_text()) == (n_reports, configuration)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_two_hundred_kept_cases(kept: Kept, study: WrittenStudy) -> None:

@@ -15,6 +15,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from node.small_pacs.pacs import SmallPacs
+from tests.bundles.admitted import admit
 from tests.flow.program import Program, know_each_other, run_cptdn, running_program
 from tests.flow.test_main_job import delivered, route
 from tests.flow.variants import small_study
@@ -84,11 +85,13 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reported]:
     nomogram, bundle = folder / "nomogram", folder / "bundle"
     succeeded("nomogram", "fit", str(write_scored_cohort(folder / "scored.csv")), "--out", str(nomogram), *HORIZONS)
     write_cohort(PhantomCohort(12, 5), folder / "phantoms")
-    succeeded(
+    trained = run_cptdn(
         "train", str(folder / "phantoms" / "cohort.csv"), "--images", str(folder / "phantoms" / "patches"),
         "--out", str(bundle), "--nomogram", str(nomogram / "nomogram.json"), *HORIZONS, *TINY,
     )  # fmt: skip
-    succeeded("bundle", "verify", str(bundle))
+    assert trained.returncode == 1  # twelve phantoms are refused
+    assert "is refused: " in trained.stderr
+    succeeded("bundle", "verify", str(admit(bundle)))
     study = small_study(folder / "study")
     with (
         SmallPacs(folder / "pacs", "PACS") as pacs,

@@ -96,7 +96,9 @@ def test_a_bundle_below_the_rates_is_activated_only_with_a_reason_that_is_record
     assert "contour mirrored" in err
     assert "--because" in err
     assert config.read_text() == ""
-    code, out, err = called(capsys, "activate", str(folder), "--because", "trial", "--config", str(config), "--json")
+    code, out, err = called(
+        capsys, "activate", str(folder), "--because", "trial", "--yes", "--config", str(config), "--json"
+    )
     assert code == 0, err
     assert json.loads(out)["because"] == "trial"
 

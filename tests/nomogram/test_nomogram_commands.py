@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from node.cli.app import main
+from workers.phantoms.population import draw_patient, published_nomogram
 
 EXAMPLE = ["--age", "40", "--prognostic-score", "0", "--predictive-score", "-0.4"]
 
@@ -106,3 +108,44 @@ def test_scoring_imports_neither_pandas_nor_lifelines_nor_matplotlib() -> None:
         [sys.executable, "-c", program, *EXAMPLE, "--ebv-dna", "5000"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def cohort_with_events(path: Path, n: int, n_events: int) -> Path:
+    """Patients of the published survival model; all events after the first ones are hidden."""
+    patients = [draw_patient(3, number, published_nomogram()) for number in range(n)]
+    rows = [{**p.record, "prognostic_score": p.prognostic, "predictive_score": p.predictive} for p in patients]
+    for row in [row for row in rows if row["dfs_event"]][n_events:]:
+        row["dfs_event"] = 0
+    assert sum(row["dfs_event"] for row in rows) == n_events
+    with path.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_a_fit_with_too_few_events_is_refused_or_marked_wherever_it_is_used(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    few, out = cohort_with_events(tmp_path / "few.csv", 30, 4), tmp_path / "fitted"
+    code, printed, err = run(capsys, "fit", str(few), "--out", str(out))
+    assert (code, printed, out.exists()) == (1, "", False)
+    assert "Expected at least 5 events per parameter of the Cox model (30 for its 6 parameters), found 0.7 (4 ev" in err
+    more = cohort_with_events(tmp_path / "more.csv", 300, 25)
+    assert run(capsys, "fit", str(more), "--out", str(out))[0] == 1
+    fitted = run_json(capsys, "fit", str(more), "--out", str(out), "--few-events")
+    assert [mark["code"] for mark in fitted["marked"]] == ["events_per_parameter"]
+    scored = run_json(capsys, "score", *EXAMPLE, "--ebv-dna", "5000", "--nomogram", str(out))
+    assert scored["nomogram"]["marked"] == fitted["marked"]
+    shown = run(capsys, "score", *EXAMPLE, "--ebv-dna", "5000", "--nomogram", str(out))[1]
+    assert "Marked: Expected at least 5 events per parameter" in shown
+
+
+def test_a_fit_with_8_events_per_parameter_is_marked_and_with_10_it_is_not(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for n_events, codes in ((48, ["events_per_parameter"]), (60, [])):
+        table = cohort_with_events(tmp_path / "cohort.csv", 500, n_events)
+        fitted = run_json(capsys, "fit", str(table), "--out", str(tmp_path / "fitted"))
+        assert [mark["code"] for mark in fitted["marked"]] == codes
+        assert fitted["events_per_parameter"] == n_events / 6

@@ -57,7 +57,7 @@ def small_config(**changes: object) -> TrainingConfig:
 def train(
     phantoms: Path, out: Path, config: TrainingConfig, cohort: Path | None = None, nomogram: Path | None = PUBLISHED
 ) -> Path:
-    description = BundleDescription("tiny", demonstration=True, nomogram=nomogram)
+    description = BundleDescription("tiny", nomogram=nomogram)
     table = cohort or phantoms / "cohort.csv"
     train_bundle(
         table, image_source(phantoms / "patches"), out, out.with_suffix(".work"), config, description, n_folds=2

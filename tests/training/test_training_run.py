@@ -48,9 +48,15 @@ def command(phantoms: Path, out: Path, *options: str) -> list[str]:
 
 def test_a_killed_training_resumes_to_the_same_weights(phantoms: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = subprocess.run(command(phantoms, whole, "--json"), capture_output=True, text=True, check=True)
+    done = subprocess.run(command(phantoms, whole, "--json"), capture_output=True, text=True, check=False)
+    assert done.returncode == 1  # sixteen phantoms: the bundle is left for inspection
+    assert "is refused: " in done.stderr
+    assert f"It is in {whole} for inspection." in done.stderr
     said = json.loads(done.stdout)
     assert said["digest"] == verify_bundle(whole).digest
+    assert said["training_data"]["origin"] == {"patients": 0, "phantoms": 16}
+    assert said["demonstration"] is True  # without any option
+    assert said["effect"]["own"]["n"] == 16
     assert set(said["metrics"]) == {"out_of_fold"}  # nothing of patients that were seen
 
     with subprocess.Popen(command(phantoms, killed), stderr=subprocess.PIPE, text=True) as process:
@@ -61,7 +67,7 @@ def test_a_killed_training_resumes_to_the_same_weights(phantoms: Path, tmp_path:
                 break
     assert process.returncode == -signal.SIGKILL
     assert not (killed / "manifest.json").exists()
-    resumed = subprocess.run(command(phantoms, killed), capture_output=True, text=True, check=True)
+    resumed = subprocess.run(command(phantoms, killed), capture_output=True, text=True, check=False)
     stages = [line.split()[1:4] for line in resumed.stderr.splitlines() if line.startswith("member")]
     assert not [stage for stage in stages if stage[0] == "1/2" or stage[1] == "CE-T1w" or stage[1:] == ["T1w", "1"]]
 

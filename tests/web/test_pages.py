@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import re
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from config.bundle_manifest import read_manifest
 from node.ledger.browsing import PAGE_LENGTH, find_cases, last_change
 from node.ledger.cases import get_case, set_state
 from node.ledger.deliveries import list_deliveries
 from node.ledger.reports import StoredObject, record_report
 from node.ledger.tables import Job
+from tests.bundles.admitted import MARKED, REFUSED, linked_bundle
 from tests.web.conftest import Site, make_case
 
 RESULT = {
@@ -209,6 +214,23 @@ def test_the_model_page_shows_the_manifest_and_the_drift(site: Site) -> None:
     text = plain(site.browser().get("/model").text)
     for shown in ("cptdn-demonstration", "4,200 synthetic phantoms, no patient", "0.7816", "0 of 20 results", "26.624"):
         assert shown in text, shown
+
+
+@pytest.mark.parametrize(("name", "state"), [("slope 0.3", "marked"), ("constant scores", "refused")])
+def test_model_and_health_page_say_that_a_bundle_is_marked_or_refused(
+    tmp_path: Path, make_site: Callable[..., Site], name: str, state: str
+) -> None:
+    manifest = {**MARKED, **REFUSED}[name][0]()
+    bundle = linked_bundle(tmp_path / "bundle", {**manifest, "cox_model": None})
+    site = make_site(f'[model]\nbundle = "{bundle}"\n')
+    findings = read_manifest(bundle).admission.findings
+    for path in ("/model", "/status"):
+        text = plain(site.browser().get(path).text)
+        assert all(finding.text in html.unescape(text) for finding in findings), text
+    model = site.browser().get("/model").text
+    assert ("no study is computed with it" in model) is (state == "refused")
+    answer = site.browser().get("/calculator/answer?age=40&ebv_dna=5000&prognostic_score=0&predictive_score=-0.4").text
+    assert ("is refused: Expected" in html.unescape(answer)) is (state == "refused")
 
 
 def test_a_change_in_the_ledger_is_noticed(site: Site) -> None:

@@ -114,7 +114,7 @@ def test_without_a_worker_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest
     with ledger.begin() as session:
         open_case(session, "1.2.3", "P1", "")
     work = Comparison(ledger, settings, "demonstration", "demonstration")
-    monkeypatch.setattr(work, "_start", lambda study, _: node.workflow.comparison._PendingStudy(study, ["job"], 1e12))
+    monkeypatch.setattr(work, "_start", lambda study, _: node.workflow.comparison.PendingStudy(study, ["job"], 1e12))
     monkeypatch.setattr(work, "_collect_results", lambda *_: False)
     with pytest.raises(NoWorkerError, match="cptdn worker"):
         list(work.run(["1.2.3"], 1.0, lambda: None))

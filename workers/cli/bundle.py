@@ -46,9 +46,16 @@ def list_bundles(ctx: typer.Context, as_json: JsonOption = False) -> None:
         print_json(rows)
         return
     print_table(
-        ("", "name", "version", "for", "digest"),
+        ("", "name", "version", "admission", "for", "digest"),
         [
-            ("*" if row["configured"] else "", row["name"], row["version"], row["intended_use"], row["digest"][:19])
+            (
+                "*" if row["configured"] else "",
+                row["name"],
+                row["version"],
+                row["admission"],
+                row["intended_use"],
+                row["digest"][:19],
+            )
             for row in rows
         ],
     )
@@ -61,10 +68,15 @@ def show(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption 
     Example: cptdn bundle show demonstration --json
     """
     from config.bundle_manifest import read_manifest
+    from config.trial_evidence import trial_evidence
+    from workers.cli.admission import admission_to_json, print_admission
 
-    manifest = read_manifest(bundle or settings_of(ctx).model.bundle)
+    model = settings_of(ctx).model
+    manifest, evidence = read_manifest(bundle or model.bundle), trial_evidence(model.trial_evidence)
     if as_json:
-        print_json({**manifest.content, "digest": manifest.digest, "folder": str(manifest.folder)})
+        # In place of the verdict that the file states: judged now.
+        judged = {"admission": admission_to_json(manifest, evidence), "demonstration": manifest.demonstration}
+        print_json({**manifest.content, **judged, "digest": manifest.digest, "folder": str(manifest.folder)})
         return
     content = manifest.content
     typer.echo(f"{manifest.name} {manifest.version}   {manifest.digest}")
@@ -72,9 +84,13 @@ def show(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption 
     typer.echo(f"  trained on    {content.get('training_data', {}).get('description', 'unknown')}")
     typer.echo(f"  created       {content.get('created', 'unknown')}")
     for title, metrics in content.get("metrics", {}).items():
+        if not isinstance(metrics, dict):
+            typer.echo(f"  {title} ({len(metrics)} entries; --json has them)")
+            continue
         typer.echo(f"  {title}")
         for name, value in metrics.items():
             typer.echo(f"    {name:46} {_shown(value)}")
+    print_admission(manifest, evidence)
 
 
 @app.command("verify")
@@ -91,7 +107,9 @@ def verify(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check a bundle: its signature, its files, that all weights fit; and show what its hostile suite stops.
+    """Check a bundle: signature, files, that all weights fit, admission; and show what its hostile suite stops.
+
+    A bundle that is refused ends the command with 1: it computes nothing, whatever its files are.
 
     The suite makes noise, flipped, shifted, exchanged and shuffled series, series of another patient and contours in
     other places from validation patients. Its record stays beside the manifest; a bundle whose record misses the stated
@@ -99,8 +117,12 @@ def verify(
 
     Example: cptdn bundle verify config/bundles/demonstration --hostile 40
     """
+    from config.bundle_admission import refusal_text
     from config.bundle_signature import check_signature, trust_of
+    from config.errors import ModelBundleError
+    from config.trial_evidence import trial_evidence
     from workers.bundles.bundle import verify_bundle
+    from workers.cli.admission import admission_to_json, print_admission
     from workers.cli.hostile import measured_record, print_record
     from workers.hostile.record import read_record
 
@@ -109,16 +131,23 @@ def verify(
     verified = verify_bundle(bundle or model.bundle, trust)
     signer = check_signature(verified.manifest, trust)
     record = measured_record(verified, hostile, images) if hostile else read_record(verified.manifest)
+    evidence, refused = trial_evidence(model.trial_evidence), verified.manifest.admission.refused
     summary = {
-        "ok": True, **_summary(verified.manifest), "signed_by": signer, "files": verified.manifest.content["files"],
+        **_summary(verified.manifest), "ok": not refused, "files_ok": True,
+        "admission": admission_to_json(verified.manifest, evidence), "signed_by": signer,
+        "files": verified.manifest.content["files"],
         "hostile_suite": None if record is None else record.to_json(),
     }  # fmt: skip
     if as_json:
         print_json(summary)
     else:
-        typer.echo(f"{verified.manifest.name} {verified.manifest.version} is whole: {verified.digest}")
+        name = f"{verified.manifest.name} {verified.manifest.version}"
+        typer.echo(f"{name}: every file has its digest, all weights fit: {verified.digest}")
         typer.echo(f"Signed by the trusted key {signer}." if signer else "Not signed by a key of [model] trusted_keys.")
         print_record(record)
+        print_admission(verified.manifest, evidence)
+    if refused:
+        raise ModelBundleError(refusal_text(verified.manifest.name, refused))
 
 
 @app.command("sign")
@@ -218,39 +247,64 @@ def activate(
     because: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="Why a bundle is activated that was not measured or misses the stated rates."
+            metavar="TEXT",
+            help="Why a bundle is activated that was not measured, misses the stated rates, or disagrees with trials.",
         ),
     ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Activate it; without this only show what would change.")] = False,
+    studies: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Score the N newest reported studies again to see what changes.")
+    ] = 100,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify a bundle and make it the configured one, in the configuration file; workers use it after a restart.
+    """Verify a bundle, show what it changes, and with --yes make it the configured one; workers use it after a restart.
 
-    A bundle whose hostile suite (`cptdn bundle verify --hostile`) was not run or misses the stated rates needs a
+    A bundle that is refused by its figures cannot be activated. One whose hostile suite (`cptdn bundle verify
+    --hostile`) was not run or misses the stated rates, or whose mean effect disagrees with randomised trials, needs a
     reason, which the audit trail records.
 
-    Example: cptdn bundle activate /srv/cptdn/bundles/site-2025 --config cptdn.toml
+    Example: cptdn bundle activate /srv/cptdn/bundles/site-2025 --config cptdn.toml --yes
     """
+    from config.bundle_admission import require_admitted
+    from config.bundle_manifest import read_manifest
     from config.bundle_signature import trust_of
     from config.decision_policy import policy_of
+    from config.trial_evidence import trial_evidence
     from workers.bundles.bundle import verify_bundle
-    from workers.cli.hostile import required_reason
+    from workers.cli.admission import activation_reason, disagreement_with_trials, reported_changes
 
     settings = settings_of(ctx)
     if settings.source is None:
         raise SettingsError("no configuration file to write to: name one with --config, or make ./cptdn.toml")
+    proposed = read_manifest(bundle)
+    require_admitted(proposed.content, proposed.name)
     verified = verify_bundle(bundle, trust_of(settings.model))
     # Raises where configured horizons or thresholds contradict the bundle, before the file is written.
     policy_of(settings, verified.manifest.indication, f"the bundle {verified.manifest.name!r}")
-    reason = required_reason(verified.manifest, because)
+    disagreement = disagreement_with_trials(verified.manifest, trial_evidence(settings.model.trial_evidence))
+    reason = activation_reason(verified.manifest, disagreement, because)
+    changes = reported_changes(settings, verified, studies)
     named = bundle if bundle == verified.folder.name else str(verified.folder.resolve())
-    text = settings.source.read_text(encoding="utf-8")
-    write_atomically(settings.source, with_bundle(text, named))
-    record_configuration(ctx, f"bundle {verified.digest} activated" + (f" because: {reason}" if reason else ""))
+    document = {
+        **_summary(verified.manifest), "bundle": named, "because": reason, "changes": changes.to_json(),
+        "written": str(settings.source) if yes else None, "acknowledged": disagreement,
+    }  # fmt: skip
+    if not as_json:
+        typer.echo(changes.text)
+        if disagreement:
+            typer.echo(f"Acknowledged by the reason given: {disagreement}")
+    if yes:
+        text = settings.source.read_text(encoding="utf-8")
+        write_atomically(settings.source, with_bundle(text, named))
+        acknowledged = f" (acknowledged: {disagreement})" if disagreement else ""
+        because_of = f" because: {reason}{acknowledged}" if reason else ""
+        record_configuration(ctx, f"bundle {verified.digest} activated{because_of}")
     if as_json:
-        written = {"bundle": named, "written": str(settings.source), "because": reason}
-        print_json({**_summary(verified.manifest), **written})
-    else:
+        print_json(document)
+    elif yes:
         typer.echo(f"{settings.source} now names {named}; restart the workers")
+    if not yes:
+        raise InputError(f"nothing was changed: {settings.source} would name {named}; give --yes to activate it")
 
 
 def with_bundle(text: str, name: str) -> str:
@@ -286,6 +340,7 @@ def _summary(manifest: BundleManifest) -> dict[str, Any]:
         "digest": manifest.digest,
         "intended_use": manifest.intended_use,
         "demonstration": manifest.demonstration,
+        "admission": manifest.admission.state,
     }
 
 

@@ -21,6 +21,7 @@ from workers.cli.nomogram_options import (
     ThresholdOption,
     nomogram_of,
     policy_of_nomogram,
+    print_marks,
 )
 
 if TYPE_CHECKING:
@@ -68,9 +69,15 @@ def score(
 
     document = prediction_to_json(model, _given(single), policy, options["horizons_months"], options["threshold"])
     if as_json:
-        print_json(document)
+        print_json({**document, "nomogram": {**document["nomogram"], **_marks(model)}})
     else:
         _print_patient(document)
+        print_marks(model)
+
+
+def _marks(model: CoxNomogram) -> dict[str, Any]:
+    """Return the marks for a JSON document; nothing for a nomogram without any."""
+    return {"marked": model.marks} if model.marks else {}
 
 
 def _score_options(policy: DecisionPolicy, horizons: list[float], threshold: float | None) -> dict[str, Any]:
@@ -130,11 +137,12 @@ def _score_table(
         "extrapolated": sum(1 for text in table["extrapolated"] if text),
         "threshold": options["threshold"],
         "out": str(out),
-        "nomogram": {"name": model.name, "digest": model.digest},
+        "nomogram": {"name": model.name, "digest": model.digest, **_marks(model)},
     }
     if as_json:
         print_json(summary)
         return
+    print_marks(model)
     typer.echo(f"{summary['n']} patients scored into {out}")
     for name, count in sorted(counts.items()):
         typer.echo(f"  {count} recommended {name}")

@@ -19,6 +19,7 @@ from workers.cli.nomogram_options import (
     p_shown,
     penalty_of,
     policy_of_nomogram,
+    print_marks,
 )
 
 CohortLabelOption = Annotated[
@@ -36,18 +37,25 @@ def fit(
     name: Annotated[str, typer.Option(help="Name of the nomogram, shown in every report.")] = "",
     population: Annotated[str, typer.Option(help="The patients it was fitted on, shown in every report.")] = "",
     penalty: PenaltyOption = None,
+    few_events: Annotated[
+        bool, typer.Option("--few-events", help="Fit it with fewer than 5 events per parameter; the file says so.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fit the CPTDN on a cohort; `nomogram score --nomogram DIR` then uses it.
 
-    Fits the patients labelled `training` where the column cohort has that label, else all.
+    Fits the patients labelled `training` where the column cohort has that label, else all. Fewer than 5 events per
+    parameter are refused unless asked for; fewer than 10 are named in the file and wherever it is used.
 
     Example: cptdn nomogram fit cohort.csv --out our-nomogram --name "CPTDN, our hospital 2015-2022"
     Example: cptdn nomogram fit cohort.csv --out our-nomogram --horizons 24,48 --decision-horizon 48
     Example: cptdn nomogram fit cohort.csv --out our-nomogram --penalty auto
     """
+    from config.bundle_admission import events_per_parameter_finding
+    from config.errors import InputError
     from workers.nomogram.fitting import TrainingData, fit_nomogram
     from workers.nomogram.nomogram_file import write_nomogram
+    from workers.nomogram.points import TERMS
     from workers.survival.cohort import TRAINING, read_cohort, require_events
 
     indication = indication_of(horizons, decision_horizon)
@@ -60,6 +68,9 @@ def fit(
     complete = patients.with_known_ebv_dna()
     require_events(complete, "dfs")
     outcome = complete.outcome("dfs")
+    finding = events_per_parameter_finding(int(outcome.event_observed.sum()), len(TERMS))
+    if finding is not None and finding.severity == "refused" and not few_events:
+        raise InputError(f"{cohort}: {finding.text} With --few-events it is fitted and its file is marked.")
     fitted = fit_nomogram(
         TrainingData(complete.covariates(), complete.treated, outcome.durations_days, outcome.event_observed),
         name=name or f"CPTDN fitted on {cohort.name}",
@@ -89,6 +100,7 @@ def fit(
         typer.echo(f"ridge penalty {document['penalty']:.3g}: {document['effective_terms']:.2f} effective terms")
     if document["n_excluded_ebv_dna_unknown"]:
         typer.echo(f"{document['n_excluded_ebv_dna_unknown']} patients with unknown EBV DNA were left out")
+    print_marks(fitted.nomogram)
     typer.echo(f"written: {path}")
 
 
@@ -117,6 +129,8 @@ def evaluate(
 
     Example: cptdn nomogram evaluate cohort.csv --nomogram our-nomogram --report evaluation
     """
+    from config.trial_evidence import EFFECT, compare_with_trials, trial_evidence
+    from workers.nomogram.mean_effect import mean_effect
     from workers.survival.cohort import ENDPOINTS, read_cohort
     from workers.validation.evaluation import EvaluationOptions, evaluate, subgroups_of_the_paper
     from workers.validation.evaluation_report import write_report
@@ -143,7 +157,15 @@ def evaluate(
         development=development or report is not None,
     )
     evaluation = evaluate(patients, model, options)
-    document = evaluation.to_json()
+    known = patients.with_known_ebv_dna()
+    effect = {"own": mean_effect(model, known.covariates(), policy.horizon_months)}
+    verdict = compare_with_trials({EFFECT: effect}, trial_evidence(settings.model.trial_evidence))
+    document = {
+        **evaluation.to_json(),
+        "nomogram_marked": model.marks,
+        "mean_effect": effect["own"],
+        "trial_evidence": {"state": verdict.state.value, "text": verdict.text},
+    }
     if figures is not None:
         document["figures"] = [str(path) for path in draw_evaluation(evaluation, figures)]
     if report is not None:
@@ -152,6 +174,8 @@ def evaluate(
         print_json(document)
         return
     _print_evaluation(document)
+    print_marks(model)
+    typer.echo(verdict.text)
     if figures is not None:
         typer.echo(f"written: {len(document['figures'])} figures in {figures}")
     if report is not None:

@@ -127,6 +127,12 @@ def policy_of_nomogram(settings: Settings, nomogram: CoxNomogram) -> DecisionPol
     return policy_of(settings, nomogram.indication, f"the nomogram {nomogram.name!r}")
 
 
+def print_marks(nomogram: CoxNomogram) -> None:
+    """Print what a nomogram's file says against it."""
+    for mark in nomogram.marks:
+        typer.echo(f"Marked: {mark['text']} [{mark['code']}]")
+
+
 def p_shown(value: float | None) -> str:
     """Return a p value for a table cell."""
     return "-" if value is None else "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -104,8 +104,9 @@ def score_files(
     InputError
         The files are not the MR series of one study.
     """
+    from config.bundle_admission import require_admitted
     from config.bundle_signature import trust_of
-    from config.decision_policy import policy_of
+    from config.decision_policy import policy_for_manifest
     from dicom_sr.header.copied_values import with_header_findings
     from dicom_sr.report.report_inputs import SourceStudy
     from node.dicom.headers.conforming import read_conforming
@@ -140,7 +141,8 @@ def score_files(
         pixel_digest_of=pixel_digests(files),
     )  # fmt: skip
     bundle = load_bundle(bundle_name or settings.model.bundle, trust_of(settings.model))
-    policy = policy_of(settings, bundle.manifest.indication, f"the bundle {bundle.manifest.name!r}")
+    require_admitted(bundle.manifest.content, bundle.manifest.name)
+    policy = policy_for_manifest(settings, bundle.manifest)
     assessment = assess_inputs(inputs, settings, policy, now)
     answered = {reason["code"]: reason for reason in assessment.reasons if reason["code"] in confirmed}
     if answered:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli.context import print_json, print_table
+from node.cli.context import print_json, print_table, settings_of
 from node.cli.progress import stages, time_left
 from workers.cli.nomogram_options import DecisionHorizonOption, HorizonsOption, indication_of
 from workers.cli.training_options import (
@@ -47,7 +47,6 @@ def train(
     version: Annotated[str, typer.Option(help="Version of the bundle.")] = "1",
     population: Annotated[str, typer.Option(help="One sentence on whom it was trained.")] = "the site's own cohort",
     intended_use: Annotated[str, typer.Option(help="What it may be used for.")] = "research only, until validated",
-    demonstration: Annotated[bool, typer.Option(help="Mark the bundle as a demonstration in every report.")] = False,
     nomogram: KeptNomogramOption = None,
     horizons: HorizonsOption = None,
     decision_horizon: DecisionHorizonOption = None,
@@ -77,7 +76,10 @@ def train(
     precision: PrecisionOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Train an ensemble of SE-ResNets and multi-task networks and the CPTDN, evaluate it, and pack a verified bundle.
+    """Train an ensemble of SE-ResNets and multi-task networks and the CPTDN, evaluate it, and pack a bundle.
+
+    The bundle is judged by its figures on patients that no part of it had seen. A refused one stays for inspection, and
+    the command ends with 1. A cohort with phantoms makes a demonstration; they are recognised.
 
     An interrupted run resumes when the same command is repeated. All figures are of patients that the predicting part
     had not seen; BUNDLE.training/out_of_fold.csv contains their scores for `cptdn nomogram evaluate`.
@@ -85,6 +87,10 @@ def train(
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --horizons 24,48 --decision-horizon 48
     """
+    from config.bundle_admission import refusal_text
+    from config.errors import ModelBundleError
+    from config.trial_evidence import trial_evidence
+    from workers.cli.admission import print_admission
     from workers.cli.hostile import with_limits
     from workers.nomogram.nomogram_file import load_nomogram
     from workers.training.image_source import image_source, normalisation_of
@@ -114,9 +120,7 @@ def train(
         patience=patience,
         precision=choose_precision(precision, backbone_of(width, variant, pooling), loader.device, place),
     )
-    description = BundleDescription(
-        name or out.name, version, intended_use, demonstration, population, nomogram, indication
-    )
+    description = BundleDescription(name or out.name, version, intended_use, population, nomogram, indication)
     with stages(EVERY_NTH) as report_progress:
         source = image_source(
             images,
@@ -130,11 +134,15 @@ def train(
             bundle = add_phantom_metrics(bundle, {f"phantoms_{folder.name}": folder for folder in phantoms})
     if as_json:
         print_json({**bundle.manifest.content, "digest": bundle.digest, "folder": str(out)})
-        return
-    _print_metrics(bundle.manifest.content["metrics"])
-    _print_seconds(bundle.manifest.content["training"])
-    typer.echo(f"{bundle.manifest.name} {bundle.manifest.version} is trained and verified: {bundle.digest}")
-    typer.echo(f"out-of-fold scores: {place / 'out_of_fold.csv'}")
+    else:
+        _print_metrics(bundle.manifest.content["metrics"])
+        _print_seconds(bundle.manifest.content["training"])
+        typer.echo(f"out-of-fold scores: {place / 'out_of_fold.csv'}")
+        print_admission(bundle.manifest, trial_evidence(settings_of(ctx).model.trial_evidence))
+        typer.echo(f"{bundle.manifest.name} {bundle.manifest.version}, files and weights checked: {bundle.digest}")
+    if refused := bundle.manifest.admission.refused:
+        # The bundle stays where it is, so that somebody can look at it; nothing computes with it.
+        raise ModelBundleError(f"{refusal_text(bundle.manifest.name, refused)} It is in {out} for inspection.")
 
 
 def _print_metrics(metrics: dict[str, Any]) -> None:

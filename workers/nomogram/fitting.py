@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from config.arrays import BoolArray, FloatArray
+from config.bundle_admission import events_per_parameter_finding
 from config.bundle_manifest import INDICATION
 from config.indication.conventions import DAYS_PER_MONTH, MONTHS_PER_YEAR, Z_95
 from config.indication.nasopharynx import NASOPHARYNX
@@ -49,6 +50,7 @@ CONTRACT_TERMS = {
     EBV: "ebv_dna_gt_4000",
     INTERACTION: "predictive_score:treatment_ict",
 }
+MARKED = "marked"  # key of the document, read by `CoxNomogram.marks`
 _PER_UNIT = {AGE: 10.0}  # the contract gives age per ten years
 
 
@@ -97,6 +99,8 @@ class FittedNomogram:
             "mean_total_points": self.nomogram.mean_total_points,
             "predictive_score_of_equal_arms": self.nomogram.document["decision"]["predictive_score_equal_arms"],
             "nomogram": {"name": self.nomogram.name, "digest": self.nomogram.digest},
+            "events_per_parameter": self.nomogram.document["fit"]["events_per_parameter"],
+            MARKED: self.nomogram.marks,
         }
 
 
@@ -211,6 +215,8 @@ def fit_nomogram(
         **_baseline_to_json(baseline, longest, indication.horizons_months),
         **_axes_to_json(fit, baseline, data, indication.horizons_months),
     }
+    if finding := events_per_parameter_finding(fit.n_events, len(TERMS)):
+        document[MARKED] = [finding.to_json()]
     return FittedNomogram(fit, load_nomogram(document))
 
 
@@ -228,6 +234,7 @@ def _fit_to_json(fit: CoxFit, penalty: Penalty) -> dict[str, Any]:
         "software": f"lifelines {version('lifelines')}, to 1e-14",
         "n": fit.n,
         "events": fit.n_events,
+        "events_per_parameter": round(fit.n_events / len(TERMS), 2),
         "loglik_null": fit.log_likelihood_null,
         "loglik": fit.log_likelihood,
         "aic": fit.aic,

@@ -96,6 +96,11 @@ class CoxNomogram:
         """What to cite; empty for a site's own nomogram."""
         return str(self.document.get("citation", ""))
 
+    @property
+    def marks(self) -> list[dict[str, str]]:
+        """Code and text of what its file says against it, for example too few events; empty as a rule."""
+        return [dict(mark) for mark in self.document.get("marked", ())]
+
     def linear_predictor(self, covariates: PatientCovariates, arm: TreatmentArm) -> FloatArray:
         """Return the uncentred linear predictor under one arm.
 

@@ -37,8 +37,9 @@ from workers.phantoms.images import (
 )
 from workers.phantoms.population import PhantomPatient, draw_patient, patient_rng, published_nomogram
 from workers.phantoms.writing import SCANNERS, PhantomCohort, subject_of
+from workers.training.cohort_origin import COMMENTS, MANUFACTURER
 
-SYNTHETIC = "SYNTHETIC PHANTOM - NOT A PATIENT"
+SYNTHETIC = COMMENTS
 MATRIX, SPACING_MM, THICKNESS_MM, N_SLICES = 256, 0.9, 5.0, 22
 RTSTRUCT = "rtstruct.dcm"
 LOWEST_MM = -52.5  # z of the first slice
@@ -222,7 +223,7 @@ class _Study:
         ds.AdmittingDiagnosesDescription = "Nasopharyngeal carcinoma"
         ds.AdmittingDiagnosesCodeSequence = [_diagnosis_code()]
         ds.ReferringPhysicianName = ""
-        ds.Manufacturer = "cptdn-node phantom generator"
+        ds.Manufacturer = MANUFACTURER
         ds.ManufacturerModelName = "phantom"
         ds.DeviceSerialNumber = "0"
         ds.SoftwareVersions = "1"

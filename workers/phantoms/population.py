@@ -16,23 +16,16 @@ from config.arrays import FloatArray
 from config.indication.conventions import DAYS_PER_MONTH
 from config.indication.nasopharynx import NASOPHARYNX
 from config.settings import BUNDLES
+from workers.nomogram.published_case_mix import AGE_MEAN, AGE_RANGE, AGE_SD, EBV_PREVALENCE, scores_at
+from workers.training.cohort_origin import PHANTOM_ID
 
-# Quantiles of the published scores and of potential follow-up (months of 30 days).
-SCORE_QUANTILES = (0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1)
-PROGNOSTIC_AT = (
-    -0.90, -0.88, -0.87, -0.84, -0.82, -0.78, -0.75, -0.71, -0.67, -0.62, -0.53, -0.41, 0.06, 0.72, 0.97, 0.985, 0.999,
-)  # fmt: skip
-PREDICTIVE_AT = (
-    -0.999, -0.99, -0.98, -0.93, -0.77, -0.50, -0.31, -0.13, 0.06, 0.25, 0.42, 0.61, 0.78, 0.86, 0.93, 0.965, 0.99,
-)  # fmt: skip
-SCORE_CORRELATION = -0.5
+# Quantiles of potential follow-up (months of 30 days).
 FOLLOW_UP_QUANTILES = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1)
 FOLLOW_UP_MONTHS = (4, 16, 35, 46, 53.4, 64, 78.3, 91, 102, 112, 116)
 # First failure: distant, locoregional, or death without either; survival after a failure.
 FAILURE_SHARES = (0.55, 0.35, 0.10)
 MEAN_SURVIVAL_AFTER_FAILURE_DAYS = 900.0
 DECISION_DAYS = NASOPHARYNX.decision.horizon_months * DAYS_PER_MONTH
-EBV_PREVALENCE = 0.37
 
 ENDPOINTS = tuple(endpoint.value for endpoint in NASOPHARYNX.endpoints)
 
@@ -108,13 +101,8 @@ def draw_patient(
     truth = truth or Truth()
     rng = patient_rng(seed, number, stream=0)
     u = rng.standard_normal()
-    # A Gaussian copula: correlated normals, whose ranks then take the published scores' quantiles. The published tails
-    # are far from normal, so the scores cannot be drawn directly.
-    w = SCORE_CORRELATION * u + np.sqrt(1 - SCORE_CORRELATION**2) * rng.standard_normal()
-    prognostic, predictive = (
-        float(np.interp(_normal_cdf(z), SCORE_QUANTILES, at)) for z, at in ((u, PROGNOSTIC_AT), (w, PREDICTIVE_AT))
-    )
-    age = round(float(np.clip(rng.normal(42.6, 10.2), 14, 72)))
+    prognostic, predictive = scores_at(u, rng.standard_normal())
+    age = round(float(np.clip(rng.normal(AGE_MEAN, AGE_SD), *AGE_RANGE)))
     ebv = int(rng.random() < EBV_PREVALENCE)
     # Randomised: the true difference of the arms is then free of confounding.
     ict = int(rng.random() < 0.5)
@@ -124,7 +112,7 @@ def draw_patient(
     # Survival follows the treatment given, the table shows the other: a pipeline must then advise the opposite.
     recorded = 1 - ict if truth.flipped else ict
     record = {
-        "patient_id": f"PHANTOM-{seed}-{number:05d}",
+        "patient_id": f"{PHANTOM_ID}{seed}-{number:05d}",
         "cohort": cohort,
         "treatment": "ICT+CCRT" if recorded else "CCRT",
         "age_years": age,
@@ -152,12 +140,6 @@ def patient_rng(seed: int, number: int, stream: int) -> np.random.Generator:
         Independent of the other streams, so that another scanner does not change a patient.
     """
     return np.random.default_rng(np.random.SeedSequence([seed, number, stream]))
-
-
-def _normal_cdf(z: float) -> float:
-    from math import erf, sqrt
-
-    return 0.5 * (1 + erf(z / sqrt(2)))
 
 
 def _clinical(rng: np.random.Generator) -> dict[str, Any]:

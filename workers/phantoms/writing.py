@@ -39,7 +39,8 @@ from workers.phantoms.images import (
     tumour_mask,
 )
 from workers.phantoms.population import PhantomPatient, Truth, draw_patient, patient_rng, published_nomogram
-from workers.training.patch_store import PATCH_KEYS
+from workers.training.cohort_origin import PHANTOM
+from workers.training.patch_store import ORIGIN_KEY, PATCH_KEYS
 from workers.volumes.intensity import IntensityTemplate
 from workers.volumes.landmarks import landmarks_of
 from workers.volumes.patches import extract_patches
@@ -221,7 +222,8 @@ def write_cohort(
         templates = templates_from(json.loads(templates_file.read_text(encoding="utf-8")))
     templates = templates or fit_templates(cohort, processes)
     templates_file.write_text(
-        json.dumps({role: t.to_json() for role, t in templates.items()}, indent=1), encoding="utf-8"
+        json.dumps({ORIGIN_KEY: PHANTOM, **{role: t.to_json() for role, t in templates.items()}}, indent=1),
+        encoding="utf-8",
     )
     patients = write_tables(cohort, out)
     missing = [i for i, p in enumerate(patients) if not (patches / f"{p.record['patient_id']}.npz").is_file()]
@@ -267,7 +269,7 @@ def _write_patches(
     patient, bags = phantom_patches(number, cohort, nomogram, templates)
     target = folder / f"{patient.record['patient_id']}.npz"
     with replacing(target) as temporary, temporary.open("wb") as stream:
-        np.savez(stream, **{PATCH_KEYS[role]: bag for role, bag in bags.items()})  # type: ignore[arg-type]
+        np.savez(stream, **{ORIGIN_KEY: np.array(PHANTOM)}, **{PATCH_KEYS[role]: bag for role, bag in bags.items()})  # type: ignore[arg-type]
 
 
 def _mapped(work: Callable[[int], R], numbers: Sequence[int] | range, processes: int) -> Iterator[R]:

@@ -103,6 +103,7 @@ def draft_report(
         conditions=tuple(
             _conditions(
                 request,
+                decision,
                 {
                     Condition.MODEL_RANGE: model_range_state(outside, unchecked),
                     Condition.INTERVAL: interval_state(analysis),
@@ -136,18 +137,21 @@ def refusal_report(
         warnings=tuple(Reason(warning["code"], warning["text"]) for warning in request.warnings),
         refusals=tuple(reasons),
         conditions=tuple(
-            _conditions(request, dict.fromkeys((Condition.MODEL_RANGE, Condition.INTERVAL), NOTHING_COMPUTED))
+            _conditions(request, decision, dict.fromkeys((Condition.MODEL_RANGE, Condition.INTERVAL), NOTHING_COMPUTED))
         ),
     )
 
 
 def _conditions(
-    request: ComputeRequest, of_worker: Mapping[Condition, tuple[ConditionState, str]]
+    request: ComputeRequest, decision: DecisionPolicy, of_worker: Mapping[Condition, tuple[ConditionState, str]]
 ) -> Iterator[ConditionOfUse]:
-    for condition in request.conditions:
-        code = Condition(condition["code"])
-        state, text = of_worker.get(code, (ConditionState(condition["state"]), condition["text"]))
-        yield ConditionOfUse(code, state, text)
+    # Of the bundle that computes and not of the one that was active when the case was assessed: a mark of the model is
+    # in every report of it, also where the request is of an earlier version.
+    of_model = {each.code: (each.state, each.text) for each in decision.conditions}
+    known = {**of_worker, **of_model}
+    assessed = {Condition(one["code"]): (ConditionState(one["state"]), one["text"]) for one in request.conditions}
+    for code in dict.fromkeys((*assessed, *of_model)):
+        yield ConditionOfUse(code, *(known[code] if code in known else assessed[code]))
 
 
 def _error_of(analysis: Analysis) -> ErrorOfScores | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydicom import Dataset
 
-from config.decision_policy import DecisionPolicy, policy_of
+from config.decision_policy import DecisionPolicy, policy_for_manifest
 from config.errors import InputError
 from config.indication.vocabulary import EbvCategory, SeriesRole
 from config.settings import ObjectKind, Settings
@@ -244,7 +244,7 @@ def stored_files(context: WorkerContext, request: ComputeRequest) -> Files:
 
 def decision_policy(bundle: Bundle, settings: Settings) -> DecisionPolicy:
     """Return the rule by which this site recommends with a bundle; raises SettingsError where both contradict."""
-    return policy_of(settings, bundle.manifest.indication, f"the bundle {bundle.manifest.name!r}")
+    return policy_for_manifest(settings, bundle.manifest)
 
 
 def _sources(files: Files, request: ComputeRequest, study: PreparedStudy) -> SourceStudy:

@@ -14,6 +14,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from config.bundle_admission import refusal_text
 from config.errors import IneligibleStudyError
 from config.settings import Settings
 from dicom_sr.report.json_form import dump, load
@@ -103,7 +104,7 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
     if request.refusals:
         texts = " ".join(refusal["text"] for refusal in request.refusals)
         raise IneligibleStudyError(request.refusals[0]["code"], texts)
-    # Before any image is read: a demonstration bundle must not even leave artefacts for a real patient.
+    # Before any image is read: a bundle that is not permitted must not even leave artefacts for a real patient.
     _require_permission(bundle, context.settings)
     folder = artefact_folder(context, job, bundle)
     study = load_prepared_study(folder)
@@ -296,6 +297,10 @@ def _measures(folder: Path, study: PreparedStudy) -> dict[str, float]:
 
 
 def _require_permission(bundle: Bundle, settings: Settings) -> None:
+    # Judged from the figures at every study: a stored verdict, or one of another version, admits nothing.
+    if refused := bundle.manifest.admission.refused:
+        text = refusal_text(bundle.manifest.name, refused)
+        raise IneligibleStudyError("model_not_permitted", f"{text[:1].upper()}{text[1:]}")
     if bundle.manifest.demonstration and not settings.model.allow_demonstration:
         raise IneligibleStudyError(
             "model_not_permitted",

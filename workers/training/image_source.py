@@ -21,11 +21,15 @@ LEARNED_TEMPLATES = "learned-templates.json"
 
 @dataclass(frozen=True)
 class ImageSource:
-    """A reader of patches for all patients, with the templates and the spacing (mm) that they were made with."""
+    """A reader of patches for all patients, with the templates and the spacing (mm) that they were made with.
+
+    `root` is the folder that they come from, where phantoms leave their marks.
+    """
 
     read_patches: Callable[[str], PatientPatches]
     templates: Mapping[str, IntensityTemplate]
     spacing_mm: float
+    root: Path | None = None
 
 
 def normalisation_of(root: Path, requested: Normalisation | None) -> Normalisation:
@@ -94,7 +98,7 @@ def image_source(
     def of(cohort: Cohort) -> ImageSource:
         first = cohort.patient_ids[0]
         if (root / f"{first}.npz").is_file():
-            return ImageSource(saved_patch_reader(root), _saved_templates(root), spacing_mm)
+            return ImageSource(saved_patch_reader(root), _saved_templates(root), spacing_mm, root)
         if (root / first).is_dir():
             return _from_dicom(root, cohort, spacing_mm, progress, normalisation, cache)
         raise InputError(
@@ -132,7 +136,8 @@ def _from_dicom(
         return learn_templates(patients, SEQUENCES, lambda done: progress(done, len(learned_from)), normalisation)
 
     templates = learn() if cache is None else _once(cache / LEARNED_TEMPLATES, learned_from, normalisation, learn)
-    return ImageSource(dicom_patch_reader(root, TrainingPreprocessing(templates, spacing_mm)), templates, spacing_mm)
+    reader = dicom_patch_reader(root, TrainingPreprocessing(templates, spacing_mm))
+    return ImageSource(reader, templates, spacing_mm, root)
 
 
 def _once(

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from config.arrays import FloatArray
 from config.indication.vocabulary import TreatmentArm
+from workers.nomogram.mean_effect import mean_effect
 from workers.nomogram.model import CoxNomogram
 from workers.scores.scoring import Scores
 from workers.survival.cohort import EBV, TRAINING, Cohort
@@ -97,6 +98,30 @@ def survival_as_treated(
     received = np.where(cohort.treated[:, None], by_arm[TreatmentArm.ICT_CCRT], by_arm[TreatmentArm.CCRT])
     received = np.where(np.isnan(cohort.column(EBV))[:, None], np.nan, received)
     return {month: received[:, at] for at, month in enumerate(horizons_months)}
+
+
+def own_effect(cohort: Cohort, patients: NDArray[np.bool_], scores: Scores, nomogram: CoxNomogram) -> dict[str, Any]:
+    """Return the mean effect that a model predicts for its own patients, for the comparison with randomised trials.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        n patients; unknown EBV DNA counts as not above the threshold.
+    patients : bool array, shape (n,)
+        Which of them.
+    scores : Scores
+        Shape (n,) each; those of `patients` out of fold.
+    nomogram : CoxNomogram
+        The model.
+
+    Returns
+    -------
+    dict
+        As of `mean_effect`.
+    """
+    every = _covariates(cohort, scores)
+    columns = (every.age_years, every.ebv_dna_gt_threshold, every.prognostic_score, every.predictive_score)
+    return mean_effect(nomogram, PatientCovariates(*(np.asarray(column)[patients] for column in columns)))
 
 
 def unseen_performance_by_label(cohort: Cohort, scores: Scores, nomogram: CoxNomogram) -> dict[str, Any]:

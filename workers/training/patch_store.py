@@ -26,6 +26,7 @@ from workers.volumes.patches import PATCH_SIZE
 
 SEQUENCES = tuple(role.value for role in NASOPHARYNX.feature_order)
 PATCH_KEYS = {role.value: role.file_stem for role in NASOPHARYNX.series_roles}  # in `<patient_id>.npz`
+ORIGIN_KEY = "origin"  # in `<patient_id>.npz` of phantoms: what the patches are of
 PATCH_SHAPE = (2, PATCH_SIZE, PATCH_SIZE)
 INDEX = "index.json"
 

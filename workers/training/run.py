@@ -28,8 +28,10 @@ from safetensors.numpy import save_file
 
 from config.arrays import BoolArray
 from config.bundle_manifest import INDICATION, TEMPLATES
+from config.bundle_origin import ORIGIN
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
+from config.trial_evidence import EFFECT
 from workers.bundles.bundle import Bundle
 from workers.bundles.bundle_files import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, member_prefixes, save_weights
 from workers.bundles.drift import quantiles_of
@@ -39,12 +41,13 @@ from workers.nomogram.model import CoxNomogram
 from workers.nomogram.nomogram_file import load_nomogram_for, write_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events, require_follow_up
+from workers.training.cohort_origin import CohortOrigin, cohort_origin
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
 from workers.training.cross_fitting import CrossFit, assign_folds, cross_fit, out_of_fold_metrics, predict_out_of_fold
 from workers.training.distribution_limits import ensemble_distributions
 from workers.training.image_source import ImageSource
 from workers.training.loading import ON_CPU, BatchLoader
-from workers.training.model_evaluation import unseen_performance_by_label
+from workers.training.model_evaluation import own_effect, unseen_performance_by_label
 from workers.training.network_training import claim_work_folder, fit_training_nomogram
 from workers.training.out_of_fold_table import write_out_of_fold
 from workers.training.patch_store import build_store
@@ -69,8 +72,6 @@ class BundleDescription:
     ----------
     name, version, intended_use, population : str
         Shown by ``cptdn bundle show`` and in reports.
-    demonstration : bool
-        Every report is marked as a demonstration.
     nomogram : Path or None
         A nomogram.json to use instead of fitting one to the training patients.
     indication : Indication
@@ -80,7 +81,6 @@ class BundleDescription:
     name: str
     version: str = "1"
     intended_use: str = "research only, until validated at the site that uses it"
-    demonstration: bool = False
     population: str = "the site's own training cohort"
     nomogram: Path | None = None
     indication: Indication = NASOPHARYNX
@@ -149,6 +149,7 @@ def train_bundle(
         published = load_nomogram_for(description.indication, description.nomogram)
     claim_work_folder(work, config, cohort_file, n_folds)
     source = images(cohort)
+    origin = cohort_origin(cohort_file, source.root, cohort.labelled(TRAINING).patient_ids)
     store = build_store(
         cohort.patient_ids, source.read_patches, work / "patches", lambda done, n: progress("images", done, n, "")
     )
@@ -161,7 +162,7 @@ def train_bundle(
     out.mkdir(parents=True, exist_ok=True)
     _write_members(out, fit, distributions, source)
     nomogram = _write_nomogram(out, cohort, training, fit, description)
-    content = _manifest(cohort, training, fit, source, config, description, loader.device)
+    content = _manifest(cohort, training, fit, source, config, description, loader.device, origin)
     content |= {
         "feature_distance_limit": {role: each.limit for role, each in distributions[0].items()},
         "feature_distance_calibration": calibration,
@@ -169,6 +170,7 @@ def train_bundle(
             "out_of_fold": out_of_fold_metrics(unseen),
             **unseen_performance_by_label(cohort, fit.ensemble, nomogram),
         },
+        EFFECT: {"own": own_effect(cohort, training, fit.out_of_fold, nomogram)},
     }
     return pack_bundle(out, content)
 
@@ -219,6 +221,7 @@ def _manifest(
     config: TrainingConfig,
     description: BundleDescription,
     device: torch.device,
+    origin: CohortOrigin,
 ) -> dict[str, Any]:
     first = fit.members[0]
     return {
@@ -226,13 +229,14 @@ def _manifest(
         "version": description.version,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "intended_use": description.intended_use,
-        "demonstration": description.demonstration,
+        "demonstration": origin.phantoms > 0,
         INDICATION: description.indication.model_dump(mode="json"),
         "training_data": {
             "description": description.population,
             "n": int(training.sum()),
             "n_dfs_events": int(cohort.outcome("dfs").event_observed[training].sum()),
             "cohort": cohort_name(cohort),
+            ORIGIN: origin.to_json(),
         },
         "training": {
             "recipe": config.to_json(),

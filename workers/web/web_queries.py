@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 from celery import Celery
 
+from config.bundle_admission import require_admitted
 from config.bundle_manifest import read_manifest
 from config.decision_policy import DecisionPolicy, active_policy
 from config.errors import CptdnError, InputError
@@ -101,7 +102,9 @@ def _nomogram(context: WorkerContext) -> CoxNomogram:
 
 @cache
 def _read_nomogram(bundle: str) -> CoxNomogram:
-    return nomogram_of_bundle(read_manifest(bundle))
+    manifest = read_manifest(bundle)
+    require_admitted(manifest.content, manifest.name)
+    return nomogram_of_bundle(manifest)
 
 
 def _patient_inputs(values: Values) -> PatientInputs:

@@ -12,6 +12,7 @@ from config.bundle_manifest import read_manifest
 from config.errors import InputError
 from config.indication.conventions import Z_95
 from node.messaging.questions import NoAnswerError
+from node.runtime.overview import bundle_admission
 from node.web.page_request import PageRequest
 from node.web.pages import render_page
 
@@ -26,6 +27,7 @@ def model(request: PageRequest) -> Response:
         request, "model.html", manifest=manifest, content=content, evaluation=_evaluation(content.get("metrics", {})),
         courses=_courses(content.get("training", {}).get("history", {})), nomogram=nomogram, drift=drift,
         ratios=_ratios(nomogram) if nomogram else [], trouble=trouble,
+        admission=bundle_admission(request.context.settings),
     )  # fmt: skip
 
 

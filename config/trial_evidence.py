@@ -1,0 +1,198 @@
+"""Randomised evidence, from a table that a site can edit, beside the mean effect that a bundle predicts.
+
+A model of observed patients may contradict the trials: confounding by indication is one reason, another case mix is
+another. Neither is decided here; a disagreement is named, in the manifest, before activation and in every report.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from math import isfinite, sqrt
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from config.errors import SettingsError
+from config.indication.conventions import Z_95
+from config.indication.vocabulary import ConditionState
+
+SHIPPED = Path(__file__).parent / "trial_evidence.toml"
+EFFECT = "effect"  # key of the manifest: title -> {"mean", "ci95", "n"}, differences of 5-year DFS as fractions
+TITLES = {"own": "its own cohort", "published_case_mix": "the published case mix"}
+CACHED_TABLES = 8
+
+
+class Trial(BaseModel):
+    """One trial or analysis of the table; survival as a fraction at `horizon_months`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    source: str
+    doi: str = ""
+    regimen: str = ""
+    population: str = ""
+    endpoint: str
+    n: int | None = Field(None, gt=0)  # randomised, both arms
+    horizon_months: int = Field(gt=0)
+    survival_ict_ccrt: float | None = Field(None, gt=0, lt=1)
+    survival_ccrt: float | None = Field(None, gt=0, lt=1)
+    hazard_ratio: float | None = Field(None, gt=0)
+    hazard_ratio_ci95: tuple[float, float] | None = None
+    difference_range: tuple[float, float] | None = None  # where only a range is reported
+    checked: str  # when and in what the figures were compared with the source; empty: they were not
+    decides: bool  # whether a bundle is compared with it
+
+    @model_validator(mode="after")
+    def _decides_with_checked_figures(self) -> Trial:
+        if self.decides and not self.checked:
+            raise ValueError("a trial that decides needs `checked`: when the figures were compared with the source")
+        if self.decides and self.difference_ci95 is None:
+            raise ValueError("a trial that decides needs survival_ict_ccrt, survival_ccrt and n or hazard_ratio_ci95")
+        return self
+
+    @property
+    def difference(self) -> float | None:
+        """Gain of survival by induction chemotherapy, a fraction; None where the table has no survival by arm."""
+        if self.survival_ict_ccrt is None or self.survival_ccrt is None:
+            return None
+        return self.survival_ict_ccrt - self.survival_ccrt
+
+    @property
+    def difference_ci95(self) -> tuple[float, float] | None:
+        """Interval of the gain: from that of the hazard ratio, else from the number of patients."""
+        if self.difference is None or self.survival_ccrt is None or self.survival_ict_ccrt is None:
+            return None
+        if self.hazard_ratio_ci95 is not None:
+            # Proportional hazards: S1 = S0 ** HR at every time.
+            low, high = (self.survival_ccrt**ratio - self.survival_ccrt for ratio in reversed(self.hazard_ratio_ci95))
+            return low, high
+        if self.n is None:
+            return None
+        # Binomial with two equal arms; censoring before the horizon makes the true interval somewhat wider.
+        variance = sum(s * (1 - s) for s in (self.survival_ict_ccrt, self.survival_ccrt)) / (self.n / 2)
+        half = Z_95 * sqrt(variance)
+        return self.difference - half, self.difference + half
+
+
+@dataclass(frozen=True)
+class TrialEvidence:
+    """The table: when it was last updated, and its trials."""
+
+    updated: str
+    trials: tuple[Trial, ...]
+
+    @property
+    def deciding(self) -> tuple[Trial, ...]:
+        """The trials that bundles are compared with."""
+        return tuple(trial for trial in self.trials if trial.decides)
+
+    @property
+    def expected_range(self) -> tuple[float, float] | None:
+        """From the lowest to the highest end of the intervals of the deciding trials; None without one."""
+        intervals = [trial.difference_ci95 for trial in self.deciding if trial.difference_ci95 is not None]
+        if not intervals:
+            return None
+        return min(low for low, _ in intervals), max(high for _, high in intervals)
+
+
+@dataclass(frozen=True)
+class EvidenceVerdict:
+    """Whether a bundle agrees with the trials, and the sentence about it."""
+
+    state: ConditionState
+    text: str
+
+
+def trial_evidence(path: Path | None = None) -> TrialEvidence:
+    """Read the table of a site, or the one that came with the program.
+
+    Parameters
+    ----------
+    path : Path, optional
+        ``[model] trial_evidence``.
+
+    Raises
+    ------
+    SettingsError
+        The file cannot be read, or a trial lacks a figure; the sentence names the place.
+    """
+    path = path or SHIPPED
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise SettingsError(f"[model] trial_evidence: cannot read {path}: {error.strerror}") from error
+    # Asked at every assessment: the time is part of the key, so that an edited table counts at once.
+    return _read(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(CACHED_TABLES)
+def _read(path: Path, mtime_ns: int, size: int) -> TrialEvidence:
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        trials = tuple(Trial.model_validate(entry) for entry in document["trial"])
+        return TrialEvidence(str(document["updated"]), trials)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "trial"
+        raise SettingsError(f"{path}: [{place}] {first['msg'].removeprefix('Value error, ')}") from error
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
+        raise SettingsError(f"{path}: expected `updated` and [[trial]] tables, found: {error}") from error
+
+
+def compare_with_trials(content: Mapping[str, Any], evidence: TrialEvidence) -> EvidenceVerdict:
+    """Compare the mean effect that a bundle predicts with the trials.
+
+    Parameters
+    ----------
+    content : mapping
+        A manifest; its ``effect`` is read.
+    evidence : TrialEvidence
+        The site's table.
+
+    Returns
+    -------
+    EvidenceVerdict
+        ``met`` where every mean effect lies within the expected range, ``not_met`` where one does not,
+        ``not_checked`` where the manifest or the table states none. Horizons are not converted: the text names them.
+    """
+    expected, effects = evidence.expected_range, list(_effects(content))
+    if expected is None:
+        text = "The table of randomised evidence has no trial that decides; the mean effect was not compared."
+        return EvidenceVerdict(ConditionState.NOT_CHECKED, text)
+    if not effects:
+        text = "The manifest states no mean predicted effect; it was not compared with randomised trials."
+        return EvidenceVerdict(ConditionState.NOT_CHECKED, text)
+    low, high = expected
+    named = "; ".join(
+        f"{trial.source}: {_points(trial.difference)} at {trial.horizon_months} months" for trial in evidence.deciding
+    )
+    found = " and ".join(f"{_points(mean)}{interval} in {title}" for title, mean, interval in effects)
+    is_outside = any(not low <= mean <= high for _, mean, _ in effects)
+    says = "disagrees with" if is_outside else "agrees with"
+    text = (
+        f"The mean predicted gain of induction chemotherapy {says} randomised evidence: expected {_points(low)} to "
+        f"{_points(high)} points ({named}), found {found}."
+    )
+    return EvidenceVerdict(ConditionState.NOT_MET if is_outside else ConditionState.MET, text)
+
+
+def _effects(content: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
+    """Yield title, mean and interval as text of each stated effect."""
+    effect = content.get(EFFECT)
+    for key, title in TITLES.items():
+        stated = effect.get(key) if isinstance(effect, Mapping) else None
+        mean = stated.get("mean") if isinstance(stated, Mapping) else None
+        if not isinstance(mean, int | float) or isinstance(mean, bool) or not isfinite(mean):
+            continue
+        interval = stated.get("ci95") if isinstance(stated, Mapping) else None
+        is_pair = isinstance(interval, list | tuple) and len(interval) == 2
+        yield title, float(mean), f" ({_points(interval[0])} to {_points(interval[1])})" if is_pair and interval else ""
+
+
+def _points(fraction: float | None) -> str:
+    return "unknown" if fraction is None else f"{100 * fraction:+.1f}"
