@@ -57,7 +57,7 @@ def test_a_killed_training_resumes_to_the_same_weights(phantoms: Path, tmp_path:
     assert said["training_data"]["origin"] == {"patients": 0, "phantoms": 16}
     assert said["demonstration"] is True  # without any option
     assert said["effect"]["own"]["n"] == 16
-    assert set(said["metrics"]) == {"out_of_fold"}  # nothing of patients that were seen
+    assert set(said["metrics"]) == {"out_of_fold", "learning_curve"}  # nothing of patients that were seen
 
     with subprocess.Popen(command(phantoms, killed), stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

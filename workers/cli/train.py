@@ -9,7 +9,7 @@ import typer
 
 from node.cli.context import print_json, print_table, settings_of
 from node.cli.progress import stages, time_left
-from workers.cli.nomogram_options import DecisionHorizonOption, HorizonsOption, indication_of
+from workers.cli.nomogram_options import DecisionHorizonOption, HorizonsOption, PenaltyOption, indication_of, penalty_of
 from workers.cli.training_options import (
     EVERY_NTH,
     AugmentationOption,
@@ -69,6 +69,7 @@ def train(
     augmentation: AugmentationOption = None,
     patience: PatienceOption = None,
     transfer: TransferOption = False,
+    penalty: PenaltyOption = None,
     seed: SeedOption = 20260,
     loaders: LoadersOption = None,
     threads: ThreadsOption = 1,
@@ -120,7 +121,9 @@ def train(
         patience=patience,
         precision=choose_precision(precision, backbone_of(width, variant, pooling), loader.device, place),
     )
-    description = BundleDescription(name or out.name, version, intended_use, population, nomogram, indication)
+    description = BundleDescription(
+        name or out.name, version, intended_use, population, nomogram, indication, penalty_of(penalty)
+    )
     with stages(EVERY_NTH) as report_progress:
         source = image_source(
             images,
@@ -160,6 +163,12 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     ]
     columns = ("unseen patients", "n", "events", "C-index", "CCRT", "ICT+CCRT", "calibration slope", "IPA")
     print_table(columns, rows, title="Performance on patients that the predicting part had not seen")
+    curve = [
+        [share, str(at["n"]), str(at["n_events"]), _shown(at["c_index"])]
+        for share, at in metrics.get("learning_curve", {}).items()
+    ]
+    if curve:
+        print_table(("", "patients learned from", "events", "C-index of unseen ones"), curve, title="Learning curve")
     truth = {label: metric for label, metric in metrics.items() if "against_truth" in metric}
     compared = [
         [

@@ -31,6 +31,7 @@ from workers.nomogram.model import CoxNomogram
 from workers.scores.scoring import Scores
 from workers.survival.cohort import Cohort
 from workers.survival.concordance import Concordance, harrell_concordance
+from workers.survival.ridge import Penalty
 from workers.training.batch_sampling import stratified_folds
 from workers.training.loading import BatchLoader
 from workers.training.model_evaluation import dfs_gain, linear_predictor, survival_as_treated
@@ -308,6 +309,7 @@ def predict_out_of_fold(
     nomogram: CoxNomogram | None,
     indication: Indication,
     seconds: float = 0.0,
+    penalty: Penalty = None,
 ) -> OutOfFold:
     """Predict each training patient by a nomogram that had not seen that patient.
 
@@ -325,6 +327,8 @@ def predict_out_of_fold(
         Its horizons, and that of the benefit.
     seconds : float
         Duration of the trainings.
+    penalty : float, "auto" or None
+        Of a ridge-penalised fit of each fold's nomogram.
 
     Returns
     -------
@@ -344,7 +348,7 @@ def predict_out_of_fold(
         inside = fold == number
         try:
             fitted = nomogram or fit_training_nomogram(
-                cohort, training & ~inside, scores, f"fold {number}", "out of fold", indication
+                cohort, training & ~inside, scores, f"fold {number}", "out of fold", indication, penalty
             )
         except InputError as error:
             raise InputError(f"fold {number} of {int(fold.max())}: {error}") from error

@@ -29,6 +29,7 @@ from workers.scores.multitask_network import MultitaskNetwork
 from workers.scores.scoring import Scores, concatenated, score_many
 from workers.survival.cohort import EBV, Cohort
 from workers.survival.covariates import PatientCovariates
+from workers.survival.ridge import Penalty
 from workers.training.batch_sampling import validation_split
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS, outcomes_from_columns
 from workers.training.loading import BatchLoader
@@ -212,6 +213,7 @@ def fit_training_nomogram(
     name: str,
     population: str,
     indication: Indication = NASOPHARYNX,
+    penalty: Penalty = None,
 ) -> CoxNomogram:
     """Fit the CPTDN on the training patients whose EBV DNA is known.
 
@@ -227,6 +229,8 @@ def fit_training_nomogram(
         Shown in reports.
     indication : Indication
         What the nomogram is fitted for.
+    penalty : float, "auto" or None
+        Of a ridge-penalised fit.
 
     Raises
     ------
@@ -241,4 +245,4 @@ def fit_training_nomogram(
         cohort.column("age_years")[used], ebv[used], scores.prognostic[used], scores.predictive[used]
     )
     data = TrainingData(covariates, cohort.treated[used], outcome.durations_days[used], outcome.event_observed[used])
-    return fit_nomogram(data, name=name, population=population, indication=indication).nomogram
+    return fit_nomogram(data, name=name, population=population, indication=indication, penalty=penalty).nomogram

@@ -41,11 +41,13 @@ from workers.nomogram.model import CoxNomogram
 from workers.nomogram.nomogram_file import load_nomogram_for, write_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events, require_follow_up
+from workers.survival.ridge import Penalty
 from workers.training.cohort_origin import CohortOrigin, cohort_origin
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
 from workers.training.cross_fitting import CrossFit, assign_folds, cross_fit, out_of_fold_metrics, predict_out_of_fold
 from workers.training.distribution_limits import ensemble_distributions
 from workers.training.image_source import ImageSource
+from workers.training.learning_curve import learning_curve
 from workers.training.loading import ON_CPU, BatchLoader
 from workers.training.model_evaluation import own_effect, unseen_performance_by_label
 from workers.training.network_training import claim_work_folder, fit_training_nomogram
@@ -76,6 +78,8 @@ class BundleDescription:
         A nomogram.json to use instead of fitting one to the training patients.
     indication : Indication
         What the bundle answers for: horizons, biomarker threshold, stage.
+    penalty : float, "auto" or None
+        Of a ridge-penalised fit of the nomogram.
     """
 
     name: str
@@ -84,6 +88,7 @@ class BundleDescription:
     population: str = "the site's own training cohort"
     nomogram: Path | None = None
     indication: Indication = NASOPHARYNX
+    penalty: Penalty = None
 
 
 def train_bundle(
@@ -155,7 +160,13 @@ def train_bundle(
     )
     fit = cross_fit(cohort, training, store, config, n_folds, work, loader, progress)
     unseen = predict_out_of_fold(
-        cohort, fit.fold, fit.out_of_fold, published, description.indication, sum(fit.seconds.values())
+        cohort,
+        fit.fold,
+        fit.out_of_fold,
+        published,
+        description.indication,
+        sum(fit.seconds.values()),
+        description.penalty,
     )
     write_out_of_fold(unseen, work / OUT_OF_FOLD)
     distributions, calibration = ensemble_distributions([member.features for member in fit.members], fit.fold)
@@ -169,6 +180,19 @@ def train_bundle(
         "metrics": {
             "out_of_fold": out_of_fold_metrics(unseen),
             **unseen_performance_by_label(cohort, fit.ensemble, nomogram),
+            "learning_curve": learning_curve(
+                cohort,
+                fit.fold,
+                [member.features for member in fit.members],
+                fit.out_of_fold,
+                config,
+                work,
+                nomogram=published,
+                indication=description.indication,
+                penalty=description.penalty,
+                device=loader.device,
+                progress=progress,
+            ),
         },
         EFFECT: {"own": own_effect(cohort, training, fit.out_of_fold, nomogram)},
     }
@@ -205,6 +229,7 @@ def _write_nomogram(
             f"CPTDN of {description.name}",
             description.population,
             description.indication,
+            description.penalty,
         )
         write_nomogram(fitted, out)
         return fitted
