@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from config.decision_policy import DecisionPolicy
     from workers.nomogram.model import CoxNomogram
     from workers.nomogram.patient_prediction import PatientInputs
+    from workers.nomogram.score_error import ScoreError
 
 app = typer.Typer(no_args_is_help=True)
 app.command()(fit)
@@ -41,6 +42,14 @@ def score(
     ebv_dna: EbvOption = None,
     prognostic_score: PrognosticOption = None,
     predictive_score: PredictiveOption = None,
+    score_error: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SE,SE,CORRELATION,DF",
+            help="Standard errors of Prognostic- and Predictive-score, correlation and degrees of freedom, as a report "
+            "states them; without them the intervals are of the Cox model only.",
+        ),
+    ] = None,
     batch: Annotated[Path | None, typer.Option("--batch", metavar="FILE.csv", help="Score a table.")] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="FILE.csv", help="Where the table goes.")] = None,
     nomogram: NomogramOption = None,
@@ -59,7 +68,7 @@ def score(
     options = _score_options(policy, horizon, threshold)
     single = _single_patient(age, ebv_dna, prognostic_score, predictive_score)
     if batch is not None:
-        if any(value is not None for value in single.values()) or out is None:
+        if any(value is not None for value in (*single.values(), score_error)) or out is None:
             raise typer.BadParameter("--batch FILE.csv goes with --out FILE.csv and without a single patient's values")
         _score_table(policy, model, batch, out, options, as_json)
         return
@@ -67,7 +76,10 @@ def score(
         raise typer.BadParameter("--out FILE.csv goes with --batch FILE.csv")
     from workers.nomogram.patient_prediction import prediction_to_json
 
-    document = prediction_to_json(model, _given(single), policy, options["horizons_months"], options["threshold"])
+    errors = None if score_error is None else _score_error(score_error)
+    document = prediction_to_json(
+        model, _given(single), policy, options["horizons_months"], options["threshold"], errors
+    )
     if as_json:
         print_json({**document, "nomogram": {**document["nomogram"], **_marks(model)}})
     else:
@@ -110,6 +122,19 @@ def _given(single: dict[str, Any]) -> PatientInputs:
     return PatientInputs(
         single["--age"], single["--ebv-dna"], single["--prognostic-score"], single["--predictive-score"]
     )
+
+
+def _score_error(text: str) -> ScoreError:
+    from workers.nomogram.score_error import ScoreError
+
+    try:
+        prognostic, predictive, correlation, degrees = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"expected four numbers as in 0.05,0.08,-0.2,6.5 (two standard errors, correlation, degrees of freedom), "
+            f"found {text!r}"
+        ) from None
+    return ScoreError(None, prognostic, predictive, correlation, degrees)
 
 
 def _score_table(
@@ -171,6 +196,8 @@ def _print_patient(document: dict[str, Any]) -> None:
         typer.echo(
             f"Extrapolated: {outside['input']} {outside['value']:g} is outside the training cohort {low:g}..{high:g}"
         )
+    covers = document["interval"]["covers"].replace("_", " ").replace("cox", "Cox")
+    typer.echo(f"Intervals (95 %): {covers}")
     typer.echo(f"Nomogram: {document['nomogram']['name']}")
 
 

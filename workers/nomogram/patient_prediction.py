@@ -17,6 +17,7 @@ from dicom_sr.report import numbers
 from node.cases.ebv_dna import parse_ebv_dna
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.result import both_categories_to_json
+from workers.nomogram.score_error import ScoreError
 from workers.survival.covariates import PatientCovariates
 
 CURVE_STEP_MONTHS = 0.5
@@ -78,6 +79,7 @@ def prediction_to_json(
     decision: DecisionPolicy,
     horizons_months: Sequence[float],
     threshold: float,
+    score_error: ScoreError | None = None,
 ) -> dict[str, Any]:
     """Return the contract's JSON of ``nomogram score``, identity of the nomogram included.
 
@@ -93,6 +95,8 @@ def prediction_to_json(
         When survival is reported, in months.
     threshold : float
         ICT+CCRT is recommended where its DFS exceeds CCRT's by more than this fraction.
+    score_error : ScoreError, optional
+        Errors of the scores; without them the intervals are of the Cox model only.
 
     Returns
     -------
@@ -104,6 +108,7 @@ def prediction_to_json(
         "horizons_months": tuple(horizons_months),
         "threshold": threshold,
         "decision_horizon": float(decision.horizon_months),
+        "score_error": score_error,
     }
     if category is EbvCategory.UNKNOWN:
         document = both_categories_to_json(nomogram.score_each_category(covariates, **options))

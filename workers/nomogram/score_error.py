@@ -34,8 +34,8 @@ class ScoreError:
 
     Attributes
     ----------
-    members : int
-        Number of members of the ensemble that they come from, at least 2.
+    members : int or None
+        Number of members of the ensemble that they come from, at least 2; None where they were entered.
     prognostic_se, predictive_se : float or array, shape (n,)
         From 0 to 2.
     correlation : float or array, shape (n,)
@@ -49,7 +49,7 @@ class ScoreError:
         A value is impossible.
     """
 
-    members: int
+    members: int | None
     prognostic_se: npt.ArrayLike
     predictive_se: npt.ArrayLike
     correlation: npt.ArrayLike = 0.0
@@ -58,11 +58,10 @@ class ScoreError:
     def __post_init__(self) -> None:
         errors, correlation = np.asarray([self.prognostic_se, self.predictive_se]), np.asarray(self.correlation)
         # Written so that a NaN is refused, too.
-        if self.members < 2 or not bool(np.all((errors >= 0) & (errors <= 2))):
-            raise InputError(
-                "expected standard errors of the scores from 0 to 2 of at least 2 members, found "
-                f"{float(np.max(errors)):g} of {self.members}"
-            )
+        if not bool(np.all((errors >= 0) & (errors <= 2))):
+            raise InputError(f"expected standard errors of the scores from 0 to 2, found {errors.flat[0]:g}")
+        if self.members is not None and self.members < 2:
+            raise InputError(f"expected errors of at least 2 members, found {self.members}")
         if not bool(np.all(np.abs(correlation) <= 1)):
             raise InputError(
                 f"expected a correlation of the errors from -1 to 1, found {float(np.max(np.abs(correlation))):g}"
