@@ -68,6 +68,7 @@ def show(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption 
     Example: cptdn bundle show demonstration --json
     """
     from config.bundle_manifest import read_manifest
+    from config.bundle_metrics import metric_rows
     from config.trial_evidence import trial_evidence
     from workers.cli.admission import admission_to_json, print_admission
 
@@ -88,8 +89,8 @@ def show(ctx: typer.Context, bundle: BundleArgument = None, as_json: JsonOption 
             typer.echo(f"  {title} ({len(metrics)} entries; --json has them)")
             continue
         typer.echo(f"  {title}")
-        for name, value in metrics.items():
-            typer.echo(f"    {name:46} {_shown(value)}")
+        for name, text in metric_rows(metrics):
+            typer.echo(f"    {name:46} {text}")
     print_admission(manifest, evidence)
 
 
@@ -342,9 +343,3 @@ def _summary(manifest: BundleManifest) -> dict[str, Any]:
         "demonstration": manifest.demonstration,
         "admission": manifest.admission.state,
     }
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {_shown(item)}" for name, item in value.items())
-    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import exp
 from typing import Any
 
 from starlette.responses import Response
 
 from config.bundle_manifest import read_manifest
+from config.bundle_metrics import metric_rows
 from config.errors import InputError
 from config.indication.conventions import Z_95
 from node.messaging.questions import NoAnswerError
@@ -40,28 +41,25 @@ def _ask(request: PageRequest, question: str) -> tuple[dict[str, Any] | None, st
 
 def _evaluation(metrics: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return the titles of the groups of metrics, and for each metric its name and its text in each group."""
-    groups = {title.replace("_", " "): dict(_flat(group)) for title, group in metrics.items()}
+    groups = {title.replace("_", " "): dict(metric_rows(group)) for title, group in metrics.items()}
     names = dict.fromkeys(name for group in groups.values() for name in group)
     return list(groups), [(name, [group.get(name, "") for group in groups.values()]) for name in names]
 
 
-def _flat(group: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
-    rows: list[tuple[str, str]] = []
-    for name, value in group.items():
-        full_name = f"{path}{name}".replace("_", " ")
-        if isinstance(value, Mapping):
-            rows += _flat(value, f"{full_name}: ")
-        else:
-            rows.append((full_name, f"{value:g}" if isinstance(value, float) else str(value)))
-    return rows
-
-
 def _courses(history: Mapping[str, Any]) -> list[tuple[str, list[float]]]:
-    """Return the validation C-index after each step of every training."""
-    return [
-        (name, [float(row["validation_c_index"]) for row in rows if row.get("validation_c_index") is not None])
-        for name, rows in history.items()
-    ]
+    """Return the C-index of the watched patients after each step of every training."""
+    trainings: dict[str, Any] = {}
+    for name, steps in history.items():
+        # Of an ensemble each member has a history; a bundle of one model has that of its networks.
+        if isinstance(steps, Mapping):
+            trainings |= {f"{name.replace('-', ' ')} {role}": rows for role, rows in steps.items()}
+        else:
+            trainings[name] = steps
+    return [(name, _watched(rows)) for name, rows in trainings.items()]
+
+
+def _watched(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    return [float(row["validation_c_index"]) for row in rows if row.get("validation_c_index") is not None]
 
 
 def _ratios(nomogram: Mapping[str, Any]) -> list[tuple[str, str]]:

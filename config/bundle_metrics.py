@@ -1,0 +1,51 @@
+"""The figures of a manifest as text, for pages and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+FIGURE = {"value", "ci95"}
+NAMES = {
+    "c_index": "C-index",
+    "oracle_c_index": "C-index of the true risk",
+    "ici": "ICI",
+    "ipa": "IPA",
+    "brier": "Brier",
+}
+
+
+def metric_rows(group: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
+    """Return name and text of each figure of a group of metrics.
+
+    Parameters
+    ----------
+    group : mapping
+        One entry of ``metrics`` in a manifest: numbers, figures with their interval, or groups of these.
+    path : str
+        Put in front of each name.
+
+    Returns
+    -------
+    list of (str, str)
+        In the order of the manifest; a figure that does not exist is ``-``.
+    """
+    rows: list[tuple[str, str]] = []
+    for name, value in group.items():
+        full_name = f"{path}{NAMES.get(name, name.replace('_', ' '))}"
+        if isinstance(value, Mapping) and set(value) != FIGURE:
+            rows += metric_rows(value, f"{full_name}: ")
+        else:
+            rows.append((full_name, figure_text(value)))
+    return rows
+
+
+def figure_text(value: Any) -> str:
+    """Return a figure to three decimals, with its 95 % interval where it has one."""
+    if isinstance(value, Mapping):
+        interval = value["ci95"]
+        shown = figure_text(value["value"])
+        return shown if interval is None else f"{shown} ({interval[0]:.3f} to {interval[1]:.3f})"
+    if value is None:
+        return "-"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
