@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from config.indication.vocabulary import Condition
 from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.fhir import fhir_bundle
 from dicom_sr.report import numbers
@@ -65,7 +66,7 @@ def test_each_condition_of_use_is_a_component_with_its_state_and_grounds() -> No
         component["code"]["coding"][0]["code"]: component["valueCodeableConcept"]
         for component in conditions["component"]
     }
-    assert len(states) == 11
+    assert len(states) == len(Condition)
     assert states["C_CONTOUR_DATE"]["coding"][0]["code"] == "NOT_MET"
     assert states["C_CONTOUR_DATE"]["text"] == "The contour is of 2024-03-20, the MR of 2024-03-11."
     assert states["C_MALIGNANCY"]["coding"][0]["code"] == "NOT_CHECKED"
