@@ -41,7 +41,11 @@ def _ask(request: PageRequest, question: str) -> tuple[dict[str, Any] | None, st
 
 def _evaluation(metrics: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return the titles of the groups of metrics, and for each metric its name and its text in each group."""
-    groups = {title.replace("_", " "): dict(metric_rows(group)) for title, group in metrics.items()}
+    groups = {
+        title.replace("_", " "): dict(metric_rows(group))
+        for title, group in metrics.items()
+        if isinstance(group, Mapping)
+    }
     names = dict.fromkeys(name for group in groups.values() for name in group)
     return list(groups), [(name, [group.get(name, "") for group in groups.values()]) for name in names]
 
