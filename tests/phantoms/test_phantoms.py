@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from config.sections import CaseSettings
 from workers.phantoms.dicom_study import LOWEST_MM, MATRIX, N_SLICES, SPACING_MM, THICKNESS_MM, write_study
 from workers.phantoms.images import ROLES, TRAINING_SCANNERS, Grid, render, tissues, tumour_mask
 from workers.phantoms.population import Truth, draw_patient, patient_rng, published_nomogram
@@ -15,9 +16,10 @@ from workers.phantoms.writing import PhantomCohort, fit_templates, phantom_patch
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import read_cohort
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
-from workers.training.dicom_images import TrainingPreprocessing, dicom_patch_reader, learn_templates, patient_images
+from workers.training.dicom_images import DicomPatchReader, TrainingPreprocessing, patient_images, patient_landmarks
 from workers.training.patch_store import saved_patch_reader
 from workers.training.phantom_evaluation import read_truth
+from workers.volumes.intensity import IntensityTemplate
 from workers.volumes.landmarks import landmarks_of
 from workers.volumes.patches import extract_patches
 
@@ -56,8 +58,9 @@ def test_dicom_gives_the_patches_that_the_arrays_give(tmp_path: Path) -> None:
     phantom = draw_patient(SEED, 0, published_nomogram())
     write_study(phantom, tmp_path / "P1", "P1", seed=SEED, number=0)
     patient = patient_images(tmp_path / "P1", "P1")
-    templates = learn_templates([patient], SEQUENCES)
-    from_dicom = dicom_patch_reader(tmp_path, TrainingPreprocessing(templates, 1.0))("P1")
+    landmarks = patient_landmarks(patient, SEQUENCES)
+    templates = {role: IntensityTemplate.from_landmarks([row]) for role, row in landmarks.items()}
+    from_dicom = DicomPatchReader(tmp_path, TrainingPreprocessing(templates, 1.0), CaseSettings())("P1")
     subject = subject_of(phantom, SEED, 0)
     across = ((np.arange(MATRIX) - (MATRIX - 1) / 2) * SPACING_MM).astype(np.float32)
     grid = Grid(across, across, (LOWEST_MM + THICKNESS_MM * np.arange(N_SLICES)).astype(np.float32))
@@ -78,7 +81,7 @@ def test_a_folder_without_a_contour_is_named(tmp_path: Path) -> None:
 
     write_study(draw_patient(SEED, 0, published_nomogram()), tmp_path / "P1", "P1", seed=SEED, matrix=64)
     (tmp_path / "P1" / "rtstruct.dcm").unlink()
-    with pytest.raises(InputError, match=r"patient P1: .*P1 cannot be used: .*contour"):
+    with pytest.raises(InputError, match=r"patient P1: expected an RTSTRUCT or SEG .*P1: .*contour"):
         patient_images(tmp_path / "P1", "P1")
     with pytest.raises(InputError, match=r"patient P2: expected a folder of DICOM files .*P2, found none"):
         patient_images(tmp_path / "P2", "P2")

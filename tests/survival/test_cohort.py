@@ -10,7 +10,7 @@ import pytest
 
 from config.errors import InputError
 from node.cli.app import main
-from workers.survival.cohort import ENDPOINTS, Cohort, read_cohort, require_events
+from workers.survival.cohort import ENDPOINTS, Cohort, read_cohort, require_events, unusable_cells
 
 GOOD = Path(__file__).parents[1] / "reference" / "statistics_cohort.csv"
 Edit = Callable[[list[list[str]], dict[str, int]], None]
@@ -84,6 +84,7 @@ AT_THE_DOOR = [
     (put("dfs_event", "2"), r"column dfs_event: expected 1 \(event\) or 0 \(censored\), found '2'"),
     (put("age_years", ""), "column age_years: expected a number from 0 to 130, found ''"),
     (put("age_years", "forty"), "found 'forty'"),
+    (put("age_years", "nan"), "column age_years: expected a number from 0 to 130, found 'nan'"),
     (put("prognostic_score", "1.5"), "column prognostic_score: expected a number from -1 to 1, found '1.5'"),
     (put("sex", "female"), "column sex: expected M or F, found 'female'"),
     (put("ebv_dna_gt_4000", "5000"), "column ebv_dna_gt_4000: expected 0 or 1, found '5000'"),
@@ -100,6 +101,30 @@ AT_THE_DOOR = [
 def test_wrong_cohorts_are_named_at_the_door(tmp_path: Path, edit: Edit, said: str) -> None:
     with pytest.raises(InputError, match=said):
         read_cohort(edited(tmp_path, edit))
+
+
+def test_all_wrong_cells_are_found_and_the_rest_is_read_without_them(tmp_path: Path) -> None:
+    def edit(rows: list[list[str]], at: dict[str, int]) -> None:
+        for row, column, value in ((3, "treatment", "ICT"), (3, "age_years", "451"), (7, "dfs_days", ""),
+                                   (9, "patient_id", ""), (12, "dfs_event", "2")):  # fmt: skip
+            rows[row][at[column]] = value
+        rows.append(list(rows[5]))
+
+    table = edited(tmp_path, edit)
+    problems = unusable_cells(table, need_scores=True)
+    assert {(problem.patient_id, problem.column, problem.found) for problem in problems} == {
+        ("S003", "treatment", "'ICT'"),
+        ("S003", "age_years", "'451'"),
+        ("S007", "dfs_days", "''"),
+        ("", "patient_id", "row 9 has no patient_id"),
+        ("S012", "dfs_event", "'2'"),
+        ("S005", "patient_id", "S005 2 times"),
+    }
+    rest = read_cohort(table, without={problem.patient_id for problem in problems})
+    assert len(rest) == 240 - 5
+    assert not {"S003", "S005", "S007", "S012", ""} & set(rest.patient_ids)
+    with pytest.raises(InputError, match="expected patients that can be used, found none"):
+        read_cohort(table, without={*rest.patient_ids, "S003", "S005", "S007", "S012", ""})
 
 
 @pytest.mark.parametrize(

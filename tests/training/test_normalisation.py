@@ -14,7 +14,7 @@ from workers.phantoms.dicom_study import write_cohort_studies
 from workers.phantoms.writing import PhantomCohort, write_tables
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import Cohort, read_cohort
-from workers.training.dicom_images import learn_templates, patient_images
+from workers.training.dicom_images import patient_images, patient_landmarks
 from workers.training.image_source import image_source, normalisation_of
 from workers.volumes.bias_field import bias_field
 from workers.volumes.intensity import IntensityTemplate, z_score_map
@@ -92,17 +92,19 @@ def test_the_training_cuts_patches_by_the_chosen_rule(study: Path, cohort: Cohor
     by_landmarks = image_source(study / "dicom")(cohort).read_patches(patient_id)["T2w"]
     assert np.abs(patches[:, 0] - by_landmarks[:, 0]).max() > 0.02
 
-    (tmp_path / "learned-templates.json").write_text(
-        (tmp_path / "learned-templates.json").read_text().replace('"n_images": 1', '"n_images": 41')
-    )
+    journal = tmp_path / "examined.jsonl"
+    line = json.loads(journal.read_text())
+    line["landmarks"]["T2w"] = [value + 41 for value in line["landmarks"]["T2w"]]
+    journal.write_text(json.dumps(line) + "\n")
     again = image_source(study / "dicom", normalisation="z_score", cache=tmp_path)(cohort)
-    assert {template.n_images for template in again.templates.values()} == {41}  # kept, not learned again
+    assert again.landmarks[patient_id]["T2w"] == pytest.approx(source.landmarks[patient_id]["T2w"] + 41)  # not read
 
 
 def test_n4_comes_before_the_landmarks(study: Path, cohort: Cohort) -> None:
     patient_id = cohort.patient_ids[0]
     patient = patient_images(study / "dicom" / patient_id, patient_id)
-    template = learn_templates([patient], ["T1w"], normalisation="n4_landmarks")["T1w"]
+    landmarks = patient_landmarks(patient, ["T1w"], "n4_landmarks")["T1w"]
+    template = IntensityTemplate.from_landmarks([landmarks], "n4_landmarks")
     series = read_series([patient.files[uid] for uid, _ in patient.request.series["T1w"]["instances"]])
     corrected = sitk.GetArrayFromImage(series.image) / bias_field(series.image)
     assert template.corrects_bias

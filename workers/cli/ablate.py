@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from node.cli.context import print_json, print_table
+from node.cli.context import print_json, print_table, settings_of
 from node.cli.progress import stages, time_left
+from workers.cli.cohort_check import ProcessesOption, WithoutUnusableOption, checked_cohort, require_usable
 from workers.cli.training_options import (
     EVERY_NTH,
     AugmentationOption,
@@ -72,6 +73,8 @@ def ablate(
     threads: ThreadsOption = 1,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    processes: ProcessesOption = None,
+    without_unusable: WithoutUnusableOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Compare choices by cross-validation on the training patients: shared folds and seeds, one choice at a time.
@@ -86,6 +89,7 @@ def ablate(
     from workers.training.ablation import REFERENCE, Ablation, ablation_arms, run_ablation
     from workers.training.ablation_report import write_ablation
     from workers.training.image_source import image_source, normalisation_of
+    from workers.training.ordered_processes import default_process_count
     from workers.training.patch_store import build_store
     from workers.training.precision import choose_precision
     from workers.training.training_config import backbone_of
@@ -111,32 +115,43 @@ def ablate(
     for arm in arms:  # saved patches cannot be normalised again: refuse before anything is trained
         normalisation_of(images, arm.config.normalisation)
     plan = Ablation(arms, folds, repeats, None if nomogram is None else load_nomogram(nomogram))
+    case, grey_values = settings_of(ctx).case, arms[0].config.normalisation
+    checked = checked_cohort(cohort, images, grey_values, case, processes, folds, (), _store_folder(out, grey_values))
+    require_usable(checked, without_unusable)
+    n_processes = processes or default_process_count(checked.n_patients)
     with stages(EVERY_NTH) as report_progress:
 
         def store_of(patients: Cohort, config: TrainingConfig) -> PatchStore:
             grey = config.normalisation
             # One store for each normalisation, shared by all arms that use it.
-            place = out / "patches" / grey
+            place = _store_folder(out, grey)
             source = image_source(
                 images,
                 progress=lambda done, total: report_progress(f"{grey} landmarks", done, total, ""),
                 normalisation=grey,
                 cache=place,
+                case=case,
+                processes=n_processes,
             )(patients)
             return build_store(
                 patients.patient_ids,
                 source.read_patches,
                 place,
                 lambda done, n: report_progress(f"{grey} images", done, n, ""),
+                n_processes,
             )
 
-        result = run_ablation(cohort, store_of, out / "runs", plan, loader, report_progress)
+        result = run_ablation(cohort, store_of, out / "runs", plan, loader, report_progress, checked.unusable)
     written = write_ablation(result, out)
     if as_json:
         print_json({**result.to_json(), "written": [str(path) for path in written]})
         return
     _print(result)
     typer.echo(f"written: {', '.join(str(path) for path in written)}")
+
+
+def _store_folder(out: Path, normalisation: str) -> Path:
+    return out / "patches" / normalisation
 
 
 def _print(result: AblationResult) -> None:

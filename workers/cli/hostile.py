@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +77,11 @@ def calibrated(folder: Path, images: Path | None, phantoms: int, seed: int, rate
 
 
 def with_limits(
-    bundle: Bundle, images: Path, cohort: Path, report_progress: Callable[[str, int, int, str], None]
+    bundle: Bundle,
+    images: Path,
+    cohort: Path,
+    report_progress: Callable[[str, int, int, str], None],
+    without: Collection[str] = (),
 ) -> Bundle:
     """Take the limits of plausibility of a bundle that was just trained from its training patients.
 
@@ -91,6 +95,8 @@ def with_limits(
         The training's table.
     report_progress : callable
         Stage, done, total, note.
+    without : collection of str
+        Patients of the table that were left out.
 
     Returns
     -------
@@ -101,7 +107,7 @@ def with_limits(
     from workers.hostile.stored_volumes import stored_volumes
     from workers.survival.cohort import TRAINING, read_cohort
 
-    patients = read_cohort(cohort, need_scores=False).labelled(TRAINING).patient_ids
+    patients = read_cohort(cohort, need_scores=False, without=without).labelled(TRAINING).patient_ids
     folders = [images / patient for patient in patients if (images / patient).is_dir()]
     if len(folders) < len(patients):
         typer.echo("no limits of plausibility: the images are saved patches; run cptdn bundle calibrate", err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,13 @@ import typer
 
 from node.cli.context import print_json, print_table, settings_of
 from node.cli.progress import stages, time_left
+from workers.cli.cohort_check import (
+    ProcessesOption,
+    WithoutUnusableOption,
+    checked_cohort,
+    print_problems,
+    require_usable,
+)
 from workers.cli.nomogram_options import DecisionHorizonOption, HorizonsOption, PenaltyOption, indication_of, penalty_of
 from workers.cli.training_options import (
     EVERY_NTH,
@@ -39,7 +47,13 @@ def train(
     ctx: typer.Context,
     cohort: CohortArgument,
     images: ImagesOption,
-    out: Annotated[Path, typer.Option(metavar="BUNDLE", help="Folder of the finished bundle.")],
+    out: Annotated[
+        Path | None, typer.Option(metavar="BUNDLE", help="Folder of the finished bundle; --check needs none.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read the table and all images, list every problem, and train nothing.")
+    ] = False,
+    without_unusable: WithoutUnusableOption = False,
     work: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Checkpoints and gathered patches (default: BUNDLE.training).")
     ] = None,
@@ -75,6 +89,7 @@ def train(
     threads: ThreadsOption = 1,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    processes: ProcessesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train an ensemble of SE-ResNets and multi-task networks and the CPTDN, evaluate it, and pack a bundle.
@@ -82,9 +97,11 @@ def train(
     The bundle is judged by its figures on patients that no part of it had seen. A refused one stays for inspection, and
     the command ends with 1. A cohort with phantoms makes a demonstration; they are recognised.
 
-    An interrupted run resumes when the same command is repeated. All figures are of patients that the predicting part
-    had not seen; BUNDLE.training/out_of_fold.csv contains their scores for `cptdn nomogram evaluate`.
+    First everything is read: --check stops there, with one table of every patient's problems and exit code 1 if there
+    are any. An interrupted run resumes when the same command is repeated. All figures are of patients that the
+    predicting part had not seen; BUNDLE.training/out_of_fold.csv contains their scores for `cptdn nomogram evaluate`.
 
+    Example: cptdn train cohort.csv --images dicom --check
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --horizons 24,48 --decision-horizon 48
     """
@@ -95,6 +112,7 @@ def train(
     from workers.cli.hostile import with_limits
     from workers.nomogram.nomogram_file import load_nomogram
     from workers.training.image_source import image_source, normalisation_of
+    from workers.training.ordered_processes import default_process_count
     from workers.training.phantom_evaluation import add_phantom_metrics
     from workers.training.precision import choose_precision
     from workers.training.run import BundleDescription, train_bundle
@@ -104,8 +122,20 @@ def train(
     published = None if nomogram is None else load_nomogram(nomogram).indication
     indication = indication_of(horizons, decision_horizon, published)
     image_normalisation = normalisation_of(images, normalisation)
-    # Beside the bundle and not inside it: a bundle is copied to other machines, checkpoints are not.
-    place = work or out.with_name(f"{out.name}.training")
+    case = settings_of(ctx).case
+    read_all = partial(
+        checked_cohort, cohort, images, image_normalisation, case, processes, folds,
+        () if nomogram is not None else indication.horizons_months,
+    )  # fmt: skip
+    if check:
+        found = read_all(work or (None if out is None else _working_folder(out)))
+        print_json(found.to_json()) if as_json else print_problems(found)
+        raise typer.Exit(1 if found.problems else 0)
+    if out is None:
+        raise typer.BadParameter("expected the folder of the bundle, or --check", param_hint="--out")
+    place = work or _working_folder(out)
+    checked = read_all(place)
+    require_usable(checked, without_unusable)
     loader = loader_from(device, loaders, threads)
     config = config_from_choices(
         width=width,
@@ -125,14 +155,19 @@ def train(
         name or out.name, version, intended_use, population, nomogram, indication, penalty_of(penalty)
     )
     with stages(EVERY_NTH) as report_progress:
+        n_processes = processes or default_process_count(checked.n_patients)
         source = image_source(
             images,
             progress=lambda done, total: report_progress("landmarks", done, total, ""),
             normalisation=image_normalisation,
             cache=place,
+            case=case,
+            processes=n_processes,
         )
-        bundle = train_bundle(cohort, source, out, place, config, description, loader, report_progress, folds)
-        bundle = with_limits(bundle, images, cohort, report_progress)
+        bundle = train_bundle(
+            cohort, source, out, place, config, description, loader, report_progress, folds, checked, n_processes
+        )
+        bundle = with_limits(bundle, images, cohort, report_progress, checked.unusable)
         if phantoms:
             bundle = add_phantom_metrics(bundle, {f"phantoms_{folder.name}": folder for folder in phantoms})
     if as_json:
@@ -140,12 +175,20 @@ def train(
     else:
         _print_metrics(bundle.manifest.content["metrics"])
         _print_seconds(bundle.manifest.content["training"])
+        _print_endpoints(bundle.manifest.content["training"]["endpoints"])
+        if checked.unusable:
+            print_problems(checked)
         typer.echo(f"out-of-fold scores: {place / 'out_of_fold.csv'}")
         print_admission(bundle.manifest, trial_evidence(settings_of(ctx).model.trial_evidence))
         typer.echo(f"{bundle.manifest.name} {bundle.manifest.version}, files and weights checked: {bundle.digest}")
     if refused := bundle.manifest.admission.refused:
         # The bundle stays where it is, so that somebody can look at it; nothing computes with it.
         raise ModelBundleError(f"{refusal_text(bundle.manifest.name, refused)} It is in {out} for inspection.")
+
+
+def _working_folder(out: Path) -> Path:
+    # Beside the bundle and not inside it: a bundle is copied to other machines, checkpoints are not.
+    return out.with_name(f"{out.name}.training")
 
 
 def _print_metrics(metrics: dict[str, Any]) -> None:
@@ -200,6 +243,12 @@ def _shown(figure: dict[str, Any]) -> str:
         return "-"
     interval = figure["ci95"]
     return f"{figure['value']:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
+def _print_endpoints(endpoints: dict[str, list[str]]) -> None:
+    if endpoints["left_out"]:
+        learned, left_out = (", ".join(name.upper() for name in endpoints[key]) for key in ("learned", "left_out"))
+        typer.echo(f"learned from {learned}; the table has no columns of {left_out}, which have no term in the loss")
 
 
 def _print_seconds(training: dict[str, Any]) -> None:

@@ -8,8 +8,7 @@ that take a `Cohort` do not check it again.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from config.errors import InputError
 from config.indication.conventions import DAYS_PER_MONTH
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.vocabulary import TreatmentArm
+from workers.survival.cohort_cells import CellProblem, ColumnReader, repeated_patients
 from workers.survival.covariates import PatientCovariates
 from workers.survival.csv_table import read_table
 
@@ -41,7 +41,6 @@ TRAINING = "training"
 # A year of 12 months of 30 days. No horizon can be reported below it, and such a maximum usually means that the column
 # holds months.
 SHORTEST_FOLLOW_UP_DAYS = 360
-_MISSING = ("", "NA", "NaN", "nan")
 
 
 @dataclass(frozen=True)
@@ -198,6 +197,7 @@ def read_cohort(
     need_scores: bool = True,
     need_ebv_dna: bool = True,
     endpoints: Sequence[str] = ("dfs",),
+    without: Collection[str] = (),
 ) -> Cohort:
     """Read a cohort and validate every column that this program uses.
 
@@ -211,11 +211,13 @@ def read_cohort(
         The column ebv_dna_gt_4000 is required; single values may still be unknown.
     endpoints : sequence of str
         Endpoints whose columns are required.
+    without : collection of str
+        Patients whose rows are left out and not validated; an empty one stands for rows without a patient.
 
     Returns
     -------
     Cohort
-        All rows, in the order of the file.
+        All other rows, in the order of the file.
 
     Raises
     ------
@@ -224,17 +226,102 @@ def read_cohort(
         duration is negative or looks like months, or an arm has no patient.
     """
     header, rows = read_table(path, "cohort")
-    needed = ["patient_id", "treatment", "age_years"]
-    needed += list(SCORES) if need_scores else []
-    needed += [EBV] if need_ebv_dna else []
-    needed += [f"{endpoint}_{part}" for endpoint in endpoints for part in ("days", "event")]
+    needed = _needed_columns(need_scores, need_ebv_dna, endpoints)
     missing = [name for name in needed if name not in header]
     if missing:
         raise InputError(f"{path}: missing the column {', '.join(missing)}; found {', '.join(header)}")
+    rows = _without(header, rows, without)
+    if not rows:
+        raise InputError(f"{path}: expected patients that can be used, found none")
     texts = {name: tuple(row[at].strip() for row in rows) for at, name in enumerate(header)}
-    identities = texts["patient_id"]
-    _refuse_duplicates(path, identities)
-    reader = _ColumnReader(str(path), texts, identities)
+    for problem in repeated_patients(texts["patient_id"]):
+        text = f"expected each patient once, found {problem.found}" if problem.patient_id else problem.found
+        raise InputError(f"{path}: {text}")
+    reader = ColumnReader(str(path), texts, texts["patient_id"])
+    values, treated, outcomes = _columns(reader, need_scores)
+    for arm, present in ((TreatmentArm.ICT_CCRT, treated.any()), (TreatmentArm.CCRT, not treated.all())):
+        if not present:
+            raise InputError(f"{path}: both arms are needed, no patient has the treatment {arm.value}")
+    for name, outcome in outcomes.items():
+        _refuse_months(str(path), name, outcome.durations_days)
+    # Any other column that is numeric throughout becomes a covariate, so that a site can examine factors of its own.
+    known = {name for name in texts if name in values or name in ("patient_id", "cohort", "treatment", "sex")}
+    for name in [name for name in texts if name not in known and not name.endswith(("_days", "_event"))]:
+        numbers = reader.numbers_if_all_are(name)
+        if numbers is not None:
+            values[name] = numbers
+    return Cohort(
+        source=str(path),
+        patient_ids=texts["patient_id"],
+        labels=texts.get("cohort", ("",) * len(rows)),
+        treated=treated,
+        values=values,
+        outcomes=outcomes,
+        texts=texts,
+    )
+
+
+def patient_ids_of(path: Path) -> list[str]:
+    """Return the patients of a cohort table as written, in the order of its rows, each once.
+
+    Raises
+    ------
+    InputError
+        The table cannot be read, or has no column patient_id.
+    """
+    header, rows = read_table(path, "cohort")
+    if "patient_id" not in header:
+        raise InputError(f"{path}: missing the column patient_id; found {', '.join(header)}")
+    identities = (row[header.index("patient_id")].strip() for row in rows)
+    return [identity for identity in dict.fromkeys(identities) if identity]
+
+
+def unusable_cells(path: Path, *, need_scores: bool = False, endpoints: Sequence[str] = ("dfs",)) -> list[CellProblem]:
+    """Return every cell of a cohort table that `read_cohort` would refuse, not only the first.
+
+    Parameters
+    ----------
+    path, need_scores, endpoints
+        As of `read_cohort`.
+
+    Returns
+    -------
+    list of CellProblem
+        Of duplicates and missing identities, then column by column.
+
+    Raises
+    ------
+    InputError
+        The table cannot be read or a column is missing: there is no single row to blame.
+    """
+    header, rows = read_table(path, "cohort")
+    missing = [name for name in _needed_columns(need_scores, True, endpoints) if name not in header]
+    if missing:
+        raise InputError(f"{path}: missing the column {', '.join(missing)}; found {', '.join(header)}")
+    texts = {name: tuple(row[at].strip() for row in rows) for at, name in enumerate(header)}
+    problems = repeated_patients(texts["patient_id"])
+    _columns(
+        ColumnReader(str(path), texts, texts["patient_id"], lambda problem, source: problems.append(problem)),
+        need_scores,
+    )
+    return problems
+
+
+def _needed_columns(need_scores: bool, need_ebv_dna: bool, endpoints: Sequence[str]) -> list[str]:
+    needed = ["patient_id", "treatment", "age_years"]
+    needed += list(SCORES) if need_scores else []
+    needed += [EBV] if need_ebv_dna else []
+    return needed + [f"{endpoint}_{part}" for endpoint in endpoints for part in ("days", "event")]
+
+
+def _without(header: Sequence[str], rows: list[list[str]], left_out: Collection[str]) -> list[list[str]]:
+    at = header.index("patient_id")
+    return [row for row in rows if row[at].strip() not in left_out]
+
+
+def _columns(reader: ColumnReader, need_scores: bool) -> tuple[dict[str, FloatArray], BoolArray, dict[str, Outcome]]:
+    """Return numeric columns, treatment (True: ICT+CCRT) and follow-up by endpoint."""
+    texts = reader.texts
     values = {"age_years": reader.numbers("age_years", (0, 130), unknown_allowed=False)}
     for name in SCORES:
         if name in texts:
@@ -247,26 +334,21 @@ def read_cohort(
     arms = {TreatmentArm.CCRT.value: 0.0, TreatmentArm.ICT_CCRT.value: 1.0}
     # The exact words only: with a code 0/1 a swapped coding would flip every recommendation unnoticed.
     treated = reader.choice("treatment", arms, unknown_allowed=False) == 1
-    for arm, present in ((TreatmentArm.ICT_CCRT, treated.any()), (TreatmentArm.CCRT, not treated.all())):
-        if not present:
-            raise InputError(f"{path}: both arms are needed, no patient has the treatment {arm.value}")
-    # Any other column that is numeric throughout becomes a covariate, so that a site can examine factors of its own.
-    known = {name for name in texts if name in values or name in ("patient_id", "cohort", "treatment", "sex")}
-    for name in [name for name in texts if name not in known and not name.endswith(("_days", "_event"))]:
-        numbers = reader.numbers_if_all_are(name)
-        if numbers is not None:
-            values[name] = numbers
-    return Cohort(
-        source=str(path),
-        patient_ids=identities,
-        labels=texts.get("cohort", ("",) * len(rows)),
-        treated=treated,
-        values=values,
-        outcomes={
-            name: reader.outcome(name) for name in ENDPOINTS if f"{name}_days" in texts and f"{name}_event" in texts
-        },
-        texts=texts,
-    )
+    outcomes = {}
+    for name in ENDPOINTS:
+        if f"{name}_days" in texts and f"{name}_event" in texts:
+            days, events = reader.follow_up(name)
+            outcomes[name] = Outcome(days, events == 1)
+    return values, treated, outcomes
+
+
+def _refuse_months(source: str, endpoint: str, days: FloatArray) -> None:
+    # Months in the column of days would give a plausible fit with all horizons far beyond the follow-up.
+    if len(days) and days.max() < SHORTEST_FOLLOW_UP_DAYS:
+        raise InputError(
+            f"{source}: {endpoint}_days ends at {days.max():g}: expected days, at least one patient followed "
+            f"for {SHORTEST_FOLLOW_UP_DAYS} or more; are these months?"
+        )
 
 
 def require_follow_up(durations_days: FloatArray, horizons_months: Sequence[int], source: str) -> None:
@@ -308,77 +390,3 @@ def require_events(cohort: Cohort, endpoint: str) -> None:
         if events == 0:
             whose = "no patient" if not outcome.event_observed.any() else f"no patient with {arm.value}"
             raise InputError(f"{cohort.source}: {whose} had an event in {endpoint}_event; a Cox model needs events")
-
-
-@dataclass(frozen=True)
-class _ColumnReader:
-    """Converts cells to numbers; its errors name the file, the patient and the column."""
-
-    source: str
-    texts: Mapping[str, tuple[str, ...]]
-    patient_ids: tuple[str, ...]
-
-    def numbers(self, name: str, allowed: tuple[float, float], unknown_allowed: bool = True) -> FloatArray:
-        low, high = allowed
-        expected = f"a number from {low:g} to {high:g}"
-        values = self._each(name, expected, float, unknown_allowed)
-        # NaN (unknown) compares false with both limits and passes here.
-        bad = np.flatnonzero((values < low) | (values > high) | np.isinf(values))
-        if bad.size:
-            raise self._error(int(bad[0]), name, expected)
-        return values
-
-    def flags(self, name: str) -> FloatArray:
-        return self.choice(name, {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0})
-
-    def choice(self, name: str, meanings: Mapping[str, float], unknown_allowed: bool = True) -> FloatArray:
-        expected = " or ".join(list(meanings)[:2])
-        return self._each(name, expected, meanings.__getitem__, unknown_allowed)
-
-    def outcome(self, endpoint: str) -> Outcome:
-        days_column, event_column = f"{endpoint}_days", f"{endpoint}_event"
-        days = self._each(days_column, "days of follow-up", float, unknown_allowed=False)
-        # The negation refuses "nan" as well, which float() accepts.
-        bad = np.flatnonzero(~(days >= 0) | np.isinf(days))
-        if bad.size:
-            raise self._error(int(bad[0]), days_column, "days of follow-up, 0 or more")
-        meanings = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0}
-        # Months in the column of days would give a plausible fit with all horizons far beyond the follow-up.
-        if len(days) and days.max() < SHORTEST_FOLLOW_UP_DAYS:
-            raise InputError(
-                f"{self.source}: {days_column} ends at {days.max():g}: expected days, at least one patient followed "
-                f"for {SHORTEST_FOLLOW_UP_DAYS} or more; are these months?"
-            )
-        events = self._each(event_column, "1 (event) or 0 (censored)", meanings.__getitem__, unknown_allowed=False)
-        return Outcome(days, events == 1)
-
-    def numbers_if_all_are(self, name: str) -> FloatArray | None:
-        try:
-            return self._each(name, "a number", float, unknown_allowed=True)
-        except InputError:
-            return None
-
-    def _each(self, name: str, expected: str, convert: Callable[[str], float], unknown_allowed: bool) -> FloatArray:
-        values = np.full(len(self.patient_ids), np.nan)
-        for at, text in enumerate(self.texts[name]):
-            if text in _MISSING and unknown_allowed:
-                continue
-            try:
-                values[at] = convert(text)
-            except (ValueError, KeyError) as error:
-                raise self._error(at, name, expected) from error
-        return values
-
-    def _error(self, at: int, name: str, expected: str) -> InputError:
-        text = self.texts[name][at]
-        return InputError(
-            f"{self.source}: patient {self.patient_ids[at]}, column {name}: expected {expected}, found {text!r}"
-        )
-
-
-def _refuse_duplicates(path: Path, identities: Sequence[str]) -> None:
-    twice = [identity for identity, count in Counter(identities).items() if count > 1]
-    if twice:
-        raise InputError(f"{path}: expected each patient once, found {twice[0]} {identities.count(twice[0])} times")
-    if "" in identities:
-        raise InputError(f"{path}: row {identities.index('') + 1} has no patient_id")

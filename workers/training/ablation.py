@@ -8,7 +8,7 @@ Several comparisons are not corrected for multiplicity.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from config.arrays import FloatArray
 from config.errors import InputError
 from config.indication.conventions import Z_95
 from workers.nomogram.model import CoxNomogram
-from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events
+from workers.survival.cohort import TRAINING, Cohort
 from workers.survival.concordance import (
     Concordance,
     ConcordanceDifference,
@@ -28,7 +28,7 @@ from workers.survival.concordance import (
     harrell_concordance,
     mean_concordance,
 )
-from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
+from workers.training.cohort_check import read_trainable
 from workers.training.cross_fitting import OutOfFold, cross_validate
 from workers.training.loading import BatchLoader
 from workers.training.network_training import claim_work_folder
@@ -253,6 +253,7 @@ def run_ablation(
     plan: Ablation,
     loader: BatchLoader,
     progress: Progress,
+    without: Collection[str] = (),
 ) -> AblationResult:
     """Cross-validate every arm and compare; a call after a kill resumes where it stopped.
 
@@ -270,6 +271,8 @@ def run_ablation(
         Device and loader threads.
     progress : Progress
         Called after every epoch and check.
+    without : collection of str
+        Patients of the table that are left out.
 
     Returns
     -------
@@ -281,10 +284,8 @@ def run_ablation(
     InputError
         The cohort or the images cannot be used.
     """
-    cohort = read_cohort(cohort_file, need_scores=False, endpoints=OUTCOME_ENDPOINTS)
-    training = np.array([label == TRAINING for label in cohort.labels])
+    cohort, training = read_trainable(cohort_file, without)
     patients = cohort.labelled(TRAINING)
-    require_events(patients, "dfs")
     truth_file = cohort_file.parent / TRUTH
     truth = read_truth(truth_file, patients.patient_ids) if truth_file.is_file() else None
     results: list[AblationArmResult] = []
@@ -295,7 +296,7 @@ def run_ablation(
             # The same seeds for every arm: the folds agree, and the difference is paired over patients.
             config = replace(arm.config, seed=arm.config.seed + repeat)
             folder = work / arm.name.replace("=", "-") / f"seed-{config.seed}"
-            claim_work_folder(folder, config, cohort_file)
+            claim_work_folder(folder, config, cohort_file, without=without)
 
             def arm_progress(
                 stage: str, done: int, total: int, note: str, title: str = f"{number}/{len(plan.arms)} {arm.name}"

@@ -153,16 +153,21 @@ def assign_folds(cohort: Cohort, training: BoolArray, n_folds: int, seed: int) -
     InputError
         Fewer than 2 folds, or more than events.
     """
+    require_folds(cohort, training, n_folds)
     rows = np.flatnonzero(training)
     events, treated = cohort.outcome("dfs").event_observed[rows], cohort.treated[rows]
-    n_events = int(events.sum())
+    fold = np.zeros(len(training), dtype=np.intp)
+    fold[rows] = stratified_folds(events, treated, n_folds, np.random.default_rng(seed))
+    return fold
+
+
+def require_folds(cohort: Cohort, training: BoolArray, n_folds: int) -> None:
+    """Refuse fewer folds than 2, or more than there are events: InputError."""
+    n_events = int(cohort.outcome("dfs").event_observed[training].sum())
     if n_folds < FEWEST_FOLDS or n_folds > n_events:
         raise InputError(
             f"{cohort.source}: expected {FEWEST_FOLDS} to {n_events} folds (each needs an event), found {n_folds}"
         )
-    fold = np.zeros(len(training), dtype=np.intp)
-    fold[rows] = stratified_folds(events, treated, n_folds, np.random.default_rng(seed))
-    return fold
 
 
 def cross_fit(

@@ -4,32 +4,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from config.atomic_files import write_atomically
+from config.arrays import FloatArray
 from config.errors import InputError, ModelBundleError
+from config.sections import CaseSettings
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort
+from workers.training.image_examination import JOURNAL, ImageExaminer, examine_images
 from workers.training.patch_store import PatientPatches, saved_patch_reader
+from workers.training.patient_problems import UnusableImagesError
 from workers.volumes.intensity import IntensityTemplate, Normalisation
 
 SPACING_MM = 1.0
 SAVED_TEMPLATES = "templates.json"
-LEARNED_TEMPLATES = "learned-templates.json"
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """A reader of patches for all patients, with the templates and the spacing (mm) that they were made with.
+    """A reader of patches for all patients, and what they are made with.
 
-    `root` is the folder that they come from, where phantoms leave their marks.
+    Attributes
+    ----------
+    read_patches : callable
+        patient_id -> patches by role; can be sent to another process.
+    templates : mapping of str to IntensityTemplate
+        By role.
+    spacing_mm : float
+        In the plane.
+    root : Path, optional
+        The folder that they come from, where phantoms leave their marks.
+    landmarks : mapping of str to (mapping of str to float array)
+        patient_id -> role -> intensity landmarks, of the training patients; empty for saved patches.
     """
 
     read_patches: Callable[[str], PatientPatches]
     templates: Mapping[str, IntensityTemplate]
     spacing_mm: float
     root: Path | None = None
+    landmarks: Mapping[str, Mapping[str, FloatArray]] = field(default_factory=dict)
 
 
 def normalisation_of(root: Path, requested: Normalisation | None) -> Normalisation:
@@ -66,6 +80,8 @@ def image_source(
     progress: Callable[[int, int], None] = lambda done, total: None,
     normalisation: Normalisation = "landmarks",
     cache: Path | None = None,
+    case: CaseSettings | None = None,
+    processes: int = 1,
 ) -> Callable[[Cohort], ImageSource]:
     """Return the source for a folder of saved patches (with templates.json), or of one DICOM folder per patient.
 
@@ -80,7 +96,11 @@ def image_source(
     normalisation : {"landmarks", "n4_landmarks", "z_score"}
         For DICOM; saved patches have their own.
     cache : Path, optional
-        Folder for templates learned from DICOM, so that a resumed run does not read the images again.
+        Folder of the landmarks taken from DICOM, so that a resumed run does not read the images again.
+    case : CaseSettings, optional
+        The site's rules for series and contours; the defaults otherwise.
+    processes : int
+        That read patients at the same time while landmarks are taken.
 
     Returns
     -------
@@ -96,17 +116,33 @@ def image_source(
         raise InputError(f"expected a folder of images {root}, found none")
 
     def of(cohort: Cohort) -> ImageSource:
-        first = cohort.patient_ids[0]
-        if (root / f"{first}.npz").is_file():
+        if not holds_dicom(root, cohort.patient_ids):
             return ImageSource(saved_patch_reader(root), _saved_templates(root), spacing_mm, root)
-        if (root / first).is_dir():
-            return _from_dicom(root, cohort, spacing_mm, progress, normalisation, cache)
-        raise InputError(
-            f"patient {first}: expected the saved patches {root / first}.npz "
-            f"or the DICOM folder {root / first}, found neither"
-        )
+        examiner = ImageExaminer(root, True, normalisation, case or CaseSettings())
+        return _from_dicom(examiner, cohort, spacing_mm, progress, cache, processes)
 
     return of
+
+
+def holds_dicom(root: Path, patient_ids: Sequence[str]) -> bool:
+    """Return whether a folder contains one DICOM folder for each patient, and not saved patches.
+
+    Raises
+    ------
+    InputError
+        It contains neither of any patient.
+    """
+    # Any patient decides, not the first: his images may be those that are missing.
+    for patient_id in patient_ids:
+        if (root / f"{patient_id}.npz").is_file():
+            return False
+        if (root / patient_id).is_dir():
+            return True
+    first = patient_ids[0]
+    raise InputError(
+        f"patient {first}: expected the saved patches {root / first}.npz or the DICOM folder {root / first}, "
+        "found neither, nor images of another patient"
+    )
 
 
 def _saved_templates(root: Path) -> dict[str, IntensityTemplate]:
@@ -119,46 +155,28 @@ def _saved_templates(root: Path) -> dict[str, IntensityTemplate]:
 
 
 def _from_dicom(
-    root: Path,
+    examiner: ImageExaminer,
     cohort: Cohort,
     spacing_mm: float,
     progress: Callable[[int, int], None],
-    normalisation: Normalisation,
     cache: Path | None,
+    processes: int,
 ) -> ImageSource:
-    from workers.training.dicom_images import TrainingPreprocessing, dicom_patch_reader, learn_templates, patient_images
+    from workers.training.dicom_images import DicomPatchReader, TrainingPreprocessing
 
     # Templates of the training patients alone: test images must not shape their own normalisation.
     learned_from = cohort.labelled(TRAINING).patient_ids
-
-    def learn() -> dict[str, IntensityTemplate]:
-        patients = (patient_images(root / patient_id, patient_id) for patient_id in learned_from)
-        return learn_templates(patients, SEQUENCES, lambda done: progress(done, len(learned_from)), normalisation)
-
-    templates = learn() if cache is None else _once(cache / LEARNED_TEMPLATES, learned_from, normalisation, learn)
-    reader = dicom_patch_reader(root, TrainingPreprocessing(templates, spacing_mm))
-    return ImageSource(reader, templates, spacing_mm, root)
-
-
-def _once(
-    path: Path,
-    patients: Sequence[str],
-    normalisation: Normalisation,
-    learn: Callable[[], dict[str, IntensityTemplate]],
-) -> dict[str, IntensityTemplate]:
-    """Return the saved templates where they are of these patients, else learn and save them."""
-    if path.is_file():
-        document = json.loads(path.read_text(encoding="utf-8"))
-        # Learning reads every training image; a run that was killed must not do it twice, and other patients give other
-        # templates.
-        if (document["patients"], document["normalisation"]) == (list(patients), normalisation):
-            return {role: IntensityTemplate.from_json(document["templates"][role]) for role in SEQUENCES}
-    templates = learn()
-    document = {
-        "patients": list(patients),
-        "normalisation": normalisation,
-        "templates": {role: template.to_json() for role, template in templates.items()},
+    journal = None if cache is None else cache / JOURNAL
+    examined = examine_images(examiner, learned_from, journal, progress, processes)
+    problems = [images.problem for images in examined.values() if images.problem is not None]
+    if problems:
+        raise UnusableImagesError(problems[0])
+    templates = {
+        role: IntensityTemplate.from_landmarks(
+            [images.landmarks[role] for images in examined.values()], examiner.normalisation
+        )
+        for role in SEQUENCES
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, json.dumps(document))
-    return templates
+    reader = DicomPatchReader(examiner.root, TrainingPreprocessing(templates, spacing_mm), examiner.case)
+    landmarks = {patient_id: images.landmarks for patient_id, images in examined.items()}
+    return ImageSource(reader, templates, spacing_mm, examiner.root, landmarks)

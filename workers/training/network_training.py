@@ -6,7 +6,7 @@ References: Zhong et al., EBioMedicine 2021;70:103522, sections 2.3 and 2.4.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,7 +74,13 @@ class TrainedNetworks:
     history: Mapping[str, Any] = field(default_factory=dict)
 
 
-def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path, n_folds: int | None = None) -> None:
+def claim_work_folder(
+    work: Path,
+    config: TrainingConfig,
+    cohort_file: Path,
+    n_folds: int | None = None,
+    without: Collection[str] = (),
+) -> None:
     """Claim a working folder for one configuration on one cohort table.
 
     Resuming the training of another one would mix the two.
@@ -89,6 +95,8 @@ def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path, n_f
         Its SHA-256 is written into the folder.
     n_folds : int, optional
         Number of members, where they decide the content of the folder.
+    without : collection of str
+        Patients of the table that are left out.
 
     Raises
     ------
@@ -99,7 +107,14 @@ def claim_work_folder(work: Path, config: TrainingConfig, cohort_file: Path, n_f
     path = work / RECIPE
     # Through JSON and back, so that tuples compare equal to the lists of the file.
     requested = json.loads(
-        json.dumps({**config.to_json(), "cohort_sha256": sha256_of(cohort_file), "members": n_folds})
+        json.dumps(
+            {
+                **config.to_json(),
+                "cohort_sha256": sha256_of(cohort_file),
+                "members": n_folds,
+                "left_out": sorted(without),
+            }
+        )
     )
     if path.is_file():
         present = json.loads(path.read_text(encoding="utf-8"))

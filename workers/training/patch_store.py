@@ -11,9 +11,12 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +25,9 @@ from config.arrays import Float32Array, IndexArray
 from config.atomic_files import write_atomically
 from config.errors import InputError
 from config.indication.nasopharynx import NASOPHARYNX
+from workers.training.json_lines import resume_json_lines
+from workers.training.ordered_processes import in_order
+from workers.training.patient_problems import UnusableImagesError, image_problem
 from workers.volumes.patches import PATCH_SIZE
 
 SEQUENCES = tuple(role.value for role in NASOPHARYNX.feature_order)
@@ -29,6 +35,7 @@ PATCH_KEYS = {role.value: role.file_stem for role in NASOPHARYNX.series_roles}  
 ORIGIN_KEY = "origin"  # in `<patient_id>.npz` of phantoms: what the patches are of
 PATCH_SHAPE = (2, PATCH_SIZE, PATCH_SIZE)
 INDEX = "index.json"
+JOURNAL = "gathered.jsonl"  # one line for each patient, while a store is being gathered
 
 PatientPatches = dict[str, NDArray[np.generic]]
 
@@ -98,19 +105,25 @@ def build_store(
     read_patches: Callable[[str], PatientPatches],
     folder: Path,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    processes: int = 1,
 ) -> PatchStore:
     """Gather all bags of a cohort; a complete store of the same patients is opened as it is.
+
+    A call after a kill resumes behind the last patient whose bytes are whole. The bytes of a store do not depend on
+    kills, nor on the number of processes.
 
     Parameters
     ----------
     patient_ids : sequence of str
         Order of the store.
     read_patches : callable
-        patient_id -> bags by role.
+        patient_id -> bags by role; can be pickled where there is more than one process.
     folder : Path
         Of the store.
     progress : callable
         Called with finished and all patients.
+    processes : int
+        That read patients at the same time.
 
     Returns
     -------
@@ -125,27 +138,82 @@ def build_store(
     if _is_of(folder, patient_ids):
         return open_store(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    sizes: dict[str, list[int]] = {role: [] for role in SEQUENCES}
-    dtype: np.dtype[np.generic] | None = None
-    streams = {role: (folder / f"{PATCH_KEYS[role]}.bin").open("wb") for role in SEQUENCES}
-    try:
-        for done, patient_id in enumerate(patient_ids, start=1):
-            bags = read_patches(patient_id)
-            for role in SEQUENCES:
-                bag = _checked(bags, role, patient_id)
-                # float16 has eleven significant bits: patches of 0..1 need no more, and memory traffic is halved.
-                dtype = dtype or (np.dtype(np.uint8) if bag.dtype == np.uint8 else np.dtype(np.float16))
-                if (bag.dtype == np.uint8) != (dtype == np.uint8):
-                    raise InputError(f"patient {patient_id}: {role} patches are {bag.dtype}, those before were {dtype}")
-                streams[role].write(np.ascontiguousarray(bag, dtype=dtype).tobytes())
-                sizes[role].append(len(bag))
-            progress(done, len(patient_ids))
-    finally:
-        for stream in streams.values():
-            stream.close()
-    index = {"patients": list(patient_ids), "slices": sizes, "format": str(dtype)}
+    (folder / INDEX).unlink(missing_ok=True)  # of other patients
+    gathered = _whole_patients(folder, patient_ids)
+    with ExitStack() as files:
+        streams = {role: files.enter_context((folder / f"{PATCH_KEYS[role]}.bin").open("ab")) for role in SEQUENCES}
+        journal = files.enter_context((folder / JOURNAL).open("a", encoding="utf-8"))
+        rest = patient_ids[len(gathered) :]
+        for patient_id, bags in zip(rest, in_order(_StoredBags(read_patches), rest, processes), strict=True):
+            formats = {str(bag.dtype) for bag in bags.values()} | {entry["format"] for entry in gathered[:1]}
+            if len(formats) > 1:
+                raise InputError(f"patient {patient_id}: expected patches of one number format, found {formats}")
+            for role, stream in streams.items():
+                stream.write(bags[role].data)
+                stream.flush()
+            entry = _journal_entry(patient_id, bags)
+            # After the bytes; a power cut may still lose them and not the line, which is why it has their checksum.
+            journal.write(json.dumps(entry) + "\n")
+            journal.flush()
+            gathered.append(entry)
+            progress(len(gathered), len(patient_ids))
+    index = {
+        "patients": list(patient_ids),
+        "slices": {role: [entry["slices"][role] for entry in gathered] for role in SEQUENCES},
+        "format": gathered[0]["format"],
+    }
     write_atomically(folder / INDEX, json.dumps(index))  # written last: a store with an index is complete
+    (folder / JOURNAL).unlink()
     return open_store(folder)
+
+
+@dataclass(frozen=True)
+class _StoredBags:
+    """Reads the bags of one patient in the number format of a store; can be sent to another process."""
+
+    read_patches: Callable[[str], PatientPatches]
+
+    def __call__(self, patient_id: str) -> PatientPatches:
+        stored: PatientPatches = {}
+        for role, bag in checked_bags(self.read_patches(patient_id), patient_id).items():
+            # float16 has eleven significant bits: patches of 0..1 need no more, and memory traffic is halved.
+            dtype = np.uint8 if bag.dtype == np.uint8 else np.float16
+            stored[role] = np.ascontiguousarray(bag, dtype=dtype)
+        return stored
+
+
+def _journal_entry(patient_id: str, bags: PatientPatches) -> dict[str, Any]:
+    return {
+        "patient": patient_id,
+        "format": str(next(iter(bags.values())).dtype),
+        "slices": {role: len(bag) for role, bag in bags.items()},
+        "crc32": {role: zlib.crc32(bag.data) for role, bag in bags.items()},
+    }
+
+
+def _whole_patients(folder: Path, patient_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the journal entries of the first patients whose bytes are whole, and cut the files behind them."""
+    entries = resume_json_lines(folder / JOURNAL)
+    whole: list[dict[str, Any]] = []
+    lengths = dict.fromkeys(SEQUENCES, 0)
+    paths = {role: folder / f"{PATCH_KEYS[role]}.bin" for role in SEQUENCES}
+    for path in paths.values():
+        path.touch()
+    with ExitStack() as files:
+        streams = {role: files.enter_context(path.open("r+b")) for role, path in paths.items()}
+        for entry, patient_id in zip(entries, patient_ids, strict=False):
+            if entry["patient"] != patient_id:
+                break  # the journal of a store of other patients, or in another order
+            slice_bytes = int(np.prod(PATCH_SHAPE)) * np.dtype(entry["format"]).itemsize
+            bags = {role: stream.read(entry["slices"][role] * slice_bytes) for role, stream in streams.items()}
+            if any(zlib.crc32(bag) != entry["crc32"][role] for role, bag in bags.items()):
+                break
+            lengths = {role: lengths[role] + len(bag) for role, bag in bags.items()}
+            whole.append(entry)
+        for role, stream in streams.items():
+            stream.truncate(lengths[role])
+    write_atomically(folder / JOURNAL, "".join(json.dumps(entry) + "\n" for entry in whole))
+    return whole
 
 
 def open_store(folder: Path) -> PatchStore:
@@ -175,27 +243,32 @@ def open_store(folder: Path) -> PatchStore:
     return PatchStore(tuple(index["patients"]), starts, arrays)
 
 
-def saved_patch_reader(folder: Path) -> Callable[[str], PatientPatches]:
-    """Return a reader of ``<patient_id>.npz`` files.
+@dataclass(frozen=True)
+class SavedPatchReader:
+    """Reads ``<patient_id>.npz`` files of a folder; can be sent to another process."""
 
-    Returns
-    -------
-    callable
-        patient_id -> bags by role; raises InputError for a patient without a readable file.
-    """
+    folder: Path
 
-    def read(patient_id: str) -> PatientPatches:
-        path = folder / f"{patient_id}.npz"
+    def __call__(self, patient_id: str) -> PatientPatches:
+        """Return the bags of a patient by role; raises UnusableImagesError where there is no readable file."""
+        path = self.folder / f"{patient_id}.npz"
         if not path.is_file():
-            raise InputError(f"patient {patient_id}: expected the saved patches {path}, found no such file")
+            raise UnusableImagesError(
+                image_problem(patient_id, "missing_images", "no such file", f"the saved patches {path}")
+            )
         try:
             with np.load(path, allow_pickle=False) as archive:
                 # Read inside the block: an npz is opened lazily and cannot be read once it is closed.
                 return {role: archive[name] for role, name in PATCH_KEYS.items() if name in archive}
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
-            raise InputError(f"patient {patient_id}: {path} is not a file of saved patches ({error})") from error
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise UnusableImagesError(
+                image_problem(patient_id, "wrong_patches", str(error), f"a file of saved patches {path}")
+            ) from error
 
-    return read
+
+def saved_patch_reader(folder: Path) -> SavedPatchReader:
+    """Return a reader of ``<patient_id>.npz`` files: patient_id -> bags by role."""
+    return SavedPatchReader(folder)
 
 
 def _is_of(folder: Path, patient_ids: Sequence[str]) -> bool:
@@ -204,13 +277,20 @@ def _is_of(folder: Path, patient_ids: Sequence[str]) -> bool:
     return index.is_file() and json.loads(index.read_text(encoding="utf-8"))["patients"] == list(patient_ids)
 
 
-def _checked(bags: PatientPatches, role: str, patient_id: str) -> NDArray[np.generic]:
-    if role not in bags:
-        raise InputError(f"patient {patient_id}: expected patches of {role}, found {', '.join(sorted(bags)) or 'none'}")
-    bag = bags[role]
-    if bag.ndim != 4 or bag.shape[1:] != PATCH_SHAPE or len(bag) == 0:
-        raise InputError(
-            f"patient {patient_id}: expected {role} patches of shape (n, {', '.join(map(str, PATCH_SHAPE))}), n > 0, "
-            f"found {bag.shape}"
-        )
-    return bag
+def checked_bags(bags: PatientPatches, patient_id: str) -> PatientPatches:
+    """Return the bags of all sequences, in the order of `SEQUENCES`.
+
+    Raises
+    ------
+    UnusableImagesError
+        A sequence is missing, or a bag is empty or of another shape.
+    """
+    for role in SEQUENCES:
+        if role not in bags:
+            found = ", ".join(sorted(bags)) or "none"
+            raise UnusableImagesError(image_problem(patient_id, "wrong_patches", found, f"patches of {role}"))
+        bag = bags[role]
+        if bag.ndim != 4 or bag.shape[1:] != PATCH_SHAPE or len(bag) == 0:
+            expected = f"{role} patches of shape (n, {', '.join(map(str, PATCH_SHAPE))}), n > 0"
+            raise UnusableImagesError(image_problem(patient_id, "wrong_patches", str(bag.shape), expected))
+    return {role: bags[role] for role in SEQUENCES}

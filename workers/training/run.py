@@ -40,11 +40,12 @@ from workers.bundles.packing import pack_bundle
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.nomogram_file import load_nomogram_for, write_nomogram
 from workers.scores.multitask_network import SEQUENCES
-from workers.survival.cohort import TRAINING, Cohort, read_cohort, require_events, require_follow_up
+from workers.survival.cohort import TRAINING, Cohort
 from workers.survival.ridge import Penalty
+from workers.training.cohort_check import CohortCheck, read_trainable
 from workers.training.cohort_origin import CohortOrigin, cohort_origin
-from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
-from workers.training.cross_fitting import CrossFit, assign_folds, cross_fit, out_of_fold_metrics, predict_out_of_fold
+from workers.training.cohort_outcomes import learned_endpoints
+from workers.training.cross_fitting import CrossFit, cross_fit, out_of_fold_metrics, predict_out_of_fold
 from workers.training.distribution_limits import ensemble_distributions
 from workers.training.image_source import ImageSource
 from workers.training.learning_curve import learning_curve
@@ -101,6 +102,8 @@ def train_bundle(
     loader: BatchLoader = ON_CPU,
     progress: Progress = lambda stage, done, total, note: None,
     n_folds: int = DEFAULT_FOLDS,
+    left_out: CohortCheck | None = None,
+    processes: int = 1,
 ) -> Bundle:
     """Train everything and write a verified bundle.
 
@@ -125,6 +128,10 @@ def train_bundle(
     n_folds : int
         Members of the ensemble, each trained without one fold. ``work/out_of_fold.csv`` has the scores of each patient
         by the member that had not seen the patient.
+    left_out : CohortCheck, optional
+        Whose unusable patients are left out; the manifest gives their numbers by reason.
+    processes : int
+        That read images at the same time.
 
     Returns
     -------
@@ -140,23 +147,23 @@ def train_bundle(
     ----------
     Zhong et al. 2021, sections 2.3 and 2.4.
     """
-    cohort = read_cohort(cohort_file, need_scores=False, endpoints=OUTCOME_ENDPOINTS)
-    training = np.array([label == TRAINING for label in cohort.labels])
-    require_events(cohort.labelled(TRAINING), "dfs")
-    # Refusals come before the hours of training: folds without events, a nomogram that does not fit, a follow-up that
-    # is too short.
-    assign_folds(cohort, training, n_folds, config.seed)
+    # Refusals come before the hours of training: a nomogram that does not fit, a follow-up that is too short, and folds
+    # without an event.
     published = None
-    if description.nomogram is None:
-        days = cohort.outcome("dfs").durations_days[training]
-        require_follow_up(days, description.indication.horizons_months, cohort.source)
-    else:
+    if description.nomogram is not None:
         published = load_nomogram_for(description.indication, description.nomogram)
-    claim_work_folder(work, config, cohort_file, n_folds)
+    without = frozenset() if left_out is None else left_out.unusable
+    horizons = description.indication.horizons_months if published is None else ()
+    cohort, training = read_trainable(cohort_file, without, n_folds, horizons)
+    claim_work_folder(work, config, cohort_file, n_folds, without)
     source = images(cohort)
     origin = cohort_origin(cohort_file, source.root, cohort.labelled(TRAINING).patient_ids)
     store = build_store(
-        cohort.patient_ids, source.read_patches, work / "patches", lambda done, n: progress("images", done, n, "")
+        cohort.patient_ids,
+        source.read_patches,
+        work / "patches",
+        lambda done, n: progress("images", done, n, ""),
+        processes,
     )
     fit = cross_fit(cohort, training, store, config, n_folds, work, loader, progress)
     unseen = predict_out_of_fold(
@@ -174,6 +181,7 @@ def train_bundle(
     _write_members(out, fit, distributions, source)
     nomogram = _write_nomogram(out, cohort, training, fit, description)
     content = _manifest(cohort, training, fit, source, config, description, loader.device, origin)
+    content["training_data"]["left_out"] = {"n": 0, "by_reason": {}} if left_out is None else left_out.left_out
     content |= {
         "feature_distance_limit": {role: each.limit for role, each in distributions[0].items()},
         "feature_distance_calibration": calibration,
@@ -266,6 +274,7 @@ def _manifest(
         "training": {
             "recipe": config.to_json(),
             "precision": config.precision,
+            "endpoints": dict(zip(("learned", "left_out"), map(list, learned_endpoints(cohort.texts)), strict=True)),
             "members": len(fit.members),
             "scores": "the nomogram is fitted on out-of-fold scores; a patient's scores are the mean of the members'",
             "seconds": {name: round(value, 1) for name, value in fit.seconds.items()},
