@@ -102,12 +102,13 @@ def require_usable(check: CohortCheck, without_unusable: bool) -> None:
     InputError
         There are problems, and the operator has not said to go on without the patients, or that does not solve them.
     """
-    if check.of_table:
-        raise InputError(check.of_table[0].found)
-    if check.problems and not without_unusable:
-        first = check.problems[0]
+    of_patients = [problem for problem in check.problems if problem not in check.of_table]
+    if of_patients and not without_unusable:
+        first = of_patients[0]
         more = f" and {len(check.problems) - 1} more problems" if len(check.problems) > 1 else ""
         raise InputError(
             f"{check.cohort}: patient {first.patient_id}: expected {first.expected}, found {first.found}{more}; "
             "see all with cptdn train --check, correct them, or repeat the command with --without-unusable"
         )
+    if check.of_table:
+        raise InputError(check.of_table[0].found)

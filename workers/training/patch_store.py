@@ -257,12 +257,13 @@ class SavedPatchReader:
                 image_problem(patient_id, "missing_images", "no such file", f"the saved patches {path}")
             )
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # Opened here: numpy leaves a file open that it cannot read.
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
                 # Read inside the block: an npz is opened lazily and cannot be read once it is closed.
                 return {role: archive[name] for role, name in PATCH_KEYS.items() if name in archive}
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise UnusableImagesError(
-                image_problem(patient_id, "wrong_patches", str(error), f"a file of saved patches {path}")
+                image_problem(patient_id, "wrong_patches", f"another one ({error})", f"a file of saved patches {path}")
             ) from error
 
 
