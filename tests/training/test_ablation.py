@@ -69,7 +69,7 @@ def test_out_of_fold_scores_stand_beside_the_final_model(phantoms: Path, tmp_pat
     )
     assert done.returncode == 1, done.stderr  # 18 phantoms are refused
     metrics = json.loads(done.stdout)["metrics"]
-    assert set(metrics) == {"out_of_fold"}
+    assert set(metrics) == {"out_of_fold", "learning_curve"}
     found = metrics["out_of_fold"]
     assert (found["n"], found["n_events"], found["folds"]) == (18, 6, 3)
     # Recomputed from the table that was left, with the nomogram that was kept.

@@ -100,3 +100,10 @@ def test_every_share_has_its_part_of_each_group() -> None:
             for arm in (False, True):
                 group = training & (events == event) & (treated == arm)
                 assert abs((rank[group] < share).sum() - share * group.sum()) <= 0.5
+
+
+def test_a_share_of_a_handful_of_patients_is_not_learned_from(cohort: Cohort, tmp_path: Path) -> None:
+    fold = np.where(np.arange(300) < 32, 1 + np.arange(300) % N_FOLDS, 0)
+    scores = Scores(np.zeros(300), np.zeros(300))
+    point = learning_curve(cohort, fold, [{}, {}], scores, CONFIG, tmp_path, shares=(0.5,))["50 %"]
+    assert (point["c_index"]["value"], point["reason"]) == (None, "fewer than 10 patients to learn from")

@@ -103,5 +103,7 @@ def test_the_weights_do_not_depend_on_the_loaders(store: PatchStore, tmp_path: P
         )
         weights.append(run.network.state_dict())
     assert run.step > 4
+    # Watching costs as much as an epoch; without early stopping only some epochs and the last one are.
+    assert [epoch["validation_c_index"] is not None for epoch in run.history] == [False, True]
     for others in weights[1:]:
         assert all(torch.equal(weights[0][name], tensor) for name, tensor in others.items())

@@ -79,7 +79,7 @@ def test_every_variant_ends_with_a_verified_bundle(phantoms: Path, tmp_path: Pat
     bundle = verify_bundle(train(phantoms, tmp_path / "bundle", config))
     content = bundle.manifest.content
     assert content["training_data"]["n"] == 16
-    assert set(content["metrics"]) == {"out_of_fold", "internal"}
+    assert set(content["metrics"]) == {"out_of_fold", "internal", "learning_curve"}
     assert (content["metrics"]["out_of_fold"]["n"], content["metrics"]["internal"]["n"]) == (16, 8)
     assert [member.sequence_network("T2w").architecture for member in bundle.members] == [config.backbone] * 2
     tested = verify_bundle(add_phantom_metrics(bundle, {"held_out": phantoms}).folder)

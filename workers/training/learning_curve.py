@@ -33,7 +33,9 @@ from workers.training.score_training import CPU, train_scores
 from workers.training.training_config import Progress, TrainingConfig
 
 SHARES = (0.25, 0.5, 0.75, 1.0)
+FEWEST_PATIENTS = 10  # fewer have no spread to standardise the features by
 DIGITS = 4
+NOTHING = {"value": None, "ci95": None}
 
 
 def learning_curve(
@@ -93,6 +95,15 @@ def learning_curve(
     points: dict[str, Any] = {}
     for at, share in enumerate(shares):
         chosen = training & (rank < share)
+        per_fold = [chosen & (fold != number) for number in range(1, n_folds + 1)]
+        point: dict[str, Any] = {
+            "n": round(float(np.mean([part.sum() for part in per_fold]))),
+            "n_events": round(float(np.mean([(part & events).sum() for part in per_fold]))),
+        }
+        points[f"{100 * share:g} %"] = point
+        if min(int(part.sum()) for part in per_fold) < FEWEST_PATIENTS:
+            point |= {"c_index": NOTHING, "reason": f"fewer than {FEWEST_PATIENTS} patients to learn from"}
+            continue
         scores = Scores(np.full(len(fold), np.nan), np.full(len(fold), np.nan)) if share < 1 else out_of_fold
         for number in range(1, n_folds + 1) if share < 1 else ():
             learned_from = np.flatnonzero(chosen & (fold != number))
@@ -101,12 +112,7 @@ def learning_curve(
             inside = fold == number
             scores.prognostic[inside], scores.predictive[inside] = own.prognostic[inside], own.predictive[inside]
             progress("learning curve", at * n_folds + number, len(shares) * n_folds, f"{100 * share:g} % of patients")
-        per_fold = [chosen & (fold != number) for number in range(1, n_folds + 1)]
-        points[f"{100 * share:g} %"] = {
-            "n": round(float(np.mean([part.sum() for part in per_fold]))),
-            "n_events": round(float(np.mean([(part & events).sum() for part in per_fold]))),
-            **_unseen_c_index(cohort, fold, scores, chosen, nomogram, indication, penalty),
-        }
+        point |= _unseen_c_index(cohort, fold, scores, chosen, nomogram, indication, penalty)
     return points
 
 
@@ -177,7 +183,6 @@ def _unseen_c_index(
     indication: Indication,
     penalty: Penalty,
 ) -> dict[str, Any]:
-    nothing: dict[str, Any] = {"value": None, "ci95": None}
     risk = np.full(len(fold), np.nan)
     for number in range(1, int(fold.max()) + 1):
         inside = fold == number
@@ -186,7 +191,7 @@ def _unseen_c_index(
                 cohort, chosen & ~inside, scores, f"fold {number}", "learning curve", indication, penalty
             )
         except InputError as error:
-            return {"c_index": nothing, "reason": f"fold {number}: {error}"}
+            return {"c_index": NOTHING, "reason": f"fold {number}: {error}"}
         own = Scores(scores.prognostic[inside], scores.predictive[inside])
         risk[inside] = linear_predictor(cohort.where(inside), own, fitted)
     known, outcome = ~np.isnan(risk), cohort.outcome("dfs")
@@ -194,7 +199,7 @@ def _unseen_c_index(
         risk[known], outcome.durations_days[known], outcome.event_observed[known], fold[known]
     )
     if np.isnan(concordance.value):
-        return {"c_index": nothing, "reason": "no comparable pair of patients"}
+        return {"c_index": NOTHING, "reason": "no comparable pair of patients"}
     low, high = concordance.ci95
     ends = [round(max(low, 0.0), DIGITS), round(min(high, 1.0), DIGITS)]
     return {"c_index": {"value": round(concordance.value, DIGITS), "ci95": ends}}

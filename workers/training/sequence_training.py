@@ -29,6 +29,7 @@ from workers.training.precision import autocast
 from workers.training.training_config import Progress, TrainingConfig, convolution_optimizer, set_rate
 
 SLICES_PER_BATCH = 512
+WATCHED_EVERY = 5  # epochs
 
 
 @dataclass
@@ -43,7 +44,7 @@ class SequenceTraining:
     representative: Tensor | None = None  # slice number of each training patient
     early_stopping: EarlyStopping = field(default_factory=EarlyStopping)
     seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
 
     def state(self) -> dict[str, Any]:
         """Return the state for a checkpoint."""
@@ -139,7 +140,8 @@ def train_sequence(
         run.seconds += time.monotonic() - began
         run.history.append({"epoch": run.epoch, "loss": loss, "validation_c_index": c_index})
         save_checkpoint(checkpoint, run.state())
-        progress(role, run.epoch, config.epochs, f"loss {loss:.4f}, validation C-index {c_index:.3f}")
+        watched = "" if c_index is None else f", validation C-index {c_index:.3f}"
+        progress(role, run.epoch, config.epochs, f"loss {loss:.4f}{watched}")
     run.early_stopping.restore_best(network, config)
     return run
 
@@ -259,8 +261,11 @@ def _batch_loss(
 
 def _validated(
     run: SequenceTraining, images: _Images, outcomes: Outcomes, validation: IndexArray, config: TrainingConfig
-) -> float:
-    """Return the C-index of prognosis plus response after recording it for early stopping."""
+) -> float | None:
+    """Return the C-index of prognosis plus response after recording it for early stopping; None where nobody looks."""
+    # Without early stopping nothing is decided by it, and all slices of the watched patients take as long as an epoch.
+    if not config.stops_early and run.epoch % WATCHED_EVERY and run.epoch < config.epochs:
+        return None
     c_index = NO_PREFERENCE
     if len(validation):  # a tiny cohort has no validation patients
         features = patient_features(run.network, images, validation)
