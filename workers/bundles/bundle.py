@@ -4,6 +4,7 @@
     templates.json             intensity landmarks of each sequence, on whose scale patches are cut
     nomogram.json              the CPTDN
     plausibility.json          limits of the plausibility checks; bundles of earlier versions have none
+    training_patients.json     digests of the training patients; not in every bundle
     member-1/, member-2/ ...   the members of the ensemble; a bundle of an earlier version has these files beside the
                                manifest, as its only member:
         t1w.safetensors, t2w.safetensors, ce_t1w.safetensors    the SE-ResNet of each sequence

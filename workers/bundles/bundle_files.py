@@ -20,11 +20,12 @@ if TYPE_CHECKING:  # names and digests need no torch
 WEIGHTS = {role.value: f"{role.file_stem}.safetensors" for role in NASOPHARYNX.series_roles}
 SCORES, DISTRIBUTIONS, NOMOGRAM = "scores.safetensors", "distributions.safetensors", "nomogram.json"
 PLAUSIBILITY = "plausibility.json"
+TRAINING_PATIENTS = "training_patients.json"
 SHARED_FILES = (TEMPLATES, NOMOGRAM)
 """What all members have in common."""
 NETWORK_FILES = (*WEIGHTS.values(), SCORES)
 MEMBER_FILES = (*NETWORK_FILES, DISTRIBUTIONS, TEMPLATES)
-OPTIONAL_FILES = (PLAUSIBILITY,)
+OPTIONAL_FILES = (PLAUSIBILITY, TRAINING_PATIENTS)
 """What bundles of earlier versions do not have; in the manifest where it is present."""
 
 

@@ -16,6 +16,7 @@ from workers.cli.training_options import EVERY_NTH
 if TYPE_CHECKING:
     from config.sections import CaseSettings
     from workers.training.cohort_check import CohortCheck
+    from workers.training.patient_problems import PatientProblem
     from workers.volumes.intensity import Normalisation
 
 WithoutUnusableOption = Annotated[
@@ -82,16 +83,18 @@ def checked_cohort(
 
 def print_problems(check: CohortCheck) -> None:
     """Print the table of problems, or that there are none."""
-    if check.problems:
-        rows = [
-            (problem.patient_id or "(table)", problem.kind, problem.expected, problem.found, problem.action)
-            for problem in check.problems
-        ]
-        print_table(("patient", "problem", "expected", "found", "what to do"), rows, title=check.cohort)
+    print_problem_table(check.problems, check.cohort)
     typer.echo(
         f"{len(check.unusable)} of {check.n_patients} patients cannot be used"
         + (", and the table has problems of its own" if check.of_table else "")
     )
+
+
+def print_problem_table(problems: Sequence[PatientProblem], title: str) -> None:
+    """Print one row for each problem; nothing where there is none."""
+    if problems:
+        rows = [(each.patient_id or "(table)", each.kind, each.expected, each.found, each.action) for each in problems]
+        print_table(("patient", "problem", "expected", "found", "what to do"), rows, title=title)
 
 
 def require_usable(check: CohortCheck, without_unusable: bool) -> None:

@@ -54,6 +54,12 @@ def train(
         bool, typer.Option("--check", help="Read the table and all images, list every problem, and train nothing.")
     ] = False,
     without_unusable: WithoutUnusableOption = False,
+    forget_patients: Annotated[
+        bool,
+        typer.Option(
+            "--forget-patients", help="No digests of the training patients in the bundle; score-cohort needs them."
+        ),
+    ] = False,
     work: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Checkpoints and gathered patches (default: BUNDLE.training).")
     ] = None,
@@ -99,7 +105,7 @@ def train(
 
     First everything is read: --check stops there, with one table of every patient's problems and exit code 1 if there
     are any. An interrupted run resumes when the same command is repeated. All figures are of patients that the
-    predicting part had not seen; BUNDLE.training/out_of_fold.csv contains their scores for `cptdn nomogram evaluate`.
+    predicting part had not seen; BUNDLE.training/scores.csv contains all scores for `cptdn nomogram evaluate`.
 
     Example: cptdn train cohort.csv --images dicom --check
     Example: cptdn train cohort.csv --images patches --out bundles/site-2025 --work /scratch/site-2025
@@ -152,8 +158,9 @@ def train(
         precision=choose_precision(precision, backbone_of(width, variant, pooling), loader.device, place),
     )
     description = BundleDescription(
-        name or out.name, version, intended_use, population, nomogram, indication, penalty_of(penalty)
-    )
+        name or out.name, version, intended_use, population, nomogram, indication, penalty_of(penalty),
+        not forget_patients,
+    )  # fmt: skip
     with stages(EVERY_NTH) as report_progress:
         n_processes = processes or default_process_count(checked.n_patients)
         source = image_source(
@@ -178,7 +185,7 @@ def train(
         _print_endpoints(bundle.manifest.content["training"]["endpoints"])
         if checked.unusable:
             print_problems(checked)
-        typer.echo(f"out-of-fold scores: {place / 'out_of_fold.csv'}")
+        typer.echo(f"scores, those of training patients out of fold: {place / 'scores.csv'}")
         print_admission(bundle.manifest, trial_evidence(settings_of(ctx).model.trial_evidence))
         typer.echo(f"{bundle.manifest.name} {bundle.manifest.version}, files and weights checked: {bundle.digest}")
     if refused := bundle.manifest.admission.refused:

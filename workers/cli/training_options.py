@@ -83,7 +83,14 @@ DeviceOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 
-EVERY_NTH = {"images": 100, "landmarks": 25, "checked": 25, "scores": 50}  # plain lines of progress
+EVERY_NTH = {
+    "images": 100,
+    "landmarks": 25,
+    "checked": 25,
+    "scored": 32,
+    "patches": 25,
+    "scores": 50,
+}  # plain lines of progress
 
 
 def loader_from(device: str, loaders: int | None, threads: int) -> BatchLoader:

@@ -30,12 +30,15 @@ class PatientScores:
         Of the members, shape (n,) each.
     error : ScoreError or None
         Standard errors; None for a bundle with one member.
+    by_member : Scores
+        Shape (K, n) each.
     feature_distances : mapping of str to float64, shape (n,)
         By role.
     """
 
     mean: Scores
     error: ScoreError | None
+    by_member: Scores
     feature_distances: Mapping[str, FloatArray]
 
 
@@ -71,7 +74,7 @@ def score_patches(
         role: np.array([bundle.feature_distance(role, own) for own in zip(*(m[role] for m in rows), strict=True)])
         for role in SEQUENCES
     }
-    return PatientScores(scores.mean, score_error_of(scores), distances)
+    return PatientScores(scores.mean, score_error_of(scores), scores.by_member, distances)
 
 
 def _unit_patches(bag: NDArray[np.generic]) -> Float32Array:

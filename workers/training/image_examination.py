@@ -74,6 +74,16 @@ class ImageExaminer:
         """Return the folder or file of a patient."""
         return self.root / (patient_id if self.is_dicom else f"{patient_id}.npz")
 
+    def state(self, patient_id: str) -> str:
+        """Return a digest that changes with any file of a patient, and with the rules by which it is read."""
+        place = self.place(patient_id)
+        state = hashlib.sha256(f"{self.normalisation} {self.case.model_dump_json()}".encode())
+        for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
+            if path.is_file():
+                status = path.stat()
+                state.update(f"{path.relative_to(self.root)} {status.st_size} {status.st_mtime_ns};".encode())
+        return state.hexdigest()
+
     def __call__(self, patient_id: str) -> ExaminedImages:
         """Read everything of one patient; what cannot be used is returned, not raised."""
         try:
@@ -144,7 +154,7 @@ def examine_images(
         In the order of `patient_ids`. A study in two patients' folders is a problem of both.
     """
     known = {} if journal is None else _known(journal)
-    states = {patient_id: _state(examiner, patient_id) for patient_id in patient_ids}
+    states = {patient_id: examiner.state(patient_id) for patient_id in patient_ids}
     examined = {
         patient_id: known[patient_id, state] for patient_id, state in states.items() if (patient_id, state) in known
     }
@@ -170,18 +180,6 @@ def _with_duplicates(examined: dict[str, ExaminedImages]) -> dict[str, ExaminedI
             problem = image_problem(patient_id, "duplicate_images", f"the same images for {others}")
             examined[patient_id] = ExaminedImages(patient_id, problem)
     return examined
-
-
-def _state(examiner: ImageExaminer, patient_id: str) -> str:
-    """Return a digest that changes with any file of a patient, and with the rules by which it is read."""
-    place = examiner.place(patient_id)
-    files = sorted(place.rglob("*")) if place.is_dir() else [place]
-    state = hashlib.sha256(f"{examiner.normalisation} {examiner.case.model_dump_json()}".encode())
-    for path in files:
-        if path.is_file():
-            status = path.stat()
-            state.update(f"{path.relative_to(examiner.root)} {status.st_size} {status.st_mtime_ns};".encode())
-    return state.hexdigest()
 
 
 def _known(journal: Path) -> dict[tuple[str, str], ExaminedImages]:

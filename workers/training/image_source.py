@@ -63,7 +63,7 @@ def normalisation_of(root: Path, requested: Normalisation | None) -> Normalisati
     """
     if not (root / SAVED_TEMPLATES).is_file():
         return requested or "landmarks"
-    kinds = {template.kind for template in _saved_templates(root).values()}
+    kinds = {template.kind for template in saved_templates(root).values()}
     # Saved patches cannot be normalised again, so their templates decide.
     kind = kinds.pop()
     if kinds or (requested is not None and kind != requested):
@@ -117,7 +117,7 @@ def image_source(
 
     def of(cohort: Cohort) -> ImageSource:
         if not holds_dicom(root, cohort.patient_ids):
-            return ImageSource(saved_patch_reader(root), _saved_templates(root), spacing_mm, root)
+            return ImageSource(saved_patch_reader(root), saved_templates(root), spacing_mm, root)
         examiner = ImageExaminer(root, True, normalisation, case or CaseSettings())
         return _from_dicom(examiner, cohort, spacing_mm, progress, cache, processes)
 
@@ -145,7 +145,8 @@ def holds_dicom(root: Path, patient_ids: Sequence[str]) -> bool:
     )
 
 
-def _saved_templates(root: Path) -> dict[str, IntensityTemplate]:
+def saved_templates(root: Path) -> dict[str, IntensityTemplate]:
+    """Return the templates that the saved patches of a folder were made with; InputError where there are none."""
     path = root / SAVED_TEMPLATES
     try:
         document = json.loads(path.read_text(encoding="utf-8"))

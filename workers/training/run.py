@@ -33,18 +33,29 @@ from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
 from config.trial_evidence import EFFECT
 from workers.bundles.bundle import Bundle
-from workers.bundles.bundle_files import DISTRIBUTIONS, NOMOGRAM, SCORES, WEIGHTS, member_prefixes, save_weights
+from workers.bundles.bundle_files import (
+    DISTRIBUTIONS,
+    NOMOGRAM,
+    SCORES,
+    TRAINING_PATIENTS,
+    WEIGHTS,
+    member_prefixes,
+    save_weights,
+)
 from workers.bundles.drift import quantiles_of
 from workers.bundles.feature_distribution import FeatureDistribution
 from workers.bundles.packing import pack_bundle
+from workers.bundles.training_patients import write_training_patients
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.nomogram_file import load_nomogram_for, write_nomogram
 from workers.scores.multitask_network import SEQUENCES
+from workers.scores.scoring import Scores
 from workers.survival.cohort import TRAINING, Cohort
 from workers.survival.ridge import Penalty
 from workers.training.cohort_check import CohortCheck, read_trainable
 from workers.training.cohort_origin import CohortOrigin, cohort_origin
 from workers.training.cohort_outcomes import learned_endpoints
+from workers.training.cohort_scoring import write_scores
 from workers.training.cross_fitting import CrossFit, cross_fit, out_of_fold_metrics, predict_out_of_fold
 from workers.training.distribution_limits import ensemble_distributions
 from workers.training.image_source import ImageSource
@@ -58,7 +69,7 @@ from workers.training.training_config import Progress, TrainingConfig
 from workers.volumes.patches import PATCH_SIZE
 
 DEFAULT_FOLDS = 5
-OUT_OF_FOLD = "out_of_fold.csv"
+OUT_OF_FOLD, SCORES_TABLE = "out_of_fold.csv", "scores.csv"
 INTENSITY = {
     "landmarks": "landmark histogram standardisation (Nyul), clipped to 0..2048, divided by 2048",
     "n4_landmarks": "N4 bias field correction, landmark histogram standardisation (Nyul), clipped to 0..2048, divided "
@@ -81,6 +92,8 @@ class BundleDescription:
         What the bundle answers for: horizons, biomarker threshold, stage.
     penalty : float, "auto" or None
         Of a ridge-penalised fit of the nomogram.
+    remembers_patients : bool
+        The bundle has digests of its training patients, see `training_patients`.
     """
 
     name: str
@@ -90,6 +103,7 @@ class BundleDescription:
     nomogram: Path | None = None
     indication: Indication = NASOPHARYNX
     penalty: Penalty = None
+    remembers_patients: bool = True
 
 
 def train_bundle(
@@ -204,6 +218,17 @@ def train_bundle(
         },
         EFFECT: {"own": own_effect(cohort, training, fit.out_of_fold, nomogram)},
     }
+    (out / TRAINING_PATIENTS).unlink(missing_ok=True)
+    if description.remembers_patients:
+        write_training_patients(
+            out, {cohort.patient_ids[row]: int(fit.fold[row]) for row in np.flatnonzero(fit.fold > 0)}
+        )
+    inside = fit.fold > 0
+    final = Scores(
+        np.where(inside, fit.out_of_fold.prognostic, fit.ensemble.prognostic),
+        np.where(inside, fit.out_of_fold.predictive, fit.ensemble.predictive),
+    )
+    write_scores(work / SCORES_TABLE, cohort.texts, final, fit.fold)
     return pack_bundle(out, content)
 
 
