@@ -43,12 +43,15 @@ class QuarantinedFile:
         As the sender announced it; empty where that is no UID.
     is_of_study : bool
         False for a file of unknown study that came in one association with objects of this study and of others.
+    differences : tuple of str
+        Of a conflict: keywords of what differs, or why that is not known.
     """
 
     code: str
     text: str
     sop_instance_uid: str = ""
     is_of_study: bool = True
+    differences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

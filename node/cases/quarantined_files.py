@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from node.cases.case_inputs import CaseInputs, QuarantinedFile
@@ -11,8 +10,6 @@ from node.cases.series_summary import SeriesSummary
 
 UNREADABLE, CONFLICTING = "unreadable_instance", "conflicting_instance"
 MAX_NAMED_ATTRIBUTES = 4
-# The text of a conflict names in parentheses what differs: keywords, or why that is not known.
-_DIFFERENCES = re.compile(r"other content \((.*)\)")
 
 
 def quarantine_gaps(inputs: CaseInputs, series: Mapping[str, SeriesSummary], is_incomplete: bool) -> list[Gap]:
@@ -81,8 +78,7 @@ def _conflicts(inputs: CaseInputs, series: Mapping[str, SeriesSummary]) -> list[
 def _conflict(name: str, files: Sequence[QuarantinedFile], study_instance_uid: str) -> str:
     n = len({file.sop_instance_uid for file in files})
     instances = "1 instance" if n == 1 else f"{n} instances"
-    lists = (keywords for file in files for keywords in _DIFFERENCES.findall(file.text))
-    differences = list(dict.fromkeys(keyword for keywords in lists for keyword in keywords.split(", ")))
+    differences = list(dict.fromkeys(keyword for file in files for keyword in file.differences))
     named = ", ".join([*differences[:MAX_NAMED_ATTRIBUTES], *(["..."] if differences[MAX_NAMED_ATTRIBUTES:] else [])])
     return (
         f"{name}: {instances} came again under a SOP Instance UID that is already stored with other content"

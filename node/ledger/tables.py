@@ -118,6 +118,8 @@ class Quarantined(Base):
     text: Mapped[str] = mapped_column(Text)
     sop_instance_uid: Mapped[str] = mapped_column(String(64))
     study_instance_uid: Mapped[str | None] = mapped_column(String(64))
+    # Of a conflict: keywords of what differs, or why that is not known; empty in rows of earlier versions.
+    differences: Mapped[list[Any]] = mapped_column(default=list)
     digest: Mapped[str] = mapped_column(String(64))
     path: Mapped[str] = mapped_column(Text)
     calling_ae: Mapped[str]

@@ -243,7 +243,7 @@ def _quarantined_files(
     session: Session, study_instance_uid: str, related: Sequence[Instance]
 ) -> tuple[QuarantinedFile, ...]:
     files = [
-        QuarantinedFile(row.code, row.text, row.sop_instance_uid)
+        QuarantinedFile(row.code, row.text, row.sop_instance_uid, differences=tuple(row.differences))
         for row in quarantined_of_case(session, study_instance_uid, related)
     ]
     # An association that sent parts of one study only sent the objects without a readable study for it, too.

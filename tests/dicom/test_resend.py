@@ -143,6 +143,7 @@ def test_other_content_is_refused_with_what_differs(node: Scene) -> None:
     first, second = node.quarantined()
     assert "other content (PixelData)" in first.text
     assert "other content (StudyInstanceUID, PatientID)" in second.text
+    assert (first.differences, second.differences) == (["PixelData"], ["StudyInstanceUID", "PatientID"])
     assert "P-2" not in second.text
     # Named in the study of the stored instance: there is no case of the other one.
     assert {aside.study_instance_uid for aside in (first, second)} == {ds.StudyInstanceUID}
@@ -158,6 +159,9 @@ def test_what_cannot_be_compared_is_refused_and_says_so(tmp_path: Path) -> None:
         assert send(node, ds, IMPLICIT)[0] == StoreStatus.CONFLICTING_INSTANCE
         [aside] = node.quarantined()
         assert "not comparable: decoding crashed" in aside.text
+        # One reason with a comma in it, not two keywords.
+        [why] = aside.differences
+        assert why.startswith("not comparable: decoding crashed")
         # New instances do not need the comparison.
         assert send(node, mr_slice())[0] == 0
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from node.dicom.headers.instance_header import InstanceHeader
 from node.dicom.headers.structure import STUDY_INSTANCE_UID, EncodingError
 from node.dicom.network.contexts import TRANSFER_SYNTAXES
@@ -27,11 +29,17 @@ class InstanceRefusedError(Exception):
         The reason, free of patient data.
     study_instance_uid : str, optional
         The study whose case names the object; None when it could not be read.
+    differences : sequence of str
+        Of a conflict: keywords of what differs, or why that is not known.
     """
 
-    def __init__(self, status: StoreStatus, code: str, text: str, study_instance_uid: str | None = None) -> None:
+    def __init__(
+        self, status: StoreStatus, code: str, text: str, study_instance_uid: str | None = None,
+        differences: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         super().__init__(text)
         self.status, self.code, self.text, self.study_instance_uid = status, code, text, study_instance_uid
+        self.differences = tuple(differences)
 
     @classmethod
     def of_encoding(cls, error: EncodingError) -> InstanceRefusedError:
@@ -40,7 +48,7 @@ class InstanceRefusedError(Exception):
         return cls(StoreStatus.UNREADABLE, UNREADABLE, str(error), study if is_uid(study) else None)
 
     @classmethod
-    def of_conflict(cls, meta: FileMeta, study_instance_uid: str, differences: str) -> InstanceRefusedError:
+    def of_conflict(cls, meta: FileMeta, study_instance_uid: str, differences: Sequence[str]) -> InstanceRefusedError:
         """Return the refusal of other content under a SOP Instance UID that is stored already.
 
         Parameters
@@ -49,11 +57,12 @@ class InstanceRefusedError(Exception):
             Of the command.
         study_instance_uid : str
             The study of the stored instance.
-        differences : str
+        differences : sequence of str
             Keywords of what differs, or why that is not known; without values.
         """
-        text = f"this SOP Instance UID is already stored with other content ({differences}): {meta.sop_instance_uid}"
-        return cls(StoreStatus.CONFLICTING_INSTANCE, CONFLICTING, text, study_instance_uid)
+        named = ", ".join(differences)
+        text = f"this SOP Instance UID is already stored with other content ({named}): {meta.sop_instance_uid}"
+        return cls(StoreStatus.CONFLICTING_INSTANCE, CONFLICTING, text, study_instance_uid, differences)
 
 
 def check_identity(meta: FileMeta, header: InstanceHeader) -> None:

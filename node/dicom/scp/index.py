@@ -158,8 +158,8 @@ class InstanceIndex:
                 session,
                 Quarantined(
                     code=refusal.code, text=refusal.text, sop_instance_uid=uid if is_uid(uid) else "",
-                    study_instance_uid=refusal.study_instance_uid, digest=quarantined.digest, path=quarantined.path,
-                    calling_ae=sender.peer.calling_ae,
+                    study_instance_uid=refusal.study_instance_uid, differences=list(refusal.differences),
+                    digest=quarantined.digest, path=quarantined.path, calling_ae=sender.peer.calling_ae,
                     association_id=sender.peer.association_id, received_at=now_utc(),
                 ),
             )  # fmt: skip

@@ -200,9 +200,9 @@ class Intake:
         stored = self._store.path(indexed.stored_path)
         self._store.require_file(indexed.stored_path)
         try:
-            differences = ", ".join(self._comparison.differences(stored, Path(instance.path)))
+            differences = self._comparison.differences(stored, Path(instance.path))
         except ComparisonFailedError as error:
-            differences = f"not comparable: {error}"
+            differences = (f"not comparable: {error}",)
         self._index.remove_file(row)
         if differences:
             raise InstanceRefusedError.of_conflict(instance.meta, indexed.stored_study_instance_uid, differences)
