@@ -35,6 +35,7 @@ PAGES: tuple[tuple[str, str, View, str], ...] = (
     ("/cases/{study}/reports/{revision}/page.png", "GET", case.report_page, "read"),
     ("/cases/{study}/reports/{revision}/nomogram.svg", "GET", case.case_nomogram, "read"),
     ("/cases/{study}/assign", "POST", decisions.assign, "operate"),
+    ("/cases/{study}/issuer", "POST", decisions.assign_issuer, "operate"),
     ("/cases/{study}/facts", "POST", decisions.set_facts, "operate"),
     ("/cases/{study}/confirm", "POST", decisions.confirm, "operate"),
     ("/cases/{study}/hold", "POST", decisions.hold, "operate"),

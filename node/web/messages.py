@@ -219,6 +219,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "dismiss": ("Dismiss the later files", "忽略后到的文件"),
     "dismiss_because": ("Why the stored files are right", "为何以已存文件为准"),
     "assign": ("Assign series roles", "指定序列角色"),
+    "issuer": ("Issuer of the Patient ID", "患者 ID 的签发机构"),
+    "assign_issuer": ("Use the facts of this issuer", "采用该机构的资料"),
     "both_parts": ("Both parts", "两部分合并"),
     "assign_hint": ("The study is assessed again at once.", "保存后立即重新评估该检查。"),
     "as_chosen": ("by the rules", "按规则判定"),

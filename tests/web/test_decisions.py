@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from node.clinical.entries import diagnosis_entry, record_entries
 from node.ledger.cases import get_case, history, set_state
 from node.ledger.database import now_utc
 from node.ledger.facts import facts_of
@@ -192,6 +193,26 @@ def test_a_question_is_answered_on_the_page_with_its_reason(case: Site) -> None:
         answer = get_case(session, "1.2.3").confirmations["treatment_response"]
         assert (answer["text"], answer["because"], answer["by"]) == (question, "no treatment was given", "wang")
     assert lines(case)[-1][2] == "wang"
+
+
+def test_the_issuer_of_a_patient_id_with_facts_of_two_is_chosen_on_the_page(case: Site) -> None:
+    browser = case.logged_in("wang")
+    assert 'name="issuer"' not in browser.get("/cases/1.2.3").text
+    with case.ledger.begin() as session:
+        patient_id = get_case(session, "1.2.3").patient_id
+        for issuer in ("NORTH", "SOUTH"):
+            record_entries(session, patient_id, issuer, [diagnosis_entry("C11.9")], "test", "a tester")
+    page = browser.get("/cases/1.2.3").text
+    assert all(f'<option value="{issuer}">' in page for issuer in ("NORTH", "SOUTH"))
+    assert post(browser, "/cases/1.2.3/issuer", {"issuer": ""}).status_code == 400
+    refused = post(browser, "/cases/1.2.3/issuer", {"issuer": "WEST"})
+    assert refused.status_code == 400
+    assert "expected an issuer of the patient&#39;s facts (NORTH, SOUTH), found WEST" in refused.text
+    assert post(browser, "/cases/1.2.3/issuer", {"issuer": "SOUTH"}).status_code == 303
+    with case.ledger.begin() as session:
+        assert get_case(session, "1.2.3").issuer == "SOUTH"
+    assert lines(case)[-1] == ("assigned", "The Patient ID is of SOUTH, decided by wang.", "wang")
+    assert 'name="issuer"' not in browser.get("/cases/1.2.3").text
 
 
 def test_diagnosis_and_stage_with_their_editions_are_entered_on_the_page(case: Site) -> None:

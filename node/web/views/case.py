@@ -70,7 +70,7 @@ def case_page(request: PageRequest) -> Response:
         versions=_versions(reports), quarantined=quarantined, discarded=discarded,
         deliveries=deliveries, jobs=jobs, timeline=timeline, facts=facts, series=series, roles=ROLES,
         contour=case.assessment.get("contour") or {}, quality=case.assessment.get("quality") or [],
-        confirmable=CONFIRMABLE,
+        confirmable=CONFIRMABLE, issuers=facts.issuers if not case.issuer and len(facts.issuers) > 1 else (),
         retryable=next((job for job in jobs[:1] if job.state in ("failed", "cancelled")), None),
         drawable=bool(current and len(current.result["scenarios"]) == 1 and current.result["age_years"] is not None),
     )  # fmt: skip

@@ -50,6 +50,32 @@ def assign(request: PageRequest) -> Response:
     return _done(request, "flash_assigned")
 
 
+def assign_issuer(request: PageRequest) -> Response:
+    """Say which issuer the Patient ID is of. Field: issuer, as recorded with a fact of the patient.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Its path has the parameter `study`.
+
+    Returns
+    -------
+    Response
+        To the page of the case.
+
+    Raises
+    ------
+    InputError
+        When nothing is chosen, the images name another issuer, or no fact of the patient comes from this one.
+    """
+    issuer = request.form_value("issuer")
+    if not issuer:
+        raise InputError(request.translations("nothing_entered"))
+    with request.context.ledger.begin() as session:
+        decisions.assign_issuer(session, case_of(request, session).study_instance_uid, issuer, request.user)
+    return _done(request, "flash_assigned")
+
+
 def hold(request: PageRequest) -> Response:
     """Hold the study. Field: because."""
     # Cut and not refused: the history has room for a sentence, not for a document.
