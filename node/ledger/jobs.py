@@ -4,24 +4,24 @@ queued --claim--> running --advance--> queued (next step) ... --finish--> done
                      |--fail--> failed        |--lease ends--> queued again, or failed after MAX_ATTEMPTS
                      |--wait_for_space--> queued again, as long as the disk is full
 
-A writer that needs a case and its job locks them in this order, so that no two writers wait for each other.
+A writer that needs a case and its job locks them in this order, so that no two writers wait for each other. What ends
+a step without an answer (a dead worker, an emptied broker, a full disk, lost files) is in `job_recovery`.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
 from node.ledger.backoff import backoff_s
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.database import now_utc
-from node.ledger.outbox import enqueue, pending_ids
+from node.ledger.outbox import enqueue
 from node.ledger.state_counts import count_states
 from node.ledger.tables import Case, Job
 from node.messaging.messages import TASK_OF_STEP
@@ -30,14 +30,12 @@ STEPS = ("volumes", "features", "report")
 ACTIVE = ("queued", "running")
 STATES = ("queued", "running", "done", "failed", "cancelled")
 LEASE = timedelta(seconds=60)
-LOST_AFTER = timedelta(seconds=60)  # a queued job whose message no worker has taken for this long is sent again
 # A crash of a worker counts as an attempt, too (`claim` counts, not `fail`): a study that kills every process that
 # computes it would otherwise be computed for ever.
 MAX_ATTEMPTS = 5
 # At most 2, 4, 8 and 16 s after the first four failures: the case says within a minute of lost time what is wrong. The
-# longer waits are for a full disk (`wait_for_space`), which only an administrator can help.
+# longer waits are for a full disk (`job_recovery.wait_for_space`), which only an administrator can help.
 RETRY_FIRST_S, RETRY_LONGEST_S = 2.0, 300.0
-OUT_OF_SPACE, ARTEFACTS_GONE = "out_of_space", "artefacts_gone"
 
 
 def create_job(
@@ -77,7 +75,7 @@ def create_job(
     # Row and message in one transaction: a crash between two would leave a job without a message, or a message without
     # a job. The broker gets the message later, from the outbox.
     session.add(job)
-    _enqueue(session, job)
+    enqueue_step(session, job)
     return job
 
 
@@ -225,12 +223,12 @@ def advance(session: Session, job: Job, seconds: dict[str, float], result: dict[
         Replaces the job's result.
     """
     job.step = STEPS[STEPS.index(job.step) + 1]
-    _release(job, "queued")
+    release(job, "queued")
     # Each step has attempts of its own: five failures of a long way through three steps are not five of one step.
     job.attempts = 0
     job.seconds = {**job.seconds, **seconds}
     job.result = result if result is not None else job.result
-    _enqueue(session, job)
+    enqueue_step(session, job)
 
 
 def skip_to_report(session: Session, job: Job, result: dict[str, Any]) -> None:
@@ -256,7 +254,7 @@ def finish(session: Session, job: Job, seconds: dict[str, float]) -> None:
         transaction that records the report.
     """
     job.step = "done"
-    _release(job, "done")
+    release(job, "done")
     job.seconds = {**job.seconds, **seconds}
     job.error_code = job.error_text = None
 
@@ -272,7 +270,7 @@ def finish_comparison(job: Job, seconds: dict[str, float], result: dict[str, Any
         Scores, or a refusal, as JSON values.
     """
     job.step, job.result = "done", result
-    _release(job, "done")
+    release(job, "done")
     job.seconds = {**job.seconds, **seconds}
     job.error_code = job.error_text = None
 
@@ -289,70 +287,11 @@ def fail(session: Session, job: Job, code: str, text: str, retry: bool) -> None:
     """
     job.error_code, job.error_text = code, text
     if retry and job.attempts < MAX_ATTEMPTS:
-        _requeue_in(session, job, backoff_s(RETRY_FIRST_S, RETRY_LONGEST_S, job.attempts))
+        requeue_in(session, job, backoff_s(RETRY_FIRST_S, RETRY_LONGEST_S, job.attempts))
         return
-    _release(job, "failed")
+    release(job, "failed")
     if job.send:
         set_state(session, get_case(session, job.study_instance_uid), "failed", [{"code": code, "text": text}])
-
-
-def wait_for_space(session: Session, job: Job, text: str) -> None:
-    """Queue a step again because the disk is full, without end; its case names the reason until then.
-
-    Parameters
-    ----------
-    text : str
-        Reason for people, which the case shows while it is ``queued``.
-    """
-    job.error_code, job.error_text = OUT_OF_SPACE, text
-    _requeue_in(session, job, backoff_s(RETRY_FIRST_S, RETRY_LONGEST_S, job.attempts))
-    job.attempts = max(0, min(job.attempts, MAX_ATTEMPTS - 1))  # a full disk must not use up the attempts of a step
-    if job.send:
-        reason = {"code": OUT_OF_SPACE, "text": text}
-        set_state(session, get_case(session, job.study_instance_uid), "queued", [reason])
-
-
-def resume_after_full_disk(session: Session) -> int:
-    """Queue at once the jobs that wait for space, because there is space again.
-
-    Returns
-    -------
-    int
-        Number of these jobs.
-    """
-    waiting = list(
-        session.scalars(
-            select(Job)
-            .where(Job.state == "queued", Job.error_code == OUT_OF_SPACE, Job.not_before > now_utc())
-            .with_for_update(skip_locked=True)
-        )
-    )
-    for job in waiting:
-        # `_enqueue` without a time makes the message due at once; the one that is due later finds the step done and is
-        # ignored.
-        job.not_before = now_utc()
-        _enqueue(session, job)
-    return len(waiting)
-
-
-def restart_job(session: Session, job: Job, text: str) -> None:
-    """Start a job from its first step, once, because files of an earlier step are gone (power cut, restored backup).
-
-    The second time it fails: something removes the files again.
-
-    Parameters
-    ----------
-    text : str
-        Which files are missing, for the history of the study.
-    """
-    # `error_code` is the memory of the first restart: `finish` and `retry` clear it.
-    if job.error_code == ARTEFACTS_GONE:
-        fail(session, job, ARTEFACTS_GONE, f"{text}; computing them again did not help", retry=False)
-        return
-    job.step, job.attempts, job.error_code, job.error_text = STEPS[0], 0, ARTEFACTS_GONE, text
-    _release(job, "queued")
-    _enqueue(session, job)
-    record(session, job.study_instance_uid, "begun_again", f"Job {job.id} starts again: {text}.")
 
 
 def refuse(session: Session, job: Job, code: str, text: str) -> None:
@@ -364,7 +303,7 @@ def refuse(session: Session, job: Job, code: str, text: str) -> None:
         Reason for programs and for people, which the case shows.
     """
     job.error_code, job.error_text = code, text
-    _release(job, "done")
+    release(job, "done")
     if job.send:
         set_state(session, get_case(session, job.study_instance_uid), "refused", [{"code": code, "text": text}])
 
@@ -383,7 +322,7 @@ def retry(session: Session, job_id: str, by: str = "administrator") -> Job:
     now = now_utc()
     job.state, job.attempts, job.error_code, job.error_text = "queued", 0, None, None
     job.not_before = job.updated_at = now
-    _enqueue(session, job)
+    enqueue_step(session, job)
     if job.send:
         set_state(session, get_case(session, job.study_instance_uid), "queued")
     record(session, job.study_instance_uid, "retry", f"Job {job_id} was queued again.", actor=by)
@@ -418,57 +357,9 @@ def _stop(session: Session, job_id: str, code: str, because: str, actor: str) ->
         raise InputError(f"job {job_id} is {job.state}; only queued and running jobs can be cancelled")
     # A worker that computes this step now loses its lease, and with it the right to record a result.
     job.error_code, job.error_text = code, because
-    _release(job, "cancelled")
+    release(job, "cancelled")
     record(session, job.study_instance_uid, code, f"Job {job_id} was stopped: {because}.", actor=actor)
     return job
-
-
-def watchdog(session: Session, lost_after: timedelta = LOST_AFTER) -> int:
-    """Queue again what a dead worker or an emptied broker has lost; return the number of jobs.
-
-    Several nodes may do this at the same time: each passes over what another one has locked.
-
-    Parameters
-    ----------
-    lost_after : timedelta
-        How long a message may be on its way before it is sent again.
-    """
-    now = now_utc()
-    # A running job whose lease is over lost its worker; a queued job without a claim lost its message. The two
-    # differ: only the first one counts as a failed attempt, because a restarted broker says nothing against the study.
-    abandoned = (Job.state == "running", Job.lease_until < now)
-    lost = (Job.state == "queued", Job.updated_at < now - lost_after, Job.not_before <= now)
-    # A message that is still in the outbox is not lost: the broker is only full or does not answer. Without this
-    # condition each pass would add one more message for each waiting job of a long queue.
-    revived = 0
-    for job in _lock_each(session, abandoned):
-        fail(session, job, "worker_lost", f"the worker {job.lease_owner} stopped while it had this job", retry=True)
-        revived += 1
-    for job in _lock_each(session, lost, except_ids=pending_ids(session, TASK_OF_STEP.values())):
-        job.updated_at = now
-        _enqueue(session, job)
-        revived += 1
-    return revived
-
-
-def _lock_each(
-    session: Session, conditions: Sequence[ColumnElement[bool]], except_ids: Collection[str] = frozenset()
-) -> Iterator[Job]:
-    """Yield the jobs that meet the conditions, each locked after its case; what is locked elsewhere is passed over."""
-    # Ids only, then one lock at a time: locking all candidates at once would hold cases that a worker wants to record.
-    candidates = select(Job.id, Job.study_instance_uid).where(*conditions).order_by(Job.created_at)
-    for job_id, study in session.execute(candidates).all():
-        if job_id in except_ids:
-            continue
-        case = select(Case).where(Case.study_instance_uid == study).with_for_update(skip_locked=True)
-        # Locked by a worker or another watchdog, which means that it is being handled: the next pass looks again.
-        if session.scalar(case) is None:
-            continue
-        # The conditions again: another node may have queued the job between the first query and this lock.
-        still = select(Job).where(Job.id == job_id, *conditions).with_for_update(skip_locked=True)
-        job = session.scalar(still.execution_options(populate_existing=True))
-        if job is not None:
-            yield job
 
 
 def list_jobs(session: Session, states: tuple[str, ...] = (), limit: int | None = None) -> list[Job]:
@@ -498,15 +389,18 @@ def count_by_state(session: Session) -> dict[str, int]:
     return count_states(session, "jobs", STATES)
 
 
-def _release(job: Job, state: str) -> None:
+def release(job: Job, state: str) -> None:
+    """Set the state and end the lease."""
     job.state, job.lease_owner, job.lease_until, job.updated_at = state, None, None, now_utc()
 
 
-def _requeue_in(session: Session, job: Job, seconds: float) -> None:
-    _release(job, "queued")
+def requeue_in(session: Session, job: Job, seconds: float) -> None:
+    """Queue the step of a job again, to be taken after this time."""
+    release(job, "queued")
     job.not_before = now_utc() + timedelta(seconds=seconds)
-    _enqueue(session, job, job.not_before)
+    enqueue_step(session, job, job.not_before)
 
 
-def _enqueue(session: Session, job: Job, not_before: datetime | None = None) -> None:
+def enqueue_step(session: Session, job: Job, not_before: datetime | None = None) -> None:
+    """Write the message of a job's step into the outbox, due at once or at a time."""
     enqueue(session, TASK_OF_STEP[job.step], [job.id], not_before, job.bulk)

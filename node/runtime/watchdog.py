@@ -8,7 +8,7 @@ import structlog
 
 from config.settings import Settings
 from node.dicom.scp.ae import RunningNode
-from node.ledger import clock, jobs
+from node.ledger import clock, job_recovery
 from node.ledger.associations import close_abandoned
 from node.ledger.cases import schedule_touched
 from node.ledger.database import Ledger, now_utc
@@ -54,10 +54,10 @@ class Watchdog:
         self._node.heartbeat()
         now = now_utc()
         with self._ledger.begin() as session:
-            n_jobs = jobs.watchdog(session, self._lease)
+            n_jobs = job_recovery.requeue_lost(session, self._lease)
             # Only then: a job that starts on a full disk would fail at once and wait again.
             if self._store.has_room_for_work():
-                n_jobs += jobs.resume_after_full_disk(session)
+                n_jobs += job_recovery.resume_after_full_disk(session)
             if studies := close_abandoned(session, now - DEAD_AFTER, now):
                 schedule_touched(session, studies)
             n_deliveries = requeue_overdue(session, self._settings)

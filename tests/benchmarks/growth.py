@@ -17,7 +17,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from config.settings import Settings, StorageSettings
-from node.ledger import cases, jobs, outbox, reports
+from node.ledger import cases, job_recovery, jobs, outbox, reports
 from node.ledger.associations import close_abandoned, open_on_study
 from node.ledger.cases import get_case, schedule_touched
 from node.ledger.database import Ledger, now_utc, open_ledger
@@ -82,7 +82,7 @@ def questions(settings: Settings) -> dict[str, Callable[[Session, str], Any]]:
     """What a node, a worker or a person asks; each gets a session and the UID of a study in the middle."""
 
     def watch(session: Session, _study: str) -> None:
-        jobs.watchdog(session)
+        job_recovery.requeue_lost(session)
         close_abandoned(session, now_utc() - DEAD_AFTER, now_utc())
         requeue_overdue(session, settings)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from node.ledger import clock, database, deliveries, jobs
+from node.ledger import clock, database, deliveries, job_recovery, jobs
 from node.ledger.associations import Peer, close_abandoned, record_study
 from node.ledger.cases import get_case, schedule_assessment
 from node.ledger.database import Ledger
@@ -90,11 +90,11 @@ def test_a_worker_keeps_its_work_over_a_jump_and_a_dead_one_loses_it_a_lease_lat
     wall.offset = timedelta(hours=hours)
     reset(ledger)
     with ledger.begin() as session:
-        assert jobs.watchdog(session) == 0
+        assert job_recovery.requeue_lost(session) == 0
         assert jobs.get_leased(session, job_id, "w") is not None
     wall.offset += LEASE + timedelta(seconds=1)
     with ledger.begin() as session:
-        assert jobs.watchdog(session) == 1
+        assert job_recovery.requeue_lost(session) == 1
 
 
 @pytest.mark.parametrize("hours", [-3, 3])

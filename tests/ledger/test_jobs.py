@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from config.errors import InputError
-from node.ledger import jobs
+from node.ledger import job_recovery, jobs
 from node.ledger.cases import get_case
 from node.ledger.database import Ledger, now_utc
 from node.ledger.outbox import is_empty, relay
@@ -87,7 +87,7 @@ def test_a_dead_workers_step_is_queued_again(ledger: Ledger) -> None:
     with ledger.begin() as session:
         session.get_one(Job, job_id).lease_until = now_utc() - timedelta(seconds=1)
     with ledger.begin() as session:
-        assert jobs.watchdog(session) == 1
+        assert job_recovery.requeue_lost(session) == 1
         job = session.get_one(Job, job_id)
         assert job.state == "queued"
         assert "dead" in (job.error_text or "")
@@ -98,7 +98,7 @@ def test_a_living_workers_step_is_left_alone(ledger: Ledger) -> None:
     job_id = new_job(ledger)
     claim(ledger, job_id, "volumes", "alive")
     with ledger.begin() as session:
-        assert jobs.watchdog(session) == 0
+        assert job_recovery.requeue_lost(session) == 0
         assert jobs.get_leased(session, job_id, "alive") is not None
 
 
@@ -106,9 +106,9 @@ def test_an_emptied_broker_gets_its_message_again(ledger: Ledger) -> None:
     job_id = new_job(ledger)
     sent(ledger)  # the broker had it, and lost it
     with ledger.begin() as session:
-        session.get_one(Job, job_id).updated_at = now_utc() - jobs.LOST_AFTER - timedelta(seconds=1)
+        session.get_one(Job, job_id).updated_at = now_utc() - job_recovery.LOST_AFTER - timedelta(seconds=1)
     with ledger.begin() as session:
-        jobs.watchdog(session)
+        job_recovery.requeue_lost(session)
     assert sent(ledger) == [(PREPARE_VOLUMES, [job_id])]
 
 
@@ -159,7 +159,7 @@ def test_a_failed_job_is_remembered_with_its_inputs_and_code(ledger: Ledger, cod
         assert latest is not None
         assert (latest.id, latest.state, latest.request_digest, latest.error_code) == (job_id, "failed", "digest", code)
         assert jobs.active_jobs(session, STUDY) == []
-        assert jobs.watchdog(session, timedelta(0)) == 0
+        assert job_recovery.requeue_lost(session, timedelta(0)) == 0
 
 
 def test_what_a_cancelled_job_computed_is_dropped(ledger: Ledger) -> None:

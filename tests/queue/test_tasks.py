@@ -13,7 +13,7 @@ import structlog.testing
 from config.errors import IneligibleStudyError, InputError, ModelBundleError, StorageFullError
 from config.settings import load_settings
 from dicom_sr.report.errors import InvalidReportError
-from node.ledger import jobs
+from node.ledger import job_recovery, jobs
 from node.ledger.cases import get_case, open_case
 from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.outbox import pending_ids
@@ -106,7 +106,7 @@ def test_a_full_disk_is_waited_for_visibly_and_never_counts_against_the_study(
         run(context, job.id, error)
     with context.ledger.begin() as session:
         assert session.get_one(Job, job.id).state == "queued"
-        assert jobs.resume_after_full_disk(session) == 1
+        assert job_recovery.resume_after_full_disk(session) == 1
         assert session.get_one(Job, job.id).not_before <= now_utc()
         assert pending_ids(session, ["cptdn.volumes"]) == {job.id}
 

@@ -19,7 +19,7 @@ from celery import Celery
 
 from config.errors import CptdnError, IneligibleStudyError, ModelBundleError, StorageFullError
 from dicom_sr.report.errors import ReportError
-from node.ledger import jobs
+from node.ledger import job_recovery, jobs
 from node.ledger.cases import get_case
 from node.ledger.database import now_utc
 from node.ledger.deliveries import job_of
@@ -187,9 +187,9 @@ def _write_failure(context: WorkerContext, job_id: str, owner: str, error: Excep
         elif isinstance(error, IneligibleStudyError):
             jobs.refuse(session, job, error.code, error.text)
         elif isinstance(error, StorageFullError) or (isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS):
-            jobs.wait_for_space(session, job, str(error))
+            job_recovery.wait_for_space(session, job, str(error))
         elif isinstance(error, ArtefactsMissingError):
-            jobs.restart_job(session, job, str(error))
+            job_recovery.restart_job(session, job, str(error))
         elif isinstance(error, ModelBundleError):
             jobs.fail(session, job, "model_bundle", str(error), retry=False)
         elif isinstance(error, ReportError):
