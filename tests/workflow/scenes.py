@@ -26,6 +26,7 @@ from node.ledger.cases import get_case, history, record_arrival
 from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.reports import current_report, record_report
 from node.ledger.tables import Case, Instance, Job, Report
+from node.workflow.casework import assess_case, assess_due
 from tests.cases.case_headers import STUDY, structure_set, whole_study
 
 PATIENT = "P1"
@@ -145,3 +146,15 @@ def site(folder: Path, toml: str = "") -> Iterator[Site]:
 
 def received_now(instances: Iterable[StoredInstance]) -> list[StoredInstance]:
     return [replace(instance, received_at=now_utc()) for instance in instances]
+
+
+def assess_all(here: Site) -> int:
+    """Assess what is due; returns the number of cases."""
+    return assess_due(here.ledger, here.settings)
+
+
+def assess_again(here: Site) -> str:
+    """Assess the study whether or not it is due; returns its state."""
+    with here.ledger.begin() as session:
+        assess_case(session, here.settings, STUDY)
+    return here.case().state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,6 @@ from tests.cases.case_headers import CE_T1W, T1W, T2W, series, structure_set
 from tests.workflow.scenes import DRAWN, RESULT, Site, site
 
 START = date(2026, 5, 8)  # the MR is of 2026-05-01
-
-
-@pytest.fixture
-def here(tmp_path: Path) -> Iterator[Site]:
-    with site(tmp_path) as made:
-        yield made
 
 
 def events(settings: Any) -> list[FactEntry]:
