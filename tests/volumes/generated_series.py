@@ -112,21 +112,27 @@ def _classic(
     pattern = np.zeros((1, ROWS, COLUMNS), np.uint16)
     (source,) = write_series(folder, pattern, geometry, series_uid="1.2.7", frame_of_reference_uid="1.2.8",
                              study_uid="1.2.6")  # fmt: skip
-    template = dcmread(source)
+    first = dcmread(source)
     source.unlink()
+    if not plan["stated"]:
+        del first.SpacingBetweenSlices, first.SliceThickness
+    # One data set for each volume: a copy for each image takes longer than all that is tested.
+    by_volume = {}
+    for volume in range(plan["n_volumes"]):
+        by_volume[volume] = deepcopy(first)
+        for keyword, value in values_of(plan, volume).items():
+            setattr(by_volume[volume], keyword, value)
     paths = []
     for number, (volume, z) in enumerate(images, start=1):
-        ds = deepcopy(template)
+        ds = by_volume[volume]
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[str((volume, z))])
         ds.InstanceNumber = number
         ds.ImagePositionPatient = _position(plan, geometry, volume, z)
         ds.PixelData = np.full((ROWS, COLUMNS), _grey(plan, volume, z), "<u2").tobytes()
-        for keyword, value in values_of(plan, volume).items():
-            setattr(ds, keyword, value)
-        if not plan["stated"]:
-            del ds.SpacingBetweenSlices, ds.SliceThickness
-        if (plan["split"] == "interleaved" and z % 2) or (plan["split"] == "halves" and z >= plan["n_slices"] // 2):
-            ds.SeriesInstanceUID = "1.2.9"
+        second = (plan["split"] == "interleaved" and z % 2) or (
+            plan["split"] == "halves" and z >= plan["n_slices"] // 2
+        )
+        ds.SeriesInstanceUID = "1.2.9" if second else "1.2.7"
         path = folder / f"{int(rng.integers(1 << 30)):010d}-{number}.dcm"
         ds.save_as(path, enforce_file_format=True)
         paths.append(path)

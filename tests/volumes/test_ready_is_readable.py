@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import HealthCheck, event, given, seed, settings
 from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
@@ -138,20 +139,38 @@ def test_what_the_node_calls_ready_the_worker_reads(stack: dict[str, Any]) -> No
     check(stack)
 
 
+def run_part(
+    part: int, strategy: st.SearchStrategy[dict[str, Any]], check_one: Callable[[dict[str, Any]], None]
+) -> None:
+    """One of ten parts with examples of its own: an interrupted run goes on with the next (`-k "part7 or part8"`)."""
+    counts: Counter[str] = Counter()
+
+    def counted(plan: dict[str, Any]) -> None:
+        check_one(plan)
+        counts["checked"] += 1
+
+    examples = settings(max_examples=200, database=None, suppress_health_check=[HealthCheck.too_slow])
+    seed(part)(examples(given(strategy)(counted)))()
+    print(f"part {part}: {counts['checked']} series without a fault", flush=True)
+    assert counts["checked"] >= 200
+
+
+PARTS = pytest.mark.parametrize("part", range(10), ids=lambda part: f"part{part}")
+
+
 @pytest.mark.long
-@pytest.mark.timeout(1800)
-@settings(max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
-@given(stacks())
-def test_what_the_node_calls_ready_the_worker_reads_in_two_thousand_series(stack: dict[str, Any]) -> None:
-    check(stack)
+@PARTS
+def test_what_the_node_calls_ready_the_worker_reads_in_two_thousand_series(part: int) -> None:
+    run_part(part, stacks(), check)
 
 
 def check_volumes(plan: dict[str, Any]) -> None:
     """Whatever the node finds no fault with is read as one volume, with the images of one volume only."""
     outcomes = []
     with tempfile.TemporaryDirectory() as folder:
-        files = {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID): path for path in write(Path(folder), plan)}
-        headers = [header_of(dcmread(path, stop_before_pixels=True)) for path in files.values()]
+        paths = write(Path(folder), plan)
+        headers = [header_of(dcmread(path, stop_before_pixels=True)) for path in paths]
+        files = {str(header["SOPInstanceUID"]): path for header, path in zip(headers, paths, strict=True)}
         digests = dict.fromkeys(files, "")
         for summary in join_parts(summarise_series(headers, pixel_digests(files))):
             if summary.stack.findings:
@@ -176,11 +195,9 @@ def test_each_volume_that_the_node_calls_ready_is_read_alone(plan: dict[str, Any
 
 
 @pytest.mark.long
-@pytest.mark.timeout(3600)
-@settings(max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
-@given(generated_series())
-def test_each_volume_of_two_thousand_series_that_the_node_calls_ready_is_read_alone(plan: dict[str, Any]) -> None:
-    check_volumes(plan)
+@PARTS
+def test_each_volume_of_two_thousand_series_that_the_node_calls_ready_is_read_alone(part: int) -> None:
+    run_part(part, generated_series(), check_volumes)
 
 
 @pytest.mark.parametrize("decimals", [1, 2])
