@@ -12,6 +12,7 @@ import typer
 from config.atomic_files import write_atomically
 from config.errors import InputError, SettingsError
 from node.cli.context import print_json, print_table, record_configuration, settings_of
+from workers.cli.hostile import SUITE_SEED
 
 if TYPE_CHECKING:
     from config.bundle_manifest import BundleManifest
@@ -106,6 +107,7 @@ def verify(
         Path | None,
         typer.Option(metavar="DIR", help="Validation patients, one DICOM folder each (demonstration: phantoms)."),
     ] = None,
+    seed: Annotated[int, typer.Option(help="Of the phantoms and of what is drawn; others measure again.")] = SUITE_SEED,
     as_json: JsonOption = False,
 ) -> None:
     """Check a bundle: signature, files, that all weights fit, admission; and show what its hostile suite stops.
@@ -131,7 +133,7 @@ def verify(
     trust = trust_of(model)
     verified = verify_bundle(bundle or model.bundle, trust)
     signer = check_signature(verified.manifest, trust)
-    record = measured_record(verified, hostile, images) if hostile else read_record(verified.manifest)
+    record = measured_record(verified, hostile, images, seed) if hostile else read_record(verified.manifest)
     evidence, refused = trial_evidence(model.trial_evidence), verified.manifest.admission.refused
     summary = {
         **_summary(verified.manifest), "ok": not refused, "files_ok": True,

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from workers.hostile.record import VerificationRecord
     from workers.hostile.study_volumes import StudyVolumes
 
-SUITE_SEED, OTHER_SEED = 5151, 6161  # other phantoms than those of training, tests and calibration
+# Other phantoms than those of training, tests and calibration, and than those (5151, 6161) on which the checks were
+# adjusted. The phantoms of other scanners have the next seed.
+SUITE_SEED = 7301
 MORE_UNTOUCHED = 2  # for each patient of the suite: 2 % needs more studies than 95 % does
 
 
@@ -51,6 +53,7 @@ def calibrated(folder: Path, images: Path | None, phantoms: int, seed: int, rate
     """
     from workers.bundles.bundle import verify_bundle
     from workers.hostile.calibration import calibrated_bundle, measure_patients
+    from workers.hostile.phantom_volumes import phantoms_of_all_geometries
 
     if (images is None) == (not phantoms):
         raise InputError("expected either --images DIR or --phantoms N")
@@ -60,12 +63,15 @@ def calibrated(folder: Path, images: Path | None, phantoms: int, seed: int, rate
         require_demonstration(bundle.manifest)
         # Of both ranges: the limits of a demonstration must not depend on how noisy its scanners were drawn.
         studies, n = (
-            chain(_phantoms(seed, 0, phantoms // 2), _phantoms(seed, phantoms // 2, phantoms, "other")),
+            chain(
+                phantoms_of_all_geometries(seed, 0, phantoms // 2),
+                phantoms_of_all_geometries(seed, phantoms // 2, phantoms, "other"),
+            ),
             phantoms,
         )
         description: dict[str, Any] = {
-            "description": "synthetic phantoms of both ranges of scanners that the networks did not learn from, no "
-            "patient",
+            "description": "synthetic phantoms of both ranges of scanners and of several geometries that the networks "
+            "did not learn from, no patient",
             "seed": seed,
         }
     else:
@@ -126,7 +132,7 @@ def with_limits(
         return bundle
 
 
-def measured_record(bundle: Bundle, n: int, images: Path | None) -> VerificationRecord:
+def measured_record(bundle: Bundle, n: int, images: Path | None, seed: int = SUITE_SEED) -> VerificationRecord:
     """Run the hostile suite of a bundle and write its record where the folder can be written to.
 
     Parameters
@@ -137,6 +143,8 @@ def measured_record(bundle: Bundle, n: int, images: Path | None) -> Verification
         Patients of the suite; as many again twice are scored untouched.
     images : Path, optional
         Validation patients, one DICOM folder each; a demonstration bundle takes phantoms.
+    seed : int
+        Of the phantoms of the training's scanners and of the draws; those of other scanners have the next one.
 
     Returns
     -------
@@ -148,6 +156,7 @@ def measured_record(bundle: Bundle, n: int, images: Path | None) -> Verification
     InputError
         No images for a bundle that is not a demonstration, or fewer than two patients.
     """
+    from workers.hostile.phantom_volumes import phantoms_of_all_geometries
     from workers.hostile.record import new_record, write_record
     from workers.hostile.suite import n_studies, run_suite
 
@@ -155,10 +164,10 @@ def measured_record(bundle: Bundle, n: int, images: Path | None) -> Verification
     n_other = 0
     if images is None:
         require_demonstration(bundle.manifest)
-        everyone, available = _phantoms(SUITE_SEED, 0, n * (1 + MORE_UNTOUCHED)), n * (1 + MORE_UNTOUCHED)
-        n_other = n * (1 + MORE_UNTOUCHED)
-        others = _phantoms(OTHER_SEED, 0, n_other, "other")
-        patients_text = f"synthetic phantoms, seeds {SUITE_SEED} and {OTHER_SEED}"
+        available = n_other = n * (1 + MORE_UNTOUCHED)
+        everyone = phantoms_of_all_geometries(seed, 0, available)
+        others = phantoms_of_all_geometries(seed + 1, 0, n_other, "other")
+        patients_text = f"synthetic phantoms of several geometries, seeds {seed} and {seed + 1}"
     else:
         everyone, available = _stored(images)
         patients_text = f"the patients of {images.name}"
@@ -167,7 +176,7 @@ def measured_record(bundle: Bundle, n: int, images: Path | None) -> Verification
     n = min(n, available)
     patients = [next(everyone) for _ in range(n)]
     with progress("measured", n_studies(n, available - n, n_other)) as advance:
-        shares = run_suite(bundle, patients, everyone, others, progress=advance)
+        shares = run_suite(bundle, patients, everyone, others, seed, advance)
     record = new_record(bundle.manifest, patients_text, shares)
     try:
         write_record(bundle.folder, record)
@@ -239,12 +248,6 @@ def print_record(record: VerificationRecord | None) -> None:
     typer.echo(f"Hostile suite of {record.created} on {record.patients}")
     verdict = "meets" if not record.below else "misses"
     typer.echo(f"The bundle {verdict} the stated rates" + (f": {', '.join(record.below)}" if record.below else "."))
-
-
-def _phantoms(seed: int, first: int, stop: int, scanners: str = "training") -> Iterator[StudyVolumes]:
-    from workers.hostile.phantom_volumes import phantom_volumes
-
-    return (phantom_volumes(seed, number, scanners) for number in range(first, stop))
 
 
 def _stored(images: Path) -> tuple[Iterator[StudyVolumes], int]:
