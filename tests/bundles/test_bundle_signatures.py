@@ -14,7 +14,7 @@ from config.bundle_manifest import MANIFEST, canonical_json, read_manifest
 from config.bundle_signature import SIGNATURES, check_signature, sign, trust_of
 from config.errors import InputError, ModelBundleError, SettingsError
 from config.settings import BUNDLES, ModelSettings, Settings
-from tests.flow.program import run_cptdn
+from tests.flow.program import run_in_process
 from tests.peers import peer
 from workers.bundles.bundle import load_bundle
 from workers.bundles.packing import pack_bundle
@@ -124,12 +124,12 @@ def test_packing_anew_drops_the_signature(copy: Path, anna: tuple[Path, Path]) -
 def test_the_commands_sign_and_say_who_signed(copy: Path, anna: tuple[Path, Path], tmp_path: Path) -> None:
     config = tmp_path / "cptdn.toml"
     config.write_text(f'[model]\ntrusted_keys = ["{anna[1]}"]\nrequire_signature = true\n')
-    refused = run_cptdn("bundle", "verify", str(copy), "--config", str(config))
+    refused = run_in_process("bundle", "verify", str(copy), "--config", str(config))
     assert (refused.returncode, "found no signature" in refused.stderr) == (1, True)
-    signed = json.loads(run_cptdn("bundle", "sign", str(copy), "--key", str(anna[0]), "--json").stdout)
-    verified = json.loads(run_cptdn("bundle", "verify", str(copy), "--config", str(config), "--json").stdout)
+    signed = json.loads(run_in_process("bundle", "sign", str(copy), "--key", str(anna[0]), "--json").stdout)
+    verified = json.loads(run_in_process("bundle", "verify", str(copy), "--config", str(config), "--json").stdout)
     assert verified["signed_by"] == signed["signed_by"]
-    shown = run_cptdn("bundle", "verify", str(copy))
+    shown = run_in_process("bundle", "verify", str(copy))
     assert "Not signed by a key of [model] trusted_keys" in shown.stdout
 
 

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -154,9 +155,14 @@ def _compact(dice: random.Random, meant: Meant) -> str:
 
 def outcome(entries: list[FactEntry], refused: list[str]) -> tuple[str, str, bool]:
     """Return yes, no or ask, its sentence, and whether a site that reports unverified stages would compute it."""
-    stages = tuple(StageFact(StageValue(**entry.value), PROVENANCE) for entry in entries if entry.name == "stage")
-    if not stages:
-        return "ask", " ".join(refused), False
+    values = [entry.value for entry in entries if entry.name == "stage"]
+    return answer_to(json.dumps(values)) if values else ("ask", " ".join(refused), False)
+
+
+@lru_cache(maxsize=8)
+def answer_to(values: str) -> tuple[str, str, bool]:
+    """The answer to recorded stages; most routes of one text record the same."""
+    stages = tuple(StageFact(StageValue(**value), PROVENANCE) for value in json.loads(values))
     facts = ClinicalFacts(stages=stages, diagnoses=(DiagnosisFact(read_diagnosis("C11.9"), PROVENANCE),))
     found = assess_eligibility(HEADER, facts, SETTINGS, POLICY).findings
     lenient = assess_eligibility(HEADER, facts, UNVERIFIED, POLICY).findings

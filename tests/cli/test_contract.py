@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import click
 import pytest
 import typer
 
+from config.errors import CptdnError
 from node.cli.app import command_table, load_command
-from tests.flow.program import run_cptdn
+from tests.flow.program import run_cptdn, run_in_process
 
 PROMISED = {
     "up": (), "node": (), "worker": ("--queues", "--concurrency", "--device"), "demo": ("--out",),
@@ -92,7 +94,7 @@ def test_every_command_has_help_an_example_and_the_house_options(name: str) -> N
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_was_expected(arguments: tuple[str, ...], tmp_path: Path) -> None:
-    done = run_cptdn(*arguments, cwd=tmp_path)
+    done = run_in_process(*arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "Error: " in done.stderr
     assert not done.stdout
@@ -109,12 +111,21 @@ def test_wrong_usage_ends_with_2_and_says_what_was_expected(arguments: tuple[str
     ],
 )
 def test_a_failure_ends_with_1_and_one_sentence(arguments: tuple[str, ...], sentence: str, tmp_path: Path) -> None:
-    done = run_cptdn(*arguments, cwd=tmp_path)
+    done = run_in_process(*arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert sentence in done.stderr
     assert done.stderr.startswith("cptdn: ")
     assert len(done.stderr.strip().splitlines()) == 1
-    assert "Traceback" in run_cptdn(*arguments, "--debug", cwd=tmp_path).stderr
+    with pytest.raises(CptdnError, match=re.escape(sentence)):
+        run_in_process(*arguments, "--debug", cwd=tmp_path)
+
+
+def test_the_program_itself_ends_so_and_shows_the_traceback_on_demand(tmp_path: Path) -> None:
+    failed = run_cptdn("status", "--config", "absent.toml", cwd=tmp_path)
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert len(failed.stderr.strip().splitlines()) == 1
+    assert "Traceback" in run_cptdn("status", "--config", "absent.toml", "--debug", cwd=tmp_path).stderr
+    assert run_cptdn("status", "--no-such-option", cwd=tmp_path).returncode == 2
 
 
 @pytest.mark.parametrize(
@@ -127,7 +138,7 @@ def test_a_failure_ends_with_1_and_one_sentence(arguments: tuple[str, ...], sent
     ],
 )
 def test_json_is_one_document_and_nothing_else(arguments: tuple[str, ...], keys: set[str], tmp_path: Path) -> None:
-    done = run_cptdn(*arguments, "--json", cwd=tmp_path)
+    done = run_in_process(*arguments, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)) >= keys
 

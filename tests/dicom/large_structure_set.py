@@ -22,7 +22,8 @@ def large_structure_set(
         rois.append(
             _el(0x30060022, "IS", str(roi)) + _el(0x30060024, "UI", "1.2.3.9") + _el(0x30060026, "LO", f"ROI {roi}")
         )
-        planes = [_contour(write, roi, plane, n_points) for plane in range(n_contours)]
+        outline = _outline(roi, n_points)
+        planes = [_contour(write, outline, plane, n_points) for plane in range(n_contours)]
         contours.append(write.sequence(0x30060040, planes) + _el(0x30060084, "IS", str(roi)))
         observations.append(
             _el(0x30060082, "IS", str(roi)) + _el(0x30060084, "IS", str(roi)) + _el(0x300600A4, "CS", "ORGAN")
@@ -37,15 +38,19 @@ def large_structure_set(
     )  # fmt: skip
 
 
-def _contour(write: type[_Undefined | _Defined], roi: int, plane: int, n_points: int) -> bytes:
+def _outline(roi: int, n_points: int) -> str:
+    """The points of every contour of a ROI, with Z in place of z: 3 million numbers are not formatted one by one."""
     angles = [2 * math.pi * point / n_points for point in range(n_points)]
-    points = "\\".join(f"{roi + 20 * math.cos(a):.3f}\\{roi - 20 * math.sin(a):.3f}\\{2.5 * plane:.2f}" for a in angles)
+    return "\\".join(f"{roi + 20 * math.cos(a):.3f}\\{roi - 20 * math.sin(a):.3f}\\Z" for a in angles)
+
+
+def _contour(write: type[_Undefined | _Defined], outline: str, plane: int, n_points: int) -> bytes:
     image = _el(0x00081150, "UI", IMAGE) + _el(0x00081155, "UI", f"1.2.3.4.{plane}")
     return (
         write.sequence(0x30060016, [image])
         + _el(0x30060042, "CS", "CLOSED_PLANAR")
         + _el(0x30060046, "IS", str(n_points))
-        + _el(0x30060050, "DS", points)
+        + _el(0x30060050, "DS", outline.replace("Z", f"{2.5 * plane:.2f}"))
     )
 
 
