@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -133,13 +134,14 @@ def ablate(
                 case=case,
                 processes=n_processes,
             )(patients)
-            return build_store(
+            store = build_store(
                 patients.patient_ids,
                 source.read_patches,
                 place,
                 lambda done, n: report_progress(f"{grey} images", done, n, ""),
                 n_processes,
             )
+            return replace(store, scale=source.scale)
 
         result = run_ablation(cohort, store_of, out / "runs", plan, loader, report_progress, checked.unusable)
     written = write_ablation(result, out)

@@ -52,7 +52,7 @@ class CrossFit:
     Attributes
     ----------
     members : tuple of TrainedNetworks, length K
-        Member k learned from all training patients outside fold k.
+        Member k learned from all training patients outside fold k, on the grey scale of these patients.
     fold : int array, shape (n,)
         1 to K; 0 for patients that are not in the training.
     out_of_fold : Scores
@@ -240,6 +240,7 @@ def _train_member(
     # Other first weights and batches for each member: their spread then contains the chance of both.
     own = config.with_seed(config.seed + number)
     learned_from = training & (fold != number)
+    store = store.on_scale_of(cohort.where(learned_from).patient_ids)
     folder = work / f"member-{number}"
     return train_networks(cohort, learned_from, store, own, folder, loader, member_progress, watched=fold == number)
 

@@ -12,6 +12,7 @@ from config.errors import InputError, ModelBundleError
 from config.sections import CaseSettings
 from workers.scores.multitask_network import SEQUENCES
 from workers.survival.cohort import TRAINING, Cohort
+from workers.training.grey_scale import GreyScale
 from workers.training.image_examination import JOURNAL, ImageExaminer, examine_images
 from workers.training.patch_store import PatientPatches, saved_patch_reader
 from workers.training.patient_problems import UnusableImagesError
@@ -44,6 +45,11 @@ class ImageSource:
     spacing_mm: float
     root: Path | None = None
     landmarks: Mapping[str, Mapping[str, FloatArray]] = field(default_factory=dict)
+
+    @property
+    def scale(self) -> GreyScale:
+        """The grey scale of the patches, from which members make their own."""
+        return GreyScale(self.templates, self.landmarks)
 
 
 def normalisation_of(root: Path, requested: Normalisation | None) -> Normalisation:

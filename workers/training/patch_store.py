@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,11 @@ from config.arrays import Float32Array, IndexArray
 from config.atomic_files import write_atomically
 from config.errors import InputError
 from config.indication.nasopharynx import NASOPHARYNX
+from workers.training.grey_scale import GreyScale
 from workers.training.json_lines import resume_json_lines
 from workers.training.ordered_processes import in_order
 from workers.training.patient_problems import UnusableImagesError, image_problem
+from workers.volumes.intensity import IntensityTemplate, rescaled
 from workers.volumes.patches import PATCH_SIZE
 
 SEQUENCES = tuple(role.value for role in NASOPHARYNX.feature_order)
@@ -52,11 +54,21 @@ class PatchStore:
         By role the first slice of each bag.
     arrays : dict of str to array, shape (n_slices, 2, 128, 128)
         By role, memory-mapped; uint8 (0..255) or float16 (0..1).
+    scale : GreyScale or None
+        On which the patches were cut, where it is known.
+    templates : mapping of str to IntensityTemplate, optional
+        By role the scale of the patches that are returned; by default that on which they were cut.
     """
 
     patient_ids: tuple[str, ...]
     starts: dict[str, IndexArray]
     arrays: dict[str, NDArray[np.generic]]
+    scale: GreyScale | None = None
+    templates: Mapping[str, IntensityTemplate] | None = None
+
+    def on_scale_of(self, patient_ids: Sequence[str]) -> PatchStore:
+        """Return the same patches with the grey values of the scale of some training patients."""
+        return self if self.scale is None else replace(self, templates=self.scale.of(patient_ids))
 
     def slices(self, role: str, rows: IndexArray) -> Float32Array:
         """Return the patches of slices anywhere in the cohort.
@@ -76,7 +88,11 @@ class PatchStore:
         order = np.argsort(rows, kind="stable")  # ascending reads of the memory map are sequential on disk
         patches = np.empty((len(rows), *PATCH_SHAPE), dtype=np.float32)
         patches[order] = self.arrays[role][rows[order]]
-        return patches / 255.0 if self.arrays[role].dtype == np.uint8 else patches
+        if self.arrays[role].dtype == np.uint8:
+            patches /= 255.0
+        if self.scale is None or self.templates is None:
+            return patches
+        return rescaled(patches, self.scale.templates[role], self.templates[role])
 
     def bag_rows(self, role: str, patient: int) -> IndexArray:
         """Return the slice numbers of one patient's bag.

@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -66,6 +66,7 @@ from workers.training.network_training import claim_work_folder, fit_training_no
 from workers.training.out_of_fold_table import write_out_of_fold
 from workers.training.patch_store import build_store
 from workers.training.training_config import Progress, TrainingConfig
+from workers.volumes.intensity import IntensityTemplate
 from workers.volumes.patches import PATCH_SIZE
 
 DEFAULT_FOLDS = 5
@@ -179,6 +180,7 @@ def train_bundle(
         lambda done, n: progress("images", done, n, ""),
         processes,
     )
+    store = replace(store, scale=source.scale)
     fit = cross_fit(cohort, training, store, config, n_folds, work, loader, progress)
     unseen = predict_out_of_fold(
         cohort,
@@ -192,7 +194,9 @@ def train_bundle(
     write_out_of_fold(unseen, work / OUT_OF_FOLD)
     distributions, calibration = ensemble_distributions([member.features for member in fit.members], fit.fold)
     out.mkdir(parents=True, exist_ok=True)
-    _write_members(out, fit, distributions, source)
+    (out / TEMPLATES).write_text(_templates_text(source.templates), encoding="utf-8")
+    member_patients = [cohort.where(training & (fit.fold != k + 1)).patient_ids for k in range(n_folds)]
+    _write_members(out, fit, distributions, [source.scale.of(patients) for patients in member_patients])
     nomogram = _write_nomogram(out, cohort, training, fit, description)
     content = _manifest(cohort, training, fit, source, config, description, loader.device, origin)
     content["training_data"]["left_out"] = {"n": 0, "by_reason": {}} if left_out is None else left_out.left_out
@@ -233,12 +237,13 @@ def train_bundle(
 
 
 def _write_members(
-    out: Path, fit: CrossFit, distributions: Sequence[Mapping[str, FeatureDistribution]], source: ImageSource
+    out: Path,
+    fit: CrossFit,
+    distributions: Sequence[Mapping[str, FeatureDistribution]],
+    templates: Sequence[Mapping[str, IntensityTemplate]],
 ) -> None:
-    templates = {role: template.to_json() for role, template in source.templates.items()}
-    text = json.dumps(templates, indent=1) + "\n"
-    (out / TEMPLATES).write_text(text, encoding="utf-8")
-    for prefix, member, by_role in zip(member_prefixes(len(fit.members)), fit.members, distributions, strict=True):
+    prefixes = member_prefixes(len(fit.members))
+    for prefix, member, by_role, own in zip(prefixes, fit.members, distributions, templates, strict=True):
         folder = out / prefix
         folder.mkdir(exist_ok=True)
         for role, network in member.networks.items():
@@ -248,7 +253,11 @@ def _write_members(
         for role, distribution in by_role.items():
             tensors |= {f"{role}/mean": distribution.mean, f"{role}/precision": distribution.precision}
         save_file(tensors, folder / DISTRIBUTIONS)
-        (folder / TEMPLATES).write_text(text, encoding="utf-8")
+        (folder / TEMPLATES).write_text(_templates_text(own), encoding="utf-8")
+
+
+def _templates_text(templates: Mapping[str, IntensityTemplate]) -> str:
+    return json.dumps({role: template.to_json() for role, template in templates.items()}, indent=1) + "\n"
 
 
 def _write_nomogram(

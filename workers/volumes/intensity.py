@@ -367,10 +367,10 @@ def rescaled(patches: Float32Array, have: IntensityTemplate, wanted: IntensityTe
     """
     if have.kind == "z_score" or have.standard == wanted.standard:
         return patches
-    ends = (0.0, *have.standard, STANDARD_MAXIMUM), (0.0, *wanted.standard, STANDARD_MAXIMUM)
     out = patches.copy()
-    grey, standard = (np.array(values) / STANDARD_MAXIMUM for values in ends)
-    out[:, 0] = np.interp(patches[:, 0], grey, standard)
+    # The landmarks of the patches' scale are carried to those of the other one, as those of an image are: beyond the
+    # outermost ones, too.
+    out[:, 0] = wanted.map_for(have.standard)(patches[:, 0] * STANDARD_MAXIMUM)
     return out
 
 
