@@ -24,7 +24,8 @@ patient's cases due, `casework.assess_due` assesses them).
 Beside the way:
 
     reprocess `reprocessing.Reprocessor.start` and `wait`: compute again with the same or another bundle
-    compare   `comparison.Comparison.run`: two bundles over many studies; `comparison_summary.summarise`
+    compare   `comparison.Comparison.run`: two bundles over many studies; `comparison_summary.summarise`;
+              `report_changes.ReportChanges`: what a computation in bulk would change, before it is sent
     retrieve  `retrieval.Retrieval.run_due`: query and retrieve from a PACS what a case is missing
     repair    `storage_repair.Repair`: differences between ledger and disk
     digests   `digests`: how each of these knows that nothing has changed

@@ -127,7 +127,7 @@ def cohort_with_events(path: Path, n: int, n_events: int) -> Path:
 def test_a_fit_with_too_few_events_is_refused_or_marked_wherever_it_is_used(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    few, out = cohort_with_events(tmp_path / "few.csv", 30, 4), tmp_path / "fitted"
+    few, out = cohort_with_events(tmp_path / "few.csv", 60, 4), tmp_path / "fitted"
     code, printed, err = run(capsys, "fit", str(few), "--out", str(out))
     assert (code, printed, out.exists()) == (1, "", False)
     assert "Expected at least 5 events per parameter of the Cox model (30 for its 6 parameters), found 0.7 (4 ev" in err
