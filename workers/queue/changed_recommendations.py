@@ -13,7 +13,6 @@ from typing import Any
 from config.errors import IneligibleStudyError, InputError, ModelBundleError
 from dicom_sr.report.json_form import dump
 from node.cases.case_inputs import ComputeRequest
-from node.ledger import jobs
 from node.ledger.reports import newest_reports
 from node.ledger.tables import Job, Report
 from workers.bundles.bundle import Bundle
@@ -96,7 +95,7 @@ def changed_recommendations(
     """
     with context.ledger.begin() as session:
         reports = [report for report in newest_reports(session) if report.result.get("scores")]
-        chosen = [(report, jobs.get_job(session, report.job_id)) for report in reports[:newest]]
+        chosen = [(report, session.get(Job, report.job_id)) for report in reports[:newest]]
     changes = Changes(n_reported=len(reports))
     for done, (report, job) in enumerate(chosen, 1):
         _compare(context, bundle, report, job, changes)
@@ -104,9 +103,11 @@ def changed_recommendations(
     return changes
 
 
-def _compare(context: WorkerContext, bundle: Bundle, report: Report, job: Job, changes: Changes) -> None:
+def _compare(context: WorkerContext, bundle: Bundle, report: Report, job: Job | None, changes: Changes) -> None:
     study = report.study_instance_uid
     try:
+        if job is None:
+            raise InputError("the inputs of its report are no longer recorded")
         after = _scenarios(context, bundle, job)
     except IneligibleStudyError as error:
         changes.n_compared += 1
