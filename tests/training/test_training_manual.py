@@ -11,11 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from config.settings import BUNDLES
 from tests.peers import PROJECT
-from workers.phantoms.writing import PhantomCohort, write_cohort
+from workers.phantoms.writing import PhantomCohort, write_tables
+from workers.training.patch_store import PATCH_KEYS
+from workers.volumes.intensity import IntensityTemplate
 
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 # Trainings of the size of a test, and the published nomogram, since so few events fit none; nothing else is changed.
@@ -47,13 +50,29 @@ def rows_of(path: Path) -> dict[str, dict[str, str]]:
         return {row["patient_id"]: row for row in csv.DictReader(stream)}
 
 
+def write_patients(folder: Path) -> None:
+    """Phantoms with patches of noise: what is learned from them is refused at the end, as it must be."""
+    rng = np.random.default_rng(77)
+    # Saved patches in the place of DICOM folders, which the commands tell apart by themselves.
+    (folder / "dicom").mkdir()
+    rows = []
+    for number, patient in enumerate(write_tables(PhantomCohort(120, 77), folder)):
+        # An event in every third patient, so that both arms of the matched pairs have some.
+        rows.append({**patient.record, "dfs_event": int(number % 3 == 0), "dfs_days": 400 + 37 * (number % 50)})
+        bags = {key: rng.integers(0, 256, (2, 2, 128, 128)).astype(np.uint8) for key in PATCH_KEYS.values()}
+        np.savez(folder / "dicom" / f"{patient.record['patient_id']}.npz", **bags)
+    template = IntensityTemplate.from_landmarks([np.linspace(0, shift, 11) for shift in (90.0, 100.0)]).to_json()
+    (folder / "dicom" / "templates.json").write_text(json.dumps(dict.fromkeys(PATCH_KEYS, template)))
+    with (folder / "all.csv").open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_the_recipe_runs_as_it_stands(tmp_path: Path) -> None:
-    write_cohort(PhantomCohort(60, 77), tmp_path / "phantoms")
-    # Saved patches in the place of DICOM folders, which the commands tell apart by themselves.
-    (tmp_path / "phantoms" / "patches").rename(tmp_path / "dicom")
-    (tmp_path / "phantoms" / "cohort.csv").rename(tmp_path / "all.csv")
+    write_patients(tmp_path)
     (tmp_path / "bundles").mkdir()
     (tmp_path / "cptdn.toml").write_text("[model]\n")
     everyone = rows_of(tmp_path / "all.csv")
@@ -69,7 +88,7 @@ def test_the_recipe_runs_as_it_stands(tmp_path: Path) -> None:
     checked = run(check)
     assert checked.returncode == 1
     assert damaged in checked.stdout
-    assert "1 of 60 patients cannot be used" in checked.stdout
+    assert "1 of 120 patients cannot be used" in checked.stdout
     assert run(match).returncode == 0
     assert run(ablate).returncode == 0
     matched = rows_of(tmp_path / "cohort.csv")
@@ -83,7 +102,7 @@ def test_the_recipe_runs_as_it_stands(tmp_path: Path) -> None:
     assert process.returncode == -signal.SIGKILL
     trained = run(train)
     assert not re.search(r"^member 1/2 CE-T1w", trained.stderr, re.MULTILINE)  # what was trained is not trained again
-    # Sixty phantoms with few events: the bundle is there, and it is refused with the reason.
+    # Few patients with few events: the bundle is there, and it is refused with the reason.
     assert trained.returncode == 1
     assert "for inspection" in trained.stderr
     manifest = json.loads((tmp_path / "bundles" / "site-1" / "manifest.json").read_text())
