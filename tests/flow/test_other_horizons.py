@@ -25,7 +25,7 @@ from workers.phantoms.population import draw_patient, published_nomogram
 from workers.phantoms.writing import PhantomCohort, write_cohort
 
 HORIZONS = ("--horizons", "24,48", "--decision-horizon", "48")
-TINY = ("--epochs", "1", "--batch-size", "8", "--width", "0.0625", "--device", "cpu")
+TINY = ("--folds", "2", "--epochs", "1", "--batch-size", "8", "--width", "0.0625", "--device", "cpu")
 SETTINGS = """[model]
 bundle = "{bundle}"
 allow_demonstration = true
@@ -106,11 +106,14 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reported]:
 
 def test_the_report_says_what_the_nomogram_says_at_its_horizons(reported: Reported) -> None:
     report = reported.report
+    errors = report["scores"]["error"]  # of an ensemble of two; the command then gives the same intervals
+    entered = [str(errors[name]) for name in ("prognostic_se", "predictive_se", "correlation", "degrees_of_freedom")]
     answer = json.loads(
         succeeded(
             "nomogram", "score", "--nomogram", str(reported.nomogram), "--age", str(report["inputs"]["age_years"]),
             "--ebv-dna", "3100", "--prognostic-score", str(report["scores"]["prognostic_score"]),
-            "--predictive-score", str(report["scores"]["predictive_score"]), "--json",
+            "--predictive-score", str(report["scores"]["predictive_score"]),
+            "--score-error", ",".join(entered), "--json",
         )
     )  # fmt: skip
     assert answer["decision_horizon_months"] == 48
