@@ -41,7 +41,18 @@ def metric_rows(group: Mapping[str, Any], path: str = "") -> list[tuple[str, str
 
 
 def figure_text(value: Any) -> str:
-    """Return a figure to three decimals, with its 95 % interval where it has one."""
+    """Return a figure to three decimals, with its 95 % interval where it has one.
+
+    Parameters
+    ----------
+    value : number, mapping with ``value`` and ``ci95``, or None
+        None is a figure that does not exist.
+
+    Returns
+    -------
+    str
+        For example ``0.781 (0.700 to 0.850)``, or ``-``.
+    """
     if isinstance(value, Mapping):
         interval = value["ci95"]
         shown = figure_text(value["value"])

@@ -20,7 +20,7 @@ from tests.dicom.large_structure_set import RTSTRUCT, large_structure_set
 from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender
 from tests.dicom.scenes import encoded, mr_slice, scene
 
-LIMIT_S = 2.0
+LIMIT_S = 4.0  # of CPU time on any machine; 1.8 to 2.0 on a quiet one, 4.7 to 5.2 before contours were read lazily
 
 
 def processor_seconds(who: int) -> float:
@@ -81,7 +81,7 @@ def test_odd_contours_are_read_as_pydicom_reads_them(name: str, syntax: str) -> 
 
 
 @pytest.mark.parametrize("undefined_lengths", [True, False])
-def test_its_header_costs_two_seconds_at_most(undefined_lengths: bool, tmp_path: Path) -> None:
+def test_its_header_costs_four_seconds_at_most(undefined_lengths: bool, tmp_path: Path) -> None:
     """Processor time, not duration: other tests run beside this one. The best of five, for the same reason."""
     data = large_structure_set("1.2.77", undefined_lengths=undefined_lengths)
     assert len(data) > 25_000_000

@@ -184,18 +184,19 @@ def test_what_would_change_is_shown_before_it_is_sent_or_activated(kept: Kept) -
     n_reports, configuration = kept.n_reports(), kept.program.config.read_text()
     bulk = kept.program.json("reprocess", "--state", "reported", "--bundle", str(kept.other))
     assert bulk["sent"] is False
-    (compared,) = bulk["studies"]
+    compared = bulk["studies"]
     activation = kept.program.cptdn(
         "bundle", "activate", str(kept.other), "--because", "a test", "--json", check=False
     )  # fmt: skip
     changes = json.loads(activation.stdout)["changes"]
-    assert (activation.returncode, changes["n_reported"], changes["n_compared"]) == (1, 1, 1)
+    assert activation.returncode == 1
+    assert changes["n_reported"] == changes["n_compared"] == len(compared) > 0
     assert "nothing was changed" in activation.stderr
     # Two ways to the same answer: by a worker, and in the command's own process.
     assert [one["after"] for one in changes["changed"]] == [
         one["after"] for one in bulk["changes"]["recommendation_changed"]
     ]
-    assert ("recommendation" in compared["difference"]) is bool(changes["changed"])
+    assert any("recommendation" in one["difference"] for one in compared) is bool(changes["changed"])
     assert (kept.n_reports(), kept.program.config.read_text()) == (n_reports, configuration)
 
 

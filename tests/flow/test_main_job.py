@@ -189,5 +189,7 @@ def test_status_counts_what_is_there(first: dict[str, Any], program: Program) ->
 
 def test_doctor_finds_everything_well(program: Program) -> None:
     findings = {finding["part"]: finding for finding in program.json("doctor")}
-    for part in ("ledger", "storage", "broker", "node", "model bundle", "workers", "PACS main"):
+    for part in ("ledger", "storage", "broker", "node", "workers", "PACS main"):
         assert findings[part]["verdict"] == "ok", findings[part]
+    # The shipped demonstration has no figures of calibration, and doctor says so.
+    assert findings["model bundle"]["verdict"] == "warning", findings["model bundle"]

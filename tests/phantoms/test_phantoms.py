@@ -79,7 +79,7 @@ def test_dicom_gives_the_patches_that_the_arrays_give(tmp_path: Path) -> None:
 def test_a_folder_without_a_contour_is_named(tmp_path: Path) -> None:
     from config.errors import InputError
 
-    write_study(draw_patient(SEED, 0, published_nomogram()), tmp_path / "P1", "P1", seed=SEED, matrix=64)
+    write_study(draw_patient(SEED, 0, published_nomogram()), tmp_path / "P1", "P1", seed=SEED, matrix=160)
     (tmp_path / "P1" / "rtstruct.dcm").unlink()
     with pytest.raises(InputError, match=r"patient P1: expected an RTSTRUCT or SEG .*P1: .*contour"):
         patient_images(tmp_path / "P1", "P1")

@@ -110,7 +110,8 @@ def test_nobody_is_scored_by_a_model_that_has_seen_them(
     monkeypatch.setattr(cross_fitting, "train_networks", learned)
     training = np.arange(18) < 15
     options = (4, tmp_path, load_nomogram(NOMOGRAM), ON_CPU, lambda *_: None)
-    store, config = cast(Any, None), ablation_arms(OPTIONS, ["transfer"])[0].config
+    store = cast(Any, SimpleNamespace(on_scale_of=lambda patients: None))
+    config = ablation_arms(OPTIONS, ["transfer"])[0].config
     found = cross_fitting.cross_validate(cohort, training, store, config, *options)
     assert len(seen) == 4
     assert not any(mask[15:].any() for mask in seen)  # nor from patients that are not to be learned from
@@ -127,7 +128,7 @@ def test_too_many_folds_are_one_sentence_before_anything_is_trained(
         main(command("train", phantoms, tmp_path / "bundle", "--folds", "7")[1:])
     assert stopped.value.code == 1
     assert "expected 2 to 6 folds (each needs an event), found 7" in capsys.readouterr().err.splitlines()[-1]
-    assert not (tmp_path / "bundle.training").exists()
+    assert not (tmp_path / "bundle.training" / "recipe.json").exists()
 
 
 @pytest.mark.long

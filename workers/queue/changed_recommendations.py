@@ -44,7 +44,8 @@ class Changes:
     newly_refused : list of dict
         ``study_instance_uid``, ``code``, ``text``.
     not_comparable : list of dict
-        The same for studies whose images are no longer stored or that the bundle cannot answer for.
+        ``study_instance_uid``, ``text`` of studies whose images are no longer stored or that the bundle cannot answer
+        for.
     """
 
     n_reported: int = 0
@@ -113,7 +114,7 @@ def _compare(context: WorkerContext, bundle: Bundle, report: Report, job: Job | 
         changes.n_compared += 1
         changes.newly_refused.append({"study_instance_uid": study, "code": error.code, "text": error.text})
     except (InputError, ModelBundleError, OSError) as error:
-        changes.not_comparable.append({"study_instance_uid": study, "code": "not_comparable", "text": str(error)})
+        changes.not_comparable.append({"study_instance_uid": study, "text": str(error)})
     else:
         changes.n_compared += 1
         changes.changed += list(_differences(study, report.result["scenarios"], after))
