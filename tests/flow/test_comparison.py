@@ -184,7 +184,8 @@ def test_what_would_change_is_shown_before_it_is_sent_or_activated(kept: Kept) -
     n_reports, configuration = kept.n_reports(), kept.program.config.read_text()
     bulk = kept.program.json("reprocess", "--state", "reported", "--bundle", str(kept.other))
     assert bulk["sent"] is False
-    compared = bulk["studies"]
+    # Other tests of this module left cases without a report of their own.
+    compared = [one for one in bulk["studies"] if one["before"] is not None]
     activation = kept.program.cptdn(
         "bundle", "activate", str(kept.other), "--because", "a test", "--json", check=False
     )  # fmt: skip
