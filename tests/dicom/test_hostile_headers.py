@@ -36,8 +36,8 @@ def kilobytes_of_this_process() -> int:
 @pytest.mark.parametrize(
     ("sequence", "status", "reason"),
     [
-        (EMPTY_ITEM * 40_000 + END, 0x0000, ""),  # odd, but a data set
-        (EMPTY_ITEM * 40_000, 0xC000, "expected an item"),  # a sequence without an end
+        (EMPTY_ITEM * 100_000 + END, 0x0000, ""),  # odd, but a data set
+        (EMPTY_ITEM * 100_000, 0xC000, "expected an item"),  # a sequence without an end
         (ITEM + b"\xff\xff\xff\xff" + struct.pack("<HH2sHI", 8, 0x1140, b"SQ", 0, 0xFFFFFFFF), 0xC000, "byte"),
         ((ITEM + b"\xff\xff\xff\xff" + struct.pack("<HH2sHI", 8, 0x1140, b"SQ", 0, 0xFFFFFFFF)) * 40_000, 0xC000,
          "nested deeper"),
@@ -78,7 +78,7 @@ def test_a_deflate_bomb_is_refused_and_costs_this_process_nothing(node: Scene) -
 def test_a_header_that_takes_too_long_to_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that reads it is ended, and the error names the limit."""
     path = tmp_path / "large.dcm"
-    path.write_bytes(object_with(EMPTY_ITEM * 60_000 + END, "1.2.826.0.1.7"))
+    path.write_bytes(object_with(EMPTY_ITEM * 200_000 + END, "1.2.826.0.1.7"))
     assert read_full_header(path, 0, EXPLICIT).values["SOPInstanceUID"] == "1.2.826.0.1.7"
     monkeypatch.setattr(full_header, "MAX_SECONDS", 0.05)
     with pytest.raises(EncodingError, match=r"not read within"):

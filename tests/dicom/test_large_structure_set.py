@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import resource
 import threading
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
 
 from node.cases.headers import header_of
 from node.dicom.headers import full_header
@@ -20,7 +22,9 @@ from tests.dicom.large_structure_set import RTSTRUCT, large_structure_set
 from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender
 from tests.dicom.scenes import encoded, mr_slice, scene
 
-LIMIT_S = 4.0  # of CPU time on any machine; 1.8 to 2.0 on a quiet one, 4.7 to 5.2 before contours were read lazily
+# Of the processor time in which pydicom decodes the same elements one by one: 0.09 and 0.11 measured, more than twice that
+# before contours were read lazily. A number of seconds would measure the machine.
+LIMIT_SHARE = 0.15
 
 
 def processor_seconds(who: int) -> float:
@@ -81,22 +85,38 @@ def test_odd_contours_are_read_as_pydicom_reads_them(name: str, syntax: str) -> 
 
 
 @pytest.mark.parametrize("undefined_lengths", [True, False])
-def test_its_header_costs_four_seconds_at_most(undefined_lengths: bool, tmp_path: Path) -> None:
+def test_its_header_costs_a_small_part_of_decoding_every_contour(undefined_lengths: bool, tmp_path: Path) -> None:
     """Processor time, not duration: other tests run beside this one. The best of five, for the same reason."""
     data = large_structure_set("1.2.77", undefined_lengths=undefined_lengths)
     assert len(data) > 25_000_000
     path = tmp_path / "data"
     path.write_bytes(data)
+    tenth = large_structure_set("1.2.77", n_rois=6, undefined_lengths=undefined_lengths)
+    n_contours, decoding = decoded_by_pydicom(tenth)
+    assert n_contours == 1_800
+    limit = LIMIT_SHARE * 10 * decoding
     costs = []
     for _ in range(5):
         before = processor_seconds(resource.RUSAGE_CHILDREN) + processor_seconds(resource.RUSAGE_SELF)
         header = read_full_header(path, 0, EXPLICIT)
         costs.append(processor_seconds(resource.RUSAGE_CHILDREN) + processor_seconds(resource.RUSAGE_SELF) - before)
-        if costs[-1] <= LIMIT_S:
+        if costs[-1] <= limit:
             break
-    print(f"{len(data) / 1e6:.1f} MB, 18,000 contours: {min(costs):.2f} s of a processor")
-    assert min(costs) <= LIMIT_S
+    print(
+        f"{len(data) / 1e6:.1f} MB, 18,000 contours: {min(costs):.2f} s of a processor, pydicom {10 * decoding:.1f} s"
+    )
+    assert min(costs) <= limit
     assert sum(roi["n_contours"] for roi in header.values["Rois"]) == 18_000
+
+
+def decoded_by_pydicom(data: bytes) -> tuple[int, float]:
+    """Decode every element; return the number of contours and the processor seconds."""
+    before = processor_seconds(resource.RUSAGE_SELF)
+    dataset = read_dataset(io.BytesIO(data), is_implicit_VR=False, is_little_endian=True)
+    for _ in dataset.iterall():
+        pass
+    n_contours = sum(len(roi.ContourSequence) for roi in dataset.ROIContourSequence)
+    return n_contours, processor_seconds(resource.RUSAGE_SELF) - before
 
 
 def test_other_associations_go_on_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
