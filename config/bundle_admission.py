@@ -242,8 +242,8 @@ def _discrimination(figures: UnseenFigures) -> Iterator[AdmissionFinding]:
     if figures.c_index is None:
         return
     if figures.ci95 is None or not figures.ci95[0] <= figures.c_index <= figures.ci95[1]:
-        found = "an impossible one" if figures.has_interval else "none"
-        text = f"Expected a 95 % interval around the C-index {figures.c_index:.3f} of {figures.words}, found {found}: "
+        stated = "an impossible one" if figures.has_interval else "none"
+        text = f"Expected a 95 % interval around the C-index {figures.c_index:.3f} of {figures.words}, found {stated}: "
         yield AdmissionFinding("degenerate_interval", severity, text + "train it on more patients.")
     elif figures.ci95[0] <= NO_DISCRIMINATION:
         yield AdmissionFinding(
@@ -258,10 +258,10 @@ def _discrimination(figures: UnseenFigures) -> Iterator[AdmissionFinding]:
 def _events_in_arms(figures: UnseenFigures) -> Iterator[AdmissionFinding]:
     few = {arm: n for arm, n in figures.events_by_arm.items() if n < FEWEST_EVENTS_IN_ARM}
     if few and figures.title == OUT_OF_FOLD:
-        found = " and ".join(f"{n:g} under {arm}" for arm, n in few.items())
+        n_events = " and ".join(f"{n:g} under {arm}" for arm, n in few.items())
         text = (
-            f"Expected at least {FEWEST_EVENTS_IN_ARM} events in each arm, found {found}: the difference of the arms "
-            "rests on too few; train it on more patients."
+            f"Expected at least {FEWEST_EVENTS_IN_ARM} events in each arm, found {n_events}: the difference of the "
+            "arms rests on too few; train it on more patients."
         )
         yield AdmissionFinding("events_in_arm", "refused", text)
 

@@ -21,7 +21,9 @@ from config.indication.conventions import Z_95
 from config.indication.vocabulary import ConditionState
 
 SHIPPED = Path(__file__).parent / "trial_evidence.toml"
-EFFECT = "effect"  # key of the manifest: title -> {"mean", "ci95", "n"}, differences of 5-year DFS as fractions
+# Key of the manifest: title -> {"mean", "ci95", "n", "horizon_months", "by_month": {month: {"mean", "ci95"}}},
+# differences of DFS as fractions.
+EFFECT = "effect"
 TITLES = {"own": "its own cohort", "published_case_mix": "the published case mix"}
 CACHED_TABLES = 8
 
@@ -78,6 +80,11 @@ class Trial(BaseModel):
         half = Z_95 * sqrt(variance)
         return self.difference - half, self.difference + half
 
+    def contains(self, difference: float) -> bool:
+        """Return whether a gain of survival lies within the interval of the trial."""
+        interval = self.difference_ci95
+        return interval is not None and interval[0] <= difference <= interval[1]
+
 
 @dataclass(frozen=True)
 class TrialEvidence:
@@ -90,14 +97,6 @@ class TrialEvidence:
     def deciding(self) -> tuple[Trial, ...]:
         """The trials that bundles are compared with."""
         return tuple(trial for trial in self.trials if trial.decides)
-
-    @property
-    def expected_range(self) -> tuple[float, float] | None:
-        """From the lowest to the highest end of the intervals of the deciding trials; None without one."""
-        intervals = [trial.difference_ci95 for trial in self.deciding if trial.difference_ci95 is not None]
-        if not intervals:
-            return None
-        return min(low for low, _ in intervals), max(high for _, high in intervals)
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def _read(path: Path, mtime_ns: int, size: int) -> TrialEvidence:
 
 
 def compare_with_trials(content: Mapping[str, Any], evidence: TrialEvidence) -> EvidenceVerdict:
-    """Compare the mean effect that a bundle predicts with the trials.
+    """Compare the mean effect that a bundle predicts with the trials, each at the horizon of the trial.
 
     Parameters
     ----------
@@ -157,41 +156,63 @@ def compare_with_trials(content: Mapping[str, Any], evidence: TrialEvidence) -> 
     Returns
     -------
     EvidenceVerdict
-        ``met`` where every mean effect lies within the expected range, ``not_met`` where one does not,
-        ``not_checked`` where the manifest or the table states none. Horizons are not converted: the text names them.
+        ``met`` where every mean effect lies within the interval of a deciding trial, ``not_met`` where one does not,
+        ``not_checked`` where the manifest or the table states none. An effect that the manifest does not state at the
+        horizon of a trial is compared at that of the decision, and the text says so.
     """
-    expected, effects = evidence.expected_range, list(_effects(content))
-    if expected is None:
+    if not evidence.deciding:
         text = "The table of randomised evidence has no trial that decides; the mean effect was not compared."
         return EvidenceVerdict(ConditionState.NOT_CHECKED, text)
-    if not effects:
+    compared = [(trial, list(_effects(content, trial.horizon_months))) for trial in evidence.deciding]
+    if not any(effects for _, effects in compared):
         text = "The manifest states no mean predicted effect; it was not compared with randomised trials."
         return EvidenceVerdict(ConditionState.NOT_CHECKED, text)
-    low, high = expected
-    named = "; ".join(
-        f"{trial.source}: {_points(trial.difference)} at {trial.horizon_months} months" for trial in evidence.deciding
-    )
-    found = " and ".join(f"{_points(mean)}{interval} in {title}" for title, mean, interval in effects)
-    is_outside = any(not low <= mean <= high for _, mean, _ in effects)
+    agreeing = {effect.title for trial, effects in compared for effect in effects if trial.contains(effect.mean)}
+    is_outside = any(effect.title not in agreeing for _, effects in compared for effect in effects)
+    sentences = []
+    for trial, effects in compared:
+        low, high = trial.difference_ci95 or (None, None)  # a trial that decides has one
+        stated = " and ".join(effect.text(trial.horizon_months) for effect in effects)
+        sentences.append(
+            f"expected {_points(low)} to {_points(high)} points at {trial.horizon_months} months ({trial.source}: "
+            f"{_points(trial.difference)}), found {stated}"
+        )
     says = "disagrees with" if is_outside else "agrees with"
-    text = (
-        f"The mean predicted gain of induction chemotherapy {says} randomised evidence: expected {_points(low)} to "
-        f"{_points(high)} points ({named}), found {found}."
-    )
+    text = f"The mean predicted gain of induction chemotherapy {says} randomised evidence: {'; '.join(sentences)}."
     return EvidenceVerdict(ConditionState.NOT_MET if is_outside else ConditionState.MET, text)
 
 
-def _effects(content: Mapping[str, Any]) -> Iterator[tuple[str, float, str]]:
-    """Yield title, mean and interval as text of each stated effect."""
+@dataclass(frozen=True)
+class _Effect:
+    """A stated mean effect of a group of patients at a horizon, with its interval as text."""
+
+    title: str
+    mean: float
+    interval: str
+    month: int | None
+
+    def text(self, wanted_month: int) -> str:
+        at = "" if self.month in (None, wanted_month) else f" at {self.month} months"
+        return f"{_points(self.mean)}{self.interval}{at} in {self.title}"
+
+
+def _effects(content: Mapping[str, Any], month: int) -> Iterator[_Effect]:
+    """Yield each stated effect at a horizon, or at that of the decision where it is not stated there."""
     effect = content.get(EFFECT)
     for key, title in TITLES.items():
         stated = effect.get(key) if isinstance(effect, Mapping) else None
-        mean = stated.get("mean") if isinstance(stated, Mapping) else None
+        if not isinstance(stated, Mapping):
+            continue
+        by_month = stated.get("by_month")
+        there = by_month.get(str(month)) if isinstance(by_month, Mapping) else None
+        figures = there if isinstance(there, Mapping) else stated
+        mean = figures.get("mean")
         if not isinstance(mean, int | float) or isinstance(mean, bool) or not isfinite(mean):
             continue
-        interval = stated.get("ci95") if isinstance(stated, Mapping) else None
+        interval = figures.get("ci95")
         is_pair = isinstance(interval, list | tuple) and len(interval) == 2
-        yield title, float(mean), f" ({_points(interval[0])} to {_points(interval[1])})" if is_pair and interval else ""
+        shown = f" ({_points(interval[0])} to {_points(interval[1])})" if is_pair and interval else ""
+        yield _Effect(title, float(mean), shown, month if figures is there else stated.get("horizon_months"))
 
 
 def _points(fraction: float | None) -> str:

@@ -72,15 +72,15 @@ def unseen_figures(content: Mapping[str, Any]) -> list[UnseenFigures]:
         Those out of fold decide; without them, and for a model of phantoms alone, held-out phantoms do.
     """
     metrics = mapping_of(content.get("metrics"))
-    found = [_performance(OUT_OF_FOLD, metrics[OUT_OF_FOLD], True)] if OUT_OF_FOLD in metrics else []
+    unseen = [_performance(OUT_OF_FOLD, metrics[OUT_OF_FOLD], True)] if OUT_OF_FOLD in metrics else []
     # Of a model of phantoms alone: held-out phantoms are drawn from the population that it is for.
-    phantoms_decide = not found and bool(demonstration_signs(content))
+    phantoms_decide = not unseen and bool(demonstration_signs(content))
     for title, group in metrics.items():
         is_against_truth = "oracle_c_index" in mapping_of(group)
         if title in (OUT_OF_FOLD, "training", "learning_curve") or not isinstance(group, Mapping):
             continue  # "training" of earlier versions is of seen patients
-        found.append(_performance(title, group, is_against_truth and phantoms_decide))
-    return found
+        unseen.append(_performance(title, group, is_against_truth and phantoms_decide))
+    return unseen
 
 
 def _performance(title: str, group: Any, decides: bool) -> UnseenFigures:

@@ -74,7 +74,7 @@ def reprocess(
         _compare(ledger, settings, studies, (against or settings.model.bundle, chosen), dry_run, timeout, as_json,
                  each=bool(study_uids))  # fmt: skip
         return
-    # Before anything is sent in bulk: what would change is known to whoever orders it.
+    # What would change is shown before anything is sent in bulk.
     if studies and not study_uids and not dry_run and not _may_send(ledger, settings, studies, chosen, timeout, yes,
                                                                     as_json):  # fmt: skip
         return
@@ -104,9 +104,9 @@ def _selected(
     if study_uids:
         return study_uids
     cases = list_cases(session, known_states(states, STATES), since.replace(tzinfo=UTC) if since else None)
-    found = [case.study_instance_uid for case in reversed(cases)]
-    made = studies_reported_by(session, made_with) if made_with else None
-    return found if made is None else [study for study in found if study in made]
+    studies = [case.study_instance_uid for case in reversed(cases)]
+    reported = studies_reported_by(session, made_with) if made_with else None
+    return studies if reported is None else [study for study in studies if study in reported]
 
 
 def _may_send(

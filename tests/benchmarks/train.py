@@ -111,7 +111,7 @@ def _paper_seconds(learning: float, looking: float) -> float:
 
 
 def forward_seconds(backbone: BackboneArchitecture, device: torch.device, n_slices: int) -> dict[str, float]:
-    """Seconds to select the instance among so many slices, by precision."""
+    """Seconds to select the instance among a number of slices, by precision."""
     network = SequenceNetwork(backbone).to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     patches = torch.rand(n_slices, 2, 128, 128, device=device).contiguous(memory_format=torch.channels_last)
     clock = time.process_time if device.type == "cpu" else time.perf_counter

@@ -140,7 +140,7 @@ def test_a_disagreement_with_trials_is_acknowledged_before_activation(
     assert (code, out) == (1, "")
     # One reason acknowledges both, so both are named.
     assert "expected a record of its hostile suite" in err
-    assert "disagrees with randomised evidence: expected +4.9 to +14.8 points" in err
+    assert "disagrees with randomised evidence: expected +1.8 to +15.8 points" in err
     assert "found -2.4 (-8.1 to +3.3) in its own cohort" in err
     manifest = read_manifest(settings.model.bundle)
     disagreement = disagreement_with_trials(manifest, trial_evidence())
@@ -165,8 +165,8 @@ def stored(ds: Dataset) -> Dataset:
 def test_the_marks_are_in_every_output_of_a_report() -> None:
     manifest = {**CONTRADICTED(), "metrics": MARKED["slope 0.3"][0]()["metrics"]}
     of_model = model_conditions(manifest, trial_evidence())
-    kept = [one for one in samples.conditions() if one.code not in {each.code for each in of_model}]
-    report = samples.scored(conditions=(*kept, *(ConditionOfUse(one.code, one.state, one.text) for one in of_model)))
+    others = [one for one in samples.conditions() if one.code not in {each.code for each in of_model}]
+    report = samples.scored(conditions=(*others, *(ConditionOfUse(one.code, one.state, one.text) for one in of_model)))
     slope, trials = (one.text for one in of_model)
     options = ReportOptions(kinds=("sr", "pdf"))
     objects = {b.kind: b for b in build_objects(report, samples.sources(), samples.pictures(), options)}

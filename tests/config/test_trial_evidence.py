@@ -63,6 +63,18 @@ def test_one_of_two_groups_outside_is_enough() -> None:
     assert "its own cohort and +0.4" in verdict.text
 
 
+def test_an_effect_is_compared_with_a_trial_at_the_horizon_of_the_trial() -> None:
+    # The trial is of 36 months: +5 points then are inside +1.8 to +15.8, whatever they are after 60.
+    at_36 = {"mean": 0.05, "ci95": [0.01, 0.09]}
+    own = {"mean": 0.30, "ci95": [0.2, 0.4], "n": 684, "horizon_months": 60}
+    inside = compare_with_trials({"effect": {"own": {**own, "by_month": {"36": at_36}}}}, trial_evidence())
+    assert inside.state is ConditionState.MET
+    assert "found +5.0 (+1.0 to +9.0) in its own cohort" in inside.text
+    other = compare_with_trials({"effect": {"own": {**own, "by_month": {"60": at_36}}}}, trial_evidence())
+    assert other.state is ConditionState.NOT_MET
+    assert "found +30.0 (+20.0 to +40.0) at 60 months in its own cohort" in other.text
+
+
 @pytest.mark.parametrize("effect", [None, {}, {"own": {"mean": None}}, {"own": {"mean": float("nan")}}, "much"])
 def test_without_a_stated_effect_nothing_is_compared(effect: object) -> None:
     verdict = compare_with_trials({"effect": effect}, trial_evidence())
@@ -73,7 +85,7 @@ def test_the_table_of_the_site_decides(tmp_path: Path) -> None:
     table = tmp_path / "trials.toml"
     table.write_text(TABLE)
     # -2 points with 200 patients an arm: 1.96 sqrt((0.7 * 0.3 + 0.72 * 0.28) / 200) = 8.9 points.
-    assert trial_evidence(table).expected_range == pytest.approx((-0.109, 0.069), abs=0.001)
+    assert trial_evidence(table).deciding[0].difference_ci95 == pytest.approx((-0.109, 0.069), abs=0.001)
     assert compare_with_trials(CONTRADICTED(), trial_evidence(table)).state is ConditionState.MET
     (tmp_path / "cptdn.toml").write_text('[model]\ntrial_evidence = "trials.toml"\n')
     settings = load_settings(tmp_path / "cptdn.toml")

@@ -22,8 +22,8 @@ from tests.dicom.large_structure_set import RTSTRUCT, large_structure_set
 from tests.dicom.raw_scu import EXPLICIT, IMPLICIT, MR, RawSender
 from tests.dicom.scenes import encoded, mr_slice, scene
 
-# Of the processor time in which pydicom decodes the same elements one by one: 0.09 and 0.11 measured, more than twice that
-# before contours were read lazily. A number of seconds would measure the machine.
+# Of the processor time in which pydicom decodes the same elements one by one: 0.09 and 0.11 measured, more than twice
+# that before contours were read lazily. A number of seconds would measure the machine.
 LIMIT_SHARE = 0.15
 
 

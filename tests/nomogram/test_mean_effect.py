@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from config.settings import BUNDLES
-from workers.nomogram.mean_effect import mean_effect
+from workers.nomogram.mean_effect import mean_effect, mean_effects
 from workers.nomogram.nomogram_file import load_nomogram
 from workers.nomogram.published_case_mix import PREDICTIVE_AT, SCORE_QUANTILES, published_case_mix
 from workers.survival.covariates import PatientCovariates
@@ -42,3 +42,10 @@ def test_the_published_case_mix_reproduces_the_published_mean_effect_and_share()
 
 def test_without_variance_terms_there_is_no_interval() -> None:
     assert mean_effect(PUBLISHED, published_case_mix(5), 50)["ci95"] is None
+
+
+def test_every_horizon_of_the_nomogram_has_its_effect() -> None:
+    patient = PatientCovariates(40.0, 1.0, 0.0, -0.4)
+    by_month = mean_effects(PUBLISHED, patient)["by_month"]
+    assert set(by_month) == {"36", "60"}
+    assert by_month["36"]["mean"] == pytest.approx(PUBLISHED.score(patient).difference[0, 0], abs=5e-5)

@@ -71,8 +71,8 @@ def test_the_degrees_of_freedom_are_satterthwaites() -> None:
 
 
 def test_one_member_has_no_error_that_it_could_know() -> None:
-    one = column(0.5)
-    assert score_error_of(Jackknifed(Both(one, one), Both(one, one))) is None
+    score = column(0.5)
+    assert score_error_of(Jackknifed(Both(score, score), Both(score, score))) is None
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_what_is_left_can_be_trained_on(damaged: Path, journal: Path) -> None:
     assert cohort.patient_ids == CLEAN[:2]
     assert training.all()
     assert check.left_out["n"] == len(check.unusable)
-    assert not set(re.findall(r"[\w-]+", json.dumps(check.left_out))) & check.unusable  # it names nobody
+    assert not set(re.findall(r"[\w-]+", json.dumps(check.left_out))) & check.unusable  # identifiers are left out
 
 
 def test_only_what_was_corrected_is_read_again(tmp_path: Path) -> None:

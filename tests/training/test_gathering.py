@@ -54,7 +54,7 @@ def store_bytes(folder: Path) -> dict[str, bytes]:
 
 
 def gone(process: int) -> bool:
-    """Whether a process has ended; one that nobody has waited for is a zombie."""
+    """Whether a process has ended; one whose parent has not waited for it is a zombie."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):

@@ -15,8 +15,9 @@ from workers.scores.scoring import Scores, score_many
 from workers.survival.cohort import Cohort, read_cohort
 from workers.training import learning_curve as module
 from workers.training.cohort_outcomes import OUTCOME_ENDPOINTS
-from workers.training.cross_fitting import assign_folds, predict_out_of_fold
+from workers.training.cross_fitting import assign_folds
 from workers.training.learning_curve import learning_curve, nested_order
+from workers.training.out_of_fold import predict_out_of_fold
 from workers.training.score_training import train_scores
 from workers.training.training_config import TrainingConfig
 

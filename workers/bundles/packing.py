@@ -16,7 +16,7 @@ from config.errors import ModelBundleError
 from config.trial_evidence import EFFECT
 from workers.bundles.bundle import Bundle, verify_bundle
 from workers.bundles.bundle_files import NOMOGRAM, OPTIONAL_FILES, files_of, sha256_of
-from workers.nomogram.mean_effect import mean_effect
+from workers.nomogram.mean_effect import mean_effects
 from workers.nomogram.nomogram_file import load_nomogram, load_nomogram_for
 from workers.nomogram.published_case_mix import published_case_mix
 
@@ -70,7 +70,7 @@ def _judged(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "events": fit.get("events"),
         "widest_hazard_ratio": widest_hazard_ratio(errors, nomogram.training_ranges),
     }
-    effect = {**content.get(EFFECT, {}), "published_case_mix": mean_effect(nomogram, published_case_mix())}
+    effect = {**content.get(EFFECT, {}), "published_case_mix": mean_effects(nomogram, published_case_mix())}
     # The keys of the manifest that follow from others are written anew, so that none of them is out of date.
     document = {**{name: value for name, value in content.items() if name != ADMISSION}, COX_MODEL: cox, EFFECT: effect}
     document["demonstration"] = bool(demonstration_signs(document))

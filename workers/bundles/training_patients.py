@@ -1,8 +1,8 @@
 """Which patients a bundle was trained on, without their identifiers: salted scrypt digests, with the fold of each.
 
 A patient's score is only fair by the member that has not learned from that patient, so a bundle must recognise its
-training patients when a cohort is scored. The file has no identifier, and none can be computed from it. Whoever has the
-bundle and a list of candidates can test each of them, at a cost of some hundredths of a second: a table of pseudonyms
+training patients when a cohort is scored. The file has no identifier, but anyone who has the bundle can test candidates
+at some hundredths of a second each: short running numbers can be found by trying them all. A table of pseudonyms
 protects better, and ``cptdn train --forget-patients`` leaves the file out.
 
 References

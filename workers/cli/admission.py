@@ -108,7 +108,7 @@ def reported_changes(settings: Settings, bundle: Bundle, newest: int) -> Changes
     bundle : Bundle
         The proposed one.
     newest : int
-        At most so many studies.
+        Largest number of studies.
 
     Returns
     -------

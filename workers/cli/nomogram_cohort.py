@@ -130,7 +130,7 @@ def evaluate(
     Example: cptdn nomogram evaluate cohort.csv --nomogram our-nomogram --report evaluation
     """
     from config.trial_evidence import EFFECT, compare_with_trials, trial_evidence
-    from workers.nomogram.mean_effect import mean_effect
+    from workers.nomogram.mean_effect import mean_effects
     from workers.survival.cohort import ENDPOINTS, read_cohort
     from workers.validation.evaluation import EvaluationOptions, evaluate, subgroups_of_the_paper
     from workers.validation.evaluation_report import write_report
@@ -158,7 +158,7 @@ def evaluate(
     )
     evaluation = evaluate(patients, model, options)
     known = patients.with_known_ebv_dna()
-    effect = {"own": mean_effect(model, known.covariates(), policy.horizon_months)}
+    effect = {"own": mean_effects(model, known.covariates())}
     verdict = compare_with_trials({EFFECT: effect}, trial_evidence(settings.model.trial_evidence))
     document = {
         **evaluation.to_json(),

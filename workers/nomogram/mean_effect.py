@@ -16,6 +16,29 @@ from workers.survival.covariates import PatientCovariates
 DECIMALS = 4
 
 
+def mean_effects(nomogram: CoxNomogram, covariates: PatientCovariates) -> dict[str, Any]:
+    """Return the mean effect at the decision horizon and at every horizon of the nomogram, as in a manifest.
+
+    Trials report their own horizons, and an effect is compared with a trial at the same one.
+
+    Parameters
+    ----------
+    nomogram : CoxNomogram
+        The model.
+    covariates : PatientCovariates
+        n patients.
+
+    Returns
+    -------
+    dict
+        `mean_effect` at the decision horizon, and under ``by_month`` its ``mean`` and ``ci95`` at each horizon.
+    """
+    months = nomogram.indication.horizons_months
+    effects = {str(month): mean_effect(nomogram, covariates, month) for month in months}
+    by_month = {month: {key: effect[key] for key in ("mean", "ci95")} for month, effect in effects.items()}
+    return {**mean_effect(nomogram, covariates), "by_month": by_month}
+
+
 def mean_effect(
     nomogram: CoxNomogram, covariates: PatientCovariates, horizon_months: int | None = None
 ) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class ScoreError:
     def to_json(self, patient: int = 0) -> dict[str, Any]:
         """Return plain values of one patient (counted from 0)."""
         names = ("prognostic_se", "predictive_se", "correlation", "degrees_of_freedom")
-        # A single number stands for all patients.
+        # A number without an axis is that of every patient.
         values = (np.asarray(value).flat[patient if np.ndim(value) else 0] for value in self._values)
         return {"members": self.members} | {name: float(value) for name, value in zip(names, values, strict=True)}
 

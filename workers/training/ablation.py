@@ -29,9 +29,10 @@ from workers.survival.concordance import (
     mean_concordance,
 )
 from workers.training.cohort_check import read_trainable
-from workers.training.cross_fitting import OutOfFold, cross_validate
+from workers.training.cross_fitting import cross_validate
 from workers.training.loading import BatchLoader
 from workers.training.network_training import claim_work_folder
+from workers.training.out_of_fold import OutOfFold
 from workers.training.patch_store import PatchStore
 from workers.training.phantom_evaluation import CLEAR_BENEFIT, read_truth
 from workers.training.training_config import Progress, TrainingConfig, config_from_choices

@@ -1,10 +1,8 @@
 """Cross-fitting: K members, each trained without one fold of the patients.
 
-Every patient is scored by the member that had not seen that patient. The nomogram is fitted on these out-of-fold
+Every patient is scored by the member that had not seen that patient, and the nomogram is fitted on these out-of-fold
 scores. Scores of patients that a network has learned from are too good, and a nomogram on them promises more than it
-keeps: on 684 feature phantoms its calibration slope on unseen patients is 0.44 to 0.55. For the figures of the manifest
-the nomogram is cross-fitted, too: that of a fold was fitted on the out-of-fold scores of the other folds. Scores of
-different folds come from different networks, so C-indices count pairs within folds.
+keeps: on 684 feature phantoms its calibration slope on unseen patients is 0.44 to 0.55.
 
 References
 ----------
@@ -17,32 +15,24 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from config.arrays import BoolArray, FloatArray, IndexArray
-from config.atomic_files import replacing
 from config.errors import InputError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
-from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.model import CoxNomogram
 from workers.scores.scoring import Scores
 from workers.survival.cohort import Cohort
-from workers.survival.concordance import Concordance, harrell_concordance
-from workers.survival.ridge import Penalty
 from workers.training.batch_sampling import stratified_folds
 from workers.training.loading import BatchLoader
-from workers.training.model_evaluation import dfs_gain, linear_predictor, survival_as_treated
-from workers.training.network_training import TrainedNetworks, fit_training_nomogram, train_networks
+from workers.training.network_training import TrainedNetworks, train_networks
+from workers.training.out_of_fold import OutOfFold, load_scores, predict_out_of_fold, save_scores
 from workers.training.patch_store import PatchStore
 from workers.training.training_config import Progress, TrainingConfig
-from workers.validation.survival_comparison import compare_arms_by_preference
-from workers.validation.unseen_performance import unseen_performance
 
 FEWEST_FOLDS = 2
-ARM_NAMES = (TreatmentArm.CCRT, TreatmentArm.ICT_CCRT)
 
 
 @dataclass(frozen=True)
@@ -79,54 +69,6 @@ class CrossFit:
     def seconds(self) -> dict[str, float]:
         """Duration of each part, summed over the members."""
         return {name: sum(member.seconds[name] for member in self.members) for name in self.members[0].seconds}
-
-
-@dataclass(frozen=True)
-class OutOfFold:
-    """Predictions for each patient by models that had not seen that patient.
-
-    Attributes
-    ----------
-    cohort : Cohort
-        The n patients that were assigned to folds.
-    fold : int array, shape (n,)
-        1 to K.
-    scores : Scores
-        Both scores, shape (n,) each.
-    linear_predictor : array, shape (n,)
-        Of the fold's nomogram under the treatment received; NaN where EBV DNA is unknown.
-    survival : mapping of int to array, shape (n,)
-        DFS under the treatment received, by horizon in months; NaN where EBV DNA is unknown.
-    benefit : array, shape (n,)
-        DFS under ICT+CCRT minus that under CCRT at the decision horizon, by the fold's nomogram.
-    seconds : float
-        Duration of all trainings.
-    horizon_months : int
-        Of the benefit.
-    """
-
-    cohort: Cohort
-    fold: IndexArray
-    scores: Scores
-    linear_predictor: FloatArray
-    survival: dict[int, FloatArray]
-    benefit: FloatArray
-    seconds: float
-    horizon_months: int
-
-    def concordance(self, patients: BoolArray | None = None) -> Concordance:
-        """Return Harrell's C-index of the linear predictor, by pairs within folds.
-
-        Parameters
-        ----------
-        patients : bool array, shape (n,), optional
-            Which patients; all by default. Those with unknown EBV DNA are left out.
-        """
-        used = ~np.isnan(self.linear_predictor) if patients is None else patients & ~np.isnan(self.linear_predictor)
-        outcome = self.cohort.outcome("dfs")
-        return harrell_concordance(
-            self.linear_predictor[used], outcome.durations_days[used], outcome.event_observed[used], self.fold[used]
-        )
 
 
 def assign_folds(cohort: Cohort, training: BoolArray, n_folds: int, seed: int) -> IndexArray:
@@ -289,112 +231,10 @@ def cross_validate(
         if not saved.is_file():
             folder = work / f"folds-{n_folds}"
             trained = _train_member(cohort, training, fold, number, store, config, folder, loader, progress)
-            _save_scores(saved, trained)
+            save_scores(saved, trained.scores, sum(trained.seconds.values()))
             shutil.rmtree(folder / f"member-{number}")  # the checkpoints are as large as a bundle
-        with np.load(saved, allow_pickle=False) as archive:
-            # A member has scored the whole cohort; only the patients it had not seen are read.
-            _take_over(scores, Scores(archive["prognostic"], archive["predictive"]), fold == number)
-            seconds += float(archive["seconds"])
+        # A member has scored the whole cohort; only the patients it had not seen are read.
+        member_scores, member_seconds = load_scores(saved)
+        _take_over(scores, member_scores, fold == number)
+        seconds += member_seconds
     return predict_out_of_fold(cohort, fold, scores, nomogram, indication, seconds)
-
-
-def _save_scores(path: Path, trained: TrainedNetworks) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as stream:  # savez appends .npz to a path, not to a stream
-        np.savez(
-            stream,
-            prognostic=trained.scores.prognostic,
-            predictive=trained.scores.predictive,
-            seconds=np.array(sum(trained.seconds.values())),
-        )
-
-
-def predict_out_of_fold(
-    cohort: Cohort,
-    fold: IndexArray,
-    scores: Scores,
-    nomogram: CoxNomogram | None,
-    indication: Indication,
-    seconds: float = 0.0,
-    penalty: Penalty = None,
-) -> OutOfFold:
-    """Predict each training patient by a nomogram that had not seen that patient.
-
-    Parameters
-    ----------
-    cohort : Cohort
-        n patients.
-    fold : int array, shape (n,)
-        1 to K; 0 for patients that are not in the training.
-    scores : Scores
-        Out of fold, shape (n,) each.
-    nomogram : CoxNomogram or None
-        Used for every fold; None: that of a fold is fitted on the out-of-fold scores of the other folds.
-    indication : Indication
-        Its horizons, and that of the benefit.
-    seconds : float
-        Duration of the trainings.
-    penalty : float, "auto" or None
-        Of a ridge-penalised fit of each fold's nomogram.
-
-    Returns
-    -------
-    OutOfFold
-        Of the patients in a fold.
-
-    Raises
-    ------
-    InputError
-        The nomogram of a fold cannot be fitted.
-    """
-    training = fold > 0
-    horizon = indication.decision.horizon_months
-    lp, benefit = np.full(len(fold), np.nan), np.full(len(fold), np.nan)
-    survival = {month: np.full(len(fold), np.nan) for month in indication.horizons_months}
-    for number in range(1, int(fold.max()) + 1):
-        inside = fold == number
-        try:
-            fitted = nomogram or fit_training_nomogram(
-                cohort, training & ~inside, scores, f"fold {number}", "out of fold", indication, penalty
-            )
-        except InputError as error:
-            raise InputError(f"fold {number} of {int(fold.max())}: {error}") from error
-        patients, own = cohort.where(inside), Scores(scores.prognostic[inside], scores.predictive[inside])
-        lp[inside] = linear_predictor(patients, own, fitted)
-        benefit[inside] = dfs_gain(patients, own, fitted, horizon)
-        for month, values in survival_as_treated(patients, own, fitted, indication.horizons_months).items():
-            survival[month][inside] = values
-    return OutOfFold(
-        cohort.where(training),
-        fold[training],
-        Scores(scores.prognostic[training], scores.predictive[training]),
-        lp[training],
-        {month: values[training] for month, values in survival.items()},
-        benefit[training],
-        seconds,
-        horizon,
-    )
-
-
-def out_of_fold_metrics(predictions: OutOfFold) -> dict[str, Any]:
-    """Return the manifest's entry: performance on unseen patients, and the treatment's effect by preferred regimen."""
-    outcome, treated = predictions.cohort.outcome("dfs"), predictions.cohort.treated
-    # NaN gains (EBV DNA unknown) compare false and would count as CCRT-preferred; `dfs_gain` has none, since the sign
-    # of the gain does not depend on EBV DNA.
-    decision = compare_arms_by_preference(outcome, treated, predictions.benefit, 0.0)
-    return {
-        **unseen_performance(
-            predictions.linear_predictor,
-            predictions.survival,
-            outcome.durations_days,
-            outcome.event_observed,
-            treated,
-            groups=predictions.fold,
-            decision_month=predictions.horizon_months,
-        ),
-        "folds": int(predictions.fold.max()),
-        "pairs": "within folds",
-        "decision": {
-            name: {key: value.to_json()[key] for key in ("n", "n_events", "hazard_ratio", "ci95", "p_log_rank")}
-            for name, value in decision.items()
-        },
-    }

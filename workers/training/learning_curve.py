@@ -16,19 +16,16 @@ import numpy as np
 import torch
 
 from config.arrays import BoolArray, Float32Array, FloatArray, IndexArray
-from config.atomic_files import replacing
 from config.errors import InputError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
 from workers.nomogram.model import CoxNomogram
 from workers.scores.scoring import Scores, concatenated, score_many
 from workers.survival.cohort import Cohort
-from workers.survival.concordance import harrell_concordance
 from workers.survival.ridge import Penalty
 from workers.training.batch_sampling import validation_split
 from workers.training.cohort_outcomes import outcomes_from_columns
-from workers.training.model_evaluation import linear_predictor
-from workers.training.network_training import fit_training_nomogram
+from workers.training.out_of_fold import load_scores, predict_out_of_fold, save_scores
 from workers.training.score_training import CPU, train_scores
 from workers.training.training_config import Progress, TrainingConfig
 
@@ -166,12 +163,8 @@ def _scores_of_share(
             config.with_seed(config.seed + number),
             device=device,
         ).network
-        scores = score_many(features, network)
-        saved.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(saved) as temporary, temporary.open("wb") as stream:  # savez would append .npz to the path
-            np.savez(stream, prognostic=scores.prognostic, predictive=scores.predictive)
-    with np.load(saved, allow_pickle=False) as archive:
-        return Scores(archive["prognostic"], archive["predictive"])
+        save_scores(saved, score_many(features, network))
+    return load_scores(saved)[0]
 
 
 def _unseen_c_index(
@@ -183,21 +176,11 @@ def _unseen_c_index(
     indication: Indication,
     penalty: Penalty,
 ) -> dict[str, Any]:
-    risk = np.full(len(fold), np.nan)
-    for number in range(1, int(fold.max()) + 1):
-        inside = fold == number
-        try:
-            fitted = nomogram or fit_training_nomogram(
-                cohort, chosen & ~inside, scores, f"fold {number}", "learning curve", indication, penalty
-            )
-        except InputError as error:
-            return {"c_index": NOTHING, "reason": f"fold {number}: {error}"}
-        own = Scores(scores.prognostic[inside], scores.predictive[inside])
-        risk[inside] = linear_predictor(cohort.where(inside), own, fitted)
-    known, outcome = ~np.isnan(risk), cohort.outcome("dfs")
-    concordance = harrell_concordance(
-        risk[known], outcome.durations_days[known], outcome.event_observed[known], fold[known]
-    )
+    try:
+        unseen = predict_out_of_fold(cohort, fold, scores, nomogram, indication, penalty=penalty, fitted_on=chosen)
+    except InputError as error:
+        return {"c_index": NOTHING, "reason": str(error)}
+    concordance = unseen.concordance()
     if np.isnan(concordance.value):
         return {"c_index": NOTHING, "reason": "no comparable pair of patients"}
     low, high = concordance.ci95

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from config.arrays import FloatArray
 from config.indication.vocabulary import TreatmentArm
-from workers.nomogram.mean_effect import mean_effect
+from workers.nomogram.mean_effect import mean_effects
 from workers.nomogram.model import CoxNomogram
 from workers.scores.scoring import Scores
 from workers.survival.cohort import EBV, TRAINING, Cohort
@@ -117,11 +117,11 @@ def own_effect(cohort: Cohort, patients: NDArray[np.bool_], scores: Scores, nomo
     Returns
     -------
     dict
-        As of `mean_effect`.
+        As of `mean_effects`.
     """
     every = _covariates(cohort, scores)
     columns = (every.age_years, every.ebv_dna_gt_threshold, every.prognostic_score, every.predictive_score)
-    return mean_effect(nomogram, PatientCovariates(*(np.asarray(column)[patients] for column in columns)))
+    return mean_effects(nomogram, PatientCovariates(*(np.asarray(column)[patients] for column in columns)))
 
 
 def unseen_performance_by_label(cohort: Cohort, scores: Scores, nomogram: CoxNomogram) -> dict[str, Any]:

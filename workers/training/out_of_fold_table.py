@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from config.atomic_files import replacing
-from workers.training.cross_fitting import OutOfFold
+from workers.training.out_of_fold import OutOfFold
 
 
 def write_out_of_fold(predictions: OutOfFold, path: Path) -> None:

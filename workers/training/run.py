@@ -56,13 +56,14 @@ from workers.training.cohort_check import CohortCheck, read_trainable
 from workers.training.cohort_origin import CohortOrigin, cohort_origin
 from workers.training.cohort_outcomes import learned_endpoints
 from workers.training.cohort_scoring import write_scores
-from workers.training.cross_fitting import CrossFit, cross_fit, out_of_fold_metrics, predict_out_of_fold
+from workers.training.cross_fitting import CrossFit, cross_fit
 from workers.training.distribution_limits import ensemble_distributions
 from workers.training.image_source import ImageSource
 from workers.training.learning_curve import learning_curve
 from workers.training.loading import ON_CPU, BatchLoader
 from workers.training.model_evaluation import own_effect, unseen_performance_by_label
 from workers.training.network_training import claim_work_folder, fit_training_nomogram
+from workers.training.out_of_fold import out_of_fold_metrics, predict_out_of_fold
 from workers.training.out_of_fold_table import write_out_of_fold
 from workers.training.patch_store import build_store
 from workers.training.training_config import Progress, TrainingConfig

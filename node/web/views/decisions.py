@@ -68,9 +68,7 @@ def assign_issuer(request: PageRequest) -> Response:
     InputError
         When nothing is chosen, the images name another issuer, or no fact of the patient comes from this one.
     """
-    issuer = request.form_value("issuer")
-    if not issuer:
-        raise InputError(request.translations("nothing_entered"))
+    issuer = _entered(request, "issuer")
     with request.context.ledger.begin() as session:
         decisions.assign_issuer(session, case_of(request, session).study_instance_uid, issuer, request.user)
     return _done(request, "flash_assigned")
@@ -78,10 +76,7 @@ def assign_issuer(request: PageRequest) -> Response:
 
 def hold(request: PageRequest) -> Response:
     """Hold the study. Field: because."""
-    # Cut and not refused: the history has room for a sentence, not for a document.
-    because = request.form_value("because")[:MAX_TEXT_LENGTH]
-    if not because:
-        raise InputError(request.translations("nothing_entered"))
+    because = _entered(request, "because")
     _set_hold(request, because)
     return _done(request, "flash_held")
 
@@ -115,9 +110,7 @@ def confirm(request: PageRequest) -> Response:
     InputError
         When no reason is entered, or the study does not have the question.
     """
-    because = request.form_value("because")[:MAX_TEXT_LENGTH]
-    if not because:
-        raise InputError(request.translations("nothing_entered"))
+    because = _entered(request, "because")
     with request.context.ledger.begin() as session:
         study = case_of(request, session).study_instance_uid
         decisions.confirm(session, study, request.form_value("code"), because, request.user)
@@ -126,9 +119,7 @@ def confirm(request: PageRequest) -> Response:
 
 def dismiss_quarantined(request: PageRequest) -> Response:
     """Dismiss the quarantined files that the case names. Field: because."""
-    because = request.form_value("because")[:MAX_TEXT_LENGTH]
-    if not because:
-        raise InputError(request.translations("nothing_entered"))
+    because = _entered(request, "because")
     with request.context.ledger.begin() as session:
         study = case_of(request, session).study_instance_uid
         n_files = decisions.dismiss_quarantined(session, study, because, request.user)
@@ -217,6 +208,15 @@ def retry_delivery(request: PageRequest) -> Response:
         study, _ = subject_of(session, get_delivery(session, int(number)).report_id)
     request.audit("decision", study=study)
     return redirect(request, request.form_value("next"), request.translations("flash_retry"))
+
+
+def _entered(request: PageRequest, field: str) -> str:
+    """Return the text of a field; raises InputError where it is empty."""
+    # Cut and not refused: the history has room for a sentence, not for a document.
+    text = request.form_value(field)[:MAX_TEXT_LENGTH]
+    if not text:
+        raise InputError(request.translations("nothing_entered"))
+    return text
 
 
 def _done(request: PageRequest, flash: str, **values: object) -> Response:
