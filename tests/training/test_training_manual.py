@@ -109,6 +109,7 @@ def test_the_recipe_runs_as_it_stands(tmp_path: Path) -> None:
     n_left_out = int(damaged in matched)
     assert manifest["training_data"]["left_out"]["n"] == n_left_out
     assert damaged not in json.dumps(manifest)
+    assert "comparison_models.json" in manifest["files"]  # what `nomogram evaluate` compares with, fitted here
 
     assert run(score).returncode == 0
     scores, of_training = rows_of(tmp_path / "scores.csv"), rows_of(tmp_path / "bundles/site-1.training/scores.csv")

@@ -21,7 +21,8 @@ from workers.survival.covariates import PatientCovariates
 from workers.survival.kaplan_meier import kaplan_meier
 from workers.validation.calibration import calibrate
 from workers.validation.decision_curve import decision_curve
-from workers.validation.evaluation import EvaluationOptions, evaluate
+from workers.validation.evaluation import evaluate
+from workers.validation.evaluation_options import EvaluationOptions
 from workers.validation.evaluation_report import report_html
 from workers.validation.figures import figures_of
 from workers.validation.matching import match, propensity_scores
@@ -180,18 +181,6 @@ def test_figures_are_written_in_three_formats(cohort: Cohort, nomogram: CoxNomog
     for path in written:
         begins = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[path.suffix[1:]]
         assert path.read_bytes().startswith(begins)
-
-
-def test_unknown_ebv_dna_is_left_out_and_counted(tmp_path: Path, nomogram: CoxNomogram) -> None:
-    lines = COHORT_CSV.read_text().splitlines()
-    column = lines[0].split(",").index("ebv_dna_gt_4000")
-    for row in (4, 9):
-        cells = lines[row].split(",")
-        cells[column] = ""
-        lines[row] = ",".join(cells)
-    (tmp_path / "unknown.csv").write_text("\n".join(lines) + "\n")
-    found = evaluate(read_cohort(tmp_path / "unknown.csv"), nomogram, EvaluationOptions())
-    assert (found.n_excluded, found.whole.n) == (2, 238)
 
 
 def test_no_event_in_one_group_gives_a_reason_in_place_of_a_ratio() -> None:

@@ -21,11 +21,12 @@ WEIGHTS = {role.value: f"{role.file_stem}.safetensors" for role in NASOPHARYNX.s
 SCORES, DISTRIBUTIONS, NOMOGRAM = "scores.safetensors", "distributions.safetensors", "nomogram.json"
 PLAUSIBILITY = "plausibility.json"
 TRAINING_PATIENTS = "training_patients.json"
+COMPARISON_MODELS = "comparison_models.json"  # written by `workers.survival.comparison_models`
 SHARED_FILES = (TEMPLATES, NOMOGRAM)
 """What all members have in common."""
 NETWORK_FILES = (*WEIGHTS.values(), SCORES)
 MEMBER_FILES = (*NETWORK_FILES, DISTRIBUTIONS, TEMPLATES)
-OPTIONAL_FILES = (PLAUSIBILITY, TRAINING_PATIENTS)
+OPTIONAL_FILES = (PLAUSIBILITY, TRAINING_PATIENTS, COMPARISON_MODELS)
 """What bundles of earlier versions do not have; in the manifest where it is present."""
 
 

@@ -14,6 +14,7 @@ from workers.cli.nomogram_options import (
     JsonOption,
     NomogramOption,
     PenaltyOption,
+    comparison_models_of,
     indication_of,
     nomogram_of,
     p_shown,
@@ -57,6 +58,7 @@ def fit(
     from workers.nomogram.nomogram_file import write_nomogram
     from workers.nomogram.points import TERMS
     from workers.survival.cohort import TRAINING, read_cohort, require_events
+    from workers.survival.comparison_models import fit_comparison_models, write_comparison_models
 
     indication = indication_of(horizons, decision_horizon)
     patients = read_cohort(cohort)
@@ -71,19 +73,24 @@ def fit(
     finding = events_per_parameter_finding(int(outcome.event_observed.sum()), len(TERMS))
     if finding is not None and finding.severity == "refused" and not few_events:
         raise InputError(f"{cohort}: {finding.text} With --few-events it is fitted and its file is marked.")
+    where = cohort.name + (f", cohort {chosen}" if chosen else "")
     fitted = fit_nomogram(
         TrainingData(complete.covariates(), complete.treated, outcome.durations_days, outcome.event_observed),
         name=name or f"CPTDN fitted on {cohort.name}",
         population=population or f"{len(complete)} patients of {cohort.name}",
-        data_source=f"{cohort.name}" + (f", cohort {chosen}" if chosen else ""),
+        data_source=where,
         indication=indication,
         penalty=penalty_of(penalty),
     )
     path = write_nomogram(fitted.nomogram, out)
+    # On the patients of the nomogram, so that every later evaluation compares models that were fitted alike.
+    compared = fit_comparison_models(complete, where)
+    write_comparison_models(compared, fitted.nomogram.digest, out)
     document = {
         **fitted.to_json(),
         "cohort": chosen,
         "n_excluded_ebv_dna_unknown": len(patients) - len(complete),
+        "comparison_models": {"fitted": list(compared.models), "not_fitted": dict(compared.not_fitted)},
         "written": str(path),
     }
     if as_json:
@@ -116,8 +123,15 @@ def evaluate(
     threshold: Annotated[
         list[float], typer.Option("--threshold", help="Gain in DFS from which ICT+CCRT is preferred; repeatable.")
     ] = [0.0, 0.02, 0.05],  # noqa: B006
+    refit: Annotated[
+        bool, typer.Option("--refit", help="Also fit the comparison models on this cohort; each result is marked.")
+    ] = False,
     development: Annotated[
-        bool, typer.Option("--development", help="Also univariate tests, interactions and stepwise selection.")
+        bool,
+        typer.Option(
+            "--development",
+            help="Also univariate tests, interactions and stepwise selection, fitted on this cohort; implies --refit.",
+        ),
     ] = False,
     figures: Annotated[Path | None, typer.Option("--figures", metavar="DIR", help="Draw PNG, PDF and SVG.")] = None,
     report: Annotated[Path | None, typer.Option("--report", metavar="DIR", help="Write one HTML report.")] = None,
@@ -125,14 +139,17 @@ def evaluate(
 ) -> None:
     """Test a nomogram on a cohort: C-index, calibration, risk groups, treatment decisions, net benefit.
 
-    All patients of the file are evaluated, and each label of the column cohort on its own.
+    All patients of the file are evaluated, and each label of the column cohort on its own. Nothing is fitted on them
+    unless asked for: the models that are compared with the nomogram are those that were fitted with it.
 
     Example: cptdn nomogram evaluate cohort.csv --nomogram our-nomogram --report evaluation
+    Example: cptdn nomogram evaluate cohort.csv --nomogram our-nomogram --refit --json
     """
     from config.trial_evidence import EFFECT, compare_with_trials, trial_evidence
     from workers.nomogram.mean_effect import mean_effects
     from workers.survival.cohort import ENDPOINTS, read_cohort
-    from workers.validation.evaluation import EvaluationOptions, evaluate, subgroups_of_the_paper
+    from workers.validation.evaluation import evaluate, subgroups_of_the_paper
+    from workers.validation.evaluation_options import EvaluationOptions
     from workers.validation.evaluation_report import write_report
     from workers.validation.figures import draw_evaluation
 
@@ -153,10 +170,10 @@ def evaluate(
         horizons_months=tuple(map(float, policy.horizons_months)),
         decision_horizon_months=float(policy.horizon_months),
         subgroup_columns=columns,
-        # TRIPOD+AI asks for the model's development, so a report always contains it.
-        development=development or report is not None,
+        refit=refit,
+        development=development,
     )
-    evaluation = evaluate(patients, model, options)
+    evaluation = evaluate(patients, model, options, comparison_models_of(settings, nomogram, model))
     known = patients.with_known_ebv_dna()
     effect = {"own": mean_effects(model, known.covariates())}
     verdict = compare_with_trials({EFFECT: effect}, trial_evidence(settings.model.trial_evidence))

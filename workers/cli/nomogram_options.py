@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from config.decision_policy import DecisionPolicy
     from config.indication.profile import Indication
     from workers.nomogram.model import CoxNomogram
+    from workers.survival.comparison_models import ComparisonModels
     from workers.survival.ridge import Penalty
 
 NomogramOption = Annotated[
@@ -118,6 +119,15 @@ def nomogram_of(settings: Settings, chosen: Path | None) -> CoxNomogram:
         return nomogram_of_bundle(read_manifest(settings.model.bundle))
     # A folder with a manifest is a bundle, whose indication applies; a nomogram alone has its own.
     return nomogram_of_bundle(read_manifest(chosen)) if (chosen / MANIFEST).is_file() else load_nomogram(chosen)
+
+
+def comparison_models_of(settings: Settings, chosen: Path | None, nomogram: CoxNomogram) -> ComparisonModels | None:
+    """Read the comparison models beside the nomogram that `nomogram_of` reads; None where it has none."""
+    from config.bundle_manifest import read_manifest
+    from workers.survival.comparison_models import read_comparison_models
+
+    folder = read_manifest(settings.model.bundle).folder if chosen is None else chosen
+    return read_comparison_models(folder if folder.is_dir() else folder.parent, nomogram.digest)
 
 
 def policy_of_nomogram(settings: Settings, nomogram: CoxNomogram) -> DecisionPolicy:

@@ -162,13 +162,24 @@ def fit_terms(cohort: Cohort, terms: Sequence[str], endpoint: str = "dfs") -> Co
     return fit_cox(x[complete], terms, outcome.durations_days[complete], outcome.event_observed[complete])
 
 
-def fit_compared_models(cohort: Cohort, endpoint: str = "dfs") -> tuple[dict[str, CohortModel], dict[str, str]]:
+def fit_compared_models(
+    cohort: Cohort, endpoint: str = "dfs", specifications: Mapping[str, ModelSpecification] = COMPARED_MODELS
+) -> tuple[dict[str, CohortModel], dict[str, str]]:
     """Fit the paper's comparison models and the CPTDN, each in its arm.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Usually the training patients.
+    endpoint : str
+        Which follow-up.
+    specifications : mapping of str to ModelSpecification
+        What to fit, by name.
 
     Returns
     -------
     fitted : dict of str to CohortModel
-        By the names of `COMPARED_MODELS`.
+        By the names of `specifications`.
     not_fitted : dict of str to str
         The reason why a model could not be fitted.
 
@@ -178,7 +189,7 @@ def fit_compared_models(cohort: Cohort, endpoint: str = "dfs") -> tuple[dict[str
     """
     fitted: dict[str, CohortModel] = {}
     not_fitted: dict[str, str] = {}
-    for name, specification in COMPARED_MODELS.items():
+    for name, specification in specifications.items():
         # Zhong et al. 2021, section 2.5: two of the clinical models are of one arm alone, but give every patient a
         # risk.
         part = cohort if specification.arm is None else cohort.arm(specification.arm)

@@ -50,7 +50,9 @@ from workers.nomogram.model import CoxNomogram
 from workers.nomogram.nomogram_file import load_nomogram_for, write_nomogram
 from workers.scores.multitask_network import SEQUENCES
 from workers.scores.scoring import Scores
-from workers.survival.cohort import TRAINING, Cohort
+from workers.survival.cohort import EBV, TRAINING, Cohort
+from workers.survival.cohort import SCORES as SCORE_COLUMNS
+from workers.survival.comparison_models import fit_comparison_models, write_comparison_models
 from workers.survival.ridge import Penalty
 from workers.training.cohort_check import CohortCheck, read_trainable
 from workers.training.cohort_origin import CohortOrigin, cohort_origin
@@ -199,6 +201,7 @@ def train_bundle(
     member_patients = [cohort.where(training & (fit.fold != k + 1)).patient_ids for k in range(n_folds)]
     _write_members(out, fit, distributions, [source.scale.of(patients) for patients in member_patients])
     nomogram = _write_nomogram(out, cohort, training, fit, description)
+    _write_comparison_models(out, cohort, training, fit, nomogram)
     content = _manifest(cohort, training, fit, source, config, description, loader.device, origin)
     content["training_data"]["left_out"] = {"n": 0, "by_reason": {}} if left_out is None else left_out.left_out
     content |= {
@@ -279,6 +282,17 @@ def _write_nomogram(
     if description.nomogram.resolve() != (out / NOMOGRAM).resolve():
         shutil.copyfile(description.nomogram, out / NOMOGRAM)
     return load_nomogram_for(description.indication, out / NOMOGRAM)
+
+
+def _write_comparison_models(
+    out: Path, cohort: Cohort, training: BoolArray, fit: CrossFit, nomogram: CoxNomogram
+) -> None:
+    # The patients and scores of the nomogram's own fit, so that an evaluation compares models of equal rank.
+    scores = dict(zip(SCORE_COLUMNS, (fit.out_of_fold.prognostic, fit.out_of_fold.predictive), strict=True))
+    scored = replace(cohort, values={**cohort.values, **scores})
+    used = training & ~np.isnan(cohort.column(EBV))
+    models = fit_comparison_models(scored.where(used), f"{cohort_name(cohort)}, out-of-fold scores")
+    write_comparison_models(models, nomogram.digest, out)
 
 
 def _manifest(

@@ -34,7 +34,7 @@ def table_1(cohort: Cohort) -> dict[str, Any]:
     Parameters
     ----------
     cohort : Cohort
-        n patients; unknown values are counted as such and enter no statistic. Percentages are of all n.
+        n patients; unknown values are counted as such and enter no statistic. Percentages are of the known values.
 
     Returns
     -------
@@ -210,11 +210,13 @@ def group_p(first: FloatArray, second: FloatArray) -> float:
 
 
 def _binary(values: FloatArray, yes: str, no: str) -> dict[str, Any]:
-    n = len(values)
-    # Percentages are of all patients, unknown ones included, so that the rows of a factor add up to 100.
     counts = {yes: int((values == 1).sum()), no: int((values == 0).sum())}
-    answer: dict[str, Any] = {name: {"n": count, "percent": 100 * count / n} for name, count in counts.items()}
-    answer["unknown"] = int(np.isnan(values).sum())
+    # Of the known values: with the unknown ones in the denominator a factor that is rarely recorded would look rare.
+    known = sum(counts.values())
+    answer: dict[str, Any] = {
+        name: {"n": count, "percent": 100 * count / known if known else None} for name, count in counts.items()
+    }
+    answer["unknown"] = len(values) - known
     return answer
 
 

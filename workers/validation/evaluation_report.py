@@ -24,12 +24,16 @@ from config.errors import InputError
 from config.indication.conventions import DAYS_PER_MONTH
 from config.version import software_version
 from workers.validation.display_text import ENDPOINT_NAMES, FACTOR_NAMES, comparison_text
-from workers.validation.evaluation import Evaluation, PartEvaluation
+from workers.validation.evaluation import NO_MODELS, Evaluation
 from workers.validation.figure_style import house_style
 from workers.validation.figures import NamedFigure, figures_of
+from workers.validation.part_evaluation import PartEvaluation
 from workers.validation.report_tables import (
     balance_tables,
+    bounds_table,
     development_tables,
+    flow_table,
+    models_table,
     patient_table,
     performance_tables,
     specification_tables,
@@ -99,7 +103,12 @@ def report_html(evaluation: Evaluation) -> str:
         "horizons": " and ".join(f"{month:g}" for month in options.horizons_months),
         "thresholds": ", ".join(f"{100 * threshold:g} %" for threshold in options.thresholds),
         "decision_horizon": f"{options.decision_horizon_months:g}",
-        "n_excluded": evaluation.n_excluded,
+        "n_ebv_dna_unknown": evaluation.n_ebv_dna_unknown,
+        "models": evaluation.models,
+        "models_table": models_table(evaluation),
+        "no_models": NO_MODELS,
+        "flow_tables": [flow_table(label, part) for label, part in parts.items()],
+        "bounds_tables": [table for label, part in parts.items() if (table := bounds_table(label, part))],
         "subgroup_names": ", ".join(names),
         "parts": parts,
         "patient_table": patient_table(parts),

@@ -17,8 +17,9 @@ from config.indication.conventions import DAYS_PER_MONTH
 from workers.nomogram.drawing import draw_nomogram
 from workers.nomogram.model import CoxNomogram
 from workers.validation.display_text import ENDPOINT_NAMES
-from workers.validation.evaluation import Evaluation, PartEvaluation
+from workers.validation.evaluation import Evaluation
 from workers.validation.figure_style import FORMATS, HIGH_RISK, LOW_RISK, house_style
+from workers.validation.part_evaluation import PartEvaluation, compared_concordances
 from workers.validation.performance_figures import (
     calibration_figure,
     concordance_figure,
@@ -75,11 +76,14 @@ def _part_figures(evaluation: Evaluation, label: str, part: PartEvaluation) -> I
             f"Observed against predicted disease-free survival in groups of equal size, with 95 % intervals, {who}.",
             calibration_figure(part.calibration),
         )
-    if part.c_index_of_models:
+    models = compared_concordances(part)
+    if part.n_events:
+        refitted = " Hatched: fitted on this cohort." if part.c_index_of_refitted else ""
         yield NamedFigure(
             f"c_index{suffix}",
-            f"C-index with 95 % interval of the CPTDN and the models compared with it, {who}.",
-            concordance_figure(part.c_index_of_models),
+            "C-index with 95 % interval of the CPTDN as given and of the models that were fitted with it, "
+            f"{who}.{refitted}",
+            concordance_figure(models),
         )
     if part.net_benefit is not None:
         months = part.net_benefit.horizon_days / DAYS_PER_MONTH

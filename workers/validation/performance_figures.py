@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,8 +12,9 @@ from config.indication.conventions import DAYS_PER_MONTH
 from workers.validation.calibration import Calibration
 from workers.validation.decision_curve import DecisionCurve
 from workers.validation.display_text import MODEL_NAMES, SUBGROUP_NAMES, p_text
-from workers.validation.evaluation import ModelConcordance, SubgroupEvaluation
+from workers.validation.evaluation import SubgroupEvaluation
 from workers.validation.figure_style import DASHES, FAINT, FIRST, INK, SECOND, SERIES
+from workers.validation.part_evaluation import FITTED_HERE, ModelConcordance
 from workers.validation.survival_comparison import CCRT_PREFERRED, ICT_PREFERRED, SurvivalComparison
 
 FOREST_ENDS = (0.01, 100.0)  # hazard ratios beyond them end in an arrow
@@ -57,48 +58,53 @@ def calibration_figure(by_month: Mapping[float, Calibration]) -> Figure:
     return figure
 
 
-def concordance_figure(by_model: Mapping[str, Mapping[str, ModelConcordance]]) -> Figure:
+def concordance_figure(models: Sequence[tuple[str, str, Mapping[str, ModelConcordance]]]) -> Figure:
     """Return bars of the C-index with intervals: models along the axis, arms side by side.
 
     Parameters
     ----------
-    by_model : mapping of str to mapping of str to ModelConcordance
-        Model -> arm -> both definitions; Noether's is drawn, as in the paper.
+    models : sequence of (str, str, mapping of str to ModelConcordance)
+        Model, where it was fitted, and arm -> both definitions; Noether's is drawn, as in the paper.
 
     Returns
     -------
     Figure
-        A model without comparable pairs has no bar.
+        A model without comparable pairs has no bar; models that were fitted on the evaluated cohort are hatched.
 
     References
     ----------
     Zhong et al. 2021, Figure 3.
     """
-    figure = Figure(figsize=(7.2, 3.4), layout="constrained")
+    figure = Figure(figsize=(max(7.2, 1.05 * len(models) + 1), 3.8), layout="constrained")
     ax = figure.add_subplot()
-    arms = list(next(iter(by_model.values())))
+    arms = list(models[0][2])
     width = 0.8 / len(arms)
+    hatches = ["///" if where == FITTED_HERE else "" for _, where, _ in models]
     for at, arm in enumerate(arms):
-        x = np.arange(len(by_model)) + (at - (len(arms) - 1) / 2) * width
-        concordances = [by_arm[arm].noether for by_arm in by_model.values()]
+        x = np.arange(len(models)) + (at - (len(arms) - 1) / 2) * width
+        concordances = [by_arm[arm].noether for _, _, by_arm in models]
         values = np.array([c.value for c in concordances])
         errors = np.array([np.abs(np.array(c.ci95) - c.value) for c in concordances]).T
         color = ("#999999", FIRST, SECOND)[at % 3]
-        ax.bar(x, values, width * 0.92, color=color, alpha=0.85, label="all patients" if arm == "all" else arm)
+        label = "all patients" if arm == "all" else arm
+        ax.bar(x, values, width * 0.92, color=color, alpha=0.85, label=label, hatch=hatches, edgecolor="white")
         ax.errorbar(x, values, yerr=errors, fmt="none", ecolor=INK, elinewidth=0.8, capsize=2)
         for place, value, error in zip(x, values, errors[1], strict=True):
             if np.isfinite(value):
                 ax.text(place, min(value + error, 1.0) + 0.008, f"{value:.2f}", ha="center", va="bottom", fontsize=6.5)
-    ax.set_xticks(
-        range(len(by_model)),
-        [MODEL_NAMES.get(name, name).replace(" (", "\n(").replace(" + ", " +\n") for name in by_model],
-    )
-    # From 0.4: 0.5 is chance, and bars from 0 would make all models look alike.
-    ax.set_ylim(0.4, 1.06)
+    ax.set_xticks(range(len(models)), [_model_label(name, where) for name, where, _ in models])
+    # Chance is 0.5, and bars from 0 would make all models look alike; a model can be worse than chance elsewhere.
+    lowest = min((c.noether.ci95[0] for _, _, by_arm in models for c in by_arm.values()), default=0.5)
+    ax.set_ylim(min(0.4, np.floor(lowest * 10) / 10) if np.isfinite(lowest) else 0, 1.06)
     ax.axhline(0.5, color=FAINT, linewidth=0.8, linestyle=(0, (4, 2)))
-    ax.set_ylabel("C-index")
+    ax.set_ylabel("C-index (95 % CI)")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.14), ncols=len(arms))
     return figure
+
+
+def _model_label(name: str, where: str) -> str:
+    text = MODEL_NAMES.get(name, name).replace(" (", "\n(").replace(" + ", " +\n")
+    return text + where.replace(", ", "\n").replace("fitted on ", "fitted on\n")
 
 
 def forest_figure(by_column: Mapping[str, Mapping[str, SubgroupEvaluation]]) -> Figure:

@@ -9,8 +9,10 @@ from typing import Any
 from config.indication.conventions import DAYS_PER_MONTH
 from workers.nomogram.fitting import CONTRACT_TERMS
 from workers.nomogram.model import CoxNomogram
+from workers.validation.development import Development
 from workers.validation.display_text import FACTOR_NAMES, MODEL_NAMES, factor_name, interval_text, p_cell, p_text
-from workers.validation.evaluation import Development, Evaluation, ModelConcordance, PartEvaluation
+from workers.validation.evaluation import Evaluation
+from workers.validation.part_evaluation import ModelConcordance, PartEvaluation, compared_concordances
 from workers.validation.survival_comparison import SurvivalComparison
 
 COMPARISON_HEADER = ("Comparison", "n", "events", "hazard ratio (95 % CI)", "p (log-rank)")
@@ -68,7 +70,10 @@ def _quantity(column: Mapping[str, Any] | None) -> str:
 
 
 def _count(column: Mapping[str, Any] | None, category: str) -> str:
-    return f"{column[category]['n']} ({column[category]['percent']:.1f} %)" if column and category in column else ""
+    if not column or category not in column:
+        return ""
+    percent = column[category]["percent"]
+    return f"{column[category]['n']}" + (f" ({percent:.1f} %)" if percent is not None else "")
 
 
 def _follow_up(follow_up: Mapping[str, Any] | None) -> str:
@@ -137,7 +142,7 @@ def _models_table(development: Development) -> ReportTable:
             heading = [MODEL_NAMES[name], f"{model.fit.aic:.2f}"] if at == 0 else ["", ""]
             ratio = interval_text(float(model.fit.hazard_ratios[at]), model.fit.hazard_ratio_ci95[at].tolist())
             rows.append([*heading, FACTOR_NAMES.get(term, term), ratio, p_cell(float(model.fit.p_values[at]))])
-    return ReportTable("Models compared, fitted here", header, rows)
+    return ReportTable("Models compared, fitted on this cohort", header, rows)
 
 
 def specification_tables(nomogram: CoxNomogram) -> list[ReportTable]:
@@ -190,8 +195,7 @@ def performance_tables(label: str, part: PartEvaluation, horizons_months: Sequen
     list of ReportTable
         Two or three tables.
     """
-    models = {"CPTDN, as given": part.c_index}
-    models |= {f"{MODEL_NAMES[name]}, fitted here": by_arm for name, by_arm in part.c_index_of_models.items()}
+    models = {MODEL_NAMES[name] + where: by_arm for name, where, by_arm in compared_concordances(part)}
     arms = [arm if arm != "all" else "all patients" for arm in part.c_index]
     comparisons = [_comparison_row(f"high against low risk, {arm}", risk) for arm, risk in part.risk.items()]
     for threshold, by_name in part.decision.items():
@@ -213,6 +217,89 @@ def performance_tables(label: str, part: PartEvaluation, horizons_months: Sequen
         rows = [_calibration_row(month, test) for month, test in tests.items()]
         tables.append(ReportTable(f"Calibration, {label}", header, rows))
     return tables
+
+
+def bounds_table(label: str, part: PartEvaluation) -> ReportTable | None:
+    """Return what needs EBV DNA, with the unknown ones taken as either category.
+
+    Parameters
+    ----------
+    label : str
+        Name of the part, for the caption.
+    part : PartEvaluation
+        Its results.
+
+    Returns
+    -------
+    ReportTable or None
+        None where all are known.
+    """
+    if not part.bounds:
+        return None
+    rows = [_bound_row("patients whose EBV DNA is known", part.c_index, part.risk["all"], part.calibration_slope)]
+    for category, bound in part.bounds.items():
+        name = f"all patients, unknown EBV DNA taken as {category}"
+        rows.append(_bound_row(name, bound.c_index, bound.risk["all"], bound.calibration_slope))
+    header = ("", "n", "C-index (95 % CI)", "high against low risk, hazard ratio (95 % CI)", "calibration slope")
+    return ReportTable(f"Unknown EBV DNA, {label}", header, rows)
+
+
+def _bound_row(
+    name: str, c_index: Mapping[str, ModelConcordance], risk: SurvivalComparison, slope: float | None
+) -> list[str]:
+    concordance = c_index["all"].noether
+    _, n, _, ratio, _ = _comparison_row("", risk)
+    c_text = interval_text(concordance.value, concordance.ci95, 3)
+    return [name, n, c_text, ratio, "not estimable" if slope is None else f"{slope:.3f}"]
+
+
+def flow_table(label: str, part: PartEvaluation) -> ReportTable:
+    """Return who is in each analysis of one part of the cohort, and why the others are not.
+
+    Parameters
+    ----------
+    label : str
+        Name of the part, for the caption.
+    part : PartEvaluation
+        Its results.
+
+    Returns
+    -------
+    ReportTable
+        One row for each analysis.
+    """
+    rows = []
+    for each in part.analyses:
+        left_out = "; ".join(f"{n}: {reason}" for reason, n in each.left_out.items()) or "nobody"
+        rows.append([each.analysis, str(each.n), str(each.n_events), left_out])
+    return ReportTable(f"Patients of each analysis, {label}", ("Analysis", "n", "events", "left out"), rows)
+
+
+def models_table(evaluation: Evaluation) -> ReportTable:
+    """Return every model of the evaluation, and where it was fitted.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        With or without comparison models.
+
+    Returns
+    -------
+    ReportTable
+        The nomogram first.
+    """
+    document, models = evaluation.nomogram.document, evaluation.models
+    fit = document.get("fit", {})
+    population = str(document.get("data_source") or document.get("population", ""))
+    rows = [["CPTDN (the nomogram)", population, _number(fit, "n"), _number(fit, "events")]]
+    for group in (models.given, models.refitted):
+        for name, model in (group.models if group else {}).items():
+            rows.append([MODEL_NAMES[name], group.fitted_on if group else "", str(model.n), str(model.n_events)])
+    return ReportTable("Models, and where they were fitted", ("Model", "fitted on", "n", "events"), rows)
+
+
+def _number(document: Mapping[str, Any], key: str) -> str:
+    return str(document.get(key, "not recorded"))
 
 
 def subgroup_tables(evaluation: Evaluation) -> list[ReportTable]:

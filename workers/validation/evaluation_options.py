@@ -1,0 +1,50 @@
+"""What an evaluation computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from config.indication.conventions import DAYS_PER_MONTH
+from config.indication.nasopharynx import NASOPHARYNX
+from workers.validation.survival_comparison import HORIZONS_MONTHS
+
+THRESHOLDS = (0.0, 0.02, 0.05)
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What an evaluation computes.
+
+    Attributes
+    ----------
+    endpoint : str
+        ``dfs``, ``os``, ``dmfs`` or ``lrrfs``; calibration and net benefit exist for DFS only.
+    horizons_months : tuple of float
+        When survival and calibration are given.
+    thresholds : tuple of float
+        Fractions of DFS at the decision horizon from which ICT+CCRT is preferred.
+    decision_horizon_months : float
+        Horizon of the decision.
+    subgroup_columns : tuple of str
+        Columns whose values become subgroups.
+    refit : bool
+        Also fit the comparison models on this cohort, marked as such.
+    development : bool
+        Also univariate tests, interactions, stepwise selection, fitted on this cohort; includes `refit`.
+    """
+
+    endpoint: str = "dfs"
+    horizons_months: tuple[float, ...] = HORIZONS_MONTHS
+    thresholds: tuple[float, ...] = THRESHOLDS
+    decision_horizon_months: float = float(NASOPHARYNX.decision.horizon_months)
+    subgroup_columns: tuple[str, ...] = ()
+    refit: bool = False
+    development: bool = False
+
+    @property
+    def decision_days(self) -> float:
+        """Horizon of the decision in days."""
+        return self.decision_horizon_months * DAYS_PER_MONTH
+
+
+USUAL_OPTIONS = EvaluationOptions()
