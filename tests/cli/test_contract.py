@@ -28,6 +28,7 @@ PROMISED = {
     "nomogram score": ("--age", "--ebv-dna", "--prognostic-score", "--predictive-score", "--batch", "--out", "--json"),
     "nomogram plot": ("--out",), "nomogram fit": ("--out", "--json"),
     "nomogram evaluate": ("--nomogram", "--endpoint", "--subgroup", "--figures", "--json"),
+    "nomogram reproduce": ("--json",),
     "bundle list": ("--json",), "bundle show": ("--json",), "bundle verify": ("--json",),
     "bundle activate": ("--json",),
     "bundle pack": ("--json",), "train": ("--images", "--out"), "match": ("--out",),

@@ -6,24 +6,31 @@ the paper's printed values are facts and may stand there, rows may not.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tests.peers import PROJECT, SHARED
 from tests.reference.published_values import Value, values
 from workers.survival.cohort import ENDPOINTS, read_cohort
+from workers.validation.reproduction.comparison import reproduce
+from workers.validation.reproduction.published_cohort import published_cohort
 
 TARGET = PROJECT / "workers" / "nomogram" / "PUBLISHED.md"
 HEAD = """# The paper's printed values beside ours
 
-Zhong L et al., EBioMedicine 2021;70:103522, re-computed by this program from the patient rows that the authors
-published (matched patients of centre 1: training 684, internal test 324). Written by
+Zhong L et al., EBioMedicine 2021;70:103522, re-computed by `cptdn nomogram reproduce` from the patient rows that the
+authors published (matched patients of centre 1: training 684, internal test 324). Written by
 `python -m tests.reference.published_table`; a test compares it with the program. {agree} of {n} printed values come
-out to the printed rounding; the others are marked "differs" and explained in [README.md](README.md).
+out at the printed digits; each of the others has its reason below. [README.md](README.md) tells what follows from them.
 
-| value | printed | ours | |
+| value | where | printed | ours | |
+|---|---|---|---|---|
+"""
+REASONS_HEAD = """
+## Differences
+
+| value | printed | ours | reason |
 |---|---|---|---|
 """
 
@@ -34,16 +41,19 @@ SECOND_HEAD = """
 |---|---|---|---|---|---|"""
 
 
-def table(folder: Path, ours: Mapping[str, Value]) -> str:
-    """The whole page: our values by key beside the printed ones of `expected_dev.json` in the folder."""
-    entries = json.loads((folder / "expected_dev.json").read_text())["results"]
-    printed: Mapping[str, Mapping[str, object]] = {e["key"]: e for e in entries if e["published"] is not None}
-    rows = []
-    for key, entry in printed.items():
-        mark = "" if entry["matches_published_rounding"] else "differs"
-        rows.append(f"| {key} | {entry['published']} | {shown(ours[key])} | {mark} |")
-    agree = sum(1 for entry in printed.values() if entry["matches_published_rounding"])
-    return HEAD.format(agree=agree, n=len(printed)) + "\n".join(rows) + "\n" + _codings(ours)
+def table(ours: Mapping[str, Value], reproduced: Sequence[Mapping[str, Any]]) -> str:
+    """The whole page: the command's values, the reasons of differences, and the two codings from our values by key."""
+    rows = [
+        f"| {v['key']} | {v['where']} | {v['printed']} | {shown(v['computed'])} | {'' if v['agrees'] else 'differs'} |"
+        for v in reproduced
+    ]
+    differing = [
+        f"| {v['key']} | {v['printed']} | {shown(v['computed'])} | {v['reason']} |"
+        for v in reproduced
+        if not v["agrees"]
+    ]
+    head = HEAD.format(agree=len(reproduced) - len(differing), n=len(reproduced))
+    return head + "\n".join(rows) + "\n" + REASONS_HEAD + "\n".join(differing) + "\n" + _codings(ours)
 
 
 def _codings(ours: Mapping[str, Value]) -> str:
@@ -65,9 +75,9 @@ def shown(value: Value) -> str:
 
 
 def main() -> None:
-    folder = SHARED / "cohort"
-    ours = values(read_cohort(folder / "cohort_centre1.csv", endpoints=ENDPOINTS))
-    TARGET.write_text(table(folder, ours), encoding="utf-8")
+    cohort = read_cohort(SHARED / "cohort" / "cohort_centre1.csv", endpoints=ENDPOINTS)
+    reproduced = [value.to_json() for value in reproduce([cohort])]
+    TARGET.write_text(table(values(published_cohort([cohort])), reproduced), encoding="utf-8")
     sys.stdout.write(f"written: {TARGET}\n")
 
 

@@ -13,7 +13,6 @@ from scipy import stats
 
 from config.arrays import BoolArray, FloatArray
 from config.indication.vocabulary import TreatmentArm
-from workers.nomogram.fitting import TrainingData, fit_nomogram
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import AGE, EBV, INTERACTION, PREDICTIVE, PROGNOSTIC, TERMS, TREATMENT
 from workers.survival.baseline_hazard import step_baseline
@@ -21,12 +20,15 @@ from workers.survival.cohort import ENDPOINTS, Cohort, Outcome
 from workers.survival.concordance import harrell_concordance, noether_concordance
 from workers.survival.covariates import PatientCovariates
 from workers.survival.cox import CoxFit, fit_cox
-from workers.survival.cox_models import CohortModel, design_matrix, examine_factor, fit_compared_models, fit_terms
+from workers.survival.cox_models import CohortModel, design_matrix, fit_terms
 from workers.survival.proportional_hazards import proportional_hazards_test
-from workers.survival.stepwise import stepwise_aic
-from workers.validation.baseline_table import balance, follow_up, group_p, table_1
+from workers.validation.baseline_table import balance, follow_up
 from workers.validation.calibration import Calibration, calibrate, calibration_slope, recalibrated
+from workers.validation.group_tests import group_p
 from workers.validation.matching import propensity_scores
+from workers.validation.reproduction.comparison import computed_values
+from workers.validation.reproduction.published_cohort import ARMS, PublishedCohort
+from workers.validation.reproduction.published_cohort import COLUMNS as FACTORS
 from workers.validation.survival_comparison import (
     SurvivalComparison,
     compare_arms_by_preference,
@@ -36,21 +38,9 @@ from workers.validation.survival_comparison import (
 
 ICT, CCRT = TreatmentArm.ICT_CCRT, TreatmentArm.CCRT
 COHORTS = ("training", "internal")
-ARMS: Mapping[str, TreatmentArm | None] = {"all": None, "ccrt": CCRT, "ict": ICT}
 # published name -> (our column, units of ours in one of theirs)
 COLUMNS = {
-    "age": ("age_years", 100.0),
-    "sex": ("sex_male", 1.0),
-    "HGBcut": ("haemoglobin_abnormal", 1.0),
-    "EBV_4k": ("ebv_dna_gt_4000", 1.0),
-    "drinkingcut": ("drinking", 1.0),
-    "His_cancercut": ("family_history", 1.0),
-    "smokingcut": ("smoking", 1.0),
-    "tumor_volume": ("tumour_volume_ml", 100.0),
-    "WHOcut": ("who_type_iii", 1.0),
-    "ALBcut": ("albumin_abnormal", 1.0),
-    "CRPcut": ("crp_abnormal", 1.0),
-    "LDHcut": ("ldh_abnormal", 1.0),
+    **FACTORS,
     "Prog_score": ("prognostic_score", 1.0),
     "Pred_score": ("predictive_score", 1.0),
     "treatment": ("treatment_ict", 1.0),
@@ -60,49 +50,27 @@ TERM_NAMES = {
     AGE: "age", PROGNOSTIC: "Prog_score", PREDICTIVE: "Pred_score",
     TREATMENT: "treatment", EBV: "EBV_4k", INTERACTION: "Pred_score:treatment",
 }  # fmt: skip
-CATEGORIES = {
-    "HGBcut": ("hgbN", "hgbA"), "His_cancercut": ("famN", "famY"), "smokingcut": ("smkN", "smkY"),
-    "drinkingcut": ("drkN", "drkY"), "WHOcut": ("who12", "who3"), "ALBcut": ("albN", "albA"),
-    "CRPcut": ("crpN", "crpA"), "LDHcut": ("ldhN", "ldhA"), "EBV_4k": ("ebvL", "ebvH"),
-}  # fmt: skip
 MODELS = {
     "clin_all": "clinical_all", "clin_ccrt": "clinical_ccrt", "clin_ict": "clinical_ict_ccrt",
     "prog": "prognostic_score", "clin_prog": "clinical_prognostic_score", "radiomic": "scores", "cptdn": "cptdn",
 }  # fmt: skip
-SCRIPT_FACTORS = (
-    "age",
-    "sex",
-    "HGBcut",
-    "smokingcut",
-    "drinkingcut",
-    "ALBcut",
-    "CRPcut",
-    "LDHcut",
-    "EBV_4k",
-    "tumor_volume",
-)
-
 FISHER_IN_R = ("internal", "EBV_4k")  # the one 2 x 2 table with large counts that was tested after Fisher there
 
 Value = float | int | str | None
 Pairs = Iterator[tuple[str, Value]]
 
 
-class PublishedCohort:
-    """The cohort, the fit on its training patients, and everything derived once."""
+class RowsOfCentre1:
+    """The cohort, the fits on its training patients, and everything derived once."""
 
-    def __init__(self, cohort: Cohort) -> None:
-        self.whole = cohort
-        self.parts = {name: cohort.labelled(name) for name in COHORTS}
-        training = self.parts["training"]
-        outcome = training.outcome("dfs")
-        self.fitted = fit_nomogram(
-            TrainingData(training.covariates(), training.treated, outcome.durations_days, outcome.event_observed),
-            name="CPTDN",
-            population="",
-        )
-        self.nomogram: CoxNomogram = self.fitted.nomogram
-        self.models: dict[str, CohortModel] = fit_compared_models(training)[0]
+    def __init__(self, published: PublishedCohort) -> None:
+        whole = published.whole(*COHORTS)
+        assert whole is not None
+        self.whole: Cohort = whole
+        self.program = published
+        self.parts = self.program.parts
+        self.nomogram: CoxNomogram = self.program.nomogram
+        self.models: Mapping[str, CohortModel] = self.program.models
 
     def points(self, cohort: Cohort) -> FloatArray:
         return total_points_received(self.nomogram.score(cohort.covariates()), cohort.treated)
@@ -123,16 +91,16 @@ class PublishedCohort:
         return self.nomogram.scale.linear_predictor(self.points(cohort))
 
 
-def values(cohort: Cohort) -> dict[str, Value]:
-    """Key -> our value."""
-    published = PublishedCohort(cohort)
+def values(of: PublishedCohort) -> dict[str, Value]:
+    """Key -> our value: what `nomogram reproduce` computes, and everything else of the re-analysis."""
+    published = RowsOfCentre1(of)
     found: dict[str, Value] = {}
     for part in (
-        _description, _univariate, _interaction, _steps, _models, _baseline, _nomogram, _example, _totals,
+        _description, _univariate, _interaction, _models, _baseline, _nomogram, _example, _totals,
         _concordance, _risk, _decision, _calibration, _subgroups, _balance, _table_d1,
     ):  # fmt: skip
         found.update(part(published))
-    return found
+    return {**found, **{key: value for key, (value, _) in computed_values(published.program).items()}}
 
 
 def _effect(prefix: str, fit: CoxFit, at: int, per: float, p_name: str = "wald_p") -> Pairs:
@@ -159,53 +127,19 @@ def _model(prefix: str, fit: CoxFit, names: list[str]) -> Pairs:
         yield f"{prefix}.{test}_p" + ("_overall" if test == "wald" else ""), fit.chi2_p_value(chi2)
 
 
-def _description(published: PublishedCohort) -> Pairs:
+def _description(published: RowsOfCentre1) -> Pairs:
     for name, cohort in published.parts.items():
-        table = table_1(cohort)
-        prefix = f"table1.{name}"
-        yield f"{prefix}.n", table["n"]
-        for statistic in ("median", "min", "max"):
-            yield f"{prefix}.age.{statistic}", table["age_years"][statistic]
-        for statistic in ("mean", "median", "sd"):
-            yield f"{prefix}.tumor_volume_ml.{statistic}", table["tumour_volume_ml"][statistic]
-        shown = {f"sex.{s}": table["sex"][s] for s in ("male", "female")}
-        shown |= {"treatment.ccrt": table["treatment"]["CCRT"], "treatment.ict": table["treatment"]["ICT+CCRT"]}
-        for factor, (no, yes) in CATEGORIES.items():
-            row = table[COLUMNS[factor][0]]
-            shown |= {f"{factor}.{no}": row["no"], f"{factor}.{yes}": row["yes"]}
-            yield f"{prefix}.{factor}.unknown", row["unknown"]
-        for category, counted in shown.items():
-            yield f"{prefix}.{category}.n", counted["n"]
-            yield f"{prefix}.{category}.pct", counted["percent"]
         times = follow_up(cohort)
         assert times is not None
         for statistic in ("median", "q1", "q3"):
-            yield f"followup.{name}.os_months30.{statistic}", times["months"][statistic]
             reverse = times["reverse_kaplan_meier_months"][statistic]
             yield f"followup.{name}.reverse_km_os_months30.{statistic}", reverse
-        for endpoint in ENDPOINTS:
-            yield f"events.{name}.{endpoint.upper()}.n", table["events"][endpoint]["n"]
-        yield f"events.{name}.DFS.pct", table["events"]["dfs"]["percent"]
 
 
-def _univariate(published: PublishedCohort) -> Pairs:
+def _univariate(published: RowsOfCentre1) -> Pairs:
     units = {"age": ("age_per10y", 10.0), "tumor_volume": ("tumor_volume_per10ml", 10.0), "sex": ("sex", -1.0)}
-    factors = (
-        "age",
-        "sex",
-        "smokingcut",
-        "drinkingcut",
-        "His_cancercut",
-        "HGBcut",
-        "ALBcut",
-        "CRPcut",
-        "LDHcut",
-        "EBV_4k",
-        "tumor_volume",
-    )
-    for factor in factors:
+    for factor, test in published.program.univariate.items():
         name, per = units.get(factor, (factor, 1.0))
-        test = examine_factor(published.parts["training"], COLUMNS[factor][0])
         fit, interaction = test.fit, test.interaction
         assert fit is not None
         assert interaction is not None
@@ -219,40 +153,19 @@ def _univariate(published: PublishedCohort) -> Pairs:
             yield f"{prefix}.hr_lo", 1 / float(high)
             yield f"{prefix}.hr_hi", 1 / float(low)
         yield f"{prefix}.lr_p", fit.chi2_p_value(fit.lr_chi2)
-        yield f"{prefix}.logrank_score_p", fit.chi2_p_value(fit.score_chi2)
         yield f"{prefix}.loglik", fit.log_likelihood
-        if test.log_rank_p is not None:
-            yield f"{prefix}.survdiff_p", test.log_rank_p
         yield f"{prefix}.treatment_interaction.coef", float(interaction.coefficients[2]) * per
         yield f"{prefix}.treatment_interaction.se", float(interaction.standard_errors[2]) * abs(per)
-        yield f"{prefix}.treatment_interaction.wald_p", float(interaction.p_values[2])
 
 
-def _interaction(published: PublishedCohort) -> Pairs:
+def _interaction(published: RowsOfCentre1) -> Pairs:
     names = ["Pred_score", "treatment", "Pred_score:treatment"]
     for name, cohort in published.parts.items():
         fit = fit_terms(cohort, [COLUMNS[term][0] for term in names])
         yield from _model(f"predictive_interaction.{name}", fit, names)
-        yield f"predictive_interaction.{name}.wald_p_interaction", float(fit.p_values[2])
 
 
-def _steps(published: PublishedCohort) -> Pairs:
-    named = {column: name for name, (column, _) in COLUMNS.items()}
-    for arm_name, arm in ARMS.items():
-        cohort = published.parts["training"] if arm is None else published.parts["training"].arm(arm)
-        script = [COLUMNS[factor][0] for factor in SCRIPT_FACTORS]
-        for start, candidates in (("script10", script), ("plus_family", [*script, "family_history"])):
-            for direction in ("backward", "both"):
-                found = stepwise_aic(cohort, candidates, backward_only=direction == "backward")
-                for key in (direction, "stepAIC_both") if direction == "both" else (direction,):
-                    prefix = f"step.{arm_name}.{start}.{key}"
-                    yield f"{prefix}.selected", ",".join(sorted(named[term] for term in found.terms))
-                    yield f"{prefix}.aic", found.aic
-            if start == "script10":
-                yield f"step.{arm_name}.start10.aic", found.path[0].aic
-
-
-def _models(published: PublishedCohort) -> Pairs:
+def _models(published: RowsOfCentre1) -> Pairs:
     named = {column: name for name, (column, _) in COLUMNS.items()}
     for key, name in MODELS.items():
         model = published.models[name]
@@ -272,7 +185,7 @@ def _models(published: PublishedCohort) -> Pairs:
         yield f"model.cptdn.coxzph_km.{name}.p", proportional.p_by_term[term]
 
 
-def _baseline(published: PublishedCohort) -> Pairs:
+def _baseline(published: RowsOfCentre1) -> Pairs:
     nomogram = published.nomogram
     days = nomogram.event_days
     for horizon in (1080, 1800):
@@ -298,7 +211,7 @@ def _baseline(published: PublishedCohort) -> Pairs:
         yield f"cptdn.baseline.H_at_means.{horizon}", at_means.hazard_at(horizon)
 
 
-def _nomogram(published: PublishedCohort) -> Pairs:
+def _nomogram(published: RowsOfCentre1) -> Pairs:
     scale = published.nomogram.scale
     yield "nomogram.lp_per_point", scale.lp_per_point
     yield "nomogram.points_per_lp", 1 / scale.lp_per_point
@@ -328,17 +241,11 @@ def _nomogram(published: PublishedCohort) -> Pairs:
             yield f"nomogram.dfs_at_total_points.{horizon}.{points}", dfs
 
 
-def _example(published: PublishedCohort) -> Pairs:
+def _example(published: RowsOfCentre1) -> Pairs:
     result = published.nomogram.score(PatientCovariates(40, True, 0.0, -0.4))
     scale, names = published.nomogram.scale, {ICT: "ICT", CCRT: "CCRT"}
-    yield "example.points.age40", float(result.points[AGE][0])
-    yield "example.points.EBV_gt4000", float(result.points[EBV][0])
-    yield "example.points.Prog_0", float(result.points[PROGNOSTIC][0])
-    yield "example.recommended", result.recommendation().value
     for arm, name in names.items():
         found = result.arms[arm]
-        yield f"example.points.Pred_m0.4.{name}", float(found.predictive_points[0])
-        yield f"example.total_points.{name}", float(found.total_points[0])
         for at, horizon in enumerate((1080, 1800)):
             prefix = f"example.dfs.{name}.{horizon}"
             value, low = float(found.dfs[0, at]), float(found.low[0, at])
@@ -355,24 +262,16 @@ def _example(published: PublishedCohort) -> Pairs:
         yield f"example.difference.{horizon}.lo", low
         yield f"example.difference.{horizon}.hi", high
     hazard = float(published.nomogram.baseline_hazard([60])[0])
-    for total in (122, 147):
-        dfs = float(np.exp(-hazard * np.exp(scale.linear_predictor(float(total)))))
-        yield f"example.dfs_at_printed_total_{total}.1800", dfs
     yield "example.total_points_that_give_81pct.1800", scale.total(float(np.log(-np.log(0.81) / hazard)))
 
 
-def _totals(published: PublishedCohort) -> Pairs:
-    training = published.points(published.parts["training"])
-    yield "total_points.mean.training", float(training.mean())
-    yield "total_points.median.training", float(np.median(training))
+def _totals(published: RowsOfCentre1) -> Pairs:
     yield "total_points.mean.internal", float(published.points(published.parts["internal"]).mean())
-    patients = published.parts["training"].patient_ids
-    yield "total_points.of_script_patient_tra_data_242_PatID_343", float(training[patients.index("343")])
     yield "risk.cut_lp.mean", float(published.nomogram.document["risk_cut"]["mean_lp_training"])
     yield "risk.cut_lp.tp100", published.nomogram.scale.linear_predictor(100.0)
 
 
-def _concordance(published: PublishedCohort) -> Pairs:
+def _concordance(published: RowsOfCentre1) -> Pairs:
     for key, name in MODELS.items():
         for label, whole in published.parts.items():
             for arm_name, arm in ARMS.items():
@@ -418,7 +317,7 @@ def _of(outcome: Outcome, mask: BoolArray) -> Outcome:
     return Outcome(outcome.durations_days[mask], outcome.event_observed[mask])
 
 
-def _risk(published: PublishedCohort) -> Pairs:
+def _risk(published: RowsOfCentre1) -> Pairs:
     for cut_name, cut in (("meanlp", published.nomogram.mean_total_points), ("tp100", 100.0)):
         for label, whole in published.parts.items():
             for arm_name, arm in ARMS.items():
@@ -428,7 +327,7 @@ def _risk(published: PublishedCohort) -> Pairs:
                     yield from _two_groups(f"risk.{cut_name}.{label}.{arm_name}.{endpoint.upper()}", found)
 
 
-def _decision(published: PublishedCohort) -> Pairs:
+def _decision(published: RowsOfCentre1) -> Pairs:
     names = {"ICT-preferred": "ict_preferred", "CCRT-preferred": "ccrt_preferred"}
     beta = published.nomogram.coefficients
     yield "decision.pred_score_threshold_0pct", -beta[TREATMENT] / beta[INTERACTION]
@@ -448,7 +347,7 @@ def _decision(published: PublishedCohort) -> Pairs:
                         yield from _two_groups(prefix, found)
 
 
-def _calibration(published: PublishedCohort) -> Pairs:
+def _calibration(published: RowsOfCentre1) -> Pairs:
     for label, cohort in published.parts.items():
         outcome = cohort.outcome("dfs")
         result = published.nomogram.score(cohort.covariates())
@@ -481,7 +380,7 @@ def _calibration_groups(prefix: str, found: Calibration, error: str) -> Pairs:
         yield f"{prefix}.g{at}.{error}", group.se if error == "km_se_greenwood" else group.se / group.observed
 
 
-def _subgroups(published: PublishedCohort) -> Pairs:
+def _subgroups(published: RowsOfCentre1) -> Pairs:
     cohort = published.whole
     column = cohort.column
     masks = {
@@ -502,7 +401,7 @@ def _subgroups(published: PublishedCohort) -> Pairs:
             yield from _two_groups(f"subgroup_decision.th0pct.centre1.{label}.{names[name]}.DFS", groups)
 
 
-def _balance(published: PublishedCohort) -> Pairs:
+def _balance(published: RowsOfCentre1) -> Pairs:
     factors = {name: COLUMNS[name] for name in list(COLUMNS)[:12]}
     for label, cohort in {"centre1": published.whole, **published.parts}.items():
         found = {b.factor: b for b in balance(cohort, cohort.treated, [column for column, _ in factors.values()])}
@@ -517,8 +416,6 @@ def _balance(published: PublishedCohort) -> Pairs:
             if label == "centre1" and name not in ("WHOcut", "ALBcut", "CRPcut", "LDHcut"):
                 yield f"balance.matchit_sum_all.centre1.{name}.std_mean_diff", sign * b.smd
     whole = published.whole
-    yield "balance.centre1.n_ict", int(whole.treated.sum())
-    yield "balance.centre1.n_ccrt", int((~whole.treated).sum())
     matched = ("sex", "age", "HGBcut", "EBV_4k", "drinkingcut", "His_cancercut", "smokingcut", "tumor_volume")
     distance = propensity_scores(design_matrix(whole, [COLUMNS[name][0] for name in matched]), whole.treated)
     one, other = distance[whole.treated], distance[~whole.treated]
@@ -530,7 +427,7 @@ def _fisher(cohort: Cohort, column: str) -> float:
     return float(stats.fisher_exact(table).pvalue)
 
 
-def _table_d1(published: PublishedCohort) -> Pairs:
+def _table_d1(published: RowsOfCentre1) -> Pairs:
     for label, cohort in published.parts.items():
         high = cohort.column("predictive_score") > 0
         for name in list(COLUMNS)[:12]:

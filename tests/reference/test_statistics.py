@@ -27,8 +27,8 @@ from workers.survival.kaplan_meier import kaplan_meier, log_rank
 from workers.survival.partial_likelihood import SeparationError, newton
 from workers.survival.proportional_hazards import proportional_hazards_test
 from workers.survival.stepwise import stepwise_aic
-from workers.validation.baseline_table import group_p
 from workers.validation.calibration import calibrate
+from workers.validation.group_tests import group_p
 from workers.validation.matching import match
 from workers.validation.survival_comparison import compare_survival
 

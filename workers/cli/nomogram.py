@@ -1,4 +1,4 @@
-"""`cptdn nomogram score|plot|fit|evaluate`."""
+"""`cptdn nomogram score|plot|fit|evaluate|reproduce`."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from workers.cli.nomogram_options import (
     policy_of_nomogram,
     print_marks,
 )
+from workers.cli.reproduce import reproduce
 
 if TYPE_CHECKING:
     from config.decision_policy import DecisionPolicy
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 app.command()(fit)
 app.command()(evaluate)
+app.command()(reproduce)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Table 1 of a cohort, its follow-up, and the balance of two groups of patients."""
+"""Table 1 of a cohort, its follow-up, the balance of two groups of patients, and differences between cohorts."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from config.arrays import BoolArray, FloatArray
 from config.indication.conventions import DAYS_PER_MONTH
 from workers.survival.cohort import BINARY_FACTORS, ENDPOINTS, Cohort
 from workers.survival.kaplan_meier import kaplan_meier
+from workers.validation.group_tests import group_p
 
 QUANTITIES = ("age_years", "tumour_volume_ml", "prognostic_score", "predictive_score")
 MATCHED_FACTORS = (
@@ -25,7 +25,6 @@ MATCHED_FACTORS = (
     "tumour_volume_ml",
     "ebv_dna_gt_4000",
 )
-_SMALLEST_EXPECTED = 5.0  # below it, Fisher's exact test
 
 
 def table_1(cohort: Cohort) -> dict[str, Any]:
@@ -181,32 +180,33 @@ def spread(values: FloatArray) -> float:
     return float(values.std(ddof=1))
 
 
-def group_p(first: FloatArray, second: FloatArray) -> float:
-    """Return the p value of a difference between two groups.
+def compare_labels(cohort: Cohort, factors: Sequence[str] | None = None) -> dict[str, float]:
+    """Compare the labels of the column cohort factor by factor, on the patients whose value is known.
 
     Parameters
     ----------
-    first, second : array
-        Values without NaN.
+    cohort : Cohort
+        Patients with two labels or more.
+    factors : sequence of str, optional
+        Numeric columns; default: the factors of table 1, and ``treatment_ict``.
 
     Returns
     -------
-    float
-        Wilcoxon without continuity correction for more than two values, chi-squared without correction for two,
-        Fisher's exact test where an expected count is below 5; 1 where all values are equal.
+    dict of str to float
+        Factor -> p of a difference between any of the labels (see `group_p`); without factors that fewer than two
+        patients of a label have.
     """
-    values = np.unique(np.concatenate((first, second)))
-    if len(values) == 1:
-        return 1.0
-    # Without continuity correction and without exact p, as R's wilcox.test(exact = FALSE, correct = FALSE).
-    if len(values) > 2:
-        return float(stats.mannwhitneyu(first, second, method="asymptotic", use_continuity=False).pvalue)
-    counts = np.array([[int((group == value).sum()) for group in (first, second)] for value in values])
-    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0, keepdims=True) / counts.sum()
-    if expected.min() < _SMALLEST_EXPECTED:
-        return float(stats.fisher_exact(counts).pvalue)
-    # Yates's correction is off: it is conservative, and Fisher's test covers the small tables.
-    return float(stats.chi2_contingency(counts, correction=False).pvalue)
+    labels = np.array(cohort.labels)
+    if factors is None:
+        factors = ["treatment_ict", "sex_male", *BINARY_FACTORS, *QUANTITIES]
+    columns = {**cohort.values, "treatment_ict": cohort.treated.astype(np.float64)}
+    compared: dict[str, float] = {}
+    for factor in [name for name in factors if name in columns]:
+        values = columns[factor]
+        groups = [values[(labels == label) & ~np.isnan(values)] for label in dict.fromkeys(cohort.labels)]
+        if len(groups) > 1 and min(map(len, groups)) > 1:
+            compared[factor] = group_p(*groups)
+    return compared
 
 
 def _binary(values: FloatArray, yes: str, no: str) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The printed values of the paper beside what this program computes from rows of its cohorts."""

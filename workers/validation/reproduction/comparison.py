@@ -1,0 +1,152 @@
+"""Each printed value of the paper beside the computed one, with the reason of a difference.
+
+A reason is one that was tried: another definition whose value is computed here and is the printed one, or a recorded
+reason that holds for the published rows alone. Everything else is "not explained".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workers.survival.cohort import TRAINING, Cohort
+from workers.validation.reproduction.model_values import (
+    example_values,
+    interaction_values,
+    step_values,
+    total_values,
+    univariate_values,
+)
+from workers.validation.reproduction.outcome_values import concordance_values, decision_values, risk_values
+from workers.validation.reproduction.patient_values import (
+    balance_values,
+    between_values,
+    follow_up_values,
+    table_values,
+)
+from workers.validation.reproduction.printed import PrintedPaper, PrintedValue, Value, read_printed_values
+from workers.validation.reproduction.published_cohort import (
+    EXTERNAL,
+    INTERNAL,
+    Computed,
+    PublishedCohort,
+    published_cohort,
+)
+
+NOT_EXPLAINED = "not explained"
+NO_COPY = "the program has no copy of the printed value; give it with --printed"
+_PARTS = (
+    table_values, follow_up_values, univariate_values, interaction_values, step_values, example_values, total_values,
+    concordance_values, risk_values, decision_values, balance_values, between_values,
+)  # fmt: skip
+# Values of these groups depend on the rows of their own cohort alone, the others also on the training rows.
+_WITHOUT_TRAINING = ("table1", "followup", "events", "predictive_interaction")
+_COHORTS_OF = {"centre1": (TRAINING, INTERNAL), "between_cohorts": (TRAINING, INTERNAL, EXTERNAL)}
+
+
+@dataclass(frozen=True)
+class ReproducedValue:
+    """A printed value beside the computed one.
+
+    Attributes
+    ----------
+    printed : PrintedValue
+        Key, place in the paper, text.
+    computed : float, int or str
+        From the given rows.
+    agrees : bool or None
+        At the printed digits; None where the program has no copy of the printed value.
+    reason : str
+        Of a difference; empty where the values agree.
+    """
+
+    printed: PrintedValue
+    computed: Value
+    agrees: bool | None
+    reason: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the contract's JSON of one value."""
+        return {
+            "key": self.printed.key,
+            "where": self.printed.where,
+            "printed": self.printed.printed,
+            "computed": self.computed,
+            "agrees": self.agrees,
+            "reason": self.reason,
+        }
+
+
+def reproduce(cohorts: Sequence[Cohort], printed_by_others: Path | None = None) -> list[ReproducedValue]:
+    """Compute every printed value that the given rows allow, and compare.
+
+    Parameters
+    ----------
+    cohorts : sequence of Cohort
+        Rows of the paper's cohorts, labelled training, internal or external, in one table or several.
+    printed_by_others : Path, optional
+        JSON of printed values by key, for those of which the program has no copy.
+
+    Returns
+    -------
+    list of ReproducedValue
+        In the order of the paper's values; without those whose rows or columns are not given.
+
+    Raises
+    ------
+    InputError
+        No patient has a label of the paper, or the file of printed values cannot be used.
+    """
+    paper, published = read_printed_values(printed_by_others), published_cohort(cohorts)
+    computed = computed_values(published)
+    return [_compared(value, computed[key], published, paper) for key, value in paper.values.items() if key in computed]
+
+
+def computed_values(published: PublishedCohort) -> dict[str, tuple[Value, Mapping[str, Value]]]:
+    """Return every value that the rows allow by key, each with what other definitions give."""
+    items: list[Computed] = [item for part in _PARTS for item in part(published)]
+    return {key: (value, others) for key, value, others in items}
+
+
+def _compared(
+    printed: PrintedValue,
+    computed: tuple[Value, Mapping[str, Value]],
+    published: PublishedCohort,
+    paper: PrintedPaper,
+) -> ReproducedValue:
+    value, others = computed
+    if printed.printed is None:
+        return ReproducedValue(printed, value, None, NO_COPY)
+    if printed.agrees(value):
+        return ReproducedValue(printed, value, True, "")
+    reason = (
+        _other_rows(printed.key, published, paper)
+        or _other_definition(printed, others)
+        or printed.reason_for(value)
+        or NOT_EXPLAINED
+    )
+    return ReproducedValue(printed, value, False, reason)
+
+
+def _other_rows(key: str, published: PublishedCohort, paper: PrintedPaper) -> str:
+    """Name the first cohort of the value that has another number of patients than the paper's."""
+    parts = key.split(".")
+    labels = [label for part in parts for label in _COHORTS_OF.get(part, (part,)) if label in paper.n_by_label]
+    needed = labels if parts[0] in _WITHOUT_TRAINING else [TRAINING, *labels]
+    for label in needed:
+        n, of_paper = len(published.parts.get(label, ())), paper.n_by_label[label]
+        if n and n != of_paper:
+            return f"other rows: {n} patients labelled {label}, the paper has {of_paper}"
+    return ""
+
+
+def _other_definition(printed: PrintedValue, others: Mapping[str, Value]) -> str:
+    agreeing = [f"{name} gives {shown(value)}" for name, value in others.items() if printed.agrees(value)]
+    return "; ".join(agreeing)
+
+
+def shown(value: Value) -> str:
+    """Return a value as tables show it: five significant digits."""
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
