@@ -43,6 +43,9 @@ J$univariate <- lapply(list(age_years = "age_years", sex_male = "male", smoking 
   f <- coxph(as.formula(paste("S ~", v)), D, control = tight); s <- summary(f)
   list(coef = unname(coef(f)), se = unname(sqrt(vcov(f)[1, 1])), score = unname(s$sctest["test"]), lr_p = unname(s$logtest["pvalue"]),
     logrank = if (length(unique(D[[v]])) == 2) survdiff(as.formula(paste("S ~", v)), D)$chisq else NULL) })
+# interaction of the Predictive-score with the treatment
+inter <- coxph(S ~ predictive_score * ict, D, control = tight); s <- summary(inter)$coefficients["predictive_score:ict", ]
+J$interaction <- list(coef = unname(s["coef"]), se = unname(s["se(coef)"]), p = unname(s["Pr(>|z|)"]))
 # selection
 full <- coxph(S ~ age_years + male + smoking + ebv_dna_gt_4000 + tumour_volume_ml + prognostic_score + predictive_score * ict, D)
 step <- stepAIC(full, direction = "both", trace = 0)

@@ -30,7 +30,7 @@ from workers.survival.stepwise import stepwise_aic
 from workers.validation.calibration import calibrate
 from workers.validation.group_tests import group_p
 from workers.validation.matching import match
-from workers.validation.survival_comparison import compare_survival
+from workers.validation.survival_comparison import compare_survival, predictive_interaction
 
 HERE = Path(__file__).parent
 R: dict[str, Any] = json.loads((HERE / "statistics.json").read_text())
@@ -118,6 +118,15 @@ def test_univariate(factor: str) -> None:
     assert found.fit.score_chi2 == pytest.approx(expected["score"], rel=1e-9)
     assert found.fit.chi2_p_value(found.fit.lr_chi2) == pytest.approx(expected["lr_p"], rel=1e-8)
     assert (found.log_rank_p is None) == ("logrank" not in expected or expected["logrank"] is None)
+
+
+def test_interaction_of_the_predictive_score() -> None:
+    found, expected = predictive_interaction(COHORT), R["interaction"]
+    assert found["coef"] == pytest.approx(expected["coef"], abs=1e-10)
+    assert found["se"] == pytest.approx(expected["se"], abs=1e-10)
+    assert found["p"] == pytest.approx(expected["p"], rel=1e-8)
+    separated = COHORT.where(~COHORT.treated | ~OUTCOME.event_observed)
+    assert "diverges" in predictive_interaction(separated)["reason"]
 
 
 def test_stepwise() -> None:

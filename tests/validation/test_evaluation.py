@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from config.errors import InputError
 from node.cli.app import main
@@ -26,7 +28,7 @@ from workers.validation.evaluation_options import EvaluationOptions
 from workers.validation.evaluation_report import report_html
 from workers.validation.figures import figures_of
 from workers.validation.matching import match, propensity_scores
-from workers.validation.survival_comparison import compare_survival, subgroup_masks
+from workers.validation.survival_comparison import compare_survival, subgroup_masks, total_points_received
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 COHORT_CSV = REFERENCE / "statistics_cohort.csv"
@@ -261,3 +263,36 @@ def test_matching_refuses_what_it_cannot_do(cohort: Cohort) -> None:
         propensity_scores(cohort.treated.astype(float)[:, None], cohort.treated)
     with pytest.raises(InputError, match="same value in all patients"):
         propensity_scores(np.ones((len(cohort), 1)), cohort.treated)
+
+
+@pytest.fixture(scope="module")
+def two_cohorts(cohort: Cohort, nomogram: CoxNomogram) -> dict[str, Any]:
+    """An evaluation of the first 150 patients as one cohort and the others as another, risk cut at 90 points."""
+    labels = ("training",) * 150 + ("external",) * 90
+    return evaluate(replace(cohort, labels=labels), nomogram, EvaluationOptions(risk_cut=90.0)).to_json()
+
+
+def test_risk_groups_at_a_chosen_cut(two_cohorts: dict[str, Any], cohort: Cohort, nomogram: CoxNomogram) -> None:
+    points = total_points_received(nomogram.score(cohort.covariates()), cohort.treated)
+    groups = two_cohorts["risk_groups"]["all"]["groups"]
+    assert two_cohorts["risk_cut_total_points"] == 90.0
+    assert groups["high risk"]["n"] == int((points > 90).sum()) != int((points > nomogram.mean_total_points).sum())
+
+
+def test_what_the_scores_do_alone_in_each_cohort(two_cohorts: dict[str, Any]) -> None:
+    assert two_cohorts["predictive_interaction"]["p"] == pytest.approx(R["interaction"]["p"], rel=1e-8)
+    external = two_cohorts["cohorts"]["external"]
+    assert external["predictive_interaction"]["coef"] != two_cohorts["predictive_interaction"]["coef"]
+    assert external["c_index_prognostic_score"]["all"]["n"] == 90
+
+
+def test_every_factor_of_the_arms_and_of_the_cohorts_is_compared(two_cohorts: dict[str, Any], cohort: Cohort) -> None:
+    assert set(two_cohorts["balance_of_arms"]) == {
+        "sex_male", "age_years", "smoking", "tumour_volume_ml", "ebv_dna_gt_4000"
+    }  # fmt: skip
+    first = np.arange(240) < 150
+    male, events = cohort.column("sex_male"), cohort.outcome("dfs").event_observed
+    for factor, values in (("sex_male", male), ("dfs_event", events), ("treatment_ict", cohort.treated)):
+        table = [[int(((values == value) & (first == part)).sum()) for value in (0, 1)] for part in (True, False)]
+        by_hand = stats.chi2_contingency(table, correction=False).pvalue
+        assert two_cohorts["difference_of_cohorts"][factor] == pytest.approx(by_hand, rel=1e-10)

@@ -123,6 +123,14 @@ def evaluate(
     threshold: Annotated[
         list[float], typer.Option("--threshold", help="Gain in DFS from which ICT+CCRT is preferred; repeatable.")
     ] = [0.0, 0.02, 0.05],  # noqa: B006
+    risk_cut: Annotated[
+        float | None,
+        typer.Option(
+            "--risk-cut",
+            metavar="POINTS",
+            help="Total points above which the risk is high; default: the mean of the nomogram's training patients.",
+        ),
+    ] = None,
     refit: Annotated[
         bool, typer.Option("--refit", help="Also fit the comparison models on this cohort; each result is marked.")
     ] = False,
@@ -170,6 +178,7 @@ def evaluate(
         horizons_months=tuple(map(float, policy.horizons_months)),
         decision_horizon_months=float(policy.horizon_months),
         subgroup_columns=columns,
+        risk_cut=risk_cut,
         refit=refit,
         development=development,
     )
@@ -211,6 +220,17 @@ def _print_evaluation(document: dict[str, Any]) -> None:
         for name, part in parts.items()
     ]
     print_table(("", "n", "events", "C-index", "CCRT", "ICT+CCRT"), rows, title=f"Endpoint {document['endpoint']}")
+    rows = [
+        [
+            name,
+            _ratio(part["c_index_prognostic_score"]["all"], "value"),
+            _ratio(part["predictive_interaction"], "hazard_ratio"),
+            p_shown(part["predictive_interaction"].get("p")),
+        ]
+        for name, part in parts.items()
+    ]
+    columns = ("", "C-index of Prognostic-score", "Predictive-score x treatment, hazard ratio", "p")
+    print_table(columns, rows, title="The scores alone, all patients")
     for name, part in parts.items():
         rows = [
             [
@@ -231,7 +251,7 @@ def _print_evaluation(document: dict[str, Any]) -> None:
 
 
 def _ratio(estimate: dict[str, Any], name: str) -> str:
-    if estimate[name] is None:
+    if estimate.get(name) is None:
         return str(estimate.get("reason", "-"))
     low, high = estimate["ci95"]
     return f"{estimate[name]:.3f} ({low:.3f} to {high:.3f})"

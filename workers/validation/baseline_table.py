@@ -188,7 +188,8 @@ def compare_labels(cohort: Cohort, factors: Sequence[str] | None = None) -> dict
     cohort : Cohort
         Patients with two labels or more.
     factors : sequence of str, optional
-        Numeric columns; default: the factors of table 1, and ``treatment_ict``.
+        Numeric columns; default: the factors of table 1, ``treatment_ict``, and the events of each endpoint as
+        ``dfs_event``.
 
     Returns
     -------
@@ -198,12 +199,13 @@ def compare_labels(cohort: Cohort, factors: Sequence[str] | None = None) -> dict
     """
     labels = np.array(cohort.labels)
     if factors is None:
-        factors = ["treatment_ict", "sex_male", *BINARY_FACTORS, *QUANTITIES]
+        factors = ["treatment_ict", "sex_male", *BINARY_FACTORS, *QUANTITIES, *(f"{name}_event" for name in ENDPOINTS)]
     columns = {**cohort.values, "treatment_ict": cohort.treated.astype(np.float64)}
+    columns |= {f"{name}_event": outcome.event_observed.astype(np.float64) for name, outcome in cohort.outcomes.items()}
     compared: dict[str, float] = {}
     for factor in [name for name in factors if name in columns]:
         values = columns[factor]
-        groups = [values[(labels == label) & ~np.isnan(values)] for label in dict.fromkeys(cohort.labels)]
+        groups = [values[(labels == label) & ~np.isnan(values)] for label in sorted(set(cohort.labels) - {""})]
         if len(groups) > 1 and min(map(len, groups)) > 1:
             compared[factor] = group_p(*groups)
     return compared

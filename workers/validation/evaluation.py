@@ -19,6 +19,7 @@ from workers.nomogram.model import CoxNomogram
 from workers.survival.cohort import TRAINING, Cohort
 from workers.survival.comparison_models import ComparisonModel, ComparisonModels, fixed_model
 from workers.survival.cox_models import CohortModel, fit_compared_models
+from workers.validation.baseline_table import compare_labels
 from workers.validation.development import Development, develop
 from workers.validation.evaluation_options import USUAL_OPTIONS, EvaluationOptions
 from workers.validation.part_evaluation import PartEvaluation, evaluate_part
@@ -117,6 +118,7 @@ class Evaluation:
     models: ComparedModels
     whole: PartEvaluation
     parts: Mapping[str, PartEvaluation]  # by label of the column cohort, where there are several
+    difference_of_cohorts: Mapping[str, float] = field(default_factory=dict)  # factor -> p, where there are several
     subgroups: Mapping[str, Mapping[str, SubgroupEvaluation]] = field(default_factory=dict)
     development: Development | None = None
 
@@ -125,11 +127,12 @@ class Evaluation:
         answer: dict[str, Any] = {
             "endpoint": self.options.endpoint,
             "nomogram": {"name": self.nomogram.name, "digest": self.nomogram.digest},
-            "risk_cut_total_points": self.nomogram.mean_total_points,
+            "risk_cut_total_points": self.options.risk_cut_of(self.nomogram),
             "decision_horizon_months": self.options.decision_horizon_months,
             "n_ebv_dna_unknown": self.n_ebv_dna_unknown,
             "comparison_models": self.models.to_json(),
             **self.whole.to_json(self.options.horizons_months),
+            "difference_of_cohorts": dict(self.difference_of_cohorts),
             "cohorts": {label: part.to_json(self.options.horizons_months) for label, part in self.parts.items()},
             "subgroups": {
                 column: {label: subgroup.to_json(self.options.horizons_months) for label, subgroup in by_label.items()}
@@ -228,6 +231,7 @@ def evaluate(
         models=compared,
         whole=part(),
         parts={label: part(of_label == label) for label in labels} if len(labels) > 1 else {},
+        difference_of_cohorts=compare_labels(cohort) if len(labels) > 1 else {},
         subgroups={
             column: _subgroups(cohort, column, predictions, nomogram, options) for column in options.subgroup_columns
         },
@@ -269,7 +273,7 @@ def _subgroups(
         known, decided = mask & predictions.known, mask & determined
         evaluations[label] = SubgroupEvaluation(
             n=int(mask.sum()),
-            risk=compare_risk_groups(outcome.where(known), predictions.points[0][known], nomogram.mean_total_points),
+            risk=compare_risk_groups(outcome.where(known), predictions.points[0][known], options.risk_cut_of(nomogram)),
             decision=compare_arms_by_preference(
                 outcome.where(decided), cohort.treated[decided], predictions.gain[0][decided], threshold
             ),

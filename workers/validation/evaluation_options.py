@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from config.indication.conventions import DAYS_PER_MONTH
 from config.indication.nasopharynx import NASOPHARYNX
+from workers.nomogram.model import CoxNomogram
 from workers.validation.survival_comparison import HORIZONS_MONTHS
 
 THRESHOLDS = (0.0, 0.02, 0.05)
@@ -27,6 +28,8 @@ class EvaluationOptions:
         Horizon of the decision.
     subgroup_columns : tuple of str
         Columns whose values become subgroups.
+    risk_cut : float, optional
+        Total points above which the risk is high; None: the nomogram's own, the mean of its training patients.
     refit : bool
         Also fit the comparison models on this cohort, marked as such.
     development : bool
@@ -38,8 +41,13 @@ class EvaluationOptions:
     thresholds: tuple[float, ...] = THRESHOLDS
     decision_horizon_months: float = float(NASOPHARYNX.decision.horizon_months)
     subgroup_columns: tuple[str, ...] = ()
+    risk_cut: float | None = None
     refit: bool = False
     development: bool = False
+
+    def risk_cut_of(self, nomogram: CoxNomogram) -> float:
+        """Return the total points above which the risk is high."""
+        return nomogram.mean_total_points if self.risk_cut is None else self.risk_cut
 
     @property
     def decision_days(self) -> float:

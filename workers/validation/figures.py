@@ -57,10 +57,11 @@ def _part_figures(evaluation: Evaluation, label: str, part: PartEvaluation) -> I
     suffix = f".{_slug(label)}" if label else ""
     who = f"{label} cohort, n = {part.n}" if label else f"n = {part.n}"
     endpoint = ENDPOINT_NAMES[evaluation.options.endpoint]
+    cut = evaluation.options.risk_cut_of(evaluation.nomogram)
     risk = [(name if name != "all" else "all patients", groups) for name, groups in part.risk.items()]
     yield NamedFigure(
         f"risk_groups{suffix}",
-        f"{endpoint} of high and low risk by total points (cut {evaluation.nomogram.mean_total_points:.1f}), {who}.",
+        f"{endpoint} of high and low risk by total points (cut {cut:.1f}), {who}.",
         survival_figure(risk, endpoint, (LOW_RISK, HIGH_RISK)),
     )
     for threshold, groups in part.decision.items():

@@ -24,6 +24,7 @@ from workers.nomogram.result import month_key
 from workers.survival.cohort import Cohort, Outcome
 from workers.survival.comparison_models import ComparisonModel
 from workers.survival.concordance import Concordance, harrell_concordance, noether_concordance
+from workers.survival.cox_models import CLINICAL_FACTORS
 from workers.validation.analysed_patients import EBV_UNKNOWN, NOT_DETERMINED, AnalysedPatients, analysed
 from workers.validation.baseline_table import MATCHED_FACTORS, FactorBalance, balance, follow_up, table_1
 from workers.validation.calibration import Calibration, calibrate, calibration_slope
@@ -34,6 +35,7 @@ from workers.validation.survival_comparison import (
     SurvivalComparison,
     compare_arms_by_preference,
     compare_risk_groups,
+    predictive_interaction,
 )
 
 ALL = "all"
@@ -42,6 +44,7 @@ ARMS: Mapping[str, TreatmentArm | None] = {
     **{arm.value: arm for arm in (TreatmentArm.CCRT, TreatmentArm.ICT_CCRT)},
 }
 N_CALIBRATION_GROUPS = 3
+_BALANCED_FACTORS = tuple(dict.fromkeys((*MATCHED_FACTORS, *CLINICAL_FACTORS)))
 AS_GIVEN, FITTED_HERE = ", as given", ", fitted on this cohort"
 
 
@@ -100,6 +103,8 @@ class PartEvaluation:
         Who is in each analysis.
     c_index : mapping of str to ModelConcordance
         Of the nomogram as given, by arm.
+    c_index_of_score : mapping of str to ModelConcordance
+        Of the Prognostic-score alone, by arm; all patients.
     c_index_of_models : mapping of str to mapping
         Of the comparison models of the nomogram, by name and arm.
     c_index_of_refitted : mapping of str to mapping
@@ -118,12 +123,15 @@ class PartEvaluation:
         By the category that unknown EBV DNA is taken as; empty where none is unknown.
     table_1, follow_up, balance
         See `baseline_table`; all patients.
+    predictive_interaction : mapping of str to object
+        Of the Predictive-score with the treatment, estimated on these patients as a measure of them.
     """
 
     n: int
     n_events: int
     analyses: Sequence[AnalysedPatients]
     c_index: Mapping[str, ModelConcordance]
+    c_index_of_score: Mapping[str, ModelConcordance]
     c_index_of_models: Mapping[str, Mapping[str, ModelConcordance]]
     c_index_of_refitted: Mapping[str, Mapping[str, ModelConcordance]]
     risk: Mapping[str, SurvivalComparison]
@@ -135,6 +143,7 @@ class PartEvaluation:
     table_1: Mapping[str, Any]
     follow_up: Mapping[str, Any] | None
     balance: Sequence[FactorBalance]
+    predictive_interaction: Mapping[str, Any]
 
     def to_json(self, horizons_months: Sequence[float]) -> dict[str, Any]:
         """Return the contract's JSON of one set of patients."""
@@ -143,6 +152,7 @@ class PartEvaluation:
             "n_events": self.n_events,
             "patients_in_analyses": [each.to_json() for each in self.analyses],
             "c_index": {arm: result.to_json() for arm, result in self.c_index.items()},
+            "c_index_prognostic_score": {arm: result.to_json() for arm, result in self.c_index_of_score.items()},
             "c_index_models": _by_model(self.c_index_of_models),
             "c_index_refitted_models": _by_model(self.c_index_of_refitted),
             "risk_groups": {arm: result.to_json(horizons_months) for arm, result in self.risk.items()},
@@ -163,6 +173,7 @@ class PartEvaluation:
             "table_1": dict(self.table_1),
             "follow_up": self.follow_up,
             "balance_of_arms": {result.factor: result.to_json() for result in self.balance},
+            "predictive_interaction": dict(self.predictive_interaction),
         }
 
 
@@ -237,6 +248,7 @@ def evaluate_part(
             *(_analysed_model(name, model, cohort, outcome) for name, model in models.items()),
         ),
         c_index=complete.c_index,
+        c_index_of_score=concordance_by_arm(cohort.column("prognostic_score"), outcome, cohort),
         c_index_of_models=by_model,
         c_index_of_refitted={
             name: concordance_by_arm(model.risk(cohort), outcome, cohort) for name, model in refitted.items()
@@ -250,7 +262,8 @@ def evaluate_part(
         bounds=bounds,
         table_1=table_1(cohort),
         follow_up=follow_up(cohort),
-        balance=balance(cohort, cohort.treated, [name for name in MATCHED_FACTORS if name in cohort.values]),
+        balance=balance(cohort, cohort.treated, [name for name in _BALANCED_FACTORS if name in cohort.values]),
+        predictive_interaction=predictive_interaction(cohort, options.endpoint),
     )
 
 
@@ -312,7 +325,7 @@ def _bound(
     return CategoryBound(
         c_index=concordance_by_arm(points, outcome, cohort),
         risk={
-            arm: compare_risk_groups(outcome.where(mask), points[mask], nomogram.mean_total_points)
+            arm: compare_risk_groups(outcome.where(mask), points[mask], options.risk_cut_of(nomogram))
             for arm, mask in rows.items()
         },
         calibration_slope=slope,

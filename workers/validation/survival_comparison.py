@@ -22,6 +22,7 @@ from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.result import NomogramResult, month_key
 from workers.survival.cohort import Cohort, Outcome
 from workers.survival.cox import CoxFit, fit_cox
+from workers.survival.cox_models import INTERACTION, TREATMENT, complete_cases, design_matrix, term_to_json
 from workers.survival.kaplan_meier import LogRank, SurvivalCurve, kaplan_meier, log_rank
 from workers.survival.partial_likelihood import SeparationError, efron_sums
 
@@ -219,6 +220,36 @@ def compare_arms_by_preference(
     for name, mask in ((ICT_PREFERRED, preferred), (CCRT_PREFERRED, ~preferred)):
         comparisons[name] = compare_survival(outcome.where(mask), treated[mask], arms)
     return comparisons
+
+
+def predictive_interaction(cohort: Cohort, endpoint: str = "dfs") -> dict[str, Any]:
+    """Estimate how the effect of the treatment changes with the Predictive-score; no prediction is made of it.
+
+    Parameters
+    ----------
+    cohort : Cohort
+        Patients of both arms; those without a Predictive-score are left out.
+    endpoint : str
+        Which follow-up.
+
+    Returns
+    -------
+    dict
+        Coefficient, standard error, hazard ratio with interval and Wald p of the product, as coxph of the score, the
+        treatment and their product; or the reason why there is none.
+
+    References
+    ----------
+    Zhong et al. 2021, section 3.
+    """
+    terms = ("predictive_score", TREATMENT, INTERACTION)
+    x, outcome = design_matrix(cohort, terms), cohort.outcome(endpoint)
+    scored = complete_cases(x)
+    try:
+        fit = fit_cox(x[scored], terms, outcome.durations_days[scored], outcome.event_observed[scored])
+    except InputError as error:
+        return {"reason": str(error)}
+    return term_to_json(fit, terms.index(INTERACTION))
 
 
 def subgroup_masks(cohort: Cohort, column: str) -> Mapping[str, BoolArray]:

@@ -10,7 +10,6 @@ from workers.nomogram.points import AGE, EBV, PROGNOSTIC
 from workers.survival.cohort import EBV as EBV_COLUMN
 from workers.survival.cohort import SCORES, TRAINING
 from workers.survival.covariates import PatientCovariates
-from workers.survival.cox_models import examine_factor
 from workers.survival.stepwise import stepwise_aic
 from workers.validation.reproduction.published_cohort import (
     ARMS,
@@ -22,6 +21,7 @@ from workers.validation.reproduction.published_cohort import (
     known,
     points_received,
 )
+from workers.validation.survival_comparison import predictive_interaction
 
 _PER_TEN = {"age": "age_per10y", "tumor_volume": "tumor_volume_per10ml"}
 SCRIPT_FACTORS = (
@@ -53,10 +53,9 @@ def interaction_values(published: PublishedCohort) -> Values:
     """Interaction of the Predictive-score with the treatment, in each cohort on its own."""
     for label, cohort in published.parts.items():
         if has(cohort, "predictive_score", endpoint="dfs"):
-            interaction = examine_factor(cohort, "predictive_score").interaction
-            if interaction is not None:
-                p = float(interaction.p_values[-1])
-                yield f"predictive_interaction.{label}.wald_p_interaction", p, {}
+            interaction = predictive_interaction(cohort)
+            if "p" in interaction:
+                yield f"predictive_interaction.{label}.wald_p_interaction", interaction["p"], {}
 
 
 def step_values(published: PublishedCohort) -> Values:

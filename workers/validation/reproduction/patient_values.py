@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from config.arrays import FloatArray
 from config.indication.conventions import DAYS_PER_MONTH
-from workers.survival.cohort import ENDPOINTS, TRAINING, Cohort
+from workers.survival.cohort import ENDPOINTS, TRAINING
 from workers.validation.baseline_table import balance, compare_labels, follow_up, table_1
-from workers.validation.group_tests import group_p, zhong_group_p
+from workers.validation.group_tests import zhong_group_p
 from workers.validation.reproduction.published_cohort import (
     CATEGORIES,
     COLUMNS,
@@ -22,7 +21,6 @@ from workers.validation.reproduction.published_cohort import (
 )
 
 _CALENDAR_MONTH_DAYS = 30.4375
-_SMALLEST_GROUP = 2
 _NO_FOLLOW_UP: Mapping[str, Any] = {"months": {}}
 
 
@@ -89,6 +87,7 @@ def balance_values(published: PublishedCohort) -> Values:
         yield f"balance.{label}.n_ccrt", int((~cohort.treated).sum()), {}
 
 
+_SITE_RULE = "chi-squared, Fisher below 5 expected,"
 _RULE = "the test that the published script chooses (workers.validation.group_tests.zhong_group_p)"
 
 
@@ -97,26 +96,18 @@ def between_values(published: PublishedCohort) -> Values:
     whole = published.whole(TRAINING, INTERNAL, EXTERNAL)
     if whole is None:
         return
-    by_label = {
-        label: {**cohort.values, "treatment_ict": cohort.treated.astype(np.float64), **_events(cohort)}
-        for label, cohort in published.parts.items()
-    }
     names = {
         **{name: column for name, (column, _) in COLUMNS.items()},
         "treatment": "treatment_ict",
         "DFS": "dfs_event",
     }
-    site = compare_labels(whole)
+    site = compare_labels(whole, list(names.values()))
+    columns = {**whole.values, "treatment_ict": whole.treated.astype(np.float64)}
+    columns |= {f"{name}_event": outcome.event_observed.astype(np.float64) for name, outcome in whole.outcomes.items()}
+    labels = np.array(whole.labels)
     for name, column in names.items():
-        if any(column not in columns for columns in by_label.values()):
-            continue
-        groups = [columns[column][~np.isnan(columns[column])] for columns in by_label.values()]
-        if min(map(len, groups)) >= _SMALLEST_GROUP:
-            others = {"chi-squared, Fisher below 5 expected": site.get(column, group_p(*groups))}
-            yield f"between_cohorts.{name}.p", zhong_group_p(*groups), others
-
-
-def _events(cohort: Cohort) -> dict[str, FloatArray]:
-    if "dfs" not in cohort.outcomes:
-        return {}
-    return {"dfs_event": cohort.outcomes["dfs"].event_observed.astype(np.float64)}
+        # Without factors that a cohort does not have, or whose value fewer than two of its patients have.
+        if column in site:
+            values = columns[column]
+            groups = [values[(labels == label) & ~np.isnan(values)] for label in published.parts]
+            yield f"between_cohorts.{name}.p", zhong_group_p(*groups), {_SITE_RULE: site[column]}
