@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -20,8 +19,6 @@ from node.cli.app import main
 from node.small_pacs.pacs import Destination, SmallPacs
 
 READY_WITHIN_S = 120.0
-# Commands that only read the ledger: tests call them again and again while they wait.
-READ_IN_PROCESS = ("studies", "status", "jobs", "quarantine")
 
 
 def free_port() -> int:
@@ -41,18 +38,17 @@ class Program:
     log: Path
     web_port: int = 0
 
-    def cptdn(self, *arguments: str, check: bool = True, in_process: bool = False) -> subprocess.CompletedProcess[str]:
-        """Call a command on this program's configuration."""
-        run = run_in_process if in_process else run_cptdn
+    def cptdn(self, *arguments: str, check: bool = True, as_user: bool = False) -> subprocess.CompletedProcess[str]:
+        """Call a command on this program's configuration; `as_user`: the installed one, in its own process."""
+        run = run_cptdn if as_user else run_in_process
         done = run(*arguments, "--config", str(self.config))
         if check and done.returncode != 0:
             raise AssertionError(f"cptdn {' '.join(arguments)} ended with {done.returncode}: {done.stderr}")
         return done
 
-    def json(self, *arguments: str) -> Any:
+    def json(self, *arguments: str, as_user: bool = False) -> Any:
         """Call a command with --json and read its answer."""
-        in_process = arguments[0] in READ_IN_PROCESS
-        return json.loads(self.cptdn(*arguments, "--json", in_process=in_process).stdout)
+        return json.loads(self.cptdn(*arguments, "--json", as_user=as_user).stdout)
 
     def study(self, study_uid: str) -> dict[str, Any] | None:
         return next((s for s in self.json("studies", "list") if s["study_instance_uid"] == study_uid), None)
@@ -118,7 +114,7 @@ def running_program(folder: Path, pacs_port: int, extra: str = "", pacs: str = "
     with log.open("w") as out:
         process = subprocess.Popen(
             [str(Path(sys.executable).with_name("cptdn")), "up", "--config", str(config)],
-            stdout=out, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "2"},
+            stdout=out, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
     program = Program(config, port, process, log, web_port)
     try:

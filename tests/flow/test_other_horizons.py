@@ -177,7 +177,7 @@ def test_pages_and_status_show_the_bundle(reported: Reported) -> None:
 
 
 def test_a_comparison_with_a_bundle_of_other_horizons_names_both(reported: Reported) -> None:
-    document = reported.program.json("reprocess", "--all", "--bundle", "demonstration", "--no-send")
+    document = reported.program.json("reprocess", "--all", "--bundle", "demonstration", "--no-send", as_user=True)
     (study,) = document["studies"]
     assert study["before"]["outcome"] == study["after"]["outcome"] == "scored"
     assert document["summary"]["horizon_months"] == 60
