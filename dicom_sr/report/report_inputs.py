@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from matplotlib.axes import Axes
 from pydicom import Dataset
 
 from config.arrays import AnyFloatArray, PixelArray
 from config.indication.vocabulary import EbvCategory, SeriesRole
 from dicom_sr.report.sr_classes import SrClass
+
+if TYPE_CHECKING:  # the node takes these types without loading matplotlib
+    from matplotlib.axes import Axes
 
 Language = Literal["en", "zh"]
 Style = Literal["light", "dark"]

@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.stats import kstwobign
+from scipy.special import kolmogorov
 from sqlalchemy import select
 
 from config.arrays import FloatArray
@@ -113,7 +113,7 @@ def compare(quantity: str, training: Mapping[str, Any], values: Sequence[float])
     sample = np.sort(np.asarray(values, dtype=np.float64))
     statistic = ks_statistic(at, sample)
     # n m / (n + m) is the effective size of two samples.
-    p_value = float(kstwobign.sf(statistic * np.sqrt(n * n_training / (n + n_training))))
+    p_value = float(kolmogorov(statistic * np.sqrt(n * n_training / (n + n_training))))
     shifted = p_value < UNLIKELY and statistic > MATTERS
     incoming = tuple(round(float(q), 4) for q in np.quantile(sample, SHOWN))
     return Drift(
