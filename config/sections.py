@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from config.local_codes import LocalCodes
+
 # Defined terms of (0008,0005), PS3.3 C.12.1.1.2, that stand alone.
 CharacterSet = Literal[
     "GB18030", "GBK", "ISO_IR 192", "ISO_IR 100", "ISO_IR 101", "ISO_IR 109", "ISO_IR 110", "ISO_IR 144", "ISO_IR 127",
@@ -256,7 +258,7 @@ class Hl7Settings(_Section):
     allowed_addresses: tuple[str, ...] = ()  # empty: loopback only
     default_charset: str = "UTF-8"  # where MSH-18 says nothing
     issuer: str | None = None  # replaces PID-3.4; None: PID-3.4 as sent
-    codes: dict[str, str] = {}  # local OBX-3 codes: {"EBVDNA": "ebv_dna", ...}; LOINC is known
+    codes: LocalCodes = {}  # local OBX-3 codes: {"EBVDNA": "ebv_dna", ...}; LOINC is known
     max_message_kb: int = Field(1024, ge=1)
     idle_timeout_s: float = Field(300.0, gt=0)
     tls: TlsSettings | None = None
@@ -268,13 +270,14 @@ class FhirSettings(_Section):
     base_url: str | None = None  # of the server to poll; None: off
     poll_every_s: float = Field(300.0, gt=0)
     poll_days: int = Field(60, ge=1)  # patients whose studies arrived within this many days
+    follow_up_days: int = Field(0, ge=0)  # once a day also patients whose studies arrived within this many days; 0: off
     identifier_system: str | None = None  # system of the Patient ID; None: any
     issuer: str = ""  # recorded with facts that come by FHIR
     bearer_token: str | None = None  # by CPTDN__FHIR__BEARER_TOKEN
     bearer_token_file: Path | None = None
     timeout_s: float = Field(20.0, gt=0)
     ca: Path | None = None  # certificate authority of the server; None: those of the system
-    codes: dict[str, str] = {}  # local Observation codes, as for [hl7]
+    codes: LocalCodes = {}  # local Observation codes, as for [hl7]
     receive: bool = False  # take resources posted to the web part
     receive_token: str | None = Field(None, min_length=16)  # preferably by CPTDN__FHIR__RECEIVE_TOKEN
     report_url: str | None = None  # base address that gets each report as DiagnosticReport and RiskAssessment

@@ -7,6 +7,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "clinical": ("node.cli.clinical:app", "Clinical facts: set, import, show."),
     "conformance": ("node.cli.conformance:conformance", "The DICOM conformance statement of this configuration."),
     "doctor": ("node.cli.doctor:doctor", "Check every part and say what to do: ledger, broker, storage, model, peers."),
+    "followup": ("node.cli.followup:app", "Follow-up of reported patients: regimen given and outcome."),
     "init": ("node.cli.init:init", "Write a first configuration by asking five questions."),
     "jobs": ("node.cli.jobs:app", "Computations and deliveries: list, watch, retry, cancel."),
     "node": ("node.cli.up:node", "Run the node alone: DICOM, clinical sources, assessment of cases."),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from config.local_codes import FACT_MEANINGS, REGIMEN_MEANINGS
 from node.clinical.staging_codes import STAGED
 
 
@@ -44,7 +45,7 @@ LOINC: Mapping[str, Meaning] = {
     "29308-4": Meaning("diagnosis"),
     "52797-8": Meaning("diagnosis"),
 }
-LOCAL_NAMES = {name: Meaning(name) for name in ("ebv_dna", "diagnosis", "t", "n", "m", "stage", "treatment_start")}
+LOCAL_NAMES = {name: Meaning(name) for name in FACT_MEANINGS}
 KNOWN_CODES = frozenset(LOINC) | {code for code in STAGED if "-" in code}  # of LOINC, which need no other system
 SNOMED_NOT_DETECTED = frozenset({"260415000", "260385009"})  # Not detected; Negative
 
@@ -67,7 +68,7 @@ def is_treatment(code: str, system: str, local: Mapping[str, str]) -> bool:
     Parameters
     ----------
     code, system, local
-        As of `meaning_of`; a local code with the meaning ``treatment_start`` names one.
+        As of `meaning_of`; a local code with the meaning ``treatment_start`` or of a regimen names one.
 
     Returns
     -------
@@ -75,7 +76,7 @@ def is_treatment(code: str, system: str, local: Mapping[str, str]) -> bool:
         True for radiotherapy, chemotherapy and antineoplastic agents.
     """
     if code in local:
-        return local[code] == "treatment_start"
+        return local[code] in ("treatment_start", *REGIMEN_MEANINGS)
     if system.upper() in SNOMED_SYSTEMS:
         return code in SNOMED_TREATMENTS
     return system.upper() in ATC_SYSTEMS and code.upper().startswith(ATC_ANTINEOPLASTIC)
@@ -91,8 +92,8 @@ def meaning_of(code: str, system: str, local: Mapping[str, str]) -> Meaning | No
     system : str
         Coding system as HL7 v2 (``LN``) or FHIR (a URI) names it; an empty one is taken as LOINC.
     local : mapping of str to str
-        The site's own codes -> ebv_dna, diagnosis, t, n, m, stage or treatment_start; they take precedence, whatever
-        the system.
+        The site's own codes -> what they mean; they take precedence, whatever the system. Meanings of follow-up give
+        None: `follow_up_statements` reads them.
 
     Returns
     -------

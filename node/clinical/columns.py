@@ -70,7 +70,7 @@ SIMILAR = 0.82  # of `difflib`: one or two letters of a heading
 
 def column_of(heading: str) -> str | None:
     """Return the column that a heading names; None for one that is not known."""
-    return ALIASES.get(_plain(heading))
+    return ALIASES.get(normal_heading(heading))
 
 
 def near_miss(heading: str) -> str | None:
@@ -86,7 +86,7 @@ def near_miss(heading: str) -> str | None:
     str or None
         None for a known heading, and for one that has nothing to do with any column.
     """
-    plain = _plain(re.sub(r"\(.*?\)|（.*?）|\[.*?\]", "", unicodedata.normalize("NFKC", heading)))
+    plain = normal_heading(re.sub(r"\(.*?\)|（.*?）|\[.*?\]", "", unicodedata.normalize("NFKC", heading)))
     if column_of(heading) is not None or not plain or _OTHER.search(plain):
         return None
     for column, pattern in _NEAR:
@@ -101,9 +101,10 @@ def near_miss(heading: str) -> str | None:
 
 def is_like_patient_id(heading: str) -> bool:
     """Return whether a heading is likely to mean the Patient ID."""
-    return bool(_PATIENT.match(_plain(heading)))
+    return bool(_PATIENT.match(normal_heading(heading)))
 
 
-def _plain(heading: str) -> str:
+def normal_heading(heading: str) -> str:
+    """Return a heading in lower case, with one underscore for blanks, hyphens, slashes and points."""
     text = unicodedata.normalize("NFKC", heading).strip().lower()
     return re.sub(r"[\s\-/.]+", "_", text).strip("_")

@@ -1,6 +1,7 @@
 """FHIR R4 resources to facts: Observation (EBV DNA, TNM), Condition (diagnosis, stage) and treatments, or a Bundle.
 
-Source: hl7.org/fhir/R4 observation.html, condition.html; TNM as in mCODE STU3. Treatments: see `fhir_treatments`.
+Source: hl7.org/fhir/R4 observation.html, condition.html; TNM as in mCODE STU3. Treatments: see `fhir_treatments`; what
+happened after them: `fhir_follow_up`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from config.settings import Settings
 from node.cases.dates import parse_date
 from node.clinical.codes import SNOMED_NOT_DETECTED, Meaning, meaning_of
 from node.clinical.entries import record_entries
+from node.clinical.fhir_follow_up import follow_up_of_resources, says_death
 from node.clinical.fhir_treatments import TREATMENTS, treatments_of
+from node.clinical.follow_up_statements import record_statements
 from node.clinical.number_text import number_text
 from node.clinical.results import CodedResult, edition_words, interpret_results
 from node.clinical.staging_codes import CATEGORIES, EDITIONS
@@ -69,10 +72,11 @@ def record_document(document: Mapping[str, Any], ledger: Ledger, settings: Setti
     # stage.
     by_patient: dict[str, list[Mapping[str, Any]]] = {}
     for resource in resources:
-        if resource.get("resourceType") not in ("Observation", "Condition", *TREATMENTS):
+        is_death = resource.get("resourceType") == "Patient" and says_death(resource)
+        if resource.get("resourceType") not in ("Observation", "Condition", *TREATMENTS) and not is_death:
             continue
         try:
-            patient_id = patient_id_of(resource, patients, settings)
+            patient_id = patient_id_of(_about_itself(resource) if is_death else resource, patients, settings)
         except InputError as error:
             recorded.problems.append(str(error))
             continue
@@ -132,7 +136,14 @@ def record_resources(
     )
     if n_withdrawn:
         schedule_patient(session, patient_id, issuer)
-    return new, problems
+    follow_up = follow_up_of_resources(resources, settings)
+    followed, of_follow_up = record_statements(session, settings, patient_id, issuer, follow_up, source, by)
+    return new + followed, [*problems, *of_follow_up]
+
+
+def _about_itself(patient: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a resource whose subject is a contained copy of the patient."""
+    return {"subject": {"reference": "#patient"}, "contained": [{**patient, "id": "patient"}]}
 
 
 def patient_id_of(resource: Mapping[str, Any], patients: Mapping[str, Mapping[str, Any]], settings: Settings) -> str:

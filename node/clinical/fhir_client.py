@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -16,6 +16,7 @@ from config.errors import CptdnError, InputError
 from config.settings import Settings
 from node.clinical.codes import searched_codes
 from node.clinical.fhir import record_resources
+from node.clinical.fhir_follow_up import says_death
 from node.clinical.fhir_treatments import TREATMENTS
 from node.ledger.cases import list_cases
 from node.ledger.database import Ledger, now_utc
@@ -84,8 +85,8 @@ class FhirClient:
         Returns
         -------
         list of mapping
-            Observations with one of the known codes, all Conditions and treatments; empty when the server has no such
-            Patient.
+            Observations with one of the known codes, all Conditions and treatments, and the Patient who has died; empty
+            when the server has no such Patient.
 
         Raises
         ------
@@ -116,6 +117,8 @@ class FhirClient:
         codes = ",".join([*searched_codes(), *self.settings.fhir.codes])
         resources = list(self._search("Observation", {"patient": reference, "code": codes}))
         resources += self._search("Condition", {"patient": reference})
+        if says_death(patients[0]):
+            resources.append(patients[0])
         for kind in TREATMENTS:
             try:
                 resources += self._search(kind, {"patient": reference})
@@ -181,6 +184,7 @@ class FhirPoller:
         self.settings = settings
         self._client = FhirClient(settings, transport)
         self._stopping = threading.Event()
+        self._followed_on: date | None = None
         self._thread = threading.Thread(target=self._run, name="fhir", daemon=True)
 
     def start(self) -> None:
@@ -227,9 +231,14 @@ class FhirPoller:
         return new
 
     def _patients(self) -> list[str]:
+        fhir, today = self.settings.fhir, now_utc().date()
+        # Follow-up changes slowly, and its patients are many: once a day is enough.
+        is_daily = fhir.follow_up_days > 0 and self._followed_on != today
+        if is_daily:
+            self._followed_on = today
         with self.ledger.begin() as session:
             # Recent studies only: a result that comes years later changes no decision about them.
-            since = now_utc() - timedelta(days=self.settings.fhir.poll_days)
+            since = now_utc() - timedelta(days=max(fhir.poll_days, fhir.follow_up_days if is_daily else 0))
             return sorted({case.patient_id for case in list_cases(session, since=since) if case.patient_id})
 
     def _run(self) -> None:

@@ -29,6 +29,8 @@ _KINDS: Mapping[tuple[str, str], StartKind] = {
     ("MedicationAdministration", "stopped"): "given", ("MedicationAdministration", "on-hold"): "given",
     ("CarePlan", "active"): "planned", ("CarePlan", "completed"): "planned", ("CarePlan", "on-hold"): "planned",
 }  # fmt: skip
+# Resource and status of a treatment that was given.
+GIVEN = frozenset(key for key, kind in _KINDS.items() if kind == "given")
 CANCELLED = frozenset({"not-done", "entered-in-error", "revoked"})
 
 
@@ -71,7 +73,7 @@ def treatments_of(resources: Sequence[Mapping[str, Any]], settings: Settings) ->
             continue  # a draft, or an unknown state
         try:
             order = reference if resource.get("id") else None
-            treatments.starts.append(treatment_start_entry(_day(resource), how, order))
+            treatments.starts.append(treatment_start_entry(day_text(resource), how, order))
         except InputError:
             treatments.problems.append(f"the {kind} {resource.get('id') or '(without id)'} names no day of treatment")
     return treatments
@@ -97,7 +99,8 @@ def _concepts(resource: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield from _objects([_object(activity.get("detail")).get("code")])
 
 
-def _day(resource: Mapping[str, Any]) -> str:
+def day_text(resource: Mapping[str, Any]) -> str:
+    """Return the day of a treatment as written, without its time; empty where there is none."""
     periods = [_object(resource.get(key)).get("start") for key in ("performedPeriod", "effectivePeriod", "period")]
     days = [resource.get("performedDateTime"), resource.get("effectiveDateTime"), *periods]
     return next((str(day)[:10] for day in days if day), "")

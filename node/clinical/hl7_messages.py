@@ -1,4 +1,4 @@
-"""HL7 v2 messages to facts: laboratory results (ORU^R01), and orders of treatment (ORM, RDS and their successors).
+"""HL7 v2 messages to facts: results (ORU^R01), orders of treatment (ORM, RDS and their successors), deaths (ADT).
 
 The acknowledgement is AA when everything is recorded (also for a repeated message), AE when a result or its patient
 cannot be used (what can be used is recorded), and AR for a message that is not processed here: another message type,
@@ -22,14 +22,17 @@ from sqlalchemy.orm import Session
 from config.errors import InputError
 from config.settings import Settings
 from node.clinical.entries import FactEntry, birth_date_entry, record_entries
+from node.clinical.follow_up_statements import FollowUpStatements, record_statements
 from node.clinical.hl7_acknowledgement import CONTROL_ID_LENGTH, acknowledge
 from node.clinical.hl7_fields import component, component_of, field_text
+from node.clinical.hl7_follow_up import ADT_TRIGGERS, follow_up_of
 from node.clinical.hl7_observations import read_observations
 from node.clinical.hl7_orders import ORDER_MESSAGES, CancelledOrder, orders_of
 from node.clinical.results import CodedResult, interpret_results
 from node.ledger.cases import schedule_patient
 from node.ledger.database import Ledger
 from node.ledger.facts import facts_of, is_recorded, withdraw_fact
+from node.ledger.follow_up import is_follow_up_recorded
 
 # HL7 table 0211 and what interfaces write instead of it. GBK and GB2312 are subsets of GB18030.
 CHARSETS: Mapping[str, str] = {
@@ -57,6 +60,7 @@ class PatientContent:
     results: list[CodedResult] = field(default_factory=list)
     starts: list[FactEntry] = field(default_factory=list)
     cancelled: list[CancelledOrder] = field(default_factory=list)
+    follow_up: FollowUpStatements = field(default_factory=FollowUpStatements)
 
 
 @dataclass
@@ -197,8 +201,9 @@ def parse_message(text: str, settings: Settings) -> ClinicalMessage:
     except (hl7.HL7Exception, KeyError, IndexError, ValueError, AssertionError) as error:
         raise RejectedMessageError(f"the message cannot be parsed: {error}") from error
     kind, trigger = component(header, 9, 0), component(header, 9, 1)
-    if (kind, trigger) != ("ORU", "R01") and kind not in ORDER_MESSAGES:
-        expected = f"ORU^R01, {', '.join(sorted(ORDER_MESSAGES))}"
+    is_adt = kind == "ADT" and trigger in ADT_TRIGGERS
+    if (kind, trigger) != ("ORU", "R01") and kind not in ORDER_MESSAGES and not is_adt:
+        expected = f"ORU^R01, {', '.join(sorted(ORDER_MESSAGES))}, ADT^{', ADT^'.join(sorted(ADT_TRIGGERS))}"
         raise RejectedMessageError(f"message type {kind}^{trigger} is not supported; expected {expected}")
     control_id = field_text(header, 10)
     if not control_id or len(control_id) > CONTROL_ID_LENGTH:
@@ -211,16 +216,20 @@ def parse_message(text: str, settings: Settings) -> ClinicalMessage:
     digest = hashlib.sha256(normal.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     clinical = ClinicalMessage(control_id, sender, field_text(header, 7), digest)
     for patient_segment, segments in _patients(message):
+        if is_adt:  # of the patient alone: its results and diagnoses come by their own messages
+            segments = []
         observations = read_observations(segments, component(header, 4, 0), settings)
         orders = orders_of(segments, settings) if kind in ORDER_MESSAGES else None
         clinical.problems += [*observations.problems, *(orders.problems if orders else ())]
-        if not observations.results and not (orders and (orders.starts or orders.cancelled)):
+        follow_up = follow_up_of(patient_segment, segments, orders, settings)
+        nothing = not observations.results and not (orders and (orders.starts or orders.cancelled))
+        if nothing and follow_up.is_empty:
             continue
         patient = _patient(patient_segment, settings)
         if patient is None:
             clinical.problems.append("a result has no patient identifier (PID-3)")
             continue
-        content = PatientContent(patient, observations.results)
+        content = PatientContent(patient, observations.results, follow_up=follow_up)
         if orders is not None:
             content.starts, content.cancelled = orders.starts, orders.cancelled
         clinical.contents.append(content)
@@ -234,8 +243,8 @@ def _record(
     patient = content.patient
     interpreted = interpret_results(content.results, settings)
     # Senders repeat a message whose acknowledgement they did not get; it is acknowledged as before and recorded once.
-    if is_recorded(session, patient.patient_id, message.source):
-        return interpreted.refused, interpreted.notes
+    if _is_repetition(session, patient.patient_id, message.source):
+        return [*interpreted.refused, *content.follow_up.problems], interpreted.notes
     entries: list[FactEntry] = [*interpreted.entries, *content.starts]
     known = facts_of(session, patient.patient_id, patient.issuer).birth_date
     if patient.birth_date:
@@ -262,7 +271,21 @@ def _record(
     )
     if n_withdrawn:
         schedule_patient(*identity)
-    return interpreted.refused, interpreted.notes
+    _, problems = record_statements(
+        session,
+        settings,
+        patient.patient_id,
+        patient.issuer,
+        content.follow_up,
+        message.source,
+        "HL7",
+        message.written_at,
+    )
+    return [*interpreted.refused, *problems], interpreted.notes
+
+
+def _is_repetition(session: Session, patient_id: str, source: str) -> bool:
+    return is_recorded(session, patient_id, source) or is_follow_up_recorded(session, patient_id, source)
 
 
 def _patients(message: Any) -> Iterator[tuple[Any, list[Any]]]:

@@ -92,7 +92,7 @@ def _why_left_out(segment: Any, meaning: Meaning | None) -> str | None:
     if status not in (FINAL, CORRECTED) and status not in WITHDRAWN:
         found = NOT_FINAL.get(status, f"{status!r} is not known")
         return f"the result {known} is not recorded: its status (OBX-11) {found}; expected F or C"
-    if status not in WITHDRAWN and _value(segment) in ("", '""') and meaning.fact != "treatment_start":
+    if status not in WITHDRAWN and value_text(segment) in ("", '""') and meaning.fact != "treatment_start":
         return f"the result {known} has no value (OBX-5); expected a number, a comparator or a word"
     return None
 
@@ -101,10 +101,10 @@ def _result(segment: Any, meaning: Meaning, specimen: str | None, order: Any, fa
     status = field_text(segment, 11).upper()
     return CodedResult(
         meaning=meaning,
-        text=_code_and_text(segment, 5) if meaning.fact == "diagnosis" else _value(segment),
+        text=_code_and_text(segment, 5) if meaning.fact == "diagnosis" else value_text(segment),
         unit=_unit(segment),
         specimen=specimen,
-        observed_on=_observed_on(segment, order),
+        observed_on=observed_on(segment, order),
         laboratory=component(segment, 15, 1) or component(segment, 15, 0) or facility or None,
         assay=component(segment, 17, 1) or component(segment, 17, 0) or None,
         edition=edition_words(component(segment, 17, 1) or component(segment, 17, 0)),
@@ -113,7 +113,7 @@ def _result(segment: Any, meaning: Meaning, specimen: str | None, order: Any, fa
     )
 
 
-def _value(segment: Any) -> str:
+def value_text(segment: Any) -> str:
     """Return OBX-5 as text: of SN the comparator and the number, of a coded value its text."""
     kind = field_text(segment, 2).upper()
     if kind == "SN":
@@ -170,7 +170,7 @@ def _specimen_of(specimens: Mapping[int, str], group: int | None, index: int, se
     return next(iter([*own, *ordered]), None)
 
 
-def _observed_on(segment: Any, order: Any) -> date | None:
+def observed_on(segment: Any, order: Any) -> date | None:
     """Return the day of OBX-14, else of the order's OBR-7."""
     for source, number in ((segment, 14), (order, 7)):
         text = field_text(source, number) if source is not None else ""

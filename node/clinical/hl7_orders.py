@@ -41,11 +41,18 @@ class CancelledOrder:
 
 @dataclass
 class Orders:
-    """Starts of treatment, cancelled orders, and a sentence for each order of treatment that names no day."""
+    """Starts of treatment, cancelled orders, and a sentence for each order of treatment that names no day.
+
+    Attributes
+    ----------
+    given : list of (code, ISO day)
+        Of the treatments that were given; the code may name the regimen.
+    """
 
     starts: list[FactEntry] = field(default_factory=list)
     cancelled: list[CancelledOrder] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    given: list[tuple[str, str]] = field(default_factory=list)
 
 
 def orders_of(segments: list[Any], settings: Settings) -> Orders:
@@ -82,6 +89,8 @@ def orders_of(segments: list[Any], settings: Settings) -> Orders:
             )
             continue
         kind: StartKind = "given" if was_given or status in BEGUN_STATUS else "planned"
+        if kind == "given":
+            orders.given.append((code, day))
         # Each administration is a day of its own: the first of them counts, not the last.
         order = number or None if kind == "planned" else f"{number}/{day}"
         orders.starts.append(treatment_start_entry(day, kind, order))

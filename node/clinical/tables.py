@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,12 +155,23 @@ def _compared(entry: FactEntry, settings: Settings) -> Any:
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
+    """Read a table of facts; arguments, result and errors as of `table_rows`."""
+    return table_rows(path, column_of, near_miss)
+
+
+def table_rows(
+    path: Path, column_of: Callable[[str], str | None], near_miss: Callable[[str], str | None]
+) -> list[dict[str, str]]:
     """Read a table.
 
     Parameters
     ----------
     path : Path
         UTF-8 or GB18030; .json is a list of objects, anything else CSV with comma, semicolon or tab.
+    column_of : callable
+        The column that a heading names, or None.
+    near_miss : callable
+        The column that an unknown heading is likely to mean, or None.
 
     Returns
     -------
@@ -196,6 +207,34 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
+def known_cells(row: Mapping[str, str], column_of: Callable[[str], str | None]) -> dict[str, str]:
+    """Return the cells of a row that are not empty, by column.
+
+    Parameters
+    ----------
+    row : mapping of str to str
+        Values by heading, as `table_rows` returns them.
+    column_of : callable
+        The column that a heading names, or None.
+
+    Raises
+    ------
+    InputError
+        The row has more values than the table has columns, or gives one column twice.
+    """
+    if SURPLUS in row:
+        raise InputError("it has more values than the table has columns")
+    known: dict[str, str] = {}
+    for key, text in row.items():
+        column = column_of(key)
+        if column is not None and text.strip():
+            # Two headings may mean one column; with different values neither is more right than the other.
+            if column in known and known[column] != text.strip():
+                raise InputError(f"it gives {column} twice with different values")
+            known[column] = text.strip()
+    return known
+
+
 def entries_of(row: Mapping[str, str], settings: Settings) -> tuple[str, str, list[FactEntry]]:
     """Interpret one row.
 
@@ -216,16 +255,7 @@ def entries_of(row: Mapping[str, str], settings: Settings) -> tuple[str, str, li
     InputError
         With the sentence for this row.
     """
-    if SURPLUS in row:
-        raise InputError("it has more values than the table has columns")
-    known: dict[str, str] = {}
-    for key, text in row.items():
-        column = column_of(key)
-        if column is not None and text.strip():
-            # Two headings may mean one column; with different values neither is more right than the other.
-            if column in known and known[column] != text.strip():
-                raise InputError(f"it gives {column} twice with different values")
-            known[column] = text.strip()
+    known = known_cells(row, column_of)
     patient_id = known.get("patient_id", "")
     if not patient_id:
         raise InputError("it has no patient_id")

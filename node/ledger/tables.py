@@ -1,9 +1,9 @@
 """The tables of the ledger.
 
 The broker may lose everything and nothing is lost: work is recorded here as jobs and outbox rows. Times are UTC.
-Columns named *_uid contain DICOM UIDs; only `cases`, `instances` and `clinical_facts` contain a patient identifier.
-Some attributes have the name of an older word in the database (`mapped_column("lacks")`): installations keep their
-columns.
+Columns named *_uid contain DICOM UIDs; only `cases`, `instances`, `clinical_facts` and `follow_up_facts`
+contain a patient identifier. Some attributes have the name of an older word in the database (`mapped_column("lacks")`):
+installations keep their columns.
 """
 
 from __future__ import annotations
@@ -230,6 +230,24 @@ class ClinicalFact(Base):
     recorded_at: Mapped[datetime]
     withdrawn_at: Mapped[datetime | None]
     __table_args__ = (Index("ix_clinical_facts_patient", "patient_id", "name", "id"),)
+
+
+class FollowUpFact(Base):
+    """What happened to a reported patient; like a clinical fact, but no assessment of a case reads it."""
+
+    __tablename__ = "follow_up_facts"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    patient_id: Mapped[str]
+    issuer: Mapped[str] = mapped_column(default="")
+    name: Mapped[str] = mapped_column(String(32))  # regimen | recurrence | metastasis | death | last_contact
+    regimen: Mapped[str | None] = mapped_column(String(16))  # of the name `regimen`: ICT+CCRT | CCRT
+    day: Mapped[date | None]  # of the event; of a regimen its first day, where it is stated
+    source: Mapped[str]
+    set_by: Mapped[str]
+    stated_at: Mapped[datetime | None]
+    recorded_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]
+    __table_args__ = (Index("ix_follow_up_facts_patient", "patient_id", "name", "id"),)
 
 
 class Job(Base):

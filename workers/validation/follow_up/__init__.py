@@ -1,0 +1,1 @@
+"""Followed patients of a bundle: observed against expected events, monitoring, recalibration, one page."""
