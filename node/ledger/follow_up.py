@@ -110,10 +110,10 @@ def follow_up_from(rows: Sequence[FollowUpFact]) -> FollowUp:
         Without the withdrawn ones, in order of recording.
     """
     days = {name: tuple(row.day for row in rows if row.name == name and row.day is not None) for name in NAMES}
-    regimens = [row for row in rows if row.name == REGIMEN]
+    regimens = [(row.regimen, row.day) for row in rows if row.name == REGIMEN and row.regimen is not None]
     return FollowUp(
-        regimen=TreatmentArm(regimens[-1].regimen) if regimens else None,
-        regimen_start=regimens[-1].day if regimens else None,
+        regimen=TreatmentArm(regimens[-1][0]) if regimens else None,
+        regimen_start=regimens[-1][1] if regimens else None,
         recurrences=days["recurrence"],
         metastases=days["metastasis"],
         death=days["death"][-1] if days["death"] else None,

@@ -7,6 +7,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "cohort": ("workers.cli.cohort:app", "Public data sets as cohorts: cohort import-npc277"),
     "contours": ("workers.cli.contours:contours", "ROIs of an RTSTRUCT as masks on a series, with their volumes."),
     "demo": ("workers.cli.demo:demo", "Run the main job on this machine with a synthetic patient."),
+    # With `report` beside what the node offers; of two rooms with one name the later one counts.
+    "followup": (
+        "workers.cli.followup:app",
+        "Follow-up of reported patients: record it, and what it says of a bundle.",
+    ),
     "match": ("workers.cli.match:match", "Match the two arms of a cohort 1:1 by propensity score."),
     "nomogram": ("workers.cli.nomogram:app", "Score, draw, fit and evaluate the nomogram."),
     "phantom": ("workers.cli.phantom:phantom", "Synthetic patients with images, to train on and to test on."),

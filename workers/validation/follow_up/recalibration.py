@@ -9,19 +9,24 @@ ratio tests, after Vergouwe et al., Stat Med 2017;36:4529).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
 from config.arrays import AnyFloatArray, BoolArray, FloatArray
 from config.errors import InputError
+from config.indication.conventions import DAYS_PER_MONTH
 from workers.nomogram.recalibration import Recalibration, recalibrated
+from workers.survival.ridge import folds_of
 from workers.validation.follow_up.cohort import FollowedCohort, interpolated_hazard
 from workers.validation.follow_up.cusum import Monitoring, monitor
+from workers.validation.unseen_performance import unseen_performance
 
 FEWEST_EVENTS = 20  # below, an intercept alone has a standard error above 0.22
 FEWEST_EVENTS_IN_ARM = 10  # for the slope of the effect, as at admission
 LEVEL = 0.01  # of the test whether the slope is needed: at 5 % every twentieth sound slope would be changed
+FOLDS = 5
 MAX_STEPS, TOLERANCE = 50, 1e-10
 
 
@@ -154,6 +159,44 @@ def _fit(patients: FollowedCohort, since: int | None, own_effect: bool) -> Propo
         _recalibration(fit, periods.n_intercepts, own_effect, with_slope, float(patients.prognosis.mean())),
         len(patients), int(patients.event.sum()), int(periods.events[periods.is_last].sum()), since, p, estimated,
     )  # fmt: skip
+
+
+def cross_fitted_figures(
+    patients: FollowedCohort, proposal: ProposedRecalibration, n_bootstrap: int = 100
+) -> dict[str, Any]:
+    """Return the figures of a recalibration on patients whom it was not fitted on.
+
+    Parameters
+    ----------
+    patients : FollowedCohort
+        That the proposal was fitted on.
+    proposal : ProposedRecalibration
+        Its kind (period, own slope of the effect) is fitted anew without each fold.
+    n_bootstrap : int
+        Resamples for the intervals.
+
+    Returns
+    -------
+    dict
+        As of `unseen_performance`. Where the intercept holds only since a day, without what depends on the level of the
+        hazard: most of the follow-up was before that day.
+    """
+    fold = folds_of(patients.event, FOLDS, seed=0)
+    own_effect = proposal.estimated_effect_slope is not None
+    month = patients.nomogram.indication.decision.horizon_months
+    risk, survival = np.empty(len(patients)), np.empty(len(patients))
+    for number in np.unique(fold):
+        change = _fit(patients.where(fold != number), proposal.since_day, own_effect).recalibration
+        held_out = patients.where(fold == number)
+        held_out = replace(held_out, nomogram=recalibrated(patients.nomogram, change, "", 0.0))
+        risk[fold == number] = held_out.risk
+        days = np.full(len(held_out), float(month * DAYS_PER_MONTH))
+        survival[fold == number] = np.exp(-held_out.expected(days))
+    figures = unseen_performance(
+        risk, {month: survival}, patients.days, patients.event, patients.treated, groups=fold, n_bootstrap=n_bootstrap
+    )
+    level = ("calibration_intercept", "ici", "brier", "ipa") if proposal.since_day is not None else ()
+    return {name: value for name, value in figures.items() if name not in level}
 
 
 def _recalibration(
