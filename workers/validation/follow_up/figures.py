@@ -6,9 +6,10 @@ from datetime import date
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
+from config.arrays import FloatArray, Int64Array
 from workers.validation.figure_style import DASHES, FAINT, FIRST, INK, LOW_RISK, SECOND
 from workers.validation.follow_up.cohort import FollowedCohort
 from workers.validation.follow_up.cusum import HAZARD_RATIO, Chart, Monitoring, expected_until
@@ -30,7 +31,7 @@ def events_figure(patients: FollowedCohort) -> Figure:
     first, last = int(patients.start_day.min()), int((patients.start_day + patients.days).max())
     grid = np.linspace(first, last, 200).round().astype(np.int64)
     happened = np.sort((patients.start_day + patients.days)[patients.event])
-    days = [date.fromordinal(int(day)) for day in grid]
+    days = _on_axis(grid)
     ax.plot(days, expected_until(patients, grid), color=INK, linestyle=DASHES[1], linewidth=1.2, label="expected")
     ax.step(
         days, np.searchsorted(happened, grid, side="right"), where="post", color=SECOND, linewidth=1.5, label="observed"
@@ -76,22 +77,27 @@ def ratio_figure(groups: tuple[ObservedExpected, ...]) -> Figure:
 
 
 def _draw_chart(ax: Axes, chart: Chart) -> None:
-    days = [date.fromordinal(int(day)) for day in chart.days]
-    ax.step(days, chart.value, where="post", color=COLOURS[chart.name], linewidth=1.3)
+    ax.step(_on_axis(chart.days), chart.value, where="post", color=COLOURS[chart.name], linewidth=1.3)
     ax.axhline(chart.limit, color=INK, linewidth=0.8, linestyle=DASHES[1])
     ax.text(0.995, chart.limit, f"limit {chart.limit:.2f}", transform=ax.get_yaxis_transform(), ha="right", va="bottom",
             fontsize=7)  # fmt: skip
     if chart.signal_day is not None and chart.change_day is not None:
-        at = date.fromordinal(chart.signal_day)
-        ax.axvline(at, color=COLOURS[chart.name], linewidth=0.9)
-        ax.axvspan(date.fromordinal(chart.change_day), at, color=FAINT, alpha=0.35, linewidth=0)
-        text = f"signal {at.isoformat()}, change since {date.fromordinal(chart.change_day).isoformat()}"
+        at, since = date.fromordinal(chart.signal_day), date.fromordinal(chart.change_day)
+        ax.axvline(date2num(at), color=COLOURS[chart.name], linewidth=0.9)
+        ax.axvspan(date2num(since), date2num(at), color=FAINT, alpha=0.35, linewidth=0)
+        text = f"signal {at.isoformat()}, change since {since.isoformat()}"
         ax.text(0.01, 0.93, text, transform=ax.transAxes, va="top", fontsize=7)
     ax.set(title=TITLES[chart.name], ylabel="Log likelihood\nratio")
     ax.set_ylim(0, 1.25 * max(chart.limit, float(chart.value.max())))
 
 
+def _on_axis(days: Int64Array) -> FloatArray:
+    """Return ordinal days as matplotlib counts them, from 1970."""
+    return days - float(date(1970, 1, 1).toordinal())
+
+
 def _date_axis(ax: Axes) -> None:
+    ax.xaxis_date()
     locator = AutoDateLocator()
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))

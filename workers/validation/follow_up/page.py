@@ -105,7 +105,9 @@ def page_html(evaluation: FollowUpEvaluation, proposed: str | None = None) -> st
             figures = {"events": events_figure(patients), "ratio": ratio_figure(evaluation.groups)}
             figures["cusum"] = cusum_figure(monitoring)
             if evaluation.calibration:
-                figures["calibration"] = calibration_figure(evaluation.calibration)
+                figures["calibration"] = calibration_figure(
+                    {float(month): each for month, each in evaluation.calibration.items()}
+                )
             values["figures"] = {name: _embedded(figure) for name, figure in figures.items()}
     return _environment().get_template(FILE_NAME).render(values)
 
