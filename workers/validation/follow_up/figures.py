@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
 
-from config.arrays import FloatArray, Int64Array
+from config.arrays import AnyFloatArray, Int64Array
 from workers.validation.figure_style import DASHES, FAINT, FIRST, INK, LOW_RISK, SECOND
 from workers.validation.follow_up.cohort import FollowedCohort
 from workers.validation.follow_up.cusum import HAZARD_RATIO, Chart, Monitoring, expected_until
@@ -91,7 +91,7 @@ def _draw_chart(ax: Axes, chart: Chart) -> None:
     ax.set_ylim(0, 1.25 * max(chart.limit, float(chart.value.max())))
 
 
-def _on_axis(days: Int64Array) -> FloatArray:
+def _on_axis(days: Int64Array) -> AnyFloatArray:
     """Return ordinal days as matplotlib counts them, from 1970."""
     return days - float(date(1970, 1, 1).toordinal())
 
