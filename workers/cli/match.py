@@ -41,9 +41,16 @@ def match(
     from workers.validation.baseline_table import MATCHED_FACTORS
     from workers.validation.matching import match as match_arms
 
+    if out.exists() and out.samefile(cohort):
+        raise InputError(f"--out {out} is the cohort itself, whose other patients would be lost: name another file")
     # Matching precedes the scores and needs no follow-up.
     patients = read_cohort(cohort, need_scores=False, need_ebv_dna=False, endpoints=())
     matching = match_arms(patients, tuple(covariate) or MATCHED_FACTORS, caliper, exact)
+    if not matching.pairs:
+        limits = "--caliper" if exact is None else f"--caliper and --exact {exact}"
+        raise InputError(
+            f"{cohort}: no {matching.focal_arm.value} patient has a partner within {limits}: give wider ones"
+        )
     _write(matching, out)
     document = {**matching.to_json(), "exact": exact, "written": str(out)}
     if as_json:
@@ -57,7 +64,8 @@ def match(
     columns = ("", "difference before", "p", "difference after", "p")
     print_table(columns, rows, title="Standardised mean differences of the arms")
     typer.echo(
-        f"{len(matching.pairs)} pairs of {len(patients)} patients; each {matching.focal_arm.value} patient was matched"
+        f"{len(matching.pairs)} pairs of {len(patients)} patients: {len(matching.pairs)} of {matching.n_focal} "
+        f"{matching.focal_arm.value} patients have a partner"
     )
     if matching.n_incomplete:
         typer.echo(f"{matching.n_incomplete} patients with an unknown covariate were left out")

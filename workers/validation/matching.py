@@ -61,6 +61,12 @@ class Matching:
         """Number of patients with an unknown covariate."""
         return int(np.isnan(self.propensity).sum())
 
+    @property
+    def n_focal(self) -> int:
+        """Number of patients of the focal arm whose covariates are all known."""
+        focal = self.cohort.treated == (self.focal_arm is TreatmentArm.ICT_CCRT)
+        return int((focal & ~np.isnan(self.propensity)).sum())
+
     def matched(self) -> Cohort:
         """Return the matched patients of both arms.
 
