@@ -141,6 +141,15 @@ def test_other_rows_than_the_paper_s_are_named(all_three: dict[str, Any]) -> Non
     assert all_three["cindex.cptdn.external.ccrt.c"].reason.startswith("other rows: 120 patients labelled training")
 
 
+def test_other_events_than_the_paper_s_are_named(tmp_path: Path) -> None:
+    """As many patients as the internal test cohort, every one of them without an event."""
+    rows = [{**ROWS[at % 240], "patient_id": f"R{at}", "dfs_event": "0"} for at in range(324)]
+    found = by_key(table(tmp_path, "other.csv", rows, "internal"))
+    reason = "other rows: 0 DFS events among the patients labelled internal, the paper has 55"
+    assert found["table1.internal.n"].agrees
+    assert {value.reason for value in found.values() if not value.agrees} == {reason}
+
+
 def test_printed_values_can_be_given(
     files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,8 +100,10 @@ def reproduce(cohorts: Sequence[Cohort], printed_by_others: Path | None = None) 
         No patient has a label of the paper, or the file of printed values cannot be used.
     """
     paper, published = read_printed_values(printed_by_others), published_cohort(cohorts)
-    computed = computed_values(published)
-    return [_compared(value, computed[key], published, paper) for key, value in paper.values.items() if key in computed]
+    computed, other_rows = computed_values(published), _other_rows(published, paper)
+    return [
+        _compared(value, *computed[key], other_rows, paper) for key, value in paper.values.items() if key in computed
+    ]
 
 
 def computed_values(published: PublishedCohort) -> dict[str, tuple[Value, Mapping[str, Value]]]:
@@ -111,35 +113,37 @@ def computed_values(published: PublishedCohort) -> dict[str, tuple[Value, Mappin
 
 
 def _compared(
-    printed: PrintedValue,
-    computed: tuple[Value, Mapping[str, Value]],
-    published: PublishedCohort,
-    paper: PrintedPaper,
+    printed: PrintedValue, value: Value, others: Mapping[str, Value], other_rows: Mapping[str, str], paper: PrintedPaper
 ) -> ReproducedValue:
-    value, others = computed
     if printed.printed is None:
         return ReproducedValue(printed, value, None, NO_COPY)
     if printed.agrees(value):
         return ReproducedValue(printed, value, True, "")
-    reason = (
-        _other_rows(printed.key, published, paper)
-        or _other_definition(printed, others)
-        or printed.reason_for(value)
-        or NOT_EXPLAINED
-    )
-    return ReproducedValue(printed, value, False, reason)
+    of_rows = [other_rows[label] for label in _cohorts_of(printed.key, paper) if label in other_rows]
+    reasons = (*of_rows, _other_definition(printed, others), printed.reason_for(value), NOT_EXPLAINED)
+    return ReproducedValue(printed, value, False, next(filter(None, reasons)))
 
 
-def _other_rows(key: str, published: PublishedCohort, paper: PrintedPaper) -> str:
-    """Name the first cohort of the value that has another number of patients than the paper's."""
+def _other_rows(published: PublishedCohort, paper: PrintedPaper) -> dict[str, str]:
+    """Name the cohorts whose number of patients or of events is not the paper's."""
+    reasons: dict[str, str] = {}
+    for label, cohort in published.parts.items():
+        n, of_paper = len(cohort), paper.n_by_label[label]
+        if n != of_paper:
+            reasons[label] = f"other rows: {n} patients labelled {label}, the paper has {of_paper}"
+        elif "dfs" in cohort.outcomes:
+            events, printed = int(cohort.outcomes["dfs"].event_observed.sum()), paper.values[f"events.{label}.DFS.n"]
+            if printed.printed is not None and not printed.agrees(events):
+                found = f"{events} DFS events among the patients labelled {label}"
+                reasons[label] = f"other rows: {found}, the paper has {printed.printed}"
+    return reasons
+
+
+def _cohorts_of(key: str, paper: PrintedPaper) -> list[str]:
+    """Return the cohorts whose rows a value depends on; the training cohort first, where the models are fitted."""
     parts = key.split(".")
     labels = [label for part in parts for label in _COHORTS_OF.get(part, (part,)) if label in paper.n_by_label]
-    needed = labels if parts[0] in _WITHOUT_TRAINING else [TRAINING, *labels]
-    for label in needed:
-        n, of_paper = len(published.parts.get(label, ())), paper.n_by_label[label]
-        if n and n != of_paper:
-            return f"other rows: {n} patients labelled {label}, the paper has {of_paper}"
-    return ""
+    return labels if parts[0] in _WITHOUT_TRAINING else list(dict.fromkeys([TRAINING, *labels]))
 
 
 def _other_definition(printed: PrintedValue, others: Mapping[str, Value]) -> str:
