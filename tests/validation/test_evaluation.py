@@ -74,6 +74,17 @@ def test_fit_as_the_contract_says(capsys: pytest.CaptureFixture[str], tmp_path: 
     assert scored["nomogram"]["digest"] == found["nomogram"]["digest"]
 
 
+def test_fit_says_on_whom_it_was_fitted(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    lines = COHORT_CSV.read_text().splitlines()
+    table = tmp_path / "two.csv"
+    table.write_text("\n".join([*lines[:201], *(line.replace(",training,", ",internal,") for line in lines[201:])]))
+    with pytest.raises(SystemExit):
+        main(["nomogram", "fit", str(table), "--out", str(tmp_path)])
+    out = capsys.readouterr().out
+    assert "200 patients, " in out
+    assert "fitted on the patients labelled training; 40 with another label not used" in out
+
+
 def test_a_penalised_fit_is_written_with_its_penalty(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     ridge = json.loads((REFERENCE / "ridge.json").read_text())["fits"][1]  # penalty 20, by R's survival::ridge
     found = run_json(capsys, "nomogram", "fit", str(COHORT_CSV), "--out", str(tmp_path), "--penalty", "20")

@@ -61,7 +61,7 @@ def fit(
     from workers.survival.comparison_models import fit_comparison_models, write_comparison_models
 
     indication = indication_of(horizons, decision_horizon)
-    patients = read_cohort(cohort)
+    patients = table = read_cohort(cohort)
     # Without --cohort a table with a training label is fitted on that part alone: the others are for the test.
     chosen = label or (TRAINING if TRAINING in patients.labels else None)
     if chosen is not None:
@@ -103,6 +103,10 @@ def fit(
         rows.append([term, *numbers, f"{low:.3f} to {high:.3f}", f"{effect['p']:.2g}"])
     print_table(("term", "coefficient", "se", "hazard ratio", "95 % CI", "p"), rows)
     typer.echo(f"{document['n']} patients, {document['n_events']} events, AIC {document['aic']:.2f}")
+    if chosen is not None:
+        typer.echo(
+            f"fitted on the patients labelled {chosen}; {len(table) - len(patients)} with another label not used"
+        )
     if document["penalty"]:
         typer.echo(f"ridge penalty {document['penalty']:.3g}: {document['effective_terms']:.2f} effective terms")
     if document["n_excluded_ebv_dna_unknown"]:
