@@ -100,16 +100,23 @@ def reproduce(cohorts: Sequence[Cohort], printed_by_others: Path | None = None) 
         No patient has a label of the paper, or the file of printed values cannot be used.
     """
     paper, published = read_printed_values(printed_by_others), published_cohort(cohorts)
-    computed, other_rows = computed_values(published), _other_rows(published, paper)
-    return [
-        _compared(value, *computed[key], other_rows, paper) for key, value in paper.values.items() if key in computed
-    ]
+    return beside_printed(published, computed_values(published), paper)
 
 
 def computed_values(published: PublishedCohort) -> dict[str, tuple[Value, Mapping[str, Value]]]:
     """Return every value that the rows allow by key, each with what other definitions give."""
     items: list[Computed] = [item for part in _PARTS for item in part(published)]
     return {key: (value, others) for key, value, others in items}
+
+
+def beside_printed(
+    published: PublishedCohort, computed: Mapping[str, tuple[Value, Mapping[str, Value]]], paper: PrintedPaper
+) -> list[ReproducedValue]:
+    """Put computed values beside the printed ones, each difference with its reason."""
+    other_rows = _other_rows(published, paper)
+    return [
+        _compared(value, *computed[key], other_rows, paper) for key, value in paper.values.items() if key in computed
+    ]
 
 
 def _compared(
