@@ -13,7 +13,8 @@ from typing import Any
 from tests.peers import PROJECT, SHARED
 from tests.reference.published_values import Value, values
 from workers.survival.cohort import ENDPOINTS, read_cohort
-from workers.validation.reproduction.comparison import reproduce
+from workers.validation.reproduction.comparison import beside_printed, computed_values
+from workers.validation.reproduction.printed import read_printed_values
 from workers.validation.reproduction.published_cohort import published_cohort
 
 TARGET = PROJECT / "workers" / "nomogram" / "PUBLISHED.md"
@@ -76,8 +77,10 @@ def shown(value: Value) -> str:
 
 def main() -> None:
     cohort = read_cohort(SHARED / "cohort" / "cohort_centre1.csv", endpoints=ENDPOINTS)
-    reproduced = [value.to_json() for value in reproduce([cohort])]
-    TARGET.write_text(table(values(published_cohort([cohort])), reproduced), encoding="utf-8")
+    published = published_cohort([cohort])
+    computed = computed_values(published)
+    reproduced = [value.to_json() for value in beside_printed(published, computed, read_printed_values())]
+    TARGET.write_text(table(values(published, computed), reproduced), encoding="utf-8")
     sys.stdout.write(f"written: {TARGET}\n")
 
 

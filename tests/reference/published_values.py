@@ -26,7 +26,6 @@ from workers.validation.baseline_table import balance, follow_up
 from workers.validation.calibration import Calibration, calibrate, calibration_slope, recalibrated
 from workers.validation.group_tests import group_p
 from workers.validation.matching import propensity_scores
-from workers.validation.reproduction.comparison import computed_values
 from workers.validation.reproduction.published_cohort import ARMS, PublishedCohort
 from workers.validation.reproduction.published_cohort import COLUMNS as FACTORS
 from workers.validation.survival_comparison import (
@@ -58,6 +57,7 @@ FISHER_IN_R = ("internal", "EBV_4k")  # the one 2 x 2 table with large counts th
 
 Value = float | int | str | None
 Pairs = Iterator[tuple[str, Value]]
+ComputedValues = Mapping[str, tuple[float | int | str, Mapping[str, float | int | str]]]
 
 
 class RowsOfCentre1:
@@ -91,7 +91,7 @@ class RowsOfCentre1:
         return self.nomogram.scale.linear_predictor(self.points(cohort))
 
 
-def values(of: PublishedCohort) -> dict[str, Value]:
+def values(of: PublishedCohort, computed: ComputedValues) -> dict[str, Value]:
     """Key -> our value: what `nomogram reproduce` computes, and everything else of the re-analysis."""
     published = RowsOfCentre1(of)
     found: dict[str, Value] = {}
@@ -100,7 +100,7 @@ def values(of: PublishedCohort) -> dict[str, Value]:
         _concordance, _risk, _decision, _calibration, _subgroups, _balance, _table_d1,
     ):  # fmt: skip
         found.update(part(published))
-    return {**found, **{key: value for key, (value, _) in computed_values(published.program).items()}}
+    return {**found, **{key: value for key, (value, _) in computed.items()}}
 
 
 def _effect(prefix: str, fit: CoxFit, at: int, per: float, p_name: str = "wald_p") -> Pairs:

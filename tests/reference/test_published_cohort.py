@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -15,9 +15,9 @@ import pytest
 from node.cli.app import main
 from tests.peers import shared
 from tests.reference.published_table import TARGET, table
-from tests.reference.published_values import Value, values
-from workers.survival.cohort import ENDPOINTS, read_cohort
-from workers.validation.reproduction.published_cohort import PublishedCohort, published_cohort
+from tests.reference.published_values import ComputedValues, Value, values
+from workers.validation.reproduction import comparison
+from workers.validation.reproduction.published_cohort import PublishedCohort
 
 # What no command of ours produces: R's comparisons with itself, pixels measured in the paper's figure, another
 # kind of interval.
@@ -39,25 +39,41 @@ def expected() -> dict[str, Mapping[str, Any]]:
     return {entry["key"]: entry for entry in json.loads(shared("cohort/expected_dev.json").read_text())["results"]}
 
 
-@pytest.fixture(scope="module")
-def published() -> PublishedCohort:
-    return published_cohort([read_cohort(Path(shared("cohort/cohort_centre1.csv")), endpoints=ENDPOINTS)])
+@dataclass(frozen=True)
+class Run:
+    """One run of `cptdn nomogram reproduce`: what it printed, and what it computed on the way."""
+
+    printed: list[dict[str, Any]]
+    published: PublishedCohort
+    computed: ComputedValues
 
 
 @pytest.fixture(scope="module")
-def ours(published: PublishedCohort) -> dict[str, Value]:
-    return values(published)
+def command() -> Run:
+    computed: list[tuple[PublishedCohort, ComputedValues]] = []
+    out, compute = io.StringIO(), comparison.computed_values
 
+    def recorded(published: PublishedCohort) -> ComputedValues:
+        computed.append((published, compute(published)))
+        return computed[-1][1]
 
-@pytest.fixture(scope="module")
-def reproduced() -> list[dict[str, Any]]:
-    """What `cptdn nomogram reproduce` prints for the rows of centre 1."""
-    out = io.StringIO()
-    with pytest.raises(SystemExit) as stopped, contextlib.redirect_stdout(out):
-        main(["nomogram", "reproduce", str(shared("cohort/cohort_centre1.csv")), "--json"])
+    # Recorded, since every value takes seconds and the keys without a printed value are compared with R as well.
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out):
+        patch.setattr(comparison, "computed_values", recorded)
+        with pytest.raises(SystemExit) as stopped:
+            main(["nomogram", "reproduce", str(shared("cohort/cohort_centre1.csv")), "--json"])
     assert not stopped.value.code
-    found: list[dict[str, Any]] = json.loads(out.getvalue())
-    return found
+    return Run(json.loads(out.getvalue()), *computed[0])
+
+
+@pytest.fixture(scope="module")
+def ours(command: Run) -> dict[str, Value]:
+    return values(command.published, command.computed)
+
+
+@pytest.fixture(scope="module")
+def reproduced(command: Run) -> list[dict[str, Any]]:
+    return command.printed
 
 
 def tolerance(key: str) -> float:
