@@ -32,7 +32,7 @@ from node.clinical.results import CodedResult, interpret_results
 from node.ledger.cases import schedule_patient
 from node.ledger.database import Ledger
 from node.ledger.facts import facts_of, is_recorded, withdraw_fact
-from node.ledger.follow_up import is_follow_up_recorded
+from node.ledger.follow_up import has_report, is_follow_up_recorded
 
 # HL7 table 0211 and what interfaces write instead of it. GBK and GB2312 are subsets of GB18030.
 CHARSETS: Mapping[str, str] = {
@@ -61,6 +61,12 @@ class PatientContent:
     starts: list[FactEntry] = field(default_factory=list)
     cancelled: list[CancelledOrder] = field(default_factory=list)
     follow_up: FollowUpStatements = field(default_factory=FollowUpStatements)
+
+    @property
+    def is_broadcast(self) -> bool:
+        """Whether it says nothing that was sent for this program."""
+        said = (self.results, self.starts, self.cancelled, self.follow_up.entries, self.follow_up.problems)
+        return not any(said) and not self.follow_up.withdrawn
 
 
 @dataclass
@@ -241,10 +247,13 @@ def _record(
 ) -> tuple[list[str], list[str]]:
     """Record what a message says about one patient; return the sentences of what cannot be used or was not needed."""
     patient = content.patient
+    # A hospital tells of the deaths of all its patients; of those without a report nothing is recorded.
+    if content.is_broadcast and not has_report(session, patient.patient_id, patient.issuer):
+        return [], []
     interpreted = interpret_results(content.results, settings)
     # Senders repeat a message whose acknowledgement they did not get; it is acknowledged as before and recorded once.
     if _is_repetition(session, patient.patient_id, message.source):
-        return [*interpreted.refused, *content.follow_up.problems], interpreted.notes
+        return [*interpreted.refused, *_refused_follow_up(session, content, message, settings)], interpreted.notes
     entries: list[FactEntry] = [*interpreted.entries, *content.starts]
     known = facts_of(session, patient.patient_id, patient.issuer).birth_date
     if patient.birth_date:
@@ -271,17 +280,26 @@ def _record(
     )
     if n_withdrawn:
         schedule_patient(*identity)
-    _, problems = record_statements(
-        session,
-        settings,
-        patient.patient_id,
-        patient.issuer,
-        content.follow_up,
-        message.source,
-        "HL7",
-        message.written_at,
-    )
-    return [*interpreted.refused, *problems], interpreted.notes
+    return [*interpreted.refused, *_record_follow_up(session, content, message, settings)], interpreted.notes
+
+
+def _record_follow_up(
+    session: Session, content: PatientContent, message: ClinicalMessage, settings: Settings
+) -> list[str]:
+    """Record follow-up; return a sentence for each statement that cannot be used."""
+    whose = (session, settings, content.patient.patient_id, content.patient.issuer)
+    _, problems = record_statements(*whose, content.follow_up, message.source, "HL7", message.written_at)
+    return problems
+
+
+def _refused_follow_up(
+    session: Session, content: PatientContent, message: ClinicalMessage, settings: Settings
+) -> list[str]:
+    """Return the sentences of a repeated message, and record nothing."""
+    savepoint = session.begin_nested()
+    problems = _record_follow_up(session, content, message, settings)
+    savepoint.rollback()
+    return problems
 
 
 def _is_repetition(session: Session, patient_id: str, source: str) -> bool:

@@ -20,6 +20,7 @@ from node.clinical.follow_up_tables import import_follow_up
 from node.clinical.mllp import MllpServer
 from node.ledger.cases import get_case
 from node.ledger.database import Ledger, open_ledger
+from node.ledger.facts import history_of
 from node.ledger.follow_up import follow_up_history, follow_up_of
 from tests.clinical.reported import report_patient
 from tests.clinical.test_mllp import Sender, code, oru
@@ -194,6 +195,16 @@ def test_follow_up_comes_in_configured_codes_of_result_messages(sender: Sender, 
     assert known(ledger).recurrences == ()
 
 
+def test_a_repeated_message_is_acknowledged_as_before_and_records_nothing(sender: Sender, ledger: Ledger) -> None:
+    message = oru(obx("REG", "CCRT", on="20240110"), obx("RECUR", "20231201"))
+    for _ in range(2):
+        answer = sender.send(message)
+        assert code(answer) == "AE|1"
+        assert "after treatment began on 2024-01-10, found 2023-12-01" in answer
+    with ledger.begin() as session:
+        assert len(follow_up_history(session, "P1")) == 1
+
+
 @pytest.mark.parametrize(
     ("message", "sentence"),
     [
@@ -226,6 +237,8 @@ def test_a_death_comes_by_an_update_of_the_patient(sender: Sender, ledger: Ledge
     assert code(sender.send(adt("", "", control_id="2"))) == "AA|2"
     assert code(sender.send(adt("20250301", "Y", patient="P9", control_id="3"))) == "AA|3"
     assert known(ledger, "P9") == FollowUp()
+    with ledger.begin() as session:
+        assert history_of(session, "P9") == []
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,13 @@ RECALIBRATION = "recalibration"  # key of the manifest: what was changed, and on
 
 
 def require_empty(folder: Path) -> None:
-    """Refuse a folder that has files: a revision never overwrites a bundle. Raises InputError."""
+    """Refuse a folder that has files: a revision never overwrites a bundle.
+
+    Raises
+    ------
+    InputError
+        Naming the folder.
+    """
     if folder.exists() and any(folder.iterdir()):
         raise InputError(f"expected a new or an empty folder for the revision, found files in {folder}")
 

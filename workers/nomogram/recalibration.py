@@ -53,7 +53,13 @@ class Recalibration:
     covariance: FloatArray
 
     def to_json(self) -> dict[str, Any]:
-        """Return the three numbers, with standard errors where they were estimated."""
+        """Return the three numbers and the factor of the hazard.
+
+        Returns
+        -------
+        dict
+            ``se`` is None for what was not estimated.
+        """
         errors = np.sqrt(np.diag(self.covariance)).tolist()
         numbers = {"intercept": self.intercept, "slope": self.slope, "effect_slope": self.effect_slope}
         return {

@@ -47,30 +47,60 @@ class FollowedCohort:
 
     @property
     def outcome(self) -> Outcome:
-        """Follow-up as the functions of this room take it."""
+        """Follow-up as the functions of this room take it.
+
+        Returns
+        -------
+        Outcome
+            Days and events of the n patients.
+        """
         return Outcome(self.days, self.event)
 
     @property
     def effect(self) -> FloatArray:
-        """Predicted log hazard ratio of ICT+CCRT against CCRT, shape (n,)."""
+        """Predicted log hazard ratio of ICT+CCRT against CCRT.
+
+        Returns
+        -------
+        array, shape (n,)
+            Below 0 where ICT+CCRT is better.
+        """
         ict, ccrt = self._both
         return ict - ccrt
 
     @property
     def prognosis(self) -> FloatArray:
-        """Mean of the linear predictors under both regimens, shape (n,)."""
+        """Mean of the linear predictors under both regimens.
+
+        Returns
+        -------
+        array, shape (n,)
+            Rises with risk.
+        """
         # In the middle of both regimens, so that an error of the effect does not look like one of the prognosis.
         ict, ccrt = self._both
         return (ict + ccrt) / 2
 
     @property
     def effect_received(self) -> FloatArray:
-        """Plus or minus half of the predicted effect: the risk received minus the prognosis, shape (n,)."""
+        """Plus or minus half of the predicted effect.
+
+        Returns
+        -------
+        array, shape (n,)
+            The risk received minus the prognosis.
+        """
         return np.where(self.treated, 0.5, -0.5) * self.effect
 
     @property
     def risk(self) -> FloatArray:
-        """Linear predictor under the treatment received, shape (n,)."""
+        """Linear predictor under the treatment received.
+
+        Returns
+        -------
+        array, shape (n,)
+            Rises with risk.
+        """
         return self.prognosis + self.effect_received
 
     def expected(self, until_days: FloatArray | None = None) -> FloatArray:
@@ -90,7 +120,13 @@ class FollowedCohort:
         return np.exp(self.risk) * interpolated_hazard(self.nomogram, until)
 
     def where(self, chosen: BoolArray | Int64Array) -> FollowedCohort:
-        """Return some of the patients, by flags or positions."""
+        """Return some of the patients.
+
+        Parameters
+        ----------
+        chosen : bool array, shape (n,), or int array
+            Flags or positions.
+        """
         part = self.covariates
         return replace(
             self,
@@ -109,7 +145,13 @@ class FollowedCohort:
         )  # fmt: skip
 
     def until(self, day: int) -> FollowedCohort:
-        """Return what was known on a day: later events and contacts are not yet there."""
+        """Return what was known on a day.
+
+        Parameters
+        ----------
+        day : int
+            Ordinal day; later events and contacts are not yet there.
+        """
         known = self.where(self.start_day < day)
         left = (day - known.start_day).astype(np.float64)
         return replace(known, event=known.event & (known.days <= left), days=np.minimum(known.days, left))

@@ -70,18 +70,36 @@ class Monitoring:
 
     @property
     def charts(self) -> tuple[Chart, Chart, Chart]:
-        """All of them."""
+        """All of them.
+
+        Returns
+        -------
+        tuple of Chart
+            Higher, lower, effect.
+        """
         return self.higher, self.lower, self.effect
 
     @property
     def baseline_signal(self) -> Chart | None:
-        """The chart of the baseline that has signalled, the earlier one where both have; None without a signal."""
+        """The chart of the baseline that has signalled.
+
+        Returns
+        -------
+        Chart or None
+            The earlier one where both have; None without a signal.
+        """
         signalled = [chart for chart in (self.higher, self.lower) if chart.signal_day is not None]
         return min(signalled, key=lambda chart: chart.signal_day or 0, default=None)
 
     @property
     def detected(self) -> bool:
-        """Whether any of them has signalled."""
+        """Whether any of them has signalled.
+
+        Returns
+        -------
+        bool
+            A signal stays, whatever comes after it.
+        """
         return any(chart.signal_day is not None for chart in self.charts)
 
 

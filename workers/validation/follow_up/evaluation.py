@@ -59,7 +59,13 @@ class PatientFlow:
     other_bundles: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the numbers."""
+        """Return the numbers.
+
+        Returns
+        -------
+        dict
+            As under ``patients`` of ``cptdn followup report --json``.
+        """
         return {
             "reported": self.n_reported, "report_before_treatment": self.n_decided, "evaluated": self.n_evaluated,
             "left_out": dict(self.left_out), "other_bundles": dict(self.other_bundles),
@@ -101,7 +107,13 @@ class FollowUpEvaluation:
     no_proposal: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the document of ``cptdn followup report --json``."""
+        """Return the document of ``cptdn followup report --json``.
+
+        Returns
+        -------
+        dict
+            Keys without a value yet are there with null or empty.
+        """
         return {
             "bundle": dict(self.bundle),
             "patients": self.flow.to_json(),
@@ -232,7 +244,13 @@ def _chart_to_json(chart: Chart, patients: FollowedCohort | None) -> dict[str, A
 
 
 def proposal_to_json(proposal: ProposedRecalibration) -> dict[str, Any]:
-    """Return the three numbers of a recalibration and what they rest on."""
+    """Return the three numbers of a recalibration and what they rest on.
+
+    Returns
+    -------
+    dict
+        As under ``recalibration`` of ``cptdn followup report --json``; ``since`` is ISO 8601 or None.
+    """
     return {
         **proposal.recalibration.to_json(),
         "n": proposal.n,

@@ -25,7 +25,13 @@ COLOURS = {"higher": FIRST, "lower": LOW_RISK, "effect": SECOND}
 
 
 def events_figure(patients: FollowedCohort) -> Figure:
-    """Return observed and expected events over calendar time."""
+    """Return observed and expected events over calendar time.
+
+    Parameters
+    ----------
+    patients : FollowedCohort
+        At least one.
+    """
     figure = Figure(figsize=(7.2, 2.9), layout="constrained")
     ax = figure.add_subplot()
     first, last = int(patients.start_day.min()), int((patients.start_day + patients.days).max())
@@ -43,7 +49,13 @@ def events_figure(patients: FollowedCohort) -> Figure:
 
 
 def cusum_figure(monitoring: Monitoring) -> Figure:
-    """Return the three charts with their limits, one below the other."""
+    """Return the three charts with their limits, one below the other.
+
+    Parameters
+    ----------
+    monitoring : Monitoring
+        Of the same patients.
+    """
     figure = Figure(figsize=(7.2, 5.6), layout="constrained")
     axes = figure.subplots(3, 1, sharex=True)
     for ax, chart in zip(axes, monitoring.charts, strict=True):
@@ -53,7 +65,13 @@ def cusum_figure(monitoring: Monitoring) -> Figure:
 
 
 def ratio_figure(groups: tuple[ObservedExpected, ...]) -> Figure:
-    """Return observed to expected events by group with 95 % intervals."""
+    """Return observed to expected events by group with 95 % intervals.
+
+    Parameters
+    ----------
+    groups : tuple of ObservedExpected
+        From top to bottom; one without an expectation has its numbers only.
+    """
     figure = Figure(figsize=(7.2, 0.34 * len(groups) + 0.9), layout="constrained")
     ax = figure.add_subplot()
     places = np.arange(len(groups))[::-1]

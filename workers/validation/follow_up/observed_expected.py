@@ -26,19 +26,41 @@ class ObservedExpected:
 
     @property
     def ratio(self) -> float | None:
-        """Observed events for each expected one; None for an empty group."""
+        """Observed events for each expected one.
+
+        Returns
+        -------
+        float or None
+            None for an empty group.
+        """
         return self.observed / self.expected if self.expected > 0 else None
 
     @property
     def ci95(self) -> tuple[float, float] | None:
-        """Exact Poisson interval of the ratio (Garwood, Biometrika 1936;28:437), the expectation taken as known."""
+        """Exact Poisson interval of the ratio, the expectation taken as known.
+
+        Returns
+        -------
+        pair of float or None
+            None for an empty group.
+
+        References
+        ----------
+        Garwood, Biometrika 1936;28:437.
+        """
         if self.expected <= 0:
             return None
         low = float(stats.chi2.ppf(0.025, 2 * self.observed)) / 2 if self.observed else 0.0
         return low / self.expected, float(stats.chi2.ppf(0.975, 2 * self.observed + 2)) / 2 / self.expected
 
     def to_json(self) -> dict[str, Any]:
-        """Return group, numbers, ratio and interval."""
+        """Return group, numbers, ratio and interval.
+
+        Returns
+        -------
+        dict
+            ``ratio`` and ``ci95`` are None for an empty group.
+        """
         return {
             "group": self.group, "n": self.n, "observed": self.observed, "expected": self.expected,
             "ratio": self.ratio, "ci95": list(self.ci95) if self.ci95 else None,
@@ -64,17 +86,39 @@ class Agreement:
 
     @property
     def n_followed(self) -> int:
-        """Patients who received what was recommended."""
+        """Patients who received what was recommended.
+
+        Returns
+        -------
+        int
+            At most `n`.
+        """
         return sum(row[recommended] for recommended, row in self.given.items())
 
     @property
     def share(self) -> float | None:
-        """Share of them; None without patients."""
+        """Share of the patients who received what was recommended.
+
+        Returns
+        -------
+        float or None
+            In [0, 1]; None without patients.
+        """
         return self.n_followed / self.n if self.n else None
 
     @property
     def ci95(self) -> tuple[float, float] | None:
-        """Interval of the share (Wilson, J Am Stat Assoc 1927;22:209)."""
+        """Interval of the share.
+
+        Returns
+        -------
+        pair of float or None
+            Within [0, 1]; None without patients.
+
+        References
+        ----------
+        Wilson, J Am Stat Assoc 1927;22:209.
+        """
         if self.share is None:
             return None
         n, p, z2 = self.n, self.share, Z_95**2
@@ -83,7 +127,13 @@ class Agreement:
         return max(float(centre - half), 0.0), min(float(centre + half), 1.0)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the cross table and the share."""
+        """Return the cross table and the share.
+
+        Returns
+        -------
+        dict
+            ``share`` and ``ci95`` are None without patients.
+        """
         ci95 = list(self.ci95) if self.ci95 else None
         return {"given": self.given, "followed": self.n_followed, "of": self.n, "share": self.share, "ci95": ci95}
 

@@ -66,7 +66,18 @@ def write_page(evaluation: FollowUpEvaluation, folder: Path, proposed: str | Non
 
 
 def page_html(evaluation: FollowUpEvaluation, proposed: str | None = None) -> str:
-    """Return the whole page: HTML that loads nothing and names no patient."""
+    """Return the whole page.
+
+    Parameters
+    ----------
+    evaluation, proposed
+        As of `write_page`.
+
+    Returns
+    -------
+    str
+        HTML that loads nothing and names no patient.
+    """
     patients, monitoring = evaluation.patients, evaluation.monitoring
     values: dict[str, Any] = {
         "bundle": evaluation.bundle,
