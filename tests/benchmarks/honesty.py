@@ -36,10 +36,7 @@ def run(options: Options) -> Result:
         for name, values in _figures([each[way] for each in measured]).items():
             result.figure(f"{title}: {name}", values, "")
             if way == "cross_fitted" and name in GOALS:
-                lowest, highest = GOALS[name]
-                mean = float(np.mean(values))
-                result.at_least(f"{name} (mean of {len(seeds)})", mean, lowest)
-                result.at_most(f"{name} (mean of {len(seeds)})", mean, highest)
+                result.within(f"{name} (mean of {len(seeds)})", float(np.mean(values)), *GOALS[name])
     return result
 
 

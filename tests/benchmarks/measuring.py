@@ -85,6 +85,10 @@ class Result:
     def at_most(self, name: str, found: float, goal: float) -> None:
         self.goals[name] = {"found": _short(found), "goal": f"<= {goal:g}", "holds": bool(found <= goal)}
 
+    def within(self, name: str, found: float, lowest: float, highest: float) -> None:
+        goal = f"{lowest:g} to {highest:g}"
+        self.goals[name] = {"found": _short(found), "goal": goal, "holds": bool(lowest <= found <= highest)}
+
     def holds(self, name: str, found: bool) -> None:
         self.goals[name] = {"found": found, "goal": "true", "holds": bool(found)}
 

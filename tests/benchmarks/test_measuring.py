@@ -42,15 +42,20 @@ def test_goals_say_whether_they_hold(tmp_path: Path) -> None:
     result = Result("one")
     result.at_least("fast", 2.9, 3.0)
     result.at_most("late", 2.0, 2.0)
+    result.within("low", 0.91, 0.92, 0.98)
+    result.within("inside", 0.98, 0.92, 0.98)
     result.figure("ours", [1.0, 3.0, 2.0], "s")
     result.absent["orthanc"] = "Debian package orthanc"
     result.curve["s by n"] = {"10": 1.0, "100": 12.0}
     document = json.loads(write(result.to_json(), tmp_path).read_text())
-    assert {name: one["holds"] for name, one in document["goals"].items()} == {"fast": False, "late": True}
+    assert {name: one["holds"] for name, one in document["goals"].items()} == {
+        "fast": False, "late": True, "low": False, "inside": True,
+    }  # fmt: skip
     assert document["figures"]["ours"]["median"] == 2.0
     assert document["machine"]["cores"] >= 1
     assert "orthanc" in document["absent_peers"]
     assert "[ ] fast: 2.9 (goal >= 3)" in result.to_text()
+    assert "[ ] low: 0.91 (goal 0.92 to 0.98)" in result.to_text()
     draw(document, tmp_path / "one.png")
     assert (tmp_path / "one.png").stat().st_size > 5000
 
