@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from node.cli.context import checked_settings_of
@@ -9,7 +11,10 @@ from node.cli.context import checked_settings_of
 PAGES_WITHIN_S = 30.0
 
 
-def up(ctx: typer.Context) -> None:
+def up(
+    ctx: typer.Context,
+    pages: Annotated[bool, typer.Option(help="Serve the pages, too; they can also run elsewhere.")] = True,
+) -> None:
     """Run everything on this machine: broker (if embedded), node, workers, pages. Ctrl-C or SIGTERM stops it cleanly.
 
     Example: cptdn up --config /etc/cptdn/cptdn.toml
@@ -28,13 +33,14 @@ def up(ctx: typer.Context) -> None:
     settings = checked_settings_of(ctx)
     ledger = open_ledger(settings.ledger.url or "")
     typer.echo(f"Starting; data are in {settings.storage.root}")
-    with running_parts(settings, {}, typer.echo, parts=PARTS | PAGES) as supervisor:
+    with running_parts(settings, {}, typer.echo, parts=PARTS | PAGES if pages else PARTS) as supervisor:
         wait_until_ready(ledger, supervisor)
-        try:  # the node is useful without its pages
-            wait_until_ready(ledger, supervisor, PAGES_WITHIN_S, tuple(PAGES))
-            typer.echo(f"Pages: {address_of(settings)}")
-        except NotReadyError as error:
-            typer.echo(f"The pages are not ready ({error}); the lines above have the reason.")
+        if pages:
+            try:  # the node is useful without its pages
+                wait_until_ready(ledger, supervisor, PAGES_WITHIN_S, tuple(PAGES))
+                typer.echo(f"Pages: {address_of(settings)}")
+            except NotReadyError as error:
+                typer.echo(f"The pages are not ready ({error}); the lines above have the reason.")
         typer.echo(
             f"Ready: {settings.node.ae_title} listens on {settings.node.bind}:{settings.node.port}; Ctrl-C stops it."
         )

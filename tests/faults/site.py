@@ -68,6 +68,7 @@ class Site:
     accepted: dict[str, SmallStudy] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    pages: bool = False  # whether `cptdn up` serves them
     _ledger: Ledger | None = None
 
     # --- configuration ---
@@ -102,7 +103,7 @@ class Site:
         log.close()
 
     def start_up(self) -> None:
-        self.start("up", "up")
+        self.start("up", "up", "--pages" if self.pages else "--no-pages")
 
     def restart_what_ended(self, starters: Mapping[str, Callable[[], None]]) -> None:
         """As a service manager would."""

@@ -104,6 +104,7 @@ def chaos(folder: Path, n_studies: int, n_deeds: int, pause_s: tuple[float, floa
     number = seed()
     rng = random.Random(number)
     with site(folder / "site", f"chaos with seed {number}: {n_studies} studies, {n_deeds} deeds") as here:
+        here.pages = True
         template = Template(folder)
         studies = [template.study(n) for n in range(1, n_studies + 1)]
         here.tell_facts(studies)

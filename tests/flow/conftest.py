@@ -35,6 +35,6 @@ def program(tmp_path_factory: pytest.TempPathFactory, pacs: SmallPacs) -> Iterat
     """`cptdn up`, whose PACS is the small one."""
     folder: Path = tmp_path_factory.mktemp("program")
     extra = ALLOW_DEMONSTRATION + "[case]\nstable_after_s = 2\n"
-    with running_program(folder, pacs.port, extra) as running:
+    with running_program(folder, pacs.port, extra, pages=True) as running:
         know_each_other(pacs, running)
         yield running

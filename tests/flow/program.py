@@ -99,7 +99,9 @@ def know_each_other(pacs: SmallPacs, program: Program) -> None:
 
 
 @contextmanager
-def running_program(folder: Path, pacs_port: int, extra: str = "", pacs: str = "") -> Iterator[Program]:
+def running_program(
+    folder: Path, pacs_port: int, extra: str = "", pacs: str = "", *, pages: bool = False
+) -> Iterator[Program]:
     """`cptdn up` on free ports with its data in `folder`; `extra` is more TOML, `pacs` more keys of the one PACS."""
     port, web_port = free_port(), free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -112,10 +114,8 @@ def running_program(folder: Path, pacs_port: int, extra: str = "", pacs: str = "
     )
     log = folder / "up.log"
     with log.open("w") as out:
-        process = subprocess.Popen(
-            [str(Path(sys.executable).with_name("cptdn")), "up", "--config", str(config)],
-            stdout=out, stderr=subprocess.STDOUT, text=True,
-        )  # fmt: skip
+        command = [str(Path(sys.executable).with_name("cptdn")), "up", "--pages" if pages else "--no-pages"]
+        process = subprocess.Popen([*command, "--config", str(config)], stdout=out, stderr=subprocess.STDOUT, text=True)
     program = Program(config, port, process, log, web_port)
     try:
         wait_for(lambda: "Ready:" in log.read_text(), READY_WITHIN_S, log.read_text)

@@ -101,7 +101,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory, telling: WrittenStudy) -> 
             f'[tracing]\nenabled = true\nendpoint = "{traces.url}"\n'
             f'[audit]\nsyslog = {{ host = "127.0.0.1", port = {repository.port}, ca = "{authority.certificate}" }}\n'
         )
-        with running_program(folder / "program", pacs.port, extra, pacs=f"tls = {toml(node)}") as program:
+        with running_program(folder / "program", pacs.port, extra, f"tls = {toml(node)}", pages=True) as program:
             know_each_other(pacs, program)
             heard: list[str] = []
             stop = _listen_to_broker(program.config.parent / "data", heard)

@@ -181,7 +181,7 @@ def hospital(tmp_path: Path, pacs: SmallPacs) -> Iterator[Hospital]:
         '[fhir]\nreceive = true\n[eligibility]\nout_of_distribution = "warn"\n'  # the pictures are coarse
     )
     source = small_study(tmp_path / "source")
-    with running_program(tmp_path / "program", pacs.port, extra, PACS_KEYS) as program:
+    with running_program(tmp_path / "program", pacs.port, extra, PACS_KEYS, pages=True) as program:
         laboratory = Sender(port)
         yield Hospital(program, pacs, source, laboratory, tmp_path)
         laboratory.socket.close()

@@ -95,7 +95,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reported]:
     study = small_study(folder / "study")
     with (
         SmallPacs(folder / "pacs", "PACS") as pacs,
-        running_program(folder / "program", pacs.port, SETTINGS.format(bundle=bundle)) as program,
+        running_program(folder / "program", pacs.port, SETTINGS.format(bundle=bundle), pages=True) as program,
     ):
         know_each_other(pacs, program)
         program.cptdn("clinical", "set", "SMALL", "--ebv-dna", "3100", "--stage", "T3N1M0", "--ajcc", "8")

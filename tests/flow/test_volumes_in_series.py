@@ -112,7 +112,7 @@ SCANNERS = {
 def running(tmp_path_factory: pytest.TempPathFactory, pacs: SmallPacs) -> Iterator[tuple[Program, dict[str, Variant]]]:
     folder = tmp_path_factory.mktemp("volumes")
     source = small_study(folder / "source")
-    with running_program(folder / "program", pacs.port, SETTINGS) as program:
+    with running_program(folder / "program", pacs.port, SETTINGS, pages=True) as program:
         know_each_other(pacs, program)
         (folder / "facts.csv").write_text(
             "patient_id,ebv_dna,stage,ajcc,diagnosis\n"

@@ -71,7 +71,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     extra = "[model]\nallow_demonstration = true\n[case]\nstable_after_s = 2\n"
     with (
         SmallPacs(folder / "pacs", "PACS") as pacs,
-        running_program(folder / "program", pacs.port, extra) as program,
+        running_program(folder / "program", pacs.port, extra, pages=True) as program,
     ):
         know_each_other(pacs, program)
         for name, role in (("boss", "admin"), ("wang", "operate"), ("li", "read")):

@@ -109,7 +109,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory, pacs: SmallPacs) -> Iterator
     for path in odd.paths["T2w"]:
         with_odd_element(path)
     raw = raw_data_beside(odd.files[0], odd)
-    with running_program(folder / "program", pacs.port, SETTINGS) as program:
+    with running_program(folder / "program", pacs.port, SETTINGS, pages=True) as program:
         know_each_other(pacs, program)
         for study in studies.values():
             program.cptdn("clinical", "set", study.patient_id, "--ebv-dna", "6200", "--stage", "T3N1M0")
