@@ -154,4 +154,4 @@ def test_a_pacs_that_comes_back_is_asked_again(program: Program, pacs: SmallPacs
         pacs.start()
     program.wait_for_state(study.study_instance_uid, "held")
     refused = program.cptdn("studies", "fetch", study.study_instance_uid, check=False)
-    assert (refused.returncode, "lacks no series" in refused.stderr) == (1, True)
+    assert (refused.returncode, "misses no series" in refused.stderr) == (1, True)
