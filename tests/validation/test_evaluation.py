@@ -114,7 +114,18 @@ def test_evaluate_as_the_contract_says(
     capsys: pytest.CaptureFixture[str], nomogram: CoxNomogram, tmp_path: Path
 ) -> None:
     (tmp_path / "nomogram.json").write_text(json.dumps(nomogram.document))
-    found = run_json(capsys, "nomogram", "evaluate", str(COHORT_CSV), "--nomogram", str(tmp_path), "--subgroup", "sex")
+    found = run_json(
+        capsys,
+        "nomogram",
+        "evaluate",
+        str(COHORT_CSV),
+        "--nomogram",
+        str(tmp_path),
+        "--subgroup",
+        "sex",
+        "--bootstrap",
+        "4",
+    )
     assert found["c_index"]["all"]["value"] == pytest.approx(R["concordance"]["noether"], abs=1e-10)
     assert found["c_index"]["all"]["harrell"]["se"] == pytest.approx(R["concordance"]["harrell_se"], abs=1e-10)
     assert list(found["c_index"]) == ["all", "CCRT", "ICT+CCRT"]
@@ -137,7 +148,7 @@ def test_unknown_endpoint_and_absent_endpoint(capsys: pytest.CaptureFixture[str]
         (["--subgroup", "patient_id"], 1, "a subgroup column needs 2 to 6 values, found 240"),
     ):
         with pytest.raises(SystemExit) as stopped:
-            main(["nomogram", "evaluate", str(COHORT_CSV), *arguments])
+            main(["nomogram", "evaluate", str(COHORT_CSV), "--bootstrap", "4", *arguments])
         assert stopped.value.code == code
         assert said in capsys.readouterr().err
 
@@ -165,12 +176,13 @@ class Page(HTMLParser):
 
 
 def test_report_is_whole_and_loads_nothing(cohort: Cohort, nomogram: CoxNomogram) -> None:
-    found = evaluate(cohort, nomogram, EvaluationOptions(development=True, subgroup_columns=("sex",)))
+    found = evaluate(cohort, nomogram, EvaluationOptions(n_bootstrap=4, development=True, subgroup_columns=("sex",)))
     text = report_html(found)
     page = Page()
     page.feed(text)
     assert all(load.startswith("data:image/svg+xml;base64,") for load in page.loads)
-    assert len(page.loads) == len(figures_of(found)) == 9
+    assert len(page.loads) == len(figures_of(found)) == 13
+    assert page.headings[1] == "Decision: does following the recommendation help?"
     for heading in (
         "Abstract",
         "Methods",
@@ -189,8 +201,10 @@ def test_report_is_whole_and_loads_nothing(cohort: Cohort, nomogram: CoxNomogram
 def test_figures_are_written_in_three_formats(cohort: Cohort, nomogram: CoxNomogram, tmp_path: Path) -> None:
     from workers.validation.figures import draw_evaluation
 
-    written = draw_evaluation(evaluate(cohort, nomogram, EvaluationOptions(thresholds=(0.0,))), tmp_path / "figures")
-    assert len(written) == 18
+    written = draw_evaluation(
+        evaluate(cohort, nomogram, EvaluationOptions(n_bootstrap=4, thresholds=(0.0,))), tmp_path / "figures"
+    )
+    assert len(written) == 30
     for path in written:
         begins = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}[path.suffix[1:]]
         assert path.read_bytes().startswith(begins)

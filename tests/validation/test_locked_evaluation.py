@@ -24,8 +24,9 @@ from workers.survival.comparison_models import (
 from workers.survival.cox_models import fit_compared_models
 from workers.validation.evaluation import NO_MODELS, Evaluation, evaluate
 from workers.validation.evaluation_options import EvaluationOptions
-from workers.validation.evaluation_report import report_html
-from workers.validation.report_tables import performance_tables
+from workers.validation.part_evaluation import compared_concordances
+from workers.validation.performance_figures import concordance_figure
+from workers.validation.report_tables import bounds_table, performance_tables
 
 
 @pytest.fixture(scope="module")
@@ -90,11 +91,11 @@ def test_an_evaluation_fits_nothing_unless_asked(
         raise AssertionError("a model was fitted")
 
     nomogram, other = fitted[0], halves[1]
-    refitted = evaluate(other, nomogram, EvaluationOptions(refit=True), models)
+    refitted = evaluate(other, nomogram, EvaluationOptions(n_bootstrap=4, refit=True), models)
     monkeypatch.setattr("workers.validation.evaluation.fit_compared_models", refuse)
     monkeypatch.setattr("workers.survival.cox_models.fit_terms", refuse)
-    locked = evaluate(other, nomogram, EvaluationOptions(), models)
-    alone = evaluate(other, nomogram)
+    locked = evaluate(other, nomogram, EvaluationOptions(n_bootstrap=4), models)
+    alone = evaluate(other, nomogram, EvaluationOptions(n_bootstrap=4))
     # The given nomogram's figures are the same whatever else is in the table.
     assert figures_of_the_nomogram(locked) == figures_of_the_nomogram(refitted) == figures_of_the_nomogram(alone)
     # Harrell's C-index of a comparison model by its definition, with the coefficients of the training cohort.
@@ -114,9 +115,9 @@ def test_an_evaluation_fits_nothing_unless_asked(
 def test_refits_are_marked_in_json_tables_and_figures(
     fitted: tuple[CoxNomogram, Path], models: ComparisonModels, halves: tuple[Cohort, Cohort]
 ) -> None:
-    locked = evaluate(halves[1], fitted[0], EvaluationOptions(), models)
+    locked = evaluate(halves[1], fitted[0], EvaluationOptions(n_bootstrap=4), models)
     cohort = unknown_ebv_dna(halves[1], 15)
-    refitted = evaluate(cohort, fitted[0], EvaluationOptions(refit=True, thresholds=(0.0,)), models)
+    refitted = evaluate(cohort, fitted[0], EvaluationOptions(n_bootstrap=4, refit=True, thresholds=(0.0,)), models)
     assert locked.to_json()["comparison_models"]["refitted"] is None
     assert locked.to_json()["c_index_refitted_models"] == {}
     document = refitted.to_json()
@@ -124,10 +125,14 @@ def test_refits_are_marked_in_json_tables_and_figures(
     assert document["comparison_models"]["refitted"]["fitted_on"] == "this cohort (patients labelled training)"
     assert "cptdn" in document["c_index_refitted_models"]
     assert "cptdn" not in document["c_index_models"]
-    page = report_html(refitted)
-    assert "CPTDN, fitted on this cohort" in page
-    assert "Hatched: fitted on this cohort." in page
-    assert "all patients, unknown EBV DNA taken as &gt;threshold" in page
+    shown = [row[0] for table in performance_tables("all", refitted.whole, (36, 60)) for row in table.rows]
+    assert "CPTDN, fitted on this cohort" in shown
+    bars = concordance_figure(compared_concordances(refitted.whole)).axes[0].patches
+    # Three arms of 14 models: the nomogram and its six models, then the seven that were fitted here.
+    assert [bar.get_hatch() for bar in bars] == [*[""] * 7, *["///"] * 7] * 3
+    bounds = bounds_table("all", refitted.whole)
+    assert bounds is not None
+    assert bounds.rows[-1][0] == "all patients, unknown EBV DNA taken as >threshold"
     rows = [row[0] for table in performance_tables("all", locked.whole, (36, 60)) for row in table.rows]
     assert "CPTDN, as given" in rows
     assert "Clinical (all)" in rows
@@ -135,7 +140,7 @@ def test_refits_are_marked_in_json_tables_and_figures(
 
 
 def test_a_nomogram_without_comparison_models_evaluates_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    found = run_json(capsys, "nomogram", "evaluate", str(COHORT_CSV))
+    found = run_json(capsys, "nomogram", "evaluate", str(COHORT_CSV), "--bootstrap", "4")
     assert found["comparison_models"]["given"] is None
     assert found["comparison_models"]["text"] == NO_MODELS
 
@@ -144,7 +149,7 @@ def test_a_model_whose_factor_the_cohort_does_not_have_is_named(
     fitted: tuple[CoxNomogram, Path], models: ComparisonModels, halves: tuple[Cohort, Cohort]
 ) -> None:
     values = {name: column for name, column in halves[1].values.items() if name != "tumour_volume_ml"}
-    found = evaluate(replace(halves[1], values=values), fitted[0], EvaluationOptions(), models)
+    found = evaluate(replace(halves[1], values=values), fitted[0], EvaluationOptions(n_bootstrap=4), models)
     assert list(found.models.not_evaluated) == ["clinical_ccrt"]
     assert "missing the numeric column tumour_volume_ml" in found.models.not_evaluated["clinical_ccrt"]
     assert "clinical_ccrt" not in found.whole.c_index_of_models
@@ -172,11 +177,11 @@ def test_patients_of_unknown_ebv_dna_stay_where_it_is_not_needed(
 ) -> None:
     other = halves[1]
     cohort = unknown_ebv_dna(other, 15)
-    found = evaluate(cohort, fitted[0], EvaluationOptions(thresholds=(0.0, 0.05)))
+    found = evaluate(cohort, fitted[0], EvaluationOptions(n_bootstrap=4, thresholds=(0.0, 0.05)))
     document = found.to_json()
     assert (found.n_ebv_dna_unknown, document["n"], document["table_1"]["n"]) == (15, len(other), len(other))
     # At threshold 0 the recommendation does not depend on EBV DNA: the effect is that of the complete table.
-    complete = evaluate(other, fitted[0], EvaluationOptions(thresholds=(0.0, 0.05))).to_json()
+    complete = evaluate(other, fitted[0], EvaluationOptions(n_bootstrap=4, thresholds=(0.0, 0.05))).to_json()
     assert document["decision"]["0.00"] == complete["decision"]["0.00"]
     # At 5 points it can: those patients are counted, and named in the flow.
     at_5 = sum(group["n"] for group in document["decision"]["0.05"].values())
@@ -191,11 +196,11 @@ def test_patients_of_unknown_ebv_dna_stay_where_it_is_not_needed(
     # What needs a value has the patients whose value is known, and both categories as bounds.
     in_c_index = flow["C-index, calibration and risk groups of the nomogram"]
     assert in_c_index["left_out"] == [{"reason": "EBV DNA unknown", "n": 15}]
-    alone = evaluate(cohort.with_known_ebv_dna(), fitted[0]).to_json()
+    alone = evaluate(cohort.with_known_ebv_dna(), fitted[0], EvaluationOptions(n_bootstrap=4)).to_json()
     assert document["c_index"] == alone["c_index"]
     assert document["calibration"] == alone["calibration"]
     for category, value in (("<=threshold", 0.0), (">threshold", 1.0)):
-        assumed = evaluate(unknown_ebv_dna(other, 15, value), fitted[0]).to_json()
+        assumed = evaluate(unknown_ebv_dna(other, 15, value), fitted[0], EvaluationOptions(n_bootstrap=4)).to_json()
         bound = document["ebv_dna_unknown_taken_as"][category]
         assert bound["c_index"] == assumed["c_index"]
         assert bound["risk_groups"] == assumed["risk_groups"]
@@ -206,7 +211,7 @@ def test_a_column_of_unknown_values_alone_is_evaluated_by_its_recommendations(
     fitted: tuple[CoxNomogram, Path], halves: tuple[Cohort, Cohort]
 ) -> None:
     cohort = unknown_ebv_dna(halves[1], len(halves[1]))
-    document = evaluate(cohort, fitted[0]).to_json()
+    document = evaluate(cohort, fitted[0], EvaluationOptions(n_bootstrap=4)).to_json()
     assert sum(group["n"] for group in document["decision"]["0.00"].values()) == len(cohort)
     assert document["c_index"]["all"]["n"] == 0
     assert document["calibration"] == {}

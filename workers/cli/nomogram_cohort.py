@@ -135,6 +135,18 @@ def evaluate(
             help="Total points above which the risk is high; default: the mean of the nomogram's training patients.",
         ),
     ] = None,
+    propensity: Annotated[
+        str,
+        typer.Option(
+            "--propensity",
+            metavar="estimate|randomised|COLUMN",
+            help="How the probability of ICT+CCRT is known, for what following the recommendation is worth: a logistic "
+            "model of clinical factors and scores, the share of a trial's arms, or a column with probabilities.",
+        ),
+    ] = "estimate",
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Resamples of the patients for the intervals.")
+    ] = 300,
     refit: Annotated[
         bool, typer.Option("--refit", help="Also fit the comparison models on this cohort; each result is marked.")
     ] = False,
@@ -183,6 +195,8 @@ def evaluate(
         decision_horizon_months=float(policy.horizon_months),
         subgroup_columns=columns,
         risk_cut=risk_cut,
+        propensity=propensity,
+        n_bootstrap=bootstrap,
         refit=refit,
         development=development,
     )

@@ -19,6 +19,7 @@ from config.indication.conventions import Z_95
 from workers.survival.partial_likelihood import SeparationError, Ties, efron_sums, newton
 
 TIGHT = {"precision": 1e-14, "r_precision": 1e-14, "max_steps": 200}  # R's coxph.control(eps = 1e-14)
+MOST_FOR_LIFELINES = 5000  # patients
 DIVERGED = 10.0  # log hazard ratio or its standard error per standard deviation of the covariate
 
 
@@ -164,7 +165,7 @@ def fit_cox(
     event_observed: BoolArray,
     ties: Ties = "efron",
 ) -> CoxFit:
-    """Fit by lifelines and polish by Newton steps (Efron), or by Newton alone (Breslow, missing in lifelines).
+    """Fit by lifelines and polish by Newton steps, or by Newton alone (Breslow, missing in lifelines; large cohorts).
 
     Parameters
     ----------
@@ -201,8 +202,9 @@ def fit_cox(
     # exponentials large and the information ill-conditioned.
     centred = x - x.mean(axis=0)
     start = None
-    # lifelines has Efron's treatment of ties only; a Breslow fit starts Newton's method from zeros.
-    if ties == "efron":
+    # lifelines has Efron's treatment of ties only; a Breslow fit starts Newton's method from zeros. So does the fit of
+    # a large cohort: lifelines takes many seconds there, and both end at the same maximum.
+    if ties == "efron" and len(x) <= MOST_FOR_LIFELINES:
         start = _lifelines_fit(x, terms, durations, event_observed)
         # Before Newton's method: from a start that has diverged, the information can be singular and the error less
         # clear.

@@ -51,9 +51,8 @@ def proportional_hazards_test(
     # Centred, since the score below is a difference of two sums of like size; the test does not depend on the origin.
     sums = efron_sums(x - x.mean(axis=0), durations, event_observed, fit.coefficients)
     information = sums.information_of_events
-    days = np.unique(durations[event_observed])
-    at_risk = np.array([(durations >= day).sum() for day in days])
-    died = np.array([((durations == day) & event_observed).sum() for day in days])
+    days, died = np.unique(durations[event_observed], return_counts=True)
+    at_risk = len(durations) - np.searchsorted(np.sort(durations), days, side="left")
     before = np.concatenate(([1.0], np.cumprod(1 - died / at_risk)[:-1]))  # cox.zph uses the estimate just before t
     g = (1 - before)[np.searchsorted(days, sums.event_days)]
     # As cox.zph does. A constant in g drops out of the test, since the plain score is 0 at the fit; centring saves

@@ -18,11 +18,13 @@ from config.errors import InputError
 from workers.nomogram.model import CoxNomogram
 from workers.survival.cohort import TRAINING, Cohort
 from workers.survival.comparison_models import ComparisonModel, ComparisonModels, fixed_model
-from workers.survival.cox_models import CohortModel, fit_compared_models
+from workers.survival.cox_models import CohortModel, complete_cases, design_matrix, fit_compared_models
 from workers.validation.baseline_table import compare_labels
 from workers.validation.development import Development, develop
 from workers.validation.evaluation_options import USUAL_OPTIONS, EvaluationOptions
-from workers.validation.part_evaluation import PartEvaluation, evaluate_part
+from workers.validation.optimism import Optimism, optimism, random_resamples
+from workers.validation.part_computation import evaluate_part
+from workers.validation.part_evaluation import PartEvaluation
 from workers.validation.predictions import CohortPredictions, predict_cohort
 from workers.validation.survival_comparison import (
     SurvivalComparison,
@@ -72,20 +74,35 @@ class ComparedModels:
         Fitted on the evaluated cohort; None unless asked for.
     not_evaluated : mapping of str to str
         Given models whose factors the cohort does not have, with the reason.
+    optimism : mapping of str to Optimism
+        Of the refitted models, on the patients that they were fitted on.
     """
 
     given: ComparisonModels | None
     refitted: ComparisonModels | None
     not_evaluated: Mapping[str, str]
+    optimism: Mapping[str, Optimism] = field(default_factory=dict)
 
     @property
     def evaluated(self) -> dict[str, ComparisonModel]:
-        """Given models that the cohort has all factors of."""
+        """Given models that the cohort has all factors of.
+
+        Returns
+        -------
+        dict of str to ComparisonModel
+            By name.
+        """
         models = self.given.models if self.given else {}
         return {name: model for name, model in models.items() if name not in self.not_evaluated}
 
     def to_json(self) -> dict[str, Any]:
-        """Return where each model was fitted, and what could not be fitted or evaluated."""
+        """Return where each model was fitted, and what could not be fitted or evaluated.
+
+        Returns
+        -------
+        dict
+            ``given`` and ``refitted``, null where there are none; ``text`` says so.
+        """
 
         def described(models: ComparisonModels) -> dict[str, Any]:
             fits = {
@@ -103,6 +120,7 @@ class ComparedModels:
             "given": described(self.given) if self.given else None,
             "refitted": described(self.refitted) if self.refitted else None,
             "not_evaluated": dict(self.not_evaluated),
+            "optimism_of_refitted": {name: each.to_json() for name, each in self.optimism.items()},
             "text": None if self.given else NO_MODELS,
         }
 
@@ -208,7 +226,8 @@ def evaluate(
         training = cohort.with_known_ebv_dna()
         training = training.labelled(TRAINING) if TRAINING in labels else training
         fitted, refitted = _refitted(training, TRAINING in labels)
-        compared = ComparedModels(models, refitted, compared.not_evaluated)
+        lost = _optimism(training, fitted, options.n_bootstrap)
+        compared = ComparedModels(models, refitted, compared.not_evaluated, lost)
         if options.development:
             development = develop(training, fitted, refitted.not_fitted, options.endpoint)
     # One pass for all horizons, even where the decision horizon is also reported: the last one is the decision's.
@@ -257,6 +276,18 @@ def _refitted(training: Cohort, labelled: bool) -> tuple[Mapping[str, CohortMode
         return {}, ComparisonModels({}, {"all": f"{training.source} has no event in dfs"}, where)
     fitted, not_fitted = fit_compared_models(training)
     return fitted, ComparisonModels({name: fixed_model(model) for name, model in fitted.items()}, not_fitted, where)
+
+
+def _optimism(training: Cohort, fitted: Mapping[str, CohortModel], n_resamples: int) -> dict[str, Optimism]:
+    answer: dict[str, Optimism] = {}
+    for name, model in fitted.items():
+        part = training if model.specification.arm is None else training.arm(model.specification.arm)
+        x = design_matrix(part, model.specification.terms)
+        known = complete_cases(x)
+        rows = random_resamples(int(known.sum()), n_resamples)
+        if found := optimism(x[known], part.outcome("dfs").where(known), rows):
+            answer[name] = found
+    return answer
 
 
 def _subgroups(

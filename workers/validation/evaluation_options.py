@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from config.indication.conventions import DAYS_PER_MONTH
 from config.indication.nasopharynx import NASOPHARYNX
 from workers.nomogram.model import CoxNomogram
+from workers.validation.propensity import ESTIMATE
 from workers.validation.survival_comparison import HORIZONS_MONTHS
 
 THRESHOLDS = (0.0, 0.02, 0.05)
@@ -30,6 +31,10 @@ class EvaluationOptions:
         Columns whose values become subgroups.
     risk_cut : float, optional
         Total points above which the risk is high; None: the nomogram's own, the mean of its training patients.
+    propensity : str
+        How the probability of ICT+CCRT is known: ``estimate``, ``randomised`` or a column (see `propensity`).
+    n_bootstrap : int
+        Resamples of the patients for the intervals.
     refit : bool
         Also fit the comparison models on this cohort, marked as such.
     development : bool
@@ -42,6 +47,8 @@ class EvaluationOptions:
     decision_horizon_months: float = float(NASOPHARYNX.decision.horizon_months)
     subgroup_columns: tuple[str, ...] = ()
     risk_cut: float | None = None
+    propensity: str = ESTIMATE
+    n_bootstrap: int = 300
     refit: bool = False
     development: bool = False
 

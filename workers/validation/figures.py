@@ -16,9 +16,11 @@ from config.errors import InputError
 from config.indication.conventions import DAYS_PER_MONTH
 from workers.nomogram.drawing import draw_nomogram
 from workers.nomogram.model import CoxNomogram
+from workers.validation.benefit_figures import benefit_calibration_figure, policy_value_figure, threshold_figure
 from workers.validation.display_text import ENDPOINT_NAMES
 from workers.validation.evaluation import Evaluation
 from workers.validation.figure_style import FORMATS, HIGH_RISK, LOW_RISK, house_style
+from workers.validation.flow_figure import flow_figure
 from workers.validation.part_evaluation import PartEvaluation, compared_concordances
 from workers.validation.performance_figures import (
     calibration_figure,
@@ -28,40 +30,68 @@ from workers.validation.performance_figures import (
 )
 from workers.validation.survival_figure import survival_figure
 
+DECISION, PARTICIPANTS, SPECIFICATION, PERFORMANCE = "decision", "participants", "specification", "performance"
+
 
 @dataclass(frozen=True)
 class NamedFigure:
-    """A figure with the name of its files and a caption."""
+    """A figure with the name of its files, a caption and the section of the report that shows it."""
 
     name: str
     caption: str
     figure: Figure
+    section: str = PERFORMANCE
 
 
 def figures_of(evaluation: Evaluation) -> list[NamedFigure]:
-    """Return all figures of an evaluation, in the order of the report."""
+    """Return all figures of an evaluation.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        With or without parts, subgroups and benefit.
+
+    Returns
+    -------
+    list of NamedFigure
+        In the order of the report.
+    """
     with house_style():
         figures = [
-            NamedFigure("nomogram", f"The nomogram: {evaluation.nomogram.name}.", nomogram_figure(evaluation.nomogram))
+            NamedFigure(
+                "nomogram",
+                f"The nomogram: {evaluation.nomogram.name}. {fitted_where(evaluation)}",
+                nomogram_figure(evaluation.nomogram),
+                SPECIFICATION,
+            )
         ]
         for label, part in (evaluation.parts or {"": evaluation.whole}).items():
             figures.extend(_part_figures(evaluation, label, part))
         if evaluation.subgroups:
             forest = forest_figure(evaluation.subgroups)
-            caption = "Hazard ratio of ICT+CCRT against CCRT by subgroup, for the patients for whom each is preferred."
+            whole = evaluation.whole
+            caption = (
+                "Hazard ratio of ICT+CCRT against CCRT with 95 % interval by subgroup, for the patients for whom each "
+                f"is preferred; all patients, n = {whole.n}, {whole.n_events} events."
+            )
             figures.append(NamedFigure("subgroups", caption, forest))
     return figures
 
 
 def _part_figures(evaluation: Evaluation, label: str, part: PartEvaluation) -> Iterator[NamedFigure]:
     suffix = f".{_slug(label)}" if label else ""
-    who = f"{label} cohort, n = {part.n}" if label else f"n = {part.n}"
+    cohort = f"{label} cohort, " if label else ""
+    who = f"{cohort}n = {part.n}, {part.n_events} events"
+    n_known = part.c_index["all"].harrell.n
+    known = who if n_known == part.n else f"{cohort}n = {n_known} of {part.n}, whose EBV DNA is known"
+    yield from _decision_figures(label or "all patients", cohort, part, suffix)
     endpoint = ENDPOINT_NAMES[evaluation.options.endpoint]
     cut = evaluation.options.risk_cut_of(evaluation.nomogram)
+    default_cut = "" if evaluation.options.risk_cut else ", the mean of the nomogram's training cohort"
     risk = [(name if name != "all" else "all patients", groups) for name, groups in part.risk.items()]
     yield NamedFigure(
         f"risk_groups{suffix}",
-        f"{endpoint} of high and low risk by total points (cut {cut:.1f}), {who}.",
+        f"{endpoint} of high and low risk by total points (cut {cut:.1f}{default_cut}), {known}.",
         survival_figure(risk, endpoint, (LOW_RISK, HIGH_RISK)),
     )
     for threshold, groups in part.decision.items():
@@ -74,8 +104,9 @@ def _part_figures(evaluation: Evaluation, label: str, part: PartEvaluation) -> I
     if part.calibration:
         yield NamedFigure(
             f"calibration{suffix}",
-            f"Observed against predicted disease-free survival in groups of equal size, with 95 % intervals, {who}.",
-            calibration_figure(part.calibration),
+            "Observed against predicted disease-free survival: groups of equal size with 95 % intervals, and the "
+            f"smooth curve; prediction of the nomogram as given, {known}.",
+            calibration_figure(part.calibration, part.smooth_calibration),
         )
     models = compared_concordances(part)
     if part.n_events:
@@ -83,16 +114,79 @@ def _part_figures(evaluation: Evaluation, label: str, part: PartEvaluation) -> I
         yield NamedFigure(
             f"c_index{suffix}",
             "C-index with 95 % interval of the CPTDN as given and of the models that were fitted with it, "
-            f"{who}.{refitted}",
+            f"{known}.{refitted}",
             concordance_figure(models),
         )
     if part.net_benefit is not None:
         months = part.net_benefit.horizon_days / DAYS_PER_MONTH
         yield NamedFigure(
             f"decision_curve{suffix}",
-            f"Net benefit of acting on the predicted risk within {months:g} months, {who}.",
+            f"Net benefit of acting on the predicted risk within {months:g} months, models as given, {known}.",
             decision_curve_figure(part.net_benefit),
         )
+
+
+def fitted_where(evaluation: Evaluation) -> str:
+    """Return a sentence about the patients that the nomogram was fitted on.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of any nomogram.
+
+    Returns
+    -------
+    str
+        With numbers of patients and events where its file has them.
+    """
+    document = evaluation.nomogram.document
+    fit = document.get("fit", {})
+    where = document.get("data_source") or document.get("population") or "patients that its file does not name"
+    counts = f", n = {fit['n']}, {fit['events']} events" if {"n", "events"} <= set(fit) else ""
+    return f"Fitted on: {where}{counts}."
+
+
+def _decision_figures(label: str, cohort: str, part: PartEvaluation, suffix: str) -> Iterator[NamedFigure]:
+    arms = [(name, part.table_1["treatment"][name]["n"]) for name in ("CCRT", "ICT+CCRT")]
+    title = f"{label}: n = {part.n}, {part.n_events} events"
+    yield NamedFigure(
+        f"flow{suffix}",
+        f"Patients of each analysis and those left out, {cohort}n = {part.n}.",
+        flow_figure(title, arms, part.analyses),
+        PARTICIPANTS,
+    )
+    benefit = part.benefit
+    if benefit is None:
+        return
+    who = f"{cohort}n = {benefit.n}, {benefit.n_events} events by {benefit.horizon_months:g} months"
+    yield NamedFigure(
+        f"policy_value{suffix}",
+        "Survival if all patients had CCRT, if all had ICT+CCRT, and if all had what the nomogram recommends, with "
+        f"95 % bootstrap intervals, {who}.",
+        policy_value_figure(benefit),
+        DECISION,
+    )
+    if not benefit.groups:
+        return
+    n_events = sum(group.n_events for group in benefit.groups)
+    gained = f"{cohort}n = {benefit.n_with_gain}, {n_events} events by {benefit.horizon_months:g} months"
+    if benefit.n_with_gain < benefit.n:
+        gained += f"; without the {benefit.n - benefit.n_with_gain} whose predicted difference is not known"
+    yield NamedFigure(
+        f"benefit_calibration{suffix}",
+        "Observed against predicted difference of survival between the regimens, quarters of the prediction with 95 % "
+        f"bootstrap intervals; line: regression of the doubly robust differences, {gained}.",
+        benefit_calibration_figure(benefit),
+        DECISION,
+    )
+    yield NamedFigure(
+        f"value_by_threshold{suffix}",
+        "Left: survival if ICT+CCRT were given above a threshold of the predicted gain. Right: net benefit of that "
+        "rule, the survival gained over CCRT for all minus the threshold for each patient with ICT. Bands: pointwise "
+        f"95 % bootstrap intervals, {gained}.",
+        threshold_figure(benefit),
+        DECISION,
+    )
 
 
 def draw_evaluation(evaluation: Evaluation, folder: Path) -> list[Path]:

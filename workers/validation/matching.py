@@ -220,17 +220,63 @@ def _strata(cohort: Cohort, exact: str | None) -> Any:
 
 
 def _greedy(score: FloatArray, focal: BoolArray, stratum: Any, limit: float | None) -> list[tuple[int, int]]:
-    # Stable sorting and argmin decide ties of the propensity by the order of the file, as the R script does.
+    # From the highest propensity, as MatchIt's m.order = "largest": those patients have the fewest near partners. A
+    # partner of another stratum never counts, so the strata can be matched one after the other.
+    pairs: list[tuple[int, int]] = []
+    for value in np.unique(stratum):
+        rows = np.flatnonzero(stratum == value)
+        found = nearest_free_partners(score[rows], focal[rows], limit)
+        pairs += [(int(rows[one]), int(rows[other])) for one, other in found]
+    place = {row: at for at, row in enumerate(np.argsort(-score, kind="stable").tolist())}
+    return sorted(pairs, key=lambda pair: place[pair[0]])
+
+
+def nearest_free_partners(score: FloatArray, focal: BoolArray, limit: float | None = None) -> list[tuple[int, int]]:
+    """Give each focal patient the nearest patient of the other group that is still free.
+
+    Parameters
+    ----------
+    score : array, shape (n,)
+        What makes patients near.
+    focal : bool array, shape (n,)
+        The group whose patients choose, the highest score first; the others are chosen.
+    limit : float, optional
+        Largest distance.
+
+    Returns
+    -------
+    list of (int, int)
+        Focal patient and partner, in the order of the choices, in O(n log n). Ties are decided by the higher score of
+        the partner, then by the order of the patients, as in R's script.
+    """
     order = np.argsort(-score, kind="stable")
     others = order[~focal[order]]
-    free = np.ones(len(others), dtype=np.bool_)
+    descending = -score[others]
+    n = len(others)
+    # The first free place at or after each place, and the last free one at or before it; both with shortened paths.
+    after, before = list(range(n + 1)), list(range(n + 1))
+
+    def free(links: list[int], place: int) -> int:
+        while links[place] != place:
+            links[place] = links[links[place]]
+            place = links[place]
+        return place
+
     pairs: list[tuple[int, int]] = []
-    # From the highest propensity, as MatchIt's m.order = "largest": those patients have the fewest near partners.
-    for patient in order[focal[order]]:
-        distance = np.abs(score[others] - score[patient])
-        distance[~free | (stratum[others] != stratum[patient])] = np.inf
-        nearest = int(np.argmin(distance))
-        if np.isfinite(distance[nearest]) and (limit is None or distance[nearest] <= limit):
-            free[nearest] = False
-            pairs.append((int(patient), int(others[nearest])))
+    for patient in order[focal[order]].tolist():
+        at = int(np.searchsorted(descending, -score[patient], side="right"))
+        lower = free(after, at)
+        higher = free(before, at)  # one place further, so that 0 means none
+        candidates = []
+        if higher:
+            first = int(np.searchsorted(descending, descending[higher - 1], side="left"))
+            candidates.append(free(after, first))  # the first free one of equal scores
+        if lower < n:
+            candidates.append(lower)
+        if not candidates:
+            break
+        nearest = min(candidates, key=lambda place: abs(score[others[place]] - score[patient]))
+        if limit is None or abs(score[others[nearest]] - score[patient]) <= limit:
+            after[nearest], before[nearest + 1] = nearest + 1, nearest
+            pairs.append((patient, int(others[nearest])))
     return pairs

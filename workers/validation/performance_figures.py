@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from config.arrays import FloatArray
 from config.indication.conventions import DAYS_PER_MONTH
 from workers.validation.calibration import Calibration
 from workers.validation.decision_curve import DecisionCurve
@@ -20,13 +21,17 @@ from workers.validation.survival_comparison import CCRT_PREFERRED, ICT_PREFERRED
 FOREST_ENDS = (0.01, 100.0)  # hazard ratios beyond them end in an arrow
 
 
-def calibration_figure(by_month: Mapping[float, Calibration]) -> Figure:
+def calibration_figure(
+    by_month: Mapping[float, Calibration], smooth: Mapping[float, FloatArray] | None = None
+) -> Figure:
     """Return observed against predicted survival, one panel per horizon.
 
     Parameters
     ----------
     by_month : mapping of float to Calibration
         Months -> groups, from `calibrate`; not empty.
+    smooth : mapping of float to array, shape (2, k), optional
+        Months -> predicted and smooth observed survival.
 
     Returns
     -------
@@ -45,16 +50,29 @@ def calibration_figure(by_month: Mapping[float, Calibration]) -> Figure:
         ends = [group.ci95 or (group.observed, group.observed) for group in calibration.groups]
         errors = np.abs(np.array(ends).T - y)
         ax.errorbar(
-            x, y, yerr=errors, color=SECOND, marker="o", markersize=4, linewidth=1.2, capsize=2.5, elinewidth=0.8
+            x,
+            y,
+            yerr=errors,
+            color=SECOND,
+            marker="o",
+            markersize=4,
+            linewidth=0,
+            capsize=2.5,
+            elinewidth=0.8,
+            label="groups",
         )
+        if smooth and month in smooth:
+            inside = smooth[month][0] >= edge
+            ax.plot(*smooth[month][:, inside], color=FIRST, linewidth=1.1, linestyle=DASHES[1], label="smooth")
         test = calibration.hosmer_lemeshow()
         means = f"mean predicted {calibration.mean_predicted:.3f}, observed {calibration.observed:.3f}"
         text = f"Hosmer-Lemeshow {p_text(test.p)}\n{means}"
         ax.text(0.03, 0.97, text, transform=ax.transAxes, ha="left", va="top", fontsize=7.5)
-        ax.set(xlim=(edge, 1.01), ylim=(edge, 1.01), xlabel="Predicted", title=f"{month:g} months")
+        ax.set(xlim=(edge, 1.01), ylim=(edge, 1.01), xlabel="Predicted survival", title=f"{month:g} months")
         ax.set_aspect("equal")
         if column == 0:
-            ax.set_ylabel("Observed (Kaplan-Meier)")
+            ax.set_ylabel("Observed survival (Kaplan-Meier)")
+            ax.legend(loc="lower right")
     return figure
 
 

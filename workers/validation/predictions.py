@@ -46,7 +46,18 @@ class CohortPredictions:
     survival_by_arm: FloatArray
 
     def where(self, selected: BoolArray) -> CohortPredictions:
-        """Return the predictions of the selected patients (bool array, shape (n,))."""
+        """Return the predictions of the selected patients.
+
+        Parameters
+        ----------
+        selected : bool array, shape (n,)
+            True for the patients to return.
+
+        Returns
+        -------
+        CohortPredictions
+            In the same order.
+        """
         return CohortPredictions(
             self.known[selected],
             self.treated[selected],
@@ -56,7 +67,13 @@ class CohortPredictions:
 
     @property
     def points(self) -> FloatArray:
-        """Total points under the treatment received, shape (2, n)."""
+        """Total points under the treatment received.
+
+        Returns
+        -------
+        array, shape (2, n)
+            By the category that unknown EBV DNA is taken as.
+        """
         return np.where(self.treated, self.points_by_arm[:, 1], self.points_by_arm[:, 0])
 
     def received(self, column: int) -> FloatArray:
@@ -76,7 +93,13 @@ class CohortPredictions:
 
     @property
     def gain(self) -> FloatArray:
-        """DFS under ICT+CCRT minus DFS under CCRT at the decision horizon, shape (2, n)."""
+        """DFS under ICT+CCRT minus DFS under CCRT at the decision horizon.
+
+        Returns
+        -------
+        array, shape (2, n)
+            By the category that unknown EBV DNA is taken as.
+        """
         return self.survival_by_arm[:, 1, -1] - self.survival_by_arm[:, 0, -1]
 
     def preferred(self, threshold: float) -> tuple[BoolArray, BoolArray]:

@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from config.indication.conventions import DAYS_PER_MONTH
+from config.indication.nasopharynx import NASOPHARYNX
 from workers.nomogram.fitting import CONTRACT_TERMS
 from workers.nomogram.model import CoxNomogram
+from workers.nomogram.result import month_key
+from workers.validation.benefit_tables import figure_text
 from workers.validation.development import Development
 from workers.validation.display_text import FACTOR_NAMES, MODEL_NAMES, factor_name, interval_text, p_cell, p_text
 from workers.validation.evaluation import Evaluation
 from workers.validation.part_evaluation import ModelConcordance, PartEvaluation, compared_concordances
+from workers.validation.report_table import ReportTable
 from workers.validation.survival_comparison import SurvivalComparison
 
-COMPARISON_HEADER = ("Comparison", "n", "events", "hazard ratio (95 % CI)", "p (log-rank)")
+COMPARISON_HEADER = (
+    "Comparison", "n", "events", "hazard ratio (95 % CI)", "p (log-rank)", "difference of mean months (95 % CI)",
+    "p (proportional hazards)",
+)  # fmt: skip
 Parts = Mapping[str, PartEvaluation]
-
-
-@dataclass(frozen=True)
-class ReportTable:
-    """One table.
-
-    Attributes
-    ----------
-    caption : str
-        Above the table.
-    header : sequence of str
-        One cell per column.
-    rows : sequence of sequence of str
-        The first cell of each row is its heading.
-    """
-
-    caption: str
-    header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+RESTRICTED_DAYS = NASOPHARYNX.decision.horizon_months * DAYS_PER_MONTH
+HORIZON_NAMES = {"auc": "AUC", "brier": "Brier score", "ipa": "index of prediction accuracy", "ici": "ICI"}
 
 
 def patient_table(parts: Parts) -> ReportTable:
@@ -216,6 +205,11 @@ def performance_tables(label: str, part: PartEvaluation, horizons_months: Sequen
         header = ("months", "mean predicted", "observed", "Hosmer-Lemeshow", "Greenwood-Nam-D'Agostino")
         rows = [_calibration_row(month, test) for month, test in tests.items()]
         tables.append(ReportTable(f"Calibration, {label}", header, rows))
+        columns = [f"{month_key(month)} months (95 % CI)" for month in part.at_horizons]
+        figures = [
+            [text, *(figure_text(at[name]) for at in part.at_horizons.values())] for name, text in HORIZON_NAMES.items()
+        ]
+        tables.append(ReportTable(f"Accuracy of the predicted survival, {label}", ("", *columns), figures))
     return tables
 
 
@@ -248,7 +242,7 @@ def _bound_row(
     name: str, c_index: Mapping[str, ModelConcordance], risk: SurvivalComparison, slope: float | None
 ) -> list[str]:
     concordance = c_index["all"].noether
-    _, n, _, ratio, _ = _comparison_row("", risk)
+    _, n, _, ratio, *_ = _comparison_row("", risk)
     c_text = interval_text(concordance.value, concordance.ci95, 3)
     return [name, n, c_text, ratio, "not estimable" if slope is None else f"{slope:.3f}"]
 
@@ -334,7 +328,13 @@ def _comparison_row(name: str, comparison: SurvivalComparison) -> list[str]:
         else interval_text(float(fit.hazard_ratios[0]), fit.hazard_ratio_ci95[0].tolist())
     )
     p = p_cell(comparison.log_rank.p) if comparison.log_rank else ""
-    return [name, str(sum(comparison.n)), str(sum(comparison.events)), ratio, p]
+    means = comparison.restricted_mean_difference(RESTRICTED_DAYS)
+    months = ""
+    if means:
+        months = interval_text(means.value / DAYS_PER_MONTH, [end / DAYS_PER_MONTH for end in means.ci95], 1)
+    hazards = comparison.proportional_hazards_p
+    warned = "" if hazards is None else p_cell(hazards) + (" *" if comparison.warning else "")
+    return [name, str(sum(comparison.n)), str(sum(comparison.events)), ratio, p, months, warned]
 
 
 def _calibration_row(month: str, test: Mapping[str, Any]) -> list[str]:

@@ -25,11 +25,15 @@ from workers.survival.cox import CoxFit, fit_cox
 from workers.survival.cox_models import INTERACTION, TREATMENT, complete_cases, design_matrix, term_to_json
 from workers.survival.kaplan_meier import LogRank, SurvivalCurve, kaplan_meier, log_rank
 from workers.survival.partial_likelihood import SeparationError, efron_sums
+from workers.survival.proportional_hazards import proportional_hazards_test
+from workers.validation.weighted_survival import MeanDifference, restricted_mean, restricted_mean_se
 
 HORIZONS_MONTHS = tuple(float(month) for month in NASOPHARYNX.horizons_months)
 ICT_PREFERRED, CCRT_PREFERRED = "ICT-preferred", "CCRT-preferred"
 SUBGROUP_CUTS = {"age_years": 42.0, "tumour_volume_ml": 29.0}  # the paper's
 MOST_CATEGORIES = 6
+NOT_PROPORTIONAL = 0.05
+"""p of the test of proportional hazards below which a warning is given."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class SurvivalComparison:
         None where no event happened while both groups were at risk.
     reason : str
         Why there is no fit.
+    proportional_hazards_p : float or None
+        Test of a hazard ratio that is constant in time; None without a fit.
     """
 
     names: tuple[str, str]
@@ -62,6 +68,45 @@ class SurvivalComparison:
     score_chi2: float | None
     log_rank: LogRank | None
     reason: str = ""
+    proportional_hazards_p: float | None = None
+
+    @property
+    def warning(self) -> str:
+        """What to read in place of the hazard ratio where the hazards are not proportional.
+
+        Returns
+        -------
+        str
+            Empty where the test does not speak against proportional hazards.
+        """
+        p = self.proportional_hazards_p
+        if p is None or p >= NOT_PROPORTIONAL:
+            return ""
+        return (
+            f"the hazards are not proportional (p = {p:.2g}): the hazard ratio is an average over the follow-up; "
+            "compare the restricted means"
+        )
+
+    def restricted_mean_difference(self, days: float) -> MeanDifference | None:
+        """Return the difference of the mean survival times up to a time, second group minus first.
+
+        Parameters
+        ----------
+        days : float
+            End of the area under both Kaplan-Meier curves.
+
+        Returns
+        -------
+        MeanDifference or None
+            In days; None where a group is empty or its follow-up ends before.
+        """
+        means = []
+        for curve in self.curves:
+            if curve is None or curve.durations_days.max() < days:
+                return None
+            means.append((restricted_mean(curve.days, curve.survival, days), restricted_mean_se(curve, days)))
+        (first, first_se), (second, second_se) = means
+        return MeanDifference(second - first, float(np.hypot(first_se, second_se)))
 
     def to_json(self, horizons_months: Sequence[float] = HORIZONS_MONTHS) -> dict[str, Any]:
         """Return the contract's JSON.
@@ -87,8 +132,20 @@ class SurvivalComparison:
             "score_chi2": self.score_chi2,
             "groups": {name: self._group_to_json(at, horizons_months) for at, name in enumerate(self.names)},
         }
-        if self.reason:
-            answer["reason"] = self.reason
+        months = {month: self.restricted_mean_difference(month * DAYS_PER_MONTH) for month in horizons_months}
+        answer["restricted_mean_difference_months"] = {
+            month_key(month): {
+                "value": difference.value / DAYS_PER_MONTH,
+                "ci95": [end / DAYS_PER_MONTH for end in difference.ci95],
+            }
+            if difference
+            else None
+            for month, difference in months.items()
+        }
+        answer["proportional_hazards_p"] = self.proportional_hazards_p
+        for name, text in (("reason", self.reason), ("warning", self.warning)):
+            if text:
+                answer[name] = text
         return answer
 
     def _group_to_json(self, at: int, horizons_months: Sequence[float]) -> dict[str, Any]:
@@ -131,7 +188,7 @@ def compare_survival(outcome: Outcome, second: BoolArray, names: tuple[str, str]
     n = (int(masks[0].sum()), int(masks[1].sum()))
     n_events = (int(events[masks[0]].sum()), int(events[masks[1]].sum()))
     curves = tuple(kaplan_meier(days[mask], events[mask]) if mask.any() else None for mask in masks)
-    fit, reason, score_chi2, ranks = None, "", None, None
+    fit, reason, score_chi2, ranks, hazards_p = None, "", None, None, None
     if min(n) == 0:
         reason = f"no patient in the group {names[n.index(0)]}"
     elif sum(n_events) == 0:
@@ -145,12 +202,13 @@ def compare_survival(outcome: Outcome, second: BoolArray, names: tuple[str, str]
         ranks = log_rank(days, events, second)
         try:
             fit = fit_cox(x, [names[1]], days, events)
+            hazards_p = proportional_hazards_test(fit, x, days, events).p_global
         except SeparationError:
             # With no event in one group the likelihood rises to a hazard ratio of 0 or infinity; coxph warns and prints
             # a large number.
             empty = [name for name, count in zip(names, n_events, strict=True) if count == 0]
             reason = f"the hazard ratio diverges: no event in {empty[0]}" if empty else "the hazard ratio diverges"
-    return SurvivalComparison(names, n, n_events, (curves[0], curves[1]), fit, score_chi2, ranks, reason)
+    return SurvivalComparison(names, n, n_events, (curves[0], curves[1]), fit, score_chi2, ranks, reason, hazards_p)
 
 
 def compare_risk_groups(outcome: Outcome, total_points: FloatArray, cut: float) -> SurvivalComparison:

@@ -24,7 +24,7 @@ from workers.validation.follow_up.evaluation import FollowUpEvaluation, monitori
 from workers.validation.follow_up.figures import TITLES, cusum_figure, events_figure, ratio_figure
 from workers.validation.follow_up.observed_expected import Agreement
 from workers.validation.performance_figures import calibration_figure
-from workers.validation.report_tables import ReportTable
+from workers.validation.report_table import ReportTable
 
 FILE_NAME = "follow_up.html"
 TEMPLATES = Path(__file__).parents[1] / "templates"
