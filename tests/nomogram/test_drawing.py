@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -15,6 +16,7 @@ from config.settings import BUNDLES
 from tests.peers import chinese_font
 from workers.nomogram.drawing import LEFT, PALETTES, RIGHT, Language, Style, draw_nomogram, save_nomogram
 from workers.nomogram.nomogram_file import load_nomogram
+from workers.nomogram.recalibration import Recalibration, recalibrated
 from workers.survival.covariates import PatientCovariates
 
 NOMOGRAM = load_nomogram(BUNDLES / "demonstration")
@@ -34,6 +36,22 @@ def test_no_label_leaves_the_axes_or_covers_another(
     ax = figure.add_axes((0.02, 0.02, 0.96, 0.96))
     draw_nomogram(ax, NOMOGRAM, EXAMPLE, style, language)
     canvas.draw()
+    assert_legible(ax, size)
+
+
+def test_short_axes_have_fewer_numbers() -> None:
+    """A recalibration that found no effect of the treatment leaves two axes of a seventh of the width."""
+    size = (9.0, 5.6)
+    without = recalibrated(NOMOGRAM, Recalibration(0.0, 1.0, 0.0, np.zeros((3, 3))), "a test", 0.0)
+    figure = Figure(figsize=size, dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    ax = figure.add_axes((0.02, 0.02, 0.96, 0.96))
+    draw_nomogram(ax, without, without.score(PatientCovariates(40, True, 0.0, -0.4)))
+    canvas.draw()
+    assert_legible(ax, size)
+
+
+def assert_legible(ax: Axes, size: tuple[float, float]) -> None:
     boxes = [(text.get_text(), text.get_window_extent()) for text in ax.texts]
     for text, box in boxes:
         assert box.x0 >= 0, text

@@ -135,7 +135,7 @@ def test_the_effect_chart_counts_who_has_the_event(nomogram: CoxNomogram) -> Non
 
 
 def test_a_hazard_that_doubles_for_all_does_not_move_the_effect_chart() -> None:
-    patients = draw_followed(8, truth=DRIFT)
+    patients = draw_followed(8, per_year=80, truth=DRIFT)
     before = effect_chart(patients)
     doubled = recalibrated(patients.nomogram, Recalibration(np.log(2), 1.0, 1.0, np.zeros((3, 3))), "", 0.0)
     assert effect_chart(replace(patients, nomogram=doubled)).value == pytest.approx(before.value, abs=1e-9)
@@ -144,9 +144,9 @@ def test_a_hazard_that_doubles_for_all_does_not_move_the_effect_chart() -> None:
 def test_the_limit_of_the_baseline_charts_keeps_the_stated_rate() -> None:
     """By another simulation: the number of events is Poisson, their times are uniform (order statistics)."""
     rng = np.random.default_rng(1)
-    limit, runs = baseline_limit(FALSE_ALARM_RATE), 2000
+    limit, runs = baseline_limit(FALSE_ALARM_RATE), 1200
     signals = sum(_signals(np.sort(rng.uniform(0, PER_EVENTS, rng.poisson(PER_EVENTS))), limit) for _ in range(runs))
-    # 2.5 % of 2000 are 50 with a standard deviation of 7.
+    # 2.5 % of 1200 are 30 with a standard deviation of 5.4.
     assert abs(signals - FALSE_ALARM_RATE * runs) < 3.5 * np.sqrt(runs * FALSE_ALARM_RATE * (1 - FALSE_ALARM_RATE))
 
 

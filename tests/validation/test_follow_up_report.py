@@ -90,6 +90,7 @@ def test_the_revision_names_its_parent_passes_admission_and_is_not_activated(dri
     assert revision.manifest.name == "site-1"
     assert revision.manifest.version != parent.manifest.version
     assert revision.network_digest == parent.network_digest
+    assert revision.nomogram.name == f"{parent.nomogram.name} (recalibrated)"
     factor = revision.nomogram.cumulative_hazard[-1] / parent.nomogram.cumulative_hazard[-1]
     assert factor == pytest.approx(told["recalibration"]["hazard_factor"], rel=1e-9)
     # The figures that the recalibration had not seen are judged like any others.

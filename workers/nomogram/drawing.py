@@ -31,6 +31,7 @@ Language = Literal["en", "zh"]
 LEFT, RIGHT, VALUES = 0.235, 0.845, 0.995  # of the axes' width: scales from LEFT to RIGHT, values end at VALUES
 DFS_TICKS = (0.99, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.05)
 TICK = 0.011  # length of a tick, of the axes' height
+CLOSEST_TICKS = 0.035  # distance of two ticks with numbers, of the axis of points
 
 
 @dataclass(frozen=True)
@@ -242,8 +243,12 @@ def _rows(nomogram: CoxNomogram, horizons: Sequence[float], words: dict[str, str
     sides = [f"{sign} {biomarker.threshold:g}" for sign in (low, high)]
     rows[EBV] = _Row(words[EBV], ebv, sides, (min(ebv), max(ebv)))
     for arm in (TreatmentArm.CCRT, TreatmentArm.ICT_CCRT):
-        values = _ticks(*scale.axis_ranges[PREDICTIVE], 0.2)
-        places = [scale.of_predictive_score(arm, value) / FULL_SCALE for value in values]
+        # After a recalibration the effect of the treatment may be small and its axis short.
+        for step in (0.2, 0.5, 1.0, 2.0):
+            values = _ticks(*scale.axis_ranges[PREDICTIVE], step)
+            places = [scale.of_predictive_score(arm, value) / FULL_SCALE for value in values]
+            if abs(places[1] - places[0]) >= CLOSEST_TICKS:
+                break
         under = words["with"].format(arm=arm.value)
         rows[f"{PREDICTIVE} {arm.value}"] = _Row(
             words[PREDICTIVE], places, [_number(v) for v in values], (min(places), max(places)), (), under, arm

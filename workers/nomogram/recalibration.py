@@ -93,6 +93,9 @@ def recalibrated(nomogram: CoxNomogram, change: Recalibration, source: str, mean
     covariance = transform @ nomogram.covariance @ transform.T + derivative @ change.covariance @ derivative.T
     log_factor = change.intercept + (change.slope - change.effect_slope) / 2 * old[_AT[TREATMENT]]
     document = deepcopy(dict(nomogram.document))
+    # Shown in every report: nobody may take it for the nomogram that was published or fitted.
+    document["name"] = f"{nomogram.name} (recalibrated)"
+    document["population"] = f"{document.get('population', '')}; recalibrated on {source}"
     document["terms"] = list(TERMS)
     document["coefficients"] = dict(zip(TERMS, beta.tolist(), strict=True))
     document["covariance"] = covariance.tolist()
