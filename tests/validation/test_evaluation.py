@@ -17,7 +17,7 @@ from scipy import stats
 from config.errors import InputError
 from node.cli.app import main
 from workers.nomogram.model import CoxNomogram
-from workers.nomogram.nomogram_file import load_nomogram
+from workers.nomogram.nomogram_file import load_nomogram, write_nomogram
 from workers.survival.cohort import Cohort, Outcome, read_cohort
 from workers.survival.covariates import PatientCovariates
 from workers.survival.kaplan_meier import kaplan_meier
@@ -321,3 +321,25 @@ def test_every_factor_of_the_arms_and_of_the_cohorts_is_compared(two_cohorts: di
         table = [[int(((values == value) & (first == part)).sum()) for value in (0, 1)] for part in (True, False)]
         by_hand = stats.chi2_contingency(table, correction=False).pvalue
         assert two_cohorts["difference_of_cohorts"][factor] == pytest.approx(by_hand, rel=1e-10)
+
+
+def test_the_text_says_what_the_tables_do_not(
+    capsys: pytest.CaptureFixture[str], nomogram: CoxNomogram, tmp_path: Path
+) -> None:
+    lines = COHORT_CSV.read_text().splitlines()
+    ebv = lines[0].split(",").index("ebv_dna_gt_4000")
+    first = lines[1].split(",")
+    first[ebv] = ""
+    table = tmp_path / COHORT_CSV.name
+    table.write_text("\n".join([lines[0], ",".join(first), *lines[2:]]))
+    write_nomogram(nomogram, tmp_path)
+    with pytest.raises(SystemExit):
+        main(["nomogram", "evaluate", str(table), "--nomogram", str(tmp_path), "--bootstrap", "0"])
+    out = capsys.readouterr().out
+    assert f"High risk: more than {nomogram.mean_total_points:.1f} total points" in out
+    assert "Unknown EBV DNA: 1; C-index and risk groups are of the others" in out
+    assert "The nomogram was fitted on the patients labelled training: these are not unseen" in out
+    with pytest.raises(SystemExit) as stopped:
+        main(["nomogram", "evaluate", str(COHORT_CSV), "--threshold", "2"])
+    assert stopped.value.code == 2
+    assert "Invalid value for '--threshold'" in capsys.readouterr().err

@@ -125,7 +125,14 @@ def evaluate(
         list[str], typer.Option("--subgroup", metavar="COLUMN", help="Also by this column; may be given repeatedly.")
     ] = [],  # noqa: B006
     threshold: Annotated[
-        list[float], typer.Option("--threshold", help="Gain in DFS from which ICT+CCRT is preferred; repeatable.")
+        list[float],
+        typer.Option(
+            "--threshold",
+            metavar="FRACTION",
+            min=-1,
+            max=1,
+            help="Gain in DFS from which ICT+CCRT is preferred, 0.02 for 2 percentage points; may be given repeatedly.",
+        ),
     ] = [0.0, 0.02, 0.05],  # noqa: B006
     risk_cut: Annotated[
         float | None,
@@ -218,6 +225,8 @@ def evaluate(
         print_json(document)
         return
     _print_evaluation(document)
+    fitted_here = {f"{cohort.name}, cohort {name}": name for name in patients.labels}
+    _print_notes(document, fitted_here.get(model.document.get("data_source", "")))
     print_marks(model)
     typer.echo(verdict.text)
     if figures is not None:
@@ -266,6 +275,23 @@ def _print_evaluation(document: dict[str, Any]) -> None:
                     [text, str(comparison["n"]), _ratio(comparison, "hazard_ratio"), p_shown(comparison["p_log_rank"])]
                 )
         print_table(("", "n", "hazard ratio", "p (log-rank)"), rows, title=name)
+
+
+def _print_notes(document: dict[str, Any], fitted_on: str | None) -> None:
+    """Print what the tables do not say: the nomogram, its cut, who is not in them, and where figures are apparent."""
+    typer.echo(f"Nomogram: {document['nomogram']['name']}")
+    typer.echo(f"High risk: more than {document['risk_cut_total_points']:.1f} total points")
+    if document["n_ebv_dna_unknown"]:
+        typer.echo(
+            f"Unknown EBV DNA: {document['n_ebv_dna_unknown']}; C-index and risk groups are of the others, "
+            "treatment effects of those whose recommendation does not depend on it (--json has the bounds)"
+        )
+    if fitted_on is not None:
+        typer.echo(
+            f"The nomogram was fitted on the patients labelled {fitted_on}: these figures are not of unseen ones"
+        )
+    if document["comparison_models"]["text"]:
+        typer.echo(f"Comparison models: {document['comparison_models']['text']}")
 
 
 def _ratio(estimate: dict[str, Any], name: str) -> str:
