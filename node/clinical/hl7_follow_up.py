@@ -24,6 +24,7 @@ from node.clinical.hl7_observations import CORRECTED, FINAL, NOT_FINAL, WITHDRAW
 from node.clinical.hl7_orders import Orders
 
 # Updates of a patient (A08), of a person (A31) and a discharge (A03): what tells of a death.
+DELETED = '""'  # a value that the sender deletes (2.5.3)
 ADT_TRIGGERS = frozenset({"A03", "A08", "A31"})
 
 
@@ -70,7 +71,9 @@ def _meaning(segment: Any, settings: Settings) -> str | None:
 
 def _read_death(pid: Any, statements: FollowUpStatements) -> None:
     day, indicator = component(pid, 29, 0), component(pid, 30, 0).upper()
-    if indicator == "N" and day:
+    if day == DELETED:
+        statements.withdrawn.append(("death", None))
+    elif indicator == "N" and day:
         statements.broadcast_problems.append(
             "the death indicator (PID-30) is N, but a day of death (PID-29) is sent; correct one of the two"
         )

@@ -66,7 +66,7 @@ class PatientContent:
     def is_broadcast(self) -> bool:
         """Whether it says nothing that was sent for this program."""
         said = (self.results, self.starts, self.cancelled, self.follow_up.entries, self.follow_up.problems)
-        return not any(said) and not self.follow_up.withdrawn
+        return not any(said)
 
 
 @dataclass

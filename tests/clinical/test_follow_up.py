@@ -233,6 +233,8 @@ def adt(day_of_death: str, indicator: str, patient: str = "P1", kind: str = "ADT
 def test_a_death_comes_by_an_update_of_the_patient(sender: Sender, ledger: Ledger) -> None:
     assert code(sender.send(adt("202503011200", "Y"))) == "AA|1"
     assert known(ledger).death == day(2025, 3, 1)
+    assert code(sender.send(adt('""', "N", control_id="4"))) == "AA|4"  # deleted (HL7 v2.5.1 section 2.5.3)
+    assert known(ledger).death is None
     # The hospital sends updates of all its patients.
     assert code(sender.send(adt("", "", control_id="2"))) == "AA|2"
     assert code(sender.send(adt("20250301", "Y", patient="P9", control_id="3"))) == "AA|3"

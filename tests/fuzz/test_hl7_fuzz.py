@@ -18,6 +18,7 @@ SEEDS = [
     oru(obx(">4000"), obx("T3N1M0", "", "21908-9^Stage^LN", kind="ST")).encode(),
     oru(obx("5200"), charset="GB18030", pid="PID|1||P1^^^H^MR||王^伟||19800615|M").encode("gb18030"),
     oru(kind="ADT^A01").encode(),
+    oru(kind="ADT^A08", pid=f"PID|1||P1^^^HOSP^MR{'|' * 26}20250301|Y").encode(),
 ]
 
 
