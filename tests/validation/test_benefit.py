@@ -17,6 +17,7 @@ from workers.phantoms.population import PhantomPatient, draw_patient, published_
 from workers.survival.cohort import Outcome, read_cohort
 from workers.validation.benefit import Benefit, evaluate_benefit
 from workers.validation.benefit_calibration import BenefitPairs, benefit_pairs, benefit_slope
+from workers.validation.evaluation_options import EvaluationOptions
 from workers.validation.horizon_figures import slope_over_time
 from workers.validation.matching import nearest_free_partners
 from workers.validation.policy_value import TreatmentData
@@ -220,3 +221,8 @@ def test_intervals_cover_the_truth_in_95_percent_of_400_cohorts() -> None:
     )
     print(shares)
     assert all(0.93 <= share <= 0.97 for share in shares.values()), shares
+
+
+def test_large_cohorts_are_resampled_less_often_unless_asked() -> None:
+    assert [EvaluationOptions().resamples_of(n) for n in (200, 10_000, 20_000, 200_000)] == [300, 300, 150, 100]
+    assert EvaluationOptions(n_bootstrap=7).resamples_of(200_000) == 7

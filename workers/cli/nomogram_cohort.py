@@ -152,8 +152,14 @@ def evaluate(
         ),
     ] = "estimate",
     bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="Resamples of the patients for the intervals.")
-    ] = 300,
+        int | None,
+        typer.Option(
+            "--bootstrap",
+            min=0,
+            metavar="N",
+            help="Resamples of the patients for the intervals; default: 300, fewer beyond 10,000 patients.",
+        ),
+    ] = None,
     refit: Annotated[
         bool, typer.Option("--refit", help="Also fit the comparison models on this cohort; each result is marked.")
     ] = False,

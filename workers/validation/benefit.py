@@ -72,6 +72,8 @@ class Benefit:
         Survival is that at this time.
     n, n_events, n_with_gain : int
         Patients, events by the horizon, and patients whose predicted gain is known.
+    n_resamples : int
+        Resamples of the intervals.
     propensity : mapping
         How it is known, what that assumes, and its range among the patients.
     share_ict : float
@@ -100,6 +102,7 @@ class Benefit:
     n: int
     n_events: int
     n_with_gain: int
+    n_resamples: int
     propensity: Mapping[str, Any]
     share_ict: float
     share_followed: float
@@ -120,6 +123,7 @@ class Benefit:
             "n": self.n,
             "n_events": self.n_events,
             "n_with_predicted_gain": self.n_with_gain,
+            "n_resamples": self.n_resamples,
             "propensity": dict(self.propensity),
             "share_ict_recommended": self.share_ict,
             "share_received_as_recommended": self.share_followed,
@@ -178,6 +182,7 @@ def evaluate_benefit(data: TreatmentData, n_bootstrap: int = 300, seed: int = 0)
         n=len(data),
         n_events=int((data.outcome.event_observed & (data.outcome.durations_days <= data.days)).sum()),
         n_with_gain=int(known.sum()),
+        n_resamples=n_bootstrap,
         propensity=_propensity_to_json(data, everyone),
         share_ict=float(data.ict_preferred.mean()),
         share_followed=float((data.ict_preferred == data.treated).mean()),

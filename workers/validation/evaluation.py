@@ -226,7 +226,7 @@ def evaluate(
         training = cohort.with_known_ebv_dna()
         training = training.labelled(TRAINING) if TRAINING in labels else training
         fitted, refitted = _refitted(training, TRAINING in labels)
-        lost = _optimism(training, fitted, options.n_bootstrap)
+        lost = _optimism(training, fitted, options.resamples_of(len(training)))
         compared = ComparedModels(models, refitted, compared.not_evaluated, lost)
         if options.development:
             development = develop(training, fitted, refitted.not_fitted, options.endpoint)

@@ -11,6 +11,9 @@ from workers.validation.propensity import ESTIMATE
 from workers.validation.survival_comparison import HORIZONS_MONTHS
 
 THRESHOLDS = (0.0, 0.02, 0.05)
+RESAMPLES, FEWEST_RESAMPLES = 300, 100
+PATIENTS_IN_RESAMPLES = 3_000_000
+"""In all resamples together; 200,000 patients are then evaluated in minutes."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,8 @@ class EvaluationOptions:
         Total points above which the risk is high; None: the nomogram's own, the mean of its training patients.
     propensity : str
         How the probability of ICT+CCRT is known: ``estimate``, ``randomised`` or a column (see `propensity`).
-    n_bootstrap : int
-        Resamples of the patients for the intervals.
+    n_bootstrap : int, optional
+        Resamples of the patients for the intervals; None: as many as `resamples_of` says.
     refit : bool
         Also fit the comparison models on this cohort, marked as such.
     development : bool
@@ -48,13 +51,30 @@ class EvaluationOptions:
     subgroup_columns: tuple[str, ...] = ()
     risk_cut: float | None = None
     propensity: str = ESTIMATE
-    n_bootstrap: int = 300
+    n_bootstrap: int | None = None
     refit: bool = False
     development: bool = False
 
     def risk_cut_of(self, nomogram: CoxNomogram) -> float:
         """Return the total points above which the risk is high."""
         return nomogram.mean_total_points if self.risk_cut is None else self.risk_cut
+
+    def resamples_of(self, n: int) -> int:
+        """Return how many resamples the intervals are from.
+
+        Parameters
+        ----------
+        n : int
+            Patients.
+
+        Returns
+        -------
+        int
+            What was asked for; else 300 up to 10,000 patients, and 100 at least beyond.
+        """
+        if self.n_bootstrap is not None:
+            return self.n_bootstrap
+        return min(RESAMPLES, max(FEWEST_RESAMPLES, PATIENTS_IN_RESAMPLES // n))
 
     @property
     def decision_days(self) -> float:

@@ -192,7 +192,6 @@ def report_html(evaluation: Evaluation) -> str:
         "horizons": " and ".join(f"{month:g}" for month in options.horizons_months),
         "thresholds": ", ".join(f"{100 * threshold:g} %" for threshold in options.thresholds),
         "decision_horizon": f"{options.decision_horizon_months:g}",
-        "n_bootstrap": options.n_bootstrap,
         "n_ebv_dna_unknown": evaluation.n_ebv_dna_unknown,
         "models": evaluation.models,
         "no_models": NO_MODELS,

@@ -85,6 +85,7 @@ def evaluate_part(
     complete = _bound(0, cohort, outcome, predictions, nomogram, options, known)
     decision, in_decision = _decisions(cohort, outcome, predictions, options)
     benefit, no_benefit = _benefit(cohort, predictions, options)
+    n_resamples = options.resamples_of(len(cohort))
     of_dfs = options.endpoint == "dfs" and bool(known.any())
     risk = nomogram.scale.linear_predictor(predictions.points[0][known])
     return PartEvaluation(
@@ -111,7 +112,7 @@ def evaluate_part(
         slope_over_time=slope_over_time(risk, outcome.where(known)) if of_dfs else None,
         at_horizons={
             month: horizon_figures(
-                predictions.received(at)[0][known], outcome.where(known), month * DAYS_PER_MONTH, options.n_bootstrap
+                predictions.received(at)[0][known], outcome.where(known), month * DAYS_PER_MONTH, n_resamples
             )
             for at, month in enumerate(options.horizons_months)
             if of_dfs
@@ -285,7 +286,7 @@ def _benefit(cohort: Cohort, predictions: CohortPredictions, options: Evaluation
             ict_preferred=ict_preferred[determined],
             days=options.decision_days,
         )
-        return evaluate_benefit(data, options.n_bootstrap), ""
+        return evaluate_benefit(data, options.resamples_of(len(cohort))), ""
     except InputError as error:
         if options.propensity not in (ESTIMATE, RANDOMISED):
             raise  # a column that the operator named
