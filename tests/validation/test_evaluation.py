@@ -181,7 +181,9 @@ def test_report_is_whole_and_loads_nothing(cohort: Cohort, nomogram: CoxNomogram
     page = Page()
     page.feed(text)
     assert all(load.startswith("data:image/svg+xml;base64,") for load in page.loads)
-    assert len(page.loads) == len(figures_of(found)) == 13
+    figures = figures_of(found)
+    assert len(page.loads) == len(figures) == 13
+    assert [figure.name for figure in figures if not re.search(r"n = \d+, \d+ events", figure.caption)] == []
     assert page.headings[1] == "Decision: does following the recommendation help?"
     for heading in (
         "Abstract",

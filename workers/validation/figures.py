@@ -81,9 +81,10 @@ def figures_of(evaluation: Evaluation) -> list[NamedFigure]:
 def _part_figures(evaluation: Evaluation, label: str, part: PartEvaluation) -> Iterator[NamedFigure]:
     suffix = f".{_slug(label)}" if label else ""
     cohort = f"{label} cohort, " if label else ""
-    who = f"{cohort}n = {part.n}, {part.n_events} events"
-    n_known = part.c_index["all"].harrell.n
-    known = who if n_known == part.n else f"{cohort}n = {n_known} of {part.n}, whose EBV DNA is known"
+    scored = part.risk["all"]
+    known = f"{cohort}n = {sum(scored.n)}, {sum(scored.events)} events"
+    if sum(scored.n) < part.n:
+        known += f"; without the {part.n - sum(scored.n)} whose EBV DNA is unknown"
     yield from _decision_figures(label or "all patients", cohort, part, suffix)
     endpoint = ENDPOINT_NAMES[evaluation.options.endpoint]
     cut = evaluation.options.risk_cut_of(evaluation.nomogram)
@@ -96,9 +97,12 @@ def _part_figures(evaluation: Evaluation, label: str, part: PartEvaluation) -> I
     )
     for threshold, groups in part.decision.items():
         percent = f"{100 * float(threshold):g} %"
+        n, n_events = (sum(sum(getattr(each, name)) for each in groups.values()) for name in ("n", "events"))
+        left_out = f"; without {part.n - n} whose recommendation is not determined" if n < part.n else ""
         yield NamedFigure(
             f"decision_{threshold}{suffix}",
-            f"{endpoint} by treatment, where each regimen is preferred (gain above {percent}), {who}.",
+            f"{endpoint} by treatment, where each regimen is preferred (gain above {percent}), {cohort}"
+            f"n = {n}, {n_events} events{left_out}.",
             survival_figure(list(groups.items()), endpoint),
         )
     if part.calibration:
@@ -151,7 +155,7 @@ def _decision_figures(label: str, cohort: str, part: PartEvaluation, suffix: str
     title = f"{label}: n = {part.n}, {part.n_events} events"
     yield NamedFigure(
         f"flow{suffix}",
-        f"Patients of each analysis and those left out, {cohort}n = {part.n}.",
+        f"Patients of each analysis and those left out, {cohort}n = {part.n}, {part.n_events} events.",
         flow_figure(title, arms, part.analyses),
         PARTICIPANTS,
     )
