@@ -214,7 +214,7 @@ def test_intervals_cover_the_truth_in_95_percent_of_400_cohorts() -> None:
     values = np.array([truth[0].mean(), truth[1].mean(), recommended.mean()])
     shares = covered(
         (
-            evaluate_benefit(treatment_data(each, true_survival(each), treated_of(each)), n_bootstrap=400, seed=seed)
+            evaluate_benefit(treatment_data(each, true_survival(each), treated_of(each)), n_bootstrap=200, seed=seed)
             for seed, each in enumerate(patients)
         ),
         values,
