@@ -94,7 +94,7 @@ class Hospital:
     program: Program
     pacs: SmallPacs
     source: WrittenStudy
-    laboratory: Sender
+    hl7_port: int
     folder: Path
 
     def study_of(self, patient_id: str) -> str:
@@ -106,8 +106,10 @@ class Hospital:
             for patient_id in patient_ids:
                 self._send_objects(patient_id, images=event == IMAGES)
         elif event in HL7:
+            laboratory = Sender(self.hl7_port)  # anew: a listener closes a connection that is silent for minutes
             for patient_id in patient_ids:
-                self._send_message(patient_id, *HL7[event])
+                self._send_message(laboratory, patient_id, *HL7[event])
+            laboratory.socket.close()
         elif event in FHIR:
             for patient_id in patient_ids:
                 self._post(patient_id, FHIR[event])
@@ -125,12 +127,12 @@ class Hospital:
         route(sent.files, self.program)
         shutil.rmtree(self.folder / patient_id)
 
-    def _send_message(self, patient_id: str, kind: str, segments: str) -> None:
+    def _send_message(self, laboratory: Sender, patient_id: str, kind: str, segments: str) -> None:
         msh = (
             f"MSH|^~\\&|LIS|LAB|CPTDN|HOSP|20260701101500||{kind}|{patient_id}-{zlib.crc32(segments.encode())}|P|2.5.1"
         )
         message = f"{msh}\rPID|1||{patient_id}||||19800203\r{segments}\r"
-        assert code(self.laboratory.send(message)).startswith("AA|"), message
+        assert code(laboratory.send(message)).startswith("AA|"), message
 
     def _post(self, patient_id: str, resource: dict[str, Any]) -> None:
         document = {**resource, "subject": {"identifier": {"value": patient_id}}}
@@ -182,9 +184,7 @@ def hospital(tmp_path: Path, pacs: SmallPacs) -> Iterator[Hospital]:
     )
     source = small_study(tmp_path / "source")
     with running_program(tmp_path / "program", pacs.port, extra, PACS_KEYS, pages=True) as program:
-        laboratory = Sender(port)
-        yield Hospital(program, pacs, source, laboratory, tmp_path)
-        laboratory.socket.close()
+        yield Hospital(program, pacs, source, port, tmp_path)
 
 
 # What came after a report and changes nothing is listed in reports that are made later, and not in this one.
