@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.vocabulary import TreatmentArm
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import AGE, EBV, PROGNOSTIC
@@ -85,7 +86,7 @@ def example_values(published: PublishedCohort) -> Values:
     if not _can_be_fitted(published):
         return
     nomogram = published.nomogram
-    result = nomogram.score(_EXAMPLE, horizons_months=(36, 60))
+    result = nomogram.score(_EXAMPLE, horizons_months=NASOPHARYNX.horizons_months)
     axes = {"age40": AGE, "EBV_gt4000": EBV, "Prog_0": PROGNOSTIC}
     points = {name: float(result.points[axis][0]) for name, axis in axes.items()}
     for name, value in points.items():
