@@ -340,7 +340,7 @@ def test_the_text_says_what_the_tables_do_not(
     out = capsys.readouterr().out
     assert f"High risk: more than {nomogram.mean_total_points:.1f} total points" in out
     assert "Unknown EBV DNA: 1; C-index and risk groups are of the others" in out
-    assert "The nomogram was fitted on the patients labelled training: these are not unseen" in out
+    assert "The nomogram was fitted on the patients labelled training: these figures are not of unseen ones" in out
     with pytest.raises(SystemExit) as stopped:
         main(["nomogram", "evaluate", str(COHORT_CSV), "--threshold", "2"])
     assert stopped.value.code == 2
