@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli.context import audit_of, ledger_of, print_json, print_table, settings_of
+from node.cli.context import audit_of, finish_import, ledger_of, print_json, print_table, settings_of
 
 app = typer.Typer(
     help="Clinical facts: EBV DNA, diagnosis, stage, birth date, start of treatment.", no_args_is_help=True
@@ -148,27 +148,17 @@ def import_(
 
     Example: cptdn clinical import facts.csv
     """
-    from node.audit.recorder import command_user
     from node.clinical.tables import import_file
     from node.ledger.database import now_utc
     from node.ledger.facts import patients_changed_since
 
-    ledger, begun, audit = ledger_of(ctx), now_utc(), audit_of(ctx)
+    ledger, begun = ledger_of(ctx), now_utc()
     result = import_file(file, ledger, settings_of(ctx), _user())
     with ledger.begin() as session:
         # By time and user: an import commits row by row, and the audit trail must name each patient whose facts
         # changed.
         changed = patients_changed_since(session, begun, _user())
-    for patient_id in changed:
-        audit.patient_record(command_user(), "clinical import", patient_id)
-    if as_json:
-        print_json(result.to_json())
-    else:
-        typer.echo(f"{result.n_rows} rows read, {result.n_new_facts} new facts recorded.")
-        for sentence in result.sentences():
-            typer.echo(sentence, err=True)
-    if result.bad:
-        raise typer.Exit(1)
+    finish_import(ctx, "clinical import", changed, result, as_json)
 
 
 @app.command()

@@ -13,6 +13,7 @@ from config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from node.audit.recorder import Audit
+    from node.clinical.tables import ImportResult
     from node.ledger.database import Ledger
 
 
@@ -85,6 +86,25 @@ def record_users(ctx: typer.Context, what: str) -> None:
     from node.audit.recorder import command_user
 
     audit_of(ctx).security_alert(what, user=command_user(), kind=USER_ATTRIBUTES_CHANGED, success=True)
+
+
+def finish_import(
+    ctx: typer.Context, command: str, changed: Iterable[str], result: ImportResult, as_json: bool
+) -> None:
+    """Record whose facts a table changed, say what was read, and end with 1 where a row could not be used."""
+    from node.audit.recorder import command_user
+
+    audit = audit_of(ctx)
+    for patient_id in changed:
+        audit.patient_record(command_user(), command, patient_id)
+    if as_json:
+        print_json(result.to_json())
+    else:
+        typer.echo(f"{result.n_rows} rows read, {result.n_new_facts} new facts recorded.")
+        for sentence in result.sentences():
+            typer.echo(sentence, err=True)
+    if result.bad:
+        raise typer.Exit(1)
 
 
 def print_json(document: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import audit_of, ledger_of, print_json, print_table, settings_of
+from node.cli.context import audit_of, finish_import, ledger_of, print_json, print_table, settings_of
 
 if TYPE_CHECKING:
     from node.clinical.follow_up_entries import FollowUpEntry
@@ -74,21 +74,12 @@ def import_(
     from node.ledger.database import now_utc
     from node.ledger.follow_up import patients_followed_since
 
-    ledger, begun, audit = ledger_of(ctx), now_utc(), audit_of(ctx)
+    ledger, begun = ledger_of(ctx), now_utc()
     result = import_follow_up(file, ledger, settings_of(ctx), command_user())
     with ledger.begin() as session:
         # By time and user: an import commits row by row, and the audit trail must name each patient.
         changed = patients_followed_since(session, begun, command_user())
-    for patient_id in changed:
-        audit.patient_record(command_user(), "followup import", patient_id)
-    if as_json:
-        print_json(result.to_json())
-    else:
-        typer.echo(f"{result.n_rows} rows read, {result.n_new_facts} new facts recorded.")
-        for sentence in result.sentences():
-            typer.echo(sentence, err=True)
-    if result.bad:
-        raise typer.Exit(1)
+    finish_import(ctx, "followup import", changed, result, as_json)
 
 
 @app.command()
