@@ -32,6 +32,8 @@ def up(
 
     settings = checked_settings_of(ctx)
     ledger = open_ledger(settings.ledger.url or "")
+    if settings.fhir.receive and not pages:
+        typer.echo("[fhir] receive = true: resources are received by the pages' process; start `cptdn web` as well.")
     typer.echo(f"Starting; data are in {settings.storage.root}")
     with running_parts(settings, {}, typer.echo, parts=PARTS | PAGES if pages else PARTS) as supervisor:
         wait_until_ready(ledger, supervisor)

@@ -96,10 +96,10 @@ def record_follow_up_entries(
     """
     if not has_report(session, patient_id, issuer):
         raise InputError(f"expected a patient with a report, found none for {patient_id!r}")
-    kept = [row for row in follow_up_history(session, patient_id, issuer) if row.withdrawn_at is None]
+    recorded = [row for row in follow_up_history(session, patient_id, issuer) if row.withdrawn_at is None]
     corrected = {entry.name for entry in entries if entry.is_correction}
-    kept = [row for row in kept if row.name not in corrected or row.set_by != set_by]
-    together = follow_up_from([*kept, *(_row(entry) for entry in entries)])
+    remaining = [row for row in recorded if row.name not in corrected or row.set_by != set_by]
+    together = follow_up_from([*remaining, *(_row(entry) for entry in entries)])
     start, _, _ = choose_start(facts_of(session, patient_id.strip(), issuer), None)
     known = start.day if start is not None and start.kind != "planned" else None
     check_follow_up(together, together.regimen_start or known, today_at_site(settings))

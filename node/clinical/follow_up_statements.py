@@ -64,8 +64,8 @@ class FollowUpStatements:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is said."""
-        said = (self.entries, self.broadcast, self.withdrawn, self.problems, self.broadcast_problems)
-        return not any(said)
+        content = (self.entries, self.broadcast, self.withdrawn, self.problems, self.broadcast_problems)
+        return not any(content)
 
 
 def read_statement(meaning: str, value: str, observed_on: date | None, *, is_correction: bool = False) -> FollowUpEntry:

@@ -94,9 +94,9 @@ def _read_observation(segment: Any, meaning: str, day: date | None, statements: 
         statements.withdrawn.append(withdrawn_statement(meaning, value, day))
         return
     if status not in (FINAL, CORRECTED):
-        found = NOT_FINAL.get(status, f"{status!r} is not known")
+        reason = NOT_FINAL.get(status, f"{status!r} is not known")
         statements.problems.append(
-            f"the follow-up {code} is not recorded: its status (OBX-11) {found}; expected F or C"
+            f"the follow-up {code} is not recorded: its status (OBX-11) {reason}; expected F or C"
         )
         return
     try:

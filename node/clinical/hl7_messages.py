@@ -65,8 +65,8 @@ class PatientContent:
     @property
     def is_broadcast(self) -> bool:
         """Whether it says nothing that was sent for this program."""
-        said = (self.results, self.starts, self.cancelled, self.follow_up.entries, self.follow_up.problems)
-        return not any(said)
+        addressed = (self.results, self.starts, self.cancelled, self.follow_up.entries, self.follow_up.problems)
+        return not any(addressed)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Which report a patient's treatment was decided with, and what came of it: the facts behind `cptdn followup report`.
 
 The report of a patient is the one that was current when treatment began. One that was made later has decided nothing:
-such patients are counted and left out, because whoever made it knew that they had begun.
+such patients are counted and left out, because treatment was known to have begun when it was made.
 """
 
 from __future__ import annotations

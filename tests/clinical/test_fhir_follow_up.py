@@ -56,8 +56,8 @@ def test_a_death_comes_with_the_patient_and_needs_its_day(ledger: Ledger) -> Non
     died = {**PATIENT, "deceasedDateTime": "2025-06-01T10:00:00+08:00"}
     assert record_document(checked(died), ledger, SETTINGS).problems == []
     assert known(ledger).death == date(2025, 6, 1)
-    said = record_document(checked({**PATIENT, "deceasedBoolean": True}), ledger, SETTINGS)
-    assert "expected the day in deceasedDateTime" in said.problems[0]
+    outcome = record_document(checked({**PATIENT, "deceasedBoolean": True}), ledger, SETTINGS)
+    assert "expected the day in deceasedDateTime" in outcome.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +88,8 @@ def test_a_condition_that_was_entered_in_error_is_withdrawn(ledger: Ledger) -> N
 
 
 def test_a_condition_without_a_day_is_named(ledger: Ledger) -> None:
-    said = record_document(condition("C79.5", onset="2025"), ledger, SETTINGS)
-    assert "names no day" in said.problems[0]
+    outcome = record_document(condition("C79.5", onset="2025"), ledger, SETTINGS)
+    assert "names no day" in outcome.problems[0]
 
 
 def test_regimen_and_outcome_come_in_codes_of_the_site(ledger: Ledger) -> None:
@@ -104,8 +104,8 @@ def test_regimen_and_outcome_come_in_codes_of_the_site(ledger: Ledger) -> None:
     assert followed.recurrences == (date(2025, 3, 1),)
     with ledger.begin() as session:  # the code of a regimen tells when treatment began, as those of ATC do
         assert [start.day for start in facts_of(session, "P1").treatment_starts] == [date(2024, 1, 10)]
-    said = record_document(observation("REG", number="9", valueString="RT"), ledger, SETTINGS)
-    assert said.problems == ["expected the regimen ICT+CCRT or CCRT, found 'RT'"]
+    outcome = record_document(observation("REG", number="9", valueString="RT"), ledger, SETTINGS)
+    assert outcome.problems == ["expected the regimen ICT+CCRT or CCRT, found 'RT'"]
     early = record_document(observation("RECUR", number="8", day="2023-05-01", valueBoolean=True), ledger, SETTINGS)
     assert "after treatment began on 2024-01-10" in early.problems[0]
 

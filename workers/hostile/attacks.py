@@ -123,10 +123,6 @@ def _mirror_contour(study: StudyVolumes, _other: StudyVolumes, _rng: np.random.G
     return {role: replace(v, mask_zyx=np.ascontiguousarray(v.mask_zyx[:, :, ::-1])) for role, v in study.items()}
 
 
-MIRRORED = "contour mirrored"
-MIRRORED_IN_PLACE = "contour mirrored, nearly the same place"
-SAME_PLACE_FROM = 0.7  # overlap (Dice) of two contours of one tumour that two observers could have drawn
-
 ATTACKS: Mapping[str, Attack] = {
     "noise in all series": _noise_all,
     "noise in one series": _noise_one,
@@ -141,20 +137,9 @@ ATTACKS: Mapping[str, Attack] = {
     "CE-T1w without contrast": _no_contrast,
     "CE-T1w empty": _empty_contrast,
     **{f"contour shifted by {mm} mm": partial(_shift_contour, float(mm)) for mm in SHIFTS_MM},
-    MIRRORED: _mirror_contour,
+    "contour mirrored": _mirror_contour,
     "all series flipped left to right": partial(_flip_all, LEFT_RIGHT),
     "all series flipped front to back": partial(_flip_all, FRONT_BACK),
 }
-STATED_WHATEVER_IT_IS = frozenset({"all series flipped left to right", MIRRORED_IN_PLACE})
-"""Measured and stated, no rate is required: a head is nearly symmetric, and so is a tumour in its middle."""
-
-
-def kind_of(kind: str, study: StudyVolumes, attacked: StudyVolumes) -> str:
-    """Return as what an attacked study counts: mirrored, a tumour in the midline has nearly its true contour."""
-    if kind != MIRRORED:
-        return kind
-    overlaps = []
-    for role, volume in study.items():
-        before, after = volume.mask_zyx > 0, attacked[role].mask_zyx > 0
-        overlaps.append(2 * np.count_nonzero(before & after) / (np.count_nonzero(before) + np.count_nonzero(after)))
-    return MIRRORED_IN_PLACE if min(overlaps) >= SAME_PLACE_FROM else kind
+STATED_WHATEVER_IT_IS = frozenset({"all series flipped left to right"})
+"""Measured and stated; a head is nearly symmetric, so no rate is required."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from config.errors import IneligibleStudyError
 from workers.bundles.bundle import Bundle
-from workers.hostile.attacks import ATTACKS, STATED_WHATEVER_IT_IS, kind_of
+from workers.hostile.attacks import ATTACKS, STATED_WHATEVER_IT_IS
 from workers.hostile.record import OTHER_SCANNERS_AT_MOST, STOPPED_AT_LEAST, UNTOUCHED_AT_MOST, Share
 from workers.hostile.study_volumes import StudyVolumes, prepare_volumes
 from workers.pipeline.computation import analyse_study
@@ -84,14 +84,13 @@ def run_suite(
     if others:
         shares.append(_share(UNTOUCHED_OTHER, others))
     for kind, attack in ATTACKS.items():
-        codes: dict[str, list[list[str]]] = {}
+        codes = []
         for number, study in enumerate(patients):
             # A generator for each kind and patient: the draws of one kind do not depend on the others.
             rng = np.random.default_rng([seed, zlib.crc32(kind.encode()), number])
-            attacked = attack(study, patients[(number + 1) % len(patients)], rng)
-            codes.setdefault(kind_of(kind, study, attacked), []).append(stopping_codes(attacked, bundle))
+            codes.append(stopping_codes(attack(study, patients[(number + 1) % len(patients)], rng), bundle))
             progress()
-        shares += [_share(counted_as, of_kind) for counted_as, of_kind in sorted(codes.items())]
+        shares.append(_share(kind, codes))
     return shares
 
 

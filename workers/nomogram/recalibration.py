@@ -93,7 +93,7 @@ def recalibrated(nomogram: CoxNomogram, change: Recalibration, source: str, mean
     covariance = transform @ nomogram.covariance @ transform.T + derivative @ change.covariance @ derivative.T
     log_factor = change.intercept + (change.slope - change.effect_slope) / 2 * old[_AT[TREATMENT]]
     document = deepcopy(dict(nomogram.document))
-    # Shown in every report: nobody may take it for the nomogram that was published or fitted.
+    # Shown in every report: it must not be mistaken for the nomogram that was published or fitted.
     document["name"] = f"{nomogram.name} (recalibrated)"
     document["population"] = f"{document.get('population', '')}; recalibrated on {source}"
     document["terms"] = list(TERMS)

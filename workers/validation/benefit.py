@@ -166,7 +166,7 @@ def evaluate_benefit(data: TreatmentData, n_bootstrap: int = 300, seed: int = 0)
     Raises
     ------
     InputError
-        An arm is too small, the propensity cannot be estimated, or nobody is followed to the horizon.
+        An arm is too small, the propensity cannot be estimated, or no patient is followed to the horizon.
     """
     if not bool((data.outcome.durations_days >= data.days).any()):
         raise InputError(f"expected patients followed for {data.days / DAYS_PER_MONTH:g} months, found none")

@@ -196,7 +196,7 @@ def evaluate(
     ----------
     cohort : Cohort
         With or without EBV DNA of every patient. Only where a fit is asked for: patients with a label ``training`` are
-        fitted, all patients where nobody has that label.
+        fitted, all patients where none has that label.
     nomogram : CoxNomogram
         Tested as it is.
     options : EvaluationOptions

@@ -83,7 +83,7 @@ class FollowUpEvaluation:
     agreement, firm_agreement : Agreement
         Of all whose regimen is known, and of those to whom a regimen was advised for certain.
     patients : FollowedCohort or None
-        None where nobody can be evaluated; all that follows is then empty.
+        None where no patient can be evaluated; the further figures are then empty.
     performance : dict
         As of `unseen_performance`.
     calibration : mapping of int to Calibration
