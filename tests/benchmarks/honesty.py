@@ -13,6 +13,7 @@ import numpy as np
 from tests.benchmarks.measuring import Options, Result
 from workers.phantoms.honesty import feature_honesty
 from workers.training.training_config import TrainingConfig
+from workers.validation.abstention import ABSTENTION_GOAL, WRONG_GOAL
 
 N = 684  # the published training cohort
 SEEDS = (101, 102, 103, 104, 105)  # no choice of the program was made on these
@@ -24,6 +25,8 @@ GOALS = {  # name -> (lowest, highest)
     "interval of CCRT covers": (0.92, 0.98),
     "agreement": (0.80, 1.0),
     "C-index minus the oracle's": (-0.10, 1.0),
+    "wrong among firm answers": (0.0, WRONG_GOAL),
+    "abstention": (0.0, ABSTENTION_GOAL),
 }
 
 
@@ -49,6 +52,9 @@ def _figures(runs: list[dict[str, Any]]) -> dict[str, list[float]]:
         "C-index": [each["c_index"] for each in runs],
         "C-index minus the oracle's": [each["c_index"] - each["oracle_c_index"] for each in runs],
         "agreement": [each["agreement"] for each in runs],
+        "abstention": [each["abstention"] for each in runs],
         "firm answers": [each["firm"] for each in runs],
         "wrong among firm answers": [each["wrong_of_firm"] or 0.0 for each in runs],
+        "answered with at most 2 % wrong, the surest first": [each["answered_at_2_percent_wrong"] for each in runs],
+        "wrong of the surest 70 %": [each["wrong_by_share_answered"]["0.7"] for each in runs],
     }

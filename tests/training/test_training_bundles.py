@@ -85,7 +85,10 @@ def test_every_variant_ends_with_a_verified_bundle(phantoms: Path, tmp_path: Pat
     tested = verify_bundle(add_phantom_metrics(bundle, {"held_out": phantoms}).folder)
     held_out = tested.manifest.content["metrics"]["held_out"]
     assert held_out["n"] == 24
-    assert set(held_out["against_truth"]["coverage"]) == {"difference", "ICT+CCRT", "CCRT"}
+    truth = held_out["against_truth"]
+    assert set(truth["coverage"]) == {"difference", "ICT+CCRT", "CCRT"}
+    assert truth["abstention"] + truth["firm"] == pytest.approx(1)
+    assert set(truth["wrong_by_share_answered"]) >= {"0.7", "1.0"}
     assert tested.network_digest == bundle.network_digest
 
 

@@ -191,14 +191,22 @@ def pack(
     manifest: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Content of the manifest (default: the present one).")
     ] = None,
+    phantoms: Annotated[
+        list[Path], typer.Option(metavar="DIR", help="Measure it on held-out phantoms again; repeatable.")
+    ] = [],  # noqa: B006
     as_json: JsonOption = False,
 ) -> None:
     """Write a bundle's manifest again with the digests of its files, after a description or the nomogram was changed.
 
+    With --phantoms the figures against the truth of phantoms (abstention, wrong firm answers, coverage of the
+    intervals, risk-coverage curve) are computed again and put in the manifest, as `cptdn train --phantoms` does.
+
     Example: cptdn bundle pack my_bundle --manifest description.json
+    Example: cptdn bundle pack my_bundle --phantoms P/test --phantoms P/other
     """
     from config.bundle_manifest import MANIFEST
     from workers.bundles.packing import pack_bundle
+    from workers.cli.truth_table import print_truth
 
     source = manifest or folder / MANIFEST
     try:
@@ -206,9 +214,14 @@ def pack(
     except (OSError, ValueError) as error:
         raise InputError(f"expected a manifest in {source}: {error}") from error
     packed = pack_bundle(folder, content)
+    if phantoms:
+        from workers.training.phantom_evaluation import add_phantom_metrics
+
+        packed = add_phantom_metrics(packed, {f"phantoms_{name.name}": name for name in phantoms})
     if as_json:
         print_json({**_summary(packed.manifest), "folder": str(folder)})
     else:
+        print_truth(packed.manifest.content["metrics"] if phantoms else {})
         typer.echo(f"{packed.manifest.name} {packed.manifest.version} packed: {packed.digest}")
 
 

@@ -41,6 +41,7 @@ from workers.cli.training_options import (
     WidthOption,
     loader_from,
 )
+from workers.cli.truth_table import print_truth
 
 
 def train(
@@ -219,26 +220,7 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     ]
     if curve:
         print_table(("", "patients learned from", "events", "C-index of unseen ones"), curve, title="Learning curve")
-    truth = {label: metric for label, metric in metrics.items() if "against_truth" in metric}
-    compared = [
-        [
-            label.replace("_", " "),
-            str(metric["n"]),
-            f"{metric['c_index']['all']['value']:.3f}",
-            f"{metric['oracle_c_index']:.3f}",
-            *(f"{metric['against_truth'][name]:.3f}" for name in ("agreement", "firm")),
-            _share(metric["against_truth"]["wrong_of_firm"]),
-            f"{metric['against_truth']['coverage']['difference']:.3f}",
-        ]
-        for label, metric in truth.items()
-    ]
-    if compared:
-        columns = ("unseen phantoms", "n", "C-index", "oracle", "agreement", "firm", "wrong of firm", "interval covers")
-        print_table(columns, compared, title="Against the truth")
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3f}"
+    print_truth(metrics)
 
 
 def _title(label: str, metric: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from workers.survival.covariates import PatientCovariates
 from workers.training.ensemble_scores import score_patches
 from workers.training.model_evaluation import c_index, linear_predictor, survival_as_treated
 from workers.training.patch_store import saved_patch_reader
+from workers.validation.abstention import answers_against_truth
 from workers.validation.unseen_performance import unseen_performance
 
 CLEAR_BENEFIT = 0.05
@@ -94,9 +95,8 @@ def against_truth(
     -------
     dict
         ``agreement``: share with the oracle's recommendation where the true difference exceeds 5 %; ``coverage``: share
-        whose 95 % interval contains the true difference, and the true DFS of each arm; ``firm``: share whose interval
-        of the difference excludes 0; ``wrong_of_firm``: share of these whose true difference has the other sign;
-        ``rmse_difference``.
+        whose 95 % interval contains the true difference, and the true DFS of each arm; `answers_against_truth` at the
+        threshold of the nomogram's indication; ``rmse_difference``.
     """
     result = nomogram.score(covariates, (float(TRUTH_MONTHS),), score_error=error)
     low, high, difference = (
@@ -105,18 +105,17 @@ def against_truth(
     true = true_ict - true_ccrt
     # Where the true difference is near 0, agreement is a matter of chance and says nothing about the model.
     clear = np.abs(true) > CLEAR_BENEFIT
-    firm = (low > 0) | (high < 0)
-    wrong = (difference > 0) != (true > 0)
+    threshold = nomogram.indication.decision.threshold
+    agree = (difference > threshold) == (true > threshold)
     coverage = {"difference": _covered(low, true, high)} | {
         arm.value: _covered(result.arms[arm].low[:, 0], dfs, result.arms[arm].high[:, 0])
         for arm, dfs in ((TreatmentArm.ICT_CCRT, true_ict), (TreatmentArm.CCRT, true_ccrt))
     }
     return {
-        "agreement": round(float(np.mean(~wrong[clear])), 4),
+        "agreement": round(float(np.mean(agree[clear])), 4),
         "n_where_difference_exceeds_5_percent": int(clear.sum()),
         "coverage": coverage,
-        "firm": round(float(firm.mean()), 4),
-        "wrong_of_firm": round(float(wrong[firm].mean()), 4) if firm.any() else None,
+        **answers_against_truth(difference, low, high, true, threshold),
         "rmse_difference": round(float(np.sqrt(np.mean((difference - true) ** 2))), 4),
     }
 

@@ -1,0 +1,109 @@
+"""How often an answer is withheld, and how often one that is given is wrong: for patients whose truth is known.
+
+The answer is firm where the 95 % interval of the difference excludes the threshold, else it is "no reliable
+difference". The risk-coverage curve tells what another limit would give: the patients are ordered by how far the
+threshold is from their difference, measured in half-widths of their interval on that side, and for each share of them,
+the surest first, it names the share whose true difference is on the other side.
+
+Reference: El-Yaniv and Wiener, J Mach Learn Res 2010;11:1605 (risk-coverage curve).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from config.arrays import BoolArray, FloatArray
+
+CURVE_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+GROSSLY_WRONG = 0.05  # the true difference is beyond the threshold by more than this
+WRONG_GOAL = 0.02  # of the firm answers
+ABSTENTION_GOAL = 0.30
+DIGITS = 4
+
+
+def answers_against_truth(
+    difference: FloatArray, low: FloatArray, high: FloatArray, true: FloatArray, threshold: float
+) -> dict[str, Any]:
+    """Return abstention, wrong answers among the firm ones, and the risk-coverage curve.
+
+    Parameters
+    ----------
+    difference, low, high : array, shape (n,)
+        Predicted difference of both arms and its 95 % interval, as fractions.
+    true : array, shape (n,)
+        True difference.
+    threshold : float
+        ICT+CCRT is the answer above it.
+
+    Returns
+    -------
+    dict
+        ``abstention``: share whose interval includes the threshold; ``firm``: the rest; ``wrong_of_firm``: share of
+        these whose true difference is on the other side, None without one; ``grossly_wrong_of_firm``: the same by more
+        than 5 percentage points; ``answered_at_2_percent_wrong``: the largest share that could be answered, the surest
+        first, with at most 2 % wrong; ``wrong_by_share_answered``: the risk-coverage curve.
+    """
+    firm = (low > threshold) | (high < threshold)
+    wrong = (difference > threshold) != (true > threshold)
+    grossly = wrong & (np.abs(true - threshold) > GROSSLY_WRONG)
+    curve = wrong_by_rank(certainty(difference, low, high, threshold), wrong)
+    n = len(wrong)
+    acceptable = np.flatnonzero(curve <= WRONG_GOAL)
+    return {
+        "abstention": round(float(np.mean(~firm)), DIGITS),
+        "firm": round(float(np.mean(firm)), DIGITS),
+        "wrong_of_firm": _share(wrong[firm]),
+        "grossly_wrong_of_firm": _share(grossly[firm]),
+        "answered_at_2_percent_wrong": round((int(acceptable[-1]) + 1) / n, DIGITS) if len(acceptable) else 0.0,
+        "wrong_by_share_answered": {
+            # Rounded up: a share of few patients answers at least one.
+            f"{share:.1f}": round(float(curve[int(np.ceil(round(share * n, 6))) - 1]), DIGITS)
+            for share in CURVE_SHARES
+        },
+    }
+
+
+def certainty(difference: FloatArray, low: FloatArray, high: FloatArray, threshold: float) -> FloatArray:
+    """Return the distance from the difference to the threshold in half-widths of the interval on that side.
+
+    Parameters
+    ----------
+    difference, low, high : array, shape (n,)
+        With ``low <= difference <= high``.
+    threshold : float
+        On the same scale.
+
+    Returns
+    -------
+    array, shape (n,)
+        Above 1 exactly where the interval excludes the threshold; infinite for an interval without width.
+    """
+    above = difference > threshold
+    reach = np.where(above, difference - low, high - difference)
+    distance = np.abs(difference - threshold)
+    return np.divide(distance, reach, out=np.full_like(distance, np.inf), where=reach > 0)
+
+
+def wrong_by_rank(certain: FloatArray, wrong: BoolArray) -> FloatArray:
+    """Return the share of wrong answers among the k surest, for k = 1 to n.
+
+    Parameters
+    ----------
+    certain : array, shape (n,)
+        A larger value is a surer answer; of equally sure ones the first comes first.
+    wrong : bool array, shape (n,)
+        By patient.
+
+    Returns
+    -------
+    array, shape (n,)
+        Element k - 1 is of the k surest.
+    """
+    order = np.argsort(-certain, kind="stable")
+    return np.asarray(np.cumsum(wrong[order]) / np.arange(1, len(order) + 1))
+
+
+def _share(flags: BoolArray) -> float | None:
+    return round(float(flags.mean()), DIGITS) if len(flags) else None
