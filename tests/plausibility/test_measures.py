@@ -11,7 +11,7 @@ from scipy import ndimage
 from config.arrays import FloatArray
 from config.indication.vocabulary import SeriesRole
 from workers.plausibility.common_grid import common_view
-from workers.plausibility.contour_fit import contour_fit
+from workers.plausibility.contour_fit import ContourFit, contour_fit
 from workers.plausibility.contrast import enhancement, likeness
 from workers.plausibility.edges import agreement, edges_of, mirrored, padded_shape, transformed
 from workers.plausibility.images import slice_order, smoothness
@@ -138,6 +138,30 @@ def test_an_outline_fits_where_it_was_drawn_and_not_elsewhere() -> None:
     assert wrong.moved_yx_mm == pytest.approx((-10.0, 0.0), abs=1.1)
     flipped = fit(tumour[:, :, ::-1])
     assert flipped.mirrored > flipped.unmirrored
+
+
+@pytest.mark.parametrize("middle", [30, 43, 45])
+def test_a_contour_reflected_by_a_program_fits_the_place_it_came_from(middle: int) -> None:
+    """An ellipse, symmetric itself: only its place tells. Columns of 1 mm, the picture's middle at 44.5."""
+    shape = (10, 90, 90)
+    tumour = blob(shape, (45, middle), (14, 12))
+    image = 0.4 * tumour + 0.02 * np.random.default_rng(7).normal(size=shape)
+
+    def fit(mask: np.ndarray, from_plane_mm: float) -> ContourFit:
+        picture = close_up_of(image, mask.astype(np.uint8), np.arange(10), 10, (1.0, 1.0, 5.0), np.zeros(3), AXES, 1.0)
+        return contour_fit(common_view(dict.fromkeys(SeriesRole, picture)), [from_plane_mm])
+
+    distance_mm = middle - 44.5
+    right, reflected = fit(tumour, distance_mm), fit(tumour[:, :, ::-1], -distance_mm)
+    assert right.reflected is not None
+    assert reflected.reflected is not None
+    if abs(distance_mm) > 4:
+        assert right.in_place > right.reflected + 0.1
+        assert reflected.reflected > reflected.in_place + 0.1
+    else:  # both places are within 2 mm of each other
+        assert reflected.reflected == pytest.approx(reflected.in_place, abs=0.05)
+    # The plane is beyond the picture's reach: nothing to compare with.
+    assert fit(tumour, 60.0).reflected is None
 
 
 @pytest.mark.parametrize("direction", [AXES, np.diag([-1.0, 1.0, -1.0]), np.diag([1.0, 1.0, -1.0])])

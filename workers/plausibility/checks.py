@@ -147,6 +147,12 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
         "expected the contour to follow edges of the images better than its mirror image, found the opposite (by "
         "{value_abs:.2f}): the contour or all series may be flipped left to right; " + _CONTOUR,
     ),
+    "outline_reflected": (
+        "contour_does_not_fit",
+        "expected the contour to follow edges of the images best where it is, found that it does so better reflected "
+        "in the middle of the picture or in the patient's x = 0 (by {value_abs:.2f}): the contour or all series are "
+        "flipped left to right; " + _CONTOUR,
+    ),
 }  # fmt: skip
 GROUPS = tuple(dict.fromkeys(code for code, _ in _SENTENCES.values()))
 """Reason codes, causes before what follows from them."""

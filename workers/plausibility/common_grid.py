@@ -29,6 +29,8 @@ class CommonView:
         Share of each pixel inside the contour, from the series that gives the grid.
     reference : SeriesRole
         The series that gives the grid: the one with the thickest slices.
+    picture : Picture
+        Its picture.
     spacing_zyx_mm : (float, float, float)
         Distances of the voxel centres.
     """
@@ -37,6 +39,7 @@ class CommonView:
     covered_zyx: Mapping[SeriesRole, BoolArray]
     mask_zyx: Float32Array
     reference: SeriesRole
+    picture: Picture
     spacing_zyx_mm: tuple[float, float, float]
 
 
@@ -68,7 +71,7 @@ def common_view(pictures: Mapping[SeriesRole, Picture]) -> CommonView:
     for role, picture in pictures.items():
         grey[role], covered[role] = _on_grid(picture, picture.grey_zyx, base, heights, shape)
     mask, _ = _on_grid(base, base.mask_zyx, base, heights, shape)
-    return CommonView(grey, covered, mask, reference, (float(every * slice_mm), y_mm, x_mm))
+    return CommonView(grey, covered, mask, reference, base, (float(every * slice_mm), y_mm, x_mm))
 
 
 def _on_grid(

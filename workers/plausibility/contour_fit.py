@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +18,8 @@ HERE_MM = 4.0
 ELSEWHERE_MM = 6.0
 NEIGHBOURING_SLICES = 2
 MIRROR_YX_MM = (2.0, 4.0)
+PLANE_MM = 2.0
+PLANE_REACH_MM = 70.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,11 @@ class ContourFit:
         The largest values within 2 mm (front to back) and 4 mm (right to left) of the contour's place, as it is and
         mirrored left to right about its own middle. A contour that was mirrored about the head's midline and is now
         farther away than that fits better moved.
+    in_place : float
+        The largest value within 2 mm of the contour's place.
+    reflected : float or None
+        The same where the contour would be if it were reflected in one of the given planes; None where no such place
+        is in the picture.
     """
 
     here: float
@@ -45,15 +53,20 @@ class ContourFit:
     other_slices: float
     unmirrored: float
     mirrored: float
+    in_place: float
+    reflected: float | None
 
 
-def contour_fit(view: CommonView) -> ContourFit:
+def contour_fit(view: CommonView, from_planes_mm: Sequence[float] = ()) -> ContourFit:
     """Compare the contour's outline with the edges of all series, at its place and around it.
 
     Parameters
     ----------
     view : CommonView
         Of the close-ups.
+    from_planes_mm : sequence of float
+        Distance of the contour's centre from each sagittal plane in which a program may have reflected it, positive to
+        the left.
 
     Returns
     -------
@@ -72,15 +85,23 @@ def contour_fit(view: CommonView) -> ContourFit:
     reach = (
         min(NEIGHBOURING_SLICES, n - 1), min(int(REACH_MM / y_mm), rows - 1), min(int(REACH_MM / x_mm), columns - 1),
     )  # fmt: skip
-    size = padded_shape((rows, columns), reach[1:])
+    turned_reach = (0, reach[1], min(int(PLANE_REACH_MM / x_mm), columns - 1))
+    size = padded_shape((rows, columns), turned_reach[1:])
     pictured = transformed(np.asarray(edges, dtype=np.complex64), size)
     plain = agreement(pictured, transformed(outline, size), weight, view.spacing_zyx_mm, reach)
     turned_outline = np.roll(mirrored(outline, 2), back, axis=2)
-    turned = agreement(pictured, transformed(turned_outline, size), weight, view.spacing_zyx_mm, (0, *reach[1:]))
-    return _summary(plain, turned)
+    turned = agreement(pictured, transformed(turned_outline, size), weight, view.spacing_zyx_mm, turned_reach)
+    return _summary(plain, turned, [_at(turned, -2 * distance) for distance in from_planes_mm])
 
 
-def _summary(plain: Agreement, turned: Agreement) -> ContourFit:
+def _at(turned: Agreement, x_mm: float) -> float | None:
+    """Return the largest agreement within 2 mm of a shift to the left; None where it is outside the reach."""
+    _, ys, xs = turned.shifts_zyx_mm
+    near = (np.abs(ys)[:, None] <= PLANE_MM) & (np.abs(xs - x_mm)[None, :] <= PLANE_MM)
+    return float(turned.values[0][near].max()) if near.any() else None
+
+
+def _summary(plain: Agreement, turned: Agreement, reflected: Sequence[float | None]) -> ContourFit:
     _, y_mm, x_mm = plain.shifts_zyx_mm
     middle = plain.values.shape[0] // 2
     in_plane: FloatArray = np.hypot(y_mm[:, None], x_mm[None, :])
@@ -89,9 +110,15 @@ def _summary(plain: Agreement, turned: Agreement) -> ContourFit:
     moved, (_, to_back, to_left) = plain.best(around)
     others = np.delete(plain.values, middle, axis=0)[:, in_plane <= HERE_MM]
     # Both outlines may move equally far, so that exchanging them changes the sign of the difference and no more.
-    near = (np.abs(y_mm)[:, None] <= MIRROR_YX_MM[0]) & (np.abs(x_mm)[None, :] <= MIRROR_YX_MM[1])
+    _, y_turned_mm, x_turned_mm = turned.shifts_zyx_mm
+    within = [
+        (np.abs(y)[:, None] <= MIRROR_YX_MM[0]) & (np.abs(x)[None, :] <= MIRROR_YX_MM[1])
+        for y, x in ((y_mm, x_mm), (y_turned_mm, x_turned_mm))
+    ]
+    at_planes = [value for value in reflected if value is not None]
     return ContourFit(
         float(plain.values[middle][in_plane <= HERE_MM].max()), moved, (to_back, to_left),
         float(others.max(initial=-1.0)),
-        float(plain.values[middle][near].max()), float(turned.values[0][near].max()),
+        float(plain.values[middle][within[0]].max()), float(turned.values[0][within[1]].max()),
+        _at(replace(plain, values=plain.values[[middle]]), 0.0) or 0.0, max(at_planes, default=None),
     )  # fmt: skip

@@ -53,6 +53,7 @@ SIDES: Mapping[str, str] = {
     "outline_moved": BELOW,
     "outline_slices": BELOW,
     "outline_mirrored": BELOW,
+    "outline_reflected": BELOW,
 }
 """On which side of its limits a measure is wrong."""
 
@@ -157,7 +158,7 @@ def _limit(name: str, values: np.ndarray) -> Limit:
     lowest, highest = (float(np.quantile(scaled, q)) for q in (EXTREME_QUANTILE, 1 - EXTREME_QUANTILE))
     margin = WIDE_MARGIN if kind in WIDE else SIZE_MARGIN if logarithmic else MARGIN
     low, high = (median + margin * (extreme - median) for extreme in (lowest, highest))
-    if kind == "outline_mirrored":
+    if kind in ("outline_mirrored", "outline_reflected"):
         # Of a tumour near the midline both outlines fit almost equally well; the usual margin would let half of the
         # mirrored ones pass.
         low = min(0.0, MARGIN * float(np.quantile(scaled, COMPARISON_QUANTILE)))

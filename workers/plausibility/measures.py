@@ -7,6 +7,7 @@
 | same_head, same_head_gap, same_side | each series | another head than in the others, or flipped |
 | enhancement, enhancement_gain, likeness | T1w, CE-T1w | no contrast agent, exchanged, one series twice |
 | outline and outline_* | contour | the outline follows no edges, or better ones moved, mirrored, in other slices |
+| outline_reflected | contour | the outline fits better where a program with reversed columns or x would put it |
 | air | contour | air inside the contour |
 | head_width_mm, head_depth_mm | study | another part of the body |
 | midline_mm, depth, below_air_mm | contour | another place than where tumours of this kind are |
@@ -64,12 +65,14 @@ def study_measures(study: PreparedStudy) -> dict[str, float]:
     measures |= {"head_width_mm": frame.width_mm, "head_depth_mm": frame.back_mm - frame.front_mm}
     if not view.mask_zyx.any():  # the contour is beyond the part that the series share
         return measures
-    place = _place(view, mean, frame)
+    centre_mm = _centre_mm(view)
     close_view = common_view(close_ups)
-    fit = contour_fit(close_view)
+    fit = contour_fit(close_view, _from_planes_mm(view, centre_mm))
+    if fit.reflected is not None:
+        measures["outline_reflected"] = fit.in_place - fit.reflected
     return {
         **measures,
-        **place,
+        **_place(view, mean, frame, centre_mm),
         **_size(study[view.reference], view),
         "air": _air(close_view, view),
         "outline": fit.here,
@@ -101,12 +104,33 @@ def _contrast(view: CommonView) -> dict[str, float]:
     return {"enhancement": skewness, "enhancement_gain": gain, "likeness": likeness(t1, contrast, tissue)}
 
 
-def _place(view: CommonView, mean_zyx: Float32Array, frame: HeadFrame) -> dict[str, float]:
+def _centre_mm(view: CommonView) -> tuple[float, float, float]:
+    """Centre of the contour (z, y, x), from the first voxel."""
     mask = view.mask_zyx
-    centre_mm = [
+    z, y, x = (
         float(mask.sum(axis=tuple({0, 1, 2} - {axis})) @ np.arange(mask.shape[axis]) / mask.sum()) * step
         for axis, step in enumerate(view.spacing_zyx_mm)
-    ]
+    )
+    return z, y, x
+
+
+def _from_planes_mm(view: CommonView, centre_mm: tuple[float, float, float]) -> list[float]:
+    """Distances from the planes in which programs reflect contours: the picture's middle, and the patient's x = 0.
+
+    An image that is read with its columns reversed, or a contour that is written so, is reflected in the middle of the
+    picture; an x of the wrong sign, as between LPS and RAS coordinates, reflects in x = 0.
+    """
+    _, y_mm, x_mm = centre_mm
+    origin, axes = view.picture.origin_lps_mm, view.picture.axes
+    from_middle = x_mm - (view.mask_zyx.shape[2] - 1) / 2 * view.spacing_zyx_mm[2]
+    # The slices are nearly axial, so their height changes x little.
+    lps_x_mm = origin[0] + axes[0, 0] * x_mm + axes[0, 1] * y_mm
+    return [from_middle, float(lps_x_mm / axes[0, 0])]
+
+
+def _place(
+    view: CommonView, mean_zyx: Float32Array, frame: HeadFrame, centre_mm: tuple[float, float, float]
+) -> dict[str, float]:
     place = {
         "midline_mm": centre_mm[2] - frame.midline_mm,
         "depth": (centre_mm[1] - frame.front_mm) / max(frame.back_mm - frame.front_mm, 1.0),
