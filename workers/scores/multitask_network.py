@@ -13,13 +13,14 @@ Zhong et al., EBioMedicine 2021;70:103522, section 2.3. Tian et al., JASA 2014;1
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from config.indication.nasopharynx import NASOPHARYNX
+from workers.scores.score_scale import ScoreScale
 
 SEQUENCES = tuple(role.value for role in NASOPHARYNX.feature_order)  # order in which their features are concatenated
 SHARED, BRANCH, LAST = 4608, 1536, 512  # at width 1
@@ -37,6 +38,8 @@ class ScoresArchitecture:
         Deep features of one sequence (512 times the width of the SE-ResNet).
     width : float
         Multiplies the hidden layers, in (0, 4]; 1 is the paper's.
+    output_bias : bool
+        The last layers have a bias: the scores are on the scale of a given nomogram, see `MultitaskNetwork.on_scale`.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class ScoresArchitecture:
 
     n_features: int = 512
     width: float = 1.0
+    output_bias: bool = False
 
     def __post_init__(self) -> None:
         if self.n_features < 1:
@@ -94,17 +98,18 @@ class MultitaskNetwork(nn.Module):
             nn.Linear(units(BRANCH), units(LAST)),
             nn.ReLU(),
         )
-        # No bias, as in the paper: but for tanh, a constant added to all risks does not change the partial likelihood.
-        self.prognosis_output = nn.Linear(units(LAST), N_ENDPOINTS, bias=False)
+        # No bias in training, as in the paper: but for tanh, a constant added to all risks does not change the partial
+        # likelihood.
+        self.prognosis_output = nn.Linear(units(LAST), N_ENDPOINTS, bias=architecture.output_bias)
         self.response = nn.Sequential(
             nn.Linear(units(SHARED), units(BRANCH)),
             nn.ReLU(),
             nn.Linear(units(BRANCH), units(LAST)),
             nn.ReLU(),
         )
-        # A bias here would be a main effect of the treatment, which the modified covariate method leaves out; without
-        # it the output is odd in T.
-        self.response_output = nn.Linear(units(LAST), 1, bias=False)
+        # A bias in training would be a main effect of the treatment, which the modified covariate method leaves out;
+        # without it the output is odd in T.
+        self.response_output = nn.Linear(units(LAST), 1, bias=architecture.output_bias)
 
     def forward(self, features: Tensor, treatment_factor: Tensor | float = 1.0) -> tuple[Tensor, Tensor]:
         """Compute prognosis and response.
@@ -121,7 +126,7 @@ class MultitaskNetwork(nn.Module):
         prognosis : tensor, shape (n, 3)
             In (-1, 1), rising with risk: OS, DMFS, LRRFS.
         response : tensor, shape (n,)
-            In (-1, 1), odd in the treatment factor.
+            In (-1, 1), without a bias odd in the treatment factor.
         """
         x = (features - self.feature_mean) / self.feature_scale
         shared = self.shared(x)  # (n, 4608)
@@ -142,3 +147,28 @@ class MultitaskNetwork(nn.Module):
         # A feature that is 0 for all patients (a ReLU that never fires) keeps its scale.
         self.get_buffer("feature_mean").copy_(features.mean(dim=0))
         self.get_buffer("feature_scale").copy_(torch.where(scale > 1e-6, scale, torch.ones_like(scale)))
+
+    def on_scale(self, scale: ScoreScale) -> MultitaskNetwork:
+        """Return a network with the same scores on another scale.
+
+        Parameters
+        ----------
+        scale : ScoreScale
+            In the weights and biases of the last layers, so that maps and members' spread are on it as well.
+
+        Returns
+        -------
+        MultitaskNetwork
+            With `output_bias`, in evaluation mode.
+        """
+        network = MultitaskNetwork(replace(self.architecture, output_bias=True))
+        network.load_state_dict(self.state_dict(), strict=False)  # all but the biases
+        layers = (
+            (self.prognosis_output, network.prognosis_output, scale.prognostic),
+            (self.response_output, network.response_output, scale.predictive),
+        )
+        with torch.no_grad():
+            for old, new, to in layers:
+                new.weight.copy_(to.slope * old.weight)
+                new.bias.copy_(to.intercept + (to.slope * old.bias if old.bias is not None else 0.0))
+        return network.eval()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from config.arrays import Float32Array, FloatArray
+from config.arrays import BoolArray, Float32Array, FloatArray
 from config.errors import InputError
 from workers.scores.multitask_network import SEQUENCES, MultitaskNetwork
+from workers.scores.score_scale import ScoreScale
 
 BATCH = 16  # patients in one pass of the network
 
@@ -30,6 +31,14 @@ class Scores:
 
     prognostic: FloatArray
     predictive: FloatArray
+
+    def on_scale(self, scale: ScoreScale) -> Scores:
+        """Return both scores on another scale."""
+        return Scores(scale.prognostic.apply(self.prognostic), scale.predictive.apply(self.predictive))
+
+    def of(self, patients: BoolArray) -> Scores:
+        """Return the scores of chosen patients."""
+        return Scores(self.prognostic[patients], self.predictive[patients])
 
 
 def concatenated(features: Mapping[str, Float32Array]) -> Float32Array:

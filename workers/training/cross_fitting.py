@@ -13,7 +13,7 @@ regressions: the second stage learns from out-of-fold predictions).
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from config.errors import InputError
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.profile import Indication
 from workers.nomogram.model import CoxNomogram
+from workers.scores.score_scale import ScoreScale
 from workers.scores.scoring import Scores
 from workers.survival.cohort import Cohort
 from workers.training.batch_sampling import stratified_folds
@@ -64,6 +65,14 @@ class CrossFit:
         """Mean of the members' scores, as a report has it; seen for patients of the training."""
         prognostic, predictive = self.by_member
         return Scores(prognostic.mean(axis=0), predictive.mean(axis=0))
+
+    def on_scale(self, scale: ScoreScale) -> CrossFit:
+        """Return the members with networks and scores on another scale."""
+        members = tuple(
+            replace(member, score_network=member.score_network.on_scale(scale), scores=member.scores.on_scale(scale))
+            for member in self.members
+        )
+        return CrossFit(members, self.fold, self.out_of_fold.on_scale(scale))
 
     @property
     def seconds(self) -> dict[str, float]:

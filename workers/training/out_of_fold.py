@@ -23,6 +23,7 @@ from workers.survival.concordance import Concordance, harrell_concordance
 from workers.survival.ridge import Penalty
 from workers.training.model_evaluation import dfs_gain, linear_predictor, survival_as_treated
 from workers.training.network_training import fit_training_nomogram
+from workers.training.score_scale import fit_score_scale
 from workers.validation.survival_comparison import compare_arms_by_preference
 from workers.validation.unseen_performance import unseen_performance
 
@@ -96,7 +97,8 @@ def predict_out_of_fold(
     scores : Scores
         Out of fold, shape (n,) each.
     nomogram : CoxNomogram or None
-        Used for every fold; None: that of a fold is fitted on the out-of-fold scores of the other folds.
+        Used for every fold, with the fold's scores on the scale that the other folds give (`fit_score_scale`); None:
+        the nomogram of a fold is fitted on the out-of-fold scores of the other folds.
     indication : Indication
         Its horizons, and that of the benefit.
     seconds : float
@@ -104,7 +106,7 @@ def predict_out_of_fold(
     penalty : float, "auto" or None
         Of a ridge-penalised fit of each fold's nomogram.
     fitted_on : bool array, shape (n,), optional
-        Training patients that nomograms are fitted on; all by default.
+        Training patients that nomograms or scales are fitted on; all by default.
 
     Returns
     -------
@@ -121,15 +123,20 @@ def predict_out_of_fold(
     horizon = indication.decision.horizon_months
     lp, benefit = np.full(len(fold), np.nan), np.full(len(fold), np.nan)
     survival = {month: np.full(len(fold), np.nan) for month in indication.horizons_months}
+    used = Scores(scores.prognostic.copy(), scores.predictive.copy())
     for number in range(1, int(fold.max()) + 1):
         inside = fold == number
+        others, own = learned_from & ~inside, scores.of(inside)
         try:
+            if nomogram is not None:
+                own = own.on_scale(fit_score_scale(cohort, others, scores, nomogram))
             fitted = nomogram or fit_training_nomogram(
-                cohort, learned_from & ~inside, scores, f"fold {number}", "out of fold", indication, penalty
+                cohort, others, scores, f"fold {number}", "out of fold", indication, penalty
             )
         except InputError as error:
             raise InputError(f"fold {number} of {int(fold.max())}: {error}") from error
-        patients, own = cohort.where(inside), Scores(scores.prognostic[inside], scores.predictive[inside])
+        patients = cohort.where(inside)
+        used.prognostic[inside], used.predictive[inside] = own.prognostic, own.predictive
         lp[inside] = linear_predictor(patients, own, fitted)
         benefit[inside] = dfs_gain(patients, own, fitted, horizon)
         for month, values in survival_as_treated(patients, own, fitted, indication.horizons_months).items():
@@ -137,7 +144,7 @@ def predict_out_of_fold(
     return OutOfFold(
         cohort.where(training),
         fold[training],
-        Scores(scores.prognostic[training], scores.predictive[training]),
+        used.of(training),
         lp[training],
         {month: values[training] for month, values in survival.items()},
         benefit[training],

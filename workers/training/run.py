@@ -68,6 +68,7 @@ from workers.training.network_training import claim_work_folder, fit_training_no
 from workers.training.out_of_fold import out_of_fold_metrics, predict_out_of_fold
 from workers.training.out_of_fold_table import write_out_of_fold
 from workers.training.patch_store import build_store
+from workers.training.score_scale import fit_score_scale
 from workers.training.training_config import Progress, TrainingConfig
 from workers.volumes.intensity import IntensityTemplate
 from workers.volumes.patches import PATCH_SIZE
@@ -185,10 +186,14 @@ def train_bundle(
     )
     store = replace(store, scale=source.scale)
     fit = cross_fit(cohort, training, store, config, n_folds, work, loader, progress)
+    out_of_fold, scale = fit.out_of_fold, None
+    if published is not None:
+        scale = fit_score_scale(cohort, fit.fold > 0, out_of_fold, published)
+        fit = fit.on_scale(scale)
     unseen = predict_out_of_fold(
         cohort,
         fit.fold,
-        fit.out_of_fold,
+        out_of_fold,
         published,
         description.indication,
         sum(fit.seconds.values()),
@@ -203,6 +208,8 @@ def train_bundle(
     nomogram = _write_nomogram(out, cohort, training, fit, description)
     _write_comparison_models(out, cohort, training, fit, nomogram)
     content = _manifest(cohort, training, fit, source, config, description, loader.device, origin)
+    if scale is not None:
+        content["training"]["score_scale"] = {**scale.to_json(), "of": nomogram.digest}
     content["training_data"]["left_out"] = {"n": 0, "by_reason": {}} if left_out is None else left_out.left_out
     content |= {
         "feature_distance_limit": {role: each.limit for role, each in distributions[0].items()},
@@ -214,7 +221,7 @@ def train_bundle(
                 cohort,
                 fit.fold,
                 [member.features for member in fit.members],
-                fit.out_of_fold,
+                out_of_fold,
                 config,
                 work,
                 nomogram=published,
