@@ -17,6 +17,7 @@ from config.bundle_conditions import ModelCondition, model_conditions
 from config.bundle_manifest import MANIFEST, BundleManifest, bundle_folder, read_manifest
 from config.errors import SettingsError
 from config.indication.profile import Indication, StageGate
+from config.indication.vocabulary import AnswerRule
 from config.settings import Settings
 from config.trial_evidence import trial_evidence
 
@@ -34,7 +35,13 @@ class DecisionPolicy:
     horizon_months : int
         The horizon of the recommendation, one of ``indication.horizons_months``.
     threshold : float
-        A difference of two probabilities in [-1, 1]: ICT+CCRT is recommended where it gains more than this.
+        A difference of two probabilities in [-1, 1]: ICT+CCRT is better where it gains more than this.
+    rule : AnswerRule
+        Whether the interval of the difference decides, or the bare difference; see `config.answer`.
+    stability : bool
+        Whether the answer is recomputed with slightly other inputs.
+    stability_share : float
+        In [0, 1]: an answer that holds in a smaller share of the recomputations is "no reliable difference".
     conditions : tuple of ModelCondition
         The conditions of use that the bundle itself decides; empty for an indication without a bundle.
     """
@@ -42,6 +49,9 @@ class DecisionPolicy:
     indication: Indication
     horizon_months: int
     threshold: float
+    rule: AnswerRule = AnswerRule.INTERVAL
+    stability: bool = True
+    stability_share: float = 0.9
     conditions: tuple[ModelCondition, ...] = field(default=(), compare=False)  # say something, decide nothing
 
     @classmethod
@@ -86,13 +96,17 @@ class DecisionPolicy:
         Returns
         -------
         dict
-            Horizon in months, threshold as a difference of two probabilities, EBV DNA threshold in copies/mL.
+            Horizon in months, threshold as a difference of two probabilities, EBV DNA threshold in copies/mL, the rule
+            of the answer and what is asked of its stability.
         """
         return {
             "horizon_months": self.horizon_months,
             "threshold": self.threshold,
             "ebv_threshold_copies_per_ml": self.ebv_threshold_copies_per_ml,
             "ebv_threshold_inclusive": self.ebv_threshold_inclusive,
+            "rule": self.rule.value,
+            "stability": self.stability,
+            "stability_share": self.stability_share,
         }
 
 
@@ -206,7 +220,8 @@ def policy_of(settings: Settings, indication: Indication, model: str) -> Decisio
             f"{' and '.join(map(str, indication.horizons_months))} months: choose one of these, or remove the setting"
         )
     threshold = indication.decision.threshold if decision.threshold is None else decision.threshold
-    return DecisionPolicy(indication, horizon, threshold)
+    rule = AnswerRule(decision.rule)
+    return DecisionPolicy(indication, horizon, threshold, rule, decision.stability, decision.stability_share)
 
 
 def _plain_stage(text: str | None) -> str | None:

@@ -303,6 +303,9 @@ class ModelSettings(_Section):
 class DecisionSettings(_Section):
     """The site's choices; None: as the bundle says. What contradicts the bundle is an error (`decision_policy.py`)."""
 
+    rule: Literal["interval", "point"] = "interval"
+    stability: bool = True
+    stability_share: float = Field(0.9, ge=0, le=1)
     horizon_months: int | None = Field(None, ge=1)  # one of the bundle's horizons
     threshold: float | None = Field(None, ge=-1, le=1)
     ebv_threshold_copies_per_ml: float | None = Field(None, gt=0)

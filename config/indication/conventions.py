@@ -17,6 +17,7 @@ VOLUME_DECIMALS = 2
 AGE_DECIMALS = 1
 COPIES_DECIMALS = 1
 THRESHOLD_DECIMALS = 4
+SHARE_DECIMALS = 4
 
 
 def whole_years(months: float) -> int | None:
@@ -69,3 +70,20 @@ def round_dfs(fraction: float) -> float:
         The displayed value as a fraction; never a negative zero.
     """
     return round_to(fraction, DFS_DECIMALS)
+
+
+def displayed_difference(ict_ccrt: float, ccrt: float) -> float:
+    """Return the difference of two probabilities as a reader gets it who subtracts the displayed values.
+
+    Parameters
+    ----------
+    ict_ccrt, ccrt : float
+        DFS under both regimens, in [0, 1], rounded or not.
+
+    Returns
+    -------
+    float
+        A fraction in [-1, 1], to a tenth of a percentage point.
+    """
+    # Rounded again: a difference of two decimals is not a decimal in binary (0.847 - 0.812 = 0.03499...).
+    return round_dfs(round_dfs(ict_ccrt) - round_dfs(ccrt))

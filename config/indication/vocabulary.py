@@ -1,4 +1,4 @@
-"""Names that all rooms share: treatment arms, series roles, biomarker categories, conditions of use, endpoints."""
+"""Names that all rooms share: treatment arms, answers, severities, series roles, biomarker categories, conditions."""
 
 from __future__ import annotations
 
@@ -10,6 +10,51 @@ class TreatmentArm(StrEnum):
 
     ICT_CCRT = "ICT+CCRT"
     CCRT = "CCRT"
+
+
+class Answer(StrEnum):
+    """What the model says about the two regimens: one of them, or that their difference is not reliable."""
+
+    ICT_CCRT = TreatmentArm.ICT_CCRT.value
+    CCRT = TreatmentArm.CCRT.value
+    NO_RELIABLE_DIFFERENCE = "no_reliable_difference"
+
+    @property
+    def arm(self) -> TreatmentArm | None:
+        """The recommended regimen; None for "no reliable difference"."""
+        return None if self is Answer.NO_RELIABLE_DIFFERENCE else TreatmentArm(self.value)
+
+
+class AnswerRule(StrEnum):
+    """What decides the answer: the 95 % interval of the difference, or the bare difference."""
+
+    INTERVAL = "interval"
+    POINT = "point"
+
+
+class AnswerGround(StrEnum):
+    """Why an answer is what it is; the first four are grounds of "no reliable difference"."""
+
+    NOT_VALID = "not_valid"
+    NO_INTERVAL = "no_interval"
+    INTERVAL_INCLUDES_THRESHOLD = "interval_includes_threshold"
+    NOT_STABLE = "not_stable"
+    INTERVAL_EXCLUDES_THRESHOLD = "interval_excludes_threshold"
+    POINT_DIFFERENCE = "point_difference"
+
+
+class Severity(StrEnum):
+    """What a reason, warning, finding or condition does to the result, the gravest first."""
+
+    BLOCKS = "blocks"
+    INVALIDATES = "invalidates"
+    CAUTIONS = "cautions"
+    NOTES = "notes"
+
+    @property
+    def rank(self) -> int:
+        """0 for the gravest: lists are sorted by it, so that what matters most is read first."""
+        return tuple(Severity).index(self)
 
 
 class SeriesRole(StrEnum):

@@ -17,7 +17,16 @@ from highdicom.coding_schemes import CodingSchemeIdentificationItem as SchemeIte
 from highdicom.sr import CodedConcept
 
 from config.indication.conventions import whole_years
-from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import (
+    Answer,
+    AnswerGround,
+    AnswerRule,
+    Condition,
+    ConditionState,
+    EbvCategory,
+    SeriesRole,
+    TreatmentArm,
+)
 
 PRIVATE_SCHEME = "99CPTDN"
 PRIVATE_SCHEME_UID = "2.25.324273081584558895343000411411136428078"
@@ -133,6 +142,23 @@ RECOMMENDED_BY_CATEGORY = {
 REGIMENS = {
     TreatmentArm.ICT_CCRT: _ours("ICT_CCRT", "ICT+CCRT: induction, then concurrent chemoradiotherapy", PAPER),
     TreatmentArm.CCRT: _ours("CCRT", "CCRT: concurrent chemoradiotherapy alone", PAPER),
+}
+# An answer that names a regimen has the regimen's code; the third answer and the grounds are derived in
+# `config/answer.py`, from the displayed difference, its displayed interval and the site's threshold.
+DECISION = "config/answer.py of this software"
+ANSWERS = {
+    Answer.ICT_CCRT: REGIMENS[TreatmentArm.ICT_CCRT],
+    Answer.CCRT: REGIMENS[TreatmentArm.CCRT],
+    Answer.NO_RELIABLE_DIFFERENCE: _ours("NO_RELIABLE_DIFF", "No reliable difference between the regimens", DECISION),
+}
+GROUND = _ours("GROUND", "Ground of the recommendation", DECISION)
+GROUNDS = {
+    AnswerGround.NOT_VALID: _ours("G_NOT_VALID", "The result is not valid for this patient", DECISION),
+    AnswerGround.NO_INTERVAL: _ours("G_NO_INTERVAL", "The difference has no 95 % CI", DECISION),
+    AnswerGround.INTERVAL_INCLUDES_THRESHOLD: _ours("G_INCLUDES", "95 % CI includes the threshold", DECISION),
+    AnswerGround.NOT_STABLE: _ours("G_NOT_STABLE", "The answer holds in too few recomputations", DECISION),
+    AnswerGround.INTERVAL_EXCLUDES_THRESHOLD: _ours("G_EXCLUDES", "95 % CI excludes the threshold", DECISION),
+    AnswerGround.POINT_DIFFERENCE: _ours("G_POINT", "The difference without its 95 % CI decides", DECISION),
 }
 REGIMENS_DIFFER = _ours("DEPENDS", "Depends on the EBV DNA category", PAPER)
 REGIMEN = _ours("REGIMEN", "Regimen", PAPER)
@@ -274,6 +300,17 @@ STAGE_FACT = _ours("STAGE_FACT", "Stage")
 AGE_SOURCE = _ours("AGE_SOURCE", "Source of the age")
 HORIZON = _ours("HORIZON", "Reported horizon", PAPER)
 DECISION_HORIZON = _ours("DECISION_HORIZON", "Horizon of the recommendation", PAPER)
+DECISION_RULE = _ours("DECISION_RULE", "Rule of the recommendation", DECISION)
+DECISION_RULES = {
+    AnswerRule.INTERVAL: _ours("RULE_INTERVAL", "The 95 % CI of the difference decides", DECISION),
+    AnswerRule.POINT: _ours("RULE_POINT", "The bare difference decides, as in the paper", DECISION),
+}
+STABILITY = _ours("STABILITY", "Recomputations of the answer")
+STABILITY_PART = _ours("STABILITY_PART", "Recomputations of one kind")
+STABILITY_KIND = _ours("STABILITY_KIND", "Kind of recomputation")
+STABILITY_HELD = _ours("STABILITY_HELD", "Recomputations with the same answer")
+STABILITY_OF = _ours("STABILITY_OF", "Recomputations in all")
+STABILITY_SHARE = _ours("STABILITY_SHARE", "Share of recomputations that must have the same answer")
 DECISION_THRESHOLD = _ours("DECISION_THRESH", "DFS difference above which ICT+CCRT is advised", PAPER)
 REVISION = _ours("REVISION", "Revision of the result in this study")
 REPORT_CREATED = _ours("CREATED", "Report created")

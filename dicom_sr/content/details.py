@@ -15,7 +15,7 @@ from dicom_sr.coding import codes
 from dicom_sr.coding.codes import Concept
 from dicom_sr.coding.items import code, composite, container, day, image, moment, number, text, uid
 from dicom_sr.report import numbers
-from dicom_sr.report.treatment_report import ConditionOfUse, ContourUsed, Fact, SeriesUsed, TreatmentReport
+from dicom_sr.report.treatment_report import ConditionOfUse, ContourUsed, Fact, SeriesUsed, Stability, TreatmentReport
 
 # Changes whenever a reader of the old layout could not read the new one; tests/dicom_sr/layouts has a file of each.
 LAYOUT = "1"
@@ -49,7 +49,27 @@ def _decision(report: TreatmentReport) -> Iterator[ContentItem]:
         yield number(codes.HORIZON, str(months), codes.MONTH)
     yield number(codes.DECISION_HORIZON, str(report.model.horizon_months), codes.MONTH)
     yield number(codes.DECISION_THRESHOLD, numbers.threshold(report.model.threshold), codes.PERCENT)
+    yield code(codes.DECISION_RULE, codes.DECISION_RULES[report.model.rule])
+    if report.stability is not None:
+        yield stability(report.stability)
     yield from _text(codes.NOMOGRAM_CITATION, report.model.nomogram_citation)
+
+
+def stability(stability: Stability) -> ContainerContentItem:
+    """Build the container of the recomputations: how many had the same answer, in all and by kind."""
+    parts = [
+        container(codes.STABILITY_PART, [text(codes.STABILITY_KIND, part.kind), *_counts(part.held, part.of)])
+        for part in stability.parts
+    ]
+    share = number(codes.STABILITY_SHARE, numbers.threshold(stability.minimum_share), codes.PERCENT)
+    return container(codes.STABILITY, [*_counts(stability.held, stability.of), share, *parts])
+
+
+def _counts(held: int, of: int) -> list[ContentItem]:
+    return [
+        number(codes.STABILITY_HELD, str(held), codes.NUMBER),
+        number(codes.STABILITY_OF, str(of), codes.NUMBER),
+    ]
 
 
 def _facts(report: TreatmentReport) -> Iterator[ContentItem]:

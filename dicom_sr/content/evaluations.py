@@ -78,11 +78,11 @@ def recommendation_items(report: TreatmentReport) -> Iterator[ContentItem]:
         yield code(codes.OUTCOME, codes.NOT_COMPUTED)
         return
     common = report.recommendation
-    yield code(codes.RECOMMENDED_REGIMEN, codes.REGIMENS[common] if common else codes.REGIMENS_DIFFER)
+    yield code(codes.RECOMMENDED_REGIMEN, codes.ANSWERS[common] if common else codes.REGIMENS_DIFFER)
     if common is None:
         for scenario in report.scenarios:
             name = codes.RECOMMENDED_BY_CATEGORY[scenario.ebv_category]
-            yield code(name, codes.REGIMENS[scenario.recommendation])
+            yield code(name, codes.ANSWERS[scenario.recommendation])
 
 
 def stage_items(stage: Stage) -> Iterator[ContentItem]:

@@ -131,7 +131,10 @@ def comparison_group(report: TreatmentReport, scenario: Scenario) -> Measurement
     return MeasurementsAndQualitativeEvaluations(
         _tracking(report, _named(report, scenario, "Comparison of the regimens")),
         measurements=measured,
-        qualitative_evaluations=[_assumed(scenario)],
+        qualitative_evaluations=[
+            _assumed(scenario),
+            QualitativeEvaluation(codes.GROUND.code, codes.GROUNDS[scenario.ground].code),
+        ],
     )
 
 

@@ -105,7 +105,7 @@ def _diagnostic_report(report: TreatmentReport, options: ReportOptions, pdf: byt
         "conclusion": summary_text(report, options.language),
     }
     if report.recommendation is not None:
-        document["conclusionCode"] = [_concept(codes.REGIMENS[report.recommendation])]
+        document["conclusionCode"] = [_concept(codes.ANSWERS[report.recommendation])]
     elif not report.computed:
         document["conclusionCode"] = [_concept(codes.NOT_COMPUTED)]
     if pdf is not None:
@@ -186,7 +186,7 @@ def _risk(report: TreatmentReport, options: ReportOptions, scenario: Scenario, r
         notes.insert(0, words.demonstration)
     if len(report.scenarios) > 1:
         notes.insert(0, f"Assuming {ebv_condition(report, scenario, words)}")
-    suffix = " (recommended)" if scenario.recommendation is result.arm else ""
+    suffix = " (recommended)" if scenario.recommendation.arm is result.arm else ""
     return {
         "resourceType": "RiskAssessment",
         "identifier": [_uid_identifier(uid_for(report.report_identity, kind))],

@@ -14,7 +14,7 @@ from pydicom import DataElement, Dataset, dcmread
 from pydicom.datadict import dictionary_VM
 from pydicom.multival import MultiValue
 
-from config.indication.vocabulary import TreatmentArm
+from config.indication.vocabulary import AnswerGround, TreatmentArm
 from dicom_sr.coding import codes
 from dicom_sr.header.copied_values import patient_and_study
 from dicom_sr.header.value_rules import ENUMERATED, RULES
@@ -32,7 +32,7 @@ UID = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))+")
 # UIDs of others are copied as they are: with leading zeros removed, a reference would name another object.
 COPIED_UID = re.compile(r"\d+(\.\d+)+", re.ASCII)
 # The displayed difference of two rates, each rounded to 0.001, is within 0.001 of the exact one. Nearer than that to
-# the threshold it may be on the other side of it than the exact difference, by which the regimen was recommended.
+# the threshold it may be on the other side of it than the exact difference, by which earlier versions recommended.
 ROUNDING = 0.0011
 
 
@@ -123,10 +123,21 @@ def _scenario_contradictions(report: TreatmentReport, scenario: Scenario) -> Ite
     if horizon not in scenario.ict_ccrt.dfs or horizon not in scenario.ccrt.dfs:
         yield f"expected DFS at the decision horizon of {horizon} months, found none"
         return
-    gain = scenario.difference(horizon) - report.model.threshold
-    by_rule = TreatmentArm.ICT_CCRT if gain > 0 else TreatmentArm.CCRT
-    if abs(gain) > ROUNDING and scenario.recommendation is not by_rule:
-        yield f"expected {by_rule.value} as recommended regimen, found {scenario.recommendation.value}"
+    is_valid = report.is_valid
+    if scenario.ground is AnswerGround.POINT_DIFFERENCE:
+        # Reports of earlier versions: by the exact difference, whatever the warnings said.
+        if abs(scenario.difference(horizon) - report.model.threshold) <= ROUNDING:
+            return
+        is_valid = True
+    by_rule = Scenario.decided(
+        scenario.ebv_category, scenario.ict_ccrt, scenario.ccrt, scenario.difference_ci95, report.model,
+        is_valid=is_valid, stability=report.stability,
+    )  # fmt: skip
+    if (by_rule.recommendation, by_rule.ground) != (scenario.recommendation, scenario.ground):
+        yield (
+            f"expected {by_rule.recommendation.value} by {by_rule.ground.value} as recommendation, found "
+            f"{scenario.recommendation.value} by {scenario.ground.value}"
+        )
 
 
 def _arm_contradictions(report: TreatmentReport, result: ArmResult) -> Iterator[str]:

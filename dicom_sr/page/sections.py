@@ -11,6 +11,7 @@ from config.indication.vocabulary import TreatmentArm
 from dicom_sr.page.canvas import Box, PageCanvas
 from dicom_sr.report import numbers
 from dicom_sr.report.plain_text import (
+    answer_name,
     condition_summary,
     decision_rule,
     difference_text,
@@ -103,16 +104,17 @@ def recommendation(canvas: PageCanvas, box: Box, report: TreatmentReport, words:
     """
     # The colour of the regimen is the one of its rates below and of its line in the nomogram.
     common = report.recommendation
-    accent = canvas.palette.ink if common is None else _color(canvas, common)
+    arm = None if common is None else common.arm
+    accent = canvas.palette.ink if arm is None else _color(canvas, arm)
     canvas.rectangle(Box(box.x, box.y + 2, 6, box.height - 6), facecolor=accent, edgecolor="none")
     inner = Box(box.x + 18, box.y, box.width - 18, box.height)
     canvas.text(inner.x, inner.y, words.recommended, 14, canvas.palette.dim)
     line = recommendation_text(report, words)
     top = inner.y + canvas.line_height(14) - 3
     y = canvas.fitted(inner, top, line, 34, bold=True, smallest=15)
-    if common is not None:
+    if arm is not None:
         x_after = inner.x + canvas.text_width(line, 34, bold=True) + 20
-        canvas.text(x_after, top + canvas.line_height(34) * 0.36, regimen_description(common, words), 15)
+        canvas.text(x_after, top + canvas.line_height(34) * 0.36, regimen_description(arm, words), 15)
     canvas.fitted(inner, y - 1, f"{decision_rule(report, words)}.", 13, canvas.palette.dim, smallest=11.5)
 
 
@@ -165,7 +167,7 @@ def results(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wordin
     for index, scenario in enumerate(report.scenarios):
         row = Box(rest.x, rest.y + index * height, rest.width, height)
         if len(report.scenarios) > 1:
-            recommended = f"{words.recommended} {regimen_name(scenario.recommendation, words)}"
+            recommended = f"{words.recommended} {answer_name(scenario.recommendation, words)}"
             canvas.fitted(row, row.y + 1, f"{ebv_condition(report, scenario, words)}: {recommended}", 14, bold=True)
             row = row.split(canvas.line_height(14) + 1)[1]
         for panel, horizon_months in zip(row.columns(len(months), PANEL_GAP), months, strict=True):

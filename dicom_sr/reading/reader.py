@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
-from config.indication.vocabulary import EbvCategory, TreatmentArm
+from config.indication.vocabulary import Answer, AnswerGround, AnswerRule, EbvCategory, TreatmentArm
 from dicom_sr.coding import codes
 from dicom_sr.coding.codes import Concept
 from dicom_sr.content.details import LAYOUT
@@ -34,6 +34,8 @@ from dicom_sr.report.treatment_report import (
     Scenario,
     Scores,
     SeriesUsed,
+    Stability,
+    StabilityPart,
     Stage,
     TreatmentReport,
 )
@@ -123,6 +125,7 @@ def _report(ds: Dataset) -> TreatmentReport:
         refusals=_reasons(evaluations, codes.REFUSAL),
         predecessors=tuple(_predecessors(ds)),
         conditions=tuple(_conditions(details)),
+        stability=_stability(details),
     )
 
 
@@ -151,6 +154,8 @@ def _model(evaluations: Dataset, measurements: Dataset, details: Dataset) -> Mod
         horizon_months=int(tree.required_number(details, codes.DECISION_HORIZON)),
         # Fractions inside, percent in the SR; values are rounded when they are built, so the division leaves no trace.
         threshold=tree.required_number(details, codes.DECISION_THRESHOLD) / 100,
+        # Earlier versions decided by the bare difference and did not say so.
+        rule=_optional(details, codes.DECISION_RULE, codes.DECISION_RULES, AnswerRule.POINT),
     )
 
 
@@ -236,13 +241,14 @@ def _scenarios(groups: list[Dataset], evaluations: Dataset, horizons: tuple[int,
             _arm(TreatmentArm.CCRT, arms, horizons),
             _recommendation(evaluations, ebv_category),
             {m: interval for m in horizons if (interval := _difference_interval(comparison, m)) is not None},
+            _optional(comparison, codes.GROUND, codes.GROUNDS, AnswerGround.POINT_DIFFERENCE),
         )
 
 
-def _recommendation(evaluations: Dataset, category: EbvCategory) -> TreatmentArm:
+def _recommendation(evaluations: Dataset, category: EbvCategory) -> Answer:
     # The recommendation of a category is written only where the categories differ.
     by_category = tree.code(evaluations, codes.RECOMMENDED_BY_CATEGORY[category])
-    return _decoded(by_category or tree.code(evaluations, codes.RECOMMENDED_REGIMEN), codes.REGIMENS)
+    return _decoded(by_category or tree.code(evaluations, codes.RECOMMENDED_REGIMEN), codes.ANSWERS)
 
 
 def _arm(arm: TreatmentArm, groups: Mapping[tree.CodeKey | None, Dataset], horizons: tuple[int, ...]) -> ArmResult:
@@ -312,6 +318,22 @@ def _conditions(details: Dataset) -> Iterator[ConditionOfUse]:
         )
 
 
+def _stability(details: Dataset) -> Stability | None:
+    item = tree.first(details, codes.STABILITY)
+    if item is None:
+        return None
+    parts = tuple(
+        StabilityPart(tree.text(part, codes.STABILITY_KIND) or "", *_counts(part))
+        for part in tree.named(item, codes.STABILITY_PART)
+    )
+    return Stability(*_counts(item), tree.required_number(item, codes.STABILITY_SHARE) / 100, parts)
+
+
+def _counts(item: Dataset) -> tuple[int, int]:
+    held, of = (tree.required_number(item, name) for name in (codes.STABILITY_HELD, codes.STABILITY_OF))
+    return int(held), int(of)
+
+
 def _reasons(evaluations: Dataset, name: Concept) -> tuple[Reason, ...]:
     return tuple(_reason(tree.text_value(item)) for item in tree.named(evaluations, name))
 
@@ -327,6 +349,11 @@ def _predecessors(ds: Dataset) -> Iterator[str]:
         for series in study.get("ReferencedSeriesSequence") or ():
             for item in series.get("ReferencedSOPSequence") or ():
                 yield str(item.ReferencedSOPInstanceUID)
+
+
+def _optional(parent: Dataset, name: Concept, table: Mapping[Key, Concept], absent: Key) -> Key:
+    code = tree.code(parent, name)
+    return absent if code is None else _decoded(code, table)
 
 
 def _decoded(code: tree.CodeKey | None, table: Mapping[Key, Concept]) -> Key:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from config.indication.vocabulary import ConditionState, EbvCategory, TreatmentArm
+from config.indication.vocabulary import Answer, ConditionState, EbvCategory, TreatmentArm
 from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import Language
 from dicom_sr.report.treatment_report import Fact, Scenario, Scores, TreatmentReport
@@ -83,11 +83,16 @@ def recommendation_text(report: TreatmentReport, words: Wording) -> str:
         One regimen; where EBV DNA is unknown and decides, the regimen of each category with its category.
     """
     if report.recommendation is not None:
-        return regimen_name(report.recommendation, words)
+        return answer_name(report.recommendation, words)
     return "; ".join(
-        f"{regimen_name(scenario.recommendation, words)} ({ebv_condition(report, scenario, words)})"
+        f"{answer_name(scenario.recommendation, words)} ({ebv_condition(report, scenario, words)})"
         for scenario in report.scenarios
     )
+
+
+def answer_name(answer: Answer, words: Wording) -> str:
+    """Return the answer in words: the abbreviation of a regimen, or "No reliable difference"."""
+    return words.no_reliable_difference if answer.arm is None else regimen_name(answer.arm, words)
 
 
 def regimen_name(arm: TreatmentArm, words: Wording) -> str:

@@ -13,22 +13,36 @@ Source of the quantities: Zhong et al., EBioMedicine 2021;70:103522.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
+from config.answer import decide
 from config.indication.conventions import (
     AGE_DECIMALS,
     COPIES_DECIMALS,
     DFS_DECIMALS,
     POINTS_DECIMALS,
     SCORE_DECIMALS,
+    SHARE_DECIMALS,
     THRESHOLD_DECIMALS,
     VOLUME_DECIMALS,
+    displayed_difference,
     round_to,
 )
 from config.indication.nasopharynx import NASOPHARYNX
 from config.indication.nasopharynx_staging import other_group, stage_group
-from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import (
+    Answer,
+    AnswerGround,
+    AnswerRule,
+    Condition,
+    ConditionState,
+    EbvCategory,
+    SeriesRole,
+    Severity,
+    TreatmentArm,
+)
+from config.severities import condition_severity, invalidates, severity_of
 from dicom_sr.report.normalisation import NormalisedValue, rounded_to
 
 
@@ -39,6 +53,11 @@ class Reason(NormalisedValue):
     code: str
     text: str
 
+    @property
+    def severity(self) -> Severity:
+        """What it does to a result that was computed; as the reason of a refusal every code blocks."""
+        return severity_of(self.code)
+
 
 @dataclass(frozen=True)
 class ConditionOfUse(NormalisedValue):
@@ -47,6 +66,11 @@ class ConditionOfUse(NormalisedValue):
     code: Condition
     state: ConditionState
     text: str
+
+    @property
+    def severity(self) -> Severity:
+        """What its state does to the result."""
+        return condition_severity(self.code, self.state)
 
 
 @dataclass(frozen=True)
@@ -111,13 +135,57 @@ class Scenario(NormalisedValue):
     ----------
     difference_ci95 : mapping of int to pair of float
         By horizon in months, the 95 % confidence interval of `difference`, as fractions; empty where none was computed.
+    ground : AnswerGround
+        Why the answer is what it is; reports of earlier versions decided by the bare difference.
     """
 
     ebv_category: EbvCategory
     ict_ccrt: ArmResult
     ccrt: ArmResult
-    recommendation: TreatmentArm
+    recommendation: Answer
     difference_ci95: Mapping[int, tuple[float, float]] = field(metadata=rounded_to(DFS_DECIMALS), default_factory=dict)
+    ground: AnswerGround = AnswerGround.POINT_DIFFERENCE
+
+    @classmethod
+    def decided(
+        cls,
+        ebv_category: EbvCategory,
+        ict_ccrt: ArmResult,
+        ccrt: ArmResult,
+        difference_ci95: Mapping[int, tuple[float, float]],
+        model: ModelIdentity,
+        *,
+        is_valid: bool = True,
+        stability: Stability | None = None,
+    ) -> Scenario:
+        """Build the scenario with the answer that its displayed numbers give.
+
+        Parameters
+        ----------
+        ebv_category, ict_ccrt, ccrt, difference_ci95
+            The numbers of the scenario.
+        model : ModelIdentity
+            Horizon, threshold and rule of the decision.
+        is_valid : bool
+            Nothing invalidates the result, see `TreatmentReport.is_valid`.
+        stability : Stability or None
+            Of the whole report.
+
+        Returns
+        -------
+        Scenario
+            With recommendation and ground of `config.answer.decide`.
+        """
+        undecided = cls(ebv_category, ict_ccrt, ccrt, Answer.NO_RELIABLE_DIFFERENCE, difference_ci95)
+        decision = decide(
+            undecided.difference(model.horizon_months),
+            undecided.difference_ci95.get(model.horizon_months),
+            model.threshold,
+            model.rule,
+            is_valid=is_valid,
+            is_stable=stability is None or stability.is_stable,
+        )
+        return replace(undecided, recommendation=decision.answer, ground=decision.ground)
 
     def difference(self, horizon_months: int) -> float:
         """Return DFS under ICT+CCRT minus DFS under CCRT, of the displayed (rounded) values.
@@ -132,9 +200,41 @@ class Scenario(NormalisedValue):
         float
             A fraction in [-1, 1], to a tenth of a percent.
         """
-        # Of the rounded rates, and rounded again: a difference of two decimals is not a decimal in binary.
-        gain = self.ict_ccrt.dfs[horizon_months].value - self.ccrt.dfs[horizon_months].value
-        return round_to(gain, DFS_DECIMALS)
+        return displayed_difference(self.ict_ccrt.dfs[horizon_months].value, self.ccrt.dfs[horizon_months].value)
+
+
+@dataclass(frozen=True)
+class StabilityPart(NormalisedValue):
+    """Recomputations of one kind, for example with the contour moved, and how many of them gave the same answer."""
+
+    kind: str
+    held: int
+    of: int
+
+
+@dataclass(frozen=True)
+class Stability(NormalisedValue):
+    """In how many recomputations with slightly other inputs the answer was the same.
+
+    Attributes
+    ----------
+    held, of : int
+        Recomputations with the same answer, and all of them.
+    minimum_share : float
+        Below this share, in [0, 1], the answer is "no reliable difference".
+    parts : tuple of StabilityPart
+        The same by kind; may be empty.
+    """
+
+    held: int
+    of: int
+    minimum_share: float = field(metadata=rounded_to(SHARE_DECIMALS))
+    parts: tuple[StabilityPart, ...] = ()
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether the share is reached; true of no recomputation at all, which says nothing against an answer."""
+        return round_to(self.held - self.minimum_share * self.of, SHARE_DECIMALS) >= 0
 
 
 @dataclass(frozen=True)
@@ -275,7 +375,9 @@ class ModelIdentity(NormalisedValue):
     horizon_months : int
         The horizon of the recommendation.
     threshold : float
-        ICT+CCRT is recommended where its DFS exceeds that of CCRT by more than this fraction.
+        The difference of DFS, as a fraction, above which ICT+CCRT is better by the site's standard.
+    rule : AnswerRule
+        Whether the interval of the difference decides, or the bare difference, as in reports of earlier versions.
     """
 
     name: str
@@ -289,6 +391,7 @@ class ModelIdentity(NormalisedValue):
     nomogram_citation: str = ""
     horizon_months: int = NASOPHARYNX.decision.horizon_months
     threshold: float = field(metadata=rounded_to(THRESHOLD_DECIMALS), default=0.0)
+    rule: AnswerRule = AnswerRule.POINT
 
 
 @dataclass(frozen=True)
@@ -307,6 +410,8 @@ class TreatmentReport(NormalisedValue):
         SOP Instance UIDs of the SRs that this report replaces.
     conditions : tuple of ConditionOfUse
         Each condition of use once, in the order of `Condition`; empty in reports of earlier versions.
+    stability : Stability or None
+        None where it was not computed.
     """
 
     patient_id: str
@@ -330,6 +435,7 @@ class TreatmentReport(NormalisedValue):
     refusals: tuple[Reason, ...] = ()
     predecessors: tuple[str, ...] = ()
     conditions: tuple[ConditionOfUse, ...] = ()
+    stability: Stability | None = None
 
     @property
     def computed(self) -> bool:
@@ -337,12 +443,18 @@ class TreatmentReport(NormalisedValue):
         return bool(self.scenarios)
 
     @property
+    def is_valid(self) -> bool:
+        """Whether no warning, finding or condition of use invalidates the result for this patient."""
+        findings: tuple[Reason | ConditionOfUse, ...] = (*self.warnings, *self.quality, *self.conditions)
+        return not invalidates(each.severity for each in findings)
+
+    @property
     def tumour_volume_ml(self) -> float | None:
         """Volume of the first contour in mL, None without a contour."""
         return self.contours[0].volume_ml if self.contours else None
 
     @property
-    def recommendation(self) -> TreatmentArm | None:
-        """The regimen that every scenario recommends; None when they disagree or nothing was computed."""
+    def recommendation(self) -> Answer | None:
+        """The answer of every scenario; None when they disagree or nothing was computed."""
         recommended = {scenario.recommendation for scenario in self.scenarios}
         return recommended.pop() if len(recommended) == 1 else None

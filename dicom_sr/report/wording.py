@@ -17,6 +17,7 @@ class Wording:
     title: str
     demonstration: str
     recommended: str
+    no_reliable_difference: str
     not_computed: str
     reasons: str
     regimen_ict: str
@@ -86,6 +87,7 @@ ENGLISH = Wording(
     title="Treatment decision nomogram (CPTDN), nasopharyngeal carcinoma",
     demonstration="DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
     recommended="Recommended regimen",
+    no_reliable_difference="No reliable difference",
     not_computed="NOT COMPUTED",
     reasons="Reasons",
     regimen_ict="ICT+CCRT",
@@ -173,6 +175,7 @@ CHINESE = Wording(
     title="鼻咽癌治疗决策列线图 (CPTDN)",
     demonstration="演示模型 — 不得用于临床 / DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
     recommended="推荐方案",
+    no_reliable_difference="差异不可靠",
     not_computed="未计算",
     reasons="原因",
     regimen_ict="ICT+CCRT",

@@ -9,7 +9,7 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import MRImageStorage, RTStructureSetStorage
 
-from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import Answer, Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.report.report_inputs import PagePictures, SequencePicture, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import (
     ArmResult,
@@ -108,7 +108,7 @@ def arm(which: TreatmentArm, three_years: float, five_years: float, total: float
 def scenario(category: EbvCategory = EbvCategory.ABOVE, shift: float = 0.0) -> Scenario:
     ict = arm(TreatmentArm.ICT_CCRT, 0.8642 + shift, 0.7915 + shift, 138.7)
     ccrt = arm(TreatmentArm.CCRT, 0.7731 + shift, 0.6648 + shift, 164.1)
-    return Scenario(category, ict, ccrt, TreatmentArm.ICT_CCRT, {36: (0.012, 0.17), 60: (0.021, 0.232)})
+    return Scenario(category, ict, ccrt, Answer.ICT_CCRT, {36: (0.012, 0.17), 60: (0.021, 0.232)})
 
 
 def model(demonstration: bool = False) -> ModelIdentity:
@@ -304,7 +304,7 @@ def differing(**changes: Any) -> TreatmentReport:
         EbvCategory.NOT_ABOVE,
         ArmResult(TreatmentArm.ICT_CCRT, low.ccrt.points, low.ccrt.total_points, low.ccrt.dfs),
         ArmResult(TreatmentArm.CCRT, low.ict_ccrt.points, low.ict_ccrt.total_points, low.ict_ccrt.dfs),
-        TreatmentArm.CCRT,
+        Answer.CCRT,
         {36: (-0.17, -0.012), 60: (-0.232, -0.021)},
     )
     return unknown_ebv(**{"report_identity": "7f" * 32, "scenarios": (swapped, scenario()), **changes})

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
 
 from hypothesis import strategies as st
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, RTStructureSetStorage, SegmentationStorage
 
-from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import AnswerRule, Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.report.treatment_report import (
     ArmResult,
     ConditionOfUse,
@@ -21,6 +22,8 @@ from dicom_sr.report.treatment_report import (
     Scenario,
     Scores,
     SeriesUsed,
+    Stability,
+    StabilityPart,
     Stage,
     TreatmentReport,
 )
@@ -53,13 +56,25 @@ def arms(draw: st.DrawFn, arm: TreatmentArm, horizons: tuple[int, ...]) -> ArmRe
 
 
 @st.composite
-def scenarios(draw: st.DrawFn, category: EbvCategory, horizons: tuple[int, ...], model: ModelIdentity) -> Scenario:
+def scenarios(
+    draw: st.DrawFn,
+    category: EbvCategory,
+    horizons: tuple[int, ...],
+    model: ModelIdentity,
+    is_valid: bool,
+    stability: Stability | None,
+) -> Scenario:
     ict, ccrt = draw(arms(TreatmentArm.ICT_CCRT, horizons)), draw(arms(TreatmentArm.CCRT, horizons))
-    gain = ict.dfs[model.horizon_months].value - ccrt.dfs[model.horizon_months].value
     interval = st.tuples(st.floats(-1, 1), st.floats(-1, 1))
     intervals = {months: draw(interval) for months in draw(st.sets(st.sampled_from(horizons)))}
-    chosen = TreatmentArm.ICT_CCRT if gain > model.threshold else TreatmentArm.CCRT
-    return Scenario(category, ict, ccrt, chosen, intervals)
+    return Scenario.decided(category, ict, ccrt, intervals, model, is_valid=is_valid, stability=stability)
+
+
+@st.composite
+def stabilities(draw: st.DrawFn) -> Stability:
+    parts = draw(st.lists(st.builds(StabilityPart, some_words, st.integers(0, 20), st.integers(20, 40)), max_size=3))
+    held, of = sum(part.held for part in parts), sum(part.of for part in parts)
+    return Stability(held, of, draw(fractions), tuple(parts))
 
 
 @st.composite
@@ -70,9 +85,9 @@ def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, 
         ModelIdentity, name=words, version=words, digest=digests, network_digest=digests, nomogram_digest=digests,
         intended_use=words, training_population=words, demonstration=st.booleans(), nomogram_citation=words,
         horizon_months=st.sampled_from(horizons), threshold=st.floats(-0.5, 0.5),
+        rule=st.sampled_from(list(AnswerRule)),
     ))  # fmt: skip
     categories = draw(st.lists(st.sampled_from(list(EbvCategory)), unique=True, max_size=3))
-    drawn_scenarios = tuple(draw(scenarios(category, horizons, model)) for category in categories)
     some_reason = st.lists(st.builds(Reason, st.just("other"), some_words), min_size=1, max_size=2).map(tuple)
     series = st.builds(
         SeriesUsed, st.sampled_from(list(SeriesRole)), uids, st.sampled_from([MRImageStorage, EnhancedMRImageStorage]),
@@ -104,12 +119,14 @@ def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, 
         "series": tuple(draw(st.lists(series, max_size=3))),
         "contours": tuple(draw(st.lists(contour, max_size=2, unique_by=lambda used: used.sop_instance_uid))),
         "scores": draw(st.none() | st.builds(Scores, scores, scores)),
-        "scenarios": drawn_scenarios,
         "horizons_months": horizons,
         "quality": draw(reasons),
         "warnings": draw(reasons),
-        "refusals": () if drawn_scenarios else draw(some_reason),
+        "refusals": () if categories else draw(some_reason),
         "predecessors": tuple(draw(st.lists(uids, max_size=3, unique=True))),
         "conditions": tuple(draw(st.lists(conditions, max_size=11, unique_by=lambda condition: condition.code))),
     }  # fmt: skip
-    return TreatmentReport(**values)
+    unanswered = TreatmentReport(**values, stability=draw(st.none() | stabilities()))
+    valid, stability = unanswered.is_valid, unanswered.stability
+    drawn = tuple(draw(scenarios(category, horizons, model, valid, stability)) for category in categories)
+    return replace(unanswered, scenarios=drawn)

@@ -13,7 +13,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import EnhancedMRImageStorage
 
-from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import Answer, EbvCategory, SeriesRole
 from dicom_sr.header.attributes import offset_text
 from dicom_sr.header.uids import series_uid_of
 from dicom_sr.objects.build import build_objects
@@ -224,7 +224,7 @@ def templates(item: Dataset) -> list[str]:
         ({"revision": 0}, "revision of at least 1"),
         ({"ebv_dna": EbvDna(EbvCategory.ABOVE, provenance=Fact(""))}, "a source for each clinical fact"),
         ({"scenarios": (samples.scenario(), samples.scenario())}, "one scenario per EBV DNA category"),
-        ({"scenarios": (replace(samples.scenario(), recommendation=TreatmentArm.CCRT),)}, "ICT\\+CCRT as"),
+        ({"scenarios": (replace(samples.scenario(), recommendation=Answer.CCRT),)}, "ICT\\+CCRT by"),
         ({"scenarios": (replace(samples.scenario(), ccrt=samples.scenario().ict_ccrt),)}, "the result of CCRT"),
         ({"model": replace(samples.model(), horizon_months=48)}, "at the decision horizon of 48"),
         (

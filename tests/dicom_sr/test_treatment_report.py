@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from config.indication.vocabulary import EbvCategory, TreatmentArm
+from config.indication.vocabulary import Answer, EbvCategory, TreatmentArm
 from dicom_sr.report import numbers
 from dicom_sr.report.normalisation import clean_text
 from dicom_sr.report.treatment_report import ArmResult, DfsEstimate, EbvDna, Reason, Scenario, Scores
@@ -16,7 +16,7 @@ def test_the_displayed_difference_is_displayed_minus_displayed(ict: float, ccrt:
         ArmResult(arm, {}, 0.0, {60: DfsEstimate.rounded(value, value, value)})
         for arm, value in ((TreatmentArm.ICT_CCRT, ict), (TreatmentArm.CCRT, ccrt))
     ]
-    scenario = Scenario(EbvCategory.ABOVE, arms[0], arms[1], TreatmentArm.CCRT)
+    scenario = Scenario(EbvCategory.ABOVE, arms[0], arms[1], Answer.CCRT)
     tenths = [round(float(numbers.percent(arm.dfs[60].value)) * 10) for arm in arms]
     shown = numbers.signed_percent(scenario.difference(60))
     assert round(float(shown) * 10) == tenths[0] - tenths[1]

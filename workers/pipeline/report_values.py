@@ -8,7 +8,7 @@ from typing import Any
 
 from config.decision_policy import DecisionPolicy
 from config.errors import IneligibleStudyError
-from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import Answer, Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 from config.settings import Settings
 from config.version import software_version
 from dicom_sr.report.treatment_report import (
@@ -392,7 +392,7 @@ def _scenario(category: EbvCategory, result: NomogramResult) -> Scenario:
         category,
         arms[TreatmentArm.ICT_CCRT],
         arms[TreatmentArm.CCRT],
-        result.recommendation(),
+        Answer(result.recommendation()),
         {month: (low, high) for month, (low, high) in intervals.items()},
     )
 
