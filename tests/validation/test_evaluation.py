@@ -341,6 +341,11 @@ def test_the_text_says_what_the_tables_do_not(
     assert f"High risk: more than {nomogram.mean_total_points:.1f} total points" in out
     assert "Unknown EBV DNA: 1; C-index and risk groups are of the others" in out
     assert "The nomogram was fitted on the patients labelled training: these figures are not of unseen ones" in out
+    # A file that does not name its cohort: as many patients and events as the fit are taken to be the same ones.
+    write_nomogram(replace(nomogram, document={**nomogram.document, "data_source": ""}), tmp_path)
+    with pytest.raises(SystemExit):
+        main(["nomogram", "evaluate", str(COHORT_CSV), "--nomogram", str(tmp_path), "--bootstrap", "0"])
+    assert "as these patients are: these figures are probably not of unseen ones" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stopped:
         main(["nomogram", "evaluate", str(COHORT_CSV), "--threshold", "2"])
     assert stopped.value.code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -188,7 +189,7 @@ def evaluate(
     from workers.validation.evaluation import evaluate, subgroups_of_the_paper
     from workers.validation.evaluation_options import EvaluationOptions
     from workers.validation.evaluation_report import write_report
-    from workers.validation.figures import draw_evaluation
+    from workers.validation.figures import draw_evaluation, not_unseen
 
     if endpoint not in ENDPOINTS:
         raise typer.BadParameter(f"--endpoint is one of {', '.join(ENDPOINTS)}; found {endpoint}")
@@ -231,8 +232,7 @@ def evaluate(
         print_json(document)
         return
     _print_evaluation(document)
-    fitted_here = {f"{cohort.name}, cohort {name}": name for name in patients.labels}
-    _print_notes(document, fitted_here.get(model.document.get("data_source", "")))
+    _print_notes(document, list(not_unseen(evaluation).values()))
     print_marks(model)
     typer.echo(verdict.text)
     if figures is not None:
@@ -283,7 +283,7 @@ def _print_evaluation(document: dict[str, Any]) -> None:
         print_table(("", "n", "hazard ratio", "p (log-rank)"), rows, title=name)
 
 
-def _print_notes(document: dict[str, Any], fitted_on: str | None) -> None:
+def _print_notes(document: dict[str, Any], warnings: Sequence[str]) -> None:
     """Print what the tables do not say: the nomogram, its cut, who is not in them, and where figures are apparent."""
     typer.echo(f"Nomogram: {document['nomogram']['name']}")
     typer.echo(f"High risk: more than {document['risk_cut_total_points']:.1f} total points")
@@ -292,10 +292,8 @@ def _print_notes(document: dict[str, Any], fitted_on: str | None) -> None:
             f"Unknown EBV DNA: {document['n_ebv_dna_unknown']}; C-index and risk groups are of the others, "
             "treatment effects of those whose recommendation does not depend on it (--json has the bounds)"
         )
-    if fitted_on is not None:
-        typer.echo(
-            f"The nomogram was fitted on the patients labelled {fitted_on}: these figures are not of unseen ones"
-        )
+    for warning in warnings:
+        typer.echo(warning)
     if document["comparison_models"]["text"]:
         typer.echo(f"Comparison models: {document['comparison_models']['text']}")
 

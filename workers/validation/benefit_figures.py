@@ -68,16 +68,18 @@ def benefit_calibration_figure(benefit: Benefit) -> Picture:
         ax.plot(ends_x, intercept + slope * ends_x, color=FIRST, linewidth=1.2, label=f"slope {slope:.2f}")
     ax.axhline(0, color=INK, linewidth=0.5)
     ax.axvline(0, color=INK, linewidth=0.5)
-    for group in benefit.groups:
+    for number, group in enumerate(benefit.groups):
         value, interval = group.observed.value, group.observed.ci95
         if value is None:
             continue
         if interval:
             ax.plot([group.predicted] * 2, interval, color=SECOND, linewidth=1.0)
         ax.plot([group.predicted], [value], "o", color=SECOND, markersize=5)
+        # Quarters near zero are close to each other: the label of the lower one goes to the left.
+        to_left = number > 0 and group.predicted < 0
         ax.annotate(
-            f"n = {group.n}, {group.n_events} events", (group.predicted, value), xytext=(6, -9),
-            textcoords="offset points", fontsize=6.5,
+            f"n = {group.n}, {group.n_events} events", (group.predicted, value), textcoords="offset points",
+            xytext=(-6, 5) if to_left else (6, -9), ha="right" if to_left else "left", fontsize=6.5,
         )  # fmt: skip
     ax.set(xlim=(low, high), ylim=(low, high))
     ax.set_xlabel("Predicted difference of survival, ICT+CCRT minus CCRT")

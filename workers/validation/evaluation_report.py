@@ -38,6 +38,7 @@ from workers.validation.figures import (
     NamedFigure,
     figures_of,
     fitted_where,
+    not_unseen,
 )
 from workers.validation.part_evaluation import PartEvaluation
 from workers.validation.report_table import ReportTable
@@ -184,6 +185,7 @@ def report_html(evaluation: Evaluation) -> str:
         "endpoint": ENDPOINT_NAMES[options.endpoint],
         "nomogram": nomogram,
         "fitted_where": fitted_where(evaluation),
+        "not_unseen": not_unseen(evaluation),
         "biomarker": nomogram.indication.biomarker,
         # Without its folder: the report leaves the hospital, and paths can contain names.
         "cohort_file": Path(evaluation.source).name,

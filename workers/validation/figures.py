@@ -150,6 +150,38 @@ def fitted_where(evaluation: Evaluation) -> str:
     return f"Fitted on: {where}{counts}."
 
 
+def not_unseen(evaluation: Evaluation) -> dict[str, str]:
+    """Return a warning for each part of the cohort that the nomogram was fitted on.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of any nomogram.
+
+    Returns
+    -------
+    dict of str to str
+        By label, ``""`` for a cohort without labels. A nomogram that does not name its cohort is taken to be fitted on
+        a part with as many patients and events.
+    """
+    document = evaluation.nomogram.document
+    fit = document.get("fit", {})
+    file, _, fitted_label = str(document.get("data_source", "")).partition(", cohort ")
+    warnings = {}
+    for label, part in (evaluation.parts or {"": evaluation.whole}).items():
+        # A cohort of one label has no parts.
+        named = label or fitted_label
+        who = f"the patients labelled {named}" if named else "these patients"
+        if file == Path(evaluation.source).name and named == fitted_label:
+            warnings[label] = f"The nomogram was fitted on {who}: these figures are not of unseen ones"
+        elif (fit.get("n"), fit.get("events")) == (part.n, part.n_events):
+            warnings[label] = (
+                f"The nomogram was fitted on {part.n} patients with {part.n_events} events, as {who} are: these "
+                "figures are probably not of unseen ones"
+            )
+    return warnings
+
+
 def _decision_figures(label: str, cohort: str, part: PartEvaluation, suffix: str) -> Iterator[NamedFigure]:
     arms = [(name, part.table_1["treatment"][name]["n"]) for name in ("CCRT", "ICT+CCRT")]
     title = f"{label}: n = {part.n}, {part.n_events} events"

@@ -264,7 +264,7 @@ def flow_table(label: str, part: PartEvaluation) -> ReportTable:
     """
     rows = []
     for each in part.analyses:
-        left_out = "; ".join(f"{n}: {reason}" for reason, n in each.left_out.items()) or "nobody"
+        left_out = "; ".join(f"{n}: {reason}" for reason, n in each.left_out.items()) or "none"
         rows.append([each.analysis, str(each.n), str(each.n_events), left_out])
     return ReportTable(f"Patients of each analysis, {label}", ("Analysis", "n", "events", "left out"), rows)
 
