@@ -1,7 +1,7 @@
 """From the last C-STORE response to the Structured Report's arrival at the PACS, for three series of 40 slices.
 
 Beside it the bare computation: the same steps on the same files, called one after the other in one warm process, with
-nothing between them: no queue, no ledger, no network.
+nothing between them: no queue, no ledger, no network. And the same without the stability of the answer.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def run(options: Options) -> Result:
     result = Result("latency")
     taken: list[float] = []
     bare: list[dict[str, float]] = []
+    without: list[dict[str, float]] = []
     parts: list[dict[str, float]] = []
     with TemporaryDirectory() as temporary:
         root = Path(temporary)
@@ -39,19 +40,34 @@ def run(options: Options) -> Result:
         with running(root, options.device) as (program, pacs):
             settings = load_settings(program.config)
             by_hand = BareComputation(settings)
+            plain = BareComputation(_without_stability(settings))
             for number in range(options.rounds(ROUNDS) + 1):
                 study, objects = template.another()
                 last = send_study(program.port, objects)
                 arrived = pacs.wait_for_reports(number + 1, PATIENCE_S)
                 job = by_hand.job_of(study)
-                steps = by_hand.run(job)
+                steps, fewer = by_hand.run(job), plain.run(job)
                 if number:  # the first one warms up
                     taken.append(arrived - last)
                     bare.append(steps)
+                    without.append(fewer)
                     parts.append({name: float(value) for name, value in job.seconds.items()})
             by_hand.close()
+            plain.close()
     _report(result, taken, bare, parts)
+    _stability_cost(result, bare, without)
     return result
+
+
+def _without_stability(settings: Settings) -> Settings:
+    return settings.model_copy(update={"decision": settings.decision.model_copy(update={"stability": False})})
+
+
+def _stability_cost(result: Result, bare: list[dict[str, float]], without: list[dict[str, float]]) -> None:
+    sums = [[sum(one.values()) for one in each] for each in (bare, without)]
+    result.figure("bare computation without stability", sums[1], "s")
+    ratio = result.ratio("report with stability / without", *sums)
+    result.at_most("report with stability / without", ratio, 1.5)
 
 
 def _report(result: Result, taken: list[float], bare: list[dict[str, float]], parts: list[dict[str, float]]) -> None:

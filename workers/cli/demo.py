@@ -35,7 +35,7 @@ SEED = 79
 REPORT_WITHIN_S = 120.0
 LOOK_EVERY_S = 0.02
 NAMES = {"sr": "report.dcm", "sc": "picture.dcm", "pdf": "pdf.dcm"}
-PARTS = ("volumes", "features", "scores", "nomogram", "report")
+PARTS = ("volumes", "features", "scores", "stability", "nomogram", "report")
 
 
 class DemoFailedError(CptdnError):

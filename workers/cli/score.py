@@ -113,7 +113,8 @@ def score_files(
     from node.ledger.database import now_utc
     from node.store.pixel_digests import pixel_digests
     from workers.bundles.bundle import load_bundle
-    from workers.pipeline.computation import analyse_study, predict_survival, prepare_study
+    from workers.pipeline.computation import analyse_study, prepare_study
+    from workers.pipeline.prediction import predict_survival
     from workers.pipeline.report_values import (
         draft_report,
         implausible_reasons,
@@ -161,7 +162,7 @@ def score_files(
     # Before the networks run, as in the service: intensities can refuse a study in a second.
     stops, questions = implausible_reasons(study_measures(material), bundle)
     refuse_before_networks(material, stops, settings)
-    analysis = analyse_study(material, bundle, settings.model.device)
+    analysis = analyse_study(material, bundle, settings.model.device, with_variants=policy.stability)
     refuse_out_of_distribution(analysis.out_of_distribution, settings)
     nomogram = predict_survival(analysis, request, bundle, policy)
     report = draft_report(request, material, analysis, nomogram, bundle, policy, now, implausible=(*stops, *questions))

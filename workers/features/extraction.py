@@ -46,11 +46,14 @@ class DeepFeatures:
         Row in the bag of the slice that represents the patient.
     slice_risk : float32, shape (n_slices,)
         Predicted risk of every slice, in (-1, 1).
+    slice_features : float32, shape (n_slices, 512 * width)
+        Features of every slice.
     """
 
     features: Float32Array
     representative_index: int
     slice_risk: Float32Array
+    slice_features: Float32Array
 
 
 def resolve_device(name: str) -> torch.device:
@@ -159,11 +162,45 @@ def extract_many(
             # With attention no slice stands for the patient; pages show the one with the largest weight.
             rows = maximum_instance(weights, sizes)
     start, results = 0, []
-    slice_risk = risk.cpu().numpy()
+    slice_risk, slice_features = risk.cpu().numpy(), every.cpu().numpy()
     for size, row, patient in zip(sizes, rows.tolist(), patients.cpu().numpy(), strict=True):
-        results.append(DeepFeatures(patient, row - start, slice_risk[start : start + size]))
+        own = slice(start, start + size)
+        results.append(DeepFeatures(patient, row - start, slice_risk[own], slice_features[own]))
         start += size
     return results
+
+
+def neighbour_features(deep: DeepFeatures, network: SequenceNetwork) -> tuple[Float32Array, Float32Array]:
+    """Return the features that neighbouring slices would give.
+
+    Parameters
+    ----------
+    deep : DeepFeatures
+        Of one patient's sequence.
+    network : SequenceNetwork
+        Which computed them.
+
+    Returns
+    -------
+    pair of float32, shape (512 * width,)
+        With the maximum instance: of the two slices nearest to the representative one, the lower first. With attention:
+        of the bag without its first and without its last slice. Of a single slice twice its own.
+    """
+    n = len(deep.slice_features)
+    if n == 1:
+        return deep.features, deep.features
+    if network.attention is None:
+        others = sorted(
+            (row for row in range(n) if row != deep.representative_index),
+            key=lambda row: abs(row - deep.representative_index),
+        )
+        # Of two slices the other one is the only neighbour.
+        nearest = sorted([others[0], others[min(1, n - 2)]])
+        return deep.slice_features[nearest[0]], deep.slice_features[nearest[1]]
+    every = torch.from_numpy(deep.slice_features).to(next(network.parameters()).device)
+    with torch.inference_mode():
+        pooled = [network.attention(some, [n - 1])[0][0].cpu().numpy() for some in (every[1:], every[:-1])]
+    return pooled[0], pooled[1]
 
 
 def _check(bag: Float32Array, number: int) -> None:

@@ -9,8 +9,9 @@ A job is a line. Its row in the ledger is the truth, a message only says that a 
     extract  `computation.extract_study_features`: patches -> deep features of the representative slices
                                                                                    step `features`
     score    `computation.score_studies`: features -> Prognostic-score and Predictive-score, and whether the features
-             are out of distribution; `computation.predict_survival`: scores, age and EBV DNA -> disease-free survival
-             under both arms; `report_values.draft_report`: all of it as a TreatmentReport
+             are out of distribution; `prediction.predict_survival`: scores, age and EBV DNA -> disease-free survival
+             under both arms; `prediction.answer_stability`: in how many recomputations with slightly other inputs the
+             answer holds; `report_values.draft_report`: all of it as a TreatmentReport
                                                                                    step `features`
     report   `workers.queue.report_objects.build_report_objects`: DICOM objects; `workers.queue.steps.write_report`
              stores them and records the report                                    step `report`

@@ -3,9 +3,8 @@
     prepare_study           files -> volumes, contour on their grids, patches
     extract_study_features  patches -> deep features of the representative slices
     score_studies           features -> Prognostic-score, Predictive-score, out-of-distribution reasons
-    predict_survival        scores, age, EBV DNA -> disease-free survival under both arms
 
-`analyse_study` and `analyse_studies` extract and score in one call.
+`analyse_study` and `analyse_studies` extract and score in one call. What follows from the scores is in `prediction`.
 """
 
 from __future__ import annotations
@@ -15,26 +14,22 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from config.arrays import Float32Array
-from config.decision_policy import DecisionPolicy
-from config.errors import ModelBundleError
 from config.indication.conventions import SCORE_DECIMALS
-from config.indication.vocabulary import EbvCategory, SeriesRole
+from config.indication.vocabulary import SeriesRole
 from config.settings import CaseSettings
 from dicom_sr.report.treatment_report import Reason
 from node.cases.case_inputs import ComputeRequest
 from workers.bundles.bundle import Bundle, Preprocessing
-from workers.features.extraction import Precision, extract, extract_many, resolve_device
-from workers.nomogram.result import NomogramResult
+from workers.features.extraction import DeepFeatures, Precision, extract, extract_many, resolve_device
 from workers.nomogram.score_error import ScoreError, score_error_of
 from workers.plausibility.contour_alone import require_outside_organs, require_tumour_volume
 from workers.scores.ensemble import score_by_ensemble
 from workers.scores.scoring import score
-from workers.survival.covariates import PatientCovariates
+from workers.stability.variants import VariantScores, variant_scores
 from workers.volumes.chosen_series import read_chosen
 from workers.volumes.contour_source import contour_on_series
 from workers.volumes.patches import PATCH_SIZE
@@ -57,10 +52,13 @@ class StudyFeatures:
         By member, of the slice that represents the study for this member.
     representative : mapping of SeriesRole to tuple of int, length n
         Row among the series' patches of the slice that most members take; of equally many the first.
+    deep : tuple of mapping of SeriesRole to sequence of DeepFeatures, length n
+        By member, with the features of every slice.
     """
 
     features: tuple[Mapping[SeriesRole, Float32Array], ...]
     representative: Mapping[SeriesRole, tuple[int, ...]]
+    deep: tuple[Mapping[SeriesRole, Sequence[DeepFeatures]], ...]
 
     def of_study(self, role: SeriesRole, study: int) -> list[Float32Array]:
         """Return the features of one study and sequence, of each member: float32, shape (n_features,)."""
@@ -81,8 +79,11 @@ class Analysis:
         Row of the slice with the highest predicted risk among each series' patches.
     out_of_distribution : tuple of Reason
         One for each series whose features are farther from those of the training patients than the bundle's limit.
+    variants : VariantScores or None
+        Scores with slightly other inputs, where they were asked for.
     seconds : mapping of str to float
-        Time of extraction (``features``) and scoring (``scores``), the mean over the studies of one call.
+        Time of extraction (``features``), scoring (``scores``) and, where they were computed, of the variants
+        (``stability``), the mean over the studies of one call.
     """
 
     prognostic_score: float
@@ -90,6 +91,7 @@ class Analysis:
     representative: Mapping[SeriesRole, int]
     score_error: ScoreError | None = None
     out_of_distribution: tuple[Reason, ...] = ()
+    variants: VariantScores | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -184,20 +186,22 @@ def extract_study_features(
         In the order of the studies; the numbers of each are those that it has alone.
     """
     where = resolve_device(device)
-    features: list[dict[SeriesRole, Float32Array]] = []
-    votes: dict[SeriesRole, list[list[int]]] = {role: [] for role in studies[0]}
+    by_member: list[dict[SeriesRole, list[DeepFeatures]]] = []
     for member in bundle.members:
-        of_member = {}
+        deep = {}
         for role in studies[0]:
             bags = [member.patches_on_own_scale(role.value, study[role].patches) for study in studies]
-            deep = extract_many(bags, member.sequence_network(role.value), where, precision)
-            of_member[role] = np.stack([study.features for study in deep])
-            votes[role].append([study.representative_index for study in deep])
-        features.append(of_member)
+            deep[role] = extract_many(bags, member.sequence_network(role.value), where, precision)
+        by_member.append(deep)
+    features = [{role: np.stack([each.features for each in deep[role]]) for role in deep} for deep in by_member]
     representative = {
-        role: tuple(_most_frequent(rows) for rows in zip(*by_member, strict=True)) for role, by_member in votes.items()
+        role: tuple(
+            _most_frequent([deep[role][study].representative_index for deep in by_member])
+            for study in range(len(studies))
+        )
+        for role in studies[0]
     }
-    return StudyFeatures(tuple(features), representative)
+    return StudyFeatures(tuple(features), representative, tuple(by_member))
 
 
 def _most_frequent(rows: Sequence[int]) -> int:
@@ -244,9 +248,39 @@ def score_studies(extracted: StudyFeatures, bundle: Bundle, device: str) -> list
     ]
 
 
-def analyse_study(study: PreparedStudy, bundle: Bundle, device: str) -> Analysis:
-    """Extract and score one study; see `analyse_studies`."""
-    return analyse_studies([study], bundle, device)[0]
+def analyse_study(study: PreparedStudy, bundle: Bundle, device: str, *, with_variants: bool = False) -> Analysis:
+    """Extract and score one study, and its variants where they are asked for.
+
+    Parameters
+    ----------
+    study : PreparedStudy
+        All series.
+    bundle, device
+        As of `analyse_studies`.
+    with_variants : bool
+        Whether the stability of the answer is to be told (`stability.variants`); no other number depends on it.
+
+    Returns
+    -------
+    Analysis
+        Of the study.
+    """
+    begin = time.perf_counter()
+    extracted = extract_study_features([study], bundle, device)
+    between = time.perf_counter()
+    analysis = score_studies(extracted, bundle, device)[0]
+    end = time.perf_counter()
+    seconds = {"features": between - begin, "scores": end - between}
+    if not with_variants:
+        return replace(analysis, seconds=seconds)
+    variants = variant_scores(
+        {role.value: series.patches for role, series in study.items()},
+        [{role.value: deep[0] for role, deep in member.items()} for member in extracted.deep],
+        bundle.members,
+        bundle.spacing_mm,
+        device,
+    )
+    return replace(analysis, variants=variants, seconds={**seconds, "stability": time.perf_counter() - end})
 
 
 def analyse_studies(
@@ -290,59 +324,6 @@ def _feature_reasons(role: SeriesRole, features: Sequence[Float32Array], bundle:
         f"(training: at most {limit:.2f}); the scores may not hold."
     )
     return [Reason("out_of_distribution", text)]
-
-
-def predict_survival(
-    analysis: Analysis, request: ComputeRequest, bundle: Bundle, decision: DecisionPolicy
-) -> dict[EbvCategory, NomogramResult]:
-    """Predict disease-free survival under both arms by the nomogram.
-
-    Parameters
-    ----------
-    analysis : Analysis
-        Both scores.
-    request : ComputeRequest
-        Age in years and category of EBV DNA.
-    bundle : Bundle
-        Its nomogram.
-    decision : DecisionPolicy
-        Horizons in months and the threshold of the recommendation.
-
-    Returns
-    -------
-    dict of EbvCategory to NomogramResult
-        The patient's category, or both categories when EBV DNA is unknown.
-
-    Raises
-    ------
-    ModelBundleError
-        The category was assessed at another threshold than the bundle was fitted with.
-    HorizonError
-        A horizon is beyond the follow-up of the fitted cohort.
-    """
-    # The job may be older than the active bundle: its category was assessed at the threshold of that time.
-    assessed_at = request.decision.get("ebv_threshold_copies_per_ml", decision.ebv_threshold_copies_per_ml)
-    if assessed_at != decision.ebv_threshold_copies_per_ml:
-        raise ModelBundleError(
-            f"the EBV DNA category was assessed at {assessed_at:g} copies/mL, but the bundle was "
-            f"fitted with {decision.ebv_threshold_copies_per_ml:g}: run cptdn reprocess for this study"
-        )
-    category = EbvCategory(request.ebv["category"])
-    patient = PatientCovariates(
-        float(request.age_years or 0),  # None only in refused requests, which do not come here
-        float(category is EbvCategory.ABOVE),
-        analysis.prognostic_score,
-        analysis.predictive_score,
-    )
-    options: dict[str, Any] = {
-        "horizons_months": tuple(float(month) for month in decision.horizons_months),
-        "threshold": decision.threshold,
-        "decision_horizon": float(decision.horizon_months),
-        "score_error": analysis.score_error,
-    }
-    if category is EbvCategory.UNKNOWN:
-        return bundle.nomogram.score_each_category(patient, **options)
-    return {category: bundle.nomogram.score(patient, **options)}
 
 
 def warm_up(bundle: Bundle, device: str) -> None:

@@ -31,6 +31,7 @@ from node.cases.case_inputs import ComputeRequest
 from workers.bundles.bundle import Bundle
 from workers.nomogram.result import NomogramResult
 from workers.pipeline.computation import Analysis
+from workers.pipeline.prediction import answer_stability
 from workers.plausibility.checks import implausibilities
 from workers.volumes.prepared_study import PreparedStudy
 
@@ -110,6 +111,7 @@ def draft_report(
                 },
             )
         ),
+        stability=answer_stability(analysis, request, bundle, decision),
     )
 
 

@@ -17,8 +17,9 @@ from node.ledger.reports import newest_reports
 from node.ledger.tables import Job, Report
 from workers.bundles.bundle import Bundle
 from workers.pipeline.artefacts import load_measures, load_prepared_study
-from workers.pipeline.computation import analyse_study, predict_survival, prepare_study
+from workers.pipeline.computation import analyse_study, prepare_study
 from workers.pipeline.context import WorkerContext
+from workers.pipeline.prediction import predict_survival
 from workers.pipeline.report_values import (
     draft_report,
     implausible_reasons,
@@ -127,9 +128,9 @@ def _scenarios(context: WorkerContext, bundle: Bundle, job: Job) -> Sequence[dic
     study = load_prepared_study(folder) or prepare_study(request, stored_files(context, request), bundle, settings.case)
     stops, questions = implausible_reasons(load_measures(folder) or study_measures(study), bundle)
     refuse_before_networks(study, stops, settings)
-    analysis = analyse_study(study, bundle, settings.model.device)
-    refuse_out_of_distribution(analysis.out_of_distribution, settings)
     policy = decision_policy(bundle, settings)
+    analysis = analyse_study(study, bundle, settings.model.device, with_variants=policy.stability)
+    refuse_out_of_distribution(analysis.out_of_distribution, settings)
     nomogram = predict_survival(analysis, request, bundle, policy)
     draft = draft_report(request, study, analysis, nomogram, bundle, policy, job.created_at, (*stops, *questions))
     scenarios: Sequence[dict[str, Any]] = dump(draft)["scenarios"]

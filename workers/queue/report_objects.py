@@ -38,8 +38,9 @@ from node.workflow.digests import artefacts_digest
 from workers.bundles.bundle import Bundle
 from workers.nomogram.drawing import PatientNomogram
 from workers.pipeline.artefacts import ArtefactsMissingError, load_attributions, load_prepared_study
-from workers.pipeline.computation import Analysis, Files, predict_survival
+from workers.pipeline.computation import Analysis, Files
 from workers.pipeline.context import WorkerContext
+from workers.pipeline.prediction import predict_survival
 from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
 
 

@@ -35,8 +35,9 @@ from workers.pipeline.artefacts import (
     save_measures,
     save_prepared_study,
 )
-from workers.pipeline.computation import analyse_study, predict_survival, prepare_study
+from workers.pipeline.computation import analyse_study, prepare_study
 from workers.pipeline.context import WorkerContext
+from workers.pipeline.prediction import predict_survival
 from workers.pipeline.report_values import (
     draft_report,
     implausible_reasons,
@@ -142,10 +143,10 @@ def extract_features(context: WorkerContext, job: Job) -> StepOutcome:
     request, bundle = ComputeRequest.from_json(job.request), context.bundle(job.bundle)
     folder = artefact_folder(context, job, bundle)
     study = require_prepared_study(folder)
-    analysis = analyse_study(study, bundle, settings.model.device)
+    policy = decision_policy(bundle, settings)
+    analysis = analyse_study(study, bundle, settings.model.device, with_variants=policy.stability)
     refuse_out_of_distribution(analysis.out_of_distribution, settings)
     begin = time.perf_counter()
-    policy = decision_policy(bundle, settings)
     nomogram = predict_survival(analysis, request, bundle, policy)
     end = time.perf_counter()
     stops, questions = implausible_reasons(_measures(folder, study), bundle)

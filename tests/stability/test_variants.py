@@ -1,0 +1,129 @@
+"""Variants of one study: the same numbers as each alone, and the ensemble's own among them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from config.arrays import Float32Array
+from config.indication.vocabulary import SeriesRole
+from workers.features.extraction import DeepFeatures, extract, extract_many, neighbour_features
+from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
+from workers.scores.ensemble import score_by_ensemble
+from workers.scores.multitask_network import MultitaskNetwork, ScoresArchitecture
+from workers.scores.scoring import score
+from workers.stability.moved_contour import with_moved_contour
+from workers.stability.variants import VariantKind, VariantScores, variant_scores
+
+ROLES = tuple(role.value for role in SeriesRole)
+SPACING_MM = 0.8
+
+
+@dataclass(frozen=True)
+class RandomMember:
+    """Random weights, and a grey scale of its own."""
+
+    networks: dict[str, SequenceNetwork]
+    scores: MultitaskNetwork
+    gain: float
+
+    def patches_on_own_scale(self, role: str, patches: Float32Array) -> Float32Array:
+        own = patches.copy()
+        own[:, 0] *= np.float32(self.gain)
+        return own
+
+    def sequence_network(self, role: str) -> SequenceNetwork:
+        return self.networks[role]
+
+    def score_network(self) -> MultitaskNetwork:
+        return self.scores
+
+
+def random_member(seed: int, pooling: str = "maximum") -> RandomMember:
+    torch.manual_seed(seed)
+    architecture = BackboneArchitecture(width=0.0625, pooling=pooling)  # type: ignore[arg-type]
+    networks = {role: SequenceNetwork(architecture) for role in ROLES}
+    return RandomMember(networks, MultitaskNetwork(ScoresArchitecture(n_features=32, width=0.02)), 1 - seed / 10)
+
+
+@pytest.fixture(scope="module")
+def patches() -> dict[str, Float32Array]:
+    rng = np.random.default_rng(3)
+    bags = {role: rng.random((n, 2, 128, 128), dtype=np.float32) for role, n in zip(ROLES, (4, 3, 2), strict=True)}
+    for bag in bags.values():
+        bag[:, 1] = 0
+        for z, patch in enumerate(bag):
+            patch[1, 50 : 62 + 3 * z, 52 : 70 + 2 * z] = 1
+    return bags
+
+
+def deep_features(patches: dict[str, Float32Array], member: RandomMember) -> dict[str, DeepFeatures]:
+    return {
+        role: extract_many([member.patches_on_own_scale(role, bag)], member.sequence_network(role))[0]
+        for role, bag in patches.items()
+    }
+
+
+def scored(patches: dict[str, Float32Array], members: list[RandomMember]) -> VariantScores:
+    return variant_scores(patches, [deep_features(patches, member) for member in members], members, SPACING_MM, "cpu")
+
+
+def test_each_variant_has_the_numbers_that_it_has_alone(patches: dict[str, Float32Array]) -> None:
+    members = [random_member(1), random_member(2)]
+    found = scored(patches, members)
+    assert [kind.value for kind in found.kinds] == ["members", "contour", "contour", "slices", "slices"]
+    for row, member in enumerate(members):
+        for column, moved_mm in ((1, 2.0), (2, -2.0)):
+            features = {}
+            for role, bag in patches.items():
+                moved = with_moved_contour(bag, moved_mm, SPACING_MM)
+                features[role] = extract(member.patches_on_own_scale(role, moved), member.sequence_network(role))[0]
+            alone = score(features, member.score_network())
+            together = (found.scores.prognostic[row, column], found.scores.predictive[row, column])
+            assert together == pytest.approx(alone, abs=1e-7)  # a bit of float32 at widths such as this one
+
+
+def test_the_mean_of_the_members_is_the_score_of_the_report(patches: dict[str, Float32Array]) -> None:
+    members = [random_member(seed) for seed in (1, 2, 3)]
+    found = scored(patches, members)
+    rows = [{role: deep.features[None] for role, deep in deep_features(patches, member).items()} for member in members]
+    mean = score_by_ensemble(rows, [member.score_network() for member in members]).mean
+    assert found.scores.prognostic[:, 0].mean() == pytest.approx(mean.prognostic[0], abs=1e-12)
+    assert found.scores.predictive[:, 0].mean() == pytest.approx(mean.predictive[0], abs=1e-12)
+
+
+def test_the_only_member_on_the_contour_as_drawn_is_no_variant(patches: dict[str, Float32Array]) -> None:
+    alone, both = scored(patches, [random_member(1)]), scored(patches, [random_member(1), random_member(2)])
+    assert VariantKind.MEMBERS not in alone.kinds
+    np.testing.assert_array_equal(alone.scores.predictive[0], both.scores.predictive[0, 1:])
+
+
+def test_without_a_neighbouring_slice_there_is_no_such_variant(patches: dict[str, Float32Array]) -> None:
+    single = {role: bag[:1] for role, bag in patches.items()}
+    assert set(scored(single, [random_member(1)]).kinds) == {VariantKind.CONTOUR}
+
+
+def deep_of(n: int, representative: int) -> DeepFeatures:
+    """Slice z has the features (z, z)."""
+    every = np.repeat(np.arange(n, dtype=np.float32)[:, None], 2, axis=1)
+    return DeepFeatures(every[representative], representative, np.zeros(n, dtype=np.float32), every)
+
+
+@pytest.mark.parametrize(
+    ("n", "representative", "expected"),
+    [(6, 3, (2, 4)), (6, 0, (1, 2)), (6, 5, (3, 4)), (2, 0, (1, 1)), (2, 1, (0, 0)), (1, 0, (0, 0))],
+)
+def test_the_two_nearest_slices_are_the_neighbours(n: int, representative: int, expected: tuple[int, int]) -> None:
+    found = neighbour_features(deep_of(n, representative), random_member(1).sequence_network(ROLES[0]))
+    assert tuple(int(features[0]) for features in found) == expected
+
+
+def test_with_attention_an_end_slice_is_left_out(patches: dict[str, Float32Array]) -> None:
+    network, bag = random_member(4, "attention").sequence_network(ROLES[0]), patches[ROLES[0]]
+    without_first, without_last = neighbour_features(extract_many([bag], network)[0], network)
+    np.testing.assert_allclose(without_first, extract(bag[1:], network)[0], atol=1e-6)
+    np.testing.assert_allclose(without_last, extract(bag[:-1], network)[0], atol=1e-6)
+    assert not np.allclose(without_first, without_last)
