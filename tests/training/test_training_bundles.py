@@ -89,6 +89,8 @@ def test_every_variant_ends_with_a_verified_bundle(phantoms: Path, tmp_path: Pat
     assert set(truth["coverage"]) == {"difference", "ICT+CCRT", "CCRT"}
     assert truth["abstention"] + truth["firm"] == pytest.approx(1)
     assert set(truth["wrong_by_share_answered"]) >= {"0.7", "1.0"}
+    assert truth["with_stability"]["n"] == 24
+    assert truth["with_stability"]["abstention"] >= truth["abstention"]
     assert tested.network_digest == bundle.network_digest
 
 

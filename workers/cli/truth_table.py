@@ -41,6 +41,19 @@ def print_truth(metrics: Mapping[str, Any]) -> None:
         "answered at 2 % wrong", "interval covers",
     )  # fmt: skip
     print_table(columns, rows, title="Against the truth")
+    stable = {label: metric["against_truth"].get("with_stability") for label, metric in compared.items()}
+    names = ("abstention", "wrong_of_firm", "grossly_wrong_of_firm", "unstable_of_firm", "wrong_of_firm_without")
+    rows = [
+        [label, str(figures["n"]), *(_share(figures[name]) for name in names)]
+        for label, figures in stable.items()
+        if figures
+    ]
+    if rows:
+        of_stable = (
+            "unseen phantoms", "n", "abstention", "wrong of firm", "by over 5 points", "firm but not stable",
+            "wrong without stability",
+        )  # fmt: skip
+        print_table(of_stable, rows, title="Firm answers that hold when contour, slices and members change")
     curves = {label: metric["against_truth"].get("wrong_by_share_answered", {}) for label, metric in compared.items()}
     shares = list(dict.fromkeys(share for curve in curves.values() for share in curve))
     if shares:

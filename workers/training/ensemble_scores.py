@@ -65,7 +65,7 @@ def score_patches(
         bags = [read(patient_id) for patient_id in patient_ids[start : start + PATIENTS_AT_ONCE]]
         for member, by_role in zip(bundle.members, features, strict=True):
             for role in SEQUENCES:
-                patches = [member.patches_on_own_scale(role, _unit_patches(bag[role])) for bag in bags]
+                patches = [member.patches_on_own_scale(role, unit_patches(bag[role])) for bag in bags]
                 deep = extract_many(patches, member.sequence_network(role), where)
                 by_role[role] += [patient.features for patient in deep]
     rows = [{role: np.stack(of_role) for role, of_role in by_role.items()} for by_role in features]
@@ -77,6 +77,7 @@ def score_patches(
     return PatientScores(scores.mean, score_error_of(scores), scores.by_member, distances)
 
 
-def _unit_patches(bag: NDArray[np.generic]) -> Float32Array:
+def unit_patches(bag: NDArray[np.generic]) -> Float32Array:
+    """Return saved patches as floats in 0..1: uint8 (0..255) divided, floats as they are."""
     patches = np.asarray(bag, dtype=np.float32)
     return patches / np.float32(255) if bag.dtype == np.uint8 else patches

@@ -1,9 +1,9 @@
 """How often an answer is withheld, and how often one that is given is wrong: for patients whose truth is known.
 
-The answer is firm where the 95 % interval of the difference excludes the threshold, else it is "no reliable
-difference". The risk-coverage curve tells what another limit would give: the patients are ordered by how far the
-threshold is from their difference, measured in half-widths of their interval on that side, and for each share of them,
-the surest first, it names the share whose true difference is on the other side.
+The answer is that of `config.answer.decide` by the rule of the interval: firm where the 95 % interval of the difference
+excludes the threshold, else "no reliable difference". The risk-coverage curve tells what another limit would give: the
+patients are ordered by how far the threshold is from their difference, measured in half-widths of their interval on
+that side, and for each share of them, the surest first, it names the share whose true difference is on the other side.
 
 Reference: El-Yaniv and Wiener, J Mach Learn Res 2010;11:1605 (risk-coverage curve).
 """
@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from config.answer import decide
 from config.arrays import BoolArray, FloatArray
+from config.indication.vocabulary import AnswerRule
 
 CURVE_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 GROSSLY_WRONG = 0.05  # the true difference is beyond the threshold by more than this
@@ -31,7 +33,7 @@ def answers_against_truth(
     Parameters
     ----------
     difference, low, high : array, shape (n,)
-        Predicted difference of both arms and its 95 % interval, as fractions.
+        Predicted difference of both arms, as it is displayed, and its 95 % interval, as fractions.
     true : array, shape (n,)
         True difference.
     threshold : float
@@ -45,17 +47,16 @@ def answers_against_truth(
         than 5 percentage points; ``answered_at_2_percent_wrong``: the largest share that could be answered, the surest
         first, with at most 2 % wrong; ``wrong_by_share_answered``: the risk-coverage curve.
     """
-    firm = (low > threshold) | (high < threshold)
-    wrong = (difference > threshold) != (true > threshold)
-    grossly = wrong & (np.abs(true - threshold) > GROSSLY_WRONG)
+    firm = firm_answers(difference, low, high, threshold)
+    wrong, grossly = wrong_answers(difference, true, threshold)
     curve = wrong_by_rank(certainty(difference, low, high, threshold), wrong)
     n = len(wrong)
     acceptable = np.flatnonzero(curve <= WRONG_GOAL)
     return {
         "abstention": round(float(np.mean(~firm)), DIGITS),
         "firm": round(float(np.mean(firm)), DIGITS),
-        "wrong_of_firm": _share(wrong[firm]),
-        "grossly_wrong_of_firm": _share(grossly[firm]),
+        "wrong_of_firm": share_of(wrong[firm]),
+        "grossly_wrong_of_firm": share_of(grossly[firm]),
         "answered_at_2_percent_wrong": round((int(acceptable[-1]) + 1) / n, DIGITS) if len(acceptable) else 0.0,
         "wrong_by_share_answered": {
             # Rounded up: a share of few patients answers at least one.
@@ -63,6 +64,19 @@ def answers_against_truth(
             for share in CURVE_SHARES
         },
     }
+
+
+def firm_answers(difference: FloatArray, low: FloatArray, high: FloatArray, threshold: float) -> BoolArray:
+    """Return where the rule of the interval gives one of the regimens, shape (n,); arguments as above."""
+    rows = zip(difference.tolist(), low.tolist(), high.tolist(), strict=True)
+    decisions = (decide(gain, (lowest, highest), threshold, AnswerRule.INTERVAL) for gain, lowest, highest in rows)
+    return np.array([decision.answer.arm is not None for decision in decisions], dtype=np.bool_)
+
+
+def wrong_answers(difference: FloatArray, true: FloatArray, threshold: float) -> tuple[BoolArray, BoolArray]:
+    """Return where the truth is on the other side of the threshold, and where by over 5 points, shape (n,) each."""
+    wrong = (difference > threshold) != (true > threshold)
+    return wrong, wrong & (np.abs(true - threshold) > GROSSLY_WRONG)
 
 
 def certainty(difference: FloatArray, low: FloatArray, high: FloatArray, threshold: float) -> FloatArray:
@@ -105,5 +119,6 @@ def wrong_by_rank(certain: FloatArray, wrong: BoolArray) -> FloatArray:
     return np.asarray(np.cumsum(wrong[order]) / np.arange(1, len(order) + 1))
 
 
-def _share(flags: BoolArray) -> float | None:
+def share_of(flags: BoolArray) -> float | None:
+    """Return the share of the true ones to four decimals; None of an empty array."""
     return round(float(flags.mean()), DIGITS) if len(flags) else None
