@@ -10,7 +10,7 @@ import torch
 
 from config.arrays import Float32Array
 from config.indication.vocabulary import SeriesRole
-from workers.features.extraction import DeepFeatures, extract, extract_many, neighbour_features
+from workers.features.extraction import DeepFeatures, extract, extract_many, features_without
 from workers.features.se_resnet import BackboneArchitecture, SequenceNetwork
 from workers.scores.ensemble import score_by_ensemble
 from workers.scores.multitask_network import MultitaskNetwork, ScoresArchitecture
@@ -74,7 +74,7 @@ def scored(patches: dict[str, Float32Array], members: list[RandomMember]) -> Var
 def test_each_variant_has_the_numbers_that_it_has_alone(patches: dict[str, Float32Array]) -> None:
     members = [random_member(1), random_member(2)]
     found = scored(patches, members)
-    assert [kind.value for kind in found.kinds] == ["members", "contour", "contour", "slices", "slices"]
+    assert [kind.value for kind in found.kinds] == ["members", "contour", "contour", "slices", "slices", "slices"]
     for row, member in enumerate(members):
         for column, moved_mm in ((1, 2.0), (2, -2.0)):
             features = {}
@@ -101,29 +101,36 @@ def test_the_only_member_on_the_contour_as_drawn_is_no_variant(patches: dict[str
     np.testing.assert_array_equal(alone.scores.predictive[0], both.scores.predictive[0, 1:])
 
 
-def test_without_a_neighbouring_slice_there_is_no_such_variant(patches: dict[str, Float32Array]) -> None:
+def test_of_one_slice_none_is_left_out(patches: dict[str, Float32Array]) -> None:
     single = {role: bag[:1] for role, bag in patches.items()}
     assert set(scored(single, [random_member(1)]).kinds) == {VariantKind.CONTOUR}
 
 
-def deep_of(n: int, representative: int) -> DeepFeatures:
-    """Slice z has the features (z, z)."""
-    every = np.repeat(np.arange(n, dtype=np.float32)[:, None], 2, axis=1)
-    return DeepFeatures(every[representative], representative, np.zeros(n, dtype=np.float32), every)
+def test_one_slice_fewer_is_the_study_without_that_slice(patches: dict[str, Float32Array]) -> None:
+    member = random_member(1)
+    found, deep = scored(patches, [member]), deep_features(patches, member)
+    for column, rows in (
+        (2, {role: deep[role].representative_index for role in ROLES}),
+        (3, dict.fromkeys(ROLES, 0)),
+        (4, {role: len(patches[role]) - 1 for role in ROLES}),
+    ):
+        fewer = {role: np.delete(bag, rows[role], axis=0) for role, bag in patches.items()}
+        alone = {role: deep.features for role, deep in deep_features(fewer, member).items()}
+        together = (found.scores.prognostic[0, column], found.scores.predictive[0, column])
+        assert together == pytest.approx(score(alone, member.score_network()), abs=1e-7)
 
 
-@pytest.mark.parametrize(
-    ("n", "representative", "expected"),
-    [(6, 3, (2, 4)), (6, 0, (1, 2)), (6, 5, (3, 4)), (2, 0, (1, 1)), (2, 1, (0, 0)), (1, 0, (0, 0))],
-)
-def test_the_two_nearest_slices_are_the_neighbours(n: int, representative: int, expected: tuple[int, int]) -> None:
-    found = neighbour_features(deep_of(n, representative), random_member(1).sequence_network(ROLES[0]))
-    assert tuple(int(features[0]) for features in found) == expected
+@pytest.mark.parametrize(("row", "expected"), [(2, 0), (0, 2), (1, 2), (3, 2)])
+def test_the_slice_with_the_next_highest_risk_takes_the_place(row: int, expected: int) -> None:
+    every = np.repeat(np.arange(4, dtype=np.float32)[:, None], 2, axis=1)  # slice z has the features (z, z)
+    deep = DeepFeatures(every[2], 2, np.array([0.3, 0.1, 0.5, 0.2], dtype=np.float32), every)
+    assert features_without(deep, row, random_member(1).sequence_network(ROLES[0])).tolist() == [expected, expected]
 
 
-def test_with_attention_an_end_slice_is_left_out(patches: dict[str, Float32Array]) -> None:
+def test_with_attention_the_others_are_pooled(patches: dict[str, Float32Array]) -> None:
     network, bag = random_member(4, "attention").sequence_network(ROLES[0]), patches[ROLES[0]]
-    without_first, without_last = neighbour_features(extract_many([bag], network)[0], network)
-    np.testing.assert_allclose(without_first, extract(bag[1:], network)[0], atol=1e-6)
-    np.testing.assert_allclose(without_last, extract(bag[:-1], network)[0], atol=1e-6)
-    assert not np.allclose(without_first, without_last)
+    deep = extract_many([bag], network)[0]
+    for row in (0, 1):
+        expected = extract(np.delete(bag, row, axis=0), network)[0]
+        np.testing.assert_allclose(features_without(deep, row, network), expected, atol=1e-6)
+    assert not np.allclose(features_without(deep, 0, network), deep.features)

@@ -170,37 +170,32 @@ def extract_many(
     return results
 
 
-def neighbour_features(deep: DeepFeatures, network: SequenceNetwork) -> tuple[Float32Array, Float32Array]:
-    """Return the features that neighbouring slices would give.
+def features_without(deep: DeepFeatures, row: int, network: SequenceNetwork) -> Float32Array:
+    """Return the features of the bag with one slice fewer.
 
     Parameters
     ----------
     deep : DeepFeatures
         Of one patient's sequence.
+    row : int
+        The slice that is left out, counted from 0.
     network : SequenceNetwork
         Which computed them.
 
     Returns
     -------
-    pair of float32, shape (512 * width,)
-        With the maximum instance: of the two slices nearest to the representative one, the lower first. With attention:
-        of the bag without its first and without its last slice. Of a single slice twice its own.
+    float32, shape (512 * width,)
+        Of the slice with the highest risk among the others, or their attention-weighted sum; of a bag of one slice its
+        own features.
     """
-    n = len(deep.slice_features)
-    if n == 1:
-        return deep.features, deep.features
+    rest = np.delete(np.arange(len(deep.slice_features)), row)
+    if not len(rest):
+        return deep.features
     if network.attention is None:
-        others = sorted(
-            (row for row in range(n) if row != deep.representative_index),
-            key=lambda row: abs(row - deep.representative_index),
-        )
-        # Of two slices the other one is the only neighbour.
-        nearest = sorted([others[0], others[min(1, n - 2)]])
-        return deep.slice_features[nearest[0]], deep.slice_features[nearest[1]]
-    every = torch.from_numpy(deep.slice_features).to(next(network.parameters()).device)
+        return np.asarray(deep.slice_features[rest[deep.slice_risk[rest].argmax()]])
+    every = torch.from_numpy(deep.slice_features[rest]).to(next(network.parameters()).device)
     with torch.inference_mode():
-        pooled = [network.attention(some, [n - 1])[0][0].cpu().numpy() for some in (every[1:], every[:-1])]
-    return pooled[0], pooled[1]
+        return network.attention(every, [len(rest)])[0][0].cpu().numpy()
 
 
 def _check(bag: Float32Array, number: int) -> None:

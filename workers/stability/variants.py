@@ -2,10 +2,11 @@
 
     members   the contour as it was drawn, each member of the ensemble alone
     contour   the contour 2 mm outwards and 2 mm inwards, each member alone
-    slices    neighbouring slices represent the study in all its series, each member alone
+    slices    in every series one slice fewer: without the one that represents the study, whose place a neighbour takes;
+              without the first; without the last. Each member alone
 
-The moved contours of a sequence go through the network together. Neighbouring slices cost no pass of it: their features
-were computed when the representative slice was chosen.
+The moved contours of a sequence go through the network together. Fewer slices cost no pass of it: the features of all
+slices were computed when the representative one was chosen.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from config.arrays import Float32Array
-from workers.features.extraction import DeepFeatures, extract_many, neighbour_features, resolve_device
+from workers.features.extraction import DeepFeatures, extract_many, features_without, resolve_device
 from workers.features.se_resnet import SequenceNetwork
 from workers.scores.multitask_network import MultitaskNetwork
 from workers.scores.scoring import Scores, score_many
@@ -97,12 +98,12 @@ def variant_scores(
         role: [with_moved_contour(bag, distance_mm, spacing_mm) for distance_mm in MOVED_MM]
         for role, bag in patches.items()
     }
-    # With one slice in each series there is no neighbour, and the variant would be the report itself.
-    has_neighbours = any(len(bag) > 1 for bag in patches.values())
+    # With one slice in each series none can be left out, and the variant would be the report itself.
+    several = any(len(bag) > 1 for bag in patches.values())
     kinds = (
         VariantKind.MEMBERS,
         *(VariantKind.CONTOUR for _ in MOVED_MM),
-        *((VariantKind.SLICES, VariantKind.SLICES) if has_neighbours else ()),
+        *((VariantKind.SLICES,) * 3 if several else ()),
     )
     by_member = []
     for member, own in zip(members, as_drawn, strict=True):
@@ -110,8 +111,8 @@ def variant_scores(
         for role, bags in moved.items():
             network = member.sequence_network(role)
             contours = extract_many([member.patches_on_own_scale(role, bag) for bag in bags], network, where)
-            neighbours = neighbour_features(own[role], network) if has_neighbours else ()
-            rows[role] = np.stack([own[role].features, *(deep.features for deep in contours), *neighbours])
+            fewer = [features_without(own[role], row, network) for row in _left_out(own[role])] if several else ()
+            rows[role] = np.stack([own[role].features, *(deep.features for deep in contours), *fewer])
         by_member.append(score_many(rows, member.score_network(), where))
     scores = Scores(
         np.array([each.prognostic for each in by_member]), np.array([each.predictive for each in by_member])
@@ -120,3 +121,7 @@ def variant_scores(
         return VariantScores(kinds, scores)
     # The only member, on the contour as it was drawn, is the report itself.
     return VariantScores(kinds[1:], Scores(scores.prognostic[:, 1:], scores.predictive[:, 1:]))
+
+
+def _left_out(deep: DeepFeatures) -> tuple[int, int, int]:
+    return deep.representative_index, 0, len(deep.slice_features) - 1

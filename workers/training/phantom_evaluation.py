@@ -30,7 +30,7 @@ from workers.validation.abstention import answers_against_truth, firm_answers, s
 from workers.validation.unseen_performance import unseen_performance
 
 CLEAR_BENEFIT = 0.05
-STABILITY_PHANTOMS = 500  # every firm answer among these is computed again 25 times
+STABILITY_PHANTOMS = 500  # every firm answer among these is computed again 30 times
 TRUTH_MONTHS = 60  # horizon of the true DFS in truth.csv
 
 
