@@ -16,7 +16,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoints, entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,10 +41,16 @@ def command_table() -> dict[str, tuple[str, str]]:
         In alphabetical order; of two rooms with one name the later one counts.
     """
     table: dict[str, tuple[str, str]] = {}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
+    for point in _entry_points():
         # A room that is not installed publishes no table, so its commands are not offered.
         table.update(point.load())
     return dict(sorted(table.items()))
+
+
+@functools.cache
+def _entry_points() -> EntryPoints:
+    """Return the tables of the installed rooms; reading the metadata of all packages takes 20 ms."""
+    return entry_points(group=ENTRY_POINT_GROUP)
 
 
 def load_command(root: typer.Typer, name: str, where: str, help_text: str) -> None:
@@ -114,7 +120,7 @@ DebugOption = Annotated[
 
 
 def build(arguments: Sequence[str]) -> typer.Typer:
-    """Return the root command; commands other than the called one have their help, and are not imported.
+    """Return the root command with the called one; without one, all have their names and help, and are not imported.
 
     Parameters
     ----------
@@ -124,7 +130,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     Returns
     -------
     typer.Typer
-        With all names, for help and completion.
+        With the called command, or with all names, for help, completion and suggestions.
     """
     root = typer.Typer(
         name="cptdn", help=OVERVIEW, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
@@ -132,8 +138,12 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     )  # fmt: skip
     root.callback()(_root)
     called = next((word for word in _words_to_complete() or arguments if not word.startswith("-")), None)
+    table = command_table()
+    if called in table and not _words_to_complete():
+        # Typer reads the parameters of every function that it has, which takes longer than many a command.
+        table = {called: table[called]}
     # Names only: importing every command would load pynetdicom, Celery and matplotlib for a line of help.
-    for name, (where, help_text) in command_table().items():
+    for name, (where, help_text) in table.items():
         if name == called:
             load_command(root, name, where, help_text)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -20,7 +21,10 @@ def up(
     Example: cptdn up --config /etc/cptdn/cptdn.toml
     """
     from node.ledger.database import open_ledger
+    from node.runtime.forked_parts import forked_parts
     from node.runtime.local_installation import (
+        MODULES,
+        MODULES_OF_PAGES,
         PAGES,
         PARTS,
         NotReadyError,
@@ -31,11 +35,16 @@ def up(
     from node.web.address import address_of
 
     settings = checked_settings_of(ctx)
-    ledger = open_ledger(settings.ledger.url or "")
     if settings.fhir.receive and not pages:
         typer.echo("[fhir] receive = true: resources are received by the pages' process; start `cptdn web` as well.")
     typer.echo(f"Starting; data are in {settings.storage.root}")
-    with running_parts(settings, {}, typer.echo, parts=PARTS | PAGES if pages else PARTS) as supervisor:
+    parts = PARTS | PAGES if pages else PARTS
+    # Before the ledger and the broker are opened: a forked process must not have their connections and threads.
+    with (
+        forked_parts(parts, MODULES + MODULES_OF_PAGES if pages else MODULES) as forked,
+        closing(open_ledger(settings.ledger.url or "")) as ledger,
+        running_parts(settings, {}, typer.echo, parts=parts, waiting=forked) as supervisor,
+    ):
         wait_until_ready(ledger, supervisor)
         if pages:
             try:  # the node is useful without its pages
@@ -48,7 +57,6 @@ def up(
         )
         wait_for_signal()
         typer.echo("Stopping.")
-    ledger.close()
 
 
 def node(ctx: typer.Context) -> None:

@@ -206,6 +206,14 @@ def alembic_config() -> Any:
     return config
 
 
+@lru_cache
+def _newest_revision() -> str | None:
+    """Return the version of this program's schema; Alembic compiles all migrations to find it, so only once."""
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(alembic_config()).get_current_head()
+
+
 def upgrade(engine: Engine) -> None:
     """Bring the schema to the version of this program; of several processes that start, one does it.
 
@@ -219,21 +227,20 @@ def upgrade(engine: Engine) -> None:
     from alembic.script import ScriptDirectory
 
     config = alembic_config()
-    script = ScriptDirectory.from_config(config)
     with engine.begin() as connection:
         # DDL of PostgreSQL is transactional, so a second process waits here and then finds the schema up to date.
         # SQLite's BEGIN IMMEDIATE does the same without a lock of its own.
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7035220)")  # any number, the same for all of us
         current = MigrationContext.configure(connection).get_current_revision()
-        if current == script.get_current_head():
+        if current == _newest_revision():
             return
+        script = ScriptDirectory.from_config(config)
         # Alembic would fail with "can't locate revision", which does not tell an administrator that a downgrade is the
         # cause.
         if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
             raise LedgerError(
-                f"the ledger's schema is {current}, newer than this program's {script.get_current_head()}: "
-                "upgrade the program"
+                f"the ledger's schema is {current}, newer than this program's {_newest_revision()}: upgrade the program"
             )
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -19,20 +19,26 @@ from node.ledger.database import Ledger
 from node.ledger.processes import live_processes
 from node.messaging.broker import embedded_broker
 from node.messaging.messages import Queue
-from node.runtime.supervisor import Supervisor, cptdn_command
+from node.runtime.supervisor import Supervisor, WaitingProcess
 
 CHECK_EVERY_S = 0.2
 # Delivery is a process of its own: it waits for the network, and a slow PACS must not delay a computation.
 PARTS = {
-    "node": cptdn_command("node"),
-    "worker": cptdn_command("worker", "--queues", f"{Queue.VOLUMES},{Queue.FEATURES},{Queue.REPORT}"),
-    "delivery": cptdn_command("worker", "--queues", Queue.DELIVERY, "--concurrency", "2"),
+    "node": ("node",),
+    "worker": ("worker", "--queues", f"{Queue.VOLUMES},{Queue.FEATURES},{Queue.REPORT}"),
+    "delivery": ("worker", "--queues", str(Queue.DELIVERY), "--concurrency", "2"),
 }
 # The pages, and the worker that answers their questions: a page never waits behind a computation.
 PAGES = {
-    "answers": cptdn_command("worker", "--queues", Queue.WEB),
-    "web": cptdn_command("web"),
+    "answers": ("worker", "--queues", str(Queue.WEB)),
+    "web": ("web",),
 }
+# What the parts import when they start, by name: a node without the room `workers` loads what there is.
+MODULES = (
+    "alembic.command", "dicom_sr.objects.build", "dicom_sr.page.layout", "node.runtime.service", "workers.queue.app",
+    "workers.queue.steps",
+)  # fmt: skip
+MODULES_OF_PAGES = ("node.web.server", "workers.bundles.drift", "workers.web.pictures", "workers.web.web_queries")
 SWITCH_INTERVAL_S = 0.001  # Python's default is 0.005; with many senders a C-ECHO then waits for each busy thread
 
 
@@ -58,6 +64,7 @@ def running_parts(
     say: Callable[[str], None],
     log: IO[str] | None = None,
     parts: Mapping[str, Sequence[str]] = PARTS,
+    waiting: Mapping[str, WaitingProcess] | None = None,
 ) -> Iterator[Supervisor]:
     """Run broker and parts as child processes from entering to leaving; they are restarted when they end.
 
@@ -71,8 +78,10 @@ def running_parts(
         Gets a sentence for the operator when a child ends and is restarted.
     log : text file, optional
         Takes what the children print; None: it goes where the output of this process goes.
-    parts : mapping of str to command, optional
-        Name and command of each child, such as `PARTS | PAGES`.
+    parts : mapping of str to words, optional
+        Name of each child and what follows `cptdn` in its command, such as `PARTS | PAGES`.
+    waiting : mapping of str to WaitingProcess, optional
+        Processes for the first start of the children, of `forked_parts`.
 
     Yields
     ------
@@ -83,7 +92,7 @@ def running_parts(
     if settings.source is not None:
         environment = {CONFIG_VARIABLE: str(settings.source), **environment}
     with embedded_broker(settings):
-        supervisor = Supervisor(parts, environment, say, log)
+        supervisor = Supervisor(parts, environment, say, log, waiting)
         stop = threading.Event()
         checking = threading.Thread(target=_check_children, args=(supervisor, stop), name="supervisor", daemon=True)
         try:

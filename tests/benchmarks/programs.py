@@ -107,6 +107,6 @@ class TimedPacs(SmallPacs):
 def running(folder: Path, device: str = "cpu") -> Iterator[tuple[Program, TimedPacs]]:
     with (
         TimedPacs(folder / "pacs") as pacs,
-        running_program(folder / "program", pacs.port, SETTINGS.format(device=device)) as program,
+        running_program(folder / "program", pacs.port, SETTINGS.format(device=device), installed=True) as program,
     ):
         yield program, pacs

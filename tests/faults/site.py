@@ -28,15 +28,16 @@ from node.dicom.network.contexts import VERIFICATION
 from node.dicom.scu.store_scu import send_folder
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.tables import Case, Delivery, Instance, Job, Report
+from node.runtime.local_installation import PAGES, PARTS
 from node.small_pacs.pacs import Destination, SmallPacs
 from tests.faults.studies import SmallStudy
+from tests.flow.launcher import Launched, launch
 from tests.flow.program import free_port, wait_for
 from tests.flow.test_main_job import COMPREHENSIVE_3D_SR
 
 READY_WITHIN_S = 180.0
 SETTLE_WITHIN_S = 3600.0
 SENDER_PAUSE_S = 0.5
-CPTDN = Path(sys.executable).with_name("cptdn")
 
 
 class Diary:
@@ -66,7 +67,7 @@ class Site:
     ports: tuple[int, ...]
     config: Path
     accepted: dict[str, SmallStudy] = field(default_factory=dict)
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[str, Launched | subprocess.Popen[bytes]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     pages: bool = False  # whether `cptdn up` serves them
     _ledger: Ledger | None = None
@@ -94,13 +95,16 @@ class Site:
 
     def start(self, name: str, *arguments: str, config: Path | None = None) -> None:
         """Start `cptdn ARGUMENTS` as a process group of its own, under a name."""
-        log = (self.folder / f"{name}.log").open("ab")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **self.environment}
-        self.processes[name] = subprocess.Popen(
-            [str(CPTDN), *arguments, "--config", str(config or self.config)], stdout=log, stderr=log, env=environment,
-            start_new_session=True,
-        )  # fmt: skip
-        log.close()
+        words, log = [*arguments, "--config", str(config or self.config)], self.folder / f"{name}.log"
+        if not self.environment:
+            self.processes[name] = launch(*words, log=log)
+            return
+        # Variables that Python reads when it starts: an interpreter of its own.
+        with log.open("ab") as out:
+            self.processes[name] = subprocess.Popen(
+                [str(Path(sys.executable).with_name("cptdn")), *words], stdout=out, stderr=out,
+                env={**os.environ, "OMP_NUM_THREADS": "1", **self.environment}, start_new_session=True,
+            )  # fmt: skip
 
     def start_up(self) -> None:
         self.start("up", "up", "--pages" if self.pages else "--no-pages")
@@ -352,34 +356,28 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def parts_of(up: subprocess.Popen[bytes]) -> dict[str, int]:
+def parts_of(up: Launched | subprocess.Popen[bytes]) -> dict[str, int]:
     """Name -> pid of the children of a running `cptdn up`: node, worker, delivery, answers, web, broker."""
+    names = {"valkey-server": "broker", **{f"cptdn-{name}": name for name in (*PARTS, *PAGES)}}
     found = {}
     for pid in descendants(up.pid):
         try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            process = Path(f"/proc/{pid}/comm").read_text().strip()
         except OSError:
             continue
-        if "valkey-server" in command:
-            found["broker"] = pid
-        elif "-m node node" in command:
-            found["node"] = pid
-        elif "-m node web" in command:
-            found["web"] = pid
-        elif "-m node worker" in command:
-            queues = command.partition("--queues ")[2].strip()
-            found[{"delivery --concurrency 2": "delivery", "web": "answers"}.get(queues, "worker")] = pid
+        if process in names:
+            found[names[process]] = pid
     return found
 
 
-def kill_part(up: subprocess.Popen[bytes], name: str, number: signal.Signals = signal.SIGKILL) -> bool:
+def kill_part(up: Launched | subprocess.Popen[bytes], name: str, number: signal.Signals = signal.SIGKILL) -> bool:
     """A signal to one child of `cptdn up`; False when it does not run now."""
     pid = parts_of(up).get(name)
     return pid is not None and _signal(pid, number)
 
 
 @contextmanager
-def pause_part(up: subprocess.Popen[bytes], name: str) -> Iterator[None]:
+def pause_part(up: Launched | subprocess.Popen[bytes], name: str) -> Iterator[None]:
     """One child of `cptdn up` does nothing meanwhile."""
     pid = parts_of(up)[name]
     _signal(pid, signal.SIGSTOP)

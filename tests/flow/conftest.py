@@ -32,9 +32,9 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallPacs]:
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory, pacs: SmallPacs) -> Iterator[Program]:
-    """`cptdn up`, whose PACS is the small one."""
+    """The installed `cptdn up`, whose PACS is the small one."""
     folder: Path = tmp_path_factory.mktemp("program")
     extra = ALLOW_DEMONSTRATION + "[case]\nstable_after_s = 2\n"
-    with running_program(folder, pacs.port, extra, pages=True) as running:
+    with running_program(folder, pacs.port, extra, pages=True, installed=True) as running:
         know_each_other(pacs, running)
         yield running

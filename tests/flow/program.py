@@ -17,6 +17,7 @@ from typing import Any
 
 from node.cli.app import main
 from node.small_pacs.pacs import Destination, SmallPacs
+from tests.flow.launcher import Launched, launch
 
 READY_WITHIN_S = 120.0
 
@@ -34,7 +35,7 @@ class Program:
 
     config: Path
     port: int
-    process: subprocess.Popen[str]
+    process: subprocess.Popen[str] | Launched
     log: Path
     web_port: int = 0
 
@@ -100,9 +101,12 @@ def know_each_other(pacs: SmallPacs, program: Program) -> None:
 
 @contextmanager
 def running_program(
-    folder: Path, pacs_port: int, extra: str = "", pacs: str = "", *, pages: bool = False
+    folder: Path, pacs_port: int, extra: str = "", pacs: str = "", *, pages: bool = False, installed: bool = False
 ) -> Iterator[Program]:
-    """`cptdn up` on free ports with its data in `folder`; `extra` is more TOML, `pacs` more keys of the one PACS."""
+    """`cptdn up` on free ports with its data in `folder`; `extra` is more TOML, `pacs` more keys of the one PACS.
+
+    `installed`: the installed command, as users start it; otherwise a fork of a process with its modules (`launcher`).
+    """
     port, web_port = free_port(), free_port()
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "cptdn.toml"
@@ -113,9 +117,15 @@ def running_program(
         encoding="utf-8",
     )
     log = folder / "up.log"
-    with log.open("w") as out:
-        command = [str(Path(sys.executable).with_name("cptdn")), "up", "--pages" if pages else "--no-pages"]
-        process = subprocess.Popen([*command, "--config", str(config)], stdout=out, stderr=subprocess.STDOUT, text=True)
+    command = ["up", "--pages" if pages else "--no-pages", "--config", str(config)]
+    log.touch()
+    process: subprocess.Popen[str] | Launched
+    if installed:
+        with log.open("w") as out:
+            words = [str(Path(sys.executable).with_name("cptdn")), *command]
+            process = subprocess.Popen(words, stdout=out, stderr=subprocess.STDOUT, text=True)
+    else:
+        process = launch(*command, log=log)
     program = Program(config, port, process, log, web_port)
     try:
         wait_for(lambda: "Ready:" in log.read_text(), READY_WITHIN_S, log.read_text)

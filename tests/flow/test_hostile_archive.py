@@ -24,9 +24,7 @@ MOST_GROWTH_KB = 400_000
 def node_process(program: Program) -> Path:
     """/proc entry of the child that holds the DICOM side."""
     children = Path(f"/proc/{program.process.pid}/task/{program.process.pid}/children").read_text().split()
-    found = [
-        Path("/proc", pid) for pid in children if (Path("/proc", pid) / "cmdline").read_bytes().endswith(b"\0node\0")
-    ]
+    found = [Path("/proc", pid) for pid in children if (Path("/proc", pid) / "comm").read_text() == "cptdn-node\n"]
     (only,) = found
     return only
 

@@ -23,7 +23,6 @@ def worker(
     """
     from node.messaging.messages import Queue
     from node.runtime.logging import events_file, start_logging
-    from node.runtime.supervisor import stop_with_supervisor
     from workers.queue.app import run_worker
 
     requested = [queue.strip() for queue in queues.split(",")]
@@ -36,6 +35,4 @@ def worker(
     if device is not None:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"device": device})})
     start_logging(file=events_file(settings, "worker"))
-    # A supervisor that was killed cannot stop its children; they notice its end themselves.
-    stop_with_supervisor()
     run_worker(settings, requested, concurrency)

@@ -19,6 +19,7 @@ from node.ledger.processes import heartbeat
 from node.messaging.broker import broker_url
 from node.messaging.messages import Queue
 from node.messaging.queue import make_celery
+from node.runtime.supervisor import stop_with_supervisor
 from workers.pipeline.context import WorkerContext
 from workers.queue.drawing_process import DrawingProcess
 from workers.queue.tasks import register
@@ -45,8 +46,10 @@ def run_worker(settings: Settings, queues: Sequence[str], concurrency: int) -> N
     context, drawing_process = WorkerContext(settings), DrawingProcess()
     if computes and pool == "solo" and (os.cpu_count() or 1) > 1:
         context.start_drawing = drawing_process.start
-    # The drawing process loads its libraries while this process loads torch.
+    # The drawing process loads its libraries while this process loads torch. Before any thread: it is forked then.
     wait_for_drawing = context.start_drawing(preload_drawing)
+    # A supervisor that was killed cannot stop its children; they notice its end themselves.
+    stop_with_supervisor()
     ledger = open_ledger(settings.ledger.url or "")
     app = make_celery(broker_url(settings), settings.broker)
     register(app, context, queues)

@@ -13,9 +13,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from functools import partial
+from multiprocessing.context import BaseContext
 from typing import Any
 
 import structlog
+
+from node.runtime.supervisor import set_process_name
 
 log = structlog.get_logger(__name__)
 
@@ -44,8 +47,7 @@ class DrawingProcess:
         """
         compute_here = partial(function, *arguments)
         try:
-            # Spawned: a fork would copy locks and connections of the worker's threads in whatever state they are.
-            self._pool = self._pool or ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _follow_parent)
+            self._pool = self._pool or ProcessPoolExecutor(1, _context(), _follow_parent)
             future = self._pool.submit(function, *arguments)
         except (BrokenExecutor, OSError, RuntimeError) as error:
             self._discard(error)
@@ -73,8 +75,17 @@ class DrawingProcess:
         self._pool = None
 
 
+def _context() -> BaseContext:
+    """Return how the process starts: forked, so that it has the modules of the worker, only while there are no threads.
+
+    A fork would copy locks and connections of the worker's threads in whatever state they are.
+    """
+    return multiprocessing.get_context("fork" if threading.active_count() == 1 else "spawn")
+
+
 def _follow_parent() -> None:
     """End when the worker ends, also when it is killed."""
+    set_process_name("drawing")
     # Ctrl-C reaches all processes of the terminal; the worker finishes its tasks and ends this one then.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
