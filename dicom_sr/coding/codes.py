@@ -149,7 +149,7 @@ DECISION = "config/answer.py of this software"
 ANSWERS = {
     Answer.ICT_CCRT: REGIMENS[TreatmentArm.ICT_CCRT],
     Answer.CCRT: REGIMENS[TreatmentArm.CCRT],
-    Answer.NO_RELIABLE_DIFFERENCE: _ours("NO_RELIABLE_DIFF", "No reliable difference between the regimens", DECISION),
+    Answer.NO_RELIABLE_DIFFERENCE: _ours("NO_RELIABLE_DIFF", "No reliable difference", DECISION),
 }
 GROUND = _ours("GROUND", "Ground of the recommendation", DECISION)
 GROUNDS = {
@@ -333,6 +333,8 @@ REPORT_TITLE = Concept("18748-4", "LN", "Diagnostic imaging study", "LOINC")
 
 # Units
 PERCENT = _unit("%", "percent")
+# UCUM has no percentage point; an annotation leaves the unit a percent and says that a difference is meant.
+PERCENTAGE_POINTS = _unit("%{points}", "percentage points")
 YEAR = _unit("a", "year")
 MONTH = _unit("mo", "month")
 # A volume is in cm3, because CID 7462 has no mL; the number is the same.

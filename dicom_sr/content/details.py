@@ -48,7 +48,7 @@ def _decision(report: TreatmentReport) -> Iterator[ContentItem]:
     for months in report.horizons_months:
         yield number(codes.HORIZON, str(months), codes.MONTH)
     yield number(codes.DECISION_HORIZON, str(report.model.horizon_months), codes.MONTH)
-    yield number(codes.DECISION_THRESHOLD, numbers.threshold(report.model.threshold), codes.PERCENT)
+    yield number(codes.DECISION_THRESHOLD, numbers.threshold(report.model.threshold), codes.PERCENTAGE_POINTS)
     yield code(codes.DECISION_RULE, codes.DECISION_RULES[report.model.rule])
     if report.stability is not None:
         yield stability(report.stability)

@@ -37,6 +37,9 @@ def qualitative_evaluations(report: TreatmentReport, options: ReportOptions) -> 
 def _coded(report: TreatmentReport) -> Iterator[ContentItem]:
     # dsr2html and OHIF show the first items without scrolling: what the planner looks for is the very first.
     yield from recommendation_items(report)
+    grounds = {scenario.ground for scenario in report.scenarios}
+    if len(grounds) == 1:
+        yield code(codes.GROUND, codes.GROUNDS[grounds.pop()])
     permitted = codes.DEMONSTRATION_ONLY if report.model.demonstration else codes.AS_INTENDED
     yield code(codes.PERMITTED_USE, permitted)
     yield code(codes.EBV_CATEGORY, codes.EBV_CATEGORIES[report.ebv_dna.category])
@@ -45,14 +48,17 @@ def _coded(report: TreatmentReport) -> Iterator[ContentItem]:
 
 def _written(report: TreatmentReport, options: ReportOptions) -> Iterator[ContentItem]:
     yield text(codes.SUMMARY, summary_text(report, options.language))
-    yield from reason_items(codes.WARNING, report.warnings)
+    if report.conditions:
+        yield text(codes.CONDITIONS_OF_USE, condition_lines(report, options.language))
     yield from reason_items(codes.REFUSAL, report.refusals)
+    # In one order of severity; the concept of each says which list it is of.
+    warnings = set(map(id, report.warnings))
+    for finding in report.findings:
+        name = codes.WARNING if id(finding) in warnings else codes.QUALITY_FINDING
+        yield from reason_items(name, [finding])
     if report.computed:
         # OHIF draws a TEXT item named 121071 "Finding" in a fixed-width font, which an aligned table needs.
         yield text(codes.FINDING, result_table(report, options.language))
-    yield from reason_items(codes.QUALITY_FINDING, report.quality)
-    if report.conditions:
-        yield text(codes.CONDITIONS_OF_USE, condition_lines(report, options.language))
     yield from (item for item in stage_items(report.stage) if item.ValueType == "TEXT")
     if report.model.intended_use:
         yield text(codes.INTENDED_USE, report.model.intended_use)

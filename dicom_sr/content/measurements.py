@@ -119,15 +119,15 @@ def comparison_group(report: TreatmentReport, scenario: Scenario) -> Measurement
     Returns
     -------
     MeasurementsAndQualitativeEvaluations
-        Per horizon, latest first, DFS under ICT+CCRT minus DFS under CCRT in percent, with its interval where there is
-        one.
+        Per horizon, latest first, DFS under ICT+CCRT minus DFS under CCRT in percentage points, with its
+        interval where there is one.
     """
     measured = []
     for months in _latest_first(report):
-        measured.append(_percent(codes.difference(months), scenario.difference(months)))
+        measured.append(_points(codes.difference(months), scenario.difference(months)))
         if months in scenario.difference_ci95:
             low, high = scenario.difference_ci95[months]
-            measured += [_percent(codes.difference_low(months), low), _percent(codes.difference_high(months), high)]
+            measured += [_points(codes.difference_low(months), low), _points(codes.difference_high(months), high)]
     return MeasurementsAndQualitativeEvaluations(
         _tracking(report, _named(report, scenario, "Comparison of the regimens")),
         measurements=measured,
@@ -305,6 +305,10 @@ def _assumed(scenario: Scenario) -> QualitativeEvaluation:
 
 def _percent(name: codes.Concept, fraction: float) -> Measurement:
     return _measurement(name, numbers.percent(fraction), codes.PERCENT)
+
+
+def _points(name: codes.Concept, fraction: float) -> Measurement:
+    return _measurement(name, numbers.percent(fraction), codes.PERCENTAGE_POINTS)
 
 
 def _copies(name: codes.Concept, value: float) -> Measurement:

@@ -106,6 +106,8 @@ def _diagnostic_report(report: TreatmentReport, options: ReportOptions, pdf: byt
     }
     if report.recommendation is not None:
         document["conclusionCode"] = [_concept(codes.ANSWERS[report.recommendation])]
+        grounds = dict.fromkeys(scenario.ground for scenario in report.scenarios)
+        document["conclusionCode"] += [_concept(codes.GROUNDS[ground]) for ground in grounds]
     elif not report.computed:
         document["conclusionCode"] = [_concept(codes.NOT_COMPUTED)]
     if pdf is not None:
@@ -134,8 +136,28 @@ def _observations(report: TreatmentReport, options: ReportOptions) -> Iterator[R
         shown = numbers.volume(contour.volume_ml)
         volume = _observation(report, options, codes.VOLUME, shown, codes.CUBIC_CENTIMETRE, f"/{index}")
         yield {**volume, "bodySite": _concept(codes.NASOPHARYNX), "note": [{"text": f"Contour {contour.roi_name}"}]}
+    for scenario in report.scenarios:
+        yield from _differences(report, options, scenario)
     if report.conditions:
         yield _conditions(report, options)
+
+
+def _differences(report: TreatmentReport, options: ReportOptions, scenario: Scenario) -> Iterator[Resource]:
+    """One Observation per horizon: the difference in percentage points, with the ends of its interval."""
+    for months in sorted(report.horizons_months, reverse=True):
+        shown = numbers.percent(scenario.difference(months))
+        part = f"/{scenario.ebv_category.value}"
+        observation = _observation(report, options, codes.difference(months), shown, codes.PERCENTAGE_POINTS, part)
+        if months in scenario.difference_ci95:
+            names = (codes.difference_low(months), codes.difference_high(months))
+            observation["component"] = [
+                {"code": _concept(name), "valueQuantity": _quantity(numbers.percent(end), codes.PERCENTAGE_POINTS)}
+                for name, end in zip(names, scenario.difference_ci95[months], strict=True)
+            ]
+        if len(report.scenarios) > 1:
+            assumed = f"Assuming {ebv_condition(report, scenario, WORDINGS['en'])}"
+            observation["note"] = [{"text": assumed}]
+        yield observation
 
 
 def _observation(
@@ -147,11 +169,13 @@ def _observation(
         "status": _status(report, options),
         "code": _concept(name),
         "effectiveDateTime": report.created.isoformat(timespec="milliseconds"),
-        "valueQuantity": {
-            # The number as it is shown, not as it was computed: SR, page and FHIR must not differ in a digit.
-            "value": float(shown), "unit": unit.meaning, "system": codes.PERCENT.system, "code": unit.value,
-        },
-    }  # fmt: skip
+        "valueQuantity": _quantity(shown, unit),
+    }
+
+
+def _quantity(shown: str, unit: Concept) -> dict[str, Any]:
+    # The number as it is shown, not as it was computed: SR, page and FHIR must not differ in a digit.
+    return {"value": float(shown), "unit": unit.meaning, "system": codes.PERCENT.system, "code": unit.value}
 
 
 def _conditions(report: TreatmentReport, options: ReportOptions) -> Resource:

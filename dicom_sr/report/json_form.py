@@ -10,9 +10,11 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-from config.indication.vocabulary import TreatmentArm
+from config.indication.vocabulary import Severity, TreatmentArm
 from dicom_sr.report.errors import UnreadableReportError
-from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, Stage, TreatmentReport
+from dicom_sr.report.plain_text import answer_lines
+from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, Stability, Stage, TreatmentReport
+from dicom_sr.report.wording import WORDINGS
 
 
 def dump(report: TreatmentReport) -> dict[str, Any]:
@@ -77,13 +79,21 @@ def to_json(report: TreatmentReport) -> dict[str, Any]:
         "study_instance_uid": report.study_instance_uid,
         **_scenario(report, single),
         "recommendation": None if report.recommendation is None else report.recommendation.value,
+        "ground": single.ground.value if single else None,
+        "sentences": answer_lines(report, WORDINGS["en"]) if report.computed else [],
+        "rule": report.model.rule.value,
+        "stability": _stability(report.stability),
+        "status": "current",
         "computed": report.computed,
-        "refusals": _reasons(report.refusals),
+        "refusals": [{**reason, "severity": Severity.BLOCKS.value} for reason in _reasons(report.refusals)],
         "inputs": _inputs(report),
         "scores": _plain(report.scores),
         "tumour_volume_ml": report.tumour_volume_ml,
         "bundle": _plain(report.model),
-        "conditions": _plain(report.conditions),
+        "conditions": [
+            {**typing.cast(dict[str, Any], _plain(condition)), "severity": condition.severity.value}
+            for condition in report.conditions
+        ],
         "warnings": _reasons(report.warnings),
         "quality": _reasons(report.quality),
         "intended_use": report.model.intended_use,
@@ -101,6 +111,7 @@ def to_json(report: TreatmentReport) -> dict[str, Any]:
             scenario.ebv_category.value: {
                 **_scenario(report, scenario),
                 "recommendation": scenario.recommendation.value,
+                "ground": scenario.ground.value,
             }
             for scenario in report.scenarios
         }
@@ -164,7 +175,13 @@ def _stage_groups(stage: Stage) -> dict[str, list[str]]:
 
 
 def _reasons(reasons: tuple[Reason, ...]) -> list[dict[str, str]]:
-    return [{"code": reason.code, "text": reason.text} for reason in reasons]
+    return [{"code": reason.code, "text": reason.text, "severity": reason.severity.value} for reason in reasons]
+
+
+def _stability(stability: Stability | None) -> dict[str, Any] | None:
+    if stability is None:
+        return None
+    return {**typing.cast(dict[str, Any], _plain(stability)), "is_stable": stability.is_stable}
 
 
 def _plain(value: Any) -> Any:

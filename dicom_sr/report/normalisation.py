@@ -95,5 +95,5 @@ class NormalisedValue:
             value = _normalised(getattr(self, each.name), each.metadata.get("decimals"))
             # A TEXT item cannot be empty (Text Value is of type 1C, PS3.3 C.17.3), so empty text would not be written.
             absent = value == "" and each.type == "str | None"
-            # The dataclasses are frozen; this is the one place where a field is set.
+            # The dataclasses are frozen; fields are set while a value is built and never later.
             object.__setattr__(self, each.name, None if absent else value)

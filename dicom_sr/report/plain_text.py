@@ -5,8 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-from config.indication.vocabulary import Answer, ConditionState, EbvCategory, TreatmentArm
-from dicom_sr.report import numbers
+from config.indication.vocabulary import Answer, ConditionState, EbvCategory, Severity, TreatmentArm
+from dicom_sr.report import answer_text, numbers
 from dicom_sr.report.report_inputs import Language
 from dicom_sr.report.treatment_report import Fact, Scenario, Scores, TreatmentReport
 from dicom_sr.report.wording import WORDINGS, Wording, horizon
@@ -27,13 +27,13 @@ def plain_text(report: TreatmentReport, language: Language = "en") -> str:
     Returns
     -------
     str
-        Paragraphs for a fixed-width font: summary, table, inputs, notes; the recommendation is in the first.
+        Paragraphs for a fixed-width font: summary, conditions of use, table, inputs, notes; the answer is in the first.
     """
     parts = [
         summary_text(report, language),
+        condition_lines(report, language, title=True),
         result_table(report, language),
         input_lines(report, language),
-        condition_lines(report, language, title=True),
         note_lines(report, language),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -52,15 +52,18 @@ def summary_text(report: TreatmentReport, language: Language = "en") -> str:
     Returns
     -------
     str
-        The demonstration warning where it applies, the recommendation, then one line per scenario and horizon, the
-        latest horizon first; for a refusal its reasons.
+        The demonstration warning where it applies, the answer with its certainty, what invalidates it, the conditions
+        of use that are not met or were not checked, then one line per scenario and horizon, the latest horizon first;
+        for a refusal its reasons and the conditions.
     """
     words = WORDINGS[language]
     # First, since viewers show the beginning of a long text only.
     lines = [words.demonstration] if report.model.demonstration else []
     if not report.computed:
-        return "\n".join([*lines, words.not_computed, *(f"- {reason.text}" for reason in report.refusals)])
-    lines.append(f"{words.recommended}: {recommendation_text(report, words)}")
+        reasons = [f"- {reason.text}" for reason in report.refusals]
+        return "\n".join([*lines, words.not_computed, *reasons, *condition_summary(report, words)])
+    lines += answer_lines(report, words)
+    lines += condition_summary(report, words)
     for scenario in report.scenarios:
         # The longest horizon first: it is that of the decision unless the site chooses another.
         lines += [_sentence(report, scenario, months, words) for months in reversed(report.horizons_months)]
@@ -92,7 +95,7 @@ def recommendation_text(report: TreatmentReport, words: Wording) -> str:
 
 def answer_name(answer: Answer, words: Wording) -> str:
     """Return the answer in words: the abbreviation of a regimen, or "No reliable difference"."""
-    return words.no_reliable_difference if answer.arm is None else regimen_name(answer.arm, words)
+    return words.answers[answer]
 
 
 def regimen_name(arm: TreatmentArm, words: Wording) -> str:
@@ -131,35 +134,59 @@ def ebv_condition(report: TreatmentReport, scenario: Scenario, words: Wording) -
 
 
 def decision_rule(report: TreatmentReport, words: Wording) -> str:
-    """Write the rule by which the recommendation follows from the numbers.
+    """Write the rule by which the answer follows from the numbers, a sentence without full stop."""
+    return answer_text.decision_rule(report.model, words, report.stability)
+
+
+def answer_lines(report: TreatmentReport, words: Wording) -> list[str]:
+    """Write the answer as a sentence, and beside it what invalidates the result.
 
     Parameters
     ----------
     report : TreatmentReport
-        Gives the horizon in months and the threshold as a fraction.
+        A computed report.
     words : Wording
         Wording of the language.
 
     Returns
     -------
-    str
-        A sentence without full stop; the threshold in percentage points is named where it is not zero.
+    list of str
+        The sentence; where EBV DNA is unknown one for each category, which it names. Then every reason that makes the
+        result not valid for this patient, whole.
     """
-    # "Over 0 percentage points above" would be correct and hard to read.
-    phrase = words.rule if report.model.threshold == 0 else words.rule_threshold
-    limit = numbers.threshold(report.model.threshold)
-    return phrase.format(horizon=horizon(report.model.horizon_months, words), threshold=limit)
+    lines = [
+        f"{ebv_condition(report, scenario, words)}: {sentence}" if len(report.scenarios) > 1 else sentence
+        for scenario in report.scenarios
+        for sentence in (answer_text.answer_sentence(answer_text.statement_of(report, scenario), words),)
+    ]
+    return [*lines, *(words.not_valid_because.format(text=text) for text in invalidating_texts(report))]
+
+
+def invalidating_texts(report: TreatmentReport) -> list[str]:
+    """Return the whole sentences of all that invalidates the result, each once: warnings, findings, conditions."""
+    findings = (*report.warnings, *report.quality)
+    texts = [each.text for each in findings if each.severity is Severity.INVALIDATES]
+    # The condition "range of the training cohort" repeats the sentences of the warnings.
+    texts += [
+        condition.text
+        for condition in report.conditions
+        if condition.severity is Severity.INVALIDATES and not any(text in condition.text for text in texts)
+    ]
+    return list(dict.fromkeys(texts))
 
 
 def _sentence(report: TreatmentReport, scenario: Scenario, months: int, words: Wording) -> str:
     ict, ccrt = scenario.ict_ccrt.dfs[months], scenario.ccrt.dfs[months]
-    # The difference of the displayed rates, not the rounded difference: a reader who subtracts gets this number.
-    gain = numbers.signed_percent(scenario.difference(months))
     start = f"{ebv_condition(report, scenario, words)}: " if len(report.scenarios) > 1 else ""
     return (
         f"{start}{horizon(months, words)}: {words.regimen_ict} {numbers.percent(ict.value)} %, "
-        f"{words.regimen_ccrt} {numbers.percent(ccrt.value)} %, {words.difference} {gain} %"
+        f"{words.regimen_ccrt} {numbers.percent(ccrt.value)} %, {words.difference} {points_of(scenario, months, words)}"
     )
+
+
+def points_of(scenario: Scenario, months: int, words: Wording) -> str:
+    """Write the difference of a scenario with unit and interval: "+12.6 percentage points (95 % CI +2.1 to +23.2)"."""
+    return answer_text.points_text(scenario.difference(months), scenario.difference_ci95.get(months), words)
 
 
 def result_table(report: TreatmentReport, language: Language = "en") -> str:
@@ -189,7 +216,7 @@ def _scenario_table(report: TreatmentReport, scenario: Scenario, words: Wording)
             f"{numbers.percent(result.dfs[m].value)} % ({numbers.interval(result.dfs[m].ci95)})" for m in latest_first
         ]
         rows.append([regimen_name(result.arm, words), *cells, numbers.points(result.total_points)])
-    rows.append([words.difference, *(difference_text(scenario, m) for m in latest_first), ""])
+    rows.append([words.difference_points, *(difference_text(scenario, m) for m in latest_first), ""])
     title = [ebv_condition(report, scenario, words)] if len(report.scenarios) > 1 else []
     return "\n".join([*title, *aligned(rows)])
 
@@ -207,11 +234,11 @@ def difference_text(scenario: Scenario, months: int) -> str:
     Returns
     -------
     str
-        For example "+12.6 % (+2.1 to +23.2)"; without the interval where none was computed.
+        In percentage points, for example "+12.6 (+2.1 to +23.2)"; without the interval where none was computed.
     """
     ci95 = scenario.difference_ci95.get(months)
     tail = f" ({numbers.signed_interval(ci95)})" if ci95 else ""
-    return f"{numbers.signed_percent(scenario.difference(months))} %{tail}"
+    return f"{numbers.signed_percent(scenario.difference(months))}{tail}"
 
 
 def input_lines(report: TreatmentReport, language: Language = "en") -> str:
@@ -285,9 +312,7 @@ def condition_lines(report: TreatmentReport, language: Language = "en", title: b
     words = WORDINGS[language]
     rows = [
         (words.condition_states[condition.state], words.condition_titles[condition.code], condition.text)
-        for state in _CONDITION_ORDER
         for condition in report.conditions
-        if condition.state is state
     ]
     heading = [f"{words.conditions}:"] if title and rows else []
     return "\n".join([*heading, *(aligned(rows) if rows else ())])
@@ -365,12 +390,12 @@ def fact_text(fact: Fact | None, words: Wording) -> str:
 
 
 def note_lines(report: TreatmentReport, language: Language = "en") -> str:
-    """Write decision rule, warnings, quality findings, intended use and model, one per line."""
+    """Write decision rule, all warnings and findings by severity, intended use and model, one per line."""
     words = WORDINGS[language]
     lines = [decision_rule(report, words)] if report.computed else []
-    for title, notes in ((words.warnings, report.warnings), (words.quality, report.quality)):
-        if notes:
-            lines += [f"{title}:", *(f"- {note.text}" for note in notes)]
+    for severity in Severity:
+        texts = [each.text for each in report.findings if each.severity is severity]
+        lines += [f"{words.severities[severity]}:", *(f"- {text}" for text in texts)] if texts else []
     lines += [
         f"{words.intended_use}: {report.model.intended_use}",
         f"{words.model}: {report.model.name} {report.model.version} ({report.model.digest})",

@@ -12,7 +12,7 @@ Source of the quantities: Zhong et al., EBioMedicine 2021;70:103522.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
@@ -394,6 +394,17 @@ class ModelIdentity(NormalisedValue):
     rule: AnswerRule = AnswerRule.POINT
 
 
+def by_severity(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Sort reasons by severity, the gravest first; those of one severity stay in their order."""
+    return tuple(sorted(reasons, key=lambda reason: reason.severity.rank))
+
+
+def _condition_rank(condition: ConditionOfUse) -> tuple[int, int, int]:
+    # Within one severity a condition that is not met comes before one that was not checked.
+    state = (ConditionState.NOT_MET, ConditionState.NOT_CHECKED, ConditionState.MET).index(condition.state)
+    return condition.severity.rank, state, tuple(Condition).index(condition.code)
+
+
 @dataclass(frozen=True)
 class TreatmentReport(NormalisedValue):
     """The content of a report. With `refusals` there are no scores and no scenarios.
@@ -409,7 +420,9 @@ class TreatmentReport(NormalisedValue):
     predecessors : tuple of str
         SOP Instance UIDs of the SRs that this report replaces.
     conditions : tuple of ConditionOfUse
-        Each condition of use once, in the order of `Condition`; empty in reports of earlier versions.
+        Each condition of use once, the gravest first; empty in reports of earlier versions.
+    warnings, quality : tuple of Reason
+        The gravest first.
     stability : Stability or None
         None where it was not computed.
     """
@@ -436,6 +449,18 @@ class TreatmentReport(NormalisedValue):
     predecessors: tuple[str, ...] = ()
     conditions: tuple[ConditionOfUse, ...] = ()
     stability: Stability | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Here and not in each output, so that none can show a note before what invalidates the result.
+        for name in ("warnings", "quality"):
+            object.__setattr__(self, name, by_severity(getattr(self, name)))
+        object.__setattr__(self, "conditions", tuple(sorted(self.conditions, key=_condition_rank)))
+
+    @property
+    def findings(self) -> tuple[Reason, ...]:
+        """Warnings and quality findings together, the gravest first."""
+        return by_severity((*self.warnings, *self.quality))
 
     @property
     def computed(self) -> bool:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from config.indication.conventions import whole_years
-from config.indication.vocabulary import Condition, ConditionState
-from dicom_sr.report.report_inputs import Language
+from config.indication.vocabulary import Answer, AnswerGround, AnswerRule, Condition, ConditionState, Severity
+
+if TYPE_CHECKING:  # a command that only predicts has no use for pydicom, which report_inputs imports
+    from dicom_sr.report.report_inputs import Language
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,6 @@ class Wording:
     title: str
     demonstration: str
     recommended: str
-    no_reliable_difference: str
     not_computed: str
     reasons: str
     regimen_ict: str
@@ -28,6 +30,7 @@ class Wording:
     horizon_months: str
     ci: str
     difference: str
+    difference_points: str
     points: str
     ebv_above: str
     ebv_not_above: str
@@ -75,19 +78,31 @@ class Wording:
     conditions_met: str
     condition_titles: Mapping[Condition, str]
     condition_states: Mapping[ConditionState, str]
-    rule: str
-    rule_threshold: str
+    severities: Mapping[Severity, str]
+    not_valid_because: str
+    answers: Mapping[Answer, str]
+    answer_by_ground: Mapping[AnswerGround, str]
+    answer_holds: str
+    side_holds: str
+    percentage_points: str
+    percentage_points_only: str
+    zero: str
+    threshold_points: str
+    rules: Mapping[AnswerRule, str]
+    rule_stable: str
     more: str
     see_report: str
     unsigned: str
 
+
+_GAIN = "{answer}: {horizon} with ICT+CCRT minus CCRT is {gain}"
+_GAIN_ZH = "{answer}: ICT+CCRT 减 CCRT 的 {horizon} 差值为 {gain}"
 
 # "copies/mL", "DFS" and the regimens stay in Latin letters in both languages: guidelines and laboratories use them so.
 ENGLISH = Wording(
     title="Treatment decision nomogram (CPTDN), nasopharyngeal carcinoma",
     demonstration="DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
     recommended="Recommended regimen",
-    no_reliable_difference="No reliable difference",
     not_computed="NOT COMPUTED",
     reasons="Reasons",
     regimen_ict="ICT+CCRT",
@@ -98,6 +113,7 @@ ENGLISH = Wording(
     horizon_months="{n}-month DFS",
     ci="95 % CI",
     difference="Difference",
+    difference_points="Difference (percentage points)",
     points="Total points",
     ebv_above="above {threshold} copies/mL",
     ebv_not_above="not above {threshold} copies/mL",
@@ -164,8 +180,41 @@ ENGLISH = Wording(
         ConditionState.NOT_MET: "NOT MET",
         ConditionState.NOT_CHECKED: "not checked",
     },
-    rule="ICT+CCRT is advised when its {horizon} is higher than that of CCRT",
-    rule_threshold="ICT+CCRT is advised when its {horizon} is over {threshold} percentage points above that of CCRT",
+    severities={
+        Severity.BLOCKS: "Blocks the result",
+        Severity.INVALIDATES: "INVALIDATES THE RESULT",
+        Severity.CAUTIONS: "Caution",
+        Severity.NOTES: "Note",
+    },
+    not_valid_because="NOT VALID FOR THIS PATIENT: {text}",
+    answers={
+        Answer.ICT_CCRT: "ICT+CCRT",
+        Answer.CCRT: "CCRT",
+        Answer.NO_RELIABLE_DIFFERENCE: "No reliable difference",
+    },
+    answer_by_ground={
+        AnswerGround.NOT_VALID: "{answer}: the result is not valid for this patient; {horizon} with ICT+CCRT minus "
+        "CCRT would be {gain}",
+        AnswerGround.NO_INTERVAL: _GAIN + "; without an interval it cannot be told from chance",
+        AnswerGround.INTERVAL_INCLUDES_THRESHOLD: _GAIN + "; the interval includes {limit}",
+        AnswerGround.NOT_STABLE: _GAIN + ", but that holds in only {held} of "
+        "{of} recomputations (at least {share} % are required)",
+        AnswerGround.INTERVAL_EXCLUDES_THRESHOLD: _GAIN + "; the interval excludes {limit}",
+        AnswerGround.POINT_DIFFERENCE: _GAIN + "; the difference alone decides, without its interval",
+    },
+    answer_holds="{sentence}; the answer holds in {held} of {of} recomputations",
+    side_holds="{sentence}; the difference stays on its side of the threshold in {held} of {of} recomputations",
+    percentage_points="{difference} percentage points (95 % CI {interval})",
+    percentage_points_only="{difference} percentage points (no 95 % CI)",
+    zero="zero",
+    threshold_points="the threshold of {threshold} percentage points",
+    rules={
+        AnswerRule.INTERVAL: "A regimen is recommended when the 95 % CI of the difference in {horizon} excludes "
+        "{limit}: ICT+CCRT above it, CCRT below it; otherwise there is no reliable difference",
+        AnswerRule.POINT: "The difference in {horizon} decides without its 95 % CI: ICT+CCRT above {limit}, "
+        "otherwise CCRT",
+    },
+    rule_stable="{rule}; the answer must hold in at least {share} % of the recomputations",
     more="and {n} more: see the structured report",
     see_report="... continued in the structured report",
     unsigned="Computed result, not verified by a person",
@@ -175,7 +224,6 @@ CHINESE = Wording(
     title="鼻咽癌治疗决策列线图 (CPTDN)",
     demonstration="演示模型 — 不得用于临床 / DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
     recommended="推荐方案",
-    no_reliable_difference="差异不可靠",
     not_computed="未计算",
     reasons="原因",
     regimen_ict="ICT+CCRT",
@@ -186,6 +234,7 @@ CHINESE = Wording(
     horizon_months="{n} 个月 DFS",
     ci="95 % CI",
     difference="差值",
+    difference_points="差值 (百分点)",
     points="总分",
     ebv_above="高于 {threshold} copies/mL",
     ebv_not_above="不高于 {threshold} copies/mL",
@@ -252,8 +301,38 @@ CHINESE = Wording(
         ConditionState.NOT_MET: "不符合",
         ConditionState.NOT_CHECKED: "未检查",
     },
-    rule="当 ICT+CCRT 的 {horizon} 高于 CCRT 时推荐 ICT+CCRT",
-    rule_threshold="当 ICT+CCRT 的 {horizon} 比 CCRT 高出 {threshold} 个百分点以上时推荐 ICT+CCRT",
+    severities={
+        Severity.BLOCKS: "阻止计算",
+        Severity.INVALIDATES: "结果无效",
+        Severity.CAUTIONS: "注意",
+        Severity.NOTES: "说明",
+    },
+    not_valid_because="结果对该患者无效: {text}",
+    answers={
+        Answer.ICT_CCRT: "ICT+CCRT",
+        Answer.CCRT: "CCRT",
+        Answer.NO_RELIABLE_DIFFERENCE: "无可靠差异",
+    },
+    answer_by_ground={
+        AnswerGround.NOT_VALID: "{answer}: 结果对该患者无效; ICT+CCRT 减 CCRT 的 {horizon} 差值将为 {gain}",
+        AnswerGround.NO_INTERVAL: _GAIN_ZH + "; 无置信区间, 不能排除偶然",
+        AnswerGround.INTERVAL_INCLUDES_THRESHOLD: _GAIN_ZH + "; 区间包含{limit}",
+        AnswerGround.NOT_STABLE: _GAIN_ZH + ", 但 {of} 次重新计算中仅 {held} 次成立 (至少须 {share} %)",
+        AnswerGround.INTERVAL_EXCLUDES_THRESHOLD: _GAIN_ZH + "; 区间不包含{limit}",
+        AnswerGround.POINT_DIFFERENCE: _GAIN_ZH + "; 仅按差值决定, 未考虑其区间",
+    },
+    answer_holds="{sentence}; {of} 次重新计算中 {held} 次答案不变",
+    side_holds="{sentence}; {of} 次重新计算中 {held} 次差值仍在阈值同侧",
+    percentage_points="{difference} 个百分点 (95 % CI {interval})",
+    percentage_points_only="{difference} 个百分点 (无 95 % CI)",
+    zero="零",
+    threshold_points="阈值 {threshold} 个百分点",
+    rules={
+        AnswerRule.INTERVAL: "当 {horizon} 差值的 95 % CI 不包含{limit}时推荐方案: "
+        "高于则 ICT+CCRT, 低于则 CCRT; 否则为无可靠差异",
+        AnswerRule.POINT: "仅按 {horizon} 差值决定, 不考虑其 95 % CI: 高于{limit}推荐 ICT+CCRT, 否则推荐 CCRT",
+    },
+    rule_stable="{rule}; 且至少 {share} % 的重新计算须得出同一答案",
     more="另有 {n} 条, 见结构化报告",
     see_report="... 全文见结构化报告",
     unsigned="计算结果, 未经人工核实",
@@ -262,12 +341,12 @@ CHINESE = Wording(
 WORDINGS: dict[Language, Wording] = {"en": ENGLISH, "zh": CHINESE}
 
 
-def horizon(months: int, words: Wording) -> str:
+def horizon(months: float, words: Wording) -> str:
     """Name a horizon of DFS.
 
     Parameters
     ----------
-    months : int
+    months : float
         The horizon in months, > 0.
     words : Wording
         Wording of the language.
@@ -279,4 +358,4 @@ def horizon(months: int, words: Wording) -> str:
     """
     if (years := whole_years(months)) is not None:
         return words.horizon_years.format(n=years)
-    return words.horizon_months.format(n=months)
+    return words.horizon_months.format(n=f"{months:g}")

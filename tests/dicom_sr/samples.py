@@ -9,7 +9,16 @@ import numpy as np
 from pydicom import Dataset
 from pydicom.uid import MRImageStorage, RTStructureSetStorage
 
-from config.indication.vocabulary import Answer, Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import (
+    Answer,
+    AnswerGround,
+    AnswerRule,
+    Condition,
+    ConditionState,
+    EbvCategory,
+    SeriesRole,
+    TreatmentArm,
+)
 from dicom_sr.report.report_inputs import PagePictures, SequencePicture, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import (
     ArmResult,
@@ -27,6 +36,7 @@ from dicom_sr.report.treatment_report import (
     TreatmentReport,
 )
 
+EXCLUDES = AnswerGround.INTERVAL_EXCLUDES_THRESHOLD
 STUDY = "1.2.826.0.1.3680043.8.498.1"
 ROLES = (SeriesRole.T1W, SeriesRole.T2W, SeriesRole.CE_T1W)
 N_SLICES = 6
@@ -108,7 +118,7 @@ def arm(which: TreatmentArm, three_years: float, five_years: float, total: float
 def scenario(category: EbvCategory = EbvCategory.ABOVE, shift: float = 0.0) -> Scenario:
     ict = arm(TreatmentArm.ICT_CCRT, 0.8642 + shift, 0.7915 + shift, 138.7)
     ccrt = arm(TreatmentArm.CCRT, 0.7731 + shift, 0.6648 + shift, 164.1)
-    return Scenario(category, ict, ccrt, Answer.ICT_CCRT, {36: (0.012, 0.17), 60: (0.021, 0.232)})
+    return Scenario(category, ict, ccrt, Answer.ICT_CCRT, {36: (0.012, 0.17), 60: (0.021, 0.232)}, EXCLUDES)
 
 
 def model(demonstration: bool = False) -> ModelIdentity:
@@ -124,6 +134,7 @@ def model(demonstration: bool = False) -> ModelIdentity:
         training_population="684 patients, T3N1M0 (AJCC 8), one centre, 2009-2015, ICT+CCRT or CCRT, 1:1 matched.",
         demonstration=demonstration,
         nomogram_citation="Zhong L, Dong D, Fang X, et al. EBioMedicine 2021;70:103522.",
+        rule=AnswerRule.INTERVAL,
     )
 
 
@@ -171,7 +182,7 @@ def scored(**changes: Any) -> TreatmentReport:
         "contours": (contour,),
         "scores": Scores(0.1234, -0.4321),
         "scenarios": (scenario(),),
-        "warnings": (Reason("extrapolated", "Age 43.1 lies inside the range; the Prognostic-score is near its end."),),
+        "warnings": (Reason("ebv_dna_near_threshold", "EBV DNA 5000 copies/mL is near 4000 copies/mL."),),
         "conditions": conditions(),
     }
     return TreatmentReport(**{**values, **changes})
@@ -292,6 +303,7 @@ def crowded(**changes: Any) -> TreatmentReport:
             demonstration=True, nomogram_citation="Zhong L, Dong D, Fang X, et al. A deep learning-based radiomic "
             "nomogram for prognosis and treatment decision in advanced nasopharyngeal carcinoma: a multicentre study. "
             "EBioMedicine 2021;70:103522. doi:10.1016/j.ebiom.2021.103522", threshold=0.02,
+            rule=AnswerRule.INTERVAL,
         ),
     }  # fmt: skip
     return unknown_ebv(**{**values, **changes})
@@ -306,5 +318,6 @@ def differing(**changes: Any) -> TreatmentReport:
         ArmResult(TreatmentArm.CCRT, low.ict_ccrt.points, low.ict_ccrt.total_points, low.ict_ccrt.dfs),
         Answer.CCRT,
         {36: (-0.17, -0.012), 60: (-0.232, -0.021)},
+        EXCLUDES,
     )
     return unknown_ebv(**{"report_identity": "7f" * 32, "scenarios": (swapped, scenario()), **changes})

@@ -53,7 +53,10 @@ def test_probabilities_are_the_numbers_of_the_report() -> None:
     [document] = resources(bundle, "DiagnosticReport")
     assert document["conclusionCode"][0]["coding"][0]["code"] == "ICT_CCRT"
     for scenario in report.scenarios:
-        assert f"{numbers.signed_percent(scenario.difference(60))} %" in document["conclusion"]
+        assert (
+            f"{numbers.signed_percent(scenario.difference(60))} percentage points (95 % CI +2.1 to +23.2)"
+            in document["conclusion"]
+        )
 
 
 def test_each_condition_of_use_is_a_component_with_its_state_and_grounds() -> None:

@@ -20,7 +20,7 @@ from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.validation import evidence_uids, validate
 from dicom_sr.report.errors import InvalidReportError
 from dicom_sr.report.report_inputs import ReportObject, ReportOptions, SeriesMask, SourceStudy
-from dicom_sr.report.treatment_report import DfsEstimate, EbvDna, Fact, Reason, TreatmentReport
+from dicom_sr.report.treatment_report import DfsEstimate, EbvDna, Fact, Reason, Stability, TreatmentReport
 from tests.dicom_sr import samples
 
 SR = ReportOptions(kinds=("sr",))
@@ -260,7 +260,7 @@ def test_a_change_of_any_field_is_found_by_reading_back() -> None:
         "patient_id": "X", "study_instance_uid": "2.25.1", "age_years": 50.0, "age_source": "?", "scores": None,
         "contours": (), "series": report.series[:1], "horizons_months": (60,), "refusals": (Reason("c", "d"),),
         "software_version": "9", "created": report.created + timedelta(microseconds=1), "stage": other.stage,
-        "conditions": report.conditions[:-1],
+        "conditions": report.conditions[:-1], "stability": Stability(47, 50, 0.9),
     }  # fmt: skip
     for each in fields(report):
         value = changed_values.get(each.name, getattr(other, each.name))

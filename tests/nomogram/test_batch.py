@@ -54,7 +54,7 @@ def test_unknown_ebv_dna_fills_both_categories_and_leaves_the_number_empty(tmp_p
     assert found["dfs_60_ccrt_if_ebv_dna_gt_threshold"][1] == ""
     assert found["dfs_60_ccrt"][1] == pytest.approx(0.6284475259080096, abs=1e-12)
     assert gains[0] < between < gains[1]
-    assert found["recommendation"] == ["ICT+CCRT", "ICT+CCRT", ""]
+    assert found["recommendation"] == ["ICT+CCRT", "ICT+CCRT", "no_reliable_difference"]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from config.answer import Decision
 from config.errors import InputError, ModelBundleError
-from config.indication.vocabulary import EbvCategory, TreatmentArm
+from config.indication.vocabulary import Answer, AnswerGround, EbvCategory, TreatmentArm
 from config.settings import BUNDLES
 from tests.peers import shared
 from workers.nomogram.model import CoxNomogram, HorizonError
@@ -48,7 +49,8 @@ def test_worked_example_equals_r() -> None:
     assert result.difference[0] == pytest.approx([0.14549022941646583, 0.20637348820617185], abs=1e-12)
     assert result.difference_low[0] == pytest.approx([0.0561512148409959, 0.08291172962905059], abs=1e-12)
     assert result.difference_high[0] == pytest.approx([0.23482924399193578, 0.3298352467832931], abs=1e-12)
-    assert result.recommendation() is ICT
+    assert result.ict_preferred[0]
+    assert result.decision() == Decision(Answer.ICT_CCRT, AnswerGround.INTERVAL_EXCLUDES_THRESHOLD)
 
 
 def test_every_published_patient_equals_r() -> None:
@@ -74,7 +76,13 @@ def test_every_published_patient_equals_r() -> None:
         np.testing.assert_allclose(result.difference[:, at], column(f"diff{days}"), atol=1e-12)
         half_width = (result.difference_high - result.difference_low)[:, at] / 2
         np.testing.assert_allclose(half_width, 1.959963984540054 * column(f"diff{days}_se"), atol=1e-12)
-    assert [result.recommendation(at).value for at in range(len(result))] == [row["recommended_0pct"] for row in rows]
+    preferred = np.where(result.ict_preferred, "ICT+CCRT", "CCRT").tolist()
+    assert preferred == [row["recommended_0pct"] for row in rows]
+    half = 1.959963984540054 * column("diff1800_se")
+    reliable = np.round(column("diff1800") - half, 3) * np.round(column("diff1800") + half, 3) > 0
+    inside = ~np.logical_or.reduce(list(result.extrapolated.values()))
+    answers = [result.answer(at).value for at in range(len(result))]
+    assert answers == np.where(reliable & inside, preferred, "no_reliable_difference").tolist()
 
 
 def test_shipped_nomogram_is_the_published_one() -> None:
@@ -150,7 +158,7 @@ def test_unknown_ebv_dna_gives_both_categories_and_the_same_advice_at_threshold_
     assert list(each) == [EbvCategory.NOT_ABOVE, EbvCategory.ABOVE]
     assert each[EbvCategory.ABOVE].to_json() == PUBLISHED.score(EXAMPLE).to_json()
     assert each[EbvCategory.NOT_ABOVE].arms[ICT].dfs[0, 1] > each[EbvCategory.ABOVE].arms[ICT].dfs[0, 1]
-    assert {result.recommendation() for result in each.values()} == {ICT}
+    assert {result.answer() for result in each.values()} == {Answer.ICT_CCRT}
 
 
 def test_inputs_beyond_the_training_cohort_are_marked() -> None:

@@ -99,6 +99,7 @@ def _score_options(policy: DecisionPolicy, horizons: list[float], threshold: flo
         "horizons_months": tuple(horizons or map(float, policy.horizons_months)),
         "threshold": policy.threshold if threshold is None else threshold,
         "decision_horizon": float(policy.horizon_months),
+        "rule": policy.rule,
     }
 
 
@@ -144,7 +145,8 @@ def _score_table(
 ) -> None:
     from collections import Counter
 
-    from config.indication.vocabulary import EbvCategory
+    from config.indication.vocabulary import Answer, EbvCategory
+    from dicom_sr.report.wording import ENGLISH
     from node.cases.ebv_dna import parse_ebv_dna
     from workers.nomogram.batch import read_patients, score_patients, write_table
 
@@ -163,6 +165,7 @@ def _score_table(
         "undecided": undecided,
         "extrapolated": sum(1 for text in table["extrapolated"] if text),
         "threshold": options["threshold"],
+        "rule": options["rule"].value,
         "out": str(out),
         "nomogram": {"name": model.name, "digest": model.digest, **_marks(model)},
     }
@@ -172,7 +175,7 @@ def _score_table(
     print_marks(model)
     typer.echo(f"{summary['n']} patients scored into {out}")
     for name, count in sorted(counts.items()):
-        typer.echo(f"  {count} recommended {name}")
+        typer.echo(f"  {count} {ENGLISH.answers[Answer(name)]}")
     if undecided:
         typer.echo(f"  {undecided} with unknown EBV DNA where its category decides")
     if summary["extrapolated"]:
@@ -180,19 +183,28 @@ def _score_table(
 
 
 def _print_patient(document: dict[str, Any]) -> None:
+    from config.indication.vocabulary import AnswerRule
+    from dicom_sr.report.answer_text import rule_text
+    from dicom_sr.report.wording import ENGLISH
     from workers.nomogram.patient_prediction import formatted, scenarios_by_category
 
     scenarios = scenarios_by_category(document)
+    for category, scenario in scenarios.items():
+        typer.echo(f"EBV DNA {category}: {scenario['sentence']}" if len(scenarios) > 1 else scenario["sentence"])
     for category, scenario in scenarios.items():
         shown = formatted(scenario)
         arms = shown["arms"]
         rows = [["Total points", *(one["total_points"] for one in arms.values()), ""]]
         for month, change in shown["difference"].items():
             cells = [_rate(one["dfs"][month]) for one in arms.values()]
-            rows.append([f"DFS at {month} months", *cells, _rate(change)])
-        print_table(["", *arms, "difference"], rows, title=f"EBV DNA {category}" if len(scenarios) > 1 else None)
-    advice = document["recommendation"] or "depends on EBV DNA, which is unknown"
-    typer.echo(f"Recommended: {advice} (ICT+CCRT where it gains more than {document['threshold'] * 100:g} %)")
+            rows.append([f"DFS at {month} months", *cells, _difference(change)])
+        print_table(
+            ["", *arms, "difference (percentage points)"],
+            rows,
+            title=f"EBV DNA {category}" if len(scenarios) > 1 else None,
+        )
+    rule = AnswerRule(document["rule"])
+    typer.echo(f"{rule_text(rule, document['decision_horizon_months'], document['threshold'], ENGLISH)}.")
     for outside in document["extrapolated"]:
         low, high = outside["training_range"]
         typer.echo(
@@ -205,6 +217,10 @@ def _print_patient(document: dict[str, Any]) -> None:
 
 def _rate(shown: dict[str, str | None]) -> str:
     return f"{shown['value']} %" if shown["ci95"] is None else f"{shown['value']} % ({shown['ci95']})"
+
+
+def _difference(shown: dict[str, str | None]) -> str:
+    return f"{shown['value']}" if shown["ci95"] is None else f"{shown['value']} ({shown['ci95']})"
 
 
 @app.command()

@@ -11,7 +11,7 @@ import numpy as np
 
 from config.arrays import FloatArray
 from config.errors import InputError
-from config.indication.vocabulary import EbvCategory, TreatmentArm
+from config.indication.vocabulary import AnswerRule, EbvCategory, TreatmentArm
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC
 from workers.nomogram.result import NomogramResult, month_key
@@ -96,6 +96,7 @@ def score_patients(
     horizons_months: Sequence[float],
     threshold: float,
     decision_horizon: float,
+    rule: AnswerRule = AnswerRule.INTERVAL,
 ) -> dict[str, Column]:
     """Score a table of patients and return the columns of the result, in order.
 
@@ -114,6 +115,8 @@ def score_patients(
         Fraction of DFS at the decision horizon.
     decision_horizon : float
         Months.
+    rule : AnswerRule
+        Whether the interval of the difference decides, or the bare difference.
 
     Returns
     -------
@@ -124,33 +127,41 @@ def score_patients(
         "horizons_months": horizons_months,
         "threshold": threshold,
         "decision_horizon": decision_horizon,
+        "rule": rule,
     }
     unknown = np.isnan(patients.ebv_above)
     known_ebv = np.where(unknown, 0.0, patients.ebv_above)  # the numbers of unknown rows are blanked below
     covariates = PatientCovariates(patients.age_years, known_ebv, patients.prognostic_score, patients.predictive_score)
     result = nomogram.score(covariates, **options)  # type: ignore[arg-type]
-    names = np.array([TreatmentArm.CCRT.value, TreatmentArm.ICT_CCRT.value], dtype=object)
-    recommended = names[result.ict_preferred.astype(int)]
+    answers = [result.answer_to_json(at) for at in range(len(result))]
     each: Mapping[EbvCategory, NomogramResult] = {}
     if unknown.any():
         each = nomogram.score_each_category(covariates, **options)
-        low, high = (each[category].ict_preferred for category in CATEGORY_COLUMN)
-        # With EBV DNA unknown there is a recommendation where both categories agree; at threshold 0 they always do,
-        # because the sign of the difference does not depend on EBV DNA.
-        recommended = np.where(unknown & (low != high), "", recommended)
+        for at in np.flatnonzero(unknown).tolist():
+            answers[at] = _of_both({category: each[category].answer_to_json(at) for category in CATEGORY_COLUMN})
     table: dict[str, Column] = {
         "patient_id": patients.patient_ids,
         AGE: patients.age_years.tolist(),
         EBV: np.where(unknown, "", np.where(known_ebv == 1, "1", "0")).tolist(),
         PROGNOSTIC: patients.prognostic_score.tolist(),
         PREDICTIVE: patients.predictive_score.tolist(),
-        "recommendation": recommended.tolist(),
+        **{name: [answer[name] for answer in answers] for name in ("recommendation", "ground", "sentence")},
         "extrapolated": _extrapolated(result),
     }
     table.update(_number_columns(result, "", ~unknown))
     for category, category_result in each.items():
         table.update(_number_columns(category_result, CATEGORY_COLUMN[category], unknown))
     return table
+
+
+def _of_both(answers: Mapping[EbvCategory, Mapping[str, str]]) -> dict[str, str]:
+    """Return the answer where both categories of an unknown EBV DNA agree, and both sentences."""
+    common = {name: {answer[name] for answer in answers.values()} for name in ("recommendation", "ground")}
+    sentences = [f"EBV DNA {category.value}: {answer['sentence']}" for category, answer in answers.items()]
+    return {
+        **{name: values.pop() if len(values) == 1 else "" for name, values in common.items()},
+        "sentence": "; ".join(sentences),
+    }
 
 
 def write_table(path: Path, table: Mapping[str, Column]) -> None:

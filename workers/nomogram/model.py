@@ -19,15 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from config.arrays import FloatArray
+from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
 from config.indication.conventions import DAYS_PER_MONTH
 from config.indication.profile import Indication
-from config.indication.vocabulary import EbvCategory, TreatmentArm
+from config.indication.vocabulary import AnswerRule, EbvCategory, TreatmentArm
 from workers.nomogram.inputs import term_columns, validated_inputs
 from workers.nomogram.intervals import TABLES, CoxTerms, VarianceTerms, estimate_horizon
 from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC, TERMS, PointsScale
-from workers.nomogram.result import ArmEstimates, NomogramResult
+from workers.nomogram.result import ArmEstimates, DecisiveEstimates, NomogramResult
 from workers.nomogram.score_error import ScoreError
 from workers.survival.covariates import PatientCovariates
 
@@ -188,6 +188,7 @@ class CoxNomogram:
         threshold: float = 0.0,
         decision_horizon: float | None = None,
         score_error: ScoreError | None = None,
+        rule: AnswerRule = AnswerRule.INTERVAL,
     ) -> NomogramResult:
         """Return points, DFS of both arms with 95 % intervals, their difference and the recommended regimen.
 
@@ -198,11 +199,13 @@ class CoxNomogram:
         horizons_months : sequence of float, length h, optional
             When survival is reported, in months; by default the horizons that the nomogram was fitted for.
         threshold : float
-            ICT+CCRT is recommended where its DFS at the decision horizon exceeds CCRT's by more than this fraction.
+            ICT+CCRT is better where its DFS at the decision horizon exceeds CCRT's by more than this fraction.
         decision_horizon : float, optional
             Months, by default that of the nomogram's indication; need not be among the reported horizons.
         score_error : ScoreError, optional
             How uncertain the scores are; without it the intervals are those of the Cox model only.
+        rule : AnswerRule
+            Whether the interval of the difference decides, or the bare difference.
 
         Returns
         -------
@@ -223,15 +226,15 @@ class CoxNomogram:
         months = fitted.horizons_months if horizons_months is None else horizons_months
         horizons = tuple(float(month) for month in months)
         decision_horizon = float(fitted.decision.horizon_months if decision_horizon is None else decision_horizon)
-        hazard = self.baseline_hazard(horizons)
-        decisive_hazard = self.baseline_hazard([decision_horizon])
+        evaluated = horizons if decision_horizon in horizons else (*horizons, decision_horizon)
+        at = evaluated.index(decision_horizon)
+        hazard = self.baseline_hazard(evaluated)
         # Rounded, since 4.1 months are 122.99999999999999 days in double precision and the keys are those of a JSON
         # file.
-        terms = [self.variance_terms.get(round(month * DAYS_PER_MONTH, 6)) for month in horizons]
+        terms = [self.variance_terms.get(round(month * DAYS_PER_MONTH, 6)) for month in evaluated]
         n = len(inputs[AGE])
-        tables = {name: np.empty((n, len(horizons))) for name in TABLES}
+        tables = {name: np.empty((n, len(evaluated))) for name in TABLES}
         lp = {arm: np.empty(n) for arm in TreatmentArm}
-        ict_preferred = np.empty(n, dtype=np.bool_)
         # A million patients at once would need gigabytes of temporary arrays; chunks are faster, too.
         for start in range(0, n, CHUNK):
             rows = slice(start, min(start + CHUNK, n))
@@ -241,11 +244,14 @@ class CoxNomogram:
                 table[rows] = estimates[name]
             for arm in TreatmentArm:
                 lp[arm][rows] = estimates[f"lp {arm}"]
-            ict, ccrt = (np.exp(-decisive_hazard * np.exp(estimates[f"lp {arm}"])) for arm in TreatmentArm)
-            # From unrounded survival, and strictly: at exact equality the regimen without induction chemotherapy is
-            # advised.
-            ict_preferred[rows] = ict - ccrt > threshold
-        return self._result(inputs, horizons, threshold, decision_horizon, tables, lp, ict_preferred, score_error)
+        ict, ccrt = (tables[f"dfs {arm}"][:, at] for arm in TreatmentArm)
+        decisive = DecisiveEstimates(rule, ict, ccrt, tables["difference low"][:, at], tables["difference high"][:, at])
+        reported = {name: table[:, : len(horizons)] for name, table in tables.items()}
+        # From unrounded survival, and strictly: at exact equality the paper's group is that without induction.
+        preferred = ict - ccrt > threshold
+        return self._result(
+            inputs, horizons, threshold, decision_horizon, reported, lp, preferred, decisive, score_error
+        )
 
     def score_each_category(self, covariates: PatientCovariates, **options: Any) -> dict[EbvCategory, NomogramResult]:
         """Score patients whose EBV DNA is unknown once for each category.
@@ -298,7 +304,8 @@ class CoxNomogram:
         decision_horizon: float,
         tables: Mapping[str, FloatArray],
         lp: Mapping[TreatmentArm, FloatArray],
-        ict_preferred: Any,
+        ict_preferred: BoolArray,
+        decisive: DecisiveEstimates,
         score_error: ScoreError | None,
     ) -> NomogramResult:
         arms = {
@@ -334,5 +341,6 @@ class CoxNomogram:
                 for name, (low, high) in ranges.items()
             },
             training_ranges=ranges,
+            decisive=decisive,
             score_error=score_error,
         )

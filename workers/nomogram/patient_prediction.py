@@ -6,16 +6,20 @@ so that command, page and report agree to the last digit.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from config.decision_policy import DecisionPolicy
-from config.indication.conventions import DAYS_PER_MONTH, round_dfs
+from config.indication.conventions import DAYS_PER_MONTH, displayed_difference, round_dfs
 from config.indication.vocabulary import EbvCategory, TreatmentArm
 from dicom_sr.report import numbers
 from node.cases.ebv_dna import parse_ebv_dna
 from workers.nomogram.model import CoxNomogram
+from workers.nomogram.points import PREDICTIVE
 from workers.nomogram.result import both_categories_to_json
 from workers.nomogram.score_error import ScoreError
 from workers.survival.covariates import PatientCovariates
@@ -94,7 +98,7 @@ def prediction_to_json(
     horizons_months : sequence of float
         When survival is reported, in months.
     threshold : float
-        ICT+CCRT is recommended where its DFS exceeds CCRT's by more than this fraction.
+        ICT+CCRT is better where its DFS exceeds CCRT's by more than this fraction.
     score_error : ScoreError, optional
         Errors of the scores; without them the intervals are of the Cox model only.
 
@@ -109,6 +113,7 @@ def prediction_to_json(
         "threshold": threshold,
         "decision_horizon": float(decision.horizon_months),
         "score_error": score_error,
+        "rule": decision.rule,
     }
     if category is EbvCategory.UNKNOWN:
         document = both_categories_to_json(nomogram.score_each_category(covariates, **options))
@@ -171,11 +176,10 @@ def formatted(scenario: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _difference(scenario: Mapping[str, Any], month: str) -> dict[str, str | None]:
-    ict, ccrt = (round_dfs(scenario["dfs"][arm.value][month]["value"]) for arm in TreatmentArm)
+    ict, ccrt = (scenario["dfs"][arm.value][month]["value"] for arm in TreatmentArm)
     ends = scenario["difference_ci95"][month]
     return {
-        # Rounded again: a difference of two decimals is not a decimal (0.847 - 0.812 = 0.03499...).
-        "value": numbers.signed_percent(round_dfs(ict - ccrt)),
+        "value": numbers.signed_percent(displayed_difference(ict, ccrt)),
         # The interval is rounded from its own ends; half its width around the rounded difference would move it.
         "ci95": None if ends is None else numbers.signed_interval(_ends(ends)),
     }
@@ -221,41 +225,41 @@ def survival_curves(nomogram: CoxNomogram, inputs: PatientInputs, decision: Deci
     return {"months": [0.0, *months], "by_ebv_dna_category": by_category}
 
 
-def decision_boundary(nomogram: CoxNomogram, inputs: PatientInputs, decision: DecisionPolicy) -> float | None:
-    """Return the Predictive-score at which the recommendation changes for this patient.
+def answers_by_predictive_score(
+    nomogram: CoxNomogram, inputs: PatientInputs, decision: DecisionPolicy
+) -> list[dict[str, Any]]:
+    """Return the answer over the range of the Predictive-score, the other inputs unchanged.
 
     Parameters
     ----------
     nomogram : CoxNomogram
-        One whose difference falls as the Predictive-score rises.
+        Its training range of the Predictive-score is covered; outside it no regimen is recommended.
     inputs : PatientInputs
         The entered Predictive-score is not read.
     decision : DecisionPolicy
-        Threshold and horizon of the decision. Only at threshold 0 is the boundary the same for every patient.
+        Threshold, horizon and rule of the decision.
 
     Returns
     -------
-    float or None
-        To two decimals, by bisection; None where the recommendation is the same from -1 to 1.
+    list of {"answer", "from", "to"}
+        Neighbouring stretches in ascending order, to two decimals; for unknown EBV DNA of the category not above the
+        threshold.
     """
     covariates, category = covariates_and_category(inputs, decision)
-    above = category is EbvCategory.ABOVE
-
-    def preferred(predictive: float) -> bool:
-        patient = PatientCovariates(covariates.age_years, above, covariates.prognostic_score, predictive)
-        result = nomogram.score(
-            patient, (float(decision.horizon_months),), decision.threshold, float(decision.horizon_months)
-        )
-        return bool(result.ict_preferred[0])
-
-    # At threshold 0 the recommendation changes exactly once between -1 and 1, and the bisection finds it; at other
-    # thresholds it can be the same at both ends.
-    low, high = -1.0, 1.0
-    if preferred(low) == preferred(high):
-        return None
-    # The direction of the change is measured, not assumed: the product's coefficient is fitted.
-    at_low = preferred(low)
-    while high - low > 1e-3:
-        middle = (low + high) / 2
-        low, high = (middle, high) if preferred(middle) == at_low else (low, middle)
-    return round((low + high) / 2, 2)
+    low, high = nomogram.training_ranges[PREDICTIVE]
+    scores = np.arange(math.ceil(low * 100), math.floor(high * 100) + 1) / 100
+    n, horizon = len(scores), float(decision.horizon_months)
+    patients = PatientCovariates(
+        np.full(n, covariates.age_years),
+        np.full(n, float(category is EbvCategory.ABOVE)),
+        np.full(n, covariates.prognostic_score),
+        scores,
+    )
+    result = nomogram.score(patients, (horizon,), decision.threshold, horizon, rule=decision.rule)
+    stretches: list[dict[str, Any]] = []
+    for at, score in enumerate(scores.tolist()):
+        answer = result.answer(at).value
+        if not stretches or stretches[-1]["answer"] != answer:
+            stretches.append({"answer": answer, "from": score, "to": score})
+        stretches[-1]["to"] = score
+    return stretches

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from config.answer import Decision, decide
 from config.arrays import BoolArray, FloatArray
-from config.indication.vocabulary import EbvCategory, TreatmentArm
+from config.indication.conventions import displayed_difference, round_dfs
+from config.indication.vocabulary import Answer, AnswerRule, EbvCategory, TreatmentArm
+from dicom_sr.report.answer_text import AnswerStatement, answer_sentence
+from dicom_sr.report.wording import ENGLISH
 from workers.nomogram.points import AGE, EBV, PREDICTIVE, PROGNOSTIC
 from workers.nomogram.score_error import ScoreError
 
@@ -41,6 +46,36 @@ class ArmEstimates:
 
 
 @dataclass(frozen=True)
+class DecisiveEstimates:
+    """The estimates at the horizon of the decision, which need not be among the reported ones.
+
+    Attributes
+    ----------
+    rule : AnswerRule
+        Whether interval or bare difference decides.
+    ict_ccrt, ccrt : array, shape (n,)
+        DFS under both regimens.
+    low, high : array, shape (n,)
+        Ends of the 95 % interval of their difference; NaN without variance terms.
+    """
+
+    rule: AnswerRule
+    ict_ccrt: FloatArray
+    ccrt: FloatArray
+    low: FloatArray
+    high: FloatArray
+
+    def difference(self, patient: int) -> float:
+        """Return the displayed difference of one patient."""
+        return displayed_difference(float(self.ict_ccrt[patient]), float(self.ccrt[patient]))
+
+    def ci95(self, patient: int) -> tuple[float, float] | None:
+        """Return the displayed interval of one patient; None where there is none."""
+        low, high = float(self.low[patient]), float(self.high[patient])
+        return None if math.isnan(low) else (round_dfs(low), round_dfs(high))
+
+
+@dataclass(frozen=True)
 class NomogramResult:
     """Both regimens for n patients and h horizons.
 
@@ -51,7 +86,7 @@ class NomogramResult:
     horizons_months : tuple of float, length h
         Reported horizons.
     threshold, decision_horizon_months : float
-        The rule behind `ict_preferred`.
+        Of the decision.
     points : mapping of str to array, shape (n,)
         Points of age, EBV DNA and Prognostic-score, which are the same in both arms.
     arms : mapping of TreatmentArm to ArmEstimates
@@ -61,7 +96,10 @@ class NomogramResult:
     difference_low, difference_high : array, shape (n, h)
         Ends of its 95 % interval; NaN without variance terms.
     ict_preferred : bool array, shape (n,)
-        The difference at the decision horizon exceeds the threshold.
+        The unrounded difference at the decision horizon exceeds the threshold, whatever its interval: the groups in
+        which the paper evaluates the nomogram.
+    decisive : DecisiveEstimates
+        What the answer is decided on, as it is displayed.
     extrapolated : mapping of str to bool array, shape (n,)
         True where an input is outside the range of the training cohort.
     training_ranges : mapping of str to pair of float
@@ -82,14 +120,34 @@ class NomogramResult:
     ict_preferred: BoolArray
     extrapolated: Mapping[str, BoolArray]
     training_ranges: Mapping[str, tuple[float, float]]
+    decisive: DecisiveEstimates
     score_error: ScoreError | None = None
 
     def __len__(self) -> int:
         return len(self.ict_preferred)
 
-    def recommendation(self, patient: int = 0) -> TreatmentArm:
-        """Return the recommended regimen of one patient (counted from 0)."""
-        return TreatmentArm.ICT_CCRT if self.ict_preferred[patient] else TreatmentArm.CCRT
+    def decision(self, patient: int = 0) -> Decision:
+        """Return the answer of one patient and its ground, from the displayed numbers at the decision horizon.
+
+        Parameters
+        ----------
+        patient : int
+            Counted from 0.
+
+        Returns
+        -------
+        Decision
+            An input outside the training cohort is no ground for a regimen.
+        """
+        decisive = self.decisive
+        is_inside = not any(outside[patient] for outside in self.extrapolated.values())
+        return decide(
+            decisive.difference(patient), decisive.ci95(patient), self.threshold, decisive.rule, is_valid=is_inside
+        )
+
+    def answer(self, patient: int = 0) -> Answer:
+        """Return the answer of one patient (counted from 0)."""
+        return self.decision(patient).answer
 
     def extrapolations(self, patient: int = 0) -> list[dict[str, Any]]:
         """Return the inputs of one patient that are outside the training cohort, with that cohort's range.
@@ -126,13 +184,27 @@ class NomogramResult:
         answer = {
             "inputs": {name: float(values[patient]) for name, values in self.inputs.items()},
             **self.estimates_to_json(patient),
-            "recommendation": self.recommendation(patient).value,
+            **self.answer_to_json(patient),
             "threshold": self.threshold,
+            "rule": self.decisive.rule.value,
             "decision_horizon_months": self.decision_horizon_months,
             "interval": self.interval_to_json(patient),
         }
         answer["extrapolated"] = self.extrapolations(patient)
         return answer
+
+    def answer_to_json(self, patient: int = 0) -> dict[str, Any]:
+        """Return ``recommendation``, its ``ground``, and the ``sentence`` with difference and interval."""
+        decision, decisive = self.decision(patient), self.decisive
+        statement = AnswerStatement(
+            decision.answer, decision.ground, decisive.difference(patient), decisive.ci95(patient),
+            self.decision_horizon_months, self.threshold,
+        )  # fmt: skip
+        return {
+            "recommendation": decision.answer.value,
+            "ground": decision.ground.value,
+            "sentence": answer_sentence(statement, ENGLISH),
+        }
 
     def interval_to_json(self, patient: int = 0) -> dict[str, Any]:
         """Return what the intervals contain: ``covers``, and the errors of the scores where they contain them."""
@@ -198,19 +270,20 @@ def both_categories_to_json(by_category: Mapping[EbvCategory, NomogramResult], p
         Each category's numbers; the recommendation where both agree, else null.
     """
     first = next(iter(by_category.values()))
-    recommended = {result.recommendation(patient).value for result in by_category.values()}
+    recommended = {result.answer(patient).value for result in by_category.values()}
     inputs = {name: float(values[patient]) for name, values in first.inputs.items() if name != "ebv_dna_gt_threshold"}
     return {
         "inputs": {**inputs, "ebv_dna_gt_threshold": None},
         **dict.fromkeys(("points", "total_points", "dfs", "difference", "difference_ci95")),
         "recommendation": recommended.pop() if len(recommended) == 1 else None,
         "threshold": first.threshold,
+        "rule": first.decisive.rule.value,
         "decision_horizon_months": first.decision_horizon_months,
         "interval": first.interval_to_json(patient),
         "by_ebv_dna_category": {
             category.value: {
                 **result.estimates_to_json(patient),
-                "recommendation": result.recommendation(patient).value,
+                **result.answer_to_json(patient),
             }
             for category, result in by_category.items()
         },

@@ -58,6 +58,7 @@ def predict_survival(
         "threshold": decision.threshold,
         "decision_horizon": float(decision.horizon_months),
         "score_error": analysis.score_error,
+        "rule": decision.rule,
     }
     if category is EbvCategory.UNKNOWN:
         return bundle.nomogram.score_each_category(patient, **options)

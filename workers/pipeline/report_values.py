@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
 from config.decision_policy import DecisionPolicy
 from config.errors import IneligibleStudyError
-from config.indication.vocabulary import Answer, Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
+from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 from config.settings import Settings
 from config.version import software_version
 from dicom_sr.report.treatment_report import (
@@ -87,12 +88,11 @@ def draft_report(
         *analysis.out_of_distribution,
         *(_extrapolated(**extrapolation) for extrapolation in extrapolations),
     )
-    return TreatmentReport(
+    undecided = TreatmentReport(
         **_common_values(request, bundle, decision, created),
         series=tuple(_series_used(role, request, study, analysis) for role in study),
         contours=tuple(_contours_used(request, study)),
         scores=Scores(analysis.prognostic_score, analysis.predictive_score, _error_of(analysis)),
-        scenarios=tuple(_scenario(category, result) for category, result in nomogram.items()),
         quality=tuple(
             Reason(code, f"{role.value}: {text}") for role, series in study.items() for code, text in series.findings
         ),
@@ -112,6 +112,9 @@ def draft_report(
             )
         ),
         stability=answer_stability(analysis, request, bundle, decision),
+    )
+    return replace(
+        undecided, scenarios=tuple(_scenario(undecided, category, result) for category, result in nomogram.items())
     )
 
 
@@ -343,6 +346,7 @@ def model_identity(bundle: Bundle, decision: DecisionPolicy) -> ModelIdentity:
         nomogram_citation=bundle.nomogram.citation,
         horizon_months=decision.horizon_months,
         threshold=decision.threshold,
+        rule=decision.rule,
     )
 
 
@@ -385,17 +389,20 @@ def _contours_used(request: ComputeRequest, study: PreparedStudy) -> list[Contou
     return list(used.values())
 
 
-def _scenario(category: EbvCategory, result: NomogramResult) -> Scenario:
+def _scenario(report: TreatmentReport, category: EbvCategory, result: NomogramResult) -> Scenario:
+    """Decide one category: after warnings and conditions are known, since they can invalidate the result."""
     # By way of the JSON form: the report has the numbers that `cptdn nomogram score --json` prints.
     estimates = result.estimates_to_json()
     arms = {arm: _arm(arm, estimates) for arm in TreatmentArm}
     intervals = {int(month): ci for month, ci in estimates["difference_ci95"].items() if ci is not None}
-    return Scenario(
+    return Scenario.decided(
         category,
         arms[TreatmentArm.ICT_CCRT],
         arms[TreatmentArm.CCRT],
-        Answer(result.recommendation()),
         {month: (low, high) for month, (low, high) in intervals.items()},
+        report.model,
+        is_valid=report.is_valid,
+        stability=report.stability,
     )
 
 

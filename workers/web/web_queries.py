@@ -27,8 +27,8 @@ from workers.nomogram.model import CoxNomogram
 from workers.nomogram.nomogram_file import nomogram_of_bundle
 from workers.nomogram.patient_prediction import (
     PatientInputs,
+    answers_by_predictive_score,
     covariates_and_category,
-    decision_boundary,
     formatted,
     prediction_to_json,
     scenarios_by_category,
@@ -132,7 +132,7 @@ def score_patient(context: WorkerContext, values: Values) -> dict[str, Any]:
     -------
     dict
         ``document`` as `cptdn nomogram score --json` prints it, ``printed`` with the same numbers as text, ``curves``
-        of both arms, and ``turning_point``, the Predictive-score at which the recommendation changes.
+        of both arms, and ``what_if``, the answers over the Predictive-score.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def score_patient(context: WorkerContext, values: Values) -> dict[str, Any]:
         "document": document,
         "printed": {category: formatted(result) for category, result in scenarios_by_category(document).items()},
         "curves": survival_curves(nomogram, patient, decision),
-        "turning_point": decision_boundary(nomogram, patient, decision),
+        "what_if": answers_by_predictive_score(nomogram, patient, decision),
     }
 
 

@@ -91,7 +91,7 @@ def example_values(published: PublishedCohort) -> Values:
     points = {name: float(result.points[axis][0]) for name, axis in axes.items()}
     for name, value in points.items():
         yield f"example.points.{name}", value, {}
-    yield "example.recommended", result.recommendation().value, {}
+    yield "example.recommended", (TreatmentArm.ICT_CCRT if result.ict_preferred[0] else TreatmentArm.CCRT).value, {}
     for arm, name in _ARM_NAMES.items():
         estimates = result.arms[arm]
         predictive, total = float(estimates.predictive_points[0]), float(estimates.total_points[0])
