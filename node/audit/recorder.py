@@ -9,7 +9,6 @@ written is an error in the log. No C-STORE response waits for it, because an ass
 
 from __future__ import annotations
 
-import getpass
 import hashlib
 import hmac
 import os
@@ -27,6 +26,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from config.settings import PacsSettings, Settings
+from config.who_and_when import operating_user
 from node.audit import codes
 from node.audit.codes import Code
 from node.audit.messages import (
@@ -377,17 +377,13 @@ def command_user() -> str:
     Returns
     -------
     str
-        ``login@machine``; ``uid<number>`` where the operating system has no name for the user.
+        ``login@machine``.
     """
     return _person()
 
 
 def _person() -> str:
-    try:
-        name = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        name = f"uid{os.getuid()}"
-    return f"{name}@{socket.gethostname()}"
+    return f"{operating_user()}@{socket.gethostname()}"
 
 
 def _key(path: Path) -> bytes:

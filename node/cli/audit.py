@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from config.who_and_when import local_time
 from node.cli.context import audit_of, print_json, print_table
 
 app = typer.Typer(help="The audit trail of this machine (DICOM PS3.15 Annex A.5).", no_args_is_help=True)
@@ -62,4 +63,4 @@ def _row(message: dict[str, Any]) -> tuple[str, ...]:
     event = ", ".join(filter(None, [message["event"], *message["types"]]))
     who = next((person["user"] for person in message["who"] if person["requestor"]), message["who"][0]["user"])
     about = ", ".join(about["id"] for about in message["about"])
-    return message["when"][:19], event, message["outcome"], who, about or message["description"]
+    return local_time(message["when"]), event, message["outcome"], who, about or message["description"]

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from config.who_and_when import local_time
 from node.cli.context import print_json, settings_of
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
@@ -57,4 +58,4 @@ def restore(
     if as_json:
         print_json(asdict(manifest))
     else:
-        typer.echo(f"The ledger and {manifest.files} files of {manifest.taken_at[:19]} are in place.")
+        typer.echo(f"The ledger and {manifest.files} files of {local_time(manifest.taken_at)} are in place.")

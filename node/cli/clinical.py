@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from config.who_and_when import local_time, operating_user
 from node.cli.context import audit_of, finish_import, ledger_of, print_json, print_table, settings_of
 
 app = typer.Typer(
@@ -80,7 +80,7 @@ def set_(
             "nothing to set; give --ebv-dna, --stage, --diagnosis, --birth-date, --treatment-start or --prior-treatment"
         )
     with ledger_of(ctx).begin() as session:
-        new = facts.record_entries(session, patient_id, issuer, entries, "command line", _user())
+        new = facts.record_entries(session, patient_id, issuer, entries, "command line", operating_user())
     audit_of(ctx).patient_record(command_user(), "clinical set", patient_id)
     if as_json:
         print_json({"patient_id": patient_id, "new_facts": new, "facts": {e.name: e.value for e in entries}})
@@ -153,11 +153,11 @@ def import_(
     from node.ledger.facts import patients_changed_since
 
     ledger, begun = ledger_of(ctx), now_utc()
-    result = import_file(file, ledger, settings_of(ctx), _user())
+    result = import_file(file, ledger, settings_of(ctx), operating_user())
     with ledger.begin() as session:
         # By time and user: an import commits row by row, and the audit trail must name each patient whose facts
         # changed.
-        changed = patients_changed_since(session, begun, _user())
+        changed = patients_changed_since(session, begun, operating_user())
     finish_import(ctx, "clinical import", changed, result, as_json)
 
 
@@ -187,7 +187,7 @@ def show(ctx: typer.Context, patient_id: PatientId, issuer: Issuer = "", as_json
                 row["observed_on"] or "",
                 row["source"],
                 row["set_by"],
-                row["recorded_at"][:19],
+                local_time(row["recorded_at"]),
                 "current" if row["current"] else "withdrawn" if row["withdrawn_at"] else "",
             )
             for row in rows
@@ -231,8 +231,3 @@ def _value_text(value: dict[str, Any]) -> str:
         return str(value["text"])
     stage = "".join(str(value[key]) for key in ("t", "n", "m") if value.get(key))
     return f"{value.get('prefix') or ''}{stage} (AJCC {value.get('edition') or 'edition unknown'})"
-
-
-def _user() -> str:
-    # Not `getpass.getuser`, which fails in a container whose user has no entry in the password file.
-    return os.environ.get("USER") or os.environ.get("LOGNAME") or f"uid {os.getuid()}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from config.who_and_when import local_time
 from node.cli.context import audit_of, finish_import, ledger_of, print_json, print_table, settings_of
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def show(ctx: typer.Context, patient_id: PatientId, issuer: Issuer = "", as_json
         [
             (
                 row["name"], row["day"] or "", row["regimen"] or "", row["source"], row["set_by"],
-                row["recorded_at"][:19], "withdrawn" if row["withdrawn_at"] else "",
+                local_time(row["recorded_at"]), "withdrawn" if row["withdrawn_at"] else "",
             )
             for row in rows
         ],

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from config.indication.vocabulary import Condition, ConditionState
+from config.severities import condition_severity, severity_of
+from config.who_and_when import local_time, operating_user
 from node.cli.context import (
     known_states,
     ledger_of,
@@ -24,6 +28,15 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Studies: states, reasons, decisions.")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+ByOption = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        callback=lambda name: name or operating_user(),
+        show_default=False,
+        help="Name of the person who decides, for the history (default: the user of this command).",
+    ),
+]
 StudyUid = Annotated[str, typer.Argument(metavar="STUDY_UID")]
 
 
@@ -51,6 +64,7 @@ def study_json(session: Session, case: Case) -> dict[str, Any]:
         "state": case.state,
         "reasons": case.reasons,
         "current_report": reports[0].sop_instance_uid if reports else None,
+        "answer": answer_json(reports[0].result) if reports else None,
         "reports": [
             {
                 "sop_instance_uid": report.sop_instance_uid,
@@ -62,6 +76,41 @@ def study_json(session: Session, case: Case) -> dict[str, Any]:
         ],
         "received_at": case.received_at.isoformat(),
     }
+
+
+def answer_json(result: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the answer of a stored report: ``recommendation``, and its ``sentences`` in the words of the report.
+
+    Parameters
+    ----------
+    result : mapping
+        `Report.result` of the ledger, also of an earlier version.
+
+    Returns
+    -------
+    dict or None
+        ``recommendation`` is None where the categories of an unknown EBV DNA differ; None where nothing was computed,
+        or the stored result cannot be read.
+    """
+    from dicom_sr.report.errors import UnreadableReportError
+    from dicom_sr.report.json_form import load
+    from dicom_sr.report.plain_text import answer_lines
+    from dicom_sr.report.wording import ENGLISH
+
+    try:
+        report = load(result)
+    except UnreadableReportError:  # one damaged result must not hide all other studies
+        return None
+    if not report.computed:
+        return None
+    return {
+        "recommendation": None if report.recommendation is None else report.recommendation.value,
+        "sentences": answer_lines(report, ENGLISH),
+    }
+
+
+def _answer_text(study: Mapping[str, Any]) -> str:
+    return ". ".join(study["answer"]["sentences"]) if study["answer"] else ""
 
 
 @app.command("list")
@@ -84,14 +133,14 @@ def list_(
         print_json(studies)
         return
     print_table(
-        ("study", "patient", "state", "reason", "received"),
+        ("study", "patient", "state", "answer or reason", "received"),
         [
             (
                 study["study_instance_uid"],
                 study["patient_id"],
                 study["state"],
-                " ".join(reason["text"] for reason in study["reasons"]),
-                study["received_at"][:19],
+                " ".join(reason["text"] for reason in study["reasons"]) or _answer_text(study),
+                local_time(study["received_at"]),
             )
             for study in studies
         ],
@@ -125,8 +174,10 @@ def show(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None
     typer.echo(f"Study {study_uid}: {found['state']}")
     for reason in found["reasons"]:
         typer.echo(f"  {reason['code']}: {reason['text']}")
+    for sentence in found["answer"]["sentences"] if found["answer"] else ():
+        typer.echo(f"  {sentence}.")
     for report in found["reports"]:
-        typer.echo(f"  report r{report['revision']}  {report['sop_instance_uid']}  {report['created_at'][:19]}")
+        typer.echo(f"  report r{report['revision']}  {report['sop_instance_uid']}  {local_time(report['created_at'])}")
     for delivery in found["deliveries"]:
         typer.echo(f"  to {delivery['pacs']}: {delivery['state']}  {delivery['error'] or ''}")
 
@@ -164,6 +215,13 @@ def _print_explanation(found: dict[str, Any]) -> None:
     typer.echo(f"Study {found['study_instance_uid']} of patient {found['patient_id']} is {found['state']}.")
     for reason in found["reasons"]:
         typer.echo(f"  - {reason['text']} [{reason['code']}]")
+    for sentence in found["answer"]["sentences"] if found["answer"] else ():
+        typer.echo(f"  {sentence}.")
+    print_table(
+        ("condition of use", "state", "grounds"),
+        [(c["code"], c["state"].replace("_", " "), c["text"]) for c in _limiting_first(found["conditions"])],
+        title="Conditions of use",
+    )
     print_table(
         ("role", "series", "instances", "confidence", "reason"),
         [(s["role"], s["key"], str(s["n_instances"]), f"{s['confidence']:.2f}", s["reason"]) for s in found["series"]],
@@ -178,13 +236,8 @@ def _print_explanation(found: dict[str, Any]) -> None:
             typer.echo(f"{title}: none")
     for later in found["clinical"]["later_facts"]:
         typer.echo(f"Later fact: {later['text']}")
-    for finding in found.get("quality") or ():
-        typer.echo(f"Quality: {_value_text(finding)}")
-    print_table(
-        ("condition of use", "state", "grounds"),
-        [(c["code"], c["state"].replace("_", " "), c["text"]) for c in found["conditions"]],
-        title="Conditions of use",
-    )
+    for finding in sorted(found.get("quality") or (), key=lambda finding: severity_of(finding["code"]).rank):
+        typer.echo(f"{severity_of(finding['code']).value}: {finding['text']} [{finding['code']}]")
     for file in found["quarantined"]:
         whose = "" if file["known_by"] == "study" else " (of unknown study, from the same association)"
         name = file["sop_instance_uid"] or "without a valid SOP Instance UID"
@@ -194,7 +247,7 @@ def _print_explanation(found: dict[str, Any]) -> None:
         n = sum(row["n"] for row in found["discarded"])
         typer.echo(f"Discarded: {n} {'object' if n == 1 else 'objects'} of other classes: {names}")
     for asked in found["retrieval"]:
-        when = f"; queried again after {asked['next_at'][:19]}" if asked["next_at"] else ""
+        when = f"; queried again after {local_time(asked['next_at'])}" if asked["next_at"] else ""
         said = asked["text"] or f"PACS {asked['pacs']!r} has not been queried yet."
         typer.echo(f"Retrieval: {said} It is {asked['state']} after {asked['tries']} tries{when}.")
     would = found["would_be"]
@@ -203,9 +256,19 @@ def _print_explanation(found: dict[str, Any]) -> None:
         typer.echo(f"  - {reason['text']} [{reason['code']}]")
     print_table(
         ("when", "what", "by"),
-        [(line["at"][:19], line["text"], line["actor"]) for line in found["history"]],
+        [(local_time(line["at"]), line["text"], line["actor"]) for line in found["history"]],
         title="History",
     )
+
+
+def _limiting_first(conditions: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """Return conditions of use, the gravest first, as in the report."""
+
+    def rank(condition: Mapping[str, str]) -> int:
+        state = ConditionState(condition["state"])
+        return condition_severity(Condition(condition["code"]), state).rank
+
+    return sorted(conditions, key=rank)
 
 
 def _value_text(value: Any) -> str:
@@ -227,7 +290,7 @@ def assign(
     issuer: Annotated[
         str | None, typer.Option("--issuer", help="Issuer of the Patient ID, where the images name none.")
     ] = None,
-    by: Annotated[str, typer.Option("--by", help="Name of the person who decides, for the history.")] = "administrator",
+    by: ByOption = "",
     as_json: Json = False,
 ) -> None:
     """Assign series to roles, or the study to an issuer of its Patient ID; it is assessed again at once.
@@ -258,7 +321,7 @@ def confirm(
     study_uid: StudyUid,
     code: Annotated[str, typer.Argument(metavar="CODE", help="Reason code of the question, as `explain` shows it.")],
     because: Annotated[str, typer.Option(help="Why it is right as it is; the report shows it.")],
-    by: Annotated[str, typer.Option("--by", help="Name of the person who decides, for the history.")] = "administrator",
+    by: ByOption = "",
     as_json: Json = False,
 ) -> None:
     """Answer a question about a study: it is right as it is. The study is assessed again at once.
@@ -299,7 +362,7 @@ def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> Non
             raise InputError(f"study {study_uid} misses no series, contour or registration; it is {case.state}")
         for pacs in asked:
             request_now(session, study_uid, pacs.name, lacks)
-        record(session, study_uid, "fetch", "An administrator requested the missing content.", actor="administrator")
+        record(session, study_uid, "fetch", "An administrator requested the missing content.", actor=operating_user())
     record_about_studies(ctx, "studies fetch", [study_uid])
     if as_json:
         print_json({"study_instance_uid": study_uid, "asked_for": list(lacks), "pacs": [pacs.name for pacs in asked]})
@@ -312,7 +375,7 @@ def hold(
     ctx: typer.Context,
     study_uid: StudyUid,
     because: Annotated[str, typer.Option(help="The reason; the case shows it until the study is released.")],
-    by: Annotated[str, typer.Option("--by", help="Name of the person who decides, for the history.")] = "administrator",
+    by: ByOption = "",
     as_json: Json = False,
 ) -> None:
     """Hold a study: nothing is computed for it until it is released.
@@ -328,7 +391,7 @@ def hold(
 def release(
     ctx: typer.Context,
     study_uid: StudyUid,
-    by: Annotated[str, typer.Option("--by", help="Name of the person who decides, for the history.")] = "administrator",
+    by: ByOption = "",
     as_json: Json = False,
 ) -> None:
     """Release a held study; it is assessed again at once.

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from config.errors import InputError
+from config.who_and_when import local_time
 from node.cli.context import ledger_of, print_json, print_table, record_users
 
 app = typer.Typer(help="Web log-ins: add, list, remove.", no_args_is_help=True)
@@ -75,9 +76,7 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
     if as_json:
         print_json(users)
         return
-    rows = [
-        (str(u["name"]), str(u["role"]), str(u["created_at"])[:19], str(u["logged_in_at"] or "")[:19]) for u in users
-    ]
+    rows = [(str(u["name"]), str(u["role"]), local_time(u["created_at"]), local_time(u["logged_in_at"])) for u in users]
     print_table(("user", "role", "since", "last log-in"), rows)
 
 

@@ -134,7 +134,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "case": ("Case", "病例"),
     "what_to_do": ("What to do", "处理建议"),
     "recommended": ("Recommended regimen", "推荐方案"),
-    "depends_on_ebv": ("depends on EBV DNA, which is unknown", "取决于 EBV DNA (未知)"),
     "not_computed": ("NOT COMPUTED", "未计算"),
     "regimen_long_ICT+CCRT": ("induction chemotherapy, then concurrent chemoradiotherapy", "诱导化疗后同步放化疗"),
     "regimen_long_CCRT": ("concurrent chemoradiotherapy alone", "单纯同步放化疗"),
@@ -142,17 +141,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "horizon_months": ("{n}-month DFS", "{n} 个月 DFS"),
     "ci": ("95 % CI", "95 % CI"),
     "difference": ("Difference", "差值"),
+    "difference_points": ("Difference (percentage points)", "差值 (百分点)"),
     "points": ("Total points", "总分"),
     "if_ebv_>threshold": ("EBV DNA > {threshold} copies/mL", "EBV DNA > {threshold} copies/mL"),
     "if_ebv_<=threshold": ("EBV DNA <= {threshold} copies/mL", "EBV DNA <= {threshold} copies/mL"),
-    "rule": (
-        "ICT+CCRT is advised when its {horizon} is higher than that of CCRT",
-        "当 ICT+CCRT 的 {horizon} 高于 CCRT 时推荐 ICT+CCRT",
-    ),
-    "rule_threshold": (
-        "ICT+CCRT is advised when its {horizon} is over {threshold} percentage points above that of CCRT",
-        "当 ICT+CCRT 的 {horizon} 比 CCRT 高出 {threshold} 个百分点以上时推荐 ICT+CCRT",
-    ),
     "inputs": ("Inputs", "输入"),
     "age": ("Age", "年龄"),
     "years": ("years", "岁"),
@@ -294,13 +286,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "factor_prognostic_score": ("Prognostic-score", "预后评分"),
     "factor_predictive_score": ("Predictive-score", "预测评分"),
     "what_if": (
-        "With the other inputs unchanged, the recommendation changes at a Predictive-score of {at}.",
-        "其他输入不变时, 推荐方案在 Predictive-score 为 {at} 处改变。",
+        "With the other inputs unchanged, by Predictive-score within the training cohort:",
+        "其他输入不变时, 在训练队列范围内按 Predictive-score:",
     ),
-    "what_if_never": (
-        "With the other inputs unchanged, no Predictive-score changes the recommendation.",
-        "其他输入不变时, 任何 Predictive-score 都不改变推荐方案。",
-    ),
+    "what_if_stretch": ("{low} to {high} {answer}", "{low} 至 {high} {answer}"),
     "extrapolated": (
         "{input} {value} is outside the training cohort ({low} to {high}); the numbers are extrapolated.",
         "{input} {value} 超出训练队列范围 ({low} 至 {high}); 数值为外推。",

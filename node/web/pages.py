@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from config.who_and_when import local_time
 from dicom_sr.report.numbers import percent, signed_percent
 from node.web import charts
 from node.web.page_request import PageRequest, delete_flash
@@ -95,12 +96,9 @@ def moment(value: datetime | str | None) -> str:
     Returns
     -------
     str
-        In the time zone of this machine, to the second; empty for no time.
+        In the time zone of this machine with its offset, to the second; empty for no time.
     """
-    if value is None or value == "":
-        return ""
-    at = datetime.fromisoformat(value) if isinstance(value, str) else value
-    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}"
+    return local_time(value)
 
 
 def number(value: float, decimals: int = 1) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from config.indication.conventions import whole_years
-from config.indication.vocabulary import Condition, ConditionState
+from config.indication.vocabulary import Answer, Condition, ConditionState
+from config.severities import severity_of
 from dicom_sr.report.report_inputs import Language
 from dicom_sr.report.wording import WORDINGS
 from node.ledger.database import now_utc
@@ -65,6 +66,14 @@ class Translations:
     def condition_state(self, state: str) -> str:
         """Return the name of a state of a condition of use, as the report has it."""
         return WORDINGS[self.language].condition_states[ConditionState(state)]
+
+    def severity(self, code: str) -> str:
+        """Return what a warning or finding does to the result, as the report has it."""
+        return WORDINGS[self.language].severities[severity_of(code)]
+
+    def answer(self, answer: str) -> str:
+        """Return the name of an answer, as the report has it."""
+        return WORDINGS[self.language].answers[Answer(answer)]
 
     def advice(self, code: str) -> str:
         """Return what to do about a reason.

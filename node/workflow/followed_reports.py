@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from config.indication.vocabulary import EbvCategory, TreatmentArm
+from config.indication.vocabulary import Answer, EbvCategory, TreatmentArm
 from node.cases.fact_choice import choose_start
 from node.cases.follow_up import DiseaseFreeSurvival, FollowUp
 from node.ledger.facts import facts_of
@@ -35,10 +35,11 @@ class ReportedPatient:
     ----------
     start : date
         First day of treatment.
-    recommendation : TreatmentArm or None
-        None where the two categories of an unknown EBV DNA disagree.
+    recommendation : Answer or None
+        As the report said it; None where the two categories of an unknown EBV DNA disagree.
     is_firm : bool
-        Whether the interval of the difference at the decision horizon excludes the threshold.
+        Whether the report names a regimen, and the interval of the difference at the decision horizon excludes the
+        threshold.
     regimen : TreatmentArm or None
         That was given.
     age_years, prognostic_score, predictive_score : float
@@ -50,7 +51,7 @@ class ReportedPatient:
     """
 
     start: date
-    recommendation: TreatmentArm | None
+    recommendation: Answer | None
     is_firm: bool
     regimen: TreatmentArm | None
     age_years: float
@@ -58,6 +59,11 @@ class ReportedPatient:
     predictive_score: float
     ebv_above: bool | None
     outcome: DiseaseFreeSurvival | None
+
+    @property
+    def recommended_arm(self) -> TreatmentArm | None:
+        """The recommended regimen; None where the report names none."""
+        return None if self.recommendation is None else self.recommendation.arm
 
 
 @dataclass(frozen=True)
@@ -166,7 +172,7 @@ def _patient(result: Mapping[str, Any], start: date, follow_up: FollowUp) -> Rep
     scores = result["scores"]
     return ReportedPatient(
         start=start,
-        recommendation=TreatmentArm(recommended.pop()) if len(recommended) == 1 else None,
+        recommendation=Answer(recommended.pop()) if len(recommended) == 1 else None,
         is_firm=all(_is_firm(scenario, result["model"]) for scenario in scenarios),
         regimen=follow_up.regimen,
         age_years=float(result["age_years"]),
@@ -180,4 +186,6 @@ def _patient(result: Mapping[str, Any], start: date, follow_up: FollowUp) -> Rep
 def _is_firm(scenario: Mapping[str, Any], model: Mapping[str, Any]) -> bool:
     # Reports of earlier versions have no interval of the difference: none of their answers is firm.
     interval = scenario.get("difference_ci95", {}).get(str(model["horizon_months"]))
+    if Answer(scenario["recommendation"]).arm is None:
+        return False
     return interval is not None and not interval[0] <= model["threshold"] <= interval[1]

@@ -17,10 +17,11 @@ from dicom_sr.content.structured_report import build_sr
 from dicom_sr.objects.fhir import fhir_bundle
 from dicom_sr.page.layout import page_pdf, page_pixels, render_page
 from dicom_sr.report.json_form import to_json
+from dicom_sr.report.plain_text import plain_text
 from dicom_sr.report.report_inputs import PagePictures, ReportOptions, SourceStudy
 from dicom_sr.report.treatment_report import Scenario, Scores, TreatmentReport
 from tests.dicom_sr import samples
-from tests.dicom_sr.strategies import scenarios, scores
+from tests.dicom_sr.strategies import scenarios, scores, stabilities
 from tests.dicom_sr.test_page import PATIENT
 from tests.peers import peer
 
@@ -34,11 +35,16 @@ CATEGORIES = st.sampled_from(
 def computed(draw: st.DrawFn) -> TreatmentReport:
     """A report with any rates, intervals, points, scores, age and EBV DNA."""
     base = samples.scored()
-    found = tuple(draw(scenarios(category, base.horizons_months, base.model)) for category in draw(CATEGORIES))
+    stability = draw(st.none() | stabilities())
+    found = tuple(
+        draw(scenarios(category, base.horizons_months, base.model, base.is_valid, stability))
+        for category in draw(CATEGORIES)
+    )
     category = found[0].ebv_category if len(found) == 1 else EbvCategory.UNKNOWN
     return replace(
         base,
         scenarios=found,
+        stability=stability,
         ebv_dna=replace(base.ebv_dna, category=category),
         scores=Scores(draw(scores), draw(scores)),
         age_years=draw(st.floats(1, 99)),
@@ -81,9 +87,16 @@ def numeric_values(item: Dataset) -> Iterator[str]:
         yield from numeric_values(part)
 
 
+def fhir_conclusion(report: TreatmentReport) -> str:
+    return str(fhir_bundle(report)["entry"][-1]["resource"]["conclusion"])
+
+
 def check(report: TreatmentReport) -> None:
     everywhere, rates = shown(report)
-    in_sr = list(numeric_values(build_sr(report, SMALL, ReportOptions(kinds=("sr",)))))
+    sr = build_sr(report, SMALL, ReportOptions(kinds=("sr",)))
+    for words in (str(sr), fhir_conclusion(report), plain_text(report)):
+        assert all(sentence in words for sentence in to_json(report)["sentences"])
+    in_sr = list(numeric_values(sr))
     assert everywhere <= set(in_sr)
     for text in (f"{report.scores.prognostic_score:.4f}", f"{report.scores.predictive_score:.4f}"):  # type: ignore[union-attr]
         assert text in in_sr

@@ -50,11 +50,11 @@ def test_unknown_ebv_dna_reports_both_categories(capsys: pytest.CaptureFixture[s
 
 
 def test_threshold_can_be_given(capsys: pytest.CaptureFixture[str]) -> None:
-    """The example gains 20.6 points (8.3 to 33.0): more than 5, not clearly more or less than 21, less than 40."""
+    """The example gains 20.7 points (8.3 to 33.0): more than 5, not clearly more or less than 21, less than 40."""
     for threshold, answer in (("0.05", "ICT+CCRT"), ("0.21", "no_reliable_difference"), ("0.4", "CCRT")):
         found = run_json(capsys, "score", *EXAMPLE, "--ebv-dna", ">4000", "--threshold", threshold)
         assert found["recommendation"] == answer
-        assert "+20.6 percentage points (95 % CI +8.3 to +33.0)" in found["sentence"]
+        assert "+20.7 percentage points (95 % CI +8.3 to +33.0)" in found["sentence"]
 
 
 def test_answer_for_a_person(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,16 +19,25 @@ from tests.bundles.admitted import MARKED, REFUSED, linked_bundle
 from tests.web.conftest import Site, make_case
 
 RESULT = {
+    "patient_id": "P1", "study_instance_uid": "1.2", "report_identity": "1f" * 32, "revision": 1,
+    "created": "2024-03-12T08:30:15+00:00", "software_version": "0.1.0", "age_source": "birth date", "stage": {},
     "age_years": 46.0,
     "ebv_dna": {
         "category": ">threshold", "copies_per_ml": 5200.0, "as_given": "5200", "threshold_copies_per_ml": 4000.0,
     },
     "scores": {"prognostic_score": 0.0, "predictive_score": -0.4},
-    "contours": [{"volume_ml": 27.13}], "series": [], "quality": [], "refusals": [],
+    "contours": [
+        {
+            "sop_instance_uid": "1.3", "sop_class_uid": "1.4", "series_instance_uid": "1.5", "study_instance_uid": "1.2",
+            "roi_name": "GTVp", "roi_number": 1, "volume_ml": 27.13, "n_slices": 9,
+        }
+    ],
+    "series": [], "quality": [], "refusals": [],
     "warnings": [{"code": "contour_not_approved", "text": "The contour is not approved."}],
     "model": {
         "name": "cptdn-demonstration", "version": "0.2", "digest": "sha256:" + "a" * 64, "demonstration": True,
-        "horizon_months": 60, "threshold": 0.0,
+        "horizon_months": 60, "threshold": 0.0, "network_digest": "", "nomogram_digest": "", "intended_use": "",
+        "training_population": "",
     },
     "scenarios": [
         {
@@ -126,9 +135,11 @@ def test_two_categories_of_ebv_dna_are_both_shown(site: Site) -> None:
     ebv = {**RESULT["ebv_dna"], "category": "unknown", "as_given": None, "copies_per_ml": None}  # type: ignore[dict-item]
     add_report(site, study, 1, {**RESULT, "ebv_dna": ebv, "scenarios": [low, RESULT["scenarios"][0]]})  # type: ignore[index]
     text = plain(site.browser().get(f"/cases/{study}").text)
-    assert "depends on EBV DNA, which is unknown" in text
-    assert "EBV DNA &lt;= 4000 copies/mL: CCRT" in text
-    assert "EBV DNA &gt; 4000 copies/mL: ICT+CCRT" in text
+    assert "CCRT (EBV DNA &lt;= 4000 copies/mL); ICT+CCRT (EBV DNA &gt; 4000 copies/mL)" in text
+    gain = "+20.7 percentage points (95 % CI +8.3 to +33.0)"
+    for start in ("EBV DNA &lt;= 4000 copies/mL: CCRT", "EBV DNA &gt; 4000 copies/mL: ICT+CCRT"):
+        # What a report of an earlier version said: by the difference alone.
+        assert f"{start}: 5-year DFS with ICT+CCRT minus CCRT is {gain}; the difference alone decides" in text
 
 
 def test_dead_letters_and_failures_can_be_tried_again(site: Site) -> None:

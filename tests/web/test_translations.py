@@ -23,8 +23,9 @@ SHARED = {
     "predictive": "predictive", "volume": "volume", "contour": "contour", "source": "source", "warnings": "warnings",
     "quality": "quality", "none": "none", "intended_use": "intended_use", "training_population": "training",
     "model": "model", "nomogram": "nomogram", "horizon_years": "horizon_years", "horizon_months": "horizon_months",
-    "regimen_long_ICT+CCRT": "regimen_ict_long", "regimen_long_CCRT": "regimen_ccrt_long", "rule": "rule",
-    "rule_threshold": "rule_threshold", "if_ebv_>threshold": "if_ebv_above", "if_ebv_<=threshold": "if_ebv_not_above",
+    "regimen_long_ICT+CCRT": "regimen_ict_long", "regimen_long_CCRT": "regimen_ccrt_long",
+    "difference_points": "difference_points", "if_ebv_>threshold": "if_ebv_above",
+    "if_ebv_<=threshold": "if_ebv_not_above",
 }  # fmt: skip
 CONTRACT_CODES = [
     "missing_series",

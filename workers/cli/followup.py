@@ -95,13 +95,16 @@ def _flow(reported: ReportedPatients) -> tuple[PatientFlow, list[ReportedPatient
 
 
 def _agreements(patients: tuple[ReportedPatient, ...]) -> tuple[Agreement, Agreement]:
-    """Return the agreement of all whose regimen is known, and of those with a firm recommendation."""
+    """Return the agreement of all with a recommendation whose regimen is known, and of those with a firm one.
+
+    Where the report found no reliable difference, nothing was recommended that could be followed.
+    """
     from workers.validation.follow_up.observed_expected import agreement
 
-    known = [each for each in patients if each.regimen is not None and each.recommendation is not None]
+    known = [each for each in patients if each.regimen is not None and each.recommended_arm is not None]
     both = (known, [each for each in known if each.is_firm])
     all_, firm = (
-        agreement([each.recommendation for each in some if each.recommendation],
+        agreement([each.recommended_arm for each in some if each.recommended_arm],
                   [each.regimen for each in some if each.regimen])
         for some in both
     )  # fmt: skip
@@ -130,7 +133,8 @@ def _cohort(patients: list[ReportedPatient], nomogram: CoxNomogram) -> FollowedC
         np.array([float(outcome.days) for outcome in outcomes]),
         np.array([outcome.event for outcome in outcomes]),
         np.array([each.regimen is TreatmentArm.ICT_CCRT for each in patients]),
-        np.array([each.recommendation is TreatmentArm.ICT_CCRT for each in patients]),
+        np.array([each.recommended_arm is TreatmentArm.ICT_CCRT for each in patients]),
+        np.array([each.recommended_arm is not None for each in patients]),
     )
 
 

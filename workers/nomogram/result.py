@@ -194,15 +194,17 @@ class NomogramResult:
         return answer
 
     def answer_to_json(self, patient: int = 0) -> dict[str, Any]:
-        """Return ``recommendation``, its ``ground``, and the ``sentence`` with difference and interval."""
+        """Return ``recommendation``, ``ground``, displayed ``decisive`` difference, and the ``sentence`` of all."""
         decision, decisive = self.decision(patient), self.decisive
+        ci95 = decisive.ci95(patient)
         statement = AnswerStatement(
-            decision.answer, decision.ground, decisive.difference(patient), decisive.ci95(patient),
+            decision.answer, decision.ground, decisive.difference(patient), ci95,
             self.decision_horizon_months, self.threshold,
         )  # fmt: skip
         return {
             "recommendation": decision.answer.value,
             "ground": decision.ground.value,
+            "decisive": {"difference": statement.difference, "ci95": None if ci95 is None else list(ci95)},
             "sentence": answer_sentence(statement, ENGLISH),
         }
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from config.errors import InputError
 from node.messaging.questions import NoAnswerError
+from node.web.answer_texts import answer_of_prediction
 from node.web.page_request import PageRequest
 from node.web.pages import render_page
 from node.web.views.case import nomogram_drawing
@@ -76,13 +77,18 @@ def _answer(request: PageRequest, inputs: dict[str, str]) -> dict[str, Any]:
     try:
         answer = request.context.answers.ask("score", _values(inputs))
     except NoAnswerError as error:
-        return {"found": None, "tables": [], "trouble": f"{request.translations('no_worker')} {error}"}
+        return {"found": None, "answer": None, "tables": [], "trouble": f"{request.translations('no_worker')} {error}"}
     except InputError as error:
-        return {"found": None, "tables": [], "trouble": str(error)}
+        return {"found": None, "answer": None, "tables": [], "trouble": str(error)}
     document = answer["document"]
     by_category = document.get("by_ebv_dna_category")
     tables = [
         rates_of_answer(by_category[name] if by_category else document, printed)
         for name, printed in answer["printed"].items()
     ]
-    return {"found": answer, "tables": tables, "trouble": ""}
+    return {
+        "found": answer,
+        "answer": answer_of_prediction(document, request.translations.language),
+        "tables": tables,
+        "trouble": "",
+    }

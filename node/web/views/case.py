@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from config.errors import InputError
+from config.severities import severity_of
 from node.cases.confirmations import CONFIRMABLE
 from node.cases.series_roles import ROLES
 from node.ledger.cases import get_case, history
@@ -22,10 +23,10 @@ from node.ledger.jobs import list_jobs_of
 from node.ledger.reports import reports_of
 from node.ledger.tables import Case, Report
 from node.messaging.questions import PICTURE_TIMEOUT_S, NoAnswerError
+from node.web.answer_texts import answer_of
 from node.web.page_request import PageRequest
 from node.web.pages import render_page
 from node.web.views.rate_tables import rates_of_report
-from node.web.views.work_list import recommended_regimen
 from node.workflow.reprocessing import difference
 
 SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
@@ -61,15 +62,16 @@ def case_page(request: PageRequest) -> Response:
     current = reports[0] if reports else None
     # Before the page is rendered: what was read from the ledger counts as seen, even when rendering fails.
     request.audit("case_seen", study=case.study_instance_uid)
+    quality = case.assessment.get("quality") or []
     series = sorted(map(_shown_series, case.assessment.get("series", ())), key=_rank_of)
     return render_page(
         request, "case.html", case=case, current=current, result=current.result if current else None,
-        advised=recommended_regimen(current.result) if current else None,
-        rule=rule_of(request, current.result) if current else "",
+        advised=answer_of(current.result, request.translations.language) if current else None,
+        noted=_by_severity((*current.result["warnings"], *current.result["quality"]) if current else quality),
         tables=[rates_of_report(scenario) for scenario in current.result["scenarios"]] if current else [],
         versions=_versions(reports), quarantined=quarantined, discarded=discarded,
         deliveries=deliveries, jobs=jobs, timeline=timeline, facts=facts, series=series, roles=ROLES,
-        contour=case.assessment.get("contour") or {}, quality=case.assessment.get("quality") or [],
+        contour=case.assessment.get("contour") or {},
         confirmable=CONFIRMABLE, issuers=facts.issuers if not case.issuer and len(facts.issuers) > 1 else (),
         retryable=next((job for job in jobs[:1] if job.state in ("failed", "cancelled")), None),
         drawable=bool(current and len(current.result["scenarios"]) == 1 and current.result["age_years"] is not None),
@@ -101,25 +103,9 @@ def _versions(reports: list[Report]) -> list[dict[str, Any]]:
     return [*versions, *({"report": first, "differs": None} for first in reports[-1:])]
 
 
-def rule_of(request: PageRequest, result: Mapping[str, Any]) -> str:
-    """Return the sentence that says how the recommendation follows from the numbers, as in the report.
-
-    Parameters
-    ----------
-    request : PageRequest
-        Its language.
-    result : mapping
-        `Report.result` of the ledger.
-
-    Returns
-    -------
-    str
-        With the horizon of the decision and, unless it is 0, the threshold in percentage points.
-    """
-    threshold = float(result["model"]["threshold"])
-    limit = f"{threshold * 100:.2f}".rstrip("0").rstrip(".")
-    horizon = request.translations.horizon(int(result["model"]["horizon_months"]))
-    return request.translations("rule" if threshold == 0 else "rule_threshold", horizon=horizon, threshold=limit)
+def _by_severity(findings: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return warnings and findings, the gravest first: those of a case without a report have no order of their own."""
+    return sorted(findings, key=lambda finding: severity_of(finding["code"]).rank)
 
 
 def case_of(request: PageRequest, session: Session) -> Case:

@@ -8,6 +8,7 @@ from starlette.responses import RedirectResponse, Response
 
 from node.ledger.browsing import current_reports_of, find_cases
 from node.ledger.cases import STATES, count_by_state
+from node.web.answer_texts import answer_of
 from node.web.page_request import PageRequest
 from node.web.pages import render_page
 
@@ -29,10 +30,11 @@ def work_list(request: PageRequest) -> Response:
         )
         reports = current_reports_of(session, page.cases)
         counts = count_by_state(session)
+    language = request.translations.language
     rows = [
-        {"case": case, "result": recommended_regimen(reports[case.study_instance_uid].result)}
+        {"case": case, "answer": answer_of(reports[case.study_instance_uid].result, language)}
         if case.study_instance_uid in reports
-        else {"case": case, "result": None}
+        else {"case": case, "answer": None}
         for case in page.cases
     ]
 
@@ -46,23 +48,3 @@ def work_list(request: PageRequest) -> Response:
         request, "work_list.html", rows=rows, page=page, counts=counts, states=states, text=text, link=link,
         node=request.context.settings.node,
     )  # fmt: skip
-
-
-def recommended_regimen(report: dict[str, object]) -> str | None:
-    """Return what every scenario of a report recommends.
-
-    Parameters
-    ----------
-    report : dict
-        `Report.result` of the ledger; with unknown EBV DNA it has one scenario for each category.
-
-    Returns
-    -------
-    str or None
-        The recommendation; empty where scenarios differ, None where nothing was computed.
-    """
-    scenarios = report.get("scenarios")
-    if not isinstance(scenarios, list) or not scenarios:
-        return None
-    regimens = {scenario["recommendation"] for scenario in scenarios}
-    return regimens.pop() if len(regimens) == 1 else ""

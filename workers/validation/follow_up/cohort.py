@@ -32,6 +32,8 @@ class FollowedCohort:
         True where recurrence, metastasis or death was observed by then.
     treated, ict_recommended : bool array, shape (n,)
         True for ICT+CCRT.
+    has_recommendation : bool array, shape (n,)
+        False where the report found no reliable difference; `ict_recommended` says nothing there.
     """
 
     nomogram: CoxNomogram
@@ -41,6 +43,7 @@ class FollowedCohort:
     event: BoolArray
     treated: BoolArray
     ict_recommended: BoolArray
+    has_recommendation: BoolArray
 
     def __len__(self) -> int:
         return len(self.days)
@@ -140,7 +143,7 @@ class FollowedCohort:
             ),
             **{
                 name: getattr(self, name)[chosen]
-                for name in ("start_day", "days", "event", "treated", "ict_recommended")
+                for name in ("start_day", "days", "event", "treated", "ict_recommended", "has_recommendation")
             },
         )  # fmt: skip
 
@@ -171,6 +174,7 @@ def followed_cohort(
     event: BoolArray,
     treated: BoolArray,
     ict_recommended: BoolArray,
+    has_recommendation: BoolArray | None = None,
 ) -> FollowedCohort:
     """Return followed patients, whose follow-up is cut at the last step of the nomogram's baseline.
 
@@ -178,6 +182,8 @@ def followed_cohort(
     ----------
     nomogram, covariates, start_day, days, event, treated, ict_recommended
         As the attributes of `FollowedCohort`; `days` may go beyond the baseline.
+    has_recommendation : bool array, shape (n,), optional
+        By default every patient has one.
 
     Returns
     -------
@@ -191,9 +197,12 @@ def followed_cohort(
     """
     validated_inputs(covariates)
     last = float(nomogram.event_days[-1])
+    if has_recommendation is None:
+        has_recommendation = np.ones(len(days), dtype=np.bool_)
     return FollowedCohort(
-        nomogram, covariates, start_day, np.minimum(days, last), event & (days <= last), treated, ict_recommended
-    )
+        nomogram, covariates, start_day, np.minimum(days, last), event & (days <= last), treated, ict_recommended,
+        has_recommendation,
+    )  # fmt: skip
 
 
 def interpolated_hazard(nomogram: CoxNomogram, days: FloatArray) -> FloatArray:

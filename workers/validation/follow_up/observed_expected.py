@@ -182,6 +182,9 @@ def _groups(patients: FollowedCohort) -> Iterator[tuple[str, BoolArray]]:
     for arm in TreatmentArm:
         yield f"{arm} given", patients.treated == (arm is TreatmentArm.ICT_CCRT)
     for arm in TreatmentArm:
-        yield f"{arm} recommended", patients.ict_recommended == (arm is TreatmentArm.ICT_CCRT)
-    yield "recommendation followed", patients.treated == patients.ict_recommended
-    yield "recommendation not followed", patients.treated != patients.ict_recommended
+        named = patients.ict_recommended == (arm is TreatmentArm.ICT_CCRT)
+        yield f"{arm} recommended", patients.has_recommendation & named
+    yield "no reliable difference", ~patients.has_recommendation
+    followed = patients.treated == patients.ict_recommended
+    yield "recommendation followed", patients.has_recommendation & followed
+    yield "recommendation not followed", patients.has_recommendation & ~followed
