@@ -28,7 +28,8 @@ RESULT = {
     "scores": {"prognostic_score": 0.0, "predictive_score": -0.4},
     "contours": [
         {
-            "sop_instance_uid": "1.3", "sop_class_uid": "1.4", "series_instance_uid": "1.5", "study_instance_uid": "1.2",
+            "sop_instance_uid": "1.3", "sop_class_uid": "1.4", "series_instance_uid": "1.5",
+            "study_instance_uid": "1.2",
             "roi_name": "GTVp", "roi_number": 1, "volume_ml": 27.13, "n_slices": 9,
         }
     ],
@@ -112,7 +113,7 @@ def test_a_report_stands_in_the_case_as_it_was_sent(site: Site) -> None:
     for shown in (
         "DEMONSTRATION MODEL - NOT FOR CLINICAL USE", "ICT+CCRT induction chemotherapy", "83.5 %", "75.6 to 92.1",
         "62.8 %",
-        "+20.7 %", "+8.3 to +33.0", "122.6", "148.2", "-0.4000", "27.13 mL", "The contour is not approved.",
+        "+20.7 percentage points (95 % CI +8.3 to +33.0)", "122.6", "148.2", "-0.4000", "27.13 mL", "The contour is not approved.",
         "pending main",
     ):  # fmt: skip
         assert shown in text, shown
