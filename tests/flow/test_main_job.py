@@ -92,7 +92,9 @@ def test_the_report_says_what_score_and_nomogram_say(
         for months, dfs in horizons.items():
             assert dfs["value"] == round(nomogram["dfs"][arm][months]["value"], 3)
             assert dfs["ci95"] == [round(end, 3) for end in nomogram["dfs"][arm][months]["ci95"]]
-    assert shown["recommendation"] == nomogram["recommendation"]
+    # A study can have grounds against a regimen that a bare nomogram does not know of.
+    withheld = shown["ground"] in ("not_valid", "not_stable")
+    assert shown["recommendation"] == ("no_reliable_difference" if withheld else nomogram["recommendation"])
 
 
 def test_the_same_study_again_makes_no_second_report(
@@ -154,7 +156,7 @@ def test_without_ebv_dna_both_categories_are_reported(pacs: SmallPacs, program: 
     assert shown["dfs"] is None
     assert set(shown["by_ebv_dna_category"]) == {"<=threshold", ">threshold"}
     recommended = {one["recommendation"] for one in shown["by_ebv_dna_category"].values()}
-    assert recommended == {shown["recommendation"]}
+    assert shown["recommendation"] == (recommended.pop() if len(recommended) == 1 else None)
 
 
 def test_without_a_stage_the_case_waits_until_it_is_told(program: Program, tmp_path: Path) -> None:

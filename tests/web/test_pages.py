@@ -113,7 +113,8 @@ def test_a_report_stands_in_the_case_as_it_was_sent(site: Site) -> None:
     for shown in (
         "DEMONSTRATION MODEL - NOT FOR CLINICAL USE", "ICT+CCRT induction chemotherapy", "83.5 %", "75.6 to 92.1",
         "62.8 %",
-        "+20.7 percentage points (95 % CI +8.3 to +33.0)", "122.6", "148.2", "-0.4000", "27.13 mL", "The contour is not approved.",
+        "+20.7 percentage points (95 % CI +8.3 to +33.0)", "122.6", "148.2", "-0.4000", "27.13 mL",
+        "The contour is not approved.",
         "pending main",
     ):  # fmt: skip
         assert shown in text, shown
