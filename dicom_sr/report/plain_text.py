@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from config.indication.vocabulary import Answer, ConditionState, EbvCategory, Severity, TreatmentArm
+from config.severities import invalidates
 from dicom_sr.report import answer_text, numbers
 from dicom_sr.report.report_inputs import Language
 from dicom_sr.report.treatment_report import Fact, Scenario, Scores, TreatmentReport
@@ -165,12 +166,12 @@ def answer_lines(report: TreatmentReport, words: Wording) -> list[str]:
 def invalidating_texts(report: TreatmentReport) -> list[str]:
     """Return the whole sentences of all that invalidates the result, each once: warnings, findings, conditions."""
     findings = (*report.warnings, *report.quality)
-    texts = [each.text for each in findings if each.severity is Severity.INVALIDATES]
+    texts = [each.text for each in findings if invalidates([each.severity])]
     # The condition "range of the training cohort" repeats the sentences of the warnings.
     texts += [
         condition.text
         for condition in report.conditions
-        if condition.severity is Severity.INVALIDATES and not any(text in condition.text for text in texts)
+        if invalidates([condition.severity]) and not any(text in condition.text for text in texts)
     ]
     return list(dict.fromkeys(texts))
 
