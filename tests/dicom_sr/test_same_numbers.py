@@ -87,6 +87,14 @@ def numeric_values(item: Dataset) -> Iterator[str]:
         yield from numeric_values(part)
 
 
+def texts(item: Dataset) -> Iterator[str]:
+    """Text Value of every TEXT item, as it is written."""
+    if "TextValue" in item:
+        yield str(item.TextValue)
+    for part in item.get("ContentSequence", ()):
+        yield from texts(part)
+
+
 def fhir_conclusion(report: TreatmentReport) -> str:
     return str(fhir_bundle(report)["entry"][-1]["resource"]["conclusion"])
 
@@ -94,7 +102,7 @@ def fhir_conclusion(report: TreatmentReport) -> str:
 def check(report: TreatmentReport) -> None:
     everywhere, rates = shown(report)
     sr = build_sr(report, SMALL, ReportOptions(kinds=("sr",)))
-    for words in (str(sr), fhir_conclusion(report), plain_text(report)):
+    for words in ("\n".join(texts(sr)), fhir_conclusion(report), plain_text(report)):
         assert all(sentence in words for sentence in to_json(report)["sentences"])
     in_sr = list(numeric_values(sr))
     assert everywhere <= set(in_sr)
