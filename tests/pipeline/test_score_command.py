@@ -44,6 +44,10 @@ def test_the_series_of_an_unclear_role_is_chosen_by_hand(tmp_path: Path, capsys:
     code, printed, error = scored(capsys, tmp_path, "--role", f"T1w={second}")
     assert code == 0, error
     used = {series["role"]: series["series_instance_uid"] for series in json.loads(printed)["series"]}
+    # Of a bundle of five members 30 recomputations, of one member without what the report itself is.
+    stability = json.loads(printed)["stability"]
+    assert stability["of"] in (5, 30)
+    assert stability["of"] == sum(part["of"] for part in stability["parts"])
     assert used == {**written.series_instance_uids, "T1w": second}
     code, _, error = scored(capsys, tmp_path, "--role", "T1=1.2.3")
     assert code == 2
