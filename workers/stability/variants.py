@@ -1,4 +1,4 @@
-"""Scores of the same study with slightly other inputs: contour moved, neighbouring slices, single members.
+"""Scores of the same study with slightly other inputs: contour moved, one slice fewer, single members.
 
     members   the contour as it was drawn, each member of the ensemble alone
     contour   the contour 2 mm outwards and 2 mm inwards, each member alone
