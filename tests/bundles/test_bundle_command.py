@@ -10,12 +10,12 @@ import pytest
 
 from config.bundle_manifest import read_manifest
 from config.settings import BUNDLES, load_settings
-from tests.flow.program import run_cptdn
+from tests.flow.launcher import run_forked
 from workers.cli.bundle import with_bundle
 
 
 def test_the_shipped_bundle_is_whole_small_and_says_what_it_is() -> None:
-    done = run_cptdn("bundle", "verify", "demonstration", "--json")
+    done = run_forked("bundle", "verify", "demonstration", "--json")
     found = json.loads(done.stdout)
     assert found["ok"]
     assert found["demonstration"]
@@ -33,14 +33,14 @@ def test_a_changed_file_is_named(tmp_path: Path) -> None:
     data = bytearray(weights.read_bytes())
     data[-1] ^= 1
     weights.write_bytes(bytes(data))
-    done = run_cptdn("bundle", "verify", str(copy))
+    done = run_forked("bundle", "verify", str(copy))
     assert done.returncode == 1
     assert "scores.safetensors" in done.stderr
     assert "expected sha256" in done.stderr
 
 
 def test_an_unknown_bundle_is_answered_by_those_that_there_are() -> None:
-    done = run_cptdn("bundle", "show", "nothing-here")
+    done = run_forked("bundle", "show", "nothing-here")
     assert done.returncode == 1
     assert "demonstration" in done.stderr
 
@@ -51,10 +51,10 @@ def test_a_changed_description_is_packed_into_another_digest(tmp_path: Path) -> 
     before = read_manifest(copy)
     description = tmp_path / "description.json"
     description.write_text(json.dumps({**before.content, "version": "0.2-site"}))
-    assert run_cptdn("bundle", "pack", str(copy), "--manifest", str(description)).returncode == 0
+    assert run_forked("bundle", "pack", str(copy), "--manifest", str(description)).returncode == 0
     assert read_manifest(copy).version == "0.2-site"
     assert read_manifest(copy).digest != before.digest
-    assert run_cptdn("bundle", "verify", str(copy)).returncode == 0
+    assert run_forked("bundle", "verify", str(copy)).returncode == 0
 
 
 @pytest.mark.parametrize(

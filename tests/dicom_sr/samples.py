@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -19,7 +21,8 @@ from config.indication.vocabulary import (
     SeriesRole,
     TreatmentArm,
 )
-from dicom_sr.report.report_inputs import PagePictures, SequencePicture, SeriesMask, SourceStudy
+from dicom_sr.objects.build import build_objects
+from dicom_sr.report.report_inputs import PagePictures, ReportOptions, SequencePicture, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import (
     ArmResult,
     ConditionOfUse,
@@ -321,3 +324,14 @@ def differing(**changes: Any) -> TreatmentReport:
         EXCLUDES,
     )
     return unknown_ebv(**{"report_identity": "7f" * 32, "scenarios": (swapped, scenario()), **changes})
+
+
+def digests_of_objects() -> list[str]:
+    """UID and digest of the bytes of each object of the fullest report."""
+    options = ReportOptions(kinds=("sr", "sc", "pdf", "seg", "attribution"), language="zh")
+    digests = []
+    for each in build_objects(crowded(), sources(), pictures(), options):
+        written = io.BytesIO()
+        each.dataset.save_as(written, enforce_file_format=True)
+        digests.append(f"{each.sop_instance_uid} {hashlib.sha256(written.getvalue()).hexdigest()}")
+    return digests

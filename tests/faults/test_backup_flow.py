@@ -9,7 +9,7 @@ import pytest
 
 from tests.faults.site import Senders, site
 from tests.faults.studies import Template
-from tests.flow.program import run_cptdn
+from tests.flow.launcher import run_forked
 
 WITHIN_S = 240.0
 
@@ -24,7 +24,7 @@ def test_everything_accepted_before_the_backup_is_reported_once_after_the_restor
         here.tell_facts([*before, *during])
         Senders(here, before, 1).start().join(WITHIN_S)
         sending = Senders(here, during, 1).start()
-        done = run_cptdn("backup", str(tmp_path / "backup"), "--config", str(here.config))
+        done = run_forked("backup", str(tmp_path / "backup"), "--config", str(here.config))
         assert done.returncode == 0, done.stderr
         here.diary.write(done.stdout.strip())
         sending.join(WITHIN_S)
@@ -33,7 +33,7 @@ def test_everything_accepted_before_the_backup_is_reported_once_after_the_restor
         shutil.rmtree(here.settings.storage.root)
         here.diary.write("everything is lost")
 
-        restored = run_cptdn("restore", str(tmp_path / "backup"), "--config", str(here.config))
+        restored = run_forked("restore", str(tmp_path / "backup"), "--config", str(here.config))
         assert restored.returncode == 0, restored.stderr
         here.diary.write(restored.stdout.strip())
         here.start_up()
@@ -44,4 +44,4 @@ def test_everything_accepted_before_the_backup_is_reported_once_after_the_restor
         Senders(here, during, 1).start().join(WITHIN_S)  # the PACS still has what came later, and sends it again
         here.wait_until_settled(WITHIN_S)
         here.check_promises()
-        assert run_cptdn("doctor", "--storage", "--config", str(here.config)).returncode == 0
+        assert run_forked("doctor", "--storage", "--config", str(here.config)).returncode == 0

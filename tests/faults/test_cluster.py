@@ -20,7 +20,8 @@ from tests.faults.servers import Postgres, Redis, postgres, redis_server
 from tests.faults.site import Senders, Site, site
 from tests.faults.studies import Template
 from tests.faults.test_chaos import seed
-from tests.flow.program import run_cptdn, wait_for
+from tests.flow.launcher import run_forked
+from tests.flow.program import wait_for
 
 COMPUTE = "volumes,features,report"
 PATIENCE_S = 300.0
@@ -134,7 +135,7 @@ def cluster_chaos(folder: Path, database: Postgres, n_studies: int, n_deeds: int
                 here.wait_until_settled()
             states = here.check_promises()
             here.diary.write(f"checked: {dict(states)}")
-            assert run_cptdn("doctor", "--storage", "--config", str(here.config)).returncode == 0
+            assert run_forked("doctor", "--storage", "--config", str(here.config)).returncode == 0
 
 
 @pytest.mark.long

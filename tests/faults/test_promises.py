@@ -16,7 +16,8 @@ from node.small_pacs.pacs import Behaviour
 from tests.faults.site import Senders, Site, kill_part, locked_ledger, parts_of, pause_part, site
 from tests.faults.studies import SmallStudy, Template
 from tests.faults.tmpfs import small_disk
-from tests.flow.program import run_cptdn, wait_for
+from tests.flow.launcher import run_forked
+from tests.flow.program import wait_for
 
 WITHIN_S = 240.0
 
@@ -169,7 +170,7 @@ def test_power_cuts_in_the_middle_of_everything_lose_nothing(tmp_path: Path, tem
         senders.join(WITHIN_S)
         here.wait_until_settled(WITHIN_S)
         here.check_promises()
-        assert run_cptdn("doctor", "--storage", "--config", str(here.config)).returncode == 0
+        assert run_forked("doctor", "--storage", "--config", str(here.config)).returncode == 0
 
 
 def test_a_full_disk_refuses_before_it_is_full_and_recovers(tmp_path: Path, template: Template) -> None:
@@ -188,7 +189,7 @@ def test_a_full_disk_refuses_before_it_is_full_and_recovers(tmp_path: Path, temp
             senders = Senders(here, [refused], 1).start()
             wait_for(lambda: senders.tries["A700"] >= len(refused.files), WITHIN_S, here.logs)
             assert case_of(here, refused) is None
-            findings = run_cptdn("doctor", "--json", "--config", str(here.config)).stdout
+            findings = run_forked("doctor", "--json", "--config", str(here.config)).stdout
             assert "objects are refused below 0.02 GB" in findings
 
             disk.free()
@@ -213,5 +214,5 @@ def test_a_full_disk_refuses_before_it_is_full_and_recovers(tmp_path: Path, temp
             senders.join(WITHIN_S)
             here.wait_until_settled(WITHIN_S)
             here.check_promises()
-            done = run_cptdn("doctor", "--storage", "--config", str(here.config))
+            done = run_forked("doctor", "--storage", "--config", str(here.config))
             assert done.returncode == 0, done.stdout

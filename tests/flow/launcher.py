@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from node.runtime.local_installation import MODULES, MODULES_OF_PAGES
 
@@ -22,8 +23,8 @@ _CONTEXT.set_forkserver_preload([*MODULES, *MODULES_OF_PAGES, "node.cli.up", "te
 class Launched:
     """A command that runs, with the methods of `subprocess.Popen` that tests use."""
 
-    def __init__(self, arguments: list[str], log: Path) -> None:
-        self._process = _CONTEXT.Process(target=_run, args=(arguments, log))
+    def __init__(self, arguments: list[str], log: Path, errors: Path, folder: Path | None) -> None:
+        self._process = _CONTEXT.Process(target=_run, args=(arguments, log, errors, folder))
         self._process.start()
         self.pid = self._process.pid or 0
 
@@ -48,17 +49,28 @@ class Launched:
         self.send_signal(signal.SIGKILL)
 
 
-def launch(*arguments: str, log: Path) -> Launched:
-    """Run `cptdn ARGUMENTS` in a session of its own; what it prints is added to `log`."""
-    return Launched(list(arguments), log)
+def launch(*arguments: str, log: Path, errors: Path | None = None, cwd: Path | None = None) -> Launched:
+    """Run `cptdn ARGUMENTS` in a session of its own; what it prints is added to `log`, stderr to `errors` if given."""
+    return Launched(list(arguments), log, errors or log, cwd)
 
 
-def _run(arguments: list[str], log: Path) -> None:
+def run_forked(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Call a command in a process of its own, as `run_cptdn`, without the seconds in which that loads its modules."""
+    with TemporaryDirectory() as folder:
+        printed, complaints = Path(folder, "stdout"), Path(folder, "stderr")
+        code = launch(*arguments, log=printed, errors=complaints, cwd=cwd).wait(280)
+        return subprocess.CompletedProcess(
+            ["cptdn", *arguments], code, printed.read_text(encoding="utf-8"), complaints.read_text(encoding="utf-8")
+        )
+
+
+def _run(arguments: list[str], log: Path, errors: Path, folder: Path | None) -> None:
     os.setsid()
-    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    for descriptor in (1, 2):
+    for file, descriptor in ((log, 1), (errors, 2)):
+        output = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(output, descriptor)
-    os.close(output)
+        os.close(output)
+    os.chdir(folder or Path.cwd())
     sys.argv = ["cptdn", *arguments]
     from node.cli.app import main
 

@@ -16,7 +16,8 @@ from pydicom import Dataset, dcmread
 
 from node.small_pacs.pacs import SmallPacs
 from tests.bundles.admitted import admit
-from tests.flow.program import Program, know_each_other, run_cptdn, running_program
+from tests.flow.launcher import run_forked
+from tests.flow.program import Program, know_each_other, running_program
 from tests.flow.test_main_job import delivered, route
 from tests.flow.variants import small_study
 from tests.peers import peer
@@ -42,7 +43,7 @@ pytestmark = pytest.mark.timeout(600)  # the first test fits, trains and starts 
 
 
 def succeeded(*arguments: str) -> str:
-    done = run_cptdn(*arguments)
+    done = run_forked(*arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -85,7 +86,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reported]:
     nomogram, bundle = folder / "nomogram", folder / "bundle"
     succeeded("nomogram", "fit", str(write_scored_cohort(folder / "scored.csv")), "--out", str(nomogram), *HORIZONS)
     write_cohort(PhantomCohort(12, 5), folder / "phantoms")
-    trained = run_cptdn(
+    trained = run_forked(
         "train", str(folder / "phantoms" / "cohort.csv"), "--images", str(folder / "phantoms" / "patches"),
         "--out", str(bundle), "--nomogram", str(nomogram / "nomogram.json"), *HORIZONS, *TINY,
     )  # fmt: skip

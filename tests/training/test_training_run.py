@@ -5,18 +5,17 @@ from __future__ import annotations
 import csv
 import json
 import signal
-import subprocess
-import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from config.settings import BUNDLES
+from tests.flow.launcher import launch, run_forked
 from workers.bundles.bundle import verify_bundle
 from workers.bundles.bundle_files import files_of, sha256_of
 from workers.phantoms.writing import PhantomCohort, write_cohort
 
-CPTDN = str(Path(sys.executable).with_name("cptdn"))
 NOMOGRAM = BUNDLES / "demonstration" / "nomogram.json"
 SMALL = (
     "--folds",
@@ -43,12 +42,12 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(phantoms: Path, out: Path, *options: str) -> list[str]:
     files = [str(phantoms / "cohort.csv"), "--images", str(phantoms / "patches"), "--out", str(out)]
-    return [CPTDN, "train", *files, *SMALL, *options]
+    return ["train", *files, *SMALL, *options]
 
 
 def test_a_killed_training_resumes_to_the_same_weights(phantoms: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = subprocess.run(command(phantoms, whole, "--json"), capture_output=True, text=True, check=False)
+    done = run_forked(*command(phantoms, whole, "--json"))
     assert done.returncode == 1  # sixteen phantoms: the bundle is left for inspection
     assert "is refused: " in done.stderr
     assert f"It is in {whole} for inspection." in done.stderr
@@ -59,15 +58,18 @@ def test_a_killed_training_resumes_to_the_same_weights(phantoms: Path, tmp_path:
     assert said["effect"]["own"]["n"] == 16
     assert set(said["metrics"]) == {"out_of_fold", "learning_curve"}  # nothing of patients that were seen
 
-    with subprocess.Popen(command(phantoms, killed), stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        for line in process.stderr:  # of the second member CE-T1w is trained, T1w is in its second epoch
-            if line.split()[:4] == ["member", "2/2", "T1w", "1"]:
-                process.send_signal(signal.SIGKILL)
-                break
-    assert process.returncode == -signal.SIGKILL
+    log = tmp_path / "stderr"
+    process = launch(*command(phantoms, killed), log=tmp_path / "stdout", errors=log)
+    # of the second member CE-T1w is trained, T1w is in its second epoch
+    epoch = ["member", "2/2", "T1w", "1"]
+    while process.poll() is None and not (
+        log.exists() and any(line.split()[:4] == epoch for line in log.read_text().splitlines())
+    ):
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait(20) == -signal.SIGKILL
     assert not (killed / "manifest.json").exists()
-    resumed = subprocess.run(command(phantoms, killed), capture_output=True, text=True, check=False)
+    resumed = run_forked(*command(phantoms, killed))
     stages = [line.split()[1:4] for line in resumed.stderr.splitlines() if line.startswith("member")]
     assert not [stage for stage in stages if stage[0] == "1/2" or stage[1] == "CE-T1w" or stage[1:] == ["T1w", "1"]]
 

@@ -46,9 +46,11 @@ from workers.volumes.landmarks import landmarks_of
 from workers.volumes.patches import extract_patches
 
 R = TypeVar("R")
+Scan = tuple[dict[str, NDArray[np.float32]], NDArray[np.uint8], float]  # see `scan`
 
 SPACING_MM = 1.0
 TEMPLATE_PATIENTS = 150
+SCANS_KEPT = 24  # of some 8 MB each, so that the patients of a small cohort are not drawn a second time
 SCANNERS: dict[str, ScannerRange] = {"training": TRAINING_SCANNERS, "other": OTHER_SCANNERS}
 HISTOGRAM_SECTIONS_MM = (-45.0, -25.0, 25.0, 45.0)  # sections beyond the tumour, for landmarks like a whole stack's
 
@@ -117,9 +119,7 @@ def tumour_grid(tumour: Tumour, scanner: ScannerRange, rng: np.random.Generator)
     return Grid(full.x_mm, full.y_mm, np.sort(np.array([*inside, *beyond], dtype=np.float32)))
 
 
-def scan(
-    patient: PhantomPatient, seed: int, number: int, scanner: ScannerRange
-) -> tuple[dict[str, NDArray[np.float32]], NDArray[np.uint8], float]:
+def scan(patient: PhantomPatient, seed: int, number: int, scanner: ScannerRange) -> Scan:
     """Return the three series of a phantom patient.
 
     Returns
@@ -145,6 +145,7 @@ def phantom_patches(
     nomogram: Mapping[str, Any],
     templates: Mapping[str, IntensityTemplate],
     spacing_mm: float = SPACING_MM,
+    scans: dict[int, Scan] | None = None,
 ) -> tuple[PhantomPatient, dict[str, NDArray[np.uint8]]]:
     """Draw one phantom patient and cut its patches.
 
@@ -160,6 +161,8 @@ def phantom_patches(
         By role.
     spacing_mm : float
         In-plane spacing of the patches.
+    scans : dict of int to scan, optional
+        Scans of some patients by number, as `scan` returns them; one that is used is removed.
 
     Returns
     -------
@@ -169,7 +172,8 @@ def phantom_patches(
         By role, image and mask of 0..255.
     """
     patient = draw_patient(cohort.seed, number, nomogram, cohort.cohort, cohort.truth)
-    images, mask, spacing = scan(patient, cohort.seed, number, SCANNERS[cohort.scanners])
+    known = (scans or {}).pop(number, None)
+    images, mask, spacing = known or scan(patient, cohort.seed, number, SCANNERS[cohort.scanners])
     bags = {}
     for role, image in images.items():
         standardise = templates[role].map_of(image, landmarks_of(image))
@@ -180,15 +184,21 @@ def phantom_patches(
     return patient, bags
 
 
-def _landmarks(number: int, cohort: PhantomCohort, nomogram: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+def _landmarks(
+    number: int, cohort: PhantomCohort, nomogram: Mapping[str, Any], scans: dict[int, Scan] | None
+) -> dict[str, NDArray[Any]]:
     patient = draw_patient(cohort.seed, number, nomogram, cohort.cohort, cohort.truth)
-    images, _, _ = scan(patient, cohort.seed, number, SCANNERS[cohort.scanners])
-    return {role: landmarks_of(image) for role, image in images.items()}
+    drawn = scan(patient, cohort.seed, number, SCANNERS[cohort.scanners])
+    if scans is not None and len(scans) < SCANS_KEPT:
+        scans[number] = drawn
+    return {role: landmarks_of(image) for role, image in drawn[0].items()}
 
 
-def fit_templates(cohort: PhantomCohort, processes: int = 1) -> dict[str, IntensityTemplate]:
-    """Learn intensity templates from the first phantoms of a cohort, by role."""
-    work = partial(_landmarks, cohort=cohort, nomogram=published_nomogram())
+def fit_templates(
+    cohort: PhantomCohort, processes: int = 1, scans: dict[int, Scan] | None = None
+) -> dict[str, IntensityTemplate]:
+    """Learn intensity templates from the first phantoms of a cohort, by role; `scans` gets the first `SCANS_KEPT`."""
+    work = partial(_landmarks, cohort=cohort, nomogram=published_nomogram(), scans=scans)
     landmarks = list(_mapped(work, range(min(cohort.size, TEMPLATE_PATIENTS)), processes))
     return {role: IntensityTemplate.from_landmarks([row[role] for row in landmarks]) for role in ROLES}
 
@@ -220,14 +230,17 @@ def write_cohort(
     templates_file = patches / "templates.json"
     if templates is None and templates_file.is_file():
         templates = templates_from(json.loads(templates_file.read_text(encoding="utf-8")))
-    templates = templates or fit_templates(cohort, processes)
+    scans: dict[int, Scan] | None = {} if processes <= 1 else None  # other processes do not share it
+    templates = templates or fit_templates(cohort, processes, scans)
     templates_file.write_text(
         json.dumps({ORIGIN_KEY: PHANTOM, **{role: t.to_json() for role, t in templates.items()}}, indent=1),
         encoding="utf-8",
     )
     patients = write_tables(cohort, out)
     missing = [i for i, p in enumerate(patients) if not (patches / f"{p.record['patient_id']}.npz").is_file()]
-    work = partial(_write_patches, cohort=cohort, nomogram=published_nomogram(), templates=templates, folder=patches)
+    work = partial(
+        _write_patches, cohort=cohort, nomogram=published_nomogram(), templates=templates, folder=patches, scans=scans
+    )
     for done, _ in enumerate(_mapped(work, missing, processes), start=len(patients) - len(missing) + 1):
         progress(done, len(patients))
 
@@ -265,8 +278,9 @@ def _write_patches(
     nomogram: Mapping[str, Any],
     templates: Mapping[str, IntensityTemplate],
     folder: Path,
+    scans: dict[int, Scan] | None,
 ) -> None:
-    patient, bags = phantom_patches(number, cohort, nomogram, templates)
+    patient, bags = phantom_patches(number, cohort, nomogram, templates, scans=scans)
     target = folder / f"{patient.record['patient_id']}.npz"
     with replacing(target) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **{ORIGIN_KEY: np.array(PHANTOM)}, **{PATCH_KEYS[role]: bag for role, bag in bags.items()})  # type: ignore[arg-type]
