@@ -16,8 +16,9 @@ CONTAINERS = (
     ("Oncology Measurement Report", "126001 DCM", "TID 1500", "the root; language, observer (a device), procedure"),
     (
         "Qualitative Evaluations", "C0034375 UMLS", "row of TID 1500",
-        "recommended regimen or not computed, permitted use, EBV DNA category, cT, cN, cM, staging system; then "
-        "summary, warnings, intended use, training population",
+        "recommended regimen, no reliable difference, or not computed, with its ground; permitted use, EBV DNA "
+        "category, cT, cN, cM, staging system; then summary, conditions of use, warnings, intended use, training "
+        "population",
     ),
     ("Image Library", "111028 DCM", "TID 1600", "one representative image of each series used"),
     ("Imaging Measurements", "126010 DCM", "row of TID 1500", "the groups below; last the algorithm (TID 4019)"),

@@ -15,6 +15,7 @@ from dicom_sr.report import numbers
 from dicom_sr.report.plain_text import difference_text
 from dicom_sr.report.treatment_report import Scenario
 from node.cli.app import main
+from tests.dicom_sr import samples
 from tests.web.conftest import Site
 from workers.bundles.bundle import load_bundle
 from workers.nomogram.patient_prediction import PatientInputs, covariates_and_category
@@ -42,13 +43,13 @@ def report_scenario(values: tuple[str, str, str, str], site: Site) -> Scenario:
     settings, nomogram = site.context.settings, load_bundle("demonstration").nomogram
     given = PatientInputs(float(age), ebv, float(prognostic), float(predictive))
     covariates, category = covariates_and_category(given, active_policy(settings))
-    return _scenario(EbvCategory(category), nomogram.score(covariates))
+    return _scenario(samples.scored(), EbvCategory(category), nomogram.score(covariates))
 
 
 def page_rates(site: Site, values: tuple[str, str, str, str]) -> list[str]:
     query = urlencode(dict(zip(("age", "ebv_dna", "prognostic_score", "predictive_score"), values, strict=True)))
     text = site.browser().get(f"/calculator/answer?{query}").text
-    cells = re.findall(r'<td class="n"><strong>(\S+) %</strong><small>95 % CI (\S+ to \S+)</small>', text)
+    cells = re.findall(r'<td class="n"><strong>(\S+?)(?: %)?</strong><small>95 % CI (\S+ to \S+)</small>', text)
     assert len(cells) == 6, text[:800]
     return [f"{value} ({interval})" for value, interval in cells]
 
@@ -79,7 +80,7 @@ def test_command_and_report_agree_to_the_last_digit(
         told = capsys.readouterr().out
         for month in (36, 60):
             row = next(line for line in told.splitlines() if f"DFS at {month} months" in line)
-            shown = re.findall(r"([+-]?\d+\.\d) % \(([^)]*)\)", row)
+            shown = re.findall(r"([+-]?\d+\.\d)(?: %)? \(([^)]*)\)", row)
             arms = [scenario.ict_ccrt, scenario.ccrt]
             expected = [(numbers.percent(a.dfs[month].value), numbers.interval(a.dfs[month].ci95)) for a in arms]
             change = re.fullmatch(r"(\S+) % \((.*)\)", difference_text(scenario, month))
@@ -100,7 +101,12 @@ def test_the_published_example_is_there_without_any_input(site: Site) -> None:
     text = site.browser().get("/calculator").text
     for shown in ("83.5 %", "62.8 %", "81 %", "63 %", "induction chemotherapy, then concurrent chemoradiotherapy"):
         assert shown in text
-    assert "Predictive-score of -0.11" in text  # where the recommendation turns, whatever the other inputs are
+    sentence = "ICT+CCRT: 5-year DFS with ICT+CCRT minus CCRT is +20.7 percentage points (95 % CI +8.3 to +33.0)"
+    assert sentence in text
+    # Around -0.112, where both regimens are equal whatever the other inputs are, no regimen is better for sure.
+    between = re.search(r"(-?\d\.\d\d) to (-?\d\.\d\d) No reliable difference", text)
+    assert between is not None
+    assert float(between[1]) < -0.112 < float(between[2])
 
 
 def test_unknown_ebv_dna_shows_both_categories(site: Site) -> None:

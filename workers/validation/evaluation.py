@@ -147,6 +147,7 @@ class Evaluation:
             "nomogram": {"name": self.nomogram.name, "digest": self.nomogram.digest},
             "risk_cut_total_points": self.options.risk_cut_of(self.nomogram),
             "decision_horizon_months": self.options.decision_horizon_months,
+            "decision_groups": "by the difference alone, as in the paper",
             "n_ebv_dna_unknown": self.n_ebv_dna_unknown,
             "comparison_models": self.models.to_json(),
             **self.whole.to_json(self.options.horizons_months),

@@ -96,13 +96,13 @@ def _part_figures(evaluation: Evaluation, label: str, part: PartEvaluation) -> I
         survival_figure(risk, endpoint, (LOW_RISK, HIGH_RISK)),
     )
     for threshold, groups in part.decision.items():
-        percent = f"{100 * float(threshold):g} %"
+        points = f"{100 * float(threshold):g} percentage points"
         n, n_events = (sum(sum(getattr(each, name)) for each in groups.values()) for name in ("n", "events"))
         left_out = f"; without {part.n - n} whose recommendation is not determined" if n < part.n else ""
         yield NamedFigure(
             f"decision_{threshold}{suffix}",
-            f"{endpoint} by treatment, where each regimen is preferred (gain above {percent}), {cohort}"
-            f"n = {n}, {n_events} events{left_out}.",
+            f"{endpoint} by treatment, where each regimen is preferred (gain above {points}, by the difference alone "
+            f"as in the paper, whatever its interval), {cohort}n = {n}, {n_events} events{left_out}.",
             survival_figure(list(groups.items()), endpoint),
         )
     if part.calibration:
