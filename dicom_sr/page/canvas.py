@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from config.indication.vocabulary import TreatmentArm
 from dicom_sr.page import fonts
 
 WIDTH = 1024.0
@@ -130,6 +131,12 @@ class PageCanvas:
         self.text_scale = text_scale
         self.chinese = chinese
         self._points_per_unit = inches[0] * 72 / WIDTH
+
+    def arm_color(self, arm: TreatmentArm | None) -> str:
+        """Return the colour of a regimen; None has the palette's ink."""
+        if arm is None:
+            return self.palette.ink
+        return self.palette.ict if arm is TreatmentArm.ICT_CCRT else self.palette.ccrt
 
     def points(self, size: float) -> float:
         """Convert a text size in canvas units to points (1/72 inch)."""

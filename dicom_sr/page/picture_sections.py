@@ -1,4 +1,4 @@
-"""The sections of the page with pictures: the representative slices, and the nomogram as the caller draws it."""
+"""The sections of the page with pictures: slices with contour and attribution, and the nomogram as the caller draws it."""
 
 from __future__ import annotations
 
@@ -11,63 +11,121 @@ from matplotlib.path import Path
 from matplotlib.transforms import Affine2D, Bbox, TransformedBbox
 
 from dicom_sr.page.canvas import Box, PageCanvas
+from dicom_sr.page.page_words import page_words
 from dicom_sr.report import numbers
-from dicom_sr.report.plain_text import ebv_condition, regimen_name
+from dicom_sr.report.plain_text import regimen_name
 from dicom_sr.report.report_inputs import PagePictures, SequencePicture, Style
 from dicom_sr.report.treatment_report import TreatmentReport
 from dicom_sr.report.wording import Wording
 
+CAPTION = 15.0
+LEGEND_HEIGHT = 24.0
 
-def sequences(
-    canvas: PageCanvas, box: Box, pictures: Sequence[SequencePicture], words: Wording, stacked: bool = False
-) -> None:
-    """Draw the representative slice of each sequence with the contour, and its attribution map where there is one.
+
+def main_pictures(pictures: PagePictures) -> tuple[SequencePicture | None, SequencePicture | None]:
+    """Return the largest section and the slice that weighed most of the sequence that is listed last."""
+    largest = pictures.largest[-1] if pictures.largest else None
+    weighed = pictures.sequences[-1] if pictures.sequences else None
+    return largest, weighed
+
+
+def main_slices(canvas: PageCanvas, box: Box, pictures: PagePictures, words: Wording) -> None:
+    """Draw the largest section and the slice that weighed most of one sequence, side by side.
 
     Parameters
     ----------
     canvas : PageCanvas
         The page.
     box : Box
-        Is divided into at least three cells.
-    pictures : sequence of SequencePicture
-        The slices, in the order in which they are shown.
+        At least 120 units high.
+    pictures : PagePictures
+        With at least one slice.
     words : Wording
         Wording of the language.
-    stacked : bool
-        One under the other, for a narrow box; otherwise side by side.
     """
-    canvas.text(box.x, box.y, words.sequences, 15, bold=True)
-    has_heat = any(picture.attribution_yx is not None for picture in pictures)
-    legend = f"{words.with_contour} / {words.attribution}" if has_heat else words.with_contour
-    canvas.text(box.x + box.width, box.y + 2, legend, 12, canvas.palette.dim, align="right")
-    body = box.split(canvas.line_height(15) + 2)[1]
-    # At least three cells: a single slice would fill the page and show its pixels.
-    n = max(3, len(pictures))
-    cells = body.rows(n, 6) if stacked else body.columns(n, 16)
-    for cell, picture in zip(cells, pictures, strict=False):
-        sequence(canvas, cell, picture)
+    largest, weighed = main_pictures(pictures)
+    on_page = page_words(words)
+    kinds = ((largest, on_page.largest, False), (weighed, on_page.weighed_most_short, True))
+    shown = [(picture, kind, heat) for picture, kind, heat in kinds if picture is not None]
+    if weighed is not None and weighed.attribution_yx is not None:
+        box, beside = box.beside(box.width * 0.7, 10)
+        legend(canvas, beside, words, stacked=True)
+    for cell, (picture, kind, heat) in zip(box.columns(len(shown), 10), shown, strict=True):
+        slice_with_caption(canvas, cell, picture, kind, heat, words)
 
 
-def sequence(canvas: PageCanvas, box: Box, picture: SequencePicture) -> None:
-    """Draw caption, slice with contour, and the same slice with the attribution map where there is one."""
-    caption = f"{picture.role.value}  {picture.caption}".strip()
-    y = canvas.fitted(box, box.y, caption, 13, canvas.palette.dim)
-    image_box = box.split(y - box.y)[1]
-    with_heat = picture.attribution_yx is not None
-    outline: Sequence[Path] = ()
-    for index, part in enumerate(image_box.columns(2 if with_heat else 1, 6)):
-        outline = _slice(canvas, part, picture, outline, heat=index == 1)
+def all_slices(canvas: PageCanvas, box: Box, pictures: PagePictures, words: Wording) -> None:
+    """Draw of every sequence the largest section, the slice that weighed most, and its attribution map.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        Is divided into one column per sequence.
+    pictures : PagePictures
+        With at least one slice.
+    words : Wording
+        Wording of the language.
+    """
+    on_page = page_words(words)
+    canvas.fitted(box, box.y, on_page.slices_title, 17, bold=True, smallest=12)
+    body = box.split(canvas.line_height(17) + 2)[1]
+    if any(picture.attribution_yx is not None for picture in pictures.sequences):
+        body, below = body.split(body.height - _legend_height(canvas, body.width, words))
+        legend(canvas, below, words)
+    largest = {picture.role: picture for picture in pictures.largest}
+    roles = list(dict.fromkeys(picture.role for picture in (*pictures.sequences, *pictures.largest)))
+    weighed = {picture.role: picture for picture in pictures.sequences}
+    # At least three columns: a single sequence would fill the page and show its pixels.
+    for column, role in zip(body.columns(max(3, len(roles)), 20), roles, strict=False):
+        slices = [(largest.get(role), on_page.largest, False), (weighed.get(role), on_page.weighed_most_short, True)]
+        shown = [(picture, kind, heat) for picture, kind, heat in slices if picture is not None]
+        for cell, (picture, kind, heat) in zip(column.columns(2, 8), shown, strict=False):
+            slice_with_caption(canvas, cell, picture, kind, heat, words)
 
 
-def _slice(
-    canvas: PageCanvas, box: Box, picture: SequencePicture, outline: Sequence[Path], heat: bool
-) -> Sequence[Path]:
-    """Draw the slice as large as its box allows; return the contour in pixels, so that it is traced once a slice."""
+def slice_with_caption(
+    canvas: PageCanvas, box: Box, picture: SequencePicture, kind: str, heat: bool, words: Wording
+) -> None:
+    """Draw what a slice is, and below it the slice with contour and, where it is asked for, the attribution map."""
+    on_page = page_words(words)
+    number = on_page.image_number.format(n=picture.number) if picture.number else ""
+    y = canvas.fitted(box, box.y, ", ".join(part for part in (picture.role.value, number) if part), CAPTION, smallest=11)
+    y = canvas.fitted(box, y - 2, kind, CAPTION, canvas.palette.dim, smallest=11) + 2
+    image = box.split(y - box.y)[1]
+    draw_slice(canvas, image, picture, heat)
+
+
+def _legend_height(canvas: PageCanvas, width: float, words: Wording) -> float:
+    n_lines = len(canvas.wrapped(page_words(words).attribution_of, 14, width - 190))
+    return max(1, n_lines) * canvas.line_height(14) + 6
+
+
+def legend(canvas: PageCanvas, box: Box, words: Wording, stacked: bool = False) -> None:
+    """Draw the colours of the attribution map from low to high and what it explains, below it where `stacked`."""
+    on_page = page_words(words)
+    bar = Box(box.x, box.y + 8, 80 if not stacked else min(80, box.width), 12)
+    canvas.drawing.imshow(
+        np.linspace(0, 1, 64)[None, :], cmap="inferno", extent=(bar.x, bar.x + bar.width, bar.bottom, bar.y),
+        aspect="auto", vmin=0, vmax=1, zorder=len(canvas.drawing.images),
+    )  # fmt: skip
+    if stacked:
+        y = canvas.fitted(box, bar.bottom + 2, on_page.attribution_scale, 14, canvas.palette.dim)
+        canvas.paragraph(box, y, on_page.attribution_of, 13, canvas.palette.dim)
+        return
+    canvas.text(bar.x + bar.width + 8, box.y + 4, on_page.attribution_scale, 14, canvas.palette.dim)
+    text = Box(box.x + 180, box.y, box.width - 180, box.height)
+    canvas.paragraph(text, box.y + 4, on_page.attribution_of, 14, canvas.palette.dim)
+
+
+def draw_slice(canvas: PageCanvas, box: Box, picture: SequencePicture, heat: bool) -> None:
+    """Draw a slice as large as its box allows, with contour, attribution map, and the patient's sides."""
     ax, (rows, columns) = canvas.drawing, np.shape(picture.image_yx)
     # In millimetres: a patch with other spacings in rows and columns must not be stretched.
     tall = rows * picture.spacing_mm[0] / (columns * picture.spacing_mm[1])
     width = min(box.width, box.height / tall)
-    shown = Box(box.x, box.y + (box.height - width * tall) / 2, width, width * tall)
+    shown = Box(box.x, box.y, width, width * tall)
     # All slices share one pair of axes, so each has a z-order of its own: its contour is above it, and slice and
     # attribution map, which have the same order, become one image in a PDF.
     above = len(ax.images)
@@ -80,14 +138,19 @@ def _slice(
         # Where the attribution is low the slice stays visible; at its maximum the map covers 70 %.
         opacity = np.clip(np.asarray(picture.attribution_yx, float), 0, 1) * 0.7
         ax.imshow(picture.attribution_yx, cmap="inferno", alpha=opacity, **place)
+    _outline(canvas, shown, picture, above)
+    _sides(canvas, shown, picture)
+
+
+def _outline(canvas: PageCanvas, shown: Box, picture: SequencePicture, above: int) -> None:
     if not np.any(picture.mask_yx):
-        return outline
+        return
+    ax, (rows, columns) = canvas.drawing, np.shape(picture.image_yx)
     to_canvas = Affine2D().translate(0.5, 0.5).scale(shown.width / columns, shown.height / rows)
     to_display = to_canvas.translate(shown.x, shown.y) + ax.transData
-    if not outline:
-        contours = ax.contour(np.asarray(picture.mask_yx, float), levels=[0.5], transform=to_display)
-        outline = contours.get_paths()
-        contours.remove()
+    contours = ax.contour(np.asarray(picture.mask_yx, float), levels=[0.5], transform=to_display)
+    outline: Sequence[Path] = contours.get_paths()
+    contours.remove()
     edge = TransformedBbox(Bbox.from_bounds(-0.5, -0.5, columns, rows), to_display)
     for color, line_width in (("black", 2.2), (canvas.palette.contour, 1.2)):
         lines = PathCollection(
@@ -95,7 +158,18 @@ def _slice(
         )  # fmt: skip
         lines.set_clip_box(edge)
         ax.add_collection(lines, autolim=False)
-    return outline
+
+
+def _sides(canvas: PageCanvas, shown: Box, picture: SequencePicture) -> None:
+    """Write R and L on small plates at the edges of the picture: on MR the background may be of any grey."""
+    left, right = picture.sides
+    size = 16.0
+    height = canvas.line_height(size)
+    y = shown.y + (shown.height - height) / 2
+    for text, x in ((left, shown.x), (right, shown.x + shown.width - 18)):
+        if text:
+            canvas.rectangle(Box(x, y, 18, height), facecolor="black", edgecolor="none", zorder=2.5)
+            canvas.text(x + 9, y, text, size, "white", True, "center")
 
 
 def nomogram(
@@ -110,7 +184,7 @@ def nomogram(
     box : Box
         The space for title and drawing.
     report : TreatmentReport
-        A computed report. With two scenarios the EBV DNA category of the drawing is written instead of the points.
+        A computed report. With two scenarios the page says that both are drawn.
     pictures : PagePictures
         With the drawing function; None leaves the box empty below its title.
     style : Style
@@ -118,14 +192,14 @@ def nomogram(
     words : Wording
         Wording of the language.
     """
-    canvas.text(box.x, box.y, words.nomogram, 15, bold=True)
-    category = pictures.nomogram_category
-    drawn = [scenario for scenario in report.scenarios if category in (None, scenario.ebv_category)]
-    if len(report.scenarios) > 1 and len(drawn) == 1:
-        canvas.text(box.x + box.width, box.y + 2, ebv_condition(report, drawn[0], words), 12, align="right")
-    elif len(report.scenarios) == 1:
+    canvas.text(box.x, box.y, words.nomogram, 17, bold=True)
+    if len(report.scenarios) > 1:
+        note = page_words(words).nomogram_both
+    else:
         arms = (report.scenarios[0].ict_ccrt, report.scenarios[0].ccrt)
         totals = ", ".join(f"{regimen_name(arm.arm, words)} {numbers.points(arm.total_points)}" for arm in arms)
-        canvas.text(box.x + box.width, box.y + 2, f"{words.points}: {totals}", 12, canvas.palette.dim, align="right")
+        note = f"{words.points}: {totals}"
+    right = box.beside(canvas.text_width(words.nomogram, 17, True))[1]
+    canvas.fitted(right, box.y + 2, note, 15, canvas.palette.dim, smallest=9)
     if pictures.draw_nomogram is not None:
-        pictures.draw_nomogram(canvas.axes(box.split(canvas.line_height(15) + 2)[1]), style)
+        pictures.draw_nomogram(canvas.axes(box.split(canvas.line_height(17) + 2)[1]), style)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from pydicom import Dataset
 
 from config.arrays import AnyFloatArray, PixelArray
-from config.indication.vocabulary import EbvCategory, SeriesRole
+from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.report.sr_classes import SrClass
 
 if TYPE_CHECKING:  # the node takes these types without loading matplotlib
@@ -71,7 +71,7 @@ class SourceStudy:
 
 @dataclass(frozen=True)
 class SequencePicture:
-    """The representative slice of one MR sequence.
+    """One slice of one MR sequence.
 
     Attributes
     ----------
@@ -83,8 +83,10 @@ class SequencePicture:
         Distance between rows, and between columns, as in Pixel Spacing (0028,0030).
     attribution_yx : array of shape (rows, columns), or None
         Attribution (Grad-CAM) in [0, 1].
-    caption : str
-        Shown after the role, for example "slice 3 of 6".
+    number : str
+        The number by which a viewer calls the slice: Instance Number (0020,0013) or frame; empty where unknown.
+    sides : pair of str
+        The patient's side at the left and at the right edge of the picture, "R", "L", or empty where unknown.
     """
 
     role: SeriesRole
@@ -92,26 +94,83 @@ class SequencePicture:
     mask_yx: PixelArray
     spacing_mm: tuple[float, float] = (1.0, 1.0)
     attribution_yx: AnyFloatArray | None = None
-    caption: str = ""
+    number: str = ""
+    sides: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True)
+class DfsCurves:
+    """Disease-free survival over time under both regimens, for one category of EBV DNA.
+
+    Attributes
+    ----------
+    months : array of shape (k,)
+        Ascending, from 0; between two of them the survival is that of the earlier one.
+    dfs : mapping of TreatmentArm to array of shape (k,)
+        Probabilities in [0, 1].
+    """
+
+    ebv_category: EbvCategory
+    months: AnyFloatArray
+    dfs: Mapping[TreatmentArm, AnyFloatArray]
+
+
+@dataclass(frozen=True)
+class ModelPerformance:
+    """How a model performed on cases that no part of it had seen, as its manifest states it.
+
+    Attributes
+    ----------
+    group : str
+        Which cases, for example "out of fold".
+    n_cases : int or None
+        None where it is not stated, as the figures.
+    c_index, slope : float or None
+        Harrell's C-index and the calibration slope, with their 95 % intervals.
+    """
+
+    group: str
+    n_cases: int | None = None
+    c_index: float | None = None
+    c_index_ci95: tuple[float, float] | None = None
+    slope: float | None = None
+    slope_ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class GuidelineText:
+    """What the site says about guidelines and about the harms of induction chemotherapy, and who answers for it."""
+
+    text: str
+    source: str
+    date: str
+    signer: str
 
 
 @dataclass(frozen=True)
 class PagePictures:
-    """The pictures of the page.
+    """The pictures of the page, and what else it shows that is not part of the report.
 
     Attributes
     ----------
     draw_nomogram : callable or None
-        Draws this patient's nomogram into the axes, in the style; the nomogram itself is unknown to this room.
+        Draws this patient's nomogram into the axes, in the style; the nomogram itself is unknown to this room. With
+        unknown EBV DNA it draws both categories.
     sequences : tuple of SequencePicture
-        At most one per series role, in the order in which they are shown.
-    nomogram_category : EbvCategory or None
-        Where EBV DNA is unknown, the category that the drawing assumes; the page names it.
+        The slices that the network weighed most, at most one per series role, in the order in which they are shown.
+    largest : tuple of SequencePicture
+        The slices with the largest tumour section, likewise.
+    curves : tuple of DfsCurves
+        One per scenario of the report.
+    performance : ModelPerformance or None
+        None where the model states none.
     """
 
     draw_nomogram: Callable[[Axes, Style], None] | None = None
     sequences: tuple[SequencePicture, ...] = ()
-    nomogram_category: EbvCategory | None = None
+    largest: tuple[SequencePicture, ...] = ()
+    curves: tuple[DfsCurves, ...] = ()
+    performance: ModelPerformance | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +189,8 @@ class ReportOptions:
         Whether the SR is flagged PRELIMINARY (0040,A496).
     institution : str or None
         Institution Name (0008,0080) of the objects.
+    guideline : GuidelineText or None
+        The site's text about guidelines and harms on the pages; None has the sentence that comes with the program.
     """
 
     kinds: tuple[ObjectKind, ...] = ("sr", "sc", "pdf", "seg")
@@ -139,6 +200,7 @@ class ReportOptions:
     # Preliminary unless the site says otherwise: no person has verified the result (PS3.3 C.17.2, Preliminary Flag).
     preliminary: bool = True
     institution: str | None = None
+    guideline: GuidelineText | None = None
 
 
 @dataclass(frozen=True)

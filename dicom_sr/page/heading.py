@@ -1,0 +1,81 @@
+"""What every page begins with: patient and study, the report and its revision, and the demonstration warning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dicom_sr.page.canvas import Box, PageCanvas
+from dicom_sr.page.page_words import page_words
+from dicom_sr.report.treatment_report import TreatmentReport
+from dicom_sr.report.wording import Wording
+
+BANNER_HEIGHT = 38.0
+
+
+@dataclass(frozen=True)
+class PatientCaption:
+    """Patient and study as the MR names them; dates as YYYY-MM-DD, empty where unknown."""
+
+    name: str = ""
+    birth_date: str = ""
+    sex: str = ""
+    study_date: str = ""
+    accession: str = ""
+
+
+def heading(
+    canvas: PageCanvas, box: Box, report: TreatmentReport, patient: PatientCaption, words: Wording, page: tuple[int, int]
+) -> float:
+    """Draw title, patient, and the dates and the revision of study and report.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        The whole page; its upper part is used.
+    report : TreatmentReport
+        The report.
+    patient : PatientCaption
+        With the name groups that are to be shown.
+    words : Wording
+        Wording of the language.
+    page : pair of int
+        Number of this page and of all; (0, 0) for a picture that is no page.
+
+    Returns
+    -------
+    float
+        The y below it.
+    """
+    number = page_words(words).page.format(n=page[0], of=page[1]) if page[0] else ""
+    number_width = canvas.text_width(number, 15)
+    # At the top, where viewers draw their controls, is what a reader misses least.
+    canvas.text(box.x + box.width, box.y, number, 15, canvas.palette.dim, align="right")
+    y = canvas.fitted(
+        Box(box.x, box.y, box.width - number_width - 16, 0), box.y, words.title, 15, canvas.palette.dim, smallest=11
+    )
+    who = [patient.name, f"{words.patient_id} {report.patient_id}"]
+    who += [f"{words.born} {patient.birth_date}"] if patient.birth_date else []
+    who += [patient.sex] if patient.sex else []
+    y = canvas.fitted(box, y + 4, "   ".join(part for part in who if part), 24, bold=True, smallest=17)
+    when = [f"{words.study_of} {patient.study_date}"] if patient.study_date else []
+    when.append(f"{words.created} {report.created:%Y-%m-%d %H:%M} (UTC{report.created:%z})")
+    when.append(words.revision.format(n=report.revision))
+    when += [words.replaces] if report.predecessors else []
+    when.append(words.unsigned)
+    return canvas.fitted(box, y, ", ".join(when), 17, canvas.palette.dim, smallest=14)
+
+
+def banner(canvas: PageCanvas, box: Box, words: Wording) -> None:
+    """Draw the demonstration warning: hatched, over the whole width, in letters as large as fit."""
+    # Hatched, so that it is also seen on a grey print.
+    canvas.rectangle(box, facecolor=canvas.palette.alarm, edgecolor=canvas.palette.alarm_ink, hatch="//", lw=2)
+    size = 24.0
+    while size > 12 and canvas.text_width(words.demonstration, size, True) > box.width - 60:
+        size -= 0.5
+    width = canvas.text_width(words.demonstration, size, True)
+    plate = Box(box.x + (box.width - width) / 2 - 14, box.y + 3, width + 28, box.height - 6)
+    canvas.rectangle(plate, facecolor=canvas.palette.alarm, edgecolor="none")
+    y = box.y + (box.height - canvas.line_height(size)) / 2
+    canvas.text(box.x + box.width / 2, y, words.demonstration, size, canvas.palette.alarm_ink, True, "center")
