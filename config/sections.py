@@ -319,6 +319,20 @@ class ReportSettings(_Section):
     sop_class: Literal["comprehensive_3d", "comprehensive", "enhanced"] = "comprehensive_3d"
     timezone: str | None = None  # e.g. "+0800"; None: that of the machine
     preliminary: bool = True
+    guideline_text: str | None = None
+    guideline_source: str | None = None
+    guideline_date: str | None = Field(None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    guideline_signer: str | None = None
+
+    @model_validator(mode="after")
+    def _guideline_text_is_signed(self) -> ReportSettings:
+        said = (self.guideline_text, self.guideline_source, self.guideline_date, self.guideline_signer)
+        if any(said) and not all(said):
+            raise ValueError(
+                "expected guideline_text together with its guideline_source, guideline_date and guideline_signer, "
+                "found only some of them: a text about treatment has a source, a date and somebody who answers for it"
+            )
+        return self
 
 
 class SyslogSettings(_Section):

@@ -36,6 +36,10 @@ class UnseenFigures:
         Without the arms that are not stated.
     decides : bool
         False for a further group, which marks and does not refuse.
+    n_cases : int or None
+        Patients, or phantoms, of the group.
+    slope_ci95 : pair of float or None
+        Of the calibration slope.
     """
 
     title: str
@@ -45,6 +49,8 @@ class UnseenFigures:
     slope: float | None
     events_by_arm: Mapping[str, float]
     decides: bool
+    n_cases: int | None = None
+    slope_ci95: tuple[float, float] | None = None
 
     @property
     def words(self) -> str:
@@ -99,8 +105,11 @@ def _performance(title: str, group: Any, decides: bool) -> UnseenFigures:
         stated = _approximate_interval(value, number_of(group.get("n")), number_of(group.get("n_events")))
     arms = mapping_of(group.get("events_by_arm"))
     events = {arm: n for arm in ARMS if (n := number_of(arms.get(arm))) is not None}
-    slope = number_of(mapping_of(group.get("calibration_slope")).get("value"))
-    return UnseenFigures(title, value, stated, interval is not None, slope, events, decides)
+    slope, n = mapping_of(group.get("calibration_slope")), number_of(group.get("n"))
+    return UnseenFigures(
+        title, value, stated, interval is not None, number_of(slope.get("value")), events, decides,
+        None if n is None else int(n), interval_of(slope.get("ci95")),
+    )  # fmt: skip
 
 
 def _approximate_interval(c: float | None, n: float | None, n_events: float | None) -> tuple[float, float] | None:

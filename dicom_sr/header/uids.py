@@ -7,7 +7,10 @@ does.
 
 from __future__ import annotations
 
+import hashlib
 from uuid import UUID, uuid5
+
+from dicom_sr.report.treatment_report import TreatmentReport
 
 # Never changes: with another namespace the UIDs of reports that were sent before could not be computed again.
 NAMESPACE = UUID("6f0d3c1e-5d7a-5c3b-9a49-8b1f5e0f2c77")
@@ -44,3 +47,25 @@ def series_uid_of(sop_instance_uid: str) -> str:
 def device_uid(bundle_digest: str) -> str:
     """Return the Device UID (0018,1002): each model bundle counts as a device of its own."""
     return uid_for(bundle_digest, "device")
+
+
+def content_uid(report: TreatmentReport, kind: str, content: bytes) -> str:
+    """Return the UID of an object whose content is drawn: other content, or another time, is another object.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Its identity and its time, which the header contains.
+    kind : str
+        As of `uid_for`.
+    content : bytes
+        Pixels or file.
+
+    Returns
+    -------
+    str
+        At most 44 characters.
+    """
+    # The site's text, fonts and the drawing library change a page without changing the inputs of the report.
+    digest = hashlib.sha256(content).hexdigest()
+    return uid_for(report.report_identity, f"{kind}/{report.created.isoformat()}/{digest}")

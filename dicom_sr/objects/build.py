@@ -17,9 +17,17 @@ from dicom_sr.objects.encapsulated_pdf import TITLE, build_pdf
 from dicom_sr.objects.secondary_capture import build_attributions, build_sc
 from dicom_sr.objects.segmentation import build_seg
 from dicom_sr.objects.validation import check_report, validate
-from dicom_sr.page.layout import page_pdf, page_pixels, render_page
-from dicom_sr.page.sections import PatientCaption
-from dicom_sr.report.report_inputs import Language, ObjectKind, PagePictures, ReportObject, ReportOptions, SourceStudy
+from dicom_sr.page.heading import PatientCaption
+from dicom_sr.page.layout import page_pixels, pages_pdf, render_pages
+from dicom_sr.report.report_inputs import (
+    GuidelineText,
+    Language,
+    ObjectKind,
+    PagePictures,
+    ReportObject,
+    ReportOptions,
+    SourceStudy,
+)
 from dicom_sr.report.treatment_report import TreatmentReport
 
 StartDrawing = Callable[..., Callable[[], Any]]
@@ -74,9 +82,10 @@ def build_objects(
 def _datasets(
     report: TreatmentReport, sources: SourceStudy, pictures: PagePictures, options: ReportOptions, start: StartDrawing
 ) -> Iterator[tuple[ObjectKind, Dataset]]:
-    page = (report, pictures, options.language, patient_caption(sources))
-    # Both pages are started before anything else is built; the PDF, which takes longer, first.
-    draw: dict[ObjectKind, Callable[..., Any]] = {"pdf": printed_page, "sc": shown_page}
+    patient = patient_caption(sources)
+    page = (report, pictures, options.language, patient, options.guideline)
+    # Both forms are started before anything else is built; the PDF, which takes longer, first.
+    draw: dict[ObjectKind, Callable[..., Any]] = {"pdf": printed_pages, "sc": shown_pages}
     drawn = {kind: start(function, *page) for kind, function in draw.items() if kind in options.kinds}
     segmentations: Sequence[Dataset] = ()
     if "seg" in options.kinds:
@@ -86,45 +95,56 @@ def _datasets(
     if "sr" in options.kinds:
         yield "sr", build_sr(report, sources, options, segmentations)
     if "sc" in options.kinds:
-        yield "sc", build_sc(drawn["sc"](), report, sources, options)
+        yield from (("sc", capture) for capture in build_sc(drawn["sc"](), report, sources, options))
     if "pdf" in options.kinds:
         yield "pdf", build_pdf(drawn["pdf"](), report, sources, options)
     if "attribution" in options.kinds:
-        yield from (("attribution", capture) for capture in build_attributions(pictures, report, sources, options))
+        maps = build_attributions(pictures, report, sources, options, patient)
+        yield from (("attribution", capture) for capture in maps)
 
 
-def shown_page(
-    report: TreatmentReport, pictures: PagePictures, language: Language, patient: PatientCaption
-) -> RgbArray:
-    """Draw the page for viewers.
+def shown_pages(
+    report: TreatmentReport,
+    pictures: PagePictures,
+    language: Language,
+    patient: PatientCaption,
+    guideline: GuidelineText | None = None,
+) -> list[RgbArray]:
+    """Draw the pages for viewers.
 
     Parameters
     ----------
-    report, pictures, language, patient
-        As in `render_page`.
+    report, pictures, language, patient, guideline
+        As in `render_pages`.
 
     Returns
     -------
-    array of uint8, shape (1024, 1024, 3)
+    list of array of uint8, shape (1024, 1024, 3)
         RGB, 0 to 255.
     """
-    return page_pixels(render_page(report, pictures, "dark", language, patient))
+    return [page_pixels(page) for page in render_pages(report, pictures, "dark", language, patient, guideline)]
 
 
-def printed_page(report: TreatmentReport, pictures: PagePictures, language: Language, patient: PatientCaption) -> bytes:
-    """Draw the page for print.
+def printed_pages(
+    report: TreatmentReport,
+    pictures: PagePictures,
+    language: Language,
+    patient: PatientCaption,
+    guideline: GuidelineText | None = None,
+) -> bytes:
+    """Draw the pages for print.
 
     Parameters
     ----------
-    report, pictures, language, patient
-        As in `render_page`.
+    report, pictures, language, patient, guideline
+        As in `render_pages`.
 
     Returns
     -------
     bytes
-        A PDF of one A4 page.
+        A PDF of A4 pages.
     """
-    return page_pdf(render_page(report, pictures, "light", language, patient), TITLE, report.created)
+    return pages_pdf(render_pages(report, pictures, "light", language, patient, guideline), TITLE, report.created)
 
 
 def patient_caption(sources: SourceStudy) -> PatientCaption:

@@ -1,4 +1,4 @@
-"""The page as Encapsulated PDF (PS3.3 A.45.1); highdicom has no class for this IOD."""
+"""The pages as Encapsulated PDF (PS3.3 A.45.1); highdicom has no class for this IOD."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 from dicom_sr.coding import codes
 from dicom_sr.content.structured_report import all_evidence
 from dicom_sr.header.attributes import series_number, set_common_attributes
-from dicom_sr.header.uids import series_uid_of, uid_for
+from dicom_sr.header.uids import content_uid, series_uid_of
 from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
 
@@ -40,7 +40,7 @@ def build_pdf(pdf: bytes, report: TreatmentReport, sources: SourceStudy, options
     """
     document = Dataset()
     document.SOPClassUID = EncapsulatedPDFStorage
-    document.SOPInstanceUID = uid_for(report.report_identity, f"pdf/{options.language}")
+    document.SOPInstanceUID = content_uid(report, f"pdf/{options.language}", pdf)
     document.SeriesInstanceUID = series_uid_of(document.SOPInstanceUID)
     document.SeriesNumber = series_number("pdf", report.revision)
     document.InstanceNumber = 1

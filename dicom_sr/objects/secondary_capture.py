@@ -1,10 +1,11 @@
-"""The page as an ordinary image: every viewer shows it, also planning systems, many of which cannot show an SR.
+"""The pages as ordinary images: every viewer shows it, also planning systems, many of which cannot show an SR.
 
 Its modality is OT, as highdicom writes it; viewers show such pictures sharp.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from highdicom.sc import SCImage
@@ -13,7 +14,8 @@ from pydicom.valuerep import DA, TM
 
 from config.arrays import RgbArray
 from dicom_sr.header.attributes import MANUFACTURER, local_time, series_number, set_common_attributes
-from dicom_sr.header.uids import series_uid_of, uid_for
+from dicom_sr.header.uids import content_uid, series_uid_of
+from dicom_sr.page.heading import PatientCaption
 from dicom_sr.page.layout import page_pixels, render_slice
 from dicom_sr.report.report_inputs import ObjectKind, PagePictures, ReportOptions, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
@@ -21,13 +23,15 @@ from dicom_sr.report.treatment_report import TreatmentReport
 BODY_PART = "HEADNECK"  # without it dciodvfy asks for Laterality, which General Series requires of paired body parts
 
 
-def build_sc(pixels_rgb: RgbArray, report: TreatmentReport, sources: SourceStudy, options: ReportOptions) -> Dataset:
-    """Build the Secondary Capture of the page.
+def build_sc(
+    pages_rgb: Sequence[RgbArray], report: TreatmentReport, sources: SourceStudy, options: ReportOptions
+) -> list[Dataset]:
+    """Build the Secondary Captures of the pages, one series.
 
     Parameters
     ----------
-    pixels_rgb : array of uint8, shape (rows, columns, 3)
-        The page in RGB, 0 to 255.
+    pages_rgb : sequence of array of uint8, shape (rows, columns, 3)
+        The pages in RGB, 0 to 255.
     report : TreatmentReport
         The report that is shown.
     sources : SourceStudy
@@ -37,18 +41,24 @@ def build_sc(pixels_rgb: RgbArray, report: TreatmentReport, sources: SourceStudy
 
     Returns
     -------
-    Dataset
-        Complete, with file meta information.
+    list of Dataset
+        One per page, complete, with file meta information.
 
     References
     ----------
     PS3.3 A.8.1.
     """
-    sop_instance_uid = uid_for(report.report_identity, f"sc/{options.language}")
-    capture = _capture(pixels_rgb, report, sop_instance_uid, series_uid_of(sop_instance_uid), "sc", 1)
-    set_common_attributes(capture, "sc", report, sources, options)
-    _set_capture_attributes(capture, report, options)
-    return capture
+    names = [f"sc/{options.language}/{n}" for n in range(1, len(pages_rgb) + 1)]
+    uids = [
+        content_uid(report, name, page.tobytes()) for name, page in zip(names, pages_rgb, strict=True)
+    ]  # fmt: skip
+    captures = []
+    for number, (uid, page) in enumerate(zip(uids, pages_rgb, strict=True), start=1):
+        capture = _capture(page, report, uid, series_uid_of(uids[0]), "sc", number)
+        set_common_attributes(capture, "sc", report, sources, options)
+        _set_capture_attributes(capture, report, options)
+        captures.append(capture)
+    return captures
 
 
 def _capture(
@@ -88,7 +98,11 @@ def _set_capture_attributes(capture: Any, report: TreatmentReport, options: Repo
 
 
 def build_attributions(
-    pictures: PagePictures, report: TreatmentReport, sources: SourceStudy, options: ReportOptions
+    pictures: PagePictures,
+    report: TreatmentReport,
+    sources: SourceStudy,
+    options: ReportOptions,
+    patient: PatientCaption | None = None,
 ) -> list[Dataset]:
     """Build one Secondary Capture per sequence that has an attribution map.
 
@@ -102,6 +116,8 @@ def build_attributions(
         For patient and study attributes.
     options : ReportOptions
         Language (it is part of the UIDs) and time zone.
+    patient : PatientCaption or None
+        Named on each of them.
 
     Returns
     -------
@@ -109,16 +125,12 @@ def build_attributions(
         All in one series; empty where no sequence has an attribution map.
     """
     shown = [picture for picture in pictures.sequences if picture.attribution_yx is not None]
+    drawn = [page_pixels(render_slice(picture, report, options.language, patient)) for picture in shown]
+    names = [f"attribution/{options.language}/{picture.role.value}" for picture in shown]
+    uids = [content_uid(report, name, pixels.tobytes()) for name, pixels in zip(names, drawn, strict=True)]
     captures: list[Dataset] = []
-    for number, picture in enumerate(shown, start=1):
-        capture = _capture(
-            page_pixels(render_slice(picture, report, options.language)),
-            report,
-            sop_instance_uid=uid_for(report.report_identity, f"attribution/{options.language}/{picture.role.value}"),
-            series_instance_uid=uid_for(report.report_identity, f"attribution/{options.language}/series"),
-            kind="attribution",
-            instance_number=number,
-        )
+    for number, (uid, pixels) in enumerate(zip(uids, drawn, strict=True), start=1):
+        capture = _capture(pixels, report, uid, series_uid_of(uids[0]), "attribution", number)
         set_common_attributes(capture, "attribution", report, sources, options)
         _set_capture_attributes(capture, report, options)
         captures.append(capture)

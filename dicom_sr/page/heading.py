@@ -24,7 +24,12 @@ class PatientCaption:
 
 
 def heading(
-    canvas: PageCanvas, box: Box, report: TreatmentReport, patient: PatientCaption, words: Wording, page: tuple[int, int]
+    canvas: PageCanvas,
+    box: Box,
+    report: TreatmentReport,
+    patient: PatientCaption,
+    words: Wording,
+    page: tuple[int, int],
 ) -> float:
     """Draw title, patient, and the dates and the revision of study and report.
 

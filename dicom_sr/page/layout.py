@@ -305,9 +305,7 @@ def render_slice(
         area, below = area.split(area.height - 44)
         picture_sections.legend(canvas, below, words)
         for cell, heat in zip(area.columns(2, 20), (False, True), strict=True):
-            picture_sections.slice_with_caption(
-                canvas, cell, picture, page_words(words).weighed_most, heat, words
-            )
+            picture_sections.slice_with_caption(canvas, cell, picture, page_words(words).weighed_most, heat, words)
         return canvas.figure
 
 

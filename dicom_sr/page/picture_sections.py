@@ -1,4 +1,4 @@
-"""The sections of the page with pictures: slices with contour and attribution, and the nomogram as the caller draws it."""
+"""The sections of the pages with pictures: slices with contour and attribution, and the caller's nomogram."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ def slice_with_caption(
     """Draw what a slice is, and below it the slice with contour and, where it is asked for, the attribution map."""
     on_page = page_words(words)
     number = on_page.image_number.format(n=picture.number) if picture.number else ""
-    y = canvas.fitted(box, box.y, ", ".join(part for part in (picture.role.value, number) if part), CAPTION, smallest=11)
+    y = canvas.fitted(
+        box, box.y, ", ".join(part for part in (picture.role.value, number) if part), CAPTION, smallest=11
+    )
     y = canvas.fitted(box, y - 2, kind, CAPTION, canvas.palette.dim, smallest=11) + 2
     image = box.split(y - box.y)[1]
     draw_slice(canvas, image, picture, heat)

@@ -168,7 +168,9 @@ def _rate(canvas: PageCanvas, column: Box, y: float, result: ArmResult, months: 
     estimate = result.dfs[months]
     figure, interval = f"{numbers.percent(estimate.value)} %", numbers.interval(estimate.ci95)
     size = 22.0
-    while size > 12 and canvas.text_width(figure, size, True) + canvas.text_width(interval, size - 4) + 12 > column.width:
+    while (
+        size > 12 and canvas.text_width(figure, size, True) + canvas.text_width(interval, size - 4) + 12 > column.width
+    ):
         size -= 0.5
     canvas.text(column.x, y - 2 + (22 - size) * 0.6, figure, size, color, bold=True)
     canvas.text(column.x + canvas.text_width(figure, size, True) + 10, y + 2 + (22 - size) * 0.6, interval, size - 4)
@@ -227,10 +229,11 @@ def _panel(canvas: PageCanvas, box: Box, scenario: Scenario, curve: DfsCurves | 
         for months, estimate in result.dfs.items():
             x, y = at(months, estimate.value)
             ends = [at(months, end)[1] for end in estimate.ci95]
-            bars = [[(x + shift, ends[0]), (x + shift, ends[1])], *([(x + shift - 4, e), (x + shift + 4, e)] for e in ends)]
+            bars = [
+                [(x + shift, ends[0]), (x + shift, ends[1])],
+                *([(x + shift - 4, e), (x + shift + 4, e)] for e in ends),
+            ]
             canvas.drawing.add_collection(
                 LineCollection(bars, colors=color, linewidths=2.0, zorder=3), autolim=False
             )  # fmt: skip
-            canvas.drawing.plot(
-                [x + shift], [y], MARKERS[result.arm], color=color, ms=8, mec=palette.paper, mew=1, zorder=4
-            )
+            canvas.drawing.plot([x], [y], MARKERS[result.arm], color=color, ms=8, mec=palette.paper, mew=1, zorder=4)

@@ -166,7 +166,9 @@ def difference_axis(canvas: PageCanvas, box: Box, report: TreatmentReport, words
     canvas.text(box.x + box.width, y, sides[1], 16, canvas.palette.ict, align="right")
     middle = box.beside(canvas.text_width(sides[0], 16), 14)[1]
     middle = middle.split(middle.height)[0].beside(middle.width - canvas.text_width(sides[1], 16) - 14, 0)[0]
-    canvas.fitted(middle, y + 1, f"{horizon(months, words)}, {on_page.difference_short}", 14, canvas.palette.dim, smallest=9)
+    canvas.fitted(
+        middle, y + 1, f"{horizon(months, words)}, {on_page.difference_short}", 14, canvas.palette.dim, smallest=9
+    )
     return y + canvas.line_height(16)
 
 

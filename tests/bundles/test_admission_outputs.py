@@ -21,7 +21,7 @@ from config.settings import Settings, load_settings
 from config.trial_evidence import trial_evidence
 from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.fhir import fhir_bundle
-from dicom_sr.page.layout import render_page
+from dicom_sr.page.layout import render_pages
 from dicom_sr.reading.reader import read_report
 from dicom_sr.report.json_form import to_json
 from dicom_sr.report.plain_text import plain_text
@@ -179,7 +179,9 @@ def test_the_marks_are_in_every_output_of_a_report() -> None:
         [peer("pdftotext", "poppler-utils"), "-", "-"], input=bytes(objects["pdf"].dataset.EncapsulatedDocument),
         capture_output=True, check=True,
     ).stdout.decode()  # fmt: skip
-    picture = " ".join(text.get_text() for text in render_page(report, samples.pictures(), "dark", "en").texts)
+    picture = " ".join(
+        text.get_text() for page in render_pages(report, samples.pictures(), "dark", "en") for text in page.texts
+    )
     for page in (" ".join(pdf.split()), picture):
         assert "figures of the model" in page
         assert "agreement with trials" in page
@@ -194,5 +196,5 @@ def test_the_refusal_is_in_every_output_of_a_report(tmp_path: Path) -> None:
     assert refusal.value.text in json.dumps(fhir_bundle(report))
     (sr,) = build_objects(report, samples.sources(), None, ReportOptions(kinds=("sr",)))
     assert read_report(stored(sr.dataset)).refusals == report.refusals
-    shown = " ".join(text.get_text() for text in render_page(report, samples.pictures(), "light", "en").texts)
+    shown = " ".join(text.get_text() for text in render_pages(report, samples.pictures(), "light", "en")[0].texts)
     assert "found 0.535 (0.431 to 0.639)" in " ".join(shown.split())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -22,7 +23,15 @@ from config.indication.vocabulary import (
     TreatmentArm,
 )
 from dicom_sr.objects.build import build_objects
-from dicom_sr.report.report_inputs import PagePictures, ReportOptions, SequencePicture, SeriesMask, SourceStudy
+from dicom_sr.report.report_inputs import (
+    DfsCurves,
+    ModelPerformance,
+    PagePictures,
+    ReportOptions,
+    SequencePicture,
+    SeriesMask,
+    SourceStudy,
+)
 from dicom_sr.report.treatment_report import (
     ArmResult,
     ConditionOfUse,
@@ -259,7 +268,7 @@ CASES = {
 
 
 def pictures() -> PagePictures:
-    """Smooth synthetic slices with a bright ellipse, and a nomogram stand-in."""
+    """Smooth synthetic slices with a bright ellipse, exponential curves, and a nomogram stand-in."""
     y, x = np.mgrid[:160, :160]
     mask = (((y - 78) / 22) ** 2 + ((x - 84) / 17) ** 2 <= 1).astype(np.uint8)
     head = np.clip(1.2 - np.hypot((y - 80) / 70, (x - 80) / 60), 0, 1) ** 0.5
@@ -267,8 +276,19 @@ def pictures() -> PagePictures:
     for role, gain in zip(ROLES, (0.5, 0.7, 0.9), strict=True):
         image = np.clip(head * (0.45 + 0.1 * np.sin(x / 9) * np.cos(y / 7)) + 0.3 * gain * mask, 0, 1)
         heat = np.exp(-(((y - 72) / 14) ** 2 + ((x - 90) / 12) ** 2))
-        sequences.append(SequencePicture(role, image, mask, (0.9, 0.9), heat, "slice 3 of 6"))
-    return PagePictures(draw_nomogram_stand_in, tuple(sequences))
+        sequences.append(SequencePicture(role, image, mask, (0.9, 0.9), heat, "14", ("R", "L")))
+    largest = tuple(replace(each, attribution_yx=None, number="12") for each in sequences)
+    months = np.arange(0.0, 61.0)
+    curves = tuple(
+        DfsCurves(
+            each.ebv_category,
+            months,
+            {arm.arm: arm.dfs[60].value ** (months / 60) for arm in (each.ict_ccrt, each.ccrt)},
+        )
+        for each in (scenario(EbvCategory.NOT_ABOVE, 0.06), scenario())
+    )
+    performance = ModelPerformance("out of fold", 684, 0.712, (0.67, 0.75), 0.95, (0.81, 1.09))
+    return PagePictures(draw_nomogram_stand_in, tuple(sequences), largest, curves, performance)
 
 
 def draw_nomogram_stand_in(ax: Any, style: str) -> None:

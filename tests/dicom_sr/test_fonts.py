@@ -20,10 +20,10 @@ FAMILY = fonts.CHINESE_FONTS[0]
 SHOW_PAGE = """
 import json
 from dicom_sr.page import fonts
-from dicom_sr.page.layout import render_page
+from dicom_sr.page.layout import render_pages
 from dicom_sr.report.report_inputs import PagePictures
 from tests.dicom_sr import samples
-page = render_page(samples.scored(), PagePictures(), "light", "zh")
+page, *_ = render_pages(samples.scored(), PagePictures(), "light", "zh")
 listed = sorted({entry.fname for entry in fonts.fontManager.ttflist if entry.name == fonts.CHINESE_FONTS[0]})
 print(json.dumps({"chinese": fonts.chinese_font(), "files": listed, "texts": [t.get_text() for t in page.texts]}))
 """

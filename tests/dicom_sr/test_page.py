@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from config.indication.vocabulary import Condition, ConditionState, EbvCategory
+from config.indication.vocabulary import Condition, ConditionState
 from dicom_sr.page import fonts
 from dicom_sr.page.canvas import DARK, Box, PageCanvas
-from dicom_sr.page.layout import page_pdf, page_pixels, render_page, render_slice
-from dicom_sr.page.sections import PatientCaption
+from dicom_sr.page.heading import PatientCaption
+from dicom_sr.page.layout import page_pixels, pages_pdf, render_pages, render_slice
+from dicom_sr.page.page_words import CHINESE_PAGE, ENGLISH_PAGE
 from dicom_sr.report import numbers
-from dicom_sr.report.report_inputs import PagePictures
+from dicom_sr.report.report_inputs import GuidelineText, PagePictures
+from dicom_sr.report.treatment_report import Reason
 from dicom_sr.report.wording import CHINESE, ENGLISH
 from tests.dicom_sr import samples
 from tests.peers import chinese_font, peer
@@ -33,89 +35,178 @@ def texts_of(figure) -> list[Text]:
     return [text for text in figure.texts if text.get_text().strip()]
 
 
+def shown(report, language="en", style="dark", pictures=None) -> list[str]:
+    """Every line of text of every page."""
+    pages = render_pages(report, pictures or samples.pictures(), style, language, PATIENT)
+    return [text.get_text() for page in pages for text in page.texts]
+
+
+def words_of(report, language="en", style="dark") -> str:
+    return " ".join(shown(report, language, style))
+
+
 @pytest.mark.parametrize(("language", "style"), EVERY_FORM)
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_is_clipped_and_no_text_overlaps_another(name: str, language, style) -> None:
-    figure = render_page(CASES[name](), samples.pictures(), style, language, PATIENT)
-    texts = texts_of(figure)
-    width, height = figure.bbox.width, figure.bbox.height
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
-    for shown, box in boxes:
-        assert box.x0 >= 0, shown
-        assert box.x1 <= width, shown
-        assert box.y0 >= 0, shown
-        assert box.y1 <= height * (7 / 8 if style == "dark" else 1), shown
-    for index, (shown, box) in enumerate(boxes):
-        for other_shown, other in boxes[index + 1 :]:
-            across = min(box.x1, other.x1) - max(box.x0, other.x0)
-            down = min(box.y1, other.y1) - max(box.y0, other.y0)
-            assert across <= 1 or down <= 0.3 * min(box.height, other.height), (shown, other_shown)
+    for figure in render_pages(CASES[name](), samples.pictures(), style, language, PATIENT):
+        texts = texts_of(figure)
+        width, height = figure.bbox.width, figure.bbox.height
+        boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
+        for text, box in boxes:
+            assert box.x0 >= 0, text
+            assert box.x1 <= width, text
+            assert box.y0 >= 0, text
+            assert box.y1 <= height * (1 - 1 / 28 if style == "dark" else 1), text  # the cine bar of viewers
+        for index, (text, box) in enumerate(boxes):
+            for other_text, other in boxes[index + 1 :]:
+                across = min(box.x1, other.x1) - max(box.x0, other.x0)
+                down = min(box.y1, other.y1) - max(box.y0, other.y0)
+                assert across <= 1 or down <= 0.3 * min(box.height, other.height), (text, other_text)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name != "refused"])
-def test_the_page_shows_the_numbers_as_every_other_object_does(name: str) -> None:
+def test_the_first_page_shows_the_numbers_as_every_other_object_does(name: str) -> None:
     report = CASES[name]()
-    shown = [text.get_text() for text in texts_of(render_page(report, samples.pictures(), "dark", "en", PATIENT))]
+    first, *_ = render_pages(report, samples.pictures(), "dark", "en", PATIENT)
+    texts = [text.get_text() for text in first.texts]
     for scenario in report.scenarios:
         for months in report.horizons_months:
             for arm in (scenario.ict_ccrt, scenario.ccrt):
-                assert f"{numbers.percent(arm.dfs[months].value)} %" in shown
-                assert numbers.interval(arm.dfs[months].ci95) in shown
-            assert any(text.startswith(f"{numbers.signed_percent(scenario.difference(months))} %") for text in shown)
+                assert f"{numbers.percent(arm.dfs[months].value)} %" in texts
+                assert numbers.interval(arm.dfs[months].ci95) in texts
+            assert any(text.startswith(numbers.signed_percent(scenario.difference(months))) for text in texts)
 
 
 def test_numbers_are_the_same_in_both_languages() -> None:
     def digits(language) -> list[str]:
-        shown = texts_of(render_page(samples.scored(), samples.pictures(), "dark", language, PATIENT))
-        return sorted(number for text in shown for number in re.findall(r"[-+]?\d+\.\d+", text.get_text()))
+        return sorted(
+            number for text in shown(samples.scored(), language) for number in re.findall(r"[-+]?\d+\.\d+", text)
+        )
 
     assert digits("en") == digits("zh")
 
 
 @pytest.mark.parametrize("style", ["dark", "light"])
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_a_demonstration_cannot_be_overlooked(language, style) -> None:
-    figure = render_page(samples.demonstration(), samples.pictures(), style, language, PATIENT)
-    [banner] = [text for text in texts_of(figure) if "NOT FOR CLINICAL USE" in text.get_text()]
-    assert banner.get_window_extent().width > 0.55 * figure.bbox.width
-    pixels = page_pixels(figure).astype(int)
-    yellow = (abs(pixels - np.array([0xF0, 0xE4, 0x42])).sum(axis=2) < 30).mean()
-    assert yellow > 0.015
-    plain = page_pixels(render_page(samples.scored(), samples.pictures(), style, language, PATIENT)).astype(int)
-    assert (abs(plain - np.array([0xF0, 0xE4, 0x42])).sum(axis=2) < 30).mean() < 0.005
-    slice_figure = render_slice(samples.pictures().sequences[0], samples.demonstration(), language)
-    assert any("NOT FOR CLINICAL USE" in text.get_text() for text in texts_of(slice_figure))
+def test_a_demonstration_cannot_be_overlooked_on_any_page(language, style) -> None:
+    for figure in render_pages(samples.demonstration(), samples.pictures(), style, language, PATIENT):
+        [banner] = [text for text in texts_of(figure) if "NOT FOR CLINICAL USE" in text.get_text()]
+        assert banner.get_window_extent().width > 0.55 * figure.bbox.width
+        pixels = page_pixels(figure).astype(int)
+        yellow = (abs(pixels - np.array([0xF0, 0xE4, 0x42])).sum(axis=2) < 30).mean()
+        assert yellow > 0.012
+    plain, *_ = render_pages(samples.scored(warnings=()), samples.pictures(), style, language, PATIENT)
+    assert (abs(page_pixels(plain).astype(int) - np.array([0xF0, 0xE4, 0x42])).sum(axis=2) < 30).mean() < 0.005
+    slice_figure = render_slice(samples.pictures().sequences[0], samples.demonstration(), language, PATIENT)
+    texts = " ".join(text.get_text() for text in texts_of(slice_figure))
+    for named in ("NOT FOR CLINICAL USE", "Wang XiaoDong", "PID-0042", "2024-03-11", "Grad-CAM"):
+        assert named in texts
+
+
+def test_every_page_names_patient_study_and_revision() -> None:
+    for figure in render_pages(samples.reprocessed(), samples.pictures(), "dark", "en", PATIENT):
+        texts = " ".join(text.get_text() for text in figure.texts)
+        for named in ("Wang XiaoDong", "PID-0042", "Study 2024-03-11", "revision 2", "not verified by a person"):
+            assert named in texts
+
+
+def test_no_page_refers_to_an_object_that_a_viewer_of_images_does_not_show() -> None:
+    for case in CASES.values():
+        assert "structured report" not in words_of(case()).lower()
+
+
+def test_what_invalidates_a_result_takes_the_place_of_the_answer_in_full() -> None:
+    sentences = [f"{i}: the Prognostic-score lies outside the range of the training cohort." for i in range(12)]
+    report = samples.scored(warnings=tuple(Reason("extrapolated", text) for text in sentences))
+    first, *_ = render_pages(report, samples.pictures(), "dark", "en", PATIENT)
+    text = " ".join(text.get_text() for text in first.texts)
+    assert ENGLISH_PAGE.not_valid in text
+    assert ENGLISH_PAGE.answer not in text
+    assert "Of 100 such patients" not in text
+    assert all(sentence in text for sentence in sentences)
+
+
+def test_twelve_warnings_are_all_on_the_pages_and_the_first_says_how_many_follow() -> None:
+    sentences = [f"{i}: the contour has a gap of two slices, and the volume was taken without it." for i in range(12)]
+    report = samples.scored(warnings=tuple(Reason("contour_gap", text) for text in sentences))
+    first, second, *_ = render_pages(report, samples.pictures(), "dark", "en", PATIENT)
+    on_first = " ".join(text.get_text() for text in first.texts)
+    [more] = re.findall(r"(\d+) more: see the next page", on_first)
+    assert sum(f" {i}: the contour" in f" {on_first}" for i in range(12)) == 12 - int(more)
+    assert all(sentence in " ".join(text.get_text() for text in second.texts) for sentence in sentences)
+
+
+def test_frequencies_are_the_displayed_rates_of_100_patients() -> None:
+    # By hand: 79.1 % and 66.5 %; half a patient is rounded up.
+    report = samples.scored(warnings=())
+    assert "Of 100 such patients, 79 with ICT+CCRT and 67 with CCRT are free of disease after 5 years." in words_of(
+        report
+    )
+    page, *_ = render_pages(report, PagePictures(), "dark", "en", PATIENT)
+    filled = [
+        len(line.get_xdata())
+        for ax in page.axes
+        for line in ax.lines
+        if len(line.get_xdata()) > 1 and line.get_marker() in ("o", "s") and line.get_markerfacecolor() != "none"
+    ]
+    assert filled == [79, 67]
+
+
+def test_advice_for_ccrt_alone_is_marked_as_differing_from_guidelines() -> None:
+    assert ENGLISH_PAGE.differs not in words_of(samples.scored(warnings=()))
+    assert ENGLISH_PAGE.differs in words_of(samples.differing())
+    other_stage = samples.differing(stage=replace(samples.scored().stage, n="N0"))
+    assert ENGLISH_PAGE.differs not in words_of(other_stage)
+
+
+def test_a_text_of_the_site_takes_the_place_of_the_sentence_about_guidelines() -> None:
+    said = GuidelineText("Neutropenia in four of ten.", "Hospital guideline 7", "2026-01-31", "Prof. Li")
+    pages = render_pages(samples.scored(), PagePictures(), "light", "en", PATIENT, said)
+    text = " ".join(each.get_text() for page in pages for each in page.texts)
+    assert "Neutropenia in four of ten. (source: Hospital guideline 7; 2026-01-31; signed by Prof. Li)" in text
+    assert ENGLISH_PAGE.default_guideline not in text
+
+
+def test_letters_of_the_answer_are_legible_at_half_size() -> None:
+    page, *_ = render_pages(samples.scored(warnings=()), samples.pictures(), "dark", "en", PATIENT)
+    # At 100 dots per inch; 16 pixels become 8, the smallest that a screen shows clearly.
+    sizes = {text.get_text(): text.get_fontsize() * 100 / 72 for text in page.texts}
+    assert sizes["79.1 %"] >= 16
+    assert min(size for text, size in sizes.items() if "points" in text or "checked" in text or "NOT MET" in text) >= 14
+    assert min(sizes.values()) >= 11
 
 
 def test_the_regimens_differ_also_without_colour() -> None:
-    figure = render_page(samples.scored(), PagePictures(), "light", "en", PATIENT)
-    markers = {line.get_marker() for ax in figure.axes for line in ax.lines if line.get_marker() not in ("None", "")}
+    figure, *_ = render_pages(samples.scored(), PagePictures(), "light", "en", PATIENT)
+    markers = {
+        line.get_marker() for ax in figure.axes for line in ax.lines if line.get_marker() not in ("None", "", "D")
+    }
     assert markers == {"o", "s"}
 
 
-def test_the_pdf_says_it_in_words_and_is_one_page() -> None:
+def test_the_pdf_says_it_in_words() -> None:
     chinese_font()
-    report = samples.scored()
-    pdf = page_pdf(render_page(report, samples.pictures(), "light", "zh", PATIENT), "title", report.created)
+    report = samples.scored(warnings=())
+    pages = render_pages(report, samples.pictures(), "light", "zh", PATIENT)
+    pdf = pages_pdf(pages, "title", report.created)
     text = subprocess.run(
         [peer("pdftotext", "poppler-utils"), "-layout", "-", "-"], input=pdf, capture_output=True, check=True
     ).stdout.decode()
-    assert text.count("\f") == 1
-    for phrase in ("推荐方案", "79.1 %", "66.5 %", "+12.6 %", "PID-0042"):
+    assert text.count("\f") == len(pages)
+    for phrase in (CHINESE_PAGE.answer, "79.1 %", "66.5 %", "+12.6", "PID-0042"):
         assert phrase in text
-    again = page_pdf(render_page(report, samples.pictures(), "light", "zh", PATIENT), "title", report.created)
+    again = pages_pdf(render_pages(report, samples.pictures(), "light", "zh", PATIENT), "title", report.created)
     assert pdf == again
 
 
 def test_without_a_chinese_font_there_is_english_and_no_empty_box(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fonts, "chinese_font", lambda: None)
     report = samples.scored(age_source="病历 birth date")
-    figure = render_page(report, PagePictures(), "dark", "zh", PATIENT)
-    shown = " ".join(text.get_text() for text in texts_of(figure))
-    assert "Recommended regimen" in shown
-    assert "Wang XiaoDong" in shown
-    assert "... birth date" in shown
-    assert not re.search(r"[\u3000-\u9fff]", shown)
+    text = words_of(report, "zh")
+    assert ENGLISH_PAGE.guidelines in text
+    assert "Wang XiaoDong" in text
+    assert "... birth date" in text
+    assert not re.search(r"[\u3000-\u9fff]", text)
 
 
 def test_text_is_wrapped_at_blanks_and_between_chinese_characters() -> None:
@@ -144,23 +235,21 @@ def test_boxes_divide_without_losing_room() -> None:
     assert (left.width, right.x, right.width) == (60, 80, 30)
 
 
-def test_the_nomogram_says_which_category_it_assumes() -> None:
-    pictures = replace(samples.pictures(), nomogram_category=EbvCategory.ABOVE)
-    shown = [text.get_text() for text in texts_of(render_page(samples.unknown_ebv(), pictures, "dark", "en", PATIENT))]
-    assert "EBV DNA > 4000 copies/mL" in shown
-    assert "EBV DNA <= 4000 copies/mL" not in shown
+def test_with_unknown_ebv_dna_the_page_says_that_both_categories_are_drawn() -> None:
+    assert ENGLISH_PAGE.nomogram_both in words_of(samples.unknown_ebv())
+    assert ENGLISH_PAGE.nomogram_both not in words_of(samples.scored())
 
 
 def test_the_wording_is_complete_in_both_languages() -> None:
-    for wording in (ENGLISH, CHINESE):
+    for wording in (ENGLISH, CHINESE, ENGLISH_PAGE, CHINESE_PAGE):
         assert all(vars(wording).values())
     for titles, words in ((Condition, "condition_titles"), (ConditionState, "condition_states")):
         assert all(set(getattr(wording, words)) == set(titles) for wording in (ENGLISH, CHINESE))
-    for key, phrase in vars(ENGLISH).items():
-        if not isinstance(phrase, str):
-            continue
-        places = re.findall(r"{\w+}", phrase)
-        assert sorted(places) == sorted(re.findall(r"{\w+}", getattr(CHINESE, key))), key
+    for english, chinese in ((ENGLISH, CHINESE), (ENGLISH_PAGE, CHINESE_PAGE)):
+        for key, phrase in vars(english).items():
+            if isinstance(phrase, str):
+                places = re.findall(r"{\w+}", phrase)
+                assert sorted(places) == sorted(re.findall(r"{\w+}", getattr(chinese, key))), key
 
 
 def test_a_picture_without_attribution_or_contour_is_drawn() -> None:
@@ -168,5 +257,6 @@ def test_a_picture_without_attribution_or_contour_is_drawn() -> None:
         replace(picture, attribution_yx=None, mask_yx=np.zeros_like(picture.mask_yx))
         for picture in samples.pictures().sequences
     )
-    pixels = page_pixels(render_page(samples.scored(), PagePictures(None, plain), "dark", "en", PATIENT))
+    page, *_ = render_pages(samples.scored(), PagePictures(None, plain, plain), "dark", "en", PATIENT)
+    pixels = page_pixels(page)
     assert pixels.shape == (1024, 1024, 3)

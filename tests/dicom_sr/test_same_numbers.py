@@ -15,7 +15,7 @@ from pydicom import Dataset
 from config.indication.vocabulary import EbvCategory
 from dicom_sr.content.structured_report import build_sr
 from dicom_sr.objects.fhir import fhir_bundle
-from dicom_sr.page.layout import page_pdf, page_pixels, render_page
+from dicom_sr.page.layout import pages_pdf, render_pages
 from dicom_sr.report.json_form import to_json
 from dicom_sr.report.plain_text import plain_text
 from dicom_sr.report.report_inputs import PagePictures, ReportOptions, SourceStudy
@@ -108,14 +108,13 @@ def check(report: TreatmentReport) -> None:
     assert everywhere <= set(in_sr)
     for text in (f"{report.scores.prognostic_score:.4f}", f"{report.scores.predictive_score:.4f}"):  # type: ignore[union-attr]
         assert text in in_sr
-    light = render_page(report, PagePictures(), "light", "en", PATIENT)
+    light = render_pages(report, PagePictures(), "light", "en", PATIENT)
     in_pdf = subprocess.run(
-        [peer("pdftotext", "poppler-utils"), "-layout", "-", "-"], input=page_pdf(light, "title", report.created),
+        [peer("pdftotext", "poppler-utils"), "-layout", "-", "-"], input=pages_pdf(light, "title", report.created),
         capture_output=True, check=True,
     ).stdout.decode()  # fmt: skip
-    dark = render_page(report, PagePictures(), "dark", "en", PATIENT)
-    page_pixels(dark)
-    in_picture = "\n".join(text.get_text() for text in dark.texts)
+    dark = render_pages(report, PagePictures(), "dark", "en", PATIENT)
+    in_picture = "\n".join(text.get_text() for page in dark for text in page.texts)
     in_fhir = [
         prediction["rationale"]
         for entry in fhir_bundle(report)["entry"]

@@ -97,6 +97,7 @@ def draw_nomogram(
     patient: NomogramResult | None = None,
     style: Style = "light",
     language: Language = "en",
+    other_category: NomogramResult | None = None,
 ) -> None:
     """Draw the nomogram into axes, whose own frame is switched off.
 
@@ -112,6 +113,8 @@ def draw_nomogram(
         Palette.
     language : {"en", "zh"}
         Chinese falls back to English where no installed font has Chinese characters.
+    other_category : NomogramResult, optional
+        The same patient with the other category of EBV DNA, where it is unknown: drawn with hollow marks.
 
     References
     ----------
@@ -127,7 +130,7 @@ def draw_nomogram(
     canvas.draw_rows(list(rows.values()))
     if patient is not None:
         canvas.text(VALUES, canvas.y(0), words["patient"], 0.9, ha="right", va="center")
-        _draw_patient(canvas, list(rows), nomogram, patient)
+        _draw_patient(canvas, list(rows), nomogram, patient, other_category)
 
 
 @dataclass(frozen=True)
@@ -137,10 +140,11 @@ class PatientNomogram:
     nomogram: CoxNomogram
     patient: NomogramResult
     language: Language
+    other_category: NomogramResult | None = None
 
     def __call__(self, ax: Axes, style: Style) -> None:
         """Draw into axes in one style."""
-        draw_nomogram(ax, self.nomogram, self.patient, style, self.language)
+        draw_nomogram(ax, self.nomogram, self.patient, style, self.language, self.other_category)
 
 
 class _Canvas:
@@ -207,12 +211,13 @@ class _Canvas:
         for place, text in zip(row.places, row.texts, strict=True):
             self.text(self.x(place), y - TICK * 1.35, text, 0.86, ha="center", va="top")
 
-    def mark(self, row: int, place: float, arm: TreatmentArm | None) -> None:
-        """Draw the patient's mark on one axis."""
+    def mark(self, row: int, place: float, arm: TreatmentArm | None, hollow: bool = False) -> None:
+        """Draw the patient's mark on one axis; hollow where EBV DNA is unknown and the lower category is assumed."""
         color = self.palette.arms[arm] if arm else self.palette.ink
         self.ax.plot(
             [self.x(place)], [self.y(row)], marker=MARKERS[arm] if arm else "D", color=color, clip_on=False,
-            markersize=self.size * 0.72, markeredgecolor=self.palette.ink, markeredgewidth=0.5, linestyle="", zorder=4,
+            markersize=self.size * 0.72, markeredgecolor=color if hollow else self.palette.ink, linestyle="", zorder=4,
+            markerfacecolor=self.palette.paper if hollow else color, markeredgewidth=1.2 if hollow else 0.5,
         )  # fmt: skip
 
     def drop(self, top: int, bottom: int, place: float, arm: TreatmentArm | None) -> None:
@@ -277,32 +282,48 @@ def _dfs_row(nomogram: CoxNomogram, month: float, longest: float, words: dict[st
     )
 
 
-def _draw_patient(canvas: _Canvas, names: list[str], nomogram: CoxNomogram, patient: NomogramResult) -> None:
+def _draw_patient(
+    canvas: _Canvas, names: list[str], nomogram: CoxNomogram, patient: NomogramResult, other: NomogramResult | None
+) -> None:
     row = {name: at for at, name in enumerate(names)}
+    results = [patient] if other is None else [other, patient]
     for factor in (AGE, PROGNOSTIC, EBV):
-        points = float(patient.points[factor][0])
-        canvas.drop(row["points"], row[factor], points / FULL_SCALE, None)
-        canvas.mark(row[factor], points / FULL_SCALE, None)
-        canvas.mark(row["points"], points / FULL_SCALE, None)
-        canvas.value(row[factor], f"{points:.1f}")
-    longest = total_points_end(nomogram)
+        # Age and score are the same in both categories of EBV DNA.
+        points = list(dict.fromkeys(float(result.points[factor][0]) for result in results))
+        for value in points:
+            is_hollow = len(points) > 1 and value is points[0]
+            canvas.drop(row["points"], row[factor], value / FULL_SCALE, None)
+            canvas.mark(row[factor], value / FULL_SCALE, None, is_hollow)
+            canvas.mark(row["points"], value / FULL_SCALE, None, is_hollow)
+        canvas.value(row[factor], " / ".join(f"{value:.1f}" for value in points))
     for arm, estimates in patient.arms.items():
         at = row[f"{PREDICTIVE} {arm.value}"]
-        points = float(estimates.predictive_points[0])
-        canvas.drop(row["points"], at, points / FULL_SCALE, arm)
-        canvas.mark(at, points / FULL_SCALE, arm)
-        canvas.mark(row["points"], points / FULL_SCALE, arm)
-        canvas.value(at, f"{points:.1f}", arm)
-        total = float(estimates.total_points[0])
+        points_of_arm = float(estimates.predictive_points[0])
+        canvas.drop(row["points"], at, points_of_arm / FULL_SCALE, arm)
+        canvas.mark(at, points_of_arm / FULL_SCALE, arm)
+        canvas.mark(row["points"], points_of_arm / FULL_SCALE, arm)
+        canvas.value(at, f"{points_of_arm:.1f}", arm)
+        _draw_totals(canvas, names, nomogram, results, arm)
+
+
+def _draw_totals(
+    canvas: _Canvas, names: list[str], nomogram: CoxNomogram, results: Sequence[NomogramResult], arm: TreatmentArm
+) -> None:
+    """Draw total points and rates of one regimen, of one category of EBV DNA or of both."""
+    row = {name: at for at, name in enumerate(names)}
+    longest, line = total_points_end(nomogram), 0.19 if arm is TreatmentArm.CCRT else -0.19
+    totals = [float(result.arms[arm].total_points[0]) for result in results]
+    for index, total in enumerate(totals):
         place = float(np.clip(total / longest, 0.0, 1.0))  # beyond the axis: mark at its end, number printed
-        line = 0.19 if arm is TreatmentArm.CCRT else -0.19
+        is_hollow = len(results) > 1 and index == 0
         canvas.drop(row["total"], row[names[-1]], place, arm)
-        canvas.mark(row["total"], place, arm)
-        canvas.value(row["total"], f"{total:.1f}", arm, line)
-        for column, month in enumerate(patient.horizons_months):
-            dfs_row = row[f"dfs {month_key(month)}"]
-            canvas.mark(dfs_row, place, arm)
-            canvas.value(dfs_row, f"{100 * float(estimates.dfs[0, column]):.1f} %", arm, line)
+        canvas.mark(row["total"], place, arm, is_hollow)
+        for month in results[0].horizons_months:
+            canvas.mark(row[f"dfs {month_key(month)}"], place, arm, is_hollow)
+    canvas.value(row["total"], " / ".join(f"{total:.1f}" for total in totals), arm, line)
+    for column, month in enumerate(results[0].horizons_months):
+        rates = " / ".join(f"{100 * float(result.arms[arm].dfs[0, column]):.1f}" for result in results)
+        canvas.value(row[f"dfs {month_key(month)}"], f"{rates} %", arm, line)
 
 
 def _even_row(label: str, end: float, step: float, minor: float) -> _Row:

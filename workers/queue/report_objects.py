@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,20 +12,13 @@ from pydicom import Dataset
 
 from config.decision_policy import DecisionPolicy, policy_for_manifest
 from config.errors import InputError
-from config.indication.vocabulary import EbvCategory, SeriesRole
+from config.indication.vocabulary import SeriesRole
 from config.settings import ObjectKind, Settings
 from dicom_sr.header.copied_values import with_header_findings
 from dicom_sr.header.uids import uid_for
 from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.fhir import PATIENT_IDENTIFIER, fhir_bundle
-from dicom_sr.report.report_inputs import (
-    PagePictures,
-    ReportObject,
-    ReportOptions,
-    SequencePicture,
-    SeriesMask,
-    SourceStudy,
-)
+from dicom_sr.report.report_inputs import GuidelineText, ReportObject, ReportOptions, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
 from node.cases.case_inputs import ComputeRequest
 from node.dicom.headers.conforming import read_conforming
@@ -36,11 +29,10 @@ from node.store.consistency import digest_of
 from node.workflow.destinations import FHIR
 from node.workflow.digests import artefacts_digest
 from workers.bundles.bundle import Bundle
-from workers.nomogram.drawing import PatientNomogram
-from workers.pipeline.artefacts import ArtefactsMissingError, load_attributions, load_prepared_study
-from workers.pipeline.computation import Analysis, Files
+from workers.pipeline.artefacts import ArtefactsMissingError, load_prepared_study
+from workers.pipeline.computation import Files
 from workers.pipeline.context import WorkerContext
-from workers.pipeline.prediction import predict_survival
+from workers.queue.page_pictures import page_pictures
 from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
 
 
@@ -115,6 +107,7 @@ def build_report_objects(
             sop_class=settings.report.sop_class,
             timezone=settings.report.timezone,
             preliminary=settings.report.preliminary,
+            guideline=_guideline(settings),
         ),
         **changes,
     )
@@ -123,8 +116,7 @@ def build_report_objects(
     study = require_prepared_study(folder) if report.computed else load_prepared_study(folder) or {}
     sources = _sources(stored_files(context, request), request, study)
     rows = {SeriesRole(role): row for role, row in (job.result or {}).get("representative", {}).items()}
-    drawing, category = _nomogram_drawing(report, request, bundle, settings)
-    pictures = PagePictures(drawing, _slice_pictures(folder, study, rows, bundle), category)
+    pictures = page_pictures(report, request, bundle, settings, study, sources, rows, folder)
     return build_objects(report, sources, pictures, options, context.start_drawing)
 
 
@@ -184,6 +176,15 @@ def save_fhir(
     uid = uid_for(report.report_identity, FHIR)
     path = context.store.save_report(job.study_instance_uid, uid, data, ".json")
     return StoredObject(FHIR, "", uid, "", digest_of(context.store.path(path), whole=True), path)
+
+
+def _guideline(settings: Settings) -> GuidelineText | None:
+    said = settings.report
+    if said.guideline_text is None:
+        return None
+    # All four or none, see the settings.
+    source, day, signer = said.guideline_source, said.guideline_date, said.guideline_signer
+    return GuidelineText(said.guideline_text, source or "", day or "", signer or "")
 
 
 def sent_kinds(settings: Settings) -> tuple[ObjectKind, ...]:
@@ -266,29 +267,3 @@ def _mask(role: SeriesRole, series: PreparedSeries, request: ComputeRequest) -> 
     chosen = request.contours[role.value]
     contour = (chosen["sop_instance_uid"], int(chosen["roi_number"]))
     return SeriesMask(role, series.mask_zyx, series.slices, contour, series.drawn_here)
-
-
-def _slice_pictures(
-    folder: Path, study: PreparedStudy, rows: Mapping[SeriesRole, int], bundle: Bundle
-) -> tuple[SequencePicture, ...]:
-    attributions = load_attributions(folder)
-    spacing = (bundle.spacing_mm, bundle.spacing_mm)
-    return tuple(
-        SequencePicture(
-            role, series.patches[rows[role], 0], series.patches[rows[role], 1], spacing, attributions.get(role)
-        )
-        for role, series in study.items()
-        if role in rows
-    )  # fmt: skip
-
-
-def _nomogram_drawing(
-    report: TreatmentReport, request: ComputeRequest, bundle: Bundle, settings: Settings
-) -> tuple[PatientNomogram | None, EbvCategory | None]:
-    """Return the patient's nomogram; with unknown EBV DNA drawn for one category, which the page names."""
-    if report.scores is None:
-        return None, None
-    analysis = Analysis(report.scores.prognostic_score, report.scores.predictive_score, {})
-    results = predict_survival(analysis, request, bundle, decision_policy(bundle, settings))
-    category, patient = next(iter(results.items()))
-    return PatientNomogram(bundle.nomogram, patient, settings.report.language), category if len(results) > 1 else None
