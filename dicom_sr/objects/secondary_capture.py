@@ -52,7 +52,7 @@ def build_sc(
     uids = [
         content_uid(report, name, page.tobytes()) for name, page in zip(names, pages_rgb, strict=True)
     ]  # fmt: skip
-    captures = []
+    captures: list[Dataset] = []
     for number, (uid, page) in enumerate(zip(uids, pages_rgb, strict=True), start=1):
         capture = _capture(page, report, uid, series_uid_of(uids[0]), "sc", number)
         set_common_attributes(capture, "sc", report, sources, options)
