@@ -108,7 +108,7 @@ def test_a_manifest_that_was_changed_after_signing_is_never_loaded(copy: Path, a
 
 
 def test_a_worker_checks_the_signature_before_it_reads_anything_else(copy: Path, anna: tuple[Path, Path]) -> None:
-    (copy / "t1w.safetensors").write_bytes(b"not even a tensor")
+    (copy / "member-1" / "t1w.safetensors").write_bytes(b"not even a tensor")
     context = WorkerContext(Settings(model=model(anna[1], required=True)))
     with pytest.raises(ModelBundleError, match="found no signature"):
         context.bundle(str(copy))

@@ -34,24 +34,25 @@ def copy(tmp_path: Path) -> Path:
 
 
 def test_the_shipped_bundle_is_small_whole_and_a_demonstration(demonstration: Bundle) -> None:
-    total = sum(path.stat().st_size for path in demonstration.folder.iterdir())
+    files = [path for path in demonstration.folder.rglob("*") if path.is_file()]
+    total = sum(path.stat().st_size for path in files)
     assert total <= MAX_MEGABYTES * 1e6
     assert demonstration.manifest.demonstration
     assert "demonstration only" in demonstration.manifest.intended_use
     assert "phantom" in demonstration.training_population
-    assert {path.suffix for path in demonstration.folder.iterdir()} == {".json", ".safetensors"}
+    assert {path.suffix for path in files} == {".json", ".safetensors"}
 
 
 def test_the_shipped_bundle_tells_how_it_does_on_held_out_phantoms(demonstration: Bundle) -> None:
     # The gates of the method: within 0.06 of the oracle and 0.85 agreement; other scanners 0.10 and 0.80.
     metrics = demonstration.manifest.content["metrics"]
     for title, gap, agreement in (
-        ("held_out_phantoms", 0.06, 0.85),
-        ("held_out_phantoms_other_scanners", 0.10, 0.80),
+        ("phantoms_test", 0.06, 0.85),
+        ("phantoms_other", 0.10, 0.80),
     ):
         found = metrics[title]
-        assert found["c_index"] >= found["oracle_c_index"] - gap
-        assert found["agreement_where_difference_exceeds_5_percent"] >= agreement
+        assert found["c_index"]["all"]["value"] >= found["oracle_c_index"] - gap
+        assert found["against_truth"]["agreement"] >= agreement
 
 
 def test_the_nomogram_is_the_published_one(demonstration: Bundle) -> None:
@@ -76,7 +77,7 @@ def test_a_copy_has_the_same_digest_and_the_same_scores(demonstration: Bundle, c
     assert scored(other) == scored(demonstration)
 
 
-@pytest.mark.parametrize("name", files_of(None))
+@pytest.mark.parametrize("name", [name for name in files_of(5) if name[:8] not in ("member-2", "member-3", "member-4")])
 def test_one_changed_byte_is_found(copy: Path, name: str) -> None:
     data = bytearray((copy / name).read_bytes())
     data[len(data) // 2] ^= 1
@@ -88,8 +89,8 @@ def test_one_changed_byte_is_found(copy: Path, name: str) -> None:
 
 
 def test_a_missing_file_is_named(copy: Path) -> None:
-    (copy / "t2w.safetensors").unlink()
-    with pytest.raises(ModelBundleError, match=r"expected the file .*t2w\.safetensors, found no such file"):
+    (copy / "member-2" / "t2w.safetensors").unlink()
+    with pytest.raises(ModelBundleError, match=r"expected the file .*member-2/t2w\.safetensors, found no such file"):
         load_bundle(copy)
 
 
@@ -134,9 +135,9 @@ def test_a_tensor_too_many_or_too_few_is_named(tmp_path: Path) -> None:
 
 
 def test_pickles_are_never_read(copy: Path) -> None:
-    torch.save({"weight": torch.zeros(1)}, copy / "t1w.safetensors")
+    torch.save({"weight": torch.zeros(1)}, copy / "member-1" / "t1w.safetensors")
     content = json.loads((copy / MANIFEST).read_text())
-    content["files"]["t1w.safetensors"] = sha256_of(copy / "t1w.safetensors")
+    content["files"]["member-1/t1w.safetensors"] = sha256_of(copy / "member-1" / "t1w.safetensors")
     (copy / MANIFEST).write_text(json.dumps(content))
     with pytest.raises(ModelBundleError, match="not a safetensors file"):
         verify_bundle(copy)

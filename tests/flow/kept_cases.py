@@ -37,9 +37,11 @@ def other_bundle(folder: Path) -> Path:
     """The demonstration bundle with a flatter Predictive-score (a monotone change: tanh of 0.6 times its input) and a
     nomogram in which ICT costs more."""
     shutil.copytree(BUNDLES / "demonstration", folder)
-    weights = load_file(folder / "scores.safetensors")
-    weights["response_output.weight"] = (weights["response_output.weight"] * 0.6).astype(np.float16)
-    save_file(weights, folder / "scores.safetensors")
+    for path in folder.glob("member-*/scores.safetensors"):
+        weights = load_file(path)
+        for name in ("response_output.weight", "response_output.bias"):
+            weights[name] = (weights[name] * 0.6).astype(weights[name].dtype)
+        save_file(weights, path)
     nomogram = json.loads((folder / "nomogram.json").read_text(encoding="utf-8"))
     nomogram["coefficients"]["treatment_ict"] += 0.3
     (folder / "nomogram.json").write_text(json.dumps(nomogram), encoding="utf-8")

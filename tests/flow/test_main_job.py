@@ -83,10 +83,13 @@ def test_the_report_says_what_score_and_nomogram_say(
     )  # fmt: skip
     for key in ("dfs", "difference", "recommendation", "scores", "tumour_volume_ml"):
         assert shown[key] == scored[key], key
+    error = shown["scores"]["error"]
+    names = ("prognostic_se", "predictive_se", "correlation", "degrees_of_freedom")
     nomogram = program.json(
         "nomogram", "score", "--age", str(shown["inputs"]["age_years"]), "--ebv-dna", "3100",
         "--prognostic-score", str(shown["scores"]["prognostic_score"]),
         "--predictive-score", str(shown["scores"]["predictive_score"]),
+        "--score-error", ",".join(str(error[name]) for name in names),
     )  # fmt: skip
     for arm, horizons in shown["dfs"].items():
         for months, dfs in horizons.items():

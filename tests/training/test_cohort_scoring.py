@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from config.bundle_manifest import MANIFEST
 from config.errors import InputError, ModelBundleError
 from config.settings import BUNDLES
 from node.cli.app import main
+from workers.bundles.packing import pack_bundle
 from workers.bundles.training_patients import TRAINING_PATIENTS, training_folds, write_training_patients
 from workers.phantoms.writing import PhantomCohort, templates_from, write_cohort
 
@@ -68,8 +70,7 @@ def test_scores_are_those_of_the_service_and_evaluate_reads_them(
 
     out = tmp_path / "scores.csv"
     run(command(phantoms, out))
-    said = capsys.readouterr()
-    assert "does not record its training patients" in said.err
+    assert "6 patients scored, none of them of the bundle's training" in capsys.readouterr().out
     rows = rows_of(out)
     assert [row["patient_id"] for row in rows] == [row["patient_id"] for row in rows_of(phantoms / "cohort.csv")]
     expected = score_patches(
@@ -79,6 +80,19 @@ def test_scores_are_those_of_the_service_and_evaluate_reads_them(
     assert [float(row["predictive_score"]) for row in rows] == pytest.approx(expected.predictive, abs=5.1e-5)
     assert {row["out_of_fold"] for row in rows} == {""}
     assert not list(tmp_path.glob(".*"))  # the journal is gone
+
+
+def test_a_bundle_without_its_training_patients_is_named(
+    phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(BUNDLES / "demonstration", tmp_path / "copy"))
+    (copy / TRAINING_PATIENTS).unlink()
+    content = json.loads((copy / MANIFEST).read_text())
+    pack_bundle(copy, {name: value for name, value in content.items() if name != "files"})
+    words = command(phantoms, tmp_path / "scores.csv")
+    words[words.index("demonstration")] = str(copy)
+    run(words)
+    assert "does not record its training patients" in capsys.readouterr().err
 
 
 def test_an_interrupted_scoring_goes_on(

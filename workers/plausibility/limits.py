@@ -4,9 +4,10 @@
 
 `low` and `high` are the limits, null where one side is never wrong. A cohort's extremes are estimates themselves, and
 scanners that it does not contain are not all refused: a limit is the median plus 1.5 times the distance to the 1st or
-99th percentile, as for the intensities, 2 times (of the logarithm) for sizes, and 2.5 times for what depends on the
-scanner most. Measures that compare the contour with itself elsewhere, and those of enhancement, have their own zero: a
-better place elsewhere is wrong, and no contrast is none, however far from the median they are.
+99th percentile, as for the intensities, 2 times for places and (of the logarithm) for sizes of tumours, whose tails are
+long, and 2.5 times for what depends on the scanner most. Measures that compare the contour with itself elsewhere, and
+those of enhancement, have their own zero: a better place elsewhere is wrong, and no contrast is none, however far from
+the median they are.
 """
 
 from __future__ import annotations
@@ -59,9 +60,12 @@ SIDES: Mapping[str, str] = {
 
 # Comparisons of one place with another: how much better the other one must be, as a share of the usual difference.
 CLEARLY_BETTER: Mapping[str, float] = {"same_side": 0.0, "outline_moved": 0.3, "outline_slices": 0.75}
+# Of the 0.5th percentile. By its shape alone a contour is not told from its reflection as surely as by its place.
+REFLECTIONS: Mapping[str, float] = {"outline_reflected": MARGIN, "outline_mirrored": WIDE_MARGIN}
 ENHANCEMENTS = frozenset({"enhancement", "enhancement_gain"})
 # Noise, resolution and field of view of other scanners change these most, and what they look for is far away.
 WIDE = frozenset({"smoothness", "slice_order", "same_head", "same_head_gap", "head_width_mm", "head_depth_mm"})
+PLACES = frozenset({"midline_mm", "depth", "below_air_mm"})
 LOGARITHMIC = frozenset({"volume_ml", "slices", "extent_x_mm", "extent_y_mm", "extent_z_mm"})
 
 
@@ -156,12 +160,12 @@ def _limit(name: str, values: np.ndarray) -> Limit:
     scaled = np.log(np.maximum(values, 1e-6)) if logarithmic else values
     median = float(np.median(scaled))
     lowest, highest = (float(np.quantile(scaled, q)) for q in (EXTREME_QUANTILE, 1 - EXTREME_QUANTILE))
-    margin = WIDE_MARGIN if kind in WIDE else SIZE_MARGIN if logarithmic else MARGIN
+    margin = WIDE_MARGIN if kind in WIDE else SIZE_MARGIN if logarithmic or kind in PLACES else MARGIN
     low, high = (median + margin * (extreme - median) for extreme in (lowest, highest))
-    if kind in ("outline_mirrored", "outline_reflected"):
+    if kind in REFLECTIONS:
         # Of a tumour near the midline both outlines fit almost equally well; the usual margin would let half of the
-        # mirrored ones pass.
-        low = min(0.0, MARGIN * float(np.quantile(scaled, COMPARISON_QUANTILE)))
+        # reflected ones pass.
+        low = min(0.0, REFLECTIONS[kind] * float(np.quantile(scaled, COMPARISON_QUANTILE)))
     elif kind in CLEARLY_BETTER:
         low = min(0.0, -CLEARLY_BETTER[kind] * median)
     elif kind in ENHANCEMENTS and lowest > 0:
