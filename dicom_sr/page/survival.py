@@ -132,7 +132,9 @@ def rates(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording)
         Wording of the language.
     """
     months = sorted(report.horizons_months, reverse=True)
-    names_width = max(canvas.text_width(words.regimen_ict, 19, True) + 30, canvas.text_width(words.difference, 18)) + 16
+    names_width = (
+        max(canvas.text_width(words.regimen_ict, 19, True) + 30, canvas.text_width(words.difference_points, 18)) + 16
+    )
     head, rest = box.split(canvas.line_height(17) + 2)
     names, table = rest.beside(names_width, 0)
     for column, each in zip(_columns(head, names_width, len(months)), months, strict=True):
@@ -151,7 +153,7 @@ def rates(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording)
             for column, each in zip(table.columns(len(months)), months, strict=True):
                 _rate(canvas, column, y, result, each, color)
             y += canvas.line_height(20)
-        canvas.text(box.x, y + 1, words.difference, 18)
+        canvas.text(box.x, y + 1, words.difference_points, 18)
         for column, each in zip(table.columns(len(months)), months, strict=True):
             canvas.fitted(column, y + 1, difference_text(scenario, each), 18, bold=True, smallest=11)
         y += canvas.line_height(20)

@@ -217,7 +217,7 @@ def _scenario_table(report: TreatmentReport, scenario: Scenario, words: Wording)
             f"{numbers.percent(result.dfs[m].value)} % ({numbers.interval(result.dfs[m].ci95)})" for m in latest_first
         ]
         rows.append([regimen_name(result.arm, words), *cells, numbers.points(result.total_points)])
-    rows.append([words.difference_points, *(_points_cell(scenario, m) for m in latest_first), ""])
+    rows.append([words.difference_points, *(difference_text(scenario, m) for m in latest_first), ""])
     title = [ebv_condition(report, scenario, words)] if len(report.scenarios) > 1 else []
     return "\n".join([*title, *aligned(rows)])
 
@@ -235,14 +235,8 @@ def difference_text(scenario: Scenario, months: int) -> str:
     Returns
     -------
     str
-        For example "+12.6 % (+2.1 to +23.2)"; without the interval where none was computed.
+        In percentage points, for example "+12.6 (+2.1 to +23.2)"; without the interval where none was computed.
     """
-    ci95 = scenario.difference_ci95.get(months)
-    tail = f" ({numbers.signed_interval(ci95)})" if ci95 else ""
-    return f"{numbers.signed_percent(scenario.difference(months))} %{tail}"
-
-
-def _points_cell(scenario: Scenario, months: int) -> str:
     ci95 = scenario.difference_ci95.get(months)
     tail = f" ({numbers.signed_interval(ci95)})" if ci95 else ""
     return f"{numbers.signed_percent(scenario.difference(months))}{tail}"

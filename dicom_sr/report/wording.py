@@ -90,8 +90,6 @@ class Wording:
     threshold_points: str
     rules: Mapping[AnswerRule, str]
     rule_stable: str
-    more: str
-    see_report: str
     unsigned: str
 
 
@@ -215,8 +213,6 @@ ENGLISH = Wording(
         "otherwise CCRT",
     },
     rule_stable="{rule}; the answer must hold in at least {share} % of the recomputations",
-    more="and {n} more: see the structured report",
-    see_report="... continued in the structured report",
     unsigned="Computed result, not verified by a person",
 )
 
@@ -333,8 +329,6 @@ CHINESE = Wording(
         AnswerRule.POINT: "仅按 {horizon} 差值决定, 不考虑其 95 % CI: 高于{limit}推荐 ICT+CCRT, 否则推荐 CCRT",
     },
     rule_stable="{rule}; 且至少 {share} % 的重新计算须得出同一答案",
-    more="另有 {n} 条, 见结构化报告",
-    see_report="... 全文见结构化报告",
     unsigned="计算结果, 未经人工核实",
 )
 
