@@ -132,5 +132,5 @@ def _conditions(report: TreatmentReport, words: Wording, size: float) -> list[Pa
 def model_lines(report: TreatmentReport) -> list[str]:
     """Return the lines that name bundle, software version and, where there is one, the nomogram's source."""
     model = report.model
-    lines = [f"{model.name} {model.version}, {model.digest[:19]}", f"cptdn-node {report.software_version}"]
+    lines = [f"{model.name} {model.version}, {model.digest[:19]}", report.software_version]
     return [*lines, *([model.nomogram_citation] if model.nomogram_citation else [])]

@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -213,19 +214,28 @@ def _collect(out: Path, ledger: Ledger, pacs: SmallPacs, report: Report) -> dict
     with ledger.begin() as session:
         objects = objects_of(session, report.id)
     files: dict[str, Path] = {}
+    n_of_kind: Counter[str] = Counter()
     for number, report_object in enumerate(objects):
-        name = NAMES.get(report_object.kind, f"{report_object.kind}-{number}.dcm")
-        files[report_object.kind if report_object.kind in NAMES else f"{report_object.kind}-{number}"] = out / name
+        kind = report_object.kind
+        n_of_kind[kind] += 1
+        name, key = NAMES.get(kind, f"{kind}-{number}.dcm"), kind if kind in NAMES else f"{kind}-{number}"
+        if key in files:  # the next page of the picture
+            key = f"{kind}-{n_of_kind[kind]}"
+            name = f"{Path(name).stem}-{n_of_kind[kind]}.dcm"
+        files[key] = out / name
         shutil.copyfile(pacs.stored[report_object.sop_instance_uid].path, out / name)
     if "pdf" in files:
         encapsulated = dcmread(files["pdf"])
         # The value is padded to even length (PS3.5 8.2); the true length is in (0042,0015).
         data = bytes(encapsulated.EncapsulatedDocument)[: encapsulated.EncapsulatedDocumentLength]
         (out / "report.pdf").write_bytes(data)
-    if "sc" in files:
+    pages = [path for key, path in files.items() if key.split("-")[0] == "sc"]
+    if pages:
         from matplotlib.image import imsave
 
-        imsave(out / "report.png", dcmread(files["sc"]).pixel_array)
+        for number, page in enumerate(pages, start=1):
+            picture = "report.png" if number == 1 else f"report-{number}.png"
+            imsave(out / picture, dcmread(page).pixel_array)
     return files
 
 
