@@ -141,7 +141,7 @@ def draw_slice(canvas: PageCanvas, box: Box, picture: SequencePicture, heat: boo
         opacity = np.clip(np.asarray(picture.attribution_yx, float), 0, 1) * 0.7
         ax.imshow(picture.attribution_yx, cmap="inferno", alpha=opacity, **place)
     _outline(canvas, shown, picture, above)
-    _sides(canvas, shown, picture)
+    _sides(canvas, shown)
 
 
 def _outline(canvas: PageCanvas, shown: Box, picture: SequencePicture, above: int) -> None:
@@ -162,16 +162,14 @@ def _outline(canvas: PageCanvas, shown: Box, picture: SequencePicture, above: in
         ax.add_collection(lines, autolim=False)
 
 
-def _sides(canvas: PageCanvas, shown: Box, picture: SequencePicture) -> None:
-    """Write R and L on small plates at the edges of the picture: on MR the background may be of any grey."""
-    left, right = picture.sides
+def _sides(canvas: PageCanvas, shown: Box) -> None:
+    """Write R and L on small plates at the edges of a picture: on MR the background may be of any grey."""
     size = 16.0
     height = canvas.line_height(size)
     y = shown.y + (shown.height - height) / 2
-    for text, x in ((left, shown.x), (right, shown.x + shown.width - 18)):
-        if text:
-            canvas.rectangle(Box(x, y, 18, height), facecolor="black", edgecolor="none", zorder=2.5)
-            canvas.text(x + 9, y, text, size, "white", True, "center")
+    for text, x in (("R", shown.x), ("L", shown.x + shown.width - 18)):
+        canvas.rectangle(Box(x, y, 18, height), facecolor="black", edgecolor="none", zorder=2.5)
+        canvas.text(x + 9, y, text, size, "white", True, "center")
 
 
 def nomogram(

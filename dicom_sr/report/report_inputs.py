@@ -71,7 +71,7 @@ class SourceStudy:
 
 @dataclass(frozen=True)
 class SequencePicture:
-    """One slice of one MR sequence.
+    """One slice of one MR sequence in radiological view: the patient's right is at the left edge.
 
     Attributes
     ----------
@@ -85,8 +85,6 @@ class SequencePicture:
         Attribution (Grad-CAM) in [0, 1].
     number : str
         The number by which a viewer calls the slice: Instance Number (0020,0013) or frame; empty where unknown.
-    sides : pair of str
-        The patient's side at the left and at the right edge of the picture, "R", "L", or empty where unknown.
     """
 
     role: SeriesRole
@@ -95,7 +93,6 @@ class SequencePicture:
     spacing_mm: tuple[float, float] = (1.0, 1.0)
     attribution_yx: AnyFloatArray | None = None
     number: str = ""
-    sides: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)

@@ -25,8 +25,6 @@ from workers.pipeline.prediction import predict_survival
 from workers.volumes.prepared_study import PreparedSeries, PreparedStudy
 from workers.volumes.stored_slice import StoredSlice
 
-OBLIQUE = 0.5  # a row that runs less than this along the axis from right to left has no clear sides
-
 
 def page_pictures(
     report: TreatmentReport,
@@ -53,7 +51,7 @@ def page_pictures(
     study : PreparedStudy
         Patches and masks; may be empty for a refusal.
     sources : SourceStudy
-        Headers of the MR instances, for the numbers of the slices and the patient's sides.
+        Headers of the MR instances, for the numbers of the slices.
     weighed_most : mapping of SeriesRole to int
         The slice that represents each series, as a row of its patches.
     folder : Path
@@ -67,7 +65,7 @@ def page_pictures(
         image, mask = series.patches[row]
         return SequencePicture(
             series.role, image, mask, (bundle.spacing_mm, bundle.spacing_mm), attribution,
-            number=slice_number(header, series.slices[row]), sides=patient_sides(header, series.slices[row]),
+            number=slice_number(header, series.slices[row]),
         )  # fmt: skip
 
     shown = [series for role, series in study.items() if role in weighed_most]
@@ -92,41 +90,6 @@ def slice_number(header: Dataset | None, stored: StoredSlice) -> str:
         return str(stored.frame_number)
     number = None if header is None else header.get("InstanceNumber")
     return "" if number is None else str(number)
-
-
-def patient_sides(header: Dataset | None, stored: StoredSlice) -> tuple[str, str]:
-    """Return the patient's side at the left and at the right edge of a slice as it is stored.
-
-    Parameters
-    ----------
-    header : Dataset or None
-        Of the instance.
-    stored : StoredSlice
-        Names the frame of a multi-frame instance.
-
-    Returns
-    -------
-    pair of str
-        "R" and "L", or empty where the rows do not run from one side to the other.
-
-    References
-    ----------
-    PS3.3 C.7.6.2.1.1: the first three values are the direction of the rows, x grows to the patient's left.
-    """
-    orientation = None if header is None else _orientation(header, stored.frame_number)
-    if orientation is None or abs(along := float(orientation[0])) < OBLIQUE:
-        return "", ""
-    return ("R", "L") if along > 0 else ("L", "R")
-
-
-def _orientation(header: Dataset, frame: int | None) -> Any:
-    if frame is None:
-        return header.get("ImageOrientationPatient")
-    # Of Enhanced MR either all frames have one orientation or each has its own (PS3.3 C.7.6.16).
-    groups = [*header.get("SharedFunctionalGroupsSequence", ()),
-              *list(header.get("PerFrameFunctionalGroupsSequence", ()))[frame - 1 : frame]]  # fmt: skip
-    planes = (plane for group in groups for plane in group.get("PlaneOrientationSequence", ()))
-    return next((plane.get("ImageOrientationPatient") for plane in planes), None)
 
 
 def model_performance(content: Mapping[str, Any]) -> ModelPerformance | None:
