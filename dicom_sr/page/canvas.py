@@ -60,7 +60,20 @@ class Box:
         return self.y + self.height
 
     def columns(self, n: int, gap: float = 24) -> list[Box]:
-        """Divide the box into `n` columns of equal width with a gap between them, left to right."""
+        """Divide the box into columns of equal width.
+
+        Parameters
+        ----------
+        n : int
+            Their number, at least 1.
+        gap : float
+            Between two of them, in canvas units.
+
+        Returns
+        -------
+        list of Box
+            Left to right.
+        """
         width = (self.width - gap * (n - 1)) / n
         return [Box(self.x + i * (width + gap), self.y, width, self.height) for i in range(n)]
 
@@ -139,7 +152,18 @@ class PageCanvas:
         return self.palette.ict if arm is TreatmentArm.ICT_CCRT else self.palette.ccrt
 
     def points(self, size: float) -> float:
-        """Convert a text size in canvas units to points (1/72 inch)."""
+        """Convert a text size.
+
+        Parameters
+        ----------
+        size : float
+            In canvas units.
+
+        Returns
+        -------
+        float
+            In points (1/72 inch).
+        """
         return size * self.text_scale * self._points_per_unit
 
     def line_height(self, size: float) -> float:

@@ -70,7 +70,20 @@ def guideline_lines(
 
 
 def performance_text(performance: ModelPerformance | None, on_page: PageWords) -> str:
-    """Write in one sentence how the model performed on cases that it had not seen."""
+    """Write how the model performed on cases that it had not seen.
+
+    Parameters
+    ----------
+    performance : ModelPerformance or None
+        C-index and calibration slope with 95 % intervals; None where the bundle states none.
+    on_page : PageWords
+        Words of the language.
+
+    Returns
+    -------
+    str
+        One sentence.
+    """
     if performance is None or performance.c_index is None:
         return on_page.performance_unknown
     slope = on_page.slope.format(slope=_figure(performance.slope, performance.slope_ci95))

@@ -73,7 +73,17 @@ def heading(
 
 
 def banner(canvas: PageCanvas, box: Box, words: Wording) -> None:
-    """Draw the demonstration warning: hatched, over the whole width, in letters as large as fit."""
+    """Draw the demonstration warning: hatched, in letters as large as fit.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        Over the whole width.
+    words : Wording
+        Wording of the language.
+    """
     # Hatched, so that it is also seen on a grey print.
     canvas.rectangle(box, facecolor=canvas.palette.alarm, edgecolor=canvas.palette.alarm_ink, hatch="//", lw=2)
     size = 24.0

@@ -23,7 +23,18 @@ LEGEND_HEIGHT = 24.0
 
 
 def main_pictures(pictures: PagePictures) -> tuple[SequencePicture | None, SequencePicture | None]:
-    """Return the largest section and the slice that weighed most of the sequence that is listed last."""
+    """Return the two slices that the first page shows.
+
+    Parameters
+    ----------
+    pictures : PagePictures
+        With one slice of each kind for each sequence, or without any.
+
+    Returns
+    -------
+    pair of SequencePicture or None
+        Largest section of the tumour, and the slice that the network weighed most, of the sequence that is listed last.
+    """
     largest = pictures.largest[-1] if pictures.largest else None
     weighed = pictures.sequences[-1] if pictures.sequences else None
     return largest, weighed
@@ -88,7 +99,23 @@ def all_slices(canvas: PageCanvas, box: Box, pictures: PagePictures, words: Word
 def slice_with_caption(
     canvas: PageCanvas, box: Box, picture: SequencePicture, kind: str, heat: bool, words: Wording
 ) -> None:
-    """Draw what a slice is, and below it the slice with contour and, where it is asked for, the attribution map."""
+    """Draw what a slice is, and below it the slice.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        For caption and slice.
+    picture : SequencePicture
+        In radiological view.
+    kind : str
+        Second line of the caption.
+    heat : bool
+        Also draw the attribution map.
+    words : Wording
+        Wording of the language.
+    """
     on_page = page_words(words)
     number = on_page.image_number.format(n=picture.number) if picture.number else ""
     y = canvas.fitted(
@@ -122,7 +149,19 @@ def legend(canvas: PageCanvas, box: Box, words: Wording, stacked: bool = False) 
 
 
 def draw_slice(canvas: PageCanvas, box: Box, picture: SequencePicture, heat: bool) -> None:
-    """Draw a slice as large as its box allows, with contour, attribution map, and the patient's sides."""
+    """Draw a slice as large as its box allows, with contour, attribution map, and the patient's sides.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        The page.
+    box : Box
+        The slice is drawn in its upper left corner, with its own proportions in mm.
+    picture : SequencePicture
+        Grey values in [0, 1], in radiological view.
+    heat : bool
+        Also draw the attribution map.
+    """
     ax, (rows, columns) = canvas.drawing, np.shape(picture.image_yx)
     # In millimetres: a patch with other spacings in rows and columns must not be stretched.
     tall = rows * picture.spacing_mm[0] / (columns * picture.spacing_mm[1])

@@ -29,12 +29,38 @@ def arms_of(scenario: Scenario) -> tuple[ArmResult, ArmResult]:
 
 
 def of_hundred(result: ArmResult, months: int) -> int:
-    """Return how many of 100 patients are free of disease, from the displayed rate; half a patient is rounded up."""
+    """Return how many of 100 patients are free of disease.
+
+    Parameters
+    ----------
+    result : ArmResult
+        Its displayed rate counts.
+    months : int
+        One of the report's horizons.
+
+    Returns
+    -------
+    int
+        0 to 100; half a patient is rounded up.
+    """
     return int(result.dfs[months].value * N_ICONS + 0.5 + 1e-9)
 
 
 def frequencies_height(canvas: PageCanvas, report: TreatmentReport) -> float:
-    """Return the height that `frequencies` needs, in canvas units."""
+    """Return the height that `frequencies` needs.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        Measures the text.
+    report : TreatmentReport
+        A computed report: each scenario has its own icons.
+
+    Returns
+    -------
+    float
+        In canvas units.
+    """
     return len(report.scenarios) * _scenario_height(canvas, report) + canvas.line_height(16) + 2
 
 

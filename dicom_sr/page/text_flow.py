@@ -77,12 +77,38 @@ def lines_of(canvas: PageCanvas, paragraphs: Sequence[Paragraph], width: float) 
 
 
 def line_height(canvas: PageCanvas, line: Paragraph) -> float:
-    """Return the height of one line with the space above it."""
+    """Return the height of one line with the space above it.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        Measures the text.
+    line : Paragraph
+        From `lines_of`.
+
+    Returns
+    -------
+    float
+        In canvas units.
+    """
     return line.gap + canvas.line_height(line.size)
 
 
 def height_of(canvas: PageCanvas, lines: Sequence[Paragraph]) -> float:
-    """Return the height of lines that were wrapped, in canvas units."""
+    """Return the height of lines.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        Measures the text.
+    lines : sequence of Paragraph
+        From `lines_of`.
+
+    Returns
+    -------
+    float
+        In canvas units.
+    """
     return sum(line_height(canvas, line) for line in lines)
 
 

@@ -40,7 +40,20 @@ class AnswerStatement:
 
 
 def statement_of(report: TreatmentReport, scenario: Scenario) -> AnswerStatement:
-    """Return what the sentence of one scenario of a report says."""
+    """Return what the sentence of one scenario of a report says.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        With horizon, threshold and stability.
+    scenario : Scenario
+        One of the report's.
+
+    Returns
+    -------
+    AnswerStatement
+        Difference and interval as displayed, as fractions.
+    """
     months = report.model.horizon_months
     return AnswerStatement(
         scenario.recommendation, scenario.ground, scenario.difference(months), scenario.difference_ci95.get(months),
@@ -106,7 +119,20 @@ def points_text(difference: float, ci95: tuple[float, float] | None, words: Word
 
 
 def limit_text(threshold: float, words: Wording) -> str:
-    """Write the threshold: "zero", or "the threshold of 2 percentage points"."""
+    """Write the threshold.
+
+    Parameters
+    ----------
+    threshold : float
+        A fraction.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    str
+        "zero", or for example "the threshold of 2 percentage points".
+    """
     if threshold == 0:
         return words.zero
     return words.threshold_points.format(threshold=numbers.threshold(threshold))

@@ -276,7 +276,7 @@ def pictures() -> PagePictures:
     for role, gain in zip(ROLES, (0.5, 0.7, 0.9), strict=True):
         image = np.clip(head * (0.45 + 0.1 * np.sin(x / 9) * np.cos(y / 7)) + 0.3 * gain * mask, 0, 1)
         heat = np.exp(-(((y - 72) / 14) ** 2 + ((x - 90) / 12) ** 2))
-        sequences.append(SequencePicture(role, image, mask, (0.9, 0.9), heat, "14", ("R", "L")))
+        sequences.append(SequencePicture(role, image, mask, (0.9, 0.9), heat, "14"))
     largest = tuple(replace(each, attribution_yx=None, number="12") for each in sequences)
     months = np.arange(0.0, 61.0)
     curves = tuple(

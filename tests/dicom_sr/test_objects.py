@@ -256,11 +256,11 @@ def test_a_change_of_any_field_is_found_by_reading_back() -> None:
 
 def test_an_object_without_an_attribute_that_its_iod_requires_is_refused() -> None:
     objects = build_objects(samples.scored(), samples.sources(), samples.pictures(), ALL_KINDS)
-    for built, keyword in zip(
-        objects,
-        ["SegmentSequence"] * 3 + ["CompletionFlag", "ConversionType", "MIMETypeOfEncapsulatedDocument"],
-        strict=False,
-    ):
+    required = {"seg": "SegmentSequence", "sr": "CompletionFlag", "sc": "ConversionType"}
+    required |= {"pdf": "MIMETypeOfEncapsulatedDocument"}
+    assert set(required) <= {built.kind.partition("-")[0] for built in objects}
+    for built in objects:
+        keyword = required.get(built.kind.partition("-")[0], "ConversionType")
         broken = Dataset()
         broken.update(built.dataset)
         broken.file_meta = built.dataset.file_meta

@@ -24,7 +24,7 @@ class Launched:
     """A command that runs, with the methods of `subprocess.Popen` that tests use."""
 
     def __init__(self, arguments: list[str], log: Path, errors: Path, folder: Path | None) -> None:
-        self._process = _CONTEXT.Process(target=_run, args=(arguments, log, errors, folder))
+        self._process = _CONTEXT.Process(target=_run, args=(arguments, log, errors, folder, dict(os.environ)))
         self._process.start()
         self.pid = self._process.pid or 0
 
@@ -64,8 +64,11 @@ def run_forked(*arguments: str, cwd: Path | None = None) -> subprocess.Completed
         )
 
 
-def _run(arguments: list[str], log: Path, errors: Path, folder: Path | None) -> None:
+def _run(arguments: list[str], log: Path, errors: Path, folder: Path | None, environment: dict[str, str]) -> None:
     os.setsid()
+    # The fork server has the environment of its own start; a test may have changed it since.
+    os.environ.clear()
+    os.environ.update(environment)
     for file, descriptor in ((log, 1), (errors, 2)):
         output = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         os.dup2(output, descriptor)

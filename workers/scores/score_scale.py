@@ -28,6 +28,8 @@ class LinearScale:
 
     def apply(self, scores: FloatArray) -> FloatArray:
         """Return scores in (-1, 1) on this scale, same shape; NaN stays NaN."""
+        if self == LinearScale():  # exactly the same, which tanh of atanh is not
+            return scores
         inner = np.arctanh(np.clip(scores, -LARGEST_SCORE, LARGEST_SCORE))
         return np.asarray(np.tanh(self.intercept + self.slope * inner))
 

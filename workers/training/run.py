@@ -34,6 +34,7 @@ from config.indication.profile import Indication
 from config.trial_evidence import EFFECT
 from workers.bundles.bundle import Bundle
 from workers.bundles.bundle_files import (
+    COMPARISON_MODELS,
     DISTRIBUTIONS,
     NOMOGRAM,
     SCORES,
@@ -206,7 +207,10 @@ def train_bundle(
     member_patients = [cohort.where(training & (fit.fold != k + 1)).patient_ids for k in range(n_folds)]
     _write_members(out, fit, distributions, [source.scale.of(patients) for patients in member_patients])
     nomogram = _write_nomogram(out, cohort, training, fit, description)
-    _write_comparison_models(out, cohort, training, fit, nomogram)
+    (out / COMPARISON_MODELS).unlink(missing_ok=True)
+    # Beside a given nomogram they would be of other patients than it was fitted on.
+    if published is None:
+        _write_comparison_models(out, cohort, training, fit, nomogram)
     content = _manifest(cohort, training, fit, source, config, description, loader.device, origin)
     if scale is not None:
         content["training"]["score_scale"] = {**scale.to_json(), "of": nomogram.digest}
