@@ -328,16 +328,16 @@ def rates(page: Page) -> list[str]:
 def printed_rates(dfs: dict[str, Any], difference: dict[str, float], ends: dict[str, list[float]]) -> list[str]:
     """The same cells from the JSON of a report."""
 
-    def cell(value: float, ci95: list[float], sign: str = "") -> str:
+    def cell(value: float, ci95: list[float], sign: str = "", unit: str = " %") -> str:
         low, high = (f"{end * 100:{sign}.1f}" for end in ci95)
-        return f"{value * 100:{sign}.1f} % 95 % CI {low} to {high}"
+        return f"{value * 100:{sign}.1f}{unit} 95 % CI {low} to {high}"
 
     rows = [
         cell(dfs[arm][month]["value"], dfs[arm][month]["ci95"])
         for arm in ("ICT+CCRT", "CCRT")
         for month in ("60", "36")
     ]
-    return [*rows, *(cell(difference[month], ends[month], "+") for month in ("60", "36"))]
+    return [*rows, *(cell(difference[month], ends[month], "+", "") for month in ("60", "36"))]
 
 
 def test_the_program_names_the_pages_when_it_is_ready(site: Site) -> None:
