@@ -326,11 +326,12 @@ class ReportSettings(_Section):
 
     @model_validator(mode="after")
     def _guideline_text_is_signed(self) -> ReportSettings:
-        said = (self.guideline_text, self.guideline_source, self.guideline_date, self.guideline_signer)
-        if any(said) and not all(said):
+        names = ("guideline_text", "guideline_source", "guideline_date", "guideline_signer")
+        missing = [name for name in names if not getattr(self, name)]
+        if 0 < len(missing) < len(names):
             raise ValueError(
-                "expected guideline_text together with its guideline_source, guideline_date and guideline_signer, "
-                "found only some of them: a text about treatment has a source, a date and somebody who answers for it"
+                f"expected {', '.join(names)} together, since a text about treatment has a source, a date and a "
+                f"signer; found no {' and no '.join(missing)}"
             )
         return self
 

@@ -14,7 +14,7 @@ def operating_user() -> str:
     -------
     str
         ``LOGNAME`` or ``USER`` where one is set, else the name in the password file; "user without a name" where the
-        system has none, as in a container that runs under a bare number: a number names nobody.
+        system has none, as in a container that runs under a bare number: a number is no name.
     """
     for variable in ("LOGNAME", "USER"):
         if name := os.environ.get(variable):

@@ -51,10 +51,11 @@ def _written(report: TreatmentReport, options: ReportOptions) -> Iterator[Conten
     if report.conditions:
         yield text(codes.CONDITIONS_OF_USE, condition_lines(report, options.language))
     yield from reason_items(codes.REFUSAL, report.refusals)
+    named = [(codes.WARNING, each) for each in report.warnings] + [
+        (codes.QUALITY_FINDING, each) for each in report.quality
+    ]
     # In one order of severity; the concept of each says which list it is of.
-    warnings = set(map(id, report.warnings))
-    for finding in report.findings:
-        name = codes.WARNING if id(finding) in warnings else codes.QUALITY_FINDING
+    for name, finding in sorted(named, key=lambda pair: pair[1].severity.rank):
         yield from reason_items(name, [finding])
     if report.computed:
         # OHIF draws a TEXT item named 121071 "Finding" in a fixed-width font, which an aligned table needs.

@@ -19,7 +19,6 @@ class Wording:
 
     title: str
     demonstration: str
-    recommended: str
     not_computed: str
     reasons: str
     regimen_ict: str
@@ -100,7 +99,6 @@ _GAIN_ZH = "{answer}: ICT+CCRT 减 CCRT 的 {horizon} 差值为 {gain}"
 ENGLISH = Wording(
     title="Treatment decision nomogram (CPTDN), nasopharyngeal carcinoma",
     demonstration="DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
-    recommended="Recommended regimen",
     not_computed="NOT COMPUTED",
     reasons="Reasons",
     regimen_ict="ICT+CCRT",
@@ -219,7 +217,6 @@ ENGLISH = Wording(
 CHINESE = Wording(
     title="鼻咽癌治疗决策列线图 (CPTDN)",
     demonstration="演示模型 — 不得用于临床 / DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
-    recommended="推荐方案",
     not_computed="未计算",
     reasons="原因",
     regimen_ict="ICT+CCRT",

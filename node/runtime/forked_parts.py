@@ -35,29 +35,22 @@ class _Process(Protocol):
     def join(self, timeout: float | None = None) -> None: ...
 
 
-class ForkedPart:
-    """A forked process that waits for `run`; afterwards it has the methods of `subprocess.Popen`.
+class ForkedProcess:
+    """A process of `multiprocessing` with the methods of `subprocess.Popen`.
 
     Parameters
     ----------
     process : multiprocessing.Process
         Started.
-    start_pipe : int
-        Descriptor of the write end of a pipe to its standard input; it ends when that is closed.
     """
 
-    def __init__(self, process: _Process, start_pipe: int) -> None:
+    def __init__(self, process: _Process) -> None:
         self._process = process
-        self._start_pipe = start_pipe
 
     @property
     def pid(self) -> int:
         """The process id."""
         return self._process.pid or 0
-
-    def run(self, environment: Mapping[str, str]) -> None:
-        """Let the process run its command with these further variables."""
-        os.write(self._start_pipe, json.dumps(dict(environment)).encode() + b"\n")
 
     def poll(self) -> int | None:
         """Return the exit code, the negative number of a signal, or None while the process runs."""
@@ -79,6 +72,26 @@ class ForkedPart:
     def kill(self) -> None:
         """Send SIGKILL, unless the process has ended."""
         self.send_signal(signal.SIGKILL)
+
+
+class ForkedPart(ForkedProcess):
+    """A forked process that waits for `run`.
+
+    Parameters
+    ----------
+    process : multiprocessing.Process
+        Started.
+    start_pipe : int
+        Descriptor of the write end of a pipe to its standard input; it ends when that is closed.
+    """
+
+    def __init__(self, process: _Process, start_pipe: int) -> None:
+        super().__init__(process)
+        self._start_pipe = start_pipe
+
+    def run(self, environment: Mapping[str, str]) -> None:
+        """Let the process run its command with these further variables."""
+        os.write(self._start_pipe, json.dumps(dict(environment)).encode() + b"\n")
 
     def close(self) -> None:
         """Close the pipe: a process that has not been told to run ends, another one stops as by SIGTERM."""
@@ -102,8 +115,8 @@ def forked_parts(parts: Mapping[str, Sequence[str]], modules: Collection[str]) -
         By name of the part. Empty when this process has threads already.
     """
     for module in modules:
-        # Of any kind: the part imports it as well, says what is wrong with it, and is restarted.
-        with suppress(Exception):
+        # A missing module or library: the part imports it as well and says so. Any other error is one of this program.
+        with suppress(ImportError, OSError):
             importlib.import_module(module)
     if threading.active_count() > 1:
         yield {}

@@ -14,39 +14,23 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from node.runtime.forked_parts import ForkedProcess
 from node.runtime.local_installation import MODULES, MODULES_OF_PAGES
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([*MODULES, *MODULES_OF_PAGES, "node.cli.up", "tests.flow.launcher"])
 
 
-class Launched:
+class Launched(ForkedProcess):
     """A command that runs, with the methods of `subprocess.Popen` that tests use."""
 
     def __init__(self, arguments: list[str], log: Path, errors: Path, folder: Path | None) -> None:
-        self._process = _CONTEXT.Process(target=_run, args=(arguments, log, errors, folder, dict(os.environ)))
-        self._process.start()
-        self.pid = self._process.pid or 0
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int:
-        self._process.join(timeout)
-        code = self._process.exitcode
-        if code is None:
-            raise subprocess.TimeoutExpired(["cptdn"], timeout or 0.0)
-        return code
-
-    def send_signal(self, number: int) -> None:
-        if self.poll() is None:
-            os.kill(self.pid, number)
+        process = _CONTEXT.Process(target=_run, args=(arguments, log, errors, folder, dict(os.environ)))
+        process.start()
+        super().__init__(process)
 
     def terminate(self) -> None:
         self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
 
 
 def launch(*arguments: str, log: Path, errors: Path | None = None, cwd: Path | None = None) -> Launched:

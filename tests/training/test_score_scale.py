@@ -97,7 +97,7 @@ def test_out_of_fold_survival_is_that_of_the_observed_events(tmp_path: Path) -> 
     fold = np.arange(4_000) % 4 + 1
     unseen = predict_out_of_fold(cohort, fold, wrong, PUBLISHED, PUBLISHED.indication)
     outcome = cohort.outcome("dfs")
-    observed = float(np.mean((outcome.durations_days > 1800) | ~outcome.event_observed))  # nobody is censored earlier
+    observed = float(np.mean((outcome.durations_days > 1800) | ~outcome.event_observed))
     assert float(np.mean(unseen.survival[60])) == pytest.approx(observed, abs=0.02)
     covariates = PatientCovariates(
         cohort.column("age_years"), cohort.column("ebv_dna_gt_4000"), wrong.prognostic, wrong.predictive

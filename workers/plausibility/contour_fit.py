@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -115,10 +115,11 @@ def _summary(plain: Agreement, turned: Agreement, reflected: Sequence[float | No
         (np.abs(y)[:, None] <= MIRROR_YX_MM[0]) & (np.abs(x)[None, :] <= MIRROR_YX_MM[1])
         for y, x in ((y_mm, x_mm), (y_turned_mm, x_turned_mm))
     ]
+    at_place = (np.abs(y_mm)[:, None] <= PLANE_MM) & (np.abs(x_mm)[None, :] <= PLANE_MM)
     at_planes = [value for value in reflected if value is not None]
     return ContourFit(
         float(plain.values[middle][in_plane <= HERE_MM].max()), moved, (to_back, to_left),
         float(others.max(initial=-1.0)),
         float(plain.values[middle][within[0]].max()), float(turned.values[0][within[1]].max()),
-        _at(replace(plain, values=plain.values[[middle]]), 0.0) or 0.0, max(at_planes, default=None),
+        float(plain.values[middle][at_place].max()), max(at_planes, default=None),
     )  # fmt: skip

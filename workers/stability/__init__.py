@@ -1,1 +1,1 @@
-"""Whether the answer stays the same when the inputs change by as little as nobody can rule out."""
+"""Whether the answer stays the same when the inputs change by as little as contours and slices vary."""
