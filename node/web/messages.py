@@ -133,7 +133,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     # one case
     "case": ("Case", "病例"),
     "what_to_do": ("What to do", "处理建议"),
-    "recommended": ("Recommended regimen", "推荐方案"),
+    "answer": ("Answer", "结论"),
     "not_computed": ("NOT COMPUTED", "未计算"),
     "regimen_long_ICT+CCRT": ("induction chemotherapy, then concurrent chemoradiotherapy", "诱导化疗后同步放化疗"),
     "regimen_long_CCRT": ("concurrent chemoradiotherapy alone", "单纯同步放化疗"),

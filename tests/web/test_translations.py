@@ -17,7 +17,7 @@ from node.web.translations import translations_of
 HERE = Path(node.web.__file__).parent
 # message -> field of dicom_sr/report/wording.py
 SHARED = {
-    "demonstration": "demonstration", "recommended": "recommended", "not_computed": "not_computed", "ci": "ci",
+    "demonstration": "demonstration", "not_computed": "not_computed", "ci": "ci",
     "difference": "difference", "points": "points", "inputs": "inputs", "age": "age", "years": "years", "ebv": "ebv",
     "copies": "copies", "stage": "stage", "unverified": "unverified", "unknown": "unknown", "prognostic": "prognostic",
     "predictive": "predictive", "volume": "volume", "contour": "contour", "source": "source", "warnings": "warnings",
