@@ -41,9 +41,12 @@ class Evidence:
         return dataset
 
 
-def sr_uid(report: TreatmentReport, sop_class: SrClass) -> str:
-    """Return the SOP Instance UID of the SR; each SOP class is another object and has another UID."""
-    return uid_for(report.report_identity, "sr" if sop_class == "comprehensive_3d" else f"sr/{sop_class}")
+def sr_uid(report: TreatmentReport, options: ReportOptions) -> str:
+    """Return the SOP Instance UID of the SR; each SOP class and each predecessor makes another object of it."""
+    kind = "sr" if options.sop_class == "comprehensive_3d" else f"sr/{options.sop_class}"
+    if options.predecessors is not None:
+        kind += "/after/" + "/".join(uid for _, uid in options.predecessors)
+    return uid_for(report.report_identity, kind)
 
 
 def build_sr(
@@ -75,7 +78,7 @@ def build_sr(
         SegmentReference(str(seg.SOPInstanceUID), _source_series(seg), mask.contour, mask.drawn_here)
         for seg, mask in zip(segmentations, sources.masks if segmentations else (), strict=True)
     ]
-    sop_instance_uid = sr_uid(report, options.sop_class)
+    sop_instance_uid = sr_uid(report, options)
     evidence = [each.as_dataset() for each in all_evidence(report, sources, segmentations)]
     # highdicom copies patient and study from the first evidence.
     for element in patient_and_study(sources):
@@ -138,8 +141,11 @@ def _source_series(segmentation: Dataset) -> str:
 
 
 def _predecessors(report: TreatmentReport, options: ReportOptions) -> list[Dataset]:
+    predecessors = options.predecessors
+    if predecessors is None:
+        predecessors = tuple((SR_SOP_CLASS_UIDS[options.sop_class], uid) for uid in report.predecessors)
     # The series of an SR follows from its UID, so a predecessor can be referenced without reading it again.
     return [
-        Evidence(report.study_instance_uid, series_uid_of(uid), SR_SOP_CLASS_UIDS[options.sop_class], uid).as_dataset()
-        for uid in report.predecessors
+        Evidence(report.study_instance_uid, series_uid_of(uid), sop_class, uid).as_dataset()
+        for sop_class, uid in predecessors
     ]

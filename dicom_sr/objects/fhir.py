@@ -95,7 +95,7 @@ def fhir_bundle(
 def _diagnostic_report(report: TreatmentReport, options: ReportOptions, pdf: bytes | None) -> Resource:
     document: Resource = {
         "resourceType": "DiagnosticReport",
-        "identifier": [_uid_identifier(sr_uid(report, options.sop_class))],
+        "identifier": [_uid_identifier(sr_uid(report, options))],
         "status": _status(report, options),
         "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "RAD"}]}],
         "code": {**_concept(codes.REPORT_TITLE), "text": "CPTDN treatment decision report"},

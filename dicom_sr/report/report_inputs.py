@@ -188,6 +188,10 @@ class ReportOptions:
         Institution Name (0008,0080) of the objects.
     guideline : GuidelineText or None
         The site's text about guidelines and harms on the pages; None has the sentence that comes with the program.
+    predecessors : tuple of (str, str) or None
+        SOP Class UID and SOP Instance UID of the earlier SRs that the SR replaces at one destination, where these are
+        not those of the report: a destination that refuses a SOP class has other forms of them, or none. None: the
+        report's.
     """
 
     kinds: tuple[ObjectKind, ...] = ("sr", "sc", "pdf", "seg")
@@ -198,6 +202,7 @@ class ReportOptions:
     preliminary: bool = True
     institution: str | None = None
     guideline: GuidelineText | None = None
+    predecessors: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from node.dicom.network.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT_PUSH
 from node.dicom.network.server import HANDSHAKE_TIMEOUT_S
 from node.dicom.network.statuses import EventReportStatus, StoreStatus
 from node.dicom.scp.receive import MIN_BYTES_PER_S
-from node.ledger.deliveries import FAILURE_REASONS, NOT_RESENDABLE
+from node.ledger.commitments import FAILURE_REASONS, NOT_RESENDABLE
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 PRODUCT = "cptdn-node"

@@ -1,47 +1,36 @@
-"""Deliveries: all objects of one report to one PACS, from `pending` over `sent` to `delivered` or `dead`.
+"""Deliveries: all objects of one report to one destination; `delivery_machine` is the table of their states.
 
     pending     something still has to be sent, at `not_before`
-    sent        all that the PACS accepts is stored there; its commitment is awaited until `not_before`
-    delivered   committed, where the PACS offers storage commitment
-    dead        given up, with the reason; an administrator may retry it
-    superseded  replaced by a newer report before it was sent
+    sent        all that the destination accepts is stored there; its commitment is awaited until `not_before`
+    delivered   committed, where the destination offers storage commitment
+    dead        given up, with the reason; an administrator may retry it while its report is the current one
+    superseded  replaced by a newer report
 
-`objects` maps each SOP Instance UID to {"status", "committed", "note"}; the status is "stored", "refused", or None (or
-there is no entry) while the object has to be sent.
+`objects` maps each SOP Instance UID to what is recorded of it (`record_object`). Results of storage commitment are
+recorded by `commitments`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any
 
 import structlog
-from sqlalchemy import or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import func, or_, select, update
+from sqlalchemy.orm import Session, aliased
 
 from config.errors import InputError
-from node.ledger.backoff import backoff_s
-from node.ledger.database import Ledger, now_utc
+from node.ledger import delivery_machine
+from node.ledger.database import now_utc
+from node.ledger.delivery_machine import DEAD, DELIVERED, PENDING, RETRY_REFUSED, SUPERSEDED, Event, Facts, State
 from node.ledger.outbox import enqueue, pending_ids
 from node.ledger.tables import Delivery, Report
 from node.messaging.messages import DELIVER_REPORT
 
-OPEN_STATES = ("pending", "sent")
-STATES = (*OPEN_STATES, "delivered", "dead", "superseded")
+OPEN_STATES = delivery_machine.OPEN_STATES
+STATES = tuple(State)
 STORED, REFUSED = "stored", "refused"
-
-# Failure Reason (0008,1197) of a commitment, PS3.3 section C.14
-FAILURE_REASONS = {
-    0x0110: "processing failure",
-    0x0112: "no such object instance",
-    0x0119: "class/instance conflict",
-    0x0122: "referenced SOP class not supported",
-    0x0131: "duplicate transaction UID",
-    0x0213: "resource limitation",
-}
-NOT_RESENDABLE = frozenset({0x0119, 0x0122})  # the same bytes would fail again
-RESEND_FIRST_S, RESEND_LONGEST_S = 5.0, 3600.0
 
 log = structlog.get_logger("cptdn.delivery")
 
@@ -49,7 +38,8 @@ log = structlog.get_logger("cptdn.delivery")
 def claim(session: Session, delivery_id: int, owner: str, now: datetime, lease: timedelta) -> Delivery | None:
     """Take the lease of a delivery that is due and not leased; None otherwise.
 
-    Condition and lease are one UPDATE, so that two workers can never both have it.
+    Condition and lease are one UPDATE, so that two workers can never both have it. An earlier report of the study that
+    is being sent to the same destination comes first: the destination must not get it after the newer one.
 
     Parameters
     ----------
@@ -60,6 +50,8 @@ def claim(session: Session, delivery_id: int, owner: str, now: datetime, lease: 
     lease : timedelta
         Until when another worker must not take it, unless `extend_lease` is called.
     """
+    if earlier_in_flight(session, delivery_id, now) is not None:
+        return None
     updated = session.execute(
         update(Delivery)
         .where(
@@ -75,6 +67,26 @@ def claim(session: Session, delivery_id: int, owner: str, now: datetime, lease: 
         return None
     # The UPDATE went past the identity map of the session, which may contain the row as it was before.
     return session.get_one(Delivery, delivery_id, populate_existing=True)
+
+
+def earlier_in_flight(session: Session, delivery_id: int, now: datetime) -> int | None:
+    """Return the delivery of an earlier report of the study that a worker is sending to the same destination now."""
+    this, report = aliased(Delivery), aliased(Report)
+    return session.scalar(
+        select(Delivery.id)
+        .join(Report, Delivery.report_id == Report.id)
+        .join(report, report.study_instance_uid == Report.study_instance_uid)
+        .join(this, this.report_id == report.id)
+        .where(
+            this.id == delivery_id,
+            Report.revision < report.revision,
+            Delivery.pacs == this.pacs,
+            # One that awaits its commitment has sent everything.
+            Delivery.state.in_((PENDING, SUPERSEDED)),
+            Delivery.lease_until >= now,
+        )
+        .limit(1)
+    )
 
 
 def extend_lease(session: Session, delivery_id: int, owner: str, lease: timedelta) -> bool:
@@ -97,7 +109,8 @@ def extend_lease(session: Session, delivery_id: int, owner: str, lease: timedelt
 def get_leased(session: Session, delivery_id: int, owner: str) -> Delivery | None:
     """Return the delivery, locked, while the lease is still this owner's; None otherwise.
 
-    Only an owner with a lease may record an outcome: one that was suspended must not overwrite its successor's.
+    Only an owner with a lease may record an outcome: one that was suspended must not overwrite its successor's. The
+    delivery may have ended meanwhile: `apply` says what an event means then.
     """
     delivery = session.get(Delivery, delivery_id, with_for_update=True)
     return delivery if delivery is not None and delivery.lease_owner == owner else None
@@ -114,8 +127,27 @@ def release(delivery: Delivery) -> None:
     delivery.lease_owner = delivery.lease_until = None
 
 
+def begin_objects(delivery: Delivery, sop_instance_uids: Iterable[str]) -> None:
+    """Record that objects are about to be sent: until their outcome is recorded, the destination may have them."""
+    begun = {
+        uid: {**ENTRY, **delivery.objects.get(uid, {}), "status": None, "begun": True} for uid in sop_instance_uids
+    }  # fmt: skip
+    delivery.objects = {**delivery.objects, **begun}
+
+
+def forget_begun(delivery: Delivery) -> None:
+    """Record that nothing of what was begun has reached the destination."""
+    delivery.objects = {uid: {**entry, "begun": False} for uid, entry in delivery.objects.items()}
+
+
 def record_object(
-    delivery: Delivery, sop_instance_uid: str, *, status: str | None, committed: bool = False, note: str = ""
+    delivery: Delivery,
+    sop_instance_uid: str,
+    *,
+    status: str | None,
+    committed: bool = False,
+    note: str = "",
+    uncommittable: bool = False,
 ) -> None:
     """Record the outcome of one object.
 
@@ -124,14 +156,26 @@ def record_object(
     status : str or None
         `STORED`, `REFUSED`, or None when it has to be sent (again).
     committed : bool
-        Whether the PACS has committed it.
+        Whether the destination has committed it.
     note : str
         Reason for people; empty when there is none.
+    uncommittable : bool
+        Whether the destination has said that it never will.
     """
+    before = delivery.objects.get(sop_instance_uid, ENTRY)
+    # How often it was stored there: a result of a request that is older than the last time says nothing about it.
+    n_stored = before.get("times_stored", int(before["status"] == STORED))
+    n_stored += status == STORED and before["status"] != STORED
+    entry = {
+        "status": status, "committed": committed, "note": note, "uncommittable": uncommittable,
+        "times_stored": n_stored, "begun": bool(before.get("begun")) and status is None,
+    }  # fmt: skip
     # A new dictionary, because SQLAlchemy notices no change inside a JSON value: an assignment marks the column as
     # changed.
-    entry = {"status": status, "committed": committed, "note": note}
     delivery.objects = {**delivery.objects, sop_instance_uid: entry}
+
+
+ENTRY: Mapping[str, Any] = {"status": None, "committed": False, "note": ""}  # of an object without an outcome
 
 
 def wait_until(session: Session, delivery: Delivery, when: datetime) -> None:
@@ -146,111 +190,50 @@ def wait_until(session: Session, delivery: Delivery, when: datetime) -> None:
     enqueue(session, DELIVER_REPORT, [delivery.id], not_before=when)
 
 
-def finish(delivery: Delivery, state: str, error_text: str | None = None) -> None:
-    """Set the last state of a delivery and end its lease.
+def apply(delivery: Delivery, event: Event, facts: Facts, text: str | None) -> State:
+    """Change the state of a delivery as the table says, with its reason; return the state.
 
     Parameters
     ----------
-    state : str
-        ``delivered`` or ``dead``.
-    error_text : str, optional
-        Reason for people; None when nothing is left to say.
+    event : Event
+        What has happened.
+    facts : Facts
+        For the guards of the table.
+    text : str or None
+        Reason or remark for people; a dead delivery needs one. An ended delivery that stays as it is keeps its text.
     """
-    delivery.state, delivery.error_text = state, error_text
-    release(delivery)
+    row = delivery_machine.transition(delivery.state, event, facts)
+    if row.to is DEAD and row.state is not DEAD and not text:
+        raise ValueError(f"expected a reason for giving up delivery {delivery.id} ({event.value}), found none")
+    if row.to is not row.state or row.to in OPEN_STATES:
+        delivery.error_text = text or None
+    if row.to is not row.state:
+        log.info(
+            "delivery_state", delivery=delivery.id, pacs=delivery.pacs, before=delivery.state, state=str(row.to),
+            cause=event.value, reason=text,
+        )  # fmt: skip
+        delivery.state = row.to.value
+    return row.to
 
 
-class Commitment(Protocol):
-    """The result of one storage commitment transaction as a PACS reports it (PS3.4 J.3.3)."""
-
-    @property
-    def transaction_uid(self) -> str:
-        """Transaction UID (0008,1195) of the request."""
-
-    @property
-    def committed(self) -> tuple[str, ...]:
-        """SOP Instance UIDs of the Referenced SOP Sequence (0008,1199)."""
-
-    @property
-    def failed(self) -> Mapping[str, int]:
-        """Failure Reason (0008,1197) by SOP Instance UID, from the Failed SOP Sequence (0008,1198)."""
+def facts_of(session: Session, delivery: Delivery, has_patience: bool = True) -> Facts:
+    """Return what the guards of the table ask about a delivery."""
+    return Facts(replaced_by(session, delivery.report_id) is None, has_patience)
 
 
-def record_commitment(ledger: Ledger) -> Callable[[Commitment], bool]:
-    """Return the function that the node calls with each commitment result.
-
-    Returns
-    -------
-    callable
-        Records a result (`write_commitment`) and returns whether a delivery of this ledger had requested it.
-    """
-
-    def record(result: Commitment) -> bool:
-        with ledger.begin() as session:
-            delivery = write_commitment(session, result, now_utc())
-        if delivery is not None:
-            log.info("commitment", delivery=delivery.id, state=delivery.state, failed=len(result.failed))
-        return delivery is not None
-
-    return record
+def replaced_by(session: Session, report_id: int) -> int | None:
+    """Return the revision of the newest report of the study when it is a newer one than this."""
+    report = session.get_one(Report, report_id)
+    newest = session.scalar(
+        select(func.max(Report.revision)).where(Report.study_instance_uid == report.study_instance_uid)
+    )
+    return newest if newest is not None and newest > report.revision else None
 
 
-def write_commitment(session: Session, result: Commitment, now: datetime) -> Delivery | None:
-    """Record a commitment result in its delivery.
-
-    A repeated result changes nothing. Objects that failed are sent again, unless that cannot help (`NOT_RESENDABLE`). A
-    result may contain a part of the objects only; the delivery then waits for the rest.
-
-    Returns
-    -------
-    Delivery or None
-        None when no delivery has requested this transaction.
-    """
-    requested = select(Delivery).where(Delivery.transaction_uid == result.transaction_uid)
-    delivery = session.scalar(requested.with_for_update())
-    # A PACS repeats its N-EVENT-REPORT when our response did not arrive (PS3.4 J.3.3 lets it do so on an association of
-    # its own), and a result may come after the deadline: `delivered`, `dead` and `superseded` stay what they are.
-    if delivery is None or delivery.state != "sent":
-        return delivery
-    # Only objects of this delivery: a PACS that reports other UIDs, too, must not add entries to it.
-    for uid in result.committed:
-        if uid in delivery.objects:
-            record_object(delivery, uid, status=STORED, committed=True, note=delivery.objects[uid]["note"])
-    send_again = False
-    for uid, reason in result.failed.items():
-        if uid in delivery.objects:
-            # "No such object instance" (0112H) and a processing failure may be cured by sending the object again: the
-            # PACS has lost or not finished it. What can never be committed stays "stored", because it is in the PACS.
-            resend = reason not in NOT_RESENDABLE
-            send_again = send_again or resend
-            text = f"not committed: {FAILURE_REASONS.get(reason, f'reason {reason:04X}')}"
-            record_object(delivery, uid, status=None if resend else STORED, note=text)
-    # The transaction UID stays in the row until the next request replaces it; state `pending` makes late results
-    # harmless.
-    if send_again:
-        delivery.state, delivery.attempts = "pending", delivery.attempts + 1
-        delivery.error_text = f"the PACS could not commit {len(result.failed)} object(s); they are sent again"
-        seconds = backoff_s(RESEND_FIRST_S, RESEND_LONGEST_S, delivery.attempts)
-        wait_until(session, delivery, now + timedelta(seconds=seconds))
-    elif not awaiting_commitment(delivery, result.failed):  # else a partial result: the rest is still awaited
-        delivery.committed_at = None if result.failed else now
-        finish(delivery, "delivered", "stored; the PACS cannot commit all of it" if result.failed else None)
-    return delivery
-
-
-def awaiting_commitment(delivery: Delivery, uncommittable: Collection[str] = ()) -> list[str]:
-    """Return the SOP Instance UIDs that the PACS has stored and not committed.
-
-    Parameters
-    ----------
-    uncommittable : collection of str
-        SOP Instance UIDs that are left out, because the PACS has said that it cannot commit them.
-    """
-    return [
-        uid
-        for uid, entry in delivery.objects.items()
-        if entry["status"] == STORED and not entry["committed"] and uid not in uncommittable
-    ]
+def remark_on(delivery: Delivery) -> str:
+    """Return the remark on a successful delivery: how many companions were refused; empty when none was."""
+    refused = sum(entry["status"] == REFUSED for entry in delivery.objects.values())
+    return f"{refused} object(s) refused by the destination" if refused else ""
 
 
 def requeue_due(session: Session, now: datetime) -> list[int]:
@@ -308,29 +291,44 @@ def job_of(session: Session, delivery_id: int) -> str | None:
     return session.scalar(query)
 
 
-def retry_delivery(session: Session, delivery_id: int) -> None:
+def retry_delivery(session: Session, delivery_id: int, now: datetime | None = None) -> None:
     """Have a delivery tried again now, by order of an administrator.
 
-    A dead delivery begins anew: no failed attempts, and the full time until it is given up. What the PACS has stored is
-    not sent again.
+    It begins anew: no failed attempts, and the full time until it is given up. What the PACS has stored is not sent
+    again.
+
+    Parameters
+    ----------
+    now : datetime, optional
+        Aware; the present by default.
 
     Raises
     ------
     InputError
-        When it is delivered or superseded.
+        When it is delivered or superseded, or its report was replaced.
     """
     delivery = get_delivery(session, delivery_id)
-    if delivery.state in ("delivered", "superseded"):
-        raise InputError(f"delivery {delivery_id} is {delivery.state}: it cannot be tried again")
-    now = now_utc()
-    if delivery.state == "dead":
-        # `created_at` is where the time until giving up is counted from.
-        delivery.state, delivery.attempts, delivery.created_at = "pending", 0, now
+    newer = replaced_by(session, delivery.report_id)
+    if delivery_machine.transition(delivery.state, Event.RETRIED, Facts(newer is None)).effect is RETRY_REFUSED:
+        if delivery.state in (DELIVERED, SUPERSEDED):
+            raise InputError(f"delivery {delivery_id} is {delivery.state}: it cannot be tried again")
+        raise InputError(
+            f"delivery {delivery_id} cannot be tried again: its report was replaced by revision {newer}, which has a "
+            "delivery of its own"
+        )
+    if delivery.state == DEAD:
         # Refused objects are tried again, too: the usual reason for a retry is that the PACS was configured to accept
         # them.
-        delivery.objects = {uid: entry for uid, entry in delivery.objects.items() if entry["status"] == STORED}
+        delivery.objects = {
+            uid: entry if entry["status"] == STORED else {**entry, "status": None, "note": ""}
+            for uid, entry in delivery.objects.items()
+            if entry["status"] == STORED or entry.get("begun") or entry.get("times_stored")
+        }
         release(delivery)
-    delivery.error_text = None
+    now = now or now_utc()
+    # `created_at` is where the time until giving up is counted from.
+    delivery.attempts, delivery.commitment_requests, delivery.created_at = 0, 0, now
+    apply(delivery, Event.RETRIED, Facts(), None)
     wait_until(session, delivery, now)
 
 

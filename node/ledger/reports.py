@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from node.ledger.cases import get_case, set_state
@@ -14,6 +14,7 @@ from node.ledger.database import now_utc
 from node.ledger.deliveries import STATES
 from node.ledger.outbox import enqueue
 from node.ledger.state_counts import count_states
+from node.ledger.supersession import supersede
 from node.ledger.tables import Case, Delivery, Report, ReportObject
 from node.messaging.messages import DELIVER_REPORT
 
@@ -155,8 +156,8 @@ def record_report(
 ) -> Report:
     """Record a finished report as the current one of its study, with one delivery for each destination.
 
-    Deliveries of its predecessor that are still pending become superseded: the PACS shall get one current report. Those
-    that are sent already wait for their commitment as before.
+    Deliveries of its predecessors that are pending or dead become superseded: a destination shall get one current
+    report. Those that are sent already wait for their commitment as before.
 
     Parameters
     ----------
@@ -188,14 +189,14 @@ def record_report(
     session.flush()
     for stored in objects:
         add_object(session, report.id, stored)
-    if predecessor is not None:
-        session.execute(
-            update(Delivery)
-            # Only `pending`: what is sent is in the PACS, and its commitment says something about objects that remain
-            # there.
-            .where(Delivery.report_id == predecessor.id, Delivery.state == "pending")
-            .values(state="superseded", error_text=f"replaced by revision {revision} before it was sent")
-        )
+    earlier = (
+        select(Delivery)
+        .join(Report, Delivery.report_id == Report.id)
+        .where(Report.study_instance_uid == study_instance_uid, Report.revision < revision)
+        .with_for_update(of=Delivery)
+    )
+    for old in session.scalars(earlier):
+        supersede(old, f"replaced by revision {revision}")
     for pacs in destinations:
         delivery = Delivery(
             report_id=report.id, pacs=pacs, state="pending", not_before=now, objects={}, created_at=now

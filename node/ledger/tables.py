@@ -13,8 +13,10 @@ from typing import Any
 
 from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, String, Text, UniqueConstraint
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
 from sqlalchemy.types import TypeDecorator
+
+from node.ledger.delivery_machine import check_write
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -338,7 +340,10 @@ class ReportObject(Base):
 
 
 class Delivery(Base):
-    """All objects of one report to one PACS; `delivered` means committed where the PACS supports storage commitment."""
+    """All objects of one report to one destination; `delivered` means committed where a PACS offers commitment.
+
+    `delivery_machine.TABLE` says how the state changes; another value, or another change, is an error at once.
+    """
 
     __tablename__ = "deliveries"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -349,8 +354,9 @@ class Delivery(Base):
     not_before: Mapped[datetime]
     lease_owner: Mapped[str | None]
     lease_until: Mapped[datetime | None]
-    transaction_uid: Mapped[str | None] = mapped_column(String(64))
-    objects: Mapped[dict[str, Any]]  # SOP Instance UID -> {"status", "committed", "note"}
+    transaction_uid: Mapped[str | None] = mapped_column(String(64))  # of the newest request for commitment
+    commitment_requests: Mapped[int] = mapped_column(default=0)  # that were accepted since the last retry
+    objects: Mapped[dict[str, Any]]  # SOP Instance UID -> what is recorded of it: deliveries.record_object
     error_text: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
@@ -360,6 +366,23 @@ class Delivery(Base):
         Index("ix_deliveries_state", "state", "not_before"),
         Index("ix_deliveries_transaction", "transaction_uid"),
     )
+
+    @validates("state")
+    def _check_state(self, _key: str, state: str) -> str:
+        check_write(self.state, state)
+        return state
+
+
+class CommitmentRequest(Base):
+    """A request for storage commitment; all of a delivery stay, because a PACS may answer any of them, at any time."""
+
+    __tablename__ = "commitment_requests"
+    transaction_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
+    delivery_id: Mapped[int] = mapped_column(ForeignKey("deliveries.id"))
+    copies: Mapped[dict[str, Any]]  # SOP Instance UID -> how often the object had been stored there by then
+    requested_at: Mapped[datetime]
+    answered_at: Mapped[datetime | None]  # when the first result came
+    __table_args__ = (Index("ix_commitment_requests_delivery", "delivery_id"),)
 
 
 class User(Base):

@@ -17,8 +17,8 @@ from node.dicom.scp.ae import RunningNode, start_node
 from node.dicom.scp.intake import Intake
 from node.dicom.scp.senders import Sender
 from node.ledger.cases import schedule_touched, schedule_unfinished
+from node.ledger.commitments import record_commitment
 from node.ledger.database import Ledger, open_ledger
-from node.ledger.deliveries import record_commitment
 from node.ledger.processes import heartbeat
 from node.runtime.periodic_tasks import (
     PeriodicTask,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -68,9 +68,13 @@ class Behaviour:
         Status of every C-STORE response (PS3.4 B.2.3); with a failure nothing is stored.
     abort_after : int or None
         Objects received on one association after which it aborts the association.
-    commitment : {"same", "new", "never", "none"}
-        Whether the result is reported on the same association, on a new one to the requestor's `Destination`, or never;
-        with "none" the service is not offered.
+    commitment_status : int
+        Status of every response to a request for commitment (PS3.7 section 10.1.4.1.10); with a failure no result
+        follows.
+    commitment : {"same", "new", "held", "previous", "never", "none"}
+        Whether the result is reported on the same association, on a new one to the requestor's `Destination`, when
+        `report_held` is called, on the association of the next request, or never; with "none" the service is not
+        offered.
     lose, lose_classes : dict of str to int
         SOP Instance UIDs and SOP Class UIDs that it does not commit, with their Failure Reason (PS3.3 C.14.1.1).
     delay_s : float
@@ -85,7 +89,8 @@ class Behaviour:
     refuse_classes: frozenset[str] = frozenset()
     store_status: int = 0x0000
     abort_after: int | None = None
-    commitment: Literal["same", "new", "never", "none"] = "same"
+    commitment_status: int = 0x0000
+    commitment: Literal["same", "new", "held", "previous", "never", "none"] = "same"
     lose: dict[str, int] = field(default_factory=dict)
     lose_classes: dict[str, int] = field(default_factory=dict)
     delay_s: float = 0.0
@@ -148,6 +153,8 @@ class SmallPacs:
         Everything in the archive.
     commitments : list of str
         Transaction UIDs of the requests received.
+    held : list
+        Commitment results that are not reported yet; see `report_held`.
     requests : list of str
         Queries and retrievals received, for example ``C-FIND STUDY`` or ``C-MOVE`` with a Series Instance UID.
     """
@@ -168,6 +175,7 @@ class SmallPacs:
         self.destinations = {destination.ae_title: destination for destination in destinations}
         self.stored: dict[str, ArchivedFile] = {}
         self.commitments: list[str] = []
+        self.held: list[_CommitmentReport] = []
         self.requests: list[str] = []
         self._changed = threading.Condition()  # notified with each stored object and each commitment request
         self._host, self._port, self._tls = host, port, tls
@@ -364,13 +372,35 @@ class SmallPacs:
             for item in information.ReferencedSOPSequence
         ]
         behaviour = self.behaviour
-        if behaviour.commitment != "never":
-            answer = _CommitmentReport(self, event.assoc, transaction_uid, references, replace(behaviour))
-            threading.Thread(target=answer.send, name="commitment", daemon=True).start()
+        report = _CommitmentReport(self, event.assoc, transaction_uid, references, replace(behaviour))
+        due = [report]
+        if behaviour.commitment in ("held", "previous", "never") or behaviour.commitment_status:
+            due = []
+        if behaviour.commitment in ("held", "previous"):
+            if behaviour.commitment == "previous":
+                due = [replace(each, assoc=event.assoc) for each in self.held[-1:]]
+            self.held.append(report)
+        for each in due:
+            threading.Thread(target=each.send, name="commitment", daemon=True).start()
         with self._changed:
             self.commitments.append(transaction_uid)
             self._changed.notify_all()
-        return 0x0000, None
+        return behaviour.commitment_status, None
+
+    def report_held(self, transaction_uid: str | None = None, only: Collection[str] = ()) -> None:
+        """Report held results now, each on a new association; they stay held, so that they can be repeated.
+
+        Parameters
+        ----------
+        transaction_uid : str, optional
+            Of one request; None: all, in the order of the requests.
+        only : collection of str
+            SOP Instance UIDs that the result contains; empty: all of the request.
+        """
+        for each in self.held:
+            if transaction_uid in (None, each.transaction_uid):
+                references = [reference for reference in each.references if not only or reference[1] in only]
+                replace(each, references=references, behaviour=replace(self.behaviour, commitment="new")).send()
 
 
 @dataclass
@@ -395,7 +425,7 @@ class _CommitmentReport:
             else:
                 failed.append((sop_class, uid, reason))
         event_type, information = commitment_result(self.transaction_uid, committed, failed)
-        if self.behaviour.commitment == "same" and self.assoc.is_established:
+        if self.behaviour.commitment in ("same", "previous") and self.assoc.is_established:
             self._report(self.assoc, event_type, information)
         else:
             self._on_new_association(event_type, information)

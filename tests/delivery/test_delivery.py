@@ -16,10 +16,11 @@ from pydicom.uid import generate_uid
 from config.errors import InputError
 from config.settings import PacsSettings
 from node.dicom.network.commitment import CommitmentResult
-from node.ledger import deliveries
+from node.ledger import commitments, deliveries
 from node.ledger.backoff import backoff_s
 from node.ledger.database import now_utc
 from node.ledger.reports import StoredObject
+from node.ledger.supersession import Held
 from node.ledger.tables import Delivery
 from node.small_pacs.pacs import Behaviour, Destination, SmallPacs
 from node.store.part10 import skip_file_header
@@ -205,7 +206,7 @@ def test_a_refused_sop_class_falls_back_and_says_so(here: DeliveryScene, pacs: S
     delivery = here.report()
     asked: list[tuple[int, str, str]] = []
 
-    def other_form(report_id: int, kind: str, refused: str) -> StoredObject:
+    def other_form(report_id: int, kind: str, refused: str, _held: Held | None) -> StoredObject:
         asked.append((report_id, kind, refused))
         return here.add_object(report_id, "sr_fallback", SR_ENHANCED, generate_uid())
 
@@ -286,7 +287,7 @@ def test_only_the_kinds_of_the_settings_are_sent(here: DeliveryScene, pacs: Smal
 
 
 def test_a_result_for_an_unknown_transaction_changes_nothing(here: DeliveryScene) -> None:
-    record = deliveries.record_commitment(here.ledger)
+    record = commitments.record_commitment(here.ledger)
     assert record(CommitmentResult("1.2.3", ("1.2",))) is False
 
 
@@ -296,7 +297,7 @@ def test_a_partial_result_leaves_the_rest_awaited(here: DeliveryScene, pacs: Sma
     here.deliver(delivery)
     row = here.row(delivery)
     first, second = row.objects
-    record = deliveries.record_commitment(here.ledger)
+    record = commitments.record_commitment(here.ledger)
     assert record(CommitmentResult(row.transaction_uid or "", (first,)))
     assert here.row(delivery).state == "sent"
     assert record(CommitmentResult(row.transaction_uid or "", (second,)))

@@ -18,8 +18,8 @@ from sqlalchemy import select
 from config.settings import NodeSettings, PacsSettings, Settings, StorageSettings
 from node.dicom.scp.ae import RunningNode, start_node
 from node.dicom.scp.intake import Intake
+from node.ledger.commitments import record_commitment
 from node.ledger.database import Ledger, open_ledger
-from node.ledger.deliveries import record_commitment
 from node.ledger.tables import Association, Instance, Quarantined
 from node.store.study_store import StudyStore
 

@@ -50,14 +50,14 @@ def test_a_new_report_supersedes_the_pending_deliveries_of_its_predecessor(ledge
 
 
 def test_what_a_pacs_has_already_is_not_superseded(ledger: Ledger) -> None:
-    """Its commitment is still awaited, and what was given up stays for an administrator to see."""
+    """Its commitment is still awaited. What was given up needs nobody any more: the newer report takes its place."""
     first = report(ledger, 1, ("sent", "delivered", "dead", "pending"))
     with ledger.begin() as session:
         for state in ("sent", "delivered", "dead"):
             deliveries.get_delivery(session, first[state]).state = state
     report(ledger, 2)
     states = {name: state_of(ledger, delivery_id) for name, delivery_id in first.items()}
-    assert states == {"sent": "sent", "delivered": "delivered", "dead": "dead", "pending": "superseded"}
+    assert states == {"sent": "sent", "delivered": "delivered", "dead": "superseded", "pending": "superseded"}
 
 
 def test_only_the_predecessor_is_superseded_and_not_another_study(ledger: Ledger) -> None:

@@ -26,7 +26,7 @@ from node.ledger.instances import paths_of
 from node.ledger.reports import StoredObject
 from node.ledger.tables import Job
 from node.store.consistency import digest_of
-from node.workflow.destinations import FHIR
+from node.workflow.channels.fhir import FHIR
 from node.workflow.digests import artefacts_digest
 from workers.bundles.bundle import Bundle
 from workers.pipeline.artefacts import ArtefactsMissingError, load_prepared_study

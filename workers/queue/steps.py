@@ -24,8 +24,10 @@ from node.cases.case_inputs import ComputeRequest
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.reports import StoredObject, add_object, current_report, record_report
+from node.ledger.supersession import Held
 from node.ledger.tables import Job, Report
-from node.workflow.destinations import FALLBACK, FHIR
+from node.workflow.channels.dicom import FALLBACK
+from node.workflow.destinations import destination_names
 from node.workflow.digests import computation_digest, identity_of
 from workers.bundles.bundle import Bundle
 from workers.pipeline.artefacts import (
@@ -216,7 +218,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
             predecessor=predecessor,
             result=dump(report),
             objects=stored,
-            destinations=[*(pacs.name for pacs in settings.pacs), *([FHIR] if settings.fhir.report_url else [])],
+            destinations=destination_names(settings),
             case_state="reported" if report.computed else "refused",
             reasons=[{"code": reason.code, "text": reason.text} for reason in report.refusals],
             bulk=job.bulk,
@@ -250,7 +252,9 @@ def refusal_result(context: WorkerContext, job: Job, error: IneligibleStudyError
     return {"report": dump(refusal_report(request, reasons, bundle, policy, job.created_at))}
 
 
-def fallback_sr(context: WorkerContext, report_id: int, kind: str, refused_class: str) -> StoredObject | None:
+def fallback_sr(
+    context: WorkerContext, report_id: int, kind: str, refused_class: str, held: Held | None = None
+) -> StoredObject | None:
     """Build the SR of a report as Comprehensive SR, for a PACS that refuses the class it was written in.
 
     Parameters
@@ -263,6 +267,8 @@ def fallback_sr(context: WorkerContext, report_id: int, kind: str, refused_class
         Kind of the refused object; only ``sr`` has another form.
     refused_class : str
         SOP Class UID that the PACS refused.
+    held : Held, optional
+        The SR of an earlier report that the PACS has: it is the predecessor, whichever one the report names.
 
     Returns
     -------
@@ -280,7 +286,11 @@ def fallback_sr(context: WorkerContext, report_id: int, kind: str, refused_class
         row = session.get_one(Report, report_id)
         job = session.get_one(Job, row.job_id)
     report, bundle = load(row.result), context.bundle(job.bundle)
-    objects = build_report_objects(context, job, report, bundle, sop_class=FALLBACK_SR_CLASS, kinds=("seg", "sr"))
+    predecessors = ((held.sop_class_uid, held.sop_instance_uid),) if held is not None else ()
+    objects = build_report_objects(
+        context, job, report, bundle, sop_class=FALLBACK_SR_CLASS, kinds=("seg", "sr"),
+        predecessors=predecessors if report.predecessors else None,
+    )  # fmt: skip
     saved = save_object(context, job, next(built for built in objects if built.kind == "sr"))
     fallback = replace(saved, kind=f"sr{FALLBACK}")
     with context.ledger.begin() as session:

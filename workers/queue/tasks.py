@@ -27,6 +27,7 @@ from node.ledger.jobs import STEPS
 from node.ledger.lease import extending_lease
 from node.ledger.outbox import relay
 from node.ledger.reports import StoredObject
+from node.ledger.supersession import Held
 from node.ledger.tables import Job
 from node.messaging.messages import DELIVER_REPORT, EXTRACT_FEATURES, PREPARE_VOLUMES, WRITE_REPORT, Queue
 from node.messaging.queue import room_in_queues, send
@@ -94,13 +95,15 @@ def _register_steps(app: Celery, context: WorkerContext) -> None:
         run_step(app, context, job_id, "report", steps.write_report)
 
 
-def _fallback_object(context: WorkerContext, report_id: int, kind: str, refused_class: str) -> StoredObject | None:
+def _fallback_object(
+    context: WorkerContext, report_id: int, kind: str, refused_class: str, held: Held | None
+) -> StoredObject | None:
     """Build another form of an object that a PACS refuses."""
     # Imported here: it needs torch, which a worker that only delivers loads in this rare case alone.
     from workers.queue.steps import fallback_sr
 
     try:
-        return fallback_sr(context, report_id, kind, refused_class)
+        return fallback_sr(context, report_id, kind, refused_class, held)
     except ArtefactsMissingError as error:
         log.warning("the fallback SR cannot be built", report=report_id, error=str(error))
         return None

@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pydicom.dataset import Dataset
 from pynetdicom import build_context, evt
-from pynetdicom.events import Event
 
 from config.settings import PacsSettings
-from node.dicom.network.commitment import (
-    ACTION_REQUEST_COMMITMENT,
-    EVENT_FAILURES_EXIST,
-    EVENT_SUCCESS,
-    CommitmentResult,
-    commitment_request,
-    read_result,
-)
+from node.dicom.network.commitment import ACTION_REQUEST_COMMITMENT, CommitmentResult, commitment_request
 from node.dicom.network.connection import NoContextAcceptedError, association
 from node.dicom.network.contexts import PLAIN_SYNTAXES, STORAGE_COMMITMENT_INSTANCE, STORAGE_COMMITMENT_PUSH
-from node.dicom.network.statuses import EventReportStatus
+from node.dicom.scp.handlers import handle_event_report
 
-NO_SUCH_SOP_CLASS = 0x0118
-SOP_CLASS_NOT_SUPPORTED = 0x0122
+# Statuses of an N-ACTION response that say that there is no such service (PS3.7 section 10.1.4.1.10): no such SOP
+# class, SOP class not supported, no such action type, unrecognised operation
+NOT_OFFERED = frozenset({0x0118, 0x0122, 0x0123, 0x0211})
 RESPONSE_TIME_S = 0.05  # for our N-EVENT-REPORT response to be sent before the release request
 
 
@@ -39,13 +31,10 @@ class CommitmentAnswer:
         Whether the PACS offers storage commitment at all.
     status : int or None
         Status of the N-ACTION response; None when the association ended before it.
-    result : CommitmentResult or None
-        The result, where it was reported on the same association.
     """
 
     supported: bool
     status: int | None = None
-    result: CommitmentResult | None = None
 
 
 def request_commitment(
@@ -54,6 +43,7 @@ def request_commitment(
     transaction_uid: str,
     objects: Sequence[tuple[str, str]],
     wait_s: float,
+    record: Callable[[CommitmentResult], bool],
 ) -> CommitmentAnswer:
     """Send the request, and wait for a result on the same association.
 
@@ -70,6 +60,9 @@ def request_commitment(
     wait_s : float
         Seconds to wait for the result. A PACS may also report it later on the same association, or on one that it
         opens to the node's application entity (PS3.4 J.3.3).
+    record : callable
+        Records each result that arrives on this association, also those of other transactions, and returns whether its
+        transaction is known.
 
     Returns
     -------
@@ -81,10 +74,19 @@ def request_commitment(
     PacsUnavailableError
         When no association could be established.
     """
-    receiver = _ResultReceiver(transaction_uid)
+    received = threading.Event()
+
+    def record_and_notify(result: CommitmentResult) -> bool:
+        is_known = record(result)
+        if result.transaction_uid == transaction_uid:
+            received.set()
+        return is_known
+
     context = build_context(STORAGE_COMMITMENT_PUSH, list(PLAIN_SYNTAXES))
     try:
-        with association(pacs, calling_ae, [context], [(evt.EVT_N_EVENT_REPORT, receiver.handle, [])]) as assoc:
+        with association(
+            pacs, calling_ae, [context], [(evt.EVT_N_EVENT_REPORT, handle_event_report, [record_and_notify])]
+        ) as assoc:
             response, _ = assoc.send_n_action(
                 commitment_request(transaction_uid, objects), ACTION_REQUEST_COMMITMENT, STORAGE_COMMITMENT_PUSH,
                 STORAGE_COMMITMENT_INSTANCE,
@@ -92,32 +94,8 @@ def request_commitment(
             status = response.get("Status")
             # A PACS may report at once on this association, or later on one of its own (PS3.4 J.3.3), which the node
             # accepts.
-            if status == 0x0000 and receiver.received.wait(wait_s):
+            if status == 0x0000 and received.wait(wait_s):
                 time.sleep(RESPONSE_TIME_S)
     except NoContextAcceptedError:
         return CommitmentAnswer(supported=False)
-    if status in (NO_SUCH_SOP_CLASS, SOP_CLASS_NOT_SUPPORTED):
-        return CommitmentAnswer(supported=False, status=int(status))
-    return CommitmentAnswer(supported=True, status=None if status is None else int(status), result=receiver.result)
-
-
-class _ResultReceiver:
-    """Receives the result of one transaction on the association that requested it."""
-
-    def __init__(self, transaction_uid: str) -> None:
-        self.transaction_uid = transaction_uid
-        self.result: CommitmentResult | None = None
-        self.received = threading.Event()
-
-    def handle(self, event: Event) -> tuple[int, Dataset | None]:
-        if event.event_type not in (EVENT_SUCCESS, EVENT_FAILURES_EXIST):
-            return int(EventReportStatus.NO_SUCH_EVENT_TYPE), None
-        try:
-            result = read_result(event.event_information)
-        except Exception:  # pydicom raises many types for a damaged data set; a failure here would end the association
-            result = None
-        if result is None or result.transaction_uid != self.transaction_uid:
-            return int(EventReportStatus.INVALID_ARGUMENT), None
-        self.result = result
-        self.received.set()
-        return int(EventReportStatus.SUCCESS), None
+    return CommitmentAnswer(status not in NOT_OFFERED, None if status is None else int(status))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from node.dicom.network.connection import NoContextAcceptedError, association
 from node.dicom.network.statuses import Verdict, verdict_of
 
 SOP_CLASS_NOT_SUPPORTED = 0x0122
+STOPPED = "sending was stopped before this object"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ class SendOutcome:
     class_refused: bool = False
 
 
-def send(files: Sequence[FileToSend], pacs: PacsSettings, calling_ae: str) -> list[SendOutcome]:
+def send(
+    files: Sequence[FileToSend], pacs: PacsSettings, calling_ae: str, proceed: Callable[[], bool] = lambda: True
+) -> list[SendOutcome]:
     """Send files over one association.
 
     Parameters
@@ -66,6 +69,8 @@ def send(files: Sequence[FileToSend], pacs: PacsSettings, calling_ae: str) -> li
         The destination.
     calling_ae : str
         AE title of this node.
+    proceed : callable
+        Called before each file; after False nothing more is sent, and the verdict of the rest is retry.
 
     Returns
     -------
@@ -85,11 +90,16 @@ def send(files: Sequence[FileToSend], pacs: PacsSettings, calling_ae: str) -> li
             accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in assoc.accepted_contexts}
             lost = False
             for file in files:
+                if not lost and not proceed():
+                    break
                 outcome = _send_file(assoc, file, accepted, lost)
                 # Without a response the object may be stored or not. It is sent again; the same bytes under the same
                 # UID do no harm.
                 lost = lost or (outcome.status is None and not outcome.class_refused)
                 outcomes.append(outcome)
+            outcomes += [
+                SendOutcome(file.sop_instance_uid, Verdict.RETRY, note=STOPPED) for file in files[len(outcomes) :]
+            ]
     except NoContextAcceptedError:
         outcomes = [_class_refused(file) for file in files]
     return outcomes

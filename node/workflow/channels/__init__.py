@@ -1,0 +1,1 @@
+"""Channels: the kinds of destinations that reports are delivered to, one module each; `channel` is their interface."""
