@@ -24,10 +24,10 @@ $(READY): requirements-torch.lock requirements.lock pyproject.toml
 demo: $(READY) ## the whole main job on this machine, with a synthetic patient; leaves out/demo
 	$(BIN)/cptdn demo --out out/demo
 
-# Two processes, each with whole files: many tests wait for programs that they started. A crash names its test.
+# Three processes for two cores, each with whole files: many tests wait for programs that they started.
 # The tests start hundreds of processes: without saved bytecode each would compile the program again.
 test: $(READY) ## the whole test suite (CPTDN_REQUIRE_PEERS=1: a missing peer is a failure)
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -m "not long" -n 2 --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 5
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -m "not long" -n 3 --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 5
 
 test-long: $(READY) ## the tests that take minutes each: learning gates, chaos, fuzzing
 	$(BIN)/python -m pytest -m long --timeout 7200 -s
