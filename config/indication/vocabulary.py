@@ -57,6 +57,14 @@ class Severity(StrEnum):
         return tuple(Severity).index(self)
 
 
+class ReportStatus(StrEnum):
+    """Whether a report is the valid one of its study."""
+
+    CURRENT = "current"
+    SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
+
+
 class SeriesRole(StrEnum):
     """The three MR sequences of the method, in the order in which reports list them."""
 

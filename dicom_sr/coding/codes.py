@@ -133,6 +133,12 @@ SOURCE_IMAGE = _sct("260753009", "Source")
 # The result
 OUTCOME = _ours("OUTCOME", "Result of the computation")
 NOT_COMPUTED = _ours("NOT_COMPUTED", "Not computed")
+WITHDRAWN = _ours("WITHDRAWN", "WITHDRAWN - do not use any earlier result of this study")
+WITHDRAWAL = _ours("WITHDRAWAL", "Withdrawal of the result")
+WITHDRAWN_SINCE = _ours("WITHDRAWN_SINCE", "Withdrawn since")
+WITHDRAWN_BY = _ours("WITHDRAWN_BY", "Withdrawn by")
+WITHDRAWN_BECAUSE = _ours("WITHDRAWN_WHY", "Reason of the withdrawal")
+REPLACED = _ours("REPLACED", "Report that is replaced and superseded")
 RECOMMENDED_REGIMEN = _ours("RECOMMENDED", "Recommended regimen", PAPER)
 RECOMMENDED_BY_CATEGORY = {
     EbvCategory.NOT_ABOVE: _ours("RECOMMENDED_LE", "Recommended regimen if EBV DNA is not above threshold", PAPER),

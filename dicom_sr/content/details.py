@@ -15,6 +15,7 @@ from dicom_sr.coding import codes
 from dicom_sr.coding.codes import Concept
 from dicom_sr.coding.items import code, composite, container, day, image, moment, number, text, uid
 from dicom_sr.report import numbers
+from dicom_sr.report.report_status import ReplacedReport, Withdrawal
 from dicom_sr.report.treatment_report import ConditionOfUse, ContourUsed, Fact, SeriesUsed, Stability, TreatmentReport
 
 # Changes whenever a reader of the old layout could not read the new one; tests/dicom_sr/layouts has a file of each.
@@ -41,6 +42,8 @@ def details(report: TreatmentReport, created: datetime) -> ContainerContentItem:
     children += [series_used(series) for series in report.series]
     children += [contour_used(contour) for contour in report.contours]
     children += [condition_of_use(condition) for condition in report.conditions]
+    children += [withdrawal(report.withdrawal)] if report.withdrawal else []
+    children += [replaced(report.replaced)] if report.replaced else []
     return container(codes.DETAILS, [*children, *_versions(report, created)])
 
 
@@ -151,6 +154,18 @@ def condition_of_use(condition: ConditionOfUse) -> ContainerContentItem:
             *_text(codes.CONDITION_GROUNDS, condition.text),
         ],
     )
+
+
+def withdrawal(withdrawn: Withdrawal) -> ContainerContentItem:
+    """Build the container of a withdrawal: since when, by whom or what, and why."""
+    children = [moment(codes.WITHDRAWN_SINCE, withdrawn.since), *_text(codes.WITHDRAWN_BY, withdrawn.by)]
+    return container(codes.WITHDRAWAL, [*children, *_text(codes.WITHDRAWN_BECAUSE, withdrawn.because)])
+
+
+def replaced(earlier: ReplacedReport) -> ContainerContentItem:
+    """Build the container of the report that is replaced, by revision and time as its pictures name it."""
+    revision = number(codes.REVISION, str(earlier.revision), codes.NUMBER)
+    return container(codes.REPLACED, [revision, moment(codes.REPORT_CREATED, earlier.created)])
 
 
 def _versions(report: TreatmentReport, created: datetime) -> Iterator[ContentItem]:

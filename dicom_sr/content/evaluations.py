@@ -78,11 +78,11 @@ def recommendation_items(report: TreatmentReport) -> Iterator[ContentItem]:
     Yields
     ------
     ContentItem
-        "Not computed" for a refusal; otherwise the recommended regimen; where EBV DNA is unknown and decides, "depends"
-        and the regimen of each category.
+        "Withdrawn" for a withdrawal, "Not computed" for a refusal; otherwise the recommended regimen; where EBV DNA is
+        unknown and decides, "depends" and the regimen of each category.
     """
     if not report.computed:
-        yield code(codes.OUTCOME, codes.NOT_COMPUTED)
+        yield code(codes.OUTCOME, codes.NOT_COMPUTED if report.withdrawal is None else codes.WITHDRAWN)
         return
     common = report.recommendation
     yield code(codes.RECOMMENDED_REGIMEN, codes.ANSWERS[common] if common else codes.REGIMENS_DIFFER)

@@ -6,6 +6,7 @@ same bytes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from highdicom import ContributingEquipment
@@ -57,7 +58,25 @@ def series_number(kind: ObjectKind, revision: int) -> int:
 def series_description(report: TreatmentReport, kind: ObjectKind) -> str:
     """Return the Series Description; kind and revision are first, since viewers show about 20 characters."""
     demonstration = " DEMONSTRATION ONLY" if report.model.demonstration else ""
+    if report.withdrawal is not None:
+        return f"WITHDRAWN r{report.revision} CPTDN {SERIES_NAMES[kind]}{demonstration}"
     return f"CPTDN {SERIES_NAMES[kind]} r{report.revision}{demonstration}"
+
+
+def in_zone_of_site(report: TreatmentReport, options: ReportOptions) -> TreatmentReport:
+    """Return the report with all its times in the site's zone, so that page, header and content show one clock.
+
+    Raises
+    ------
+    InvalidReportError
+        As of `local_time`; also for a withdrawal or a replaced report whose time has no zone.
+    """
+    withdrawal, replaced = report.withdrawal, report.replaced
+    if withdrawal is not None:
+        withdrawal = replace(withdrawal, since=_in_zone(withdrawal.since, options))
+    if replaced is not None:
+        replaced = replace(replaced, created=_in_zone(replaced.created, options))
+    return replace(report, created=local_time(report, options), withdrawal=withdrawal, replaced=replaced)
 
 
 def local_time(report: TreatmentReport, options: ReportOptions) -> datetime:
@@ -80,15 +99,19 @@ def local_time(report: TreatmentReport, options: ReportOptions) -> datetime:
     InvalidReportError
         The creation time has no time zone, or the option is not an offset such as "+0800".
     """
-    if report.created.utcoffset() is None:
-        raise InvalidReportError(f"expected a creation time with its time zone, found {report.created.isoformat()}")
+    return _in_zone(report.created, options)
+
+
+def _in_zone(moment: datetime, options: ReportOptions) -> datetime:
+    if moment.utcoffset() is None:
+        raise InvalidReportError(f"expected a creation time with its time zone, found {moment.isoformat()}")
     if options.timezone is None:
-        return report.created
+        return moment
     try:
         zone = datetime.strptime(options.timezone, "%z").utcoffset()
     except ValueError as error:
         raise InvalidReportError(f"expected a time zone such as +0800, found {options.timezone!r}") from error
-    return report.created.astimezone(timezone(zone or timedelta(0)))
+    return moment.astimezone(timezone(zone or timedelta(0)))
 
 
 def offset_text(moment: datetime) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,7 @@ from pydicom import Dataset
 
 from config.arrays import RgbArray
 from dicom_sr.content.structured_report import build_sr
-from dicom_sr.header.attributes import local_time
+from dicom_sr.header.attributes import in_zone_of_site
 from dicom_sr.header.copied_values import patient_and_study, with_header_findings
 from dicom_sr.objects.encapsulated_pdf import TITLE, build_pdf
 from dicom_sr.objects.secondary_capture import build_attributions, build_sc
@@ -73,7 +72,7 @@ def build_objects(
     report = with_header_findings(report, sources)
     check_report(report, sources)
     # In the site's zone from here on: page, header and content show the same clock.
-    report = replace(report, created=local_time(report, options))
+    report = in_zone_of_site(report, options)
     objects = [_object(kind, ds) for kind, ds in _datasets(report, sources, pictures, options, start)]
     validate(objects, report, sources)
     return objects

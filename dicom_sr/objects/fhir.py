@@ -252,6 +252,8 @@ def _device(report: TreatmentReport) -> Resource:
 
 
 def _status(report: TreatmentReport, options: ReportOptions) -> str:
+    if report.withdrawal is not None:
+        return "entered-in-error"
     # A report that replaces another one is "amended", so that a reader of the record knows of the earlier one.
     return "preliminary" if options.preliminary else "amended" if report.predecessors else "final"
 

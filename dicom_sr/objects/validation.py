@@ -60,7 +60,9 @@ def _contradictions(report: TreatmentReport, sources: SourceStudy) -> Iterator[s
         yield f"expected an identity and a revision of at least 1, found {report.revision}"
     if report.computed and report.refusals:
         yield f"expected either a result or refusals, found both ({report.refusals[0].code})"
-    if not report.computed and not report.refusals:
+    if report.withdrawal is not None:
+        yield from _withdrawal_contradictions(report)
+    elif not report.computed and not report.refusals:
         yield "expected a result or the reasons why there is none, found neither"
     yield from _uid_contradictions(report)
     yield from _source_contradictions(report, sources)
@@ -76,6 +78,16 @@ def _contradictions(report: TreatmentReport, sources: SourceStudy) -> Iterator[s
         yield f"expected ascending horizons, found {report.horizons_months}"
     for scenario in report.scenarios:
         yield from _scenario_contradictions(report, scenario)
+
+
+def _withdrawal_contradictions(report: TreatmentReport) -> Iterator[str]:
+    # A number of the withdrawn result would be read as one that is valid.
+    if report.computed or report.scores is not None:
+        yield "expected no result beside a withdrawal, found one"
+    if not report.predecessors:
+        yield "expected the report that is withdrawn among the predecessors, found none"
+    if report.withdrawal is not None and not report.withdrawal.because:
+        yield "expected the reason of a withdrawal, found an empty one"
 
 
 def _uid_contradictions(report: TreatmentReport) -> Iterator[str]:

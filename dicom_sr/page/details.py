@@ -36,7 +36,8 @@ def foot(
     lines = [Paragraph(f"{on_page.contour_used}: {contours}", FOOT_SIZE, bold=True)] if contours else []
     inputs = "; ".join(f"{name} {value}" for name, value, _ in input_rows(report, words))
     lines.append(Paragraph(f"{words.inputs}: {inputs}", FOOT_SIZE))
-    lines += guideline_lines(report, words, guideline, FOOT_SIZE)
+    if report.withdrawal is None:  # a page that withdraws an answer names no regimen
+        lines += guideline_lines(report, words, guideline, FOOT_SIZE)
     if report.computed:
         lines.append(Paragraph(performance_text(performance, on_page), FOOT_SIZE))
     lines.append(Paragraph(f"{words.intended_use}: {report.model.intended_use}", FOOT_SIZE))

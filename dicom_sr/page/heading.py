@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from dicom_sr.page.canvas import Box, PageCanvas
 from dicom_sr.page.page_words import page_words
+from dicom_sr.report import numbers
+from dicom_sr.report.plain_text import replaces_text
 from dicom_sr.report.treatment_report import TreatmentReport
 from dicom_sr.report.wording import Wording
 
@@ -65,11 +67,13 @@ def heading(
     who += [patient.sex] if patient.sex else []
     y = canvas.fitted(box, y + 4, "   ".join(part for part in who if part), 24, bold=True, smallest=17)
     when = [f"{words.study_of} {patient.study_date}"] if patient.study_date else []
-    when.append(f"{words.created} {report.created:%Y-%m-%d %H:%M} (UTC{report.created:%z})")
+    when.append(f"{words.created} {numbers.moment(report.created)}")
     when.append(words.revision.format(n=report.revision))
-    when += [words.replaces] if report.predecessors else []
     when.append(words.unsigned)
-    return canvas.fitted(box, y, ", ".join(when), 17, canvas.palette.dim, smallest=14)
+    y = canvas.fitted(box, y, ", ".join(when), 17, canvas.palette.dim, smallest=14)
+    if report.predecessors:
+        y = canvas.fitted(box, y, f"{replaces_text(report, words)}.", 22, bold=True, smallest=17)
+    return y
 
 
 def banner(canvas: PageCanvas, box: Box, words: Wording) -> None:

@@ -201,7 +201,8 @@ def _head(canvas: PageCanvas, content: PageContent, page: tuple[int, int]) -> fl
 def _sections(canvas: PageCanvas, content: PageContent, width: float) -> list[Section]:
     """Return the sections below the answer in the order of their importance."""
     report, pictures, words = content.report, content.pictures, content.words
-    has_slices = bool(pictures.sequences or pictures.largest)
+    # The slices of a withdrawn result explain nothing any more.
+    has_slices = bool(pictures.sequences or pictures.largest) and report.withdrawal is None
     sections = []
     lines = lines_of(canvas, foot(report, words, pictures.performance, content.guideline), width)
     height = height_of(canvas, lines)

@@ -20,7 +20,9 @@ from dicom_sr.report.plain_text import (
     invalidating_texts,
     regimen_description,
     regimen_name,
+    withdrawal_lines,
 )
+from dicom_sr.report.report_status import Withdrawal
 from dicom_sr.report.treatment_report import Scenario, TreatmentReport
 from dicom_sr.report.wording import Wording, horizon
 
@@ -52,6 +54,8 @@ def verdict(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wordin
         The y below it.
     """
     on_page = page_words(words)
+    if report.withdrawal is not None:
+        return _withdrawn(canvas, box, report, report.withdrawal, words)
     if not report.computed:
         reasons = [reason.text for reason in report.refusals]
         y = _grave(canvas, box, words.not_computed, words.reasons, reasons)
@@ -70,16 +74,33 @@ def verdict(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wordin
     return bottom
 
 
+def _withdrawn(canvas: PageCanvas, box: Box, report: TreatmentReport, withdrawal: Withdrawal, words: Wording) -> float:
+    """Draw that the result is withdrawn: since when, by whom, why and what to do, then why there is no new result."""
+    since, because, advice = withdrawal_lines(withdrawal, words)
+    paragraphs = [
+        Paragraph(f"{since}.", 24),
+        Paragraph(because, 26, bold=True, gap=12),
+        Paragraph(f"{advice}.", 24, gap=12),
+        *([Paragraph(f"{words.no_new_result}:", 20, dim=True, gap=12)] if report.refusals else []),
+        *(item(reason.text, 20, "\u2022") for reason in report.refusals),
+    ]
+    return _plate(canvas, box, words.withdrawn, 60.0, paragraphs)
+
+
 def _grave(canvas: PageCanvas, box: Box, headline: str, label: str, texts: Sequence[str]) -> float:
     """Draw what takes the answer's place: a headline on a plate, and every reason in full."""
-    size = 34.0
+    paragraphs = [Paragraph(f"{label}:", 18, dim=True), *(item(text, 20, "\u2022") for text in texts)]
+    return _plate(canvas, box, headline, 34.0, paragraphs)
+
+
+def _plate(canvas: PageCanvas, box: Box, headline: str, size: float, paragraphs: Sequence[Paragraph]) -> float:
+    """Draw a headline on a plate and paragraphs below it in one frame; letters shrink before anything is left out."""
     while canvas.text_width(headline, size, True) > box.width - 36 and size > 16:
         size -= 1
     plate = Box(box.x, box.y, box.width, canvas.line_height(size) + 6)
     canvas.rectangle(plate, facecolor=canvas.palette.alarm, edgecolor="none")
     canvas.text(box.x + 18, box.y + 3, headline, size, canvas.palette.alarm_ink, bold=True)
     inner = Box(box.x + 18, plate.bottom + 4, box.width - 36, box.bottom - plate.bottom - 10)
-    paragraphs = [Paragraph(f"{label}:", 18, dim=True), *(item(text, 20, "\u2022") for text in texts)]
     lines = largest_lines(canvas, paragraphs, inner.width, inner.height * 0.5, 16)
     if height_of(canvas, lines) > inner.height:
         lines = largest_lines(canvas, paragraphs, inner.width, inner.height, 11)

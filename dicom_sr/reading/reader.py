@@ -20,6 +20,7 @@ from dicom_sr.content.details import LAYOUT
 from dicom_sr.content.measurements import BUNDLE_PARAMETER, NETWORK_PARAMETER, NOMOGRAM_PARAMETER
 from dicom_sr.reading import content_tree as tree
 from dicom_sr.report.errors import UnreadableReportError
+from dicom_sr.report.report_status import ReplacedReport, Withdrawal
 from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS
 from dicom_sr.report.treatment_report import (
     ArmResult,
@@ -126,6 +127,8 @@ def _report(ds: Dataset) -> TreatmentReport:
         predecessors=tuple(_predecessors(ds)),
         conditions=tuple(_conditions(details)),
         stability=_stability(details),
+        withdrawal=_withdrawal(ds, details),
+        replaced=_replaced(ds, details),
     )
 
 
@@ -327,6 +330,25 @@ def _stability(details: Dataset) -> Stability | None:
         for part in tree.named(item, codes.STABILITY_PART)
     )
     return Stability(*_counts(item), tree.required_number(item, codes.STABILITY_SHARE) / 100, parts)
+
+
+def _withdrawal(ds: Dataset, details: Dataset) -> Withdrawal | None:
+    item = tree.first(details, codes.WITHDRAWAL)
+    if item is None:
+        return None
+    return Withdrawal(
+        tree.date_time(item, codes.WITHDRAWN_SINCE, ds.get("TimezoneOffsetFromUTC")),
+        tree.text(item, codes.WITHDRAWN_BY) or "",
+        tree.text(item, codes.WITHDRAWN_BECAUSE) or "",
+    )
+
+
+def _replaced(ds: Dataset, details: Dataset) -> ReplacedReport | None:
+    item = tree.first(details, codes.REPLACED)
+    if item is None:
+        return None
+    created = tree.date_time(item, codes.REPORT_CREATED, ds.get("TimezoneOffsetFromUTC"))
+    return ReplacedReport(int(tree.required_number(item, codes.REVISION)), created)
 
 
 def _counts(item: Dataset) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-from config.indication.vocabulary import Severity, TreatmentArm
+from config.indication.vocabulary import ReportStatus, Severity, TreatmentArm
 from dicom_sr.report.errors import UnreadableReportError
 from dicom_sr.report.plain_text import answer_lines
 from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, Stability, Stage, TreatmentReport
@@ -57,13 +57,15 @@ def load(document: Mapping[str, Any]) -> TreatmentReport:
         raise UnreadableReportError(f"expected a report as JSON, found another document: {error}") from error
 
 
-def to_json(report: TreatmentReport) -> dict[str, Any]:
+def to_json(report: TreatmentReport, status: ReportStatus | None = None) -> dict[str, Any]:
     """Build the document of ``cptdn report show --json``.
 
     Parameters
     ----------
     report : TreatmentReport
         Any report.
+    status : ReportStatus or None
+        What the ledger knows of it, for example that it is superseded; None takes the report's own status.
 
     Returns
     -------
@@ -83,7 +85,9 @@ def to_json(report: TreatmentReport) -> dict[str, Any]:
         "sentences": answer_lines(report, WORDINGS["en"]) if report.computed else [],
         "rule": report.model.rule.value,
         "stability": _stability(report.stability),
-        "status": "current",
+        "status": (status or report.status).value,
+        "withdrawal": _plain(report.withdrawal),
+        "replaced": _plain(report.replaced),
         "computed": report.computed,
         "refusals": [{**reason, "severity": Severity.BLOCKS.value} for reason in _reasons(report.refusals)],
         "inputs": _inputs(report),

@@ -6,6 +6,8 @@ that a copied number can be pasted into another program.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from config.indication.conventions import AGE_DECIMALS, POINTS_DECIMALS, SCORE_DECIMALS, VOLUME_DECIMALS
 
 PERCENT_DECIMALS = 1
@@ -114,6 +116,11 @@ def copies(per_ml: float) -> str:
     plain = f"{per_ml:.0f}" if per_ml == round(per_ml) else f"{per_ml:.1f}"
     # Ten digits in scientific notation take 15 characters.
     return plain if len(plain) <= DS_MAX_CHARACTERS else f"{per_ml:.9e}"
+
+
+def moment(at: datetime) -> str:
+    """Write a time with its offset, in its own zone: "2026-12-01 08:12:03 +0800"; so equal reports have equal text."""
+    return f"{at:%Y-%m-%d %H:%M:%S %z}".rstrip()
 
 
 def threshold(fraction: float) -> str:

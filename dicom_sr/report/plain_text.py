@@ -9,6 +9,7 @@ from config.indication.vocabulary import Answer, ConditionState, EbvCategory, Se
 from config.severities import invalidates
 from dicom_sr.report import answer_text, numbers
 from dicom_sr.report.report_inputs import Language
+from dicom_sr.report.report_status import Withdrawal
 from dicom_sr.report.treatment_report import Fact, Scenario, Scores, TreatmentReport
 from dicom_sr.report.wording import WORDINGS, Wording, horizon
 
@@ -60,15 +61,56 @@ def summary_text(report: TreatmentReport, language: Language = "en") -> str:
     words = WORDINGS[language]
     # First, since viewers show the beginning of a long text only.
     lines = [words.demonstration] if report.model.demonstration else []
+    reasons = [f"- {reason.text}" for reason in report.refusals]
+    if report.withdrawal is not None:
+        lines += [words.withdrawn, *withdrawal_lines(report.withdrawal, words), identity_line(report, words)]
+        return "\n".join([*lines, *([f"{words.no_new_result}:", *reasons] if reasons else [])])
     if not report.computed:
-        reasons = [f"- {reason.text}" for reason in report.refusals]
-        return "\n".join([*lines, words.not_computed, *reasons, *condition_summary(report, words)])
+        identity = identity_line(report, words)
+        return "\n".join([*lines, words.not_computed, *reasons, identity, *condition_summary(report, words)])
     lines += answer_lines(report, words)
+    lines.append(identity_line(report, words))
     lines += condition_summary(report, words)
     for scenario in report.scenarios:
         # The longest horizon first: it is that of the decision unless the site chooses another.
         lines += [_sentence(report, scenario, months, words) for months in reversed(report.horizons_months)]
     return "\n".join(lines)
+
+
+def withdrawal_lines(withdrawal: Withdrawal, words: Wording) -> list[str]:
+    """Write since when, by whom and why the result is withdrawn, and what the reader has to do, one sentence each."""
+    return [
+        words.withdrawn_since.format(since=numbers.moment(withdrawal.since), by=withdrawal.by or words.unknown),
+        words.withdrawn_because.format(because=withdrawal.because),
+        words.withdrawn_advice,
+    ]
+
+
+def identity_line(report: TreatmentReport, words: Wording) -> str:
+    """Write time and revision of a report, and which one it replaces or withdraws."""
+    line = f"{words.created} {numbers.moment(report.created)}, {words.revision.format(n=report.revision)}"
+    return f"{line}. {replaces_text(report, words)}" if report.predecessors else line
+
+
+def replaces_text(report: TreatmentReport, words: Wording) -> str:
+    """Write which report this one replaces or withdraws.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        With predecessors.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    str
+        A sentence without full stop that names revision and time where they are known.
+    """
+    if report.replaced is None:  # of an earlier version, which recorded the UIDs alone
+        return words.replaces
+    phrase = words.replaces_report if report.withdrawal is None else words.withdraws_report
+    return phrase.format(n=report.replaced.revision, created=numbers.moment(report.replaced.created))
 
 
 def recommendation_text(report: TreatmentReport, words: Wording) -> str:

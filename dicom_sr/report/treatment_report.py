@@ -38,12 +38,14 @@ from config.indication.vocabulary import (
     Condition,
     ConditionState,
     EbvCategory,
+    ReportStatus,
     SeriesRole,
     Severity,
     TreatmentArm,
 )
 from config.severities import condition_severity, invalidates, severity_of
 from dicom_sr.report.normalisation import NormalisedValue, rounded_to
+from dicom_sr.report.report_status import ReplacedReport, Withdrawal
 
 
 @dataclass(frozen=True)
@@ -407,7 +409,7 @@ def _condition_rank(condition: ConditionOfUse) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class TreatmentReport(NormalisedValue):
-    """The content of a report. With `refusals` there are no scores and no scenarios.
+    """The content of a report. With `refusals` or a `withdrawal` there are no scores and no scenarios.
 
     Attributes
     ----------
@@ -425,6 +427,11 @@ class TreatmentReport(NormalisedValue):
         The gravest first.
     stability : Stability or None
         None where it was not computed.
+    withdrawal : Withdrawal or None
+        The result of the predecessor is withdrawn, and none takes its place; `refusals` may say why there is no new
+        one.
+    replaced : ReplacedReport or None
+        The latest predecessor; None for a first report, and in reports of earlier versions.
     """
 
     patient_id: str
@@ -449,6 +456,8 @@ class TreatmentReport(NormalisedValue):
     predecessors: tuple[str, ...] = ()
     conditions: tuple[ConditionOfUse, ...] = ()
     stability: Stability | None = None
+    withdrawal: Withdrawal | None = None
+    replaced: ReplacedReport | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -466,6 +475,11 @@ class TreatmentReport(NormalisedValue):
     def computed(self) -> bool:
         """Whether there is a result; otherwise `refusals` says why not."""
         return bool(self.scenarios)
+
+    @property
+    def status(self) -> ReportStatus:
+        """Withdrawn or current, as the report itself says it; that it is superseded is known to its successor alone."""
+        return ReportStatus.CURRENT if self.withdrawal is None else ReportStatus.WITHDRAWN
 
     @property
     def is_valid(self) -> bool:

@@ -73,6 +73,13 @@ class Wording:
     created: str
     revision: str
     replaces: str
+    replaces_report: str
+    withdraws_report: str
+    withdrawn: str
+    withdrawn_since: str
+    withdrawn_because: str
+    withdrawn_advice: str
+    no_new_result: str
     conditions: str
     conditions_met: str
     condition_titles: Mapping[Condition, str]
@@ -153,6 +160,14 @@ ENGLISH = Wording(
     created="Report",
     revision="revision {n}",
     replaces="replaces an earlier result",
+    replaces_report="Replaces revision {n} of {created}: its report, pictures and PDF are SUPERSEDED",
+    withdraws_report="Revision {n} of {created} is withdrawn: its report, pictures and PDF are not valid",
+    withdrawn="WITHDRAWN - DO NOT USE",
+    withdrawn_since="Withdrawn on {since} by {by}",
+    withdrawn_because="Because: {because}",
+    withdrawn_advice="What to do: use no earlier result of this study, on a screen or on paper. Decide without the "
+    "model until a report with a higher revision follows",
+    no_new_result="Why there is no new result",
     conditions="Conditions of use",
     conditions_met="{n} of {total} met",
     condition_titles={
@@ -271,6 +286,13 @@ CHINESE = Wording(
     created="报告",
     revision="第 {n} 版",
     replaces="替代先前结果",
+    replaces_report="替代 {created} 的第 {n} 版: 其报告, 图像和 PDF 已失效 (SUPERSEDED)",
+    withdraws_report="{created} 的第 {n} 版已撤回: 其报告, 图像和 PDF 无效",
+    withdrawn="已撤回, 请勿使用 / WITHDRAWN - DO NOT USE",
+    withdrawn_since="{since} 由 {by} 撤回",
+    withdrawn_because="原因: {because}",
+    withdrawn_advice="应对: 屏幕上或纸上的该检查先前结果均不得使用。在更高版次的报告出现之前, 请不依赖该模型作出决定",
+    no_new_result="没有新结果的原因",
     conditions="使用条件",
     conditions_met="符合 {n}/{total} 项",
     condition_titles={

@@ -32,6 +32,7 @@ from dicom_sr.report.report_inputs import (
     SeriesMask,
     SourceStudy,
 )
+from dicom_sr.report.report_status import ReplacedReport, Withdrawal
 from dicom_sr.report.treatment_report import (
     ArmResult,
     ConditionOfUse,
@@ -254,7 +255,39 @@ def demonstration(**changes: Any) -> TreatmentReport:
 def reprocessed(**changes: Any) -> TreatmentReport:
     """A second result that names the first as its predecessor."""
     return scored(
-        **{"report_identity": "5f" * 32, "revision": 2, "predecessors": ("2.25.12345", "2.25.678"), **changes}
+        **{
+            "report_identity": "5f" * 32,
+            "revision": 2,
+            "predecessors": ("2.25.12345", "2.25.678"),
+            "replaced": ReplacedReport(1, datetime(2024, 3, 11, 16, 5, 2, tzinfo=UTC)),
+            **changes,
+        }
+    )
+
+
+def withdrawn(**changes: Any) -> TreatmentReport:
+    """The result of a study is withdrawn, since its stage was corrected."""
+    earlier = ReplacedReport(2, scored().created)
+    values: dict[str, Any] = {
+        "report_identity": "8f" * 32,
+        "withdrawal": Withdrawal(
+            datetime(2024, 3, 13, 9, 12, 3, tzinfo=UTC), "dr.chen", "The stage was corrected from T3N1M0 to T4N2M0."
+        ),
+        "scenarios": (),
+        "scores": None,
+        "warnings": (),
+        "refusals": (Reason("stage_not_eligible", "The model is for T3N1M0; the stage of this patient is T4N2M0."),),
+        "stage": replace(scored().stage, t="T4", n="N2"),
+        "conditions": (),
+    }
+    return reprocessed(
+        **{
+            **values,
+            "revision": 3,
+            "replaced": earlier,
+            "created": datetime(2024, 3, 13, 9, 12, 5, tzinfo=UTC),
+            **changes,
+        }
     )
 
 
@@ -264,6 +297,7 @@ CASES = {
     "refused": refused,
     "demonstration": demonstration,
     "reprocessed": reprocessed,
+    "withdrawn": withdrawn,
 }
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, RTStructureSetStorage, SegmentationStorage
 
 from config.indication.vocabulary import AnswerRule, Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
+from dicom_sr.report.report_status import ReplacedReport, Withdrawal
 from dicom_sr.report.treatment_report import (
     ArmResult,
     ConditionOfUse,
@@ -126,6 +127,11 @@ def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, 
         "predecessors": tuple(draw(st.lists(uids, max_size=3, unique=True))),
         "conditions": tuple(draw(st.lists(conditions, max_size=11, unique_by=lambda condition: condition.code))),
     }  # fmt: skip
+    withdrawal = st.none() | st.builds(Withdrawal, moments, some_words, some_words)
+    values["withdrawal"] = None if categories else draw(withdrawal)
+    values["replaced"] = draw(st.none() | st.builds(ReplacedReport, st.integers(1, 99999), moments))
+    if values["withdrawal"] is not None:
+        values |= {"scores": None, "predecessors": (draw(uids),), "refusals": draw(reasons)}
     unanswered = TreatmentReport(**values, stability=draw(st.none() | stabilities()))
     valid, stability = unanswered.is_valid, unanswered.stability
     drawn = tuple(draw(scenarios(category, horizons, model, valid, stability)) for category in categories)

@@ -5,6 +5,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from config.indication.vocabulary import ReportStatus
 from dicom_sr.report.errors import UnreadableReportError
 from dicom_sr.report.json_form import dump, load, to_json
 from dicom_sr.report.treatment_report import TreatmentReport
@@ -55,6 +56,16 @@ def test_a_refusal_has_reasons_in_place_of_numbers() -> None:
     document = to_json(samples.refused())
     assert document["dfs"] is None
     assert [reason["code"] for reason in document["refusals"]] == ["missing_series", "stage_unknown"]
+
+
+def test_the_status_is_withdrawn_or_current_or_what_the_ledger_knows() -> None:
+    assert to_json(samples.scored())["status"] == "current"
+    assert to_json(samples.scored(), ReportStatus.SUPERSEDED)["status"] == "superseded"
+    document = to_json(samples.withdrawn())
+    assert document["status"] == "withdrawn"
+    assert document["withdrawal"]["by"] == "dr.chen"
+    assert document["replaced"] == {"revision": 2, "created": "2024-03-12T08:30:15.250000+00:00"}
+    assert [document[key] for key in ("dfs", "recommendation", "scores", "sentences")] == [None, None, None, []]
 
 
 @pytest.mark.parametrize("wrong", [{}, {"patient_id": 3}, {**dump(samples.scored()), "created": "yesterday"}])

@@ -20,10 +20,12 @@ from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.validation import evidence_uids, validate
 from dicom_sr.report.errors import InvalidReportError
 from dicom_sr.report.report_inputs import ReportObject, ReportOptions, SeriesMask, SourceStudy
+from dicom_sr.report.report_status import Withdrawal
 from dicom_sr.report.treatment_report import DfsEstimate, EbvDna, Fact, Reason, Stability, TreatmentReport
 from tests.dicom_sr import samples
 
 SR = ReportOptions(kinds=("sr",))
+WITHDRAWN = {"scenarios": (), "scores": None, "predecessors": ("2.25.9",)}
 ALL_KINDS = ReportOptions(kinds=("sr", "sc", "pdf", "seg", "attribution"))
 
 
@@ -207,6 +209,9 @@ def templates(item: Dataset) -> list[str]:
         ({"predecessors": ("1.2..3",)}, "expected the UID of a report of ours"),
         ({"horizons_months": (60, 36)}, "ascending horizons"),
         ({"horizons_months": (36,)}, "expected DFS at"),
+        ({"withdrawal": samples.withdrawn().withdrawal}, "no result beside a withdrawal"),
+        ({**WITHDRAWN, "predecessors": ()}, "the report that is withdrawn among the predecessors"),
+        ({**WITHDRAWN, "withdrawal": Withdrawal(samples.scored().created, "x", "")}, "the reason of a withdrawal"),
         ({"revision": 0}, "revision of at least 1"),
         ({"ebv_dna": EbvDna(EbvCategory.ABOVE, provenance=Fact(""))}, "a source for each clinical fact"),
         ({"scenarios": (samples.scenario(), samples.scenario())}, "one scenario per EBV DNA category"),
@@ -247,6 +252,7 @@ def test_a_change_of_any_field_is_found_by_reading_back() -> None:
         "contours": (), "series": report.series[:1], "horizons_months": (60,), "refusals": (Reason("c", "d"),),
         "software_version": "9", "created": report.created + timedelta(microseconds=1), "stage": other.stage,
         "conditions": report.conditions[:-1], "stability": Stability(47, 50, 0.9),
+        "withdrawal": samples.withdrawn().withdrawal, "replaced": samples.withdrawn().replaced,
     }  # fmt: skip
     for each in fields(report):
         value = changed_values.get(each.name, getattr(other, each.name))

@@ -17,7 +17,7 @@ from dicom_sr.page.page_words import CHINESE_PAGE, ENGLISH_PAGE
 from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import GuidelineText, PagePictures
 from dicom_sr.report.treatment_report import Reason
-from dicom_sr.report.wording import CHINESE, ENGLISH
+from dicom_sr.report.wording import CHINESE, ENGLISH, WORDINGS
 from tests.dicom_sr import samples
 from tests.peers import chinese_font, peer
 
@@ -64,7 +64,7 @@ def test_nothing_is_clipped_and_no_text_overlaps_another(name: str, language, st
                 assert across <= 1 or down <= 0.3 * min(box.height, other.height), (text, other_text)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name != "refused"])
+@pytest.mark.parametrize("name", [name for name in CASES if name not in ("refused", "withdrawn")])
 def test_the_first_page_shows_the_numbers_as_every_other_object_does(name: str) -> None:
     report = CASES[name]()
     first, *_ = render_pages(report, samples.pictures(), "dark", "en", PATIENT)
@@ -108,6 +108,35 @@ def test_every_page_names_patient_study_and_revision() -> None:
         texts = " ".join(text.get_text() for text in figure.texts)
         for named in ("Wang XiaoDong", "PID-0042", "Study 2024-03-11", "revision 2", "not verified by a person"):
             assert named in texts
+
+
+@pytest.mark.parametrize("style", ["dark", "light"])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_withdrawal_says_so_in_the_largest_letters_and_names_no_regimen(language, style) -> None:
+    pages = render_pages(samples.withdrawn(), samples.pictures(), style, language, PATIENT)
+    text = " ".join(text.get_text() for page in pages for text in page.texts)
+    for named in (
+        "WITHDRAWN",
+        "2024-03-13 09:12:03 +0000",
+        "dr.chen",
+        "from T3N1M0 to T4N2M0",
+        "stage of this patient",
+    ):
+        assert named in text
+    assert not re.search(r"I?CT\s?\+\s?CCRT|CCRT|\d %", text)
+    largest = max(texts_of(pages[0]), key=lambda each: each.get_fontsize())
+    assert "WITHDRAWN" in largest.get_text()
+    assert largest.get_window_extent().width > 0.7 * pages[0].bbox.width
+    assert WORDINGS[language].withdrawn_advice.replace(" ", "")[:30] in text.replace(" ", "")
+
+
+def test_a_successor_says_in_large_letters_which_pictures_are_superseded() -> None:
+    for page in render_pages(samples.reprocessed(), samples.pictures(), "dark", "en", PATIENT):
+        [line] = [each for each in page.texts if "SUPERSEDED" in each.get_text()]
+        assert line.get_text().startswith("Replaces revision 1 of 2024-03-11 16:05:02 +0000")
+        assert line.get_fontsize() * 100 / 72 >= 17  # pixels
+    earlier = samples.reprocessed(replaced=None)  # of a version that recorded the UID alone
+    assert "replaces an earlier result" in words_of(earlier)
 
 
 def test_no_page_refers_to_an_object_that_a_viewer_of_images_does_not_show() -> None:

@@ -18,6 +18,7 @@ from config.bundle_admission import refusal_text
 from config.errors import IneligibleStudyError
 from config.settings import Settings
 from dicom_sr.report.json_form import dump, load
+from dicom_sr.report.report_status import ReplacedReport
 from dicom_sr.report.sr_classes import FALLBACK_SR_CLASS, SR_SOP_CLASS_UIDS
 from dicom_sr.report.treatment_report import Reason
 from node.cases.case_inputs import ComputeRequest
@@ -197,6 +198,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
         report_identity=identity,
         revision=predecessor.revision + 1 if predecessor else 1,
         predecessors=(predecessor.sop_instance_uid,) if predecessor else (),
+        replaced=ReplacedReport(predecessor.revision, load(predecessor.result).created) if predecessor else None,
     )
     report = note_header_values(context, job, report)
     objects = build_report_objects(context, job, report, bundle)
