@@ -124,7 +124,8 @@ def details(report: TreatmentReport, words: Wording) -> list[Paragraph]:
         lines += [title(page_words(words).rule, size + 1), Paragraph(f"{decision_rule(report, words)}.", size)]
     lines.append(title(words.model, size + 1))
     lines += [Paragraph(text, size) for text in model_lines(report)]
-    lines += [title(words.training, size + 1), Paragraph(report.model.training_population, size)]
+    if report.withdrawal is None:
+        lines += [title(words.training, size + 1), Paragraph(report.model.training_population, size)]
     return lines
 
 

@@ -25,7 +25,7 @@ from dicom_sr.report.treatment_report import DfsEstimate, EbvDna, Fact, Reason, 
 from tests.dicom_sr import samples
 
 SR = ReportOptions(kinds=("sr",))
-WITHDRAWN = {"scenarios": (), "scores": None, "predecessors": ("2.25.9",)}
+WITHDRAWN = {"withdrawal": samples.withdrawn().withdrawal, "scenarios": (), "scores": None, "predecessors": ("2.25.9",)}
 ALL_KINDS = ReportOptions(kinds=("sr", "sc", "pdf", "seg", "attribution"))
 
 
