@@ -1,0 +1,76 @@
+"""No delivery is stuck and no replaced report is sent, whatever the destination, the workers and the reports do."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from node.ledger import commitments
+from node.workflow import delivery
+from tests.delivery.exploration import World
+
+
+@pytest.fixture(autouse=True)
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Limits that can be reached in a few steps; their values have tests of their own."""
+    monkeypatch.setattr(commitments, "MOST_REQUESTS", 3)
+    monkeypatch.setattr(commitments, "LEAST_REQUESTS", 2)
+    monkeypatch.setattr(delivery, "LEAST_ATTEMPTS", 2)
+    monkeypatch.setattr(delivery, "MOST_UNEXPECTED", 2)
+
+
+def walk(world: World, seed: int, n_events: int) -> None:
+    rng = random.Random(seed)
+    story: list[tuple[str, ...]] = []
+    try:
+        for _ in range(n_events):
+            what = rng.choice(world.events())
+            story.append(what)
+            world.do(what)
+        world.settle()
+    except AssertionError as error:
+        raise AssertionError(f"seed {seed}: {story}") from error
+
+
+def test_random_stories_end_well(tmp_path: Path) -> None:
+    world = World(tmp_path, kinds=("sr", "sc"), most_revisions=3)
+    beginning = world.snapshot()
+    for seed in range(8):
+        world.restore(beginning)
+        walk(world, seed, 12)
+
+
+@pytest.mark.long
+def test_many_long_random_stories_end_well(tmp_path: Path) -> None:
+    world = World(tmp_path, kinds=("sr", "sc"), most_revisions=4)
+    beginning = world.snapshot()
+    for seed in range(1000, 1300):
+        world.restore(beginning)
+        walk(world, seed, 30)
+
+
+@pytest.mark.long
+def test_every_reachable_state_has_a_way_out(tmp_path: Path) -> None:
+    """Breadth first over all events from all reachable states, each state once (see `World.canonical`)."""
+    world = World(tmp_path, kinds=("sr",), most_revisions=2)
+    known = {world.canonical()}
+    front = [world.snapshot()]
+    n_transitions = 0
+    for _depth in range(3):
+        following = []
+        for state in front:
+            world.restore(state)
+            for what in world.events():
+                world.restore(state)
+                world.do(what)
+                n_transitions += 1
+                if (found := world.canonical()) not in known:
+                    known.add(found)
+                    after = world.snapshot()
+                    world.settle()
+                    following.append(after)
+        front = following
+    print(f"{len(known)} states, {n_transitions} transitions, {len(front)} at the last depth")
+    assert len(known) > 100
