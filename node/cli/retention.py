@@ -26,7 +26,7 @@ def retention(
     Example: cptdn retention --days 365
     """
     from node.ledger.database import now_utc
-    from node.store.retention import retirable, retire_due
+    from node.store.retention import kept_by_deliveries, retirable, retire_due
     from node.store.study_store import StudyStore
 
     settings = settings_of(ctx)
@@ -44,8 +44,17 @@ def retention(
         with ledger.begin() as session:
             # Without a lock: the list is information, and `retire_due` checks each study again.
             found = retirable(session, now_utc() - timedelta(days=age))
+    with ledger.begin() as session:
+        kept = kept_by_deliveries(session, now_utc() - timedelta(days=age))
     if as_json:
-        print_json({"days": age, "removed": now, "studies": [asdict(one) for one in found]})
+        print_json(
+            {
+                "days": age,
+                "removed": now,
+                "studies": [asdict(one) for one in found],
+                "kept": [asdict(one) for one in kept],
+            }
+        )
         return
     rows = [
         (one.study_instance_uid, f"{one.received_at:%Y-%m-%d}", str(one.n_instances), f"{one.size_bytes / 1e6:.1f}")
@@ -55,3 +64,9 @@ def retention(
     done = "removed" if now else "would be removed"
     gigabytes = sum(one.size_bytes for one in found) / 1e9
     typer.echo(f"{len(found)} studies older than {age} days, {gigabytes:.2f} GB, {done}.")
+    if kept:
+        gigabytes = sum(one.size_bytes for one in kept) / 1e9
+        typer.echo(
+            f"{len(kept)} more, {gigabytes:.2f} GB, stay until their deliveries have ended: "
+            "`cptdn jobs list --state dead --state pending --state sent` has the reasons."
+        )

@@ -33,6 +33,9 @@ def status(
         (title, ", ".join(f"{state} {n}" for state, n in document[key].items() if n) or "none")
         for title, key in (("cases", "cases"), ("computations", "jobs"), ("deliveries", "deliveries"))
     ]
+    if kept := document["delivery_backlog"]["kept_studies"]:
+        gigabytes = document["delivery_backlog"]["kept_gb"]
+        rows.append(("images kept", f"{kept} studies, {gigabytes:.2f} GB, until their deliveries have ended"))
     queues = ", ".join(f"{name} {n}" for name, n in document["queues"].items() if name != "error")
     rows.append(("queues", document["queues"].get("error") or queues))
     if document["discarded"]:

@@ -10,6 +10,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from config.addresses import is_loopback
@@ -64,6 +65,7 @@ def check_parts(settings: Settings) -> Iterator[Finding]:
         _ledger,
         _storage,
         _broker,
+        _deliveries,
         _node,
         check_model,
         _workers,
@@ -203,6 +205,29 @@ def _broker(settings: Settings) -> Finding:
             return Finding("broker", "warning", "the embedded broker does not run", "`cptdn up` starts it")
         return Finding("broker", "failure", str(error), "check [broker] url, and that the broker runs")
     return Finding("broker", "ok", ", ".join(f"{queue} {n}" for queue, n in waiting.items()) + " messages waiting")
+
+
+def _deliveries(settings: Settings) -> Finding:
+    from config.errors import LedgerError
+    from node.ledger.database import now_utc, open_ledger
+    from node.runtime.delivery_backlog import delivery_backlog, kept_text
+
+    try:
+        with open_ledger(settings.ledger.url or "").begin() as session:
+            backlog = delivery_backlog(session, settings.storage.retention_days)
+    except (LedgerError, OSError) as error:
+        return Finding("deliveries", "failure", f"unknown: {error}")
+    found = [f"{backlog.n_open} open, {backlog.n_dead} given up"]
+    is_late = backlog.oldest_open is not None and now_utc() - backlog.oldest_open > timedelta(days=1)
+    if backlog.oldest_open is not None and is_late:
+        reason = backlog.oldest_reason or "its commitment is awaited"
+        found.append(f"the oldest open one is tried since {backlog.oldest_open:%Y-%m-%d}: {reason}")
+    if kept := kept_text(backlog):
+        found.append(f"{kept} are older than storage.retention_days and stay until their deliveries have ended")
+    if backlog.n_dead or is_late:
+        advice = "`cptdn jobs list --state dead --state pending --state sent` has the reasons; then `cptdn jobs retry`"
+        return Finding("deliveries", "warning", "; ".join(found), advice)
+    return Finding("deliveries", "ok", "; ".join(found))
 
 
 def _node(settings: Settings) -> Finding:

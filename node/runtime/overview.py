@@ -16,6 +16,7 @@ from node.ledger.discarded import count_discarded
 from node.messaging.broker import broker_url, redis_of
 from node.messaging.messages import BrokerUnavailableError
 from node.messaging.queue import queue_lengths
+from node.runtime.delivery_backlog import DeliveryBacklog, delivery_backlog
 
 
 def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
@@ -31,9 +32,10 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
     Returns
     -------
     dict
-        node, queues, cases, jobs, deliveries, disk_free_gb (10^9 bytes), bundle, bundle_admission (see there), and
-        discarded: received objects of other storage classes by the name of their class. A broker that does not answer
-        is `queues["error"]`, so that the rest is still shown.
+        node, queues, cases, jobs, deliveries, delivery_backlog (since when the oldest open one is tried; studies whose
+        images stay until their deliveries have ended, and their GB), disk_free_gb (10^9 bytes), bundle,
+        bundle_admission (see there), and discarded: received objects of other storage classes by the name of their
+        class. A broker that does not answer is `queues["error"]`, so that the rest is still shown.
     """
     with ledger.begin() as session:
         document: dict[str, Any] = {
@@ -52,6 +54,7 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
             "cases": cases.count_by_state(session),
             "jobs": jobs.count_by_state(session),
             "deliveries": reports.count_deliveries(session),
+            "delivery_backlog": _backlog(delivery_backlog(session, settings.storage.retention_days)),
             "outbox_empty": outbox.is_empty(session),
             "discarded": count_discarded(session),
         }
@@ -67,6 +70,14 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
     document["bundle"] = settings.model.bundle
     document["bundle_admission"] = bundle_admission(settings)
     return document
+
+
+def _backlog(backlog: DeliveryBacklog) -> dict[str, Any]:
+    return {
+        "oldest_open_at": backlog.oldest_open.isoformat() if backlog.oldest_open else None,
+        "kept_studies": backlog.kept_studies,
+        "kept_gb": round(backlog.kept_bytes / 1e9, 3),
+    }
 
 
 def bundle_admission(settings: Settings) -> dict[str, Any]:

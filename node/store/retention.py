@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import ColumnElement, delete, exists, func, select
+from sqlalchemy import ColumnElement, Select, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from config.settings import Settings
 from node.ledger.cases import lock_case, record
 from node.ledger.database import Ledger, now_utc
+from node.ledger.delivery_machine import DEAD, OPEN_STATES
 from node.ledger.instances import lock_study
 from node.ledger.jobs import ACTIVE
 from node.ledger.tables import Association, AssociationStudy, Case, Delivery, Instance, Job, Report
@@ -28,7 +29,7 @@ from node.store.study_store import StudyStore
 CHECK_EVERY_S = 600.0
 GRACE_S = 3600.0  # after a start or a jump of the clock: a wrong date must not delete what is still needed
 BATCH = 50  # studies, so that a backup or another node need not wait long for the deletion lock
-UNFINISHED = ("pending", "sent", "dead")
+UNFINISHED = (*OPEN_STATES, DEAD)
 
 log = structlog.get_logger("cptdn.retention")
 
@@ -110,6 +111,24 @@ def retirable(
     study : str, optional
         Study Instance UID: only this one.
     """
+    query = _old_studies(before, delivered=True).limit(limit)
+    if study is not None:
+        query = query.where(query.selected_columns[0] == study)
+    return [Retirable(*row) for row in session.execute(query)]
+
+
+def kept_by_deliveries(session: Session, before: datetime) -> list[Retirable]:
+    """Return the studies whose images would be deleted if all deliveries of their reports had ended.
+
+    Parameters
+    ----------
+    before : datetime
+        Aware, as of `retirable`.
+    """
+    return [Retirable(*row) for row in session.execute(_old_studies(before, delivered=False))]
+
+
+def _old_studies(before: datetime, delivered: bool) -> Select[tuple[str, datetime, int, int]]:
     newest = (
         select(
             Instance.study_instance_uid, func.max(Instance.received_at).label("received_at"),
@@ -126,19 +145,17 @@ def retirable(
         Association.closed_at.is_(None),
     )  # fmt: skip
     case = exists().where(Case.study_instance_uid == uid)
-    query = (
+    reported = _reported(uid, before, delivered)
+    of_retired_patient = ~case & _of_retired_patient(newest.c.patient_id)
+    return (
         select(uid, newest.c.received_at, newest.c.n_instances, newest.c.size_bytes)
-        .where(~open_association, _reported(uid, before) | (~case & _of_retired_patient(newest.c.patient_id)))
+        .where(~open_association, reported | of_retired_patient if delivered else reported)
         .order_by(newest.c.received_at, uid)
-        .limit(limit)
     )
-    if study is not None:
-        query = query.where(uid == study)
-    return [Retirable(*row) for row in session.execute(query)]
 
 
-def _reported(uid: ColumnElement[str], before: datetime) -> ColumnElement[bool]:
-    """Return the condition: the case has an old report, all its deliveries have ended, and no job is active."""
+def _reported(uid: ColumnElement[str], before: datetime, delivered: bool) -> ColumnElement[bool]:
+    """Return the condition: the case has an old report, its deliveries have ended (or not), and no job is active."""
     report = exists().where(Report.id == Case.current_report_id, Report.created_at < before)
     unfinished = exists().where(
         Report.study_instance_uid == uid, Delivery.report_id == Report.id, Delivery.state.in_(UNFINISHED)
@@ -146,7 +163,7 @@ def _reported(uid: ColumnElement[str], before: datetime) -> ColumnElement[bool]:
     computing = exists().where(Job.study_instance_uid == uid, Job.state.in_(ACTIVE))
     return exists().where(
         Case.study_instance_uid == uid, Case.state.in_(("reported", "refused")), Case.hold.is_(None), report,
-        ~unfinished, ~computing,
+        ~unfinished if delivered else unfinished, ~computing,
     )  # fmt: skip
 
 

@@ -388,6 +388,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "verdict_failure": ("failure", "故障"),
     "quarantined": ("Quarantined files", "隔离的文件"),
     "quarantine_hint": ("`cptdn quarantine list` lists them.", "`cptdn quarantine list` 可列出。"),
+    "images_kept": ("Images that wait for deliveries", "等待发送完成的影像"),
+    "images_kept_of": ("{n} studies, {gb} GB, older than the retention time", "{n} 项检查, {gb} GB, 已超过保留期"),
     "discarded": ("Discarded objects of other classes", "已丢弃的其他类型对象"),
     "discarded_of_study": ("{n} objects of other classes discarded: {names}", "已丢弃 {n} 个其他类型的对象: {names}"),
     "quarantined_of_study": ("Quarantined files of this study", "本检查被隔离的文件"),

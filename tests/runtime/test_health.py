@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from config.settings import Settings, load_settings
-from node.ledger.database import Ledger, open_ledger
+from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.processes import heartbeat
+from node.ledger.tables import Delivery, Report
 from node.runtime import health
 from node.runtime.health import check_parts, check_storage, ready_processes
 from node.runtime.overview import overview
@@ -45,8 +47,8 @@ def by_part(settings: Settings) -> dict[str, health.Finding]:
 def test_every_part_has_one_finding_and_each_trouble_an_advice(settings: Settings) -> None:
     findings = by_part(settings)
     assert set(findings) == {
-        "configuration", "ledger", "storage", "broker", "node", "model bundle", "workers", "audit", "fonts",
-        "PACS main",
+        "configuration", "ledger", "storage", "broker", "deliveries", "node", "model bundle", "workers", "audit",
+        "fonts", "PACS main",
     }  # fmt: skip
     assert findings["ledger"].verdict == findings["storage"].verdict == "ok"
     assert findings["broker"].verdict == findings["node"].verdict == findings["workers"].verdict == "warning"
@@ -105,6 +107,31 @@ def test_the_overview_shows_the_rest_when_the_broker_does_not_answer(settings: S
     assert document["node"]["running"] is False
     assert sum(document["cases"].values()) == 0
     assert document["disk_free_gb"] > 0
+
+
+def test_deliveries_that_do_not_end_are_named_with_their_reason(settings: Settings, ledger: Ledger) -> None:
+    assert by_part(settings)["deliveries"].found == "0 open, 0 given up"
+    reason = "PACS 'main' cannot be reached"
+    began = now_utc() - timedelta(days=3)
+    with ledger.begin() as session:
+        report = Report(
+            study_instance_uid="1.2", job_id="j", identity="i", computation="c", request_digest="d", bundle_digest="b",
+            revision=1, sop_instance_uid="1.3", result={}, created_at=began,
+        )  # fmt: skip
+        session.add(report)
+        session.flush()
+        for pacs, state in (("main", "pending"), ("archive", "dead")):
+            session.add(
+                Delivery(
+                    report_id=report.id, pacs=pacs, state=state, not_before=began, objects={}, created_at=began,
+                    error_text=reason,
+                )
+            )  # fmt: skip
+    finding = by_part(settings)["deliveries"]
+    assert finding.verdict == "warning"
+    assert finding.found == f"1 open, 1 given up; the oldest open one is tried since {began:%Y-%m-%d}: {reason}"
+    assert "cptdn jobs retry" in finding.advice
+    assert overview(settings, ledger)["delivery_backlog"]["oldest_open_at"] == began.isoformat()
 
 
 def test_the_health_check_of_a_container_loads_neither_celery_nor_pynetdicom() -> None:

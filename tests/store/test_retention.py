@@ -19,7 +19,7 @@ from node.ledger.database import now_utc
 from node.ledger.reports import StoredObject, current_report, record_report
 from node.ledger.tables import Case, Delivery, Instance, Report
 from node.store.consistency import check_consistency
-from node.store.retention import empty_or_undo_trash, retirable, retire_due
+from node.store.retention import empty_or_undo_trash, kept_by_deliveries, retirable, retire_due
 from node.store.study_store import StudyStore
 from node.workflow.casework import assess_case
 from tests.dicom.scenes import Scene, mr_slice, scene, write_file
@@ -114,6 +114,9 @@ def test_what_is_needed_is_not_deleted(here: Scene, tmp_path: Path, needs: str) 
     assert would_go(here) == []
     assert retire(here) == []
     assert len(here.instances()) == 2
+    with here.ledger.begin() as session:  # an administrator can see what stays because of a delivery alone
+        kept = kept_by_deliveries(session, now_utc() - timedelta(days=DAYS))
+    assert [one.study_instance_uid for one in kept] == ([study] if "delivery" in needs else [])
 
 
 def _make_needed(session: Session, study: str, needs: str) -> None:
