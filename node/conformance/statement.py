@@ -23,7 +23,8 @@ from node.dicom.network.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT_PUSH
 from node.dicom.network.server import HANDSHAKE_TIMEOUT_S
 from node.dicom.network.statuses import EventReportStatus, StoreStatus
 from node.dicom.scp.receive import MIN_BYTES_PER_S
-from node.ledger.commitments import FAILURE_REASONS, NOT_RESENDABLE
+from node.dicom.scu.commitment_scu import NOT_OFFERED
+from node.ledger.commitments import FAILURE_REASONS, MOST_REQUESTS, NOT_RESENDABLE
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 PRODUCT = "cptdn-node"
@@ -240,8 +241,19 @@ def _delivery_scu(settings: Settings) -> list[Block]:
                 ("C-STORE", "Cxxx", "cannot understand", "repeated, at most 8 times"),
                 ("C-STORE", "0122", "SOP class not supported", "another form of the document, where there is one"),
                 ("C-STORE", "any other", "refused", "recorded; a refused report makes the delivery dead"),
-                ("N-ACTION", "0000", "the request is accepted", "the node waits for the result"),
-                ("N-ACTION", "0118, 0122", "not offered", "the report counts as delivered, not as committed"),
+                (
+                    "N-ACTION",
+                    "0000",
+                    "the request is accepted",
+                    f"the node waits for a result; then it requests again, at most {MOST_REQUESTS} times, under a new "
+                    "Transaction UID each time; results of all requests are accepted, in parts and at any time",
+                ),
+                (
+                    "N-ACTION",
+                    ", ".join(f"{status:04X}" for status in sorted(NOT_OFFERED)),
+                    "not offered",
+                    "the report counts as delivered, not as committed",
+                ),
                 ("N-ACTION", "any other, none", "temporary failure", "requested again with doubling waits"),
             ),
         ),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy import ColumnElement, Select, delete, exists, func, select
@@ -128,7 +129,7 @@ def kept_by_deliveries(session: Session, before: datetime) -> list[Retirable]:
     return [Retirable(*row) for row in session.execute(_old_studies(before, delivered=False))]
 
 
-def _old_studies(before: datetime, delivered: bool) -> Select[tuple[str, datetime, int, int]]:
+def _old_studies(before: datetime, delivered: bool) -> Select[Any]:
     newest = (
         select(
             Instance.study_instance_uid, func.max(Instance.received_at).label("received_at"),
