@@ -183,6 +183,7 @@ class CaseSettings(_Section):
     freeze_after_days: int = Field(45, ge=0)  # from then on only a person makes a new revision of a report
     # Off: a PACS gets no document that says only that nothing was computed, unless the site wants it.
     report_refusals: bool = False
+    withdraw_after_s: float = Field(30.0, ge=0)
 
 
 class EligibilitySettings(_Section):
@@ -379,13 +380,13 @@ class MetricsSettings(_Section):
     _networks = field_validator("allowed_addresses")(_are_networks)
 
 
-NotifiedEvent = Literal["failed_case", "dead_delivery", "low_disk", "quarantine"]
+NotifiedEvent = Literal["failed_case", "dead_delivery", "low_disk", "quarantine", "withdrawn_answer"]
 
 
 class NotifySettings(_Section):
     """Notifications of the operator by mail or webhook; they contain nothing about a patient."""
 
-    on: tuple[NotifiedEvent, ...] = ("failed_case", "dead_delivery", "low_disk", "quarantine")
+    on: tuple[NotifiedEvent, ...] = ("failed_case", "dead_delivery", "low_disk", "quarantine", "withdrawn_answer")
     every_s: float = Field(900.0, gt=0)  # at most one message in this time, about everything since the last
     retry_for_s: float = Field(86400.0, gt=0)
     smtp_host: str | None = None  # None: no mail

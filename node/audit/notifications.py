@@ -34,6 +34,7 @@ LOW_DISK_FACTOR = 2.0  # times the free space at which objects are refused
 TITLES = {
     "failed_case": "Failed computations", "dead_delivery": "Deliveries given up",
     "low_disk": "Little disk space left", "quarantine": "Quarantined objects",
+    "withdrawn_answer": "Withdrawn answers",
 }  # fmt: skip
 
 Channel = Callable[[Sequence[tuple[str, str, datetime]]], None]  # (kind, text, when) of each notice

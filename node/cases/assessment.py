@@ -9,7 +9,7 @@ A pure function: the same inputs give the same assessment, and it is linear in t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -69,6 +69,8 @@ class Assessment:
         What a PACS may still have (see `Gap.missing`).
     has_content_gaps : bool
         Whether images or contours are a reason against the computation, not the facts alone.
+    refusals : tuple of {"code", "text"}
+        Facts that refuse the study, whatever its images are.
     """
 
     state: State
@@ -85,6 +87,7 @@ class Assessment:
     reassess_at: datetime | None = None
     missing: tuple[str, ...] = ()
     has_content_gaps: bool = False
+    refusals: tuple[Mapping[str, str], ...] = ()
 
     def explain_json(self) -> dict[str, Any]:
         """Return the part of `studies explain` that the rules know.
@@ -171,6 +174,7 @@ def assess_inputs(
         reassess_at=reassess_at,
         missing=tuple(dict.fromkeys(gap.missing for gap in content.gaps if gap.missing)),
         has_content_gaps=bool(content.gaps),
+        refusals=tuple(_refusals(eligibility)),
     )
 
 
@@ -297,6 +301,12 @@ def _reasons(gaps: Sequence[Gap], eligibility: Eligibility) -> list[Mapping[str,
     return [{"code": finding.code, "text": finding.text} for finding in ranked]
 
 
+def _refusals(eligibility: Eligibility) -> Iterator[dict[str, str]]:
+    for finding in eligibility.findings:
+        if finding.outcome == "refused":
+            yield {"code": finding.code, "text": finding.text}
+
+
 def _conditions(
     inputs: CaseInputs, content: _Content, eligibility: Eligibility, policy: DecisionPolicy
 ) -> tuple[Mapping[str, str], ...]:
@@ -348,11 +358,7 @@ def _request(
         facts_until=(inputs.facts_until or now).isoformat(),
         decision=policy.to_json(),
         warnings=tuple({"code": code, "text": text} for code, text in _quality(content, eligibility)),
-        refusals=tuple(
-            {"code": finding.code, "text": finding.text}
-            for finding in eligibility.findings
-            if finding.outcome == "refused"
-        ),
+        refusals=tuple(_refusals(eligibility)),
         conditions=conditions,
     )
 

@@ -115,7 +115,7 @@ def print_json(document: Any) -> None:
 GOOD, BAD, WAITS = "green", "bold red", "yellow"
 COLOURS = {
     **dict.fromkeys(("ok", "reported", "done", "delivered", "current", "unchanged"), GOOD),
-    **dict.fromkeys(("failure", "failed", "dead", "cancelled"), BAD),
+    **dict.fromkeys(("failure", "failed", "dead", "cancelled", "withdrawn"), BAD),
     **dict.fromkeys(("warning", "held", "incomplete", "refused", "pending", "sent", "queued", "running"), WAITS),
 }
 PIPE_WIDTH = 1000  # characters: a program that reads a table gets each row on one line

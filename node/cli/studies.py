@@ -55,7 +55,8 @@ def study_json(session: Session, case: Case) -> dict[str, Any]:
     dict
         JSON values; the reports are the newest first, so `current_report` is the first of them.
     """
-    from node.ledger.reports import reports_of
+    from node.ledger.reports import reports_of, status_of
+    from node.workflow.withdrawal import withdrawal_of
 
     reports = reports_of(session, case.study_instance_uid)
     return {
@@ -65,10 +66,12 @@ def study_json(session: Session, case: Case) -> dict[str, Any]:
         "reasons": case.reasons,
         "current_report": reports[0].sop_instance_uid if reports else None,
         "answer": answer_json(reports[0].result) if reports else None,
+        "withdrawn": withdrawal_of(case, reports[0] if reports else None),
         "reports": [
             {
                 "sop_instance_uid": report.sop_instance_uid,
                 "revision": report.revision,
+                "status": status_of(report, reports),
                 "created_at": report.created_at.isoformat(),
                 "bundle_digest": report.bundle_digest,
             }
@@ -110,7 +113,14 @@ def answer_json(result: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _answer_text(study: Mapping[str, Any]) -> str:
+    if study["withdrawn"]:
+        return withdrawn_text(study["withdrawn"])
     return ". ".join(study["answer"]["sentences"]) if study["answer"] else ""
+
+
+def withdrawn_text(withdrawn: Mapping[str, str]) -> str:
+    """Return by whom, since when and why an answer is withdrawn, in one sentence."""
+    return f"Withdrawn by {withdrawn['by']}, {local_time(withdrawn['since'])}: {withdrawn['because']}"
 
 
 @app.command("list")
@@ -174,10 +184,10 @@ def show(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None
     typer.echo(f"Study {study_uid}: {found['state']}")
     for reason in found["reasons"]:
         typer.echo(f"  {reason['code']}: {reason['text']}")
-    for sentence in found["answer"]["sentences"] if found["answer"] else ():
-        typer.echo(f"  {sentence}.")
+    _print_answer(found)
     for report in found["reports"]:
-        typer.echo(f"  report r{report['revision']}  {report['sop_instance_uid']}  {local_time(report['created_at'])}")
+        moment = local_time(report["created_at"])
+        typer.echo(f"  report r{report['revision']}  {report['sop_instance_uid']}  {moment}  {report['status']}")
     for delivery in found["deliveries"]:
         typer.echo(f"  to {delivery['pacs']}: {delivery['state']}  {delivery['error'] or ''}")
 
@@ -211,12 +221,18 @@ def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> N
     _print_explanation(found)
 
 
+def _print_answer(found: Mapping[str, Any]) -> None:
+    if found["withdrawn"]:
+        typer.echo(f"  {withdrawn_text(found['withdrawn'])}")
+    for sentence in found["answer"]["sentences"] if found["answer"] and not found["withdrawn"] else ():
+        typer.echo(f"  {sentence}.")
+
+
 def _print_explanation(found: dict[str, Any]) -> None:
     typer.echo(f"Study {found['study_instance_uid']} of patient {found['patient_id']} is {found['state']}.")
     for reason in found["reasons"]:
         typer.echo(f"  - {reason['text']} [{reason['code']}]")
-    for sentence in found["answer"]["sentences"] if found["answer"] else ():
-        typer.echo(f"  {sentence}.")
+    _print_answer(found)
     print_table(
         ("condition of use", "state", "grounds"),
         [(c["code"], c["state"].replace("_", " "), c["text"]) for c in _limiting_first(found["conditions"])],
@@ -401,6 +417,32 @@ def release(
     _set_hold(ctx, study_uid, None, by)
     record_about_studies(ctx, "studies release", [study_uid])
     _print_decision(as_json, study_uid, "released", "The study is released and assessed again.")
+
+
+@app.command()
+def withdraw(
+    ctx: typer.Context,
+    study_uid: StudyUid,
+    because: Annotated[str, typer.Option(help="The reason; every channel shows it to its readers.")],
+    by: ByOption = "",
+    as_json: Json = False,
+) -> None:
+    """Withdraw the current answer of a study in every channel that has it.
+
+    A report that says "withdrawn" takes its place within a minute, also where the images or the model bundle are gone.
+    The study stays withdrawn until a person computes it again (`cptdn reprocess`), or an input of the answer changes
+    before treatment begins.
+
+    Example: cptdn studies withdraw 1.2.840.113619.2.1 --because "the contour is of another patient"
+    """
+    from node.workflow.withdrawal import withdraw_study
+
+    with ledger_of(ctx).begin() as session:
+        withdraw_study(session, study_uid, because, by)
+    record_about_studies(ctx, "studies withdraw", [study_uid])
+    _print_decision(
+        as_json, study_uid, "withdrawn", "The answer is withdrawn; `cptdn studies show` shows the deliveries."
+    )
 
 
 def _print_decision(as_json: bool, study_uid: str, decision: str, sentence: str) -> None:

@@ -22,7 +22,7 @@ from node.ledger.tables import Case, CaseEvent, Instance
 # Study Instance UID): it completes the cases of its patient instead.
 MR_MODALITY = "MR"
 # In the order of a study's way; pages and `status` show the counts in this order.
-STATES = ("receiving", "incomplete", "held", "queued", "running", "reported", "refused", "failed")
+STATES = ("receiving", "incomplete", "held", "queued", "running", "reported", "refused", "failed", "withdrawn")
 
 
 def record(session: Session, study_instance_uid: str, kind: str, text: str, actor: str = "node") -> None:
@@ -116,6 +116,12 @@ def set_state(session: Session, case: Case, state: str, reasons: Sequence[dict[s
     if case.state != state or (case.reasons != reasons and state != "receiving"):
         because = f": {' '.join(reason['text'] for reason in reasons)}" if reasons else "."
         record(session, case.study_instance_uid, state, f"{case.state} -> {state}{because}")
+    # In the one place that all changes of state go through: whatever makes a case leave `reported`, its delivered
+    # answer is found by `workflow.withdrawal.withdraw_due`.
+    if state == "reported":
+        case.outdated_since = None
+    elif case.state == "reported":
+        case.outdated_since = now_utc()
     case.state, case.reasons, case.updated_at = state, reasons, now_utc()
 
 

@@ -14,8 +14,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from node.ledger.tables import Delivery, Job, Notice, Quarantined
+from node.ledger.withdrawals import is_withdrawal, order_of, withdrawals_since
 
 FAILED_CASE, DEAD_DELIVERY, LOW_DISK, QUARANTINE = "failed_case", "dead_delivery", "low_disk", "quarantine"
+WITHDRAWN = "withdrawn_answer"
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Cause:
     Attributes
     ----------
     kind : str
-        `FAILED_CASE`, `DEAD_DELIVERY`, `LOW_DISK` or `QUARANTINE`.
+        `FAILED_CASE`, `DEAD_DELIVERY`, `LOW_DISK`, `QUARANTINE` or `WITHDRAWN`.
     subject : str
         Identifies the event within its kind: the same subject is notified once.
     text : str
@@ -38,7 +40,7 @@ class Cause:
 
 
 def find_causes(session: Session, since: datetime) -> list[Cause]:
-    """Return what went wrong since then: failed jobs, dead deliveries, quarantined objects.
+    """Return what people must know since then: failed jobs, dead deliveries, quarantined objects, withdrawn answers.
 
     Parameters
     ----------
@@ -50,11 +52,17 @@ def find_causes(session: Session, since: datetime) -> list[Cause]:
     list of Cause
         Known causes, too: `record_notices` drops them. Comparisons and dismissed quarantined objects do not count.
     """
+    failed = select(Job).where(Job.state == "failed", Job.updated_at >= since)
     causes = [
         # The attempts and the creation time are a part of the subject: a job or delivery that was retried by hand and
         # fails again is a new event.
         Cause(FAILED_CASE, f"{job.id}/{job.attempts}", f"study {job.study_instance_uid}: {job.error_code or 'failed'}")
-        for job in session.scalars(select(Job).where(Job.state == "failed", Job.send, Job.updated_at >= since))
+        for job in session.scalars(failed)
+        if job.send or is_withdrawal(job)
+    ]
+    causes += [
+        Cause(WITHDRAWN, job.id, f"study {job.study_instance_uid}: {order_of(job).event.replace('_', ' ')}")
+        for job in withdrawals_since(session, since)
     ]
     dead = select(Delivery).where(Delivery.state == "dead", Delivery.not_before >= since)
     causes += [

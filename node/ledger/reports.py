@@ -54,6 +54,54 @@ def current_report(session: Session, study_instance_uid: str) -> Report | None:
     )
 
 
+def is_current(session: Session, study_instance_uid: str, report: Report | None) -> bool:
+    """Return whether a report that was read in another transaction is still the newest of its study, or still none."""
+    newest = current_report(session, study_instance_uid)
+    return (newest.id if newest else None) == (report.id if report else None)
+
+
+def is_withdrawal(report: Report) -> bool:
+    """Return whether a report only says that the one before it is withdrawn."""
+    return bool(report.result.get("withdrawal"))
+
+
+def status_of(report: Report, reports: Sequence[Report]) -> str:
+    """Return whether a report is current, superseded by another one, or withdrawn.
+
+    Parameters
+    ----------
+    report : Report
+        One of `reports`.
+    reports : sequence of Report
+        All of its study, the newest first.
+
+    Returns
+    -------
+    str
+        ``withdrawn`` for the newest report where it is a withdrawal, and for the one that it withdraws.
+    """
+    newest = reports[0]
+    if is_withdrawal(newest) and report.id in (newest.id, newest.predecessor_id):
+        return "withdrawn"
+    return "current" if report.id == newest.id else "superseded"
+
+
+def has_answer(report: Report) -> bool:
+    """Return whether a report names an answer; a refusal and a withdrawal do not."""
+    return not report.result.get("refusals") and not is_withdrawal(report)
+
+
+def latest_without_withdrawals(reports: Sequence[Report]) -> Report | None:
+    """Return the newest of a study's reports that is not a withdrawal; None where there is none.
+
+    Parameters
+    ----------
+    reports : sequence of Report
+        The newest first.
+    """
+    return next((report for report in reports if not is_withdrawal(report)), None)
+
+
 def reports_of(session: Session, study_instance_uid: str) -> list[Report]:
     """Return all reports of a study, the newest first."""
     query = select(Report).where(Report.study_instance_uid == study_instance_uid).order_by(Report.revision.desc())
@@ -150,7 +198,7 @@ def record_report(
     result: dict[str, Any],
     objects: Sequence[StoredObject],
     destinations: Sequence[str],
-    case_state: str = "reported",
+    case_state: str | None = "reported",
     reasons: Sequence[dict[str, str]] = (),
     bulk: bool = False,
 ) -> Report:
@@ -173,8 +221,8 @@ def record_report(
         The TreatmentReport as JSON values.
     destinations : sequence of str
         Configured names of PACS and FHIR servers.
-    case_state : str
-        ``reported`` or ``refused``, with the `reasons` that the case shows.
+    case_state : str or None
+        ``reported`` or ``refused``, with the `reasons` that the case shows; None leaves the state, for a withdrawal.
     bulk : bool
         Whether deliveries of new studies go first.
     """
@@ -207,8 +255,10 @@ def record_report(
         enqueue(session, DELIVER_REPORT, [delivery.id], bulk=bulk)
     case = get_case(session, study_instance_uid)
     case.current_report_id = report.id
-    # What questions a stored instance stays visible beside the new report.
-    set_state(session, case, case_state, [*reasons, *case.assessment.get("notices", ())])
+    if case_state is not None:
+        # What questions a stored instance stays visible beside the new report.
+        set_state(session, case, case_state, [*reasons, *case.assessment.get("notices", ())])
+    case.outdated_since = None  # also where the new report names no answer
     return report
 
 

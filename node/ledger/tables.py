@@ -159,6 +159,11 @@ class Case(Base):
     # Questions that an operator has answered: {code: {"text", "because", "by", "at"}}.
     confirmations: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     hold: Mapped[str | None] = mapped_column(Text)  # reason of an administrator's hold
+    # A person's withdrawal of the answer, or the recall of its bundle: {"event", "because", "by", "at", "digests"}.
+    withdrawal: Mapped[dict[str, Any] | None] = mapped_column(default=None)
+    # When the case left `reported` and its delivered answer became outdated; None once the successor or the withdrawal
+    # is recorded.
+    outdated_since: Mapped[datetime | None] = mapped_column(default=None)
     current_report_id: Mapped[int | None]
     received_at: Mapped[datetime]
     last_instance_at: Mapped[datetime]
@@ -171,6 +176,7 @@ class Case(Base):
         Index("ix_cases_patient", "patient_id"),
         Index("ix_cases_due", "assess_after"),
         Index("ix_cases_received", "received_at"),
+        Index("ix_cases_outdated", "outdated_since"),
     )
     # Optimistic lock: on SQLite, FOR UPDATE locks nothing, and a second writer of a stale row must fail, not overwrite.
     __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
@@ -437,6 +443,21 @@ class Notice(Base):
         UniqueConstraint("kind", "subject"),
         Index("ix_notices_open", "closed_at", "not_before"),
     )
+
+
+class Recall(Base):
+    """A model bundle that must not be used any more; its current reports are withdrawn."""
+
+    __tablename__ = "recalls"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    bundle_digest: Mapped[str] = mapped_column(String(80))
+    name: Mapped[str]
+    because: Mapped[str] = mapped_column(Text)
+    by: Mapped[str]
+    recalled_at: Mapped[datetime]
+    lifted_at: Mapped[datetime | None]  # by `bundle activate --because`
+    lifted_because: Mapped[str | None] = mapped_column(Text)
+    __table_args__ = (Index("ix_recalls_bundle", "bundle_digest"),)
 
 
 class StateCount(Base):

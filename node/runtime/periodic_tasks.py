@@ -26,6 +26,7 @@ from node.runtime.watchdog import Watchdog
 from node.store.study_store import StudyStore
 from node.workflow.casework import assess_due, seconds_to_next_assessment
 from node.workflow.retrieval import Retrieval, queryable_pacs
+from node.workflow.withdrawal import withdraw_due
 
 log = structlog.get_logger("cptdn.service")
 
@@ -111,7 +112,7 @@ def relay_task(ledger: Ledger, settings: Settings) -> PeriodicTask:
 
 
 def assessment_task(ledger: Ledger, settings: Settings, on_assessed: Callable[[], None]) -> PeriodicTask:
-    """Return the task that assesses the cases that are due.
+    """Return the task that assesses the cases that are due, and withdraws the answers that are outdated.
 
     Parameters
     ----------
@@ -125,6 +126,8 @@ def assessment_task(ledger: Ledger, settings: Settings, on_assessed: Callable[[]
 
     def assess_all_due() -> None:
         while assess_due(ledger, settings):
+            on_assessed()
+        if withdraw_due(ledger, settings):
             on_assessed()
 
     def seconds_to_next_case() -> float:

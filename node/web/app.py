@@ -40,6 +40,7 @@ PAGES: tuple[tuple[str, str, View, str], ...] = (
     ("/cases/{study}/confirm", "POST", decisions.confirm, "operate"),
     ("/cases/{study}/hold", "POST", decisions.hold, "operate"),
     ("/cases/{study}/release", "POST", decisions.release, "operate"),
+    ("/cases/{study}/withdraw", "POST", decisions.withdraw, "operate"),
     ("/cases/{study}/dismiss", "POST", decisions.dismiss_quarantined, "operate"),
     ("/cases/{study}/reprocess", "POST", decisions.reprocess, "operate"),
     ("/jobs/{job}/retry", "POST", decisions.retry_job, "operate"),

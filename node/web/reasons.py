@@ -51,6 +51,24 @@ REASONS: dict[str, Reason] = {
         "Send the whole series, or correct the contour.",
         "补发完整序列, 或修正勾画。",
     ),
+    "withdrawn_by_person": _r(
+        "The answer is withdrawn",
+        "结论已撤回",
+        "Do not use any earlier result. Computing it again takes the withdrawal back.",
+        "请勿使用此前的任何结果。重新计算即取消撤回。",
+    ),
+    "bundle_recalled": _r(
+        "The model bundle is recalled",
+        "模型包已召回",
+        "Do not use its results. Activate another bundle and compute the study again.",
+        "请勿使用其结果。启用另一模型包后重新计算。",
+    ),
+    "images_removed": _r(
+        "The images were removed by retention",
+        "图像已按保留期限删除",
+        "Send the study again to have it computed.",
+        "如需重新计算, 请重新发送该检查。",
+    ),
     "identity_mismatch": _r(
         "Patient identities differ",
         "患者身份不一致",

@@ -23,6 +23,8 @@ patient's cases due, `casework.assess_due` assesses them).
 
 Beside the way:
 
+    withdraw  `withdrawal.withdraw_due`: answers that do not hold any more, by the table of `outward_acts`;
+              `withdrawal.withdraw_study` and `recall.recall_bundle` by a person's decision
     reprocess `reprocessing.Reprocessor.start` and `wait`: compute again with the same or another bundle
     compare   `comparison.Comparison.run`: two bundles over many studies; `comparison_summary.summarise`;
               `report_changes.ReportChanges`: what a computation in bulk would change, before it is sent
@@ -30,5 +32,5 @@ Beside the way:
     repair    `storage_repair.Repair`: differences between ledger and disk
     digests   `digests`: how each of these knows that nothing has changed
 
-`node.runtime.service.running_node` starts what runs periodically: assess, relay, retrieve, and the watchdog.
+`node.runtime.service.running_node` starts what runs periodically: assess, withdraw, relay, retrieve, the watchdog.
 """

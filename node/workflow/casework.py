@@ -16,13 +16,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
+from config.bundle_manifest import read_manifest
 from config.decision_policy import policy_for_bundle
 from config.settings import Settings
 from node.cases.assessment import Assessment, assess_inputs
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
 from node.cases.freezing import Freeze
 from node.cases.headers import with_character_set
-from node.ledger import fetches, jobs
+from node.ledger import fetches, jobs, recalls
 from node.ledger.associations import open_on_study
 from node.ledger.cases import (
     MR_MODALITY,
@@ -45,6 +46,8 @@ from node.ledger.reports import current_report
 from node.ledger.tables import Case, Instance, Report
 from node.store.pixel_digests import pixel_digests
 from node.workflow.frozen_reports import facts_for_case, is_left_frozen, record_later_facts
+from node.workflow.outward_acts import HELD_BY_PERSON
+from node.workflow.withdrawal import WITHDRAWN, keeps_withdrawn, reason_of, take_back
 
 log = structlog.get_logger(__name__)
 
@@ -144,6 +147,7 @@ def assess_case(session: Session, settings: Settings, study_instance_uid: str) -
     assessment = _assess(session, settings, inputs, settings.model.bundle)
     if case.retired_at is not None and not instances_of_study(session, study_instance_uid):
         case.assess_after = None  # without its images the study would become incomplete; its report remains current
+        _record_retired(session, case, assessment, inputs.freeze)
         return assessment
     _record_assessment(session, settings, case, assessment, inputs.freeze)
     return assessment
@@ -266,11 +270,19 @@ def _record_assessment(
     _request_missing_content(session, settings, case, assessment)
     report = current_report(session, case.study_instance_uid)
     settled = assessment.settled_request
+    if case.withdrawal is not None:
+        digest = settled.digest() if settled is not None else None
+        if keeps_withdrawn(case, digest, is_frozen=freeze is not None and freeze.was_reported):
+            _stop_jobs(session, case, "the answer is withdrawn")
+            set_state(session, case, WITHDRAWN, [reason_of(case.withdrawal)])
+            return
+        record(session, case.study_instance_uid, "inputs_changed", "The inputs of the withdrawn answer have changed.")
+        take_back(case)
     # Compared with what is settled: an instance that is sent again, one that no rule uses, or a question about a stored
     # one changes no input of the report, and people go on seeing it.
     if report is not None and settled is not None and report.request_digest == settled.digest():
         _show_report(session, case, report, assessment)
-    elif report is not None and freeze is not None and is_left_frozen(session, case, assessment, freeze):
+    elif report is not None and freeze is not None and is_left_frozen(session, case, report, assessment, freeze):
         if not jobs.active_jobs(session, case.study_instance_uid):
             _show_report(session, case, report, assessment)
     elif assessment.request is None:
@@ -281,6 +293,21 @@ def _record_assessment(
         _queue_if_new(session, settings, case, assessment.request, is_first=report is None)
 
 
+def _record_retired(session: Session, case: Case, assessment: Assessment, freeze: Freeze | None) -> None:
+    """Record what still counts against the answer of a study whose images retention has removed: a hold, and facts."""
+    if case.withdrawal is not None:
+        return
+    if case.hold is not None:
+        reasons = [dict(reason) for reason in assessment.reasons if reason["code"] == HELD_BY_PERSON]
+        set_state(session, case, "held", reasons)
+    # Of facts alone: what follows from images that are gone is no finding.
+    elif assessment.refusals and (freeze is None or not freeze.was_reported):
+        set_state(session, case, "refused", [dict(reason) for reason in assessment.refusals])
+    elif case.state in ("held", "refused"):
+        text = "Its images were removed by retention; send the study again to have it computed."
+        set_state(session, case, "incomplete", [{"code": "images_removed", "text": text}])
+
+
 def _queue_if_new(session: Session, settings: Settings, case: Case, request: ComputeRequest, *, is_first: bool) -> None:
     """Queue a job for the request unless it is being computed, or has failed already."""
     study, digest = case.study_instance_uid, request.digest()
@@ -289,8 +316,13 @@ def _queue_if_new(session: Session, settings: Settings, case: Case, request: Com
         return
     _stop_jobs(session, case, "its inputs changed")
     latest = jobs.latest_job(session, study)
-    if latest is not None and latest.request_digest == digest and latest.error_code not in (None, "superseded"):
+    again = (None, "superseded", recalls.CODE)
+    if latest is not None and latest.request_digest == digest and latest.error_code not in again:
         return  # refused, failed or cancelled with the same inputs: only `jobs retry` or other inputs queue it again
+    recalled = recalls.recall_of(session, read_manifest(settings.model.bundle).digest)
+    if recalled is not None:
+        set_state(session, case, "held", [{"code": recalls.CODE, "text": recalls.recall_text(recalled)}])
+        return
     job = jobs.create_job(session, study, request.to_json(), digest, settings.model.bundle)
     set_state(session, case, "queued")
     why = "all required inputs are present" if is_first else "its inputs have changed"

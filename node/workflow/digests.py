@@ -7,6 +7,7 @@ A node compares digests to know that nothing has changed, without computing anyt
     computation digest                         inputs, bundle, software and wording: names the report
     identity digest                            computation and predecessor: seeds the UIDs of the report
     comparison digest                          inputs, bundle, software and policy of a job that only compares
+    withdrawal digest                          what a withdrawal says: takes the place of its computation digest
 """
 
 from __future__ import annotations
@@ -59,6 +60,22 @@ def comparison_digest(request_digest: str, bundle_digest: str, settings: Setting
     policy = [eligibility.out_of_distribution, eligibility.plausibility, settings.model.allow_demonstration]
     parts = [request_digest, bundle_digest, software_version(), policy]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def withdrawal_digest(request_digest: str) -> str:
+    """Return the digest that names a withdrawal; no computation has the same.
+
+    Parameters
+    ----------
+    request_digest : str
+        Of the withdrawing job.
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits of SHA-256.
+    """
+    return hashlib.sha256(f"withdrawal/{request_digest}".encode()).hexdigest()
 
 
 def artefacts_digest(request_digest: str, preprocessing_digest: str) -> str:

@@ -18,7 +18,7 @@ from node.ledger import jobs
 from node.ledger.cases import history, record
 from node.ledger.database import now_utc
 from node.ledger.facts import Cutoff, facts_of
-from node.ledger.reports import current_report, reports_of
+from node.ledger.reports import has_answer, is_withdrawal, latest_without_withdrawals, reports_of
 from node.ledger.tables import Case, Job, Report
 
 
@@ -65,9 +65,11 @@ def facts_for_case(
         Without a current report that has a result, nothing is frozen.
     """
     facts = facts_of(session, case.patient_id, case.issuer)
-    # Refusals are no results: whatever cures them counts at any time.
-    results = [each for each in reports_of(session, case.study_instance_uid) if not each.result.get("refusals")]
-    current = current_report(session, case.study_instance_uid)
+    reports = reports_of(session, case.study_instance_uid)
+    # Refusals are no results: whatever cures them counts at any time. A withdrawal leaves frozen what it withdraws: the
+    # answer that takes its place is of the same facts.
+    results = [report for report in reports if has_answer(report)]
+    current = latest_without_withdrawals(reports)
     if by_person or current is None or current not in results:
         return KnownFacts(facts)
     study_day = study_day_of(header)
@@ -98,13 +100,15 @@ def record_later_facts(session: Session, case: Case, assessment: Assessment) -> 
             record(session, case.study_instance_uid, "later_fact", later["text"])
 
 
-def is_left_frozen(session: Session, case: Case, assessment: Assessment, freeze: Freeze) -> bool:
+def is_left_frozen(session: Session, case: Case, report: Report, assessment: Assessment, freeze: Freeze) -> bool:
     """Return whether a report is left as it is that was there when it was frozen; the history says so once.
 
     Parameters
     ----------
     case : Case
         The row of the case.
+    report : Report
+        Its current report; a withdrawal is not left, since nothing outside answers then.
     assessment : Assessment
         What would be computed or refused now.
     freeze : Freeze
@@ -116,8 +120,8 @@ def is_left_frozen(session: Session, case: Case, assessment: Assessment, freeze:
         False where images or contours are in question: that must be seen in the state of the case.
     """
     study = case.study_instance_uid
-    report = current_report(session, study)
-    if not freeze.was_reported or report is None or assessment.has_content_gaps or assessment.state == "receiving":
+    has_gaps = assessment.has_content_gaps or assessment.state == "receiving"
+    if not freeze.was_reported or is_withdrawal(report) or has_gaps:
         return False
     # A person's order is under way: its own facts are newer.
     if jobs.active_jobs(session, study):

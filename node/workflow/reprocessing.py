@@ -19,10 +19,12 @@ from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.database import Ledger
 from node.ledger.processes import live_processes
+from node.ledger.recalls import CODE, recall_of, recall_text
 from node.ledger.reports import current_report
 from node.ledger.tables import Job, Report
 from node.workflow.casework import evaluate_case
 from node.workflow.digests import computation_digest
+from node.workflow.withdrawal import take_back
 
 Kind = Literal["unchanged", "not_ready", "would_compute", "queued", "computed", "refused", "failed"]
 
@@ -121,10 +123,15 @@ class Reprocessor:
         if assessment.request is None:
             text = f"cannot be computed: {assessment.state}"
             return Outcome(study, "not_ready", text, [dict(reason) for reason in assessment.reasons])
+        recalled = recall_of(session, self.bundle_digest)
+        if recalled is not None:
+            reason = {"code": CODE, "text": recall_text(recalled)}
+            return Outcome(study, "not_ready", f"cannot be computed: {reason['text']}", [reason])
         digest = assessment.request.digest()
         report = current_report(session, study)
         previous = report.result if report is not None else None
-        if self._unchanged(report, digest):
+        # A withdrawn answer is computed again although nothing changed: that takes the withdrawal back.
+        if case.withdrawal is None and self._unchanged(report, digest):
             return Outcome(study, "unchanged", "nothing changed: inputs, bundle and software are the same")
         if self.dry_run:
             return Outcome(study, "would_compute", f"would be computed with {self.bundle}", previous=previous)
@@ -135,6 +142,7 @@ class Reprocessor:
             # Active jobs of other inputs or another bundle: their report would come after the new one.
             jobs.supersede(session, job.id, "the study is computed again")
         job = jobs.create_job(session, study, assessment.request.to_json(), digest, self.bundle, bulk=self.bulk)
+        take_back(case)
         set_state(session, case, "queued")
         record(session, study, "reprocess", f"Job {job.id} computes again with {self.bundle}.", self.by)
         return Outcome(study, "queued", f"queued as job {job.id}", job_id=job.id, previous=previous)

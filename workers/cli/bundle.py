@@ -1,4 +1,4 @@
-"""`cptdn bundle`: list, show, verify, sign, pack and activate model bundles."""
+"""`cptdn bundle`: list, show, verify, sign, pack, activate and recall model bundles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import typer
 
 from config.atomic_files import write_atomically
 from config.errors import InputError, SettingsError
-from node.cli.context import print_json, print_table, record_configuration, settings_of
+from node.cli.context import ledger_of, print_json, print_table, record_configuration, settings_of
+from workers.cli.bundle_recall import reason_to_use_again, recall
 from workers.cli.hostile import SUITE_SEED
 
 if TYPE_CHECKING:
@@ -264,7 +265,7 @@ def activate(
         str | None,
         typer.Option(
             metavar="TEXT",
-            help="Why a bundle is activated that was not measured, misses the stated rates, or disagrees with trials.",
+            help="Why a bundle is activated that was recalled, was not measured, or disagrees with trials.",
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Activate it; without this only show what would change.")] = False,
@@ -276,8 +277,8 @@ def activate(
     """Verify a bundle, show what it changes, and with --yes make it the configured one; workers use it after a restart.
 
     A bundle that is refused by its figures cannot be activated. One whose hostile suite (`cptdn bundle verify
-    --hostile`) was not run or misses the stated rates, or whose mean effect disagrees with randomised trials, needs a
-    reason, which the audit trail records.
+    --hostile`) was not run or misses the stated rates, whose mean effect disagrees with randomised trials, or that was
+    recalled, needs a reason, which the audit trail records.
 
     Example: cptdn bundle activate /srv/cptdn/bundles/site-2025 --config cptdn.toml --yes
     """
@@ -286,6 +287,7 @@ def activate(
     from config.bundle_signature import trust_of
     from config.decision_policy import policy_of
     from config.trial_evidence import trial_evidence
+    from node.workflow.recall import permit_again
     from workers.bundles.bundle import verify_bundle
     from workers.cli.admission import activation_reason, disagreement_with_trials, reported_changes
 
@@ -299,6 +301,8 @@ def activate(
     policy_of(settings, verified.manifest.indication, f"the bundle {verified.manifest.name!r}")
     disagreement = disagreement_with_trials(verified.manifest, trial_evidence(settings.model.trial_evidence))
     reason = activation_reason(verified.manifest, disagreement, because)
+    with ledger_of(ctx).begin() as session:
+        reason = reason_to_use_again(session, verified.manifest.name, verified.digest, because) or reason
     changes = reported_changes(settings, verified, studies)
     named = bundle if bundle == verified.folder.name else str(verified.folder.resolve())
     document = {
@@ -312,6 +316,8 @@ def activate(
     if yes:
         text = settings.source.read_text(encoding="utf-8")
         write_atomically(settings.source, with_bundle(text, named))
+        with ledger_of(ctx).begin() as session:
+            permit_again(session, verified.digest, reason or "")
         acknowledged = f" (acknowledged: {disagreement})" if disagreement else ""
         because_of = f" because: {reason}{acknowledged}" if reason else ""
         record_configuration(ctx, f"bundle {verified.digest} activated{because_of}")
@@ -321,6 +327,9 @@ def activate(
         typer.echo(f"{settings.source} now names {named}; restart the workers")
     if not yes:
         raise InputError(f"nothing was changed: {settings.source} would name {named}; give --yes to activate it")
+
+
+app.command("recall")(recall)
 
 
 def with_bundle(text: str, name: str) -> str:

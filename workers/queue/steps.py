@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from sqlalchemy.orm import Session
 
 from config.bundle_admission import refusal_text
 from config.errors import IneligibleStudyError
-from config.settings import Settings
 from dicom_sr.report.json_form import dump, load
 from dicom_sr.report.report_status import ReplacedReport
 from dicom_sr.report.sr_classes import FALLBACK_SR_CLASS, SR_SOP_CLASS_UIDS
@@ -24,9 +24,11 @@ from dicom_sr.report.treatment_report import Reason
 from node.cases.case_inputs import ComputeRequest
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
-from node.ledger.reports import StoredObject, add_object, current_report, record_report
+from node.ledger.recalls import CODE, recall_of, recall_text
+from node.ledger.reports import StoredObject, add_object, current_report, is_current, record_report
 from node.ledger.supersession import Held
 from node.ledger.tables import Job, Report
+from node.ledger.withdrawals import is_withdrawal
 from node.workflow.channels.dicom import FALLBACK
 from node.workflow.destinations import destination_names
 from node.workflow.digests import computation_digest, identity_of
@@ -60,6 +62,7 @@ from workers.queue.report_objects import (
     shows_attributions,
     stored_files,
 )
+from workers.queue.withdrawals import build_withdrawal_objects, write_withdrawal
 from workers.volumes.prepared_study import PreparedStudy
 
 
@@ -109,7 +112,7 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
         texts = " ".join(refusal["text"] for refusal in request.refusals)
         raise IneligibleStudyError(request.refusals[0]["code"], texts)
     # Before any image is read: a bundle that is not permitted must not even leave artefacts for a real patient.
-    _require_permission(bundle, context.settings)
+    _require_permission(bundle, context)
     folder = artefact_folder(context, job, bundle)
     study = load_prepared_study(folder)
     if study is None:
@@ -184,6 +187,8 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
         Its `write` records report and deliveries. When the current report has the same computation digest, nothing is
         built or sent.
     """
+    if is_withdrawal(job):
+        return StepOutcome(write=write_withdrawal(context, job))
     settings, bundle = context.settings, context.bundle(job.bundle)
     draft = load((job.result or {})["report"])
     computation = computation_digest(job.request_digest, bundle.digest, settings.report)
@@ -191,7 +196,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
         predecessor = current_report(session, job.study_instance_uid)
     # The same inputs, bundle and report settings give the same bytes; sending them again would only make a revision.
     if predecessor is not None and predecessor.computation == computation:
-        return StepOutcome(write=_write_unchanged)
+        return StepOutcome(write=partial(_write_unchanged, predecessor))
     identity = identity_of(computation, predecessor.identity if predecessor else None)
     report = replace(
         draft,
@@ -207,6 +212,10 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
         stored.append(save_fhir(context, job, report, objects))
 
     def write(session: Session, leased: Job) -> None:
+        # A withdrawal was recorded meanwhile: this report is built again, as its successor.
+        if not is_current(session, job.study_instance_uid, predecessor):
+            jobs.requeue_in(session, leased, 0)
+            return
         record_report(
             session,
             study_instance_uid=job.study_instance_uid,
@@ -287,12 +296,18 @@ def fallback_sr(
     with context.ledger.begin() as session:
         row = session.get_one(Report, report_id)
         job = session.get_one(Job, row.job_id)
-    report, bundle = load(row.result), context.bundle(job.bundle)
-    predecessors = ((held.sop_class_uid, held.sop_instance_uid),) if held is not None else ()
-    objects = build_report_objects(
-        context, job, report, bundle, sop_class=FALLBACK_SR_CLASS, kinds=("seg", "sr"),
-        predecessors=predecessors if report.predecessors else None,
-    )  # fmt: skip
+    report = load(row.result)
+    earlier = ((held.sop_class_uid, held.sop_instance_uid),) if held is not None else ()
+    predecessors = earlier if report.predecessors else None
+    if is_withdrawal(job):
+        objects = build_withdrawal_objects(
+            context, report, sop_class=FALLBACK_SR_CLASS, kinds=("sr",), predecessors=predecessors
+        )
+    else:
+        objects = build_report_objects(
+            context, job, report, context.bundle(job.bundle), sop_class=FALLBACK_SR_CLASS, kinds=("seg", "sr"),
+            predecessors=predecessors,
+        )  # fmt: skip
     saved = save_object(context, job, next(built for built in objects if built.kind == "sr"))
     fallback = replace(saved, kind=f"sr{FALLBACK}")
     with context.ledger.begin() as session:
@@ -309,7 +324,12 @@ def _measures(folder: Path, study: PreparedStudy) -> dict[str, float]:
     return measures
 
 
-def _require_permission(bundle: Bundle, settings: Settings) -> None:
+def _require_permission(bundle: Bundle, context: WorkerContext) -> None:
+    settings = context.settings
+    with context.ledger.begin() as session:
+        recalled = recall_of(session, bundle.digest)
+    if recalled is not None:
+        raise IneligibleStudyError(CODE, recall_text(recalled))
     # Judged from the figures at every study: a stored verdict, or one of another version, admits nothing.
     if refused := bundle.manifest.admission.refused:
         text = refusal_text(bundle.manifest.name, refused)
@@ -322,7 +342,10 @@ def _require_permission(bundle: Bundle, settings: Settings) -> None:
         )
 
 
-def _write_unchanged(session: Session, leased: Job) -> None:
+def _write_unchanged(report: Report, session: Session, leased: Job) -> None:
+    if not is_current(session, leased.study_instance_uid, report):
+        jobs.requeue_in(session, leased, 0)
+        return
     case = get_case(session, leased.study_instance_uid)
     text = f"Job {leased.id} found the result unchanged; nothing is sent."
     record(session, leased.study_instance_uid, "unchanged", text)

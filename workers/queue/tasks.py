@@ -29,6 +29,7 @@ from node.ledger.outbox import relay
 from node.ledger.reports import StoredObject
 from node.ledger.supersession import Held
 from node.ledger.tables import Job
+from node.ledger.withdrawals import is_withdrawal
 from node.messaging.messages import DELIVER_REPORT, EXTRACT_FEATURES, PREPARE_VOLUMES, WRITE_REPORT, Queue
 from node.messaging.queue import room_in_queues, send
 from node.store.study_store import DISK_FULL_ERRORS
@@ -141,7 +142,9 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
                 extending_lease(context.ledger, extend, lease),
                 context.tracer.span(step, job_id, study=job.study_instance_uid, attempt=job.attempts),
             ):
-                context.store.require_room_for_work()
+                # A withdrawal may use the reserve: an answer that does not hold must not stay outside.
+                if not is_withdrawal(job):
+                    context.store.require_room_for_work()
                 outcome = compute(context, job)
         except (CptdnError, ReportError) as error:
             _write_failure(context, job_id, owner, error)

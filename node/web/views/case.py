@@ -28,6 +28,7 @@ from node.web.page_request import PageRequest
 from node.web.pages import render_page
 from node.web.views.rate_tables import rates_of_report
 from node.workflow.reprocessing import difference
+from node.workflow.withdrawal import withdrawal_of
 
 SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'; sandbox"
 
@@ -69,7 +70,8 @@ def case_page(request: PageRequest) -> Response:
         advised=answer_of(current.result, request.translations.language) if current else None,
         noted=_by_severity((*current.result["warnings"], *current.result["quality"]) if current else quality),
         tables=[rates_of_report(scenario) for scenario in current.result["scenarios"]] if current else [],
-        versions=_versions(reports), quarantined=quarantined, discarded=discarded,
+        versions=_versions(reports), withdrawn=withdrawal_of(case, current), quarantined=quarantined,
+        discarded=discarded,
         deliveries=deliveries, jobs=jobs, timeline=timeline, facts=facts, series=series, roles=ROLES,
         contour=case.assessment.get("contour") or {},
         confirmable=CONFIRMABLE, issuers=facts.issuers if not case.issuer and len(facts.issuers) > 1 else (),

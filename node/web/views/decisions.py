@@ -17,6 +17,7 @@ from node.web.page_request import PageRequest, redirect
 from node.web.views.case import case_of
 from node.workflow import decisions
 from node.workflow.reprocessing import Reprocessor
+from node.workflow.withdrawal import withdraw_study
 
 SOURCE = "web page"
 MAX_TEXT_LENGTH = 500
@@ -90,6 +91,30 @@ def release(request: PageRequest) -> Response:
 def _set_hold(request: PageRequest, because: str | None) -> None:
     with request.context.ledger.begin() as session:
         decisions.set_hold(session, case_of(request, session).study_instance_uid, because, request.user)
+
+
+def withdraw(request: PageRequest) -> Response:
+    """Withdraw the current answer of the study in every channel. Field: because.
+
+    Parameters
+    ----------
+    request : PageRequest
+        Its path has the parameter `study`.
+
+    Returns
+    -------
+    Response
+        To the page of the case.
+
+    Raises
+    ------
+    InputError
+        When no reason is entered, or the study has no current answer.
+    """
+    because = _entered(request, "because")
+    with request.context.ledger.begin() as session:
+        withdraw_study(session, case_of(request, session).study_instance_uid, because, request.user)
+    return _done(request, "flash_withdrawn")
 
 
 def confirm(request: PageRequest) -> Response:

@@ -1,0 +1,98 @@
+"""State x event through the running program: after each event every channel has one current answer, or a withdrawal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from dicom_sr.reading.reader import read_report
+from node.small_pacs.pacs import SmallPacs
+from tests.flow.conftest import ALLOW_DEMONSTRATION
+from tests.flow.program import Program, know_each_other, running_program, wait_for
+from tests.flow.test_main_job import COMPREHENSIVE_3D_SR, route
+from workers.phantoms.dicom_study import WrittenStudy
+
+WITHIN_S = 60.0
+BECAUSE = "the contour is of another patient"
+
+
+@dataclass
+class Site:
+    """The program, a PACS, and one study."""
+
+    program: Program
+    pacs: SmallPacs
+    study: str
+    seen: list[tuple[str, ...]] = field(default_factory=list)
+
+    def cptdn(self, *words: str) -> None:
+        self.program.cptdn(*words)
+
+    def of_pacs(self) -> str:
+        """What a reader of the PACS takes for current: the answer of the only SR that no other one replaces."""
+        reports = [dcmread(file.path) for file in self.pacs.of_class(COMPREHENSIVE_3D_SR)]
+        replaced = {
+            str(item.ReferencedSOPInstanceUID)
+            for ds in reports
+            for study in ds.get("PredecessorDocumentsSequence") or ()
+            for series in study.ReferencedSeriesSequence
+            for item in series.ReferencedSOPSequence
+        }
+        current = [read_report(ds) for ds in reports if ds.SOPInstanceUID not in replaced]
+        return " and ".join(f"r{one.revision} {one.status.value}" for one in current) or "nothing"
+
+    def after(self, event: str, pacs: str) -> None:
+        """Wait until every channel has what is expected; fails after the minute that is promised."""
+        begun = time.monotonic()
+        wait_for(
+            lambda: self.of_pacs() == pacs,
+            WITHIN_S,
+            lambda: (
+                f"{event}: expected {pacs}, found {self.of_pacs()}; {self.program.json('studies', 'show', self.study)}"
+            ),
+        )
+        state = self.program.study(self.study)
+        assert state is not None
+        self.seen.append((event, state["state"], pacs, f"{time.monotonic() - begun:.1f} s"))
+
+
+@pytest.fixture
+def site(tmp_path: Path, pacs: SmallPacs, study: WrittenStudy) -> Iterator[Site]:
+    extra = f"{ALLOW_DEMONSTRATION}[case]\nstable_after_s = 1\nfreeze_after_days = 4000\n"
+    with running_program(tmp_path / "program", pacs.port, extra, 'send = ["sr"]') as program:
+        know_each_other(pacs, program)
+        yield Site(program, pacs, study.study_instance_uid)
+
+
+@pytest.mark.timeout(300)
+def test_after_each_event_every_channel_has_one_answer_or_a_withdrawal(site: Site, study: WrittenStudy) -> None:
+    patient = ("clinical", "set", "FLOW-1")
+    site.cptdn(*patient, "--ebv-dna", "3100", "--drawn-on", "2026-03-05", "--stage", "T3N1M0", "--ajcc", "8")
+    route(study.files, site.program)
+    site.after("first result", "r1 current")
+    site.cptdn(*patient, "--ebv-dna", "9100", "--drawn-on", "2026-03-08")
+    site.after("fact corrected", "r2 current")
+    site.cptdn(*patient, "--stage", "T4N2M0", "--ajcc", "8")
+    site.after("refused by the stage", "r3 withdrawn")
+    site.cptdn(*patient, "--stage", "T3N1M0", "--ajcc", "8")
+    site.after("stage corrected", "r4 current")
+    site.cptdn("studies", "hold", site.study, "--because", "contour under review")
+    site.after("held by a person", "r5 withdrawn")
+    site.cptdn("studies", "release", site.study)
+    site.after("released", "r6 current")
+    site.cptdn("studies", "withdraw", site.study, "--because", BECAUSE)
+    site.after("withdrawn by a person", "r7 withdrawn")
+    site.cptdn("reprocess", site.study)
+    site.after("computed again", "r8 current")
+    site.cptdn("bundle", "recall", "demonstration", "--because", "wrong landmarks")
+    site.after("bundle recalled", "r9 withdrawn")
+    print("\n" + "\n".join(" | ".join(row) for row in site.seen))
+    listed = site.program.study(site.study)
+    assert listed is not None
+    assert listed["withdrawn"]["because"] == "The model bundle cptdn-demonstration is recalled: wrong landmarks"
+    assert [one["status"] for one in listed["reports"]] == ["withdrawn"] * 2 + ["superseded"] * 7

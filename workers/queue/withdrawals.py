@@ -1,0 +1,212 @@
+"""Write the report that withdraws an answer: with what is left of the study, and without its model bundle.
+
+Images, contours and artefacts may have been removed, the bundle recalled or deleted: patient and study are copied from
+the objects of the report that is withdrawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
+from sqlalchemy.orm import Session
+
+from config.indication.vocabulary import EbvCategory
+from config.settings import ObjectKind
+from config.version import software_version
+from dicom_sr.header.uids import series_uid_of
+from dicom_sr.objects.build import build_objects
+from dicom_sr.report.json_form import dump, load
+from dicom_sr.report.report_inputs import ReportObject, ReportOptions, SourceStudy
+from dicom_sr.report.report_status import ReplacedReport, Withdrawal
+from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS
+from dicom_sr.report.treatment_report import EbvDna, Reason, Stage, TreatmentReport
+from node.ledger import jobs
+from node.ledger.cases import get_case, record
+from node.ledger.instances import instances_of_study
+from node.ledger.reports import current_report, is_current, objects_of, record_report, reports_of
+from node.ledger.tables import Job, Report
+from node.ledger.withdrawals import WithdrawalOrder, holders_of_reports, order_of
+from node.workflow.destinations import destination_names
+from node.workflow.digests import identity_of, withdrawal_digest
+from node.workflow.withdrawal import still_wanted
+from workers.pipeline.context import WorkerContext
+from workers.queue.report_objects import save_fhir, save_object, sent_kinds
+
+log = structlog.get_logger("cptdn.withdrawals")
+
+# What says "withdrawn" to a reader. Segmentations and attribution maps say nothing that could be withdrawn.
+KINDS: tuple[ObjectKind, ...] = ("sr", "sc", "pdf")
+
+
+def write_withdrawal(context: WorkerContext, job: Job) -> Callable[[Session, Job], None]:
+    """Build, validate and save the objects of a withdrawal.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Settings, ledger and store.
+    job : Job
+        Leased by this worker, see `node.ledger.withdrawals`.
+
+    Returns
+    -------
+    callable
+        Records the withdrawal as the current report, with a delivery to each destination that has or may have an
+        earlier report of the study; it records nothing where the withdrawal is not wanted any more.
+    """
+    order = order_of(job)
+    with context.ledger.begin() as session:
+        earlier = session.get_one(Report, order.report_id)
+        newest = current_report(session, job.study_instance_uid)
+    if newest is None or newest.id != earlier.id:
+        return _not_wanted
+    report = withdrawal_report(earlier, order, job)
+    objects = build_withdrawal_objects(context, report)
+    stored = [save_object(context, job, built) for built in objects]
+    if context.settings.fhir.report_url:
+        stored.append(save_fhir(context, job, report, objects))
+
+    def write(session: Session, leased: Job) -> None:
+        case = get_case(session, job.study_instance_uid)
+        if not is_current(session, job.study_instance_uid, earlier) or not still_wanted(case, earlier):
+            _not_wanted(session, leased)
+            return
+        record_report(
+            session, study_instance_uid=job.study_instance_uid, job_id=job.id, identity=report.report_identity,
+            computation=withdrawal_digest(job.request_digest), request_digest=job.request_digest,
+            bundle_digest=earlier.bundle_digest, revision=report.revision,
+            sop_instance_uid=next(saved.sop_instance_uid for saved in stored if saved.kind == "sr"),
+            predecessor=earlier, result=dump(report), objects=stored,
+            destinations=_destinations(session, context, job.study_instance_uid), case_state=None, bulk=job.bulk,
+        )  # fmt: skip
+        jobs.finish(session, leased, {})
+
+    return write
+
+
+def _not_wanted(session: Session, leased: Job) -> None:
+    text = "The answer holds again, or has a successor: its withdrawal was not sent."
+    record(session, leased.study_instance_uid, "not_withdrawn", text)
+    jobs.finish(session, leased, {})
+
+
+def _destinations(session: Session, context: WorkerContext, study_instance_uid: str) -> list[str]:
+    """Return the destinations that get the withdrawal: those that may have an earlier report of the study."""
+    settings = context.settings
+    configured = destination_names(settings)
+    # A PACS that is sent contours only has no answer that could be withdrawn, and gets no document.
+    silent = {pacs.name for pacs in settings.pacs if not set(pacs.send) & set(KINDS)}
+    holders = holders_of_reports(session, study_instance_uid)
+    for name in holders:
+        if name not in configured:
+            text = f"{name} has an earlier report and is not configured any more: the withdrawal cannot reach it."
+            record(session, study_instance_uid, "unreachable", text)
+    return [name for name in holders if name in configured and name not in silent]
+
+
+def withdrawal_report(earlier: Report, order: WithdrawalOrder, job: Job) -> TreatmentReport:
+    """Build the value of a withdrawal: the model of the earlier report, and none of its inputs or numbers.
+
+    Parameters
+    ----------
+    earlier : Report
+        Whose answer is withdrawn.
+    order : WithdrawalOrder
+        Since when, by whom and why.
+    job : Job
+        The withdrawing job; its time is the time of the report, so that repeating the step gives the same report.
+
+    Returns
+    -------
+    TreatmentReport
+        The successor of the earlier report.
+    """
+    withdrawn = load(earlier.result)
+    return TreatmentReport(
+        patient_id=withdrawn.patient_id,
+        study_instance_uid=withdrawn.study_instance_uid,
+        report_identity=identity_of(withdrawal_digest(job.request_digest), earlier.identity),
+        revision=earlier.revision + 1,
+        created=job.created_at,
+        software_version=software_version(),
+        model=withdrawn.model,
+        # An input may be what was wrong.
+        age_years=None,
+        age_source="",
+        ebv_dna=EbvDna(EbvCategory.UNKNOWN, threshold_copies_per_ml=withdrawn.ebv_dna.threshold_copies_per_ml),
+        stage=Stage(verified=False),
+        horizons_months=withdrawn.horizons_months,
+        refusals=tuple(Reason(reason["code"], reason["text"]) for reason in order.reasons),
+        predecessors=(earlier.sop_instance_uid,),
+        withdrawal=Withdrawal(order.since, order.by, order.because),
+        replaced=ReplacedReport(withdrawn.revision, withdrawn.created),
+    )
+
+
+def build_withdrawal_objects(context: WorkerContext, report: TreatmentReport, **changes: Any) -> list[ReportObject]:
+    """Build the DICOM objects of a withdrawal, each validated.
+
+    Parameters
+    ----------
+    context : WorkerContext
+        Settings, ledger and store.
+    report : TreatmentReport
+        A withdrawal.
+    **changes
+        Fields of `ReportOptions` that differ from the site's settings, for example another SR class.
+
+    Returns
+    -------
+    list of ReportObject
+        SR, pictures and PDF, as far as some PACS is sent them.
+    """
+    settings = context.settings
+    options = ReportOptions(
+        kinds=tuple(kind for kind in KINDS if kind in sent_kinds(settings)),
+        language=settings.report.language,
+        sop_class=settings.report.sop_class,
+        timezone=settings.report.timezone,
+        preliminary=settings.report.preliminary,
+    )
+    options = replace(options, **changes)
+    header = _header(context, report)
+    # A header that was coerced after it was stored here: the objects belong to the patient that it names.
+    report = replace(report, patient_id=str(header.get("PatientID") or ""))
+    return build_objects(report, SourceStudy((header,)), None, options, context.start_drawing)
+
+
+def _header(context: WorkerContext, report: TreatmentReport) -> Dataset:
+    """Return a header of the study: of one of our objects, else of an image, else what the ledger has."""
+    study = report.study_instance_uid
+    with context.ledger.begin() as session:
+        ours = [row for each in reports_of(session, study) for row in objects_of(session, each.id)]
+        paths = [row.path for row in sorted(ours, key=lambda row: row.kind != "sr") if row.sop_class_uid]
+        paths += [row.path for row in instances_of_study(session, study) if row.modality == "MR"][:1]
+        issuer = get_case(session, study).issuer
+    for path in paths:
+        try:
+            found = dcmread(context.store.path(path), stop_before_pixels=True)
+        except (OSError, InvalidDicomError, EOFError) as error:
+            log.warning("the header of a withdrawal is read from another file", error=type(error).__name__)
+            continue
+        if found.get("StudyInstanceUID") == study:
+            return _with_request(found)
+    header = Dataset()
+    header.PatientID, header.IssuerOfPatientID, header.StudyInstanceUID = report.patient_id, issuer, study
+    header.SOPInstanceUID = report.predecessors[-1]
+    header.SOPClassUID = SR_SOP_CLASS_UIDS[context.settings.report.sop_class]
+    header.SeriesInstanceUID = series_uid_of(report.predecessors[-1])
+    return header
+
+
+def _with_request(header: Dataset) -> Dataset:
+    """Return a header of ours with the request where the MR has it, from which the objects copy it."""
+    requests = header.get("ReferencedRequestSequence")
+    if requests and "RequestAttributesSequence" not in header:
+        header.RequestAttributesSequence = requests
+    return header
