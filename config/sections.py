@@ -322,8 +322,22 @@ class ReportSettings(_Section):
     preliminary: bool = True
     guideline_text: str | None = None
     guideline_source: str | None = None
-    guideline_date: str | None = Field(None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    guideline_date: str | None = None
     guideline_signer: str | None = None
+    device_serial_number: str | None = Field(None, min_length=1, max_length=64)  # VR LO
+    device_udi: str | None = Field(None, min_length=1)
+
+    @field_validator("guideline_date")
+    @classmethod
+    def _is_a_day(cls, text: str | None) -> str | None:
+        # By the round trip: other ISO forms, such as 20260131, are read as well.
+        try:
+            is_day = text is None or date.fromisoformat(text).isoformat() == text
+        except ValueError:
+            is_day = False
+        if not is_day:
+            raise ValueError(f"expected the date of the text as YYYY-MM-DD, found {text!r}")
+        return text
 
     @model_validator(mode="after")
     def _guideline_text_is_signed(self) -> ReportSettings:

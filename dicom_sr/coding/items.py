@@ -25,13 +25,14 @@ from highdicom.sr import (
 )
 from pydicom.valuerep import DA, DS, DT
 
-from dicom_sr.coding.codes import Concept
+from dicom_sr.coding.concept import Concept
 from dicom_sr.report.normalisation import LINE_BREAK
 
 CONTAINS = RelationshipTypeValues.CONTAINS
 CONCEPT_MOD = RelationshipTypeValues.HAS_CONCEPT_MOD
 OBS_CONTEXT = RelationshipTypeValues.HAS_OBS_CONTEXT
 ACQ_CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
+INFERRED_FROM = RelationshipTypeValues.INFERRED_FROM
 
 
 def container(
@@ -138,7 +139,13 @@ def day(name: Concept, value: date, relation: RelationshipTypeValues = CONTAINS)
     return DateContentItem(name.code, DA(value), relation)
 
 
-def image(name: Concept, sop_class: str, sop_instance: str, frame: int | None = None) -> ImageContentItem:
+def image(
+    name: Concept,
+    sop_class: str,
+    sop_instance: str,
+    frame: int | None = None,
+    relation: RelationshipTypeValues = CONTAINS,
+) -> ImageContentItem:
     """Build an IMAGE item.
 
     Parameters
@@ -149,6 +156,8 @@ def image(name: Concept, sop_class: str, sop_instance: str, frame: int | None = 
         UIDs of the image.
     frame : int or None
         Frame number (from 1) of a multi-frame image; None refers to the whole image.
+    relation : RelationshipTypeValues
+        Relationship to the parent.
 
     Returns
     -------
@@ -156,13 +165,15 @@ def image(name: Concept, sop_class: str, sop_instance: str, frame: int | None = 
         The reference.
     """
     return ImageContentItem(
-        name.code, sop_class, sop_instance, referenced_frame_numbers=frame, relationship_type=CONTAINS
+        name.code, sop_class, sop_instance, referenced_frame_numbers=frame, relationship_type=relation
     )
 
 
-def composite(name: Concept, sop_class: str, sop_instance: str) -> CompositeContentItem:
+def composite(
+    name: Concept, sop_class: str, sop_instance: str, relation: RelationshipTypeValues = CONTAINS
+) -> CompositeContentItem:
     """Build a COMPOSITE item: a reference to an object that is not an image, such as an RT Structure Set."""
-    return CompositeContentItem(name.code, sop_class, sop_instance, CONTAINS)
+    return CompositeContentItem(name.code, sop_class, sop_instance, relation)
 
 
 def keep_separate(item: ContentItem) -> None:

@@ -1,6 +1,7 @@
 """Details of the computation: sources of the facts, series, contour, decision rule, versions.
 
 TID 1500 is extensible and has no rows for these; every item has a name of the private scheme and one plain value.
+Containers of one name differ in a concept modifier or a tracking identifier, never in their order alone.
 """
 
 from __future__ import annotations
@@ -9,18 +10,29 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from highdicom.sr import ContainerContentItem, ContentItem
-from pydicom.uid import SegmentationStorage
 
-from dicom_sr.coding import codes
-from dicom_sr.coding.codes import Concept
-from dicom_sr.coding.items import code, composite, container, day, image, moment, number, text, uid
+from dicom_sr.coding import codes, result_codes
+from dicom_sr.coding.concept import Concept
+from dicom_sr.coding.items import (
+    CONCEPT_MOD,
+    CONTAINS,
+    OBS_CONTEXT,
+    code,
+    container,
+    day,
+    image,
+    moment,
+    number,
+    text,
+    uid,
+)
+from dicom_sr.content.measurements import source_of_contour, tumour_name
 from dicom_sr.report import numbers
 from dicom_sr.report.report_status import ReplacedReport, Withdrawal
 from dicom_sr.report.treatment_report import ConditionOfUse, ContourUsed, Fact, SeriesUsed, Stability, TreatmentReport
 
 # Changes whenever a reader of the old layout could not read the new one; tests/dicom_sr/layouts has a file of each.
-LAYOUT = "1"
-IMAGE_CLASSES = (SegmentationStorage,)
+LAYOUT = "2"
 
 
 def details(report: TreatmentReport, created: datetime) -> ContainerContentItem:
@@ -40,7 +52,7 @@ def details(report: TreatmentReport, created: datetime) -> ContainerContentItem:
     """
     children = [*_decision(report), *_facts(report)]
     children += [series_used(series) for series in report.series]
-    children += [contour_used(contour) for contour in report.contours]
+    children += [contour_used(index, contour) for index, contour in enumerate(report.contours)]
     children += [condition_of_use(condition) for condition in report.conditions]
     children += [withdrawal(report.withdrawal)] if report.withdrawal else []
     children += [replaced(report.replaced)] if report.replaced else []
@@ -49,7 +61,7 @@ def details(report: TreatmentReport, created: datetime) -> ContainerContentItem:
 
 def _decision(report: TreatmentReport) -> Iterator[ContentItem]:
     for months in report.horizons_months:
-        yield number(codes.HORIZON, str(months), codes.MONTH)
+        yield number(result_codes.horizon(months), str(months), codes.MONTH)
     yield number(codes.DECISION_HORIZON, str(report.model.horizon_months), codes.MONTH)
     yield number(codes.DECISION_THRESHOLD, numbers.threshold(report.model.threshold), codes.PERCENTAGE_POINTS)
     yield code(codes.DECISION_RULE, codes.DECISION_RULES[report.model.rule])
@@ -61,7 +73,9 @@ def _decision(report: TreatmentReport) -> Iterator[ContentItem]:
 def stability(stability: Stability) -> ContainerContentItem:
     """Build the container of the recomputations: how many had the same answer, in all and by kind."""
     parts = [
-        container(codes.STABILITY_PART, [text(codes.STABILITY_KIND, part.kind), *_counts(part.held, part.of)])
+        container(
+            codes.STABILITY_PART, [text(codes.STABILITY_KIND, part.kind, CONCEPT_MOD), *_counts(part.held, part.of)]
+        )
         for part in stability.parts
     ]
     share = number(codes.STABILITY_SHARE, numbers.threshold(stability.minimum_share), codes.PERCENT)
@@ -88,7 +102,7 @@ def _facts(report: TreatmentReport) -> Iterator[ContentItem]:
 
 def clinical_fact(name: Concept, fact: Fact) -> ContainerContentItem:
     """Build the container with source, date and author of one clinical value; `name` says which value."""
-    children: list[ContentItem] = [code(codes.FACT_NAME, name), *_text(codes.FACT_SOURCE, fact.source)]
+    children: list[ContentItem] = [code(codes.FACT_NAME, name, CONCEPT_MOD), *_text(codes.FACT_SOURCE, fact.source)]
     if fact.observed_on is not None:
         children.append(day(codes.FACT_DATE, fact.observed_on))
     children += _text(codes.FACT_SET_BY, fact.set_by)
@@ -100,7 +114,7 @@ def series_used(series: SeriesUsed) -> ContainerContentItem:
     return container(
         codes.SERIES_USED,
         [
-            code(codes.SERIES_ROLE, codes.SERIES_ROLES[series.role]),
+            code(codes.SERIES_ROLE, codes.SERIES_ROLES[series.role], CONCEPT_MOD),
             *_text(codes.SERIES_DESCRIPTION, series.description),
             *_text(codes.SERIES_REASON, series.reason),
             number(codes.TUMOUR_SLICES, str(series.n_tumour_slices), codes.SLICE),
@@ -115,29 +129,30 @@ def series_used(series: SeriesUsed) -> ContainerContentItem:
     )
 
 
-def contour_used(contour: ContourUsed) -> ContainerContentItem:
+def contour_used(index: int, contour: ContourUsed) -> ContainerContentItem:
     """Build the container of one contour.
 
     Parameters
     ----------
+    index : int
+        Position of the contour in the report, from 0.
     contour : ContourUsed
-        The contour, in this study or another one of the patient; its volume is in the tumour's measurement group.
+        The contour; its volume is in the measurement group with the same tracking identifier.
 
     Returns
     -------
     ContainerContentItem
         ROI, reason, number of slices, and the reference to RTSTRUCT or SEG.
     """
-    # A SEG is an image, so it needs an IMAGE item; an RTSTRUCT is not, so it needs a COMPOSITE one (PS3.3 C.17.3.2).
-    refer = image if contour.sop_class_uid in IMAGE_CLASSES else composite
     return container(
         codes.CONTOUR_USED,
         [
+            text(codes.TRACKING_IDENTIFIER, tumour_name(index), OBS_CONTEXT),
             text(codes.ROI_NAME, contour.roi_name),
             number(codes.ROI_NUMBER, str(contour.roi_number), codes.NUMBER),
             number(codes.CONTOUR_SLICES, str(contour.n_slices), codes.SLICE),
             *_text(codes.CONTOUR_REASON, contour.reason),
-            refer(codes.CONTOUR_OBJECT, contour.sop_class_uid, contour.sop_instance_uid),
+            source_of_contour(codes.CONTOUR_OBJECT, contour, CONTAINS),
             uid(codes.SERIES_INSTANCE_UID, contour.series_instance_uid),
             uid(codes.STUDY_INSTANCE_UID, contour.study_instance_uid),
         ],
@@ -149,7 +164,7 @@ def condition_of_use(condition: ConditionOfUse) -> ContainerContentItem:
     return container(
         codes.CONDITION_OF_USE,
         [
-            code(codes.CONDITION, codes.CONDITIONS[condition.code]),
+            code(codes.CONDITION, codes.CONDITIONS[condition.code], CONCEPT_MOD),
             code(codes.CONDITION_STATE, codes.CONDITION_STATES[condition.state]),
             *_text(codes.CONDITION_GROUNDS, condition.text),
         ],

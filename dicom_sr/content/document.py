@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from highdicom.sr import (
     ContainerContentItem,
@@ -14,12 +15,13 @@ from highdicom.sr import (
 )
 
 from dicom_sr.coding import codes
-from dicom_sr.coding.items import CONCEPT_MOD, code, container, keep_separate
+from dicom_sr.coding.items import CONCEPT_MOD, OBS_CONTEXT, code, container, keep_separate, text
 from dicom_sr.content.details import details
 from dicom_sr.content.evaluations import qualitative_evaluations
 from dicom_sr.content.library import image_library
 from dicom_sr.content.measurements import SegmentReference, imaging_measurements
-from dicom_sr.header.attributes import MODEL_NAME, local_time
+from dicom_sr.content.patient_characteristics import patient_characteristics
+from dicom_sr.header.attributes import MANUFACTURER, MODEL_NAME, device_serial_number, local_time
 from dicom_sr.header.uids import device_uid
 from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
@@ -48,14 +50,18 @@ def document(
     """
     children: list[ContentItem] = [
         *LanguageOfContentItemAndDescendants(codes.LANGUAGES[options.language].code),
-        *observation_context(report),
+        *observation_context(report, options),
         # The imaging procedure (CID 100), not the algorithm that computed the result.
         code(codes.PROCEDURE_REPORTED, codes.MR_IMAGING, CONCEPT_MOD),
         qualitative_evaluations(report, options),
     ]
     if report.series:
         children.append(image_library(report, sources))
-    children += [imaging_measurements(report, segments), details(report, local_time(report, options))]
+    children += [
+        patient_characteristics(report),
+        imaging_measurements(report, segments),
+        details(report, local_time(report, options)),
+    ]
     # TID 1500 also allows the title 126000 "Imaging Measurement Report": OHIF 3.13.2 then expects geometry and shows a
     # black viewport without a message.
     root = container(codes.ONCOLOGY_MEASUREMENT_REPORT, children, template="1500", relation=None)
@@ -63,10 +69,33 @@ def document(
     return root
 
 
-def observation_context(report: TreatmentReport) -> ObservationContext:
-    """Build the observation context (TID 1001): a device whose UID follows from the model bundle.
+def observation_context(report: TreatmentReport, options: ReportOptions) -> list[ContentItem]:
+    """Build the observation context (TID 1001): the device that computed the result.
 
-    Its other attributes are in the Contributing Equipment Sequence.
+    Parameters
+    ----------
+    report : TreatmentReport
+        Gives bundle and software version.
+    options : ReportOptions
+        Serial number and Unique Device Identifier of the site, where it has them.
+
+    Returns
+    -------
+    list of ContentItem
+        TID 1004, with the same values as General Equipment and Contributing Equipment; then the software version, for
+        which the (extensible) template has no row.
     """
-    device = DeviceObserverIdentifyingAttributes(device_uid(report.model.digest), name=MODEL_NAME)
-    return ObservationContext(observer_device_context=ObserverContext(codes.DEVICE.code, device))
+    device = DeviceObserverIdentifyingAttributes(
+        device_uid(report.model.digest, report.software_version),
+        name=MODEL_NAME,
+        manufacturer_name=MANUFACTURER,
+        model_name=MODEL_NAME,
+        serial_number=device_serial_number(report, options),
+    )
+    items: list[Any] = list(ObservationContext(observer_device_context=ObserverContext(codes.DEVICE.code, device)))
+    if options.device_udi:
+        # TID 1004 has it in a container of the context; dcmtk 3.6.7 refuses a document with that relationship.
+        items.append(text(codes.UNIQUE_DEVICE_IDENTIFIER, options.device_udi, OBS_CONTEXT))
+    if report.software_version:
+        items.append(text(codes.SOFTWARE_VERSION, report.software_version, OBS_CONTEXT))
+    return items

@@ -5,12 +5,14 @@ All CODE items come before the TEXT items, because viewers show them as one tabl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from highdicom.sr import ContainerContentItem, ContentItem
+from highdicom.sr import ContainerContentItem, ContentItem, ContentSequence
 
-from dicom_sr.coding import codes
-from dicom_sr.coding.items import code, container, text
+from dicom_sr.coding import codes, stage_codes
+from dicom_sr.coding.concept import Concept
+from dicom_sr.coding.items import CONCEPT_MOD, OBS_CONTEXT, code, container, text
 from dicom_sr.report.plain_text import condition_lines, result_table, summary_text
 from dicom_sr.report.report_inputs import ReportOptions
 from dicom_sr.report.treatment_report import Reason, Stage, TreatmentReport
@@ -50,13 +52,12 @@ def _written(report: TreatmentReport, options: ReportOptions) -> Iterator[Conten
     yield text(codes.SUMMARY, summary_text(report, options.language))
     if report.conditions:
         yield text(codes.CONDITIONS_OF_USE, condition_lines(report, options.language))
-    yield from reason_items(codes.REFUSAL, report.refusals)
+    yield from reason_items((codes.REFUSAL, each) for each in report.refusals)
     named = [(codes.WARNING, each) for each in report.warnings] + [
         (codes.QUALITY_FINDING, each) for each in report.quality
     ]
     # In one order of severity; the concept of each says which list it is of.
-    for name, finding in sorted(named, key=lambda pair: pair[1].severity.rank):
-        yield from reason_items(name, [finding])
+    yield from reason_items(sorted(named, key=lambda pair: pair[1].severity.rank))
     if report.computed:
         # OHIF draws a TEXT item named 121071 "Finding" in a fixed-width font, which an aligned table needs.
         yield text(codes.FINDING, result_table(report, options.language))
@@ -106,15 +107,19 @@ def stage_items(stage: Stage) -> Iterator[ContentItem]:
         cT, cN, cM and staging system: CODE where `codes` has one, otherwise TEXT with the category as recorded; then
         extranodal extension and the stage groups by both editions, as far as they follow.
     """
-    for name, category in ((codes.CLINICAL_T, stage.t), (codes.CLINICAL_N, stage.n), (codes.CLINICAL_M, stage.m)):
-        if category in codes.STAGE_CODES:
-            yield code(name, codes.STAGE_CODES[category])
+    for name, category in (
+        (stage_codes.CLINICAL_T, stage.t),
+        (stage_codes.CLINICAL_N, stage.n),
+        (stage_codes.CLINICAL_M, stage.m),
+    ):
+        if category in stage_codes.STAGE_CODES:
+            yield code(name, stage_codes.STAGE_CODES[category])
         elif category:
             yield text(name, category)
-    if stage.edition in codes.STAGING_SYSTEMS:
-        yield code(codes.STAGING_SYSTEM, codes.STAGING_SYSTEMS[stage.edition])
+    if stage.edition in stage_codes.STAGING_SYSTEMS:
+        yield code(stage_codes.STAGING_SYSTEM, stage_codes.STAGING_SYSTEMS[stage.edition])
     elif stage.edition:
-        yield text(codes.STAGING_SYSTEM, stage.edition)
+        yield text(stage_codes.STAGING_SYSTEM, stage.edition)
     yield from _group_items(stage)
 
 
@@ -122,17 +127,39 @@ def _group_items(stage: Stage) -> Iterator[ContentItem]:
     """Yield the stage groups of both editions, so that no reader takes one for the other."""
     if stage.extranodal_extension is not None:
         value = codes.YES if stage.extranodal_extension == "yes" else codes.NO
-        yield code(codes.EXTRANODAL_EXTENSION, value)
+        yield code(stage_codes.EXTRANODAL_EXTENSION, value)
     if stage.edition is not None and stage.group is not None:
-        yield code(codes.STAGE_GROUPS[stage.edition], codes.STAGE_GROUP_VALUES[stage.group])
+        yield code(stage_codes.STAGE_GROUPS[stage.edition], stage_codes.STAGE_GROUP_VALUES[stage.group])
     if stage.other_group is not None:
         edition, groups = stage.other_group
-        yield code(codes.STAGE_GROUPS[edition], codes.STAGE_GROUP_VALUES[groups[0]])
+        yield code(stage_codes.STAGE_GROUPS[edition], stage_codes.STAGE_GROUP_VALUES[groups[0]])
         if len(groups) > 1:
-            yield code(codes.STAGE_GROUP_IF_EXTENDED, codes.STAGE_GROUP_VALUES[groups[1]])
+            yield code(stage_codes.STAGE_GROUP_IF_EXTENDED, stage_codes.STAGE_GROUP_VALUES[groups[1]])
 
 
-def reason_items(name: codes.Concept, reasons: Iterable[Reason]) -> Iterator[ContentItem]:
-    """Yield one TEXT item per reason: the sentence, then its code in brackets."""
-    for reason in reasons:
-        yield text(name, f"{reason.text} [{reason.code}]")
+def reason_items(findings: Iterable[tuple[Concept, Reason]]) -> Iterator[ContentItem]:
+    """Yield one TEXT item per reason, with its code and severity as concept modifiers.
+
+    Parameters
+    ----------
+    findings : iterable of Concept and Reason
+        In the order of the document; the concept says which list a reason belongs to.
+
+    Yields
+    ------
+    ContentItem
+        The sentence, then its code in brackets, since viewers do not show the children of an item. A tracking
+        identifier tells several findings with one code apart.
+    """
+    counts: Counter[tuple[Concept, str]] = Counter()
+    for name, reason in findings:
+        counts[name, reason.code] += 1
+        item = text(name, f"{reason.text} [{reason.code}]")
+        item.ContentSequence = ContentSequence(
+            [
+                code(codes.REASON_CODE, codes.reason(reason.code), CONCEPT_MOD),
+                code(codes.SEVERITY, codes.SEVERITIES[reason.severity], CONCEPT_MOD),
+                text(codes.TRACKING_IDENTIFIER, f"{reason.code} {counts[name, reason.code]}", OBS_CONTEXT),
+            ]
+        )
+        yield item

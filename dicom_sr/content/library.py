@@ -44,11 +44,12 @@ def image_library_group(series: SeriesUsed, instance: Dataset | None) -> Contain
     Returns
     -------
     ContainerContentItem
-        Modality and frame of reference, then the image.
+        Modality, role and frame of reference, then the image.
     """
     # Few attributes: each is one more line between the result and the measurements in a viewer.
     children: list[ContentItem] = [
         code(codes.MODALITY, codes.MAGNETIC_RESONANCE, ACQ_CONTEXT),
+        code(codes.SERIES_ROLE, codes.SERIES_ROLES[series.role], ACQ_CONTEXT),
     ]
     if instance is not None and instance.get("FrameOfReferenceUID"):
         children.append(uid(codes.FRAME_OF_REFERENCE_UID, instance.FrameOfReferenceUID, ACQ_CONTEXT))

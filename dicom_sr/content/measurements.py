@@ -1,8 +1,4 @@
-"""Imaging Measurements: comparison, regimens, inputs and scores, tumour, algorithm.
-
-The ends of a rate's interval are two NUM items after it, with names of their own, because viewers do not show the
-children of a NUM item.
-"""
+"""Imaging Measurements: comparison and regimens, scores, tumour, algorithm."""
 
 from __future__ import annotations
 
@@ -12,26 +8,26 @@ from typing import Any
 
 from highdicom.sr import (
     AlgorithmIdentification,
+    CompositeContentItem,
     ContainerContentItem,
+    ContentSequence,
     FindingSite,
-    Measurement,
+    ImageContentItem,
     MeasurementsAndQualitativeEvaluations,
-    QualitativeEvaluation,
     ReferencedSegment,
+    RelationshipTypeValues,
     SourceSeriesForSegmentation,
-    TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
 from pydicom.uid import SegmentationStorage
-from pydicom.valuerep import DS
 
 from dicom_sr.coding import codes
-from dicom_sr.coding.items import container, keep_separate
-from dicom_sr.header.uids import uid_for
+from dicom_sr.coding.concept import Concept
+from dicom_sr.coding.items import INFERRED_FROM, composite, container, image, keep_separate
+from dicom_sr.content.numeric_items import measurement
+from dicom_sr.content.regimen_groups import regimen_groups, tracking
 from dicom_sr.report import numbers
-from dicom_sr.report.plain_text import ebv_condition
-from dicom_sr.report.treatment_report import ArmResult, ContourUsed, Scenario, Scores, TreatmentReport
-from dicom_sr.report.wording import ENGLISH
+from dicom_sr.report.treatment_report import ContourUsed, Scores, TreatmentReport
 
 SEGMENT_NUMBER = 1
 BUNDLE_PARAMETER = "bundle"
@@ -75,8 +71,8 @@ def imaging_measurements(report: TreatmentReport, segments: Sequence[SegmentRefe
     Returns
     -------
     ContainerContentItem
-        Per EBV DNA category one group that compares the regimens, then one group per regimen, then inputs and scores,
-        the contours, and the algorithm.
+        Per EBV DNA category one group that compares the regimens, then one group per regimen, then the scores, the
+        contours, and the algorithm.
     """
     # TID 1500 has the algorithm once for all groups; highdicom's templates only offer it per measurement, so it is
     # appended to the container here.
@@ -90,12 +86,9 @@ def imaging_measurements(report: TreatmentReport, segments: Sequence[SegmentRefe
 def _groups(
     report: TreatmentReport, segments: Sequence[SegmentReference]
 ) -> Iterator[MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations]:
-    for scenario in report.scenarios:
-        yield comparison_group(report, scenario)
-    for scenario in report.scenarios:
-        for result in (scenario.ict_ccrt, scenario.ccrt):
-            yield regimen_group(report, scenario, result)
-    yield inputs_group(report)
+    yield from regimen_groups(report)
+    if report.scores is not None:
+        yield scores_group(report, report.scores)
     for index, contour in enumerate(report.contours):
         yield tumour_group(report, index, contour, _segment_of(contour, segments))
 
@@ -106,105 +99,35 @@ def _segment_of(contour: ContourUsed, segments: Sequence[SegmentReference]) -> S
     return min(same, key=lambda each: not each.drawn_here, default=None)
 
 
-def comparison_group(report: TreatmentReport, scenario: Scenario) -> MeasurementsAndQualitativeEvaluations:
-    """Build the group that compares the regimens for one EBV DNA category (TID 1501).
+def scores_group(report: TreatmentReport, scores: Scores) -> MeasurementsAndQualitativeEvaluations:
+    """Build the group of the two scores (TID 1501).
 
     Parameters
     ----------
     report : TreatmentReport
-        A computed report.
-    scenario : Scenario
-        One of its scenarios.
+        The report, for the tracking UID.
+    scores : Scores
+        Its scores.
 
     Returns
     -------
     MeasurementsAndQualitativeEvaluations
-        Per horizon, latest first, DFS under ICT+CCRT minus DFS under CCRT in percentage points, with its
-        interval where there is one.
+        Both scores; of an ensemble also their errors.
     """
-    measured = []
-    for months in _latest_first(report):
-        measured.append(_points(codes.difference(months), scenario.difference(months)))
-        if months in scenario.difference_ci95:
-            low, high = scenario.difference_ci95[months]
-            measured += [_points(codes.difference_low(months), low), _points(codes.difference_high(months), high)]
+    named = [
+        (codes.PROGNOSTIC_SCORE, numbers.score(scores.prognostic_score)),
+        (codes.PREDICTIVE_SCORE, numbers.score(scores.predictive_score)),
+        *_errors(scores),
+    ]
     return MeasurementsAndQualitativeEvaluations(
-        _tracking(report, _named(report, scenario, "Comparison of the regimens")),
-        measurements=measured,
-        qualitative_evaluations=[
-            _assumed(scenario),
-            QualitativeEvaluation(codes.GROUND.code, codes.GROUNDS[scenario.ground].code),
+        tracking(report, "Scores"),
+        measurements=[
+            measurement(name, shown, codes.NUMBER if name is codes.MODELS else codes.SCORE) for name, shown in named
         ],
     )
 
 
-def regimen_group(
-    report: TreatmentReport, scenario: Scenario, result: ArmResult
-) -> MeasurementsAndQualitativeEvaluations:
-    """Build the group of one regimen for one EBV DNA category (TID 1501).
-
-    Parameters
-    ----------
-    report : TreatmentReport
-        A computed report.
-    scenario : Scenario
-        One of its scenarios.
-    result : ArmResult
-        The regimen's result in this scenario.
-
-    Returns
-    -------
-    MeasurementsAndQualitativeEvaluations
-        Per horizon, latest first, DFS and its interval in percent; then total points and the points of each factor.
-    """
-    measured = []
-    for months in _latest_first(report):
-        estimate = result.dfs[months]
-        measured += [
-            _percent(codes.dfs(months), estimate.value),
-            _percent(codes.dfs_low(months), estimate.ci95[0]),
-            _percent(codes.dfs_high(months), estimate.ci95[1]),
-        ]
-    measured.append(_measurement(codes.TOTAL_POINTS, numbers.points(result.total_points), codes.POINT))
-    for factor, concept in codes.POINTS.items():
-        if factor in result.points:
-            measured.append(_measurement(concept, numbers.points(result.points[factor]), codes.POINT))
-    regimen = QualitativeEvaluation(codes.REGIMEN.code, codes.REGIMENS[result.arm].code)
-    return MeasurementsAndQualitativeEvaluations(
-        _tracking(report, _named(report, scenario, result.arm.value)),
-        measurements=measured,
-        qualitative_evaluations=[regimen, _assumed(scenario)],
-    )
-
-
-def inputs_group(report: TreatmentReport) -> MeasurementsAndQualitativeEvaluations:
-    """Build the group of inputs and scores (TID 1501).
-
-    Parameters
-    ----------
-    report : TreatmentReport
-        Any report.
-
-    Returns
-    -------
-    MeasurementsAndQualitativeEvaluations
-        Age in years, EBV DNA and its threshold in copies/mL, and the two scores, where they are known.
-    """
-    measured = []
-    if report.age_years is not None:
-        measured.append(_measurement(codes.SUBJECT_AGE, numbers.age(report.age_years), codes.YEAR))
-    if report.ebv_dna.copies_per_ml is not None:
-        measured.append(_copies(codes.EBV_COPIES, report.ebv_dna.copies_per_ml))
-    measured.append(_copies(codes.EBV_THRESHOLD, report.ebv_dna.threshold_copies_per_ml))
-    if report.scores is not None:
-        prognostic, predictive = report.scores.prognostic_score, report.scores.predictive_score
-        measured.append(_measurement(codes.PROGNOSTIC_SCORE, numbers.score(prognostic), codes.SCORE))
-        measured.append(_measurement(codes.PREDICTIVE_SCORE, numbers.score(predictive), codes.SCORE))
-        measured += [_measurement(name, shown, codes.SCORE) for name, shown in _errors(report.scores)]
-    return MeasurementsAndQualitativeEvaluations(_tracking(report, "Inputs and scores"), measurements=measured)
-
-
-def _errors(scores: Scores) -> list[tuple[codes.Concept, str]]:
+def _errors(scores: Scores) -> list[tuple[Concept, str]]:
     if scores.error is None:
         return []
     return [
@@ -237,10 +160,12 @@ def tumour_group(
     MeasurementsAndQualitativeEvaluations or VolumetricROIMeasurementsAndQualitativeEvaluations
         The same items in both cases.
     """
-    name = "Primary tumour" if index == 0 else f"Primary tumour, contour {index + 1}"
-    volume = _measurement(codes.VOLUME, numbers.volume(contour.volume_ml), codes.CUBIC_CENTIMETRE)
+    volume = measurement(codes.VOLUME, numbers.volume(contour.volume_ml), codes.CUBIC_CENTIMETRE)
+    volume[0].ContentSequence = ContentSequence(
+        [source_of_contour(codes.SOURCE_OF_MEASUREMENT, contour, INFERRED_FROM)]
+    )
     common: dict[str, Any] = {
-        "tracking_identifier": _tracking(report, name),
+        "tracking_identifier": tracking(report, tumour_name(index)),
         "finding_type": codes.PRIMARY_NEOPLASM.code,
         "finding_sites": [FindingSite(codes.NASOPHARYNX.code)],
         "measurements": [volume],
@@ -258,6 +183,34 @@ def tumour_group(
     return VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=reference, **common)
 
 
+def tumour_name(index: int) -> str:
+    """Return the tracking identifier of the n-th contour, from 0."""
+    return "Primary tumour" if index == 0 else f"Primary tumour, contour {index + 1}"
+
+
+def source_of_contour(
+    name: Concept, contour: ContourUsed, relation: RelationshipTypeValues
+) -> ImageContentItem | CompositeContentItem:
+    """Build the reference to the RTSTRUCT or SEG that holds a contour.
+
+    Parameters
+    ----------
+    name : Concept
+        Purpose of the reference.
+    contour : ContourUsed
+        The contour, in this study or another one of the patient.
+    relation : RelationshipTypeValues
+        Relationship to the parent.
+
+    Returns
+    -------
+    ImageContentItem or CompositeContentItem
+        A SEG is an image, an RTSTRUCT is not (PS3.3 C.17.3.2).
+    """
+    refer = image if contour.sop_class_uid == SegmentationStorage else composite
+    return refer(name, contour.sop_class_uid, contour.sop_instance_uid, relation=relation)
+
+
 def algorithm_identification(report: TreatmentReport) -> AlgorithmIdentification:
     """Build the algorithm identification (TID 4019), once for all measurements.
 
@@ -269,7 +222,7 @@ def algorithm_identification(report: TreatmentReport) -> AlgorithmIdentification
     Returns
     -------
     AlgorithmIdentification
-        Name and version of the model bundle; the digests of bundle, network and nomogram as parameters.
+        Name and version of the model bundle; the digests of bundle, network and nomogram as parameters, one per line.
     """
     model = report.model
     digests = (
@@ -277,50 +230,11 @@ def algorithm_identification(report: TreatmentReport) -> AlgorithmIdentification
         (NETWORK_PARAMETER, model.network_digest),
         (NOMOGRAM_PARAMETER, model.nomogram_digest),
     )
+    # One text with a line for each: a reader that flattens the report would lose all but one of several.
+    lines = "\r\n".join(f"{name} {digest}" for name, digest in digests if digest)
     return AlgorithmIdentification(
         model.name,
         model.version,
-        parameters=[f"{name} {digest}" for name, digest in digests if digest] or None,
+        parameters=[lines] if lines else None,
         family=codes.ARTIFICIAL_INTELLIGENCE.code,
     )
-
-
-def _latest_first(report: TreatmentReport) -> list[int]:
-    return sorted(report.horizons_months, reverse=True)
-
-
-def _named(report: TreatmentReport, scenario: Scenario, name: str) -> str:
-    return f"{name}, {ebv_condition(report, scenario, ENGLISH)}" if len(report.scenarios) > 1 else name
-
-
-def _tracking(report: TreatmentReport, name: str) -> TrackingIdentifier:
-    # The Tracking UID is unique in the document, so the name of a group must be as well: with two scenarios it contains
-    # the EBV DNA category.
-    return TrackingIdentifier(uid_for(report.report_identity, f"track/{name}"), name)
-
-
-def _assumed(scenario: Scenario) -> QualitativeEvaluation:
-    return QualitativeEvaluation(codes.EBV_ASSUMED.code, codes.EBV_CATEGORIES[scenario.ebv_category].code)
-
-
-def _percent(name: codes.Concept, fraction: float) -> Measurement:
-    return _measurement(name, numbers.percent(fraction), codes.PERCENT)
-
-
-def _points(name: codes.Concept, fraction: float) -> Measurement:
-    return _measurement(name, numbers.percent(fraction), codes.PERCENTAGE_POINTS)
-
-
-def _copies(name: codes.Concept, value: float) -> Measurement:
-    return _measurement(name, numbers.copies(value), codes.COPIES_PER_ML, value)
-
-
-def _measurement(name: codes.Concept, shown: str, unit: codes.Concept, exact: float | None = None) -> Measurement:
-    """Build a measurement (TID 300) with the number as shown, and the exact one where that is another."""
-    measurement = Measurement(name.code, 0, unit.code)
-    # highdicom writes all digits of a float; a reader should see the string that every other object shows.
-    measured = measurement[0].MeasuredValueSequence[0]
-    measured.NumericValue = DS(shown)
-    if exact is not None and float(shown) != exact:
-        measured.FloatingPointValue = exact
-    return measurement

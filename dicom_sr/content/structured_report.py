@@ -12,7 +12,7 @@ from dicom_sr.content.document import document
 from dicom_sr.content.measurements import SegmentReference
 from dicom_sr.header.attributes import MANUFACTURER, series_number, set_common_attributes
 from dicom_sr.header.copied_values import patient_and_study, referenced_request
-from dicom_sr.header.uids import series_uid_of, uid_for
+from dicom_sr.header.uids import seal, series_uid_of, uid_for
 from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
 from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS, SrClass
 from dicom_sr.report.treatment_report import TreatmentReport
@@ -39,14 +39,6 @@ class Evidence:
         dataset.StudyInstanceUID, dataset.SeriesInstanceUID = self.study_instance_uid, self.series_instance_uid
         dataset.SOPClassUID, dataset.SOPInstanceUID = self.sop_class_uid, self.sop_instance_uid
         return dataset
-
-
-def sr_uid(report: TreatmentReport, options: ReportOptions) -> str:
-    """Return the SOP Instance UID of the SR; each SOP class and each predecessor makes another object of it."""
-    kind = "sr" if options.sop_class == "comprehensive_3d" else f"sr/{options.sop_class}"
-    if options.predecessors is not None:
-        kind += "/after/" + "/".join(uid for _, uid in options.predecessors)
-    return uid_for(report.report_identity, kind)
 
 
 def build_sr(
@@ -78,7 +70,7 @@ def build_sr(
         SegmentReference(str(seg.SOPInstanceUID), _source_series(seg), mask.contour, mask.drawn_here)
         for seg, mask in zip(segmentations, sources.masks if segmentations else (), strict=True)
     ]
-    sop_instance_uid = sr_uid(report, options)
+    provisional_uid = uid_for(report.report_identity, "sr")
     evidence = [each.as_dataset() for each in all_evidence(report, sources, segmentations)]
     # highdicom copies patient and study from the first evidence.
     for element in patient_and_study(sources):
@@ -86,9 +78,9 @@ def build_sr(
     dataset = SR_CONSTRUCTORS[options.sop_class](
         evidence=evidence,
         content=document(report, sources, options, references),
-        series_instance_uid=series_uid_of(sop_instance_uid),
+        series_instance_uid=series_uid_of(provisional_uid),
         series_number=series_number("sr", report.revision),
-        sop_instance_uid=sop_instance_uid,
+        sop_instance_uid=provisional_uid,
         instance_number=1,
         manufacturer=MANUFACTURER,
         is_complete=True,
@@ -99,6 +91,7 @@ def build_sr(
         requested_procedures=referenced_request(sources) or None,
     )
     set_common_attributes(dataset, "sr", report, sources, options)
+    seal([dataset], report.report_identity, "sr")
     return dataset
 
 

@@ -17,6 +17,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from pydicom.valuerep import DA, TM
 
 from dicom_sr.coding import codes
+from dicom_sr.coding.concept import coding_schemes
 from dicom_sr.coding.items import date_time
 from dicom_sr.header.copied_values import patient_and_study
 from dicom_sr.header.uids import device_uid
@@ -177,18 +178,45 @@ def set_common_attributes(
     dataset.SeriesNumber = series_number(kind, report.revision)
     dataset.SeriesDescription = series_description(report, kind)
     _set_equipment(dataset, report, options, now)
-    dataset.CodingSchemeIdentificationSequence = codes.coding_schemes()
+    dataset.CodingSchemeIdentificationSequence = coding_schemes()
     _set_file_meta(dataset)
+
+
+def device_serial_number(report: TreatmentReport, options: ReportOptions) -> str:
+    """Return the serial number of the device, the same in every place that names one.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Gives the digest of the bundle.
+    options : ReportOptions
+        The serial number that the site has given, where there is one.
+
+    Returns
+    -------
+    str
+        At most 64 characters. Without one of the site, the first 16 digits of the bundle's digest: it tells
+        installations with other models apart and is the same for every report of one model.
+    """
+    if options.device_serial_number:
+        return one_line(options.device_serial_number)
+    return report.model.digest.removeprefix("sha256:")[:16] or "none"
+
+
+def _udi(identifier: str) -> Dataset:
+    item = Dataset()
+    item.UniqueDeviceIdentifier = identifier
+    return item
 
 
 def _set_equipment(dataset: Dataset, report: TreatmentReport, options: ReportOptions, now: datetime) -> None:
     dataset.Manufacturer = MANUFACTURER
     dataset.ManufacturerModelName = MODEL_NAME
     model = one_line(f"{report.model.name} {report.model.version}")
-    # There is no device with a serial number: the digest of the bundle tells two installations with other models apart.
-    dataset.DeviceSerialNumber = report.model.digest.removeprefix("sha256:")[:16] or "none"
-    # At the top level only: dciodvfy has no Device UID in its table of the Contributing Equipment Sequence.
-    dataset.DeviceUID = device_uid(report.model.digest)
+    dataset.DeviceSerialNumber = device_serial_number(report, options)
+    dataset.DeviceUID = device_uid(report.model.digest, report.software_version)
+    if options.device_udi:
+        dataset.UDISequence = [_udi(options.device_udi)]
     dataset.SoftwareVersions = [one_line(report.software_version), model]
     if options.institution:
         dataset.InstitutionName = options.institution
@@ -201,6 +229,8 @@ def _set_equipment(dataset: Dataset, report: TreatmentReport, options: ReportOpt
         contribution_datetime=date_time(now),
         contribution_description=f"CPTDN result, bundle {model}",
     )
+    # IHE AIR asks for the Device UID here, too; highdicom has no parameter for it, and dciodvfy does not know it here.
+    equipment.DeviceUID = dataset.DeviceUID
     dataset.ContributingEquipmentSequence = [equipment]
 
 

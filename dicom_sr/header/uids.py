@@ -1,16 +1,22 @@
 """UIDs that follow from the content of a report: the same inputs always give the same UIDs.
 
 `report_identity` is a digest over all inputs, the bundle, the software and the decision settings. A UID is "2.25." and
-a version-5 UUID (PS3.5 B.2) of the identity and of a name, so a change of any input changes every UID, and nothing else
-does.
+a version-5 UUID (PS3.5 B.2) of the identity and of a name. The name of an object contains the digest of its bytes
+(`seal`), since more than the inputs decides them.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
-from dicom_sr.report.treatment_report import TreatmentReport
+from pydicom import Dataset
+from pydicom.uid import UID
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 # Never changes: with another namespace the UIDs of reports that were sent before could not be computed again.
 NAMESPACE = UUID("6f0d3c1e-5d7a-5c3b-9a49-8b1f5e0f2c77")
@@ -44,28 +50,52 @@ def series_uid_of(sop_instance_uid: str) -> str:
     return uid_for(sop_instance_uid, SERIES)
 
 
-def device_uid(bundle_digest: str) -> str:
-    """Return the Device UID (0018,1002): each model bundle counts as a device of its own."""
-    return uid_for(bundle_digest, "device")
+def device_uid(bundle_digest: str, software_version: str) -> str:
+    """Return the Device UID (0018,1002): each model bundle in each version of the software is a device of its own."""
+    return uid_for(bundle_digest, f"device/{software_version}")
 
 
-def content_uid(report: TreatmentReport, kind: str, content: bytes) -> str:
-    """Return the UID of an object whose content is drawn: other content, or another time, is another object.
+def seal(objects: Sequence[Dataset], identity: str, kind: str) -> None:
+    """Give the finished objects of one series UIDs that follow from everything in them.
+
+    Whatever changes a byte (time of the report, settings, fonts, versions of libraries) changes the UIDs, and the same
+    bytes always have the same UIDs: one SOP Instance UID has one content.
 
     Parameters
     ----------
-    report : TreatmentReport
-        Its identity and its time, which the header contains.
+    objects : sequence of Dataset
+        All objects of the series, complete, with file meta information; SOP Instance UID, its copy in the meta
+        information, and Series Instance UID are replaced. Their UIDs until now follow from the identity alone.
+    identity : str
+        `TreatmentReport.report_identity`.
     kind : str
         As of `uid_for`.
-    content : bytes
-        Pixels or file.
-
-    Returns
-    -------
-    str
-        At most 44 characters.
     """
-    # The site's text, fonts and the drawing library change a page without changing the inputs of the report.
-    digest = hashlib.sha256(content).hexdigest()
-    return uid_for(report.report_identity, f"{kind}/{report.created.isoformat()}/{digest}")
+    digest = hashlib.sha256()
+    for each in objects:
+        _add(digest, each.file_meta)
+        _add(digest, each)
+    content = digest.hexdigest()
+    for number, each in enumerate(objects, start=1):
+        each.SOPInstanceUID = UID(uid_for(identity, f"{kind}/{number}/{content}"))
+        each.file_meta.MediaStorageSOPInstanceUID = each.SOPInstanceUID
+        # All in the series of the first, so that the series of an SR follows from its UID (`series_uid_of`).
+        each.SeriesInstanceUID = UID(series_uid_of(objects[0].SOPInstanceUID))
+
+
+def _add(digest: Hash, items: Dataset) -> None:
+    # Tag, representation and value of each element decide its bytes. Encoding the data set would take several times as
+    # long, and it is encoded once already, when its UIDs are known.
+    for element in items:
+        digest.update(f"{element.tag:08x}{element.VR}".encode())
+        if element.VR == "SQ":
+            for item in element.value:
+                digest.update(b"[")
+                _add(digest, item)
+            digest.update(b"]")
+        elif isinstance(element.value, bytes):
+            digest.update(b"%d:" % len(element.value))
+            digest.update(element.value)
+        else:
+            written = str(element.value).encode()
+            digest.update(b"%d:%b" % (len(written), written))

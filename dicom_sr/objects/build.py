@@ -14,7 +14,7 @@ from dicom_sr.header.attributes import in_zone_of_site
 from dicom_sr.header.copied_values import patient_and_study, with_header_findings
 from dicom_sr.objects.encapsulated_pdf import TITLE, build_pdf
 from dicom_sr.objects.secondary_capture import build_attributions, build_sc
-from dicom_sr.objects.segmentation import build_seg
+from dicom_sr.objects.segmentation import build_segmentations
 from dicom_sr.objects.validation import check_report, validate
 from dicom_sr.page.heading import PatientCaption
 from dicom_sr.page.layout import page_pixels, pages_pdf, render_pages
@@ -89,12 +89,13 @@ def _datasets(
     segmentations: Sequence[Dataset] = ()
     if "seg" in options.kinds:
         # Before the SR, whose measurement group refers to them and whose evidence lists them.
-        segmentations = [build_seg(mask, report, sources, options) for mask in sources.masks]
+        segmentations = build_segmentations(report, sources, options)
         yield from (("seg", segmentation) for segmentation in segmentations)
     if "sr" in options.kinds:
         yield "sr", build_sr(report, sources, options, segmentations)
     if "sc" in options.kinds:
-        yield from (("sc", capture) for capture in build_sc(drawn["sc"](), report, sources, options))
+        shown = (*pictures.sequences, *pictures.largest)
+        yield from (("sc", capture) for capture in build_sc(drawn["sc"](), report, sources, options, shown))
     if "pdf" in options.kinds:
         yield "pdf", build_pdf(drawn["pdf"](), report, sources, options)
     if "attribution" in options.kinds:

@@ -8,7 +8,7 @@ from pydicom.uid import EncapsulatedPDFStorage
 from dicom_sr.coding import codes
 from dicom_sr.content.structured_report import all_evidence
 from dicom_sr.header.attributes import series_number, set_common_attributes
-from dicom_sr.header.uids import content_uid, series_uid_of
+from dicom_sr.header.uids import seal, series_uid_of, uid_for
 from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
 
@@ -27,7 +27,7 @@ def build_pdf(pdf: bytes, report: TreatmentReport, sources: SourceStudy, options
     sources : SourceStudy
         The instances that are listed as its sources.
     options : ReportOptions
-        Language (it is part of the UID) and time zone.
+        Time zone, institution and device.
 
     Returns
     -------
@@ -40,13 +40,12 @@ def build_pdf(pdf: bytes, report: TreatmentReport, sources: SourceStudy, options
     """
     document = Dataset()
     document.SOPClassUID = EncapsulatedPDFStorage
-    document.SOPInstanceUID = content_uid(report, f"pdf/{options.language}", pdf)
+    document.SOPInstanceUID = uid_for(report.report_identity, "pdf")
     document.SeriesInstanceUID = series_uid_of(document.SOPInstanceUID)
     document.SeriesNumber = series_number("pdf", report.revision)
     document.InstanceNumber = 1
     document.Modality = "DOC"  # PS3.3 C.24.1
-    # "SD" (scanned document) is the only document among the defined terms of PS3.3 C.8.6.1.
-    document.ConversionType = "SD"
+    document.ConversionType = "WSD"  # made by a workstation and not scanned (PS3.3 C.8.6.1)
     set_common_attributes(document, "pdf", report, sources, options)
     document.AcquisitionDateTime = None
     document.BurnedInAnnotation = "YES"
@@ -60,6 +59,7 @@ def build_pdf(pdf: bytes, report: TreatmentReport, sources: SourceStudy, options
     # The value of an element has an even length (PS3.5 7.1.1); the length without the padding byte is told here.
     document.EncapsulatedDocumentLength = len(pdf)
     document.EncapsulatedDocument = pdf + b"\0" * (len(pdf) % 2)
+    seal([document], report.report_identity, "pdf")
     return document
 
 

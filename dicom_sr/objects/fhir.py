@@ -9,19 +9,22 @@ percent (0 to 100) in R4, so they are the numbers that the SR shows.
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid5
 
-from dicom_sr.coding import codes
-from dicom_sr.coding.codes import Concept
-from dicom_sr.content.structured_report import sr_uid
+from dicom_sr.coding import codes, result_codes
+from dicom_sr.coding.concept import Concept
+from dicom_sr.coding.result_codes import HIGH, LOW
+from dicom_sr.content.regimen_groups import assumed_category
 from dicom_sr.header.attributes import MANUFACTURER, MODEL_NAME
 from dicom_sr.header.uids import NAMESPACE, device_uid, uid_for
 from dicom_sr.report import numbers
 from dicom_sr.report.plain_text import ebv_condition, summary_text
 from dicom_sr.report.report_inputs import ReportOptions
-from dicom_sr.report.treatment_report import ArmResult, Scenario, TreatmentReport
+from dicom_sr.report.treatment_report import NOT_DETECTED, ArmResult, Scenario, TreatmentReport
 from dicom_sr.report.wording import WORDINGS, horizon
 
 DICOM_UID = "urn:dicom:uid"  # the system of UIDs as identifiers; the value is then a URI, urn:oid:...
@@ -34,21 +37,25 @@ def fhir_bundle(
     options: ReportOptions | None = None,
     pdf: bytes | None = None,
     patient_system: str = PATIENT_IDENTIFIER,
+    sr_instance_uid: str | None = None,
 ) -> Resource:
     """Build the transaction that is posted to a FHIR server's base address.
 
-    Posting it twice creates nothing twice: each resource has ``ifNoneExist`` with its identifier.
+    Posting it twice creates nothing twice: each resource has ``ifNoneExist`` with its identifier, which follows from
+    its content. Another content (time, language, status) is another resource.
 
     Parameters
     ----------
     report : TreatmentReport
         Any report, also a refusal.
     options : ReportOptions or None
-        Language of the conclusion, SOP class of the SR (for its UID), preliminary or final.
+        Language of the conclusion, preliminary or final.
     pdf : bytes or None
         The page, for DiagnosticReport.presentedForm.
     patient_system : str
         URI of the hospital's patient identifiers, as its FHIR server knows them.
+    sr_instance_uid : str or None
+        SOP Instance UID of the SR, the second identifier of the DiagnosticReport.
 
     Returns
     -------
@@ -67,8 +74,12 @@ def fhir_bundle(
     for resource in (*observations, *risks):
         field = "device" if resource["resourceType"] == "Observation" else "performer"
         resource[field] = {"reference": _url(device)}
+    # In the order of the references: an identifier follows from everything in its resource.
+    for observation in observations:
+        _seal(observation, report)
     for risk in risks:
         risk["basis"] = [{"reference": _url(observation)} for observation in observations]
+        _seal(risk, report)
     document = {**_diagnostic_report(report, options, pdf), "subject": subject}
     document["result"] = [{"reference": _url(observation)} for observation in observations]
     # R4 has no element that refers to a RiskAssessment; R5's supportingInfo is used as an extension.
@@ -84,6 +95,9 @@ def fhir_bundle(
     ]
     if not risks:
         del document["extension"]
+    _seal(document, report)
+    if sr_instance_uid is not None:
+        document["identifier"].append(_uid_identifier(sr_instance_uid))
     return {
         "resourceType": "Bundle",
         "type": "transaction",
@@ -95,7 +109,6 @@ def fhir_bundle(
 def _diagnostic_report(report: TreatmentReport, options: ReportOptions, pdf: bytes | None) -> Resource:
     document: Resource = {
         "resourceType": "DiagnosticReport",
-        "identifier": [_uid_identifier(sr_uid(report, options))],
         "status": _status(report, options),
         "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "RAD"}]}],
         "code": {**_concept(codes.REPORT_TITLE), "text": "CPTDN treatment decision report"},
@@ -120,52 +133,63 @@ def _diagnostic_report(report: TreatmentReport, options: ReportOptions, pdf: byt
 def _observations(report: TreatmentReport, options: ReportOptions) -> Iterator[Resource]:
     if report.age_years is not None:
         yield _observation(report, options, codes.SUBJECT_AGE, numbers.age(report.age_years), codes.YEAR)
-    if report.ebv_dna.copies_per_ml is not None:
-        copies = numbers.copies(report.ebv_dna.copies_per_ml)
-        load = _observation(report, options, codes.EBV_COPIES, copies, codes.COPIES_PER_ML)
-        provenance = report.ebv_dna.provenance
-        # The laboratory's date; that of the report would make an old measurement look new.
-        if provenance is not None and provenance.observed_on is not None:
-            load["effectiveDateTime"] = provenance.observed_on.isoformat()
-        yield load
+    yield from _ebv_dna(report, options)
     if report.scores is not None:
         prognostic, predictive = report.scores.prognostic_score, report.scores.predictive_score
         yield _observation(report, options, codes.PROGNOSTIC_SCORE, numbers.score(prognostic), codes.SCORE)
         yield _observation(report, options, codes.PREDICTIVE_SCORE, numbers.score(predictive), codes.SCORE)
-    for index, contour in enumerate(report.contours):
+    for contour in report.contours:
         shown = numbers.volume(contour.volume_ml)
-        volume = _observation(report, options, codes.VOLUME, shown, codes.CUBIC_CENTIMETRE, f"/{index}")
-        yield {**volume, "bodySite": _concept(codes.NASOPHARYNX), "note": [{"text": f"Contour {contour.roi_name}"}]}
+        drawn = f"Contour {contour.roi_name} (number {contour.roi_number} of {contour.sop_instance_uid})"
+        volume = _observation(report, options, codes.VOLUME, shown, codes.CUBIC_CENTIMETRE)
+        yield {**volume, "bodySite": _concept(codes.NASOPHARYNX), "note": [{"text": drawn}]}
     for scenario in report.scenarios:
         yield from _differences(report, options, scenario)
     if report.conditions:
         yield _conditions(report, options)
 
 
+def _ebv_dna(report: TreatmentReport, options: ReportOptions) -> Iterator[Resource]:
+    """Yield the laboratory's result: a quantity, for ">4000" with its comparator, or "not detected"."""
+    ebv = report.ebv_dna
+    copies = ebv.bound_copies_per_ml if ebv.copies_per_ml is None else ebv.copies_per_ml
+    if ebv.comparator == NOT_DETECTED:
+        load = _observation(report, options, codes.EBV_DNA, "0", codes.COPIES_PER_ML)
+        del load["valueQuantity"]
+        load["valueCodeableConcept"] = _concept(codes.NOT_DETECTED)
+    elif copies is not None:
+        load = _observation(report, options, codes.EBV_DNA, numbers.copies(copies), codes.COPIES_PER_ML)
+        if ebv.comparator is not None:
+            load["valueQuantity"]["comparator"] = ebv.comparator
+    else:
+        return
+    # The laboratory's date; that of the report would make an old measurement look new.
+    if ebv.provenance is not None and ebv.provenance.observed_on is not None:
+        load["effectiveDateTime"] = ebv.provenance.observed_on.isoformat()
+    yield load
+
+
 def _differences(report: TreatmentReport, options: ReportOptions, scenario: Scenario) -> Iterator[Resource]:
     """One Observation per horizon: the difference in percentage points, with the ends of its interval."""
+    assumed = assumed_category(report, scenario)
     for months in sorted(report.horizons_months, reverse=True):
         shown = numbers.percent(scenario.difference(months))
-        part = f"/{scenario.ebv_category.value}"
-        observation = _observation(report, options, codes.difference(months), shown, codes.PERCENTAGE_POINTS, part)
+        name = result_codes.difference(months, assumed)
+        observation = _observation(report, options, name, shown, codes.PERCENTAGE_POINTS)
         if months in scenario.difference_ci95:
-            names = (codes.difference_low(months), codes.difference_high(months))
+            names = [result_codes.difference(months, assumed, end) for end in (LOW, HIGH)]
             observation["component"] = [
                 {"code": _concept(name), "valueQuantity": _quantity(numbers.percent(end), codes.PERCENTAGE_POINTS)}
                 for name, end in zip(names, scenario.difference_ci95[months], strict=True)
             ]
         if len(report.scenarios) > 1:
-            assumed = f"Assuming {ebv_condition(report, scenario, WORDINGS['en'])}"
-            observation["note"] = [{"text": assumed}]
+            observation["note"] = [{"text": f"Assuming {ebv_condition(report, scenario, WORDINGS['en'])}"}]
         yield observation
 
 
-def _observation(
-    report: TreatmentReport, options: ReportOptions, name: Concept, shown: str, unit: Concept, part: str = ""
-) -> Resource:
+def _observation(report: TreatmentReport, options: ReportOptions, name: Concept, shown: str, unit: Concept) -> Resource:
     return {
         "resourceType": "Observation",
-        "identifier": [_uid_identifier(uid_for(report.report_identity, f"fhir/{name.value}{part}"))],
         "status": _status(report, options),
         "code": _concept(name),
         "effectiveDateTime": report.created.isoformat(timespec="milliseconds"),
@@ -182,7 +206,6 @@ def _conditions(report: TreatmentReport, options: ReportOptions) -> Resource:
     """One Observation with a component for each condition of use; its value is the state, its text the grounds."""
     return {
         "resourceType": "Observation",
-        "identifier": [_uid_identifier(uid_for(report.report_identity, "fhir/conditions"))],
         "status": _status(report, options),
         "code": _concept(codes.CONDITIONS_OF_USE),
         "effectiveDateTime": report.created.isoformat(timespec="milliseconds"),
@@ -204,7 +227,6 @@ def _risks(report: TreatmentReport, options: ReportOptions) -> Iterator[Resource
 
 def _risk(report: TreatmentReport, options: ReportOptions, scenario: Scenario, result: ArmResult) -> Resource:
     words = WORDINGS["en"]
-    kind = f"fhir/risk/{scenario.ebv_category.value}/{result.arm.value}"
     notes = [f"Model: {report.model.name} {report.model.version} ({report.model.digest})", report.model.intended_use]
     if report.model.demonstration:
         notes.insert(0, words.demonstration)
@@ -213,7 +235,6 @@ def _risk(report: TreatmentReport, options: ReportOptions, scenario: Scenario, r
     suffix = " (recommended)" if scenario.recommendation.arm is result.arm else ""
     return {
         "resourceType": "RiskAssessment",
-        "identifier": [_uid_identifier(uid_for(report.report_identity, kind))],
         "status": _status(report, options),
         "method": {"text": report.model.nomogram_citation or "CPTDN nomogram"},
         "code": _concept(codes.REGIMENS[result.arm]),
@@ -221,7 +242,7 @@ def _risk(report: TreatmentReport, options: ReportOptions, scenario: Scenario, r
         "prediction": [
             {
                 "outcome": {
-                    **_concept(codes.dfs(months)),
+                    **_concept(result_codes.dfs(months, result.arm, assumed_category(report, scenario))),
                     "text": f"{horizon(months, words)} under {result.arm.value}",
                 },
                 # In percent: R4 only requires that it is at most 100 (ras-2), so a fraction would be valid, and wrong.
@@ -243,7 +264,7 @@ def _months(count: int) -> dict[str, Any]:
 def _device(report: TreatmentReport) -> Resource:
     return {
         "resourceType": "Device",
-        "identifier": [_uid_identifier(device_uid(report.model.digest))],
+        "identifier": [_uid_identifier(device_uid(report.model.digest, report.software_version))],
         "manufacturer": MANUFACTURER,
         "deviceName": [{"name": MODEL_NAME, "type": "model-name"}],
         "version": [{"value": text} for text in (report.software_version, report.model.version) if text],
@@ -261,6 +282,13 @@ def _status(report: TreatmentReport, options: ReportOptions) -> str:
 def _concept(concept: Concept) -> dict[str, Any]:
     coding = {"system": concept.system, "code": concept.value, "display": concept.meaning}
     return {"coding": [coding], "text": concept.meaning}
+
+
+def _seal(resource: Resource, report: TreatmentReport) -> None:
+    """Give a finished resource the identifier that follows from its content."""
+    digest = hashlib.sha256(json.dumps(resource, sort_keys=True).encode()).hexdigest()
+    name = f"fhir/{resource['resourceType']}/{digest}"
+    resource["identifier"] = [_uid_identifier(uid_for(report.report_identity, name))]
 
 
 def _uid_identifier(uid: str) -> dict[str, str]:

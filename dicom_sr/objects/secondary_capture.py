@@ -10,21 +10,27 @@ from typing import Any
 
 from highdicom.sc import SCImage
 from pydicom import Dataset
+from pydicom.uid import UID
 from pydicom.valuerep import DA, TM
 
 from config.arrays import RgbArray
-from dicom_sr.header.attributes import MANUFACTURER, local_time, series_number, set_common_attributes
-from dicom_sr.header.uids import content_uid, series_uid_of
+from dicom_sr.coding import codes
+from dicom_sr.header.attributes import MANUFACTURER, MODEL_NAME, local_time, series_number, set_common_attributes
+from dicom_sr.header.uids import seal, series_uid_of, uid_for
 from dicom_sr.page.heading import PatientCaption
 from dicom_sr.page.layout import page_pixels, render_slice
-from dicom_sr.report.report_inputs import ObjectKind, PagePictures, ReportOptions, SourceStudy
+from dicom_sr.report.report_inputs import ObjectKind, PagePictures, ReportOptions, SequencePicture, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
 
 BODY_PART = "HEADNECK"  # without it dciodvfy asks for Laterality, which General Series requires of paired body parts
 
 
 def build_sc(
-    pages_rgb: Sequence[RgbArray], report: TreatmentReport, sources: SourceStudy, options: ReportOptions
+    pages_rgb: Sequence[RgbArray],
+    report: TreatmentReport,
+    sources: SourceStudy,
+    options: ReportOptions,
+    pictures: Sequence[SequencePicture] = (),
 ) -> list[Dataset]:
     """Build the Secondary Captures of the pages, one series.
 
@@ -35,9 +41,11 @@ def build_sc(
     report : TreatmentReport
         The report that is shown.
     sources : SourceStudy
-        For patient and study attributes.
+        For patient and study attributes, and the SOP classes of the slices.
     options : ReportOptions
-        Language (it is part of the UID) and time zone.
+        Time zone, institution and device.
+    pictures : sequence of SequencePicture
+        The slices that are drawn on the pages; they become the source images.
 
     Returns
     -------
@@ -48,27 +56,21 @@ def build_sc(
     ----------
     PS3.3 A.8.1.
     """
-    names = [f"sc/{options.language}/{n}" for n in range(1, len(pages_rgb) + 1)]
-    uids = [
-        content_uid(report, name, page.tobytes()) for name, page in zip(names, pages_rgb, strict=True)
-    ]  # fmt: skip
+    slices = [picture.source for picture in pictures if picture.source is not None]
     captures: list[Dataset] = []
-    for number, (uid, page) in enumerate(zip(uids, pages_rgb, strict=True), start=1):
-        capture = _capture(page, report, uid, series_uid_of(uids[0]), "sc", number)
+    for number, page in enumerate(pages_rgb, start=1):
+        capture = _capture(page, report, "sc", number)
         set_common_attributes(capture, "sc", report, sources, options)
         _set_capture_attributes(capture, report, options)
+        _refer_to_slices(capture, slices, sources)
+        capture.DerivationDescription = f"Page {number} of {len(pages_rgb)} of the report, with these slices on it"
         captures.append(capture)
+    seal(captures, report.report_identity, "sc")
     return captures
 
 
-def _capture(
-    pixels_rgb: RgbArray,
-    report: TreatmentReport,
-    sop_instance_uid: str,
-    series_instance_uid: str,
-    kind: ObjectKind,
-    instance_number: int,
-) -> SCImage:
+def _capture(pixels_rgb: RgbArray, report: TreatmentReport, kind: ObjectKind, instance_number: int) -> SCImage:
+    provisional_uid = uid_for(report.report_identity, f"{kind}/{instance_number}")
     return SCImage(
         pixel_array=pixels_rgb,
         photometric_interpretation="RGB",
@@ -76,9 +78,9 @@ def _capture(
         coordinate_system="PATIENT",
         patient_orientation=("L", "P"),
         study_instance_uid=report.study_instance_uid,
-        series_instance_uid=series_instance_uid,
+        series_instance_uid=series_uid_of(provisional_uid),
         series_number=series_number(kind, report.revision),
-        sop_instance_uid=sop_instance_uid,
+        sop_instance_uid=provisional_uid,
         instance_number=instance_number,
         manufacturer=MANUFACTURER,
     )
@@ -93,7 +95,10 @@ def _set_capture_attributes(capture: Any, report: TreatmentReport, options: Repo
     capture.BodyPartExamined = BODY_PART
     # The page contains name and date of birth: anonymisers must treat the pixels, too (PS3.3 C.7.6.1).
     capture.BurnedInAnnotation = "YES"
+    capture.ConversionType = "WSD"  # drawn by a workstation; highdicom writes "DI", a digital interface (C.8.6.1)
     capture.SecondaryCaptureDeviceManufacturer = MANUFACTURER
+    capture.SecondaryCaptureDeviceManufacturerModelName = MODEL_NAME
+    capture.SecondaryCaptureDeviceSoftwareVersions = capture.SoftwareVersions
     capture.ImageComments = "Computed result, not verified by a person"
 
 
@@ -113,9 +118,9 @@ def build_attributions(
     report : TreatmentReport
         The report that they belong to.
     sources : SourceStudy
-        For patient and study attributes.
+        For patient and study attributes, and the SOP classes of the slices.
     options : ReportOptions
-        Language (it is part of the UIDs) and time zone.
+        Language, time zone, institution and device.
     patient : PatientCaption or None
         Named on each of them.
 
@@ -126,12 +131,31 @@ def build_attributions(
     """
     shown = [picture for picture in pictures.sequences if picture.attribution_yx is not None]
     drawn = [page_pixels(render_slice(picture, report, options.language, patient)) for picture in shown]
-    names = [f"attribution/{options.language}/{picture.role.value}" for picture in shown]
-    uids = [content_uid(report, name, pixels.tobytes()) for name, pixels in zip(names, drawn, strict=True)]
     captures: list[Dataset] = []
-    for number, (uid, pixels) in enumerate(zip(uids, drawn, strict=True), start=1):
-        capture = _capture(pixels, report, uid, series_uid_of(uids[0]), "attribution", number)
+    for number, (picture, pixels) in enumerate(zip(shown, drawn, strict=True), start=1):
+        capture = _capture(pixels, report, "attribution", number)
         set_common_attributes(capture, "attribution", report, sources, options)
         _set_capture_attributes(capture, report, options)
+        _refer_to_slices(capture, [picture.source] if picture.source else [], sources)
+        capture.DerivationDescription = f"Grad-CAM of the network of {picture.role.value}, drawn over its slice"
+        capture.DerivationCodeSequence = [codes.GRADIENT_WEIGHTED_CLASS_ACTIVATION.code]
         captures.append(capture)
+    if captures:
+        seal(captures, report.report_identity, "attribution")
     return captures
+
+
+def _refer_to_slices(capture: Dataset, slices: Sequence[tuple[str, int | None]], sources: SourceStudy) -> None:
+    """Name the MR slices that are drawn as source images (PS3.3 C.12.4), each once."""
+    classes = {str(ds.SOPInstanceUID): ds.SOPClassUID for ds in sources.mr}
+    references = []
+    for uid, frame in dict.fromkeys(slices):
+        if uid in classes:
+            item = Dataset()
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = classes[uid], UID(uid)
+            if frame is not None:
+                item.ReferencedFrameNumber = frame
+            item.PurposeOfReferenceCodeSequence = [codes.SOURCE_FOR_PROCESSING.code]
+            references.append(item)
+    if references:
+        capture.SourceImageSequence = references

@@ -22,7 +22,8 @@ from dicom_sr.header.attributes import (
     set_common_attributes,
 )
 from dicom_sr.header.copied_values import patient_and_study
-from dicom_sr.header.uids import uid_for
+from dicom_sr.header.uids import seal, uid_for
+from dicom_sr.objects.drawn_contour import DrawnContour, drawn_contour, refer_to_contour
 from dicom_sr.report.errors import InvalidReportError
 from dicom_sr.report.report_inputs import ReportOptions, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
@@ -42,9 +43,11 @@ MACRO_OF = {
 REQUIRED_OF_A_PLANE = ("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient")
 
 
-def seg_uid(report: TreatmentReport, mask: SeriesMask) -> str:
-    """Return the SOP Instance UID of the SEG on one series."""
-    return uid_for(report.report_identity, f"seg/{mask.role.value}")
+def build_segmentations(report: TreatmentReport, sources: SourceStudy, options: ReportOptions) -> list[Dataset]:
+    """Build the SEG of each series, one series of objects with final UIDs; parameters as of `build_seg`."""
+    segmentations = [build_seg(mask, report, sources, options) for mask in sources.masks]
+    seal(segmentations, report.report_identity, "seg")
+    return segmentations
 
 
 def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, options: ReportOptions) -> Dataset:
@@ -64,7 +67,8 @@ def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, o
     Returns
     -------
     Dataset
-        Complete, with file meta information; each frame refers to the MR image or frame that it was drawn on.
+        Complete, with file meta information; each frame refers to the MR image or frame that it was drawn on. Its UIDs
+        are provisional until `build_segmentations` has all SEGs of the report.
 
     Raises
     ------
@@ -75,16 +79,16 @@ def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, o
     ----------
     PS3.3 A.51 (Segmentation IOD).
     """
-    binary = _checked(mask)
+    binary, drawn = _checked(mask), drawn_contour(mask, report, sources)
     planes = _source_planes(mask, report, sources)
     segmentation = Segmentation(
         source_images=planes,
         pixel_array=binary,
         segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=[_segment(report, mask)],
+        segment_descriptions=[_segment(report, mask, drawn)],
         series_instance_uid=uid_for(report.report_identity, "seg/series"),
         series_number=series_number("seg", report.revision),
-        sop_instance_uid=seg_uid(report, mask),
+        sop_instance_uid=uid_for(report.report_identity, f"seg/{mask.role.value}"),
         # From the role and not from the order of the masks: the same series has the same number in every report.
         instance_number=1 + list(codes.SERIES_ROLES).index(mask.role),
         manufacturer=MANUFACTURER,
@@ -97,6 +101,8 @@ def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, o
         omit_empty_frames=True,
     )
     _refer_to_stored_slices(segmentation, mask, sources)
+    refer_to_contour(segmentation, drawn)
+    segmentation.SegmentSequence[0].pop("SegmentationAlgorithmIdentificationSequence", None)
     set_common_attributes(segmentation, "seg", report, sources, options)
     segmentation.BodyPartExamined = "HEADNECK"  # without it dciodvfy asks for Laterality
     _set_dimension_uids(segmentation, uid_for(report.report_identity, f"seg/{mask.role.value}/dimensions"))
@@ -208,21 +214,22 @@ def _refer_to_stored_slices(segmentation: Dataset, mask: SeriesMask, sources: So
         segmentation.ReferencedSeriesSequence.append(series)
 
 
-def _segment(report: TreatmentReport, mask: SeriesMask) -> SegmentDescription:
-    algorithm = AlgorithmIdentificationSequence(
-        name="Contour rasterised on the series grid",
-        family=codes.CONTOUR_TO_MASK.code,
-        version=one_line(report.software_version),
-    )
+def _segment(report: TreatmentReport, mask: SeriesMask, drawn: DrawnContour) -> SegmentDescription:
+    tracking = f"Primary tumour on {mask.role.value}"
+    algorithm = None
+    if drawn.algorithm_type is not SegmentAlgorithmTypeValues.MANUAL:
+        # highdicom requires it and takes the name from it; its family is not known, so it is removed afterwards.
+        algorithm = AlgorithmIdentificationSequence(drawn.algorithm_name, codes.CONTOUR_TO_MASK.code, "unknown")
     return SegmentDescription(
         SEGMENT_NUMBER,
-        f"Primary tumour on {mask.role.value}",
+        one_line(drawn.name) if drawn.name else tracking,
         codes.MORPHOLOGICALLY_ABNORMAL.code,
         codes.PRIMARY_NEOPLASM.code,
-        SegmentAlgorithmTypeValues.SEMIAUTOMATIC,  # drawn by a physician, filled on the grid by a program
+        # Who or what drew the contour: filling it on the grid is no segmentation of its own.
+        drawn.algorithm_type,
         algorithm_identification=algorithm,
         tracking_uid=uid_for(report.report_identity, f"track/segment/{mask.role.value}"),
-        tracking_id=f"Primary tumour on {mask.role.value}",
+        tracking_id=tracking,
         anatomic_regions=[codes.NASOPHARYNX.code],
     )
 

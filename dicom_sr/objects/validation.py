@@ -15,7 +15,7 @@ from pydicom.datadict import dictionary_VM
 from pydicom.multival import MultiValue
 
 from config.indication.vocabulary import AnswerGround, TreatmentArm
-from dicom_sr.coding import codes
+from dicom_sr.coding.result_codes import FACTORS
 from dicom_sr.header.copied_values import patient_and_study
 from dicom_sr.header.value_rules import ENUMERATED, RULES
 from dicom_sr.objects.mandatory_attributes import missing_attributes
@@ -159,9 +159,9 @@ def _arm_contradictions(report: TreatmentReport, result: ArmResult) -> Iterator[
         low, high = estimate.ci95
         if not 0 <= low <= estimate.value <= high <= 1:
             yield f"{result.arm.value}: expected 0 <= low <= DFS <= high <= 1 at {months} months, found {estimate}"
-    unknown = set(result.points) - set(codes.POINTS)
+    unknown = set(result.points) - set(FACTORS)
     if unknown:
-        yield f"{result.arm.value}: expected points for {sorted(codes.POINTS)}, found {sorted(unknown)}"
+        yield f"{result.arm.value}: expected points for {sorted(FACTORS)}, found {sorted(unknown)}"
 
 
 def validate(objects: Sequence[ReportObject], report: TreatmentReport, sources: SourceStudy) -> None:

@@ -5,17 +5,19 @@ Systems on the way may change positions, code meanings and relationships, but no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
+from typing import TypeVar
 
 from pydicom import Dataset
 from pydicom.valuerep import DA, DT
 
-from dicom_sr.coding.codes import Concept
+from dicom_sr.coding.concept import Concept
 from dicom_sr.report.errors import UnreadableReportError
 from dicom_sr.report.normalisation import clean_text
 
 CodeKey = tuple[str, str]
+Key = TypeVar("Key")
 
 
 def key_of(items: object) -> CodeKey | None:
@@ -219,3 +221,38 @@ def _zone(offset: str | None) -> timezone:
     # A value is written without an offset only in UTC, so UTC is right also where a PACS has removed (0008,0201).
     delta = datetime.strptime(offset or "+0000", "%z").utcoffset()
     return timezone(delta or timedelta(0))
+
+
+def group_of(groups: Sequence[Dataset], measured: Concept) -> Dataset:
+    """Return the first of several groups that has an item with a concept name.
+
+    Raises
+    ------
+    UnreadableReportError
+        None has one.
+    """
+    for group in groups:
+        if first(group, measured) is not None:
+            return group
+    raise UnreadableReportError(f"expected a measurement group with {measured.meaning!r}, found none")
+
+
+def optional(parent: Dataset, name: Concept, table: Mapping[Key, Concept], absent: Key) -> Key:
+    """Return what the code of a CODE child stands for in a table, or `absent` where there is no such child."""
+    found = code(parent, name)
+    return absent if found is None else decoded(found, table)
+
+
+def decoded(found: CodeKey | None, table: Mapping[Key, Concept]) -> Key:
+    """Return the key of a code in a table.
+
+    Raises
+    ------
+    UnreadableReportError
+        The code is absent or not in the table.
+    """
+    for value, concept in table.items():
+        if concept.key == found:
+            return value
+    known = ", ".join(concept.value for concept in table.values())
+    raise UnreadableReportError(f"expected one of the codes {known}, found {found}")

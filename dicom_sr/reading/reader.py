@@ -6,34 +6,31 @@ another transfer syntax change nothing, and items are found by code, not by posi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 
-from config.indication.vocabulary import Answer, AnswerGround, AnswerRule, EbvCategory, TreatmentArm
-from dicom_sr.coding import codes
-from dicom_sr.coding.codes import Concept
+from config.indication.vocabulary import AnswerRule
+from dicom_sr.coding import codes, stage_codes
+from dicom_sr.coding.concept import Concept
 from dicom_sr.content.details import LAYOUT
 from dicom_sr.content.measurements import BUNDLE_PARAMETER, NETWORK_PARAMETER, NOMOGRAM_PARAMETER
 from dicom_sr.reading import content_tree as tree
+from dicom_sr.reading import results
+from dicom_sr.reading.content_tree import decoded, optional
 from dicom_sr.report.errors import UnreadableReportError
 from dicom_sr.report.report_status import ReplacedReport, Withdrawal
 from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS
 from dicom_sr.report.treatment_report import (
-    ArmResult,
+    NOT_DETECTED,
     ConditionOfUse,
     ContourUsed,
-    DfsEstimate,
     EbvDna,
-    ErrorOfScores,
     Fact,
     ModelIdentity,
     Reason,
-    Scenario,
-    Scores,
     SeriesUsed,
     Stability,
     StabilityPart,
@@ -41,8 +38,7 @@ from dicom_sr.report.treatment_report import (
     TreatmentReport,
 )
 
-Key = TypeVar("Key")
-READABLE_LAYOUTS = (LAYOUT,)  # each has a file in tests/dicom_sr/layouts that must stay readable
+READABLE_LAYOUTS = ("1", LAYOUT)  # each has a file in tests/dicom_sr/layouts that must stay readable
 
 
 def read_report(source: Path | str | Dataset) -> TreatmentReport:
@@ -101,8 +97,9 @@ def _report(ds: Dataset) -> TreatmentReport:
     if layout not in READABLE_LAYOUTS:
         raise UnreadableReportError(f"expected a report of layout {', '.join(READABLE_LAYOUTS)}, found {layout}")
     groups = list(tree.named(measurements, codes.MEASUREMENT_GROUP))
-    inputs = _group_of(groups, codes.EBV_THRESHOLD)
-    horizons = tuple(int(tree.number_value(item)) for item in tree.named(details, codes.HORIZON))
+    # Layout 1 had age and EBV DNA in a measurement group, together with the scores.
+    inputs = tree.first(ds, codes.PATIENT_CHARACTERISTICS) or tree.group_of(groups, codes.EBV_THRESHOLD)
+    horizons = tuple(results.horizons(details))
     # The Patient ID is that of the header: a PACS that coerces it changes it there and nowhere else.
     return TreatmentReport(
         patient_id=str(ds.get("PatientID") or ""),
@@ -118,8 +115,8 @@ def _report(ds: Dataset) -> TreatmentReport:
         stage=_stage(evaluations, details),
         series=tuple(_series(item) for item in tree.named(details, codes.SERIES_USED)),
         contours=tuple(_contours(groups, details)),
-        scores=_scores(inputs),
-        scenarios=tuple(_scenarios(groups, evaluations, horizons)),
+        scores=results.scores(groups),
+        scenarios=tuple(results.scenarios(groups, evaluations, horizons)),
         horizons_months=horizons,
         quality=_reasons(evaluations, codes.QUALITY_FINDING),
         warnings=_reasons(evaluations, codes.WARNING),
@@ -132,16 +129,12 @@ def _report(ds: Dataset) -> TreatmentReport:
     )
 
 
-def _group_of(groups: list[Dataset], measured: Concept) -> Dataset:
-    for group in groups:
-        if tree.first(group, measured) is not None:
-            return group
-    raise UnreadableReportError(f"expected a measurement group with {measured.meaning!r}, found none")
-
-
 def _model(evaluations: Dataset, measurements: Dataset, details: Dataset) -> ModelIdentity:
+    # One item with a line for each; in layout 1 an item for each.
     parameters = dict(
-        tree.text_value(item).partition(" ")[::2] for item in tree.named(measurements, codes.ALGORITHM_PARAMETERS)
+        line.partition(" ")[::2]
+        for item in tree.named(measurements, codes.ALGORITHM_PARAMETERS)
+        for line in tree.text_value(item).splitlines()
     )
     return ModelIdentity(
         name=tree.text(measurements, codes.ALGORITHM_NAME) or "",
@@ -158,45 +151,55 @@ def _model(evaluations: Dataset, measurements: Dataset, details: Dataset) -> Mod
         # Fractions inside, percent in the SR; values are rounded when they are built, so the division leaves no trace.
         threshold=tree.required_number(details, codes.DECISION_THRESHOLD) / 100,
         # Earlier versions decided by the bare difference and did not say so.
-        rule=_optional(details, codes.DECISION_RULE, codes.DECISION_RULES, AnswerRule.POINT),
+        rule=optional(details, codes.DECISION_RULE, codes.DECISION_RULES, AnswerRule.POINT),
     )
 
 
 def _ebv_dna(evaluations: Dataset, inputs: Dataset, details: Dataset) -> EbvDna:
+    item = tree.first(inputs, codes.EBV_DNA) or tree.first(inputs, codes.EBV_COPIES)
+    number, comparator = None, None
+    if item is not None and item.get("ValueType") == "CODE":
+        comparator = NOT_DETECTED
+    elif item is not None:
+        number = tree.number_value(item)
+        coded = tree.code(item, codes.COMPARATOR)
+        comparator = None if coded is None else decoded(coded, codes.COMPARATORS)
     return EbvDna(
-        category=_decoded(tree.code(evaluations, codes.EBV_CATEGORY), codes.EBV_CATEGORIES),
-        copies_per_ml=tree.number(inputs, codes.EBV_COPIES),
+        category=decoded(tree.code(evaluations, codes.EBV_CATEGORY), codes.EBV_CATEGORIES),
+        copies_per_ml=number if comparator is None else None,
         as_given=tree.text(details, codes.EBV_AS_GIVEN),
         threshold_copies_per_ml=tree.required_number(inputs, codes.EBV_THRESHOLD),
         provenance=_fact(details, codes.EBV_FACT),
+        comparator=comparator,
+        bound_copies_per_ml=None if comparator is None else number,
     )
 
 
 def _stage(evaluations: Dataset, details: Dataset) -> Stage:
     return Stage(
-        t=_category(evaluations, codes.CLINICAL_T),
-        n=_category(evaluations, codes.CLINICAL_N),
-        m=_category(evaluations, codes.CLINICAL_M),
+        t=_category(evaluations, stage_codes.CLINICAL_T),
+        n=_category(evaluations, stage_codes.CLINICAL_N),
+        m=_category(evaluations, stage_codes.CLINICAL_M),
         edition=_edition(evaluations),
         verified=tree.code(details, codes.STAGE_VERIFIED) == codes.YES.key,
         provenance=_fact(details, codes.STAGE_FACT),
         extranodal_extension={codes.YES.key: "yes", codes.NO.key: "no"}.get(
-            tree.code(evaluations, codes.EXTRANODAL_EXTENSION) or ("", "")
+            tree.code(evaluations, stage_codes.EXTRANODAL_EXTENSION) or ("", "")
         ),
     )
 
 
 def _edition(evaluations: Dataset) -> str | None:
-    coded = tree.code(evaluations, codes.STAGING_SYSTEM)
+    coded = tree.code(evaluations, stage_codes.STAGING_SYSTEM)
     if coded is None:
-        return tree.text(evaluations, codes.STAGING_SYSTEM)
-    return _decoded(coded, codes.STAGING_SYSTEMS)
+        return tree.text(evaluations, stage_codes.STAGING_SYSTEM)
+    return decoded(coded, stage_codes.STAGING_SYSTEMS)
 
 
 def _category(evaluations: Dataset, name: Concept) -> str | None:
     coded = tree.code(evaluations, name)
     if coded is not None:
-        return _decoded(coded, codes.STAGE_CODES)
+        return decoded(coded, stage_codes.STAGE_CODES)
     return tree.text(evaluations, name)
 
 
@@ -208,82 +211,11 @@ def _fact(details: Dataset, name: Concept) -> Fact | None:
     return None
 
 
-def _scores(inputs: Dataset) -> Scores | None:
-    if tree.first(inputs, codes.PROGNOSTIC_SCORE) is None:
-        return None
-    error = None
-    if tree.first(inputs, codes.MODELS) is not None:
-        error = ErrorOfScores(
-            int(tree.required_number(inputs, codes.MODELS)),
-            tree.required_number(inputs, codes.PROGNOSTIC_SE),
-            tree.required_number(inputs, codes.PREDICTIVE_SE),
-            tree.required_number(inputs, codes.SCORES_CORRELATION),
-            tree.required_number(inputs, codes.SCORES_DF),
-        )
-    return Scores(
-        tree.required_number(inputs, codes.PROGNOSTIC_SCORE),
-        tree.required_number(inputs, codes.PREDICTIVE_SCORE),
-        error,
-    )
-
-
-# Groups are told apart by the measurements and codes in them, not by their tracking identifiers, which are text.
-def _scenarios(groups: list[Dataset], evaluations: Dataset, horizons: tuple[int, ...]) -> Iterator[Scenario]:
-    comparisons = [group for group in groups if horizons and tree.first(group, codes.difference(horizons[0]))]
-    for comparison in comparisons:
-        category = tree.code(comparison, codes.EBV_ASSUMED)
-        arms = {
-            tree.code(group, codes.REGIMEN): group
-            for group in groups
-            if tree.code(group, codes.EBV_ASSUMED) == category and tree.first(group, codes.REGIMEN) is not None
-        }
-        ebv_category = _decoded(category, codes.EBV_CATEGORIES)
-        yield Scenario(
-            ebv_category,
-            _arm(TreatmentArm.ICT_CCRT, arms, horizons),
-            _arm(TreatmentArm.CCRT, arms, horizons),
-            _recommendation(evaluations, ebv_category),
-            {m: interval for m in horizons if (interval := _difference_interval(comparison, m)) is not None},
-            _optional(comparison, codes.GROUND, codes.GROUNDS, AnswerGround.POINT_DIFFERENCE),
-        )
-
-
-def _recommendation(evaluations: Dataset, category: EbvCategory) -> Answer:
-    # The recommendation of a category is written only where the categories differ.
-    by_category = tree.code(evaluations, codes.RECOMMENDED_BY_CATEGORY[category])
-    return _decoded(by_category or tree.code(evaluations, codes.RECOMMENDED_REGIMEN), codes.ANSWERS)
-
-
-def _arm(arm: TreatmentArm, groups: Mapping[tree.CodeKey | None, Dataset], horizons: tuple[int, ...]) -> ArmResult:
-    group = groups.get(codes.REGIMENS[arm].key)
-    if group is None:
-        raise UnreadableReportError(f"expected a measurement group for {arm.value}, found none")
-    points = {factor: tree.number(group, concept) for factor, concept in codes.POINTS.items()}
-    return ArmResult(
-        arm,
-        {factor: value for factor, value in points.items() if value is not None},
-        tree.required_number(group, codes.TOTAL_POINTS),
-        {months: _estimate(group, months) for months in horizons},
-    )
-
-
-def _estimate(group: Dataset, months: int) -> DfsEstimate:
-    names = (codes.dfs(months), codes.dfs_low(months), codes.dfs_high(months))
-    value, low, high = (tree.required_number(group, name) / 100 for name in names)
-    return DfsEstimate.rounded(value, low, high)
-
-
-def _difference_interval(group: Dataset, months: int) -> tuple[float, float] | None:
-    low = tree.number(group, codes.difference_low(months))
-    high = tree.number(group, codes.difference_high(months))
-    return None if low is None or high is None else (low / 100, high / 100)
-
-
 def _series(item: Dataset) -> SeriesUsed:
     image = tree.required(item, codes.REPRESENTATIVE_IMAGE).ReferencedSOPSequence[0]
     frame = image.get("ReferencedFrameNumber")
     return SeriesUsed(
-        role=_decoded(tree.code(item, codes.SERIES_ROLE), codes.SERIES_ROLES),
+        role=decoded(tree.code(item, codes.SERIES_ROLE), codes.SERIES_ROLES),
         series_instance_uid=tree.uid(item, codes.SERIES_INSTANCE_UID),
         sop_class_uid=str(image.ReferencedSOPClassUID),
         description=tree.text(item, codes.SERIES_DESCRIPTION) or "",
@@ -315,8 +247,8 @@ def _contours(groups: list[Dataset], details: Dataset) -> Iterator[ContourUsed]:
 def _conditions(details: Dataset) -> Iterator[ConditionOfUse]:
     for item in tree.named(details, codes.CONDITION_OF_USE):
         yield ConditionOfUse(
-            _decoded(tree.code(item, codes.CONDITION), codes.CONDITIONS),
-            _decoded(tree.code(item, codes.CONDITION_STATE), codes.CONDITION_STATES),
+            decoded(tree.code(item, codes.CONDITION), codes.CONDITIONS),
+            decoded(tree.code(item, codes.CONDITION_STATE), codes.CONDITION_STATES),
             tree.text(item, codes.CONDITION_GROUNDS) or "",
         )
 
@@ -371,16 +303,3 @@ def _predecessors(ds: Dataset) -> Iterator[str]:
         for series in study.get("ReferencedSeriesSequence") or ():
             for item in series.get("ReferencedSOPSequence") or ():
                 yield str(item.ReferencedSOPInstanceUID)
-
-
-def _optional(parent: Dataset, name: Concept, table: Mapping[Key, Concept], absent: Key) -> Key:
-    code = tree.code(parent, name)
-    return absent if code is None else _decoded(code, table)
-
-
-def _decoded(code: tree.CodeKey | None, table: Mapping[Key, Concept]) -> Key:
-    for value, concept in table.items():
-        if concept.key == code:
-            return value
-    known = ", ".join(concept.value for concept in table.values())
-    raise UnreadableReportError(f"expected one of the codes {known}, found {code}")

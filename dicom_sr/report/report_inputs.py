@@ -85,6 +85,8 @@ class SequencePicture:
         Attribution (Grad-CAM) in [0, 1].
     number : str
         The number by which a viewer calls the slice: Instance Number (0020,0013) or frame; empty where unknown.
+    source : (str, int or None) or None
+        SOP Instance UID and, of Enhanced MR, frame number (from 1) of the slice; None where it is not known.
     """
 
     role: SeriesRole
@@ -93,6 +95,7 @@ class SequencePicture:
     spacing_mm: tuple[float, float] = (1.0, 1.0)
     attribution_yx: AnyFloatArray | None = None
     number: str = ""
+    source: tuple[str, int | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -186,6 +189,9 @@ class ReportOptions:
         Whether the SR is flagged PRELIMINARY (0040,A496).
     institution : str or None
         Institution Name (0008,0080) of the objects.
+    device_serial_number, device_udi : str or None
+        Serial number and Unique Device Identifier that the site has given to this installation; without a serial number
+        one follows from the model bundle.
     guideline : GuidelineText or None
         The site's text about guidelines and harms on the pages; None has the sentence that comes with the program.
     predecessors : tuple of (str, str) or None
@@ -201,6 +207,8 @@ class ReportOptions:
     # Preliminary unless the site says otherwise: no person has verified the result (PS3.3 C.17.2, Preliminary Flag).
     preliminary: bool = True
     institution: str | None = None
+    device_serial_number: str | None = None
+    device_udi: str | None = None
     guideline: GuidelineText | None = None
     predecessors: tuple[tuple[str, str], ...] | None = None
 

@@ -47,6 +47,8 @@ from config.severities import condition_severity, invalidates, severity_of
 from dicom_sr.report.normalisation import NormalisedValue, rounded_to
 from dicom_sr.report.report_status import ReplacedReport, Withdrawal
 
+NOT_DETECTED = "not-detected"  # the comparator of a result below the limit of detection
+
 
 @dataclass(frozen=True)
 class Reason(NormalisedValue):
@@ -260,6 +262,11 @@ class EbvDna(NormalisedValue):
         The laboratory's own words, for example ">4000" or "not detected".
     threshold_copies_per_ml : float
         The threshold that `category` refers to.
+    comparator : str or None
+        "<", "<=", ">" or ">=" where `bound_copies_per_ml` is a limit and not the result, or `NOT_DETECTED`; None for an
+        exact number, and in reports of earlier versions.
+    bound_copies_per_ml : float or None
+        The number after the comparator.
     """
 
     category: EbvCategory
@@ -269,6 +276,8 @@ class EbvDna(NormalisedValue):
         metadata=rounded_to(COPIES_DECIMALS), default=NASOPHARYNX.biomarker.threshold
     )
     provenance: Fact | None = None
+    comparator: str | None = None
+    bound_copies_per_ml: float | None = field(metadata=rounded_to(COPIES_DECIMALS), default=None)
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,8 @@ class ComputeRequest:
     age_source : str
         What the age was computed from.
     ebv : mapping
-        {"category", "copies_per_ml", "as_given", "comparator", "observed_on", "provenance"}.
+        {"category", "copies_per_ml", "as_given", "comparator", "observed_on", "provenance"}; beside a comparator also
+        "bound_copies_per_ml".
     stage : mapping
         {"t", "n", "m", "edition", "verified", "provenance"}.
     decision : mapping

@@ -86,6 +86,8 @@ def _use(
         "comparator": value.comparator,
         "observed_on": observed.isoformat() if observed else None,
         "provenance": provenance,
+        # Only beside a comparator: the digest of every other request stays what it was.
+        **({} if value.copies_per_ml is not None else {"bound_copies_per_ml": value.bound_copies_per_ml}),
     }
     side = "above" if value.category == ">threshold" else "not above"
     drawn = f", drawn on {observed.isoformat()}" if observed else ""

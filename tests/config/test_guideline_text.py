@@ -22,6 +22,12 @@ def test_a_text_without_one_of_its_parts_is_refused_by_name(missing: str) -> Non
         ReportSettings(**parts)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("written", ["2026-13-01", "2026-02-30", "20260131", "9999-99-99", "31.01.2026", "2026-1-31"])
+def test_a_date_that_is_none_is_refused(written: str) -> None:
+    with pytest.raises(ValidationError, match=f"YYYY-MM-DD, found '{written}'"):
+        ReportSettings(**{**WHOLE, "guideline_date": written})  # type: ignore[arg-type]
+
+
 def test_all_parts_or_none_are_a_setting() -> None:
     assert ReportSettings(**WHOLE).guideline_signer == "Dr Chen"  # type: ignore[arg-type]
     assert ReportSettings().guideline_text is None

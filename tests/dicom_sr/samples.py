@@ -94,8 +94,10 @@ def mr_dataset(role: SeriesRole, z: int, **changes: Any) -> Dataset:
 
 
 def rtstruct(study: str = f"{STUDY}.77") -> Dataset:
-    """The identity of an RTSTRUCT in another study of the same patient."""
-    ds = Dataset()
+    """The identity of an RTSTRUCT in another study of the same patient, and its only ROI."""
+    ds, roi = Dataset(), Dataset()
+    roi.ROINumber, roi.ROIName, roi.ROIGenerationAlgorithm = ROI_NUMBER, "GTVp", ""
+    ds.StructureSetROISequence = [roi]
     ds.SOPClassUID, ds.SOPInstanceUID = RTStructureSetStorage, f"{study}.5.1"
     ds.StudyInstanceUID, ds.SeriesInstanceUID = study, f"{study}.5"
     return ds

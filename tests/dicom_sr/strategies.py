@@ -12,6 +12,7 @@ from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, RTStructureSetSt
 from config.indication.vocabulary import AnswerRule, Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.report.report_status import ReplacedReport, Withdrawal
 from dicom_sr.report.treatment_report import (
+    NOT_DETECTED,
     ArmResult,
     ConditionOfUse,
     ContourUsed,
@@ -79,6 +80,21 @@ def stabilities(draw: st.DrawFn) -> Stability:
 
 
 @st.composite
+def ebv_dna(draw: st.DrawFn) -> EbvDna:
+    """A number, a comparator with its bound, "not detected", or nothing."""
+    copies = st.floats(0, 1e12)
+    number, comparator, bound = draw(
+        st.tuples(st.none() | copies, st.none(), st.none())
+        | st.tuples(st.none(), st.sampled_from(["<", "<=", ">", ">="]), copies)
+        | st.just((None, NOT_DETECTED, None))
+    )
+    return EbvDna(
+        draw(st.sampled_from(list(EbvCategory))), number, draw(st.none() | words), draw(st.floats(0, 1e7)), draw(facts),
+        comparator, bound,
+    )  # fmt: skip
+
+
+@st.composite
 def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, ...]) -> TreatmentReport:
     """A report of the given study whose representative slices are among `instances`."""
     horizons = tuple(sorted(draw(st.sets(st.integers(1, 240), min_size=1, max_size=3))))
@@ -111,13 +127,10 @@ def reports(draw: st.DrawFn, patient_id: str, study: str, instances: tuple[str, 
         "model": model,
         "age_years": draw(st.none() | st.floats(0, 120)),
         "age_source": draw(words),
-        "ebv_dna": draw(st.builds(
-            EbvDna, st.sampled_from(list(EbvCategory)), st.none() | st.floats(0, 1e12), st.none() | words,
-            st.floats(0, 1e7), facts,
-        )),
+        "ebv_dna": draw(ebv_dna()),
         "stage": draw(st.builds(Stage, part, part, part, st.none() | st.sampled_from(["7", "8", "9"]) | words,
                                 st.booleans(), facts, st.sampled_from([None, "yes", "no"]))),
-        "series": tuple(draw(st.lists(series, max_size=3))),
+        "series": tuple(draw(st.lists(series, max_size=3, unique_by=lambda used: used.role))),
         "contours": tuple(draw(st.lists(contour, max_size=2, unique_by=lambda used: used.sop_instance_uid))),
         "scores": draw(st.none() | st.builds(Scores, scores, scores)),
         "horizons_months": horizons,

@@ -77,8 +77,9 @@ def test_each_condition_of_use_is_a_component_with_its_state_and_grounds() -> No
 
 def test_the_report_names_the_sr_and_the_study() -> None:
     [made] = build_objects(samples.scored(), samples.sources(), None, ReportOptions(kinds=("sr",)))
-    [document] = resources(fhir_bundle(samples.scored()), "DiagnosticReport")
-    assert document["identifier"] == [{"system": "urn:dicom:uid", "value": f"urn:oid:{made.sop_instance_uid}"}]
+    bundle = fhir_bundle(samples.scored(), sr_instance_uid=made.sop_instance_uid)
+    [document] = resources(bundle, "DiagnosticReport")
+    assert document["identifier"][1] == {"system": "urn:dicom:uid", "value": f"urn:oid:{made.sop_instance_uid}"}
     assert document["imagingStudy"][0]["identifier"]["value"] == f"urn:oid:{samples.STUDY}"
 
 

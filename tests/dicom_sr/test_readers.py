@@ -18,7 +18,9 @@ from pydicom import Dataset, dcmread
 from pydicom.uid import EnhancedMRImageStorage
 
 from config.indication.vocabulary import SeriesRole
-from dicom_sr.coding.codes import PRIVATE_SCHEME, PRIVATE_SCHEME_UID
+from dicom_sr.coding import result_codes
+from dicom_sr.coding.concept import PRIVATE_SCHEME, PRIVATE_SCHEME_UID
+from dicom_sr.content.regimen_groups import assumed_category
 from dicom_sr.objects.build import build_objects
 from dicom_sr.reading.reader import read_report
 from dicom_sr.report import numbers
@@ -29,6 +31,8 @@ from tests.peers import absent, chinese_font, peer, unpacked
 
 EVERYTHING = ReportOptions(kinds=("sr", "sc", "pdf", "seg", "attribution"), timezone="+0800")
 PRIVATE_SCHEME_NOTE = re.compile(rf"Unrecognized defined term = <({PRIVATE_SCHEME}|{PRIVATE_SCHEME_UID})>")
+# IHE AIR asks for the Device UID of the contributing equipment; dciodvfy's table of its attributes is older.
+DEVICE_UID_NOTE = re.compile(r"/ContributingEquipmentSequence\S*/DeviceUID.* not present in standard DICOM IOD")
 CASES = {**samples.CASES, "crowded": samples.crowded, "differing": samples.differing}
 # PixelMed compares TID 1501 groups with TID 1411 as soon as one group of the document is of that template, and asks
 # each of them for a region, segment or surface: rows 5, 7 and 10 of 1411, three per group. The groups are valid.
@@ -59,7 +63,9 @@ def complaints(path: Path) -> list[str]:
     """What dciodvfy finds, errors and warnings, without its notes on a private coding scheme, which it cannot know."""
     found = subprocess.run([peer("dciodvfy", "dicom3tools"), "-new", path], capture_output=True, text=True)
     lines = (found.stdout + found.stderr).splitlines()
-    return [line for line in lines if line.startswith(("Error", "Warning")) and not PRIVATE_SCHEME_NOTE.search(line)]
+    known = (PRIVATE_SCHEME_NOTE, DEVICE_UID_NOTE)
+    found_lines = [line for line in lines if line.startswith(("Error", "Warning"))]
+    return [line for line in found_lines if not any(note.search(line) for note in known)]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -87,10 +93,11 @@ def test_dsrdump_shows_every_number_with_its_name(name: str, tmp_path: Path) -> 
     )
     for scenario in report.scenarios:
         for result in (scenario.ict_ccrt, scenario.ccrt):
-            value = numbers.percent(result.dfs[60].value)
-            assert f'"5-year disease-free survival (DFS)")="{value}" (%,UCUM' in shown
-        difference = numbers.percent(scenario.difference(60))
-        assert f'"5-year DFS difference, ICT+CCRT minus CCRT")="{difference}"' in shown
+            assumed = assumed_category(report, scenario)
+            name = result_codes.dfs(60, result.arm, assumed).meaning
+            assert f'"{name}")="{numbers.percent(result.dfs[60].value)}" (%,UCUM' in shown
+        name = result_codes.difference(60, assumed).meaning
+        assert f'"{name}")="{numbers.percent(scenario.difference(60))}"' in shown
 
 
 @pytest.mark.parametrize("name", ["scored", "unknown_ebv", "refused", "demonstration"])
@@ -147,7 +154,7 @@ def test_highdicom_reads_the_groups(scored: dict[str, Path]) -> None:
     document = hd.sr.srread(scored["sr1"]).content
     groups = document.get_image_measurement_groups()
     assert [group.tracking_identifier for group in groups] == [
-        "Comparison of the regimens", "ICT+CCRT", "CCRT", "Inputs and scores",
+        "Comparison of the regimens", "ICT+CCRT", "CCRT", "Scores",
     ]  # fmt: skip
     [tumour] = document.get_volumetric_roi_measurement_groups()
     [volume] = tumour.get_measurements()

@@ -20,6 +20,7 @@ from dicom_sr.report.report_inputs import ReportOptions, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
 from tests.dicom_sr import samples
 from tests.dicom_sr.strategies import reports
+from tests.dicom_sr.test_flattening import check_flattened
 
 SR_ONLY = ReportOptions(kinds=("sr",))
 SMALL = SourceStudy(tuple(samples.mr_dataset(role, 0) for role in samples.ROLES))
@@ -42,6 +43,7 @@ def test_any_report_written_and_read_back_is_equal(report: TreatmentReport) -> N
     """Building includes validation, which encodes the SR and decodes it again."""
     [sr] = build_objects(report, SMALL, None, SR_ONLY)
     assert read_report(sr.dataset) == report
+    check_flattened(sr.dataset)
 
 
 @pytest.mark.long
@@ -135,6 +137,6 @@ def test_a_layout_of_the_future_is_refused_by_its_number() -> None:
     for container in ds.ContentSequence:
         for item in container.get("ContentSequence", []):
             if item.get("ConceptNameCodeSequence", [Dataset()])[0].get("CodeValue") == "LAYOUT":
-                item.TextValue = "2"
-    with pytest.raises(UnreadableReportError, match="expected a report of layout 1, found 2"):
+                item.TextValue = "3"
+    with pytest.raises(UnreadableReportError, match="expected a report of layout 1, 2, found 3"):
         read_report(ds)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from dicom_sr.coding import result_codes
+from dicom_sr.content.regimen_groups import assumed_category
 from dicom_sr.objects.build import build_objects
 from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import ReportOptions
@@ -63,8 +65,10 @@ def test_ohif_shows_the_result_on_its_first_screen(name: str, tmp_path: Path) ->
         assert bottoms[f"{label}:"] <= HEIGHT, label
     for scenario in report.scenarios:
         for arm in (scenario.ict_ccrt, scenario.ccrt):
-            assert f"5-year disease-free survival (DFS): {numbers.percent(arm.dfs[60].value)} %" in text
-            assert f"Nomogram points, total: {numbers.points(arm.total_points)} {{points}}" in text
+            assumed = assumed_category(report, scenario)
+            rate, total = result_codes.dfs(60, arm.arm, assumed), result_codes.total_points(arm.arm, assumed)
+            assert f"{rate.meaning}: {numbers.percent(arm.dfs[60].value)} %" in text
+            assert f"{total.meaning}: {numbers.points(arm.total_points)} {{points}}" in text
     assert "0 1" not in text.split("Imaging Measurements")[-1].split("Details")[0]
     for kind in ("sr", "sc", "pdf"):
         assert (tmp_path / f"{kind}.png").stat().st_size > 10_000
@@ -102,6 +106,6 @@ def test_dcmjs_reads_the_measurement_groups(tmp_path: Path) -> None:
     assert found["title"] == "Oncology Measurement Report"
     assert "王" in json.dumps(found["patient"], ensure_ascii=False)
     values = {group["name"]: group["values"] for group in found["groups"]}
-    assert values["ICT+CCRT"]["5-year disease-free survival (DFS)"] == 79.1
+    assert values["ICT+CCRT"]["5-year disease-free survival (DFS), ICT+CCRT"] == 79.1
     assert values["Comparison of the regimens"]["5-year DFS difference, ICT+CCRT minus CCRT"] == 12.6
     assert values["Primary tumour"]["Volume"] == 23.41

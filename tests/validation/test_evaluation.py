@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from workers.validation.decision_curve import decision_curve
 from workers.validation.evaluation import evaluate
 from workers.validation.evaluation_options import EvaluationOptions
 from workers.validation.evaluation_report import report_html
-from workers.validation.figures import figures_of
+from workers.validation.figures import figures_of, not_unseen
 from workers.validation.matching import match, propensity_scores
 from workers.validation.survival_comparison import compare_survival, subgroup_masks, total_points_received
 
@@ -340,13 +341,36 @@ def test_the_text_says_what_the_tables_do_not(
     out = capsys.readouterr().out
     assert f"High risk: more than {nomogram.mean_total_points:.1f} total points" in out
     assert "Unknown EBV DNA: 1; C-index and risk groups are of the others" in out
-    assert "The nomogram was fitted on the patients labelled training: these figures are not of unseen ones" in out
-    # A file that does not name its cohort: as many patients and events as the fit are taken to be the same ones.
-    write_nomogram(replace(nomogram, document={**nomogram.document, "data_source": ""}), tmp_path)
+    # One of the patients has no EBV DNA in this table, so they are not those of the fit.
+    assert "was fitted on" not in out
     with pytest.raises(SystemExit):
         main(["nomogram", "evaluate", str(COHORT_CSV), "--nomogram", str(tmp_path), "--bootstrap", "0"])
-    assert "as these patients are: these figures are probably not of unseen ones" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "The nomogram was fitted on the patients labelled training: these figures are not of unseen ones" in out
     with pytest.raises(SystemExit) as stopped:
         main(["nomogram", "evaluate", str(COHORT_CSV), "--threshold", "2"])
     assert stopped.value.code == 2
     assert "Invalid value for '--threshold'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"fit": {"patients_digest": "aa", "n": 9, "events": 3}}, "was fitted on these patients: these figures"),
+        ({"fit": {"patients_digest": "bb", "n": 9, "events": 3}, "data_source": "table.csv"}, None),
+        ({"fit": {"n": 9, "events": 3}}, "as many patients with as many events; whether they are these .* is unknown"),
+        ({"fit": {"n": 8, "events": 3}, "data_source": "table.csv"}, "same name and label; whether .* is unknown"),
+        ({"fit": {"n": 8, "events": 3}}, None),
+    ],
+)  # fmt: skip
+def test_whether_patients_are_unseen_is_certain_or_said_to_be_unknown(document: dict, said: str | None) -> None:
+    evaluation: Any = SimpleNamespace(
+        nomogram=SimpleNamespace(document=document),
+        source="/data/table.csv",
+        parts={},
+        whole=SimpleNamespace(n=9, n_events=3),
+        patients_digests={"": "aa"},
+    )
+    warnings = not_unseen(evaluation)
+    assert list(warnings) == ([] if said is None else [""])
+    assert said is None or re.search(said, warnings[""])

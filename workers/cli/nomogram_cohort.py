@@ -80,6 +80,7 @@ def fit(
         name=name or f"CPTDN fitted on {cohort.name}",
         population=population or f"{len(complete)} patients of {cohort.name}",
         data_source=where,
+        patients_digest=complete.patients_digest(),
         indication=indication,
         penalty=penalty_of(penalty),
     )

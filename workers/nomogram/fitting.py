@@ -153,6 +153,7 @@ def fit_nomogram(
     name: str,
     population: str,
     data_source: str = "",
+    patients_digest: str | None = None,
     citation: str = "",
     indication: Indication = NASOPHARYNX,
     penalty: Penalty = None,
@@ -168,6 +169,8 @@ def fit_nomogram(
         Complete cases.
     name, population : str
         Shown in every report.
+    patients_digest : str or None
+        `Cohort.patients_digest`, by which an evaluation knows the patients again.
     data_source, citation : str
         Where the rows come from, and what to cite.
     indication : Indication
@@ -198,6 +201,9 @@ def fit_nomogram(
     fit = _fit(x, data, penalty)
     # Not lifelines' own baseline, which is Breslow's and interpolated between events (baseline_hazard.py).
     baseline = step_baseline(x, data.durations_days, data.event_observed, fit.coefficients)
+    described = _fit_to_json(fit, penalty)
+    if patients_digest is not None:
+        described["patients_digest"] = patients_digest
     document = {
         "name": name,
         "citation": citation,
@@ -207,7 +213,7 @@ def fit_nomogram(
         "endpoint": "disease-free survival",
         "time_unit": "day",
         "days_per_month": DAYS_PER_MONTH,
-        "fit": _fit_to_json(fit, penalty),
+        "fit": described,
         "terms": list(TERMS),
         "coefficients": dict(zip(TERMS, fit.coefficients.tolist(), strict=True)),
         "se": dict(zip(TERMS, fit.standard_errors.tolist(), strict=True)),

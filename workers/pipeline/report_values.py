@@ -13,6 +13,7 @@ from config.indication.vocabulary import Condition, ConditionState, EbvCategory,
 from config.settings import Settings
 from config.version import software_version
 from dicom_sr.report.treatment_report import (
+    NOT_DETECTED,
     ArmResult,
     ConditionOfUse,
     ContourUsed,
@@ -312,13 +313,7 @@ def _common_values(
         "model": model_identity(bundle, decision),
         "age_years": request.age_years,
         "age_source": request.age_source,
-        "ebv_dna": EbvDna(
-            category=EbvCategory(request.ebv["category"]),
-            copies_per_ml=request.ebv.get("copies_per_ml"),
-            as_given=request.ebv.get("as_given"),
-            threshold_copies_per_ml=decision.ebv_threshold_copies_per_ml,
-            provenance=_fact(request.ebv.get("provenance")),
-        ),
+        "ebv_dna": _ebv_dna(request.ebv, decision.ebv_threshold_copies_per_ml),
         "stage": Stage(
             t=request.stage.get("t"),
             n=request.stage.get("n"),
@@ -347,6 +342,21 @@ def model_identity(bundle: Bundle, decision: DecisionPolicy) -> ModelIdentity:
         horizon_months=decision.horizon_months,
         threshold=decision.threshold,
         rule=decision.rule,
+    )
+
+
+def _ebv_dna(ebv: Mapping[str, Any], threshold_copies_per_ml: float) -> EbvDna:
+    # A request of an earlier version has a comparator without its number: the laboratory's words say it then.
+    bound = ebv.get("bound_copies_per_ml")
+    comparator = ebv.get("comparator") if bound is not None else None
+    return EbvDna(
+        category=EbvCategory(ebv["category"]),
+        copies_per_ml=ebv.get("copies_per_ml"),
+        as_given=ebv.get("as_given"),
+        threshold_copies_per_ml=threshold_copies_per_ml,
+        provenance=_fact(ebv.get("provenance")),
+        comparator=comparator,
+        bound_copies_per_ml=None if comparator == NOT_DETECTED else bound,
     )
 
 

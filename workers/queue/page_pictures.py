@@ -61,11 +61,12 @@ def page_pictures(
     attributions = load_attributions(folder)
 
     def picture(series: PreparedSeries, row: int, attribution: Any = None) -> SequencePicture:
-        header = headers.get(series.slices[row].sop_instance_uid)
+        uid, frame = series.slices[row]
+        header = headers.get(uid)
         image, mask = series.patches[row]
         return SequencePicture(
             series.role, image, mask, (bundle.spacing_mm, bundle.spacing_mm), attribution,
-            number=slice_number(header, series.slices[row]),
+            number=slice_number(header, series.slices[row]), source=(uid, frame),
         )  # fmt: skip
 
     shown = [series for role, series in study.items() if role in weighed_most]

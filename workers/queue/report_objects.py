@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -108,6 +109,8 @@ def build_report_objects(
             timezone=settings.report.timezone,
             preliminary=settings.report.preliminary,
             guideline=_guideline(settings),
+            device_serial_number=settings.report.device_serial_number,
+            device_udi=settings.report.device_udi,
         ),
         **changes,
     )
@@ -165,15 +168,17 @@ def save_fhir(
     Returns
     -------
     StoredObject
-        Its UID follows from the report's identity, so that a repeated step overwrites the same file.
+        Its UID follows from the content, so that a repeated step overwrites the same file and no other one.
     """
     settings = context.settings
     options = ReportOptions(language=settings.report.language, preliminary=settings.report.preliminary)
     page = next((built.dataset.EncapsulatedDocument for built in objects if built.kind == "pdf"), None)
     system = settings.fhir.identifier_system or PATIENT_IDENTIFIER
     # Sorted keys: the same report gives the same bytes, and so the same digest.
-    data = json.dumps(fhir_bundle(report, options, page, system), ensure_ascii=False, sort_keys=True).encode()
-    uid = uid_for(report.report_identity, FHIR)
+    sr_instance_uid = next(built.sop_instance_uid for built in objects if built.kind == "sr")
+    bundle = fhir_bundle(report, options, page, system, sr_instance_uid)
+    data = json.dumps(bundle, ensure_ascii=False, sort_keys=True).encode()
+    uid = uid_for(report.report_identity, f"{FHIR}/{hashlib.sha256(data).hexdigest()}")
     path = context.store.save_report(job.study_instance_uid, uid, data, ".json")
     return StoredObject(FHIR, "", uid, "", digest_of(context.store.path(path), whole=True), path)
 

@@ -8,6 +8,7 @@ that take a `Cohort` do not check it again.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -118,6 +119,16 @@ class Cohort:
             outcomes={name: outcome.where(selected) for name, outcome in self.outcomes.items()},
             texts={name: tuple(column[i] for i in at) for name, column in self.texts.items()},
         )
+
+    def patients_digest(self) -> str:
+        """Return a digest of who the patients are, whatever their order: equal digests mean the same patients.
+
+        Returns
+        -------
+        str
+            SHA-256 of the sorted Patient IDs, 64 hexadecimal digits; it tells nothing about a single patient.
+        """
+        return hashlib.sha256("\n".join(sorted(self.patient_ids)).encode()).hexdigest()
 
     def labelled(self, label: str) -> Cohort:
         """Return the patients with one label in the column ``cohort``.

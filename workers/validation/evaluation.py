@@ -136,6 +136,7 @@ class Evaluation:
     models: ComparedModels
     whole: PartEvaluation
     parts: Mapping[str, PartEvaluation]  # by label of the column cohort, where there are several
+    patients_digests: Mapping[str, str] = field(default_factory=dict)  # by label, of the patients with known EBV DNA
     difference_of_cohorts: Mapping[str, float] = field(default_factory=dict)  # factor -> p, where there are several
     subgroups: Mapping[str, Mapping[str, SubgroupEvaluation]] = field(default_factory=dict)
     development: Development | None = None
@@ -243,6 +244,9 @@ def evaluate(
         return evaluate_part(some, theirs, nomogram, compared.evaluated, refits, options)
 
     of_label = np.array(cohort.labels)
+    selections = {label: of_label == label for label in labels} if len(labels) > 1 else {}
+    known = {label: cohort.where(predictions.known & selected) for label, selected in selections.items()}
+    known = known or {"": cohort.where(predictions.known)}
     return Evaluation(
         options=options,
         nomogram=nomogram,
@@ -250,7 +254,8 @@ def evaluate(
         n_ebv_dna_unknown=int((~predictions.known).sum()),
         models=compared,
         whole=part(),
-        parts={label: part(of_label == label) for label in labels} if len(labels) > 1 else {},
+        parts={label: part(selected) for label, selected in selections.items()},
+        patients_digests={label: some.patients_digest() for label, some in known.items()},
         difference_of_cohorts=compare_labels(cohort) if len(labels) > 1 else {},
         subgroups={
             column: _subgroups(cohort, column, predictions, nomogram, options) for column in options.subgroup_columns

@@ -151,7 +151,7 @@ def fitted_where(evaluation: Evaluation) -> str:
 
 
 def not_unseen(evaluation: Evaluation) -> dict[str, str]:
-    """Return a warning for each part of the cohort that the nomogram was fitted on.
+    """Return a warning for each part of the cohort that the nomogram was, or may have been, fitted on.
 
     Parameters
     ----------
@@ -161,8 +161,8 @@ def not_unseen(evaluation: Evaluation) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        By label, ``""`` for a cohort without labels. A nomogram that does not name its cohort is taken to be fitted on
-        a part with as many patients and events.
+        By label, ``""`` for a cohort without labels. Certain where the nomogram's file has the digest of its patients;
+        of a file without it the sentence says that it is unknown.
     """
     document = evaluation.nomogram.document
     fit = document.get("fit", {})
@@ -172,13 +172,15 @@ def not_unseen(evaluation: Evaluation) -> dict[str, str]:
         # A cohort of one label has no parts.
         named = label or fitted_label
         who = f"the patients labelled {named}" if named else "these patients"
+        if fit.get("patients_digest") is not None:
+            if fit["patients_digest"] == evaluation.patients_digests.get(label):
+                warnings[label] = f"The nomogram was fitted on {who}: these figures are not of unseen ones"
+            continue
+        unknown = f"whether they are {who}, and these figures not of unseen ones, is unknown"
         if file == Path(evaluation.source).name and named == fitted_label:
-            warnings[label] = f"The nomogram was fitted on {who}: these figures are not of unseen ones"
+            warnings[label] = f"The nomogram was fitted on a table of the same name and label; {unknown}"
         elif (fit.get("n"), fit.get("events")) == (part.n, part.n_events):
-            warnings[label] = (
-                f"The nomogram was fitted on {part.n} patients with {part.n_events} events, as {who} are: these "
-                "figures are probably not of unseen ones"
-            )
+            warnings[label] = f"The nomogram was fitted on as many patients with as many events; {unknown}"
     return warnings
 
 
