@@ -225,7 +225,7 @@ def _set_equipment(dataset: Dataset, report: TreatmentReport, options: ReportOpt
         codes.PROCESSING_EQUIPMENT.code,
         manufacturer_model_name=MODEL_NAME,
         device_serial_number=dataset.DeviceSerialNumber,
-        software_versions=one_line(report.software_version),
+        software_versions=[one_line(report.software_version), model],
         contribution_datetime=date_time(now),
         contribution_description=f"CPTDN result, bundle {model}",
     )

@@ -14,7 +14,7 @@ from dicom_sr.header.attributes import in_zone_of_site
 from dicom_sr.header.copied_values import patient_and_study, with_header_findings
 from dicom_sr.objects.encapsulated_pdf import TITLE, build_pdf
 from dicom_sr.objects.secondary_capture import build_attributions, build_sc
-from dicom_sr.objects.segmentation import build_segmentations
+from dicom_sr.objects.segmentation import build_segmentations, ordered_as_masks
 from dicom_sr.objects.validation import check_report, validate
 from dicom_sr.page.heading import PatientCaption
 from dicom_sr.page.layout import page_pixels, pages_pdf, render_pages
@@ -42,6 +42,7 @@ def build_objects(
     pictures: PagePictures | None = None,
     options: ReportOptions | None = None,
     start: StartDrawing = partial,
+    segmentations: Sequence[Dataset] = (),
 ) -> list[ReportObject]:
     """Build the DICOM objects of one report; the same arguments give the same bytes.
 
@@ -57,6 +58,9 @@ def build_objects(
         The site's choices.
     start : StartDrawing
         Starts the drawing of a page, for example in another process while the other objects are built.
+    segmentations : sequence of Dataset
+        SEGs of this report that were built before, one for each of `sources.masks` in any order, for an SR that is
+        built without them; pixels are not needed.
 
     Returns
     -------
@@ -73,20 +77,25 @@ def build_objects(
     check_report(report, sources)
     # In the site's zone from here on: page, header and content show the same clock.
     report = in_zone_of_site(report, options)
-    objects = [_object(kind, ds) for kind, ds in _datasets(report, sources, pictures, options, start)]
+    built = ordered_as_masks(segmentations, sources)
+    objects = [_object(kind, ds) for kind, ds in _datasets(report, sources, pictures, options, start, built)]
     validate(objects, report, sources)
     return objects
 
 
 def _datasets(
-    report: TreatmentReport, sources: SourceStudy, pictures: PagePictures, options: ReportOptions, start: StartDrawing
+    report: TreatmentReport,
+    sources: SourceStudy,
+    pictures: PagePictures,
+    options: ReportOptions,
+    start: StartDrawing,
+    segmentations: Sequence[Dataset],
 ) -> Iterator[tuple[ObjectKind, Dataset]]:
     patient = patient_caption(sources)
     page = (report, pictures, options.language, patient, options.guideline)
     # Both forms are started before anything else is built; the PDF, which takes longer, first.
     draw: dict[ObjectKind, Callable[..., Any]] = {"pdf": printed_pages, "sc": shown_pages}
     drawn = {kind: start(function, *page) for kind, function in draw.items() if kind in options.kinds}
-    segmentations: Sequence[Dataset] = ()
     if "seg" in options.kinds:
         # Before the SR, whose measurement group refers to them and whose evidence lists them.
         segmentations = build_segmentations(report, sources, options)

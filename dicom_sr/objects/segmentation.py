@@ -12,6 +12,7 @@ from pydicom.uid import UID, MRImageStorage
 from pydicom.valuerep import DSfloat
 
 from config.arrays import LabelArray
+from config.indication.vocabulary import SeriesRole
 from dicom_sr.coding import codes
 from dicom_sr.content.measurements import SEGMENT_NUMBER
 from dicom_sr.header.attributes import (
@@ -48,6 +49,18 @@ def build_segmentations(report: TreatmentReport, sources: SourceStudy, options: 
     segmentations = [build_seg(mask, report, sources, options) for mask in sources.masks]
     seal(segmentations, report.report_identity, "seg")
     return segmentations
+
+
+def ordered_as_masks(segmentations: Sequence[Dataset], sources: SourceStudy) -> list[Dataset]:
+    """Return the SEGs of a report in the order of the masks that they were built from; none where one is missing."""
+    by_number = {int(each.InstanceNumber): each for each in segmentations}
+    numbers = [instance_number(mask.role) for mask in sources.masks]
+    return [by_number[number] for number in numbers] if set(numbers) <= set(by_number) else []
+
+
+def instance_number(role: SeriesRole) -> int:
+    """Return the Instance Number of the SEG on a series: the same series has the same number in every report."""
+    return 1 + list(codes.SERIES_ROLES).index(role)
 
 
 def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, options: ReportOptions) -> Dataset:
@@ -89,8 +102,7 @@ def build_seg(mask: SeriesMask, report: TreatmentReport, sources: SourceStudy, o
         series_instance_uid=uid_for(report.report_identity, "seg/series"),
         series_number=series_number("seg", report.revision),
         sop_instance_uid=uid_for(report.report_identity, f"seg/{mask.role.value}"),
-        # From the role and not from the order of the masks: the same series has the same number in every report.
-        instance_number=1 + list(codes.SERIES_ROLES).index(mask.role),
+        instance_number=instance_number(mask.role),
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
         software_versions=one_line(report.software_version),

@@ -12,9 +12,11 @@ from pydicom import Dataset
 from config.indication.vocabulary import EbvCategory, SeriesRole
 from dicom_sr.content.patient_characteristics import ebv_dna_items
 from dicom_sr.content.structured_report import build_sr
+from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.fhir import fhir_bundle
 from dicom_sr.objects.secondary_capture import build_sc
 from dicom_sr.objects.segmentation import build_segmentations
+from dicom_sr.objects.validation import evidence_uids
 from dicom_sr.reading.content_tree import key_of
 from dicom_sr.report.report_inputs import ReportOptions
 from dicom_sr.report.treatment_report import NOT_DETECTED, EbvDna, Fact, TreatmentReport
@@ -113,7 +115,8 @@ def test_the_device_is_the_same_wherever_it_is_named(serial: str | None) -> None
     assert observer["121014"].TextValue == sr.Manufacturer == equipment.Manufacturer
     assert observer["121015"].TextValue == sr.ManufacturerModelName == equipment.ManufacturerModelName
     assert observer["121016"].TextValue == sr.DeviceSerialNumber == equipment.DeviceSerialNumber
-    assert observer["SOFTWARE"].TextValue == sr.SoftwareVersions[0] == equipment.SoftwareVersions == "0.1.0"
+    assert list(sr.SoftwareVersions) == list(equipment.SoftwareVersions) == ["0.1.0", "site-2026 1.2"]
+    assert observer["SOFTWARE"].TextValue == "0.1.0"
     [identifier] = items(sr, "74711-3")
     assert identifier.TextValue == sr.UDISequence[0].UniqueDeviceIdentifier == udi
 
@@ -181,3 +184,15 @@ def test_a_page_names_the_slices_that_are_drawn_on_it() -> None:
     assert source.ReferencedSOPInstanceUID == uid
     assert source.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"
     assert (capture.ConversionType, capture.BurnedInAnnotation, capture.BodyPartExamined) == ("WSD", "YES", "HEADNECK")
+
+
+def test_an_sr_of_another_class_refers_to_the_segs_that_were_sent() -> None:
+    sources, report = samples.sources(), samples.scored()
+    sent = build_segmentations(report, sources, OPTIONS)
+    fallback = replace(OPTIONS, sop_class="comprehensive", kinds=("sr",))
+    [built] = build_objects(report, sources, None, fallback, segmentations=list(reversed(sent)))
+    listed = set(evidence_uids(built.dataset))
+    assert {str(seg.SOPInstanceUID) for seg in sent} <= listed
+    [group] = [each for each in items(built.dataset, "126010", "125007") if items(each, "121191")]
+    segment = items(group, "121191")[0].ReferencedSOPSequence[0]
+    assert segment.ReferencedSOPInstanceUID == sent[0].SOPInstanceUID

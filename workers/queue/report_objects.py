@@ -68,7 +68,12 @@ def note_header_values(context: WorkerContext, job: Job, report: TreatmentReport
 
 
 def build_report_objects(
-    context: WorkerContext, job: Job, report: TreatmentReport, bundle: Bundle, **changes: Any
+    context: WorkerContext,
+    job: Job,
+    report: TreatmentReport,
+    bundle: Bundle,
+    segmentations: Sequence[Dataset] = (),
+    **changes: Any,
 ) -> list[ReportObject]:
     """Build the DICOM objects of a report, each validated.
 
@@ -82,6 +87,8 @@ def build_report_objects(
         With identity and revision.
     bundle : Bundle
         The one that computed the report.
+    segmentations : sequence of Dataset
+        As of `build_objects`.
     **changes
         Fields of `ReportOptions` that differ from the site's settings, for example another SR class.
 
@@ -100,27 +107,30 @@ def build_report_objects(
         The objects contradict the report.
     """
     settings, request = context.settings, ComputeRequest.from_json(job.request)
-    options = replace(
-        ReportOptions(
-            # Only what some PACS is sent: a page that is drawn and not sent costs time for nothing.
-            kinds=sent_kinds(settings),
-            language=settings.report.language,
-            sop_class=settings.report.sop_class,
-            timezone=settings.report.timezone,
-            preliminary=settings.report.preliminary,
-            guideline=_guideline(settings),
-            device_serial_number=settings.report.device_serial_number,
-            device_udi=settings.report.device_udi,
-        ),
-        **changes,
-    )
+    options = replace(site_options(settings), **changes)
     folder = artefact_folder(context, job, bundle)
     # A refusal may come before the step `volumes`: its report has no masks and no pictures then.
     study = require_prepared_study(folder) if report.computed else load_prepared_study(folder) or {}
     sources = _sources(stored_files(context, request), request, study)
     rows = {SeriesRole(role): row for role, row in (job.result or {}).get("representative", {}).items()}
     pictures = page_pictures(report, request, bundle, settings, study, sources, rows, folder)
-    return build_objects(report, sources, pictures, options, context.start_drawing)
+    return build_objects(report, sources, pictures, options, context.start_drawing, segmentations)
+
+
+def site_options(settings: Settings) -> ReportOptions:
+    """Return the site's choices for the objects of a report; of the kinds only those that some PACS is sent."""
+    chosen = settings.report
+    return ReportOptions(
+        # A page that is drawn and not sent costs time for nothing.
+        kinds=sent_kinds(settings),
+        language=chosen.language,
+        sop_class=chosen.sop_class,
+        timezone=chosen.timezone,
+        preliminary=chosen.preliminary,
+        guideline=_guideline(settings),
+        device_serial_number=chosen.device_serial_number,
+        device_udi=chosen.device_udi,
+    )
 
 
 def save_object(context: WorkerContext, job: Job, built: ReportObject) -> StoredObject:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pydicom import dcmread
 from sqlalchemy.orm import Session
 
 from config.bundle_admission import refusal_text
@@ -25,7 +26,7 @@ from node.cases.case_inputs import ComputeRequest
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.recalls import CODE, recall_of, recall_text
-from node.ledger.reports import StoredObject, add_object, current_report, is_current, record_report
+from node.ledger.reports import StoredObject, add_object, current_report, is_current, objects_of, record_report
 from node.ledger.supersession import Held
 from node.ledger.tables import Job, Report
 from node.ledger.withdrawals import is_withdrawal
@@ -289,13 +290,16 @@ def fallback_sr(
     Raises
     ------
     ArtefactsMissingError
-        The prepared study is missing, from which the SEG that the SR refers to is built.
+        The prepared study is missing, which says what each SEG that the SR refers to was drawn on.
     """
     if kind != "sr" or refused_class == SR_SOP_CLASS_UIDS[FALLBACK_SR_CLASS]:
         return None
     with context.ledger.begin() as session:
         row = session.get_one(Report, report_id)
         job = session.get_one(Job, row.job_id)
+        # Those that are sent: built again, for example by a later version, they would be others with other UIDs.
+        paths = [stored.path for stored in objects_of(session, report_id) if stored.kind == "seg"]
+    segmentations = [dcmread(context.store.path(path), stop_before_pixels=True) for path in paths]
     report = load(row.result)
     earlier = ((held.sop_class_uid, held.sop_instance_uid),) if held is not None else ()
     predecessors = earlier if report.predecessors else None
@@ -305,8 +309,8 @@ def fallback_sr(
         )
     else:
         objects = build_report_objects(
-            context, job, report, context.bundle(job.bundle), sop_class=FALLBACK_SR_CLASS, kinds=("seg", "sr"),
-            predecessors=predecessors,
+            context, job, report, context.bundle(job.bundle), segmentations, sop_class=FALLBACK_SR_CLASS,
+            kinds=("sr",), predecessors=predecessors,
         )  # fmt: skip
     saved = save_object(context, job, next(built for built in objects if built.kind == "sr"))
     fallback = replace(saved, kind=f"sr{FALLBACK}")

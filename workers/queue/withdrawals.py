@@ -21,7 +21,7 @@ from config.version import software_version
 from dicom_sr.header.uids import series_uid_of
 from dicom_sr.objects.build import build_objects
 from dicom_sr.report.json_form import dump, load
-from dicom_sr.report.report_inputs import ReportObject, ReportOptions, SourceStudy
+from dicom_sr.report.report_inputs import ReportObject, SourceStudy
 from dicom_sr.report.report_status import ReplacedReport, Withdrawal
 from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS
 from dicom_sr.report.treatment_report import EbvDna, Reason, Stage, TreatmentReport
@@ -35,7 +35,7 @@ from node.workflow.destinations import destination_names
 from node.workflow.digests import identity_of, withdrawal_digest
 from node.workflow.withdrawal import still_wanted
 from workers.pipeline.context import WorkerContext
-from workers.queue.report_objects import save_fhir, save_object, sent_kinds
+from workers.queue.report_objects import save_fhir, save_object, site_options
 
 log = structlog.get_logger("cptdn.withdrawals")
 
@@ -165,15 +165,8 @@ def build_withdrawal_objects(context: WorkerContext, report: TreatmentReport, **
     list of ReportObject
         SR, pictures and PDF, as far as some PACS is sent them.
     """
-    settings = context.settings
-    options = ReportOptions(
-        kinds=tuple(kind for kind in KINDS if kind in sent_kinds(settings)),
-        language=settings.report.language,
-        sop_class=settings.report.sop_class,
-        timezone=settings.report.timezone,
-        preliminary=settings.report.preliminary,
-    )
-    options = replace(options, **changes)
+    site = site_options(context.settings)
+    options = replace(site, **{"kinds": tuple(kind for kind in KINDS if kind in site.kinds), **changes})
     header = _header(context, report)
     # A header that was coerced after it was stored here: the objects belong to the patient that it names.
     report = replace(report, patient_id=str(header.get("PatientID") or ""))
