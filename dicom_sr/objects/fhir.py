@@ -9,9 +9,8 @@ percent (0 to 100) in R4, so they are the numbers that the SR shows.
 from __future__ import annotations
 
 import base64
-import hashlib
-import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -39,10 +38,10 @@ def fhir_bundle(
     patient_system: str = PATIENT_IDENTIFIER,
     sr_instance_uid: str | None = None,
 ) -> Resource:
-    """Build the transaction that is posted to a FHIR server's base address.
+    """Build the resources of a report as the transaction that creates them on a FHIR server.
 
-    Posting it twice creates nothing twice: each resource has ``ifNoneExist`` with its identifier, which follows from
-    its content. Another content (time, language, status) is another resource.
+    Posting it twice creates nothing twice: each resource has ``ifNoneExist`` with its identifier. The identifiers are
+    those of the study, so that a later revision updates the same resources (`node.clinical.fhir_reports`).
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ def fhir_bundle(
     patient_system : str
         URI of the hospital's patient identifiers, as its FHIR server knows them.
     sr_instance_uid : str or None
-        SOP Instance UID of the SR, the second identifier of the DiagnosticReport.
+        SOP Instance UID of the SR, an identifier of the DiagnosticReport that tells its revisions apart.
 
     Returns
     -------
@@ -69,17 +68,16 @@ def fhir_bundle(
     options = options or ReportOptions()
     subject = {"identifier": {"system": patient_system, "value": report.patient_id}}
     device = _device(report)
-    observations = [{**observation, "subject": subject} for observation in _observations(report, options)]
+    # A withdrawal states no value: an input may be what was wrong.
+    measured = () if report.withdrawal is not None else _observations(report, options)
+    observations = [{**observation, "subject": subject} for observation in measured]
     risks = [{**risk, "subject": subject} for risk in _risks(report, options)]
     for resource in (*observations, *risks):
         field = "device" if resource["resourceType"] == "Observation" else "performer"
         resource[field] = {"reference": _url(device)}
-    # In the order of the references: an identifier follows from everything in its resource.
-    for observation in observations:
-        _seal(observation, report)
+    _identify((*observations, *risks), report)
     for risk in risks:
         risk["basis"] = [{"reference": _url(observation)} for observation in observations]
-        _seal(risk, report)
     document = {**_diagnostic_report(report, options, pdf), "subject": subject}
     document["result"] = [{"reference": _url(observation)} for observation in observations]
     # R4 has no element that refers to a RiskAssessment; R5's supportingInfo is used as an extension.
@@ -95,9 +93,7 @@ def fhir_bundle(
     ]
     if not risks:
         del document["extension"]
-    _seal(document, report)
-    if sr_instance_uid is not None:
-        document["identifier"].append(_uid_identifier(sr_instance_uid))
+    document["identifier"] = list(_document_identifiers(report, sr_instance_uid))
     return {
         "resourceType": "Bundle",
         "type": "transaction",
@@ -122,7 +118,8 @@ def _diagnostic_report(report: TreatmentReport, options: ReportOptions, pdf: byt
         grounds = dict.fromkeys(scenario.ground for scenario in report.scenarios)
         document["conclusionCode"] += [_concept(codes.GROUNDS[ground]) for ground in grounds]
     elif not report.computed:
-        document["conclusionCode"] = [_concept(codes.NOT_COMPUTED)]
+        nothing = codes.NOT_COMPUTED if report.withdrawal is None else codes.WITHDRAWN
+        document["conclusionCode"] = [_concept(nothing)]
     if pdf is not None:
         document["presentedForm"] = [
             {"contentType": "application/pdf", "data": base64.b64encode(pdf).decode("ascii"), "title": "CPTDN report"}
@@ -284,11 +281,28 @@ def _concept(concept: Concept) -> dict[str, Any]:
     return {"coding": [coding], "text": concept.meaning}
 
 
-def _seal(resource: Resource, report: TreatmentReport) -> None:
-    """Give a finished resource the identifier that follows from its content."""
-    digest = hashlib.sha256(json.dumps(resource, sort_keys=True).encode()).hexdigest()
-    name = f"fhir/{resource['resourceType']}/{digest}"
-    resource["identifier"] = [_uid_identifier(uid_for(report.report_identity, name))]
+def _identify(resources: Sequence[Resource], report: TreatmentReport) -> None:
+    """Give the parts of a report the identifiers that they have in every revision, so that each is updated."""
+    counted: Counter[str] = Counter()
+    for resource in resources:
+        kind = resource["resourceType"]
+        named = resource["code"] if kind == "Observation" else resource["prediction"][0]["outcome"]
+        part = f"fhir/{kind}/{named['coding'][0]['code']}"
+        counted[part] += 1  # several contours have a volume each
+        uid = uid_for(report.study_instance_uid, f"{part}/{counted[part]}")
+        resource["identifier"] = [_uid_identifier(uid)]
+
+
+def _document_identifiers(report: TreatmentReport, sr_instance_uid: str | None) -> Iterator[dict[str, str]]:
+    """Yield the identifiers of the DiagnosticReport: that of the study, of this SR, and of the SRs that it replaces.
+
+    Earlier versions of this software identified the resource by its SR alone: by those it is found and updated, too.
+    """
+    yield {**_uid_identifier(uid_for(report.study_instance_uid, "fhir/DiagnosticReport")), "use": "official"}
+    if sr_instance_uid is not None:
+        yield {**_uid_identifier(sr_instance_uid), "use": "usual"}
+    for predecessor in report.predecessors:
+        yield {**_uid_identifier(predecessor), "use": "old"}
 
 
 def _uid_identifier(uid: str) -> dict[str, str]:

@@ -79,7 +79,9 @@ def test_the_report_names_the_sr_and_the_study() -> None:
     [made] = build_objects(samples.scored(), samples.sources(), None, ReportOptions(kinds=("sr",)))
     bundle = fhir_bundle(samples.scored(), sr_instance_uid=made.sop_instance_uid)
     [document] = resources(bundle, "DiagnosticReport")
-    assert document["identifier"][1] == {"system": "urn:dicom:uid", "value": f"urn:oid:{made.sop_instance_uid}"}
+    study, sr = document["identifier"]
+    assert sr == {"system": "urn:dicom:uid", "value": f"urn:oid:{made.sop_instance_uid}", "use": "usual"}
+    assert study["use"] == "official"  # the same for every revision
     assert document["imagingStudy"][0]["identifier"]["value"] == f"urn:oid:{samples.STUDY}"
 
 

@@ -12,6 +12,7 @@ from pydicom import dcmread
 
 from dicom_sr.reading.reader import read_report
 from node.small_pacs.pacs import SmallPacs
+from tests.clinical.fhir_store import FhirStore
 from tests.flow.conftest import ALLOW_DEMONSTRATION
 from tests.flow.program import Program, know_each_other, running_program, wait_for
 from tests.flow.test_main_job import COMPREHENSIVE_3D_SR, route
@@ -23,10 +24,11 @@ BECAUSE = "the contour is of another patient"
 
 @dataclass
 class Site:
-    """The program, a PACS, and one study."""
+    """The program, a PACS that honours rejection notes, a FHIR server, and one study."""
 
     program: Program
     pacs: SmallPacs
+    fhir: FhirStore
     study: str
     seen: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -46,27 +48,38 @@ class Site:
         current = [read_report(ds) for ds in reports if ds.SOPInstanceUID not in replaced]
         return " and ".join(f"r{one.revision} {one.status.value}" for one in current) or "nothing"
 
-    def after(self, event: str, pacs: str) -> None:
+    def of_fhir(self) -> str:
+        documents = self.fhir.current("DiagnosticReport")
+        risks = [one for one in self.fhir.current("RiskAssessment") if one["status"] != "entered-in-error"]
+        statuses = " and ".join(one["status"] for one in documents) or "nothing"
+        return f"{statuses}, {len(risks)} risks"
+
+    def after(self, event: str, pacs: str, fhir: str) -> None:
         """Wait until every channel has what is expected; fails after the minute that is promised."""
         begun = time.monotonic()
         wait_for(
-            lambda: self.of_pacs() == pacs,
+            lambda: (self.of_pacs(), self.of_fhir()) == (pacs, fhir),
             WITHIN_S,
             lambda: (
-                f"{event}: expected {pacs}, found {self.of_pacs()}; {self.program.json('studies', 'show', self.study)}"
+                f"{event}: expected {pacs} and {fhir}, found {self.of_pacs()} and {self.of_fhir()}; "
+                f"{self.program.json('studies', 'show', self.study)}"
             ),
         )
         state = self.program.study(self.study)
         assert state is not None
-        self.seen.append((event, state["state"], pacs, f"{time.monotonic() - begun:.1f} s"))
+        self.seen.append((event, state["state"], pacs, fhir, f"{time.monotonic() - begun:.1f} s"))
 
 
 @pytest.fixture
 def site(tmp_path: Path, pacs: SmallPacs, study: WrittenStudy) -> Iterator[Site]:
-    extra = f"{ALLOW_DEMONSTRATION}[case]\nstable_after_s = 1\nfreeze_after_days = 4000\n"
+    server = FhirStore()
+    server.fail_next = [503]
+    case = "[case]\nstable_after_s = 1\nfreeze_after_days = 4000\n"
+    extra = f'{ALLOW_DEMONSTRATION}{case}[fhir]\nreport_url = "{server.url}"\n'
     with running_program(tmp_path / "program", pacs.port, extra, 'send = ["sr"]') as program:
         know_each_other(pacs, program)
-        yield Site(program, pacs, study.study_instance_uid)
+        yield Site(program, pacs, server, study.study_instance_uid)
+    server.stop()
 
 
 @pytest.mark.timeout(300)
@@ -74,25 +87,28 @@ def test_after_each_event_every_channel_has_one_answer_or_a_withdrawal(site: Sit
     patient = ("clinical", "set", "FLOW-1")
     site.cptdn(*patient, "--ebv-dna", "3100", "--drawn-on", "2026-03-05", "--stage", "T3N1M0", "--ajcc", "8")
     route(study.files, site.program)
-    site.after("first result", "r1 current")
+    site.after("first result; the FHIR server was away", "r1 current", "preliminary, 2 risks")
     site.cptdn(*patient, "--ebv-dna", "9100", "--drawn-on", "2026-03-08")
-    site.after("fact corrected", "r2 current")
+    site.after("fact corrected", "r2 current", "preliminary, 2 risks")
     site.cptdn(*patient, "--stage", "T4N2M0", "--ajcc", "8")
-    site.after("refused by the stage", "r3 withdrawn")
+    site.after("refused by the stage", "r3 withdrawn", "entered-in-error, 0 risks")
     site.cptdn(*patient, "--stage", "T3N1M0", "--ajcc", "8")
-    site.after("stage corrected", "r4 current")
+    site.after("stage corrected", "r4 current", "preliminary, 2 risks")
     site.cptdn("studies", "hold", site.study, "--because", "contour under review")
-    site.after("held by a person", "r5 withdrawn")
+    site.after("held by a person", "r5 withdrawn", "entered-in-error, 0 risks")
     site.cptdn("studies", "release", site.study)
-    site.after("released", "r6 current")
+    site.after("released", "r6 current", "preliminary, 2 risks")
     site.cptdn("studies", "withdraw", site.study, "--because", BECAUSE)
-    site.after("withdrawn by a person", "r7 withdrawn")
+    site.after("withdrawn by a person", "r7 withdrawn", "entered-in-error, 0 risks")
     site.cptdn("reprocess", site.study)
-    site.after("computed again", "r8 current")
+    site.after("computed again", "r8 current", "preliminary, 2 risks")
     site.cptdn("bundle", "recall", "demonstration", "--because", "wrong landmarks")
-    site.after("bundle recalled", "r9 withdrawn")
+    site.after("bundle recalled", "r9 withdrawn", "entered-in-error, 0 risks")
     print("\n" + "\n".join(" | ".join(row) for row in site.seen))
     listed = site.program.study(site.study)
     assert listed is not None
     assert listed["withdrawn"]["because"] == "The model bundle cptdn-demonstration is recalled: wrong landmarks"
     assert [one["status"] for one in listed["reports"]] == ["withdrawn"] * 2 + ["superseded"] * 7
+    (document,) = site.fhir.current("DiagnosticReport")
+    assert document["meta"]["versionId"] == "9"
+    assert document["conclusionCode"][0]["coding"][0]["code"] == "WITHDRAWN"

@@ -19,13 +19,14 @@ from dicom_sr.header.copied_values import with_header_findings
 from dicom_sr.header.uids import uid_for
 from dicom_sr.objects.build import build_objects
 from dicom_sr.objects.fhir import PATIENT_IDENTIFIER, fhir_bundle
+from dicom_sr.objects.fhir_revisions import with_parts_of_earlier
 from dicom_sr.report.report_inputs import GuidelineText, ReportObject, ReportOptions, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
 from node.cases.case_inputs import ComputeRequest
 from node.dicom.headers.conforming import read_conforming
 from node.ledger.instances import paths_of
-from node.ledger.reports import StoredObject
-from node.ledger.tables import Job
+from node.ledger.reports import StoredObject, objects_of
+from node.ledger.tables import Job, Report
 from node.store.consistency import digest_of
 from node.workflow.channels.fhir import FHIR
 from node.workflow.digests import artefacts_digest
@@ -162,7 +163,11 @@ def save_object(context: WorkerContext, job: Job, built: ReportObject) -> Stored
 
 
 def save_fhir(
-    context: WorkerContext, job: Job, report: TreatmentReport, objects: Sequence[ReportObject]
+    context: WorkerContext,
+    job: Job,
+    report: TreatmentReport,
+    objects: Sequence[ReportObject],
+    earlier: Report | None = None,
 ) -> StoredObject:
     """Save the report as FHIR resources, with the PDF page as its presented form where there is one.
 
@@ -174,6 +179,8 @@ def save_fhir(
         With identity and revision.
     objects : sequence of ReportObject
         Its DICOM objects.
+    earlier : Report or None
+        The report that it replaces: what that one has and this one has not is entered in error.
 
     Returns
     -------
@@ -186,11 +193,25 @@ def save_fhir(
     system = settings.fhir.identifier_system or PATIENT_IDENTIFIER
     # Sorted keys: the same report gives the same bytes, and so the same digest.
     sr_instance_uid = next(built.sop_instance_uid for built in objects if built.kind == "sr")
-    bundle = fhir_bundle(report, options, page, system, sr_instance_uid)
+    resources = fhir_bundle(report, options, page, system, sr_instance_uid)
+    bundle = with_parts_of_earlier(resources, _fhir_bundle_of(context, earlier))
     data = json.dumps(bundle, ensure_ascii=False, sort_keys=True).encode()
     uid = uid_for(report.report_identity, f"{FHIR}/{hashlib.sha256(data).hexdigest()}")
     path = context.store.save_report(job.study_instance_uid, uid, data, ".json")
     return StoredObject(FHIR, "", uid, "", digest_of(context.store.path(path), whole=True), path)
+
+
+def _fhir_bundle_of(context: WorkerContext, report: Report | None) -> dict[str, Any] | None:
+    """Return the stored resources of a report; None where it has none, or their file is gone."""
+    if report is None:
+        return None
+    with context.ledger.begin() as session:
+        paths = [row.path for row in objects_of(session, report.id) if row.kind == FHIR]
+    try:
+        found: list[dict[str, Any]] = [json.loads(context.store.path(path).read_bytes()) for path in paths]
+    except (OSError, ValueError):
+        return None
+    return found[0] if found else None
 
 
 def _guideline(settings: Settings) -> GuidelineText | None:

@@ -210,7 +210,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
     objects = build_report_objects(context, job, report, bundle)
     stored = [save_object(context, job, built) for built in objects]
     if settings.fhir.report_url:
-        stored.append(save_fhir(context, job, report, objects))
+        stored.append(save_fhir(context, job, report, objects, predecessor))
 
     def write(session: Session, leased: Job) -> None:
         # A withdrawal was recorded meanwhile: this report is built again, as its successor.

@@ -69,7 +69,7 @@ def write_withdrawal(context: WorkerContext, job: Job) -> Callable[[Session, Job
     objects = build_withdrawal_objects(context, report)
     stored = [save_object(context, job, built) for built in objects]
     if context.settings.fhir.report_url:
-        stored.append(save_fhir(context, job, report, objects))
+        stored.append(save_fhir(context, job, report, objects, earlier))
 
     def write(session: Session, leased: Job) -> None:
         case = get_case(session, job.study_instance_uid)
