@@ -15,10 +15,12 @@ from typing import Any, Literal
 from config.bundle_origin import counted_origin, demonstration_signs
 from config.errors import ModelBundleError
 from config.indication.conventions import Z_95
+from config.messages.message import message, sentences
 from config.unseen_figures import (
     ARMS,
     OUT_OF_FOLD,
     UnseenFigures,
+    group_words,
     interval_of,
     mapping_of,
     number_of,
@@ -95,7 +97,7 @@ class Admission:
     @property
     def text(self) -> str:
         """The findings in sentences, refusals first; the basis where there are none."""
-        return " ".join(finding.text for finding in (*self.refused, *self.marked)) or self.basis
+        return sentences(finding.text for finding in (*self.refused, *self.marked)) or self.basis
 
     def to_json(self) -> dict[str, list[dict[str, str]]]:
         """Return ``{"refused": [...], "marked": [...]}`` with code and text of each finding."""
@@ -147,7 +149,7 @@ def require_admitted(content: Mapping[str, Any], name: str) -> None:
 
 def refusal_text(name: str, refused: tuple[AdmissionFinding, ...]) -> str:
     """Return the sentence that says that a bundle computes nothing, with the reasons."""
-    return f"the bundle {name} is refused: {' '.join(finding.text for finding in refused)}"
+    return message("model_not_permitted.refused", name=name, findings=(finding.text for finding in refused))
 
 
 def events_per_parameter_finding(n_events: float, n_parameters: int) -> AdmissionFinding | None:
@@ -170,11 +172,14 @@ def events_per_parameter_finding(n_events: float, n_parameters: int) -> Admissio
         return None
     refused = per_parameter < FEWEST_EVENTS_PER_PARAMETER
     least = FEWEST_EVENTS_PER_PARAMETER if refused else CUSTOMARY_EVENTS_PER_PARAMETER
-    text = (
-        f"Expected at least {least:g} events per parameter of the Cox model ({least * n_parameters:g} for its "
-        f"{n_parameters} parameters), found {per_parameter:.1f} ({n_events:g} events): "
+    text = message(
+        "events_per_parameter.refused" if refused else "events_per_parameter.marked",
+        least=least,
+        least_in_all=least * n_parameters,
+        n_parameters=n_parameters,
+        found=per_parameter,
+        n_events=n_events,
     )
-    text += "fit it on more patients." if refused else "its coefficients are uncertain; fit it on more patients."
     return AdmissionFinding("events_per_parameter", "refused" if refused else "marked", text)
 
 
@@ -183,8 +188,7 @@ def _origin_findings(content: Mapping[str, Any]) -> Iterator[AdmissionFinding]:
         yield AdmissionFinding(
             "origin_not_stated",
             "refused",
-            "Expected the numbers of patients and phantoms that the model learned from (training_data.origin), found "
-            "none: train it with this version.",
+            message("origin_not_stated.none"),
         )
 
 
@@ -195,7 +199,7 @@ def _event_findings(content: Mapping[str, Any]) -> Iterator[AdmissionFinding]:
     if n_events is None:  # earlier versions counted the events of the networks' training alone
         n_events = number_of(mapping_of(content.get("training_data")).get("n_dfs_events"))
     if n_events is None or n_parameters < 1:
-        text = "Expected the number of events that the Cox model was fitted on, found none: pack the bundle again."
+        text = message("events_per_parameter.none")
         yield AdmissionFinding("events_per_parameter", "refused", text)
     elif finding := events_per_parameter_finding(n_events, n_parameters):
         yield finding
@@ -207,8 +211,7 @@ def _unseen_findings(content: Mapping[str, Any], unseen: list[UnseenFigures]) ->
         yield AdmissionFinding(
             "no_unseen_figures",
             "refused",
-            "Expected figures of patients that no part of the model had seen (metrics.out_of_fold), found none: train "
-            "it with this version.",
+            message("no_unseen_figures.none"),
         )
     else:
         yield from _missing_figures(content, decisive)
@@ -216,24 +219,25 @@ def _unseen_findings(content: Mapping[str, Any], unseen: list[UnseenFigures]) ->
         yield from _discrimination(figures)
         yield from _events_in_arms(figures)
         if figures.slope is not None and not SLOPE_FROM <= figures.slope <= SLOPE_TO:
-            direction = "extreme" if figures.slope < 1 else "moderate"
-            yield AdmissionFinding(
-                "calibration_slope",
-                "marked",
-                f"Expected a calibration slope of {SLOPE_FROM:g} to {SLOPE_TO:g} on unseen patients "
-                f"({figures.words}), found {figures.slope:.2f}: its probabilities are too {direction}.",
+            text = message(
+                "calibration_slope.too_extreme" if figures.slope < 1 else "calibration_slope.too_moderate",
+                least=SLOPE_FROM,
+                greatest=SLOPE_TO,
+                group=figures.words,
+                found=figures.slope,
             )
+            yield AdmissionFinding("calibration_slope", "marked", text)
 
 
 def _missing_figures(content: Mapping[str, Any], decisive: list[UnseenFigures]) -> Iterator[AdmissionFinding]:
     missing = []
     if all(figures.slope is None for figures in decisive):
-        missing.append("calibration slope")
+        missing.append(message("model.calibration_slope"))
     if not any(len(figures.events_by_arm) == len(ARMS) for figures in decisive):
-        missing.append("events of each arm")
+        missing.append(message("model.events_of_each_arm"))
     if missing:
         severity: Severity = "marked" if demonstration_signs(content) else "refused"
-        text = f"Expected the {' and the '.join(missing)} on unseen patients, found none: train it with this version."
+        text = message("unseen_figures_incomplete.missing", missing=missing)
         yield AdmissionFinding("unseen_figures_incomplete", severity, text)
 
 
@@ -242,55 +246,44 @@ def _discrimination(figures: UnseenFigures) -> Iterator[AdmissionFinding]:
     if figures.c_index is None:
         return
     if figures.ci95 is None or not figures.ci95[0] <= figures.c_index <= figures.ci95[1]:
-        stated = "an impossible one" if figures.has_interval else "none"
-        text = f"Expected a 95 % interval around the C-index {figures.c_index:.3f} of {figures.words}, found {stated}: "
-        yield AdmissionFinding("degenerate_interval", severity, text + "train it on more patients.")
+        text = message(
+            "degenerate_interval.impossible" if figures.has_interval else "degenerate_interval.none",
+            c_index=figures.c_index,
+            group=figures.words,
+        )
+        yield AdmissionFinding("degenerate_interval", severity, text)
     elif figures.ci95[0] <= NO_DISCRIMINATION:
         yield AdmissionFinding(
             "no_discrimination",
             severity,
-            f"Expected a C-index on unseen patients whose 95 % interval is above {NO_DISCRIMINATION:g} "
-            f"({figures.words}), found {figures.c_text}: it may have learned nothing; train it on more patients "
-            "or for longer.",
+            message("no_discrimination.c_index", limit=NO_DISCRIMINATION, group=figures.words, found=figures.c_text),
         )
 
 
 def _events_in_arms(figures: UnseenFigures) -> Iterator[AdmissionFinding]:
     few = {arm: n for arm, n in figures.events_by_arm.items() if n < FEWEST_EVENTS_IN_ARM}
     if few and figures.title == OUT_OF_FOLD:
-        n_events = " and ".join(f"{n:g} under {arm}" for arm, n in few.items())
-        text = (
-            f"Expected at least {FEWEST_EVENTS_IN_ARM} events in each arm, found {n_events}: the difference of the "
-            "arms rests on too few; train it on more patients."
-        )
+        n_events = [message("model.events_under", n=n, arm=arm) for arm, n in few.items()]
+        text = message("events_in_arm.few", least=FEWEST_EVENTS_IN_ARM, found=n_events)
         yield AdmissionFinding("events_in_arm", "refused", text)
 
 
 def _degenerate_findings(content: Mapping[str, Any]) -> Iterator[AdmissionFinding]:
     widest = mapping_of(content.get(COX_MODEL)).get("widest_hazard_ratio")
     if widest is not None and not 1 < (number_of(widest) or 0) <= WIDEST_HAZARD_RATIO:
-        text = (
-            f"Expected 95 % intervals of the hazard ratios that span less than a factor of {WIDEST_HAZARD_RATIO:g}, "
-            f"found {widest}: the Cox model is not determined; fit it on more patients."
-        )
+        text = message("degenerate_interval.hazard_ratio", limit=WIDEST_HAZARD_RATIO, found=widest)
         yield AdmissionFinding("degenerate_interval", "refused", text)
     for title, effect in mapping_of(content.get("effect")).items():
         interval = mapping_of(effect).get("ci95")
         bounds = interval_of(interval)
         if interval is not None and (bounds is None or bounds[0] < -1 or bounds[1] > 1):
-            text = (
-                f"Expected a 95 % interval of the mean effect ({title.replace('_', ' ')}) within -100 and +100 points, "
-                f"found {interval}: fit the Cox model on more patients."
-            )
+            text = message("degenerate_interval.effect", group=group_words(title), found=interval)
             yield AdmissionFinding("degenerate_interval", "refused", text)
     distributions = mapping_of(content.get("training_distributions"))
     for score in ("prognostic_score", "predictive_score"):
         quantiles = mapping_of(distributions.get(score)).get("quantiles")
         if isinstance(quantiles, list) and quantiles and min(quantiles) == max(quantiles):
-            text = (
-                f"Expected a {score.replace('_', ' ')} that differs between patients, found {quantiles[0]} for all: "
-                "the networks learned nothing; train them again."
-            )
+            text = message("constant_scores.constant", score=message(f"model.{score}"), found=quantiles[0])
             yield AdmissionFinding("constant_scores", "refused", text)
 
 
@@ -298,14 +291,18 @@ def _basis(content: Mapping[str, Any], unseen: list[UnseenFigures]) -> str:
     parts = []
     for figures in unseen:
         if figures.decides and figures.c_index is not None:
-            slope = "" if figures.slope is None else f", calibration slope {figures.slope:.2f}"
-            parts.append(f"{figures.words}: C-index {figures.c_text}{slope}")
+            known = {"group": figures.words, "c_index": figures.c_text}
+            parts.append(
+                message("model.discrimination", **known)
+                if figures.slope is None
+                else message("model.discrimination_and_slope", **known, slope=figures.slope)
+            )
     cox = mapping_of(content.get(COX_MODEL))
     n_events = number_of(cox.get("events")) or number_of(mapping_of(content.get("training_data")).get("n_dfs_events"))
     if n_events is not None:
         per_parameter = n_events / int(number_of(cox.get("parameters")) or PARAMETERS)
-        parts.append(f"{per_parameter:.1f} events per parameter of the Cox model")
-    return f"On unseen patients, {'; '.join(parts)}." if parts else "Its manifest states no figures."
+        parts.append(message("model.events_per_parameter", n=per_parameter))
+    return message("model.on_unseen_patients", parts=parts) if parts else message("model.no_figures")
 
 
 def widest_hazard_ratio(standard_errors: Mapping[str, float], ranges: Mapping[str, tuple[float, float]]) -> float:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from config.errors import SettingsError
 from config.indication.conventions import Z_95
 from config.indication.vocabulary import ConditionState
+from config.messages.message import message
 
 SHIPPED = Path(__file__).parent / "trial_evidence.toml"
 # Key of the manifest: title -> {"mean", "ci95", "n", "horizon_months", "by_month": {month: {"mean", "ci95"}}},
@@ -161,24 +162,30 @@ def compare_with_trials(content: Mapping[str, Any], evidence: TrialEvidence) -> 
         horizon of a trial is compared at that of the decision, and the text says so.
     """
     if not evidence.deciding:
-        text = "The table of randomised evidence has no trial that decides; the mean effect was not compared."
+        text = message("trial_evidence.no_deciding_trial")
         return EvidenceVerdict(ConditionState.NOT_CHECKED, text)
     compared = [(trial, list(_effects(content, trial.horizon_months))) for trial in evidence.deciding]
     if not any(effects for _, effects in compared):
-        text = "The manifest states no mean predicted effect; it was not compared with randomised trials."
+        text = message("trial_evidence.no_effect")
         return EvidenceVerdict(ConditionState.NOT_CHECKED, text)
     agreeing = {effect.title for trial, effects in compared for effect in effects if trial.contains(effect.mean)}
     is_outside = any(effect.title not in agreeing for _, effects in compared for effect in effects)
     sentences = []
     for trial, effects in compared:
         low, high = trial.difference_ci95 or (None, None)  # a trial that decides has one
-        stated = " and ".join(effect.text(trial.horizon_months) for effect in effects)
+        stated = [effect.text(trial.horizon_months) for effect in effects]
         sentences.append(
-            f"expected {_points(low)} to {_points(high)} points at {trial.horizon_months} months ({trial.source}: "
-            f"{_points(trial.difference)}), found {stated}"
+            message(
+                "trial_evidence.compared",
+                low=_points(low),
+                high=_points(high),
+                month=trial.horizon_months,
+                source=trial.source,
+                difference=_points(trial.difference),
+                stated=stated,
+            )
         )
-    says = "disagrees with" if is_outside else "agrees with"
-    text = f"The mean predicted gain of induction chemotherapy {says} randomised evidence: {'; '.join(sentences)}."
+    text = message("trial_evidence.disagrees" if is_outside else "trial_evidence.agrees", compared=sentences)
     return EvidenceVerdict(ConditionState.NOT_MET if is_outside else ConditionState.MET, text)
 
 
@@ -186,14 +193,17 @@ def compare_with_trials(content: Mapping[str, Any], evidence: TrialEvidence) -> 
 class _Effect:
     """A stated mean effect of a group of patients at a horizon, with its interval as text."""
 
+    key: str
     title: str
     mean: float
     interval: str
     month: int | None
 
     def text(self, wanted_month: int) -> str:
-        at = "" if self.month in (None, wanted_month) else f" at {self.month} months"
-        return f"{_points(self.mean)}{self.interval}{at} in {self.title}"
+        stated = {"mean": _points(self.mean), "interval": self.interval, "group": message(f"effect.{self.key}")}
+        if self.month in (None, wanted_month):
+            return message("trial_evidence.effect", **stated)
+        return message("trial_evidence.effect_at_month", **stated, month=self.month)
 
 
 def _effects(content: Mapping[str, Any], month: int) -> Iterator[_Effect]:
@@ -211,9 +221,13 @@ def _effects(content: Mapping[str, Any], month: int) -> Iterator[_Effect]:
             continue
         interval = figures.get("ci95")
         is_pair = isinstance(interval, list | tuple) and len(interval) == 2
-        shown = f" ({_points(interval[0])} to {_points(interval[1])})" if is_pair and interval else ""
-        yield _Effect(title, float(mean), shown, month if figures is there else stated.get("horizon_months"))
+        shown = (
+            message("trial_evidence.interval", low=_points(interval[0]), high=_points(interval[1]))
+            if is_pair and interval
+            else ""
+        )
+        yield _Effect(key, title, float(mean), shown, month if figures is there else stated.get("horizon_months"))
 
 
 def _points(fraction: float | None) -> str:
-    return "unknown" if fraction is None else f"{100 * fraction:+.1f}"
+    return message("part.unknown") if fraction is None else f"{100 * fraction:+.1f}"

@@ -13,6 +13,8 @@ from typing import Any
 from config.bundle_origin import demonstration_signs
 from config.indication.conventions import Z_95
 from config.indication.vocabulary import TreatmentArm
+from config.messages.catalogue import CATALOGUE
+from config.messages.message import message
 
 OUT_OF_FOLD = "out_of_fold"
 ARMS = tuple(arm.value for arm in (TreatmentArm.CCRT, TreatmentArm.ICT_CCRT))
@@ -55,13 +57,19 @@ class UnseenFigures:
     @property
     def words(self) -> str:
         """The title for a sentence."""
-        return self.title.replace("_", " ")
+        return group_words(self.title)
 
     @property
     def c_text(self) -> str:
         """The C-index with its interval."""
-        interval = "" if self.ci95 is None else f" ({self.ci95[0]:.3f} to {self.ci95[1]:.3f})"
-        return f"{self.c_index:.3f}{interval}"
+        if self.ci95 is None:
+            return f"{self.c_index:.3f}"
+        return message("model.value_and_interval", value=self.c_index, low=self.ci95[0], high=self.ci95[1])
+
+
+def group_words(title: str) -> str:
+    """Return the title of a group of patients or phantoms for a sentence."""
+    return message(f"group.{title}") if f"group.{title}" in CATALOGUE else title.replace("_", " ")
 
 
 def unseen_figures(content: Mapping[str, Any]) -> list[UnseenFigures]:

@@ -15,6 +15,7 @@ from pydicom import Dataset
 from pydicom.datadict import dictionary_VM, dictionary_VR, keyword_for_tag
 from pydicom.dataelem import DataElement
 
+from config.messages.message import message
 from dicom_sr.header.characters import UTF8, Labels, character_set_of, text_of
 from dicom_sr.header.item_rules import ONE_ITEM, missing_in
 from dicom_sr.header.value_rules import RULES, expected_instead, values_of
@@ -80,8 +81,7 @@ class RefusedValue:
         """Return the quality finding of the report about this value."""
         return Reason(
             FINDING,
-            f"{self.keyword} of the MR: expected {self.expected}, found {self.found}; it is left empty in the report. "
-            "Correct it in the system that wrote it.",
+            message("header_value.left_empty", keyword=self.keyword, expected=self.expected, found=self.found),
         )
 
 
@@ -106,8 +106,8 @@ class _Copy:
         except (ReportError, *UNREADABLE) as error:
             encoding = self.actual or labels[0]
             raw = getattr(source.get_item(keyword), "value", None)
-            found = f"the bytes {raw[:12]!r}" if isinstance(raw, bytes) else type(error).__name__
-            return self.refuse(path + keyword, f"text in {encoding}", found)
+            found = message("header_value.bytes", bytes=raw[:12]) if isinstance(raw, bytes) else type(error).__name__
+            return self.refuse(path + keyword, message("header_value.text_in", encoding=encoding), found)
         expected = expected_instead(keyword, text)
         if expected is not None:
             return self.refuse(path + keyword, expected, _quoted(text))
@@ -119,7 +119,9 @@ class _Copy:
         try:
             items = list(source[keyword].value or ())
         except UNREADABLE as error:
-            return self.refuse(path + keyword, "a sequence", f"one that cannot be read ({type(error).__name__})")
+            return self.refuse(
+                path + keyword, "a sequence", message("header_value.unreadable", kind=type(error).__name__)
+            )
         if not all(isinstance(item, Dataset) for item in items):
             return self.refuse(path + keyword, "a sequence", "a value")
         if keyword in ONE_ITEM and len(items) > 1:
@@ -140,7 +142,7 @@ class _Copy:
                     copied.add(element)
         missing = missing_in(sequence, copied) if len(self.refused) == refused_before else None
         if missing is not None:
-            self.refuse(path + missing, "a value beside the others of its item", "none")
+            self.refuse(path + missing, message("header_value.beside_item"), "none")
         # A code without its meaning, or an identifier without its issuer, says something else than the whole item.
         return copied if len(self.refused) == refused_before else None
 
@@ -148,7 +150,9 @@ class _Copy:
         try:
             return deepcopy(source[keyword])
         except UNREADABLE as error:
-            return self.refuse(path + keyword, f"a value of VR {dictionary_VR(keyword)}", type(error).__name__)
+            return self.refuse(
+                path + keyword, message("header_value.value_of_vr", vr=dictionary_VR(keyword)), type(error).__name__
+            )
 
     def refuse(self, keyword: str, expected: str, found: str) -> DataElement | None:
         """Note a value that is not copied; returns None, the element that there is not."""
@@ -197,7 +201,7 @@ def _complete_clinical_trial(attributes: Dataset, copy: _Copy) -> None:
     is_damaged = any(refused.keyword.startswith(CLINICAL_TRIAL) for refused in copy.refused)
     missing = [names[0] for names in TRIAL_REQUIRES if not any(name in attributes for name in names)]
     if present and missing and not is_damaged:
-        copy.refuse(missing[0], "a value beside the others of the clinical trial", "none")
+        copy.refuse(missing[0], message("header_value.beside_trial"), "none")
     if is_damaged or missing:
         for keyword in present:
             del attributes[keyword]

@@ -18,6 +18,7 @@ from dicom_sr.objects.segmentation import build_segmentations, ordered_as_masks
 from dicom_sr.objects.validation import check_report, validate
 from dicom_sr.page.heading import PatientCaption
 from dicom_sr.page.layout import page_pixels, pages_pdf, render_pages
+from dicom_sr.report.localised import localised
 from dicom_sr.report.report_inputs import (
     GuidelineText,
     Language,
@@ -79,7 +80,7 @@ def build_objects(
     report = in_zone_of_site(report, options)
     built = ordered_as_masks(segmentations, sources)
     objects = [_object(kind, ds) for kind, ds in _datasets(report, sources, pictures, options, start, built)]
-    validate(objects, report, sources)
+    validate(objects, localised(report, options.language), sources)
     return objects
 
 
@@ -96,6 +97,8 @@ def _datasets(
     # Both forms are started before anything else is built; the PDF, which takes longer, first.
     draw: dict[ObjectKind, Callable[..., Any]] = {"pdf": printed_pages, "sc": shown_pages}
     drawn = {kind: start(function, *page) for kind, function in draw.items() if kind in options.kinds}
+    # Not before: without a Chinese font the pages are in English.
+    report = localised(report, options.language)
     if "seg" in options.kinds:
         # Before the SR, whose measurement group refers to them and whose evidence lists them.
         segmentations = build_segmentations(report, sources, options)

@@ -21,6 +21,7 @@ from dicom_sr.content.regimen_groups import assumed_category
 from dicom_sr.header.attributes import MANUFACTURER, MODEL_NAME
 from dicom_sr.header.uids import NAMESPACE, device_uid, uid_for
 from dicom_sr.report import numbers
+from dicom_sr.report.localised import localised
 from dicom_sr.report.plain_text import ebv_condition, summary_text
 from dicom_sr.report.report_inputs import ReportOptions
 from dicom_sr.report.treatment_report import NOT_DETECTED, ArmResult, Scenario, TreatmentReport
@@ -66,6 +67,7 @@ def fhir_bundle(
     FHIR R4: Bundle, DiagnosticReport, RiskAssessment, Observation, Device.
     """
     options = options or ReportOptions()
+    report = localised(report, options.language)
     subject = {"identifier": {"system": patient_system, "value": report.patient_id}}
     device = _device(report)
     # A withdrawal states no value: an input may be what was wrong.

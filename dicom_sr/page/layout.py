@@ -23,6 +23,7 @@ from dicom_sr.page.heading import BANNER_HEIGHT, PatientCaption, banner, heading
 from dicom_sr.page.page_words import page_words
 from dicom_sr.page.text_flow import Paragraph, draw_lines, height_of, lines_of
 from dicom_sr.page.verdict import verdict
+from dicom_sr.report.localised import localised
 from dicom_sr.report.report_inputs import GuidelineText, Language, PagePictures, SequencePicture, Style
 from dicom_sr.report.treatment_report import TreatmentReport
 from dicom_sr.report.wording import ENGLISH, WORDINGS, Wording
@@ -111,9 +112,10 @@ def render_pages(
         The answer is on the first; for `page_pixels` (dark) and `pages_pdf` (light).
     """
     chinese = fonts.chinese_font()
-    words = WORDINGS[language] if chinese else ENGLISH
+    shown = language if chinese else "en"
+    words = WORDINGS[shown]
     content = PageContent(
-        report, pictures, style, words, _readable(patient or PatientCaption(), chinese), guideline
+        localised(report, shown), pictures, style, words, _readable(patient or PatientCaption(), chinese), guideline
     )  # fmt: skip
     with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
         return _compose(content, chinese)

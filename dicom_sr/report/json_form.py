@@ -11,6 +11,7 @@ from enum import Enum
 from typing import Any
 
 from config.indication.vocabulary import ReportStatus, Severity, TreatmentArm
+from config.messages import stored as messages
 from dicom_sr.report.errors import UnreadableReportError
 from dicom_sr.report.plain_text import answer_lines
 from dicom_sr.report.treatment_report import ArmResult, Reason, Scenario, Stability, Stage, TreatmentReport
@@ -30,7 +31,7 @@ def dump(report: TreatmentReport) -> dict[str, Any]:
     dict
         Nested dictionaries, lists, strings, numbers; `load` returns an equal report from it.
     """
-    return typing.cast(dict[str, Any], _plain(report))
+    return typing.cast(dict[str, Any], messages.to_json(_plain(report)))
 
 
 def load(document: Mapping[str, Any]) -> TreatmentReport:
@@ -52,7 +53,7 @@ def load(document: Mapping[str, Any]) -> TreatmentReport:
         A field is missing or has another type.
     """
     try:
-        return typing.cast(TreatmentReport, _typed(TreatmentReport, document))
+        return typing.cast(TreatmentReport, _typed(TreatmentReport, messages.from_json(document)))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnreadableReportError(f"expected a report as JSON, found another document: {error}") from error
 
@@ -76,7 +77,7 @@ def to_json(report: TreatmentReport, status: ReportStatus | None = None) -> dict
     # With unknown EBV DNA there are two scenarios, and no number at the top level that a program could take for the
     # result.
     single = report.scenarios[0] if len(report.scenarios) == 1 else None
-    document = {
+    document: dict[str, Any] = {
         "patient_id": report.patient_id,
         "study_instance_uid": report.study_instance_uid,
         **_scenario(report, single),
@@ -119,7 +120,7 @@ def to_json(report: TreatmentReport, status: ReportStatus | None = None) -> dict
             }
             for scenario in report.scenarios
         }
-    return document
+    return typing.cast(dict[str, Any], messages.to_json(document))
 
 
 def _scenario(report: TreatmentReport, scenario: Scenario | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any
 
 from config.indication.conventions import round_to
+from config.messages.message import Message
 
 LINE_BREAK = "\n"
 
@@ -68,6 +69,8 @@ def _normalised(value: Any, decimals: int | None) -> Any:
     # bool is an int and the enumerations are str: neither must be rounded or cleaned.
     if isinstance(value, Enum | bool):
         return value
+    if isinstance(value, Message):
+        return value if clean_text(value) == value else value.with_texts(clean_text)
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, int | float):

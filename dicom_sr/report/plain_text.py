@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from config.indication.vocabulary import Answer, ConditionState, EbvCategory, Severity, TreatmentArm
 from config.severities import invalidates
 from dicom_sr.report import answer_text, numbers
+from dicom_sr.report.localised import localised
 from dicom_sr.report.report_inputs import Language
 from dicom_sr.report.report_status import Withdrawal
 from dicom_sr.report.treatment_report import Fact, Scenario, Scores, TreatmentReport
@@ -24,13 +25,14 @@ def plain_text(report: TreatmentReport, language: Language = "en") -> str:
     report : TreatmentReport
         Any report, also a refusal.
     language : Language
-        Language of the words; reasons and sources keep the language in which they were recorded.
+        Language of the words; what an earlier version recorded stays in English.
 
     Returns
     -------
     str
         Paragraphs for a fixed-width font: summary, conditions of use, table, inputs, notes; the answer is in the first.
     """
+    report = localised(report, language)
     parts = [
         summary_text(report, language),
         condition_lines(report, language, title=True),
@@ -58,7 +60,7 @@ def summary_text(report: TreatmentReport, language: Language = "en") -> str:
         of use that are not met or were not checked, then one line per scenario and horizon, the latest horizon first;
         for a refusal its reasons and the conditions.
     """
-    words = WORDINGS[language]
+    words, report = WORDINGS[language], localised(report, language)
     # First, since viewers show the beginning of a long text only.
     lines = [words.demonstration] if report.model.demonstration else []
     reasons = [f"- {reason.text}" for reason in report.refusals]

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from config.decision_policy import DecisionPolicy
 from config.indication.vocabulary import SeriesRole
+from config.messages.message import message, sentences
 from config.settings import Settings
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance, arrival_order
 from node.cases.chosen_volumes import series_request, volume_findings
@@ -228,7 +229,7 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     is_incomplete = any(gap.outcome == "incomplete" for gap in content.gaps)
     content.gaps += quarantine_gaps(inputs, by_uid, is_incomplete)
     if inputs.hold:
-        content.gaps.append(Gap("held", "administrator_hold", f"An administrator holds this case: {inputs.hold}"))
+        content.gaps.append(Gap("held", "administrator_hold", message("administrator_hold.by", because=inputs.hold)))
     return content
 
 
@@ -245,11 +246,7 @@ def _issuer_conflict(inputs: CaseInputs) -> str | None:
     """Two issuers may have given one Patient ID to two persons; without an issuer in the images nothing tells which."""
     if inputs.issuer or len(inputs.facts.issuers) < 2:
         return None
-    issuers = " and ".join(inputs.facts.issuers)
-    return (
-        f"Expected facts of one issuer of the Patient ID, found {issuers}, and the images name none; "
-        "say which one is meant with `cptdn studies assign STUDY --issuer`."
-    )
+    return message("identity_mismatch.issuers", issuers=inputs.facts.issuers)
 
 
 def _quarantine_gaps(inputs: CaseInputs) -> list[Gap]:
@@ -365,7 +362,8 @@ def _request(
 
 def _contour_json(contour_object: ContourObject) -> dict[str, Any]:
     header, roi = contour_object.instance.header, contour_object.roi
-    approved = " It is approved." if contour_object.approved else ""
+    reasons = [roi.reason] if roi else []
+    approved = [message("contour.approved")] if contour_object.approved else []
     return {
         "kind": contour_object.kind,
         "sop_instance_uid": contour_object.instance.sop_instance_uid,
@@ -374,7 +372,7 @@ def _contour_json(contour_object: ContourObject) -> dict[str, Any]:
         "study_instance_uid": str(header.get("StudyInstanceUID") or ""),
         "roi_number": roi.number if roi else None,
         "roi_name": roi.name if roi else None,
-        "reason": f"{roi.reason if roi else ''}{approved}",
+        "reason": sentences([*reasons, *approved]),
     }
 
 
@@ -400,17 +398,17 @@ def _quality(content: _Content, eligibility: Eligibility) -> list[tuple[str, str
         contour_object = content.by_series.get(summary.key)
         link = contour_object.links.get(summary.key) if contour_object else None
         if link is not None and link.by == "registration":
-            warnings.append(("contour_registered", f"The contour reaches the {role} through a spatial registration."))
+            warnings.append(("contour_registered", message("contour_registered.role", role=role)))
         step_mm = summary.stack.step_mm or 0.0
         # 2D only: in a 3D acquisition the step follows from interpolation as well.
         if summary.header.get("MRAcquisitionType") == "2D" and step_mm > THICK_SLICES_MM:
-            warnings.append(("thick_slices", f"The slices of the {role} are {step_mm:g} mm apart."))
+            warnings.append(("thick_slices", message("thick_slices.distance", role=role, step=step_mm)))
     used = {contour_object.instance.sop_instance_uid for contour_object in content.by_series.values()}
     if len(used) > 1:
-        warnings.append(("several_structure_sets", "The sequences have structure sets of their own."))
+        warnings.append(("several_structure_sets", message("several_structure_sets.own")))
     best = content.contours.best
     if best is not None and not best.approved and best.kind == "RTSTRUCT":
-        warnings.append(("contour_not_approved", f"{best.name} is not approved."))
+        warnings.append(("contour_not_approved", message("contour_not_approved.name", contour=best.name)))
     if content.contours.newer:
         warnings.append(("newer_contour", content.contours.newer))
     return warnings
@@ -431,7 +429,7 @@ def _explained_series(content: _Content) -> list[dict[str, Any]]:
         else:
             first["n_volumes"] = first.get("n_volumes", 1) + 1
     for entry in together.values():
-        entry["reason"] = f"{entry['reason']} The same for {entry.get('n_volumes', 1) - 1} more volumes of its series."
+        entry["reason"] = message("series.same_for_volumes", reason=entry["reason"], n=entry.get("n_volumes", 1) - 1)
     return entries
 
 

@@ -7,9 +7,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from config.errors import InputError
+from config.messages import stored as messages
 from node.cases.clinical_facts import ClinicalFacts
 from node.cases.freezing import Freeze
 
@@ -180,6 +181,9 @@ class ComputeRequest:
 
     def to_json(self) -> dict[str, Any]:
         """Return a JSON document; `from_json` of it is an equal value."""
+        return cast(dict[str, Any], messages.to_json(self._plain()))
+
+    def _plain(self) -> dict[str, Any]:
         lists = {name: [dict(entry) for entry in getattr(self, name)] for name in _LISTS}
         return {**asdict(self), **lists}
 
@@ -202,6 +206,7 @@ class ComputeRequest:
         InputError
             Naming the keys that are missing or unknown.
         """
+        document = messages.from_json(document)
         known = set(cls.__dataclass_fields__)
         # Jobs of an earlier version may be queued while the program is upgraded.
         missing = known - {"registrations", *_LISTS, "character_set", "facts_until"} - set(document)
@@ -222,7 +227,7 @@ class ComputeRequest:
             64 hexadecimal digits, over canonical JSON without reasons, provenance and warnings: a fact that is sent
             again from another source must not lead to another computation.
         """
-        document = _without(self.to_json())
+        document = _without(self._plain())
         # ASCII and sorted keys: the same bytes on each machine and Python version.
         canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(canonical.encode("ascii")).hexdigest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from config.messages.message import message
 from node.cases.series_summary import SeriesSummary
 from node.cases.volume_roles import volume_list
 
@@ -34,16 +35,22 @@ def series_request(summary: SeriesSummary, digests: Mapping[str, str], reason: s
 
 def volume_findings(role: str, summary: SeriesSummary) -> list[tuple[str, str]]:
     """Sentences about what was chosen among the images of a series, left out, or joined."""
-    findings = []
+    findings: list[tuple[str, str]] = []
     if summary.volume_names:
-        text = f"The series of the {role} contains {len(summary.volume_names)} volumes ({volume_list(summary)})"
-        findings.append(("volume_of_series", f"{text}; {summary.volume.name} ({summary.volume.text}) was used."))
+        text = message(
+            "volume_of_series.used",
+            role=role,
+            n=len(summary.volume_names),
+            volumes=volume_list(summary),
+            name=summary.volume.name,
+            text=summary.volume.text,
+        )
+        findings.append(("volume_of_series", text))
     if summary.volume.left_out:
         number = len(summary.volume.left_out)
-        text = f"{number} images of the {role} repeat others pixel by pixel under other UIDs and were left out."
+        text = message("duplicate_slice.of_role", number=number, role=role)
         findings.append(("duplicate_slice", text))
     if summary.joined:
-        uids = " and ".join(summary.series_uids)
-        text = f"The slices of the {role} are in {len(summary.joined)} series ({uids}), which were joined."
+        text = message("series_joined.of_role", role=role, n=len(summary.joined), uids=summary.series_uids)
         findings.append(("series_joined", text))
     return findings

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
+from config.messages.message import message
 from node.cases.diagnosis import Diagnosis
 from node.cases.ebv_dna import EbvValue, parse_ebv_dna
 from node.cases.stage import StageValue, parse_stage
@@ -127,8 +128,10 @@ class LaterFact:
     @property
     def sentence(self) -> str:
         """The whole sentence for explanation, page and report."""
-        of = f" of {self.day.isoformat()}" if self.day else ""
-        return f"{_LABELS.get(self.name, self.name)} {self.text}{of} was recorded and not used: {self.why}."
+        label = message(f"fact.{self.name}") if self.name in _LABELLED else self.name
+        if self.day is None:
+            return message("later_fact.without_day", label=label, value=self.text, why=self.why)
+        return message("later_fact.of_day", label=label, value=self.text, day=self.day, why=self.why)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON document of `studies explain`."""
@@ -136,10 +139,7 @@ class LaterFact:
         return {"fact": self.name, "value": self.text, "of": day, "source": self.source, "text": self.sentence}
 
 
-_LABELS = {
-    "ebv_dna": "EBV DNA", "stage": "The stage", "treatment_start": "The start of treatment",
-    "prior_treatment": "The prior treatment", "birth_date": "The birth date", "diagnosis": "The diagnosis",
-}  # fmt: skip
+_LABELLED = ("ebv_dna", "stage", "treatment_start", "prior_treatment", "birth_date", "diagnosis")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from config.messages.message import message, pieces, sentences
 from node.cases.contour_choice import ContourObject, Contours, sentence_if_not_covered
 from node.cases.series_roles import ROLES, RoleDecision
 from node.cases.series_summary import SeriesSummary
@@ -74,13 +75,17 @@ def role_gaps(
             names_of: dict[str, list[str]] = {}
             for d in questions[:MAX_NAMED_QUESTIONS]:
                 names_of.setdefault(d.reason, []).append(series[d.key].name)
-            named = "; ".join(f"{' and '.join(names)}: {reason}" for reason, names in names_of.items())
+            named: list[str] = [
+                message("ambiguous_series.question", names=names, reason=reason) for reason, names in names_of.items()
+            ]
             if len(questions) > MAX_NAMED_QUESTIONS:
-                named += f"; and {len(questions) - MAX_NAMED_QUESTIONS} more"
-            gaps.append(Gap("held", "ambiguous_series", f"Which series is the {role} needs a decision. {named}"))
+                named.append(message("ambiguous_series.more", n=len(questions) - MAX_NAMED_QUESTIONS))
+            text = message("ambiguous_series.which", role=role, questions=named)
+            gaps.append(Gap("held", "ambiguous_series", text))
         else:
             hint = _nearest_candidates(role, decisions, series)
-            gaps.append(Gap("incomplete", "missing_series", f"The {role} series is missing.{hint}", role))
+            text = message("missing_series.none", role=role, hint=hint)
+            gaps.append(Gap("incomplete", "missing_series", text, role))
     return gaps
 
 
@@ -100,7 +105,7 @@ def geometry_gaps(chosen: Mapping[str, SeriesSummary]) -> list[Gap]:
     gaps = []
     for role, summary in chosen.items():
         for code, text in summary.stack.findings:
-            sentence = f"{role} {summary.name}: {text}."
+            sentence = message("stack.defect", role=role, series=summary.name, defect=text)
             # Lost on the way, most likely: a PACS may have them. The other defects are in the images themselves.
             if code == "missing_slice":
                 gaps.append(Gap("incomplete", code, sentence, summary.series_instance_uid))
@@ -132,16 +137,14 @@ def contour_gaps(
     gaps = [Gap("held", code, text, REGISTRATION if code == mismatch else "") for code, text in contours.findings]
     if contours.best is None:
         if not gaps:
-            notes = "".join(f" {text}" for text in contours.notes)
-            sentence = f"The contour of the primary tumour is missing.{notes}"
+            sentence = sentences([message("missing_contour.none"), *contours.notes])
             gaps.append(Gap("incomplete", "missing_contour", sentence, CONTOUR))
         return gaps
     for role, summary in chosen.items():
         contour_object = by_series.get(summary.key)
         if contour_object is None:
-            sentence = (
-                f"{contours.best.name} is not in the frame of reference of the {role} {summary.name}, "
-                "and no rigid registration joins them."
+            sentence = message(
+                "frame_of_reference_mismatch.role", contour=contours.best.name, role=role, series=summary.name
             )
             gaps.append(Gap("held", mismatch, sentence, REGISTRATION))
         elif (not_covered := sentence_if_not_covered(contour_object, summary)) is not None:
@@ -153,6 +156,9 @@ def _nearest_candidates(role: str, decisions: Sequence[RoleDecision], series: Ma
     """Sentences about series of the right weighting that cannot be used, else about series of unknown weighting."""
     rejected = [d for d in decisions if d.role == "other" and d.reason.startswith(f"{role}, but")]
     if rejected:
-        return "".join(f" {series[d.key].name} is {d.reason}" for d in rejected[:MAX_NAMED_SERIES])
+        return pieces(
+            message("missing_series.rejected", series=series[d.key].name, reason=d.reason)
+            for d in rejected[:MAX_NAMED_SERIES]
+        )
     undecided = [d for d in decisions if d.role == "ambiguous" and d.possible_role is None]
-    return "".join(f" It may be {series[d.key].name}: {d.reason}" for d in undecided[:2])
+    return pieces(message("missing_series.possible", series=series[d.key].name, reason=d.reason) for d in undecided[:2])

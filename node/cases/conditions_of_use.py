@@ -12,6 +12,7 @@ from typing import Any
 
 from config.bundle_conditions import ModelCondition
 from config.indication.vocabulary import Condition, ConditionState
+from config.messages.message import message
 from node.cases.clinical_facts import ClinicalFacts
 from node.cases.contour_choice import ContourObject
 from node.cases.eligibility_answers import Eligibility
@@ -92,14 +93,14 @@ def _treatment_naive(case: CheckedCase) -> Answer:
         return ConditionState.NOT_MET, refusals[0]
     prior = case.facts.prior_treatment
     if prior is None:
-        return ConditionState.NOT_CHECKED, "Whether the tumour was treated before is not recorded."
-    return ConditionState.MET, f"Recorded as not treated before ({prior.provenance.source})."
+        return ConditionState.NOT_CHECKED, message("condition.treatment_not_recorded")
+    return ConditionState.MET, message("condition.untreated", source=prior.provenance.source)
 
 
 def _prior_malignancy(case: CheckedCase) -> Answer:
     if case.eligibility.other_tumour:
-        return ConditionState.NOT_MET, f"Another tumour is recorded: {case.eligibility.other_tumour}."
-    return ConditionState.NOT_CHECKED, "Earlier malignancies are not recorded."
+        return ConditionState.NOT_MET, message("condition.other_tumour", other_tumour=case.eligibility.other_tumour)
+    return ConditionState.NOT_CHECKED, message("condition.malignancies_not_recorded")
 
 
 def _mr_age(case: CheckedCase) -> Answer:
@@ -113,37 +114,39 @@ def _mr_age(case: CheckedCase) -> Answer:
 
 def _contrast(case: CheckedCase) -> Answer:
     if case.ce_t1w is None:
-        return ConditionState.NOT_CHECKED, "No series has the role CE-T1w."
+        return ConditionState.NOT_CHECKED, message("condition.no_ce_t1w")
     agents = recorded_agents(case.ce_t1w)
     if agents:
-        return ConditionState.MET, f"Recorded in the CE-T1w: {', '.join(agents)}."
+        return ConditionState.MET, message("condition.contrast_recorded", agents=agents)
     return (
         ConditionState.NOT_CHECKED,
-        f"No contrast agent is recorded in the CE-T1w ({case.ce_t1w_reason.rstrip('.')}).",
+        message("condition.contrast_not_recorded", why=case.ce_t1w_reason),
     )
 
 
 def _contour_approved(case: CheckedCase) -> Answer:
     if not case.contours:
-        return ConditionState.NOT_CHECKED, "There is no contour."
+        return ConditionState.NOT_CHECKED, message("condition.no_contour")
     unapproved = [contour for contour in case.contours if not contour.approved]
     if not unapproved:
-        return ConditionState.MET, f"{_names(case.contours)}: approved."
+        return ConditionState.MET, message("condition.contour_approved", names=_names(case.contours))
     # A segmentation has no attribute for an approval (PS3.3 A.51).
     if all(contour.kind == "SEG" for contour in unapproved):
-        return ConditionState.NOT_CHECKED, f"{_names(unapproved)}: a segmentation states no approval."
-    return ConditionState.NOT_MET, f"{_names(unapproved)}: not approved."
+        return ConditionState.NOT_CHECKED, message(
+            "condition.segmentation_states_no_approval", names=_names(unapproved)
+        )
+    return ConditionState.NOT_MET, message("condition.contour_not_approved", names=_names(unapproved))
 
 
 def _contour_date(case: CheckedCase) -> Answer:
     study_day = case.eligibility.study_day
     days = [contour.drawn_on for contour in case.contours]
     if study_day is None or not days or None in days:
-        return ConditionState.NOT_CHECKED, "The date of the MR or of the contour is not known."
+        return ConditionState.NOT_CHECKED, message("condition.contour_date_unknown")
     other_days = sorted({day.isoformat() for day in days if day is not None and day != study_day})
     if not other_days:
-        return ConditionState.MET, f"Contour and MR are of {study_day.isoformat()}."
-    return ConditionState.NOT_MET, f"The contour is of {', '.join(other_days)}, the MR of {study_day.isoformat()}."
+        return ConditionState.MET, message("condition.contour_date_same", study_day=study_day)
+    return ConditionState.NOT_MET, message("condition.contour_date_differs", other_days=other_days, study_day=study_day)
 
 
 def _ebv_dna_window(case: CheckedCase) -> Answer:
@@ -151,11 +154,11 @@ def _ebv_dna_window(case: CheckedCase) -> Answer:
     drawn_on = case.eligibility.ebv.get("observed_on")
     if drawn_on is None:
         unknown = case.eligibility.ebv.get("category") == "unknown"
-        return ConditionState.NOT_CHECKED, text if unknown else "The day of the draw is not known."
+        return ConditionState.NOT_CHECKED, text if unknown else message("condition.draw_day_unknown")
     if not case.eligibility.treatment_start:
-        return ConditionState.NOT_CHECKED, f"Drawn on {drawn_on}; treatment start unknown: not checked."
+        return ConditionState.NOT_CHECKED, message("condition.draw_start_unknown", drawn_on=drawn_on)
     if case.eligibility.study_day is None:
-        return ConditionState.NOT_CHECKED, f"Drawn on {drawn_on}; the date of the MR is not known."
+        return ConditionState.NOT_CHECKED, message("condition.draw_mr_day_unknown", drawn_on=drawn_on)
     return ConditionState.MET, text
 
 
@@ -163,22 +166,19 @@ def _ebv_dna_assay(case: CheckedCase) -> Answer:
     # Expert laboratories agreed at an intraclass correlation of 0.59 to 0.70 before harmonising (Le et al., Clin Cancer
     # Res 2013;19:2208), so a number of copies is comparable within an assay only.
     provenance = case.eligibility.ebv.get("provenance") or {}
-    whose = ", ".join(str(provenance[key]) for key in ("assay", "laboratory") if provenance.get(key))
-    text = (
-        f"The threshold depends on the assay; whether the one of this result ({whose or 'not stated'}) agrees with "
-        "that of the cohort is not known."
-    )
+    whose = [str(provenance[key]) for key in ("assay", "laboratory") if provenance.get(key)]
+    text = message("condition.assay", whose=whose) if whose else message("condition.assay_not_stated")
     return ConditionState.NOT_CHECKED, text
 
 
 def _by_the_worker(case: CheckedCase) -> Answer:
-    return ConditionState.NOT_CHECKED, "Is checked when the study is computed."
+    return ConditionState.NOT_CHECKED, message("condition.checked_by_the_computation")
 
 
 def _of_model(condition: Condition) -> Callable[[CheckedCase], Answer]:
     def check(case: CheckedCase) -> Answer:
         answers = [(each.state, each.text) for each in case.of_model if each.code is condition]
-        return answers[0] if answers else (ConditionState.NOT_CHECKED, "Is checked when a bundle computes the study.")
+        return answers[0] if answers else (ConditionState.NOT_CHECKED, message("condition.checked_by_a_bundle"))
 
     return check
 

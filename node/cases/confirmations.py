@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
-from node.cases.study_purpose import CONFIRMABLE, HOW_TO_CONFIRM
+from config.messages.message import message
+from node.cases.study_purpose import CONFIRMABLE, question_of
 
 __all__ = ["CONFIRMABLE", "separate_confirmed"]
 
@@ -41,12 +42,15 @@ def separate_confirmed(
     pair of (list of questions, list of (code, sentence))
         The open ones, and a warning for the report for each that was answered.
     """
-    still_open, warnings = [], []
+    still_open: list[Question] = []
+    warnings: list[tuple[str, str]] = []
     for question in questions:
         answer = confirmations.get(question.code)
         if question.code in CONFIRMABLE and answer is not None and answer.get("text") == question.text:
-            sentence = question.text.removesuffix(HOW_TO_CONFIRM.format(code=question.code))
-            warnings.append((question.code, f"{sentence} Confirmed by {answer.get('by')}: {answer.get('because')}"))
+            text = message(
+                "confirmed", question=question_of(question.text), by=answer.get("by"), because=answer.get("because")
+            )
+            warnings.append((question.code, text))
         else:
             still_open.append(question)
     return still_open, warnings

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from config.errors import IneligibleStudyError, InputError
+from config.messages.message import message
 from node.cases.case_inputs import StoredInstance
 from node.cases.contour_references import ContourPlaces, referenced_keys
 from node.cases.dates import parse_date
@@ -179,7 +180,9 @@ def find_contours(
         ROI does not, because sites save organs at risk in structure sets of their own.
     """
     registrations = [instance for instance in related if instance.header.get("SOPClassUID") == SPATIAL_REGISTRATION]
-    contour_objects, findings, notes = [], [], []
+    contour_objects: list[ContourObject] = []
+    findings: list[Finding] = []
+    notes: list[str] = []
     places = ContourPlaces.of(series)
     for instance in related:
         kind = KINDS.get(str(instance.header.get("SOPClassUID")))
@@ -189,14 +192,19 @@ def find_contours(
         if not _concerns(contour_object, study_uid):
             # Without a tumour ROI, or of another patient, the object says nothing about this case and is not mentioned.
             if contour_object.roi is not None and patient_difference(patient, instance.header) is None:
-                notes.append(f"{contour_object.name} is in another frame of reference and no registration joins it.")
+                notes.append(message("contour.in_other_frame", contour=contour_object.name))
             continue
         difference = patient_difference(patient, instance.header)
         if difference is not None:
-            findings.append(("identity_mismatch", f"{contour_object.name} refers to this study, but {difference}."))
+            findings.append(
+                (
+                    "identity_mismatch",
+                    message("identity_mismatch.contour", contour=contour_object.name, difference=difference),
+                )
+            )
         # REJECTED is a statement of a person (PS3.3 C.8.8.16); UNAPPROVED is only the absence of one.
         elif str(instance.header.get("ApprovalStatus") or "").upper() == "REJECTED":
-            notes.append(f"{contour_object.name} is rejected and was left out.")
+            notes.append(message("contour.rejected", contour=contour_object.name))
         else:
             contour_objects.append(contour_object)
     contour_objects.sort(key=lambda each: each.rank, reverse=True)
@@ -230,7 +238,7 @@ def sentence_if_not_covered(contour_object: ContourObject, summary: SeriesSummar
     if box_contains(bounds, extent, (summary.stack.step_mm or 0.0) + 1.0):
         return None
     name = contour_object.roi.name if contour_object.roi else ""
-    return f"The contour {name!r} reaches beyond the slices of {summary.name}."
+    return message("contour_not_covered.beyond_slices", name=name, series=summary.name)
 
 
 def _contour_object(
@@ -365,16 +373,15 @@ def _newer_unapproved(usable: Sequence[ContourObject]) -> str:
     if not newer:
         return ""
     latest = max(newer, key=lambda each: _drawn_at(each.instance.header))
-    return (
-        f"The approved {used.name} of {_day(used)} is used; {latest.name} of {_day(latest)} is newer and not approved: "
-        "approve it if it corrects the contour."
+    return message(
+        "newer_contour.not_approved", used=used.name, used_day=_day(used), latest=latest.name, latest_day=_day(latest)
     )
 
 
 def _day(contour_object: ContourObject) -> str:
     written = _drawn_at(contour_object.instance.header)
     if not written[:8].isdigit() or len(written) < 8:
-        return "an unknown day"
+        return message("part.unknown_day")
     clock = written[8:]
     at = f" {clock[:2]}:{clock[2:4]}" if len(clock) >= 4 and clock[:4].isdigit() else ""
     return f"{written[:4]}-{written[4:6]}-{written[6:8]}{at}"
@@ -382,10 +389,12 @@ def _day(contour_object: ContourObject) -> str:
 
 def _problem(contour_object: ContourObject) -> Finding:
     if contour_object.problem is not None:
-        return contour_object.problem[0], f"In {contour_object.name} {contour_object.problem[1]}."
+        return contour_object.problem[0], message(
+            "contour.in_object", contour=contour_object.name, problem=contour_object.problem[1]
+        )
     return (
         "frame_of_reference_mismatch",
-        f"{contour_object.name} names this study, but its frame of reference is not that of any of its series.",
+        message("frame_of_reference_mismatch.study", contour=contour_object.name),
     )
 
 

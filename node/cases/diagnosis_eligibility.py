@@ -11,17 +11,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from config.messages.message import message
 from node.cases.clinical_facts import DiagnosisFact
 from node.cases.diagnosis import Diagnosis, read_diagnosis
 from node.cases.study_purpose import confirmable_text
 
 # The attributes of a header that state a diagnosis, and their names for people.
 HEADER_DIAGNOSES: Mapping[str, str] = {
-    "AdmittingDiagnosesCodeSequence": "admitting diagnosis",
-    "AdmittingDiagnosesDescription": "admitting diagnosis",
-    "ReasonForRequestedProcedureCodeSequence": "reason for the procedure",
-    "ReasonForTheRequestedProcedure": "reason for the procedure",
-    "ReasonForStudy": "reason for the study",
+    keyword: message(f"attribute.{keyword}")
+    for keyword in (
+        "AdmittingDiagnosesCodeSequence",
+        "AdmittingDiagnosesDescription",
+        "ReasonForRequestedProcedureCodeSequence",
+        "ReasonForTheRequestedProcedure",
+        "ReasonForStudy",
+    )
 }
 UNKNOWN, OTHER, CONTRADICTION = "diagnosis_unknown", "diagnosis_not_eligible", "diagnosis_contradiction"
 
@@ -76,13 +80,15 @@ def answer_diagnosis(
         "refused" for recorded facts of another disease, "held" where nothing is recorded, records contradict each
         other, or only the images name another disease.
     """
-    recorded = [(fact.diagnosis, f"({fact.provenance.source})") for fact in facts]
+    recorded: list[tuple[Diagnosis, str]] = [
+        (fact.diagnosis, message("source.in_parentheses", source=fact.provenance.source)) for fact in facts
+    ]
     in_images = _in_images(headers)
-    eligible = [one for one in recorded if one[0].kind == "nasopharyngeal_carcinoma"]
+    eligible: list[tuple[Diagnosis, str]] = [one for one in recorded if one[0].kind == "nasopharyngeal_carcinoma"]
     others = [one for one in recorded if one[0].kind in ("other", "recurrent")]
     if others and not eligible:
         diagnosis, source = others[-1]
-        text = f"The diagnosis is {diagnosis.text!r} {source}; the model is for untreated {disease}."
+        text = message("diagnosis_not_eligible.other", diagnosis=diagnosis.text, source=source, disease=disease)
         return DiagnosisAnswer("refused", OTHER, text, diagnosis.text)
     against = [*others, *(one for one in in_images if one[0].kind in ("other", "recurrent") and one[0].is_tumour)]
     eligible += [one for one in in_images if one[0].kind == "nasopharyngeal_carcinoma"]
@@ -90,7 +96,9 @@ def answer_diagnosis(
         return _contradiction(eligible, against, disease)
     if eligible:
         diagnosis, source = eligible[-1] if len(recorded) == 0 else eligible[0]
-        return DiagnosisAnswer("met", "", f"The diagnosis is {diagnosis.text!r} {source}.", diagnosis.text, "", True)
+        return DiagnosisAnswer(
+            "met", "", message("diagnosis.is", diagnosis=diagnosis.text, source=source), diagnosis.text, "", True
+        )
     return _without(recorded, disease, unknown)
 
 
@@ -98,28 +106,30 @@ def _contradiction(
     eligible: Sequence[tuple[Diagnosis, str]], against: Sequence[tuple[Diagnosis, str]], disease: str
 ) -> DiagnosisAnswer:
     other, source = against[-1]
-    beside = f", beside {eligible[-1][0].text!r} {eligible[-1][1]}" if eligible else ""
-    sentence = f"Expected the diagnosis {disease} alone, found {other.text!r} {source}{beside}."
     if eligible:
-        sentence = confirmable_text(sentence, CONTRADICTION)
+        own, own_source = eligible[-1]
+        sentence = confirmable_text(
+            message(
+                "diagnosis_contradiction.beside",
+                disease=disease, other=other.text, source=source, own=own.text, own_source=own_source,
+            ),
+            CONTRADICTION,
+        )  # fmt: skip
     else:
-        sentence += " Enter the diagnosis with cptdn clinical set PATIENT_ID --diagnosis CODE."
+        sentence = message("diagnosis_unknown.in_images_only", disease=disease, other=other.text, source=source)
     recorded = eligible[-1][0].text if eligible else other.text
     code = CONTRADICTION if eligible else UNKNOWN
     return DiagnosisAnswer("held", code, sentence, recorded, other.text if eligible else "", bool(eligible))
 
 
 def _without(recorded: Sequence[tuple[Diagnosis, str]], disease: str, unknown: str) -> DiagnosisAnswer:
-    found = f"found {recorded[-1][0].text!r} {recorded[-1][1]}" if recorded else "found none"
-    if unknown == "assume":
-        unclear = f" ({found})" if recorded else ""
-        text = f"The diagnosis is not recorded{unclear} and was not checked: {disease} is assumed."
-        return DiagnosisAnswer("assumed", "diagnosis_assumed", text)
-    text = (
-        f"Expected a recorded diagnosis of {disease}, {found}; enter it with cptdn clinical set PATIENT_ID --diagnosis "
-        "C11.9."
-    )
-    return DiagnosisAnswer("held", UNKNOWN, text)
+    code = "diagnosis_assumed" if unknown == "assume" else UNKNOWN
+    if recorded:
+        diagnosis, source = recorded[-1]
+        text = message(f"{code}.unclear", disease=disease, found=diagnosis.text, source=source)
+    else:
+        text = message(f"{code}.none", disease=disease)
+    return DiagnosisAnswer("assumed" if unknown == "assume" else "held", code, text)
 
 
 def _in_images(headers: Iterable[Mapping[str, Any]]) -> list[tuple[Diagnosis, str]]:
@@ -131,5 +141,8 @@ def _in_images(headers: Iterable[Mapping[str, Any]]) -> list[tuple[Diagnosis, st
             for text in value if isinstance(value, list) else [value]:
                 if text:
                     texts[keyword, str(text)] = None
-    read = [(read_diagnosis(text), f"({HEADER_DIAGNOSES[keyword]} in the images)") for keyword, text in sorted(texts)]
+    read = [
+        (read_diagnosis(text), message("source.in_images", what=HEADER_DIAGNOSES[keyword]))
+        for keyword, text in sorted(texts)
+    ]
     return [one for one in read if one[0].kind != "unclear"]

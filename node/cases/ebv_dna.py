@@ -16,6 +16,7 @@ from typing import Literal
 
 from config.errors import IneligibleStudyError
 from config.indication.nasopharynx import NASOPHARYNX
+from config.messages.message import message
 
 Comparator = Literal["=", ">", ">=", "<", "<=", "not-detected", "unknown"]
 Category = Literal[">threshold", "<=threshold", "unknown"]
@@ -174,14 +175,14 @@ def _side(comparator: Comparator, bound: float, threshold: float, inclusive: boo
     if comparator == "<=" and (bound < threshold if inclusive else bound <= threshold):
         return "<=threshold"
     # For example "<10000": the limit of a diluted assay may be above the threshold.
-    raise _refused(f"EBV DNA {given!r} leaves open on which side of {threshold:g} copies/mL it is")
+    raise _refused(message("ebv_dna_unusable.open_side", given=given, threshold=threshold))
 
 
 def _check_specimen(specimen: str | None) -> None:
     plain = unicodedata.normalize("NFKC", specimen or "").strip().lower()
     # "Plasma of whole blood" names both and is plasma.
     if _WHOLE_BLOOD.search(plain) and not re.search(r"plasma|血浆", plain):
-        raise _refused(f"EBV DNA in {specimen} is not interchangeable with plasma; expected plasma or serum")
+        raise _refused(message("ebv_dna_unusable.specimen_differs", specimen=specimen))
 
 
 def _comparator(plain: str, given: str) -> tuple[Comparator, str]:
@@ -191,14 +192,14 @@ def _comparator(plain: str, given: str) -> tuple[Comparator, str]:
     word = match.group(1)
     # "about 4000" cannot be put on a side of 4000.
     if word not in _COMPARATORS:
-        raise _refused(f"EBV DNA {given!r} is approximate; expected a number or one of > >= < <=")
+        raise _refused(message("ebv_dna_unusable.approximate", given=given))
     return _COMPARATORS[word], plain[match.end() :]
 
 
 def _number(rest: str, given: str, unit: str) -> tuple[float, str]:
     match = _NUMBER.match(rest)
     if match is None:
-        raise _refused(f"EBV DNA {given!r} is not a number; expected for example 5000, >4000, <400 or not-detected")
+        raise _refused(message("ebv_dna_unusable.no_number", given=given))
     mantissa = match.group("mantissa")
     has_exponent = bool(match.group("e") or match.group("p") or match.group("wan"))
     # A logarithm of 3.716 has decimals, whatever the convention: thousands of it would be no amount of anything.
@@ -206,7 +207,7 @@ def _number(rest: str, given: str, unit: str) -> tuple[float, str]:
     has_two_readings = _DOT_GROUPED.match(mantissa) and not has_exponent and not logarithmic
     is_grouped_logarithm = "," in mantissa and logarithmic
     if has_two_readings or is_grouped_logarithm or not (_PLAIN.match(mantissa) or _GROUPED.match(mantissa)):
-        raise _refused(f"EBV DNA {given!r} may mean thousands or decimals; write the decimal sign as a point")
+        raise _refused(message("ebv_dna_unusable.thousands_or_decimals", given=given))
     exponent = int(match.group("e") or match.group("p") or (4 if match.group("wan") else 0))  # 万 is ten thousand
     number = float(f"{_SEPARATORS.sub('', mantissa)}e{exponent}")
     return number, match.group("unit").strip()
@@ -217,14 +218,14 @@ def _in_copies(number: float, written: str, unit: str | None, given: str, copies
     stated = _plain_unit(unit)
     units = [part for part in (written, stated) if part]
     if any(_WHOLE_BLOOD.search(part) for part in units):
-        raise _refused(f"EBV DNA {given!r} is of another specimen; expected plasma or serum")
+        raise _refused(message("ebv_dna_unusable.other_specimen", given=given))
     # As a set: a unit in the text and one beside it are two statements about one number, and both must be the same.
     copies = {_converted(number, part, given, copies_per_iu) for part in units} or {number}
     if len(copies) > 1:
-        raise _refused(f"EBV DNA {given!r} has two units that differ ({written!r} and {unit!r})")
+        raise _refused(message("ebv_dna_unusable.two_units", given=given, written=written, unit=unit))
     value = copies.pop()
     if not 0 <= value <= MAX_COPIES_PER_ML:
-        raise _refused(f"EBV DNA {given!r} is not plausible; expected 0 to {MAX_COPIES_PER_ML:g} copies/mL")
+        raise _refused(message("ebv_dna_unusable.range", given=given, greatest=MAX_COPIES_PER_ML))
     return value
 
 
@@ -233,19 +234,16 @@ def _converted(number: float, unit: str, given: str, copies_per_iu: float | None
     linear = _linear(unit)
     if _is_iu(unit):
         if copies_per_iu is None:
-            raise _refused(
-                f"EBV DNA {given!r} is in IU/mL; expected copies/mL, or a factor of its laboratory, assay and day in "
-                "[clinical] copies_per_iu"
-            )
+            raise _refused(message("ebv_dna_unusable.iu", given=given))
         factor = copies_per_iu
     else:
         match = _COPIES.match(linear)
         # "log" alone may be the logarithm of IU or of copies.
         if match is None or (logarithmic and not re.search(r"cop|cp|拷贝|geq|kop", linear)):
-            raise _refused(f"EBV DNA {given!r} has the unit {unit!r}; expected copies/mL")
+            raise _refused(message("ebv_dna_unusable.unit", given=given, unit=unit))
         factor = 10.0 ** int(match.group("power") or 0)
     if logarithmic and number > 12:  # 10**number must not overflow before the range is checked
-        raise _refused(f"EBV DNA {given!r} is not plausible as a logarithm")
+        raise _refused(message("ebv_dna_unusable.logarithm", given=given))
     return (10.0**number if logarithmic else number) * factor
 
 

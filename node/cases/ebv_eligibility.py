@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from config.decision_policy import DecisionPolicy
 from config.errors import IneligibleStudyError
+from config.messages.message import message
 from config.settings import IuFactor, Settings
 from node.cases.clinical_facts import EbvResult, EbvValue, parse_ebv_dna
 from node.cases.eligibility_answers import Eligibility, EligibilityFinding
@@ -42,14 +43,14 @@ def assess_ebv(eligibility: Eligibility, chosen: ChosenFacts, settings: Settings
                  "observed_on": None, "provenance": None}  # fmt: skip
     if refusals:
         # The reason of the last draw within the window, where there is one.
-        text = f"{refusals[0][:1].upper()}{refusals[0][1:]}."
+        text = message("ebv_dna_unusable.sentence", why=refusals[0])
         eligibility.findings.append(EligibilityFinding("held", "ebv_dna_unusable", text))
     else:
-        text = "The EBV DNA before treatment is not known."
+        text = message("ebv_dna_unknown.held")
         if settings.eligibility.ebv_unknown == "hold":
             eligibility.findings.append(EligibilityFinding("held", "ebv_dna_unknown", text))
         else:
-            text += " Both categories are reported."
+            text = message("ebv_dna_unknown.both_reported")
             eligibility.warnings.append(("ebv_dna_unknown", text))
     eligibility.explain["ebv_dna"] = text
 
@@ -89,21 +90,25 @@ def _use(
         # Only beside a comparator: the digest of every other request stays what it was.
         **({} if value.copies_per_ml is not None else {"bound_copies_per_ml": value.bound_copies_per_ml}),
     }
-    side = "above" if value.category == ">threshold" else "not above"
-    drawn = f", drawn on {observed.isoformat()}" if observed else ""
+    side = "above" if value.category == ">threshold" else "not_above"
+    stated = {"value": value.as_given, "threshold": threshold, "source": result.provenance.source}
     eligibility.explain["ebv_dna"] = (
-        f"EBV DNA {value.as_given} is {side} {threshold:g} copies/mL{drawn} ({result.provenance.source})."
+        message(f"ebv_dna.{side}_drawn_on", day=observed, **stated)
+        if observed
+        else message(f"ebv_dna.{side}", **stated)
     )
     # Only an exact number can be near: a comparator on the right side of the threshold states no distance.
     copies = value.copies_per_ml
     if copies is not None and abs(copies - threshold) <= settings.clinical.ebv_band_fraction * threshold:
-        near = f"EBV DNA {copies:g} copies/mL is close to the threshold of {threshold:g}"
-        text = f"{near}; a repeated draw may be on the other side."
+        text = message("ebv_dna_near_threshold.value", copies=copies, threshold=threshold)
         eligibility.warnings.append(("ebv_dna_near_threshold", text))
     factor = _factor(result, settings)
     if value.is_converted and factor is not None:
-        whose = f"{factor.laboratory or 'any laboratory'}, {factor.assay or 'any assay'}"
-        text = f"IU/mL were converted by {factor.factor:g} copies/IU (the factor of {whose})."
+        whose = [
+            factor.laboratory or message("ebv_dna.any_laboratory"),
+            factor.assay or message("ebv_dna.any_assay"),
+        ]
+        text = message("ebv_dna_converted.factor", factor=factor.factor, whose=whose)
         eligibility.warnings.append(("ebv_dna_converted", text))
 
 
@@ -112,6 +117,9 @@ def _warn_of_unusable_later(eligibility: Eligibility, unusable: list[tuple[EbvRe
     # Another result of the same draw is no other information.
     why = next((why for result, why in unusable if day is None or result.provenance.observed_on != day), None)
     if why is not None:
-        drawn = f" of {day.isoformat()}" if day else ""
-        text = f"A later result cannot be used, so the EBV DNA{drawn} was taken: {why}."
+        text = (
+            message("ebv_dna_later_unusable.day", day=day, why=why)
+            if day
+            else message("ebv_dna_later_unusable.no_day", why=why)
+        )
         eligibility.warnings.append(("ebv_dna_later_unusable", text))

@@ -15,6 +15,7 @@ from typing import Any
 from config.decision_policy import DecisionPolicy
 from config.errors import InputError
 from config.indication.profile import StageGate
+from config.messages.message import message, sentences
 from config.settings import Settings
 from node.cases.clinical_facts import ClinicalFacts, LaterFact
 from node.cases.dates import parse_date
@@ -79,7 +80,7 @@ def assess_eligibility(
     _assess_identity(eligibility, header, facts)
     _assess_prior_treatment(eligibility, facts)
     if eligibility.later:
-        eligibility.explain["later_facts"] = " ".join(later.sentence for later in eligibility.later)
+        eligibility.explain["later_facts"] = sentences(later.sentence for later in eligibility.later)
     return eligibility
 
 
@@ -103,7 +104,7 @@ def _assess_stage(eligibility: Eligibility, facts: ClinicalFacts, gate: StageGat
         eligibility.findings.append(EligibilityFinding("refused", judgement.code, answer.text))
     # A category that speaks against the model holds the case whatever the site does without a stage.
     elif judgement.is_open and settings.eligibility.stage_unknown == "report_unverified":
-        text = f"{answer.text} The result is reported with the stage unverified."
+        text = message("stage_unknown.reported_unverified", stage=answer.text)
         eligibility.warnings.append(("stage_unknown", text))
     else:
         eligibility.findings.append(EligibilityFinding("held", "stage_unknown", answer.text))
@@ -141,32 +142,33 @@ def _assess_age(
     if born is not None and study_day is not None:
         # Completed years by the calendar; days divided by 365.25 are wrong around birthdays.
         stated = study_day.year - born.year - ((study_day.month, study_day.day) < (born.month, born.day))
-        origin = "the birth date in the clinical facts" if in_facts else "the birth date in the images"
-        eligibility.age_source = f"{origin} and the study date"
+        origin = message("age.birth_date_in_facts") if in_facts else message("age.birth_date_in_images")
+        eligibility.age_source = message("age.from_birth_date", origin=origin)
     elif by_attribute is not None:
-        stated, eligibility.age_source = int(by_attribute), "PatientAge in the images"
+        stated, eligibility.age_source = int(by_attribute), message("age.from_patient_age")
     # "000Y" is what de-identification writes; an infant has an age in days, weeks or months.
     placeholder = eligibility.age_source.startswith("PatientAge") and _PLACEHOLDER_AGE.match(str(header["PatientAge"]))
     if stated is not None and 0 <= stated <= GREATEST_AGE_YEARS and not placeholder:
         eligibility.age_years = stated
     if in_facts and in_images and in_facts != in_images:
-        text = "The birth date in the clinical facts is not that in the images; the clinical facts were used."
+        text = message("birth_date_differs.facts_used")
         eligibility.warnings.append(("birth_date_differs", text))
     if eligibility.age_years is not None:
-        eligibility.explain["age"] = f"The age is {eligibility.age_years} years, from {eligibility.age_source}."
+        eligibility.explain["age"] = message("age.used", years=eligibility.age_years, source=eligibility.age_source)
         if by_attribute is not None and abs(int(by_attribute) - eligibility.age_years) > 1:
-            text = (
-                f"The age is {eligibility.age_years} years by {eligibility.age_source}, and PatientAge in the images "
-                f"is {str(header['PatientAge']).strip()}; the birth date was used."
+            text = message(
+                "patient_age_differs.birth_date_used",
+                years=eligibility.age_years,
+                source=eligibility.age_source,
+                patient_age=str(header["PatientAge"]).strip(),
             )
             eligibility.warnings.append(("patient_age_differs", text))
         return
     if stated is None:
-        text = "The age is not known: the images give neither a birth date with a study date nor a PatientAge."
+        text = message("age_unknown.not_given")
     else:
-        text = (
-            f"The age is not known: expected 0 to {GREATEST_AGE_YEARS} years, found {stated} by "
-            f"{eligibility.age_source}; enter the birth date in the clinical facts."
+        text = message(
+            "age_unknown.implausible", greatest=GREATEST_AGE_YEARS, stated=stated, source=eligibility.age_source
         )
     eligibility.age_source = ""
     eligibility.findings.append(EligibilityFinding("held", "age_unknown", text))
@@ -181,29 +183,30 @@ def _patient_age(header: Mapping[str, Any]) -> float | None:
 
 def _assess_mr_age(eligibility: Eligibility, facts: ClinicalFacts, settings: Settings, study_day: date | None) -> None:
     if facts.treatment_start is None:
-        text = "Age of the MR, day of the EBV DNA draw and stage: treatment start unknown: not checked."
+        text = message("treatment_start.unknown")
         eligibility.explain["treatment_start"] = eligibility.explain["mr_age"] = text
         return
     fact = facts.treatment_start
     eligibility.treatment_start = {"day": fact.day.isoformat(), "kind": fact.kind,
                                    "provenance": fact.provenance.to_json()}  # fmt: skip
-    how = {"stated": "began or begins", "given": "was given", "planned": "is planned"}[fact.kind]
-    eligibility.explain["treatment_start"] = f"Treatment {how} on {fact.day.isoformat()} ({fact.provenance.source})."
+    eligibility.explain["treatment_start"] = message(
+        f"treatment_start.{fact.kind}", day=fact.day, source=fact.provenance.source
+    )
     start, limit = facts.treatment_start.day, settings.case.mr_max_age_days
     if study_day is None:
-        eligibility.explain["mr_age"] = "The MR has no study date, so its age was not checked."
+        eligibility.explain["mr_age"] = message("mr_age_unknown.no_study_date")
         eligibility.warnings.append(("mr_age_unknown", eligibility.explain["mr_age"]))
         return
     days = (start - study_day).days
     # An MR after the start of treatment shows a treated tumour: another reason than its age.
     if days < 0:
-        text = f"The MR of {study_day.isoformat()} was taken after the treatment began on {start.isoformat()}."
+        text = message("prior_treatment.mr_after_start", study_day=study_day, start=start)
         eligibility.findings.append(EligibilityFinding("refused", "prior_treatment", text))
     elif days > limit:
-        text = f"The MR of {study_day.isoformat()} was taken {days} days before the treatment; {limit} are allowed."
+        text = message("mr_too_old.days", study_day=study_day, days=days, limit=limit)
         eligibility.findings.append(EligibilityFinding("refused", "mr_too_old", text))
     else:
-        text = f"The MR was taken {days} days before the treatment ({limit} are allowed)."
+        text = message("mr_age.within_limit", days=days, limit=limit)
     eligibility.explain["mr_age"] = text
 
 
@@ -212,16 +215,15 @@ def _assess_identity(eligibility: Eligibility, header: Mapping[str, Any], facts:
     in_images, fact = _day(header, "PatientBirthDate"), facts.birth_date
     start = facts.treatment_start.day if facts.treatment_start else None
     born = fact.day if fact else in_images
-    text = ""
     if start is not None and born is not None and start < born:
-        text = f"The treatment began on {start.isoformat()}, before the birth of the patient"
+        text = message("identity_mismatch.start_before_birth", start=start)
     # A person's entry corrects the images; a message of another system is about whomever its sender meant.
     elif fact is not None and fact.provenance.set_by in MACHINES and _is_birth_date(in_images) and born != in_images:
-        text = f"The birth date by {fact.provenance.source} is not the one in the images"
-    if text:
-        text += ": expected facts and images of one person; correct the fact, or enter the right one by hand."
-        eligibility.findings.append(EligibilityFinding("held", "identity_mismatch", text))
-        eligibility.explain["identity"] = text
+        text = message("identity_mismatch.birth_date", source=fact.provenance.source)
+    else:
+        return
+    eligibility.findings.append(EligibilityFinding("held", "identity_mismatch", text))
+    eligibility.explain["identity"] = text
 
 
 def _is_birth_date(day: date | None) -> bool:
@@ -230,12 +232,12 @@ def _is_birth_date(day: date | None) -> bool:
 
 def _assess_prior_treatment(eligibility: Eligibility, facts: ClinicalFacts) -> None:
     if facts.prior_treatment is not None and facts.prior_treatment.given:
-        detail = f" ({facts.prior_treatment.text})" if facts.prior_treatment.text else ""
-        text = f"The tumour was treated before{detail}; the model is for untreated patients."
+        what = facts.prior_treatment.text
+        text = message("prior_treatment.recorded_as", what=what) if what else message("prior_treatment.recorded")
         eligibility.findings.append(EligibilityFinding("refused", "prior_treatment", text))
         eligibility.explain["prior_treatment"] = text
     else:
-        eligibility.explain["prior_treatment"] = "No earlier treatment is recorded."
+        eligibility.explain["prior_treatment"] = message("prior_treatment.none_recorded")
 
 
 def _day(header: Mapping[str, Any], keyword: str) -> date | None:

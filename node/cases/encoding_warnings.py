@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from config.messages.message import message
+
 
 def encoding_warnings(headers: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Return the warning for the report, if any.
@@ -26,6 +28,5 @@ def encoding_warnings(headers: Iterable[Mapping[str, Any]]) -> list[tuple[str, s
     findings = [header["EncodingFindings"][0] for header in headers if header.get("EncodingFindings")]
     if not findings:
         return []
-    objects = "1 received object has" if len(findings) == 1 else f"{len(findings)} received objects have"
-    text = f"{objects} elements that do not conform to PS3.5 and were read all the same; the first: {findings[0]}."
+    text = message("nonconforming_encoding.objects", n=len(findings), first=findings[0])
     return [("nonconforming_encoding", text)]

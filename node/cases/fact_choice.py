@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from config.errors import InputError
+from config.messages.message import message
 from config.settings import Settings
 from node.cases.clinical_facts import ClinicalFacts, DateFact, EbvResult, LaterFact
 from node.cases.dates import parse_date
@@ -102,16 +103,18 @@ def choose_start(
     start = min([*stated, *given] or planned, key=lambda each: each.day, default=None)
     notes: tuple[tuple[str, str], ...] = ()
     if stated and given and stated[0].day != given[0].day and given[0].day < stated[0].day:
-        text = (
-            f"The start of treatment is stated as {stated[0].day.isoformat()}, but treatment was given on "
-            f"{given[0].day.isoformat()} ({given[0].provenance.source}); the earlier day was used."
+        text = message(
+            "treatment_start_differs.earlier_used",
+            stated=stated[0].day,
+            given=given[0].day,
+            source=given[0].provenance.source,
         )
         notes = (("treatment_start_differs", text),)
     others = [each for each in statements if each not in own]
     if start is None:
         # Only a person's statement about this patient: then the MR is too old, and the case says so.
         start = next((each for each in reversed(others) if each.kind == "stated"), None)
-    why = f"it is more than {COURSE_DAYS} days after the MR and belongs to another course"
+    why = message("later_fact.another_course", days=COURSE_DAYS)
     later = tuple(
         LaterFact("treatment_start", each.kind, each.day, why, each.provenance.source)
         for each in others
@@ -148,16 +151,17 @@ def _choose_draws(
 ) -> tuple[tuple[EbvResult, ...], tuple[tuple[EbvResult, str], ...], list[LaterFact]]:
     used, outside, later = [], [], []
     for result in _last_first(facts.ebv_dna):
+        drawn = result.provenance.observed_on
         follow_up = _why_follow_up(result, start, study_day, settings)
         old = _why_too_old(result, study_day, settings)
         if follow_up or old:
-            outside.append((result, follow_up or old or ""))
+            outside.append((result, _drawn(drawn, follow_up) if follow_up else old or ""))
         else:
             used.append(result)
         if follow_up:
             text = f"{result.text} {result.unit or ''}".strip()
             day, source = result.provenance.observed_on, result.provenance.source
-            later.append(LaterFact("ebv_dna", text, day, "it is a follow-up, " + follow_up.partition(", ")[2], source))
+            later.append(LaterFact("ebv_dna", text, day, message("later_fact.follow_up", when=follow_up), source))
     return tuple(used), tuple(outside), later
 
 
@@ -179,15 +183,19 @@ def _why_follow_up(result: EbvResult, start: DateFact | None, study_day: date | 
         return None
     # A draw on the first day of treatment counts: only days are known, and blood is drawn before the first fraction.
     if start is not None and drawn > start.day:
-        return f"the EBV DNA was drawn on {drawn.isoformat()}, after the treatment began on {start.day.isoformat()}"
+        return message("later_fact.after_treatment", start=start.day)
     days = settings.clinical.ebv_window_after_days
     if study_day is not None and (drawn - study_day).days > days:
-        return f"the EBV DNA was drawn on {drawn.isoformat()}, more than {days} days after the MR"
+        return message("later_fact.after_mr", days=days)
     return None
+
+
+def _drawn(drawn: date | None, when: str) -> str:
+    return message("later_fact.drawn", drawn=drawn, when=when)
 
 
 def _why_too_old(result: EbvResult, study_day: date | None, settings: Settings) -> str | None:
     drawn, days = result.provenance.observed_on, settings.clinical.ebv_window_days
     if drawn is not None and study_day is not None and (study_day - drawn).days > days:
-        return f"the EBV DNA of {drawn.isoformat()} is more than {days} days older than the MR"
+        return message("later_fact.drawn_before_mr", drawn=drawn, days=days)
     return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from config.messages.message import message
 from config.settings import Settings
 
 
@@ -34,11 +35,8 @@ class Freeze:
     @property
     def sentence(self) -> str:
         """What it means, for explanation and page."""
-        what = "facts and contours" if self.was_reported else "facts of later days or without a day"
-        return (
-            f"The report is frozen since {self.since.isoformat()}, {self.because}: {what} that arrive now are recorded "
-            "and shown; a new revision needs a person (`cptdn reprocess`, or the button on the page of the case)."
-        )
+        what = message("frozen.facts_and_contours") if self.was_reported else message("frozen.later_facts")
+        return message("frozen.since", since=self.since, because=self.because, what=what)
 
 
 def freeze_of(
@@ -67,8 +65,8 @@ def freeze_of(
     days = settings.case.freeze_after_days
     reasons = []
     if start is not None:
-        reasons.append((start, "when treatment began"))
+        reasons.append((start, message("frozen.treatment_began")))
     if study_day is not None:
-        reasons.append((study_day + timedelta(days=days), f"{days} days after the MR"))
+        reasons.append((study_day + timedelta(days=days), message("frozen.days_after_mr", days=days)))
     since, because = min(reasons, default=(date.max, ""))
     return Freeze(since, because, first_report < since) if since <= today else None

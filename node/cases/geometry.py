@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+from config.messages.message import message
 from node.cases.physics import numbers_of, parts_of
 from node.cases.slice_rules import (
     BITS_ALLOCATED,
@@ -100,18 +101,22 @@ def stack_of(
     orientations = [numbers_of(header.get("ImageOrientationPatient")) for header in headers]
     first = next((numbers for numbers in orientations if len(numbers) == 6), None)
     if first is None:
-        return Stack(findings=(("inconsistent_geometry", "no slice orientation is given"),))
+        return Stack(findings=(("inconsistent_geometry", message("inconsistent_geometry.no_orientation")),))
     normal = unit_normal(first)
     if normal is None or not is_orthonormal(first):
-        return Stack(findings=(("inconsistent_geometry", "the slice orientation is not two perpendicular directions"),))
+        return Stack(findings=(("inconsistent_geometry", message("inconsistent_geometry.not_perpendicular")),))
     findings = [*_unreadable(headers), *_differences(headers, orientations, first)]
     offsets_by_header = [slice_offsets_mm(header, normal) for header in headers]
     missing = sum(not offsets for offsets in offsets_by_header)
     if missing:
-        findings.append(("inconsistent_geometry", f"{missing} of {len(headers)} instances give no slice position"))
+        findings.append(
+            ("inconsistent_geometry", message("inconsistent_geometry.no_position", missing=missing, total=len(headers)))
+        )
     distinct, duplicates = _distinct(sorted(offset for offsets in offsets_by_header for offset in offsets))
     if duplicates:
-        findings.append(("inconsistent_geometry", f"{duplicates} slice positions are there more than once"))
+        findings.append(
+            ("inconsistent_geometry", message("inconsistent_geometry.duplicate_positions", duplicates=duplicates))
+        )
     stated_mm = _greatest(headers, "SpacingBetweenSlices")
     spacing = slice_spacing(distinct, stated_mm)
     step = None if spacing is None else round(spacing.step_mm, 2)
@@ -164,19 +169,19 @@ def slice_offsets_mm(header: Mapping[str, Any], normal: Sequence[float]) -> list
 
 def _unreadable(headers: Sequence[Mapping[str, Any]]) -> list[Defect]:
     """Return defects for which the workers refuse a file before they read its pixels."""
-    findings = []
+    findings: list[Defect] = []
     sides = [_number(header, keyword) for header in headers for keyword in ("Rows", "Columns")]
     if not all(0 < side <= MAX_SIDE_PIXELS for side in sides):
-        text = f"expected 1 to {MAX_SIDE_PIXELS} rows and columns, found {min(sides):.0f} to {max(sides):.0f}"
+        text = message("unreadable_instance.sides", greatest=MAX_SIDE_PIXELS, least=min(sides), most=max(sides))
         findings.append(("unreadable_instance", text))
     bits = {header["BitsAllocated"] for header in headers if header.get("BitsAllocated") is not None}
     if bits - {*BITS_ALLOCATED}:
-        text = f"expected 8, 16 or 32 bits allocated, found {', '.join(f'{each:g}' for each in sorted(bits))}"
+        text = message("unreadable_instance.bits", bits=[f"{each:g}" for each in sorted(bits)])
         findings.append(("unreadable_instance", text))
     for header in headers:
         described, stated = len(header.get("FrameOffsets") or ()), _number(header, "NumberOfFrames")
         if described and stated and described != stated:
-            text = f"an object states {stated:.0f} frames and describes {described}"
+            text = message("unreadable_instance.frames", stated=stated, described=described)
             findings.append(("unreadable_instance", text))
             break
     return findings
@@ -185,28 +190,28 @@ def _unreadable(headers: Sequence[Mapping[str, Any]]) -> list[Defect]:
 def _differences(
     headers: Sequence[Mapping[str, Any]], orientations: Sequence[Sequence[float]], first: Sequence[float]
 ) -> list[Defect]:
-    findings = []
+    findings: list[Defect] = []
     total = len(headers)
     complete = [numbers for numbers in orientations if len(numbers) == 6]
     if len(complete) < total:
-        text = f"{total - len(complete)} of {total} instances give no slice orientation"
+        text = message("inconsistent_geometry.orientation_missing", n=total - len(complete), total=total)
         findings.append(("inconsistent_geometry", text))
     turned = sum(not are_one_orientation([numbers, first]) for numbers in complete)
     turned += sum(1 for header in headers if header.get("FrameOrientations"))
     if turned or not are_one_orientation(complete):
-        text = f"{max(turned, 1)} of {total} instances are in another plane"
+        text = message("inconsistent_geometry.other_plane", n=max(turned, 1), total=total)
         findings.append(("inconsistent_geometry", text))
     for keyword, name in (("Rows", "rows"), ("Columns", "columns")):
         values = {str(header[keyword]) for header in headers if header.get(keyword) is not None}
         if len(values) > 1:
             findings.append(
-                ("inconsistent_geometry", f"the slices have different {name}: {', '.join(sorted(values)[:3])}")
+                ("inconsistent_geometry", message(f"inconsistent_geometry.{name}", values=sorted(values)[:3]))
             )
     findings += _pixel_spacings(headers)
     # A slice without a frame of reference is in another one than the slices that name theirs.
     frames = {str(header.get("FrameOfReferenceUID") or "") for header in headers}
     if len(frames) > 1:
-        findings.append(("inconsistent_geometry", f"the slices are in {len(frames)} frames of reference"))
+        findings.append(("inconsistent_geometry", message("inconsistent_geometry.frames_of_reference", n=len(frames))))
     return findings
 
 
@@ -214,11 +219,11 @@ def _pixel_spacings(headers: Sequence[Mapping[str, Any]]) -> list[Defect]:
     spacings = [numbers_of(header.get("PixelSpacing")) for header in headers]
     usable = [spacing for spacing in spacings if is_pixel_spacing(spacing)]
     if len(usable) < len(spacings):
-        text = f"{len(spacings) - len(usable)} of {len(spacings)} instances give no pixel spacing greater than 0"
+        text = message("inconsistent_geometry.no_spacing", n=len(spacings) - len(usable), total=len(spacings))
         return [("inconsistent_geometry", text)]
     if not are_one_spacing(usable) or any(header.get("FramePixelSpacings") for header in headers):
         listed = ", ".join(sorted({f"{y:g} x {x:g} mm" for y, x in usable})[:3])
-        return [("inconsistent_geometry", f"the slices have different pixel spacings: {listed}")]
+        return [("inconsistent_geometry", message("inconsistent_geometry.spacings", listed=listed))]
     return []
 
 
@@ -245,7 +250,7 @@ def _shear(headers: Sequence[Mapping[str, Any]], first: Sequence[float], normal:
         shift = max(shift, max(along, default=0.0) - min(along, default=0.0))
     if shift <= SHEAR_TOLERANCE_MM:
         return []
-    text = f"the slices are shifted against each other in their plane by up to {shift:.2f} mm"
+    text = message("inconsistent_geometry.shifted", shift=shift)
     return [("inconsistent_geometry", text)]
 
 
@@ -254,22 +259,23 @@ def _steps(
 ) -> list[Defect]:
     if spacing is None:
         if offsets and not (stated_mm or thickness_mm):
-            return [("inconsistent_geometry", "the only slice has no thickness")]
+            return [("inconsistent_geometry", message("inconsistent_geometry.no_thickness"))]
         return []
     step = spacing.step_mm
     if not spacing.is_even:
         distances = [high - low for low, high in pairwise(offsets)]
-        text = f"slice distances from {min(distances):.2f} to {max(distances):.2f} mm, not even"
+        text = message("inconsistent_geometry.uneven", least=min(distances), most=max(distances))
         return [("inconsistent_geometry", text)]
     if spacing.gaps:
-        places = ", ".join(f"{offsets[at]:.1f} and {offsets[at + 1]:.1f} mm" for at, _ in spacing.gaps[:MAX_NAMED_GAPS])
-        noun = "slice is" if spacing.n_missing == 1 else "slices are"
-        text = f"{spacing.n_missing} {noun} missing between {places} (step {step:.2f} mm)"
+        places = [
+            message("part.from_to_mm", low=offsets[at], high=offsets[at + 1]) for at, _ in spacing.gaps[:MAX_NAMED_GAPS]
+        ]
+        text = message("missing_slice.between", n=spacing.n_missing, places=places, step=step)
         return [("missing_slice", text)]
     expected = hidden_gap_mm(step, stated_mm, thickness_mm)
     if expected is None:
         return []
-    text = f"slices are missing: expected one every {expected:.2f} mm by the header, found one every {step:.2f} mm"
+    text = message("missing_slice.hidden", expected=expected, step=step)
     return [("missing_slice", text)]
 
 
@@ -289,7 +295,7 @@ def _counts(headers: Sequence[Mapping[str, Any]], series_headers: Sequence[Mappi
         if "ORIGINAL" in parts_of(header.get("ImageType")):
             stated[acquisition] = max(stated.get(acquisition, 0.0), _number(header, "ImagesInAcquisition"))
     return [
-        ("missing_slice", f"{images[number]} of the {expected:.0f} images of the acquisition are there")
+        ("missing_slice", message("missing_slice.count", n=images[number], expected=expected))
         for number, expected in stated.items()
         if images_missing(images[number], expected, stated_distance)
     ]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from config.errors import InputError
+from config.messages.message import message
 from node.cases.dates import parse_date
 from node.cases.person_names import names_differ
 
@@ -32,17 +33,17 @@ def patient_difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> s
     # Spaces around an LO are not significant (PS3.5 section 6.2).
     first_id, second_id = (str(header.get("PatientID") or "").strip() for header in (first, second))
     if first_id != second_id:
-        return f"its Patient ID is {second_id!r} and not {first_id!r}"
+        return message("identity.patient_id", second=second_id, first=first_id)
     issuers = [str(header.get("IssuerOfPatientID") or "").strip() for header in (first, second)]
     # A structure set may leave out birth date and issuer.
     if all(issuers) and issuers[0] != issuers[1]:
-        return "its issuer of the Patient ID differs"
+        return message("identity.issuer")
     if _differ([_birth_date(header) for header in (first, second)]):
-        return "its birth date differs"
+        return message("identity.birth_date")
     if names_differ(_name(first), _name(second)):
-        return "its patient's name differs"
+        return message("identity.name")
     if _differ([_sex(header) for header in (first, second)]):
-        return f"its patient's sex is {_sex(second)} and not {_sex(first)}"
+        return message("identity.sex", second=_sex(second), first=_sex(first))
     return None
 
 
@@ -64,7 +65,7 @@ def identity_conflict(headers: Sequence[Mapping[str, Any]]) -> str | None:
         for other in known[number + 1 :]:
             difference = patient_difference(header, other)
             if difference is not None:
-                return f"Instances of this study are of more than one patient: of one, {difference}."
+                return message("identity_mismatch.instances", difference=difference)
     return None
 
 

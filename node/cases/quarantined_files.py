@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from config.messages.message import message
 from node.cases.case_inputs import CaseInputs, QuarantinedFile
 from node.cases.completion import Gap
 from node.cases.series_summary import SeriesSummary
@@ -40,9 +41,9 @@ def quarantine_gaps(inputs: CaseInputs, series: Mapping[str, SeriesSummary], is_
     certain = [file for file in unreadable if file.is_of_study]
     possible = [file for file in unreadable if not file.is_of_study] if is_incomplete else []
     if certain:
-        gaps.append(Gap("held", UNREADABLE, _sentence(certain, "of this study")))
+        gaps.append(Gap("held", UNREADABLE, _sentence(certain, message("quarantine.of_study"))))
     if possible:
-        where = "that came together with this study and with others"
+        where = message("quarantine.together")
         gaps.append(Gap("held", UNREADABLE, _sentence(possible, where)))
     return gaps
 
@@ -50,14 +51,10 @@ def quarantine_gaps(inputs: CaseInputs, series: Mapping[str, SeriesSummary], is_
 def _sentence(files: Sequence[QuarantinedFile], which: str) -> str:
     first = files[0]
     uid = first.sop_instance_uid
-    name = f"SOP Instance UID {uid}" if uid else "without a valid SOP Instance UID"
-    objects = f"An object {which} cannot be read ({name})" if len(files) == 1 else (
-        f"{len(files)} objects {which} cannot be read, the first of them ({name})"
-    )  # fmt: skip
-    return (
-        f"{objects}: {first.text.rstrip('.')}; send again what `cptdn quarantine list` shows, or dismiss it with "
-        "`cptdn quarantine dismiss`."
-    )
+    name = message("quarantine.uid", uid=uid) if uid else message("quarantine.no_uid")
+    if len(files) == 1:
+        return message("unreadable_instance.one", which=which, name=name, why=first.text)
+    return message("unreadable_instance.several", n=len(files), which=which, name=name, why=first.text)
 
 
 def _conflicts(inputs: CaseInputs, series: Mapping[str, SeriesSummary]) -> list[Gap]:
@@ -77,12 +74,9 @@ def _conflicts(inputs: CaseInputs, series: Mapping[str, SeriesSummary]) -> list[
 
 def _conflict(name: str, files: Sequence[QuarantinedFile], study_instance_uid: str) -> str:
     n = len({file.sop_instance_uid for file in files})
-    instances = "1 instance" if n == 1 else f"{n} instances"
     differences = list(dict.fromkeys(keyword for file in files for keyword in file.differences))
-    named = ", ".join([*differences[:MAX_NAMED_ATTRIBUTES], *(["..."] if differences[MAX_NAMED_ATTRIBUTES:] else [])])
-    return (
-        f"{name}: {instances} came again under a SOP Instance UID that is already stored with other content"
-        f"{f' ({named})' if named else ''}; the first ones are used. Find out which are right: dismiss the later ones "
-        f"(`cptdn quarantine dismiss --study {study_instance_uid} --because TEXT`), or send the right ones under new "
-        "UIDs."
-    )
+    named = [*differences[:MAX_NAMED_ATTRIBUTES], *(["..."] if differences[MAX_NAMED_ATTRIBUTES:] else [])]
+    attributes = message("conflicting_instance.attributes", names=named) if named else ""
+    if n == 1:
+        return message("conflicting_instance.one", name=name, attributes=attributes, study=study_instance_uid)
+    return message("conflicting_instance.several", name=name, n=n, attributes=attributes, study=study_instance_uid)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from config.messages.message import message
 from config.settings import SeriesRules
 from node.cases.completion import CONTOUR, REGISTRATION
 from node.cases.contour_choice import OWN_MODEL_NAME
@@ -50,10 +51,17 @@ class PacsSeries:
     @property
     def name(self) -> str:
         """Modality, description, number and size, by which an administrator recognises the series."""
-        described = str(self.header.get("SeriesDescription") or self.header.get("ProtocolName") or "no description")
+        description = self.header.get("SeriesDescription") or self.header.get("ProtocolName")
+        described = str(description) if description else message("series.no_description")
+        named = {"modality": self.modality, "description": described}
         number = self.header.get("SeriesNumber")
-        count = f", {self.n_instances} instances" if self.n_instances is not None else ""
-        return f"{self.modality} {described!r}{f' (series {number}{count})' if number is not None else count}"
+        if number is None:
+            if self.n_instances is None:
+                return message("fetch.name", **named)
+            return message("fetch.name_count", **named, n=self.n_instances)
+        if self.n_instances is None:
+            return message("fetch.name_number", **named, number=number)
+        return message("fetch.name_number_count", **named, number=number, n=self.n_instances)
 
 
 @dataclass(frozen=True)
@@ -150,15 +158,15 @@ def _is_exhausted(series: PacsSeries, retrieved: Mapping[str, Mapping[str, Any]]
 def _usefulness(series: PacsSeries, missing: Collection[str], rules: SeriesRules) -> tuple[float, str] | None:
     """How likely the series helps, in [0, 1], and why; None when it does not."""
     if series.series_instance_uid in missing:
-        return 1.0, "slices of it are missing here"
+        return 1.0, message("fetch.slices_missing")
     if series.modality == MR:
         return _usefulness_for_role(series, missing, rules)
     if series.header.get("ManufacturerModelName") == OWN_MODEL_NAME:
         return None  # a segmentation that this node delivered is a result, never a source
     if CONTOUR in missing and series.modality in CONTOUR_MODALITIES:
-        return 0.9 if series.modality == "RTSTRUCT" else 0.8, "the contour is missing"
+        return 0.9 if series.modality == "RTSTRUCT" else 0.8, message("fetch.contour_missing")
     if REGISTRATION in missing and series.modality in CONTOUR_MODALITIES:
-        return 0.9 if series.modality == "REG" else 0.8, "the contour is in another frame of reference"
+        return 0.9 if series.modality == "REG" else 0.8, message("fetch.contour_in_other_frame")
     return None
 
 
@@ -170,10 +178,10 @@ def _usefulness_for_role(series: PacsSeries, missing: Collection[str], rules: Se
     answered = {keyword: value for keyword, value in series.header.items() if value not in ("", None, [])}
     decision = classify_header(answered, rules)
     if decision.role in roles:
-        return decision.confidence, f"it is likely the missing {decision.role}"
+        return decision.confidence, message("fetch.likely_role", role=decision.role)
     # Contrast/Bolus Agent is an optional key of a query, so its absence says nothing.
     if decision.role == "T1w" and "CE-T1w" in roles:
-        return 0.5, "it may be the missing CE-T1w: a query does not always tell a contrast agent"
+        return 0.5, message("fetch.possible_ce_t1w")
     if decision.role == "ambiguous" and decision.possible_role in (None, *roles):
-        return 0.3, f"it may be the missing {decision.possible_role or ' or '.join(roles)}"
+        return 0.3, message("fetch.possible_role", roles=[decision.possible_role] if decision.possible_role else roles)
     return None

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 
 from config.arrays import FloatArray
+from config.messages.message import message
 
 RIGID_TOLERANCE = 1e-3
 
@@ -84,11 +85,11 @@ def _matrix_of(item: Dataset) -> FloatArray | str:
             for entry in registration.get("MatrixSequence") or ():
                 values = [float(value) for value in entry.get("FrameOfReferenceTransformationMatrix") or ()]
                 if len(values) != 16 or not np.all(np.isfinite(values)):
-                    return f"a matrix of {len(values)} numbers"
+                    return message("registration.numbers", n=len(values))
                 matrix = np.array(values).reshape(4, 4)
                 product = matrix if product is None else matrix @ product
     except (TypeError, ValueError, OverflowError) as error:
-        return f"a matrix that cannot be read ({error})"
+        return message("registration.unreadable", error=error)
     return "no matrix" if product is None else product
 
 
@@ -101,8 +102,8 @@ def _instead_of_one_rigid(of_frame: Sequence[FloatArray | str]) -> str:
             return matrix
     for matrix in matrices:
         if not is_rigid(matrix):
-            return f"the matrix {np.round(matrix, 4).tolist()}"
+            return message("registration.matrix", numbers=np.round(matrix, 4).tolist())
     # Of two different ones, none can be told to be right.
     if any(np.abs(matrix - matrices[0]).max() > RIGID_TOLERANCE for matrix in matrices):
-        return f"{len(matrices)} different matrices"
+        return message("registration.different", n=len(matrices))
     return ""

@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from config.errors import IneligibleStudyError
+from config.messages.message import message
 
 _JOINTS = re.compile(r"[\s_\-.]+")
 # Nodes, margins and organs; a hyphenated P-GTV is a primary tumour, PGTV is a planning margin around one.
@@ -78,22 +79,23 @@ def choose_roi(rois: Sequence[Mapping[str, Any]], roi_names: Sequence[str]) -> R
         raise IneligibleStudyError("no_matching_roi", _none_text(rois, matching, roi_names))
     preferred, because = _preferred(drawn)
     if len(preferred) > 1:
-        names = " and ".join(f"{roi['name']!r} (ROI {roi['number']})" for roi in preferred)
-        raise IneligibleStudyError(
-            "ambiguous_roi", f"{names} may each be the primary tumour; keep one, or name it in case.roi_names"
-        )
+        names = [message("roi.number_name", name=roi["name"], number=roi["number"]) for roi in preferred]
+        raise IneligibleStudyError("ambiguous_roi", message("ambiguous_roi.each_primary", names=names))
     roi = preferred[0]
     same_number = [str(other.get("name") or "") for other in rois if other.get("number") == roi.get("number")]
     if len(same_number) > 1:  # the contours refer to the number, so their owner is unknown (PS3.3 C.8.8.5)
         raise IneligibleStudyError(
             "ambiguous_roi",
-            f"the ROI number {roi['number']} is shared by {' and '.join(repr(name) for name in same_number)}; give "
-            "each ROI a number of its own and send the structure set again",
+            message(
+                "ambiguous_roi.number_shared",
+                number=roi["number"],
+                names=[message("roi.name", name=name) for name in same_number],
+            ),
         )
     return RoiChoice(
         number=int(roi["number"]),
         name=str(roi["name"]),
-        reason=f"ROI {roi['number']} is named {roi['name']!r}, a name of the site for the primary tumour{because}.",
+        reason=message("roi.chosen", number=roi["number"], name=roi["name"], because=because),
         extent_mm=roi.get("extent_mm"),
     )
 
@@ -137,11 +139,11 @@ def _preferred(drawn: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, An
     if len(preferred) > 1:
         typed = [roi for roi in preferred if str(roi.get("type") or "").upper() == GTV_TYPE]
         if typed and len(typed) < len(preferred):
-            preferred, because = typed, " and has the type GTV"
+            preferred, because = typed, message("roi.type_gtv")
     if len(preferred) > 1:
         specific = [roi for roi in preferred if normalised(str(roi["name"])) not in GENERIC]
         if specific and len(specific) < len(preferred):
-            preferred, because = specific, f"{because} and says more than a bare GTV"
+            preferred, because = specific, message("roi.says_more", because=because)
     return preferred, because
 
 
@@ -149,7 +151,7 @@ def _none_text(
     rois: Sequence[Mapping[str, Any]], matching: Sequence[Mapping[str, Any]], roi_names: Sequence[str]
 ) -> str:
     if matching:
-        names = ", ".join(repr(str(roi["name"])) for roi in matching)
-        return f"{names} has no closed contour, so there is no primary tumour to measure"
-    names = ", ".join(repr(str(roi.get("name"))) for roi in rois) or "no ROI at all"
-    return f"no ROI is named like a primary tumour (expected one of {', '.join(roi_names)}; found {names})"
+        names = [message("roi.name", name=str(roi["name"])) for roi in matching]
+        return message("no_matching_roi.no_closed_contour", names=names)
+    names = [message("roi.name", name=str(roi.get("name"))) for roi in rois] or [message("no_matching_roi.no_roi")]
+    return message("no_matching_roi.names", expected=roi_names, found=names)

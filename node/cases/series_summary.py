@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from config.messages.message import message
 from node.cases.dates import dicom_moment
 from node.cases.geometry import Stack, stack_of
 from node.cases.physics import numbers_of
@@ -79,11 +80,16 @@ class SeriesSummary:
     def name(self) -> str:
         """Description and number, by which an administrator recognises the series."""
         number = self.header.get("SeriesNumber")
-        described = str(self.header.get("SeriesDescription") or self.header.get("ProtocolName") or "no description")
-        named = f"{described!r} (series {number})" if number is not None else repr(described)
+        description = self.header.get("SeriesDescription") or self.header.get("ProtocolName")
+        described = str(description) if description else message("series.no_description")
+        named = (
+            message("series.without_number", description=described)
+            if number is None
+            else message("series.described", description=described, number=number)
+        )
         if self.joined:
-            return f"{named} with its other part"
-        return f"{named} volume {self.volume.name}" if self.volume.name else named
+            return message("series.with_other_part", series=named)
+        return message("series.volume", series=named, volume=self.volume.name) if self.volume.name else named
 
     @property
     def acquired_at(self) -> datetime | None:

@@ -13,6 +13,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from config.indication.profile import StageGate
+from config.messages.message import message
 from node.cases.clinical_facts import ClinicalFacts, StageFact
 from node.cases.stage import StageValue
 from node.cases.stage_gate import NOT_BEFORE_TREATMENT, StageJudgement, described, judge_stage
@@ -94,31 +95,33 @@ def answer_stage(facts: ClinicalFacts, gate: StageGate, study_day: date | None, 
     reasons = [(fact, _reason_against(fact, start, study_day, last)) for fact in recorded]
     usable = [fact for fact, reason in reasons if reason is None]
     unused = tuple(
-        f"The stage {fact.stage.prefix}{described(fact.stage)}{_day(fact)} {reason} and was not used."
+        message("stage_not_used.reason", prefix=fact.stage.prefix, stage=described(fact.stage), day=_day(fact),
+                reason=reason)
         for fact, reason in reasons if reason is not None
     )  # fmt: skip
     fact = usable[-1] if usable else None
     judgement = judge_stage(fact.stage if fact else StageValue(), gate)
     treated = [
-        f"The stage {other.stage.prefix}{other.stage.text}{_day(other)} was made after treatment or for a "
-        "recurrence, and the MR is not older."
+        message("prior_treatment.stage", prefix=other.stage.prefix, stage=other.stage.text, day=_day(other))
         for other in recorded if fact is None and _says_treated_before(other, study_day)
     ]  # fmt: skip
-    left_out = tuple((fact, f"it {reason}") for fact, reason in reasons if reason is not None)
+    left_out = tuple(
+        (fact, message("stage_not_used.it", reason=reason)) for fact, reason in reasons if reason is not None
+    )
     return StageAnswer(judgement, fact, unused, treated[0] if treated else "", left_out)
 
 
 def _reason_against(fact: StageFact, start: date | None, study_day: date | None, last: date | None) -> str | None:
     for letter in fact.stage.prefix:
         if letter in NOT_BEFORE_TREATMENT:
-            return f"was made {NOT_BEFORE_TREATMENT[letter]}"
+            return message("stage_not_used.made_at", when=NOT_BEFORE_TREATMENT[letter])
     day = fact.provenance.observed_on
     if day is None:
         return None
     if start is not None and day > start:
-        return f"was made after the treatment began on {start.isoformat()}"
+        return message("stage_not_used.after_treatment", start=start)
     if start is None and study_day is not None and last is not None and day > last:
-        return f"was made more than {(last - study_day).days} days after the MR of {study_day.isoformat()}"
+        return message("stage_not_used.after_mr", days=(last - study_day).days, study_day=study_day)
     return None
 
 
@@ -129,4 +132,4 @@ def _says_treated_before(fact: StageFact, study_day: date | None) -> bool:
 
 def _day(fact: StageFact) -> str:
     day = fact.provenance.observed_on
-    return f" of {day.isoformat()}" if day else ""
+    return message("part.of_day", day=day) if day else ""

@@ -16,12 +16,13 @@ from typing import Literal
 
 from config.indication.nasopharynx_staging import is_defined, main_category, other_group, stage_group
 from config.indication.profile import StageGate
+from config.messages.message import message, sentences
 from node.cases.stage import StageValue
 
 Eligible = Literal["yes", "no", "ask"]
 NOT_BEFORE_TREATMENT = {
-    "y": "after treatment had begun", "r": "for a recurrence", "p": "by an operation (pathological)",
-    "a": "by an autopsy",
+    "y": message("stage.times.y"), "r": message("stage.times.r"), "p": message("stage.times.p"),
+    "a": message("stage.times.a"),
 }  # fmt: skip
 
 
@@ -66,10 +67,10 @@ def judge_stage(stage: StageValue, gate: StageGate) -> StageJudgement:
         "no" for another category whatever the edition, with one exception: an N3 of the 9th edition may be N3 by
         extranodal extension alone, which the 8th does not count.
     """
-    needed = f"the model is for {gate.text} (AJCC {gate.edition})"
+    needed = message("stage.needed", stage=gate.text, edition=gate.edition)
     times = [NOT_BEFORE_TREATMENT[letter] for letter in stage.prefix if letter in NOT_BEFORE_TREATMENT]
     if times:
-        text = f"The stage {stage.prefix}{stage.text} was made {times[0]} and is not used; {needed} before treatment."
+        text = message("stage_not_used.times", prefix=stage.prefix, stage=stage.text, when=times[0], needed=needed)
         return StageJudgement(
             "no", text, "prior_treatment" if times[0] != NOT_BEFORE_TREATMENT["p"] else "stage_unknown"
         )
@@ -91,11 +92,14 @@ def described(stage: StageValue) -> str:
         Any stage.
     """
     if stage.edition is None:
-        edition = f"edition {stage.edition_text!r}, which is not known" if stage.edition_text else "edition not stated"
-        return f"{stage.text} ({edition})"
+        if stage.edition_text:
+            return message("stage.edition_unknown", stage=stage.text, edition=stage.edition_text)
+        return message("stage.edition_not_stated", stage=stage.text)
     group = stage_group(stage.t, stage.n, stage.m, stage.edition)
-    default = ", the site's default because none is named" if stage.edition_assumed else ""
-    return f"{stage.text} (AJCC {stage.edition}{default}{f', stage {group}' if group else ''})"
+    kind = f"stage.described{'_default' if stage.edition_assumed else ''}"
+    if group:
+        return message(f"{kind}_group", stage=stage.text, edition=stage.edition, group=group)
+    return message(kind, stage=stage.text, edition=stage.edition)
 
 
 def _parts(stage: StageValue, gate: StageGate) -> tuple[tuple[str, str | None, str], ...]:
@@ -110,20 +114,20 @@ def _other_category(stage: StageValue, gate: StageGate, needed: str) -> StageJud
     ]  # fmt: skip
     if not differing or (_is_n3_by_extension(stage, gate) and stage.ene_only and differing == ["N"]):
         return None
-    text = f"The stage is {described(stage)}; {needed}"
+    text = message("stage.is_other", stage=described(stage), needed=needed)
     if stage.edition is None and "M" not in differing:
         # The letters mean other things in other systems, M1 does not.
-        return StageJudgement("ask", f"{text}: enter the stage with its edition.", "stage_unknown")
+        return StageJudgement("ask", message("stage_unknown.enter_edition", text=text), "stage_unknown")
     if differing == ["N"] and _is_n3_by_extension(stage, gate) and stage.ene != "no":
-        question = (
-            f"{text}. Is it N3 only by extranodal extension, and {gate.n} without it? Answer with --ene yes or no "
-            "(bilateral neck nodes, nodes above 6 cm or below the cricoid cartilage: no), or enter the stage of the "
-            f"{gate.edition}th edition."
-        )
+        question = message("stage_unknown.n3_by_extension", text=text, n=gate.n, edition=gate.edition)
         return StageJudgement("ask", question, "stage_unknown")
     # A tumour of the masticator space is T4 in the 7th edition, and may be T2 or T3 in the 8th.
-    hint = "" if stage.edition != "7" else f" Where AJCC {gate.edition} gives another category, enter that stage."
-    return StageJudgement("no", f"{text}.{hint}", "stage_not_eligible")
+    refusal = (
+        message("stage_not_eligible.other", text=text)
+        if stage.edition != "7"
+        else message("stage_not_eligible.other_by_edition", text=text, edition=gate.edition)
+    )
+    return StageJudgement("no", refusal, "stage_not_eligible")
 
 
 def _is_n3_by_extension(stage: StageValue, gate: StageGate) -> bool:
@@ -134,33 +138,37 @@ def _question(stage: StageValue, gate: StageGate, needed: str) -> str | None:
     """Return what must be known beside categories that agree with the gate."""
     missing = [letter for letter, part, _ in _parts(stage, gate) if part is None]
     if len(missing) == 3:
-        return f"The stage is not known; {needed}."
+        return message("stage_unknown.not_known", needed=needed)
     if missing:
-        return (
-            f"The stage {stage.text} does not state {' and '.join(missing)}; {needed}: enter T, N and M, for example "
-            f"{gate.text}."
+        return message(
+            "stage_unknown.parts_missing", stage=stage.text, missing=missing, needed=needed, wanted=gate.text
         )
     if stage.edition_text:
-        return (
-            f"The stage {stage.text} is of edition {stage.edition_text!r}, which is not known; {needed}: enter the "
-            f"stage of the {gate.edition}th or 9th edition with its number."
+        return message(
+            "stage_unknown.edition_not_known",
+            stage=stage.text,
+            stated=stage.edition_text,
+            needed=needed,
+            edition=gate.edition,
         )
     if stage.edition is None:
-        return f"The stage {stage.text} is without an edition; {needed}: enter it with --ajcc {gate.edition}."
+        return message("stage_unknown.without_edition", stage=stage.text, needed=needed, edition=gate.edition)
     undefined = [
         part for _, part, fitted in _parts(stage, gate)
         if part is not None and part != fitted and not is_defined(part, stage.edition)
     ]  # fmt: skip
     if undefined:
-        return (
-            f"The category {' and '.join(undefined)} is none of AJCC {stage.edition} for the nasopharynx, so the stage "
-            f"{stage.text} may be of another system; {needed}: enter the stage of that edition."
+        return message(
+            "stage_unknown.undefined_category",
+            categories=undefined,
+            edition=stage.edition,
+            stage=stage.text,
+            needed=needed,
         )
     group = stage_group(stage.t, stage.n, stage.m, stage.edition)
     if stage.group and group and not _is_group_or_its_part(group, stage.group):
-        return (
-            f"The stage {stage.text} is stage {group} in AJCC {stage.edition}, but stage {stage.group} is recorded "
-            "with it; enter the stage again with the right edition."
+        return message(
+            "stage_unknown.group_differs", stage=stage.text, group=group, edition=stage.edition, stated=stage.group
         )
     return _question_of_the_edition(stage, gate, needed)
 
@@ -175,47 +183,46 @@ def _question_of_the_edition(stage: StageValue, gate: StageGate, needed: str) ->
         return None
     if (stage.edition, gate.edition) == ("8", "9") and (stage.ene == "no" or gate.n not in ("N1", "N2")):
         return None
-    return (
-        f"The stage {stage.text} is of edition {stage.edition}; {needed}: nodes that are {stage.n} there may be N3 in "
-        f"edition {gate.edition}. Enter the stage of edition {gate.edition}."
+    return message(
+        "stage_unknown.other_edition",
+        stage=stage.text,
+        edition=stage.edition,
+        needed=needed,
+        n=stage.n,
+        wanted=gate.edition,
     )
 
 
 def _eligible(stage: StageValue, gate: StageGate) -> StageJudgement:
     if stage.edition == gate.edition:
-        reason = f"The stage is {described(stage)}, as the model needs."
+        reason = message("stage.as_needed", stage=described(stage))
     else:
-        group = stage_group(gate.t, gate.n, gate.m, gate.edition)
-        because = " without the extranodal extension" if stage.ene_only else ""
-        reason = (
-            f"The stage {described(stage)} is contained in {gate.text} of AJCC {gate.edition} (stage {group})"
-            f"{because}, for which the model is."
+        reason = message(
+            "stage.contained_without_extension" if stage.ene_only else "stage.contained",
+            stage=described(stage),
+            fitted=gate.text,
+            edition=gate.edition,
+            group=stage_group(gate.t, gate.n, gate.m, gate.edition),
         )
-    return StageJudgement("yes", f"{reason}{_note(stage)}", warnings=_warnings(stage))
+    return StageJudgement("yes", sentences([reason, *_note(stage)]), warnings=_warnings(stage))
 
 
-def _note(stage: StageValue) -> str:
+def _note(stage: StageValue) -> tuple[str, ...]:
     """Say which group the other edition has, for a stage of the 8th."""
     other = other_group(stage.t, stage.n, stage.m, stage.edition, stage.ene)
     if stage.edition != "8" or other is None:
-        return ""
+        return ()
     groups = other[1]
     if len(groups) == 1:
-        return f" In the 9th it is stage {groups[0]}."
-    return (
-        f" In the 9th it is stage {groups[0]}, or N3 and stage {groups[1]} with advanced extranodal extension, "
-        "which is not recorded."
-    )
+        return (message("stage.in_9th", group=groups[0]),)
+    return (message("stage.in_9th_open", group=groups[0], other=groups[1]),)
 
 
 def _warnings(stage: StageValue) -> tuple[tuple[str, str], ...]:
     if stage.ene != "yes":
         return ()
     if stage.edition == "9" and not stage.ene_only:
-        text = f"Extranodal extension is recorded with {stage.n} of AJCC 9, where an advanced one is N3: check it."
+        text = message("extranodal_extension.check", n=stage.n)
     else:
-        text = (
-            "Extranodal extension is recorded: where it is advanced, it is N3 and stage III in the 9th edition. "
-            "The edition of the model does not count it, so the numbers may be too favourable for this patient."
-        )
+        text = message("extranodal_extension.not_counted")
     return (("extranodal_extension", text),)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from config.messages.message import Message, message
 from node.cases.body_region import other_region
 from node.cases.completion import Gap
 from node.cases.contour_choice import ContourObject
@@ -21,24 +22,20 @@ ADAPTIVE, CONTOUR_AGE = "contour_adaptive", "contour_not_contemporary"
 CONFIRMABLE = frozenset({REGION, RESPONSE, ADAPTIVE, CONTOUR_AGE, "diagnosis_contradiction"})
 CONTOUR_DAYS = 30  # a contour drawn longer before or after the MR shows another state of the tumour
 
-HOW_TO_CONFIRM = " If it is right all the same: cptdn studies confirm STUDY_UID {code} --because TEXT."
-
 # Attributes of the study and its order, then those of a series; a series name has short words with other meanings (ARMS
 # is a sequence of Philips), so fewer regions are looked for there.
 STUDY_TEXTS: Mapping[str, str] = {
-    "StudyDescription": "study description",
-    "RequestedProcedureDescription": "requested procedure",
-    "RequestedProcedureCodeSequence": "requested procedure",
-    "ProcedureCodeSequence": "procedure",
-    "PerformedProcedureStepDescription": "performed procedure step",
-    "RequestAttributesSequence": "request",
-    "ReasonForStudy": "reason for the study",
-    "ReasonForTheRequestedProcedure": "reason for the procedure",
-    "ReasonForRequestedProcedureCodeSequence": "reason for the procedure",
-    "BodyPartExamined": "body part",
-    "AnatomicRegionSequence": "anatomic region",
+    keyword: message(f"attribute.{keyword}")
+    for keyword in (
+        "StudyDescription", "RequestedProcedureDescription", "RequestedProcedureCodeSequence", "ProcedureCodeSequence",
+        "PerformedProcedureStepDescription", "RequestAttributesSequence", "ReasonForStudy",
+        "ReasonForTheRequestedProcedure", "ReasonForRequestedProcedureCodeSequence", "BodyPartExamined",
+        "AnatomicRegionSequence",
+    )
+}  # fmt: skip
+SERIES_TEXTS: Mapping[str, str] = {
+    keyword: message(f"attribute.{keyword}") for keyword in ("SeriesDescription", "ProtocolName")
 }
-SERIES_TEXTS: Mapping[str, str] = {"SeriesDescription": "series description", "ProtocolName": "protocol name"}
 _NOT_IN_SERIES_NAMES = frozenset({"limb", "wrist or hand", "ankle or foot", "hip", "kidney", "bowel"})
 # A reason may name the primary tumour of another organ beside this one; the diagnosis is judged elsewhere.
 _REASONS = frozenset({"ReasonForStudy", "ReasonForTheRequestedProcedure", "ReasonForRequestedProcedureCodeSequence"})
@@ -106,7 +103,12 @@ def confirmable_text(text: str, code: str) -> str:
     code : str
         One of `CONFIRMABLE`.
     """
-    return text + HOW_TO_CONFIRM.format(code=code)
+    return message("confirmable", question=text, code=code)
+
+
+def question_of(text: str) -> str:
+    """Return the sentence that `confirmable_text` was given."""
+    return text.parameters["question"] if isinstance(text, Message) and text.key == "confirmable" else text
 
 
 def _texts(headers: Iterable[Mapping[str, Any]], keywords: Mapping[str, str]) -> list[tuple[str, str, str]]:
@@ -130,7 +132,7 @@ def _region_question(texts: Sequence[tuple[str, str, str]]) -> Gap | None:
         region = None if keyword in _REASONS else other_region(text)
         if region is None or (keyword in SERIES_TEXTS and region in _NOT_IN_SERIES_NAMES):
             continue
-        sentence = f"Expected an MR of the nasopharynx (head and neck), found the {name} {text!r}: {region}."
+        sentence = message("region_contradiction.text", name=name, text=text, region=message(f"region.{region}"))
         return Gap("held", REGION, confirmable_text(sentence, REGION))
     return None
 
@@ -139,10 +141,7 @@ def _response_question(texts: Sequence[tuple[str, str, str]]) -> Gap | None:
     for _, name, text in texts:
         words = _RESPONSE.search(plain_text(text))
         if words:
-            sentence = (
-                f"Expected an MR before any treatment, found the {name} {text!r}, which speaks of treatment or "
-                f"follow-up ({words.group().strip()!r})."
-            )
+            sentence = message("treatment_response.text", name=name, text=text, words=words.group().strip())
             return Gap("held", RESPONSE, confirmable_text(sentence, RESPONSE))
     return None
 
@@ -151,17 +150,17 @@ def _adaptive_question(contours: Sequence[ContourObject]) -> Gap | None:
     for contour in contours:
         for name, text in _contour_names(contour):
             if _ADAPTIVE.search(plain_text(text)):
-                sentence = f"Expected a contour drawn for the first plan, found the {name} {text!r} of a later one."
+                sentence = message("contour_adaptive.text", name=name, text=text)
                 return Gap("held", ADAPTIVE, confirmable_text(sentence, ADAPTIVE))
     return None
 
 
 def _contour_names(contour: ContourObject) -> Iterator[tuple[str, str]]:
     if contour.roi is not None:
-        yield "ROI", contour.roi.name
-    for keyword, name in (("StructureSetLabel", "structure set"), ("SeriesDescription", "series of the contour")):
+        yield message("attribute.roi"), contour.roi.name
+    for keyword, name in (("StructureSetLabel", "structure_set"), ("SeriesDescription", "contour_series")):
         if contour.instance.header.get(keyword):
-            yield name, str(contour.instance.header[keyword])
+            yield message(f"attribute.{name}"), str(contour.instance.header[keyword])
 
 
 def _age_question(contours: Sequence[ContourObject], study_day: date | None) -> Gap | None:
@@ -169,10 +168,15 @@ def _age_question(contours: Sequence[ContourObject], study_day: date | None) -> 
         drawn = contour.drawn_on
         if drawn is None or study_day is None or abs((drawn - study_day).days) <= CONTOUR_DAYS:
             continue
-        when = "after" if drawn > study_day else "before"
-        sentence = (
-            f"Expected a contour drawn within {CONTOUR_DAYS} days of the MR of {study_day.isoformat()}, found "
-            f"{contour.name} of {drawn.isoformat()}, {abs((drawn - study_day).days)} days {when} it."
+        when = message("part.after" if drawn > study_day else "part.before")
+        sentence = message(
+            "contour_not_contemporary.days",
+            limit=CONTOUR_DAYS,
+            study_day=study_day,
+            contour=contour.name,
+            drawn=drawn,
+            days=abs((drawn - study_day).days),
+            when=when,
         )
         return Gap("held", CONTOUR_AGE, confirmable_text(sentence, CONTOUR_AGE))
     return None

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from config.messages.message import message
 from node.cases.series_roles import ROLES, Role, RoleDecision
 from node.cases.series_summary import JOINED, SeriesSummary
 from node.cases.volume_attributes import TIME_KEYWORDS
@@ -18,10 +19,16 @@ def named(decision: RoleDecision, summary: SeriesSummary) -> RoleDecision:
     """Return the decision with the name of what it is about; a chosen volume or joined series says so in its reason."""
     reason = decision.reason
     if decision.role in ROLES and summary.volume_names:
-        volume = f"Volume {summary.volume.name} ({summary.volume.text})"
-        reason = f"{volume} of the {len(summary.volume_names)} in its series ({volume_list(summary)}). {reason}"
+        reason = message(
+            "series.volume_reason",
+            name=summary.volume.name,
+            text=summary.volume.text,
+            n=len(summary.volume_names),
+            volumes=volume_list(summary),
+            reason=reason,
+        )
     if summary.joined:
-        reason = f"{reason} Its slices are in the {len(summary.joined)} series {' and '.join(summary.series_uids)}."
+        reason = message("series.joined_reason", reason=reason, n=len(summary.joined), uids=summary.series_uids)
     uid, volume_name = summary.series_instance_uid, summary.volume.name
     return replace(decision, series_instance_uid=uid, key=summary.key, volume=volume_name, reason=reason)
 
@@ -29,8 +36,9 @@ def named(decision: RoleDecision, summary: SeriesSummary) -> RoleDecision:
 def volume_list(summary: SeriesSummary) -> str:
     """Return the names of all volumes of its series for a sentence, at most six of them."""
     names = summary.volume_names
-    more = f" and {len(names) - MAX_NAMED_VOLUMES} more" if len(names) > MAX_NAMED_VOLUMES else ""
-    return ", ".join(names[:MAX_NAMED_VOLUMES]) + more
+    if len(names) > MAX_NAMED_VOLUMES:
+        return message("volumes.and_more", names=names[:MAX_NAMED_VOLUMES], n=len(names) - MAX_NAMED_VOLUMES)
+    return message("volumes.listed", names=names)
 
 
 def assigned_decisions(
@@ -47,9 +55,7 @@ def assigned_decisions(
     return {
         uid: replace(decisions[uid], possible_role=role)
         if uid not in exact and decisions[uid].role == "ambiguous" and _is_question_of_volumes(by_uid[uid])
-        else RoleDecision(
-            uid, role, 1.0, f"An administrator assigned {role} to it (the rules said {decisions[uid].role})."
-        )
+        else RoleDecision(uid, role, 1.0, message("series.assigned", role=role, before=decisions[uid].role))
         for uid in exact or usable
     }
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from config.messages.message import message
 from node.cli.context import known_states, ledger_of, print_json, print_table, record_about_studies
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def cancel(
             job = cancel_job(session, job_id, because)
             studies.append(job.study_instance_uid)
             if job.send:
-                reason = {"code": "cancelled", "text": f"The computation was cancelled: {because}."}
+                reason = {"code": "cancelled", "text": message("cancelled.because", because=because)}
                 set_state(session, get_case(session, job.study_instance_uid), "failed", [reason])
     record_about_studies(ctx, "jobs cancel", studies)
     _print_states(as_json, job_ids, "cancelled")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from config.messages.message import message
 from config.who_and_when import operating_user
 from node.cli.context import ledger_of, print_json, print_table, record_about_studies
 
@@ -96,7 +97,7 @@ def _dismiss_one(ctx: typer.Context, number: int, because: str, as_json: bool) -
     with ledger_of(ctx).begin() as session:
         entry = dismiss_quarantined(session, number, because)
         if entry.study_instance_uid is not None:
-            text = f"File {number} in quarantine was dismissed: {because}"
+            text = message("quarantine.dismissed", number=number, because=because)
             record(session, entry.study_instance_uid, "dismissed", text, actor=operating_user())
             schedule_touched(session, [entry.study_instance_uid])
         elif entry.association_id is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from config.indication.vocabulary import Condition, ConditionState
+from config.messages.message import message
 from config.severities import condition_severity, severity_of
 from config.who_and_when import local_time, operating_user
 from node.cli.context import (
@@ -378,7 +379,7 @@ def fetch(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> Non
             raise InputError(f"study {study_uid} misses no series, contour or registration; it is {case.state}")
         for pacs in asked:
             request_now(session, study_uid, pacs.name, lacks)
-        record(session, study_uid, "fetch", "An administrator requested the missing content.", actor=operating_user())
+        record(session, study_uid, "fetch", message("fetch.requested"), actor=operating_user())
     record_about_studies(ctx, "studies fetch", [study_uid])
     if as_json:
         print_json({"study_instance_uid": study_uid, "asked_for": list(lacks), "pacs": [pacs.name for pacs in asked]})

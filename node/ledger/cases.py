@@ -6,7 +6,7 @@ the present (`schedule_...`), and the node assesses what `due_cases` returns.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,8 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
+from config.messages import stored as messages
+from config.messages.message import Message, message
 from node.ledger.database import insert_new, now_utc
 from node.ledger.state_counts import count_states
 from node.ledger.tables import Case, CaseEvent, Instance
@@ -33,12 +35,15 @@ def record(session: Session, study_instance_uid: str, kind: str, text: str, acto
     kind : str
         A word that programs can search for: a state, or what happened (``retry``, ``retention``).
     text : str
-        A sentence in English, without a patient's name.
+        A message, without a patient's name.
     actor : str
         Who caused it: ``node``, or the name of a user.
     """
     session.add(
-        CaseEvent(study_instance_uid=study_instance_uid, at=now_utc(), kind=kind, text=text, actor=actor)
+        CaseEvent(
+            study_instance_uid=study_instance_uid, at=now_utc(), kind=kind, text=str(text), actor=actor,
+            message=messages.named(text),
+        )
     )  # fmt: skip
 
 
@@ -66,7 +71,7 @@ def open_case(session: Session, study_instance_uid: str, patient_id: str, issuer
     # loser does not write a second "received" line.
     if not insert_new(session, Case, case):
         return False
-    record(session, study_instance_uid, "received", "The first instance of this study arrived.")
+    record(session, study_instance_uid, "received", message("timeline.first_instance"))
     return True
 
 
@@ -110,19 +115,31 @@ def set_state(session: Session, case: Case, state: str, reasons: Sequence[dict[s
     reasons : sequence of dict
         ``{"code": ..., "text": ...}``, in the order in which they are shown.
     """
-    reasons = list(reasons)
+    stored = messages.to_json(list(reasons))
     # The same state with other reasons is a change that people must see; the same with the same reasons comes with each
     # assessment and would fill the history.
-    if case.state != state or (case.reasons != reasons and state != "receiving"):
-        because = f": {' '.join(reason['text'] for reason in reasons)}" if reasons else "."
-        record(session, case.study_instance_uid, state, f"{case.state} -> {state}{because}")
+    if case.state != state or (_said(case.reasons) != _said(stored) and state != "receiving"):
+        record(session, case.study_instance_uid, state, _transition(case.state, state, stored))
     # In the one place that all changes of state go through: whatever makes a case leave `reported`, its delivered
     # answer is found by `workflow.withdrawal.withdraw_due`.
     if state == "reported":
         case.outdated_since = None
     elif case.state == "reported":
         case.outdated_since = now_utc()
-    case.state, case.reasons, case.updated_at = state, reasons, now_utc()
+    case.state, case.reasons, case.updated_at = state, stored, now_utc()
+
+
+def _transition(before: str, now: str, reasons: Sequence[Mapping[str, Any]]) -> Message:
+    states = {"before": message(f"state.{before}"), "now": message(f"state.{now}")}
+    if not reasons:
+        return message("timeline.state", **states)
+    texts = [reason["text"] for reason in messages.from_json(reasons)]
+    return message("timeline.state_because", **states, reasons=texts)
+
+
+def _said(reasons: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    # A reason that an earlier version recorded has no message, and is the same.
+    return [(reason["code"], reason["text"]) for reason in reasons]
 
 
 def schedule_assessment(session: Session, study_instance_uid: str, when: datetime | None = None) -> None:
@@ -263,9 +280,13 @@ def history(session: Session, study_instance_uid: str) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        The oldest line first: ``at`` (ISO 8601, UTC), ``kind``, ``text``, ``actor``.
+        The oldest line first: ``at`` (ISO 8601, UTC), ``kind``, ``text``, ``actor``, and where it is a message,
+        ``message`` and ``parameters``.
     """
     rows = session.scalars(
         select(CaseEvent).where(CaseEvent.study_instance_uid == study_instance_uid).order_by(CaseEvent.id)
     )
-    return [{"at": row.at.isoformat(), "kind": row.kind, "text": row.text, "actor": row.actor} for row in rows]
+    return [
+        {"at": row.at.isoformat(), "kind": row.kind, "text": row.text, "actor": row.actor, **(row.message or {})}
+        for row in rows
+    ]

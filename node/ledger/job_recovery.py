@@ -8,6 +8,7 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from config.messages.message import message
 from node.ledger.backoff import backoff_s
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.database import now_utc
@@ -20,6 +21,7 @@ from node.ledger.jobs import (
     fail,
     release,
     requeue_in,
+    set_error,
 )
 from node.ledger.outbox import pending_ids
 from node.ledger.tables import Case, Job
@@ -48,7 +50,7 @@ def requeue_lost(session: Session, lost_after: timedelta = LOST_AFTER) -> int:
     # condition each pass would add one more message for each waiting job of a long queue.
     revived = 0
     for job in _lock_each(session, abandoned):
-        fail(session, job, "worker_lost", f"the worker {job.lease_owner} stopped while it had this job", retry=True)
+        fail(session, job, "worker_lost", message("worker_lost.stopped", owner=job.lease_owner), retry=True)
         revived += 1
     for job in _lock_each(session, lost, except_ids=pending_ids(session, TASK_OF_STEP.values())):
         job.updated_at = now
@@ -85,7 +87,7 @@ def wait_for_space(session: Session, job: Job, text: str) -> None:
     text : str
         Reason for people, which the case shows while it is ``queued``.
     """
-    job.error_code, job.error_text = OUT_OF_SPACE, text
+    set_error(job, OUT_OF_SPACE, text)
     requeue_in(session, job, backoff_s(RETRY_FIRST_S, RETRY_LONGEST_S, job.attempts))
     job.attempts = max(0, min(job.attempts, MAX_ATTEMPTS - 1))  # a full disk must not use up the attempts of a step
     if job.send:
@@ -127,9 +129,10 @@ def restart_job(session: Session, job: Job, text: str) -> None:
     """
     # `error_code` is the memory of the first restart: `finish` and `retry` clear it.
     if job.error_code == ARTEFACTS_GONE:
-        fail(session, job, ARTEFACTS_GONE, f"{text}; computing them again did not help", retry=False)
+        fail(session, job, ARTEFACTS_GONE, message("artefacts_gone.again", text=text), retry=False)
         return
-    job.step, job.attempts, job.error_code, job.error_text = STEPS[0], 0, ARTEFACTS_GONE, text
+    job.step, job.attempts = STEPS[0], 0
+    set_error(job, ARTEFACTS_GONE, text)
     release(job, "queued")
     enqueue_step(session, job)
-    record(session, job.study_instance_uid, "begun_again", f"Job {job.id} starts again: {text}.")
+    record(session, job.study_instance_uid, "begun_again", message("job.starts_again", id=job.id, text=text))

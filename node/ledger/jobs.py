@@ -18,6 +18,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
+from config.messages.message import message
+from config.messages.stored import named
 from node.ledger.backoff import backoff_s
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.database import now_utc
@@ -256,7 +258,7 @@ def finish(session: Session, job: Job, seconds: dict[str, float]) -> None:
     job.step = "done"
     release(job, "done")
     job.seconds = {**job.seconds, **seconds}
-    job.error_code = job.error_text = None
+    set_error(job, None, None)
 
 
 def finish_comparison(job: Job, seconds: dict[str, float], result: dict[str, Any]) -> None:
@@ -272,7 +274,13 @@ def finish_comparison(job: Job, seconds: dict[str, float], result: dict[str, Any
     job.step, job.result = "done", result
     release(job, "done")
     job.seconds = {**job.seconds, **seconds}
-    job.error_code = job.error_text = None
+    set_error(job, None, None)
+
+
+def set_error(job: Job, code: str | None, text: str | None) -> None:
+    """Record why a step failed or was stopped, for programs and for people; None: nothing is wrong."""
+    job.error_code, job.error_text = code, text if text is None else str(text)
+    job.error_message = None if text is None else named(text)
 
 
 def fail(session: Session, job: Job, code: str, text: str, retry: bool) -> None:
@@ -285,7 +293,7 @@ def fail(session: Session, job: Job, code: str, text: str, retry: bool) -> None:
     retry : bool
         Whether another attempt may help; there are at most `MAX_ATTEMPTS`.
     """
-    job.error_code, job.error_text = code, text
+    set_error(job, code, text)
     if retry and job.attempts < MAX_ATTEMPTS:
         requeue_in(session, job, backoff_s(RETRY_FIRST_S, RETRY_LONGEST_S, job.attempts))
         return
@@ -302,7 +310,7 @@ def refuse(session: Session, job: Job, code: str, text: str) -> None:
     code, text : str
         Reason for programs and for people, which the case shows.
     """
-    job.error_code, job.error_text = code, text
+    set_error(job, code, text)
     release(job, "done")
     if job.send:
         set_state(session, get_case(session, job.study_instance_uid), "refused", [{"code": code, "text": text}])
@@ -320,12 +328,13 @@ def retry(session: Session, job_id: str, by: str = "administrator") -> Job:
     if job.state not in ("failed", "cancelled"):
         raise InputError(f"job {job_id} is {job.state}; only failed and cancelled jobs can be tried again")
     now = now_utc()
-    job.state, job.attempts, job.error_code, job.error_text = "queued", 0, None, None
+    job.state, job.attempts = "queued", 0
+    set_error(job, None, None)
     job.not_before = job.updated_at = now
     enqueue_step(session, job)
     if job.send:
         set_state(session, get_case(session, job.study_instance_uid), "queued")
-    record(session, job.study_instance_uid, "retry", f"Job {job_id} was queued again.", actor=by)
+    record(session, job.study_instance_uid, "retry", message("job.queued_again", id=job_id), actor=by)
     return job
 
 
@@ -356,9 +365,9 @@ def _stop(session: Session, job_id: str, code: str, because: str, actor: str) ->
     if job.state not in ACTIVE:
         raise InputError(f"job {job_id} is {job.state}; only queued and running jobs can be cancelled")
     # A worker that computes this step now loses its lease, and with it the right to record a result.
-    job.error_code, job.error_text = code, because
+    set_error(job, code, because)
     release(job, "cancelled")
-    record(session, job.study_instance_uid, code, f"Job {job_id} was stopped: {because}.", actor=actor)
+    record(session, job.study_instance_uid, code, message("job.stopped", id=job_id, because=because), actor=actor)
     return job
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from config.messages.message import message
 from node.ledger.database import now_utc
 from node.ledger.tables import Recall
 
@@ -44,7 +45,5 @@ def lift_recall(session: Session, bundle_digest: str, because: str) -> bool:
 
 def recall_text(recall: Recall) -> str:
     """Return the sentence that a study shows which would be computed with a recalled bundle."""
-    return (
-        f"The bundle {recall.name} was recalled by {recall.by} on {recall.recalled_at.date().isoformat()}: "
-        f"{recall.because}; activate another bundle, or this one with a reason (cptdn bundle activate --because)."
-    )
+    day = recall.recalled_at.date()
+    return message("bundle_recalled.until_activated", name=recall.name, by=recall.by, day=day, because=recall.because)

@@ -183,7 +183,7 @@ class Case(Base):
 
 
 class CaseEvent(Base):
-    """A line of a case's history, one sentence."""
+    """A line of a case's history: one sentence in English, and the message that it renders, None in old rows."""
 
     __tablename__ = "case_events"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
@@ -192,6 +192,7 @@ class CaseEvent(Base):
     kind: Mapped[str]
     text: Mapped[str] = mapped_column(Text)
     actor: Mapped[str] = mapped_column(default="node")
+    message: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     __table_args__ = (Index("ix_case_events_study", "study_instance_uid", "id"),)
 
 
@@ -281,6 +282,7 @@ class Job(Base):
     lease_until: Mapped[datetime | None]
     error_code: Mapped[str | None]
     error_text: Mapped[str | None] = mapped_column(Text)
+    error_message: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     seconds: Mapped[dict[str, Any]]  # duration by step
     result: Mapped[dict[str, Any] | None]  # outcome of `features`: scores and nomogram, before it is a report
     created_at: Mapped[datetime]

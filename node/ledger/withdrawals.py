@@ -16,6 +16,8 @@ from typing import Any
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
+from config.messages import stored as messages
+from config.messages.message import message
 from node.ledger import jobs
 from node.ledger.cases import record
 from node.ledger.database import now_utc
@@ -60,7 +62,7 @@ def is_withdrawal(job: Job) -> bool:
 
 def order_of(job: Job) -> WithdrawalOrder:
     """Return what a withdrawing job says."""
-    said = job.request[KEY]
+    said = messages.from_json(job.request[KEY])
     reasons = tuple(dict(reason) for reason in said["reasons"])
     return WithdrawalOrder(**{**said, "since": datetime.fromisoformat(said["since"]), "reasons": reasons})
 
@@ -113,7 +115,8 @@ def queue_withdrawal(session: Session, report: Report, order: WithdrawalOrder, *
         # Tried again as one job: its failure is notified once.
         if latest.state == "failed":
             return jobs.retry(session, latest.id, "node") if now - latest.updated_at > RETRY_AFTER else None
-    request: dict[str, Any] = {KEY: {**asdict(order), "since": order.since.isoformat(), "reasons": list(order.reasons)}}
+    said = {**asdict(order), "since": order.since.isoformat(), "reasons": list(order.reasons)}
+    request: dict[str, Any] = {KEY: messages.to_json(said)}
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()
     original = session.get(Job, report.job_id)
     job = Job(
@@ -123,7 +126,7 @@ def queue_withdrawal(session: Session, report: Report, order: WithdrawalOrder, *
     )  # fmt: skip
     session.add(job)
     jobs.enqueue_step(session, job)
-    text = f"Revision {report.revision} is withdrawn in every channel: {order.because}"
+    text = message("withdrawal.in_every_channel", revision=report.revision, because=order.because)
     record(session, report.study_instance_uid, "withdrawal", text, actor=order.by)
     return job
 

@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy import ColumnElement, Select, delete, exists, func, select
 from sqlalchemy.orm import Session
 
+from config.messages.message import message
 from config.settings import Settings
 from node.ledger.cases import lock_case, record
 from node.ledger.database import Ledger, now_utc
@@ -190,7 +191,7 @@ def _retire(ledger: Ledger, store: StudyStore, candidate: Retirable, before: dat
             session.execute(delete(Instance).where(Instance.study_instance_uid == study))
             if case is not None:
                 case.retired_at, case.assess_after = now_utc(), None
-                text = f"Retention removed {candidate.n_instances} instances; the report and its history stay."
+                text = message("retention.removed", n=candidate.n_instances)
                 record(session, study, "retention", text)
     except BaseException:
         empty_or_undo_trash(ledger, store)

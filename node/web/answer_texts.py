@@ -10,6 +10,7 @@ from dicom_sr.report import numbers
 from dicom_sr.report.answer_text import AnswerStatement, answer_sentence, rule_text
 from dicom_sr.report.errors import UnreadableReportError
 from dicom_sr.report.json_form import load
+from dicom_sr.report.localised import localised
 from dicom_sr.report.plain_text import answer_lines, condition_summary, decision_rule, recommendation_text
 from dicom_sr.report.report_inputs import Language
 from dicom_sr.report.wording import WORDINGS
@@ -33,7 +34,7 @@ def answer_of(result: Mapping[str, Any], language: Language) -> dict[str, Any] |
         ``rule``; None where nothing was computed, or the stored result cannot be read.
     """
     try:
-        report = load(result)
+        report = localised(load(result), language)
     except UnreadableReportError:  # one damaged result must not hide a page of studies
         return None
     if not report.computed:

@@ -153,6 +153,36 @@ FINDINGS: dict[str, Reason] = {
     "mr_age_unknown": _f(
         "The age of the MR is not known", "MR 时间未知", "Correct the study date of the MR.", "请更正 MR 的检查日期。"
     ),
+    "extranodal_extension": _f(
+        "Extranodal extension is recorded",
+        "记录了结外侵犯",
+        "Check the stage in the edition of the model.",
+        "请按模型所用版本核对分期。",
+    ),
+    "later_fact": _f(
+        "A fact was recorded and not used",
+        "有资料已记录但未采用",
+        "Nothing; correct its day if it is wrong.",
+        "无需处理; 日期有误时请更正。",
+    ),
+    "nonconforming_encoding": _f(
+        "Received objects do not conform to the standard",
+        "收到的对象不符合标准",
+        "Tell the vendor of the sender.",
+        "请告知发送方的厂商。",
+    ),
+    "stage_not_used": _f(
+        "A stage was not used",
+        "有分期未被采用",
+        "Nothing; correct the stage or its day if it is wrong.",
+        "无需处理; 分期或其日期有误时请更正。",
+    ),
+    "treatment_start_differs": _f(
+        "Starts of treatment differ",
+        "治疗开始日期不一致",
+        "Correct the wrong one.",
+        "请更正错误的日期。",
+    ),
     "patient_age_differs": _f(
         "Age and birth date differ", "年龄与出生日期不符", "Correct the wrong one.", "请更正错误的一项。"
     ),

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from config.indication.conventions import whole_years
 from config.indication.vocabulary import Answer, Condition, ConditionState
+from config.messages.message import render
+from config.messages.stored import rendered
 from config.severities import severity_of
 from dicom_sr.report.report_inputs import Language
 from dicom_sr.report.wording import WORDINGS
@@ -58,6 +61,14 @@ class Translations:
         """
         reason = REASONS.get(code) or FINDINGS.get(code)
         return reason.short[LANGUAGES.index(self.language)] if reason else code.replace("_", " ")
+
+    def text(self, text: str) -> str:
+        """Return a message in this language, and a text that is none as it is."""
+        return render(text, self.language)
+
+    def stored(self, text: str, message: Mapping[str, Any] | None) -> str:
+        """Return a text of the ledger in this language; in English where it was recorded without its message."""
+        return str(rendered({"text": text, **(message or {})}, self.language)["text"])
 
     def condition(self, code: str) -> str:
         """Return the name of a condition of use, as the report has it."""

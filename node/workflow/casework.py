@@ -18,6 +18,8 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from config.bundle_manifest import read_manifest
 from config.decision_policy import policy_for_bundle
+from config.messages import stored as messages
+from config.messages.message import message
 from config.settings import Settings
 from node.cases.assessment import Assessment, assess_inputs
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
@@ -94,10 +96,7 @@ def assess_due(ledger: Ledger, settings: Settings) -> int:
 
 def _record_failure(ledger: Ledger, study_instance_uid: str, error: Exception) -> None:
     """Set the case to failed with the kind of the error, and make it due again later."""
-    text = (
-        f"The assessment of this study failed with {type(error).__name__}; it is repeated every {AFTER_FAILURE_S} s. "
-        "The log of the node has the traceback."
-    )
+    text = message("unexpected.assessment", kind=type(error).__name__, seconds=AFTER_FAILURE_S)
     with ledger.begin() as session:
         set_state(session, get_case(session, study_instance_uid), "failed", [{"code": "unexpected", "text": text}])
         schedule_assessment(session, study_instance_uid, now_utc() + timedelta(seconds=AFTER_FAILURE_S))
@@ -265,7 +264,8 @@ def _record_assessment(
     if freeze is not None:
         record_later_facts(session, case, assessment)
     # With the notices: a report that is recorded before the next assessment shows them, too.
-    case.assessment = {**assessment.explain_json(), "notices": [dict(notice) for notice in assessment.notices]}
+    notices = [dict(notice) for notice in assessment.notices]
+    case.assessment = messages.to_json({**assessment.explain_json(), "notices": notices})
     case.assess_after = assessment.reassess_at
     _request_missing_content(session, settings, case, assessment)
     report = current_report(session, case.study_instance_uid)
@@ -276,7 +276,7 @@ def _record_assessment(
             _stop_jobs(session, case, "the answer is withdrawn")
             set_state(session, case, WITHDRAWN, [reason_of(case.withdrawal)])
             return
-        record(session, case.study_instance_uid, "inputs_changed", "The inputs of the withdrawn answer have changed.")
+        record(session, case.study_instance_uid, "inputs_changed", message("withdrawal.inputs_changed"))
         take_back(case)
     # Compared with what is settled: an instance that is sent again, one that no rule uses, or a question about a stored
     # one changes no input of the report, and people go on seeing it.
@@ -287,7 +287,7 @@ def _record_assessment(
             _show_report(session, case, report, assessment)
     elif assessment.request is None:
         # A result of inputs that no longer hold must not be reported.
-        _stop_jobs(session, case, f"the study became {assessment.state}")
+        _stop_jobs(session, case, message("job.study_became", state=message(f"state.{assessment.state}")))
         set_state(session, case, assessment.state, [dict(reason) for reason in assessment.reasons])
     else:
         _queue_if_new(session, settings, case, assessment.request, is_first=report is None)
@@ -304,7 +304,7 @@ def _record_retired(session: Session, case: Case, assessment: Assessment, freeze
     elif assessment.refusals and (freeze is None or not freeze.was_reported):
         set_state(session, case, "refused", [dict(reason) for reason in assessment.refusals])
     elif case.state in ("held", "refused"):
-        text = "Its images were removed by retention; send the study again to have it computed."
+        text = message("images_removed.by_retention")
         set_state(session, case, "incomplete", [{"code": "images_removed", "text": text}])
 
 
@@ -314,7 +314,7 @@ def _queue_if_new(session: Session, settings: Settings, case: Case, request: Com
     # The job that runs has the same inputs: a repeated message, or a late object that changes nothing.
     if any(job.request_digest == digest for job in jobs.active_jobs(session, study)):
         return
-    _stop_jobs(session, case, "its inputs changed")
+    _stop_jobs(session, case, message("job.inputs_changed"))
     latest = jobs.latest_job(session, study)
     again = (None, "superseded", recalls.CODE)
     if latest is not None and latest.request_digest == digest and latest.error_code not in again:
@@ -325,8 +325,8 @@ def _queue_if_new(session: Session, settings: Settings, case: Case, request: Com
         return
     job = jobs.create_job(session, study, request.to_json(), digest, settings.model.bundle)
     set_state(session, case, "queued")
-    why = "all required inputs are present" if is_first else "its inputs have changed"
-    record(session, study, "job", f"Job {job.id} was queued: {why}.")
+    why = message("job.all_present") if is_first else message("job.inputs_have_changed")
+    record(session, study, "job", message("job.queued", id=job.id, why=why))
 
 
 def _stop_jobs(session: Session, case: Case, because: str) -> None:
@@ -342,7 +342,7 @@ def _show_report(session: Session, case: Case, report: Report, assessment: Asses
     # The same inputs with another bundle.
     if any(job.request_digest == report.request_digest for job in jobs.active_jobs(session, case.study_instance_uid)):
         return
-    _stop_jobs(session, case, "its inputs changed")
+    _stop_jobs(session, case, message("job.inputs_changed"))
     refusals = report.result.get("refusals") or ()
     notices = [dict(notice) for notice in assessment.notices]
     set_state(session, case, "refused" if refusals else "reported", [*refusals, *notices])

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from config.bundle_manifest import BundleManifest, bundle_reference, read_manifest
 from config.decision_policy import DecisionPolicy, policy_for_bundle
 from config.errors import CptdnError
+from config.messages.message import message
 from config.settings import Settings
 from node.cases.case_inputs import ComputeRequest
 from node.ledger import jobs
@@ -304,7 +305,7 @@ class Comparison:
             job = jobs.create_job(
                 session, study, request.to_json(), digest, bundle, send=False, bulk=True, computation=computation
             )
-            text = f"Job {job.id} computes with {manifest.name} {manifest.version}, for comparison only."
+            text = message("job.comparison", id=job.id, name=manifest.name, version=manifest.version)
             record(session, study, "comparison", text, "administrator")
             return job.id
         if isinstance(known, Report):

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
+from config.messages.message import message
 from node.cases.confirmations import CONFIRMABLE
 from node.cases.series_roles import ROLES
 from node.cases.series_summary import JOINED, OF_SERIES
@@ -60,7 +61,9 @@ def assign_roles(
         _require_series(session, study_instance_uid, series)
         # SQLAlchemy notices a new dictionary, not a changed one.
         case.assignments = {**case.assignments, role: series}
-        record(session, study_instance_uid, "assigned", f"{role} is series {series}, decided by {by}.", actor=by)
+        record(
+            session, study_instance_uid, "assigned", message("decision.role", role=role, series=series, by=by), actor=by
+        )
     session.flush()
     schedule_assessment(session, study_instance_uid)
 
@@ -92,7 +95,7 @@ def assign_issuer(session: Session, study_instance_uid: str, issuer: str, by: st
     if issuer not in known:
         raise InputError(f"expected an issuer of the patient's facts ({', '.join(known) or 'none'}), found {issuer}")
     case.issuer = issuer
-    record(session, study_instance_uid, "assigned", f"The Patient ID is of {issuer}, decided by {by}.", actor=by)
+    record(session, study_instance_uid, "assigned", message("decision.issuer", issuer=issuer, by=by), actor=by)
     session.flush()
     schedule_assessment(session, study_instance_uid)
 
@@ -129,7 +132,13 @@ def confirm(session: Session, study_instance_uid: str, code: str, because: str, 
     answer = {"text": asked[0], "because": because, "by": by, "at": now_utc().isoformat()}
     # SQLAlchemy notices a new dictionary, not a changed one.
     case.confirmations = {**case.confirmations, code: answer}
-    record(session, study_instance_uid, "confirmed", f"{code} was confirmed by {by}: {because}", actor=by)
+    record(
+        session,
+        study_instance_uid,
+        "confirmed",
+        message("decision.confirmed", code=code, by=by, because=because),
+        actor=by,
+    )
     session.flush()
     schedule_assessment(session, study_instance_uid)
 
@@ -174,7 +183,7 @@ def set_hold(session: Session, study_instance_uid: str, because: str | None, by:
     """
     case = get_case(session, study_instance_uid)
     case.hold = because
-    text = f"Held by {by}: {because}" if because else f"Released by {by}."
+    text = message("decision.held", by=by, because=because) if because else message("decision.released", by=by)
     record(session, study_instance_uid, "hold" if because else "release", text, actor=by)
     session.flush()
     schedule_assessment(session, study_instance_uid)
@@ -215,7 +224,7 @@ def dismiss_quarantined(session: Session, study_instance_uid: str, because: str,
     for file in files:
         file.dismissed_because = because
     numbers = ", ".join(str(file.id) for file in files[:MAX_NAMED_FILES]) + (", ..." if files[MAX_NAMED_FILES:] else "")
-    text = f"{len(files)} files in quarantine were dismissed by {by} ({numbers}): {because}"
+    text = message("decision.dismissed", n=len(files), by=by, numbers=numbers, because=because)
     record(session, study_instance_uid, "dismissed", text, actor=by)
     session.flush()
     # A conflicting contour may concern other cases of its patient, too.
@@ -253,8 +262,8 @@ def set_facts(session: Session, study_instance_uid: str, entries: Sequence[FactE
     n_new = record_entries(session, case.patient_id, case.issuer, list(entries), source, by)
     # An equal fact that is entered again neither starts an assessment nor fills the history.
     if n_new:
-        names = ", ".join(entry.name.replace("_", " ") for entry in entries)
-        record(session, study_instance_uid, "facts", f"Clinical facts entered by {by}: {names}.", actor=by)
+        names = [message(f"fact_name.{entry.name}") for entry in entries]
+        record(session, study_instance_uid, "facts", message("decision.facts", by=by, names=names), actor=by)
     return n_new
 
 
@@ -280,5 +289,5 @@ def retry_delivery(session: Session, delivery_id: int, by: str = ADMINISTRATOR) 
     deliveries.retry_delivery(session, delivery_id)
     delivery = deliveries.get_delivery(session, delivery_id)
     report = session.get_one(Report, delivery.report_id)
-    text = f"The delivery to {delivery.pacs} is tried again, ordered by {by}."
+    text = message("decision.delivery_again", pacs=delivery.pacs, by=by)
     record(session, report.study_instance_uid, "retry", text, actor=by)

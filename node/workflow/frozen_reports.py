@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from config.messages.message import message
 from config.settings import Settings
 from node.cases.assessment import Assessment
 from node.cases.clinical_facts import ClinicalFacts
@@ -127,7 +128,7 @@ def is_left_frozen(session: Session, case: Case, report: Report, assessment: Ass
     if jobs.active_jobs(session, study):
         return True
     is_other = assessment.request is None or assessment.request.digest() != report.request_digest
-    text = f"What is known now would change the report, which is left as it is. {freeze.sentence}"
+    text = message("frozen.would_change", sentence=freeze.sentence)
     if is_other and text not in [line["text"] for line in history(session, study)]:
         record(session, study, "frozen", text)
     return True

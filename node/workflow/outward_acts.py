@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from config.messages.message import message
 from node.ledger.reports import has_answer
 from node.ledger.tables import Case, Report
 
@@ -122,31 +123,31 @@ TABLE: Mapping[Event, Row] = {
     ),
     Event.RECOMPUTED: Row(
         COMPUTING, "a fact, contour or series has changed and the successor is not there in time", WITHDRAW,
-        "Its inputs have changed and the new result is not there yet.", "changed inputs", waits=True,
+        message("withdrawn.recomputed"), message("withdrawn_by.recomputed"), waits=True,
     ),
     Event.REFUSED: Row(
         ("refused",), "refused: stage, diagnosis, earlier treatment, images", WITHDRAW,
-        "The study is refused with what is known now.", "refusal of the study",
+        message("withdrawn.refused"), message("withdrawn_by.refused"),
     ),
     Event.INCOMPLETE: Row(
         ("incomplete",), "a series or the contour is missing, deleted or replaced by an unusable one", WITHDRAW,
-        "Images or contour that the result was computed from are missing or have changed.", "missing content",
+        message("withdrawn.incomplete"), message("withdrawn_by.incomplete"),
     ),
     Event.HELD_BY_PERSON: Row(
-        ("held",), "a person holds the case", WITHDRAW, "A person holds this study.", "hold of the study",
+        ("held",), "a person holds the case", WITHDRAW, message("withdrawn.held"), message("withdrawn_by.held"),
     ),
     Event.QUESTIONED: Row(
         ("held",), "a question about an input: stage, EBV DNA, series, contour", WITHDRAW,
-        "An input of the result is in question.", "question about the study",
+        message("withdrawn.questioned"), message("withdrawn_by.questioned"),
     ),
     Event.OTHER_PATIENT: Row(
         ("held", "refused", "incomplete"), "the images and the facts are of different patients, or a merge is in doubt",
         {**WITHDRAW, Channel.REJECTION: Act.REJECT_WORKLIST},
-        "Images and facts may be of different patients.", "identity of the patient",
+        message("withdrawn.other_patient"), message("withdrawn_by.other_patient"),
     ),
     Event.FAILED: Row(
         ("failed",), "the computation of the changed inputs failed", WITHDRAW,
-        "Its inputs have changed and the new result could not be computed.", "failed computation",
+        message("withdrawn.failed"), message("withdrawn_by.failed"),
     ),
     Event.BY_PERSON: Row(
         ("withdrawn",), "a person withdraws the answer (`cptdn studies withdraw`)", WITHDRAW, "", "",

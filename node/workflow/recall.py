@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from config.bundle_manifest import bundle_reference, read_manifest
 from config.errors import CptdnError, InputError
+from config.messages.message import message
 from node.ledger import jobs
 from node.ledger.cases import lock_case, schedule_assessment, schedule_unfinished
 from node.ledger.database import Ledger
@@ -122,7 +123,7 @@ def recall_bundle(
         with ledger.begin() as session:
             lock_case(session, study)
             if jobs.get_job(session, job_id).state in jobs.ACTIVE:
-                jobs.supersede(session, job_id, f"the bundle {bundle.name} is recalled")
+                jobs.supersede(session, job_id, message("job.bundle_recalled", name=bundle.name))
                 schedule_assessment(session, study)
     n_withdrawn = 0
     for study in bundle.studies:
@@ -130,7 +131,7 @@ def recall_bundle(
         with ledger.begin() as session:
             case, report = lock_case(session, study), current_report(session, study)
             if report is not None and has_answer(report) and report.bundle_digest == bundle.digest:
-                text = f"The model bundle {bundle.name} is recalled: {because}"
+                text = message("withdrawal.recalled", name=bundle.name, because=because)
                 withdraw_case(session, case, report, Event.RECALLED, text, by, bulk=len(bundle.studies) > 1)
                 n_withdrawn += 1
         advance()

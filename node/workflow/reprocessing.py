@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sqlalchemy.orm import Session
 
 from config.bundle_manifest import bundle_reference, read_manifest
+from config.messages.message import message
 from config.settings import Settings
 from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
@@ -140,11 +141,11 @@ class Reprocessor:
             if (job.request_digest, bundle_reference(job.bundle)) == (digest, self.bundle):
                 return Outcome(study, "queued", f"being computed by job {job.id}", job_id=job.id, previous=previous)
             # Active jobs of other inputs or another bundle: their report would come after the new one.
-            jobs.supersede(session, job.id, "the study is computed again")
+            jobs.supersede(session, job.id, message("job.computed_again"))
         job = jobs.create_job(session, study, assessment.request.to_json(), digest, self.bundle, bulk=self.bulk)
         take_back(case)
         set_state(session, case, "queued")
-        record(session, study, "reprocess", f"Job {job.id} computes again with {self.bundle}.", self.by)
+        record(session, study, "reprocess", message("job.computes_again", id=job.id, bundle=self.bundle), self.by)
         return Outcome(study, "queued", f"queued as job {job.id}", job_id=job.id, previous=previous)
 
     def _unchanged(self, report: Report | None, request_digest: str) -> bool:

@@ -20,6 +20,7 @@ from pydicom.dataset import Dataset
 from sqlalchemy.orm import Session
 
 from config.errors import PacsUnavailableError, SettingsError
+from config.messages.message import message
 from config.settings import PacsSettings, Settings
 from node.audit.recorder import open_audit
 from node.cases.retrieval_choice import PacsSeries, SeriesRequest, choose_series, modalities_of_other_studies
@@ -128,16 +129,17 @@ class Retrieval:
             rules = self.settings.case.series_rules
             chosen = choose_series(request.missing, offered, request.stored, request.fetched, rules)
             if not chosen:
-                return self._finish(request, f"has no further series that is needed ({len(offered)} series found)")
-            self._record(request, f"Retrieving from PACS {request.pacs.name!r}: {_list_series(chosen)}.")
+                return self._finish(request, message("fetch.nothing_further", n=len(offered)))
+            self._record(request, message("fetch.retrieving", pacs=request.pacs.name, series=_list_series(chosen)))
             outcomes = self._retrieve(request, [each.series for each in chosen])
         except (PacsUnavailableError, SettingsError) as error:
-            return self._finish(request, f"could not be queried: {error}")
+            return self._finish(request, message("fetch.not_queried", error=error))
         except Exception as error:  # an unexpected answer of one PACS must not end the requests of all other cases
             log.exception("retrieval_failed", study=request.study_instance_uid, pacs=request.pacs.name)
-            return self._finish(request, f"could not be queried ({type(error).__name__})")
-        received = "; ".join(f"{outcome.series.name}: {outcome.text}" for outcome in outcomes)
-        return self._finish(request, f"answered: {received or 'no series arrived'}")
+            return self._finish(request, message("fetch.not_queried_kind", kind=type(error).__name__))
+        received = [message("fetch.outcome", series=each.series.name, text=each.text) for each in outcomes]
+        answer = message("fetch.answered", received=received) if received else message("fetch.answered_nothing")
+        return self._finish(request, answer)
 
     def _retrieve(self, request: _Request, series: Sequence[PacsSeries]) -> list[RetrievalOutcome]:
         outcomes: list[RetrievalOutcome] = []
@@ -192,7 +194,7 @@ class Retrieval:
             row = fetches.get_leased(session, request.study_instance_uid, pacs.name, self.owner)
             if row is None:
                 return
-            sentence = f"PACS {pacs.name!r} {text}."
+            sentence = message("fetch.pacs", pacs=pacs.name, text=text)
             # A PACS that is away for a night would add the same line for each attempt.
             if sentence != row.text:
                 record(session, request.study_instance_uid, "fetch", sentence, actor=ACTOR)
@@ -200,8 +202,8 @@ class Retrieval:
             if row.missing == sorted(request.missing) and row.state == fetches.WAITING:
                 self._schedule_next(row, pacs)
                 if row.state == fetches.GIVEN_UP:
-                    last = f"PACS {pacs.name!r} is not queried again after {pacs.give_up_after_days:g} days; "
-                    record(session, request.study_instance_uid, "fetch", f"{last}`cptdn studies fetch` queries it.")
+                    last = message("fetch.given_up", pacs=pacs.name, days=pacs.give_up_after_days)
+                    record(session, request.study_instance_uid, "fetch", last)
             row.text = sentence
             fetches.release(row)
         log.info("retrieval_finished", study=request.study_instance_uid, pacs=pacs.name)
@@ -222,5 +224,5 @@ def _patient_of(session: Session, case: Case) -> PatientKey:
     return PatientKey(case.patient_id, case.issuer, next((date for date in birth_dates if date), ""))
 
 
-def _list_series(chosen: Sequence[SeriesRequest]) -> str:
-    return "; ".join(f"{each.series.name}, for {each.reason}" for each in chosen)
+def _list_series(chosen: Sequence[SeriesRequest]) -> list[str]:
+    return [message("fetch.series", series=each.series.name, reason=each.reason) for each in chosen]

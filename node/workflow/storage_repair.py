@@ -16,6 +16,7 @@ from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 
 from config.errors import InputError
+from config.messages.message import message
 from node.dicom.network.statuses import StoreStatus
 from node.dicom.scp.checks import UNREADABLE
 from node.dicom.scp.intake import Intake
@@ -68,7 +69,7 @@ class Repair:
         return repair(finding) if repair is not None else ""
 
     def _delete_row_of_missing_file(self, finding: Finding) -> str:
-        self._delete_row(finding, "is missing on the disk")
+        self._delete_row(finding, message("repair.missing"))
         return "its row was deleted; send the study again from the PACS"
 
     def _quarantine(self, finding: Finding) -> str:
@@ -84,7 +85,7 @@ class Repair:
                     digest=digest, path=path, calling_ae=SENDER, association_id=None, received_at=now_utc(),
                 ),
             )  # fmt: skip
-        self._delete_row(finding, "is damaged on the disk")
+        self._delete_row(finding, message("repair.damaged"))
         return "moved to quarantine; send the study again from the PACS"
 
     def _delete_row(self, finding: Finding, why: str) -> None:
@@ -96,7 +97,7 @@ class Repair:
                 return
             schedule_touched(session, [study])  # before the row is deleted: it is found by the row's Patient ID
             session.delete(row)
-            text = f"Instance {finding.sop_instance_uid} {why}; send the study again."
+            text = message("repair.send_again", uid=finding.sop_instance_uid, why=why)
             record(session, study, "storage", text, actor="administrator")
 
     def _index_orphan(self, finding: Finding) -> str:

@@ -19,6 +19,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from config.errors import InputError
+from config.messages import stored as messages
+from config.messages.message import message
 from config.settings import Settings
 from node.ledger import jobs
 from node.ledger.cases import lock_case, record, set_state
@@ -81,7 +83,8 @@ def _order(case: Case, report: Report, since: datetime) -> WithdrawalOrder:
     event = event_of(case, report)
     if case.withdrawal is not None:
         decided = datetime.fromisoformat(case.withdrawal["at"])
-        return WithdrawalOrder(report.id, event, decided, case.withdrawal["by"], case.withdrawal["because"])
+        said = messages.from_json(case.withdrawal)
+        return WithdrawalOrder(report.id, event, decided, said["by"], said["because"])
     row = TABLE[event]
     return WithdrawalOrder(report.id, event, since, row.by, row.because, tuple(dict(each) for each in case.reasons))
 
@@ -143,14 +146,16 @@ def withdraw_case(
     """
     active, now = jobs.active_jobs(session, case.study_instance_uid), now_utc()
     for job in active:
-        jobs.supersede(session, job.id, "the answer is withdrawn")
-    case.withdrawal = {
+        jobs.supersede(session, job.id, message("job.answer_withdrawn"))
+    withdrawal: dict[str, Any] = {
         "event": event.value, "because": because, "by": by, "at": now.isoformat(),
         # Of these inputs no result is made again by itself.
         "digests": [report.request_digest, *(job.request_digest for job in active)],
     }  # fmt: skip
-    record(session, case.study_instance_uid, WITHDRAWN, f"Withdrawn by {by}: {because}", actor=by)
-    set_state(session, case, WITHDRAWN, [reason_of(case.withdrawal)])
+    case.withdrawal = messages.to_json(withdrawal)
+    text = message("withdrawal.by_person", by=by, because=because)
+    record(session, case.study_instance_uid, WITHDRAWN, text, actor=by)
+    set_state(session, case, WITHDRAWN, [reason_of(withdrawal)])
     case.outdated_since = case.outdated_since or now
     queue_withdrawal(session, report, _order(case, report, now), bulk=bulk)
 
@@ -158,7 +163,8 @@ def withdraw_case(
 def reason_of(withdrawal: dict[str, Any]) -> dict[str, str]:
     """Return the reason that a withdrawn case shows."""
     code = "bundle_recalled" if withdrawal["event"] == Event.RECALLED else "withdrawn_by_person"
-    return {"code": code, "text": f"Withdrawn by {withdrawal['by']}: {withdrawal['because']}"}
+    said = messages.from_json(withdrawal)
+    return {"code": code, "text": message("withdrawal.by_person", by=said["by"], because=said["because"])}
 
 
 def keeps_withdrawn(case: Case, digest: str | None, *, is_frozen: bool) -> bool:
@@ -198,6 +204,7 @@ def withdrawal_of(case: Case, report: Report | None) -> dict[str, str] | None:
         Its newest report.
     """
     if case.withdrawal is not None:
-        return {"since": case.withdrawal["at"], "by": case.withdrawal["by"], "because": case.withdrawal["because"]}
-    said = report.result.get("withdrawal") if report is not None else None
+        said = messages.from_json(case.withdrawal)
+        return {"since": said["at"], "by": said["by"], "because": said["because"]}
+    said = messages.from_json(report.result.get("withdrawal")) if report is not None else None
     return {name: said[name] for name in ("since", "by", "because")} if said else None

@@ -20,6 +20,7 @@ import numpy as np
 from config.arrays import Float32Array
 from config.indication.conventions import SCORE_DECIMALS
 from config.indication.vocabulary import SeriesRole
+from config.messages.message import message
 from config.settings import CaseSettings
 from dicom_sr.report.treatment_report import Reason
 from node.cases.case_inputs import ComputeRequest
@@ -319,10 +320,7 @@ def _feature_reasons(role: SeriesRole, features: Sequence[Float32Array], bundle:
     # Reasons only: the setting `eligibility.out_of_distribution` decides whether they refuse the study or are warnings.
     if distance <= limit:
         return []
-    text = (
-        f"{role.value}: the distance of the deep features from those of the training patients is {distance:.2f} "
-        f"(training: at most {limit:.2f}); the scores may not hold."
-    )
+    text = message("out_of_distribution.features", role=role.value, distance=distance, limit=limit)
     return [Reason("out_of_distribution", text)]
 
 

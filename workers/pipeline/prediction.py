@@ -7,6 +7,7 @@ from typing import Any
 from config.decision_policy import DecisionPolicy
 from config.errors import ModelBundleError
 from config.indication.vocabulary import EbvCategory
+from config.messages.message import message
 from dicom_sr.report.treatment_report import Stability, StabilityPart
 from node.cases.case_inputs import ComputeRequest
 from workers.bundles.bundle import Bundle
@@ -48,8 +49,7 @@ def predict_survival(
     assessed_at = request.decision.get("ebv_threshold_copies_per_ml", decision.ebv_threshold_copies_per_ml)
     if assessed_at != decision.ebv_threshold_copies_per_ml:
         raise ModelBundleError(
-            f"the EBV DNA category was assessed at {assessed_at:g} copies/mL, but the bundle was "
-            f"fitted with {decision.ebv_threshold_copies_per_ml:g}: run cptdn reprocess for this study"
+            message("cannot_compute.threshold", assessed=assessed_at, fitted=decision.ebv_threshold_copies_per_ml)
         )
     category = EbvCategory(request.ebv["category"])
     patient = _patient(analysis, request, category)

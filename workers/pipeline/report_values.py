@@ -10,6 +10,7 @@ from typing import Any
 from config.decision_policy import DecisionPolicy
 from config.errors import IneligibleStudyError
 from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
+from config.messages.message import message, sentences
 from config.settings import Settings
 from config.version import software_version
 from dicom_sr.report.treatment_report import (
@@ -38,9 +39,9 @@ from workers.plausibility.checks import implausibilities
 from workers.volumes.prepared_study import PreparedStudy
 
 NOT_CHECKED = "plausibility_not_checked"
-NOTHING_COMPUTED = (ConditionState.NOT_CHECKED, "Nothing was computed.")
-COX_MODEL_ONLY = "The 95 % CI is of the Cox model only; the model cannot say how uncertain its scores are."
-WITHIN_RANGE = "Intensities, features, age and scores are within the range of the training cohort."
+NOTHING_COMPUTED = (ConditionState.NOT_CHECKED, message("report.nothing_computed"))
+COX_MODEL_ONLY = message("report.interval_cox_only")
+WITHIN_RANGE = message("report.within_range")
 SOP_CLASS_OF_CONTOUR = {"RTSTRUCT": "1.2.840.10008.5.1.4.1.1.481.3", "SEG": "1.2.840.10008.5.1.4.1.1.66.4"}
 
 
@@ -95,7 +96,9 @@ def draft_report(
         contours=tuple(_contours_used(request, study)),
         scores=Scores(analysis.prognostic_score, analysis.predictive_score, _error_of(analysis)),
         quality=tuple(
-            Reason(code, f"{role.value}: {text}") for role, series in study.items() for code, text in series.findings
+            Reason(code, message("of_role", role=role, text=text))
+            for role, series in study.items()
+            for code, text in series.findings
         ),
         warnings=(
             *(Reason(warning["code"], warning["text"]) for warning in request.warnings),
@@ -180,7 +183,7 @@ def interval_state(analysis: Analysis) -> tuple[ConditionState, str]:
     if analysis.score_error is None:
         return ConditionState.NOT_CHECKED, COX_MODEL_ONLY
     n = analysis.score_error.members
-    return ConditionState.MET, f"The 95 % CI contains the uncertainty of the Cox model and of the scores ({n} models)."
+    return ConditionState.MET, message("report.interval_with_scores", n=n)
 
 
 def model_range_state(outside: Sequence[Reason], unchecked: Sequence[Reason]) -> tuple[ConditionState, str]:
@@ -199,9 +202,9 @@ def model_range_state(outside: Sequence[Reason], unchecked: Sequence[Reason]) ->
         State and sentence.
     """
     if outside:
-        return ConditionState.NOT_MET, " ".join(reason.text for reason in outside)
+        return ConditionState.NOT_MET, sentences(reason.text for reason in outside)
     if unchecked:
-        return ConditionState.NOT_CHECKED, " ".join(reason.text for reason in unchecked)
+        return ConditionState.NOT_CHECKED, sentences(reason.text for reason in unchecked)
     return ConditionState.MET, WITHIN_RANGE
 
 
@@ -221,8 +224,12 @@ def out_of_distribution_intensities(study: PreparedStudy) -> list[Reason]:
     return [
         Reason(
             "out_of_distribution",
-            f"{role.value}: the intensities differ from the training images by {series.landmark_distance:.2f} "
-            f"(training: at most {series.distance_limit:.2f}); the scores may not hold.",
+            message(
+                "out_of_distribution.intensities",
+                role=role.value,
+                distance=series.landmark_distance,
+                limit=series.distance_limit,
+            ),
         )
         for role, series in study.items()
         if series.landmark_distance > series.distance_limit
@@ -245,7 +252,7 @@ def refuse_out_of_distribution(reasons: Sequence[Reason], settings: Settings) ->
         ``out_of_distribution`` with all reasons.
     """
     if reasons and settings.eligibility.out_of_distribution == "refuse":
-        raise IneligibleStudyError("out_of_distribution", " ".join(reason.text for reason in reasons))
+        raise IneligibleStudyError("out_of_distribution", sentences(reason.text for reason in reasons))
 
 
 def implausible_reasons(measures: Mapping[str, float], bundle: Bundle) -> tuple[list[Reason], list[Reason]]:
@@ -266,13 +273,10 @@ def implausible_reasons(measures: Mapping[str, float], bundle: Bundle) -> tuple[
     """
     limits = bundle.plausibility
     if limits is None or not measures:
-        text = (
-            f"The bundle {bundle.manifest.name} has no limits of plausibility: whether the images show one head with "
-            "contrast and a tumour in the contour was not checked; calibrate it with cptdn bundle calibrate."
-        )
+        text = message("plausibility_not_checked.no_limits", name=bundle.manifest.name)
         return [], [Reason(NOT_CHECKED, text)]
     found = implausibilities(measures, limits)
-    reasons = [(one.stops, Reason(one.code, f"{one.text[:1].upper()}{one.text[1:]}.")) for one in found]
+    reasons = [(one.stops, Reason(one.code, message("sentence", text=one.text))) for one in found]
     return [reason for stops, reason in reasons if stops], [reason for stops, reason in reasons if not stops]
 
 
@@ -297,7 +301,7 @@ def refuse_before_networks(study: PreparedStudy, stops: Sequence[Reason], settin
     intensities = out_of_distribution_intensities(study) if policy.out_of_distribution == "refuse" else []
     implausible = stops if (policy.plausibility or policy.out_of_distribution) == "refuse" else []
     if reasons := [*intensities, *implausible]:
-        raise IneligibleStudyError(reasons[0].code, " ".join(reason.text for reason in reasons))
+        raise IneligibleStudyError(reasons[0].code, sentences(reason.text for reason in reasons))
 
 
 def _common_values(
@@ -430,8 +434,7 @@ def _arm(arm: TreatmentArm, estimates: Mapping[str, Any]) -> ArmResult:
 
 def _extrapolated(input: str, value: float, training_range: Sequence[float]) -> Reason:
     low, high = training_range
-    words = input.replace("_", " ")
     return Reason(
         "extrapolated",
-        f"The {words} {value:g} is outside the training cohort ({low:g} to {high:g}); the numbers are extrapolated.",
+        message("extrapolated.input", input=message(f"input.{input}"), value=value, low=low, high=high),
     )

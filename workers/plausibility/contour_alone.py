@@ -8,6 +8,7 @@ import numpy as np
 
 from config.errors import CptdnError, IneligibleStudyError
 from config.indication.organs import is_uninvaded_organ
+from config.messages.message import message
 from workers.volumes.contours import RoiMask, roi_mask
 from workers.volumes.findings import Finding
 from workers.volumes.rtstruct import Roi, read_rtstruct
@@ -33,9 +34,13 @@ def require_tumour_volume(role: str, contour: RoiMask) -> None:
         ``implausible_volume`` below 0.1 mL, whatever the bundle's cohort.
     """
     if contour.volume_ml < SMALLEST_TUMOUR_ML:
-        text = (
-            f"{role}: expected a primary tumour of at least {SMALLEST_TUMOUR_ML:g} mL, "
-            f"found {contour.volume_ml:.2f} mL in ROI {contour.roi_number} {contour.roi_name!r}; check the contour"
+        text = message(
+            "implausible_volume.too_small",
+            role=role,
+            least=SMALLEST_TUMOUR_ML,
+            found=contour.volume_ml,
+            number=contour.roi_number,
+            name=contour.roi_name,
         )
         raise IneligibleStudyError("implausible_volume", text)
 
@@ -81,9 +86,13 @@ def require_outside_organs(role: str, path: Path, kind: str, contour: RoiMask) -
             continue
         shared_ml, organ_ml = overlap
         of_tumour, of_organ = shared_ml / max(contour.mask_volume_ml, 1e-9), shared_ml / max(organ_ml, 1e-9)
-        text = (
-            f"{role}: expected the primary tumour outside ROI {roi.number} {roi.name!r}, found {shared_ml:.1f} mL "
-            f"of it inside ({of_tumour:.0%} of the tumour); check the contour and its position"
+        text = message(
+            "contour_in_organ.overlap",
+            role=role,
+            number=roi.number,
+            name=roi.name,
+            shared_ml=shared_ml,
+            share=of_tumour,
         )
         if of_tumour > TUMOUR_SHARE or of_organ > ORGAN_SHARE:
             raise IneligibleStudyError("contour_in_organ", text)

@@ -14,6 +14,7 @@ from pydicom import Dataset
 from config.decision_policy import DecisionPolicy, policy_for_manifest
 from config.errors import InputError
 from config.indication.vocabulary import SeriesRole
+from config.messages.message import message
 from config.settings import ObjectKind, Settings
 from dicom_sr.header.copied_values import with_header_findings
 from dicom_sr.header.uids import uid_for
@@ -244,7 +245,7 @@ def require_prepared_study(folder: Path) -> PreparedStudy:
     """Load the prepared study of an artefact folder; raises ArtefactsMissingError where it is missing or damaged."""
     study = load_prepared_study(folder)
     if study is None:
-        raise ArtefactsMissingError(f"the prepared study in {folder.name[:16]} is missing or damaged")
+        raise ArtefactsMissingError(message("artefacts_gone.prepared", folder=folder.name[:16]))
     return study
 
 
@@ -273,10 +274,7 @@ def stored_files(context: WorkerContext, request: ComputeRequest) -> Files:
     with context.ledger.begin() as session:
         paths = paths_of(session, uids)
     if missing := set(uids) - set(paths):
-        raise InputError(
-            f"{len(missing)} of {len(set(uids))} instances are no longer stored, {min(missing)} among them; "
-            "send the study again"
-        )
+        raise InputError(message("missing_instances.gone", n=len(missing), total=len(set(uids)), first=min(missing)))
     return {uid: context.store.path(path) for uid, path in paths.items()}
 
 

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from config.bundle_admission import refusal_text
 from config.errors import IneligibleStudyError
+from config.messages.message import message, sentences
 from dicom_sr.report.json_form import dump, load
 from dicom_sr.report.report_status import ReplacedReport
 from dicom_sr.report.sr_classes import FALLBACK_SR_CLASS, SR_SOP_CLASS_UIDS
@@ -110,7 +111,7 @@ def prepare_volumes(context: WorkerContext, job: Job) -> StepOutcome:
     """
     request, bundle = ComputeRequest.from_json(job.request), context.bundle(job.bundle)
     if request.refusals:
-        texts = " ".join(refusal["text"] for refusal in request.refusals)
+        texts = sentences(refusal["text"] for refusal in request.refusals)
         raise IneligibleStudyError(request.refusals[0]["code"], texts)
     # Before any image is read: a bundle that is not permitted must not even leave artefacts for a real patient.
     _require_permission(bundle, context)
@@ -336,13 +337,12 @@ def _require_permission(bundle: Bundle, context: WorkerContext) -> None:
         raise IneligibleStudyError(CODE, recall_text(recalled))
     # Judged from the figures at every study: a stored verdict, or one of another version, admits nothing.
     if refused := bundle.manifest.admission.refused:
-        text = refusal_text(bundle.manifest.name, refused)
-        raise IneligibleStudyError("model_not_permitted", f"{text[:1].upper()}{text[1:]}")
+        text = message("begin", text=refusal_text(bundle.manifest.name, refused))
+        raise IneligibleStudyError("model_not_permitted", text)
     if bundle.manifest.demonstration and not settings.model.allow_demonstration:
         raise IneligibleStudyError(
             "model_not_permitted",
-            f"the bundle {bundle.manifest.name} is for demonstration only; expected a bundle for clinical use, or "
-            "model.allow_demonstration = true",
+            message("model_not_permitted.demonstration", name=bundle.manifest.name),
         )
 
 
@@ -351,7 +351,7 @@ def _write_unchanged(report: Report, session: Session, leased: Job) -> None:
         jobs.requeue_in(session, leased, 0)
         return
     case = get_case(session, leased.study_instance_uid)
-    text = f"Job {leased.id} found the result unchanged; nothing is sent."
+    text = message("job.unchanged", id=leased.id)
     record(session, leased.study_instance_uid, "unchanged", text)
     set_state(session, case, "reported", case.assessment.get("notices", ()))
     leased.result = {**(leased.result or {}), "unchanged": True}

@@ -18,6 +18,7 @@ import structlog
 from celery import Celery
 
 from config.errors import CptdnError, IneligibleStudyError, ModelBundleError, StorageFullError
+from config.messages.message import text_of
 from dicom_sr.report.errors import ReportError
 from node.ledger import job_recovery, jobs
 from node.ledger.cases import get_case
@@ -193,15 +194,15 @@ def _write_failure(context: WorkerContext, job_id: str, owner: str, error: Excep
         elif isinstance(error, IneligibleStudyError):
             jobs.refuse(session, job, error.code, error.text)
         elif isinstance(error, StorageFullError) or (isinstance(error, OSError) and error.errno in DISK_FULL_ERRORS):
-            job_recovery.wait_for_space(session, job, str(error))
+            job_recovery.wait_for_space(session, job, text_of(error))
         elif isinstance(error, ArtefactsMissingError):
-            job_recovery.restart_job(session, job, str(error))
+            job_recovery.restart_job(session, job, text_of(error))
         elif isinstance(error, ModelBundleError):
-            jobs.fail(session, job, "model_bundle", str(error), retry=False)
+            jobs.fail(session, job, "model_bundle", text_of(error), retry=False)
         elif isinstance(error, ReportError):
-            jobs.fail(session, job, "invalid_report", str(error), retry=False)
+            jobs.fail(session, job, "invalid_report", text_of(error), retry=False)
         elif isinstance(error, CptdnError):
-            jobs.fail(session, job, "cannot_compute", str(error), retry=False)
+            jobs.fail(session, job, "cannot_compute", text_of(error), retry=False)
         else:
             jobs.fail(session, job, "unexpected", f"{type(error).__name__}: {error}", retry=True)
     log.warning("the step did not succeed", error=str(error))

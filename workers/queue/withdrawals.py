@@ -16,6 +16,7 @@ from pydicom.errors import InvalidDicomError
 from sqlalchemy.orm import Session
 
 from config.indication.vocabulary import EbvCategory
+from config.messages.message import message
 from config.settings import ObjectKind
 from config.version import software_version
 from dicom_sr.header.uids import series_uid_of
@@ -90,7 +91,7 @@ def write_withdrawal(context: WorkerContext, job: Job) -> Callable[[Session, Job
 
 
 def _not_wanted(session: Session, leased: Job) -> None:
-    text = "The answer holds again, or has a successor: its withdrawal was not sent."
+    text = message("withdrawal.not_sent")
     record(session, leased.study_instance_uid, "not_withdrawn", text)
     jobs.finish(session, leased, {})
 
@@ -104,7 +105,7 @@ def _destinations(session: Session, context: WorkerContext, study_instance_uid: 
     holders = holders_of_reports(session, study_instance_uid)
     for name in holders:
         if name not in configured:
-            text = f"{name} has an earlier report and is not configured any more: the withdrawal cannot reach it."
+            text = message("withdrawal.unreachable", name=name)
             record(session, study_instance_uid, "unreachable", text)
     return [name for name in holders if name in configured and name not in silent]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from config.errors import IneligibleStudyError
+from config.messages.message import message
 from workers.volumes.contours import RoiMask, roi_on_series
 from workers.volumes.reader import MrSeries
 from workers.volumes.registrations import read_registration
@@ -48,6 +49,6 @@ def contour_on_series(
         return segment_on_series(read_segment(path, str(number)), series, registrations)
     roi = next((roi for roi in read_rtstruct(path) if str(roi.number) == str(number)), None)
     if roi is None:
-        text = f"{path.name}: expected an ROI of number {number}, found none; send the structure set again"
+        text = message("no_matching_roi.number", file=path.name, number=number)
         raise IneligibleStudyError("no_matching_roi", text)
     return roi_on_series(roi, series, registrations)

@@ -35,6 +35,7 @@ import SimpleITK as sitk
 
 from config.arrays import FloatArray, LabelArray
 from config.errors import IneligibleStudyError
+from config.messages.message import message
 from workers.volumes.drawn_region import (
     PLANE_TOLERANCE,
     fill_slices,
@@ -186,7 +187,7 @@ def roi_mask(
         drawn = interpolate_between_slices(roi, indices, grid, findings)
     n_slices = int(drawn.mask_zyx.any(axis=(1, 2)).sum())
     if not n_slices:
-        text = f"{roi_title(roi)}: expected contours around voxels of the series, found no voxel inside them"
+        text = message("contour_outside_image.no_voxel", roi=roi_title(roi))
         raise IneligibleStudyError("contour_outside_image", text)
     x, y, z = (float(c) for c in drawn.centroid_lps_mm)
     mask_ml = int(np.count_nonzero(drawn.mask_zyx)) * grid.voxel_volume_ml
@@ -195,14 +196,11 @@ def roi_mask(
     # the better measure, and the statement says so.
     cut = any(finding.code == "contour_beyond_image" for finding in findings)
     if on_slices and (cut or n_slices == 1) and abs(volume_ml - mask_ml) > MAX_VOLUME_DIFFERENCE * mask_ml:
-        text = f"{roi_title(roi)}: the lines enclose {volume_ml:.3f} mL, its voxels are {mask_ml:.3f} mL; these count"
+        text = message("volume_of_voxels.differ", roi=roi_title(roi), volume_ml=volume_ml, mask_ml=mask_ml)
         findings.append(Finding("volume_of_voxels", text))
         volume_ml = mask_ml
     if not cut and abs(volume_ml - mask_ml) > MAX_VOLUME_DISAGREEMENT * mask_ml:
-        text = (
-            f"{roi_title(roi)}: expected lines and the voxels inside them to have one volume, found {volume_ml:.2f} "
-            f"and {mask_ml:.2f} mL; redraw the contours on the slices of one series, or check them for a second set"
-        )
+        text = message("inconsistent_geometry.two_volumes", roi=roi_title(roi), volume_ml=volume_ml, mask_ml=mask_ml)
         raise IneligibleStudyError("inconsistent_geometry", text)
     mask_zyx = drawn.mask_zyx.view(np.uint8)  # no copy: NumPy stores True as 1
     return RoiMask(roi.number, roi.name, grid, mask_zyx, volume_ml, mask_ml, n_slices, (x, y, z), tuple(findings))
@@ -217,15 +215,12 @@ def _registration_matrix(
         return None, []
     # Referenced Frame of Reference UID is type 1 (PS3.3 C.8.8.5), yet some planning systems leave it empty.
     if not (source and target) and _is_on_named_slices(roi, series):
-        text = f"{roi_title(roi)}: no frame of reference is named; each contour names the slice that it is on"
+        text = message("frame_of_reference_absent.contour", roi=roi_title(roi))
         return None, [Finding("frame_of_reference_absent", text)]
     if moved := movement(roi_title(roi), source, series, registrations):
         return moved[0], [moved[1]]
     if trust_images and _is_on_named_slices(roi, series):
-        text = (
-            f"{roi_title(roi)}: names the frame of reference {source}, not {target} of the series, but each contour "
-            "names the slice that it is on; the node would refuse such a case"
-        )
+        text = message("frame_of_reference_mismatch.named_slices", roi=roi_title(roi), source=source, target=target)
         return None, [Finding("frame_of_reference_mismatch", text)]
     raise frame_mismatch(roi_title(roi), source, series, registrations)
 
@@ -254,7 +249,7 @@ def _named_elsewhere(roi: Roi, series: MrSeries) -> list[Finding]:
             elsewhere += min(abs(z - named) for named in slices) > OTHER_SLICE
     if not elsewhere:
         return []
-    text = f"{roi_title(roi)}: {elsewhere} contours name another slice than the one they are on; their place counts"
+    text = message("contour_names_other_slice.n", roi=roi_title(roi), n=elsewhere)
     return [Finding("contour_names_other_slice", text)]
 
 
@@ -262,12 +257,16 @@ def _closed_contours(roi: Roi, findings: list[Finding]) -> list[Contour]:
     """Return the contours that may enclose an area."""
     closed = [contour for contour in roi.contours if contour.is_closed]
     if not closed:
-        others = f"{len(roi.contours)} of type {', '.join(roi.geometric_types)}" if roi.contours else "none"
-        text = f"{roi_title(roi)}: expected closed planar contours, found {others}"
+        others = (
+            message("contour.n_of_types", n=len(roi.contours), types=roi.geometric_types)
+            if roi.contours
+            else message("contour.none")
+        )
+        text = message("missing_contour.not_closed", roi=roi_title(roi), found=others)
         raise IneligibleStudyError("missing_contour", text)
     if len(closed) < len(roi.contours):
         ignored = len(roi.contours) - len(closed)
-        text = f"{roi_title(roi)}: {ignored} contours that enclose no area (points, open lines) were ignored"
+        text = message("contours_ignored.no_area", roi=roi_title(roi), n=ignored)
         findings.append(Finding("contours_ignored", text))
     return closed
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from config.arrays import FloatArray, IndexArray
 from config.errors import IneligibleStudyError
+from config.messages.message import message
 
 SAME_PLANE_MM = 0.45
 ROUNDING_MM = 0.011  # of coordinates written with two decimals
@@ -88,7 +89,11 @@ def _even_distance(planes: FloatArray) -> float:
     at = int(np.argmax(steps <= steps.min() + ROUNDING_MM))  # the first of those that are nearest
     raise IneligibleStudyError(
         "inconsistent_geometry",
-        f"expected contours in evenly spaced planes, found planes at {planes[at]:.2f} and {planes[at + 1]:.2f} mm, "
-        f"{steps[at]:.2f} mm apart, beside others {steps.max():.2f} mm apart: two contour sets, or planes that are "
-        "missing; send one set with every plane",
+        message(
+            "inconsistent_geometry.uneven_planes",
+            low=planes[at],
+            high=planes[at + 1],
+            step=steps[at],
+            largest=steps.max(),
+        ),
     )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from config.arrays import BoolArray, FloatArray, IndexArray
 from config.errors import IneligibleStudyError
+from config.messages.message import message
 from workers.volumes.drawn_planes import drawn_planes
 from workers.volumes.findings import Finding
 from workers.volumes.geometry import Grid
@@ -74,7 +75,7 @@ def fill_slices(roi: Roi, indices: Sequence[FloatArray], grid: Grid, findings: l
     planes, plane = np.unique(heights, return_inverse=True)
     undrawn = int(planes[-1] - planes[0]) + 1 - len(planes)
     if undrawn:
-        text = f"{roi_title(roi)}: {undrawn} slices between drawn ones have no contour and stay empty"
+        text = message("contour_gap.n", roi=roi_title(roi), n=undrawn)
         findings.append(Finding("contour_gap", text))
     y_mm, x_mm = grid.spacing_xyz_mm[1], grid.spacing_xyz_mm[0]
     polygons, plane = combine_contours(roi, [i[:, :2] for i in indices], plane, (x_mm, y_mm), findings)
@@ -119,10 +120,7 @@ def interpolate_between_slices(
     polygons, plane_of = combine_contours(roi, [i[:, :2] for i in indices], planes.plane_of, (x_mm, y_mm), findings)
     heights = planes.heights_mm / z_mm
     stack = DrawnStack.of(polygons, plane_of, heights, planes.distance_mm / z_mm, (y_mm, x_mm))
-    text = (
-        f"{roi_title(roi)}: drawn in planes {stack.distance * z_mm:.2f} mm apart that are not the series' own slices "
-        f"({z_mm:.2f} mm apart); the mask was interpolated between them"
-    )
+    text = message("contour_resampled.other_planes", roi=roi_title(roi), distance=stack.distance * z_mm, step=z_mm)
     findings.append(Finding("contour_resampled", text))
     mask = np.zeros(grid.shape_zyx, dtype=np.bool_)
     (left, top), (height, width) = stack.corner_xy, stack.signed_distance.shape[1:]
@@ -169,9 +167,9 @@ def resample_across_slices(roi: Roi, points: Sequence[FloatArray], grid: Grid, f
     stack = DrawnStack.of(polygons, plane_of, planes.heights_mm, planes.distance_mm, (pixel, pixel))
     # A single plane across the slices has no thickness that could be assumed.
     if len(stack.positions) < 2:
-        text = f"{roi_title(roi)}: expected contours in several parallel planes, found one plane across the slices"
+        text = message("inconsistent_geometry.one_plane_across", roi=roi_title(roi))
         raise IneligibleStudyError("inconsistent_geometry", text)
-    text = f"{roi_title(roi)}: drawn in planes across the series' slices; the mask was resampled from them"
+    text = message("contour_resampled.across", roi=roi_title(roi))
     findings.append(Finding("contour_resampled", text))
     corners = grid.indices_of(np.concatenate(points))
     reach = np.ceil(stack.distance / np.asarray(grid.spacing_xyz_mm))
@@ -241,7 +239,9 @@ def combine_contours(
         lines += rings
         planes += [int(plane)] * len(rings)
     findings += [
-        Finding(code, f"{roi_title(roi)}: {totals[name]} {text}") for name, code, text in _COMBINED if totals[name]
+        Finding(code, message(f"{code}.{variant}", roi=roi_title(roi), n=totals[name]))
+        for name, code, variant in _COMBINED
+        if totals[name]
     ]
     if not lines:
         _total(roi, np.zeros(1))
@@ -249,10 +249,10 @@ def combine_contours(
 
 
 _COMBINED = (
-    ("n_repeated", "contours_repeated", "contours repeat another one and were left out"),
-    ("n_without_area", "contours_ignored", "closed contours enclose no area and were left out"),
-    ("n_joined", "contours_overlap", "contours overlap in part; their union is the region"),
-    ("n_holes", "contour_holes", "contours are inside another one and are holes in it"),
+    ("n_repeated", "contours_repeated", "n"),
+    ("n_without_area", "contours_ignored", "closed_without_area"),
+    ("n_joined", "contours_overlap", "n"),
+    ("n_holes", "contour_holes", "n"),
 )
 
 
@@ -266,7 +266,7 @@ def _plane_axes(roi: Roi, points: Sequence[FloatArray]) -> FloatArray:
     # The normal of a sliver is mostly rounding; its extent along the common normal shows whether it is in its plane.
     sure = lengths > 0.05 * lengths.max()
     if bent > PLANARITY_MM or np.abs(normals[sure] @ normal / lengths[sure]).min() < PARALLEL_COSINE:
-        text = f"{roi_title(roi)}: expected planar contours in parallel planes, found some {bent:.1f} mm out of them"
+        text = message("inconsistent_geometry.bent", roi=roi_title(roi), bent=bent)
         raise IneligibleStudyError("inconsistent_geometry", text)
     helper = np.eye(3)[np.argmin(np.abs(normal))]  # the axis farthest from the normal: the product is well conditioned
     first = np.cross(helper, normal)
@@ -284,7 +284,7 @@ def _normal(points: FloatArray) -> FloatArray:
 def _state_outside(roi: Roi, indices: FloatArray, grid: Grid, findings: list[Finding]) -> None:
     """State that a part of the region is beyond the series, and so not in the mask."""
     if np.any(indices < -0.5 - PLANE_TOLERANCE) or np.any(indices > np.asarray(grid.size_xyz) - 0.5 + PLANE_TOLERANCE):
-        text = f"{roi_title(roi)}: a part of the contours is beyond the series; the mask ends at its border"
+        text = message("contour_beyond_image.part", roi=roi_title(roi))
         findings.append(Finding("contour_beyond_image", text))
 
 
@@ -306,7 +306,7 @@ def _region(
 def _total(roi: Roi, area: FloatArray) -> float:
     total = float(area.sum())
     if total <= 0:
-        text = f"{roi_title(roi)}: expected contours that enclose an area, found lines without one"
+        text = message("missing_contour.no_area", roi=roi_title(roi))
         raise IneligibleStudyError("missing_contour", text)
     return total
 

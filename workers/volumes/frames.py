@@ -22,6 +22,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 
 from config.errors import IneligibleStudyError
+from config.messages.message import message
 from node.cases.slice_rules import MAGNITUDE, complex_component
 from node.dicom.headers.conforming import ConformingFile, open_conforming
 from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable
@@ -147,11 +148,11 @@ def _frames_of(dataset: Dataset, source: PixelSource) -> list[Frame]:
     if per_frame is None:
         raise IneligibleStudyError(
             "inconsistent_geometry",
-            f"{source.path.name} has {n_frames} frames and no functional groups that give the position of each",
+            message("inconsistent_geometry.no_functional_groups", file=source.path.name, n=n_frames),
         )
     if len(per_frame) != n_frames or n_frames > MAX_FRAMES:
         raise unreadable(
-            source.path, f"expected as many functional groups as the {n_frames} frames, found {len(per_frame)}"
+            source.path, message("unreadable_instance.functional_groups", n=n_frames, found=len(per_frame))
         )
     common = dataset.get("SharedFunctionalGroupsSequence") or []
     shared, shared_rest = _macros(common[0]) if common else ([], [])
@@ -207,7 +208,8 @@ def _numbers(levels: Sequence[Dataset], keyword: str, count: int, path: Path) ->
     numbers = tuple(float(v) for v in value) if value is not None else ()
     if len(numbers) != count or not np.all(np.isfinite(numbers)):
         raise IneligibleStudyError(
-            "inconsistent_geometry", f"{path.name}: expected {keyword} with {count} numbers, found {value}"
+            "inconsistent_geometry",
+            message("inconsistent_geometry.numbers", file=path.name, keyword=keyword, count=count, found=value),
         )
     return numbers
 

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from config.arrays import AnyFloatArray, Float32Array
 from config.errors import ModelBundleError
+from config.messages.message import message
 from workers.volumes.landmarks import PERCENTILES, FlatImageError, foreground_of, landmarks_of
 
 Normalisation = Literal["landmarks", "n4_landmarks", "z_score"]
@@ -204,7 +205,7 @@ class IntensityTemplate:
         """
         grey, first = np.unique(np.asarray(landmarks, dtype=np.float64), return_inverse=True)
         if len(grey) < 2:
-            raise FlatImageError(f"expected landmarks of different grey values, found {grey.tolist()} only")
+            raise FlatImageError(message("image.one_landmark", values=grey.tolist()))
         # Landmarks of equal grey value (a coarse 8-bit image) get the mean of their standard values; `np.interp` needs
         # rising ones.
         standard = np.bincount(first, weights=np.asarray(self.standard)) / np.bincount(first)
@@ -344,7 +345,7 @@ def z_score_map(image: npt.ArrayLike) -> IntensityMap:
     tissue = foreground_of(image)
     mean, deviation = float(tissue.mean()), float(tissue.std())
     if not deviation > 0:
-        raise FlatImageError(f"expected tissue of different grey values, found {mean:g} only")
+        raise FlatImageError(message("image.flat_tissue", value=mean))
     # Both ends are clipped by the map: a z-score beyond them becomes 0 or 1.
     ends = np.array([mean + LOWEST_Z * deviation, mean + HIGHEST_Z * deviation])
     return IntensityMap(ends, np.array([0.0, STANDARD_MAXIMUM]))
@@ -378,5 +379,5 @@ def _unit_scale(landmarks: AnyFloatArray) -> AnyFloatArray:
     """Landmarks shifted and scaled so that the lowest is 0 and the highest 1."""
     span = landmarks[-1] - landmarks[0]
     if not span > 0:
-        raise FlatImageError(f"expected rising landmarks, found {landmarks.tolist()}")
+        raise FlatImageError(message("image.landmarks_not_rising", landmarks=landmarks.tolist()))
     return np.asarray((landmarks - landmarks[0]) / span)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from config.arrays import AnyFloatArray
 from config.errors import IneligibleStudyError
+from config.messages.message import message
 
 PERCENTILES = (1.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 99.0)
 FOREGROUND_FRACTION = 0.1
@@ -105,14 +106,14 @@ def foreground_threshold(image: npt.ArrayLike) -> float:
 def _foreground_start(pixels: AnyFloatArray) -> int:
     """Index of the first foreground pixel in a rising sequence of grey values."""
     if not pixels.size:
-        raise FlatImageError("expected an image with contrast, found no finite pixel")
+        raise FlatImageError(message("image.no_finite_pixel"))
     if pixels[0] == pixels[-1]:
-        raise FlatImageError(f"expected an image with contrast, found the one grey value {pixels[0]:g}")
+        raise FlatImageError(message("image.one_grey_value", value=pixels[0]))
     # A percentile and not the minimum: one dead pixel or a padding value would move the threshold.
     darkest = _percentiles(pixels, (DARKEST_PERCENT,))[0]
     start = int(np.searchsorted(pixels, darkest, side="right"))
     if start == len(pixels):
-        raise FlatImageError(f"expected an image with contrast, found almost only the grey value {darkest:g}")
+        raise FlatImageError(message("image.almost_one_grey_value", value=darkest))
     # The bright end is taken from the foreground, and the foreground from the bright end: a few rounds until both
     # agree, independent of the share of air.
     for _ in range(FOREGROUND_ROUNDS):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from config.messages.message import message
 from workers.volumes.findings import Finding
 from workers.volumes.frames import Frame
 from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable
@@ -41,13 +42,21 @@ def lossy_findings(frames: Sequence[Frame]) -> list[Finding]:
         return []
     ratios = sorted(ratio for frame in lossy if (ratio := _ratio(frame)) is not None)
     methods = sorted({method for frame in lossy for method in _texts(frame, "LossyImageCompressionMethod")})
-    stated = f"{ratios[0]:g}" if ratios else "unknown"
-    if ratios and ratios[-1] > ratios[0]:
-        stated = f"{stated} to {ratios[-1]:g}"
-    how = f" by {', '.join(methods)}" if methods else ""
-    number = "all" if len(lossy) == len(images) else f"{len(lossy)} of {len(images)}"
-    text = f"{number} images were compressed with loss{how}, ratio {stated}{' to 1' if ratios else ''}"
-    return [Finding("lossy_compression", f"{text}; grey values differ from those that were acquired")]
+    if not ratios:
+        stated = message("lossy_compression.unknown")
+    elif ratios[-1] > ratios[0]:
+        stated = message("lossy_compression.ratios", low=ratios[0], high=ratios[-1])
+    else:
+        stated = message("lossy_compression.ratio", low=ratios[0])
+    text = message(
+        "lossy_compression.images",
+        images=message("lossy_compression.all")
+        if len(lossy) == len(images)
+        else message("lossy_compression.some", n=len(lossy), total=len(images)),
+        methods=message("lossy_compression.by", methods=methods) if methods else "",
+        ratio=stated,
+    )
+    return [Finding("lossy_compression", text)]
 
 
 def _is_lossy(frame: Frame) -> bool:

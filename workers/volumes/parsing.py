@@ -14,6 +14,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.tag import BaseTag, Tag
 
 from config.errors import IneligibleStudyError
+from config.messages.message import message
 
 # What pydicom raises on damaged files; RecursionError comes from sequences nested without end, MemoryError from lengths
 # that no file has.
@@ -27,7 +28,7 @@ _PLAIN_VRS = frozenset({"CS", "DS", "FD", "IS", "UI", "US"})
 
 def unreadable(path: Path, why: str) -> IneligibleStudyError:
     """Return the error that refuses one file, with its name and the reason."""
-    return IneligibleStudyError("unreadable_instance", f"{path.name} cannot be read as an image: {why}")
+    return IneligibleStudyError("unreadable_instance", message("unreadable_instance.image", file=path.name, why=why))
 
 
 def first_value(levels: Sequence[Dataset], keyword: str) -> Any:

@@ -21,6 +21,7 @@ from shapely import Geometry, Polygon
 
 from config.arrays import FloatArray
 from config.errors import IneligibleStudyError
+from config.messages.message import message
 
 SAME_CONTOUR_MM = 0.3  # contours nowhere farther apart than this are one; less than a pixel of any MR
 INSIDE_SHARE = 0.99  # of a contour's area: so much of it within another makes it a hole
@@ -183,8 +184,7 @@ def _refuse_ambiguous_hole(inner_mm2: float, outer_mm2: float) -> None:
     if share > LARGEST_HOLE_SHARE:
         raise IneligibleStudyError(
             "inconsistent_geometry",
-            f"expected one contour or a contour with a hole, found two contours inside each other whose areas are "
-            f"{inner_mm2:.0f} and {outer_mm2:.0f} mm2 ({share:.0%}): a hole, or the outline drawn twice; remove one",
+            message("inconsistent_geometry.drawn_twice", inner=inner_mm2, outer=outer_mm2, share=share),
         )
 
 

@@ -33,6 +33,7 @@ from pydicom import Dataset
 
 from config.arrays import Float32Array, FloatArray
 from config.errors import IneligibleStudyError, InputError
+from config.messages.message import message
 from node.cases.slice_rules import (
     SHEAR_TOLERANCE_MM,
     are_one_orientation,
@@ -179,11 +180,11 @@ def read_series(
     first = frames[0]
     voxels = len(frames) * first.source.rows * first.source.columns
     if voxels > MAX_VOXELS:
-        text = f"series {_uid(frames)}: expected at most {MAX_VOXELS} voxels, found {voxels}"
+        text = message("unreadable_instance.voxels", series=_uid(frames), greatest=MAX_VOXELS, found=voxels)
         raise IneligibleStudyError("unreadable_instance", text)
     # Inverted on decoding; the statement tells a reader who compares with another viewer.
     if any(frame.source.inverted for frame in frames):
-        findings.append(Finding("monochrome1", "the series is stored as MONOCHROME1; its grey values were inverted"))
+        findings.append(Finding("monochrome1", message("monochrome1.inverted")))
     findings += lossy_findings(frames)
     y_mm, x_mm = first.spacing_yx_mm
     x, y, z = first.position_lps_mm
@@ -208,7 +209,7 @@ def _check_one_series(frames: Sequence[Frame], is_joined: bool) -> None:
         raise InputError(f"expected the files of one series, found {len(series)}: {', '.join(series)}")
     references = {frame.frame_of_reference_uid for frame in frames}
     if len(references) > 1:
-        raise _inconsistent(frames, f"{len(references)} frames of reference")
+        raise _inconsistent(frames, message("image.frames_of_reference", n=len(references)))
 
 
 def _magnitude_only(frames: list[Frame], findings: list[Finding]) -> list[Frame]:
@@ -216,7 +217,7 @@ def _magnitude_only(frames: list[Frame], findings: list[Finding]) -> list[Frame]
     magnitude = [frame for frame in frames if frame.magnitude]
     if magnitude and len(magnitude) < len(frames):
         left_out = len(frames) - len(magnitude)
-        findings.append(Finding("frames_left_out", f"{left_out} phase, real or imaginary images were left out"))
+        findings.append(Finding("frames_left_out", message("frames_left_out.n", left_out=left_out)))
         return magnitude
     return frames
 
@@ -226,15 +227,15 @@ def _check_one_plane(frames: Sequence[Frame]) -> None:
     first = frames[0]
     sizes = sorted({(frame.source.rows, frame.source.columns) for frame in frames})
     if len(sizes) > 1:
-        raise _inconsistent(frames, "slices of different size: " + ", ".join(f"{r} x {c}" for r, c in sizes))
+        raise _inconsistent(frames, message("image.sizes", sizes=[f"{r} x {c}" for r, c in sizes]))
     if not are_one_orientation([frame.orientation for frame in frames]):
-        raise _inconsistent(frames, "slices of different orientation")
+        raise _inconsistent(frames, message("image.orientations"))
     spacings = [frame.spacing_yx_mm for frame in frames]
     if not all(map(is_pixel_spacing, spacings)) or not are_one_spacing(spacings):
         listed = ", ".join(f"{y:g} x {x:g}" for y, x in sorted(set(spacings)))
-        raise _inconsistent(frames, f"pixel spacings {listed} mm")
+        raise _inconsistent(frames, message("image.spacings", listed=listed))
     if not is_orthonormal(first.orientation):
-        raise _inconsistent(frames, f"direction cosines that are not orthonormal: {list(first.orientation)}")
+        raise _inconsistent(frames, message("image.not_orthonormal", cosines=list(first.orientation)))
 
 
 def _check_image_count(frames: Sequence[Frame]) -> None:
@@ -247,7 +248,7 @@ def _check_image_count(frames: Sequence[Frame]) -> None:
         original = [frame for frame in images if "ORIGINAL" in (_value(frame, "ImageType") or ())]
         stated = _greatest(original, "ImagesInAcquisition")
         if images_missing(len(images), stated, stated_distance):
-            text = f"series {_uid(frames)}: expected the {stated:.0f} images of the acquisition, found {len(images)}"
+            text = message("missing_slice.acquisition", series=_uid(frames), expected=stated, found=len(images))
             raise IneligibleStudyError("missing_slice", text)
 
 
@@ -279,7 +280,7 @@ def _in_order(frames: Sequence[Frame], normal: FloatArray, findings: list[Findin
             positions.append([frame])
     dropped = sum(_check_same(same) for same in positions if len(same) > 1)
     if dropped:
-        findings.append(Finding("duplicate_slice", f"{dropped} images repeat a slice pixel by pixel and were left out"))
+        findings.append(Finding("duplicate_slice", message("duplicate_slice.n", dropped=dropped)))
     return [same[0] for same in positions]
 
 
@@ -290,20 +291,25 @@ def _check_same(same: Sequence[Frame]) -> int:
     pixels = decode(same)
     if all(np.array_equal(pixels[0], other) for other in pixels[1:]):
         return len(same) - 1
-    where = f"{len(same)} different images at the position {_place(same[0])}"
+    where = message("image.different_at", n=len(same), place=_place(same[0]))
     # Header facts that differ (an echo, a time point) mean several volumes; equal facts mean that one image is wrong.
     if differing:
-        raise IneligibleStudyError("ambiguous_series", f"series {_uid(same)} contains {where}: several volumes that "
-                                   f"differ in {', '.join(differing)}")  # fmt: skip
-    raise IneligibleStudyError("conflicting_instance", f"series {_uid(same)} contains {where}: "
-                               + ", ".join(frame.sop_instance_uid for frame in same))  # fmt: skip
+        text = message("ambiguous_series.several_volumes", series=_uid(same), where=where, differing=differing)
+        raise IneligibleStudyError("ambiguous_series", text)
+    text = message(
+        "conflicting_instance.same_place",
+        series=_uid(same),
+        where=where,
+        uids=[frame.sop_instance_uid for frame in same],
+    )
+    raise IneligibleStudyError("conflicting_instance", text)
 
 
 def _slice_distance(frames: Sequence[Frame], axes: FloatArray) -> float:
     """Distance of neighbouring slices in mm, the same for all of them."""
     if len(frames) == 1:
         if frames[0].thickness_mm is None:
-            raise _inconsistent(frames, "one slice without SliceThickness")
+            raise _inconsistent(frames, message("image.no_thickness"))
         return frames[0].thickness_mm
     positions = np.array([frame.position_lps_mm for frame in frames])
     offsets_mm = (positions - positions[0]) @ axes  # along a row, along a column, along the normal
@@ -311,25 +317,32 @@ def _slice_distance(frames: Sequence[Frame], axes: FloatArray) -> float:
     stated_mm = _greatest(frames, "SpacingBetweenSlices")
     spacing = slice_spacing(offsets_mm[:, 2].tolist(), stated_mm)
     if spacing is None or not spacing.is_even:
-        raise _inconsistent(frames, f"slice distances from {steps.min():.2f} to {steps.max():.2f} mm")
+        raise _inconsistent(frames, message("image.distances", least=steps.min(), most=steps.max()))
     if spacing.gaps:
         at = spacing.gaps[0][0]
-        text = f"expected a slice every {spacing.step_mm:.2f} mm, found a gap of {steps[at]:.2f} mm between "
-        text += f"{_place(frames[at])} and {_place(frames[at + 1])} ({spacing.n_missing} missing in all)"
-        raise IneligibleStudyError("missing_slice", f"series {_uid(frames)}: {text}")
+        text = message(
+            "missing_slice.gap",
+            series=_uid(frames),
+            step=spacing.step_mm,
+            gap=steps[at],
+            first=_place(frames[at]),
+            second=_place(frames[at + 1]),
+            n=spacing.n_missing,
+        )
+        raise IneligibleStudyError("missing_slice", text)
     expected_mm = hidden_gap_mm(spacing.step_mm, stated_mm, _greatest(frames, "SliceThickness"))
     if expected_mm is not None:
-        text = f"expected a slice every {expected_mm:.2f} mm by the header, found one every {spacing.step_mm:.2f} mm"
-        raise IneligibleStudyError("missing_slice", f"series {_uid(frames)}: {text}; send the missing slices")
+        text = message("missing_slice.header", series=_uid(frames), expected=expected_mm, step=spacing.step_mm)
+        raise IneligibleStudyError("missing_slice", text)
     shear = float(np.ptp(offsets_mm[:, :2], axis=0).max())
     if shear > SHEAR_TOLERANCE_MM:
-        raise _inconsistent(frames, f"slices shifted against each other in their plane by up to {shear:.2f} mm")
+        raise _inconsistent(frames, message("image.shifted", shear=shear))
     # The mean, not the median: rounding errors of positions cancel, and the last slice is at its stored position.
     return float(np.mean(steps))
 
 
 def _inconsistent(frames: Sequence[Frame], defect: str) -> IneligibleStudyError:
-    text = f"series {_uid(frames)}: expected parallel slices of one size at even distances, found {defect}"
+    text = message("inconsistent_geometry.stack", series=_uid(frames), defect=defect)
     return IneligibleStudyError("inconsistent_geometry", text)
 
 
@@ -351,8 +364,10 @@ def _uid(frames: Sequence[Frame]) -> str:
 
 
 def _place(frame: Frame) -> str:
-    number = f"frame {frame.frame_number}" if frame.frame_number else f"instance number {frame.instance_number}"
-    return f"({', '.join(f'{p:.1f}' for p in frame.position_lps_mm)}) mm, {number}"
+    position = [f"{p:.1f}" for p in frame.position_lps_mm]
+    if frame.frame_number:
+        return message("image.place_frame", position=position, number=frame.frame_number)
+    return message("image.place_instance", position=position, number=frame.instance_number)
 
 
 def series_in(folder: Path) -> dict[str, list[Path]]:

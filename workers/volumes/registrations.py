@@ -14,6 +14,7 @@ import numpy as np
 
 from config.arrays import FloatArray
 from config.errors import IneligibleStudyError
+from config.messages.message import message, pieces
 from node.cases.rigid_registration import joined_frames
 from node.dicom.headers.conforming import read_conforming
 from workers.volumes.findings import Finding
@@ -85,19 +86,21 @@ def read_registration(path: Path) -> Registration:
     try:
         dataset = read_conforming(path)
         if dataset.get("SOPClassUID") != SPATIAL_REGISTRATION_STORAGE:
-            sop_class = dataset.get("SOPClassUID") or "no SOP class"
-            text = f"{path.name}: expected a Spatial Registration, found {getattr(sop_class, 'name', sop_class)}"
+            sop_class = dataset.get("SOPClassUID") or message("registration.no_sop_class")
+            text = message(
+                "unreadable_instance.registration_class", file=path.name, found=getattr(sop_class, "name", sop_class)
+            )
             raise IneligibleStudyError("unreadable_instance", text)
         matrices, problems = joined_frames(dataset)
         uid = str(dataset.SOPInstanceUID)
     except IneligibleStudyError:
         raise
     except PARSE_ERRORS as error:
-        text = f"{path.name} cannot be read as a Spatial Registration: {type(error).__name__}: {error}"
+        text = message("unreadable_instance.registration", file=path.name, kind=type(error).__name__, error=error)
         raise IneligibleStudyError("unreadable_instance", text) from error
     if len(matrices) < 2:
-        found = "; ".join(problems.values()) or f"{len(matrices)} frames of reference"
-        text = f"{path.name}: expected a rigid registration of two frames of reference, found {found}"
+        found = "; ".join(problems.values()) or message("registration.n_frames", n=len(matrices))
+        text = message("frame_of_reference_mismatch.not_rigid", file=path.name, found=found)
         raise IneligibleStudyError("frame_of_reference_mismatch", text)
     return Registration(uid, matrices, problems)
 
@@ -127,7 +130,7 @@ def movement(
     for registration in registrations if source_uid and target_uid else ():
         matrix = registration.between(source_uid, target_uid)
         if matrix is not None:
-            text = f"{title}: moved by the Spatial Registration {registration.sop_instance_uid}"
+            text = message("registration_applied.moved", title=title, uid=registration.sop_instance_uid)
             return matrix, Finding("registration_applied", text)
     return None
 
@@ -137,12 +140,22 @@ def frame_mismatch(
 ) -> IneligibleStudyError:
     """Return the refusal of a contour that no registration carries to a series; parameters as of `movement`."""
     target_uid = series.frame_of_reference_uid
-    text = (
-        f"{title}: expected the frame of reference {target_uid or '(none)'} of series "
-        f"{series.series_instance_uid} or a registration to it, found {source_uid or '(none)'}"
+    problems = [
+        message(
+            "frame_of_reference_mismatch.problem",
+            uid=registration.sop_instance_uid,
+            problem=registration.problems[uid],
+        )
+        for registration in registrations
+        for uid in (source_uid, target_uid)
+        if uid in registration.problems
+    ]
+    text = message(
+        "frame_of_reference_mismatch.series",
+        title=title,
+        target=target_uid or message("part.no_value"),
+        series=series.series_instance_uid,
+        source=source_uid or message("part.no_value"),
+        problems=pieces(problems),
     )
-    for registration in registrations:
-        for uid in (source_uid, target_uid):
-            if uid in registration.problems:
-                text += f"; the Spatial Registration {registration.sop_instance_uid} has {registration.problems[uid]}"
     return IneligibleStudyError("frame_of_reference_mismatch", text)

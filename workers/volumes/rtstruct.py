@@ -20,6 +20,7 @@ from pydicom.errors import InvalidDicomError
 
 from config.arrays import FloatArray
 from config.errors import IneligibleStudyError, InputError
+from config.messages.message import message
 from node.dicom.headers.conforming import read_conforming
 from workers.volumes.parsing import PARSE_ERRORS
 
@@ -115,19 +116,20 @@ def read_rtstruct(rtstruct_path: Path) -> list[Roi]:
     try:
         dataset = read_conforming(rtstruct_path)
         if dataset.get("SOPClassUID") != RT_STRUCTURE_SET_STORAGE:
-            sop_class = dataset.get("SOPClassUID") or dataset.get("Modality") or "no SOP class"
-            raise IneligibleStudyError("unreadable_instance", f"{rtstruct_path.name}: expected an RT Structure Set, "
-                                       f"found {getattr(sop_class, 'name', sop_class)}")  # fmt: skip
+            sop_class = dataset.get("SOPClassUID") or dataset.get("Modality") or message("rtstruct.no_sop_class")
+            found = getattr(sop_class, "name", sop_class)
+            text = message("unreadable_instance.rtstruct_class", file=rtstruct_path.name, found=found)
+            raise IneligibleStudyError("unreadable_instance", text)
         return _rois(dataset)
     except IneligibleStudyError:
         raise
     except FileNotFoundError as error:
         raise InputError(f"expected an RTSTRUCT file, found nothing at {rtstruct_path}") from error
     except InvalidDicomError as error:
-        text = f"{rtstruct_path.name}: expected an RTSTRUCT, found no DICOM file"
+        text = message("unreadable_instance.no_dicom", file=rtstruct_path.name)
         raise IneligibleStudyError("unreadable_instance", text) from error
     except PARSE_ERRORS as error:
-        text = f"{rtstruct_path.name} cannot be read as an RTSTRUCT: {type(error).__name__}: {error}"
+        text = message("unreadable_instance.rtstruct", file=rtstruct_path.name, kind=type(error).__name__, error=error)
         raise IneligibleStudyError("unreadable_instance", text) from error
 
 
@@ -170,7 +172,7 @@ def _rois(dataset: Dataset) -> list[Roi]:
         try:
             contours = tuple(contour for part in drawn.get(number, ()) for contour in _contours(part))
         except PARSE_ERRORS as error:  # another ROI of the same structure set may be whole
-            text = f"ROI {number} {name!r}: expected readable contours, found {error}; send the structure set again"
+            text = message("unreadable_instance.contours", number=number, name=name, error=error)
             problem = IneligibleStudyError("unreadable_instance", text)
         if numbers[number] > 1:
             names = [str(other.get("ROIName") or "") for other in items if int(other.ROINumber) == number]
@@ -205,11 +207,8 @@ def _frame_of_the_structure_set(dataset: Dataset) -> str:
 
 def _ambiguous(number: int, names: Sequence[str]) -> IneligibleStudyError:
     """Return the refusal of an ROI Number that is not unique within the structure set (PS3.3 C.8.8.5)."""
-    owners = " and ".join(repr(name) for name in names)
-    text = (
-        f"the ROI number {number} is ambiguous: expected one ROI with it, found {owners}; "
-        "give each ROI a number of its own and send the structure set again"
-    )
+    owners = [message("roi.name", name=name) for name in names]
+    text = message("ambiguous_roi.number", number=number, owners=owners)
     return IneligibleStudyError("ambiguous_roi", text)
 
 

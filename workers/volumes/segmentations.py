@@ -28,6 +28,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from config.arrays import FloatArray, PixelArray
 from config.errors import IneligibleStudyError, InputError
+from config.messages.message import message
 from node.dicom.headers.conforming import open_conforming, read_conforming
 from workers.volumes.contours import RoiMask
 from workers.volumes.decoder_client import decode_frames
@@ -112,7 +113,7 @@ def read_segment(path: Path, name: str) -> Segment:
         raise
     # sqlite3: highdicom looks its frames up in a table
     except (*PARSE_ERRORS, RuntimeError, sqlite3.Error) as error:
-        text = f"{path.name} cannot be read as a segmentation: {type(error).__name__}: {error}"
+        text = message("unreadable_instance.segmentation", file=path.name, kind=type(error).__name__, error=error)
         raise IneligibleStudyError("unreadable_instance", text) from error
 
 
@@ -146,25 +147,25 @@ def segment_on_series(segment: Segment, series: MrSeries, registrations: Sequenc
     own = Grid.of(placed)
     inside_zyx = np.argwhere(sitk.GetArrayViewFromImage(placed))
     if not len(inside_zyx):
-        raise IneligibleStudyError("missing_contour", f"{title}: expected voxels inside, found none")
+        raise IneligibleStudyError("missing_contour", message("missing_contour.empty_segment", title=title))
     # Nearest neighbour: a label has no values between 0 and 1, and linear interpolation would need a threshold.
     mask = sitk.Resample(placed, _reference_image(series.grid), sitk.Transform(), sitk.sitkNearestNeighbor, 0)
     mask_zyx = sitk.GetArrayFromImage(mask)
     n_slices = int(mask_zyx.any(axis=(1, 2)).sum())
     if not n_slices:
-        raise IneligibleStudyError("contour_outside_image", f"{title}: expected voxels within the series, found none")
+        raise IneligibleStudyError("contour_outside_image", message("contour_outside_image.segment", title=title))
     x, y, z = (float(c) for c in own.points_of(inside_zyx[:, ::-1].mean(axis=0)[None])[0])
     mask_ml = int(np.count_nonzero(mask_zyx)) * series.grid.voxel_volume_ml
     # Volume and centroid from the SEG's own voxels; resampling to thick slices would change both.
     own_ml = len(inside_zyx) * own.voxel_volume_ml
     if not _on_lattice(own, series.grid):
-        text = f"{title}: drawn on another grid than the series'; the mask was resampled to the nearest voxel"
+        text = message("contour_resampled.segment", title=title)
         if abs(own_ml - mask_ml) > STATED_DIFFERENCE * own_ml:
-            text += f", where it has {mask_ml:.2f} instead of {own_ml:.2f} mL; the volume is that of the segment"
+            text = message("contour_resampled.segment_volume", title=title, mask_ml=mask_ml, own_ml=own_ml)
         findings.append(Finding("contour_resampled", text))
     if beyond := _n_beyond(own.points_of(inside_zyx[:, ::-1]), series.grid):
         share = 100.0 * beyond / len(inside_zyx)
-        text = f"{title}: {share:.1f} % of it is beyond the series; the mask ends at its border"
+        text = message("contour_beyond_image.share", title=title, share=share)
         findings.append(Finding("contour_beyond_image", text))
     return RoiMask(
         segment.number, segment.label, series.grid, mask_zyx, own_ml, mask_ml, n_slices, (x, y, z), tuple(findings)
@@ -179,7 +180,7 @@ def _in_frame_of(
     if source == target:
         return segment.mask, []
     if not (source and target) and _is_on_named_slices(segment, series):
-        text = f"{segment.title}: no frame of reference is named; each frame names the slice that it is on"
+        text = message("frame_of_reference_absent.segment", title=segment.title)
         return segment.mask, [Finding("frame_of_reference_absent", text)]
     if moved := movement(segment.title, source, series, registrations):
         matrix, finding = moved
@@ -294,7 +295,7 @@ def _stored_frames(dataset: Dataset, file: BinaryIO, path: Path, indices: Sequen
 
 def _segment(segmentation: hd.seg.Segmentation, number: int, path: Path) -> Segment:
     if segmentation.get_volume_geometry(allow_missing_positions=True) is None:
-        text = f"{path.name}: expected segmentation frames that make a volume, found other places of frames"
+        text = message("inconsistent_geometry.segmentation", file=path.name)
         raise IneligibleStudyError("inconsistent_geometry", text)
     label = str(segmentation.get_segment_description(number).segment_label)
     frame_uid = str(segmentation.get("FrameOfReferenceUID") or "")

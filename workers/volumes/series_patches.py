@@ -14,6 +14,7 @@ import SimpleITK as sitk
 
 from config.arrays import Float32Array, FloatArray, IndexArray, LabelArray, PixelArray
 from config.errors import IneligibleStudyError
+from config.messages.message import message
 from workers.volumes.bias_field import bias_field
 from workers.volumes.geometry import Grid
 from workers.volumes.intensity import IntensityTemplate
@@ -140,8 +141,12 @@ def extract_series_patches(
     if grid.tilt_degrees > max_oblique_degrees:
         raise IneligibleStudyError(
             "inconsistent_geometry",
-            f"series {series.series_instance_uid}: expected slices within {max_oblique_degrees:g} degrees of axial, "
-            f"found {grid.tilt_degrees:.0f} degrees",
+            message(
+                "inconsistent_geometry.oblique",
+                series=series.series_instance_uid,
+                limit=max_oblique_degrees,
+                found=grid.tilt_degrees,
+            ),
         )
     tumour = np.flatnonzero(mask_zyx.any(axis=(1, 2)))
     sampled = landmark_slices(grid.size_xyz[2])

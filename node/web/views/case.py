@@ -11,6 +11,9 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 
 from config.errors import InputError
+from config.messages.message import render
+from config.messages.stored import rendered
+from config.messages.template import Language
 from config.severities import severity_of
 from node.cases.confirmations import CONFIRMABLE
 from node.cases.series_roles import ROLES
@@ -61,23 +64,31 @@ def case_page(request: PageRequest) -> Response:
         quarantined = quarantined_json(session, case)
         discarded = discarded_of_study(session, case.study_instance_uid)
     current = reports[0] if reports else None
+    language = request.translations.language
+    assessment, result = rendered(case.assessment, language), rendered(current.result, language) if current else None
     # Before the page is rendered: what was read from the ledger counts as seen, even when rendering fails.
     request.audit("case_seen", study=case.study_instance_uid)
-    quality = case.assessment.get("quality") or []
-    series = sorted(map(_shown_series, case.assessment.get("series", ())), key=_rank_of)
+    quality = assessment.get("quality") or []
+    series = sorted(map(_shown_series, assessment.get("series", ())), key=_rank_of)
     return render_page(
-        request, "case.html", case=case, current=current, result=current.result if current else None,
-        advised=answer_of(current.result, request.translations.language) if current else None,
-        noted=_by_severity((*current.result["warnings"], *current.result["quality"]) if current else quality),
-        tables=[rates_of_report(scenario) for scenario in current.result["scenarios"]] if current else [],
-        versions=_versions(reports), withdrawn=withdrawal_of(case, current), quarantined=quarantined,
-        discarded=discarded,
-        deliveries=deliveries, jobs=jobs, timeline=timeline, facts=facts, series=series, roles=ROLES,
-        contour=case.assessment.get("contour") or {},
+        request, "case.html", case=case, current=current, result=result, assessment=assessment,
+        reasons=rendered(case.reasons, language),
+        advised=answer_of(current.result, language) if current else None,
+        noted=_by_severity((*result["warnings"], *result["quality"]) if result else quality),
+        tables=[rates_of_report(scenario) for scenario in result["scenarios"]] if result else [],
+        versions=_versions(reports), withdrawn=_in(withdrawal_of(case, current), language),
+        quarantined=quarantined, discarded=discarded,
+        deliveries=deliveries, jobs=jobs, timeline=rendered(timeline, language), facts=facts, series=series,
+        roles=ROLES,
+        contour=assessment.get("contour") or {},
         confirmable=CONFIRMABLE, issuers=facts.issuers if not case.issuer and len(facts.issuers) > 1 else (),
         retryable=next((job for job in jobs[:1] if job.state in ("failed", "cancelled")), None),
-        drawable=bool(current and len(current.result["scenarios"]) == 1 and current.result["age_years"] is not None),
+        drawable=bool(result and len(result["scenarios"]) == 1 and result["age_years"] is not None),
     )  # fmt: skip
+
+
+def _in(said: Mapping[str, str] | None, language: Language) -> dict[str, str] | None:
+    return None if said is None else {name: render(text, language) for name, text in said.items()}
 
 
 def key_of(series: Mapping[str, Any]) -> str:
@@ -164,7 +175,7 @@ def series_page(request: PageRequest) -> Response:
         request,
         "series.html",
         case=case,
-        one=series,
+        one=rendered(series, request.translations.language),
         key=key_of(series),
         found=picture,
         trouble=trouble,

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 from starlette.responses import Response
 
 from config.errors import InputError
+from config.messages.message import render, sentences
 from node.cases.dates import parse_date
 from node.cases.series_roles import ROLES
 from node.clinical import entries as facts
@@ -208,7 +209,8 @@ def reprocess(request: PageRequest) -> Response:
     reprocessor = Reprocessor(request.context.ledger, settings, settings.model.bundle, by=request.user)
     outcome = reprocessor.start(study)
     if outcome.kind == "not_ready":
-        return _done(request, "flash_not_ready", state=" ".join(reason["text"] for reason in outcome.reasons))
+        why = sentences(reason["text"] for reason in outcome.reasons)
+        return _done(request, "flash_not_ready", state=render(why, request.translations.language))
     return _done(request, "flash_unchanged" if outcome.kind == "unchanged" else "flash_queued")
 
 

@@ -1,0 +1,1 @@
+"""Messages: sentences for people as keys with parameters, rendered in each language from one catalogue."""

@@ -1,0 +1,40 @@
+"""Every message: key -> template in English and in Chinese. The key begins with the reason code or the room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from config.messages import (
+    condition_texts,
+    contour_texts,
+    eligibility_texts,
+    image_texts,
+    model_texts,
+    plausibility_texts,
+    purpose_texts,
+    report_texts,
+    series_texts,
+    stage_texts,
+    timeline_texts,
+    withdrawal_texts,
+)
+
+_ROOMS = (
+    condition_texts,
+    contour_texts,
+    eligibility_texts,
+    image_texts,
+    model_texts,
+    plausibility_texts,
+    purpose_texts,
+    report_texts,
+    series_texts,
+    stage_texts,
+    timeline_texts,
+    withdrawal_texts,
+)
+
+CATALOGUE: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {key: texts for room in _ROOMS for key, texts in room.TEXTS.items()}
+)
