@@ -107,7 +107,13 @@ def confirmable_text(text: str, code: str) -> str:
 
 
 def question_of(text: str) -> str:
-    """Return the sentence that `confirmable_text` was given."""
+    """Return the sentence of a question, without the command that answers it.
+
+    Parameters
+    ----------
+    text : str
+        What `confirmable_text` returned; another text is returned as it is.
+    """
     return text.parameters["question"] if isinstance(text, Message) and text.key == "confirmable" else text
 
 

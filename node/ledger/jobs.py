@@ -278,7 +278,13 @@ def finish_comparison(job: Job, seconds: dict[str, float], result: dict[str, Any
 
 
 def set_error(job: Job, code: str | None, text: str | None) -> None:
-    """Record why a step failed or was stopped, for programs and for people; None: nothing is wrong."""
+    """Record why a step failed or was stopped.
+
+    Parameters
+    ----------
+    code, text : str or None
+        Reason for programs and for people; None: nothing is wrong.
+    """
     job.error_code, job.error_text = code, text if text is None else str(text)
     job.error_message = None if text is None else named(text)
 

@@ -44,6 +44,12 @@ def lift_recall(session: Session, bundle_digest: str, because: str) -> bool:
 
 
 def recall_text(recall: Recall) -> str:
-    """Return the sentence that a study shows which would be computed with a recalled bundle."""
+    """Return the sentence that a study shows which would be computed with a recalled bundle.
+
+    Parameters
+    ----------
+    recall : Recall
+        Of the bundle.
+    """
     day = recall.recalled_at.date()
     return message("bundle_recalled.until_activated", name=recall.name, by=recall.by, day=day, because=recall.because)

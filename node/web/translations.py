@@ -63,11 +63,25 @@ class Translations:
         return reason.short[LANGUAGES.index(self.language)] if reason else code.replace("_", " ")
 
     def text(self, text: str) -> str:
-        """Return a message in this language, and a text that is none as it is."""
+        """Return a text in this language.
+
+        Parameters
+        ----------
+        text : str
+            A message; another text stays as it is.
+        """
         return render(text, self.language)
 
     def stored(self, text: str, message: Mapping[str, Any] | None) -> str:
-        """Return a text of the ledger in this language; in English where it was recorded without its message."""
+        """Return a text of the ledger in this language.
+
+        Parameters
+        ----------
+        text : str
+            As it was recorded, in English.
+        message : mapping or None
+            Its ``message`` and ``parameters``; None for one of an earlier version, which stays in English.
+        """
         return str(rendered({"text": text, **(message or {})}, self.language)["text"])
 
     def condition(self, code: str) -> str:

@@ -161,7 +161,13 @@ def withdraw_case(
 
 
 def reason_of(withdrawal: dict[str, Any]) -> dict[str, str]:
-    """Return the reason that a withdrawn case shows."""
+    """Return the reason that a withdrawn case shows.
+
+    Parameters
+    ----------
+    withdrawal : dict
+        As in `Case.withdrawal`.
+    """
     code = "bundle_recalled" if withdrawal["event"] == Event.RECALLED else "withdrawn_by_person"
     said = messages.from_json(withdrawal)
     return {"code": code, "text": message("withdrawal.by_person", by=said["by"], because=said["because"])}
