@@ -20,7 +20,7 @@ CharacterSet = Literal[
     "GB18030", "GBK", "ISO_IR 192", "ISO_IR 100", "ISO_IR 101", "ISO_IR 109", "ISO_IR 110", "ISO_IR 144", "ISO_IR 127",
     "ISO_IR 126", "ISO_IR 138", "ISO_IR 148", "ISO_IR 13", "ISO_IR 166",
 ]  # fmt: skip
-ObjectKind = Literal["sr", "pdf", "sc", "seg", "attribution"]
+ObjectKind = Literal["sr", "pdf", "sc", "seg", "attribution", "rtstruct"]
 
 
 class _Section(BaseModel):

@@ -15,6 +15,7 @@ from dicom_sr.header.copied_values import patient_and_study, with_header_finding
 from dicom_sr.objects.encapsulated_pdf import TITLE, build_pdf
 from dicom_sr.objects.secondary_capture import build_attributions, build_sc
 from dicom_sr.objects.segmentation import build_segmentations, ordered_as_masks
+from dicom_sr.objects.structure_set import build_structure_sets
 from dicom_sr.objects.validation import check_report, validate
 from dicom_sr.page.heading import PatientCaption
 from dicom_sr.page.layout import page_pixels, pages_pdf, render_pages
@@ -113,6 +114,8 @@ def _datasets(
     if "attribution" in options.kinds:
         maps = build_attributions(pictures, report, sources, options, patient)
         yield from (("attribution", capture) for capture in maps)
+    if "rtstruct" in options.kinds:
+        yield from (("rtstruct", copy) for copy in build_structure_sets(report, sources, options))
 
 
 def shown_pages(

@@ -15,6 +15,7 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     EncapsulatedPDFStorage,
     EnhancedSRStorage,
+    RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
@@ -69,6 +70,8 @@ SR_DOCUMENT_GENERAL = Module(
     ("InstanceNumber", "CompletionFlag", "VerificationFlag", "ContentDate", "ContentTime"),
     ("PerformedProcedureCodeSequence",),
 )
+RT_SERIES = Module("C.8.8.1", ("Modality", "SeriesInstanceUID"), ("SeriesNumber", "OperatorsName"))
+STRUCTURE_SET = Module("C.8.8.5", ("StructureSetLabel",), ("StructureSetDate", "StructureSetTime"))
 ENCAPSULATED_DOCUMENT_SERIES = Module("C.24.1", ("Modality", "SeriesInstanceUID", "SeriesNumber"))
 ENCAPSULATED_DOCUMENT = Module(
     "C.24.2",
@@ -90,6 +93,12 @@ MANDATORY_MODULES: dict[str, tuple[Module, ...]] = {
         GENERAL_EQUIPMENT,
         SC_EQUIPMENT,
         ENCAPSULATED_DOCUMENT,
+    ),
+    RTStructureSetStorage: (  # A.19
+        *_EVERY_OBJECT,
+        RT_SERIES,
+        GENERAL_EQUIPMENT,
+        STRUCTURE_SET,
     ),
     SegmentationStorage: (  # A.51
         *_EVERY_OBJECT,

@@ -26,7 +26,7 @@ class StoredObject:
     Attributes
     ----------
     kind : str
-        ``sr``, ``sc``, ``pdf``, ``seg`` or ``attribution``.
+        ``sr``, ``sc``, ``pdf``, ``seg``, ``attribution`` or ``rtstruct``.
     digest : str
         Of the whole file, see `node/store/digests.py`.
     path : str

@@ -339,7 +339,7 @@ class ReportObject(Base):
     __tablename__ = "report_objects"
     sop_instance_uid: Mapped[str] = mapped_column(String(64), primary_key=True)
     report_id: Mapped[int] = mapped_column(ForeignKey("reports.id"))
-    kind: Mapped[str] = mapped_column(String(16))  # sr | sc | pdf | seg | attribution
+    kind: Mapped[str] = mapped_column(String(16))  # sr | sc | pdf | seg | attribution | rtstruct
     sop_class_uid: Mapped[str] = mapped_column(String(64))
     transfer_syntax_uid: Mapped[str] = mapped_column(String(64))
     digest: Mapped[str] = mapped_column(String(64))

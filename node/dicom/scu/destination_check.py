@@ -8,6 +8,7 @@ from pydicom.uid import (
     UID,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
+    RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
 )
@@ -26,6 +27,7 @@ COMPANION_CLASSES: dict[str, UID] = {
     "pdf": EncapsulatedPDFStorage,
     "seg": SegmentationStorage,
     "attribution": SecondaryCaptureImageStorage,
+    "rtstruct": RTStructureSetStorage,
 }
 
 
