@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 DEFAULT_TOML = Path(__file__).parent / "default.toml"
 
+_OFF_SECTION = "# [["
 _SECTION = re.compile(r"^\[+(?P<name>[a-z0-9_.]+)\]+\s*(?:#\s*(?P<comment>.*))?$")
 _KEY = re.compile(r"^(?P<off># )?(?P<name>[a-z0-9_]+) = (?P<rest>.*)$")
 _REST = re.compile(r"""^(?P<value>(?:"[^"]*"|[^"#])*?)\s*(?:# (?P<comment>.*))?$""")
@@ -35,19 +36,27 @@ class ExplainedKey:
 
 @dataclass(frozen=True)
 class ExplainedSection:
-    """One section with its keys in the order of the file."""
+    """One section with its keys in the order of the file.
+
+    Attributes
+    ----------
+    is_off : bool
+        There is none by default: its lines are comments, and its values are the defaults of one that is added.
+    """
 
     name: str
     comment: str
     repeated: bool
     keys: tuple[ExplainedKey, ...]
+    is_off: bool = False
 
 
 def explained(text: str | None = None) -> list[ExplainedSection]:
     """Read all sections of default.toml.
 
     An explanation is at the end of a key's line, or in comment lines right above it; a key that is commented out has
-    no default, and its value is an example.
+    no default, and its value is an example. A repeated section of which there is none by default is commented out as a
+    whole, up to the next empty line.
 
     Parameters
     ----------
@@ -63,17 +72,19 @@ def explained(text: str | None = None) -> list[ExplainedSection]:
     sections: list[ExplainedSection] = []
     keys: list[ExplainedKey] = []
     above: list[str] = []
-    for line in lines:
+    is_off = False
+    for written in lines:
+        is_off = written.startswith(_OFF_SECTION) or (is_off and bool(written))
+        line = written.removeprefix("# ") if is_off else written
         if match := _SECTION.match(line):
             keys = []
             repeated, comment = line.startswith("[["), match["comment"] or ""
-            sections.append(ExplainedSection(match["name"], comment, repeated, ()))
+            sections.append(ExplainedSection(match["name"], comment, repeated, (), is_off))
         elif (match := _KEY.match(line)) and sections:
             value, comment = _value_and_comment(match["rest"], lines)
             comment = comment or " ".join(above)
             keys.append(ExplainedKey(sections[-1].name, match["name"], value, comment, match["off"] is None))
-            last = sections[-1]
-            sections[-1] = ExplainedSection(last.name, last.comment, last.repeated, tuple(keys))
+            sections[-1] = replace(sections[-1], keys=tuple(keys))
         elif line.startswith("# "):
             above.append(line.removeprefix("# "))
             continue

@@ -21,6 +21,7 @@ CharacterSet = Literal[
     "ISO_IR 126", "ISO_IR 138", "ISO_IR 148", "ISO_IR 13", "ISO_IR 166",
 ]  # fmt: skip
 ObjectKind = Literal["sr", "pdf", "sc", "seg", "attribution", "rtstruct"]
+Hl7Message = Literal["ORU^R01", "MDM^T02"]
 
 
 class _Section(BaseModel):
@@ -262,6 +263,31 @@ class Hl7Settings(_Section):
     codes: LocalCodes = {}  # local OBX-3 codes: {"EBVDNA": "ebv_dna", ...}; LOINC is known
     max_message_kb: int = Field(1024, ge=1)
     idle_timeout_s: float = Field(300.0, gt=0)
+    tls: TlsSettings | None = None
+
+
+class Hl7OutSettings(_Section):
+    """One receiver of results by HL7 v2 over MLLP, and how it is tried again."""
+
+    # In deliveries and control ids: with another name a receiver counts as another one.
+    name: str = Field("his", min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_.-]+$")
+    host: str = "127.0.0.1"
+    port: int = Field(2576, ge=1, le=65535)
+    messages: tuple[Hl7Message, ...] = Field(("ORU^R01",), min_length=1)
+    pdf: bool = True
+    # A namespace, or namespace^universal id^type (data type HD).
+    sending_application: str = Field("CPTDN", min_length=1, max_length=180)
+    sending_facility: str = Field("", max_length=180)
+    receiving_application: str = Field("", max_length=180)
+    receiving_facility: str = Field("", max_length=180)
+    version: Literal["2.3.1", "2.4", "2.5", "2.5.1"] = "2.5.1"
+    character_set: Literal["UNICODE UTF-8", "GB 18030-2000"] = "UNICODE UTF-8"
+    withdrawn_document: Literal["cancel", "replace"] = "cancel"
+    timeout_s: float = Field(30.0, gt=0)
+    answer_timeout_s: float = Field(60.0, gt=0)
+    retry_first_s: float = Field(5.0, gt=0)
+    retry_longest_s: float = Field(3600.0, gt=0)
+    give_up_after_days: float = Field(7.0, gt=0)
     tls: TlsSettings | None = None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import BaseModel, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from config.errors import SettingsError
@@ -25,6 +25,8 @@ from config.sections import (
     DecisionSettings,
     EligibilitySettings,
     FhirSettings,
+    Hl7Message,
+    Hl7OutSettings,
     Hl7Settings,
     IuFactor,
     JobSettings,
@@ -58,6 +60,8 @@ __all__ = [
     "DecisionSettings",
     "EligibilitySettings",
     "FhirSettings",
+    "Hl7Message",
+    "Hl7OutSettings",
     "Hl7Settings",
     "IuFactor",
     "JobSettings",
@@ -106,6 +110,7 @@ class Settings(BaseSettings):
     eligibility: EligibilitySettings = EligibilitySettings()
     clinical: ClinicalSettings = ClinicalSettings()
     hl7: Hl7Settings = Hl7Settings()
+    hl7_out: tuple[Hl7OutSettings, ...] = ()
     fhir: FhirSettings = FhirSettings()
     model: ModelSettings = ModelSettings()
     decision: DecisionSettings = DecisionSettings()
@@ -125,6 +130,17 @@ class Settings(BaseSettings):
         if "fhir" in names:
             raise ValueError('the name "fhir" is kept for the FHIR server; give this [[pacs]] another')
         return pacs
+
+    @field_validator("hl7_out")
+    @classmethod
+    def _receivers_differ(cls, hl7_out: tuple[Hl7OutSettings, ...], info: ValidationInfo) -> tuple[Hl7OutSettings, ...]:
+        # Deliveries know their destination by its name alone.
+        names = [destination.name for destination in (*info.data.get("pacs", ()), *hl7_out)]
+        if len({*names, "fhir"}) <= len(names):
+            raise ValueError(
+                f'each [[hl7_out]] needs a name of its own, also beside [[pacs]] and "fhir", found {names}'
+            )
+        return hl7_out
 
     @model_validator(mode="after")
     def _paths_are_absolute(self) -> Settings:

@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from config.settings import NodeSettings, Settings
 from node.conformance.document import Block, Heading, Paragraph, Table
+from node.conformance.hl7_results import hl7_section
 from node.conformance.presentation_contexts import (
     CONTEXT_COLUMNS,
     accepted_contexts,
@@ -72,7 +73,7 @@ def conformance_statement(settings: Settings) -> list[Block]:
     Returns
     -------
     list of Block
-        The document in the order of PS3.2 Annex A.
+        The document in the order of PS3.2 Annex A; then what is sent by HL7 v2.
     """
     return [
         Heading(1, f"DICOM Conformance Statement of {PRODUCT} {version(PRODUCT)}"),
@@ -88,6 +89,7 @@ def conformance_statement(settings: Settings) -> list[Block]:
         *_character_sets(),
         *_security(settings),
         *report_annex(settings),
+        *hl7_section(settings),
     ]
 
 

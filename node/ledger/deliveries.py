@@ -129,15 +129,20 @@ def release(delivery: Delivery) -> None:
 
 def begin_objects(delivery: Delivery, sop_instance_uids: Iterable[str]) -> None:
     """Record that objects are about to be sent: until their outcome is recorded, the destination may have them."""
+    before = {uid: {**ENTRY, **delivery.objects.get(uid, {})} for uid in sop_instance_uids}
+    # An earlier attempt may have ended without an outcome: if nothing of this one is sent, that one still counts.
     begun = {
-        uid: {**ENTRY, **delivery.objects.get(uid, {}), "status": None, "begun": True} for uid in sop_instance_uids
-    }  # fmt: skip
+        uid: {**entry, "status": None, "begun": True, "begun_before": bool(entry.get("begun"))}
+        for uid, entry in before.items()
+    }
     delivery.objects = {**delivery.objects, **begun}
 
 
 def forget_begun(delivery: Delivery) -> None:
-    """Record that nothing of what was begun has reached the destination."""
-    delivery.objects = {uid: {**entry, "begun": False} for uid, entry in delivery.objects.items()}
+    """Record that nothing of what this attempt has begun has reached the destination."""
+    delivery.objects = {
+        uid: {**entry, "begun": bool(entry.get("begun_before"))} for uid, entry in delivery.objects.items()
+    }
 
 
 def record_object(

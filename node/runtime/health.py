@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from config.addresses import is_loopback
-from config.settings import PacsSettings, Settings
+from config.settings import Hl7OutSettings, PacsSettings, Settings
 
 if TYPE_CHECKING:
     from node.ledger.database import Ledger
@@ -51,7 +51,8 @@ def check_parts(settings: Settings) -> Iterator[Finding]:
     Parameters
     ----------
     settings : Settings
-        The configuration; each `[[pacs]]` is tried by C-ECHO and an association that proposes what would be sent.
+        The configuration; each `[[pacs]]` is tried by C-ECHO and an association that proposes what would be sent, each
+        `[[hl7_out]]` by a connection.
 
     Yields
     ------
@@ -76,6 +77,8 @@ def check_parts(settings: Settings) -> Iterator[Finding]:
         yield check(settings)
     for pacs in settings.pacs:
         yield from _pacs(pacs, settings)
+    for receiver in settings.hl7_out:
+        yield _hl7_receiver(receiver)
 
 
 def ready_processes(ledger: Ledger, kind: str, host: str | None = None) -> list[dict[str, Any]]:
@@ -352,3 +355,18 @@ def _pacs(pacs: PacsSettings, settings: Settings) -> Iterator[Finding]:
     yield Finding(part, "ok", f"C-ECHO answered in {trial.echo_seconds * 1000:.0f} ms")
     for what in trial.refused:
         yield Finding(part, "warning", f"does not accept {what}", "enable this SOP class at the PACS, or change `send`")
+
+
+def _hl7_receiver(receiver: Hl7OutSettings) -> Finding:
+    from config.errors import CptdnError
+    from node.clinical.mllp_client import MllpConnection
+
+    part = f"HL7 {receiver.name}"
+    try:
+        with MllpConnection(receiver):
+            pass
+    except CptdnError as error:
+        return Finding(part, "failure", str(error), "check host, port and TLS of this [[hl7_out]], and the interface")
+    # HL7 has no message that changes nothing, as C-ECHO does.
+    found = f"accepts connections at {receiver.host}:{receiver.port}{', TLS' if receiver.tls else ''}"
+    return Finding(part, "ok", f"{found}; it gets {', '.join(receiver.messages)}, no message was sent for this check")

@@ -153,7 +153,7 @@ class _DeliveryStep:
     ) -> None:  # fmt: skip
         self.ledger, self.owner, self.delivery_id, self.clock = ledger, owner, delivery_id, clock
         audit = open_audit(settings, "worker")
-        self.context = ChannelContext(settings, store, audit, fallback)
+        self.context = ChannelContext(settings, store, audit, ledger, fallback)
         self.patience = DEFAULT_PATIENCE  # until the channel is open
 
     @contextmanager

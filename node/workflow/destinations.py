@@ -5,10 +5,10 @@ from __future__ import annotations
 from config.settings import Settings
 from node.ledger.reports import StoredObject
 from node.ledger.tables import ReportObject
-from node.workflow.channels import dicom, fhir
+from node.workflow.channels import dicom, fhir, hl7
 from node.workflow.channels.channel import Channel, ChannelContext, DestinationKind
 
-KINDS: tuple[DestinationKind, ...] = (dicom.KIND, fhir.KIND)
+KINDS: tuple[DestinationKind, ...] = (dicom.KIND, fhir.KIND, hl7.KIND)
 
 
 def destination_names(settings: Settings) -> list[str]:

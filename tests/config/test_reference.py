@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 
 from config.explained import explained
 from config.reference import REFERENCE, reference
-from config.settings import load_settings
+from config.settings import Hl7OutSettings, load_settings
 
 
 def test_the_reference_is_current() -> None:
@@ -17,11 +18,20 @@ def test_every_setting_stands_in_the_reference_with_its_meaning() -> None:
     sections = {section.name: section for section in explained()}
     dumped = load_settings().model_dump(exclude={"source"})
     dumped["case.series_rules"] = dumped["case"].pop("series_rules")
+    dumped["hl7_out"] = Hl7OutSettings().model_dump()  # none by default
     for name, values in dumped.items():
         fields = values[0] if isinstance(values, tuple) else values
         assert set(fields) == {key.name for key in sections[name].keys}, name
         for key in sections[name].keys:
             assert key.comment, f"[{name}] {key.name} is not explained in default.toml"
+
+
+def test_a_section_that_is_off_states_the_defaults_of_one_that_is_added() -> None:
+    [section] = [each for each in explained() if each.is_off]
+    stated = {key.name: tomllib.loads(f"v = {key.value}")["v"] for key in section.keys if key.has_default}
+    defaults = json.loads(Hl7OutSettings().model_dump_json())
+    assert (section.name, section.repeated) == ("hl7_out", True)
+    assert stated == {key: value for key, value in defaults.items() if value is not None}
 
 
 def test_explanations_are_read_from_beside_and_above_a_key() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import itertools
+import re
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,12 @@ from pydicom import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role
 from pynetdicom.sop_class import _VERIFICATION_CLASSES, StorageCommitmentPushModel
 
-from config.settings import NodeSettings, PacsSettings, ReportSettings, Settings
+from config.settings import Hl7OutSettings, NodeSettings, PacsSettings, ReportSettings, Settings
+from dicom_sr.header.copied_values import patient_and_study
+from dicom_sr.hl7_v2.messages import Earlier, Envelope, document_message, result_message
+from dicom_sr.hl7_v2.subject import subject_of
 from dicom_sr.objects.build import build_objects
-from dicom_sr.report.report_inputs import ReportObject
+from dicom_sr.report.report_inputs import ReportObject, ReportOptions
 from node.cli.app import main
 from node.conformance.document import Table, to_markdown
 from node.conformance.presentation_contexts import CONTEXT_COLUMNS
@@ -22,7 +26,9 @@ from node.conformance.statement import conformance_statement
 from node.dicom.network.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
 from node.dicom.query.retrieve_scu import get_contexts
 from tests.dicom.scenes import scene
-from tests.dicom_sr.samples import pictures, scored, sources
+from tests.dicom_sr.hl7_reading import observations, read
+from tests.dicom_sr.hl7_reading import text as field_text
+from tests.dicom_sr.samples import pictures, reprocessed, scored, sources, withdrawn
 
 OTHER_SYNTAXES = ("1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93", "1.2.840.10008.1.2.4.100", "1.2.3.4")
 
@@ -159,6 +165,29 @@ def test_the_configuration_is_in_it() -> None:
     assert "1.2.840.10008.5.1.4.1.1.7" not in {uid for uid, _, _ in listed(text, 2)}
     levels = [line.split()[0].count("#") for line in text.splitlines() if line.startswith("#")]
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+
+
+def test_receivers_of_hl7_v2_are_stated_with_the_statuses_that_are_sent() -> None:
+    assert "HL7 v2" not in statement_text(Settings())
+    receiver = Hl7OutSettings(name="ois", host="ois.example", port=6661, messages=("MDM^T02",))
+    text = statement_text(Settings(hl7_out=(receiver,)))
+    assert "| ois | ois.example:6661 | MDM^T02 | 2.5.1 | UNICODE UTF-8 | yes |" in text
+    [rows] = [table[1:] for table in tables_of(text) if table[0][:2] == ["Report", "OBR-25"]]
+    header = subject_of(patient_and_study(sources()))
+    earlier = Earlier((scored(),), "2.25.7")
+    final = ReportOptions(preliminary=False)
+    cases = (
+        (scored(), ReportOptions(), Earlier()), (scored(), final, Earlier()), (reprocessed(), final, earlier),
+        (withdrawn(), final, earlier),
+    )  # fmt: skip
+    for row, (value, options, before) in zip(rows, cases, strict=True):
+        result = read(result_message(value, "2.25.1", header, Envelope(), options, before))
+        document = read(document_message(value, "2.25.1", header, Envelope(), options, before))
+        assert field_text(result.segment("OBR"), 25) == row[1], row
+        assert {each.status for each in observations(result)} <= set(re.findall(r"\b[A-Z]\b", row[2])), row
+        assert (field_text(document.segment("EVN"), 1), field_text(document.segment("TXA"), 19)) == (
+            row[3].split()[0], row[4].split()[0],
+        ), row  # fmt: skip
 
 
 def test_the_contexts_of_query_and_retrieve_are_stated() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,18 @@ def test_a_full_disk_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_a_pacs_that_does_not_answer_is_a_failure_of_its_own(tmp_path: Path) -> None:
     settings = _settings(tmp_path, '[[pacs]]\nname = "main"\nae_title = "P"\nhost = "127.0.0.1"\nport = 1\n')
     assert by_part(settings)["PACS main"].verdict == "failure"
+
+
+def test_each_hl7_receiver_is_tried_by_a_connection(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        more = f'[[hl7_out]]\nname = "his"\nport = {port}\n[[hl7_out]]\nname = "ois"\nport = 1\n'
+        findings = by_part(_settings(tmp_path, more))
+    assert findings["HL7 his"].verdict == "ok"
+    assert f"accepts connections at 127.0.0.1:{port}" in findings["HL7 his"].found
+    assert findings["HL7 ois"].verdict == "failure"
+    assert "cannot be reached: Connection refused" in findings["HL7 ois"].found
+    assert findings["HL7 ois"].advice
 
 
 def test_only_ready_processes_of_the_kind_and_host_count(ledger: Ledger) -> None:

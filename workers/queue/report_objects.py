@@ -225,8 +225,9 @@ def _guideline(settings: Settings) -> GuidelineText | None:
 
 
 def sent_kinds(settings: Settings) -> tuple[ObjectKind, ...]:
-    """Return the kinds of objects that some PACS is sent; the SR always, since it is the report."""
-    return tuple(dict.fromkeys(("sr", *(kind for pacs in settings.pacs for kind in pacs.send))))
+    """Return the kinds of objects that some destination is sent; the SR always, since it is the report."""
+    pages: tuple[ObjectKind, ...] = ("pdf",) if any(receiver.pdf for receiver in settings.hl7_out) else ()
+    return tuple(dict.fromkeys(("sr", *(kind for pacs in settings.pacs for kind in pacs.send), *pages)))
 
 
 def shows_attributions(settings: Settings) -> bool:

@@ -42,6 +42,7 @@ from config.settings import PacsSettings, Settings
 from node.audit.recorder import Audit
 from node.dicom.network.commitment import CommitmentResult
 from node.dicom.scu.commitment_scu import CommitmentAnswer
+from node.ledger.database import Ledger
 from node.ledger.deliveries import REFUSED, STORED
 from node.ledger.reports import StoredObject
 from node.ledger.supersession import Held
@@ -202,6 +203,8 @@ class ChannelContext:
         Where the stored objects are: `store.path(stored.path)`.
     audit : Audit
         Records transfers.
+    ledger : Ledger
+        Has the values of the report and of those before it; a channel adds the objects that it makes, nothing else.
     fallback : callable, optional
         Makes another form of a refused document.
     """
@@ -209,6 +212,7 @@ class ChannelContext:
     settings: Settings
     store: StudyStore
     audit: Audit
+    ledger: Ledger
     fallback: Fallback | None = None
 
 
