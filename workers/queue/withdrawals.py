@@ -178,7 +178,9 @@ def _header(context: WorkerContext, report: TreatmentReport) -> Dataset:
     """Return a header of the study: of one of our objects, else of an image, else what the ledger has."""
     study = report.study_instance_uid
     with context.ledger.begin() as session:
-        ours = [row for each in reports_of(session, study) for row in objects_of(session, each.id)]
+        # Of earlier reports only: the same bytes, and no evidence of itself, when a form of it is built later.
+        earlier = [each for each in reports_of(session, study) if each.revision < report.revision]
+        ours = [row for each in earlier for row in objects_of(session, each.id)]
         paths = [row.path for row in sorted(ours, key=lambda row: row.kind != "sr") if row.sop_class_uid]
         paths += [row.path for row in instances_of_study(session, study) if row.modality == "MR"][:1]
         issuer = get_case(session, study).issuer
