@@ -86,6 +86,8 @@ class PacsSettings(_Section):
     host: str = "127.0.0.1"
     port: int = Field(11113, ge=1, le=65535)
     send: tuple[ObjectKind, ...] = ("sr", "pdf", "sc", "seg")
+    # IHE IOCM; off: a PACS without the profile shows the note as one more key object document.
+    rejection_notes: bool = False
     storage_commitment: bool = True
     commitment_wait_s: float = Field(3600.0, gt=0)
     retry_first_s: float = Field(5.0, gt=0)

@@ -53,6 +53,16 @@ STUDY_INSTANCE_UID = dcm("110180", "Study Instance UID")
 STUDY_DATE = dcm("111060", "Study Date")
 SOURCE_IMAGE = sct("260753009", "Source")
 
+# Titles of a rejection note (CID 7011), by their code value
+REJECTIONS = {
+    concept.value: concept
+    for concept in (
+        dcm("113001", "Rejected for Quality Reasons"),
+        dcm("113037", "Rejected for Patient Safety Reasons"),
+        dcm("113038", "Incorrect Modality Worklist Entry"),
+    )
+}
+
 # The result
 OUTCOME = ours("OUTCOME", "Result of the computation")
 NOT_COMPUTED = ours("NOT_COMPUTED", "Not computed")

@@ -32,10 +32,12 @@ IMPLEMENTATION_CLASS_UID = "2.25.202796337823403205391208411563263434115"
 IMPLEMENTATION_VERSION = "CPTDN_NODE"
 
 # One series per kind and revision: in a series with two SRs, OHIF 3.13.2 shows the older one.
-SERIES_NUMBERS: dict[ObjectKind, int] = {"sr": 1, "sc": 2, "pdf": 3, "seg": 4, "attribution": 5, "rtstruct": 6}
+SERIES_NUMBERS: dict[ObjectKind, int] = {
+    "sr": 1, "sc": 2, "pdf": 3, "seg": 4, "attribution": 5, "rtstruct": 6, "ko": 7
+}  # fmt: skip
 SERIES_NAMES: dict[ObjectKind, str] = {
     "sr": "result", "sc": "page", "pdf": "PDF", "seg": "contour", "attribution": "Grad-CAM",
-    "rtstruct": "contour copy",
+    "rtstruct": "contour copy", "ko": "rejection note",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from pydicom.uid import (
     ComprehensiveSRStorage,
     EncapsulatedPDFStorage,
     EnhancedSRStorage,
+    KeyObjectSelectionDocumentStorage,
     RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -72,6 +73,12 @@ SR_DOCUMENT_GENERAL = Module(
 )
 RT_SERIES = Module("C.8.8.1", ("Modality", "SeriesInstanceUID"), ("SeriesNumber", "OperatorsName"))
 STRUCTURE_SET = Module("C.8.8.5", ("StructureSetLabel",), ("StructureSetDate", "StructureSetTime"))
+KEY_OBJECT_DOCUMENT_SERIES = Module(
+    "C.17.6.1", ("Modality", "SeriesInstanceUID", "SeriesNumber"), ("ReferencedPerformedProcedureStepSequence",)
+)
+KEY_OBJECT_DOCUMENT = Module(
+    "C.17.6.2", ("InstanceNumber", "ContentDate", "ContentTime", "CurrentRequestedProcedureEvidenceSequence")
+)
 ENCAPSULATED_DOCUMENT_SERIES = Module("C.24.1", ("Modality", "SeriesInstanceUID", "SeriesNumber"))
 ENCAPSULATED_DOCUMENT = Module(
     "C.24.2",
@@ -86,6 +93,12 @@ MANDATORY_MODULES: dict[str, tuple[Module, ...]] = {
     EnhancedSRStorage: _SR,  # A.35.2
     ComprehensiveSRStorage: _SR,  # A.35.3
     Comprehensive3DSRStorage: _SR,  # A.35.13
+    KeyObjectSelectionDocumentStorage: (  # A.35.4
+        *_EVERY_OBJECT,
+        KEY_OBJECT_DOCUMENT_SERIES,
+        GENERAL_EQUIPMENT,
+        KEY_OBJECT_DOCUMENT,
+    ),
     SecondaryCaptureImageStorage: (*_EVERY_OBJECT, GENERAL_SERIES, SC_EQUIPMENT, GENERAL_IMAGE, IMAGE_PIXEL),  # A.8.1
     EncapsulatedPDFStorage: (  # A.45.1
         *_EVERY_OBJECT,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # the node takes these types without loading matplotlib
 
 Language = Literal["en", "zh"]
 Style = Literal["light", "dark"]
-ObjectKind = Literal["sr", "sc", "pdf", "seg", "attribution", "rtstruct"]
+ObjectKind = Literal["sr", "sc", "pdf", "seg", "attribution", "rtstruct", "ko"]
 
 
 @dataclass(frozen=True)

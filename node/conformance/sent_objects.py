@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydicom.uid import UID
+from pydicom.uid import UID, KeyObjectSelectionDocumentStorage
 
 from config.settings import Settings
 from dicom_sr.report.sr_classes import sr_sop_class_uids_sent
@@ -38,4 +38,6 @@ def sent_classes(settings: Settings) -> list[SentClass]:
             # Both forms of the report: a destination that accepts one only must see both in the statement.
             classes = sr_sop_class_uids_sent(settings.report.sop_class) if kind == "sr" else (COMPANION_CLASSES[kind],)
             uids.update(dict.fromkeys(classes))
+        if pacs.rejection_notes:
+            uids[KeyObjectSelectionDocumentStorage] = None
     return [SentClass(str(uid), uid.name) for uid in uids]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from pydicom.dataelem import DataElement
@@ -33,6 +33,7 @@ LEVELS = {
     "SERIES": Level("SERIES", "SeriesInstanceUID"),
     "IMAGE": Level("IMAGE", "SOPInstanceUID"),
 }
+REJECTION_TITLES = frozenset({"113001", "113037", "113038", "113039"})
 _NOT_KEYS = frozenset({"QueryRetrieveLevel", "SpecificCharacterSet", "RetrieveAETitle"})
 
 
@@ -108,6 +109,23 @@ def response_for(ds: Dataset, query: Dataset, ae_title: str) -> Dataset:
     response.QueryRetrieveLevel = level_of(query).name
     response.RetrieveAETitle = ae_title
     return response
+
+
+def rejected_by(headers: Iterable[Dataset]) -> set[str]:
+    """Return the SOP Instance UIDs of rejection notes and of everything that they name.
+
+    References
+    ----------
+    IHE RAD TF-1, 1.35 (Imaging Object Change Management); PS3.16 CID 7011.
+    """
+    rejected = set[str]()
+    for ds in headers:
+        title = (ds.get("ConceptNameCodeSequence") or [Dataset()])[0].get("CodeValue")
+        if ds.get("Modality") == "KO" and title in REJECTION_TITLES:
+            items = ds.get("ContentSequence") or ()
+            named = [item.ReferencedSOPSequence[0] for item in items if "ReferencedSOPSequence" in item]
+            rejected |= {str(ds.SOPInstanceUID), *(str(item.ReferencedSOPInstanceUID) for item in named)}
+    return rejected
 
 
 def _value_matches(value: str, key: DataElement) -> bool:

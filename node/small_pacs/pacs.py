@@ -43,7 +43,7 @@ from node.dicom.network.contexts import (
 from node.dicom.network.library_settings import configure_pydicom_pynetdicom
 from node.dicom.network.server import GuardedServer
 from node.dicom.network.tls import client_context, server_context
-from node.small_pacs.matching import level_of, matches, response_for
+from node.small_pacs.matching import level_of, matches, rejected_by, response_for
 from node.store.names import uid_name
 from node.store.part10 import FileMeta, file_header
 
@@ -84,6 +84,8 @@ class Behaviour:
     ignored_keys : frozenset of str
         Keywords of query keys that it does not match on, as a PACS may for optional keys (PS3.4 C.2.2.1.3); a faulty
         one does so for required keys.
+    honours_rejection_notes : bool
+        Whether it hides what a rejection note names, and the note, from queries and retrievals (IHE RAD, IOCM).
     """
 
     refuse_classes: frozenset[str] = frozenset()
@@ -96,6 +98,7 @@ class Behaviour:
     delay_s: float = 0.0
     implicit_only: bool = False
     ignored_keys: frozenset[str] = frozenset()
+    honours_rejection_notes: bool = False
 
 
 @dataclass(frozen=True)
@@ -317,8 +320,11 @@ class SmallPacs:
     # --- query and retrieve ---
 
     def _headers(self) -> Iterator[tuple[ArchivedFile, Dataset]]:
-        for file in list(self.stored.values()):
-            yield file, dcmread(file.path, stop_before_pixels=True)
+        headers = [(file, dcmread(file.path, stop_before_pixels=True)) for file in list(self.stored.values())]
+        rejected = set[str]()
+        if self.behaviour.honours_rejection_notes:
+            rejected = rejected_by(ds for _, ds in headers)
+        yield from ((file, ds) for file, ds in headers if ds.SOPInstanceUID not in rejected)
 
     def _find(self, event: Event) -> Iterator[tuple[int, Dataset | None]]:
         query = event.identifier

@@ -202,6 +202,12 @@ def event_of(case: Case, report: Report | None) -> Event:
     return Event(case.state)
 
 
+def rejection_title(event: Event) -> str | None:
+    """Return the code value of the rejection note that an event calls for; None where it calls for none."""
+    act = TABLE[event].acts[Channel.REJECTION]
+    return None if act is Act.NOTHING else act.value.split()[0]
+
+
 def as_markdown() -> str:
     """Return the table as Markdown, for the README."""
     head = ("state of the case", "event", *(channel.value for channel in Channel), "reason")

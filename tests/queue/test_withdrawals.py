@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,17 +20,25 @@ from dicom_sr.reading.reader import read_report
 from dicom_sr.report.json_form import dump, load
 from dicom_sr.report.report_inputs import ReportObject, ReportOptions
 from dicom_sr.report.treatment_report import TreatmentReport
+from node.audit.recorder import open_audit
 from node.ledger import deliveries, jobs
 from node.ledger.cases import get_case, open_case
 from node.ledger.database import now_utc, open_ledger
 from node.ledger.deliveries import deliveries_of
 from node.ledger.reports import current_report, objects_of, record_report, status_of
 from node.ledger.tables import Job, Report
+from node.ledger.tables import ReportObject as ReportRow
 from node.ledger.withdrawals import is_withdrawal, order_of
 from node.messaging.queue import make_celery
+from node.small_pacs.pacs import Behaviour, SmallPacs
+from node.workflow.channels.channel import ChannelContext
+from node.workflow.destinations import open_channel, stored_object
+from node.workflow.outward_acts import Event
 from node.workflow.withdrawal import withdraw_due, withdraw_study
 from tests.dicom_sr import samples
+from tests.peers import peer
 from workers.pipeline.context import WorkerContext
+from workers.queue.rejections import rejection_notes
 from workers.queue.report_objects import save_object
 from workers.queue.steps import write_report
 from workers.queue.tasks import run_step
@@ -46,11 +56,13 @@ def answer() -> tuple[TreatmentReport, list[ReportObject]]:
 
 @contextmanager
 def reported_site(
-    folder: Path, answer: tuple[TreatmentReport, list[ReportObject]], send: str = '["sr"]'
+    folder: Path, answer: tuple[TreatmentReport, list[ReportObject]], send: str = '["sr"]', more: str = ""
 ) -> Iterator[WorkerContext]:
     """A site with two PACS and one reported study: the SR of its report, and neither images nor its bundle."""
     config = folder / "cptdn.toml"
-    pacs = [f'[[pacs]]\nname = "{name}"\nae_title = "A"\nport = 1\nsend = {send}\n' for name in ("main", "second")]
+    pacs = [
+        f'[[pacs]]\nname = "{name}"\nae_title = "A"\nport = 1\nsend = {send}\n{more}\n' for name in ("main", "second")
+    ]
     config.write_text('[storage]\nroot = "data"\nmin_free_gb = 0\n' + "".join(pacs), encoding="utf-8")
     settings = load_settings(config)
     ledger = open_ledger(settings.ledger.url or "")
@@ -141,7 +153,7 @@ def _compare_with_the_answer(context: WorkerContext, report: Report) -> None:
     assert status_of(first, [report, first]) == status_of(report, [report, first]) == "withdrawn"
 
 
-def _objects(context: WorkerContext, report_id: int) -> list[object]:
+def _objects(context: WorkerContext, report_id: int) -> list[ReportRow]:
     with context.ledger.begin() as session:
         return list(objects_of(session, report_id))
 
@@ -184,3 +196,56 @@ def test_a_step_that_runs_twice_writes_the_same_withdrawal(context: WorkerContex
 
     again = build_withdrawal_objects(context, withdrawal_report(first, order_of(job), job))
     assert {each.sop_instance_uid for each in again} == before
+
+
+def test_a_pacs_is_told_to_hide_what_is_withdrawn(
+    tmp_path: Path, answer: tuple[TreatmentReport, list[ReportObject]]
+) -> None:
+    # It names what this PACS has, and comes after the withdrawal; the other PACS has nothing and gets no note.
+    with reported_site(tmp_path, answer, more="rejection_notes = true") as context:
+        report = withdraw(context)
+        rows = [row for row in _objects(context, report.id) if row.kind.startswith("ko")]
+        (note,) = [dcmread(context.store.path(row.path)) for row in rows]
+        channel = open_channel("main", ChannelContext(context.settings, context.store, open_audit(context.settings)))
+        assert channel is not None
+        with context.ledger.begin() as session:
+            selected = channel.select([stored_object(row) for row in objects_of(session, report.id)], {})
+        assert [stored.kind[:2] for stored in selected] == ["sr", "ko"]
+        withdrawal = dcmread(context.store.path(selected[0].path))
+    assert note.ConceptNameCodeSequence[0].CodeValue == "113037"
+    named = [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in note.ContentSequence[-1:]]
+    assert named == [answer[1][0].sop_instance_uid]
+    evidence = note.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    assert evidence.SeriesInstanceUID == answer[1][0].dataset.SeriesInstanceUID
+    assert (note.PatientID, note.StudyInstanceUID) == (withdrawal.PatientID, withdrawal.StudyInstanceUID)
+    pacs = SmallPacs(tmp_path / "pacs", behaviour=Behaviour(honours_rejection_notes=True))
+    for name, ds in (("answer", answer[1][0].dataset), ("withdrawal", withdrawal), ("note", note)):
+        ds.save_as(tmp_path / f"{name}.dcm", enforce_file_format=True)
+        pacs.add(tmp_path / f"{name}.dcm")
+    assert [str(ds.SOPInstanceUID) for _, ds in pacs._headers()] == [str(withdrawal.SOPInstanceUID)]
+
+
+def test_an_object_is_rejected_once(tmp_path: Path, answer: tuple[TreatmentReport, list[ReportObject]]) -> None:
+    with reported_site(tmp_path, answer, more="rejection_notes = true") as context:
+        report = withdraw(context)
+        sent(context, "main")
+        with context.ledger.begin() as session:
+            job = session.get_one(Job, report.job_id)
+        later = replace(samples.scored(), revision=3, report_identity="9" * 64, predecessors=(report.sop_instance_uid,))
+        (stored,) = rejection_notes(context, job, later, Event.NEW_RESULT)
+        note = dcmread(context.store.path(stored.path))
+    assert note.ConceptNameCodeSequence[0].CodeValue == "113001"
+    references = [item for item in note.ContentSequence if "ReferencedSOPSequence" in item]
+    assert [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in references] == [report.sop_instance_uid]
+
+
+def test_dciodvfy_finds_no_error_in_a_rejection_note(
+    tmp_path: Path, answer: tuple[TreatmentReport, list[ReportObject]]
+) -> None:
+    program = peer("dciodvfy", "dicom3tools")
+    with reported_site(tmp_path, answer, more="rejection_notes = true") as context:
+        report = withdraw(context)
+        (path,) = [context.store.path(row.path) for row in _objects(context, report.id) if row.kind.startswith("ko")]
+        said = subprocess.run([program, "-new", str(path)], capture_output=True, text=True, check=False).stderr
+    assert [line for line in said.splitlines() if line.startswith("Error")] == []
+    assert "KeyObjectSelection" in said.replace(" ", "")

@@ -34,6 +34,7 @@ from node.ledger.withdrawals import is_withdrawal
 from node.workflow.channels.dicom import FALLBACK
 from node.workflow.destinations import destination_names
 from node.workflow.digests import computation_digest, identity_of
+from node.workflow.outward_acts import Event
 from workers.bundles.bundle import Bundle
 from workers.pipeline.artefacts import (
     load_measures,
@@ -53,6 +54,7 @@ from workers.pipeline.report_values import (
     refuse_out_of_distribution,
 )
 from workers.plausibility.measures import study_measures
+from workers.queue.rejections import rejection_notes
 from workers.queue.report_objects import (
     artefact_folder,
     build_report_objects,
@@ -210,6 +212,9 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
     report = note_header_values(context, job, report)
     objects = build_report_objects(context, job, report, bundle)
     stored = [save_object(context, job, built) for built in objects]
+    if predecessor is not None:
+        event = Event.NEW_RESULT if report.computed else Event.REPORTED_REFUSAL
+        stored += rejection_notes(context, job, report, event)
     if settings.fhir.report_url:
         stored.append(save_fhir(context, job, report, objects, predecessor))
 

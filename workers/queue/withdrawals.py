@@ -10,35 +10,30 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import structlog
-from pydicom import Dataset, dcmread
-from pydicom.errors import InvalidDicomError
 from sqlalchemy.orm import Session
 
 from config.indication.vocabulary import EbvCategory
 from config.messages.message import message
 from config.settings import ObjectKind
 from config.version import software_version
-from dicom_sr.header.uids import series_uid_of
 from dicom_sr.objects.build import build_objects
 from dicom_sr.report.json_form import dump, load
 from dicom_sr.report.report_inputs import ReportObject, SourceStudy
 from dicom_sr.report.report_status import ReplacedReport, Withdrawal
-from dicom_sr.report.sr_classes import SR_SOP_CLASS_UIDS
 from dicom_sr.report.treatment_report import EbvDna, Reason, Stage, TreatmentReport
 from node.ledger import jobs
 from node.ledger.cases import get_case, record
-from node.ledger.instances import instances_of_study
-from node.ledger.reports import current_report, is_current, objects_of, record_report, reports_of
+from node.ledger.reports import current_report, is_current, record_report
 from node.ledger.tables import Job, Report
 from node.ledger.withdrawals import WithdrawalOrder, holders_of_reports, order_of
 from node.workflow.destinations import destination_names
 from node.workflow.digests import identity_of, withdrawal_digest
+from node.workflow.outward_acts import Event
 from node.workflow.withdrawal import still_wanted
 from workers.pipeline.context import WorkerContext
+from workers.queue.rejections import rejection_notes
 from workers.queue.report_objects import save_fhir, save_object, site_options
-
-log = structlog.get_logger("cptdn.withdrawals")
+from workers.queue.study_header import header_of_study
 
 # What says "withdrawn" to a reader. Segmentations and attribution maps say nothing that could be withdrawn.
 KINDS: tuple[ObjectKind, ...] = ("sr", "sc", "pdf")
@@ -69,6 +64,7 @@ def write_withdrawal(context: WorkerContext, job: Job) -> Callable[[Session, Job
     report = withdrawal_report(earlier, order, job)
     objects = build_withdrawal_objects(context, report)
     stored = [save_object(context, job, built) for built in objects]
+    stored += rejection_notes(context, job, report, Event(order.event))
     if context.settings.fhir.report_url:
         stored.append(save_fhir(context, job, report, objects, earlier))
 
@@ -168,41 +164,7 @@ def build_withdrawal_objects(context: WorkerContext, report: TreatmentReport, **
     """
     site = site_options(context.settings)
     options = replace(site, **{"kinds": tuple(kind for kind in KINDS if kind in site.kinds), **changes})
-    header = _header(context, report)
+    header = header_of_study(context, report)
     # A header that was coerced after it was stored here: the objects belong to the patient that it names.
     report = replace(report, patient_id=str(header.get("PatientID") or ""))
     return build_objects(report, SourceStudy((header,)), None, options, context.start_drawing)
-
-
-def _header(context: WorkerContext, report: TreatmentReport) -> Dataset:
-    """Return a header of the study: of one of our objects, else of an image, else what the ledger has."""
-    study = report.study_instance_uid
-    with context.ledger.begin() as session:
-        # Of earlier reports only: the same bytes, and no evidence of itself, when a form of it is built later.
-        earlier = [each for each in reports_of(session, study) if each.revision < report.revision]
-        ours = [row for each in earlier for row in objects_of(session, each.id)]
-        paths = [row.path for row in sorted(ours, key=lambda row: row.kind != "sr") if row.sop_class_uid]
-        paths += [row.path for row in instances_of_study(session, study) if row.modality == "MR"][:1]
-        issuer = get_case(session, study).issuer
-    for path in paths:
-        try:
-            found = dcmread(context.store.path(path), stop_before_pixels=True)
-        except (OSError, InvalidDicomError, EOFError) as error:
-            log.warning("the header of a withdrawal is read from another file", error=type(error).__name__)
-            continue
-        if found.get("StudyInstanceUID") == study:
-            return _with_request(found)
-    header = Dataset()
-    header.PatientID, header.IssuerOfPatientID, header.StudyInstanceUID = report.patient_id, issuer, study
-    header.SOPInstanceUID = report.predecessors[-1]
-    header.SOPClassUID = SR_SOP_CLASS_UIDS[context.settings.report.sop_class]
-    header.SeriesInstanceUID = series_uid_of(report.predecessors[-1])
-    return header
-
-
-def _with_request(header: Dataset) -> Dataset:
-    """Return a header of ours with the request where the MR has it, from which the objects copy it."""
-    requests = header.get("ReferencedRequestSequence")
-    if requests and "RequestAttributesSequence" not in header:
-        header.RequestAttributesSequence = requests
-    return header

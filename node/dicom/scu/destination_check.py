@@ -8,6 +8,7 @@ from pydicom.uid import (
     UID,
     EncapsulatedPDFStorage,
     ExplicitVRLittleEndian,
+    KeyObjectSelectionDocumentStorage,
     RTStructureSetStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -70,6 +71,8 @@ def check_destination(pacs: PacsSettings, settings: Settings) -> DestinationChec
     seconds = echo(pacs, settings.node.ae_title)
     sr_class = SR_SOP_CLASS_UIDS[settings.report.sop_class]
     sent = dict.fromkeys(sr_class if kind == "sr" else COMPANION_CLASSES[kind] for kind in pacs.send)
+    if pacs.rejection_notes:
+        sent[KeyObjectSelectionDocumentStorage] = None
     if pacs.storage_commitment:
         sent[UID(StorageCommitmentPushModel)] = None
     queried = [UID(uid) for uid in _query_retrieve_classes(pacs)]

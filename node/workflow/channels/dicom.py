@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from zlib import crc32
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings, Settings
@@ -29,9 +30,15 @@ from node.workflow.channels.channel import (
 )
 
 FALLBACK = "_fallback"  # suffix of the kind of an object that replaces one of a refused SOP class: "sr_fallback"
+REJECTION = "ko:"  # a rejection note is of one PACS: it names what that one has
 SAME_ASSOCIATION_WAIT_S = 1.0
 MOST_ATTEMPTS_NOT_UNDERSTOOD = 8  # then Cxxx, "cannot understand" (PS3.4 B.2.3), counts as a refusal
 STATUSES = {Verdict.STORED: STORED, Verdict.REFUSED: REFUSED, Verdict.RETRY: LATER}
+
+
+def rejection_kind(pacs_name: str) -> str:
+    """Return the kind of the rejection notes of one PACS; names may be longer than a kind."""
+    return f"{REJECTION}{crc32(pacs_name.encode()):08x}"
 
 
 class DicomChannel:
@@ -60,6 +67,9 @@ class DicomChannel:
                 stored for stored in objects
                 if stored.kind == kind + FALLBACK and stored.kind in known and stored.sop_instance_uid in recorded
             ]  # fmt: skip
+        if self._pacs.rejection_notes:
+            # Last: what is rejected has its successor by then.
+            chosen += [stored for stored in objects if stored.kind == rejection_kind(self.name)]
         return chosen
 
     def refusal(self, objects: Sequence[StoredObject], recorded: Recorded) -> str | None:
