@@ -161,25 +161,32 @@ def reachable() -> set[Node]:
     return known
 
 
-@cache
-def most_on_a_way(node: Node, counted: str) -> int:
+def most_on_a_way(counted: str) -> int:
     """Return the largest number of moves that transfer (`sends`) or ask (`requests`) on any way without a retry.
 
     Raises
     ------
     RecursionError
-        When some way comes back to where it was.
+        When some way comes back to where it was: it would have no end.
     """
-    most = 0
-    for move in moves(node):
-        if move.by == "person":
-            continue
-        if move.to == node:
-            if getattr(move, counted):
-                raise RecursionError(f"{move.name} repeats without a limit at {node}")
-            continue
-        most = max(most, int(getattr(move, counted)) + most_on_a_way(move.to, counted))
-    return most
+    most: dict[Node, int] = {}
+    on_the_way: set[Node] = set()
+
+    def count(node: Node) -> int:
+        if node in on_the_way:
+            raise RecursionError(f"a way comes back to {node}")
+        if node not in most:
+            on_the_way.add(node)
+            following = [move for move in moves(node) if move.by != "person"]
+            # A move that changes nothing may be repeated; it must not reach the destination.
+            if any(move.to == node and getattr(move, counted) for move in following):
+                raise RecursionError(f"a move repeats without a limit at {node}")
+            changes = [move for move in following if move.to != node]
+            most[node] = max((int(getattr(move, counted)) + count(move.to) for move in changes), default=0)
+            on_the_way.discard(node)
+        return most[node]
+
+    return count(Node())
 
 
 def ends(nodes: set[Node], allowed: frozenset[str]) -> set[Node]:

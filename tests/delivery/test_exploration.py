@@ -41,8 +41,8 @@ def test_a_model_checker_finds_no_way_on_which_a_replaced_report_is_sent_or_aske
 
 def test_a_model_checker_finds_that_requests_and_transfers_are_bounded() -> None:
     """Accepted requests, and those that count as failed attempts, of which the last one gives up."""
-    assert model.most_on_a_way(model.Node(), "requests") == model.REQUESTS + model.ATTEMPTS - 1
-    assert model.most_on_a_way(model.Node(), "sends") == model.REQUESTS + model.ATTEMPTS - 1
+    assert model.most_on_a_way("requests") == model.REQUESTS + model.ATTEMPTS - 1
+    assert model.most_on_a_way("sends") == model.REQUESTS + model.ATTEMPTS - 1
 
 
 def walk(world: World, seed: int, n_events: int) -> None:
