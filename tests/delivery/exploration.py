@@ -67,6 +67,7 @@ class World:
     folder: Path
     kinds: tuple[str, ...] = ("sr",)
     most_revisions: int = 2
+    url: str = ""  # of the ledger; an SQLite file in the folder by default
     mood: str = "stores"
     now: datetime = field(default_factory=now_utc)
     at_destination: list[tuple[int, str]] = field(default_factory=list)  # (revision, kind), in order of arrival
@@ -75,9 +76,10 @@ class World:
     def __post_init__(self) -> None:
         storage = StorageSettings(root=self.folder, min_free_gb=0)
         self.settings = Settings(pacs=(PacsSettings(name="main"),), storage=storage)
-        self.ledger: Ledger = open_ledger(f"sqlite:///{self.folder}/ledger.db")
-        self.ledger.engine.dispose()
-        event.listen(self.ledger.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
+        self.ledger: Ledger = open_ledger(self.url or f"sqlite:///{self.folder}/ledger.db")
+        if not self.url:
+            self.ledger.engine.dispose()
+            event.listen(self.ledger.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
         self.store = StudyStore(self.folder)
         with self.ledger.begin() as session:
             open_case(session, STUDY, "P", "")

@@ -132,7 +132,7 @@ def _confirm(node: Node, sends: bool) -> Iterator[Move]:
     if asked.state is not SENT:
         yield Move("stored, no request left", asked, "step", sends)
         return
-    under_way = replace(asked, is_asked=True, requests=node.requests - 1)
+    under_way = replace(asked, is_asked=True, requests=max(0, node.requests - 1))
     yield Move("requested", under_way, "step", sends, requests=True)
     yield Move("not offered", _apply(under_way, Event.NOT_OFFERED), "step", sends, requests=True)
     # A request that is not accepted counts as a failed attempt instead.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +15,7 @@ from node.ledger.delivery_machine import DEAD, DUTIES
 from node.workflow import delivery
 from tests.delivery import model
 from tests.delivery.exploration import World
+from tests.faults.servers import postgres
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +49,15 @@ def test_a_model_checker_finds_that_requests_and_transfers_are_bounded() -> None
     assert model.most_on_a_way("sends") == model.REQUESTS + model.ATTEMPTS - 1
 
 
+@contextmanager
+def a_world(folder: Path, **values: Any) -> Iterator[World]:
+    world = World(folder, **values)
+    try:
+        yield world
+    finally:
+        world.ledger.close()
+
+
 def walk(world: World, seed: int, n_events: int) -> None:
     rng = random.Random(seed)
     story: list[tuple[str, ...]] = []
@@ -59,42 +72,54 @@ def walk(world: World, seed: int, n_events: int) -> None:
 
 
 def test_random_stories_end_well(tmp_path: Path) -> None:
-    world = World(tmp_path, kinds=("sr", "sc"), most_revisions=3)
-    beginning = world.snapshot()
-    for seed in range(8):
-        world.restore(beginning)
-        walk(world, seed, 12)
+    with a_world(tmp_path, kinds=("sr", "sc"), most_revisions=3) as world:
+        beginning = world.snapshot()
+        for seed in range(8):
+            world.restore(beginning)
+            walk(world, seed, 12)
 
 
 @pytest.mark.long
 def test_many_long_random_stories_end_well(tmp_path: Path) -> None:
-    world = World(tmp_path, kinds=("sr", "sc"), most_revisions=4)
-    beginning = world.snapshot()
-    for seed in range(1000, 1300):
-        world.restore(beginning)
-        walk(world, seed, 30)
+    with a_world(tmp_path, kinds=("sr", "sc"), most_revisions=4) as world:
+        beginning = world.snapshot()
+        for seed in range(1000, 1300):
+            world.restore(beginning)
+            walk(world, seed, 30)
+
+
+@pytest.mark.long
+def test_random_stories_end_well_on_postgresql(tmp_path: Path) -> None:
+    with (
+        postgres() as running,
+        a_world(tmp_path, kinds=("sr", "sc"), most_revisions=3, url=running.url("stories")) as world,
+    ):
+        beginning = world.snapshot()
+        for seed in range(2000, 2030):
+            world.restore(beginning)
+            walk(world, seed, 12)
 
 
 @pytest.mark.long
 def test_everything_that_can_happen_first_ends_well(tmp_path: Path) -> None:
     """Every pair of events with the real ledger and `deliver`, each state once (see `World.canonical`)."""
-    world = World(tmp_path, kinds=("sr",), most_revisions=2)
-    known = {world.canonical()}
-    front = [world.snapshot()]
-    n_transitions = 0
-    for _depth in range(2):
-        following = []
-        for state in front:
-            world.restore(state)
-            for what in world.events():
+    with a_world(tmp_path, kinds=("sr",), most_revisions=2) as world:
+        known = {world.canonical()}
+        front = [world.snapshot()]
+        n_transitions = 0
+        for _depth in range(2):
+            following = []
+            for state in front:
                 world.restore(state)
-                world.do(what)
-                n_transitions += 1
-                if (found := world.canonical()) not in known:
-                    known.add(found)
-                    after = world.snapshot()
-                    world.settle()
-                    following.append(after)
-        front = following
-    print(f"{len(known)} states, {n_transitions} transitions, {len(front)} at the last depth")
-    assert len(known) > 100
+                for what in world.events():
+                    world.restore(state)
+                    world.do(what)
+                    n_transitions += 1
+                    if (found := world.canonical()) not in known:
+                        known.add(found)
+                        after = world.snapshot()
+                        world.settle()
+                        following.append(after)
+            front = following
+        print(f"{len(known)} states, {n_transitions} transitions, {len(front)} at the last depth")
+        assert len(known) > 100
