@@ -7,6 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import hl7
+
+from tests.dicom_sr.hl7_reading import observations, read, text
 from tests.peers import absent
 
 Mood = Callable[[str, str], str | None]  # (message, its control id) -> what is answered, None: nothing
@@ -60,6 +63,44 @@ class Receiver:
     def events(self) -> list[str]:
         """MSH-9.2 of each message."""
         return [message.split("|", 9)[8].split("^")[1] for message in self.received]
+
+
+class Chart:
+    """What a hospital information system shows of the messages that it has got (tables 0085 and 0273)."""
+
+    def __init__(self, messages: list[str]) -> None:
+        self.shown: dict[tuple[str, ...], str] = {}
+        self.documents: dict[str, str] = {}  # unique document number -> available, obsolete or cancelled
+        for content in messages:
+            message = read(content.encode())
+            if text(message.segment("MSH"), 9) == "MDM":
+                self._file(text(message.segment("EVN"), 1), message.segment("TXA"))
+            else:
+                self._record(message)
+
+    def _record(self, message: hl7.Message) -> None:
+        for each in observations(message):
+            key = (text(message.segment("OBR"), 3), each.code, each.system, each.sub_id)
+            if each.status == "D":
+                self.shown.pop(key, None)
+            else:
+                self.shown[key] = each.value
+
+    def _file(self, event: str, txa: hl7.Segment) -> None:
+        number, parent = text(txa, 12), text(txa, 13)
+        if event == "T11":
+            self.documents[number] = "cancelled"
+            return
+        if parent:
+            self.documents[parent] = "obsolete"
+        self.documents[number] = "available"
+
+    def __str__(self) -> str:
+        codes = {key[1]: value for key, value in self.shown.items()}
+        answer = codes.get("OUTCOME") or ("answer" if "RECOMMENDED" in codes else "nothing")
+        numbers = "numbers" if any(code.startswith("DFS_") for code in codes) else "no numbers"
+        available = list(self.documents.values()).count("available")
+        return f"{answer}, {numbers}, {available} document(s)"
 
 
 @contextmanager

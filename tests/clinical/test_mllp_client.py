@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from config.errors import PacsUnavailableError
+from config.errors import PacsUnavailableError, SettingsError
 from config.settings import Hl7OutSettings
 from node.clinical.hl7_answers import Acknowledgement, NoAcknowledgementError, Verdict, read_acknowledgement
 from node.clinical.mllp_client import MllpConnection, NoAnswerError
 from tests.clinical.hl7_receiver import receiver, reject
+from tests.dicom.certificates import Authority, Certificate
 
 MESSAGE = b"MSH|^~\\&|CPTDN||HIS||20260101120000||ORU^R01^ORU_R01|C1|P|2.5.1||||||UNICODE UTF-8\rPID|1||P1\r"
 
@@ -195,3 +198,56 @@ def test_a_negative_answer_of_hl7apy_is_read() -> None:
     with receiver() as found:
         found.moods.append(reject("AE", "204", "unknown patient"))
         assert exchanged(found.port).sentence() == "answered AE (204): unknown patient"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@contextmanager
+def tls_peer(certificate: Certificate) -> Iterator[int]:
+    """A peer that asks for a certificate, and acknowledges one message."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(certificate.ca))
+    context.load_cert_chain(certificate.certificate, certificate.private_key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        try:
+            with context.wrap_socket(connection, server_side=True) as secure:
+                while not secure.recv(65536).endswith(b"\x1c\r"):
+                    continue
+                secure.sendall(framed(ack()))
+        except OSError:
+            connection.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield listener.getsockname()[1]
+    thread.join(5)
+    listener.close()
+
+
+def test_tls_authenticates_both_sides(authority: Authority, tmp_path: Path) -> None:
+    ours, theirs = authority.issue("node"), authority.issue("his")
+    with tls_peer(theirs) as port:
+        receiver = settings(port).model_copy(update={"tls": ours.settings()})
+        with MllpConnection(receiver) as connection:
+            assert connection.exchange(MESSAGE, "C1").code == "AA"
+    stranger = Authority(tmp_path, "other").issue("his")
+    with tls_peer(stranger) as port:
+        receiver = settings(port).model_copy(update={"tls": ours.settings()})
+        with pytest.raises(PacsUnavailableError, match="certificate verify failed"), MllpConnection(receiver):
+            pass
+
+
+def test_a_wrong_certificate_file_is_named(tmp_path: Path) -> None:
+    missing = Certificate(tmp_path / "none.pem", tmp_path / "none.key", tmp_path / "ca.pem")
+    receiver = settings(1).model_copy(update={"tls": missing.settings()})
+    with (
+        pytest.raises(SettingsError, match=r"\[\[hl7_out\]\] his: the TLS files cannot be used"),
+        MllpConnection(receiver),
+    ):
+        pass

@@ -13,6 +13,7 @@ from pydicom import dcmread
 from dicom_sr.reading.reader import read_report
 from node.small_pacs.pacs import SmallPacs
 from tests.clinical.fhir_store import FhirStore
+from tests.clinical.hl7_receiver import Chart, Receiver, lose_the_answer, receiver
 from tests.flow.conftest import ALLOW_DEMONSTRATION
 from tests.flow.program import Program, know_each_other, running_program, wait_for
 from tests.flow.test_main_job import COMPREHENSIVE_3D_SR, route
@@ -24,11 +25,12 @@ BECAUSE = "the contour is of another patient"
 
 @dataclass
 class Site:
-    """The program, a PACS that honours rejection notes, a FHIR server, and one study."""
+    """The program, a PACS that honours rejection notes, a FHIR server, an HL7 receiver, and one study."""
 
     program: Program
     pacs: SmallPacs
     fhir: FhirStore
+    his: Receiver
     study: str
     seen: list[tuple[str, ...]] = field(default_factory=list)
 
@@ -54,20 +56,26 @@ class Site:
         statuses = " and ".join(one["status"] for one in documents) or "nothing"
         return f"{statuses}, {len(risks)} risks"
 
+    def of_hl7(self) -> str:
+        return str(Chart(self.his.received))
+
     def after(self, event: str, pacs: str, fhir: str) -> None:
         """Wait until every channel has what is expected; fails after the minute that is promised."""
         begun = time.monotonic()
+        withdrawn = pacs.endswith("withdrawn")
+        hl7 = "WITHDRAWN, no numbers, 0 document(s)" if withdrawn else "answer, numbers, 1 document(s)"
         wait_for(
-            lambda: (self.of_pacs(), self.of_fhir()) == (pacs, fhir),
+            lambda: (self.of_pacs(), self.of_fhir(), self.of_hl7()) == (pacs, fhir, hl7),
             WITHIN_S,
             lambda: (
-                f"{event}: expected {pacs} and {fhir}, found {self.of_pacs()} and {self.of_fhir()}; "
+                f"{event}: expected {pacs}, {fhir} and {hl7}; found {self.of_pacs()}, {self.of_fhir()} and "
+                f"{self.of_hl7()}; "
                 f"{self.program.json('studies', 'show', self.study)}"
             ),
         )
         state = self.program.study(self.study)
         assert state is not None
-        self.seen.append((event, state["state"], pacs, fhir, f"{time.monotonic() - begun:.1f} s"))
+        self.seen.append((event, state["state"], pacs, fhir, hl7, f"{time.monotonic() - begun:.1f} s"))
 
 
 @pytest.fixture
@@ -75,10 +83,13 @@ def site(tmp_path: Path, pacs: SmallPacs, study: WrittenStudy) -> Iterator[Site]
     server = FhirStore()
     server.fail_next = [503]
     case = "[case]\nstable_after_s = 1\nfreeze_after_days = 4000\n"
-    extra = f'{ALLOW_DEMONSTRATION}{case}[fhir]\nreport_url = "{server.url}"\n'
-    with running_program(tmp_path / "program", pacs.port, extra, 'send = ["sr"]') as program:
-        know_each_other(pacs, program)
-        yield Site(program, pacs, server, study.study_instance_uid)
+    with receiver() as his:
+        his.moods = [lose_the_answer]
+        hl7 = f'[[hl7_out]]\nname = "his"\nport = {his.port}\nmessages = ["ORU^R01", "MDM^T02"]\npdf = false\n'
+        extra = f'{ALLOW_DEMONSTRATION}{case}[fhir]\nreport_url = "{server.url}"\n{hl7}retry_first_s = 0.5\n'
+        with running_program(tmp_path / "program", pacs.port, extra, 'send = ["sr"]') as program:
+            know_each_other(pacs, program)
+            yield Site(program, pacs, server, his, study.study_instance_uid)
     server.stop()
 
 
@@ -87,7 +98,7 @@ def test_after_each_event_every_channel_has_one_answer_or_a_withdrawal(site: Sit
     patient = ("clinical", "set", "FLOW-1")
     site.cptdn(*patient, "--ebv-dna", "3100", "--drawn-on", "2026-03-05", "--stage", "T3N1M0", "--ajcc", "8")
     route(study.files, site.program)
-    site.after("first result; the FHIR server was away", "r1 current", "preliminary, 2 risks")
+    site.after("first result; the FHIR server was away, an acknowledgement lost", "r1 current", "preliminary, 2 risks")
     site.cptdn(*patient, "--ebv-dna", "9100", "--drawn-on", "2026-03-08")
     site.after("fact corrected", "r2 current", "preliminary, 2 risks")
     site.cptdn(*patient, "--stage", "T4N2M0", "--ajcc", "8")
