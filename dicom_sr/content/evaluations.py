@@ -1,6 +1,6 @@
 """Qualitative Evaluations: the first container, so that the result is on a viewer's first screen.
 
-All CODE items come before the TEXT items, because viewers show them as one table and then the paragraphs.
+Answer, permitted use, summary and warnings come first; stage and EBV DNA are in Patient Characteristics.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 
 from highdicom.sr import ContainerContentItem, ContentItem, ContentSequence
 
-from dicom_sr.coding import codes, stage_codes
+from dicom_sr.coding import codes
 from dicom_sr.coding.concept import Concept
 from dicom_sr.coding.items import CONCEPT_MOD, OBS_CONTEXT, code, container, text
 from dicom_sr.report.plain_text import condition_lines, result_table, summary_text
 from dicom_sr.report.report_inputs import ReportOptions
-from dicom_sr.report.treatment_report import Reason, Stage, TreatmentReport
+from dicom_sr.report.treatment_report import Reason, TreatmentReport
 
 
 def qualitative_evaluations(report: TreatmentReport, options: ReportOptions) -> ContainerContentItem:
@@ -31,37 +31,30 @@ def qualitative_evaluations(report: TreatmentReport, options: ReportOptions) -> 
     Returns
     -------
     ContainerContentItem
-        Recommendation or "not computed" first, then the other codes, then the texts.
+        Answer or "not computed" first, then permitted use, summary and warnings.
     """
-    return container(codes.QUALITATIVE_EVALUATIONS, [*_coded(report), *_written(report, options)])
+    return container(codes.QUALITATIVE_EVALUATIONS, _items(report, options))
 
 
-def _coded(report: TreatmentReport) -> Iterator[ContentItem]:
+def _items(report: TreatmentReport, options: ReportOptions) -> Iterator[ContentItem]:
     # dsr2html and OHIF show the first items without scrolling: what the planner looks for is the very first.
     yield from recommendation_items(report)
-    grounds = {scenario.ground for scenario in report.scenarios}
-    if len(grounds) == 1:
-        yield code(codes.GROUND, codes.GROUNDS[grounds.pop()])
-    permitted = codes.DEMONSTRATION_ONLY if report.model.demonstration else codes.AS_INTENDED
-    yield code(codes.PERMITTED_USE, permitted)
-    yield code(codes.EBV_CATEGORY, codes.EBV_CATEGORIES[report.ebv_dna.category])
-    yield from (item for item in stage_items(report.stage) if item.ValueType == "CODE")
-
-
-def _written(report: TreatmentReport, options: ReportOptions) -> Iterator[ContentItem]:
+    yield code(codes.PERMITTED_USE, codes.DEMONSTRATION_ONLY if report.model.demonstration else codes.AS_INTENDED)
     yield text(codes.SUMMARY, summary_text(report, options.language))
-    if report.conditions:
-        yield text(codes.CONDITIONS_OF_USE, condition_lines(report, options.language))
     yield from reason_items((codes.REFUSAL, each) for each in report.refusals)
     named = [(codes.WARNING, each) for each in report.warnings] + [
         (codes.QUALITY_FINDING, each) for each in report.quality
     ]
     # In one order of severity; the concept of each says which list it is of.
     yield from reason_items(sorted(named, key=lambda pair: pair[1].severity.rank))
+    grounds = {scenario.ground for scenario in report.scenarios}
+    if len(grounds) == 1:
+        yield code(codes.GROUND, codes.GROUNDS[grounds.pop()])
     if report.computed:
         # OHIF draws a TEXT item named 121071 "Finding" in a fixed-width font, which an aligned table needs.
         yield text(codes.FINDING, result_table(report, options.language))
-    yield from (item for item in stage_items(report.stage) if item.ValueType == "TEXT")
+    if report.conditions:
+        yield text(codes.CONDITIONS_OF_USE, condition_lines(report, options.language))
     if report.model.intended_use:
         yield text(codes.INTENDED_USE, report.model.intended_use)
     if report.model.training_population:
@@ -91,50 +84,6 @@ def recommendation_items(report: TreatmentReport) -> Iterator[ContentItem]:
         for scenario in report.scenarios:
             name = codes.RECOMMENDED_BY_CATEGORY[scenario.ebv_category]
             yield code(name, codes.ANSWERS[scenario.recommendation])
-
-
-def stage_items(stage: Stage) -> Iterator[ContentItem]:
-    """Yield the items of the clinical stage.
-
-    Parameters
-    ----------
-    stage : Stage
-        Any stage; unknown parts give no item.
-
-    Yields
-    ------
-    ContentItem
-        cT, cN, cM and staging system: CODE where `codes` has one, otherwise TEXT with the category as recorded; then
-        extranodal extension and the stage groups by both editions, as far as they follow.
-    """
-    for name, category in (
-        (stage_codes.CLINICAL_T, stage.t),
-        (stage_codes.CLINICAL_N, stage.n),
-        (stage_codes.CLINICAL_M, stage.m),
-    ):
-        if category in stage_codes.STAGE_CODES:
-            yield code(name, stage_codes.STAGE_CODES[category])
-        elif category:
-            yield text(name, category)
-    if stage.edition in stage_codes.STAGING_SYSTEMS:
-        yield code(stage_codes.STAGING_SYSTEM, stage_codes.STAGING_SYSTEMS[stage.edition])
-    elif stage.edition:
-        yield text(stage_codes.STAGING_SYSTEM, stage.edition)
-    yield from _group_items(stage)
-
-
-def _group_items(stage: Stage) -> Iterator[ContentItem]:
-    """Yield the stage groups of both editions, so that no reader takes one for the other."""
-    if stage.extranodal_extension is not None:
-        value = codes.YES if stage.extranodal_extension == "yes" else codes.NO
-        yield code(stage_codes.EXTRANODAL_EXTENSION, value)
-    if stage.edition is not None and stage.group is not None:
-        yield code(stage_codes.STAGE_GROUPS[stage.edition], stage_codes.STAGE_GROUP_VALUES[stage.group])
-    if stage.other_group is not None:
-        edition, groups = stage.other_group
-        yield code(stage_codes.STAGE_GROUPS[edition], stage_codes.STAGE_GROUP_VALUES[groups[0]])
-        if len(groups) > 1:
-            yield code(stage_codes.STAGE_GROUP_IF_EXTENDED, stage_codes.STAGE_GROUP_VALUES[groups[1]])
 
 
 def reason_items(findings: Iterable[tuple[Concept, Reason]]) -> Iterator[ContentItem]:

@@ -18,7 +18,8 @@ from dicom_sr.coding import codes, result_codes
 from dicom_sr.coding.concept import OURS, Concept
 from dicom_sr.coding.message_codes import MODEL_BUNDLE, PDF_REPORT, SOP_INSTANCE_UID, ground
 from dicom_sr.coding.result_codes import HIGH, LOW
-from dicom_sr.content.evaluations import recommendation_items, stage_items
+from dicom_sr.content.evaluations import recommendation_items
+from dicom_sr.content.patient_characteristics import stage_items
 from dicom_sr.content.regimen_groups import assumed_category
 from dicom_sr.hl7_v2.writing import Field, FormattedText, number
 from dicom_sr.report import numbers

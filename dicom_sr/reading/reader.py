@@ -97,8 +97,10 @@ def _report(ds: Dataset) -> TreatmentReport:
     if layout not in READABLE_LAYOUTS:
         raise UnreadableReportError(f"expected a report of layout {', '.join(READABLE_LAYOUTS)}, found {layout}")
     groups = list(tree.named(measurements, codes.MEASUREMENT_GROUP))
-    # Layout 1 had age and EBV DNA in a measurement group, together with the scores.
-    inputs = tree.first(ds, codes.PATIENT_CHARACTERISTICS) or tree.group_of(groups, codes.EBV_THRESHOLD)
+    characteristics = tree.first(ds, codes.PATIENT_CHARACTERISTICS)
+    # Layout 1 had age and EBV DNA in a measurement group with the scores, and stage and category in the evaluations.
+    inputs = characteristics or tree.group_of(groups, codes.EBV_THRESHOLD)
+    categories = characteristics or evaluations
     horizons = tuple(results.horizons(details))
     # The Patient ID is that of the header: a PACS that coerces it changes it there and nowhere else.
     return TreatmentReport(
@@ -111,8 +113,8 @@ def _report(ds: Dataset) -> TreatmentReport:
         model=_model(evaluations, measurements, details),
         age_years=tree.number(inputs, codes.SUBJECT_AGE),
         age_source=tree.text(details, codes.AGE_SOURCE) or "",
-        ebv_dna=_ebv_dna(evaluations, inputs, details),
-        stage=_stage(evaluations, details),
+        ebv_dna=_ebv_dna(categories, inputs, details),
+        stage=_stage(categories, details),
         series=tuple(_series(item) for item in tree.named(details, codes.SERIES_USED)),
         contours=tuple(_contours(groups, details)),
         scores=results.scores(groups),
@@ -155,7 +157,7 @@ def _model(evaluations: Dataset, measurements: Dataset, details: Dataset) -> Mod
     )
 
 
-def _ebv_dna(evaluations: Dataset, inputs: Dataset, details: Dataset) -> EbvDna:
+def _ebv_dna(categories: Dataset, inputs: Dataset, details: Dataset) -> EbvDna:
     item = tree.first(inputs, codes.EBV_DNA) or tree.first(inputs, codes.EBV_COPIES)
     number, comparator = None, None
     if item is not None and item.get("ValueType") == "CODE":
@@ -165,7 +167,7 @@ def _ebv_dna(evaluations: Dataset, inputs: Dataset, details: Dataset) -> EbvDna:
         coded = tree.code(item, codes.COMPARATOR)
         comparator = None if coded is None else decoded(coded, codes.COMPARATORS)
     return EbvDna(
-        category=decoded(tree.code(evaluations, codes.EBV_CATEGORY), codes.EBV_CATEGORIES),
+        category=decoded(tree.code(categories, codes.EBV_CATEGORY), codes.EBV_CATEGORIES),
         copies_per_ml=number if comparator is None else None,
         as_given=tree.text(details, codes.EBV_AS_GIVEN),
         threshold_copies_per_ml=tree.required_number(inputs, codes.EBV_THRESHOLD),
@@ -175,32 +177,32 @@ def _ebv_dna(evaluations: Dataset, inputs: Dataset, details: Dataset) -> EbvDna:
     )
 
 
-def _stage(evaluations: Dataset, details: Dataset) -> Stage:
+def _stage(categories: Dataset, details: Dataset) -> Stage:
     return Stage(
-        t=_category(evaluations, stage_codes.CLINICAL_T),
-        n=_category(evaluations, stage_codes.CLINICAL_N),
-        m=_category(evaluations, stage_codes.CLINICAL_M),
-        edition=_edition(evaluations),
+        t=_category(categories, stage_codes.CLINICAL_T),
+        n=_category(categories, stage_codes.CLINICAL_N),
+        m=_category(categories, stage_codes.CLINICAL_M),
+        edition=_edition(categories),
         verified=tree.code(details, codes.STAGE_VERIFIED) == codes.YES.key,
         provenance=_fact(details, codes.STAGE_FACT),
         extranodal_extension={codes.YES.key: "yes", codes.NO.key: "no"}.get(
-            tree.code(evaluations, stage_codes.EXTRANODAL_EXTENSION) or ("", "")
+            tree.code(categories, stage_codes.EXTRANODAL_EXTENSION) or ("", "")
         ),
     )
 
 
-def _edition(evaluations: Dataset) -> str | None:
-    coded = tree.code(evaluations, stage_codes.STAGING_SYSTEM)
+def _edition(categories: Dataset) -> str | None:
+    coded = tree.code(categories, stage_codes.STAGING_SYSTEM)
     if coded is None:
-        return tree.text(evaluations, stage_codes.STAGING_SYSTEM)
+        return tree.text(categories, stage_codes.STAGING_SYSTEM)
     return decoded(coded, stage_codes.STAGING_SYSTEMS)
 
 
-def _category(evaluations: Dataset, name: Concept) -> str | None:
-    coded = tree.code(evaluations, name)
+def _category(categories: Dataset, name: Concept) -> str | None:
+    coded = tree.code(categories, name)
     if coded is not None:
         return decoded(coded, stage_codes.STAGE_CODES)
-    return tree.text(evaluations, name)
+    return tree.text(categories, name)
 
 
 def _fact(details: Dataset, name: Concept) -> Fact | None:

@@ -105,7 +105,7 @@ def test_dsr2html_and_dsr2xml_read_it(name: str, tmp_path: Path) -> None:
     report = CASES[name]()
     path = files_of(report, tmp_path, ReportOptions(kinds=("sr",)))["sr1"]
     page = html.unescape(run(peer("dsr2html", "dcmtk"), path))
-    first_screen = page[: page.index("Staging system" if report.computed else "Reason why")]
+    first_screen = page[: page.index("Ground of the" if report.computed else "Reason why")]
     assert ("Not computed" if not report.computed else "ICT+CCRT: induction") in first_screen
     if report.model.demonstration:
         assert "DEMONSTRATION ONLY - not for clinical use" in first_screen

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from dicom_sr.content.evaluations import stage_items
+from dicom_sr.content.patient_characteristics import stage_items
 from dicom_sr.report.json_form import to_json
 from dicom_sr.report.plain_text import stage_text
 from dicom_sr.report.treatment_report import Stage
