@@ -91,6 +91,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "treatment_start.stated": ("Treatment began or begins on {day} ({source}).", "治疗于 {day} 开始 ({source})。"),
     "treatment_start.given": ("Treatment was given on {day} ({source}).", "治疗于 {day} 进行 ({source})。"),
     "treatment_start.planned": ("Treatment is planned on {day} ({source}).", "治疗计划于 {day} 进行 ({source})。"),
+    "patient_merged": (
+        "The Patient ID {prior} of the images was merged into {surviving}: images and facts of both may be of one person or not.",
+        "图像的患者编号 {prior} 已并入 {surviving}: 两者的图像与资料可能属于同一人, 也可能不是。",
+    ),
     "identity_mismatch.start_before_birth": (
         "The treatment began on {start}, before the birth of the patient: expected facts and images of one person; correct the fact, or enter the right one by hand.",
         "治疗开始于 {start}, 早于患者出生: 资料与图像应属于同一人; 请更正该资料, 或手工录入正确的资料。",

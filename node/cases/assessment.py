@@ -34,7 +34,7 @@ from node.cases.series_context import classify_series
 from node.cases.series_roles import ROLES, RoleDecision
 from node.cases.series_summary import SeriesSummary, summarise_series
 from node.cases.split_series import join_parts
-from node.cases.study_purpose import study_questions
+from node.cases.study_purpose import MERGED, confirmable_text, study_questions
 
 __all__ = ["Assessment", "CaseInputs", "ComputeRequest", "QuarantinedFile", "StoredInstance", "assess_inputs"]
 
@@ -221,7 +221,7 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     content.gaps += role_gaps(decisions, by_uid, min_confidence)
     content.gaps += geometry_gaps(chosen)
     content.gaps += contour_gaps(contours, chosen, by_series)
-    asked, content.confirmed = separate_confirmed(_questions(content), inputs.confirmations)
+    asked, content.confirmed = separate_confirmed(_questions(content, inputs), inputs.confirmations)
     content.gaps += asked
     conflict = identity_conflict(headers) or _issuer_conflict(inputs)
     if conflict:
@@ -233,13 +233,17 @@ def _content(inputs: CaseInputs, settings: Settings) -> _Content:
     return content
 
 
-def _questions(content: _Content) -> list[Gap]:
-    """Questions about region, treatment before the MR and the day of the contour."""
+def _questions(content: _Content, inputs: CaseInputs) -> list[Gap]:
+    """Questions about region, treatment before the MR, the day of the contour and a merge of the patient."""
     used = {each.instance.sop_instance_uid: each for each in content.by_series.values()}
     series_headers = [summary.header for summary in content.chosen.values()]
-    return study_questions(
+    questions = study_questions(
         content.headers, series_headers, [used[uid] for uid in sorted(used)], study_day_of(content.header)
     )
+    if inputs.merged_into is not None:
+        text = message("patient_merged", prior=inputs.patient_id, surviving=inputs.merged_into)
+        questions.append(Gap("held", MERGED, confirmable_text(text, MERGED)))
+    return questions
 
 
 def _issuer_conflict(inputs: CaseInputs) -> str | None:

@@ -19,7 +19,8 @@ from node.cases.vocabulary import plain_text
 REGION, RESPONSE = "region_contradiction", "treatment_response"
 ADAPTIVE, CONTOUR_AGE = "contour_adaptive", "contour_not_contemporary"
 # The codes of questions that `cptdn studies confirm` answers.
-CONFIRMABLE = frozenset({REGION, RESPONSE, ADAPTIVE, CONTOUR_AGE, "diagnosis_contradiction"})
+MERGED = "patient_merged"
+CONFIRMABLE = frozenset({REGION, RESPONSE, ADAPTIVE, CONTOUR_AGE, "diagnosis_contradiction", MERGED})
 CONTOUR_DAYS = 30  # a contour drawn longer before or after the MR shows another state of the tumour
 
 # Attributes of the study and its order, then those of a series; a series name has short words with other meanings (ARMS

@@ -1,4 +1,4 @@
-"""HL7 v2 messages to facts: results (ORU^R01), orders of treatment (ORM, RDS and their successors), deaths (ADT).
+"""HL7 v2 messages to facts: results (ORU^R01), orders of treatment (ORM, RDS and others), deaths and merges (ADT).
 
 The acknowledgement is AA when everything is recorded (also for a repeated message), AE when a result or its patient
 cannot be used (what can be used is recorded), and AR for a message that is not processed here: another message type,
@@ -24,15 +24,17 @@ from config.settings import Settings
 from node.clinical.entries import FactEntry, birth_date_entry, record_entries
 from node.clinical.follow_up_statements import FollowUpStatements, record_statements
 from node.clinical.hl7_acknowledgement import CONTROL_ID_LENGTH, acknowledge
-from node.clinical.hl7_fields import component, component_of, field_text
+from node.clinical.hl7_fields import component, field_text
 from node.clinical.hl7_follow_up import ADT_TRIGGERS, follow_up_of
 from node.clinical.hl7_observations import read_observations
 from node.clinical.hl7_orders import ORDER_MESSAGES, CancelledOrder, orders_of
+from node.clinical.hl7_patients import MERGE_TRIGGERS, Merge, Patient, merges_of, patient_of
 from node.clinical.results import CodedResult, interpret_results
 from node.ledger.cases import schedule_patient
 from node.ledger.database import Ledger
 from node.ledger.facts import facts_of, is_recorded, withdraw_fact
 from node.ledger.follow_up import has_report, is_follow_up_recorded
+from node.ledger.merges import record_merge
 
 # HL7 table 0211 and what interfaces write instead of it. GBK and GB2312 are subsets of GB18030.
 CHARSETS: Mapping[str, str] = {
@@ -41,15 +43,6 @@ CHARSETS: Mapping[str, str] = {
     "GBK": "gb18030", "GB2312": "gb18030", "CP936": "gb18030", "BIG-5": "big5", "BIG5": "big5",
 }  # fmt: skip
 SOURCE_LENGTH = 255  # of the ledger's column
-
-
-@dataclass(frozen=True)
-class Patient:
-    """Patient identifier, its issuer (PID-3) and the birth date (PID-7)."""
-
-    patient_id: str
-    issuer: str
-    birth_date: str = ""
 
 
 @dataclass
@@ -79,6 +72,7 @@ class ClinicalMessage:
     digest: str
     contents: list[PatientContent] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    merges: list[Merge] = field(default_factory=list)
 
     @property
     def source(self) -> str:
@@ -135,6 +129,11 @@ def handle_message(raw: bytes, ledger: Ledger, settings: Settings) -> bytes:
     problems, notes = list(message.problems), []
     # Committed before the acknowledgement is built: with AA the laboratory forgets the message.
     with ledger.begin() as session:
+        for merge in message.merges:
+            prior, surviving = merge.prior, merge.surviving
+            record_merge(
+                session, (prior.patient_id, prior.issuer), (surviving.patient_id, surviving.issuer), message.source
+            )
         for content in message.contents:
             refused, not_needed = _record(session, content, message, settings)
             problems += refused
@@ -207,9 +206,11 @@ def parse_message(text: str, settings: Settings) -> ClinicalMessage:
     except (hl7.HL7Exception, KeyError, IndexError, ValueError, AssertionError) as error:
         raise RejectedMessageError(f"the message cannot be parsed: {error}") from error
     kind, trigger = component(header, 9, 0), component(header, 9, 1)
-    is_adt = kind == "ADT" and trigger in ADT_TRIGGERS
+    is_adt = kind == "ADT" and trigger in ADT_TRIGGERS | MERGE_TRIGGERS
     if (kind, trigger) != ("ORU", "R01") and kind not in ORDER_MESSAGES and not is_adt:
-        expected = f"ORU^R01, {', '.join(sorted(ORDER_MESSAGES))}, ADT^{', ADT^'.join(sorted(ADT_TRIGGERS))}"
+        expected = (
+            f"ORU^R01, {', '.join(sorted(ORDER_MESSAGES))}, ADT^{', ADT^'.join(sorted(ADT_TRIGGERS | MERGE_TRIGGERS))}"
+        )
         raise RejectedMessageError(f"message type {kind}^{trigger} is not supported; expected {expected}")
     control_id = field_text(header, 10)
     if not control_id or len(control_id) > CONTROL_ID_LENGTH:
@@ -221,6 +222,9 @@ def parse_message(text: str, settings: Settings) -> ClinicalMessage:
     sender = "/".join(part for part in (component(header, 3, 0), component(header, 4, 0)) if part)
     digest = hashlib.sha256(normal.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     clinical = ClinicalMessage(control_id, sender, field_text(header, 7), digest)
+    if is_adt and trigger in MERGE_TRIGGERS:  # says nothing else: the patient that goes on has messages of its own
+        clinical.merges, clinical.problems = merges_of(message, settings)
+        return clinical
     for patient_segment, segments in _patients(message):
         if is_adt:  # of the patient alone: its results and diagnoses come by their own messages
             segments = []
@@ -231,7 +235,7 @@ def parse_message(text: str, settings: Settings) -> ClinicalMessage:
         nothing = not observations.results and not (orders and (orders.starts or orders.cancelled))
         if nothing and follow_up.is_empty:
             continue
-        patient = _patient(patient_segment, settings)
+        patient = patient_of(patient_segment, settings)
         if patient is None:
             clinical.problems.append("a result has no patient identifier (PID-3)")
             continue
@@ -320,21 +324,3 @@ def _patients(message: Any) -> Iterator[tuple[Any, list[Any]]]:
             belonging.append(segment)
     if belonging:
         yield current, belonging
-
-
-def _patient(segment: Any, settings: Settings) -> Patient | None:
-    """Return the medical record number of PID-3 where several identifiers are sent, else the first."""
-    if segment is None or len(segment) <= 3:
-        return None
-    identifiers = []
-    for repetition in segment[3]:
-        parts = [component_of(repetition, index, segment) for index in range(5)]
-        if parts[0]:
-            identifiers.append(parts)
-    if not identifiers:
-        return None
-    # PID-3 may have the social security number first; MR, PI and PT of table 0203 are numbers of the hospital.
-    chosen = next((parts for parts in identifiers if parts[4] in ("MR", "PI", "PT")), identifiers[0])
-    # The site's setting first: interface engines write other names of the authority than the images have.
-    issuer = settings.hl7.issuer if settings.hl7.issuer is not None else chosen[3]
-    return Patient(chosen[0], issuer, field_text(segment, 7)[:8])

@@ -1,9 +1,9 @@
 """The tables of the ledger.
 
 The broker may lose everything and nothing is lost: work is recorded here as jobs and outbox rows. Times are UTC.
-Columns named *_uid contain DICOM UIDs; only `cases`, `instances`, `clinical_facts` and `follow_up_facts`
-contain a patient identifier. Some attributes have the name of an older word in the database (`mapped_column("lacks")`):
-installations keep their columns.
+Columns named *_uid contain DICOM UIDs; only `cases`, `instances`, `clinical_facts`, `follow_up_facts` and
+`patient_merges` contain a patient identifier. Some attributes have the name of an older word in the database
+(`mapped_column("lacks")`): installations keep their columns.
 """
 
 from __future__ import annotations
@@ -460,6 +460,20 @@ class Recall(Base):
     lifted_at: Mapped[datetime | None]  # by `bundle activate --because`
     lifted_because: Mapped[str | None] = mapped_column(Text)
     __table_args__ = (Index("ix_recalls_bundle", "bundle_digest"),)
+
+
+class PatientMerge(Base):
+    """A patient identifier that the hospital has merged into another one (HL7 ADT^A18, A34, A40)."""
+
+    __tablename__ = "patient_merges"
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    prior_patient_id: Mapped[str]
+    prior_issuer: Mapped[str]
+    patient_id: Mapped[str]
+    issuer: Mapped[str]
+    source: Mapped[str]
+    recorded_at: Mapped[datetime]
+    __table_args__ = (Index("ix_patient_merges_prior", "prior_patient_id"),)
 
 
 class StateCount(Base):

@@ -69,6 +69,12 @@ REASONS: dict[str, Reason] = {
         "Send the study again to have it computed.",
         "如需重新计算, 请重新发送该检查。",
     ),
+    "patient_merged": _r(
+        "The patient was merged",
+        "患者已合并",
+        "Confirm that images and facts are of this patient, or send the study again under the new Patient ID.",
+        "确认图像与资料属于该患者, 或以新患者编号重发该检查。",
+    ),
     "identity_mismatch": _r(
         "Patient identities differ",
         "患者身份不一致",

@@ -25,6 +25,7 @@ from node.cases.assessment import Assessment, assess_inputs
 from node.cases.case_inputs import CaseInputs, ComputeRequest, QuarantinedFile, StoredInstance
 from node.cases.freezing import Freeze
 from node.cases.headers import with_character_set
+from node.cases.study_purpose import MERGED
 from node.ledger import fetches, jobs, recalls
 from node.ledger.associations import open_on_study
 from node.ledger.cases import (
@@ -44,6 +45,7 @@ from node.ledger.instances import (
     quarantined_of_case,
     related_instances,
 )
+from node.ledger.merges import merge_of
 from node.ledger.reports import current_report
 from node.ledger.tables import Case, Instance, Report
 from node.store.pixel_digests import pixel_digests
@@ -220,6 +222,7 @@ def gather_inputs(session: Session, settings: Settings, case: Case, by_person: b
     related = related_instances(session, stored, case.patient_id, case.issuer)
     image = next((row.header for row in stored if row.modality == MR_MODALITY), {})
     known = facts_for_case(session, settings, case, image, by_person)
+    merge = merge_of(session, case.patient_id, case.issuer)
     return CaseInputs(
         study_instance_uid=study,
         images=tuple(stored_instance(row) for row in stored),
@@ -235,6 +238,7 @@ def gather_inputs(session: Session, settings: Settings, case: Case, by_person: b
             (character_sets[row.calling_ae] for row in stored if row.calling_ae in character_sets), None
         ),
         hold=case.hold,
+        merged_into=merge.patient_id if merge is not None else None,
         freeze=known.freeze,
         facts_until=known.until,
         confirmations=case.confirmations,
@@ -297,9 +301,9 @@ def _record_retired(session: Session, case: Case, assessment: Assessment, freeze
     """Record what still counts against the answer of a study whose images retention has removed: a hold, and facts."""
     if case.withdrawal is not None:
         return
-    if case.hold is not None:
-        reasons = [dict(reason) for reason in assessment.reasons if reason["code"] == HELD_BY_PERSON]
-        set_state(session, case, "held", reasons)
+    asked = [dict(reason) for reason in assessment.reasons if reason["code"] in (HELD_BY_PERSON, MERGED)]
+    if asked:
+        set_state(session, case, "held", asked)
     # Of facts alone: what follows from images that are gone is no finding.
     elif assessment.refusals and (freeze is None or not freeze.was_reported):
         set_state(session, case, "refused", [dict(reason) for reason in assessment.refusals])

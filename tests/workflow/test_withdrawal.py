@@ -12,6 +12,7 @@ from sqlalchemy import update
 from config.errors import InputError
 from node.cases.freezing import Freeze
 from node.clinical.entries import ebv_entry, stage_entry
+from node.clinical.hl7_messages import handle_message
 from node.ledger import jobs
 from node.ledger.cases import STATES, get_case, schedule_assessment
 from node.ledger.database import now_utc
@@ -19,7 +20,7 @@ from node.ledger.recalls import recall_of
 from node.ledger.reports import current_report, record_report
 from node.ledger.tables import Case, Job
 from node.ledger.withdrawals import WithdrawalOrder, is_withdrawal, order_of
-from node.workflow.decisions import set_hold
+from node.workflow.decisions import confirm, set_hold
 from node.workflow.outward_acts import TABLE, Act, Channel, Event, as_markdown, event_of
 from node.workflow.recall import permit_again, recall_bundle, recalled_bundle
 from node.workflow.reprocessing import Reprocessor
@@ -295,6 +296,48 @@ def test_only_a_current_answer_can_be_withdrawn(ready: Site) -> None:
     write_withdrawal(ready)
     with pytest.raises(InputError, match="found a withdrawal"):
         withdraw(ready)
+
+
+# --- merges of patients ---
+
+
+def adt_a40(here: Site, prior: str = "P1^^^HOSP^MR", surviving: str = "P2^^^HOSP^MR", control_id: str = "1") -> str:
+    """HL7 v2.5.1 section 3.3.40; returns the acknowledgement."""
+    segments = [
+        f"MSH|^~\\&|HIS|HOSP|CPTDN|HOSP|20260510101500||ADT^A40^ADT_A39|{control_id}|P|2.5.1", "EVN||20260510",
+        f"PID|1||{surviving}||Wang^Wei", f"MRG|{prior}",
+    ]  # fmt: skip
+    return handle_message(("\r".join(segments) + "\r").encode(), here.ledger, here.settings).decode()
+
+
+def test_the_answer_of_a_merged_patient_is_withdrawn_until_a_person_confirms_it(reported: Site) -> None:
+    assert "|AA|1" in adt_a40(reported)
+    assess_all(reported)
+    assert reported.codes() == ("held", {"patient_merged"})
+    (order,) = withdrawals(reported)
+    assert order.event == Event.OTHER_PATIENT
+    assert "was merged into P2" in order.reasons[0]["text"]
+    write_withdrawal(reported)
+    assert "|AA|2" in adt_a40(reported, control_id="2")  # a repetition asks nothing new
+    with reported.ledger.begin() as session:
+        confirm(session, STUDY, "patient_merged", "seen in both records", "wang")
+    assess_all(reported)
+    assert reported.case().state == "queued"
+    assert any("seen in both records" in warning["text"] for warning in reported.jobs()[-1].request["warnings"])
+
+
+def test_a_merge_moves_no_fact_and_touches_no_study_of_the_surviving_patient(reported: Site) -> None:
+    adt_a40(reported, prior="P2^^^HOSP^MR", surviving="P1^^^HOSP^MR")
+    assess_all(reported)
+    assert reported.case().state == "reported"
+    assert withdrawals(reported) == []
+
+
+@pytest.mark.parametrize("prior", ["", "P2^^^HOSP^MR"])
+def test_a_merge_without_two_identifiers_is_refused(reported: Site, prior: str) -> None:
+    assert "|AE|1" in adt_a40(reported, prior=prior)
+    assess_all(reported)
+    assert reported.case().state == "reported"
 
 
 # --- frozen reports ---
