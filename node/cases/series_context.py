@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
+from config.messages.message import message
 from config.settings import SeriesRules
 from node.cases import vocabulary
 from node.cases.geometry import box_contains
@@ -26,7 +27,7 @@ from node.cases.volume_roles import (
 )
 
 COVERAGE_TOLERANCE_MM = 5.0
-MOST_SLICES = "it has the most slices"
+MOST_SLICES = message("prefer.most_slices")
 
 Candidates = dict[str, SeriesSummary]
 
@@ -82,16 +83,16 @@ def _check_usable(summary: SeriesSummary, decision: RoleDecision, rules: SeriesR
         return decision
     stack = summary.stack
     if rules.axial_only and stack.oblique_degrees is not None and stack.oblique_degrees > rules.max_oblique_degrees:
-        return _unused(decision, f"{role}, but {stack.plane}: an axial series is needed.")
+        return _unused(decision, message("role.not_axial", role=role, plane=message(f"plane.{stack.plane}")))
     if summary.n_slices < rules.min_slices:
-        return _unused(decision, f"{role}, but only {summary.n_slices} slices, fewer than a volume.")
+        return _unused(decision, message("role.few_slices", role=role, n=summary.n_slices))
     body_part = vocabulary.plain_text(summary.header.get("BodyPartExamined"))
     if vocabulary.NOT_HEAD_NECK.search(body_part):
-        return _unused(decision, f"{role}, but of another body part ({body_part.strip()}).")
+        return _unused(decision, message("role.other_body_part", role=role, part=body_part.strip()))
     # A dual-echo series: its first echo is proton-density-weighted, so one weighting for all images would be wrong.
     if len(summary.echo_times_ms) > 1:
         times = ", ".join(f"{time:g}" for time in summary.echo_times_ms[:4])
-        text = f"Several echo times in one series ({times} ms); perhaps {role}."
+        text = message("role.several_echoes", times=times, role=role)
         return replace(decision, role="ambiguous", possible_role=role, confidence=0.5, reason=text)
     return decision
 
@@ -121,20 +122,14 @@ def _second_t1w(by_uid: Mapping[str, SeriesSummary], decisions: Mapping[str, Rol
     if naming_of(second.header).contrast == "denied" or _same_name(first, second):
         return {}
     if not _is_ordered(first, second):
-        reason = (
-            f"{first.name} and {second.name} are T1w of the same geometry, with equal or without readable times and "
-            "without a record of a contrast agent: assign CE-T1w to the one with contrast and T1w to the other."
-        )
+        reason = message("role.two_t1w", first=first.name, second=second.name)
         roles: tuple[Role, Role] = ("T1w", "CE-T1w")
         return {
             summary.key: question(role, reason)
             for role, summaries in zip(roles, acquisitions, strict=True)
             for summary in summaries
         }
-    reason = (
-        f"A second T1w of the same geometry, acquired after {first.name}, without a record of a contrast agent: "
-        "assign CE-T1w to it if it was acquired after contrast."
-    )
+    reason = message("role.second_t1w", first=first.name)
     return {summary.key: question("CE-T1w", reason) for summary in acquisitions[1]}
 
 
@@ -157,11 +152,10 @@ def _agent_in_all(
     if not any(_same_geometry(group[0], other[0]) for group in recorded for other in enhanced if other is not group):
         return {}
     last = recorded[-1] if len(recorded) == len(enhanced) else None
-    reason = "A contrast agent is recorded in every T1-weighted series, also in those before contrast: assign"
     return {
-        summary.key: question("CE-T1w", f"{reason} CE-T1w to it if it was acquired after contrast.")
+        summary.key: question("CE-T1w", message("role.agent_in_all_ce"))
         if group is last
-        else question("T1w", f"{reason} T1w to it if it was acquired before contrast.")
+        else question("T1w", message("role.agent_in_all_t1"))
         for group in recorded
         for summary in group
     }
@@ -211,25 +205,30 @@ def _choose_one(
         uid, chosen = next(iter(remaining.items()))
         others = {
             other: replace(
-                decisions[other], role="other", reason=f"{role} as well, but {chosen.name} was chosen: {because}."
+                decisions[other],
+                role="other",
+                reason=message("role.other_chosen", role=role, chosen=chosen.name, because=because),
             )
             for other in candidates
             if other != uid
         }
-        return {uid: replace(decisions[uid], reason=f"{decisions[uid].reason} Chosen: {because}."), **others}
-    names = " and ".join(summary.name for summary in remaining.values())
+        return {
+            uid: replace(decisions[uid], reason=message("role.chosen", reason=decisions[uid].reason, because=because)),
+            **others,
+        }
+    names = [summary.name for summary in remaining.values()]
     tied = {
         uid: replace(
             decisions[uid],
             role="ambiguous",
             possible_role=role,
             confidence=min(0.5, decisions[uid].confidence),
-            reason=f"{names} are equally good for {role}; assign one.",
+            reason=message("role.equally_good", names=names, role=role),
         )
         for uid in remaining
     }
     others = {
-        uid: replace(decisions[uid], role="other", reason=f"{role} as well, but others are preferred: {because}.")
+        uid: replace(decisions[uid], role="other", reason=message("role.others_preferred", role=role, because=because))
         for uid in candidates
         if uid not in remaining
     }
@@ -256,7 +255,7 @@ def _drop_lesser(
             decision,
             role=new_role,
             possible_role=possible_role,
-            reason=f"{decision.reason} {chosen.name} is the {role}.",
+            reason=message("role.another_is", reason=decision.reason, series=chosen.name, role=role),
         )
         for uid, decision in decisions.items()
         if decision.role == "ambiguous" and decision.possible_role == role and by_uid[uid] is not chosen
@@ -274,19 +273,17 @@ def _preferences(
 ) -> list[Preference]:
     """Return the rules of preference in order; a rule that no candidate satisfies is skipped."""
     prefers_in_phase = role != "CE-T1w"
-    phase = (
-        "its Dixon in-phase image shows the usual contrast" if prefers_in_phase else "its Dixon water image is better"
-    )
+    phase = message("prefer.in_phase") if prefers_in_phase else message("prefer.water")
     return [
-        ("an administrator assigned it", lambda c: _of_key(c, assigned)),
-        ("the contour was drawn on it", lambda c: {u: s for u, s in c.items() if u in referenced}),
-        ("it covers the contour", lambda c: _covering(c, extent_mm)),
-        ("it is axial", lambda c: {u: s for u, s in c.items() if s.stack.plane == "axial"}),
+        (message("prefer.assigned"), lambda c: _of_key(c, assigned)),
+        (message("prefer.drawn_on"), lambda c: {u: s for u, s in c.items() if u in referenced}),
+        (message("prefer.covers"), lambda c: _covering(c, extent_mm)),
+        (message("prefer.axial"), lambda c: {u: s for u, s in c.items() if s.stack.plane == "axial"}),
         (phase, lambda c: _of_phase(c, prefers_in_phase)),
-        ("it is an original image", lambda c: {u: s for u, s in c.items() if not naming_of(s.header).derived}),
+        (message("prefer.original"), lambda c: {u: s for u, s in c.items() if not naming_of(s.header).derived}),
         (MOST_SLICES, lambda c: _greatest(c, lambda s: s.n_slices)),
         (
-            "it is fat-suppressed",
+            message("prefer.fat_suppressed"),
             lambda c: {u: s for u, s in c.items() if naming_of(s.header).fat_suppressed} if role == "CE-T1w" else {},
         ),
     ]  # fmt: skip

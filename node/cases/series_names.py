@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from config.messages.message import message
 from node.cases import vocabulary
 from node.cases.physics import parts_of
 
@@ -184,34 +185,34 @@ def _not_a_role(
     sop_class = str(header.get("SOPClassUID") or "")
     modality = str(header.get("Modality") or "MR").upper()
     if (sop_class and sop_class not in MR_CLASSES) or modality != "MR":
-        return "not an MR image (SOP class or modality)"
+        return message("kind.not_an_mr")
     photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2").upper()
     if not photometric.startswith("MONOCHROME"):
-        return f"a colour image (Photometric Interpretation {photometric})"
+        return message("kind.colour", photometric=photometric)
     for value in image_type:
         if value in IMAGE_TYPES and not (value in SHORT_IMAGE_TYPES and value not in image_type[2:]):
-            return f"{IMAGE_TYPES[value]} (Image Type {value})"
+            return message("kind.image_type", what=message(f"kind.{IMAGE_TYPES[value]}"), value=value)
         if value.startswith(("MIP", "PROJECTION", "METABOLITE", "PERFUSION", "DIFFUSION")):
-            return f"a projection, perfusion, diffusion or metabolite image (Image Type {value})"
+            return message("kind.projection_or_map", value=value)
     component = str(header.get("ComplexImageComponent") or "").upper()
     if component in NOT_MAGNITUDE:
-        return f"{NOT_MAGNITUDE[component]} (Complex Image Component {component})"
+        return message("kind.component", what=message(f"kind.{NOT_MAGNITUDE[component]}"), component=component)
     contrast = str(header.get("AcquisitionContrast") or "").upper()
     # A "T1 FLAIR" has FLUID_ATTENUATED contrast and is a T1w series.
     if contrast in ACQUISITION_CONTRASTS and not (contrast == "FLUID_ATTENUATED" and "T1" in weightings):
-        return f"{ACQUISITION_CONTRASTS[contrast]} (Acquisition Contrast {contrast})"
+        return message("kind.contrast", what=message(f"kind.{ACQUISITION_CONTRASTS[contrast]}"), contrast=contrast)
     if str(header.get("AngioFlag") or "").upper() == "Y":
-        return "angiography (Angio Flag)"
+        return message("kind.angio_flag")
     # Names last: what the header states in defined terms is surer than a word in a description.
     for meaning, pattern in vocabulary.NOT_A_ROLE.items():
         word = pattern.search(text) or pattern.search(sequence)
         # A dual-echo series is named "PD/T2": its weighting is settled by the echo time.
         if word and not (meaning.startswith("proton") and "T2" in weightings):
-            return f"{meaning} (named {word.group(0).strip()!r})"
+            return message("kind.named", what=message(f"kind.{meaning}"), name=word.group(0).strip())
     if vocabulary.PRODUCT_OF_A_SERIES.match(str(header.get("SeriesDescription") or "")):
-        return "a product of another series (named so)"
+        return message("kind.product")
     if dixon and _rejected_phase(text):
-        return "a Dixon fat or opposed-phase image (named so)"
+        return message("kind.dixon_rejected")
     return None
 
 
@@ -225,16 +226,16 @@ def _rejected_phase(text: str) -> bool:
 
 def _part_of(text: str, image_type: list[str], dixon: bool, is_one_volume: bool) -> str | None:
     if _reformatted(text, image_type):
-        return "a reformatted image"
+        return message("kind.reformatted")
     if "COMBINED" in image_type[2:]:
-        return "a combination of series"
+        return message("kind.combination")
     if vocabulary.MP2RAGE.search(text):
-        return "an MP2RAGE image"
+        return message("kind.mp2rage")
     if vocabulary.DYNAMIC.search(text):
-        return "a phase of a dynamic series"
+        return message("kind.dynamic_phase")
     # The images of such a series are told apart where they are stored; this is one of them then.
     if dixon and not is_one_volume and vocabulary.SEVERAL_IMAGES.search(text):
-        return "all images of a Dixon acquisition in one series"
+        return message("kind.all_dixon")
     return None
 
 
@@ -282,18 +283,14 @@ def _contrast(header: Mapping[str, Any], text: str) -> tuple[Contrast, str]:
     denied = None if with_and_without else vocabulary.CONTRAST_DENIED.search(names)
     said = None if denied else vocabulary.CONTRAST_SAID.search(names)
     if denied:
-        because = f"named {denied.group(0).strip()!r}"
-        return (
-            ("contradictory", f"a contrast agent is recorded but the series is {because}")
-            if stated
-            else ("denied", because)
-        )
+        because = message("contrast.named", name=denied.group(0).strip())
+        return ("contradictory", message("contrast.recorded_but", because=because)) if stated else ("denied", because)
     if stated:
-        return "given", f"contrast agent recorded ({', '.join(agents)[:40]})"
+        return "given", message("contrast.recorded", agents=", ".join(agents)[:40])
     if with_and_without:
-        return "contradictory", f"the name says with and without contrast ({with_and_without.group(0).strip()!r})"
+        return "contradictory", message("contrast.with_and_without", name=with_and_without.group(0).strip())
     if said:
-        return "given", f"named {said.group(0).strip()!r}"
+        return "given", message("contrast.named", name=said.group(0).strip())
     if vocabulary.CONTRAST_UNCLEAR.search(names):
-        return "contradictory", "a lone 'c' in the name may mean with contrast or not"
-    return "unsaid", "no contrast agent recorded or named"
+        return "contradictory", message("contrast.lone_c")
+    return "unsaid", message("contrast.none")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from config.indication.nasopharynx import NASOPHARYNX
+from config.messages.message import message
 from config.settings import SeriesRules
 from node.cases.physics import Physics, numbers_of, physics_of, pixel_spacing_mm
 from node.cases.series_names import Naming, naming_of
@@ -91,7 +92,7 @@ def classify_header(header: Mapping[str, Any], rules: SeriesRules) -> RoleDecisi
     decision = _excluded(header, naming, physics, rules) or _classify(naming, physics, rules)
     if decision.role in ROLES and decision.confidence < rules.min_confidence:
         possible = decision.role
-        reason = f"{decision.reason}; perhaps {possible}"
+        reason = message("role.perhaps", reason=decision.reason, role=possible)
         decision = replace(decision, role="ambiguous", possible_role=possible, reason=reason)
     return replace(decision, series_instance_uid=uid)
 
@@ -99,20 +100,22 @@ def classify_header(header: Mapping[str, Any], rules: SeriesRules) -> RoleDecisi
 def _excluded(header: Mapping[str, Any], naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecision | None:
     if naming.not_a_role:
         by_name = "(named" in naming.not_a_role
-        return _other(f"It is {naming.not_a_role}.", EXCLUDED_BY_NAME if by_name else EXCLUDED_BY_HEADER)
+        return _other(
+            message("role.it_is", what=naming.not_a_role), EXCLUDED_BY_NAME if by_name else EXCLUDED_BY_HEADER
+        )
     # GRASE combines spin echoes with short EPI trains and has spin-echo contrast.
     if physics.echo_planar and "grase" not in naming.text:
-        return _other("It is an echo-planar sequence.", EXCLUDED_BY_HEADER)
+        return _other(message("role.echo_planar"), EXCLUDED_BY_HEADER)
     if _number(header, "DiffusionBValue") > 0:
-        return _other("It is diffusion-weighted (b value).", EXCLUDED_BY_HEADER)
+        return _other(message("role.diffusion"), EXCLUDED_BY_HEADER)
     # The phases of a dynamic series differ in contrast; which of them would be the CE-T1w is not stated.
     if _number(header, "NumberOfTemporalPositions") > 1:
-        return _other("It is a dynamic series (several temporal positions).", EXCLUDED_BY_NAME)
+        return _other(message("role.dynamic"), EXCLUDED_BY_NAME)
     spacing = pixel_spacing_mm(header)
     if spacing is not None and spacing >= rules.max_pixel_spacing_mm:
-        return _other(f"Its pixels are {spacing:.2g} mm wide, too coarse for one of the three.", 0.8)
+        return _other(message("role.coarse_pixels", spacing=spacing), 0.8)
     if _is_flair(naming, physics, rules):
-        return _other("It is a FLAIR: T2 with water nulled by a long inversion time.", EXCLUDED_BY_NAME)
+        return _other(message("role.flair"), EXCLUDED_BY_NAME)
     return None
 
 
@@ -126,25 +129,32 @@ def _classify(naming: Naming, physics: Physics, rules: SeriesRules) -> RoleDecis
     weighting = weighting_of(physics, rules)
     if naming.stir and weighting.kind in ("T2", "none"):
         nulls_fat = physics.inversion_time_ms is None or physics.inversion_time_ms <= rules.stir_max_inversion_time_ms
-        weighting = Weighting("STIR", 0.85, f"named STIR, {weighting.because}") if nulls_fat else weighting
+        weighting = (
+            Weighting("STIR", 0.85, message("role.named_stir", because=weighting.because)) if nulls_fat else weighting
+        )
     if weighting.kind == "STIR":
         return _stir(weighting, rules)
     if weighting.kind == "other":
         # Physics that is not beyond doubt does not override a name: a person decides.
         if naming.weightings and weighting.strength < EXCLUDED_BY_NAME:
-            named = " and ".join(sorted(naming.weightings))
-            return _unsure(f"{weighting.because}, although named {named}", CONTRADICTION)
-        return _other(f"It is none of the three: {weighting.because}.", weighting.strength)
+            return _unsure(
+                message("role.although_named", because=weighting.because, named=sorted(naming.weightings)),
+                CONTRADICTION,
+            )
+        return _other(message("role.none_of_three", because=weighting.because), weighting.strength)
     kind, confidence, because = _agree(weighting, naming)
     if kind is None:
         return _unsure(because, confidence)
     # Below the least confidence of a role: a question where no original has the role.
     if naming.part_of:
-        confidence, because = min(confidence, ONE_WITNESS), f"{because}; it is {naming.part_of}, the original is wanted"
+        confidence, because = (
+            min(confidence, ONE_WITNESS),
+            message("role.original_wanted", because=because, what=naming.part_of),
+        )
     if naming.derived and confidence > DERIVED:
-        confidence, because = DERIVED, f"{because}; derived from other images"
+        confidence, because = DERIVED, message("role.derived", because=because)
     if kind == "T2":
-        return RoleDecision("", "T2w", confidence, f"T2-weighted: {because}.")
+        return RoleDecision("", "T2w", confidence, message("role.t2", because=because))
     return _t1(naming, confidence, because)
 
 
@@ -153,42 +163,52 @@ def _agree(weighting: Weighting, naming: Naming) -> tuple[str | None, float, str
     named = naming.weightings
     # Physics decides, with less confidence than without the contradiction.
     if len(named) > 1:
-        named_text = "names say both T1 and T2"
+        because = message("role.both_named", because=weighting.because)
         if weighting.kind == "none":
-            return None, NOTHING, f"{weighting.because}; {named_text}"
-        return weighting.kind, min(weighting.strength, NAMES_DISAGREE), f"{weighting.because}; {named_text}"
+            return None, NOTHING, because
+        return weighting.kind, min(weighting.strength, NAMES_DISAGREE), because
     name = next(iter(named), None)
     if weighting.kind == "none":
         if name is None:
-            return None, NOTHING, f"{weighting.because}, and no name states the weighting"
+            return None, NOTHING, message("role.not_named", because=weighting.because)
         if weighting.because.startswith("TR and TE"):  # neither is given: the names are all there is
             strength = TWO_WITNESSES if naming.witnesses > 1 else ONE_WITNESS
-            return name, strength, f"named {name}, but {weighting.because}"
-        return None, CONTRADICTION, f"named {name}, but {weighting.because}"
+            return name, strength, message("role.named_but", name=name, because=weighting.because)
+        return None, CONTRADICTION, message("role.named_but", name=name, because=weighting.because)
     if name is None:
         return weighting.kind, weighting.strength, weighting.because
     if name != weighting.kind:
         # No vote between name and physics: a wrong series gives a wrong prognosis, a question only costs time.
-        return None, CONTRADICTION, f"named {name}, but {weighting.because} indicates {weighting.kind}"
+        return (
+            None,
+            CONTRADICTION,
+            message("role.named_but_indicates", name=name, because=weighting.because, kind=weighting.kind),
+        )
     gain = GAIN_WEAK if weighting.strength < 0.5 else GAIN_STRONG if weighting.strength > 0.7 else GAIN_FAIR
-    return name, min(MAX_CONFIDENCE, weighting.strength + gain), f"{weighting.because}, and named {name}"
+    return (
+        name,
+        min(MAX_CONFIDENCE, weighting.strength + gain),
+        message("role.and_named", because=weighting.because, name=name),
+    )
 
 
 def _t1(naming: Naming, confidence: float, because: str) -> RoleDecision:
     if naming.contrast == "given":
-        return RoleDecision("", "CE-T1w", confidence, f"T1-weighted: {because}; {naming.contrast_because}.")
+        return RoleDecision(
+            "", "CE-T1w", confidence, message("role.t1", because=because, contrast=naming.contrast_because)
+        )
     # A header that contradicts itself about the contrast agent is not resolved here: a person decides.
     if naming.contrast == "contradictory":
-        text = f"T1-weighted: {because}; {naming.contrast_because}"
-        return RoleDecision("", "ambiguous", CONTRADICTION, f"{text}.", "CE-T1w")
-    return RoleDecision("", "T1w", confidence, f"T1-weighted: {because}; {naming.contrast_because}.")
+        text = message("role.t1", because=because, contrast=naming.contrast_because)
+        return RoleDecision("", "ambiguous", CONTRADICTION, text, "CE-T1w")
+    return RoleDecision("", "T1w", confidence, message("role.t1", because=because, contrast=naming.contrast_because))
 
 
 def _stir(weighting: Weighting, rules: SeriesRules) -> RoleDecision:
     if rules.stir_as_t2w:
-        return RoleDecision("", "T2w", weighting.strength, f"{weighting.because}; the site takes STIR as its T2w.")
-    text = f"{weighting.because}; STIR is taken as T2w only where the site says so (series_rules.stir_as_t2w)"
-    return RoleDecision("", "ambiguous", 0.5, f"{text}.", "T2w")
+        return RoleDecision("", "T2w", weighting.strength, message("role.stir_taken", because=weighting.because))
+    text = message("role.stir_not_taken", because=weighting.because)
+    return RoleDecision("", "ambiguous", 0.5, message("role.sentence", text=text), "T2w")
 
 
 def _other(text: str, confidence: float) -> RoleDecision:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from config.messages.message import message
 from node.cases.geometry import slice_offsets_mm, unit_normal
 from node.cases.physics import numbers_of
 from node.cases.slice_rules import (
@@ -181,17 +182,23 @@ def _by_stack(images: Sequence[Image]) -> list[_Part] | None:
     if min(map(len, stacks.values())) < LEAST_STACK:
         return None
     return [
-        _Part(()).named("stack", f"stack-{at}", f"stack {at} ({_stack_text(stack[0])})", stack)
+        _Part(()).named("stack", f"stack-{at}", _stack_text(at, stack[0]), stack)
         for at, stack in enumerate(stacks.values(), start=1)
     ]
 
 
-def _stack_text(image: Image) -> str:
+def _stack_text(at: int, image: Image) -> str:
     planes = image.header.get("FramePlanes")
     plane = planes["orientations"][planes["of"][image.frame - 1]] if planes else None
     normal = unit_normal(plane or numbers_of(image.header.get("ImageOrientationPatient"))) or (0.0, 0.0, 1.0)
     nearest = max(range(3), key=lambda axis: abs(normal[axis]))
-    return f"{PLANES[nearest]}, {image.header.get('Rows')} x {image.header.get('Columns')}"
+    return message(
+        "volume.stack",
+        number=at,
+        plane=message(f"plane.{PLANES[nearest]}"),
+        rows=image.header.get("Rows"),
+        columns=image.header.get("Columns"),
+    )
 
 
 def _by_component(part: _Part) -> list[_Part]:
@@ -200,7 +207,7 @@ def _by_component(part: _Part) -> list[_Part]:
     if len(groups) == 1:
         return [part]
     return [
-        part.named("ComplexImageComponent", name, f"{name} images", images)
+        part.named("ComplexImageComponent", name, message("volume.component", component=name), images)
         for name, images in sorted(groups.items(), key=lambda group: group[0] != MAGNITUDE)
     ]
 
@@ -257,7 +264,10 @@ def _by_time(part: _Part, positions: Sequence[Sequence[Image]], most: int, attri
     # Named by its earliest value, so that the name does not pass to another volume when more images arrive.
     return [
         part.named(
-            attribute.keyword, attribute.name(first), f"{attribute.text(first)}, {rank} of {most} in time", images
+            attribute.keyword,
+            attribute.name(first),
+            message("volume.in_time", volume=attribute.text(first), rank=rank, n=most),
+            images,
         )
         for rank, (first, images) in enumerate(zip(firsts, ranked, strict=True), start=1)
     ]
@@ -271,7 +281,9 @@ def _by_instance_number(part: _Part, positions: Sequence[Sequence[Image]], most:
     for images in ranked:
         numbers = sorted(INSTANCE_NUMBER.of(image) for image in images)
         first, last = f"{numbers[0]:g}", f"{numbers[-1]:g}"
-        named = part.named("InstanceNumber", f"instances-{first}-{last}", f"instance numbers {first} to {last}", images)
+        named = part.named(
+            "InstanceNumber", f"instances-{first}-{last}", message("volume.instances", first=first, last=last), images
+        )
         parts.append(replace(named, is_certain=False))
     return parts
 

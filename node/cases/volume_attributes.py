@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from config.messages.message import message
 from node.cases.dates import dicom_moment
 from node.cases.physics import numbers_of
 from node.cases.slice_rules import complex_component
@@ -85,7 +86,10 @@ class Attribute:
     text: Callable[[Any], str]
 
 
-def _number(keyword: str, prefix: str, text: str, decimals: int = 2) -> Attribute:
+DIMENSION = "Dimension"  # and its number: indices of the dimensions of Enhanced objects
+
+
+def _number(keyword: str, prefix: str, decimals: int = 2) -> Attribute:
     def of(image: Image) -> float | None:
         numbers = numbers_of([image.value(keyword)])
         return round(numbers[0], decimals) if numbers else None
@@ -93,20 +97,29 @@ def _number(keyword: str, prefix: str, text: str, decimals: int = 2) -> Attribut
     def shown(value: float | None) -> str:
         return "none" if value is None else f"{value:g}"
 
-    return Attribute(keyword, of, lambda v: f"{prefix}-{shown(v)}", lambda v: text.format(shown(v)))
+    # Enhanced objects have up to nine dimensions.
+    numbered = {"number": keyword.removeprefix(DIMENSION)} if keyword.startswith(DIMENSION) else {}
+    key = f"volume.{DIMENSION if numbered else keyword}"
+
+    def text(value: float | None) -> str:
+        return message(key, value=message("volume.none") if value is None else f"{value:g}", **numbered)
+
+    return Attribute(keyword, of, lambda v: f"{prefix}-{shown(v)}", text)
 
 
 def _image_type() -> Attribute:
-    plain = _texts("ImageType", "Image Type {}")
+    plain = _texts("ImageType")
 
     def text(value: tuple[str, ...] | None) -> str:
         meanings = dict.fromkeys(MEANINGS[part.upper()] for part in value or () if part.upper() in MEANINGS)
-        return plain.text(value) + (f", the {' '.join(meanings)} image" if meanings else "")
+        if not meanings:
+            return plain.text(value)
+        return message("volume.image_type_meaning", value="\\".join(value or ()), meaning=" ".join(meanings))
 
     return Attribute(plain.keyword, plain.of, plain.name, text)
 
 
-def _texts(keyword: str, text: str) -> Attribute:
+def _texts(keyword: str) -> Attribute:
     def of(image: Image) -> tuple[str, ...] | None:
         value = image.value(keyword)
         values = value if isinstance(value, list | tuple) else [value]
@@ -115,12 +128,16 @@ def _texts(keyword: str, text: str) -> Attribute:
     def name(value: tuple[str, ...] | None) -> str:
         return "-".join(value) if value else "none"
 
-    return Attribute(keyword, of, name, lambda v: text.format("\\".join(v) if v else "none"))
+    return Attribute(
+        keyword, of, name, lambda v: message(f"volume.{keyword}", value="\\".join(v) if v else message("volume.none"))
+    )
 
 
 def _moment(keyword: str, of: Callable[[Image], Any], prefix: str) -> Attribute:
     # Never called for None: images without a time are not in an order of time.
-    return Attribute(keyword, of, lambda v: f"{prefix}-{v:%H%M%S}", lambda v: f"{prefix} at {v:%H:%M:%S}")
+    return Attribute(
+        keyword, of, lambda v: f"{prefix}-{v:%H%M%S}", lambda v: message(f"volume.{prefix}", time=f"{v:%H:%M:%S}")
+    )
 
 
 def _acquired(image: Image) -> Any:
@@ -140,26 +157,26 @@ def _study(header: Header) -> tuple[Any, Any]:
 
 VALUES = (
     _image_type(),
-    _number("EchoTime", "te", "echo time {} ms", 1),
-    _number("EchoNumbers", "echo", "echo {}"),
-    _number("DiffusionBValue", "b", "b value {}"),
-    _number("InversionTime", "ti", "inversion time {} ms", 0),
-    _number("FlipAngle", "fa", "flip angle {} degrees"),
-    _texts("ContrastBolusAgent", "contrast agent {}"),
-    _texts("ScanOptions", "Scan Options {}"),
-    _texts("SequenceName", "sequence {}"),
-    _texts("SeriesDescription", "description {}"),
-    _number("TemporalPositionIdentifier", "time", "temporal position {}"),
-    _texts("StackID", "stack {}"),
-    _number("RepetitionTime", "tr", "repetition time {} ms", 0),
-    *(_number(f"Dimension{number}", f"dimension{number}", f"dimension {number} index {{}}") for number in range(1, 9)),
+    _number("EchoTime", "te", 1),
+    _number("EchoNumbers", "echo"),
+    _number("DiffusionBValue", "b"),
+    _number("InversionTime", "ti", 0),
+    _number("FlipAngle", "fa"),
+    _texts("ContrastBolusAgent"),
+    _texts("ScanOptions"),
+    _texts("SequenceName"),
+    _texts("SeriesDescription"),
+    _number("TemporalPositionIdentifier", "time"),
+    _texts("StackID"),
+    _number("RepetitionTime", "tr", 0),
+    *(_number(f"{DIMENSION}{number}", f"dimension{number}") for number in range(1, 9)),
 )
 TIMES = (
-    _number("TriggerTime", "trigger", "trigger time {} ms", 1),
-    _number("AcquisitionNumber", "acquisition", "acquisition {}"),
+    _number("TriggerTime", "trigger", 1),
+    _number("AcquisitionNumber", "acquisition"),
     _moment("AcquisitionTime", _acquired, "acquired"),
 )
 # After the comparison of pixels: an image that is written again has another time of its own.
 CONTENT_TIME = _moment("ContentTime", _created, "created")
 
-INSTANCE_NUMBER = _number("InstanceNumber", "instance", "instance number {}")
+INSTANCE_NUMBER = _number("InstanceNumber", "instance")

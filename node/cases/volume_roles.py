@@ -80,12 +80,13 @@ def questions_between_volumes(
     for (_, role), uids in groups.items():
         for uid in uids if len(uids) > 1 else ():
             summary = by_uid[uid]
-            differ = (
-                "that nothing in their headers tells apart" if not summary.volume.is_certain else "of different times"
-            )
-            reason = (
-                f"{summary.volume.text}, one of {len(summary.volume_names)} volumes of its series {differ}: "
-                f"look at them and assign {role} to one (this is {uid})."
+            kind = "same_time" if summary.volume.is_certain else "indistinct"
+            reason = message(
+                f"role.{kind}_question",
+                volume=summary.volume.text,
+                n=len(summary.volume_names),
+                role=role,
+                uid=uid,
             )
             questions[uid] = question(role, reason)
     return questions
@@ -116,13 +117,10 @@ def question_of_parts(
     """Return questions that name two possible halves of one acquisition, and how to use both."""
     first, second = parts
     both = JOINED.join(sorted((first.key, second.key)))
-    reason = (
-        f"{first.name} and {second.name} may be two parts of one acquisition: assign {role} to both, as {both}, "
-        "or to one of them."
-    )
+    reason = message("role.two_parts", first=first.name, second=second.name, role=role, both=both)
     return {
         uid: replace(question(role, reason), other_part=both)
         if summary in parts
-        else RoleDecision(uid, "other", 0.9, f"{role} as well, but others are preferred.")
+        else RoleDecision(uid, "other", 0.9, message("role.others_preferred_plain", role=role))
         for uid, summary in candidates.items()
     }
