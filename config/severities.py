@@ -46,6 +46,7 @@ _CODES: dict[Severity, tuple[str, ...]] = {
     Severity.NOTES: (
         "contour_resampled", "contours_repeated", "volume_of_voxels", "duplicate_slice", "frames_left_out",
         "monochrome1", "ebv_dna_converted", "header_value", "nonconforming_encoding",
+        "font_missing",
     ),
 }  # fmt: skip
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from config.indication.vocabulary import ConditionState, Severity
-from dicom_sr.page.page_words import PageWords, page_words
+from config.messages.message import render
+from dicom_sr.page.page_words import page_words
 from dicom_sr.page.text_flow import Paragraph, item, title
 from dicom_sr.page.verdict import SIGNS, differs_from_guidelines, warning_items
 from dicom_sr.report.plain_text import decision_rule, input_rows
@@ -39,7 +40,7 @@ def foot(
     if report.withdrawal is None:  # a page that withdraws an answer names no regimen
         lines += guideline_lines(report, words, guideline, FOOT_SIZE)
     if report.computed:
-        lines.append(Paragraph(performance_text(performance, on_page), FOOT_SIZE))
+        lines.append(Paragraph(performance_text(performance, words), FOOT_SIZE))
     lines.append(Paragraph(f"{words.intended_use}: {report.model.intended_use}", FOOT_SIZE))
     return lines
 
@@ -70,14 +71,14 @@ def guideline_lines(
     return [Paragraph(text, size, bold=differs)]
 
 
-def performance_text(performance: ModelPerformance | None, on_page: PageWords) -> str:
+def performance_text(performance: ModelPerformance | None, words: Wording) -> str:
     """Write how the model performed on cases that it had not seen.
 
     Parameters
     ----------
     performance : ModelPerformance or None
         C-index and calibration slope with 95 % intervals; None where the bundle states none.
-    on_page : PageWords
+    words : Wording
         Words of the language.
 
     Returns
@@ -85,18 +86,23 @@ def performance_text(performance: ModelPerformance | None, on_page: PageWords) -
     str
         One sentence.
     """
+    on_page = page_words(words)
     if performance is None or performance.c_index is None:
         return on_page.performance_unknown
-    slope = on_page.slope.format(slope=_figure(performance.slope, performance.slope_ci95))
-    c_index = _figure(performance.c_index, performance.c_index_ci95)
+    slope = on_page.slope.format(slope=_figure(performance.slope, performance.slope_ci95, words))
+    c_index = _figure(performance.c_index, performance.c_index_ci95, words)
     n = "-" if performance.n_cases is None else performance.n_cases
-    return on_page.performance.format(group=performance.group, n=n, c_index=c_index, slope=slope)
+    return on_page.performance.format(
+        group=render(performance.group, words.language), n=n, c_index=c_index, slope=slope
+    )
 
 
-def _figure(value: float | None, ci95: tuple[float, float] | None) -> str:
+def _figure(value: float | None, ci95: tuple[float, float] | None, words: Wording) -> str:
     if value is None:
         return "-"
-    return f"{value:.2f}" if ci95 is None else f"{value:.2f} ({ci95[0]:.2f} to {ci95[1]:.2f})"
+    if ci95 is None:
+        return f"{value:.2f}"
+    return f"{value:.2f} ({words.interval.format(low=f'{ci95[0]:.2f}', high=f'{ci95[1]:.2f}')})"
 
 
 def details(report: TreatmentReport, words: Wording) -> list[Paragraph]:

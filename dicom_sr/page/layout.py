@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -16,6 +16,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from config.arrays import RgbArray
+from config.messages.message import message
 from dicom_sr.page import fonts, picture_sections, survival
 from dicom_sr.page.canvas import DARK, LIGHT, WIDTH, Box, PageCanvas
 from dicom_sr.page.details import details, foot
@@ -25,7 +26,7 @@ from dicom_sr.page.text_flow import Paragraph, draw_lines, height_of, lines_of
 from dicom_sr.page.verdict import verdict
 from dicom_sr.report.localised import localised
 from dicom_sr.report.report_inputs import GuidelineText, Language, PagePictures, SequencePicture, Style
-from dicom_sr.report.treatment_report import TreatmentReport
+from dicom_sr.report.treatment_report import Reason, TreatmentReport
 from dicom_sr.report.wording import ENGLISH, WORDINGS, Wording
 
 A4_INCHES = (8.27, 11.69)
@@ -47,6 +48,8 @@ DRAWING = {
     "text.hinting": "no_hinting",  # hinted letters are up to 8 % wider than they were measured
     "hatch.linewidth": 3,
 }
+
+NO_FONT = "font_missing"
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ def render_pages(
     chinese = fonts.chinese_font()
     shown = language if chinese else "en"
     words = WORDINGS[shown]
+    if shown != language:
+        report = replace(report, quality=(*report.quality, Reason(NO_FONT, message("font_missing.chinese"))))
     content = PageContent(
         localised(report, shown), pictures, style, words, _readable(patient or PatientCaption(), chinese), guideline
     )  # fmt: skip

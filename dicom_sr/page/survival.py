@@ -177,11 +177,11 @@ def rates(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording)
             canvas.drawing.plot([box.x + 9], [middle], MARKERS[result.arm], color=color, ms=9, mec="none")
             canvas.text(names.x + 26, y, regimen_name(result.arm, words), 19, color, bold=True)
             for column, each in zip(table.columns(len(months)), months, strict=True):
-                _rate(canvas, column, y, result, each, color)
+                _rate(canvas, column, y, result, each, color, words)
             y += canvas.line_height(20)
         canvas.text(box.x, y + 1, words.difference_points, 18)
         for column, each in zip(table.columns(len(months)), months, strict=True):
-            canvas.fitted(column, y + 1, difference_text(scenario, each), 18, bold=True, smallest=11)
+            canvas.fitted(column, y + 1, difference_text(scenario, each, words), 18, bold=True, smallest=11)
         y += canvas.line_height(20)
         canvas.rule(box.x, y, box.width)
         y += 2
@@ -191,10 +191,12 @@ def _columns(head: Box, names_width: float, n: int) -> list[Box]:
     return head.beside(names_width, 0)[1].columns(n)
 
 
-def _rate(canvas: PageCanvas, column: Box, y: float, result: ArmResult, months: int, color: str) -> None:
+def _rate(
+    canvas: PageCanvas, column: Box, y: float, result: ArmResult, months: int, color: str, words: Wording
+) -> None:
     """Draw a rate in large letters and its interval beside it."""
     estimate = result.dfs[months]
-    figure, interval = f"{numbers.percent(estimate.value)} %", numbers.interval(estimate.ci95)
+    figure, interval = f"{numbers.percent(estimate.value)} %", numbers.interval(estimate.ci95, words.interval)
     size = 22.0
     while (
         size > 12 and canvas.text_width(figure, size, True) + canvas.text_width(interval, size - 4) + 12 > column.width

@@ -115,7 +115,7 @@ def points_text(difference: float, ci95: tuple[float, float] | None, words: Word
     shown = numbers.signed_percent(difference)
     if ci95 is None:
         return words.percentage_points_only.format(difference=shown)
-    return words.percentage_points.format(difference=shown, interval=numbers.signed_interval(ci95))
+    return words.percentage_points.format(difference=shown, interval=numbers.signed_interval(ci95, words.interval))
 
 
 def limit_text(threshold: float, words: Wording) -> str:

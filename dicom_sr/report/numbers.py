@@ -14,6 +14,9 @@ PERCENT_DECIMALS = 1
 DS_MAX_CHARACTERS = 16  # of a decimal string (PS3.5 6.2), the form of a number in a Structured Report
 
 
+INTERVAL = "{low} to {high}"
+
+
 def percent(fraction: float) -> str:
     """Write a probability.
 
@@ -47,36 +50,40 @@ def signed_percent(fraction: float) -> str:
     return percent(fraction) if fraction == 0 else f"{fraction * 100:+.{PERCENT_DECIMALS}f}"
 
 
-def interval(ci95: tuple[float, float]) -> str:
+def interval(ci95: tuple[float, float], form: str = INTERVAL) -> str:
     """Write the confidence interval of a probability.
 
     Parameters
     ----------
     ci95 : pair of float
         Lower and upper end, as fractions in [0, 1].
+    form : str
+        `Wording.interval` of the language.
 
     Returns
     -------
     str
         (0.7, 0.85) gives "70.0 to 85.0": a dash would look like a minus sign.
     """
-    return f"{percent(ci95[0])} to {percent(ci95[1])}"
+    return form.format(low=percent(ci95[0]), high=percent(ci95[1]))
 
 
-def signed_interval(ci95: tuple[float, float]) -> str:
+def signed_interval(ci95: tuple[float, float], form: str = INTERVAL) -> str:
     """Write the confidence interval of a difference.
 
     Parameters
     ----------
     ci95 : pair of float
         Lower and upper end, as fractions in [-1, 1].
+    form : str
+        `Wording.interval` of the language.
 
     Returns
     -------
     str
         (-0.02, 0.1) gives "-2.0 to +10.0".
     """
-    return f"{signed_percent(ci95[0])} to {signed_percent(ci95[1])}"
+    return form.format(low=signed_percent(ci95[0]), high=signed_percent(ci95[1]))
 
 
 def score(value: float) -> str:

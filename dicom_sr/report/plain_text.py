@@ -258,15 +258,16 @@ def _scenario_table(report: TreatmentReport, scenario: Scenario, words: Wording)
     rows = [["", *(f"{horizon(months, words)} ({words.ci})" for months in latest_first), words.points]]
     for result in (scenario.ict_ccrt, scenario.ccrt):
         cells = [
-            f"{numbers.percent(result.dfs[m].value)} % ({numbers.interval(result.dfs[m].ci95)})" for m in latest_first
+            f"{numbers.percent(result.dfs[m].value)} % ({numbers.interval(result.dfs[m].ci95, words.interval)})"
+            for m in latest_first
         ]
         rows.append([regimen_name(result.arm, words), *cells, numbers.points(result.total_points)])
-    rows.append([words.difference_points, *(difference_text(scenario, m) for m in latest_first), ""])
+    rows.append([words.difference_points, *(difference_text(scenario, m, words) for m in latest_first), ""])
     title = [ebv_condition(report, scenario, words)] if len(report.scenarios) > 1 else []
     return "\n".join([*title, *aligned(rows)])
 
 
-def difference_text(scenario: Scenario, months: int) -> str:
+def difference_text(scenario: Scenario, months: int, words: Wording) -> str:
     """Write the difference of a scenario.
 
     Parameters
@@ -275,6 +276,8 @@ def difference_text(scenario: Scenario, months: int) -> str:
         Both regimens for one EBV DNA category.
     months : int
         One of the report's horizons.
+    words : Wording
+        Words of the language.
 
     Returns
     -------
@@ -282,7 +285,7 @@ def difference_text(scenario: Scenario, months: int) -> str:
         In percentage points, for example "+12.6 (+2.1 to +23.2)"; without the interval where none was computed.
     """
     ci95 = scenario.difference_ci95.get(months)
-    tail = f" ({numbers.signed_interval(ci95)})" if ci95 else ""
+    tail = f" ({numbers.signed_interval(ci95, words.interval)})" if ci95 else ""
     return f"{numbers.signed_percent(scenario.difference(months))}{tail}"
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # a command that only predicts has no use for pydicom, which 
 class Wording:
     """Every phrase of summary and page. Fields in braces are filled by `str.format`."""
 
+    language: Language
     title: str
     demonstration: str
     not_computed: str
@@ -28,6 +29,7 @@ class Wording:
     horizon_years: str
     horizon_months: str
     ci: str
+    interval: str
     difference: str
     difference_points: str
     points: str
@@ -104,6 +106,7 @@ _GAIN_ZH = "{answer}: ICT+CCRT 减 CCRT 的 {horizon} 差值为 {gain}"
 
 # "copies/mL", "DFS" and the regimens stay in Latin letters in both languages: guidelines and laboratories use them so.
 ENGLISH = Wording(
+    language="en",
     title="Treatment decision nomogram (CPTDN), nasopharyngeal carcinoma",
     demonstration="DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
     not_computed="NOT COMPUTED",
@@ -115,6 +118,7 @@ ENGLISH = Wording(
     horizon_years="{n}-year DFS",
     horizon_months="{n}-month DFS",
     ci="95 % CI",
+    interval="{low} to {high}",
     difference="Difference",
     difference_points="Difference (percentage points)",
     points="Total points",
@@ -230,6 +234,7 @@ ENGLISH = Wording(
 )
 
 CHINESE = Wording(
+    language="zh",
     title="鼻咽癌治疗决策列线图 (CPTDN)",
     demonstration="演示模型 — 不得用于临床 / DEMONSTRATION MODEL - NOT FOR CLINICAL USE",
     not_computed="未计算",
@@ -241,6 +246,7 @@ CHINESE = Wording(
     horizon_years="{n} 年 DFS",
     horizon_months="{n} 个月 DFS",
     ci="95 % CI",
+    interval="{low} 至 {high}",
     difference="差值",
     difference_points="差值 (百分点)",
     points="总分",

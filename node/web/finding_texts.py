@@ -153,6 +153,12 @@ FINDINGS: dict[str, Reason] = {
     "mr_age_unknown": _f(
         "The age of the MR is not known", "MR 时间未知", "Correct the study date of the MR.", "请更正 MR 的检查日期。"
     ),
+    "font_missing": _f(
+        "The page is not in the site's language",
+        "页面未使用本中心的语言",
+        "Install a Chinese font on the worker.",
+        "请在计算进程所在主机安装中文字体。",
+    ),
     "extranodal_extension": _f(
         "Extranodal extension is recorded",
         "记录了结外侵犯",

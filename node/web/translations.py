@@ -62,6 +62,10 @@ class Translations:
         reason = REASONS.get(code) or FINDINGS.get(code)
         return reason.short[LANGUAGES.index(self.language)] if reason else code.replace("_", " ")
 
+    def interval(self, text: str) -> str:
+        """Return a printed interval, such as "72.0 to 85.6", as this language writes it."""
+        return WORDINGS[self.language].interval.format(**dict(zip(("low", "high"), text.split(" to "), strict=True)))
+
     def text(self, text: str) -> str:
         """Return a text in this language.
 
