@@ -20,6 +20,7 @@ _CODES: dict[Severity, tuple[str, ...]] = {
         "stage_not_eligible", "diagnosis_unknown", "diagnosis_not_eligible", "age_unknown", "ebv_dna_unusable",
         "mr_too_old", "prior_treatment", "contour_in_organ", "model_not_permitted", "model_bundle", "worker_lost",
         "artefacts_gone", "out_of_space", "superseded", "cannot_compute", "unexpected", "invalid_report", "cancelled",
+        "withdrawn_by_person", "bundle_recalled", "images_removed",
     ),
     # What is outside the training cohort, or is no image of what the model was made for, where the site only warns.
     Severity.INVALIDATES: (

@@ -14,6 +14,7 @@ from config.indication.vocabulary import EbvCategory
 from dicom_sr.report import numbers
 from dicom_sr.report.plain_text import difference_text
 from dicom_sr.report.treatment_report import Scenario
+from dicom_sr.report.wording import ENGLISH
 from node.cli.app import main
 from tests.dicom_sr import samples
 from tests.web.conftest import Site
@@ -62,7 +63,7 @@ def test_page_and_report_agree_to_the_last_digit(site: Site) -> None:
             for arm in (scenario.ict_ccrt, scenario.ccrt)
             for month in (60, 36)
         ]
-        expected += [difference_text(scenario, month) for month in (60, 36)]
+        expected += [difference_text(scenario, month, ENGLISH) for month in (60, 36)]
         assert page_rates(site, values) == expected, values
 
 
@@ -83,7 +84,7 @@ def test_command_and_report_agree_to_the_last_digit(
             shown = re.findall(r"([+-]?\d+\.\d)(?: %)? \(([^)]*)\)", row)
             arms = [scenario.ict_ccrt, scenario.ccrt]
             expected = [(numbers.percent(a.dfs[month].value), numbers.interval(a.dfs[month].ci95)) for a in arms]
-            change = re.fullmatch(r"(\S+) \((.*)\)", difference_text(scenario, month))
+            change = re.fullmatch(r"(\S+) \((.*)\)", difference_text(scenario, month, ENGLISH))
             assert change is not None
             assert shown == [*expected, (change[1], change[2])], (age, ebv, prognostic, predictive)
 
