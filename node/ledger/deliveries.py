@@ -322,6 +322,8 @@ def retry_delivery(session: Session, delivery_id: int, now: datetime | None = No
             "delivery of its own"
         )
     if delivery.state == DEAD:
+        if any(entry["status"] != STORED for entry in delivery.objects.values()):
+            delivery.sent_at = None  # a late result must not end it before these are tried again
         # Refused objects are tried again, too: the usual reason for a retry is that the PACS was configured to accept
         # them.
         delivery.objects = {

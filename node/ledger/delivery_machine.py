@@ -99,7 +99,7 @@ TABLE: tuple[Transition, ...] = (
     Transition(PENDING, Event.STORED, ALWAYS, DELIVERED, "delivered, with a remark where commitment is not offered"),
     Transition(PENDING, Event.REQUESTED, EXHAUSTED, DEAD, "given up: stored, never committed"),
     Transition(PENDING, Event.REQUESTED, ALWAYS, SENT, "N-ACTION under a new Transaction UID; due again after a wait"),
-    Transition(PENDING, Event.COMMITTED, ALWAYS, PENDING, _RECORDED),
+    Transition(PENDING, Event.COMMITTED, ALWAYS, DELIVERED, "committed, by a result of a request before a retry"),
     Transition(PENDING, Event.PARTLY_COMMITTED, ALWAYS, PENDING, _RECORDED),
     Transition(PENDING, Event.LOST, ALWAYS, PENDING, "the objects are sent again with the rest"),
     Transition(PENDING, Event.NOT_OFFERED, ALWAYS, PENDING, _NOTHING),
@@ -140,7 +140,12 @@ TABLE: tuple[Transition, ...] = (
     *(Transition(DEAD, event, ALWAYS, DEAD, _NOTHING) for event in _OF_A_STEP),
     # delivered and superseded: ended
     *(Transition(DELIVERED, event, ALWAYS, DELIVERED, _NOTHING) for event in _OF_A_STEP),
-    *(Transition(DELIVERED, event, ALWAYS, DELIVERED, _RECORDED) for event in _OF_A_RESULT),
+    Transition(DELIVERED, Event.COMMITTED, ALWAYS, DELIVERED, _RECORDED),
+    Transition(DELIVERED, Event.PARTLY_COMMITTED, ALWAYS, DELIVERED, _RECORDED),
+    # What counted as delivered without a commitment, and is not there.
+    Transition(DELIVERED, Event.LOST, REPLACED, SUPERSEDED, "not sent again: the report was replaced"),
+    Transition(DELIVERED, Event.LOST, EXHAUSTED, DEAD, "given up: sent again and again, not committed"),
+    Transition(DELIVERED, Event.LOST, ALWAYS, PENDING, "the objects are sent again after a growing wait"),
     Transition(DELIVERED, Event.SUPERSEDED, ALWAYS, DELIVERED, "the newer report has a delivery of its own"),
     Transition(DELIVERED, Event.RETRIED, ALWAYS, DELIVERED, RETRY_REFUSED),
     *(Transition(SUPERSEDED, event, ALWAYS, SUPERSEDED, _NOTHING) for event in _OF_A_STEP),

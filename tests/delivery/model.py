@@ -22,6 +22,9 @@ from node.ledger.delivery_machine import (
     transition,
 )
 
+STEP_EVENTS = (
+    Event.STORED, Event.REQUESTED, Event.NOT_OFFERED, Event.FAILED, Event.REFUSED, Event.UNCONFIGURED,
+)  # fmt: skip
 ATTEMPTS, REQUESTS = 2, 3  # limits of failed attempts, and of accepted requests for commitment
 
 
@@ -41,6 +44,8 @@ class Node:
         What is left of the limits.
     is_current : bool
         Whether no newer report exists.
+    ground : str
+        What the destination has said or the settings say: "refused", "removed", "not offered", "no commitment".
     """
 
     state: State = PENDING
@@ -49,6 +54,7 @@ class Node:
     attempts: int = ATTEMPTS
     requests: int = REQUESTS
     is_current: bool = True
+    ground: str = ""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,8 @@ class Move:
     to : Node
         Afterwards.
     by : str
-        "step" (a worker, when the delivery is due), "result" (of a request), "report" or "person".
+        "step" (a worker, when the delivery is due), "stale" (one whose delivery has ended meanwhile), "result" (of a
+        request), "report" or "person".
     sends, requests : bool
         Whether objects were transferred, and whether commitment was requested.
     """
@@ -96,6 +103,12 @@ def moves(node: Node) -> tuple[Move, ...]:
 def _moves(node: Node) -> Iterator[Move]:
     if node.state in DUTIES:
         yield from _steps(node)
+    else:
+        for event in STEP_EVENTS:
+            yield Move(f"stale: {event.value}", _apply(node, event), "stale")
+        if node.state is SUPERSEDED:
+            for event in (Event.COMMITTED, Event.LOST):
+                yield Move(f"stale: {event.value}", _apply(node, event), "stale")
     if node.is_asked:
         yield from _results(node)
     yield Move("a repeated result", _apply(node, Event.PARTLY_COMMITTED), "result")
@@ -103,7 +116,11 @@ def _moves(node: Node) -> Iterator[Move]:
         yield Move("a newer report", _replaced(node), "report")
         retried = _apply(node, Event.RETRIED)
         if retried.state in DUTIES:
-            yield Move("retried", replace(retried, attempts=ATTEMPTS, requests=REQUESTS), "person")
+            fresh = replace(retried, attempts=ATTEMPTS, requests=REQUESTS, ground="")
+            yield Move("retried", fresh, "person")
+    else:
+        yield Move("retried in vain", _apply(node, Event.RETRIED), "stale")
+        yield Move("superseded again", _apply(node, Event.SUPERSEDED), "report")
 
 
 def _steps(node: Node) -> Iterator[Move]:
@@ -112,9 +129,9 @@ def _steps(node: Node) -> Iterator[Move]:
         yield Move("replaced", _apply(node, event), "step")
         return
     yield Move("failed", _failed(node), "step", sends=node.stored == "todo")
-    yield Move("removed", _apply(node, Event.UNCONFIGURED), "step")
+    yield Move("removed", replace(_apply(node, Event.UNCONFIGURED), ground="removed"), "step")
     if node.stored == "todo":
-        yield Move("refused", _apply(node, Event.REFUSED), "step", sends=True)
+        yield Move("refused", replace(_apply(node, Event.REFUSED), ground="refused"), "step", sends=True)
         stored = replace(node, stored="stored", is_asked=False)
         # The newer report comes while the object is transferred; the step that began before records what it did.
         yield Move("replaced in between", _apply(_replaced(stored), Event.STORED), "step", sends=True)
@@ -125,7 +142,7 @@ def _steps(node: Node) -> Iterator[Move]:
 
 
 def _confirm(node: Node, sends: bool) -> Iterator[Move]:
-    yield Move("stored, no commitment", _apply(node, Event.STORED), "step", sends)
+    yield Move("stored, no commitment", replace(_apply(node, Event.STORED), ground="no commitment"), "step", sends)
     if node.stored != "stored":
         return
     asked = _apply(node, Event.REQUESTED, node.requests > 0)
@@ -134,7 +151,8 @@ def _confirm(node: Node, sends: bool) -> Iterator[Move]:
         return
     under_way = replace(asked, is_asked=True, requests=max(0, node.requests - 1))
     yield Move("requested", under_way, "step", sends, requests=True)
-    yield Move("not offered", _apply(under_way, Event.NOT_OFFERED), "step", sends, requests=True)
+    not_offered = replace(_apply(under_way, Event.NOT_OFFERED), ground="not offered")
+    yield Move("not offered", not_offered, "step", sends, requests=True)
     # A request that is not accepted counts as a failed attempt instead.
     yield Move("not accepted", _failed(replace(asked, requests=node.requests)), "step", sends, requests=True)
     for result in _results(under_way):
@@ -149,6 +167,22 @@ def _results(node: Node) -> Iterator[Move]:
         yield Move(stored, _apply(replace(node, stored=stored), Event.COMMITTED), "result")
     lost = _apply(replace(node, stored="todo", is_asked=False), Event.LOST, node.requests > 0)
     yield Move("lost", lost, "result")
+
+
+def is_true(node: Node) -> bool:
+    """Return whether the state of a node says what is so."""
+    if node.state is PENDING:
+        return node.is_current
+    if node.state is SENT:
+        return node.stored == "stored"
+    if node.state is DELIVERED:
+        return node.stored in ("committed", "uncommittable") or (
+            node.stored == "stored" and node.ground in ("no commitment", "not offered")
+        )
+    if node.state is SUPERSEDED:
+        return not node.is_current
+    is_given_up = node.attempts == 0 or node.requests == 0 or node.ground in ("refused", "removed")
+    return is_given_up and node.is_current and node.stored != "committed"
 
 
 def reachable() -> set[Node]:

@@ -37,6 +37,15 @@ def test_a_model_checker_finds_no_state_without_a_way_out() -> None:
     assert dead <= model.ends(nodes, frozenset({"step", "person", "report", "result"}))
 
 
+def test_a_model_checker_finds_no_state_that_says_what_is_not_so() -> None:
+    """Delivered is committed (or not to be committed), sent is stored, superseded is replaced, dead is given up."""
+    for node in model.reachable():
+        assert model.is_true(node), node
+        for move in model.moves(node):
+            if move.by == "stale":
+                assert move.to.state is node.state, (node, move.name)
+
+
 def test_a_model_checker_finds_no_way_on_which_a_replaced_report_is_sent_or_asked_for() -> None:
     for node in model.reachable():
         for move in model.moves(node):
