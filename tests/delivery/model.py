@@ -171,6 +171,8 @@ def _results(node: Node) -> Iterator[Move]:
 
 def is_true(node: Node) -> bool:
     """Return whether the state of a node says what is so."""
+    if node.state in DUTIES and node.ground in ("refused", "removed"):
+        return False
     if node.state is PENDING:
         return node.is_current
     if node.state is SENT:

@@ -46,6 +46,15 @@ def test_only_the_current_report_is_sent() -> None:
     assert not [row for row in TABLE if row.state is State.SUPERSEDED and row.to is not State.SUPERSEDED]
 
 
+def test_an_administrator_can_retry_what_is_open_or_dead_and_current() -> None:
+    current = {state: machine.transition(state, Event.RETRIED, Facts()).to.value for state in State}
+    assert current == {
+        "pending": "pending", "sent": "sent", "dead": "pending", "delivered": "delivered", "superseded": "superseded",
+    }  # fmt: skip
+    replaced = {state: machine.transition(state, Event.RETRIED, Facts(is_current=False)) for state in State}
+    assert all(row.to is state and row.effect == machine.RETRY_REFUSED for state, row in replaced.items())
+
+
 def test_patience_ends_every_open_state() -> None:
     assert set(DUTIES) == set(OPEN_STATES)
     for state in OPEN_STATES:
