@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from config.errors import SettingsError
 from config.settings import NotifySettings, Settings
+from config.who_and_when import local_time
 from node.ledger.database import Ledger, now_utc
 from node.ledger.notices import LOW_DISK, Cause, claim_due, find_causes, record_notices
 from node.ledger.tables import Notice
@@ -141,14 +142,14 @@ def message_text(items: Sequence[tuple[str, str, datetime]]) -> str:
     Parameters
     ----------
     items : sequence of (str, str, datetime)
-        Kind, text and time (UTC) of each notice.
+        Kind, text and time of each notice; the time is written in the zone of this machine.
     """
     lines = []
     for kind, title in TITLES.items():
         of_kind = [(text, when) for item_kind, text, when in items if item_kind == kind]
         if of_kind:
             lines += [f"{title} ({len(of_kind)}):"]
-            lines += [f"  {when:%Y-%m-%d %H:%M} UTC  {text}" for text, when in of_kind]
+            lines += [f"  {local_time(when)}  {text}" for text, when in of_kind]
     return "\n".join([*lines, "", "`cptdn status`, `cptdn jobs list` and `cptdn quarantine list` show more."])
 
 

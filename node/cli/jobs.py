@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from config.messages.message import message
+from config.who_and_when import local_time
 from node.cli.context import known_states, ledger_of, print_json, print_table, record_about_studies
 
 if TYPE_CHECKING:
@@ -158,7 +159,9 @@ def watch(
                 now = (job.state, job.step)
                 if seen.get(job.id) != now and not as_json:
                     reason = f": {job.error_text}" if job.error_text else ""
-                    typer.echo(f"{job.updated_at:%H:%M:%S}  {job.study_instance_uid}  {job.state} {job.step}{reason}")
+                    typer.echo(
+                        f"{local_time(job.updated_at)}  {job.study_instance_uid}  {job.state} {job.step}{reason}"
+                    )
                 seen[job.id] = now
             if not any(job.state in ACTIVE for job in jobs):
                 break

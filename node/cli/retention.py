@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from config.errors import InputError
+from config.who_and_when import local_time
 from node.cli.context import ledger_of, print_json, print_table, settings_of
 
 
@@ -57,7 +58,7 @@ def retention(
         )
         return
     rows = [
-        (one.study_instance_uid, f"{one.received_at:%Y-%m-%d}", str(one.n_instances), f"{one.size_bytes / 1e6:.1f}")
+        (one.study_instance_uid, local_time(one.received_at), str(one.n_instances), f"{one.size_bytes / 1e6:.1f}")
         for one in found
     ]
     print_table(("study", "received", "instances", "MB"), rows)

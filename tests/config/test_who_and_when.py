@@ -1,0 +1,46 @@
+"""One way to write who and when: no output writes a time in another zone, and no user is a number."""
+
+from __future__ import annotations
+
+import ast
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from config import who_and_when
+
+PROJECT = Path(__file__).resolve().parents[2]
+# Values of DICOM, HL7 v2 and file names, and the time of a report, which is in the site's zone with its offset.
+OTHER_FORMS = (
+    "config/who_and_when.py", "node/cases/volume_attributes.py", "dicom_sr/report/numbers.py", "dicom_sr/hl7_v2/",
+    "dicom_sr/coding/items.py", "workers/phantoms/",
+)  # fmt: skip
+
+
+def test_a_time_is_written_in_the_zone_of_the_machine_with_its_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = datetime(2026, 12, 1, 0, 12, 3, tzinfo=UTC)
+    written = who_and_when.local_time(at)
+    assert datetime.strptime(written, "%Y-%m-%d %H:%M:%S %z") == at
+    assert who_and_when.local_time(at.isoformat()) == written
+    assert who_and_when.local_time(None) == ""
+
+
+def test_a_user_without_a_name_is_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOGNAME", raising=False)
+    monkeypatch.delenv("USER", raising=False)
+    monkeypatch.setattr(who_and_when.os, "getuid", lambda: 4_000_000)
+    assert who_and_when.operating_user() == "user without a name"
+
+
+def test_no_module_writes_times_in_a_form_of_its_own() -> None:
+    found = []
+    for room in ("config", "node", "workers", "dicom_sr"):
+        for path in sorted((PROJECT / room).rglob("*.py")):
+            name = path.relative_to(PROJECT).as_posix()
+            if name.startswith(OTHER_FORMS):
+                continue
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FormattedValue) and "%H" in ast.unparse(node.format_spec or ast.Constant("")):
+                    found.append(f"{name}:{node.lineno}")
+    assert found == []
