@@ -1,6 +1,6 @@
 """Qualitative Evaluations: the first container, so that the result is on a viewer's first screen.
 
-Answer, permitted use, summary and warnings come first; stage and EBV DNA are in Patient Characteristics.
+Summary, answer, permitted use and warnings come first; stage and EBV DNA are in Patient Characteristics.
 """
 
 from __future__ import annotations
@@ -31,16 +31,17 @@ def qualitative_evaluations(report: TreatmentReport, options: ReportOptions) -> 
     Returns
     -------
     ContainerContentItem
-        Answer or "not computed" first, then permitted use, summary and warnings.
+        The summary first, then answer or "not computed", permitted use and warnings.
     """
     return container(codes.QUALITATIVE_EVALUATIONS, _items(report, options))
 
 
 def _items(report: TreatmentReport, options: ReportOptions) -> Iterator[ContentItem]:
-    # dsr2html and OHIF show the first items without scrolling: what the planner looks for is the very first.
+    # At 1280 x 720, dsr2html shows four items without scrolling and OHIF nine: only a text has answer, certainty,
+    # numbers, conditions, contour and revision in so little room.
+    yield text(codes.SUMMARY, summary_text(report, options.language))
     yield from recommendation_items(report)
     yield code(codes.PERMITTED_USE, codes.DEMONSTRATION_ONLY if report.model.demonstration else codes.AS_INTENDED)
-    yield text(codes.SUMMARY, summary_text(report, options.language))
     yield from reason_items((codes.REFUSAL, each) for each in report.refusals)
     named = [(codes.WARNING, each) for each in report.warnings] + [
         (codes.QUALITY_FINDING, each) for each in report.quality

@@ -18,7 +18,8 @@ from dicom_sr.objects.segmentation import build_segmentations, ordered_as_masks
 from dicom_sr.objects.structure_set import build_structure_sets
 from dicom_sr.objects.validation import check_report, validate
 from dicom_sr.page.heading import PatientCaption
-from dicom_sr.page.layout import page_pixels, pages_pdf, render_pages
+from dicom_sr.page.layout import render_pages
+from dicom_sr.page.output import page_pixels, pages_pdf
 from dicom_sr.report.localised import localised
 from dicom_sr.report.report_inputs import (
     GuidelineText,

@@ -1,6 +1,6 @@
 """The pages as ordinary images: every viewer shows it, also planning systems, many of which cannot show an SR.
 
-Its modality is OT, as highdicom writes it; viewers show such pictures sharp.
+Its modality is OT, as highdicom writes it; viewers show such pictures sharp. All of a report are smaller than 1 MB.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from highdicom.sc import SCImage
 from pydicom import Dataset
 from pydicom.uid import UID
@@ -17,8 +18,10 @@ from config.arrays import RgbArray
 from dicom_sr.coding import codes
 from dicom_sr.header.attributes import MANUFACTURER, MODEL_NAME, local_time, series_number, set_common_attributes
 from dicom_sr.header.uids import seal, series_uid_of, uid_for
+from dicom_sr.objects.lossless import encode, set_pixels
 from dicom_sr.page.heading import PatientCaption
-from dicom_sr.page.layout import page_pixels, render_slice
+from dicom_sr.page.layout import render_slice
+from dicom_sr.page.output import page_pixels
 from dicom_sr.report.report_inputs import ObjectKind, PagePictures, ReportOptions, SequencePicture, SourceStudy
 from dicom_sr.report.treatment_report import TreatmentReport
 
@@ -64,6 +67,7 @@ def build_sc(
         _set_capture_attributes(capture, report, options)
         _refer_to_slices(capture, slices, sources)
         capture.DerivationDescription = f"Page {number} of {len(pages_rgb)} of the report, with these slices on it"
+        set_pixels(capture, encode(page))
         captures.append(capture)
     seal(captures, report.report_identity, "sc")
     return captures
@@ -72,8 +76,8 @@ def build_sc(
 def _capture(pixels_rgb: RgbArray, report: TreatmentReport, kind: ObjectKind, instance_number: int) -> SCImage:
     provisional_uid = uid_for(report.report_identity, f"{kind}/{instance_number}")
     return SCImage(
-        pixel_array=pixels_rgb,
-        photometric_interpretation="RGB",
+        pixel_array=np.zeros(pixels_rgb.shape[:2], np.uint8),  # its own follow when all other attributes are set
+        photometric_interpretation="MONOCHROME2",
         bits_allocated=8,
         coordinate_system="PATIENT",
         patient_orientation=("L", "P"),
@@ -139,6 +143,7 @@ def build_attributions(
         _refer_to_slices(capture, [picture.source] if picture.source else [], sources)
         capture.DerivationDescription = f"Grad-CAM of the network of {picture.role.value}, drawn over its slice"
         capture.DerivationCodeSequence = [codes.GRADIENT_WEIGHTED_CLASS_ACTIVATION.code]
+        set_pixels(capture, encode(pixels))
         captures.append(capture)
     if captures:
         seal(captures, report.report_identity, "attribution")

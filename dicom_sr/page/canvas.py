@@ -16,11 +16,12 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from config.indication.vocabulary import TreatmentArm
-from dicom_sr.page import fonts
+from dicom_sr.page import fonts, glyphs
+from dicom_sr.page.boxes import Box
+from dicom_sr.page.text_layer import TextLine
 
 WIDTH = 1024.0
 LINE_SPACING = 1.32
-SAFETY = 1.03  # renderers hint glyphs a little wider than their outlines
 # Pieces between which a line may break: Latin words with the blanks after them, and single Chinese characters (CJK
 # radicals to unified ideographs, compatibility ideographs, fullwidth forms).
 PIECES = re.compile(r"[^\s\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]+\s*|\s+|[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef]")
@@ -45,82 +46,6 @@ DARK = Palette("#000000", "#FFFFFF", "#B8B8B8", "#6E6E6E", "#56B4E9", "#E69F00",
 LIGHT = Palette("#FFFFFF", "#000000", "#454545", "#9A9A9A", "#0072B2", "#D55E00", "#F0E442", "#000000", "#F0E442")
 
 
-@dataclass(frozen=True)
-class Box:
-    """A rectangle of the canvas: its top left corner and its size, in canvas units; y grows downwards."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-
-    @property
-    def bottom(self) -> float:
-        """The y of the lower edge."""
-        return self.y + self.height
-
-    def columns(self, n: int, gap: float = 24) -> list[Box]:
-        """Divide the box into columns of equal width.
-
-        Parameters
-        ----------
-        n : int
-            Their number, at least 1.
-        gap : float
-            Between two of them, in canvas units.
-
-        Returns
-        -------
-        list of Box
-            Left to right.
-        """
-        width = (self.width - gap * (n - 1)) / n
-        return [Box(self.x + i * (width + gap), self.y, width, self.height) for i in range(n)]
-
-    def rows(self, n: int, gap: float = 8) -> list[Box]:
-        """Divide the box into `n` rows of equal height with a gap between them, top to bottom."""
-        height = (self.height - gap * (n - 1)) / n
-        return [Box(self.x, self.y + i * (height + gap), self.width, height) for i in range(n)]
-
-    def beside(self, width: float, gap: float = 24) -> tuple[Box, Box]:
-        """Divide the box into a left part of the given width, and the rest after a gap.
-
-        Parameters
-        ----------
-        width : float
-            Width of the left part; at most the box's own.
-        gap : float
-            Distance between the parts.
-
-        Returns
-        -------
-        pair of Box
-            Left part and rest; the rest has no width where the box is too narrow.
-        """
-        left = min(width, self.width)
-        rest = max(0.0, self.width - left - gap)
-        return Box(self.x, self.y, left, self.height), Box(self.x + left + gap, self.y, rest, self.height)
-
-    def split(self, height: float) -> tuple[Box, Box]:
-        """Divide the box into an upper part of the given height, and the rest.
-
-        Parameters
-        ----------
-        height : float
-            Height of the upper part; at most the box's own.
-
-        Returns
-        -------
-        pair of Box
-            Upper part and rest; the rest has no height where the box is too low.
-        """
-        upper = min(height, self.height)
-        return (
-            Box(self.x, self.y, self.width, upper),
-            Box(self.x, self.y + upper, self.width, max(0.0, self.height - upper)),
-        )
-
-
 class PageCanvas:
     """A page that is being drawn: a matplotlib figure in canvas units.
 
@@ -139,6 +64,8 @@ class PageCanvas:
     def __init__(self, inches: tuple[float, float], palette: Palette, text_scale: float, chinese: str | None) -> None:
         # A Figure of its own: pyplot keeps a list of figures and is not safe in threads.
         self.figure = Figure(figsize=inches, dpi=WIDTH / inches[0], facecolor=palette.paper)
+        # Not matplotlib's texts: see `text_layer`.
+        self.texts: list[TextLine] = []
         self.height = WIDTH * inches[1] / inches[0]
         self.palette = palette
         self.text_scale = text_scale
@@ -165,6 +92,10 @@ class PageCanvas:
             In points (1/72 inch).
         """
         return size * self.text_scale * self._points_per_unit
+
+    def units(self, points: float) -> float:
+        """Convert a text size in points (1/72 inch) to canvas units as it is drawn."""
+        return points / self._points_per_unit
 
     def line_height(self, size: float) -> float:
         """Return the distance of two baselines for a text size.
@@ -196,11 +127,13 @@ class PageCanvas:
         Returns
         -------
         float
-            Width in canvas units, at least as wide as any renderer draws it.
+            Width in canvas units, in pixels and in PDF.
         """
-        drawn = fonts.drawable(text, self.chinese)
         # The drawn text is measured, in which characters without a font are an ellipsis.
-        return fonts.width_pt(drawn, self.points(size), bold, self.chinese) / self._points_per_unit * SAFETY
+        return glyphs.width(fonts.drawable(text, self.chinese), self._em(size), bold, self.chinese)
+
+    def _em(self, size: float) -> float:
+        return size * self.text_scale
 
     def text(
         self,
@@ -230,18 +163,34 @@ class PageCanvas:
             "left", "center" or "right" of `x`.
         """
         # 0.78 of the line height is above the baseline: about the ascent of DejaVu Sans and half of the extra spacing.
-        self.figure.text(
-            x / WIDTH,
-            1 - (y + self.line_height(size) * 0.78) / self.height,
-            fonts.drawable(text, self.chinese),
-            fontsize=self.points(size),
-            color=color or self.palette.ink,
-            fontweight="bold" if bold else "normal",
-            fontfamily=fonts.families(self.chinese),
-            ha=align,
-            va="baseline",
-            parse_math=False,
-        )
+        self.text_at(x, y + self.line_height(size) * 0.78, text, self._em(size), color, bold, align)
+
+    def text_at(
+        self,
+        x: float,
+        baseline: float,
+        text: str,
+        em: float,
+        color: str | None = None,
+        bold: bool = False,
+        align: str = "left",
+    ) -> None:
+        """Draw one line of text on a baseline.
+
+        Parameters
+        ----------
+        x, baseline : float
+            The anchor in canvas units.
+        em : float
+            Text size in canvas units, as it is drawn.
+        text, color, bold, align
+            As of `text`.
+        """
+        drawn = fonts.drawable(text, self.chinese)
+        if drawn.strip():
+            width = glyphs.width(drawn, em, bold, self.chinese)
+            left = x - {"left": 0.0, "center": width / 2, "right": width}[align]
+            self.texts.append(TextLine(drawn, left, baseline, em, width, color or self.palette.ink, bold))
 
     def fitted(
         self,

@@ -15,10 +15,28 @@ from dicom_sr.report.wording import Wording
 FOOT_SIZE, DETAIL_SIZE = 16.0, 14.5
 
 
+def basis(report: TreatmentReport, words: Wording) -> list[Paragraph]:
+    """Return what the numbers of the first page are computed from: contours and inputs.
+
+    Parameters
+    ----------
+    report : TreatmentReport
+        Any report.
+    words : Wording
+        Wording of the language.
+    """
+    # The contour is named first: whether the right one was used is what a planner can check at once.
+    contours = "; ".join(f"{each.roi_name}, {words.slices.format(n=each.n_slices)}" for each in report.contours)
+    on_page = page_words(words)
+    lines = [Paragraph(f"{on_page.contour_used}: {contours}", FOOT_SIZE, bold=True)] if contours else []
+    inputs = "; ".join(f"{name} {value}" for name, value, _ in input_rows(report, words))
+    return [*lines, Paragraph(f"{words.inputs}: {inputs}", FOOT_SIZE)]
+
+
 def foot(
     report: TreatmentReport, words: Wording, performance: ModelPerformance | None, guideline: GuidelineText | None
 ) -> list[Paragraph]:
-    """Return what the first page says below the numbers: inputs, guidelines, performance, intended use.
+    """Return how a reader may take the answer: guidelines, performance of the model, intended use.
 
     Parameters
     ----------
@@ -31,12 +49,7 @@ def foot(
     guideline : GuidelineText or None
         The site's.
     """
-    # The contour is named first: whether the right one was used is what a planner can check at once.
-    contours = "; ".join(f"{each.roi_name}, {words.slices.format(n=each.n_slices)}" for each in report.contours)
-    on_page = page_words(words)
-    lines = [Paragraph(f"{on_page.contour_used}: {contours}", FOOT_SIZE, bold=True)] if contours else []
-    inputs = "; ".join(f"{name} {value}" for name, value, _ in input_rows(report, words))
-    lines.append(Paragraph(f"{words.inputs}: {inputs}", FOOT_SIZE))
+    lines: list[Paragraph] = []
     if report.withdrawal is None:  # a page that withdraws an answer names no regimen
         lines += guideline_lines(report, words, guideline, FOOT_SIZE)
     if report.computed:
@@ -127,7 +140,10 @@ def details(report: TreatmentReport, words: Wording) -> list[Paragraph]:
     for name, value, source in input_rows(report, words):
         lines.append(item(f"{name}: {value}{f' ({source})' if source else ''}", size))
     if report.computed:
-        lines += [title(page_words(words).rule, size + 1), Paragraph(f"{decision_rule(report, words)}.", size)]
+        lines += [
+            title(page_words(words).rule, size + 1),
+            Paragraph(f"{decision_rule(report, words)}{words.stop}", size),
+        ]
     lines.append(title(words.model, size + 1))
     lines += [Paragraph(text, size) for text in model_lines(report)]
     if report.withdrawal is None:

@@ -1,4 +1,4 @@
-"""Fonts for Latin and Chinese text, and how wide their letters are.
+"""Fonts for Latin and Chinese text, and which characters they have.
 
 DejaVu Sans comes with matplotlib. Chinese needs a font of the system; without one the page has English wording and the
 alphabetic part of a name, and text that no font can draw becomes an ellipsis instead of empty boxes.
@@ -16,7 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 
 from matplotlib.font_manager import FontProperties, findSystemFonts, fontManager, get_font
-from matplotlib.textpath import TextToPath
 
 LATIN = "DejaVu Sans"
 # Most preferred first. Fonts for Japanese and for Traditional Chinese have the characters, too, some in another form.
@@ -26,7 +25,6 @@ CHINESE_FONTS = (
     "Noto Sans CJK TC", "Arial Unicode MS",
 )  # fmt: skip
 ELLIPSIS = "..."
-MEASURED_PT = 100.0
 
 log = logging.getLogger(__name__)
 
@@ -112,46 +110,22 @@ def drawable(text: str, chinese: str | None) -> str:
     return "".join(characters)
 
 
-def width_pt(text: str, size_pt: float, bold: bool, chinese: str | None) -> float:
-    """Return the width of one line of text: the sum of its characters' advances, without kerning.
-
-    Parameters
-    ----------
-    text : str
-        One line that the fonts can draw.
-    size_pt : float
-        Text size in points (1/72 inch).
-    bold : bool
-        Whether the bold face is measured.
-    chinese : str or None
-        The Chinese font's family name, see `chinese_font`.
-
-    Returns
-    -------
-    float
-        Width in points.
-    """
-    return sum(_advance(character, bold, chinese) for character in text) * size_pt / MEASURED_PT
+@lru_cache(maxsize=16)
+def font_file(family: str, bold: bool) -> tuple[str, int]:
+    """Return the file of a family's regular or bold face, and the number of the face in the file."""
+    path = fontManager.findfont(FontProperties(family=family, weight="bold" if bold else "normal"))
+    # A collection (.ttc) has several faces; matplotlib before 3.11 knows the first alone.
+    return str(path), int(getattr(path, "face_index", 0))
 
 
-# Lines are wrapped by measuring ever longer pieces of the same text; so characters are measured, each once a process.
-@lru_cache(maxsize=8192)
-def _advance(character: str, bold: bool, chinese: str | None) -> float:
-    properties = FontProperties(family=families(chinese), size=MEASURED_PT, weight="bold" if bold else "normal")
-    width, _, _ = _text_to_path().get_text_width_height_descent(f"{character}x", properties, False)
-    return float(width) - _width_of_x(bold, chinese)
+def family_of(character: str, chinese: str | None) -> str:
+    """Return the family that a character is drawn with: the Latin one wherever it has the character."""
+    return LATIN if chinese is None or has_latin(character) else chinese
 
 
-@lru_cache(maxsize=8)
-def _width_of_x(bold: bool, chinese: str | None) -> float:
-    # A blank alone has no outline to measure, so every character is measured in front of an x.
-    properties = FontProperties(family=families(chinese), size=MEASURED_PT, weight="bold" if bold else "normal")
-    return float(_text_to_path().get_text_width_height_descent("x", properties, False)[0])
-
-
-@lru_cache(maxsize=1)
-def _text_to_path() -> TextToPath:
-    return TextToPath()
+def has_latin(text: str) -> bool:
+    """Return whether the Latin font has every character of a text."""
+    return _covered(None).issuperset(map(ord, text))
 
 
 if __name__ == "__main__":  # `cptdn doctor` asks a process of its own, so that it need not load matplotlib itself

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dicom_sr.page.canvas import Box, PageCanvas
+from dicom_sr.page.boxes import Box
+from dicom_sr.page.canvas import PageCanvas
 from dicom_sr.page.page_words import page_words
 from dicom_sr.report import numbers
 from dicom_sr.report.plain_text import replaces_text
@@ -12,6 +13,11 @@ from dicom_sr.report.treatment_report import TreatmentReport
 from dicom_sr.report.wording import Wording
 
 BANNER_HEIGHT = 38.0
+# Left blank between the patient and the study: OHIF 3.13.2 draws its cine bar there (columns 390 to 640, rows 62 to 128
+# of a square picture at 1280 x 720).
+MIDDLE = 264.0
+
+Line = tuple[str, float, bool]
 
 
 @dataclass(frozen=True)
@@ -62,17 +68,38 @@ def heading(
     y = canvas.fitted(
         Box(box.x, box.y, box.width - number_width - 16, 0), box.y, words.title, 15, canvas.palette.dim, smallest=11
     )
-    who = [patient.name, f"{words.patient_id} {report.patient_id}"]
-    who += [f"{words.born} {patient.birth_date}"] if patient.birth_date else []
-    who += [patient.sex] if patient.sex else []
-    y = canvas.fitted(box, y + 4, "   ".join(part for part in who if part), 24, bold=True, smallest=17)
-    when = [f"{words.study_of} {patient.study_date}"] if patient.study_date else []
-    when.append(f"{words.created} {numbers.moment(report.created)}")
-    when.append(words.revision.format(n=report.revision))
-    when.append(words.unsigned)
-    y = canvas.fitted(box, y, ", ".join(when), 17, canvas.palette.dim, smallest=14)
+    left, right = box.columns(2, MIDDLE)
+    below = [_lines(canvas, column, y + 4, lines) for column, lines in zip(
+        (left, right), (_patient(report, patient, words), _study_and_report(report, patient, words)), strict=True
+    )]  # fmt: skip
+    y = max(below)
     if report.predecessors:
-        y = canvas.fitted(box, y, f"{replaces_text(report, words)}.", 22, bold=True, smallest=17)
+        y = canvas.fitted(box, y, f"{replaces_text(report, words)}{words.stop}", 22, bold=True, smallest=17)
+    return y
+
+
+def _patient(report: TreatmentReport, patient: PatientCaption, words: Wording) -> list[Line]:
+    born = [f"{words.born} {patient.birth_date}"] if patient.birth_date else []
+    return [
+        (patient.name or f"{words.patient_id} {report.patient_id}", 24.0, True),
+        ("   ".join([*born, *([patient.sex] if patient.sex else [])]), 20.0, True),
+        (words.unsigned, 15.0, False),
+    ]
+
+
+def _study_and_report(report: TreatmentReport, patient: PatientCaption, words: Wording) -> list[Line]:
+    study = f"{words.study_of} {patient.study_date}, " if patient.study_date else ""
+    return [
+        (f"{words.patient_id} {report.patient_id}", 24.0, True),
+        (f"{study}{words.revision.format(n=report.revision)}", 20.0, True),
+        (f"{words.created} {numbers.moment(report.created)}", 15.0, False),
+    ]
+
+
+def _lines(canvas: PageCanvas, box: Box, y: float, lines: list[Line]) -> float:
+    for text, size, bold in lines:
+        if text:
+            y = canvas.fitted(box, y, text, size, None if bold else canvas.palette.dim, bold, smallest=min(size, 15.0))
     return y
 
 

@@ -1,26 +1,19 @@
-"""The pages of a report, dark pictures of 1024 x 1024 or light A4 paper: what comes on which page, pixels and PDF."""
+"""The pages of a report, dark pictures of 1024 x 1024 or light A4 paper: what comes on which page."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
-import matplotlib as mpl
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import PdfPages
-from matplotlib.figure import Figure
-
-from config.arrays import RgbArray
 from config.messages.message import message
 from dicom_sr.page import fonts, picture_sections, survival
-from dicom_sr.page.canvas import DARK, LIGHT, WIDTH, Box, PageCanvas
-from dicom_sr.page.details import details, foot
+from dicom_sr.page.boxes import Box
+from dicom_sr.page.canvas import DARK, LIGHT, WIDTH, PageCanvas
+from dicom_sr.page.details import basis, details, foot
 from dicom_sr.page.heading import BANNER_HEIGHT, PatientCaption, banner, heading
+from dicom_sr.page.output import drawing_settings, page_pixels, pages_pdf
 from dicom_sr.page.page_words import page_words
 from dicom_sr.page.text_flow import Paragraph, draw_lines, height_of, lines_of
 from dicom_sr.page.verdict import verdict
@@ -32,22 +25,14 @@ from dicom_sr.report.wording import ENGLISH, WORDINGS, Wording
 A4_INCHES = (8.27, 11.69)
 SQUARE_PIXELS = 1024
 SQUARE_INCHES = (10.24, 10.24)
-# Above it is nothing: viewers draw the cine bar there. OHIF 3.13.2 covers about 40 of 1024 rows of a square picture.
+# Above it is nothing: viewers draw their own text there.
 TOP = {"dark": 40.0, "light": 50.0}
 MARGIN = {"dark": 26.0, "light": 62.0}
 BOTTOM = {"dark": 12.0, "light": 50.0}
 GAP = 9.0
 COLUMN_GAP = 32.0
 LEAST_WITH_SLICES = 165.0
-# Over matplotlib's own defaults, so that a matplotlibrc of the machine changes nothing.
-DRAWING = {
-    "pdf.fonttype": 3,  # Noto CJK has no TrueType outlines, which type 42 needs
-    "pdf.compression": 6,
-    "path.simplify": True,
-    "text.parse_math": False,  # a "$" in the name of a ROI is not a formula
-    "text.hinting": "no_hinting",  # hinted letters are up to 8 % wider than they were measured
-    "hatch.linewidth": 3,
-}
+NOMOGRAM_HEIGHTS = (430.0, 520.0)  # its letters have 14 to 16 units then
 
 NO_FONT = "font_missing"
 
@@ -64,12 +49,15 @@ class Section:
         Draws it into a box.
     rank : int
         Where there is not room for all on a page, those of the lowest ranks are there.
+    is_picture : bool
+        Comes after all text where it is not on the first page.
     """
 
     least: float
     most: float
     draw: Callable[[PageCanvas, Box], object]
     rank: int = 9
+    is_picture: bool = True
 
 
 @dataclass(frozen=True)
@@ -91,7 +79,7 @@ def render_pages(
     language: Language = "en",
     patient: PatientCaption | None = None,
     guideline: GuidelineText | None = None,
-) -> list[Figure]:
+) -> list[PageCanvas]:
     """Draw the pages of one report.
 
     Parameters
@@ -111,7 +99,7 @@ def render_pages(
 
     Returns
     -------
-    list of Figure
+    list of PageCanvas
         The answer is on the first; for `page_pixels` (dark) and `pages_pdf` (light).
     """
     chinese = fonts.chinese_font()
@@ -122,14 +110,8 @@ def render_pages(
     content = PageContent(
         localised(report, shown), pictures, style, words, _readable(patient or PatientCaption(), chinese), guideline
     )  # fmt: skip
-    with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
+    with drawing_settings():
         return _compose(content, chinese)
-
-
-def _drawing() -> dict[Any, Any]:
-    # rc_context refuses keys that the installed version of matplotlib does not have.
-    known = {key: value for key, value in DRAWING.items() if key in mpl.rcParams}
-    return {**known, "backend": "agg"}
 
 
 def _readable(patient: PatientCaption, chinese: str | None) -> PatientCaption:
@@ -146,37 +128,47 @@ def _readable(patient: PatientCaption, chinese: str | None) -> PatientCaption:
     )
 
 
-def _compose(content: PageContent, chinese: str | None) -> list[Figure]:
-    """Fill one page after the other: sections where they have room, then the text of the details."""
+def _compose(content: PageContent, chinese: str | None) -> list[PageCanvas]:
+    """Fill the first page with what has room there, then the others: text, all details, and the pictures last."""
     report, words = content.report, content.words
-    canvases = [_new_canvas(content.style, chinese)]
-    rest = _area(canvases[0], content)
-    rest = rest.split(verdict(canvases[0], rest, report, words) + GAP - rest.y)[1]
-    sections = _sections(canvases[0], content, rest.width)
+    canvas = _new_canvas(content.style, chinese)
+    rest = _area(canvas, content)
+    rest = rest.split(verdict(canvas, rest, report, words) + GAP - rest.y)[1]
+    placed, later = _fitting(_sections(canvas, content, rest.width), rest.height, is_empty=False)
+    _draw(canvas, rest, placed)
+    canvases = [canvas]
+    # The warnings that had no room on the first page are the first of the details, so they are on the second.
+    texts, pictures = ([each for each in later if each.is_picture is kind] for kind in (False, True))
     lines: list[Paragraph] | None = None
-    while True:
-        canvas = canvases[-1]
-        placed, sections = _fitting(sections, rest.height, is_empty=len(canvases) > 1)
+    while texts or pictures or lines != []:
+        canvas = _new_canvas(content.style, chinese)
+        canvases.append(canvas)
+        rest, is_empty = _area(canvas, content), True
+        placed, texts = _fitting(texts, rest.height, is_empty)
         rest = _draw(canvas, rest, placed)
-        if not sections and len(canvases) > 1:
+        if not texts and lines != []:
             columns = rest.columns(2, COLUMN_GAP)
             lines = lines_of(canvas, details(report, words), columns[0].width) if lines is None else lines
-            lines = _fill(canvas, columns, lines)
-        if not sections and lines == []:
-            break
-        canvases.append(_new_canvas(content.style, chinese))
-        rest = _area(canvases[-1], content)
+            y, lines = _fill(canvas, columns, lines)
+            rest, is_empty = rest.split(y + 2 * GAP - rest.y)[1], False
+        if lines == []:
+            placed, pictures = _fitting(pictures, rest.height, is_empty)
+            _draw(canvas, rest, placed)
     for number, canvas in enumerate(canvases, start=1):
         _head(canvas, content, (number, len(canvases)))
-    return [canvas.figure for canvas in canvases]
+    return canvases
 
 
-def _fill(canvas: PageCanvas, columns: Sequence[Box], lines: list[Paragraph]) -> list[Paragraph]:
-    """Draw lines into columns; where they have room to spare, both columns end at about the same height."""
-    half = height_of(canvas, lines) / len(columns) + 60
+def _fill(canvas: PageCanvas, columns: Sequence[Box], lines: list[Paragraph]) -> tuple[float, list[Paragraph]]:
+    """Draw lines into columns; return the y below them, and the lines that did not fit.
+
+    Where they have room to spare, both columns end at about the same height.
+    """
+    half, bottom = height_of(canvas, lines) / len(columns) + 60, columns[0].y
     for column in columns:
-        lines = draw_lines(canvas, column.split(min(column.height, half))[0], lines)[1]
-    return lines
+        y, lines = draw_lines(canvas, column.split(min(column.height, half))[0], lines)
+        bottom = max(bottom, y)
+    return bottom, lines
 
 
 def _new_canvas(style: Style, chinese: str | None) -> PageCanvas:
@@ -211,26 +203,33 @@ def _sections(canvas: PageCanvas, content: PageContent, width: float) -> list[Se
     # The slices of a withdrawn result explain nothing any more.
     has_slices = bool(pictures.sequences or pictures.largest) and report.withdrawal is None
     sections = []
-    lines = lines_of(canvas, foot(report, words, pictures.performance, content.guideline), width)
-    height = height_of(canvas, lines)
-    at_foot = Section(height, height, partial(_lines, lines=lines), 2)
+    texts = (
+        (basis(report, words), 1), (foot(report, words, pictures.performance, content.guideline), 3)
+    )  # fmt: skip
+    at_foot = [_text_section(canvas, paragraphs, width, rank) for paragraphs, rank in texts]
     if report.computed:
         if report.is_valid:  # frequencies of patients like this one would be believed
             height = survival.frequencies_height(canvas, report)
-            sections.append(Section(height, height, partial(survival.frequencies, report=report, words=words), 1))
+            sections.append(Section(height, height, partial(survival.frequencies, report=report, words=words), 2))
         height = survival.rates_height(canvas, report)
-        sections.append(Section(height, height, partial(survival.rates, report=report, words=words), 0))
-        sections.append(Section(150, 300, partial(_curves_and_slices, content=content), 3))
-    sections.append(at_foot)
+        sections.append(Section(height, height, partial(survival.rates, report=report, words=words), 0, False))
+        sections.append(Section(125, 300, partial(_curves_and_slices, content=content), 4))
+    sections += at_foot
     if report.computed and pictures.draw_nomogram is not None:
         draw = partial(
             picture_sections.nomogram, report=report, pictures=pictures, style=content.style, words=words
         )  # fmt: skip
-        sections.append(Section(255, 340, draw))
+        sections.append(Section(*NOMOGRAM_HEIGHTS, draw))
     if has_slices:
         draw = partial(picture_sections.all_slices, pictures=pictures, words=words)
         sections.append(Section(205, 205, draw))
     return sections
+
+
+def _text_section(canvas: PageCanvas, paragraphs: Sequence[Paragraph], width: float, rank: int) -> Section:
+    lines = lines_of(canvas, paragraphs, width)
+    height = height_of(canvas, lines)
+    return Section(height, height, partial(_lines, lines=lines), rank, is_picture=False)
 
 
 def _lines(canvas: PageCanvas, box: Box, lines: Sequence[Paragraph]) -> None:
@@ -283,7 +282,7 @@ def _draw(canvas: PageCanvas, box: Box, sections: Sequence[Section]) -> Box:
 
 def render_slice(
     picture: SequencePicture, report: TreatmentReport, language: Language = "en", patient: PatientCaption | None = None
-) -> Figure:
+) -> PageCanvas:
     """Draw one sequence in large: the slice with the contour, and the same slice with its attribution map.
 
     Parameters
@@ -299,12 +298,12 @@ def render_slice(
 
     Returns
     -------
-    Figure
+    PageCanvas
         Dark, 1024 pixels wide, for `page_pixels`.
     """
     chinese = fonts.chinese_font()
     words = WORDINGS[language] if chinese else ENGLISH
-    with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
+    with drawing_settings():
         canvas = PageCanvas((SQUARE_INCHES[0], SQUARE_INCHES[1] * 0.72), DARK, 1.0, chinese)
         shown = _readable(patient or PatientCaption(), chinese)
         content = PageContent(report, PagePictures(), "dark", words, shown, None)
@@ -314,62 +313,15 @@ def render_slice(
         picture_sections.legend(canvas, below, words)
         for cell, heat in zip(area.columns(2, 20), (False, True), strict=True):
             picture_sections.slice_with_caption(canvas, cell, picture, page_words(words).weighed_most, heat, words)
-        return canvas.figure
+        return canvas
 
 
 def preload_fonts() -> None:
     """Draw a page with every ASCII letter as pixels and as PDF, so that fonts are found, read and measured now."""
     letters = "".join(map(chr, range(ord(" "), 0x7F)))
-    with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
+    with drawing_settings():
         canvas = PageCanvas(A4_INCHES, LIGHT, 1.0, fonts.chinese_font())
         for bold in (False, True):
             canvas.paragraph(Box(0, 0, WIDTH, canvas.height), 0, letters, 16.0, bold=bold)
-    page_pixels(canvas.figure)
-    pages_pdf([canvas.figure], "", datetime(2000, 1, 1, tzinfo=UTC))
-
-
-def page_pixels(figure: Figure) -> RgbArray:
-    """Render a figure.
-
-    Parameters
-    ----------
-    figure : Figure
-        A page of this module.
-
-    Returns
-    -------
-    array of uint8, shape (rows, columns, 3)
-        RGB, 0 to 255; a dark page has 1024 x 1024 pixels.
-    """
-    canvas = FigureCanvasAgg(figure)
-    with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}):
-        canvas.draw()
-    # Alpha is dropped, since the paper is opaque; contiguous, because the slice is a view that DICOM cannot write as it
-    # is.
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
-
-
-def pages_pdf(figures: Sequence[Figure], title: str, created: datetime) -> bytes:
-    """Write figures as one PDF: vectors and text, not pictures.
-
-    Parameters
-    ----------
-    figures : sequence of Figure
-        Pages of this module.
-    title : str
-        Title of the document.
-    created : datetime
-        Creation date of the document; with the report's own time the same pages give the same bytes.
-
-    Returns
-    -------
-    bytes
-        A PDF with one page per figure.
-    """
-    pdf = io.BytesIO()
-    # The report's time and no other: matplotlib would write the present one, and equal reports would differ.
-    metadata = {"Title": title, "Creator": "cptdn-node", "Producer": "matplotlib", "CreationDate": created}
-    with mpl.rc_context({**mpl.rcParamsDefault, **_drawing()}), PdfPages(pdf, metadata=metadata) as document:
-        for figure in figures:
-            document.savefig(figure, facecolor=figure.get_facecolor())
-    return pdf.getvalue()
+    page_pixels(canvas)
+    pages_pdf([canvas], "", datetime(2000, 1, 1, tzinfo=UTC))

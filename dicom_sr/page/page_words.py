@@ -79,7 +79,7 @@ ENGLISH_PAGE = PageWords(
     performance_unknown="The model states no performance on cases that it had not seen.",
     slope="calibration slope {slope}",
     more_on_next_page="{n} more: see the next page",
-    nomogram_both="EBV DNA unknown: both categories, open marks without and filled marks with the higher one",
+    nomogram_both="EBV DNA unknown: \u25c1 not above (open marks below), \u25b7 above (filled marks below)",
     contour_used="Contour used",
     rule="Rule of the decision",
 )
@@ -116,7 +116,7 @@ CHINESE_PAGE = PageWords(
     performance_unknown="该模型未说明其在未见过的病例上的表现。",
     slope="校准斜率 {slope}",
     more_on_next_page="另有 {n} 条: 见下一页",
-    nomogram_both="EBV DNA 未知: 两个类别均绘出, 空心为较低类别, 实心为较高类别",
+    nomogram_both="EBV DNA 未知: \u25c1 不高于 (下方空心), \u25b7 高于 (下方实心)",
     contour_used="所用勾画",
     rule="决策规则",
 )

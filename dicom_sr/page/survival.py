@@ -8,7 +8,8 @@ from matplotlib.collections import LineCollection
 
 from config.indication.conventions import MONTHS_PER_YEAR, whole_years
 from config.indication.vocabulary import TreatmentArm
-from dicom_sr.page.canvas import Box, PageCanvas
+from dicom_sr.page.boxes import Box
+from dicom_sr.page.canvas import PageCanvas
 from dicom_sr.page.page_words import page_words
 from dicom_sr.report import numbers
 from dicom_sr.report.plain_text import difference_text, ebv_condition, regimen_name
@@ -98,7 +99,7 @@ def frequencies(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wo
         if len(report.scenarios) > 1:
             y = canvas.fitted(box, y, f"{ebv_condition(report, scenario, words)}:", 17, bold=True)
         counts = [of_hundred(result, months) for result in arms_of(scenario)]
-        sentence = on_page.of_hundred.format(ict=counts[0], ccrt=counts[1], time=time_text(months, words))
+        sentence = of_hundred_text(report, scenario, words)
         y = canvas.fitted(box, y, sentence, 20, bold=len(report.scenarios) == 1, smallest=15) + 4
         for half, result, count in zip(box.columns(2, ARRAY_GAP), arms_of(scenario), counts, strict=True):
             _icon_array(canvas, Box(half.x, y, half.width, 0), result.arm, count, _cell(report), words)
@@ -106,6 +107,13 @@ def frequencies(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wo
     shapes = "\u25cf \u25a0", "\u25cb \u25a1"
     key = f"{shapes[0]} {on_page.free}      {shapes[1]} {on_page.not_free}"
     canvas.text(box.x, y, key, 16, canvas.palette.dim)
+
+
+def of_hundred_text(report: TreatmentReport, scenario: Scenario, words: Wording) -> str:
+    """Write how many of 100 such patients are free of disease with each regimen."""
+    months = report.model.horizon_months
+    ict, ccrt = (of_hundred(result, months) for result in arms_of(scenario))
+    return page_words(words).of_hundred.format(ict=ict, ccrt=ccrt, time=time_text(months, words))
 
 
 def time_text(months: int, words: Wording) -> str:
@@ -170,7 +178,10 @@ def rates(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording)
     y = head.bottom + 2
     for scenario in report.scenarios:
         if len(report.scenarios) > 1:
-            y = canvas.fitted(box, y, ebv_condition(report, scenario, words), 17, bold=True)
+            # The icons of two categories are on the next page; their numbers are here.
+            name = ebv_condition(report, scenario, words)
+            frequencies = f": {of_hundred_text(report, scenario, words)}" if report.is_valid else ""
+            y = canvas.fitted(box, y, f"{name}{frequencies}", 17, bold=True, smallest=14)
         for result in arms_of(scenario):
             color = canvas.arm_color(result.arm)
             middle = y + canvas.line_height(20) / 2

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from dicom_sr.page.canvas import Box, PageCanvas
+from dicom_sr.page.boxes import Box
+from dicom_sr.page.canvas import PageCanvas
 
 TITLE_GAP = 10.0
 

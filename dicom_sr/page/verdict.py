@@ -8,8 +8,9 @@ from math import ceil, floor
 
 from matplotlib.collections import LineCollection
 
-from config.indication.vocabulary import Answer, ConditionState, Severity, TreatmentArm
-from dicom_sr.page.canvas import Box, PageCanvas
+from config.indication.vocabulary import Answer, ConditionState, EbvCategory, Severity, TreatmentArm
+from dicom_sr.page.boxes import Box
+from dicom_sr.page.canvas import PageCanvas
 from dicom_sr.page.page_words import page_words
 from dicom_sr.page.text_flow import Paragraph, draw_lines, height_of, item, largest_lines, lines_of, title
 from dicom_sr.report import numbers
@@ -29,7 +30,7 @@ from dicom_sr.report.wording import Wording, horizon
 GAP = 28.0
 LEFT_SHARE = 0.6  # of the width, for the answer; the rest is for what limits it
 AXIS_ROW, AXIS_FOOT = 34.0, 50.0
-MOST_LIMITS = 330.0  # height of what limits the answer, where nothing invalidates it
+LEAST_LIMITS = 300.0  # height for what limits the answer, where nothing invalidates it
 SIGNS = {ConditionState.NOT_MET: "\u2717", ConditionState.NOT_CHECKED: "?", ConditionState.MET: "\u2713"}
 TICK_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
 
@@ -68,7 +69,7 @@ def verdict(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wordin
     y = _answer(canvas, left, report, words)
     y = difference_axis(canvas, left.split(y + 6 - left.y)[1], report, words)
     rule_x = right.x - GAP / 2
-    below = _limits(canvas, right.split(min(MOST_LIMITS, max(y - box.y, 300.0)))[0], report, words)
+    below = _limits(canvas, right.split(max(y - box.y, LEAST_LIMITS))[0], report, words)
     bottom = max(y, below)
     canvas.rectangle(Box(rule_x, box.y + 4, 1.0, bottom - box.y - 4), facecolor=canvas.palette.line, edgecolor="none")
     return bottom
@@ -78,9 +79,9 @@ def _withdrawn(canvas: PageCanvas, box: Box, report: TreatmentReport, withdrawal
     """Draw that the result is withdrawn: since when, by whom, why and what to do, then why there is no new result."""
     since, because, advice = withdrawal_lines(withdrawal, words)
     paragraphs = [
-        Paragraph(f"{since}.", 24),
+        Paragraph(f"{since}{words.stop}", 24),
         Paragraph(because, 26, bold=True, gap=12),
-        Paragraph(f"{advice}.", 24, gap=12),
+        Paragraph(f"{advice}{words.stop}", 24, gap=12),
         *([Paragraph(f"{words.no_new_result}:", 20, dim=True, gap=12)] if report.refusals else []),
         *(item(reason.text, 20, "\u2022") for reason in report.refusals),
     ]
@@ -123,7 +124,7 @@ def _answer(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wordin
         if common is None and report.is_valid:
             color = canvas.arm_color(scenario.recommendation.arm)
             y = canvas.fitted(box, y - 4, answer_name(scenario.recommendation, words), 34, color, True, 22)
-        y = canvas.paragraph(box, y, f"{answer_sentence(statement_of(report, scenario), words)}.", size)
+        y = canvas.paragraph(box, y, f"{answer_sentence(statement_of(report, scenario), words)}{words.stop}", size)
     return y
 
 
@@ -161,7 +162,9 @@ def difference_axis(canvas: PageCanvas, box: Box, report: TreatmentReport, words
     months, threshold = report.model.horizon_months, report.model.threshold
     on_page = page_words(words)
     low, high, step = _axis_range(report)
-    plot = Box(box.x + 22, box.y + 24, box.width - 44, AXIS_ROW * len(report.scenarios))
+    named = [_side_of_threshold(report, scenario) for scenario in report.scenarios] if len(report.scenarios) > 1 else []
+    left = 22 + max((canvas.text_width(name, 14) for name in named), default=0.0)
+    plot = Box(box.x + left, box.y + 24, box.width - left - 22, AXIS_ROW * len(report.scenarios))
 
     def x(fraction: float) -> float:
         return plot.x + plot.width * (fraction - low) / (high - low)
@@ -179,7 +182,10 @@ def difference_axis(canvas: PageCanvas, box: Box, report: TreatmentReport, words
         _add_lines(canvas, [[(x(threshold), plot.y - 2), (x(threshold), y_line)]], canvas.palette.ink, 1.6, (0, (3, 2)))
     _reference_labels(canvas, box, x(0), None if threshold == 0 else x(threshold), report, words)
     for row, scenario in enumerate(report.scenarios):
-        _bar(canvas, plot.y + AXIS_ROW * (row + 0.5), scenario, months, x)
+        y_bar = plot.y + AXIS_ROW * (row + 0.5)
+        _bar(canvas, y_bar, scenario, months, x)
+        if named:
+            canvas.text(box.x, y_bar - canvas.line_height(14) / 2, named[row], 14)
     y = y_line + 5 + canvas.line_height(14)
     sides = (f"\u2190 {on_page.better.format(arm=regimen_name(TreatmentArm.CCRT, words))}",
              f"{on_page.better.format(arm=regimen_name(TreatmentArm.ICT_CCRT, words))} \u2192")  # fmt: skip
@@ -191,6 +197,11 @@ def difference_axis(canvas: PageCanvas, box: Box, report: TreatmentReport, words
         middle, y + 1, f"{horizon(months, words)}, {on_page.difference_short}", 14, canvas.palette.dim, smallest=9
     )
     return y + canvas.line_height(16)
+
+
+def _side_of_threshold(report: TreatmentReport, scenario: Scenario) -> str:
+    limit = numbers.copies(report.ebv_dna.threshold_copies_per_ml)
+    return {EbvCategory.ABOVE: f"> {limit}", EbvCategory.NOT_ABOVE: f"\u2264 {limit}"}.get(scenario.ebv_category, "?")
 
 
 def _axis_range(report: TreatmentReport) -> tuple[float, float, float]:

@@ -56,9 +56,9 @@ def summary_text(report: TreatmentReport, language: Language = "en") -> str:
     Returns
     -------
     str
-        The demonstration warning where it applies, the answer with its certainty, what invalidates it, the conditions
-        of use that are not met or were not checked, then one line per scenario and horizon, the latest horizon first;
-        for a refusal its reasons and the conditions.
+        The demonstration warning where it applies, the answer with its certainty, what invalidates it, the rates at the
+        horizon of the decision, the conditions of use that are not met or were not checked, contour and revision, then
+        the rates at the other horizons; for a refusal its reasons and the conditions.
     """
     words, report = WORDINGS[language], localised(report, language)
     # First, since viewers show the beginning of a long text only.
@@ -68,15 +68,33 @@ def summary_text(report: TreatmentReport, language: Language = "en") -> str:
         lines += [words.withdrawn, *withdrawal_lines(report.withdrawal, words), identity_line(report, words)]
         return "\n".join([*lines, *([f"{words.no_new_result}:", *reasons] if reasons else [])])
     if not report.computed:
-        identity = identity_line(report, words)
-        return "\n".join([*lines, words.not_computed, *reasons, identity, *condition_summary(report, words)])
+        return "\n".join(
+            [
+                *lines,
+                words.not_computed,
+                *reasons,
+                identity_line(report, words),
+                *_conditions_in_one_line(report, words),
+            ]
+        )
     lines += answer_lines(report, words)
-    lines.append(identity_line(report, words))
-    lines += condition_summary(report, words)
+    decided = report.model.horizon_months
+    lines += [_rates_line(report, scenario, decided, words) for scenario in report.scenarios]
+    lines += _conditions_in_one_line(report, words)
+    contours = [f"{each.roi_name}, {words.slices.format(n=each.n_slices)}" for each in report.contours]
+    lines.append("; ".join([*([f"{words.contour}: {', '.join(contours)}"] if contours else []),
+                            identity_line(report, words)]))  # fmt: skip
     for scenario in report.scenarios:
         # The longest horizon first: it is that of the decision unless the site chooses another.
-        lines += [_sentence(report, scenario, months, words) for months in reversed(report.horizons_months)]
+        for months in reversed([each for each in report.horizons_months if each != decided]):
+            difference = f"{words.difference} {points_of(scenario, months, words)}"
+            lines.append(f"{_rates_line(report, scenario, months, words)}, {difference}")
     return "\n".join(lines)
+
+
+def _conditions_in_one_line(report: TreatmentReport, words: Wording) -> list[str]:
+    lines = condition_summary(report, words)
+    return ["; ".join(lines)] if lines else []
 
 
 def withdrawal_lines(withdrawal: Withdrawal, words: Wording) -> list[str]:
@@ -91,7 +109,7 @@ def withdrawal_lines(withdrawal: Withdrawal, words: Wording) -> list[str]:
 def identity_line(report: TreatmentReport, words: Wording) -> str:
     """Write time and revision of a report, and which one it replaces or withdraws."""
     line = f"{words.created} {numbers.moment(report.created)}, {words.revision.format(n=report.revision)}"
-    return f"{line}. {replaces_text(report, words)}" if report.predecessors else line
+    return f"{line}{words.stop} {replaces_text(report, words)}" if report.predecessors else line
 
 
 def replaces_text(report: TreatmentReport, words: Wording) -> str:
@@ -220,13 +238,14 @@ def invalidating_texts(report: TreatmentReport) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def _sentence(report: TreatmentReport, scenario: Scenario, months: int, words: Wording) -> str:
-    ict, ccrt = scenario.ict_ccrt.dfs[months], scenario.ccrt.dfs[months]
+def _rates_line(report: TreatmentReport, scenario: Scenario, months: int, words: Wording) -> str:
     start = f"{ebv_condition(report, scenario, words)}: " if len(report.scenarios) > 1 else ""
-    return (
-        f"{start}{horizon(months, words)}: {words.regimen_ict} {numbers.percent(ict.value)} %, "
-        f"{words.regimen_ccrt} {numbers.percent(ccrt.value)} %, {words.difference} {points_of(scenario, months, words)}"
-    )
+    rates = [
+        f"{regimen_name(arm.arm, words)} {numbers.percent(arm.dfs[months].value)} % "
+        f"({numbers.interval(arm.dfs[months].ci95, words.interval)})"
+        for arm in (scenario.ict_ccrt, scenario.ccrt)
+    ]
+    return f"{start}{horizon(months, words)} ({words.ci}): {', '.join(rates)}"
 
 
 def points_of(scenario: Scenario, months: int, words: Wording) -> str:

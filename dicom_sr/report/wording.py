@@ -30,6 +30,7 @@ class Wording:
     horizon_months: str
     ci: str
     interval: str
+    stop: str
     difference: str
     difference_points: str
     points: str
@@ -119,6 +120,7 @@ ENGLISH = Wording(
     horizon_months="{n}-month DFS",
     ci="95 % CI",
     interval="{low} to {high}",
+    stop=".",
     difference="Difference",
     difference_points="Difference (percentage points)",
     points="Total points",
@@ -247,6 +249,7 @@ CHINESE = Wording(
     horizon_months="{n} 个月 DFS",
     ci="95 % CI",
     interval="{low} 至 {high}",
+    stop="。",
     difference="差值",
     difference_points="差值 (百分点)",
     points="总分",

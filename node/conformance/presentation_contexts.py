@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGLSLossless, SecondaryCaptureImageStorage
 from pynetdicom.presentation import PresentationContext
 
 from config.settings import PacsSettings, Settings
@@ -16,8 +16,9 @@ from node.dicom.network.contexts import (
 )
 from node.dicom.query.query_scu import FIND
 from node.dicom.query.retrieve_scu import GET, MOVE, get_contexts
+from node.dicom.scu.conversion import syntaxes_for
 
-EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+EXPLICIT_LITTLE_ENDIAN, JPEG_LS = str(ExplicitVRLittleEndian), str(JPEGLSLossless)
 CONTEXT_COLUMNS = ("Abstract syntax", "UID", "Transfer syntax", "UID", "Role", "Extended negotiation")
 
 Row = tuple[str, ...]
@@ -58,10 +59,14 @@ def proposed_contexts(pacs: PacsSettings, settings: Settings) -> list[Row]:
     list of tuple of str
         One row for each context, in the columns of `CONTEXT_COLUMNS`.
     """
-    explicit = (TRANSFER_SYNTAXES[EXPLICIT_LITTLE_ENDIAN], EXPLICIT_LITTLE_ENDIAN)
     # `sent_classes` is about all destinations of some settings: these have one.
     only_this = settings.model_copy(update={"pacs": (pacs,)})
-    rows: list[Row] = [(sent.name, sent.uid, *explicit, "SCU", "none") for sent in sent_classes(only_this)]
+    rows: list[Row] = [
+        (sent.name, sent.uid, TRANSFER_SYNTAXES[syntax], syntax, "SCU", "none")
+        for sent in sent_classes(only_this)
+        # Pictures are stored in JPEG-LS, all other objects in Explicit VR Little Endian.
+        for syntax in syntaxes_for(JPEG_LS if sent.uid == SecondaryCaptureImageStorage else EXPLICIT_LITTLE_ENDIAN)
+    ]
     services = [VERIFICATION] + ([STORAGE_COMMITMENT_PUSH] if pacs.storage_commitment else [])
     if pacs.query_retrieve:
         rows += [_c_get_row(context) for context in get_contexts() if context.abstract_syntax in STORAGE_CLASSES]

@@ -225,7 +225,9 @@ def _delivery_scu(settings: Settings) -> list[Block]:
         Heading(4, "4.2.3 Association initiation"),
         Paragraph(
             "An association is opened when a report is due for a destination; it proposes those of the contexts below "
-            "that the report needs. Storage commitment uses an association of its own. Where a destination may be "
+            "that the report needs. An object is sent in the first transfer syntax of its class below that the peer "
+            "accepts; pictures are stored in JPEG-LS and decompressed for a peer that does not accept it, under the "
+            "same SOP Instance UID. Storage commitment uses an association of its own. Where a destination may be "
             "queried for missing series, C-FIND, C-MOVE and C-GET use associations of their own as well."
         ),
     ]

@@ -180,7 +180,7 @@ def test_the_marks_are_in_every_output_of_a_report() -> None:
         capture_output=True, check=True,
     ).stdout.decode()  # fmt: skip
     picture = " ".join(
-        text.get_text() for page in render_pages(report, samples.pictures(), "dark", "en") for text in page.texts
+        text.text for page in render_pages(report, samples.pictures(), "dark", "en") for text in page.texts
     )
     for page in (" ".join(pdf.split()), picture):
         assert "figures of the model" in page
@@ -196,5 +196,5 @@ def test_the_refusal_is_in_every_output_of_a_report(tmp_path: Path) -> None:
     assert refusal.value.text in json.dumps(fhir_bundle(report))
     (sr,) = build_objects(report, samples.sources(), None, ReportOptions(kinds=("sr",)))
     assert read_report(stored(sr.dataset)).refusals == report.refusals
-    shown = " ".join(text.get_text() for text in render_pages(report, samples.pictures(), "light", "en")[0].texts)
+    shown = " ".join(text.text for text in render_pages(report, samples.pictures(), "light", "en")[0].texts)
     assert "found 0.535 (0.431 to 0.639)" in " ".join(shown.split())

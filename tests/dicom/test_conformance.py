@@ -114,7 +114,12 @@ def test_every_listed_context_is_negotiated_and_no_other(tmp_path: Path) -> None
 
 def test_the_contexts_to_send_are_those_of_the_objects(report_objects: list[ReportObject]) -> None:
     settings = Settings(pacs=(PacsSettings(send=("sr", "pdf", "sc", "seg")),))
-    is_sent = {(str(o.dataset.SOPClassUID), str(o.dataset.file_meta.TransferSyntaxUID), "SCU") for o in report_objects}
+    is_sent = {
+        (str(o.dataset.SOPClassUID), syntax, "SCU")
+        for o in report_objects
+        # As it is stored, and uncompressed for a peer that accepts nothing else.
+        for syntax in (str(o.dataset.file_meta.TransferSyntaxUID), "1.2.840.10008.1.2.1", "1.2.840.10008.1.2")
+    }
     stated = listed(statement_text(settings), 1)
     services = {"1.2.840.10008.1.1", str(StorageCommitmentPushModel)}
     fallback = "1.2.840.10008.5.1.4.1.1.88.33"  # Comprehensive SR is the fallback of Comprehensive 3D SR

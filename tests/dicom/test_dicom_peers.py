@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.uid import generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGLSLossless, generate_uid
 
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
@@ -104,6 +104,31 @@ def test_the_stored_bytes_are_sent_to_dcmtk_unchanged(tmp_path: Path) -> None:
     sent_bytes, received_bytes = path.read_bytes(), received.read_bytes()
     data = sent_bytes[sent_bytes.index(b"\x08\x00\x16\x00") :]
     assert received_bytes.endswith(data)
+
+
+@pytest.mark.parametrize(
+    ("accepts", "syntax"),
+    [("+xt", JPEGLSLossless), ("+xe", ExplicitVRLittleEndian), ("+xi", ImplicitVRLittleEndian)],
+    ids=["jpeg-ls", "uncompressed", "default only"],
+)
+def test_a_compressed_object_reaches_dcmtk_in_a_syntax_that_it_accepts(
+    accepts: str, syntax: UID, tmp_path: Path
+) -> None:
+    ds = mr_slice(rows=32, PatientName="Wang^XiaoDong=王^小东", SpecificCharacterSet="ISO_IR 192")
+    native = ds.PixelData
+    path = write_file(ds, tmp_path / "one.dcm")
+    stored = pydicom.dcmread(path)
+    stored.compress(JPEGLSLossless, generate_instance_uid=False)
+    stored.save_as(path)
+    with storescp(tmp_path / "at", "+B", accepts) as port:
+        [outcome] = send_folder([path], "127.0.0.1", port, "CPTDN", "PACS")
+    assert outcome.verdict is Verdict.STORED
+    [received] = [pydicom.dcmread(each) for each in (tmp_path / "at").iterdir()]
+    assert received.file_meta.TransferSyntaxUID == syntax
+    assert received.SOPInstanceUID == received.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
+    assert received.PatientName == "Wang^XiaoDong=王^小东"
+    received.decompress(generate_instance_uid=False) if syntax == JPEGLSLossless else None
+    assert received.PixelData == native
 
 
 def test_a_small_object_is_sent_to_dcmtk_without_nagles_delay(tmp_path: Path) -> None:

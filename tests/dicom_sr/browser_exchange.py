@@ -2,7 +2,8 @@
 
 usage: python browser_exchange.py FOLDER OHIF_DIST STUDY_UID NAME=SERIES_UID...
 Sends FOLDER/*.dcm to Orthanc, opens each named series in OHIF at 1280 x 720, writes FOLDER/NAME.png and prints per name
-the text of the page and the bottom edges (px) of the report's items by their labels.
+its text, the text that is visible without scrolling, and the bottom edges (px) of the report's items by their
+labels. A name that ends in .html is a file, which is opened as it is.
 """
 
 from __future__ import annotations
@@ -39,6 +40,20 @@ CONFIGURATION = {
 LABELS = """JSON.stringify(Object.fromEntries([...document.querySelectorAll('b, strong, .font-bold, span')]
     .filter(e => /^[A-Z][^:]{2,60}:\\s*$/.test(e.innerText || ''))
     .map(e => [e.innerText.trim(), e.parentElement.getBoundingClientRect().bottom])))"""
+# Words whose middle is on the screen, and there not under something else.
+VISIBLE = """(() => {
+    const words = [], walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), range = new Range();
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+        for (const match of node.data.matchAll(/\\S+/g)) {
+            range.setStart(node, match.index); range.setEnd(node, match.index + match[0].length);
+            const box = range.getBoundingClientRect(), at = [box.x + box.width / 2, box.y + box.height / 2];
+            if (!box.width || at[1] < 0 || box.bottom > innerHeight || at[0] > innerWidth) continue;
+            const top = document.elementFromPoint(...at);
+            if (top && (top.contains(node) || node.parentElement.contains(top))) words.push(match[0]);
+        }
+    }
+    return words.join(' ');
+})()"""
 CLICK = """[...document.querySelectorAll('button,span,a')].filter(e => e.innerText === '%s')
     .slice(-1).forEach(e => e.click())"""
 
@@ -118,7 +133,7 @@ class Browser:
     def evaluate(self, expression: str) -> Any:
         return self.call("Runtime.evaluate", expression=expression)["result"].get("value")
 
-    def look(self, address: str, until: str) -> str:
+    def look(self, address: str, until: str, settle: float = 6) -> str:
         """Open a page and wait until its text holds `until`; the text."""
         self.call("Page.navigate", url=address)
         text = ""
@@ -127,9 +142,9 @@ class Browser:
             text = self.evaluate("document.body.innerText") or ""
             if until in text:
                 break
-        time.sleep(6)
+        time.sleep(settle)
         self.evaluate(CLICK % "Skip all")
-        time.sleep(2)
+        time.sleep(min(2, settle))
         return self.evaluate("document.body.innerText") or text
 
     def picture(self) -> bytes:
@@ -154,10 +169,14 @@ def main(folder: Path, dist: Path, study: str, named: list[str]) -> None:
         browser = Browser(folder / "profile")
         pages = {}
         for name, series in (each.split("=") for each in named):
-            address = f"{VIEWER}/viewer?StudyInstanceUIDs={study}&initialSeriesInstanceUID={series}"
-            text = browser.look(address, "Qualitative Evaluations" if name == "sr" else "CPTDN")
+            if name.endswith(".html"):
+                text = browser.look(f"file://{series}", "Qualitative Evaluations", settle=0.5)
+            else:
+                address = f"{VIEWER}/viewer?StudyInstanceUIDs={study}&initialSeriesInstanceUID={series}"
+                text = browser.look(address, "Qualitative Evaluations" if name.startswith("sr") else "CPTDN")
             (folder / f"{name}.png").write_bytes(browser.picture())
-            pages[name] = {"text": text, "bottoms": json.loads(browser.evaluate(LABELS))}
+            bottoms, visible = json.loads(browser.evaluate(LABELS)), browser.evaluate(VISIBLE)
+            pages[name] = {"text": text, "visible": visible, "bottoms": bottoms}
         print(json.dumps(pages))
     finally:
         for process in (orthanc, *([browser.process] if browser else [])):

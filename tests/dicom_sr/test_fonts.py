@@ -25,7 +25,7 @@ from dicom_sr.report.report_inputs import PagePictures
 from tests.dicom_sr import samples
 page, *_ = render_pages(samples.scored(), PagePictures(), "light", "zh")
 listed = sorted({entry.fname for entry in fonts.fontManager.ttflist if entry.name == fonts.CHINESE_FONTS[0]})
-print(json.dumps({"chinese": fonts.chinese_font(), "files": listed, "texts": [t.get_text() for t in page.texts]}))
+print(json.dumps({"chinese": fonts.chinese_font(), "files": listed, "texts": [t.text for t in page.texts]}))
 """
 
 

@@ -163,7 +163,7 @@ def test_the_device_uid_follows_from_the_bundle() -> None:
 
 def test_the_secondary_capture_is_a_picture_that_viewers_show() -> None:
     sc = build(samples.scored(), ReportOptions(kinds=("sc",)))["sc 1"]
-    assert (sc.Rows, sc.Columns, sc.PhotometricInterpretation, sc.Modality) == (1024, 1024, "RGB", "OT")
+    assert (sc.Rows, sc.Columns, sc.PhotometricInterpretation, sc.Modality) == (1024, 1024, "PALETTE COLOR", "OT")
     assert (sc.BodyPartExamined, sc.BurnedInAnnotation) == ("HEADNECK", "YES")
     assert not sc.pixel_array[:40].any()  # the viewer's cine bar lies here
     assert sc.pixel_array[40:].any()

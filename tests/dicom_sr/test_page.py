@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.text import Text
 
 from config.indication.vocabulary import Condition, ConditionState
 from dicom_sr.page import fonts
-from dicom_sr.page.canvas import DARK, Box, PageCanvas
+from dicom_sr.page.boxes import Box
+from dicom_sr.page.canvas import DARK, WIDTH, PageCanvas
 from dicom_sr.page.heading import PatientCaption
-from dicom_sr.page.layout import page_pixels, pages_pdf, render_pages, render_slice
+from dicom_sr.page.layout import render_pages, render_slice
+from dicom_sr.page.output import page_pixels, pages_pdf
 from dicom_sr.page.page_words import CHINESE_PAGE, ENGLISH_PAGE
 from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import GuidelineText, PagePictures
@@ -29,16 +30,10 @@ EVERY_FORM = [
 CASES = {**samples.CASES, "crowded": samples.crowded, "differing": samples.differing}
 
 
-def texts_of(figure) -> list[Text]:
-    """Texts of the canvas itself, drawn; the nomogram stand-in's belong to the caller."""
-    page_pixels(figure)
-    return [text for text in figure.texts if text.get_text().strip()]
-
-
 def shown(report, language="en", style="dark", pictures=None) -> list[str]:
     """Every line of text of every page."""
     pages = render_pages(report, pictures or samples.pictures(), style, language, PATIENT)
-    return [text.get_text() for page in pages for text in page.texts]
+    return [text.text for page in pages for text in page.texts]
 
 
 def words_of(report, language="en", style="dark") -> str:
@@ -48,27 +43,30 @@ def words_of(report, language="en", style="dark") -> str:
 @pytest.mark.parametrize(("language", "style"), EVERY_FORM)
 @pytest.mark.parametrize("name", CASES)
 def test_nothing_is_clipped_and_no_text_overlaps_another(name: str, language, style) -> None:
-    for figure in render_pages(CASES[name](), samples.pictures(), style, language, PATIENT):
-        texts = texts_of(figure)
-        width, height = figure.bbox.width, figure.bbox.height
-        boxes = [(text.get_text(), text.get_window_extent()) for text in texts]
-        for text, box in boxes:
-            assert box.x0 >= 0, text
-            assert box.x1 <= width, text
-            assert box.y0 >= 0, text
-            assert box.y1 <= height * (1 - 1 / 28 if style == "dark" else 1), text  # the cine bar of viewers
-        for index, (text, box) in enumerate(boxes):
-            for other_text, other in boxes[index + 1 :]:
-                across = min(box.x1, other.x1) - max(box.x0, other.x0)
-                down = min(box.y1, other.y1) - max(box.y0, other.y0)
-                assert across <= 1 or down <= 0.3 * min(box.height, other.height), (text, other_text)
+    for page in render_pages(CASES[name](), samples.pictures(), style, language, PATIENT):
+        check_places(page, style)
+
+
+def check_places(page: PageCanvas, style: str) -> None:
+    """Each text is on its page, below the cine bar of viewers, and clear of every other text."""
+    boxes = [(line.text, line.box) for line in page.texts]
+    for text, box in boxes:
+        assert box.x >= 0, text
+        assert box.x + box.width <= WIDTH, text
+        assert box.y >= (page.height / 28 if style == "dark" else 0), text
+        assert box.bottom <= page.height, text
+    for index, (text, box) in enumerate(boxes):
+        for other_text, other in boxes[index + 1 :]:
+            across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
+            down = min(box.bottom, other.bottom) - max(box.y, other.y)
+            assert across <= 1 or down <= 0.2 * min(box.height, other.height), (text, other_text)
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if name not in ("refused", "withdrawn")])
 def test_the_first_page_shows_the_numbers_as_every_other_object_does(name: str) -> None:
     report = CASES[name]()
     first, *_ = render_pages(report, samples.pictures(), "dark", "en", PATIENT)
-    texts = [text.get_text() for text in first.texts]
+    texts = [text.text for text in first.texts]
     for scenario in report.scenarios:
         for months in report.horizons_months:
             for arm in (scenario.ict_ccrt, scenario.ccrt):
@@ -89,23 +87,23 @@ def test_numbers_are_the_same_in_both_languages() -> None:
 @pytest.mark.parametrize("style", ["dark", "light"])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_demonstration_cannot_be_overlooked_on_any_page(language, style) -> None:
-    for figure in render_pages(samples.demonstration(), samples.pictures(), style, language, PATIENT):
-        [banner] = [text for text in texts_of(figure) if "NOT FOR CLINICAL USE" in text.get_text()]
-        assert banner.get_window_extent().width > 0.55 * figure.bbox.width
-        pixels = page_pixels(figure).astype(int)
+    for page in render_pages(samples.demonstration(), samples.pictures(), style, language, PATIENT):
+        [banner] = [line for line in page.texts if "NOT FOR CLINICAL USE" in line.text]
+        assert banner.width > 0.55 * WIDTH
+        pixels = page_pixels(page).astype(int)
         yellow = (abs(pixels - np.array([0xF0, 0xE4, 0x42])).sum(axis=2) < 30).mean()
         assert yellow > 0.012
     plain, *_ = render_pages(samples.scored(warnings=()), samples.pictures(), style, language, PATIENT)
     assert (abs(page_pixels(plain).astype(int) - np.array([0xF0, 0xE4, 0x42])).sum(axis=2) < 30).mean() < 0.005
-    slice_figure = render_slice(samples.pictures().sequences[0], samples.demonstration(), language, PATIENT)
-    texts = " ".join(text.get_text() for text in texts_of(slice_figure))
+    slice_page = render_slice(samples.pictures().sequences[0], samples.demonstration(), language, PATIENT)
+    texts = " ".join(text.text for text in slice_page.texts)
     for named in ("NOT FOR CLINICAL USE", "Wang XiaoDong", "PID-0042", "2024-03-11", "Grad-CAM"):
         assert named in texts
 
 
 def test_every_page_names_patient_study_and_revision() -> None:
-    for figure in render_pages(samples.reprocessed(), samples.pictures(), "dark", "en", PATIENT):
-        texts = " ".join(text.get_text() for text in figure.texts)
+    for page in render_pages(samples.reprocessed(), samples.pictures(), "dark", "en", PATIENT):
+        texts = " ".join(text.text for text in page.texts)
         for named in ("Wang XiaoDong", "PID-0042", "Study 2024-03-11", "revision 2", "not verified by a person"):
             assert named in texts
 
@@ -114,7 +112,7 @@ def test_every_page_names_patient_study_and_revision() -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_withdrawal_says_so_in_the_largest_letters_and_names_no_regimen(language, style) -> None:
     pages = render_pages(samples.withdrawn(), samples.pictures(), style, language, PATIENT)
-    text = " ".join(text.get_text() for page in pages for text in page.texts)
+    text = " ".join(text.text for page in pages for text in page.texts)
     for named in (
         "WITHDRAWN",
         "2024-03-13 09:12:03 +0000",
@@ -124,17 +122,17 @@ def test_a_withdrawal_says_so_in_the_largest_letters_and_names_no_regimen(langua
     ):
         assert named in text
     assert not re.search(r"I?CT\s?\+\s?CCRT|CCRT|\d %", text)
-    largest = max(texts_of(pages[0]), key=lambda each: each.get_fontsize())
-    assert "WITHDRAWN" in largest.get_text()
-    assert largest.get_window_extent().width > 0.7 * pages[0].bbox.width
+    largest = max(pages[0].texts, key=lambda each: each.em)
+    assert "WITHDRAWN" in largest.text
+    assert largest.width > 0.7 * WIDTH
     assert WORDINGS[language].withdrawn_advice.replace(" ", "")[:30] in text.replace(" ", "")
 
 
 def test_a_successor_says_in_large_letters_which_pictures_are_superseded() -> None:
     for page in render_pages(samples.reprocessed(), samples.pictures(), "dark", "en", PATIENT):
-        [line] = [each for each in page.texts if "SUPERSEDED" in each.get_text()]
-        assert line.get_text().startswith("Replaces revision 1 of 2024-03-11 16:05:02 +0000")
-        assert line.get_fontsize() * 100 / 72 >= 17  # pixels
+        [line] = [each for each in page.texts if "SUPERSEDED" in each.text]
+        assert line.text.startswith("Replaces revision 1 of 2024-03-11 16:05:02 +0000")
+        assert line.em >= 17
     earlier = samples.reprocessed(replaced=None)  # of a version that recorded the UID alone
     assert "replaces an earlier result" in words_of(earlier)
 
@@ -148,7 +146,7 @@ def test_what_invalidates_a_result_takes_the_place_of_the_answer_in_full() -> No
     sentences = [f"{i}: the Prognostic-score lies outside the range of the training cohort." for i in range(12)]
     report = samples.scored(warnings=tuple(Reason("extrapolated", text) for text in sentences))
     first, *_ = render_pages(report, samples.pictures(), "dark", "en", PATIENT)
-    text = " ".join(text.get_text() for text in first.texts)
+    text = " ".join(text.text for text in first.texts)
     assert ENGLISH_PAGE.not_valid in text
     assert ENGLISH_PAGE.answer not in text
     assert "Of 100 such patients" not in text
@@ -159,10 +157,10 @@ def test_twelve_warnings_are_all_on_the_pages_and_the_first_says_how_many_follow
     sentences = [f"{i}: the contour has a gap of two slices, and the volume was taken without it." for i in range(12)]
     report = samples.scored(warnings=tuple(Reason("contour_gap", text) for text in sentences))
     first, second, *_ = render_pages(report, samples.pictures(), "dark", "en", PATIENT)
-    on_first = " ".join(text.get_text() for text in first.texts)
+    on_first = " ".join(text.text for text in first.texts)
     [more] = re.findall(r"(\d+) more: see the next page", on_first)
     assert sum(f" {i}: the contour" in f" {on_first}" for i in range(12)) == 12 - int(more)
-    assert all(sentence in " ".join(text.get_text() for text in second.texts) for sentence in sentences)
+    assert all(sentence in " ".join(text.text for text in second.texts) for sentence in sentences)
 
 
 def test_frequencies_are_the_displayed_rates_of_100_patients() -> None:
@@ -174,7 +172,7 @@ def test_frequencies_are_the_displayed_rates_of_100_patients() -> None:
     page, *_ = render_pages(report, PagePictures(), "dark", "en", PATIENT)
     filled = [
         len(line.get_xdata())
-        for ax in page.axes
+        for ax in page.figure.axes
         for line in ax.lines
         if len(line.get_xdata()) > 1 and line.get_marker() in ("o", "s") and line.get_markerfacecolor() != "none"
     ]
@@ -191,24 +189,24 @@ def test_advice_for_ccrt_alone_is_marked_as_differing_from_guidelines() -> None:
 def test_a_text_of_the_site_takes_the_place_of_the_sentence_about_guidelines() -> None:
     said = GuidelineText("Neutropenia in four of ten.", "Hospital guideline 7", "2026-01-31", "Prof. Li")
     pages = render_pages(samples.scored(), PagePictures(), "light", "en", PATIENT, said)
-    text = " ".join(each.get_text() for page in pages for each in page.texts)
+    text = " ".join(each.text for page in pages for each in page.texts)
     assert "Neutropenia in four of ten. (source: Hospital guideline 7; 2026-01-31; signed by Prof. Li)" in text
     assert ENGLISH_PAGE.default_guideline not in text
 
 
 def test_letters_of_the_answer_are_legible_at_half_size() -> None:
     page, *_ = render_pages(samples.scored(warnings=()), samples.pictures(), "dark", "en", PATIENT)
-    # At 100 dots per inch; 16 pixels become 8, the smallest that a screen shows clearly.
-    sizes = {text.get_text(): text.get_fontsize() * 100 / 72 for text in page.texts}
+    # A unit is a pixel of a dark page; 16 pixels become 8, the smallest that a screen shows clearly.
+    sizes = {line.text: line.em for line in page.texts}
     assert sizes["79.1 %"] >= 16
     assert min(size for text, size in sizes.items() if "points" in text or "checked" in text or "NOT MET" in text) >= 14
     assert min(sizes.values()) >= 11
 
 
 def test_the_regimens_differ_also_without_colour() -> None:
-    figure, *_ = render_pages(samples.scored(), PagePictures(), "light", "en", PATIENT)
+    page, *_ = render_pages(samples.scored(), PagePictures(), "light", "en", PATIENT)
     markers = {
-        line.get_marker() for ax in figure.axes for line in ax.lines if line.get_marker() not in ("None", "", "D")
+        line.get_marker() for ax in page.figure.axes for line in ax.lines if line.get_marker() not in ("None", "", "D")
     }
     assert markers == {"o", "s"}
 
@@ -249,9 +247,12 @@ def test_text_is_wrapped_at_blanks_and_between_chinese_characters() -> None:
 def test_measured_width_is_at_least_the_drawn_one() -> None:
     canvas = PageCanvas((10.24, 10.24), DARK, 1.0, fonts.chinese_font())
     for text in ("ICT+CCRT 79.1 %", "induction chemotherapy", "推荐方案 AVAVA fi ffi", "(72.0 to 85.6)"):
-        canvas.text(0, 500, text, 14)
-        page_pixels(canvas.figure)
-        assert canvas.figure.texts[-1].get_window_extent().width <= canvas.text_width(text, 14)
+        canvas.texts.clear()
+        canvas.text(100, 500, text, 14)
+        columns = np.nonzero(page_pixels(canvas).any(axis=(0, 2)))[0]
+        # The first and the last letter may reach beyond their advance by less than a tenth of the text size.
+        assert columns[-1] + 1 - columns[0] <= canvas.text_width(text, 14) + 1.4
+        assert columns[0] >= 100 - 1.4
 
 
 def test_boxes_divide_without_losing_room() -> None:

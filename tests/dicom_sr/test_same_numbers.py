@@ -16,7 +16,8 @@ from pydicom import Dataset
 from config.indication.vocabulary import EbvCategory
 from dicom_sr.content.structured_report import build_sr
 from dicom_sr.objects.fhir import fhir_bundle
-from dicom_sr.page.layout import pages_pdf, render_pages
+from dicom_sr.page.layout import render_pages
+from dicom_sr.page.output import pages_pdf
 from dicom_sr.report.json_form import to_json
 from dicom_sr.report.plain_text import plain_text
 from dicom_sr.report.report_inputs import PagePictures, ReportOptions, SourceStudy
@@ -120,7 +121,7 @@ def check(report: TreatmentReport) -> None:
         capture_output=True, check=True,
     ).stdout.decode()  # fmt: skip
     dark = render_pages(report, PagePictures(), "dark", "en", PATIENT)
-    in_picture = "\n".join(text.get_text() for page in dark for text in page.texts)
+    in_picture = "\n".join(text.text for page in dark for text in page.texts)
     in_fhir = [
         prediction["rationale"]
         for entry in fhir_bundle(report)["entry"]

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from config.errors import InputError
 from config.indication.conventions import whole_years
 from config.indication.vocabulary import TreatmentArm
+from dicom_sr.page import glyphs
 from dicom_sr.page.fonts import LATIN, chinese_font
 from workers.nomogram.model import CoxNomogram
 from workers.nomogram.points import AGE, EBV, FULL_SCALE, PREDICTIVE, PROGNOSTIC, pretty_step
@@ -48,6 +49,9 @@ PALETTES: dict[Style, Palette] = {
     "light": Palette("#1a1a1a", "#ffffff", "#9a9a9a", {TreatmentArm.ICT_CCRT: "#0072B2", TreatmentArm.CCRT: "#D55E00"}),
     "dark": Palette("#f2f2f2", "#000000", "#7d7d7d", {TreatmentArm.ICT_CCRT: "#56B4E9", TreatmentArm.CCRT: "#E69F00"}),
 }
+TICK_SIZE = 0.86  # of the text size
+CLOSEST_NUMBERS = 0.009  # gap of two of them, of the axes' width
+ASSUMED_MARKERS = ("<", ">")  # of the lower and the higher category of EBV DNA, where it is unknown
 MARKERS = {TreatmentArm.ICT_CCRT: "o", TreatmentArm.CCRT: "s"}
 
 WORDS: dict[Language, dict[str, str]] = {
@@ -157,7 +161,8 @@ class _Canvas:
         width_inches = box.width / ax.figure.dpi
         height_inches = box.height / ax.figure.dpi
         # The page of a report and a window have different shapes; the smaller side decides, or labels would overlap.
-        self.size = float(np.clip(min(width_inches * 1.0, height_inches * 1.75), 4.0, 12.0))
+        self.size = float(np.clip(min(width_inches * 1.2, height_inches * 2.3), 4.0, 12.0))
+        self.width_points = width_inches * 72
         ax.set_xlim(0, 1)
         ax.set_ylim(0, 1)
         ax.set_axis_off()
@@ -208,14 +213,22 @@ class _Canvas:
         if row.second_label:
             color = self.palette.arms[row.arm] if row.arm else self.palette.ink
             self.text(0.0, y - 0.24 * self.pitch, row.second_label, 0.9, color, ha="left", va="center")
-        for place, text in zip(row.places, row.texts, strict=True):
-            self.text(self.x(place), y - TICK * 1.35, text, 0.86, ha="center", va="top")
+        free_from = -1.0
+        for place, text in sorted(zip(row.places, row.texts, strict=True)):
+            # Of numbers that would touch the first is written; each keeps its tick.
+            half = glyphs.width(text, self.size * TICK_SIZE, False, None) / self.width_points / 2
+            if self.x(place) - half >= free_from:
+                self.text(self.x(place), y - TICK * 1.35, text, TICK_SIZE, ha="center", va="top")
+                free_from = self.x(place) + half + CLOSEST_NUMBERS
 
-    def mark(self, row: int, place: float, arm: TreatmentArm | None, hollow: bool = False) -> None:
+    def mark(
+        self, row: int, place: float, arm: TreatmentArm | None, hollow: bool = False, shape: str | None = None
+    ) -> None:
         """Draw the patient's mark on one axis; hollow where EBV DNA is unknown and the lower category is assumed."""
         color = self.palette.arms[arm] if arm else self.palette.ink
+        shape = shape or (MARKERS[arm] if arm else "D")
         self.ax.plot(
-            [self.x(place)], [self.y(row)], marker=MARKERS[arm] if arm else "D", color=color, clip_on=False,
+            [self.x(place)], [self.y(row)], marker=shape, color=color, clip_on=False,
             markersize=self.size * 0.72, markeredgecolor=color if hollow else self.palette.ink, linestyle="", zorder=4,
             markerfacecolor=self.palette.paper if hollow else color, markeredgewidth=1.2 if hollow else 0.5,
         )  # fmt: skip
@@ -288,13 +301,14 @@ def _draw_patient(
     row = {name: at for at, name in enumerate(names)}
     results = [patient] if other is None else [other, patient]
     for factor in (AGE, PROGNOSTIC, EBV):
-        # Age and score are the same in both categories of EBV DNA.
-        points = list(dict.fromkeys(float(result.points[factor][0]) for result in results))
-        for value in points:
-            is_hollow = len(points) > 1 and value is points[0]
+        assumed = factor == EBV and other is not None
+        points = [float(result.points[factor][0]) for result in (results if assumed else [patient])]
+        # A category that nobody measured has an open triangle that points to its side, and no diamond.
+        shapes = ASSUMED_MARKERS if assumed else ("D",)
+        for value, shape in zip(points, shapes, strict=True):
             canvas.drop(row["points"], row[factor], value / FULL_SCALE, None)
-            canvas.mark(row[factor], value / FULL_SCALE, None, is_hollow)
-            canvas.mark(row["points"], value / FULL_SCALE, None, is_hollow)
+            canvas.mark(row[factor], value / FULL_SCALE, None, assumed, shape)
+            canvas.mark(row["points"], value / FULL_SCALE, None, assumed, shape)
         canvas.value(row[factor], " / ".join(f"{value:.1f}" for value in points))
     for arm, estimates in patient.arms.items():
         at = row[f"{PREDICTIVE} {arm.value}"]

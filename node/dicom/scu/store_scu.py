@@ -1,4 +1,7 @@
-"""C-STORE as SCU: the stored bytes are sent as they are, and each object gets an outcome (PS3.4 Annex B)."""
+"""C-STORE as SCU: the stored bytes are sent as they are, and each object gets an outcome (PS3.4 Annex B).
+
+A peer that does not accept the transfer syntax of the bytes gets the same instance uncompressed.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from pynetdicom.presentation import PresentationContext
 from config.settings import PacsSettings
 from node.dicom.network.connection import NoContextAcceptedError, association
 from node.dicom.network.statuses import Verdict, verdict_of
+from node.dicom.scu.conversion import converted, syntaxes_for
 
 SOP_CLASS_NOT_SUPPORTED = 0x0122
 STOPPED = "sending was stopped before this object"
@@ -64,7 +68,7 @@ def send(
     Parameters
     ----------
     files : sequence of FileToSend
-        Sent in this order; the data sets are not decoded.
+        Sent in this order. A data set is decoded only where the peer does not accept its transfer syntax.
     pacs : PacsSettings
         The destination.
     calling_ae : str
@@ -118,8 +122,10 @@ def contexts_for(files: Sequence[FileToSend]) -> list[PresentationContext]:
     list of PresentationContext
         One for each pair of SOP class and transfer syntax, in order of appearance.
     """
-    # At most 128 contexts fit into a request (PS3.8 section 9.3.2.2).
-    needed = dict.fromkeys((file.sop_class_uid, file.transfer_syntax_uid) for file in files)
+    # At most 128 contexts fit into a request (PS3.8 section 9.3.2.2): seven kinds of objects with three each.
+    needed = dict.fromkeys(
+        (file.sop_class_uid, syntax) for file in files for syntax in syntaxes_for(file.transfer_syntax_uid)
+    )
     return [build_context(sop_class, syntax) for sop_class, syntax in needed]
 
 
@@ -158,12 +164,14 @@ def _file_to_send(path: Path) -> FileToSend:
 
 def _send_file(assoc: Association, file: FileToSend, accepted: set[tuple[str, str]], lost: bool) -> SendOutcome:
     uid = file.sop_instance_uid
-    if (file.sop_class_uid, file.transfer_syntax_uid) not in accepted:
+    syntaxes = [each for each in syntaxes_for(file.transfer_syntax_uid) if (file.sop_class_uid, each) in accepted]
+    if not syntaxes:
         return _class_refused(file)
     # The association may look established for a moment after a request without a response: nothing more is sent on it.
     if lost or not assoc.is_established:
         return SendOutcome(uid, Verdict.RETRY, note="the association ended before this object was sent")
-    response = assoc.send_c_store(file.path)
+    as_stored = syntaxes[0] == file.transfer_syntax_uid
+    response = assoc.send_c_store(file.path if as_stored else converted(file.path, syntaxes[0]))
     status = response.get("Status")
     if status is None:
         return SendOutcome(uid, Verdict.RETRY, note="the association ended before the response came")
@@ -172,7 +180,7 @@ def _send_file(assoc: Association, file: FileToSend, accepted: set[tuple[str, st
 
 
 def _class_refused(file: FileToSend) -> SendOutcome:
-    note = f"SOP class {file.sop_class_uid} in {file.transfer_syntax_uid} is not accepted"
+    note = f"SOP class {file.sop_class_uid} is not accepted in {file.transfer_syntax_uid}, nor uncompressed"
     return SendOutcome(file.sop_instance_uid, Verdict.REFUSED, None, note, class_refused=True)
 
 
