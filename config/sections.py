@@ -90,6 +90,8 @@ class PacsSettings(_Section):
     rejection_notes: bool = False
     storage_commitment: bool = True
     commitment_wait_s: float = Field(3600.0, gt=0)
+    stow_url: str | None = Field(None, pattern=r"^https?://")  # None: C-STORE
+    stow_token_file: Path | None = None
     retry_first_s: float = Field(5.0, gt=0)
     retry_longest_s: float = Field(3600.0, gt=0)
     give_up_after_days: float = Field(7.0, gt=0)

@@ -231,11 +231,12 @@ def _delivery_scu(settings: Settings) -> list[Block]:
             "queried for missing series, C-FIND, C-MOVE and C-GET use associations of their own as well."
         ),
     ]
-    for pacs in settings.pacs:
+    for pacs in (pacs for pacs in settings.pacs if pacs.stow_url is None or pacs.query_retrieve):
         title = f"Proposed to {pacs.name} ({pacs.ae_title} at {pacs.host}:{pacs.port})"
         blocks.append(Table(CONTEXT_COLUMNS, tuple(proposed_contexts(pacs, settings)), title))
     return [
         *blocks,
+        *_stow(settings),
         Heading(4, "4.2.4 Statuses of the peer"),
         Table(
             ("Service", "Status", "Meaning", "Action"),
@@ -268,6 +269,23 @@ def _delivery_scu(settings: Settings) -> list[Block]:
                 for reason, meaning in FAILURE_REASONS.items()
             ),
             "Storage commitment failures",
+        ),
+    ]
+
+
+def _stow(settings: Settings) -> list[Block]:
+    """Build what is said of destinations that get objects by DICOMweb; empty where there is none."""
+    urls = tuple((pacs.name, f"{pacs.stow_url}/studies") for pacs in settings.pacs if pacs.stow_url is not None)
+    if not urls:
+        return []
+    return [
+        Table(("Destination", "Store transaction (STOW-RS, PS3.18 10.5), user agent"), urls),
+        Paragraph(
+            "One POST for each delivery: multipart/related with application/dicom parts in the stored transfer syntax, "
+            "in chunks, with a length where the server answers 411. Accepted is application/dicom+json. 200, 202 and "
+            "409 are read object by object: Failure Reasons mean what the same C-STORE statuses mean below, an object "
+            "that is not named is sent again. 400, 406, 413, 415 and 422 refuse all objects; any other status is "
+            "repeated with doubling waits. There is no storage commitment."
         ),
     ]
 

@@ -346,6 +346,14 @@ def _pacs(pacs: PacsSettings, settings: Settings) -> Iterator[Finding]:
     from node.dicom.scu.destination_check import check_destination
 
     part = f"PACS {pacs.name}"
+    if pacs.stow_url is not None:
+        from node.dicom.scu.stow_client import check_stow
+
+        try:
+            yield Finding(part, "ok", check_stow(pacs))
+        except CptdnError as error:
+            yield Finding(part, "failure", str(error), "check stow_url, stow_token_file and TLS of this [[pacs]]")
+        return
     try:
         trial = check_destination(pacs, settings)
     except CptdnError as error:

@@ -172,6 +172,12 @@ def test_the_configuration_is_in_it() -> None:
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
 
 
+def test_a_dicomweb_destination_is_stated_and_has_no_contexts() -> None:
+    text = statement_text(Settings(pacs=(PacsSettings(name="web", stow_url="https://pacs.example/dicom-web"),)))
+    assert "| web | https://pacs.example/dicom-web/studies |" in text
+    assert "Proposed to web" not in text
+
+
 def test_receivers_of_hl7_v2_are_stated_with_the_statuses_that_are_sent() -> None:
     assert "HL7 v2" not in statement_text(Settings())
     receiver = Hl7OutSettings(name="ois", host="ois.example", port=6661, messages=("MDM^T02",))

@@ -74,6 +74,13 @@ def test_a_pacs_that_does_not_answer_is_a_failure_of_its_own(tmp_path: Path) -> 
     assert by_part(settings)["PACS main"].verdict == "failure"
 
 
+def test_a_dicomweb_server_is_tried_by_a_request(tmp_path: Path) -> None:
+    more = '[[pacs]]\nname = "web"\nstow_url = "http://127.0.0.1:1/dicom-web"\n'
+    finding = by_part(_settings(tmp_path, more))["PACS web"]
+    assert (finding.verdict, bool(finding.advice)) == ("failure", True)
+    assert "the DICOMweb server http://127.0.0.1:1/dicom-web/studies cannot be reached" in finding.found
+
+
 def test_each_hl7_receiver_is_tried_by_a_connection(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -1,4 +1,7 @@
-"""A PACS (`[[pacs]]`): C-STORE of the configured kinds of objects, then storage commitment where it is configured."""
+"""A PACS (`[[pacs]]`): C-STORE of the configured kinds of objects, then storage commitment where it is configured.
+
+With `stow_url` the same objects go by DICOMweb (STOW-RS), which has no storage commitment: what is stored is delivered.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from node.dicom.network.commitment import CommitmentResult
 from node.dicom.network.statuses import Verdict
 from node.dicom.scu.commitment_scu import CommitmentAnswer, request_commitment
 from node.dicom.scu.store_scu import FileToSend, SendOutcome, send
+from node.dicom.scu.stow_client import stow
 from node.ledger.reports import StoredObject
 from node.workflow.channels.channel import (
     LATER,
@@ -49,7 +53,8 @@ class DicomChannel:
         self.patience = patience_of(pacs)
         self._pacs, self._context = pacs, context
         calling_ae = context.settings.node.ae_title
-        self.commitment = _StorageCommitment(pacs, calling_ae) if pacs.storage_commitment else None
+        commits = pacs.storage_commitment and pacs.stow_url is None
+        self.commitment = _StorageCommitment(pacs, calling_ae) if commits else None
 
     # --- which objects ---
 
@@ -127,7 +132,10 @@ class DicomChannel:
             for each in objects
         ]
         try:
-            sent = send(files, self._pacs, self._context.settings.node.ae_title, proceed)
+            if self._pacs.stow_url is not None:
+                sent = stow(files, self._pacs, proceed)
+            else:
+                sent = send(files, self._pacs, self._context.settings.node.ae_title, proceed)
         except PacsUnavailableError as error:
             audit.sent(self._pacs, study, patient_id, sop_classes, failure=str(error))
             raise
