@@ -206,7 +206,8 @@ def test_a_pacs_is_told_to_hide_what_is_withdrawn(
         report = withdraw(context)
         rows = [row for row in _objects(context, report.id) if row.kind.startswith("ko")]
         (note,) = [dcmread(context.store.path(row.path)) for row in rows]
-        channel = open_channel("main", ChannelContext(context.settings, context.store, open_audit(context.settings)))
+        audit = open_audit(context.settings)
+        channel = open_channel("main", ChannelContext(context.settings, context.store, audit, context.ledger))
         assert channel is not None
         with context.ledger.begin() as session:
             selected = channel.select([stored_object(row) for row in objects_of(session, report.id)], {})

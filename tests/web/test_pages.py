@@ -10,13 +10,15 @@ from pathlib import Path
 import pytest
 
 from config.bundle_manifest import read_manifest
+from dicom_sr.report.json_form import dump
 from node.ledger.browsing import PAGE_LENGTH, find_cases, last_change
 from node.ledger.cases import get_case, set_state
 from node.ledger.deliveries import list_deliveries
 from node.ledger.reports import StoredObject, record_report
 from node.ledger.tables import Job
 from tests.bundles.admitted import MARKED, REFUSED, linked_bundle
-from tests.web.conftest import Site, make_case
+from tests.dicom_sr import samples
+from tests.web.conftest import Site, make_case, post
 
 RESULT = {
     "patient_id": "P1", "study_instance_uid": "1.2", "report_identity": "1f" * 32, "revision": 1,
@@ -118,6 +120,27 @@ def test_a_report_stands_in_the_case_as_it_was_sent(site: Site) -> None:
         "pending main",
     ):  # fmt: skip
         assert shown in text, shown
+
+
+def test_a_withdrawn_answer_is_shown_as_such_and_its_numbers_are_not(site: Site) -> None:
+    study = make_case(site)
+    add_report(site, study, 1, RESULT)
+    browser = site.browser()
+    form = f'action="/cases/{study}/withdraw"'
+    assert form in browser.get(f"/cases/{study}").text
+    assert post(browser, f"/cases/{study}/withdraw", {"because": ""}).status_code == 400
+    assert post(browser, f"/cases/{study}/withdraw", {"because": "wrong contour"}).status_code == 303
+    page = browser.get(f"/cases/{study}").text
+    assert "WITHDRAWN - do not use any earlier result of this study" in page
+    assert "wrong contour" in page
+    assert form not in page
+    assert "83.5 %" not in plain(page)
+    assert "The answer is withdrawn" in browser.get("/cases?state=withdrawn").text
+    # The same once a worker has written the withdrawal.
+    add_report(site, study, 2, dump(samples.withdrawn()))
+    written = browser.get(f"/cases/{study}")
+    assert written.status_code == 200
+    assert "WITHDRAWN - do not use any earlier result of this study" in written.text
 
 
 def test_each_version_names_what_differs_from_the_one_before(site: Site) -> None:

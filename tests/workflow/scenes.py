@@ -60,6 +60,10 @@ class Site:
     def arrive_whole(self) -> None:
         """Three series, the RTSTRUCT, and the facts that make the study ready."""
         self.arrive([*whole_study(), structure_set()])
+        self.arrive_facts()
+
+    def arrive_facts(self) -> None:
+        """EBV DNA, diagnosis, stage and start of treatment."""
         settings = self.settings
         self.learn(
             ebv_entry(settings, "12000", drawn_on=DRAWN),
