@@ -6,22 +6,18 @@ at most a day, so requests are made 0, 1, 3, 7, 15, 31, 55, 79, 103, 127 and 151
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from config.settings import PacsSettings
 from node.dicom.network.commitment import CommitmentResult
 from node.ledger import commitments, deliveries
 from node.ledger.database import now_utc, open_ledger
-from node.small_pacs.pacs import Behaviour, Destination, SmallPacs
+from node.small_pacs.pacs import Behaviour, SmallPacs
 from node.workflow.channels import dicom
 from node.workflow.delivery import DeliveryOutcome, deliver
 from tests.delivery.scenes import SC, DeliveryScene
-from tests.dicom.scenes import scene
 
 HOUR = timedelta(hours=1)
 REQUEST_HOURS = [0, 1, 3, 7, 15, 31, 55, 79, 103, 127, 151]
@@ -69,13 +65,10 @@ class Night:
 
 
 @pytest.fixture
-def night(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Night]:
+def night(here: DeliveryScene, pacs: SmallPacs, monkeypatch: pytest.MonkeyPatch) -> Night:
     monkeypatch.setattr(dicom, "SAME_ASSOCIATION_WAIT_S", 0.01)
-    with SmallPacs(tmp_path / "pacs", behaviour=Behaviour(commitment="held")) as pacs:
-        main = PacsSettings(port=pacs.port, timeout_s=5, commitment_wait_s=3600)
-        with scene(tmp_path / "data", pacs=(main,)) as node:
-            pacs.destinations["CPTDN"] = Destination("CPTDN", "127.0.0.1", node.port)
-            yield Night(DeliveryScene(node.ledger, node.store, node.settings), pacs)
+    pacs.behaviour = Behaviour(commitment="held")
+    return Night(here, pacs)
 
 
 def test_a_nightly_archive_answers_the_first_request_after_eleven_hours(night: Night) -> None:
@@ -102,8 +95,10 @@ def test_a_commitment_that_never_comes_ends_dead_with_its_reason_and_may_still_c
     assert night.here.row(night.delivery).error_text is None
 
 
-def test_an_administrator_can_have_it_asked_for_again(night: Night) -> None:
-    night.until(24 * 30)
+def test_an_administrator_can_have_it_asked_for_again(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commitments, "MOST_REQUESTS", 1)
+    night.until(2)
+    assert (night.requested(), night.state()) == ([0], "dead")
     with night.here.ledger.begin() as session:
         deliveries.retry_delivery(session, night.delivery, night.now)
     night.now += timedelta(seconds=1)

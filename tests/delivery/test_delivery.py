@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,7 +12,6 @@ from hypothesis import strategies as st
 from pydicom.uid import generate_uid
 
 from config.errors import InputError
-from config.settings import PacsSettings
 from node.dicom.network.commitment import CommitmentResult
 from node.ledger import commitments, deliveries
 from node.ledger.backoff import backoff_s
@@ -22,31 +19,10 @@ from node.ledger.database import now_utc
 from node.ledger.reports import StoredObject
 from node.ledger.supersession import Held
 from node.ledger.tables import Delivery
-from node.small_pacs.pacs import Behaviour, Destination, SmallPacs
+from node.small_pacs.pacs import Behaviour, SmallPacs
 from node.store.part10 import skip_file_header
 from node.workflow.delivery import deliver, requeue_overdue
 from tests.delivery.scenes import PDF, SC, SR, SR_ENHANCED, DeliveryScene
-from tests.dicom.scenes import Scene, scene
-
-
-@pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[SmallPacs]:
-    with SmallPacs(tmp_path / "pacs") as running:
-        yield running
-
-
-@pytest.fixture
-def node(tmp_path: Path, pacs: SmallPacs) -> Iterator[Scene]:
-    """The node, which receives commitments that come on a new association."""
-    main = PacsSettings(port=pacs.port, timeout_s=5, give_up_after_days=7)
-    with scene(tmp_path / "data", pacs=(main,)) as running:
-        pacs.destinations["CPTDN"] = Destination("CPTDN", "127.0.0.1", running.port)
-        yield running
-
-
-@pytest.fixture
-def here(node: Scene) -> DeliveryScene:
-    return DeliveryScene(node.ledger, node.store, node.settings)
 
 
 def wait_for_state(here: DeliveryScene, delivery_id: int, state: str, timeout_s: float = 5.0) -> Delivery:

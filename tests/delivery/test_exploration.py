@@ -83,7 +83,7 @@ def walk(world: World, seed: int, n_events: int) -> None:
 def test_random_stories_end_well(tmp_path: Path) -> None:
     with a_world(tmp_path, kinds=("sr", "sc"), most_revisions=3) as world:
         beginning = world.snapshot()
-        for seed in range(8):
+        for seed in range(5):
             world.restore(beginning)
             walk(world, seed, 12)
 

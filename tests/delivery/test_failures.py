@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from config.errors import InputError
-from config.settings import PacsSettings, TlsSettings
+from config.settings import TlsSettings
 from node.dicom.scu import store_scu
 from node.ledger import deliveries
 from node.ledger.database import now_utc
@@ -20,19 +19,6 @@ from node.ledger.tables import Delivery, Report
 from node.small_pacs.pacs import Behaviour, SmallPacs
 from node.workflow.delivery import deliver, requeue_overdue
 from tests.delivery.scenes import SC, SR, SR_ENHANCED, DeliveryScene
-from tests.dicom.scenes import scene
-
-
-@pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[SmallPacs]:
-    with SmallPacs(tmp_path / "pacs") as running:
-        yield running
-
-
-@pytest.fixture
-def here(tmp_path: Path, pacs: SmallPacs) -> Iterator[DeliveryScene]:
-    with scene(tmp_path / "data", pacs=(PacsSettings(port=pacs.port, timeout_s=5),)) as node:
-        yield DeliveryScene(node.ledger, node.store, node.settings)
 
 
 def replace_report(here: DeliveryScene, delivery_id: int, supersede: bool = True) -> int:
