@@ -96,7 +96,18 @@ def observations_of(
 
 
 def encapsulated(pdf: bytes) -> Field:
-    """Write a PDF as ED: other application data (table 0191) in Base64 (table 0299)."""
+    """Write a PDF as data type ED.
+
+    Parameters
+    ----------
+    pdf : bytes
+        The whole file.
+
+    Returns
+    -------
+    Field
+        Other application data (AP, table 0191) in Base64 (table 0299).
+    """
     return ("", "AP", "PDF", "Base64", base64.b64encode(pdf).decode("ascii"))
 
 

@@ -119,7 +119,22 @@ def filler_order_number(study_instance_uid: str) -> str:
 
 
 def pid(subject: Subject) -> str:
-    """Write the patient (section 3.4.2)."""
+    """Write the patient.
+
+    Parameters
+    ----------
+    subject : Subject
+        With any number of identifiers and names.
+
+    Returns
+    -------
+    str
+        PID: a repetition of PID-3 for each identifier with its issuer, and of PID-5 for each form of the name.
+
+    References
+    ----------
+    HL7 v2.5.1 section 3.4.2.
+    """
     return segment(
         "PID",
         {
@@ -139,7 +154,22 @@ def _xpn(components: tuple[str, ...], letter: str) -> Field:
 
 
 def pv1(subject: Subject) -> str:
-    """Write the visit, of which an image knows the referring physician at most (section 3.4.3)."""
+    """Write the visit, of which an image knows the referring physician at most.
+
+    Parameters
+    ----------
+    subject : Subject
+        With or without a referring physician.
+
+    Returns
+    -------
+    str
+        PV1, which a document message always has.
+
+    References
+    ----------
+    HL7 v2.5.1 section 3.4.3.
+    """
     physicians: list[Field] = [
         ("", *(*components, "", "", "", "", "")[:3], *_swapped(components), "", "", "", "L", "", "", "", "", letter)
         for components, letter in subject.referring_physician

@@ -119,12 +119,34 @@ def escaped(text: str) -> str:
 
 
 def moment(value: datetime) -> str:
-    """Write a time as DTM, to the second and with its offset from UTC where it has one (section 2.A.22)."""
+    """Write a time as DTM (section 2.A.22).
+
+    Parameters
+    ----------
+    value : datetime
+        With or without a time zone.
+
+    Returns
+    -------
+    str
+        To the second, with the offset from UTC where there is one: "20260311101500+0800".
+    """
     return f"{value:%Y%m%d%H%M%S%z}"
 
 
 def day(value: date) -> str:
-    """Write a day as DT (section 2.A.21)."""
+    """Write a day as DT (section 2.A.21).
+
+    Parameters
+    ----------
+    value : date
+        Any day.
+
+    Returns
+    -------
+    str
+        YYYYMMDD.
+    """
     return f"{value:%Y%m%d}"
 
 
