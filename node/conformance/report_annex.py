@@ -16,15 +16,19 @@ CONTAINERS = (
     ("Oncology Measurement Report", "126001 DCM", "TID 1500", "the root; language, observer (a device), procedure"),
     (
         "Qualitative Evaluations", "C0034375 UMLS", "row of TID 1500",
-        "recommended regimen, no reliable difference, or not computed, with its ground; permitted use, EBV DNA "
-        "category, cT, cN, cM, staging system; then summary, conditions of use, warnings, intended use, training "
+        "recommended regimen, no reliable difference, not computed, or withdrawn; permitted use, summary, warnings "
+        "with code and severity; then ground of the answer, table, conditions of use, intended use, training "
         "population",
     ),
     ("Image Library", "111028 DCM", "TID 1600", "one representative image of each series used"),
+    (
+        "Patient Characteristics", "121118 DCM", "extension of TID 1500",
+        "age, EBV DNA (47982-4 LN), its threshold and category; cT, cN, cM, staging system, stage groups",
+    ),
     ("Imaging Measurements", "126010 DCM", "row of TID 1500", "the groups below; last the algorithm (TID 4019)"),
     ("Measurement Group", "125007 DCM", "TID 1501", "difference of DFS; DFS and points of each regimen; scores"),
     ("Measurement Group", "125007 DCM", "TID 1411", "the tumour: segment, source series, volume, finding site"),
-    ("Details of the computation", "DETAILS 99CPTDN", "private", "facts with sources, series, contour, versions"),
+    ("Details of the computation", "DETAILS 99CPTDN", "private", "sources of facts, series, contour, versions"),
 )  # fmt: skip
 
 
@@ -75,6 +79,7 @@ def report_annex(settings: Settings) -> list[Block]:
             (
                 ("DCM", "1.2.840.10008.2.16.4", "structure, observer, measurements"),
                 ("SCT", "2.16.840.1.113883.6.96", "anatomy, findings, staging"),
+                ("LN", "2.16.840.1.113883.6.1", "EBV DNA, imaging procedure, document title"),
                 ("UCUM", "2.16.840.1.113883.6.8", "units"),
                 ("UMLS", "2.16.840.1.113883.6.86", "one heading"),
                 (
