@@ -11,7 +11,7 @@ import pytest
 from pydicom import dcmread
 
 from dicom_sr.reading.reader import read_report
-from node.small_pacs.pacs import SmallPacs
+from node.small_pacs.pacs import Behaviour, SmallPacs
 from tests.clinical.fhir_store import FhirStore
 from tests.clinical.hl7_receiver import Chart, Receiver, lose_the_answer, receiver
 from tests.flow.conftest import ALLOW_DEMONSTRATION
@@ -48,7 +48,10 @@ class Site:
             for item in series.ReferencedSOPSequence
         }
         current = [read_report(ds) for ds in reports if ds.SOPInstanceUID not in replaced]
-        return " and ".join(f"r{one.revision} {one.status.value}" for one in current) or "nothing"
+        said = " and ".join(f"r{one.revision} {one.status.value}" for one in current) or "nothing"
+        # What its queries show: rejection notes hide everything else.
+        shown = [str(ds.SOPInstanceUID) for _, ds in self.pacs._headers() if ds.Modality in ("SR", "KO")]
+        return said if len(shown) == 1 and shown[0] not in replaced else f"{said}, shown: {len(shown)}"
 
     def of_fhir(self) -> str:
         documents = self.fhir.current("DiagnosticReport")
@@ -87,8 +90,11 @@ def site(tmp_path: Path, pacs: SmallPacs, study: WrittenStudy) -> Iterator[Site]
         his.moods = [lose_the_answer]
         hl7 = f'[[hl7_out]]\nname = "his"\nport = {his.port}\nmessages = ["ORU^R01", "MDM^T02"]\npdf = false\n'
         extra = f'{ALLOW_DEMONSTRATION}{case}[fhir]\nreport_url = "{server.url}"\n{hl7}retry_first_s = 0.5\n'
-        with running_program(tmp_path / "program", pacs.port, extra, 'send = ["sr"]') as program:
+        with running_program(
+            tmp_path / "program", pacs.port, extra, 'send = ["sr"]\nrejection_notes = true'
+        ) as program:
             know_each_other(pacs, program)
+            pacs.behaviour = Behaviour(honours_rejection_notes=True)
             yield Site(program, pacs, server, his, study.study_instance_uid)
     server.stop()
 
