@@ -44,7 +44,8 @@ def main(folder: Path) -> None:
 def exchange(folder: Path) -> dict[str, object]:
     wait_until_up()
     files = sorted(str(path) for path in folder.glob("*.dcm"))
-    sent = ["dcmsend", "-aec", "PEER", "127.0.0.1", str(DICOM_PORT), *files]
+    # The pictures are compressed without loss; dcmsend would decompress them, and cannot.
+    sent = ["dcmsend", "-dn", "-aec", "PEER", "127.0.0.1", str(DICOM_PORT), *files]
     subprocess.run(sent, check=True, stdout=sys.stderr, env={**os.environ, "TCP_NODELAY": "1"})
     (folder / "back").mkdir()
     for identifier in json.loads(get("/instances")):
