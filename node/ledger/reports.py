@@ -86,6 +86,12 @@ def status_of(report: Report, reports: Sequence[Report]) -> str:
     return "current" if report.id == newest.id else "superseded"
 
 
+def status_by_identity(session: Session, identity: str) -> str | None:
+    """Return the status of the report of an identity (`status_of`); None where this ledger has none."""
+    report = session.scalar(select(Report).where(Report.identity == identity))
+    return None if report is None else status_of(report, reports_of(session, report.study_instance_uid))
+
+
 def has_answer(report: Report) -> bool:
     """Return whether a report names an answer; a refusal and a withdrawal do not."""
     return not report.result.get("refusals") and not is_withdrawal(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ from node.workflow.destinations import open_channel, stored_object
 from node.workflow.outward_acts import Event
 from node.workflow.withdrawal import withdraw_due, withdraw_study
 from tests.dicom_sr import samples
+from tests.flow.program import run_in_process
 from tests.peers import peer
 from workers.pipeline.context import WorkerContext
 from workers.queue.rejections import rejection_notes
@@ -145,11 +147,15 @@ def _compare_with_the_answer(context: WorkerContext, report: Report) -> None:
     assert value.predecessors == (first.sop_instance_uid,)
     assert (value.scores, value.scenarios, value.age_years) == (None, (), None)
     sr, capture = dcmread(objects["sr"]), dcmread(objects["sc"])
+    earlier_path = context.store.path(next(row.path for row in _objects(context, first.id) if row.kind == "sr"))
     earlier = dcmread(context.store.path(next(row.path for row in _objects(context, first.id) if row.kind == "sr")))
     for keyword in ("PatientName", "PatientID", "PatientBirthDate", "StudyDate", "AccessionNumber", "StudyID"):
         assert sr[keyword] == earlier[keyword] == capture[keyword], keyword
     assert sr.ReferencedRequestSequence == earlier.ReferencedRequestSequence
     assert (case.state, case.outdated_since, case.current_report_id) == ("withdrawn", None, report.id)
+    for path in (objects["sr"], earlier_path):
+        shown = run_in_process("report", "show", str(path), "--json", "--config", str(context.settings.source))
+        assert json.loads(shown.stdout)["status"] == "withdrawn"
     assert status_of(first, [report, first]) == status_of(report, [report, first]) == "withdrawn"
 
 

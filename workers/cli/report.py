@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from config.errors import InputError
-from node.cli.context import print_json, settings_of
+from node.cli.context import ledger_of, print_json, settings_of
+
+if TYPE_CHECKING:
+    from config.indication.vocabulary import ReportStatus
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -30,7 +33,8 @@ def show(
     """Show a report: recommendation, both regimens, inputs, warnings, model.
 
     The file may come back from a PACS: what a PACS changes on the way (Patient ID, transfer syntax, added attributes)
-    is tolerated. A report of other software is refused with what was found instead.
+    is tolerated. A report of other software is refused with what was found instead. Whether a report of this
+    installation is superseded or withdrawn is said, too.
 
     Example: cptdn report show out/demo/report.dcm --json
     """
@@ -43,7 +47,30 @@ def show(
         report = read_report(file)
     except ReportError as error:
         raise InputError(str(error)) from error
+    status = _status_in_ledger(ctx, report.report_identity)
     if json:
-        print_json(to_json(report))
-    else:
-        typer.echo(plain_text(report, language or settings_of(ctx).report.language))
+        print_json(to_json(report, status))
+        return
+    if status is not None and status is not report.status:
+        typer.echo(f"This report is {status.value.upper()}: do not use it.", err=True)
+    typer.echo(plain_text(report, language or settings_of(ctx).report.language))
+
+
+def _status_in_ledger(ctx: typer.Context, report_identity: str) -> ReportStatus | None:
+    """Return what the ledger of this installation knows of a report; None without a ledger, or of another one."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from config.errors import LedgerError
+    from config.indication.vocabulary import ReportStatus
+    from node.ledger.reports import status_by_identity
+
+    url = settings_of(ctx).ledger.url or ""
+    # A command that reads a file makes no database.
+    if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).exists():
+        return None
+    try:
+        with ledger_of(ctx, migrate=False).begin() as session:
+            status = status_by_identity(session, report_identity)
+    except (LedgerError, SQLAlchemyError):  # of another version, or away: the file says what it says
+        return None
+    return None if status is None else ReportStatus(status)
