@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from pydicom import DataElement, Dataset
 from pydicom.encaps import encapsulate
+from pydicom.pixels.processing import apply_color_lut
 from pydicom.uid import JPEGLSLossless
 
 from config.arrays import LabelArray, RgbArray
@@ -118,3 +119,23 @@ def set_pixels(capture: Dataset, picture: EncodedPicture) -> None:
     capture["PixelData"] = DataElement("PixelData", "OB", encapsulate([picture.frame]))
     capture["PixelData"].is_undefined_length = True
     capture.file_meta.TransferSyntaxUID = JPEGLSLossless
+
+
+def rgb_pixels(capture: Dataset) -> RgbArray:
+    """Return the pixels of a stored picture of ours, of this version or of an earlier one.
+
+    Parameters
+    ----------
+    capture : Dataset
+        With palette colours, or RGB as earlier versions wrote it.
+
+    Returns
+    -------
+    array of uint8, shape (rows, columns, 3)
+        RGB.
+    """
+    pixels = capture.pixel_array
+    if capture.PhotometricInterpretation != "PALETTE COLOR":
+        return pixels
+    # The entries of the palette have 16 bits.
+    return (apply_color_lut(pixels, capture) >> 8).astype(np.uint8)

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from pydicom import dcmread
-from pydicom.pixels import apply_color_lut
 
 from dicom_sr.objects.build import build_objects
-from dicom_sr.objects.lossless import N_GREYS, to_palette
+from dicom_sr.objects.lossless import N_GREYS, rgb_pixels, to_palette
 from dicom_sr.report.report_inputs import PagePictures, ReportObject, ReportOptions
 from tests.dicom_sr import samples
 from tests.peers import peer
@@ -49,7 +48,7 @@ def test_dcmtk_decodes_the_same_colours(fullest: list[ReportObject], tmp_path: P
     path.write_bytes(fullest[0].encoded)
     subprocess.run([peer("dcml2pnm", "dcmtk"), "+op", path, tmp_path / "sc.ppm"], check=True, capture_output=True)
     ds = dcmread(path)
-    ours = apply_color_lut(ds.pixel_array, ds) >> 8
+    ours = rgb_pixels(ds)
     theirs = np.asarray(Image.open(tmp_path / "sc.ppm"))
     assert theirs.shape == (1024, 1024, 3)
     assert abs(ours.astype(int) - theirs).max() <= 1

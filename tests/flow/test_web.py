@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image
 from playwright.sync_api import Browser, Page
 from pydicom import dcmread
 from pydicom.uid import generate_uid
@@ -159,6 +160,8 @@ def test_every_picture_of_the_case_opens(site: Site, wang: Visitor) -> None:
     assert sum("/picture" in source for source, _ in pictures) == 4
     assert any("nomogram.svg" in source for source, _ in pictures)
     assert any(source.endswith("page.png") and width >= 1000 for source, width in pictures)
+    saved = next(site.program.config.parent.rglob("page.png"))
+    assert Image.open(saved).getpixel((2, 2)) == (0, 0, 0)  # the paper of a page for a viewer
     page.click("ul.series li:first-child a")
     page.wait_for_url("**/series/**")
     assert "contour at slices" in page.inner_text("main")

@@ -231,11 +231,13 @@ def _collect(out: Path, ledger: Ledger, pacs: SmallPacs, report: Report) -> dict
         (out / "report.pdf").write_bytes(data)
     pages = [path for key, path in files.items() if key.split("-")[0] == "sc"]
     if pages:
-        from matplotlib.image import imsave
+        from PIL import Image
+
+        from dicom_sr.objects.lossless import rgb_pixels
 
         for number, page in enumerate(pages, start=1):
             picture = "report.png" if number == 1 else f"report-{number}.png"
-            imsave(out / picture, dcmread(page).pixel_array)
+            Image.fromarray(rgb_pixels(dcmread(page))).save(out / picture)
     return files
 
 

@@ -24,6 +24,7 @@ from pydicom import dcmread
 from config.arrays import Float32Array, FloatArray, LabelArray
 from config.atomic_files import replacing, write_atomically
 from config.errors import CptdnError, InputError
+from dicom_sr.objects.lossless import rgb_pixels
 from node.cases.case_inputs import arrival_order
 from node.cases.series_summary import JOINED, OF_SERIES, summarise_series
 from node.cases.split_series import join_parts
@@ -151,7 +152,7 @@ def draw_page(store: StudyStore, study: str, secondary_capture: str) -> str:
     folder = store.artefact_folder(study, _digest_of([secondary_capture]))
     path = folder / "page.png"
     if not path.exists():
-        _save_png(Image.fromarray(dcmread(store.path(secondary_capture)).pixel_array), path)
+        _save_png(Image.fromarray(rgb_pixels(dcmread(store.path(secondary_capture)))), path)
     return str(path.relative_to(store.root))
 
 
