@@ -33,7 +33,7 @@ _CODES: dict[Severity, tuple[str, ...]] = {
     Severity.CAUTIONS: (
         # A question that holds the study until an operator has answered it; then the answer is a warning.
         "diagnosis_contradiction", "region_contradiction", "treatment_response", "contour_adaptive",
-        "contour_not_contemporary",
+        "contour_not_contemporary", "patient_merged",
         "stage_unknown", "stage_not_used", "extranodal_extension", "later_fact", "treatment_start_differs",
         "ebv_dna_unknown", "ebv_dna_near_threshold", "ebv_dna_later_unusable", "mr_age_unknown",
         "birth_date_differs", "patient_age_differs", "plausibility_not_checked",
