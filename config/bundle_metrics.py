@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from config.messages.catalogue import CATALOGUE
+from config.messages.message import message
 
 FIGURE = {"value", "ci95"}
 NAMES = {
@@ -15,15 +18,15 @@ NAMES = {
 }
 
 
-def metric_rows(group: Mapping[str, Any], path: str = "") -> list[tuple[str, str]]:
+def metric_rows(group: Mapping[str, Any], path: Sequence[str] = ()) -> list[tuple[str, str]]:
     """Return name and text of each figure of a group of metrics.
 
     Parameters
     ----------
     group : mapping
         One entry of ``metrics`` in a manifest: numbers, figures with their interval, or groups of these.
-    path : str
-        Put in front of each name.
+    path : sequence of str
+        Names of the groups that it is in.
 
     Returns
     -------
@@ -32,12 +35,17 @@ def metric_rows(group: Mapping[str, Any], path: str = "") -> list[tuple[str, str
     """
     rows: list[tuple[str, str]] = []
     for name, value in group.items():
-        full_name = f"{path}{NAMES.get(name, name.replace('_', ' '))}"
+        full_name = [*path, _words(name)]
         if isinstance(value, Mapping) and set(value) != FIGURE:
-            rows += metric_rows(value, f"{full_name}: ")
+            rows += metric_rows(value, full_name)
         else:
-            rows.append((full_name, figure_text(value)))
+            rows.append((message("metric.path", parts=full_name), figure_text(value)))
     return rows
+
+
+def _words(name: str) -> str:
+    key = f"metric.{name}"
+    return message(key) if key in CATALOGUE else NAMES.get(name, name.replace("_", " "))
 
 
 def figure_text(value: Any) -> str:
@@ -45,7 +53,7 @@ def figure_text(value: Any) -> str:
 
     Parameters
     ----------
-    value : number, mapping with ``value`` and ``ci95``, or None
+    value : number, mapping with ``value`` and ``ci95``, an interval, or None
         None is a figure that does not exist.
 
     Returns
@@ -59,4 +67,6 @@ def figure_text(value: Any) -> str:
         return shown if interval is None else f"{shown} ({interval[0]:.3f} to {interval[1]:.3f})"
     if value is None:
         return "-"
+    if isinstance(value, list) and len(value) == 2:
+        return f"{value[0]:.3f} to {value[1]:.3f}"
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -116,4 +116,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "trial_evidence.interval": (" ({low} to {high})", " ({low} 至 {high})"),
     "part.unknown": ("unknown", "未知"),
+    "group.learning_curve": ("learning curve", "学习曲线"),
+    "group.phantoms_test": ("phantoms test", "测试体模"),
+    "group.phantoms_other": ("phantoms other", "其他扫描仪的体模"),
 }

@@ -25,6 +25,7 @@ _JOINTS: Mapping[str, tuple[str, str]] = {
     "sentences": (" ", ""),
     "semicolons": ("; ", "; "),
     "pieces": ("", ""),
+    "colons": (": ", ": "),
 }
 _STOPS = {"en": ".", "zh": "。"}
 

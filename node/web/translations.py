@@ -62,9 +62,21 @@ class Translations:
         reason = REASONS.get(code) or FINDINGS.get(code)
         return reason.short[LANGUAGES.index(self.language)] if reason else code.replace("_", " ")
 
+    @property
+    def stop(self) -> str:
+        """The full stop of this language."""
+        return WORDINGS[self.language].stop
+
     def interval(self, text: str) -> str:
-        """Return a printed interval, such as "72.0 to 85.6", as this language writes it."""
-        return WORDINGS[self.language].interval.format(**dict(zip(("low", "high"), text.split(" to "), strict=True)))
+        """Return a text as this language writes intervals.
+
+        Parameters
+        ----------
+        text : str
+            With a printed interval, such as "72.0 to 85.6", or without one.
+        """
+        low, joint, high = text.partition(" to ")
+        return WORDINGS[self.language].interval.format(low=low, high=high) if joint else text
 
     def text(self, text: str) -> str:
         """Return a text in this language.
@@ -101,7 +113,13 @@ class Translations:
         return WORDINGS[self.language].severities[severity_of(code)]
 
     def answer(self, answer: str) -> str:
-        """Return the name of an answer, as the report has it."""
+        """Return the name of an answer.
+
+        Parameters
+        ----------
+        answer : str
+            A value of `Answer`; its name is that of the report.
+        """
         return WORDINGS[self.language].answers[Answer(answer)]
 
     def advice(self, code: str) -> str:

@@ -24,11 +24,15 @@ ROOMS = ("config", "node", "workers", "dicom_sr")
 SEVERAL = ("list", "and", "or", "and_the", "sentences", "semicolons", "pieces")
 # What guidelines, laboratories, DICOM and this program call by its Latin name in Chinese texts as well.
 LATIN = frozenset({
-    "AJCC", "C", "C-index", "C11.9", "CCRT", "CE-T1w", "CI", "Cox", "DFS", "DICOM", "DNA", "EBV", "GTV", "ICT", "ID",
-    "III", "IU", "Instance", "M", "MONOCHROME1", "MR", "N", "N3", "PACS", "PS3.5", "PatientAge", "Predictive-score",
-    "Prognostic-score", "ROI", "RT", "RTSTRUCT", "SEG", "SOP", "SR", "Set", "SliceThickness", "Structure", "T", "T1w",
-    "T2w", "T3N1M0", "UID", "UIDs", "VR", "case.roi_names", "cm", "copies", "mL", "metrics.out_of_fold", "mm", "mm2",
-    "model.allow_demonstration", "no", "not-detected", "training_data.origin", "true", "w", "x", "yes",
+    "AJCC", "Acquisition", "Angio", "Brier", "C", "C-index", "C11.9", "CCRT", "CE-T1w", "CI", "Complex",
+    "Component", "Contrast", "Cox", "DFS", "DICOM", "DNA", "Dixon", "EBV", "Ernst", "FLAIR", "Flag", "GTV", "ICI",
+    "ICT", "ID", "III", "IPA", "IU", "Image", "Instance", "Interpretation", "M", "MONOCHROME1", "MP2RAGE", "MR",
+    "MRI", "N", "N3", "Options", "PACS", "PS3.5", "PatientAge", "Photometric", "Predictive-score",
+    "Prognostic-score", "ROI", "RT", "RTSTRUCT", "SEG", "SOP", "SR", "STIR", "Scan", "Set", "SliceThickness",
+    "Structure", "T", "T1", "T1w", "T2", "T2w", "T3N1M0", "TE", "TR", "Type", "UID", "UIDs", "VR", "b", "c",
+    "case.roi_names", "cm", "copies", "log-rank", "mL", "metrics.out_of_fold", "mm", "mm2",
+    "model.allow_demonstration", "ms", "no", "not-detected", "p", "series_rules.stir_as_t2w",
+    "training_data.origin", "true", "w", "x", "yes",
 })  # fmt: skip
 
 

@@ -66,3 +66,12 @@ def test_the_history_of_other_programs_stays_english_with_its_key(site: Site) ->
         line = next(line for line in history(session, study) if line["kind"] == "incomplete")
     assert line["text"] == "reported -> incomplete: The T2w series is missing."
     assert line["message"] == "timeline.state_because"
+
+
+def test_the_model_page_names_figures_and_terms_in_chinese(site: Site) -> None:
+    chinese = plain(site.browser().get("/model", headers={"Accept-Language": "zh-CN"}).text)
+    for text in ("校准斜率", "与真值比较: 不作推荐的比例", "决策: 倾向 ICT: 风险比", "折外患者", "测试体模",
+                 "Predictive-score 与 ICT 的交互作用", "第 1 个模型 T1w", "第 1 个模型 评分网络"):  # fmt: skip
+        assert text in chinese, text
+    for text in ("hazard ratio", "calibration slope", "out of fold"):
+        assert text not in chinese, text

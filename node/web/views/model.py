@@ -12,6 +12,9 @@ from config.bundle_manifest import read_manifest
 from config.bundle_metrics import metric_rows
 from config.errors import InputError
 from config.indication.conventions import Z_95
+from config.messages.catalogue import CATALOGUE
+from config.messages.message import message
+from config.unseen_figures import group_words
 from node.messaging.questions import NoAnswerError
 from node.runtime.overview import bundle_admission
 from node.web.page_request import PageRequest
@@ -42,9 +45,7 @@ def _ask(request: PageRequest, question: str) -> tuple[dict[str, Any] | None, st
 def _evaluation(metrics: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:
     """Return the titles of the groups of metrics, and for each metric its name and its text in each group."""
     groups = {
-        title.replace("_", " "): dict(metric_rows(group))
-        for title, group in metrics.items()
-        if isinstance(group, Mapping)
+        group_words(title): dict(metric_rows(group)) for title, group in metrics.items() if isinstance(group, Mapping)
     }
     names = dict.fromkeys(name for group in groups.values() for name in group)
     return list(groups), [(name, [group.get(name, "") for group in groups.values()]) for name in names]
@@ -56,10 +57,16 @@ def _courses(history: Mapping[str, Any]) -> list[tuple[str, list[float]]]:
     for name, steps in history.items():
         # Of an ensemble each member has a history; a bundle of one model has that of its networks.
         if isinstance(steps, Mapping):
-            trainings |= {f"{name.replace('-', ' ')} {role}": rows for role, rows in steps.items()}
+            trainings |= {_training(name, role): rows for role, rows in steps.items()}
         else:
             trainings[name] = steps
     return [(name, _watched(rows)) for name, rows in trainings.items()]
+
+
+def _training(member: str, part: str) -> str:
+    number = member.removeprefix("member-")
+    named = message("training.scores") if part == "scores" else part
+    return message("training.member_part", n=number, part=named) if number.isdigit() else f"{member} {part}"
 
 
 def _watched(rows: Sequence[Mapping[str, Any]]) -> list[float]:
@@ -75,5 +82,6 @@ def _ratios(nomogram: Mapping[str, Any]) -> list[tuple[str, str]]:
         if error is not None:
             # Symmetric for the logarithm of the hazard ratio, so not for the ratio itself.
             text += f" ({exp(coefficient - Z_95 * error):.3f} to {exp(coefficient + Z_95 * error):.3f})"
-        rows.append((term.replace("_", " "), text))
+        key = f"term.{term}"
+        rows.append((message(key) if key in CATALOGUE else term.replace("_", " "), text))
     return rows
