@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import pytest
 from pydicom import Dataset
@@ -69,11 +68,7 @@ def test_a_report_of_an_earlier_version_keeps_its_english_texts() -> None:
 
 def drawn_texts(report: TreatmentReport) -> str:
     pages = render_pages(report, PagePictures(), "dark", "zh")
-    return " ".join(text.get_text() for page in pages for text in page.findobj(match=has_text))
-
-
-def has_text(artist: Any) -> bool:
-    return hasattr(artist, "get_text")
+    return " ".join(text.text for page in pages for text in page.texts)
 
 
 def test_a_page_without_a_chinese_font_is_english_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
