@@ -307,8 +307,12 @@ def fallback_sr(
         paths = [stored.path for stored in objects_of(session, report_id) if stored.kind == "seg"]
     segmentations = [dcmread(context.store.path(path), stop_before_pixels=True) for path in paths]
     report = load(row.result)
-    earlier = ((held.sop_class_uid, held.sop_instance_uid),) if held is not None else ()
-    predecessors = earlier if report.predecessors else None
+    predecessors: tuple[tuple[str, str], ...] | None = None
+    # A withdrawal names what it withdraws, also where this PACS is not known to have it.
+    if report.predecessors and (held is not None or not is_withdrawal(job)):
+        predecessors = ((held.sop_class_uid, held.sop_instance_uid),) if held is not None else ()
+        # The document is read back and compared with its report.
+        report = replace(report, predecessors=tuple(uid for _, uid in predecessors))
     if is_withdrawal(job):
         objects = build_withdrawal_objects(
             context, report, sop_class=FALLBACK_SR_CLASS, kinds=("sr",), predecessors=predecessors
