@@ -6,7 +6,7 @@ Text is measured before it is drawn, so that it wraps and stays inside its box.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -224,10 +224,31 @@ class PageCanvas:
         float
             The y below the text.
         """
+        return self.paragraph(box, y, text, self._fitting_size(box.width, text, size, bold, smallest), color, bold)
+
+    def fitted_height(self, width: float, text: str, size: float, bold: bool = False, smallest: float = 10) -> float:
+        """Return the height that `fitted` needs for a text.
+
+        Parameters
+        ----------
+        width : float
+            Of its box, in canvas units.
+        text, size, bold, smallest
+            As of `fitted`.
+
+        Returns
+        -------
+        float
+            In canvas units.
+        """
+        size = self._fitting_size(width, text, size, bold, smallest)
+        return len(self.wrapped(text, size, width, bold)) * self.line_height(size)
+
+    def _fitting_size(self, width: float, text: str, size: float, bold: bool, smallest: float) -> float:
         # Smaller letters before a second line: the box below has no room to give.
-        while size > smallest and self.text_width(text, size, bold) > box.width:
+        while size > smallest and self.text_width(text, size, bold) > width:
             size -= 0.5
-        return self.paragraph(box, y, text, size, color, bold)
+        return size
 
     def paragraph(
         self, box: Box, y: float, text: str, size: float, color: str | None = None, bold: bool = False
@@ -302,29 +323,6 @@ class PageCanvas:
                 yield piece[:fitting]
                 piece = piece[fitting:]
             yield piece
-
-    def largest_size(self, box: Box, paragraphs: Sequence[str], sizes: Sequence[float]) -> float | None:
-        """Return the largest text size at which all paragraphs fit the box.
-
-        Parameters
-        ----------
-        box : Box
-            The space for all paragraphs, one under the other.
-        paragraphs : sequence of str
-            Each begins on a new line.
-        sizes : sequence of float
-            Text sizes in canvas units, largest first.
-
-        Returns
-        -------
-        float or None
-            One of the sizes; None where even the last is too large.
-        """
-        for size in sizes:
-            n_lines = sum(len(self.wrapped(paragraph, size, box.width)) for paragraph in paragraphs)
-            if n_lines * self.line_height(size) <= box.height:
-                return size
-        return None
 
     def axes(self, box: Box) -> Axes:
         """Add matplotlib axes that cover a box."""

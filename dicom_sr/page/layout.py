@@ -211,7 +211,7 @@ def _sections(canvas: PageCanvas, content: PageContent, width: float) -> list[Se
         if report.is_valid:  # frequencies of patients like this one would be believed
             height = survival.frequencies_height(canvas, report)
             sections.append(Section(height, height, partial(survival.frequencies, report=report, words=words), 2))
-        height = survival.rates_height(canvas, report)
+        height = survival.rates_height(canvas, report, width, words)
         sections.append(Section(height, height, partial(survival.rates, report=report, words=words), 0, False))
         sections.append(Section(125, 300, partial(_curves_and_slices, content=content), 4))
     sections += at_foot

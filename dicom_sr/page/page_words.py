@@ -15,7 +15,6 @@ class PageWords:
     not_valid: str
     because: str
     page: str
-    continued: str
     no_difference: str
     threshold: str
     better: str
@@ -52,7 +51,6 @@ ENGLISH_PAGE = PageWords(
     not_valid="NOT VALID FOR THIS PATIENT",
     because="because",
     page="page {n} of {of}",
-    continued="{title} (continued)",
     no_difference="no difference",
     threshold="threshold",
     better="{arm} better",
@@ -89,7 +87,6 @@ CHINESE_PAGE = PageWords(
     not_valid="结果对该患者无效",
     because="原因",
     page="第 {n} 页, 共 {of} 页",
-    continued="{title} (续)",
     no_difference="无差异",
     threshold="阈值",
     better="{arm} 较优",

@@ -145,10 +145,37 @@ def _icon_array(canvas: PageCanvas, box: Box, arm: TreatmentArm, count: int, cel
             )  # fmt: skip
 
 
-def rates_height(canvas: PageCanvas, report: TreatmentReport) -> float:
-    """Return the height that `rates` needs, in canvas units."""
-    rows = 3 * canvas.line_height(20) + (canvas.line_height(17) if len(report.scenarios) > 1 else 0.0)
-    return canvas.line_height(17) + 4 + len(report.scenarios) * (rows + 2)
+def rates_height(canvas: PageCanvas, report: TreatmentReport, width: float, words: Wording) -> float:
+    """Return the height that `rates` needs.
+
+    Parameters
+    ----------
+    canvas : PageCanvas
+        Measures the text.
+    report : TreatmentReport
+        A computed report.
+    width : float
+        Of the table, in canvas units: the names of two categories of EBV DNA may need a second line.
+    words : Wording
+        Wording of the language.
+
+    Returns
+    -------
+    float
+        In canvas units.
+    """
+    height = canvas.line_height(17) + 4
+    for scenario in report.scenarios:
+        height += 3 * canvas.line_height(20) + 2
+        if len(report.scenarios) > 1:
+            height += canvas.fitted_height(width, _category_text(report, scenario, words), 17, True, 14)
+    return height
+
+
+def _category_text(report: TreatmentReport, scenario: Scenario, words: Wording) -> str:
+    """Name a category of EBV DNA, with its frequencies, whose icons are on the next page."""
+    frequencies = f": {of_hundred_text(report, scenario, words)}" if report.is_valid else ""
+    return f"{ebv_condition(report, scenario, words)}{frequencies}"
 
 
 def rates(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording) -> None:
@@ -178,10 +205,7 @@ def rates(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wording)
     y = head.bottom + 2
     for scenario in report.scenarios:
         if len(report.scenarios) > 1:
-            # The icons of two categories are on the next page; their numbers are here.
-            name = ebv_condition(report, scenario, words)
-            frequencies = f": {of_hundred_text(report, scenario, words)}" if report.is_valid else ""
-            y = canvas.fitted(box, y, f"{name}{frequencies}", 17, bold=True, smallest=14)
+            y = canvas.fitted(box, y, _category_text(report, scenario, words), 17, bold=True, smallest=14)
         for result in arms_of(scenario):
             color = canvas.arm_color(result.arm)
             middle = y + canvas.line_height(20) / 2

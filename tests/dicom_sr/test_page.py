@@ -111,6 +111,8 @@ def test_every_page_names_patient_study_and_revision() -> None:
 @pytest.mark.parametrize("style", ["dark", "light"])
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_a_withdrawal_says_so_in_the_largest_letters_and_names_no_regimen(language, style) -> None:
+    if language == "zh":
+        chinese_font()
     pages = render_pages(samples.withdrawn(), samples.pictures(), style, language, PATIENT)
     text = " ".join(text.text for page in pages for text in page.texts)
     for named in (
