@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session, aliased
 from node.ledger.deliveries import ENTRY, STORED, apply, replaced_by
 from node.ledger.delivery_machine import DEAD, PENDING, Event, Facts, State
 from node.ledger.tables import Delivery, Report, ReportObject
+from node.ledger.withdrawals import is_begun
 
 
 def supersede(delivery: Delivery, because: str) -> State:
@@ -103,3 +104,40 @@ def held_before(session: Session, report_id: int, pacs: str) -> list[Held]:
                 Held(stored.kind, stored.sop_class_uid, stored.sop_instance_uid, delivery.report_id, is_certain)
             )  # fmt: skip
     return held
+
+
+def replaced_documents(session: Session, newest: Report) -> tuple[str, ...]:
+    """Return the SRs that a report must name as its predecessors, the oldest first.
+
+    The newest one names its own predecessor, but where it never arrived, a destination would show both the one before
+    it and its successor as current. So each one counts until there is one that every destination has which has anything
+    of an earlier report.
+
+    Parameters
+    ----------
+    newest : Report
+        The current report of the study, which is to be replaced.
+
+    Returns
+    -------
+    tuple of str
+        SOP Instance UIDs; at least that of `newest`, which is the last.
+    """
+    query = select(Report).where(
+        Report.study_instance_uid == newest.study_instance_uid, Report.revision <= newest.revision
+    )  # fmt: skip
+    reports = list(session.scalars(query.order_by(Report.revision.desc())))
+    deliveries = list(session.scalars(select(Delivery).where(Delivery.report_id.in_([each.id for each in reports]))))
+    documents: list[str] = []
+    for number, report in enumerate(reports):
+        documents.append(report.sop_instance_uid)
+        earlier = {each.id for each in reports[number + 1 :]}
+        has_earlier = {each.pacs for each in deliveries if each.report_id in earlier and is_begun(each)}
+        has_this = {
+            each.pacs
+            for each in deliveries
+            if each.report_id == report.id and any(entry["status"] == STORED for entry in each.objects.values())
+        }
+        if has_earlier <= has_this:
+            break
+    return tuple(reversed(documents))

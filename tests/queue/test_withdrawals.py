@@ -27,6 +27,7 @@ from node.ledger.cases import get_case, open_case
 from node.ledger.database import now_utc, open_ledger
 from node.ledger.deliveries import deliveries_of
 from node.ledger.reports import current_report, objects_of, record_report, status_of
+from node.ledger.supersession import replaced_documents
 from node.ledger.tables import Job, Report
 from node.ledger.tables import ReportObject as ReportRow
 from node.ledger.withdrawals import is_withdrawal, order_of
@@ -193,6 +194,17 @@ def test_a_withdrawal_that_is_not_wanted_any_more_sends_nothing(context: WorkerC
     assert work(context).revision == 1
 
 
+def test_a_report_names_each_earlier_one_that_a_pacs_would_still_show_as_current(context: WorkerContext) -> None:
+    report = withdraw(context)
+    with context.ledger.begin() as session:
+        first = session.query(Report).filter_by(revision=1).one()
+        # The PACS has the first report, and never gets the second one if a third one comes now.
+        assert replaced_documents(session, report) == (first.sop_instance_uid, report.sop_instance_uid)
+    sent(context, "main")
+    with context.ledger.begin() as session:
+        assert replaced_documents(session, report) == (report.sop_instance_uid,)
+
+
 def test_a_step_that_runs_twice_writes_the_same_withdrawal(context: WorkerContext) -> None:
     report = withdraw(context)
     with context.ledger.begin() as session:
@@ -200,7 +212,7 @@ def test_a_step_that_runs_twice_writes_the_same_withdrawal(context: WorkerContex
         before = {row.sop_instance_uid for row in objects_of(session, report.id)}
         first = session.query(Report).filter_by(revision=1).one()
 
-    again = build_withdrawal_objects(context, withdrawal_report(first, order_of(job), job))
+    again = build_withdrawal_objects(context, withdrawal_report(first, order_of(job), job, (first.sop_instance_uid,)))
     assert {each.sop_instance_uid for each in again} == before
 
 

@@ -28,7 +28,7 @@ from node.ledger import jobs
 from node.ledger.cases import get_case, record, set_state
 from node.ledger.recalls import CODE, recall_of, recall_text
 from node.ledger.reports import StoredObject, add_object, current_report, is_current, objects_of, record_report
-from node.ledger.supersession import Held
+from node.ledger.supersession import Held, replaced_documents
 from node.ledger.tables import Job, Report
 from node.ledger.withdrawals import is_withdrawal
 from node.workflow.channels.dicom import FALLBACK
@@ -198,6 +198,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
     computation = computation_digest(job.request_digest, bundle.digest, settings.report)
     with context.ledger.begin() as session:
         predecessor = current_report(session, job.study_instance_uid)
+        replaced = replaced_documents(session, predecessor) if predecessor is not None else ()
     # The same inputs, bundle and report settings give the same bytes; sending them again would only make a revision.
     if predecessor is not None and predecessor.computation == computation:
         return StepOutcome(write=partial(_write_unchanged, predecessor))
@@ -206,7 +207,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
         draft,
         report_identity=identity,
         revision=predecessor.revision + 1 if predecessor else 1,
-        predecessors=(predecessor.sop_instance_uid,) if predecessor else (),
+        predecessors=replaced,
         replaced=ReplacedReport(predecessor.revision, load(predecessor.result).created) if predecessor else None,
     )
     report = note_header_values(context, job, report)

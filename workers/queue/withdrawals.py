@@ -24,6 +24,7 @@ from dicom_sr.report.treatment_report import EbvDna, Reason, Stage, TreatmentRep
 from node.ledger import jobs
 from node.ledger.cases import get_case, record
 from node.ledger.reports import current_report, is_current, record_report
+from node.ledger.supersession import replaced_documents
 from node.ledger.tables import Job, Report
 from node.ledger.withdrawals import WithdrawalOrder, holders_of_reports, order_of
 from node.workflow.destinations import destination_names
@@ -59,9 +60,10 @@ def write_withdrawal(context: WorkerContext, job: Job) -> Callable[[Session, Job
     with context.ledger.begin() as session:
         earlier = session.get_one(Report, order.report_id)
         newest = current_report(session, job.study_instance_uid)
+        replaced = replaced_documents(session, earlier)
     if newest is None or newest.id != earlier.id:
         return _not_wanted
-    report = withdrawal_report(earlier, order, job)
+    report = withdrawal_report(earlier, order, job, replaced)
     objects = build_withdrawal_objects(context, report)
     stored = [save_object(context, job, built) for built in objects]
     stored += rejection_notes(context, job, report, Event(order.event))
@@ -106,7 +108,7 @@ def _destinations(session: Session, context: WorkerContext, study_instance_uid: 
     return [name for name in holders if name in configured and name not in silent]
 
 
-def withdrawal_report(earlier: Report, order: WithdrawalOrder, job: Job) -> TreatmentReport:
+def withdrawal_report(earlier: Report, order: WithdrawalOrder, job: Job, replaced: tuple[str, ...]) -> TreatmentReport:
     """Build the value of a withdrawal: the model of the earlier report, and none of its inputs or numbers.
 
     Parameters
@@ -117,6 +119,8 @@ def withdrawal_report(earlier: Report, order: WithdrawalOrder, job: Job) -> Trea
         Since when, by whom and why.
     job : Job
         The withdrawing job; its time is the time of the report, so that repeating the step gives the same report.
+    replaced : tuple of str
+        SOP Instance UIDs of the SRs whose place it takes.
 
     Returns
     -------
@@ -139,7 +143,7 @@ def withdrawal_report(earlier: Report, order: WithdrawalOrder, job: Job) -> Trea
         stage=Stage(verified=False),
         horizons_months=withdrawn.horizons_months,
         refusals=tuple(Reason(reason["code"], reason["text"]) for reason in order.reasons),
-        predecessors=(earlier.sop_instance_uid,),
+        predecessors=replaced,
         withdrawal=Withdrawal(order.since, order.by, order.because),
         replaced=ReplacedReport(withdrawn.revision, withdrawn.created),
     )
