@@ -95,6 +95,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The Patient ID {prior} of the images was merged into {surviving}: images and facts of both may be of one person or not.",
         "图像的患者编号 {prior} 已并入 {surviving}: 两者的图像与资料可能属于同一人, 也可能不是。",
     ),
+    "patient_merged.facts": (
+        "{others} was merged into the Patient ID {patient} of the images and has clinical facts of its own: they count once it is confirmed that both are of one person.",
+        "{others} 已并入图像的患者编号 {patient}, 且另有临床资料: 确认两者为同一人后这些资料才计入。",
+    ),
     "identity_mismatch.start_before_birth": (
         "The treatment began on {start}, before the birth of the patient: expected facts and images of one person; correct the fact, or enter the right one by hand.",
         "治疗开始于 {start}, 早于患者出生: 资料与图像应属于同一人; 请更正该资料, 或手工录入正确的资料。",

@@ -21,6 +21,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "job.all_present": ("all required inputs are present", "所需输入均已具备"),
     "job.inputs_have_changed": ("its inputs have changed", "其输入已更改"),
     "job.queued": ("Job {id} was queued: {why}.", "任务 {id} 已排队: {why}。"),
+    "patient_updated": (
+        "The hospital has updated the patient: {difference}. Name and sex are no inputs; the report has those of its images.",
+        "医院已更新患者信息: {difference}。姓名与性别不作为输入; 报告采用图像中的信息。",
+    ),
     "decision.role": ("{role} is series {series}, decided by {by}.", "{role} 指定为序列 {series}, 由 {by} 决定。"),
     "decision.issuer": (
         "The Patient ID is of {issuer}, decided by {by}.",

@@ -34,7 +34,7 @@ from node.cases.series_context import classify_series
 from node.cases.series_roles import ROLES, RoleDecision
 from node.cases.series_summary import SeriesSummary, summarise_series
 from node.cases.split_series import join_parts
-from node.cases.study_purpose import MERGED, confirmable_text, study_questions
+from node.cases.study_purpose import MERGED, study_questions
 
 __all__ = ["Assessment", "CaseInputs", "ComputeRequest", "QuarantinedFile", "StoredInstance", "assess_inputs"]
 
@@ -240,9 +240,8 @@ def _questions(content: _Content, inputs: CaseInputs) -> list[Gap]:
     questions = study_questions(
         content.headers, series_headers, [used[uid] for uid in sorted(used)], study_day_of(content.header)
     )
-    if inputs.merged_into is not None:
-        text = message("patient_merged", prior=inputs.patient_id, surviving=inputs.merged_into)
-        questions.append(Gap("held", MERGED, confirmable_text(text, MERGED)))
+    if inputs.merge_question is not None:
+        questions.append(Gap("held", MERGED, inputs.merge_question))
     return questions
 
 

@@ -82,8 +82,8 @@ class CaseInputs:
         Defined term of the text that the sender of the images writes, where (0008,0005) is wrong.
     hold : str or None
         Why an administrator holds the case.
-    merged_into : str or None
-        The Patient ID that the one of the images was merged into, where the hospital has retired it.
+    merge_question : str or None
+        What is to be confirmed of a merge of the patient: its Patient ID is retired, or others have facts.
     confirmations : mapping of reason code to mapping
         Questions that an operator has answered, see `node.cases.confirmations`.
     pixel_digest_of : callable or None
@@ -106,7 +106,7 @@ class CaseInputs:
     last_instance_at: datetime | None = None
     character_set: str | None = None
     hold: str | None = None
-    merged_into: str | None = None
+    merge_question: str | None = None
     confirmations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     pixel_digest_of: Callable[[str], str] | None = field(default=None, compare=False, repr=False)
     freeze: Freeze | None = None

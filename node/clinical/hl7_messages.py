@@ -24,17 +24,27 @@ from config.settings import Settings
 from node.clinical.entries import FactEntry, birth_date_entry, record_entries
 from node.clinical.follow_up_statements import FollowUpStatements, record_statements
 from node.clinical.hl7_acknowledgement import CONTROL_ID_LENGTH, acknowledge
+from node.clinical.hl7_demographics import UPDATE_TRIGGERS, demographics_of, record_update
 from node.clinical.hl7_fields import component, field_text
 from node.clinical.hl7_follow_up import ADT_TRIGGERS, follow_up_of
 from node.clinical.hl7_observations import read_observations
 from node.clinical.hl7_orders import ORDER_MESSAGES, CancelledOrder, orders_of
-from node.clinical.hl7_patients import MERGE_TRIGGERS, Merge, Patient, merges_of, patient_of
+from node.clinical.hl7_patients import (
+    MERGE_TRIGGERS,
+    UNLINK_TRIGGERS,
+    Demographics,
+    Merge,
+    Patient,
+    merges_of,
+    patient_of,
+    unlinked_of,
+)
 from node.clinical.results import CodedResult, interpret_results
 from node.ledger.cases import schedule_patient
 from node.ledger.database import Ledger
 from node.ledger.facts import facts_of, is_recorded, withdraw_fact
 from node.ledger.follow_up import has_report, is_follow_up_recorded
-from node.ledger.merges import record_merge
+from node.ledger.merges import record_merge, undo_merge
 
 # HL7 table 0211 and what interfaces write instead of it. GBK and GB2312 are subsets of GB18030.
 CHARSETS: Mapping[str, str] = {
@@ -42,6 +52,7 @@ CHARSETS: Mapping[str, str] = {
     "UNICODE UTF-8": "utf-8", "UTF-8": "utf-8", "UTF8": "utf-8", "GB 18030-2000": "gb18030", "GB18030": "gb18030",
     "GBK": "gb18030", "GB2312": "gb18030", "CP936": "gb18030", "BIG-5": "big5", "BIG5": "big5",
 }  # fmt: skip
+ALL_ADT_TRIGGERS = ADT_TRIGGERS | MERGE_TRIGGERS | UNLINK_TRIGGERS
 SOURCE_LENGTH = 255  # of the ledger's column
 
 
@@ -73,6 +84,8 @@ class ClinicalMessage:
     contents: list[PatientContent] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     merges: list[Merge] = field(default_factory=list)
+    unlinked: list[Merge] = field(default_factory=list)
+    updates: list[tuple[Patient, Demographics]] = field(default_factory=list)
 
     @property
     def source(self) -> str:
@@ -81,7 +94,15 @@ class ClinicalMessage:
         MSH-7 is part of it, because senders restart their control ids, and a digest of the content, because a sender
         that corrects a refused message may send it again under the same id.
         """
-        name = f"HL7 {self.sender} message {self.control_id} of {self.sent_at}"
+        return self._source("message")
+
+    @property
+    def update_source(self) -> str:
+        """The source of what an update says of the patient alone: the rest of its message is no repetition then."""
+        return self._source("patient update")
+
+    def _source(self, kind: str) -> str:
+        name = f"HL7 {self.sender} {kind} {self.control_id} of {self.sent_at}"
         return f"{name[: SOURCE_LENGTH - len(self.digest) - 3]} ({self.digest})"
 
     @property
@@ -129,11 +150,11 @@ def handle_message(raw: bytes, ledger: Ledger, settings: Settings) -> bytes:
     problems, notes = list(message.problems), []
     # Committed before the acknowledgement is built: with AA the laboratory forgets the message.
     with ledger.begin() as session:
-        for merge in message.merges:
-            prior, surviving = merge.prior, merge.surviving
-            record_merge(
-                session, (prior.patient_id, prior.issuer), (surviving.patient_id, surviving.issuer), message.source
-            )
+        for merges, record in ((message.merges, record_merge), (message.unlinked, undo_merge)):
+            for merge in merges:
+                record(session, merge.prior.identity, merge.surviving.identity, message.source, message.written_at)
+        for patient, demographics in message.updates:
+            problems += record_update(session, patient, demographics, message.update_source, message.written_at)
         for content in message.contents:
             refused, not_needed = _record(session, content, message, settings)
             problems += refused
@@ -206,11 +227,9 @@ def parse_message(text: str, settings: Settings) -> ClinicalMessage:
     except (hl7.HL7Exception, KeyError, IndexError, ValueError, AssertionError) as error:
         raise RejectedMessageError(f"the message cannot be parsed: {error}") from error
     kind, trigger = component(header, 9, 0), component(header, 9, 1)
-    is_adt = kind == "ADT" and trigger in ADT_TRIGGERS | MERGE_TRIGGERS
+    is_adt = kind == "ADT" and trigger in ALL_ADT_TRIGGERS
     if (kind, trigger) != ("ORU", "R01") and kind not in ORDER_MESSAGES and not is_adt:
-        expected = (
-            f"ORU^R01, {', '.join(sorted(ORDER_MESSAGES))}, ADT^{', ADT^'.join(sorted(ADT_TRIGGERS | MERGE_TRIGGERS))}"
-        )
+        expected = f"ORU^R01, {', '.join(sorted(ORDER_MESSAGES))}, ADT^{', ADT^'.join(sorted(ALL_ADT_TRIGGERS))}"
         raise RejectedMessageError(f"message type {kind}^{trigger} is not supported; expected {expected}")
     control_id = field_text(header, 10)
     if not control_id or len(control_id) > CONTROL_ID_LENGTH:
@@ -225,9 +244,15 @@ def parse_message(text: str, settings: Settings) -> ClinicalMessage:
     if is_adt and trigger in MERGE_TRIGGERS:  # says nothing else: the patient that goes on has messages of its own
         clinical.merges, clinical.problems = merges_of(message, settings)
         return clinical
+    if is_adt and trigger in UNLINK_TRIGGERS:
+        clinical.unlinked, clinical.problems = unlinked_of(message, settings)
+        return clinical
     for patient_segment, segments in _patients(message):
         if is_adt:  # of the patient alone: its results and diagnoses come by their own messages
             segments = []
+            known = patient_of(patient_segment, settings)
+            if trigger in UPDATE_TRIGGERS and known is not None:
+                clinical.updates.append((known, demographics_of(patient_segment)))
         observations = read_observations(segments, component(header, 4, 0), settings)
         orders = orders_of(segments, settings) if kind in ORDER_MESSAGES else None
         clinical.problems += [*observations.problems, *(orders.problems if orders else ())]
@@ -317,10 +342,10 @@ def _patients(message: Any) -> Iterator[tuple[Any, list[Any]]]:
     for segment in message:
         name = str(segment[0])
         if name == "PID":
-            if belonging:
+            if current is not None or belonging:
                 yield current, belonging
             current, belonging = segment, []
         elif name in ("ORC", "TQ1", "OBR", "OBX", "SPM", "DG1", "RXO", "RXE", "RXD", "RXG", "RXA"):
             belonging.append(segment)
-    if belonging:
+    if current is not None or belonging:  # an update of a patient has no other segment
         yield current, belonging

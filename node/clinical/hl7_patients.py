@@ -1,6 +1,6 @@
-"""Patients in HL7 v2 messages: their identifiers (PID-3), and merges of two of them (PID with MRG).
+"""Patients in HL7 v2 messages: identifiers (PID-3), merges of two of them (PID with MRG), and the end of a merge.
 
-Source: HL7 v2.5.1 sections 3.3.18, 3.3.40 (A18, A40), 3.4.9 (MRG).
+Source: HL7 v2.5.1 sections 3.3.18, 3.3.34, 3.3.37, 3.3.40 (A18, A34, A37, A40), 3.4.9 (MRG).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from node.clinical.hl7_fields import component_of, field_text
 
 # The same as A18 and A40 to this program: the identifier of MRG-1 is retired, that of PID-3 goes on.
 MERGE_TRIGGERS = frozenset({"A18", "A34", "A40"})
+UNLINK_TRIGGERS = frozenset({"A37"})  # two PID segments: what was linked or merged is of two persons after all
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,20 @@ class Patient:
     patient_id: str
     issuer: str
     birth_date: str = ""
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Patient ID and issuer."""
+        return self.patient_id, self.issuer
+
+
+@dataclass(frozen=True)
+class Demographics:
+    """Name (PID-5, family and given), birth date (PID-7) and sex (PID-8) as stated; empty where they are not."""
+
+    name: str
+    birth_date: str
+    sex: str
 
 
 @dataclass(frozen=True)
@@ -91,3 +106,20 @@ def merges_of(segments: Iterable[Any], settings: Settings) -> tuple[list[Merge],
     if not merges and not problems:
         problems.append("expected a merge of two patient identifiers (PID-3 and MRG-1), found none")
     return merges, problems
+
+
+def unlinked_of(segments: Iterable[Any], settings: Settings) -> tuple[list[Merge], list[str]]:
+    """Return the two patients of an unlink message, and a sentence where they are not stated.
+
+    Parameters
+    ----------
+    segments : iterable of hl7.Segment
+        With two PID segments.
+    settings : Settings
+        Issuer of the site.
+    """
+    pids = [segment for segment in segments if str(segment[0]) == "PID"]
+    patients = [patient for pid in pids if (patient := patient_of(pid, settings)) is not None]
+    if len(patients) != 2 or patients[0].patient_id == patients[1].patient_id:
+        return [], [f"expected two patient identifiers to unlink (two PID-3), found {len(patients)}"]
+    return [Merge(*patients)], []

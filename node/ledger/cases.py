@@ -17,6 +17,7 @@ from config.errors import InputError
 from config.messages import stored as messages
 from config.messages.message import Message, message
 from node.ledger.database import insert_new, now_utc
+from node.ledger.persons import other_identities
 from node.ledger.state_counts import count_states
 from node.ledger.tables import Case, CaseEvent, Instance
 
@@ -158,6 +159,8 @@ def schedule_assessment(session: Session, study_instance_uid: str, when: datetim
 def schedule_patient(session: Session, patient_id: str, issuer: str = "") -> int:
     """Have all cases of a patient assessed: a fact, or a contour in another study, has changed.
 
+    Those under other identifiers of the same person count, too: after a merge the facts of all of them may be used.
+
     Parameters
     ----------
     issuer : str
@@ -169,10 +172,13 @@ def schedule_patient(session: Session, patient_id: str, issuer: str = "") -> int
         Number of cases.
     """
     # All cases, reported ones too: a new EBV DNA result or a corrected contour leads to a new report.
-    query = update(Case).where(Case.patient_id == patient_id)
-    if issuer:
-        query = query.where(Case.issuer.in_([issuer, ""]))
-    return int(session.execute(query.values(assess_after=now_utc())).rowcount)  # type: ignore[attr-defined]
+    n_cases = 0
+    for each_id, each_issuer in ((patient_id, issuer), *other_identities(session, patient_id, issuer)):
+        query = update(Case).where(Case.patient_id == each_id)
+        if each_issuer:
+            query = query.where(Case.issuer.in_([each_issuer, ""]))
+        n_cases += session.execute(query.values(assess_after=now_utc())).rowcount  # type: ignore[attr-defined]
+    return n_cases
 
 
 def record_arrival(session: Session, modality: str, study_instance_uid: str, patient_id: str, issuer: str) -> None:

@@ -32,6 +32,7 @@ from node.cases.clinical_facts import (
 from node.cases.diagnosis import read_diagnosis
 from node.cases.ebv_dna import is_in_iu
 from node.ledger.database import now_utc
+from node.ledger.persons import Identity
 from node.ledger.tables import ClinicalFact
 
 NAMES = ("ebv_dna", "diagnosis", "stage", "birth_date", "treatment_start", "prior_treatment")
@@ -170,7 +171,9 @@ def withdraw_fact(
     return len(rows)
 
 
-def facts_of(session: Session, patient_id: str, issuer: str = "", cutoff: Cutoff | None = None) -> ClinicalFacts:
+def facts_of(
+    session: Session, patient_id: str, issuer: str = "", cutoff: Cutoff | None = None, also: Sequence[Identity] = ()
+) -> ClinicalFacts:
     """Return the current facts of a patient.
 
     Parameters
@@ -179,6 +182,8 @@ def facts_of(session: Session, patient_id: str, issuer: str = "", cutoff: Cutoff
         Issuer of the Patient ID. Facts without an issuer count for any; an empty `issuer` gets those of every issuer.
     cutoff : Cutoff, optional
         Of a frozen report; what it excludes is among `later`.
+    also : sequence of (str, str)
+        Other identifiers of the same person whose facts count like those of the first.
 
     Returns
     -------
@@ -186,6 +191,10 @@ def facts_of(session: Session, patient_id: str, issuer: str = "", cutoff: Cutoff
         Without rows every field is None or empty; withdrawn rows never count.
     """
     rows = _rows(session, patient_id, issuer)
+    own_issuers = tuple(sorted({row.issuer for row in rows if row.issuer}))
+    for identity in also:
+        rows += _rows(session, *identity)
+    rows.sort(key=lambda row: row.id)
     later = [row for row in rows if cutoff is not None and cutoff.excludes(row)]
     used = [row for row in rows if row not in later]
     current = {name: _current(name, [row for row in used if row.name == name]) for name in NAMES}
@@ -207,7 +216,7 @@ def facts_of(session: Session, patient_id: str, issuer: str = "", cutoff: Cutoff
         ),
         treatment_starts=tuple(_date_fact(row) for row in current["treatment_start"]),
         later=tuple(_later(row) for row in later),
-        issuers=tuple(sorted({row.issuer for row in rows if row.issuer})),
+        issuers=own_issuers,
     )
 
 
@@ -229,6 +238,24 @@ def current_rows(session: Session, patient_id: str, issuer: str = "") -> list[Cl
     """
     rows = _rows(session, patient_id, issuer)
     return [row for name in NAMES for row in _current(name, [row for row in rows if row.name == name])]
+
+
+def facts_beyond(session: Session, own: Identity, others: Sequence[Identity]) -> list[Identity]:
+    """Return those of other identifiers under which something is recorded that is not recorded under the own one.
+
+    Parameters
+    ----------
+    own : (str, str)
+        Patient ID and issuer.
+    others : sequence of (str, str)
+        Further identifiers of the same person.
+    """
+    known = [(row.name, row.value, row.observed_on) for row in current_rows(session, *own)]
+    return [
+        other
+        for other in others
+        if any((row.name, row.value, row.observed_on) not in known for row in current_rows(session, *other))
+    ]
 
 
 def history_of(session: Session, patient_id: str, issuer: str = "") -> list[ClinicalFact]:
@@ -274,6 +301,8 @@ def _current(name: str, rows: Sequence[ClinicalFact]) -> list[ClinicalFact]:
         return (clinical or stages)[-1:]
     if name == "diagnosis":
         return _diagnoses(rows)
+    if name == "birth_date":  # an update of a patient may overtake another one
+        return _last_of_each(rows)
     if name not in ("ebv_dna", "treatment_start"):
         return list(rows[-1:])
     if name == "ebv_dna":

@@ -15,7 +15,8 @@ from config.errors import InputError
 from config.indication.vocabulary import TreatmentArm
 from node.cases.follow_up import NAMES, REGIMEN, FollowUp
 from node.ledger.database import now_utc
-from node.ledger.tables import Case, FollowUpFact, Report
+from node.ledger.persons import cases_of_person
+from node.ledger.tables import FollowUpFact, Report
 
 
 def record_follow_up(
@@ -157,12 +158,11 @@ def has_report(session: Session, patient_id: str, issuer: str = "") -> bool:
     Parameters
     ----------
     patient_id, issuer : str
-        As in the images; an empty issuer, and one that the images do not have, match any.
+        As in the images, or another identifier of the person; an empty issuer, and one that the images do not have,
+        match any.
     """
-    query = select(Report).join(Case, Case.study_instance_uid == Report.study_instance_uid)
-    query = query.where(Case.patient_id == patient_id.strip())
-    if issuer:
-        query = query.where(Case.issuer.in_((issuer, "")))
+    studies = [case.study_instance_uid for case in cases_of_person(session, patient_id.strip(), issuer)]
+    query = select(Report).where(Report.study_instance_uid.in_(studies))
     # In Python: the two databases search JSON in different ways.
     return any(report.result.get("scenarios") for report in session.scalars(query))
 

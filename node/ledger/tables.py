@@ -472,8 +472,13 @@ class PatientMerge(Base):
     patient_id: Mapped[str]
     issuer: Mapped[str]
     source: Mapped[str]
+    stated_at: Mapped[datetime | None]  # when the sender wrote it: orders the messages about two identifiers
     recorded_at: Mapped[datetime]
-    __table_args__ = (Index("ix_patient_merges_prior", "prior_patient_id"),)
+    undone_at: Mapped[datetime | None]  # the two are not of one person, or the prior one is in use again
+    __table_args__ = (
+        Index("ix_patient_merges_prior", "prior_patient_id"),
+        Index("ix_patient_merges_surviving", "patient_id"),
+    )
 
 
 class StateCount(Base):

@@ -72,8 +72,8 @@ REASONS: dict[str, Reason] = {
     "patient_merged": _r(
         "The patient was merged",
         "患者已合并",
-        "Confirm that images and facts are of this patient, or send the study again under the new Patient ID.",
-        "确认图像与资料属于该患者, 或以新患者编号重发该检查。",
+        "Confirm that both are of one person: then the facts of both count. Otherwise the hospital undoes the merge.",
+        "确认两者为同一人: 此后两者的资料均计入。若非同一人, 由医院撤销合并。",
     ),
     "identity_mismatch": _r(
         "Patient identities differ",

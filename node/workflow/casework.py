@@ -45,11 +45,11 @@ from node.ledger.instances import (
     quarantined_of_case,
     related_instances,
 )
-from node.ledger.merges import merge_of
 from node.ledger.reports import current_report
 from node.ledger.tables import Case, Instance, Report
 from node.store.pixel_digests import pixel_digests
 from node.workflow.frozen_reports import facts_for_case, is_left_frozen, record_later_facts
+from node.workflow.merged_patients import MergedPatient, merged_patient
 from node.workflow.outward_acts import HELD_BY_PERSON
 from node.workflow.withdrawal import WITHDRAWN, keeps_withdrawn, reason_of, take_back
 
@@ -213,16 +213,18 @@ def gather_inputs(session: Session, settings: Settings, case: Case, by_person: b
     """
     character_sets = settings.node.character_sets
 
+    merged = merged_patient(session, case)
+
     def stored_instance(row: Instance) -> StoredInstance:
-        header = with_character_set(row.header, character_sets.get(row.calling_ae))
+        header = merged.header(row, with_character_set(row.header, character_sets.get(row.calling_ae)), case)
         return StoredInstance(row.sop_instance_uid, row.digest, row.received_at, header)
 
     study = case.study_instance_uid
     stored = instances_of_study(session, study)
     related = related_instances(session, stored, case.patient_id, case.issuer)
+    related = list({row.sop_instance_uid: row for row in (*related, *merged.related(session))}.values())
     image = next((row.header for row in stored if row.modality == MR_MODALITY), {})
-    known = facts_for_case(session, settings, case, image, by_person)
-    merge = merge_of(session, case.patient_id, case.issuer)
+    known = facts_for_case(session, settings, case, image, by_person, merged)
     return CaseInputs(
         study_instance_uid=study,
         images=tuple(stored_instance(row) for row in stored),
@@ -231,14 +233,14 @@ def gather_inputs(session: Session, settings: Settings, case: Case, by_person: b
         related=tuple(stored_instance(row) for row in related),
         facts=known.facts,
         assignments=case.assignments,
-        quarantined=_quarantined_files(session, study, related),
+        quarantined=_quarantined_files(session, study, related, merged),
         # Of a study without a stored instance: when the first object that could not be read arrived.
         last_instance_at=max((row.received_at for row in stored), default=case.last_instance_at),
         character_set=next(
             (character_sets[row.calling_ae] for row in stored if row.calling_ae in character_sets), None
         ),
         hold=case.hold,
-        merged_into=merge.patient_id if merge is not None else None,
+        merge_question=merged.question_for(known.freeze),
         freeze=known.freeze,
         facts_until=known.until,
         confirmations=case.confirmations,
@@ -247,11 +249,12 @@ def gather_inputs(session: Session, settings: Settings, case: Case, by_person: b
 
 
 def _quarantined_files(
-    session: Session, study_instance_uid: str, related: Sequence[Instance]
+    session: Session, study_instance_uid: str, related: Sequence[Instance], merged: MergedPatient
 ) -> tuple[QuarantinedFile, ...]:
     files = [
         QuarantinedFile(row.code, row.text, row.sop_instance_uid, differences=tuple(row.differences))
         for row in quarantined_of_case(session, study_instance_uid, related)
+        if not merged.is_same_object(row.differences)
     ]
     # An association that sent parts of one study only sent the objects without a readable study for it, too.
     files += [

@@ -20,6 +20,7 @@ from node.cases.fact_choice import choose_start
 from node.cases.follow_up import DiseaseFreeSurvival, FollowUp
 from node.ledger.facts import facts_of
 from node.ledger.follow_up import all_follow_up, follow_up_from
+from node.ledger.persons import other_identities
 from node.ledger.tables import Case, FollowUpFact, Report
 
 # Why a patient of the bundle is not evaluated; in the order in which they are found.
@@ -111,7 +112,11 @@ def reported_patients(session: Session, bundle_digest: str) -> ReportedPatients:
     for (patient_id, issuer), reports in _reports_by_patient(session).items():
         is_own = any(report.bundle_digest == bundle_digest for report in reports)
         n_reported += is_own
-        known = follow_up_from(_of_issuer(follow_up.get(patient_id, ()), issuer))
+        rows = _of_issuer(follow_up.get(patient_id, ()), issuer)
+        # What a hospital sends after a merge has the surviving identifier.
+        for other in other_identities(session, patient_id, issuer) if follow_up else ():
+            rows += _of_issuer(follow_up.get(other[0], ()), other[1])
+        known = follow_up_from(sorted(rows, key=lambda row: row.id))
         start = _start(session, patient_id, issuer, known)
         if start is None:
             left_out[NO_START] += is_own

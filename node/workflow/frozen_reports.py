@@ -21,6 +21,7 @@ from node.ledger.database import now_utc
 from node.ledger.facts import Cutoff, facts_of
 from node.ledger.reports import has_answer, is_withdrawal, latest_without_withdrawals, reports_of
 from node.ledger.tables import Case, Job, Report
+from node.workflow.merged_patients import NOT_MERGED, MergedPatient
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,12 @@ class KnownFacts:
 
 
 def facts_for_case(
-    session: Session, settings: Settings, case: Case, header: Mapping[str, Any], by_person: bool
+    session: Session,
+    settings: Settings,
+    case: Case,
+    header: Mapping[str, Any],
+    by_person: bool,
+    merged: MergedPatient = NOT_MERGED,
 ) -> KnownFacts:
     """Read the facts that count for a case.
 
@@ -59,13 +65,15 @@ def facts_for_case(
         Of any image of the study.
     by_person : bool
         Whether a person asked for a new revision: then all facts count.
+    merged : MergedPatient
+        Other identifiers of the patient whose facts count.
 
     Returns
     -------
     KnownFacts
         Without a current report that has a result, nothing is frozen.
     """
-    facts = facts_of(session, case.patient_id, case.issuer)
+    facts = facts_of(session, case.patient_id, case.issuer, also=merged.also)
     reports = reports_of(session, case.study_instance_uid)
     # Refusals are no results: whatever cures them counts at any time. A withdrawal leaves frozen what it withdraws: the
     # answer that takes its place is of the same facts.
@@ -82,7 +90,9 @@ def facts_for_case(
         return KnownFacts(facts)
     until = _facts_until(session, case, current)
     cutoff = Cutoff(until, freeze.since, freeze.was_reported)
-    return KnownFacts(facts_of(session, case.patient_id, case.issuer, cutoff), freeze, until)
+    # A merge that was confirmed later brings no fact into what was used.
+    also = merged.also if merged.confirmed_at is not None and merged.confirmed_at <= until else ()
+    return KnownFacts(facts_of(session, case.patient_id, case.issuer, cutoff, also), freeze, until)
 
 
 def record_later_facts(session: Session, case: Case, assessment: Assessment) -> None:
