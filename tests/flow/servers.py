@@ -92,10 +92,13 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, node_port: int, dicom_port: int, routes: bool = True) -> Iterator[Orthanc]:
+def orthanc(
+    folder: Path, node_port: int, dicom_port: int, routes: bool = True, plugins: tuple[str, ...] = ()
+) -> Iterator[Orthanc]:
     """Orthanc as the hospital's PACS: it routes every stable MR study to the node, spoken to on loopback only.
 
     routes : False: it keeps what it has until it is asked.
+    plugins : files.
     """
     program = peer("Orthanc", "orthanc")
     http_port = free_port()
@@ -124,7 +127,7 @@ def orthanc(folder: Path, node_port: int, dicom_port: int, routes: bool = True) 
         "IndexDirectory": store,
         "StableAge": 2,
         "LuaScripts": [str(folder / "route.lua")] if routes else [],
-        "Plugins": [],
+        "Plugins": list(plugins),
         "DicomModalities": {"cptdn": node},
     }
     (folder / "orthanc.json").write_text(json.dumps(configuration))
