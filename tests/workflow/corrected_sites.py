@@ -6,11 +6,13 @@ What a study should show is kept here beside the program: the facts, contour and
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -41,6 +43,8 @@ from node.workflow.withdrawal import withdraw_study
 from tests.cases.case_headers import CE_T1W, T1W, T2W, roi, series, structure_set
 from tests.clinical.fhir_store import FhirStore
 from tests.clinical.hl7_receiver import Chart, Receiver, lose_the_answer, receiver, reject
+from tests.flow.program import wait_for
+from tests.peers import PROJECT
 from tests.workflow.scenes import DRAWN
 
 COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
@@ -78,21 +82,20 @@ allow_demonstration = true
 """
 
 
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.workflow.killed_worker"])
+class Worker:
+    """A process that does all work of a site; forked from one that has loaded the modules."""
 
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
 
-def start_worker(config: Path) -> Any:
-    """Start a process that does all work of a site; the fork server has loaded its modules."""
-    process = _CONTEXT.Process(target=_work, args=(str(config), os.getpid()), daemon=True)
-    process.start()
-    return process
+    def is_alive(self) -> bool:
+        return Path(f"/proc/{self.pid}").exists()
 
-
-def _work(config: str, owner: int) -> None:
-    from tests.workflow.killed_worker import work
-
-    work(config, owner)
+    def kill(self) -> None:
+        """End it by SIGKILL, wherever it is, and wait until it is gone."""
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        wait_for(lambda: not self.is_alive(), 30, lambda: f"process {self.pid} is still there")
 
 
 @dataclass
@@ -128,8 +131,16 @@ class CorrectedSite:
     pacs: SmallPacs
     fhir: FhirStore
     his: Receiver
+    nursery: subprocess.Popen[str]
     studies: list[Told] = field(default_factory=list)
     n_contours: int = 0
+
+    def start_worker(self) -> Worker:
+        assert self.nursery.stdin is not None
+        assert self.nursery.stdout is not None
+        self.nursery.stdin.write(f"{self.config}\n")
+        self.nursery.stdin.flush()
+        return Worker(int(self.nursery.stdout.readline()))
 
     # --- what happens ---
 
@@ -344,6 +355,10 @@ def corrected_site(
         settings = load_settings(config)
         ledger = open_ledger(settings.ledger.url or "")
         StudyStore(settings.storage.root, 0).prepare()
-        yield CorrectedSite(config, settings, ledger, pacs, fhir, his)
+        command = [sys.executable, "-m", "tests.workflow.killed_worker"]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT
+        ) as nursery:
+            yield CorrectedSite(config, settings, ledger, pacs, fhir, his, nursery)
         ledger.close()
     fhir.stop()

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import sys
 import time
 import traceback
 from dataclasses import replace
@@ -44,8 +46,20 @@ COMPREHENSIVE_3D_SR = "1.2.840.10008.5.1.4.1.1.88.34"
 LEASE = timedelta(seconds=60)
 
 
+def main() -> None:
+    """Fork a worker for each line of the standard input, which is a configuration file; print its process id."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    while config := sys.stdin.readline().strip():
+        owner = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            work(config, owner)
+            os._exit(0)
+        print(pid, flush=True)
+
+
 def work(config: str, owner: int) -> None:
-    """Work until the process is killed, or the test that has started it is gone."""
+    """Work until the process is killed, or the one that it was forked from is gone."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     settings = load_settings(Path(config))
     context = StandIn(settings, name=f"killed:{os.getpid()}")
@@ -158,3 +172,7 @@ def _reference(sop_instance_uid: str) -> Dataset:
     item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = COMPREHENSIVE_3D_SR, sop_instance_uid
     series.SeriesInstanceUID, series.ReferencedSOPSequence = series_uid_of(sop_instance_uid), [item]
     return series
+
+
+if __name__ == "__main__":
+    main()
