@@ -12,9 +12,15 @@ EARLIER = {"agreement": 0.891, "firm": 0.381, "wrong_of_firm": 0.037, "coverage"
 NOW = {
     **EARLIER, "abstention": 0.619, "grossly_wrong_of_firm": 0.012, "answered_at_2_percent_wrong": 0.108,
     "wrong_by_share_answered": {"0.7": 0.0886, "1.0": 0.1615},
+    "interval": {
+        "true_scores": {"median_half_width": 0.0686, "coverage": 1.0, "abstention": 0.187, "wrong_of_firm": None},
+    },
     "with_stability": {
-        "n": 500, "abstention": 0.643, "wrong_of_firm": None, "grossly_wrong_of_firm": None, "unstable_of_firm": 0.04,
-        "wrong_of_firm_without": 0.037,
+        "n": 2000, "abstention": 0.643, "wrong_of_firm": None, "grossly_wrong_of_firm": None, "unstable_of_firm": 0.04,
+        "every": {
+            "n": 500, "stable": 0.672, "wrong_of_stable": 0.074, "wrong_of_unstable": 0.323,
+            "wrong_by_share_answered": {"0.7": 0.0743, "1.0": 0.156},
+        },
     },
 }  # fmt: skip
 
@@ -27,7 +33,8 @@ def printed(capsys: pytest.CaptureFixture[str], truth: dict[str, Any]) -> str:
 
 def test_abstention_wrong_answers_and_the_curve_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     text = printed(capsys, NOW)
-    for figure in ("phantoms test", "0.619", "0.037", "0.108", "0.089", "0.162", "0.643", "0.040"):
+    for figure in ("phantoms test", "0.619", "0.037", "0.108", "0.089", "0.162", "0.643", "0.040", "0.672", "0.323",
+                   "true scores", "0.187", "stable first (of 500)", "0.156"):  # fmt: skip
         assert figure in text
 
 
@@ -37,6 +44,7 @@ def test_a_manifest_of_an_earlier_version_has_dashes(capsys: pytest.CaptureFixtu
     assert " - " in text
     assert "risk-coverage" not in text
     assert "hold when contour" not in text
+    assert "interval of the difference" not in text
 
 
 def test_without_phantoms_nothing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from workers.scores.ensemble import score_by_ensemble
 from workers.scores.multitask_network import MultitaskNetwork, ScoresArchitecture
 from workers.scores.scoring import score
 from workers.stability.moved_contour import with_moved_contour
-from workers.stability.variants import VariantKind, VariantScores, variant_scores
+from workers.stability.variants import DrawnStudy, VariantKind, VariantScores, variant_scores
 
 ROLES = tuple(role.value for role in SeriesRole)
 SPACING_MM = 0.8
@@ -67,8 +67,13 @@ def deep_features(patches: dict[str, Float32Array], member: RandomMember) -> dic
     }
 
 
+def drawn(patches: dict[str, Float32Array], members: list[RandomMember]) -> DrawnStudy:
+    return DrawnStudy(patches, [deep_features(patches, member) for member in members])
+
+
 def scored(patches: dict[str, Float32Array], members: list[RandomMember]) -> VariantScores:
-    return variant_scores(patches, [deep_features(patches, member) for member in members], members, SPACING_MM, "cpu")
+    [found] = variant_scores([drawn(patches, members)], members, SPACING_MM, "cpu")
+    return found
 
 
 def test_each_variant_has_the_numbers_that_it_has_alone(patches: dict[str, Float32Array]) -> None:
@@ -118,6 +123,22 @@ def test_one_slice_fewer_is_the_study_without_that_slice(patches: dict[str, Floa
         alone = {role: deep.features for role, deep in deep_features(fewer, member).items()}
         together = (found.scores.prognostic[0, column], found.scores.predictive[0, column])
         assert together == pytest.approx(score(alone, member.score_network()), abs=1e-7)
+
+
+def test_a_study_has_the_numbers_among_others_that_it_has_alone(patches: dict[str, Float32Array]) -> None:
+    members = [random_member(1), random_member(2)]
+    studies = [
+        patches,
+        {role: bag[:1] for role, bag in patches.items()},
+        {role: bag[1:] for role, bag in patches.items()},
+    ]
+    together = variant_scores([drawn(study, members) for study in studies], members, SPACING_MM, "cpu")
+    assert [len(found.kinds) for found in together] == [6, 3, 6]
+    for study, found in zip(studies, together, strict=True):
+        alone = scored(study, members)
+        assert found.kinds == alone.kinds
+        np.testing.assert_allclose(found.scores.prognostic, alone.scores.prognostic, atol=1e-7)
+        np.testing.assert_allclose(found.scores.predictive, alone.scores.predictive, atol=1e-7)
 
 
 @pytest.mark.parametrize(("row", "expected"), [(2, 0), (0, 2), (1, 2), (3, 2)])

@@ -89,8 +89,11 @@ def test_every_variant_ends_with_a_verified_bundle(phantoms: Path, tmp_path: Pat
     assert set(truth["coverage"]) == {"difference", "ICT+CCRT", "CCRT"}
     assert truth["abstention"] + truth["firm"] == pytest.approx(1)
     assert set(truth["wrong_by_share_answered"]) >= {"0.7", "1.0"}
-    assert truth["with_stability"]["n"] == 24
-    assert truth["with_stability"]["abstention"] >= truth["abstention"]
+    stable = truth["with_stability"]
+    assert (stable["n"], stable["every"]["n"]) == (24, 24)
+    assert stable["abstention"] >= truth["abstention"]
+    assert stable["every"]["wrong_by_share_answered_without"] == truth["wrong_by_share_answered"]
+    assert stable["every"]["wrong_by_share_answered"]["1.0"] == truth["wrong_by_share_answered"]["1.0"]
     assert tested.network_digest == bundle.network_digest
 
 

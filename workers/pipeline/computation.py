@@ -30,7 +30,7 @@ from workers.nomogram.score_error import ScoreError, score_error_of
 from workers.plausibility.contour_alone import require_outside_organs, require_tumour_volume
 from workers.scores.ensemble import score_by_ensemble
 from workers.scores.scoring import score
-from workers.stability.variants import VariantScores, variant_scores
+from workers.stability.variants import DrawnStudy, VariantScores, variant_scores
 from workers.volumes.chosen_series import read_chosen
 from workers.volumes.contour_source import contour_on_series
 from workers.volumes.patches import PATCH_SIZE
@@ -274,13 +274,11 @@ def analyse_study(study: PreparedStudy, bundle: Bundle, device: str, *, with_var
     seconds = {"features": between - begin, "scores": end - between}
     if not with_variants:
         return replace(analysis, seconds=seconds)
-    variants = variant_scores(
+    drawn = DrawnStudy(
         {role.value: series.patches for role, series in study.items()},
         [{role.value: deep[0] for role, deep in member.items()} for member in extracted.deep],
-        bundle.members,
-        bundle.spacing_mm,
-        device,
     )
+    [variants] = variant_scores([drawn], bundle.members, bundle.spacing_mm, device)
     return replace(analysis, variants=variants, seconds={**seconds, "stability": time.perf_counter() - end})
 
 

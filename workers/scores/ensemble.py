@@ -32,6 +32,11 @@ class EnsembleScores:
         """Mean over the members, shape (n,) each."""
         return Scores(self.by_member.prognostic.mean(axis=0), self.by_member.predictive.mean(axis=0))
 
+    @classmethod
+    def joined(cls, blocks: Sequence[EnsembleScores]) -> EnsembleScores:
+        """Return the scores of the patients of all blocks, one block after the other."""
+        return cls(_joined([each.by_member for each in blocks]), _joined([each.without_series for each in blocks]))
+
 
 def score_by_ensemble(
     features: Sequence[Mapping[str, Float32Array]], networks: Sequence[MultitaskNetwork], device: str = "cpu"
@@ -67,3 +72,8 @@ def score_by_ensemble(
 def _stacked(scores: Sequence[Scores]) -> Scores:
     prognostic: FloatArray = np.array([each.prognostic for each in scores])
     return Scores(prognostic, np.array([each.predictive for each in scores]))
+
+
+def _joined(blocks: Sequence[Scores]) -> Scores:
+    prognostic: FloatArray = np.concatenate([each.prognostic for each in blocks], axis=1)
+    return Scores(prognostic, np.concatenate([each.predictive for each in blocks], axis=1))

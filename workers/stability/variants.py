@@ -5,8 +5,8 @@
     slices    in every series one slice fewer: without the one that represents the study, whose place a neighbour takes;
               without the first; without the last. Each member alone
 
-The moved contours of a sequence go through the network together. Fewer slices cost no pass of it: the features of all
-slices were computed when the representative one was chosen.
+The moved contours of a sequence go through the network together, those of several studies too. Fewer slices cost no
+pass of it: the features of all slices were computed when the representative one was chosen.
 """
 
 from __future__ import annotations
@@ -66,23 +66,44 @@ class VariantScores:
     scores: Scores
 
 
-def variant_scores(
-    patches: Mapping[str, Float32Array],
-    as_drawn: Sequence[Mapping[str, DeepFeatures]],
-    members: Sequence[Member],
-    spacing_mm: float,
-    device: str,
-) -> VariantScores:
-    """Score the variants of one study by every member.
+@dataclass(frozen=True)
+class DrawnStudy:
+    """One study with its contour as it was drawn, and what the networks make of it.
 
-    Parameters
+    Attributes
     ----------
     patches : mapping of str to float32, shape (n, 2, 128, 128)
         Of each sequence, on the bundle's grey scale.
-    as_drawn : sequence of mapping of str to DeepFeatures
+    deep : sequence of mapping of str to DeepFeatures
         Of each member by sequence: what was computed for the report.
+    """
+
+    patches: Mapping[str, Float32Array]
+    deep: Sequence[Mapping[str, DeepFeatures]]
+
+    @property
+    def has_several_slices(self) -> bool:
+        """Whether a sequence has a second slice; else none can be left out, and the variant would be the report."""
+        return any(len(bag) > 1 for bag in self.patches.values())
+
+    @property
+    def kinds(self) -> tuple[VariantKind, ...]:
+        """What differs in each variant."""
+        fewer = (VariantKind.SLICES,) * 3 if self.has_several_slices else ()
+        return (VariantKind.MEMBERS, *(VariantKind.CONTOUR for _ in MOVED_MM), *fewer)
+
+
+def variant_scores(
+    studies: Sequence[DrawnStudy], members: Sequence[Member], spacing_mm: float, device: str
+) -> list[VariantScores]:
+    """Score the variants of studies by every member, batched across studies.
+
+    Parameters
+    ----------
+    studies : sequence of DrawnStudy, not empty
+        All with the sequences of the first.
     members : sequence of Member
-        In the same order.
+        In the order of each study's `deep`.
     spacing_mm : float
         Pixel spacing of the patches.
     device : str
@@ -90,38 +111,49 @@ def variant_scores(
 
     Returns
     -------
-    VariantScores
-        The numbers that each variant has alone, up to a last bit of float32.
+    list of VariantScores
+        In the order of the studies; the numbers that each variant has alone, up to a last bit of float32.
     """
     where = str(resolve_device(device))
     moved = {
-        role: [with_moved_contour(bag, distance_mm, spacing_mm) for distance_mm in MOVED_MM]
-        for role, bag in patches.items()
+        role: [
+            with_moved_contour(study.patches[role], distance_mm, spacing_mm)
+            for study in studies
+            for distance_mm in MOVED_MM
+        ]
+        for role in studies[0].patches
     }
-    # With one slice in each series none can be left out, and the variant would be the report itself.
-    several = any(len(bag) > 1 for bag in patches.values())
-    kinds = (
-        VariantKind.MEMBERS,
-        *(VariantKind.CONTOUR for _ in MOVED_MM),
-        *((VariantKind.SLICES,) * 3 if several else ()),
-    )
     by_member = []
-    for member, own in zip(members, as_drawn, strict=True):
+    for number, member in enumerate(members):
         rows = {}
         for role, bags in moved.items():
             network = member.sequence_network(role)
             contours = extract_many([member.patches_on_own_scale(role, bag) for bag in bags], network, where)
-            fewer = [features_without(own[role], row, network) for row in _left_out(own[role])] if several else ()
-            rows[role] = np.stack([own[role].features, *(deep.features for deep in contours), *fewer])
+            pairs = zip(*(iter(contours),) * len(MOVED_MM), strict=True)
+            rows[role] = np.stack([
+                features
+                for study, of_study in zip(studies, pairs, strict=True)
+                for features in _features(study, study.deep[number][role], of_study, network)
+            ])  # fmt: skip
         by_member.append(score_many(rows, member.score_network(), where))
-    scores = Scores(
-        np.array([each.prognostic for each in by_member]), np.array([each.predictive for each in by_member])
+    prognostic, predictive = (
+        np.array(values)
+        for values in ([each.prognostic for each in by_member], [each.predictive for each in by_member])
     )
-    if len(members) > 1:
-        return VariantScores(kinds, scores)
+    ends = np.cumsum([len(study.kinds) for study in studies])[:-1]
+    found = zip(studies, np.split(prognostic, ends, axis=1), np.split(predictive, ends, axis=1), strict=True)
     # The only member, on the contour as it was drawn, is the report itself.
-    return VariantScores(kinds[1:], Scores(scores.prognostic[:, 1:], scores.predictive[:, 1:]))
+    first = 0 if len(members) > 1 else 1
+    return [VariantScores(study.kinds[first:], Scores(p[:, first:], q[:, first:])) for study, p, q in found]
 
 
-def _left_out(deep: DeepFeatures) -> tuple[int, int, int]:
-    return deep.representative_index, 0, len(deep.slice_features) - 1
+def _features(
+    study: DrawnStudy, own: DeepFeatures, contours: Sequence[DeepFeatures], network: SequenceNetwork
+) -> list[Float32Array]:
+    """Return the features of one sequence in each variant, in the order of `DrawnStudy.kinds`."""
+    left_out = (own.representative_index, 0, len(own.slice_features) - 1) if study.has_several_slices else ()
+    return [
+        own.features,
+        *(deep.features for deep in contours),
+        *(features_without(own, row, network) for row in left_out),
+    ]

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from config.arrays import Float32Array, FloatArray
 from workers.bundles.bundle import Bundle
 from workers.features.extraction import extract_many, resolve_device
 from workers.nomogram.score_error import ScoreError, score_error_of
-from workers.scores.ensemble import score_by_ensemble
+from workers.scores.ensemble import EnsembleScores, score_by_ensemble
 from workers.scores.multitask_network import SEQUENCES
 from workers.scores.scoring import Scores
+from workers.stability.variants import DrawnStudy
 from workers.training.patch_store import PatientPatches
 
 PATIENTS_AT_ONCE = 64
@@ -42,8 +44,31 @@ class PatientScores:
     feature_distances: Mapping[str, FloatArray]
 
 
+@dataclass(frozen=True)
+class ScoredBlock:
+    """Some consecutive patients of a cohort, with what was computed from their patches.
+
+    Attributes
+    ----------
+    rows : slice
+        Of the cohort.
+    studies : sequence of DrawnStudy
+        One for each patient.
+    scores : EnsembleScores
+        Of these patients, in their order.
+    """
+
+    rows: slice
+    studies: Sequence[DrawnStudy]
+    scores: EnsembleScores
+
+
 def score_patches(
-    bundle: Bundle, patient_ids: Sequence[str], read: Callable[[str], PatientPatches], device: str = "cpu"
+    bundle: Bundle,
+    patient_ids: Sequence[str],
+    read: Callable[[str], PatientPatches],
+    device: str = "cpu",
+    visit: Callable[[ScoredBlock], None] = lambda block: None,
 ) -> PatientScores:
     """Score patients from their patches, a block at a time.
 
@@ -57,24 +82,53 @@ def score_patches(
         patient_id -> patches by role, uint8 (0..255) or floats in 0..1, on the bundle's grey scale.
     device : str
         As in the settings.
+    visit : callable
+        Called with each block; what it does not keep is given up, since patches and the features of all slices of a
+        whole cohort do not fit in the memory of a small machine.
     """
     where = resolve_device(device)
+    networks = [member.score_network() for member in bundle.members]
     features: list[dict[str, list[Float32Array]]] = [{role: [] for role in SEQUENCES} for _ in bundle.members]
-    # In blocks: the patches of a whole cohort do not fit in the memory of a small machine.
+    blocks: list[EnsembleScores] = []
     for start in range(0, len(patient_ids), PATIENTS_AT_ONCE):
-        bags = [read(patient_id) for patient_id in patient_ids[start : start + PATIENTS_AT_ONCE]]
-        for member, by_role in zip(bundle.members, features, strict=True):
+        rows = slice(start, min(start + PATIENTS_AT_ONCE, len(patient_ids)))
+        studies = _drawn_studies(bundle, [read(patient_id) for patient_id in patient_ids[rows]], where)
+        own = [
+            {role: np.stack([study.deep[number][role].features for study in studies]) for role in SEQUENCES}
+            for number in range(len(networks))
+        ]
+        for by_role, of_block in zip(features, own, strict=True):
             for role in SEQUENCES:
-                patches = [member.patches_on_own_scale(role, unit_patches(bag[role])) for bag in bags]
-                deep = extract_many(patches, member.sequence_network(role), where)
-                by_role[role] += [patient.features for patient in deep]
-    rows = [{role: np.stack(of_role) for role, of_role in by_role.items()} for by_role in features]
-    scores = score_by_ensemble(rows, [member.score_network() for member in bundle.members], str(where))
+                by_role[role].append(of_block[role])
+        blocks.append(score_by_ensemble(own, networks, str(where)))
+        visit(ScoredBlock(rows, studies, blocks[-1]))
+    scores = EnsembleScores.joined(blocks)
+    whole = [{role: np.concatenate(of_role) for role, of_role in by_role.items()} for by_role in features]
     distances = {
-        role: np.array([bundle.feature_distance(role, own) for own in zip(*(m[role] for m in rows), strict=True)])
+        role: np.array([bundle.feature_distance(role, own) for own in zip(*(m[role] for m in whole), strict=True)])
         for role in SEQUENCES
     }
     return PatientScores(scores.mean, score_error_of(scores), scores.by_member, distances)
+
+
+def _drawn_studies(bundle: Bundle, saved: Sequence[PatientPatches], where: torch.device) -> list[DrawnStudy]:
+    """Compute the features of every slice of some patients by every member, each sequence in one call."""
+    bags = [{role: unit_patches(patient[role]) for role in SEQUENCES} for patient in saved]
+    by_member = [
+        {
+            role: extract_many(
+                [member.patches_on_own_scale(role, patient[role]) for patient in bags],
+                member.sequence_network(role),
+                where,
+            )
+            for role in SEQUENCES
+        }
+        for member in bundle.members
+    ]
+    return [
+        DrawnStudy(patient, [{role: member[role][number] for role in SEQUENCES} for member in by_member])
+        for number, patient in enumerate(bags)
+    ]
 
 
 def unit_patches(bag: NDArray[np.generic]) -> Float32Array:

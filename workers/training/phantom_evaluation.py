@@ -13,24 +13,28 @@ import numpy as np
 from config.arrays import FloatArray
 from config.decision_policy import DecisionPolicy
 from config.errors import InputError
-from config.indication.conventions import displayed_difference
 from config.indication.vocabulary import TreatmentArm
 from workers.bundles.bundle import Bundle
 from workers.bundles.packing import pack_bundle
 from workers.nomogram.model import CoxNomogram
-from workers.nomogram.result import NomogramResult
 from workers.nomogram.score_error import ScoreError
-from workers.survival.cohort import EBV, read_cohort
+from workers.survival.cohort import EBV, Cohort, read_cohort
 from workers.survival.covariates import PatientCovariates
-from workers.training.ensemble_scores import score_patches
+from workers.training.ensemble_scores import PatientScores, score_patches
+from workers.training.interval_parts import interval_parts
 from workers.training.model_evaluation import c_index, linear_predictor, survival_as_treated
 from workers.training.patch_store import saved_patch_reader
-from workers.training.patient_stability import PatchReader, covariates_of, held_share
-from workers.validation.abstention import answers_against_truth, firm_answers, share_of, wrong_answers
+from workers.training.patient_stability import CohortStability, stability_figures
+from workers.validation.abstention import (
+    answers_against_truth,
+    certainty,
+    displayed_answers,
+    firm_answers,
+    wrong_answers,
+)
 from workers.validation.unseen_performance import unseen_performance
 
 CLEAR_BENEFIT = 0.05
-STABILITY_PHANTOMS = 500  # every firm answer among these is computed again 30 times
 TRUTH_MONTHS = 60  # horizon of the true DFS in truth.csv
 
 
@@ -51,11 +55,27 @@ def phantom_metrics(bundle: Bundle, folder: Path) -> dict[str, Any]:
         their latents; `against_truth`.
     """
     cohort = read_cohort(folder / "cohort.csv", need_scores=False)
+    policy = DecisionPolicy.of(bundle.nomogram.indication)
+    stability = CohortStability(bundle, cohort.column("age_years"), cohort.column(EBV), float(TRUTH_MONTHS), policy)
     read = saved_patch_reader(folder / "patches")
-    scored = score_patches(bundle, cohort.patient_ids, read)
-    truth = read_truth(folder / "truth.csv", cohort.patient_ids)
+    scored = score_patches(bundle, cohort.patient_ids, read, visit=stability.visit)
+    return figures_of(bundle, cohort, scored, stability, read_truth(folder / "truth.csv", cohort.patient_ids))
+
+
+def figures_of(
+    bundle: Bundle,
+    cohort: Cohort,
+    scored: PatientScores,
+    stability: CohortStability,
+    truth: Mapping[str, FloatArray],
+) -> dict[str, Any]:
+    """Return the figures of `phantom_metrics` from the scores of the cohort, its recomputed answers and its truth."""
     outcome, nomogram, scores = cohort.outcome("dfs"), bundle.nomogram, scored.mean
     covariates = PatientCovariates(cohort.column("age_years"), cohort.column(EBV), scores.prognostic, scores.predictive)
+    true_ict, true_ccrt = truth["dfs_60_ict_ccrt"], truth["dfs_60_ccrt"]
+    result = nomogram.score(covariates, (float(TRUTH_MONTHS),), score_error=scored.error)
+    answers = displayed_answers(result)
+    threshold = stability.policy.threshold
     return {
         **unseen_performance(
             linear_predictor(cohort, scores, nomogram),
@@ -72,42 +92,16 @@ def phantom_metrics(bundle: Bundle, folder: Path) -> dict[str, Any]:
             for role, distances in scored.feature_distances.items()
         },
         "against_truth": {
-            **against_truth(nomogram, covariates, scored.error, truth["dfs_60_ict_ccrt"], truth["dfs_60_ccrt"]),
-            "with_stability": _with_stability(bundle, cohort.patient_ids, read, covariates, scored.error, truth),
+            **against_truth(nomogram, covariates, scored.error, true_ict, true_ccrt),
+            "interval": interval_parts(nomogram, covariates, scored.error, truth, float(TRUTH_MONTHS)),
+            "with_stability": stability_figures(
+                stability.counts,
+                firm_answers(*answers, threshold),
+                *wrong_answers(answers[0], true_ict - true_ccrt, threshold),
+                certainty(*answers, threshold),
+                stability.policy.stability_share,
+            ),
         },
-    }
-
-
-def _with_stability(
-    bundle: Bundle,
-    patient_ids: Sequence[str],
-    read: PatchReader,
-    covariates: PatientCovariates,
-    error: ScoreError | None,
-    truth: Mapping[str, FloatArray],
-) -> dict[str, Any]:
-    """Return what `against_truth` does of firm answers, of those alone that are stable, too: of the first phantoms."""
-    policy = DecisionPolicy.of(bundle.nomogram.indication)
-    result = bundle.nomogram.score(covariates, (float(TRUTH_MONTHS),), score_error=error)
-    difference, low, high = displayed_answers(result)
-    n = min(len(patient_ids), STABILITY_PHANTOMS)
-    firm = firm_answers(difference, low, high, policy.threshold)[:n]
-    wrong, grossly = wrong_answers(difference, truth["dfs_60_ict_ccrt"] - truth["dfs_60_ccrt"], policy.threshold)
-    # Of the others the answer is "no reliable difference" whatever their stability is.
-    held = {
-        row: held_share(bundle, read(patient_ids[row]), covariates_of(covariates, row), float(TRUTH_MONTHS), policy)
-        for row in np.flatnonzero(firm).tolist()
-    }
-    stable = np.array([held.get(row, 0.0) >= policy.stability_share for row in range(n)], dtype=np.bool_)
-    return {
-        "n": n,
-        "minimum_share": policy.stability_share,
-        "abstention": round(float(np.mean(~stable)), 4),
-        "wrong_of_firm": share_of(wrong[:n][stable]),
-        "grossly_wrong_of_firm": share_of(grossly[:n][stable]),
-        "unstable_of_firm": share_of(~stable[firm]),
-        # Of the same phantoms, to compare with.
-        "wrong_of_firm_without": share_of(wrong[:n][firm]),
     }
 
 
@@ -156,13 +150,6 @@ def against_truth(
         **answers_against_truth(difference, low, high, true, threshold),
         "rmse_difference": round(float(np.sqrt(np.mean((result.difference[:, 0] - true) ** 2))), 4),
     }
-
-
-def displayed_answers(result: NomogramResult) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the difference of both arms at the first horizon as it is displayed, and its interval, shape (n,) each."""
-    ict, ccrt = (result.arms[arm].dfs[:, 0].tolist() for arm in (TreatmentArm.ICT_CCRT, TreatmentArm.CCRT))
-    difference = np.array([displayed_difference(one, other) for one, other in zip(ict, ccrt, strict=True)])
-    return difference, result.difference_low[:, 0], result.difference_high[:, 0]
 
 
 def _covered(low: FloatArray, true: FloatArray, high: FloatArray) -> float:

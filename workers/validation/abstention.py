@@ -16,7 +16,9 @@ import numpy as np
 
 from config.answer import decide
 from config.arrays import BoolArray, FloatArray
-from config.indication.vocabulary import AnswerRule
+from config.indication.conventions import displayed_difference
+from config.indication.vocabulary import AnswerRule, TreatmentArm
+from workers.nomogram.result import NomogramResult
 
 CURVE_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 GROSSLY_WRONG = 0.05  # the true difference is beyond the threshold by more than this
@@ -58,12 +60,15 @@ def answers_against_truth(
         "wrong_of_firm": share_of(wrong[firm]),
         "grossly_wrong_of_firm": share_of(grossly[firm]),
         "answered_at_2_percent_wrong": round((int(acceptable[-1]) + 1) / n, DIGITS) if len(acceptable) else 0.0,
-        "wrong_by_share_answered": {
-            # Rounded up: a share of few patients answers at least one.
-            f"{share:.1f}": round(float(curve[int(np.ceil(round(share * n, 6))) - 1]), DIGITS)
-            for share in CURVE_SHARES
-        },
+        "wrong_by_share_answered": curve_by_share(curve),
     }
+
+
+def displayed_answers(result: NomogramResult) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the difference of both arms at the first horizon as it is displayed, and its interval, shape (n,) each."""
+    ict, ccrt = (result.arms[arm].dfs[:, 0].tolist() for arm in (TreatmentArm.ICT_CCRT, TreatmentArm.CCRT))
+    difference = np.array([displayed_difference(one, other) for one, other in zip(ict, ccrt, strict=True)])
+    return difference, result.difference_low[:, 0], result.difference_high[:, 0]
 
 
 def firm_answers(difference: FloatArray, low: FloatArray, high: FloatArray, threshold: float) -> BoolArray:
@@ -117,6 +122,15 @@ def wrong_by_rank(certain: FloatArray, wrong: BoolArray) -> FloatArray:
     """
     order = np.argsort(-certain, kind="stable")
     return np.asarray(np.cumsum(wrong[order]) / np.arange(1, len(order) + 1))
+
+
+def curve_by_share(curve: FloatArray) -> dict[str, float]:
+    """Return the risk-coverage curve at the shares of `CURVE_SHARES`; `curve` is what `wrong_by_rank` returns."""
+    # Rounded up: a share of few patients answers at least one.
+    return {
+        f"{share:.1f}": round(float(curve[int(np.ceil(round(share * len(curve), 6))) - 1]), DIGITS)
+        for share in CURVE_SHARES
+    }
 
 
 def share_of(flags: BoolArray) -> float | None:
