@@ -100,6 +100,8 @@ class PacsSettings(_Section):
     query_retrieve: bool = False
     retrieve_by: Literal["auto", "move", "get"] = "auto"
     retrieve_timeout_s: float = Field(300.0, gt=0)
+    wado_url: str | None = Field(None, pattern=r"^https?://")  # None: C-FIND, C-MOVE and C-GET
+    wado_token_file: Path | None = None
 
 
 class StorageSettings(_Section):
@@ -148,6 +150,15 @@ class WebSettings(_Section):
     hosts: tuple[str, ...] = ()  # names by which browsers may call the pages, beside loopback and the bound address
     idle_minutes: int = Field(30, ge=1)
     session_hours: int = Field(12, ge=1)
+
+
+class DicomwebSettings(_Section):
+    """Objects by DICOMweb: STOW-RS at the web part. Limits of objects, times and addresses are those of `[node]`."""
+
+    receive: bool = False
+    senders_file: Path | None = None  # NAME:TOKEN, one a line; None: without a token, on loopback only
+    max_requests: int = Field(16, ge=1)  # at once; further ones are told to come later
+    max_request_mb: int = Field(16384, ge=1)
 
 
 class SeriesRules(_Section):

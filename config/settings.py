@@ -23,6 +23,7 @@ from config.sections import (
     CharacterSet,
     ClinicalSettings,
     DecisionSettings,
+    DicomwebSettings,
     EligibilitySettings,
     FhirSettings,
     Hl7Message,
@@ -58,6 +59,7 @@ __all__ = [
     "CharacterSet",
     "ClinicalSettings",
     "DecisionSettings",
+    "DicomwebSettings",
     "EligibilitySettings",
     "FhirSettings",
     "Hl7Message",
@@ -106,6 +108,7 @@ class Settings(BaseSettings):
     broker: BrokerSettings = BrokerSettings()
     jobs: JobSettings = JobSettings()
     web: WebSettings = WebSettings()
+    dicomweb: DicomwebSettings = DicomwebSettings()
     case: CaseSettings = CaseSettings()
     eligibility: EligibilitySettings = EligibilitySettings()
     clinical: ClinicalSettings = ClinicalSettings()

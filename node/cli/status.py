@@ -36,6 +36,7 @@ def status(
     if kept := document["delivery_backlog"]["kept_studies"]:
         gigabytes = document["delivery_backlog"]["kept_gb"]
         rows.append(("images kept", f"{kept} studies, {gigabytes:.2f} GB, until their deliveries have ended"))
+    rows.append(("objects come by", "; ".join(document["sources"])))
     queues = ", ".join(f"{name} {n}" for name, n in document["queues"].items() if name != "error")
     rows.append(("queues", document["queues"].get("error") or queues))
     if document["discarded"]:

@@ -68,11 +68,16 @@ def proposed_contexts(pacs: PacsSettings, settings: Settings) -> list[Row]:
         for syntax in syntaxes_for(JPEG_LS if sent.uid == SecondaryCaptureImageStorage else EXPLICIT_LITTLE_ENDIAN)
     ]
     services = [VERIFICATION] + ([STORAGE_COMMITMENT_PUSH] if pacs.storage_commitment else [])
-    if pacs.query_retrieve:
+    if uses_query_retrieve(pacs):
         rows += [_c_get_row(context) for context in get_contexts() if context.abstract_syntax in STORAGE_CLASSES]
         services += query_retrieve_models(pacs)
     plain = [(TRANSFER_SYNTAXES[uid], uid) for uid in PLAIN_SYNTAXES]
     return rows + [(uid.name, str(uid), *syntax, "SCU", "none") for uid in services for syntax in plain]
+
+
+def uses_query_retrieve(pacs: PacsSettings) -> bool:
+    """Return whether a PACS is queried by C-FIND: where it has `wado_url`, DICOMweb takes its place."""
+    return pacs.query_retrieve and pacs.wado_url is None
 
 
 def query_retrieve_models(pacs: PacsSettings) -> list[UID]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from config.settings import NodeSettings, Settings
+from node.conformance.dicomweb import dicomweb_rows, received_by_dicomweb, sent_by_dicomweb
 from node.conformance.document import Block, Heading, Paragraph, Table
 from node.conformance.hl7_results import hl7_section
 from node.conformance.presentation_contexts import (
@@ -16,6 +17,7 @@ from node.conformance.presentation_contexts import (
     accepted_contexts,
     proposed_contexts,
     query_retrieve_models,
+    uses_query_retrieve,
 )
 from node.conformance.report_annex import report_annex
 from node.conformance.sent_objects import sent_classes
@@ -53,6 +55,9 @@ STORE_MEANINGS = {
     StoreStatus.UNREADABLE: "not a data set of the agreed transfer syntax, or without valid UIDs; quarantined",
     StoreStatus.CONFLICTING_INSTANCE: "this SOP Instance UID is stored with other content; quarantined",
     StoreStatus.TOO_LARGE: "larger than the configured limit; not stored",
+    StoreStatus.NOT_REQUESTED: (
+        "by DICOMweb only: an object of another study or series than the request names; not stored"
+    ),
 }
 EVENT_MEANINGS = {
     EventReportStatus.SUCCESS: "the result is recorded",
@@ -82,6 +87,7 @@ def conformance_statement(settings: Settings) -> list[Block]:
         *_introduction(),
         *_model(settings),
         *_storage_scp(settings.node),
+        *received_by_dicomweb(settings),
         *_delivery_scu(settings),
         *_communication(settings),
         Heading(2, "5 Media interchange"),
@@ -102,8 +108,9 @@ def _overview(settings: Settings) -> list[Block]:
     ]
     if any(pacs.storage_commitment for pacs in settings.pacs):
         rows.append(("Workflow management: Storage Commitment Push Model", "yes", ""))
-    models = {uid for pacs in settings.pacs if pacs.query_retrieve for uid in query_retrieve_models(pacs)}
+    models = {uid for pacs in settings.pacs if uses_query_retrieve(pacs) for uid in query_retrieve_models(pacs)}
     rows += [(f"Query/Retrieve: {uid.name}", "yes", "") for uid in sorted(models)]
+    rows += dicomweb_rows(settings)
     return [
         Heading(2, "1 Overview"),
         Paragraph(
@@ -231,12 +238,12 @@ def _delivery_scu(settings: Settings) -> list[Block]:
             "queried for missing series, C-FIND, C-MOVE and C-GET use associations of their own as well."
         ),
     ]
-    for pacs in (pacs for pacs in settings.pacs if pacs.stow_url is None or pacs.query_retrieve):
+    for pacs in (pacs for pacs in settings.pacs if pacs.stow_url is None or uses_query_retrieve(pacs)):
         title = f"Proposed to {pacs.name} ({pacs.ae_title} at {pacs.host}:{pacs.port})"
         blocks.append(Table(CONTEXT_COLUMNS, tuple(proposed_contexts(pacs, settings)), title))
     return [
         *blocks,
-        *_stow(settings),
+        *sent_by_dicomweb(settings),
         Heading(4, "4.2.4 Statuses of the peer"),
         Table(
             ("Service", "Status", "Meaning", "Action"),
@@ -269,23 +276,6 @@ def _delivery_scu(settings: Settings) -> list[Block]:
                 for reason, meaning in FAILURE_REASONS.items()
             ),
             "Storage commitment failures",
-        ),
-    ]
-
-
-def _stow(settings: Settings) -> list[Block]:
-    """Build what is said of destinations that get objects by DICOMweb; empty where there is none."""
-    urls = tuple((pacs.name, f"{pacs.stow_url}/studies") for pacs in settings.pacs if pacs.stow_url is not None)
-    if not urls:
-        return []
-    return [
-        Table(("Destination", "Store transaction (STOW-RS, PS3.18 10.5), user agent"), urls),
-        Paragraph(
-            "One POST for each delivery: multipart/related with application/dicom parts in the stored transfer syntax, "
-            "in chunks, with a length where the server answers 411. Accepted is application/dicom+json. 200, 202 and "
-            "409 are read object by object: Failure Reasons mean what the same C-STORE statuses mean below, an object "
-            "that is not named is sent again. 400, 406, 413, 415 and 422 refuse all objects; any other status is "
-            "repeated with doubling waits. There is no storage commitment."
         ),
     ]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from config.addresses import is_loopback
 from config.settings import Hl7OutSettings, PacsSettings, Settings
+from node.runtime.dicomweb_health import check_intake, check_source
 
 if TYPE_CHECKING:
     from node.ledger.database import Ledger
@@ -75,8 +76,15 @@ def check_parts(settings: Settings) -> Iterator[Finding]:
     ]
     for check in checks:
         yield check(settings)
+    if settings.dicomweb.receive:
+        found, problem = check_intake(settings)
+        yield Finding("DICOMweb intake", "warning" if problem else "ok", found, problem)
     for pacs in settings.pacs:
         yield from _pacs(pacs, settings)
+        if pacs.query_retrieve and pacs.wado_url is not None:
+            found, problem = check_source(pacs)
+            advice = "check wado_url, wado_token_file and TLS of this [[pacs]]" if problem else ""
+            yield Finding(f"PACS {pacs.name}, queries", "failure" if problem else "ok", problem or found, advice)
     for receiver in settings.hl7_out:
         yield _hl7_receiver(receiver)
 

@@ -17,6 +17,7 @@ from node.messaging.broker import broker_url, redis_of
 from node.messaging.messages import BrokerUnavailableError
 from node.messaging.queue import queue_lengths
 from node.runtime.delivery_backlog import DeliveryBacklog, delivery_backlog
+from node.runtime.dicomweb_health import sources
 
 
 def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
@@ -34,8 +35,9 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
     dict
         node, queues, cases, jobs, deliveries, delivery_backlog (since when the oldest open one is tried; studies whose
         images stay until their deliveries have ended, and their GB), disk_free_gb (10^9 bytes), bundle,
-        bundle_admission (see there), and discarded: received objects of other storage classes by the name of their
-        class. A broker that does not answer is `queues["error"]`, so that the rest is still shown.
+        bundle_admission (see there), discarded: received objects of other storage classes by the name of their class,
+        and sources: the ways by which objects come. A broker that does not answer is `queues["error"]`, so that the
+        rest is still shown.
     """
     with ledger.begin() as session:
         document: dict[str, Any] = {
@@ -67,6 +69,7 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
         document["queues"] = {"error": missing if embedded else f"the broker does not answer: {error}"}
     root = settings.storage.root  # made by the first start; before it the disk of its parent counts
     document["disk_free_gb"] = round(shutil.disk_usage(root if root.exists() else root.parent).free / 1e9, 2)
+    document["sources"] = sources(settings)
     document["bundle"] = settings.model.bundle
     document["bundle_admission"] = bundle_admission(settings)
     return document

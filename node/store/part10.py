@@ -17,7 +17,9 @@ IMPLEMENTATION_CLASS_UID = "2.25.170761229088038168285627149970472198042"
 IMPLEMENTATION_VERSION_NAME = "CPTDN_NODE_1"
 
 _PREFIX = b"\x00" * 128 + b"DICM"
+_PREAMBLE_AND_PREFIX = len(_PREFIX)
 _LONGEST_META = 65_536  # ours has about 400 bytes
+_LONG_LENGTHS = frozenset({b"OB", b"UN", b"OW", b"UT", b"SQ"})  # of those that may be in group 0002 (PS3.5 7.1.2)
 
 
 @dataclass(frozen=True)
@@ -122,3 +124,53 @@ def skip_file_header(file: BinaryIO) -> int:
     if (group, element, vr) != (0x0002, 0x0000, b"UL") or length > _LONGEST_META:
         raise InputError("expected the file meta information to begin with its group length (0002,0000)")
     return file.seek(144 + length)
+
+
+def read_file_header(beginning: bytes | bytearray, source_ae_title: str = "") -> tuple[FileMeta, int] | None:
+    """Read the header of a DICOM file that somebody else has written, from its first bytes.
+
+    Parameters
+    ----------
+    beginning : bytes-like
+        From the first byte of the file.
+    source_ae_title : str
+        Becomes the source of the result; that of the file is not read.
+
+    Returns
+    -------
+    tuple of FileMeta and int, or None
+        With the offset of the data set in bytes. None where the header does not end in these bytes. UIDs that the
+        header does not have are empty. The group length is not needed, because some writers leave it out or get it
+        wrong.
+
+    Raises
+    ------
+    InputError
+        This is no DICOM file, or its header is longer than 64 kB.
+
+    References
+    ----------
+    PS3.10 section 7.1.
+    """
+    found = bytes(beginning[128:_PREAMBLE_AND_PREFIX])
+    if found != b"DICM"[: len(found)]:
+        raise InputError("expected a DICOM file with preamble and DICM prefix")
+    uids: dict[int, str] = {}
+    offset = _PREAMBLE_AND_PREFIX
+    while len(beginning) >= offset + 8:
+        group, element, vr, length = struct.unpack_from("<HH2sH", beginning, offset)
+        # The first element of another group begins the data set; so do deflated bytes, which may look like this group.
+        if group != 0x0002 or not vr.isupper():
+            meta = FileMeta(uids.get(0x0002, ""), uids.get(0x0003, ""), uids.get(0x0010, ""), source_ae_title)
+            return meta, offset
+        start = offset + 8
+        if vr in _LONG_LENGTHS:
+            if len(beginning) < offset + 12:
+                return None
+            (length,), start = struct.unpack_from("<I", beginning, start), offset + 12
+        if start + length > _LONGEST_META:
+            raise InputError(f"expected file meta information of at most {_LONGEST_META} bytes, found more")
+        if vr == b"UI" and len(beginning) >= start + length:
+            uids[element] = str(beginning[start : start + length], "ascii", "replace").rstrip("\0 ")
+        offset = start + length
+    return None

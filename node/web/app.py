@@ -65,7 +65,9 @@ PAGES: tuple[tuple[str, str, View, str], ...] = (
 )
 
 
-def create_app(context: WebContext, more_routes: Sequence[BaseRoute] = ()) -> Starlette:
+def create_app(
+    context: WebContext, more_routes: Sequence[BaseRoute] = (), large_bodies: str = ""
+) -> Starlette:  # fmt: skip
     """Return the application.
 
     Parameters
@@ -73,7 +75,9 @@ def create_app(context: WebContext, more_routes: Sequence[BaseRoute] = ()) -> St
     context : WebContext
         What all requests share.
     more_routes : sequence of routes, optional
-        Routes for programs (metrics, health), which need no log-in.
+        Routes for programs (metrics, health, DICOMweb), which need no log-in.
+    large_bodies : str, optional
+        Beginning of the paths among them whose endpoint limits the size of its requests itself.
 
     Returns
     -------
@@ -92,7 +96,7 @@ def create_app(context: WebContext, more_routes: Sequence[BaseRoute] = ()) -> St
         # In this order: refusals of the two below get the headers, too.
         Middleware(ResponseHeaders, secure=context.secure),
         Middleware(KnownHosts, web=context.settings.web),
-        Middleware(LimitedBody),
+        Middleware(LimitedBody, without_limit=large_bodies),
     ]
     return Starlette(
         routes=[*routes, *more_routes], middleware=middleware, exception_handlers={HTTPException: _unknown(context)}

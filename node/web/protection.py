@@ -137,14 +137,17 @@ class LimitedBody:
         What comes next.
     limit : int
         Largest body in bytes.
+    without_limit : str
+        Beginning of the paths whose endpoint has limits of its own; empty: none.
     """
 
-    def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES) -> None:
-        self._app, self._limit = app, limit
+    def __init__(self, app: ASGIApp, limit: int = MAX_BODY_BYTES, without_limit: str = "") -> None:
+        self._app, self._limit, self._without_limit = app, limit, without_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI calls it."""
-        if scope["type"] != "http":
+        is_exempt = self._without_limit and scope.get("path", "").startswith(self._without_limit)
+        if scope["type"] != "http" or is_exempt:
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")

@@ -5,21 +5,22 @@ from __future__ import annotations
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import structlog
 import uvicorn
+from starlette.routing import BaseRoute, Route
 
 from config.addresses import is_loopback
 from config.errors import SettingsError
 from config.settings import Settings
 from node.audit.forwarding import forwarding
-from node.audit.recorder import audited, open_audit
+from node.audit.recorder import Audit, audited, open_audit
 from node.ledger.accounts import has_users
-from node.ledger.database import Ledger, open_ledger
-from node.ledger.processes import heartbeat
+from node.ledger.database import open_ledger
+from node.ledger.processes import Heartbeat, heartbeat
 from node.messaging.broker import broker_url
 from node.messaging.questions import WorkerClient
 from node.messaging.queue import make_celery
@@ -30,16 +31,17 @@ from node.web.context import WebContext
 
 CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"  # for TLS 1.2 (RFC 9325); TLS 1.3 has no others
 SHUTDOWN_S = 2  # for open streams of live updates
+DICOMWEB = "/dicomweb/"
 log = structlog.get_logger("cptdn.web")
 
 
 def check_exposure(settings: Settings, users: bool) -> None:
-    """Check that pages which other machines can reach have TLS, a user, and a token for FHIR.
+    """Check that pages which other machines can reach have TLS, a user, and tokens for FHIR and DICOMweb.
 
     Parameters
     ----------
     settings : Settings
-        `[web]` and `[fhir]`.
+        `[web]`, `[fhir]` and `[dicomweb]`.
     users : bool
         Whether the ledger has a user.
 
@@ -63,6 +65,8 @@ def check_exposure(settings: Settings, users: bool) -> None:
         )
     if settings.fhir.receive and settings.fhir.receive_token is None:
         raise SettingsError(f"[fhir] receive with [web] bind = {web.bind!r} needs [fhir] receive_token")
+    if settings.dicomweb.receive and settings.dicomweb.senders_file is None:
+        raise SettingsError(f"[dicomweb] receive with [web] bind = {web.bind!r} needs [dicomweb] senders_file")
 
 
 def run_web(settings: Settings) -> None:
@@ -91,26 +95,54 @@ def run_web(settings: Settings) -> None:
     workers = WorkerClient(make_celery(url, settings.broker), url)
     audit = open_audit(settings, "web")
     context = WebContext(settings, ledger, store, workers, web_audit(audit, ledger))
-    app = create_app(context, program_routes(ledger, settings))
-    config = uvicorn.Config(
-        # No access log: paths contain Study Instance UIDs; the audit trail records who saw which study. proxy_headers
-        # off: a client could claim any address by X-Forwarded-For.
-        app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
-        timeout_graceful_shutdown=SHUTDOWN_S, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
-        ws="none", **_tls(settings),
-    )  # fmt: skip
-    with forwarding(settings, audit.trail), audited(audit):
-        _serve(config, listener, ledger, settings)
+    tls = _tls(settings)
+    with (
+        forwarding(settings, audit.trail),
+        audited(audit),
+        heartbeat(ledger, "web", bind=settings.web.bind) as beat,
+        _dicomweb_routes(context, audit, beat) as dicomweb,
+    ):
+        routes = [*program_routes(ledger, settings), *dicomweb]
+        app = create_app(context, routes, large_bodies=DICOMWEB if dicomweb else "")
+        config = uvicorn.Config(
+            # No access log: paths contain Study Instance UIDs; the audit trail records who saw which study.
+            # proxy_headers off: a client could claim any address by X-Forwarded-For.
+            app, log_config=None, access_log=False, server_header=False, proxy_headers=False, lifespan="off",
+            timeout_graceful_shutdown=SHUTDOWN_S, timeout_keep_alive=30, h11_max_incomplete_event_size=64 * 1024,
+            ws="none", **tls,
+        )  # fmt: skip
+        _serve(config, listener, beat, settings)
     store.close()
     ledger.close()
 
 
-def _serve(config: uvicorn.Config, listener: socket.socket, ledger: Ledger, settings: Settings) -> None:
+@contextmanager
+def _dicomweb_routes(context: WebContext, audit: Audit, beat: Heartbeat) -> Iterator[list[BaseRoute]]:
+    """Return the routes of STOW-RS while the intake behind them is open; none where `[dicomweb] receive` is off."""
+    settings = context.settings
+    if not settings.dicomweb.receive:
+        yield []
+        return
+    # Imported here: the pages need no DICOM network.
+    from node.dicom.dicomweb.reception import Reception
+    from node.dicom.network.library_settings import configure_pydicom_pynetdicom
+    from node.web.dicomweb_endpoint import STUDIES, dicomweb_endpoint
+
+    configure_pydicom_pynetdicom()
+    context.store.prepare()
+    reception = Reception(settings, context.ledger, context.store, beat.id, audit)
+    try:
+        endpoint = dicomweb_endpoint(reception)
+        yield [Route(path, endpoint, methods=["POST"]) for path in (STUDIES, STUDIES + "/{study}")]
+    finally:
+        reception.close()
+
+
+def _serve(config: uvicorn.Config, listener: socket.socket, beat: Heartbeat, settings: Settings) -> None:
     port = int(listener.getsockname()[1])
-    with heartbeat(ledger, "web", bind=settings.web.bind) as beat:
-        server = _Server(config, lambda: beat.ready(port=port))
-        log.info("ready", bind=settings.web.bind, port=port)
-        server.run(sockets=[listener])
+    server = _Server(config, lambda: beat.ready(port=port))
+    log.info("ready", bind=settings.web.bind, port=port)
+    server.run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):

@@ -10,10 +10,11 @@ retrieved again. What arrives passes the same checks as everything that a PACS s
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import structlog
 from pydicom.dataset import Dataset
@@ -24,8 +25,12 @@ from config.messages.message import message
 from config.settings import PacsSettings, Settings
 from node.audit.recorder import open_audit
 from node.cases.retrieval_choice import PacsSeries, SeriesRequest, choose_series, modalities_of_other_studies
-from node.dicom.query.query_scu import FIND, PatientKey, find_series
+from node.dicom.dicomweb.arrivals import Door
+from node.dicom.query.patient_query import PatientKey
+from node.dicom.query.qido_client import search_series
+from node.dicom.query.query_scu import FIND, find_series
 from node.dicom.query.retrieve_scu import RetrievalOutcome, retrieve
+from node.dicom.query.wado_client import WadoOutcome, retrieve_by_wado
 from node.dicom.scp.intake import Intake
 from node.dicom.scp.senders import Sender
 from node.dicom.scp.store_messages import store_response
@@ -121,11 +126,7 @@ class Retrieval:
         if not request.missing:  # something arrives or is computed: the next assessment says what is still missing
             return self._postpone(request, STILL_ARRIVING_S)
         try:
-            offered = find_series(
-                request.pacs, self.settings.node.ae_title, request.study_instance_uid, request.patient,
-                modalities_of_other_studies(request.missing),
-                lambda identifier: self._audit.queried(request.pacs, FIND, identifier, request.patient.patient_id),
-            )  # fmt: skip
+            offered = self._find(request)
             rules = self.settings.case.series_rules
             chosen = choose_series(request.missing, offered, request.stored, request.fetched, rules)
             if not chosen:
@@ -141,20 +142,41 @@ class Retrieval:
         answer = message("fetch.answered", received=received) if received else message("fetch.answered_nothing")
         return self._finish(request, answer)
 
-    def _retrieve(self, request: _Request, series: Sequence[PacsSeries]) -> list[RetrievalOutcome]:
-        outcomes: list[RetrievalOutcome] = []
-        sender: Sender | None = None
-        most_bytes = self.settings.node.max_object_mb * 1_000_000
+    def _find(self, request: _Request) -> list[PacsSeries]:
+        pacs, study, patient = request.pacs, request.study_instance_uid, request.patient
+        other_modalities = modalities_of_other_studies(request.missing)
 
-        def take(meta: FileMeta, data: bytes | memoryview) -> Dataset:
+        def on_query(identifier: Dataset) -> None:
+            self._audit.queried(pacs, FIND, identifier, patient.patient_id)
+
+        if pacs.wado_url is not None:
+            return search_series(pacs, study, patient, other_modalities, on_query)
+        return find_series(pacs, self.settings.node.ae_title, study, patient, other_modalities, on_query)
+
+    def _retrieve(self, request: _Request, series: Sequence[PacsSeries]) -> list[RetrievalOutcome | WadoOutcome]:
+        pacs, node = request.pacs, self.settings.node
+        outcomes: list[RetrievalOutcome | WadoOutcome] = []
+        sender: Sender | None = None
+        most_bytes = node.max_object_mb * 1_000_000
+
+        def sender_of() -> Sender:
             nonlocal sender
             if sender is None:  # opened with the first object: an empty answer leaves no association in the ledger
-                peer = Peer(str(uuid.uuid4()), self.intake.node_id, request.pacs.ae_title, request.pacs.host, now_utc())
+                address = urlsplit(pacs.wado_url).hostname if pacs.wado_url else pacs.host
+                peer = Peer(str(uuid.uuid4()), self.intake.node_id, pacs.ae_title, address or "", now_utc())
                 sender = self.intake.senders.open(peer)
-            return store_response(self.intake.receive(meta, data, sender))
+            return sender
 
+        def take(meta: FileMeta, data: bytes | memoryview) -> Dataset:
+            return store_response(self.intake.receive(meta, data, sender_of()))
+
+        retrieved: Iterable[RetrievalOutcome | WadoOutcome]
+        if pacs.wado_url is not None:
+            retrieved = retrieve_by_wado(pacs, series, Door(self.intake, sender_of, pacs.ae_title, most_bytes))
+        else:
+            retrieved = retrieve(pacs, node.ae_title, series, take, most_bytes)
         try:
-            for outcome in retrieve(request.pacs, self.settings.node.ae_title, series, take, most_bytes):
+            for outcome in retrieved:
                 outcomes.append(outcome)
                 self._record_series(request, outcome)
         finally:
@@ -162,7 +184,7 @@ class Retrieval:
                 self.intake.senders.close(sender)
         return outcomes
 
-    def _record_series(self, request: _Request, outcome: RetrievalOutcome) -> None:
+    def _record_series(self, request: _Request, outcome: RetrievalOutcome | WadoOutcome) -> None:
         """Record a series before the next one begins: a node that dies does not retrieve it once more."""
         uid = outcome.series.series_instance_uid
         with self.ledger.begin() as session:

@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role
 from pynetdicom.sop_class import _VERIFICATION_CLASSES, StorageCommitmentPushModel
 
-from config.settings import Hl7OutSettings, NodeSettings, PacsSettings, ReportSettings, Settings
+from config.settings import DicomwebSettings, Hl7OutSettings, NodeSettings, PacsSettings, ReportSettings, Settings
 from dicom_sr.header.copied_values import patient_and_study
 from dicom_sr.hl7_v2.messages import Earlier, Envelope, document_message, result_message
 from dicom_sr.hl7_v2.subject import subject_of
@@ -176,6 +176,18 @@ def test_a_dicomweb_destination_is_stated_and_has_no_contexts() -> None:
     text = statement_text(Settings(pacs=(PacsSettings(name="web", stow_url="https://pacs.example/dicom-web"),)))
     assert "| web | https://pacs.example/dicom-web/studies |" in text
     assert "Proposed to web" not in text
+
+
+def test_a_dicomweb_source_and_the_intake_are_stated_and_need_no_contexts() -> None:
+    pacs = PacsSettings(wado_url="https://pacs.example/dicom-web", query_retrieve=True)
+    text = statement_text(Settings(pacs=(pacs,), dicomweb=DicomwebSettings(receive=True, max_requests=7)))
+    assert "| DICOMweb: Search (QIDO-RS) | yes (user agent) |  |" in text
+    assert "| DICOMweb: Store (STOW-RS) |  | yes (origin server) |" in text
+    assert "| main | https://pacs.example/dicom-web |" in text
+    assert "| Simultaneous requests | 7 |" in text
+    assert "C122" in text
+    assert not {row for row in listed(text, 1) if row[0].startswith("1.2.840.10008.5.1.4.1.2.")}
+    assert "DICOMweb" not in statement_text(Settings()).replace("by DICOMweb only", "")
 
 
 def test_receivers_of_hl7_v2_are_stated_with_the_statuses_that_are_sent() -> None:

@@ -15,7 +15,8 @@ from pynetdicom.events import Event
 from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
 from node.cases.retrieval_choice import PacsSeries
-from node.dicom.query.query_scu import PatientKey, find_series
+from node.dicom.query.patient_query import PatientKey
+from node.dicom.query.query_scu import find_series
 from node.dicom.query.retrieve_scu import retrieve
 from node.dicom.scp.store_messages import store_response
 from node.ledger.associations import Peer

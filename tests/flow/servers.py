@@ -16,9 +16,10 @@ from typing import Any
 import httpx
 
 from tests.flow.program import free_port, wait_for
-from tests.peers import peer
+from tests.peers import absent, peer
 
 START_WITHIN_S = 30.0
+DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 WITHOUT_NAGLE = {**os.environ, "TCP_NODELAY": "1"}
 
 
@@ -93,13 +94,17 @@ class Orthanc:
 
 @contextmanager
 def orthanc(
-    folder: Path, node_port: int, dicom_port: int, routes: bool = True, plugins: tuple[str, ...] = ()
-) -> Iterator[Orthanc]:
+    folder: Path, node_port: int, dicom_port: int, routes: bool = True, plugins: tuple[str, ...] = (),
+    stow_to: tuple[str, str] | None = None,
+) -> Iterator[Orthanc]:  # fmt: skip
     """Orthanc as the hospital's PACS: it routes every stable MR study to the node, spoken to on loopback only.
 
     routes : False: it keeps what it has until it is asked.
     plugins : files.
+    stow_to : base address and bearer token of a DICOMweb server; its DICOMweb plugin is loaded then, too.
     """
+    if stow_to is not None and not DICOMWEB_PLUGIN.exists():
+        absent("Orthanc's DICOMweb plugin is not installed (Debian package orthanc-dicomweb)")
     program = peer("Orthanc", "orthanc")
     http_port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,6 +135,10 @@ def orthanc(
         "Plugins": list(plugins),
         "DicomModalities": {"cptdn": node},
     }
+    if stow_to is not None:
+        server = {"Url": stow_to[0], "HttpHeaders": {"Authorization": f"Bearer {stow_to[1]}"}}
+        configuration["Plugins"] = [*plugins, str(DICOMWEB_PLUGIN)]
+        configuration["DicomWeb"] = {"Enable": True, "Root": "/dicom-web/", "Servers": {"cptdn": server}}
     (folder / "orthanc.json").write_text(json.dumps(configuration))
     with _process([program, str(folder / "orthanc.json")], folder / "orthanc.log", http_port):
         running = Orthanc(dicom_port, f"http://127.0.0.1:{http_port}")

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import Settings, load_settings
+from config.settings import DicomwebSettings, PacsSettings, Settings, load_settings
 from node.ledger.database import Ledger, now_utc, open_ledger
 from node.ledger.processes import heartbeat
 from node.ledger.tables import Delivery, Report
 from node.runtime import health
+from node.runtime.dicomweb_health import sources
 from node.runtime.health import check_parts, check_storage, ready_processes
 from node.runtime.overview import overview
 
@@ -127,6 +128,22 @@ def test_the_overview_shows_the_rest_when_the_broker_does_not_answer(settings: S
     assert document["node"]["running"] is False
     assert sum(document["cases"].values()) == 0
     assert document["disk_free_gb"] > 0
+
+
+def test_dicomweb_is_checked_on_both_sides(settings: Settings, tmp_path: Path) -> None:
+    pacs = PacsSettings(wado_url="http://127.0.0.1:1/dicom-web", query_retrieve=True)
+    web = settings.model_copy(
+        update={"pacs": (pacs,), "dicomweb": DicomwebSettings(receive=True, senders_file=tmp_path / "none")}
+    )
+    parts = by_part(web)
+    assert (parts["PACS main, queries"].verdict, parts["DICOMweb intake"].verdict) == ("failure", "warning")
+    assert "cannot be reached" in parts["PACS main, queries"].found
+    assert "wado_url" in parts["PACS main, queries"].advice
+    assert "senders_file" in parts["DICOMweb intake"].advice
+    assert sources(web)[1:] == [
+        "STOW-RS http://127.0.0.1:8042/dicomweb/studies",
+        "main by QIDO-RS and WADO-RS http://127.0.0.1:1/dicom-web",
+    ]
 
 
 def test_deliveries_that_do_not_end_are_named_with_their_reason(settings: Settings, ledger: Ledger) -> None:

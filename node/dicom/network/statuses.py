@@ -18,6 +18,7 @@ class StoreStatus(IntEnum):
     UNREADABLE = 0xC000  # not a data set in the agreed transfer syntax; quarantined
     CONFLICTING_INSTANCE = 0xC001  # this SOP Instance UID is stored with other content; quarantined
     TOO_LARGE = 0xC002  # larger than [node] max_object_mb; not stored
+    NOT_REQUESTED = 0xC003  # DICOMweb only: of another study or series than the request names; not stored
 
 
 LONGEST_COMMENT = 64  # Error Comment (0000,0902) is LO

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from node.dicom.headers.instance_header import InstanceHeader
 from node.dicom.headers.structure import STUDY_INSTANCE_UID, EncodingError
@@ -14,6 +15,30 @@ from node.store.part10 import FileMeta
 # Codes of quarantined objects; they name folders on the disk and rows of the ledger
 UNREADABLE = "unreadable_instance"
 CONFLICTING = "conflicting_instance"
+
+
+@dataclass(frozen=True)
+class Requested:
+    """What an instance has to belong to, where a request names it; empty: any study or series.
+
+    Parameters
+    ----------
+    study_instance_uid, series_instance_uid : str
+        Of the request.
+    """
+
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+
+    def difference(self, header: InstanceHeader) -> str:
+        """Return why an instance is not one of those requested; empty for one that is."""
+        for what, requested, value in (
+            ("study", self.study_instance_uid, header.study_instance_uid),
+            ("series", self.series_instance_uid, header.series_instance_uid),
+        ):
+            if requested and value != requested:
+                return f"expected an instance of {what} {requested}, found one of {what} {value}"
+        return ""
 
 
 class InstanceRefusedError(Exception):

@@ -10,6 +10,7 @@ import structlog
 from node.dicom.headers.early_header import EarlyHeader
 from node.dicom.network.protocol_errors import ProtocolError
 from node.dicom.network.statuses import StoreStatus
+from node.dicom.scp.checks import Requested
 from node.store.incoming import IncomingFile
 from node.store.part10 import FileMeta
 
@@ -22,7 +23,7 @@ log = structlog.get_logger("cptdn.intake")
 
 @dataclass(frozen=True)
 class Outcome:
-    """The response to one C-STORE request.
+    """The response to one C-STORE request, or to one part of a DICOMweb message.
 
     Parameters
     ----------
@@ -60,6 +61,13 @@ class IncomingInstance:
         Limit of the data set; None for an object that was received before.
     failure : Outcome, optional
         Why nothing of it can be stored.
+
+    Attributes
+    ----------
+    requested : Requested
+        What it has to belong to; set by who asked for it. Anything, where nobody has.
+    unreadable : str
+        Why it is quarantined without being read, such as a file that is no DICOM file; empty for any other.
     """
 
     def __init__(
@@ -67,6 +75,8 @@ class IncomingInstance:
     ) -> None:
         self.meta = meta
         self.failure = failure
+        self.requested = Requested()
+        self.unreadable = ""
         self.early_header: EarlyHeader | None = None
         self._file = file
         self._max_bytes = max_bytes

@@ -20,7 +20,7 @@ from node.dicom.headers.reading import read_instance_header
 from node.dicom.headers.structure import STUDY_INSTANCE_UID, EncodingError
 from node.dicom.network.contexts import is_other_storage_class
 from node.dicom.network.statuses import StoreStatus
-from node.dicom.scp.checks import InstanceRefusedError, check_identity
+from node.dicom.scp.checks import UNREADABLE, InstanceRefusedError, check_identity
 from node.dicom.scp.index import Indexed, IndexResult, InstanceIndex, instance_row
 from node.dicom.scp.instance import DiscardedInstance, IncomingInstance, Outcome, storage_failed
 from node.dicom.scp.senders import OpenSenders, Sender
@@ -133,8 +133,13 @@ class Intake:
                 # The order is the promise to the sender: it may delete its copy after our success. File before row,
                 # because a row without a file is a lost object, and a file without a row is only an orphan, which the
                 # next attempt replaces.
+                if instance.unreadable:
+                    raise InstanceRefusedError(StoreStatus.UNREADABLE, UNREADABLE, instance.unreadable)
                 header = read_instance_header(instance.file, instance.early_header)
                 check_identity(meta, header)
+                # Not quarantined: it is no evidence about a case of this node, and its sender still has it.
+                if difference := instance.requested.difference(header):
+                    return Outcome(StoreStatus.NOT_REQUESTED, difference)
                 stored = self._store.store_instance(
                     instance.file, header.study_instance_uid, header.series_instance_uid
                 )

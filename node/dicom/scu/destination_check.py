@@ -90,6 +90,7 @@ def check_destination(pacs: PacsSettings, settings: Settings) -> DestinationChec
 
 
 def _query_retrieve_classes(pacs: PacsSettings) -> tuple[str, ...]:
-    if not pacs.query_retrieve:
+    # With `wado_url` it is queried by DICOMweb.
+    if not pacs.query_retrieve or pacs.wado_url is not None:
         return ()
     return (FIND, *{"auto": (MOVE, GET), "move": (MOVE,), "get": (GET,)}[pacs.retrieve_by])

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
 
-from config.errors import PacsUnavailableError, SettingsError
+from config.errors import PacsUnavailableError
 from config.settings import PacsSettings
+from node.dicom.dicomweb.http_client import dicomweb_client
 from node.dicom.network.statuses import Verdict, verdict_of
 from node.dicom.scu.store_scu import SOP_CLASS_NOT_SUPPORTED, STOPPED, FileToSend, SendOutcome
 
@@ -54,10 +54,9 @@ def stow(files: Sequence[FileToSend], pacs: PacsSettings, proceed: Callable[[], 
     boundary, url = uuid.uuid4().hex, f"{str(pacs.stow_url).rstrip('/')}/studies"
     headers = {
         "Content-Type": f'multipart/related; type="application/dicom"; boundary={boundary}', "Accept": JSON,
-        **_authorization(pacs),
     }  # fmt: skip
     try:
-        with httpx.Client(timeout=pacs.timeout_s, verify=_context(pacs)) as client:
+        with dicomweb_client(pacs, "stow_token_file") as client:
             # A body without a length is sent in chunks (RFC 9112 section 7.1), so that no file is in memory as a whole.
             answer = client.post(url, content=_parts(files, boundary, proceed), headers=headers)
             if answer.status_code == LENGTH_REQUIRED:
@@ -82,9 +81,8 @@ def check_stow(pacs: PacsSettings) -> str:
     """
     url = f"{str(pacs.stow_url).rstrip('/')}/studies"
     try:
-        with httpx.Client(timeout=pacs.timeout_s, verify=_context(pacs)) as client:
-            headers = {"Accept": JSON, **_authorization(pacs)}
-            answer = client.get(url, params={"limit": 1}, headers=headers)
+        with dicomweb_client(pacs, "stow_token_file") as client:
+            answer = client.get(url, params={"limit": 1}, headers={"Accept": JSON})
     except httpx.HTTPError as error:
         raise PacsUnavailableError(f"the DICOMweb server {url} cannot be reached: {error}") from error
     if answer.status_code in (401, 403):
@@ -149,23 +147,3 @@ def _value(item: dict[str, Any], tag: str) -> Any:
 
 def _all(files: Sequence[FileToSend], verdict: Verdict, note: str) -> list[SendOutcome]:
     return [SendOutcome(file.sop_instance_uid, verdict, note=note) for file in files]
-
-
-def _authorization(pacs: PacsSettings) -> dict[str, str]:
-    if pacs.stow_token_file is None:
-        return {}
-    try:
-        return {"Authorization": f"Bearer {pacs.stow_token_file.read_text(encoding='utf-8').strip()}"}
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"[[pacs]] {pacs.name}: stow_token_file cannot be read: {error}") from error
-
-
-def _context(pacs: PacsSettings) -> ssl.SSLContext | bool:
-    if pacs.tls is None:
-        return True
-    try:
-        context = ssl.create_default_context(cafile=str(pacs.tls.ca))
-        context.load_cert_chain(str(pacs.tls.certificate), str(pacs.tls.private_key))
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"[[pacs]] {pacs.name}: the TLS files cannot be used: {error}") from error
-    return context
