@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, RawDataStorage, generate_uid
 from sqlalchemy import select
@@ -31,9 +32,10 @@ from node.ledger.tables import Association, Instance, Quarantined
 from node.web.app import create_app
 from node.web.dicomweb_endpoint import STUDIES, dicomweb_endpoint
 from node.web.server import DICOMWEB, check_exposure
-from tests.dicom.scenes import encoded, mr_slice
+from tests.dicom.scenes import encoded, mr_slice, write_file
 from tests.dicom.test_multipart import BOUNDARY, message
-from tests.flow.program import wait_for
+from tests.flow.program import free_port, wait_for
+from tests.flow.servers import orthanc
 from tests.web.conftest import Site
 
 ON = "[dicomweb]\nreceive = true\n"
@@ -373,3 +375,30 @@ def test_the_endpoint_is_off_by_default_and_needs_tokens_off_loopback(site: Site
     settings = Settings(web={"bind": "192.0.2.1", "tls": tls}, dicomweb={"receive": True})  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match="senders_file"):
         check_exposure(settings, users=True)
+
+
+def test_orthanc_stores_here_by_stow_rs_and_stores_again(serve: Callable[[str], Intake], tmp_path: Path) -> None:
+    senders = tmp_path / "senders"
+    senders.write_text(f"ORTHANC:{TOKEN}\n")
+    senders.chmod(0o600)
+    intake = serve(f'{ON}senders_file = "{senders}"\n')
+    study, series = generate_uid(), generate_uid()
+    paths = [write_file(mr_slice(study, series, rows=200), tmp_path / f"{n}.dcm") for n in range(12)]
+    base = intake.url.removesuffix("/studies") + "/"
+    with orthanc(tmp_path / "pacs", 1, free_port(), routes=False, stow_to=(base, TOKEN)) as pacs:
+        for path in paths:
+            pacs.upload(path)
+        for _ in range(2):
+            done = httpx.post(
+                f"{pacs.url}/dicom-web/servers/cptdn/stow", timeout=60,
+                json={"Resources": pacs.get("/studies"), "Synchronous": True},
+            )  # fmt: skip
+            assert done.status_code == 200, done.text
+            rows = {row.sop_instance_uid: row for row in intake.rows(Instance)}
+            assert set(rows) == {dcmread(path).SOPInstanceUID for path in paths}
+    for path in paths:
+        ds = dcmread(path)
+        kept = dcmread(intake.site.context.store.path(rows[ds.SOPInstanceUID].path))
+        assert kept.PixelData == ds.PixelData
+        assert rows[ds.SOPInstanceUID].calling_ae == "ORTHANC"
+    assert intake.rows(Quarantined) == []

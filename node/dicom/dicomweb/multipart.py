@@ -18,8 +18,8 @@ from config.errors import InputError
 
 DICOM = "application/dicom"
 MULTIPART = "multipart/related"
-# RFC 2046 section 5.1.1: bcharsnospace and spaces inside.
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]", re.ASCII)
+# RFC 2046 section 5.1.1: bcharsnospace and spaces inside. It allows 70 characters; Orthanc's two UUIDs have 73.
+_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{0,127}[0-9A-Za-z'()+_,./:=?-]", re.ASCII)
 
 
 class MultipartError(InputError):
@@ -60,7 +60,7 @@ def related_boundary(content_type: str) -> str:
         raise MediaTypeError(f'expected {MULTIPART}; type="{DICOM}", found type="{root}"')
     boundary = options.get(b"boundary", b"").decode("latin-1")
     if _BOUNDARY.fullmatch(boundary) is None:
-        raise MultipartError("expected a boundary of 1 to 70 characters (RFC 2046), found none or another one")
+        raise MultipartError("expected a boundary of 1 to 128 characters of RFC 2046, found none or another one")
     return boundary
 
 
