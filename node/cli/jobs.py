@@ -34,6 +34,8 @@ def job_json(job: Job) -> dict[str, Any]:
     dict
         JSON values; times in ISO 8601, durations in seconds by step.
     """
+    from node.ledger.withdrawals import is_withdrawal
+
     return {
         "id": job.id,
         "study_instance_uid": job.study_instance_uid,
@@ -41,6 +43,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "step": job.step,
         "bundle": job.bundle,
         "send": job.send,
+        "kind": "withdraw" if is_withdrawal(job) else "compute" if job.send else "compare",
         "attempts": job.attempts,
         "error": {"code": job.error_code, "text": job.error_text} if job.error_code else None,
         "seconds": job.seconds,
@@ -102,7 +105,7 @@ def list_(
     rows = [
         (
             j["id"],
-            "compute" if j["send"] else "compare",
+            j["kind"],
             j["study_instance_uid"],
             j["state"],
             j["step"],

@@ -31,7 +31,6 @@ from node.ledger.associations import open_on_study
 from node.ledger.cases import (
     MR_MODALITY,
     due_cases,
-    get_case,
     lock_case,
     next_due,
     record,
@@ -100,7 +99,7 @@ def _record_failure(ledger: Ledger, study_instance_uid: str, error: Exception) -
     """Set the case to failed with the kind of the error, and make it due again later."""
     text = message("unexpected.assessment", kind=type(error).__name__, seconds=AFTER_FAILURE_S)
     with ledger.begin() as session:
-        set_state(session, get_case(session, study_instance_uid), "failed", [{"code": "unexpected", "text": text}])
+        set_state(session, lock_case(session, study_instance_uid), "failed", [{"code": "unexpected", "text": text}])
         schedule_assessment(session, study_instance_uid, now_utc() + timedelta(seconds=AFTER_FAILURE_S))
 
 

@@ -16,7 +16,7 @@ from node.cases.series_roles import ROLES
 from node.cases.series_summary import JOINED, OF_SERIES
 from node.clinical.entries import FactEntry, record_entries
 from node.ledger import deliveries, jobs
-from node.ledger.cases import get_case, record, schedule_assessment, schedule_touched
+from node.ledger.cases import get_case, lock_case, record, schedule_assessment, schedule_touched
 from node.ledger.database import now_utc
 from node.ledger.facts import facts_of
 from node.ledger.instances import (
@@ -54,7 +54,7 @@ def assign_roles(
     InputError
         When the study is unknown, a role does not exist, or the study has no such series or volume.
     """
-    case = get_case(session, study_instance_uid)
+    case = lock_case(session, study_instance_uid)
     for role, series in series_by_role.items():
         if role not in ROLES:
             raise InputError(f"expected a role out of {', '.join(ROLES)}, found {role!r}")
@@ -87,7 +87,7 @@ def assign_issuer(session: Session, study_instance_uid: str, issuer: str, by: st
     InputError
         When the study is unknown, its images name another issuer, or no fact of the patient comes from this one.
     """
-    case = get_case(session, study_instance_uid)
+    case = lock_case(session, study_instance_uid)
     named = {row.issuer for row in instances_of_study(session, study_instance_uid) if row.issuer}
     if named - {issuer}:
         raise InputError(f"expected the issuer that the images name, {' and '.join(sorted(named))}, found {issuer}")
@@ -121,7 +121,7 @@ def confirm(session: Session, study_instance_uid: str, code: str, because: str, 
     InputError
         When the study is unknown, or does not have this question.
     """
-    case = get_case(session, study_instance_uid)
+    case = lock_case(session, study_instance_uid)
     asked = [reason["text"] for reason in case.reasons if reason["code"] == code]
     if code not in CONFIRMABLE or not asked:
         open_codes = [reason["code"] for reason in case.reasons if reason["code"] in CONFIRMABLE]
@@ -181,7 +181,7 @@ def set_hold(session: Session, study_instance_uid: str, because: str | None, by:
     InputError
         When the study is unknown.
     """
-    case = get_case(session, study_instance_uid)
+    case = lock_case(session, study_instance_uid)
     case.hold = because
     text = message("decision.held", by=by, because=because) if because else message("decision.released", by=by)
     record(session, study_instance_uid, "hold" if because else "release", text, actor=by)
@@ -213,7 +213,7 @@ def dismiss_quarantined(session: Session, study_instance_uid: str, because: str,
     InputError
         When the study is unknown, or its case names no quarantined file.
     """
-    case = get_case(session, study_instance_uid)
+    case = lock_case(session, study_instance_uid)
     stored = instances_of_study(session, study_instance_uid)
     related = related_instances(session, stored, case.patient_id, case.issuer)
     files = quarantined_of_case(session, study_instance_uid, related)
@@ -258,7 +258,7 @@ def set_facts(session: Session, study_instance_uid: str, entries: Sequence[FactE
     InputError
         When the study is unknown or has no Patient ID.
     """
-    case = get_case(session, study_instance_uid)
+    case = lock_case(session, study_instance_uid)
     n_new = record_entries(session, case.patient_id, case.issuer, list(entries), source, by)
     # An equal fact that is entered again neither starts an assessment nor fills the history.
     if n_new:

@@ -13,11 +13,11 @@ from config.bundle_manifest import bundle_reference, read_manifest
 from config.errors import CptdnError, InputError
 from config.messages.message import message
 from node.ledger import jobs
-from node.ledger.cases import lock_case, schedule_assessment, schedule_unfinished
+from node.ledger.cases import get_case, lock_case, schedule_assessment, schedule_unfinished
 from node.ledger.database import Ledger
 from node.ledger.recalls import lift_recall, record_recall
 from node.ledger.reports import current_report, has_answer
-from node.ledger.tables import Job, Report
+from node.ledger.tables import Case, Job, Report
 from node.workflow.outward_acts import Event
 from node.workflow.withdrawal import withdraw_case
 
@@ -79,8 +79,14 @@ def recalled_bundle(session: Session, named: str) -> RecalledBundle:
     if len(names) > 1:
         raise InputError(f"expected one bundle, found {', '.join(sorted(names))} of the name {named}; give the digest")
     ((digest, name),) = names.items()
-    studies = tuple(report.study_instance_uid for report in reports if report.bundle_digest == digest)
+    named_so = [report.study_instance_uid for report in reports if report.bundle_digest == digest]
+    studies = tuple(study for study in named_so if not _is_recalled(get_case(session, study)))
     return RecalledBundle(name, digest, studies, tuple(_jobs_with(session, digest)))
+
+
+def _is_recalled(case: Case) -> bool:
+    """Whether the answer is withdrawn by a recall already, and the report that says so is only not written yet."""
+    return case.withdrawal is not None and case.withdrawal["event"] == Event.RECALLED
 
 
 def _jobs_with(session: Session, digest: str) -> list[tuple[str, str]]:
@@ -130,7 +136,8 @@ def recall_bundle(
         # A transaction for each: nothing that arrives meanwhile waits for all of them.
         with ledger.begin() as session:
             case, report = lock_case(session, study), current_report(session, study)
-            if report is not None and has_answer(report) and report.bundle_digest == bundle.digest:
+            is_current = report is not None and has_answer(report) and report.bundle_digest == bundle.digest
+            if report is not None and is_current and not _is_recalled(case):
                 text = message("withdrawal.recalled", name=bundle.name, because=because)
                 withdraw_case(session, case, report, Event.RECALLED, text, by, bulk=len(bundle.studies) > 1)
                 n_withdrawn += 1

@@ -17,7 +17,7 @@ from config.bundle_manifest import bundle_reference, read_manifest
 from config.messages.message import message
 from config.settings import Settings
 from node.ledger import jobs
-from node.ledger.cases import get_case, record, set_state
+from node.ledger.cases import lock_case, record, set_state
 from node.ledger.database import Ledger
 from node.ledger.processes import live_processes
 from node.ledger.recalls import CODE, recall_of, recall_text
@@ -118,7 +118,7 @@ class Reprocessor:
             return self._start(session, study_instance_uid)
 
     def _start(self, session: Session, study: str) -> Outcome:
-        case = get_case(session, study)
+        case = lock_case(session, study)
         # All facts: a person who asks for it may have waited for one that came after the report was frozen.
         assessment = evaluate_case(session, self.settings, case, self.bundle, True)
         if assessment.request is None:

@@ -116,7 +116,7 @@ def withdraw_study(session: Session, study_instance_uid: str, because: str, by: 
     Raises
     ------
     InputError
-        When the study is unknown, no reason is given, or no answer is current.
+        When the study is unknown, no reason is given, no answer is current, or it is being withdrawn already.
     """
     case = lock_case(session, study_instance_uid)
     if not because.strip():
@@ -125,6 +125,9 @@ def withdraw_study(session: Session, study_instance_uid: str, because: str, by: 
     if report is None or not has_answer(report):
         found = "no report" if report is None else "a refusal" if report.result.get("refusals") else "a withdrawal"
         raise InputError(f"expected a study with a current answer, found {found} as its newest report")
+    if case.withdrawal is not None:  # its report is not written yet: another reason would be shown here than outside
+        said = messages.from_json(case.withdrawal)
+        raise InputError(f"expected a study with a current answer, {said['by']} has withdrawn it: {said['because']}")
     withdraw_case(session, case, report, Event.BY_PERSON, because.strip(), by)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.servers import postgres
 from tests.workflow.corrected_sites import CorrectedSite, corrected_site
 
 QUIET_WITHIN_S = 240.0
@@ -68,3 +69,10 @@ def test_no_destination_shows_an_outdated_answer_after_kills(tmp_path: Path) -> 
 def test_ten_thousand_corrections_with_kills(tmp_path: Path) -> None:
     n_killed = sum(check(tmp_path / str(seed), seed, 250) for seed in range(2, 42))
     assert n_killed > 500
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_corrections_with_kills_on_postgresql(tmp_path: Path) -> None:
+    with postgres() as server:
+        assert sum(check(tmp_path / str(seed), seed, 150, server.url(f"k{seed}")) for seed in (51, 52)) > 10

@@ -75,7 +75,7 @@ class Story:
     def withdraw(self) -> None:
         with self.here.ledger.begin() as session:
             report = current_report(session, STUDY)
-            if report is not None and has_answer(report):
+            if report is not None and has_answer(report) and get_case(session, STUDY).withdrawal is None:
                 withdraw_study(session, STUDY, "by the test", "wang")
 
     def reprocess(self) -> None:

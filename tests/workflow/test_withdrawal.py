@@ -280,6 +280,13 @@ def test_a_person_takes_a_withdrawal_back_by_computing_again(reported: Site) -> 
     assert reported.case().state == "reported"
 
 
+def test_an_answer_is_withdrawn_once_by_one_reason(reported: Site) -> None:
+    withdraw(reported)
+    with pytest.raises(InputError, match="wang has withdrawn it: "):
+        withdraw(reported, "another reason")
+    assert len(withdrawals(reported)) == 1
+
+
 @pytest.mark.parametrize("because", ["", "  "])
 def test_a_withdrawal_needs_a_reason(reported: Site, because: str) -> None:
     with pytest.raises(InputError, match="expected the reason"):
@@ -382,6 +389,7 @@ def test_a_recall_withdraws_every_current_answer_and_keeps_the_bundle_from_being
     assert reported.codes() == ("withdrawn", {"bundle_recalled"})
     (order,) = withdrawals(reported)
     assert order.because == "The model bundle demonstration is recalled: wrong landmarks"
+    assert recall_bundle(reported.ledger, found, "wrong landmarks", "wang") == 0  # repeated before it is written
     write_withdrawal(reported)
     assert recall_bundle(reported.ledger, found, "wrong landmarks", "wang") == 0  # repeated: nothing is left
     reported.learn(ebv_entry(reported.settings, "300", drawn_on=DRAWN))
