@@ -7,7 +7,7 @@ TEXTS: dict[str, tuple[str, str]] = {
         "The page is in English, because this machine has no Chinese font; install one (cptdn doctor shows the fonts).",
         "由于本机没有中文字体, 该页为英文; 请安装中文字体 (cptdn doctor 可显示字体)。",
     ),
-    "input.age_years": ("age years", "年龄 (岁)"),
+    "input.age_years": ("age in years", "年龄 (岁)"),
     "input.prognostic_score": ("prognostic score", "Prognostic-score"),
     "input.predictive_score": ("predictive score", "Predictive-score"),
     "sentences": ("{parts:sentences}", "{parts:sentences}"),

@@ -76,6 +76,7 @@ def build_objects(
         The report contradicts itself or its sources, or an object lacks what its IOD requires.
     """
     pictures, options = pictures or PagePictures(), options or ReportOptions()
+    pictures = pictures.permitted_by(report)
     report = with_header_findings(report, sources)
     check_report(report, sources)
     # In the site's zone from here on: page, header and content show the same clock.

@@ -103,7 +103,7 @@ def _set_capture_attributes(capture: Any, report: TreatmentReport, options: Repo
     capture.SecondaryCaptureDeviceManufacturer = MANUFACTURER
     capture.SecondaryCaptureDeviceManufacturerModelName = MODEL_NAME
     capture.SecondaryCaptureDeviceSoftwareVersions = capture.SoftwareVersions
-    capture.ImageComments = "Computed result, not verified by a person"
+    capture.ImageComments = "Computer-generated, not verified by a person"
 
 
 def build_attributions(

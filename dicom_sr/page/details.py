@@ -21,10 +21,12 @@ def basis(report: TreatmentReport, words: Wording) -> list[Paragraph]:
     Parameters
     ----------
     report : TreatmentReport
-        Any report.
+        Any report; a withdrawal has none.
     words : Wording
         Wording of the language.
     """
+    if report.withdrawal is not None:  # without inputs: one of them may be what was wrong
+        return []
     # The contour is named first: whether the right one was used is what a planner can check at once.
     contours = "; ".join(f"{each.roi_name}, {words.slices.format(n=each.n_slices)}" for each in report.contours)
     on_page = page_words(words)
@@ -55,6 +57,8 @@ def foot(
     if report.computed:
         lines.append(Paragraph(performance_text(performance, words), FOOT_SIZE))
     lines.append(Paragraph(f"{words.intended_use}: {report.model.intended_use}", FOOT_SIZE))
+    if report.withdrawal is not None:  # which has no page of details
+        lines.append(Paragraph(f"{words.model}: {'; '.join(model_lines(report, words))}", FOOT_SIZE))
     return lines
 
 
@@ -124,7 +128,7 @@ def details(report: TreatmentReport, words: Wording) -> list[Paragraph]:
     Parameters
     ----------
     report : TreatmentReport
-        Any report.
+        Any report; of a withdrawal all is on the first page.
     words : Wording
         Wording of the language.
 
@@ -133,6 +137,8 @@ def details(report: TreatmentReport, words: Wording) -> list[Paragraph]:
     list of Paragraph
         Warnings in full, conditions with their grounds, inputs with their sources, model and training population.
     """
+    if report.withdrawal is not None:
+        return []
     size = DETAIL_SIZE
     lines = warning_items(report, words, tuple(Severity), size)
     lines += _conditions(report, words, size)
@@ -145,10 +151,8 @@ def details(report: TreatmentReport, words: Wording) -> list[Paragraph]:
             Paragraph(f"{decision_rule(report, words)}{words.stop}", size),
         ]
     lines.append(title(words.model, size + 1))
-    lines += [Paragraph(text, size) for text in model_lines(report)]
-    if report.withdrawal is None:
-        lines += [title(words.training, size + 1), Paragraph(report.model.training_population, size)]
-    return lines
+    lines += [Paragraph(text, size) for text in model_lines(report, words)]
+    return [*lines, title(words.training, size + 1), Paragraph(report.model.training_population, size)]
 
 
 def _conditions(report: TreatmentReport, words: Wording, size: float) -> list[Paragraph]:
@@ -158,7 +162,7 @@ def _conditions(report: TreatmentReport, words: Wording, size: float) -> list[Pa
         if condition.state is not ConditionState.MET:
             state, name = words.condition_states[condition.state], words.condition_titles[condition.code]
             is_bold = condition.state is ConditionState.NOT_MET
-            lines.append(item(f"{name}: {state}. {condition.text}", size, SIGNS[condition.state], is_bold))
+            lines.append(item(f"{name}: {state}{words.stop} {condition.text}", size, SIGNS[condition.state], is_bold))
     met = [words.condition_titles[each.code] for each in report.conditions if each.state is ConditionState.MET]
     if met:
         text = f"{words.condition_states[ConditionState.MET]}: {', '.join(met)}"
@@ -166,8 +170,11 @@ def _conditions(report: TreatmentReport, words: Wording, size: float) -> list[Pa
     return lines
 
 
-def model_lines(report: TreatmentReport) -> list[str]:
+def model_lines(report: TreatmentReport, words: Wording) -> list[str]:
     """Return the lines that name bundle, software version and, where there is one, the nomogram's source."""
     model = report.model
-    lines = [f"{model.name} {model.version}, {model.digest[:19]}", report.software_version]
+    lines = [
+        f"{model.name} {model.version}, {model.digest[:19]}",
+        f"{page_words(words).software} {report.software_version}",
+    ]
     return [*lines, *([model.nomogram_citation] if model.nomogram_citation else [])]

@@ -99,7 +99,8 @@ def _study_and_report(report: TreatmentReport, patient: PatientCaption, words: W
 def _lines(canvas: PageCanvas, box: Box, y: float, lines: list[Line]) -> float:
     for text, size, bold in lines:
         if text:
-            y = canvas.fitted(box, y, text, size, None if bold else canvas.palette.dim, bold, smallest=min(size, 15.0))
+            smallest = min(size, 15.0) if bold else size - 2
+            y = canvas.fitted(box, y, text, size, None if bold else canvas.palette.dim, bold, smallest)
     return y
 
 

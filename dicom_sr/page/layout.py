@@ -35,6 +35,7 @@ LEAST_WITH_SLICES = 165.0
 NOMOGRAM_HEIGHTS = (430.0, 520.0)  # its letters have 14 to 16 units then
 
 NO_FONT = "font_missing"
+LAST = 9  # rank of the nomogram, and of the slices of all sequences
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Section:
     least: float
     most: float
     draw: Callable[[PageCanvas, Box], object]
-    rank: int = 9
+    rank: int = LAST
     is_picture: bool = True
 
 
@@ -108,8 +109,13 @@ def render_pages(
     if shown != language:
         report = replace(report, quality=(*report.quality, Reason(NO_FONT, message("font_missing.chinese"))))
     content = PageContent(
-        localised(report, shown), pictures, style, words, _readable(patient or PatientCaption(), chinese), guideline
-    )  # fmt: skip
+        localised(report, shown),
+        pictures.permitted_by(report),
+        style,
+        words,
+        _readable(patient or PatientCaption(), chinese),
+        guideline,
+    )
     with drawing_settings():
         return _compose(content, chinese)
 
@@ -134,12 +140,16 @@ def _compose(content: PageContent, chinese: str | None) -> list[PageCanvas]:
     canvas = _new_canvas(content.style, chinese)
     rest = _area(canvas, content)
     rest = rest.split(verdict(canvas, rest, report, words) + GAP - rest.y)[1]
-    placed, later = _fitting(_sections(canvas, content, rest.width), rest.height, is_empty=False)
+    sections = _sections(canvas, content, rest.width)
+    # The slices of all sequences would repeat those that are beside the curves.
+    first = [each for each in sections if each.rank < LAST or not report.computed]
+    placed, _ = _fitting(first, rest.height, is_empty=False)
+    later = [each for each in sections if each not in placed]
     _draw(canvas, rest, placed)
     canvases = [canvas]
     # The warnings that had no room on the first page are the first of the details, so they are on the second.
     texts, pictures = ([each for each in later if each.is_picture is kind] for kind in (False, True))
-    lines: list[Paragraph] | None = None
+    lines: list[Paragraph] | None = None if details(report, words) else []
     while texts or pictures or lines != []:
         canvas = _new_canvas(content.style, chinese)
         canvases.append(canvas)
@@ -200,27 +210,24 @@ def _head(canvas: PageCanvas, content: PageContent, page: tuple[int, int]) -> fl
 def _sections(canvas: PageCanvas, content: PageContent, width: float) -> list[Section]:
     """Return the sections below the answer in the order of their importance."""
     report, pictures, words = content.report, content.pictures, content.words
-    # The slices of a withdrawn result explain nothing any more.
-    has_slices = bool(pictures.sequences or pictures.largest) and report.withdrawal is None
     sections = []
-    texts = (
-        (basis(report, words), 1), (foot(report, words, pictures.performance, content.guideline), 3)
-    )  # fmt: skip
-    at_foot = [_text_section(canvas, paragraphs, width, rank) for paragraphs, rank in texts]
+    texts = ((basis(report, words), 1), (foot(report, words, pictures.performance, content.guideline), 3))
+    at_foot = [_text_section(canvas, paragraphs, width, rank) for paragraphs, rank in texts if paragraphs]
     if report.computed:
         if report.is_valid:  # frequencies of patients like this one would be believed
             height = survival.frequencies_height(canvas, report)
             sections.append(Section(height, height, partial(survival.frequencies, report=report, words=words), 2))
         height = survival.rates_height(canvas, report, width, words)
         sections.append(Section(height, height, partial(survival.rates, report=report, words=words), 0, False))
-        sections.append(Section(125, 300, partial(_curves_and_slices, content=content), 4))
+        least = 125 if len(report.scenarios) == 1 else 190  # two panels have a line more of headings
+        sections.append(Section(least, 360, partial(_curves_and_slices, content=content), 4))
     sections += at_foot
-    if report.computed and pictures.draw_nomogram is not None:
+    if pictures.draw_nomogram is not None:
         draw = partial(
             picture_sections.nomogram, report=report, pictures=pictures, style=content.style, words=words
         )  # fmt: skip
         sections.append(Section(*NOMOGRAM_HEIGHTS, draw))
-    if has_slices:
+    if pictures.sequences or pictures.largest:
         draw = partial(picture_sections.all_slices, pictures=pictures, words=words)
         sections.append(Section(205, 205, draw))
     return sections

@@ -29,6 +29,7 @@ class PageWords:
     weighed_most: str
     weighed_most_short: str
     slices_title: str
+    slices_title_largest: str
     image_number: str
     attribution_of: str
     attribution_scale: str
@@ -44,6 +45,7 @@ class PageWords:
     nomogram_both: str
     contour_used: str
     rule: str
+    software: str
 
 
 ENGLISH_PAGE = PageWords(
@@ -65,13 +67,14 @@ ENGLISH_PAGE = PageWords(
     weighed_most="weighed most by the network",
     weighed_most_short="weighed most",
     slices_title="Slices with contour: largest tumour section, and the one that the network weighed most",
+    slices_title_largest="Slices with contour: largest tumour section",
     image_number="image {n}",
     attribution_of="Grad-CAM of both scores: what raises the Prognostic-score or lowers the Predictive-score",
     attribution_scale="low to high",
     guidelines="Guidelines",
-    default_guideline="Guidelines recommend ICT + CCRT for stage III to IVA except T3N0.",
+    default_guideline="ICT + CCRT is recommended for stage III to IVA except T3N0.",
     differs="The answer CCRT alone DIFFERS from this.",
-    differs_short="DIFFERS from guidelines (see below)",
+    differs_short="DIFFERS from guidelines",
     signed="source: {source}; {date}; signed by {signer}",
     performance="On unseen cases ({group}, {n}): C-index {c_index}, {slope}.",
     performance_unknown="The model states no performance on cases that it had not seen.",
@@ -80,6 +83,7 @@ ENGLISH_PAGE = PageWords(
     nomogram_both="EBV DNA unknown: \u25c1 not above (open marks below), \u25b7 above (filled marks below)",
     contour_used="Contour used",
     rule="Rule of the decision",
+    software="Software",
 )
 
 CHINESE_PAGE = PageWords(
@@ -101,13 +105,14 @@ CHINESE_PAGE = PageWords(
     weighed_most="网络权重最大的层面",
     weighed_most_short="权重最大",
     slices_title="带勾画的层面: 最大肿瘤层面, 以及网络权重最大的层面",
+    slices_title_largest="带勾画的层面: 最大肿瘤层面",
     image_number="图像 {n}",
     attribution_of="两个评分的 Grad-CAM: 提高 Prognostic-score 或降低 Predictive-score 的区域",
     attribution_scale="低至高",
     guidelines="指南",
-    default_guideline="指南推荐 III 至 IVA 期 (T3N0 除外) 采用 ICT + CCRT。",
+    default_guideline="推荐 III 至 IVA 期 (T3N0 除外) 采用 ICT + CCRT。",
     differs='结论 "单纯 CCRT" 与此不同。',
-    differs_short="与指南不同 (见下文)",
+    differs_short="与指南不同",
     signed="来源: {source}; {date}; 签署: {signer}",
     performance="模型未见过的病例 ({group}, {n} 例): C-index {c_index}, {slope}。",
     performance_unknown="该模型未说明其在未见过的病例上的表现。",
@@ -116,6 +121,7 @@ CHINESE_PAGE = PageWords(
     nomogram_both="EBV DNA 未知: \u25c1 不高于 (下方空心), \u25b7 高于 (下方实心)",
     contour_used="所用勾画",
     rule="决策规则",
+    software="软件",
 )
 
 

@@ -59,8 +59,12 @@ def main_slices(canvas: PageCanvas, box: Box, pictures: PagePictures, words: Wor
     kinds = ((largest, on_page.largest, False), (weighed, on_page.weighed_most_short, True))
     shown = [(picture, kind, heat) for picture, kind, heat in kinds if picture is not None]
     if weighed is not None and weighed.attribution_yx is not None:
-        box, beside = box.beside(box.width * 0.7, 10)
-        legend(canvas, beside, words, stacked=True)
+        if box.height > box.width * 0.7:  # on paper there is more room below
+            side, captions = (box.width - 10) / len(shown), 2 * canvas.line_height(CAPTION)
+            box, below = box.split(min(box.height - 60, side + captions))
+        else:
+            box, below = box.beside(box.width * 0.7, 10)
+        legend(canvas, below, words, stacked=True)
     for cell, (picture, kind, heat) in zip(box.columns(len(shown), 10), shown, strict=True):
         slice_with_caption(canvas, cell, picture, kind, heat, words)
 
@@ -80,7 +84,8 @@ def all_slices(canvas: PageCanvas, box: Box, pictures: PagePictures, words: Word
         Wording of the language.
     """
     on_page = page_words(words)
-    canvas.fitted(box, box.y, on_page.slices_title, 17, bold=True, smallest=12)
+    heading = on_page.slices_title if pictures.sequences else on_page.slices_title_largest
+    canvas.fitted(box, box.y, heading, 17, bold=True, smallest=12)
     body = box.split(canvas.line_height(17) + 2)[1]
     if any(picture.attribution_yx is not None for picture in pictures.sequences):
         body, below = body.split(body.height - _legend_height(canvas, body.width, words))
@@ -92,7 +97,7 @@ def all_slices(canvas: PageCanvas, box: Box, pictures: PagePictures, words: Word
     for column, role in zip(body.columns(max(3, len(roles)), 20), roles, strict=False):
         slices = [(largest.get(role), on_page.largest, False), (weighed.get(role), on_page.weighed_most_short, True)]
         shown = [(picture, kind, heat) for picture, kind, heat in slices if picture is not None]
-        for cell, (picture, kind, heat) in zip(column.columns(2, 8), shown, strict=False):
+        for cell, (picture, kind, heat) in zip(column.columns(2, 12), shown, strict=False):
             slice_with_caption(canvas, cell, picture, kind, heat, words)
 
 

@@ -274,7 +274,8 @@ def _panel(canvas: PageCanvas, box: Box, scenario: Scenario, curve: DfsCurves | 
     def at(months: float, dfs: float) -> tuple[float, float]:
         return plot.x + plot.width * months / last, plot.bottom - plot.height * dfs
 
-    palette = canvas.palette
+    # In a low panel large marks would hide the intervals.
+    palette, mark = canvas.palette, min(8.0, plot.height / 22)
     grid = [[at(0, level / 100), at(last, level / 100)] for level in (0, 25, 50, 75, 100)]
     canvas.drawing.add_collection(LineCollection(grid, colors=palette.line, linewidths=0.6, zorder=1), autolim=False)
     for level in (0, 50, 100):
@@ -301,4 +302,6 @@ def _panel(canvas: PageCanvas, box: Box, scenario: Scenario, curve: DfsCurves | 
             canvas.drawing.add_collection(
                 LineCollection(bars, colors=color, linewidths=2.0, zorder=3), autolim=False
             )  # fmt: skip
-            canvas.drawing.plot([x], [y], MARKERS[result.arm], color=color, ms=8, mec=palette.paper, mew=1, zorder=4)
+            canvas.drawing.plot(
+                [x], [y], MARKERS[result.arm], color=color, ms=mark, mec=palette.paper, mew=mark / 8, zorder=4
+            )

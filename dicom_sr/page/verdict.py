@@ -30,6 +30,7 @@ from dicom_sr.report.wording import Wording, horizon
 GAP = 28.0
 LEFT_SHARE = 0.6  # of the width, for the answer; the rest is for what limits it
 AXIS_ROW, AXIS_FOOT = 34.0, 50.0
+SMALLEST = 16.0  # text size of what limits the answer
 LEAST_LIMITS = 300.0  # height for what limits the answer, where nothing invalidates it
 SIGNS = {ConditionState.NOT_MET: "\u2717", ConditionState.NOT_CHECKED: "?", ConditionState.MET: "\u2713"}
 TICK_STEPS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)
@@ -69,7 +70,9 @@ def verdict(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wordin
     y = _answer(canvas, left, report, words)
     y = difference_axis(canvas, left.split(y + 6 - left.y)[1], report, words)
     rule_x = right.x - GAP / 2
-    below = _limits(canvas, right.split(max(y - box.y, LEAST_LIMITS))[0], report, words)
+    smallest = lines_of(canvas, [replace(each, size=SMALLEST) for each in condition_items(report, words)], right.width)
+    height = max(y - box.y, LEAST_LIMITS, height_of(canvas, smallest) + 3 * canvas.line_height(SMALLEST))
+    below = _limits(canvas, right.split(height)[0], report, words)
     bottom = max(y, below)
     canvas.rectangle(Box(rule_x, box.y + 4, 1.0, bottom - box.y - 4), facecolor=canvas.palette.line, edgecolor="none")
     return bottom
@@ -135,8 +138,12 @@ def _headline(canvas: PageCanvas, box: Box, answer: Answer, words: Wording) -> f
     y = canvas.fitted(box, top, text, size, canvas.arm_color(answer.arm), bold=True, smallest=24)
     if answer.arm is not None:
         beside = box.beside(canvas.text_width(text, size, bold=True), 18)[1]
-        lines = canvas.wrapped(regimen_description(answer.arm, words), 17, beside.width)
-        canvas.paragraph(beside, top + (y - top - len(lines) * canvas.line_height(17)) / 2, "\n".join(lines), 17)
+        small, description = 17.0, regimen_description(answer.arm, words)
+        # A third line would reach into the sentence below.
+        while len(lines := canvas.wrapped(description, small, beside.width)) > 2 and small > 12:
+            small -= 0.5
+        height = len(lines) * canvas.line_height(small)
+        canvas.paragraph(beside, top + (y - top - height) / 2, "\n".join(lines), small)
     return y - 4
 
 
@@ -273,14 +280,14 @@ def _limits(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wordin
         conditions.append(item(page_words(words).differs_short, 18, "!", bold=True))
     warned = warning_items(report, words, (Severity.CAUTIONS, Severity.NOTES))
     paragraphs = [*conditions, *warned]
-    lines = largest_lines(canvas, paragraphs, box.width, box.height, 16)
+    lines = largest_lines(canvas, paragraphs, box.width, box.height, SMALLEST)
     if height_of(canvas, lines) <= box.height or not warned:
         return draw_lines(canvas, box, lines)[0]
     # Whole warnings only, since half a warning can mean the opposite; the last line says that there are more.
-    shown = largest_lines(canvas, conditions, box.width, box.height * 0.7, 16)
-    room, n_shown = box.height - canvas.line_height(16), 0
+    shown = largest_lines(canvas, conditions, box.width, box.height * 0.7, SMALLEST)
+    room, n_shown = box.height - canvas.line_height(SMALLEST), 0
     for paragraph in warned:
-        wrapped = lines_of(canvas, [replace(paragraph, size=16.0)], box.width)
+        wrapped = lines_of(canvas, [replace(paragraph, size=SMALLEST)], box.width)
         if height_of(canvas, [*shown, *wrapped]) > room:
             break
         shown += wrapped
@@ -288,7 +295,7 @@ def _limits(canvas: PageCanvas, box: Box, report: TreatmentReport, words: Wordin
     while shown and shown[-1].with_next:
         shown.pop()
     more = page_words(words).more_on_next_page.format(n=len([each for each in warned if not each.with_next]) - n_shown)
-    return draw_lines(canvas, box, [*shown, Paragraph(more, 16, bold=True)])[0]
+    return draw_lines(canvas, box, [*shown, Paragraph(more, SMALLEST, bold=True)])[0]
 
 
 def condition_items(report: TreatmentReport, words: Wording, size: float = 18.0) -> list[Paragraph]:
@@ -310,13 +317,12 @@ def condition_items(report: TreatmentReport, words: Wording, size: float = 18.0)
         for state in ConditionState
     }
     lines = [title(words.conditions, size + 1)]
-    not_met, unchecked = by_state[ConditionState.NOT_MET], by_state[ConditionState.NOT_CHECKED]
-    if not_met:
-        text = f"{words.condition_states[ConditionState.NOT_MET]}: {', '.join(not_met)}"
-        lines.append(item(text, size, SIGNS[ConditionState.NOT_MET], bold=True))
-    if unchecked:
-        text = f"{words.condition_states[ConditionState.NOT_CHECKED]}: {', '.join(unchecked)}"
-        lines.append(item(text, size, SIGNS[ConditionState.NOT_CHECKED]))
+    for state in (ConditionState.NOT_MET, ConditionState.NOT_CHECKED):
+        # A line for each: a list in one paragraph would break names in two.
+        names = by_state[state]
+        is_bold = state is ConditionState.NOT_MET
+        lines += [item(f"{words.condition_states[state]}:", size, SIGNS[state], is_bold)] if names else []
+        lines += [item(name, size, "", is_bold) for name in names]
     met = words.conditions_met.format(n=len(by_state[ConditionState.MET]), total=len(report.conditions))
     lines.append(item(met, size, SIGNS[ConditionState.MET]))
     return lines

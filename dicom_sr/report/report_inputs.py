@@ -13,6 +13,7 @@ from pydicom import Dataset
 from config.arrays import AnyFloatArray, PixelArray
 from config.indication.vocabulary import EbvCategory, SeriesRole, TreatmentArm
 from dicom_sr.report.sr_classes import SrClass
+from dicom_sr.report.treatment_report import TreatmentReport
 
 if TYPE_CHECKING:  # the node takes these types without loading matplotlib
     from matplotlib.axes import Axes
@@ -171,6 +172,23 @@ class PagePictures:
     largest: tuple[SequencePicture, ...] = ()
     curves: tuple[DfsCurves, ...] = ()
     performance: ModelPerformance | None = None
+
+    def permitted_by(self, report: TreatmentReport) -> PagePictures:
+        """Return those that a report may show.
+
+        Parameters
+        ----------
+        report : TreatmentReport
+            Where nothing was computed, the network weighed nothing; the slices of a withdrawn result explain nothing.
+
+        Returns
+        -------
+        PagePictures
+            All of them, the largest sections alone, or none.
+        """
+        if report.computed:
+            return self
+        return PagePictures(largest=self.largest if report.withdrawal is None else ())
 
 
 @dataclass(frozen=True)

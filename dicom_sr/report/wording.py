@@ -165,7 +165,7 @@ ENGLISH = Wording(
     born="born",
     created="Report",
     revision="revision {n}",
-    replaces="replaces an earlier result",
+    replaces="Replaces an earlier result",
     replaces_report="Replaces revision {n} of {created}: its report, pictures and PDF are SUPERSEDED",
     withdraws_report="Revision {n} of {created} is withdrawn: its report, pictures and PDF are not valid",
     withdrawn="WITHDRAWN - DO NOT USE",
@@ -220,7 +220,7 @@ ENGLISH = Wording(
         AnswerGround.POINT_DIFFERENCE: _GAIN + "; the difference alone decides, without its interval",
     },
     answer_holds="{sentence}; the answer holds in {held} of {of} recomputations",
-    side_holds="{sentence}; the difference stays on its side of the threshold in {held} of {of} recomputations",
+    side_holds="{sentence}; the difference stays on the same side of it in {held} of {of} recomputations",
     percentage_points="{difference} percentage points (95 % CI {interval})",
     percentage_points_only="{difference} percentage points (no 95 % CI)",
     zero="zero",
@@ -232,7 +232,7 @@ ENGLISH = Wording(
         "otherwise CCRT",
     },
     rule_stable="{rule}; the answer must hold in at least {share} % of the recomputations",
-    unsigned="Computed result, not verified by a person",
+    unsigned="Computer-generated, not verified by a person",
 )
 
 CHINESE = Wording(
@@ -346,7 +346,7 @@ CHINESE = Wording(
         AnswerGround.POINT_DIFFERENCE: _GAIN_ZH + "; 仅按差值决定, 未考虑其区间",
     },
     answer_holds="{sentence}; {of} 次重新计算中 {held} 次答案不变",
-    side_holds="{sentence}; {of} 次重新计算中 {held} 次差值仍在阈值同侧",
+    side_holds="{sentence}; {of} 次重新计算中 {held} 次差值仍在其同侧",
     percentage_points="{difference} 个百分点 (95 % CI {interval})",
     percentage_points_only="{difference} 个百分点 (无 95 % CI)",
     zero="零",
@@ -357,7 +357,7 @@ CHINESE = Wording(
         AnswerRule.POINT: "仅按 {horizon} 差值决定, 不考虑其 95 % CI: 高于{limit}推荐 ICT+CCRT, 否则推荐 CCRT",
     },
     rule_stable="{rule}; 且至少 {share} % 的重新计算须得出同一答案",
-    unsigned="计算结果, 未经人工核实",
+    unsigned="计算机生成, 未经人工核实",
 )
 
 WORDINGS: dict[Language, Wording] = {"en": ENGLISH, "zh": CHINESE}

@@ -1,9 +1,9 @@
 """Run inside a network namespace of its own: Orthanc with DICOMweb, OHIF's prebuilt pages, and headless Chromium.
 
-usage: python browser_exchange.py FOLDER OHIF_DIST STUDY_UID NAME=SERIES_UID...
+usage: python browser_exchange.py FOLDER OHIF_DIST STUDY_UID NAME=SERIES_UID_OR_FILE.html...
 Sends FOLDER/*.dcm to Orthanc, opens each named series in OHIF at 1280 x 720, writes FOLDER/NAME.png and prints per name
 its text, the text that is visible without scrolling, and the bottom edges (px) of the report's items by their
-labels. A name that ends in .html is a file, which is opened as it is.
+labels.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Browser:
         for _ in range(60):
             time.sleep(0.5)
             text = self.evaluate("document.body.innerText") or ""
-            if until in text:
+            if until in text and "1/0" not in text:  # no picture of the series is there yet
                 break
         time.sleep(settle)
         self.evaluate(CLICK % "Skip all")
@@ -169,11 +169,12 @@ def main(folder: Path, dist: Path, study: str, named: list[str]) -> None:
         browser = Browser(folder / "profile")
         pages = {}
         for name, series in (each.split("=") for each in named):
-            if name.endswith(".html"):
+            if series.endswith(".html"):
                 text = browser.look(f"file://{series}", "Qualitative Evaluations", settle=0.5)
             else:
                 address = f"{VIEWER}/viewer?StudyInstanceUIDs={study}&initialSeriesInstanceUID={series}"
-                text = browser.look(address, "Qualitative Evaluations" if name.startswith("sr") else "CPTDN")
+                is_sr = name == "sr" or name.endswith("ohif")
+                text = browser.look(address, "Qualitative Evaluations" if is_sr else "CPTDN", settle=3)
             (folder / f"{name}.png").write_bytes(browser.picture())
             bottoms, visible = json.loads(browser.evaluate(LABELS)), browser.evaluate(VISIBLE)
             pages[name] = {"text": text, "visible": visible, "bottoms": bottoms}

@@ -1,7 +1,8 @@
 """Run inside a network namespace of its own: files go to Orthanc over C-STORE and come back over its REST interface.
 
 Orthanc binds its DICOM port to every address, so this is started under `unshare -n` (see test_readers.py).
-usage: python orthanc_exchange.py FOLDER: sends FOLDER/*.dcm, writes FOLDER/back/*.dcm and prints what Orthanc lists.
+usage: python orthanc_exchange.py FOLDER: sends FOLDER/*.dcm, writes FOLDER/back/*.dcm with the previews of coloured
+pictures (*.png), and prints what Orthanc lists.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ def exchange(folder: Path) -> dict[str, object]:
     (folder / "back").mkdir()
     for identifier in json.loads(get("/instances")):
         (folder / "back" / f"{identifier}.dcm").write_bytes(get(f"/instances/{identifier}/file"))
+        if b'"PALETTE COLOR"' in get(f"/instances/{identifier}/simplified-tags"):
+            (folder / "back" / f"{identifier}.png").write_bytes(get(f"/instances/{identifier}/preview"))
     studies = [json.loads(get(f"/studies/{each}")) for each in json.loads(get("/studies"))]
     series = [json.loads(get(f"/series/{each}"))["MainDicomTags"] for each in json.loads(get("/series"))]
     return {"studies": studies, "series": series}

@@ -51,8 +51,8 @@ def decided(report: TreatmentReport) -> TreatmentReport:
         (
             AnswerStatement(NONE, INCLUDES, 0.02, (-0.01, 0.05), 60, 0.02, Stability(41, 50, 0.9)),
             "No reliable difference: 5-year DFS with ICT+CCRT minus CCRT is +2.0 percentage points (95 % CI -1.0 to "
-            "+5.0); the interval includes the threshold of 2 percentage points; the difference stays on its side of "
-            "the threshold in 41 of 50 recomputations",
+            "+5.0); the interval includes the threshold of 2 percentage points; the difference stays on the same "
+            "side of it in 41 of 50 recomputations",
         ),
         (
             AnswerStatement(

@@ -47,14 +47,32 @@ def test_nothing_is_clipped_and_no_text_overlaps_another(name: str, language, st
         check_places(page, style)
 
 
+def slices_of(page: PageCanvas) -> list[Box]:
+    """Where the slices and the colours of their maps are drawn."""
+    extents = [image.get_extent() for image in page.drawing.images]
+    return [Box(left, top, right - left, bottom - top) for left, right, bottom, top in extents]
+
+
+def common_area(first: Box, second: Box) -> float:
+    across = min(first.x + first.width, second.x + second.width) - max(first.x, second.x)
+    down = min(first.bottom, second.bottom) - max(first.y, second.y)
+    return max(0.0, across) * max(0.0, down)
+
+
 def check_places(page: PageCanvas, style: str) -> None:
-    """Each text is on its page, below the cine bar of viewers, and clear of every other text."""
+    """Each text is on its page, below the cine bar of viewers, clear of every other text and of the slices."""
     boxes = [(line.text, line.box) for line in page.texts]
     for text, box in boxes:
         assert box.x >= 0, text
         assert box.x + box.width <= WIDTH, text
         assert box.y >= (page.height / 28 if style == "dark" else 0), text
         assert box.bottom <= page.height, text
+    for slice_box in slices_of(page):
+        assert slice_box.x >= 0, slice_box
+        assert slice_box.x + slice_box.width <= WIDTH, slice_box
+        assert slice_box.bottom <= page.height, slice_box
+        covering = [text for text, box in boxes if text not in ("R", "L") and common_area(box, slice_box) > 0]
+        assert covering == []
     for index, (text, box) in enumerate(boxes):
         for other_text, other in boxes[index + 1 :]:
             across = min(box.x + box.width, other.x + other.width) - max(box.x, other.x)
@@ -138,7 +156,7 @@ def test_a_successor_says_in_large_letters_which_pictures_are_superseded() -> No
         assert line.text.startswith("Replaces revision 1 of 2024-03-11 16:05:02 +0000")
         assert line.em >= 17
     earlier = samples.reprocessed(replaced=None)  # of a version that recorded the UID alone
-    assert "replaces an earlier result" in words_of(earlier)
+    assert "Replaces an earlier result" in words_of(earlier)
 
 
 def test_no_page_refers_to_an_object_that_a_viewer_of_images_does_not_show() -> None:

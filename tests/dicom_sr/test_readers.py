@@ -14,7 +14,9 @@ from pathlib import Path
 import highdicom as hd
 import numpy as np
 import pytest
+from PIL import Image
 from pydicom import Dataset, dcmread
+from pydicom.sr import _concepts_dict
 from pydicom.uid import EnhancedMRImageStorage
 
 from config.indication.vocabulary import SeriesRole
@@ -22,17 +24,21 @@ from dicom_sr.coding import result_codes
 from dicom_sr.coding.concept import PRIVATE_SCHEME, PRIVATE_SCHEME_UID
 from dicom_sr.content.regimen_groups import assumed_category
 from dicom_sr.objects.build import build_objects
+from dicom_sr.objects.lossless import rgb_pixels
 from dicom_sr.reading.reader import read_report
 from dicom_sr.report import numbers
 from dicom_sr.report.report_inputs import PagePictures, ReportObject, ReportOptions, SeriesMask, SourceStudy
 from dicom_sr.report.treatment_report import SeriesUsed, TreatmentReport
 from tests.dicom_sr import samples
+from tests.dicom_sr.gallery import gallery
+from tests.dicom_sr.test_codes import NOT_IN_THE_DICTIONARY, OTHER_MEANINGS, every_concept
 from tests.peers import absent, chinese_font, peer, unpacked
 
 EVERYTHING = ReportOptions(kinds=("sr", "sc", "pdf", "seg", "attribution"), timezone="+0800")
 PRIVATE_SCHEME_NOTE = re.compile(rf"Unrecognized defined term = <({PRIVATE_SCHEME}|{PRIVATE_SCHEME_UID})>")
 # IHE AIR asks for the Device UID of the contributing equipment; dciodvfy's table of its attributes is older.
 DEVICE_UID_NOTE = re.compile(r"/ContributingEquipmentSequence\S*/DeviceUID.* not present in standard DICOM IOD")
+GALLERY = gallery()
 CASES = {**samples.CASES, "crowded": samples.crowded, "differing": samples.differing}
 # PixelMed compares TID 1501 groups with TID 1411 as soon as one group of the document is of that template, and asks
 # each of them for a region, segment or surface: rows 5, 7 and 10 of 1411, three per group. The groups are valid.
@@ -149,6 +155,65 @@ def test_pixelmed_finds_only_its_known_false_errors_in_every_case(name: str, tmp
     assert [error for error in pixelmed_errors(path) if not FALSE_OF_PIXELMED.search(error)] == []
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("name", GALLERY)
+def test_every_object_of_every_example_is_taken(name: str, tmp_path: Path) -> None:
+    """dciodvfy, PixelMed, dcmtk and highdicom, and the codes by the dictionary that pydicom and highdicom use."""
+    example = GALLERY[name]
+    paths = written(example.objects("sr", "sc", "pdf", "seg", "attribution"), tmp_path)
+    for path in paths.values():
+        assert complaints(path) == []
+        assert unknown_codes(dcmread(path)) == set()
+    assert [error for error in pixelmed_errors(paths["sr1"]) if not FALSE_OF_PIXELMED.search(error)] == []
+    groups = hd.sr.srread(paths["sr1"]).content.get_image_measurement_groups()
+    identifiers = [group.tracking_identifier for group in groups]
+    assert ("Comparison of the regimens" in " ".join(identifiers)) is example.report.computed
+    run(peer("dsrdump", "dcmtk"), "+Pl", paths["sr1"])
+    run(peer("dcm2pdf", "dcmtk"), paths["pdf1"], tmp_path / "back.pdf")
+    run(peer("dcml2pnm", "dcmtk"), "+op", paths["sc1"], tmp_path / "sc.ppm")
+
+
+# Not in the dictionary: the stages of mCODE, and a meaning that highdicom writes in capitals.
+OTHER_PUBLIC = {(each.scheme, each.value) for each in every_concept() if "mCODE" in each.source} | {("DCM", "121232")}
+ACCEPTED = {*NOT_IN_THE_DICTIONARY, *OTHER_MEANINGS, *OTHER_PUBLIC}
+
+
+def unknown_codes(ds: Dataset) -> set[tuple[str, str, str]]:
+    """The public codes of a data set that the dictionary does not have, or has with other meanings."""
+    found = set()
+    for element in ds:
+        if element.VR != "SQ":
+            continue
+        for item in element.value:
+            found |= unknown_codes(item)
+            key = (item.get("CodingSchemeDesignator"), item.get("CodeValue"))
+            if "CodeMeaning" not in item or key[0] == PRIVATE_SCHEME or key in ACCEPTED:
+                continue
+            named = _concepts_dict.concepts.get(key[0], {}).values()
+            if item.CodeMeaning not in {values[key[1]][0] for values in named if key[1] in values}:
+                found.add((*key, item.CodeMeaning))
+    return found
+
+
+@pytest.mark.long
+def test_orthanc_takes_the_objects_of_all_examples_and_returns_the_same_files(tmp_path: Path) -> None:
+    sent = {}
+    for name, example in GALLERY.items():
+        (tmp_path / "sent" / name).mkdir(parents=True)
+        objects = written(example.objects("sr", "sc", "pdf", "seg"), tmp_path / "sent" / name)
+        for stem, path in objects.items():
+            sent[path.rename(tmp_path / f"{name}_{stem}.dcm")] = None
+    run(peer("unshare", "util-linux"), "-n", sys.executable, Path(__file__).parent / "orthanc_exchange.py", tmp_path)
+    back = {dcmread(path).SOPInstanceUID: path for path in (tmp_path / "back").glob("*.dcm")}
+    assert len(back) == len(sent)
+    for path in sent:
+        ds = dcmread(path)
+        assert data_set_bytes(back[ds.SOPInstanceUID]) == data_set_bytes(path)
+        if ds.get("PhotometricInterpretation") == "PALETTE COLOR":
+            preview = np.asarray(Image.open(back[ds.SOPInstanceUID].with_suffix(".png")))
+            assert (preview == rgb_pixels(ds)).all()
+
+
 def test_highdicom_reads_the_groups(scored: dict[str, Path]) -> None:
     document = hd.sr.srread(scored["sr1"]).content
     groups = document.get_image_measurement_groups()
@@ -177,7 +242,7 @@ def test_orthanc_adds_it_to_the_study_and_returns_the_same_file(tmp_path: Path) 
     assert study["MainDicomTags"]["StudyInstanceUID"] == samples.STUDY
     assert study["PatientMainDicomTags"]["PatientName"] == samples.CHINESE_NAME
     assert {series["SeriesDescription"] for series in listing["series"]} >= {"CPTDN result r2", "CPTDN page r2"}
-    back = {dcmread(path).SOPInstanceUID: path for path in (tmp_path / "back").iterdir()}
+    back = {dcmread(path).SOPInstanceUID: path for path in (tmp_path / "back").glob("*.dcm")}
     assert len(back) == len(paths)
     for path in paths.values():
         assert data_set_bytes(back[dcmread(path).SOPInstanceUID]) == data_set_bytes(path)

@@ -19,8 +19,9 @@ from dicom_sr.coding import result_codes
 from dicom_sr.content.regimen_groups import assumed_category
 from dicom_sr.objects.build import build_objects
 from dicom_sr.report import numbers
-from dicom_sr.report.report_inputs import ReportOptions
+from dicom_sr.report.report_inputs import ReportObject, ReportOptions
 from tests.dicom_sr import samples
+from tests.dicom_sr.gallery import gallery
 from tests.peers import absent, peer
 
 HEIGHT = 720
@@ -92,18 +93,32 @@ console.log(JSON.stringify({ patient: ds.PatientName, title: ds.ConceptNameCodeS
 
 
 @pytest.mark.long
-def test_dcmjs_reads_the_measurement_groups(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", gallery())
+def test_dcmjs_reads_the_numbers_of_every_example(name: str, tmp_path: Path) -> None:
+    example = gallery()[name]
+    [built] = example.objects("sr")
+    groups = read_with_dcmjs(built, tmp_path)["groups"]
+    numbers_read = {meaning: value for group in groups for meaning, value in group["values"].items()}
+    for scenario in example.report.scenarios:
+        for arm in (scenario.ict_ccrt, scenario.ccrt):
+            name = result_codes.dfs(60, arm.arm, assumed_category(example.report, scenario)).meaning
+            assert numbers_read[name] == float(numbers.percent(arm.dfs[60].value))
+
+
+def read_with_dcmjs(sr: ReportObject, folder: Path) -> dict:
     dcmjs = npm_peer("dcmjs")
-    peer("node", "nodejs")
-    report = samples.scored()
-    [made] = build_objects(report, samples.sources(), None, ReportOptions(kinds=("sr",)))
-    made.dataset.save_as(tmp_path / "sr.dcm", enforce_file_format=True)
-    (tmp_path / "read.js").write_text(READ_WITH_DCMJS)
-    done = subprocess.run(
-        ["node", str(tmp_path / "read.js"), str(dcmjs), str(tmp_path / "sr.dcm")], capture_output=True, text=True
-    )
+    (folder / "sr.dcm").write_bytes(sr.encoded)
+    (folder / "read.js").write_text(READ_WITH_DCMJS)
+    command = [peer("node", "nodejs"), str(folder / "read.js"), str(dcmjs), str(folder / "sr.dcm")]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.long
+def test_dcmjs_reads_the_measurement_groups(tmp_path: Path) -> None:
+    [built] = build_objects(samples.scored(), samples.sources(), None, ReportOptions(kinds=("sr",)))
+    found = read_with_dcmjs(built, tmp_path)
     assert found["title"] == "Oncology Measurement Report"
     assert "王" in json.dumps(found["patient"], ensure_ascii=False)
     values = {group["name"]: group["values"] for group in found["groups"]}
