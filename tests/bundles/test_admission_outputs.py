@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import subprocess
+from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +30,7 @@ from dicom_sr.report.plain_text import plain_text
 from dicom_sr.report.report_inputs import ReportOptions
 from dicom_sr.report.treatment_report import ConditionOfUse, Reason
 from node.cli.app import main
+from node.ledger.database import open_ledger
 from node.runtime.health import check_model
 from node.runtime.overview import bundle_admission
 from tests.bundles.admitted import CONTRADICTED, MARKED, REFUSED, linked_bundle, sound_manifest
@@ -51,6 +54,13 @@ def settings_with(folder: Path, manifest: dict[str, Any], more: str = "") -> Set
     return load_settings(config)
 
 
+def require_permission(settings: Settings) -> None:
+    """What a worker asks before it computes with the configured bundle."""
+    with closing(open_ledger(settings.ledger.url or "")) as ledger:
+        worker = SimpleNamespace(settings=settings, ledger=ledger)
+        steps._require_permission(load_bundle(settings.model.bundle), worker)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_worker_status_and_doctor_say_the_verdict(tmp_path: Path, name: str) -> None:
     manifest, state = ALL[name]
@@ -62,13 +72,12 @@ def test_worker_status_and_doctor_say_the_verdict(tmp_path: Path, name: str) -> 
         assert finding.text in status["texts"]
         assert finding.text in doctor.found or (finding.severity == "marked" and state == "refused")
     assert doctor.verdict == ("failure" if state == "refused" else "warning")
-    bundle = load_bundle(settings.model.bundle)
     if state == "refused":
         with pytest.raises(IneligibleStudyError, match=r"The bundle .* is refused: Expected") as refusal:
-            steps._require_permission(bundle, settings)
+            require_permission(settings)
         assert refusal.value.code == "model_not_permitted"
     else:
-        steps._require_permission(bundle, settings)
+        require_permission(settings)
     conditions = {one.code: one for one in policy_for_bundle(settings, settings.model.bundle).conditions}
     condition = conditions[Condition.MODEL_ADMISSION]
     assert condition.state is ConditionState.NOT_MET
@@ -79,7 +88,7 @@ def test_a_sound_model_of_the_site_is_computed_with_and_not_marked(tmp_path: Pat
     settings = settings_with(tmp_path, sound_manifest())
     assert bundle_admission(settings) == {"state": "admitted", "texts": []}
     assert check_model(settings).verdict == "ok"
-    steps._require_permission(load_bundle(settings.model.bundle), settings)
+    require_permission(settings)
     assert {one.state for one in policy_for_bundle(settings, settings.model.bundle).conditions} == {ConditionState.MET}
 
 
@@ -190,7 +199,7 @@ def test_the_marks_are_in_every_output_of_a_report() -> None:
 def test_the_refusal_is_in_every_output_of_a_report(tmp_path: Path) -> None:
     settings = settings_with(tmp_path, REFUSED["100 patients, nothing learned"][0]())
     with pytest.raises(IneligibleStudyError) as refusal:
-        steps._require_permission(load_bundle(settings.model.bundle), settings)
+        require_permission(settings)
     report = samples.refused(refusals=(Reason(refusal.value.code, refusal.value.text),))
     assert refusal.value.text in plain_text(report)
     assert refusal.value.text in json.dumps(fhir_bundle(report))

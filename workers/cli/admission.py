@@ -98,6 +98,14 @@ def activation_reason(manifest: BundleManifest, disagreement: str | None, becaus
     return reason
 
 
+def has_ledger(settings: Settings) -> bool:
+    """Return whether this site has a ledger: a command that only looks makes none."""
+    from sqlalchemy.engine import make_url
+
+    database = make_url(settings.ledger.url or "")
+    return database.get_backend_name() != "sqlite" or Path(database.database or "").is_file()
+
+
 def reported_changes(settings: Settings, bundle: Bundle, newest: int) -> Changes:
     """Score the newest reported studies of this site with a bundle, with a progress bar; nothing is recorded.
 
@@ -115,15 +123,12 @@ def reported_changes(settings: Settings, bundle: Bundle, newest: int) -> Changes
     Changes
         Without any study where this site has no ledger yet.
     """
-    from sqlalchemy.engine import make_url
-
     from node.cli.progress import stages
     from node.ledger.database import open_ledger
     from workers.pipeline.context import WorkerContext
     from workers.queue.changed_recommendations import Changes, changed_recommendations
 
-    database = make_url(settings.ledger.url or "")
-    if database.get_backend_name() == "sqlite" and not Path(database.database or "").is_file():
+    if not has_ledger(settings):
         return Changes()  # opening it would make one
     open_ledger(settings.ledger.url or "").close()  # brings the schema up to date, as every command does
     context = WorkerContext(settings)

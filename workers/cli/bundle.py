@@ -289,7 +289,7 @@ def activate(
     from config.trial_evidence import trial_evidence
     from node.workflow.recall import permit_again
     from workers.bundles.bundle import verify_bundle
-    from workers.cli.admission import activation_reason, disagreement_with_trials, reported_changes
+    from workers.cli.admission import activation_reason, disagreement_with_trials, has_ledger, reported_changes
 
     settings = settings_of(ctx)
     if settings.source is None:
@@ -301,8 +301,9 @@ def activate(
     policy_of(settings, verified.manifest.indication, f"the bundle {verified.manifest.name!r}")
     disagreement = disagreement_with_trials(verified.manifest, trial_evidence(settings.model.trial_evidence))
     reason = activation_reason(verified.manifest, disagreement, because)
-    with ledger_of(ctx).begin() as session:
-        reason = reason_to_use_again(session, verified.manifest.name, verified.digest, because) or reason
+    if has_ledger(settings):
+        with ledger_of(ctx).begin() as session:
+            reason = reason_to_use_again(session, verified.manifest.name, verified.digest, because) or reason
     changes = reported_changes(settings, verified, studies)
     named = bundle if bundle == verified.folder.name else str(verified.folder.resolve())
     document = {
