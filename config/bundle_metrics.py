@@ -69,4 +69,7 @@ def figure_text(value: Any) -> str:
         return "-"
     if isinstance(value, list) and len(value) == 2:
         return f"{value[0]:.3f} to {value[1]:.3f}"
+    key = f"metric_value.{value}"
+    if key in CATALOGUE:
+        return message(key)
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -25,6 +25,11 @@ def operating_user() -> str:
         return "user without a name"
 
 
+def local_day(moment: datetime) -> str:
+    """Return the day of an aware time as YYYY-MM-DD, in the time zone of this machine."""
+    return f"{moment.astimezone():%Y-%m-%d}"
+
+
 def local_time(moment: datetime | str | None) -> str:
     """Return a time as text for people.
 

@@ -8,10 +8,15 @@ from types import MappingProxyType
 from config.messages import (
     condition_texts,
     contour_texts,
+    delivery_texts,
     eligibility_texts,
+    encoding_texts,
     figure_texts,
+    form_texts,
+    health_texts,
     image_texts,
     model_texts,
+    notice_texts,
     plausibility_texts,
     purpose_texts,
     report_texts,
@@ -19,17 +24,25 @@ from config.messages import (
     series_kind_texts,
     series_texts,
     stage_texts,
+    system_texts,
     timeline_texts,
     withdrawal_texts,
 )
+from config.messages.finding_reasons import FINDINGS
+from config.messages.reasons import REASONS
 
 _ROOMS = (
     condition_texts,
     contour_texts,
+    delivery_texts,
     eligibility_texts,
+    encoding_texts,
     figure_texts,
+    form_texts,
+    health_texts,
     image_texts,
     model_texts,
+    notice_texts,
     plausibility_texts,
     purpose_texts,
     report_texts,
@@ -37,10 +50,12 @@ _ROOMS = (
     series_kind_texts,
     series_texts,
     stage_texts,
+    system_texts,
     timeline_texts,
     withdrawal_texts,
 )
 
 CATALOGUE: Mapping[str, tuple[str, str]] = MappingProxyType(
     {key: texts for room in _ROOMS for key, texts in room.TEXTS.items()}
+    | {f"reason.{code}": reason.short for code, reason in {**REASONS, **FINDINGS}.items()}
 )

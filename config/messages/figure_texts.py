@@ -4,6 +4,9 @@ from __future__ import annotations
 
 TEXTS: dict[str, tuple[str, str]] = {
     "metric.path": ("{parts:colons}", "{parts:colons}"),
+    "metric_value.training": ("training", "训练用"),
+    "metric_value.other": ("other", "其他"),
+    "metric_value.within folds": ("within folds", "各折内"),
     "metric.n": ("n", "例数"),
     "metric.n_events": ("n events", "事件数"),
     "metric.events_by_arm": ("events by arm", "各治疗组事件数"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 TEXTS: dict[str, tuple[str, str]] = {
+    "image.read_error": ("{kind}: {why}", "{kind}: {why}"),
     "image.one_landmark": (
         "expected landmarks of different grey values, found {values} only",
         "灰度标志点应各不相同, 但只有 {values}",

@@ -49,6 +49,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "{n} objects {which} cannot be read, the first of them ({name}): {why:bare}; send again what `cptdn quarantine list` shows, or dismiss it with `cptdn quarantine dismiss`.",
         "{which} {n} 个对象无法读取, 其中第一个 ({name}): {why:bare}; 请重发 `cptdn quarantine list` 列出的文件, 或用 `cptdn quarantine dismiss` 忽略。",
     ),
+    "quarantine.none": (
+        "expected the number of a quarantined object, found {number}; `cptdn quarantine list` shows them",
+        "应为隔离对象的编号, 实际为 {number}; `cptdn quarantine list` 可列出编号",
+    ),
     "quarantine.of_study": ("of this study", "本检查的"),
     "quarantine.together": ("that came together with this study and with others", "与本检查及其他检查一同收到的"),
     "quarantine.uid": ("SOP Instance UID {uid}", "SOP Instance UID {uid}"),

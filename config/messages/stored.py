@@ -94,6 +94,24 @@ def named(text: str) -> dict[str, Any] | None:
     return _named(text) if isinstance(text, Message) else None
 
 
+def restored(text: str, name: Mapping[str, Any] | None) -> str:
+    """Return the message of a stored text.
+
+    Parameters
+    ----------
+    text : str
+        In English.
+    name : mapping or None
+        Its ``message`` and ``parameters``, as `named` returned them; None for a text of an earlier version.
+
+    Returns
+    -------
+    str
+        A message; the text itself where it has none, or one that the catalogue does not have.
+    """
+    return text if name is None else _message(text, name.get("message"), name.get("parameters"))
+
+
 def _rendered(value: Any, language: Language) -> Any:
     if isinstance(value, Mapping):
         return {name: _rendered(item, language) for name, item in value.items()}

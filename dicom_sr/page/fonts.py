@@ -29,15 +29,26 @@ ELLIPSIS = "..."
 log = logging.getLogger(__name__)
 
 
-@lru_cache(maxsize=1)
 def chinese_font() -> str | None:
     """Return the family name of the Chinese font that this process uses, or None where the machine has none.
 
     Returns
     -------
     str or None
-        The first of `CHINESE_FONTS` that is installed, also where it was installed after matplotlib saved its list.
+        The first of `CHINESE_FONTS` that is installed, also where it was installed after matplotlib saved its list, or
+        after this process had found none. A font that was found is used until the process ends.
     """
+    name = find_chinese_font()
+    if name is None:
+        # Looked for again by the next page, in about 0.03 s: a worker runs for weeks, and its administrator reads what
+        # the page says about the font and installs one.
+        find_chinese_font.cache_clear()
+    return name
+
+
+@lru_cache(maxsize=1)
+def find_chinese_font() -> str | None:
+    """Look for the Chinese fonts of the system now; see `chinese_font`."""
     listed = _listed_chinese_fonts()
     # Where the most preferred font is listed, a scan (about 0.03 s) cannot change the choice. Otherwise it is done, so
     # that the same installed fonts give the same page, whatever the age of matplotlib's list.

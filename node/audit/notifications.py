@@ -20,6 +20,9 @@ import structlog
 from sqlalchemy.orm import Session
 
 from config.errors import SettingsError
+from config.messages.message import message, render
+from config.messages.stored import to_json
+from config.messages.template import Language
 from config.settings import NotifySettings, Settings
 from config.who_and_when import local_time
 from node.ledger.database import Ledger, now_utc
@@ -32,11 +35,7 @@ log = structlog.get_logger("cptdn.notify")
 LOOKBACK = timedelta(days=1)  # a node that was off for longer does not send old news
 RETRY_FIRST_S, RETRY_LONGEST_S = 10.0, 3600.0
 LOW_DISK_FACTOR = 2.0  # times the free space at which objects are refused
-TITLES = {
-    "failed_case": "Failed computations", "dead_delivery": "Deliveries given up",
-    "low_disk": "Little disk space left", "quarantine": "Quarantined objects",
-    "withdrawn_answer": "Withdrawn answers",
-}  # fmt: skip
+KINDS = ("failed_case", "dead_delivery", "low_disk", "quarantine", "withdrawn_answer")  # in the order of a message
 
 Channel = Callable[[Sequence[tuple[str, str, datetime]]], None]  # (kind, text, when) of each notice
 
@@ -56,7 +55,7 @@ class Notifier:
 
     def __init__(self, ledger: Ledger, settings: Settings, store: StudyStore) -> None:
         self._ledger, self._settings, self._store = ledger, settings, store
-        self.channels = channels_of(settings.notify, settings.node.ae_title)
+        self.channels = channels_of(settings)
 
     def check(self) -> int:
         """Record what is new and send what is due; return the number of notices that every channel has now accepted."""
@@ -68,7 +67,7 @@ class Notifier:
             record_notices(session, causes, notify.on, now, notify.every_s)
             # Claimed for ten times the timeout of a channel: two nodes never send the same notice.
             due = claim_due(session, now, timedelta(seconds=10 * notify.timeout_s))
-            items = [(row.id, row.kind, row.text, row.recorded_at, frozenset(row.sent_to)) for row in due]
+            items = [(row.id, row.kind, row.said, row.recorded_at, frozenset(row.sent_to)) for row in due]
         return self._send(items) if items else 0
 
     def _send(self, items: Sequence[tuple[int, str, str, datetime, frozenset[str]]]) -> int:
@@ -107,25 +106,26 @@ class Notifier:
         if least <= 0 or free >= LOW_DISK_FACTOR * least:
             return []
         machine = socket.gethostname()
-        text = f"{machine}: {free:.1f} GB free, objects are refused below {least:g} GB"
+        text = message("notice.low_disk", machine=machine, free=free, least=least)
         return [Cause(LOW_DISK, f"{machine}/{now.date()}", text)]  # once a day
 
 
-def channels_of(notify: NotifySettings, ae_title: str) -> dict[str, Channel]:
-    """Return the channels that are configured.
+def channels_of(settings: Settings) -> dict[str, Channel]:
+    """Return the channels that are configured; what they say is in the language of the site's reports.
 
     Raises
     ------
     SettingsError
         When the file of a secret cannot be read.
     """
+    notify, ae_title, language = settings.notify, settings.node.ae_title, settings.report.language
     channels: dict[str, Channel] = {}
     if notify.smtp_host and notify.mail_to:
         password = _secret(notify.smtp_password_file)
-        channels["mail"] = lambda items: _mail(notify, password, ae_title, items)
+        channels["mail"] = lambda items: _mail(notify, password, ae_title, items, language)
     if notify.webhook_url:
         token = _secret(notify.webhook_token_file)
-        channels["webhook"] = lambda items: _post(notify, token, ae_title, items)
+        channels["webhook"] = lambda items: _post(notify, token, ae_title, items, language)
     return channels
 
 
@@ -136,30 +136,34 @@ def _secret(path: Path | None) -> str:
         raise SettingsError(f"[notify] cannot read {path}: {error.strerror}") from error
 
 
-def message_text(items: Sequence[tuple[str, str, datetime]]) -> str:
+def message_text(items: Sequence[tuple[str, str, datetime]], language: Language) -> str:
     """Return the text of a message, by kind of notice.
 
     Parameters
     ----------
     items : sequence of (str, str, datetime)
         Kind, text and time of each notice; the time is written in the zone of this machine.
+    language : Language
+        Of the reader.
     """
     lines = []
-    for kind, title in TITLES.items():
+    for kind in KINDS:
         of_kind = [(text, when) for item_kind, text, when in items if item_kind == kind]
         if of_kind:
-            lines += [f"{title} ({len(of_kind)}):"]
-            lines += [f"  {local_time(when)}  {text}" for text, when in of_kind]
-    return "\n".join([*lines, "", "`cptdn status`, `cptdn jobs list` and `cptdn quarantine list` show more."])
+            lines += [message("notice.title", title=message(f"notice_title.{kind}"), n=len(of_kind)).render(language)]
+            lines += [f"  {local_time(when)}  {render(text, language)}" for text, when in of_kind]
+    return "\n".join([*lines, "", message("notice.more").render(language)])
 
 
-def _mail(notify: NotifySettings, password: str, ae_title: str, items: Sequence[tuple[str, str, datetime]]) -> None:
+def _mail(
+    notify: NotifySettings, password: str, ae_title: str, items: Sequence[tuple[str, str, datetime]], language: Language
+) -> None:
     mail = EmailMessage()
-    mail["Subject"] = f"{ae_title}: {len(items)} notice{'' if len(items) == 1 else 's'}"
+    mail["Subject"] = message("notice.subject", ae_title=ae_title, n=len(items)).render(language)
     mail["From"], mail["To"] = notify.mail_from, ", ".join(notify.mail_to)
     # A name of our own: the host name of a server in the clinic does not belong into a mail.
     mail["Date"], mail["Message-ID"] = formatdate(), make_msgid(domain="cptdn.invalid")
-    mail.set_content(message_text(items))
+    mail.set_content(message_text(items, language))
     try:
         context = ssl.create_default_context(cafile=str(notify.smtp_ca) if notify.smtp_ca else None)
         host, port, timeout_s = notify.smtp_host or "", notify.smtp_port, notify.timeout_s
@@ -178,11 +182,14 @@ def _mail(notify: NotifySettings, password: str, ae_title: str, items: Sequence[
         raise NotTakenError(f"{notify.smtp_host}:{notify.smtp_port}: {type(error).__name__}") from error
 
 
-def _post(notify: NotifySettings, token: str, ae_title: str, items: Sequence[tuple[str, str, datetime]]) -> None:
+def _post(
+    notify: NotifySettings, token: str, ae_title: str, items: Sequence[tuple[str, str, datetime]], language: Language
+) -> None:
     document = {
         "source": ae_title,
-        "text": message_text(items),
-        "events": [{"kind": kind, "text": text, "at": when.isoformat()} for kind, text, when in items],
+        # A chat shows this text to people; programs read the events, which are in English with key and parameters.
+        "text": message_text(items, language),
+        "events": to_json([{"kind": kind, "text": text, "at": when.isoformat()} for kind, text, when in items]),
     }
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:

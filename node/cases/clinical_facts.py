@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
+from config.entered_sources import source_of
 from config.messages.message import message
 from node.cases.diagnosis import Diagnosis
 from node.cases.ebv_dna import EbvValue, parse_ebv_dna
@@ -41,6 +42,11 @@ class Provenance:
     set_by: str | None = None
     observed_on: date | None = None
     recorded_at: datetime | None = None
+
+    @property
+    def said_source(self) -> str:
+        """The source as a message, for sentences."""
+        return source_of(self.source)
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON document of `studies explain`; times in ISO 8601."""

@@ -94,7 +94,7 @@ def _treatment_naive(case: CheckedCase) -> Answer:
     prior = case.facts.prior_treatment
     if prior is None:
         return ConditionState.NOT_CHECKED, message("condition.treatment_not_recorded")
-    return ConditionState.MET, message("condition.untreated", source=prior.provenance.source)
+    return ConditionState.MET, message("condition.untreated", source=prior.provenance.said_source)
 
 
 def _prior_malignancy(case: CheckedCase) -> Answer:

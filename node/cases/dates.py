@@ -7,6 +7,7 @@ import unicodedata
 from datetime import date, datetime, time, timedelta
 
 from config.errors import InputError
+from config.messages.message import message
 
 # The year comes first in all of them: otherwise every day up to the 12th of a month would have two readings.
 _FORMS = (
@@ -24,7 +25,7 @@ _DATE_TIME = re.compile(r"^(\d{8})(\d{2,6}(?:\.\d*)?)(?:[+-]\d{4})?$")
 _HALF_A_DAY = timedelta(hours=12)
 
 
-def parse_date(text: str, what: str = "date") -> date:
+def parse_date(text: str, what: str = message("date.any")) -> date:
     """Read a calendar day.
 
     Parameters
@@ -51,8 +52,8 @@ def parse_date(text: str, what: str = "date") -> date:
             try:
                 return date(*(int(part) for part in match.groups()))
             except ValueError as error:
-                raise InputError(f"the {what} {text!r} is not a day of the calendar") from error
-    raise InputError(f"the {what} {text!r} is not a date; expected YYYY-MM-DD")
+                raise InputError(message("date.not_a_day", what=what, text=str(text))) from error
+    raise InputError(message("date.not_a_date", what=what, text=str(text)))
 
 
 def parse_dicom_time(text: object) -> time | None:

@@ -81,7 +81,7 @@ def answer_diagnosis(
         other, or only the images name another disease.
     """
     recorded: list[tuple[Diagnosis, str]] = [
-        (fact.diagnosis, message("source.in_parentheses", source=fact.provenance.source)) for fact in facts
+        (fact.diagnosis, message("source.in_parentheses", source=fact.provenance.said_source)) for fact in facts
     ]
     in_images = _in_images(headers)
     eligible: list[tuple[Diagnosis, str]] = [one for one in recorded if one[0].kind == "nasopharyngeal_carcinoma"]

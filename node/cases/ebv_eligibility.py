@@ -91,7 +91,7 @@ def _use(
         **({} if value.copies_per_ml is not None else {"bound_copies_per_ml": value.bound_copies_per_ml}),
     }
     side = "above" if value.category == ">threshold" else "not_above"
-    stated = {"value": value.as_given, "threshold": threshold, "source": result.provenance.source}
+    stated = {"value": value.as_given, "threshold": threshold, "source": result.provenance.said_source}
     eligibility.explain["ebv_dna"] = (
         message(f"ebv_dna.{side}_drawn_on", day=observed, **stated)
         if observed

@@ -92,7 +92,7 @@ def _assess_stage(eligibility: Eligibility, facts: ClinicalFacts, gate: StageGat
     eligibility.warnings += judgement.warnings
     eligibility.later += [
         LaterFact("stage", f"{fact.stage.prefix}{fact.stage.text}", fact.provenance.observed_on, why,
-                  fact.provenance.source)
+                  fact.provenance.said_source)
         for fact, why in answer.left_out
     ]  # fmt: skip
     if judgement.eligible == "yes":
@@ -190,7 +190,7 @@ def _assess_mr_age(eligibility: Eligibility, facts: ClinicalFacts, settings: Set
     eligibility.treatment_start = {"day": fact.day.isoformat(), "kind": fact.kind,
                                    "provenance": fact.provenance.to_json()}  # fmt: skip
     eligibility.explain["treatment_start"] = message(
-        f"treatment_start.{fact.kind}", day=fact.day, source=fact.provenance.source
+        f"treatment_start.{fact.kind}", day=fact.day, source=fact.provenance.said_source
     )
     start, limit = facts.treatment_start.day, settings.case.mr_max_age_days
     if study_day is None:
@@ -219,7 +219,7 @@ def _assess_identity(eligibility: Eligibility, header: Mapping[str, Any], facts:
         text = message("identity_mismatch.start_before_birth", start=start)
     # A person's entry corrects the images; a message of another system is about whomever its sender meant.
     elif fact is not None and fact.provenance.set_by in MACHINES and _is_birth_date(in_images) and born != in_images:
-        text = message("identity_mismatch.birth_date", source=fact.provenance.source)
+        text = message("identity_mismatch.birth_date", source=fact.provenance.said_source)
     else:
         return
     eligibility.findings.append(EligibilityFinding("held", "identity_mismatch", text))

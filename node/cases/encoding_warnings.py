@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from config.messages.message import message
+from config.messages.stored import from_json
 
 
 def encoding_warnings(headers: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -25,7 +26,7 @@ def encoding_warnings(headers: Iterable[Mapping[str, Any]]) -> list[tuple[str, s
     ----------
     PS3.5 sections 6.2 and 7.1.
     """
-    findings = [header["EncodingFindings"][0] for header in headers if header.get("EncodingFindings")]
+    findings = [from_json(header)["EncodingFindings"][0] for header in headers if header.get("EncodingFindings")]
     if not findings:
         return []
     text = message("nonconforming_encoding.objects", n=len(findings), first=findings[0])

@@ -107,7 +107,7 @@ def choose_start(
             "treatment_start_differs.earlier_used",
             stated=stated[0].day,
             given=given[0].day,
-            source=given[0].provenance.source,
+            source=given[0].provenance.said_source,
         )
         notes = (("treatment_start_differs", text),)
     others = [each for each in statements if each not in own]
@@ -116,7 +116,7 @@ def choose_start(
         start = next((each for each in reversed(others) if each.kind == "stated"), None)
     why = message("later_fact.another_course", days=COURSE_DAYS)
     later = tuple(
-        LaterFact("treatment_start", each.kind, each.day, why, each.provenance.source)
+        LaterFact("treatment_start", each.kind, each.day, why, each.provenance.said_source)
         for each in others
         if each is not start
     )
@@ -160,7 +160,7 @@ def _choose_draws(
             used.append(result)
         if follow_up:
             text = f"{result.text} {result.unit or ''}".strip()
-            day, source = result.provenance.observed_on, result.provenance.source
+            day, source = result.provenance.observed_on, result.provenance.said_source
             later.append(LaterFact("ebv_dna", text, day, message("later_fact.follow_up", when=follow_up), source))
     return tuple(used), tuple(outside), later
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from config.errors import InputError
+from config.messages.message import message
 from node.cases.stage_edition import (
     NEUTRAL_WORDS,
     OTHER_SYSTEM,
@@ -208,7 +209,7 @@ def parse_edition(edition: str | None) -> str | None:
     """
     named = read_edition(edition)
     if named.is_unreadable:
-        raise InputError(f"the staging edition {edition!r} is not known; expected for example 8")
+        raise InputError(message("entry.stage_edition", text=str(edition)))
     return named.number
 
 
@@ -229,19 +230,19 @@ def _read(plain: str, written: str) -> StageValue:
     remainder, extension = _take_extension(plain)
     matches = [match for match in _TNM.finditer(remainder) if any(match.group(part) for part in "tnm")]
     if not matches:
-        hint = "; write a zero for the letter O" if _LETTER_O.search(plain) else ""
         # A stage group has several combinations of T, N and M, and which ones depends on the edition.
-        raise InputError(f"the stage {written!r} is not TNM; expected for example T3N1M0{hint}")
+        has_letter_o = _LETTER_O.search(plain) is not None
+        raise InputError(message("entry.stage_letter_o" if has_letter_o else "entry.stage_not_tnm", text=written))
     first = _of_match(matches[0])
     # A diagnosis may say the same stage twice; two that differ are a question.
     if any(_of_match(other) != first for other in matches[1:]):
-        raise InputError(f"the stage {written!r} is not TNM of one stage: expected T, N and M once, in this order")
+        raise InputError(message("entry.stage_twice", text=written))
     if any(_RANGE.match(remainder[match.end() :]) for match in matches):
-        raise InputError(f"the stage {written!r} is not TNM of one stage: expected one value each, found a range")
+        raise InputError(message("entry.stage_range", text=written))
     for match in reversed(matches):
         remainder = f"{remainder[: match.start()]} {remainder[match.end() :]}"
     if _ANOTHER.search(remainder):
-        raise InputError(f"the stage {written!r} is not TNM of one stage: expected T, N and M once, in this order")
+        raise InputError(message("entry.stage_twice", text=written))
     return _with_words(replace(first, ene=extension), remainder, written)
 
 
@@ -288,11 +289,9 @@ def _with_words(stage: StageValue, remainder: str, written: str) -> StageValue:
     left = [token for token in tokens if token not in _KNOWN_WORDS]
     unknown = [token for token in left if not is_edition_token(token)]
     if unknown or len(groups) > 1:
-        found = ", ".join(repr(token) for token in unknown) or " and ".join(sorted(groups))
-        raise InputError(
-            f"the stage {written!r} is not TNM alone: {found} beside it may change its meaning; expected for example "
-            "T3N1M0 (AJCC 8)"
-        )
+        listed = message("volumes.listed", names=[repr(token) for token in unknown])
+        found = listed if unknown else message("joined.and", parts=sorted(groups))
+        raise InputError(message("entry.stage_words", text=written, found=found))
     edition = edition_of(left, remainder.strip())
     if other_system or (edition.number and not _is_named(left, remainder)):
         edition = NamedEdition(None, remainder.strip())
@@ -338,5 +337,5 @@ def _read_answer(ene: str) -> str | None:
     answer = {"y": "yes", "true": "yes", "1": "yes", "是": "yes", "n": "no", "false": "no", "0": "no", "否": "no"}
     extension = _ENE_VALUES.get(plain, answer.get(plain))
     if extension is None:
-        raise InputError(f"expected yes, no or unknown for the extranodal extension, found {ene!r}")
+        raise InputError(message("entry.extension", text=str(ene)))
     return extension

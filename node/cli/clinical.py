@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from config.entered_sources import COMMAND_LINE
+from config.messages.message import message
 from config.who_and_when import local_time, operating_user
 from node.cli.context import audit_of, finish_import, ledger_of, print_json, print_table, settings_of
 
@@ -60,10 +62,10 @@ def set_(
     settings = settings_of(ctx)
     entries = []
     if ebv_dna is not None:
-        day = parse_date(drawn_on, "date of the draw") if drawn_on else None
+        day = parse_date(drawn_on, message("date.draw")) if drawn_on else None
         entries.append(facts.ebv_entry(settings, ebv_dna, laboratory=laboratory, assay=assay, drawn_on=day))
     if stage is not None:
-        day = parse_date(staged_on, "date of staging") if staged_on else None
+        day = parse_date(staged_on, message("date.staging")) if staged_on else None
         entries.append(facts.stage_entry(settings, stage, ajcc, day, ene=ene))
     elif ajcc is not None or ene is not None or staged_on is not None:
         raise typer.BadParameter("--ajcc, --ene and --staged-on belong to a stage; give --stage too")
@@ -80,7 +82,7 @@ def set_(
             "nothing to set; give --ebv-dna, --stage, --diagnosis, --birth-date, --treatment-start or --prior-treatment"
         )
     with ledger_of(ctx).begin() as session:
-        new = facts.record_entries(session, patient_id, issuer, entries, "command line", operating_user())
+        new = facts.record_entries(session, patient_id, issuer, entries, COMMAND_LINE, operating_user())
     audit_of(ctx).patient_record(command_user(), "clinical set", patient_id)
     if as_json:
         print_json({"patient_id": patient_id, "new_facts": new, "facts": {e.name: e.value for e in entries}})

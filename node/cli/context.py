@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from config.messages.stored import to_json
 from config.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def finish_import(
 
 def print_json(document: Any) -> None:
     """Print one JSON document on stdout."""
-    sys.stdout.write(json.dumps(document, ensure_ascii=False, indent=1, default=str) + "\n")
+    sys.stdout.write(json.dumps(to_json(document), ensure_ascii=False, indent=1, default=str) + "\n")
 
 
 GOOD, BAD, WAITS = "green", "bold red", "yellow"

@@ -45,7 +45,7 @@ def job_json(job: Job) -> dict[str, Any]:
         "send": job.send,
         "kind": "withdraw" if is_withdrawal(job) else "compute" if job.send else "compare",
         "attempts": job.attempts,
-        "error": {"code": job.error_code, "text": job.error_text} if job.error_code else None,
+        "error": {"code": job.error_code, "text": job.error} if job.error_code else None,
         "seconds": job.seconds,
         "created_at": job.created_at.isoformat(),
         "updated_at": job.updated_at.isoformat(),
@@ -74,7 +74,7 @@ def delivery_json(delivery: Delivery) -> dict[str, Any]:
         "not_before": delivery.not_before.isoformat(),
         "sent_at": delivery.sent_at.isoformat() if delivery.sent_at else None,
         "committed_at": delivery.committed_at.isoformat() if delivery.committed_at else None,
-        "error": delivery.error_text,
+        "error": delivery.error,
         "objects": delivery.objects,
     }
 

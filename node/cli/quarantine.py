@@ -28,7 +28,7 @@ def list_(
             {
                 "number": row.id,
                 "code": row.code,
-                "text": row.text,
+                "text": row.reason,
                 "study_instance_uid": row.study_instance_uid,
                 "sop_instance_uid": row.sop_instance_uid,
                 "path": row.path,

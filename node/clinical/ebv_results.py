@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from config.errors import InputError
+from config.messages.message import message
 from config.settings import Settings
 from node.cases.ebv_dna import EbvValue, is_in_iu
 from node.clinical.entries import FactEntry, ebv_entry, ebv_value
@@ -133,7 +134,7 @@ def _record(
 
 def _value(statement: EbvStatement, settings: Settings) -> EbvValue:
     if not statement.text.strip():
-        raise InputError("the EBV DNA result has no value; expected a number, or a word such as not-detected")
+        raise InputError(message("entry.ebv_no_value"))
     return ebv_value(statement.entry(settings), settings)
 
 

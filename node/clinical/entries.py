@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from config.decision_policy import active_policy
 from config.errors import InputError
+from config.messages.message import message
 from config.settings import Settings
 from node.cases.clinical_facts import ClinicalFacts, StartKind
 from node.cases.dates import parse_date
@@ -184,9 +185,7 @@ def diagnosis_entry(text: str, diagnosed_on: date | None = None, *, is_only: boo
     """
     diagnosis = read_diagnosis(text)
     if is_only and diagnosis.kind == "unclear":
-        raise InputError(
-            f"expected a diagnosis with its site, for example C11.9 or nasopharyngeal carcinoma, found {text.strip()!r}"
-        )
+        raise InputError(message("entry.diagnosis", text=text.strip()))
     return FactEntry("diagnosis", {"text": diagnosis.text, "is_only": is_only}, diagnosed_on)
 
 
@@ -203,11 +202,9 @@ def birth_date_entry(text: str) -> FactEntry:
     FactEntry
         Named ``birth_date``.
     """
-    day = parse_date(text, "birth date")
+    day = parse_date(text, message("date.birth"))
     if day.year < EARLIEST_BIRTH_YEAR or day > date.today():
-        raise InputError(
-            f"the birth date {text!r} is not plausible; expected a day from {EARLIEST_BIRTH_YEAR} to today"
-        )
+        raise InputError(message("date.birth_implausible", text=text, year=EARLIEST_BIRTH_YEAR))
     return FactEntry("birth_date", {"day": day.isoformat()})
 
 
@@ -228,7 +225,7 @@ def treatment_start_entry(text: str, kind: StartKind = "stated", order: str | No
     FactEntry
         Named ``treatment_start``.
     """
-    value = {"day": parse_date(text, "start of treatment").isoformat()}
+    value = {"day": parse_date(text, message("date.treatment_start")).isoformat()}
     if kind != "stated":
         value |= {"kind": kind, **({"order": order} if order else {})}
     return FactEntry("treatment_start", value)
@@ -329,13 +326,10 @@ def check_entries(known: ClinicalFacts, entries: list[FactEntry]) -> None:
         days += [(_EVENTS["stage"], fact.provenance.observed_on) for fact in known.stages]
     for what, day in days:
         if day is not None and day < born:
-            raise InputError(
-                f"expected {what} after the birth of the patient on {born.isoformat()}, found {day.isoformat()}; "
-                "correct one of the two"
-            )
+            raise InputError(message("date.before_birth", what=what, born=born, day=day))
 
 
-_EVENTS = {"ebv_dna": "a draw of EBV DNA", "stage": "a staging", "treatment_start": "a start of treatment"}
+_EVENTS = {name: message(f"event.{name}") for name in ("ebv_dna", "stage", "treatment_start")}
 
 
 def _day_of(entry: FactEntry) -> date | None:
@@ -366,6 +360,4 @@ def today_at_site(settings: Settings) -> date:
 def _check_past(settings: Settings, day: date | None, what: str) -> None:
     today = today_at_site(settings)
     if day is not None and day > today:
-        raise InputError(
-            f"the {what} {day.isoformat()} is in the future; expected a day up to today, {today.isoformat()}"
-        )
+        raise InputError(message("date.future", what=what, day=day, today=today))

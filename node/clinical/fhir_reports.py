@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from config.errors import CptdnError, PacsUnavailableError
+from config.messages.message import message
 from config.settings import FhirSettings
 
 RETRYABLE = frozenset({408, 425, 429})  # request timeout, too early, too many requests
@@ -60,7 +61,7 @@ def post_report(path: Path, fhir: FhirSettings) -> None:
         with httpx.Client(timeout=fhir.timeout_s, verify=verify, headers=headers) as client:
             _bring(client, url, bundle)
     except httpx.HTTPError as error:
-        raise PacsUnavailableError(f"the FHIR server {url} cannot be reached: {type(error).__name__}") from error
+        raise PacsUnavailableError(message("fhir.unreachable", url=url, why=type(error).__name__)) from error
 
 
 def _bring(client: httpx.Client, url: str, bundle: Resource) -> None:
@@ -74,7 +75,7 @@ def _bring(client: httpx.Client, url: str, bundle: Resource) -> None:
         if answer.status_code not in CHANGED_MEANWHILE:
             raise _failure(url, answer)
     raise PacsUnavailableError(
-        f"the FHIR server {url} answered {answer.status_code} {MOST_READS} times: {_said(answer)}"
+        message("fhir.answered_times", url=url, status=answer.status_code, n=MOST_READS, said=_said(answer))
     )
 
 
@@ -95,7 +96,7 @@ def _find(client: httpx.Client, url: str, document: Resource) -> Resource | None
     try:
         matches = [entry["resource"] for entry in answer.json().get("entry", ())]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PacsUnavailableError(f"the FHIR server {url} answered a search without a Bundle") from error
+        raise PacsUnavailableError(message("fhir.no_bundle", url=url)) from error
     matches = [match for match in matches if match.get("resourceType") == DOCUMENT]
     # The one of the study first, then the one that an earlier version sent last.
     own = document["identifier"][0]["value"]
@@ -159,7 +160,7 @@ def _current(document: Mapping[str, Any]) -> str | None:
 
 
 def _failure(url: str, answer: httpx.Response) -> CptdnError:
-    refusal = f"the FHIR server {url} answered {answer.status_code}: {_said(answer)}"
+    refusal = message("fhir.answered", url=url, status=answer.status_code, said=_said(answer))
     if answer.is_server_error or answer.status_code in RETRYABLE:
         return PacsUnavailableError(refusal)
     return ReportRefusedError(refusal)
@@ -171,4 +172,4 @@ def _said(answer: httpx.Response) -> str:
         issues = answer.json()["issue"]
         return "; ".join(str(issue.get("diagnostics") or issue.get("code")) for issue in issues)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return answer.reason_phrase or "no reason given"
+        return answer.reason_phrase or message("delivery.no_reason")

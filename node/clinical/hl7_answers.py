@@ -20,6 +20,7 @@ from enum import Enum
 import hl7
 
 from config.errors import CptdnError
+from config.messages.message import message
 from node.clinical.hl7_fields import component, field_text
 from node.clinical.hl7_messages import CHARSETS
 
@@ -81,8 +82,10 @@ class Acknowledgement:
 
     def sentence(self) -> str:
         """Write what the receiver answered, for people."""
-        error = f" ({self.error})" if self.error else ""
-        return f"answered {self.code}{error}: {self.text or 'no reason given'}"
+        text = self.text or message("delivery.no_reason")
+        if self.error:
+            return message("hl7.answer_error", code=self.code, error=self.error, text=text)
+        return message("hl7.answer", code=self.code, text=text)
 
 
 def read_acknowledgement(raw: bytes) -> Acknowledgement:
@@ -107,7 +110,7 @@ def read_acknowledgement(raw: bytes) -> Acknowledgement:
     msa = next((each for each in segments if str(each[0]) == "MSA"), None)
     code = field_text(msa, 1).upper() if msa is not None else ""
     if code not in ACCEPTED_CODES | ERROR_CODES | REJECT_CODES:
-        raise NoAcknowledgementError(f"expected an acknowledgement with AA, AE or AR, found {code or 'no MSA segment'}")
+        raise NoAcknowledgementError(message("hl7.no_acknowledgement", found=code or message("hl7.no_msa")))
     errors = [each for each in segments if str(each[0]) == "ERR"]
     error = _first(*(value for each in errors for value in (component(each, 3, 0), component(each, 1, 3))))
     error = error or component(msa, 6, 0)
@@ -125,7 +128,7 @@ def _segments(raw: bytes) -> list[hl7.Segment]:
     try:
         return list(hl7.parse(f"{lines}\r"))
     except Exception as error:  # python-hl7 raises what a damaged text happens to cause
-        raise NoAcknowledgementError("expected an HL7 acknowledgement, found another text") from error
+        raise NoAcknowledgementError(message("hl7.other_text")) from error
 
 
 def _first(*values: str) -> str:

@@ -9,7 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from config.errors import CptdnError, PacsUnavailableError, SettingsError
+from config.messages.message import message, text_of
 from config.settings import Hl7OutSettings
+from config.system_error import reason_of
 from node.clinical.hl7_answers import Acknowledgement, NoAcknowledgementError, read_acknowledgement
 from node.clinical.mllp import CARRIAGE_RETURN, CHUNK_BYTES, END_BLOCK, START_BLOCK
 
@@ -44,8 +46,8 @@ class MllpConnection:
         except OSError as error:
             if plain is not None:
                 plain.close()
-            reason = error.strerror or str(error) or type(error).__name__
-            raise PacsUnavailableError(f"{self._name} cannot be reached: {reason}") from error
+            text = message("hl7.unreachable", receiver=self._name, why=reason_of(error))
+            raise PacsUnavailableError(text) from error
         return self
 
     def __exit__(
@@ -55,13 +57,13 @@ class MllpConnection:
             self._socket.close()
             self._socket = None
 
-    def exchange(self, message: bytes, control_id: str) -> Acknowledgement:
+    def exchange(self, content: bytes, control_id: str) -> Acknowledgement:
         """Send a message and return its acknowledgement.
 
         Parameters
         ----------
-        message : bytes
-            Without frame.
+        content : bytes
+            The message without frame.
         control_id : str
             Its MSH-10. An answer to another message is passed over: it belongs to one whose wait was given up.
 
@@ -77,15 +79,16 @@ class MllpConnection:
         """
         connection = self._socket
         if connection is None:
-            raise NoAnswerError(f"{self._name} is not connected")
+            raise NoAnswerError(message("hl7.not_connected", receiver=self._name))
         try:
             connection.settimeout(self._receiver.timeout_s)
-            connection.sendall(START_BLOCK + message + END_BLOCK + CARRIAGE_RETURN)
+            connection.sendall(START_BLOCK + content + END_BLOCK + CARRIAGE_RETURN)
             return self._acknowledgement(connection, control_id)
         except TimeoutError as error:
-            raise NoAnswerError(f"{self._name} did not take the message in time") from error
+            raise NoAnswerError(message("hl7.not_taken", receiver=self._name)) from error
         except OSError as error:
-            raise NoAnswerError(f"the connection to {self._name} failed: {error.strerror or error}") from error
+            text = message("hl7.failed", receiver=self._name, why=reason_of(error))
+            raise NoAnswerError(text) from error
 
     def _acknowledgement(self, connection: socket.socket, control_id: str) -> Acknowledgement:
         deadline = time.monotonic() + self._receiver.answer_timeout_s
@@ -98,15 +101,15 @@ class MllpConnection:
                 try:
                     acknowledgement = read_acknowledgement(block)
                 except NoAcknowledgementError as error:
-                    other = str(error)
+                    other = text_of(error)
                     continue
                 if acknowledgement.control_id == control_id:
                     return acknowledgement
-                other = "expected an acknowledgement of this message, found one of another"
+                other = message("hl7.other_message")
             if len(buffer) > LONGEST_ANSWER:
-                raise NoAnswerError(f"{self._name} sent an answer of more than {LONGEST_ANSWER} bytes")
-        found = other or ("half an answer" if buffer.strip(CARRIAGE_RETURN) else "no answer")
-        raise NoAnswerError(f"{self._name} closed the connection without an acknowledgement: {found}")
+                raise NoAnswerError(message("hl7.too_long", receiver=self._name, n=LONGEST_ANSWER))
+        found = other or message("hl7.half_an_answer" if buffer.strip(CARRIAGE_RETURN) else "hl7.no_answer")
+        raise NoAnswerError(message("hl7.closed", receiver=self._name, found=found))
 
     def _received(self, connection: socket.socket, deadline: float, other: str) -> bytes:
         """Return the next bytes, empty at the end of the connection; raises NoAnswerError after the deadline."""
@@ -114,14 +117,16 @@ class MllpConnection:
             connection.settimeout(max(deadline - time.monotonic(), 0.001))
             return connection.recv(CHUNK_BYTES)
         except TimeoutError as error:
-            raise NoAnswerError(
-                f"{self._name} gave no acknowledgement within {self._receiver.answer_timeout_s:g} s"
-                f"{f': {other}' if other else ''}"
-            ) from error
+            seconds = self._receiver.answer_timeout_s
+            text = message("hl7.late", receiver=self._name, seconds=seconds)
+            if other:
+                text = message("hl7.late_after", receiver=self._name, seconds=seconds, other=other)
+            raise NoAnswerError(text) from error
 
     @property
     def _name(self) -> str:
-        return f"the HL7 receiver {self._receiver.name} ({self._receiver.host}:{self._receiver.port})"
+        receiver = self._receiver
+        return message("hl7.receiver", name=receiver.name, host=receiver.host, port=receiver.port)
 
 
 def _tls_context(receiver: Hl7OutSettings) -> ssl.SSLContext | None:

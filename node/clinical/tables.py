@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from config.entered_sources import FILE
 from config.errors import InputError
+from config.messages.message import message
 from config.settings import Settings
 from node.cases.dates import parse_date
 from node.cases.ebv_dna import is_in_iu
@@ -121,7 +123,7 @@ def import_file(path: Path, ledger: Ledger, settings: Settings, set_by: str) -> 
         # A transaction for each row: a row that fails does not take the good ones with it.
         try:
             with ledger.begin() as session:
-                new += record_entries(session, patient_id, issuer, entries, f"file {path.name}", set_by)
+                new += record_entries(session, patient_id, issuer, entries, f"{FILE}{path.name}", set_by)
         except InputError as error:
             bad.append(BadRow(number, str(error)))
     return ImportResult(len(rows), new, tuple(sorted(bad, key=lambda each: each.row)), tuple(ignored))
@@ -277,15 +279,15 @@ def entries_of(row: Mapping[str, str], settings: Settings) -> tuple[str, str, li
                 specimen=known.get("ebv_dna_specimen"),
                 laboratory=known.get("laboratory"),
                 assay=known.get("ebv_dna_assay"),
-                drawn_on=parse_date(known["ebv_dna_date"], "date of the draw") if "ebv_dna_date" in known else None,
+                drawn_on=parse_date(known["ebv_dna_date"], message("date.draw")) if "ebv_dna_date" in known else None,
             )
         )
     stage = known.get("stage") or _stage_text(known)
     if stage:
-        staged_on = parse_date(known["stage_date"], "date of staging") if "stage_date" in known else None
+        staged_on = parse_date(known["stage_date"], message("date.staging")) if "stage_date" in known else None
         entries.append(stage_entry(settings, stage, known.get("ajcc"), staged_on, known.get("ene")))
     if "diagnosis" in known:
-        day = parse_date(known["diagnosis_date"], "date of the diagnosis") if "diagnosis_date" in known else None
+        day = parse_date(known["diagnosis_date"], message("date.diagnosis")) if "diagnosis_date" in known else None
         entries.append(diagnosis_entry(f"{known['diagnosis']} {known.get('morphology', '')}", day))
     if not entries:
         raise InputError(f"it has no fact about patient {patient_id}")

@@ -15,6 +15,7 @@ from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
+from config.messages.message import message
 from node.ledger.database import now_utc
 from node.ledger.tables import LogInFailure, User, WebSession
 
@@ -52,12 +53,12 @@ def add_user(session: Session, name: str, password_hash: str, role: str, languag
     """
     wanted = name.strip()
     if not 1 <= len(wanted) <= NAME_LENGTH or not wanted.isprintable():
-        raise InputError(f"expected a user name of 1 to {NAME_LENGTH} printable characters, found {len(wanted)}")
+        raise InputError(message("user.name", most=NAME_LENGTH, n=len(wanted)))
     if session.get(User, wanted) is not None:
-        raise InputError(f"the user {wanted} exists already; `cptdn users list` shows all users")
+        raise InputError(message("user.exists", name=wanted))
     # With the first user the pages begin to ask for a log-in: without an administrator they could not be opened again.
     if _role(role) != "admin" and not has_users(session):
-        raise InputError("the first user must have the role admin, because only an administrator can add others")
+        raise InputError(message("user.first_is_admin"))
     user = User(
         name=wanted, password_hash=password_hash, role=role, language=language, created_at=now_utc()
     )  # fmt: skip
@@ -76,7 +77,7 @@ def get_user(session: Session, name: str) -> User:
     """
     user = session.get(User, name)
     if user is None:
-        raise InputError(f"there is no user {name}; `cptdn users list` shows all users")
+        raise InputError(message("user.none", name=name))
     return user
 
 
@@ -154,7 +155,7 @@ def set_password(session: Session, name: str, password_hash: str) -> None:
 
 def _role(role: str) -> str:
     if role not in ROLES:
-        raise InputError(f"expected one of the roles {', '.join(ROLES)}, found {role!r}")
+        raise InputError(message("user.role", roles=ROLES, role=role))
     return role
 
 
@@ -162,7 +163,7 @@ def _keep_an_administrator(session: Session, user: User) -> None:
     others = select(func.count()).select_from(User).where(User.role == "admin", User.name != user.name)
     n_users = session.scalar(select(func.count()).select_from(User)) or 0
     if user.role == "admin" and n_users > 1 and not session.scalar(others):
-        raise InputError(f"{user.name} is the last administrator; give another user the role admin first")
+        raise InputError(message("user.last_admin", name=user.name))
 
 
 def token_digest(token: str) -> str:

@@ -86,7 +86,7 @@ def get_case(session: Session, study_instance_uid: str) -> Case:
     """
     case = session.get(Case, study_instance_uid)
     if case is None:
-        raise InputError(f"there is no study {study_instance_uid} here; `cptdn studies list` shows all")
+        raise InputError(message("form.no_study", study=study_instance_uid))
     return case
 
 

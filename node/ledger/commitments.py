@@ -15,20 +15,21 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from config.messages.message import message
 from node.ledger.backoff import backoff_s
 from node.ledger.database import Ledger, now_utc
-from node.ledger.deliveries import STORED, apply, facts_of, record_object, release, remark_on, wait_until
+from node.ledger.deliveries import STORED, apply, facts_of, note_of, record_object, release, remark_on, wait_until
 from node.ledger.delivery_machine import ENDED_STATES, PENDING, Event, Facts, State
 from node.ledger.tables import CommitmentRequest, Delivery
 
 # Failure Reason (0008,1197) of a commitment, PS3.3 section C.14
 FAILURE_REASONS = {
-    0x0110: "processing failure",
-    0x0112: "no such object instance",
-    0x0119: "class/instance conflict",
-    0x0122: "referenced SOP class not supported",
-    0x0131: "duplicate transaction UID",
-    0x0213: "resource limitation",
+    0x0110: message("commitment.processing_failure"),
+    0x0112: message("commitment.no_such_instance"),
+    0x0119: message("commitment.class_conflict"),
+    0x0122: message("commitment.class_not_supported"),
+    0x0131: message("commitment.duplicate_transaction"),
+    0x0213: message("commitment.resources"),
 }
 NOT_RESENDABLE = frozenset({0x0119, 0x0122})  # the same bytes would fail again
 RESEND_FIRST_S, RESEND_LONGEST_S = 5.0, 86_400.0
@@ -147,7 +148,7 @@ def write_commitment(session: Session, result: Commitment, now: datetime) -> Del
     for uid in result.committed:
         # An object in both sequences is not committed.
         if uid not in result.failed and _judges(request, delivery, uid):
-            note = delivery.objects[uid]["note"]
+            note = note_of(delivery.objects[uid])
             record_object(delivery, uid, status=STORED, committed=True, note=note)
     lost = [uid for uid, reason in failed.items() if _record_failure(delivery, uid, reason)]
     if lost:
@@ -175,7 +176,8 @@ def _record_failure(delivery: Delivery, uid: str, reason: int) -> bool:
     # "No such object instance" (0112H) and a processing failure may be cured by sending the object again: the PACS has
     # lost or not finished it. What can never be committed stays "stored", because it is in the PACS.
     resend = reason not in NOT_RESENDABLE
-    note = f"not committed: {FAILURE_REASONS.get(reason, f'reason {reason:04X}')}"
+    said = FAILURE_REASONS.get(reason) or message("commitment.other", code=f"{reason:04X}")
+    note = message("delivery.not_committed", reason=said)
     record_object(delivery, uid, status=None if resend else STORED, note=note, uncommittable=not resend)
     return resend
 
@@ -183,9 +185,11 @@ def _record_failure(delivery: Delivery, uid: str, reason: int) -> bool:
 def _end_or_send_again(session: Session, delivery: Delivery, lost: Sequence[str], now: datetime) -> None:
     facts = facts_of(session, delivery, delivery.commitment_requests < MOST_REQUESTS)
     delivery.attempts += 1
-    reason = delivery.objects[lost[0]]["note"]
-    text = f"the PACS could not commit {len(lost)} object(s): {reason}"
-    text += "; they are sent again" if facts.has_patience and facts.is_current else "; given up"
+    again = facts.has_patience and facts.is_current
+    reason = note_of(delivery.objects[lost[0]])
+    text = message("delivery.could_not_commit", n=len(lost), reason=reason)
+    if again:
+        text = message("delivery.could_not_commit_again", n=len(lost), reason=reason)
     if _apply(delivery, Event.LOST, facts, text) is PENDING:
         seconds = backoff_s(RESEND_FIRST_S, RESEND_LONGEST_S, delivery.attempts)
         wait_until(session, delivery, now + timedelta(seconds=seconds))
@@ -196,10 +200,10 @@ def _end_or_await(session: Session, delivery: Delivery, now: datetime) -> None:
         entry["status"] is not None for entry in delivery.objects.values()
     )  # fmt: skip
     if not is_all_stored or awaiting_commitment(delivery):
-        apply(delivery, Event.PARTLY_COMMITTED, facts_of(session, delivery), delivery.error_text)
+        apply(delivery, Event.PARTLY_COMMITTED, facts_of(session, delivery), delivery.error)
         return
     uncommittable = any(entry.get("uncommittable") for entry in delivery.objects.values())
-    text = "stored; the PACS cannot commit all of it" if uncommittable else remark_on(delivery)
+    text = message("delivery.not_all_committable") if uncommittable else remark_on(delivery)
     if not uncommittable:
         delivery.committed_at = delivery.committed_at or now
     _apply(delivery, Event.COMMITTED, facts_of(session, delivery), text)

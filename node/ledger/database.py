@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLA
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config.errors import LedgerError
+from config.messages.message import message
 
 # Far above what a commit takes, even on a disk that needs a second for it: a writer that gives up loses an instance
 # that a sender has sent completely.
@@ -165,7 +166,7 @@ def open_ledger(url: str, migrate: bool = True) -> Ledger:
             with engine.connect() as connection:
                 connection.execute(text("SELECT 1"))
     except OperationalError as error:
-        raise LedgerError(f"the ledger {shown} cannot be reached: {error.orig}") from error
+        raise LedgerError(message("health.ledger_unreachable", url=shown, why=str(error.orig))) from error
     return Ledger(engine)
 
 

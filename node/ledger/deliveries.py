@@ -21,6 +21,8 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from config.errors import InputError
+from config.messages.message import message
+from config.messages.stored import from_json, named, to_json
 from node.ledger import delivery_machine
 from node.ledger.database import now_utc
 from node.ledger.delivery_machine import DEAD, DELIVERED, PENDING, RETRY_REFUSED, SUPERSEDED, Event, Facts, State
@@ -171,16 +173,33 @@ def record_object(
     # How often it was stored there: a result of a request that is older than the last time says nothing about it.
     n_stored = before.get("times_stored", int(before["status"] == STORED))
     n_stored += status == STORED and before["status"] != STORED
-    entry = {
+    entry = to_json({
         "status": status, "committed": committed, "note": note, "uncommittable": uncommittable,
         "times_stored": n_stored, "begun": bool(before.get("begun")) and status is None,
-    }  # fmt: skip
+    })  # fmt: skip
     # A new dictionary, because SQLAlchemy notices no change inside a JSON value: an assignment marks the column as
     # changed.
     delivery.objects = {**delivery.objects, sop_instance_uid: entry}
 
 
 ENTRY: Mapping[str, Any] = {"status": None, "committed": False, "note": ""}  # of an object without an outcome
+
+
+def note_of(entry: Mapping[str, Any]) -> str:
+    """Return the reason that is recorded of an object.
+
+    Parameters
+    ----------
+    entry : mapping
+        As `record_object` wrote it.
+
+    Returns
+    -------
+    str
+        A message where it is one; empty where there is none.
+    """
+    note: str = from_json(entry)["note"]
+    return note
 
 
 def wait_until(session: Session, delivery: Delivery, when: datetime) -> None:
@@ -211,7 +230,7 @@ def apply(delivery: Delivery, event: Event, facts: Facts, text: str | None) -> S
     if row.to is DEAD and row.state is not DEAD and not text:
         raise ValueError(f"expected a reason for giving up delivery {delivery.id} ({event.value}), found none")
     if row.to is not row.state or row.to in OPEN_STATES:
-        delivery.error_text = text or None
+        delivery.error_text, delivery.error_message = str(text) if text else None, named(text or "")
     if row.to is not row.state:
         log.info(
             "delivery_state", delivery=delivery.id, pacs=delivery.pacs, before=delivery.state, state=str(row.to),
@@ -238,7 +257,7 @@ def replaced_by(session: Session, report_id: int) -> int | None:
 def remark_on(delivery: Delivery) -> str:
     """Return the remark on a successful delivery: how many companions were refused; empty when none was."""
     refused = sum(entry["status"] == REFUSED for entry in delivery.objects.values())
-    return f"{refused} object(s) refused by the destination" if refused else ""
+    return message("delivery.some_refused", n=refused) if refused else ""
 
 
 def requeue_due(session: Session, now: datetime) -> list[int]:
@@ -280,7 +299,7 @@ def get_delivery(session: Session, delivery_id: int) -> Delivery:
     """
     delivery = session.get(Delivery, delivery_id)
     if delivery is None:
-        raise InputError(f"there is no delivery {delivery_id}; `cptdn jobs list` shows all")
+        raise InputError(message("delivery.none", id=delivery_id))
     return delivery
 
 
@@ -316,18 +335,16 @@ def retry_delivery(session: Session, delivery_id: int, now: datetime | None = No
     newer = replaced_by(session, delivery.report_id)
     if delivery_machine.transition(delivery.state, Event.RETRIED, Facts(newer is None)).effect is RETRY_REFUSED:
         if delivery.state in (DELIVERED, SUPERSEDED):
-            raise InputError(f"delivery {delivery_id} is {delivery.state}: it cannot be tried again")
-        raise InputError(
-            f"delivery {delivery_id} cannot be tried again: its report was replaced by revision {newer}, which has a "
-            "delivery of its own"
-        )
+            state = message(f"delivery_state.{delivery.state}")
+            raise InputError(message("delivery.ended", id=delivery_id, state=state))
+        raise InputError(message("delivery.has_successor", id=delivery_id, revision=newer))
     if delivery.state == DEAD:
         if any(entry["status"] != STORED for entry in delivery.objects.values()):
             delivery.sent_at = None  # a late result must not end it before these are tried again
         # Refused objects are tried again, too: the usual reason for a retry is that the PACS was configured to accept
         # them.
         delivery.objects = {
-            uid: entry if entry["status"] == STORED else {**entry, "status": None, "note": ""}
+            uid: entry if entry["status"] == STORED else {**from_json(entry), "status": None, "note": ""}
             for uid, entry in delivery.objects.items()
             if entry["status"] == STORED or entry.get("begun") or entry.get("times_stored")
         }

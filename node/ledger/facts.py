@@ -18,6 +18,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
+from config.messages.message import message
+from config.who_and_when import local_day
 from node.cases.clinical_facts import (
     ClinicalFacts,
     DateFact,
@@ -113,9 +115,9 @@ def record_fact(
         For another name or an empty Patient ID.
     """
     if name not in NAMES:
-        raise InputError(f"expected one of the clinical facts {', '.join(NAMES)}, found {name!r}")
+        raise InputError(message("entry.fact_name", names=NAMES, name=name))
     if not patient_id.strip():
-        raise InputError("expected a Patient ID for the clinical fact, found none")
+        raise InputError(message("entry.no_patient_id"))
     # Rows of the same issuer only: an equal value of another issuer may be about another person with an equal Patient
     # ID.
     own = [row for row in _rows(session, patient_id, issuer, name) if row.issuer == issuer]
@@ -409,7 +411,7 @@ def _later(row: ClinicalFact) -> LaterFact:
         "prior_treatment": str(value.get("text") or ("yes" if value.get("given") else "no")),
     }
     text = texts.get(row.name, str(value.get("day", "")))
-    why = f"it was recorded on {row.recorded_at.date().isoformat()}, after the report was frozen"
+    why = message("later.recorded_after_freezing", day=local_day(row.recorded_at))
     return LaterFact(row.name, text, row.observed_on, why, row.source)
 
 

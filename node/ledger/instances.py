@@ -11,6 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from config.errors import InputError
+from config.messages.message import message
 from node.ledger.database import insert_new
 from node.ledger.tables import AssociationStudy, Case, Instance, Quarantined, Row
 
@@ -240,7 +241,7 @@ def quarantined_json(session: Session, case: Case) -> list[dict[str, Any]]:
     rows = [(row, "study") for row in quarantined_of_case(session, study, related)]
     rows += [(row, "association") for row, _ in quarantined_beside_study(session, study)]
     return [
-        {"number": row.id, "code": row.code, "text": row.text, "sop_instance_uid": row.sop_instance_uid,
+        {"number": row.id, "code": row.code, "text": row.reason, "sop_instance_uid": row.sop_instance_uid,
          "known_by": known_by}
         for row, known_by in rows
     ]  # fmt: skip
@@ -256,9 +257,7 @@ def dismiss_quarantined(session: Session, number: int, because: str) -> Quaranti
     """
     entry = session.get(Quarantined, number)
     if entry is None:
-        raise InputError(
-            f"expected the number of a quarantined object, found {number}; `cptdn quarantine list` shows them"
-        )
+        raise InputError(message("quarantine.none", number=number))
     entry.dismissed_because = because
     return entry
 

@@ -91,7 +91,7 @@ def get_job(session: Session, job_id: str) -> Job:
     """
     job = session.get(Job, job_id)
     if job is None:
-        raise InputError(f"there is no job {job_id}; `cptdn jobs list` shows all")
+        raise InputError(message("form.no_job", id=job_id))
     return job
 
 
@@ -332,7 +332,7 @@ def retry(session: Session, job_id: str, by: str = "administrator") -> Job:
     """
     job = get_job(session, job_id)
     if job.state not in ("failed", "cancelled"):
-        raise InputError(f"job {job_id} is {job.state}; only failed and cancelled jobs can be tried again")
+        raise InputError(message("form.job_not_retryable", id=job_id, state=message(f"job_state.{job.state}")))
     now = now_utc()
     job.state, job.attempts = "queued", 0
     set_error(job, None, None)
@@ -369,7 +369,7 @@ def supersede(session: Session, job_id: str, because: str) -> Job:
 def _stop(session: Session, job_id: str, code: str, because: str, actor: str) -> Job:
     job = get_job(session, job_id)
     if job.state not in ACTIVE:
-        raise InputError(f"job {job_id} is {job.state}; only queued and running jobs can be cancelled")
+        raise InputError(message("form.job_not_cancellable", id=job_id, state=message(f"job_state.{job.state}")))
     # A worker that computes this step now loses its lease, and with it the right to record a result.
     set_error(job, code, because)
     release(job, "cancelled")

@@ -13,6 +13,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from config.messages.catalogue import CATALOGUE
+from config.messages.message import message
+from config.messages.stored import named
 from node.ledger.tables import Delivery, Job, Notice, Quarantined
 from node.ledger.withdrawals import is_withdrawal, order_of, withdrawals_since
 
@@ -56,25 +59,53 @@ def find_causes(session: Session, since: datetime) -> list[Cause]:
     causes = [
         # The attempts and the creation time are a part of the subject: a job or delivery that was retried by hand and
         # fails again is a new event.
-        Cause(FAILED_CASE, f"{job.id}/{job.attempts}", f"study {job.study_instance_uid}: {job.error_code or 'failed'}")
+        Cause(
+            FAILED_CASE,
+            f"{job.id}/{job.attempts}",
+            message(
+                "notice.failed",
+                study=job.study_instance_uid,
+                code=job.error_code or "failed",
+                what=_words(job.error_code),
+            ),
+        )
         for job in session.scalars(failed)
         if job.send or is_withdrawal(job)
     ]
     causes += [
-        Cause(WITHDRAWN, job.id, f"study {job.study_instance_uid}: {order_of(job).event.replace('_', ' ')}")
+        Cause(
+            WITHDRAWN,
+            job.id,
+            message(
+                "notice.withdrawn", study=job.study_instance_uid, event=message(f"notice_event.{order_of(job).event}")
+            ),
+        )
         for job in withdrawals_since(session, since)
     ]
     dead = select(Delivery).where(Delivery.state == "dead", Delivery.not_before >= since)
     causes += [
-        Cause(DEAD_DELIVERY, f"{row.id}/{row.created_at.isoformat()}", f"delivery-{row.id} to {row.pacs} was given up")
+        Cause(DEAD_DELIVERY, f"{row.id}/{row.created_at.isoformat()}", message("notice.dead", id=row.id, pacs=row.pacs))
         for row in session.scalars(dead)
     ]
     quarantined = select(Quarantined).where(Quarantined.received_at >= since, Quarantined.dismissed_because.is_(None))
     causes += [
-        Cause(QUARANTINE, str(row.id), f"number {row.id} from {row.calling_ae}: {row.code}")
+        Cause(
+            QUARANTINE,
+            str(row.id),
+            message("notice.quarantined", id=row.id, ae=row.calling_ae, code=row.code, what=_words(row.code)),
+        )
         for row in session.scalars(quarantined)
     ]
     return causes
+
+
+def _event(event: str) -> str:
+    return message(f"notice_event.{event}")
+
+
+def _words(code: str | None) -> str:
+    key = f"reason.{code}"
+    return message(key) if key in CATALOGUE else str(code or "failed")
 
 
 def record_notices(
@@ -95,7 +126,8 @@ def record_notices(
         known = select(Notice.id).where(Notice.kind == cause.kind, Notice.subject == cause.subject)
         if cause.kind in kinds and session.scalar(known) is None:
             row = Notice(
-                kind=cause.kind, subject=cause.subject, text=cause.text, recorded_at=now, sent_to={},
+                kind=cause.kind, subject=cause.subject, text=str(cause.text), message=named(cause.text),
+                recorded_at=now, sent_to={},
                 not_before=max(now, (last_sent_at(session) or now - timedelta(days=1)) + timedelta(seconds=wait_s)),
             )  # fmt: skip
             session.add(row)

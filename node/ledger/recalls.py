@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from config.messages.message import message
+from config.who_and_when import local_day
 from node.ledger.database import now_utc
 from node.ledger.tables import Recall
 
@@ -51,5 +52,5 @@ def recall_text(recall: Recall) -> str:
     recall : Recall
         Of the bundle.
     """
-    day = recall.recalled_at.date()
+    day = local_day(recall.recalled_at)
     return message("bundle_recalled.until_activated", name=recall.name, by=recall.by, day=day, because=recall.because)

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from config.messages.message import message
 from node.ledger.cases import get_case, set_state
 from node.ledger.database import now_utc
 from node.ledger.deliveries import STATES
@@ -250,7 +251,7 @@ def record_report(
         .with_for_update(of=Delivery)
     )
     for old in session.scalars(earlier):
-        supersede(old, f"replaced by revision {revision}")
+        supersede(old, message("delivery.replaced", revision=revision))
     for pacs in destinations:
         delivery = Delivery(
             report_id=report.id, pacs=pacs, state="pending", not_before=now, objects={}, created_at=now

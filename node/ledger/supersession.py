@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import exists, select
 from sqlalchemy.orm import Session, aliased
 
+from config.messages.message import message
 from node.ledger.deliveries import ENTRY, STORED, apply, replaced_by
 from node.ledger.delivery_machine import DEAD, PENDING, Event, Facts, State
 from node.ledger.tables import Delivery, Report, ReportObject
@@ -22,13 +23,13 @@ def supersede(delivery: Delivery, because: str) -> State:
         For example ``replaced by revision 2``.
     """
     if delivery.state == DEAD:
-        text = f"{because}; before that: {delivery.error_text}"
+        text: str = message("delivery.replaced_after", because=because, text=delivery.error)
     elif any(entry["status"] == STORED or entry.get("begun") for entry in delivery.objects.values()):
-        text = f"{because} while it was being sent"
+        text = message("delivery.replaced_while_sending", because=because)
     else:
-        text = f"{because} before it was sent"
+        text = message("delivery.replaced_unsent", because=because)
     if delivery.state not in (PENDING, DEAD):
-        text = delivery.error_text or ""
+        text = delivery.error or ""
     return apply(delivery, Event.SUPERSEDED, Facts(is_current=False), text)
 
 
@@ -49,7 +50,7 @@ def supersede_replaced(session: Session) -> int:
     )
     rows = list(session.scalars(query))
     for delivery in rows:
-        supersede(delivery, f"replaced by revision {replaced_by(session, delivery.report_id)}")
+        supersede(delivery, message("delivery.replaced", revision=replaced_by(session, delivery.report_id)))
     return len(rows)
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, validates
 from sqlalchemy.types import TypeDecorator
 
+from config.messages.stored import restored
 from node.ledger.delivery_machine import check_write
 
 
@@ -118,6 +119,7 @@ class Quarantined(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     code: Mapped[str]  # unreadable_instance | conflicting_instance
     text: Mapped[str] = mapped_column(Text)
+    message: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     sop_instance_uid: Mapped[str] = mapped_column(String(64))
     study_instance_uid: Mapped[str | None] = mapped_column(String(64))
     # Of a conflict: keywords of what differs, or why that is not known; empty in rows of earlier versions.
@@ -133,6 +135,17 @@ class Quarantined(Base):
         Index("ix_quarantine_study", "study_instance_uid"),
         Index("ix_quarantine_association", "association_id"),
     )
+
+    @property
+    def reason(self) -> str:
+        """Return why it is quarantined.
+
+        Returns
+        -------
+        str
+            A message; the English text of a row of an earlier version.
+        """
+        return restored(self.text, self.message)
 
 
 class Discarded(Base):
@@ -294,6 +307,17 @@ class Job(Base):
         Index("ix_jobs_created", "created_at"),
     )
 
+    @property
+    def error(self) -> str | None:
+        """Return why it failed or was stopped; `jobs.set_error` writes it.
+
+        Returns
+        -------
+        str or None
+            A message where it is one; None where nothing is wrong.
+        """
+        return None if self.error_text is None else restored(self.error_text, self.error_message)
+
 
 class Outbox(Base):
     """A message for the broker, written in the transaction that makes it necessary; deleted once the broker has it."""
@@ -366,6 +390,7 @@ class Delivery(Base):
     commitment_requests: Mapped[int] = mapped_column(default=0)  # that were accepted since the last retry
     objects: Mapped[dict[str, Any]]  # SOP Instance UID -> what is recorded of it: deliveries.record_object
     error_text: Mapped[str | None] = mapped_column(Text)
+    error_message: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     created_at: Mapped[datetime]
     sent_at: Mapped[datetime | None]
     committed_at: Mapped[datetime | None]
@@ -379,6 +404,17 @@ class Delivery(Base):
     def _check_state(self, _key: str, state: str) -> str:
         check_write(self.state, state)
         return state
+
+    @property
+    def error(self) -> str | None:
+        """Return the reason or remark; `deliveries.apply` writes it.
+
+        Returns
+        -------
+        str or None
+            A message where it is one; None where there is nothing to say.
+        """
+        return None if self.error_text is None else restored(self.error_text, self.error_message)
 
 
 class CommitmentRequest(Base):
@@ -435,6 +471,7 @@ class Notice(Base):
     kind: Mapped[str] = mapped_column(String(32))  # failed_case | dead_delivery | low_disk | quarantine
     subject: Mapped[str]
     text: Mapped[str] = mapped_column(Text)
+    message: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     recorded_at: Mapped[datetime] = mapped_column("noted_at")
     not_before: Mapped[datetime]
     attempts: Mapped[int] = mapped_column(default=0)
@@ -445,6 +482,17 @@ class Notice(Base):
         UniqueConstraint("kind", "subject"),
         Index("ix_notices_open", "closed_at", "not_before"),
     )
+
+    @property
+    def said(self) -> str:
+        """Return what people are notified of.
+
+        Returns
+        -------
+        str
+            A message; the English text of a row of an earlier version.
+        """
+        return restored(self.text, self.message)
 
 
 class Recall(Base):

@@ -19,6 +19,9 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from config.errors import CptdnError, InputError
+from config.messages.message import message
+from config.messages.stored import from_json, to_json
+from config.system_error import reason_of
 from node.messaging.broker import redis_of
 from node.messaging.messages import ANSWER_QUESTION, Queue
 
@@ -73,12 +76,12 @@ class WorkerClient:
             )  # fmt: skip
             response: Any = self._redis.blpop([answers], timeout=wait_s)
         except (OperationalError, RedisError, OSError) as error:
-            raise NoAnswerError(f"the broker does not answer: {error}") from error
+            raise NoAnswerError(message("question.broker", why=reason_of(error))) from error
         if response is None:
-            raise NoAnswerError(f"no worker answered within {wait_s:g} s; is a worker of the queue `web` running?")
+            raise NoAnswerError(message("question.late", seconds=wait_s))
         answer = json.loads(response[1])
         if "error" in answer:
-            raise InputError(answer["error"])
+            raise InputError(from_json(answer)["error"])
         return answer["answer"]
 
 
@@ -90,10 +93,10 @@ def send_answer(redis: Redis, answers: str, document: Mapping[str, Any]) -> None
     answers : str
         Key of the list, from the question.
     document : mapping
-        ``{"answer": ...}``, or ``{"error": text}`` when the values did not fit.
+        ``{"answer": ...}``, or ``{"error": text}``, a message, when the values did not fit.
     """
     with redis.pipeline() as pipeline:
-        pipeline.lpush(answers, json.dumps(document, ensure_ascii=False))
+        pipeline.lpush(answers, json.dumps(to_json(document), ensure_ascii=False))
         # The page may have stopped waiting: without an expiry its list would stay in the broker.
         pipeline.expire(answers, EXPIRES_S)
         pipeline.execute()

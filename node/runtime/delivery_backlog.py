@@ -58,13 +58,6 @@ def delivery_backlog(session: Session, retention_days: int | None) -> DeliveryBa
     if retention_days is not None and n_open + n_dead:
         kept = kept_by_deliveries(session, now_utc() - timedelta(days=retention_days))
     return DeliveryBacklog(
-        n_open, n_dead, oldest.created_at if oldest else None, (oldest.error_text or "") if oldest else "", len(kept),
+        n_open, n_dead, oldest.created_at if oldest else None, (oldest.error or "") if oldest else "", len(kept),
         sum(study.size_bytes for study in kept),
     )  # fmt: skip
-
-
-def kept_text(backlog: DeliveryBacklog) -> str:
-    """Return how many studies stay beyond their time, for example ``3 studies, 0.61 GB``; empty when none does."""
-    if not backlog.kept_studies:
-        return ""
-    return f"{backlog.kept_studies} studies, {backlog.kept_bytes / 1e9:.2f} GB"

@@ -14,7 +14,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from config.addresses import is_loopback
+from config.messages.message import message, text_of
 from config.settings import Hl7OutSettings, PacsSettings, Settings
+from config.system_error import reason_of
+from config.who_and_when import local_day
 from node.runtime.dicomweb_health import check_intake, check_source
 
 if TYPE_CHECKING:
@@ -60,8 +63,9 @@ def check_parts(settings: Settings) -> Iterator[Finding]:
     Finding
         One for each part, and for each PACS one more for each SOP class that it refuses.
     """
-    source = str(settings.source) if settings.source else "built-in defaults"
-    yield Finding("configuration", "ok", source, "" if settings.source else "`cptdn init` writes one for this site")
+    source = str(settings.source) if settings.source else message("health.defaults")
+    advice = "" if settings.source else message("health.init")
+    yield Finding(message("part.configuration"), "ok", source, advice)
     # What other parts depend on comes first: the first failure is often the cause of those below it.
     checks: list[Callable[[Settings], Finding]] = [
         _ledger,
@@ -185,8 +189,8 @@ def _ledger(settings: Settings) -> Finding:
     try:
         open_ledger(settings.ledger.url or "").close()
     except (LedgerError, OSError) as error:  # OSError: the folder of an SQLite ledger cannot be made
-        return Finding("ledger", "failure", str(error), "check [ledger] url, and that the database runs")
-    return Finding("ledger", "ok", shown)
+        return Finding(message("part.ledger"), "failure", text_of(error), message("health.check_ledger"))
+    return Finding(message("part.ledger"), "ok", shown)
 
 
 def _storage(settings: Settings) -> Finding:
@@ -194,13 +198,11 @@ def _storage(settings: Settings) -> Finding:
     # Before the first start the root does not exist: the disk of its parent is the one that counts.
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
     free_gb = shutil.disk_usage(existing).free / 1e9
-    found = f"{root}: {free_gb:.1f} GB free"
+    found = message("health.free", root=str(root), free=free_gb)
     if free_gb < settings.storage.min_free_gb:
-        advice = (
-            f"objects are refused below {settings.storage.min_free_gb:g} GB: free space or lower storage.min_free_gb"
-        )
-        return Finding("storage", "failure", found, advice)
-    return Finding("storage", "ok", found)
+        advice = message("health.too_little", least=settings.storage.min_free_gb)
+        return Finding(message("part.storage"), "failure", found, advice)
+    return Finding(message("part.storage"), "ok", found)
 
 
 def _broker(settings: Settings) -> Finding:
@@ -208,56 +210,59 @@ def _broker(settings: Settings) -> Finding:
     from node.messaging.messages import BrokerUnavailableError
     from node.messaging.queue import queue_lengths
 
-    embedded = settings.broker.url == "embedded"
+    part, embedded = message("part.broker"), settings.broker.url == "embedded"
     try:
         waiting = queue_lengths(redis_of(broker_url(settings)))
     except BrokerUnavailableError as error:
         if embedded:
-            return Finding("broker", "warning", "the embedded broker does not run", "`cptdn up` starts it")
-        return Finding("broker", "failure", str(error), "check [broker] url, and that the broker runs")
-    return Finding("broker", "ok", ", ".join(f"{queue} {n}" for queue, n in waiting.items()) + " messages waiting")
+            advice = message("health.up_starts_it")
+            return Finding(part, "warning", message("health.no_embedded_broker"), advice)
+        return Finding(part, "failure", reason_of(error), message("health.check_broker"))
+    queues = [f"{queue} {n}" for queue, n in waiting.items()]
+    return Finding(part, "ok", message("health.waiting", queues=queues))
 
 
 def _deliveries(settings: Settings) -> Finding:
     from config.errors import LedgerError
     from node.ledger.database import now_utc, open_ledger
-    from node.runtime.delivery_backlog import delivery_backlog, kept_text
+    from node.runtime.delivery_backlog import delivery_backlog
+
+    part = message("part.deliveries")
 
     try:
         with open_ledger(settings.ledger.url or "").begin() as session:
             backlog = delivery_backlog(session, settings.storage.retention_days)
     except (LedgerError, OSError) as error:
-        return Finding("deliveries", "failure", f"unknown: {error}")
-    found = [f"{backlog.n_open} open, {backlog.n_dead} given up"]
+        return Finding(part, "failure", message("health.unknown", why=text_of(error)))
+    found = [message("health.deliveries", open=backlog.n_open, dead=backlog.n_dead)]
     is_late = backlog.oldest_open is not None and now_utc() - backlog.oldest_open > timedelta(days=1)
     if backlog.oldest_open is not None and is_late:
-        reason = backlog.oldest_reason or "its commitment is awaited"
-        found.append(f"the oldest open one is tried since {backlog.oldest_open:%Y-%m-%d}: {reason}")
-    if kept := kept_text(backlog):
-        found.append(f"{kept} are older than storage.retention_days and stay until their deliveries have ended")
+        reason = backlog.oldest_reason or message("health.commitment_awaited")
+        found.append(message("health.oldest", day=local_day(backlog.oldest_open), reason=reason))
+    if backlog.kept_studies:
+        found.append(message("health.kept", n=backlog.kept_studies, gb=backlog.kept_bytes / 1e9))
+    text = message("health.several", parts=found)
     if backlog.n_dead or is_late:
-        advice = "`cptdn jobs list --state dead --state pending --state sent` has the reasons; then `cptdn jobs retry`"
-        return Finding("deliveries", "warning", "; ".join(found), advice)
-    return Finding("deliveries", "ok", "; ".join(found))
+        return Finding(part, "warning", text, message("health.see_jobs"))
+    return Finding(part, "ok", text)
 
 
 def _node(settings: Settings) -> Finding:
-    where = f"{settings.node.ae_title} on {settings.node.bind}:{settings.node.port}"
+    node, part = settings.node, message("part.node")
+    where = message("health.node", ae=node.ae_title, bind=node.bind, port=node.port)
     # 0.0.0.0 means every address of this machine; as a destination it works on some systems only.
     host = "127.0.0.1" if settings.node.bind == "0.0.0.0" else settings.node.bind  # noqa: S104 - only compared
     try:
         socket.create_connection((host, settings.node.port), timeout=3).close()
     except OSError as error:
-        return Finding("node", "warning", f"{where} does not listen ({error})", "`cptdn up` or `cptdn node` starts it")
+        text = message("health.node_silent", where=where, why=reason_of(error))
+        return Finding(part, "warning", text, message("health.start_node"))
     elsewhere = not is_loopback(settings.node.bind)
     if elsewhere and not (settings.node.allowed_calling_aes or settings.node.allowed_addresses):
-        advice = "name your PACS in node.allowed_calling_aes and node.allowed_addresses"
-        return Finding("node", "warning", f"{where} accepts no association from other machines", advice)
-    if elsewhere and not settings.node.allowed_addresses:
-        advice = "AE titles are not secret: name your PACS in node.allowed_addresses, too, or use [node] tls"
-        if settings.node.tls is None:
-            return Finding("node", "warning", f"{where} accepts any address that uses an allowed AE title", advice)
-    return Finding("node", "ok", f"{where} listens")
+        return Finding(part, "warning", message("health.node_closed", where=where), message("health.name_pacs"))
+    if elsewhere and not settings.node.allowed_addresses and settings.node.tls is None:
+        return Finding(part, "warning", message("health.node_open", where=where), message("health.ae_not_secret"))
+    return Finding(part, "ok", message("health.node_listens", where=where))
 
 
 def check_model(settings: Settings) -> Finding:
@@ -267,26 +272,28 @@ def check_model(settings: Settings) -> Finding:
     from config.errors import ModelBundleError, SettingsError
     from config.indication.vocabulary import ConditionState
 
+    part = message("part.model_bundle")
     try:
         manifest = read_manifest(settings.model.bundle)
     except ModelBundleError as error:
-        return Finding("model bundle", "failure", str(error), "set [model] bundle, or ask the physicist")
-    found = f"{manifest.name} {manifest.version}, {manifest.digest[:19]}: {manifest.intended_use}"
+        return Finding(part, "failure", text_of(error), message("health.set_bundle"))
+    found = message(
+        "health.bundle", name=manifest.name, version=manifest.version, digest=manifest.digest[:19],
+        use=manifest.intended_use,
+    )  # fmt: skip
     try:
         policy = policy_for_manifest(settings, manifest)
     except SettingsError as error:
-        return Finding("model bundle", "failure", str(error), "change that setting; the program does not start with it")
+        return Finding(part, "failure", text_of(error), message("health.change_setting"))
     if refused := manifest.admission.refused:
-        reasons = " ".join(finding.text for finding in refused)
-        advice = "activate another bundle; every study is refused (model_not_permitted)"
-        return Finding("model bundle", "failure", f"{found}; refused: {reasons}", advice)
+        text = message("health.bundle_refused", found=found, reasons=[finding.text for finding in refused])
+        return Finding(part, "failure", text, message("health.activate_other"))
     if manifest.demonstration and not settings.model.allow_demonstration:
-        advice = "train a bundle of your own, or set model.allow_demonstration for a trial"
-        return Finding("model bundle", "warning", found, advice)
+        return Finding(part, "warning", found, message("health.train_own"))
     if marks := [one.text for one in policy.conditions if one.state is ConditionState.NOT_MET]:
-        advice = "every report says so; ask the physicist whether the bundle should be used"
-        return Finding("model bundle", "warning", f"{found}; marked: {' '.join(marks)}", advice)
-    return Finding("model bundle", "ok", found)
+        text = message("health.bundle_marked", found=found, reasons=marks)
+        return Finding(part, "warning", text, message("health.ask_physicist"))
+    return Finding(part, "ok", found)
 
 
 def _workers(settings: Settings) -> Finding:
@@ -294,20 +301,20 @@ def _workers(settings: Settings) -> Finding:
     from node.ledger.database import open_ledger
     from node.ledger.processes import live_processes
 
+    part = message("part.workers")
     try:
         with open_ledger(settings.ledger.url or "").begin() as session:
             workers = live_processes(session, "worker")
     except (LedgerError, OSError) as error:
-        return Finding("workers", "failure", f"unknown: {error}")
+        return Finding(part, "failure", message("health.unknown", why=text_of(error)))
     devices = [str(worker.info.get("device", "cpu")) for worker in workers]
     if not workers:
-        return Finding("workers", "warning", "none is running", "`cptdn up` or `cptdn worker` starts one")
+        return Finding(part, "warning", message("health.no_worker"), message("health.start_worker"))
     # A worker with a broken driver computes on the processor, much more slowly, and nothing else says so.
     if settings.model.device == "cuda" and not any(device.startswith("cuda") for device in devices):
-        return Finding("workers", "failure", f"expected a worker with CUDA (model.device), found {', '.join(devices)}")
-    return Finding(
-        "workers", "ok", ", ".join(f"{worker.host} ({device})" for worker, device in zip(workers, devices, strict=True))
-    )
+        return Finding(part, "failure", message("health.no_cuda", devices=devices))
+    found = [f"{worker.host} ({device})" for worker, device in zip(workers, devices, strict=True)]
+    return Finding(part, "ok", message("health.workers", workers=found))
 
 
 def _audit(settings: Settings) -> Finding:
@@ -315,74 +322,71 @@ def _audit(settings: Settings) -> Finding:
     from node.audit.recorder import open_audit
     from node.audit.syslog import check_repository
 
+    part = message("part.audit")
     if not settings.audit.enabled:
-        return Finding("audit", "warning", "no audit trail is written", "set [audit] enabled = true")
+        return Finding(part, "warning", message("health.no_audit"), message("health.set_audit"))
     trail, syslog = open_audit(settings).trail, settings.audit.syslog
     if syslog is None:
-        return Finding("audit", "ok", f"{trail.folder}; no repository is configured")
+        return Finding(part, "ok", message("health.audit_local", folder=str(trail.folder)))
     where = f"{syslog.transport}://{syslog.host}:{syslog.port}"
     waiting = backlog_bytes(trail)
     if (why := check_repository(syslog)) is not None:
-        advice = "nothing is lost: the trail is forwarded when the repository answers"
-        return Finding(
-            "audit", "warning", f"{where} does not accept messages ({why}); {waiting} bytes are pending", advice
-        )
-    return Finding("audit", "ok", f"{where}; {waiting} bytes are pending")
+        text = message("health.audit_refused", where=where, why=why, n=waiting)
+        return Finding(part, "warning", text, message("health.audit_waits"))
+    return Finding(part, "ok", message("health.audit_pending", where=where, n=waiting))
 
 
 def _fonts(settings: Settings) -> Finding:
     from node.runtime.page_fonts import PageFontsError, page_fonts
 
+    part = message("part.fonts")
     try:
         fonts = page_fonts()
     except PageFontsError as error:
-        return Finding(
-            "fonts", "warning", f"the fonts cannot be listed: {error}", "check the installation of matplotlib"
-        )
+        text = message("health.no_fonts", why=str(error))
+        return Finding(part, "warning", text, message("health.check_matplotlib"))
     if fonts is None:
-        return Finding("fonts", "ok", "matplotlib is not installed: no pages are drawn on this machine")
-    found = ", ".join(f"{name} ({path})" for name, path in fonts.items())
+        return Finding(part, "ok", message("health.no_matplotlib"))
+    found = [f"{name} ({path})" for name, path in fonts.items()]
     if len(fonts) > 1:
-        return Finding("fonts", "ok", found)
-    advice = "install a font with Chinese characters (Debian: fonts-noto-cjk), then start the workers again"
+        return Finding(part, "ok", message("health.fonts", fonts=found))
     verdict: Verdict = "warning" if settings.report.language == "zh" else "ok"
-    return Finding("fonts", verdict, f"{found}; no Chinese font: pages are in English, names in Latin letters", advice)
+    return Finding(part, verdict, message("health.no_chinese_font", fonts=found), message("health.install_font"))
 
 
 def _pacs(pacs: PacsSettings, settings: Settings) -> Iterator[Finding]:
     from config.errors import CptdnError
     from node.dicom.scu.destination_check import check_destination
 
-    part = f"PACS {pacs.name}"
+    part = message("part.pacs", name=pacs.name)
     if pacs.stow_url is not None:
         from node.dicom.scu.stow_client import check_stow
 
         try:
             yield Finding(part, "ok", check_stow(pacs))
         except CptdnError as error:
-            yield Finding(part, "failure", str(error), "check stow_url, stow_token_file and TLS of this [[pacs]]")
+            yield Finding(part, "failure", text_of(error), message("health.check_stow"))
         return
     try:
         trial = check_destination(pacs, settings)
     except CptdnError as error:
-        advice = "check host, port, AE titles on both sides and TLS"
-        yield Finding(part, "failure", str(error), advice)
+        yield Finding(part, "failure", text_of(error), message("health.check_pacs"))
         return
-    yield Finding(part, "ok", f"C-ECHO answered in {trial.echo_seconds * 1000:.0f} ms")
+    yield Finding(part, "ok", message("health.echo", ms=trial.echo_seconds * 1000))
     for what in trial.refused:
-        yield Finding(part, "warning", f"does not accept {what}", "enable this SOP class at the PACS, or change `send`")
+        yield Finding(part, "warning", message("health.refuses", what=what), message("health.enable_class"))
 
 
 def _hl7_receiver(receiver: Hl7OutSettings) -> Finding:
     from config.errors import CptdnError
     from node.clinical.mllp_client import MllpConnection
 
-    part = f"HL7 {receiver.name}"
+    part = message("part.hl7", name=receiver.name)
     try:
         with MllpConnection(receiver):
             pass
     except CptdnError as error:
-        return Finding(part, "failure", str(error), "check host, port and TLS of this [[hl7_out]], and the interface")
+        return Finding(part, "failure", text_of(error), message("health.check_hl7"))
     # HL7 has no message that changes nothing, as C-ECHO does.
-    found = f"accepts connections at {receiver.host}:{receiver.port}{', TLS' if receiver.tls else ''}"
-    return Finding(part, "ok", f"{found}; it gets {', '.join(receiver.messages)}, no message was sent for this check")
+    where = {"host": receiver.host, "port": receiver.port, "messages": receiver.messages}
+    return Finding(part, "ok", message("health.hl7_tls" if receiver.tls else "health.hl7", **where))

@@ -9,7 +9,9 @@ from config.bundle_manifest import read_manifest
 from config.decision_policy import policy_for_bundle
 from config.errors import CptdnError
 from config.indication.vocabulary import Condition, ConditionState
+from config.messages.message import message, text_of
 from config.settings import Settings
+from config.system_error import reason_of
 from node.ledger import cases, jobs, outbox, processes, reports
 from node.ledger.database import Ledger
 from node.ledger.discarded import count_discarded
@@ -65,8 +67,8 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
     except BrokerUnavailableError as error:
         # The usual cause differs: an embedded broker ends with `cptdn up`, another one has a service of its own.
         embedded = settings.broker.url == "embedded"
-        missing = "the embedded broker does not run; `cptdn up` starts it"
-        document["queues"] = {"error": missing if embedded else f"the broker does not answer: {error}"}
+        away = message("question.broker", why=reason_of(error))
+        document["queues"] = {"error": message("health.no_embedded_broker_up") if embedded else away}
     root = settings.storage.root  # made by the first start; before it the disk of its parent counts
     document["disk_free_gb"] = round(shutil.disk_usage(root if root.exists() else root.parent).free / 1e9, 2)
     document["sources"] = sources(settings)
@@ -99,7 +101,7 @@ def bundle_admission(settings: Settings) -> dict[str, Any]:
     try:
         manifest, policy = read_manifest(settings.model.bundle), policy_for_bundle(settings, settings.model.bundle)
     except CptdnError as error:
-        return {"state": "unknown", "texts": [str(error)]}
+        return {"state": "unknown", "texts": [text_of(error)]}
     admission = manifest.admission
     trials = [
         one.text

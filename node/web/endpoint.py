@@ -66,13 +66,13 @@ def _respond(context: WebContext, http: Request, form: FormData, view: View, rol
         response = view(request)
     except DeniedError as error:
         request.audit("denied", success=False)
-        response = render_problem(request, 403, str(error))
+        response = render_problem(request, 403, request.translations.error(error))
     except HTTPException as error:
         response = render_problem(request, error.status_code, error.detail)
     except NoAnswerError as error:
-        response = render_problem(request, 503, f"{request.translations('no_worker')} {error}")
+        response = render_problem(request, 503, request.translations.no_worker(error))
     except CptdnError as error:
-        response = render_problem(request, 400, str(error))
+        response = render_problem(request, 400, request.translations.error(error))
     except SQLAlchemyError as error:
         log.error("ledger_failed", error=type(error).__name__)
         response = render_problem(request, 503, request.translations("ledger_away"))

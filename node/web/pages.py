@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
+from config.entered_sources import source_of
 from config.who_and_when import local_time
 from dicom_sr.report.numbers import percent, signed_percent
 from node.web import charts
@@ -30,7 +31,7 @@ def environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    templates.filters.update(moment=moment, percent=percent, signed=signed_percent, number=number)
+    templates.filters.update(moment=moment, percent=percent, signed=signed_percent, number=number, source=source_of)
     templates.globals.update(charts=charts, languages=LANGUAGES, language_names=LANGUAGE_NAMES)
     return templates
 

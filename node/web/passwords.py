@@ -9,6 +9,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from config.errors import InputError
+from config.messages.message import message
 
 MIN_LENGTH, MAX_LENGTH = 10, 256  # characters; long enough for a sentence, short enough to hash
 _hasher = PasswordHasher()
@@ -24,7 +25,7 @@ def hash_password(password: str) -> str:
         When it has fewer than `MIN_LENGTH` or more than `MAX_LENGTH` characters.
     """
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-        raise InputError(f"expected a password of {MIN_LENGTH} to {MAX_LENGTH} characters, found {len(password)}")
+        raise InputError(message("user.password", least=MIN_LENGTH, most=MAX_LENGTH, n=len(password)))
     with _two_at_a_time:
         return _hasher.hash(password)
 

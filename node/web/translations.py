@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from config.indication.conventions import whole_years
-from config.indication.vocabulary import Answer, Condition, ConditionState
-from config.messages.message import render
-from config.messages.stored import rendered
+from config.indication.vocabulary import Answer, Condition, ConditionState, EbvCategory
+from config.messages.finding_reasons import FINDINGS
+from config.messages.message import message, render, text_of
+from config.messages.reasons import REASONS
 from config.severities import severity_of
 from dicom_sr.report.report_inputs import Language
 from dicom_sr.report.wording import WORDINGS
 from node.ledger.database import now_utc
-from node.web.finding_texts import FINDINGS
 from node.web.messages import MESSAGES
-from node.web.reasons import REASONS
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 LANG_ATTRIBUTES = {"en": "en", "zh": "zh-Hans"}
@@ -62,6 +60,42 @@ class Translations:
         reason = REASONS.get(code) or FINDINGS.get(code)
         return reason.short[LANGUAGES.index(self.language)] if reason else code.replace("_", " ")
 
+    def step(self, name: str) -> str:
+        """Return the name of a step of a computation.
+
+        Parameters
+        ----------
+        name : str
+            Of the step, or of its queue; another name stays as it is.
+
+        Returns
+        -------
+        str
+            For example "features".
+        """
+        key = f"step_{name}"
+        return self(key) if key in MESSAGES else name
+
+    def role(self, role: str) -> str:
+        """Return the name of the role of a series.
+
+        Parameters
+        ----------
+        role : str
+            T1w, T2w, CE-T1w, other or ambiguous.
+
+        Returns
+        -------
+        str
+            The three sequences have the same name in both languages.
+        """
+        key = f"role_{role}"
+        return self(key) if key in MESSAGES else role
+
+    def entered(self, name: str) -> str:
+        """Return the name of an input of the nomogram."""
+        return message(f"input.{name}").render(self.language)
+
     @property
     def stop(self) -> str:
         """The full stop of this language."""
@@ -88,17 +122,24 @@ class Translations:
         """
         return render(text, self.language)
 
-    def stored(self, text: str, message: Mapping[str, Any] | None) -> str:
-        """Return a text of the ledger in this language.
+    def error(self, error: Exception) -> str:
+        """Return what an error says.
 
         Parameters
         ----------
-        text : str
-            As it was recorded, in English.
-        message : mapping or None
-            Its ``message`` and ``parameters``; None for one of an earlier version, which stays in English.
+        error : Exception
+            With a message, or with a text of a library.
+
+        Returns
+        -------
+        str
+            In this language where it is a message.
         """
-        return str(rendered({"text": text, **(message or {})}, self.language)["text"])
+        return self.text(text_of(error))
+
+    def no_worker(self, error: Exception) -> str:
+        """Return that no worker answers, and why."""
+        return f"{self('no_worker')} {self.error(error)}"
 
     def condition(self, code: str) -> str:
         """Return the name of a condition of use, as the report has it."""
@@ -121,6 +162,23 @@ class Translations:
             A value of `Answer`; its name is that of the report.
         """
         return WORDINGS[self.language].answers[Answer(answer)]
+
+    def value(self, value: object) -> object:
+        """Return a value of a comparison of two reports.
+
+        Parameters
+        ----------
+        value : object
+            A number, an answer, a category of EBV DNA, or another text.
+
+        Returns
+        -------
+        object
+            The name of an answer or category in this language; any other value stays as it is.
+        """
+        if isinstance(value, str) and value in set(EbvCategory):
+            return message(f"category.{value}").render(self.language)
+        return self.answer(value) if isinstance(value, str) and value in set(Answer) else value
 
     def advice(self, code: str) -> str:
         """Return what to do about a reason.

@@ -251,13 +251,13 @@ def _quarantined_files(
     session: Session, study_instance_uid: str, related: Sequence[Instance], merged: MergedPatient
 ) -> tuple[QuarantinedFile, ...]:
     files = [
-        QuarantinedFile(row.code, row.text, row.sop_instance_uid, differences=tuple(row.differences))
+        QuarantinedFile(row.code, row.reason, row.sop_instance_uid, differences=tuple(row.differences))
         for row in quarantined_of_case(session, study_instance_uid, related)
         if not merged.is_same_object(row.differences)
     ]
     # An association that sent parts of one study only sent the objects without a readable study for it, too.
     files += [
-        QuarantinedFile(row.code, row.text, row.sop_instance_uid, is_of_study=n_studies == 1)
+        QuarantinedFile(row.code, row.reason, row.sop_instance_uid, is_of_study=n_studies == 1)
         for row, n_studies in quarantined_beside_study(session, study_instance_uid)
     ]
     return tuple(files)

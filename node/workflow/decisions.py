@@ -57,7 +57,7 @@ def assign_roles(
     case = lock_case(session, study_instance_uid)
     for role, series in series_by_role.items():
         if role not in ROLES:
-            raise InputError(f"expected a role out of {', '.join(ROLES)}, found {role!r}")
+            raise InputError(message("form.role", roles=ROLES, role=role))
         _require_series(session, study_instance_uid, series)
         # SQLAlchemy notices a new dictionary, not a changed one.
         case.assignments = {**case.assignments, role: series}
@@ -90,10 +90,10 @@ def assign_issuer(session: Session, study_instance_uid: str, issuer: str, by: st
     case = lock_case(session, study_instance_uid)
     named = {row.issuer for row in instances_of_study(session, study_instance_uid) if row.issuer}
     if named - {issuer}:
-        raise InputError(f"expected the issuer that the images name, {' and '.join(sorted(named))}, found {issuer}")
+        raise InputError(message("form.other_issuer", named=sorted(named), issuer=issuer))
     known = facts_of(session, case.patient_id).issuers
     if issuer not in known:
-        raise InputError(f"expected an issuer of the patient's facts ({', '.join(known) or 'none'}), found {issuer}")
+        raise InputError(message("form.unknown_issuer", known=known or [message("form.none")], issuer=issuer))
     case.issuer = issuer
     record(session, study_instance_uid, "assigned", message("decision.issuer", issuer=issuer, by=by), actor=by)
     session.flush()
@@ -125,10 +125,8 @@ def confirm(session: Session, study_instance_uid: str, code: str, because: str, 
     asked = [reason["text"] for reason in case.reasons if reason["code"] == code]
     if code not in CONFIRMABLE or not asked:
         open_codes = [reason["code"] for reason in case.reasons if reason["code"] in CONFIRMABLE]
-        raise InputError(
-            f"expected an open question of study {study_instance_uid} ({', '.join(open_codes) or 'there is none'}), "
-            f"found {code}"
-        )
+        codes = open_codes or [message("form.no_open_question")]
+        raise InputError(message("form.no_question", study=study_instance_uid, codes=codes, code=code))
     answer = {"text": asked[0], "because": because, "by": by, "at": now_utc().isoformat()}
     # SQLAlchemy notices a new dictionary, not a changed one.
     case.confirmations = {**case.confirmations, code: answer}
@@ -149,11 +147,11 @@ def _require_series(session: Session, study_instance_uid: str, key: str) -> None
     for part in key.split(JOINED):
         uid, _, volume = part.partition(OF_SERIES)
         if uid not in known:
-            existing = ", ".join(known) or "none"
-            raise InputError(f"expected a series of study {study_instance_uid} ({existing}), found {uid}")
+            series = known or [message("form.none")]
+            raise InputError(message("form.series", study=study_instance_uid, known=series, series=uid))
         if volume and volume not in (names := _volume_names(session, study_instance_uid, uid)):
-            existing = ", ".join(names) or "the series is one volume, without a name"
-            raise InputError(f"expected a volume of series {uid} ({existing}), found {volume}")
+            volumes = names or [message("form.one_volume")]
+            raise InputError(message("form.volume", series=uid, known=volumes, volume=volume))
 
 
 def _volume_names(session: Session, study_instance_uid: str, series_uid: str) -> list[str]:
@@ -220,7 +218,7 @@ def dismiss_quarantined(session: Session, study_instance_uid: str, because: str,
     # Of unknown study, but from an association that has sent parts of this one only.
     files += [file for file, n_studies in quarantined_beside_study(session, study_instance_uid) if n_studies == 1]
     if not files:
-        raise InputError(f"expected a study with quarantined files, found none of {study_instance_uid}")
+        raise InputError(message("form.nothing_quarantined", study=study_instance_uid))
     for file in files:
         file.dismissed_because = because
     numbers = ", ".join(str(file.id) for file in files[:MAX_NAMED_FILES]) + (", ..." if files[MAX_NAMED_FILES:] else "")

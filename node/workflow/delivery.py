@@ -24,7 +24,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from config.errors import CptdnError, PacsUnavailableError
+from config.messages.message import message, text_of
 from config.settings import PacsSettings, Settings
+from config.system_error import reason_of
 from node.audit.recorder import open_audit
 from node.dicom.scu.commitment_scu import CommitmentAnswer
 from node.ledger import commitments, deliveries
@@ -173,9 +175,9 @@ class _DeliveryStep:
         except (_LeaseLostError, SQLAlchemyError):
             raise  # of the ledger, and not of the destination: the lease ends, and the next step tries again
         except PacsUnavailableError as error:
-            return self._failed(str(error), nothing_sent=True)
+            return self._failed(text_of(error), nothing_sent=True)
         except CptdnError as error:
-            return self._failed(str(error))
+            return self._failed(text_of(error))
         except Exception as error:  # whatever it is: a delivery must not stay without a reason
             if text := self._missing_file(error):
                 with self._delivery() as (_, delivery):
@@ -188,15 +190,15 @@ class _DeliveryStep:
         with self._delivery() as (session, delivery):
             revision = deliveries.replaced_by(session, delivery.report_id)
             if revision is not None:
-                text = f"replaced by revision {revision} before it was committed"
+                text = message("delivery.replaced_before_commit", revision=revision)
                 if delivery.state == SENT:
                     return _ended(delivery, Event.REQUESTED, Facts(is_current=False), text)
-                supersede(delivery, f"replaced by revision {revision}")
+                supersede(delivery, message("delivery.replaced", revision=revision))
                 return _ended(delivery, Event.SUPERSEDED, Facts(), "")
             channel = open_channel(delivery.pacs, self.context)
             # Dead and not postponed: no waiting brings back a destination that was removed from the configuration.
             if channel is None:
-                text = f"no [[pacs]] named {delivery.pacs!r} is configured"
+                text = message("delivery.unconfigured", pacs=delivery.pacs)
                 return _ended(delivery, Event.UNCONFIGURED, Facts(), text)
             self.patience = channel.patience
             selected = channel.select(_objects(session, delivery), delivery.objects)
@@ -215,7 +217,8 @@ class _DeliveryStep:
             later = self._record(channel.send(parcel, self._may_proceed))
             # Commitment is requested only once all objects are stored.
             if later:
-                return self._failed(f"{len(later)} object(s) not stored yet: {later[0].note or 'no response'}")
+                why = later[0].note or message("delivery.no_response")
+                return self._failed(message("delivery.not_stored", n=len(later), why=why))
         return self._confirm(channel)
 
     # --- sending ---
@@ -254,7 +257,7 @@ class _DeliveryStep:
             )
             if state != SENT:
                 deliveries.release(delivery)
-                return DeliveryOutcome(state, True, delivery.error_text or "")
+                return DeliveryOutcome(state, True, delivery.error or "")
             transaction_uid = str(generate_uid(prefix=None))
             commitments.open_request(session, delivery, transaction_uid, waiting, now)
             seconds = commitments.wait_s(channel.commitment.wait_s, delivery.commitment_requests)
@@ -273,16 +276,16 @@ class _DeliveryStep:
     def _answered(self, answer: CommitmentAnswer) -> DeliveryOutcome:
         if answer.supported and answer.status != 0x0000:
             if answer.status is None:  # it may have been accepted, so it stays counted
-                return self._failed("the PACS did not answer the commitment request")
+                return self._failed(message("delivery.commitment_unanswered"))
             self._uncount_request()
-            return self._failed(f"the PACS did not accept the commitment request (status {answer.status:04X})")
+            return self._failed(message("delivery.commitment_not_accepted", status=f"{answer.status:04X}"))
         with self._delivery() as (_, delivery):
             if not answer.supported:
-                text = "stored; the PACS does not offer storage commitment"
+                text = message("delivery.commitment_not_offered")
                 return _ended(delivery, Event.NOT_OFFERED, Facts(), text)
             # The result came on the same association, or comes later on one that the PACS opens to the node.
             deliveries.release(delivery)
-            return DeliveryOutcome(delivery.state, True, delivery.error_text or "")
+            return DeliveryOutcome(delivery.state, True, delivery.error or "")
 
     def _uncount_request(self) -> None:
         """Leave a request out of the limit that the PACS has not accepted: attempts and days limit those."""
@@ -298,10 +301,7 @@ class _DeliveryStep:
         path = Path(str(error.filename))
         if not path.is_relative_to(self.context.store.root):
             return None
-        return (
-            f"the stored object {path.name} is missing; `cptdn doctor --storage` lists missing files, "
-            "`cptdn reprocess` makes the report again"
-        )
+        return message("delivery.file_missing", name=path.name)
 
     def _failed(self, reason: str, *, nothing_sent: bool = False, most_attempts: int | None = None) -> DeliveryOutcome:
         """Record a failed attempt: schedule the next one, or give up after the configured days and enough attempts."""
@@ -315,10 +315,10 @@ class _DeliveryStep:
             gives_up = is_overdue or (most_attempts is not None and delivery.attempts >= most_attempts)
             text = reason
             if gives_up:
-                after = (
-                    f"{days:g} days and {delivery.attempts} attempts" if is_overdue else f"{delivery.attempts} attempts"
-                )
-                text = f"given up after {after}: {reason}"
+                n = delivery.attempts
+                long = message("delivery.days_and_attempts", days=days, n=n)
+                after = long if is_overdue else message("delivery.n_attempts", n=n)
+                text = message("delivery.given_up", after=after, reason=reason)
             state = deliveries.apply(delivery, Event.FAILED, deliveries.facts_of(session, delivery, not gives_up), text)
             deliveries.release(delivery)
             if state in OPEN_STATES:
@@ -327,13 +327,13 @@ class _DeliveryStep:
                 log.warning(
                     "delivery_postponed", delivery=delivery.id, pacs=delivery.pacs, reason=reason, seconds=seconds
                 )  # fmt: skip
-            return DeliveryOutcome(state, True, delivery.error_text or "")
+            return DeliveryOutcome(state, True, delivery.error or "")
 
 
 def _ended(delivery: Delivery, event: Event, facts: Facts, text: str) -> DeliveryOutcome:
     state = deliveries.apply(delivery, event, facts, text)
     deliveries.release(delivery)
-    return DeliveryOutcome(state, True, delivery.error_text or "")
+    return DeliveryOutcome(state, True, delivery.error or "")
 
 
 def _objects(session: Session, delivery: Delivery) -> list[StoredObject]:
@@ -341,16 +341,12 @@ def _objects(session: Session, delivery: Delivery) -> list[StoredObject]:
 
 
 def _never_committed(delivery: Delivery) -> str:
-    return (
-        f"stored, never committed: {delivery.commitment_requests} requests for storage commitment had no complete "
-        f"result; ask for it at the PACS, then `cptdn jobs retry delivery-{delivery.id}`; for a PACS that never "
-        "reports, set storage_commitment = false"
-    )
+    return message("delivery.never_committed", n=delivery.commitment_requests, id=delivery.id)
 
 
 def _unexpected(error: Exception) -> str:
     """Return what is known about an error without its message, which may contain values of a patient's data."""
     if isinstance(error, OSError) and error.strerror:
-        name = f" ({Path(str(error.filename)).name})" if error.filename else ""
-        return f"{type(error).__name__}: {error.strerror}{name}"
-    return f"unexpected {type(error).__name__}; the log of the worker has it"
+        name = message("delivery.file_name", name=Path(str(error.filename)).name) if error.filename else ""
+        return message("delivery.system_error", kind=type(error).__name__, why=reason_of(error), name=name)
+    return message("delivery.unexpected", kind=type(error).__name__)

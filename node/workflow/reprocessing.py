@@ -224,18 +224,20 @@ def _compared_values(report: Mapping[str, Any] | None) -> dict[str, Any]:
     if report is None:
         return {}
     values: dict[str, Any] = {
-        "bundle": report["model"]["digest"],
-        "age_years": report["age_years"],
-        "ebv_dna": report["ebv_dna"]["as_given"] or report["ebv_dna"]["category"],
-        "tumour_volume_ml": report["contours"][0]["volume_ml"] if report["contours"] else None,
-        **(report["scores"] or {}),
+        message("compared.bundle"): report["model"]["digest"],
+        message("compared.age_years"): report["age_years"],
+        message("compared.ebv_dna"): report["ebv_dna"]["as_given"] or report["ebv_dna"]["category"],
+        message("compared.tumour_volume_ml"): report["contours"][0]["volume_ml"] if report["contours"] else None,
+        **{message(f"compared.{name}"): value for name, value in (report["scores"] or {}).items()},
     }
     for scenario in report["scenarios"]:
-        condition = f" (EBV DNA {scenario['ebv_category']})" if len(report["scenarios"]) > 1 else ""
-        values[f"recommendation{condition}"] = scenario["recommendation"]
+        several = len(report["scenarios"]) > 1
+        condition = message("compared.if", category=message(f"category.{scenario['ebv_category']}")) if several else ""
+        values[message("compared.recommendation", condition=condition)] = scenario["recommendation"]
         for arm in (scenario["ict_ccrt"], scenario["ccrt"]):
             for months, dfs in arm["dfs"].items():
-                values[f"{arm['arm']} DFS at {months} months{condition}"] = dfs["value"]
+                name = message("compared.dfs", arm=arm["arm"], months=months, condition=condition)
+                values[name] = dfs["value"]
     return values
 
 

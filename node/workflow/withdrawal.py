@@ -120,14 +120,14 @@ def withdraw_study(session: Session, study_instance_uid: str, because: str, by: 
     """
     case = lock_case(session, study_instance_uid)
     if not because.strip():
-        raise InputError("expected the reason of the withdrawal, found none; every channel shows it to its readers")
+        raise InputError(message("form.no_reason"))
     report = current_report(session, study_instance_uid)
     if report is None or not has_answer(report):
-        found = "no report" if report is None else "a refusal" if report.result.get("refusals") else "a withdrawal"
-        raise InputError(f"expected a study with a current answer, found {found} as its newest report")
+        key = "no_report" if report is None else "refusal" if report.result.get("refusals") else "withdrawal"
+        raise InputError(message("form.no_answer", found=message(f"form.{key}")))
     if case.withdrawal is not None:  # its report is not written yet: another reason would be shown here than outside
         said = messages.from_json(case.withdrawal)
-        raise InputError(f"expected a study with a current answer, {said['by']} has withdrawn it: {said['because']}")
+        raise InputError(message("form.is_withdrawn", by=said["by"], because=said["because"]))
     withdraw_case(session, case, report, Event.BY_PERSON, because.strip(), by)
 
 

@@ -280,4 +280,6 @@ def test_a_mail_server_of_another_authority_gets_no_password(tmp_path: Path, aut
 
 def test_a_secret_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="none"):
-        channels_of(NotifySettings(webhook_url="http://127.0.0.1", webhook_token_file=tmp_path / "none"), "CPTDN")
+        channels_of(
+            Settings(notify=NotifySettings(webhook_url="http://127.0.0.1", webhook_token_file=tmp_path / "none"))
+        )

@@ -18,22 +18,11 @@ from config.messages.catalogue import CATALOGUE
 from config.messages.message import Message, message, render, sentences
 from config.messages.stored import from_json, rendered, to_json
 from config.messages.template import fields_of
+from tests.chinese_terms import LATIN, latin_words
 
 PROJECT = Path(__file__).resolve().parents[2]
 ROOMS = ("config", "node", "workers", "dicom_sr")
 SEVERAL = ("list", "and", "or", "and_the", "sentences", "semicolons", "pieces")
-# What guidelines, laboratories, DICOM and this program call by its Latin name in Chinese texts as well.
-LATIN = frozenset({
-    "AJCC", "Acquisition", "Angio", "Brier", "C", "C-index", "C11.9", "CCRT", "CE-T1w", "CI", "Complex",
-    "Component", "Contrast", "Cox", "DFS", "DICOM", "DNA", "Dixon", "EBV", "Ernst", "FLAIR", "Flag", "GTV", "ICI",
-    "ICT", "ID", "III", "IPA", "IU", "Image", "Instance", "Interpretation", "M", "MONOCHROME1", "MP2RAGE", "MR",
-    "MRI", "N", "N3", "Options", "PACS", "PS3.5", "PatientAge", "Photometric", "Predictive-score",
-    "Prognostic-score", "ROI", "RT", "RTSTRUCT", "SEG", "SOP", "SR", "STIR", "Scan", "Set", "SliceThickness",
-    "Structure", "T", "T1", "T1w", "T2", "T2w", "T3N1M0", "TE", "TR", "Type", "UID", "UIDs", "VR", "b", "c",
-    "case.roi_names", "cm", "copies", "log-rank", "mL", "metrics.out_of_fold", "mm", "mm2",
-    "model.allow_demonstration", "ms", "no", "not-detected", "p", "series_rules.stir_as_t2w",
-    "training_data.origin", "true", "w", "x", "yes",
-})  # fmt: skip
 
 
 def kinds_of(template: str) -> dict[str, set[tuple[str, str]]]:
@@ -76,14 +65,7 @@ def check_languages(key: str) -> None:
 
 
 def test_chinese_messages_have_no_english_words() -> None:
-    found = {}
-    for key, (_, chinese) in CATALOGUE.items():
-        text = re.sub(
-            r"\{[^}]*\}|`[^`]*`|\[[a-z]+\] [a-z_]+|cptdn [a-z -]+[A-Z_]*( [A-Z_]+)?|--[a-z-]+( [A-Z]+)?", " ", chinese
-        )
-        words = set(re.findall(r"[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]|[A-Za-z]", text)) - LATIN
-        if words:
-            found[key] = words
+    found = {key: words for key, (_, chinese) in CATALOGUE.items() if (words := latin_words(chinese) - LATIN)}
     assert found == {}
 
 

@@ -6,9 +6,9 @@ from collections import Counter
 
 from config import severities
 from config.indication.vocabulary import Condition, ConditionState, Severity
+from config.messages.finding_reasons import FINDINGS
+from config.messages.reasons import REASONS
 from config.severities import SEVERITIES, condition_severity, invalidates, severity_of
-from node.web.finding_texts import FINDINGS
-from node.web.reasons import REASONS
 
 
 def test_every_reason_finding_and_condition_has_one_severity() -> None:

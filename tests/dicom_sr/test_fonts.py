@@ -29,6 +29,26 @@ print(json.dumps({"chinese": fonts.chinese_font(), "files": listed, "texts": [t.
 """
 
 
+SHOW_TWO_PAGES = """
+import json, os
+from pathlib import Path
+from dicom_sr.page.layout import render_pages
+from dicom_sr.page import fonts
+from dicom_sr.report.report_inputs import PagePictures
+from tests.dicom_sr import samples
+from tests.dicom_sr.test_fonts import install_font
+def show():
+    pages = render_pages(samples.scored(), PagePictures(), "light", "zh")
+    texts = [t.text for page in pages for t in page.texts]
+    said = [text for text in texts if "no Chinese font" in text]
+    print(json.dumps({"chinese": fonts.chinese_font(), "texts": texts, "said": said}))
+show()
+del os.environ["MPL_IGNORE_SYSTEM_FONTS"]
+install_font(Path(os.environ["XDG_DATA_HOME"], "fonts"))
+show()
+"""
+
+
 def install_font(folder: Path) -> Path:
     """A font of the most preferred family: a square for each character of the Chinese wording."""
     named = [*CHINESE.condition_titles.values(), *CHINESE.condition_states.values()]
@@ -81,12 +101,23 @@ def test_a_font_installed_after_matplotlib_saved_its_list_is_found(tmp_path: Pat
     assert saved.read_bytes() == unchanged  # found past the saved list, not by making it anew
 
 
+def test_a_running_process_finds_a_font_that_is_installed_after_it_drew_a_page_without_one(tmp_path: Path) -> None:
+    shown = python(SHOW_TWO_PAGES, tmp_path, MPL_IGNORE_SYSTEM_FONTS="1").splitlines()
+    before, after = (json.loads(line) for line in shown)
+    assert before["chinese"] is None
+    assert "Answer of the model" in before["texts"]
+    assert any("no Chinese font" in text for text in before["said"])
+    assert after["chinese"] == FAMILY
+    assert "诱导化疗后同步放化疗" in after["texts"]
+    assert after["said"] == []
+
+
 def test_a_listed_font_that_was_removed_since_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     gone = [entry for entry in fonts.fontManager.ttflist if entry.name == fonts.LATIN][:1]
     entries = [type(gone[0])(fname="/nowhere/removed.ttc", name=FAMILY)]
     monkeypatch.setattr(fonts.fontManager, "ttflist", [*entries, *gone])
     monkeypatch.setattr(fonts, "findSystemFonts", list)
-    assert fonts.chinese_font.__wrapped__() is None
+    assert fonts.find_chinese_font.__wrapped__() is None
 
 
 def test_a_broken_font_file_hides_no_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -94,7 +125,7 @@ def test_a_broken_font_file_hides_no_other(monkeypatch: pytest.MonkeyPatch, tmp_
     path = install_font(tmp_path / "whole")
     monkeypatch.setattr(fonts.fontManager, "ttflist", [e for e in fonts.fontManager.ttflist if e.name == fonts.LATIN])
     monkeypatch.setattr(fonts, "findSystemFonts", lambda: [str(tmp_path / "broken.ttf"), str(path)])
-    assert fonts.chinese_font.__wrapped__() == FAMILY
+    assert fonts.find_chinese_font.__wrapped__() == FAMILY
 
 
 def test_the_fonts_in_use_are_files_of_this_machine() -> None:

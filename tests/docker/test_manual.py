@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from node.web.finding_texts import FINDINGS
-from node.web.reasons import REASONS
+from config.messages.finding_reasons import FINDINGS
+from config.messages.reasons import REASONS
 from tests.cli.test_contract import ALL
 from tests.flow.program import wait_for
 from tests.peers import PROJECT, absent, peer

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from config.errors import InputError
+from config.messages.stored import from_json, to_json
 from config.settings import Settings, load_settings
 from node.ledger.accounts import add_user
 from node.ledger.cases import get_case, open_case
@@ -46,7 +47,7 @@ class WorkerInProcess:
             raise NoAnswerError("no worker answered within 8 s")
         found = answer_query(self.context, question, values)
         if "error" in found:
-            raise InputError(found["error"])
+            raise InputError(from_json(to_json(found))["error"])
         return found["answer"]
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from config.indication.vocabulary import Condition
 from config.messages.catalogue import CATALOGUE
+from config.messages.finding_reasons import FINDINGS
 from config.messages.message import message
+from config.messages.reasons import REASONS
 from config.messages.stored import named
 from config.severities import SEVERITIES
-from node.web.finding_texts import FINDINGS
-from node.web.reasons import REASONS
 from node.web.translations import translations_of
 
 WORDS = {**REASONS, **FINDINGS}

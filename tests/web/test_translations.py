@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import node.web
+from config.messages.reasons import REASONS
 from dicom_sr.report.wording import CHINESE, ENGLISH
 from node.web.messages import MESSAGES
-from node.web.reasons import REASONS
 from node.web.translations import translations_of
 
 HERE = Path(node.web.__file__).parent

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from config.errors import InputError
-from config.who_and_when import operating_user
+from config.who_and_when import local_day, operating_user
 from node.cli.context import ledger_of, print_json, record_about_studies, record_configuration
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def reason_to_use_again(session: Session, name: str, digest: str, because: str |
     if recalled is None:
         return None
     if not because:
-        day = recalled.recalled_at.date().isoformat()
+        day = local_day(recalled.recalled_at)
         raise InputError(
             f"the bundle {name} was recalled by {recalled.by} on {day}: {recalled.because}; give --because TEXT to use "
             "it again"

@@ -8,6 +8,7 @@ import numpy as np
 
 from config.arrays import BoolArray, FloatArray
 from config.errors import InputError
+from config.messages.message import message
 from workers.nomogram.points import AGE, EBV, INTERACTION, PREDICTIVE, PROGNOSTIC, TERMS, TREATMENT
 from workers.survival.covariates import PatientCovariates
 
@@ -47,15 +48,21 @@ def validated_inputs(covariates: PatientCovariates) -> dict[str, FloatArray]:
     if len(shapes) != 1 or inputs[AGE].ndim != 1:
         raise InputError(f"the inputs of the nomogram must be arrays of one length, found shapes {sorted(shapes)}")
     allowed = (
-        (AGE, "age between 0 and 130 years", (inputs[AGE] >= 0) & (inputs[AGE] <= 130)),
-        ("ebv_dna_gt_threshold", "EBV DNA category 0 or 1", np.isin(inputs["ebv_dna_gt_threshold"], (0.0, 1.0))),
-        (PROGNOSTIC, "Prognostic-score between -1 and 1", np.abs(inputs[PROGNOSTIC]) <= 1),
-        (PREDICTIVE, "Predictive-score between -1 and 1", np.abs(inputs[PREDICTIVE]) <= 1),
+        (AGE, message("nomogram_input.age"), (inputs[AGE] >= 0) & (inputs[AGE] <= 130)),
+        (
+            "ebv_dna_gt_threshold",
+            message("nomogram_input.ebv_dna"),
+            np.isin(inputs["ebv_dna_gt_threshold"], (0.0, 1.0)),
+        ),
+        (PROGNOSTIC, message("nomogram_input.prognostic"), np.abs(inputs[PROGNOSTIC]) <= 1),
+        (PREDICTIVE, message("nomogram_input.predictive"), np.abs(inputs[PREDICTIVE]) <= 1),
     )
     for name, expected, in_range in allowed:  # a NaN is out of range, too: comparisons with it are False
         if not bool(in_range.all()):
             first = int(np.argmin(in_range))
-            raise InputError(f"patient {first + 1}: expected {expected}, found {inputs[name][first]:g}")
+            raise InputError(
+                message("nomogram_input.range", n=first + 1, expected=expected, value=float(inputs[name][first]))
+            )
     return inputs
 
 

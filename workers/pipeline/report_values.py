@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from config.decision_policy import DecisionPolicy
+from config.entered_sources import source_of
 from config.errors import IneligibleStudyError
 from config.indication.vocabulary import Condition, ConditionState, EbvCategory, SeriesRole, TreatmentArm
 from config.messages.message import message, sentences
@@ -368,7 +369,7 @@ def _fact(provenance: Mapping[str, Any] | None) -> Fact | None:
     if not provenance:
         return None
     day = provenance.get("observed_on")
-    return Fact(provenance["source"], date.fromisoformat(day) if day else None, provenance.get("set_by"))
+    return Fact(source_of(provenance["source"]), date.fromisoformat(day) if day else None, provenance.get("set_by"))
 
 
 def _series_used(role: SeriesRole, request: ComputeRequest, study: PreparedStudy, analysis: Analysis) -> SeriesUsed:

@@ -25,7 +25,7 @@ from config.errors import IneligibleStudyError
 from config.messages.message import message
 from node.cases.slice_rules import MAGNITUDE, complex_component
 from node.dicom.headers.conforming import ConformingFile, open_conforming
-from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable
+from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable, why_unreadable
 from workers.volumes.pixel_source import PixelSource, read_pixel_source
 
 MAX_FRAMES = 20_000
@@ -104,7 +104,7 @@ class Frame:
             values = {name: first_value(self.levels, name) for name in VOLUME_FACTS}
             return {name: str(value) for name, value in values.items() if value is not None}
         except PARSE_ERRORS as error:
-            raise unreadable(self.source.path, f"{type(error).__name__}: {error}") from error
+            raise unreadable(self.source.path, why_unreadable(error)) from error
 
 
 def read_frames(path: Path) -> list[Frame]:
@@ -137,7 +137,7 @@ def read_frames(path: Path) -> list[Frame]:
     except IneligibleStudyError:
         raise
     except PARSE_ERRORS as error:
-        raise unreadable(path, f"{type(error).__name__}: {error}") from error
+        raise unreadable(path, why_unreadable(error)) from error
 
 
 def _frames_of(dataset: Dataset, source: PixelSource) -> list[Frame]:

@@ -15,6 +15,7 @@ from pydicom.tag import BaseTag, Tag
 
 from config.errors import IneligibleStudyError
 from config.messages.message import message
+from config.system_error import reason_of
 
 # What pydicom raises on damaged files; RecursionError comes from sequences nested without end, MemoryError from lengths
 # that no file has.
@@ -67,3 +68,8 @@ def _decoded(tag: int, vr: str, value: bytes, little_endian: bool) -> Any:
 @cache
 def _tag(keyword: str) -> BaseTag:
     return Tag(keyword)
+
+
+def why_unreadable(error: Exception) -> str:
+    """Return what a failed read says: the type of the error, and its reason as a message where it is a usual one."""
+    return message("image.read_error", kind=type(error).__name__, why=reason_of(error))

@@ -50,7 +50,7 @@ from workers.volumes.findings import Finding
 from workers.volumes.frames import Frame, read_frames
 from workers.volumes.geometry import Grid
 from workers.volumes.lossy_compression import lossy_findings
-from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable
+from workers.volumes.parsing import PARSE_ERRORS, first_value, unreadable, why_unreadable
 from workers.volumes.pixels import decode
 from workers.volumes.stored_slice import StoredSlice
 
@@ -350,7 +350,7 @@ def _value(frame: Frame, keyword: str) -> Any:
     try:
         return first_value(frame.levels, keyword)
     except PARSE_ERRORS as error:
-        raise unreadable(frame.source.path, f"{type(error).__name__}: {error}") from error
+        raise unreadable(frame.source.path, why_unreadable(error)) from error
 
 
 def _greatest(frames: Sequence[Frame], keyword: str) -> float | None:

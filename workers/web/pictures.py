@@ -24,6 +24,7 @@ from pydicom import dcmread
 from config.arrays import Float32Array, FloatArray, LabelArray
 from config.atomic_files import replacing, write_atomically
 from config.errors import CptdnError, InputError
+from config.messages.message import message, text_of
 from dicom_sr.objects.lossless import rgb_pixels
 from node.cases.case_inputs import arrival_order
 from node.cases.series_summary import JOINED, OF_SERIES, summarise_series
@@ -163,7 +164,7 @@ def _series_files(context: WorkerContext, study: str, series: str) -> tuple[_Fil
         uids = {part.partition(OF_SERIES)[0] for part in series.split(JOINED)}
         rows = [row for row in rows if row.series_instance_uid in uids]
     if not rows:
-        raise InputError(f"study {study} has no series {series}")
+        raise InputError(message("question.no_series", study=study, series=series))
     files = {row.sop_instance_uid: context.store.path(row.path) for row in rows}
     frames: Mapping[str, tuple[int, ...]] = {}
     arrived = sorted(rows, key=arrival_order)
@@ -272,7 +273,7 @@ def _outlines(store: StudyStore, series: MrSeries, chosen: dict[str, Any] | None
         path = store.path(chosen["path"])
         mask_zyx = contour_on_series(path, chosen["kind"], chosen["number"], series, registration).mask_zyx
     except CptdnError as error:  # the series is shown all the same
-        return {}, str(error)
+        return {}, text_of(error)
     touched = np.flatnonzero(mask_zyx.any(axis=(1, 2)))
     return {str(z): _lines(mask_zyx[z]) for z in touched}, ""
 

@@ -19,6 +19,7 @@ from config.bundle_admission import require_admitted
 from config.bundle_manifest import read_manifest
 from config.decision_policy import DecisionPolicy, active_policy
 from config.errors import CptdnError, InputError
+from config.messages.message import message, text_of
 from node.ledger.reports import objects_of
 from node.ledger.tables import Report
 from node.messaging.messages import ANSWER_QUESTION
@@ -85,14 +86,14 @@ def answer_query(context: WorkerContext, name: str, values: Values) -> dict[str,
     """
     query = QUERIES.get(name)
     if query is None:
-        return {"error": f"expected a query out of {', '.join(QUERIES)}; found {name}"}
+        return {"error": message("question.unknown", names=list(QUERIES), name=name)}
     try:
         return {"answer": query(context, values)}
     except CptdnError as error:
-        return {"error": str(error)}
+        return {"error": text_of(error)}
     except Exception as error:  # of any kind: the page gets an answer instead of waiting for its timeout
         log.exception("a query could not be answered", query=name)
-        return {"error": f"the worker could not answer: {type(error).__name__}"}
+        return {"error": message("question.failed", kind=type(error).__name__)}
 
 
 def _nomogram(context: WorkerContext) -> CoxNomogram:
@@ -114,7 +115,7 @@ def _patient_inputs(values: Values) -> PatientInputs:
             float(values["predictive_score"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"expected age, EBV DNA and both scores as numbers, found {error}") from error
+        raise InputError(message("question.numbers", found=str(error))) from error
 
 
 def score_patient(context: WorkerContext, values: Values) -> dict[str, Any]:
@@ -208,7 +209,7 @@ def nomogram_drawing(context: WorkerContext, values: Values) -> dict[str, str]:
     style, language = str(values.get("style")), str(values.get("language"))
     # The values come from a browser and become keys of tables below.
     if style not in PALETTES or language not in ("en", "zh"):
-        raise InputError(f"expected the style light or dark and the language en or zh, found {style}, {language}")
+        raise InputError(message("question.style", style=style, language=language))
     nomogram, decision = _nomogram(context), active_policy(context.settings)
     covariates, _ = covariates_and_category(_patient_inputs(values), decision)
     # Transparent, since the page's own background shows through in both styles.
@@ -284,7 +285,7 @@ def report_page(context: WorkerContext, values: Values) -> dict[str, str]:
     # The secondary capture is the page as pixels; a PDF would need a renderer.
     page = next((stored for stored in objects if stored.kind == "sc"), None)
     if report is None or page is None:
-        raise InputError("this report has no picture; `send` of no PACS contains `sc`")
+        raise InputError(message("question.no_picture"))
     return {"path": draw_page(context.store, report.study_instance_uid, page.path)}
 
 

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from config.messages.message import message
+
 COMMAND = (sys.executable, "-m", "node.dicom.content.comparison_process")
 MAX_SECONDS = 120.0  # for one pair; a structure set of 25 MB takes a tenth of it on a free core
 MAX_PROCESSES = 2  # at once, so that what all of them use together is limited, too
@@ -67,11 +69,13 @@ class ContentComparison:
         try:
             document = json.loads(line)
             if "error" in document:
-                raise ComparisonFailedError(f"decoding failed with {document['error']}")
+                raise ComparisonFailedError(message("comparison.decoding", kind=document["error"]))
             return tuple(str(keyword) for keyword in document["differences"])
         except (ValueError, TypeError, KeyError) as error:
-            how = f"signal {-code}" if code is not None and code < 0 else f"code {code}"
-            text = f"decoding crashed or took over {self._max_seconds:.0f} s, {how}"
+            how = message("comparison.code", n=code)
+            if code is not None and code < 0:
+                how = message("comparison.signal", n=-code)
+            text = message("comparison.crashed", seconds=self._max_seconds, how=how)
             raise ComparisonFailedError(text) from error
 
     def close(self) -> None:

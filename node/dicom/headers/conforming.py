@@ -23,6 +23,7 @@ from pydicom.dataset import FileDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from config.errors import InputError
+from config.messages.message import message
 from node.dicom.headers.structure import (
     PIXEL_DATA,
     UNDEFINED,
@@ -128,7 +129,7 @@ def _written_anew(file: BinaryIO) -> ConformingFile | None:
 def _transfer_syntax(header: bytes) -> str:
     place = header.find(_TRANSFER_SYNTAX)
     if place < 0:
-        raise EncodingError("the file names no transfer syntax")
+        raise EncodingError(message("encoding.no_syntax"))
     (length,) = struct.unpack_from("<H", header, place + 6)
     return str(header[place + 8 : place + 8 + length], "latin-1").rstrip("\0 ")
 
@@ -276,7 +277,7 @@ class _Writer:
             return ElementForm(vr, offset + 12, self.long.unpack_from(self.data, offset + 8)[0])
         form = form_of_element(self.data, offset, self.little_endian)
         if form is None:
-            raise EncodingError(f"at byte {offset}: no known value representation")
+            raise EncodingError(message("encoding.no_vr_at", offset=offset))
         return form
 
     def _tag_at(self, offset: int) -> int:

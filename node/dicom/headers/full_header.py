@@ -22,6 +22,8 @@ from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
+from config.messages.message import message, text_of
+from config.messages.stored import from_json, to_json
 from node.cases.headers import header_of
 from node.dicom.headers.conforming import header_bytes
 from node.dicom.headers.instance_header import InstanceHeader
@@ -105,7 +107,7 @@ def decode_elements(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
 def _mapped(path: Path, data_offset: int) -> memoryview:
     with open(path, "rb") as file:
         if file.seek(0, 2) <= data_offset:
-            raise EncodingError("the data set is empty")
+            raise EncodingError(message("encoding.empty"))
         # Not closed explicitly: the last view closes it, and the traceback of an error may still refer to one.
         return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[data_offset:]
 
@@ -114,11 +116,11 @@ def _decode(data: memoryview, transfer_syntax_uid: str, structure: DataSetStruct
     try:
         values = _read_values(data, transfer_syntax_uid, structure)
     except RecursionError as error:
-        raise EncodingError("sequences are nested too deeply to be read", structure.uids) from error
+        raise EncodingError(message("encoding.too_deep"), structure.uids) from error
     except Exception as error:  # values are decoded here for the first time; damage makes pydicom raise anything
-        raise EncodingError(f"the header cannot be read ({type(error).__name__})", structure.uids) from error
+        raise EncodingError(message("encoding.unreadable", kind=type(error).__name__), structure.uids) from error
     if structure.findings:
-        values["EncodingFindings"] = list(structure.findings[:MAX_FINDINGS])
+        values |= to_json({"EncodingFindings": list(structure.findings[:MAX_FINDINGS])})
     return InstanceHeader(values, structure.uids)
 
 
@@ -144,16 +146,15 @@ def _read_in_own_process(path: Path, data_offset: int, transfer_syntax_uid: str)
         try:
             done = subprocess.run(command, capture_output=True, timeout=MAX_SECONDS, check=False)
         except subprocess.TimeoutExpired as error:
-            raise EncodingError(f"the header was not read within {MAX_SECONDS:.0f} s") from error
+            raise EncodingError(message("encoding.too_slow", seconds=MAX_SECONDS)) from error
     try:
         answer = json.loads(done.stdout)
         uids = {int(tag): str(text) for tag, text in answer["uids"].items()}
     except (ValueError, KeyError) as error:
-        limits = f"{MAX_MEMORY_BYTES >> 30} GiB or {MAX_PROCESSOR_SECONDS} s"
-        text = f"reading the header took more than {limits}, or crashed (code {done.returncode})"
-        raise EncodingError(text) from error
+        limits = message("encoding.limits", gib=MAX_MEMORY_BYTES >> 30, seconds=MAX_PROCESSOR_SECONDS)
+        raise EncodingError(message("encoding.crashed", limits=limits, code=done.returncode)) from error
     if "error" in answer:
-        raise EncodingError(str(answer["error"]), uids)
+        raise EncodingError(from_json(answer)["error"], uids)
     return InstanceHeader(answer["values"], uids)
 
 
@@ -171,7 +172,7 @@ def main(path: str, data_offset: str, transfer_syntax_uid: str) -> None:
         header = _decode(data, transfer_syntax_uid, structure)
         answer: dict[str, Any] = {"values": header.values, "uids": header.uids}
     except EncodingError as error:
-        answer = {"error": str(error), "uids": error.uids}
+        answer = to_json({"error": text_of(error), "uids": error.uids})
     sys.stdout.write(json.dumps(answer))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from config.messages.message import text_of
 from node.dicom.headers.early_header import EARLY_HEADER_BYTES, EarlyHeader, read_early_header
 from node.dicom.headers.full_header import read_full_header
 from node.dicom.headers.identifying_uids import SEARCHED_BYTES, find_identifying_uids
@@ -44,4 +45,4 @@ def read_instance_header(incoming: IncomingFile, early_header: EarlyHeader | Non
         return read_full_header(Path(incoming.path), incoming.data_offset, syntax)
     except EncodingError as error:
         found = find_identifying_uids(incoming.first_bytes(SEARCHED_BYTES), syntax)
-        raise EncodingError(str(error), {**found, **error.uids}) from error
+        raise EncodingError(text_of(error), {**found, **error.uids}) from error

@@ -24,6 +24,7 @@ from pydicom.uid import (
 )
 
 from config.errors import InputError
+from config.messages.message import message, text_of
 from node.dicom.headers.vr_forms import LONG_VRS, SHORT_VRS, ElementForm, form_of_element
 
 MAX_NESTING = 24  # real objects have less than 10 levels; decoders recurse
@@ -120,11 +121,11 @@ def inflate(data: bytes | memoryview) -> bytes:
         # A limit, because deflate reaches a factor of 1000: some megabytes on the network would be gigabytes in memory.
         inflated = engine.decompress(data, MAX_INFLATED_BYTES)
     except zlib.error as error:
-        raise EncodingError(f"expected a deflated data set, found bytes that do not inflate ({error})") from error
+        raise EncodingError(message("encoding.not_deflated", error=str(error))) from error
     if not engine.eof:
         if engine.unconsumed_tail:
-            raise EncodingError(f"the deflated data set inflates to more than {MAX_INFLATED_BYTES} bytes")
-        raise EncodingError("the deflated data set is cut off")
+            raise EncodingError(message("encoding.inflates_too_far", n=MAX_INFLATED_BYTES))
+        raise EncodingError(message("encoding.deflated_cut_off"))
     return inflated
 
 
@@ -162,7 +163,7 @@ def validate_structure(
     try:
         return validator.run()
     except EncodingError as error:
-        raise EncodingError(str(error), validator.uids) from error
+        raise EncodingError(text_of(error), validator.uids) from error
 
 
 def uid_text(raw: bytes | memoryview) -> str:
@@ -231,12 +232,12 @@ class _StructureValidator:
             offset = form.value_offset
             # Every real data set begins with a group from 0008 to 003F; random bytes seldom do.
             if last < 0 and not FIRST_TAG <= tag < 0x00400000:
-                raise EncodingError(f"expected a data set that begins with group 0008, found {tag_name(tag)}")
+                raise EncodingError(message("encoding.wrong_group", tag=tag_name(tag)))
             if tag < FIRST_TAG:
-                raise EncodingError(f"at byte {start}: {tag_name(tag)} is no element of a data set")
+                raise EncodingError(message("encoding.no_element", offset=start, tag=tag_name(tag)))
             if tag < last:
                 self.require_known(tag, start, last, places)
-                self.findings[f"{tag_name(tag)} is after {tag_name(last)}"] = None
+                self.findings[message("finding.order", tag=tag_name(tag), last=tag_name(last))] = None
             last = tag
             if tag == PIXEL_DATA:
                 self.pixel_offset = start
@@ -249,7 +250,7 @@ class _StructureValidator:
             self.add(Element(tag, form, start, offset), places)
         n_without_vr = sum(not element.form.vr for element in self.elements)
         if not self.implicit and 2 * n_without_vr > len(self.elements):
-            raise EncodingError("expected explicit VR, found a data set in implicit VR")
+            raise EncodingError(message("encoding.implicit"))
         return DataSetStructure(
             self.uids, self.pixel_offset, tuple(self.findings), tuple(self.elements), tuple(self.nonconforming)
         )
@@ -262,8 +263,8 @@ class _StructureValidator:
             # PS3.5 section 7.1: each tag once. Of two different values, different programs use different ones; of
             # private elements this program uses none.
             if not tag >> 16 & 1 and self.data[before.form.value_offset : before.end] != value:
-                raise EncodingError(f"at byte {element.start}: {tag_name(tag)} is there twice, with different values")
-            self.findings[f"{tag_name(tag)} is there twice"] = None
+                raise EncodingError(message("encoding.twice_different", offset=element.start, tag=tag_name(tag)))
+            self.findings[message("finding.twice", tag=tag_name(tag))] = None
         else:
             places[tag] = len(self.elements)
             if tag in IDENTIFYING_TAGS:
@@ -278,21 +279,20 @@ class _StructureValidator:
         """
         creator = tag & 0xFFFF0000 | tag >> 8 & 0xFF
         if self.implicit and not (dictionary_has_tag(tag) or (tag >> 16 & 1 and creator in places)):
-            raise EncodingError(f"at byte {start}: {tag_name(tag)} is after {tag_name(last)}, expected ascending tags")
+            raise EncodingError(message("encoding.order", offset=start, tag=tag_name(tag), last=tag_name(last)))
 
     def require_length(self, tag: int, offset: int, length: int) -> None:
         if length > self.end - offset:
-            raise EncodingError(
-                f"at byte {offset}: {tag_name(tag)} claims {length} bytes, {self.end - offset} remain: "
-                "the object is cut off"
-            )
+            left = self.end - offset
+            text = message("encoding.cut_off", offset=offset, tag=tag_name(tag), length=length, left=left)
+            raise EncodingError(text)
 
     def read_tag(self, offset: int) -> int:
         self.left -= 1
         if self.left < 0:
             raise TooManyElementsError
         if self.end - offset < 8:
-            raise EncodingError(f"at byte {offset}: {self.end - offset} bytes remain, too few for an element")
+            raise EncodingError(message("encoding.too_few_bytes", offset=offset, left=self.end - offset))
         group, element = self.tag.unpack_from(self.data, offset)
         return int(group) << 16 | int(element)
 
@@ -306,25 +306,27 @@ class _StructureValidator:
             return tag, ElementForm(vr, offset + 8, self.short.unpack_from(self.data, offset + 6)[0])
         if vr in LONG_VRS:
             if self.end - offset < 12:
-                raise EncodingError(f"at byte {offset}: {tag_name(tag)} is cut off")
+                raise EncodingError(message("encoding.element_cut_off", offset=offset, tag=tag_name(tag)))
             if not any(self.data[offset + 6 : offset + 8]):
                 return tag, ElementForm(vr, offset + 12, self.long.unpack_from(self.data, offset + 8)[0])
         form = form_of_element(self.data, offset, self.little_endian)
         if form is None:
-            raise EncodingError(f"at byte {offset}: {tag_name(tag)} has no known value representation, found {vr!r}")
+            raise EncodingError(message("encoding.unknown_vr", offset=offset, tag=tag_name(tag), vr=repr(vr)))
         if form.vr not in LONG_VRS or form.value_offset != offset + 12:
             if len(self.nonconforming) == MAX_NONCONFORMING:
-                raise EncodingError(f"more than {MAX_NONCONFORMING} elements have no known value representation")
+                raise EncodingError(message("encoding.many_unknown", n=MAX_NONCONFORMING))
             self.nonconforming.append(offset)
-            what = f"the value representation {vr.decode('latin-1')!r}" if form.vr else "no value representation"
-            self.findings[f"{tag_name(tag)} has {what}"] = None
+            found = message("finding.no_vr", tag=tag_name(tag))
+            if form.vr:
+                found = message("finding.vr", tag=tag_name(tag), vr=vr.decode("latin-1"))
+            self.findings[found] = None
         return tag, form
 
     def skip_fragments(self, offset: int) -> int:
         """Return the offset after the fragments of encapsulated pixels (PS3.5 section A.4)."""
         # PS3.5 section A.4 allows an undefined length of Pixel Data in encapsulated syntaxes only.
         if not self.encapsulated:
-            raise EncodingError(f"at byte {offset}: pixel data of undefined length in an uncompressed transfer syntax")
+            raise EncodingError(message("encoding.undefined_length", offset=offset))
         while True:
             tag = self.read_tag(offset)
             length = self.long.unpack_from(self.data, offset + 4)[0]
@@ -332,7 +334,7 @@ class _StructureValidator:
             if tag == _SEQUENCE_END:
                 return offset
             if tag != _ITEM or length == UNDEFINED:
-                raise EncodingError(f"at byte {offset - 8}: expected a fragment of pixel data, found {tag_name(tag)}")
+                raise EncodingError(message("encoding.no_fragment", offset=offset - 8, tag=tag_name(tag)))
             self.require_length(tag, offset, length)
             offset += length
 
@@ -346,7 +348,7 @@ class _StructureValidator:
         open_ends: list[int] = [_SEQUENCE_END]  # the delimiter of each open level; sequences and items alternate
         while open_ends:
             if len(open_ends) > 2 * MAX_NESTING:
-                raise EncodingError(f"at byte {offset}: sequences are nested deeper than {MAX_NESTING} levels")
+                raise EncodingError(message("encoding.nested", offset=offset, n=MAX_NESTING))
             if open_ends[-1] == _SEQUENCE_END:  # between items
                 tag = self.read_tag(offset)
                 length = self.long.unpack_from(self.data, offset + 4)[0]
@@ -354,7 +356,7 @@ class _StructureValidator:
                 if tag == _SEQUENCE_END:
                     open_ends.pop()
                 elif tag != _ITEM:
-                    raise EncodingError(f"at byte {offset - 8}: expected an item, found {tag_name(tag)}")
+                    raise EncodingError(message("encoding.no_item", offset=offset - 8, tag=tag_name(tag)))
                 elif length == UNDEFINED:
                     open_ends.append(_ITEM_END)
                 else:

@@ -17,6 +17,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from config.errors import PacsUnavailableError
+from config.messages.message import message
 from config.settings import PacsSettings
 from node.dicom.network.contexts import PLAIN_SYNTAXES, VERIFICATION
 from node.dicom.network.guarded_socket import GuardedSocket, close_socket
@@ -27,20 +28,20 @@ from node.dicom.network.upper_layer import IDLE, EventDrivenUpperLayer
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 
 MAX_PDU_BYTES = 131_072
-NO_CONTEXT_ACCEPTED = "accepted none of the offered presentation contexts"
+NO_CONTEXT_ACCEPTED = message("peer.no_context")
 CLOSES_WITHIN_S = 0.05  # after a release; then pynetdicom's own waiting goes on
 CHECK_CLOSED_EVERY_S = 0.0002
 
 # Reasons of an A-ASSOCIATE-RJ by source and diagnostic, PS3.8 Table 9-21
 _REJECTIONS = {
-    (1, 1): "no reason given",
-    (1, 2): "application context name not supported",
-    (1, 3): "our AE title is not known to it",
-    (1, 7): "its AE title is another one than configured",
-    (2, 1): "no reason given",
-    (2, 2): "protocol version not supported",
-    (3, 1): "temporary congestion",
-    (3, 2): "too many associations",
+    (1, 1): message("rejection.none"),
+    (1, 2): message("rejection.application_context"),
+    (1, 3): message("rejection.calling_ae"),
+    (1, 7): message("rejection.called_ae"),
+    (2, 1): message("rejection.none"),
+    (2, 2): message("rejection.protocol"),
+    (3, 1): message("rejection.congestion"),
+    (3, 2): message("rejection.too_many"),
 }
 
 
@@ -117,7 +118,7 @@ def association(
         if not assoc.is_established:
             reason = _reason(assoc, bool(connections), pacs)
             error = NoContextAcceptedError if reason == NO_CONTEXT_ACCEPTED else PacsUnavailableError
-            raise error(f"{peer_name(pacs)} {reason}")
+            raise error(message("peer.says", peer=peer_name(pacs), text=reason))
         try:
             yield assoc
         # An abort tells the peer that what it has got may be incomplete; a release would say that all is well.
@@ -145,7 +146,7 @@ def peer_name(pacs: PacsSettings) -> str:
     str
         For example ``PACS 'archive' (ARCHIVE at pacs.example:104)``.
     """
-    return f"PACS {pacs.name!r} ({pacs.ae_title} at {pacs.host}:{pacs.port})"
+    return message("peer.name", name=pacs.name, ae_title=pacs.ae_title, host=pacs.host, port=pacs.port)
 
 
 def _connected(event: Event, connections: list[socket.socket], timeout_s: float) -> None:
@@ -173,14 +174,14 @@ def _released(event: Event) -> None:
 def _reason(assoc: Association, was_connected: bool, pacs: PacsSettings) -> str:
     if assoc.is_rejected:
         answer = cast(A_ASSOCIATE, assoc.acceptor.primitive)
-        reason = _REJECTIONS.get((answer.result_source or 0, answer.diagnostic or 0), "for an unknown reason")
-        return f"rejected the association: {reason}"
+        why = _REJECTIONS.get((answer.result_source or 0, answer.diagnostic or 0)) or message("rejection.unknown")
+        return message("peer.rejected", reason=why)
     if not was_connected:
-        return "cannot be reached" + (" by TLS" if pacs.tls else "")
+        return message("peer.unreachable_tls" if pacs.tls else "peer.unreachable")
     # An association without an accepted context is established by PS3.8, and pynetdicom aborts it.
     if assoc.rejected_contexts and not assoc.accepted_contexts:
         return NO_CONTEXT_ACCEPTED
-    return "closed the connection while the association was being negotiated"
+    return message("peer.closed")
 
 
 def echo(pacs: PacsSettings, calling_ae: str) -> float:
@@ -200,5 +201,5 @@ def echo(pacs: PacsSettings, calling_ae: str) -> float:
     with association(pacs, calling_ae, [build_context(VERIFICATION, list(PLAIN_SYNTAXES))]) as assoc:
         status = assoc.send_c_echo()
         if status.get("Status") != 0x0000:
-            raise PacsUnavailableError(f"{peer_name(pacs)} did not answer a C-ECHO with success")
+            raise PacsUnavailableError(message("peer.says", peer=peer_name(pacs), text=message("peer.no_echo")))
     return time.perf_counter() - begun

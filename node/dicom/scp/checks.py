@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from config.messages.message import message, text_of
 from node.dicom.headers.instance_header import InstanceHeader
 from node.dicom.headers.structure import STUDY_INSTANCE_UID, EncodingError
 from node.dicom.network.contexts import TRANSFER_SYNTAXES
@@ -70,7 +71,7 @@ class InstanceRefusedError(Exception):
     def of_encoding(cls, error: EncodingError) -> InstanceRefusedError:
         """Return the refusal of an object that cannot be read, with its study where that could be found."""
         study = error.uids.get(STUDY_INSTANCE_UID, "")
-        return cls(StoreStatus.UNREADABLE, UNREADABLE, str(error), study if is_uid(study) else None)
+        return cls(StoreStatus.UNREADABLE, UNREADABLE, text_of(error), study if is_uid(study) else None)
 
     @classmethod
     def of_conflict(cls, meta: FileMeta, study_instance_uid: str, differences: Sequence[str]) -> InstanceRefusedError:
@@ -85,8 +86,7 @@ class InstanceRefusedError(Exception):
         differences : sequence of str
             Keywords of what differs, or why that is not known; without values.
         """
-        named = ", ".join(differences)
-        text = f"this SOP Instance UID is already stored with other content ({named}): {meta.sop_instance_uid}"
+        text = message("conflict.other_content", names=differences, uid=meta.sop_instance_uid)
         return cls(StoreStatus.CONFLICTING_INSTANCE, CONFLICTING, text, study_instance_uid, differences)
 
 
@@ -112,25 +112,20 @@ def check_identity(meta: FileMeta, header: InstanceHeader) -> None:
     ):  # fmt: skip
         # UIDs become names of files and folders: anything but digits and dots could leave the storage root.
         if not is_uid(value):
-            problem = f"found {value[:80]!r}" if value else "it is missing or empty"
+            text = message("identity.uid_missing", keyword=keyword)
             if len(value) > UID_LENGTH:
-                problem = f"found more than {UID_LENGTH} characters: {value[:80]!r}"
-            text = f"expected a UID in {keyword}, {problem}"
+                text = message("identity.uid_too_long", keyword=keyword, n=UID_LENGTH, value=value[:80])
+            elif value:
+                text = message("identity.no_uid", keyword=keyword, value=value)
             raise InstanceRefusedError(StoreStatus.UNREADABLE, UNREADABLE, text, study)
     # The context of another class accepts any syntax; an image does not get in through it (PS3.7 section 9.3.1.1).
     if meta.transfer_syntax_uid not in TRANSFER_SYNTAXES:
-        text = f"expected a transfer syntax that this node accepts for this class, found {meta.transfer_syntax_uid}"
+        text = message("identity.syntax", syntax=meta.transfer_syntax_uid)
         raise InstanceRefusedError(StoreStatus.UNREADABLE, UNREADABLE, text, study)
     # PS3.4 Table B.2-1: A9xx, "data set does not match SOP Class".
     if header.sop_class_uid != meta.sop_class_uid:
-        raise InstanceRefusedError(
-            StoreStatus.SOP_CLASS_MISMATCH, UNREADABLE,
-            f"the command announces another SOP Class than the data set has: {meta.sop_class_uid}, "
-            f"{header.sop_class_uid}", study,
-        )  # fmt: skip
+        text = message("identity.other_class", announced=meta.sop_class_uid, found=header.sop_class_uid)
+        raise InstanceRefusedError(StoreStatus.SOP_CLASS_MISMATCH, UNREADABLE, text, study)
     if header.sop_instance_uid != meta.sop_instance_uid:
-        raise InstanceRefusedError(
-            StoreStatus.SOP_INSTANCE_MISMATCH, UNREADABLE,
-            f"the command announces another SOP Instance than the data set has: {meta.sop_instance_uid}, "
-            f"{header.sop_instance_uid}", study,
-        )  # fmt: skip
+        text = message("identity.other_instance", announced=meta.sop_instance_uid, found=header.sop_instance_uid)
+        raise InstanceRefusedError(StoreStatus.SOP_INSTANCE_MISMATCH, UNREADABLE, text, study)

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from config.messages.stored import named
 from node.dicom.headers.instance_header import InstanceHeader
 from node.dicom.scp.checks import UNREADABLE, InstanceRefusedError
 from node.dicom.scp.senders import Sender
@@ -157,8 +158,10 @@ class InstanceIndex:
             instances.add_quarantined(
                 session,
                 Quarantined(
-                    code=refusal.code, text=refusal.text, sop_instance_uid=uid if is_uid(uid) else "",
-                    study_instance_uid=refusal.study_instance_uid, differences=list(refusal.differences),
+                    code=refusal.code, text=str(refusal.text), message=named(refusal.text),
+                    sop_instance_uid=uid if is_uid(uid) else "",
+                    study_instance_uid=refusal.study_instance_uid,
+                    differences=[str(each) for each in refusal.differences],
                     digest=quarantined.digest, path=quarantined.path, calling_ae=sender.peer.calling_ae,
                     association_id=sender.peer.association_id, received_at=now_utc(),
                 ),

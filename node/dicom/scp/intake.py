@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from config.messages.message import message, text_of
 from node.dicom.content.comparison_client import ComparisonFailedError, ContentComparison
 from node.dicom.headers.identifying_uids import find_identifying_uids
 from node.dicom.headers.reading import read_instance_header
@@ -207,7 +208,7 @@ class Intake:
         try:
             differences = self._comparison.differences(stored, Path(instance.path))
         except ComparisonFailedError as error:
-            differences = (f"not comparable: {error}",)
+            differences = (message("comparison.failed", error=text_of(error)),)
         self._index.remove_file(row)
         if differences:
             raise InstanceRefusedError.of_conflict(instance.meta, indexed.stored_study_instance_uid, differences)

@@ -15,13 +15,14 @@ from pynetdicom import build_context
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
+from config.messages.message import message
 from config.settings import PacsSettings
 from node.dicom.network.connection import NoContextAcceptedError, association
 from node.dicom.network.statuses import Verdict, verdict_of
 from node.dicom.scu.conversion import converted, syntaxes_for
 
 SOP_CLASS_NOT_SUPPORTED = 0x0122
-STOPPED = "sending was stopped before this object"
+STOPPED = message("store.stopped")
 
 
 @dataclass(frozen=True)
@@ -169,18 +170,18 @@ def _send_file(assoc: Association, file: FileToSend, accepted: set[tuple[str, st
         return _class_refused(file)
     # The association may look established for a moment after a request without a response: nothing more is sent on it.
     if lost or not assoc.is_established:
-        return SendOutcome(uid, Verdict.RETRY, note="the association ended before this object was sent")
+        return SendOutcome(uid, Verdict.RETRY, note=message("store.ended_before"))
     as_stored = syntaxes[0] == file.transfer_syntax_uid
     response = assoc.send_c_store(file.path if as_stored else converted(file.path, syntaxes[0]))
     status = response.get("Status")
     if status is None:
-        return SendOutcome(uid, Verdict.RETRY, note="the association ended before the response came")
+        return SendOutcome(uid, Verdict.RETRY, note=message("store.ended_without_response"))
     verdict = verdict_of(int(status))
     return SendOutcome(uid, verdict, int(status), _note(response), class_refused=status == SOP_CLASS_NOT_SUPPORTED)
 
 
 def _class_refused(file: FileToSend) -> SendOutcome:
-    note = f"SOP class {file.sop_class_uid} is not accepted in {file.transfer_syntax_uid}, nor uncompressed"
+    note = message("store.class_refused", sop_class=file.sop_class_uid, syntax=file.transfer_syntax_uid)
     return SendOutcome(file.sop_instance_uid, Verdict.REFUSED, None, note, class_refused=True)
 
 
@@ -188,4 +189,7 @@ def _note(response: Dataset) -> str:
     if response.Status == 0x0000:
         return ""
     comment = str(response.get("ErrorComment", "") or "")
-    return f"status {response.Status:04X}" + (f": {comment}" if comment else "")
+    status = f"{response.Status:04X}"
+    if comment:
+        return message("store.status_comment", status=status, comment=comment)
+    return message("store.status", status=status)

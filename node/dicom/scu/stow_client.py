@@ -9,7 +9,9 @@ from typing import Any
 import httpx
 
 from config.errors import PacsUnavailableError
+from config.messages.message import message
 from config.settings import PacsSettings
+from config.system_error import reason_of
 from node.dicom.dicomweb.http_client import dicomweb_client
 from node.dicom.network.statuses import Verdict, verdict_of
 from node.dicom.scu.store_scu import SOP_CLASS_NOT_SUPPORTED, STOPPED, FileToSend, SendOutcome
@@ -65,9 +67,9 @@ def stow(files: Sequence[FileToSend], pacs: PacsSettings, proceed: Callable[[], 
     except _StoppedError:
         return _all(files, Verdict.RETRY, STOPPED)
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        raise PacsUnavailableError(f"the DICOMweb server {url} cannot be reached: {error}") from error
+        raise PacsUnavailableError(message("stow.unreachable", url=url, why=reason_of(error))) from error
     except httpx.HTTPError as error:
-        return _all(files, Verdict.RETRY, f"no answer of the DICOMweb server ({type(error).__name__})")
+        return _all(files, Verdict.RETRY, message("stow.no_answer", kind=type(error).__name__))
     return _outcomes(files, answer)
 
 
@@ -84,10 +86,10 @@ def check_stow(pacs: PacsSettings) -> str:
         with dicomweb_client(pacs, "stow_token_file") as client:
             answer = client.get(url, params={"limit": 1}, headers={"Accept": JSON})
     except httpx.HTTPError as error:
-        raise PacsUnavailableError(f"the DICOMweb server {url} cannot be reached: {error}") from error
+        raise PacsUnavailableError(message("stow.unreachable", url=url, why=reason_of(error))) from error
     if answer.status_code in (401, 403):
-        raise PacsUnavailableError(f"the DICOMweb server {url} answers {answer.status_code}: not authorised")
-    return f"the DICOMweb server {url} answers ({answer.status_code}); nothing was sent for this check"
+        raise PacsUnavailableError(message("stow.not_authorised", url=url, status=answer.status_code))
+    return message("stow.answers", url=url, status=answer.status_code)
 
 
 def _parts(files: Sequence[FileToSend], boundary: str, proceed: Callable[[], bool]) -> Iterator[bytes]:
@@ -103,15 +105,19 @@ def _parts(files: Sequence[FileToSend], boundary: str, proceed: Callable[[], boo
 
 
 def _outcomes(files: Sequence[FileToSend], answer: httpx.Response) -> list[SendOutcome]:
-    said = f"the DICOMweb server answered {answer.status_code} {answer.reason_phrase}".rstrip()
+    status = f"{answer.status_code} {answer.reason_phrase}".rstrip()
     if answer.status_code not in PER_INSTANCE:
-        return _all(files, Verdict.REFUSED if answer.status_code in NEVER else Verdict.RETRY, said)
+        return _all(
+            files,
+            Verdict.REFUSED if answer.status_code in NEVER else Verdict.RETRY,
+            message("stow.answered", status=status),
+        )
     named = _named(answer)
     if not named and answer.status_code == 200:  # "all instances were stored", by a server that names none
         return _all(files, Verdict.STORED, "")
     return [
         named.get(file.sop_instance_uid)
-        or SendOutcome(file.sop_instance_uid, Verdict.RETRY, note=f"{said} and named no outcome of this object")
+        or SendOutcome(file.sop_instance_uid, Verdict.RETRY, note=message("stow.unnamed", status=status))
         for file in files
     ]
 
@@ -130,14 +136,14 @@ def _named(answer: httpx.Response) -> dict[str, SendOutcome]:
 
 def _stored(item: dict[str, Any]) -> SendOutcome:
     warning = _value(item, WARNING_REASON)
-    note = f"warning {int(warning):04X}" if warning else ""
+    note = message("store.warning", code=f"{int(warning):04X}") if warning else ""
     return SendOutcome(str(_value(item, INSTANCE_UID)), Verdict.STORED, 0x0000, note)
 
 
 def _failed(item: dict[str, Any]) -> SendOutcome:
     reason = int(_value(item, FAILURE_REASON) or 0x0110)
     uid, is_class = str(_value(item, INSTANCE_UID)), reason == SOP_CLASS_NOT_SUPPORTED
-    return SendOutcome(uid, verdict_of(reason), reason, f"failure reason {reason:04X}", is_class)
+    return SendOutcome(uid, verdict_of(reason), reason, message("store.failure", code=f"{reason:04X}"), is_class)
 
 
 def _value(item: dict[str, Any], tag: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from starlette.responses import Response
 
 from config.errors import InputError
+from config.messages.message import message
 from node.messaging.questions import NoAnswerError
 from node.web.answer_texts import answer_of_prediction
 from node.web.page_request import PageRequest
@@ -69,7 +70,9 @@ def _values(inputs: dict[str, str]) -> dict[str, Any]:
             # Numbers that were copied from a paper have a minus sign and not a hyphen.
             values[name] = float(inputs[field].replace("\N{MINUS SIGN}", "-"))
         except ValueError as error:
-            raise InputError(f"expected {field.replace('_', ' ')} as a number, found {inputs[field]!r}") from error
+            raise InputError(
+                message("question.number", input=message(f"entered.{field}"), text=inputs[field])
+            ) from error
     return values
 
 
@@ -77,9 +80,9 @@ def _answer(request: PageRequest, inputs: dict[str, str]) -> dict[str, Any]:
     try:
         answer = request.context.answers.ask("score", _values(inputs))
     except NoAnswerError as error:
-        return {"found": None, "answer": None, "tables": [], "trouble": f"{request.translations('no_worker')} {error}"}
+        return {"found": None, "answer": None, "tables": [], "trouble": request.translations.no_worker(error)}
     except InputError as error:
-        return {"found": None, "answer": None, "tables": [], "trouble": str(error)}
+        return {"found": None, "answer": None, "tables": [], "trouble": request.translations.error(error)}
     document = answer["document"]
     by_category = document.get("by_ebv_dna_category")
     tables = [

@@ -169,7 +169,7 @@ def series_page(request: PageRequest) -> Response:
     try:
         picture, trouble = _picture(request, _slice_index(request), contour), ""
     except (NoAnswerError, InputError) as error:
-        picture, trouble = None, str(error)
+        picture, trouble = None, request.translations.error(error)
     request.audit("case_seen", study=case.study_instance_uid)
     return render_page(
         request,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 from starlette.responses import Response
 
+from config.entered_sources import WEB_PAGE
 from config.errors import InputError
-from config.messages.message import render, sentences
+from config.messages.message import message, render, sentences
 from node.cases.dates import parse_date
 from node.cases.series_roles import ROLES
 from node.clinical import entries as facts
@@ -20,7 +21,6 @@ from node.workflow import decisions
 from node.workflow.reprocessing import Reprocessor
 from node.workflow.withdrawal import withdraw_study
 
-SOURCE = "web page"
 MAX_TEXT_LENGTH = 500
 
 
@@ -177,7 +177,7 @@ def set_facts(request: PageRequest) -> Response:
         raise InputError(request.translations("nothing_entered"))
     with request.context.ledger.begin() as session:
         study = case_of(request, session).study_instance_uid
-        new = decisions.set_facts(session, study, entered, SOURCE, request.user)
+        new = decisions.set_facts(session, study, entered, WEB_PAGE, request.user)
     return _done(request, "flash_facts" if new else "flash_nothing_new", n=new)
 
 
@@ -186,13 +186,13 @@ def _entries(request: PageRequest) -> list[FactEntry]:
     settings, entries = request.context.settings, []
     if text := request.form_value("ebv_dna"):
         drawn = request.form_value("drawn_on")
-        day = parse_date(drawn, "date of the draw") if drawn else None
+        day = parse_date(drawn, message("date.draw")) if drawn else None
         entries.append(facts.ebv_entry(settings, text[:MAX_TEXT_LENGTH], drawn_on=day))
     if text := request.form_value("diagnosis"):
         entries.append(facts.diagnosis_entry(text[:MAX_TEXT_LENGTH]))
     if text := request.form_value("stage"):
         staged = request.form_value("staged_on")
-        day = parse_date(staged, "date of staging") if staged else None
+        day = parse_date(staged, message("date.staging")) if staged else None
         entries.append(facts.stage_entry(settings, text[:MAX_TEXT_LENGTH], staged_on=day))
     if text := request.form_value("birth_date"):
         entries.append(facts.birth_date_entry(text))

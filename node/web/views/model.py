@@ -39,7 +39,7 @@ def _ask(request: PageRequest, question: str) -> tuple[dict[str, Any] | None, st
     try:
         return request.context.answers.ask(question, {}), ""
     except (NoAnswerError, InputError) as error:
-        return None, str(error)
+        return None, request.translations.error(error)
 
 
 def _evaluation(metrics: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, list[str]]]]:

@@ -38,12 +38,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from config.messages.message import message
 from config.settings import PacsSettings, Settings
 from node.audit.recorder import Audit
 from node.dicom.network.commitment import CommitmentResult
 from node.dicom.scu.commitment_scu import CommitmentAnswer
 from node.ledger.database import Ledger
-from node.ledger.deliveries import REFUSED, STORED
+from node.ledger.deliveries import ENTRY, REFUSED, STORED, note_of
 from node.ledger.reports import StoredObject
 from node.ledger.supersession import Held
 from node.store.study_store import StudyStore
@@ -239,7 +240,7 @@ def is_stored(recorded: Recorded, stored: StoredObject) -> bool:
 
 def note_on(recorded: Recorded, stored: StoredObject) -> str:
     """Return the recorded reason of this object's outcome; "no reason given" where there is none."""
-    return str(recorded.get(stored.sop_instance_uid, {}).get("note") or "no reason given")
+    return note_of(recorded.get(stored.sop_instance_uid, ENTRY)) or message("delivery.no_reason")
 
 
 __all__ = [

@@ -11,6 +11,7 @@ from dataclasses import replace
 from zlib import crc32
 
 from config.errors import PacsUnavailableError
+from config.messages.message import message, text_of
 from config.settings import PacsSettings, Settings
 from node.dicom.network.commitment import CommitmentResult
 from node.dicom.network.statuses import Verdict
@@ -86,13 +87,12 @@ class DicomChannel:
         # The site decides by the order of `send` which object is the document.
         leading = next((kind for kind in self._pacs.send if any(stored.kind == kind for stored in objects)), None)
         if leading is None:
-            kinds = ", ".join(self._pacs.send)
-            return f"expected one of the objects that this PACS gets ({kinds}), the report has none of them"
+            return message("delivery.none_of_kinds", kinds=self._pacs.send)
         forms = [stored for stored in objects if stored.kind in (leading, leading + FALLBACK)]
         if any(is_stored(recorded, stored) for stored in forms):
             return None
         document = next(stored for stored in forms if stored.kind == leading)
-        return f"the PACS refuses the {leading.upper()}: {note_on(recorded, document)}"
+        return message("delivery.document_refused", kind=leading.upper(), why=note_on(recorded, document))
 
     # --- storing ---
 
@@ -115,7 +115,7 @@ class DicomChannel:
                 outcomes += self._store(fallbacks, parcel, proceed)
             except PacsUnavailableError as error:
                 outcomes += [
-                    SendOutcome(fallback.sop_instance_uid, Verdict.RETRY, note=str(error)) for fallback in fallbacks
+                    SendOutcome(fallback.sop_instance_uid, Verdict.RETRY, note=text_of(error)) for fallback in fallbacks
                 ]
         return [
             SendResult(outcome.sop_instance_uid, STATUSES[outcome.verdict], outcome.note) for outcome in outcomes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from config.messages.message import message, text_of
 from config.settings import PacsSettings, Settings
 from node.clinical.fhir_reports import ReportRefusedError, post_report
 from node.ledger.reports import StoredObject
@@ -45,12 +46,12 @@ class FhirChannel:
 
     def _post(self, stored: StoredObject, parcel: Parcel, proceed: Callable[[], bool]) -> SendResult:
         if not proceed():
-            return SendResult(stored.sop_instance_uid, LATER, "replaced before it was posted")
+            return SendResult(stored.sop_instance_uid, LATER, message("delivery.replaced_before_post"))
         settings, failure = self._context.settings.fhir, ""
         try:
             post_report(self._context.store.path(stored.path), settings)
         except ReportRefusedError as error:
-            failure = str(error)
+            failure = text_of(error)
         url = settings.report_url or ""
         self._context.audit.exported(url, parcel.study_instance_uid, parcel.patient_id, failure=failure)
         return SendResult(stored.sop_instance_uid, REFUSED if failure else STORED, failure)
@@ -59,7 +60,7 @@ class FhirChannel:
         """Return what the server said about resources that it refuses."""
         selected = self.select(objects, recorded)
         if not selected:
-            return "expected FHIR resources, the report has none: it was made before `[fhir] report_url` was set"
+            return message("delivery.no_fhir")
         return next((note_on(recorded, stored) for stored in selected if not is_stored(recorded, stored)), None)
 
 

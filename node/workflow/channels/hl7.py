@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from config.errors import PacsUnavailableError
+from config.messages.message import message, text_of
 from config.settings import Hl7OutSettings, Settings
 from node.clinical.hl7_answers import Acknowledgement, Verdict
 from node.clinical.mllp_client import MllpConnection, NoAnswerError
@@ -32,7 +33,6 @@ from node.workflow.channels.hl7_content import KINDS, control_id_of, message_uid
 
 MOST_ERRORS = 8  # attempts after which a message that is answered AE counts as refused
 STATUSES = {Verdict.ACCEPTED: STORED, Verdict.REFUSED: REFUSED, Verdict.LATER: LATER}
-NOTHING_TO_WITHDRAW = "nothing of this study was ever sent there: nothing to withdraw"
 
 
 class Hl7Channel:
@@ -71,7 +71,7 @@ class Hl7Channel:
             if results and results[-1].status == LATER:
                 results.append(SendResult(stored.sop_instance_uid, LATER, results[-1].note))
             elif not proceed():
-                results.append(SendResult(stored.sop_instance_uid, LATER, "replaced before it was sent"))
+                results.append(SendResult(stored.sop_instance_uid, LATER, message("delivery.replaced_before_send")))
             else:
                 results.append(self._send(stored, parcel, is_first=not results))
         failures = [result.note for result in results if result.status != STORED]
@@ -93,30 +93,30 @@ class Hl7Channel:
                 # A cancellation is accepted or refused: in either case that document is not shown there any more.
                 first, *others = (*prepared.cancellations, *([prepared.content] if prepared.content else []), b"")
                 answer = connection.exchange(first, control_id_of(first)) if first else None
-            for message in others:
-                answer = self._exchange_alone(message) if message else answer
+            for other in others:
+                answer = self._exchange_alone(other) if other else answer
         except (NoAnswerError, PacsUnavailableError) as error:
             if is_first and not was_connected:
                 raise
-            return SendResult(stored.sop_instance_uid, LATER, str(error))
+            return SendResult(stored.sop_instance_uid, LATER, text_of(error))
         if prepared.content is None or answer is None:
-            return SendResult(stored.sop_instance_uid, STORED, NOTHING_TO_WITHDRAW)
+            return SendResult(stored.sop_instance_uid, STORED, message("delivery.nothing_to_withdraw"))
         verdict = answer.verdict(was_sent_before=bool(stored.path))
         if verdict is Verdict.LATER and parcel.attempts + 1 >= MOST_ERRORS:
             verdict = Verdict.REFUSED
-        note = "" if verdict is Verdict.ACCEPTED else f"the HL7 receiver {self.name} {answer.sentence()}"
+        note = "" if verdict is Verdict.ACCEPTED else message("hl7.answered", name=self.name, said=answer.sentence())
         return SendResult(stored.sop_instance_uid, STATUSES[verdict], note)
 
-    def _exchange_alone(self, message: bytes) -> Acknowledgement:
+    def _exchange_alone(self, content: bytes) -> Acknowledgement:
         """Send a message on a connection of its own: many receivers close it after each acknowledgement."""
         with MllpConnection(self._receiver) as connection:
-            return connection.exchange(message, control_id_of(message))
+            return connection.exchange(content, control_id_of(content))
 
     def refusal(self, objects: Sequence[StoredObject], recorded: Recorded) -> str | None:
         """Return what the receiver said about a message that it refuses."""
         selected = self.select(objects, recorded)
         if not selected:
-            return "expected a Structured Report, from which the messages are made; the report has none"
+            return message("delivery.no_sr")
         return next((note_on(recorded, stored) for stored in selected if not is_stored(recorded, stored)), None)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from node.web.reasons import Reason
+from config.messages.reasons import Reason
 
 
 def _f(en: str, zh: str, do: str, zh_do: str) -> Reason:

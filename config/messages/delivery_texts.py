@@ -1,0 +1,198 @@
+"""Messages about deliveries: why one is open, was given up, or was superseded."""
+
+from __future__ import annotations
+
+TEXTS: dict[str, tuple[str, str]] = {
+    "delivery.replaced": ("replaced by revision {revision}", "已被第 {revision} 版取代"),
+    "delivery.replaced_before_commit": (
+        "replaced by revision {revision} before it was committed",
+        "在确认存储之前已被第 {revision} 版取代",
+    ),
+    "delivery.replaced_after": ("{because}; before that: {text}", "{because}; 此前: {text}"),
+    "delivery.replaced_while_sending": ("{because} while it was being sent", "发送过程中{because}"),
+    "delivery.replaced_unsent": ("{because} before it was sent", "尚未发送即{because}"),
+    "delivery.replaced_before_send": ("replaced before it was sent", "尚未发送即被取代"),
+    "delivery.replaced_before_post": ("replaced before it was posted", "尚未提交即被取代"),
+    "delivery.unconfigured": ("no [[pacs]] named {pacs!r} is configured", "配置中没有名为 {pacs!r} 的 [[pacs]]"),
+    "delivery.not_stored": ("{n} object(s) not stored yet: {why}", "{n} 个对象尚未存储: {why}"),
+    "delivery.no_response": ("no response", "无响应"),
+    "delivery.no_reason": ("no reason given", "未说明原因"),
+    "delivery.commitment_unanswered": (
+        "the PACS did not answer the commitment request",
+        "PACS 未响应存储确认请求",
+    ),
+    "delivery.commitment_not_accepted": (
+        "the PACS did not accept the commitment request (status {status})",
+        "PACS 未接受存储确认请求 (状态 {status})",
+    ),
+    "delivery.commitment_not_offered": (
+        "stored; the PACS does not offer storage commitment",
+        "已存储; 该 PACS 不提供存储确认服务",
+    ),
+    "delivery.not_all_committable": (
+        "stored; the PACS cannot commit all of it",
+        "已存储; PACS 无法确认其中全部对象",
+    ),
+    "delivery.file_missing": (
+        "the stored object {name} is missing; `cptdn doctor --storage` lists missing files, `cptdn reprocess` makes the report again",
+        "已存储的对象 {name} 缺失; `cptdn doctor --storage` 可列出缺失文件, `cptdn reprocess` 可重新生成报告",
+    ),
+    "delivery.days_and_attempts": ("{days:g} days and {n} attempts", "{days:g} 天、{n} 次尝试"),
+    "delivery.n_attempts": ("{n} attempts", "{n} 次尝试"),
+    "delivery.given_up": ("given up after {after}: {reason}", "经 {after}后放弃: {reason}"),
+    "delivery.never_committed": (
+        "stored, never committed: {n} requests for storage commitment had no complete result; ask for it at the PACS, then `cptdn jobs retry delivery-{id}`; for a PACS that never reports, set storage_commitment = false",
+        "已存储, 但从未得到确认: {n} 次存储确认请求均无完整结果; 请向 PACS 查询, 然后运行 `cptdn jobs retry delivery-{id}`; 如 PACS 从不返回结果, 请设置 storage_commitment = false",
+    ),
+    "delivery.system_error": ("{kind}: {why}{name}", "{kind}: {why}{name}"),
+    "delivery.file_name": (" ({name})", " ({name})"),
+    "delivery.unexpected": (
+        "unexpected {kind}; the log of the worker has it",
+        "意外错误 {kind}; 详见计算进程的日志",
+    ),
+    "delivery.not_committed": ("not committed: {reason}", "未确认: {reason}"),
+    "delivery.could_not_commit_again": (
+        "the PACS could not commit {n} object(s): {reason}; they are sent again",
+        "PACS 无法确认 {n} 个对象: {reason}; 将重新发送",
+    ),
+    "delivery.could_not_commit": (
+        "the PACS could not commit {n} object(s): {reason}; given up",
+        "PACS 无法确认 {n} 个对象: {reason}; 已放弃",
+    ),
+    "delivery.some_refused": ("{n} object(s) refused by the destination", "目的地拒收 {n} 个对象"),
+    "delivery.none_of_kinds": (
+        "expected one of the objects that this PACS gets ({kinds:list}), the report has none of them",
+        "报告应含发往该 PACS 的对象之一 ({kinds:list}), 实际一个也没有",
+    ),
+    "delivery.document_refused": ("the PACS refuses the {kind}: {why}", "PACS 拒收 {kind}: {why}"),
+    "delivery.no_fhir": (
+        "expected FHIR resources, the report has none: it was made before `[fhir] report_url` was set",
+        "报告应含 FHIR 资源, 实际没有: 该报告生成于设置 `[fhir] report_url` 之前",
+    ),
+    "delivery.no_sr": (
+        "expected a Structured Report, from which the messages are made; the report has none",
+        "应有用于生成消息的结构化报告, 实际没有",
+    ),
+    "delivery.nothing_to_withdraw": (
+        "nothing of this study was ever sent there: nothing to withdraw",
+        "从未向该处发送过本检查的内容: 无需撤回",
+    ),
+    "delivery.none": (
+        "there is no delivery {id}; `cptdn jobs list` shows all",
+        "没有发送 {id}; `cptdn jobs list` 可列出全部",
+    ),
+    "delivery.ended": ("delivery {id} is {state}: it cannot be tried again", "发送 {id} 为“{state}”: 不能重试"),
+    "delivery.has_successor": (
+        "delivery {id} cannot be tried again: its report was replaced by revision {revision}, which has a delivery of its own",
+        "发送 {id} 不能重试: 其报告已被第 {revision} 版取代, 后者另有发送",
+    ),
+    "delivery_state.delivered": ("delivered", "已送达"),
+    "delivery_state.superseded": ("superseded", "已被取代"),
+    "commitment.processing_failure": ("processing failure", "处理失败"),
+    "commitment.no_such_instance": ("no such object instance", "没有该对象"),
+    "commitment.class_conflict": ("class/instance conflict", "类别与对象不符"),
+    "commitment.class_not_supported": ("referenced SOP class not supported", "不支持所引用的 SOP 类"),
+    "commitment.duplicate_transaction": ("duplicate transaction UID", "事务 UID 重复"),
+    "commitment.resources": ("resource limitation", "资源不足"),
+    "commitment.other": ("reason {code}", "原因代码 {code}"),
+    "store.stopped": ("sending was stopped before this object", "在该对象之前停止了发送"),
+    "store.ended_before": (
+        "the association ended before this object was sent",
+        "在发送该对象之前连接已结束",
+    ),
+    "store.ended_without_response": (
+        "the association ended before the response came",
+        "在收到响应之前连接已结束",
+    ),
+    "store.class_refused": (
+        "SOP class {sop_class} is not accepted in {syntax}, nor uncompressed",
+        "SOP 类 {sop_class} 的 {syntax} 与未压缩形式均不被接受",
+    ),
+    "store.status": ("status {status}", "状态 {status}"),
+    "store.status_comment": ("status {status}: {comment}", "状态 {status}: {comment}"),
+    "store.warning": ("warning {code}", "警告 {code}"),
+    "store.failure": ("failure reason {code}", "失败原因代码 {code}"),
+    "stow.unreachable": (
+        "the DICOMweb server {url} cannot be reached: {why}",
+        "无法连接 DICOMweb 服务器 {url}: {why}",
+    ),
+    "stow.no_answer": ("no answer of the DICOMweb server ({kind})", "DICOMweb 服务器无应答 ({kind})"),
+    "stow.not_authorised": (
+        "the DICOMweb server {url} answers {status}: not authorised",
+        "DICOMweb 服务器 {url} 返回 {status}: 未授权",
+    ),
+    "stow.answers": (
+        "the DICOMweb server {url} answers ({status}); nothing was sent for this check",
+        "DICOMweb 服务器 {url} 有应答 ({status}); 此项检查未发送任何内容",
+    ),
+    "stow.answered": ("the DICOMweb server answered {status}", "DICOMweb 服务器返回 {status}"),
+    "stow.unnamed": (
+        "the DICOMweb server answered {status} and named no outcome of this object",
+        "DICOMweb 服务器返回 {status}, 但未说明该对象的结果",
+    ),
+    "peer.name": ("PACS {name!r} ({ae_title} at {host}:{port})", "PACS {name!r} ({ae_title}, {host}:{port})"),
+    "peer.says": ("{peer} {text}", "{peer} {text}"),
+    "peer.no_context": (
+        "accepted none of the offered presentation contexts",
+        "未接受任何所提议的表示上下文",
+    ),
+    "peer.rejected": ("rejected the association: {reason}", "拒绝了连接: {reason}"),
+    "peer.unreachable": ("cannot be reached", "无法连接"),
+    "peer.unreachable_tls": ("cannot be reached by TLS", "无法通过 TLS 连接"),
+    "peer.closed": (
+        "closed the connection while the association was being negotiated",
+        "在协商过程中关闭了连接",
+    ),
+    "peer.no_echo": ("did not answer a C-ECHO with success", "未成功应答 C-ECHO"),
+    "rejection.none": ("no reason given", "未说明原因"),
+    "rejection.unknown": ("for an unknown reason", "原因不明"),
+    "rejection.application_context": ("application context name not supported", "不支持该应用上下文名称"),
+    "rejection.calling_ae": ("our AE title is not known to it", "对方不认识本节点的 AE title"),
+    "rejection.called_ae": ("its AE title is another one than configured", "对方的 AE title 与配置不符"),
+    "rejection.protocol": ("protocol version not supported", "不支持该协议版本"),
+    "rejection.congestion": ("temporary congestion", "暂时拥塞"),
+    "rejection.too_many": ("too many associations", "连接数过多"),
+    "fhir.unreachable": ("the FHIR server {url} cannot be reached: {why}", "无法连接 FHIR 服务器 {url}: {why}"),
+    "fhir.answered_times": (
+        "the FHIR server {url} answered {status} {n} times: {said}",
+        "FHIR 服务器 {url} {n} 次返回 {status}: {said}",
+    ),
+    "fhir.no_bundle": (
+        "the FHIR server {url} answered a search without a Bundle",
+        "FHIR 服务器 {url} 对查询的应答不含 Bundle",
+    ),
+    "fhir.answered": ("the FHIR server {url} answered {status}: {said}", "FHIR 服务器 {url} 返回 {status}: {said}"),
+    "hl7.receiver": ("the HL7 receiver {name} ({host}:{port})", "HL7 接收方 {name} ({host}:{port})"),
+    "hl7.unreachable": ("{receiver} cannot be reached: {why}", "无法连接{receiver}: {why}"),
+    "hl7.not_connected": ("{receiver} is not connected", "{receiver} 未连接"),
+    "hl7.not_taken": ("{receiver} did not take the message in time", "{receiver} 未及时接收消息"),
+    "hl7.failed": ("the connection to {receiver} failed: {why}", "与{receiver} 的连接失败: {why}"),
+    "hl7.too_long": ("{receiver} sent an answer of more than {n} bytes", "{receiver} 的应答超过 {n} 字节"),
+    "hl7.closed": (
+        "{receiver} closed the connection without an acknowledgement: {found}",
+        "{receiver} 未确认即关闭了连接: {found}",
+    ),
+    "hl7.half_an_answer": ("half an answer", "应答不完整"),
+    "hl7.no_answer": ("no answer", "无应答"),
+    "hl7.late": (
+        "{receiver} gave no acknowledgement within {seconds:g} s",
+        "{receiver} 在 {seconds:g} 秒内未确认",
+    ),
+    "hl7.late_after": (
+        "{receiver} gave no acknowledgement within {seconds:g} s: {other}",
+        "{receiver} 在 {seconds:g} 秒内未确认: {other}",
+    ),
+    "hl7.other_message": (
+        "expected an acknowledgement of this message, found one of another",
+        "应为对本消息的确认, 实际为对另一消息的确认",
+    ),
+    "hl7.no_acknowledgement": (
+        "expected an acknowledgement with AA, AE or AR, found {found}",
+        "应为含 AA、AE 或 AR 的确认, 实际为 {found}",
+    ),
+    "hl7.no_msa": ("no MSA segment", "无 MSA 段"),
+    "hl7.other_text": ("expected an HL7 acknowledgement, found another text", "应为 HL7 确认消息, 实际为其他文本"),
+    "hl7.answered": ("the HL7 receiver {name} {said}", "HL7 接收方 {name} {said}"),
+    "hl7.answer": ("answered {code}: {text}", "返回 {code}: {text}"),
+    "hl7.answer_error": ("answered {code} ({error}): {text}", "返回 {code} ({error}): {text}"),
+}

@@ -1,0 +1,33 @@
+"""What the operating system says about a failure, as a message: "Connection refused" in the language of the reader."""
+
+from __future__ import annotations
+
+import errno
+
+from config.messages.catalogue import CATALOGUE
+from config.messages.message import message
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something failed.
+
+    Parameters
+    ----------
+    error : BaseException
+        An OSError, or an error of a library with one among its causes.
+
+    Returns
+    -------
+    str
+        A message for the usual errors of networks and files; else what the error says, or the name of its type.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        key = f"system_error.{errno.errorcode.get(getattr(cause, 'errno', None) or 0, '')}"
+        if isinstance(cause, OSError) and key in CATALOGUE:
+            return message(key)
+        if isinstance(cause, TimeoutError):
+            return message("system_error.ETIMEDOUT")
+        cause = cause.__cause__ or cause.__context__
+    said = getattr(error, "strerror", None) or str(error)
+    return str(said) if said else type(error).__name__
