@@ -14,7 +14,7 @@ from config.messages.catalogue import CATALOGUE
 from config.messages.finding_reasons import FINDINGS
 from config.messages.message import message
 from config.messages.reasons import REASONS
-from config.messages.stored import named
+from config.messages.stored import named, restored
 from config.severities import SEVERITIES
 from node.web.translations import translations_of
 
@@ -26,8 +26,8 @@ CALLED = {
     "IneligibleStudyError": 0, "Reason": 0, "Finding": 0, "EligibilityFinding": 1, "Gap": 1, "fail": 2, "refuse": 2,
     "_stop": 2,
 }  # fmt: skip
-# Modules whose `Finding` or pairs of texts are something else.
-NO_REASONS = ("node/store/consistency.py", "node/runtime/health.py", "node/web/", "node/clinical/",
+# Modules whose `Finding` or pairs of texts are something else; codes of the catalogue are found by their keys.
+NO_REASONS = ("config/messages/", "node/store/consistency.py", "node/runtime/health.py", "node/web/", "node/clinical/",
               "node/dicom/scp/access_control.py", "node/cli/", "workers/cli/", "node/audit/",
               "workers/hostile/")  # fmt: skip
 # What a series name says about contrast, and half a sentence; no reasons of a case.
@@ -130,8 +130,11 @@ def test_a_code_is_either_a_reason_of_a_case_or_a_finding_of_a_report() -> None:
 def test_a_text_of_the_ledger_is_shown_in_the_language_of_the_page() -> None:
     text = message("thick_slices.distance", role="T2w", step=7.5)
     chinese = translations_of("zh")
-    assert chinese.stored(str(text), named(text)) == "T2w 的层间距为 7.5 mm。"
+    assert chinese.text(restored(str(text), named(text))) == "T2w 的层间距为 7.5 mm。"
     assert chinese.text(text) == "T2w 的层间距为 7.5 mm。"
-    assert translations_of("en").stored(str(text), named(text)) == "The slices of the T2w are 7.5 mm apart."
+    assert translations_of("en").text(restored(str(text), named(text))) == "The slices of the T2w are 7.5 mm apart."
     # A row of an earlier version has its English text only.
-    assert chinese.stored("The slices of the T2w are 7.5 mm apart.", None) == "The slices of the T2w are 7.5 mm apart."
+    assert (
+        chinese.text(restored("The slices of the T2w are 7.5 mm apart.", None))
+        == "The slices of the T2w are 7.5 mm apart."
+    )
