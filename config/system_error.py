@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import socket
+import ssl
 
 from config.messages.catalogue import CATALOGUE
 from config.messages.message import message
@@ -23,6 +25,13 @@ def reason_of(error: BaseException) -> str:
     """
     cause: BaseException | None = error
     while cause is not None:
+        # Their numbers are those of OpenSSL and of the resolver, which mean something else for the operating system.
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return message("system_error.certificate", why=cause.verify_message)
+        if isinstance(cause, socket.gaierror):
+            return message("system_error.unknown_host")
+        if isinstance(cause, ssl.SSLError):
+            break
         key = f"system_error.{errno.errorcode.get(getattr(cause, 'errno', None) or 0, '')}"
         if isinstance(cause, OSError) and key in CATALOGUE:
             return message(key)

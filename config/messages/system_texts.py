@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 TEXTS: dict[str, tuple[str, str]] = {
+    "system_error.certificate": ("certificate verify failed: {why}", "证书验证失败: {why}"),
+    "system_error.unknown_host": ("Name or service not known", "无法解析主机名"),
     "system_error.ECONNREFUSED": ("Connection refused", "连接被拒绝"),
     "system_error.ECONNRESET": ("Connection reset by peer", "连接被对方重置"),
     "system_error.ECONNABORTED": ("Software caused connection abort", "连接已中止"),

@@ -75,6 +75,7 @@ def test_odd_elements_before_the_study_are_stepped_over(name: str, tmp_path: Pat
     path, begin = stored(tmp_path, odd)
     header = read_full_header(path, begin, EXPLICIT)
     [*_, finding] = header.values.pop("EncodingFindings")
+    assert all(header.values.pop("EncodingFindings_messages"))  # key and parameters of each, for other languages
     assert "(0019,10" in finding
     assert header == expected
     with open_conforming(path) as file:
