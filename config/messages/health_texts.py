@@ -8,6 +8,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "part.storage": ("storage", "存储"),
     "part.broker": ("broker", "消息代理"),
     "part.deliveries": ("deliveries", "发送"),
+    "part.background": ("background work", "后台任务"),
     "part.node": ("node", "节点"),
     "part.model_bundle": ("model bundle", "模型包"),
     "part.workers": ("workers", "计算进程"),
@@ -48,6 +49,15 @@ TEXTS: dict[str, tuple[str, str]] = {
     "health.kept": (
         "{n} studies, {gb:.2f} GB are older than storage.retention_days and stay until their deliveries have ended",
         "{n} 个检查 ({gb:.2f} GB) 已超过 storage.retention_days, 在发送结束前保留",
+    ),
+    "health.work_fails": (
+        "{work} of {process} on {host} fails since {since}: {error}",
+        "{host} 上 {process} 的 {work} 自 {since} 起失败: {error}",
+    ),
+    "health.nothing_fails": ("{n} processes, nothing fails", "{n} 个进程, 无失败任务"),
+    "health.see_log": (
+        "it is tried again by itself; the log of that process has the first error",
+        "程序会自动重试; 首个错误见该进程的日志",
     ),
     "health.several": ("{parts:semicolons}", "{parts:semicolons}"),
     "health.see_jobs": (

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
@@ -19,6 +20,7 @@ from config.errors import SettingsError
 from config.settings import Settings
 from node.audit.syslog import Repository, RepositoryError
 from node.audit.trail_file import TrailFile
+from node.background.repeated_work import RepeatedWork
 
 log = structlog.get_logger("cptdn.audit")
 
@@ -146,25 +148,24 @@ def forwarding(settings: Settings, trail: TrailFile) -> Iterator[None]:
         return
     stop = threading.Event()
     forwarder = Forwarder(trail, Repository(syslog), settings.audit.keep_days)
-    thread = threading.Thread(target=_run, args=(forwarder, trail, stop), name="audit", daemon=True)
-    thread.start()
+    forwarding = RepeatedWork("audit", partial(_forward_as_one, forwarder, trail, stop), lambda: CHECK_EVERY_S)
+    forwarding.start()
     try:
         yield
     finally:
         stop.set()
         # One attempt to connect and one to send; what was not sent is in the trail for the next start.
-        thread.join(2 * syslog.timeout_s)
+        forwarding.stop(2 * syslog.timeout_s)
+        forwarder.close()
 
 
-def _run(forwarder: Forwarder, trail: TrailFile, stop: threading.Event) -> None:
-    while not stop.is_set():
-        try:
-            # Two forwarders would send each line twice and overwrite each other's position.
-            with trail.locked("forward.lock", wait=False):
-                _forward_until(forwarder, stop)
-        except OSError:  # another process forwards, or the folder does not exist yet
-            stop.wait(CHECK_EVERY_S)
-    forwarder.close()
+def _forward_as_one(forwarder: Forwarder, trail: TrailFile, stop: threading.Event) -> None:
+    try:
+        # Two forwarders would send each line twice and overwrite each other's position.
+        with trail.locked("forward.lock", wait=False):
+            _forward_until(forwarder, stop)
+    except (BlockingIOError, FileNotFoundError):
+        return  # another process forwards, or the folder does not exist yet
 
 
 def _forward_until(forwarder: Forwarder, stop: threading.Event) -> None:

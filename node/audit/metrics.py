@@ -29,7 +29,8 @@ from node.ledger import cases, jobs
 from node.ledger.database import Ledger, now_utc
 from node.ledger.discarded import count_discarded
 from node.ledger.processes import live_processes
-from node.ledger.tables import Association, Case, Delivery, Instance, Job, Notice, Outbox, Quarantined, Report
+from node.ledger.state_counts import totals
+from node.ledger.tables import Association, Case, Delivery, Job, Notice, Outbox, Quarantined
 
 DURATIONS_OF = timedelta(days=1)  # step durations are summed over the jobs of the last day
 DELIVERY_STATES = ("pending", "sent", "delivered", "dead", "superseded")
@@ -74,7 +75,7 @@ def ready(ledger: Ledger, settings: Settings) -> Answer:
     """
     checks = {"ledger": False, "storage": _free_bytes(settings) >= settings.storage.min_free_gb * 1e9, "node": False}
     try:
-        with ledger.begin() as session:
+        with ledger.read() as session:
             checks["node"] = any(process.ready for process in live_processes(session, "node"))
         checks["ledger"] = True
     except SQLAlchemyError:
@@ -102,7 +103,7 @@ class _Ledger(Collector):
         yield from _of_this_machine(self._settings)
         up = GaugeMetricFamily("cptdn_ledger_up", "Whether the ledger answers")
         try:
-            with self._ledger.begin() as session:
+            with self._ledger.read() as session:
                 families = [*_counts(session), *_waiting(session), *_durations(session)]
             up.add_metric([], 1)
         except SQLAlchemyError:
@@ -127,11 +128,9 @@ def _counts(session: Session) -> Iterable[Metric]:
     yield _labelled("cptdn_cases", "Cases by state", "state", cases.count_by_state(session))
     yield _labelled("cptdn_jobs", "Computations by state", "state", jobs.count_by_state(session))
     deliveries = GaugeMetricFamily("cptdn_deliveries", "Deliveries by destination and state", labels=["pacs", "state"])
-    counted = session.execute(
-        select(Delivery.pacs, Delivery.state, func.count()).group_by(Delivery.pacs, Delivery.state)
-    )
     by_pacs: dict[str, dict[str, int]] = {}
-    for pacs, state, n in counted:
+    for state_and_pacs, n in totals(session, "destinations").items():
+        state, _, pacs = state_and_pacs.partition(" ")
         by_pacs.setdefault(pacs, {})[state] = n
     for pacs, states in sorted(by_pacs.items()):
         for state in DELIVERY_STATES:
@@ -147,12 +146,10 @@ def _counts(session: Session) -> Iterable[Metric]:
     for name, n in count_discarded(session).items():
         discarded.add_metric([name], n)
     yield discarded
-    stored = select(func.count(Instance.sop_instance_uid), func.coalesce(func.sum(Instance.size_bytes), 0))
-    n, size = session.execute(stored).one()
-    yield _plain("cptdn_stored_instances", "Stored instances", n)
-    yield _plain("cptdn_stored_bytes", "Bytes of the stored instances", float(size))
-    reports = session.scalar(select(func.count(Report.id))) or 0
-    yield CounterMetricFamily("cptdn_reports", "Reports made, revisions included", value=reports)
+    stored, reports = totals(session, "instances"), totals(session, "reports")
+    yield _plain("cptdn_stored_instances", "Stored instances", stored.get("stored", 0))
+    yield _plain("cptdn_stored_bytes", "Bytes of the stored instances", float(stored.get("bytes", 0)))
+    yield CounterMetricFamily("cptdn_reports", "Reports made, revisions included", value=reports.get("made", 0))
     n_open = session.scalar(select(func.count()).select_from(Association).where(Association.closed_at.is_(None)))
     yield _plain("cptdn_open_associations", "Open associations that have stored something", n_open or 0)
     processes: dict[str, int] = dict.fromkeys(("node", "worker", "web"), 0)
@@ -166,10 +163,9 @@ def _waiting(session: Session) -> Iterable[Metric]:
     n_messages, oldest = session.execute(select(func.count(Outbox.id), func.min(Outbox.not_before))).one()
     yield _plain("cptdn_outbox_messages", "Messages that wait in the outbox for the broker", n_messages)
     yield _plain("cptdn_outbox_late_seconds", "How long the oldest of them is overdue", _age(now, oldest))
-    ages = dict.fromkeys(WAITING_STATES, 0.0)
-    query = select(Case.state, func.min(Case.updated_at)).where(Case.state.in_(WAITING_STATES)).group_by(Case.state)
-    for state, since in session.execute(query):
-        ages[state] = _age(now, since)
+    # One query a state: the index on state and time has its oldest case at once, however many wait.
+    oldest_of = {s: select(func.min(Case.updated_at)).where(Case.state == s) for s in WAITING_STATES}
+    ages = {state: _age(now, session.scalar(query)) for state, query in oldest_of.items()}
     yield _labelled("cptdn_case_oldest_seconds", "How long the oldest case has been in a waiting state", "state", ages)
     oldest_open = select(func.min(Delivery.created_at)).where(Delivery.state.in_(("pending", "sent")))
     yield _plain(
@@ -182,10 +178,10 @@ def _waiting(session: Session) -> Iterable[Metric]:
 
 
 def _durations(session: Session) -> Iterable[Metric]:
-    """Yield the durations of the steps, over the jobs that ended within the last day."""
+    """Yield the durations of the steps, over the jobs of the last day that have ended."""
     steps = SummaryMetricFamily("cptdn_step_seconds", "Duration of a step in jobs of the last day", labels=["step"])
     sums: dict[str, tuple[int, float]] = {}
-    recent = select(Job.seconds).where(Job.state == "done", Job.updated_at > now_utc() - DURATIONS_OF)
+    recent = select(Job.seconds).where(Job.created_at > now_utc() - DURATIONS_OF, Job.state == "done")
     for seconds in session.scalars(recent):
         for step, took in seconds.items():
             n, total = sums.get(step, (0, 0.0))

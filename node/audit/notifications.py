@@ -26,7 +26,7 @@ from config.messages.template import Language
 from config.settings import NotifySettings, Settings
 from config.who_and_when import local_time
 from node.ledger.database import Ledger, now_utc
-from node.ledger.notices import LOW_DISK, Cause, claim_due, find_causes, record_notices
+from node.ledger.notices import LOW_DISK, Cause, claim_due, find_causes, has_open, record_notices, unknown_causes
 from node.ledger.tables import Notice
 from node.store.study_store import StudyStore
 
@@ -62,9 +62,14 @@ class Notifier:
         if not self.channels:
             return 0
         notify, now = self._settings.notify, now_utc()
+        since = now - LOOKBACK
+        with self._ledger.read() as session:
+            causes = [*find_causes(session, since), *self._low_disk(now)]
+            new = unknown_causes(session, causes, notify.on, since)
+            if not new and not has_open(session):  # nearly always: no writer has to wait for this look
+                return 0
         with self._ledger.begin() as session:
-            causes = [*find_causes(session, now - LOOKBACK), *self._low_disk(now)]
-            record_notices(session, causes, notify.on, now, notify.every_s)
+            record_notices(session, new, now, notify.every_s)
             # Claimed for ten times the timeout of a channel: two nodes never send the same notice.
             due = claim_due(session, now, timedelta(seconds=10 * notify.timeout_s))
             items = [(row.id, row.kind, row.said, row.recorded_at, frozenset(row.sent_to)) for row in due]

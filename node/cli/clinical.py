@@ -156,7 +156,7 @@ def import_(
 
     ledger, begun = ledger_of(ctx), now_utc()
     result = import_file(file, ledger, settings_of(ctx), operating_user())
-    with ledger.begin() as session:
+    with ledger.read() as session:
         # By time and user: an import commits row by row, and the audit trail must name each patient whose facts
         # changed.
         changed = patients_changed_since(session, begun, operating_user())
@@ -171,7 +171,7 @@ def show(ctx: typer.Context, patient_id: PatientId, issuer: Issuer = "", as_json
     """
     from node.ledger.facts import current_rows, history_of
 
-    with ledger_of(ctx).begin() as session:
+    with ledger_of(ctx).read() as session:
         current = {row.id for row in current_rows(session, patient_id, issuer)}
         rows = [_row_json(row, row.id in current) for row in history_of(session, patient_id, issuer)]
     if as_json:

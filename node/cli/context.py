@@ -66,7 +66,7 @@ def record_about_studies(ctx: typer.Context, command: str, study_uids: Iterable[
     from node.ledger.tables import Case
 
     audit, user = audit_of(ctx), command_user()
-    with ledger_of(ctx).begin() as session:
+    with ledger_of(ctx).read() as session:
         # An unknown study is recorded as well, without a patient: that someone asked is the event.
         cases = [(uid, session.get(Case, uid)) for uid in study_uids]
     for uid, case in cases:

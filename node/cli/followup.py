@@ -77,7 +77,7 @@ def import_(
 
     ledger, begun = ledger_of(ctx), now_utc()
     result = import_follow_up(file, ledger, settings_of(ctx), command_user())
-    with ledger.begin() as session:
+    with ledger.read() as session:
         # By time and user: an import commits row by row, and the audit trail must name each patient.
         changed = patients_followed_since(session, begun, command_user())
     finish_import(ctx, "followup import", changed, result, as_json)
@@ -123,7 +123,7 @@ def show(ctx: typer.Context, patient_id: PatientId, issuer: Issuer = "", as_json
     """
     from node.ledger.follow_up import follow_up_history
 
-    with ledger_of(ctx).begin() as session:
+    with ledger_of(ctx).read() as session:
         rows = [_row_json(row) for row in follow_up_history(session, patient_id, issuer)]
     if as_json:
         print_json({"patient_id": patient_id, "issuer": issuer, "facts": rows})

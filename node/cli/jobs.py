@@ -96,7 +96,7 @@ def list_(
     from node.ledger.jobs import STATES, list_jobs
 
     states = known_states(state or (), tuple(dict.fromkeys((*STATES, *DELIVERY_STATES))))
-    with ledger_of(ctx).begin() as session:
+    with ledger_of(ctx).read() as session:
         jobs = [job_json(job) for job in list_jobs(session, states)]
         deliveries = [delivery_json(row) for row in list_deliveries(session, states)]
     if as_json:
@@ -129,7 +129,7 @@ def show(ctx: typer.Context, job_id: Annotated[str, typer.Argument(metavar="JOB"
     from node.ledger.jobs import get_job
 
     number = _delivery_number(job_id)
-    with ledger_of(ctx).begin() as session:
+    with ledger_of(ctx).read() as session:
         values = job_json(get_job(session, job_id)) if number is None else delivery_json(get_delivery(session, number))
     if as_json:
         print_json(values)
@@ -154,7 +154,7 @@ def watch(
     ledger = ledger_of(ctx)
     seen: dict[str, tuple[str, str]] = {}
     while True:
-        with ledger.begin() as session:
+        with ledger.read() as session:
             jobs = list_jobs(session, limit=200)
             # Jobs that ended between two queries are followed to their last state, too.
             followed = [job for job in reversed(jobs) if job.state in ACTIVE or job.id in seen]

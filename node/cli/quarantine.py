@@ -23,7 +23,7 @@ def list_(
     """
     from node.ledger.instances import list_quarantined
 
-    with ledger_of(ctx).begin() as session:
+    with ledger_of(ctx).read() as session:
         files = [
             {
                 "number": row.id,

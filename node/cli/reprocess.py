@@ -64,7 +64,7 @@ def reprocess(
     # Without --no-send there is one result for each study, and nothing to compare it with.
     if against is not None and not no_send:
         raise typer.BadParameter("--against BUNDLE goes with --no-send")
-    with ledger.begin() as session:
+    with ledger.read() as session:
         studies = _selected(session, study_uids or [], all_, since, [*(state or ()), *(["failed"] * failed)], made_with)
     if not studies and not as_json:
         typer.echo("No study matches this selection.")

@@ -42,10 +42,10 @@ def retention(
         with StudyStore(settings.storage.root) as store, store.deletion_lock(wait=True):
             found = retire_due(ledger, store, age)
     else:
-        with ledger.begin() as session:
+        with ledger.read() as session:
             # Without a lock: the list is information, and `retire_due` checks each study again.
             found = retirable(session, now_utc() - timedelta(days=age))
-    with ledger.begin() as session:
+    with ledger.read() as session:
         kept = kept_by_deliveries(session, now_utc() - timedelta(days=age))
     if as_json:
         print_json(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from config.who_and_when import local_time
 from node.cli.context import ledger_of, print_json, print_table, settings_of
 
 
@@ -26,6 +28,11 @@ def status(
     running = ", ".join(f"{p['kind']} (pid {p['pid']})" for p in node["processes"]) or "nothing"
     typer.echo(f"Node {node['ae_title']} on {node['bind']}:{node['port']}; running: {running}")
     typer.echo(f"Model bundle {document['bundle']}; {document['disk_free_gb']:.1f} GB free for storage")
+    for process in node["processes"]:
+        for work in process.get("failing", ()):
+            since = local_time(datetime.fromisoformat(work["since"]))
+            whose = f"{work['name']} of {process['kind']} (pid {process['pid']})"
+            typer.echo(f"  FAILS: {whose} since {since}: {work['error']}")
     admission = document["bundle_admission"]
     if admission["texts"]:
         typer.echo(f"  {admission['state']}: {' '.join(admission['texts'])}")

@@ -138,7 +138,7 @@ def list_(
     from node.ledger.cases import STATES, list_cases
 
     states = known_states(state or (), STATES)
-    with ledger_of(ctx).begin() as session:
+    with ledger_of(ctx).read() as session:
         studies = [study_json(session, case) for case in list_cases(session, states, limit=limit)]
     if as_json:
         print_json(studies)
@@ -170,7 +170,7 @@ def show(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> None
     from node.ledger.jobs import list_jobs_of
     from node.ledger.reports import reports_of
 
-    with ledger_of(ctx).begin() as session:
+    with ledger_of(ctx).read() as session:
         case = get_case(session, study_uid)
         found = study_json(session, case)
         found["jobs"] = [job_json(job) for job in list_jobs_of(session, study_uid)]
@@ -206,7 +206,7 @@ def explain(ctx: typer.Context, study_uid: StudyUid, as_json: Json = False) -> N
     from node.workflow.casework import evaluate_case
 
     settings = settings_of(ctx)
-    with ledger_of(ctx).begin() as session:
+    with ledger_of(ctx).read() as session:
         case = get_case(session, study_uid)
         found = study_json(session, case)
         assessment = evaluate_case(session, settings, case)

@@ -63,7 +63,7 @@ def list_(ctx: typer.Context, as_json: Json = False) -> None:
     """
     from node.ledger.accounts import list_users
 
-    with ledger_of(ctx).begin() as session:
+    with ledger_of(ctx).read() as session:
         users = [
             {
                 "name": user.name,

@@ -7,10 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+from sqlalchemy.exc import OperationalError
+
 from config.errors import InputError
 from config.settings import Settings
 from node.clinical.tables import import_file
 from node.ledger.database import Ledger
+
+log = structlog.get_logger(__name__)
 
 SUFFIXES = frozenset({".csv", ".json"})
 UNCHANGED_S = 1.0  # a file that changed more recently may not be written completely
@@ -77,6 +82,14 @@ def _record(file: Path, ledger: Ledger, settings: Settings) -> DroppedFile:
         result = import_file(file, ledger, settings, set_by="drop folder")
     except InputError as error:
         return _moved(file, False, 0, (f"{error}.",))
+    except (OSError, OperationalError):
+        raise  # a disk or a ledger that is away for a moment: the file stays, and is read again
+    except Exception as error:  # the reason is in this file, and the files behind it must not wait for it
+        log.exception("dropped_table_failed", file=file.name)
+        why = f"This file could not be read ({type(error).__name__}); the program's log has the details."
+        return _moved(
+            file, False, 0, (why, "Rows before the fault may be recorded; the same rows again change nothing.")
+        )
     if result.bad:
         recorded = f"{result.n_rows - len(result.bad)} of {result.n_rows} rows were entered."
         return _moved(file, False, result.n_new_facts, (recorded, *result.sentences()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
 from typing import Any
@@ -24,6 +26,10 @@ from node.ledger.facts import facts_of, record_fact
 
 YES = frozenset({"yes", "y", "true", "1", "ja", "oui", "是", "有"})
 NO = frozenset({"no", "n", "false", "0", "nein", "non", "否", "无"})
+MAX_IDENTIFIER = 255  # characters that the ledger stores
+UNSTORABLE = re.compile(
+    "[\x00\ud800-\udfff]"
+)  # PostgreSQL refuses NUL, and halves of surrogate pairs are no characters
 EARLIEST_BIRTH_YEAR = 1880  # an earlier one is a typing error or a placeholder such as 1800
 
 
@@ -284,9 +290,10 @@ def record_entries(
     Raises
     ------
     InputError
-        When they contradict each other or what is recorded: something happened before the patient's birth. Then none
-        of them is recorded.
+        When they contradict each other or what is recorded: something happened before the patient's birth; or when the
+        identity, or a text of a fact, cannot be stored. Then none of them is recorded.
     """
+    check_storable(patient_id, issuer, entries)
     check_entries(facts_of(session, patient_id.strip(), issuer), entries)
     new = 0
     for entry in entries:
@@ -298,6 +305,28 @@ def record_entries(
     if new:
         schedule_patient(session, patient_id.strip(), issuer)
     return new
+
+
+def check_storable(patient_id: str, issuer: str, entries: Sequence[FactEntry] = ()) -> None:
+    """Check that every ledger can store an identity and what is said about it.
+
+    Raises
+    ------
+    InputError
+        An identifier of more than `MAX_IDENTIFIER` characters; or a text with NUL, or with half of a surrogate pair.
+        The sentence names it: a database would only refuse the row, and the sender would send it again for ever.
+    """
+    for what, identifier in (("patient identifier", patient_id), ("issuer", issuer)):
+        if len(identifier) > MAX_IDENTIFIER:
+            raise InputError(
+                f"expected at most {MAX_IDENTIFIER} characters in the {what}, "
+                f"found {len(identifier)}: {identifier[:40]}..."
+            )
+    texts = [("patient identifier", patient_id), ("issuer", issuer)]
+    texts += [(entry.name.replace("_", " "), str(value)) for entry in entries for value in entry.value.values()]
+    for what, text in texts:
+        if found := UNSTORABLE.search(text):
+            raise InputError(f"expected printable text in the {what}, found the character U+{ord(found[0]):04X}")
 
 
 def check_entries(known: ClinicalFacts, entries: list[FactEntry]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
@@ -11,9 +10,11 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 import structlog
+from sqlalchemy.exc import DataError
 
 from config.errors import CptdnError, InputError
 from config.settings import Settings
+from node.background.repeated_work import RepeatedWork
 from node.clinical.codes import searched_codes
 from node.clinical.fhir import record_resources
 from node.clinical.fhir_follow_up import says_death
@@ -183,19 +184,18 @@ class FhirPoller:
         self.ledger = ledger
         self.settings = settings
         self._client = FhirClient(settings, transport)
-        self._stopping = threading.Event()
         self._followed_on: date | None = None
-        self._thread = threading.Thread(target=self._run, name="fhir", daemon=True)
+        self._polling = RepeatedWork(
+            "FHIR", self.poll, lambda: settings.fhir.poll_every_s, retry_longest_s=settings.fhir.poll_every_s
+        )
 
     def start(self) -> None:
         """Start the polling thread."""
-        self._thread.start()
+        self._polling.start()
 
     def stop(self) -> None:
         """Stop after the request in progress, and close the connections."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._polling.stop()
         self._client.close()
 
     def poll(self) -> int:
@@ -211,43 +211,35 @@ class FhirPoller:
         FhirUnavailableError
             When the server does not answer with FHIR.
         """
-        new = 0
-        for patient_id in self._patients():
+        new, today = 0, now_utc().date()
+        for patient_id in self._patients(today):
             try:
                 resources = self._client.resources_of(patient_id)
-            except InputError as error:
+                with self.ledger.begin() as session:
+                    # One transaction for each patient: a server that fails half-way leaves whole patients.
+                    recorded, problems = record_resources(
+                        session, patient_id, resources, self.settings, f"FHIR {self._client.base_url}", "FHIR"
+                    )
+            # Also what only the database refuses: a NUL, or half of a surrogate pair.
+            except (InputError, DataError, ValueError) as error:
                 log.warning("FHIR data of a patient were refused", reason=type(error).__name__)
                 continue
-            with self.ledger.begin() as session:
-                # One transaction for each patient: a server that fails half-way leaves whole patients.
-                recorded, problems = record_resources(
-                    session, patient_id, resources, self.settings, f"FHIR {self._client.base_url}", "FHIR"
-                )
             new += recorded
             if problems:
                 log.warning("FHIR results cannot be used", results=len(problems))
-            if self._stopping.is_set():
-                break
+            if self._polling.is_stopping:
+                return new
+        self._followed_on = today
         return new
 
-    def _patients(self) -> list[str]:
-        fhir, today = self.settings.fhir, now_utc().date()
+    def _patients(self, today: date) -> list[str]:
+        fhir = self.settings.fhir
         # Follow-up changes slowly, and its patients are many: once a day is enough.
         is_daily = fhir.follow_up_days > 0 and self._followed_on != today
-        if is_daily:
-            self._followed_on = today
-        with self.ledger.begin() as session:
+        with self.ledger.read() as session:
             # Recent studies only: a result that comes years later changes no decision about them.
             since = now_utc() - timedelta(days=max(fhir.poll_days, fhir.follow_up_days if is_daily else 0))
             return sorted({case.patient_id for case in list_cases(session, since=since) if case.patient_id})
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                self.poll()
-            except FhirUnavailableError as error:
-                log.warning("the FHIR server is not available", reason=str(error))
-            self._stopping.wait(self.settings.fhir.poll_every_s)
 
 
 def _cause(error: Exception) -> str:

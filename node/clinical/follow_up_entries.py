@@ -13,7 +13,7 @@ from config.settings import Settings
 from node.cases.dates import parse_date
 from node.cases.fact_choice import choose_start
 from node.cases.follow_up import REGIMEN, EventName, check_follow_up, read_regimen
-from node.clinical.entries import today_at_site
+from node.clinical.entries import check_storable, today_at_site
 from node.ledger.facts import facts_of
 from node.ledger.follow_up import (
     follow_up_from,
@@ -94,6 +94,7 @@ def record_follow_up_entries(
     InputError
         The patient has no report with a result; or a day is in the future, before treatment began, or after the death.
     """
+    check_storable(patient_id, issuer)
     if not has_report(session, patient_id, issuer):
         raise InputError(f"expected a patient with a report, found none for {patient_id!r}")
     recorded = [row for row in follow_up_history(session, patient_id, issuer) if row.withdrawn_at is None]

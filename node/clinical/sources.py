@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
+from pathlib import Path
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
-from config.errors import CptdnError
 from config.settings import Settings
+from node.background.repeated_work import RepeatedWork
 from node.clinical.drop_folder import import_drop_folder
 from node.clinical.fhir_client import FhirPoller
 from node.clinical.mllp import MllpServer
@@ -34,8 +34,9 @@ class ClinicalSources:
         self.settings = settings
         self.hl7 = MllpServer(ledger, settings) if settings.hl7.enabled else None
         self.fhir = FhirPoller(ledger, settings) if settings.fhir.base_url else None
-        self._stopping = threading.Event()
-        self._watcher: threading.Thread | None = None
+        folder = settings.clinical.drop_folder
+        watch = None if folder is None else partial(_import, folder, ledger, settings)
+        self._watching = None if watch is None else RepeatedWork("drop folder", watch, lambda: POLL_EVERY_S)
 
     def start(self) -> None:
         """Start the sources; CptdnError when the HL7 port cannot be bound."""
@@ -43,26 +44,19 @@ class ClinicalSources:
             self.hl7.start()
         if self.fhir is not None:
             self.fhir.start()
-        if self.settings.clinical.drop_folder is not None:
-            self._watcher = threading.Thread(target=self._watch, name="drop folder", daemon=True)
-            self._watcher.start()
+        if self._watching is not None:
+            self._watching.start()
 
     def stop(self) -> None:
         """Stop the sources and wait for their threads."""
-        self._stopping.set()
         if self.hl7 is not None:
             self.hl7.stop()
         if self.fhir is not None:
             self.fhir.stop()
-        if self._watcher is not None:
-            self._watcher.join()
+        if self._watching is not None:
+            self._watching.stop()
 
-    def _watch(self) -> None:
-        folder = self.settings.clinical.drop_folder
-        while folder is not None and not self._stopping.is_set():
-            try:
-                for file in import_drop_folder(folder, self.ledger, self.settings):
-                    log.info("a dropped table was recorded", accepted=file.accepted, new_facts=file.n_new_facts)
-            except (CptdnError, OSError, SQLAlchemyError) as error:
-                log.warning("the drop folder cannot be read now", error=type(error).__name__)
-            self._stopping.wait(POLL_EVERY_S)
+
+def _import(folder: Path, ledger: Ledger, settings: Settings) -> None:
+    for file in import_drop_folder(folder, ledger, settings):
+        log.info("a dropped table was recorded", accepted=file.accepted, new_facts=file.n_new_facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ from node.clinical.number_text import number_text
 from node.ledger.database import Ledger
 
 ENCODINGS = ("utf-8-sig", "gb18030")
+SURROGATE = re.compile("[\ud800-\udfff]")
 SURPLUS = "(more values than columns)"  # no heading: a row with a decimal comma has one value more
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
@@ -325,8 +327,11 @@ def _csv_rows(text: str, path: Path) -> list[dict[str, str]]:
 def _json_rows(text: str, path: Path) -> list[dict[str, str]]:
     try:
         document = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not JSON: {error}") from error
+    # JSON can name half of a surrogate pair, which is no character: no file and no database takes it.
+    if found := SURROGATE.search(json.dumps(document, ensure_ascii=False)):
+        raise InputError(f"{path}: expected Unicode, found half of a surrogate pair, \\u{ord(found[0]):x}")
     if isinstance(document, dict):
         document = document.get("patients", [document])
     if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):

@@ -24,7 +24,7 @@ from config.messages.message import message
 # Far above what a commit takes, even on a disk that needs a second for it: a writer that gives up loses an instance
 # that a sender has sent completely.
 BUSY_TIMEOUT_S = 30.0  # how long a writer of SQLite waits for another one
-BEGIN_OF = {"sqlite": "BEGIN IMMEDIATE"}  # by dialect; other drivers begin transactions by themselves
+BEGIN_OF = {"sqlite": "BEGIN IMMEDIATE"}  # of writers, by dialect; other drivers begin transactions by themselves
 DEADLOCK, SERIALIZATION_FAILURE = "40P01", "40001"  # SQLSTATE of PostgreSQL
 
 
@@ -48,11 +48,12 @@ class Ledger:
         For statements that need no mapped objects, and for the dialect.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    def __init__(self, engine: Engine, reading: Engine) -> None:
+        self.engine, self._reading = engine, reading
         # Objects stay readable after the commit: callers return rows from a closed session to code that only reads
         # them.
         self._sessions = sessionmaker(engine, expire_on_commit=False)
+        self._reading_sessions = sessionmaker(reading, expire_on_commit=False)
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
@@ -67,9 +68,25 @@ class Ledger:
         with self._sessions.begin() as session:
             yield session
 
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """Begin a transaction that sees one state of the ledger and cannot change it.
+
+        It waits for no writer and no writer waits for it: what pages, status and periodic looks read never delays
+        reception.
+
+        Yields
+        ------
+        Session
+            For one thread. The database refuses a statement that writes, or that locks rows.
+        """
+        with self._reading_sessions.begin() as session:
+            yield session
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+        self._reading.dispose()
 
 
 def insert_new(session: Session, table: type[DeclarativeBase], values: Mapping[str, Any]) -> bool:
@@ -158,7 +175,13 @@ def open_ledger(url: str, migrate: bool = True) -> Ledger:
     # pool_pre_ping: a server that was restarted must cost one attempt of the pool and not the object that arrives next.
     engine = create_engine(parsed, pool_pre_ping=True, json_serializer=as_json)
     if engine.dialect.name == "sqlite":
-        _use_sqlite_safely(engine, round(1000 * float(str(parsed.query.get("timeout", BUSY_TIMEOUT_S)))))
+        busy_timeout_ms = round(1000 * float(str(parsed.query.get("timeout", BUSY_TIMEOUT_S))))
+        # An engine of its own: that a connection cannot write is set once, when it is opened.
+        reading = create_engine(parsed, json_serializer=as_json)
+        _use_sqlite_safely(engine, busy_timeout_ms, writes=True)
+        _use_sqlite_safely(reading, busy_timeout_ms, writes=False)
+    else:
+        reading = engine.execution_options(postgresql_readonly=True)
     try:
         if migrate:
             upgrade(engine)
@@ -167,15 +190,18 @@ def open_ledger(url: str, migrate: bool = True) -> Ledger:
                 connection.execute(text("SELECT 1"))
     except OperationalError as error:
         raise LedgerError(message("health.ledger_unreachable", url=shown, why=str(error.orig))) from error
-    return Ledger(engine)
+    return Ledger(engine, reading)
 
 
-def _use_sqlite_safely(engine: Engine, busy_timeout_ms: int) -> None:
-    """Set WAL with full synchronisation, and transactions that take the write lock when they begin.
+def _use_sqlite_safely(engine: Engine, busy_timeout_ms: int, writes: bool) -> None:
+    """Set WAL with full synchronisation, and transactions that take the write lock when they begin, or never.
 
     By default SQLite upgrades a read lock to a write lock in mid-transaction, which fails at once when another writer
     was faster; BEGIN IMMEDIATE waits up to the busy timeout instead.
     """
+    pragmas = ["journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_timeout_ms}", "foreign_keys=ON"]
+    if not writes:
+        pragmas.append("query_only=ON")  # after the others: WAL is a change of the file
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
@@ -183,13 +209,13 @@ def _use_sqlite_safely(engine: Engine, busy_timeout_ms: int) -> None:
         cursor = connection.cursor()
         # FULL, because a sender deletes its copy after our success status: with WAL and NORMAL, SQLite may lose the
         # last commits in a power cut.
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={busy_timeout_ms}", "foreign_keys=ON"):
+        for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
-        connection.exec_driver_sql(BEGIN_OF["sqlite"])
+        connection.exec_driver_sql(BEGIN_OF["sqlite"] if writes else "BEGIN")
 
 
 def alembic_config() -> Any:

@@ -292,17 +292,12 @@ def last_received(session: Session, study_instance_uid: str) -> datetime | None:
     )
 
 
-def count_instances(session: Session) -> dict[str, Any]:
-    """Return totals for status pages.
+def count_quarantined(session: Session) -> int:
+    """Count the quarantined objects.
 
     Returns
     -------
-    dict
-        ``instances``, ``studies``, ``bytes``, and ``quarantined``, which includes dismissed objects.
+    int
+        Dismissed ones included.
     """
-    row = session.execute(
-        select(func.count(), func.count(Instance.study_instance_uid.distinct()), func.sum(Instance.size_bytes))
-    ).one()
-    # func.sum of no rows is NULL, not 0.
-    n_quarantined = session.scalar(select(func.count()).select_from(Quarantined))
-    return {"instances": row[0], "studies": row[1], "bytes": int(row[2] or 0), "quarantined": n_quarantined or 0}
+    return session.scalar(select(func.count()).select_from(Quarantined)) or 0

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from node.ledger.database import Ledger
@@ -39,9 +38,8 @@ def extending_lease(ledger: Ledger, extend: Callable[[Session], bool], lease: ti
                 with ledger.begin() as session:
                     if not extend(session):
                         return
-            except SQLAlchemyError as error:
-                # The work goes on: whether the lease was lost is decided when the result is recorded (`get_leased`),
-                # not here.
+            except Exception as error:  # a thread that ended here would lose the lease of work that goes on
+                # Whether the lease was lost is decided when the result is recorded (`get_leased`), not here.
                 log.warning("lease_not_extended", error=type(error).__name__)
 
     thread = threading.Thread(target=extend_until_stopped, name="lease", daemon=True)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from config.messages.catalogue import CATALOGUE
 from config.messages.message import message
 from config.messages.stored import named
+from node.ledger.database import insert_new
 from node.ledger.tables import Delivery, Job, Notice, Quarantined
 from node.ledger.withdrawals import is_withdrawal, order_of, withdrawals_since
 
@@ -87,14 +88,16 @@ def find_causes(session: Session, since: datetime) -> list[Cause]:
         Cause(DEAD_DELIVERY, f"{row.id}/{row.created_at.isoformat()}", message("notice.dead", id=row.id, pacs=row.pacs))
         for row in session.scalars(dead)
     ]
-    quarantined = select(Quarantined).where(Quarantined.received_at >= since, Quarantined.dismissed_because.is_(None))
+    # Columns instead of mapped objects: a sender that does something wrong fills the quarantine by thousands.
+    quarantined = select(Quarantined.id, Quarantined.calling_ae, Quarantined.code).where(
+        Quarantined.received_at >= since, Quarantined.dismissed_because.is_(None)
+    )
     causes += [
         Cause(
-            QUARANTINE,
-            str(row.id),
-            message("notice.quarantined", id=row.id, ae=row.calling_ae, code=row.code, what=_words(row.code)),
+            QUARANTINE, str(number),
+            message("notice.quarantined", id=number, ae=calling_ae, code=code, what=_words(code)),
         )
-        for row in session.scalars(quarantined)
+        for number, calling_ae, code in session.execute(quarantined)
     ]
     return causes
 
@@ -108,37 +111,62 @@ def _words(code: str | None) -> str:
     return message(key) if key in CATALOGUE else str(code or "failed")
 
 
-def record_notices(
-    session: Session, causes: Iterable[Cause], kinds: Collection[str], now: datetime, wait_s: float
-) -> int:
+def unknown_causes(session: Session, causes: Iterable[Cause], kinds: Collection[str], since: datetime) -> list[Cause]:
+    """Return the causes that are not recorded yet; `record_notices` takes them.
+
+    Parameters
+    ----------
+    causes : iterable of Cause
+        Found since `since`.
+    kinds : collection of str
+        Kinds that the site wants; others are left out.
+    since : datetime
+        Aware; a notice is recorded after its cause, so none of these causes has an older one.
+    """
+    recorded = select(Notice.kind, Notice.subject).where(Notice.recorded_at >= since)
+    known = set(map(tuple, session.execute(recorded)))
+    return [cause for cause in causes if cause.kind in kinds and (cause.kind, cause.subject) not in known]
+
+
+def record_notices(session: Session, causes: Iterable[Cause], now: datetime, wait_s: float) -> int:
     """Record the causes that are new; return their number.
 
     Parameters
     ----------
-    kinds : collection of str
-        Kinds that the site wants; others are ignored.
+    now : datetime
+        Aware, UTC.
     wait_s : float
         Shortest time between two messages, in seconds: a new notice is due that long after the last message.
     """
-    n_new = 0
-    for cause in causes:
-        # Closed notices, too: each event is notified once, whatever became of the message.
-        known = select(Notice.id).where(Notice.kind == cause.kind, Notice.subject == cause.subject)
-        if cause.kind in kinds and session.scalar(known) is None:
-            row = Notice(
-                kind=cause.kind, subject=cause.subject, text=str(cause.text), message=named(cause.text),
-                recorded_at=now, sent_to={},
-                not_before=max(now, (last_sent_at(session) or now - timedelta(days=1)) + timedelta(seconds=wait_s)),
-            )  # fmt: skip
-            session.add(row)
-            session.flush()
-            n_new += 1
-    return n_new
+    last = last_sent_at(session)
+    due = now if last is None else max(now, last + timedelta(seconds=wait_s))
+    return sum(
+        # Closed notices and those of another node count, too: each event is notified once.
+        insert_new(
+            session, Notice,
+            {
+                "kind": cause.kind, "subject": cause.subject, "text": str(cause.text), "message": named(cause.text), "noted_at": now, "told": {},
+                "not_before": due, "attempts": 0,
+            },
+        )
+        for cause in causes
+    )  # fmt: skip
 
 
 def last_sent_at(session: Session) -> datetime | None:
     """Return when the last message was sent; None before the first."""
     return session.scalar(select(func.max(Notice.sent_at)))
+
+
+def has_open(session: Session) -> bool:
+    """Look for a notice that waits for a message.
+
+    Returns
+    -------
+    bool
+        Whether one was not sent by every channel, and not given up.
+    """
+    return session.scalar(select(Notice.id).where(Notice.closed_at.is_(None)).limit(1)) is not None
 
 
 def claim_due(session: Session, now: datetime, lease: timedelta) -> list[Notice]:

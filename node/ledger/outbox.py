@@ -84,7 +84,7 @@ def relay(
     room : callable, optional
         Returns how many more messages each queue of the broker may contain; without it, up to `BATCH` of each queue go.
     """
-    with ledger.begin() as session:
+    with ledger.read() as session:
         # Most calls find nothing: this read is cheaper than asking the broker how full its queues are.
         if not session.scalar(select(exists().where(Outbox.not_before <= now_utc()))):
             return 0

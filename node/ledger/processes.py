@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +11,9 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from node.background.repeated_work import RepeatedWork, failing_work
 from node.ledger.database import Ledger, now_utc
 from node.ledger.tables import Process
 
@@ -25,20 +24,23 @@ FORGET_AFTER = timedelta(days=1)
 
 
 class Heartbeat:
-    """The row of this process, refreshed by a thread of its own until `stop`."""
+    """The row of this process, refreshed by a thread of its own until `stop`.
+
+    The row also says which background work of the process fails now (`info["failing"]`), so that every status shows it.
+    """
 
     def __init__(self, ledger: Ledger, kind: str, info: dict[str, Any]) -> None:
         self.id = str(uuid.uuid4())
         self._ledger = ledger
-        self._stopped = threading.Event()
+        self._failing: list[dict[str, str]] = []  # as the row says
         now = now_utc()
         row = Process(
             id=self.id, kind=kind, host=socket.gethostname(), pid=os.getpid(), info=info, started_at=now, seen_at=now
         )  # fmt: skip
         with ledger.begin() as session:
             session.add(row)
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
-        self._thread.start()
+        self._beating = RepeatedWork("heartbeat", self._beat, lambda: BEAT_S)
+        self._beating.start()
 
     def ready(self, **info: Any) -> None:
         """Record that this process can do its work now; `info` is added to what its row says.
@@ -56,18 +58,17 @@ class Heartbeat:
 
     def stop(self) -> None:
         """End the thread and delete the row, so that the process does not seem to have died."""
-        self._stopped.set()
-        self._thread.join()
+        self._beating.stop()
         with self._ledger.begin() as session:
             session.execute(delete(Process).where(Process.id == self.id))
 
-    def _run(self) -> None:
-        while not self._stopped.wait(BEAT_S):
-            try:
-                with self._ledger.begin() as session:
-                    session.execute(update(Process).where(Process.id == self.id).values(seen_at=now_utc()))
-            except SQLAlchemyError:  # the ledger does not answer for a moment; DEAD_AFTER allows for three failed beats
-                continue
+    def _beat(self) -> None:
+        failing = [failure.as_json() for failure in failing_work()]
+        with self._ledger.begin() as session:
+            session.execute(update(Process).where(Process.id == self.id).values(seen_at=now_utc()))
+            if failing != self._failing and (row := session.get(Process, self.id)) is not None:
+                row.info = {**row.info, "failing": failing}
+        self._failing = failing
 
 
 @contextmanager

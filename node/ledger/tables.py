@@ -534,6 +534,7 @@ class StateCount(Base):
 
     __tablename__ = "state_counts"
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
-    kind: Mapped[str] = mapped_column(String(16))  # cases | jobs | deliveries
-    state: Mapped[str] = mapped_column(String(16))
-    n: Mapped[int]
+    # cases | jobs | deliveries | destinations (state: state and PACS of a delivery) | instances | reports
+    kind: Mapped[str] = mapped_column(String(16))
+    state: Mapped[str]
+    n: Mapped[int] = mapped_column(BigInteger)

@@ -11,7 +11,6 @@ import hashlib
 import os
 import socket
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ import structlog
 
 from config.errors import SettingsError
 from config.settings import Settings
+from node.background.repeated_work import RepeatedWork
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -131,29 +131,24 @@ def embedded_broker(settings: Settings, timeout_s: float = 10.0) -> Iterator[str
 @contextmanager
 def _supervised(server: ValkeyServer, timeout_s: float) -> Iterator[None]:
     """Restart the server when it dies or does not answer; it is empty then, and the outbox fills it."""
-    stop = threading.Event()
+    n_failed = 0
 
-    def supervise() -> None:
+    def check() -> None:
+        nonlocal n_failed
+        n_failed = 0 if server.is_running() else n_failed + 1
+        if n_failed < MAX_FAILED_CHECKS or supervision.is_stopping:
+            return
+        log.warning("broker_restarted")
+        server.terminate()
+        server.start(timeout=timeout_s)  # an error, such as a full disk: the next check tries again
         n_failed = 0
-        while not stop.wait(CHECK_EVERY_S):
-            n_failed = 0 if server.is_running() else n_failed + 1
-            if n_failed < MAX_FAILED_CHECKS or stop.is_set():
-                continue
-            log.warning("broker_restarted")
-            server.terminate()
-            try:
-                server.start(timeout=timeout_s)
-                n_failed = 0
-            except Exception as error:  # for example a full disk: the next check tries again
-                log.error("broker_not_restarted", error=str(error))
 
-    thread = threading.Thread(target=supervise, name="broker", daemon=True)
-    thread.start()
+    supervision = RepeatedWork("broker", check, lambda: CHECK_EVERY_S)
+    supervision.start()
     try:
         yield
     finally:
-        stop.set()
-        thread.join()
+        supervision.stop()
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """The node as running processes: its service and periodic tasks, the parts of one machine, logs, health.
 
 service             `running_node`: the DICOM side and the periodic tasks of one node process
-periodic_tasks      one kind of work repeated in a thread; the tasks of a node
+periodic_tasks      the work that a node repeats
 watchdog            recovers what dead processes, a full disk or a clock jump left behind
 local_installation  broker, node, workers and pages on one machine (`cptdn up`)
 supervisor          child processes that are restarted when they end

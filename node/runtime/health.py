@@ -10,14 +10,14 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from config.addresses import is_loopback
 from config.messages.message import message, text_of
 from config.settings import Hl7OutSettings, PacsSettings, Settings
 from config.system_error import reason_of
-from config.who_and_when import local_day
+from config.who_and_when import local_day, local_time
 from node.runtime.dicomweb_health import check_intake, check_source
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def check_parts(settings: Settings) -> Iterator[Finding]:
         _broker,
         _deliveries,
         _node,
+        _background,
         check_model,
         _workers,
         _audit,
@@ -112,7 +113,7 @@ def ready_processes(ledger: Ledger, kind: str, host: str | None = None) -> list[
     """
     from node.ledger.processes import live_processes
 
-    with ledger.begin() as session:
+    with ledger.read() as session:
         return [
             {"kind": process.kind, "host": process.host, "pid": process.pid, **process.info}
             for process in live_processes(session, kind)
@@ -230,7 +231,7 @@ def _deliveries(settings: Settings) -> Finding:
     part = message("part.deliveries")
 
     try:
-        with open_ledger(settings.ledger.url or "").begin() as session:
+        with open_ledger(settings.ledger.url or "").read() as session:
             backlog = delivery_backlog(session, settings.storage.retention_days)
     except (LedgerError, OSError) as error:
         return Finding(part, "failure", message("health.unknown", why=text_of(error)))
@@ -263,6 +264,30 @@ def _node(settings: Settings) -> Finding:
     if elsewhere and not settings.node.allowed_addresses and settings.node.tls is None:
         return Finding(part, "warning", message("health.node_open", where=where), message("health.ae_not_secret"))
     return Finding(part, "ok", message("health.node_listens", where=where))
+
+
+def _background(settings: Settings) -> Finding:
+    from config.errors import LedgerError
+    from node.ledger.database import open_ledger
+    from node.ledger.processes import live_processes
+
+    part = message("part.background")
+    try:
+        with open_ledger(settings.ledger.url or "").read() as session:
+            processes = live_processes(session)
+    except (LedgerError, OSError) as error:
+        return Finding(part, "failure", message("health.unknown", why=text_of(error)))
+    failing = [
+        message(
+            "health.work_fails", work=work["name"], process=process.kind, host=process.host, error=work["error"],
+            since=local_time(datetime.fromisoformat(work["since"])),
+        )
+        for process in processes
+        for work in process.info.get("failing", ())
+    ]  # fmt: skip
+    if not failing:
+        return Finding(part, "ok", message("health.nothing_fails", n=len(processes)))
+    return Finding(part, "failure", message("health.several", parts=failing), message("health.see_log"))
 
 
 def check_model(settings: Settings) -> Finding:
@@ -303,7 +328,7 @@ def _workers(settings: Settings) -> Finding:
 
     part = message("part.workers")
     try:
-        with open_ledger(settings.ledger.url or "").begin() as session:
+        with open_ledger(settings.ledger.url or "").read() as session:
             workers = live_processes(session, "worker")
     except (LedgerError, OSError) as error:
         return Finding(part, "failure", message("health.unknown", why=text_of(error)))

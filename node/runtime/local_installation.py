@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from config.errors import CptdnError
 from config.settings import CONFIG_VARIABLE, Settings
+from node.background.repeated_work import RepeatedWork
 from node.ledger.database import Ledger
 from node.ledger.processes import live_processes
 from node.messaging.broker import embedded_broker
@@ -93,16 +94,13 @@ def running_parts(
         environment = {CONFIG_VARIABLE: str(settings.source), **environment}
     with embedded_broker(settings):
         supervisor = Supervisor(parts, environment, say, log, waiting)
-        stop = threading.Event()
-        checking = threading.Thread(target=_check_children, args=(supervisor, stop), name="supervisor", daemon=True)
+        checking = RepeatedWork("supervisor", supervisor.check, lambda: CHECK_EVERY_S)
         try:
             supervisor.start()
             checking.start()
             yield supervisor
         finally:
-            stop.set()
-            if checking.is_alive():
-                checking.join()
+            checking.stop()
             supervisor.stop()
 
 
@@ -131,7 +129,7 @@ def wait_until_ready(
     while True:
         pids = {name: pid for name, pid in supervisor.pids().items() if name in names}
         try:
-            with ledger.begin() as session:
+            with ledger.read() as session:
                 ready = {process.pid for process in live_processes(session) if process.ready}
         except OperationalError:  # locked or away for a moment: the children wait for the same ledger
             ready = set()
@@ -150,8 +148,3 @@ def wait_for_signal() -> None:
         signal.signal(number, lambda *_: stopped.set())
     while not stopped.wait(3600):
         continue
-
-
-def _check_children(supervisor: Supervisor, stop: threading.Event) -> None:
-    while not stop.wait(CHECK_EVERY_S):
-        supervisor.check()

@@ -41,7 +41,7 @@ def overview(settings: Settings, ledger: Ledger) -> dict[str, Any]:
         and sources: the ways by which objects come. A broker that does not answer is `queues["error"]`, so that the
         rest is still shown.
     """
-    with ledger.begin() as session:
+    with ledger.read() as session:
         document: dict[str, Any] = {
             "node": {
                 "ae_title": settings.node.ae_title,

@@ -12,6 +12,7 @@ from config.settings import Settings
 from node.audit.forwarding import forwarding
 from node.audit.metrics_server import serving_metrics
 from node.audit.recorder import Audit, audited, open_audit
+from node.background.repeated_work import RepeatedWork
 from node.clinical.sources import ClinicalSources
 from node.dicom.scp.ae import RunningNode, start_node
 from node.dicom.scp.intake import Intake
@@ -21,7 +22,6 @@ from node.ledger.commitments import record_commitment
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.processes import heartbeat
 from node.runtime.periodic_tasks import (
-    PeriodicTask,
     assessment_task,
     notification_tasks,
     relay_task,
@@ -105,7 +105,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
     ledger.close()
 
 
-def _assess_touched(ledger: Ledger, assessment: PeriodicTask, studies: Collection[str]) -> None:
+def _assess_touched(ledger: Ledger, assessment: RepeatedWork, studies: Collection[str]) -> None:
     """Assess the studies that an association touched, and all cases of their patients, when it has ended."""
     with ledger.begin() as session:
         schedule_touched(session, studies)

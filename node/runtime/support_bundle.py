@@ -185,7 +185,7 @@ def _without_secrets(value: Any, key: str = "") -> Any:
 
 
 def _states(ledger: Ledger, pseudonyms: Pseudonyms) -> dict[str, Any]:
-    with ledger.begin() as session:
+    with ledger.read() as session:
         return {
             "cases": [
                 {

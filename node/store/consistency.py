@@ -85,7 +85,7 @@ def check_consistency(
     progress : callable
         Called with (files checked, files that the ledger names).
     """
-    with ledger.begin() as session:
+    with ledger.read() as session:
         # One list at one time; the files are read without a transaction, which would stop reception for hours.
         rows = list(_rows(session))
         studies = set(session.scalars(select(Case.study_instance_uid))) | {row.study for row in rows}
@@ -152,7 +152,7 @@ def digest_of(path: Path, whole: bool = False) -> str:
 
 def _still_named(ledger: Ledger, row: _Row) -> bool:
     """Return whether the ledger still names the file: retention may have deleted row and file since the first query."""
-    with ledger.begin() as session:
+    with ledger.read() as session:
         current = session.get(row.table, row.key)
         return current is not None and current.path == row.path
 
@@ -165,7 +165,7 @@ def _orphans(ledger: Ledger, store: StudyStore, named: set[str]) -> Iterator[Fin
             # A file is durable before its row is written: a young file without a row is normal.
             if relative in named or _age_s(path) < MIN_AGE_S:
                 continue
-            with ledger.begin() as session:
+            with ledger.read() as session:
                 # Asked again: the row may be newer than the list of all rows.
                 if session.scalar(select(column).where(column == relative).limit(1)) is not None:
                     continue

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import ColumnElement, Select, delete, exists, func, select
+from sqlalchemy import ColumnElement, Select, delete, exists, func, select, true
 from sqlalchemy.orm import Session
 
 from config.messages.message import message
@@ -94,7 +94,7 @@ def retire_due(ledger: Ledger, store: StudyStore, days: int, at_once: int | None
         Most studies of this call; None: all.
     """
     before = now_utc() - timedelta(days=days)
-    with ledger.begin() as session:
+    with ledger.read() as session:
         studies = retirable(session, before, at_once)
     return [study for study in studies if _retire(ledger, store, study, before)]
 
@@ -131,12 +131,19 @@ def kept_by_deliveries(session: Session, before: datetime) -> list[Retirable]:
 
 
 def _old_studies(before: datetime, delivered: bool) -> Select[Any]:
+    # The few studies that wait for a delivery are found by it, without a look at all instances.
+    waiting = (
+        select(Report.study_instance_uid)
+        .join(Delivery, Delivery.report_id == Report.id)
+        .where(Delivery.state.in_(UNFINISHED))
+    )
     newest = (
         select(
             Instance.study_instance_uid, func.max(Instance.received_at).label("received_at"),
             func.count().label("n_instances"), func.sum(Instance.size_bytes).label("size_bytes"),
             func.max(Instance.patient_id).label("patient_id"),
         )
+        .where(true() if delivered else Instance.study_instance_uid.in_(waiting))
         .group_by(Instance.study_instance_uid)
         .having(func.max(Instance.received_at) < before)
         .subquery()

@@ -71,7 +71,7 @@ def _patient_of(ledger: Ledger, study_instance_uid: str) -> str:
     if not study_instance_uid:
         return ""
     try:
-        with ledger.begin() as session:
+        with ledger.read() as session:
             case = session.get(Case, study_instance_uid)
             return case.patient_id if case is not None else ""
     except SQLAlchemyError:

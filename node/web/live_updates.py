@@ -89,5 +89,5 @@ class LiveUpdates:
             await asyncio.sleep(POLL_EVERY_S)
 
     def _last_change(self) -> tuple[int, str]:
-        with self._context.ledger.begin() as session:
+        with self._context.ledger.read() as session:
             return last_change(session)

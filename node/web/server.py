@@ -85,7 +85,7 @@ def run_web(settings: Settings) -> None:
         When the ledger cannot be opened.
     """
     ledger = open_ledger(settings.ledger.url or "")
-    with ledger.begin() as session:
+    with ledger.read() as session:
         users = has_users(session)
     check_exposure(settings, users)
     # Before uvicorn, which would end the process with a traceback for a port that is in use.

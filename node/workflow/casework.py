@@ -77,7 +77,7 @@ def assess_due(ledger: Ledger, settings: Settings) -> int:
     SQLAlchemyError
         When the ledger does not answer. An error of one case is recorded in that case instead.
     """
-    with ledger.begin() as session:
+    with ledger.read() as session:
         due = due_cases(session)
     # A transaction for each: a case that is locked by another node, or fails, keeps no other from being assessed.
     for study_instance_uid in due:

@@ -50,7 +50,7 @@ def withdraw_due(ledger: Ledger, settings: Settings) -> int:
     SQLAlchemyError
         When the ledger does not answer.
     """
-    with ledger.begin() as session:
+    with ledger.read() as session:
         outdated = outdated_cases(session)
     n_queued = 0
     for study_instance_uid in outdated:

@@ -80,15 +80,17 @@ def test_old_durations_are_left_out(ledger: Ledger, settings: Settings) -> None:
         job.state, job.seconds = "done", {"features": 1.0}
         job_id = job.id
     with ledger.begin() as session:
-        session.get_one(Job, job_id).updated_at = now_utc() - timedelta(days=2)
+        session.get_one(Job, job_id).created_at = now_utc() - timedelta(days=2)
     assert ("cptdn_step_seconds_sum", (("step", "features"),)) not in values(ledger, settings)
 
 
 def test_an_unreachable_ledger_is_a_metric_and_not_ready(tmp_path: Path) -> None:
+
     from sqlalchemy import create_engine
 
     settings = Settings(storage=StorageSettings(root=tmp_path, min_free_gb=0))
-    away = Ledger(create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none"))
+    engine = create_engine("postgresql+psycopg://nobody@127.0.0.1:1/none")
+    away = Ledger(engine, engine)
     assert values(away, settings)["cptdn_ledger_up", ()] == 0
     answer = ready(away, settings)
     assert answer.status == 503

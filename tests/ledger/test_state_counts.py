@@ -49,7 +49,8 @@ def test_compacted_changes_give_the_same_counts(ledger: Ledger) -> None:
     for _ in range(2):
         with ledger.begin() as session:
             compact(session)
-            assert session.scalar(select(func.count()).select_from(StateCount)) == 4  # cases: receiving and reported
+            of_states = select(func.count()).where(StateCount.kind.in_(("cases", "jobs", "deliveries")))
+            assert session.scalar(of_states) == 4  # cases: receiving and reported
         assert by_triggers(ledger) == before == by_rows(ledger)
 
 

@@ -50,7 +50,7 @@ def test_every_part_has_one_finding_and_each_trouble_an_advice(settings: Setting
     findings = by_part(settings)
     assert set(findings) == {
         "configuration", "ledger", "storage", "broker", "deliveries", "node", "model bundle", "workers", "audit",
-        "fonts", "PACS main",
+        "background work", "fonts", "PACS main",
     }  # fmt: skip
     assert findings["ledger"].verdict == findings["storage"].verdict == "ok"
     assert findings["broker"].verdict == findings["node"].verdict == findings["workers"].verdict == "warning"

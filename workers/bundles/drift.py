@@ -161,7 +161,7 @@ def drift_of(ledger: Ledger, bundle: str) -> dict[str, Any]:
     """
     manifest = read_manifest(bundle)
     training = manifest.content.get("training_distributions") or {}
-    with ledger.begin() as session:
+    with ledger.read() as session:
         rows = session.execute(
             select(Report.result, Job.result)
             .join(Case, Case.current_report_id == Report.id)

@@ -302,7 +302,7 @@ def activate(
     disagreement = disagreement_with_trials(verified.manifest, trial_evidence(settings.model.trial_evidence))
     reason = activation_reason(verified.manifest, disagreement, because)
     if has_ledger(settings):
-        with ledger_of(ctx).begin() as session:
+        with ledger_of(ctx).read() as session:
             reason = reason_to_use_again(session, verified.manifest.name, verified.digest, because) or reason
     changes = reported_changes(settings, verified, studies)
     named = bundle if bundle == verified.folder.name else str(verified.folder.resolve())

@@ -170,7 +170,7 @@ def _main_job(
     say(f"C-STORE: {len(outcomes)} objects sent and stored")
     printed_lines = 0
     while True:
-        with ledger.begin() as session:
+        with ledger.read() as session:
             printed_lines = _print_history(session, study.study_instance_uid, printed_lines, say)
             report = current_report(session, study.study_instance_uid)
             delivery = deliveries_of(session, report.id)[0] if report is not None else None
@@ -184,7 +184,7 @@ def _main_job(
             )
         time.sleep(LOOK_EVERY_S)
     total = time.monotonic() - begun
-    with ledger.begin() as session:
+    with ledger.read() as session:
         seconds = get_job(session, report.job_id).seconds
     if delivery.state == "dead":
         raise DemoFailedError(f"the report could not be delivered: {delivery.error_text}")
@@ -211,7 +211,7 @@ def _collect(out: Path, ledger: Ledger, pacs: SmallPacs, report: Report) -> dict
 
     from node.ledger.reports import objects_of
 
-    with ledger.begin() as session:
+    with ledger.read() as session:
         objects = objects_of(session, report.id)
     files: dict[str, Path] = {}
     n_of_kind: Counter[str] = Counter()

@@ -61,7 +61,7 @@ def report(
 
         require_empty(propose)
     manifest = read_manifest(bundle or settings_of(ctx).model.bundle)
-    with ledger_of(ctx).begin() as session:
+    with ledger_of(ctx).read() as session:
         reported = reported_patients(session, manifest.digest)
     flow, evaluated = _flow(reported)
     patients = _cohort(evaluated, nomogram_of_bundle(manifest)) if evaluated else None

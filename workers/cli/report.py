@@ -69,7 +69,7 @@ def _status_in_ledger(ctx: typer.Context, report_identity: str) -> ReportStatus 
     if url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///").partition("?")[0]).exists():
         return None
     try:
-        with ledger_of(ctx, migrate=False).begin() as session:
+        with ledger_of(ctx, migrate=False).read() as session:
             status = status_by_identity(session, report_identity)
     except (LedgerError, SQLAlchemyError):  # of another version, or away: the file says what it says
         return None

@@ -95,7 +95,7 @@ def changed_recommendations(
     Changes
         Counts and differences.
     """
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         reports = [report for report in newest_reports(session) if report.result.get("scores")]
         chosen = [(report, session.get(Job, report.job_id)) for report in reports[:newest]]
     changes = Changes(n_reported=len(reports))

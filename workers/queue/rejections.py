@@ -52,7 +52,7 @@ def rejection_notes(context: WorkerContext, job: Job, report: TreatmentReport, e
     for pacs in context.settings.pacs:
         if not pacs.rejection_notes or title is None:
             continue
-        with context.ledger.begin() as session:
+        with context.ledger.read() as session:
             rows = list(_outdated_at(session, context, job.study_instance_uid, pacs))
         rejected = [named for row in rows if (named := _reference(context, row)) is not None]
         if not rejected:

@@ -206,7 +206,7 @@ def _fhir_bundle_of(context: WorkerContext, report: Report | None) -> dict[str, 
     """Return the stored resources of a report; None where it has none, or their file is gone."""
     if report is None:
         return None
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         paths = [row.path for row in objects_of(session, report.id) if row.kind == FHIR]
     try:
         found: list[dict[str, Any]] = [json.loads(context.store.path(path).read_bytes()) for path in paths]
@@ -272,7 +272,7 @@ def stored_files(context: WorkerContext, request: ComputeRequest) -> Files:
     """
     uids = [uid for series in request.series.values() for uid, _ in series["instances"]]
     uids += [chosen["sop_instance_uid"] for chosen in (*request.contours.values(), *request.registrations.values())]
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         paths = paths_of(session, uids)
     if missing := set(uids) - set(paths):
         raise InputError(message("missing_instances.gone", n=len(missing), total=len(set(uids)), first=min(missing)))

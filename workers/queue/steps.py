@@ -196,7 +196,7 @@ def write_report(context: WorkerContext, job: Job) -> StepOutcome:
     settings, bundle = context.settings, context.bundle(job.bundle)
     draft = load((job.result or {})["report"])
     computation = computation_digest(job.request_digest, bundle.digest, settings.report)
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         predecessor = current_report(session, job.study_instance_uid)
         replaced = replaced_documents(session, predecessor) if predecessor is not None else ()
     # The same inputs, bundle and report settings give the same bytes; sending them again would only make a revision.
@@ -301,7 +301,7 @@ def fallback_sr(
     """
     if kind != "sr" or refused_class == SR_SOP_CLASS_UIDS[FALLBACK_SR_CLASS]:
         return None
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         row = session.get_one(Report, report_id)
         job = session.get_one(Job, row.job_id)
         # Those that are sent: built again, for example by a later version, they would be others with other UIDs.
@@ -341,7 +341,7 @@ def _measures(folder: Path, study: PreparedStudy) -> dict[str, float]:
 
 def _require_permission(bundle: Bundle, context: WorkerContext) -> None:
     settings = context.settings
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         recalled = recall_of(session, bundle.digest)
     if recalled is not None:
         raise IneligibleStudyError(CODE, recall_text(recalled))

@@ -33,7 +33,7 @@ def header_of_study(context: WorkerContext, report: TreatmentReport) -> Dataset:
         Patient, study and request as the objects of a report copy them.
     """
     study = report.study_instance_uid
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         # Of earlier reports only: the same bytes, and no evidence of itself, when a form of it is built later.
         earlier = [each for each in reports_of(session, study) if each.revision < report.revision]
         ours = [row for each in earlier for row in objects_of(session, each.id)]

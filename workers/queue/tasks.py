@@ -68,7 +68,7 @@ def register(app: Celery, context: WorkerContext, queues: Collection[str]) -> No
     @app.task(name=DELIVER_REPORT)
     def delivery(delivery_id: int) -> None:
         """Send the objects of one report to one PACS by C-STORE, with storage commitment."""
-        with context.ledger.begin() as session:
+        with context.ledger.read() as session:
             job_id = job_of(session, delivery_id)
         with context.tracer.span("delivery", job_id, delivery=delivery_id):
             deliver(
@@ -170,7 +170,7 @@ def run_step(app: Celery, context: WorkerContext, job_id: str, step: str, comput
 
 def _record_arrival(context: WorkerContext, job: Job) -> None:
     """Record the first spans of a job's trace: receiving the study, and waiting for a worker."""
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         case = get_case(session, job.study_instance_uid)
         first_instance_at, last_instance_at = case.received_at, case.last_instance_at
     context.tracer.record("receive", job.id, first_instance_at, last_instance_at, study=job.study_instance_uid)
@@ -214,7 +214,7 @@ def _refusal_result(context: WorkerContext, job_id: str, error: IneligibleStudyE
         return None
     from workers.queue.steps import refusal_result
 
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         job = session.get_one(Job, job_id)
     return refusal_result(context, job, error) if job.send else None
 

@@ -57,7 +57,7 @@ def write_withdrawal(context: WorkerContext, job: Job) -> Callable[[Session, Job
         earlier report of the study; it records nothing where the withdrawal is not wanted any more.
     """
     order = order_of(job)
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         earlier = session.get_one(Report, order.report_id)
         newest = current_report(session, job.study_instance_uid)
         replaced = replaced_documents(session, earlier)

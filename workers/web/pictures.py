@@ -159,7 +159,7 @@ def draw_page(store: StudyStore, study: str, secondary_capture: str) -> str:
 
 def _series_files(context: WorkerContext, study: str, series: str) -> tuple[_Files, str]:
     """Return what is read for a series or volume, and the digest of its bytes; `series` is `SeriesSummary.key`."""
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         rows = instances_of_study(session, study)
         uids = {part.partition(OF_SERIES)[0] for part in series.split(JOINED)}
         rows = [row for row in rows if row.series_instance_uid in uids]
@@ -189,7 +189,7 @@ def _series_files(context: WorkerContext, study: str, series: str) -> tuple[_Fil
 
 def _chosen_contour(context: WorkerContext, study: str, series: str) -> dict[str, Any] | None:
     """Return the contour of the latest computation where that used this series, else that of the case."""
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         job, case = latest_job(session, study), get_case(session, study)
         request = job.request if job is not None else {}
         roles = [r for r, used in request.get("series", {}).items() if _key_of(used) == series]
@@ -253,7 +253,7 @@ def _series_facts(
 
 def _first_shown(context: WorkerContext, study: str, series: MrSeries, otherwise: int) -> int:
     """Return the representative slice, where the current report names one of this series."""
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         report = current_report(session, study)
     for used in report.result["series"] if report is not None else ():
         if used["series_instance_uid"] in series.series_uids:

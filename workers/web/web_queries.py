@@ -279,7 +279,7 @@ def report_page(context: WorkerContext, values: Values) -> dict[str, str]:
     """
     from workers.web.pictures import draw_page
 
-    with context.ledger.begin() as session:
+    with context.ledger.read() as session:
         report = session.get(Report, int(values["report_id"]))
         objects = [] if report is None else objects_of(session, report.id)
     # The secondary capture is the page as pixels; a PDF would need a renderer.

@@ -54,7 +54,7 @@ def case_page(request: PageRequest) -> Response:
     HTTPException
         404 when the study is unknown.
     """
-    with request.context.ledger.begin() as session:
+    with request.context.ledger.read() as session:
         case = case_of(request, session)
         reports = reports_of(session, case.study_instance_uid)
         deliveries = [(report, delivery) for report in reports for delivery in deliveries_of(session, report.id)]
@@ -160,7 +160,7 @@ def series_page(request: PageRequest) -> Response:
     HTTPException
         404 when the study or the series is unknown.
     """
-    with request.context.ledger.begin() as session:
+    with request.context.ledger.read() as session:
         case = case_of(request, session)
     series = next((s for s in case.assessment.get("series", ()) if key_of(s) == request.path["series"]), None)
     if series is None:
@@ -224,7 +224,7 @@ def report_page(request: PageRequest) -> Response:
     NoAnswerError
         When no worker answers.
     """
-    with request.context.ledger.begin() as session:
+    with request.context.ledger.read() as session:
         report = _report_of(request, session)
     picture = request.context.answers.ask("page", {"report_id": report.id}, PICTURE_TIMEOUT_S)
     request.audit("report_seen", study=report.study_instance_uid)
@@ -239,7 +239,7 @@ def case_nomogram(request: PageRequest) -> Response:
     HTTPException
         404 when the version has no single set of numbers to draw: it was refused, or its EBV DNA is unknown.
     """
-    with request.context.ledger.begin() as session:
+    with request.context.ledger.read() as session:
         result = _report_of(request, session).result
     # Two scenarios (EBV DNA unknown) have two sets of points, and one drawing shows one.
     if not result["scores"] or len(result["scenarios"]) != 1 or result["age_years"] is None:

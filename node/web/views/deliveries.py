@@ -16,7 +16,7 @@ MAX_ROWS = 100
 
 def deliveries(request: PageRequest) -> Response:
     """Render the page of deliveries, at most `MAX_ROWS` of each kind."""
-    with request.context.ledger.begin() as session:
+    with request.context.ledger.read() as session:
         dead = list_deliveries(session, ("dead",), MAX_ROWS)
         newest = list_deliveries(session, (), MAX_ROWS)
         failed = list_jobs(session, ("failed",), MAX_ROWS)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from node.ledger.instances import count_instances
+from node.ledger.instances import count_quarantined
 from node.runtime.health import Finding, check_parts
 from node.runtime.overview import overview
 from node.web.page_request import PageRequest
@@ -25,7 +25,7 @@ def check(request: PageRequest) -> Response:
 
 def _render(request: PageRequest, findings: Sequence[Finding] | None) -> Response:
     context = request.context
-    with context.ledger.begin() as session:
-        n_instances = count_instances(session)
+    with context.ledger.read() as session:
+        n_quarantined = count_quarantined(session)
     document = overview(context.settings, context.ledger)
-    return render_page(request, "health.html", found=document, stored=n_instances, findings=findings)
+    return render_page(request, "health.html", found=document, quarantined=n_quarantined, findings=findings)

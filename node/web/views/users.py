@@ -125,7 +125,7 @@ def change_password(request: PageRequest) -> Response:
     old, new = request.form.get("old_password"), request.form.get("new_password")
     if not request.logged_in or not isinstance(old, str) or not isinstance(new, str):
         raise InputError(request.translations("nothing_entered"))
-    with request.context.ledger.begin() as session:
+    with request.context.ledger.read() as session:
         password_hash = accounts.get_user(session, request.user).password_hash
     if not password_fits(old[:MAX_PASSWORD_FIELD], password_hash):
         request.audit("users_changed", success=False)
@@ -139,7 +139,7 @@ def change_password(request: PageRequest) -> Response:
 
 def users(request: PageRequest) -> Response:
     """Render the list of users."""
-    with request.context.ledger.begin() as session:
+    with request.context.ledger.read() as session:
         every_user = accounts.list_users(session)
     return render_page(request, "users.html", users=every_user, roles=accounts.ROLES)
 

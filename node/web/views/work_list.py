@@ -24,7 +24,7 @@ def work_list(request: PageRequest) -> Response:
     states = [state for state in request.http.query_params.getlist("state") if state in STATES]
     # 64 characters: the longest UID.
     text, page_number = request.query_value("q")[:64], request.query_value("page", "1")
-    with request.context.ledger.begin() as session:
+    with request.context.ledger.read() as session:
         page = find_cases(
             session, states, text, int(page_number) if page_number.isdigit() and len(page_number) < 7 else 1
         )

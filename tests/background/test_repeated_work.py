@@ -10,8 +10,8 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from node.runtime import periodic_tasks
-from node.runtime.periodic_tasks import PeriodicTask
+from node.background import repeated_work
+from node.background.repeated_work import RepeatedWork
 
 NEVER_S = 3600.0
 
@@ -35,8 +35,8 @@ class Work:
 
 
 @contextmanager
-def running(work: Work, wait_s: float = NEVER_S) -> Iterator[PeriodicTask]:
-    task = PeriodicTask("a task", work, lambda: wait_s)
+def running(work: Work, wait_s: float = NEVER_S) -> Iterator[RepeatedWork]:
+    task = RepeatedWork("a task", work, lambda: wait_s)
     task.start()
     try:
         yield task
@@ -56,7 +56,7 @@ def test_the_work_is_done_at_the_start_and_at_each_notification() -> None:
 
 def test_a_notification_before_the_start_is_not_lost_and_not_needed() -> None:
     work = Work()
-    task = PeriodicTask("a task", work, lambda: NEVER_S)
+    task = RepeatedWork("a task", work, lambda: NEVER_S)
     task.notify()
     task.start()
     work.wait(2)  # once at the start, once for the notification
@@ -71,7 +71,7 @@ def test_without_notification_the_work_is_done_after_the_wait() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("one case"), OperationalError("BEGIN", None, Exception("locked"))])
 def test_an_error_ends_neither_the_thread_nor_the_work(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(periodic_tasks, "LONGEST_WAIT_S", 0.01)
+    monkeypatch.setattr(repeated_work, "RETRY_FIRST_S", 0.01)
     work = Work(error)
     with running(work):
         work.wait(2)  # it is repeated after the error although nothing notified it
@@ -85,7 +85,7 @@ def test_stopping_waits_for_the_work_in_progress_and_does_no_more() -> None:
         assert may_end.wait(10)
         ended.set()
 
-    task = PeriodicTask("a task", slow, lambda: 0.0)
+    task = RepeatedWork("a task", slow, lambda: 0.0)
     task.start()
     assert began.wait(10)
     threading.Timer(0.05, may_end.set).start()
@@ -94,4 +94,4 @@ def test_stopping_waits_for_the_work_in_progress_and_does_no_more() -> None:
 
 
 def test_a_task_that_was_never_started_can_be_stopped() -> None:
-    PeriodicTask("a task", Work(), lambda: NEVER_S).stop()
+    RepeatedWork("a task", Work(), lambda: NEVER_S).stop()
