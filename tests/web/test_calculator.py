@@ -121,7 +121,7 @@ def test_unknown_ebv_dna_shows_both_categories(site: Site) -> None:
 def test_what_is_outside_the_training_cohort_is_marked(site: Site) -> None:
     query = urlencode({"age": "80", "ebv_dna": ">4000", "prognostic_score": "0", "predictive_score": "-0.4"})
     assert (
-        "age years 80.0 is outside the training cohort (14.0 to 72.0)"
+        "age in years 80.0 is outside the training cohort (14.0 to 72.0)"
         in site.browser().get(f"/calculator?{query}").text
     )
 
