@@ -171,6 +171,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "report_alt": ("The page of report revision {n}", "第 {n} 版报告页面"),
     "open_large": ("Open in full size", "查看原图"),
     "series": ("Series", "序列"),
+    "series_picture": ("A slice of {role}, {description}", "{role} 的一层, {description}"),
     "series_alt": ("Slice {n} of {role}, {description}", "{role} 第 {n} 层, {description}"),
     "role_other": ("other", "其他"),
     "role_ambiguous": ("ambiguous", "不明确"),
