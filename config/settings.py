@@ -48,6 +48,7 @@ from config.sections import (
     WebSettings,
     WebTlsSettings,
 )
+from config.worklist_sections import NotifiedAeSettings, WorkItemSettings, WorklistSettings
 
 __all__ = [
     "BUNDLES",
@@ -71,6 +72,7 @@ __all__ = [
     "MetricsSettings",
     "ModelSettings",
     "NodeSettings",
+    "NotifiedAeSettings",
     "NotifiedEvent",
     "NotifySettings",
     "ObjectKind",
@@ -84,6 +86,8 @@ __all__ = [
     "TracingSettings",
     "WebSettings",
     "WebTlsSettings",
+    "WorkItemSettings",
+    "WorklistSettings",
     "load_settings",
 ]
 
@@ -115,6 +119,9 @@ class Settings(BaseSettings):
     hl7: Hl7Settings = Hl7Settings()
     hl7_out: tuple[Hl7OutSettings, ...] = ()
     fhir: FhirSettings = FhirSettings()
+    work_items: WorkItemSettings = WorkItemSettings()
+    worklist: tuple[WorklistSettings, ...] = ()
+    notified_ae: tuple[NotifiedAeSettings, ...] = ()
     model: ModelSettings = ModelSettings()
     decision: DecisionSettings = DecisionSettings()
     report: ReportSettings = ReportSettings()
@@ -144,6 +151,22 @@ class Settings(BaseSettings):
                 f'each [[hl7_out]] needs a name of its own, also beside [[pacs]] and "fhir", found {names}'
             )
         return hl7_out
+
+    @field_validator("worklist")
+    @classmethod
+    def _worklists_differ(cls, worklist: tuple[WorklistSettings, ...]) -> tuple[WorklistSettings, ...]:
+        names = [each.name for each in worklist]
+        if len(set(names)) != len(names):
+            raise ValueError(f"each [[worklist]] needs a name of its own, found {names}")
+        return worklist
+
+    @field_validator("notified_ae")
+    @classmethod
+    def _titles_differ(cls, notified_ae: tuple[NotifiedAeSettings, ...]) -> tuple[NotifiedAeSettings, ...]:
+        titles = [each.ae_title for each in notified_ae]
+        if len(set(titles)) != len(titles):
+            raise ValueError(f"each [[notified_ae]] needs an ae_title of its own, found {titles}")
+        return notified_ae
 
     @model_validator(mode="after")
     def _paths_are_absolute(self) -> Settings:

@@ -27,6 +27,7 @@ from config.messages import (
     system_texts,
     timeline_texts,
     withdrawal_texts,
+    work_item_texts,
 )
 from config.messages.finding_reasons import FINDINGS
 from config.messages.reasons import REASONS
@@ -53,6 +54,7 @@ _ROOMS = (
     system_texts,
     timeline_texts,
     withdrawal_texts,
+    work_item_texts,
 )
 
 CATALOGUE: Mapping[str, tuple[str, str]] = MappingProxyType(

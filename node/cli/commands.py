@@ -21,4 +21,5 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("node.cli.up:up", "Run everything on this machine until Ctrl-C."),
     "users": ("node.cli.users:app", "Web log-ins: add, list, remove."),
     "web": ("node.cli.web:web", "Serve the pages alone."),
+    "worklist": ("node.cli.worklist:app", "Work items (UPS): list, show, cancel."),
 }

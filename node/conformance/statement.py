@@ -21,6 +21,7 @@ from node.conformance.presentation_contexts import (
 )
 from node.conformance.report_annex import report_annex
 from node.conformance.sent_objects import sent_classes
+from node.conformance.work_items import accepted_work_item_contexts, work_item_section, work_item_services
 from node.dicom.network.connection import MAX_PDU_BYTES
 from node.dicom.network.contexts import STORAGE_CLASSES, STORAGE_COMMITMENT_PUSH, VERIFICATION
 from node.dicom.network.server import HANDSHAKE_TIMEOUT_S
@@ -86,9 +87,10 @@ def conformance_statement(settings: Settings) -> list[Block]:
         *_overview(settings),
         *_introduction(),
         *_model(settings),
-        *_storage_scp(settings.node),
+        *_storage_scp(settings),
         *received_by_dicomweb(settings),
         *_delivery_scu(settings),
+        *work_item_section(settings),
         *_communication(settings),
         Heading(2, "5 Media interchange"),
         Paragraph("None."),
@@ -111,6 +113,7 @@ def _overview(settings: Settings) -> list[Block]:
     models = {uid for pacs in settings.pacs if uses_query_retrieve(pacs) for uid in query_retrieve_models(pacs)}
     rows += [(f"Query/Retrieve: {uid.name}", "yes", "") for uid in sorted(models)]
     rows += dicomweb_rows(settings)
+    rows += work_item_services(settings)
     return [
         Heading(2, "1 Overview"),
         Paragraph(
@@ -160,7 +163,9 @@ def _model(settings: Settings) -> list[Block]:
     ]
 
 
-def _storage_scp(node: NodeSettings) -> list[Block]:
+def _storage_scp(settings: Settings) -> list[Block]:
+    node = settings.node
+    contexts = (*accepted_contexts(), *accepted_work_item_contexts(settings))
     return [
         Heading(2, "4 Networking"),
         Heading(3, "4.1 Storage application entity"),
@@ -177,7 +182,7 @@ def _storage_scp(node: NodeSettings) -> list[Block]:
         Heading(4, "4.1.2 Association policies"),
         _policies(node.max_pdu_bytes, str(node.max_associations)),
         Heading(4, "4.1.3 Association acceptance"),
-        Table(CONTEXT_COLUMNS, tuple(accepted_contexts()), "Accepted presentation contexts"),
+        Table(CONTEXT_COLUMNS, contexts, "Accepted presentation contexts"),
         Paragraph(
             "Of the transfer syntaxes that a peer proposes in one context, the first of the table is accepted. Level 2 "
             "(full) storage: all attributes are stored as they were sent; nothing is coerced. Data sets with elements "

@@ -17,7 +17,18 @@ from sqlalchemy.orm import Session
 
 from node.ledger.database import now_utc
 from node.ledger.outbox import BULK_YIELDS
-from node.ledger.tables import Association, Case, CaseEvent, Delivery, Fetch, Job, Outbox, Process
+from node.ledger.tables import (
+    Association,
+    Case,
+    CaseEvent,
+    Delivery,
+    DicomNotice,
+    Fetch,
+    Job,
+    Outbox,
+    Process,
+    WorkItem,
+)
 
 JUMP = timedelta(seconds=5)  # less is a correction of the clock, too short to matter for any wait
 SKEW = timedelta(seconds=60)  # how far the clocks of two machines may differ before one counts as wrong
@@ -85,6 +96,9 @@ def reset_leases_and_due_times(session: Session, lease: timedelta) -> None:
         update(Outbox).where(Outbox.place > now + BULK_YIELDS).values(place=now),
         update(Fetch).where(Fetch.not_before > now).values(not_before=now),
         update(Case).where(Case.assess_after > now).values(assess_after=now),
+        update(WorkItem).where(WorkItem.not_before > now).values(not_before=now),
+        update(WorkItem).where(WorkItem.judged_after > now).values(judged_after=now),
+        update(DicomNotice).where(DicomNotice.not_before > now).values(not_before=now),
     ]
     for change in changes:
         session.execute(change.execution_options(synchronize_session=False))

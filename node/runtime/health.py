@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from config.addresses import is_loopback
 from config.messages.message import message, text_of
-from config.settings import Hl7OutSettings, PacsSettings, Settings
+from config.settings import Hl7OutSettings, NotifiedAeSettings, PacsSettings, Settings, WorklistSettings
 from config.system_error import reason_of
 from config.who_and_when import local_day, local_time
 from node.runtime.dicomweb_health import check_intake, check_source
@@ -56,7 +56,7 @@ def check_parts(settings: Settings) -> Iterator[Finding]:
     ----------
     settings : Settings
         The configuration; each `[[pacs]]` is tried by C-ECHO and an association that proposes what would be sent, each
-        `[[hl7_out]]` by a connection.
+        `[[hl7_out]]` by a connection, each `[[worklist]]` by a query, each `[[notified_ae]]` by an association.
 
     Yields
     ------
@@ -92,6 +92,10 @@ def check_parts(settings: Settings) -> Iterator[Finding]:
             yield Finding(f"PACS {pacs.name}, queries", "failure" if problem else "ok", problem or found, advice)
     for receiver in settings.hl7_out:
         yield _hl7_receiver(receiver)
+    for worklist in settings.worklist:
+        yield _worklist(worklist, settings)
+    for notified in settings.notified_ae:
+        yield _notified_ae(notified, settings)
 
 
 def ready_processes(ledger: Ledger, kind: str, host: str | None = None) -> list[dict[str, Any]]:
@@ -415,3 +419,29 @@ def _hl7_receiver(receiver: Hl7OutSettings) -> Finding:
     # HL7 has no message that changes nothing, as C-ECHO does.
     where = {"host": receiver.host, "port": receiver.port, "messages": receiver.messages}
     return Finding(part, "ok", message("health.hl7_tls" if receiver.tls else "health.hl7", **where))
+
+
+def _worklist(worklist: WorklistSettings, settings: Settings) -> Finding:
+    from config.errors import CptdnError
+    from node.dicom.scu.worklist_check import check_worklist
+
+    part, items = f"worklist {worklist.name}", settings.work_items
+    try:
+        n_scheduled = check_worklist(worklist, settings)
+    except CptdnError as error:
+        return Finding(part, "failure", text_of(error), message("health.check_worklist"))
+    return Finding(part, "ok", message("health.worklist", n=n_scheduled, code=items.code, scheme=items.code_scheme))
+
+
+def _notified_ae(receiver: NotifiedAeSettings, settings: Settings) -> Finding:
+    from config.errors import CptdnError
+    from node.dicom.scu.worklist_check import check_notified
+
+    part = f"notified {receiver.ae_title}"
+    try:
+        refused = check_notified(receiver, settings)
+    except CptdnError as error:
+        return Finding(part, "failure", text_of(error), message("health.check_notified"))
+    if refused:
+        return Finding(part, "warning", message("health.not_accepted", names=refused), message("health.enable_class"))
+    return Finding(part, "ok", message("health.notified"))

@@ -21,8 +21,11 @@ from node.messaging.queue import make_celery, room_in_queues, send
 from node.runtime.watchdog import Watchdog
 from node.store.study_store import StudyStore
 from node.workflow.casework import assess_due, seconds_to_next_assessment
+from node.workflow.dicom_notices import announce_available, send_due
 from node.workflow.retrieval import Retrieval, queryable_pacs
 from node.workflow.withdrawal import withdraw_due
+from node.workflow.work_items import judge_due
+from node.workflow.worklists import worklists
 
 LONGEST_WAIT_S = 0.5
 WATCHDOG_EVERY_S = 5.0
@@ -138,3 +141,34 @@ def notification_tasks(ledger: Ledger, settings: Settings, store: StudyStore) ->
     if not notifier.channels:
         return []
     return [RepeatedWork("notifications", notifier.check, lambda: NOTIFICATIONS_EVERY_S)]
+
+
+def work_item_tasks(ledger: Ledger, settings: Settings) -> list[RepeatedWork]:
+    """Return the tasks about work items and notifications of application entities.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Where work items, deliveries and notices are.
+    settings : Settings
+        `[work_items]`, `[[worklist]]` and `[[notified_ae]]`.
+
+    Returns
+    -------
+    list of RepeatedWork
+        Not started: judging work items first, then one for each worklist, and one for notices; none where nothing of
+        it is configured.
+    """
+    tasks = []
+    if settings.work_items.receive or settings.worklist:
+        tasks.append(RepeatedWork("work_items", partial(judge_due, ledger, settings), lambda: LONGEST_WAIT_S))
+    for name, run in worklists(ledger, settings):
+        tasks.append(RepeatedWork(f"worklist {name}", run, lambda: LONGEST_WAIT_S))
+    if settings.notified_ae:
+
+        def tell() -> None:
+            announce_available(ledger, settings)
+            send_due(ledger, settings)
+
+        tasks.append(RepeatedWork("notices", tell, lambda: LONGEST_WAIT_S))
+    return tasks

@@ -17,6 +17,7 @@ from node.clinical.sources import ClinicalSources
 from node.dicom.scp.ae import RunningNode, start_node
 from node.dicom.scp.intake import Intake
 from node.dicom.scp.senders import Sender
+from node.dicom.scp.work_items import WorkItemService
 from node.ledger.cases import schedule_touched, schedule_unfinished
 from node.ledger.commitments import record_commitment
 from node.ledger.database import Ledger, open_ledger
@@ -27,6 +28,7 @@ from node.runtime.periodic_tasks import (
     relay_task,
     retrieval_tasks,
     watchdog_task,
+    work_item_tasks,
 )
 from node.runtime.watchdog import recover_from_clock
 from node.store.study_store import StudyStore
@@ -78,7 +80,11 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
             on_release=partial(_assess_touched, ledger, assessment),
             on_transfer=partial(_audit_transfer, audit),
         )
-        node = start_node(settings, intake, record_commitment(ledger), audit=audit)
+        about_work_items = work_item_tasks(ledger, settings)
+        node = start_node(
+            settings, intake, record_commitment(ledger), audit=audit,
+            work_items=_work_item_service(ledger, settings, audit, about_work_items),
+        )  # fmt: skip
         clinical = ClinicalSources(ledger, settings)
         tasks = [
             relay,
@@ -86,6 +92,7 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
             watchdog_task(ledger, settings, store, node),
             *retrieval_tasks(ledger, settings, intake, beat.id),
             *notification_tasks(ledger, settings, store),
+            *about_work_items,
         ]
         # After `start_node`: a DICOM port that is in use ends the process before any fact is taken.
         clinical.start()
@@ -103,6 +110,15 @@ def running_node(settings: Settings) -> Iterator[RunningNode]:
                 task.stop()
     store.close()
     ledger.close()
+
+
+def _work_item_service(
+    ledger: Ledger, settings: Settings, audit: Audit, tasks: list[RepeatedWork]
+) -> WorkItemService | None:
+    """Return what answers requests about work items, which then are judged at once; None where none are configured."""
+    if not settings.work_items.receive and not settings.worklist:
+        return None
+    return WorkItemService(ledger, settings, audit, on_change=tasks[0].notify)
 
 
 def _assess_touched(ledger: Ledger, assessment: RepeatedWork, studies: Collection[str]) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+
+from node.dicom.headers.matching import value_matches
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def matches(ds: Dataset, query: Dataset, ignored_keys: Collection[str] = ()) -> 
             continue
         if key.keyword == "ModalitiesInStudy":  # not in any object: a study matches by one of its objects
             key = DataElement("Modality", "CS", key.value)
-        if not _value_matches(str(ds.get(key.tag).value) if key.tag in ds else "", key):
+        if not value_matches(str(ds.get(key.tag).value) if key.tag in ds else "", key):
             return False
     return True
 
@@ -126,20 +126,3 @@ def rejected_by(headers: Iterable[Dataset]) -> set[str]:
             named = [item.ReferencedSOPSequence[0] for item in items if "ReferencedSOPSequence" in item]
             rejected |= {str(ds.SOPInstanceUID), *(str(item.ReferencedSOPInstanceUID) for item in named)}
     return rejected
-
-
-def _value_matches(value: str, key: DataElement) -> bool:
-    if key.VM > 1 or key.VR == "UI":
-        values = key.value if key.VM > 1 else [key.value]
-        return value in [str(each) for each in values]
-    text = str(key.value)
-    if key.VR in ("DA", "TM", "DT") and "-" in text:
-        first, _, last = text.partition("-")
-        # Compared on the precision that the range states: 2026-2027 includes all of 2027.
-        return (not first or value[: len(first)] >= first) and (not last or value[: len(last)] <= last)
-    # Without regard to case, as PS3.4 C.2.2.2.1 allows for names, and with any further components.
-    if key.VR == "PN":
-        return re.match(fnmatch.translate(text.casefold().rstrip("^") + "*"), value.casefold()) is not None
-    if "*" in text or "?" in text:
-        return fnmatch.fnmatchcase(value, text)
-    return value == text

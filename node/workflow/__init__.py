@@ -30,7 +30,10 @@ Beside the way:
               `report_changes.ReportChanges`: what a computation in bulk would change, before it is sent
     retrieve  `retrieval.Retrieval.run_due`: query and retrieve from a PACS what a case is missing
     repair    `storage_repair.Repair`: differences between ledger and disk
+    judge     `work_items.judge_due`: what becomes of work items (UPS); `worklists` claims them at their managers and
+              tells how they end, `dicom_notices` tells application entities what they want to know
     digests   `digests`: how each of these knows that nothing has changed
 
-`node.runtime.service.running_node` starts what runs periodically: assess, withdraw, relay, retrieve, the watchdog.
+`node.runtime.service.running_node` starts what runs periodically: assess, withdraw, relay, retrieve, judge, the
+watchdog.
 """

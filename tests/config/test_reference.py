@@ -7,7 +7,10 @@ import tomllib
 
 from config.explained import explained
 from config.reference import REFERENCE, reference
-from config.settings import Hl7OutSettings, load_settings
+from config.settings import Hl7OutSettings, NotifiedAeSettings, WorklistSettings, load_settings
+
+# Sections of which there is none by default.
+OFF = {"hl7_out": Hl7OutSettings, "worklist": WorklistSettings, "notified_ae": NotifiedAeSettings}
 
 
 def test_the_reference_is_current() -> None:
@@ -18,7 +21,7 @@ def test_every_setting_stands_in_the_reference_with_its_meaning() -> None:
     sections = {section.name: section for section in explained()}
     dumped = load_settings().model_dump(exclude={"source"})
     dumped["case.series_rules"] = dumped["case"].pop("series_rules")
-    dumped["hl7_out"] = Hl7OutSettings().model_dump()  # none by default
+    dumped.update({name: section().model_dump() for name, section in OFF.items()})
     for name, values in dumped.items():
         fields = values[0] if isinstance(values, tuple) else values
         assert set(fields) == {key.name for key in sections[name].keys}, name
@@ -27,11 +30,13 @@ def test_every_setting_stands_in_the_reference_with_its_meaning() -> None:
 
 
 def test_a_section_that_is_off_states_the_defaults_of_one_that_is_added() -> None:
-    [section] = [each for each in explained() if each.is_off]
-    stated = {key.name: tomllib.loads(f"v = {key.value}")["v"] for key in section.keys if key.has_default}
-    defaults = json.loads(Hl7OutSettings().model_dump_json())
-    assert (section.name, section.repeated) == ("hl7_out", True)
-    assert stated == {key: value for key, value in defaults.items() if value is not None}
+    sections = {each.name: each for each in explained() if each.is_off}
+    assert sections.keys() == OFF.keys()
+    for name, section in sections.items():
+        stated = {key.name: tomllib.loads(f"v = {key.value}")["v"] for key in section.keys if key.has_default}
+        defaults = json.loads(OFF[name]().model_dump_json())
+        assert section.repeated
+        assert stated == {key: value for key, value in defaults.items() if value is not None}, name
 
 
 def test_explanations_are_read_from_beside_and_above_a_key() -> None:

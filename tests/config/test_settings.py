@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from config.errors import SettingsError
-from config.settings import Hl7OutSettings, load_settings
+from config.settings import load_settings
+from tests.config.test_reference import OFF
 
 DEFAULTS = Path(__file__).parents[2] / "config" / "default.toml"
 
@@ -33,7 +34,8 @@ def test_default_toml_explains_the_real_defaults(tmp_path: Path) -> None:
 def test_every_key_stands_in_default_toml() -> None:
     text = DEFAULTS.read_text(encoding="utf-8")
     settings = load_settings().model_dump(exclude={"source"})
-    settings["hl7_out"] = Hl7OutSettings().model_dump()  # none by default
+    for name, section in OFF.items():
+        settings[name] = section().model_dump()
     for section, values in settings.items():
         for key in values[0] if isinstance(values, tuple) else values:
             assert f"{key} = " in text or f"{key}]" in text, f"[{section}] {key} is not explained"
@@ -60,6 +62,10 @@ def test_paths_count_from_the_file(tmp_path: Path) -> None:
         ('[[hl7_out]]\nname = "main"\n', "hl7_out"),  # as the [[pacs]] is called
         ('[[hl7_out]]\nname = "fhir"\n', "hl7_out"),
         ("[[hl7_out]]\n[[hl7_out]]\n", "hl7_out"),
+        ("[[worklist]]\n[[worklist]]\n", "worklist"),
+        ('[[worklist]]\nurl = "dicom://pacs"\n', "worklist.0.url"),
+        ("[[notified_ae]]\n[[notified_ae]]\n", "notified_ae"),
+        ("[work_items]\nwait_days = 0\n", "work_items.wait_days"),
         ('[[hl7_out]]\nmessages = ["ADT^A01"]\n', "hl7_out"),
         ('[[hl7_out]]\ncharset = "GBK"\n', "hl7_out"),
         ("[storage]\nrot = 1\n", "storage.rot"),

@@ -9,10 +9,21 @@ from pathlib import Path
 
 import pytest
 from pydicom import Dataset
+from pydicom.uid import UID
 from pynetdicom import AE, AllStoragePresentationContexts, build_context, build_role
 from pynetdicom.sop_class import _VERIFICATION_CLASSES, StorageCommitmentPushModel
 
-from config.settings import DicomwebSettings, Hl7OutSettings, NodeSettings, PacsSettings, ReportSettings, Settings
+from config.settings import (
+    DicomwebSettings,
+    Hl7OutSettings,
+    NodeSettings,
+    NotifiedAeSettings,
+    PacsSettings,
+    ReportSettings,
+    Settings,
+    WorkItemSettings,
+    WorklistSettings,
+)
 from dicom_sr.header.copied_values import patient_and_study
 from dicom_sr.hl7_v2.messages import Earlier, Envelope, document_message, result_message
 from dicom_sr.hl7_v2.subject import subject_of
@@ -23,12 +34,13 @@ from node.conformance.document import Table, to_markdown
 from node.conformance.presentation_contexts import CONTEXT_COLUMNS
 from node.conformance.report_annex import CONTAINERS, PRIVATE_SCHEME_UID
 from node.conformance.statement import conformance_statement
-from node.dicom.network.contexts import STORAGE_CLASSES, TRANSFER_SYNTAXES
+from node.dicom.network.contexts import PLAIN_SYNTAXES, STORAGE_CLASSES, TRANSFER_SYNTAXES
 from node.dicom.query.retrieve_scu import get_contexts
 from tests.dicom.scenes import scene
 from tests.dicom_sr.hl7_reading import observations, read
 from tests.dicom_sr.hl7_reading import text as field_text
 from tests.dicom_sr.samples import pictures, reprocessed, scored, sources, withdrawn
+from tests.work_items.scenes import scene as work_item_scene
 
 OTHER_SYNTAXES = ("1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93", "1.2.840.10008.1.2.4.100", "1.2.3.4")
 
@@ -110,6 +122,35 @@ def test_every_listed_context_is_negotiated_and_no_other(tmp_path: Path) -> None
             accepted |= negotiated(node.port, uid, syntaxes, "SCP")
         accepted |= negotiated(node.port, str(StorageCommitmentPushModel), syntaxes, "SCU")
     assert accepted == stated
+
+
+def test_contexts_about_work_items_are_listed_and_negotiated_where_they_are_configured(tmp_path: Path) -> None:
+    sections = {"work_items": WorkItemSettings(receive=True), "worklist": (WorklistSettings(),)}
+    plain = Settings(node=NodeSettings(port=0))
+    configured = plain.model_copy(update=sections)
+    stated = listed(statement_text(configured)) - listed(statement_text(plain))
+    assert {(UID(uid).name, role) for uid, _, role in stated} == {
+        ("Unified Procedure Step - Push SOP Class", "SCP"), ("Unified Procedure Step - Watch SOP Class", "SCP"),
+        ("Unified Procedure Step - Query SOP Class", "SCP"), ("Unified Procedure Step - Event SOP Class", "SCU"),
+    }  # fmt: skip
+    with work_item_scene(tmp_path / "data", worklist=(WorklistSettings(),)) as node:
+        accepted = set[tuple[str, str, str]]()
+        for uid, _, role in stated:
+            accepted |= negotiated(node.port, uid, tuple(PLAIN_SYNTAXES), role)
+        assert accepted == stated
+        assert negotiated(node.port, "1.2.840.10008.5.1.4.34.6.3", tuple(PLAIN_SYNTAXES), "SCP") == set()
+
+
+def test_the_statement_says_what_is_told_to_whom() -> None:
+    receiver = NotifiedAeSettings(ae_title="RIS", instance_availability=True)
+    web = WorklistSettings(name="rs", url="https://manager.example/dicom-web")
+    sections = {"work_items": WorkItemSettings(receive=True), "worklist": (web,), "notified_ae": (receiver,)}
+    text = statement_text(Settings(**sections))
+    assert "RIS at 127.0.0.1:11115" in text
+    assert "Instance Availability Notification" in text
+    assert "PUT https://manager.example/dicom-web/workitems/{uid}/state" in text
+    assert "Unified Procedure Step - Pull" not in text
+    assert "4.2.5" not in statement_text(Settings())
 
 
 def test_the_contexts_to_send_are_those_of_the_objects(report_objects: list[ReportObject]) -> None:

@@ -64,8 +64,23 @@ class SharedContexts(list[PresentationContext]):
         return list(self)
 
 
-def node_contexts() -> SharedContexts:
-    """Build everything that this node accepts: verification, storage, and commitment results.
+WORK_ITEM_CLASSES: dict[str, str] = {
+    "1.2.840.10008.5.1.4.34.6.1": "Unified Procedure Step - Push",
+    "1.2.840.10008.5.1.4.34.6.2": "Unified Procedure Step - Watch",
+    "1.2.840.10008.5.1.4.34.6.5": "Unified Procedure Step - Query",
+}
+WORK_ITEM_EVENT = UID("1.2.840.10008.5.1.4.34.6.4")
+
+
+def node_contexts(work_items: bool = False, work_item_events: bool = False) -> SharedContexts:
+    """Build everything that this node accepts: verification, storage, commitment results, and work items.
+
+    Parameters
+    ----------
+    work_items : bool
+        Whether other systems may create and watch work items here.
+    work_item_events : bool
+        Whether managers of worklists may report events of work items that this node performs.
 
     Returns
     -------
@@ -75,6 +90,10 @@ def node_contexts() -> SharedContexts:
     contexts = SharedContexts([build_context(VERIFICATION, list(PLAIN_SYNTAXES))])
     contexts += [build_context(uid, list(TRANSFER_SYNTAXES)) for uid in STORAGE_CLASSES]
     contexts.append(commitment_result_context())
+    if work_items:
+        contexts += [build_context(uid, list(PLAIN_SYNTAXES)) for uid in WORK_ITEM_CLASSES]
+    if work_item_events:
+        contexts.append(_reported_context(WORK_ITEM_EVENT))
     return contexts
 
 
@@ -170,7 +189,11 @@ def commitment_result_context() -> PresentationContext:
     PresentationContext
         Storage Commitment Push Model in uncompressed little endian.
     """
-    context = build_context(STORAGE_COMMITMENT_PUSH, list(PLAIN_SYNTAXES))
+    return _reported_context(STORAGE_COMMITMENT_PUSH)
+
+
+def _reported_context(sop_class: UID) -> PresentationContext:
+    context = build_context(sop_class, list(PLAIN_SYNTAXES))
     context.scu_role = True
     context.scp_role = True
     return context

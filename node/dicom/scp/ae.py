@@ -13,7 +13,7 @@ from pynetdicom.events import EventHandlerType
 from config.errors import SettingsError
 from config.settings import NodeSettings, Settings
 from node.audit.recorder import Audit, open_audit
-from node.dicom.network.contexts import node_contexts
+from node.dicom.network.contexts import SharedContexts, node_contexts
 from node.dicom.network.library_settings import configure_pydicom_pynetdicom
 from node.dicom.network.server import GuardedServer
 from node.dicom.network.tls import server_context
@@ -33,6 +33,7 @@ from node.dicom.scp.handlers import (
 from node.dicom.scp.instance import IncomingInstance
 from node.dicom.scp.intake import Intake
 from node.dicom.scp.receive import FastReceiver
+from node.dicom.scp.work_items import WorkItemService
 from node.store.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, FileMeta
 
 
@@ -103,6 +104,7 @@ def start_node(
     record_commitment: RecordCommitment,
     fast: bool = True,
     audit: Audit | None = None,
+    work_items: WorkItemService | None = None,
 ) -> RunningNode:
     """Listen for associations until `stop` is called; returns at once.
 
@@ -118,6 +120,8 @@ def start_node(
         Receive C-STORE requests by `FastReceiver`; otherwise all of them by pynetdicom.
     audit : Audit, optional
         Where rejections and logins are recorded; opened from the settings by default.
+    work_items : WorkItemService, optional
+        Answers requests about work items, where the settings offer that.
 
     Returns
     -------
@@ -144,13 +148,20 @@ def start_node(
         (evt.EVT_PDU_RECV, handle_pdu, [max_object_bytes]),
         (evt.EVT_C_ECHO, handle_echo, []),
         (evt.EVT_C_STORE, handle_store, [intake, associations]),
-        (evt.EVT_N_EVENT_REPORT, handle_event_report, [record_commitment]),
+        (evt.EVT_N_EVENT_REPORT, handle_event_report, [record_commitment, work_items]),
     ]
+    if work_items is not None:
+        handlers += [
+            (evt.EVT_N_CREATE, work_items.create),
+            (evt.EVT_N_GET, work_items.get),
+            (evt.EVT_N_ACTION, work_items.act),
+            (evt.EVT_C_FIND, work_items.find),
+        ]
     ae = make_ae(node.ae_title, node)
     try:
         server = ae.make_server(
             (node.bind, node.port),
-            contexts=node_contexts(),
+            contexts=contexts_of(settings),
             ssl_context=server_context(node.tls) if node.tls else None,
             evt_handlers=handlers,
             server_class=GuardedServer,
@@ -167,6 +178,18 @@ def start_node(
     access.server = running.server
     running.server.start_thread()
     return running
+
+
+def contexts_of(settings: Settings) -> SharedContexts:
+    """Return the contexts that a node accepts.
+
+    Parameters
+    ----------
+    settings : Settings
+        `[work_items]` and `[[worklist]]` decide about those of work items.
+    """
+    manages_events = any(worklist.url is None for worklist in settings.worklist)
+    return node_contexts(work_items=settings.work_items.receive, work_item_events=manages_events)
 
 
 def _receiver(

@@ -15,7 +15,12 @@ from pynetdicom.pdu_primitives import A_ASSOCIATE, SOPClassCommonExtendedNegotia
 from sqlalchemy.exc import SQLAlchemyError
 
 from node.dicom.network.commitment import EVENT_FAILURES_EXIST, EVENT_SUCCESS, CommitmentResult, read_result
-from node.dicom.network.contexts import commitment_result_context, other_storage_contexts, storage_service_of
+from node.dicom.network.contexts import (
+    WORK_ITEM_EVENT,
+    commitment_result_context,
+    other_storage_contexts,
+    storage_service_of,
+)
 from node.dicom.network.dimse import FileDimseProvider
 from node.dicom.network.statuses import EventReportStatus
 from node.dicom.scp.access_control import AccessControl
@@ -24,6 +29,7 @@ from node.dicom.scp.associations import OpenAssociations
 from node.dicom.scp.instance import IncomingInstance
 from node.dicom.scp.intake import Intake
 from node.dicom.scp.store_messages import store_response
+from node.dicom.scp.work_items import WorkItemService
 from node.store.part10 import FileMeta
 
 log = structlog.get_logger("cptdn.network")
@@ -169,7 +175,9 @@ def handle_store(event: Event, intake: Intake, associations: OpenAssociations) -
     return store_response(intake.receive(meta, cast(BytesIO, request.DataSet).getbuffer(), sender))
 
 
-def handle_event_report(event: Event, record: RecordCommitment) -> tuple[int, Dataset | None]:
+def handle_event_report(
+    event: Event, record: RecordCommitment, work_items: WorkItemService | None = None
+) -> tuple[int, Dataset | None]:
     """EVT_N_EVENT_REPORT: record which objects a PACS has committed (PS3.4 section J.3.3), on any association.
 
     Parameters
@@ -178,6 +186,8 @@ def handle_event_report(event: Event, record: RecordCommitment) -> tuple[int, Da
         Of any peer that may open an association, in explicit or implicit VR.
     record : callable
         Records the result.
+    work_items : WorkItemService, optional
+        Takes events of work items.
 
     Returns
     -------
@@ -186,6 +196,8 @@ def handle_event_report(event: Event, record: RecordCommitment) -> tuple[int, Da
     event_reply : None
         PS3.4 defines no Event Reply for storage commitment.
     """
+    if work_items is not None and event.context.abstract_syntax == WORK_ITEM_EVENT:
+        return work_items.note_event(event)
     # PS3.4 Table J.3-2: 1 is "Storage Commitment Request Successful", 2 "... Complete - Failures Exist".
     if event.event_type not in (EVENT_SUCCESS, EVENT_FAILURES_EXIST):
         return int(EventReportStatus.NO_SUCH_EVENT_TYPE), None
