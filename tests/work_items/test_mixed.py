@@ -6,6 +6,7 @@ in the ledger, as assessment and workers would write them.
 
 from __future__ import annotations
 
+import gc
 import random
 import socket
 import subprocess
@@ -30,6 +31,9 @@ from node.store.study_store import StudyStore
 from tests.work_items.manager import Manager, dimse_manager, report_cancel_request, web_manager, work_item
 from tests.work_items.scenes import REASON, Requester, Studies
 from tests.work_items.test_notices import Receiver, receiving
+
+# pynetdicom leaves sockets of requesters whose node was killed to the garbage collector, which runs within the test.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 ROOT = Path(__file__).parents[2]
 ALL_ITEMS = "1.2.840.10008.5.1.4.34.5"
@@ -271,6 +275,7 @@ def played(root: Path, n_items: int, seed: int) -> Iterator[tuple[Play, Worker, 
         yield Play(ledger, Studies(ledger, store), *managers, ports["port"], rng, planned), worker, receiver
     store.close()
     ledger.close()
+    gc.collect()
 
 
 def play(root: Path, n_items: int, n_kills: int, seed: int) -> Counter[tuple[str, str, str]]:
