@@ -41,14 +41,14 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "health.check_worklist": (
         "check host, port, AE titles or url, token_file and TLS of this [[worklist]]",
-        "请检查该 [[worklist]] 的 host、port、AE 名称或 url、token_file 以及 TLS",
+        "请检查该 [[worklist]] 的 host、port、AE 名称或网址、token_file 以及 TLS",
     ),
     "health.check_notified": (
         "check host, port, AE titles on both sides and TLS of this [[notified_ae]]; its notices wait",
         "请检查该 [[notified_ae]] 的 host、port、双方的 AE 名称以及 TLS; 其通知仍在等待",
     ),
     "health.not_accepted": ("does not accept {names:and}", "不接受 {names:and}"),
-    "health.enable_class": ("enable this SOP class there", "请在对方启用该 SOP 类"),
+    "health.enable_there": ("enable this SOP class there", "请在对方启用该 SOP 类"),
     "health.notified": (
         "accepts what it would be sent; nothing was sent for this check",
         "接受将发送的内容; 此检查未发送任何内容",

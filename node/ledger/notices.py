@@ -94,8 +94,7 @@ def find_causes(session: Session, since: datetime) -> list[Cause]:
     )
     causes += [
         Cause(
-            QUARANTINE,
-            str(number),
+            QUARANTINE, str(number),
             message("notice.quarantined", id=number, ae=calling_ae, code=code, what=_words(code)),
         )
         for number, calling_ae, code in session.execute(quarantined)

@@ -443,5 +443,5 @@ def _notified_ae(receiver: NotifiedAeSettings, settings: Settings) -> Finding:
     except CptdnError as error:
         return Finding(part, "failure", text_of(error), message("health.check_notified"))
     if refused:
-        return Finding(part, "warning", message("health.not_accepted", names=refused), message("health.enable_class"))
+        return Finding(part, "warning", message("health.not_accepted", names=refused), message("health.enable_there"))
     return Finding(part, "ok", message("health.notified"))
