@@ -94,7 +94,8 @@ def find_causes(session: Session, since: datetime) -> list[Cause]:
     )
     causes += [
         Cause(
-            QUARANTINE, str(number),
+            QUARANTINE,
+            str(number),
             message("notice.quarantined", id=number, ae=calling_ae, code=code, what=_words(code)),
         )
         for number, calling_ae, code in session.execute(quarantined)
@@ -145,7 +146,8 @@ def record_notices(session: Session, causes: Iterable[Cause], now: datetime, wai
         insert_new(
             session, Notice,
             {
-                "kind": cause.kind, "subject": cause.subject, "text": str(cause.text), "message": named(cause.text), "noted_at": now, "told": {},
+                "kind": cause.kind, "subject": cause.subject, "text": str(cause.text),
+                "message": named(cause.text), "noted_at": now, "told": {},
                 "not_before": due, "attempts": 0,
             },
         )

@@ -14,6 +14,7 @@ from config.errors import CptdnError, SettingsError
 from config.settings import Settings
 from node.audit.codes import NODE_AUTHENTICATION
 from node.audit.recorder import Audit
+from node.background.repeated_work import RepeatedWork
 from node.dicom.dicomweb.arrivals import ArrivingParts, Door, PartOutcome
 from node.dicom.dicomweb.tokens import SenderTokens
 from node.dicom.scp.access_control import RateLimit
@@ -79,14 +80,12 @@ class Reception:
         self._rate = RateLimit(settings.node.associations_per_minute)
         self._open: dict[str, int] = {}  # messages that are being received, by address
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="dicomweb", daemon=True)
-        self._thread.start()
+        self._beating = RepeatedWork("dicomweb", self.intake.senders.heartbeat, lambda: BEAT_S)
+        self._beating.start()
 
     def close(self) -> None:
         """End the heartbeat and the intake; no message may arrive any more."""
-        self._stopped.set()
-        self._thread.join()
+        self._beating.stop()
         self.intake.close()
 
     def admit(self, authorization: str, address: str, through_proxy: bool) -> str:
@@ -186,13 +185,6 @@ class Reception:
     def _record_refusal(self, reason: str, address: str) -> None:
         log.warning("stow_refused", reason=reason, peer=address)
         self._audit.security_alert(f"STOW-RS refused: {reason}", address=address, kind=NODE_AUTHENTICATION)
-
-    def _beat(self) -> None:
-        while not self._stopped.wait(BEAT_S):
-            try:
-                self.intake.senders.heartbeat()
-            except SQLAlchemyError as error:  # the next beat comes before the watchdog takes the senders for dead
-                log.error("heartbeat_failed", error=type(error).__name__)
 
 
 class StowMessage:
