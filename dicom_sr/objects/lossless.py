@@ -54,7 +54,12 @@ def encode(pixels_rgb: RgbArray) -> EncodedPicture:
     """
     indices, palette = to_palette(pixels_rgb)
     rows, columns = indices.shape
-    return EncodedPicture(rows, columns, bytes(jpeg_ls.encode_array(indices)), palette)
+    # 8 bits, as the header says: `encode_array` would take as few as the largest index needs, on a page without
+    # colours 7, and dcmtk and Orthanc then refuse the picture.
+    frame = jpeg_ls.encode_pixel_data(
+        indices.tobytes(), rows=rows, columns=columns, samples_per_pixel=1, bits_stored=8
+    )  # fmt: skip
+    return EncodedPicture(rows, columns, bytes(frame), palette)
 
 
 def to_palette(pixels_rgb: RgbArray) -> tuple[LabelArray, RgbArray]:

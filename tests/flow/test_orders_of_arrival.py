@@ -198,7 +198,7 @@ def answer_of(report: TreatmentReport, patient_id: str) -> dict[str, str]:
     Left out: what names its patient, its objects and itself; the facts that it lists as not used; whether the start of
     treatment was known, which checks the days again and changes no number.
     """
-    names = ("patient_id", "study_instance_uid", "predecessors", "revision", "created", "report_identity")
+    names = ("patient_id", "study_instance_uid", "predecessors", "revision", "replaced", "created", "report_identity")
     whole = {key: value for key, value in dump(report).items() if key not in names}
     whole["warnings"] = [warning for warning in whole["warnings"] if warning["code"] not in LISTED]
     whole["conditions"] = {
