@@ -55,7 +55,8 @@ from workers.survival.covariates import PatientCovariates
 
 STABLE = Stability(47, 50, 0.9)
 UNAPPROVED = Reason("contour_not_approved", message("contour_not_approved.name", contour="GTVp"))
-LONG_NAME = "Konstantinopoulou-Featherstonehaugh^Maximiliane-Alexandra Isabel=王^小东"  # 64 characters, the most
+# 64 bytes with all groups, the most that dciodvfy takes; PS3.5 allows 64 characters in each.
+LONG_NAME = "Konstantinopoulou-Featherstonehaugh^Maximiliane-Elisa=王^小东"
 ABOVE = EbvDna(EbvCategory.ABOVE, 5000.0, "5000", provenance=samples.scored().ebv_dna.provenance)
 NOT_ABOVE = EbvDna(EbvCategory.NOT_ABOVE, 1200.0, "1200", provenance=ABOVE.provenance)
 UNKNOWN = EbvDna(EbvCategory.UNKNOWN)
