@@ -57,8 +57,8 @@ def summary_text(report: TreatmentReport, language: Language = "en") -> str:
     -------
     str
         The demonstration warning where it applies, the answer with its certainty, what invalidates it, the rates at the
-        horizon of the decision, the conditions of use that are not met or were not checked, contour and revision, then
-        the rates at the other horizons; for a refusal its reasons and the conditions.
+        horizon of the decision, the conditions of use that are not met or were not checked, contour and revision, then,
+        where EBV DNA is known, the rates at the other horizons; for a refusal its reasons and the conditions.
     """
     words, report = WORDINGS[language], localised(report, language)
     # First, since viewers show the beginning of a long text only.
@@ -80,11 +80,13 @@ def summary_text(report: TreatmentReport, language: Language = "en") -> str:
     lines += answer_lines(report, words)
     decided = report.model.horizon_months
     lines += [_rates_line(report, scenario, decided, words) for scenario in report.scenarios]
-    lines += _conditions_in_one_line(report, words)
     contours = [f"{each.roi_name}, {words.slices.format(n=each.n_slices)}" for each in report.contours]
-    lines.append("; ".join([*([f"{words.contour}: {', '.join(contours)}"] if contours else []),
-                            identity_line(report, words)]))  # fmt: skip
-    for scenario in report.scenarios:
+    limits = [*condition_summary(report, words), *([f"{words.contour}: {', '.join(contours)}"] if contours else [])]
+    # In one line: with the header of a successor, dsr2html's first screen has no room for two.
+    lines.append("; ".join([*limits, identity_line(report, words)]))
+    # Of two categories the table of all rates has them: here they would push the coded answer off the first screen of a
+    # viewer.
+    for scenario in report.scenarios if len(report.scenarios) == 1 else ():
         # The longest horizon first: it is that of the decision unless the site chooses another.
         for months in reversed([each for each in report.horizons_months if each != decided]):
             difference = f"{words.difference} {points_of(scenario, months, words)}"
@@ -108,7 +110,7 @@ def withdrawal_lines(withdrawal: Withdrawal, words: Wording) -> list[str]:
 
 def identity_line(report: TreatmentReport, words: Wording) -> str:
     """Write time and revision of a report, and which one it replaces or withdraws."""
-    line = f"{words.created} {numbers.moment(report.created)}, {words.revision.format(n=report.revision)}"
+    line = f"{words.created} {words.revision.format(n=report.revision)}, {numbers.moment(report.created)}"
     return f"{line}{words.stop} {replaces_text(report, words)}" if report.predecessors else line
 
 
