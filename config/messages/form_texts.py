@@ -127,6 +127,10 @@ TEXTS: dict[str, tuple[str, str]] = {
         "there is no study {study} here; `cptdn studies list` shows all",
         "此处没有检查 {study}; `cptdn studies list` 可列出全部",
     ),
+    "form.several_studies": (
+        "expected one study, found several for {text}: {studies:list}{more}; give more of its UID",
+        "应为一个检查, 但 {text} 对应多个: {studies:list}{more}; 请给出更长的 UID",
+    ),
     "form.no_job": ("there is no job {id}; `cptdn jobs list` shows all", "没有任务 {id}; `cptdn jobs list` 可列出全部"),
     "form.job_not_retryable": (
         "job {id} is {state}; only failed and cancelled jobs can be tried again",

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from config.who_and_when import local_time
-from node.cli.context import audit_of, print_json, print_table
+from node.cli.context import audit_of, print_json, print_table, study_of
 
 app = typer.Typer(help="The audit trail of this machine (DICOM PS3.15 Annex A.5).", no_args_is_help=True)
 
@@ -29,6 +29,7 @@ def list_(
 
     messages = [read_message(line) for line in audit_of(ctx).trail.lines()]
     if study is not None:
+        study = study_of(ctx, study)
         messages = [message for message in messages if study in {about["id"] for about in message["about"]}]
     # After the selection of the study: the last messages about it, not those about it among the last ones.
     messages = messages[-last:]

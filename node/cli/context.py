@@ -60,6 +60,27 @@ def audit_of(ctx: typer.Context) -> Audit:
     return open_audit(settings_of(ctx))
 
 
+def study_of(ctx: typer.Context, named: str) -> str:
+    """Return the Study Instance UID of the study that an argument or option names: `find_study` says how.
+
+    Raises
+    ------
+    InputError
+        When no study has that name, or several have.
+    """
+    from node.ledger.study_names import find_study
+
+    if ctx.resilient_parsing:  # completion in a shell
+        return named
+    with ledger_of(ctx).read() as session:
+        return find_study(session, named)
+
+
+def studies_of(ctx: typer.Context, named: Iterable[str]) -> list[str]:
+    """Return the Study Instance UIDs of the studies that arguments name, each once; as `study_of`."""
+    return list(dict.fromkeys(study_of(ctx, each) for each in named))
+
+
 def record_about_studies(ctx: typer.Context, command: str, study_uids: Iterable[str]) -> None:
     """Write an audit message for each study about which the user of the command line decided."""
     from node.audit.recorder import command_user

@@ -8,7 +8,7 @@ import typer
 
 from config.messages.message import message
 from config.who_and_when import operating_user
-from node.cli.context import ledger_of, print_json, print_table, record_about_studies
+from node.cli.context import ledger_of, print_json, print_table, record_about_studies, study_of
 
 app = typer.Typer(help="Quarantined files, with their reasons; dismiss those that hold a case.")
 
@@ -80,9 +80,10 @@ def dismiss(
     if number is not None:
         _dismiss_one(ctx, number, because, as_json)
         return
+    study = study_of(ctx, str(study))
     with ledger_of(ctx).begin() as session:
-        n_files = dismiss_quarantined(session, str(study), because)
-    record_about_studies(ctx, "quarantine dismiss", [str(study)])
+        n_files = dismiss_quarantined(session, study, because)
+    record_about_studies(ctx, "quarantine dismiss", [study])
     if as_json:
         print_json({"study_instance_uid": study, "dismissed": n_files, "dismissed_because": because})
     else:

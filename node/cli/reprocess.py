@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from node.cli.context import known_states, ledger_of, print_json, record_about_studies, settings_of
+from node.cli.context import known_states, ledger_of, print_json, record_about_studies, settings_of, studies_of
 from node.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ def reprocess(
         raise typer.BadParameter("--against BUNDLE goes with --no-send")
     with ledger.read() as session:
         studies = _selected(session, study_uids or [], all_, since, [*(state or ()), *(["failed"] * failed)], made_with)
+    if study_uids:
+        studies = studies_of(ctx, study_uids)
     if not studies and not as_json:
         typer.echo("No study matches this selection.")
         return

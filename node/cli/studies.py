@@ -19,6 +19,7 @@ from node.cli.context import (
     record_about_studies,
     series_by_role,
     settings_of,
+    study_of,
 )
 
 if TYPE_CHECKING:
@@ -38,7 +39,12 @@ ByOption = Annotated[
         help="Name of the person who decides, for the history (default: the user of this command).",
     ),
 ]
-StudyUid = Annotated[str, typer.Argument(metavar="STUDY_UID")]
+StudyUid = Annotated[
+    str,
+    typer.Argument(
+        metavar="STUDY_UID", callback=study_of, help="Or the beginning of its UID, a Patient ID, an accession number."
+    ),
+]
 
 
 def study_json(session: Session, case: Case) -> dict[str, Any]:
