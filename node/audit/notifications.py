@@ -26,7 +26,7 @@ from config.messages.template import Language
 from config.settings import NotifySettings, Settings
 from config.who_and_when import local_time
 from node.ledger.database import Ledger, now_utc
-from node.ledger.notices import LOW_DISK, Cause, claim_due, find_causes, has_open, record_notices, unknown_causes
+from node.ledger.notices import LOW_DISK, Cause, claim_due, has_open, new_causes, record_notices
 from node.ledger.tables import Notice
 from node.store.study_store import StudyStore
 
@@ -64,8 +64,9 @@ class Notifier:
         notify, now = self._settings.notify, now_utc()
         since = now - LOOKBACK
         with self._ledger.read() as session:
-            causes = [*find_causes(session, since), *self._low_disk(now)]
-            new = unknown_causes(session, causes, notify.on, since)
+            new = new_causes(session, since, notify.on)
+            if LOW_DISK in notify.on:
+                new += self._low_disk(now)
             if not new and not has_open(session):  # nearly always: no writer has to wait for this look
                 return 0
         with self._ledger.begin() as session:

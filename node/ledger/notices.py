@@ -6,11 +6,11 @@ accepted it or the time for retries is over.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import String, cast, exists, func, select
 from sqlalchemy.orm import Session
 
 from config.messages.catalogue import CATALOGUE
@@ -43,90 +43,62 @@ class Cause:
     text: str
 
 
-def find_causes(session: Session, since: datetime) -> list[Cause]:
-    """Return what people must know since then: failed jobs, dead deliveries, quarantined objects, withdrawn answers.
+def new_causes(session: Session, since: datetime, kinds: Collection[str]) -> list[Cause]:
+    """Return what people must know since then and what is not recorded yet; `record_notices` takes it.
 
     Parameters
     ----------
     since : datetime
         Aware. Jobs count by their last change, deliveries by their due time, quarantined objects by their arrival.
+    kinds : collection of str
+        Kinds that the site wants; others are left out.
 
     Returns
     -------
     list of Cause
-        Known causes, too: `record_notices` drops them. Comparisons and dismissed quarantined objects do not count.
+        Failed jobs, withdrawn answers, dead deliveries, quarantined objects. Comparisons and dismissed quarantined
+        objects do not count.
     """
-    failed = select(Job).where(Job.state == "failed", Job.updated_at >= since)
-    causes = [
-        # The attempts and the creation time are a part of the subject: a job or delivery that was retried by hand and
-        # fails again is a new event.
-        Cause(
-            FAILED_CASE,
-            f"{job.id}/{job.attempts}",
-            message(
-                "notice.failed",
-                study=job.study_instance_uid,
-                code=job.error_code or "failed",
-                what=_words(job.error_code),
-            ),
-        )
-        for job in session.scalars(failed)
-        if job.send or is_withdrawal(job)
-    ]
-    causes += [
-        Cause(
-            WITHDRAWN,
-            job.id,
-            message(
-                "notice.withdrawn", study=job.study_instance_uid, event=message(f"notice_event.{order_of(job).event}")
-            ),
-        )
-        for job in withdrawals_since(session, since)
-    ]
-    dead = select(Delivery).where(Delivery.state == "dead", Delivery.not_before >= since)
-    causes += [
-        Cause(DEAD_DELIVERY, f"{row.id}/{row.created_at.isoformat()}", message("notice.dead", id=row.id, pacs=row.pacs))
-        for row in session.scalars(dead)
-    ]
-    # Columns instead of mapped objects: a sender that does something wrong fills the quarantine by thousands.
-    quarantined = select(Quarantined.id, Quarantined.calling_ae, Quarantined.code).where(
-        Quarantined.received_at >= since, Quarantined.dismissed_because.is_(None)
+    # A notice is recorded after its cause, so none of these causes has an older one.
+    recorded = select(Notice.kind, Notice.subject).where(Notice.recorded_at >= since, Notice.kind != QUARANTINE)
+    known = set(map(tuple, session.execute(recorded)))
+    causes = [cause for cause in _causes(session, since) if (cause.kind, cause.subject) not in known]
+    return [cause for cause in (*causes, *_quarantined(session, since)) if cause.kind in kinds]
+
+
+def _causes(session: Session, since: datetime) -> Iterator[Cause]:
+    """Yield all causes but quarantined objects."""
+    for job in session.scalars(select(Job).where(Job.state == "failed", Job.updated_at >= since)):
+        if job.send or is_withdrawal(job):
+            code = job.error_code
+            text = message(
+                "notice.failed", study=job.study_instance_uid, code=code or "failed", what=_words(code)
+            )  # fmt: skip
+            # The attempts and the creation time are a part of the subject: a job or delivery that was retried by hand
+            # and fails again is a new event.
+            yield Cause(FAILED_CASE, f"{job.id}/{job.attempts}", text)
+    for job in withdrawals_since(session, since):
+        event = message(f"notice_event.{order_of(job).event}")
+        yield Cause(WITHDRAWN, job.id, message("notice.withdrawn", study=job.study_instance_uid, event=event))
+    for row in session.scalars(select(Delivery).where(Delivery.state == "dead", Delivery.not_before >= since)):
+        subject = f"{row.id}/{row.created_at.isoformat()}"
+        yield Cause(DEAD_DELIVERY, subject, message("notice.dead", id=row.id, pacs=row.pacs))
+
+
+def _quarantined(session: Session, since: datetime) -> Iterator[Cause]:
+    """Yield the quarantined objects without a notice: found by the database, as one sender may cause thousands."""
+    noticed = exists().where(Notice.kind == QUARANTINE, Notice.subject == cast(Quarantined.id, String))
+    rows = select(Quarantined.id, Quarantined.calling_ae, Quarantined.code).where(
+        Quarantined.received_at >= since, Quarantined.dismissed_because.is_(None), ~noticed
     )
-    causes += [
-        Cause(
-            QUARANTINE,
-            str(number),
-            message("notice.quarantined", id=number, ae=calling_ae, code=code, what=_words(code)),
-        )
-        for number, calling_ae, code in session.execute(quarantined)
-    ]
-    return causes
-
-
-def _event(event: str) -> str:
-    return message(f"notice_event.{event}")
+    for number, ae, code in session.execute(rows):
+        text = message("notice.quarantined", id=number, ae=ae, code=code, what=_words(code))
+        yield Cause(QUARANTINE, str(number), text)
 
 
 def _words(code: str | None) -> str:
     key = f"reason.{code}"
     return message(key) if key in CATALOGUE else str(code or "failed")
-
-
-def unknown_causes(session: Session, causes: Iterable[Cause], kinds: Collection[str], since: datetime) -> list[Cause]:
-    """Return the causes that are not recorded yet; `record_notices` takes them.
-
-    Parameters
-    ----------
-    causes : iterable of Cause
-        Found since `since`.
-    kinds : collection of str
-        Kinds that the site wants; others are left out.
-    since : datetime
-        Aware; a notice is recorded after its cause, so none of these causes has an older one.
-    """
-    recorded = select(Notice.kind, Notice.subject).where(Notice.recorded_at >= since)
-    known = set(map(tuple, session.execute(recorded)))
-    return [cause for cause in causes if cause.kind in kinds and (cause.kind, cause.subject) not in known]
 
 
 def record_notices(session: Session, causes: Iterable[Cause], now: datetime, wait_s: float) -> int:
