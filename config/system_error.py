@@ -38,5 +38,5 @@ def reason_of(error: BaseException) -> str:
         if isinstance(cause, TimeoutError):
             return message("system_error.ETIMEDOUT")
         cause = cause.__cause__ or cause.__context__
-    said = getattr(error, "strerror", None) or str(error)
-    return str(said) if said else type(error).__name__
+    described = getattr(error, "strerror", None) or str(error)
+    return str(described) if described else type(error).__name__

@@ -1,7 +1,7 @@
 """Work that a process repeats in a thread of its own, and that no error ends.
 
 Every loop that runs in the background is one of these: a thread that dies of one error of the database would leave the
-process alive and half of its work undone, and nobody would see it.
+process alive and a part of its work undone, and no status would show it.
 """
 
 from __future__ import annotations

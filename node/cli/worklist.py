@@ -10,7 +10,7 @@ from config.who_and_when import local_time, operating_user
 from node.cli.context import known_states, ledger_of, print_json, print_table, record_about_studies
 
 if TYPE_CHECKING:
-    from node.ledger.tables import WorkItem
+    from node.ledger.work_item_tables import WorkItem
 
 app = typer.Typer(help="Work items (UPS): list, show, cancel.")
 
@@ -99,8 +99,8 @@ def show(ctx: typer.Context, uid: Uid, as_json: Json = False) -> None:
     if as_json:
         print_json(values)
         return
-    said = {**values, "received_at": received}
-    print_table(("", ""), [(key, "" if value is None else str(value)) for key, value in said.items()])
+    shown = {**values, "received_at": received}
+    print_table(("", ""), [(key, "" if value is None else str(value)) for key, value in shown.items()])
 
 
 @app.command()

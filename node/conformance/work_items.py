@@ -94,8 +94,8 @@ def _push(settings: Settings) -> list[Block]:
         Paragraph(
             "Work items are created by N-CREATE, watched by N-GET, C-FIND and subscriptions (of one or of all; "
             "deletion locks are not needed, because nothing is deleted), and canceled by a request before the "
-            "computation has ended. UPS Pull is not offered as SCP: nobody else performs them. C-FIND matches all "
-            "attributes that a work item has."
+            "computation has ended. UPS Pull is not offered as SCP: no other performer may claim them. C-FIND matches "
+            "all attributes that a work item has."
         ),
         Table(
             ("Status", "When"),

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from config.errors import InputError
 from config.messages.message import message
+from node.ledger.account_tables import LogInFailure, User, WebSession
 from node.ledger.database import now_utc
-from node.ledger.tables import LogInFailure, User, WebSession
 
 Role = Literal["read", "operate", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)

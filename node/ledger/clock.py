@@ -17,18 +17,8 @@ from sqlalchemy.orm import Session
 
 from node.ledger.database import now_utc
 from node.ledger.outbox import BULK_YIELDS
-from node.ledger.tables import (
-    Association,
-    Case,
-    CaseEvent,
-    Delivery,
-    DicomNotice,
-    Fetch,
-    Job,
-    Outbox,
-    Process,
-    WorkItem,
-)
+from node.ledger.tables import Association, Case, CaseEvent, Delivery, Fetch, Job, Outbox, Process
+from node.ledger.work_item_tables import DicomNotice, WorkItem
 
 JUMP = timedelta(seconds=5)  # less is a correction of the clock, too short to matter for any wait
 SKEW = timedelta(seconds=60)  # how far the clocks of two machines may differ before one counts as wrong

@@ -15,7 +15,8 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 
 from config.errors import LedgerError
@@ -148,6 +149,19 @@ def is_retryable(error: SQLAlchemyError) -> bool:
     return isinstance(error, IntegrityError) or code in (DEADLOCK, SERIALIZATION_FAILURE)
 
 
+def does_not_answer(error: Exception) -> bool:
+    """Tell whether an error is of the ledger as a whole, and not of one row that it refuses.
+
+    A loop over studies ends with the first kind, as the others would fail like it, and goes on after the second.
+
+    Returns
+    -------
+    bool
+        True when the database is away, locked or overloaded.
+    """
+    return isinstance(error, OperationalError | InterfaceError | PoolTimeoutError)
+
+
 def open_ledger(url: str, migrate: bool = True) -> Ledger:
     """Connect to the ledger and bring its schema up to date.
 
@@ -173,11 +187,12 @@ def open_ledger(url: str, migrate: bool = True) -> Ledger:
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     # pool_pre_ping: a server that was restarted must cost one attempt of the pool and not the object that arrives next.
-    engine = create_engine(parsed, pool_pre_ping=True, json_serializer=as_json)
+    # hide_parameters: the text of an error enters logs, and the values of a row are about patients.
+    engine = create_engine(parsed, pool_pre_ping=True, json_serializer=as_json, hide_parameters=True)
     if engine.dialect.name == "sqlite":
         busy_timeout_ms = round(1000 * float(str(parsed.query.get("timeout", BUSY_TIMEOUT_S))))
         # An engine of its own: that a connection cannot write is set once, when it is opened.
-        reading = create_engine(parsed, json_serializer=as_json)
+        reading = create_engine(parsed, json_serializer=as_json, hide_parameters=True)
         _use_sqlite_safely(engine, busy_timeout_ms, writes=True)
         _use_sqlite_safely(reading, busy_timeout_ms, writes=False)
     else:

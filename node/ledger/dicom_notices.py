@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from node.ledger.backoff import backoff_s
 from node.ledger.database import insert_new, now_utc
-from node.ledger.tables import DicomNotice
+from node.ledger.work_item_tables import DicomNotice
 
 WORK_ITEM, AVAILABILITY = "work_item", "availability"
 

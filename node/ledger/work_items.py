@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 from config.errors import InputError
 from config.messages import stored as messages
 from node.ledger.database import insert_new, now_utc
-from node.ledger.tables import Report, ReportObject, WorkItem, WorkItemSubscription
+from node.ledger.tables import Report, ReportObject
 from node.ledger.work_item_machine import OPEN_STATES, Event, State, step
+from node.ledger.work_item_tables import WorkItem, WorkItemSubscription
 
 PUSHED = ""  # `worklist` of a work item that another system created here
 

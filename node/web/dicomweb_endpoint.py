@@ -81,7 +81,7 @@ def dicomweb_endpoint(reception: Reception) -> Callable[[Request], Awaitable[Res
             return _response(request, status, problem, message)
         except ClientDisconnect:
             log.warning("stow_aborted", peer=address, n_whole=len(message.outcomes))
-            return Response(status_code=400)  # nobody reads it
+            return Response(status_code=400)  # the client is gone
         finally:
             await in_thread(message.end)
 

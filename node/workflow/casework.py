@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -37,7 +36,7 @@ from node.ledger.cases import (
     schedule_assessment,
     set_state,
 )
-from node.ledger.database import Ledger, now_utc
+from node.ledger.database import Ledger, does_not_answer, now_utc
 from node.ledger.instances import (
     instances_of_study,
     quarantined_beside_study,
@@ -87,9 +86,9 @@ def assess_due(ledger: Ledger, settings: Settings) -> int:
         # Another node has assessed the same case at the same moment; what it recorded is as new as this.
         except StaleDataError:
             log.info("case_changed_by_another_node", study=study_instance_uid)
-        except SQLAlchemyError:
-            raise
         except Exception as error:  # an unexpected header in one study must not keep all others from being assessed
+            if does_not_answer(error):
+                raise
             log.exception("assessment_failed", study=study_instance_uid)
             _record_failure(ledger, study_instance_uid, error)
     return len(due)

@@ -20,7 +20,8 @@ from node.dicom.scu.notice_scu import NoticeToSend, send_notices
 from node.ledger import dicom_notices
 from node.ledger.database import Ledger, now_utc
 from node.ledger.delivery_machine import DELIVERED
-from node.ledger.tables import Delivery, DicomNotice, Report
+from node.ledger.tables import Delivery, Report
+from node.ledger.work_item_tables import DicomNotice
 from node.workflow.work_items import outputs_of
 
 log = structlog.get_logger("cptdn.work_items")

@@ -14,7 +14,6 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -24,7 +23,7 @@ from config.messages.message import message
 from config.settings import Settings
 from node.ledger import jobs
 from node.ledger.cases import lock_case, record, set_state
-from node.ledger.database import Ledger, now_utc
+from node.ledger.database import Ledger, does_not_answer, now_utc
 from node.ledger.reports import current_report, has_answer
 from node.ledger.tables import Case, Report
 from node.ledger.withdrawals import WithdrawalOrder, outdated_cases, queue_withdrawal
@@ -59,9 +58,9 @@ def withdraw_due(ledger: Ledger, settings: Settings) -> int:
                 n_queued += _withdraw_if_due(session, settings, lock_case(session, study_instance_uid))
         except StaleDataError:  # another node does the same at this moment
             log.info("case_changed_by_another_node", study=study_instance_uid)
-        except SQLAlchemyError:
-            raise
-        except Exception:  # an error with one case must not keep the answers of all others outside
+        except Exception as error:  # an error with one case must not keep the answers of all others outside
+            if does_not_answer(error):
+                raise
             log.exception("withdrawal_failed", study=study_instance_uid)
     return n_queued
 

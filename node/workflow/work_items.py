@@ -18,7 +18,6 @@ import structlog
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import generate_uid
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
@@ -28,13 +27,14 @@ from config.settings import Settings
 from node.dicom.procedure_steps import events
 from node.ledger import work_items as ledger_items
 from node.ledger.cases import open_case, schedule_assessment
-from node.ledger.database import Ledger, now_utc
+from node.ledger.database import Ledger, does_not_answer, now_utc
 from node.ledger.deliveries import OPEN_STATES as OPEN_DELIVERIES
 from node.ledger.deliveries import STORED, deliveries_of
 from node.ledger.instances import series_uids
 from node.ledger.reports import current_report, has_answer
-from node.ledger.tables import Case, Delivery, Report, WorkItem
+from node.ledger.tables import Case, Delivery, Report
 from node.ledger.work_item_machine import Event, State
+from node.ledger.work_item_tables import WorkItem
 from node.workflow.channels.dicom import REJECTION
 
 log = structlog.get_logger("cptdn.work_items")
@@ -207,9 +207,9 @@ def judge_due(ledger: Ledger, settings: Settings) -> int:
                 judge_item(session, settings, ledger_items.lock_item(session, item_id))
         except StaleDataError:  # another node does the same at this moment
             log.info("work_item_changed_by_another_node", id=item_id)
-        except SQLAlchemyError:
-            raise
-        except Exception:  # an error with one work item must not keep all others open
+        except Exception as error:  # an error with one work item must not keep all others open
+            if does_not_answer(error):
+                raise
             log.exception("work_item_not_judged", id=item_id)
             with ledger.begin() as session:
                 ledger_items.lock_item(session, item_id).judged_after = now_utc() + 30 * LOOK_EVERY
@@ -351,5 +351,5 @@ def _series_of(settings: Settings, path: str) -> str:
     try:
         header = dcmread(settings.storage.root / path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID"])
     except (OSError, InvalidDicomError):
-        return ""  # removed by hand: the PACS has it, and nobody can say in which series
+        return ""  # removed by hand: the PACS has it, and its series is not known any more
     return str(header.get("SeriesInstanceUID") or "")

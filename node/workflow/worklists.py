@@ -17,7 +17,6 @@ from datetime import timedelta
 
 import structlog
 from pydicom.uid import generate_uid
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from config.errors import CptdnError
@@ -28,9 +27,9 @@ from node.dicom.scu.worklist_client import ManagerAnswer, Reply, WorklistClient,
 from node.dicom.scu.worklist_web_client import web_client
 from node.ledger import work_items as ledger_items
 from node.ledger.backoff import backoff_s
-from node.ledger.database import Ledger, now_utc
-from node.ledger.tables import WorkItem
+from node.ledger.database import Ledger, does_not_answer, now_utc
 from node.ledger.work_item_machine import Event, State
+from node.ledger.work_item_tables import WorkItem
 from node.store.names import is_uid
 
 log = structlog.get_logger("cptdn.work_items")
@@ -97,6 +96,8 @@ class Worklist:
             except CptdnError:
                 raise
             except Exception as error:  # one that cannot be read must not keep the others waiting
+                if does_not_answer(error):
+                    raise
                 log.warning("work_item_unreadable", worklist=self._worklist.name, uid=uid, error=type(error).__name__)
 
     def _add(self, client: WorklistClient, uid: str) -> None:
@@ -120,9 +121,11 @@ class Worklist:
     def _speak_safely(self, client: WorklistClient, item_id: int) -> None:
         try:
             self._speak(client, item_id)
-        except (CptdnError, SQLAlchemyError):
+        except CptdnError:
             raise
         except Exception as error:  # an error with one work item must not keep all others waiting
+            if does_not_answer(error):
+                raise
             log.exception("work_item_not_told", id=item_id)
             self._postpone([item_id], f"unexpected error: {type(error).__name__}")
 

@@ -9,8 +9,8 @@ from sqlalchemy import select
 
 from config.errors import InputError
 from node.ledger import accounts
+from node.ledger.account_tables import LogInFailure, WebSession
 from node.ledger.database import Ledger
-from node.ledger.tables import LogInFailure, WebSession
 
 IDLE, LONGEST = timedelta(minutes=30), timedelta(hours=12)
 

@@ -10,9 +10,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError, OperationalError
 
+import node.ledger.account_tables
+import node.ledger.work_item_tables  # noqa: F401 - their tables belong to the schema, too
 from config.errors import LedgerError
-from node.ledger.cases import get_case, history, record, set_state
+from node.ledger.cases import get_case, history, open_case, record, set_state
 from node.ledger.database import Ledger, open_ledger
 from node.ledger.tables import Base, Case
 
@@ -28,6 +31,26 @@ def test_the_ledger_is_durable_by_its_settings(ledger: Ledger) -> None:
     with ledger.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+
+
+def test_a_transaction_that_reads_waits_for_no_writer_and_cannot_write(ledger: Ledger) -> None:
+    with ledger.begin() as writing:
+        open_case(writing, "1.2.3", "PID-1", "")
+        writing.flush()
+        with ledger.read() as session:  # although the other one has the write lock
+            assert session.get(Case, "1.2.3") is None
+    with ledger.read() as session, pytest.raises(OperationalError, match="readonly"):
+        session.execute(text("DELETE FROM cases"))
+    with ledger.read() as session:
+        assert session.get(Case, "1.2.3") is not None
+
+
+def test_an_error_says_nothing_of_the_values_of_a_row(ledger: Ledger) -> None:
+    with pytest.raises(IntegrityError) as caught, ledger.begin() as session:
+        session.execute(
+            text("INSERT INTO cases (study_instance_uid, patient_id) VALUES ('1.2.3', :id)"), {"id": "Wang"}
+        )
+    assert "Wang" not in str(caught.value)
 
 
 def test_a_ledger_of_a_newer_program_is_left_alone(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from sqlalchemy import select, update
 
 from config.errors import InputError
 from node.ledger import accounts
+from node.ledger.account_tables import LogInFailure, User, WebSession
 from node.ledger.database import now_utc
-from node.ledger.tables import LogInFailure, User, WebSession
 from node.web.app import PAGES
 from node.web.page_request import local_path
 from node.web.passwords import password_fits

@@ -32,7 +32,8 @@ from node.dicom.scp.work_items import WorkItemService
 from node.ledger.cases import open_case, set_state
 from node.ledger.commitments import record_commitment
 from node.ledger.database import Ledger, now_utc, open_ledger
-from node.ledger.tables import Case, Delivery, Report, ReportObject, WorkItem
+from node.ledger.tables import Case, Delivery, Report, ReportObject
+from node.ledger.work_item_tables import WorkItem
 from node.ledger.work_items import find_item, list_items
 from node.store.study_store import StudyStore
 from node.workflow.work_items import judge_due

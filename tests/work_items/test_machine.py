@@ -11,7 +11,6 @@ from pydicom.uid import generate_uid
 from pynetdicom.status import UNIFIED_PROCEDURE_STEP_SERVICE_CLASS_STATUS as MEANINGS
 
 from node.ledger.delivery_machine import IllegalTransitionError
-from node.ledger.tables import WorkItem
 from node.ledger.work_item_machine import (
     ENDED_STATES,
     NOWHERE,
@@ -23,6 +22,7 @@ from node.ledger.work_item_machine import (
     as_markdown,
     step,
 )
+from node.ledger.work_item_tables import WorkItem
 from tests.work_items.manager import STANDARD, STATES, Manager, work_item
 
 README = Path(__file__).parents[2] / "node" / "workflow" / "README.md"

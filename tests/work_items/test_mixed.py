@@ -25,7 +25,7 @@ from pydicom.uid import generate_uid
 from sqlalchemy import update
 
 from node.ledger.database import Ledger, now_utc, open_ledger
-from node.ledger.tables import WorkItem
+from node.ledger.work_item_tables import WorkItem
 from node.ledger.work_items import list_items
 from node.store.study_store import StudyStore
 from tests.work_items.manager import Manager, dimse_manager, report_cancel_request, web_manager, work_item

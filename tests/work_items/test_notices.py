@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from node.dicom.scu.worklist_check import check_notified
 from node.ledger.database import now_utc
-from node.ledger.tables import DicomNotice
+from node.ledger.work_item_tables import DicomNotice
 from node.workflow.dicom_notices import announce_available, send_due
 from tests.work_items.manager import work_item
 from tests.work_items.scenes import Requester, Scene, notified, scene

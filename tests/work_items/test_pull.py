@@ -15,7 +15,7 @@ from config.errors import PacsUnavailableError
 from config.settings import TlsSettings, WorklistSettings
 from node.dicom.scu.worklist_check import check_worklist
 from node.ledger.database import now_utc
-from node.ledger.tables import WorkItem
+from node.ledger.work_item_tables import WorkItem
 from node.ledger.work_items import list_items
 from node.workflow.worklists import Worklist
 from tests.work_items.manager import (

@@ -18,7 +18,7 @@ from node.cli.app import main
 from node.ledger.cases import get_case
 from node.ledger.database import now_utc
 from node.ledger.fetches import fetches_of
-from node.ledger.tables import WorkItem
+from node.ledger.work_item_tables import WorkItem
 from node.workflow.casework import assess_case
 from tests.work_items.manager import is_complete, work_item
 from tests.work_items.scenes import REASON, Requester, Scene, scene

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import DataError, OperationalError
 
 import node.workflow.casework
 from node.cases.assessment import Assessment, assess_inputs
@@ -268,22 +269,24 @@ def test_nothing_is_due_in_an_empty_ledger(here: Site) -> None:
         assert seconds_to_next_assessment(session, 0.5) == 0.5
 
 
+# Also what the database refuses of one row: it must not stop the looks at all others.
+@pytest.mark.parametrize("error", [ZeroDivisionError(), DataError("INSERT", {}, Exception("NUL"))])
 def test_a_case_whose_assessment_fails_says_so_and_the_others_are_assessed(
-    ready: Site, monkeypatch: pytest.MonkeyPatch
+    error: Exception, ready: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ready.ledger.begin() as session:
         open_case(session, "1.2.9", "P9", "")  # due after the whole study
 
     def broken(inputs: CaseInputs, *arguments: Any, **more: Any) -> Assessment:
         if inputs.study_instance_uid == STUDY:
-            raise ZeroDivisionError
+            raise error
         return assess_inputs(inputs, *arguments, **more)
 
     monkeypatch.setattr(node.workflow.casework, "assess_inputs", broken)
     assert assess_all(ready) == 2
     state, codes = ready.codes()
     assert (state, codes) == ("failed", {"unexpected"})
-    assert "ZeroDivisionError" in ready.case().reasons[0]["text"]
+    assert type(error).__name__ in ready.case().reasons[0]["text"]
     due_at = ready.case().assess_after
     assert due_at is not None
     assert due_at - now_utc() > timedelta(seconds=AFTER_FAILURE_S - 10)
@@ -291,6 +294,16 @@ def test_a_case_whose_assessment_fails_says_so_and_the_others_are_assessed(
         assert {reason["code"] for reason in get_case(session, "1.2.9").reasons} >= {"missing_series"}
     monkeypatch.undo()
     assert assess_again(ready) == "queued"
+
+
+def test_a_ledger_that_does_not_answer_fails_no_case(ready: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_arguments: Any, **_more: Any) -> Assessment:
+        raise OperationalError("BEGIN", {}, Exception("locked"))
+
+    monkeypatch.setattr(node.workflow.casework, "assess_inputs", away)
+    with pytest.raises(OperationalError):
+        assess_all(ready)
+    assert ready.case().state != "failed"
 
 
 # --- what a PACS is asked for ---

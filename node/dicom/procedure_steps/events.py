@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from node.dicom.procedure_steps.identifiers import ALL_ITEMS, EventType
 from node.dicom.procedure_steps.writing import UTF_8, code_item, progress_of
 from node.ledger.dicom_notices import WORK_ITEM, add_notice
-from node.ledger.tables import WorkItem
+from node.ledger.work_item_tables import WorkItem
 from node.ledger.work_items import subscribers_of
 
 

@@ -12,8 +12,8 @@ from pydicom.sequence import Sequence
 from config.settings import Settings, WorkItemSettings
 from node.dicom.headers.matching import value_matches
 from node.dicom.procedure_steps.identifiers import PUSH
-from node.ledger.tables import WorkItem
 from node.ledger.work_item_machine import State
+from node.ledger.work_item_tables import WorkItem
 
 UTF_8 = "ISO_IR 192"
 _TRANSACTION_UID = 0x00081195

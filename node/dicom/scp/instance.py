@@ -65,7 +65,7 @@ class IncomingInstance:
     Attributes
     ----------
     requested : Requested
-        What it has to belong to; set by who asked for it. Anything, where nobody has.
+        What it has to belong to; set by the request. Anything where there was none.
     unreadable : str
         Why it is quarantined without being read, such as a file that is no DICOM file; empty for any other.
     """

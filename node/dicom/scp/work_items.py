@@ -1,6 +1,6 @@
 """Work items that other systems create here: UPS Push and Watch as SCP (PS3.4 Annex CC; IHE AIW-I, Task Manager).
 
-This node performs them itself, so that nobody else can claim one: UPS Pull is not offered. Statuses come from
+This node performs them itself, so that no other performer can claim one: UPS Pull is not offered. Statuses come from
 `node.ledger.work_item_machine`; what changes is told to subscribers by notices of the same transaction.
 """
 
@@ -25,7 +25,6 @@ from node.dicom.procedure_steps.reading import LARGEST_BYTES, StepRequest, read_
 from node.dicom.procedure_steps.writing import as_data_set, matches, response_to, selected
 from node.ledger import work_items as ledger_items
 from node.ledger.database import Ledger, as_json
-from node.ledger.tables import WorkItem
 from node.ledger.work_item_machine import (
     NOT_SCHEDULED,
     NOWHERE,
@@ -37,6 +36,7 @@ from node.ledger.work_item_machine import (
     step,
 )
 from node.ledger.work_item_machine import Event as Happening
+from node.ledger.work_item_tables import WorkItem
 from node.store.names import is_uid
 
 log = structlog.get_logger("cptdn.network")
@@ -227,7 +227,7 @@ class WorkItemService:
         item = ledger_items.find_item(session, uid)
         if item is not None and item.state == State.SCHEDULED and wanted == State.IN_PROGRESS:
             return _status(NOT_AUTHORISED, "this node performs its work items itself")
-        # Its Transaction UID is shown to nobody: whatever a peer names is not the correct one.
+        # Its Transaction UID is not shown to any peer: whatever one names is not the correct one.
         return _status(step(item.state if item is not None else NOWHERE, _WITHOUT_UID[State(wanted)]).status)
 
     def _request_cancel(self, session: Session, uid: str, information: Dataset, caller: str) -> Dataset:
